@@ -1,0 +1,234 @@
+import { type DetailOf, type Fields, fitsFields } from './fields.js';
+
+/** One kind of failure: what its detail holds, the sentence made of it, and what the reader can do about it. */
+export interface ErrorEntry<F extends Fields> {
+  /** The detail, field by field. The type of `detail`, its check when it crosses processes and the docs come from it. */
+  readonly fields: F;
+  /** What was expected and what came. */
+  readonly sentence: (detail: DetailOf<F>) => string;
+  /** What to do next. */
+  readonly advice: string;
+}
+
+const entry = <const F extends Fields>(it: ErrorEntry<F>): ErrorEntry<F> => it;
+
+/**
+ * Every error tswoole throws, once. The code is the contract; the sentence is help and may change.
+ * `received` is always what `describe()` made of the value that came.
+ */
+export const errorTable = {
+  ERR_OPTION_UNKNOWN: entry({
+    fields: { name: 'string', nearest: 'string?' },
+    sentence: ({ name, nearest }) => `There is no option "${name}"${nearestName(nearest)}.`,
+    advice: 'Correct the name or remove it; docs/options.md lists every option.',
+  }),
+  ERR_OPTION_TYPE: entry({
+    fields: { name: 'string', expected: 'string', received: 'string' },
+    sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
+    advice: 'Pass a value of that type.',
+  }),
+  ERR_OPTION_RANGE: entry({
+    fields: { name: 'string', expected: 'string', received: 'string' },
+    sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
+    advice: 'Pass a value inside that range.',
+  }),
+  ERR_OPTION_VALUE: entry({
+    fields: { name: 'string', expected: 'string', received: 'string' },
+    sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
+    advice: 'Pass one of the values named here.',
+  }),
+  ERR_OPTION_CONFLICT: entry({
+    fields: { name: 'string', other: 'string', why: 'string' },
+    sentence: ({ name, other, why }) => `Options "${name}" and "${other}" do not fit together: ${why}.`,
+    advice: 'Change one of the two, or leave one out to get a default that fits.',
+  }),
+  ERR_EVENT_UNKNOWN: entry({
+    fields: { name: 'string', nearest: 'string?' },
+    sentence: ({ name, nearest }) => `There is no event "${name}"${nearestName(nearest)}.`,
+    advice: 'Correct the name of the event given to on() or off().',
+  }),
+  ERR_CALLBACK_TYPE: entry({
+    fields: { event: 'string', received: 'string' },
+    sentence: ({ event, received }) => `The callback of event "${event}" must be a function, received ${received}.`,
+    advice: 'Pass a function as the second argument of on().',
+  }),
+  ERR_NOT_COMMAND_LINE: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `start() works only in a program that Node runs from a file: ${why}.`,
+    advice: 'Put the server into a file and run it with "node FILE": every process of the server runs that file again.',
+  }),
+  ERR_ONE_SERVER: entry({
+    fields: {},
+    sentence: () => 'This process already has a server; one process can have only one.',
+    advice: 'Use listen() for more addresses on the same server, or start the other server as a program of its own.',
+  }),
+  ERR_ALREADY_STARTED: entry({
+    fields: {},
+    sentence: () => 'This server has already been started.',
+    advice: 'Set options, listen ports and callbacks before start(), and call start() once.',
+  }),
+  ERR_NOT_STARTED: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method}() needs a server that has been started, and this one has not.`,
+    advice: 'Wait for start() first, or call it in a callback.',
+  }),
+  ERR_PLATFORM: entry({
+    fields: { platform: 'string', why: 'string' },
+    sentence: ({ platform, why }) => `tswoole cannot run on ${platform}: ${why}.`,
+    advice: 'Run it on Linux (x64 or arm64) or macOS; on Windows use WSL 2 or a container.',
+  }),
+  ERR_PORT_IN_USE: entry({
+    fields: { host: 'string', port: 'number', holder: 'string?' },
+    sentence: ({ host, port, holder }) =>
+      `${address(host, port)} must be free to listen on, but ${holder ?? 'another process'} is using it.`,
+    advice: 'Stop that process, choose another port, or use port 0 to get a free one.',
+  }),
+  ERR_PORT_PRIVILEGED: entry({
+    fields: { host: 'string', port: 'number' },
+    sentence: ({ host, port }) => `Listening on ${address(host, port)} needs a privilege this process does not have.`,
+    advice:
+      'Use a port from 1024 up, or give Node the right with: setcap cap_net_bind_service=+ep "$(command -v node)".',
+  }),
+  ERR_LISTEN: entry({
+    fields: { host: 'string', port: 'number', code: 'string', syscall: 'string' },
+    sentence: ({ host, port, code, syscall }) =>
+      `Could not listen on ${address(host, port)}: ${syscall} failed with ${code}.`,
+    advice: 'Check that the host is an address of this machine and that the name resolves.',
+  }),
+  ERR_MANAGER_BOOT: entry({
+    fields: { exitCode: 'number|null', signal: 'string|null' },
+    sentence: ({ exitCode, signal }) =>
+      `The manager must become ready, but it ${ended(exitCode, signal)} while booting.`,
+    advice: 'The cause, or what it wrote to stderr, says why.',
+  }),
+  ERR_WORKER_BOOT: entry({
+    fields: { workerId: 'number', exitCode: 'number|null', signal: 'string|null' },
+    sentence: ({ workerId, exitCode, signal }) =>
+      `Worker ${workerId} must become ready, but it ${ended(exitCode, signal)} while booting.`,
+    advice:
+      'The cause, or what it wrote to stderr, says why; code before start() and the workerStart callback run there.',
+  }),
+  ERR_BOOT_TIMEOUT: entry({
+    fields: { role: 'string', workerId: 'number?', timeoutMs: 'number' },
+    sentence: ({ role, workerId, timeoutMs }) =>
+      `The ${role}${workerId === undefined ? '' : ` ${workerId}`} must be ready within ${timeoutMs} ms, and was not.`,
+    advice: 'Make the code before start() and the workerStart callback faster, or raise the option "bootTimeoutMs".',
+  }),
+  ERR_RELOAD_FAILED: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `The reload failed and the former workers go on serving: ${why}.`,
+    advice: 'Correct the code of the worker and reload again.',
+  }),
+  ERR_RELOAD_RUNNING: entry({
+    fields: {},
+    sentence: () => 'A reload is running; only one can run at a time.',
+    advice: 'Wait for the afterReload event, then reload again.',
+  }),
+  ERR_SHUTTING_DOWN: entry({
+    fields: {},
+    sentence: () => 'The server is shutting down and takes nothing new.',
+    advice: 'Stop asking once the beforeShutdown or workerExit event has come.',
+  }),
+  ERR_WORKER_ID: entry({
+    fields: { received: 'string', count: 'number' },
+    sentence: ({ received, count }) => `A worker id must be an integer from 0 to ${count - 1}, received ${received}.`,
+    advice: 'Use an id that server.workers lists.',
+  }),
+  ERR_SESSION_NOT_FOUND: entry({
+    fields: { fd: 'number' },
+    sentence: ({ fd }) => `An open connection was expected, but none has fd ${fd}.`,
+    advice: 'It was closed before, or never existed; ask exists(fd) first, and forget an fd at its close event.',
+  }),
+  ERR_SESSION_CLOSED: entry({
+    fields: { fd: 'number' },
+    sentence: ({ fd }) => `An open connection was expected, but the one with fd ${fd} is closed or closing.`,
+    advice: 'Send before close(), and forget an fd at its close event.',
+  }),
+  ERR_SESSION_ID: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `An fd must be a positive integer below 2^53, received ${received}.`,
+    advice: 'Use the fd of a connection that a callback was given.',
+  }),
+  ERR_SEND_BUFFER_FULL: entry({
+    fields: { fd: 'number', queuedBytes: 'number', limitBytes: 'number' },
+    sentence: ({ fd, queuedBytes, limitBytes }) =>
+      `Connection ${fd} may queue ${limitBytes} bytes, and ${queuedBytes} already wait for a client that does not read.`,
+    advice: 'Wait for bufferEmpty or conn.drain() before sending more, or raise the option "sendBufferSize".',
+  }),
+  ERR_DATA_TYPE: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `Data must be a string or a Uint8Array (a Buffer is one), received ${received}.`,
+    advice: 'Convert it first, for example with JSON.stringify().',
+  }),
+  ERR_CHANNEL_BROKEN: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `The channel between two processes of the server broke: ${why}.`,
+    advice: 'The process at its other end has most likely died; the log of the manager says why.',
+  }),
+  ERR_PEER_FRAME: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `A process of the server sent a frame that is not valid: ${why}.`,
+    advice: 'Make sure that every process runs the same version of tswoole; if it does, please report this.',
+  }),
+  ERR_UID: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `A uid must be an integer from 1 to 2^32 - 1, received ${received}.`,
+    advice: 'Map your own identifiers to such a number before bind().',
+  }),
+  ERR_ALREADY_BOUND: entry({
+    fields: { fd: 'number', uid: 'number' },
+    sentence: ({ fd, uid }) => `Connection ${fd} must be unbound to be bound, but it is bound to uid ${uid}.`,
+    advice: 'Bind a connection once.',
+  }),
+  ERR_LIMIT_DESCRIPTORS: entry({
+    fields: { limit: 'number', needed: 'number' },
+    sentence: ({ limit, needed }) =>
+      `The server needs ${needed} open files, but the limit of this process is ${limit}.`,
+    advice: 'Raise the limit (ulimit -n, or LimitNOFILE= in systemd), or lower the option "maxConnections".',
+  }),
+  ERR_SYSCALL: entry({
+    fields: { syscall: 'string', code: 'string' },
+    sentence: ({ syscall, code }) => `The system call ${syscall} must succeed, and failed with ${code}.`,
+    advice: 'The manual page of the call ("man 2 NAME") says what the code means.',
+  }),
+} as const;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** The detail of each code. */
+export type ErrorDetails = { readonly [C in ErrorCode]: DetailOf<(typeof errorTable)[C]['fields']> };
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(errorTable, value);
+}
+
+/** The whole message: what was expected, what came, what to do next. */
+export function messageOf<C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string {
+  const { sentence, advice } = entryOf(code);
+  return `${sentence(detail)} ${advice}`;
+}
+
+/** Whether a value from another process is the detail of that code. */
+export function isDetailOf<C extends ErrorCode>(code: C, detail: unknown): detail is ErrorDetails[C] {
+  return fitsFields(entryOf(code).fields, detail);
+}
+
+/** The compiler cannot see that an entry's fields and `ErrorDetails[C]` are the same for a generic code. */
+function entryOf<C extends ErrorCode>(
+  code: C,
+): { fields: Fields; sentence: (detail: ErrorDetails[C]) => string; advice: string } {
+  return errorTable[code] as unknown as ReturnType<typeof entryOf<C>>;
+}
+
+function nearestName(nearest: string | undefined): string {
+  return nearest === undefined ? '' : `; the nearest known name is "${nearest}"`;
+}
+
+function address(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function ended(exitCode: number | null, signal: string | null): string {
+  if (signal !== null) return `was killed by ${signal}`;
+  return exitCode === null ? 'ended' : `exited with code ${exitCode}`;
+}
