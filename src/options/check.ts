@@ -1,0 +1,134 @@
+import { isIP } from 'node:net';
+import { describe, ServerError } from '../errors/index.js';
+import { formatSize, parseSize } from './size.js';
+
+/**
+ * One kind of value: what it is called, and the check that turns what was given into what is used. `expected` is
+ * the only wording of a range, so that a message cannot be stricter than its check.
+ */
+export interface Kind<Given, Resolved> {
+  /** As TypeScript says it, for the docs. */
+  readonly type: string;
+  /** "must be …" */
+  readonly expected: string;
+  /** Throws `ServerError` ERR_OPTION_* with that option's name. */
+  readonly check: (name: string, value: unknown) => Resolved;
+  /** A resolved value as a user would write it. */
+  show(value: Resolved): string;
+  /** Only for the compiler: what a user may give. */
+  readonly given?: Given;
+}
+
+type Fault = 'ERR_OPTION_TYPE' | 'ERR_OPTION_RANGE' | 'ERR_OPTION_VALUE';
+
+interface Limits {
+  readonly min: number;
+  readonly max: number;
+}
+
+export function integer({ min, max }: Limits, unit = ''): Kind<number, number> {
+  const expected = `an integer from ${min} to ${max}${unit === '' ? '' : ` (${unit})`}`;
+  return {
+    type: 'number',
+    expected,
+    show: String,
+    check(name, value) {
+      if (typeof value !== 'number' || !Number.isInteger(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+      if (value < min || value > max) refuse('ERR_OPTION_RANGE', name, expected, value);
+      return value;
+    },
+  };
+}
+
+/** Bytes: a number, or a text such as `'128k'`. */
+export function size({ min, max }: Limits, only: 'any' | 'power of two' = 'any'): Kind<number | string, number> {
+  const what = only === 'any' ? 'a size' : 'a power of two';
+  const expected = `${what} from ${formatSize(min)} to ${formatSize(max)} (bytes as an integer, or a text such as "128k", "2m", "1g")`;
+  return {
+    type: 'number | string',
+    expected,
+    show: (bytes) => `'${formatSize(bytes)}'`,
+    check(name, value) {
+      const bytes = toBytes(name, expected, value);
+      const fits = only === 'any' || Number.isInteger(Math.log2(bytes));
+      if (bytes < min || bytes > max || !fits) refuse('ERR_OPTION_RANGE', name, expected, value);
+      return bytes;
+    },
+  };
+}
+
+function toBytes(name: string, expected: string, value: unknown): number {
+  if (typeof value === 'string') return parseSize(value) ?? refuse('ERR_OPTION_VALUE', name, expected, value);
+  if (typeof value === 'number' && Number.isInteger(value)) return value;
+  return refuse('ERR_OPTION_TYPE', name, expected, value);
+}
+
+export function flag(): Kind<boolean, boolean> {
+  const expected = 'true or false';
+  return {
+    type: 'boolean',
+    expected,
+    show: String,
+    check(name, value) {
+      return typeof value === 'boolean' ? value : refuse('ERR_OPTION_TYPE', name, expected, value);
+    },
+  };
+}
+
+export function choice<const T extends string>(values: readonly T[]): Kind<T, T> {
+  const expected = alternatives(values.map((value) => `"${value}"`));
+  return {
+    type: values.map((value) => `'${value}'`).join(' | '),
+    expected,
+    show: (value) => `'${value}'`,
+    check(name, value) {
+      return values.find((known) => known === value) ?? refuse('ERR_OPTION_VALUE', name, expected, value);
+    },
+  };
+}
+
+/** One line of text without control characters. */
+export function text({ min, max }: Limits): Kind<string, string> {
+  const expected = `a string of ${min} to ${max} printable characters`;
+  return {
+    type: 'string',
+    expected,
+    show: (value) => `'${value}'`,
+    check(name, value) {
+      if (typeof value !== 'string') refuse('ERR_OPTION_TYPE', name, expected, value);
+      if (value.length < min || value.length > max) refuse('ERR_OPTION_RANGE', name, expected, value);
+      if (/\p{Cc}/u.test(value)) refuse('ERR_OPTION_VALUE', name, expected, value);
+      return value;
+    },
+  };
+}
+
+export function host(): Kind<string, string> {
+  const expected = 'an IPv4 address, an IPv6 address without brackets, or a host name';
+  return {
+    type: 'string',
+    expected,
+    show: (value) => `'${value}'`,
+    check(name, value) {
+      if (typeof value !== 'string') refuse('ERR_OPTION_TYPE', name, expected, value);
+      if (isIP(value) === 0 && !isHostName(value)) refuse('ERR_OPTION_VALUE', name, expected, value);
+      return value;
+    },
+  };
+}
+
+// A last label of digits alone is a mistyped IPv4 address, which the resolver would ask a name server for.
+function isHostName(value: string): boolean {
+  const labels = value.replace(/\.$/, '').split('.');
+  const wellFormed = labels.every((label) => /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/i.test(label));
+  return wellFormed && value.length <= 253 && !/^\d+$/.test(labels.at(-1)!);
+}
+
+function alternatives(values: readonly string[]): string {
+  const last = values.at(-1) ?? '';
+  return values.length < 2 ? last : `${values.slice(0, -1).join(', ')} or ${last}`;
+}
+
+function refuse(code: Fault, name: string, expected: string, value: unknown): never {
+  throw new ServerError(code, { name, expected, received: describe(value) });
+}

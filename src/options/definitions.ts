@@ -1,0 +1,204 @@
+import { choice, flag, host, integer, type Kind, size, text } from './check.js';
+import type { Machine } from './machine.js';
+import { GIB, KIB, MIB } from './size.js';
+
+/** One option. Its types, its check, its default, its messages and its line in docs/options.md all come from here. */
+export interface Definition<Given, Resolved> {
+  readonly kind: Kind<Given, Resolved>;
+  readonly default: Default<NoInfer<Resolved>>;
+  readonly help: string;
+  readonly unit?: 'ms' | 'bytes';
+  /** What Swoole calls it; missing where Swoole has no such setting. */
+  readonly swoole?: string;
+}
+
+type Default<T> = { readonly value: T } | Computed<T>;
+
+/** A default that depends on the machine or on options resolved before it. */
+export interface Computed<T> {
+  readonly says: string;
+  readonly compute: (machine: Machine, chosen: Chosen) => T;
+}
+
+/** The options that defaults of later options depend on. */
+export interface Chosen {
+  readonly reactorNum: number;
+  readonly workerNum: number;
+  readonly sendBufferSize: number;
+  readonly highWatermark: number;
+}
+
+const LIMIT_DEFAULT_CONNECTIONS = 100_000;
+// Descriptors the server itself needs besides connections: channels, shared memory, epoll, logs, the user's files.
+const DESCRIPTORS_KEPT_BACK = 100;
+const LIMIT_RINGS_BYTES = 256 * MIB;
+/** Shared-memory rings between one reactor and one worker. */
+const RINGS_PER_PAIR = 3;
+
+const option = <Given, Resolved>(it: Definition<Given, Resolved>): Definition<Given, Resolved> => it;
+
+/** In the order in which they are resolved: a computed default sees only options above it. */
+export const definitions = {
+  host: option({
+    kind: host(),
+    default: { value: '127.0.0.1' },
+    help: 'Address to listen on: IPv4, IPv6 or a name. `0.0.0.0` and `::` are all addresses of the machine.',
+    swoole: 'host (constructor)',
+  }),
+  port: option({
+    kind: integer({ min: 0, max: 65_535 }),
+    default: { value: 0 },
+    help: 'Port to listen on; 0 takes a free one, which `server.port` then tells.',
+    swoole: 'port (constructor)',
+  }),
+  mode: option({
+    kind: choice(['process']),
+    default: { value: 'process' },
+    help: 'How the server is built. `process`: reactor threads in the master own the connections, workers run the callbacks.',
+    swoole: 'mode (constructor)',
+  }),
+  reactorNum: option({
+    kind: integer({ min: 1, max: 64 }),
+    default: { says: 'the number of cores, at most 8', compute: ({ cores }) => clamp(cores, 1, 8) },
+    help: 'Reactor threads in the master; each owns a share of the connections.',
+    swoole: 'reactor_num',
+  }),
+  workerNum: option({
+    kind: integer({ min: 1, max: 1000 }),
+    default: { says: 'the number of cores', compute: ({ cores }) => clamp(cores, 1, 1000) },
+    help: 'Worker processes; they run the callbacks.',
+    swoole: 'worker_num',
+  }),
+  maxWaitMs: option({
+    kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
+    default: { value: 3000 },
+    unit: 'ms',
+    help: 'How long a worker may take to finish at a reload or shutdown before it is ended by force.',
+    swoole: 'max_wait_time (seconds)',
+  }),
+  bootTimeoutMs: option({
+    kind: integer({ min: 1, max: 3_600_000 }, 'ms'),
+    default: { value: 30_000 },
+    unit: 'ms',
+    help: 'How long the manager, or a worker with its `workerStart` callback, may take to become ready.',
+  }),
+  dispatchMode: option({
+    kind: choice(['least-connections', 'fd-mod', 'round-robin', 'idle']),
+    default: { value: 'least-connections' },
+    help:
+      'Which worker a packet goes to. `least-connections`: a connection stays with the worker that had the fewest; ' +
+      '`fd-mod`: with the worker its number gives; `round-robin`: each packet to the next worker; ' +
+      '`idle`: each packet to a worker that is not busy.',
+    swoole: 'dispatch_mode',
+  }),
+  maxConnections: option({
+    kind: integer({ min: 1, max: 1_000_000 }),
+    default: {
+      says: `${LIMIT_DEFAULT_CONNECTIONS}, or the limit of open files minus ${DESCRIPTORS_KEPT_BACK} when that is less`,
+      compute: ({ descriptorLimit }) => clamp(descriptorLimit - DESCRIPTORS_KEPT_BACK, 1, LIMIT_DEFAULT_CONNECTIONS),
+    },
+    help: 'Connections open at once; one more is closed as soon as it is accepted.',
+    swoole: 'max_connection',
+  }),
+  backlog: option({
+    kind: integer({ min: 1, max: 65_535 }),
+    default: { value: 512 },
+    help: 'Connections that may wait in the kernel to be accepted.',
+    swoole: 'backlog',
+  }),
+  sendBufferSize: option({
+    kind: size({ min: 64 * KIB, max: GIB }),
+    default: { value: 8 * MIB },
+    unit: 'bytes',
+    help: 'Hard limit of what may wait to be sent on one connection; a connection above it is closed.',
+    swoole: 'socket_buffer_size',
+  }),
+  highWatermark: option({
+    kind: size({ min: 1, max: GIB }),
+    default: {
+      says: '1m, or 80 % of `sendBufferSize` when that is less',
+      compute: (_machine, { sendBufferSize }) => Math.min(MIB, Math.floor(sendBufferSize * 0.8)),
+    },
+    unit: 'bytes',
+    help: 'When this much waits to be sent on a connection, `bufferFull` fires and `send` says no.',
+    swoole: 'buffer_high_watermark',
+  }),
+  lowWatermark: option({
+    kind: size({ min: 0, max: GIB }),
+    default: {
+      says: 'a quarter of `highWatermark`',
+      compute: (_machine, { highWatermark }) => Math.floor(highWatermark / 4),
+    },
+    unit: 'bytes',
+    help: 'When what waits has fallen to this, `bufferEmpty` fires and `send` works again.',
+    swoole: 'buffer_low_watermark',
+  }),
+  channelSize: option({
+    kind: size({ min: 64 * KIB, max: 64 * MIB }, 'power of two'),
+    default: {
+      says: '1m, or as much as keeps all channels within 256m, but at least 128k',
+      compute: (_machine, { reactorNum, workerNum }) => channelSizeFor(reactorNum * workerNum),
+    },
+    unit: 'bytes',
+    help: 'Size of each shared-memory ring between a reactor and a worker; a packet larger than it crosses in parts.',
+    swoole: 'kernel_socket_send_buffer_size (nearest)',
+  }),
+  noDelay: option({
+    kind: flag(),
+    default: { value: true },
+    help: 'Send small packets at once (TCP_NODELAY).',
+    swoole: 'open_tcp_nodelay',
+  }),
+  keepAlive: option({
+    kind: flag(),
+    default: { value: false },
+    help: 'Let the kernel probe idle connections (SO_KEEPALIVE).',
+    swoole: 'open_tcp_keepalive',
+  }),
+  logLevel: option({
+    kind: choice(['debug', 'info', 'warn', 'error', 'silent']),
+    default: { value: 'info' },
+    help: 'The least severe messages that are logged.',
+    swoole: 'log_level',
+  }),
+  processTitle: option({
+    kind: text({ min: 1, max: 64 }),
+    default: { value: 'tswoole' },
+    help: 'First word of the title of every process: `TITLE: master`, `TITLE: worker 0`.',
+    swoole: 'swoole_set_process_name()',
+  }),
+  reactorBackend: option({
+    kind: choice(['auto', 'epoll', 'poll']),
+    default: { value: 'auto' },
+    help: 'How descriptors are watched. `epoll`: Linux; `poll`: everywhere, slower; `auto`: the best one there is.',
+  }),
+} as const;
+
+/** The options that a further listen port has of its own. */
+export const listenNames = ['host', 'port', 'backlog', 'noDelay', 'keepAlive'] as const;
+
+export type OptionName = keyof typeof definitions;
+export type ListenOptionName = (typeof listenNames)[number];
+
+type GivenOf<N extends OptionName> = (typeof definitions)[N] extends Definition<infer Given, infer _> ? Given : never;
+type ResolvedOf<N extends OptionName> =
+  (typeof definitions)[N] extends Definition<infer _, infer Resolved> ? Resolved : never;
+
+/** What `new Server()` and `set()` take; docs/options.md describes each. */
+export type ServerOptions = { readonly [N in OptionName]?: GivenOf<N> | undefined };
+/** Every option with its value, checked and frozen. */
+export type ResolvedOptions = { readonly [N in OptionName]: ResolvedOf<N> };
+
+/** What `listen()` takes; what is missing is as on the server, except `port`. */
+export type ListenOptions = { readonly [N in ListenOptionName]?: GivenOf<N> | undefined };
+export type ResolvedListen = { readonly [N in ListenOptionName]: ResolvedOf<N> };
+
+/** The largest power of two with which all rings of all pairs fit into their limit. */
+function channelSizeFor(pairs: number): number {
+  const share = LIMIT_RINGS_BYTES / (pairs * RINGS_PER_PAIR);
+  return clamp(2 ** Math.floor(Math.log2(share)), 128 * KIB, MIB);
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.min(Math.max(value, min), max);
+}

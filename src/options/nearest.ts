@@ -1,0 +1,50 @@
+/**
+ * The known name closest to a mistyped one; undefined when nothing is close. Case and underscores do not count, so
+ * `worker_num` is as close to `workerNum` as can be. `aliases` are other words for a known name.
+ */
+export function nearest(
+  name: string,
+  known: Iterable<string>,
+  aliases: Iterable<readonly [alias: string, known: string]> = [],
+): string | undefined {
+  const wanted = plain(name);
+  let best: string | undefined;
+  let bestDistance = limitFor(wanted) + 1;
+  for (const [word, meaning] of [...[...known].map((word) => [word, word] as const), ...aliases]) {
+    const distance = editDistance(wanted, plain(word), bestDistance);
+    if (distance >= bestDistance) continue;
+    best = meaning;
+    bestDistance = distance;
+  }
+  return best;
+}
+
+function plain(name: string): string {
+  return name.replaceAll(/[_-]/g, '').toLowerCase();
+}
+
+/** One edit in three characters is a typing error, more is another word. */
+function limitFor(name: string): number {
+  return Math.floor(name.length / 3);
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours; `giveUpAt` or more is told as `giveUpAt`. */
+function editDistance(from: string, to: string, giveUpAt: number): number {
+  if (Math.abs(from.length - to.length) >= giveUpAt) return giveUpAt;
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: to.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= to.length; column++) {
+      const replaced = last[column - 1]! + (from[row - 1] === to[column - 1] ? 0 : 1);
+      const swapped =
+        from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
+          ? (beforeLast[column - 2] ?? 0) + 1
+          : replaced;
+      current.push(Math.min(replaced, swapped, last[column]! + 1, current[column - 1]! + 1));
+    }
+    beforeLast = last;
+    last = current;
+  }
+  return last[to.length]!;
+}

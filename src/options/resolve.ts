@@ -1,0 +1,89 @@
+import { describe, ServerError } from '../errors/index.js';
+import {
+  type Chosen,
+  type Definition,
+  definitions,
+  type ListenOptions,
+  listenNames,
+  type OptionName,
+  type ResolvedListen,
+  type ResolvedOptions,
+  type ServerOptions,
+} from './definitions.js';
+import { currentMachine, type Machine } from './machine.js';
+import { nearest } from './nearest.js';
+
+const optionNames = Object.keys(definitions) as OptionName[];
+
+/**
+ * Checks what a user gave and fills in the rest. Nothing inside the server looks at options before this.
+ * @throws ServerError ERR_OPTION_UNKNOWN, ERR_OPTION_TYPE, ERR_OPTION_RANGE, ERR_OPTION_VALUE, ERR_OPTION_CONFLICT
+ */
+export function resolveOptions(given: ServerOptions = {}, machine: Machine = currentMachine()): ResolvedOptions {
+  refuseUnknown(given, optionNames);
+  const resolved: Record<string, unknown> = {};
+  for (const name of optionNames) {
+    const definition: Definition<unknown, unknown> = definitions[name];
+    const value = Reflect.get(given, name);
+    // Sound because a computed default asks only for options above its own.
+    const fallback = () => defaultOf(definition, machine, resolved as unknown as Chosen);
+    resolved[name] = value === undefined ? fallback() : definition.kind.check(name, value);
+  }
+  const options = resolved as unknown as ResolvedOptions;
+  refuseConflicts(options);
+  return Object.freeze(options);
+}
+
+/** The same for one more address of a server: what is not given is as on the server, and the port is a free one. */
+export function resolveListen(given: ListenOptions, server: ResolvedOptions): ResolvedListen {
+  refuseUnknown(given, listenNames);
+  const resolved: Record<string, unknown> = {};
+  for (const name of listenNames) {
+    const value = Reflect.get(given, name);
+    const fallback = name === 'port' ? 0 : server[name];
+    resolved[name] = value === undefined ? fallback : definitions[name].kind.check(name, value);
+  }
+  return Object.freeze(resolved as unknown as ResolvedListen);
+}
+
+function defaultOf(definition: Definition<unknown, unknown>, machine: Machine, chosen: Chosen): unknown {
+  return 'value' in definition.default ? definition.default.value : definition.default.compute(machine, chosen);
+}
+
+function refuseUnknown(given: unknown, known: readonly OptionName[]): asserts given is object {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new ServerError('ERR_OPTION_TYPE', {
+      name: 'options',
+      expected: 'an object with options by name',
+      received: describe(given),
+    });
+  }
+  const unknown = Object.keys(given).find((name) => !known.includes(name as OptionName));
+  if (unknown === undefined) return;
+  throw new ServerError('ERR_OPTION_UNKNOWN', { name: unknown, nearest: nearest(unknown, known, swooleNames(known)) });
+}
+
+function swooleNames(known: readonly OptionName[]): [string, string][] {
+  return known.flatMap((name) => {
+    const definition: Definition<unknown, unknown> = definitions[name];
+    const word = definition.swoole?.split(' ')[0];
+    return word === undefined ? [] : [[word, name] as [string, string]];
+  });
+}
+
+function refuseConflicts({ lowWatermark, highWatermark, sendBufferSize }: ResolvedOptions): void {
+  if (highWatermark > sendBufferSize) {
+    throw new ServerError('ERR_OPTION_CONFLICT', {
+      name: 'highWatermark',
+      other: 'sendBufferSize',
+      why: `highWatermark must be at most sendBufferSize, received ${highWatermark} and ${sendBufferSize} bytes`,
+    });
+  }
+  if (lowWatermark >= highWatermark) {
+    throw new ServerError('ERR_OPTION_CONFLICT', {
+      name: 'lowWatermark',
+      other: 'highWatermark',
+      why: `lowWatermark must be below highWatermark, received ${lowWatermark} and ${highWatermark} bytes`,
+    });
+  }
+}
