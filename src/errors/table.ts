@@ -35,7 +35,7 @@ export const errorTable = {
   ERR_OPTION_VALUE: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
     sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
-    advice: 'Pass one of the values named here.',
+    advice: 'Correct the value; docs/options.md says what it may be.',
   }),
   ERR_OPTION_CONFLICT: entry({
     fields: { name: 'string', other: 'string', why: 'string' },
@@ -131,7 +131,8 @@ export const errorTable = {
   }),
   ERR_WORKER_ID: entry({
     fields: { received: 'string', count: 'number' },
-    sentence: ({ received, count }) => `A worker id must be an integer from 0 to ${count - 1}, received ${received}.`,
+    sentence: ({ received, count }) =>
+      `A worker id must be an integer, 0 or more and below ${count}, received ${received}.`,
     advice: 'Use an id that server.workers lists.',
   }),
   ERR_SESSION_NOT_FOUND: entry({

@@ -8,7 +8,7 @@ export interface Definition<Given, Resolved> {
   readonly default: Default<NoInfer<Resolved>>;
   readonly help: string;
   readonly unit?: 'ms' | 'bytes';
-  /** What Swoole calls it; missing where Swoole has no such setting. */
+  /** What Swoole calls it, aliases after commas; missing where Swoole has no such setting. */
   readonly swoole?: string;
 }
 
@@ -98,7 +98,7 @@ export const definitions = {
       compute: ({ descriptorLimit }) => clamp(descriptorLimit - DESCRIPTORS_KEPT_BACK, 1, LIMIT_DEFAULT_CONNECTIONS),
     },
     help: 'Connections open at once; one more is closed as soon as it is accepted.',
-    swoole: 'max_connection',
+    swoole: 'max_connection, max_conn',
   }),
   backlog: option({
     kind: integer({ min: 1, max: 65_535 }),
@@ -111,7 +111,7 @@ export const definitions = {
     default: { value: 8 * MIB },
     unit: 'bytes',
     help: 'Hard limit of what may wait to be sent on one connection; a connection above it is closed.',
-    swoole: 'socket_buffer_size',
+    swoole: 'socket_buffer_size, buffer_output_size',
   }),
   highWatermark: option({
     kind: size({ min: 1, max: GIB }),

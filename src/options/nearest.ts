@@ -23,9 +23,9 @@ function plain(name: string): string {
   return name.replaceAll(/[_-]/g, '').toLowerCase();
 }
 
-/** One edit in three characters is a typing error, more is another word. */
+/** One edit in three characters is a typing error, more is another word; and so are more than three. */
 function limitFor(name: string): number {
-  return Math.floor(name.length / 3);
+  return Math.min(3, Math.floor(name.length / 3));
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours; `giveUpAt` or more is told as `giveUpAt`. */

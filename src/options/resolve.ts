@@ -63,11 +63,12 @@ function refuseUnknown(given: unknown, known: readonly OptionName[]): asserts gi
   throw new ServerError('ERR_OPTION_UNKNOWN', { name: unknown, nearest: nearest(unknown, known, swooleNames(known)) });
 }
 
-function swooleNames(known: readonly OptionName[]): [string, string][] {
+/** Each word Swoole has for an option, with the option. */
+function swooleNames(known: readonly OptionName[]): [word: string, name: string][] {
   return known.flatMap((name) => {
-    const definition: Definition<unknown, unknown> = definitions[name];
-    const word = definition.swoole?.split(' ')[0];
-    return word === undefined ? [] : [[word, name] as [string, string]];
+    const { swoole = '' }: Definition<unknown, unknown> = definitions[name];
+    const words = swoole.split(/[ ,]+/).filter((word) => /^[a-z_]+$/.test(word));
+    return words.map((word): [string, string] => [word, name]);
   });
 }
 

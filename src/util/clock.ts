@@ -1,12 +1,12 @@
-/** What `setTimeout` gave, for `clearTimeout`. */
-export type TimerHandle = object;
+/** What `setTimeout` gave, for `clearTimeout` and nothing else. */
+export type TimerHandle = unknown;
 
 /** Time as the supervising code sees it, so that tests can turn it by hand. */
 export interface Clock {
   /** Milliseconds that only ever grow; not the time of day. */
   now(): number;
   setTimeout(callback: () => void, ms: number): TimerHandle;
-  clearTimeout(handle: TimerHandle | undefined): void;
+  clearTimeout(handle: TimerHandle): void;
 }
 
 export const systemClock: Clock = {

@@ -71,7 +71,7 @@ function formatField([key, value]: [string, unknown]): string {
 }
 
 function formatValue(value: unknown): string {
-  if (typeof value === 'string') return /^[^\s"=]+$/.test(value) ? oneLine(value) : JSON.stringify(value);
+  if (typeof value === 'string') return oneLine(/^[^\s"=]+$/.test(value) ? value : JSON.stringify(value));
   try {
     return oneLine(value instanceof Error ? (value.stack ?? String(value)) : inspect(value, INSPECT));
   } catch {
@@ -83,5 +83,10 @@ const INSPECT = { breakLength: Number.POSITIVE_INFINITY, depth: 2, maxStringLeng
 
 // What a client sent may be in a message: it must not be able to forge a line, or to drive a terminal.
 function oneLine(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
+  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, escapeCharacter);
+}
+
+function escapeCharacter(character: string): string {
+  const short = JSON.stringify(character).slice(1, -1);
+  return short.length > 1 ? short : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

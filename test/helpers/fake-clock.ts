@@ -27,7 +27,7 @@ export class FakeClock implements Clock {
     return timer;
   }
 
-  clearTimeout(handle: TimerHandle | undefined): void {
+  clearTimeout(handle: TimerHandle): void {
     this.#timers.delete(handle as Timer);
   }
 

