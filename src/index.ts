@@ -1,0 +1,12 @@
+export { ServerError } from './errors/index.js';
+export type { CloseInitiator, CloseReason } from './ipc/frame.js';
+export type { WorkerErrorInfo } from './manager/manager.js';
+export type { ClientInfo } from './memory/connection-table.js';
+export type { ListenOptions, ResolvedOptions, ServerOptions } from './options/index.js';
+export { Connection } from './server/connection.js';
+export type { PortEvents, ServerEvents } from './server/events.js';
+export { ListenPort } from './server/listen-port.js';
+export { Server } from './server/server.js';
+export type { ServerStats, WorkerInfo } from './server/stats.js';
+export type { Role } from './server/start-role.js';
+export { version } from './version.js';

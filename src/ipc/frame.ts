@@ -1,0 +1,91 @@
+/**
+ * The wire format of the rings between reactors and workers; the only place that knows it.
+ *
+ * ```
+ *  0               4       5       6        8                               16
+ * ┌───────────────┬───────┬───────┬────────┬───────────────────────────────┬─────────────┬──────┐
+ * │ length  u32   │ type  │ flags │ detail │ session id  f64               │ payload     │ pad  │
+ * │ of payload    │ u8    │ u8    │ u16    │ (0 where none is meant)       │ length bytes│ to 8 │
+ * └───────────────┴───────┴───────┴────────┴───────────────────────────────┴─────────────┴──────┘
+ * ```
+ * Native byte order (both ends run on one machine), frames begin at multiples of 8, so that a header is two aligned
+ * reads. A packet longer than `MAX_PAYLOAD` travels as several frames.
+ */
+export const HEADER_BYTES = 16;
+export const MAX_PAYLOAD = 65536;
+
+/** Reactor → worker. */
+export const Event = {
+  /** A connection was accepted. */
+  connect: 1,
+  /** payload: what was read. */
+  receive: 2,
+  /** detail: a CloseCode; flags: CloseFlag; payload: a message (UTF-8), may be empty. */
+  close: 3,
+  bufferFull: 4,
+  bufferEmpty: 5,
+  /** The queue of a connection has room again, sent to a worker that asked by `watchDrain`. */
+  writable: 6,
+} as const;
+
+/** Worker (or manager, or the accepting thread) → reactor. */
+export const Request = {
+  /** payload: bytes for the client. */
+  send: 1,
+  /** flags: 1 = reset, drop what is queued. detail: a CloseCode. payload: a message. */
+  close: 2,
+  /** The worker has seen the end of this connection; it owes nothing more. */
+  closed: 3,
+  pause: 4,
+  resume: 5,
+  /** Answer with `writable` when the connection's queue is at or below its low watermark. */
+  watchDrain: 6,
+  /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
+  accept: 7,
+} as const;
+
+export const ACCEPT_PAYLOAD = 24;
+
+export const CloseFlag = {
+  reset: 1,
+  /** The client ended its side only: what is owed may still be sent, and the reactor waits for `closed`. */
+  awaitsAnswers: 2,
+} as const;
+
+export type CloseInitiator = 'client' | 'server' | 'timeout' | 'limit' | 'error';
+
+/** Why a connection ended. What a user sees as `reason` in `close`. */
+export interface CloseReason {
+  readonly code: CloseCodeName;
+  readonly initiator: CloseInitiator;
+  readonly message: string;
+}
+
+/** Order is the wire's: append only. */
+const closeCodes = [
+  ['CLIENT_CLOSED', 'client', 'the client ended the connection'],
+  ['CLIENT_RESET', 'client', 'the client reset the connection'],
+  ['SERVER_CLOSED', 'server', 'the server closed the connection'],
+  ['SERVER_RESET', 'server', 'the server reset the connection'],
+  ['SERVER_SHUTDOWN', 'server', 'the server is shutting down'],
+  ['CALLBACK_FAILED', 'error', 'a callback for this connection failed'],
+  ['SEND_QUEUE_LIMIT', 'limit', 'the client does not read: more than sendBufferSize waits to be sent'],
+  ['SOCKET_ERROR', 'error', 'the socket failed'],
+  ['ANSWER_TIMEOUT', 'timeout', 'the client had ended its side and the answer took too long'],
+] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
+
+export type CloseCodeName = (typeof closeCodes)[number][0];
+
+export const CloseCode = Object.fromEntries(closeCodes.map(([name], index) => [name, index])) as Record<
+  CloseCodeName,
+  number
+>;
+
+export function closeReason(code: number, message: string): CloseReason {
+  const [name, initiator, sentence] = closeCodes[code] ?? closeCodes[CloseCode.SOCKET_ERROR] ?? closeCodes[7];
+  return { code: name, initiator, message: message || sentence };
+}
+
+export function frameBytes(payloadBytes: number): number {
+  return HEADER_BYTES + ((payloadBytes + 7) & ~7);
+}

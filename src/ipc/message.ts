@@ -1,0 +1,74 @@
+/** Every control message, by who sends it to whom. Decoded once, where it arrives. */
+import type { SerializedError } from '../errors/index.js';
+
+/** Asked for by any process, carried out by the master or the manager. */
+export type ServerRequest =
+  | { type: 'request'; action: 'shutdown' }
+  | { type: 'request'; action: 'reload' }
+  | { type: 'request'; action: 'stopWorker'; workerId: number };
+
+export type MasterToManager =
+  /** Old workers (of a manager that died) are gone: begin. */
+  | { type: 'begin' }
+  | { type: 'reload' }
+  | { type: 'stopWorker'; workerId: number }
+  /** Shutdown, rung 1: no more packets come; finish what is there and say `settled`. */
+  | { type: 'settle' }
+  /** Shutdown, rung 2: stop the workers, then end. `deadlineMs` is what is left of maxWaitMs. */
+  | { type: 'stop'; deadlineMs: number };
+
+export type ManagerToMaster =
+  | { type: 'started' }
+  | { type: 'ready' }
+  | { type: 'bootFailed'; error: SerializedError }
+  | { type: 'settled' }
+  | { type: 'workerGone'; workerId: number }
+  | ServerRequest;
+
+export type ManagerToWorker =
+  /** Take packets from now on: nobody else does. */
+  | { type: 'attach' }
+  /** Another process takes over: take no more packets, say `released`, finish what is owed, end. */
+  | { type: 'release'; deadlineMs: number }
+  /** No more packets come: finish them and what is owed, say `settled`. */
+  | { type: 'settle' }
+  /** Take what is left, then end. */
+  | { type: 'stop'; deadlineMs: number };
+
+export type WorkerToManager =
+  | { type: 'ready' }
+  | { type: 'bootFailed'; error: SerializedError }
+  | { type: 'released' }
+  | { type: 'settled' }
+  /** The last words of a worker that ends by an uncaught error. */
+  | { type: 'fatal'; error: SerializedError }
+  | ServerRequest;
+
+type Typed = { type: string };
+
+function decoder<M extends Typed>(types: readonly M['type'][]): (value: unknown) => M | undefined {
+  const known = new Set<string>(types);
+  return (value) => {
+    if (typeof value !== 'object' || value === null || !('type' in value)) return undefined;
+    return typeof value.type === 'string' && known.has(value.type) ? (value as unknown as M) : undefined;
+  };
+}
+
+export const decodeMasterToManager = decoder<MasterToManager>(['begin', 'reload', 'stopWorker', 'settle', 'stop']);
+export const decodeManagerToMaster = decoder<ManagerToMaster>([
+  'started',
+  'ready',
+  'bootFailed',
+  'settled',
+  'workerGone',
+  'request',
+]);
+export const decodeManagerToWorker = decoder<ManagerToWorker>(['attach', 'release', 'settle', 'stop']);
+export const decodeWorkerToManager = decoder<WorkerToManager>([
+  'ready',
+  'bootFailed',
+  'released',
+  'settled',
+  'fatal',
+  'request',
+]);

@@ -1,0 +1,298 @@
+/**
+ * How a process sends to connections, whoever's they are: one ring to each reactor, and per connection a window of
+ * bytes that may be on their way. What does not fit waits here, in the process of the sender, by reference; the
+ * reactors' memory stays bounded whatever is sent. Runs in workers; without a way to hear of room (manager, master) it
+ * sends what fits and refuses the rest.
+ */
+import { describe, type ErrorCode, ServerError } from '../errors/index.js';
+import type { ConnectionTable } from '../memory/connection-table.js';
+import { CloseCode, CloseFlag, frameBytes, HEADER_BYTES, MAX_PAYLOAD, Request } from './frame.js';
+import type { RingWriter } from './ring.js';
+import type { Waker } from './sleep.js';
+
+export interface ReactorLink {
+  readonly ring: RingWriter;
+  readonly waker: Waker;
+}
+
+export interface OutboxOptions {
+  /** Bytes one connection may have waiting here before `send` refuses. */
+  readonly highWatermark: number;
+  /** True where `writable` and `roomAgain` are called. */
+  readonly hearsOfRoom: boolean;
+}
+
+type HeldItem = { data: Uint8Array; at: number } | { request: number; flags: number; code: number };
+
+/** What this process has under way to one connection. */
+interface OutState {
+  readonly sessionId: number;
+  /** Bytes sent since the reactor last said that there is room. */
+  unconfirmed: number;
+  asked: boolean;
+  held: HeldItem[] | null;
+  heldBytes: number;
+  waiters: (() => void)[] | null;
+}
+
+const MIN_WINDOW = 65536;
+/** Asking for room and closing must find a place although packets fill the ring. */
+const RESERVED_FOR_REQUESTS = 4096;
+
+export class Outbox {
+  readonly #table: ConnectionTable;
+  readonly #links: readonly ReactorLink[];
+  readonly #options: OutboxOptions;
+  readonly #window: number;
+  readonly #states: (OutState | undefined)[] = [];
+  readonly #holding = new Set<OutState>();
+  readonly #touched = new Set<ReactorLink>();
+  #flushScheduled = false;
+  /** Why the last call answered false. */
+  lastError: ServerError | undefined;
+  sentCount = 0;
+  sentBytes = 0;
+  /** While true the owner calls `flush` at the end of its turn. */
+  inTurn = false;
+
+  constructor(table: ConnectionTable, links: readonly ReactorLink[], options: OutboxOptions) {
+    this.#table = table;
+    this.#links = links;
+    this.#options = options;
+    this.#window = Math.max(MIN_WINDOW, options.highWatermark / 2);
+  }
+
+  /** @returns false (see `lastError`) when the data was not taken. @throws ServerError ERR_DATA_TYPE */
+  send(sessionId: number, data: string | Uint8Array): boolean {
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
+    }
+    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    const state = this.#stateOf(sessionId);
+    if (state.held === null && state.unconfirmed < this.#window && this.#sendNow(state, data)) return true;
+    return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
+  }
+
+  close(sessionId: number, reset: boolean, code: number = reset ? CloseCode.SERVER_RESET : CloseCode.SERVER_CLOSED): boolean {
+    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    const state = this.#stateOf(sessionId);
+    if (reset) this.#dropHeld(state);
+    return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
+  }
+
+  /** The worker has seen the client's end; whatever is held still goes first. */
+  finish(sessionId: number): void {
+    this.#request(this.#stateOf(sessionId), Request.closed, 0, 0);
+  }
+
+  setPaused(sessionId: number, paused: boolean): boolean {
+    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    return this.#push(this.#linkOf(sessionId), paused ? Request.pause : Request.resume, 0, 0, sessionId);
+  }
+
+  /** Resolves when nothing is held here and the reactor's queue is below the high watermark, or the connection is gone. */
+  drain(sessionId: number): Promise<void> {
+    if (!this.#table.isOpen(sessionId) || !this.#options.hearsOfRoom) return Promise.resolve();
+    const state = this.#stateOf(sessionId);
+    return new Promise((resolve) => {
+      state.waiters ??= [];
+      state.waiters.push(resolve);
+      this.#askForRoom(state);
+      if (!state.asked) this.#holdItem(state, { request: Request.watchDrain, flags: 0, code: 0 });
+    });
+  }
+
+  /** True when nothing waits in this process. */
+  get isEmpty(): boolean {
+    return this.#holding.size === 0;
+  }
+
+  // ——— news from the reactors ———
+
+  /** The reactor has room for this connection again (or it is gone). */
+  writable(sessionId: number): void {
+    const state = this.#states[this.#table.slotOf(sessionId)];
+    if (state === undefined || state.sessionId !== sessionId) return;
+    state.unconfirmed = 0;
+    state.asked = false;
+    if (!this.#table.isKnown(sessionId)) return this.forget(sessionId);
+    this.#pump(state);
+    if (state.held === null && !state.asked) this.#resolveWaiters(state);
+  }
+
+  /** A ring has room again. */
+  roomAgain(): void {
+    for (const state of this.#holding) if (!state.asked) this.#pump(state);
+  }
+
+  /** For a process that hears no news any more: looks into the connection table instead. */
+  poll(): void {
+    for (const state of this.#holding) {
+      const slot = this.#table.slotOf(state.sessionId);
+      const gone = !this.#table.isKnown(state.sessionId);
+      if (gone || this.#table.sendQueued(slot) < this.#options.highWatermark) this.writable(state.sessionId);
+    }
+  }
+
+  /** The connection is gone; what was held for it is dropped. */
+  forget(sessionId: number): void {
+    const slot = this.#table.slotOf(sessionId);
+    const state = this.#states[slot];
+    if (state === undefined || state.sessionId !== sessionId) return;
+    this.#states[slot] = undefined;
+    this.#dropHeld(state);
+    this.#resolveWaiters(state);
+  }
+
+  /** Wakes the reactors that were given something, if they sleep. */
+  flush(): void {
+    this.#flushScheduled = false;
+    for (const link of this.#touched) link.waker.wake();
+    this.#touched.clear();
+  }
+
+  // ——— inside ———
+
+  #stateOf(sessionId: number): OutState {
+    const slot = this.#table.slotOf(sessionId);
+    const known = this.#states[slot];
+    if (known !== undefined && known.sessionId === sessionId) return known;
+    if (known !== undefined) this.forget(known.sessionId);
+    const state: OutState = { sessionId, unconfirmed: 0, asked: false, held: null, heldBytes: 0, waiters: null };
+    this.#states[slot] = state;
+    return state;
+  }
+
+  #linkOf(sessionId: number): ReactorLink {
+    const link = this.#links[this.#table.reactorOf(sessionId)];
+    if (link === undefined) throw new ServerError('ERR_SESSION_ID', { received: describe(sessionId) });
+    return link;
+  }
+
+  #sendNow(state: OutState, data: string | Uint8Array): boolean {
+    const mostBytes = typeof data === 'string' ? data.length * 3 : data.length;
+    if (mostBytes > MAX_PAYLOAD) return false;
+    const link = this.#linkOf(state.sessionId);
+    const { ring } = link;
+    const needed = frameBytes(mostBytes) + RESERVED_FOR_REQUESTS;
+    if (ring.room(needed) < needed) return false;
+    let bytes = mostBytes;
+    if (typeof data === 'string') bytes = ring.bytes.write(data, ring.payloadAt);
+    else ring.bytes.set(data, ring.payloadAt);
+    this.#committed(state, link, bytes);
+    return true;
+  }
+
+  #committed(state: OutState, link: ReactorLink, bytes: number): void {
+    link.ring.commit(Request.send, 0, 0, state.sessionId, bytes);
+    this.#publish(link);
+    this.sentBytes += bytes;
+    this.sentCount++;
+    state.unconfirmed += bytes;
+    if (state.unconfirmed >= this.#window / 2 && this.#options.hearsOfRoom) this.#askForRoom(state);
+  }
+
+  #publish(link: ReactorLink): void {
+    link.ring.publish();
+    this.#touched.add(link);
+    if (this.inTurn || this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => this.flush());
+  }
+
+  #push(link: ReactorLink, type: number, flags: number, code: number, sessionId: number): boolean {
+    if (link.ring.room(HEADER_BYTES) < HEADER_BYTES) {
+      return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'the reactor does not take requests' });
+    }
+    link.ring.commit(type, flags, code, sessionId, 0);
+    this.#publish(link);
+    return true;
+  }
+
+  #askForRoom(state: OutState): void {
+    if (state.asked) return;
+    state.asked = this.#push(this.#linkOf(state.sessionId), Request.watchDrain, 0, 0, state.sessionId);
+  }
+
+  #hold(state: OutState, data: Uint8Array): boolean {
+    const { highWatermark, hearsOfRoom } = this.#options;
+    if (!hearsOfRoom || state.heldBytes >= highWatermark) {
+      const queuedBytes = state.heldBytes + state.unconfirmed;
+      return this.#refuse('ERR_SEND_BUFFER_FULL', { fd: state.sessionId, queuedBytes, limitBytes: highWatermark });
+    }
+    state.heldBytes += data.length;
+    this.#holdItem(state, { data, at: 0 });
+    return true;
+  }
+
+  #holdItem(state: OutState, item: HeldItem): void {
+    state.held ??= [];
+    state.held.push(item);
+    this.#holding.add(state);
+    if (state.held.length === 1) this.#pump(state);
+  }
+
+  /** Requests keep their place behind data that is held. */
+  #request(state: OutState, type: number, flags: number, code: number): boolean {
+    if (state.held !== null) {
+      this.#holdItem(state, { request: type, flags, code });
+      return true;
+    }
+    return this.#push(this.#linkOf(state.sessionId), type, flags, code, state.sessionId);
+  }
+
+  /** Sends of what is held as much as window and ring allow. */
+  #pump(state: OutState): void {
+    const link = this.#linkOf(state.sessionId);
+    while (state.held !== null) {
+      const item = state.held[0];
+      if (item === undefined) {
+        state.held = null;
+        this.#holding.delete(state);
+        return;
+      }
+      if ('request' in item) {
+        if (this.#push(link, item.request, item.flags, item.code, state.sessionId)) state.held.shift();
+        else if (link.ring.waitForRoom()) return;
+      } else if (!this.#sendPiece(state, link, item)) return;
+    }
+  }
+
+  #sendPiece(state: OutState, link: ReactorLink, item: { data: Uint8Array; at: number }): boolean {
+    if (state.unconfirmed >= this.#window) {
+      this.#askForRoom(state);
+      return !state.asked && !link.ring.waitForRoom();
+    }
+    const { ring } = link;
+    const left = Math.min(item.data.length - item.at, MAX_PAYLOAD);
+    const needed = frameBytes(left) + RESERVED_FOR_REQUESTS;
+    if (ring.room(needed) < needed && ring.waitForRoom()) return false;
+    ring.bytes.set(item.data.subarray(item.at, item.at + left), ring.payloadAt);
+    item.at += left;
+    state.heldBytes -= left;
+    this.#committed(state, link, left);
+    if (item.at === item.data.length) state.held?.shift();
+    return true;
+  }
+
+  #dropHeld(state: OutState): void {
+    state.held = null;
+    state.heldBytes = 0;
+    this.#holding.delete(state);
+  }
+
+  #resolveWaiters(state: OutState): void {
+    const waiters = state.waiters ?? [];
+    state.waiters = null;
+    for (const resolve of waiters) resolve();
+  }
+
+  #goneCode(sessionId: number): 'ERR_SESSION_NOT_FOUND' | 'ERR_SESSION_CLOSED' {
+    return this.#table.isKnown(sessionId) ? 'ERR_SESSION_CLOSED' : 'ERR_SESSION_NOT_FOUND';
+  }
+
+  #refuse(code: ErrorCode, detail: Record<string, unknown>): false {
+    this.lastError = new ServerError(code, detail as never);
+    return false;
+  }
+}

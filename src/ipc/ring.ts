@@ -1,0 +1,188 @@
+/**
+ * A ring of frames in shared memory with one writer and one reader, in two processes (or threads).
+ *
+ * Positions are 32-bit counters that wrap; `position & (size - 1)` is the place. The ring is mapped twice in a row, so
+ * each frame is contiguous and can be given to recv(2) and send(2) as it stands. What lies between head and tail
+ * outlives both processes: the successor of a worker that was killed goes on at the very next packet.
+ *
+ * ```
+ * header (int32):  0 tail (writer)   16 head (reader)   32 writer waits for room
+ * ```
+ * Each on a cache line of its own.
+ */
+import type { RingPlace } from '../memory/layout.js';
+import type { Region } from '../memory/region.js';
+import { frameBytes, HEADER_BYTES } from './frame.js';
+
+const TAIL = 0;
+const HEAD = 16;
+const WRITER_WAITS = 32;
+
+class RingEnd {
+  readonly size: number;
+  /** The ring's bytes, twice. */
+  readonly bytes: Buffer;
+  readonly address: number;
+  protected readonly mask: number;
+  protected readonly shared: Int32Array;
+  protected readonly at: number;
+  protected readonly int32: Int32Array;
+  protected readonly float64: Float64Array;
+
+  constructor(region: Region, place: RingPlace) {
+    const { buffer, address } = region.mapRing(place);
+    this.size = place.bytes;
+    this.mask = place.bytes - 1;
+    this.bytes = Buffer.from(buffer);
+    this.address = address;
+    this.int32 = new Int32Array(buffer);
+    this.float64 = new Float64Array(buffer);
+    this.shared = region.int32;
+    this.at = place.headerAt / 4;
+  }
+
+  /** Published bytes that the reader has not released. Any process may ask. */
+  get queuedBytes(): number {
+    return (Atomics.load(this.shared, this.at + TAIL) - Atomics.load(this.shared, this.at + HEAD)) | 0;
+  }
+}
+
+export class RingWriter extends RingEnd {
+  #tail: number;
+  #published: number;
+  #knownHead: number;
+
+  constructor(region: Region, place: RingPlace) {
+    super(region, place);
+    this.#tail = Atomics.load(this.shared, this.at + TAIL);
+    this.#published = this.#tail;
+    this.#knownHead = Atomics.load(this.shared, this.at + HEAD);
+  }
+
+  /** Free bytes, headers included. Asks the reader's progress only when `wanted` does not fit by what is known. */
+  room(wanted: number): number {
+    let free = this.size - ((this.#tail - this.#knownHead) | 0);
+    if (free < wanted) {
+      this.#knownHead = Atomics.load(this.shared, this.at + HEAD);
+      free = this.size - ((this.#tail - this.#knownHead) | 0);
+    }
+    return free;
+  }
+
+  /** Where the payload of the next frame goes, as an index into `bytes` (and offset from `address`). */
+  get payloadAt(): number {
+    return (this.#tail & this.mask) + HEADER_BYTES;
+  }
+
+  /** Closes the frame whose payload was written at `payloadAt`. The caller has made sure of the room. */
+  commit(type: number, flags: number, detail: number, sessionId: number, payloadBytes: number): void {
+    const at = this.#tail & this.mask;
+    this.int32[at >> 2] = payloadBytes;
+    this.int32[(at >> 2) + 1] = type | (flags << 8) | (detail << 16);
+    this.float64[(at >> 3) + 1] = sessionId;
+    this.#tail = (this.#tail + frameBytes(payloadBytes)) | 0;
+  }
+
+  /** The end position of the last frame committed: compare with `isConsumed`. */
+  get position(): number {
+    return this.#tail;
+  }
+
+  /** True when the reader has gone past this position. */
+  isConsumed(position: number): boolean {
+    if (((this.#knownHead - position) | 0) >= 0) return true;
+    this.#knownHead = Atomics.load(this.shared, this.at + HEAD);
+    return ((this.#knownHead - position) | 0) >= 0;
+  }
+
+  get unpublishedBytes(): number {
+    return (this.#tail - this.#published) | 0;
+  }
+
+  /** Shows the reader all that was committed. @returns true when there was something new */
+  publish(): boolean {
+    if (this.#tail === this.#published) return false;
+    this.#published = this.#tail;
+    Atomics.store(this.shared, this.at + TAIL, this.#tail);
+    return true;
+  }
+
+  /** Asks the reader for a ring of the bell once half the ring is free. @returns false when it is free already */
+  waitForRoom(): boolean {
+    Atomics.store(this.shared, this.at + WRITER_WAITS, 1);
+    if (this.room(this.size / 2) < this.size / 2) return true;
+    Atomics.store(this.shared, this.at + WRITER_WAITS, 0);
+    return false;
+  }
+}
+
+export class RingReader extends RingEnd {
+  #head: number;
+  #tail: number;
+
+  constructor(region: Region, place: RingPlace) {
+    super(region, place);
+    this.#head = Atomics.load(this.shared, this.at + HEAD);
+    this.#tail = this.#head;
+  }
+
+  /** Takes up the reader's place anew, after another process has read in between. */
+  resync(): void {
+    this.#head = Atomics.load(this.shared, this.at + HEAD);
+    this.#tail = this.#head;
+  }
+
+  /** True when a frame is there; looks at the writer's progress only when what was known is used up. */
+  available(): boolean {
+    if (this.#head !== this.#tail) return true;
+    this.#tail = Atomics.load(this.shared, this.at + TAIL);
+    return this.#head !== this.#tail;
+  }
+
+  get length(): number {
+    return this.int32[(this.#head & this.mask) >> 2] ?? 0;
+  }
+  /** type | flags << 8 | detail << 16 */
+  get word(): number {
+    return this.int32[((this.#head & this.mask) >> 2) + 1] ?? 0;
+  }
+  get sessionId(): number {
+    return this.float64[((this.#head & this.mask) >> 3) + 1] ?? 0;
+  }
+  get payloadAt(): number {
+    return (this.#head & this.mask) + HEADER_BYTES;
+  }
+
+  /** False when the frame claims more than was published: the writer is broken, nothing behind it can be trusted. */
+  get isSound(): boolean {
+    const length = this.length;
+    return length >= 0 && frameBytes(length) <= ((this.#tail - this.#head) | 0);
+  }
+
+  /** Goes on to the next frame; its bytes stay untouched until `release`. */
+  advance(): void {
+    this.#head = (this.#head + frameBytes(this.length)) | 0;
+  }
+
+  /** Gives the room of all frames passed so far back to the writer. */
+  release(): void {
+    Atomics.store(this.shared, this.at + HEAD, this.#head);
+  }
+
+  /** True once when the writer waits and half of the ring is free: the caller rings the writer's bell. */
+  writerWantsBell(): boolean {
+    const index = this.at + WRITER_WAITS;
+    if (this.shared[index] !== 1) return false;
+    const used = (Atomics.load(this.shared, this.at + TAIL) - this.#head) | 0;
+    if (used > this.size / 2) return false;
+    Atomics.store(this.shared, index, 0);
+    return true;
+  }
+
+  /** Throws away all that is there. */
+  discard(): void {
+    this.#tail = Atomics.load(this.shared, this.at + TAIL);
+    this.#head = this.#tail;
+    this.release();
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Who sleeps is told in shared memory, so that a bell (a system call) is rung only for a sleeper, and once.
+ *
+ * The epoch is odd while its owner sleeps. A waker remembers the epoch it rang for, in its own memory: a process that
+ * is killed between any two steps leaves nothing wrong behind.
+ */
+import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
+
+/** The sleeper's side. */
+export class Sleeper {
+  readonly #shared: Int32Array;
+  readonly #index: number;
+  #epoch: number;
+
+  constructor(shared: Int32Array, index: number) {
+    this.#shared = shared;
+    this.#index = index;
+    this.#epoch = Atomics.load(shared, index);
+    this.wake();
+  }
+
+  /** Announces sleep. The caller must look at all its rings once more afterwards. */
+  sleep(): void {
+    if ((this.#epoch & 1) === 0) this.#store(this.#epoch + 1);
+  }
+
+  wake(): void {
+    if ((this.#epoch & 1) === 1) this.#store(this.#epoch + 1);
+  }
+
+  #store(epoch: number): void {
+    this.#epoch = epoch | 0;
+    Atomics.store(this.#shared, this.#index, this.#epoch);
+  }
+}
+
+/** The other side: rings for a sleeper. */
+export class Waker {
+  readonly #shared: Int32Array;
+  readonly #index: number;
+  readonly #bell: DoorbellDescriptors;
+  #rungFor = 0;
+
+  constructor(shared: Int32Array, index: number, bell: DoorbellDescriptors) {
+    this.#shared = shared;
+    this.#index = index;
+    this.#bell = bell;
+  }
+
+  /** Call after what the sleeper shall see was published. */
+  wake(): void {
+    const epoch = Atomics.load(this.#shared, this.#index);
+    if ((epoch & 1) === 0 || epoch === this.#rungFor) return;
+    this.#rungFor = epoch;
+    ringDoorbell(this.#bell);
+  }
+
+  /** Whether the other side sleeps or not. */
+  ring(): void {
+    ringDoorbell(this.#bell);
+  }
+}

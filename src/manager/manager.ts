@@ -1,0 +1,381 @@
+/**
+ * Keeps the right number of healthy workers: spawns them, replaces each that ends, reloads them, and stops them at the
+ * end. Runs in the manager process; it never sees a packet.
+ *
+ * Whatever wakes it (a message, an exit, a timer), it does the same few things, each of which may be repeated safely:
+ * terminate what is overdue, hand over to what is ready, spawn what is missing, see whether the reload or the stop is
+ * complete.
+ */
+import type { SerializedError } from '../errors/index.js';
+import { serializeError, ServerError } from '../errors/index.js';
+import type { ManagerToMaster, MasterToManager, ServerRequest, WorkerToManager } from '../ipc/message.js';
+import { type WorkerBoard, WorkerField } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
+import type { Clock, TimerHandle } from '../util/clock.js';
+import type { Log } from '../util/log.js';
+import { signalName } from '../util/signal-name.js';
+import { Reload } from './reload.js';
+import { Seat } from './seat.js';
+import { WorkerHandle, type WorkerProcess, type WorkerProcessEvents, type WorkerSpec } from './worker-handle.js';
+
+/** What `workerError` is called with. `signal` is a number (9: SIGKILL), 0 when the worker ended by itself. */
+export interface WorkerErrorInfo {
+  readonly workerId: number;
+  readonly pid: number;
+  readonly exitCode: number;
+  readonly signal: number;
+  readonly uptimeMs: number;
+}
+
+export interface ManagerCallbacks {
+  readonly managerStart?: (() => unknown) | undefined;
+  readonly managerStop?: (() => unknown) | undefined;
+  readonly beforeReload?: (() => unknown) | undefined;
+  readonly afterReload?: (() => unknown) | undefined;
+  readonly workerError?: ((info: WorkerErrorInfo) => unknown) | undefined;
+}
+
+export interface ManagerParts {
+  readonly workerNum: number;
+  readonly maxWaitMs: number;
+  readonly bootTimeoutMs: number;
+  readonly region: Region;
+  readonly board: WorkerBoard;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly callbacks: ManagerCallbacks;
+  spawn(spec: WorkerSpec, events: WorkerProcessEvents): WorkerProcess;
+  tellMaster(message: ManagerToMaster): void;
+  /** Ends the process. */
+  exit(code: number): void;
+}
+
+/** Between SIGTERM and SIGKILL. */
+const KILL_GRACE_MS = 500;
+/** The master is gone: the whole tree has to be gone within a second. */
+const ORPHAN_STOP_MS = 300;
+const ORPHAN_GRACE_MS = 200;
+
+export class Manager {
+  readonly #parts: ManagerParts;
+  readonly #seats: Seat[];
+  readonly #reload: Reload;
+  #begun = false;
+  #started = false;
+  #bootFailed = false;
+  #settling = false;
+  #stopping = false;
+  #stopped = false;
+  #killGraceMs = KILL_GRACE_MS;
+  #timer: TimerHandle | undefined;
+  #timerDue = Number.POSITIVE_INFINITY;
+
+  constructor(parts: ManagerParts) {
+    this.#parts = parts;
+    this.#seats = Array.from({ length: parts.workerNum }, (_, id) => new Seat(id));
+    this.#reload = new Reload({
+      seats: this.#seats,
+      log: parts.log,
+      callbacks: parts.callbacks,
+      nextGeneration: () => ++parts.region.generation,
+      completed: () => parts.region.reloads++,
+      failed: () => parts.region.reloadsFailed++,
+      changed: () => this.#step(),
+    });
+  }
+
+  // ——— what the master says ———
+
+  obey(message: MasterToManager): void {
+    switch (message.type) {
+      case 'begin':
+        return this.#begin();
+      case 'reload':
+        return this.reload();
+      case 'stopWorker':
+        return this.recycle(message.workerId);
+      case 'settle':
+        return this.#settle();
+      case 'stop':
+        return this.#stop(message.deadlineMs);
+    }
+  }
+
+  /** The master is gone: nothing may be left of its tree. */
+  orphaned(): void {
+    if (this.#stopped) return;
+    this.#parts.log.error('the master process is gone; stopping all workers');
+    this.#killGraceMs = ORPHAN_GRACE_MS;
+    this.#stop(ORPHAN_STOP_MS);
+  }
+
+  #begin(): void {
+    this.#begun = true;
+    this.#step();
+    this.#callUser('managerStart');
+  }
+
+  /** Replaces every worker by one that runs the script as it is now. */
+  reload(): void {
+    if (this.#stopping || !this.#started) return;
+    this.#reload.request();
+  }
+
+  /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
+  recycle(workerId: number): void {
+    const seat = this.#seats[workerId];
+    if (seat?.serving === undefined || seat.coming !== undefined || this.#stopping) return;
+    seat.recycle = true;
+    this.#step();
+  }
+
+  #settle(): void {
+    this.#settling = true;
+    for (const seat of this.#seats) for (const handle of seat.all) handle.settle();
+    this.#step();
+  }
+
+  #stop(deadlineMs: number): void {
+    this.#stopping = true;
+    const now = this.#now();
+    for (const seat of this.#seats) {
+      for (const handle of seat.all) handle.stop(now, deadlineMs);
+      if (seat.coming?.state === 'booting') seat.coming.process?.kill('SIGKILL');
+    }
+    this.#step();
+  }
+
+  // ——— the list of verbs ———
+
+  #step(): void {
+    if (!this.#begun || this.#stopped) return;
+    const now = this.#now();
+    this.#terminateOverdue(now);
+    this.#handOver(now);
+    this.#spawnMissing(now);
+    this.#reload.advance();
+    this.#checkStarted();
+    this.#checkSettled();
+    this.#checkStopped();
+    this.#scheduleNext();
+  }
+
+  #terminateOverdue(now: number): void {
+    for (const handle of this.#handles()) {
+      const signal = handle.terminateIfOverdue(now, this.#killGraceMs);
+      if (signal === undefined) continue;
+      const booting = handle.state === 'booting';
+      const why = booting ? 'did not become ready in time' : 'did not end in time';
+      this.#parts.log.warn(`worker ${handle.id} ${why}, sending ${signal}`, { pid: handle.pid });
+      if (booting) handle.lastError ??= this.#bootTimeout(handle);
+    }
+  }
+
+  #bootTimeout(handle: WorkerHandle): SerializedError {
+    const timeoutMs = this.#parts.bootTimeoutMs;
+    return serializeError(new ServerError('ERR_BOOT_TIMEOUT', { role: 'worker', workerId: handle.id, timeoutMs }));
+  }
+
+  /** A worker that is ready takes over as soon as nobody else reads its packets. */
+  #handOver(now: number): void {
+    if (this.#stopping) return;
+    for (const seat of this.#seats) {
+      if (seat.coming?.state !== 'ready' || this.#reload.holdsBack(seat)) continue;
+      if (seat.serving !== undefined) {
+        seat.leaving.add(seat.serving);
+        seat.serving.release(now, this.#parts.maxWaitMs);
+        seat.serving = undefined;
+      }
+      if (seat.isHeld) continue;
+      seat.serving = seat.coming;
+      seat.coming = undefined;
+      seat.recycle = false;
+      seat.serving.attach();
+      if (this.#settling) seat.serving.settle();
+    }
+  }
+
+  #spawnMissing(now: number): void {
+    if (this.#stopping || this.#bootFailed) return;
+    for (const seat of this.#seats) {
+      const wanted = seat.serving === undefined || seat.recycle || this.#reload.wants(seat);
+      if (seat.coming !== undefined || !wanted || now < seat.spawnAt) continue;
+      const lane = seat.freeLane;
+      if (lane !== undefined) this.#spawn(seat, lane, now);
+    }
+  }
+
+  #spawn(seat: Seat, lane: number, now: number): void {
+    const { region, bootTimeoutMs } = this.#parts;
+    const handle = new WorkerHandle({ id: seat.id, lane, generation: region.generation }, now, bootTimeoutMs);
+    seat.coming = handle;
+    handle.process = this.#parts.spawn(handle, {
+      message: (message) => this.#hear(handle, message),
+      exit: (exitCode, signal) => this.#ended(seat, handle, exitCode, signal),
+    });
+    this.#parts.board.setProcess(seat.id, lane, handle.pid);
+  }
+
+  #checkStarted(): void {
+    if (this.#started || this.#seats.some((seat) => seat.serving === undefined)) return;
+    this.#started = true;
+    this.#parts.tellMaster({ type: 'ready' });
+  }
+
+  #checkSettled(): void {
+    if (!this.#settling || this.#seats.some((seat) => seat.all.some((handle) => !handle.settled))) return;
+    this.#settling = false;
+    this.#parts.tellMaster({ type: 'settled' });
+  }
+
+  #checkStopped(): void {
+    if (!this.#stopping || this.#stopped || this.#seats.some((seat) => !seat.isEmpty)) return;
+    this.#stopped = true;
+    void this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    try {
+      await this.#parts.callbacks.managerStop?.();
+    } catch (error) {
+      this.#parts.log.error("the 'managerStop' callback failed", { error });
+    }
+    this.#parts.exit(0);
+  }
+
+  #scheduleNext(): void {
+    const { clock } = this.#parts;
+    let due = Number.POSITIVE_INFINITY;
+    for (const handle of this.#handles()) due = Math.min(due, handle.deadline);
+    for (const seat of this.#seats) {
+      if (seat.serving === undefined && seat.coming === undefined) due = Math.min(due, seat.spawnAt);
+    }
+    if (due === this.#timerDue) return;
+    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerDue = due;
+    if (due === Number.POSITIVE_INFINITY || this.#stopped) return;
+    const wait = Math.max(1, due - clock.now());
+    this.#timer = clock.setTimeout(() => {
+      this.#timerDue = Number.POSITIVE_INFINITY;
+      this.#step();
+    }, wait);
+  }
+
+  // ——— what workers say ———
+
+  #hear(handle: WorkerHandle, message: WorkerToManager): void {
+    if (!handle.isAlive) return;
+    switch (message.type) {
+      case 'ready':
+        handle.becomeReady();
+        if (this.#stopping) handle.stop(this.#now(), 0);
+        break;
+      case 'bootFailed':
+      case 'fatal':
+        handle.lastError = message.error;
+        return;
+      case 'released':
+        handle.released();
+        break;
+      case 'settled':
+        handle.settled = true;
+        break;
+      case 'request':
+        return this.#carryOut(message);
+    }
+    this.#step();
+  }
+
+  #carryOut(request: ServerRequest): void {
+    if (request.action === 'reload') this.reload();
+    else if (request.action === 'stopWorker') this.recycle(request.workerId);
+    else this.#parts.tellMaster(request);
+  }
+
+  /** The process is gone and reaped. */
+  #ended(seat: Seat, handle: WorkerHandle, exitCode: number, signal: number): void {
+    if (!handle.isAlive) return;
+    const wasServing = seat.serving === handle;
+    const wasComing = seat.coming === handle;
+    const wasBooting = handle.state === 'booting';
+    handle.exited(exitCode, signal);
+    seat.forget(handle);
+    this.#recordEnd(seat, handle);
+    if (!handle.isSurplus && !this.#stopping) {
+      if (wasBooting && !this.#started) return this.#failStart(handle);
+      if (wasBooting) this.#reload.bootFailed(handle);
+      if (wasServing || (wasComing && seat.serving === undefined)) this.#planRespawn(seat, handle);
+      else if (wasComing) seat.recycle = false;
+    }
+    if (exitCode !== 0 || signal !== 0) this.#reportError(handle);
+    this.#step();
+  }
+
+  #recordEnd(seat: Seat, handle: WorkerHandle): void {
+    const { board } = this.#parts;
+    board.setProcess(seat.id, handle.lane, 0);
+    board.setField(seat.id, WorkerField.lastExitCode, handle.exitCode);
+    board.setField(seat.id, WorkerField.lastSignal, handle.signal);
+    if (board.field(seat.id, WorkerField.pid) !== handle.pid) return;
+    board.setField(seat.id, WorkerField.pid, 0);
+    board.setField(seat.id, WorkerField.busy, 0);
+    board.setField(seat.id, WorkerField.pending, 0);
+  }
+
+  #planRespawn(seat: Seat, handle: WorkerHandle): void {
+    const { board } = this.#parts;
+    const now = this.#now();
+    const { wasReady, exitCode, signal } = handle;
+    const delayMs = seat.backoff.ended({ wasReady, exitCode, signal, uptimeMs: now - handle.startedAt });
+    seat.spawnAt = now + delayMs;
+    board.addField(seat.id, WorkerField.restarts, 1);
+    this.#logEnd(handle, delayMs === 0 ? 'starting another one' : `starting another one in ${delayMs} ms`);
+  }
+
+  #logEnd(handle: WorkerHandle, then: string): void {
+    const how = handle.signal === 0 ? `exited with code ${handle.exitCode}` : `was killed by ${signalName(handle.signal)}`;
+    const when = handle.wasReady ? '' : ' before it was ready';
+    const level = handle.exitCode === 0 && handle.signal === 0 ? 'info' : 'warn';
+    const fields: Record<string, unknown> = { pid: handle.pid, uptimeMs: Math.round(this.#now() - handle.startedAt) };
+    if (handle.lastError !== undefined) fields.reason = handle.lastError.message;
+    this.#parts.log[level](`worker ${handle.id} ${how}${when}; ${then}`, fields);
+  }
+
+  #reportError(handle: WorkerHandle): void {
+    const { id: workerId, pid, exitCode, signal } = handle;
+    this.#callUser('workerError', { workerId, pid, exitCode, signal, uptimeMs: this.#now() - handle.startedAt });
+  }
+
+  /** At the first start there is nothing to fall back to. */
+  #failStart(handle: WorkerHandle): void {
+    if (this.#bootFailed) return this.#step();
+    this.#bootFailed = true;
+    const { id: workerId, exitCode, signal } = handle;
+    const cause = handle.lastError;
+    const error = serializeError(new ServerError('ERR_WORKER_BOOT', { workerId, exitCode, signal: signalName(signal) }));
+    this.#parts.tellMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
+    this.#stop(this.#parts.maxWaitMs);
+  }
+
+  #callUser(name: 'managerStart'): void;
+  #callUser(name: 'workerError', info: WorkerErrorInfo): void;
+  #callUser(name: 'managerStart' | 'workerError', info?: WorkerErrorInfo): void {
+    const { callbacks, log } = this.#parts;
+    const failed = (error: unknown): void => log.error(`the '${name}' callback failed`, { error });
+    try {
+      const result = name === 'workerError' && info ? callbacks.workerError?.(info) : callbacks.managerStart?.();
+      Promise.resolve(result).catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #handles(): WorkerHandle[] {
+    return this.#seats.flatMap((seat) => seat.all);
+  }
+
+  #now(): number {
+    return this.#parts.clock.now();
+  }
+}

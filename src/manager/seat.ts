@@ -1,0 +1,51 @@
+/** One worker id and the processes that have to do with it: who serves, who comes, who leaves. Runs in the manager. */
+import { LANES_PER_WORKER } from '../memory/layout.js';
+import { Backoff } from './backoff.js';
+import type { WorkerHandle } from './worker-handle.js';
+
+export class Seat {
+  readonly id: number;
+  readonly backoff = new Backoff();
+  /** Takes packets. */
+  serving: WorkerHandle | undefined;
+  /** Boots, or waits until `serving` has let go. */
+  coming: WorkerHandle | undefined;
+  /** Was told to let go; ends when it has finished what it owes. */
+  readonly leaving = new Set<WorkerHandle>();
+  /** The one that serves is to be replaced. */
+  recycle = false;
+  /** Nobody is started before this time (monotonic ms). */
+  spawnAt = 0;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  get all(): WorkerHandle[] {
+    return [this.serving, this.coming, ...this.leaving].filter((handle) => handle !== undefined);
+  }
+
+  /** undefined while processes of this id hold all lanes. */
+  get freeLane(): number | undefined {
+    const taken = new Set(this.all.map((handle) => handle.lane));
+    for (let lane = 0; lane < LANES_PER_WORKER; lane++) if (!taken.has(lane)) return lane;
+    return undefined;
+  }
+
+  get isEmpty(): boolean {
+    return this.serving === undefined && this.coming === undefined && this.leaving.size === 0;
+  }
+
+  /** True while some process may still be reading this id's packets. */
+  get isHeld(): boolean {
+    if (this.serving !== undefined) return true;
+    for (const handle of this.leaving) if (handle.state === 'releasing') return true;
+    return false;
+  }
+
+  forget(handle: WorkerHandle): void {
+    if (this.serving === handle) this.serving = undefined;
+    if (this.coming === handle) this.coming = undefined;
+    this.leaving.delete(handle);
+  }
+}

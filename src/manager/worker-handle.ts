@@ -1,0 +1,124 @@
+/** A worker process as the manager holds it. Runs in the manager. */
+import type { SerializedError } from '../errors/index.js';
+import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
+import { mayMove, move, type WorkerState } from './worker-state.js';
+
+/** The process behind a handle; a fake one in tests. */
+export interface WorkerProcess {
+  readonly pid: number;
+  send(message: ManagerToWorker): void;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface WorkerProcessEvents {
+  message(message: WorkerToManager): void;
+  /** @param signal 0 when it ended by itself */
+  exit(exitCode: number, signal: number): void;
+}
+
+export interface WorkerSpec {
+  readonly id: number;
+  readonly lane: number;
+  readonly generation: number;
+}
+
+export class WorkerHandle {
+  readonly id: number;
+  readonly lane: number;
+  readonly generation: number;
+  readonly startedAt: number;
+  /** Set when the process has been started. */
+  process: WorkerProcess | undefined;
+  exitCode = 0;
+  signal = 0;
+  wasReady = false;
+  settled = false;
+  /** Not wanted any more; its end means nothing. */
+  isSurplus = false;
+  /** The worker's own words about why it ends. */
+  lastError: SerializedError | undefined;
+  #state: WorkerState = 'booting';
+  /** What happens when `deadline` has passed: first TERM, then KILL. */
+  #deadline = Number.POSITIVE_INFINITY;
+  #next: NodeJS.Signals = 'SIGTERM';
+
+  constructor(spec: WorkerSpec, now: number, bootTimeoutMs: number) {
+    this.id = spec.id;
+    this.lane = spec.lane;
+    this.generation = spec.generation;
+    this.startedAt = now;
+    this.#deadline = now + bootTimeoutMs;
+    this.#next = 'SIGKILL';
+  }
+
+  get pid(): number {
+    return this.process?.pid ?? 0;
+  }
+
+  get state(): WorkerState {
+    return this.#state;
+  }
+
+  get deadline(): number {
+    return this.#deadline;
+  }
+
+  /** Takes or will take packets. */
+  get isAlive(): boolean {
+    return this.#state !== 'exited';
+  }
+
+  becomeReady(): void {
+    this.#state = move(this.#state, 'ready');
+    this.wasReady = true;
+    this.#deadline = Number.POSITIVE_INFINITY;
+  }
+
+  attach(): void {
+    this.#state = move(this.#state, 'serving');
+    this.process?.send({ type: 'attach' });
+  }
+
+  /** Rung 1 of the ladder: asks it to let go and end by itself. */
+  release(now: number, deadlineMs: number): void {
+    const wasServing = this.#state === 'serving';
+    this.#state = move(this.#state, wasServing ? 'releasing' : 'draining');
+    this.process?.send({ type: 'release', deadlineMs });
+    this.endBy(now + deadlineMs);
+  }
+
+  released(): void {
+    if (mayMove(this.#state, 'draining')) this.#state = move(this.#state, 'draining');
+  }
+
+  settle(): void {
+    this.process?.send({ type: 'settle' });
+  }
+
+  stop(now: number, deadlineMs: number): void {
+    this.process?.send({ type: 'stop', deadlineMs });
+    this.endBy(now + deadlineMs);
+  }
+
+  exited(exitCode: number, signal: number): void {
+    this.#state = move(this.#state, 'exited');
+    this.exitCode = exitCode;
+    this.signal = signal;
+    this.#deadline = Number.POSITIVE_INFINITY;
+  }
+
+  endBy(deadline: number): void {
+    this.#deadline = Math.min(this.#deadline, deadline);
+    this.#next = 'SIGTERM';
+  }
+
+  /** Rungs 2 and 3. @returns the signal that was sent, if it was time for one */
+  terminateIfOverdue(now: number, graceMs: number): NodeJS.Signals | undefined {
+    if (now < this.#deadline) return undefined;
+    const signal = this.#next;
+    this.process?.kill(signal);
+    this.#next = 'SIGKILL';
+    this.#deadline = now + graceMs;
+    return signal;
+  }
+}

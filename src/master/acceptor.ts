@@ -1,0 +1,148 @@
+/**
+ * Accepts connections and gives each to the reactor that has the fewest. Runs in the master's main thread.
+ *
+ * What cannot be accepted now (no descriptors left, `maxConnections` reached) stays in the kernel's backlog: accepting
+ * pauses, with one log line, and goes on by itself.
+ */
+import { ACCEPT_PAYLOAD, frameBytes, Request } from '../ipc/frame.js';
+import type { ReactorLink } from '../ipc/outbox.js';
+import type { ReactorBoard } from '../memory/boards.js';
+import { SOCKADDR_BYTES } from '../os/address.js';
+import { AF_INET } from '../os/constants.js';
+import { EAGAIN, ECONNABORTED, EINTR, errnoName, isLinux } from '../os/libc.js';
+import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import { accept } from '../os/socket.js';
+import type { Log } from '../util/log.js';
+import { type BoundPort, listenOn, unbindPort } from './bind-port.js';
+
+export interface AcceptorParts {
+  readonly ports: readonly BoundPort[];
+  readonly links: readonly ReactorLink[];
+  readonly board: ReactorBoard;
+  readonly slotsPerReactor: number;
+  readonly maxConnections: number;
+  readonly log: Log;
+  createPoller(handler: PollerHandler): Poller;
+}
+
+const ACCEPTS_PER_TURN = 64;
+const RETRY_MS = 50;
+
+export class Acceptor implements PollerHandler {
+  readonly #parts: AcceptorParts;
+  readonly #poller: Poller;
+  readonly #sockaddr = Buffer.alloc(SOCKADDR_BYTES);
+  readonly #touched = new Set<ReactorLink>();
+  /** Ports the kernel may have connections for. */
+  readonly #waiting = new Set<number>();
+  #paused: string | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(parts: AcceptorParts) {
+    this.#parts = parts;
+    this.#poller = parts.createPoller(this);
+  }
+
+  /** @throws ServerError when a port was taken since it was bound */
+  start(): void {
+    for (const bound of this.#parts.ports) listenOn(bound);
+    this.#parts.ports.forEach((bound, index) => {
+      this.#poller.addReadable(bound.descriptor, index);
+    });
+  }
+
+  stop(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#retryTimer);
+    this.#poller.close();
+    for (const bound of this.#parts.ports) unbindPort(bound);
+  }
+
+  ready(token: number): void {
+    this.#waiting.add(token);
+  }
+
+  turnEnd(): void {
+    if (this.#closed || this.#retryTimer !== undefined) return;
+    for (const index of this.#waiting) this.#acceptFrom(index);
+    for (const link of this.#touched) link.waker.wake();
+    this.#touched.clear();
+    if (this.#waiting.size > 0 && this.#retryTimer === undefined) this.#poller.wakeSoon();
+  }
+
+  #acceptFrom(index: number): void {
+    const bound = this.#parts.ports[index];
+    if (bound === undefined) return;
+    for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
+      const reactor = this.#chooseReactor();
+      if (reactor < 0) return this.#pause('maxConnections is reached');
+      const link = this.#parts.links[reactor];
+      const needed = frameBytes(ACCEPT_PAYLOAD);
+      if (link === undefined || link.ring.room(needed) < needed) return this.#retryLater();
+      const descriptor = accept(bound.descriptor, this.#sockaddr);
+      if (descriptor >= 0) this.#give(reactor, link, index, descriptor);
+      else if (descriptor === -EAGAIN) {
+        this.#waiting.delete(index);
+        this.#poller.rearm(bound.descriptor, READABLE);
+        return this.#resumed();
+      } else if (descriptor !== -EINTR && descriptor !== -ECONNABORTED) {
+        return this.#pause(`accept failed with ${errnoName(-descriptor)}`);
+      }
+    }
+    this.#resumed();
+  }
+
+  /** @returns −1 when none may take another one */
+  #chooseReactor(): number {
+    const { board, links, slotsPerReactor, maxConnections } = this.#parts;
+    let best = -1;
+    let fewest = Number.POSITIVE_INFINITY;
+    let total = 0;
+    for (let reactor = 0; reactor < links.length; reactor++) {
+      const connections = board.connections(reactor);
+      total += connections;
+      if (connections >= fewest || board.occupied(reactor) >= slotsPerReactor) continue;
+      best = reactor;
+      fewest = connections;
+    }
+    return total >= maxConnections ? -1 : best;
+  }
+
+  #give(reactor: number, link: ReactorLink, port: number, descriptor: number): void {
+    const { ring } = link;
+    const at = ring.payloadAt;
+    const family = isLinux ? this.#sockaddr.readUInt16LE(0) : (this.#sockaddr[1] ?? 0);
+    ring.bytes.writeInt32LE(descriptor, at);
+    ring.bytes.writeUInt16LE(family, at + 4);
+    ring.bytes.writeUInt16LE(this.#sockaddr.readUInt16BE(2), at + 6);
+    this.#sockaddr.copy(ring.bytes, at + 8, family === AF_INET ? 4 : 8, family === AF_INET ? 8 : 24);
+    ring.commit(Request.accept, 0, port, 0, ACCEPT_PAYLOAD);
+    ring.publish();
+    this.#parts.board.addConnections(reactor, 1);
+    this.#parts.board.addOccupied(reactor, 1);
+    this.#touched.add(link);
+  }
+
+  #pause(why: string): void {
+    if (this.#paused === undefined) {
+      this.#parts.log.warn(`accepting pauses: ${why}; new clients wait in the backlog`);
+    }
+    this.#paused = why;
+    this.#retryLater();
+  }
+
+  #resumed(): void {
+    if (this.#paused === undefined) return;
+    this.#parts.log.info('accepting goes on', { after: this.#paused });
+    this.#paused = undefined;
+  }
+
+  #retryLater(): void {
+    this.#retryTimer ??= setTimeout(() => {
+      this.#retryTimer = undefined;
+      this.turnEnd();
+    }, RETRY_MS);
+  }
+}

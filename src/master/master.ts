@@ -1,0 +1,341 @@
+/**
+ * The first process: binds, accepts, keeps the reactor threads and the manager. It never runs user code for a
+ * connection, so it has no reason to fall.
+ */
+import { deserializeError, ServerError } from '../errors/index.js';
+import { createBells, reactorBell } from '../ipc/bells.js';
+import type { ManagerToMaster } from '../ipc/message.js';
+import { Outbox, type ReactorLink } from '../ipc/outbox.js';
+import { RingWriter } from '../ipc/ring.js';
+import { Waker } from '../ipc/sleep.js';
+import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
+import { ConnectionTable } from '../memory/connection-table.js';
+import { senderOfMaster } from '../memory/layout.js';
+import { Region } from '../memory/region.js';
+import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
+import { createPoller } from '../os/create-poller.js';
+import { becomeSubreaper } from '../os/process.js';
+import { type Deferred, deferred } from '../util/deferred.js';
+import type { Log } from '../util/log.js';
+import { signalName } from '../util/signal-name.js';
+import { Acceptor } from './acceptor.js';
+import { type BoundPort, bindPort, unbindPort } from './bind-port.js';
+import { ManagerHandle } from './manager-handle.js';
+import { endOrphans, killOrphans } from './orphans.js';
+import { ReactorHandle } from './reactor-handle.js';
+import { slotCount, slotsOfReactor } from './slot-count.js';
+
+export interface MasterCallbacks {
+  readonly beforeShutdown?: (() => unknown) | undefined;
+  readonly shutdown?: (() => unknown) | undefined;
+}
+
+type Phase = 'starting' | 'running' | 'shutting down' | 'ended';
+
+/** A manager that dies again within this time is started again after a pause. */
+const HEALTHY_MANAGER_MS = 5000;
+const MANAGER_PAUSES_MS = [0, 200, 1000, 5000];
+
+export class Master {
+  readonly region: Region;
+  readonly outbox: Outbox;
+  readonly #options: ResolvedOptions;
+  readonly #listens: readonly ResolvedListen[];
+  readonly #callbacks: MasterCallbacks;
+  readonly #log: Log;
+  readonly #bells;
+  readonly #board: WorkerBoard;
+  readonly #reactorBoard: ReactorBoard;
+  readonly #links: ReactorLink[];
+  #reactors: ReactorHandle[] = [];
+  #bound: BoundPort[] = [];
+  #acceptor: Acceptor | undefined;
+  #manager: ManagerHandle | undefined;
+  #managerStartedAt = 0;
+  #managerDeaths = 0;
+  #phase: Phase = 'starting';
+  #deadline = Number.POSITIVE_INFINITY;
+  readonly #ready = deferred<void>();
+  #settled: Deferred<void> | undefined;
+  readonly #managerGone = deferred<void>();
+  readonly #hurried = deferred<void>();
+  #reloadWaits = false;
+  /** Another process of the tree asks for the end of all. */
+  onShutdownRequest: () => void = () => void this.shutdown();
+
+  constructor(options: ResolvedOptions, listens: readonly ResolvedListen[], callbacks: MasterCallbacks, log: Log) {
+    this.#options = options;
+    this.#listens = listens;
+    this.#callbacks = callbacks;
+    this.#log = log;
+    const { reactorNum, workerNum, maxConnections, channelSize } = options;
+    const slots = slotCount(maxConnections, reactorNum);
+    this.region = Region.create({ reactorNum, workerNum, slots, ringBytes: channelSize });
+    const { region } = this;
+    this.#bells = createBells(region.shape);
+    this.#board = new WorkerBoard(region);
+    this.#reactorBoard = new ReactorBoard(region);
+    const bells = this.#bells;
+    this.#links = Array.from({ length: reactorNum }, (_, r) => ({
+      ring: new RingWriter(region, region.layout.outbound(r, senderOfMaster(region.shape))),
+      waker: new Waker(region.int32, this.#reactorBoard.sleepIndex(r), reactorBell(bells, r)),
+    }));
+    const { highWatermark } = options;
+    this.outbox = new Outbox(new ConnectionTable(region), this.#links, { highWatermark, hearsOfRoom: false });
+  }
+
+  // ——— start ———
+
+  /** Resolves when every worker is ready and clients can connect. When it rejects, nothing is left running. */
+  async start(): Promise<void> {
+    process.on('exit', () => this.#endAtOnce());
+    try {
+      await this.#bindPorts();
+      await this.#startReactors();
+      becomeSubreaper();
+      this.#startManager();
+      await this.#ready.promise;
+      this.#acceptor = this.#createAcceptor();
+      this.#acceptor.start();
+      this.#phase = 'running';
+    } catch (error) {
+      await this.#undoStart();
+      throw error;
+    }
+  }
+
+  async #bindPorts(): Promise<void> {
+    for (const listen of this.#listens) this.#bound.push(await bindPort(listen));
+    this.region.ports = this.#bound.map((bound) => bound.port);
+  }
+
+  async #startReactors(): Promise<void> {
+    const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, dispatchMode, reactorBackend } = this.#options;
+    const ports = this.#listens.map(({ noDelay, keepAlive }) => ({ noDelay, keepAlive }));
+    const data = {
+      region: this.region.descriptor,
+      bells: this.#bells,
+      options: { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, ports },
+      dispatchMode,
+      backend: reactorBackend,
+    };
+    this.#reactors = this.#links.map(
+      (_, id) =>
+        new ReactorHandle(id, reactorBell(this.#bells, id), data, this.#options.processTitle, {
+          brokenSender: (worker) => this.#killBroken(worker),
+          failed: (error) => this.#fatal(error),
+        }),
+    );
+    await Promise.all(this.#reactors.map((reactor) => reactor.ready));
+  }
+
+  #createAcceptor(): Acceptor {
+    return new Acceptor({
+      ports: this.#bound,
+      links: this.#links,
+      board: this.#reactorBoard,
+      slotsPerReactor: slotsOfReactor(this.region.shape),
+      maxConnections: this.#options.maxConnections,
+      log: this.#log,
+      createPoller: (handler) => createPoller(this.#options.reactorBackend, handler),
+    });
+  }
+
+  async #undoStart(): Promise<void> {
+    this.#phase = 'shutting down';
+    if (this.#manager !== undefined) await this.#stopManager(0);
+    if (this.#acceptor) this.#acceptor.stop();
+    else for (const bound of this.#bound) unbindPort(bound);
+    await Promise.allSettled(this.#reactors.map((reactor) => reactor.stop()));
+    this.#phase = 'ended';
+  }
+
+  get isStarting(): boolean {
+    return this.#phase === 'starting';
+  }
+
+  // ——— the manager ———
+
+  #startManager(): void {
+    this.#managerStartedAt = performance.now();
+    const title = `${this.#options.processTitle}: manager`;
+    const manager = new ManagerHandle(title, this.region.descriptor, this.#bells, {
+      message: (message) => this.#hear(manager, message),
+      exit: (exitCode, signal) => this.#managerEnded(manager, exitCode, signal),
+    });
+    this.#manager = manager;
+    this.region.managerPid = manager.pid;
+    if (this.#phase === 'starting') this.#watchManagerBoot(manager);
+  }
+
+  #watchManagerBoot(manager: ManagerHandle): void {
+    const timeoutMs = this.#options.bootTimeoutMs;
+    const timer = setTimeout(() => {
+      this.#ready.reject(new ServerError('ERR_BOOT_TIMEOUT', { role: 'manager', timeoutMs }));
+      manager.kill('SIGKILL');
+    }, timeoutMs);
+    this.#managerTimer = timer;
+  }
+
+  #managerTimer: NodeJS.Timeout | undefined;
+
+  #hear(manager: ManagerHandle, message: ManagerToMaster): void {
+    switch (message.type) {
+      case 'started':
+        clearTimeout(this.#managerTimer);
+        return void this.#begin(manager);
+      case 'ready':
+        this.#ready.resolve();
+        if (this.#reloadWaits) this.reload();
+        return;
+      case 'bootFailed':
+        return this.#ready.reject(deserializeError(message.error));
+      case 'settled':
+        return this.#settled?.resolve();
+      case 'request':
+        if (message.action === 'shutdown') this.onShutdownRequest();
+        return;
+    }
+  }
+
+  /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
+  async #begin(manager: ManagerHandle): Promise<void> {
+    await endOrphans(this.#board, this.#options.workerNum);
+    manager.send({ type: 'begin' });
+  }
+
+  #managerEnded(manager: ManagerHandle, exitCode: number, signal: number): void {
+    if (this.#manager !== manager) return;
+    this.#manager = undefined;
+    clearTimeout(this.#managerTimer);
+    if (this.#phase === 'shutting down' || this.#phase === 'ended') return this.#managerGone.resolve();
+    if (this.#phase === 'starting') {
+      this.#ready.reject(new ServerError('ERR_MANAGER_BOOT', { exitCode, signal: signalName(signal) }));
+      return;
+    }
+    this.#forgetWorkers();
+    const uptimeMs = performance.now() - this.#managerStartedAt;
+    this.#managerDeaths = uptimeMs >= HEALTHY_MANAGER_MS ? 0 : this.#managerDeaths + 1;
+    const pause = MANAGER_PAUSES_MS[Math.min(this.#managerDeaths, MANAGER_PAUSES_MS.length) - 1] ?? 0;
+    const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
+    this.#log.error(`the manager ${how}; starting another one`, { pid: manager.pid, uptimeMs: Math.round(uptimeMs) });
+    setTimeout(() => {
+      if (this.#phase === 'running') this.#startManager();
+    }, pause);
+  }
+
+  /** Until a new manager has new workers nobody takes packets; they wait in the rings. */
+  #forgetWorkers(): void {
+    for (let worker = 0; worker < this.#options.workerNum; worker++) {
+      this.#board.setField(worker, WorkerField.pid, 0);
+      this.#board.setField(worker, WorkerField.busy, 0);
+    }
+  }
+
+  #killBroken(worker: number): void {
+    this.#log.error(`worker ${worker} wrote a frame that cannot be read; it is killed`);
+    const pid = worker < 0 ? 0 : this.#board.field(worker, WorkerField.pid);
+    if (pid !== 0) process.kill(pid, 'SIGKILL');
+  }
+
+  // ——— what users and signals ask for ———
+
+  reload(): void {
+    this.#reloadWaits = this.#phase === 'starting';
+    if (!this.#reloadWaits) this.#manager?.send({ type: 'reload' });
+  }
+
+  stopWorker(workerId: number): void {
+    this.#manager?.send({ type: 'stopWorker', workerId });
+  }
+
+  #shutdownPromise: Promise<void> | undefined;
+
+  /** The second call hurries the first one. Resolves when nothing is left but this process. */
+  shutdown(): Promise<void> {
+    if (this.#shutdownPromise !== undefined) this.#hurry();
+    this.#shutdownPromise ??= this.#shutDown();
+    return this.#shutdownPromise;
+  }
+
+  #hurry(): void {
+    this.#deadline = performance.now();
+    this.#hurried.resolve();
+  }
+
+  /** The ladder: accept no more → finish what was read → flush and close → stop workers → stop the manager. */
+  async #shutDown(): Promise<void> {
+    if (this.#phase === 'starting') {
+      this.#ready.reject(new ServerError('ERR_SHUTTING_DOWN', {}));
+      return;
+    }
+    this.#log.info('shutting down');
+    this.#phase = 'shutting down';
+    this.#deadline = performance.now() + this.#options.maxWaitMs;
+    await this.#callUser('beforeShutdown');
+    this.#acceptor?.stop();
+    await this.#inTime(Promise.all(this.#reactors.map((reactor) => reactor.quiesce())));
+    if (this.#manager !== undefined) {
+      this.#settled = deferred();
+      this.#manager.send({ type: 'settle' });
+      await this.#inTime(Promise.race([this.#settled.promise, this.#managerGone.promise]));
+    }
+    // Closing has a second of its own: after a worker that overran, replies of the others must still leave.
+    const closeMs = Math.max(this.#left, 500);
+    await Promise.race([
+      Promise.all(this.#reactors.map((reactor) => reactor.closeAll(closeMs))),
+      new Promise((resolve) => setTimeout(resolve, closeMs + 500).unref()),
+    ]);
+    await this.#stopManager(Math.max(this.#left, 100));
+    await Promise.allSettled(this.#reactors.map((reactor) => reactor.stop()));
+    await this.#callUser('shutdown');
+    this.#phase = 'ended';
+    this.#log.info('the server has shut down');
+  }
+
+  async #stopManager(deadlineMs: number): Promise<void> {
+    if (this.#manager === undefined) return;
+    this.#manager.send({ type: 'stop', deadlineMs });
+    const kill = setTimeout(() => this.#manager?.kill('SIGKILL'), deadlineMs + 2000);
+    await this.#managerGone.promise;
+    clearTimeout(kill);
+    await endOrphans(this.#board, this.#options.workerNum);
+  }
+
+  get #left(): number {
+    return Math.max(0, this.#deadline - performance.now());
+  }
+
+  /** Waits, but not beyond the deadline of the shutdown. */
+  async #inTime(promise: Promise<unknown>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, this.#left);
+    });
+    await Promise.race([promise, late, this.#hurried.promise]);
+    clearTimeout(timer);
+  }
+
+  async #callUser(name: 'beforeShutdown' | 'shutdown'): Promise<void> {
+    try {
+      await this.#inTime(Promise.resolve(this.#callbacks[name]?.()));
+    } catch (error) {
+      this.#log.error(`the '${name}' callback failed`, { error });
+    }
+  }
+
+  // ——— sudden ends ———
+
+  #fatal(error: unknown): void {
+    this.#log.error('a reactor thread failed, the server cannot go on', { error });
+    if (this.#phase === 'starting') this.#ready.reject(error);
+    else process.exit(70);
+  }
+
+  /** process.exit() or an uncaught error in the master: children notice by their channels; the threads need help. */
+  #endAtOnce(): void {
+    for (const reactor of this.#reactors) reactor.stopAtOnce();
+    if (this.#phase === 'running') killOrphans(this.#board, this.#options.workerNum);
+    this.#manager?.kill('SIGKILL');
+  }
+}

@@ -1,0 +1,95 @@
+/** A reactor thread as the master's main thread holds it. */
+import { Worker } from 'node:worker_threads';
+import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
+import { deferred, type Deferred } from '../util/deferred.js';
+
+// The shapes of reactor/thread-message.ts; a parent speaks to a child in messages only.
+type FromReactor = { type: 'ready' } | { type: 'quiet' } | { type: 'closed' } | { type: 'brokenSender'; worker: number };
+type Answer = Exclude<FromReactor['type'], 'brokenSender'>;
+
+export interface ReactorHandleEvents {
+  brokenSender(worker: number): void;
+  /** The thread has ended although nobody asked it to. */
+  failed(error: unknown): void;
+}
+
+const ENTRY = new URL('../reactor/entry.js', import.meta.url);
+/** How long the end of the process may wait for a reactor to let its poll handle go. */
+const EXIT_WAIT_MS = 500;
+
+export class ReactorHandle {
+  readonly id: number;
+  readonly #thread: Worker;
+  readonly #bell: DoorbellDescriptors;
+  readonly #exitFlag: Int32Array;
+  readonly #waiting = new Map<Answer, Deferred<void>>();
+  readonly #gone = deferred<void>();
+  #stopping = false;
+
+  constructor(id: number, bell: DoorbellDescriptors, workerData: object, title: string, events: ReactorHandleEvents) {
+    this.id = id;
+    this.#bell = bell;
+    const exitFlag = new SharedArrayBuffer(8);
+    this.#exitFlag = new Int32Array(exitFlag);
+    this.#thread = new Worker(ENTRY, {
+      name: `${title} reactor ${id}`,
+      workerData: { ...workerData, id, exitFlag },
+      env: { ...process.env },
+      execArgv: [],
+    });
+    this.#thread.on('message', (message: FromReactor) => {
+      if (message.type === 'brokenSender') events.brokenSender(message.worker);
+      else this.#waiting.get(message.type)?.resolve();
+    });
+    this.#thread.once('error', (error) => this.#failed(events, error));
+    this.#thread.once('exit', () => {
+      this.#gone.resolve();
+      if (!this.#stopping) this.#failed(events, new Error(`reactor thread ${id} has ended`));
+    });
+  }
+
+  get ready(): Promise<void> {
+    return this.#answer('ready');
+  }
+
+  /** Takes nothing more in. */
+  quiesce(): Promise<void> {
+    this.#thread.postMessage({ type: 'quiesce' });
+    return this.#answer('quiet');
+  }
+
+  closeAll(deadlineMs: number): Promise<void> {
+    this.#thread.postMessage({ type: 'closeAll', deadlineMs });
+    return this.#answer('closed');
+  }
+
+  stop(): Promise<void> {
+    this.#stopping = true;
+    this.#thread.postMessage({ type: 'stop' });
+    return this.#gone.promise;
+  }
+
+  /**
+   * The process is ending now: a poll handle that fires in a thread being torn down would abort it (SIGABRT). Blocks
+   * until the thread has closed it, or the time is up.
+   */
+  stopAtOnce(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    Atomics.store(this.#exitFlag, 0, 1);
+    ringDoorbell(this.#bell);
+    if (Atomics.load(this.#exitFlag, 1) === 0) Atomics.wait(this.#exitFlag, 1, 0, EXIT_WAIT_MS);
+  }
+
+  #answer(type: Answer): Promise<void> {
+    const known = this.#waiting.get(type) ?? deferred<void>();
+    this.#waiting.set(type, known);
+    return known.promise;
+  }
+
+  #failed(events: ReactorHandleEvents, error: unknown): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    if (!this.#stopping) events.failed(error);
+    this.#stopping = true;
+  }
+}

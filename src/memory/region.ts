@@ -1,0 +1,129 @@
+import { createSharedFile, type MappedRing, mapRing, mapShared } from '../os/memory.js';
+import { layoutRegion, type RegionLayout, type RegionShape, type RingPlace } from './layout.js';
+
+/** Int32 indices in the header. */
+const MAGIC = 0;
+const REACTORS = 1;
+const WORKERS = 2;
+const SLOTS = 3;
+const RING_BYTES = 4;
+const MASTER_PID = 5;
+const MANAGER_PID = 6;
+const RELOADS = 7;
+const ROUND = 8;
+const GENERATION = 9;
+const PORT_COUNT = 10;
+const RELOADS_FAILED = 11;
+const PORTS = 16; // up to 256 bound ports
+/** Float64 index of the start time (Unix ms); past the ports. */
+const STARTED_AT = 256;
+
+const MAGIC_VALUE = 0x7473_7730; // 'tsw0'
+export const MAX_PORTS = 256;
+
+/** The shared memory of one server, as one process or thread sees it. Runs in every process. */
+export class Region {
+  readonly descriptor: number;
+  readonly layout: RegionLayout;
+  /** The part before the rings, in two readings. */
+  readonly int32: Int32Array;
+  readonly float64: Float64Array;
+  readonly bytes: Buffer;
+
+  private constructor(descriptor: number, layout: RegionLayout, memory: ArrayBuffer) {
+    this.descriptor = descriptor;
+    this.layout = layout;
+    this.int32 = new Int32Array(memory);
+    this.float64 = new Float64Array(memory);
+    this.bytes = Buffer.from(memory);
+  }
+
+  /** Made once, by the master. */
+  static create(shape: RegionShape): Region {
+    const layout = layoutRegion(shape);
+    const descriptor = createSharedFile('tswoole', layout.totalBytes);
+    const region = new Region(descriptor, layout, mapShared(descriptor, 0, layout.plainBytes));
+    region.int32.set([MAGIC_VALUE, shape.reactorNum, shape.workerNum, shape.slots, shape.ringBytes, process.pid]);
+    region.float64[STARTED_AT] = Date.now();
+    return region;
+  }
+
+  /** Maps what the master made. `descriptor` is inherited (or, in a reactor thread, the same number). */
+  static open(descriptor: number): Region {
+    const header = new Int32Array(mapShared(descriptor, 0, 4096));
+    const at = (index: number): number => header[index] ?? 0;
+    if (at(MAGIC) !== MAGIC_VALUE) throw new Error(`descriptor ${descriptor} holds no tswoole region`);
+    const layout = layoutRegion({
+      reactorNum: at(REACTORS),
+      workerNum: at(WORKERS),
+      slots: at(SLOTS),
+      ringBytes: at(RING_BYTES),
+    });
+    return new Region(descriptor, layout, mapShared(descriptor, 0, layout.plainBytes));
+  }
+
+  get shape(): RegionShape {
+    return this.layout.shape;
+  }
+
+  mapRing(place: RingPlace): MappedRing {
+    return mapRing(this.descriptor, place.dataAt, place.bytes);
+  }
+
+  get masterPid(): number {
+    return this.#read(MASTER_PID);
+  }
+
+  get managerPid(): number {
+    return this.#read(MANAGER_PID);
+  }
+  set managerPid(pid: number) {
+    Atomics.store(this.int32, MANAGER_PID, pid);
+  }
+
+  /** Reloads that were completed since the start. */
+  get reloads(): number {
+    return this.#read(RELOADS);
+  }
+  set reloads(count: number) {
+    Atomics.store(this.int32, RELOADS, count);
+  }
+
+  get reloadsFailed(): number {
+    return this.#read(RELOADS_FAILED);
+  }
+  set reloadsFailed(count: number) {
+    Atomics.store(this.int32, RELOADS_FAILED, count);
+  }
+
+  /** The newest generation of workers; survives the manager. */
+  get generation(): number {
+    return this.#read(GENERATION);
+  }
+  set generation(value: number) {
+    Atomics.store(this.int32, GENERATION, value);
+  }
+
+  /** Unix time in ms. */
+  get startedAt(): number {
+    return this.float64[STARTED_AT] ?? 0;
+  }
+
+  /** The bound port of each listen port, in the order they were declared. */
+  get ports(): number[] {
+    return Array.from(this.int32.subarray(PORTS, PORTS + this.#read(PORT_COUNT)));
+  }
+  set ports(list: readonly number[]) {
+    this.int32.set(list, PORTS);
+    Atomics.store(this.int32, PORT_COUNT, list.length);
+  }
+
+  /** A number that grows by one with each call of any reactor: what 'round-robin' goes by. */
+  nextRound(): number {
+    return Atomics.add(this.int32, ROUND, 1) >>> 0;
+  }
+
+  #read(index: number): number {
+    return Atomics.load(this.int32, index);
+  }
+}

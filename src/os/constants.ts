@@ -1,0 +1,54 @@
+/** Numbers of the kernel's interface. Linux (all architectures Node runs on here) and macOS differ in many of them. */
+import { isLinux } from './libc.js';
+
+const pick = (linux: number, darwin: number): number => (isLinux ? linux : darwin);
+
+export const AF_INET = 2;
+export const AF_INET6 = pick(10, 30);
+export const SOCK_STREAM = 1;
+export const SOCK_NONBLOCK = 0x800; // Linux only
+export const SOCK_CLOEXEC = 0x80000; // Linux only
+export const SOL_SOCKET = pick(1, 0xffff);
+export const SO_REUSEADDR = pick(2, 4);
+export const SO_ERROR = pick(4, 0x1007);
+export const SO_KEEPALIVE = pick(9, 8);
+export const SO_LINGER = pick(13, 0x80);
+export const SO_NOSIGPIPE = 0x1022; // macOS only
+export const IPPROTO_TCP = 6;
+export const TCP_NODELAY = 1;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = pick(26, 27);
+export const MSG_NOSIGNAL = isLinux ? 0x4000 : 0;
+export const SHUT_WR = 1;
+
+export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const FD_CLOEXEC = 1;
+export const O_NONBLOCK = pick(0x800, 4);
+
+export const PROT_NONE = 0;
+export const PROT_READ_WRITE = 3;
+export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
+export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = pick(0x20, 0x1000);
+export const MFD_CLOEXEC = 1;
+
+export const EFD_CLOEXEC = 0x80000;
+export const EFD_NONBLOCK = 0x800;
+
+export const EPOLL_CLOEXEC = 0x80000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLLIN = 0x001;
+export const EPOLLOUT = 0x004;
+export const EPOLLERR = 0x008;
+export const EPOLLHUP = 0x010;
+export const EPOLLRDHUP = 0x2000;
+export const EPOLLET = 0x80000000;
+
+export const PR_SET_PDEATHSIG = 1;
+export const PR_SET_NAME = 15;
+export const PR_SET_CHILD_SUBREAPER = 36;
+export const WNOHANG = 1;

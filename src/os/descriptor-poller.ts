@@ -1,0 +1,83 @@
+/**
+ * The portable poller: each descriptor is watched by Node's event loop itself. Several times slower than epoll, same
+ * behaviour. libuv reports levels, so a direction that was reported is not watched again before `rearm`.
+ */
+import { type DescriptorWatch, guardCallback, watchDescriptor, type WatchEvents } from './descriptor-watch.js';
+import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';
+
+interface Watched {
+  readonly token: number;
+  readonly watch: DescriptorWatch;
+  interest: number;
+}
+
+const toInterest = (events: number) => ({ readable: (events & READABLE) !== 0, writable: (events & WRITABLE) !== 0 });
+
+export class DescriptorPoller implements Poller {
+  readonly name = 'poll';
+  readonly levelTriggered = true;
+  readonly #handler: PollerHandler;
+  readonly #watched = new Map<number, Watched>();
+  #immediate: NodeJS.Immediate | undefined;
+  #closed = false;
+  readonly #anchor = setInterval(() => {}, 2 ** 30); // keeps the loop alive as the epoll watch does
+
+  constructor(handler: PollerHandler) {
+    this.#handler = handler;
+  }
+
+  add(descriptor: number, token: number): void {
+    this.#watch(descriptor, token, READABLE);
+  }
+
+  addReadable(descriptor: number, token: number): void {
+    this.#watch(descriptor, token, READABLE);
+  }
+
+  remove(descriptor: number): void {
+    this.#watched.get(descriptor)?.watch.close();
+    this.#watched.delete(descriptor);
+  }
+
+  rearm(descriptor: number, events: number): void {
+    const watched = this.#watched.get(descriptor);
+    if (watched === undefined || (watched.interest & events) === events) return;
+    watched.interest |= events;
+    watched.watch.update(toInterest(watched.interest));
+  }
+
+  wakeSoon(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      if (!this.#closed) this.#handler.turnEnd();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#anchor);
+    if (this.#immediate) clearImmediate(this.#immediate);
+    for (const { watch } of this.#watched.values()) watch.close();
+    this.#watched.clear();
+  }
+
+  #watch(descriptor: number, token: number, interest: number): void {
+    const report = guardCallback((events: WatchEvents) => this.#report(descriptor, events));
+    const watch = watchDescriptor(descriptor, toInterest(interest), report);
+    this.#watched.set(descriptor, { token, watch, interest });
+  }
+
+  #report(descriptor: number, seen: WatchEvents): void {
+    const watched = this.#watched.get(descriptor);
+    if (watched === undefined || this.#closed) return;
+    const broken = !seen.readable && !seen.writable; // libuv hides an error event behind neither
+    let events = 0;
+    if (seen.readable) events |= READABLE;
+    if (seen.writable) events |= WRITABLE;
+    if (seen.disconnect || broken) events |= READABLE | HANGUP;
+    watched.interest &= ~events;
+    watched.watch.update(toInterest(watched.interest));
+    this.#handler.ready(watched.token, descriptor, events);
+    if (!this.#closed) this.#handler.turnEnd();
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * One descriptor watched by Node's own event loop (libuv's poll, reached through koffi, not documented there yet:
+ * `test/os/koffi-poll.test.ts` is the contract we rely on).
+ */
+import { koffi } from './libc.js';
+
+export interface DescriptorWatch {
+  update(interest: Interest): void;
+  close(): void;
+}
+
+export interface Interest {
+  readonly readable?: boolean;
+  readonly writable?: boolean;
+}
+
+export interface WatchEvents {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly disconnect: boolean;
+}
+
+type Callback = (events: WatchEvents) => void;
+
+/** A watch that nobody references is collected and falls silent, so all of them are held here until they are closed. */
+const living = new Set<DescriptorWatch>();
+
+export function watchDescriptor(descriptor: number, interest: Interest, callback: Callback): DescriptorWatch {
+  const handle = koffi.node.poll(descriptor, interest, callback);
+  const watch: DescriptorWatch = {
+    update(next) {
+      if (next.readable || next.writable) handle.start(next, callback);
+      else handle.stop();
+    },
+    close() {
+      if (!living.delete(watch)) return;
+      handle.stop();
+      handle.close();
+    },
+  };
+  living.add(watch);
+  return watch;
+}
+
+/** An exception that leaves the callback would silence the watch for good, so it is raised outside of it. */
+export function guardCallback<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void {
+  return (...args) => {
+    try {
+      callback(...args);
+    } catch (error) {
+      setImmediate(() => {
+        throw error;
+      });
+    }
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * An epoll of our own, watched by Node's event loop: one wake-up of the loop serves every ready descriptor, and timers,
+ * promises and message ports go on working beside it. Edge-triggered, so a descriptor is registered once in its life:
+ * no epoll_ctl when a connection is paused, resumed, or waits to become writable.
+ */
+import * as C from './constants.js';
+import { guardCallback, watchDescriptor, type DescriptorWatch } from './descriptor-watch.js';
+import { addressOf, check, libc } from './libc.js';
+import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';
+
+const EVENT_BYTES = process.arch === 'x64' ? 12 : 16; // struct epoll_event is packed on x86-64 only
+const DATA_AT = EVENT_BYTES - 8;
+const MAX_EVENTS = 512;
+/** How often one wake-up asks the kernel again before it gives timers and messages of this thread their turn. */
+const ROUNDS_PER_WAKE = 8;
+
+export class EpollPoller implements Poller {
+  readonly name = 'epoll';
+  readonly levelTriggered = false;
+  readonly #handler: PollerHandler;
+  readonly #epoll: number;
+  readonly #events = Buffer.allocUnsafeSlow(EVENT_BYTES * MAX_EVENTS);
+  readonly #view = new DataView(this.#events.buffer, this.#events.byteOffset, this.#events.byteLength);
+  readonly #eventsAddress = addressOf(this.#events);
+  readonly #registration = Buffer.alloc(EVENT_BYTES);
+  readonly #watch: DescriptorWatch;
+  #immediate: NodeJS.Immediate | undefined;
+  #closed = false;
+
+  constructor(handler: PollerHandler) {
+    this.#handler = handler;
+    this.#epoll = check(libc.epoll_create1(C.EPOLL_CLOEXEC), 'epoll_create1');
+    this.#watch = watchDescriptor(
+      this.#epoll,
+      { readable: true },
+      guardCallback(() => this.#wake()),
+    );
+  }
+
+  add(descriptor: number, token: number): void {
+    this.#register(descriptor, token, C.EPOLLIN | C.EPOLLOUT | C.EPOLLRDHUP | C.EPOLLET);
+  }
+
+  addReadable(descriptor: number, token: number): void {
+    this.#register(descriptor, token, C.EPOLLIN | C.EPOLLET);
+  }
+
+  /** close(2) takes a descriptor out of its epoll by itself. */
+  remove(): void {}
+
+  rearm(): void {}
+
+  wakeSoon(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      if (!this.#closed) this.#wake();
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#immediate) clearImmediate(this.#immediate);
+    this.#watch.close();
+    libc.close(this.#epoll);
+  }
+
+  #register(descriptor: number, token: number, events: number): void {
+    const event = this.#registration;
+    event.writeUInt32LE(events >>> 0, 0);
+    event.writeUInt32LE(token, DATA_AT);
+    event.writeUInt32LE(descriptor, DATA_AT + 4);
+    check(libc.epoll_ctl(this.#epoll, C.EPOLL_CTL_ADD, descriptor, event), 'epoll_ctl');
+  }
+
+  #wake(): void {
+    for (let round = 0; round < ROUNDS_PER_WAKE && !this.#closed; round++) {
+      const count = libc.epoll_wait(this.#epoll, this.#eventsAddress, MAX_EVENTS, 0);
+      for (let i = 0; i < count && !this.#closed; i++) this.#report(i * EVENT_BYTES);
+      if (this.#closed) return;
+      this.#handler.turnEnd();
+      if (count < 1) return;
+    }
+  }
+
+  #report(at: number): void {
+    const view = this.#view;
+    const flags = view.getUint32(at, true);
+    let events = 0;
+    if (flags & C.EPOLLIN) events |= READABLE;
+    if (flags & C.EPOLLOUT) events |= WRITABLE;
+    if (flags & (C.EPOLLRDHUP | C.EPOLLHUP | C.EPOLLERR)) events |= READABLE | HANGUP;
+    this.#handler.ready(view.getUint32(at + DATA_AT, true), view.getUint32(at + DATA_AT + 4, true), events);
+  }
+}

@@ -1,0 +1,51 @@
+/** Memory that processes share: an anonymous file, mapped. The descriptor is inherited through spawn's `stdio`. */
+import { openSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as C from './constants.js';
+import { check, isLinux, lastErrno, libc, syscallError, viewMemory } from './libc.js';
+
+/** Offsets and lengths of mappings are multiples of this on every platform we run on (arm64 macOS has 16 KiB pages). */
+export const PAGE_BYTES = isLinux ? 4096 : 16384;
+
+export interface MappedRing {
+  /** `2 × size` bytes: byte `i` and byte `i + size` are the same memory. */
+  readonly buffer: ArrayBuffer;
+  readonly address: number;
+}
+
+/** @returns a descriptor of `bytes` zeroed bytes, shared by all who map it and gone with the last of them */
+export function createSharedFile(name: string, bytes: number): number {
+  const descriptor = isLinux ? check(libc.memfd_create(name, C.MFD_CLOEXEC), 'memfd_create') : unlinkedFile(name);
+  check(libc.ftruncate(descriptor, bytes), 'ftruncate');
+  return descriptor;
+}
+
+function unlinkedFile(name: string): number {
+  const path = join(tmpdir(), `${name}-${process.pid}-${Date.now()}`);
+  const descriptor = openSync(path, 'wx+', 0o600);
+  unlinkSync(path);
+  return descriptor;
+}
+
+function mapAt(address: number, bytes: number, protection: number, flags: number, fd: number, offset: number): number {
+  const mapped = Number(libc.mmap(address, bytes, protection, flags, fd, offset));
+  if (mapped === -1) throw syscallError(lastErrno(), 'mmap');
+  return mapped;
+}
+
+export function mapShared(descriptor: number, offset: number, bytes: number): ArrayBuffer {
+  return viewMemory(mapAt(0, bytes, C.PROT_READ_WRITE, C.MAP_SHARED, descriptor, offset), bytes);
+}
+
+/**
+ * Maps the same bytes twice in a row, so that what begins near the end of a ring goes on without a seam: a frame is
+ * always one contiguous range, for JavaScript and for recv(2) and send(2) alike.
+ */
+export function mapRing(descriptor: number, offset: number, bytes: number): MappedRing {
+  const address = mapAt(0, bytes * 2, C.PROT_NONE, C.MAP_PRIVATE | C.MAP_ANONYMOUS, -1, 0);
+  for (const place of [address, address + bytes]) {
+    mapAt(place, bytes, C.PROT_READ_WRITE, C.MAP_SHARED | C.MAP_FIXED, descriptor, offset);
+  }
+  return { buffer: viewMemory(address, bytes * 2), address };
+}

@@ -1,0 +1,24 @@
+/** What Node does not offer about processes and threads. All of it is Linux only and quietly does nothing elsewhere. */
+import * as C from './constants.js';
+import { addressOf, isLinux, libc } from './libc.js';
+
+/** Names the calling thread for `top -H` and debuggers; the kernel keeps 15 bytes. */
+export function setThreadName(name: string): void {
+  if (!isLinux) return;
+  const bytes = Buffer.allocUnsafeSlow(16).fill(0);
+  bytes.write(name.slice(0, 15), 'latin1');
+  libc.prctl(C.PR_SET_NAME, addressOf(bytes), 0, 0, 0);
+}
+
+/** Children whose parent dies are handed to this process instead of init, so that it can end and reap them. */
+export function becomeSubreaper(): void {
+  if (isLinux) libc.prctl(C.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+const waitStatus = Buffer.alloc(4);
+
+/** Takes the exit status of one child that Node does not know of. @returns true when it is gone (or was never ours) */
+export function reapChild(pid: number): boolean {
+  const result = libc.waitpid(pid, waitStatus, C.WNOHANG);
+  return result === pid || result < 0;
+}

@@ -1,0 +1,128 @@
+/** TCP sockets, all non-blocking and close-on-exec. */
+import { decodeAddress, encodeAddress, isIPv6, SOCKADDR_BYTES, type SocketAddress } from './address.js';
+import * as C from './constants.js';
+import { check, isLinux, lastErrno, libc, syscallError } from './libc.js';
+
+const one = Buffer.from([1, 0, 0, 0]);
+
+function setFlag(descriptor: number, level: number, option: number): void {
+  check(libc.setsockopt(descriptor, level, option, one, 4), 'setsockopt');
+}
+
+function makeNonBlocking(descriptor: number): void {
+  const flags = check(libc.fcntl(descriptor, C.F_GETFL, 0), 'fcntl');
+  check(libc.fcntl(descriptor, C.F_SETFL, flags | C.O_NONBLOCK), 'fcntl');
+  check(libc.fcntl(descriptor, C.F_SETFD, C.FD_CLOEXEC), 'fcntl');
+}
+
+function openStream(family: number): number {
+  if (isLinux) return check(libc.socket(family, C.SOCK_STREAM | C.SOCK_NONBLOCK | C.SOCK_CLOEXEC, 0), 'socket');
+  const descriptor = check(libc.socket(family, C.SOCK_STREAM, 0), 'socket');
+  makeNonBlocking(descriptor);
+  setFlag(descriptor, C.SOL_SOCKET, C.SO_NOSIGPIPE);
+  return descriptor;
+}
+
+/** A bound TCP socket that does not listen yet: connecting to it is refused until `listen`. @throws SyscallError */
+export function bindTcp(host: string, port: number): number {
+  const descriptor = openStream(isIPv6(host) ? C.AF_INET6 : C.AF_INET);
+  try {
+    setFlag(descriptor, C.SOL_SOCKET, C.SO_REUSEADDR);
+    if (isIPv6(host) && host !== '::') setFlag(descriptor, C.IPPROTO_IPV6, C.IPV6_V6ONLY);
+    const address = encodeAddress(host, port);
+    check(libc.bind(descriptor, address, address.length), 'bind');
+    return descriptor;
+  } catch (error) {
+    libc.close(descriptor);
+    throw error;
+  }
+}
+
+export function listen(descriptor: number, backlog: number): void {
+  check(libc.listen(descriptor, backlog), 'listen');
+}
+
+/** Starts a connection; it is made once the descriptor is writable and `socketError` is 0. @throws SyscallError */
+export function connectTcp(host: string, port: number): number {
+  const descriptor = openStream(isIPv6(host) ? C.AF_INET6 : C.AF_INET);
+  const address = encodeAddress(host, port);
+  if (libc.connect(descriptor, address, address.length) < 0) {
+    const errno = lastErrno();
+    const name = syscallError(errno, 'connect');
+    if (name.code !== 'EINPROGRESS') {
+      libc.close(descriptor);
+      throw name;
+    }
+  }
+  return descriptor;
+}
+
+const scratchLength = Buffer.alloc(4);
+const scratchValue = Buffer.alloc(4);
+
+/** SO_ERROR: the pending error number of a socket, 0 for none. Reading it clears it. */
+export function socketError(descriptor: number): number {
+  scratchLength.writeUInt32LE(4, 0);
+  check(libc.getsockopt(descriptor, C.SOL_SOCKET, C.SO_ERROR, scratchValue, scratchLength), 'getsockopt');
+  return scratchValue.readInt32LE(0);
+}
+
+export function localAddress(descriptor: number): SocketAddress {
+  const sockaddr = Buffer.alloc(SOCKADDR_BYTES);
+  scratchLength.writeUInt32LE(SOCKADDR_BYTES, 0);
+  check(libc.getsockname(descriptor, sockaddr, scratchLength), 'getsockname');
+  return decodeAddress(sockaddr);
+}
+
+/**
+ * Takes one connection from the backlog.
+ * @param sockaddr receives the peer's address (`SOCKADDR_BYTES`)
+ * @returns the descriptor, or the negative error number (−EAGAIN: nothing waits)
+ */
+export function accept(listener: number, sockaddr: Buffer): number {
+  scratchLength.writeUInt32LE(SOCKADDR_BYTES, 0);
+  if (isLinux) {
+    const descriptor = libc.accept4(listener, sockaddr, scratchLength, C.SOCK_NONBLOCK | C.SOCK_CLOEXEC);
+    return descriptor < 0 ? -lastErrno() : descriptor;
+  }
+  const descriptor = libc.accept(listener, sockaddr, scratchLength);
+  if (descriptor < 0) return -lastErrno();
+  makeNonBlocking(descriptor);
+  return descriptor;
+}
+
+export function setNoDelay(descriptor: number): void {
+  libc.setsockopt(descriptor, C.IPPROTO_TCP, C.TCP_NODELAY, one, 4);
+}
+
+export function setKeepAlive(descriptor: number): void {
+  libc.setsockopt(descriptor, C.SOL_SOCKET, C.SO_KEEPALIVE, one, 4);
+}
+
+/** @returns bytes read (0: the peer has ended its side), or the negative error number */
+export function receive(descriptor: number, address: number, length: number): number {
+  const n = libc.recv(descriptor, address, length, 0);
+  return n < 0 ? -lastErrno() : n;
+}
+
+/** @returns bytes the kernel took, or the negative error number */
+export function send(descriptor: number, address: number, length: number): number {
+  const n = libc.send(descriptor, address, length, C.MSG_NOSIGNAL);
+  return n < 0 ? -lastErrno() : n;
+}
+
+export function shutdownWrite(descriptor: number): void {
+  libc.shutdown(descriptor, C.SHUT_WR);
+}
+
+export function closeDescriptor(descriptor: number): void {
+  libc.close(descriptor);
+}
+
+const lingerZero = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
+
+/** Closes with RST: what was not sent is dropped and the peer is told so. */
+export function resetConnection(descriptor: number): void {
+  libc.setsockopt(descriptor, C.SOL_SOCKET, C.SO_LINGER, lingerZero, 8);
+  libc.close(descriptor);
+}

@@ -1,0 +1,36 @@
+import type { OutQueue } from './out-queue.js';
+
+/** A live socket, as the reactor that owns it sees it. Kept small: there may be a hundred thousand. */
+export class ReactorConnection {
+  readonly sessionId: number;
+  readonly slot: number;
+  readonly descriptor: number;
+  /** The worker that gets `connect`, `close` and, where the dispatch is sticky, every packet. */
+  readonly worker: number;
+  /** The kernel may have bytes for us. */
+  readable = false;
+  /** The kernel has reported the peer's end (or an error): read on until it shows. */
+  hangup = false;
+  paused = false;
+  /** Waits in a worker lane's list for room. */
+  stalled = false;
+  /** The worker was sent `close`. */
+  told = false;
+  /** What is queued still leaves, then the socket is closed. −1: not closing, otherwise a CloseCode. */
+  closeCode = -1;
+  /** The socket has been shut for writing and only waits for the peer's end. */
+  lingering = false;
+  ended = false;
+  /** bufferFull was told and bufferEmpty not yet. */
+  full = false;
+  out: OutQueue | null = null;
+  /** Workers that asked to hear when there is room again. */
+  drainWatchers: number[] | null = null;
+
+  constructor(sessionId: number, slot: number, descriptor: number, worker: number) {
+    this.sessionId = sessionId;
+    this.slot = slot;
+    this.descriptor = descriptor;
+    this.worker = worker;
+  }
+}

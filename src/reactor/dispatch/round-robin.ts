@@ -1,0 +1,7 @@
+import type { DispatchStrategy } from './strategy.js';
+
+/** Per packet: each worker in turn, over all reactors (Swoole: dispatch_mode 1). */
+export const roundRobin: DispatchStrategy = {
+  sticky: false,
+  choose: (_sessionId, view) => view.nextRound() % view.workerNum,
+};

@@ -1,0 +1,21 @@
+/** Choosing the worker: what a strategy may look at. Everything is read from shared memory. Runs in the reactor. */
+export interface DispatchView {
+  readonly workerNum: number;
+  /** Living connections of a worker, over all reactors. */
+  connections(worker: number): number;
+  /** True when the worker has a process that takes packets. */
+  isReady(worker: number): boolean;
+  /** True while the worker runs callbacks or packets wait for it. */
+  isBusy(worker: number): boolean;
+  /** Bytes that wait for this worker. */
+  queuedBytes(worker: number): number;
+  /** A counter shared by all reactors. */
+  nextRound(): number;
+}
+
+/** One way to choose. A dispatch mode is a name for one of these (`dispatch/index.ts`). */
+export interface DispatchStrategy {
+  /** True: a connection keeps the worker it was given. False: each packet is given out by itself. */
+  readonly sticky: boolean;
+  choose(sessionId: number, view: DispatchView): number;
+}

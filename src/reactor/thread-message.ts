@@ -1,0 +1,29 @@
+/** What the main thread and a reactor thread say to each other. Rare: packets and replies travel in shared memory. */
+import type { PollerName } from '../os/create-poller.js';
+import type { DoorbellDescriptors } from '../os/doorbell.js';
+import type { DispatchMode } from './dispatch/index.js';
+import type { ReactorOptions } from './reactor.js';
+
+/** How a reactor thread is started. */
+export interface ReactorThreadData {
+  readonly id: number;
+  readonly region: number;
+  readonly bells: readonly DoorbellDescriptors[];
+  readonly options: ReactorOptions;
+  readonly dispatchMode: DispatchMode;
+  readonly backend: PollerName;
+  /** Int32: [0] set to 1 when the process ends at once; [1] set to 1 by the thread when its poll handle is closed. */
+  readonly exitFlag: SharedArrayBuffer;
+}
+
+export type ToReactor =
+  | { type: 'quiesce' }
+  | { type: 'closeAll'; deadlineMs: number }
+  /** Close the poll handle and end the thread. */
+  | { type: 'stop' };
+
+export type FromReactor =
+  | { type: 'ready'; poller: string }
+  | { type: 'quiet' }
+  | { type: 'closed' }
+  | { type: 'brokenSender'; worker: number };

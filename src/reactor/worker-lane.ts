@@ -1,0 +1,138 @@
+/**
+ * A reactor's way to one worker id: the ring of packets and events, whoever reads it at the moment. It outlives every
+ * process of that id. Runs in the reactor.
+ */
+import { Event, HEADER_BYTES, MAX_PAYLOAD } from '../ipc/frame.js';
+import { RingWriter } from '../ipc/ring.js';
+import type { Waker } from '../ipc/sleep.js';
+import type { ReactorConnection } from './connection.js';
+import { Fifo } from './fifo.js';
+
+/** Packets leave this much of the ring to events, so that a connect or close seldom has to wait. */
+const RESERVED_FOR_EVENTS = 8192;
+/** Below this much room reading stops: tiny pieces cost more than waiting. */
+const MIN_READ = 4096;
+const MAX_EVENT_BYTES = 512;
+/** Unpublished packets are shown to the worker at this size, so that it works while the reactor still reads. */
+const PUBLISH_AT = 16384;
+
+interface SpilledEvent {
+  readonly type: number;
+  readonly flags: number;
+  readonly detail: number;
+  readonly sessionId: number;
+  readonly payload: Buffer;
+}
+
+const nothing = Buffer.alloc(0);
+
+export class WorkerLane {
+  readonly worker: number;
+  readonly #ring: RingWriter;
+  readonly #wakers: readonly Waker[];
+  readonly #currentLane: () => number;
+  /** Events that found no room. Bounded by the number of connections: no packet is read while one waits here. */
+  readonly #spill = new Fifo<SpilledEvent>();
+  #stalled: ReactorConnection[] = [];
+
+  /** @param currentLane which of the worker's lanes takes packets now */
+  constructor(worker: number, ring: RingWriter, wakers: readonly Waker[], currentLane: () => number) {
+    this.worker = worker;
+    this.#ring = ring;
+    this.#wakers = wakers;
+    this.#currentLane = currentLane;
+  }
+
+  /** How many bytes may be read for this worker now; 0 when it is behind. */
+  get readLimit(): number {
+    if (this.#spill.size > 0) return 0;
+    const wanted = MAX_PAYLOAD + HEADER_BYTES + RESERVED_FOR_EVENTS;
+    const limit = this.#ring.room(wanted) - HEADER_BYTES - RESERVED_FOR_EVENTS;
+    if (limit < MIN_READ) return 0;
+    return limit < MAX_PAYLOAD ? limit & ~7 : MAX_PAYLOAD;
+  }
+
+  /** Where recv(2) puts the next packet. */
+  get packetAddress(): number {
+    return this.#ring.address + this.#ring.payloadAt;
+  }
+
+  commitPacket(sessionId: number, bytes: number): void {
+    this.#ring.commit(Event.receive, 0, 0, sessionId, bytes);
+    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
+  }
+
+  sendEvent(type: number, flags: number, detail: number, sessionId: number, message = ''): void {
+    const payload = message === '' ? nothing : Buffer.from(message).subarray(0, MAX_EVENT_BYTES);
+    const event = { type, flags, detail, sessionId, payload };
+    if (this.#spill.size > 0 || !this.#write(event)) this.#spill.push(event);
+  }
+
+  /** Position in the ring behind everything sent so far, to be asked with `isConsumed`. Spilled events count as unseen. */
+  mark(): () => boolean {
+    if (this.#spill.size > 0) return this.#markSpilled();
+    const position = this.#ring.position;
+    return () => this.#ring.isConsumed(position);
+  }
+
+  /** No room: the connection is read on when there is. */
+  stall(connection: ReactorConnection): void {
+    if (connection.stalled) return;
+    connection.stalled = true;
+    this.#stalled.push(connection);
+  }
+
+  get isBehind(): boolean {
+    return this.#stalled.length > 0 || this.#spill.size > 0;
+  }
+
+  /** Writes spilled events. @returns the connections that may be read again; empty while there is no room */
+  takeRelieved(): readonly ReactorConnection[] {
+    this.#writeSpilled();
+    if (this.readLimit === 0 && this.#ring.waitForRoom()) return [];
+    this.#writeSpilled();
+    if (this.readLimit === 0) return [];
+    const relieved = this.#stalled;
+    this.#stalled = [];
+    for (const connection of relieved) connection.stalled = false;
+    return relieved;
+  }
+
+  get queuedBytes(): number {
+    return this.#ring.queuedBytes;
+  }
+
+  /** Shows the worker what was written and wakes it if it sleeps. */
+  flush(): void {
+    if (this.#ring.publish()) this.#wakers[this.#currentLane()]?.wake();
+  }
+
+  /** After the reactor has read what a worker sent: the worker waits for room in its own ring. */
+  ringBell(lane: number): void {
+    this.#wakers[lane]?.ring();
+  }
+
+  #write(event: SpilledEvent): boolean {
+    const { payload } = event;
+    const bytes = HEADER_BYTES + ((payload.length + 7) & ~7);
+    if (this.#ring.room(bytes) < bytes) return false;
+    payload.copy(this.#ring.bytes, this.#ring.payloadAt);
+    this.#ring.commit(event.type, event.flags, event.detail, event.sessionId, payload.length);
+    return true;
+  }
+
+  #writeSpilled(): void {
+    for (let event = this.#spill.peek(); event !== undefined && this.#write(event); event = this.#spill.peek()) {
+      this.#spill.shift();
+    }
+  }
+
+  #markSpilled(): () => boolean {
+    let position: number | undefined;
+    return () => {
+      if (this.#spill.size > 0) return false;
+      position ??= this.#ring.position;
+      return this.#ring.isConsumed(position);
+    };
+  }
+}

@@ -1,0 +1,93 @@
+import type { ClientInfo } from '../memory/connection-table.js';
+
+/** What a connection object asks of its server. */
+export interface ConnectionHost {
+  send(fd: number, data: string | Uint8Array): boolean;
+  close(fd: number, options?: { reset?: boolean }): boolean;
+  pause(fd: number): boolean;
+  resume(fd: number): boolean;
+  bind(fd: number, uid: number): boolean;
+  drain(fd: number): Promise<void>;
+  getClientInfo(fd: number): ClientInfo | undefined;
+}
+
+/**
+ * A client's connection, as callbacks get it. Runs in a worker: the socket itself is owned by a reactor of the master
+ * and outlives this worker. The same object is given to every callback of the connection in this process; it may be
+ * kept, and after the connection has ended it only says no.
+ */
+export class Connection {
+  /** The session id (Swoole: fd): unique for the life of the server, never reused. Not a descriptor of the kernel. */
+  readonly fd: number;
+  readonly #host: ConnectionHost;
+  #last: ClientInfo | undefined;
+  #ended = false;
+
+  constructor(fd: number, host: ConnectionHost) {
+    this.fd = fd;
+    this.#host = host;
+  }
+
+  /** Which reactor thread owns the socket. */
+  get reactorId(): number {
+    return this.info()?.reactorId ?? -1;
+  }
+
+  get remoteAddress(): string {
+    return this.info()?.remoteAddress ?? '';
+  }
+
+  get remotePort(): number {
+    return this.info()?.remotePort ?? 0;
+  }
+
+  /** The server's port this client connected to. */
+  get port(): number {
+    return this.info()?.serverPort ?? 0;
+  }
+
+  /**
+   * Queues `data` for the client.
+   * @returns false when it was not taken (`server.lastError` says why): the connection is gone, or the client does not
+   * keep up; then wait for `drain()` and send again
+   */
+  send(data: string | Uint8Array): boolean {
+    return !this.#ended && this.#host.send(this.fd, data);
+  }
+
+  /** Closes after what was sent has left; with `reset` at once, dropping it. */
+  close(options?: { reset?: boolean }): boolean {
+    return !this.#ended && this.#host.close(this.fd, options);
+  }
+
+  /** Reads nothing more from this client until `resume`; the pressure reaches its TCP window. */
+  pause(): boolean {
+    return !this.#ended && this.#host.pause(this.fd);
+  }
+
+  resume(): boolean {
+    return !this.#ended && this.#host.resume(this.fd);
+  }
+
+  /** Gives the connection a user id, once (Swoole: bind). @param uid 1 to 2^31 − 1 */
+  bind(uid: number): boolean {
+    return !this.#ended && this.#host.bind(this.fd, uid);
+  }
+
+  /** What is known of the connection; in `close` and afterwards what was known last. */
+  info(): ClientInfo | undefined {
+    if (this.#ended) return this.#last;
+    return this.#host.getClientInfo(this.fd);
+  }
+
+  /** Resolves when the client can be sent more again, or the connection is gone. */
+  drain(): Promise<void> {
+    return this.#ended ? Promise.resolve() : this.#host.drain(this.fd);
+  }
+
+  /** @internal */
+  ended(info: ClientInfo | undefined): void {
+    this.#ended = true;
+    this.#last = info;
+  }
+}

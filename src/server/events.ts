@@ -1,0 +1,93 @@
+/** The events of a server: their callbacks, and the process each runs in. */
+import { describe, ServerError } from '../errors/index.js';
+import type { CloseReason } from '../ipc/frame.js';
+import type { WorkerErrorInfo } from '../manager/manager.js';
+import { nearest } from '../options/index.js';
+import type { Connection } from './connection.js';
+
+type Result = void | Promise<void> | unknown;
+
+/** Events of one listen port. All run in a worker; for one connection `connect` < every `receive` in order < `close`. */
+export interface PortEvents {
+  /** A client has connected. */
+  connect(conn: Connection): Result;
+  /** One whole packet; with raw framing what one read gave (at most 64 KiB). The buffer is the callback's own. */
+  receive(conn: Connection, data: Buffer): Result;
+  /** Once per connection that had `connect`. Sending is over; what is known of the connection can still be asked. */
+  close(conn: Connection, reason: CloseReason): Result;
+  /** At least `highWatermark` bytes wait to be sent: the client does not keep up. */
+  bufferFull(conn: Connection): Result;
+  /** After `bufferFull`: at most `lowWatermark` bytes wait. */
+  bufferEmpty(conn: Connection): Result;
+}
+
+/** Events of the server. */
+export interface ServerEvents extends PortEvents {
+  /** Master: every worker is ready and clients can connect. */
+  start(): Result;
+  /** Master: shutdown begins; everything still works. */
+  beforeShutdown(): Result;
+  /** Master: nothing is left but this process. */
+  shutdown(): Result;
+  /** Manager: the workers have been started. Fires again in a manager that replaces one that died. */
+  managerStart(): Result;
+  /** Manager: all workers have ended. */
+  managerStop(): Result;
+  /** Manager: a reload begins; it waits for a promise. */
+  beforeReload(): Result;
+  /** Manager: new workers serve and the old ones are gone. */
+  afterReload(): Result;
+  /** Manager: a worker ended with a code other than 0 or by a signal. */
+  workerError(info: WorkerErrorInfo): Result;
+  /** Worker: before its first packet; it waits for a promise. */
+  workerStart(workerId: number): Result;
+  /** Worker: it has finished what it owed and is about to stop; release timers and connections of your own. */
+  workerExit(workerId: number): Result;
+  /** Worker: the last callback of an orderly end. */
+  workerStop(workerId: number): Result;
+}
+
+export const portEventNames = ['connect', 'receive', 'close', 'bufferFull', 'bufferEmpty'] as const;
+
+export const serverEventNames = [
+  ...portEventNames,
+  'start',
+  'beforeShutdown',
+  'shutdown',
+  'managerStart',
+  'managerStop',
+  'beforeReload',
+  'afterReload',
+  'workerError',
+  'workerStart',
+  'workerExit',
+  'workerStop',
+] as const satisfies readonly (keyof ServerEvents)[];
+
+/** One callback per event; a later one replaces the earlier. */
+export class CallbackTable<E extends object> {
+  readonly #names: readonly string[];
+  readonly callbacks: Partial<E> = {};
+
+  constructor(names: readonly (keyof E & string)[]) {
+    this.#names = names;
+  }
+
+  /** @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE */
+  on<K extends keyof E & string>(event: K, callback: E[K]): void {
+    this.#check(event);
+    if (typeof callback !== 'function') throw new ServerError('ERR_CALLBACK_TYPE', { event, received: describe(callback) });
+    this.callbacks[event] = callback;
+  }
+
+  off(event: keyof E & string): void {
+    this.#check(event);
+    delete this.callbacks[event];
+  }
+
+  #check(event: string): void {
+    if (this.#names.includes(event)) return;
+    const near = nearest(String(event), this.#names);
+    throw new ServerError('ERR_EVENT_UNKNOWN', { name: String(event), ...(near === undefined ? {} : { nearest: near }) });
+  }
+}

@@ -1,0 +1,358 @@
+import { describe, ServerError } from '../errors/index.js';
+import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
+import type { Outbox } from '../ipc/outbox.js';
+import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import type { Region } from '../memory/region.js';
+import {
+  type ListenOptions,
+  type ResolvedOptions,
+  resolveListen,
+  resolveOptions,
+  type ServerOptions,
+} from '../options/index.js';
+import { Log } from '../util/log.js';
+import { checkCommandLine } from './command-line.js';
+import { Connection } from './connection.js';
+import { Connections } from './connections.js';
+import { CallbackTable, type ServerEvents, serverEventNames } from './events.js';
+import { ListenPort } from './listen-port.js';
+import { type Role, startRole } from './start-role.js';
+import { readStats, readWorkers, type ServerStats, type WorkerInfo } from './stats.js';
+
+/** What the process has become by `start()`. */
+export interface Runtime {
+  readonly region: Region;
+  readonly outbox: Outbox;
+  requestShutdown(): void;
+  requestReload(): void;
+  requestStopWorker(workerId: number): void;
+  /** The object callbacks of this process get for a session. */
+  connection?(sessionId: number): Connection;
+}
+
+export interface StartContext {
+  readonly options: ResolvedOptions;
+  readonly ports: readonly ListenPort[];
+  readonly events: Partial<ServerEvents>;
+  readonly log: Log;
+  createConnection(sessionId: number): Connection;
+  /** Called as soon as the process can send and ask, before any callback. */
+  running(runtime: Runtime): void;
+}
+
+/** Read once: the variable is gone afterwards. */
+let inheritance: Inheritance | undefined;
+let inheritanceTaken = false;
+/** One server per process: its children run the same script and could not tell two apart. */
+let startedServer: Server | undefined;
+
+function inherited(): Inheritance | undefined {
+  if (!inheritanceTaken) {
+    inheritance = takeInheritance();
+    inheritanceTaken = true;
+  }
+  return inheritance;
+}
+
+/**
+ * A server: declared the same way in every process, started by `start()`, which makes this process the master and
+ * runs the script again for the manager and the workers.
+ *
+ * @example
+ * const server = new Server({ port: 9501, workerNum: 4 });
+ * server.on('receive', (conn, data) => conn.send(data));
+ * await server.start();
+ * console.log(`listening on ${server.port}`);   // only the master gets here
+ */
+export class Server {
+  #given: ServerOptions;
+  #options: ResolvedOptions;
+  readonly #ports: ListenPort[] = [];
+  readonly #table = new CallbackTable<ServerEvents>(serverEventNames);
+  readonly #log: Log;
+  #runtime: Runtime | undefined;
+  #connections: ConnectionTable | undefined;
+  #started = false;
+  #lastError: ServerError | undefined;
+
+  /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
+  constructor(options: ServerOptions = {}) {
+    if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
+    this.#given = { ...options };
+    this.#options = resolveOptions(this.#given);
+    this.#log = new Log({ role: this.#roleName(), level: this.#options.logLevel });
+    this.#addPort({});
+  }
+
+  /** Merges more options in, before `start()`. @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
+  set(options: ServerOptions): this {
+    this.#mustNotHaveStarted('set');
+    const given = { ...this.#given, ...options };
+    this.#options = resolveOptions(given);
+    this.#given = given;
+    this.#ports.length = 0;
+    this.#addPort({});
+    for (const more of this.#listens) this.#addPort(more);
+    return this;
+  }
+
+  readonly #listens: ListenOptions[] = [];
+
+  /** One more address; what is not given is as on the server. @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
+  listen(options: ListenOptions): ListenPort {
+    this.#mustNotHaveStarted('listen');
+    const port = this.#addPort(options);
+    this.#listens.push(options);
+    return port;
+  }
+
+  /** One callback per event; a later one replaces the earlier. @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE */
+  on<K extends keyof ServerEvents>(event: K, callback: ServerEvents[K]): this {
+    this.#mustNotHaveStarted('on');
+    this.#table.on(event, callback);
+    return this;
+  }
+
+  off(event: keyof ServerEvents): this {
+    this.#mustNotHaveStarted('off');
+    this.#table.off(event);
+    return this;
+  }
+
+  /**
+   * Starts the process tree. Resolves in the master when every worker is ready and clients can connect; in the other
+   * processes it never resolves.
+   * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
+   * ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then nothing is left running
+   */
+  async start(): Promise<void> {
+    this.#mustNotHaveStarted('start');
+    if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
+    const given = inherited();
+    if (given === undefined) checkCommandLine();
+    startedServer = this;
+    this.#started = true;
+    try {
+      await startRole(given, this.#context());
+    } catch (error) {
+      if (this.role === 'master') process.exitCode = 1;
+      throw error;
+    }
+  }
+
+  /** Stops the whole server, in order; from any process. Swoole: shutdown(). */
+  shutdown(): void {
+    this.#mustRun('shutdown').requestShutdown();
+  }
+
+  /** Replaces every worker by one that runs the script as it is now; from any process. Swoole: reload(). */
+  reload(): void {
+    this.#mustRun('reload').requestReload();
+  }
+
+  /** Replaces one worker, without a gap; from any process. Without an id: the one this is called in. @throws ServerError ERR_WORKER_ID */
+  stop(workerId: number = this.workerId): void {
+    const runtime = this.#mustRun('stop');
+    const count = this.#options.workerNum;
+    if (!Number.isInteger(workerId) || workerId < 0 || workerId >= count) {
+      throw new ServerError('ERR_WORKER_ID', { received: describe(workerId), count });
+    }
+    runtime.requestStopWorker(workerId);
+  }
+
+  // ——— connections ———
+
+  /** Queues `data` for a client. @returns false when it was not taken; `lastError` says why. @throws ServerError ERR_DATA_TYPE */
+  send(fd: number, data: string | Uint8Array): boolean {
+    return this.#ask('send', fd, (runtime) => runtime.outbox.send(fd, data));
+  }
+
+  /** Closes after what was sent has left; with `reset` at once, dropping it. */
+  close(fd: number, options: { reset?: boolean } = {}): boolean {
+    return this.#ask('close', fd, (runtime) => runtime.outbox.close(fd, options.reset === true));
+  }
+
+  /** True while the connection can be sent to. */
+  exists(fd: number): boolean {
+    return isSessionId(fd) && (this.#connections?.isOpen(fd) ?? false);
+  }
+
+  /** Reads nothing more from this client until `resume`; the pressure reaches its TCP window. */
+  pause(fd: number): boolean {
+    return this.#ask('pause', fd, (runtime) => runtime.outbox.setPaused(fd, true));
+  }
+
+  resume(fd: number): boolean {
+    return this.#ask('resume', fd, (runtime) => runtime.outbox.setPaused(fd, false));
+  }
+
+  /** Marks a connection so that time-outs for idle clients spare it. */
+  protect(fd: number, on = true): boolean {
+    return this.#withSlot('protect', fd, (table, slot) => {
+      table.setFlag(slot, SlotFlag.protected, on);
+      return true;
+    });
+  }
+
+  /** Gives the connection a user id, once. @param uid 1 to 2^31 − 1 @throws ServerError ERR_UID */
+  bind(fd: number, uid: number): boolean {
+    if (!Number.isInteger(uid) || uid < 1 || uid > 0x7fffffff) throw new ServerError('ERR_UID', { received: describe(uid) });
+    return this.#withSlot('bind', fd, (table, slot) => {
+      if (table.bindUid(slot, uid)) return true;
+      return this.#refuse(new ServerError('ERR_ALREADY_BOUND', { fd, uid: table.info(fd)?.uid ?? 0 }));
+    });
+  }
+
+  /** Resolves when the client can be sent more again, or the connection is gone. Workers only; elsewhere at once. */
+  drain(fd: number): Promise<void> {
+    return isSessionId(fd) ? this.#mustRun('drain').outbox.drain(fd) : Promise.resolve();
+  }
+
+  /** Everything known of a connection; undefined when there is none of this id (any more). */
+  getClientInfo(fd: number): ClientInfo | undefined {
+    return isSessionId(fd) ? this.#connections?.info(fd) : undefined;
+  }
+
+  /** Session ids of open connections, at most `count`, beginning behind `after`: pass the last one to go on. */
+  getClientList(after = 0, count = 10): number[] {
+    const list: number[] = [];
+    for (const fd of this.#connections?.sessions(after) ?? []) {
+      if (list.length >= count) break;
+      list.push(fd);
+    }
+    return list;
+  }
+
+  /** The open connections of all listen ports: iterable session ids, with `size`. */
+  get connections(): Connections {
+    return new Connections(this.#connections, () => this.stats().connectionNum);
+  }
+
+  /** Why the last call in this process answered false. */
+  get lastError(): ServerError | undefined {
+    return this.#lastError;
+  }
+
+  // ——— figures ———
+
+  /** Read from shared memory, without a message to anyone. Swoole: stats(). */
+  stats(): ServerStats {
+    return readStats(this.#mustRun('stats').region);
+  }
+
+  /** Each worker's figures, by id. Empty before the start. */
+  get workers(): WorkerInfo[] {
+    return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);
+  }
+
+  get role(): Role {
+    return inherited()?.role ?? 'master';
+  }
+
+  /** −1 outside of workers. */
+  get workerId(): number {
+    const given = inherited();
+    return given?.role === 'worker' ? given.id : -1;
+  }
+
+  /** 0 before the start. */
+  get masterPid(): number {
+    return this.#runtime?.region.masterPid ?? 0;
+  }
+
+  get managerPid(): number {
+    return this.#runtime?.region.managerPid ?? 0;
+  }
+
+  /** This process's id in a worker, 0 elsewhere. */
+  get workerPid(): number {
+    return this.role === 'worker' ? process.pid : 0;
+  }
+
+  get mode(): ResolvedOptions['mode'] {
+    return this.#options.mode;
+  }
+
+  get host(): string {
+    return this.#options.host;
+  }
+
+  /** The bound port; before the start what was asked for. */
+  get port(): number {
+    return this.#ports[0]?.port ?? this.#options.port;
+  }
+
+  /** The main address first, then those of `listen()`. */
+  get ports(): readonly ListenPort[] {
+    return this.#ports;
+  }
+
+  get options(): ResolvedOptions {
+    return this.#options;
+  }
+
+  // ——— inside ———
+
+  #roleName(): string {
+    return this.role === 'worker' ? `worker ${this.workerId}` : this.role;
+  }
+
+  #addPort(options: ListenOptions): ListenPort {
+    const main = this.#ports.length === 0;
+    const index = this.#ports.length;
+    const settings = resolveListen(main ? { port: this.#options.port } : options, this.#options);
+    const port = new ListenPort(settings, () => this.#runtime?.region.ports[index]);
+    this.#ports.push(port);
+    return port;
+  }
+
+  #context(): StartContext {
+    return {
+      options: this.#options,
+      ports: this.#ports,
+      events: this.#table.callbacks,
+      log: this.#log,
+      createConnection: (fd) => new Connection(fd, this),
+      running: (runtime) => {
+        this.#runtime = runtime;
+        this.#connections = new ConnectionTable(runtime.region);
+      },
+    };
+  }
+
+  #ask(method: string, fd: number, call: (runtime: Runtime) => boolean): boolean {
+    const runtime = this.#mustRun(method);
+    if (!isSessionId(fd)) return this.#refuse(new ServerError('ERR_SESSION_ID', { received: describe(fd) }));
+    if (call(runtime)) return true;
+    this.#lastError = runtime.outbox.lastError;
+    return false;
+  }
+
+  #withSlot(method: string, fd: number, call: (table: ConnectionTable, slot: number) => boolean): boolean {
+    return this.#ask(method, fd, () => {
+      const table = this.#connections;
+      if (table?.isOpen(fd)) return call(table, table.slotOf(fd));
+      const code = table?.isKnown(fd) ? 'ERR_SESSION_CLOSED' : 'ERR_SESSION_NOT_FOUND';
+      return this.#refuse(new ServerError(code, { fd }));
+    });
+  }
+
+  #refuse(error: ServerError): false {
+    this.#lastError = error;
+    return false;
+  }
+
+  #mustRun(method: string): Runtime {
+    if (this.#runtime === undefined) throw new ServerError('ERR_NOT_STARTED', { method });
+    return this.#runtime;
+  }
+
+  #mustNotHaveStarted(method: string): void {
+    if (this.#started) throw new ServerError('ERR_ALREADY_STARTED', { method });
+  }
+}
+
+function isSessionId(fd: number): boolean {
+  return Number.isSafeInteger(fd) && fd > 0;
+}
+

@@ -1,0 +1,80 @@
+/**
+ * Reads what reactors send to this worker id. Only the process that is attached reads; at `release` the next process
+ * goes on at the very next packet. Runs in a worker.
+ */
+import { Event } from '../ipc/frame.js';
+import type { RingReader } from '../ipc/ring.js';
+
+export interface InboxHandler {
+  receive(sessionId: number, data: Buffer): void;
+  event(type: number, flags: number, detail: number, sessionId: number, message: string): void;
+  /** The reactor waits for room in this ring. */
+  ringReactor(reactor: number): void;
+}
+
+/** So many packets of one reactor, then the next one's turn. */
+const PACKETS_PER_REACTOR = 256;
+/** Room is given back to the reactor after every packet; whether it waits for it is looked up this often. */
+const BYTES_PER_CHECK = 65536;
+
+export class Inbox {
+  readonly #rings: readonly RingReader[];
+  readonly #handler: InboxHandler;
+
+  constructor(rings: readonly RingReader[], handler: InboxHandler) {
+    this.#rings = rings;
+    this.#handler = handler;
+  }
+
+  /** Goes on where the process before this one stopped. */
+  resync(): void {
+    for (const ring of this.#rings) ring.resync();
+  }
+
+  /** @param goOn asked after each packet @returns true when something was there */
+  take(goOn: () => boolean): boolean {
+    let found = false;
+    for (let reactor = 0; reactor < this.#rings.length && goOn(); reactor++) {
+      if (this.#takeFrom(reactor, goOn)) found = true;
+    }
+    return found;
+  }
+
+  get hasPackets(): boolean {
+    return this.#rings.some((ring) => ring.available());
+  }
+
+  #takeFrom(reactor: number, goOn: () => boolean): boolean {
+    const ring = this.#rings[reactor];
+    if (ring === undefined || !ring.available()) return false;
+    let bytes = 0;
+    for (let i = 0; i < PACKETS_PER_REACTOR && goOn() && ring.available(); i++) {
+      bytes += ring.length;
+      this.#takeOne(ring);
+      if (bytes < BYTES_PER_CHECK) continue;
+      bytes = 0;
+      if (ring.writerWantsBell()) this.#handler.ringReactor(reactor);
+    }
+    if (ring.writerWantsBell()) this.#handler.ringReactor(reactor);
+    return true;
+  }
+
+  /** The place moves on before the callback runs: a packet whose callback kills the worker is not tried again. */
+  #takeOne(ring: RingReader): void {
+    const { word, sessionId, length, payloadAt } = ring;
+    const type = word & 0xff;
+    if (type === Event.receive) {
+      const data = Buffer.allocUnsafe(length);
+      ring.bytes.copy(data, 0, payloadAt, payloadAt + length);
+      ring.advance();
+      ring.release();
+      this.#handler.receive(sessionId, data);
+      return;
+    }
+    const message = length > 0 ? ring.bytes.toString('utf8', payloadAt, payloadAt + length) : '';
+    ring.advance();
+    if (type !== Event.close) ring.release();
+    this.#handler.event(type, (word >> 8) & 0xff, word >>> 16, sessionId, message);
+    if (type === Event.close) ring.release();
+  }
+}

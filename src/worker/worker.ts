@@ -1,0 +1,371 @@
+/**
+ * Runs the user's callbacks on what reactors dispatch. Runs in a worker process.
+ *
+ * Its life: booted → attached (takes packets) → released (another process has taken over) or settling (no more packets
+ * come) → ended. What has begun is finished in every case: callbacks whose promises are pending, replies that wait.
+ */
+import type { ControlChannel } from '../ipc/control-channel.js';
+import { CloseCode, CloseFlag, closeReason, Event } from '../ipc/frame.js';
+import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
+import type { Outbox } from '../ipc/outbox.js';
+import type { RingReader } from '../ipc/ring.js';
+import type { Sleeper, Waker } from '../ipc/sleep.js';
+import { WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
+import { ConnectionTable } from '../memory/connection-table.js';
+import type { Region } from '../memory/region.js';
+import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
+import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import type { Log } from '../util/log.js';
+import type { UserConnection, WorkerCallbacks } from './callbacks.js';
+import { Inbox, type InboxHandler } from './inbox.js';
+import { WorkerConnection } from './worker-connection.js';
+
+export interface WorkerParts<C extends UserConnection> {
+  readonly id: number;
+  readonly lane: number;
+  readonly generation: number;
+  readonly region: Region;
+  /** One per reactor. */
+  readonly rings: readonly RingReader[];
+  readonly reactorWakers: readonly Waker[];
+  readonly outbox: Outbox;
+  readonly sleeper: Sleeper;
+  readonly bell: DoorbellDescriptors;
+  readonly channel: ControlChannel<ManagerToWorker, WorkerToManager>;
+  readonly callbacks: WorkerCallbacks<C>;
+  readonly log: Log;
+  createPoller(handler: PollerHandler): Poller;
+  createConnection(sessionId: number): C;
+  /** Ends the process. */
+  exit(code: number): void;
+}
+
+/** A turn lets timers, promises and I/O of the user's code go on after this long. */
+const TURN_MS = 10;
+const PACKETS_PER_CLOCK_LOOK = 32;
+/** A released worker hears of no event any more; until it ends it looks this often whether a slow client has read on. */
+const DRAIN_LOOK_MS = 10;
+/** The manager is gone: what can be finished at once is, the rest is given up. */
+const ORPHAN_MS = 300;
+/** From Node 25 on promises that settle inside a poll callback continue only with the next phase of the loop. */
+const NEEDS_LOOP_TURN = Number(process.versions.node.split('.')[0]) >= 25;
+
+type Purpose = 'serve' | 'release' | 'settle' | 'stop';
+
+export class Worker<C extends UserConnection> implements PollerHandler, InboxHandler {
+  readonly id: number;
+  readonly #parts: WorkerParts<C>;
+  readonly #table: ConnectionTable;
+  readonly #board: WorkerBoard;
+  readonly #float64: Float64Array;
+  readonly #countersAt: number;
+  readonly #inbox: Inbox;
+  readonly #poller: Poller;
+  readonly #connections: (WorkerConnection<C> | undefined)[] = [];
+  #attached = false;
+  #awake = true;
+  #purpose: Purpose = 'serve';
+  #saidSettled = false;
+  #termSeen = false;
+  #ending = false;
+  #pending = 0;
+  #turnStarted = 0;
+  #packetsThisTurn = 0;
+  #drainTimer: NodeJS.Timeout | undefined;
+
+  constructor(parts: WorkerParts<C>) {
+    this.id = parts.id;
+    this.#parts = parts;
+    this.#table = new ConnectionTable(parts.region);
+    this.#board = new WorkerBoard(parts.region);
+    this.#float64 = parts.region.float64;
+    this.#countersAt = this.#board.counterIndex(parts.id, parts.lane);
+    this.#inbox = new Inbox(parts.rings, this);
+    this.#poller = parts.createPoller(this);
+    this.#poller.addReadable(parts.bell.read, 0);
+  }
+
+  /** Fires `workerStart`, then tells the manager that this worker can take packets. */
+  async boot(): Promise<void> {
+    this.#parts.channel.listen({ message: (message) => this.#obey(message), end: () => this.#orphaned() });
+    await this.#parts.callbacks.workerStart?.(this.id);
+    this.#parts.channel.send({ type: 'ready' });
+  }
+
+  #obey(message: ManagerToWorker): void {
+    switch (message.type) {
+      case 'attach':
+        return this.#attach();
+      case 'release':
+        return this.#release();
+      case 'settle':
+        this.#purpose = 'settle';
+        return this.#poller.wakeSoon();
+      case 'stop':
+        this.#purpose = 'stop';
+        return this.#poller.wakeSoon();
+    }
+  }
+
+  #attach(): void {
+    const { id, lane, generation } = this.#parts;
+    this.#inbox.resync();
+    this.#board.setField(id, WorkerField.generation, generation);
+    this.#board.setField(id, WorkerField.pid, process.pid);
+    this.#board.setField(id, WorkerField.lane, lane);
+    this.#board.setStartedAt(id, Date.now());
+    this.#attached = true;
+    this.#poller.wakeSoon();
+  }
+
+  // ——— turns ———
+
+  ready(): void {
+    if (!this.#awake) this.#wakeUp();
+    if (!this.#poller.levelTriggered) return;
+    clearDoorbell(this.#parts.bell);
+    this.#poller.rearm(this.#parts.bell.read, READABLE);
+  }
+
+  turnEnd(): void {
+    if (!this.#awake) this.#wakeUp();
+    const { outbox } = this.#parts;
+    outbox.inTurn = true;
+    this.#turnStarted = performance.now();
+    this.#packetsThisTurn = 0;
+    if (!outbox.isEmpty) outbox.roomAgain();
+    const goOn = (): boolean => this.#mayGoOn();
+    while (this.#attached && goOn() && this.#inbox.take(goOn));
+    outbox.inTurn = false;
+    outbox.flush();
+    if (NEEDS_LOOP_TURN) setImmediate(() => {});
+    if (this.#attached && this.#inbox.hasPackets) this.#poller.wakeSoon();
+    else this.#fallAsleep();
+    if (this.#purpose !== 'serve') this.#checkPurpose();
+  }
+
+  #wakeUp(): void {
+    this.#awake = true;
+    this.#parts.sleeper.wake();
+    if (this.#attached) this.#board.setField(this.id, WorkerField.busy, 1);
+  }
+
+  #fallAsleep(): void {
+    this.#awake = false;
+    if (this.#attached) this.#board.setField(this.id, WorkerField.busy, 0);
+    this.#countSent();
+    this.#parts.sleeper.sleep();
+    if (this.#attached && this.#inbox.hasPackets) this.#poller.wakeSoon();
+  }
+
+  #mayGoOn(): boolean {
+    if (!this.#attached) return false;
+    if (++this.#packetsThisTurn % PACKETS_PER_CLOCK_LOOK !== 0) return true;
+    return performance.now() - this.#turnStarted < TURN_MS;
+  }
+
+  // ——— what reactors send ———
+
+  receive(sessionId: number, data: Buffer): void {
+    this.#countPacket(data.length);
+    const connection = this.#connection(sessionId);
+    const { receive } = connection.callbacks;
+    if (receive === undefined || connection.ended) return;
+    try {
+      const result = receive(connection.user, data);
+      if (isThenable(result)) this.#track(connection, result, 'receive');
+    } catch (error) {
+      this.#failed(connection, error, 'receive');
+    }
+  }
+
+  event(type: number, flags: number, detail: number, sessionId: number, message: string): void {
+    switch (type) {
+      case Event.connect: {
+        this.#add(WorkerCounter.connects, 1);
+        const connection = this.#connection(sessionId);
+        return this.#call(connection, 'connect', () => connection.callbacks.connect?.(connection.user));
+      }
+      case Event.close:
+        return this.#closed(sessionId, flags, detail, message);
+      case Event.bufferFull: {
+        const connection = this.#connection(sessionId);
+        return this.#call(connection, 'bufferFull', () => connection.callbacks.bufferFull?.(connection.user));
+      }
+      case Event.bufferEmpty: {
+        const connection = this.#connection(sessionId);
+        return this.#call(connection, 'bufferEmpty', () => connection.callbacks.bufferEmpty?.(connection.user));
+      }
+      case Event.writable:
+        return this.#parts.outbox.writable(sessionId);
+      default:
+        this.#parts.log.error('a reactor sent an event this worker does not know', { type });
+    }
+  }
+
+  ringReactor(reactor: number): void {
+    this.#parts.reactorWakers[reactor]?.ring();
+  }
+
+  #connection(sessionId: number): WorkerConnection<C> {
+    const slot = this.#table.slotOf(sessionId);
+    const known = this.#connections[slot];
+    if (known !== undefined && known.user.fd === sessionId) return known;
+    const callbacks = this.#parts.callbacks.ports[this.#table.portIndex(slot)] ?? {};
+    const connection = new WorkerConnection(this.#parts.createConnection(sessionId), callbacks);
+    this.#connections[slot] = connection;
+    return connection;
+  }
+
+  /** The same object for everyone in this process who speaks of this session. */
+  userConnection(sessionId: number): C {
+    return this.#connection(sessionId).user;
+  }
+
+  #closed(sessionId: number, flags: number, code: number, message: string): void {
+    const connection = this.#connection(sessionId);
+    const awaitsAnswers = (flags & CloseFlag.awaitsAnswers) !== 0;
+    connection.ending = { reason: closeReason(code, message), awaitsAnswers };
+    if (!awaitsAnswers || connection.pending === 0) this.#end(connection);
+  }
+
+  #end(connection: WorkerConnection<C>): void {
+    if (connection.ended || connection.ending === undefined) return;
+    const { reason, awaitsAnswers } = connection.ending;
+    const { outbox } = this.#parts;
+    const { fd } = connection.user;
+    connection.ended = true;
+    this.#add(WorkerCounter.closes, 1);
+    connection.user.ended(this.#table.info(fd));
+    if (awaitsAnswers) outbox.finish(fd);
+    else outbox.forget(fd);
+    this.#call(connection, 'close', () => connection.callbacks.close?.(connection.user, reason));
+    const slot = this.#table.slotOf(fd);
+    if (this.#connections[slot] === connection) this.#connections[slot] = undefined;
+  }
+
+  // ——— calling the user ———
+
+  #call(connection: WorkerConnection<C>, event: string, call: () => unknown): void {
+    try {
+      const result = call();
+      if (isThenable(result)) this.#track(connection, result, event);
+    } catch (error) {
+      this.#failed(connection, error, event);
+    }
+  }
+
+  #track(connection: WorkerConnection<C>, promise: PromiseLike<unknown>, event: string): void {
+    connection.pending++;
+    this.#setPending(this.#pending + 1);
+    const settled = (): void => {
+      connection.pending--;
+      this.#setPending(this.#pending - 1);
+      if (connection.pending === 0) this.#end(connection);
+      if (this.#pending === 0 && this.#purpose !== 'serve') this.#poller.wakeSoon();
+    };
+    promise.then(settled, (error: unknown) => {
+      this.#failed(connection, error, event);
+      settled();
+    });
+  }
+
+  /** Costs that connection, never the worker. */
+  #failed(connection: WorkerConnection<C>, error: unknown, event: string): void {
+    const { fd } = connection.user;
+    this.#add(WorkerCounter.callbackErrors, 1);
+    this.#parts.log.error(`the '${event}' callback failed, its connection is closed`, { fd, error });
+    if (!connection.ended) this.#parts.outbox.close(fd, false, CloseCode.CALLBACK_FAILED);
+  }
+
+  // ——— leaving ———
+
+  /** SIGTERM: asks to be replaced, so that nothing waits; a second one, or one while leaving, ends it at once. */
+  terminate(): void {
+    if (this.#purpose !== 'serve' || this.#termSeen) return this.#parts.exit(0);
+    this.#termSeen = true;
+    this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id });
+  }
+
+  #release(): void {
+    this.#attached = false;
+    this.#purpose = 'release';
+    this.#parts.channel.send({ type: 'released' });
+    this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
+    this.#poller.wakeSoon();
+  }
+
+  #drainOn(): void {
+    this.#parts.outbox.poll();
+    this.#checkPurpose();
+  }
+
+  #checkPurpose(): void {
+    const idle = this.#pending === 0 && this.#parts.outbox.isEmpty && !(this.#attached && this.#inbox.hasPackets);
+    if (!idle || this.#ending) return;
+    if (this.#purpose === 'settle') {
+      if (!this.#saidSettled) this.#parts.channel.send({ type: 'settled' });
+      this.#saidSettled = true;
+      return;
+    }
+    void this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    clearInterval(this.#drainTimer);
+    const { callbacks, log, outbox, channel } = this.#parts;
+    try {
+      await callbacks.workerExit?.(this.id);
+      await callbacks.workerStop?.(this.id);
+    } catch (error) {
+      log.error('a callback failed while the worker stopped', { error });
+    }
+    outbox.flush();
+    this.#countSent();
+    await channel.flushed();
+    this.#poller.close();
+    this.#parts.exit(0);
+  }
+
+  /** The manager is gone, and with it whoever would end this process. */
+  #orphaned(): void {
+    this.#attached = false;
+    this.#purpose = 'release';
+    setTimeout(() => this.#parts.exit(1), ORPHAN_MS).unref();
+    this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
+    this.#poller.wakeSoon();
+  }
+
+  // ——— figures ———
+
+  #countPacket(bytes: number): void {
+    const at = this.#countersAt;
+    this.#float64[at] = (this.#float64[at] ?? 0) + 1;
+    this.#float64[at + 1] = (this.#float64[at + 1] ?? 0) + bytes;
+  }
+
+  #add(counter: number, amount: number): void {
+    const at = this.#countersAt + counter;
+    this.#float64[at] = (this.#float64[at] ?? 0) + amount;
+  }
+
+  #countSent(): void {
+    const { outbox } = this.#parts;
+    if (outbox.sentCount === 0) return;
+    this.#add(WorkerCounter.sent, outbox.sentCount);
+    this.#add(WorkerCounter.sentBytes, outbox.sentBytes);
+    outbox.sentCount = 0;
+    outbox.sentBytes = 0;
+  }
+
+  #setPending(count: number): void {
+    this.#pending = count;
+    this.#board.setField(this.id, WorkerField.pending, count);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
