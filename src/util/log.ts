@@ -59,8 +59,8 @@ export class Log {
 }
 
 /**
- * Synchronous, so that the last words of a process that is about to exit are not lost. A full pipe (EAGAIN), a closed
- * one (EPIPE) and a closed descriptor (EBADF) lose the line: waiting would stop the loop, throwing the server.
+ * Synchronous, so that the last words of a process that is about to exit are not lost. What cannot be written (no
+ * reader any more, a full disk, a full pipe that does not block) is lost: a log is not worth a server.
  */
 function writeToStderr(line: string): void {
   writeSync(2, `${line}\n`);
