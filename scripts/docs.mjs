@@ -39,7 +39,9 @@ function optionsPage() {
 
 function optionRow([name, { kind, default: fallback, help, swoole }]) {
   const shown = 'value' in fallback ? `\`${kind.show(fallback.value)}\`` : fallback.says;
-  const cells = [`\`${name}\``, `\`${kind.type}\``, shown, `${help} Must be ${kind.expected}.`, swooleCell(swoole)];
+  const saysAll = kind.type === 'boolean' || kind.type.startsWith("'"); // the type alone is the whole rule
+  const meaning = saysAll ? help : `${help} Must be ${kind.expected}.`;
+  const cells = [`\`${name}\``, `\`${kind.type}\``, shown, meaning, swooleCell(swoole)];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
