@@ -154,7 +154,7 @@ export const errorTable = {
     fields: { fd: 'number', queuedBytes: 'number', limitBytes: 'number' },
     sentence: ({ fd, queuedBytes, limitBytes }) =>
       `Connection ${fd} may queue ${limitBytes} bytes, and ${queuedBytes} already wait for a client that does not read.`,
-    advice: 'Wait for bufferEmpty or conn.drain() before sending more, or raise the option "sendBufferSize".',
+    advice: 'Wait for bufferEmpty or conn.drain() before sending more, or raise the option "highWatermark".',
   }),
   ERR_DATA_TYPE: entry({
     fields: { received: 'string' },

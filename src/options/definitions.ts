@@ -87,8 +87,8 @@ export const definitions = {
     default: { value: 'least-connections' },
     help:
       'Which worker a packet goes to. `least-connections`: a connection stays with the worker that had the fewest; ' +
-      '`fd-mod`: with the worker its number gives; `round-robin`: each packet to the next worker; ' +
-      '`idle`: each packet to a worker that is not busy.',
+      '`fd-mod`: with the worker its fd gives (Swoole: 2); `round-robin`: each packet to the next worker (Swoole: 1); ' +
+      '`idle`: each packet to a worker that is not busy (Swoole: 3).',
     swoole: 'dispatch_mode',
   }),
   maxConnections: option({
@@ -97,7 +97,7 @@ export const definitions = {
       says: `${LIMIT_DEFAULT_CONNECTIONS}, or the limit of open files minus ${DESCRIPTORS_KEPT_BACK} when that is less`,
       compute: ({ descriptorLimit }) => clamp(descriptorLimit - DESCRIPTORS_KEPT_BACK, 1, LIMIT_DEFAULT_CONNECTIONS),
     },
-    help: 'Connections open at once; one more is closed as soon as it is accepted.',
+    help: 'Connections open at once; further clients wait in the backlog until one ends.',
     swoole: 'max_connection, max_conn',
   }),
   backlog: option({
@@ -140,8 +140,7 @@ export const definitions = {
       compute: (_machine, { reactorNum, workerNum }) => channelSizeFor(reactorNum * workerNum),
     },
     unit: 'bytes',
-    help: 'Size of each shared-memory ring between a reactor and a worker; a packet larger than it crosses in parts.',
-    swoole: 'kernel_socket_send_buffer_size (nearest)',
+    help: 'Size of each shared-memory ring between a reactor and a worker; when one is full, reading from clients pauses.',
   }),
   noDelay: option({
     kind: flag(),
