@@ -7,6 +7,6 @@ export { Connection } from './server/connection.js';
 export type { PortEvents, ServerEvents } from './server/events.js';
 export { ListenPort } from './server/listen-port.js';
 export { Server } from './server/server.js';
-export type { ServerStats, WorkerInfo } from './server/stats.js';
 export type { Role } from './server/start-role.js';
+export type { ServerStats, WorkerInfo } from './server/stats.js';
 export { version } from './version.js';

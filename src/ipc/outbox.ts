@@ -73,7 +73,11 @@ export class Outbox {
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
   }
 
-  close(sessionId: number, reset: boolean, code: number = reset ? CloseCode.SERVER_RESET : CloseCode.SERVER_CLOSED): boolean {
+  close(
+    sessionId: number,
+    reset: boolean,
+    code: number = reset ? CloseCode.SERVER_RESET : CloseCode.SERVER_CLOSED,
+  ): boolean {
     if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
     const state = this.#stateOf(sessionId);
     if (reset) this.#dropHeld(state);

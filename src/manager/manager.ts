@@ -7,7 +7,7 @@
  * complete.
  */
 import type { SerializedError } from '../errors/index.js';
-import { serializeError, ServerError } from '../errors/index.js';
+import { ServerError, serializeError } from '../errors/index.js';
 import type { ManagerToMaster, MasterToManager, ServerRequest, WorkerToManager } from '../ipc/message.js';
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
@@ -190,6 +190,7 @@ export class Manager {
       seat.serving = seat.coming;
       seat.coming = undefined;
       seat.recycle = false;
+      this.#recordServing(seat.serving);
       seat.serving.attach();
       if (this.#settling) seat.serving.settle();
     }
@@ -312,6 +313,13 @@ export class Manager {
     this.#step();
   }
 
+  #recordServing(handle: WorkerHandle): void {
+    const { board } = this.#parts;
+    board.setField(handle.id, WorkerField.generation, handle.generation);
+    board.setStartedAt(handle.id, Date.now());
+    board.setField(handle.id, WorkerField.pid, handle.pid);
+  }
+
   #recordEnd(seat: Seat, handle: WorkerHandle): void {
     const { board } = this.#parts;
     board.setProcess(seat.id, handle.lane, 0);
@@ -334,7 +342,8 @@ export class Manager {
   }
 
   #logEnd(handle: WorkerHandle, then: string): void {
-    const how = handle.signal === 0 ? `exited with code ${handle.exitCode}` : `was killed by ${signalName(handle.signal)}`;
+    const how =
+      handle.signal === 0 ? `exited with code ${handle.exitCode}` : `was killed by ${signalName(handle.signal)}`;
     const when = handle.wasReady ? '' : ' before it was ready';
     const level = handle.exitCode === 0 && handle.signal === 0 ? 'info' : 'warn';
     const fields: Record<string, unknown> = { pid: handle.pid, uptimeMs: Math.round(this.#now() - handle.startedAt) };
@@ -353,7 +362,9 @@ export class Manager {
     this.#bootFailed = true;
     const { id: workerId, exitCode, signal } = handle;
     const cause = handle.lastError;
-    const error = serializeError(new ServerError('ERR_WORKER_BOOT', { workerId, exitCode, signal: signalName(signal) }));
+    const error = serializeError(
+      new ServerError('ERR_WORKER_BOOT', { workerId, exitCode, signal: signalName(signal) }),
+    );
     this.#parts.tellMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
     this.#stop(this.#parts.maxWaitMs);
   }

@@ -1,10 +1,14 @@
 /** A reactor thread as the master's main thread holds it. */
 import { Worker } from 'node:worker_threads';
 import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
-import { deferred, type Deferred } from '../util/deferred.js';
+import { type Deferred, deferred } from '../util/deferred.js';
 
 // The shapes of reactor/thread-message.ts; a parent speaks to a child in messages only.
-type FromReactor = { type: 'ready' } | { type: 'quiet' } | { type: 'closed' } | { type: 'brokenSender'; worker: number };
+type FromReactor =
+  | { type: 'ready' }
+  | { type: 'quiet' }
+  | { type: 'closed' }
+  | { type: 'brokenSender'; worker: number };
 type Answer = Exclude<FromReactor['type'], 'brokenSender'>;
 
 export interface ReactorHandleEvents {

@@ -182,4 +182,3 @@ export class WorkerBoard {
     return this.#at / 4 + (worker * WORKER_RECORD_BYTES) / 4;
   }
 }
-

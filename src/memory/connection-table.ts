@@ -4,8 +4,9 @@
  * A session id is `generation × slots + slot`: unique for the life of the server, below 2^53, and the slot (and with it
  * the reactor, `slot % reactorNum`) follows without a search. The generation of a slot grows with each use.
  */
-import { AF_INET } from '../os/constants.js';
+
 import { formatIPv4, formatIPv6 } from '../os/address.js';
+import { AF_INET } from '../os/constants.js';
 import { CONNECTION_RECORD_BYTES } from './layout.js';
 import type { Region } from './region.js';
 
@@ -230,8 +231,7 @@ export class ConnectionTable {
       fd: sessionId,
       workerId: int(WORKER),
       reactorId: int(REACTOR),
-      remoteAddress:
-        int(FAMILY) === AF_INET ? formatIPv4(this.#bytes, addressAt) : formatIPv6(this.#bytes, addressAt),
+      remoteAddress: int(FAMILY) === AF_INET ? formatIPv4(this.#bytes, addressAt) : formatIPv6(this.#bytes, addressAt),
       remotePort: int(REMOTE_PORT),
       serverPort: this.#region.ports[int(PORT_INDEX)] ?? 0,
       portIndex: int(PORT_INDEX),

@@ -2,7 +2,7 @@
  * The portable poller: each descriptor is watched by Node's event loop itself. Several times slower than epoll, same
  * behaviour. libuv reports levels, so a direction that was reported is not watched again before `rearm`.
  */
-import { type DescriptorWatch, guardCallback, watchDescriptor, type WatchEvents } from './descriptor-watch.js';
+import { type DescriptorWatch, guardCallback, type WatchEvents, watchDescriptor } from './descriptor-watch.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';
 
 interface Watched {

@@ -3,18 +3,16 @@
  * Whoever holds `write` may ring; the one who sleeps watches `read`.
  */
 import * as C from './constants.js';
-import { addressOf, check, isLinux, libc } from './libc.js';
+import { allocateStable, check, isLinux, libc, pin } from './libc.js';
 
 export interface DoorbellDescriptors {
   readonly read: number;
   readonly write: number;
 }
 
-const ringBytes = Buffer.allocUnsafeSlow(8).fill(0);
-ringBytes[0] = 1;
-const ringAddress = addressOf(ringBytes);
-const clearBytes = Buffer.allocUnsafeSlow(64);
-const clearAddress = addressOf(clearBytes);
+const ringValue = pin(allocateStable(8));
+ringValue.buffer[0] = 1;
+const clearSpace = pin(allocateStable(64));
 
 export function createDoorbell(): DoorbellDescriptors {
   if (isLinux) {
@@ -33,12 +31,12 @@ export function createDoorbell(): DoorbellDescriptors {
 
 /** A full bell is a rung bell, so a failed write needs no answer. */
 export function ringDoorbell(bell: DoorbellDescriptors): void {
-  libc.write(bell.write, ringAddress, bell.read === bell.write ? 8 : 1);
+  libc.write(bell.write, ringValue.address, bell.read === bell.write ? 8 : 1);
 }
 
 /** Needed where the poller is level-triggered; an edge-triggered epoll reports each ring by itself. */
 export function clearDoorbell(bell: DoorbellDescriptors): void {
-  libc.read(bell.read, clearAddress, bell.read === bell.write ? 8 : 64);
+  libc.read(bell.read, clearSpace.address, bell.read === bell.write ? 8 : 64);
 }
 
 export function closeDoorbell(bell: DoorbellDescriptors): void {

@@ -4,8 +4,8 @@
  * no epoll_ctl when a connection is paused, resumed, or waits to become writable.
  */
 import * as C from './constants.js';
-import { guardCallback, watchDescriptor, type DescriptorWatch } from './descriptor-watch.js';
-import { addressOf, check, libc } from './libc.js';
+import { type DescriptorWatch, guardCallback, watchDescriptor } from './descriptor-watch.js';
+import { addressOf, allocateStable, check, libc } from './libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';
 
 const EVENT_BYTES = process.arch === 'x64' ? 12 : 16; // struct epoll_event is packed on x86-64 only
@@ -19,7 +19,7 @@ export class EpollPoller implements Poller {
   readonly levelTriggered = false;
   readonly #handler: PollerHandler;
   readonly #epoll: number;
-  readonly #events = Buffer.allocUnsafeSlow(EVENT_BYTES * MAX_EVENTS);
+  readonly #events = allocateStable(EVENT_BYTES * MAX_EVENTS);
   readonly #view = new DataView(this.#events.buffer, this.#events.byteOffset, this.#events.byteLength);
   readonly #eventsAddress = addressOf(this.#events);
   readonly #registration = Buffer.alloc(EVENT_BYTES);

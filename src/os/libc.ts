@@ -69,9 +69,31 @@ export function lastErrno(): number {
   return koffi.errno();
 }
 
-/** The address of a buffer from `Buffer.allocUnsafeSlow` (or a mapped view), which must stay referenced while it is used. */
+/** V8 keeps the bytes of small typed arrays (64 bytes and less) inside its heap, where the collector moves them. */
+const SMALLEST_STABLE_BYTES = 128;
+
+/**
+ * Zeroed memory that never moves, for calls that take an address: `Buffer.allocUnsafeSlow(8)` may move, and what the
+ * kernel then reads is somebody else's. It must stay referenced as long as its address is used.
+ */
+export function allocateStable(bytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(Math.max(bytes, SMALLEST_STABLE_BYTES)).fill(0).subarray(0, bytes);
+}
+
+/** The address of a buffer from `allocateStable` (or of a mapped view). */
 export function addressOf(buffer: Uint8Array): number {
   return Number(koffi.address(buffer));
+}
+
+const pinned: Buffer[] = [];
+
+/**
+ * Stable memory for the life of the thread. A module's constant is not enough to keep a buffer: V8 drops one that no
+ * function mentions, although its address is still in use.
+ */
+export function pin(buffer: Buffer): { readonly buffer: Buffer; readonly address: number } {
+  pinned.push(buffer);
+  return { buffer, address: addressOf(buffer) };
 }
 
 /** An ArrayBuffer over foreign memory. It must never be unmapped while the view lives. */

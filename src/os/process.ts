@@ -1,11 +1,11 @@
 /** What Node does not offer about processes and threads. All of it is Linux only and quietly does nothing elsewhere. */
 import * as C from './constants.js';
-import { addressOf, isLinux, libc } from './libc.js';
+import { addressOf, allocateStable, isLinux, libc } from './libc.js';
 
 /** Names the calling thread for `top -H` and debuggers; the kernel keeps 15 bytes. */
 export function setThreadName(name: string): void {
   if (!isLinux) return;
-  const bytes = Buffer.allocUnsafeSlow(16).fill(0);
+  const bytes = allocateStable(16);
   bytes.write(name.slice(0, 15), 'latin1');
   libc.prctl(C.PR_SET_NAME, addressOf(bytes), 0, 0, 0);
 }

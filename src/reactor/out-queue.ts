@@ -1,5 +1,5 @@
 /** What the kernel did not take yet, of one connection. Small pieces share a chunk. */
-import { addressOf } from '../os/libc.js';
+import { addressOf, allocateStable } from '../os/libc.js';
 
 const CHUNK_BYTES = 65536;
 /** The first chunk is small: most clients that are behind are so by little. */
@@ -51,7 +51,7 @@ export class OutQueue {
     const last = this.#chunks.at(-1);
     if (last && last.end < last.buffer.length) return last;
     const small = this.#chunks.length === 0 && wanted <= FIRST_CHUNK_BYTES;
-    const buffer = Buffer.allocUnsafeSlow(small ? FIRST_CHUNK_BYTES : CHUNK_BYTES);
+    const buffer = allocateStable(small ? FIRST_CHUNK_BYTES : CHUNK_BYTES);
     const chunk = { buffer, address: addressOf(buffer), start: 0, end: 0 };
     this.#chunks.push(chunk);
     return chunk;

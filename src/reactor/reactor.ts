@@ -13,9 +13,17 @@ import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memor
 import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
-import { addressOf, EAGAIN, EINTR, errnoName } from '../os/libc.js';
+import { addressOf, allocateStable, EAGAIN, EINTR, errnoName } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
-import { closeDescriptor, receive, resetConnection, send, setKeepAlive, setNoDelay, shutdownWrite } from '../os/socket.js';
+import {
+  closeDescriptor,
+  receive,
+  resetConnection,
+  send,
+  setKeepAlive,
+  setNoDelay,
+  shutdownWrite,
+} from '../os/socket.js';
 import { ReactorConnection } from './connection.js';
 import type { DispatchStrategy, DispatchView } from './dispatch/index.js';
 import { OutQueue } from './out-queue.js';
@@ -90,7 +98,7 @@ export class Reactor implements PollerHandler, DispatchView {
   readonly #sleeper: Sleeper;
   readonly #slots: Slots;
   readonly #connections = new Map<number, ReactorConnection>();
-  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  readonly #scratch = allocateStable(SCRATCH_BYTES);
   readonly #scratchAddress = addressOf(this.#scratch);
   readonly #awaitingAnswers = new Map<ReactorConnection, Waiting>();
   readonly #lingering = new Map<ReactorConnection, number>();

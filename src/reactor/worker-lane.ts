@@ -3,7 +3,7 @@
  * process of that id. Runs in the reactor.
  */
 import { Event, HEADER_BYTES, MAX_PAYLOAD } from '../ipc/frame.js';
-import { RingWriter } from '../ipc/ring.js';
+import type { RingWriter } from '../ipc/ring.js';
 import type { Waker } from '../ipc/sleep.js';
 import type { ReactorConnection } from './connection.js';
 import { Fifo } from './fifo.js';

@@ -34,7 +34,8 @@ export function checkCommandLine(line: CommandLine = currentCommandLine()): void
 function whyNot(line: CommandLine): string | undefined {
   if (!line.isMainThread) return 'this is a worker thread';
   if (line.execArgv.some((argument) => EVAL_FLAGS.test(argument))) return 'the code was given with --eval or --print';
-  if (line.script === undefined || line.script === '') return 'there is no script (a REPL, or code from standard input)';
+  if (line.script === undefined || line.script === '')
+    return 'there is no script (a REPL, or code from standard input)';
   if (line.script === '-' || line.script === '[stdin]') return 'the code came from standard input';
   if (!line.scriptExists) return `the script '${line.script}' is not a file`;
   return undefined;

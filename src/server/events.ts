@@ -76,7 +76,8 @@ export class CallbackTable<E extends object> {
   /** @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE */
   on<K extends keyof E & string>(event: K, callback: E[K]): void {
     this.#check(event);
-    if (typeof callback !== 'function') throw new ServerError('ERR_CALLBACK_TYPE', { event, received: describe(callback) });
+    if (typeof callback !== 'function')
+      throw new ServerError('ERR_CALLBACK_TYPE', { event, received: describe(callback) });
     this.callbacks[event] = callback;
   }
 
@@ -88,6 +89,9 @@ export class CallbackTable<E extends object> {
   #check(event: string): void {
     if (this.#names.includes(event)) return;
     const near = nearest(String(event), this.#names);
-    throw new ServerError('ERR_EVENT_UNKNOWN', { name: String(event), ...(near === undefined ? {} : { nearest: near }) });
+    throw new ServerError('ERR_EVENT_UNKNOWN', {
+      name: String(event),
+      ...(near === undefined ? {} : { nearest: near }),
+    });
   }
 }

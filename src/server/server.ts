@@ -196,7 +196,8 @@ export class Server {
 
   /** Gives the connection a user id, once. @param uid 1 to 2^31 − 1 @throws ServerError ERR_UID */
   bind(fd: number, uid: number): boolean {
-    if (!Number.isInteger(uid) || uid < 1 || uid > 0x7fffffff) throw new ServerError('ERR_UID', { received: describe(uid) });
+    if (!Number.isInteger(uid) || uid < 1 || uid > 0x7fffffff)
+      throw new ServerError('ERR_UID', { received: describe(uid) });
     return this.#withSlot('bind', fd, (table, slot) => {
       if (table.bindUid(slot, uid)) return true;
       return this.#refuse(new ServerError('ERR_ALREADY_BOUND', { fd, uid: table.info(fd)?.uid ?? 0 }));
@@ -355,4 +356,3 @@ export class Server {
 function isSessionId(fd: number): boolean {
   return Number.isSafeInteger(fd) && fd > 0;
 }
-

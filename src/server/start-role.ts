@@ -1,8 +1,8 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
 import { serializeError } from '../errors/index.js';
+import { reactorBell } from '../ipc/bells.js';
 import type { Inheritance } from '../ipc/inheritance.js';
 import { Outbox } from '../ipc/outbox.js';
-import { reactorBell } from '../ipc/bells.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
 import { runManager } from '../manager/run.js';
@@ -11,6 +11,7 @@ import { ReactorBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { senderOfManager } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import { setProcessTitle } from '../os/process-title.js';
 import { runWorker } from '../worker/run.js';
 import type { Connection } from './connection.js';
 import type { Runtime, StartContext } from './server.js';
@@ -23,14 +24,14 @@ export function startRole(inheritance: Inheritance | undefined, context: StartCo
   ignoreStraySignals();
   const { processTitle } = context.options;
   if (inheritance === undefined) {
-    process.title = `${processTitle}: master`;
+    setProcessTitle(`${processTitle}: master`);
     return startMaster(context);
   }
   if (inheritance.role === 'manager') {
-    process.title = `${processTitle}: manager`;
+    setProcessTitle(`${processTitle}: manager`);
     return startManager(inheritance, context);
   }
-  process.title = `${processTitle}: worker ${inheritance.id}`;
+  setProcessTitle(`${processTitle}: worker ${inheritance.id}`);
   return startWorker(inheritance, context);
 }
 

@@ -62,7 +62,8 @@ export function readStats(region: Region): ServerStats {
   const { reactorNum, workerNum } = region.shape;
   const reactors = new ReactorBoard(region);
   const workers = readWorkers(region);
-  const overReactors = (read: (reactor: number) => number): number => sum(Array.from({ length: reactorNum }, (_, r) => read(r)));
+  const overReactors = (read: (reactor: number) => number): number =>
+    sum(Array.from({ length: reactorNum }, (_, r) => read(r)));
   const counter = (index: number): number => overReactors((r) => reactors.read(r, index));
   const overWorkers = (read: (worker: WorkerInfo) => number): number => sum(workers.map(read));
   return {

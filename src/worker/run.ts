@@ -31,7 +31,7 @@ export function runWorker<C extends UserConnection>(
   createConnection: (sessionId: number) => C,
   log: Log,
 ): RunningWorker<C> {
-  const { id, lane, generation, bells } = inheritance;
+  const { id, lane, bells } = inheritance;
   const { layout, shape } = region;
   const board = new WorkerBoard(region);
   const reactors = new ReactorBoard(region);
@@ -47,7 +47,6 @@ export function runWorker<C extends UserConnection>(
   const worker = new Worker<C>({
     id,
     lane,
-    generation,
     region,
     rings: each((r) => new RingReader(region, layout.inbound(r, id))),
     reactorWakers: wakers,

@@ -23,7 +23,6 @@ import { WorkerConnection } from './worker-connection.js';
 export interface WorkerParts<C extends UserConnection> {
   readonly id: number;
   readonly lane: number;
-  readonly generation: number;
   readonly region: Region;
   /** One per reactor. */
   readonly rings: readonly RingReader[];
@@ -108,12 +107,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #attach(): void {
-    const { id, lane, generation } = this.#parts;
     this.#inbox.resync();
-    this.#board.setField(id, WorkerField.generation, generation);
-    this.#board.setField(id, WorkerField.pid, process.pid);
-    this.#board.setField(id, WorkerField.lane, lane);
-    this.#board.setStartedAt(id, Date.now());
+    this.#board.setField(this.id, WorkerField.lane, this.#parts.lane);
     this.#attached = true;
     this.#poller.wakeSoon();
   }
