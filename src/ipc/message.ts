@@ -22,7 +22,8 @@ export type ManagerToMaster =
   | { type: 'ready' }
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'settled' }
-  | { type: 'workerGone'; workerId: number }
+  /** The last words of a manager that ends by an uncaught error. */
+  | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
 
 export type ManagerToWorker =
@@ -60,7 +61,7 @@ export const decodeManagerToMaster = decoder<ManagerToMaster>([
   'ready',
   'bootFailed',
   'settled',
-  'workerGone',
+  'fatal',
   'request',
 ]);
 export const decodeManagerToWorker = decoder<ManagerToWorker>(['attach', 'release', 'settle', 'stop']);

@@ -68,6 +68,7 @@ export class Outbox {
       throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
     }
     if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    if (data.length === 0) return true;
     const state = this.#stateOf(sessionId);
     if (state.held === null && state.unconfirmed < this.#window && this.#sendNow(state, data)) return true;
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);

@@ -1,6 +1,6 @@
 /** Starts the user's script again, in another role. Node cannot fork, so every process runs it from the top. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { bequeath, type ChildRole, CONTROL_DESCRIPTOR } from './inheritance.js';
 
@@ -23,7 +23,9 @@ export function spawnRole(
     ...bequeath(role, region, bells),
     argv0: title.padEnd(TITLE_ROOM),
   });
-  return { process: child, control: child.stdio[CONTROL_DESCRIPTOR] as Socket };
+  // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
+  const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
+  return { process: child, control: control ?? new Socket() };
 }
 
 /** A debugger port can be held by one process only. */

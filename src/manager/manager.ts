@@ -66,6 +66,7 @@ export class Manager {
   #settling = false;
   #stopping = false;
   #stopped = false;
+  #shutdownIsNear = false;
   #killGraceMs = KILL_GRACE_MS;
   #timer: TimerHandle | undefined;
   #timerDue = Number.POSITIVE_INFINITY;
@@ -110,6 +111,7 @@ export class Manager {
   }
 
   #begin(): void {
+    if (this.#stopping) return;
     this.#begun = true;
     this.#step();
     this.#callUser('managerStart');
@@ -117,16 +119,26 @@ export class Manager {
 
   /** Replaces every worker by one that runs the script as it is now. */
   reload(): void {
-    if (this.#stopping || !this.#started) return;
+    if (this.#isLeaving || !this.#started) return;
     this.#reload.request();
   }
 
   /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
   recycle(workerId: number): void {
     const seat = this.#seats[workerId];
-    if (seat?.serving === undefined || seat.coming !== undefined || this.#stopping) return;
+    if (seat?.serving === undefined || seat.coming !== undefined || this.#isLeaving) return;
     seat.recycle = true;
     this.#step();
+  }
+
+  /** SIGTERM to the manager is meant for the whole server; a process group gets it in all its processes at once. */
+  shutdownAsked(): void {
+    this.#shutdownIsNear = true;
+    this.#parts.tellMaster({ type: 'request', action: 'shutdown' });
+  }
+
+  get #isLeaving(): boolean {
+    return this.#stopping || this.#settling || this.#shutdownIsNear;
   }
 
   #settle(): void {
@@ -148,7 +160,8 @@ export class Manager {
   // ——— the list of verbs ———
 
   #step(): void {
-    if (!this.#begun || this.#stopped) return;
+    const idle = !this.#begun && !this.#settling && !this.#stopping;
+    if (idle || this.#stopped) return;
     const now = this.#now();
     this.#terminateOverdue(now);
     this.#handOver(now);
@@ -197,7 +210,7 @@ export class Manager {
   }
 
   #spawnMissing(now: number): void {
-    if (this.#stopping || this.#bootFailed) return;
+    if (!this.#begun || this.#stopping || this.#bootFailed) return;
     for (const seat of this.#seats) {
       const wanted = seat.serving === undefined || seat.recycle || this.#reload.wants(seat);
       if (seat.coming !== undefined || !wanted || now < seat.spawnAt) continue;
@@ -218,7 +231,7 @@ export class Manager {
   }
 
   #checkStarted(): void {
-    if (this.#started || this.#seats.some((seat) => seat.serving === undefined)) return;
+    if (!this.#begun || this.#started || this.#seats.some((seat) => seat.serving === undefined)) return;
     this.#started = true;
     this.#parts.tellMaster({ type: 'ready' });
   }

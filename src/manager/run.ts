@@ -38,7 +38,7 @@ export function runManager(
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
   });
   channel.listen({ message: (message) => manager.obey(message), end: () => manager.orphaned() });
-  process.on('SIGTERM', () => channel.send({ type: 'request', action: 'shutdown' }));
+  process.on('SIGTERM', () => manager.shutdownAsked());
   process.on('SIGUSR1', () => manager.reload());
   region.managerPid = process.pid;
   channel.send({ type: 'started' });

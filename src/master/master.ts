@@ -34,6 +34,10 @@ type Phase = 'starting' | 'running' | 'shutting down' | 'ended';
 
 /** A manager that dies again within this time is started again after a pause. */
 const HEALTHY_MANAGER_MS = 5000;
+/** Beyond the workers' deadline: the time the manager needs to kill and reap them. */
+const MANAGER_GRACE_MS = 2000;
+/** A signal that comes again within this time is taken for the same one. */
+const HURRY_AFTER_MS = 1000;
 const MANAGER_PAUSES_MS = [0, 200, 1000, 5000];
 
 export class Master {
@@ -53,6 +57,8 @@ export class Master {
   #manager: ManagerHandle | undefined;
   #managerStartedAt = 0;
   #managerDeaths = 0;
+  #managerTimer: NodeJS.Timeout | undefined;
+  #managerLastError: Error | undefined;
   #phase: Phase = 'starting';
   #deadline = Number.POSITIVE_INFINITY;
   readonly #ready = deferred<void>();
@@ -177,8 +183,6 @@ export class Master {
     this.#managerTimer = timer;
   }
 
-  #managerTimer: NodeJS.Timeout | undefined;
-
   #hear(manager: ManagerHandle, message: ManagerToMaster): void {
     switch (message.type) {
       case 'started':
@@ -190,6 +194,9 @@ export class Master {
         return;
       case 'bootFailed':
         return this.#ready.reject(deserializeError(message.error));
+      case 'fatal':
+        this.#managerLastError = deserializeError(message.error);
+        return;
       case 'settled':
         return this.#settled?.resolve();
       case 'request':
@@ -210,7 +217,8 @@ export class Master {
     clearTimeout(this.#managerTimer);
     if (this.#phase === 'shutting down' || this.#phase === 'ended') return this.#managerGone.resolve();
     if (this.#phase === 'starting') {
-      this.#ready.reject(new ServerError('ERR_MANAGER_BOOT', { exitCode, signal: signalName(signal) }));
+      const detail = { exitCode, signal: signalName(signal) };
+      this.#ready.reject(new ServerError('ERR_MANAGER_BOOT', detail, { cause: this.#managerLastError }));
       return;
     }
     this.#forgetWorkers();
@@ -250,10 +258,16 @@ export class Master {
   }
 
   #shutdownPromise: Promise<void> | undefined;
+  #shutdownAskedAt = 0;
 
-  /** The second call hurries the first one. Resolves when nothing is left but this process. */
+  /**
+   * A second call hurries the first one, but not at once: `npm start` passes on a signal that the terminal has sent to
+   * the whole process group already. Resolves when nothing is left but this process.
+   */
   shutdown(): Promise<void> {
-    if (this.#shutdownPromise !== undefined) this.#hurry();
+    const now = performance.now();
+    if (this.#shutdownPromise !== undefined && now - this.#shutdownAskedAt > HURRY_AFTER_MS) this.#hurry();
+    if (this.#shutdownPromise === undefined) this.#shutdownAskedAt = now;
     this.#shutdownPromise ??= this.#shutDown();
     return this.#shutdownPromise;
   }
@@ -294,11 +308,12 @@ export class Master {
   }
 
   async #stopManager(deadlineMs: number): Promise<void> {
-    if (this.#manager === undefined) return;
-    this.#manager.send({ type: 'stop', deadlineMs });
-    const kill = setTimeout(() => this.#manager?.kill('SIGKILL'), deadlineMs + 2000);
-    await this.#managerGone.promise;
-    clearTimeout(kill);
+    if (this.#manager !== undefined) {
+      this.#manager.send({ type: 'stop', deadlineMs });
+      const kill = setTimeout(() => this.#manager?.kill('SIGKILL'), deadlineMs + MANAGER_GRACE_MS);
+      await this.#managerGone.promise;
+      clearTimeout(kill);
+    }
     await endOrphans(this.#board, this.#options.workerNum);
   }
 

@@ -473,7 +473,12 @@ export class Reactor implements PollerHandler, DispatchView {
     this.#board.add(this.id, ReactorCounter.accepted, 1);
     this.#connections.set(slot, connection);
     this.#lane(worker).sendEvent(Event.connect, 0, portIndex, sessionId);
-    this.#poller.add(descriptor, slot);
+    try {
+      this.#poller.add(descriptor, slot);
+    } catch (error) {
+      this.#tellClosed(connection, CloseCode.SOCKET_ERROR, 0, String(error));
+      this.#release(connection);
+    }
   }
 
   /** The accepting thread counted on a slot that is not there. */

@@ -1,20 +1,33 @@
-import type { ResolvedListen } from '../options/index.js';
+import { type ListenOptions, type ResolvedListen, type ResolvedOptions, resolveListen } from '../options/index.js';
 import { CallbackTable, type PortEvents, portEventNames } from './events.js';
 
 /** One address the server listens on, with callbacks of its own; where it has none, the server's are called. */
 export class ListenPort {
-  readonly host: string;
-  /** @internal */
-  readonly settings: ResolvedListen;
   /** @internal */
   readonly table = new CallbackTable<PortEvents>(portEventNames);
-  #boundPort: () => number | undefined;
+  readonly #given: ListenOptions | undefined;
+  readonly #boundPort: () => number | undefined;
+  #settings: ResolvedListen | undefined;
+
+  /** @internal @param given undefined: the server's own address */
+  constructor(given: ListenOptions | undefined, boundPort: () => number | undefined) {
+    this.#given = given;
+    this.#boundPort = boundPort;
+  }
+
+  /** @internal What was not given for this port is as on the server. */
+  resolve(server: ResolvedOptions): void {
+    this.#settings = resolveListen(this.#given ?? { port: server.port }, server);
+  }
 
   /** @internal */
-  constructor(settings: ResolvedListen, boundPort: () => number | undefined) {
-    this.host = settings.host;
-    this.settings = settings;
-    this.#boundPort = boundPort;
+  get settings(): ResolvedListen {
+    if (this.#settings === undefined) throw new Error('this listen port was not resolved');
+    return this.#settings;
+  }
+
+  get host(): string {
+    return this.settings.host;
   }
 
   /** The port number; 0 as long as the server has not started and was asked to choose. */

@@ -1,15 +1,10 @@
 import { describe, ServerError } from '../errors/index.js';
 import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
+import { leaveLastWords } from '../ipc/last-words.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
-import {
-  type ListenOptions,
-  type ResolvedOptions,
-  resolveListen,
-  resolveOptions,
-  type ServerOptions,
-} from '../options/index.js';
+import { type ListenOptions, type ResolvedOptions, resolveOptions, type ServerOptions } from '../options/index.js';
 import { Log } from '../util/log.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
@@ -50,6 +45,7 @@ function inherited(): Inheritance | undefined {
   if (!inheritanceTaken) {
     inheritance = takeInheritance();
     inheritanceTaken = true;
+    if (inheritance !== undefined) leaveLastWords();
   }
   return inheritance;
 }
@@ -88,22 +84,17 @@ export class Server {
   set(options: ServerOptions): this {
     this.#mustNotHaveStarted('set');
     const given = { ...this.#given, ...options };
-    this.#options = resolveOptions(given);
+    const resolved = resolveOptions(given);
+    for (const port of this.#ports) port.resolve(resolved);
+    this.#options = resolved;
     this.#given = given;
-    this.#ports.length = 0;
-    this.#addPort({});
-    for (const more of this.#listens) this.#addPort(more);
     return this;
   }
-
-  readonly #listens: ListenOptions[] = [];
 
   /** One more address; what is not given is as on the server. @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
   listen(options: ListenOptions): ListenPort {
     this.#mustNotHaveStarted('listen');
-    const port = this.#addPort(options);
-    this.#listens.push(options);
-    return port;
+    return this.#addPort({ ...options });
   }
 
   /** One callback per event; a later one replaces the earlier. @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE */
@@ -299,10 +290,9 @@ export class Server {
   }
 
   #addPort(options: ListenOptions): ListenPort {
-    const main = this.#ports.length === 0;
     const index = this.#ports.length;
-    const settings = resolveListen(main ? { port: this.#options.port } : options, this.#options);
-    const port = new ListenPort(settings, () => this.#runtime?.region.ports[index]);
+    const port = new ListenPort(index === 0 ? undefined : options, () => this.#runtime?.region.ports[index]);
+    port.resolve(this.#options);
     this.#ports.push(port);
     return port;
   }

@@ -67,7 +67,11 @@ async function startMaster(context: StartContext): Promise<void> {
   process.on('SIGUSR1', () => master.reload());
   context.running(runtime);
   await master.start();
-  await events.start?.();
+  try {
+    await events.start?.();
+  } catch (error) {
+    log.error("the 'start' callback failed", { error });
+  }
 }
 
 async function startManager(inheritance: Inheritance, context: StartContext): Promise<never> {
@@ -117,8 +121,10 @@ async function startWorker(inheritance: Inheritance & { role: 'worker' }, contex
   try {
     await worker.boot();
   } catch (error) {
+    log.error('the worker could not start', { error });
     channel.send({ type: 'bootFailed', error: serializeError(error) });
-    throw error;
+    await channel.flushed();
+    process.exit(1);
   }
   return never();
 }

@@ -1,5 +1,4 @@
 /** Assembles a worker out of what its process inherited. Runs in a worker. */
-import { serializeError } from '../errors/index.js';
 import { reactorBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import { CONTROL_DESCRIPTOR, type Inheritance } from '../ipc/inheritance.js';
@@ -61,6 +60,5 @@ export function runWorker<C extends UserConnection>(
     exit: (code) => process.exit(code),
   });
   process.on('SIGTERM', () => worker.terminate());
-  process.on('uncaughtExceptionMonitor', (error) => channel.send({ type: 'fatal', error: serializeError(error) }));
   return { worker, outbox, channel };
 }
