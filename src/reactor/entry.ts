@@ -37,7 +37,8 @@ const lanes = Array.from({ length: shape.workerNum }, (_, worker) => {
 });
 
 function sender(index: number, worker: number, lane: number): ReactorSender {
-  return { ring: new RingReader(region, layout.outbound(data.id, index)), worker, lane };
+  const mayAccept = index === senderOfMaster(shape);
+  return { ring: new RingReader(region, layout.outbound(data.id, index)), worker, lane, mayAccept };
 }
 
 const senders: ReactorSender[] = [

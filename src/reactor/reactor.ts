@@ -45,6 +45,8 @@ export interface ReactorSender {
   /** −1: a sender that takes no events (manager, accepting thread). */
   readonly worker: number;
   readonly lane: number;
+  /** Only the accepting thread may hand over descriptors. */
+  readonly mayAccept: boolean;
 }
 
 export interface ReactorParts {
@@ -411,7 +413,7 @@ export class Reactor implements PollerHandler, DispatchView {
   #takeRequest(ring: RingReader, sender: ReactorSender): void {
     const { word, sessionId } = ring;
     const type = word & 0xff;
-    if (type === Request.accept) return this.#accept(ring);
+    if (type === Request.accept && sender.mayAccept) return this.#accept(ring);
     const connection = this.#connections.get(this.#table.slotOf(sessionId));
     if (connection === undefined || connection.sessionId !== sessionId) return;
     switch (type) {
