@@ -106,6 +106,8 @@ export class Reactor implements PollerHandler, DispatchView {
   readonly #lingering = new Map<ReactorConnection, number>();
   #again: ReactorConnection[] = [];
   #slotsGone = 0;
+  /** A worker that was chosen for a packet, but reading gave none. */
+  #unusedChoice = -1;
   #awake = true;
   #now = Date.now();
   #quiet = false;
@@ -208,7 +210,9 @@ export class Reactor implements PollerHandler, DispatchView {
 
   #laneFor(connection: ReactorConnection): WorkerLane {
     if (this.#strategy.sticky) return this.#lane(connection.worker);
-    const chosen = this.#lane(this.#strategy.choose(connection.sessionId, this));
+    if (this.#unusedChoice < 0) this.#unusedChoice = this.#strategy.choose(connection.sessionId, this);
+    const chosen = this.#lane(this.#unusedChoice);
+    if (!this.#strategy.keepsUnused) this.#unusedChoice = -1;
     if (chosen.readLimit > 0) return chosen;
     return this.#lanes.find((lane) => lane.readLimit > 0) ?? chosen;
   }
@@ -221,6 +225,7 @@ export class Reactor implements PollerHandler, DispatchView {
 
   #count(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
     lane.commitPacket(connection.sessionId, bytes);
+    this.#unusedChoice = -1;
     this.#table.countReceived(connection.slot, bytes, this.#now);
     this.#board.add(this.id, ReactorCounter.receivedBytes, bytes);
     this.#board.add(this.id, ReactorCounter.dispatched, 1);
@@ -467,7 +472,7 @@ export class Reactor implements PollerHandler, DispatchView {
     if (port?.noDelay) setNoDelay(descriptor);
     if (port?.keepAlive) setKeepAlive(descriptor);
     const sessionId = this.#table.nextSessionId(slot);
-    const worker = this.#strategy.choose(sessionId, this);
+    const worker = this.#strategy.sticky ? this.#strategy.choose(sessionId, this) : sessionId % this.workerNum;
     const connection = new ReactorConnection(sessionId, slot, descriptor, worker);
     const place = { sessionId, worker, reactor: this.id, portIndex, descriptor, family, address, remotePort };
     this.#table.open(slot, { ...place, now: this.#now });

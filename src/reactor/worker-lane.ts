@@ -98,8 +98,9 @@ export class WorkerLane {
     return relieved;
   }
 
+  /** Bytes the worker has not taken yet. */
   get queuedBytes(): number {
-    return this.#ring.queuedBytes;
+    return this.#ring.queuedBytes + this.#ring.unpublishedBytes;
   }
 
   /** Shows the worker what was written and wakes it if it sleeps. */

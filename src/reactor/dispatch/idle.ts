@@ -3,6 +3,7 @@ import type { DispatchStrategy } from './strategy.js';
 /** Per packet: a worker that does nothing; when all are busy, the one with the fewest bytes waiting (Swoole: mode 3). */
 export const idle: DispatchStrategy = {
   sticky: false,
+  keepsUnused: false,
   choose(_sessionId, view) {
     const first = view.nextRound() % view.workerNum;
     let best = first;

@@ -3,6 +3,7 @@ import type { DispatchStrategy, DispatchView } from './strategy.js';
 /** Sticky: the worker with the fewest connections; equals take turns. A worker without a process comes last. */
 export const leastConnections: DispatchStrategy = {
   sticky: true,
+  keepsUnused: true,
   choose(_sessionId, view) {
     const first = view.nextRound() % view.workerNum;
     let best = first;

@@ -17,5 +17,7 @@ export interface DispatchView {
 export interface DispatchStrategy {
   /** True: a connection keeps the worker it was given. False: each packet is given out by itself. */
   readonly sticky: boolean;
+  /** A choice for which there was no packet after all stands for the next one; false: it would be out of date. */
+  readonly keepsUnused: boolean;
   choose(sessionId: number, view: DispatchView): number;
 }
