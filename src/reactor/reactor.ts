@@ -6,38 +6,24 @@
  * for is carried out; then every worker that was given something is woken, once. The reactor announces its sleep in
  * shared memory, so that workers ring only when it sleeps.
  */
-import { CloseCode, CloseFlag, Event, Request } from '../ipc/frame.js';
+import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Event, Request } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
-import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table.js';
+import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
-import { addressOf, allocateStable, EAGAIN, EINTR, errnoName } from '../os/libc.js';
+import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
-import {
-  closeDescriptor,
-  receive,
-  resetConnection,
-  send,
-  setKeepAlive,
-  setNoDelay,
-  shutdownWrite,
-} from '../os/socket.js';
+import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
 import { ReactorConnection } from './connection.js';
-import type { DispatchStrategy, DispatchView } from './dispatch/index.js';
-import { OutQueue } from './out-queue.js';
+import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
+import type { DispatchStrategy } from './dispatch/index.js';
+import { SharedDispatchView } from './dispatch-view.js';
+import { Ending } from './ending.js';
+import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import type { WorkerLane } from './worker-lane.js';
-
-export interface ReactorOptions {
-  readonly sendBufferSize: number;
-  readonly highWatermark: number;
-  readonly lowWatermark: number;
-  readonly maxWaitMs: number;
-  /** Per listen port, in the order of the region's `ports`. */
-  readonly ports: readonly { readonly noDelay: boolean; readonly keepAlive: boolean }[];
-}
 
 /** A process that may send to this reactor's connections. */
 export interface ReactorSender {
@@ -63,73 +49,47 @@ export interface ReactorParts {
   onBrokenSender(worker: number): void;
 }
 
-export const BELL_TOKEN = 0xffffffff;
-
+const BELL_TOKEN = 0xffffffff;
 /** A connection that has more to read lets the others go first after this many reads. */
 const READS_PER_TURN = 4;
 const REQUESTS_PER_TURN = 1024;
-const SCRATCH_BYTES = 65536;
 /** Replies below this size to the same connection in a row leave in one send(2). */
 const GATHER_LIMIT = 8192;
-const SWEEP_MS = 250;
-/** How long a closed connection may take to show the peer's end before the descriptor goes. */
-const LINGER_MS = 1000;
-/** A client that ended its side gets what it is owed within this time. */
-const ANSWER_MS = 30_000;
 
-interface Waiting {
-  readonly connection: ReactorConnection;
-  readonly deadline: number;
-  /** The process that owes the answer; when its id has another one, only `maxWaitMs` are left. */
-  readonly workerPid: number;
-}
-
-export class Reactor implements PollerHandler, DispatchView {
-  readonly id: number;
-  readonly workerNum: number;
+export class Reactor implements PollerHandler {
   readonly #parts: ReactorParts;
-  readonly #options: ReactorOptions;
-  readonly #table: ConnectionTable;
-  readonly #board: ReactorBoard;
-  readonly #workers: WorkerBoard;
-  readonly #region: Region;
-  readonly #lanes: readonly WorkerLane[];
-  readonly #senders: readonly ReactorSender[];
-  readonly #strategy: DispatchStrategy;
-  readonly #poller: Poller;
-  readonly #sleeper: Sleeper;
+  readonly #context: ReactorContext;
+  readonly #view: SharedDispatchView;
+  readonly #ending: Ending;
+  readonly #sending: Sending;
   readonly #slots: Slots;
-  readonly #connections = new Map<number, ReactorConnection>();
-  readonly #scratch = allocateStable(SCRATCH_BYTES);
-  readonly #scratchAddress = addressOf(this.#scratch);
-  readonly #awaitingAnswers = new Map<ReactorConnection, Waiting>();
-  readonly #lingering = new Map<ReactorConnection, number>();
-  #again: ReactorConnection[] = [];
-  #slotsGone = 0;
-  /** A worker that was chosen for a packet, but reading gave none. */
-  #unusedChoice = -1;
+  readonly #poller: Poller;
   #awake = true;
-  #now = Date.now();
+  /** Takes nothing more in: the server is shutting down. */
   #quiet = false;
   #shutdown: { done: () => void; deadline: number } | undefined;
-  #sweepTimer: NodeJS.Timeout | undefined;
+  /** A worker that was chosen for a packet, but reading gave none. */
+  #unusedChoice = -1;
 
   constructor(parts: ReactorParts) {
-    const { region } = parts;
-    this.id = parts.id;
-    this.workerNum = region.shape.workerNum;
+    const { id, region, options, lanes } = parts;
+    const { reactorNum, workerNum, slots } = region.shape;
+    const workers = new WorkerBoard(region);
     this.#parts = parts;
-    this.#options = parts.options;
-    this.#region = region;
-    this.#table = new ConnectionTable(region);
-    this.#board = new ReactorBoard(region);
-    this.#workers = new WorkerBoard(region);
-    this.#lanes = parts.lanes;
-    this.#senders = parts.senders;
-    this.#strategy = parts.strategy;
-    this.#sleeper = parts.sleeper;
-    this.#slots = new Slots(parts.id, region.shape.reactorNum, region.shape.slots, this.workerNum);
+    this.#context = new ReactorContext({
+      id,
+      options,
+      table: new ConnectionTable(region),
+      board: new ReactorBoard(region),
+      workers,
+      lanes,
+    });
+    this.#view = new SharedDispatchView(region, workers, lanes);
+    this.#slots = new Slots(id, reactorNum, slots, workerNum);
+    this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
+    this.#sending = new Sending(this.#context, this.#ending);
     this.#poller = parts.createPoller(this);
+    this.#context.poller = this.#poller;
     this.#poller.addReadable(parts.bell.read, BELL_TOKEN);
     this.#poller.wakeSoon();
   }
@@ -142,9 +102,9 @@ export class Reactor implements PollerHandler, DispatchView {
       if (this.#poller.levelTriggered) this.#clearBell();
       return;
     }
-    const connection = this.#connections.get(token);
+    const connection = this.#context.connections.get(token);
     if (connection === undefined || connection.descriptor !== descriptor) return;
-    if (events & WRITABLE && connection.out !== null) this.#writeQueued(connection);
+    if (events & WRITABLE && connection.out !== null) this.#sending.writeQueued(connection);
     if ((events & READABLE) === 0 || connection.ended) return;
     connection.readable = true;
     if (events & HANGUP) connection.hangup = true;
@@ -153,34 +113,31 @@ export class Reactor implements PollerHandler, DispatchView {
 
   turnEnd(): void {
     if (!this.#awake) this.#wakeUp();
-    this.#board.add(this.id, ReactorCounter.wakeUps, 1);
+    const { id, board, lanes, again } = this.#context;
+    board.add(id, ReactorCounter.wakeUps, 1);
     const unfinished = this.#takeRequests();
-    this.#readOn();
-    for (const lane of this.#lanes) {
+    if (again.length > 0) this.#readOn();
+    for (const lane of lanes) {
       if (lane.isBehind) for (const connection of lane.takeRelieved()) this.#read(connection);
       lane.flush();
     }
-    if (this.#slotsGone > 0) this.#reclaimSlots();
+    this.#ending.reclaimSlots();
     if (this.#shutdown) this.#checkShutdown();
-    if (unfinished || this.#again.length > 0) this.#poller.wakeSoon();
+    if (unfinished || this.#context.again.length > 0) this.#poller.wakeSoon();
     else this.#fallAsleep();
   }
 
   #wakeUp(): void {
     this.#awake = true;
-    this.#sleeper.wake();
-    this.#now = Date.now();
+    this.#parts.sleeper.wake();
+    this.#context.now = Date.now();
   }
 
+  /** Announced first, looked once more afterwards: a sender that has not seen the one is seen by the other. */
   #fallAsleep(): void {
     this.#awake = false;
-    this.#sleeper.sleep();
-    for (const { ring } of this.#senders) {
-      if (ring.available()) {
-        this.#poller.wakeSoon();
-        return;
-      }
-    }
+    this.#parts.sleeper.sleep();
+    if (this.#parts.senders.some(({ ring }) => ring.available())) this.#poller.wakeSoon();
   }
 
   #clearBell(): void {
@@ -191,7 +148,7 @@ export class Reactor implements PollerHandler, DispatchView {
   // ——— reading ———
 
   #read(connection: ReactorConnection): void {
-    if (this.#quiet || connection.paused) return;
+    if (this.#quiet || connection.paused || connection.ended) return;
     if (connection.closeCode >= 0 || connection.told) return this.#readAndDiscard(connection);
     for (let i = 0; i < READS_PER_TURN; i++) {
       const lane = this.#laneFor(connection);
@@ -199,36 +156,32 @@ export class Reactor implements PollerHandler, DispatchView {
       if (limit === 0) return this.#stall(connection, lane);
       const n = receive(connection.descriptor, lane.packetAddress, limit);
       if (n > 0) {
-        this.#count(connection, lane, n);
+        this.#commit(connection, lane, n);
         if (n < limit && !connection.hangup) return this.#readDry(connection);
-      } else if (n === 0) return this.#peerEnded(connection);
+      } else if (n === 0) return this.#ending.peerEnded(connection);
       else if (n === -EAGAIN) return this.#readDry(connection);
-      else if (n !== -EINTR) return this.#fail(connection, -n);
+      else if (n !== -EINTR) return this.#ending.fail(connection, -n);
     }
-    this.#again.push(connection);
+    this.#context.again.push(connection);
   }
 
   #laneFor(connection: ReactorConnection): WorkerLane {
-    if (this.#strategy.sticky) return this.#lane(connection.worker);
-    if (this.#unusedChoice < 0) this.#unusedChoice = this.#strategy.choose(connection.sessionId, this);
-    const chosen = this.#lane(this.#unusedChoice);
-    if (!this.#strategy.keepsUnused) this.#unusedChoice = -1;
+    const { strategy } = this.#parts;
+    if (strategy.sticky) return this.#context.lane(connection.worker);
+    if (this.#unusedChoice < 0) this.#unusedChoice = strategy.choose(connection.sessionId, this.#view);
+    const chosen = this.#context.lane(this.#unusedChoice);
+    if (!strategy.keepsUnused) this.#unusedChoice = -1;
     if (chosen.readLimit > 0) return chosen;
-    return this.#lanes.find((lane) => lane.readLimit > 0) ?? chosen;
+    return this.#context.lanes.find((lane) => lane.readLimit > 0) ?? chosen;
   }
 
-  #lane(worker: number): WorkerLane {
-    const lane = this.#lanes[worker];
-    if (lane === undefined) throw new RangeError(`dispatch chose worker ${worker} of ${this.#lanes.length}`);
-    return lane;
-  }
-
-  #count(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
+  #commit(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
+    const { id, table, board, now } = this.#context;
     lane.commitPacket(connection.sessionId, bytes);
     this.#unusedChoice = -1;
-    this.#table.countReceived(connection.slot, bytes, this.#now);
-    this.#board.add(this.id, ReactorCounter.receivedBytes, bytes);
-    this.#board.add(this.id, ReactorCounter.dispatched, 1);
+    table.countReceived(connection.slot, bytes, now);
+    board.add(id, ReactorCounter.receivedBytes, bytes);
+    board.add(id, ReactorCounter.dispatched, 1);
   }
 
   #readDry(connection: ReactorConnection): void {
@@ -237,111 +190,31 @@ export class Reactor implements PollerHandler, DispatchView {
   }
 
   #stall(connection: ReactorConnection, lane: WorkerLane): void {
-    if (!connection.stalled) this.#board.add(this.id, ReactorCounter.stalls, 1);
+    if (!connection.stalled) this.#context.board.add(this.#context.id, ReactorCounter.stalls, 1);
     lane.stall(connection);
   }
 
   /** Connections that had more than one turn's share. */
   #readOn(): void {
-    if (this.#again.length === 0) return;
-    const again = this.#again;
-    this.#again = [];
-    for (const connection of again) if (!connection.ended && connection.readable) this.#read(connection);
+    const { again } = this.#context;
+    this.#context.again = [];
+    for (const connection of again) if (connection.readable) this.#read(connection);
   }
 
   /** Nobody wants the bytes any more, but only reading shows the peer's end (and spares it an RST). */
   #readAndDiscard(connection: ReactorConnection): void {
+    const { scratchAddress, again } = this.#context;
     for (let i = 0; i < READS_PER_TURN; i++) {
-      const n = receive(connection.descriptor, this.#scratchAddress, SCRATCH_BYTES);
+      const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
       if (n === -EAGAIN || (n > 0 && n < SCRATCH_BYTES && !connection.hangup)) return this.#readDry(connection);
-      if (n === 0 && connection.lingering) return this.#release(connection);
+      if (n === 0 && connection.lingering) return this.#ending.release(connection);
       if (n === 0) {
         connection.readable = false;
         return;
       }
-      if (n < 0 && n !== -EINTR) return this.#fail(connection, -n);
+      if (n < 0 && n !== -EINTR) return this.#ending.fail(connection, -n);
     }
-    this.#again.push(connection);
-  }
-
-  // ——— ends ———
-
-  /** FIN: the client says nothing more but may wait for what it is owed, so the worker closes when it is done. */
-  #peerEnded(connection: ReactorConnection): void {
-    connection.readable = false;
-    this.#tellClosed(connection, CloseCode.CLIENT_CLOSED, CloseFlag.awaitsAnswers);
-    const workerPid = this.#workers.field(connection.worker, WorkerField.pid);
-    this.#awaitingAnswers.set(connection, { connection, workerPid, deadline: this.#now + ANSWER_MS });
-    this.#startSweeping();
-  }
-
-  #fail(connection: ReactorConnection, errno: number): void {
-    const name = errnoName(errno);
-    const code = name === 'ECONNRESET' || name === 'EPIPE' ? CloseCode.CLIENT_RESET : CloseCode.SOCKET_ERROR;
-    this.#tellClosed(connection, code, 0, name);
-    this.#release(connection);
-  }
-
-  /** Closes after what is queued has left. */
-  #closeWhenFlushed(connection: ReactorConnection, code: number): void {
-    if (connection.closeCode >= 0) return;
-    connection.closeCode = code;
-    this.#table.setState(connection.slot, SlotState.closing);
-    if (connection.out === null) this.#finish(connection);
-  }
-
-  /** All is sent. A peer that is still sending would answer a plain close with RST and might lose our last bytes. */
-  #finish(connection: ReactorConnection): void {
-    this.#tellClosed(connection, connection.closeCode, 0);
-    const n = receive(connection.descriptor, this.#scratchAddress, SCRATCH_BYTES);
-    if (n === -EAGAIN || n === 0 || (n < 0 && n !== -EINTR)) return this.#release(connection);
-    connection.lingering = true;
-    shutdownWrite(connection.descriptor);
-    this.#lingering.set(connection, this.#now + LINGER_MS);
-    this.#startSweeping();
-    connection.readable = true;
-    this.#again.push(connection);
-  }
-
-  /** The `close` a worker sees, once per connection. */
-  #tellClosed(connection: ReactorConnection, code: number, flags: number, message = ''): void {
-    if (connection.told) return;
-    connection.told = true;
-    if ((flags & CloseFlag.awaitsAnswers) === 0) this.#table.setState(connection.slot, SlotState.closing);
-    this.#lane(connection.worker).sendEvent(Event.close, flags, code, connection.sessionId, message);
-  }
-
-  /** The socket goes, and the slot as soon as the worker has seen the end. */
-  #release(connection: ReactorConnection, reset = false): void {
-    if (connection.ended) return;
-    connection.ended = true;
-    this.#connections.delete(connection.slot);
-    this.#awaitingAnswers.delete(connection);
-    this.#lingering.delete(connection);
-    this.#poller.remove(connection.descriptor);
-    if (reset) resetConnection(connection.descriptor);
-    else closeDescriptor(connection.descriptor);
-    connection.out = null;
-    this.#tellWatchers(connection);
-    const { slot, worker } = connection;
-    this.#table.setState(slot, SlotState.closed);
-    this.#board.add(this.id, ReactorCounter.closed, 1);
-    this.#board.addConnections(this.id, -1);
-    this.#workers.addField(worker, WorkerField.connections, -1);
-    const isSeen = this.#lane(worker).mark();
-    this.#slots.leave(worker, slot, () => {
-      if (!isSeen()) return false;
-      this.#table.setState(slot, SlotState.free);
-      return true;
-    });
-    this.#slotsGone++;
-  }
-
-  #reclaimSlots(): void {
-    const count = this.#slots.reclaim();
-    if (count === 0) return;
-    this.#slotsGone -= count;
-    this.#board.addOccupied(this.id, -count);
+    again.push(connection);
   }
 
   // ——— what workers ask for ———
@@ -349,11 +222,13 @@ export class Reactor implements PollerHandler, DispatchView {
   /** @returns true when there is more than one turn's share */
   #takeRequests(): boolean {
     let unfinished = false;
-    for (const sender of this.#senders) {
+    for (const sender of this.#parts.senders) {
       if (!sender.ring.available()) continue;
       if (this.#takeFrom(sender)) unfinished = true;
       sender.ring.release();
-      if (sender.worker >= 0 && sender.ring.writerWantsBell()) this.#lane(sender.worker).ringBell(sender.lane);
+      if (sender.worker >= 0 && sender.ring.writerWantsBell()) {
+        this.#context.lane(sender.worker).ringBell(sender.lane);
+      }
     }
     return unfinished;
   }
@@ -378,6 +253,7 @@ export class Reactor implements PollerHandler, DispatchView {
 
   /** One reply, or several in a row for the same connection, leave in one send(2). */
   #takeReply(ring: RingReader): void {
+    const { id, board, scratch, scratchAddress } = this.#context;
     const sessionId = ring.sessionId;
     let length = ring.length;
     let at = ring.payloadAt;
@@ -385,24 +261,24 @@ export class Reactor implements PollerHandler, DispatchView {
     let source = ring.bytes;
     ring.advance();
     if (length < GATHER_LIMIT && this.#isReplyTo(ring, sessionId, SCRATCH_BYTES - length)) {
-      source.copy(this.#scratch, 0, at, at + length);
+      source.copy(scratch, 0, at, at + length);
       do {
         const more = ring.length;
-        ring.bytes.copy(this.#scratch, length, ring.payloadAt, ring.payloadAt + more);
+        ring.bytes.copy(scratch, length, ring.payloadAt, ring.payloadAt + more);
         length += more;
         ring.advance();
       } while (this.#isReplyTo(ring, sessionId, SCRATCH_BYTES - length));
-      source = this.#scratch;
-      address = this.#scratchAddress;
+      source = scratch;
+      address = scratchAddress;
       at = 0;
     }
-    const connection = this.#connections.get(this.#table.slotOf(sessionId));
-    if (connection === undefined || connection.sessionId !== sessionId || connection.closeCode >= 0) {
-      this.#board.add(this.id, ReactorCounter.discarded, 1);
+    const connection = this.#context.connectionOf(sessionId);
+    if (connection === undefined || connection.closeCode >= 0) {
+      board.add(id, ReactorCounter.discarded, 1);
       return;
     }
-    this.#board.add(this.id, ReactorCounter.replies, 1);
-    this.#write(connection, source, at, address, length);
+    board.add(id, ReactorCounter.replies, 1);
+    this.#sending.write(connection, source, at, address, length);
   }
 
   #isReplyTo(ring: RingReader, sessionId: number, room: number): boolean {
@@ -418,179 +294,76 @@ export class Reactor implements PollerHandler, DispatchView {
   #takeRequest(ring: RingReader, sender: ReactorSender): void {
     const { word, sessionId } = ring;
     const type = word & 0xff;
-    if (type === Request.accept && sender.mayAccept) return this.#accept(ring);
-    const connection = this.#connections.get(this.#table.slotOf(sessionId));
-    if (connection === undefined || connection.sessionId !== sessionId) return;
+    if (type === Request.accept && sender.mayAccept && ring.length === ACCEPT_PAYLOAD) return this.#accept(ring);
+    const connection = this.#context.connectionOf(sessionId);
     switch (type) {
       case Request.close:
-        return this.#closeOnRequest(connection, (word >> 8) & 0xff, word >>> 16);
+        return connection && this.#closeOnRequest(connection, (word >> 8) & 0xff, word >>> 16);
       case Request.closed:
-        this.#awaitingAnswers.delete(connection);
-        return this.#closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
+        return connection && this.#ending.answered(connection);
       case Request.pause:
-        return this.#setPaused(connection, true);
+        return connection && this.#setPaused(connection, true);
       case Request.resume:
-        return this.#setPaused(connection, false);
+        return connection && this.#setPaused(connection, false);
       case Request.watchDrain:
-        return this.#watchDrain(connection, sender.worker);
+        return connection && this.#sending.watchDrain(connection, sender.worker);
       default:
         this.#parts.onBrokenSender(sender.worker);
     }
   }
 
   #closeOnRequest(connection: ReactorConnection, flags: number, code: number): void {
-    if ((flags & CloseFlag.reset) === 0) return this.#closeWhenFlushed(connection, code);
-    this.#tellClosed(connection, code, 0);
-    this.#release(connection, true);
+    if (flags & CloseFlag.reset) this.#ending.reset(connection, code);
+    else this.#ending.closeWhenFlushed(connection, code);
   }
 
   #setPaused(connection: ReactorConnection, paused: boolean): void {
     connection.paused = paused;
-    this.#table.setFlag(connection.slot, SlotFlag.paused, paused);
+    this.#context.table.setFlag(connection.slot, SlotFlag.paused, paused);
     if (!paused && connection.readable && !connection.stalled) this.#read(connection);
-  }
-
-  #watchDrain(connection: ReactorConnection, worker: number): void {
-    if (worker < 0) return;
-    if (!connection.full) return this.#lane(worker).sendEvent(Event.writable, 0, 0, connection.sessionId);
-    connection.drainWatchers ??= [];
-    if (!connection.drainWatchers.includes(worker)) connection.drainWatchers.push(worker);
   }
 
   // ——— accepting ———
 
   #accept(ring: RingReader): void {
+    const { id, options, table, board, workers, connections, now } = this.#context;
     const { bytes, payloadAt } = ring;
+    const { strategy } = this.#parts;
     const portIndex = ring.word >>> 16;
     const descriptor = bytes.readInt32LE(payloadAt);
     const family = bytes.readUInt16LE(payloadAt + 4);
     const remotePort = bytes.readUInt16LE(payloadAt + 6);
-    const address = bytes.subarray(payloadAt + 8, payloadAt + 24);
-    const slot = this.#slots.take();
-    if (slot < 0 || this.#shutdown) return this.#refuse(descriptor);
-    const port = this.#options.ports[portIndex];
-    if (port?.noDelay) setNoDelay(descriptor);
-    if (port?.keepAlive) setKeepAlive(descriptor);
-    const sessionId = this.#table.nextSessionId(slot);
-    const worker = this.#strategy.sticky ? this.#strategy.choose(sessionId, this) : sessionId % this.workerNum;
+    const address = bytes.subarray(payloadAt + 8, payloadAt + ACCEPT_PAYLOAD);
+    const slot = this.#shutdown ? -1 : this.#slots.take();
+    if (slot < 0) return this.#refuse(descriptor);
+    if (options.ports[portIndex]?.noDelay) setNoDelay(descriptor);
+    if (options.ports[portIndex]?.keepAlive) setKeepAlive(descriptor);
+    const sessionId = table.nextSessionId(slot);
+    const worker = strategy.sticky ? strategy.choose(sessionId, this.#view) : sessionId % this.#view.workerNum;
+    table.open(slot, { sessionId, worker, reactor: id, portIndex, descriptor, family, address, remotePort, now });
     const connection = new ReactorConnection(sessionId, slot, descriptor, worker);
-    const place = { sessionId, worker, reactor: this.id, portIndex, descriptor, family, address, remotePort };
-    this.#table.open(slot, { ...place, now: this.#now });
-    this.#workers.addField(worker, WorkerField.connections, 1);
-    this.#board.add(this.id, ReactorCounter.accepted, 1);
-    this.#connections.set(slot, connection);
-    this.#lane(worker).sendEvent(Event.connect, 0, portIndex, sessionId);
+    connections.set(slot, connection);
+    workers.addField(worker, WorkerField.connections, 1);
+    board.add(id, ReactorCounter.accepted, 1);
+    this.#context.lane(worker).sendEvent(Event.connect, 0, portIndex, sessionId);
+    this.#watch(connection);
+  }
+
+  #watch(connection: ReactorConnection): void {
     try {
-      this.#poller.add(descriptor, slot);
+      this.#poller.add(connection.descriptor, connection.slot);
     } catch (error) {
-      this.#tellClosed(connection, CloseCode.SOCKET_ERROR, 0, String(error));
-      this.#release(connection);
+      this.#ending.tell(connection, CloseCode.SOCKET_ERROR, 0, String(error));
+      this.#ending.release(connection);
     }
   }
 
   /** The accepting thread counted on a slot that is not there. */
   #refuse(descriptor: number): void {
+    const { id, board } = this.#context;
     closeDescriptor(descriptor);
-    this.#board.addConnections(this.id, -1);
-    this.#board.addOccupied(this.id, -1);
-  }
-
-  // ——— writing ———
-
-  #write(connection: ReactorConnection, source: Buffer, at: number, address: number, length: number): void {
-    let sent = 0;
-    if (connection.out === null) {
-      sent = send(connection.descriptor, address, length);
-      if (sent < 0) {
-        if (sent !== -EAGAIN && sent !== -EINTR) return this.#fail(connection, -sent);
-        sent = 0;
-      }
-      this.#countSent(connection, sent);
-      if (sent === length) return;
-      connection.out = new OutQueue();
-      this.#poller.rearm(connection.descriptor, WRITABLE);
-    }
-    connection.out.push(source, at + sent, at + length);
-    this.#queueChanged(connection, connection.out.bytes);
-  }
-
-  #writeQueued(connection: ReactorConnection): void {
-    const { out } = connection;
-    while (out !== null && out.bytes > 0) {
-      const wanted = out.headBytes;
-      const sent = send(connection.descriptor, out.headAddress, wanted);
-      if (sent === -EINTR) continue;
-      if (sent < 0 && sent !== -EAGAIN) return this.#fail(connection, -sent);
-      if (sent > 0) {
-        out.shift(sent);
-        this.#countSent(connection, sent);
-      }
-      if (sent < wanted) {
-        this.#poller.rearm(connection.descriptor, WRITABLE);
-        break;
-      }
-    }
-    if (out?.bytes === 0) connection.out = null;
-    this.#queueChanged(connection, out?.bytes ?? 0);
-    if (connection.out === null && connection.closeCode >= 0) this.#finish(connection);
-  }
-
-  #countSent(connection: ReactorConnection, bytes: number): void {
-    if (bytes === 0) return;
-    this.#table.countSent(connection.slot, bytes, this.#now);
-    this.#board.add(this.id, ReactorCounter.sentBytes, bytes);
-  }
-
-  #queueChanged(connection: ReactorConnection, bytes: number): void {
-    this.#table.setSendQueued(connection.slot, bytes);
-    if (!connection.full && bytes >= this.#options.highWatermark) {
-      connection.full = true;
-      if (!connection.told) this.#lane(connection.worker).sendEvent(Event.bufferFull, 0, 0, connection.sessionId);
-    } else if (connection.full && bytes <= this.#options.lowWatermark) {
-      connection.full = false;
-      this.#tellDrained(connection);
-    }
-    if (bytes <= this.#options.sendBufferSize) return;
-    this.#tellClosed(connection, CloseCode.SEND_QUEUE_LIMIT, 0);
-    this.#release(connection, true);
-  }
-
-  #tellDrained(connection: ReactorConnection): void {
-    if (!connection.told) this.#lane(connection.worker).sendEvent(Event.bufferEmpty, 0, 0, connection.sessionId);
-    this.#tellWatchers(connection);
-  }
-
-  #tellWatchers(connection: ReactorConnection): void {
-    const watchers = connection.drainWatchers ?? [];
-    connection.drainWatchers = null;
-    for (const worker of watchers) this.#lane(worker).sendEvent(Event.writable, 0, 0, connection.sessionId);
-  }
-
-  // ——— deadlines ———
-
-  #startSweeping(): void {
-    this.#sweepTimer ??= setInterval(() => this.#sweep(), SWEEP_MS);
-  }
-
-  #sweep(): void {
-    this.#wakeUp();
-    for (const [connection, deadline] of this.#lingering) if (this.#now >= deadline) this.#release(connection);
-    for (const waiting of this.#awaitingAnswers.values()) this.#checkAnswer(waiting);
-    if (this.#lingering.size === 0 && this.#awaitingAnswers.size === 0) {
-      clearInterval(this.#sweepTimer);
-      this.#sweepTimer = undefined;
-    }
-    this.#poller.wakeSoon();
-  }
-
-  #checkAnswer(waiting: Waiting): void {
-    const { connection, deadline, workerPid } = waiting;
-    if (this.#now >= deadline) return this.#closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
-    const successor = this.#workers.field(connection.worker, WorkerField.pid) !== workerPid;
-    const left = this.#options.maxWaitMs + 1000;
-    if (successor && deadline - this.#now > left) {
-      this.#awaitingAnswers.set(connection, { connection, workerPid: -1, deadline: this.#now + left });
-    }
+    board.addConnections(id, -1);
+    board.addOccupied(id, -1);
   }
 
   // ——— shutdown ———
@@ -598,7 +371,7 @@ export class Reactor implements PollerHandler, DispatchView {
   /** Rung 1: takes nothing more in. What was read is with the workers when this returns. */
   quiesce(): void {
     this.#quiet = true;
-    for (const lane of this.#lanes) lane.flush();
+    for (const lane of this.#context.lanes) lane.flush();
   }
 
   /** Rung 2: closes every connection once what is queued for it has left. `done` is called at the deadline at the latest. */
@@ -606,60 +379,33 @@ export class Reactor implements PollerHandler, DispatchView {
     this.#wakeUp();
     this.#quiet = false;
     this.#takeRequests();
-    for (const connection of [...this.#connections.values()]) {
-      if (connection.closeCode < 0) this.#closeWhenFlushed(connection, CloseCode.SERVER_SHUTDOWN);
+    for (const connection of [...this.#context.connections.values()]) {
+      this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_SHUTDOWN);
     }
-    this.#shutdown = { done, deadline: this.#now + deadlineMs };
-    this.#startSweeping();
+    this.#shutdown = { done, deadline: this.#context.now + deadlineMs };
+    this.#ending.startSweeping();
     this.#poller.wakeSoon();
   }
 
   #checkShutdown(): void {
+    const { connections, lanes, now } = this.#context;
     const { done, deadline } = this.#shutdown ?? { done: () => {}, deadline: 0 };
-    if (this.#now >= deadline) {
-      for (const connection of [...this.#connections.values()]) {
-        this.#tellClosed(connection, CloseCode.SERVER_SHUTDOWN, 0);
-        this.#release(connection);
+    if (now >= deadline) {
+      for (const connection of [...connections.values()]) {
+        this.#ending.tell(connection, CloseCode.SERVER_SHUTDOWN, 0);
+        this.#ending.release(connection);
       }
     }
-    const onlyLingering = this.#lingering.size === this.#connections.size;
-    if (!onlyLingering) return this.#startSweeping();
-    for (const lane of this.#lanes) lane.flush();
+    if (!this.#ending.onlyLingering) return this.#ending.startSweeping();
+    for (const lane of lanes) lane.flush();
     this.#shutdown = { done: () => {}, deadline };
     done();
   }
 
   /** Lets every descriptor go. No turn comes after this. */
   stop(): void {
-    clearInterval(this.#sweepTimer);
-    for (const connection of [...this.#connections.values()]) this.#release(connection);
+    this.#ending.stopSweeping();
+    for (const connection of [...this.#context.connections.values()]) this.#ending.release(connection);
     this.#poller.close();
-  }
-
-  /** Waits (in turns) until no closed connection waits for its peer's end. */
-  get isDrained(): boolean {
-    return this.#connections.size === 0;
-  }
-
-  // ——— what a dispatch strategy may look at ———
-
-  connections(worker: number): number {
-    return this.#workers.field(worker, WorkerField.connections);
-  }
-
-  isReady(worker: number): boolean {
-    return this.#workers.field(worker, WorkerField.pid) !== 0;
-  }
-
-  isBusy(worker: number): boolean {
-    return this.#workers.field(worker, WorkerField.busy) !== 0 || this.queuedBytes(worker) > 0;
-  }
-
-  queuedBytes(worker: number): number {
-    return this.#lane(worker).queuedBytes;
-  }
-
-  nextRound(): number {
-    return this.#region.nextRound();
   }
 }

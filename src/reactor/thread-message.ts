@@ -1,8 +1,8 @@
 /** What the main thread and a reactor thread say to each other. Rare: packets and replies travel in shared memory. */
 import type { PollerName } from '../os/create-poller.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
+import type { ReactorOptions } from './context.js';
 import type { DispatchMode } from './dispatch/index.js';
-import type { ReactorOptions } from './reactor.js';
 
 /** How a reactor thread is started. */
 export interface ReactorThreadData {

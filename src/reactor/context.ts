@@ -1,0 +1,74 @@
+import type { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import type { ConnectionTable } from '../memory/connection-table.js';
+import { addressOf, allocateStable } from '../os/libc.js';
+import type { Poller } from '../os/poller.js';
+import type { ReactorConnection } from './connection.js';
+import type { WorkerLane } from './worker-lane.js';
+
+export interface ReactorOptions {
+  readonly sendBufferSize: number;
+  readonly highWatermark: number;
+  readonly lowWatermark: number;
+  readonly maxWaitMs: number;
+  /** Per listen port, in the order of the region's `ports`. */
+  readonly ports: readonly { readonly noDelay: boolean; readonly keepAlive: boolean }[];
+}
+
+export const SCRATCH_BYTES = 65536;
+
+interface ContextParts {
+  readonly id: number;
+  readonly options: ReactorOptions;
+  readonly table: ConnectionTable;
+  readonly board: ReactorBoard;
+  readonly workers: WorkerBoard;
+  readonly lanes: readonly WorkerLane[];
+}
+
+/** What the parts of one reactor share: its connections, its records, the time of the turn. */
+export class ReactorContext {
+  readonly id: number;
+  readonly options: ReactorOptions;
+  readonly table: ConnectionTable;
+  readonly board: ReactorBoard;
+  readonly workers: WorkerBoard;
+  readonly lanes: readonly WorkerLane[];
+  /** By slot. */
+  readonly connections = new Map<number, ReactorConnection>();
+  readonly scratch = allocateStable(SCRATCH_BYTES);
+  readonly scratchAddress = addressOf(this.scratch);
+  /** Unix time in ms, looked up once per turn. */
+  now = Date.now();
+  /** Connections that have more to read than one turn's share. */
+  again: ReactorConnection[] = [];
+  #poller: Poller | undefined;
+
+  constructor(parts: ContextParts) {
+    this.id = parts.id;
+    this.options = parts.options;
+    this.table = parts.table;
+    this.board = parts.board;
+    this.workers = parts.workers;
+    this.lanes = parts.lanes;
+  }
+
+  get poller(): Poller {
+    if (this.#poller === undefined) throw new Error('the reactor has no poller yet');
+    return this.#poller;
+  }
+  set poller(poller: Poller) {
+    this.#poller = poller;
+  }
+
+  lane(worker: number): WorkerLane {
+    const lane = this.lanes[worker];
+    if (lane === undefined) throw new RangeError(`dispatch chose worker ${worker} of ${this.lanes.length}`);
+    return lane;
+  }
+
+  /** The living connection of a session. */
+  connectionOf(sessionId: number): ReactorConnection | undefined {
+    const connection = this.connections.get(this.table.slotOf(sessionId));
+    return connection?.sessionId === sessionId ? connection : undefined;
+  }
+}

@@ -1,0 +1,39 @@
+import { type WorkerBoard, WorkerField } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
+import type { DispatchView } from './dispatch/index.js';
+import type { WorkerLane } from './worker-lane.js';
+
+/** What dispatch strategies see of the workers: the figures in shared memory and this reactor's lanes. */
+export class SharedDispatchView implements DispatchView {
+  readonly workerNum: number;
+  readonly #region: Region;
+  readonly #workers: WorkerBoard;
+  readonly #lanes: readonly WorkerLane[];
+
+  constructor(region: Region, workers: WorkerBoard, lanes: readonly WorkerLane[]) {
+    this.workerNum = region.shape.workerNum;
+    this.#region = region;
+    this.#workers = workers;
+    this.#lanes = lanes;
+  }
+
+  connections(worker: number): number {
+    return this.#workers.field(worker, WorkerField.connections);
+  }
+
+  isReady(worker: number): boolean {
+    return this.#workers.field(worker, WorkerField.pid) !== 0;
+  }
+
+  isBusy(worker: number): boolean {
+    return this.#workers.field(worker, WorkerField.busy) !== 0 || this.queuedBytes(worker) > 0;
+  }
+
+  queuedBytes(worker: number): number {
+    return this.#lanes[worker]?.queuedBytes ?? 0;
+  }
+
+  nextRound(): number {
+    return this.#region.nextRound();
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * How connections end, whoever ends them: the worker is told once, what is queued still leaves, the socket goes, and
+ * the slot is used again when the worker has seen the end. Runs in the reactor.
+ */
+import { CloseCode, CloseFlag, Event } from '../ipc/frame.js';
+import { ReactorCounter, WorkerField } from '../memory/boards.js';
+import { SlotState } from '../memory/connection-table.js';
+import { EAGAIN, EINTR, errnoName } from '../os/libc.js';
+import { closeDescriptor, receive, resetConnection, shutdownWrite } from '../os/socket.js';
+import type { ReactorConnection } from './connection.js';
+import { type ReactorContext, SCRATCH_BYTES } from './context.js';
+import type { Slots } from './slots.js';
+
+const SWEEP_MS = 250;
+/** How long a closed connection may take to show the peer's end before the descriptor goes. */
+const LINGER_MS = 1000;
+/** A client that ended its side gets what it is owed within this time. */
+const ANSWER_MS = 30_000;
+
+interface Waiting {
+  readonly connection: ReactorConnection;
+  readonly deadline: number;
+  /** The process that owes the answer; when its id has another one, only `maxWaitMs` are left. */
+  readonly workerPid: number;
+}
+
+export class Ending {
+  readonly #context: ReactorContext;
+  readonly #slots: Slots;
+  readonly #beforeSweep: () => void;
+  readonly #awaitingAnswers = new Map<ReactorConnection, Waiting>();
+  readonly #lingering = new Map<ReactorConnection, number>();
+  #slotsGone = 0;
+  #sweepTimer: NodeJS.Timeout | undefined;
+
+  /** @param beforeSweep called when deadlines are looked at outside of a turn */
+  constructor(context: ReactorContext, slots: Slots, beforeSweep: () => void) {
+    this.#context = context;
+    this.#slots = slots;
+    this.#beforeSweep = beforeSweep;
+  }
+
+  /** FIN: the client says nothing more but may wait for what it is owed, so the worker closes when it is done. */
+  peerEnded(connection: ReactorConnection): void {
+    const { workers, now } = this.#context;
+    connection.readable = false;
+    this.tell(connection, CloseCode.CLIENT_CLOSED, CloseFlag.awaitsAnswers);
+    const workerPid = workers.field(connection.worker, WorkerField.pid);
+    this.#awaitingAnswers.set(connection, { connection, workerPid, deadline: now + ANSWER_MS });
+    this.startSweeping();
+  }
+
+  /** The worker has seen the client's end and owes nothing more. */
+  answered(connection: ReactorConnection): void {
+    this.#awaitingAnswers.delete(connection);
+    this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
+  }
+
+  fail(connection: ReactorConnection, errno: number): void {
+    const name = errnoName(errno);
+    const code = name === 'ECONNRESET' || name === 'EPIPE' ? CloseCode.CLIENT_RESET : CloseCode.SOCKET_ERROR;
+    this.tell(connection, code, 0, name);
+    this.release(connection);
+  }
+
+  /** At once, with RST; what is queued is dropped. */
+  reset(connection: ReactorConnection, code: number): void {
+    this.tell(connection, code, 0);
+    this.release(connection, true);
+  }
+
+  closeWhenFlushed(connection: ReactorConnection, code: number): void {
+    if (connection.closeCode >= 0) return;
+    connection.closeCode = code;
+    this.#context.table.setState(connection.slot, SlotState.closing);
+    if (connection.out === null) this.finish(connection);
+  }
+
+  /** All is sent. A peer that is still sending would answer a plain close with RST and might lose our last bytes. */
+  finish(connection: ReactorConnection): void {
+    const { scratchAddress, again, now } = this.#context;
+    this.tell(connection, connection.closeCode, 0);
+    const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
+    if (n === -EAGAIN || n === 0 || (n < 0 && n !== -EINTR)) return this.release(connection);
+    connection.lingering = true;
+    shutdownWrite(connection.descriptor);
+    this.#lingering.set(connection, now + LINGER_MS);
+    this.startSweeping();
+    connection.readable = true;
+    again.push(connection);
+  }
+
+  /** The `close` a worker sees, once per connection. */
+  tell(connection: ReactorConnection, code: number, flags: number, message = ''): void {
+    if (connection.told) return;
+    connection.told = true;
+    const { table } = this.#context;
+    if ((flags & CloseFlag.awaitsAnswers) === 0) table.setState(connection.slot, SlotState.closing);
+    this.#context.lane(connection.worker).sendEvent(Event.close, flags, code, connection.sessionId, message);
+  }
+
+  /** The socket goes, and the slot as soon as the worker has seen the end. */
+  release(connection: ReactorConnection, reset = false): void {
+    if (connection.ended) return;
+    const { id, connections, poller, table, board, workers } = this.#context;
+    const { slot, worker, descriptor } = connection;
+    connection.ended = true;
+    connection.out = null;
+    connections.delete(slot);
+    this.#awaitingAnswers.delete(connection);
+    this.#lingering.delete(connection);
+    poller.remove(descriptor);
+    if (reset) resetConnection(descriptor);
+    else closeDescriptor(descriptor);
+    this.tellWatchers(connection);
+    table.setState(slot, SlotState.closed);
+    board.add(id, ReactorCounter.closed, 1);
+    board.addConnections(id, -1);
+    workers.addField(worker, WorkerField.connections, -1);
+    this.#leaveSlot(worker, slot);
+  }
+
+  /** Workers that wait for room on this connection hear that there is some, or that it is gone. */
+  tellWatchers(connection: ReactorConnection): void {
+    const watchers = connection.drainWatchers ?? [];
+    connection.drainWatchers = null;
+    for (const worker of watchers) this.#context.lane(worker).sendEvent(Event.writable, 0, 0, connection.sessionId);
+  }
+
+  reclaimSlots(): void {
+    if (this.#slotsGone === 0) return;
+    const count = this.#slots.reclaim();
+    if (count === 0) return;
+    this.#slotsGone -= count;
+    this.#context.board.addOccupied(this.#context.id, -count);
+  }
+
+  /** True when every connection that is left only waits for its peer's end. */
+  get onlyLingering(): boolean {
+    return this.#lingering.size === this.#context.connections.size;
+  }
+
+  /** Looks at deadlines until there are none. */
+  startSweeping(): void {
+    this.#sweepTimer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  stopSweeping(): void {
+    clearInterval(this.#sweepTimer);
+    this.#sweepTimer = undefined;
+  }
+
+  #leaveSlot(worker: number, slot: number): void {
+    const { table } = this.#context;
+    const isSeen = this.#context.lane(worker).mark();
+    this.#slotsGone++;
+    this.#slots.leave(worker, slot, () => {
+      if (!isSeen()) return false;
+      table.setState(slot, SlotState.free);
+      return true;
+    });
+  }
+
+  #sweep(): void {
+    this.#beforeSweep();
+    const { now, poller } = this.#context;
+    for (const [connection, deadline] of this.#lingering) if (now >= deadline) this.release(connection);
+    for (const waiting of this.#awaitingAnswers.values()) this.#checkAnswer(waiting);
+    if (this.#lingering.size === 0 && this.#awaitingAnswers.size === 0) this.stopSweeping();
+    poller.wakeSoon();
+  }
+
+  #checkAnswer(waiting: Waiting): void {
+    const { now, options, workers } = this.#context;
+    const { connection, deadline, workerPid } = waiting;
+    if (now >= deadline) return this.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
+    const hasSuccessor = workers.field(connection.worker, WorkerField.pid) !== workerPid;
+    const left = options.maxWaitMs + 1000;
+    if (hasSuccessor && deadline - now > left) {
+      this.#awaitingAnswers.set(connection, { connection, workerPid: -1, deadline: now + left });
+    }
+  }
+}
