@@ -1,11 +1,14 @@
 /** Starts the user's script again, in another role. Node cannot fork, so every process runs it from the top. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { bequeath, type ChildRole, CONTROL_DESCRIPTOR } from './inheritance.js';
 
 /** `process.title` cannot grow past what argv had at the start, so children begin with this much room. */
 const TITLE_ROOM = 96;
+/** A process the child has started may hold its end of the channel open. */
+const LAST_WORDS_MS = 50;
 
 export interface StartedChild {
   readonly process: ChildProcess;
@@ -26,6 +29,26 @@ export function spawnRole(
   // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
   return { process: child, control: control ?? new Socket() };
+}
+
+/**
+ * Calls back once when the process is gone and reaped (or could not be started: code 1), after what it said last has
+ * been read. @param callback gets signal 0 when it ended by itself
+ */
+export function whenEnded(child: StartedChild, callback: (exitCode: number, signal: number) => void): void {
+  let ended = false;
+  const end = (exitCode: number, signal: NodeJS.Signals | null): void => {
+    if (ended) return;
+    ended = true;
+    callback(exitCode, signal === null ? 0 : constants.signals[signal]);
+  };
+  child.process.once('error', () => end(1, null));
+  child.process.once('exit', (code, signal) => {
+    const later = (): void => end(code ?? 0, signal);
+    if (child.control.destroyed) return later();
+    child.control.once('close', later);
+    setTimeout(later, LAST_WORDS_MS).unref();
+  });
 }
 
 /** A debugger port can be held by one process only. */
