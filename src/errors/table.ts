@@ -153,8 +153,8 @@ export const errorTable = {
   ERR_SEND_BUFFER_FULL: entry({
     fields: { fd: 'number', queuedBytes: 'number', limitBytes: 'number' },
     sentence: ({ fd, queuedBytes, limitBytes }) =>
-      `Connection ${fd} may queue ${limitBytes} bytes, and ${queuedBytes} already wait for a client that does not read.`,
-    advice: 'Wait for bufferEmpty or conn.drain() before sending more, or raise the option "highWatermark".',
+      `The data was taken, but the client of connection ${fd} does not keep up: ${queuedBytes} of at most ${limitBytes} bytes wait.`,
+    advice: 'Wait for conn.drain() or bufferEmpty before you send more; above the limit the connection is closed.',
   }),
   ERR_DATA_TYPE: entry({
     fields: { received: 'string' },

@@ -16,8 +16,10 @@ export interface ReactorLink {
 }
 
 export interface OutboxOptions {
-  /** Bytes one connection may have waiting here before `send` refuses. */
+  /** From so many bytes that wait here for one connection `send` says that the client does not keep up. */
   readonly highWatermark: number;
+  /** A connection for which more than this waits here is closed: its client does not read, its sender does not wait. */
+  readonly limitBytes: number;
   /** True where `writable` and `roomAgain` are called. */
   readonly hearsOfRoom: boolean;
 }
@@ -62,7 +64,11 @@ export class Outbox {
     this.#window = Math.max(MIN_WINDOW, options.highWatermark / 2);
   }
 
-  /** @returns false (see `lastError`) when the data was not taken. @throws ServerError ERR_DATA_TYPE */
+  /**
+   * @returns true: go on. false: see `lastError`; ERR_SEND_BUFFER_FULL means that the data was taken but the client does
+   * not keep up (wait for `drain`), anything else that it was not taken
+   * @throws ServerError ERR_DATA_TYPE
+   */
   send(sessionId: number, data: string | Uint8Array): boolean {
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
       throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
@@ -220,14 +226,17 @@ export class Outbox {
   }
 
   #hold(state: OutState, data: Uint8Array): boolean {
-    const { highWatermark, hearsOfRoom } = this.#options;
-    if (!hearsOfRoom || state.heldBytes >= highWatermark) {
-      const queuedBytes = state.heldBytes + state.unconfirmed;
-      return this.#refuse('ERR_SEND_BUFFER_FULL', { fd: state.sessionId, queuedBytes, limitBytes: highWatermark });
+    const { highWatermark, limitBytes, hearsOfRoom } = this.#options;
+    const { sessionId: fd } = state;
+    if (!hearsOfRoom) return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'the channel to the reactor is full' });
+    if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
+      this.close(fd, true, CloseCode.SEND_QUEUE_LIMIT);
+      return this.#refuse('ERR_SESSION_CLOSED', { fd });
     }
     state.heldBytes += data.length;
     this.#holdItem(state, { data, at: 0 });
-    return true;
+    if (state.heldBytes < highWatermark) return true;
+    return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
   }
 
   #holdItem(state: OutState, item: HeldItem): void {

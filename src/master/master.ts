@@ -86,8 +86,12 @@ export class Master {
       ring: new RingWriter(region, region.layout.outbound(r, senderOfMaster(region.shape))),
       waker: new Waker(region.int32, this.#reactorBoard.sleepIndex(r), reactorBell(bells, r)),
     }));
-    const { highWatermark } = options;
-    this.outbox = new Outbox(new ConnectionTable(region), this.#links, { highWatermark, hearsOfRoom: false });
+    const { highWatermark, sendBufferSize: limitBytes } = options;
+    this.outbox = new Outbox(new ConnectionTable(region), this.#links, {
+      highWatermark,
+      limitBytes,
+      hearsOfRoom: false,
+    });
   }
 
   // ——— start ———

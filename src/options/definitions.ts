@@ -108,9 +108,9 @@ export const definitions = {
   }),
   sendBufferSize: option({
     kind: size({ min: 64 * KIB, max: GIB }),
-    default: { value: 8 * MIB },
+    default: { value: 64 * MIB },
     unit: 'bytes',
-    help: 'Hard limit of what may wait to be sent on one connection; a connection above it is closed.',
+    help: 'Hard limit of what may wait to be sent on one connection (a single send may be larger); above it it is closed.',
     swoole: 'socket_buffer_size, buffer_output_size',
   }),
   highWatermark: option({
@@ -120,7 +120,7 @@ export const definitions = {
       compute: (_machine, { sendBufferSize }) => Math.min(MIB, Math.floor(sendBufferSize * 0.8)),
     },
     unit: 'bytes',
-    help: 'When this much waits to be sent on a connection, `bufferFull` fires and `send` says no.',
+    help: 'When this much waits to be sent on a connection, `bufferFull` fires and `send` returns false.',
     swoole: 'buffer_high_watermark',
   }),
   lowWatermark: option({

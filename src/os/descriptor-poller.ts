@@ -62,19 +62,18 @@ export class DescriptorPoller implements Poller {
   }
 
   #watch(descriptor: number, token: number, interest: number): void {
-    const report = guardCallback((events: WatchEvents) => this.#report(descriptor, events));
+    const report = guardCallback((status: number, events: WatchEvents) => this.#report(descriptor, status, events));
     const watch = watchDescriptor(descriptor, toInterest(interest), report);
     this.#watched.set(descriptor, { token, watch, interest });
   }
 
-  #report(descriptor: number, seen: WatchEvents): void {
+  #report(descriptor: number, status: number, seen: WatchEvents): void {
     const watched = this.#watched.get(descriptor);
     if (watched === undefined || this.#closed) return;
-    const broken = !seen.readable && !seen.writable; // libuv hides an error event behind neither
     let events = 0;
     if (seen.readable) events |= READABLE;
     if (seen.writable) events |= WRITABLE;
-    if (seen.disconnect || broken) events |= READABLE | HANGUP;
+    if (status < 0 || seen.disconnect) events |= READABLE | HANGUP;
     watched.interest &= ~events;
     watched.watch.update(toInterest(watched.interest));
     this.#handler.ready(watched.token, descriptor, events);

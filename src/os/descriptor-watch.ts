@@ -20,16 +20,20 @@ export interface WatchEvents {
   readonly disconnect: boolean;
 }
 
-type Callback = (events: WatchEvents) => void;
+/** `status` is negative when the poll itself failed, for example on a descriptor that was closed. */
+type Callback = (status: number, events: WatchEvents) => void;
+/** What koffi 3.3.4's types say; it calls with (status, events). */
+type DeclaredCallback = (events: WatchEvents) => void;
 
 /** A watch that nobody references is collected and falls silent, so all of them are held here until they are closed. */
 const living = new Set<DescriptorWatch>();
 
 export function watchDescriptor(descriptor: number, interest: Interest, callback: Callback): DescriptorWatch {
-  const handle = koffi.node.poll(descriptor, interest, callback);
+  const declared = callback as unknown as DeclaredCallback;
+  const handle = koffi.node.poll(descriptor, interest, declared);
   const watch: DescriptorWatch = {
     update(next) {
-      if (next.readable || next.writable) handle.start(next, callback);
+      if (next.readable || next.writable) handle.start(next, declared);
       else handle.stop();
     },
     close() {

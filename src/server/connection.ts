@@ -48,8 +48,9 @@ export class Connection {
 
   /**
    * Queues `data` for the client.
-   * @returns false when it was not taken (`server.lastError` says why): the connection is gone, or the client does not
-   * keep up; then wait for `drain()` and send again
+   * @returns false, and `server.lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up
+   * (as with Node's streams: wait for `drain()` before you send more; beyond `sendBufferSize` the connection is closed);
+   * any other code, it was not taken
    */
   send(data: string | Uint8Array): boolean {
     return !this.#ended && this.#host.send(this.fd, data);

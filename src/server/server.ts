@@ -153,7 +153,7 @@ export class Server {
 
   // ——— connections ———
 
-  /** Queues `data` for a client. @returns false when it was not taken; `lastError` says why. @throws ServerError ERR_DATA_TYPE */
+  /** Queues `data` for a client. @returns false as `Connection.send` does. @throws ServerError ERR_DATA_TYPE */
   send(fd: number, data: string | Uint8Array): boolean {
     return this.#ask('send', fd, (runtime) => runtime.outbox.send(fd, data));
   }

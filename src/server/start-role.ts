@@ -76,13 +76,13 @@ async function startMaster(context: StartContext): Promise<void> {
 
 async function startManager(inheritance: Inheritance, context: StartContext): Promise<never> {
   const region = Region.open(inheritance.region);
-  const { highWatermark } = context.options;
+  const { highWatermark, sendBufferSize: limitBytes } = context.options;
   const reactors = new ReactorBoard(region);
   const links = Array.from({ length: region.shape.reactorNum }, (_, r) => ({
     ring: new RingWriter(region, region.layout.outbound(r, senderOfManager(region.shape))),
     waker: new Waker(region.int32, reactors.sleepIndex(r), reactorBell(inheritance.bells, r)),
   }));
-  const outbox = new Outbox(new ConnectionTable(region), links, { highWatermark, hearsOfRoom: false });
+  const outbox = new Outbox(new ConnectionTable(region), links, { highWatermark, limitBytes, hearsOfRoom: false });
   const { manager, channel } = runManager(inheritance, region, context.options, context.events, context.log);
   context.running({
     region,

@@ -40,8 +40,8 @@ export function runWorker<C extends UserConnection>(
     ring: new RingWriter(region, layout.outbound(r, senderOfWorker(id, lane))),
     waker: wakers[r] as Waker,
   }));
-  const { highWatermark } = options;
-  const outbox = new Outbox(new ConnectionTable(region), links, { highWatermark, hearsOfRoom: true });
+  const { highWatermark, sendBufferSize: limitBytes } = options;
+  const outbox = new Outbox(new ConnectionTable(region), links, { highWatermark, limitBytes, hearsOfRoom: true });
   const channel = ControlChannel.inherited<ManagerToWorker, WorkerToManager>(CONTROL_DESCRIPTOR, decodeManagerToWorker);
   const worker = new Worker<C>({
     id,

@@ -36,7 +36,7 @@ describe('defaults', () => {
       dispatchMode: 'least-connections',
       maxConnections: 19_900,
       backlog: 512,
-      sendBufferSize: 8 * MIB,
+      sendBufferSize: 64 * MIB,
       highWatermark: MIB,
       lowWatermark: 256 * KIB,
       channelSize: MIB,

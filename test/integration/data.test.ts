@@ -1,0 +1,82 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Client } from '../helpers/client.js';
+import { Tree, until } from '../helpers/tree.js';
+
+let tree: Tree;
+afterEach(async () => tree.stop());
+
+const hash = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
+
+describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend) => {
+  const start = (fixture: string, options: object = {}): Promise<Tree> =>
+    Tree.start(fixture, { options: { reactorBackend, workerNum: 2, ...options }, env: { QUIET: '1' } });
+
+  it('a message of 64 MiB arrives intact in both directions', async () => {
+    tree = await start('echo.js');
+    const client = await Client.open(tree.port, { keepText: false });
+    const message = randomBytes(64 << 20);
+    const got = createHash('sha256');
+    client.socket.on('data', (data) => got.update(data));
+    client.write(message);
+    await client.until('all of it came back', () => client.receivedBytes === message.length, 30_000);
+    expect(got.digest('hex')).toBe(hash(message));
+    await client.close();
+  }, 40_000);
+
+  it('one send of 64 MiB arrives whole', async () => {
+    tree = await start('commands.js');
+    const client = await Client.open(tree.port, { keepText: false });
+    client.write(`bytes ${64 << 20}\n`);
+    await client.until('all of it came', () => client.receivedBytes === 64 << 20, 20_000);
+    await client.close();
+  }, 30_000);
+
+  it('clients that dribble, half-close or reset disturb nobody else', async () => {
+    tree = await start('commands.js', { workerNum: 1 });
+    const steady = await Client.open(tree.port);
+    const dribbler = await Client.open(tree.port);
+    for (const byte of 'echo one byte at a time\n') {
+      dribbler.write(byte);
+      expect(await steady.ask('echo steady')).toBe('steady');
+    }
+    await dribbler.until('its answer', () => dribbler.text === 'one byte at a time\n');
+    const half = await Client.open(tree.port, { halfOpen: true });
+    half.socket.end('echo at once\nlater 50\n');
+    await half.until('the end', () => half.end === 'ended');
+    expect(half.text).toBe('at once\nlater\n');
+    const resetter = await Client.open(tree.port);
+    resetter.write('echo half a li');
+    resetter.socket.resetAndDestroy();
+    expect(await steady.ask('echo still here')).toBe('still here');
+    const closed = (fd: number): boolean => tree.all('close').some((line) => line['fd'] === fd);
+    const fd = Number(await steady.ask('fd'));
+    await until('the half-closed one and the reset one are closed', () => closed(fd + 2) && closed(fd + 3));
+    expect(
+      tree
+        .all('close')
+        .map(({ reason }) => (reason as { code: string }).code)
+        .sort(),
+    ).toContain('CLIENT_RESET');
+    for (const client of [steady, dribbler, half]) await client.close();
+  });
+
+  it('every end has its reason', async () => {
+    tree = await start('commands.js', { workerNum: 1 });
+    for (const [line, reason] of [
+      ['close', { code: 'SERVER_CLOSED', initiator: 'server' }],
+      ['reset', { code: 'SERVER_RESET', initiator: 'server' }],
+      ['throw', { code: 'CALLBACK_FAILED', initiator: 'error' }],
+      ['reject', { code: 'CALLBACK_FAILED', initiator: 'error' }],
+    ] as const) {
+      const client = await Client.open(tree.port);
+      client.socket.on('error', () => {});
+      const fd = Number(await client.ask('fd'));
+      client.write(`${line}\n`);
+      const told = await tree.waitFor('close', (close) => close['fd'] === fd);
+      expect(told['reason']).toMatchObject(reason);
+      expect(told['info']).toMatchObject({ fd, remoteAddress: '127.0.0.1' });
+      await client.closed;
+    }
+  });
+});
