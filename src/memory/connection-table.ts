@@ -203,6 +203,13 @@ export class ConnectionTable {
 
   // ——— written by any process ———
 
+  /** Its worker has told the user of the end: nobody sends to it any more. The reactor does the rest. */
+  markEnded(sessionId: number): void {
+    const slot = this.slotOf(sessionId);
+    if (this.sessionId(slot) !== sessionId) return;
+    Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + STATE, SlotState.open, SlotState.closing);
+  }
+
   setFlag(slot: number, flag: number, on: boolean): void {
     const i = this.#intsAt + slot * INTS + FLAGS;
     if (on) Atomics.or(this.#int32, i, flag);

@@ -155,12 +155,12 @@ export class Server {
 
   /** Queues `data` for a client. @returns false as `Connection.send` does. @throws ServerError ERR_DATA_TYPE */
   send(fd: number, data: string | Uint8Array): boolean {
-    return this.#ask('send', fd, (runtime) => runtime.outbox.send(fd, data));
+    return this.#askOutbox('send', fd, (outbox) => outbox.send(fd, data));
   }
 
   /** Closes after what was sent has left; with `reset` at once, dropping it. */
   close(fd: number, options: { reset?: boolean } = {}): boolean {
-    return this.#ask('close', fd, (runtime) => runtime.outbox.close(fd, options.reset === true));
+    return this.#askOutbox('close', fd, (outbox) => outbox.close(fd, options.reset === true));
   }
 
   /** True while the connection can be sent to. */
@@ -170,11 +170,11 @@ export class Server {
 
   /** Reads nothing more from this client until `resume`; the pressure reaches its TCP window. */
   pause(fd: number): boolean {
-    return this.#ask('pause', fd, (runtime) => runtime.outbox.setPaused(fd, true));
+    return this.#askOutbox('pause', fd, (outbox) => outbox.setPaused(fd, true));
   }
 
   resume(fd: number): boolean {
-    return this.#ask('resume', fd, (runtime) => runtime.outbox.setPaused(fd, false));
+    return this.#askOutbox('resume', fd, (outbox) => outbox.setPaused(fd, false));
   }
 
   /** Marks a connection so that time-outs for idle clients spare it. */
@@ -311,21 +311,21 @@ export class Server {
     };
   }
 
-  #ask(method: string, fd: number, call: (runtime: Runtime) => boolean): boolean {
-    const runtime = this.#mustRun(method);
+  #askOutbox(method: string, fd: number, call: (outbox: Outbox) => boolean): boolean {
+    const { outbox } = this.#mustRun(method);
     if (!isSessionId(fd)) return this.#refuse(new ServerError('ERR_SESSION_ID', { received: describe(fd) }));
-    if (call(runtime)) return true;
-    this.#lastError = runtime.outbox.lastError;
+    if (call(outbox)) return true;
+    this.#lastError = outbox.lastError;
     return false;
   }
 
   #withSlot(method: string, fd: number, call: (table: ConnectionTable, slot: number) => boolean): boolean {
-    return this.#ask(method, fd, () => {
-      const table = this.#connections;
-      if (table?.isOpen(fd)) return call(table, table.slotOf(fd));
-      const code = table?.isKnown(fd) ? 'ERR_SESSION_CLOSED' : 'ERR_SESSION_NOT_FOUND';
-      return this.#refuse(new ServerError(code, { fd }));
-    });
+    this.#mustRun(method);
+    const table = this.#connections;
+    if (!isSessionId(fd)) return this.#refuse(new ServerError('ERR_SESSION_ID', { received: describe(fd) }));
+    if (table?.isOpen(fd)) return call(table, table.slotOf(fd));
+    const code = table?.isKnown(fd) ? 'ERR_SESSION_CLOSED' : 'ERR_SESSION_NOT_FOUND';
+    return this.#refuse(new ServerError(code, { fd }));
   }
 
   #refuse(error: ServerError): false {

@@ -232,6 +232,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     connection.ended = true;
     this.#add(WorkerCounter.closes, 1);
     connection.user.ended(this.#table.info(fd));
+    this.#table.markEnded(fd);
     if (awaitsAnswers) outbox.finish(fd);
     else outbox.forget(fd);
     this.#call(connection, 'close', () => connection.callbacks.close?.(connection.user, reason));

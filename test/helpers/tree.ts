@@ -123,7 +123,8 @@ export class Tree {
     });
   }
 
-  signal(signal: NodeJS.Signals, pid = this.masterPid): void {
+  signal(signal: NodeJS.Signals, pid: number | undefined = this.masterPid): void {
+    if (!pid) throw new Error('there is no such process to signal'); // 0 would be this process group
     process.kill(pid, signal);
   }
 

@@ -32,7 +32,6 @@ describe('a worker that is killed', () => {
     const worker = tree.worker(0)?.pid ?? 0;
     tree.signal('SIGSTOP', worker); // it takes nothing from here on
     for (const client of clients) client.write('who\n');
-    await until('the reactors have read all lines', () => true);
     tree.signal('SIGKILL', worker);
     await Promise.all(clients.map((client) => client.until('an answer', () => client.text.endsWith('\n'))));
     const pid = tree.worker(0)?.pid;
