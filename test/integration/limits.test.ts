@@ -73,11 +73,14 @@ describe('after many crashes and short connections', () => {
       await noConnections();
       const descriptors = descriptorCount(tree.masterPid);
       const resident = residentMiB(tree.masterPid);
+      const probe = await Client.open(tree.port);
       for (let i = 0; i < CRASHES; i++) {
-        const victim = await until('the worker is there', () => tree.worker(i % 2)?.pid);
-        tree.signal('SIGKILL', victim);
+        const [, pid] = (await probe.ask('who')).split(' ');
+        tree.signal('SIGKILL', Number(pid));
         await until('its end is told', () => tree.all('workerError').length > i);
       }
+      await probe.ask('who');
+      await probe.close();
       await shortLives(CONNECTIONS);
       await noConnections();
       expect(tree.zombies).toEqual([]);
