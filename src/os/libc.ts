@@ -5,7 +5,6 @@
  * `Buffer.subarray` costs 734 ns (Node 20). Addresses are below 2^48, so a number holds them exactly.
  */
 import { constants, platform } from 'node:os';
-import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 import { SyscallError } from './syscall-error.js';
 
@@ -108,12 +107,14 @@ export function check(result: number, syscall: string): number {
 }
 
 export function syscallError(errno: number, syscall: string): SyscallError {
-  return new SyscallError(getSystemErrorName(-errno), errno, syscall);
+  return new SyscallError(errnoName(errno), errno, syscall);
 }
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
 /** 'ECONNRESET' for a (positive) error number. */
 export function errnoName(errno: number): string {
-  return getSystemErrorName(-errno);
+  return errnoNames.get(errno) ?? `errno ${errno}`;
 }
 
 export const { EAGAIN, EINTR, EMFILE, ENFILE, ECONNABORTED, ENOBUFS, ENOMEM, EINPROGRESS } = constants.errno;

@@ -1,7 +1,7 @@
 /** TCP sockets, all non-blocking and close-on-exec. */
 import { decodeAddress, encodeAddress, isIPv6, SOCKADDR_BYTES, type SocketAddress } from './address.js';
 import * as C from './constants.js';
-import { check, isLinux, lastErrno, libc, syscallError } from './libc.js';
+import { check, EINPROGRESS, isLinux, lastErrno, libc, syscallError } from './libc.js';
 
 const one = Buffer.from([1, 0, 0, 0]);
 
@@ -48,10 +48,9 @@ export function connectTcp(host: string, port: number): number {
   const address = encodeAddress(host, port);
   if (libc.connect(descriptor, address, address.length) < 0) {
     const errno = lastErrno();
-    const name = syscallError(errno, 'connect');
-    if (name.code !== 'EINPROGRESS') {
+    if (errno !== EINPROGRESS) {
       libc.close(descriptor);
-      throw name;
+      throw syscallError(errno, 'connect');
     }
   }
   return descriptor;
