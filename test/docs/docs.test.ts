@@ -1,0 +1,68 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { CloseCode, closeReason } from '../../src/ipc/frame.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+/** Files below a folder, as paths from the root. (Node 20 has no glob.) */
+function filesBelow(folder: string, ending: string): string[] {
+  const names = readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`);
+}
+
+const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8');
+
+/** Folders of src by layer, the lowest first. */
+const layers = [
+  ['os', 'options', 'errors', 'util'],
+  ['ipc', 'memory'],
+  ['master', 'reactor', 'manager', 'worker'],
+  ['server'],
+];
+const layerOf = (folder: string): number => layers.findIndex((folders) => folders.includes(folder));
+
+interface Import {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+function imports(): Import[] {
+  return filesBelow('src', '.ts').flatMap((file) => {
+    const from = file.split('/')[1] ?? '';
+    const targets = [...read(file).matchAll(/from '(?:\.\.\/)+([a-z]+)\//g)].map((match) => match[1] ?? '');
+    return targets.filter((to) => to !== from && layerOf(to) >= 0).map((to) => ({ file, from, to }));
+  });
+}
+
+describe('the layers of src', () => {
+  it('import downwards only, and roles do not import each other', () => {
+    const wrong = imports().filter(({ from, to }) => {
+      const sameLayer = layerOf(from) === layerOf(to);
+      return layerOf(to) > layerOf(from) || (sameLayer && layers[2]?.includes(from));
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('leave koffi to src/os', () => {
+    const users = filesBelow('src', '.ts').filter((file) => /from 'koffi'/.test(read(file)));
+    expect(users.filter((file) => !file.startsWith('src/os/'))).toEqual([]);
+  });
+});
+
+describe('docs/lifecycle.md', () => {
+  it('lists every close reason with its initiator', () => {
+    const rows = [...read('docs/lifecycle.md').matchAll(/^\| `([A-Z_]+)` \| ([a-z]+) \|/gm)];
+    const documented = rows.map(([, code, initiator]) => [code, initiator]);
+    const known = Object.entries(CloseCode).map(([name, code]) => [name, closeReason(code, '').initiator]);
+    expect(documented).toEqual(known);
+  });
+});
+
+describe('links', () => {
+  it.each(['README.md', 'CONTRIBUTING.md', ...filesBelow('docs', '.md')])('of %s lead somewhere', (file) => {
+    const targets = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? '');
+    const folder = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '.';
+    for (const target of targets) expect(existsSync(`${root}/${folder}/${target}`), target).toBe(true);
+  });
+});
