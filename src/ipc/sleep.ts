@@ -52,7 +52,7 @@ export class Waker {
     const epoch = Atomics.load(this.#shared, this.#index);
     if ((epoch & 1) === 0 || epoch === this.#rungFor) return;
     this.#rungFor = epoch;
-    ringDoorbell(this.#bell);
+    this.ring();
   }
 
   /** Whether the other side sleeps or not. */

@@ -175,12 +175,12 @@ export class Manager {
 
   #terminateOverdue(now: number): void {
     for (const handle of this.#handles()) {
-      const signal = handle.terminateIfOverdue(now, this.#killGraceMs);
-      if (signal === undefined) continue;
+      if (now < handle.deadline) continue;
       const booting = handle.state === 'booting';
+      if (booting) handle.lastError ??= this.#bootTimeout(handle);
+      const signal = handle.terminate(now, this.#killGraceMs);
       const why = booting ? 'did not become ready in time' : 'did not end in time';
       this.#parts.log.warn(`worker ${handle.id} ${why}, sending ${signal}`, { pid: handle.pid });
-      if (booting) handle.lastError ??= this.#bootTimeout(handle);
     }
   }
 

@@ -112,13 +112,12 @@ export class WorkerHandle {
     this.#next = 'SIGTERM';
   }
 
-  /** Rungs 2 and 3. @returns the signal that was sent, if it was time for one */
-  terminateIfOverdue(now: number, graceMs: number): NodeJS.Signals | undefined {
-    if (now < this.#deadline) return undefined;
+  /** Rungs 2 and 3, when the deadline has passed. @returns the signal that is sent */
+  terminate(now: number, graceMs: number): NodeJS.Signals {
     const signal = this.#next;
-    this.process?.kill(signal);
     this.#next = 'SIGKILL';
     this.#deadline = now + graceMs;
+    this.process?.kill(signal);
     return signal;
   }
 }

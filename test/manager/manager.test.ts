@@ -1,0 +1,364 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { serializeError } from '../../src/errors/index.js';
+import type { ManagerToMaster, ManagerToWorker } from '../../src/ipc/message.js';
+import { Backoff } from '../../src/manager/backoff.js';
+import { Manager, type WorkerErrorInfo } from '../../src/manager/manager.js';
+import type { WorkerProcess, WorkerProcessEvents, WorkerSpec } from '../../src/manager/worker-handle.js';
+import { mayMove, move, type WorkerState } from '../../src/manager/worker-state.js';
+import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
+import { Region } from '../../src/memory/region.js';
+import { Log } from '../../src/util/log.js';
+import { FakeClock } from '../helpers/fake-clock.js';
+
+/** A worker process that does only what the test says. */
+class FakeWorker implements WorkerProcess {
+  static nextPid = 100;
+  readonly pid = FakeWorker.nextPid++;
+  readonly spec: WorkerSpec;
+  readonly heard: string[] = [];
+  gone = false;
+  readonly #events: WorkerProcessEvents;
+
+  constructor(spec: WorkerSpec, events: WorkerProcessEvents) {
+    this.spec = { id: spec.id, lane: spec.lane, generation: spec.generation };
+    this.#events = events;
+  }
+
+  send(message: ManagerToWorker): void {
+    this.heard.push(message.type);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.heard.push(signal);
+    if (signal === 'SIGKILL') this.die(0, 9);
+  }
+
+  ready(): void {
+    this.#events.message({ type: 'ready' });
+  }
+
+  say(type: 'released' | 'settled'): void {
+    this.#events.message({ type });
+  }
+
+  failBoot(why: string): void {
+    this.#events.message({ type: 'bootFailed', error: serializeError(new Error(why)) });
+    this.die(1, 0);
+  }
+
+  die(exitCode: number, signal: number): void {
+    if (this.gone) return;
+    this.gone = true;
+    this.#events.exit(exitCode, signal);
+  }
+}
+
+let clock: FakeClock;
+let board: WorkerBoard;
+let started: FakeWorker[];
+let toMaster: ManagerToMaster[];
+let errors: WorkerErrorInfo[];
+let events: string[];
+let log: string[];
+let exitCode: number | undefined;
+let manager: Manager;
+
+const living = (id: number): FakeWorker[] => started.filter((worker) => worker.spec.id === id && !worker.gone);
+const newest = (id: number): FakeWorker => living(id).at(-1) as FakeWorker;
+/** Lets promises of callbacks settle. */
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+beforeEach(() => {
+  clock = new FakeClock();
+  const region = Region.create({ reactorNum: 1, workerNum: 2, slots: 64, ringBytes: 65536 });
+  board = new WorkerBoard(region);
+  [started, toMaster, errors, events, log, exitCode] = [[], [], [], [], [], undefined];
+  manager = new Manager({
+    workerNum: 2,
+    maxWaitMs: 3000,
+    bootTimeoutMs: 10_000,
+    region,
+    board,
+    clock,
+    log: new Log({ role: 'manager', level: 'debug', write: (line) => log.push(line) }),
+    callbacks: {
+      beforeReload: () => events.push('beforeReload'),
+      afterReload: () => events.push('afterReload'),
+      managerStop: () => events.push('managerStop'),
+      workerError: (info) => errors.push(info),
+    },
+    spawn: (spec, workerEvents) => {
+      const worker = new FakeWorker(spec, workerEvents);
+      started.push(worker);
+      return worker;
+    },
+    tellMaster: (message) => toMaster.push(message),
+    exit: (code) => {
+      exitCode = code;
+    },
+  });
+});
+
+function start(): void {
+  manager.obey({ type: 'begin' });
+  for (const worker of started) worker.ready();
+}
+
+describe('at the start', () => {
+  it('starts one worker per id, attaches each when it is ready, and tells the master when all are', () => {
+    manager.obey({ type: 'begin' });
+    expect(started.map(({ spec }) => spec)).toEqual([
+      { id: 0, lane: 0, generation: 0 },
+      { id: 1, lane: 0, generation: 0 },
+    ]);
+    newest(0).ready();
+    expect(newest(0).heard).toEqual(['attach']);
+    expect(toMaster).toEqual([]);
+    newest(1).ready();
+    expect(toMaster).toEqual([{ type: 'ready' }]);
+    expect(board.field(1, WorkerField.pid)).toBe(newest(1).pid);
+  });
+
+  it("gives up when a worker cannot boot, with the worker's own error, and leaves none behind", async () => {
+    manager.obey({ type: 'begin' });
+    newest(0).failBoot('no luck');
+    expect(toMaster[0]).toMatchObject({
+      type: 'bootFailed',
+      error: { code: 'ERR_WORKER_BOOT', detail: { workerId: 0, exitCode: 1 }, cause: { message: 'no luck' } },
+    });
+    expect(living(0)).toEqual([]);
+    expect(living(1)).toEqual([]);
+    await settle();
+    expect(exitCode).toBe(0);
+  });
+
+  it('kills a worker that is not ready in time', () => {
+    manager.obey({ type: 'begin' });
+    newest(1).ready();
+    clock.advance(10_000);
+    expect(started[0]?.heard).toEqual(['SIGKILL']);
+    expect(toMaster[0]).toMatchObject({ type: 'bootFailed', error: { cause: { code: 'ERR_BOOT_TIMEOUT' } } });
+  });
+});
+
+describe('a worker that dies', () => {
+  it('is replaced at once on the same lane, and its end is told with code, signal and uptime', () => {
+    start();
+    const victim = newest(0);
+    clock.advance(1234);
+    victim.die(0, 9);
+    expect(errors).toEqual([{ workerId: 0, pid: victim.pid, exitCode: 0, signal: 9, uptimeMs: 1234 }]);
+    expect(board.field(0, WorkerField.pid)).toBe(0);
+    expect(newest(0).spec).toEqual({ id: 0, lane: 0, generation: 0 });
+    newest(0).ready();
+    expect(newest(0).heard).toEqual(['attach']);
+    expect(log.join('\n')).toContain('SIGKILL');
+  });
+
+  it('by its own fault is started after longer and longer, and at once again when it was healthy', () => {
+    start();
+    const delays: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      newest(0).die(1, 0);
+      let waited = 0;
+      while (living(0).length === 0 && waited <= 40_000) {
+        clock.advance(50);
+        waited += 50;
+      }
+      delays.push(waited);
+      newest(0).ready();
+    }
+    expect(delays).toEqual([0, 100, 300, 1000, 3000, 9000, 27_000, 30_000, 30_000]);
+    clock.advance(5000);
+    newest(0).die(1, 0);
+    expect(living(0)).toHaveLength(1);
+  });
+
+  it('is not told of when it left with code 0', () => {
+    start();
+    clock.advance(60_000);
+    newest(0).die(0, 0);
+    expect(errors).toEqual([]);
+    expect(living(0)).toHaveLength(1);
+  });
+});
+
+describe('a reload', () => {
+  const reload = async (): Promise<void> => {
+    manager.reload();
+    await settle();
+  };
+
+  it('boots all new workers first; each takes over only when the old one has let go', async () => {
+    start();
+    const old = [newest(0), newest(1)] as const;
+    await reload();
+    expect(events).toEqual(['beforeReload']);
+    const fresh = [newest(0), newest(1)] as const;
+    expect(fresh.map(({ spec }) => spec)).toEqual([
+      { id: 0, lane: 1, generation: 1 },
+      { id: 1, lane: 1, generation: 1 },
+    ]);
+    fresh[0].ready();
+    expect(old[0].heard).toEqual(['attach']);
+    fresh[1].ready();
+    expect(old.map(({ heard }) => heard)).toEqual([
+      ['attach', 'release'],
+      ['attach', 'release'],
+    ]);
+    expect(fresh[0].heard).toEqual([]);
+    old[0].say('released');
+    expect(fresh[0].heard).toEqual(['attach']);
+    expect(fresh[1].heard).toEqual([]);
+    old[0].die(0, 0);
+    old[1].say('released');
+    old[1].die(0, 0);
+    await settle();
+    expect(events).toEqual(['beforeReload', 'afterReload']);
+    expect(errors).toEqual([]);
+  });
+
+  it('goes on without a worker that does not let go: TERM after maxWaitMs, then KILL', async () => {
+    start();
+    const stuck = newest(0);
+    await reload();
+    newest(0).ready();
+    newest(1).ready();
+    clock.advance(3000);
+    expect(stuck.heard).toEqual(['attach', 'release', 'SIGTERM']);
+    expect(newest(0).heard).toEqual([]);
+    clock.advance(500);
+    expect(stuck.gone).toBe(true);
+    expect(newest(0).heard).toEqual(['attach']);
+  });
+
+  it('that cannot boot leaves the old workers as they are and says why', async () => {
+    start();
+    const old = [newest(0), newest(1)];
+    await reload();
+    newest(0).ready();
+    newest(1).failBoot('syntax error');
+    expect([living(0), living(1)]).toEqual([[old[0]], [old[1]]]);
+    expect(old.map((worker) => worker?.heard)).toEqual([['attach'], ['attach']]);
+    expect(log.join('\n')).toMatch(/reload failed.*syntax error/);
+    await settle();
+    expect(events).toEqual(['beforeReload']);
+  });
+
+  it('asked for during a reload follows it', async () => {
+    start();
+    await reload();
+    manager.reload();
+    for (const id of [0, 1]) newest(id).ready();
+    for (const worker of started.slice(0, 2)) {
+      worker.say('released');
+      worker.die(0, 0);
+    }
+    await settle();
+    await settle();
+    expect(events).toEqual(['beforeReload', 'afterReload', 'beforeReload']);
+    expect(newest(0).spec).toEqual({ id: 0, lane: 0, generation: 2 });
+  });
+
+  it('is joined by a worker that dies meanwhile: the new one takes its place as soon as it is ready', async () => {
+    start();
+    await reload();
+    started[0]?.die(0, 11);
+    expect(living(0)).toHaveLength(1);
+    newest(0).ready();
+    expect(newest(0).heard).toEqual(['attach']);
+    newest(1).ready();
+    started[1]?.say('released');
+    started[1]?.die(0, 0);
+    await settle();
+    expect(events).toEqual(['beforeReload', 'afterReload']);
+  });
+});
+
+describe('replacing one worker', () => {
+  it('boots its successor first', () => {
+    start();
+    const old = newest(1);
+    manager.recycle(1);
+    expect(old.heard).toEqual(['attach']);
+    newest(1).ready();
+    expect(old.heard).toEqual(['attach', 'release']);
+    old.say('released');
+    expect(newest(1).heard).toEqual(['attach']);
+    expect(living(0)).toHaveLength(1);
+  });
+});
+
+describe('the end', () => {
+  it('lets workers settle, then stop, then ends itself', async () => {
+    start();
+    manager.obey({ type: 'settle' });
+    newest(0).say('settled');
+    expect(toMaster.at(-1)).toEqual({ type: 'ready' });
+    newest(1).say('settled');
+    expect(toMaster.at(-1)).toEqual({ type: 'settled' });
+    manager.obey({ type: 'stop', deadlineMs: 1000 });
+    newest(0).die(0, 0);
+    newest(1).die(0, 0);
+    await settle();
+    expect(events).toEqual(['managerStop']);
+    expect(exitCode).toBe(0);
+    expect(started).toHaveLength(2);
+  });
+
+  it('comes by TERM and KILL to workers that do not stop', async () => {
+    start();
+    manager.obey({ type: 'stop', deadlineMs: 1000 });
+    clock.advance(1000);
+    expect(newest(0).heard).toEqual(['attach', 'stop', 'SIGTERM']);
+    clock.advance(500);
+    await settle();
+    expect(exitCode).toBe(0);
+  });
+
+  it('comes within half a second when the master is gone', async () => {
+    start();
+    manager.orphaned();
+    clock.advance(500);
+    expect([...living(0), ...living(1)]).toEqual([]);
+    await settle();
+    expect(exitCode).toBe(0);
+  });
+});
+
+describe('the states of a worker', () => {
+  const states: WorkerState[] = ['booting', 'ready', 'serving', 'releasing', 'draining', 'exited'];
+  const legal = [
+    ['booting', 'ready'],
+    ['booting', 'exited'],
+    ['ready', 'serving'], // its turn has come
+    ['ready', 'draining'], // not wanted any more
+    ['ready', 'exited'],
+    ['serving', 'releasing'], // a successor is ready
+    ['serving', 'exited'],
+    ['releasing', 'draining'], // has let go
+    ['releasing', 'exited'],
+    ['draining', 'exited'],
+  ];
+
+  it.each(states.flatMap((from) => states.map((to) => [from, to] as const)))('from %s to %s', (from, to) => {
+    const isLegal = legal.some(([a, b]) => a === from && b === to);
+    expect(mayMove(from, to)).toBe(isLegal);
+    if (isLegal) expect(move(from, to)).toBe(to);
+    else expect(() => move(from, to)).toThrow(`from '${from}' to '${to}'`);
+  });
+});
+
+describe('the back-off', () => {
+  it('does not count what comes from outside', () => {
+    const backoff = new Backoff();
+    for (const signal of [1, 2, 9, 15, 9, 9, 9]) {
+      expect(backoff.ended({ wasReady: true, uptimeMs: 10, exitCode: 0, signal })).toBe(0);
+    }
+    expect(backoff.ended({ wasReady: false, uptimeMs: 10, exitCode: 0, signal: 9 })).toBe(0);
+    expect(backoff.ended({ wasReady: false, uptimeMs: 10, exitCode: 0, signal: 9 })).toBe(100);
+    expect(backoff.ended({ wasReady: true, uptimeMs: 10, exitCode: 0, signal: 11 })).toBe(300);
+    backoff.reset();
+    expect(backoff.ended({ wasReady: true, uptimeMs: 10, exitCode: 1, signal: 0 })).toBe(0);
+  });
+});

@@ -1,0 +1,165 @@
+import { createServer, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { createPoller } from '../../src/os/create-poller.js';
+import { clearDoorbell, closeDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
+import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
+import { HANGUP, type Poller, READABLE, WRITABLE } from '../../src/os/poller.js';
+import { closeDescriptor, connectTcp, receive, send, socketError } from '../../src/os/socket.js';
+import { until } from '../helpers/tree.js';
+
+const space = allocateStable(1 << 16);
+const spaceAddress = addressOf(space);
+const cleanUp: (() => void)[] = [];
+afterEach(() => {
+  for (const undo of cleanUp.splice(0).reverse()) undo();
+});
+
+/** A connection whose one end is ours, and the other Node's. */
+async function connection(): Promise<{ descriptor: number; peer: Socket }> {
+  const sockets: Socket[] = [];
+  const server = createServer({ allowHalfOpen: true }, (socket) => sockets.push(socket.on('error', () => {})));
+  server.listen(0, '127.0.0.1');
+  await until('it listens', () => server.listening);
+  const descriptor = connectTcp('127.0.0.1', (server.address() as { port: number }).port);
+  const peer = await until('it is connected', () => sockets[0]);
+  cleanUp.push(() => {
+    peer.destroy();
+    server.close();
+  });
+  expect(socketError(descriptor)).toBe(0);
+  return { descriptor, peer };
+}
+
+describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
+  const seen: { token: number; descriptor: number; events: number }[] = [];
+  let turns = 0;
+  let onReady: (() => void) | undefined;
+
+  function poller(): Poller {
+    seen.length = 0;
+    turns = 0;
+    onReady = undefined;
+    const made = createPoller(name, {
+      ready(token, descriptor, events) {
+        seen.push({ token, descriptor, events });
+        onReady?.();
+      },
+      turnEnd() {
+        turns++;
+      },
+    });
+    cleanUp.push(() => made.close());
+    return made;
+  }
+
+  const saw = (descriptor: number, event: number): boolean =>
+    seen.some((report) => report.descriptor === descriptor && (report.events & event) !== 0);
+
+  /** Reads until there is nothing, as users of a poller have to. */
+  function readDry(descriptor: number, made: Poller): number {
+    let total = 0;
+    for (;;) {
+      const n = receive(descriptor, spaceAddress, space.length);
+      if (n === -EAGAIN) break;
+      if (n <= 0) return total;
+      total += n;
+    }
+    made.rearm(descriptor, READABLE);
+    return total;
+  }
+
+  it('tells what is readable, with its token, as often as something comes', async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    made.add(descriptor, 0xfffffff0);
+    for (let round = 0; round < 5; round++) {
+      seen.length = 0;
+      peer.write('hello');
+      await until('it is told', () => saw(descriptor, READABLE));
+      expect(seen.at(-1)?.token).toBe(0xfffffff0);
+      expect(readDry(descriptor, made)).toBe(5);
+    }
+    expect(turns).toBeGreaterThanOrEqual(5);
+    made.remove(descriptor);
+    closeDescriptor(descriptor);
+  });
+
+  it('tells when a full socket has room again', async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    made.add(descriptor, 1);
+    peer.pause();
+    while (send(descriptor, spaceAddress, space.length) > 0);
+    await until('all that was told is old', () => turns >= 0);
+    seen.length = 0;
+    made.rearm(descriptor, WRITABLE);
+    peer.resume();
+    await until('it is writable', () => saw(descriptor, WRITABLE));
+    expect(send(descriptor, spaceAddress, 10)).toBe(10);
+    made.remove(descriptor);
+    closeDescriptor(descriptor);
+  });
+
+  it("tells of the peer's end", async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    made.add(descriptor, 1);
+    peer.end();
+    await until('it is told', () => saw(descriptor, READABLE) || saw(descriptor, HANGUP));
+    expect(receive(descriptor, spaceAddress, 10)).toBe(0);
+    made.remove(descriptor);
+    closeDescriptor(descriptor);
+  });
+
+  it('is silent about what was removed and closed', async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    const other = await connection();
+    made.add(descriptor, 1);
+    made.add(other.descriptor, 2);
+    made.remove(descriptor);
+    closeDescriptor(descriptor);
+    peer.write('too late');
+    other.peer.write('in time');
+    await until('the other one is told', () => saw(other.descriptor, READABLE));
+    expect(seen.filter(({ token }) => token === 1)).toEqual([]);
+    made.remove(other.descriptor);
+    closeDescriptor(other.descriptor);
+  });
+
+  it('hears every doorbell', async () => {
+    const made = poller();
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    made.addReadable(bell.read, 7);
+    for (let round = 0; round < 50; round++) {
+      seen.length = 0;
+      ringDoorbell(bell);
+      await until('it is heard', () => seen.some(({ token }) => token === 7));
+      if (made.levelTriggered) clearDoorbell(bell);
+      made.rearm(bell.read, READABLE);
+    }
+  });
+
+  it('comes round soon when asked to, once however often it was asked', async () => {
+    const made = poller();
+    made.wakeSoon();
+    made.wakeSoon();
+    await until('a turn', () => turns > 0);
+    expect(seen).toEqual([]);
+  });
+
+  it('can be closed from inside its own report', async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    made.add(descriptor, 1);
+    onReady = () => made.close();
+    peer.write('x');
+    await until('it was told', () => seen.length > 0);
+    const before = turns;
+    peer.write('y');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(turns).toBe(before);
+    closeDescriptor(descriptor);
+  });
+});
