@@ -274,7 +274,8 @@ export class ServerProcess {
     mkdirSync(join(this.folder, 'node_modules'));
     symlinkSync(ROOT, join(this.folder, 'node_modules/tswoole'));
     writeFileSync(join(this.folder, 'package.json'), '{"type":"module"}');
-    for (const name of new Set([fixture, 'say.js'])) copyFileSync(join(FIXTURES, name), join(this.folder, name));
+    for (const name of new Set([fixture || 'say.js', 'say.js']))
+      copyFileSync(join(FIXTURES, name), join(this.folder, name));
     return join(this.folder, fixture);
   }
 

@@ -1,0 +1,238 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { endServers, poll, type ServerProcess, startServer, type TreeProcess } from '../helpers/server-process.js';
+import { Load, TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+/** Resolves when the whole tree stands again without any of these processes. */
+function rebuilt(server: ServerProcess, without: readonly TreeProcess[], deadlineMs: number): Promise<void> {
+  const gone = new Set(without.map(({ pid }) => pid));
+  const workers = without.filter(({ title }) => title.includes(': worker')).length;
+  return poll(
+    'the tree is complete again',
+    () => {
+      const tree = server.tree();
+      if (tree.some(({ pid, state }) => gone.has(pid) || state === 'Z')) return false;
+      return tree.filter(({ title }) => title.includes(': worker')).length === workers && server.manager !== undefined;
+    },
+    deadlineMs,
+  ).then(() => {});
+}
+
+function childrenOfMaster(server: ServerProcess): TreeProcess[] {
+  return server.tree().filter(({ pid }) => pid !== server.masterPid);
+}
+
+describe('kill -9 of a worker', () => {
+  it('under load on 500 connections closes none, loses at most what was in its hand, and it is back in a second', async () => {
+    const server = await startServer('echo.js', { options: { workerNum: 2 }, env: { QUIET: '1' } });
+    const load = await Load.start(server.port, 500);
+    await load.progress(5);
+    const victim = server.worker(0)?.pid ?? 0;
+    const killedAt = performance.now();
+    server.signal('SIGKILL', victim);
+    const back = await server.waitForEvent('workerStart', ({ worker, pid }) => worker === 0 && pid !== victim, 3000);
+    expect(back.at - killedAt).toBeLessThan(1000);
+    const { info } = await server.waitForEvent('workerError');
+    expect(info).toMatchObject({ workerId: 0, pid: victim, signal: 9, exitCode: 0, uptimeMs: expect.any(Number) });
+    const { ended, faults, lost } = await load.finish(2000);
+    expect({ ended, faults }).toEqual({ ended: [], faults: [] });
+    // One packet can be in the worker's hand: taken, its answer not yet given.
+    expect(lost.length).toBeLessThanOrEqual(1);
+    expect(server.zombies).toEqual([]);
+    load.close();
+  });
+
+  it('five times in a row is repaired each time within a second', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1 } });
+    const client = await TcpClient.connect(server.port);
+    for (let round = 0; round < 5; round++) {
+      const before = await client.ask('who');
+      const killedAt = performance.now();
+      server.signal('SIGKILL', server.worker(0)?.pid);
+      const after = await client.ask('who', 3000);
+      expect(performance.now() - killedAt).toBeLessThan(1000);
+      expect(after).not.toBe(before);
+      expect(after).toMatch(/^0 /);
+    }
+    await client.close();
+  });
+
+  it('of all workers at once closes no connection, and what is sent meanwhile is answered', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 3 } });
+    const clients = await TcpClient.connectMany(server.port, 60);
+    await Promise.all(clients.map((client) => client.ask('echo before')));
+    const before = server.workers;
+    for (const { pid } of before) server.signal('SIGKILL', pid);
+    const answers = await Promise.all(clients.map((client) => client.ask('who', 3000)));
+    const now = new Set(server.workers.map(({ pid }) => pid));
+    for (const answer of answers) expect(now).toContain(Number(answer.split(' ')[1]));
+    expect(now.size).toBe(3);
+    expect(before.filter(({ pid }) => now.has(pid))).toEqual([]);
+    expect(clients.filter((client) => client.end !== undefined)).toEqual([]);
+    await Promise.all(clients.map((client) => client.close()));
+  });
+
+  it('leaves its connections to the successor, which hears of their end', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1 } });
+    const [client, witness] = await TcpClient.connectMany(server.port, 2);
+    const fd = Number(await client?.ask('fd'));
+    const victim = server.worker(0)?.pid ?? 0;
+    server.signal('SIGKILL', victim);
+    expect(await witness?.ask(`exists ${fd}`)).toBe('true');
+    expect(JSON.parse((await witness?.ask('stats')) ?? '')).toMatchObject({ connectionNum: 2, workerRestarts: 1 });
+    await client?.close();
+    const closed = await server.waitForEvent('close', (line) => line['fd'] === fd);
+    expect(closed.pid).not.toBe(victim);
+    expect(await witness?.ask(`exists ${fd}`)).toBe('false');
+    await witness?.close();
+  });
+
+  it('leaves no zombie behind when the worker had a process of its own', async () => {
+    const server = await startServer('has-children.js', { options: { workerNum: 1 }, env: { SECONDS: '0.5' } });
+    const [first] = server.events('workerStart');
+    server.signal('SIGKILL', first?.pid);
+    await server.waitForEvent('workerStart', ({ pid }) => pid !== first?.pid);
+    await poll("the worker's process has ended", () => stateOf(server, Number(first?.['child'])) !== 'S');
+    await poll('it has been reaped', () => stateOf(server, Number(first?.['child'])) === undefined, 1000);
+  });
+});
+
+describe('kill -9 of the manager', () => {
+  it('is repaired in two seconds around living connections, under load', async () => {
+    const server = await startServer('echo.js', { options: { workerNum: 2 }, env: { QUIET: '1' } });
+    const load = await Load.start(server.port, 100);
+    await load.progress(5);
+    const before = childrenOfMaster(server);
+    server.signal('SIGKILL', server.manager?.pid);
+    await rebuilt(server, before, 2000);
+    await load.progress(5, 2000);
+    const { ended, faults } = await load.finish(2000);
+    expect({ ended, faults }).toEqual({ ended: [], faults: [] });
+    load.close();
+  });
+
+  it('is repaired when one worker is in an endless loop and one is stopped', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 3, dispatchMode: 'round-robin' } });
+    const client = await TcpClient.connect(server.port);
+    await client.ask('echo a');
+    const before = childrenOfMaster(server);
+    client.send('block 60000\n');
+    const blocked = await poll('a worker blocks', () => server.workers.find(({ state }) => state === 'R'));
+    server.signal('SIGSTOP', server.workers.find(({ pid }) => pid !== blocked.pid)?.pid);
+    server.signal('SIGKILL', server.manager?.pid);
+    await rebuilt(server, before, 2000);
+    const other = await TcpClient.connect(server.port);
+    expect(await other.ask('echo b')).toBe('b');
+    expect(client.end).toBeUndefined();
+    await Promise.all([client.close(), other.close()]);
+  });
+
+  it('three times in a row is repaired each time', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    const client = await TcpClient.connect(server.port);
+    for (let round = 0; round < 3; round++) {
+      await client.ask('echo a');
+      const before = childrenOfMaster(server);
+      server.signal('SIGKILL', server.manager?.pid);
+      await rebuilt(server, before, 4000); // a pause grows when it dies again and again
+    }
+    expect(await client.ask('echo z')).toBe('z');
+    await client.close();
+  });
+
+  it('leaves the commands working: reload, stop, and an orderly end with code 0', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    const client = await TcpClient.connect(server.port);
+    const before = childrenOfMaster(server);
+    server.signal('SIGKILL', server.manager?.pid);
+    await rebuilt(server, before, 2000);
+    await client.ask('echo a');
+    server.signal('SIGUSR1');
+    await server.waitForEvent('afterReload');
+    const pid = server.worker(1)?.pid;
+    client.send('stop 1\n');
+    await poll('worker 1 is replaced', () => server.worker(1)?.pid !== pid);
+    expect(await client.ask('echo b')).toBe('b');
+    server.signal('SIGTERM');
+    expect(await server.exited).toEqual({ code: 0, signal: null });
+    server.assertNothingLeft();
+    await client.close();
+  });
+
+  it('in the middle of a reload is repaired too', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    const client = await TcpClient.connect(server.port);
+    const before = childrenOfMaster(server);
+    server.signal('SIGUSR1');
+    await poll('new workers boot', () => server.workers.length > 2);
+    server.signal('SIGKILL', server.manager?.pid);
+    await rebuilt(server, before, 2000);
+    expect(await client.ask('echo a')).toBe('a');
+    await poll('two workers, no more', () => server.workers.length === 2);
+    expect(server.zombies).toEqual([]);
+    await client.close();
+  });
+
+  it('says why when the next manager cannot boot, and goes on when the script is mended', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    await client.ask('echo a');
+    const faulty = "if (server.role === 'manager') throw new Error('a typing error');\nawait server.start";
+    server.edit((source) => source.replace('await server.start', faulty));
+    server.signal('SIGKILL', server.manager?.pid);
+    await server.waitFor('the reason in the log', () => /manager.*exited.*a typing error/.test(log(server)));
+    server.edit((source) => source.replace(faulty, 'await server.start'));
+    client.send('echo b\n');
+    expect(await client.readLine()).toBe('b');
+    await client.close();
+  });
+
+  it('is repaired when the next manager does not become ready in time', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1, bootTimeoutMs: 500 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    await client.ask('echo a');
+    const faulty =
+      "if (server.role === 'manager') await new Promise((r) => setTimeout(r, 60_000));\nawait server.start";
+    server.edit((source) => source.replace('await server.start', faulty));
+    server.signal('SIGKILL', server.manager?.pid);
+    await server.waitFor('it is logged', () => /manager.*killed by SIGKILL/.test(log(server)));
+    server.edit((source) => source.replace(faulty, 'await server.start'));
+    expect(await client.ask('echo b', 5000)).toBe('b');
+    await client.close();
+  });
+});
+
+describe('kill -9 of the master', () => {
+  it('leaves nothing within a second, although one worker blocks and one is stopped, and its port is free', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 3, dispatchMode: 'round-robin' } });
+    const { port } = server;
+    const client = await TcpClient.connect(port);
+    await client.ask('echo a');
+    client.send('block 60000\n');
+    const blocked = await poll('a worker blocks', () => server.workers.find(({ state }) => state === 'R'));
+    server.signal('SIGSTOP', server.workers.find(({ pid }) => pid !== blocked.pid)?.pid);
+    server.signal('SIGKILL');
+    await poll('nothing is left', () => server.tree().length === 0, 1000);
+    const next = await startServer('commands.js', { options: { workerNum: 1, port } });
+    expect(next.port).toBe(port);
+    await client.close();
+  });
+
+  it('leaves nothing within a second while it boots', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    server.signal('SIGUSR1');
+    await poll('new workers boot', () => server.workers.length > 2);
+    server.signal('SIGKILL');
+    await poll('nothing is left', () => server.tree().length === 0, 1000);
+  });
+});
+
+/** Without what a callback of the test's own prints. */
+function log(server: ServerProcess): string {
+  return server.stderr;
+}
+
+function stateOf(server: ServerProcess, pid: number): string | undefined {
+  return server.tree().find((process) => process.pid === pid)?.state;
+}
