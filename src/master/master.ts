@@ -19,6 +19,7 @@ import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
 import { Acceptor } from './acceptor.js';
+import { reapAdopted } from './adopted.js';
 import { type BoundPort, bindPort, unbindPort } from './bind-port.js';
 import { ManagerHandle } from './manager-handle.js';
 import { endOrphans, killOrphans } from './orphans.js';
@@ -103,6 +104,7 @@ export class Master {
       await this.#bindPorts();
       await this.#startReactors();
       becomeSubreaper();
+      reapAdopted();
       this.#startManager();
       await this.#ready.promise;
       this.#acceptor = this.#createAcceptor();

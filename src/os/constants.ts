@@ -52,3 +52,6 @@ export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_NAME = 15;
 export const PR_SET_CHILD_SUBREAPER = 36;
 export const WNOHANG = 1;
+export const P_ALL = 0;
+export const WEXITED = 4;
+export const WNOWAIT = 0x01000000; // Linux only

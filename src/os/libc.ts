@@ -61,6 +61,7 @@ export const libc = {
     [number, number, number, number, number]
   >,
   waitpid: bind('int waitpid(int, void *, int)') as Call<[number, Buffer, number]>,
+  waitid: bindOnLinux('int waitid(int, uint32_t, void *, int)') as Call<[number, number, Buffer, number]>,
 };
 
 /** errno of the last failed call in this thread. */

@@ -220,17 +220,14 @@ export class ServerProcess {
     return this.tree().filter(({ state }) => state === 'Z');
   }
 
-  /** Everything that carries the mark, orphans included, and zombies of it or that once were seen with it. */
+  /** Everything that carries the mark, orphans included, and the zombies it has not reaped. */
   tree(): TreeProcess[] {
     const all = listProcesses();
     const marked = all.filter(({ pid, state }) => state !== 'Z' && isMarked(pid, this.#mark));
     for (const { pid, startedAt } of marked) this.#seen.set(pid, startedAt);
     const ours = new Set(marked.map(({ pid }) => pid));
-    const zombies = all.filter(
-      ({ pid, parent, state, startedAt }) => state === 'Z' && (ours.has(parent) || this.#seen.get(pid) === startedAt),
-    );
-    // A process that this one has ended and not reaped yet is no one's fault.
-    return [...marked, ...zombies.filter(({ pid }) => pid !== this.masterPid)];
+    // One whose parent is gone too is for init to reap.
+    return [...marked, ...all.filter(({ parent, state }) => state === 'Z' && ours.has(parent))];
   }
 
   signal(signal: NodeJS.Signals, pid = this.masterPid): void {

@@ -141,25 +141,6 @@ describe('kill -9 of the manager', () => {
     await client.close();
   });
 
-  it('leaves the commands working: reload, stop, and an orderly end with code 0', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 2 } });
-    const client = await TcpClient.connect(server.port);
-    const before = childrenOfMaster(server);
-    server.signal('SIGKILL', server.manager?.pid);
-    await rebuilt(server, before, 2000);
-    await client.ask('echo a');
-    server.signal('SIGUSR1');
-    await server.waitForEvent('afterReload');
-    const pid = server.worker(1)?.pid;
-    client.send('stop 1\n');
-    await poll('worker 1 is replaced', () => server.worker(1)?.pid !== pid);
-    expect(await client.ask('echo b')).toBe('b');
-    server.signal('SIGTERM');
-    expect(await server.exited).toEqual({ code: 0, signal: null });
-    server.assertNothingLeft();
-    await client.close();
-  });
-
   it('in the middle of a reload is repaired too', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 2 } });
     const client = await TcpClient.connect(server.port);
@@ -171,34 +152,6 @@ describe('kill -9 of the manager', () => {
     expect(await client.ask('echo a')).toBe('a');
     await poll('two workers, no more', () => server.workers.length === 2);
     expect(server.zombies).toEqual([]);
-    await client.close();
-  });
-
-  it('says why when the next manager cannot boot, and goes on when the script is mended', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 1 }, copy: true });
-    const client = await TcpClient.connect(server.port);
-    await client.ask('echo a');
-    const faulty = "if (server.role === 'manager') throw new Error('a typing error');\nawait server.start";
-    server.edit((source) => source.replace('await server.start', faulty));
-    server.signal('SIGKILL', server.manager?.pid);
-    await server.waitFor('the reason in the log', () => /manager.*exited.*a typing error/.test(log(server)));
-    server.edit((source) => source.replace(faulty, 'await server.start'));
-    client.send('echo b\n');
-    expect(await client.readLine()).toBe('b');
-    await client.close();
-  });
-
-  it('is repaired when the next manager does not become ready in time', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 1, bootTimeoutMs: 500 }, copy: true });
-    const client = await TcpClient.connect(server.port);
-    await client.ask('echo a');
-    const faulty =
-      "if (server.role === 'manager') await new Promise((r) => setTimeout(r, 60_000));\nawait server.start";
-    server.edit((source) => source.replace('await server.start', faulty));
-    server.signal('SIGKILL', server.manager?.pid);
-    await server.waitFor('it is logged', () => /manager.*killed by SIGKILL/.test(log(server)));
-    server.edit((source) => source.replace(faulty, 'await server.start'));
-    expect(await client.ask('echo b', 5000)).toBe('b');
     await client.close();
   });
 });
@@ -227,11 +180,6 @@ describe('kill -9 of the master', () => {
     await poll('nothing is left', () => server.tree().length === 0, 1000);
   });
 });
-
-/** Without what a callback of the test's own prints. */
-function log(server: ServerProcess): string {
-  return server.stderr;
-}
 
 function stateOf(server: ServerProcess, pid: number): string | undefined {
   return server.tree().find((process) => process.pid === pid)?.state;
