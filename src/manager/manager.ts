@@ -66,6 +66,8 @@ export class Manager {
   #settling = false;
   #stopping = false;
   #stopped = false;
+  /** A reload was asked for before there was anything to replace: the script may have changed since. */
+  #reloadWaits = false;
   #shutdownIsNear = false;
   #killGraceMs = KILL_GRACE_MS;
   #timer: TimerHandle | undefined;
@@ -119,8 +121,9 @@ export class Manager {
 
   /** Replaces every worker by one that runs the script as it is now. */
   reload(): void {
-    if (this.#isLeaving || !this.#started) return;
-    this.#reload.request();
+    if (this.#isLeaving) return;
+    if (this.#started) this.#reload.request();
+    else this.#reloadWaits = true;
   }
 
   /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
@@ -234,6 +237,9 @@ export class Manager {
     if (!this.#begun || this.#started || this.#seats.some((seat) => seat.serving === undefined)) return;
     this.#started = true;
     this.#parts.tellMaster({ type: 'ready' });
+    if (!this.#reloadWaits) return;
+    this.#reloadWaits = false;
+    this.reload();
   }
 
   #checkSettled(): void {

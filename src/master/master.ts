@@ -66,6 +66,7 @@ export class Master {
   #settled: Deferred<void> | undefined;
   readonly #managerGone = deferred<void>();
   readonly #hurried = deferred<void>();
+  /** Asked for while there was no manager. */
   #reloadWaits = false;
   /** Another process of the tree asks for the end of all. */
   onShutdownRequest: () => void = () => void this.shutdown();
@@ -177,6 +178,8 @@ export class Master {
     });
     this.#manager = manager;
     this.region.managerPid = manager.pid;
+    if (this.#reloadWaits) this.reload();
+    this.#reloadWaits = false;
     if (this.#phase === 'starting') this.#watchManagerBoot(manager);
   }
 
@@ -195,9 +198,7 @@ export class Master {
         clearTimeout(this.#managerTimer);
         return void this.#begin(manager);
       case 'ready':
-        this.#ready.resolve();
-        if (this.#reloadWaits) this.reload();
-        return;
+        return this.#ready.resolve();
       case 'bootFailed':
         return this.#ready.reject(deserializeError(message.error));
       case 'fatal':
@@ -255,8 +256,8 @@ export class Master {
   // ——— what users and signals ask for ———
 
   reload(): void {
-    this.#reloadWaits = this.#phase === 'starting';
-    if (!this.#reloadWaits) this.#manager?.send({ type: 'reload' });
+    if (this.#manager === undefined) this.#reloadWaits = true;
+    else this.#manager.send({ type: 'reload' });
   }
 
   stopWorker(workerId: number): void {

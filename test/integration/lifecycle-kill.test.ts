@@ -141,6 +141,34 @@ describe('kill -9 of the manager', () => {
     await client.close();
   });
 
+  it('leaves the commands working: reload, stop, and an orderly end with code 0', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    const client = await TcpClient.connect(server.port);
+    const before = childrenOfMaster(server);
+    server.signal('SIGKILL', server.manager?.pid);
+    await rebuilt(server, before, 2000);
+    server.signal('SIGUSR1');
+    await server.waitForEvent('afterReload');
+    await client.ask('echo a');
+    const pid = server.worker(1)?.pid;
+    client.send('stop 1\n');
+    await poll('worker 1 is replaced', () => server.worker(1)?.pid !== pid);
+    expect(await client.ask('echo b')).toBe('b');
+    server.signal('SIGTERM');
+    expect(await server.exited).toEqual({ code: 0, signal: null });
+    server.assertNothingLeft();
+    await client.close();
+  });
+
+  it('does not lose a reload that is asked for while the next manager boots', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1 } });
+    const killed = server.manager?.pid;
+    server.signal('SIGKILL', killed);
+    await poll('the next manager', () => ![killed, undefined].includes(server.manager?.pid));
+    server.signal('SIGUSR1');
+    await server.waitForEvent('afterReload');
+  });
+
   it('in the middle of a reload is repaired too', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 2 } });
     const client = await TcpClient.connect(server.port);

@@ -118,6 +118,15 @@ describe('in every event of a whole life', () => {
   });
 });
 
+it('a reload that is asked for during the start is done after it', async () => {
+  const server = spawnServer('identity.js', { options: { workerNum: 2 }, env: { SLOW_WORKER: '1' } });
+  await server.waitForEvent('workerStart');
+  server.signal('SIGUSR1');
+  await server.waitForEvent('afterReload');
+  const pids = server.events('workerStart').map(({ pid }) => pid);
+  expect(new Set(pids).size).toBe(4);
+});
+
 describe('a start that fails rejects with the reason, exits non-zero by itself and leaves nothing:', () => {
   async function failure(how: string, options: Record<string, unknown> = {}): Promise<Line> {
     const server = spawnServer('catches.js', { env: { HOW: how }, options });
