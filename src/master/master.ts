@@ -180,13 +180,16 @@ export class Master {
     this.region.managerPid = manager.pid;
     if (this.#reloadWaits) this.reload();
     this.#reloadWaits = false;
-    if (this.#phase === 'starting') this.#watchManagerBoot(manager);
+    this.#managerLastError = undefined;
+    this.#watchManagerBoot(manager);
   }
 
   #watchManagerBoot(manager: ManagerHandle): void {
     const timeoutMs = this.#options.bootTimeoutMs;
     const timer = setTimeout(() => {
-      this.#ready.reject(new ServerError('ERR_BOOT_TIMEOUT', { role: 'manager', timeoutMs }));
+      const error = new ServerError('ERR_BOOT_TIMEOUT', { role: 'manager', timeoutMs });
+      this.#ready.reject(error); // at the start only; later it is the reason in the log
+      this.#managerLastError = error;
       manager.kill('SIGKILL');
     }, timeoutMs);
     this.#managerTimer = timer;
@@ -233,7 +236,9 @@ export class Master {
     this.#managerDeaths = uptimeMs >= HEALTHY_MANAGER_MS ? 0 : this.#managerDeaths + 1;
     const pause = MANAGER_PAUSES_MS[Math.min(this.#managerDeaths, MANAGER_PAUSES_MS.length) - 1] ?? 0;
     const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
-    this.#log.error(`the manager ${how}; starting another one`, { pid: manager.pid, uptimeMs: Math.round(uptimeMs) });
+    const fields: Record<string, unknown> = { pid: manager.pid, uptimeMs: Math.round(uptimeMs) };
+    if (this.#managerLastError !== undefined) fields['reason'] = this.#managerLastError.message;
+    this.#log.error(`the manager ${how}; starting another one`, fields);
     setTimeout(() => {
       if (this.#phase === 'running') this.#startManager();
     }, pause);

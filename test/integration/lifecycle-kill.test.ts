@@ -182,6 +182,35 @@ describe('kill -9 of the manager', () => {
     expect(server.zombies).toEqual([]);
     await client.close();
   });
+
+  it('says why when the next manager cannot boot, and goes on when the script is mended', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    await client.ask('echo a');
+    const faulty = "if (server.role === 'manager') throw new Error('a typing error');\nawait server.start";
+    server.edit((source) => source.replace('await server.start', faulty));
+    server.signal('SIGKILL', server.manager?.pid);
+    await server.waitFor('the reason in the log', () => /manager.*exited.*a typing error/.test(server.stderr));
+    server.edit((source) => source.replace(faulty, 'await server.start'));
+    client.send('echo b\n');
+    expect(await client.readLine()).toBe('b');
+    await client.close();
+  });
+
+  it('is repaired when the next manager does not become ready in time', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1, bootTimeoutMs: 500 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    await client.ask('echo a');
+    const hang = "{ say('hangs'); await new Promise((resolve) => setTimeout(resolve, 60_000)); }";
+    const faulty = `if (server.role === 'manager') ${hang}\nawait server.start`;
+    server.edit((source) => source.replace('await server.start', faulty));
+    server.signal('SIGKILL', server.manager?.pid);
+    await server.waitForEvent('hangs');
+    server.edit((source) => source.replace(faulty, 'await server.start'));
+    expect(await client.ask('echo b', 5000)).toBe('b');
+    expect(server.stderr).toMatch(/manager was killed.*must be ready within 500 ms/);
+    await client.close();
+  });
 });
 
 describe('kill -9 of the master', () => {
