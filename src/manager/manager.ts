@@ -326,10 +326,16 @@ export class Manager {
       if (wasBooting && !this.#started) return this.#failStart(handle);
       if (wasBooting) this.#reload.bootFailed(handle);
       if (wasServing || (wasComing && seat.serving === undefined)) this.#planRespawn(seat, handle);
-      else if (wasComing) seat.recycle = false;
+      else if (wasComing) this.#giveUpRecycling(seat, handle);
     }
     if (exitCode !== 0 || signal !== 0) this.#reportError(handle);
     this.#step();
+  }
+
+  /** A reload says itself why it has failed. */
+  #giveUpRecycling(seat: Seat, handle: WorkerHandle): void {
+    if (seat.recycle) this.#logEnd(handle, 'the one it was to replace goes on serving');
+    seat.recycle = false;
   }
 
   #recordServing(handle: WorkerHandle): void {
@@ -364,7 +370,8 @@ export class Manager {
     const how =
       handle.signal === 0 ? `exited with code ${handle.exitCode}` : `was killed by ${signalName(handle.signal)}`;
     const when = handle.wasReady ? '' : ' before it was ready';
-    const level = handle.exitCode === 0 && handle.signal === 0 ? 'info' : 'warn';
+    const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0;
+    const level = inOrder ? 'info' : 'warn';
     const fields: Record<string, unknown> = { pid: handle.pid, uptimeMs: Math.round(this.#now() - handle.startedAt) };
     if (handle.lastError !== undefined) fields.reason = handle.lastError.message;
     this.#parts.log[level](`worker ${handle.id} ${how}${when}; ${then}`, fields);
