@@ -109,6 +109,8 @@ export class ServerProcess {
   readonly folder: string;
   readonly script: string;
   readonly exited: Promise<Exit>;
+  /** Later than `exited`: nobody can print anything any more. */
+  readonly silent: Promise<void>;
   readonly #child: ChildProcess;
   readonly #mark: string;
   readonly #seen = new Map<number, string>();
@@ -145,6 +147,9 @@ export class ServerProcess {
       });
     });
     this.exited.catch(() => {});
+    this.silent = new Promise((resolve) => {
+      this.#child.once('close', () => resolve());
+    });
   }
 
   // ——— what it says ———

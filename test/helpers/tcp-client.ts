@@ -121,6 +121,7 @@ export class TcpClient {
 export interface LoadResult {
   readonly sent: number;
   readonly answered: number;
+  readonly receivedBytes: number;
   /** Answers that did not come, by connection: `connection 3: 17 to 20`. */
   readonly lost: string[];
   /** Answers that were not the next one. */
@@ -137,7 +138,8 @@ export class Load {
     this.#members = members;
   }
 
-  static async start(port: number, connections: number, window = 1): Promise<Load> {
+  /** @param command what goes before each message and does not come back */
+  static async start(port: number, connections: number, window = 1, command = ''): Promise<Load> {
     const sockets = await Promise.all(
       Array.from({ length: connections }, async () => {
         const socket = connect({ port, host: '127.0.0.1' });
@@ -145,7 +147,7 @@ export class Load {
         return socket.setNoDelay(true);
       }),
     );
-    return new Load(sockets.map((socket, index) => new LoadMember(socket, index, window)));
+    return new Load(sockets.map((socket, index) => new LoadMember(socket, index, window, command)));
   }
 
   get answered(): number {
@@ -178,6 +180,7 @@ export class Load {
     return {
       sent: sum((member) => member.sent),
       answered: this.answered,
+      receivedBytes: sum((member) => member.socket.bytesRead),
       lost: this.#members.flatMap((member) => member.lost),
       faults: this.#members.flatMap((member) => member.faults),
       ended: this.#members.flatMap((member) => member.end ?? []),
@@ -194,14 +197,16 @@ class LoadMember {
   readonly closed: Promise<void>;
   readonly #index: number;
   readonly #window: number;
+  readonly #command: string;
   readonly #listeners = new Set<() => void>();
   #running = true;
   #rest = '';
 
-  constructor(socket: Socket, index: number, window: number) {
+  constructor(socket: Socket, index: number, window: number, command: string) {
     this.socket = socket;
     this.#index = index;
     this.#window = window;
+    this.#command = command;
     this.closed = new Promise((resolve) => {
       socket.once('close', () => resolve());
     });
@@ -243,7 +248,7 @@ class LoadMember {
     let text = '';
     while (this.#running && this.end === undefined && this.sent - this.answered < this.#window) {
       this.sent++;
-      text += `${this.#index}:${this.sent}\n`;
+      text += `${this.#command}${this.#index}:${this.sent}\n`;
     }
     if (text !== '') this.socket.write(text);
   }

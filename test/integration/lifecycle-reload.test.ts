@@ -1,0 +1,206 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { cpuTimeMs, endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { Load, TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+const pidsOf = (server: ServerProcess): number[] => server.workers.map(({ pid }) => pid);
+
+function reloaded(server: ServerProcess, times: number, deadlineMs?: number): Promise<unknown> {
+  return server.waitFor(`reload ${times}`, () => server.events('afterReload').length >= times, deadlineMs);
+}
+
+/** Puts a line before start(). */
+const before = (line: string) => (source: string) =>
+  source.replace('await server.start', `${line}\nawait server.start`);
+const without = (line: string) => (source: string) => source.replace(`${line}\n`, '');
+
+describe('a reload', () => {
+  it('20 times in a row under pipelined load on 200 connections loses, doubles, reorders and closes nothing', async () => {
+    const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'warn' } });
+    const load = await Load.start(server.port, 200, 4);
+    const seen = new Set(pidsOf(server));
+    for (let round = 1; round <= 20; round++) {
+      await load.progress(2);
+      server.signal('SIGUSR1');
+      await reloaded(server, round);
+      const now = pidsOf(server);
+      expect(now).toHaveLength(2);
+      expect(now.filter((pid) => seen.has(pid))).toEqual([]);
+      for (const pid of now) seen.add(pid);
+    }
+    const { lost, faults, ended } = await load.finish();
+    expect({ lost, faults, ended }).toEqual({ lost: [], faults: [], ended: [] });
+    expect(server.zombies).toEqual([]);
+    expect(server.stderr).toBe('');
+    load.close();
+  });
+
+  it('lets handlers that are under way finish in the old workers', async () => {
+    const options = { workerNum: 2 };
+    const server = await startServer('late-echo.js', { options, env: { DELAY_MS: '50' } });
+    const load = await Load.start(server.port, 100, 1);
+    for (let round = 1; round <= 5; round++) {
+      await load.progress(1);
+      server.signal('SIGUSR1');
+      await reloaded(server, round);
+    }
+    const { lost, faults, ended } = await load.finish();
+    expect({ lost, faults, ended }).toEqual({ lost: [], faults: [], ended: [] });
+    const stops = server.events('workerStop');
+    expect(stops).toHaveLength(10);
+    for (const stop of stops) expect(stop['answered']).toBe(stop['taken']);
+    load.close();
+  });
+
+  it('puts changed code into effect, on connections that were open before', async () => {
+    const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });
+    const clients = await TcpClient.connectMany(server.port, 4);
+    for (const client of clients) await client.echo('old\n');
+    server.edit((source) => source.replaceAll('conn.send(data)', "conn.send('new\\n')"));
+    server.signal('SIGUSR1');
+    await reloaded(server, 1);
+    for (const client of clients) expect(await client.ask('what')).toBe('new');
+    await Promise.all(clients.map((client) => client.close()));
+  });
+
+  it('does not wait beyond maxWaitMs for a handler that never settles, and serves meanwhile', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1, maxWaitMs: 700 } });
+    const [stuck, other] = (await TcpClient.connectMany(server.port, 2)) as [TcpClient, TcpClient];
+    const old = server.worker(0)?.pid;
+    stuck.send('never\n');
+    await other.ask('echo a');
+    server.signal('SIGUSR1');
+    await poll('the new one answers', () => server.workers.length === 2);
+    await poll('the new one answers', () => server.worker(0)?.pid !== old);
+    const serving = async (): Promise<boolean> => (await other.ask('who')) !== `0 ${old}`;
+    while (!(await serving()));
+    expect(server.events('afterReload')).toEqual([]);
+    await reloaded(server, 1, 3000);
+    expect(pidsOf(server)).not.toContain(old);
+    expect(server.stderr).toMatch(/worker 0 did not end in time/);
+    expect(stuck.end).toBeUndefined();
+    await Promise.all([stuck.close(), other.close()]);
+  });
+
+  it('that is asked for five times at once ends with workers that run the script as it is', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    const first = pidsOf(server);
+    for (let i = 0; i < 4; i++) server.signal('SIGUSR1');
+    await poll('new workers boot', () => server.workers.length > 2);
+    server.edit((source) => source.replace('who: (conn) => conn.send(', "who: (conn) => conn.send('new '+"));
+    server.signal('SIGUSR1');
+    while (!(await client.ask('who')).startsWith('new'));
+    await poll('two workers, none of them old', () => {
+      const now = pidsOf(server);
+      return now.length === 2 && !now.some((pid) => first.includes(pid));
+    });
+    await client.close();
+  });
+
+  it('can be asked for by SIGUSR1 to the manager, and in a worker', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    const client = await TcpClient.connect(server.port);
+    await client.ask('echo a');
+    const first = pidsOf(server);
+    server.signal('SIGUSR1', server.manager?.pid);
+    await reloaded(server, 1);
+    const second = pidsOf(server);
+    client.send('reload\n');
+    await reloaded(server, 2);
+    const third = pidsOf(server);
+    expect(new Set([...first, ...second, ...third]).size).toBe(6);
+    expect(await client.ask('echo b')).toBe('b');
+    await client.close();
+  });
+
+  it('goes on when a worker, old or new, is killed in the middle of it', async () => {
+    const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    await client.echo('a');
+    server.edit(before("if (server.role === 'worker') await sleep(300);"));
+    const old = pidsOf(server);
+    server.signal('SIGUSR1');
+    await poll('new workers boot', () => server.workers.length === 4);
+    server.signal('SIGKILL', old[0]);
+    await reloaded(server, 1);
+    expect(pidsOf(server).filter((pid) => old.includes(pid))).toEqual([]);
+    await poll('two workers', () => server.workers.length === 2);
+    await client.echo('b');
+    await client.close();
+  });
+});
+
+describe('a reload whose workers do not boot changes nothing, says why, and works once the script is mended, when they', () => {
+  async function failsWith(line: string, reason: RegExp, options: Record<string, unknown> = {}): Promise<void> {
+    const server = await startServer('late-echo.js', {
+      options: { workerNum: 2, logLevel: 'warn', ...options },
+      copy: true,
+    });
+    const load = await Load.start(server.port, 20, 2);
+    const old = pidsOf(server);
+    server.edit(before(line));
+    server.signal('SIGUSR1');
+    await server.waitFor('the reason in the log', () => reason.test(server.stderr));
+    await poll('only the old workers are there', () => server.workers.length === 2);
+    expect(pidsOf(server)).toEqual(old);
+    await load.progress(2);
+    expect(server.events('afterReload')).toEqual([]);
+    server.edit(without(line));
+    server.signal('SIGUSR1');
+    await reloaded(server, 1);
+    expect(pidsOf(server).filter((pid) => old.includes(pid))).toEqual([]);
+    const { lost, faults, ended } = await load.finish();
+    expect({ lost, faults, ended }).toEqual({ lost: [], faults: [], ended: [] });
+    load.close();
+  }
+
+  it('throw', () => failsWith("if (server.role === 'worker') throw new Error('no luck');", /reload failed.*no luck/));
+
+  it('throw in one worker only', () =>
+    failsWith(
+      "server.on('workerStart', (id) => { if (id === 1) throw new Error('no luck'); });",
+      /reload failed.*no luck/,
+    ));
+
+  it('exit', () => failsWith("if (server.role === 'worker') process.exit(3);", /reload failed/));
+
+  it('are not ready in time', () =>
+    failsWith("server.on('workerStart', () => sleep(60_000));", /reload failed.*within 800 ms/, {
+      bootTimeoutMs: 800,
+    }));
+});
+
+describe('a worker that keeps dying', () => {
+  it('is started again after growing pauses, each death with its reason in the log, at next to no cost', async () => {
+    const faulty = "if (server.role === 'worker') setTimeout(() => { throw new Error('dies young'); }, 50);";
+    const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'warn' }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    await client.echo('a');
+    server.edit(before(faulty));
+    server.signal('SIGKILL', server.worker(0)?.pid);
+    server.signal('SIGKILL', server.worker(1)?.pid);
+    await server.waitFor(
+      'long pauses',
+      () => server.stderr.match(/starting another one in 3000 ms/g)?.length === 2,
+      20_000,
+    );
+    const ends = server.stderr.split('\n').filter((line) => / worker \d .*starting another one/.test(line));
+    const uncaused = ends.filter((line) => !/dies young/.test(line) && !/killed by SIGKILL/.test(line));
+    expect(uncaused).toEqual([]);
+    expect(ends.length).toBeGreaterThanOrEqual(10);
+    const pids = server.tree().map(({ pid }) => pid);
+    const usedMs = (): number => pids.reduce((sum, pid) => sum + cpuTimeMs(pid), 0);
+    const [cpu, began] = [usedMs(), performance.now()];
+    client.send('b');
+    await new Promise((resolve) => setTimeout(resolve, 2500)); // a span to measure over
+    expect((usedMs() - cpu) / (performance.now() - began)).toBeLessThan(0.05);
+    server.edit(without(faulty));
+    server.signal('SIGUSR1');
+    expect((await client.read(1, 5000)).toString()).toBe('b'); // what was sent meanwhile is answered
+    await client.echo('c');
+    await poll('both workers are back', () => server.workers.length === 2);
+    await client.close();
+  }, 40_000);
+});

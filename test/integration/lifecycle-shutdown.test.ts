@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { Load, type LoadResult, TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+/** What was read went to the workers, what they took was answered, and every answer has reached its client in order. */
+function expectAllAnswered(server: ServerProcess, result: LoadResult, connections: number): void {
+  const stops = server.events('workerStop');
+  const sum = (name: string): number => stops.reduce((total, stop) => total + Number(stop[name]), 0);
+  expect(sum('taken')).toBe(server.events('shutdown')[0]?.['receivedBytes']);
+  expect(sum('answered')).toBe(sum('taken'));
+  expect(result.receivedBytes).toBe(sum('answered'));
+  expect(result.faults).toEqual([]);
+  expect(result.ended).toHaveLength(connections);
+  expect(result.ended.filter((how) => !how.endsWith('closed'))).toEqual([]); // an end in order, not a reset
+}
+
+async function expectOrderlyEnd(server: ServerProcess): Promise<void> {
+  expect(await server.exited).toEqual({ code: 0, signal: null });
+  server.assertNothingLeft();
+}
+
+describe('a shutdown under load answers all that was read and ends with code 0', () => {
+  type End = (server: ServerProcess) => void | Promise<void>;
+  async function underLoad(env: Record<string, string>, window: number, end: End): Promise<void> {
+    const server = await startServer('late-echo.js', { options: { workerNum: 2 }, env });
+    const load = await Load.start(server.port, 100, window);
+    await load.progress(3);
+    await end(server);
+    await expectOrderlyEnd(server);
+    await server.silent;
+    expect(server.events('workerStop').length).toBeGreaterThanOrEqual(2);
+    expectAllAnswered(server, await load.ended(), 100);
+  }
+
+  it('by SIGTERM', () => underLoad({}, 8, (server) => server.signal('SIGTERM')));
+
+  it('by SIGINT', () => underLoad({}, 2, (server) => server.signal('SIGINT')));
+
+  it('by SIGHUP', () => underLoad({}, 2, (server) => server.signal('SIGHUP')));
+
+  it('by SIGTERM while handlers take 50 ms', () =>
+    underLoad({ DELAY_MS: '50' }, 1, (server) => server.signal('SIGTERM')));
+
+  it('by SIGTERM to the manager', () => underLoad({}, 2, (server) => server.signal('SIGTERM', server.manager?.pid)));
+
+  it('by SIGTERM to every process at once, as an init system sends it', () =>
+    underLoad({ DELAY_MS: '20' }, 1, (server) => {
+      for (const { pid } of server.tree()) server.signal('SIGTERM', pid);
+    }));
+
+  it('by SIGINT to every process at once, as a terminal sends it', () =>
+    underLoad({ DELAY_MS: '20' }, 1, (server) => {
+      for (const { pid } of server.tree()) server.signal('SIGINT', pid);
+    }));
+
+  it('by SIGTERM right after SIGUSR1', () =>
+    underLoad({ DELAY_MS: '20' }, 1, (server) => {
+      server.signal('SIGUSR1');
+      server.signal('SIGTERM');
+    }));
+
+  it('by SIGTERM while the new workers of a reload boot', () =>
+    underLoad({ DELAY_MS: '20' }, 1, async (server) => {
+      server.signal('SIGUSR1');
+      await poll('they boot', () => server.workers.length === 4);
+      server.signal('SIGTERM');
+    }));
+
+  it('by SIGTERM while the old workers of a reload leave', () =>
+    underLoad({ DELAY_MS: '20' }, 1, async (server) => {
+      server.signal('SIGUSR1');
+      await server.waitForEvent('workerStop');
+      server.signal('SIGTERM');
+    }));
+});
+
+describe('a shutdown', () => {
+  it('can be asked for in a worker', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    const client = await TcpClient.connect(server.port);
+    expect(await client.send('echo last\nshutdown\n').readLine()).toBe('last');
+    await expectOrderlyEnd(server);
+    await client.closed;
+    expect(client.end).toBe('closed');
+  });
+
+  it('does not wait beyond maxWaitMs for a handler that never settles, and says so', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2, maxWaitMs: 500 } });
+    const client = await TcpClient.connect(server.port);
+    client.send('never\n');
+    await client.ask('echo a');
+    const began = performance.now();
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+    const tookMs = performance.now() - began;
+    expect(tookMs).toBeGreaterThan(450);
+    expect(tookMs).toBeLessThan(500 + 2000);
+    await client.closed;
+  });
+
+  it('does not wait beyond maxWaitMs for a worker in an endless loop; others still answer', async () => {
+    const server = await startServer('commands.js', {
+      options: { workerNum: 2, maxWaitMs: 500, dispatchMode: 'fd-mod', reactorNum: 1 },
+    });
+    const clients = await TcpClient.connectMany(server.port, 2);
+    const workers = await Promise.all(clients.map((client) => client.ask('who')));
+    expect(new Set(workers).size).toBe(2);
+    const [blocks, late] = clients as [TcpClient, TcpClient];
+    blocks.send('block 60000\n');
+    await poll('a worker blocks', () => server.workers.some(({ state }) => state === 'R'));
+    late.send('later 200\n');
+    await poll('the line was sent', () => late.socket.bytesWritten === 'who\nlater 200\n'.length);
+    await late.ask('echo read');
+    const began = performance.now();
+    server.signal('SIGTERM');
+    await late.closed;
+    expect(late.received).toBe('later\n');
+    await expectOrderlyEnd(server);
+    expect(performance.now() - began).toBeLessThan(500 + 2500);
+    await blocks.closed;
+  });
+
+  it('is hurried by a second SIGTERM', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1, maxWaitMs: 60_000 } });
+    const client = await TcpClient.connect(server.port);
+    client.send('never\n');
+    await client.ask('echo a');
+    server.signal('SIGTERM');
+    // The first second belongs to repetitions of the same signal (npm passes on what the terminal has sent already).
+    const again = setInterval(() => server.signal('SIGTERM'), 300);
+    const exit = await server.exited;
+    clearInterval(again);
+    expect(exit).toEqual({ code: 0, signal: null });
+    server.assertNothingLeft();
+    await client.closed;
+  });
+
+  it('right after the manager was killed leaves nothing', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    server.signal('SIGKILL', server.manager?.pid);
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  it('right after a worker was killed lets its successor answer what was read', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1 } });
+    const clients = await TcpClient.connectMany(server.port, 20);
+    await Promise.all(clients.map((client) => client.ask('echo a')));
+    const victim = server.worker(0)?.pid ?? 0;
+    server.signal('SIGSTOP', victim); // from here on it takes nothing
+    const [witness] = clients;
+    for (const client of clients) client.send('who\n');
+    await poll('all was written', () => clients.every(({ socket }) => socket.writableLength === 0));
+    await poll('all was read', () => unreadBytes(server.port) === 0);
+    server.signal('SIGKILL', victim);
+    server.signal('SIGTERM');
+    await Promise.all(clients.map((client) => client.closed));
+    for (const client of clients) expect(client.received).toMatch(/^0 \d+\n$/);
+    expect(witness?.received).not.toBe(`0 ${victim}\n`);
+    await expectOrderlyEnd(server);
+  });
+
+  it('does not wait for a worker that is in a pause because it keeps dying', async () => {
+    const server = await startServer('late-echo.js', { options: { workerNum: 1 }, copy: true });
+    const faulty = "if (server.role === 'worker') throw new Error('never boots');\nawait server.start";
+    server.edit((source) => source.replace('await server.start', faulty));
+    server.signal('SIGKILL', server.worker(0)?.pid);
+    await server.waitFor('a long pause', () => server.stderr.includes('in 1000 ms'));
+    const began = performance.now();
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+    expect(performance.now() - began).toBeLessThan(1000);
+  });
+});
+
+/** What waits in the kernel for the server's sockets on this port to read. */
+function unreadBytes(port: number): number {
+  const here = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1);
+  const queues = rows.map((row) => row.trim().split(/\s+/)).filter(([, local]) => local?.endsWith(here));
+  return queues.reduce((sum, fields) => sum + Number.parseInt(fields[4]?.split(':')[1] ?? '0', 16), 0);
+}
