@@ -32,6 +32,8 @@ interface OutState {
   /** Bytes sent since the reactor last said that there is room. */
   unconfirmed: number;
   asked: boolean;
+  /** This process has asked for the end: nothing is sent behind it. */
+  closing: boolean;
   held: HeldItem[] | null;
   heldBytes: number;
   waiters: (() => void)[] | null;
@@ -76,6 +78,7 @@ export class Outbox {
     if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
     if (data.length === 0) return true;
     const state = this.#stateOf(sessionId);
+    if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     if (state.held === null && state.unconfirmed < this.#window && this.#sendNow(state, data)) return true;
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
   }
@@ -87,6 +90,8 @@ export class Outbox {
   ): boolean {
     if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
     const state = this.#stateOf(sessionId);
+    if (state.closing && !reset) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
+    state.closing = true;
     if (reset) this.#dropHeld(state);
     return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
   }
@@ -133,7 +138,7 @@ export class Outbox {
 
   /** A ring has room again. */
   roomAgain(): void {
-    for (const state of this.#holding) if (!state.asked) this.#pump(state);
+    for (const state of this.#holding) if (state.unconfirmed < this.#window) this.#pump(state);
   }
 
   /** For a process that hears no news any more: looks into the connection table instead. */
@@ -169,7 +174,15 @@ export class Outbox {
     const known = this.#states[slot];
     if (known !== undefined && known.sessionId === sessionId) return known;
     if (known !== undefined) this.forget(known.sessionId);
-    const state: OutState = { sessionId, unconfirmed: 0, asked: false, held: null, heldBytes: 0, waiters: null };
+    const state: OutState = {
+      sessionId,
+      unconfirmed: 0,
+      asked: false,
+      closing: false,
+      held: null,
+      heldBytes: 0,
+      waiters: null,
+    };
     this.#states[slot] = state;
     return state;
   }

@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { Tree, until } from '../helpers/tree.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
-let tree: Tree;
+let server: ServerProcess;
 let first: Client;
 let second: Client;
 let firstFd: number;
 let secondFd: number;
 
 beforeEach(async () => {
-  tree = await Tree.start('commands.js', { options: { workerNum: 2, reactorNum: 2 } });
-  [first, second] = (await Client.openMany(tree.port, 2)) as [Client, Client];
+  server = await startServer('commands.js', { options: { workerNum: 2, reactorNum: 2 } });
+  [first, second] = (await Client.openMany(server.port, 2)) as [Client, Client];
   firstFd = Number(await first.ask('fd'));
   secondFd = Number(await second.ask('fd'));
   // What follows is asked about a connection of the other worker.
@@ -20,7 +20,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await first.close();
   await second.close();
-  await tree.stop();
+  await endServers();
 });
 
 describe('from a worker that does not own the connection', () => {
@@ -29,7 +29,7 @@ describe('from a worker that does not own the connection', () => {
     await second.until('it arrives', () => second.text.endsWith('greetings\n'));
     expect(await first.ask(`closeOf ${secondFd}`)).toBe('true -');
     await second.closed;
-    const { reason } = await tree.waitFor('close', ({ fd }) => fd === secondFd);
+    const { reason } = await server.waitForEvent('close', ({ fd }) => fd === secondFd);
     expect(reason).toMatchObject({ code: 'SERVER_CLOSED', initiator: 'server' });
   });
 
@@ -42,7 +42,7 @@ describe('from a worker that does not own the connection', () => {
       fd: secondFd,
       remoteAddress: '127.0.0.1',
       remotePort: localPort,
-      serverPort: tree.port,
+      serverPort: server.port,
       uid: 0,
       paused: false,
       closing: false,
@@ -90,9 +90,9 @@ describe('a session id that means nothing', () => {
 
   it('stays without meaning after its connection is gone', async () => {
     await second.close();
-    await tree.waitFor('close', ({ fd }) => fd === secondFd);
+    await server.waitForEvent('close', ({ fd }) => fd === secondFd);
     expect(await first.ask(`sendTo ${secondFd} x`)).toMatch(/^false ERR_SESSION_(NOT_FOUND|CLOSED)$/);
-    const later = await Client.openMany(tree.port, 50);
+    const later = await Client.openMany(server.port, 50);
     const ids = await Promise.all(later.map((client) => client.ask('fd')));
     expect(ids).not.toContain(String(secondFd));
     expect(new Set(ids).size).toBe(50);
@@ -109,21 +109,21 @@ describe('figures', () => {
     expect(after.receivedBytes - before.receivedBytes).toBe(20 * 'echo x\n'.length + 'stats\n'.length);
     expect(after).toMatchObject({ connectionNum: 2, acceptCount: 2, closeCount: 0, workerNum: 2 });
     const workers = JSON.parse(await first.ask('workers')) as { pid: number; connections: number }[];
-    expect(workers.map(({ pid }) => pid)).toEqual([tree.worker(0)?.pid, tree.worker(1)?.pid]);
+    expect(workers.map(({ pid }) => pid)).toEqual([server.worker(0)?.pid, server.worker(1)?.pid]);
     expect(workers.map(({ connections }) => connections)).toEqual([1, 1]);
   });
 });
 
 describe('stop(workerId)', () => {
   it('replaces that worker without a gap', async () => {
-    const before = tree.workers.map(({ pid }) => pid);
+    const before = server.workers.map(({ pid }) => pid);
     first.write('stop 1\n');
-    await until('worker 1 is another process', () => {
-      const now = tree.worker(1)?.pid;
-      return now !== undefined && now !== before[1] && tree.workers.length === 2;
+    await poll('worker 1 is another process', () => {
+      const now = server.worker(1)?.pid;
+      return now !== undefined && now !== before[1] && server.workers.length === 2;
     });
     expect(await first.ask('echo a')).toBe('a');
     expect(await second.ask('echo b')).toBe('b');
-    expect(tree.worker(0)?.pid).toBe(before[0]);
+    expect(server.worker(0)?.pid).toBe(before[0]);
   });
 });

@@ -1,20 +1,20 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { Tree, until } from '../helpers/tree.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
-let tree: Tree;
-afterEach(async () => tree.stop());
+let server: ServerProcess;
+afterEach(endServers);
 
 const hash = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
 describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend) => {
-  const start = (fixture: string, options: object = {}): Promise<Tree> =>
-    Tree.start(fixture, { options: { reactorBackend, workerNum: 2, ...options }, env: { QUIET: '1' } });
+  const start = (fixture: string, options: object = {}): Promise<ServerProcess> =>
+    startServer(fixture, { options: { reactorBackend, workerNum: 2, ...options }, env: { QUIET: '1' } });
 
   it('a message of 64 MiB arrives intact in both directions', async () => {
-    tree = await start('echo.js');
-    const client = await Client.open(tree.port, { keepText: false });
+    server = await start('echo.js');
+    const client = await Client.open(server.port, { keepText: false });
     const message = randomBytes(64 << 20);
     const got = createHash('sha256');
     client.socket.on('data', (data) => got.update(data));
@@ -25,49 +25,49 @@ describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend
   }, 40_000);
 
   it('one send of 64 MiB arrives whole', async () => {
-    tree = await start('commands.js');
-    const client = await Client.open(tree.port, { keepText: false });
+    server = await start('commands.js');
+    const client = await Client.open(server.port, { keepText: false });
     client.write(`bytes ${64 << 20}\n`);
     await client.until('all of it came', () => client.receivedBytes === 64 << 20, 20_000);
     await client.close();
   }, 30_000);
 
   it('clients that dribble, half-close or reset disturb nobody else', async () => {
-    tree = await start('commands.js', { workerNum: 1 });
-    const steady = await Client.open(tree.port);
-    const dribbler = await Client.open(tree.port);
+    server = await start('commands.js', { workerNum: 1 });
+    const steady = await Client.open(server.port);
+    const dribbler = await Client.open(server.port);
     for (const byte of 'echo one byte at a time\n') {
       dribbler.write(byte);
       expect(await steady.ask('echo steady')).toBe('steady');
     }
     await dribbler.until('its answer', () => dribbler.text === 'one byte at a time\n');
-    const half = await Client.open(tree.port, { halfOpen: true });
+    const half = await Client.open(server.port, { halfOpen: true });
     half.socket.end('echo at once\nlater 50\n');
     await half.until('the end', () => half.end === 'ended');
     expect(half.text).toBe('at once\nlater\n');
-    const resetter = await Client.open(tree.port);
+    const resetter = await Client.open(server.port);
     resetter.write('echo half a li');
     resetter.socket.resetAndDestroy();
     expect(await steady.ask('echo still here')).toBe('still here');
-    await until('both ends were told', () => tree.all('close').length === 2);
-    const codes = tree.all('close').map(({ reason }) => (reason as { code: string }).code);
+    await poll('both ends were told', () => server.events('close').length === 2);
+    const codes = server.events('close').map(({ reason }) => (reason as { code: string }).code);
     expect(codes.sort()).toEqual(['CLIENT_CLOSED', 'CLIENT_RESET']);
     for (const client of [steady, dribbler, half]) await client.close();
   });
 
   it('every end has its reason', async () => {
-    tree = await start('commands.js', { workerNum: 1 });
+    server = await start('commands.js', { workerNum: 1 });
     for (const [line, reason] of [
       ['close', { code: 'SERVER_CLOSED', initiator: 'server' }],
       ['reset', { code: 'SERVER_RESET', initiator: 'server' }],
       ['throw', { code: 'CALLBACK_FAILED', initiator: 'error' }],
       ['reject', { code: 'CALLBACK_FAILED', initiator: 'error' }],
     ] as const) {
-      const client = await Client.open(tree.port);
+      const client = await Client.open(server.port);
       client.socket.on('error', () => {});
       const fd = Number(await client.ask('fd'));
       client.write(`${line}\n`);
-      const told = await tree.waitFor('close', (close) => close['fd'] === fd);
+      const told = await server.waitForEvent('close', (close) => close['fd'] === fd);
       expect(told['reason']).toMatchObject(reason);
       expect(told['info']).toMatchObject({ fd, remoteAddress: '127.0.0.1' });
       await client.closed;

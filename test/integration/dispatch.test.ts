@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { Tree } from '../helpers/tree.js';
+import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
 
-let tree: Tree;
-afterEach(async () => tree.stop());
+let server: ServerProcess;
+afterEach(endServers);
 
-const start = (options: object): Promise<Tree> =>
-  Tree.start('dispatch.js', { options: { workerNum: 3, reactorNum: 2, ...options } });
+const start = (options: object): Promise<ServerProcess> =>
+  startServer('dispatch.js', { options: { workerNum: 3, reactorNum: 2, ...options } });
 
 async function counts(clients: readonly Client[], packets: number): Promise<Map<string, number>> {
   const seen = new Map<string, number>();
@@ -21,9 +21,9 @@ async function counts(clients: readonly Client[], packets: number): Promise<Map<
 
 describe('dispatch', () => {
   it('by least-connections spreads evenly and sticks', async () => {
-    tree = await start({ dispatchMode: 'least-connections' });
+    server = await start({ dispatchMode: 'least-connections' });
     const clients: Client[] = [];
-    for (let i = 0; i < 12; i++) clients.push(await Client.open(tree.port));
+    for (let i = 0; i < 12; i++) clients.push(await Client.open(server.port));
     const first = await Promise.all(clients.map((client) => client.ask('who')));
     expect(['0', '1', '2'].map((worker) => first.filter((seen) => seen === worker).length)).toEqual([4, 4, 4]);
     expect(await Promise.all(clients.map((client) => client.ask('who')))).toEqual(first);
@@ -31,25 +31,25 @@ describe('dispatch', () => {
   });
 
   it('by fd-mod follows the session id', async () => {
-    tree = await start({ dispatchMode: 'fd-mod' });
-    const clients = await Client.openMany(tree.port, 9);
+    server = await start({ dispatchMode: 'fd-mod' });
+    const clients = await Client.openMany(server.port, 9);
     await counts(clients, 1);
-    for (const { fd, worker } of tree.all('connect')) expect(Number(fd) % 3).toBe(worker);
+    for (const { fd, worker } of server.events('connect')) expect(Number(fd) % 3).toBe(worker);
     await Promise.all(clients.map((client) => client.close()));
   });
 
   it('by round-robin gives each worker the same number of packets', async () => {
-    tree = await start({ dispatchMode: 'round-robin' });
-    const clients = await Client.openMany(tree.port, 5);
+    server = await start({ dispatchMode: 'round-robin' });
+    const clients = await Client.openMany(server.port, 5);
     expect([...(await counts(clients, 12)).values()]).toEqual([20, 20, 20]);
     await Promise.all(clients.map((client) => client.close()));
   });
 
   it('by idle avoids a worker that is busy', async () => {
-    tree = await start({ dispatchMode: 'idle' });
-    const [blocker, client] = (await Client.openMany(tree.port, 2)) as [Client, Client];
+    server = await start({ dispatchMode: 'idle' });
+    const [blocker, client] = (await Client.openMany(server.port, 2)) as [Client, Client];
     const blocked = blocker.ask('block 1500', 5000);
-    await tree.waitFor('blocking');
+    await server.waitForEvent('blocking');
     const seen = await counts([client], 40);
     expect(seen.has(await blocked)).toBe(false);
     expect(seen.size).toBeLessThanOrEqual(2);
@@ -59,8 +59,8 @@ describe('dispatch', () => {
 
 describe('a second listen port', () => {
   it('has callbacks of its own, and IPv6 addresses are told in their short form', async () => {
-    tree = await start({});
-    const second = Number(tree.told.find(({ event }) => event === 'up')?.['second']);
+    server = await start({});
+    const second = Number(server.lines.find(({ event }) => event === 'up')?.['second']);
     const client = await Client.open(second, { host: '::1' });
     expect(await client.ask('hello')).toBe(`::1 ${second}`);
     await client.close();

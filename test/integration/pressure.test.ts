@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { residentMiB, Tree } from '../helpers/tree.js';
+import { residentMiB } from '../helpers/proc.js';
+import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
 
-let tree: Tree;
+let server: ServerProcess;
 let watch: NodeJS.Timeout;
 afterEach(async () => {
   clearInterval(watch);
-  await tree.stop();
+  await endServers();
 });
 
 const soak = process.env['SOAK'] === '1';
@@ -17,10 +18,10 @@ const BOUND_MIB = 64;
 
 /** The most the master's memory grows from here on. */
 function watchMaster(): () => number {
-  const base = residentMiB(tree.masterPid);
+  const base = residentMiB(server.masterPid);
   let most = base;
   watch = setInterval(() => {
-    most = Math.max(most, residentMiB(tree.masterPid));
+    most = Math.max(most, residentMiB(server.masterPid));
   }, 10);
   return () => most - base;
 }
@@ -31,11 +32,11 @@ function pattern(length: number): Buffer {
 
 describe('back-pressure', () => {
   it('reaches a client whose worker blocks: nothing is lost, no memory grows', async () => {
-    tree = await Tree.start('digest.js', {
+    server = await startServer('digest.js', {
       options: { workerNum: 1, reactorNum: 1 },
       env: { BLOCK_MS: `${BLOCK_MS}` },
     });
-    const client = await Client.open(tree.port);
+    const client = await Client.open(server.port);
     const growth = watchMaster();
     const chunk = pattern(1 << 18);
     const sent = createHash('sha256');
@@ -51,7 +52,7 @@ describe('back-pressure', () => {
     };
     client.socket.on('drain', push);
     push();
-    const { bytes, digest } = await tree.waitFor('digest', undefined, 60_000);
+    const { bytes, digest } = await server.waitForEvent('digest', undefined, 60_000);
     expect(left).toBeLessThanOrEqual(0);
     expect(bytes).toBe(TOTAL - left);
     expect(digest).toBe(sent.digest('hex'));
@@ -60,21 +61,21 @@ describe('back-pressure', () => {
   }, 90_000);
 
   it('reaches a worker whose client does not read, with bufferFull, bufferEmpty and drain()', async () => {
-    tree = await Tree.start('pour.js', { options: { workerNum: 2, reactorNum: 1 }, env: { TOTAL: `${TOTAL}` } });
-    const client = await Client.open(tree.port, { keepText: false });
+    server = await startServer('pour.js', { options: { workerNum: 2, reactorNum: 1 }, env: { TOTAL: `${TOTAL}` } });
+    const client = await Client.open(server.port, { keepText: false });
     const growth = watchMaster();
     const got = createHash('sha256');
     client.socket.on('data', (data) => got.update(data));
     client.socket.pause();
     client.write('pour');
-    await tree.waitFor('bufferFull');
-    await tree.waitFor('refused');
-    const other = await Client.open(tree.port);
+    await server.waitForEvent('bufferFull');
+    await server.waitForEvent('refused');
+    const other = await Client.open(server.port);
     other.write('hello');
     await other.until('others are served meanwhile', () => other.text === 'hello');
     client.socket.resume();
-    await tree.waitFor('bufferEmpty');
-    const { digest, drains } = await tree.waitFor('poured', undefined, 60_000);
+    await server.waitForEvent('bufferEmpty');
+    const { digest, drains } = await server.waitForEvent('poured', undefined, 60_000);
     await client.closed;
     expect(client.receivedBytes).toBe(TOTAL);
     expect(got.digest('hex')).toBe(digest);

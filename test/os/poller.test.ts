@@ -5,7 +5,7 @@ import { clearDoorbell, closeDoorbell, createDoorbell, ringDoorbell } from '../.
 import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
 import { HANGUP, type Poller, READABLE, WRITABLE } from '../../src/os/poller.js';
 import { closeDescriptor, connectTcp, receive, send, socketError } from '../../src/os/socket.js';
-import { until } from '../helpers/tree.js';
+import { poll } from '../helpers/server-process.js';
 
 const space = allocateStable(1 << 16);
 const spaceAddress = addressOf(space);
@@ -19,9 +19,9 @@ async function connection(): Promise<{ descriptor: number; peer: Socket }> {
   const sockets: Socket[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => sockets.push(socket.on('error', () => {})));
   server.listen(0, '127.0.0.1');
-  await until('it listens', () => server.listening);
+  await poll('it listens', () => server.listening);
   const descriptor = connectTcp('127.0.0.1', (server.address() as { port: number }).port);
-  const peer = await until('it is connected', () => sockets[0]);
+  const peer = await poll('it is connected', () => sockets[0]);
   cleanUp.push(() => {
     peer.destroy();
     server.close();
@@ -75,7 +75,7 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     for (let round = 0; round < 5; round++) {
       seen.length = 0;
       peer.write('hello');
-      await until('it is told', () => saw(descriptor, READABLE));
+      await poll('it is told', () => saw(descriptor, READABLE));
       expect(seen.at(-1)?.token).toBe(0xfffffff0);
       expect(readDry(descriptor, made)).toBe(5);
     }
@@ -90,11 +90,11 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     made.add(descriptor, 1);
     peer.pause();
     while (send(descriptor, spaceAddress, space.length) > 0);
-    await until('all that was told is old', () => turns >= 0);
+    await poll('all that was told is old', () => turns >= 0);
     seen.length = 0;
     made.rearm(descriptor, WRITABLE);
     peer.resume();
-    await until('it is writable', () => saw(descriptor, WRITABLE));
+    await poll('it is writable', () => saw(descriptor, WRITABLE));
     expect(send(descriptor, spaceAddress, 10)).toBe(10);
     made.remove(descriptor);
     closeDescriptor(descriptor);
@@ -105,7 +105,7 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     const { descriptor, peer } = await connection();
     made.add(descriptor, 1);
     peer.end();
-    await until('it is told', () => saw(descriptor, READABLE) || saw(descriptor, HANGUP));
+    await poll('it is told', () => saw(descriptor, READABLE) || saw(descriptor, HANGUP));
     expect(receive(descriptor, spaceAddress, 10)).toBe(0);
     made.remove(descriptor);
     closeDescriptor(descriptor);
@@ -121,7 +121,7 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     closeDescriptor(descriptor);
     peer.write('too late');
     other.peer.write('in time');
-    await until('the other one is told', () => saw(other.descriptor, READABLE));
+    await poll('the other one is told', () => saw(other.descriptor, READABLE));
     expect(seen.filter(({ token }) => token === 1)).toEqual([]);
     made.remove(other.descriptor);
     closeDescriptor(other.descriptor);
@@ -135,7 +135,7 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     for (let round = 0; round < 50; round++) {
       seen.length = 0;
       ringDoorbell(bell);
-      await until('it is heard', () => seen.some(({ token }) => token === 7));
+      await poll('it is heard', () => seen.some(({ token }) => token === 7));
       if (made.levelTriggered) clearDoorbell(bell);
       made.rearm(bell.read, READABLE);
     }
@@ -145,7 +145,7 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     const made = poller();
     made.wakeSoon();
     made.wakeSoon();
-    await until('a turn', () => turns > 0);
+    await poll('a turn', () => turns > 0);
     expect(seen).toEqual([]);
   });
 
@@ -155,7 +155,7 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     made.add(descriptor, 1);
     onReady = () => made.close();
     peer.write('x');
-    await until('it was told', () => seen.length > 0);
+    await poll('it was told', () => seen.length > 0);
     const before = turns;
     peer.write('y');
     await new Promise((resolve) => setImmediate(resolve));

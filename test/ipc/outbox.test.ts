@@ -1,0 +1,179 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CloseCode, MAX_PAYLOAD, Request } from '../../src/ipc/frame.js';
+import { Outbox } from '../../src/ipc/outbox.js';
+import { RingReader, RingWriter } from '../../src/ipc/ring.js';
+import { Waker } from '../../src/ipc/sleep.js';
+import { ConnectionTable, SlotState } from '../../src/memory/connection-table.js';
+import { Region } from '../../src/memory/region.js';
+
+const FD = 64 + 3; // slot 3 of 64, first use
+const HIGH = 1 << 18;
+const LIMIT = 1 << 20;
+const WINDOW = HIGH / 2;
+
+let table: ConnectionTable;
+let reader: RingReader;
+let outbox: Outbox;
+
+beforeEach(() => {
+  const region = Region.create({ reactorNum: 1, workerNum: 1, slots: 64, ringBytes: 1 << 17 });
+  const place = region.layout.outbound(0, 0);
+  table = new ConnectionTable(region);
+  reader = new RingReader(region, place);
+  const link = { ring: new RingWriter(region, place), waker: new Waker(region.int32, 1000, { read: -1, write: -1 }) };
+  outbox = new Outbox(table, [link], { highWatermark: HIGH, limitBytes: LIMIT, hearsOfRoom: true });
+  open(FD);
+});
+
+function open(sessionId: number): void {
+  const address = Buffer.from([127, 0, 0, 1]);
+  const place = { worker: 0, reactor: 0, portIndex: 0, descriptor: 9, family: 2, address, remotePort: 5, now: 0 };
+  table.open(table.slotOf(sessionId), { sessionId, ...place });
+}
+
+/** What the reactor would read now. */
+function takeAll(): { type: number; flags: number; detail: number; payload: Buffer }[] {
+  const frames: ReturnType<typeof takeAll> = [];
+  while (reader.available()) {
+    const { word, length, payloadAt } = reader;
+    const payload = Buffer.from(reader.bytes.subarray(payloadAt, payloadAt + length));
+    frames.push({ type: word & 0xff, flags: (word >> 8) & 0xff, detail: word >>> 16, payload });
+    reader.advance();
+  }
+  reader.release();
+  return frames;
+}
+
+/** Plays the reactor until nothing comes any more: takes what is there and says that there is room. */
+function drainAll(): Buffer {
+  const pieces: Buffer[] = [];
+  for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+    pieces.push(...frames.filter(({ type }) => type === Request.send).map(({ payload }) => payload));
+    if (frames.some(({ type }) => type === Request.watchDrain)) outbox.writable(FD);
+    outbox.roomAgain();
+  }
+  return Buffer.concat(pieces);
+}
+
+describe('send', () => {
+  it('puts strings and bytes into the ring at once', () => {
+    expect(outbox.send(FD, 'grüß')).toBe(true);
+    expect(outbox.send(FD, new Uint8Array([1, 2, 3]))).toBe(true);
+    expect(outbox.send(FD, '')).toBe(true);
+    expect(takeAll().map(({ payload }) => payload)).toEqual([Buffer.from('grüß'), Buffer.from([1, 2, 3])]);
+    expect(outbox.isEmpty).toBe(true);
+  });
+
+  it('of more than fits goes out in order, in pieces, as room comes, whatever is sent behind it', () => {
+    const big = Buffer.from(Array.from({ length: 700_001 }, (_, index) => index % 251));
+    outbox.send(FD, big);
+    outbox.send(FD, 'behind');
+    expect(outbox.isEmpty).toBe(false);
+    expect(drainAll().equals(Buffer.concat([big, Buffer.from('behind')]))).toBe(true);
+    expect(outbox.isEmpty).toBe(true);
+  });
+
+  it('has no more under way than a window that the reactor has not confirmed', () => {
+    outbox.send(FD, Buffer.alloc(1 << 19));
+    let underWay = 0;
+    let asked = false;
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      for (const { type, payload } of frames) {
+        if (type === Request.send) underWay += payload.length;
+        else asked = true;
+      }
+      outbox.roomAgain();
+    }
+    expect(asked).toBe(true);
+    expect(underWay).toBeGreaterThanOrEqual(WINDOW);
+    expect(underWay).toBeLessThan(WINDOW + MAX_PAYLOAD);
+  });
+
+  it('says false but takes the data when the client does not keep up, and closes beyond the limit', () => {
+    const piece = Buffer.alloc(100_000);
+    const answers: boolean[] = [];
+    for (let i = 0; i < 9; i++) answers.push(outbox.send(FD, piece));
+    expect(answers[0]).toBe(true);
+    expect(answers.at(-1)).toBe(false);
+    expect(outbox.lastError?.code).toBe('ERR_SEND_BUFFER_FULL');
+    for (let i = 0; i < 20; i++) outbox.send(FD, piece);
+    expect(outbox.lastError?.code).toBe('ERR_SESSION_CLOSED');
+    const close = takeAll().find(({ type }) => type === Request.close);
+    expect(close).toMatchObject({ flags: 1, detail: CloseCode.SEND_QUEUE_LIMIT });
+    expect(outbox.isEmpty).toBe(true);
+  });
+
+  it('takes one message of any size when nothing waits', () => {
+    const big = Buffer.alloc(LIMIT * 3, 7);
+    outbox.send(FD, big);
+    expect(drainAll().equals(big)).toBe(true);
+  });
+
+  it('refuses what is no data, and connections that are not there', () => {
+    expect(() => outbox.send(FD, 5 as unknown as string)).toThrowError(
+      expect.objectContaining({ code: 'ERR_DATA_TYPE' }),
+    );
+    expect(outbox.send(FD + 64, 'x')).toBe(false);
+    expect(outbox.lastError?.code).toBe('ERR_SESSION_NOT_FOUND');
+    table.setState(3, SlotState.closing);
+    expect(outbox.send(FD, 'x')).toBe(false);
+    expect(outbox.lastError?.code).toBe('ERR_SESSION_CLOSED');
+  });
+});
+
+describe('close', () => {
+  it('keeps its place behind what is held', () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    outbox.close(FD, false);
+    const types: number[] = [];
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      types.push(...frames.map(({ type }) => type));
+      if (types.includes(Request.watchDrain)) outbox.writable(FD);
+      outbox.roomAgain();
+    }
+    expect(types.at(-1)).toBe(Request.close);
+    expect(types.indexOf(Request.close)).toBe(types.length - 1);
+  });
+
+  it('with reset drops what is held', () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    outbox.close(FD, true);
+    expect(outbox.isEmpty).toBe(true);
+    expect(takeAll().at(-1)).toMatchObject({ type: Request.close, flags: 1 });
+  });
+});
+
+describe('drain', () => {
+  const settled = async (promise: Promise<void>): Promise<boolean> => {
+    let done = false;
+    void promise.then(() => {
+      done = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    return done;
+  };
+
+  it('resolves when the reactor has room and nothing is held', async () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    const drained = outbox.drain(FD);
+    expect(await settled(drained)).toBe(false);
+    drainAll();
+    expect(await settled(drained)).toBe(true);
+  });
+
+  it('resolves when the connection goes', async () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    const drained = outbox.drain(FD);
+    outbox.forget(FD);
+    expect(await settled(drained)).toBe(true);
+    expect(outbox.isEmpty).toBe(true);
+  });
+
+  it('resolves for another session in the same slot never having been asked', async () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    const drained = outbox.drain(FD);
+    open(FD + 64);
+    expect(outbox.send(FD + 64, 'new')).toBe(true);
+    expect(await settled(drained)).toBe(true);
+  });
+});
