@@ -159,6 +159,11 @@ export class Load {
     await Promise.all(this.#members.map((member) => member.until(member.answered + more, deadlineMs)));
   }
 
+  /** Counts answers that have been due for so long as lost, and goes on without them. @returns how many */
+  giveUp(afterMs: number): number {
+    return this.#members.reduce((sum, member) => sum + member.giveUp(afterMs), 0);
+  }
+
   /** No new messages, and waits for the answers that are due. Waits no longer than `deadlineMs`; the result tells. */
   async finish(deadlineMs = DEADLINE_MS): Promise<LoadResult> {
     await Promise.allSettled(this.#members.map((member) => member.finish(deadlineMs)));
@@ -200,6 +205,8 @@ class LoadMember {
   readonly #command: string;
   readonly #listeners = new Set<() => void>();
   #running = true;
+  /** When it last sent or received. */
+  #changedAt = 0;
   #rest = '';
 
   constructor(socket: Socket, index: number, window: number, command: string) {
@@ -239,12 +246,21 @@ class LoadMember {
     });
   }
 
+  giveUp(afterMs: number): number {
+    const due = this.sent - this.answered;
+    if (due === 0 || this.end !== undefined || performance.now() - this.#changedAt < afterMs) return 0;
+    this.answered = this.sent;
+    this.#fill();
+    return due;
+  }
+
   finish(deadlineMs: number): Promise<void> {
     this.#running = false;
     return this.until(this.sent, deadlineMs);
   }
 
   #fill(): void {
+    this.#changedAt = performance.now();
     let text = '';
     while (this.#running && this.end === undefined && this.sent - this.answered < this.#window) {
       this.sent++;
