@@ -196,7 +196,7 @@ export class Manager {
   #handOver(now: number): void {
     if (this.#stopping) return;
     for (const seat of this.#seats) {
-      if (seat.coming?.state !== 'ready' || this.#reload.holdsBack(seat)) continue;
+      if (seat.coming?.state !== 'ready' || seat.coming.isSurplus || this.#reload.holdsBack(seat)) continue;
       if (seat.serving !== undefined) {
         seat.leaving.add(seat.serving);
         seat.serving.release(now, this.#parts.maxWaitMs);
