@@ -164,15 +164,15 @@ describe('a start that fails rejects with the reason, exits non-zero by itself a
   });
 
   it('a worker that waits for ever', async () => {
-    const line = await failure('worker waits', { bootTimeoutMs: 500 });
+    const line = await failure('worker waits', { bootTimeoutMs: 2000 });
     expect(line).toMatchObject({
       code: 'ERR_WORKER_BOOT',
-      cause: { code: 'ERR_BOOT_TIMEOUT', message: expect.stringContaining('500 ms') },
+      cause: { code: 'ERR_BOOT_TIMEOUT', message: expect.stringContaining('2000 ms') },
     });
   });
 
   it('a worker whose event loop stands still', async () => {
-    const line = await failure('worker blocks', { bootTimeoutMs: 500 });
+    const line = await failure('worker blocks', { bootTimeoutMs: 2000 });
     expect(line).toMatchObject({ code: 'ERR_WORKER_BOOT', cause: { code: 'ERR_BOOT_TIMEOUT' } });
   });
 
