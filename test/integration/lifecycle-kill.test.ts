@@ -238,6 +238,40 @@ describe('kill -9 of the master', () => {
   });
 });
 
+describe('a master that ends without order, under load and with a worker that blocks, takes all with it', () => {
+  async function ends(how: string): Promise<ServerProcess> {
+    const server = await startServer('master-ends.js', { options: { workerNum: 3 }, env: { HOW: how } });
+    const load = await Load.start(server.port, 50, 4);
+    await load.progress(3);
+    const client = await TcpClient.connect(server.port);
+    client.send('block');
+    await poll('its connection is with a worker', () => client.socket.writableLength === 0);
+    server.signal('SIGUSR2');
+    await server.exited;
+    await poll('nothing is left', () => server.tree().length === 0, 1000);
+    await client.closed;
+    load.close();
+    return server;
+  }
+
+  it('by process.exit(), with the code that was given', async () => {
+    const server = await ends('exit');
+    expect(await server.exited).toEqual({ code: 3, signal: null });
+  });
+
+  it('by an error that nobody catches', async () => {
+    const server = await ends('throw');
+    expect(await server.exited).toEqual({ code: 1, signal: null });
+    expect(server.stderr).toContain('an error in the master');
+  });
+
+  it('by a rejection that nobody catches', async () => {
+    const server = await ends('reject');
+    expect(await server.exited).toEqual({ code: 1, signal: null });
+    expect(server.stderr).toContain('a rejection in the master');
+  });
+});
+
 function stateOf(server: ServerProcess, pid: number): string | undefined {
   return server.tree().find((process) => process.pid === pid)?.state;
 }

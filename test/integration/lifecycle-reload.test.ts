@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cpuTimeMs, endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
@@ -10,6 +11,9 @@ function reloaded(server: ServerProcess, times: number, deadlineMs?: number): Pr
   return server.waitFor(`reload ${times}`, () => server.events('afterReload').length >= times, deadlineMs);
 }
 
+/** Of the manager, which has the channels of all workers. */
+const openDescriptors = (server: ServerProcess): number => readdirSync(`/proc/${server.manager?.pid}/fd`).length;
+
 /** Puts a line before start(). */
 const before = (line: string) => (source: string) =>
   source.replace('await server.start', `${line}\nawait server.start`);
@@ -20,6 +24,7 @@ describe('a reload', () => {
     const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'warn' } });
     const load = await Load.start(server.port, 200, 4);
     const seen = new Set(pidsOf(server));
+    const descriptors = openDescriptors(server);
     for (let round = 1; round <= 20; round++) {
       await load.progress(2);
       server.signal('SIGUSR1');
@@ -33,7 +38,36 @@ describe('a reload', () => {
     expect({ lost, faults, ended }).toEqual({ lost: [], faults: [], ended: [] });
     expect(server.zombies).toEqual([]);
     expect(server.stderr).toBe('');
+    await poll('no descriptor is left open', () => openDescriptors(server) <= descriptors, 2000);
     load.close();
+  });
+
+  it('tells of each connection that comes or goes meanwhile once, and in order', async () => {
+    const server = await startServer('echo.js', { options: { workerNum: 2 } });
+    let coming = true;
+    const comeAndGo = async (): Promise<number> => {
+      for (let count = 1; ; count++) {
+        const client = await TcpClient.connect(server.port);
+        await client.echo('hello');
+        await client.close();
+        if (!coming) return count;
+      }
+    };
+    const loops = Array.from({ length: 10 }, comeAndGo);
+    for (let round = 1; round <= 5; round++) {
+      server.signal('SIGUSR1');
+      await reloaded(server, round);
+    }
+    coming = false;
+    const total = (await Promise.all(loops)).reduce((sum, count) => sum + count);
+    await server.waitFor('the end of the last one', () => server.events('close').length >= total);
+    const lives = new Map<unknown, string[]>();
+    for (const { event, fd } of server.lines.filter((line) => 'fd' in line)) {
+      lives.set(fd, [...(lives.get(fd) ?? []), event]);
+    }
+    expect(lives.size).toBe(total);
+    const odd = [...lives.values()].filter((events) => events.join(' ') !== 'connect receive close');
+    expect(odd).toEqual([]);
   });
 
   it('lets handlers that are under way finish in the old workers', async () => {
