@@ -3,7 +3,7 @@ import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
 import { leaveLastWords } from '../ipc/last-words.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
-import type { Region } from '../memory/region.js';
+import { MAX_PORTS, type Region } from '../memory/region.js';
 import { type ListenOptions, type ResolvedOptions, resolveOptions, type ServerOptions } from '../options/index.js';
 import { Log } from '../util/log.js';
 import { checkCommandLine } from './command-line.js';
@@ -291,6 +291,10 @@ export class Server {
 
   #addPort(options: ListenOptions): ListenPort {
     const index = this.#ports.length;
+    if (index === MAX_PORTS) {
+      const expected = `at most ${MAX_PORTS} listen ports`;
+      throw new ServerError('ERR_OPTION_RANGE', { name: 'listen', expected, received: 'one more' });
+    }
     const port = new ListenPort(index === 0 ? undefined : options, () => this.#runtime?.region.ports[index]);
     port.resolve(this.#options);
     this.#ports.push(port);
