@@ -8,8 +8,8 @@ export type ServerRequest =
   | { type: 'request'; action: 'stopWorker'; workerId: number };
 
 export type MasterToManager =
-  /** Old workers (of a manager that died) are gone: begin. */
-  | { type: 'begin' }
+  /** Old workers (of a manager that died) are gone: begin. `first`: the server is not up yet. */
+  | { type: 'begin'; first: boolean }
   | { type: 'reload' }
   | { type: 'stopWorker'; workerId: number }
   /** Shutdown, rung 1: no more packets come; finish what is there and say `settled`. */

@@ -92,7 +92,7 @@ export class Manager {
   obey(message: MasterToManager): void {
     switch (message.type) {
       case 'begin':
-        return this.#begin();
+        return this.#begin(message.first);
       case 'reload':
         return this.reload();
       case 'stopWorker':
@@ -112,10 +112,12 @@ export class Manager {
     this.#stop(ORPHAN_STOP_MS);
   }
 
-  #begin(): void {
+  /** @param first if not, the server is up: a worker that does not boot is started again, and others serve meanwhile */
+  #begin(first: boolean): void {
     if (this.#stopping) return;
     this.#begun = true;
     this.#step();
+    if (!first) this.#becomeStarted();
     this.#callUser('managerStart');
   }
 
@@ -235,6 +237,10 @@ export class Manager {
 
   #checkStarted(): void {
     if (!this.#begun || this.#started || this.#seats.some((seat) => seat.serving === undefined)) return;
+    this.#becomeStarted();
+  }
+
+  #becomeStarted(): void {
     this.#started = true;
     this.#parts.tellMaster({ type: 'ready' });
     if (!this.#reloadWaits) return;

@@ -218,7 +218,7 @@ export class Master {
   /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
   async #begin(manager: ManagerHandle): Promise<void> {
     await endOrphans(this.#board, this.#options.workerNum);
-    manager.send({ type: 'begin' });
+    manager.send({ type: 'begin', first: this.#phase === 'starting' });
   }
 
   #managerEnded(manager: ManagerHandle, exitCode: number, signal: number): void {

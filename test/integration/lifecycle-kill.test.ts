@@ -169,6 +169,28 @@ describe('kill -9 of the manager', () => {
     await server.waitForEvent('afterReload');
   });
 
+  it('is repaired as far as it can be when one worker does not boot, with the reason in the log', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 2, dispatchMode: 'fd-mod' }, copy: true });
+    const clients = await TcpClient.connectMany(server.port, 2);
+    const ids = await Promise.all(clients.map(async (client) => (await client.ask('who')).split(' ')[0]));
+    const served = clients[ids.indexOf('0')] as TcpClient;
+    const waits = clients[ids.indexOf('1')] as TcpClient;
+    const before = childrenOfMaster(server);
+    const faulty = "server.on('workerStart', (id) => { if (id === 1) throw new Error('no luck'); });\n";
+    server.edit((source) => source.replace('await server.start', `${faulty}await server.start`));
+    server.signal('SIGKILL', server.manager?.pid);
+    expect(await served.ask('echo a', 3000)).toBe('a');
+    waits.send('echo b\n');
+    await server.waitFor('a pause', () => /worker 1.*before it was ready.*in 300 ms.*no luck/.test(server.stderr));
+    expect(server.stderr).not.toContain('manager exited');
+    expect(await served.ask('echo c')).toBe('c');
+    server.edit((source) => source.replace(faulty, ''));
+    server.signal('SIGUSR1');
+    expect(await waits.readLine()).toBe('b');
+    await rebuilt(server, before, 2000);
+    await Promise.all(clients.map((client) => client.close()));
+  });
+
   it('in the middle of a reload is repaired too', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 2 } });
     const client = await TcpClient.connect(server.port);

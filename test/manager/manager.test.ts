@@ -100,13 +100,13 @@ beforeEach(() => {
 });
 
 function start(): void {
-  manager.obey({ type: 'begin' });
+  manager.obey({ type: 'begin', first: true });
   for (const worker of started) worker.ready();
 }
 
 describe('at the start', () => {
   it('starts one worker per id, attaches each when it is ready, and tells the master when all are', () => {
-    manager.obey({ type: 'begin' });
+    manager.obey({ type: 'begin', first: true });
     expect(started.map(({ spec }) => spec)).toEqual([
       { id: 0, lane: 0, generation: 0 },
       { id: 1, lane: 0, generation: 0 },
@@ -120,7 +120,7 @@ describe('at the start', () => {
   });
 
   it("gives up when a worker cannot boot, with the worker's own error, and leaves none behind", async () => {
-    manager.obey({ type: 'begin' });
+    manager.obey({ type: 'begin', first: true });
     newest(0).failBoot('no luck');
     expect(toMaster[0]).toMatchObject({
       type: 'bootFailed',
@@ -133,7 +133,7 @@ describe('at the start', () => {
   });
 
   it('kills a worker that is not ready in time', () => {
-    manager.obey({ type: 'begin' });
+    manager.obey({ type: 'begin', first: true });
     newest(1).ready();
     clock.advance(10_000);
     expect(started[0]?.heard).toEqual(['SIGKILL']);
