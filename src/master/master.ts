@@ -61,6 +61,7 @@ export class Master {
   #managerTimer: NodeJS.Timeout | undefined;
   #managerLastError: Error | undefined;
   #phase: Phase = 'starting';
+  #hasStarted = false;
   #deadline = Number.POSITIVE_INFINITY;
   readonly #ready = deferred<void>();
   #settled: Deferred<void> | undefined;
@@ -111,6 +112,7 @@ export class Master {
       this.#acceptor = this.#createAcceptor();
       this.#acceptor.start();
       this.#phase = 'running';
+      this.#hasStarted = true;
     } catch (error) {
       await this.#undoStart();
       throw error;
@@ -163,8 +165,9 @@ export class Master {
     this.#phase = 'ended';
   }
 
-  get isStarting(): boolean {
-    return this.#phase === 'starting';
+  /** False while it starts, and for good when that failed. */
+  get hasStarted(): boolean {
+    return this.#hasStarted;
   }
 
   // ——— the manager ———

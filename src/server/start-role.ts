@@ -53,7 +53,8 @@ async function startMaster(context: StartContext): Promise<void> {
   );
   const end = async (): Promise<void> => {
     await master.shutdown();
-    if (!master.isStarting) process.exit(0);
+    // During the start it is start() that undoes everything and says why.
+    if (master.hasStarted) process.exit(0);
   };
   const runtime: Runtime = {
     region: master.region,
