@@ -17,6 +17,11 @@ export interface ReactorHandleEvents {
   failed(error: unknown): void;
 }
 
+/**
+ * A reactor's garbage is small and dies at once. Without a limit V8 lets this part of the heap grow with the number of
+ * connections that have come and gone (measured: 30 MiB per reactor after 200,000).
+ */
+const YOUNG_GENERATION_MIB = 6;
 const ENTRY = new URL('../reactor/entry.js', import.meta.url);
 /** How long the end of the process may wait for a reactor to let its poll handle go. */
 const EXIT_WAIT_MS = 500;
@@ -40,6 +45,7 @@ export class ReactorHandle {
       workerData: { ...workerData, id, exitFlag },
       env: { ...process.env },
       execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
     });
     this.#thread.on('message', (message: FromReactor) => {
       if (message.type === 'brokenSender') events.brokenSender(message.worker);

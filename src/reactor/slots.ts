@@ -5,6 +5,9 @@
  */
 import { Fifo } from './fifo.js';
 
+/** So many free slots rest before one of them is used again; beyond that no new part of the table is touched. */
+const RESTING_SLOTS = 1024;
+
 interface Gone {
   readonly slot: number;
   /** True once the worker has gone past the last event of that connection. */
@@ -28,8 +31,9 @@ export class Slots {
 
   /** @returns −1 when all are in use */
   take(): number {
-    if (this.#untouched < this.#capacity) return this.#untouched++ * this.#reactors + this.#reactor;
-    return this.#free.shift() ?? -1;
+    const rested = this.#free.size >= RESTING_SLOTS || this.#untouched === this.#capacity;
+    if (rested) return this.#free.shift() ?? -1;
+    return this.#untouched++ * this.#reactors + this.#reactor;
   }
 
   /** The connection is gone; its slot waits until its worker knows. */
