@@ -173,7 +173,7 @@ export const errorTable = {
   }),
   ERR_UID: entry({
     fields: { received: 'string' },
-    sentence: ({ received }) => `A uid must be an integer from 1 to 2^32 - 1, received ${received}.`,
+    sentence: ({ received }) => `A uid must be an integer from 1 to 2^31 - 1, received ${received}.`,
     advice: 'Map your own identifiers to such a number before bind().',
   }),
   ERR_ALREADY_BOUND: entry({
