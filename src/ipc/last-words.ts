@@ -9,6 +9,7 @@ import { CONTROL_DESCRIPTOR } from './inheritance.js';
  */
 export function leaveLastWords(): void {
   process.on('uncaughtExceptionMonitor', (error) => {
+    if (process.listenerCount('uncaughtException') > 0) return; // the script handles it and lives on
     try {
       writeSync(CONTROL_DESCRIPTOR, `${JSON.stringify({ type: 'fatal', error: serializeError(error) })}\n`);
     } catch {

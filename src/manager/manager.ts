@@ -52,6 +52,8 @@ export interface ManagerParts {
 
 /** Between SIGTERM and SIGKILL. */
 const KILL_GRACE_MS = 500;
+/** A worker that has said why it dies dies at once; Node's own teardown can hang. */
+const LAST_WORDS_GRACE_MS = 2000;
 /** The master is gone: the whole tree has to be gone within a second. */
 const ORPHAN_STOP_MS = 300;
 const ORPHAN_GRACE_MS = 200;
@@ -300,7 +302,8 @@ export class Manager {
       case 'bootFailed':
       case 'fatal':
         handle.lastError = message.error;
-        return;
+        handle.lastWords(this.#now() + LAST_WORDS_GRACE_MS);
+        break;
       case 'released':
         handle.released();
         break;

@@ -107,6 +107,12 @@ export class WorkerHandle {
     this.#deadline = Number.POSITIVE_INFINITY;
   }
 
+  /** It has said why it dies; if it is still there at `deadline`, only SIGKILL helps. */
+  lastWords(deadline: number): void {
+    this.#deadline = Math.min(this.#deadline, deadline);
+    this.#next = 'SIGKILL';
+  }
+
   endBy(deadline: number): void {
     this.#deadline = Math.min(this.#deadline, deadline);
     this.#next = 'SIGTERM';

@@ -39,6 +39,8 @@ const HEALTHY_MANAGER_MS = 5000;
 const MANAGER_GRACE_MS = 2000;
 /** A signal that comes again within this time is taken for the same one. */
 const HURRY_AFTER_MS = 1000;
+/** A manager that has said why it dies dies at once; Node's own teardown can hang. */
+const LAST_WORDS_GRACE_MS = 1000;
 const MANAGER_PAUSES_MS = [0, 200, 1000, 5000];
 
 export class Master {
@@ -209,6 +211,7 @@ export class Master {
         return this.#ready.reject(deserializeError(message.error));
       case 'fatal':
         this.#managerLastError = deserializeError(message.error);
+        setTimeout(() => manager.kill('SIGKILL'), LAST_WORDS_GRACE_MS).unref();
         return;
       case 'settled':
         return this.#settled?.resolve();

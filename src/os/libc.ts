@@ -40,6 +40,7 @@ export const libc = {
   send: bind('intptr_t send(int, uintptr_t, size_t, int)') as Call<[number, number, number, number]>,
   read: bind('intptr_t read(int, uintptr_t, size_t)') as Call<[number, number, number]>,
   write: bind('intptr_t write(int, uintptr_t, size_t)') as Call<[number, number, number]>,
+  _exit: bind('void _exit(int)') as (code: number) => never,
   shutdown: bind('int shutdown(int, int)') as Call<[number, number]>,
   close: bind('int close(int)') as Call<[number]>,
   pipe: bind('int pipe(void *)') as Call<[Buffer]>,

@@ -11,6 +11,7 @@ import { ReactorBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { senderOfManager } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import { exitWithoutTeardown } from '../os/exit.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { runWorker } from '../worker/run.js';
 import type { Connection } from './connection.js';
@@ -22,6 +23,7 @@ const never = (): Promise<never> => new Promise(() => {});
 
 export function startRole(inheritance: Inheritance | undefined, context: StartContext): Promise<void> {
   ignoreStraySignals();
+  exitWithoutTeardown();
   const { processTitle } = context.options;
   if (inheritance === undefined) {
     setProcessTitle(`${processTitle}: master`);
