@@ -13,6 +13,8 @@ import type { Waker } from './sleep.js';
 export interface ReactorLink {
   readonly ring: RingWriter;
   readonly waker: Waker;
+  /** Was given something since the last flush. */
+  touched?: boolean;
 }
 
 export interface OutboxOptions {
@@ -50,7 +52,6 @@ export class Outbox {
   readonly #window: number;
   readonly #states: (OutState | undefined)[] = [];
   readonly #holding = new Set<OutState>();
-  readonly #touched = new Set<ReactorLink>();
   #flushScheduled = false;
   /** Why the last call answered false. */
   lastError: ServerError | undefined;
@@ -163,8 +164,10 @@ export class Outbox {
   /** Wakes the reactors that were given something, if they sleep. */
   flush(): void {
     this.#flushScheduled = false;
-    for (const link of this.#touched) link.waker.wake();
-    this.#touched.clear();
+    for (const link of this.#links) {
+      if (link.touched) link.waker.wake();
+      link.touched = false;
+    }
   }
 
   // ——— inside ———
@@ -218,7 +221,7 @@ export class Outbox {
 
   #publish(link: ReactorLink): void {
     link.ring.publish();
-    this.#touched.add(link);
+    link.touched = true;
     if (this.inTurn || this.#flushScheduled) return;
     this.#flushScheduled = true;
     queueMicrotask(() => this.flush());

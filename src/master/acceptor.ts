@@ -32,15 +32,15 @@ export class Acceptor implements PollerHandler {
   readonly #parts: AcceptorParts;
   readonly #poller: Poller;
   readonly #sockaddr = Buffer.alloc(SOCKADDR_BYTES);
-  readonly #touched = new Set<ReactorLink>();
-  /** Ports the kernel may have connections for. */
-  readonly #waiting = new Set<number>();
+  /** By port: the kernel may have connections for it. */
+  readonly #waiting: boolean[];
   #paused: string | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts;
+    this.#waiting = parts.ports.map(() => false);
     this.#poller = parts.createPoller(this);
   }
 
@@ -61,15 +61,17 @@ export class Acceptor implements PollerHandler {
   }
 
   ready(token: number): void {
-    this.#waiting.add(token);
+    this.#waiting[token] = true;
   }
 
   turnEnd(): void {
     if (this.#closed || this.#retryTimer !== undefined) return;
-    for (const index of this.#waiting) this.#acceptFrom(index);
-    for (const link of this.#touched) link.waker.wake();
-    this.#touched.clear();
-    if (this.#waiting.size > 0 && this.#retryTimer === undefined) this.#poller.wakeSoon();
+    for (let port = 0; port < this.#waiting.length; port++) if (this.#waiting[port]) this.#acceptFrom(port);
+    for (const link of this.#parts.links) {
+      if (link.touched) link.waker.wake();
+      link.touched = false;
+    }
+    if (this.#waiting.includes(true) && this.#retryTimer === undefined) this.#poller.wakeSoon();
   }
 
   #acceptFrom(index: number): void {
@@ -84,7 +86,7 @@ export class Acceptor implements PollerHandler {
       const descriptor = accept(bound.descriptor, this.#sockaddr);
       if (descriptor >= 0) this.#give(reactor, link, index, descriptor);
       else if (descriptor === -EAGAIN) {
-        this.#waiting.delete(index);
+        this.#waiting[index] = false;
         this.#poller.rearm(bound.descriptor, READABLE);
         return this.#resumed();
       } else if (descriptor !== -EINTR && descriptor !== -ECONNABORTED) {
@@ -122,7 +124,7 @@ export class Acceptor implements PollerHandler {
     ring.publish();
     this.#parts.board.addConnections(reactor, 1);
     this.#parts.board.addOccupied(reactor, 1);
-    this.#touched.add(link);
+    link.touched = true;
   }
 
   #pause(why: string): void {

@@ -20,6 +20,12 @@ export class ReactorConnection {
   closeCode = -1;
   /** The socket has been shut for writing and only waits for the peer's end. */
   lingering = false;
+  /** The client has ended its side and the worker may still answer. */
+  awaitsAnswer = false;
+  /** Unix ms at which lingering, or waiting for the answer, is over. */
+  deadline = 0;
+  /** The process that owes the answer; when its id has another one, only `maxWaitMs` are left. −1: it has. */
+  answererPid = 0;
   ended = false;
   /** bufferFull was told and bufferEmpty not yet. */
   full = false;

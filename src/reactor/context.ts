@@ -3,6 +3,7 @@ import type { ConnectionTable } from '../memory/connection-table.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
 import type { ReactorConnection } from './connection.js';
+import { LivingConnections } from './living.js';
 import type { WorkerLane } from './worker-lane.js';
 
 export interface ReactorOptions {
@@ -18,6 +19,7 @@ export const SCRATCH_BYTES = 65536;
 
 interface ContextParts {
   readonly id: number;
+  readonly reactorNum: number;
   readonly options: ReactorOptions;
   readonly table: ConnectionTable;
   readonly board: ReactorBoard;
@@ -33,8 +35,7 @@ export class ReactorContext {
   readonly board: ReactorBoard;
   readonly workers: WorkerBoard;
   readonly lanes: readonly WorkerLane[];
-  /** By slot. */
-  readonly connections = new Map<number, ReactorConnection>();
+  readonly connections: LivingConnections;
   readonly scratch = allocateStable(SCRATCH_BYTES);
   readonly scratchAddress = addressOf(this.scratch);
   /** Unix time in ms, looked up once per turn. */
@@ -50,6 +51,7 @@ export class ReactorContext {
     this.board = parts.board;
     this.workers = parts.workers;
     this.lanes = parts.lanes;
+    this.connections = new LivingConnections(parts.reactorNum);
   }
 
   get poller(): Poller {

@@ -17,19 +17,12 @@ const LINGER_MS = 1000;
 /** A client that ended its side gets what it is owed within this time. */
 const ANSWER_MS = 30_000;
 
-interface Waiting {
-  readonly connection: ReactorConnection;
-  readonly deadline: number;
-  /** The process that owes the answer; when its id has another one, only `maxWaitMs` are left. */
-  readonly workerPid: number;
-}
-
 export class Ending {
   readonly #context: ReactorContext;
   readonly #slots: Slots;
   readonly #beforeSweep: () => void;
-  readonly #awaitingAnswers = new Map<ReactorConnection, Waiting>();
-  readonly #lingering = new Map<ReactorConnection, number>();
+  #awaitingAnswers = 0;
+  #lingering = 0;
   #slotsGone = 0;
   #sweepTimer: NodeJS.Timeout | undefined;
 
@@ -45,14 +38,16 @@ export class Ending {
     const { workers, now } = this.#context;
     connection.readable = false;
     this.tell(connection, CloseCode.CLIENT_CLOSED, CloseFlag.awaitsAnswers);
-    const workerPid = workers.field(connection.worker, WorkerField.pid);
-    this.#awaitingAnswers.set(connection, { connection, workerPid, deadline: now + ANSWER_MS });
+    if (!connection.awaitsAnswer) this.#awaitingAnswers++;
+    connection.awaitsAnswer = true;
+    connection.answererPid = workers.field(connection.worker, WorkerField.pid);
+    connection.deadline = now + ANSWER_MS;
     this.startSweeping();
   }
 
   /** The worker has seen the client's end and owes nothing more. */
   answered(connection: ReactorConnection): void {
-    this.#awaitingAnswers.delete(connection);
+    this.#awaitNoAnswer(connection);
     this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
   }
 
@@ -82,9 +77,11 @@ export class Ending {
     this.tell(connection, connection.closeCode, 0);
     const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
     if (n === -EAGAIN || n === 0 || (n < 0 && n !== -EINTR)) return this.release(connection);
+    this.#awaitNoAnswer(connection);
     connection.lingering = true;
+    connection.deadline = now + LINGER_MS;
+    this.#lingering++;
     shutdownWrite(connection.descriptor);
-    this.#lingering.set(connection, now + LINGER_MS);
     this.startSweeping();
     connection.readable = true;
     again.push(connection);
@@ -106,9 +103,9 @@ export class Ending {
     const { slot, worker, descriptor } = connection;
     connection.ended = true;
     connection.out = null;
-    connections.delete(slot);
-    this.#awaitingAnswers.delete(connection);
-    this.#lingering.delete(connection);
+    connections.delete(connection);
+    this.#awaitNoAnswer(connection);
+    if (connection.lingering) this.#lingering--;
     poller.remove(descriptor);
     if (reset) resetConnection(descriptor);
     else closeDescriptor(descriptor);
@@ -137,7 +134,7 @@ export class Ending {
 
   /** True when every connection that is left only waits for its peer's end. */
   get onlyLingering(): boolean {
-    return this.#lingering.size === this.#context.connections.size;
+    return this.#lingering === this.#context.connections.size;
   }
 
   /** Looks at deadlines until there are none. */
@@ -163,21 +160,28 @@ export class Ending {
 
   #sweep(): void {
     this.#beforeSweep();
-    const { now, poller } = this.#context;
-    for (const [connection, deadline] of this.#lingering) if (now >= deadline) this.release(connection);
-    for (const waiting of this.#awaitingAnswers.values()) this.#checkAnswer(waiting);
-    if (this.#lingering.size === 0 && this.#awaitingAnswers.size === 0) this.stopSweeping();
+    const { connections, now, poller } = this.#context;
+    for (const connection of connections.list()) {
+      if (connection.lingering && now >= connection.deadline) this.release(connection);
+      else if (connection.awaitsAnswer) this.#checkAnswer(connection);
+    }
+    if (this.#lingering === 0 && this.#awaitingAnswers === 0) this.stopSweeping();
     poller.wakeSoon();
   }
 
-  #checkAnswer(waiting: Waiting): void {
+  #checkAnswer(connection: ReactorConnection): void {
     const { now, options, workers } = this.#context;
-    const { connection, deadline, workerPid } = waiting;
-    if (now >= deadline) return this.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
-    const hasSuccessor = workers.field(connection.worker, WorkerField.pid) !== workerPid;
-    const left = options.maxWaitMs + 1000;
-    if (hasSuccessor && deadline - now > left) {
-      this.#awaitingAnswers.set(connection, { connection, workerPid: -1, deadline: now + left });
-    }
+    if (now >= connection.deadline) return this.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
+    const hasSuccessor = workers.field(connection.worker, WorkerField.pid) !== connection.answererPid;
+    const deadline = now + options.maxWaitMs + 1000;
+    if (!hasSuccessor || deadline > connection.deadline) return;
+    connection.answererPid = -1;
+    connection.deadline = deadline;
+  }
+
+  #awaitNoAnswer(connection: ReactorConnection): void {
+    if (!connection.awaitsAnswer) return;
+    connection.awaitsAnswer = false;
+    this.#awaitingAnswers--;
   }
 }

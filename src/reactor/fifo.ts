@@ -1,14 +1,20 @@
-/** A queue whose `shift` costs nothing, however long it is. */
+/**
+ * A queue in a circle that grows and never shrinks: in steady state it makes no garbage, which would live long enough to
+ * be taken for long-lived.
+ */
 export class Fifo<T> {
-  #items: (T | undefined)[] = [];
+  #items: (T | undefined)[] = new Array(16);
   #head = 0;
+  #size = 0;
 
   get size(): number {
-    return this.#items.length - this.#head;
+    return this.#size;
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    if (this.#size === this.#items.length) this.#grow();
+    this.#items[(this.#head + this.#size) & (this.#items.length - 1)] = item;
+    this.#size++;
   }
 
   peek(): T | undefined {
@@ -16,14 +22,20 @@ export class Fifo<T> {
   }
 
   shift(): T | undefined {
-    if (this.#head === this.#items.length) return undefined;
+    if (this.#size === 0) return undefined;
     const item = this.#items[this.#head];
     this.#items[this.#head] = undefined;
-    this.#head++;
-    if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
+    this.#head = (this.#head + 1) & (this.#items.length - 1);
+    this.#size--;
     return item;
+  }
+
+  /** Unrolls the circle into one of twice the places; their number is a power of two. */
+  #grow(): void {
+    const { length } = this.#items;
+    const items: (T | undefined)[] = new Array(length * 2);
+    for (let i = 0; i < length; i++) items[i] = this.#items[(this.#head + i) & (length - 1)];
+    this.#items = items;
+    this.#head = 0;
   }
 }

@@ -78,6 +78,7 @@ export class Reactor implements PollerHandler {
     this.#parts = parts;
     this.#context = new ReactorContext({
       id,
+      reactorNum,
       options,
       table: new ConnectionTable(region),
       board: new ReactorBoard(region),
@@ -342,7 +343,7 @@ export class Reactor implements PollerHandler {
     const worker = strategy.sticky ? strategy.choose(sessionId, this.#view) : sessionId % this.#view.workerNum;
     table.open(slot, { sessionId, worker, reactor: id, portIndex, descriptor, family, address, remotePort, now });
     const connection = new ReactorConnection(sessionId, slot, descriptor, worker);
-    connections.set(slot, connection);
+    connections.add(connection);
     workers.addField(worker, WorkerField.connections, 1);
     board.add(id, ReactorCounter.accepted, 1);
     this.#context.lane(worker).sendEvent(Event.connect, 0, portIndex, sessionId);
@@ -379,7 +380,7 @@ export class Reactor implements PollerHandler {
     this.#wakeUp();
     this.#quiet = false;
     this.#takeRequests();
-    for (const connection of [...this.#context.connections.values()]) {
+    for (const connection of this.#context.connections.list()) {
       this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_SHUTDOWN);
     }
     this.#shutdown = { done, deadline: this.#context.now + deadlineMs };
@@ -391,7 +392,7 @@ export class Reactor implements PollerHandler {
     const { connections, lanes, now } = this.#context;
     const { done, deadline } = this.#shutdown ?? { done: () => {}, deadline: 0 };
     if (now >= deadline) {
-      for (const connection of [...connections.values()]) {
+      for (const connection of connections.list()) {
         this.#ending.tell(connection, CloseCode.SERVER_SHUTDOWN, 0);
         this.#ending.release(connection);
       }
@@ -405,7 +406,7 @@ export class Reactor implements PollerHandler {
   /** Lets every descriptor go. No turn comes after this. */
   stop(): void {
     this.#ending.stopSweeping();
-    for (const connection of [...this.#context.connections.values()]) this.#ending.release(connection);
+    for (const connection of this.#context.connections.list()) this.#ending.release(connection);
     this.#poller.close();
   }
 }

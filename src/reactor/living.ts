@@ -1,0 +1,43 @@
+import type { ReactorConnection } from './connection.js';
+
+/**
+ * The living connections of one reactor, by slot. A plain array: a Map would keep making tables that each point to the
+ * next, and once one of them is old, all of them live until the next full collection.
+ */
+export class LivingConnections {
+  readonly #reactors: number;
+  readonly #connections: (ReactorConnection | undefined)[] = [];
+  #size = 0;
+
+  /** @param reactors how many reactors share the table: every so-manieth slot is ours */
+  constructor(reactors: number) {
+    this.#reactors = reactors;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(slot: number): ReactorConnection | undefined {
+    return this.#connections[(slot / this.#reactors) | 0];
+  }
+
+  add(connection: ReactorConnection): void {
+    const index = (connection.slot / this.#reactors) | 0;
+    while (this.#connections.length < index) this.#connections.push(undefined);
+    this.#connections[index] = connection;
+    this.#size++;
+  }
+
+  delete(connection: ReactorConnection): void {
+    const index = (connection.slot / this.#reactors) | 0;
+    if (this.#connections[index] !== connection) return;
+    this.#connections[index] = undefined;
+    this.#size--;
+  }
+
+  /** Those of this moment; they may be deleted meanwhile. */
+  list(): ReactorConnection[] {
+    return this.#connections.filter((connection) => connection !== undefined);
+  }
+}
