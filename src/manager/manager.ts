@@ -150,7 +150,7 @@ export class Manager {
 
   #settle(): void {
     this.#settling = true;
-    for (const seat of this.#seats) for (const handle of seat.all) handle.settle();
+    for (const seat of this.#seats) for (const handle of [seat.serving, ...seat.leaving]) handle?.settle();
     this.#step();
   }
 
@@ -202,6 +202,7 @@ export class Manager {
     for (const seat of this.#seats) {
       if (seat.coming?.state !== 'ready' || seat.coming.isSurplus || this.#reload.holdsBack(seat)) continue;
       if (seat.serving !== undefined) {
+        if (this.#settling) continue; // the packets that are left are its own
         seat.leaving.add(seat.serving);
         seat.serving.release(now, this.#parts.maxWaitMs);
         seat.serving = undefined;
@@ -251,7 +252,7 @@ export class Manager {
   }
 
   #checkSettled(): void {
-    if (!this.#settling || this.#seats.some((seat) => seat.all.some((handle) => !handle.settled))) return;
+    if (!this.#settling || this.#seats.some((seat) => !seat.isSettled)) return;
     this.#settling = false;
     this.#parts.tellMaster({ type: 'settled' });
   }

@@ -43,6 +43,14 @@ export class Seat {
     return false;
   }
 
+  /**
+   * Nobody owes an answer any more. While nobody serves, what was read waits for the one that comes; that one is asked
+   * when it takes the packets, not before.
+   */
+  get isSettled(): boolean {
+    return [this.serving ?? this.coming, ...this.leaving].every((handle) => handle?.settled !== false);
+  }
+
   forget(handle: WorkerHandle): void {
     if (this.serving === handle) this.serving = undefined;
     if (this.coming === handle) this.coming = undefined;

@@ -306,6 +306,33 @@ describe('the end', () => {
     expect(started).toHaveLength(2);
   });
 
+  it('asks a worker that still boots only when it has taken the packets of its predecessor', () => {
+    start();
+    newest(1).die(0, 9);
+    manager.obey({ type: 'settle' });
+    newest(0).say('settled');
+    expect(newest(1).heard).toEqual([]);
+    newest(1).ready();
+    expect(newest(1).heard).toEqual(['attach', 'settle']);
+    expect(toMaster.at(-1)).toEqual({ type: 'ready' });
+    newest(1).say('settled');
+    expect(toMaster.at(-1)).toEqual({ type: 'settled' });
+  });
+
+  it('does not wait for new workers of a reload: the old ones answer what is left', async () => {
+    start();
+    const [first, second] = started as [FakeWorker, FakeWorker];
+    manager.reload();
+    await settle();
+    expect(started).toHaveLength(4);
+    manager.obey({ type: 'settle' });
+    for (const worker of started.slice(2)) worker.ready();
+    expect(first.heard).toEqual(['attach', 'settle']);
+    first.say('settled');
+    second.say('settled');
+    expect(toMaster.at(-1)).toEqual({ type: 'settled' });
+  });
+
   it('comes by TERM and KILL to workers that do not stop', async () => {
     start();
     manager.obey({ type: 'stop', deadlineMs: 1000 });
