@@ -1,4 +1,6 @@
 export { ServerError } from './errors/index.js';
+export type { FinishCallback } from './exchange/task-client.js';
+export type { TaskCounts } from './exchange/task-queue.js';
 export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
@@ -9,4 +11,7 @@ export { ListenPort } from './server/listen-port.js';
 export { Server } from './server/server.js';
 export type { Role } from './server/start-role.js';
 export type { ServerStats, WorkerInfo } from './server/stats.js';
+export type { TimerCallback } from './server/timers.js';
+export type { UserProcessDefinition, UserProcessRun } from './server/user-processes.js';
+export type { Task } from './task/task-runner.js';
 export { version } from './version.js';

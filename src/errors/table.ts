@@ -181,6 +181,91 @@ export const errorTable = {
     sentence: ({ fd, uid }) => `Connection ${fd} must be unbound to be bound, but it is bound to uid ${uid}.`,
     advice: 'Bind a connection once.',
   }),
+  ERR_NO_TASK_WORKERS: entry({
+    fields: {},
+    sentence: () => 'A task needs task workers, and the option "taskWorkerNum" is 0.',
+    advice: 'Set "taskWorkerNum" to the number of tasks that are to run at once.',
+  }),
+  ERR_TASK_CALLBACK: entry({
+    fields: { count: 'number' },
+    sentence: ({ count }) => `${count} task workers need a "task" callback, and there is none.`,
+    advice: 'Register one with on("task", (task) => …) before start(), or leave "taskWorkerNum" out.',
+  }),
+  ERR_TASK_IN_TASK_WORKER: entry({
+    fields: { workerId: 'number' },
+    sentence: ({ workerId }) =>
+      `Task worker ${workerId} gave a task to itself or to whoever is free: it could wait for itself.`,
+    advice: 'Do the work in place, or name another task worker: {workerId}.',
+  }),
+  ERR_TASK_WORKER_ID: entry({
+    fields: { received: 'string', first: 'number', last: 'number' },
+    sentence: ({ received, first, last }) =>
+      `A task worker's id must be an integer from ${first} to ${last}, received ${received}.`,
+    advice: 'Task workers have the ids behind those of the workers; without an id the task goes to whoever is free.',
+  }),
+  ERR_TASK_QUEUE_FULL: entry({
+    fields: { limit: 'number' },
+    sentence: ({ limit }) =>
+      `The task was not taken: ${limit} tasks wait already, or as many of this process are under way.`,
+    advice: 'Wait for tasks to end before you give more, add task workers, or raise "taskQueueLimit".',
+  }),
+  ERR_TASK_TIMEOUT: entry({
+    fields: { taskId: 'number', timeoutMs: 'number' },
+    sentence: ({ taskId, timeoutMs }) => `Task ${taskId} was to end within ${timeoutMs} ms, and has not.`,
+    advice: 'Give it more time with {timeoutMs}, or let it stop early by its task.signal.',
+  }),
+  ERR_TASK_GIVEN_UP: entry({
+    fields: { taskId: 'number' },
+    sentence: ({ taskId }) => `Nobody waits for task ${taskId} any more.`,
+    advice: 'Stop the work: its result would be dropped. This is the reason of task.signal.',
+  }),
+  ERR_TASK_TIMEOUT_VALUE: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `timeoutMs must be a number of milliseconds above 0, received ${received}.`,
+    advice: 'Leave it out to wait as long as the option "taskTimeoutMs" says.',
+  }),
+  ERR_TASK_WORKER_DIED: entry({
+    fields: { workerId: 'number', exitCode: 'number', signal: 'string', tries: 'number' },
+    sentence: ({ workerId, exitCode, signal, tries }) =>
+      `Task worker ${workerId} was to run the task, and ended while it ran (${signal || `code ${exitCode}`}, try ${tries}).`,
+    advice: 'If the task may run twice, set "taskRetries"; the log of the manager says more about the death.',
+  }),
+  ERR_TASK_LIST: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `taskWaitMulti() takes an array of task data, received ${received}.`,
+    advice: 'Pass one element per task.',
+  }),
+  ERR_DATA_NOT_CLONEABLE: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `Data for another process must be what the structured clone takes: ${why}`,
+    advice: 'Leave out functions, symbols and the like; pass what they were made from.',
+  }),
+  ERR_DATA_STORE: entry({
+    fields: { bytes: 'number' },
+    sentence: ({ bytes }) => `There was no room in memory for ${bytes} bytes on their way to another process.`,
+    advice: 'Give the machine (or the container) more memory, or pass large data as a file.',
+  }),
+  ERR_MESSAGE_QUEUE_FULL: entry({
+    fields: { workerId: 'number', limitBytes: 'number' },
+    sentence: ({ workerId, limitBytes }) =>
+      `The message for process ${workerId} was not taken: ${limitBytes} bytes wait in this process already.`,
+    advice: 'Await sendMessage(), or raise "messageBufferSize".',
+  }),
+  ERR_MESSAGE_TO_SELF: entry({
+    fields: { workerId: 'number' },
+    sentence: ({ workerId }) => `Process ${workerId} sent a message to itself.`,
+    advice: 'Call the function in place.',
+  }),
+  ERR_USER_PROCESS: entry({
+    fields: { expected: 'string', received: 'string' },
+    sentence: ({ expected, received }) => `addProcess() takes ${expected}, received ${received}.`,
+    advice: 'Pass a function, or {name, run}.',
+  }),
+  ERR_TIMER: entry({
+    fields: { expected: 'string', received: 'string' },
+    sentence: ({ expected, received }) => `A timer takes ${expected}, received ${received}.`,
+    advice: 'tick(ms, callback) and after(ms, callback); clearTimer() takes the number they return.',
+  }),
   ERR_LIMIT_DESCRIPTORS: entry({
     fields: { limit: 'number', needed: 'number' },
     sentence: ({ limit, needed }) =>

@@ -1,13 +1,12 @@
 /**
- * The doorbells of one server, in the order every process knows them by: first one per reactor, then one per lane of
- * each worker. A worker holds its own and the reactors'; the others are no concern of it.
+ * The doorbells of one server, in the order every process knows them by: first one per reactor, then one per peer (each
+ * lane of each process id, the manager, the master). Every process holds all of them: anyone may have a message for anyone.
  */
-import { LANES_PER_WORKER, type RegionShape } from '../memory/layout.js';
+import { peerNum, peerOf, type RegionShape } from '../memory/layout.js';
 import { createDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 
 export function createBells(shape: RegionShape): DoorbellDescriptors[] {
-  const count = shape.reactorNum + shape.workerNum * LANES_PER_WORKER;
-  return Array.from({ length: count }, createDoorbell);
+  return Array.from({ length: shape.reactorNum + peerNum(shape) }, createDoorbell);
 }
 
 export function reactorBell(bells: readonly DoorbellDescriptors[], reactor: number): DoorbellDescriptors {
@@ -20,7 +19,11 @@ export function workerBell(
   worker: number,
   lane: number,
 ): DoorbellDescriptors {
-  return at(bells, shape.reactorNum + worker * LANES_PER_WORKER + lane);
+  return peerBell(bells, shape, peerOf(worker, lane));
+}
+
+export function peerBell(bells: readonly DoorbellDescriptors[], shape: RegionShape, peer: number): DoorbellDescriptors {
+  return at(bells, shape.reactorNum + peer);
 }
 
 function at(bells: readonly DoorbellDescriptors[], index: number): DoorbellDescriptors {

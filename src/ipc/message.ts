@@ -4,13 +4,13 @@ import type { SerializedError } from '../errors/index.js';
 /** Asked for by any process, carried out by the master or the manager. */
 export type ServerRequest =
   | { type: 'request'; action: 'shutdown' }
-  | { type: 'request'; action: 'reload' }
+  | { type: 'request'; action: 'reload'; tasksOnly: boolean }
   | { type: 'request'; action: 'stopWorker'; workerId: number };
 
 export type MasterToManager =
   /** Old workers (of a manager that died) are gone: begin. `first`: the server is not up yet. */
   | { type: 'begin'; first: boolean }
-  | { type: 'reload' }
+  | { type: 'reload'; tasksOnly: boolean }
   | { type: 'stopWorker'; workerId: number }
   /** Shutdown, rung 1: no more packets come; finish what is there and say `settled`. */
   | { type: 'settle' }

@@ -47,12 +47,13 @@ export class Waker {
     this.#bell = bell;
   }
 
-  /** Call after what the sleeper shall see was published. */
-  wake(): void {
+  /** Call after what the sleeper shall see was published. @returns false when it needed no ring */
+  wake(): boolean {
     const epoch = Atomics.load(this.#shared, this.#index);
-    if ((epoch & 1) === 0 || epoch === this.#rungFor) return;
+    if ((epoch & 1) === 0 || epoch === this.#rungFor) return false;
     this.#rungFor = epoch;
     this.ring();
+    return true;
   }
 
   /** Whether the other side sleeps or not. */

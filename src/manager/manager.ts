@@ -8,13 +8,14 @@
  */
 import type { SerializedError } from '../errors/index.js';
 import { ServerError, serializeError } from '../errors/index.js';
+import type { ProcessRole } from '../ipc/inheritance.js';
 import type { ManagerToMaster, MasterToManager, ServerRequest, WorkerToManager } from '../ipc/message.js';
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
 import type { Clock, TimerHandle } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
-import { Reload } from './reload.js';
+import { Reload, type ReloadScope, widest } from './reload.js';
 import { Seat } from './seat.js';
 import { WorkerHandle, type WorkerProcess, type WorkerProcessEvents, type WorkerSpec } from './worker-handle.js';
 
@@ -27,6 +28,13 @@ export interface WorkerErrorInfo {
   readonly uptimeMs: number;
 }
 
+export interface DeadProcess {
+  readonly id: number;
+  readonly lane: number;
+  readonly exitCode: number;
+  readonly signal: number;
+}
+
 export interface ManagerCallbacks {
   readonly managerStart?: (() => unknown) | undefined;
   readonly managerStop?: (() => unknown) | undefined;
@@ -36,7 +44,8 @@ export interface ManagerCallbacks {
 }
 
 export interface ManagerParts {
-  readonly workerNum: number;
+  /** What each process id is for, and what the log calls it. */
+  readonly processes: readonly { readonly role: ProcessRole; readonly name: string }[];
   readonly maxWaitMs: number;
   readonly bootTimeoutMs: number;
   readonly region: Region;
@@ -45,6 +54,10 @@ export interface ManagerParts {
   readonly log: Log;
   readonly callbacks: ManagerCallbacks;
   spawn(spec: WorkerSpec, events: WorkerProcessEvents): WorkerProcess;
+  /** A process is gone: what it ran, and what it waited for, must not be lost. */
+  recover(dead: DeadProcess): void;
+  /** The manager before this one has died, and all processes with it. */
+  recoverAll(): void;
   tellMaster(message: ManagerToMaster): void;
   /** Ends the process. */
   exit(code: number): void;
@@ -52,6 +65,8 @@ export interface ManagerParts {
 
 /** Between SIGTERM and SIGKILL. */
 const KILL_GRACE_MS = 500;
+/** What a task worker may take although those before it have used up the time. */
+const MIN_STOP_MS = 100;
 /** A worker that has said why it dies dies at once; Node's own teardown can hang. */
 const LAST_WORDS_GRACE_MS = 2000;
 /** The master is gone: the whole tree has to be gone within a second. */
@@ -68,8 +83,12 @@ export class Manager {
   #settling = false;
   #stopping = false;
   #stopped = false;
-  /** A reload was asked for before there was anything to replace: the script may have changed since. */
-  #reloadWaits = false;
+  /** Asked for before there was anything to replace: the script may have changed since. */
+  #reloadWaits: ReloadScope | undefined;
+  /** Task workers settle, and stop, after all others: what those are owed is still to be done. */
+  #tasksSettle = false;
+  #tasksStop = false;
+  #stopBy = 0;
   #shutdownIsNear = false;
   #killGraceMs = KILL_GRACE_MS;
   #timer: TimerHandle | undefined;
@@ -77,7 +96,7 @@ export class Manager {
 
   constructor(parts: ManagerParts) {
     this.#parts = parts;
-    this.#seats = Array.from({ length: parts.workerNum }, (_, id) => new Seat(id));
+    this.#seats = parts.processes.map(({ role, name }, id) => new Seat(id, role, name));
     this.#reload = new Reload({
       seats: this.#seats,
       log: parts.log,
@@ -96,7 +115,7 @@ export class Manager {
       case 'begin':
         return this.#begin(message.first);
       case 'reload':
-        return this.reload();
+        return this.reload(message.tasksOnly);
       case 'stopWorker':
         return this.recycle(message.workerId);
       case 'settle':
@@ -111,6 +130,7 @@ export class Manager {
     if (this.#stopped) return;
     this.#parts.log.error('the master process is gone; stopping all workers');
     this.#killGraceMs = ORPHAN_GRACE_MS;
+    this.#tasksStop = true;
     this.#stop(ORPHAN_STOP_MS);
   }
 
@@ -118,16 +138,18 @@ export class Manager {
   #begin(first: boolean): void {
     if (this.#stopping) return;
     this.#begun = true;
+    if (!first) this.#parts.recoverAll();
     this.#step();
     if (!first) this.#becomeStarted();
     this.#callUser('managerStart');
   }
 
-  /** Replaces every worker by one that runs the script as it is now. */
-  reload(): void {
+  /** Replaces every process (or only the task workers) by one that runs the script as it is now. */
+  reload(tasksOnly = false): void {
     if (this.#isLeaving) return;
-    if (this.#started) this.#reload.request();
-    else this.#reloadWaits = true;
+    const scope = tasksOnly ? 'tasks' : 'all';
+    if (this.#started) this.#reload.request(scope);
+    else this.#reloadWaits = widest(this.#reloadWaits, scope);
   }
 
   /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
@@ -150,18 +172,32 @@ export class Manager {
 
   #settle(): void {
     this.#settling = true;
-    for (const seat of this.#seats) for (const handle of [seat.serving, ...seat.leaving]) handle?.settle();
+    settle(this.#seatsOf('worker'));
     this.#step();
   }
 
   #stop(deadlineMs: number): void {
     this.#stopping = true;
-    const now = this.#now();
-    for (const seat of this.#seats) {
-      for (const handle of seat.all) handle.stop(now, deadlineMs);
-      if (seat.coming?.state === 'booting') seat.coming.process?.kill('SIGKILL');
-    }
+    this.#stopBy = this.#now() + deadlineMs;
+    for (const seat of this.#seats) if (this.#tasksStop || seat.role !== 'task') this.#stopSeat(seat);
     this.#step();
+  }
+
+  #stopSeat(seat: Seat): void {
+    const now = this.#now();
+    for (const handle of seat.all) handle.stop(now, Math.max(this.#stopBy - now, MIN_STOP_MS));
+    if (seat.coming?.state === 'booting') seat.coming.process?.kill('SIGKILL');
+  }
+
+  #stopTasks(): void {
+    if (!this.#stopping || this.#tasksStop) return;
+    if (this.#seats.some((seat) => seat.role !== 'task' && !seat.isEmpty)) return;
+    this.#tasksStop = true;
+    for (const seat of this.#seatsOf('task')) this.#stopSeat(seat);
+  }
+
+  #seatsOf(role: ProcessRole): Seat[] {
+    return this.#seats.filter((seat) => seat.role === role);
   }
 
   // ——— the list of verbs ———
@@ -176,6 +212,7 @@ export class Manager {
     this.#reload.advance();
     this.#checkStarted();
     this.#checkSettled();
+    this.#stopTasks();
     this.#checkStopped();
     this.#scheduleNext();
   }
@@ -187,7 +224,7 @@ export class Manager {
       if (booting) handle.lastError ??= this.#bootTimeout(handle);
       const signal = handle.terminate(now, this.#killGraceMs);
       const why = booting ? 'did not become ready in time' : 'did not end in time';
-      this.#parts.log.warn(`worker ${handle.id} ${why}, sending ${signal}`, { pid: handle.pid });
+      this.#parts.log.warn(`${handle.name} ${why}, sending ${signal}`, { pid: handle.pid });
     }
   }
 
@@ -213,7 +250,7 @@ export class Manager {
       seat.recycle = false;
       this.#recordServing(seat.serving);
       seat.serving.attach();
-      if (this.#settling) seat.serving.settle();
+      if (this.#settling && (seat.role === 'worker' || this.#tasksSettle)) seat.serving.settle();
     }
   }
 
@@ -229,7 +266,8 @@ export class Manager {
 
   #spawn(seat: Seat, lane: number, now: number): void {
     const { region, bootTimeoutMs } = this.#parts;
-    const handle = new WorkerHandle({ id: seat.id, lane, generation: region.generation }, now, bootTimeoutMs);
+    const { id, role, name } = seat;
+    const handle = new WorkerHandle({ id, role, name, lane, generation: region.generation }, now, bootTimeoutMs);
     seat.coming = handle;
     handle.process = this.#parts.spawn(handle, {
       message: (message) => this.#hear(handle, message),
@@ -246,13 +284,17 @@ export class Manager {
   #becomeStarted(): void {
     this.#started = true;
     this.#parts.tellMaster({ type: 'ready' });
-    if (!this.#reloadWaits) return;
-    this.#reloadWaits = false;
-    this.reload();
+    const scope = this.#reloadWaits;
+    this.#reloadWaits = undefined;
+    if (scope !== undefined) this.#reload.request(scope);
   }
 
   #checkSettled(): void {
-    if (!this.#settling || this.#seats.some((seat) => !seat.isSettled)) return;
+    if (!this.#settling || this.#seatsOf('worker').some((seat) => !seat.isSettled)) return;
+    const tasks = this.#seatsOf('task');
+    if (!this.#tasksSettle) settle(tasks);
+    this.#tasksSettle = true;
+    if (tasks.some((seat) => !seat.isSettled)) return;
     this.#settling = false;
     this.#parts.tellMaster({ type: 'settled' });
   }
@@ -318,7 +360,7 @@ export class Manager {
   }
 
   #carryOut(request: ServerRequest): void {
-    if (request.action === 'reload') this.reload();
+    if (request.action === 'reload') this.reload(request.tasksOnly);
     else if (request.action === 'stopWorker') this.recycle(request.workerId);
     else this.#parts.tellMaster(request);
   }
@@ -332,6 +374,7 @@ export class Manager {
     handle.exited(exitCode, signal);
     seat.forget(handle);
     this.#recordEnd(seat, handle);
+    this.#parts.recover({ id: handle.id, lane: handle.lane, exitCode, signal });
     if (!handle.isSurplus && !this.#stopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);
       if (wasBooting) this.#reload.bootFailed(handle);
@@ -364,6 +407,7 @@ export class Manager {
     board.setField(seat.id, WorkerField.pid, 0);
     board.setField(seat.id, WorkerField.busy, 0);
     board.setField(seat.id, WorkerField.pending, 0);
+    board.setField(seat.id, WorkerField.room, 0);
   }
 
   #planRespawn(seat: Seat, handle: WorkerHandle): void {
@@ -384,7 +428,7 @@ export class Manager {
     const level = inOrder ? 'info' : 'warn';
     const fields: Record<string, unknown> = { pid: handle.pid, uptimeMs: Math.round(this.#now() - handle.startedAt) };
     if (handle.lastError !== undefined) fields.reason = handle.lastError.message;
-    this.#parts.log[level](`worker ${handle.id} ${how}${when}; ${then}`, fields);
+    this.#parts.log[level](`${handle.name} ${how}${when}; ${then}`, fields);
   }
 
   #reportError(handle: WorkerHandle): void {
@@ -402,6 +446,7 @@ export class Manager {
       new ServerError('ERR_WORKER_BOOT', { workerId, exitCode, signal: signalName(signal) }),
     );
     this.#parts.tellMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
+    this.#tasksStop = true;
     this.#stop(this.#parts.maxWaitMs);
   }
 
@@ -425,4 +470,8 @@ export class Manager {
   #now(): number {
     return this.#parts.clock.now();
   }
+}
+
+function settle(seats: readonly Seat[]): void {
+  for (const seat of seats) for (const handle of [seat.serving, ...seat.leaving]) handle?.settle();
 }

@@ -19,6 +19,13 @@ export interface ReloadParts {
   changed(): void;
 }
 
+/** Which processes are replaced. */
+export type ReloadScope = 'tasks' | 'all';
+
+export function widest(one: ReloadScope | undefined, other: ReloadScope): ReloadScope {
+  return one === 'all' ? 'all' : other;
+}
+
 /** idle → announcing (beforeReload runs) → booting (the new ones) → leaving (the old ones) → idle */
 type Phase = 'idle' | 'announcing' | 'booting' | 'leaving';
 
@@ -27,38 +34,40 @@ export class Reload {
   #phase: Phase = 'idle';
   #generation = 0;
   /** Asked for while one was running: what changed since must take effect, so another follows. */
-  #again = false;
+  #again: ReloadScope | undefined;
+  /** The seats this reload is about. */
+  #seats: readonly Seat[] = [];
 
   constructor(parts: ReloadParts) {
     this.#parts = parts;
   }
 
-  request(): void {
+  request(scope: ReloadScope): void {
     if (this.#phase !== 'idle') {
-      this.#again = true;
+      this.#again = widest(this.#again, scope);
       return;
     }
     this.#phase = 'announcing';
-    void this.#announce();
+    void this.#announce(scope);
   }
 
   /** A worker that is ready waits for the others, unless nobody serves in its place. */
   holdsBack(seat: Seat): boolean {
-    return this.#phase === 'booting' && seat.serving !== undefined;
+    return this.#phase === 'booting' && seat.serving !== undefined && this.#seats.includes(seat);
   }
 
   wants(seat: Seat): boolean {
-    return this.#phase === 'booting' && !this.#hasNew(seat);
+    return this.#phase === 'booting' && this.#seats.includes(seat) && !this.#hasNew(seat);
   }
 
   /** Called at every step of the manager. */
   advance(): void {
-    if (this.#phase === 'booting' && this.#parts.seats.every((seat) => this.#isReady(seat))) {
+    if (this.#phase === 'booting' && this.#seats.every((seat) => this.#isReady(seat))) {
       this.#phase = 'leaving';
       this.#parts.changed();
       return;
     }
-    const { seats } = this.#parts;
+    const seats = this.#seats;
     if (this.#phase !== 'leaving') return;
     if (seats.some((seat) => seat.serving?.generation !== this.#generation && !this.#isMissing(seat))) return;
     if (seats.some((seat) => seat.leaving.size > 0)) return;
@@ -69,24 +78,31 @@ export class Reload {
   /** A new worker did not get ready: the old ones go on. */
   bootFailed(handle: WorkerHandle): void {
     if (this.#phase !== 'booting' || handle.generation !== this.#generation) return;
-    const { log, seats } = this.#parts;
-    const reason = handle.lastError?.message ?? `worker ${handle.id} ended before it was ready`;
+    if (!this.#seats.some(({ id }) => id === handle.id)) return;
+    const { log } = this.#parts;
+    const reason = handle.lastError?.message ?? `${handle.name} ended before it was ready`;
     log.error('the reload failed, the old workers go on serving', { generation: this.#generation, reason });
     this.#phase = 'idle';
     this.#parts.failed();
-    for (const seat of seats) if (seat.coming !== undefined && seat.serving !== undefined) discard(seat.coming);
-    if (!this.#again) return;
-    this.#again = false;
-    this.request();
+    for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) discard(seat.coming);
+    this.#requestAgain();
   }
 
-  async #announce(): Promise<void> {
+  #requestAgain(): void {
+    const scope = this.#again;
+    this.#again = undefined;
+    if (scope !== undefined) this.request(scope);
+  }
+
+  async #announce(scope: ReloadScope): Promise<void> {
     const { seats, log } = this.#parts;
     await this.#callUser('beforeReload');
     this.#generation = this.#parts.nextGeneration();
-    log.info('reload: starting new workers', { generation: this.#generation });
+    this.#seats = scope === 'all' ? seats : seats.filter(({ role }) => role === 'task');
+    const which = scope === 'all' ? 'workers' : 'task workers';
+    log.info(`reload: starting new ${which}`, { generation: this.#generation });
     this.#phase = 'booting';
-    for (const seat of seats) {
+    for (const seat of this.#seats) {
       if (seat.coming !== undefined) discard(seat.coming);
       seat.spawnAt = 0;
       seat.backoff.reset();
@@ -98,9 +114,7 @@ export class Reload {
     this.#parts.completed();
     this.#parts.log.info('reload: done', { generation: this.#generation });
     await this.#callUser('afterReload');
-    if (!this.#again) return;
-    this.#again = false;
-    this.request();
+    this.#requestAgain();
   }
 
   #hasNew(seat: Seat): boolean {

@@ -1,17 +1,26 @@
 /** Assembles the manager out of what its process inherited. Runs in the manager. */
+import { Exchange } from '../exchange/exchange.js';
+import { PeerLoop } from '../exchange/peer-loop.js';
+import type { FinishCallback } from '../exchange/task-client.js';
+import { peerBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
-import { CONTROL_DESCRIPTOR, type Inheritance } from '../ipc/inheritance.js';
+import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../ipc/inheritance.js';
 import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
+import { Sleeper } from '../ipc/sleep.js';
 import { WorkerBoard } from '../memory/boards.js';
+import { LANES_PER_WORKER, peerOf, peerOfManager } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
+import { createPoller } from '../os/create-poller.js';
 import { systemClock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
+import { signalName } from '../util/signal-name.js';
 import { Manager, type ManagerCallbacks } from './manager.js';
 import { spawnWorker } from './spawn-worker.js';
 
 export interface RunningManager {
   readonly manager: Manager;
+  readonly exchange: Exchange;
   readonly channel: ControlChannel<MasterToManager, ManagerToMaster>;
 }
 
@@ -19,12 +28,31 @@ export function runManager(
   inheritance: Inheritance,
   region: Region,
   options: ResolvedOptions,
-  callbacks: ManagerCallbacks,
+  callbacks: ManagerCallbacks & { readonly finish?: FinishCallback | undefined },
+  userProcessNames: readonly string[],
   log: Log,
 ): RunningManager {
   const channel = ControlChannel.inherited<MasterToManager, ManagerToMaster>(CONTROL_DESCRIPTOR, decodeMasterToManager);
+  const { overflow, bells } = inheritance;
+  const shared = { region: region.descriptor, overflow, bells };
+  const peer = peerOfManager(region.shape);
+  const exchange = new Exchange({
+    region,
+    overflow,
+    bells,
+    peer,
+    options,
+    finish: callbacks.finish,
+    failed: (what, error) => log.error(what, { error }),
+  });
+  const { workerNum, taskWorkerNum } = options;
+  const processes = [
+    ...named('worker', 'worker', 0, workerNum),
+    ...named('task', 'task worker', workerNum, taskWorkerNum),
+    ...userProcessNames.map((name) => ({ role: 'user' as const, name: `process ${name}` })),
+  ];
   const manager = new Manager({
-    workerNum: options.workerNum,
+    processes,
     maxWaitMs: options.maxWaitMs,
     bootTimeoutMs: options.bootTimeoutMs,
     region,
@@ -32,15 +60,35 @@ export function runManager(
     clock: systemClock,
     log,
     callbacks,
-    spawn: (spec, events) =>
-      spawnWorker(spec, `${options.processTitle}: worker ${spec.id}`, region, inheritance.bells, events),
+    spawn: (spec, events) => spawnWorker(spec, `${options.processTitle}: ${spec.name}`, shared, events),
+    recover: ({ id, lane, exitCode, signal }) =>
+      exchange.queue.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
+    recoverAll: () => recoverAll(exchange, processes.length),
     tellMaster: (message) => void channel.send(message),
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
   });
   channel.listen({ message: (message) => manager.obey(message), end: () => manager.orphaned() });
   process.on('SIGTERM', () => manager.shutdownAsked());
   process.on('SIGUSR1', () => manager.reload());
+  process.on('SIGUSR2', () => manager.reload(true));
+  const sleeper = new Sleeper(region.int32, region.managerSleepIndex);
+  new PeerLoop(exchange, sleeper, peerBell(bells, region.shape, peer), (handler) =>
+    createPoller(options.reactorBackend, handler),
+  );
   region.managerPid = process.pid;
   channel.send({ type: 'started' });
-  return { manager, channel };
+  return { manager, exchange, channel };
+}
+
+function named(role: ProcessRole, word: string, first: number, count: number): { role: ProcessRole; name: string }[] {
+  return Array.from({ length: count }, (_, index) => ({ role, name: `${word} ${first + index}` }));
+}
+
+/** All processes of the manager before this one are gone, and nobody has seen how. */
+function recoverAll(exchange: Exchange, processes: number): void {
+  for (let peer = 0; peer < processes * LANES_PER_WORKER; peer++) {
+    const workerId = Math.floor(peer / LANES_PER_WORKER);
+    exchange.queue.recover({ peer, workerId, exitCode: 0, signal: 'the death of the manager' });
+  }
+  exchange.queue.recoverKeeper();
 }

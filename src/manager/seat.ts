@@ -1,10 +1,14 @@
-/** One worker id and the processes that have to do with it: who serves, who comes, who leaves. Runs in the manager. */
+/** One process id and the processes that have to do with it: who serves, who comes, who leaves. Runs in the manager. */
+import type { ProcessRole } from '../ipc/inheritance.js';
 import { LANES_PER_WORKER } from '../memory/layout.js';
 import { Backoff } from './backoff.js';
 import type { WorkerHandle } from './worker-handle.js';
 
 export class Seat {
   readonly id: number;
+  readonly role: ProcessRole;
+  /** As the log calls it: `worker 0`. */
+  readonly name: string;
   readonly backoff = new Backoff();
   /** Takes packets. */
   serving: WorkerHandle | undefined;
@@ -17,8 +21,10 @@ export class Seat {
   /** Nobody is started before this time (monotonic ms). */
   spawnAt = 0;
 
-  constructor(id: number) {
+  constructor(id: number, role: ProcessRole, name: string) {
     this.id = id;
+    this.role = role;
+    this.name = name;
   }
 
   get all(): WorkerHandle[] {

@@ -1,5 +1,6 @@
 /** A worker process as the manager holds it. Runs in the manager. */
 import type { SerializedError } from '../errors/index.js';
+import type { ProcessRole } from '../ipc/inheritance.js';
 import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
 import { mayMove, move, type WorkerState } from './worker-state.js';
 
@@ -17,12 +18,17 @@ export interface WorkerProcessEvents {
 }
 
 export interface WorkerSpec {
+  readonly role: ProcessRole;
+  /** As the log calls it: `worker 0`. */
+  readonly name: string;
   readonly id: number;
   readonly lane: number;
   readonly generation: number;
 }
 
-export class WorkerHandle {
+export class WorkerHandle implements WorkerSpec {
+  readonly role: ProcessRole;
+  readonly name: string;
   readonly id: number;
   readonly lane: number;
   readonly generation: number;
@@ -43,6 +49,8 @@ export class WorkerHandle {
   #next: NodeJS.Signals = 'SIGTERM';
 
   constructor(spec: WorkerSpec, now: number, bootTimeoutMs: number) {
+    this.role = spec.role;
+    this.name = spec.name;
     this.id = spec.id;
     this.lane = spec.lane;
     this.generation = spec.generation;

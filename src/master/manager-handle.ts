@@ -1,8 +1,8 @@
 /** The manager process as the master holds it. A manager that dies is replaced; connections do not notice. */
 import { ControlChannel } from '../ipc/control-channel.js';
+import type { SharedDescriptors } from '../ipc/inheritance.js';
 import { decodeManagerToMaster, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
 import { spawnRole, whenEnded } from '../ipc/spawn-role.js';
-import type { DoorbellDescriptors } from '../os/doorbell.js';
 
 export interface ManagerEvents {
   message(message: ManagerToMaster): void;
@@ -14,8 +14,8 @@ export class ManagerHandle {
   readonly #channel: ControlChannel<ManagerToMaster, MasterToManager>;
   readonly #kill: (signal: NodeJS.Signals) => void;
 
-  constructor(title: string, region: number, bells: readonly DoorbellDescriptors[], events: ManagerEvents) {
-    const child = spawnRole({ role: 'manager' }, title, region, bells);
+  constructor(title: string, shared: SharedDescriptors, events: ManagerEvents) {
+    const child = spawnRole({ role: 'manager' }, title, shared);
     this.pid = child.process.pid ?? 0;
     this.#channel = new ControlChannel(child.control, decodeManagerToMaster);
     this.#channel.listen({ message: (message) => events.message(message), end: () => {} });

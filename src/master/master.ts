@@ -4,16 +4,18 @@
  */
 import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
+import type { SharedDescriptors } from '../ipc/inheritance.js';
 import type { ManagerToMaster } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
-import { senderOfMaster } from '../memory/layout.js';
+import { peerOfMaster, processNum } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
+import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
@@ -24,7 +26,8 @@ import { type BoundPort, bindPort, unbindPort } from './bind-port.js';
 import { ManagerHandle } from './manager-handle.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import { ReactorHandle } from './reactor-handle.js';
-import { slotCount, slotsOfReactor } from './slot-count.js';
+import { shapeOf } from './shape.js';
+import { slotsOfReactor } from './slot-count.js';
 
 export interface MasterCallbacks {
   readonly beforeShutdown?: (() => unknown) | undefined;
@@ -51,6 +54,7 @@ export class Master {
   readonly #callbacks: MasterCallbacks;
   readonly #log: Log;
   readonly #bells;
+  readonly #overflow: number;
   readonly #board: WorkerBoard;
   readonly #reactorBoard: ReactorBoard;
   readonly #links: ReactorLink[];
@@ -70,25 +74,31 @@ export class Master {
   readonly #managerGone = deferred<void>();
   readonly #hurried = deferred<void>();
   /** Asked for while there was no manager. */
-  #reloadWaits = false;
+  #reloadWaits: 'no' | 'tasks' | 'all' = 'no';
   /** Another process of the tree asks for the end of all. */
   onShutdownRequest: () => void = () => void this.shutdown();
 
-  constructor(options: ResolvedOptions, listens: readonly ResolvedListen[], callbacks: MasterCallbacks, log: Log) {
+  constructor(
+    options: ResolvedOptions,
+    userProcessNum: number,
+    listens: readonly ResolvedListen[],
+    callbacks: MasterCallbacks,
+    log: Log,
+  ) {
     this.#options = options;
     this.#listens = listens;
     this.#callbacks = callbacks;
     this.#log = log;
-    const { reactorNum, workerNum, maxConnections, channelSize } = options;
-    const slots = slotCount(maxConnections, reactorNum);
-    this.region = Region.create({ reactorNum, workerNum, slots, ringBytes: channelSize });
+    const { reactorNum } = options;
+    this.region = Region.create(shapeOf(options, userProcessNum));
     const { region } = this;
     this.#bells = createBells(region.shape);
+    this.#overflow = createSharedFile('tswoole data', 0);
     this.#board = new WorkerBoard(region);
     this.#reactorBoard = new ReactorBoard(region);
     const bells = this.#bells;
     this.#links = Array.from({ length: reactorNum }, (_, r) => ({
-      ring: new RingWriter(region, region.layout.outbound(r, senderOfMaster(region.shape))),
+      ring: new RingWriter(region, region.layout.outbound(r, peerOfMaster(region.shape))),
       waker: new Waker(region.int32, this.#reactorBoard.sleepIndex(r), reactorBell(bells, r)),
     }));
     const { highWatermark, sendBufferSize: limitBytes } = options;
@@ -97,6 +107,11 @@ export class Master {
       limitBytes,
       hearsOfRoom: false,
     });
+  }
+
+  /** What every process of the server holds. */
+  get shared(): SharedDescriptors {
+    return { region: this.region.descriptor, overflow: this.#overflow, bells: this.#bells };
   }
 
   // ——— start ———
@@ -177,14 +192,14 @@ export class Master {
   #startManager(): void {
     this.#managerStartedAt = performance.now();
     const title = `${this.#options.processTitle}: manager`;
-    const manager = new ManagerHandle(title, this.region.descriptor, this.#bells, {
+    const manager = new ManagerHandle(title, this.shared, {
       message: (message) => this.#hear(manager, message),
       exit: (exitCode, signal) => this.#managerEnded(manager, exitCode, signal),
     });
     this.#manager = manager;
     this.region.managerPid = manager.pid;
-    if (this.#reloadWaits) this.reload();
-    this.#reloadWaits = false;
+    if (this.#reloadWaits !== 'no') this.reload(this.#reloadWaits === 'tasks');
+    this.#reloadWaits = 'no';
     this.#managerLastError = undefined;
     this.#watchManagerBoot(manager);
   }
@@ -223,7 +238,7 @@ export class Master {
 
   /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
   async #begin(manager: ManagerHandle): Promise<void> {
-    await endOrphans(this.#board, this.#options.workerNum);
+    await endOrphans(this.#board, processNum(this.region.shape));
     manager.send({ type: 'begin', first: this.#phase === 'starting' });
   }
 
@@ -252,7 +267,7 @@ export class Master {
 
   /** Until a new manager has new workers nobody takes packets; they wait in the rings. */
   #forgetWorkers(): void {
-    for (let worker = 0; worker < this.#options.workerNum; worker++) {
+    for (let worker = 0; worker < processNum(this.region.shape); worker++) {
       this.#board.setField(worker, WorkerField.pid, 0);
       this.#board.setField(worker, WorkerField.busy, 0);
     }
@@ -266,9 +281,9 @@ export class Master {
 
   // ——— what users and signals ask for ———
 
-  reload(): void {
-    if (this.#manager === undefined) this.#reloadWaits = true;
-    else this.#manager.send({ type: 'reload' });
+  reload(tasksOnly = false): void {
+    if (this.#manager !== undefined) this.#manager.send({ type: 'reload', tasksOnly });
+    else this.#reloadWaits = tasksOnly && this.#reloadWaits !== 'all' ? 'tasks' : 'all';
   }
 
   stopWorker(workerId: number): void {
@@ -332,7 +347,7 @@ export class Master {
       await this.#managerGone.promise;
       clearTimeout(kill);
     }
-    await endOrphans(this.#board, this.#options.workerNum);
+    await endOrphans(this.#board, processNum(this.region.shape));
   }
 
   get #left(): number {
@@ -368,7 +383,7 @@ export class Master {
   /** process.exit() or an uncaught error in the master: children notice by their channels; the threads need help. */
   #endAtOnce(): void {
     for (const reactor of this.#reactors) reactor.stopAtOnce();
-    if (this.#phase === 'running') killOrphans(this.#board, this.#options.workerNum);
+    if (this.#phase === 'running') killOrphans(this.#board, processNum(this.region.shape));
     this.#manager?.kill('SIGKILL');
   }
 }

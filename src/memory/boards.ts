@@ -57,6 +57,8 @@ export const WorkerField = {
   /** Every process of this id, also one that boots or drains: who has to be gone before a new manager begins. */
   processOfLane0: 44,
   processOfLane1: 45,
+  /** Task workers: how many more tasks it can run now. */
+  room: 46,
 } as const;
 type WorkerField = (typeof WorkerField)[keyof typeof WorkerField];
 const STARTED_AT = 24;

@@ -3,22 +3,30 @@
  * process maps it and finds its parts by the arithmetic below, from the few numbers of `RegionShape`.
  *
  * ```
- * ┌────────────┬──────────────┬─────────────┬──────────────────┬──────────────┬───────────────────────────┐
- * │ header     │ reactors     │ workers     │ connection table │ ring headers │ rings                     │
- * │ 4 KiB      │ R × 128 B    │ W × 256 B   │ slots × 128 B    │ 256 B each   │ page-aligned, mapped twice│
- * └────────────┴──────────────┴─────────────┴──────────────────┴──────────────┴───────────────────────────┘
+ * ┌────────┬───────────┬───────────┬──────────────────┬──────────────┬────────────────────────────┬──────────┐
+ * │ header │ reactors  │ processes │ connection table │ ring headers │ rings                      │ exchange │
+ * │ 4 KiB  │ R × 128 B │ P × 256 B │ slots × 128 B    │ 256 B each   │ page-aligned, mapped twice │          │
+ * └────────┴───────────┴───────────┴──────────────────┴──────────────┴────────────────────────────┴──────────┘
  * ```
+ * P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
+ * between processes) has a layout of its own: `exchange/layout.ts`.
+ *
  * Every counter has one writer, the owner of the record it stands in, so a crash cannot leave it wrong.
  */
+import { type ExchangeLayout, layoutExchange } from '../exchange/layout.js';
 import { PAGE_BYTES } from '../os/memory.js';
 
 export interface RegionShape {
   readonly reactorNum: number;
   readonly workerNum: number;
+  readonly taskWorkerNum: number;
+  readonly userProcessNum: number;
   /** Slots of the connection table; a power of two. */
   readonly slots: number;
   /** Bytes of each ring between a reactor and a worker; a power of two. */
   readonly ringBytes: number;
+  /** How many tasks and messages of one process may be under way. */
+  readonly exchangeSlots: number;
 }
 
 export const HEADER_BYTES = 4096;
@@ -29,7 +37,7 @@ export const RING_HEADER_BYTES = 256;
 /** Rings of the manager and of the accepting thread: a few short frames each. */
 export const SMALL_RING_BYTES = 65536;
 
-/** Each worker id has two lanes, so that its successor can already send while the one before drains. */
+/** Each process id has two lanes, so that its successor can already send while the one before drains. */
 export const LANES_PER_WORKER = 2;
 
 export interface RingPlace {
@@ -48,46 +56,64 @@ export interface RegionLayout {
   readonly totalBytes: number;
   /** Reactor → worker: packets and events. */
   inbound(reactor: number, worker: number): RingPlace;
-  /** Sender → reactor: replies and requests. See `senderOfWorker`. */
+  /** Sender → reactor: replies and requests. `sender` is a peer: see `peerOf`. */
   outbound(reactor: number, sender: number): RingPlace;
-  /** How many senders each reactor has. */
-  readonly senders: number;
+  readonly exchange: ExchangeLayout;
 }
 
 const alignTo = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
-export function senderOfWorker(worker: number, lane: number): number {
-  return worker * LANES_PER_WORKER + lane;
+/** Processes with an id: workers, task workers, user processes. */
+export function processNum(shape: RegionShape): number {
+  return shape.workerNum + shape.taskWorkerNum + shape.userProcessNum;
 }
 
-export function senderOfManager(shape: RegionShape): number {
-  return shape.workerNum * LANES_PER_WORKER;
+/** A process as a party to whatever is sent between processes: one peer per lane of each id, the manager, the master. */
+export function peerOf(id: number, lane: number): number {
+  return id * LANES_PER_WORKER + lane;
 }
 
-export function senderOfMaster(shape: RegionShape): number {
-  return shape.workerNum * LANES_PER_WORKER + 1;
+export function peerOfManager(shape: RegionShape): number {
+  return processNum(shape) * LANES_PER_WORKER;
+}
+
+export function peerOfMaster(shape: RegionShape): number {
+  return peerOfManager(shape) + 1;
+}
+
+export function peerNum(shape: RegionShape): number {
+  return peerOfManager(shape) + 2;
 }
 
 export function layoutRegion(shape: RegionShape): RegionLayout {
   const { reactorNum, workerNum } = shape;
-  const senders = workerNum * LANES_PER_WORKER + 2;
+  const senders = peerNum(shape);
   const reactorsAt = HEADER_BYTES;
   const workersAt = reactorsAt + reactorNum * REACTOR_RECORD_BYTES;
-  const connectionsAt = workersAt + workerNum * WORKER_RECORD_BYTES;
+  const connectionsAt = workersAt + processNum(shape) * WORKER_RECORD_BYTES;
   const ringHeadersAt = connectionsAt + shape.slots * CONNECTION_RECORD_BYTES;
   const ringsPerReactor = workerNum + senders;
   const plainBytes = alignTo(ringHeadersAt + reactorNum * ringsPerReactor * RING_HEADER_BYTES, PAGE_BYTES);
-  const workerRings = workerNum + workerNum * LANES_PER_WORKER;
-  const dataPerReactor = workerRings * shape.ringBytes + 2 * SMALL_RING_BYTES;
+  const largeRings = workerNum + peerOfManager(shape);
+  const dataPerReactor = largeRings * shape.ringBytes + 2 * SMALL_RING_BYTES;
 
   const place = (reactor: number, index: number): RingPlace => {
-    const small = Math.max(0, index - workerRings);
+    const small = Math.max(0, index - largeRings);
     return {
       headerAt: ringHeadersAt + (reactor * ringsPerReactor + index) * RING_HEADER_BYTES,
       dataAt: plainBytes + reactor * dataPerReactor + (index - small) * shape.ringBytes + small * SMALL_RING_BYTES,
-      bytes: index < workerRings ? shape.ringBytes : SMALL_RING_BYTES,
+      bytes: index < largeRings ? shape.ringBytes : SMALL_RING_BYTES,
     };
   };
+
+  const exchangeAt = plainBytes + reactorNum * dataPerReactor;
+  const exchange = layoutExchange(exchangeAt, {
+    processes: processNum(shape),
+    firstTaskWorker: workerNum,
+    taskWorkers: shape.taskWorkerNum,
+    peers: peerNum(shape),
+    slots: shape.exchangeSlots,
+  });
 
   return {
     shape,
@@ -95,9 +121,9 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     workersAt,
     connectionsAt,
     plainBytes,
-    totalBytes: plainBytes + reactorNum * dataPerReactor,
-    senders,
+    totalBytes: exchange.endsAt,
     inbound: (reactor, worker) => place(reactor, worker),
     outbound: (reactor, sender) => place(reactor, workerNum + sender),
+    exchange,
   };
 }

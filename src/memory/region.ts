@@ -3,10 +3,6 @@ import { layoutRegion, type RegionLayout, type RegionShape, type RingPlace } fro
 
 /** Int32 indices in the header. */
 const MAGIC = 0;
-const REACTORS = 1;
-const WORKERS = 2;
-const SLOTS = 3;
-const RING_BYTES = 4;
 const MASTER_PID = 5;
 const MANAGER_PID = 6;
 const RELOADS = 7;
@@ -14,9 +10,23 @@ const ROUND = 8;
 const GENERATION = 9;
 const PORT_COUNT = 10;
 const RELOADS_FAILED = 11;
+const MANAGER_SLEEP = 12;
+const MASTER_SLEEP = 13;
+/** The seven numbers of the shape. */
+const SHAPE = 1000;
 const PORTS = 16; // up to 256 bound ports
 /** Float64 index of the start time (Unix ms); past the ports. */
 const STARTED_AT = 256;
+
+const shapeNames = [
+  'reactorNum',
+  'workerNum',
+  'taskWorkerNum',
+  'userProcessNum',
+  'slots',
+  'ringBytes',
+  'exchangeSlots',
+] as const satisfies readonly (keyof RegionShape)[];
 
 const MAGIC_VALUE = 0x7473_7730; // 'tsw0'
 export const MAX_PORTS = 256;
@@ -43,7 +53,12 @@ export class Region {
     const layout = layoutRegion(shape);
     const descriptor = createSharedFile('tswoole', layout.totalBytes);
     const region = new Region(descriptor, layout, mapShared(descriptor, 0, layout.plainBytes));
-    region.int32.set([MAGIC_VALUE, shape.reactorNum, shape.workerNum, shape.slots, shape.ringBytes, process.pid]);
+    region.int32[MAGIC] = MAGIC_VALUE;
+    region.int32[MASTER_PID] = process.pid;
+    region.int32.set(
+      shapeNames.map((name) => shape[name]),
+      SHAPE,
+    );
     region.float64[STARTED_AT] = Date.now();
     return region;
   }
@@ -53,12 +68,8 @@ export class Region {
     const header = new Int32Array(mapShared(descriptor, 0, 4096));
     const at = (index: number): number => header[index] ?? 0;
     if (at(MAGIC) !== MAGIC_VALUE) throw new Error(`descriptor ${descriptor} holds no tswoole region`);
-    const layout = layoutRegion({
-      reactorNum: at(REACTORS),
-      workerNum: at(WORKERS),
-      slots: at(SLOTS),
-      ringBytes: at(RING_BYTES),
-    });
+    const shape = Object.fromEntries(shapeNames.map((name, index) => [name, at(SHAPE + index)]));
+    const layout = layoutRegion(shape as unknown as RegionShape);
     return new Region(descriptor, layout, mapShared(descriptor, 0, layout.plainBytes));
   }
 
@@ -72,6 +83,15 @@ export class Region {
 
   get masterPid(): number {
     return this.#read(MASTER_PID);
+  }
+
+  /** Where manager and master tell their sleep: see `Sleeper`. */
+  get managerSleepIndex(): number {
+    return MANAGER_SLEEP;
+  }
+
+  get masterSleepIndex(): number {
+    return MASTER_SLEEP;
   }
 
   get managerPid(): number {

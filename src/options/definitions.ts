@@ -69,6 +69,46 @@ export const definitions = {
     help: 'Worker processes; they run the callbacks.',
     swoole: 'worker_num',
   }),
+  taskWorkerNum: option({
+    kind: integer({ min: 0, max: 1000 }),
+    default: { value: 0 },
+    help: 'Task worker processes; they run the `task` callback.',
+    swoole: 'task_worker_num',
+  }),
+  taskConcurrency: option({
+    kind: integer({ min: 1, max: 10_000 }),
+    default: { value: 1 },
+    help: 'How many tasks one task worker runs at once. More than 1 pays where tasks wait for something (`async`).',
+    swoole: 'task_enable_coroutine',
+  }),
+  taskQueueLimit: option({
+    kind: integer({ min: 1, max: 60_000 }),
+    default: { value: 8000 },
+    help: 'Tasks that may wait for a free task worker, all callers together; beyond it `task` fails with ERR_TASK_QUEUE_FULL.',
+  }),
+  taskRetries: option({
+    kind: integer({ min: 0, max: 15 }),
+    default: { value: 0 },
+    help: 'How often a task is run again whose task worker died while it ran; then the caller gets ERR_TASK_WORKER_DIED.',
+  }),
+  taskTimeoutMs: option({
+    kind: integer({ min: 1, max: 2_147_483_647 }, 'ms'),
+    default: { value: 60_000 },
+    unit: 'ms',
+    help: 'How long `taskWait` and `taskWaitMulti` wait when they are not told otherwise.',
+  }),
+  taskMaxRequest: option({
+    kind: integer({ min: 0, max: 1_000_000_000 }),
+    default: { value: 0 },
+    help: 'Tasks after which a task worker is replaced by a new one, without a gap; 0: never.',
+    swoole: 'task_max_request',
+  }),
+  messageBufferSize: option({
+    kind: size({ min: 0, max: GIB }),
+    default: { value: 64 * MIB },
+    unit: 'bytes',
+    help: 'What may wait in one process for receivers of its messages that do not keep up; beyond it `sendMessage` throws.',
+  }),
   maxWaitMs: option({
     kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
     default: { value: 3000 },

@@ -72,7 +72,17 @@ function swooleNames(known: readonly OptionName[]): [word: string, name: string]
   });
 }
 
-function refuseConflicts({ lowWatermark, highWatermark, sendBufferSize }: ResolvedOptions): void {
+const LIMIT_PROCESSES = 1000;
+
+function refuseConflicts(options: ResolvedOptions): void {
+  const { lowWatermark, highWatermark, sendBufferSize, workerNum, taskWorkerNum } = options;
+  if (workerNum + taskWorkerNum > LIMIT_PROCESSES) {
+    throw new ServerError('ERR_OPTION_CONFLICT', {
+      name: 'taskWorkerNum',
+      other: 'workerNum',
+      why: `together they must be at most ${LIMIT_PROCESSES}, received ${taskWorkerNum} and ${workerNum}`,
+    });
+  }
   if (highWatermark > sendBufferSize) {
     throw new ServerError('ERR_OPTION_CONFLICT', {
       name: 'highWatermark',

@@ -35,6 +35,10 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = pick(0x20, 0x1000);
 export const MFD_CLOEXEC = 1;
 
+export const FALLOC_FL_KEEP_SIZE = 1; // Linux only
+export const FALLOC_FL_PUNCH_HOLE = 2; // Linux only
+export const F_PUNCHHOLE = 99; // macOS only
+
 export const EFD_CLOEXEC = 0x80000;
 export const EFD_NONBLOCK = 0x800;
 

@@ -36,6 +36,8 @@ export const libc = {
   accept4: bindOnLinux('int accept4(int, void *, void *, int)') as Call<[number, Buffer, Buffer, number]>,
   accept: bind('int accept(int, void *, void *)') as Call<[number, Buffer, Buffer]>,
   fcntl: bind('int fcntl(int, int, int)') as Call<[number, number, number]>,
+  fcntlWith: bind('int fcntl(int, int, void *)') as Call<[number, number, Buffer]>,
+  fallocate: bindOnLinux('int fallocate(int, int, int64_t, int64_t)') as Call<[number, number, number, number]>,
   recv: bind('intptr_t recv(int, uintptr_t, size_t, int)') as Call<[number, number, number, number]>,
   send: bind('intptr_t send(int, uintptr_t, size_t, int)') as Call<[number, number, number, number]>,
   read: bind('intptr_t read(int, uintptr_t, size_t)') as Call<[number, number, number]>,

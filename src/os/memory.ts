@@ -21,6 +21,18 @@ export function createSharedFile(name: string, bytes: number): number {
   return descriptor;
 }
 
+/** Gives the pages of that range back; it reads as zeros then. Both numbers are multiples of the page size. */
+export function punchHole(descriptor: number, offset: number, bytes: number): void {
+  if (isLinux) {
+    check(libc.fallocate(descriptor, C.FALLOC_FL_PUNCH_HOLE | C.FALLOC_FL_KEEP_SIZE, offset, bytes), 'fallocate');
+    return;
+  }
+  const hole = Buffer.alloc(24);
+  hole.writeBigInt64LE(BigInt(offset), 8);
+  hole.writeBigInt64LE(BigInt(bytes), 16);
+  libc.fcntlWith(descriptor, C.F_PUNCHHOLE, hole);
+}
+
 function unlinkedFile(name: string): number {
   const path = join(tmpdir(), `${name}-${process.pid}-${Date.now()}`);
   const descriptor = openSync(path, 'wx+', 0o600);

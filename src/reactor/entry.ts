@@ -4,7 +4,7 @@ import { reactorBell, workerBell } from '../ipc/bells.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
-import { LANES_PER_WORKER, senderOfManager, senderOfMaster, senderOfWorker } from '../memory/layout.js';
+import { LANES_PER_WORKER, peerNum, peerOf, peerOfMaster } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import { createPoller } from '../os/create-poller.js';
 import { setThreadName } from '../os/process.js';
@@ -37,17 +37,17 @@ const lanes = Array.from({ length: shape.workerNum }, (_, worker) => {
 });
 
 function sender(index: number, worker: number, lane: number): ReactorSender {
-  const mayAccept = index === senderOfMaster(shape);
+  const mayAccept = index === peerOfMaster(shape);
   return { ring: new RingReader(region, layout.outbound(data.id, index)), worker, lane, mayAccept };
 }
 
-const senders: ReactorSender[] = [
-  sender(senderOfMaster(shape), -1, 0),
-  sender(senderOfManager(shape), -1, 0),
-  ...lanes.flatMap(({ worker }) =>
-    Array.from({ length: LANES_PER_WORKER }, (_, lane) => sender(senderOfWorker(worker, lane), worker, lane)),
-  ),
-];
+/** Only workers are told of room: whoever bears another id sends what fits. */
+const firstOfOthers = peerOf(shape.workerNum, 0);
+const senders: ReactorSender[] = Array.from({ length: peerNum(shape) }, (_, peer) =>
+  peer < firstOfOthers
+    ? sender(peer, Math.floor(peer / LANES_PER_WORKER), peer % LANES_PER_WORKER)
+    : sender(peer, -1, 0),
+);
 
 /** When the whole process ends at once, the poll handle must be closed first: a busy one would abort the process. */
 const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;

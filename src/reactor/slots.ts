@@ -3,7 +3,7 @@
  * comes first, and a slot is used again only when the worker has seen the `close` of its last connection, so that what
  * a worker reads in the table during a callback is about the connection it was called for.
  */
-import { Fifo } from './fifo.js';
+import { Fifo } from '../util/fifo.js';
 
 /** So many free slots rest before one of them is used again; beyond that no new part of the table is touched. */
 const RESTING_SLOTS = 1024;

@@ -5,8 +5,8 @@
 import { Event, HEADER_BYTES, MAX_PAYLOAD } from '../ipc/frame.js';
 import type { RingWriter } from '../ipc/ring.js';
 import type { Waker } from '../ipc/sleep.js';
+import { Fifo } from '../util/fifo.js';
 import type { ReactorConnection } from './connection.js';
-import { Fifo } from './fifo.js';
 
 /** Packets leave this much of the ring to events, so that a connect or close seldom has to wait. */
 const RESERVED_FOR_EVENTS = 8192;

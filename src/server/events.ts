@@ -3,6 +3,7 @@ import { describe, ServerError } from '../errors/index.js';
 import type { CloseReason } from '../ipc/frame.js';
 import type { WorkerErrorInfo } from '../manager/manager.js';
 import { nearest } from '../options/index.js';
+import type { Task } from '../task/task-runner.js';
 import type { Connection } from './connection.js';
 
 type Result = void | Promise<void> | unknown;
@@ -39,12 +40,19 @@ export interface ServerEvents extends PortEvents {
   afterReload(): Result;
   /** Manager: a worker ended with a code other than 0 or by a signal. */
   workerError(info: WorkerErrorInfo): Result;
-  /** Worker: before its first packet; it waits for a promise. */
+  /** Worker, task worker: before its first packet or task; it waits for a promise. */
   workerStart(workerId: number): Result;
-  /** Worker: it has finished what it owed and is about to stop; release timers and connections of your own. */
+  /** Worker, task worker: it has finished what it owed and is about to stop; release timers and connections of your own. */
   workerExit(workerId: number): Result;
-  /** Worker: the last callback of an orderly end. */
+  /** Worker, task worker: the last callback of an orderly end. */
   workerStop(workerId: number): Result;
+  /** Task worker: what it returns, or resolves to, is the result; what it throws is the caller's error. Swoole: onTask. */
+  task(task: Task): Result;
+  /** The process that asked by `task()`: the task has ended well, and had no `onFinish` of its own. Swoole: onFinish. */
+  finish(taskId: number, result: unknown): Result;
+  /** Worker, task worker, user process: another process sent this by `sendMessage`; −1: the manager or the master. */
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the sender gave
+  pipeMessage(data: any, fromWorkerId: number): Result;
 }
 
 export const portEventNames = ['connect', 'receive', 'close', 'bufferFull', 'bufferEmpty'] as const;
@@ -62,6 +70,9 @@ export const serverEventNames = [
   'workerStart',
   'workerExit',
   'workerStop',
+  'task',
+  'finish',
+  'pipeMessage',
 ] as const satisfies readonly (keyof ServerEvents)[];
 
 /** One callback per event; a later one replaces the earlier. */

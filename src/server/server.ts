@@ -1,8 +1,11 @@
 import { describe, ServerError } from '../errors/index.js';
+import type { Exchange } from '../exchange/exchange.js';
+import type { FinishCallback } from '../exchange/task-client.js';
 import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
 import { leaveLastWords } from '../ipc/last-words.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import { processNum } from '../memory/layout.js';
 import { MAX_PORTS, type Region } from '../memory/region.js';
 import { type ListenOptions, type ResolvedOptions, resolveOptions, type ServerOptions } from '../options/index.js';
 import { Log } from '../util/log.js';
@@ -13,13 +16,16 @@ import { CallbackTable, type ServerEvents, serverEventNames } from './events.js'
 import { ListenPort } from './listen-port.js';
 import { type Role, startRole } from './start-role.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from './stats.js';
+import { type TimerCallback, Timers } from './timers.js';
+import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
 
 /** What the process has become by `start()`. */
 export interface Runtime {
   readonly region: Region;
   readonly outbox: Outbox;
+  readonly exchange: Exchange;
   requestShutdown(): void;
-  requestReload(): void;
+  requestReload(tasksOnly: boolean): void;
   requestStopWorker(workerId: number): void;
   /** The object callbacks of this process get for a session. */
   connection?(sessionId: number): Connection;
@@ -30,6 +36,8 @@ export interface StartContext {
   readonly ports: readonly ListenPort[];
   readonly events: Partial<ServerEvents>;
   readonly log: Log;
+  readonly server: Server;
+  readonly userProcesses: readonly UserProcessDefinition[];
   createConnection(sessionId: number): Connection;
   /** Called as soon as the process can send and ask, before any callback. */
   running(runtime: Runtime): void;
@@ -64,6 +72,8 @@ export class Server {
   #given: ServerOptions;
   #options: ResolvedOptions;
   readonly #ports: ListenPort[] = [];
+  readonly #userProcesses: UserProcessDefinition[] = [];
+  readonly #timers: Timers;
   readonly #table = new CallbackTable<ServerEvents>(serverEventNames);
   readonly #log: Log;
   #runtime: Runtime | undefined;
@@ -77,6 +87,7 @@ export class Server {
     this.#given = { ...options };
     this.#options = resolveOptions(this.#given);
     this.#log = new Log({ role: this.#roleName(), level: this.#options.logLevel });
+    this.#timers = new Timers((error) => this.#log.error('the callback of a timer failed', { error }));
     this.#addPort({});
   }
 
@@ -136,19 +147,100 @@ export class Server {
     this.#mustRun('shutdown').requestShutdown();
   }
 
-  /** Replaces every worker by one that runs the script as it is now; from any process. Swoole: reload(). */
-  reload(): void {
-    this.#mustRun('reload').requestReload();
+  /**
+   * Replaces every worker by one that runs the script as it is now, or with `tasksOnly` every task worker; from any
+   * process. Swoole: reload().
+   */
+  reload({ tasksOnly = false }: { tasksOnly?: boolean } = {}): void {
+    this.#mustRun('reload').requestReload(tasksOnly);
   }
 
   /** Replaces one worker, without a gap; from any process. Without an id: the one this is called in. @throws ServerError ERR_WORKER_ID */
   stop(workerId: number = this.workerId): void {
     const runtime = this.#mustRun('stop');
-    const count = this.#options.workerNum;
+    const count = processNum(runtime.region.shape);
     if (!Number.isInteger(workerId) || workerId < 0 || workerId >= count) {
       throw new ServerError('ERR_WORKER_ID', { received: describe(workerId), count });
     }
     runtime.requestStopWorker(workerId);
+  }
+
+  // ——— tasks, messages, processes, timers ———
+
+  /**
+   * Gives a task to whichever task worker is free first, or to `workerId`. From any process; a task worker must name
+   * another one. Its result comes to `onFinish`, or to the `finish` event of this process.
+   * @param data anything the structured clone takes, of any size; copied at once @returns the task's id
+   * @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE, ERR_NO_TASK_WORKERS, ERR_TASK_WORKER_ID,
+   * ERR_TASK_IN_TASK_WORKER. Swoole: task()
+   */
+  task(data: unknown, options: { workerId?: number; onFinish?: FinishCallback } = {}): number {
+    return this.#mustRun('task').exchange.tasks.give(data, options.workerId, options.onFinish);
+  }
+
+  /**
+   * Resolves to the task's result. Rejects with what the task threw, with ERR_TASK_TIMEOUT after `timeoutMs` (option
+   * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with what `task` throws. Swoole: taskwait()
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: the user knows what the task callback returns
+  taskWait<T = any>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
+    const { tasks } = this.#mustRun('taskWait').exchange;
+    return tasks.ask(data, options.workerId, options.timeoutMs) as Promise<T>;
+  }
+
+  /** Several tasks at once: settled results in the order of `list`. Swoole: taskWaitMulti() @throws ServerError ERR_TASK_LIST */
+  // biome-ignore lint/suspicious/noExplicitAny: the user knows what the task callback returns
+  taskWaitMulti<T = any>(
+    list: readonly unknown[],
+    options: { timeoutMs?: number } = {},
+  ): Promise<PromiseSettledResult<T>[]> {
+    const { tasks } = this.#mustRun('taskWaitMulti').exchange;
+    if (!Array.isArray(list)) throw new ServerError('ERR_TASK_LIST', { received: describe(list) });
+    return Promise.allSettled(list.map((data) => tasks.ask(data, undefined, options.timeoutMs) as Promise<T>));
+  }
+
+  /**
+   * Sends to another worker, task worker or process of the user's own: its `pipeMessage`. Messages of one process arrive
+   * in order, each once; those for a process that is being replaced reach its successor.
+   * @returns a promise that resolves when the message lies in the receiver's queue: await it to keep pace
+   * @throws ServerError ERR_WORKER_ID, ERR_MESSAGE_TO_SELF, ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL. Swoole: sendMessage()
+   */
+  sendMessage(data: unknown, workerId: number): Promise<void> {
+    const { region, exchange } = this.#mustRun('sendMessage');
+    const count = processNum(region.shape);
+    if (!Number.isInteger(workerId) || workerId < 0 || workerId >= count) {
+      throw new ServerError('ERR_WORKER_ID', { received: describe(workerId), count });
+    }
+    if (workerId === this.workerId) throw new ServerError('ERR_MESSAGE_TO_SELF', { workerId });
+    return exchange.messenger.send(data, workerId);
+  }
+
+  /**
+   * One more supervised process, which runs `run(server, signal)` once; call it before `start()`. It is started again when
+   * it ends. `signal` aborts when it shall finish (reload, shutdown); a `run` that takes it is waited for, `maxWaitMs` at most.
+   * @returns its process id for `sendMessage`, which comes behind those of workers and task workers: give their numbers first
+   * @throws ServerError ERR_USER_PROCESS, ERR_ALREADY_STARTED. Swoole: addProcess()
+   */
+  addProcess(process: UserProcessRun | UserProcessDefinition): number {
+    this.#mustNotHaveStarted('addProcess');
+    const index = this.#userProcesses.length;
+    this.#userProcesses.push(checkUserProcess(process, index));
+    return this.#options.workerNum + this.#options.taskWorkerNum + index;
+  }
+
+  /** Calls back every `ms` milliseconds, in this process, until `clearTimer`. Swoole: tick() @throws ServerError ERR_TIMER */
+  tick(ms: number, callback: TimerCallback): number {
+    return this.#timers.tick(ms, callback);
+  }
+
+  /** Calls back once after `ms` milliseconds, in this process. Swoole: after() @throws ServerError ERR_TIMER */
+  after(ms: number, callback: TimerCallback): number {
+    return this.#timers.after(ms, callback);
+  }
+
+  /** @returns false when there is no such timer (any more) */
+  clearTimer(id: number): boolean {
+    return this.#timers.clear(id);
   }
 
   // ——— connections ———
@@ -229,10 +321,11 @@ export class Server {
 
   /** Read from shared memory, without a message to anyone. Swoole: stats(). */
   stats(): ServerStats {
-    return readStats(this.#mustRun('stats').region);
+    const { region, exchange } = this.#mustRun('stats');
+    return readStats(region, exchange.queue.counts(), exchange.messageCount);
   }
 
-  /** Each worker's figures, by id. Empty before the start. */
+  /** The figures of workers, task workers and processes of the user's own, by id. Empty before the start. */
   get workers(): WorkerInfo[] {
     return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);
   }
@@ -241,10 +334,10 @@ export class Server {
     return inherited()?.role ?? 'master';
   }
 
-  /** −1 outside of workers. */
+  /** The id of a worker, task worker or process of the user's own; −1 in the master and the manager. */
   get workerId(): number {
     const given = inherited();
-    return given?.role === 'worker' ? given.id : -1;
+    return given !== undefined && given.role !== 'manager' ? given.id : -1;
   }
 
   /** 0 before the start. */
@@ -256,9 +349,9 @@ export class Server {
     return this.#runtime?.region.managerPid ?? 0;
   }
 
-  /** This process's id in a worker, 0 elsewhere. */
+  /** The pid of this process where it has a `workerId`, 0 elsewhere. */
   get workerPid(): number {
-    return this.role === 'worker' ? process.pid : 0;
+    return this.workerId >= 0 ? process.pid : 0;
   }
 
   get mode(): ResolvedOptions['mode'] {
@@ -286,7 +379,10 @@ export class Server {
   // ——— inside ———
 
   #roleName(): string {
-    return this.role === 'worker' ? `worker ${this.workerId}` : this.role;
+    const { role, workerId } = this;
+    if (role === 'task') return `task worker ${workerId}`;
+    if (role === 'user') return `process ${workerId}`;
+    return role === 'worker' ? `worker ${workerId}` : role;
   }
 
   #addPort(options: ListenOptions): ListenPort {
@@ -307,6 +403,8 @@ export class Server {
       ports: this.#ports,
       events: this.#table.callbacks,
       log: this.#log,
+      server: this,
+      userProcesses: this.#userProcesses,
       createConnection: (fd) => new Connection(fd, this),
       running: (runtime) => {
         this.#runtime = runtime;

@@ -1,23 +1,28 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
-import { serializeError } from '../errors/index.js';
-import { reactorBell } from '../ipc/bells.js';
-import type { Inheritance } from '../ipc/inheritance.js';
+import { ServerError, serializeError } from '../errors/index.js';
+import { Exchange } from '../exchange/exchange.js';
+import { PeerLoop } from '../exchange/peer-loop.js';
+import { peerBell, reactorBell } from '../ipc/bells.js';
+import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
 import { Outbox } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
-import { Waker } from '../ipc/sleep.js';
+import { Sleeper, Waker } from '../ipc/sleep.js';
 import { runManager } from '../manager/run.js';
 import { Master } from '../master/master.js';
-import { ReactorBoard } from '../memory/boards.js';
+import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
-import { senderOfManager } from '../memory/layout.js';
+import { peerOfManager, peerOfMaster } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import { createPoller } from '../os/create-poller.js';
 import { exitWithoutTeardown } from '../os/exit.js';
 import { setProcessTitle } from '../os/process-title.js';
-import { runWorker } from '../worker/run.js';
+import { TaskRunner } from '../task/task-runner.js';
+import { UserProcess } from '../user/user-process.js';
+import { type RunningWorker, runWorker } from '../worker/run.js';
 import type { Connection } from './connection.js';
 import type { Runtime, StartContext } from './server.js';
 
-export type Role = 'master' | 'manager' | 'worker';
+export type Role = 'master' | 'manager' | ProcessRole;
 
 const never = (): Promise<never> => new Promise(() => {});
 
@@ -33,8 +38,8 @@ export function startRole(inheritance: Inheritance | undefined, context: StartCo
     setProcessTitle(`${processTitle}: manager`);
     return startManager(inheritance, context);
   }
-  setProcessTitle(`${processTitle}: worker ${inheritance.id}`);
-  return startWorker(inheritance, context);
+  setProcessTitle(`${processTitle}: ${nameOf(inheritance, context)}`);
+  return startProcess(inheritance, context);
 }
 
 /**
@@ -47,8 +52,12 @@ function ignoreStraySignals(): void {
 
 async function startMaster(context: StartContext): Promise<void> {
   const { options, ports, events, log } = context;
+  if (options.taskWorkerNum > 0 && events.task === undefined) {
+    throw new ServerError('ERR_TASK_CALLBACK', { count: options.taskWorkerNum });
+  }
   const master = new Master(
     options,
+    context.userProcesses.length,
     ports.map((port) => port.settings),
     events,
     log,
@@ -58,18 +67,38 @@ async function startMaster(context: StartContext): Promise<void> {
     // During the start it is start() that undoes everything and says why.
     if (master.hasStarted) process.exit(0);
   };
+  const { region } = master;
+  const peer = peerOfMaster(region.shape);
+  const exchange = new Exchange({
+    ...master.shared,
+    region,
+    peer,
+    options,
+    finish: events.finish,
+    failed: (what, error) => log.error(what, { error }),
+  });
+  const sleeper = new Sleeper(region.int32, region.masterSleepIndex);
+  const bell = peerBell(master.shared.bells, region.shape, peer);
+  const loop = new PeerLoop(exchange, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));
   const runtime: Runtime = {
-    region: master.region,
+    region,
     outbox: master.outbox,
+    exchange,
     requestShutdown: () => void end(),
-    requestReload: () => master.reload(),
+    requestReload: (tasksOnly) => master.reload(tasksOnly),
     requestStopWorker: (workerId) => master.stopWorker(workerId),
   };
   master.onShutdownRequest = () => void end();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void end());
   process.on('SIGUSR1', () => master.reload());
+  process.on('SIGUSR2', () => master.reload(true));
   context.running(runtime);
-  await master.start();
+  try {
+    await master.start();
+  } catch (error) {
+    loop.close();
+    throw error;
+  }
   try {
     await events.start?.();
   } catch (error) {
@@ -82,52 +111,104 @@ async function startManager(inheritance: Inheritance, context: StartContext): Pr
   const { highWatermark, sendBufferSize: limitBytes } = context.options;
   const reactors = new ReactorBoard(region);
   const links = Array.from({ length: region.shape.reactorNum }, (_, r) => ({
-    ring: new RingWriter(region, region.layout.outbound(r, senderOfManager(region.shape))),
+    ring: new RingWriter(region, region.layout.outbound(r, peerOfManager(region.shape))),
     waker: new Waker(region.int32, reactors.sleepIndex(r), reactorBell(inheritance.bells, r)),
   }));
   const outbox = new Outbox(new ConnectionTable(region), links, { highWatermark, limitBytes, hearsOfRoom: false });
-  const { manager, channel } = runManager(inheritance, region, context.options, context.events, context.log);
+  const names = context.userProcesses.map(({ name }) => name);
+  const { options, events, log } = context;
+  const { manager, exchange, channel } = runManager(inheritance, region, options, events, names, log);
   context.running({
     region,
     outbox,
+    exchange,
     requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
-    requestReload: () => manager.reload(),
+    requestReload: (tasksOnly) => manager.reload(tasksOnly),
     requestStopWorker: (workerId) => manager.recycle(workerId),
   });
   return never();
 }
 
-async function startWorker(inheritance: Inheritance & { role: 'worker' }, context: StartContext): Promise<never> {
+/** Worker, task worker, or a process of the user's own. */
+async function startProcess(inheritance: Inheritance & { role: ProcessRole }, context: StartContext): Promise<never> {
   const { options, ports, events, log } = context;
   const region = Region.open(inheritance.region);
+  const isUser = inheritance.role === 'user';
   const callbacks = {
     ports: ports.map((port) => ({ ...events, ...port.table.callbacks })),
-    workerStart: events.workerStart,
-    workerExit: events.workerExit,
-    workerStop: events.workerStop,
+    workerStart: isUser ? undefined : events.workerStart,
+    workerExit: isUser ? undefined : events.workerExit,
+    workerStop: isUser ? undefined : events.workerStop,
+    pipeMessage: events.pipeMessage,
+    finish: events.finish,
   };
-  const { worker, outbox, channel } = runWorker<Connection>(
-    inheritance,
-    region,
-    options,
-    callbacks,
-    context.createConnection,
-    log,
-  );
+  const running = runWorker<Connection>(inheritance, region, options, callbacks, context.createConnection, log);
+  const { worker, outbox, exchange, channel } = running;
+  if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
+  if (isUser) worker.setSource(userSource(inheritance, running, context));
   context.running({
     region,
     outbox,
+    exchange,
     requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
-    requestReload: () => void channel.send({ type: 'request', action: 'reload' }),
+    requestReload: (tasksOnly) => void channel.send({ type: 'request', action: 'reload', tasksOnly }),
     requestStopWorker: (workerId) => void channel.send({ type: 'request', action: 'stopWorker', workerId }),
   });
   try {
     await worker.boot();
   } catch (error) {
-    log.error('the worker could not start', { error });
+    log.error(`the ${nameOf(inheritance, context)} could not start`, { error });
     channel.send({ type: 'bootFailed', error: serializeError(error) });
     await channel.flushed();
     process.exit(1);
   }
   return never();
+}
+
+function taskSource(
+  { id }: Inheritance & { role: ProcessRole },
+  { worker, exchange, channel }: RunningWorker<Connection>,
+  region: Region,
+  { options, events, log }: StartContext,
+): TaskRunner {
+  const board = new WorkerBoard(region);
+  exchange.queue.takeFor(id);
+  return new TaskRunner({
+    queue: exchange.queue,
+    concurrency: options.taskConcurrency,
+    maxTasks: options.taskMaxRequest,
+    run: (task) => events.task?.(task),
+    setRoom: (count) => board.setField(id, WorkerField.room, count),
+    setRunning: (count) => board.setField(id, WorkerField.pending, count),
+    wakeAnother: () => exchange.wakeFreeTaskWorker(),
+    wakeSoon: () => worker.wakeSoon(),
+    retire: () => {
+      log.info('as many tasks were run as taskMaxRequest says, asking to be replaced');
+      channel.send({ type: 'request', action: 'stopWorker', workerId: id });
+    },
+  });
+}
+
+function userSource(
+  { id }: Inheritance & { role: ProcessRole },
+  { worker }: RunningWorker<Connection>,
+  { options, userProcesses, server, log }: StartContext,
+): UserProcess {
+  const given = userProcesses[id - options.workerNum - options.taskWorkerNum];
+  if (given === undefined) throw new Error(`the script adds ${userProcesses.length} processes, and not number ${id}`);
+  return new UserProcess({
+    run: (signal) => given.run(server, signal),
+    waits: given.run.length > 1,
+    failed: (error) => {
+      log.error(`the process ${given.name} failed`, { error });
+      process.exit(1);
+    },
+    wakeSoon: () => worker.wakeSoon(),
+  });
+}
+
+function nameOf({ role, id }: Inheritance & { role: ProcessRole }, { options, userProcesses }: StartContext): string {
+  if (role === 'worker') return `worker ${id}`;
+  if (role === 'task') return `task worker ${id}`;
+  return `process ${userProcesses[id - options.workerNum - options.taskWorkerNum]?.name ?? id}`;
 }

@@ -1,5 +1,8 @@
 /** Figures of a running server, read from shared memory: right from any process, also when a worker hangs. */
+import type { TaskCounts } from '../exchange/task-queue.js';
+import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
+import { processNum } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 
 /** Counters are totals since the start; times Unix time in ms; sizes bytes. Swoole: stats(). */
@@ -28,16 +31,24 @@ export interface ServerStats {
   pendingCallbacks: number;
   /** How often reading from a client stopped because its worker was behind. */
   stallCount: number;
-  /** Workers that were started again. */
+  /** Workers, task workers and processes of the user's own that were started again. */
   workerRestarts: number;
   reloadCount: number;
   failedReloadCount: number;
+  taskWorkerNum: number;
+  /** Task workers that could take a task now. */
+  idleTaskWorkerNum: number;
+  /** Tasks since the start: submitted = queued + running + done + failed + timedOut, always. */
+  tasks: TaskCounts;
+  /** Messages sent by `sendMessage`. */
+  messageCount: number;
 }
 
 export type WorkerInfoState = 'absent' | 'busy' | 'idle';
 
 export interface WorkerInfo {
   id: number;
+  role: ProcessRole;
   /** 0 while there is no process of this id that takes packets. */
   pid: number;
   state: WorkerInfoState;
@@ -56,12 +67,15 @@ export interface WorkerInfo {
   lastExitCode: number;
   /** 0: none. */
   lastSignal: number;
+  /** Task workers: tasks that run now. */
+  runningTasks: number;
 }
 
-export function readStats(region: Region): ServerStats {
-  const { reactorNum, workerNum } = region.shape;
+export function readStats(region: Region, tasks: TaskCounts, messageCount: number): ServerStats {
+  const { reactorNum, workerNum, taskWorkerNum } = region.shape;
   const reactors = new ReactorBoard(region);
-  const workers = readWorkers(region);
+  const processes = readWorkers(region);
+  const workers = processes.filter((process) => process.role === 'worker');
   const overReactors = (read: (reactor: number) => number): number =>
     sum(Array.from({ length: reactorNum }, (_, r) => read(r)));
   const counter = (index: number): number => overReactors((r) => reactors.read(r, index));
@@ -83,23 +97,35 @@ export function readStats(region: Region): ServerStats {
     callbackErrors: overWorkers((worker) => worker.callbackErrors),
     pendingCallbacks: overWorkers((worker) => worker.pendingCallbacks),
     stallCount: counter(ReactorCounter.stalls),
-    workerRestarts: overWorkers((worker) => worker.restarts),
+    workerRestarts: sum(processes.map((process) => process.restarts)),
     reloadCount: region.reloads,
     failedReloadCount: region.reloadsFailed,
+    taskWorkerNum,
+    idleTaskWorkerNum: processes.filter(({ role, state }) => role === 'task' && state === 'idle').length,
+    tasks,
+    messageCount,
   };
 }
 
 export function readWorkers(region: Region): WorkerInfo[] {
   const board = new WorkerBoard(region);
-  return Array.from({ length: region.shape.workerNum }, (_, id) => readWorker(board, id));
+  const { workerNum, taskWorkerNum } = region.shape;
+  const roleOf = (id: number): ProcessRole => {
+    if (id < workerNum) return 'worker';
+    return id < workerNum + taskWorkerNum ? 'task' : 'user';
+  };
+  return Array.from({ length: processNum(region.shape) }, (_, id) => readWorker(board, id, roleOf(id)));
 }
 
-function readWorker(board: WorkerBoard, id: number): WorkerInfo {
+function readWorker(board: WorkerBoard, id: number, role: ProcessRole): WorkerInfo {
   const pid = board.field(id, WorkerField.pid);
   const startedAt = board.startedAt(id);
-  const presentState = board.field(id, WorkerField.busy) === 0 ? 'idle' : 'busy';
+  const pending = board.field(id, WorkerField.pending);
+  const isBusy = role === 'task' ? board.field(id, WorkerField.room) <= 0 : board.field(id, WorkerField.busy) !== 0;
+  const presentState = isBusy ? 'busy' : 'idle';
   return {
     id,
+    role,
     pid,
     state: pid === 0 ? 'absent' : presentState,
     generation: board.field(id, WorkerField.generation),
@@ -111,10 +137,11 @@ function readWorker(board: WorkerBoard, id: number): WorkerInfo {
     responseCount: board.read(id, WorkerCounter.sent),
     sentBytes: board.read(id, WorkerCounter.sentBytes),
     callbackErrors: board.read(id, WorkerCounter.callbackErrors),
-    pendingCallbacks: board.field(id, WorkerField.pending),
+    pendingCallbacks: role === 'task' ? 0 : pending,
     restarts: board.field(id, WorkerField.restarts),
     lastExitCode: board.field(id, WorkerField.lastExitCode),
     lastSignal: board.field(id, WorkerField.lastSignal),
+    runningTasks: role === 'task' ? pending : 0,
   };
 }
 

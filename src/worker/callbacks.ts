@@ -23,4 +23,5 @@ export interface WorkerCallbacks<C extends UserConnection> {
   readonly workerStart?: ((workerId: number) => unknown) | undefined;
   readonly workerExit?: ((workerId: number) => unknown) | undefined;
   readonly workerStop?: ((workerId: number) => unknown) | undefined;
+  readonly pipeMessage?: ((data: unknown, fromWorkerId: number) => unknown) | undefined;
 }

@@ -4,6 +4,8 @@
  * Its life: booted → attached (takes packets) → released (another process has taken over) or settling (no more packets
  * come) → ended. What has begun is finished in every case: callbacks whose promises are pending, replies that wait.
  */
+import type { Exchange } from '../exchange/exchange.js';
+import type { WorkSource } from '../exchange/work-source.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
 import { CloseCode, CloseFlag, closeReason, Event } from '../ipc/frame.js';
 import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
@@ -32,6 +34,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly bell: DoorbellDescriptors;
   readonly channel: ControlChannel<ManagerToWorker, WorkerToManager>;
   readonly callbacks: WorkerCallbacks<C>;
+  /** Tasks this process gives, messages it sends and gets. */
+  readonly exchange: Exchange;
   readonly log: Log;
   createPoller(handler: PollerHandler): Poller;
   createConnection(sessionId: number): C;
@@ -61,10 +65,14 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   readonly #inbox: Inbox;
   readonly #poller: Poller;
   readonly #connections: (WorkerConnection<C> | undefined)[] = [];
+  readonly #exchange: Exchange;
+  /** Tasks to run, or a process of the user's own: nothing in a plain worker. */
+  #source: WorkSource | undefined;
   #attached = false;
   #awake = true;
   #purpose: Purpose = 'serve';
   #saidSettled = false;
+  #saidReleased = false;
   #termSeen = false;
   #ending = false;
   #pending = 0;
@@ -82,6 +90,18 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#inbox = new Inbox(parts.rings, this);
     this.#poller = parts.createPoller(this);
     this.#poller.addReadable(parts.bell.read, 0);
+    this.#exchange = parts.exchange;
+    this.#exchange.messenger.onReadable = () => this.#poller.wakeSoon();
+  }
+
+  /** Before `boot`: what this process does besides packets. */
+  setSource(source: WorkSource): void {
+    this.#source = source;
+  }
+
+  /** Asks for a turn of the event loop. */
+  wakeSoon(): void {
+    this.#poller.wakeSoon();
   }
 
   /** Fires `workerStart`, then tells the manager that this worker can take packets. */
@@ -99,9 +119,11 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
         return this.#release();
       case 'settle':
         this.#purpose = 'settle';
+        this.#source?.stop();
         return this.#poller.wakeSoon();
       case 'stop':
         this.#purpose = 'stop';
+        this.#source?.stop();
         return this.#poller.wakeSoon();
     }
   }
@@ -110,6 +132,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#inbox.resync();
     this.#board.setField(this.id, WorkerField.lane, this.#parts.lane);
     this.#attached = true;
+    this.#exchange.messenger.receive(this.id, (data, from) => this.#message(data, from));
+    this.#source?.attach();
     this.#poller.wakeSoon();
   }
 
@@ -131,10 +155,12 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     if (!outbox.isEmpty) outbox.roomAgain();
     const goOn = (): boolean => this.#mayGoOn();
     while (this.#attached && goOn() && this.#inbox.take(goOn));
+    const more = this.#exchange.take(goOn);
+    const moreTasks = this.#source?.take(goOn);
     outbox.inTurn = false;
     outbox.flush();
     if (NEEDS_LOOP_TURN) setImmediate(() => {});
-    if (this.#attached && this.#inbox.hasPackets) this.#poller.wakeSoon();
+    if (more || moreTasks || (this.#attached && this.#inbox.hasPackets)) this.#poller.wakeSoon();
     else this.#fallAsleep();
     if (this.#purpose !== 'serve') this.#checkPurpose();
   }
@@ -150,11 +176,15 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, 0);
     this.#countSent();
     this.#parts.sleeper.sleep();
-    if (this.#attached && this.#inbox.hasPackets) this.#poller.wakeSoon();
+    if (this.#hasWork) this.#poller.wakeSoon();
+  }
+
+  get #hasWork(): boolean {
+    if (this.#exchange.hasWork || this.#source?.hasWork) return true;
+    return this.#attached && this.#inbox.hasPackets;
   }
 
   #mayGoOn(): boolean {
-    if (!this.#attached) return false;
     if (++this.#packetsThisTurn % PACKETS_PER_CLOCK_LOOK !== 0) return true;
     return performance.now() - this.#turnStarted < TURN_MS;
   }
@@ -242,6 +272,37 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   // ——— calling the user ———
 
+  #message(data: unknown, fromWorkerId: number): void {
+    this.#callForServer(() => this.#parts.callbacks.pipeMessage?.(data, fromWorkerId), 'pipeMessage');
+  }
+
+  /** A callback that belongs to no connection. */
+  #callForServer(call: () => unknown, event: string): void {
+    const failed = (error: unknown): void => {
+      this.#add(WorkerCounter.callbackErrors, 1);
+      this.#parts.log.error(`the '${event}' callback failed`, { error });
+    };
+    try {
+      const result = call();
+      if (!isThenable(result)) return;
+      this.#setPending(this.#pending + 1);
+      result.then(
+        () => this.#settled(),
+        (error: unknown) => {
+          failed(error);
+          this.#settled();
+        },
+      );
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #settled(): void {
+    this.#setPending(this.#pending - 1);
+    if (this.#pending === 0 && this.#purpose !== 'serve') this.#poller.wakeSoon();
+  }
+
   #call(connection: WorkerConnection<C>, event: string, call: () => unknown): void {
     try {
       const result = call();
@@ -256,9 +317,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#setPending(this.#pending + 1);
     const settled = (): void => {
       connection.pending--;
-      this.#setPending(this.#pending - 1);
       if (connection.pending === 0) this.#end(connection);
-      if (this.#pending === 0 && this.#purpose !== 'serve') this.#poller.wakeSoon();
+      this.#settled();
     };
     promise.then(settled, (error: unknown) => {
       this.#failed(connection, error, event);
@@ -284,11 +344,22 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #release(): void {
-    this.#attached = false;
-    this.#purpose = 'release';
-    this.#parts.channel.send({ type: 'released' });
+    this.#letGo();
+    if (!this.#source?.holdsUntilFinished) this.#sayReleased();
     this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
     this.#poller.wakeSoon();
+  }
+
+  #letGo(): void {
+    this.#attached = false;
+    this.#purpose = 'release';
+    this.#exchange.messenger.stopReceiving();
+    this.#source?.release();
+  }
+
+  #sayReleased(): void {
+    if (!this.#saidReleased) this.#parts.channel.send({ type: 'released' });
+    this.#saidReleased = true;
   }
 
   #drainOn(): void {
@@ -297,14 +368,20 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #checkPurpose(): void {
-    const idle = this.#pending === 0 && this.#parts.outbox.isEmpty && !(this.#attached && this.#inbox.hasPackets);
-    if (!idle || this.#ending) return;
+    if (this.#owes || this.#hasWork || this.#ending) return;
     if (this.#purpose === 'settle') {
       if (!this.#saidSettled) this.#parts.channel.send({ type: 'settled' });
       this.#saidSettled = true;
       return;
     }
+    if (this.#purpose === 'release') this.#sayReleased();
     void this.#leave();
+  }
+
+  /** What has begun and is not finished. */
+  get #owes(): boolean {
+    const pending = this.#pending + this.#exchange.pending + (this.#source?.pending ?? 0);
+    return pending > 0 || !this.#parts.outbox.isEmpty;
   }
 
   async #leave(): Promise<void> {
@@ -327,8 +404,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   /** The manager is gone, and with it whoever would end this process. */
   #orphaned(): void {
-    this.#attached = false;
-    this.#purpose = 'release';
+    this.#letGo();
+    this.#source?.stop();
     setTimeout(() => this.#parts.exit(1), ORPHAN_MS).unref();
     this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
     this.#poller.wakeSoon();

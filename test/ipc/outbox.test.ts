@@ -5,6 +5,7 @@ import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { Waker } from '../../src/ipc/sleep.js';
 import { ConnectionTable, SlotState } from '../../src/memory/connection-table.js';
 import { Region } from '../../src/memory/region.js';
+import { testShape } from '../helpers/test-shape.js';
 
 const FD = 64 + 3; // slot 3 of 64, first use
 const HIGH = 1 << 18;
@@ -16,7 +17,7 @@ let reader: RingReader;
 let outbox: Outbox;
 
 beforeEach(() => {
-  const region = Region.create({ reactorNum: 1, workerNum: 1, slots: 64, ringBytes: 1 << 17 });
+  const region = Region.create(testShape({ workerNum: 1, ringBytes: 1 << 17 }));
   const place = region.layout.outbound(0, 0);
   table = new ConnectionTable(region);
   reader = new RingReader(region, place);

@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { frameBytes, HEADER_BYTES, MAX_PAYLOAD } from '../../src/ipc/frame.js';
 import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { Region } from '../../src/memory/region.js';
+import { testShape } from '../helpers/test-shape.js';
 
 const RING_BYTES = 1 << 17;
 
 function rings(startPosition = 0) {
-  const region = Region.create({ reactorNum: 1, workerNum: 1, slots: 64, ringBytes: RING_BYTES });
+  const region = Region.create(testShape({ workerNum: 1, ringBytes: RING_BYTES }));
   const place = region.layout.inbound(0, 0);
   region.int32[place.headerAt / 4] = startPosition;
   region.int32[place.headerAt / 4 + 16] = startPosition;

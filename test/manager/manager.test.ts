@@ -9,6 +9,7 @@ import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { Region } from '../../src/memory/region.js';
 import { Log } from '../../src/util/log.js';
 import { FakeClock } from '../helpers/fake-clock.js';
+import { testShape } from '../helpers/test-shape.js';
 
 /** A worker process that does only what the test says. */
 class FakeWorker implements WorkerProcess {
@@ -20,7 +21,8 @@ class FakeWorker implements WorkerProcess {
   readonly #events: WorkerProcessEvents;
 
   constructor(spec: WorkerSpec, events: WorkerProcessEvents) {
-    this.spec = { id: spec.id, lane: spec.lane, generation: spec.generation };
+    const { id, role, name, lane, generation } = spec;
+    this.spec = { id, role, name, lane, generation };
     this.#events = events;
   }
 
@@ -70,11 +72,14 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 
 beforeEach(() => {
   clock = new FakeClock();
-  const region = Region.create({ reactorNum: 1, workerNum: 2, slots: 64, ringBytes: 65536 });
+  const region = Region.create(testShape({ workerNum: 2, ringBytes: 65536 }));
   board = new WorkerBoard(region);
   [started, toMaster, errors, events, log, exitCode] = [[], [], [], [], [], undefined];
   manager = new Manager({
-    workerNum: 2,
+    processes: [
+      { role: 'worker', name: 'worker 0' },
+      { role: 'worker', name: 'worker 1' },
+    ],
     maxWaitMs: 3000,
     bootTimeoutMs: 10_000,
     region,
@@ -92,6 +97,8 @@ beforeEach(() => {
       started.push(worker);
       return worker;
     },
+    recover: () => {},
+    recoverAll: () => {},
     tellMaster: (message) => toMaster.push(message),
     exit: (code) => {
       exitCode = code;
@@ -108,8 +115,8 @@ describe('at the start', () => {
   it('starts one worker per id, attaches each when it is ready, and tells the master when all are', () => {
     manager.obey({ type: 'begin', first: true });
     expect(started.map(({ spec }) => spec)).toEqual([
-      { id: 0, lane: 0, generation: 0 },
-      { id: 1, lane: 0, generation: 0 },
+      { id: 0, role: 'worker', name: 'worker 0', lane: 0, generation: 0 },
+      { id: 1, role: 'worker', name: 'worker 1', lane: 0, generation: 0 },
     ]);
     newest(0).ready();
     expect(newest(0).heard).toEqual(['attach']);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Fifo } from '../../src/reactor/fifo.js';
+import { Fifo } from '../../src/util/fifo.js';
 
 describe('Fifo', () => {
   it('gives back what was pushed, in order, through growth and wrapping', () => {

@@ -1,0 +1,109 @@
+/**
+ * This process as a party to the exchange: the tasks it gives, the messages it sends and gets. Whoever owns the event loop
+ * calls `take` in each turn, and looks at `hasWork` after it has announced its sleep. Runs in every process.
+ */
+import type { Region } from '../memory/region.js';
+import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { Counter, ExchangeMemory } from './memory.js';
+import { Messenger } from './messenger.js';
+import { Overflow } from './overflow.js';
+import { Peers } from './peers.js';
+import { Records } from './record.js';
+import { SharedTaskQueue } from './shared-task-queue.js';
+import { Slots } from './slots.js';
+import { type FinishCallback, TaskClient } from './task-client.js';
+
+export interface ExchangeOptions {
+  readonly taskQueueLimit: number;
+  readonly taskRetries: number;
+  readonly taskTimeoutMs: number;
+  readonly messageBufferSize: number;
+}
+
+export interface ExchangeParts {
+  readonly region: Region;
+  readonly overflow: number;
+  readonly bells: readonly DoorbellDescriptors[];
+  readonly peer: number;
+  /** The id of this process when it is a task worker. */
+  readonly taskWorkerId?: number;
+  readonly options: ExchangeOptions;
+  /** The `finish` event. */
+  readonly finish: FinishCallback | undefined;
+  /** A task that nobody waited for has failed, or a callback, or a message could not be read. */
+  failed(what: string, error: unknown): void;
+}
+
+export class Exchange {
+  readonly queue: SharedTaskQueue;
+  readonly tasks: TaskClient;
+  readonly messenger: Messenger;
+  readonly #memory: ExchangeMemory;
+  readonly #peers: Peers;
+
+  constructor(parts: ExchangeParts) {
+    const { region, options, peer, failed } = parts;
+    const memory = new ExchangeMemory(region);
+    const records = new Records(memory, new Overflow(parts.overflow, memory, peer));
+    const slots = new Slots(memory, records, peer);
+    const peers = new Peers(region, parts.bells);
+    this.#memory = memory;
+    this.#peers = peers;
+    const common = { region, memory, records, slots, peers, peer };
+    this.queue = new SharedTaskQueue({ ...common, limit: options.taskQueueLimit, retries: options.taskRetries });
+    const call = (callback: () => unknown): void => callUser("the 'finish' callback failed", callback, failed);
+    const { workerNum, taskWorkerNum } = region.shape;
+    this.tasks = new TaskClient({
+      queue: this.queue,
+      firstTaskWorker: workerNum,
+      endTaskWorker: workerNum + taskWorkerNum,
+      ownTaskWorkerId: parts.taskWorkerId,
+      timeoutMs: options.taskTimeoutMs,
+      call,
+      ended: (taskId, result, error) => {
+        if (error !== undefined) failed(`task ${taskId} failed, and nobody waited for it`, error);
+        else call(() => parts.finish?.(taskId, result));
+      },
+    });
+    this.messenger = new Messenger({
+      ...common,
+      limitBytes: options.messageBufferSize,
+      failed: (error) => failed('a message of another process could not be read', error),
+    });
+  }
+
+  /** @returns true when there may be more */
+  take(goOn: () => boolean): boolean {
+    this.tasks.take();
+    this.messenger.flush();
+    return this.messenger.take(goOn);
+  }
+
+  get hasWork(): boolean {
+    return this.queue.hasEnded || this.messenger.hasMessages;
+  }
+
+  /** Messages sent by all processes since the start. */
+  get messageCount(): number {
+    return this.#memory.total(Counter.messages);
+  }
+
+  /** What waits is for another task worker too, if one is idle. */
+  wakeFreeTaskWorker(): void {
+    this.#peers.wakeFreeTaskWorker();
+  }
+
+  /** What this process still has to hear or to send before it may end. */
+  get pending(): number {
+    return this.tasks.pending + this.messenger.holding;
+  }
+}
+
+function callUser(what: string, callback: () => unknown, failed: (what: string, error: unknown) => void): void {
+  try {
+    const result = callback();
+    if (result instanceof Promise) result.catch((error: unknown) => failed(what, error));
+  } catch (error) {
+    failed(what, error);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Changes a slot's word and counts that change, so that the two agree whatever kills this process in between. What is
+ * about to be done is written down first, with the totals as they will be; whoever clears up after a death sees by the
+ * word whether it was done. One ledger per peer.
+ */
+import type { Counter, ExchangeMemory } from './memory.js';
+import { ABORTED, GONE, SlotState, stateOf, useOf } from './word.js';
+
+const ARMED = 0;
+const COUNTER_A = 1;
+const COUNTER_B = 2;
+const WORD_INDEX = 3;
+const OLD_WORD = 4;
+const NEW_WORD = 5;
+const NONE = -1;
+
+export class Ledger {
+  readonly #memory: ExchangeMemory;
+
+  constructor(memory: ExchangeMemory) {
+    this.#memory = memory;
+  }
+
+  /** @returns false when the word was not `from` any more; then nothing is counted */
+  change(peer: number, index: number, from: number, to: number, counter: Counter, other?: Counter): boolean {
+    const { int32, float64 } = this.#memory;
+    const at = this.#memory.ledgerIndex(peer);
+    const targets = this.#memory.ledgerTargetsIndex(peer);
+    const counterAt = this.#memory.counterIndex(peer, counter);
+    const otherAt = other === undefined ? NONE : this.#memory.counterIndex(peer, other);
+    int32[at + COUNTER_A] = counterAt;
+    int32[at + COUNTER_B] = otherAt;
+    float64[targets] = (float64[counterAt] ?? 0) + 1;
+    float64[targets + 1] = otherAt === NONE ? 0 : (float64[otherAt] ?? 0) + 1;
+    int32[at + WORD_INDEX] = index;
+    int32[at + OLD_WORD] = from;
+    int32[at + NEW_WORD] = to;
+    Atomics.store(int32, at + ARMED, 1);
+    const changed = Atomics.compareExchange(int32, index, from, to) === from;
+    if (changed) this.#count(peer);
+    Atomics.store(int32, at + ARMED, 0);
+    return changed;
+  }
+
+  /** After the death of `peer`: counts what it had done but not counted. Before anything else of its is touched. */
+  settle(peer: number): void {
+    const { int32 } = this.#memory;
+    const at = this.#memory.ledgerIndex(peer);
+    if (Atomics.load(int32, at + ARMED) === 0) return;
+    const word = Atomics.load(int32, int32[at + WORD_INDEX] ?? 0);
+    if (hasHappened(word, int32[at + OLD_WORD] ?? 0, int32[at + NEW_WORD] ?? 0)) this.#count(peer);
+    Atomics.store(int32, at + ARMED, 0);
+  }
+
+  #count(peer: number): void {
+    const { int32, float64 } = this.#memory;
+    const at = this.#memory.ledgerIndex(peer);
+    const targets = this.#memory.ledgerTargetsIndex(peer);
+    float64[int32[at + COUNTER_A] ?? 0] = float64[targets] ?? 0;
+    const other = int32[at + COUNTER_B] ?? NONE;
+    if (other !== NONE) float64[other] = float64[targets + 1] ?? 0;
+  }
+}
+
+/** Whether a change `from` → `to` was made, by the word as it is now: others may have gone on from either. */
+function hasHappened(word: number, from: number, to: number): boolean {
+  if (word === from) return false;
+  const isOver = useOf(word) !== useOf(from) || stateOf(word) === SlotState.free;
+  if (to === (from | ABORTED)) return isOver || (word & ABORTED) !== 0;
+  // Given up while it waited; otherwise a runner has taken it.
+  if (stateOf(from) === SlotState.queued) return isOver;
+  return unmarked(word) !== unmarked(from);
+}
+
+const unmarked = (word: number): number => word & ~(GONE | ABORTED);

@@ -1,0 +1,156 @@
+/** The exchange as one process sees it: where each field is, and nothing of what it means. Runs in every process. */
+import type { Region } from '../memory/region.js';
+import { mapShared } from '../os/memory.js';
+import {
+  type ExchangeLayout,
+  type ExchangeShape,
+  PEER_RECORD_BYTES,
+  QUEUE_INTS,
+  queueNum,
+  SHORT_QUEUE,
+} from './layout.js';
+
+/** Totals since the start, one set per peer. What is queued or running is counted in the slots themselves. */
+export const Counter = {
+  submitted: 0,
+  done: 1,
+  failed: 2,
+  timedOut: 3,
+  /** Results that came when nobody waited for them any more. */
+  dropped: 4,
+  /** Runs again after the death of a task worker. */
+  retried: 5,
+  /** Tasks that were not taken, the queue being full. */
+  refused: 6,
+  messages: 7,
+} as const;
+export type Counter = (typeof Counter)[keyof typeof Counter];
+
+/** Int32 fields of a peer's record, behind 16 floats. */
+const PeerInt = { used: 32, ledger: 33 } as const;
+/** Float64 field of a peer's record: how far it has written the overflow file. */
+const OVERFLOW_POSITION = 8;
+const LEDGER_TARGETS = 9;
+
+const TICKET = 0;
+
+/** The slots of one peer: 512 bytes each, see `record.ts`. */
+export interface SlotMemory {
+  readonly bytes: Buffer;
+  readonly int32: Int32Array;
+  readonly float64: Float64Array;
+}
+
+export class ExchangeMemory {
+  readonly layout: ExchangeLayout;
+  readonly int32: Int32Array;
+  readonly float64: Float64Array;
+  readonly #region: Region;
+  readonly #slots: (SlotMemory | undefined)[] = [];
+
+  constructor(region: Region) {
+    this.#region = region;
+    this.layout = region.layout.exchange;
+    const memory = mapShared(region.descriptor, this.layout.at, this.layout.sharedBytes);
+    this.int32 = new Int32Array(memory);
+    this.float64 = new Float64Array(memory);
+  }
+
+  get shape(): ExchangeShape {
+    return this.layout.shape;
+  }
+
+  get queues(): number {
+    return queueNum(this.shape);
+  }
+
+  /** A number that grows with each task of the server: its id, and its place in the line. */
+  nextTicket(): number {
+    return Atomics.add(this.int32, TICKET, 1);
+  }
+
+  wordIndex(peer: number, slot: number): number {
+    return this.layout.wordsAt + peer * this.shape.slots + slot;
+  }
+
+  ticketIndex(peer: number, slot: number): number {
+    return this.layout.ticketsAt + peer * this.shape.slots + slot;
+  }
+
+  /** Where the first of a peer's `bitWords` words is: one bit per slot that has something to say to its owner. */
+  bitsIndex(peer: number): number {
+    return this.layout.bitsAt + peer * this.layout.bitWords;
+  }
+
+  /** Where a queue has its head; behind it its tail and whether the producer waits. */
+  endsIndex(queue: number, peer: number): number {
+    return this.layout.endsAtIndex + (queue * this.shape.peers + peer) * QUEUE_INTS;
+  }
+
+  entriesIndex(queue: number, peer: number): number {
+    const { entriesAt, longQueue } = this.layout;
+    const { peers } = this.shape;
+    if (queue === 0) return entriesAt + peer * longQueue;
+    return entriesAt + peers * longQueue + ((queue - 1) * peers + peer) * SHORT_QUEUE;
+  }
+
+  queueLength(queue: number): number {
+    return queue === 0 ? this.layout.longQueue : SHORT_QUEUE;
+  }
+
+  /** How many slots of a peer have ever been used: no search has to look further. */
+  used(peer: number): number {
+    return Atomics.load(this.int32, this.#peerInt(peer) + PeerInt.used);
+  }
+
+  setUsed(peer: number, count: number): void {
+    Atomics.store(this.int32, this.#peerInt(peer) + PeerInt.used, count);
+  }
+
+  /** Where a peer's ledger has its integers, and where its floats. */
+  ledgerIndex(peer: number): number {
+    return this.#peerInt(peer) + PeerInt.ledger;
+  }
+
+  ledgerTargetsIndex(peer: number): number {
+    return this.#peerFloat(peer) + LEDGER_TARGETS;
+  }
+
+  counterIndex(peer: number, counter: Counter): number {
+    return this.#peerFloat(peer) + counter;
+  }
+
+  /** Over all peers. */
+  total(counter: Counter): number {
+    let sum = 0;
+    for (let peer = 0; peer < this.shape.peers; peer++) sum += this.float64[this.counterIndex(peer, counter)] ?? 0;
+    return sum;
+  }
+
+  overflowPositionIndex(peer: number): number {
+    return this.#peerFloat(peer) + OVERFLOW_POSITION;
+  }
+
+  /** Mapped when it is first asked for. */
+  slotsOf(peer: number): SlotMemory {
+    const known = this.#slots[peer];
+    if (known !== undefined) return known;
+    const { slotsAt, slotBytesPerPeer } = this.layout;
+    const memory = mapShared(this.#region.descriptor, slotsAt + peer * slotBytesPerPeer, slotBytesPerPeer);
+    const slots = {
+      bytes: Buffer.from(memory),
+      int32: new Int32Array(memory),
+      float64: new Float64Array(memory),
+    };
+    this.#slots[peer] = slots;
+    return slots;
+  }
+
+  #peerInt(peer: number): number {
+    return this.layout.peersAt + (peer * PEER_RECORD_BYTES) / 4;
+  }
+
+  #peerFloat(peer: number): number {
+    return this.layout.peersAt / 2 + (peer * PEER_RECORD_BYTES) / 8;
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * `sendMessage` and what arrives by it. One queue per sender and receiver keeps the order; what finds no room there
+ * waits in the process of the sender, up to a limit. Runs in every process.
+ */
+import { ServerError } from '../errors/index.js';
+import { Fifo } from '../util/fifo.js';
+import { queueOfMessages } from './layout.js';
+import { Counter, type ExchangeMemory } from './memory.js';
+import type { Peers } from './peers.js';
+import { Queue } from './queue.js';
+import { Purpose, type Records } from './record.js';
+import { endMessage, type Slots } from './slots.js';
+import { type EncodedValue, encodeValue } from './value.js';
+import * as Word from './word.js';
+import { SlotState } from './word.js';
+
+export interface MessengerParts {
+  readonly memory: ExchangeMemory;
+  readonly records: Records;
+  readonly slots: Slots;
+  readonly peers: Peers;
+  readonly peer: number;
+  /** Bytes that may wait in this process for receivers that do not keep up. */
+  readonly limitBytes: number;
+  /** A message could not be read. */
+  failed(error: unknown): void;
+}
+
+/** Takes messages in the order each sender has sent them. */
+export type MessageHandler = (data: unknown, fromWorkerId: number) => void;
+
+interface Held {
+  readonly value: EncodedValue;
+  readonly taken: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+interface Way {
+  readonly id: number;
+  readonly queue: Queue;
+  readonly held: Fifo<Held>;
+}
+
+interface Source {
+  readonly queue: Queue;
+  readonly peer: number;
+  /** A large message is being read: what comes behind it waits. */
+  reading: boolean;
+}
+
+const MESSAGES_PER_SOURCE = 256;
+/** What a message costs besides its bytes. */
+const HELD_BYTES = 100;
+const taken = Promise.resolve();
+
+export class Messenger {
+  readonly #parts: MessengerParts;
+  readonly #ways: (Way | undefined)[] = [];
+  #sources: Source[] = [];
+  #handler: MessageHandler | undefined;
+  #heldBytes = 0;
+  #holding = 0;
+  /** Called when a large message was read and others may follow. */
+  onReadable: () => void = () => {};
+
+  constructor(parts: MessengerParts) {
+    this.#parts = parts;
+  }
+
+  /** @param id the process whose messages are read here from now on */
+  receive(id: number, handler: MessageHandler): void {
+    const { memory } = this.#parts;
+    const queue = queueOfMessages(memory.shape, id);
+    this.#handler = handler;
+    this.#sources = Array.from({ length: memory.shape.peers }, (_, peer) => ({
+      queue: new Queue(memory, queue, peer),
+      peer,
+      reading: false,
+    }));
+  }
+
+  /** Another process reads them from now on. */
+  stopReceiving(): void {
+    this.#sources = [];
+  }
+
+  /**
+   * @returns a promise that resolves when the message lies in the queue of its receiver: whoever waits for it keeps pace
+   * @throws ServerError ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL
+   */
+  send(data: unknown, id: number): Promise<void> {
+    const value = encodeValue(data);
+    const way = this.#way(id);
+    if (way.held.size === 0 && this.#put(way, value)) return taken;
+    const { limitBytes } = this.#parts;
+    if (this.#holding > 0 && this.#heldBytes + value.bytes.length > limitBytes) {
+      throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { workerId: id, limitBytes });
+    }
+    return this.#hold(way, { kind: value.kind, bytes: Uint8Array.from(value.bytes) });
+  }
+
+  /** Messages that wait in this process. */
+  get holding(): number {
+    return this.#holding;
+  }
+
+  /** What waits goes on its way as far as there is room. */
+  flush(): void {
+    if (this.#holding === 0) return;
+    for (const way of this.#ways) if (way !== undefined) this.#flushWay(way);
+  }
+
+  /** @returns true when there may be more */
+  take(goOn: () => boolean): boolean {
+    let more = false;
+    for (const source of this.#sources) {
+      if (source.reading || source.queue.isEmpty) continue;
+      for (let i = 0; i < MESSAGES_PER_SOURCE && goOn() && !source.reading; i++) if (!this.#takeOne(source)) break;
+      if (source.queue.takeWaiting()) this.#parts.peers.ring(source.peer);
+      more ||= !source.reading && !source.queue.isEmpty;
+    }
+    return more;
+  }
+
+  get hasMessages(): boolean {
+    return this.#sources.some((source) => !source.reading && !source.queue.isEmpty);
+  }
+
+  // ——— sending ———
+
+  #way(id: number): Way {
+    const known = this.#ways[id];
+    if (known !== undefined) return known;
+    const { memory, peer } = this.#parts;
+    const way = { id, queue: new Queue(memory, queueOfMessages(memory.shape, id), peer), held: new Fifo<Held>() };
+    this.#ways[id] = way;
+    return way;
+  }
+
+  #put(way: Way, value: EncodedValue): boolean {
+    const { memory, slots, records, peer, peers } = this.#parts;
+    if (!way.queue.hasRoom() && way.queue.waitForRoom()) return false;
+    const slot = slots.take();
+    if (slot < 0) {
+      way.queue.waitForRoom();
+      return false;
+    }
+    const index = memory.wordIndex(peer, slot);
+    try {
+      records.describe(peer, slot, Purpose.message, way.id);
+      records.writeData(peer, slot, value);
+    } catch (error) {
+      slots.release(slot);
+      throw new ServerError('ERR_DATA_STORE', { bytes: value.bytes.length }, { cause: error });
+    }
+    memory.int32[memory.ticketIndex(peer, slot)] = memory.nextTicket();
+    const queued = Word.inState(Atomics.load(memory.int32, index), SlotState.queued);
+    Atomics.store(memory.int32, index, queued);
+    way.queue.push(Word.entryOf(peer, slot, queued));
+    const counter = memory.counterIndex(peer, Counter.messages);
+    memory.float64[counter] = (memory.float64[counter] ?? 0) + 1;
+    peers.wakeProcess(way.id);
+    return true;
+  }
+
+  #hold(way: Way, value: EncodedValue): Promise<void> {
+    this.#heldBytes += value.bytes.length + HELD_BYTES;
+    this.#holding++;
+    const promise = new Promise<void>((resolve, reject) => {
+      way.held.push({ value, taken: resolve, failed: reject });
+    });
+    return promise;
+  }
+
+  #flushWay(way: Way): void {
+    for (let held = way.held.peek(); held !== undefined; held = way.held.peek()) {
+      try {
+        if (!this.#put(way, held.value)) return;
+        held.taken();
+      } catch (error) {
+        held.failed(error);
+      }
+      way.held.shift();
+      this.#holding--;
+      this.#heldBytes -= held.value.bytes.length + HELD_BYTES;
+    }
+  }
+
+  // ——— receiving ———
+
+  #takeOne(source: Source): boolean {
+    const { memory, peer, peers } = this.#parts;
+    const entry = source.queue.peek();
+    if (entry === 0) return false;
+    const owner = Word.ownerOfEntry(entry);
+    const slot = Word.slotOfEntry(entry);
+    const index = memory.wordIndex(owner, slot);
+    const word = Atomics.load(memory.int32, index);
+    if (Atomics.compareExchange(memory.int32, index, word, Word.runBy(word, peer)) !== word) return true;
+    source.queue.shift(entry);
+    const from = peers.idOf(owner);
+    const data = this.#read(owner, slot);
+    if (data instanceof Promise) void this.#readOn(source, owner, slot, data, from);
+    else this.#deliver(owner, slot, data, from);
+    return true;
+  }
+
+  /** The slot is given back first: a callback that kills the process does not get the message again. */
+  #deliver(owner: number, slot: number, data: unknown, from: number): void {
+    endMessage(this.#parts.memory, this.#parts.records, owner, slot);
+    if (data instanceof Unreadable) this.#parts.failed(data.reason);
+    else this.#handler?.(data, from);
+  }
+
+  #read(owner: number, slot: number): unknown {
+    try {
+      const data = this.#parts.records.readData(owner, slot);
+      return data instanceof Promise ? data.catch((error: unknown) => new Unreadable(error)) : data;
+    } catch (error) {
+      return new Unreadable(error);
+    }
+  }
+
+  async #readOn(source: Source, owner: number, slot: number, data: Promise<unknown>, from: number): Promise<void> {
+    source.reading = true;
+    const value = await data;
+    source.reading = false;
+    this.#deliver(owner, slot, value, from);
+    this.onReadable();
+  }
+}
+
+class Unreadable {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    this.reason = reason;
+  }
+}

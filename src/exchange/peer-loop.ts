@@ -1,0 +1,46 @@
+/**
+ * Turns for a process that only gives tasks and sends messages: it wakes when something has come back. Runs in the
+ * manager and in the master's main thread.
+ */
+import type { Sleeper } from '../ipc/sleep.js';
+import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
+import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import type { Exchange } from './exchange.js';
+
+export class PeerLoop implements PollerHandler {
+  readonly #exchange: Exchange;
+  readonly #sleeper: Sleeper;
+  readonly #bell: DoorbellDescriptors;
+  readonly #poller: Poller;
+
+  constructor(
+    exchange: Exchange,
+    sleeper: Sleeper,
+    bell: DoorbellDescriptors,
+    createPoller: (handler: PollerHandler) => Poller,
+  ) {
+    this.#exchange = exchange;
+    this.#sleeper = sleeper;
+    this.#bell = bell;
+    this.#poller = createPoller(this);
+    this.#poller.addReadable(bell.read, 0);
+    this.#poller.wakeSoon();
+  }
+
+  ready(): void {
+    if (!this.#poller.levelTriggered) return;
+    clearDoorbell(this.#bell);
+    this.#poller.rearm(this.#bell.read, READABLE);
+  }
+
+  turnEnd(): void {
+    this.#sleeper.wake();
+    this.#exchange.take(() => true);
+    this.#sleeper.sleep();
+    if (this.#exchange.hasWork) this.#poller.wakeSoon();
+  }
+
+  close(): void {
+    this.#poller.close();
+  }
+}

@@ -1,0 +1,79 @@
+/** How a process wakes another one: for what lies in the exchange, not for packets. Runs in every process. */
+import { peerBell } from '../ipc/bells.js';
+import { Waker } from '../ipc/sleep.js';
+import { WorkerBoard, WorkerField } from '../memory/boards.js';
+import { LANES_PER_WORKER, peerOf, peerOfManager, peerOfMaster } from '../memory/layout.js';
+import type { Region } from '../memory/region.js';
+import type { DoorbellDescriptors } from '../os/doorbell.js';
+
+export class Peers {
+  readonly #region: Region;
+  readonly #board: WorkerBoard;
+  readonly #bells: readonly DoorbellDescriptors[];
+  readonly #wakers: (Waker | undefined)[] = [];
+  #nextTaskWorker = 0;
+
+  constructor(region: Region, bells: readonly DoorbellDescriptors[]) {
+    this.#region = region;
+    this.#board = new WorkerBoard(region);
+    this.#bells = bells;
+  }
+
+  /** @returns false when it was awake, or was rung for this sleep already */
+  wake(peer: number): boolean {
+    return this.#waker(peer).wake();
+  }
+
+  /** Whether it sleeps or not: it must look at something it does not look at by itself. */
+  ring(peer: number): void {
+    this.#waker(peer).ring();
+  }
+
+  /** Whoever takes what is sent to this id; when nobody does, the next one finds it. */
+  wakeProcess(id: number): void {
+    this.wake(peerOf(id, this.#board.field(id, WorkerField.lane)));
+  }
+
+  ringProcess(id: number): void {
+    this.ring(peerOf(id, this.#board.field(id, WorkerField.lane)));
+  }
+
+  /** Wakes one task worker that sleeps and has room, if there is one. Each that takes a task wakes the next one. */
+  wakeFreeTaskWorker(): void {
+    const { workerNum, taskWorkerNum } = this.#region.shape;
+    for (let i = 0; i < taskWorkerNum; i++) {
+      const id = workerNum + ((this.#nextTaskWorker + i) % taskWorkerNum);
+      if (this.#board.field(id, WorkerField.room) <= 0) continue;
+      if (!this.wake(peerOf(id, this.#board.field(id, WorkerField.lane)))) continue;
+      this.#nextTaskWorker = id - workerNum + 1;
+      return;
+    }
+  }
+
+  /** After a death: whoever was rung for what the dead one was to take looks once more. */
+  ringTaskWorkers(): void {
+    const { workerNum, taskWorkerNum } = this.#region.shape;
+    for (let id = workerNum; id < workerNum + taskWorkerNum; id++) this.ringProcess(id);
+  }
+
+  /** The process id a peer bears; −1: the manager or the master. */
+  idOf(peer: number): number {
+    return peer < peerOfManager(this.#region.shape) ? Math.floor(peer / LANES_PER_WORKER) : -1;
+  }
+
+  #waker(peer: number): Waker {
+    const known = this.#wakers[peer];
+    if (known !== undefined) return known;
+    const bell = peerBell(this.#bells, this.#region.shape, peer);
+    const waker = new Waker(this.#region.int32, sleepIndexOf(this.#region, this.#board, peer), bell);
+    this.#wakers[peer] = waker;
+    return waker;
+  }
+}
+
+/** Where a peer tells its sleep. */
+export function sleepIndexOf(region: Region, board: WorkerBoard, peer: number): number {
+  if (peer === peerOfManager(region.shape)) return region.managerSleepIndex;
+  if (peer === peerOfMaster(region.shape)) return region.masterSleepIndex;
+  return board.sleepIndex(Math.floor(peer / LANES_PER_WORKER), peer % LANES_PER_WORKER);
+}

@@ -1,0 +1,126 @@
+/**
+ * What a slot holds besides its word: the task's (or message's) data, and its result. Short values stand in the slot,
+ * longer ones in the overflow file.
+ *
+ * ```
+ *  0            8             16             24              32         36           40      44      64   288     512
+ * ┌────────────┬─────────────┬──────────────┬───────────────┬──────────┬────────────┬───────┬───────┬────┬───────┐
+ * │ data bytes │ data offset │ result bytes │ result offset │ data kind│ result kind│ target│ purpose│data│result│
+ * └────────────┴─────────────┴──────────────┴───────────────┴──────────┴────────────┴───────┴───────┴────┴───────┘
+ * ```
+ * An offset of 0: the value stands in the slot. The result has a place of its own, because a task whose runner dies while
+ * it writes the result is run again on the same data.
+ */
+import { SLOT_BYTES } from './layout.js';
+import type { ExchangeMemory } from './memory.js';
+import type { Overflow } from './overflow.js';
+import { decodeValue, type EncodedValue } from './value.js';
+
+/** `data` or `result`: where each has its fields. */
+interface Part {
+  /** Float64 index of the length; the offset is the next. */
+  readonly lengthAt: number;
+  readonly kindAt: number;
+  readonly inlineAt: number;
+}
+const DATA: Part = { lengthAt: 0, kindAt: 8, inlineAt: 64 };
+const RESULT: Part = { lengthAt: 2, kindAt: 9, inlineAt: 288 };
+const INLINE_BYTES = 224;
+const TARGET = 10;
+const PURPOSE = 11;
+
+export const Purpose = { task: 0, message: 1 } as const;
+export type Purpose = (typeof Purpose)[keyof typeof Purpose];
+
+export class Records {
+  readonly #memory: ExchangeMemory;
+  readonly #overflow: Overflow;
+
+  constructor(memory: ExchangeMemory, overflow: Overflow) {
+    this.#memory = memory;
+    this.#overflow = overflow;
+  }
+
+  /** @param target process id, −1: whoever is free */
+  describe(peer: number, slot: number, purpose: Purpose, target: number): void {
+    const { int32 } = this.#memory.slotsOf(peer);
+    const at = (slot * SLOT_BYTES) / 4;
+    int32[at + TARGET] = target;
+    int32[at + PURPOSE] = purpose;
+  }
+
+  target(peer: number, slot: number): number {
+    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + TARGET] ?? -1;
+  }
+
+  isMessage(peer: number, slot: number): boolean {
+    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + PURPOSE] === Purpose.message;
+  }
+
+  writeData(peer: number, slot: number, value: EncodedValue): void {
+    this.#write(peer, slot, DATA, value);
+  }
+
+  writeResult(peer: number, slot: number, value: EncodedValue): void {
+    this.#free(peer, slot, RESULT); // what a runner before left when it died
+    this.#write(peer, slot, RESULT, value);
+  }
+
+  readData(peer: number, slot: number): unknown | Promise<unknown> {
+    return this.#read(peer, slot, DATA);
+  }
+
+  readResult(peer: number, slot: number): unknown | Promise<unknown> {
+    return this.#read(peer, slot, RESULT);
+  }
+
+  dataBytes(peer: number, slot: number): number {
+    return this.#memory.slotsOf(peer).float64[(slot * SLOT_BYTES) / 8 + DATA.lengthAt] ?? 0;
+  }
+
+  /** Gives back what the values hold outside of the slot. May be repeated. */
+  free(peer: number, slot: number): void {
+    this.#free(peer, slot, DATA);
+    this.#free(peer, slot, RESULT);
+  }
+
+  #write(peer: number, slot: number, part: Part, value: EncodedValue): void {
+    const { bytes, int32, float64 } = this.#memory.slotsOf(peer);
+    const floats = (slot * SLOT_BYTES) / 8 + part.lengthAt;
+    int32[(slot * SLOT_BYTES) / 4 + part.kindAt] = value.kind;
+    float64[floats] = value.bytes.length;
+    if (value.bytes.length <= INLINE_BYTES) {
+      float64[floats + 1] = 0;
+      bytes.set(value.bytes, slot * SLOT_BYTES + part.inlineAt);
+      return;
+    }
+    const offset = this.#overflow.reserve(value.bytes.length);
+    float64[floats + 1] = offset;
+    this.#overflow.write(offset, value.bytes);
+  }
+
+  #read(peer: number, slot: number, part: Part): unknown | Promise<unknown> {
+    const { bytes, int32, float64 } = this.#memory.slotsOf(peer);
+    const floats = (slot * SLOT_BYTES) / 8 + part.lengthAt;
+    const kind = int32[(slot * SLOT_BYTES) / 4 + part.kindAt] ?? 0;
+    const length = float64[floats] ?? 0;
+    const offset = float64[floats + 1] ?? 0;
+    if (offset !== 0) {
+      const data = this.#overflow.read(offset, length);
+      return data instanceof Promise ? data.then((all) => decodeValue(kind, all)) : decodeValue(kind, data);
+    }
+    const at = slot * SLOT_BYTES + part.inlineAt;
+    const copy = Buffer.allocUnsafe(length);
+    bytes.copy(copy, 0, at, at + length);
+    return decodeValue(kind, copy);
+  }
+
+  #free(peer: number, slot: number, part: Part): void {
+    const { float64 } = this.#memory.slotsOf(peer);
+    const floats = (slot * SLOT_BYTES) / 8 + part.lengthAt;
+    const offset = float64[floats + 1] ?? 0;
+    if (offset === 0) return;
+    this.#overflow.free(offset, float64[floats] ?? 0);
+    float64[floats + 1] = 0;
+  }
+}

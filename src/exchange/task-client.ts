@@ -1,0 +1,137 @@
+/**
+ * `task`, `taskWait` and `taskWaitMulti`: what a process waits for, and how long. Runs in every process that may give
+ * tasks; what it gets back is taken in its own turns.
+ */
+import { describe, ServerError } from '../errors/index.js';
+import type { TaskGiver, TaskOutcome } from './task-queue.js';
+
+/** Called once in the process that asked. `error` is set when the task failed; then there is no result. */
+export type FinishCallback = (taskId: number, result: unknown, error?: Error) => void;
+
+export interface TaskClientParts {
+  readonly queue: TaskGiver;
+  /** Ids of task workers: from, and up to but without. */
+  readonly firstTaskWorker: number;
+  readonly endTaskWorker: number;
+  /** The id of this process when it is a task worker itself. */
+  readonly ownTaskWorkerId: number | undefined;
+  readonly timeoutMs: number;
+  /** Ends of tasks that nobody waits for: the `finish` event, or a line in the log. */
+  ended(taskId: number, result: unknown, error: Error | undefined): void;
+  /** Runs a callback of the user's; what it throws costs nothing but a line in the log. */
+  call(callback: () => unknown): void;
+}
+
+interface Waiting {
+  readonly id: number;
+  readonly onFinish: FinishCallback | undefined;
+  readonly resolve: ((result: unknown) => void) | undefined;
+  readonly reject: ((error: Error) => void) | undefined;
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
+const LONGEST_TIMER_MS = 0x7fffffff;
+
+export class TaskClient {
+  readonly #parts: TaskClientParts;
+  /** By handle. */
+  readonly #waiting: (Waiting | undefined)[] = [];
+  #count = 0;
+
+  constructor(parts: TaskClientParts) {
+    this.#parts = parts;
+  }
+
+  /** Tasks whose end this process still wants to hear of. */
+  get pending(): number {
+    return this.#count;
+  }
+
+  /** @returns the task's id @throws ServerError ERR_NO_TASK_WORKERS, ERR_TASK_IN_TASK_WORKER, ERR_TASK_WORKER_ID, … */
+  give(data: unknown, workerId: number | undefined, onFinish: FinishCallback | undefined): number {
+    const target = this.#target(workerId);
+    const { id, handle } = this.#parts.queue.give(data, target);
+    this.#wait(handle, { id, onFinish, resolve: undefined, reject: undefined, timer: undefined });
+    return id;
+  }
+
+  /** Rejects with what the task threw, or ERR_TASK_TIMEOUT, ERR_TASK_WORKER_DIED, and what `give` throws. */
+  ask(data: unknown, workerId: number | undefined, timeoutMs = this.#parts.timeoutMs): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const target = this.#target(workerId);
+      checkTimeout(timeoutMs);
+      const { id, handle } = this.#parts.queue.give(data, target);
+      const timer = setTimeout(() => this.#timeOut(handle, timeoutMs), Math.min(timeoutMs, LONGEST_TIMER_MS));
+      this.#wait(handle, { id, onFinish: undefined, resolve, reject, timer });
+    });
+  }
+
+  /** Takes what has ended. */
+  take(): boolean {
+    return this.#parts.queue.takeEnded((handle, outcome) => this.#ended(handle, outcome));
+  }
+
+  #wait(handle: number, waiting: Waiting): void {
+    this.#waiting[handle] = waiting;
+    this.#count++;
+  }
+
+  #timeOut(handle: number, timeoutMs: number): void {
+    const waiting = this.#waiting[handle];
+    if (waiting === undefined || !this.#parts.queue.giveUp(handle)) return;
+    this.#forget(handle);
+    waiting.reject?.(new ServerError('ERR_TASK_TIMEOUT', { taskId: waiting.id, timeoutMs }));
+  }
+
+  #ended(handle: number, { failed, value }: TaskOutcome): void {
+    const waiting = this.#waiting[handle];
+    if (!(value instanceof Promise)) {
+      this.#parts.queue.release(handle);
+      return this.#settle(handle, waiting, failed, value);
+    }
+    if (waiting !== undefined) clearTimeout(waiting.timer);
+    const settle = (isFailed: boolean) => (read: unknown) => {
+      this.#parts.queue.release(handle);
+      this.#settle(handle, waiting, isFailed, read);
+    };
+    value.then(settle(failed), settle(true));
+  }
+
+  #settle(handle: number, waiting: Waiting | undefined, failed: boolean, value: unknown): void {
+    if (waiting === undefined) return; // the process before this one had asked
+    this.#forget(handle);
+    const { id, onFinish, resolve, reject } = waiting;
+    const error = failed ? (value as Error) : undefined;
+    if (error !== undefined && reject !== undefined) return reject(error);
+    if (resolve !== undefined) return resolve(value);
+    const result = failed ? undefined : value;
+    if (onFinish !== undefined) this.#parts.call(() => onFinish(id, result, error));
+    else this.#parts.ended(id, result, error);
+  }
+
+  #forget(handle: number): void {
+    clearTimeout(this.#waiting[handle]?.timer);
+    this.#waiting[handle] = undefined;
+    this.#count--;
+  }
+
+  #target(workerId: number | undefined): number {
+    const { firstTaskWorker, endTaskWorker, ownTaskWorkerId } = this.#parts;
+    if (firstTaskWorker === endTaskWorker) throw new ServerError('ERR_NO_TASK_WORKERS', {});
+    if (workerId === undefined || workerId === -1) {
+      if (ownTaskWorkerId === undefined) return -1;
+      throw new ServerError('ERR_TASK_IN_TASK_WORKER', { workerId: ownTaskWorkerId });
+    }
+    if (!Number.isInteger(workerId) || workerId < firstTaskWorker || workerId >= endTaskWorker) {
+      const detail = { received: describe(workerId), first: firstTaskWorker, last: endTaskWorker - 1 };
+      throw new ServerError('ERR_TASK_WORKER_ID', detail);
+    }
+    if (workerId === ownTaskWorkerId) throw new ServerError('ERR_TASK_IN_TASK_WORKER', { workerId });
+    return workerId;
+  }
+}
+
+function checkTimeout(timeoutMs: unknown): void {
+  if (typeof timeoutMs === 'number' && timeoutMs > 0) return;
+  throw new ServerError('ERR_TASK_TIMEOUT_VALUE', { received: describe(timeoutMs) });
+}

@@ -1,0 +1,61 @@
+/** `tick`, `after` and `clearTimer`: timers by number, of the process they are made in; they end with it. */
+import { describe, ServerError } from '../errors/index.js';
+
+export type TimerCallback = (timerId: number) => unknown;
+
+const LONGEST_MS = 0x7fffffff;
+
+export class Timers {
+  readonly #timers = new Map<number, NodeJS.Timeout>();
+  readonly #failed: (error: unknown) => void;
+  #next = 1;
+
+  /** @param failed what a callback throws ends there; the timer goes on */
+  constructor(failed: (error: unknown) => void) {
+    this.#failed = failed;
+  }
+
+  tick(ms: number, callback: TimerCallback): number {
+    check(ms, callback);
+    const id = this.#next++;
+    this.#timers.set(
+      id,
+      setInterval(() => this.#call(id, callback), ms),
+    );
+    return id;
+  }
+
+  after(ms: number, callback: TimerCallback): number {
+    check(ms, callback);
+    const id = this.#next++;
+    const timer = setTimeout(() => {
+      this.#timers.delete(id);
+      this.#call(id, callback);
+    }, ms);
+    this.#timers.set(id, timer);
+    return id;
+  }
+
+  clear(id: number): boolean {
+    clearTimeout(this.#timers.get(id));
+    return this.#timers.delete(id);
+  }
+
+  #call(id: number, callback: TimerCallback): void {
+    try {
+      const result = callback(id);
+      if (result instanceof Promise) result.catch(this.#failed);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+}
+
+function check(ms: unknown, callback: unknown): void {
+  if (typeof ms !== 'number' || !(ms >= 1 && ms <= LONGEST_MS)) {
+    throw new ServerError('ERR_TIMER', { expected: `milliseconds from 1 to ${LONGEST_MS}`, received: describe(ms) });
+  }
+  if (typeof callback !== 'function') {
+    throw new ServerError('ERR_TIMER', { expected: 'a function to call', received: describe(callback) });
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Runs the `task` callback. Runs in a task worker: it takes a task whenever it has room for one, so no task ever waits
+ * behind a busy task worker while another one is idle.
+ */
+import { ServerError } from '../errors/index.js';
+import type { ClaimedTask, TaskTaker } from '../exchange/task-queue.js';
+import type { WorkSource } from '../exchange/work-source.js';
+
+/** A task, as the `task` callback gets it. */
+export interface Task {
+  /** Unique in the server; what `task()` returned to the caller. */
+  readonly id: number;
+  /** The worker that asked; −1: the manager or the master. */
+  readonly fromWorkerId: number;
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the caller gave
+  readonly data: any;
+  /** Aborts when nobody waits any more (the caller's time was over) and when the server shuts down. */
+  readonly signal: AbortSignal;
+}
+
+export interface TaskRunnerParts {
+  readonly queue: TaskTaker;
+  /** How many tasks run at once. */
+  readonly concurrency: number;
+  /** Tasks after which this process asks to be replaced; 0: never. */
+  readonly maxTasks: number;
+  run(task: Task): unknown;
+  /** Tells callers how many tasks it could take now. */
+  setRoom(count: number): void;
+  setRunning(count: number): void;
+  /** Another task worker shall look at the queue. */
+  wakeAnother(): void;
+  /** Asks for a turn of the event loop. */
+  wakeSoon(): void;
+  /** Asks to be replaced. */
+  retire(): void;
+}
+
+/** After so long the event loop gets a turn, also when one task follows the other without waiting for anything. */
+const TURN_MS = 10;
+
+class RunningTask implements Task {
+  readonly id: number;
+  readonly fromWorkerId: number;
+  readonly claimed: ClaimedTask;
+  data: unknown;
+  #controller: AbortController | undefined;
+  #reason: Error | undefined;
+
+  constructor(claimed: ClaimedTask) {
+    this.claimed = claimed;
+    this.id = claimed.id;
+    this.fromWorkerId = claimed.fromWorkerId;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: Error): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+}
+
+export class TaskRunner implements WorkSource {
+  readonly holdsUntilFinished = false;
+  readonly #parts: TaskRunnerParts;
+  readonly #running: RunningTask[] = [];
+  #attached = false;
+  #stopping = false;
+  #taken = 0;
+  #turnStarted = 0;
+
+  constructor(parts: TaskRunnerParts) {
+    this.#parts = parts;
+  }
+
+  attach(): void {
+    this.#attached = true;
+    this.#tell();
+  }
+
+  take(goOn: () => boolean): boolean {
+    this.#turnStarted = performance.now();
+    this.#abortGivenUp();
+    this.#claim(goOn);
+    return this.hasWork;
+  }
+
+  get hasWork(): boolean {
+    return this.#hasRoom && this.#parts.queue.hasWaiting;
+  }
+
+  get pending(): number {
+    return this.#running.length;
+  }
+
+  release(): void {
+    this.#attached = false;
+    this.#parts.setRoom(0);
+  }
+
+  stop(): void {
+    this.#stopping = true;
+    for (const task of this.#running) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
+  }
+
+  get #hasRoom(): boolean {
+    return this.#attached && this.#running.length < this.#parts.concurrency;
+  }
+
+  #claim(goOn: () => boolean): void {
+    while (this.#hasRoom && goOn()) {
+      const claimed = this.#parts.queue.claim();
+      if (claimed === undefined) return;
+      this.#begin(new RunningTask(claimed));
+    }
+  }
+
+  #begin(task: RunningTask): void {
+    this.#running.push(task);
+    this.#tell();
+    if (this.#stopping) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
+    // This one may keep the processor for long: what still waits is for another one, if one is idle.
+    if (this.#parts.queue.hasWaiting) this.#parts.wakeAnother();
+    this.#taken++;
+    if (this.#taken === this.#parts.maxTasks) this.#parts.retire();
+    try {
+      const data = task.claimed.readData();
+      const result = data instanceof Promise ? this.#runLater(task, data) : this.#run(task, data);
+      if (isThenable(result)) void this.#await(task, result);
+      else this.#end(task, false, result);
+    } catch (error) {
+      this.#end(task, true, error);
+    }
+  }
+
+  #run(task: RunningTask, data: unknown): unknown {
+    task.data = data;
+    return this.#parts.run(task);
+  }
+
+  async #runLater(task: RunningTask, data: Promise<unknown>): Promise<unknown> {
+    return this.#run(task, await data);
+  }
+
+  async #await(task: RunningTask, result: PromiseLike<unknown>): Promise<void> {
+    try {
+      this.#end(task, false, await result);
+    } catch (error) {
+      this.#end(task, true, error);
+    }
+    if (performance.now() - this.#turnStarted > TURN_MS) return this.#parts.wakeSoon();
+    this.#claim(() => performance.now() - this.#turnStarted <= TURN_MS);
+    if (this.hasWork || !this.#attached || this.#stopping) this.#parts.wakeSoon();
+  }
+
+  #end(task: RunningTask, failed: boolean, value: unknown): void {
+    const at = this.#running.indexOf(task);
+    const last = this.#running.pop() as RunningTask;
+    if (last !== task) this.#running[at] = last;
+    this.#parts.queue.finish(task.claimed, failed, value);
+    this.#tell();
+  }
+
+  #abortGivenUp(): void {
+    for (const task of this.#running) {
+      if (task.claimed.isAborted) task.abort(new ServerError('ERR_TASK_GIVEN_UP', { taskId: task.id }));
+    }
+  }
+
+  #tell(): void {
+    const { length } = this.#running;
+    this.#parts.setRunning(length);
+    this.#parts.setRoom(this.#attached ? this.#parts.concurrency - length : 0);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
