@@ -188,7 +188,7 @@ export const errorTable = {
   }),
   ERR_TASK_CALLBACK: entry({
     fields: { count: 'number' },
-    sentence: ({ count }) => `${count} task workers need a "task" callback, and there is none.`,
+    sentence: ({ count }) => `A server with ${count} task workers needs a "task" callback, and there is none.`,
     advice: 'Register one with on("task", (task) => …) before start(), or leave "taskWorkerNum" out.',
   }),
   ERR_TASK_IN_TASK_WORKER: entry({
@@ -221,7 +221,7 @@ export const errorTable = {
   }),
   ERR_TASK_TIMEOUT_VALUE: entry({
     fields: { received: 'string' },
-    sentence: ({ received }) => `timeoutMs must be a number of milliseconds above 0, received ${received}.`,
+    sentence: ({ received }) => `The option timeoutMs must be a number of milliseconds above 0, received ${received}.`,
     advice: 'Leave it out to wait as long as the option "taskTimeoutMs" says.',
   }),
   ERR_TASK_WORKER_DIED: entry({
@@ -232,7 +232,7 @@ export const errorTable = {
   }),
   ERR_TASK_LIST: entry({
     fields: { received: 'string' },
-    sentence: ({ received }) => `taskWaitMulti() takes an array of task data, received ${received}.`,
+    sentence: ({ received }) => `The list of taskWaitMulti() must be an array of task data, received ${received}.`,
     advice: 'Pass one element per task.',
   }),
   ERR_DATA_NOT_CLONEABLE: entry({
@@ -258,13 +258,13 @@ export const errorTable = {
   }),
   ERR_USER_PROCESS: entry({
     fields: { expected: 'string', received: 'string' },
-    sentence: ({ expected, received }) => `addProcess() takes ${expected}, received ${received}.`,
+    sentence: ({ expected, received }) => `The argument of addProcess() must be ${expected}, received ${received}.`,
     advice: 'Pass a function, or {name, run}.',
   }),
   ERR_TIMER: entry({
     fields: { expected: 'string', received: 'string' },
     sentence: ({ expected, received }) => `A timer takes ${expected}, received ${received}.`,
-    advice: 'tick(ms, callback) and after(ms, callback); clearTimer() takes the number they return.',
+    advice: 'Call tick(ms, callback) or after(ms, callback); clearTimer() takes the number they return.',
   }),
   ERR_LIMIT_DESCRIPTORS: entry({
     fields: { limit: 'number', needed: 'number' },

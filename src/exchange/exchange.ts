@@ -9,6 +9,7 @@ import { Messenger } from './messenger.js';
 import { Overflow } from './overflow.js';
 import { Peers } from './peers.js';
 import { Records } from './record.js';
+import { SharedTaskKeeper } from './shared-task-keeper.js';
 import { SharedTaskQueue } from './shared-task-queue.js';
 import { Slots } from './slots.js';
 import { type FinishCallback, TaskClient } from './task-client.js';
@@ -36,6 +37,8 @@ export interface ExchangeParts {
 
 export class Exchange {
   readonly queue: SharedTaskQueue;
+  /** For the manager. */
+  readonly keeper: SharedTaskKeeper;
   readonly tasks: TaskClient;
   readonly messenger: Messenger;
   readonly #memory: ExchangeMemory;
@@ -50,7 +53,9 @@ export class Exchange {
     this.#memory = memory;
     this.#peers = peers;
     const common = { region, memory, records, slots, peers, peer };
-    this.queue = new SharedTaskQueue({ ...common, limit: options.taskQueueLimit, retries: options.taskRetries });
+    const queueParts = { ...common, limit: options.taskQueueLimit, retries: options.taskRetries };
+    this.queue = new SharedTaskQueue(queueParts);
+    this.keeper = new SharedTaskKeeper(queueParts);
     const call = (callback: () => unknown): void => callUser("the 'finish' callback failed", callback, failed);
     const { workerNum, taskWorkerNum } = region.shape;
     this.tasks = new TaskClient({

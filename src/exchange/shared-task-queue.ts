@@ -1,20 +1,21 @@
 /**
- * Tasks in shared memory, without anyone in the middle: callers put them into slots of their own, task workers take them
- * from there, the word of each slot decides every race. The manager only clears up after the dead. Runs in every process.
+ * Tasks in shared memory: callers put them into slots of their own, task workers take them
+ * from there, the word of each slot decides every race. Nobody stands in the middle. Runs in every process.
  */
 import { ServerError } from '../errors/index.js';
 import type { Region } from '../memory/region.js';
-import { queueOfMessages, queueOfTaskWorker } from './layout.js';
+import { queueOfTaskWorker } from './layout.js';
 import { Ledger } from './ledger.js';
 import { Counter, type ExchangeMemory } from './memory.js';
 import type { Peers } from './peers.js';
 import { Queue } from './queue.js';
 import { Purpose, type Records } from './record.js';
-import { endMessage, type Slots, signalOwner } from './slots.js';
-import type { ClaimedTask, DeadPeer, GivenTask, TaskCounts, TaskOutcome, TaskQueue } from './task-queue.js';
+import { dropTask, eachSlot } from './shared-task-keeper.js';
+import { type Slots, signalOwner } from './slots.js';
+import type { ClaimedTask, GivenTask, TaskCounts, TaskOutcome, TaskQueue } from './task-queue.js';
 import { type EncodedValue, encodeError, encodeValue } from './value.js';
 import * as Word from './word.js';
-import { GONE, SlotState } from './word.js';
+import { SlotState } from './word.js';
 
 export interface SharedTaskQueueParts {
   readonly region: Region;
@@ -174,7 +175,8 @@ export class SharedTaskQueue implements TaskQueue {
     for (;;) {
       const word = Atomics.load(this.#int32, index);
       if (Word.isUnwanted(word)) {
-        this.#drop(owner, slot, index, outcome.failed ? Counter.failed : Counter.done);
+        const counter = outcome.failed ? Counter.failed : Counter.done;
+        dropTask(this.#memory, this.#parts.records, this.#ledger, peer, owner, slot, counter);
         return false;
       }
       if (!written) outcome = this.#store(owner, slot, outcome);
@@ -191,35 +193,7 @@ export class SharedTaskQueue implements TaskQueue {
     return this.#in.some((queue) => queue.peek() !== 0);
   }
 
-  // ——— the manager ———
-
-  recover(dead: DeadPeer): void {
-    this.#ledger.settle(dead.peer);
-    const { shape } = this.#memory;
-    let queued = false;
-    for (let owner = 0; owner < shape.peers; owner++) {
-      this.#eachSlot(owner, (slot, index, word) => {
-        const state = Word.stateOf(word);
-        if (Word.runnerOf(word) !== dead.peer) return;
-        if (state === SlotState.running) queued = this.#recoverRun(owner, slot, index, dead) || queued;
-        else if (state === SlotState.done || state === SlotState.failed) this.#signalAgain(owner, slot);
-      });
-    }
-    this.#recoverOwned(dead.peer);
-    if (queued) this.#parts.peers.ringTaskWorkers();
-  }
-
-  recoverKeeper(): void {
-    const { peer } = this.#parts;
-    this.#ledger.settle(peer);
-    this.#recoverOwned(peer);
-    // Tasks of others that were to be run again, and may not have got as far as a queue.
-    for (let owner = 0; owner < this.#memory.shape.peers; owner++) {
-      this.#eachSlot(owner, (slot, _index, word) => {
-        if (Word.stateOf(word) === SlotState.queued && Word.triesOf(word) > 0) this.#queueAgain(owner, slot, word);
-      });
-    }
-  }
+  // ——— figures ———
 
   counts(): TaskCounts {
     const total = (counter: Counter): number => this.#memory.total(counter);
@@ -306,117 +280,11 @@ export class SharedTaskQueue implements TaskQueue {
     }
   }
 
-  /** Nobody waits: a task whose time was over has been counted then, any other is counted now. */
-  #drop(owner: number, slot: number, index: number, counter: Counter): void {
-    const { records, peer } = this.#parts;
-    let word = Atomics.load(this.#int32, index);
-    if ((word & Word.ABORTED) === 0) {
-      // Marked first: without its data it must not be run again.
-      this.#ledger.change(peer, index, word, word | Word.ABORTED, counter, Counter.dropped);
-      records.free(owner, slot);
-      Atomics.store(this.#int32, index, Word.freed(word));
-      return;
-    }
-    records.free(owner, slot);
-    while (!this.#ledger.change(peer, index, word, Word.freed(word), Counter.dropped)) {
-      word = Atomics.load(this.#int32, index); // its owner has died just now
-    }
-  }
-
-  /** @returns true when the task waits to be run again */
-  #recoverRun(owner: number, slot: number, index: number, dead: DeadPeer): boolean {
-    const { retries, peer, records } = this.#parts;
-    for (;;) {
-      const word = Atomics.load(this.#int32, index);
-      if (Word.stateOf(word) !== SlotState.running || Word.runnerOf(word) !== dead.peer) return false;
-      if (records.isMessage(owner, slot)) {
-        endMessage(this.#memory, records, owner, slot); // not given to the next one
-        return false;
-      }
-      if (word & Word.ABORTED) {
-        records.free(owner, slot);
-        if (Atomics.compareExchange(this.#int32, index, word, Word.freed(word)) === word) return false;
-      } else if (Word.triesOf(word) < retries) {
-        const again = Word.tryAgain(word);
-        if (!this.#ledger.change(peer, index, word, again, Counter.retried)) continue;
-        this.#queueAgain(owner, slot, again);
-        return true;
-      } else if (word & GONE) {
-        this.#drop(owner, slot, index, Counter.failed);
-        return false;
-      } else {
-        const { workerId, exitCode, signal } = dead;
-        const tries = Word.triesOf(word) + 1;
-        const error = new ServerError('ERR_TASK_WORKER_DIED', { workerId, exitCode, signal, tries });
-        records.writeResult(owner, slot, encodeError(error));
-        if (!this.#ledger.change(peer, index, word, Word.inState(word, SlotState.failed), Counter.failed)) continue;
-        this.#signalAgain(owner, slot);
-        return false;
-      }
-    }
-  }
-
-  #recoverOwned(owner: number): void {
-    const { records } = this.#parts;
-    let newest = -1;
-    let newestTicket = 0;
-    this.#eachSlot(owner, (slot, index) => {
-      for (;;) {
-        const word = Atomics.load(this.#int32, index);
-        const state = Word.stateOf(word);
-        if (state === SlotState.free || (word & GONE) !== 0) return;
-        if (state === SlotState.queued || state === SlotState.running) {
-          if (Atomics.compareExchange(this.#int32, index, word, word | GONE) !== word) continue;
-          const ticket = this.#int32[this.#memory.ticketIndex(owner, slot)] ?? 0;
-          const isNewer = newest < 0 || ((ticket - newestTicket) | 0) > 0;
-          if (state === SlotState.queued && isNewer) [newest, newestTicket] = [slot, ticket];
-          return;
-        }
-        const isResult = state !== SlotState.writing && !records.isMessage(owner, slot);
-        records.free(owner, slot);
-        if (isResult) this.#ledger.change(this.#parts.peer, index, word, Word.freed(word), Counter.dropped);
-        else Atomics.store(this.#int32, index, Word.freed(word));
-        return;
-      }
-    });
-    if (newest >= 0) this.#pushIfMissing(owner, newest);
-  }
-
-  /** It may have died before the entry was written; only the last one can be missing, and once more does no harm. */
-  #pushIfMissing(owner: number, slot: number): void {
-    const word = Atomics.load(this.#int32, this.#memory.wordIndex(owner, slot));
-    const { shape } = this.#memory;
-    const target = this.#parts.records.target(owner, slot);
-    const forTask = target < 0 ? 0 : queueOfTaskWorker(shape, target);
-    const isMessage = this.#parts.records.isMessage(owner, slot);
-    const queue = this.#queue(isMessage ? queueOfMessages(shape, target) : forTask, owner);
-    const entry = Word.entryOf(owner, slot, word);
-    if (queue.newest !== entry && queue.hasRoom()) queue.push(entry);
-  }
-
-  /** Into the manager's own queue, so that each queue keeps its one producer; the ticket keeps its place in the line. */
-  #queueAgain(owner: number, slot: number, word: number): void {
-    const meant = this.#queueFor(this.#parts.records.target(owner, slot));
-    const queue = meant.hasRoom() ? meant : this.#queueFor(-1);
-    queue.push(Word.entryOf(owner, slot, word));
-  }
-
-  #signalAgain(owner: number, slot: number): void {
-    signalOwner(this.#memory, owner, slot);
-    this.#parts.peers.ring(owner);
-  }
-
-  #eachSlot(owner: number, callback: (slot: number, index: number, word: number) => void): void {
-    const used = this.#memory.used(owner);
-    const first = this.#memory.wordIndex(owner, 0);
-    for (let slot = 0; slot < used; slot++) callback(slot, first + slot, Atomics.load(this.#int32, first + slot));
-  }
-
   #countStates(): [queued: number, running: number] {
     let queued = 0;
     let running = 0;
     for (let owner = 0; owner < this.#memory.shape.peers; owner++) {
-      this.#eachSlot(owner, (slot, _index, word) => {
+      eachSlot(this.#memory, owner, (slot, _index, word) => {
         const state = Word.stateOf(word);
         if (state !== SlotState.queued && state !== SlotState.running) return;
         if ((word & Word.ABORTED) !== 0 || this.#parts.records.isMessage(owner, slot)) return;

@@ -74,7 +74,6 @@ export interface TaskKeeper {
   recover(dead: DeadPeer): void;
   /** A new manager: what the one before it may have left undone. */
   recoverKeeper(): void;
-  counts(): TaskCounts;
 }
 
 export interface DeadPeer {
@@ -85,4 +84,6 @@ export interface DeadPeer {
   readonly signal: string;
 }
 
-export interface TaskQueue extends TaskGiver, TaskTaker, TaskKeeper {}
+export interface TaskQueue extends TaskGiver, TaskTaker {
+  counts(): TaskCounts;
+}

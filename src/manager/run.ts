@@ -62,7 +62,7 @@ export function runManager(
     callbacks,
     spawn: (spec, events) => spawnWorker(spec, `${options.processTitle}: ${spec.name}`, shared, events),
     recover: ({ id, lane, exitCode, signal }) =>
-      exchange.queue.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
+      exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
     recoverAll: () => recoverAll(exchange, processes.length),
     tellMaster: (message) => void channel.send(message),
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
@@ -88,7 +88,7 @@ function named(role: ProcessRole, word: string, first: number, count: number): {
 function recoverAll(exchange: Exchange, processes: number): void {
   for (let peer = 0; peer < processes * LANES_PER_WORKER; peer++) {
     const workerId = Math.floor(peer / LANES_PER_WORKER);
-    exchange.queue.recover({ peer, workerId, exitCode: 0, signal: 'the death of the manager' });
+    exchange.keeper.recover({ peer, workerId, exitCode: 0, signal: 'the death of the manager' });
   }
-  exchange.queue.recoverKeeper();
+  exchange.keeper.recoverKeeper();
 }

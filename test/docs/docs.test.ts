@@ -15,8 +15,8 @@ const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8');
 /** Folders of src by layer, the lowest first. */
 const layers = [
   ['os', 'options', 'errors', 'util'],
-  ['ipc', 'memory'],
-  ['master', 'reactor', 'manager', 'worker'],
+  ['ipc', 'memory', 'exchange'],
+  ['master', 'reactor', 'manager', 'worker', 'task', 'user'],
   ['server'],
 ];
 const layerOf = (folder: string): number => layers.findIndex((folders) => folders.includes(folder));

@@ -114,7 +114,7 @@ function start(): void {
 describe('at the start', () => {
   it('starts one worker per id, attaches each when it is ready, and tells the master when all are', () => {
     manager.obey({ type: 'begin', first: true });
-    expect(started.map(({ spec }) => spec)).toEqual([
+    expect(started.map(({ spec }) => spec)).toMatchObject([
       { id: 0, role: 'worker', name: 'worker 0', lane: 0, generation: 0 },
       { id: 1, role: 'worker', name: 'worker 1', lane: 0, generation: 0 },
     ]);
@@ -156,7 +156,7 @@ describe('a worker that dies', () => {
     victim.die(0, 9);
     expect(errors).toEqual([{ workerId: 0, pid: victim.pid, exitCode: 0, signal: 9, uptimeMs: 1234 }]);
     expect(board.field(0, WorkerField.pid)).toBe(0);
-    expect(newest(0).spec).toEqual({ id: 0, lane: 0, generation: 0 });
+    expect(newest(0).spec).toMatchObject({ id: 0, lane: 0, generation: 0 });
     newest(0).ready();
     expect(newest(0).heard).toEqual(['attach']);
     expect(log.join('\n')).toContain('SIGKILL');
@@ -202,7 +202,7 @@ describe('a reload', () => {
     await reload();
     expect(events).toEqual(['beforeReload']);
     const fresh = [newest(0), newest(1)] as const;
-    expect(fresh.map(({ spec }) => spec)).toEqual([
+    expect(fresh.map(({ spec }) => spec)).toMatchObject([
       { id: 0, lane: 1, generation: 1 },
       { id: 1, lane: 1, generation: 1 },
     ]);
@@ -264,7 +264,7 @@ describe('a reload', () => {
     await settle();
     await settle();
     expect(events).toEqual(['beforeReload', 'afterReload', 'beforeReload']);
-    expect(newest(0).spec).toEqual({ id: 0, lane: 0, generation: 2 });
+    expect(newest(0).spec).toMatchObject({ id: 0, lane: 0, generation: 2 });
   });
 
   it('is joined by a worker that dies meanwhile: the new one takes its place as soon as it is ready', async () => {

@@ -1,0 +1,186 @@
+/**
+ * Clears up after the dead: what a process ran runs again or fails, what it waited for is dropped when it ends, what it
+ * had not counted is counted. Runs in the manager, before another process takes the dead one's place.
+ */
+import { ServerError } from '../errors/index.js';
+import { queueOfMessages, queueOfTaskWorker } from './layout.js';
+import { Ledger } from './ledger.js';
+import { Counter, type ExchangeMemory } from './memory.js';
+import { Queue } from './queue.js';
+import type { Records } from './record.js';
+import type { SharedTaskQueueParts } from './shared-task-queue.js';
+import { endMessage, signalOwner } from './slots.js';
+import type { DeadPeer, TaskKeeper } from './task-queue.js';
+import { encodeError } from './value.js';
+import * as Word from './word.js';
+import { ABORTED, GONE, SlotState } from './word.js';
+
+export class SharedTaskKeeper implements TaskKeeper {
+  readonly #parts: SharedTaskQueueParts;
+  readonly #memory: ExchangeMemory;
+  readonly #int32: Int32Array;
+  readonly #ledger: Ledger;
+
+  constructor(parts: SharedTaskQueueParts) {
+    this.#parts = parts;
+    this.#memory = parts.memory;
+    this.#int32 = parts.memory.int32;
+    this.#ledger = new Ledger(parts.memory);
+  }
+
+  recover(dead: DeadPeer): void {
+    this.#ledger.settle(dead.peer);
+    for (let owner = 0; owner < this.#memory.shape.peers; owner++) {
+      eachSlot(this.#memory, owner, (slot, index, word) => {
+        if (Word.runnerOf(word) === dead.peer) this.#recoverRun(owner, slot, index, dead);
+      });
+    }
+    this.#recoverOwned(dead.peer);
+    // It may have been rung for something it will not take now.
+    this.#parts.peers.ringTaskWorkers();
+  }
+
+  recoverKeeper(): void {
+    const { peer } = this.#parts;
+    this.#ledger.settle(peer);
+    this.#recoverOwned(peer);
+    // Tasks of others that were to be run again, and may not have got as far as a queue.
+    for (let owner = 0; owner < this.#memory.shape.peers; owner++) {
+      eachSlot(this.#memory, owner, (slot, _index, word) => {
+        if (Word.stateOf(word) === SlotState.queued && Word.triesOf(word) > 0) this.#queueAgain(owner, slot, word);
+      });
+    }
+  }
+
+  // ——— what it ran ———
+
+  #recoverRun(owner: number, slot: number, index: number, dead: DeadPeer): void {
+    const { records } = this.#parts;
+    let word = Atomics.load(this.#int32, index);
+    const state = Word.stateOf(word);
+    if (state === SlotState.done || state === SlotState.failed) return this.#tellOwner(owner, slot);
+    if (state !== SlotState.running) return;
+    if (records.isMessage(owner, slot)) return endMessage(this.#memory, records, owner, slot); // not given to another one
+    while (!this.#settleRun(owner, slot, index, word, dead)) word = Atomics.load(this.#int32, index);
+  }
+
+  /** @returns false when its owner has changed the word meanwhile */
+  #settleRun(owner: number, slot: number, index: number, word: number, dead: DeadPeer): boolean {
+    const { retries, peer, records } = this.#parts;
+    if (Word.triesOf(word) < retries && (word & ABORTED) === 0) {
+      const again = Word.tryAgain(word);
+      if (!this.#ledger.change(peer, index, word, again, Counter.retried)) return false;
+      this.#queueAgain(owner, slot, again);
+      return true;
+    }
+    if (Word.isUnwanted(word)) {
+      dropTask(this.#memory, records, this.#ledger, peer, owner, slot, Counter.failed);
+      return true;
+    }
+    const { workerId, exitCode, signal } = dead;
+    const tries = Word.triesOf(word) + 1;
+    const error = new ServerError('ERR_TASK_WORKER_DIED', { workerId, exitCode, signal, tries });
+    records.writeResult(owner, slot, encodeError(error));
+    if (!this.#ledger.change(peer, index, word, Word.inState(word, SlotState.failed), Counter.failed)) return false;
+    this.#tellOwner(owner, slot);
+    return true;
+  }
+
+  /** Into the manager's own queue, so that each queue keeps its one producer; the ticket keeps its place in the line. */
+  #queueAgain(owner: number, slot: number, word: number): void {
+    const { shape } = this.#memory;
+    const target = this.#parts.records.target(owner, slot);
+    const meant = new Queue(this.#memory, target < 0 ? 0 : queueOfTaskWorker(shape, target), this.#parts.peer);
+    const queue = meant.hasRoom() ? meant : new Queue(this.#memory, 0, this.#parts.peer);
+    queue.push(Word.entryOf(owner, slot, word));
+  }
+
+  #tellOwner(owner: number, slot: number): void {
+    signalOwner(this.#memory, owner, slot);
+    this.#parts.peers.ring(owner);
+  }
+
+  // ——— what it owned ———
+
+  #recoverOwned(owner: number): void {
+    let newest = -1;
+    let newestTicket = 0;
+    eachSlot(this.#memory, owner, (slot, index) => {
+      if (!this.#disown(owner, slot, index)) return;
+      const ticket = this.#int32[this.#memory.ticketIndex(owner, slot)] ?? 0;
+      if (newest >= 0 && ((ticket - newestTicket) | 0) <= 0) return;
+      [newest, newestTicket] = [slot, ticket];
+    });
+    if (newest >= 0) this.#pushIfMissing(owner, newest);
+  }
+
+  /** @returns true when it still waits in a queue */
+  #disown(owner: number, slot: number, index: number): boolean {
+    const word = Atomics.load(this.#int32, index);
+    const state = Word.stateOf(word);
+    if (state === SlotState.free || (word & GONE) !== 0) return false;
+    if (state === SlotState.queued || state === SlotState.running) {
+      if (Atomics.compareExchange(this.#int32, index, word, word | GONE) !== word)
+        return this.#disown(owner, slot, index);
+      return state === SlotState.queued;
+    }
+    const { records, peer } = this.#parts;
+    const isResult = state !== SlotState.writing && !records.isMessage(owner, slot);
+    records.free(owner, slot);
+    if (isResult) this.#ledger.change(peer, index, word, Word.freed(word), Counter.dropped);
+    else Atomics.store(this.#int32, index, Word.freed(word));
+    return false;
+  }
+
+  /** It may have died before the entry was written; only the last one can be missing, and once more does no harm. */
+  #pushIfMissing(owner: number, slot: number): void {
+    const { shape } = this.#memory;
+    const { records } = this.#parts;
+    const word = Atomics.load(this.#int32, this.#memory.wordIndex(owner, slot));
+    const target = records.target(owner, slot);
+    const forTask = target < 0 ? 0 : queueOfTaskWorker(shape, target);
+    const isMessage = records.isMessage(owner, slot);
+    const queue = new Queue(this.#memory, isMessage ? queueOfMessages(shape, target) : forTask, owner);
+    const entry = Word.entryOf(owner, slot, word);
+    if (queue.newest !== entry && queue.hasRoom()) queue.push(entry);
+  }
+}
+
+/**
+ * A task has ended that nobody waits for: one whose time was over has been counted then, any other is counted now as
+ * `counter` says. The slot is left to its owner to find.
+ */
+export function dropTask(
+  memory: ExchangeMemory,
+  records: Records,
+  ledger: Ledger,
+  peer: number,
+  owner: number,
+  slot: number,
+  counter: Counter,
+): void {
+  const index = memory.wordIndex(owner, slot);
+  let word = Atomics.load(memory.int32, index);
+  if ((word & ABORTED) === 0) {
+    // Marked first: without its data it must not be run again.
+    ledger.change(peer, index, word, word | ABORTED, counter, Counter.dropped);
+    records.free(owner, slot);
+    Atomics.store(memory.int32, index, Word.freed(word));
+    return;
+  }
+  records.free(owner, slot);
+  while (!ledger.change(peer, index, word, Word.freed(word), Counter.dropped)) {
+    word = Atomics.load(memory.int32, index); // its owner has died just now
+  }
+}
+
+/** Every slot of `owner` that was ever used. */
+export function eachSlot(
+  memory: ExchangeMemory,
+  owner: number,
+  callback: (slot: number, index: number, word: number) => void,
+): void {
+  const used = memory.used(owner);
+  const first = memory.wordIndex(owner, 0);
+  for (let slot = 0; slot < used; slot++) callback(slot, first + slot, Atomics.load(memory.int32, first + slot));
+}
