@@ -46,7 +46,7 @@ export class MeasuredServer {
 
   /** @returns CPU time of all processes in µs */
   cpuUs() {
-    return sum(this.#processes().map(({ ticks }) => ticks)) * 10_000;
+    return sessionCpuUs(this.#child.pid);
   }
 
   /** @returns resident KiB of the first process and of all */
@@ -62,13 +62,23 @@ export class MeasuredServer {
   }
 
   #processes() {
-    return readdirSync('/proc').flatMap((name) => {
-      const stat = /^\d+$/.test(name) ? read(`/proc/${name}/stat`) : '';
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      if (Number(fields[3]) !== this.#child.pid) return []; // session
-      return [{ pid: Number(name), ticks: Number(fields[11]) + Number(fields[12]) }];
-    });
+    return processesOf(this.#child.pid);
   }
+}
+
+/** Every process of a session, with the CPU time it has taken. */
+function processesOf(session) {
+  return readdirSync('/proc').flatMap((name) => {
+    const stat = /^\d+$/.test(name) ? read(`/proc/${name}/stat`) : '';
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (Number(fields[3]) !== session) return [];
+    return [{ pid: Number(name), ticks: Number(fields[11]) + Number(fields[12]) }];
+  });
+}
+
+/** @returns CPU time of all processes of a session in µs */
+export function sessionCpuUs(session) {
+  return sum(processesOf(session).map(({ ticks }) => ticks)) * 10_000;
 }
 
 function freePort() {

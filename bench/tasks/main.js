@@ -1,0 +1,88 @@
+// npm run bench:tasks -- [--quick] [--rounds N] [--seconds N] [--out FILE]
+// Round trips per second and CPU per round trip of all processes: 100-byte tasks, one caller, all pools in turn in every
+// round, medians.
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { sessionCpuUs } from '../servers.js';
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    out: { type: 'string' },
+  },
+});
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+const seconds = Number(values.seconds ?? (values.quick ? 1 : 2));
+const WORKERS = '2';
+
+const pools = [
+  { name: 'tswoole (processes)', program: 'tswoole.js' },
+  { name: 'piscina (threads)', program: 'piscina.js' },
+  { name: 'tinypool (child_process)', program: 'tinypool.js' },
+];
+const loads = [
+  { title: '100 B string, 100 in flight', kind: 'string', inFlight: 100 },
+  { title: '100 B string, 1 at a time', kind: 'string', inFlight: 1 },
+  { title: 'small object, 100 in flight', kind: 'object', inFlight: 100 },
+  { title: 'small object, 1 at a time', kind: 'object', inFlight: 1 },
+];
+
+const lines = [];
+const print = (line = '') => {
+  lines.push(line);
+  console.log(line);
+};
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+
+async function measure({ program }, { kind, inFlight }) {
+  const file = fileURLToPath(new URL(program, import.meta.url));
+  const args = [file, kind, String(inFlight), String(seconds)];
+  const env = { ...process.env, WORKERS };
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  let before = 0;
+  let measured;
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line === 'measuring') before = sessionCpuUs(child.pid);
+    else {
+      const cpuUs = sessionCpuUs(child.pid) - before;
+      const { roundTrips, ms } = JSON.parse(line);
+      measured = { perSecond: (roundTrips / ms) * 1000, cpu: cpuUs / roundTrips };
+    }
+  }
+  await gone;
+  if (measured === undefined) throw new Error(`${program} said nothing`);
+  return measured;
+}
+
+print(`Node ${process.version}, ${process.platform} ${process.arch}, medians of ${rounds} rounds of ${seconds} s each,`);
+print(`${WORKERS} task workers in every pool. All pools take turns in every round: ratios count, not figures.`);
+const first = {};
+for (const load of loads) {
+  const results = new Map(pools.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const pool of pools) results.get(pool.name).push(await measure(pool, load));
+  }
+  print(`\n**${load.title}**\n`);
+  print('| pool | round trips/s | CPU µs/round trip |');
+  print('| --- | ---: | ---: |');
+  for (const { name } of pools) {
+    const perSecond = median(results.get(name).map((result) => result.perSecond));
+    const cpu = median(results.get(name).map((result) => result.cpu));
+    if (load === loads[0]) first[name] = perSecond;
+    print(`| ${name} | ${Math.round(perSecond).toLocaleString('en')} | ${cpu.toFixed(1)} |`);
+  }
+}
+
+const [ours, threads, processes] = pools.map(({ name }) => first[name]);
+print('\n**Targets** (100 B, 100 in flight)\n');
+const say = (what, ratio, limit) =>
+  print(`- ${ratio >= limit ? 'met' : '**missed**'}: round trips/s against ${what}: ${ratio.toFixed(2)} × (at least ${limit} ×)`);
+say('tinypool with child processes', ours / processes, 3);
+say('piscina', ours / threads, 1);
+if (values.out) writeFileSync(values.out, `${lines.join('\n')}\n`);

@@ -1,0 +1,14 @@
+import { Server } from '../../dist/index.js';
+import { measureCaller } from './caller.js';
+
+const workers = Number(process.env.WORKERS);
+const server = new Server({ workerNum: 1, reactorNum: 1, taskWorkerNum: workers, logLevel: 'error' });
+server.on('task', (task) => task.data);
+server.on('workerStart', (id) => {
+  if (id > 0) return;
+  server.after(300, async () => {
+    await measureCaller((data) => server.taskWait(data));
+    server.shutdown();
+  });
+});
+await server.start();
