@@ -1,0 +1,105 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ExchangeWorld, type Member } from '../helpers/exchange-world.js';
+
+const always = (): boolean => true;
+
+describe('messages', () => {
+  let world: ExchangeWorld;
+  let sender: Member;
+  let receiver: Member;
+  let got: unknown[];
+
+  beforeEach(() => {
+    world = new ExchangeWorld({ shape: { exchangeSlots: 2000 } });
+    [sender, receiver, got] = [world.member(0), world.member(1), []];
+    receiver.messenger.receive(1, (data, from) => got.push([data, from]));
+  });
+  afterEach(() => world.close());
+
+  const drain = (): void => {
+    for (let i = 0; i < 100; i++) {
+      receiver.messenger.take(always);
+      sender.queue.takeEnded(() => {});
+      sender.messenger.flush();
+    }
+  };
+
+  it('arrive in the order of their sender, with who sent them', async () => {
+    await sender.messenger.send({ n: 1 }, 1);
+    await world.manager().messenger.send('from the manager', 1);
+    await sender.messenger.send('second', 1);
+    drain();
+    expect(got).toEqual([
+      [{ n: 1 }, 0],
+      ['second', 0],
+      ['from the manager', -1],
+    ]);
+  });
+
+  it('beyond what the queue holds wait with the sender, up to a limit, and still arrive in order', async () => {
+    const sent = Array.from({ length: 1024 }, (_, i) => sender.messenger.send(i, 1));
+    await Promise.all(sent);
+    let taken = false;
+    const held = sender.messenger.send(1024, 1);
+    void held.then(() => (taken = true));
+    await sender.messenger.send('another way', 2);
+    expect(sender.messenger.holding).toBe(1);
+    expect(taken).toBe(false);
+    expect(() => sender.messenger.send('x'.repeat(1000), 1)).toThrow(
+      expect.objectContaining({ code: 'ERR_MESSAGE_QUEUE_FULL' }),
+    );
+    drain();
+    await held;
+    expect(sender.messenger.holding).toBe(0);
+    expect(got.map(([data]: never) => data)).toEqual(Array.from({ length: 1025 }, (_, i) => i));
+  });
+
+  it('that are large do not let later ones of the same sender pass, but those of others', async () => {
+    const large = Buffer.alloc(2_000_000, 3);
+    void sender.messenger.send(large, 1);
+    void sender.messenger.send('behind', 1);
+    void world.member(2).messenger.send('other', 1);
+    receiver.messenger.take(always);
+    receiver.messenger.take(always);
+    expect(got).toEqual([['other', 2]]);
+    await new Promise<void>((resolve) => (receiver.messenger.onReadable = resolve));
+    receiver.messenger.take(always);
+    expect((got[1] as [Buffer])[0].equals(large)).toBe(true);
+    expect(got[2]).toEqual(['behind', 0]);
+  });
+
+  it('wait for the successor of a receiver that has gone; the one in its hand goes with it', async () => {
+    for (const text of ['in its hand', 'first', 'second']) void sender.messenger.send(text, 1);
+    const dying = world.member(1);
+    dying.messenger.receive(1, () => {
+      throw new Error('it dies here');
+    });
+    expect(() => dying.messenger.take(always)).toThrow('it dies here');
+    world.manager().keeper.recover({ peer: dying.peer, workerId: 1, exitCode: 1, signal: '' });
+    drain();
+    expect(got.map(([data]: never) => data)).toEqual(['first', 'second']);
+  });
+
+  it('of a sender that has gone still arrive', () => {
+    void sender.messenger.send('last words', 1);
+    void sender.messenger.send(Buffer.alloc(10_000), 1);
+    world.manager().keeper.recover({ peer: sender.peer, workerId: 0, exitCode: 1, signal: '' });
+    drain();
+    expect(got).toHaveLength(2);
+    const successor = world.member(0);
+    void successor.messenger.send('first words', 1);
+    drain();
+    expect(got[2]).toEqual(['first words', 0]);
+  });
+
+  it('that cannot be cloned are refused at once', () => {
+    expect(() => sender.messenger.send({ f() {} }, 1)).toThrow(
+      expect.objectContaining({ code: 'ERR_DATA_NOT_CLONEABLE' }),
+    );
+  });
+
+  it('are not counted among tasks', () => {
+    void sender.messenger.send('m', 1);
+    expect(world.manager().queue.counts()).toMatchObject({ submitted: 0, queued: 0 });
+  });
+});
