@@ -102,6 +102,11 @@ export class Exchange {
   get pending(): number {
     return this.tasks.pending + this.messenger.holding;
   }
+
+  /** The part of it that somebody waits for. */
+  get awaited(): number {
+    return this.tasks.awaited + this.messenger.holding;
+  }
 }
 
 function callUser(what: string, callback: () => unknown, failed: (what: string, error: unknown) => void): void {

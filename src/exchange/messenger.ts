@@ -60,8 +60,8 @@ export class Messenger {
   #handler: MessageHandler | undefined;
   #heldBytes = 0;
   #holding = 0;
-  /** Called when a large message was read and others may follow. */
-  onReadable: () => void = () => {};
+  /** Asks whoever owns the event loop for a turn. */
+  wantsTurn: () => void = () => {};
 
   constructor(parts: MessengerParts) {
     this.#parts = parts;
@@ -142,7 +142,9 @@ export class Messenger {
     if (!way.queue.hasRoom() && way.queue.waitForRoom()) return false;
     const slot = slots.take();
     if (slot < 0) {
+      // Those whose messages have been taken come back in a turn; for any others the receiver rings.
       way.queue.waitForRoom();
+      this.wantsTurn();
       return false;
     }
     const index = memory.wordIndex(peer, slot);
@@ -226,7 +228,7 @@ export class Messenger {
     const value = await data;
     source.reading = false;
     this.#deliver(owner, slot, value, from);
-    this.onReadable();
+    this.wantsTurn();
   }
 }
 

@@ -24,6 +24,7 @@ export class PeerLoop implements PollerHandler {
     this.#bell = bell;
     this.#poller = createPoller(this);
     this.#poller.addReadable(bell.read, 0);
+    exchange.messenger.wantsTurn = () => this.#poller.wakeSoon();
     this.#poller.wakeSoon();
   }
 

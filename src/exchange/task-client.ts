@@ -37,6 +37,7 @@ export class TaskClient {
   /** By handle. */
   readonly #waiting: (Waiting | undefined)[] = [];
   #count = 0;
+  #awaited = 0;
 
   constructor(parts: TaskClientParts) {
     this.#parts = parts;
@@ -45,6 +46,11 @@ export class TaskClient {
   /** Tasks whose end this process still wants to hear of. */
   get pending(): number {
     return this.#count;
+  }
+
+  /** Those of them that someone awaits. */
+  get awaited(): number {
+    return this.#awaited;
   }
 
   /** @returns the task's id @throws ServerError ERR_NO_TASK_WORKERS, ERR_TASK_IN_TASK_WORKER, ERR_TASK_WORKER_ID, … */
@@ -74,6 +80,7 @@ export class TaskClient {
   #wait(handle: number, waiting: Waiting): void {
     this.#waiting[handle] = waiting;
     this.#count++;
+    if (waiting.resolve !== undefined) this.#awaited++;
   }
 
   #timeOut(handle: number, timeoutMs: number): void {
@@ -110,9 +117,11 @@ export class TaskClient {
   }
 
   #forget(handle: number): void {
-    clearTimeout(this.#waiting[handle]?.timer);
+    const waiting = this.#waiting[handle];
+    clearTimeout(waiting?.timer);
     this.#waiting[handle] = undefined;
     this.#count--;
+    if (waiting?.resolve !== undefined) this.#awaited--;
   }
 
   #target(workerId: number | undefined): number {

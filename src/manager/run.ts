@@ -65,7 +65,10 @@ export function runManager(
       exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
     recoverAll: () => recoverAll(exchange, processes.length),
     tellMaster: (message) => void channel.send(message),
-    exit: (code) => void channel.flushed().then(() => process.exit(code)),
+    exit: (code) => {
+      reportLostTasks(exchange, log);
+      void channel.flushed().then(() => process.exit(code));
+    },
   });
   channel.listen({ message: (message) => manager.obey(message), end: () => manager.orphaned() });
   process.on('SIGTERM', () => manager.shutdownAsked());
@@ -91,4 +94,9 @@ function recoverAll(exchange: Exchange, processes: number): void {
     exchange.keeper.recover({ peer, workerId, exitCode: 0, signal: 'the death of the manager' });
   }
   exchange.keeper.recoverKeeper();
+}
+
+function reportLostTasks(exchange: Exchange, log: Log): void {
+  const { queued, running } = exchange.queue.counts();
+  if (queued + running > 0) log.warn('tasks were left when the time of the shutdown was over', { queued, running });
 }

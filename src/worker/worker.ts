@@ -91,7 +91,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#poller = parts.createPoller(this);
     this.#poller.addReadable(parts.bell.read, 0);
     this.#exchange = parts.exchange;
-    this.#exchange.messenger.onReadable = () => this.#poller.wakeSoon();
+    this.#exchange.messenger.wantsTurn = () => this.#poller.wakeSoon();
   }
 
   /** Before `boot`: what this process does besides packets. */
@@ -380,7 +380,9 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   /** What has begun and is not finished. */
   get #owes(): boolean {
-    const pending = this.#pending + this.#exchange.pending + (this.#source?.pending ?? 0);
+    // Task workers are told to hurry when all workers have settled: nobody waits for what is left then.
+    const tasks = this.#purpose === 'settle' ? this.#exchange.awaited : this.#exchange.pending;
+    const pending = this.#pending + tasks + (this.#source?.pending ?? 0);
     return pending > 0 || !this.#parts.outbox.isEmpty;
   }
 

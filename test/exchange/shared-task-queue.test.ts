@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ClaimedTask } from '../../src/exchange/task-queue.js';
 import { ExchangeWorld, type Member } from '../helpers/exchange-world.js';
 import { describeTaskQueue } from './task-queue.conformance.js';
 
@@ -62,7 +61,7 @@ describe('a death', () => {
     world = new ExchangeWorld({ retries: 1 });
     const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
     caller.queue.give(Buffer.alloc(100_000, 1), FREE);
-    const task = taker.queue.claim() as ClaimedTask;
+    const task = taker.queue.claim() as NonNullable<ReturnType<typeof taker.queue.claim>>;
     dieAt(0, () => taker.queue.finish(task, false, Buffer.alloc(100_000, 2)));
     manager.keeper.recover(dead(taker, 2));
     const again = world.member(3).queue;

@@ -221,6 +221,10 @@ export class ServerProcess {
     return those.sort((a, b) => Number(a.startedAt) - Number(b.startedAt)).at(-1);
   }
 
+  get taskWorkers(): TreeProcess[] {
+    return this.tree().filter(({ title }) => title.includes(': task worker'));
+  }
+
   get zombies(): TreeProcess[] {
     return this.tree().filter(({ state }) => state === 'Z');
   }

@@ -1,0 +1,180 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { run, runToFail } from '../helpers/tasks.js';
+import { TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+let server: ServerProcess;
+/** One client per worker. */
+let clients: TcpClient[];
+
+async function start(options: object = {}, env: Record<string, string> = {}): Promise<void> {
+  server = await startServer('tasks.js', { options: { workerNum: 2, taskWorkerNum: 1, ...options }, env });
+  clients = await TcpClient.connectMany(server.port, 2);
+  const ids = await Promise.all(clients.map((client) => run<number>(client, 'return server.workerId')));
+  if (ids[0] === 1) clients.reverse();
+}
+
+async function end(): Promise<void> {
+  server.signal('SIGTERM');
+  expect(await server.exited).toEqual({ code: 0, signal: null });
+  server.assertNothingLeft();
+}
+
+const at = (worker: number): TcpClient => clients[worker] as TcpClient;
+const waitForMessages = (count: number): string => `while (messages.length < ${count}) await sleep(1); return messages`;
+
+describe('sendMessage', () => {
+  it('reaches workers, task workers and processes of the user, from any process, in order', async () => {
+    await start(
+      {},
+      {
+        MASTER: 'await server.sendMessage("from master", 0)',
+        MANAGER: 'await server.sendMessage("from manager", 0)',
+        PROCESS: `await server.sendMessage("from process", 0);
+          while (messages.length < 1) await new Promise((resolve) => setTimeout(resolve, 1));
+          say("process got", { messages })`,
+      },
+    );
+    await run(at(1), 'for (let i = 0; i < 500; i++) server.sendMessage({ i }, 0)');
+    await run(at(0), 'await server.taskWait({ do: "message", to: 1, value: "from a task worker" })');
+    const got = await run<[unknown, number][]>(at(0), waitForMessages(503));
+    const from = (id: number): unknown[] => got.filter(([, sender]) => sender === id).map(([data]) => data);
+    expect(from(1)).toEqual(Array.from({ length: 500 }, (_, i) => ({ i })));
+    expect(from(-1).sort()).toEqual(['from manager', 'from master']);
+    expect(from(3)).toEqual(['from process']);
+    expect(await run(at(1), waitForMessages(1))).toEqual([['from a task worker', 2]]);
+    await run(at(1), 'await server.sendMessage([1, 2], 2); await server.sendMessage("to process", 3)');
+    expect(await run(at(1), 'return server.taskWait({ do: "messages" })')).toEqual([[[1, 2], 1]]);
+    expect(await server.waitForEvent('process got')).toMatchObject({ messages: [['to process', 1]] });
+    await end();
+  });
+
+  it('carries any size, in order, with room for both', async () => {
+    await start();
+    const sizes = [0, 1, 224, 225, 4096, 100_000, 3_000_000, 10, 70_000_000, 5];
+    const code = `const sums = [];
+      for (const size of ${JSON.stringify(sizes)}) {
+        const data = Buffer.alloc(size, size % 251);
+        sums.push(hash(data));
+        server.sendMessage(data, 1);
+      }
+      return sums`;
+    const sums = await run<string[]>(at(0), code, 20_000);
+    const got = await run<[string, number][]>(at(1), waitForMessages(sizes.length), 20_000);
+    expect(got).toEqual(sums.map((sum) => [sum, 0]));
+    await end();
+  });
+
+  it('holds a sender that awaits it to the pace of a receiver that blocks, and loses nothing', async () => {
+    await start({ taskWorkerNum: 0 });
+    const blocked = run(at(1), 'const end = performance.now() + 800; while (performance.now() < end);');
+    const code = `let waited = 0;
+      for (let i = 0; i < 5000; i++) {
+        const began = performance.now();
+        await server.sendMessage(i, 1);
+        waited = Math.max(waited, performance.now() - began);
+      }
+      return waited`;
+    expect(await run<number>(at(0), code, 20_000)).toBeGreaterThan(100);
+    await blocked;
+    const got = await run<[number, number][]>(at(1), waitForMessages(5000));
+    expect(got.map(([data]) => data)).toEqual(Array.from({ length: 5000 }, (_, i) => i));
+    await end();
+  });
+
+  it('throws when more waits than messageBufferSize allows', async () => {
+    await start({ messageBufferSize: '64k', taskWorkerNum: 0 });
+    server.signal('SIGSTOP', server.worker(1)?.pid);
+    const code = `let sent = 0;
+      try { for (; sent < 100000; sent++) server.sendMessage("x".repeat(100), 1) } catch (error) { return [error.code, sent] }`;
+    const [errorCode, sent] = await run<[string, number]>(at(0), code);
+    server.signal('SIGCONT', server.worker(1)?.pid);
+    expect(errorCode).toBe('ERR_MESSAGE_QUEUE_FULL');
+    expect(await run<unknown[]>(at(1), `${waitForMessages(sent)}`)).toHaveLength(sent);
+    await end();
+  });
+
+  it('reaches the successor of a worker that is replaced, each message once', async () => {
+    await start({ taskWorkerNum: 0 });
+    const count = 3000;
+    const code = `for (let i = 0; i < ${count}; i++) { await server.sendMessage(i, 1); if (i % 50 === 0) await sleep(5) }`;
+    const sent = run(at(0), code, 20_000);
+    const heard = 'return messages.map(([data]) => data)';
+    await run(at(1), 'process.on("exit", () => say("heard", { list: messages.map(([data]) => data) }))');
+    const old = server.worker(1)?.pid;
+    server.signal('SIGTERM', old);
+    await sent;
+    const { list } = await server.waitForEvent('heard', (line) => line.pid === old);
+    const rest = await poll('all has come', async () => {
+      const now = await run<number[]>(at(1), heard);
+      return now.length + (list as number[]).length >= count ? now : undefined;
+    });
+    expect([...(list as number[]), ...((await rest) as number[])]).toEqual(Array.from({ length: count }, (_, i) => i));
+    await end();
+  });
+
+  it('with a wrong receiver or data is refused at the call', async () => {
+    await start();
+    for (const [code, expected] of [
+      ['server.sendMessage(1, 0)', 'ERR_MESSAGE_TO_SELF'],
+      ['server.sendMessage(1, 3)', 'ERR_WORKER_ID'],
+      ['server.sendMessage(1, -1)', 'ERR_WORKER_ID'],
+      ['server.sendMessage(1, "1")', 'ERR_WORKER_ID'],
+      ['server.sendMessage(() => {}, 1)', 'ERR_DATA_NOT_CLONEABLE'],
+    ]) {
+      expect((await runToFail(at(0), code as string)).code, code).toBe(expected);
+    }
+    await end();
+  });
+});
+
+describe('a process of the user', () => {
+  const title = ': process own';
+  const own = (): { pid: number }[] => server.tree().filter((process) => process.title.includes(title));
+
+  it('is started again when it is killed, and told to finish at the end', async () => {
+    await start(
+      {},
+      {
+        PROCESS: `say('runs'); server.tick(10, () => {});
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          say('told to finish')`,
+      },
+    );
+    const { pid } = await server.waitForEvent('runs');
+    expect(own()).toMatchObject([{ pid }]);
+    server.signal('SIGKILL', pid);
+    await server.waitForEvent('runs', (line) => line.pid !== pid);
+    expect(server.events('workerError')).toMatchObject([{ signal: 9, workerId: 3 }]);
+    await end();
+    expect(server.events('told to finish')).toHaveLength(1);
+  });
+
+  it('that throws is started again, with its error in the log', async () => {
+    await start({}, { PROCESS: "say('runs'); throw new Error('out of order')" });
+    await poll('it ran twice', () => server.events('runs').length >= 2);
+    expect(server.stderr).toContain('out of order');
+    await end();
+  });
+
+  it('is replaced at a reload, and the old one has finished before the new one runs', async () => {
+    await start(
+      {},
+      {
+        PROCESS: `say('begins');
+          await new Promise((resolve) => signal.addEventListener('abort', () => setTimeout(resolve, 200)));
+          say('finished')`,
+      },
+    );
+    const first = await server.waitForEvent('begins');
+    server.signal('SIGUSR1');
+    await server.waitForEvent('afterReload');
+    const second = await server.waitForEvent('begins', ({ pid }) => pid !== first.pid);
+    const finished = await server.waitForEvent('finished', ({ pid }) => pid === first.pid);
+    expect(finished.at).toBeLessThanOrEqual(second.at);
+    expect(own()).toHaveLength(1);
+    await end();
+  });
+});
