@@ -60,6 +60,7 @@ export class Messenger {
   #handler: MessageHandler | undefined;
   #heldBytes = 0;
   #holding = 0;
+  #turnAsked = false;
   /** Asks whoever owns the event loop for a turn. */
   wantsTurn: () => void = () => {};
 
@@ -96,6 +97,9 @@ export class Messenger {
     if (this.#holding > 0 && this.#heldBytes + value.bytes.length > limitBytes) {
       throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { workerId: id, limitBytes });
     }
+    // Places of messages that have been taken come back in a turn.
+    if (!this.#turnAsked) this.wantsTurn();
+    this.#turnAsked = true;
     return this.#hold(way, { kind: value.kind, bytes: Uint8Array.from(value.bytes) });
   }
 
@@ -106,6 +110,7 @@ export class Messenger {
 
   /** What waits goes on its way as far as there is room. */
   flush(): void {
+    this.#turnAsked = false;
     if (this.#holding === 0) return;
     for (const way of this.#ways) if (way !== undefined) this.#flushWay(way);
   }
@@ -142,9 +147,7 @@ export class Messenger {
     if (!way.queue.hasRoom() && way.queue.waitForRoom()) return false;
     const slot = slots.take();
     if (slot < 0) {
-      // Those whose messages have been taken come back in a turn; for any others the receiver rings.
-      way.queue.waitForRoom();
-      this.wantsTurn();
+      for (const each of this.#ways) each?.queue.waitForRoom(); // whoever takes one of ours rings
       return false;
     }
     const index = memory.wordIndex(peer, slot);
