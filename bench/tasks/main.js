@@ -3,6 +3,7 @@
 // round, medians.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -60,7 +61,9 @@ async function measure({ program }, { kind, inFlight }) {
   return measured;
 }
 
-print(`Node ${process.version}, ${process.platform} ${process.arch}, medians of ${rounds} rounds of ${seconds} s each,`);
+print(
+  `Node ${process.version}, ${process.platform} ${process.arch}, medians of ${rounds} rounds of ${seconds} s each,`,
+);
 print(`${WORKERS} task workers in every pool. All pools take turns in every round: ratios count, not figures.`);
 const first = {};
 for (const load of loads) {
@@ -79,10 +82,58 @@ for (const load of loads) {
   }
 }
 
+/** Latencies in ms of requests, one after the other, while a task worker computes for two seconds. */
+async function measureBusy(command) {
+  const file = fileURLToPath(new URL('busy.js', import.meta.url));
+  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  const port = await new Promise((resolve) => createInterface({ input: child.stdout }).once('line', resolve));
+  const socket = connect(Number(port), '127.0.0.1').setNoDelay(true);
+  const answer = () => new Promise((resolve) => socket.once('data', resolve));
+  const ask = (text) => {
+    const answered = answer();
+    socket.write(`${text}\n`);
+    return answered;
+  };
+  for (let i = 0; i < 500; i++) await ask(command);
+  await ask('spin');
+  const latencies = [];
+  const end = performance.now() + 1900;
+  while (performance.now() < end) {
+    const began = performance.now();
+    await ask(command);
+    latencies.push(performance.now() - began);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  socket.destroy();
+  process.kill(child.pid, 'SIGTERM');
+  await gone;
+  return latencies.sort((a, b) => a - b)[Math.floor(latencies.length * 0.99)];
+}
+
+print('\n**While a task worker computes for 2 s**, p99 of requests to the worker\n');
+print('| request | p99 ms |');
+print('| --- | ---: |');
+const busy = {};
+for (const [command, title] of [
+  ['plain', 'answered by the worker'],
+  ['small', 'answered by a small task in the other task worker'],
+]) {
+  const all = [];
+  for (let round = 0; round < rounds; round++) all.push(await measureBusy(command));
+  busy[command] = median(all);
+  print(`| ${title} | ${busy[command].toFixed(2)} |`);
+}
+
 const [ours, threads, processes] = pools.map(({ name }) => first[name]);
-print('\n**Targets** (100 B, 100 in flight)\n');
+print('\n**Targets** (100 B string, 100 in flight)\n');
 const say = (what, ratio, limit) =>
-  print(`- ${ratio >= limit ? 'met' : '**missed**'}: round trips/s against ${what}: ${ratio.toFixed(2)} × (at least ${limit} ×)`);
+  print(
+    `- ${ratio >= limit ? 'met' : '**missed**'}: round trips/s against ${what}: ${ratio.toFixed(2)} × (at least ${limit} ×)`,
+  );
 say('tinypool with child processes', ours / processes, 3);
 say('piscina', ours / threads, 1);
+print(
+  `- ${busy.plain < 5 ? 'met' : '**missed**'}: p99 while a task computes: ${busy.plain.toFixed(2)} ms (under 5 ms)`,
+);
 if (values.out) writeFileSync(values.out, `${lines.join('\n')}\n`);

@@ -1,6 +1,6 @@
 /**
- * Values as bytes, to cross from one process to another: bytes and strings as they are, everything else by V8's
- * structured clone.
+ * Values as bytes, to cross from one process to another: bytes and strings as they are, small plain objects as JSON
+ * (several times faster), everything else by V8's structured clone.
  */
 import { deserialize, serialize } from 'node:v8';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
@@ -13,6 +13,7 @@ export const ValueKind = {
   number: 4,
   clone: 5,
   error: 6,
+  json: 7,
 } as const;
 export type ValueKind = (typeof ValueKind)[keyof typeof ValueKind];
 
@@ -25,12 +26,14 @@ const nothing = Buffer.alloc(0);
 
 /** Bytes are not copied here. @throws ServerError ERR_DATA_NOT_CLONEABLE */
 export function encodeValue(value: unknown): EncodedValue {
-  if (typeof value === 'string') return { kind: ValueKind.string, bytes: Buffer.from(value) };
+  // UTF-8 has no halves of a surrogate pair; the clone keeps them.
+  if (typeof value === 'string' && value.isWellFormed()) return { kind: ValueKind.string, bytes: Buffer.from(value) };
   if (Buffer.isBuffer(value)) return { kind: ValueKind.buffer, bytes: value };
   if (value instanceof Uint8Array) return { kind: ValueKind.bytes, bytes: value };
   if (value === undefined) return { kind: ValueKind.undefined, bytes: nothing };
   if (typeof value === 'number')
     return { kind: ValueKind.number, bytes: new Uint8Array(new Float64Array([value]).buffer) };
+  if (isSmallJson(value, [])) return { kind: ValueKind.json, bytes: Buffer.from(JSON.stringify(value)) };
   return { kind: ValueKind.clone, bytes: clone(value) };
 }
 
@@ -53,9 +56,42 @@ export function decodeValue(kind: number, bytes: Buffer): unknown {
       return bytes.readDoubleLE();
     case ValueKind.error:
       return deserializeError(JSON.parse(bytes.toString()) as SerializedError);
+    case ValueKind.json:
+      return JSON.parse(bytes.toString());
     default:
       return deserialize(bytes);
   }
+}
+
+/** Beyond this many objects the look costs more than it gains. */
+const MAX_OBJECTS = 32;
+const MAX_ITEMS = 256;
+
+/** True when JSON gives back exactly what the structured clone would: no shared references, nothing JSON leaves out. */
+function isSmallJson(value: unknown, seen: object[]): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0);
+    case 'object':
+      return value === null || isSmallJsonObject(value, seen);
+    default:
+      return false;
+  }
+}
+
+function isSmallJsonObject(value: object, seen: object[]): boolean {
+  if (seen.length === MAX_OBJECTS || seen.includes(value)) return false;
+  seen.push(value);
+  const keys = Object.keys(value);
+  if (keys.length > MAX_ITEMS) return false;
+  if (Array.isArray(value)) return keys.length === value.length && value.every((item) => isSmallJson(item, seen));
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+  const record = value as Record<string, unknown>;
+  for (const key of keys) if (!isSmallJson(record[key], seen)) return false;
+  return true;
 }
 
 function clone(value: unknown): Uint8Array {

@@ -1,0 +1,46 @@
+import { deserialize, serialize } from 'node:v8';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { decodeValue, encodeValue, ValueKind } from '../../src/exchange/value.js';
+
+const there = (value: unknown): unknown => {
+  const { kind, bytes } = encodeValue(value);
+  return decodeValue(kind, Buffer.from(bytes));
+};
+
+it('whatever the value is, what arrives is what the structured clone gives', () => {
+  const leaf = fc.oneof(
+    fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true, withTypedArray: true }),
+    fc.jsonValue(),
+    fc.constantFrom(-0, Number.NaN, undefined, '__proto__', '\ud800'),
+  );
+  fc.assert(
+    fc.property(leaf, (value) => {
+      expect(there(value)).toStrictEqual(deserialize(serialize(value)));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+it('small plain objects take the fast way, and shared references, holes and other prototypes do not', () => {
+  const shared = { a: 1 };
+  class Point {
+    x = 1;
+  }
+  const kindOf = (value: unknown): number => encodeValue(value).kind;
+  expect(kindOf({ a: [1, 'x', null, { b: true }] })).toBe(ValueKind.json);
+  // biome-ignore lint/suspicious/noSparseArray: that is what is tested
+  for (const value of [[shared, shared], [, 1], new Point(), { u: undefined }, [-0], { d: new Date(0) }]) {
+    expect(kindOf(value)).toBe(ValueKind.clone);
+  }
+  const [one, two] = there([shared, shared]) as object[];
+  expect(one).toBe(two);
+  const cycle: { self?: unknown } = {};
+  cycle.self = cycle;
+  const back = there(cycle) as { self: unknown };
+  expect(back.self).toBe(back);
+});
+
+it('what calls itself JSON-able by toJSON is no exception', () => {
+  expect(() => encodeValue({ toJSON: () => 1 })).toThrow(expect.objectContaining({ code: 'ERR_DATA_NOT_CLONEABLE' }));
+});
