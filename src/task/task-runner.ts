@@ -89,7 +89,7 @@ export class TaskRunner implements WorkSource {
   take(goOn: () => boolean): boolean {
     this.#turnStarted = performance.now();
     this.#abortGivenUp();
-    this.#claim(goOn);
+    this.#claim(() => goOn() && this.#hasTime);
     return this.hasWork;
   }
 
@@ -113,6 +113,10 @@ export class TaskRunner implements WorkSource {
 
   get #hasRoom(): boolean {
     return this.#attached && this.#running.length < this.#parts.concurrency;
+  }
+
+  get #hasTime(): boolean {
+    return performance.now() - this.#turnStarted <= TURN_MS;
   }
 
   #claim(goOn: () => boolean): void {
@@ -147,7 +151,9 @@ export class TaskRunner implements WorkSource {
   }
 
   async #runLater(task: RunningTask, data: Promise<unknown>): Promise<unknown> {
-    return this.#run(task, await data);
+    const read = await data;
+    if (task.claimed.isAborted) throw new ServerError('ERR_TASK_GIVEN_UP', { taskId: task.id });
+    return this.#run(task, read);
   }
 
   async #await(task: RunningTask, result: PromiseLike<unknown>): Promise<void> {
@@ -156,8 +162,7 @@ export class TaskRunner implements WorkSource {
     } catch (error) {
       this.#end(task, true, error);
     }
-    if (performance.now() - this.#turnStarted > TURN_MS) return this.#parts.wakeSoon();
-    this.#claim(() => performance.now() - this.#turnStarted <= TURN_MS);
+    this.#claim(() => this.#hasTime);
     if (this.hasWork || !this.#attached || this.#stopping) this.#parts.wakeSoon();
   }
 

@@ -89,11 +89,17 @@ export async function endServers(): Promise<void> {
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
+type Look<T> = T | undefined | false;
+
 /** Polls for what no event tells: the state of other processes. @returns the first truthy answer */
-export async function poll<T>(what: string, look: () => T | undefined | false, deadlineMs = DEADLINE_MS): Promise<T> {
+export async function poll<T>(
+  what: string,
+  look: () => Look<T> | Promise<Look<T>>,
+  deadlineMs = DEADLINE_MS,
+): Promise<T> {
   const end = performance.now() + deadlineMs;
   for (;;) {
-    const seen = look();
+    const seen = await look();
     if (seen !== undefined && seen !== false) return seen;
     if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
