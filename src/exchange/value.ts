@@ -85,13 +85,18 @@ function isSmallJson(value: unknown, seen: object[]): boolean {
 function isSmallJsonObject(value: object, seen: object[]): boolean {
   if (seen.length === MAX_OBJECTS || seen.includes(value)) return false;
   seen.push(value);
-  const keys = Object.keys(value);
-  if (keys.length > MAX_ITEMS) return false;
-  if (Array.isArray(value)) return keys.length === value.length && value.every((item) => isSmallJson(item, seen));
+  if (Array.isArray(value)) return isSmallJsonArray(value, seen);
+  // Before its keys are listed: a large typed array has one for each element.
   if (Object.getPrototypeOf(value) !== Object.prototype) return false;
   const record = value as Record<string, unknown>;
-  for (const key of keys) if (!isSmallJson(record[key], seen)) return false;
-  return true;
+  const keys = Object.keys(record);
+  return keys.length <= MAX_ITEMS && keys.every((key) => isSmallJson(record[key], seen));
+}
+
+/** Without holes, and without properties besides its elements. */
+function isSmallJsonArray(value: unknown[], seen: object[]): boolean {
+  if (value.length > MAX_ITEMS || Object.keys(value).length !== value.length) return false;
+  return value.every((item) => isSmallJson(item, seen));
 }
 
 function clone(value: unknown): Uint8Array {

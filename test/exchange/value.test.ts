@@ -33,6 +33,7 @@ it('small plain objects take the fast way, and shared references, holes and othe
   for (const value of [[shared, shared], [, 1], new Point(), { u: undefined }, [-0], { d: new Date(0) }]) {
     expect(kindOf(value)).toBe(ValueKind.clone);
   }
+  expect(kindOf({ bytes: Buffer.alloc(200 * 2 ** 20) })).toBe(ValueKind.clone);
   const [one, two] = there([shared, shared]) as object[];
   expect(one).toBe(two);
   const cycle: { self?: unknown } = {};

@@ -1,4 +1,4 @@
-import type { TcpClient } from './tcp-client.js';
+import { TcpClient } from './tcp-client.js';
 
 interface TaskFailure {
   readonly name: string;
@@ -30,4 +30,15 @@ export async function runToFail(client: TcpClient, code: string): Promise<TaskFa
 
 async function answerTo(client: TcpClient, code: string, deadlineMs?: number): Promise<Answer> {
   return JSON.parse(await client.ask(JSON.stringify(code.replaceAll('\n', ' ')), deadlineMs)) as Answer;
+}
+
+/** @returns a client for each worker of fixtures/tasks.js, by worker id */
+export async function clientPerWorker(port: number, workers: number): Promise<TcpClient[]> {
+  const clients: TcpClient[] = [];
+  for (let tries = 0; tries < 10 * workers && Object.keys(clients).length < workers; tries++) {
+    const client = await TcpClient.connect(port);
+    const id = await run<number>(client, 'return server.workerId');
+    if (clients[id] === undefined) clients[id] = client;
+  }
+  return clients;
 }

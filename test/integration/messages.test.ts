@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
-import { run, runToFail } from '../helpers/tasks.js';
-import { TcpClient } from '../helpers/tcp-client.js';
+import { clientPerWorker, run, runToFail } from '../helpers/tasks.js';
+import type { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
 
@@ -11,9 +11,7 @@ let clients: TcpClient[];
 
 async function start(options: object = {}, env: Record<string, string> = {}): Promise<void> {
   server = await startServer('tasks.js', { options: { workerNum: 2, taskWorkerNum: 1, ...options }, env });
-  clients = await TcpClient.connectMany(server.port, 2);
-  const ids = await Promise.all(clients.map((client) => run<number>(client, 'return server.workerId')));
-  if (ids[0] === 1) clients.reverse();
+  clients = await clientPerWorker(server.port, 2);
 }
 
 async function end(): Promise<void> {

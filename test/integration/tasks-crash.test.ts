@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
-import { run, runToFail } from '../helpers/tasks.js';
+import { clientPerWorker, run, runToFail } from '../helpers/tasks.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -76,7 +76,7 @@ describe('a task worker that dies', () => {
 
   it('at random under 100,000 tasks of 4 workers loses none: each ends once at its caller, counters add up', async () => {
     await start({ workerNum: 4, taskWorkerNum: 2, taskRetries: 3 });
-    const clients = await TcpClient.connectMany(server.port, 4);
+    const clients = await clientPerWorker(server.port, 4);
     const each = 25_000;
     const code = `let next = 0; let right = 0; const wrong = [];
       const loop = async () => {
@@ -210,7 +210,7 @@ describe('taskMaxRequest', () => {
 describe('large data', () => {
   it('of 200 MiB goes to a task and back intact, and small tasks flow meanwhile', async () => {
     await start({ workerNum: 2, taskWorkerNum: 2 });
-    const [one, two] = await TcpClient.connectMany(server.port, 2);
+    const [one, two] = await clientPerWorker(server.port, 2);
     const large = `const { randomFillSync } = await import("node:crypto");
       const data = randomFillSync(Buffer.allocUnsafe(200 * 2 ** 20));
       say("large");
