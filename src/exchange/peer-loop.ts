@@ -4,7 +4,7 @@
  */
 import type { Sleeper } from '../ipc/sleep.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
-import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Exchange } from './exchange.js';
 
 export class PeerLoop implements PollerHandler {
@@ -37,6 +37,7 @@ export class PeerLoop implements PollerHandler {
   turnEnd(): void {
     this.#sleeper.wake();
     this.#exchange.take(() => true);
+    letPromisesGoOn();
     this.#sleeper.sleep();
     if (this.#exchange.hasWork) this.#poller.wakeSoon();
   }

@@ -32,3 +32,13 @@ export interface Poller {
   /** No report comes after this. */
   close(): void;
 }
+
+const PROMISES_WAIT = Number(process.versions.node.split('.')[0]) >= 25;
+
+/**
+ * To be called in a turn that may have settled promises: from Node 25 on those that settle inside a poll callback go on
+ * only with the next phase of the event loop, and nothing else may be due.
+ */
+export function letPromisesGoOn(): void {
+  if (PROMISES_WAIT) setImmediate(() => {});
+}

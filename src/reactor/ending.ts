@@ -132,11 +132,6 @@ export class Ending {
     this.#context.board.addOccupied(this.#context.id, -count);
   }
 
-  /** True when every connection that is left only waits for its peer's end. */
-  get onlyLingering(): boolean {
-    return this.#lingering === this.#context.connections.size;
-  }
-
   /** Looks at deadlines until there are none. */
   startSweeping(): void {
     this.#sweepTimer ??= setInterval(() => this.#sweep(), SWEEP_MS);

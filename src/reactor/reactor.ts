@@ -397,7 +397,8 @@ export class Reactor implements PollerHandler {
         this.#ending.release(connection);
       }
     }
-    if (!this.#ending.onlyLingering) return this.#ending.startSweeping();
+    // Those whose peer still sends are waited for too: an RST could take the last answers away from it.
+    if (connections.size > 0) return this.#ending.startSweeping();
     for (const lane of lanes) lane.flush();
     this.#shutdown = { done: () => {}, deadline };
     done();

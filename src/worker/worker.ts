@@ -16,7 +16,7 @@ import { WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
-import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
 import { Inbox, type InboxHandler } from './inbox.js';
@@ -50,8 +50,6 @@ const PACKETS_PER_CLOCK_LOOK = 32;
 const DRAIN_LOOK_MS = 10;
 /** The manager is gone: what can be finished at once is, the rest is given up. */
 const ORPHAN_MS = 300;
-/** From Node 25 on promises that settle inside a poll callback continue only with the next phase of the loop. */
-const NEEDS_LOOP_TURN = Number(process.versions.node.split('.')[0]) >= 25;
 
 type Purpose = 'serve' | 'release' | 'settle' | 'stop';
 
@@ -159,7 +157,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     const moreTasks = this.#source?.take(goOn);
     outbox.inTurn = false;
     outbox.flush();
-    if (NEEDS_LOOP_TURN) setImmediate(() => {});
+    letPromisesGoOn();
     if (more || moreTasks || (this.#attached && this.#inbox.hasPackets)) this.#poller.wakeSoon();
     else this.#fallAsleep();
     if (this.#purpose !== 'serve') this.#checkPurpose();
