@@ -48,6 +48,8 @@ const TURN_MS = 10;
 const PACKETS_PER_CLOCK_LOOK = 32;
 /** A released worker hears of no event any more; until it ends it looks this often whether a slow client has read on. */
 const DRAIN_LOOK_MS = 10;
+/** The manager's SIGTERM at the deadline may be a little early by this process's clock. */
+const ON_ITS_WAY_MS = 50;
 /** The manager is gone: what can be finished at once is, the rest is given up. */
 const ORPHAN_MS = 300;
 
@@ -72,6 +74,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #saidSettled = false;
   #saidReleased = false;
   #termSeen = false;
+  #leaveBy = Number.POSITIVE_INFINITY;
   #ending = false;
   #pending = 0;
   #turnStarted = 0;
@@ -114,13 +117,14 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
       case 'attach':
         return this.#attach();
       case 'release':
-        return this.#release();
+        return this.#release(message.deadlineMs);
       case 'settle':
         this.#purpose = 'settle';
         this.#source?.stop();
         return this.#poller.wakeSoon();
       case 'stop':
         this.#purpose = 'stop';
+        this.#leaveBy = performance.now() + message.deadlineMs - ON_ITS_WAY_MS;
         this.#source?.stop();
         return this.#poller.wakeSoon();
     }
@@ -334,14 +338,19 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   // ——— leaving ———
 
-  /** SIGTERM: asks to be replaced, so that nothing waits; a second one, or one while leaving, ends it at once. */
+  /**
+   * SIGTERM: asks to be replaced, so that nothing waits. One that comes while it leaves anyway changes nothing (a process
+   * group gets it in all its processes at once), unless its time is over; a second one ends it at once.
+   */
   terminate(): void {
-    if (this.#purpose !== 'serve' || this.#termSeen) return this.#parts.exit(0);
+    if (this.#termSeen || performance.now() >= this.#leaveBy) return this.#parts.exit(0);
     this.#termSeen = true;
+    if (this.#purpose !== 'serve') return;
     this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id });
   }
 
-  #release(): void {
+  #release(deadlineMs: number): void {
+    this.#leaveBy = performance.now() + deadlineMs - ON_ITS_WAY_MS;
     this.#letGo();
     if (!this.#source?.holdsUntilFinished) this.#sayReleased();
     this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
