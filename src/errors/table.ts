@@ -95,6 +95,12 @@ export const errorTable = {
       `Could not listen on ${address(host, port)}: ${syscall} failed with ${code}.`,
     advice: 'Check that the host is an address of this machine and that the name resolves.',
   }),
+  ERR_FRAMING_MODULE: entry({
+    fields: { module: 'string', why: 'string' },
+    sentence: ({ module, why }) => `The module for custom framing, ${module}, cannot be used: ${why}.`,
+    advice:
+      'It must export a function packetLength(buffer) that returns the length of the first packet, 0 for more, -1 for malformed.',
+  }),
   ERR_MANAGER_BOOT: entry({
     fields: { exitCode: 'number|null', signal: 'string|null' },
     sentence: ({ exitCode, signal }) =>

@@ -18,7 +18,7 @@ export const MAX_PAYLOAD = 65536;
 export const Event = {
   /** A connection was accepted. */
   connect: 1,
-  /** payload: what was read. */
+  /** payload: a packet, or with PieceFlag a piece of one. */
   receive: 2,
   /** detail: a CloseCode; flags: CloseFlag; payload: a message (UTF-8), may be empty. */
   close: 3,
@@ -46,6 +46,14 @@ export const Request = {
 
 export const ACCEPT_PAYLOAD = 24;
 
+/** A packet longer than a frame comes in pieces. */
+export const PieceFlag = {
+  /** Others of the same packet follow. */
+  more: 1,
+  /** Others of the same packet came before. */
+  continued: 2,
+} as const;
+
 export const CloseFlag = {
   reset: 1,
   /** The client ended its side only: what is owed may still be sent, and the reactor waits for `closed`. */
@@ -72,6 +80,8 @@ const closeCodes = [
   ['SEND_QUEUE_LIMIT', 'limit', 'the client does not read: more than sendBufferSize waits to be sent'],
   ['SOCKET_ERROR', 'error', 'the socket failed'],
   ['ANSWER_TIMEOUT', 'timeout', 'the client had ended its side and the answer took too long'],
+  ['PACKET_TOO_LONG', 'limit', 'a packet is longer than packageMaxLength'],
+  ['PACKET_MALFORMED', 'error', 'what the client sent is no packet'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

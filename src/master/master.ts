@@ -4,6 +4,7 @@
  */
 import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
+import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import type { ManagerToMaster } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
@@ -17,6 +18,7 @@ import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';
+import { createFramer } from '../protocol/framing/index.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
@@ -25,7 +27,7 @@ import { reapAdopted } from './adopted.js';
 import { type BoundPort, bindPort, unbindPort } from './bind-port.js';
 import { ManagerHandle } from './manager-handle.js';
 import { endOrphans, killOrphans } from './orphans.js';
-import { ReactorHandle } from './reactor-handle.js';
+import { ReactorHandle, type RefusedClient } from './reactor-handle.js';
 import { shapeOf } from './shape.js';
 import { slotsOfReactor } from './slot-count.js';
 
@@ -120,6 +122,7 @@ export class Master {
   async start(): Promise<void> {
     process.on('exit', () => this.#endAtOnce());
     try {
+      for (const { framing } of this.#listens) await createFramer(framing); // a module that cannot be used says so here
       await this.#bindPorts();
       await this.#startReactors();
       becomeSubreaper();
@@ -143,7 +146,12 @@ export class Master {
 
   async #startReactors(): Promise<void> {
     const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, dispatchMode, reactorBackend } = this.#options;
-    const ports = this.#listens.map(({ noDelay, keepAlive }) => ({ noDelay, keepAlive }));
+    const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength }) => ({
+      noDelay,
+      keepAlive,
+      framing,
+      packageMaxLength,
+    }));
     const data = {
       region: this.region.descriptor,
       bells: this.#bells,
@@ -155,6 +163,7 @@ export class Master {
       (_, id) =>
         new ReactorHandle(id, reactorBell(this.#bells, id), data, this.#options.processTitle, {
           brokenSender: (worker) => this.#killBroken(worker),
+          refused: (client) => this.#logRefused(client),
           failed: (error) => this.#fatal(error),
         }),
     );
@@ -271,6 +280,12 @@ export class Master {
       this.#board.setField(worker, WorkerField.pid, 0);
       this.#board.setField(worker, WorkerField.busy, 0);
     }
+  }
+
+  #logRefused({ sessionId, code, message, others }: RefusedClient): void {
+    const reason = closeReason(code, message);
+    const fields = { fd: sessionId, code: reason.code, ...(others > 0 ? { othersBefore: others } : {}) };
+    this.#log.warn(`a client was disconnected: ${reason.message}`, fields);
   }
 
   #killBroken(worker: number): void {

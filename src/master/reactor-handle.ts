@@ -8,11 +8,21 @@ type FromReactor =
   | { type: 'ready' }
   | { type: 'quiet' }
   | { type: 'closed' }
+  | ({ type: 'refused' } & RefusedClient)
   | { type: 'brokenSender'; worker: number };
-type Answer = Exclude<FromReactor['type'], 'brokenSender'>;
+type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused'>;
+
+export interface RefusedClient {
+  readonly sessionId: number;
+  readonly code: number;
+  readonly message: string;
+  readonly others: number;
+}
 
 export interface ReactorHandleEvents {
   brokenSender(worker: number): void;
+  /** Clients were disconnected because of what they sent. */
+  refused(client: RefusedClient): void;
   /** The thread has ended although nobody asked it to. */
   failed(error: unknown): void;
 }
@@ -49,6 +59,7 @@ export class ReactorHandle {
     });
     this.#thread.on('message', (message: FromReactor) => {
       if (message.type === 'brokenSender') events.brokenSender(message.worker);
+      else if (message.type === 'refused') events.refused(message);
       else this.#waiting.get(message.type)?.resolve();
     });
     this.#thread.once('error', (error) => this.#failed(events, error));

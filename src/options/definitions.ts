@@ -1,4 +1,5 @@
 import { choice, flag, host, integer, type Kind, size, text } from './check.js';
+import { framing } from './framing.js';
 import type { Machine } from './machine.js';
 import { GIB, KIB, MIB } from './size.js';
 
@@ -182,6 +183,20 @@ export const definitions = {
     unit: 'bytes',
     help: 'Size of each shared-memory ring between a reactor and a worker; when one is full, reading from clients pauses.',
   }),
+  framing: option({
+    kind: framing(),
+    default: { value: { type: 'raw' } },
+    help: 'How packets are found in what a client sends: [framing.md](framing.md).',
+    swoole:
+      'open_eof_check, open_eof_split, package_eof, open_length_check, package_length_type, package_length_offset, package_body_offset, package_length_func',
+  }),
+  packageMaxLength: option({
+    kind: size({ min: 1, max: GIB }),
+    default: { value: 2 * MIB },
+    unit: 'bytes',
+    help: 'The largest packet, where packets are framed; a client that sends a larger one is disconnected.',
+    swoole: 'package_max_length',
+  }),
   noDelay: option({
     kind: flag(),
     default: { value: true },
@@ -214,7 +229,7 @@ export const definitions = {
 } as const;
 
 /** The options that a further listen port has of its own. */
-export const listenNames = ['host', 'port', 'backlog', 'noDelay', 'keepAlive'] as const;
+export const listenNames = ['host', 'port', 'backlog', 'framing', 'packageMaxLength', 'noDelay', 'keepAlive'] as const;
 
 export type OptionName = keyof typeof definitions;
 export type ListenOptionName = (typeof listenNames)[number];

@@ -1,4 +1,5 @@
 export type { ListenOptions, OptionName, ResolvedListen, ResolvedOptions, ServerOptions } from './definitions.js';
+export { type Framing, type LengthField, lengthFields, type ResolvedFraming } from './framing.js';
 export { currentMachine, type Machine } from './machine.js';
 export { nearest } from './nearest.js';
 export { resolveListen, resolveOptions } from './resolve.js';

@@ -1,3 +1,4 @@
+import type { Input } from './input.js';
 import type { OutQueue } from './out-queue.js';
 
 /** A live socket, as the reactor that owns it sees it. Kept small: there may be a hundred thousand. */
@@ -30,10 +31,15 @@ export class ReactorConnection {
   /** bufferFull was told and bufferEmpty not yet. */
   full = false;
   out: OutQueue | null = null;
+  /** Where packets are framed: what is no whole packet yet. */
+  input: Input | null = null;
+  /** Index of the listen port. */
+  readonly port: number;
   /** Workers that asked to hear when there is room again. */
   drainWatchers: number[] | null = null;
 
-  constructor(sessionId: number, slot: number, descriptor: number, worker: number) {
+  constructor(sessionId: number, slot: number, descriptor: number, worker: number, port: number) {
+    this.port = port;
     this.sessionId = sessionId;
     this.slot = slot;
     this.descriptor = descriptor;

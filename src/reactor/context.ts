@@ -1,5 +1,6 @@
 import type { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
+import type { ResolvedFraming } from '../options/index.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
 import type { ReactorConnection } from './connection.js';
@@ -12,7 +13,14 @@ export interface ReactorOptions {
   readonly lowWatermark: number;
   readonly maxWaitMs: number;
   /** Per listen port, in the order of the region's `ports`. */
-  readonly ports: readonly { readonly noDelay: boolean; readonly keepAlive: boolean }[];
+  readonly ports: readonly PortOptions[];
+}
+
+export interface PortOptions {
+  readonly noDelay: boolean;
+  readonly keepAlive: boolean;
+  readonly framing: ResolvedFraming;
+  readonly packageMaxLength: number;
 }
 
 export const SCRATCH_BYTES = 65536;

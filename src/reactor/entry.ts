@@ -8,8 +8,11 @@ import { LANES_PER_WORKER, peerNum, peerOf, peerOfMaster } from '../memory/layou
 import { Region } from '../memory/region.js';
 import { createPoller } from '../os/create-poller.js';
 import { setThreadName } from '../os/process.js';
+import { createFramer } from '../protocol/framing/index.js';
 import { strategies } from './dispatch/index.js';
+import type { PortFraming } from './framing.js';
 import { Reactor, type ReactorSender } from './reactor.js';
+import { Refusals } from './refusals.js';
 import type { FromReactor, ReactorThreadData, ToReactor } from './thread-message.js';
 import { WorkerLane } from './worker-lane.js';
 
@@ -52,11 +55,20 @@ const senders: ReactorSender[] = Array.from({ length: peerNum(shape) }, (_, peer
 /** When the whole process ends at once, the poll handle must be closed first: a busy one would abort the process. */
 const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
 
+const framings = await Promise.all(
+  data.options.ports.map(async ({ framing, packageMaxLength }): Promise<PortFraming | undefined> => {
+    const framer = await createFramer(framing);
+    return framer && { framer, packageMaxLength };
+  }),
+);
+const refusals = new Refusals((refusal) => say({ type: 'refused', ...refusal }));
+
 const reactor = new Reactor({
   id: data.id,
   region,
   options: data.options,
   strategy: strategies[data.dispatchMode],
+  framings,
   lanes,
   senders,
   sleeper: new Sleeper(region.int32, board.sleepIndex(data.id)),
@@ -66,6 +78,7 @@ const reactor = new Reactor({
       ready: (token, descriptor, events) => handler.ready(token, descriptor, events),
       turnEnd: () => (endsAtOnce() ? stopPolling() : handler.turnEnd()),
     }),
+  onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
   onBrokenSender: (worker) => say({ type: 'brokenSender', worker }),
 });
 

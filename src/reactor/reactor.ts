@@ -21,6 +21,7 @@ import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js
 import type { DispatchStrategy } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
+import { Framing, type PortFraming } from './framing.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import type { WorkerLane } from './worker-lane.js';
@@ -40,11 +41,15 @@ export interface ReactorParts {
   readonly region: Region;
   readonly options: ReactorOptions;
   readonly strategy: DispatchStrategy;
+  /** By listen port; undefined where what one read gives is a packet. */
+  readonly framings: readonly (PortFraming | undefined)[];
   readonly lanes: readonly WorkerLane[];
   readonly senders: readonly ReactorSender[];
   readonly sleeper: Sleeper;
   readonly bell: DoorbellDescriptors;
   createPoller(handler: PollerHandler): Poller;
+  /** A client was disconnected because of what it sent. */
+  onRefused(sessionId: number, code: number, message: string): void;
   /** A sender wrote what cannot be read. */
   onBrokenSender(worker: number): void;
 }
@@ -63,6 +68,7 @@ export class Reactor implements PollerHandler {
   readonly #ending: Ending;
   readonly #sending: Sending;
   readonly #slots: Slots;
+  readonly #framing: Framing;
   readonly #poller: Poller;
   #awake = true;
   /** Takes nothing more in: the server is shutting down. */
@@ -89,6 +95,13 @@ export class Reactor implements PollerHandler {
     this.#slots = new Slots(id, reactorNum, slots, workerNum);
     this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
     this.#sending = new Sending(this.#context, this.#ending);
+    this.#framing = new Framing({
+      laneFor: (connection) => this.#laneFor(connection),
+      laneOf: (worker) => this.#context.lane(worker),
+      dispatched: () => this.#countDispatched(),
+      stall: (connection, lane) => this.#stall(connection, lane, true),
+      refuse: (connection, code, message) => this.#refuseInput(connection, code, message),
+    });
     this.#poller = parts.createPoller(this);
     this.#context.poller = this.#poller;
     this.#poller.addReadable(parts.bell.read, BELL_TOKEN);
@@ -119,13 +132,22 @@ export class Reactor implements PollerHandler {
     const unfinished = this.#takeRequests();
     if (again.length > 0) this.#readOn();
     for (const lane of lanes) {
-      if (lane.isBehind) for (const connection of lane.takeRelieved()) this.#read(connection);
+      this.#relieve(lane);
       lane.flush();
     }
     this.#ending.reclaimSlots();
     if (this.#shutdown) this.#checkShutdown();
     if (unfinished || this.#context.again.length > 0) this.#poller.wakeSoon();
     else this.#fallAsleep();
+  }
+
+  /** Until nobody waits, or the worker has been asked to ring: one that finds no room again must ask again. */
+  #relieve(lane: WorkerLane): void {
+    while (lane.isBehind) {
+      const relieved = lane.takeRelieved();
+      if (relieved.length === 0) return;
+      for (const connection of relieved) this.#read(connection);
+    }
   }
 
   #wakeUp(): void {
@@ -151,6 +173,8 @@ export class Reactor implements PollerHandler {
   #read(connection: ReactorConnection): void {
     if (this.#quiet || connection.paused || connection.ended) return;
     if (connection.closeCode >= 0 || connection.told) return this.#readAndDiscard(connection);
+    const framing = this.#parts.framings[connection.port];
+    if (framing !== undefined) return this.#readFramed(connection, framing);
     for (let i = 0; i < READS_PER_TURN; i++) {
       const lane = this.#laneFor(connection);
       const limit = lane.readLimit;
@@ -166,6 +190,31 @@ export class Reactor implements PollerHandler {
     this.#context.again.push(connection);
   }
 
+  #readFramed(connection: ReactorConnection, framing: PortFraming): void {
+    const { scratch, scratchAddress, again } = this.#context;
+    if (!this.#framing.resume(connection, framing)) return;
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
+      if (n > 0) {
+        this.#countReceived(connection, n);
+        if (!this.#framing.take(connection, framing, scratch, n)) return;
+        if (n < SCRATCH_BYTES && !connection.hangup) return this.#readDry(connection);
+      } else if (n === 0) return this.#ending.peerEnded(connection);
+      else if (n === -EAGAIN) return this.#readDry(connection);
+      else if (n !== -EINTR) return this.#ending.fail(connection, -n);
+    }
+    again.push(connection);
+  }
+
+  /** The client is told nothing: what it sends is no packet. */
+  #refuseInput(connection: ReactorConnection, code: number, message: string): void {
+    connection.input = null;
+    this.#parts.onRefused(connection.sessionId, code, message);
+    this.#ending.tell(connection, code, 0, message);
+    this.#ending.closeWhenFlushed(connection, code);
+    if (!connection.ended) this.#context.again.push(connection);
+  }
+
   #laneFor(connection: ReactorConnection): WorkerLane {
     const { strategy } = this.#parts;
     if (strategy.sticky) return this.#context.lane(connection.worker);
@@ -177,11 +226,20 @@ export class Reactor implements PollerHandler {
   }
 
   #commit(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
-    const { id, table, board, now } = this.#context;
     lane.commitPacket(connection.sessionId, bytes);
-    this.#unusedChoice = -1;
+    this.#countReceived(connection, bytes);
+    this.#countDispatched();
+  }
+
+  #countReceived(connection: ReactorConnection, bytes: number): void {
+    const { id, table, board, now } = this.#context;
     table.countReceived(connection.slot, bytes, now);
     board.add(id, ReactorCounter.receivedBytes, bytes);
+  }
+
+  #countDispatched(): void {
+    const { id, board } = this.#context;
+    this.#unusedChoice = -1;
     board.add(id, ReactorCounter.dispatched, 1);
   }
 
@@ -190,9 +248,9 @@ export class Reactor implements PollerHandler {
     this.#poller.rearm(connection.descriptor, READABLE);
   }
 
-  #stall(connection: ReactorConnection, lane: WorkerLane): void {
+  #stall(connection: ReactorConnection, lane: WorkerLane, half = false): void {
     if (!connection.stalled) this.#context.board.add(this.#context.id, ReactorCounter.stalls, 1);
-    lane.stall(connection);
+    lane.stall(connection, half);
   }
 
   /** Connections that had more than one turn's share. */
@@ -342,7 +400,7 @@ export class Reactor implements PollerHandler {
     const sessionId = table.nextSessionId(slot);
     const worker = strategy.sticky ? strategy.choose(sessionId, this.#view) : sessionId % this.#view.workerNum;
     table.open(slot, { sessionId, worker, reactor: id, portIndex, descriptor, family, address, remotePort, now });
-    const connection = new ReactorConnection(sessionId, slot, descriptor, worker);
+    const connection = new ReactorConnection(sessionId, slot, descriptor, worker, portIndex);
     connections.add(connection);
     workers.addField(worker, WorkerField.connections, 1);
     board.add(id, ReactorCounter.accepted, 1);

@@ -26,4 +26,6 @@ export type FromReactor =
   | { type: 'ready'; poller: string }
   | { type: 'quiet' }
   | { type: 'closed' }
+  /** Clients were disconnected because of what they sent: the first one, and how many others since the last message. */
+  | { type: 'refused'; sessionId: number; code: number; message: string; others: number }
   | { type: 'brokenSender'; worker: number };

@@ -2,7 +2,7 @@
  * A reactor's way to one worker id: the ring of packets and events, whoever reads it at the moment. It outlives every
  * process of that id. Runs in the reactor.
  */
-import { Event, HEADER_BYTES, MAX_PAYLOAD } from '../ipc/frame.js';
+import { Event, HEADER_BYTES, MAX_PAYLOAD, PieceFlag } from '../ipc/frame.js';
 import type { RingWriter } from '../ipc/ring.js';
 import type { Waker } from '../ipc/sleep.js';
 import { Fifo } from '../util/fifo.js';
@@ -34,6 +34,8 @@ export class WorkerLane {
   /** Events that found no room. Bounded by the number of connections: no packet is read while one waits here. */
   readonly #spill = new Fifo<SpilledEvent>();
   #stalled: ReactorConnection[] = [];
+  /** One of them waits with a whole packet. */
+  #half = false;
 
   /** @param currentLane which of the worker's lanes takes packets now */
   constructor(worker: number, ring: RingWriter, wakers: readonly Waker[], currentLane: () => number) {
@@ -62,6 +64,29 @@ export class WorkerLane {
     if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
   }
 
+  /**
+   * Writes a packet that lies elsewhere. One of up to half the ring is written whole or not at all; of a longer one as
+   * much as there is room for. @param sent how much of it was written before @returns how much is written now
+   */
+  writePacket(sessionId: number, bytes: Buffer, at: number, length: number, sent: number): number {
+    const pieceBytes = Math.min(MAX_PAYLOAD, this.#ring.size / 4);
+    const pieces = Math.ceil(length / pieceBytes);
+    const whole = length + pieces * (HEADER_BYTES + 8) + RESERVED_FOR_EVENTS;
+    if (whole <= this.#ring.size / 2 && (this.#spill.size > 0 || this.#ring.room(whole) < whole)) return 0;
+    let done = sent;
+    while (done < length) {
+      const piece = Math.min(pieceBytes, length - done);
+      const wanted = piece + HEADER_BYTES + 8 + RESERVED_FOR_EVENTS;
+      if (this.#spill.size > 0 || this.#ring.room(wanted) < wanted) return done;
+      bytes.copy(this.#ring.bytes, this.#ring.payloadAt, at + done, at + done + piece);
+      const flags = (done + piece < length ? PieceFlag.more : 0) | (done > 0 ? PieceFlag.continued : 0);
+      this.#ring.commit(Event.receive, flags, 0, sessionId, piece);
+      done += piece;
+    }
+    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
+    return done;
+  }
+
   sendEvent(type: number, flags: number, detail: number, sessionId: number, message = ''): void {
     const payload = message === '' ? nothing : Buffer.from(message).subarray(0, MAX_EVENT_BYTES);
     const event = { type, flags, detail, sessionId, payload };
@@ -75,8 +100,9 @@ export class WorkerLane {
     return () => this.#ring.isConsumed(position);
   }
 
-  /** No room: the connection is read on when there is. */
-  stall(connection: ReactorConnection): void {
+  /** No room: the connection is read on when there is; with `half` only when half the ring is free. */
+  stall(connection: ReactorConnection, half = false): void {
+    this.#half ||= half;
     if (connection.stalled) return;
     connection.stalled = true;
     this.#stalled.push(connection);
@@ -89,9 +115,10 @@ export class WorkerLane {
   /** Writes spilled events. @returns the connections that may be read again; empty while there is no room */
   takeRelieved(): readonly ReactorConnection[] {
     this.#writeSpilled();
-    if (this.readLimit === 0 && this.#ring.waitForRoom()) return [];
+    if ((this.#half || this.readLimit === 0) && this.#ring.waitForRoom()) return [];
     this.#writeSpilled();
     if (this.readLimit === 0) return [];
+    this.#half = false;
     const relieved = this.#stalled;
     this.#stalled = [];
     for (const connection of relieved) connection.stalled = false;

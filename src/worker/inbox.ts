@@ -2,11 +2,12 @@
  * Reads what reactors send to this worker id. Only the process that is attached reads; at `release` the next process
  * goes on at the very next packet. Runs in a worker.
  */
-import { Event } from '../ipc/frame.js';
+import { Event, PieceFlag } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 
 export interface InboxHandler {
-  receive(sessionId: number, data: Buffer): void;
+  /** @param flags PieceFlag: a piece of a longer packet; 0: a packet */
+  receive(sessionId: number, data: Buffer, flags: number): void;
   event(type: number, flags: number, detail: number, sessionId: number, message: string): void;
   /** The reactor waits for room in this ring. */
   ringReactor(reactor: number): void;
@@ -20,6 +21,7 @@ const BYTES_PER_CHECK = 65536;
 export class Inbox {
   readonly #rings: readonly RingReader[];
   readonly #handler: InboxHandler;
+  #inPacket = false;
 
   constructor(rings: readonly RingReader[], handler: InboxHandler) {
     this.#rings = rings;
@@ -48,7 +50,8 @@ export class Inbox {
     const ring = this.#rings[reactor];
     if (ring === undefined || !ring.available()) return false;
     let bytes = 0;
-    for (let i = 0; i < PACKETS_PER_REACTOR && goOn() && ring.available(); i++) {
+    // Never in the middle of a packet whose pieces are all there: this process may be about to let go.
+    for (let i = 0; (this.#inPacket || (i < PACKETS_PER_REACTOR && goOn())) && ring.available(); i++) {
       bytes += ring.length;
       this.#takeOne(ring);
       if (bytes < BYTES_PER_CHECK) continue;
@@ -68,7 +71,9 @@ export class Inbox {
       ring.bytes.copy(data, 0, payloadAt, payloadAt + length);
       ring.advance();
       ring.release();
-      this.#handler.receive(sessionId, data);
+      const flags = (word >> 8) & 0xff;
+      this.#inPacket = (flags & PieceFlag.more) !== 0;
+      this.#handler.receive(sessionId, data, flags);
       return;
     }
     const message = length > 0 ? ring.bytes.toString('utf8', payloadAt, payloadAt + length) : '';

@@ -9,6 +9,8 @@ export class WorkerConnection<C extends UserConnection> {
   pending = 0;
   /** The client has ended its side while callbacks were pending: `close` fires when they have settled. */
   ending: { reason: CloseReason; awaitsAnswers: boolean } | undefined;
+  /** Pieces of a packet that is not whole yet. */
+  pieces: Buffer[] | null = null;
   /** `close` has been called, or is about to be. */
   ended = false;
 

@@ -7,7 +7,7 @@
 import type { Exchange } from '../exchange/exchange.js';
 import type { WorkSource } from '../exchange/work-source.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
-import { CloseCode, CloseFlag, closeReason, Event } from '../ipc/frame.js';
+import { CloseCode, CloseFlag, closeReason, Event, PieceFlag } from '../ipc/frame.js';
 import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
@@ -77,6 +77,9 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #leaveBy = Number.POSITIVE_INFINITY;
   #ending = false;
   #pending = 0;
+  /** Connections of which a part of a packet has come. */
+  #incomplete = 0;
+  #releaseWaits = false;
   #turnStarted = 0;
   #packetsThisTurn = 0;
   #drainTimer: NodeJS.Timeout | undefined;
@@ -157,6 +160,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     if (!outbox.isEmpty) outbox.roomAgain();
     const goOn = (): boolean => this.#mayGoOn();
     while (this.#attached && goOn() && this.#inbox.take(goOn));
+    this.#releaseAtBorder();
     const more = this.#exchange.take(goOn);
     const moreTasks = this.#source?.take(goOn);
     outbox.inTurn = false;
@@ -193,9 +197,34 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   // ——— what reactors send ———
 
-  receive(sessionId: number, data: Buffer): void {
-    this.#countPacket(data.length);
+  receive(sessionId: number, data: Buffer, flags: number): void {
     const connection = this.#connection(sessionId);
+    if (flags !== 0) return this.#assemble(connection, data, flags);
+    this.#received(connection, data);
+  }
+
+  /** A packet whose beginning went to a process that has died is not given to the user. */
+  #assemble(connection: WorkerConnection<C>, piece: Buffer, flags: number): void {
+    const isFirst = (flags & PieceFlag.continued) === 0;
+    if (isFirst) this.#forgetPieces(connection);
+    if (isFirst) connection.pieces = [];
+    if (connection.pieces === null) return;
+    if (isFirst) this.#incomplete++;
+    connection.pieces.push(piece);
+    if ((flags & PieceFlag.more) !== 0) return;
+    const whole = Buffer.concat(connection.pieces);
+    this.#forgetPieces(connection);
+    this.#received(connection, whole);
+  }
+
+  #forgetPieces(connection: WorkerConnection<C>): void {
+    if (connection.pieces === null) return;
+    connection.pieces = null;
+    this.#incomplete--;
+  }
+
+  #received(connection: WorkerConnection<C>, data: Buffer): void {
+    this.#countPacket(data.length);
     const { receive } = connection.callbacks;
     if (receive === undefined || connection.ended) return;
     try {
@@ -251,6 +280,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   #closed(sessionId: number, flags: number, code: number, message: string): void {
     const connection = this.#connection(sessionId);
+    this.#forgetPieces(connection);
     const awaitsAnswers = (flags & CloseFlag.awaitsAnswers) !== 0;
     connection.ending = { reason: closeReason(code, message), awaitsAnswers };
     if (!awaitsAnswers || connection.pending === 0) this.#end(connection);
@@ -351,6 +381,14 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   #release(deadlineMs: number): void {
     this.#leaveBy = performance.now() + deadlineMs - ON_ITS_WAY_MS;
+    this.#releaseWaits = true;
+    this.#releaseAtBorder();
+  }
+
+  /** A packet of which a part was taken must be taken whole: the next process has not seen its beginning. */
+  #releaseAtBorder(): void {
+    if (!this.#releaseWaits || this.#incomplete > 0) return;
+    this.#releaseWaits = false;
     this.#letGo();
     if (!this.#source?.holdsUntilFinished) this.#sayReleased();
     this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);

@@ -15,7 +15,7 @@ const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8');
 /** Folders of src by layer, the lowest first. */
 const layers = [
   ['os', 'options', 'errors', 'util'],
-  ['ipc', 'memory', 'exchange'],
+  ['ipc', 'memory', 'exchange', 'protocol'],
   ['master', 'reactor', 'manager', 'worker', 'task', 'user'],
   ['server'],
 ];

@@ -15,7 +15,7 @@ test.each(entries)('the name of %s has the unit of a time', (name, definition) =
 
 test('a fixed default passes its own check', () => {
   for (const [name, { default: fallback, kind }] of entries) {
-    if ('value' in fallback) expect(kind.check(name, fallback.value)).toBe(fallback.value);
+    if ('value' in fallback) expect(kind.check(name, fallback.value)).toEqual(fallback.value);
   }
 });
 

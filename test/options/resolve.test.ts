@@ -43,6 +43,8 @@ describe('defaults', () => {
       dispatchMode: 'least-connections',
       maxConnections: 19_900,
       backlog: 512,
+      framing: { type: 'raw' },
+      packageMaxLength: 2 * MIB,
       sendBufferSize: 64 * MIB,
       highWatermark: MIB,
       lowWatermark: 256 * KIB,
@@ -318,11 +320,21 @@ describe('listen', () => {
   const server = resolve({ host: '::1', port: 9501, backlog: 7, noDelay: false, keepAlive: true });
 
   test('what is missing is as on the server, and the port is a free one', () => {
-    expect(resolveListen({}, server)).toEqual({ host: '::1', port: 0, backlog: 7, noDelay: false, keepAlive: true });
+    expect(resolveListen({}, server)).toEqual({
+      host: '::1',
+      port: 0,
+      backlog: 7,
+      framing: { type: 'raw' },
+      packageMaxLength: 2 * MIB,
+      noDelay: false,
+      keepAlive: true,
+    });
   });
 
   test('what is given counts', () => {
-    const given = { host: 'localhost', port: 1, backlog: 2, noDelay: true, keepAlive: false };
+    const framing = { type: 'raw' as const };
+    const ports = { host: 'localhost', port: 1, backlog: 2, noDelay: true, keepAlive: false };
+    const given = { ...ports, framing, packageMaxLength: 5 };
     expect(resolveListen(given, server)).toEqual(given);
     expect(Object.isFrozen(resolveListen(given, server))).toBe(true);
   });

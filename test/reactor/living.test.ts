@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ReactorConnection } from '../../src/reactor/connection.js';
 import { LivingConnections } from '../../src/reactor/living.js';
 
-const at = (slot: number): ReactorConnection => new ReactorConnection(slot + 1000, slot, 7, 0);
+const at = (slot: number): ReactorConnection => new ReactorConnection(slot + 1000, slot, 7, 0, 0);
 
 describe('LivingConnections', () => {
   it('finds connections by the slots of its own reactor', () => {

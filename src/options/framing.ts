@@ -1,0 +1,148 @@
+/** The option `framing`: how packets are found in the bytes of a stream. */
+import { endianness } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, ServerError } from '../errors/index.js';
+import type { Kind } from './check.js';
+import { nearest } from './nearest.js';
+
+/** What a user gives. */
+export type Framing =
+  /** What one read gave. */
+  | { readonly type: 'raw' }
+  /** Up to and with the delimiter; without `split` all that has come, when it ends with it. */
+  | { readonly type: 'eof'; readonly delimiter: string | Uint8Array; readonly split?: boolean }
+  /** A header says the length: a field at `offset`, to whose value `bodyOffset` is added. */
+  | { readonly type: 'length'; readonly field: string; readonly offset?: number; readonly bodyOffset?: number }
+  /** A module (path from the script, or a file: URL) that exports `packetLength(buffer)`. */
+  | { readonly type: 'custom'; readonly length: string };
+
+export type ResolvedFraming =
+  | { readonly type: 'raw' }
+  | { readonly type: 'eof'; readonly delimiter: Uint8Array; readonly split: boolean }
+  | { readonly type: 'length'; readonly field: LengthField; readonly offset: number; readonly bodyOffset: number }
+  | { readonly type: 'custom'; readonly module: string };
+
+export const lengthFields = [
+  ...(['u8', 'i8'] as const),
+  ...(['u16be', 'u16le', 'i16be', 'i16le'] as const),
+  ...(['u32be', 'u32le', 'i32be', 'i32le'] as const),
+  ...(['u64be', 'u64le', 'i64be', 'i64le'] as const),
+] as const;
+export type LengthField = (typeof lengthFields)[number];
+
+const host = (name: 'u16' | 'i16' | 'u32' | 'i32' | 'u64' | 'i64'): LengthField =>
+  `${name}${endianness() === 'LE' ? 'le' : 'be'}`;
+
+/** Swoole's letters, which are those of PHP's pack(). */
+const packLetters: Readonly<Record<string, LengthField>> = {
+  c: 'i8',
+  C: 'u8',
+  s: host('i16'),
+  S: host('u16'),
+  n: 'u16be',
+  v: 'u16le',
+  i: host('i32'),
+  I: host('u32'),
+  l: host('i32'),
+  L: host('u32'),
+  N: 'u32be',
+  V: 'u32le',
+  q: host('i64'),
+  Q: host('u64'),
+  J: 'u64be',
+  P: 'u64le',
+};
+
+const MAX_DELIMITER_BYTES = 64;
+const MAX_HEADER_BYTES = 8192;
+const keysOf = {
+  raw: ['type'],
+  eof: ['type', 'delimiter', 'split'],
+  length: ['type', 'field', 'offset', 'bodyOffset'],
+  custom: ['type', 'length'],
+} as const;
+
+export function framing(): Kind<Framing, ResolvedFraming> {
+  return {
+    type: 'Framing',
+    expected:
+      "{type: 'raw'}, {type: 'eof', delimiter, split}, {type: 'length', field, offset, bodyOffset} or {type: 'custom', length}",
+    show: (value) => JSON.stringify(value),
+    check(name, value) {
+      const types = Object.keys(keysOf);
+      if (typeof value !== 'object' || value === null) refuse('ERR_OPTION_TYPE', name, 'an object with a type', value);
+      const given = value as Record<string, unknown>;
+      const type = given['type'];
+      if (typeof type !== 'string' || !types.includes(type)) {
+        refuse('ERR_OPTION_VALUE', `${name}.type`, `one of ${types.join(', ')}`, type);
+      }
+      refuseUnknownKeys(name, given, keysOf[type as keyof typeof keysOf]);
+      return checkers[type as keyof typeof checkers](name, given);
+    },
+  };
+}
+
+const checkers = {
+  raw: (): ResolvedFraming => ({ type: 'raw' }),
+
+  eof(name: string, { delimiter, split = true }: Record<string, unknown>): ResolvedFraming {
+    const bytes = typeof delimiter === 'string' ? new TextEncoder().encode(delimiter) : delimiter;
+    const expected = `a string or bytes, 1 to ${MAX_DELIMITER_BYTES} bytes long`;
+    if (!(bytes instanceof Uint8Array)) refuse('ERR_OPTION_TYPE', `${name}.delimiter`, expected, delimiter);
+    if (bytes.length < 1 || bytes.length > MAX_DELIMITER_BYTES) {
+      refuse('ERR_OPTION_RANGE', `${name}.delimiter`, expected, delimiter);
+    }
+    if (typeof split !== 'boolean') refuse('ERR_OPTION_TYPE', `${name}.split`, 'true or false', split);
+    return { type: 'eof', delimiter: Uint8Array.from(bytes), split };
+  },
+
+  length(name: string, { field, offset = 0, bodyOffset = 0 }: Record<string, unknown>): ResolvedFraming {
+    const known = lengthFields.find((each) => each === field) ?? packLetters[String(field)];
+    if (typeof field !== 'string' || known === undefined) {
+      const expected = `one of ${lengthFields.join(', ')}, or one of Swoole's letters ${Object.keys(packLetters).join('')}`;
+      refuse('ERR_OPTION_VALUE', `${name}.field`, expected, field);
+    }
+    return {
+      type: 'length',
+      field: known,
+      offset: integer(`${name}.offset`, offset, 0),
+      bodyOffset: integer(`${name}.bodyOffset`, bodyOffset, -MAX_HEADER_BYTES),
+    };
+  },
+
+  custom(name: string, { length }: Record<string, unknown>): ResolvedFraming {
+    const expected = 'the path of a module, from the script, or a file: URL';
+    if (typeof length !== 'string' || length === '') refuse('ERR_OPTION_TYPE', `${name}.length`, expected, length);
+    return { type: 'custom', module: moduleUrl(length) };
+  },
+};
+
+function moduleUrl(path: string): string {
+  if (path.startsWith('file:')) return path;
+  return pathToFileURL(resolve(dirname(process.argv[1] ?? '.'), path)).href;
+}
+
+function integer(name: string, value: unknown, min: number): number {
+  const expected = `an integer from ${min} to ${MAX_HEADER_BYTES}`;
+  if (typeof value !== 'number' || !Number.isInteger(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+  if (value < min || value > MAX_HEADER_BYTES) refuse('ERR_OPTION_RANGE', name, expected, value);
+  return value;
+}
+
+function refuseUnknownKeys(name: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((key) => !known.includes(key));
+  if (unknown === undefined) return;
+  const near = nearest(unknown, known);
+  const nearName = near === undefined ? {} : { nearest: `${name}.${near}` };
+  throw new ServerError('ERR_OPTION_UNKNOWN', { name: `${name}.${unknown}`, ...nearName });
+}
+
+function refuse(
+  code: 'ERR_OPTION_TYPE' | 'ERR_OPTION_RANGE' | 'ERR_OPTION_VALUE',
+  name: string,
+  expected: string,
+  value: unknown,
+): never {
+  throw new ServerError(code, { name, expected, received: describe(value) });
+}

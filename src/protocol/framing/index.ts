@@ -1,0 +1,34 @@
+/** From the option `framing` to the framer of a port. */
+import { ServerError } from '../../errors/index.js';
+import type { ResolvedFraming } from '../../options/index.js';
+import { CustomFramer, type PacketLengthFunction } from './custom.js';
+import { EofCheckFramer, EofFramer } from './eof.js';
+import type { Framer } from './framer.js';
+import { LengthFramer } from './length.js';
+
+export { type Framer, MALFORMED, MORE } from './framer.js';
+
+/** @returns undefined for raw framing @throws ServerError ERR_FRAMING_MODULE */
+export async function createFramer(framing: ResolvedFraming): Promise<Framer | undefined> {
+  switch (framing.type) {
+    case 'raw':
+      return undefined;
+    case 'eof':
+      return framing.split ? new EofFramer(framing.delimiter) : new EofCheckFramer(framing.delimiter);
+    case 'length':
+      return new LengthFramer(framing.field, framing.offset, framing.bodyOffset);
+    case 'custom':
+      return new CustomFramer(await loadPacketLength(framing.module));
+  }
+}
+
+async function loadPacketLength(module: string): Promise<PacketLengthFunction> {
+  let exported: { packetLength?: unknown };
+  try {
+    exported = await import(module);
+  } catch (error) {
+    throw new ServerError('ERR_FRAMING_MODULE', { module, why: 'it cannot be loaded' }, { cause: error });
+  }
+  if (typeof exported.packetLength === 'function') return exported.packetLength as PacketLengthFunction;
+  throw new ServerError('ERR_FRAMING_MODULE', { module, why: 'it exports no function packetLength' });
+}

@@ -1,0 +1,61 @@
+/**
+ * Bytes of one connection that are not a whole packet yet, or found no room. It exists only while something waits, and
+ * grows with what has come, never with what a client claims will come.
+ */
+const FIRST_BYTES = 4096;
+
+export class Input {
+  bytes: Buffer;
+  from = 0;
+  to: number;
+  /** How much of the packet at `from` was searched without success. */
+  searched = 0;
+  /** The whole length of the packet at `from`, once it is known; 0 before. */
+  packetBytes = 0;
+  /** How much of that packet lies in its worker's ring already. */
+  sent = 0;
+  /** The worker that gets the packet at `from`, once a piece of it was sent; −1 before. */
+  worker = -1;
+
+  constructor(bytes: Buffer, from: number, to: number) {
+    this.bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, to - from));
+    this.to = bytes.copy(this.bytes, 0, from, to);
+  }
+
+  /** With a packet at the front of which `sent` bytes have gone to `worker`. */
+  static waiting(bytes: Buffer, from: number, to: number, packetBytes: number, sent: number, worker: number): Input {
+    const input = new Input(bytes, from, to);
+    input.packetBytes = packetBytes;
+    input.sent = sent;
+    input.worker = sent > 0 ? worker : -1;
+    return input;
+  }
+
+  get length(): number {
+    return this.to - this.from;
+  }
+
+  append(bytes: Buffer, count: number): void {
+    if (this.to + count > this.bytes.length) this.#makeRoom(count);
+    this.to += bytes.copy(this.bytes, this.to, 0, count);
+  }
+
+  /** The packet at `from` is done with. */
+  shift(): void {
+    this.from += this.packetBytes;
+    this.searched = 0;
+    this.packetBytes = 0;
+    this.sent = 0;
+    this.worker = -1;
+  }
+
+  #makeRoom(count: number): void {
+    const { length } = this;
+    const wanted = length + count;
+    const target = wanted > this.bytes.length ? Buffer.allocUnsafeSlow(Math.max(wanted, length * 2)) : this.bytes;
+    this.bytes.copy(target, 0, this.from, this.to);
+    this.bytes = target;
+    this.from = 0;
+    this.to = length;
+  }
+}
