@@ -5,6 +5,7 @@ export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
 export type { ListenOptions, ResolvedOptions, ServerOptions } from './options/index.js';
+export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
 export { Connection } from './server/connection.js';
 export type { PortEvents, ServerEvents } from './server/events.js';
 export { ListenPort } from './server/listen-port.js';

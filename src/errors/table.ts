@@ -101,6 +101,11 @@ export const errorTable = {
     advice:
       'It must export a function packetLength(buffer) that returns the length of the first packet, 0 for more, -1 for malformed.',
   }),
+  ERR_DISPATCH_MODULE: entry({
+    fields: { module: 'string', why: 'string' },
+    sentence: ({ module, why }) => `The module for dispatch, ${module}, cannot be used: ${why}.`,
+    advice: 'It must export a function dispatch(info) that returns a worker id, "discard", "close" or "fallback".',
+  }),
   ERR_MANAGER_BOOT: entry({
     fields: { exitCode: 'number|null', signal: 'string|null' },
     sentence: ({ exitCode, signal }) =>

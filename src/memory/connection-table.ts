@@ -216,6 +216,10 @@ export class ConnectionTable {
     else Atomics.and(this.#int32, i, ~flag);
   }
 
+  uid(slot: number): number {
+    return Atomics.load(this.#int32, this.#intsAt + slot * INTS + UID);
+  }
+
   /** @returns false when the connection has a uid already */
   bindUid(slot: number, uid: number): boolean {
     return Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + UID, 0, uid) === 0;

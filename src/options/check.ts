@@ -1,4 +1,6 @@
 import { isIP } from 'node:net';
+import { dirname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, ServerError } from '../errors/index.js';
 import { formatSize, parseSize } from './size.js';
 
@@ -85,6 +87,36 @@ export function choice<const T extends string>(values: readonly T[]): Kind<T, T>
       return values.find((known) => known === value) ?? refuse('ERR_OPTION_VALUE', name, expected, value);
     },
   };
+}
+
+/** One of some words, or a module with a function of the user's: `{module: './file.js'}`, resolved to its URL. */
+export function choiceOrModule<const T extends string>(
+  values: readonly T[],
+): Kind<T | { readonly module: string }, T | { readonly module: string }> {
+  const words = choice(values);
+  const expected = `${words.expected.replace(/ or (?=[^ ]+$)/, ', ')} or {module: PATH}`;
+  return {
+    type: `${words.type} | {module: string}`,
+    expected,
+    show: (value) => (typeof value === 'string' ? words.show(value) : JSON.stringify(value)),
+    check(name, value) {
+      if (typeof value === 'string') {
+        return values.find((known) => known === value) ?? refuse('ERR_OPTION_VALUE', name, expected, value);
+      }
+      if (typeof value !== 'object' || value === null) refuse('ERR_OPTION_VALUE', name, expected, value);
+      const { module, ...others } = value as { module?: unknown };
+      if (typeof module !== 'string' || module === '' || Object.keys(others).length > 0) {
+        refuse('ERR_OPTION_VALUE', name, expected, value);
+      }
+      return { module: moduleUrl(module) };
+    },
+  };
+}
+
+/** @param path from the folder of the script, or a file: URL */
+export function moduleUrl(path: string): string {
+  if (path.startsWith('file:')) return path;
+  return pathToFileURL(resolve(dirname(process.argv[1] ?? '.'), path)).href;
 }
 
 /** One line of text without control characters. */

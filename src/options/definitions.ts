@@ -1,4 +1,4 @@
-import { choice, flag, host, integer, type Kind, size, text } from './check.js';
+import { choice, choiceOrModule, flag, host, integer, type Kind, size, text } from './check.js';
 import { framing } from './framing.js';
 import type { Machine } from './machine.js';
 import { GIB, KIB, MIB } from './size.js';
@@ -124,13 +124,15 @@ export const definitions = {
     help: 'How long the manager, or a worker with its `workerStart` callback, may take to become ready.',
   }),
   dispatchMode: option({
-    kind: choice(['least-connections', 'fd-mod', 'round-robin', 'idle']),
+    kind: choiceOrModule(['least-connections', 'fd-mod', 'ip-mod', 'uid-mod', 'round-robin', 'idle', 'least-busy']),
     default: { value: 'least-connections' },
     help:
       'Which worker a packet goes to. `least-connections`: a connection stays with the worker that had the fewest; ' +
-      '`fd-mod`: with the worker its fd gives (Swoole: 2); `round-robin`: each packet to the next worker (Swoole: 1); ' +
-      '`idle`: each packet to a worker that is not busy (Swoole: 3).',
-    swoole: 'dispatch_mode',
+      '`fd-mod`: with the worker its fd gives (Swoole: 2); `ip-mod`: all connections of one address with one worker (4); ' +
+      '`uid-mod`: all packets of one `bind` uid to one worker (5); `round-robin`: each packet to the next worker (1); ' +
+      '`idle`: each packet to a worker that is not busy (3); `least-busy`: each packet to the one with the least to do (9); ' +
+      '`{module}`: the function `dispatch` of a module of yours decides (dispatch_func).',
+    swoole: 'dispatch_mode, dispatch_func',
   }),
   maxConnections: option({
     kind: integer({ min: 1, max: 1_000_000 }),

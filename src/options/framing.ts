@@ -1,9 +1,7 @@
 /** The option `framing`: how packets are found in the bytes of a stream. */
 import { endianness } from 'node:os';
-import { dirname, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { describe, ServerError } from '../errors/index.js';
-import type { Kind } from './check.js';
+import { type Kind, moduleUrl } from './check.js';
 import { nearest } from './nearest.js';
 
 /** What a user gives. */
@@ -117,11 +115,6 @@ const checkers = {
     return { type: 'custom', module: moduleUrl(length) };
   },
 };
-
-function moduleUrl(path: string): string {
-  if (path.startsWith('file:')) return path;
-  return pathToFileURL(resolve(dirname(process.argv[1] ?? '.'), path)).href;
-}
 
 function integer(name: string, value: unknown, min: number): number {
   const expected = `an integer from ${min} to ${MAX_HEADER_BYTES}`;

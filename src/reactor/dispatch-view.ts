@@ -1,4 +1,5 @@
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
+import type { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import type { DispatchView } from './dispatch/index.js';
 import type { WorkerLane } from './worker-lane.js';
@@ -8,12 +9,14 @@ export class SharedDispatchView implements DispatchView {
   readonly workerNum: number;
   readonly #region: Region;
   readonly #workers: WorkerBoard;
+  readonly #table: ConnectionTable;
   readonly #lanes: readonly WorkerLane[];
 
-  constructor(region: Region, workers: WorkerBoard, lanes: readonly WorkerLane[]) {
+  constructor(region: Region, workers: WorkerBoard, table: ConnectionTable, lanes: readonly WorkerLane[]) {
     this.workerNum = region.shape.workerNum;
     this.#region = region;
     this.#workers = workers;
+    this.#table = table;
     this.#lanes = lanes;
   }
 
@@ -31,6 +34,14 @@ export class SharedDispatchView implements DispatchView {
 
   queuedBytes(worker: number): number {
     return this.#lanes[worker]?.queuedBytes ?? 0;
+  }
+
+  pending(worker: number): number {
+    return this.#workers.field(worker, WorkerField.pending);
+  }
+
+  uid(slot: number): number {
+    return this.#table.uid(slot);
   }
 
   nextRound(): number {

@@ -9,7 +9,7 @@ import { Region } from '../memory/region.js';
 import { createPoller } from '../os/create-poller.js';
 import { setThreadName } from '../os/process.js';
 import { createFramer } from '../protocol/framing/index.js';
-import { strategies } from './dispatch/index.js';
+import { loadDispatch, strategyOf } from './dispatch/index.js';
 import type { PortFraming } from './framing.js';
 import { Reactor, type ReactorSender } from './reactor.js';
 import { Refusals } from './refusals.js';
@@ -55,9 +55,13 @@ const senders: ReactorSender[] = Array.from({ length: peerNum(shape) }, (_, peer
 /** When the whole process ends at once, the poll handle must be closed first: a busy one would abort the process. */
 const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
 
+const { dispatchMode } = data;
+const dispatch = typeof dispatchMode === 'string' ? undefined : await loadDispatch(dispatchMode.module);
+/** A function that looks at packets needs them before they are in the ring of a worker. */
+const rawFramer = dispatch && { packetLength: (_bytes: Buffer, from: number, to: number) => to - from };
 const framings = await Promise.all(
   data.options.ports.map(async ({ framing, packageMaxLength }): Promise<PortFraming | undefined> => {
-    const framer = await createFramer(framing);
+    const framer = (await createFramer(framing)) ?? rawFramer;
     return framer && { framer, packageMaxLength };
   }),
 );
@@ -67,7 +71,8 @@ const reactor = new Reactor({
   id: data.id,
   region,
   options: data.options,
-  strategy: strategies[data.dispatchMode],
+  strategy: strategyOf(data.dispatchMode),
+  dispatch,
   framings,
   lanes,
   senders,

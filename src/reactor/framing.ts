@@ -13,8 +13,12 @@ export interface PortFraming {
   readonly packageMaxLength: number;
 }
 
+/** Where a packet goes: to a worker, nowhere, or its connection is to be closed. */
+export type PacketGoal = WorkerLane | 'discard' | 'close';
+
 export interface FramingHost {
-  laneFor(connection: ReactorConnection): WorkerLane;
+  laneFor(connection: ReactorConnection, bytes: Buffer, from: number, length: number): PacketGoal;
+  close(connection: ReactorConnection): void;
   laneOf(worker: number): WorkerLane;
   /** A whole packet has gone to its worker. */
   dispatched(connection: ReactorConnection): void;
@@ -50,7 +54,6 @@ export class Framing {
       if (input.packetBytes > input.length) return true;
       if (!this.#send(connection, input)) return false;
       input.shift();
-      this.#host.dispatched(connection);
     }
     connection.input = null;
     return true;
@@ -63,10 +66,13 @@ export class Framing {
       const length = this.#lengthAt(connection, port, bytes, from, count, 0);
       if (length < 0) return undefined;
       if (length === MORE || from + length > count) return new Input(bytes, from, count);
-      const lane = this.#host.laneFor(connection);
-      const sent = lane.writePacket(connection.sessionId, bytes, from, length, 0);
-      if (sent < length) return Input.waiting(bytes, from, count, length, sent, lane.worker);
-      this.#host.dispatched(connection);
+      const goal = this.#host.laneFor(connection, bytes, from, length);
+      if (goal === 'close') return this.#close(connection);
+      if (goal !== 'discard') {
+        const sent = goal.writePacket(connection.sessionId, bytes, from, length, 0);
+        if (sent < length) return Input.waiting(bytes, from, count, length, sent, goal.worker);
+        this.#host.dispatched(connection);
+      }
       from += length;
     }
     return undefined;
@@ -103,11 +109,31 @@ export class Framing {
 
   /** @returns false when its worker has no room */
   #send(connection: ReactorConnection, input: Input): boolean {
-    const lane = input.worker < 0 ? this.#host.laneFor(connection) : this.#host.laneOf(input.worker);
+    const { bytes, from, packetBytes } = input;
+    const goal =
+      input.worker < 0 ? this.#host.laneFor(connection, bytes, from, packetBytes) : this.#host.laneOf(input.worker);
+    if (goal === 'discard') return true;
+    if (goal === 'close') {
+      this.#close(connection);
+      return false;
+    }
+    return this.#write(connection, input, goal);
+  }
+
+  #close(connection: ReactorConnection): undefined {
+    connection.input = null;
+    this.#host.close(connection);
+  }
+
+  #write(connection: ReactorConnection, input: Input, lane: WorkerLane): boolean {
     const { bytes, from, packetBytes } = input;
     input.sent = lane.writePacket(connection.sessionId, bytes, from, packetBytes, input.sent);
-    if (input.sent > 0) input.worker = lane.worker;
-    if (input.sent === packetBytes) return true;
+    // The choice stands also when there was no room for a single byte: a function of the user's is asked once.
+    input.worker = lane.worker;
+    if (input.sent === packetBytes) {
+      this.#host.dispatched(connection);
+      return true;
+    }
     this.#host.stall(connection, lane);
     return false;
   }

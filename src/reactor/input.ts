@@ -14,7 +14,7 @@ export class Input {
   packetBytes = 0;
   /** How much of that packet lies in its worker's ring already. */
   sent = 0;
-  /** The worker that gets the packet at `from`, once a piece of it was sent; −1 before. */
+  /** The worker that was chosen for the packet at `from`; −1 before. */
   worker = -1;
 
   constructor(bytes: Buffer, from: number, to: number) {
@@ -27,7 +27,7 @@ export class Input {
     const input = new Input(bytes, from, to);
     input.packetBytes = packetBytes;
     input.sent = sent;
-    input.worker = sent > 0 ? worker : -1;
+    input.worker = worker;
     return input;
   }
 

@@ -18,10 +18,10 @@ import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../
 import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
 import { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
-import type { DispatchStrategy } from './dispatch/index.js';
+import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
-import { Framing, type PortFraming } from './framing.js';
+import { Framing, type PacketGoal, type PortFraming } from './framing.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import type { WorkerLane } from './worker-lane.js';
@@ -41,6 +41,8 @@ export interface ReactorParts {
   readonly region: Region;
   readonly options: ReactorOptions;
   readonly strategy: DispatchStrategy;
+  /** The user's own function, if there is one; then every port is framed. */
+  readonly dispatch: DispatchFunction | undefined;
   /** By listen port; undefined where what one read gives is a packet. */
   readonly framings: readonly (PortFraming | undefined)[];
   readonly lanes: readonly WorkerLane[];
@@ -54,6 +56,7 @@ export interface ReactorParts {
   onBrokenSender(worker: number): void;
 }
 
+const NO_ADDRESS = Buffer.alloc(0);
 const BELL_TOKEN = 0xffffffff;
 /** A connection that has more to read lets the others go first after this many reads. */
 const READS_PER_TURN = 4;
@@ -91,12 +94,13 @@ export class Reactor implements PollerHandler {
       workers,
       lanes,
     });
-    this.#view = new SharedDispatchView(region, workers, lanes);
+    this.#view = new SharedDispatchView(region, workers, this.#context.table, lanes);
     this.#slots = new Slots(id, reactorNum, slots, workerNum);
     this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
     this.#sending = new Sending(this.#context, this.#ending);
     this.#framing = new Framing({
-      laneFor: (connection) => this.#laneFor(connection),
+      laneFor: (connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length),
+      close: (connection) => this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED),
       laneOf: (worker) => this.#context.lane(worker),
       dispatched: () => this.#countDispatched(),
       stall: (connection, lane) => this.#stall(connection, lane, true),
@@ -218,11 +222,28 @@ export class Reactor implements PollerHandler {
   #laneFor(connection: ReactorConnection): WorkerLane {
     const { strategy } = this.#parts;
     if (strategy.sticky) return this.#context.lane(connection.worker);
-    if (this.#unusedChoice < 0) this.#unusedChoice = strategy.choose(connection.sessionId, this.#view);
+    if (this.#unusedChoice < 0) this.#unusedChoice = strategy.choose(this.#subject(connection), this.#view);
     const chosen = this.#context.lane(this.#unusedChoice);
     if (!strategy.keepsUnused) this.#unusedChoice = -1;
     if (chosen.readLimit > 0) return chosen;
     return this.#context.lanes.find((lane) => lane.readLimit > 0) ?? chosen;
+  }
+
+  #subject({ sessionId, slot }: ReactorConnection): DispatchSubject {
+    return { sessionId, slot, address: NO_ADDRESS };
+  }
+
+  #laneForPacket(connection: ReactorConnection, bytes: Buffer, from: number, length: number): PacketGoal {
+    const { dispatch } = this.#parts;
+    if (dispatch === undefined) return this.#laneFor(connection);
+    const { sessionId: fd, slot, port: portIndex } = connection;
+    const { table } = this.#context;
+    const remoteAddress = table.info(fd)?.remoteAddress ?? '';
+    const data = bytes.subarray(from, from + length);
+    const { workerNum } = this.#view;
+    const answer = dispatch({ fd, data, uid: table.uid(slot), remoteAddress, portIndex, workerNum });
+    if (answer === 'fallback') return this.#laneFor(connection);
+    return typeof answer === 'number' ? this.#context.lane(answer) : answer;
   }
 
   #commit(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
@@ -398,7 +419,8 @@ export class Reactor implements PollerHandler {
     if (options.ports[portIndex]?.noDelay) setNoDelay(descriptor);
     if (options.ports[portIndex]?.keepAlive) setKeepAlive(descriptor);
     const sessionId = table.nextSessionId(slot);
-    const worker = strategy.sticky ? strategy.choose(sessionId, this.#view) : sessionId % this.#view.workerNum;
+    const subject = { sessionId, slot, address };
+    const worker = strategy.sticky ? strategy.choose(subject, this.#view) : sessionId % this.#view.workerNum;
     table.open(slot, { sessionId, worker, reactor: id, portIndex, descriptor, family, address, remotePort, now });
     const connection = new ReactorConnection(sessionId, slot, descriptor, worker, portIndex);
     connections.add(connection);

@@ -16,6 +16,7 @@ import { Region } from '../memory/region.js';
 import { createPoller } from '../os/create-poller.js';
 import { exitWithoutTeardown } from '../os/exit.js';
 import { setProcessTitle } from '../os/process-title.js';
+import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
 import { type RunningWorker, runWorker } from '../worker/run.js';
@@ -55,6 +56,8 @@ async function startMaster(context: StartContext): Promise<void> {
   if (options.taskWorkerNum > 0 && events.task === undefined) {
     throw new ServerError('ERR_TASK_CALLBACK', { count: options.taskWorkerNum });
   }
+  const { dispatchMode } = options;
+  if (typeof dispatchMode !== 'string') await loadDispatch(dispatchMode.module); // says here why it cannot be used
   const master = new Master(
     options,
     context.userProcesses.length,

@@ -57,6 +57,52 @@ describe('dispatch', () => {
   });
 });
 
+describe('dispatch', () => {
+  it('by ip-mod gives all connections of one address to one worker', async () => {
+    server = await start({ dispatchMode: 'ip-mod' });
+    const clients = await Client.openMany(server.port, 9);
+    expect((await counts(clients, 3)).size).toBe(1);
+    await Promise.all(clients.map((client) => client.close()));
+  });
+
+  it('by uid-mod gives all packets of one uid to one worker, whatever connection they come from', async () => {
+    server = await start({ dispatchMode: 'uid-mod' });
+    const clients = await Client.openMany(server.port, 6);
+    for (const [i, client] of clients.entries()) expect(await client.ask(`bind ${i < 3 ? 7 : 8}`)).toBe('true');
+    expect([...(await counts(clients.slice(0, 3), 4)).keys()]).toEqual([String(7 % 3)]);
+    expect([...(await counts(clients.slice(3), 4)).keys()]).toEqual([String(8 % 3)]);
+    await Promise.all(clients.map((client) => client.close()));
+  });
+
+  it('by least-busy avoids a worker that is busy', async () => {
+    server = await start({ dispatchMode: 'least-busy' });
+    const [blocker, client] = (await Client.openMany(server.port, 2)) as [Client, Client];
+    const blocked = blocker.ask('block 1500', 5000);
+    await server.waitForEvent('blocking');
+    expect((await counts([client], 40)).has(await blocked)).toBe(false);
+    for (const each of [blocker, client]) await each.close();
+  });
+
+  it('by a function of the user, which may also drop a packet or close its connection', async () => {
+    server = await start({ dispatchMode: { module: './choose.js' }, framing: { type: 'eof', delimiter: '\n' } });
+    const [client, other] = (await Client.openMany(server.port, 2)) as [Client, Client];
+    for (const worker of ['2', '0', '1', '2']) expect(await client.ask(`who ${worker}`)).toBe(worker);
+    client.write('who discard\n');
+    expect(await client.ask('who 1')).toBe('1');
+    for (const nonsense of ['9', '-1', 'nonsense', 'throw']) {
+      expect(['0', '1', '2']).toContain(await client.ask(`who ${nonsense}`));
+    }
+    other.write('who close\n');
+    await other.closed;
+    await client.close();
+  });
+
+  it('by a module that cannot be used stops the start, with the reason', async () => {
+    const error = await start({ dispatchMode: { module: './say.js' } }).catch((e) => e);
+    expect(String(error)).toContain('ERR_DISPATCH_MODULE');
+  });
+});
+
 describe('a second listen port', () => {
   it('has callbacks of its own, and IPv6 addresses are told in their short form', async () => {
     server = await start({});

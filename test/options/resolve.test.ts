@@ -206,7 +206,7 @@ describe('boundaries', () => {
 describe('words', () => {
   test.each([
     ['mode', ['process'], 'base'],
-    ['dispatchMode', ['least-connections', 'fd-mod', 'round-robin', 'idle'], 'Idle'],
+    ['dispatchMode', ['least-connections', 'fd-mod', 'ip-mod', 'uid-mod', 'round-robin', 'idle', 'least-busy'], 'Idle'],
     ['logLevel', ['debug', 'info', 'warn', 'error', 'silent'], ''],
     ['reactorBackend', ['auto', 'epoll', 'poll'], 'kqueue'],
   ] as const)('%s takes %j and nothing else', (name, known, wrong) => {

@@ -93,6 +93,7 @@ function read(port: PortFraming, pieces: readonly Buffer[], rooms: readonly numb
     laneOf: () => lane as unknown as WorkerLane,
     dispatched: () => {},
     stall: () => {},
+    close: () => {},
     refuse: (_connection, code, message) => {
       refused.push([code, message]);
       connection.input = null;

@@ -4,5 +4,5 @@ import type { DispatchStrategy } from './strategy.js';
 export const fdMod: DispatchStrategy = {
   sticky: true,
   keepsUnused: true,
-  choose: (sessionId, view) => sessionId % view.workerNum,
+  choose: ({ sessionId }, view) => sessionId % view.workerNum,
 };

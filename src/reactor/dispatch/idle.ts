@@ -4,7 +4,7 @@ import type { DispatchStrategy } from './strategy.js';
 export const idle: DispatchStrategy = {
   sticky: false,
   keepsUnused: false,
-  choose(_sessionId, view) {
+  choose(_subject, view) {
     const first = view.nextRound() % view.workerNum;
     let best = first;
     let bestScore = Number.POSITIVE_INFINITY;

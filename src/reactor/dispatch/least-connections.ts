@@ -4,7 +4,7 @@ import type { DispatchStrategy, DispatchView } from './strategy.js';
 export const leastConnections: DispatchStrategy = {
   sticky: true,
   keepsUnused: true,
-  choose(_sessionId, view) {
+  choose(_subject, view) {
     const first = view.nextRound() % view.workerNum;
     let best = first;
     let bestScore = Number.POSITIVE_INFINITY;

@@ -4,5 +4,5 @@ import type { DispatchStrategy } from './strategy.js';
 export const roundRobin: DispatchStrategy = {
   sticky: false,
   keepsUnused: true,
-  choose: (_sessionId, view) => view.nextRound() % view.workerNum,
+  choose: (_subject, view) => view.nextRound() % view.workerNum,
 };

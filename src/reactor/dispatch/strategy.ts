@@ -9,8 +9,20 @@ export interface DispatchView {
   isBusy(worker: number): boolean;
   /** Bytes that wait for this worker. */
   queuedBytes(worker: number): number;
+  /** Callbacks of this worker whose promise has not settled. */
+  pending(worker: number): number;
+  /** What `bind` has given the connection in this slot; 0: nothing. */
+  uid(slot: number): number;
   /** A counter shared by all reactors. */
   nextRound(): number;
+}
+
+/** What is to be given to a worker: a connection (sticky strategies), or a packet of one. */
+export interface DispatchSubject {
+  readonly sessionId: number;
+  readonly slot: number;
+  /** 16 bytes: IPv6, or IPv4 in the first four. Known when the connection is accepted, empty later. */
+  readonly address: Buffer;
 }
 
 /** One way to choose. A dispatch mode is a name for one of these (`dispatch/index.ts`). */
@@ -19,5 +31,5 @@ export interface DispatchStrategy {
   readonly sticky: boolean;
   /** A choice for which there was no packet after all stands for the next one; false: it would be out of date. */
   readonly keepsUnused: boolean;
-  choose(sessionId: number, view: DispatchView): number;
+  choose(subject: DispatchSubject, view: DispatchView): number;
 }
