@@ -82,6 +82,8 @@ const closeCodes = [
   ['ANSWER_TIMEOUT', 'timeout', 'the client had ended its side and the answer took too long'],
   ['PACKET_TOO_LONG', 'limit', 'a packet is longer than packageMaxLength'],
   ['PACKET_MALFORMED', 'error', 'what the client sent is no packet'],
+  ['HEARTBEAT_TIMEOUT', 'timeout', 'the client has sent nothing for heartbeatIdleMs'],
+  ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

@@ -146,6 +146,8 @@ export class Master {
 
   async #startReactors(): Promise<void> {
     const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, dispatchMode, reactorBackend } = this.#options;
+    const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs } = this.#options;
+    const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
     const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength }) => ({
       noDelay,
       keepAlive,
@@ -155,7 +157,7 @@ export class Master {
     const data = {
       region: this.region.descriptor,
       bells: this.#bells,
-      options: { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, ports },
+      options: { sendBufferSize, highWatermark, lowWatermark, ...times, ports },
       dispatchMode,
       backend: reactorBackend,
     };

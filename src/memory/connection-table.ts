@@ -216,6 +216,15 @@ export class ConnectionTable {
     else Atomics.and(this.#int32, i, ~flag);
   }
 
+  /** Unix ms; the time of the connect while nothing was received. */
+  lastReceivedAt(slot: number): number {
+    return this.#float64[this.#floatsAt + slot * FLOATS + LAST_RECEIVED_AT] ?? 0;
+  }
+
+  hasFlag(slot: number, flag: number): boolean {
+    return (Atomics.load(this.#int32, this.#intsAt + slot * INTS + FLAGS) & flag) !== 0;
+  }
+
   uid(slot: number): number {
     return Atomics.load(this.#int32, this.#intsAt + slot * INTS + UID);
   }

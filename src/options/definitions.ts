@@ -27,6 +27,8 @@ export interface Chosen {
   readonly workerNum: number;
   readonly sendBufferSize: number;
   readonly highWatermark: number;
+  readonly maxRequest: number;
+  readonly heartbeatIdleMs: number;
 }
 
 const LIMIT_DEFAULT_CONNECTIONS = 100_000;
@@ -116,6 +118,44 @@ export const definitions = {
     unit: 'ms',
     help: 'How long a worker may take to finish at a reload or shutdown before it is ended by force.',
     swoole: 'max_wait_time (seconds)',
+  }),
+  maxRequest: option({
+    kind: integer({ min: 0, max: 1_000_000_000 }),
+    default: { value: 0 },
+    help: 'Packets after which a worker is replaced by a new one, without a gap; 0: never.',
+    swoole: 'max_request',
+  }),
+  maxRequestJitter: option({
+    kind: integer({ min: 0, max: 1_000_000_000 }),
+    default: {
+      says: 'half of `maxRequest`',
+      compute: (_machine, { maxRequest }) => Math.floor(maxRequest / 2),
+    },
+    help: 'Up to so many packets more, each worker a number of its own, so that not all are replaced at once.',
+    swoole: 'max_request_grace',
+  }),
+  heartbeatIdleMs: option({
+    kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
+    default: { value: 0 },
+    unit: 'ms',
+    help: 'A client that has sent nothing for so long is disconnected, unless it is protected by `protect`; 0: never.',
+    swoole: 'heartbeat_idle_time (seconds)',
+  }),
+  heartbeatCheckMs: option({
+    kind: integer({ min: 10, max: 3_600_000 }, 'ms'),
+    default: {
+      says: 'half of `heartbeatIdleMs`, at least 10 and at most 60000',
+      compute: (_machine, { heartbeatIdleMs }) => clamp(Math.floor(heartbeatIdleMs / 2), 10, 60_000),
+    },
+    unit: 'ms',
+    help: 'How often silent clients are looked for.',
+    swoole: 'heartbeat_check_interval (seconds)',
+  }),
+  writeTimeoutMs: option({
+    kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
+    default: { value: 0 },
+    unit: 'ms',
+    help: 'A client that has taken nothing of what waits for it for so long is disconnected; 0: never.',
   }),
   bootTimeoutMs: option({
     kind: integer({ min: 1, max: 3_600_000 }, 'ms'),

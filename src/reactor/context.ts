@@ -12,6 +12,11 @@ export interface ReactorOptions {
   readonly highWatermark: number;
   readonly lowWatermark: number;
   readonly maxWaitMs: number;
+  /** 0: never. */
+  readonly heartbeatIdleMs: number;
+  readonly heartbeatCheckMs: number;
+  /** 0: never. */
+  readonly writeTimeoutMs: number;
   /** Per listen port, in the order of the region's `ports`. */
   readonly ports: readonly PortOptions[];
 }

@@ -13,8 +13,14 @@ interface Chunk {
 }
 
 export class OutQueue {
+  /** Unix ms at which something of it left last; when it began, before. */
+  since: number;
   bytes = 0;
   readonly #chunks: Chunk[] = [];
+
+  constructor(now: number) {
+    this.since = now;
+  }
 
   push(source: Buffer, from: number, to: number): void {
     this.bytes += to - from;

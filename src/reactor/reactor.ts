@@ -22,6 +22,7 @@ import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './disp
 import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
 import { Framing, type PacketGoal, type PortFraming } from './framing.js';
+import { IdleClients } from './idle-clients.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import type { WorkerLane } from './worker-lane.js';
@@ -72,6 +73,7 @@ export class Reactor implements PollerHandler {
   readonly #sending: Sending;
   readonly #slots: Slots;
   readonly #framing: Framing;
+  readonly #idleClients: IdleClients;
   readonly #poller: Poller;
   #awake = true;
   /** Takes nothing more in: the server is shutting down. */
@@ -98,6 +100,12 @@ export class Reactor implements PollerHandler {
     this.#slots = new Slots(id, reactorNum, slots, workerNum);
     this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
     this.#sending = new Sending(this.#context, this.#ending);
+    this.#idleClients = new IdleClients(this.#context, this.#ending);
+    this.#idleClients.start(() => {
+      this.#wakeUp();
+      this.#idleClients.check();
+      this.#poller.wakeSoon();
+    });
     this.#framing = new Framing({
       laneFor: (connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length),
       close: (connection) => this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED),
@@ -487,6 +495,7 @@ export class Reactor implements PollerHandler {
   /** Lets every descriptor go. No turn comes after this. */
   stop(): void {
     this.#ending.stopSweeping();
+    this.#idleClients.stop();
     for (const connection of this.#context.connections.list()) this.#ending.release(connection);
     this.#poller.close();
   }

@@ -32,7 +32,7 @@ export class Sending {
       }
       this.#count(connection, sent);
       if (sent === length) return;
-      connection.out = new OutQueue();
+      connection.out = new OutQueue(this.#context.now);
       this.#context.poller.rearm(connection.descriptor, WRITABLE);
     }
     connection.out.push(source, at + sent, at + length);
@@ -49,6 +49,7 @@ export class Sending {
       if (sent < 0 && sent !== -EAGAIN) return this.#ending.fail(connection, -sent);
       if (sent > 0) {
         out.shift(sent);
+        out.since = this.#context.now;
         this.#count(connection, sent);
       }
       if (sent < wanted) {

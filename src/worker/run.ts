@@ -73,6 +73,7 @@ export function runWorker<C extends UserConnection>(
     bell: peerBell(bells, shape, peer),
     channel,
     callbacks,
+    maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
     exchange,
     log,
     createPoller: (handler) => createPoller(options.reactorBackend, handler),
@@ -81,4 +82,9 @@ export function runWorker<C extends UserConnection>(
   });
   process.on('SIGTERM', () => worker.terminate());
   return { worker, outbox, exchange, channel };
+}
+
+/** Each worker has a limit of its own, so that not all of them are replaced at once. */
+function jittered(limit: number, jitter: number): number {
+  return limit === 0 ? 0 : limit + Math.floor(Math.random() * (jitter + 1));
 }

@@ -34,6 +34,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly bell: DoorbellDescriptors;
   readonly channel: ControlChannel<ManagerToWorker, WorkerToManager>;
   readonly callbacks: WorkerCallbacks<C>;
+  /** Packets after which this process asks to be replaced; 0: never. */
+  readonly maxRequest: number;
   /** Tasks this process gives, messages it sends and gets. */
   readonly exchange: Exchange;
   readonly log: Log;
@@ -77,6 +79,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #leaveBy = Number.POSITIVE_INFINITY;
   #ending = false;
   #pending = 0;
+  #requests = 0;
   /** Connections of which a part of a packet has come. */
   #incomplete = 0;
   #releaseWaits = false;
@@ -203,6 +206,11 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#received(connection, data);
   }
 
+  #retire(): void {
+    this.#parts.log.info('as many packets were handled as maxRequest says, asking to be replaced');
+    this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id });
+  }
+
   /** A packet whose beginning went to a process that has died is not given to the user. */
   #assemble(connection: WorkerConnection<C>, piece: Buffer, flags: number): void {
     const isFirst = (flags & PieceFlag.continued) === 0;
@@ -225,6 +233,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   #received(connection: WorkerConnection<C>, data: Buffer): void {
     this.#countPacket(data.length);
+    const { maxRequest } = this.#parts;
+    if (maxRequest > 0 && ++this.#requests % maxRequest === 0) this.#retire(); // again, if it could not be replaced
     const { receive } = connection.callbacks;
     if (receive === undefined || connection.ended) return;
     try {

@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { endServers, poll, startServer } from '../helpers/server-process.js';
+import { Load, TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+describe.each(['epoll', 'poll'])('the heartbeat, backend %s', (reactorBackend) => {
+  it('ends clients that are silent, and spares those that send, are protected, or are paused by us', async () => {
+    const options = { workerNum: 1, heartbeatIdleMs: 400, reactorBackend };
+    const server = await startServer('commands.js', { options });
+    const [silent, talking, protectedOne, pausedOne] = await TcpClient.connectMany(server.port, 4);
+    const clients = [silent, talking, protectedOne, pausedOne] as TcpClient[];
+    const fds = await Promise.all(clients.map((client) => client.ask('fd')));
+    await talking?.ask(`protect ${fds[2]}`);
+    await talking?.ask(`pause ${fds[3]}`);
+    const began = performance.now();
+    const talk = setInterval(() => talking?.send('echo x\n'), 50);
+    await silent?.closed;
+    const took = performance.now() - began;
+    await sleep(500);
+    clearInterval(talk);
+    expect(took).toBeGreaterThan(200);
+    expect(clients.map((client) => client.end !== undefined)).toEqual([true, false, false, false]);
+    expect(server.events('close')).toMatchObject([
+      { fd: Number(fds[0]), reason: { code: 'HEARTBEAT_TIMEOUT', initiator: 'timeout' } },
+    ]);
+  });
+});
+
+describe('writeTimeoutMs', () => {
+  it('ends a client that takes nothing of what waits for it', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1, writeTimeoutMs: 300 } });
+    const [deaf, other] = (await TcpClient.connectMany(server.port, 2)) as [TcpClient, TcpClient];
+    deaf.socket.on('error', () => {});
+    deaf.socket.pause();
+    deaf.send(`bytes ${20 * 2 ** 20}\n`);
+    await server.waitForEvent('close', ({ reason }) => (reason as { code: string }).code === 'WRITE_TIMEOUT');
+    await other.ask('echo still here');
+  });
+});
+
+describe('maxRequest', () => {
+  it('replaces each worker after so many packets, not all at once, and loses nothing', async () => {
+    const options = { workerNum: 2, maxRequest: 2000, maxRequestJitter: 1000 };
+    const server = await startServer('late-echo.js', { options });
+    const load = await Load.start(server.port, 20, 4);
+    const before = server.workers.map(({ pid }) => pid);
+    await poll('both are replaced', () => server.workers.every(({ pid }) => !before.includes(pid)), 20_000);
+    const { lost, faults, ended } = await load.finish();
+    expect({ lost, faults, ended }).toEqual({ lost: [], faults: [], ended: [] });
+    load.close();
+    for (const stop of server.events('workerStop')) {
+      expect(Number(stop['answered'])).toBe(Number(stop['taken']));
+    }
+  });
+});
