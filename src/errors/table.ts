@@ -83,6 +83,17 @@ export const errorTable = {
       `${address(host, port)} must be free to listen on, but ${holder ?? 'another process'} is using it.`,
     advice: 'Stop that process, choose another port, or use port 0 to get a free one.',
   }),
+  ERR_PATH_IN_USE: entry({
+    fields: { path: 'string', holder: 'string' },
+    sentence: ({ path, holder }) => `The path ${path} must be free to listen on, but there is ${holder}.`,
+    advice: 'Stop that server, remove the file, or choose another path.',
+  }),
+  ERR_LISTEN_PATH: entry({
+    fields: { path: 'string', code: 'string', syscall: 'string' },
+    sentence: ({ path, code, syscall }) =>
+      `The unix socket ${path} cannot be listened on: ${syscall} failed with ${code}.`,
+    advice: 'Check that its folder exists and may be written to, and that the path has less than 108 bytes.',
+  }),
   ERR_PORT_PRIVILEGED: entry({
     fields: { host: 'string', port: 'number' },
     sentence: ({ host, port }) => `Listening on ${address(host, port)} needs a privilege this process does not have.`,

@@ -6,7 +6,7 @@
  */
 
 import { formatIPv4, formatIPv6 } from '../os/address.js';
-import { AF_INET } from '../os/constants.js';
+import { AF_INET, AF_UNIX } from '../os/constants.js';
 import { CONNECTION_RECORD_BYTES } from './layout.js';
 import type { Region } from './region.js';
 
@@ -251,7 +251,7 @@ export class ConnectionTable {
       fd: sessionId,
       workerId: int(WORKER),
       reactorId: int(REACTOR),
-      remoteAddress: int(FAMILY) === AF_INET ? formatIPv4(this.#bytes, addressAt) : formatIPv6(this.#bytes, addressAt),
+      remoteAddress: formatAddress(int(FAMILY), this.#bytes, addressAt),
       remotePort: int(REMOTE_PORT),
       serverPort: this.#region.ports[int(PORT_INDEX)] ?? 0,
       portIndex: int(PORT_INDEX),
@@ -276,4 +276,10 @@ export class ConnectionTable {
       if (this.state(slot) === SlotState.open) yield this.sessionId(slot);
     }
   }
+}
+
+/** A client of a unix socket has no address. */
+function formatAddress(family: number, bytes: Uint8Array, at: number): string {
+  if (family === AF_UNIX) return '';
+  return family === AF_INET ? formatIPv4(bytes, at) : formatIPv6(bytes, at);
 }

@@ -28,6 +28,7 @@ export interface Chosen {
   readonly sendBufferSize: number;
   readonly highWatermark: number;
   readonly maxRequest: number;
+  readonly path: string;
   readonly heartbeatIdleMs: number;
 }
 
@@ -53,6 +54,21 @@ export const definitions = {
     default: { value: 0 },
     help: 'Port to listen on; 0 takes a free one, which `server.port` then tells.',
     swoole: 'port (constructor)',
+  }),
+  path: option({
+    kind: text({ min: 0, max: 107 }),
+    default: { value: '' },
+    help: 'Path of a unix socket to listen on, instead of `host` and `port`. A file that a killed server has left is removed.',
+    swoole: 'host (constructor) with SWOOLE_SOCK_UNIX_STREAM',
+  }),
+  type: option({
+    kind: choice(['tcp', 'unix']),
+    default: {
+      says: '`unix` where there is a `path`, else `tcp`',
+      compute: (_machine, { path }) => socketTypeOf(path),
+    },
+    help: 'The kind of socket.',
+    swoole: 'sock_type (constructor)',
   }),
   mode: option({
     kind: choice(['process']),
@@ -271,7 +287,17 @@ export const definitions = {
 } as const;
 
 /** The options that a further listen port has of its own. */
-export const listenNames = ['host', 'port', 'backlog', 'framing', 'packageMaxLength', 'noDelay', 'keepAlive'] as const;
+export const listenNames = [
+  'type',
+  'host',
+  'port',
+  'path',
+  'backlog',
+  'framing',
+  'packageMaxLength',
+  'noDelay',
+  'keepAlive',
+] as const;
 
 export type OptionName = keyof typeof definitions;
 export type ListenOptionName = (typeof listenNames)[number];
@@ -293,6 +319,10 @@ export type ResolvedListen = { readonly [N in ListenOptionName]: ResolvedOf<N> }
 function channelSizeFor(pairs: number): number {
   const share = LIMIT_RINGS_BYTES / (pairs * RINGS_PER_PAIR);
   return clamp(2 ** Math.floor(Math.log2(share)), 128 * KIB, MIB);
+}
+
+export function socketTypeOf(path: string): 'tcp' | 'unix' {
+  return path === '' ? 'tcp' : 'unix';
 }
 
 function clamp(value: number, min: number, max: number): number {

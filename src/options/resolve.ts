@@ -9,6 +9,7 @@ import {
   type ResolvedListen,
   type ResolvedOptions,
   type ServerOptions,
+  socketTypeOf,
 } from './definitions.js';
 import { currentMachine, type Machine } from './machine.js';
 import { nearest } from './nearest.js';
@@ -38,11 +39,13 @@ export function resolveOptions(given: ServerOptions = {}, machine: Machine = cur
 export function resolveListen(given: ListenOptions, server: ResolvedOptions): ResolvedListen {
   refuseUnknown(given, listenNames);
   const resolved: Record<string, unknown> = {};
+  const own: Partial<Record<string, unknown>> = { port: 0, path: '', type: socketTypeOf(String(given.path ?? '')) };
   for (const name of listenNames) {
     const value = Reflect.get(given, name);
-    const fallback = name === 'port' ? 0 : server[name];
+    const fallback = name in own ? own[name] : server[name];
     resolved[name] = value === undefined ? fallback : definitions[name].kind.check(name, value);
   }
+  refusePath(resolved as unknown as ResolvedListen);
   return Object.freeze(resolved as unknown as ResolvedListen);
 }
 
@@ -72,10 +75,17 @@ function swooleNames(known: readonly OptionName[]): [word: string, name: string]
   });
 }
 
+function refusePath({ type, path }: { readonly type: string; readonly path: string }): void {
+  if ((type === 'unix') === (path !== '')) return;
+  const why = type === 'unix' ? 'a unix socket needs a path' : `a socket of type ${type} has no path, received ${path}`;
+  throw new ServerError('ERR_OPTION_CONFLICT', { name: 'type', other: 'path', why });
+}
+
 const LIMIT_PROCESSES = 1000;
 
 function refuseConflicts(options: ResolvedOptions): void {
   const { lowWatermark, highWatermark, sendBufferSize, workerNum, taskWorkerNum } = options;
+  refusePath(options);
   if (workerNum + taskWorkerNum > LIMIT_PROCESSES) {
     throw new ServerError('ERR_OPTION_CONFLICT', {
       name: 'taskWorkerNum',

@@ -1,6 +1,6 @@
 /** Socket addresses between text and the kernel's sockaddr. */
 import { isIP, isIPv6 } from 'node:net';
-import { AF_INET, AF_INET6 } from './constants.js';
+import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
 import { isLinux } from './libc.js';
 
 export interface SocketAddress {
@@ -30,6 +30,22 @@ export function encodeAddress(host: string, port: number): Buffer {
   sockaddr.writeUInt16BE(port, 2);
   if (family === 4) encodeIPv4(host, sockaddr, 4);
   else encodeIPv6(host, sockaddr, 8);
+  return sockaddr;
+}
+
+const SUN_PATH_AT = 2;
+/** The kernel's sockaddr_un holds so many bytes of path, its closing NUL included. */
+const SUN_PATH_BYTES = isLinux ? 108 : 104;
+
+/** @throws RangeError when the path does not fit */
+export function encodeUnixAddress(path: string): Buffer {
+  const bytes = Buffer.from(path);
+  if (bytes.length >= SUN_PATH_BYTES) {
+    throw new RangeError(`the path of a unix socket has less than ${SUN_PATH_BYTES} bytes, received ${bytes.length}`);
+  }
+  const sockaddr = Buffer.alloc(SUN_PATH_AT + SUN_PATH_BYTES);
+  writeFamily(sockaddr, AF_UNIX, sockaddr.length);
+  bytes.copy(sockaddr, SUN_PATH_AT);
   return sockaddr;
 }
 

@@ -3,6 +3,7 @@ import { isLinux } from './libc.js';
 
 const pick = (linux: number, darwin: number): number => (isLinux ? linux : darwin);
 
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = pick(10, 30);
 export const SOCK_STREAM = 1;

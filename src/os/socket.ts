@@ -1,5 +1,12 @@
 /** TCP sockets, all non-blocking and close-on-exec. */
-import { decodeAddress, encodeAddress, isIPv6, SOCKADDR_BYTES, type SocketAddress } from './address.js';
+import {
+  decodeAddress,
+  encodeAddress,
+  encodeUnixAddress,
+  isIPv6,
+  SOCKADDR_BYTES,
+  type SocketAddress,
+} from './address.js';
 import * as C from './constants.js';
 import { check, EINPROGRESS, isLinux, lastErrno, libc, syscallError } from './libc.js';
 
@@ -30,6 +37,19 @@ export function bindTcp(host: string, port: number): number {
     setFlag(descriptor, C.SOL_SOCKET, C.SO_REUSEADDR);
     if (isIPv6(host) && host !== '::') setFlag(descriptor, C.IPPROTO_IPV6, C.IPV6_V6ONLY);
     const address = encodeAddress(host, port);
+    check(libc.bind(descriptor, address, address.length), 'bind');
+    return descriptor;
+  } catch (error) {
+    libc.close(descriptor);
+    throw error;
+  }
+}
+
+/** A bound unix stream socket: the file at `path` exists from here on. @throws SyscallError, RangeError */
+export function bindUnix(path: string): number {
+  const address = encodeUnixAddress(path);
+  const descriptor = openStream(C.AF_UNIX);
+  try {
     check(libc.bind(descriptor, address, address.length), 'bind');
     return descriptor;
   } catch (error) {

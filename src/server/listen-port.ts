@@ -17,7 +17,8 @@ export class ListenPort {
 
   /** @internal What was not given for this port is as on the server. */
   resolve(server: ResolvedOptions): void {
-    this.#settings = resolveListen(this.#given ?? { port: server.port }, server);
+    const { port, path, type } = server;
+    this.#settings = resolveListen(this.#given ?? { port, path, type }, server);
   }
 
   /** @internal */
@@ -33,6 +34,11 @@ export class ListenPort {
   /** The port number; 0 as long as the server has not started and was asked to choose. */
   get port(): number {
     return this.#boundPort() ?? this.settings.port;
+  }
+
+  /** Of a unix socket; empty otherwise. */
+  get path(): string {
+    return this.settings.path;
   }
 
   on<K extends keyof PortEvents>(event: K, callback: PortEvents[K]): this {

@@ -28,6 +28,8 @@ describe('defaults', () => {
     expect(resolve({})).toEqual({
       host: '127.0.0.1',
       port: 0,
+      path: '',
+      type: 'tcp',
       mode: 'process',
       reactorNum: 4,
       workerNum: 4,
@@ -326,8 +328,10 @@ describe('listen', () => {
 
   test('what is missing is as on the server, and the port is a free one', () => {
     expect(resolveListen({}, server)).toEqual({
+      type: 'tcp',
       host: '::1',
       port: 0,
+      path: '',
       backlog: 7,
       framing: { type: 'raw' },
       packageMaxLength: 2 * MIB,
@@ -339,7 +343,7 @@ describe('listen', () => {
   test('what is given counts', () => {
     const framing = { type: 'raw' as const };
     const ports = { host: 'localhost', port: 1, backlog: 2, noDelay: true, keepAlive: false };
-    const given = { ...ports, framing, packageMaxLength: 5 };
+    const given = { ...ports, type: 'tcp' as const, path: '', framing, packageMaxLength: 5 };
     expect(resolveListen(given, server)).toEqual(given);
     expect(Object.isFrozen(resolveListen(given, server))).toBe(true);
   });
