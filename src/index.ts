@@ -7,6 +7,7 @@ export type { ClientInfo } from './memory/connection-table.js';
 export type { ListenOptions, ResolvedOptions, ServerOptions } from './options/index.js';
 export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
 export { Connection } from './server/connection.js';
+export { DatagramPeer } from './server/datagrams.js';
 export type { PortEvents, ServerEvents } from './server/events.js';
 export { ListenPort } from './server/listen-port.js';
 export { Server } from './server/server.js';

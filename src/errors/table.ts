@@ -203,6 +203,23 @@ export const errorTable = {
     sentence: ({ fd, uid }) => `Connection ${fd} must be unbound to be bound, but it is bound to uid ${uid}.`,
     advice: 'Bind a connection once.',
   }),
+  ERR_DATAGRAM: entry({
+    fields: { bytes: 'number', code: 'string' },
+    sentence: ({ bytes, code }) =>
+      `A datagram of ${bytes} bytes was to be sent, and the kernel refused it with ${code}.`,
+    advice: 'EMSGSIZE: it is too long; EAGAIN: too many wait to be sent; ECONNREFUSED, ENOENT: nobody is there.',
+  }),
+  ERR_DATAGRAM_ADDRESS: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) =>
+      `A datagram goes to an IP address and a port from 1 to 65535, or to the path of a unix socket, received ${received}.`,
+    advice: 'Use the address and port of a peer; look names up first.',
+  }),
+  ERR_NO_DATAGRAM_PORT: entry({
+    fields: { address: 'string' },
+    sentence: ({ address }) => `A datagram for ${address} needs a listen port of that kind, and the server has none.`,
+    advice: 'Add one: listen({type: "udp", host, port}) or listen({type: "unix-dgram", path}).',
+  }),
   ERR_NO_TASK_WORKERS: entry({
     fields: {},
     sentence: () => 'A task needs task workers, and the option "taskWorkerNum" is 0.',

@@ -26,6 +26,8 @@ export const Event = {
   bufferEmpty: 5,
   /** The queue of a connection has room again, sent to a worker that asked by `watchDrain`. */
   writable: 6,
+  /** payload: a datagram behind its sender's address (`datagram.ts`), or with PieceFlag a piece of that. */
+  packet: 7,
 } as const;
 
 /** Worker (or manager, or the accepting thread) → reactor. */

@@ -9,7 +9,7 @@ import type { DoorbellDescriptors } from '../os/doorbell.js';
 export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;
 const OVERFLOW_DESCRIPTOR = 5;
-const FIRST_BELL_DESCRIPTOR = 6;
+const FIRST_FREE_DESCRIPTOR = 6;
 const VARIABLE = 'TSWOOLE_CHILD';
 
 /** Roles that bear a process id, and run the user's callbacks. */
@@ -22,14 +22,12 @@ export interface SharedDescriptors {
   readonly region: number;
   /** Data too large for the region: see `Overflow`. */
   readonly overflow: number;
+  /** By listen port: the socket that datagrams are sent by; −1 where it is a stream's. */
+  readonly datagrams: readonly number[];
   readonly bells: readonly DoorbellDescriptors[];
 }
 
-export type Inheritance = ChildRole & {
-  readonly region: number;
-  readonly overflow: number;
-  readonly bells: readonly DoorbellDescriptors[];
-};
+export type Inheritance = ChildRole & SharedDescriptors;
 
 export interface ChildStart {
   readonly stdio: StdioOptions;
@@ -40,15 +38,17 @@ export interface ChildStart {
 export function bequeath(role: ChildRole, shared: SharedDescriptors): ChildStart {
   const { region, overflow, bells } = shared;
   const descriptors: number[] = [];
+  const inherit = (descriptor: number): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
   const numbers = bells.map(({ read, write }) => {
-    const readAt = FIRST_BELL_DESCRIPTOR + descriptors.push(read) - 1;
-    const writeAt = write === read ? readAt : FIRST_BELL_DESCRIPTOR + descriptors.push(write) - 1;
-    return { read: readAt, write: writeAt };
+    const readAt = inherit(read);
+    return { read: readAt, write: write === read ? readAt : inherit(write) };
   });
+  const datagrams = shared.datagrams.map((descriptor) => (descriptor < 0 ? -1 : inherit(descriptor)));
   const inheritance: Inheritance = {
     ...role,
     region: REGION_DESCRIPTOR,
     overflow: OVERFLOW_DESCRIPTOR,
+    datagrams,
     bells: numbers,
   };
   return {

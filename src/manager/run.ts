@@ -33,8 +33,8 @@ export function runManager(
   log: Log,
 ): RunningManager {
   const channel = ControlChannel.inherited<MasterToManager, ManagerToMaster>(CONTROL_DESCRIPTOR, decodeMasterToManager);
-  const { overflow, bells } = inheritance;
-  const shared = { region: region.descriptor, overflow, bells };
+  const { overflow, datagrams, bells } = inheritance;
+  const shared = { region: region.descriptor, overflow, datagrams, bells };
   const peer = peerOfManager(region.shape);
   const exchange = new Exchange({
     region,

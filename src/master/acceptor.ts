@@ -13,9 +13,10 @@ import { EAGAIN, ECONNABORTED, EINTR, errnoName, isLinux } from '../os/libc.js';
 import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import { accept } from '../os/socket.js';
 import type { Log } from '../util/log.js';
-import { type BoundPort, listenOn, unbindPort } from './bind-port.js';
+import { type BoundPort, isDatagram, listenOn, unbindPort } from './bind-port.js';
 
 export interface AcceptorParts {
+  /** Those for datagrams among them are not accepted from, and stay open when accepting ends. */
   readonly ports: readonly BoundPort[];
   readonly links: readonly ReactorLink[];
   readonly board: ReactorBoard;
@@ -46,9 +47,9 @@ export class Acceptor implements PollerHandler {
 
   /** @throws ServerError when a port was taken since it was bound */
   start(): void {
-    for (const bound of this.#parts.ports) listenOn(bound);
+    for (const bound of this.#parts.ports) if (!isDatagram(bound)) listenOn(bound);
     this.#parts.ports.forEach((bound, index) => {
-      this.#poller.addReadable(bound.descriptor, index);
+      if (!isDatagram(bound)) this.#poller.addReadable(bound.descriptor, index);
     });
   }
 
@@ -57,7 +58,7 @@ export class Acceptor implements PollerHandler {
     this.#closed = true;
     clearTimeout(this.#retryTimer);
     this.#poller.close();
-    for (const bound of this.#parts.ports) unbindPort(bound);
+    for (const bound of this.#parts.ports) if (!isDatagram(bound)) unbindPort(bound);
   }
 
   ready(token: number): void {

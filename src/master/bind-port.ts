@@ -1,14 +1,18 @@
 /** Binds a listen port and says clearly why it cannot be. Runs in the master. */
 import { lookup } from 'node:dns/promises';
 import { lstatSync, rmSync } from 'node:fs';
-import { connect, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { ServerError } from '../errors/index.js';
-import { bindTcp, bindUnix, closeDescriptor, listen, localAddress } from '../os/socket.js';
+import type { ResolvedListen } from '../options/index.js';
+import { bindTcp, bindUdp, bindUnix, closeDescriptor, isUnixServed, listen, localAddress } from '../os/socket.js';
 import { SyscallError } from '../os/syscall-error.js';
 import { findPortHolder } from './port-holder.js';
 
+type SocketType = ResolvedListen['type'];
+
 export interface BoundPort {
+  readonly type: SocketType;
   readonly descriptor: number;
   readonly host: string;
   /** 0: a unix socket. */
@@ -19,7 +23,7 @@ export interface BoundPort {
 }
 
 export interface WantedPort {
-  readonly type: 'tcp' | 'unix';
+  readonly type: SocketType;
   readonly host: string;
   readonly port: number;
   readonly path: string;
@@ -28,41 +32,44 @@ export interface WantedPort {
 
 export async function bindPort(wanted: WantedPort): Promise<BoundPort> {
   const { type, host, port, backlog } = wanted;
-  if (type === 'unix') return bindPath(resolve(wanted.path), backlog);
+  if (type === 'unix' || type === 'unix-dgram') return bindPath(type, resolve(wanted.path), backlog);
   try {
     const address = isIP(host) === 0 ? (await lookup(host)).address : host;
-    const descriptor = bindTcp(address, port);
-    return { descriptor, host, port: localAddress(descriptor).port, path: '', backlog };
+    const descriptor = type === 'udp' ? bindUdp(address, port) : bindTcp(address, port);
+    return { type, descriptor, host, port: localAddress(descriptor).port, path: '', backlog };
   } catch (error) {
     throw explain(error, host, port);
   }
 }
 
-async function bindPath(path: string, backlog: number): Promise<BoundPort> {
-  const bound = (descriptor: number): BoundPort => ({ descriptor, host: '', port: 0, path, backlog });
+/** Datagrams come without anyone listening or accepting. */
+export function isDatagram({ type }: { readonly type: SocketType }): boolean {
+  return type === 'udp' || type === 'unix-dgram';
+}
+
+function bindPath(type: 'unix' | 'unix-dgram', path: string, backlog: number): BoundPort {
+  const kind = type === 'unix' ? 'stream' : 'datagram';
+  const bound = (): BoundPort => ({ type, descriptor: bindUnix(path, kind), host: '', port: 0, path, backlog });
   try {
-    return bound(bindUnix(path));
+    return bound();
   } catch (error) {
     if ((error as { code?: string }).code !== 'EADDRINUSE') throw explainPath(error, path);
-    await removeStale(path, error);
+    removeStale(path, kind, error);
   }
   try {
-    return bound(bindUnix(path));
+    return bound();
   } catch (error) {
     throw explainPath(error, path);
   }
 }
 
 /** A socket file that nobody listens behind is what a killed server has left. */
-async function removeStale(path: string, cause: unknown): Promise<void> {
+function removeStale(path: string, kind: 'stream' | 'datagram', cause: unknown): void {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
     throw new ServerError('ERR_PATH_IN_USE', { path, holder: 'a file that is no socket' }, { cause });
   }
-  const isServed = await new Promise<boolean>((done) => {
-    const probe = connect(path, () => done(true)).on('error', () => done(false));
-    probe.once('connect', () => probe.destroy());
-  });
-  if (isServed) throw new ServerError('ERR_PATH_IN_USE', { path, holder: 'a running server' }, { cause });
+  if (isUnixServed(path, kind))
+    throw new ServerError('ERR_PATH_IN_USE', { path, holder: 'a running server' }, { cause });
   rmSync(path, { force: true });
 }
 

@@ -24,7 +24,7 @@ import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
 import { Acceptor } from './acceptor.js';
 import { reapAdopted } from './adopted.js';
-import { type BoundPort, bindPort, unbindPort } from './bind-port.js';
+import { type BoundPort, bindPort, isDatagram, unbindPort } from './bind-port.js';
 import { ManagerHandle } from './manager-handle.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import { ReactorHandle, type RefusedClient } from './reactor-handle.js';
@@ -113,7 +113,17 @@ export class Master {
 
   /** What every process of the server holds. */
   get shared(): SharedDescriptors {
-    return { region: this.region.descriptor, overflow: this.#overflow, bells: this.#bells };
+    return {
+      region: this.region.descriptor,
+      overflow: this.#overflow,
+      datagrams: this.#datagramDescriptors,
+      bells: this.#bells,
+    };
+  }
+
+  /** By listen port; −1 where it is a stream's. */
+  get #datagramDescriptors(): number[] {
+    return this.#bound.map((bound) => (isDatagram(bound) ? bound.descriptor : -1));
   }
 
   // ——— start ———
@@ -148,11 +158,12 @@ export class Master {
     const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, dispatchMode, reactorBackend } = this.#options;
     const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs } = this.#options;
     const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
-    const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength }) => ({
+    const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength }, index) => ({
       noDelay,
       keepAlive,
       framing,
       packageMaxLength,
+      datagrams: this.#datagramDescriptors[index] ?? -1,
     }));
     const data = {
       region: this.region.descriptor,
@@ -188,9 +199,14 @@ export class Master {
     this.#phase = 'shutting down';
     if (this.#manager !== undefined) await this.#stopManager(0);
     if (this.#acceptor) this.#acceptor.stop();
-    else for (const bound of this.#bound) unbindPort(bound);
+    else for (const bound of this.#bound) if (!isDatagram(bound)) unbindPort(bound);
     await Promise.allSettled(this.#reactors.map((reactor) => reactor.stop()));
+    this.#closeDatagrams();
     this.#phase = 'ended';
+  }
+
+  #closeDatagrams(): void {
+    for (const bound of this.#bound) if (isDatagram(bound)) unbindPort(bound);
   }
 
   /** False while it starts, and for good when that failed. */
@@ -352,6 +368,7 @@ export class Master {
     ]);
     await this.#stopManager(Math.max(this.#left, 100));
     await Promise.allSettled(this.#reactors.map((reactor) => reactor.stop()));
+    this.#closeDatagrams();
     await this.#callUser('shutdown');
     this.#phase = 'ended';
     this.#log.info('the server has shut down');

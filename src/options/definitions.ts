@@ -62,12 +62,12 @@ export const definitions = {
     swoole: 'host (constructor) with SWOOLE_SOCK_UNIX_STREAM',
   }),
   type: option({
-    kind: choice(['tcp', 'unix']),
+    kind: choice(['tcp', 'unix', 'udp', 'unix-dgram']),
     default: {
       says: '`unix` where there is a `path`, else `tcp`',
       compute: (_machine, { path }) => socketTypeOf(path),
     },
-    help: 'The kind of socket.',
+    help: 'The kind of socket; the last two take datagrams, for the `packet` event.',
     swoole: 'sock_type (constructor)',
   }),
   mode: option({

@@ -76,8 +76,9 @@ function swooleNames(known: readonly OptionName[]): [word: string, name: string]
 }
 
 function refusePath({ type, path }: { readonly type: string; readonly path: string }): void {
-  if ((type === 'unix') === (path !== '')) return;
-  const why = type === 'unix' ? 'a unix socket needs a path' : `a socket of type ${type} has no path, received ${path}`;
+  const needsPath = type === 'unix' || type === 'unix-dgram';
+  if (needsPath === (path !== '')) return;
+  const why = needsPath ? 'a unix socket needs a path' : `a socket of type ${type} has no path, received ${path}`;
   throw new ServerError('ERR_OPTION_CONFLICT', { name: 'type', other: 'path', why });
 }
 

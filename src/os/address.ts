@@ -49,6 +49,17 @@ export function encodeUnixAddress(path: string): Buffer {
   return sockaddr;
 }
 
+/** Large enough for any sockaddr. */
+export const LONGEST_SOCKADDR_BYTES = SUN_PATH_AT + SUN_PATH_BYTES;
+
+/** Where a datagram came from: an address and port, or the path of a unix socket ('' when it has none). */
+export function decodePeer(sockaddr: Buffer): { address: string; port: number } {
+  const family = isLinux ? sockaddr.readUInt16LE(0) : (sockaddr[1] ?? 0);
+  if (family !== AF_UNIX) return decodeAddress(sockaddr);
+  const end = sockaddr.indexOf(0, SUN_PATH_AT);
+  return { address: sockaddr.toString('utf8', SUN_PATH_AT, end < 0 ? sockaddr.length : end), port: 0 };
+}
+
 export function decodeAddress(sockaddr: Buffer): SocketAddress {
   const family = isLinux ? sockaddr.readUInt16LE(0) : (sockaddr[1] ?? 0);
   const port = sockaddr.readUInt16BE(2);

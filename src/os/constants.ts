@@ -7,6 +7,7 @@ export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = pick(10, 30);
 export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
 export const SOCK_NONBLOCK = 0x800; // Linux only
 export const SOCK_CLOEXEC = 0x80000; // Linux only
 export const SOL_SOCKET = pick(1, 0xffff);

@@ -40,6 +40,12 @@ export const libc = {
   fallocate: bindOnLinux('int fallocate(int, int, int64_t, int64_t)') as Call<[number, number, number, number]>,
   recv: bind('intptr_t recv(int, uintptr_t, size_t, int)') as Call<[number, number, number, number]>,
   send: bind('intptr_t send(int, uintptr_t, size_t, int)') as Call<[number, number, number, number]>,
+  recvfrom: bind('intptr_t recvfrom(int, uintptr_t, size_t, int, void *, void *)') as Call<
+    [number, number, number, number, Buffer, Buffer]
+  >,
+  sendto: bind('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)') as Call<
+    [number, Uint8Array, number, number, Buffer, number]
+  >,
   read: bind('intptr_t read(int, uintptr_t, size_t)') as Call<[number, number, number]>,
   write: bind('intptr_t write(int, uintptr_t, size_t)') as Call<[number, number, number]>,
   _exit: bind('void _exit(int)') as (code: number) => never,
@@ -121,6 +127,7 @@ export function errnoName(errno: number): string {
   return errnoNames.get(errno) ?? `errno ${errno}`;
 }
 
-export const { EAGAIN, EINTR, EMFILE, ENFILE, ECONNABORTED, ENOBUFS, ENOMEM, EINPROGRESS } = constants.errno;
+export const { EAGAIN, EINTR, EMFILE, ENFILE, ECONNABORTED, ENOBUFS, ENOMEM, EINPROGRESS, EPROTOTYPE } =
+  constants.errno;
 
 export { koffi };

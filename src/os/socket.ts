@@ -8,7 +8,7 @@ import {
   type SocketAddress,
 } from './address.js';
 import * as C from './constants.js';
-import { check, EINPROGRESS, isLinux, lastErrno, libc, syscallError } from './libc.js';
+import { check, EAGAIN, EINPROGRESS, EPROTOTYPE, isLinux, lastErrno, libc, syscallError } from './libc.js';
 
 const one = Buffer.from([1, 0, 0, 0]);
 
@@ -22,12 +22,16 @@ function makeNonBlocking(descriptor: number): void {
   check(libc.fcntl(descriptor, C.F_SETFD, C.FD_CLOEXEC), 'fcntl');
 }
 
-function openStream(family: number): number {
-  if (isLinux) return check(libc.socket(family, C.SOCK_STREAM | C.SOCK_NONBLOCK | C.SOCK_CLOEXEC, 0), 'socket');
-  const descriptor = check(libc.socket(family, C.SOCK_STREAM, 0), 'socket');
+function openSocket(family: number, kind: number): number {
+  if (isLinux) return check(libc.socket(family, kind | C.SOCK_NONBLOCK | C.SOCK_CLOEXEC, 0), 'socket');
+  const descriptor = check(libc.socket(family, kind, 0), 'socket');
   makeNonBlocking(descriptor);
   setFlag(descriptor, C.SOL_SOCKET, C.SO_NOSIGPIPE);
   return descriptor;
+}
+
+function openStream(family: number): number {
+  return openSocket(family, C.SOCK_STREAM);
 }
 
 /** A bound TCP socket that does not listen yet: connecting to it is refused until `listen`. @throws SyscallError */
@@ -45,10 +49,24 @@ export function bindTcp(host: string, port: number): number {
   }
 }
 
-/** A bound unix stream socket: the file at `path` exists from here on. @throws SyscallError, RangeError */
-export function bindUnix(path: string): number {
+/** A bound UDP socket: from here on it takes datagrams. @throws SyscallError */
+export function bindUdp(host: string, port: number): number {
+  const descriptor = openSocket(isIPv6(host) ? C.AF_INET6 : C.AF_INET, C.SOCK_DGRAM);
+  try {
+    if (isIPv6(host) && host !== '::') setFlag(descriptor, C.IPPROTO_IPV6, C.IPV6_V6ONLY);
+    const address = encodeAddress(host, port);
+    check(libc.bind(descriptor, address, address.length), 'bind');
+    return descriptor;
+  } catch (error) {
+    libc.close(descriptor);
+    throw error;
+  }
+}
+
+/** A bound unix socket: the file at `path` exists from here on. @throws SyscallError, RangeError */
+export function bindUnix(path: string, kind: 'stream' | 'datagram'): number {
   const address = encodeUnixAddress(path);
-  const descriptor = openStream(C.AF_UNIX);
+  const descriptor = openSocket(C.AF_UNIX, kind === 'stream' ? C.SOCK_STREAM : C.SOCK_DGRAM);
   try {
     check(libc.bind(descriptor, address, address.length), 'bind');
     return descriptor;
@@ -56,6 +74,39 @@ export function bindUnix(path: string): number {
     libc.close(descriptor);
     throw error;
   }
+}
+
+/** True when somebody listens behind a unix socket's file. */
+export function isUnixServed(path: string, kind: 'stream' | 'datagram'): boolean {
+  const address = encodeUnixAddress(path);
+  const descriptor = openSocket(C.AF_UNIX, kind === 'stream' ? C.SOCK_STREAM : C.SOCK_DGRAM);
+  const failed = libc.connect(descriptor, address, address.length) < 0;
+  const errno = failed ? lastErrno() : 0;
+  libc.close(descriptor);
+  return !failed || errno === EAGAIN || errno === EPROTOTYPE;
+}
+
+const peerLength = Buffer.alloc(4);
+
+/**
+ * Takes one datagram. @param sockaddr receives the sender's address (`LONGEST_SOCKADDR_BYTES`)
+ * @returns bytes and the length of the address; bytes are the negative error number when it failed
+ */
+export function receiveFrom(
+  descriptor: number,
+  address: number,
+  length: number,
+  sockaddr: Buffer,
+): { bytes: number; addressBytes: number } {
+  peerLength.writeUInt32LE(sockaddr.length, 0);
+  const n = libc.recvfrom(descriptor, address, length, 0, sockaddr, peerLength);
+  return { bytes: n < 0 ? -lastErrno() : n, addressBytes: peerLength.readUInt32LE(0) };
+}
+
+/** @returns bytes the kernel took, or the negative error number */
+export function sendTo(descriptor: number, data: Uint8Array, sockaddr: Buffer): number {
+  const n = libc.sendto(descriptor, data, data.length, C.MSG_NOSIGNAL, sockaddr, sockaddr.length);
+  return n < 0 ? -lastErrno() : n;
 }
 
 export function listen(descriptor: number, backlog: number): void {

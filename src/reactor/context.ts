@@ -26,6 +26,8 @@ export interface PortOptions {
   readonly keepAlive: boolean;
   readonly framing: ResolvedFraming;
   readonly packageMaxLength: number;
+  /** The socket that takes datagrams; −1 for a stream. */
+  readonly datagrams: number;
 }
 
 export const SCRATCH_BYTES = 65536;

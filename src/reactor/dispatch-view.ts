@@ -41,7 +41,7 @@ export class SharedDispatchView implements DispatchView {
   }
 
   uid(slot: number): number {
-    return this.#table.uid(slot);
+    return slot < 0 ? 0 : this.#table.uid(slot); // below 0: a datagram
   }
 
   nextRound(): number {

@@ -18,6 +18,7 @@ import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../
 import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
 import { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
+import { Datagrams } from './datagrams.js';
 import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
@@ -74,6 +75,7 @@ export class Reactor implements PollerHandler {
   readonly #slots: Slots;
   readonly #framing: Framing;
   readonly #idleClients: IdleClients;
+  readonly #datagrams: Datagrams | undefined;
   readonly #poller: Poller;
   #awake = true;
   /** Takes nothing more in: the server is shutting down. */
@@ -117,6 +119,8 @@ export class Reactor implements PollerHandler {
     this.#poller = parts.createPoller(this);
     this.#context.poller = this.#poller;
     this.#poller.addReadable(parts.bell.read, BELL_TOKEN);
+    // One reactor takes all datagrams: their order is kept that way.
+    if (id === 0) this.#datagrams = new Datagrams(this.#context, parts.strategy, this.#view, this.#poller);
     this.#poller.wakeSoon();
   }
 
@@ -126,6 +130,10 @@ export class Reactor implements PollerHandler {
     if (!this.#awake) this.#wakeUp();
     if (token === BELL_TOKEN) {
       if (this.#poller.levelTriggered) this.#clearBell();
+      return;
+    }
+    if (Datagrams.owns(token, BELL_TOKEN)) {
+      this.#datagrams?.ready(token);
       return;
     }
     const connection = this.#context.connections.get(token);
@@ -143,13 +151,14 @@ export class Reactor implements PollerHandler {
     board.add(id, ReactorCounter.wakeUps, 1);
     const unfinished = this.#takeRequests();
     if (again.length > 0) this.#readOn();
+    const moreDatagrams = !this.#quiet && this.#datagrams?.take();
     for (const lane of lanes) {
       this.#relieve(lane);
       lane.flush();
     }
     this.#ending.reclaimSlots();
     if (this.#shutdown) this.#checkShutdown();
-    if (unfinished || this.#context.again.length > 0) this.#poller.wakeSoon();
+    if (unfinished || moreDatagrams || this.#context.again.length > 0) this.#poller.wakeSoon();
     else this.#fallAsleep();
   }
 

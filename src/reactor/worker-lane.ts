@@ -87,6 +87,22 @@ export class WorkerLane {
     return done;
   }
 
+  /** Writes something that belongs to no connection. @returns false when there was no room: nothing is written */
+  writeWhole(type: number, bytes: Buffer, length: number): boolean {
+    const pieceBytes = Math.min(MAX_PAYLOAD, this.#ring.size / 4);
+    const needed = length + Math.ceil(length / pieceBytes) * (HEADER_BYTES + 8) + RESERVED_FOR_EVENTS;
+    if (this.#spill.size > 0 || this.#ring.room(needed) < needed) return false;
+    for (let done = 0; done < length; ) {
+      const piece = Math.min(pieceBytes, length - done);
+      bytes.copy(this.#ring.bytes, this.#ring.payloadAt, done, done + piece);
+      const flags = (done + piece < length ? PieceFlag.more : 0) | (done > 0 ? PieceFlag.continued : 0);
+      this.#ring.commit(type, flags, 0, 0, piece);
+      done += piece;
+    }
+    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
+    return true;
+  }
+
   sendEvent(type: number, flags: number, detail: number, sessionId: number, message = ''): void {
     const payload = message === '' ? nothing : Buffer.from(message).subarray(0, MAX_EVENT_BYTES);
     const event = { type, flags, detail, sessionId, payload };

@@ -5,6 +5,7 @@ import type { WorkerErrorInfo } from '../manager/manager.js';
 import { nearest } from '../options/index.js';
 import type { Task } from '../task/task-runner.js';
 import type { Connection } from './connection.js';
+import type { DatagramPeer } from './datagrams.js';
 
 type Result = void | Promise<void> | unknown;
 
@@ -14,6 +15,8 @@ export interface PortEvents {
   connect(conn: Connection): Result;
   /** One whole packet; with raw framing what one read gave (at most 64 KiB). The buffer is the callback's own. */
   receive(conn: Connection, data: Buffer): Result;
+  /** One datagram, of a port of type 'udp' or 'unix-dgram'. The buffer is the callback's own. */
+  packet(data: Buffer, peer: DatagramPeer): Result;
   /** Once per connection that had `connect`. Sending is over; what is known of the connection can still be asked. */
   close(conn: Connection, reason: CloseReason): Result;
   /** At least `highWatermark` bytes wait to be sent: the client does not keep up. */
@@ -55,7 +58,7 @@ export interface ServerEvents extends PortEvents {
   pipeMessage(data: any, fromWorkerId: number): Result;
 }
 
-export const portEventNames = ['connect', 'receive', 'close', 'bufferFull', 'bufferEmpty'] as const;
+export const portEventNames = ['connect', 'receive', 'packet', 'close', 'bufferFull', 'bufferEmpty'] as const;
 
 export const serverEventNames = [
   ...portEventNames,

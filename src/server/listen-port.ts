@@ -36,6 +36,10 @@ export class ListenPort {
     return this.#boundPort() ?? this.settings.port;
   }
 
+  get type(): ResolvedListen['type'] {
+    return this.settings.type;
+  }
+
   /** Of a unix socket; empty otherwise. */
   get path(): string {
     return this.settings.path;

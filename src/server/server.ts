@@ -12,6 +12,7 @@ import { Log } from '../util/log.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
 import { Connections } from './connections.js';
+import { type DatagramPeer, DatagramSender } from './datagrams.js';
 import { CallbackTable, type ServerEvents, serverEventNames } from './events.js';
 import { ListenPort } from './listen-port.js';
 import { type Role, startRole } from './start-role.js';
@@ -24,6 +25,8 @@ export interface Runtime {
   readonly region: Region;
   readonly outbox: Outbox;
   readonly exchange: Exchange;
+  /** By listen port; −1 for streams. */
+  readonly datagrams: readonly number[];
   requestShutdown(): void;
   requestReload(tasksOnly: boolean): void;
   requestStopWorker(workerId: number): void;
@@ -39,6 +42,7 @@ export interface StartContext {
   readonly server: Server;
   readonly userProcesses: readonly UserProcessDefinition[];
   createConnection(sessionId: number): Connection;
+  createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;
   /** Called as soon as the process can send and ask, before any callback. */
   running(runtime: Runtime): void;
 }
@@ -78,6 +82,7 @@ export class Server {
   readonly #log: Log;
   #runtime: Runtime | undefined;
   #connections: ConnectionTable | undefined;
+  #sender: DatagramSender | undefined;
   #started = false;
   #lastError: ServerError | undefined;
 
@@ -250,6 +255,15 @@ export class Server {
     return this.#askOutbox('send', fd, (outbox) => outbox.send(fd, data));
   }
 
+  /**
+   * Sends a datagram by the first listen port of that kind. @param address an IP address, or the path of a unix socket
+   * (then `port` is not looked at) @returns false, and `lastError` says why @throws ServerError ERR_DATA_TYPE,
+   * ERR_DATAGRAM_ADDRESS. Swoole: sendto()
+   */
+  sendTo(address: string, port: number, data: string | Uint8Array): boolean {
+    return this.#datagramSender('sendTo').sendTo(address, port, data);
+  }
+
   /** Closes after what was sent has left; with `reset` at once, dropping it. */
   close(fd: number, options: { reset?: boolean } = {}): boolean {
     return this.#askOutbox('close', fd, (outbox) => outbox.close(fd, options.reset === true));
@@ -406,11 +420,18 @@ export class Server {
       server: this,
       userProcesses: this.#userProcesses,
       createConnection: (fd) => new Connection(fd, this),
+      createPeer: (portIndex, sockaddr) => this.#datagramSender('packet').peer(portIndex, sockaddr),
       running: (runtime) => {
         this.#runtime = runtime;
         this.#connections = new ConnectionTable(runtime.region);
       },
     };
+  }
+
+  #datagramSender(method: string): DatagramSender {
+    const { datagrams } = this.#mustRun(method);
+    this.#sender ??= new DatagramSender(datagrams, this.#ports, (error) => this.#refuse(error));
+    return this.#sender;
   }
 
   #askOutbox(method: string, fd: number, call: (outbox: Outbox) => boolean): boolean {

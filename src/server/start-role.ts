@@ -87,6 +87,9 @@ async function startMaster(context: StartContext): Promise<void> {
     region,
     outbox: master.outbox,
     exchange,
+    get datagrams() {
+      return master.shared.datagrams;
+    },
     requestShutdown: () => void end(),
     requestReload: (tasksOnly) => master.reload(tasksOnly),
     requestStopWorker: (workerId) => master.stopWorker(workerId),
@@ -125,6 +128,7 @@ async function startManager(inheritance: Inheritance, context: StartContext): Pr
     region,
     outbox,
     exchange,
+    datagrams: inheritance.datagrams,
     requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
     requestReload: (tasksOnly) => manager.reload(tasksOnly),
     requestStopWorker: (workerId) => manager.recycle(workerId),
@@ -145,7 +149,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     pipeMessage: events.pipeMessage,
     finish: events.finish,
   };
-  const running = runWorker<Connection>(inheritance, region, options, callbacks, context.createConnection, log);
+  const running = runWorker<Connection>(inheritance, region, options, callbacks, context, log);
   const { worker, outbox, exchange, channel } = running;
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
   if (isUser) worker.setSource(userSource(inheritance, running, context));
@@ -153,6 +157,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     region,
     outbox,
     exchange,
+    datagrams: inheritance.datagrams,
     requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
     requestReload: (tasksOnly) => void channel.send({ type: 'request', action: 'reload', tasksOnly }),
     requestStopWorker: (workerId) => void channel.send({ type: 'request', action: 'stopWorker', workerId }),

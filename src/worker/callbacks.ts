@@ -14,6 +14,7 @@ export interface PortCallbacks<C extends UserConnection> {
   readonly receive?: ((connection: C, data: Buffer) => unknown) | undefined;
   readonly close?: ((connection: C, reason: CloseReason) => unknown) | undefined;
   readonly bufferFull?: ((connection: C) => unknown) | undefined;
+  readonly packet?: ((data: Buffer, peer: never) => unknown) | undefined;
   readonly bufferEmpty?: ((connection: C) => unknown) | undefined;
 }
 

@@ -8,6 +8,8 @@ import type { RingReader } from '../ipc/ring.js';
 export interface InboxHandler {
   /** @param flags PieceFlag: a piece of a longer packet; 0: a packet */
   receive(sessionId: number, data: Buffer, flags: number): void;
+  /** A datagram, or a piece of one. */
+  packet(data: Buffer, flags: number): void;
   event(type: number, flags: number, detail: number, sessionId: number, message: string): void;
   /** The reactor waits for room in this ring. */
   ringReactor(reactor: number): void;
@@ -66,14 +68,15 @@ export class Inbox {
   #takeOne(ring: RingReader): void {
     const { word, sessionId, length, payloadAt } = ring;
     const type = word & 0xff;
-    if (type === Event.receive) {
+    if (type === Event.receive || type === Event.packet) {
       const data = Buffer.allocUnsafe(length);
       ring.bytes.copy(data, 0, payloadAt, payloadAt + length);
       ring.advance();
       ring.release();
       const flags = (word >> 8) & 0xff;
       this.#inPacket = (flags & PieceFlag.more) !== 0;
-      this.#handler.receive(sessionId, data, flags);
+      if (type === Event.packet) this.#handler.packet(data, flags);
+      else this.#handler.receive(sessionId, data, flags);
       return;
     }
     const message = length > 0 ? ring.bytes.toString('utf8', payloadAt, payloadAt + length) : '';

@@ -16,7 +16,7 @@ import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
-import { Worker } from './worker.js';
+import { Worker, type WorkerParts } from './worker.js';
 
 export interface RunningWorker<C extends UserConnection> {
   readonly worker: Worker<C>;
@@ -30,7 +30,7 @@ export function runWorker<C extends UserConnection>(
   region: Region,
   options: ResolvedOptions,
   callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined },
-  createConnection: (sessionId: number) => C,
+  create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>,
   log: Log,
 ): RunningWorker<C> {
   const { role, id, lane, bells, overflow } = inheritance;
@@ -77,7 +77,7 @@ export function runWorker<C extends UserConnection>(
     exchange,
     log,
     createPoller: (handler) => createPoller(options.reactorBackend, handler),
-    createConnection,
+    ...create,
     exit: (code) => process.exit(code),
   });
   process.on('SIGTERM', () => worker.terminate());

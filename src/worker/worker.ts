@@ -7,6 +7,7 @@
 import type { Exchange } from '../exchange/exchange.js';
 import type { WorkSource } from '../exchange/work-source.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
+import { DATAGRAM_HEADER_BYTES, readDatagram } from '../ipc/datagram.js';
 import { CloseCode, CloseFlag, closeReason, Event, PieceFlag } from '../ipc/frame.js';
 import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -41,6 +42,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly log: Log;
   createPoller(handler: PollerHandler): Poller;
   createConnection(sessionId: number): C;
+  /** Whoever sent a datagram. */
+  createPeer(portIndex: number, sockaddr: Buffer): unknown;
   /** Ends the process. */
   exit(code: number): void;
 }
@@ -80,6 +83,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #ending = false;
   #pending = 0;
   #requests = 0;
+  /** Pieces of a datagram that is not whole yet. */
+  #datagram: Buffer[] = [];
   /** Connections of which a part of a packet has come. */
   #incomplete = 0;
   #releaseWaits = false;
@@ -204,6 +209,23 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     const connection = this.#connection(sessionId);
     if (flags !== 0) return this.#assemble(connection, data, flags);
     this.#received(connection, data);
+  }
+
+  packet(piece: Buffer, flags: number): void {
+    const isFirst = (flags & PieceFlag.continued) === 0;
+    if (isFirst) this.#datagram = [];
+    this.#datagram.push(piece);
+    if ((flags & PieceFlag.more) !== 0) return;
+    const packet = this.#datagram.length === 1 ? piece : Buffer.concat(this.#datagram);
+    this.#datagram = [];
+    if (packet.length < DATAGRAM_HEADER_BYTES) return; // its beginning went to a process that has died
+    const { portIndex, sockaddr, data } = readDatagram(packet);
+    this.#countPacket(data.length);
+    const { callbacks, createPeer } = this.#parts;
+    this.#callForServer(
+      () => callbacks.ports[portIndex]?.packet?.(data, createPeer(portIndex, sockaddr) as never),
+      'packet',
+    );
   }
 
   #retire(): void {

@@ -1,0 +1,81 @@
+/** Sending datagrams: from every process directly, by the sockets they came in by. */
+import { isIP } from 'node:net';
+import { describe, ServerError } from '../errors/index.js';
+import { decodePeer, encodeAddress, encodeUnixAddress } from '../os/address.js';
+import { errnoName } from '../os/libc.js';
+import { sendTo } from '../os/socket.js';
+import type { ListenPort } from './listen-port.js';
+
+/** Whoever sent a datagram. */
+export class DatagramPeer {
+  /** IP address, or the path of a unix socket ('' when it has none: it cannot be answered). */
+  readonly address: string;
+  readonly port: number;
+  /** The listen port the datagram came to. */
+  readonly listenPort: ListenPort | undefined;
+  readonly #send: (data: string | Uint8Array) => boolean;
+
+  /** @internal */
+  constructor(sockaddr: Buffer, listenPort: ListenPort | undefined, send: (data: string | Uint8Array) => boolean) {
+    const { address, port } = sockaddr.length > 2 ? decodePeer(sockaddr) : { address: '', port: 0 };
+    this.address = address;
+    this.port = port;
+    this.listenPort = listenPort;
+    this.#send = send;
+  }
+
+  /** Answers by the socket the datagram came to. @returns false, and `server.lastError` says why. Swoole: sendto() */
+  send(data: string | Uint8Array): boolean {
+    return this.#send(data);
+  }
+}
+
+export class DatagramSender {
+  readonly #descriptors: readonly number[];
+  readonly #ports: readonly ListenPort[];
+  readonly #refuse: (error: ServerError) => false;
+
+  /** @param descriptors by listen port, −1 for streams */
+  constructor(descriptors: readonly number[], ports: readonly ListenPort[], refuse: (error: ServerError) => false) {
+    this.#descriptors = descriptors;
+    this.#ports = ports;
+    this.#refuse = refuse;
+  }
+
+  peer(portIndex: number, sockaddr: Buffer): DatagramPeer {
+    const own = Buffer.from(sockaddr);
+    return new DatagramPeer(own, this.#ports[portIndex], (data) => this.#sendBy(portIndex, own, data));
+  }
+
+  /** @param address an IP address, or the path of a unix socket @throws ServerError ERR_DATA_TYPE, ERR_DATAGRAM_ADDRESS */
+  sendTo(address: unknown, port: unknown, data: string | Uint8Array): boolean {
+    const family = typeof address === 'string' ? isIP(address) : -1;
+    const isPath = family === 0 && String(address).includes('/');
+    const isPort = Number.isInteger(port) && Number(port) > 0 && Number(port) < 65_536;
+    if (family < 0 || (family === 0 && !isPath) || (family > 0 && !isPort)) {
+      throw new ServerError('ERR_DATAGRAM_ADDRESS', { received: `${describe(address)}, ${describe(port)}` });
+    }
+    const index = this.#portFor(family);
+    if (index < 0) return this.#refuse(new ServerError('ERR_NO_DATAGRAM_PORT', { address: String(address) }));
+    const sockaddr = isPath ? encodeUnixAddress(String(address)) : encodeAddress(String(address), Number(port));
+    return this.#sendBy(index, sockaddr, data);
+  }
+
+  /** The first listen port whose socket can reach that kind of address. */
+  #portFor(family: number): number {
+    return this.#ports.findIndex(({ type, host }, index) => {
+      if ((this.#descriptors[index] ?? -1) < 0) return false;
+      return family === 0 ? type === 'unix-dgram' : type === 'udp' && (family === 6) === host.includes(':');
+    });
+  }
+
+  #sendBy(portIndex: number, sockaddr: Buffer, data: string | Uint8Array): boolean {
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
+    }
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    const sent = sendTo(this.#descriptors[portIndex] ?? -1, bytes, sockaddr);
+    if (sent >= 0) return true;
+    return this.#refuse(new ServerError('ERR_DATAGRAM', { bytes: bytes.length, code: errnoName(-sent) }));
+  }
+}
