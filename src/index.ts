@@ -4,7 +4,16 @@ export type { TaskCounts } from './exchange/task-queue.js';
 export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
-export type { ListenOptions, ResolvedOptions, ServerOptions } from './options/index.js';
+export type {
+  Framing,
+  FromSwooleOptions,
+  ListenOptions,
+  ResolvedOptions,
+  ServerOptions,
+  SwooleSettings,
+  UnusedSetting,
+} from './options/index.js';
+export { fromSwoole } from './options/index.js';
 export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
 export { Connection } from './server/connection.js';
 export { DatagramPeer } from './server/datagrams.js';

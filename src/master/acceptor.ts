@@ -6,12 +6,13 @@
  */
 import { ACCEPT_PAYLOAD, frameBytes, Request } from '../ipc/frame.js';
 import type { ReactorLink } from '../ipc/outbox.js';
+import type { AddressCounters } from '../memory/address-counters.js';
 import type { ReactorBoard } from '../memory/boards.js';
-import { SOCKADDR_BYTES } from '../os/address.js';
-import { AF_INET } from '../os/constants.js';
+import { decodeAddress, SOCKADDR_BYTES } from '../os/address.js';
+import { AF_INET, AF_UNIX } from '../os/constants.js';
 import { EAGAIN, ECONNABORTED, EINTR, errnoName, isLinux } from '../os/libc.js';
 import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
-import { accept } from '../os/socket.js';
+import { accept, resetConnection } from '../os/socket.js';
 import type { Log } from '../util/log.js';
 import { type BoundPort, isDatagram, listenOn, unbindPort } from './bind-port.js';
 
@@ -22,12 +23,17 @@ export interface AcceptorParts {
   readonly board: ReactorBoard;
   readonly slotsPerReactor: number;
   readonly maxConnections: number;
+  /** 0: any number. */
+  readonly maxConnectionsPerIp: number;
+  readonly addresses: AddressCounters;
   readonly log: Log;
   createPoller(handler: PollerHandler): Poller;
 }
 
 const ACCEPTS_PER_TURN = 64;
 const RETRY_MS = 50;
+/** One line in the log, however many are turned away. */
+const TELL_EVERY_MS = 1000;
 
 export class Acceptor implements PollerHandler {
   readonly #parts: AcceptorParts;
@@ -38,6 +44,8 @@ export class Acceptor implements PollerHandler {
   #paused: string | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  #turnedAway = 0;
+  #toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts;
@@ -85,7 +93,7 @@ export class Acceptor implements PollerHandler {
       const needed = frameBytes(ACCEPT_PAYLOAD);
       if (link === undefined || link.ring.room(needed) < needed) return this.#retryLater();
       const descriptor = accept(bound.descriptor, this.#sockaddr);
-      if (descriptor >= 0) this.#give(reactor, link, index, descriptor);
+      if (descriptor >= 0) this.#admit(reactor, link, index, descriptor);
       else if (descriptor === -EAGAIN) {
         this.#waiting[index] = false;
         this.#poller.rearm(bound.descriptor, READABLE);
@@ -113,14 +121,43 @@ export class Acceptor implements PollerHandler {
     return total >= maxConnections ? -1 : best;
   }
 
-  #give(reactor: number, link: ReactorLink, port: number, descriptor: number): void {
+  #admit(reactor: number, link: ReactorLink, port: number, descriptor: number): void {
     const { ring } = link;
     const at = ring.payloadAt;
     const family = isLinux ? this.#sockaddr.readUInt16LE(0) : (this.#sockaddr[1] ?? 0);
     ring.bytes.writeInt32LE(descriptor, at);
     ring.bytes.writeUInt16LE(family, at + 4);
     ring.bytes.writeUInt16LE(this.#sockaddr.readUInt16BE(2), at + 6);
+    ring.bytes.fill(0, at + 8, at + ACCEPT_PAYLOAD);
     this.#sockaddr.copy(ring.bytes, at + 8, family === AF_INET ? 4 : 8, family === AF_INET ? 8 : 24);
+    if (family !== AF_UNIX && this.#hasTooMany(ring.bytes, at + 8)) return this.#turnAway(descriptor);
+    this.#give(reactor, link, port);
+  }
+
+  /** Counts one more connection of this address, unless it has as many as it may. */
+  #hasTooMany(bytes: Buffer, at: number): boolean {
+    const { maxConnectionsPerIp, addresses } = this.#parts;
+    if (maxConnectionsPerIp === 0 || addresses.add(bytes, at, 1) <= maxConnectionsPerIp) return false;
+    addresses.add(bytes, at, -1);
+    return true;
+  }
+
+  #turnAway(descriptor: number): void {
+    const { log } = this.#parts;
+    const { address } = decodeAddress(this.#sockaddr);
+    resetConnection(descriptor);
+    this.#turnedAway++;
+    const now = performance.now();
+    if (now - this.#toldAt < TELL_EVERY_MS) return;
+    this.#toldAt = now;
+    log.warn('a client was turned away: its address has maxConnectionsPerIp connections', {
+      address,
+      turnedAway: this.#turnedAway,
+    });
+  }
+
+  #give(reactor: number, link: ReactorLink, port: number): void {
+    const { ring } = link;
     ring.commit(Request.accept, 0, port, 0, ACCEPT_PAYLOAD);
     ring.publish();
     this.#parts.board.addConnections(reactor, 1);

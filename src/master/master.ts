@@ -10,6 +10,7 @@ import type { ManagerToMaster } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
+import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
@@ -156,7 +157,7 @@ export class Master {
 
   async #startReactors(): Promise<void> {
     const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, dispatchMode, reactorBackend } = this.#options;
-    const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs } = this.#options;
+    const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = this.#options;
     const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
     const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength }, index) => ({
       noDelay,
@@ -168,7 +169,7 @@ export class Master {
     const data = {
       region: this.region.descriptor,
       bells: this.#bells,
-      options: { sendBufferSize, highWatermark, lowWatermark, ...times, ports },
+      options: { sendBufferSize, highWatermark, lowWatermark, ...times, maxConnectionsPerIp, ports },
       dispatchMode,
       backend: reactorBackend,
     };
@@ -190,6 +191,8 @@ export class Master {
       board: this.#reactorBoard,
       slotsPerReactor: slotsOfReactor(this.region.shape),
       maxConnections: this.#options.maxConnections,
+      maxConnectionsPerIp: this.#options.maxConnectionsPerIp,
+      addresses: new AddressCounters(this.region),
       log: this.#log,
       createPoller: (handler) => createPoller(this.#options.reactorBackend, handler),
     });

@@ -221,6 +221,16 @@ export class ConnectionTable {
     return this.#float64[this.#floatsAt + slot * FLOATS + LAST_RECEIVED_AT] ?? 0;
   }
 
+  /** The 16 bytes of a client's address, as long as the slot is not used again. */
+  address(slot: number): Buffer {
+    const at = (this.#intsAt + slot * INTS + ADDRESS) * 4;
+    return this.#bytes.subarray(at, at + 16);
+  }
+
+  isUnix(slot: number): boolean {
+    return this.#int32[this.#intsAt + slot * INTS + FAMILY] === AF_UNIX;
+  }
+
   hasFlag(slot: number, flag: number): boolean {
     return (Atomics.load(this.#int32, this.#intsAt + slot * INTS + FLAGS) & flag) !== 0;
   }

@@ -3,10 +3,10 @@
  * process maps it and finds its parts by the arithmetic below, from the few numbers of `RegionShape`.
  *
  * ```
- * ┌────────┬───────────┬───────────┬──────────────────┬──────────────┬────────────────────────────┬──────────┐
- * │ header │ reactors  │ processes │ connection table │ ring headers │ rings                      │ exchange │
- * │ 4 KiB  │ R × 128 B │ P × 256 B │ slots × 128 B    │ 256 B each   │ page-aligned, mapped twice │          │
- * └────────┴───────────┴───────────┴──────────────────┴──────────────┴────────────────────────────┴──────────┘
+ * ┌────────┬───────────┬───────────┬──────────────────┬───────────┬──────────────┬─────────────┬──────────┐
+ * │ header │ reactors  │ processes │ connection table │ addresses │ ring headers │ rings       │ exchange │
+ * │ 4 KiB  │ R × 128 B │ P × 256 B │ slots × 128 B    │ 512 KiB   │ 256 B each   │ mapped twice│          │
+ * └────────┴───────────┴───────────┴──────────────────┴───────────┴──────────────┴─────────────┴──────────┘
  * ```
  * P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
  * between processes) has a layout of its own: `exchange/layout.ts`.
@@ -34,6 +34,8 @@ export const REACTOR_RECORD_BYTES = 128;
 export const WORKER_RECORD_BYTES = 256;
 export const CONNECTION_RECORD_BYTES = 128;
 export const RING_HEADER_BYTES = 256;
+/** Two tables of counters by address: see `AddressCounters`. */
+export const ADDRESS_COUNTERS = 65_536;
 /** Rings of the manager and of the accepting thread: a few short frames each. */
 export const SMALL_RING_BYTES = 65536;
 
@@ -51,6 +53,7 @@ export interface RegionLayout {
   readonly reactorsAt: number;
   readonly workersAt: number;
   readonly connectionsAt: number;
+  readonly addressesAt: number;
   /** End of the part that is mapped once, from the start. */
   readonly plainBytes: number;
   readonly totalBytes: number;
@@ -91,7 +94,8 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
   const reactorsAt = HEADER_BYTES;
   const workersAt = reactorsAt + reactorNum * REACTOR_RECORD_BYTES;
   const connectionsAt = workersAt + processNum(shape) * WORKER_RECORD_BYTES;
-  const ringHeadersAt = connectionsAt + shape.slots * CONNECTION_RECORD_BYTES;
+  const addressesAt = connectionsAt + shape.slots * CONNECTION_RECORD_BYTES;
+  const ringHeadersAt = addressesAt + 2 * ADDRESS_COUNTERS * 4;
   const ringsPerReactor = workerNum + senders;
   const plainBytes = alignTo(ringHeadersAt + reactorNum * ringsPerReactor * RING_HEADER_BYTES, PAGE_BYTES);
   const largeRings = workerNum + peerOfManager(shape);
@@ -120,6 +124,7 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     reactorsAt,
     workersAt,
     connectionsAt,
+    addressesAt,
     plainBytes,
     totalBytes: exchange.endsAt,
     inbound: (reactor, worker) => place(reactor, worker),

@@ -199,6 +199,11 @@ export const definitions = {
     help: 'Connections open at once; further clients wait in the backlog until one ends.',
     swoole: 'max_connection, max_conn',
   }),
+  maxConnectionsPerIp: option({
+    kind: integer({ min: 0, max: 1_000_000 }),
+    default: { value: 0 },
+    help: 'Connections one client address may have open at once; a further one is reset at once. 0: any number.',
+  }),
   backlog: option({
     kind: integer({ min: 1, max: 65_535 }),
     default: { value: 512 },

@@ -1,5 +1,6 @@
 export type { ListenOptions, OptionName, ResolvedListen, ResolvedOptions, ServerOptions } from './definitions.js';
 export { type Framing, type LengthField, lengthFields, type ResolvedFraming } from './framing.js';
+export { type FromSwooleOptions, fromSwoole, type SwooleSettings, type UnusedSetting } from './from-swoole.js';
 export { currentMachine, type Machine } from './machine.js';
 export { nearest } from './nearest.js';
 export { resolveListen, resolveOptions } from './resolve.js';

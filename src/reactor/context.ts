@@ -1,3 +1,4 @@
+import type { AddressCounters } from '../memory/address-counters.js';
 import type { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { ResolvedFraming } from '../options/index.js';
@@ -17,6 +18,8 @@ export interface ReactorOptions {
   readonly heartbeatCheckMs: number;
   /** 0: never. */
   readonly writeTimeoutMs: number;
+  /** 0: nobody counts. */
+  readonly maxConnectionsPerIp: number;
   /** Per listen port, in the order of the region's `ports`. */
   readonly ports: readonly PortOptions[];
 }
@@ -40,6 +43,7 @@ interface ContextParts {
   readonly board: ReactorBoard;
   readonly workers: WorkerBoard;
   readonly lanes: readonly WorkerLane[];
+  readonly addresses: AddressCounters;
 }
 
 /** What the parts of one reactor share: its connections, its records, the time of the turn. */
@@ -50,6 +54,7 @@ export class ReactorContext {
   readonly board: ReactorBoard;
   readonly workers: WorkerBoard;
   readonly lanes: readonly WorkerLane[];
+  readonly addresses: AddressCounters;
   readonly connections: LivingConnections;
   readonly scratch = allocateStable(SCRATCH_BYTES);
   readonly scratchAddress = addressOf(this.scratch);
@@ -66,6 +71,7 @@ export class ReactorContext {
     this.board = parts.board;
     this.workers = parts.workers;
     this.lanes = parts.lanes;
+    this.addresses = parts.addresses;
     this.connections = new LivingConnections(parts.reactorNum);
   }
 

@@ -99,7 +99,7 @@ export class Ending {
   /** The socket goes, and the slot as soon as the worker has seen the end. */
   release(connection: ReactorConnection, reset = false): void {
     if (connection.ended) return;
-    const { id, connections, poller, table, board, workers } = this.#context;
+    const { id, connections, poller, table, board, workers, options, addresses } = this.#context;
     const { slot, worker, descriptor } = connection;
     connection.ended = true;
     connection.out = null;
@@ -110,6 +110,7 @@ export class Ending {
     if (reset) resetConnection(descriptor);
     else closeDescriptor(descriptor);
     this.tellWatchers(connection);
+    if (options.maxConnectionsPerIp > 0 && !table.isUnix(slot)) addresses.add(table.address(slot), 0, -1);
     table.setState(slot, SlotState.closed);
     board.add(id, ReactorCounter.closed, 1);
     board.addConnections(id, -1);

@@ -9,9 +9,11 @@
 import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Event, Request } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
+import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
+import { AF_UNIX } from '../os/constants.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
@@ -97,6 +99,7 @@ export class Reactor implements PollerHandler {
       board: new ReactorBoard(region),
       workers,
       lanes,
+      addresses: new AddressCounters(region),
     });
     this.#view = new SharedDispatchView(region, workers, this.#context.table, lanes);
     this.#slots = new Slots(id, reactorNum, slots, workerNum);
@@ -432,7 +435,7 @@ export class Reactor implements PollerHandler {
     const remotePort = bytes.readUInt16LE(payloadAt + 6);
     const address = bytes.subarray(payloadAt + 8, payloadAt + ACCEPT_PAYLOAD);
     const slot = this.#shutdown ? -1 : this.#slots.take();
-    if (slot < 0) return this.#refuse(descriptor);
+    if (slot < 0) return this.#refuse(descriptor, family, address);
     if (options.ports[portIndex]?.noDelay) setNoDelay(descriptor);
     if (options.ports[portIndex]?.keepAlive) setKeepAlive(descriptor);
     const sessionId = table.nextSessionId(slot);
@@ -457,9 +460,10 @@ export class Reactor implements PollerHandler {
   }
 
   /** The accepting thread counted on a slot that is not there. */
-  #refuse(descriptor: number): void {
-    const { id, board } = this.#context;
+  #refuse(descriptor: number, family: number, address: Buffer): void {
+    const { id, board, options, addresses } = this.#context;
     closeDescriptor(descriptor);
+    if (options.maxConnectionsPerIp > 0 && family !== AF_UNIX) addresses.add(address, 0, -1);
     board.addConnections(id, -1);
     board.addOccupied(id, -1);
   }

@@ -55,3 +55,26 @@ describe('maxRequest', () => {
     }
   });
 });
+
+describe('maxConnectionsPerIp', () => {
+  it('turns further clients of an address away, serves those it has, and takes others when they have gone', async () => {
+    const server = await startServer('commands.js', { options: { maxConnectionsPerIp: 5, reactorNum: 2 } });
+    /** @returns undefined for one that was turned away */
+    const enter = async (): Promise<TcpClient | undefined> => {
+      const client = await TcpClient.connect(server.port).catch(() => undefined);
+      client?.socket.on('error', () => {});
+      const answer = await client?.ask('echo a').catch(() => undefined);
+      return answer === undefined ? undefined : client;
+    };
+    for (let round = 0; round < 3; round++) {
+      const inside: TcpClient[] = [];
+      while (inside.length < 5) inside.push(await poll('one is taken', enter)); // those before may be leaving still
+      for (let i = 0; i < 20; i++) expect(await enter()).toBeUndefined();
+      await Promise.all(inside.map((client) => client.ask('echo b')));
+      await Promise.all(inside.map((client) => client.close()));
+    }
+    const lines = server.stderr.split('\n').filter((line) => line.includes('maxConnectionsPerIp'));
+    expect(lines.length).toBeGreaterThanOrEqual(1);
+    expect(lines.length).toBeLessThan(6);
+  });
+});

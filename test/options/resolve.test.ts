@@ -49,6 +49,7 @@ describe('defaults', () => {
       bootTimeoutMs: 30_000,
       dispatchMode: 'least-connections',
       maxConnections: 19_900,
+      maxConnectionsPerIp: 0,
       backlog: 512,
       framing: { type: 'raw' },
       packageMaxLength: 2 * MIB,

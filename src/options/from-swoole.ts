@@ -1,0 +1,208 @@
+/** Swoole's own settings, turned into these options. */
+import { describe, ServerError } from '../errors/index.js';
+import type { ServerOptions } from './definitions.js';
+import type { Framing } from './framing.js';
+import { nearest } from './nearest.js';
+
+/** What `Server::set` takes in Swoole. */
+export type SwooleSettings = Readonly<Record<string, unknown>>;
+
+/** A setting that changes nothing here. */
+export interface UnusedSetting {
+  readonly name: string;
+  readonly why: string;
+}
+
+export interface FromSwooleOptions {
+  /** Called for each setting without a counterpart; without it each is a process warning (code TSWOOLE_SETTING). */
+  readonly unused?: (setting: UnusedSetting) => void;
+}
+
+type Options = { -readonly [K in keyof ServerOptions]: ServerOptions[K] };
+type Turn = (options: Options, value: unknown, name: string) => void;
+
+const same =
+  (name: keyof ServerOptions): Turn =>
+  (options, value) => {
+    Object.assign(options, { [name]: value });
+  };
+
+/** Swoole counts in seconds. */
+const seconds =
+  (name: keyof ServerOptions): Turn =>
+  (options, value, setting) => {
+    if (typeof value !== 'number' || !(value >= 0)) refuse(setting, 'a number of seconds', value);
+    Object.assign(options, { [name]: Math.round(value * 1000) });
+  };
+
+/** A number of Swoole's, by its meaning. */
+const numbered =
+  (name: keyof ServerOptions, meanings: Readonly<Record<number, string>>): Turn =>
+  (options, value, setting) => {
+    const meaning = meanings[Number(value)];
+    if (meaning === undefined) refuse(setting, `one of ${Object.keys(meanings).join(', ')}`, value);
+    Object.assign(options, { [name]: meaning });
+  };
+
+const dispatchModes = {
+  1: 'round-robin',
+  2: 'fd-mod',
+  3: 'idle',
+  4: 'ip-mod',
+  5: 'uid-mod',
+  7: 'idle',
+  8: 'least-connections',
+  9: 'least-busy',
+  10: 'least-busy',
+};
+const logLevels = { 0: 'debug', 1: 'debug', 2: 'info', 3: 'info', 4: 'warn', 5: 'error', 6: 'silent' };
+
+/** Framing is made of several settings: see `framingOf`. */
+const forFraming: Turn = () => {};
+
+const turns: Readonly<Record<string, Turn>> = {
+  worker_num: same('workerNum'),
+  reactor_num: same('reactorNum'),
+  task_worker_num: same('taskWorkerNum'),
+  max_request: same('maxRequest'),
+  max_request_grace: same('maxRequestJitter'),
+  task_max_request: same('taskMaxRequest'),
+  max_wait_time: seconds('maxWaitMs'),
+  dispatch_mode: numbered('dispatchMode', dispatchModes),
+  max_connection: same('maxConnections'),
+  max_conn: same('maxConnections'),
+  backlog: same('backlog'),
+  socket_buffer_size: same('sendBufferSize'),
+  output_buffer_size: same('sendBufferSize'),
+  buffer_output_size: same('sendBufferSize'),
+  buffer_high_watermark: same('highWatermark'),
+  buffer_low_watermark: same('lowWatermark'),
+  heartbeat_idle_time: seconds('heartbeatIdleMs'),
+  heartbeat_check_interval: seconds('heartbeatCheckMs'),
+  open_tcp_nodelay: same('noDelay'),
+  open_tcp_keepalive: same('keepAlive'),
+  log_level: numbered('logLevel', logLevels),
+  package_max_length: same('packageMaxLength'),
+  open_eof_check: forFraming,
+  open_eof_split: forFraming,
+  package_eof: forFraming,
+  open_length_check: forFraming,
+  package_length_type: forFraming,
+  package_length_offset: forFraming,
+  package_body_offset: forFraming,
+  package_body_start: forFraming,
+};
+
+const NOT_YET = 'this version does not have it yet';
+const ALWAYS = 'Node works that way always';
+const IN_REACTOR = 'a function cannot be given to the reactor threads; name a module instead:';
+
+/** Settings that mean nothing here, with the reason. */
+const unused: Readonly<Record<string, string>> = {
+  enable_coroutine: `callbacks may be async: ${ALWAYS}`,
+  task_enable_coroutine: `callbacks may be async: ${ALWAYS}; taskConcurrency says how many tasks run at once`,
+  max_coroutine: 'promises are not counted',
+  max_coro_num: 'promises are not counted',
+  hook_flags: `everything waits without blocking: ${ALWAYS}`,
+  send_yield: 'send never blocks; await conn.drain()',
+  send_timeout: 'use writeTimeoutMs',
+  reload_async: 'every reload lets the old workers finish',
+  enable_unsafe_event: 'connect and close come in every dispatch mode',
+  discard_timeout_request: 'packets of a connection that has ended are delivered before its close event',
+  single_thread: 'reactors are threads always',
+  package_length_func: `${IN_REACTOR} framing: {type: 'custom', length: './frame.js'}`,
+  dispatch_func: `${IN_REACTOR} dispatchMode: {module: './dispatch.js'}`,
+  message_queue_key: 'tasks travel in shared memory',
+  task_ipc_mode: 'tasks travel in shared memory',
+  task_tmpdir: 'large tasks travel in anonymous memory, not in files',
+  event_object: 'callbacks get objects always',
+  task_object: 'callbacks get objects always',
+  task_use_object: 'callbacks get objects always',
+  start_session_id: 'session ids begin where they begin',
+  bootstrap: 'processes, not threads',
+  init_arguments: 'processes, not threads',
+  input_buffer_size: 'use packageMaxLength',
+  buffer_input_size: 'use packageMaxLength',
+  open_mqtt_protocol: NOT_YET,
+  open_redis_protocol: NOT_YET,
+  open_http_protocol: NOT_YET,
+  open_http2_protocol: NOT_YET,
+  open_websocket_protocol: NOT_YET,
+  daemonize: NOT_YET,
+  pid_file: NOT_YET,
+  log_file: NOT_YET,
+  log_rotation: NOT_YET,
+  user: NOT_YET,
+  group: NOT_YET,
+  chroot: NOT_YET,
+  open_cpu_affinity: NOT_YET,
+  cpu_affinity_ignore: NOT_YET,
+  stats_file: NOT_YET,
+  stats_timer_interval: NOT_YET,
+  admin_server: NOT_YET,
+  enable_delay_receive: NOT_YET,
+  enable_reuse_port: NOT_YET,
+  max_queued_bytes: NOT_YET,
+  max_concurrency: NOT_YET,
+  worker_max_concurrency: NOT_YET,
+  max_idle_time: 'use heartbeatIdleMs',
+  tcp_defer_accept: NOT_YET,
+  tcp_keepidle: NOT_YET,
+  tcp_keepinterval: NOT_YET,
+  tcp_keepcount: NOT_YET,
+  tcp_user_timeout: NOT_YET,
+  tcp_fastopen: NOT_YET,
+  kernel_socket_recv_buffer_size: NOT_YET,
+  kernel_socket_send_buffer_size: NOT_YET,
+  ssl_cert_file: NOT_YET,
+  ssl_key_file: NOT_YET,
+};
+
+/**
+ * Turns the array that Swoole's `Server::set` takes into options, with its units (seconds become milliseconds) and its
+ * numbers (dispatch_mode 2 becomes 'fd-mod').
+ * @throws ServerError ERR_OPTION_UNKNOWN for a name that Swoole does not have either, ERR_OPTION_VALUE
+ */
+export function fromSwoole(settings: SwooleSettings, { unused: tell = warn }: FromSwooleOptions = {}): ServerOptions {
+  const options: Options = {};
+  for (const [name, value] of Object.entries(settings)) {
+    const turn = turns[name];
+    if (turn !== undefined) turn(options, value, name);
+    else tell({ name, why: unused[name] ?? unknown(name) });
+  }
+  const framing = framingOf(settings);
+  if (framing !== undefined) options.framing = framing;
+  if (options.heartbeatIdleMs === undefined && options.heartbeatCheckMs !== undefined) {
+    options.heartbeatIdleMs = options.heartbeatCheckMs * 2; // as Swoole does
+  }
+  return options;
+}
+
+/** In Swoole the delimiter goes before the length. */
+function framingOf(settings: SwooleSettings): Framing | undefined {
+  if (settings['open_eof_split'] || settings['open_eof_check']) {
+    const delimiter = settings['package_eof'] ?? '\r\n\r\n';
+    return { type: 'eof', delimiter: delimiter as string, split: Boolean(settings['open_eof_split']) };
+  }
+  if (!settings['open_length_check']) return undefined;
+  const bodyOffset = settings['package_body_offset'] ?? settings['package_body_start'] ?? 4;
+  return {
+    type: 'length',
+    field: (settings['package_length_type'] ?? 'N') as string,
+    offset: (settings['package_length_offset'] ?? 0) as number,
+    bodyOffset: bodyOffset as number,
+  };
+}
+
+function warn({ name, why }: UnusedSetting): void {
+  process.emitWarning(`the Swoole setting "${name}" changes nothing here: ${why}`, { code: 'TSWOOLE_SETTING' });
+}
+
+function unknown(name: string): never {
+  const near = nearest(name, [...Object.keys(turns), ...Object.keys(unused)]);
+  throw new ServerError('ERR_OPTION_UNKNOWN', { name, ...(near === undefined ? {} : { nearest: near }) });
+}
+
+function refuse(name: string, expected: string, value: unknown): never {
+  throw new ServerError('ERR_OPTION_VALUE', { name, expected, received: describe(value) });
+}
