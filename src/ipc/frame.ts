@@ -86,6 +86,7 @@ const closeCodes = [
   ['PACKET_MALFORMED', 'error', 'what the client sent is no packet'],
   ['HEARTBEAT_TIMEOUT', 'timeout', 'the client has sent nothing for heartbeatIdleMs'],
   ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
+  ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

@@ -130,7 +130,8 @@ export class Acceptor implements PollerHandler {
     ring.bytes.writeUInt16LE(this.#sockaddr.readUInt16BE(2), at + 6);
     ring.bytes.fill(0, at + 8, at + ACCEPT_PAYLOAD);
     this.#sockaddr.copy(ring.bytes, at + 8, family === AF_INET ? 4 : 8, family === AF_INET ? 8 : 24);
-    if (family !== AF_UNIX && this.#hasTooMany(ring.bytes, at + 8)) return this.#turnAway(descriptor);
+    const isCounted = family !== AF_UNIX && this.#parts.ports[port]?.proxied !== true;
+    if (isCounted && this.#hasTooMany(ring.bytes, at + 8)) return this.#turnAway(descriptor);
     this.#give(reactor, link, port);
   }
 

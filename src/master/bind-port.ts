@@ -20,6 +20,8 @@ export interface BoundPort {
   /** Of a unix socket; empty otherwise. */
   readonly path: string;
   readonly backlog: number;
+  /** What connects is a load balancer: its address is nobody's to count. */
+  readonly proxied?: boolean;
 }
 
 export interface WantedPort {

@@ -151,7 +151,8 @@ export class Master {
   }
 
   async #bindPorts(): Promise<void> {
-    for (const listen of this.#listens) this.#bound.push(await bindPort(listen));
+    for (const listen of this.#listens)
+      this.#bound.push({ ...(await bindPort(listen)), proxied: listen.proxyProtocol.length > 0 });
     this.region.ports = this.#bound.map((bound) => bound.port);
   }
 
@@ -159,11 +160,12 @@ export class Master {
     const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, dispatchMode, reactorBackend } = this.#options;
     const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = this.#options;
     const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
-    const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength }, index) => ({
+    const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol }, index) => ({
       noDelay,
       keepAlive,
       framing,
       packageMaxLength,
+      proxyProtocol,
       datagrams: this.#datagramDescriptors[index] ?? -1,
     }));
     const data = {

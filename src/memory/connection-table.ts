@@ -218,7 +218,8 @@ export class ConnectionTable {
 
   /** Unix ms; the time of the connect while nothing was received. */
   lastReceivedAt(slot: number): number {
-    return this.#float64[this.#floatsAt + slot * FLOATS + LAST_RECEIVED_AT] ?? 0;
+    const f = this.#floatsAt + slot * FLOATS;
+    return Math.max(this.#float64[f + LAST_RECEIVED_AT] ?? 0, this.#float64[f + CONNECTED_AT] ?? 0);
   }
 
   /** The 16 bytes of a client's address, as long as the slot is not used again. */

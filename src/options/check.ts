@@ -149,6 +149,29 @@ export function host(): Kind<string, string> {
   };
 }
 
+/** IP addresses, and ranges such as `10.0.0.0/8`. */
+export function addressRanges(): Kind<readonly string[], readonly string[]> {
+  const expected = 'a list of IP addresses and ranges (such as "10.0.0.0/8")';
+  return {
+    type: 'string[]',
+    expected,
+    show: (value) => JSON.stringify(value),
+    check(name, value) {
+      if (!Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+      for (const item of value as unknown[]) if (!isRange(item)) refuse('ERR_OPTION_VALUE', name, expected, item);
+      return Object.freeze([...(value as string[])]);
+    },
+  };
+}
+
+function isRange(value: unknown): boolean {
+  if (typeof value !== 'string') return false;
+  const [address = '', bits, ...rest] = value.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
 // A last label of digits alone is a mistyped IPv4 address, which the resolver would ask a name server for.
 function isHostName(value: string): boolean {
   const labels = value.replace(/\.$/, '').split('.');

@@ -1,4 +1,4 @@
-import { choice, choiceOrModule, flag, host, integer, type Kind, size, text } from './check.js';
+import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, size, text } from './check.js';
 import { framing } from './framing.js';
 import type { Machine } from './machine.js';
 import { GIB, KIB, MIB } from './size.js';
@@ -260,6 +260,11 @@ export const definitions = {
     help: 'The largest packet, where packets are framed; a client that sends a larger one is disconnected.',
     swoole: 'package_max_length',
   }),
+  proxyProtocol: option({
+    kind: addressRanges(),
+    default: { value: [] },
+    help: 'Addresses of load balancers that begin each connection with a PROXY header (version 1 or 2); clients have the address it tells, and whoever else connects is turned away. None: there is no header.',
+  }),
   noDelay: option({
     kind: flag(),
     default: { value: true },
@@ -300,6 +305,7 @@ export const listenNames = [
   'backlog',
   'framing',
   'packageMaxLength',
+  'proxyProtocol',
   'noDelay',
   'keepAlive',
 ] as const;

@@ -34,6 +34,11 @@ export class DescriptorPoller implements Poller {
     this.#watch(descriptor, token, READABLE);
   }
 
+  retoken(descriptor: number, token: number): void {
+    this.remove(descriptor);
+    this.add(descriptor, token);
+  }
+
   remove(descriptor: number): void {
     this.#watched.get(descriptor)?.watch.close();
     this.#watched.delete(descriptor);

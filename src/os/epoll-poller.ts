@@ -14,6 +14,8 @@ const MAX_EVENTS = 512;
 /** How often one wake-up asks the kernel again before it gives timers and messages of this thread their turn. */
 const ROUNDS_PER_WAKE = 8;
 
+const BOTH = C.EPOLLIN | C.EPOLLOUT | C.EPOLLRDHUP | C.EPOLLET;
+
 export class EpollPoller implements Poller {
   readonly name = 'epoll';
   readonly levelTriggered = false;
@@ -38,11 +40,15 @@ export class EpollPoller implements Poller {
   }
 
   add(descriptor: number, token: number): void {
-    this.#register(descriptor, token, C.EPOLLIN | C.EPOLLOUT | C.EPOLLRDHUP | C.EPOLLET);
+    this.#register(descriptor, token, BOTH);
   }
 
   addReadable(descriptor: number, token: number): void {
     this.#register(descriptor, token, C.EPOLLIN | C.EPOLLET);
+  }
+
+  retoken(descriptor: number, token: number): void {
+    this.#register(descriptor, token, BOTH, C.EPOLL_CTL_MOD);
   }
 
   /** close(2) takes a descriptor out of its epoll by itself. */
@@ -65,12 +71,12 @@ export class EpollPoller implements Poller {
     libc.close(this.#epoll);
   }
 
-  #register(descriptor: number, token: number, events: number): void {
+  #register(descriptor: number, token: number, events: number, how = C.EPOLL_CTL_ADD): void {
     const event = this.#registration;
     event.writeUInt32LE(events >>> 0, 0);
     event.writeUInt32LE(token, DATA_AT);
     event.writeUInt32LE(descriptor, DATA_AT + 4);
-    check(libc.epoll_ctl(this.#epoll, C.EPOLL_CTL_ADD, descriptor, event), 'epoll_ctl');
+    check(libc.epoll_ctl(this.#epoll, how, descriptor, event), 'epoll_ctl');
   }
 
   #wake(): void {

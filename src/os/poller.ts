@@ -21,6 +21,8 @@ export interface Poller {
   add(descriptor: number, token: number): void;
   /** Watches only for reading (listeners, doorbells). */
   addReadable(descriptor: number, token: number): void;
+  /** From now on it is reported under another token; what is ready is reported again. */
+  retoken(descriptor: number, token: number): void;
   /** Must be called before the descriptor is closed. */
   remove(descriptor: number): void;
   /** Asks to be told again; needed after EAGAIN or a short read or write. Costs nothing on epoll. */

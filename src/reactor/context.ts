@@ -29,6 +29,8 @@ export interface PortOptions {
   readonly keepAlive: boolean;
   readonly framing: ResolvedFraming;
   readonly packageMaxLength: number;
+  /** Load balancers whose PROXY header is expected; none: there is no header. */
+  readonly proxyProtocol: readonly string[];
   /** The socket that takes datagrams; −1 for a stream. */
   readonly datagrams: number;
 }

@@ -57,11 +57,11 @@ const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
 
 const { dispatchMode } = data;
 const dispatch = typeof dispatchMode === 'string' ? undefined : await loadDispatch(dispatchMode.module);
-/** A function that looks at packets needs them before they are in the ring of a worker. */
-const rawFramer = dispatch && { packetLength: (_bytes: Buffer, from: number, to: number) => to - from };
+/** Where packets must be seen before they are in the ring of a worker although nobody frames them. */
+const rawFramer = { packetLength: (_bytes: Buffer, from: number, to: number) => to - from };
 const framings = await Promise.all(
-  data.options.ports.map(async ({ framing, packageMaxLength }): Promise<PortFraming | undefined> => {
-    const framer = (await createFramer(framing)) ?? rawFramer;
+  data.options.ports.map(async ({ framing, packageMaxLength, proxyProtocol }): Promise<PortFraming | undefined> => {
+    const framer = (await createFramer(framing)) ?? (dispatch || proxyProtocol.length > 0 ? rawFramer : undefined);
     return framer && { framer, packageMaxLength };
   }),
 );

@@ -18,6 +18,7 @@ import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
+import { Antechamber, type Arrival } from './antechamber.js';
 import { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
 import { Datagrams } from './datagrams.js';
@@ -78,6 +79,7 @@ export class Reactor implements PollerHandler {
   readonly #framing: Framing;
   readonly #idleClients: IdleClients;
   readonly #datagrams: Datagrams | undefined;
+  readonly #antechamber: Antechamber;
   readonly #poller: Poller;
   #awake = true;
   /** Takes nothing more in: the server is shutting down. */
@@ -122,6 +124,10 @@ export class Reactor implements PollerHandler {
     this.#poller = parts.createPoller(this);
     this.#context.poller = this.#poller;
     this.#poller.addReadable(parts.bell.read, BELL_TOKEN);
+    this.#antechamber = new Antechamber(this.#context, this.#poller, {
+      enter: (arrival, rest) => this.#enter(arrival, rest),
+      turnAway: (arrival, why) => this.#turnAway(arrival, why),
+    });
     // One reactor takes all datagrams: their order is kept that way.
     if (id === 0) this.#datagrams = new Datagrams(this.#context, parts.strategy, this.#view, this.#poller);
     this.#poller.wakeSoon();
@@ -135,6 +141,7 @@ export class Reactor implements PollerHandler {
       if (this.#poller.levelTriggered) this.#clearBell();
       return;
     }
+    if (Antechamber.owns(token, BELL_TOKEN)) return this.#antechamber.ready(token);
     if (Datagrams.owns(token, BELL_TOKEN)) {
       this.#datagrams?.ready(token);
       return;
@@ -426,16 +433,29 @@ export class Reactor implements PollerHandler {
   // ——— accepting ———
 
   #accept(ring: RingReader): void {
-    const { id, options, table, board, workers, connections, now } = this.#context;
     const { bytes, payloadAt } = ring;
+    const arrival = {
+      descriptor: bytes.readInt32LE(payloadAt),
+      portIndex: ring.word >>> 16,
+      family: bytes.readUInt16LE(payloadAt + 4),
+      remotePort: bytes.readUInt16LE(payloadAt + 6),
+      address: bytes.subarray(payloadAt + 8, payloadAt + ACCEPT_PAYLOAD),
+    };
+    if (this.#antechamber.takes(arrival.portIndex)) {
+      this.#antechamber.admit({ ...arrival, address: Buffer.from(arrival.address) });
+    } else this.#open(arrival, false);
+  }
+
+  /** @param isWatched by the poller already, under another token @returns undefined when there is no room for it */
+  #open(arrival: Arrival, isWatched: boolean): ReactorConnection | undefined {
+    const { descriptor, portIndex, family, address, remotePort } = arrival;
+    const { id, options, table, board, workers, connections, now } = this.#context;
     const { strategy } = this.#parts;
-    const portIndex = ring.word >>> 16;
-    const descriptor = bytes.readInt32LE(payloadAt);
-    const family = bytes.readUInt16LE(payloadAt + 4);
-    const remotePort = bytes.readUInt16LE(payloadAt + 6);
-    const address = bytes.subarray(payloadAt + 8, payloadAt + ACCEPT_PAYLOAD);
     const slot = this.#shutdown ? -1 : this.#slots.take();
-    if (slot < 0) return this.#refuse(descriptor, family, address);
+    if (slot < 0) {
+      this.#letGo(descriptor, family, address);
+      return undefined;
+    }
     if (options.ports[portIndex]?.noDelay) setNoDelay(descriptor);
     if (options.ports[portIndex]?.keepAlive) setKeepAlive(descriptor);
     const sessionId = table.nextSessionId(slot);
@@ -447,12 +467,41 @@ export class Reactor implements PollerHandler {
     workers.addField(worker, WorkerField.connections, 1);
     board.add(id, ReactorCounter.accepted, 1);
     this.#context.lane(worker).sendEvent(Event.connect, 0, portIndex, sessionId);
-    this.#watch(connection);
+    this.#watch(connection, isWatched);
+    return connection;
   }
 
-  #watch(connection: ReactorConnection): void {
+  /** It has told by a PROXY header whose connection it is. */
+  #enter(arrival: Arrival, rest: Buffer): void {
+    const { options, addresses } = this.#context;
+    const limit = options.maxConnectionsPerIp;
+    const isCounted = limit > 0 && arrival.family !== AF_UNIX;
+    if (isCounted && addresses.add(arrival.address, 0, 1) > limit) {
+      this.#parts.onRefused(0, CloseCode.PROXY_HEADER, 'the client behind it has maxConnectionsPerIp connections');
+      return this.#letGo(arrival.descriptor, arrival.family, arrival.address);
+    }
+    const connection = this.#open(arrival, true);
+    const framing = this.#parts.framings[arrival.portIndex];
+    if (connection === undefined || connection.ended || framing === undefined) return;
+    if (rest.length > 0) {
+      this.#countReceived(connection, rest.length);
+      if (!this.#framing.take(connection, framing, rest, rest.length)) return;
+    }
+    this.#read(connection); // what came meanwhile was told to the antechamber
+  }
+
+  #turnAway({ descriptor }: Arrival, why: string): void {
+    const { id, board } = this.#context;
+    this.#parts.onRefused(0, CloseCode.PROXY_HEADER, why);
+    closeDescriptor(descriptor);
+    board.addConnections(id, -1);
+    board.addOccupied(id, -1);
+  }
+
+  #watch(connection: ReactorConnection, isWatched: boolean): void {
     try {
-      this.#poller.add(connection.descriptor, connection.slot);
+      if (isWatched) this.#poller.retoken(connection.descriptor, connection.slot);
+      else this.#poller.add(connection.descriptor, connection.slot);
     } catch (error) {
       this.#ending.tell(connection, CloseCode.SOCKET_ERROR, 0, String(error));
       this.#ending.release(connection);
@@ -460,8 +509,9 @@ export class Reactor implements PollerHandler {
   }
 
   /** The accepting thread counted on a slot that is not there. */
-  #refuse(descriptor: number, family: number, address: Buffer): void {
+  #letGo(descriptor: number, family: number, address: Buffer): void {
     const { id, board, options, addresses } = this.#context;
+    this.#poller.remove(descriptor);
     closeDescriptor(descriptor);
     if (options.maxConnectionsPerIp > 0 && family !== AF_UNIX) addresses.add(address, 0, -1);
     board.addConnections(id, -1);
@@ -473,6 +523,7 @@ export class Reactor implements PollerHandler {
   /** Rung 1: takes nothing more in. What was read is with the workers when this returns. */
   quiesce(): void {
     this.#quiet = true;
+    this.#antechamber.clear();
     for (const lane of this.#context.lanes) lane.flush();
   }
 

@@ -53,6 +53,7 @@ describe('defaults', () => {
       backlog: 512,
       framing: { type: 'raw' },
       packageMaxLength: 2 * MIB,
+      proxyProtocol: [],
       sendBufferSize: 64 * MIB,
       highWatermark: MIB,
       lowWatermark: 256 * KIB,
@@ -336,6 +337,7 @@ describe('listen', () => {
       backlog: 7,
       framing: { type: 'raw' },
       packageMaxLength: 2 * MIB,
+      proxyProtocol: [],
       noDelay: false,
       keepAlive: true,
     });
@@ -344,7 +346,14 @@ describe('listen', () => {
   test('what is given counts', () => {
     const framing = { type: 'raw' as const };
     const ports = { host: 'localhost', port: 1, backlog: 2, noDelay: true, keepAlive: false };
-    const given = { ...ports, type: 'tcp' as const, path: '', framing, packageMaxLength: 5 };
+    const given = {
+      ...ports,
+      type: 'tcp' as const,
+      path: '',
+      framing,
+      packageMaxLength: 5,
+      proxyProtocol: ['10.0.0.0/8'],
+    };
     expect(resolveListen(given, server)).toEqual(given);
     expect(Object.isFrozen(resolveListen(given, server))).toBe(true);
   });

@@ -68,6 +68,21 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     return total;
   }
 
+  it('tells it under another token from the moment it is given one, also what is ready already', async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    made.add(descriptor, 7);
+    peer.write('x');
+    await poll('it is told', () => saw(descriptor, READABLE));
+    expect(seen.every(({ token }) => token === 7)).toBe(true);
+    seen.length = 0;
+    made.retoken(descriptor, 8);
+    await poll('it is told again', () => saw(descriptor, READABLE));
+    expect(seen.every(({ token }) => token === 8)).toBe(true);
+    made.remove(descriptor);
+    closeDescriptor(descriptor);
+  });
+
   it('tells what is readable, with its token, as often as something comes', async () => {
     const made = poller();
     const { descriptor, peer } = await connection();

@@ -51,13 +51,13 @@ describe('a PROXY header', () => {
     expect(parse(v2(1, 0x31, Buffer.alloc(216)))).toEqual({ length: 232, client: undefined });
   });
 
-  it.each([
-    Buffer.from('PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n'),
-    v2(1, 0x11, v4Body),
-  ])('is waited for until it is whole', (whole) => {
-    for (let i = 0; i < whole.length; i++) expect(parse(whole.subarray(0, i))).toBe('more');
-    expect(parse(whole)).toMatchObject({ length: whole.length });
-  });
+  it.each([Buffer.from('PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n'), v2(1, 0x11, v4Body)])(
+    'is waited for until it is whole',
+    (whole) => {
+      for (let i = 0; i < whole.length; i++) expect(parse(whole.subarray(0, i))).toBe('more');
+      expect(parse(whole)).toMatchObject({ length: whole.length });
+    },
+  );
 
   it.each([
     'GET / HTTP/1.1\r\n',
