@@ -50,7 +50,7 @@ export const WorkerField = {
   connections: 39,
   sleepOfLane0: 40,
   sleepOfLane1: 41,
-  /** 1 while callbacks run. */
+  /** While callbacks run: since when, see `busyStamp`; 0 otherwise. */
   busy: 42,
   /** Callbacks whose promise has not settled. */
   pending: 43,
@@ -62,6 +62,19 @@ export const WorkerField = {
 } as const;
 type WorkerField = (typeof WorkerField)[keyof typeof WorkerField];
 const STARTED_AT = 24;
+
+const STAMP_MASK = 0x3fffffff;
+
+/** The time in ms, in 30 bits, and never 0. */
+export function busyStamp(): number {
+  return Date.now() & STAMP_MASK || 1;
+}
+
+/** How long ago a stamp was made, in ms; 0 for none. */
+export function msSince(stamp: number): number {
+  const ms = (Date.now() - stamp) & STAMP_MASK;
+  return stamp === 0 || ms > STAMP_MASK / 2 ? 0 : ms; // a clock that was set back is no time at work
+}
 
 export class ReactorBoard {
   readonly #int32: Int32Array;

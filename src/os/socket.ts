@@ -34,13 +34,10 @@ function openStream(family: number): number {
   return openSocket(family, C.SOCK_STREAM);
 }
 
-/** A bound TCP socket that does not listen yet: connecting to it is refused until `listen`. @throws SyscallError */
-export function bindTcp(host: string, port: number): number {
-  const descriptor = openStream(isIPv6(host) ? C.AF_INET6 : C.AF_INET);
+/** Binds a socket that was just opened, or closes it. */
+function bindTo(descriptor: number, address: Buffer, prepare: () => void = () => {}): number {
   try {
-    setFlag(descriptor, C.SOL_SOCKET, C.SO_REUSEADDR);
-    if (isIPv6(host) && host !== '::') setFlag(descriptor, C.IPPROTO_IPV6, C.IPV6_V6ONLY);
-    const address = encodeAddress(host, port);
+    prepare();
     check(libc.bind(descriptor, address, address.length), 'bind');
     return descriptor;
   } catch (error) {
@@ -49,31 +46,32 @@ export function bindTcp(host: string, port: number): number {
   }
 }
 
+/** IPv6 addresses but `::` leave IPv4 to others. */
+function keepToIPv6(descriptor: number, host: string): void {
+  if (isIPv6(host) && host !== '::') setFlag(descriptor, C.IPPROTO_IPV6, C.IPV6_V6ONLY);
+}
+
+const familyOf = (host: string): number => (isIPv6(host) ? C.AF_INET6 : C.AF_INET);
+
+/** A bound TCP socket that does not listen yet: connecting to it is refused until `listen`. @throws SyscallError */
+export function bindTcp(host: string, port: number): number {
+  const descriptor = openStream(familyOf(host));
+  return bindTo(descriptor, encodeAddress(host, port), () => {
+    setFlag(descriptor, C.SOL_SOCKET, C.SO_REUSEADDR);
+    keepToIPv6(descriptor, host);
+  });
+}
+
 /** A bound UDP socket: from here on it takes datagrams. @throws SyscallError */
 export function bindUdp(host: string, port: number): number {
-  const descriptor = openSocket(isIPv6(host) ? C.AF_INET6 : C.AF_INET, C.SOCK_DGRAM);
-  try {
-    if (isIPv6(host) && host !== '::') setFlag(descriptor, C.IPPROTO_IPV6, C.IPV6_V6ONLY);
-    const address = encodeAddress(host, port);
-    check(libc.bind(descriptor, address, address.length), 'bind');
-    return descriptor;
-  } catch (error) {
-    libc.close(descriptor);
-    throw error;
-  }
+  const descriptor = openSocket(familyOf(host), C.SOCK_DGRAM);
+  return bindTo(descriptor, encodeAddress(host, port), () => keepToIPv6(descriptor, host));
 }
 
 /** A bound unix socket: the file at `path` exists from here on. @throws SyscallError, RangeError */
 export function bindUnix(path: string, kind: 'stream' | 'datagram'): number {
   const address = encodeUnixAddress(path);
-  const descriptor = openSocket(C.AF_UNIX, kind === 'stream' ? C.SOCK_STREAM : C.SOCK_DGRAM);
-  try {
-    check(libc.bind(descriptor, address, address.length), 'bind');
-    return descriptor;
-  } catch (error) {
-    libc.close(descriptor);
-    throw error;
-  }
+  return bindTo(openSocket(C.AF_UNIX, kind === 'stream' ? C.SOCK_STREAM : C.SOCK_DGRAM), address);
 }
 
 /** True when somebody listens behind a unix socket's file. */
@@ -115,7 +113,7 @@ export function listen(descriptor: number, backlog: number): void {
 
 /** Starts a connection; it is made once the descriptor is writable and `socketError` is 0. @throws SyscallError */
 export function connectTcp(host: string, port: number): number {
-  const descriptor = openStream(isIPv6(host) ? C.AF_INET6 : C.AF_INET);
+  const descriptor = openStream(familyOf(host));
   const address = encodeAddress(host, port);
   if (libc.connect(descriptor, address, address.length) < 0) {
     const errno = lastErrno();

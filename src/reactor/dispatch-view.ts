@@ -1,4 +1,4 @@
-import { type WorkerBoard, WorkerField } from '../memory/boards.js';
+import { msSince, type WorkerBoard, WorkerField } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import type { DispatchView } from './dispatch/index.js';
@@ -30,6 +30,10 @@ export class SharedDispatchView implements DispatchView {
 
   isBusy(worker: number): boolean {
     return this.#workers.field(worker, WorkerField.busy) !== 0 || this.queuedBytes(worker) > 0;
+  }
+
+  busyForMs(worker: number): number {
+    return msSince(this.#workers.field(worker, WorkerField.busy));
   }
 
   queuedBytes(worker: number): number {

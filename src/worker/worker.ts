@@ -13,7 +13,7 @@ import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Waker } from '../ipc/sleep.js';
-import { WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
+import { busyStamp, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
@@ -182,7 +182,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #wakeUp(): void {
     this.#awake = true;
     this.#parts.sleeper.wake();
-    if (this.#attached) this.#board.setField(this.id, WorkerField.busy, 1);
+    if (this.#attached) this.#board.setField(this.id, WorkerField.busy, busyStamp());
   }
 
   #fallAsleep(): void {

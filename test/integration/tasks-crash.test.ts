@@ -1,21 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { TaskCounts } from '../../src/exchange/task-queue.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { clientPerWorker, run, runToFail } from '../helpers/tasks.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
-
-interface Counts {
-  submitted: number;
-  queued: number;
-  running: number;
-  done: number;
-  failed: number;
-  timedOut: number;
-  dropped: number;
-  retried: number;
-}
 
 let server: ServerProcess;
 let client: TcpClient;
@@ -25,10 +15,10 @@ async function start(options: object = {}, env: Record<string, string> = {}): Pr
   client = await TcpClient.connect(server.port);
 }
 
-const counts = (): Promise<Counts> => run<Counts>(client, 'return server.stats().tasks');
+const counts = (): Promise<TaskCounts> => run<TaskCounts>(client, 'return server.stats().tasks');
 
 /** Waits until nothing is queued or running, and checks that every task has ended in one way. */
-async function finalCounts(): Promise<Counts> {
+async function finalCounts(): Promise<TaskCounts> {
   for (;;) {
     const now = await counts();
     if (now.queued + now.running > 0) await sleep(10);

@@ -1,6 +1,9 @@
 import type { DispatchStrategy } from './strategy.js';
 
-/** Per packet: a worker that does nothing; when all are busy, the one with the fewest bytes waiting (Swoole: mode 3). */
+/** One that has been busy for long is likely to stay so: a millisecond weighs as much as so many bytes that wait. */
+const BYTES_PER_MS = 64;
+
+/** Per packet: a worker that does nothing; when all are busy, the one with the least to do (Swoole: mode 3). */
 export const idle: DispatchStrategy = {
   sticky: false,
   keepsUnused: false,
@@ -12,7 +15,7 @@ export const idle: DispatchStrategy = {
       const worker = (first + i) % view.workerNum;
       const ready = view.isReady(worker);
       if (ready && !view.isBusy(worker)) return worker;
-      const score = ready ? view.queuedBytes(worker) : Number.MAX_VALUE;
+      const score = ready ? view.queuedBytes(worker) + view.busyForMs(worker) * BYTES_PER_MS : Number.MAX_VALUE;
       if (score < bestScore) {
         best = worker;
         bestScore = score;

@@ -7,6 +7,8 @@ export interface DispatchView {
   isReady(worker: number): boolean;
   /** True while the worker runs callbacks or packets wait for it. */
   isBusy(worker: number): boolean;
+  /** For how long it has been running callbacks without a break, in ms; 0: it does not. */
+  busyForMs(worker: number): number;
   /** Bytes that wait for this worker. */
   queuedBytes(worker: number): number;
   /** Callbacks of this worker whose promise has not settled. */
