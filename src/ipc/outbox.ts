@@ -8,11 +8,11 @@ import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import { CloseCode, CloseFlag, frameBytes, HEADER_BYTES, MAX_PAYLOAD, Request } from './frame.js';
 import type { RingWriter } from './ring.js';
-import type { Waker } from './sleep.js';
+import type { Wakes } from './sleep.js';
 
 export interface ReactorLink {
   readonly ring: RingWriter;
-  readonly waker: Waker;
+  readonly waker: Wakes;
   /** Was given something since the last flush. */
   touched?: boolean;
 }

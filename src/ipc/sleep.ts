@@ -34,8 +34,16 @@ export class Sleeper {
   }
 }
 
+/** Whoever has published something calls it. */
+export interface Wakes {
+  /** Call after what the sleeper shall see was published. @returns false when it needed no ring */
+  wake(): boolean;
+  /** Whether the other side sleeps or not. */
+  ring(): void;
+}
+
 /** The other side: rings for a sleeper. */
-export class Waker {
+export class Waker implements Wakes {
   readonly #shared: Int32Array;
   readonly #index: number;
   readonly #bell: DoorbellDescriptors;
@@ -47,7 +55,6 @@ export class Waker {
     this.#bell = bell;
   }
 
-  /** Call after what the sleeper shall see was published. @returns false when it needed no ring */
   wake(): boolean {
     const epoch = Atomics.load(this.#shared, this.#index);
     if ((epoch & 1) === 0 || epoch === this.#rungFor) return false;
@@ -56,7 +63,6 @@ export class Waker {
     return true;
   }
 
-  /** Whether the other side sleeps or not. */
   ring(): void {
     ringDoorbell(this.#bell);
   }

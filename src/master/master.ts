@@ -6,31 +6,36 @@ import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToMaster } from '../ipc/message.js';
+import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
-import { AddressCounters } from '../memory/address-counters.js';
+import { type BoundPort, bindPort, isDatagram, listenOn, unbindPort } from '../listen/bind-port.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
-import { createPoller } from '../os/create-poller.js';
 import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';
 import { createFramer } from '../protocol/framing/index.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
-import { Acceptor } from './acceptor.js';
 import { reapAdopted } from './adopted.js';
-import { type BoundPort, bindPort, isDatagram, unbindPort } from './bind-port.js';
+import type { ConnectionOwners } from './connection-owners.js';
 import { ManagerHandle } from './manager-handle.js';
 import { endOrphans, killOrphans } from './orphans.js';
-import { ReactorHandle, type RefusedClient } from './reactor-handle.js';
+import type { RefusedClient } from './reactor-handle.js';
+import { ReactorThreads } from './reactor-threads.js';
 import { shapeOf } from './shape.js';
-import { slotsOfReactor } from './slot-count.js';
+
+/** The manager as the master holds it: a process, or (BASE) a part of this one. */
+export interface ManagerLink {
+  readonly pid: number;
+  send(message: MasterToManager): void;
+  kill(signal: NodeJS.Signals): void;
+}
 
 export interface MasterCallbacks {
   readonly beforeShutdown?: (() => unknown) | undefined;
@@ -61,10 +66,9 @@ export class Master {
   readonly #board: WorkerBoard;
   readonly #reactorBoard: ReactorBoard;
   readonly #links: ReactorLink[];
-  #reactors: ReactorHandle[] = [];
   #bound: BoundPort[] = [];
-  #acceptor: Acceptor | undefined;
-  #manager: ManagerHandle | undefined;
+  readonly #owners: ConnectionOwners;
+  #manager: ManagerLink | undefined;
   #managerStartedAt = 0;
   #managerDeaths = 0;
   #managerTimer: NodeJS.Timeout | undefined;
@@ -110,6 +114,17 @@ export class Master {
       limitBytes,
       hearsOfRoom: false,
     });
+    this.#owners = new ReactorThreads({
+      region,
+      bells,
+      links: this.#links,
+      options,
+      listens,
+      log,
+      brokenSender: (worker) => this.#killBroken(worker),
+      refused: (client) => this.#logRefused(client),
+      failed: (error) => this.#fatal(error),
+    });
   }
 
   /** What every process of the server holds. */
@@ -135,13 +150,13 @@ export class Master {
     try {
       for (const { framing } of this.#listens) await createFramer(framing); // a module that cannot be used says so here
       await this.#bindPorts();
-      await this.#startReactors();
+      await this.#owners.start(this.#bound);
       becomeSubreaper();
       reapAdopted();
       this.#startManager();
       await this.#ready.promise;
-      this.#acceptor = this.#createAcceptor();
-      this.#acceptor.start();
+      for (const bound of this.#bound) if (!isDatagram(bound)) listenOn(bound);
+      this.#owners.accept();
       this.#phase = 'running';
       this.#hasStarted = true;
     } catch (error) {
@@ -151,63 +166,22 @@ export class Master {
   }
 
   async #bindPorts(): Promise<void> {
-    for (const listen of this.#listens)
-      this.#bound.push({ ...(await bindPort(listen)), proxied: listen.proxyProtocol.length > 0 });
+    for (const listen of this.#listens) this.#bound.push(await bindPort(listen));
     this.region.ports = this.#bound.map((bound) => bound.port);
-  }
-
-  async #startReactors(): Promise<void> {
-    const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs, dispatchMode, reactorBackend } = this.#options;
-    const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = this.#options;
-    const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
-    const ports = this.#listens.map(({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol }, index) => ({
-      noDelay,
-      keepAlive,
-      framing,
-      packageMaxLength,
-      proxyProtocol,
-      datagrams: this.#datagramDescriptors[index] ?? -1,
-    }));
-    const data = {
-      region: this.region.descriptor,
-      bells: this.#bells,
-      options: { sendBufferSize, highWatermark, lowWatermark, ...times, maxConnectionsPerIp, ports },
-      dispatchMode,
-      backend: reactorBackend,
-    };
-    this.#reactors = this.#links.map(
-      (_, id) =>
-        new ReactorHandle(id, reactorBell(this.#bells, id), data, this.#options.processTitle, {
-          brokenSender: (worker) => this.#killBroken(worker),
-          refused: (client) => this.#logRefused(client),
-          failed: (error) => this.#fatal(error),
-        }),
-    );
-    await Promise.all(this.#reactors.map((reactor) => reactor.ready));
-  }
-
-  #createAcceptor(): Acceptor {
-    return new Acceptor({
-      ports: this.#bound,
-      links: this.#links,
-      board: this.#reactorBoard,
-      slotsPerReactor: slotsOfReactor(this.region.shape),
-      maxConnections: this.#options.maxConnections,
-      maxConnectionsPerIp: this.#options.maxConnectionsPerIp,
-      addresses: new AddressCounters(this.region),
-      log: this.#log,
-      createPoller: (handler) => createPoller(this.#options.reactorBackend, handler),
-    });
   }
 
   async #undoStart(): Promise<void> {
     this.#phase = 'shutting down';
     if (this.#manager !== undefined) await this.#stopManager(0);
-    if (this.#acceptor) this.#acceptor.stop();
-    else for (const bound of this.#bound) if (!isDatagram(bound)) unbindPort(bound);
-    await Promise.allSettled(this.#reactors.map((reactor) => reactor.stop()));
+    this.#stopAccepting();
+    await this.#owners.stop();
     this.#closeDatagrams();
     this.#phase = 'ended';
+  }
+
+  #stopAccepting(): void {
+    this.#owners.stopAccepting();
+    for (const bound of this.#bound) if (!isDatagram(bound)) unbindPort(bound);
   }
 
   #closeDatagrams(): void {
@@ -224,7 +198,7 @@ export class Master {
   #startManager(): void {
     this.#managerStartedAt = performance.now();
     const title = `${this.#options.processTitle}: manager`;
-    const manager = new ManagerHandle(title, this.shared, {
+    const manager: ManagerLink = new ManagerHandle(title, this.shared, {
       message: (message) => this.#hear(manager, message),
       exit: (exitCode, signal) => this.#managerEnded(manager, exitCode, signal),
     });
@@ -236,7 +210,7 @@ export class Master {
     this.#watchManagerBoot(manager);
   }
 
-  #watchManagerBoot(manager: ManagerHandle): void {
+  #watchManagerBoot(manager: ManagerLink): void {
     const timeoutMs = this.#options.bootTimeoutMs;
     const timer = setTimeout(() => {
       const error = new ServerError('ERR_BOOT_TIMEOUT', { role: 'manager', timeoutMs });
@@ -247,7 +221,7 @@ export class Master {
     this.#managerTimer = timer;
   }
 
-  #hear(manager: ManagerHandle, message: ManagerToMaster): void {
+  #hear(manager: ManagerLink, message: ManagerToMaster): void {
     switch (message.type) {
       case 'started':
         clearTimeout(this.#managerTimer);
@@ -269,12 +243,12 @@ export class Master {
   }
 
   /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
-  async #begin(manager: ManagerHandle): Promise<void> {
+  async #begin(manager: ManagerLink): Promise<void> {
     await endOrphans(this.#board, processNum(this.region.shape));
     manager.send({ type: 'begin', first: this.#phase === 'starting' });
   }
 
-  #managerEnded(manager: ManagerHandle, exitCode: number, signal: number): void {
+  #managerEnded(manager: ManagerLink, exitCode: number, signal: number): void {
     if (this.#manager !== manager) return;
     this.#manager = undefined;
     clearTimeout(this.#managerTimer);
@@ -358,8 +332,8 @@ export class Master {
     this.#phase = 'shutting down';
     this.#deadline = performance.now() + this.#options.maxWaitMs;
     await this.#callUser('beforeShutdown');
-    this.#acceptor?.stop();
-    await this.#inTime(Promise.all(this.#reactors.map((reactor) => reactor.quiesce())));
+    this.#stopAccepting();
+    await this.#inTime(this.#owners.quiesce());
     if (this.#manager !== undefined) {
       this.#settled = deferred();
       this.#manager.send({ type: 'settle' });
@@ -368,11 +342,11 @@ export class Master {
     // Closing has a second of its own: after a worker that overran, replies of the others must still leave.
     const closeMs = Math.max(this.#left, 500);
     await Promise.race([
-      Promise.all(this.#reactors.map((reactor) => reactor.closeAll(closeMs))),
+      this.#owners.closeAll(closeMs),
       new Promise((resolve) => setTimeout(resolve, closeMs + 500).unref()),
     ]);
     await this.#stopManager(Math.max(this.#left, 100));
-    await Promise.allSettled(this.#reactors.map((reactor) => reactor.stop()));
+    await this.#owners.stop();
     this.#closeDatagrams();
     await this.#callUser('shutdown');
     this.#phase = 'ended';
@@ -421,7 +395,7 @@ export class Master {
 
   /** process.exit() or an uncaught error in the master: children notice by their channels; the threads need help. */
   #endAtOnce(): void {
-    for (const reactor of this.#reactors) reactor.stopAtOnce();
+    this.#owners.stopAtOnce();
     if (this.#phase === 'running') killOrphans(this.#board, processNum(this.region.shape));
     this.#manager?.kill('SIGKILL');
   }

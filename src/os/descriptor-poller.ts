@@ -44,6 +44,10 @@ export class DescriptorPoller implements Poller {
     this.#watched.delete(descriptor);
   }
 
+  abandon(descriptor: number): void {
+    this.remove(descriptor);
+  }
+
   rearm(descriptor: number, events: number): void {
     const watched = this.#watched.get(descriptor);
     if (watched === undefined || (watched.interest & events) === events) return;

@@ -54,6 +54,10 @@ export class EpollPoller implements Poller {
   /** close(2) takes a descriptor out of its epoll by itself. */
   remove(): void {}
 
+  abandon(descriptor: number): void {
+    libc.epoll_ctl(this.#epoll, C.EPOLL_CTL_DEL, descriptor, this.#registration);
+  }
+
   rearm(): void {}
 
   wakeSoon(): void {

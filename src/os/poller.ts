@@ -25,6 +25,8 @@ export interface Poller {
   retoken(descriptor: number, token: number): void;
   /** Must be called before the descriptor is closed. */
   remove(descriptor: number): void;
+  /** The same for one that stays open, here or in another process: closing our copy would not end the reports. */
+  abandon(descriptor: number): void;
   /** Asks to be told again; needed after EAGAIN or a short read or write. Costs nothing on epoll. */
   rearm(descriptor: number, events: number): void;
   /** Calls `handler.turnEnd` soon, from the event loop, although no descriptor is ready. */

@@ -16,7 +16,8 @@ function setFlag(descriptor: number, level: number, option: number): void {
   check(libc.setsockopt(descriptor, level, option, one, 4), 'setsockopt');
 }
 
-function makeNonBlocking(descriptor: number): void {
+/** Close-on-exec too. */
+export function makeNonBlocking(descriptor: number): void {
   const flags = check(libc.fcntl(descriptor, C.F_GETFL, 0), 'fcntl');
   check(libc.fcntl(descriptor, C.F_SETFL, flags | C.O_NONBLOCK), 'fcntl');
   check(libc.fcntl(descriptor, C.F_SETFD, C.FD_CLOEXEC), 'fcntl');

@@ -3,6 +3,7 @@
  * of the server, with the address of the client behind the load balancer, when the header is whole. Runs in the reactor.
  */
 import { BlockList } from 'node:net';
+import type { Arrival } from '../ipc/arrival.js';
 import { formatIPv4, formatIPv6 } from '../os/address.js';
 import { AF_INET, AF_UNIX } from '../os/constants.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
@@ -10,16 +11,6 @@ import { type Poller, READABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
 import { type ProxiedClient, parseProxyHeader } from '../protocol/proxy.js';
 import { type ReactorContext, SCRATCH_BYTES } from './context.js';
-
-/** What the accepting thread has told of a connection. */
-export interface Arrival {
-  readonly descriptor: number;
-  readonly portIndex: number;
-  readonly family: number;
-  /** 16 bytes, its own. */
-  readonly address: Buffer;
-  readonly remotePort: number;
-}
 
 export interface AntechamberHost {
   /** It has said who it is; its descriptor is watched already. `rest` is what it has sent behind the header; it is used before this returns. */
@@ -35,6 +26,8 @@ interface Visitor extends Arrival {
 
 /** Above every slot and every port for datagrams, below the token of the bell. */
 const FIRST_TOKEN = 0xc0000000;
+/** Behind it are the tokens of the other parts of a BASE worker: see `SharedPoller`. */
+const LAST_TOKEN = 0xffefffff;
 const HEADER_MS = 5000;
 const LOOK_MS = 250;
 const nothing = Buffer.alloc(0);
@@ -121,7 +114,7 @@ export class Antechamber {
   }
 
   #newToken(): number {
-    do this.#nextToken = this.#nextToken >= 0xfffffff0 ? FIRST_TOKEN : this.#nextToken + 1;
+    do this.#nextToken = this.#nextToken >= LAST_TOKEN ? FIRST_TOKEN : this.#nextToken + 1;
     while (this.#visitors.has(this.#nextToken));
     return this.#nextToken;
   }

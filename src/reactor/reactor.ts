@@ -6,6 +6,7 @@
  * for is carried out; then every worker that was given something is woken, once. The reactor announces its sleep in
  * shared memory, so that workers ring only when it sleeps.
  */
+import type { Arrival } from '../ipc/arrival.js';
 import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Event, Request } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
@@ -18,7 +19,7 @@ import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
-import { Antechamber, type Arrival } from './antechamber.js';
+import { Antechamber } from './antechamber.js';
 import { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
 import { Datagrams } from './datagrams.js';

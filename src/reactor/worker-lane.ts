@@ -4,7 +4,7 @@
  */
 import { Event, HEADER_BYTES, MAX_PAYLOAD, PieceFlag } from '../ipc/frame.js';
 import type { RingWriter } from '../ipc/ring.js';
-import type { Waker } from '../ipc/sleep.js';
+import type { Wakes } from '../ipc/sleep.js';
 import { Fifo } from '../util/fifo.js';
 import type { ReactorConnection } from './connection.js';
 
@@ -29,7 +29,7 @@ const nothing = Buffer.alloc(0);
 export class WorkerLane {
   readonly worker: number;
   readonly #ring: RingWriter;
-  readonly #wakers: readonly Waker[];
+  readonly #wakers: readonly Wakes[];
   readonly #currentLane: () => number;
   /** Events that found no room. Bounded by the number of connections: no packet is read while one waits here. */
   readonly #spill = new Fifo<SpilledEvent>();
@@ -38,7 +38,7 @@ export class WorkerLane {
   #half = false;
 
   /** @param currentLane which of the worker's lanes takes packets now */
-  constructor(worker: number, ring: RingWriter, wakers: readonly Waker[], currentLane: () => number) {
+  constructor(worker: number, ring: RingWriter, wakers: readonly Wakes[], currentLane: () => number) {
     this.worker = worker;
     this.#ring = ring;
     this.#wakers = wakers;

@@ -12,7 +12,7 @@ import { CloseCode, CloseFlag, closeReason, Event, PieceFlag } from '../ipc/fram
 import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
-import type { Sleeper, Waker } from '../ipc/sleep.js';
+import type { Sleeper, Wakes } from '../ipc/sleep.js';
 import { busyStamp, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
@@ -29,7 +29,7 @@ export interface WorkerParts<C extends UserConnection> {
   readonly region: Region;
   /** One per reactor. */
   readonly rings: readonly RingReader[];
-  readonly reactorWakers: readonly Waker[];
+  readonly reactorWakers: readonly Wakes[];
   readonly outbox: Outbox;
   readonly sleeper: Sleeper;
   readonly bell: DoorbellDescriptors;

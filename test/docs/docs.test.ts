@@ -15,8 +15,9 @@ const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8');
 /** Folders of src by layer, the lowest first. */
 const layers = [
   ['os', 'options', 'errors', 'util'],
-  ['ipc', 'memory', 'exchange', 'protocol'],
+  ['ipc', 'memory', 'exchange', 'protocol', 'listen'],
   ['master', 'reactor', 'manager', 'worker', 'task', 'user'],
+  ['base'],
   ['server'],
 ];
 const layerOf = (folder: string): number => layers.findIndex((folders) => folders.includes(folder));

@@ -1,4 +1,4 @@
-/** Binds a listen port and says clearly why it cannot be. Runs in the master. */
+/** Binds a listen port and says clearly why it cannot be. Runs in the process that starts the server. */
 import { lookup } from 'node:dns/promises';
 import { lstatSync, rmSync } from 'node:fs';
 import { isIP } from 'node:net';
@@ -11,17 +11,21 @@ import { findPortHolder } from './port-holder.js';
 
 type SocketType = ResolvedListen['type'];
 
-export interface BoundPort {
+/** What accepting needs to know of a bound port. */
+export interface ListeningPort {
   readonly type: SocketType;
   readonly descriptor: number;
+  /** What connects is a load balancer: its address is nobody's to count. */
+  readonly proxied: boolean;
+}
+
+export interface BoundPort extends ListeningPort {
   readonly host: string;
   /** 0: a unix socket. */
   readonly port: number;
   /** Of a unix socket; empty otherwise. */
   readonly path: string;
   readonly backlog: number;
-  /** What connects is a load balancer: its address is nobody's to count. */
-  readonly proxied?: boolean;
 }
 
 export interface WantedPort {
@@ -30,15 +34,17 @@ export interface WantedPort {
   readonly port: number;
   readonly path: string;
   readonly backlog: number;
+  readonly proxyProtocol: readonly string[];
 }
 
 export async function bindPort(wanted: WantedPort): Promise<BoundPort> {
   const { type, host, port, backlog } = wanted;
-  if (type === 'unix' || type === 'unix-dgram') return bindPath(type, resolve(wanted.path), backlog);
+  const proxied = wanted.proxyProtocol.length > 0;
+  if (type === 'unix' || type === 'unix-dgram') return { ...bindPath(type, resolve(wanted.path), backlog), proxied };
   try {
     const address = isIP(host) === 0 ? (await lookup(host)).address : host;
     const descriptor = type === 'udp' ? bindUdp(address, port) : bindTcp(address, port);
-    return { type, descriptor, host, port: localAddress(descriptor).port, path: '', backlog };
+    return { type, descriptor, host, port: localAddress(descriptor).port, path: '', backlog, proxied };
   } catch (error) {
     throw explain(error, host, port);
   }
@@ -49,9 +55,9 @@ export function isDatagram({ type }: { readonly type: SocketType }): boolean {
   return type === 'udp' || type === 'unix-dgram';
 }
 
-function bindPath(type: 'unix' | 'unix-dgram', path: string, backlog: number): BoundPort {
+function bindPath(type: 'unix' | 'unix-dgram', path: string, backlog: number): Omit<BoundPort, 'proxied'> {
   const kind = type === 'unix' ? 'stream' : 'datagram';
-  const bound = (): BoundPort => ({ type, descriptor: bindUnix(path, kind), host: '', port: 0, path, backlog });
+  const bound = () => ({ type, descriptor: bindUnix(path, kind), host: '', port: 0, path, backlog });
   try {
     return bound();
   } catch (error) {

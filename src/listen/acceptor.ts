@@ -1,37 +1,39 @@
 /**
- * Accepts connections and gives each to the reactor that has the fewest. Runs in the master's main thread.
+ * Accepts connections from the listen ports and gives each to whoever shall own it. Runs in the master's main thread, in
+ * BASE mode in each worker.
  *
  * What cannot be accepted now (no descriptors left, `maxConnections` reached) stays in the kernel's backlog: accepting
  * pauses, with one log line, and goes on by itself.
  */
-import { ACCEPT_PAYLOAD, frameBytes, Request } from '../ipc/frame.js';
-import type { ReactorLink } from '../ipc/outbox.js';
-import type { AddressCounters } from '../memory/address-counters.js';
-import type { ReactorBoard } from '../memory/boards.js';
+import type { Arrival } from '../ipc/arrival.js';
+import { ADDRESS_BYTES, type AddressCounters } from '../memory/address-counters.js';
 import { decodeAddress, SOCKADDR_BYTES } from '../os/address.js';
 import { AF_INET, AF_UNIX } from '../os/constants.js';
 import { EAGAIN, ECONNABORTED, EINTR, errnoName, isLinux } from '../os/libc.js';
 import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import { accept, resetConnection } from '../os/socket.js';
 import type { Log } from '../util/log.js';
-import { type BoundPort, isDatagram, listenOn, unbindPort } from './bind-port.js';
+import { isDatagram, type ListeningPort } from './bind-port.js';
 
 export interface AcceptorParts {
-  /** Those for datagrams among them are not accepted from, and stay open when accepting ends. */
-  readonly ports: readonly BoundPort[];
-  readonly links: readonly ReactorLink[];
-  readonly board: ReactorBoard;
-  readonly slotsPerReactor: number;
-  readonly maxConnections: number;
+  /** Those for datagrams among them are not accepted from. */
+  readonly ports: readonly ListeningPort[];
   /** 0: any number. */
   readonly maxConnectionsPerIp: number;
   readonly addresses: AddressCounters;
   readonly log: Log;
+  /** May one more be taken? `full`: maxConnections is reached; `later`: it is somebody else's turn, or there is no room. */
+  mayTake(): 'yes' | 'full' | 'later';
+  /** @param arrival is used again for the next one */
+  give(arrival: Arrival): void;
+  /** Some were given since the last call. */
+  gave(): void;
   createPoller(handler: PollerHandler): Poller;
 }
 
 const ACCEPTS_PER_TURN = 64;
 const RETRY_MS = 50;
+const SOON_MS = 1;
 /** One line in the log, however many are turned away. */
 const TELL_EVERY_MS = 1000;
 
@@ -39,6 +41,7 @@ export class Acceptor implements PollerHandler {
   readonly #parts: AcceptorParts;
   readonly #poller: Poller;
   readonly #sockaddr = Buffer.alloc(SOCKADDR_BYTES);
+  readonly #address = Buffer.alloc(ADDRESS_BYTES);
   /** By port: the kernel may have connections for it. */
   readonly #waiting: boolean[];
   #paused: string | undefined;
@@ -53,20 +56,23 @@ export class Acceptor implements PollerHandler {
     this.#poller = parts.createPoller(this);
   }
 
-  /** @throws ServerError when a port was taken since it was bound */
+  /** The ports listen already. */
   start(): void {
-    for (const bound of this.#parts.ports) if (!isDatagram(bound)) listenOn(bound);
     this.#parts.ports.forEach((bound, index) => {
-      if (!isDatagram(bound)) this.#poller.addReadable(bound.descriptor, index);
+      if (isDatagram(bound)) return;
+      this.#poller.addReadable(bound.descriptor, index);
+      this.#waiting[index] = true; // what came before nobody was told of
     });
+    this.#poller.wakeSoon();
   }
 
+  /** The listen ports stay open: others may accept from them. */
   stop(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#retryTimer);
+    for (const bound of this.#parts.ports) if (!isDatagram(bound)) this.#poller.abandon(bound.descriptor);
     this.#poller.close();
-    for (const bound of this.#parts.ports) if (!isDatagram(bound)) unbindPort(bound);
   }
 
   ready(token: number): void {
@@ -74,12 +80,9 @@ export class Acceptor implements PollerHandler {
   }
 
   turnEnd(): void {
-    if (this.#closed || this.#retryTimer !== undefined) return;
+    if (this.#closed || this.#retryTimer !== undefined || !this.#waiting.includes(true)) return;
     for (let port = 0; port < this.#waiting.length; port++) if (this.#waiting[port]) this.#acceptFrom(port);
-    for (const link of this.#parts.links) {
-      if (link.touched) link.waker.wake();
-      link.touched = false;
-    }
+    this.#parts.gave();
     if (this.#waiting.includes(true) && this.#retryTimer === undefined) this.#poller.wakeSoon();
   }
 
@@ -87,13 +90,11 @@ export class Acceptor implements PollerHandler {
     const bound = this.#parts.ports[index];
     if (bound === undefined) return;
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
-      const reactor = this.#chooseReactor();
-      if (reactor < 0) return this.#pause('maxConnections is reached');
-      const link = this.#parts.links[reactor];
-      const needed = frameBytes(ACCEPT_PAYLOAD);
-      if (link === undefined || link.ring.room(needed) < needed) return this.#retryLater();
+      const may = this.#parts.mayTake();
+      if (may === 'full') return this.#pause('maxConnections is reached');
+      if (may === 'later') return this.#retryIn(SOON_MS);
       const descriptor = accept(bound.descriptor, this.#sockaddr);
-      if (descriptor >= 0) this.#admit(reactor, link, index, descriptor);
+      if (descriptor >= 0) this.#admit(bound, index, descriptor);
       else if (descriptor === -EAGAIN) {
         this.#waiting[index] = false;
         this.#poller.rearm(bound.descriptor, READABLE);
@@ -105,41 +106,22 @@ export class Acceptor implements PollerHandler {
     this.#resumed();
   }
 
-  /** @returns −1 when none may take another one */
-  #chooseReactor(): number {
-    const { board, links, slotsPerReactor, maxConnections } = this.#parts;
-    let best = -1;
-    let fewest = Number.POSITIVE_INFINITY;
-    let total = 0;
-    for (let reactor = 0; reactor < links.length; reactor++) {
-      const connections = board.connections(reactor);
-      total += connections;
-      if (connections >= fewest || board.occupied(reactor) >= slotsPerReactor) continue;
-      best = reactor;
-      fewest = connections;
-    }
-    return total >= maxConnections ? -1 : best;
-  }
-
-  #admit(reactor: number, link: ReactorLink, port: number, descriptor: number): void {
-    const { ring } = link;
-    const at = ring.payloadAt;
-    const family = isLinux ? this.#sockaddr.readUInt16LE(0) : (this.#sockaddr[1] ?? 0);
-    ring.bytes.writeInt32LE(descriptor, at);
-    ring.bytes.writeUInt16LE(family, at + 4);
-    ring.bytes.writeUInt16LE(this.#sockaddr.readUInt16BE(2), at + 6);
-    ring.bytes.fill(0, at + 8, at + ACCEPT_PAYLOAD);
-    this.#sockaddr.copy(ring.bytes, at + 8, family === AF_INET ? 4 : 8, family === AF_INET ? 8 : 24);
-    const isCounted = family !== AF_UNIX && this.#parts.ports[port]?.proxied !== true;
-    if (isCounted && this.#hasTooMany(ring.bytes, at + 8)) return this.#turnAway(descriptor);
-    this.#give(reactor, link, port);
+  #admit({ proxied }: ListeningPort, portIndex: number, descriptor: number): void {
+    const sockaddr = this.#sockaddr;
+    const address = this.#address;
+    const family = isLinux ? sockaddr.readUInt16LE(0) : (sockaddr[1] ?? 0);
+    address.fill(0);
+    sockaddr.copy(address, 0, family === AF_INET ? 4 : 8, family === AF_INET ? 8 : 24);
+    const isCounted = family !== AF_UNIX && !proxied;
+    if (isCounted && this.#hasTooMany(address)) return this.#turnAway(descriptor);
+    this.#parts.give({ descriptor, portIndex, family, address, remotePort: sockaddr.readUInt16BE(2) });
   }
 
   /** Counts one more connection of this address, unless it has as many as it may. */
-  #hasTooMany(bytes: Buffer, at: number): boolean {
+  #hasTooMany(address: Buffer): boolean {
     const { maxConnectionsPerIp, addresses } = this.#parts;
-    if (maxConnectionsPerIp === 0 || addresses.add(bytes, at, 1) <= maxConnectionsPerIp) return false;
-    addresses.add(bytes, at, -1);
+    if (maxConnectionsPerIp === 0 || addresses.add(address, 0, 1) <= maxConnectionsPerIp) return false;
+    addresses.add(address, 0, -1);
     return true;
   }
 
@@ -157,21 +139,12 @@ export class Acceptor implements PollerHandler {
     });
   }
 
-  #give(reactor: number, link: ReactorLink, port: number): void {
-    const { ring } = link;
-    ring.commit(Request.accept, 0, port, 0, ACCEPT_PAYLOAD);
-    ring.publish();
-    this.#parts.board.addConnections(reactor, 1);
-    this.#parts.board.addOccupied(reactor, 1);
-    link.touched = true;
-  }
-
   #pause(why: string): void {
     if (this.#paused === undefined) {
       this.#parts.log.warn(`accepting pauses: ${why}; new clients wait in the backlog`);
     }
     this.#paused = why;
-    this.#retryLater();
+    this.#retryIn(RETRY_MS);
   }
 
   #resumed(): void {
@@ -180,10 +153,10 @@ export class Acceptor implements PollerHandler {
     this.#paused = undefined;
   }
 
-  #retryLater(): void {
+  #retryIn(ms: number): void {
     this.#retryTimer ??= setTimeout(() => {
       this.#retryTimer = undefined;
       this.turnEnd();
-    }, RETRY_MS);
+    }, ms);
   }
 }

@@ -1,0 +1,162 @@
+/** The reactor threads of the master, and the accepting that feeds them. Runs in the master's main thread. */
+
+import type { Arrival } from '../ipc/arrival.js';
+import { reactorBell } from '../ipc/bells.js';
+import { ACCEPT_PAYLOAD, frameBytes, Request } from '../ipc/frame.js';
+import type { ReactorLink } from '../ipc/outbox.js';
+import { Acceptor } from '../listen/acceptor.js';
+import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
+import { AddressCounters } from '../memory/address-counters.js';
+import { ReactorBoard } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
+import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
+import { createPoller } from '../os/create-poller.js';
+import type { DoorbellDescriptors } from '../os/doorbell.js';
+import type { Log } from '../util/log.js';
+import type { ConnectionOwners } from './connection-owners.js';
+import { ReactorHandle, type RefusedClient } from './reactor-handle.js';
+import { slotsOfReactor } from './slot-count.js';
+
+export interface ReactorThreadsParts {
+  readonly region: Region;
+  readonly bells: readonly DoorbellDescriptors[];
+  readonly links: readonly ReactorLink[];
+  readonly options: ResolvedOptions;
+  readonly listens: readonly ResolvedListen[];
+  readonly log: Log;
+  brokenSender(worker: number): void;
+  refused(client: RefusedClient): void;
+  failed(error: unknown): void;
+}
+
+export class ReactorThreads implements ConnectionOwners {
+  readonly #parts: ReactorThreadsParts;
+  readonly #board: ReactorBoard;
+  #threads: ReactorHandle[] = [];
+  #ports: readonly ListeningPort[] = [];
+  #acceptor: Acceptor | undefined;
+  /** The reactor that gets the next connection. */
+  #chosen = -1;
+
+  constructor(parts: ReactorThreadsParts) {
+    this.#parts = parts;
+    this.#board = new ReactorBoard(parts.region);
+  }
+
+  async start(ports: readonly ListeningPort[]): Promise<void> {
+    const { region, bells, links, options, listens } = this.#parts;
+    this.#ports = ports;
+    const descriptors = ports.map((bound) => (isDatagram(bound) ? bound.descriptor : -1));
+    const data = {
+      region: region.descriptor,
+      bells,
+      options: reactorOptions(options, listens, descriptors),
+      dispatchMode: options.dispatchMode,
+      backend: options.reactorBackend,
+    };
+    const { brokenSender, refused, failed } = this.#parts;
+    const events = { brokenSender, refused, failed };
+    this.#threads = links.map(
+      (_, id) => new ReactorHandle(id, reactorBell(bells, id), data, options.processTitle, events),
+    );
+    await Promise.all(this.#threads.map((thread) => thread.ready));
+  }
+
+  accept(): void {
+    const { options, region, log } = this.#parts;
+    this.#acceptor = new Acceptor({
+      ports: this.#ports,
+      maxConnectionsPerIp: options.maxConnectionsPerIp,
+      addresses: new AddressCounters(region),
+      log,
+      mayTake: () => this.#mayTake(),
+      give: (arrival) => this.#give(arrival),
+      gave: () => this.#flush(),
+      createPoller: (handler) => createPoller(options.reactorBackend, handler),
+    });
+    this.#acceptor.start();
+  }
+
+  stopAccepting(): void {
+    this.#acceptor?.stop();
+  }
+
+  async quiesce(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.quiesce()));
+  }
+
+  async closeAll(deadlineMs: number): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.closeAll(deadlineMs)));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.allSettled(this.#threads.map((thread) => thread.stop()));
+  }
+
+  stopAtOnce(): void {
+    for (const thread of this.#threads) thread.stopAtOnce();
+  }
+
+  /** The reactor with the fewest connections takes the next one. */
+  #mayTake(): 'yes' | 'full' | 'later' {
+    const { links, region, options } = this.#parts;
+    const slotsPerReactor = slotsOfReactor(region.shape);
+    let best = -1;
+    let fewest = Number.POSITIVE_INFINITY;
+    let total = 0;
+    for (let reactor = 0; reactor < links.length; reactor++) {
+      const connections = this.#board.connections(reactor);
+      total += connections;
+      if (connections >= fewest || this.#board.occupied(reactor) >= slotsPerReactor) continue;
+      best = reactor;
+      fewest = connections;
+    }
+    this.#chosen = best;
+    if (best < 0 || total >= options.maxConnections) return 'full';
+    const needed = frameBytes(ACCEPT_PAYLOAD);
+    return (links[best]?.ring.room(needed) ?? 0) < needed ? 'later' : 'yes';
+  }
+
+  #give({ descriptor, portIndex, family, address, remotePort }: Arrival): void {
+    const link = this.#parts.links[this.#chosen];
+    if (link === undefined) throw new RangeError(`there is no reactor ${this.#chosen}`);
+    const { ring } = link;
+    const at = ring.payloadAt;
+    ring.bytes.writeInt32LE(descriptor, at);
+    ring.bytes.writeUInt16LE(family, at + 4);
+    ring.bytes.writeUInt16LE(remotePort, at + 6);
+    address.copy(ring.bytes, at + 8);
+    ring.commit(Request.accept, 0, portIndex, 0, ACCEPT_PAYLOAD);
+    ring.publish();
+    this.#board.addConnections(this.#chosen, 1);
+    this.#board.addOccupied(this.#chosen, 1);
+    link.touched = true;
+  }
+
+  #flush(): void {
+    for (const link of this.#parts.links) {
+      if (link.touched) link.waker.wake();
+      link.touched = false;
+    }
+  }
+}
+
+/** What a reactor needs of the options. @param datagrams by listen port; −1 for a stream's */
+export function reactorOptions(
+  options: ResolvedOptions,
+  listens: readonly ResolvedListen[],
+  datagrams: readonly number[],
+) {
+  const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs } = options;
+  const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = options;
+  const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
+  const ports = listens.map(({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol }, index) => ({
+    noDelay,
+    keepAlive,
+    framing,
+    packageMaxLength,
+    proxyProtocol,
+    datagrams: datagrams[index] ?? -1,
+  }));
+  return { sendBufferSize, highWatermark, lowWatermark, ...times, maxConnectionsPerIp, ports };
+}

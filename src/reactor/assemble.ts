@@ -1,0 +1,87 @@
+/** Puts a reactor together out of what its process or thread holds: in a reactor thread, and in a worker in BASE mode. */
+import { reactorBell, workerBell } from '../ipc/bells.js';
+import { RingReader, RingWriter } from '../ipc/ring.js';
+import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
+import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
+import { LANES_PER_WORKER, peerNum, peerOf, peerOfMaster } from '../memory/layout.js';
+import type { Region } from '../memory/region.js';
+import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { createFramer } from '../protocol/framing/index.js';
+import type { PortOptions, ReactorOptions } from './context.js';
+import { type DispatchFunction, type DispatchMode, type DispatchStrategy, loadDispatch } from './dispatch/index.js';
+import type { PortFraming } from './framing.js';
+import { Reactor, type ReactorParts, type ReactorSender } from './reactor.js';
+import { WorkerLane } from './worker-lane.js';
+
+/** What is loaded before a reactor can be put together: modules of the user's. */
+export interface ReactorModules {
+  readonly dispatch: DispatchFunction | undefined;
+  readonly framings: readonly (PortFraming | undefined)[];
+}
+
+/** @throws ServerError when a module cannot be used */
+export async function loadModules(ports: readonly PortOptions[], dispatchMode: DispatchMode): Promise<ReactorModules> {
+  const dispatch = typeof dispatchMode === 'string' ? undefined : await loadDispatch(dispatchMode.module);
+  const framings = await Promise.all(ports.map((port) => loadFraming(port, dispatch !== undefined)));
+  return { dispatch, framings };
+}
+
+/** Where packets must be seen before they are in the ring of a worker although nobody frames them. */
+const rawFramer = { packetLength: (_bytes: Buffer, from: number, to: number) => to - from };
+
+async function loadFraming(port: PortOptions, isSeen: boolean): Promise<PortFraming | undefined> {
+  const { framing, packageMaxLength, proxyProtocol } = port;
+  const framer = (await createFramer(framing)) ?? (isSeen || proxyProtocol.length > 0 ? rawFramer : undefined);
+  return framer && { framer, packageMaxLength };
+}
+
+export interface ReactorPlace extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender'> {
+  readonly id: number;
+  readonly region: Region;
+  readonly bells: readonly DoorbellDescriptors[];
+  readonly options: ReactorOptions;
+  readonly strategy: DispatchStrategy;
+  readonly modules: ReactorModules;
+  /** How a process that is this one is woken. */
+  readonly wakerOf?: (worker: number, lane: number) => Wakes | undefined;
+}
+
+export function assembleReactor(place: ReactorPlace): Reactor {
+  const { id, region, bells, options, strategy, modules } = place;
+  const { shape, layout } = region;
+  const workers = new WorkerBoard(region);
+  const wakerOf = (worker: number, lane: number): Wakes =>
+    place.wakerOf?.(worker, lane) ??
+    new Waker(region.int32, workers.sleepIndex(worker, lane), workerBell(bells, shape, worker, lane));
+  const lanes = Array.from({ length: shape.workerNum }, (_, worker) => {
+    const wakers = Array.from({ length: LANES_PER_WORKER }, (__, lane) => wakerOf(worker, lane));
+    const ring = new RingWriter(region, layout.inbound(id, worker));
+    return new WorkerLane(worker, ring, wakers, () => workers.field(worker, WorkerField.lane));
+  });
+  return new Reactor({
+    id,
+    region,
+    options,
+    strategy,
+    ...modules,
+    lanes,
+    senders: sendersTo(id, region),
+    sleeper: new Sleeper(region.int32, new ReactorBoard(region).sleepIndex(id)),
+    bell: reactorBell(bells, id),
+    createPoller: place.createPoller,
+    onRefused: place.onRefused,
+    onBrokenSender: place.onBrokenSender,
+  });
+}
+
+function sendersTo(id: number, region: Region): ReactorSender[] {
+  const { shape, layout } = region;
+  /** Only workers are told of room: whoever bears another id sends what fits. */
+  const firstOfOthers = peerOf(shape.workerNum, 0);
+  return Array.from({ length: peerNum(shape) }, (_, peer) => ({
+    ring: new RingReader(region, layout.outbound(id, peer)),
+    worker: peer < firstOfOthers ? Math.floor(peer / LANES_PER_WORKER) : -1,
+    lane: peer < firstOfOthers ? peer % LANES_PER_WORKER : 0,
+    mayAccept: peer === peerOfMaster(shape),
+  }));
+}
