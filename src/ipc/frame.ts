@@ -87,6 +87,8 @@ const closeCodes = [
   ['HEARTBEAT_TIMEOUT', 'timeout', 'the client has sent nothing for heartbeatIdleMs'],
   ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
   ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
+  ['WORKER_DIED', 'error', 'the worker that owned the connection has died'],
+  ['WORKER_REPLACED', 'server', 'the connection could not go over to the worker that comes next'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

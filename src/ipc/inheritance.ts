@@ -27,7 +27,16 @@ export interface SharedDescriptors {
   readonly bells: readonly DoorbellDescriptors[];
 }
 
-export type Inheritance = ChildRole & SharedDescriptors;
+/** What the processes of one worker id hold besides (BASE mode): they own connections. */
+export interface OwnDescriptors {
+  /** By listen port: what it accepts from, or takes datagrams from; −1 where it does not. */
+  readonly listeners: readonly number[];
+  /** The connections of a worker go over to the next process of its id by these. */
+  readonly give: number;
+  readonly take: number;
+}
+
+export type Inheritance = ChildRole & SharedDescriptors & { readonly own?: OwnDescriptors };
 
 export interface ChildStart {
   readonly stdio: StdioOptions;
@@ -35,7 +44,7 @@ export interface ChildStart {
 }
 
 /** @returns what `spawn` needs so that the child finds `shared` */
-export function bequeath(role: ChildRole, shared: SharedDescriptors): ChildStart {
+export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDescriptors): ChildStart {
   const { region, overflow, bells } = shared;
   const descriptors: number[] = [];
   const inherit = (descriptor: number): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
@@ -43,13 +52,20 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors): ChildStart
     const readAt = inherit(read);
     return { read: readAt, write: write === read ? readAt : inherit(write) };
   });
-  const datagrams = shared.datagrams.map((descriptor) => (descriptor < 0 ? -1 : inherit(descriptor)));
+  const inheritAny = (descriptor: number): number => (descriptor < 0 ? -1 : inherit(descriptor));
+  const datagrams = shared.datagrams.map(inheritAny);
+  const owned = own && {
+    listeners: own.listeners.map(inheritAny),
+    give: inherit(own.give),
+    take: inherit(own.take),
+  };
   const inheritance: Inheritance = {
     ...role,
     region: REGION_DESCRIPTOR,
     overflow: OVERFLOW_DESCRIPTOR,
     datagrams,
     bells: numbers,
+    ...(owned && { own: owned }),
   };
   return {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe', region, overflow, ...descriptors],

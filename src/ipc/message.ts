@@ -12,6 +12,10 @@ export type MasterToManager =
   | { type: 'begin'; first: boolean }
   | { type: 'reload'; tasksOnly: boolean }
   | { type: 'stopWorker'; workerId: number }
+  /** BASE mode: the ports listen, workers may accept. */
+  | { type: 'accept' }
+  /** BASE mode, between rungs 1 and 2: workers close their connections; say `closed`. */
+  | { type: 'closeAll'; deadlineMs: number }
   /** Shutdown, rung 1: no more packets come; finish what is there and say `settled`. */
   | { type: 'settle' }
   /** Shutdown, rung 2: stop the workers, then end. `deadlineMs` is what is left of maxWaitMs. */
@@ -22,6 +26,7 @@ export type ManagerToMaster =
   | { type: 'ready' }
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'settled' }
+  | { type: 'closed' }
   /** The last words of a manager that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -29,6 +34,10 @@ export type ManagerToMaster =
 export type ManagerToWorker =
   /** Take packets from now on: nobody else does. */
   | { type: 'attach' }
+  /** BASE mode: clients may come. */
+  | { type: 'accept' }
+  /** BASE mode: close all connections of your own once what is queued for them has left, and say `closed`. */
+  | { type: 'closeAll'; deadlineMs: number }
   /** Another process takes over: take no more packets, say `released`, finish what is owed, end. */
   | { type: 'release'; deadlineMs: number }
   /** No more packets come: finish them and what is owed, say `settled`. */
@@ -41,6 +50,7 @@ export type WorkerToManager =
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'released' }
   | { type: 'settled' }
+  | { type: 'closed' }
   /** The last words of a worker that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -55,21 +65,38 @@ function decoder<M extends Typed>(types: readonly M['type'][]): (value: unknown)
   };
 }
 
-export const decodeMasterToManager = decoder<MasterToManager>(['begin', 'reload', 'stopWorker', 'settle', 'stop']);
+export const decodeMasterToManager = decoder<MasterToManager>([
+  'begin',
+  'reload',
+  'stopWorker',
+  'accept',
+  'closeAll',
+  'settle',
+  'stop',
+]);
 export const decodeManagerToMaster = decoder<ManagerToMaster>([
   'started',
   'ready',
   'bootFailed',
   'settled',
+  'closed',
   'fatal',
   'request',
 ]);
-export const decodeManagerToWorker = decoder<ManagerToWorker>(['attach', 'release', 'settle', 'stop']);
+export const decodeManagerToWorker = decoder<ManagerToWorker>([
+  'attach',
+  'accept',
+  'closeAll',
+  'release',
+  'settle',
+  'stop',
+]);
 export const decodeWorkerToManager = decoder<WorkerToManager>([
   'ready',
   'bootFailed',
   'released',
   'settled',
+  'closed',
   'fatal',
   'request',
 ]);

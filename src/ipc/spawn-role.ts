@@ -2,7 +2,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { bequeath, type ChildRole, CONTROL_DESCRIPTOR, type SharedDescriptors } from './inheritance.js';
+import {
+  bequeath,
+  type ChildRole,
+  CONTROL_DESCRIPTOR,
+  type OwnDescriptors,
+  type SharedDescriptors,
+} from './inheritance.js';
 
 /** `process.title` cannot grow past what argv had at the start, so children begin with this much room. */
 const TITLE_ROOM = 96;
@@ -14,10 +20,15 @@ export interface StartedChild {
   readonly control: Socket;
 }
 
-export function spawnRole(role: ChildRole, title: string, shared: SharedDescriptors): StartedChild {
+export function spawnRole(
+  role: ChildRole,
+  title: string,
+  shared: SharedDescriptors,
+  own?: OwnDescriptors,
+): StartedChild {
   const [script = '', ...args] = process.argv.slice(1);
   const child = spawn(process.execPath, [...inheritedExecArgv(), script, ...args], {
-    ...bequeath(role, shared),
+    ...bequeath(role, shared, own),
     argv0: title.padEnd(TITLE_ROOM),
   });
   // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.

@@ -26,8 +26,10 @@ export interface AcceptorParts {
   mayTake(): 'yes' | 'full' | 'later';
   /** @param arrival is used again for the next one */
   give(arrival: Arrival): void;
-  /** Some were given since the last call. */
+  /** The end of a turn in which some may have been given. */
   gave(): void;
+  /** Nobody waits at this port any more. */
+  drained?(): void;
   createPoller(handler: PollerHandler): Poller;
 }
 
@@ -97,6 +99,7 @@ export class Acceptor implements PollerHandler {
       if (descriptor >= 0) this.#admit(bound, index, descriptor);
       else if (descriptor === -EAGAIN) {
         this.#waiting[index] = false;
+        this.#parts.drained?.();
         this.#poller.rearm(bound.descriptor, READABLE);
         return this.#resumed();
       } else if (descriptor !== -EINTR && descriptor !== -ECONNABORTED) {

@@ -37,13 +37,15 @@ export interface WantedPort {
   readonly proxyProtocol: readonly string[];
 }
 
-export async function bindPort(wanted: WantedPort): Promise<BoundPort> {
+/** @param reusePort other sockets of this server are bound to the same address */
+export async function bindPort(wanted: WantedPort, reusePort = false): Promise<BoundPort> {
   const { type, host, port, backlog } = wanted;
   const proxied = wanted.proxyProtocol.length > 0;
   if (type === 'unix' || type === 'unix-dgram') return { ...bindPath(type, resolve(wanted.path), backlog), proxied };
   try {
     const address = isIP(host) === 0 ? (await lookup(host)).address : host;
-    const descriptor = type === 'udp' ? bindUdp(address, port) : bindTcp(address, port);
+    const bind = type === 'udp' ? bindUdp : bindTcp;
+    const descriptor = bind(address, port, reusePort);
     return { type, descriptor, host, port: localAddress(descriptor).port, path: '', backlog, proxied };
   } catch (error) {
     throw explain(error, host, port);

@@ -81,6 +81,7 @@ export class Manager {
   #started = false;
   #bootFailed = false;
   #settling = false;
+  #closing = false;
   #stopping = false;
   #stopped = false;
   /** Asked for before there was anything to replace: the script may have changed since. */
@@ -118,6 +119,11 @@ export class Manager {
         return this.reload(message.tasksOnly);
       case 'stopWorker':
         return this.recycle(message.workerId);
+      case 'accept':
+        for (const seat of this.#seatsOf('worker')) seat.serving?.accept();
+        return;
+      case 'closeAll':
+        return this.#closeAll(message.deadlineMs);
       case 'settle':
         return this.#settle();
       case 'stop':
@@ -176,6 +182,17 @@ export class Manager {
     this.#step();
   }
 
+  #closeAll(deadlineMs: number): void {
+    this.#closing = true;
+    for (const handle of this.#owners()) handle.closeAll(deadlineMs);
+    this.#step();
+  }
+
+  /** BASE mode: who may own connections. */
+  #owners(): WorkerHandle[] {
+    return this.#seatsOf('worker').flatMap((seat) => [...seat.leaving, ...(seat.serving ? [seat.serving] : [])]);
+  }
+
   #stop(deadlineMs: number): void {
     this.#stopping = true;
     this.#stopBy = this.#now() + deadlineMs;
@@ -203,7 +220,7 @@ export class Manager {
   // ——— the list of verbs ———
 
   #step(): void {
-    const idle = !this.#begun && !this.#settling && !this.#stopping;
+    const idle = !this.#begun && !this.#settling && !this.#closing && !this.#stopping;
     if (idle || this.#stopped) return;
     const now = this.#now();
     this.#terminateOverdue(now);
@@ -212,6 +229,7 @@ export class Manager {
     this.#reload.advance();
     this.#checkStarted();
     this.#checkSettled();
+    this.#checkClosed();
     this.#stopTasks();
     this.#checkStopped();
     this.#scheduleNext();
@@ -299,6 +317,12 @@ export class Manager {
     this.#parts.tellMaster({ type: 'settled' });
   }
 
+  #checkClosed(): void {
+    if (!this.#closing || this.#owners().some((handle) => !handle.closed)) return;
+    this.#closing = false;
+    this.#parts.tellMaster({ type: 'closed' });
+  }
+
   #checkStopped(): void {
     if (!this.#stopping || this.#stopped || this.#seats.some((seat) => !seat.isEmpty)) return;
     this.#stopped = true;
@@ -352,6 +376,9 @@ export class Manager {
         break;
       case 'settled':
         handle.settled = true;
+        break;
+      case 'closed':
+        handle.closed = true;
         break;
       case 'request':
         return this.#carryOut(message);

@@ -4,7 +4,13 @@ import { PeerLoop } from '../exchange/peer-loop.js';
 import type { FinishCallback } from '../exchange/task-client.js';
 import { peerBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
-import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../ipc/inheritance.js';
+import {
+  CONTROL_DESCRIPTOR,
+  type Inheritance,
+  type OwnDescriptors,
+  type ProcessRole,
+  type SharedDescriptors,
+} from '../ipc/inheritance.js';
 import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
 import { Sleeper } from '../ipc/sleep.js';
 import { WorkerBoard } from '../memory/boards.js';
@@ -45,30 +51,16 @@ export function runManager(
     finish: callbacks.finish,
     failed: (what, error) => log.error(what, { error }),
   });
-  const { workerNum, taskWorkerNum } = options;
-  const processes = [
-    ...named('worker', 'worker', 0, workerNum),
-    ...named('task', 'task worker', workerNum, taskWorkerNum),
-    ...userProcessNames.map((name) => ({ role: 'user' as const, name: `process ${name}` })),
-  ];
-  const manager = new Manager({
-    processes,
-    maxWaitMs: options.maxWaitMs,
-    bootTimeoutMs: options.bootTimeoutMs,
+  const manager = createManager({
     region,
-    board: new WorkerBoard(region),
-    clock: systemClock,
-    log,
+    shared,
+    options,
     callbacks,
-    spawn: (spec, events) => spawnWorker(spec, `${options.processTitle}: ${spec.name}`, shared, events),
-    recover: ({ id, lane, exitCode, signal }) =>
-      exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
-    recoverAll: () => recoverAll(exchange, processes.length),
+    userProcessNames,
+    exchange,
+    log,
     tellMaster: (message) => void channel.send(message),
-    exit: (code) => {
-      reportLostTasks(exchange, log);
-      void channel.flushed().then(() => process.exit(code));
-    },
+    exit: (code) => void channel.flushed().then(() => process.exit(code)),
   });
   channel.listen({ message: (message) => manager.obey(message), end: () => manager.orphaned() });
   process.on('SIGTERM', () => manager.shutdownAsked());
@@ -81,6 +73,53 @@ export function runManager(
   region.managerPid = process.pid;
   channel.send({ type: 'started' });
   return { manager, exchange, channel };
+}
+
+export interface ManagerPlace {
+  readonly region: Region;
+  readonly shared: SharedDescriptors;
+  /** BASE mode: what a worker holds besides. */
+  readonly ownOf?: (workerId: number) => OwnDescriptors;
+  readonly options: ResolvedOptions;
+  readonly callbacks: ManagerCallbacks;
+  readonly userProcessNames: readonly string[];
+  readonly exchange: Exchange;
+  readonly log: Log;
+  tellMaster(message: ManagerToMaster): void;
+  exit(code: number): void;
+}
+
+/** In a process of its own, or (BASE mode) in the one that starts the server. */
+export function createManager(place: ManagerPlace): Manager {
+  const { region, shared, options, callbacks, userProcessNames, exchange, log } = place;
+  const { workerNum, taskWorkerNum, processTitle, maxWaitMs, bootTimeoutMs } = options;
+  const processes = [
+    ...named('worker', 'worker', 0, workerNum),
+    ...named('task', 'task worker', workerNum, taskWorkerNum),
+    ...userProcessNames.map((name) => ({ role: 'user' as const, name: `process ${name}` })),
+  ];
+  return new Manager({
+    processes,
+    maxWaitMs,
+    bootTimeoutMs,
+    region,
+    board: new WorkerBoard(region),
+    clock: systemClock,
+    log,
+    callbacks,
+    spawn: (spec, events) => {
+      const own = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
+      return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
+    },
+    recover: ({ id, lane, exitCode, signal }) =>
+      exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
+    recoverAll: () => recoverAll(exchange, processes.length),
+    tellMaster: (message) => place.tellMaster(message),
+    exit: (code) => {
+      reportLostTasks(exchange, log);
+      place.exit(code);
+    },
+  });
 }
 
 function named(role: ProcessRole, word: string, first: number, count: number): { role: ProcessRole; name: string }[] {

@@ -1,6 +1,6 @@
 /** Starts a worker process. Runs in the manager. */
 import { ControlChannel } from '../ipc/control-channel.js';
-import type { SharedDescriptors } from '../ipc/inheritance.js';
+import type { OwnDescriptors, SharedDescriptors } from '../ipc/inheritance.js';
 import { decodeWorkerToManager, type ManagerToWorker, type WorkerToManager } from '../ipc/message.js';
 import { spawnRole, whenEnded } from '../ipc/spawn-role.js';
 import type { WorkerProcess, WorkerProcessEvents, WorkerSpec } from './worker-handle.js';
@@ -9,10 +9,11 @@ export function spawnWorker(
   spec: WorkerSpec,
   title: string,
   shared: SharedDescriptors,
+  own: OwnDescriptors | undefined,
   events: WorkerProcessEvents,
 ): WorkerProcess {
   const { role, id, lane, generation } = spec;
-  const child = spawnRole({ role, id, lane, generation }, title, shared);
+  const child = spawnRole({ role, id, lane, generation }, title, shared, own);
   const channel = new ControlChannel<WorkerToManager, ManagerToWorker>(child.control, decodeWorkerToManager);
   channel.listen({ message: (message) => events.message(message), end: () => {} });
   whenEnded(child, (exitCode, signal) => {

@@ -39,6 +39,8 @@ export class WorkerHandle implements WorkerSpec {
   signal = 0;
   wasReady = false;
   settled = false;
+  /** BASE mode: it has closed its connections. */
+  closed = false;
   /** Not wanted any more; its end means nothing. */
   isSurplus = false;
   /** The worker's own words about why it ends. */
@@ -97,6 +99,14 @@ export class WorkerHandle implements WorkerSpec {
 
   released(): void {
     if (mayMove(this.#state, 'draining')) this.#state = move(this.#state, 'draining');
+  }
+
+  accept(): void {
+    this.process?.send({ type: 'accept' });
+  }
+
+  closeAll(deadlineMs: number): void {
+    this.process?.send({ type: 'closeAll', deadlineMs });
   }
 
   settle(): void {

@@ -6,7 +6,7 @@ import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
+import type { ManagerToMaster } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
@@ -24,18 +24,10 @@ import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
 import { reapAdopted } from './adopted.js';
 import type { ConnectionOwners } from './connection-owners.js';
-import { ManagerHandle } from './manager-handle.js';
+import type { ManagerLink, MasterMode } from './mode.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import type { RefusedClient } from './reactor-handle.js';
-import { ReactorThreads } from './reactor-threads.js';
 import { shapeOf } from './shape.js';
-
-/** The manager as the master holds it: a process, or (BASE) a part of this one. */
-export interface ManagerLink {
-  readonly pid: number;
-  send(message: MasterToManager): void;
-  kill(signal: NodeJS.Signals): void;
-}
 
 export interface MasterCallbacks {
   readonly beforeShutdown?: (() => unknown) | undefined;
@@ -58,6 +50,7 @@ export class Master {
   readonly region: Region;
   readonly outbox: Outbox;
   readonly #options: ResolvedOptions;
+  readonly #mode: MasterMode;
   readonly #listens: readonly ResolvedListen[];
   readonly #callbacks: MasterCallbacks;
   readonly #log: Log;
@@ -78,6 +71,7 @@ export class Master {
   #deadline = Number.POSITIVE_INFINITY;
   readonly #ready = deferred<void>();
   #settled: Deferred<void> | undefined;
+  readonly #closed = deferred<void>();
   readonly #managerGone = deferred<void>();
   readonly #hurried = deferred<void>();
   /** Asked for while there was no manager. */
@@ -89,14 +83,15 @@ export class Master {
     options: ResolvedOptions,
     userProcessNum: number,
     listens: readonly ResolvedListen[],
+    mode: MasterMode,
     callbacks: MasterCallbacks,
     log: Log,
   ) {
     this.#options = options;
+    this.#mode = mode;
     this.#listens = listens;
     this.#callbacks = callbacks;
     this.#log = log;
-    const { reactorNum } = options;
     this.region = Region.create(shapeOf(options, userProcessNum));
     const { region } = this;
     this.#bells = createBells(region.shape);
@@ -104,7 +99,7 @@ export class Master {
     this.#board = new WorkerBoard(region);
     this.#reactorBoard = new ReactorBoard(region);
     const bells = this.#bells;
-    this.#links = Array.from({ length: reactorNum }, (_, r) => ({
+    this.#links = Array.from({ length: region.shape.reactorNum }, (_, r) => ({
       ring: new RingWriter(region, region.layout.outbound(r, peerOfMaster(region.shape))),
       waker: new Waker(region.int32, this.#reactorBoard.sleepIndex(r), reactorBell(bells, r)),
     }));
@@ -114,7 +109,7 @@ export class Master {
       limitBytes,
       hearsOfRoom: false,
     });
-    this.#owners = new ReactorThreads({
+    this.#owners = mode.createOwners({
       region,
       bells,
       links: this.#links,
@@ -124,6 +119,8 @@ export class Master {
       brokenSender: (worker) => this.#killBroken(worker),
       refused: (client) => this.#logRefused(client),
       failed: (error) => this.#fatal(error),
+      tellManager: (message) => this.#manager?.send(message),
+      closeByManager: (deadlineMs) => this.#closeByManager(deadlineMs),
     });
   }
 
@@ -166,7 +163,7 @@ export class Master {
   }
 
   async #bindPorts(): Promise<void> {
-    for (const listen of this.#listens) this.#bound.push(await bindPort(listen));
+    for (const listen of this.#listens) this.#bound.push(await bindPort(listen, this.#options.reusePort));
     this.region.ports = this.#bound.map((bound) => bound.port);
   }
 
@@ -198,7 +195,7 @@ export class Master {
   #startManager(): void {
     this.#managerStartedAt = performance.now();
     const title = `${this.#options.processTitle}: manager`;
-    const manager: ManagerLink = new ManagerHandle(title, this.shared, {
+    const manager: ManagerLink = this.#mode.startManager(title, this.shared, {
       message: (message) => this.#hear(manager, message),
       exit: (exitCode, signal) => this.#managerEnded(manager, exitCode, signal),
     });
@@ -236,6 +233,8 @@ export class Master {
         return;
       case 'settled':
         return this.#settled?.resolve();
+      case 'closed':
+        return this.#closed.resolve();
       case 'request':
         if (message.action === 'shutdown') this.onShutdownRequest();
         return;
@@ -351,6 +350,11 @@ export class Master {
     await this.#callUser('shutdown');
     this.#phase = 'ended';
     this.#log.info('the server has shut down');
+  }
+
+  #closeByManager(deadlineMs: number): Promise<void> {
+    this.#manager?.send({ type: 'closeAll', deadlineMs });
+    return Promise.race([this.#closed.promise, this.#managerGone.promise]);
   }
 
   async #stopManager(deadlineMs: number): Promise<void> {

@@ -3,34 +3,19 @@
 import type { Arrival } from '../ipc/arrival.js';
 import { reactorBell } from '../ipc/bells.js';
 import { ACCEPT_PAYLOAD, frameBytes, Request } from '../ipc/frame.js';
-import type { ReactorLink } from '../ipc/outbox.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard } from '../memory/boards.js';
-import type { Region } from '../memory/region.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
-import type { DoorbellDescriptors } from '../os/doorbell.js';
-import type { Log } from '../util/log.js';
 import type { ConnectionOwners } from './connection-owners.js';
-import { ReactorHandle, type RefusedClient } from './reactor-handle.js';
+import type { OwnerParts } from './mode.js';
+import { ReactorHandle } from './reactor-handle.js';
 import { slotsOfReactor } from './slot-count.js';
 
-export interface ReactorThreadsParts {
-  readonly region: Region;
-  readonly bells: readonly DoorbellDescriptors[];
-  readonly links: readonly ReactorLink[];
-  readonly options: ResolvedOptions;
-  readonly listens: readonly ResolvedListen[];
-  readonly log: Log;
-  brokenSender(worker: number): void;
-  refused(client: RefusedClient): void;
-  failed(error: unknown): void;
-}
-
 export class ReactorThreads implements ConnectionOwners {
-  readonly #parts: ReactorThreadsParts;
+  readonly #parts: OwnerParts;
   readonly #board: ReactorBoard;
   #threads: ReactorHandle[] = [];
   #ports: readonly ListeningPort[] = [];
@@ -38,7 +23,7 @@ export class ReactorThreads implements ConnectionOwners {
   /** The reactor that gets the next connection. */
   #chosen = -1;
 
-  constructor(parts: ReactorThreadsParts) {
+  constructor(parts: OwnerParts) {
     this.#parts = parts;
     this.#board = new ReactorBoard(parts.region);
   }

@@ -8,7 +8,9 @@ import { slotCount } from './slot-count.js';
 const SLOTS_BESIDES_WAITING = 2048;
 
 export function shapeOf(options: ResolvedOptions, userProcessNum: number): RegionShape {
-  const { reactorNum, workerNum, taskWorkerNum, maxConnections, channelSize, taskQueueLimit } = options;
+  // In BASE mode each worker is the reactor of its own connections.
+  const reactorNum = options.mode === 'base' ? options.workerNum : options.reactorNum;
+  const { workerNum, taskWorkerNum, maxConnections, channelSize, taskQueueLimit } = options;
   const waiting = taskWorkerNum === 0 ? 0 : taskQueueLimit;
   return {
     reactorNum,

@@ -45,7 +45,12 @@ export const SlotState = {
 } as const;
 export type SlotState = (typeof SlotState)[keyof typeof SlotState];
 
-export const SlotFlag = { protected: 1, paused: 2 } as const;
+export const SlotFlag = {
+  protected: 1,
+  paused: 2,
+  /** Its worker was sent `close`. */
+  told: 4,
+} as const;
 
 /** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
 export interface ClientInfo {
@@ -179,6 +184,11 @@ export class ConnectionTable {
     float64[f + SENT_BYTES] = 0;
     float64[f + SESSION_ID] = connection.sessionId;
     Atomics.store(int32, i + STATE, SlotState.open);
+  }
+
+  /** Another process owns the socket from now on. */
+  setDescriptor(slot: number, descriptor: number): void {
+    this.#int32[this.#intsAt + slot * INTS + DESCRIPTOR] = descriptor;
   }
 
   setState(slot: number, state: SlotState): void {

@@ -12,6 +12,7 @@ const PORT_COUNT = 10;
 const RELOADS_FAILED = 11;
 const MANAGER_SLEEP = 12;
 const MASTER_SLEEP = 13;
+const ACCEPTING = 14;
 /** The seven numbers of the shape. */
 const SHAPE = 1000;
 const PORTS = 16; // up to 256 bound ports
@@ -122,6 +123,14 @@ export class Region {
   }
   set generation(value: number) {
     Atomics.store(this.int32, GENERATION, value);
+  }
+
+  /** BASE mode: the ports listen, workers may accept. */
+  get accepting(): boolean {
+    return this.#read(ACCEPTING) === 1;
+  }
+  set accepting(on: boolean) {
+    Atomics.store(this.int32, ACCEPTING, on ? 1 : 0);
   }
 
   /** Unix time in ms. */

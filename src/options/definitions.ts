@@ -71,15 +71,17 @@ export const definitions = {
     swoole: 'sock_type (constructor)',
   }),
   mode: option({
-    kind: choice(['process']),
+    kind: choice(['process', 'base']),
     default: { value: 'process' },
-    help: 'How the server is built. `process`: reactor threads in the master own the connections, workers run the callbacks.',
+    help:
+      'How the server is built: [modes.md](modes.md). `process`: reactor threads in the master own the connections, workers ' +
+      'run the callbacks. `base`: each worker owns connections itself.',
     swoole: 'mode (constructor)',
   }),
   reactorNum: option({
     kind: integer({ min: 1, max: 64 }),
     default: { says: 'the number of cores, at most 8', compute: ({ cores }) => clamp(cores, 1, 8) },
-    help: 'Reactor threads in the master; each owns a share of the connections.',
+    help: 'Reactor threads in the master; each owns a share of the connections. In BASE mode there are none.',
     swoole: 'reactor_num',
   }),
   workerNum: option({
@@ -209,6 +211,12 @@ export const definitions = {
     default: { value: 512 },
     help: 'Connections that may wait in the kernel to be accepted.',
     swoole: 'backlog',
+  }),
+  reusePort: option({
+    kind: flag(),
+    default: { value: false },
+    help: 'BASE mode: each worker has a socket of its own for each port (SO_REUSEPORT) and the kernel spreads the clients.',
+    swoole: 'enable_reuse_port',
   }),
   sendBufferSize: option({
     kind: size({ min: 64 * KIB, max: GIB }),

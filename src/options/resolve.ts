@@ -94,6 +94,13 @@ function refuseConflicts(options: ResolvedOptions): void {
       why: `together they must be at most ${LIMIT_PROCESSES}, received ${taskWorkerNum} and ${workerNum}`,
     });
   }
+  if (options.reusePort && options.mode !== 'base') {
+    throw new ServerError('ERR_OPTION_CONFLICT', {
+      name: 'reusePort',
+      other: 'mode',
+      why: `only workers of BASE mode have sockets of their own; mode is '${options.mode}'`,
+    });
+  }
   if (highWatermark > sendBufferSize) {
     throw new ServerError('ERR_OPTION_CONFLICT', {
       name: 'highWatermark',

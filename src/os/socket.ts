@@ -54,19 +54,26 @@ function keepToIPv6(descriptor: number, host: string): void {
 
 const familyOf = (host: string): number => (isIPv6(host) ? C.AF_INET6 : C.AF_INET);
 
-/** A bound TCP socket that does not listen yet: connecting to it is refused until `listen`. @throws SyscallError */
-export function bindTcp(host: string, port: number): number {
+/**
+ * A bound TCP socket that does not listen yet: connecting to it is refused until `listen`.
+ * @param reusePort others of this user may bind the same address; the kernel spreads clients over them @throws SyscallError
+ */
+export function bindTcp(host: string, port: number, reusePort = false): number {
   const descriptor = openStream(familyOf(host));
   return bindTo(descriptor, encodeAddress(host, port), () => {
     setFlag(descriptor, C.SOL_SOCKET, C.SO_REUSEADDR);
+    if (reusePort) setFlag(descriptor, C.SOL_SOCKET, C.SO_REUSEPORT);
     keepToIPv6(descriptor, host);
   });
 }
 
 /** A bound UDP socket: from here on it takes datagrams. @throws SyscallError */
-export function bindUdp(host: string, port: number): number {
+export function bindUdp(host: string, port: number, reusePort = false): number {
   const descriptor = openSocket(familyOf(host), C.SOCK_DGRAM);
-  return bindTo(descriptor, encodeAddress(host, port), () => keepToIPv6(descriptor, host));
+  return bindTo(descriptor, encodeAddress(host, port), () => {
+    if (reusePort) setFlag(descriptor, C.SOL_SOCKET, C.SO_REUSEPORT);
+    keepToIPv6(descriptor, host);
+  });
 }
 
 /** A bound unix socket: the file at `path` exists from here on. @throws SyscallError, RangeError */

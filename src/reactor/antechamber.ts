@@ -10,6 +10,7 @@ import { EAGAIN, EINTR } from '../os/libc.js';
 import { type Poller, READABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
 import { type ProxiedClient, parseProxyHeader } from '../protocol/proxy.js';
+import type { Cargo, VisitorRecord } from './cargo.js';
 import { type ReactorContext, SCRATCH_BYTES } from './context.js';
 
 export interface AntechamberHost {
@@ -60,10 +61,34 @@ export class Antechamber {
 
   admit(arrival: Arrival): void {
     if (!this.#isTrusted(arrival)) return this.#host.turnAway(arrival, 'it does not come from a trusted address');
+    this.#wait(arrival, nothing);
+  }
+
+  #wait(arrival: Arrival, begun: Buffer): void {
     const token = this.#newToken();
-    this.#visitors.set(token, { ...arrival, token, deadline: performance.now() + HEADER_MS, begun: nothing });
+    this.#visitors.set(token, { ...arrival, token, deadline: performance.now() + HEADER_MS, begun });
     this.#timer ??= setInterval(() => this.#turnLateAway(), LOOK_MS);
     this.#poller.add(arrival.descriptor, token);
+  }
+
+  /** Those who wait, for the process that comes next. */
+  handOver(): Cargo<VisitorRecord>[] {
+    const visitors = [...this.#visitors.values()];
+    for (const visitor of visitors) this.#forget(visitor);
+    return visitors.map(({ descriptor, portIndex, family, remotePort, address, begun }) => ({
+      record: { kind: 'visitor', portIndex, family, remotePort, address: address.toString('hex') },
+      descriptor,
+      bytes: [begun],
+    }));
+  }
+
+  /** One that waited in the process before this one; its time begins anew. */
+  takeOver({ record, descriptor, bytes }: Cargo<VisitorRecord>): void {
+    const { portIndex, family, remotePort, address } = record;
+    this.#wait(
+      { descriptor, portIndex, family, remotePort, address: Buffer.from(address, 'hex') },
+      Buffer.concat(bytes),
+    );
   }
 
   ready(token: number): void {

@@ -42,6 +42,7 @@ export interface ReactorPlace extends Pick<ReactorParts, 'createPoller' | 'onRef
   readonly options: ReactorOptions;
   readonly strategy: DispatchStrategy;
   readonly modules: ReactorModules;
+  readonly takesDatagrams: boolean;
   /** How a process that is this one is woken. */
   readonly wakerOf?: (worker: number, lane: number) => Wakes | undefined;
 }
@@ -63,6 +64,7 @@ export function assembleReactor(place: ReactorPlace): Reactor {
     region,
     options,
     strategy,
+    takesDatagrams: place.takesDatagrams,
     ...modules,
     lanes,
     senders: sendersTo(id, region),

@@ -39,6 +39,11 @@ export class Datagrams {
     });
   }
 
+  /** Another process takes them from now on. */
+  abandon(): void {
+    for (const { datagrams } of this.#context.options.ports) if (datagrams >= 0) this.#poller.abandon(datagrams);
+  }
+
   static owns(token: number, bellToken: number): boolean {
     return token >= FIRST_TOKEN && token !== bellToken;
   }
@@ -81,6 +86,7 @@ export class Datagrams {
 
   /** Sticky strategies keep the datagrams of one sender together. */
   #choose(addressBytes: number): number {
+    if (this.#strategy.datagrams !== undefined) return this.#strategy.datagrams;
     const sender = hash(this.#sockaddr, addressBytes);
     if (this.#strategy.sticky) return sender % this.#view.workerNum;
     return this.#strategy.choose({ sessionId: sender, slot: NO_SLOT, address: this.#sockaddr }, this.#view);

@@ -4,7 +4,7 @@
  */
 import { CloseCode, CloseFlag, Event } from '../ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
-import { SlotState } from '../memory/connection-table.js';
+import { SlotFlag, SlotState } from '../memory/connection-table.js';
 import { EAGAIN, EINTR, errnoName } from '../os/libc.js';
 import { closeDescriptor, receive, resetConnection, shutdownWrite } from '../os/socket.js';
 import type { ReactorConnection } from './connection.js';
@@ -92,6 +92,7 @@ export class Ending {
     if (connection.told) return;
     connection.told = true;
     const { table } = this.#context;
+    table.setFlag(connection.slot, SlotFlag.told, true);
     if ((flags & CloseFlag.awaitsAnswers) === 0) table.setState(connection.slot, SlotState.closing);
     this.#context.lane(connection.worker).sendEvent(Event.close, flags, code, connection.sessionId, message);
   }
@@ -99,7 +100,7 @@ export class Ending {
   /** The socket goes, and the slot as soon as the worker has seen the end. */
   release(connection: ReactorConnection, reset = false): void {
     if (connection.ended) return;
-    const { id, connections, poller, table, board, workers, options, addresses } = this.#context;
+    const { id, connections, poller, table, board, workers } = this.#context;
     const { slot, worker, descriptor } = connection;
     connection.ended = true;
     connection.out = null;
@@ -110,7 +111,7 @@ export class Ending {
     if (reset) resetConnection(descriptor);
     else closeDescriptor(descriptor);
     this.tellWatchers(connection);
-    if (options.maxConnectionsPerIp > 0 && !table.isUnix(slot)) addresses.add(table.address(slot), 0, -1);
+    this.#discountAddress(slot);
     table.setState(slot, SlotState.closed);
     board.add(id, ReactorCounter.closed, 1);
     board.addConnections(id, -1);
@@ -123,6 +124,35 @@ export class Ending {
     const watchers = connection.drainWatchers ?? [];
     connection.drainWatchers = null;
     for (const worker of watchers) this.#context.lane(worker).sendEvent(Event.writable, 0, 0, connection.sessionId);
+  }
+
+  /** A connection that the process before this one was ending. */
+  adopt(connection: ReactorConnection): void {
+    if (connection.lingering) this.#lingering++;
+    if (connection.awaitsAnswer) this.#awaitingAnswers++;
+    if (connection.lingering || connection.awaitsAnswer) this.startSweeping();
+  }
+
+  /** The process that owned it has died, and the socket with it; nobody has been told. */
+  bury(slot: number): void {
+    const { id, table, board, workers } = this.#context;
+    const worker = table.worker(slot);
+    if (table.state(slot) !== SlotState.closed) {
+      const sessionId = table.sessionId(slot);
+      if (!table.hasFlag(slot, SlotFlag.told)) {
+        this.#context.lane(worker).sendEvent(Event.close, 0, CloseCode.WORKER_DIED, sessionId);
+      }
+      this.#discountAddress(slot);
+      table.setState(slot, SlotState.closed);
+      board.add(id, ReactorCounter.closed, 1);
+      workers.addField(worker, WorkerField.connections, -1);
+    }
+    this.#leaveSlot(worker, slot);
+  }
+
+  /** Slots whose connection has ended, and whose worker may not have seen it. */
+  get slotsGone(): number {
+    return this.#slotsGone;
   }
 
   reclaimSlots(): void {
@@ -141,6 +171,11 @@ export class Ending {
   stopSweeping(): void {
     clearInterval(this.#sweepTimer);
     this.#sweepTimer = undefined;
+  }
+
+  #discountAddress(slot: number): void {
+    const { table, options, addresses } = this.#context;
+    if (options.maxConnectionsPerIp > 0 && !table.isUnix(slot)) addresses.add(table.address(slot), 0, -1);
   }
 
   #leaveSlot(worker: number, slot: number): void {

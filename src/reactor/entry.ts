@@ -28,6 +28,7 @@ const reactor = assembleReactor({
   bells: data.bells,
   options: data.options,
   strategy: strategyOf(data.dispatchMode),
+  takesDatagrams: data.id === 0,
   modules: await loadModules(data.options.ports, data.dispatchMode),
   createPoller: (handler) =>
     createPoller(data.backend, {

@@ -4,6 +4,8 @@
  */
 const FIRST_BYTES = 4096;
 
+export type InputState = Pick<Input, 'searched' | 'packetBytes' | 'sent' | 'worker'>;
+
 export class Input {
   bytes: Buffer;
   from = 0;
@@ -29,6 +31,16 @@ export class Input {
     input.sent = sent;
     input.worker = worker;
     return input;
+  }
+
+  /** As it was in the process before this one. */
+  static restored(bytes: Buffer, state: InputState): Input {
+    return Object.assign(new Input(bytes, 0, bytes.length), state);
+  }
+
+  get state(): InputState {
+    const { searched, packetBytes, sent, worker } = this;
+    return { searched, packetBytes, sent, worker };
   }
 
   get length(): number {

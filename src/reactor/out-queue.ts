@@ -44,6 +44,11 @@ export class OutQueue {
     return chunk ? chunk.end - chunk.start : 0;
   }
 
+  /** All that waits, without a copy. */
+  get pieces(): Buffer[] {
+    return this.#chunks.map(({ buffer, start, end }) => buffer.subarray(start, end));
+  }
+
   /** Forgets bytes of the head chunk that were sent. */
   shift(bytes: number): void {
     const chunk = this.#chunks[0];

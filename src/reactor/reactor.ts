@@ -12,7 +12,7 @@ import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
-import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { AF_UNIX } from '../os/constants.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
@@ -20,6 +20,7 @@ import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
 import { Antechamber } from './antechamber.js';
+import { type Cargo, packConnection, packEvent, unpackConnection } from './cargo.js';
 import { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
 import { Datagrams } from './datagrams.js';
@@ -47,6 +48,8 @@ export interface ReactorParts {
   readonly region: Region;
   readonly options: ReactorOptions;
   readonly strategy: DispatchStrategy;
+  /** One reactor takes all datagrams of a socket: their order is kept that way. */
+  readonly takesDatagrams: boolean;
   /** The user's own function, if there is one; then every port is framed. */
   readonly dispatch: DispatchFunction | undefined;
   /** By listen port; undefined where what one read gives is a packet. */
@@ -129,8 +132,7 @@ export class Reactor implements PollerHandler {
       enter: (arrival, rest) => this.#enter(arrival, rest),
       turnAway: (arrival, why) => this.#turnAway(arrival, why),
     });
-    // One reactor takes all datagrams: their order is kept that way.
-    if (id === 0) this.#datagrams = new Datagrams(this.#context, parts.strategy, this.#view, this.#poller);
+    if (parts.takesDatagrams) this.#datagrams = new Datagrams(this.#context, parts.strategy, this.#view, this.#poller);
     this.#poller.wakeSoon();
   }
 
@@ -154,6 +156,11 @@ export class Reactor implements PollerHandler {
     connection.readable = true;
     if (events & HANGUP) connection.hangup = true;
     this.#read(connection);
+  }
+
+  /** Shows workers what was read. */
+  publish(): void {
+    for (const lane of this.#context.lanes) lane.flush();
   }
 
   turnEnd(): void {
@@ -435,13 +442,17 @@ export class Reactor implements PollerHandler {
 
   #accept(ring: RingReader): void {
     const { bytes, payloadAt } = ring;
-    const arrival = {
+    this.accept({
       descriptor: bytes.readInt32LE(payloadAt),
       portIndex: ring.word >>> 16,
       family: bytes.readUInt16LE(payloadAt + 4),
       remotePort: bytes.readUInt16LE(payloadAt + 6),
       address: bytes.subarray(payloadAt + 8, payloadAt + ACCEPT_PAYLOAD),
-    };
+    });
+  }
+
+  /** Whoever accepted it has counted it as one of ours. @param arrival may be used again afterwards */
+  accept(arrival: Arrival): void {
     if (this.#antechamber.takes(arrival.portIndex)) {
       this.#antechamber.admit({ ...arrival, address: Buffer.from(arrival.address) });
     } else this.#open(arrival, false);
@@ -519,6 +530,58 @@ export class Reactor implements PollerHandler {
     board.addOccupied(id, -1);
   }
 
+  // ——— hand-over to another process (BASE mode) ———
+
+  /** Lets everything go as it stands; no turn comes after this. Whoever calls it closes the descriptors. */
+  handOver(): Cargo[] {
+    const { connections, lanes } = this.#context;
+    this.#stopTimers();
+    const cargo: Cargo[] = [...connections.list().map(packConnection), ...this.#antechamber.handOver()];
+    for (const { descriptor } of cargo) this.#poller.abandon(descriptor);
+    this.#datagrams?.abandon();
+    this.#poller.abandon(this.#parts.bell.read);
+    for (const lane of lanes) lane.flush();
+    const spilled = lanes.flatMap((lane) => lane.takeSpilled().map((event) => packEvent(lane.worker, event)));
+    return [...cargo, ...spilled];
+  }
+
+  /**
+   * Goes on with what the process before this one has handed over, before the first turn. Connections it has not handed
+   * over have died with it.
+   */
+  takeOver(cargo: readonly Cargo[]): void {
+    const { id, board, table, connections } = this.#context;
+    for (const item of cargo) this.#takeOverOne(item);
+    const used = this.#slots.restore((slot) =>
+      table.sessionId(slot) === 0 ? undefined : table.state(slot) === SlotState.free,
+    );
+    for (const slot of used) if (connections.get(slot) === undefined) this.#ending.bury(slot);
+    const living = cargo.filter(({ record }) => record.kind !== 'event').length;
+    board.addConnections(id, living - board.connections(id));
+    board.addOccupied(id, living + this.#ending.slotsGone - board.occupied(id));
+  }
+
+  #takeOverOne({ record, descriptor, bytes }: Cargo): void {
+    if (record.kind === 'event') {
+      const payload = Buffer.concat(bytes);
+      return this.#context.lane(record.worker).spill({ ...record, payload });
+    }
+    if (record.kind === 'visitor') return this.#antechamber.takeOver({ record, descriptor, bytes });
+    const { table, connections, again } = this.#context;
+    const connection = unpackConnection({ record, descriptor, bytes });
+    connections.add(connection);
+    table.setDescriptor(connection.slot, descriptor);
+    this.#ending.adopt(connection);
+    this.#watch(connection, false);
+    if (connection.out !== null && !connection.ended) this.#poller.rearm(descriptor, WRITABLE);
+    again.push(connection);
+  }
+
+  #stopTimers(): void {
+    this.#ending.stopSweeping();
+    this.#idleClients.stop();
+  }
+
   // ——— shutdown ———
 
   /** Rung 1: takes nothing more in. What was read is with the workers when this returns. */
@@ -559,8 +622,7 @@ export class Reactor implements PollerHandler {
 
   /** Lets every descriptor go. No turn comes after this. */
   stop(): void {
-    this.#ending.stopSweeping();
-    this.#idleClients.stop();
+    this.#stopTimers();
     for (const connection of this.#context.connections.list()) this.#ending.release(connection);
     this.#poller.close();
   }

@@ -36,6 +36,23 @@ export class Slots {
     return this.#untouched++ * this.#reactors + this.#reactor;
   }
 
+  /**
+   * Takes the slots over from the process before this one. @param isFree by the table; undefined: it was never used
+   * @returns those that are in use
+   */
+  restore(isFree: (slot: number) => boolean | undefined): number[] {
+    const used: number[] = [];
+    for (let index = 0; index < this.#capacity; index++) {
+      const slot = index * this.#reactors + this.#reactor;
+      const free = isFree(slot);
+      if (free === undefined) break; // they are touched in order
+      if (free) this.#free.push(slot);
+      else used.push(slot);
+      this.#untouched = index + 1;
+    }
+    return used;
+  }
+
   /** The connection is gone; its slot waits until its worker knows. */
   leave(worker: number, slot: number, isSeen: () => boolean): void {
     this.#gone[worker]?.push({ slot, isSeen });

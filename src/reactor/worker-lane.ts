@@ -16,7 +16,7 @@ const MAX_EVENT_BYTES = 512;
 /** Unpublished packets are shown to the worker at this size, so that it works while the reactor still reads. */
 const PUBLISH_AT = 16384;
 
-interface SpilledEvent {
+export interface SpilledEvent {
   readonly type: number;
   readonly flags: number;
   readonly detail: number;
@@ -107,6 +107,17 @@ export class WorkerLane {
     const payload = message === '' ? nothing : Buffer.from(message).subarray(0, MAX_EVENT_BYTES);
     const event = { type, flags, detail, sessionId, payload };
     if (this.#spill.size > 0 || !this.#write(event)) this.#spill.push(event);
+  }
+
+  /** Events that wait for room, for the process that comes next. */
+  takeSpilled(): SpilledEvent[] {
+    const events: SpilledEvent[] = [];
+    for (let event = this.#spill.shift(); event !== undefined; event = this.#spill.shift()) events.push(event);
+    return events;
+  }
+
+  spill(event: SpilledEvent): void {
+    this.#spill.push(event);
   }
 
   /** Position in the ring behind everything sent so far, to be asked with `isConsumed`. Spilled events count as unseen. */

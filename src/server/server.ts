@@ -25,6 +25,8 @@ export interface Runtime {
   readonly region: Region;
   readonly outbox: Outbox;
   readonly exchange: Exchange;
+  /** Where the process that starts the server is its only worker (BASE mode). */
+  readonly workerId?: number;
   /** By listen port; −1 for streams. */
   readonly datagrams: readonly number[];
   requestShutdown(): void;
@@ -351,7 +353,8 @@ export class Server {
   /** The id of a worker, task worker or process of the user's own; −1 in the master and the manager. */
   get workerId(): number {
     const given = inherited();
-    return given !== undefined && given.role !== 'manager' ? given.id : -1;
+    if (given === undefined) return this.#runtime?.workerId ?? -1;
+    return given.role === 'manager' ? -1 : given.id;
   }
 
   /** 0 before the start. */

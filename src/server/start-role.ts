@@ -1,7 +1,11 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
+import { aloneMode, isAlone } from '../base/alone.js';
+import { baseMode } from '../base/base-mode.js';
+import { runBaseWorker } from '../base/run-worker.js';
 import { ServerError, serializeError } from '../errors/index.js';
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
+import type { FinishCallback } from '../exchange/task-client.js';
 import { peerBell, reactorBell } from '../ipc/bells.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
 import { Outbox } from '../ipc/outbox.js';
@@ -9,21 +13,26 @@ import { RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker } from '../ipc/sleep.js';
 import { runManager } from '../manager/run.js';
 import { Master } from '../master/master.js';
+import { type MasterMode, processMode } from '../master/mode.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { peerOfManager, peerOfMaster } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import type { ResolvedListen } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { exitWithoutTeardown } from '../os/exit.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
+import type { WorkerCallbacks } from '../worker/callbacks.js';
 import { type RunningWorker, runWorker } from '../worker/run.js';
 import type { Connection } from './connection.js';
 import type { Runtime, StartContext } from './server.js';
 
 export type Role = 'master' | 'manager' | ProcessRole;
+
+type CallbacksOfWorker = WorkerCallbacks<Connection> & { readonly finish?: FinishCallback | undefined };
 
 const never = (): Promise<never> => new Promise(() => {});
 
@@ -52,27 +61,29 @@ function ignoreStraySignals(): void {
 }
 
 async function startMaster(context: StartContext): Promise<void> {
-  const { options, ports, events, log } = context;
+  const { options, events, log } = context;
   if (options.taskWorkerNum > 0 && events.task === undefined) {
     throw new ServerError('ERR_TASK_CALLBACK', { count: options.taskWorkerNum });
   }
   const { dispatchMode } = options;
   if (typeof dispatchMode !== 'string') await loadDispatch(dispatchMode.module); // says here why it cannot be used
-  const master = new Master(
-    options,
-    context.userProcesses.length,
-    ports.map((port) => port.settings),
-    events,
-    log,
-  );
-  const end = async (): Promise<void> => {
-    await master.shutdown();
-    // During the start it is start() that undoes everything and says why.
-    if (master.hasStarted) process.exit(0);
-  };
+  const names = context.userProcesses.map(({ name }) => name);
+  if (isAlone(options, names.length)) return startAlone(context);
+  const mode: MasterMode =
+    options.mode === 'process'
+      ? processMode
+      : baseMode({
+          options,
+          callbacks: events,
+          userProcessNames: names,
+          log,
+          region: () => master.region,
+          exchange: () => exchange,
+        });
+  const master: Master = new Master(options, names.length, listensOf(context), mode, events, log);
   const { region } = master;
   const peer = peerOfMaster(region.shape);
-  const exchange = new Exchange({
+  const exchange: Exchange = new Exchange({
     ...master.shared,
     region,
     peer,
@@ -90,14 +101,11 @@ async function startMaster(context: StartContext): Promise<void> {
     get datagrams() {
       return master.shared.datagrams;
     },
-    requestShutdown: () => void end(),
+    requestShutdown: () => void endMaster(master),
     requestReload: (tasksOnly) => master.reload(tasksOnly),
     requestStopWorker: (workerId) => master.stopWorker(workerId),
   };
-  master.onShutdownRequest = () => void end();
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void end());
-  process.on('SIGUSR1', () => master.reload());
-  process.on('SIGUSR2', () => master.reload(true));
+  obeySignals(master);
   context.running(runtime);
   try {
     await master.start();
@@ -105,6 +113,60 @@ async function startMaster(context: StartContext): Promise<void> {
     loop.close();
     throw error;
   }
+  await callStart(context);
+}
+
+/** BASE mode, where one process is enough: this one runs the callbacks too. */
+async function startAlone(context: StartContext): Promise<void> {
+  const { options, events, log } = context;
+  const listens = listensOf(context);
+  const mode = aloneMode({
+    log,
+    region: () => master.region,
+    startWorker: async (shared, own, channel, exit) => {
+      const { region } = master;
+      const inheritance = { role: 'worker' as const, id: 0, lane: 0, generation: 0, ...shared };
+      const alone = { channel, exit };
+      const callbacks = callbacksOf(context);
+      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone };
+      const { worker, outbox, exchange } = await runBaseWorker<Connection>(place);
+      context.running({
+        region,
+        outbox,
+        exchange,
+        workerId: 0,
+        datagrams: shared.datagrams,
+        requestShutdown: () => void endMaster(master),
+        requestReload: (tasksOnly) => master.reload(tasksOnly),
+        requestStopWorker: (workerId) => master.stopWorker(workerId),
+      });
+      await worker.boot();
+    },
+  });
+  const master: Master = new Master(options, 0, listens, mode, events, log);
+  obeySignals(master);
+  await master.start();
+  await callStart(context);
+}
+
+function listensOf({ ports }: StartContext): ResolvedListen[] {
+  return ports.map((port) => port.settings);
+}
+
+async function endMaster(master: Master): Promise<void> {
+  await master.shutdown();
+  // During the start it is start() that undoes everything and says why.
+  if (master.hasStarted) process.exit(0);
+}
+
+function obeySignals(master: Master): void {
+  master.onShutdownRequest = () => void endMaster(master);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void endMaster(master));
+  process.on('SIGUSR1', () => master.reload());
+  process.on('SIGUSR2', () => master.reload(true));
+}
+
+async function callStart({ events, log }: StartContext): Promise<void> {
   try {
     await events.start?.();
   } catch (error) {
@@ -138,21 +200,19 @@ async function startManager(inheritance: Inheritance, context: StartContext): Pr
 
 /** Worker, task worker, or a process of the user's own. */
 async function startProcess(inheritance: Inheritance & { role: ProcessRole }, context: StartContext): Promise<never> {
-  const { options, ports, events, log } = context;
+  const { options, log } = context;
   const region = Region.open(inheritance.region);
-  const isUser = inheritance.role === 'user';
-  const callbacks = {
-    ports: ports.map((port) => ({ ...events, ...port.table.callbacks })),
-    workerStart: isUser ? undefined : events.workerStart,
-    workerExit: isUser ? undefined : events.workerExit,
-    workerStop: isUser ? undefined : events.workerStop,
-    pipeMessage: events.pipeMessage,
-    finish: events.finish,
-  };
-  const running = runWorker<Connection>(inheritance, region, options, callbacks, context, log);
+  const callbacks = callbacksOf(context, inheritance.role === 'user');
+  const { own } = inheritance;
+  const listens = listensOf(context);
+  const place = { inheritance, region, options, listens, callbacks, create: context, log };
+  const running =
+    own === undefined
+      ? runWorker<Connection>(inheritance, region, options, callbacks, context, log)
+      : await runBaseWorker<Connection>({ ...place, own });
   const { worker, outbox, exchange, channel } = running;
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
-  if (isUser) worker.setSource(userSource(inheritance, running, context));
+  if (inheritance.role === 'user') worker.setSource(userSource(inheritance, running, context));
   context.running({
     region,
     outbox,
@@ -171,6 +231,17 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     process.exit(1);
   }
   return never();
+}
+
+function callbacksOf({ ports, events }: StartContext, isUser = false): CallbacksOfWorker {
+  return {
+    ports: ports.map((port) => ({ ...events, ...port.table.callbacks })),
+    workerStart: isUser ? undefined : events.workerStart,
+    workerExit: isUser ? undefined : events.workerExit,
+    workerStop: isUser ? undefined : events.workerStop,
+    pipeMessage: events.pipeMessage,
+    finish: events.finish,
+  };
 }
 
 function taskSource(

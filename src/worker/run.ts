@@ -7,22 +7,36 @@ import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../ipc/i
 import { decodeManagerToWorker, type ManagerToWorker, type WorkerToManager } from '../ipc/message.js';
 import { Outbox } from '../ipc/outbox.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
-import { Sleeper, Waker } from '../ipc/sleep.js';
+import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { peerOf } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
+import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
-import { Worker, type WorkerParts } from './worker.js';
+import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
+
+/** The worker's side of its channel to the manager. */
+export type WorkerChannel = Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
+
+/** Where a worker owns connections itself (BASE mode), or is no process of its own. */
+export interface WorkerSurroundings<C extends UserConnection> {
+  readonly sockets?: OwnSockets;
+  readonly channel?: WorkerChannel;
+  /** How a reactor in this process is woken. */
+  reactorWaker?(reactor: number): Wakes | undefined;
+  createPoller?(worker: Worker<C>): Poller;
+  exit?(code: number): void;
+}
 
 export interface RunningWorker<C extends UserConnection> {
   readonly worker: Worker<C>;
   readonly outbox: Outbox;
   readonly exchange: Exchange;
-  readonly channel: ControlChannel<ManagerToWorker, WorkerToManager>;
+  readonly channel: WorkerChannel;
 }
 
 export function runWorker<C extends UserConnection>(
@@ -32,6 +46,7 @@ export function runWorker<C extends UserConnection>(
   callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined },
   create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>,
   log: Log,
+  surroundings: WorkerSurroundings<C> = {},
 ): RunningWorker<C> {
   const { role, id, lane, bells, overflow } = inheritance;
   const peer = peerOf(id, lane);
@@ -40,10 +55,11 @@ export function runWorker<C extends UserConnection>(
   const board = new WorkerBoard(region);
   const reactors = new ReactorBoard(region);
   const each = <T>(make: (reactor: number) => T): T[] => Array.from({ length: shape.reactorNum }, (_, r) => make(r));
-  const wakers = each((r) => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(bells, r)));
+  const wakerOf = (r: number): Wakes => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(bells, r));
+  const wakers = each((r) => surroundings.reactorWaker?.(r) ?? wakerOf(r));
   const links = each((r) => ({
     ring: new RingWriter(region, layout.outbound(r, peer)),
-    waker: wakers[r] as Waker,
+    waker: wakers[r] as Wakes,
   }));
   const { highWatermark, sendBufferSize: limitBytes } = options;
   const outbox = new Outbox(new ConnectionTable(region), links, {
@@ -51,7 +67,7 @@ export function runWorker<C extends UserConnection>(
     limitBytes,
     hearsOfRoom: takesPackets,
   });
-  const channel = ControlChannel.inherited<ManagerToWorker, WorkerToManager>(CONTROL_DESCRIPTOR, decodeManagerToWorker);
+  const channel = surroundings.channel ?? inheritedChannel();
   const exchange = new Exchange({
     region,
     overflow,
@@ -76,12 +92,18 @@ export function runWorker<C extends UserConnection>(
     maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
     exchange,
     log,
-    createPoller: (handler) => createPoller(options.reactorBackend, handler),
+    sockets: surroundings.sockets,
+    createPoller: (handler) =>
+      surroundings.createPoller?.(handler as Worker<C>) ?? createPoller(options.reactorBackend, handler),
     ...create,
-    exit: (code) => process.exit(code),
+    exit: (code) => (surroundings.exit ?? process.exit)(code),
   });
-  process.on('SIGTERM', () => worker.terminate());
+  if (surroundings.channel === undefined) process.on('SIGTERM', () => worker.terminate());
   return { worker, outbox, exchange, channel };
+}
+
+function inheritedChannel(): WorkerChannel {
+  return ControlChannel.inherited<ManagerToWorker, WorkerToManager>(CONTROL_DESCRIPTOR, decodeManagerToWorker);
 }
 
 /** Each worker has a limit of its own, so that not all of them are replaced at once. */

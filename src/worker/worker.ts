@@ -33,7 +33,7 @@ export interface WorkerParts<C extends UserConnection> {
   readonly outbox: Outbox;
   readonly sleeper: Sleeper;
   readonly bell: DoorbellDescriptors;
-  readonly channel: ControlChannel<ManagerToWorker, WorkerToManager>;
+  readonly channel: Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
   readonly callbacks: WorkerCallbacks<C>;
   /** Packets after which this process asks to be replaced; 0: never. */
   readonly maxRequest: number;
@@ -44,8 +44,24 @@ export interface WorkerParts<C extends UserConnection> {
   createConnection(sessionId: number): C;
   /** Whoever sent a datagram. */
   createPeer(portIndex: number, sockaddr: Buffer): unknown;
+  /** BASE mode: the connections this process owns besides. */
+  readonly sockets?: OwnSockets | undefined;
   /** Ends the process. */
   exit(code: number): void;
+}
+
+/** Connections that the worker itself owns (BASE mode); elsewhere the reactors of the master do. */
+export interface OwnSockets {
+  /** This process bears the id from now on: the connections of the one before are its own. */
+  attach(): void;
+  /** Clients may come. */
+  accept(): void;
+  /** Gives all connections to the process that comes next; `done` when they have left. */
+  release(done: () => void): void;
+  /** Takes nothing more in. */
+  quiesce(): void;
+  /** Closes every connection once what is queued for it has left, at the deadline at the latest. */
+  closeAll(deadlineMs: number, done: () => void): void;
 }
 
 /** A turn lets timers, promises and I/O of the user's code go on after this long. */
@@ -88,6 +104,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   /** Connections of which a part of a packet has come. */
   #incomplete = 0;
   #releaseWaits = false;
+  #isHandingOver = false;
   #turnStarted = 0;
   #packetsThisTurn = 0;
   #drainTimer: NodeJS.Timeout | undefined;
@@ -129,7 +146,13 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
         return this.#attach();
       case 'release':
         return this.#release(message.deadlineMs);
+      case 'accept':
+        if (this.#attached) this.#parts.sockets?.accept();
+        return;
+      case 'closeAll':
+        return this.#closeAll(message.deadlineMs);
       case 'settle':
+        this.#parts.sockets?.quiesce();
         this.#purpose = 'settle';
         this.#source?.stop();
         return this.#poller.wakeSoon();
@@ -141,10 +164,17 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     }
   }
 
+  #closeAll(deadlineMs: number): void {
+    const closed = (): void => void this.#parts.channel.send({ type: 'closed' });
+    if (this.#attached && this.#parts.sockets !== undefined) this.#parts.sockets.closeAll(deadlineMs, closed);
+    else closed();
+  }
+
   #attach(): void {
     this.#inbox.resync();
     this.#board.setField(this.id, WorkerField.lane, this.#parts.lane);
     this.#attached = true;
+    this.#parts.sockets?.attach();
     this.#exchange.messenger.receive(this.id, (data, from) => this.#message(data, from));
     this.#source?.attach();
     this.#poller.wakeSoon();
@@ -190,10 +220,11 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, 0);
     this.#countSent();
     this.#parts.sleeper.sleep();
-    if (this.#hasWork) this.#poller.wakeSoon();
+    if (this.hasWork) this.#poller.wakeSoon();
   }
 
-  get #hasWork(): boolean {
+  /** Something is there that no turn has taken. */
+  get hasWork(): boolean {
     if (this.#exchange.hasWork || this.#source?.hasWork) return true;
     return this.#attached && this.#inbox.hasPackets;
   }
@@ -422,9 +453,19 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     if (!this.#releaseWaits || this.#incomplete > 0) return;
     this.#releaseWaits = false;
     this.#letGo();
-    if (!this.#source?.holdsUntilFinished) this.#sayReleased();
+    if (this.#parts.sockets !== undefined) this.#handOver(this.#parts.sockets);
+    else if (!this.#source?.holdsUntilFinished) this.#sayReleased();
     this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
     this.#poller.wakeSoon();
+  }
+
+  #handOver(sockets: OwnSockets): void {
+    this.#isHandingOver = true;
+    sockets.release(() => {
+      this.#isHandingOver = false;
+      this.#sayReleased();
+      this.#poller.wakeSoon();
+    });
   }
 
   #letGo(): void {
@@ -445,7 +486,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #checkPurpose(): void {
-    if (this.#owes || this.#hasWork || this.#ending) return;
+    if (this.#owes || this.hasWork || this.#ending) return;
     if (this.#purpose === 'settle') {
       if (!this.#saidSettled) this.#parts.channel.send({ type: 'settled' });
       this.#saidSettled = true;
@@ -460,7 +501,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     // Task workers are told to hurry when all workers have settled: nobody waits for what is left then.
     const tasks = this.#purpose === 'settle' ? this.#exchange.awaited : this.#exchange.pending;
     const pending = this.#pending + tasks + (this.#source?.pending ?? 0);
-    return pending > 0 || !this.#parts.outbox.isEmpty;
+    return pending > 0 || this.#isHandingOver || !this.#parts.outbox.isEmpty;
   }
 
   async #leave(): Promise<void> {

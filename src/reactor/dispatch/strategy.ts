@@ -33,5 +33,7 @@ export interface DispatchStrategy {
   readonly sticky: boolean;
   /** A choice for which there was no packet after all stands for the next one; false: it would be out of date. */
   readonly keepsUnused: boolean;
+  /** The worker that all datagrams go to; undefined: those of one sender go to one worker. */
+  readonly datagrams?: number;
   choose(subject: DispatchSubject, view: DispatchView): number;
 }

@@ -1,0 +1,138 @@
+/**
+ * BASE mode in one process: one worker and nothing that would need another process, so the process that starts the server
+ * is the worker too. What a manager would do for it comes down to passing messages on.
+ */
+
+import { serializeError } from '../errors/index.js';
+import type { OwnDescriptors, SharedDescriptors } from '../ipc/inheritance.js';
+import type { ManagerToWorker, MasterToManager, WorkerToManager } from '../ipc/message.js';
+import type { ListeningPort } from '../listen/bind-port.js';
+import type { ConnectionOwners } from '../master/connection-owners.js';
+import type { ManagerEvents, ManagerLink, MasterMode, OwnerParts } from '../master/mode.js';
+import { WorkerBoard, WorkerField } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
+import type { ResolvedOptions } from '../options/index.js';
+import type { Log } from '../util/log.js';
+import type { WorkerChannel } from '../worker/run.js';
+
+/** True where one process is enough. */
+export function isAlone(options: ResolvedOptions, userProcessNum: number): boolean {
+  const { mode, workerNum, taskWorkerNum, maxRequest } = options;
+  return mode === 'base' && workerNum === 1 && taskWorkerNum === 0 && userProcessNum === 0 && maxRequest === 0;
+}
+
+export interface AloneParts {
+  readonly log: Log;
+  region(): Region;
+  /** Assembles the worker and boots it. @param exit called when it has finished */
+  startWorker(shared: SharedDescriptors, own: OwnDescriptors, channel: WorkerChannel, exit: () => void): Promise<void>;
+}
+
+export function aloneMode(parts: AloneParts): MasterMode {
+  let ports: readonly ListeningPort[] = [];
+  return {
+    createOwners: (ownerParts) => new OneProcess(ownerParts, (bound) => (ports = bound)),
+    startManager: (_title, shared, events) => {
+      const own = { listeners: ports.map(({ descriptor }) => descriptor), give: -1, take: -1 };
+      return new AloneManager(parts, shared, own, events);
+    },
+  };
+}
+
+class OneProcess implements ConnectionOwners {
+  readonly #parts: OwnerParts;
+  readonly #setPorts: (ports: readonly ListeningPort[]) => void;
+
+  constructor(parts: OwnerParts, setPorts: (ports: readonly ListeningPort[]) => void) {
+    this.#parts = parts;
+    this.#setPorts = setPorts;
+  }
+
+  async start(ports: readonly ListeningPort[]): Promise<void> {
+    this.#setPorts(ports);
+  }
+
+  accept(): void {
+    this.#parts.region.accepting = true;
+    this.#parts.tellManager({ type: 'accept' });
+  }
+
+  stopAccepting(): void {
+    this.#parts.region.accepting = false;
+  }
+
+  async quiesce(): Promise<void> {}
+
+  closeAll(deadlineMs: number): Promise<void> {
+    return this.#parts.closeByManager(deadlineMs);
+  }
+
+  async stop(): Promise<void> {}
+
+  stopAtOnce(): void {}
+}
+
+/** Passes on what master and worker say to each other. All of it is heard after whoever says it has finished. */
+class AloneManager implements ManagerLink {
+  readonly pid = process.pid;
+  readonly #parts: AloneParts;
+  readonly #start: () => Promise<void>;
+  readonly #events: ManagerEvents;
+  /** Known when there is a worker. */
+  #toWorker: ((message: ManagerToWorker) => void) | undefined;
+
+  constructor(parts: AloneParts, shared: SharedDescriptors, own: OwnDescriptors, events: ManagerEvents) {
+    this.#parts = parts;
+    this.#events = events;
+    const channel: WorkerChannel = {
+      listen: ({ message }) => {
+        this.#toWorker = message;
+      },
+      send: (message) => {
+        queueMicrotask(() => this.#hear(message));
+        return true;
+      },
+      flushed: () => Promise.resolve(),
+    };
+    this.#start = () => parts.startWorker(shared, own, channel, () => queueMicrotask(() => events.exit(0, 0)));
+    queueMicrotask(() => events.message({ type: 'started' }));
+  }
+
+  send(message: MasterToManager): void {
+    queueMicrotask(() => this.#obey(message));
+  }
+
+  /** There is no other process. */
+  kill(): void {}
+
+  #obey(message: MasterToManager): void {
+    switch (message.type) {
+      case 'begin':
+        return this.#begin();
+      case 'reload':
+      case 'stopWorker':
+        return this.#parts.log.warn('there is one process only and nobody to replace it: nothing is reloaded');
+      default:
+        return this.#toWorker?.(message);
+    }
+  }
+
+  #begin(): void {
+    this.#start().catch((error: unknown) => {
+      this.#events.message({ type: 'bootFailed', error: serializeError(error) });
+      if (this.#toWorker === undefined) this.#events.exit(1, 0); // else it leaves when it is told to stop
+    });
+  }
+
+  #hear(message: WorkerToManager): void {
+    if (message.type === 'ready') {
+      const board = new WorkerBoard(this.#parts.region());
+      board.setField(0, WorkerField.pid, process.pid);
+      board.setStartedAt(0, Date.now());
+      this.#toWorker?.({ type: 'attach' });
+      this.#events.message({ type: 'ready' });
+    } else if (message.type === 'settled' || message.type === 'closed' || message.type === 'request') {
+      this.#events.message(message);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/** BASE mode in the process that starts the server: it is the manager too, and the workers own the connections. */
+import type { Exchange } from '../exchange/exchange.js';
+import type { Manager, ManagerCallbacks } from '../manager/manager.js';
+import { createManager } from '../manager/run.js';
+import type { ManagerLink, MasterMode } from '../master/mode.js';
+import type { Region } from '../memory/region.js';
+import type { ResolvedOptions } from '../options/index.js';
+import type { Log } from '../util/log.js';
+import { WorkersAsOwners } from './workers-as-owners.js';
+
+export interface BaseModeParts {
+  readonly options: ResolvedOptions;
+  readonly callbacks: ManagerCallbacks;
+  readonly userProcessNames: readonly string[];
+  readonly log: Log;
+  /** Known when the manager is started. */
+  region(): Region;
+  exchange(): Exchange;
+}
+
+export function baseMode(parts: BaseModeParts): MasterMode {
+  let owners: WorkersAsOwners | undefined;
+  return {
+    createOwners: (ownerParts) => {
+      owners = new WorkersAsOwners(ownerParts);
+      return owners;
+    },
+    startManager: (_title, shared, { message, exit }): ManagerLink => {
+      // Both live in one process: what they say is heard after whoever says it has finished.
+      const soon = (hear: () => void): void => queueMicrotask(hear);
+      const { options, callbacks, userProcessNames, log } = parts;
+      const manager: Manager = createManager({
+        region: parts.region(),
+        shared,
+        ownOf: (worker) => (owners as WorkersAsOwners).ownOf(worker),
+        options,
+        callbacks,
+        userProcessNames,
+        exchange: parts.exchange(),
+        log,
+        tellMaster: (said) => soon(() => message(said)),
+        exit: (code) => soon(() => exit(code, 0)),
+      });
+      soon(() => message({ type: 'started' }));
+      return { pid: process.pid, send: (said) => soon(() => manager.obey(said)), kill: () => {} };
+    },
+  };
+}

@@ -1,0 +1,141 @@
+/**
+ * How the connections of a worker go over to the next process of its id (BASE mode, at a reload): over a pair of unix
+ * sockets that every process of that id holds. What was given outlives the giver, and messages that a taker has not
+ * taken outlive that taker.
+ *
+ * A message begins with its kind: a record (JSON), with the descriptor that belongs to it, or bytes of the record before.
+ */
+import { DescriptorMessage, LONGEST_MESSAGE } from '../os/descriptor-passing.js';
+import type { Poller, PollerHandler } from '../os/poller.js';
+import { READABLE, WRITABLE } from '../os/poller.js';
+import { closeDescriptor } from '../os/socket.js';
+import type { Cargo, CargoRecord } from '../reactor/cargo.js';
+
+export interface HandOverEnds {
+  readonly give: number;
+  readonly take: number;
+}
+
+const RECORD = 1;
+const BYTES = 2;
+
+/** What travels in a record message. */
+interface Head {
+  readonly record: CargoRecord;
+  /** How many bytes follow in other messages. */
+  readonly bytes: number;
+}
+
+/** Gives everything away; then `done`. Runs in the worker that leaves. */
+export class Giver implements PollerHandler {
+  readonly #channel: number;
+  readonly #message = new DescriptorMessage();
+  readonly #messages: Iterator<{ length: number; descriptor: number }>;
+  readonly #poller: Poller;
+  readonly #done: () => void;
+  #next: { length: number; descriptor: number } | undefined;
+
+  constructor(
+    channel: number,
+    cargo: readonly Cargo[],
+    createPoller: (handler: PollerHandler) => Poller,
+    done: () => void,
+  ) {
+    this.#channel = channel;
+    this.#messages = this.#write(cargo);
+    this.#done = done;
+    this.#poller = createPoller(this);
+    this.#poller.add(channel, 0);
+    this.ready();
+  }
+
+  ready(): void {
+    for (;;) {
+      this.#next ??= this.#messages.next().value ?? undefined;
+      if (this.#next === undefined) return this.#finish();
+      const { length, descriptor } = this.#next;
+      if (!this.#message.send(this.#channel, length, descriptor)) return this.#poller.rearm(this.#channel, WRITABLE);
+      if (descriptor >= 0) closeDescriptor(descriptor);
+      this.#next = undefined;
+    }
+  }
+
+  turnEnd(): void {}
+
+  #finish(): void {
+    this.#poller.abandon(this.#channel);
+    this.#done();
+  }
+
+  /** Each message is written when the one before it has left: there is one place to write to. */
+  *#write(cargo: readonly Cargo[]): Generator<{ length: number; descriptor: number }, undefined> {
+    const { bytes: space } = this.#message;
+    for (const { record, descriptor, bytes } of cargo) {
+      const head: Head = { record, bytes: bytes.reduce((sum, piece) => sum + piece.length, 0) };
+      space[0] = RECORD;
+      yield { length: 1 + space.write(JSON.stringify(head), 1), descriptor };
+      for (const piece of bytes) {
+        for (let from = 0; from < piece.length; from += LONGEST_MESSAGE - 1) {
+          space[0] = BYTES;
+          yield { length: 1 + piece.copy(space, 1, from, from + LONGEST_MESSAGE - 1), descriptor: -1 };
+        }
+      }
+    }
+  }
+}
+
+interface Incoming extends Cargo {
+  readonly bytes: Buffer[];
+  missing: number;
+}
+
+/** Takes what is given, from its boot on, so that the giver need not wait. Runs in the worker that comes. */
+export class Taker implements PollerHandler {
+  readonly #channel: number;
+  readonly #message = new DescriptorMessage();
+  readonly #poller: Poller;
+  #taken: Cargo[] = [];
+  #incoming: Incoming | undefined;
+
+  constructor(channel: number, createPoller: (handler: PollerHandler) => Poller) {
+    this.#channel = channel;
+    this.#poller = createPoller(this);
+    this.#poller.addReadable(channel, 0);
+  }
+
+  ready(): void {
+    for (let message = this.#receive(); message !== undefined; message = this.#receive()) this.#take(message);
+    this.#poller.rearm(this.#channel, READABLE);
+  }
+
+  turnEnd(): void {}
+
+  /** Nobody gives any more. @returns everything that has come whole */
+  finish(): Cargo[] {
+    this.ready();
+    this.#poller.abandon(this.#channel);
+    const taken = this.#taken;
+    if (this.#incoming !== undefined && this.#incoming.descriptor >= 0) closeDescriptor(this.#incoming.descriptor);
+    this.#incoming = undefined;
+    this.#taken = [];
+    return taken;
+  }
+
+  #receive(): { length: number; descriptor: number } | undefined {
+    return this.#message.receive(this.#channel);
+  }
+
+  #take({ length, descriptor }: { length: number; descriptor: number }): void {
+    const { bytes: space } = this.#message;
+    if (space[0] === RECORD) {
+      const { record, bytes } = JSON.parse(space.toString('utf8', 1, length)) as Head;
+      this.#incoming = { record, descriptor, bytes: [], missing: bytes };
+    } else if (this.#incoming !== undefined) {
+      this.#incoming.bytes.push(Buffer.from(space.subarray(1, length)));
+      this.#incoming.missing -= length - 1;
+    } // else: a taker before this one has died with the record
+    if (this.#incoming?.missing !== 0) return;
+    this.#taken.push(this.#incoming);
+    this.#incoming = undefined;
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * The connections of a worker in BASE mode: the same reactor that elsewhere runs in a thread of the master, in turns with
+ * the worker, and accepting besides. Runs in a worker.
+ */
+import { reactorBell, workerBell } from '../ipc/bells.js';
+import { closeReason } from '../ipc/frame.js';
+import { Waker, type Wakes } from '../ipc/sleep.js';
+import { Acceptor } from '../listen/acceptor.js';
+import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
+import { slotsOfReactor } from '../master/slot-count.js';
+import { AddressCounters } from '../memory/address-counters.js';
+import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
+import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { closeDescriptor } from '../os/socket.js';
+import { assembleReactor, type ReactorModules } from '../reactor/assemble.js';
+import type { ReactorOptions } from '../reactor/context.js';
+import { type DispatchMode, ownWorker, strategyOf } from '../reactor/dispatch/index.js';
+import type { Reactor } from '../reactor/reactor.js';
+import { Refusals } from '../reactor/refusals.js';
+import type { Log } from '../util/log.js';
+import type { OwnSockets } from '../worker/worker.js';
+import { AcceptTurn } from './accept-turn.js';
+import { Giver, type HandOverEnds, Taker } from './hand-over.js';
+import type { Turns } from './turns.js';
+
+export interface BaseSocketsParts {
+  readonly id: number;
+  readonly lane: number;
+  readonly region: Region;
+  readonly bells: readonly DoorbellDescriptors[];
+  readonly reactorOptions: ReactorOptions;
+  readonly dispatchMode: DispatchMode;
+  readonly modules: ReactorModules;
+  readonly ports: readonly ListeningPort[];
+  /** Its copies of the ports are its own to close. */
+  readonly closesPorts: boolean;
+  readonly maxConnections: number;
+  readonly reusePort: boolean;
+  /** Missing where nobody comes before or after: the server is one process. */
+  readonly handOver: HandOverEnds | undefined;
+  readonly turns: Turns;
+  readonly log: Log;
+}
+
+export class BaseSockets implements OwnSockets {
+  /** How other parts of this process wake the reactor. */
+  readonly reactorWaker: Wakes;
+  readonly #parts: BaseSocketsParts;
+  readonly #taker: Taker | undefined;
+  #reactor: Reactor | undefined;
+  #acceptor: Acceptor | undefined;
+
+  constructor(parts: BaseSocketsParts) {
+    const { id, region, bells, turns, handOver } = parts;
+    this.#parts = parts;
+    const sleepIndex = new ReactorBoard(region).sleepIndex(id);
+    this.reactorWaker = turns.waker(new Waker(region.int32, sleepIndex, reactorBell(bells, id)));
+    if (handOver !== undefined) this.#taker = new Taker(handOver.take, (handler) => turns.forOther(handler));
+  }
+
+  attach(): void {
+    const { id, lane, region, bells, reactorOptions, dispatchMode, modules, turns, reusePort, log } = this.#parts;
+    const ownWaker = turns.waker(this.#workerWaker(id, lane));
+    const refusals = new Refusals(({ sessionId, code, message, others }) => {
+      const reason = closeReason(code, message);
+      const fields = { fd: sessionId, code: reason.code, ...(others > 0 ? { othersBefore: others } : {}) };
+      log.warn(`a client was disconnected: ${reason.message}`, fields);
+    });
+    const reactor = assembleReactor({
+      id,
+      region,
+      bells,
+      options: reactorOptions,
+      strategy: dispatchMode === 'least-connections' ? ownWorker(id, reusePort) : strategyOf(dispatchMode),
+      modules,
+      takesDatagrams: reusePort || id === 0,
+      wakerOf: (worker, ofLane) => (worker === id && ofLane === lane ? ownWaker : undefined),
+      createPoller: (handler) => turns.forReactor(handler as Reactor),
+      onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
+      onBrokenSender: (worker) => log.error(`worker ${worker} wrote a frame that cannot be read`),
+    });
+    this.#reactor = reactor;
+    reactor.takeOver(this.#taker?.finish() ?? []);
+    if (region.accepting) this.accept();
+  }
+
+  accept(): void {
+    if (this.#acceptor !== undefined || this.#reactor === undefined) return;
+    const { id, lane, region, ports, maxConnections, reactorOptions, reusePort, turns, log } = this.#parts;
+    const board = new ReactorBoard(region);
+    const wakers = Array.from({ length: region.shape.workerNum }, (_, worker) => this.#workerWaker(worker, lane));
+    const turn = new AcceptTurn({
+      id,
+      region,
+      maxConnections,
+      slotsPerReactor: slotsOfReactor(region.shape),
+      isDecided: reusePort,
+      wakerOf: (worker) => wakers[worker] as Wakes,
+    });
+    const reactor = this.#reactor;
+    this.#acceptor = new Acceptor({
+      ports,
+      maxConnectionsPerIp: reactorOptions.maxConnectionsPerIp,
+      addresses: new AddressCounters(region),
+      log,
+      mayTake: () => turn.mayTake(),
+      give: (arrival) => {
+        board.addConnections(id, 1);
+        board.addOccupied(id, 1);
+        reactor.accept(arrival);
+      },
+      gave: () => {},
+      drained: () => turn.drained(),
+      createPoller: (handler) => turns.forAcceptor(handler),
+    });
+    this.#acceptor.start();
+  }
+
+  release(done: () => void): void {
+    const { handOver, turns } = this.#parts;
+    this.#acceptor?.stop();
+    const cargo = this.#reactor?.handOver() ?? [];
+    this.#reactor = undefined;
+    turns.withoutReactor();
+    if (handOver === undefined) return done();
+    new Giver(handOver.give, cargo, (handler) => turns.forOther(handler), done);
+  }
+
+  quiesce(): void {
+    const { ports, closesPorts } = this.#parts;
+    this.#acceptor?.stop();
+    if (closesPorts) for (const port of ports) if (!isDatagram(port)) closeDescriptor(port.descriptor);
+    this.#reactor?.quiesce();
+  }
+
+  closeAll(deadlineMs: number, done: () => void): void {
+    if (this.#reactor === undefined) return done();
+    this.#reactor.closeAll(deadlineMs, done);
+  }
+
+  #workerWaker(worker: number, lane: number): Waker {
+    const { region, bells } = this.#parts;
+    const index = new WorkerBoard(region).sleepIndex(worker, lane);
+    return new Waker(region.int32, index, workerBell(bells, region.shape, worker, lane));
+  }
+}

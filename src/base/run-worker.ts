@@ -1,0 +1,64 @@
+/** Assembles a worker that owns connections (BASE mode). Runs in the worker. */
+import type { FinishCallback } from '../exchange/task-client.js';
+import type { Inheritance, OwnDescriptors, ProcessRole } from '../ipc/inheritance.js';
+import { isDatagram } from '../listen/bind-port.js';
+import { reactorOptions } from '../master/reactor-threads.js';
+import type { Region } from '../memory/region.js';
+import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
+import { createPoller } from '../os/create-poller.js';
+import { loadModules } from '../reactor/assemble.js';
+import type { Log } from '../util/log.js';
+import type { UserConnection, WorkerCallbacks } from '../worker/callbacks.js';
+import { type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
+import type { WorkerParts } from '../worker/worker.js';
+import { BaseSockets } from './own-sockets.js';
+import { Turns } from './turns.js';
+
+export interface BaseWorkerPlace<C extends UserConnection> {
+  readonly inheritance: Inheritance & { role: ProcessRole };
+  readonly own: OwnDescriptors;
+  readonly region: Region;
+  readonly options: ResolvedOptions;
+  readonly listens: readonly ResolvedListen[];
+  readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
+  readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
+  readonly log: Log;
+  /** Where the whole server is one process. */
+  readonly alone?: Pick<WorkerSurroundings<C>, 'channel' | 'exit'>;
+}
+
+/** @throws ServerError when a module for framing or dispatch cannot be used */
+export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerPlace<C>): Promise<RunningWorker<C>> {
+  const { inheritance, own, region, options, listens, callbacks, create, log, alone } = place;
+  const { id, lane, bells } = inheritance;
+  const ports = listens.map(({ type, proxyProtocol }, index) => ({
+    type,
+    descriptor: own.listeners[index] ?? -1,
+    proxied: proxyProtocol.length > 0,
+  }));
+  const datagrams = ports.map((port) => (isDatagram(port) ? port.descriptor : -1));
+  const forReactor = reactorOptions(options, listens, datagrams);
+  const turns = new Turns((handler) => createPoller(options.reactorBackend, handler));
+  const sockets = new BaseSockets({
+    id,
+    lane,
+    region,
+    bells,
+    reactorOptions: forReactor,
+    dispatchMode: options.dispatchMode,
+    modules: await loadModules(forReactor.ports, options.dispatchMode),
+    ports,
+    closesPorts: alone === undefined,
+    maxConnections: options.maxConnections,
+    reusePort: options.reusePort,
+    handOver: alone === undefined ? own : undefined,
+    turns,
+    log,
+  });
+  return runWorker(inheritance, region, options, callbacks, create, log, {
+    ...alone,
+    sockets,
+    reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),
+    createPoller: (worker) => turns.forWorker(worker),
+  });
+}
