@@ -16,10 +16,11 @@ export interface AcceptTurnParts {
   wakerOf(worker: number): Wakes;
 }
 
-/** One that was called and does not come has had its chance. */
-const PATIENCE_MS = 3;
+/** One that was called and does not come is not waited for again for a while. */
+const PATIENCE_MS = 50;
+const ABSENT_MS = 1000;
 /** A worker that is in the same callbacks for so long is not waited for. */
-const BUSY_MS = 5;
+const BUSY_MS = 20;
 /** Differences below 1/32 do not matter: who accepts goes on for a while. */
 const SLACK_SHIFT = 5;
 
@@ -27,32 +28,44 @@ export class AcceptTurn {
   readonly #parts: AcceptTurnParts;
   readonly #reactors: ReactorBoard;
   readonly #workers: WorkerBoard;
-  #leftToOthersAt = 0;
+  /** Who was called, and when; −1: nobody. */
+  #called = -1;
+  #calledAt = 0;
+  /** By worker: until when it is not waited for. */
+  readonly #absentUntil: number[];
 
   constructor(parts: AcceptTurnParts) {
     this.#parts = parts;
     this.#reactors = new ReactorBoard(parts.region);
     this.#workers = new WorkerBoard(parts.region);
+    this.#absentUntil = Array.from({ length: parts.region.shape.workerNum }, () => 0);
   }
 
   mayTake(): 'yes' | 'full' | 'later' {
     const { id, maxConnections, slotsPerReactor, isDecided } = this.#parts;
     if (this.#connectionsOfAll() >= maxConnections || this.#reactors.occupied(id) >= slotsPerReactor) return 'full';
-    const another = isDecided ? -1 : this.#findBetter();
-    if (another < 0) {
-      this.#leftToOthersAt = 0;
-      return 'yes';
-    }
-    const now = performance.now();
-    if (this.#leftToOthersAt === 0) this.#leftToOthersAt = now;
-    if (now - this.#leftToOthersAt > PATIENCE_MS) return 'yes';
-    this.#parts.wakerOf(another).wake();
-    return 'later';
+    return isDecided || this.#isMine(performance.now()) ? 'yes' : 'later';
   }
 
   /** Nobody waits to be accepted any more. */
   drained(): void {
-    this.#leftToOthersAt = 0;
+    this.#called = -1;
+  }
+
+  #isMine(now: number): boolean {
+    const another = this.#findBetter(now);
+    if (another < 0) {
+      this.#called = -1;
+      return true;
+    }
+    if (another !== this.#called) this.#calledAt = now;
+    this.#called = another;
+    if (now - this.#calledAt <= PATIENCE_MS) {
+      this.#parts.wakerOf(another).wake();
+      return false;
+    }
+    this.#absentUntil[another] = now + ABSENT_MS;
+    return this.#isMine(now);
   }
 
   #connectionsOfAll(): number {
@@ -64,12 +77,12 @@ export class AcceptTurn {
   }
 
   /** @returns a worker whose turn it is rather than ours; −1: there is none */
-  #findBetter(): number {
+  #findBetter(now: number): number {
     const { id, region } = this.#parts;
     const connections = this.#reactors.connections(id);
     const accepted = this.#reactors.read(id, ReactorCounter.accepted);
     for (let worker = 0; worker < region.shape.workerNum; worker++) {
-      if (worker === id || !this.#isThere(worker)) continue;
+      if (worker === id || now < (this.#absentUntil[worker] ?? 0) || !this.#isThere(worker)) continue;
       const fewer = connections - this.#reactors.connections(worker);
       const slack = connections >> SLACK_SHIFT;
       if (fewer > slack) return worker;

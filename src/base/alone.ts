@@ -112,6 +112,10 @@ class AloneManager implements ManagerLink {
       case 'reload':
       case 'stopWorker':
         return this.#parts.log.warn('there is one process only and nobody to replace it: nothing is reloaded');
+      case 'stop':
+        // Nobody can end it by force but the end of this process.
+        setTimeout(() => this.#events.exit(0, 0), message.deadlineMs);
+        return this.#toWorker?.(message);
       default:
         return this.#toWorker?.(message);
     }

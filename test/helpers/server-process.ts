@@ -23,6 +23,12 @@ const FIXTURES = join(ROOT, 'test/fixtures');
 const MARK = 'TREE_MARK';
 const DEADLINE_MS = 10_000;
 
+/** The mode in which fixtures run that do not say otherwise: the suite runs against both. */
+export const TEST_MODE = process.env['TSWOOLE_TEST_MODE'] ?? 'process';
+export const IS_BASE = TEST_MODE === 'base';
+/** With `maxRequest` one worker is a process of its own too. */
+const modeOptions = IS_BASE ? { mode: 'base', maxRequest: 1_000_000_000 } : {};
+
 /** One line a fixture has printed: see fixtures/say.js. */
 export interface Line {
   readonly event: string;
@@ -132,7 +138,7 @@ export class ServerProcess {
     const [command = '', ...args] = words;
     this.#child = spawn(command, args, {
       cwd: this.folder,
-      env: { ...process.env, OPTIONS: JSON.stringify(given.options ?? {}), ...given.env, [MARK]: this.#mark },
+      env: { ...process.env, OPTIONS: JSON.stringify({ ...modeOptions, ...given.options }), ...given.env, [MARK]: this.#mark },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child.stdin?.on('error', () => {});
@@ -213,7 +219,9 @@ export class ServerProcess {
     return this.#child.pid ?? 0;
   }
 
+  /** In BASE mode the process that was started is the manager. */
   get manager(): TreeProcess | undefined {
+    if (IS_BASE) return this.tree().find(({ pid }) => pid === this.masterPid);
     return this.tree().find(({ title }) => title.includes(': manager'));
   }
 
