@@ -1,6 +1,28 @@
 import { defineConfig } from 'vitest/config';
 
 const soak = process.env['SOAK'] === '1';
+const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**'];
+
+/** What holds in both modes; the other integration tests are about the processes of one of them. */
+const conformance = [
+  'api',
+  'data',
+  'datagrams',
+  'dispatch',
+  'framing',
+  'lifecycle-recycle',
+  'lifecycle-reload',
+  'lifecycle-shutdown',
+  'limits',
+  'messages',
+  'pressure',
+  'proxy',
+  'refused',
+  'times',
+  'unix',
+];
+
+const timeouts = { testTimeout: soak ? 15 * 60_000 : 30_000, hookTimeout: 30_000 };
 
 export default defineConfig({
   test: {
@@ -8,10 +30,17 @@ export default defineConfig({
     // One file at a time: a promise such as 'back within a second' cannot be held while two suites compete for two
     // cores.
     maxWorkers: 1,
-    include: ['test/**/*.test.ts'],
-    exclude: soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**'],
     globalSetup: ['test/helpers/global-setup.ts'],
-    testTimeout: soak ? 15 * 60_000 : 30_000,
-    hookTimeout: 30_000,
+    projects: [
+      { test: { name: 'process', include: ['test/**/*.test.ts'], exclude, ...timeouts } },
+      {
+        test: {
+          name: 'base',
+          include: conformance.map((name) => `test/integration/${name}.test.ts`),
+          env: { TSWOOLE_TEST_MODE: 'base' },
+          ...timeouts,
+        },
+      },
+    ],
   },
 });

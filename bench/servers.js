@@ -21,6 +21,12 @@ export function listServers() {
   return [
     { name: 'tswoole 1+1', command: [process.execPath, peer('tswoole.js')], env: { REACTORS: '1', WORKERS: '1' } },
     { name: 'tswoole defaults', command: [process.execPath, peer('tswoole.js')], env: {} },
+    { name: 'BASE, 1 worker', command: [process.execPath, peer('tswoole.js')], env: { MODE: 'base', WORKERS: '1' } },
+    {
+      name: `BASE ×${workers}`,
+      command: [process.execPath, peer('tswoole.js')],
+      env: { MODE: 'base', WORKERS: workers },
+    },
     { name: 'node:net', command: [process.execPath, peer('net.js')], env: {} },
     { name: `node:cluster ×${workers}`, command: [process.execPath, peer('cluster.js')], env: { WORKERS: workers } },
     ...(compiled === undefined ? [] : [{ name: 'C epoll', command: [compiled], env: {} }]),

@@ -1,7 +1,8 @@
 import { Server } from '../../dist/index.js';
 
-const { PORT, REACTORS, WORKERS } = process.env;
+const { MODE, PORT, REACTORS, WORKERS } = process.env;
 const server = new Server({
+  mode: MODE === 'base' ? 'base' : 'process',
   port: Number(PORT),
   logLevel: 'error',
   reactorNum: REACTORS === undefined ? undefined : Number(REACTORS),

@@ -38,6 +38,8 @@ export type ManagerToWorker =
   | { type: 'accept' }
   /** BASE mode: close all connections of your own once what is queued for them has left, and say `closed`. */
   | { type: 'closeAll'; deadlineMs: number }
+  /** The process that was to take over has not come: go on as if nobody had asked. */
+  | { type: 'goOn' }
   /** Another process takes over: take no more packets, say `released`, finish what is owed, end. */
   | { type: 'release'; deadlineMs: number }
   /** No more packets come: finish them and what is owed, say `settled`. */
@@ -87,6 +89,7 @@ export const decodeManagerToWorker = decoder<ManagerToWorker>([
   'attach',
   'accept',
   'closeAll',
+  'goOn',
   'release',
   'settle',
   'stop',

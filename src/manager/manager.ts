@@ -416,6 +416,7 @@ export class Manager {
   #giveUpRecycling(seat: Seat, handle: WorkerHandle): void {
     if (seat.recycle) this.#logEnd(handle, 'the one it was to replace goes on serving');
     seat.recycle = false;
+    seat.serving?.goOn();
   }
 
   #recordServing(handle: WorkerHandle): void {

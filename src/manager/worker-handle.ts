@@ -101,6 +101,10 @@ export class WorkerHandle implements WorkerSpec {
     if (mayMove(this.#state, 'draining')) this.#state = move(this.#state, 'draining');
   }
 
+  goOn(): void {
+    this.process?.send({ type: 'goOn' });
+  }
+
   accept(): void {
     this.process?.send({ type: 'accept' });
   }

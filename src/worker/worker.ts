@@ -149,6 +149,9 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
       case 'accept':
         if (this.#attached) this.#parts.sockets?.accept();
         return;
+      case 'goOn':
+        this.#termSeen = false;
+        return;
       case 'closeAll':
         return this.#closeAll(message.deadlineMs);
       case 'settle':

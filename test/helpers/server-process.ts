@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FIXTURES = join(ROOT, 'test/fixtures');
@@ -26,6 +27,8 @@ const DEADLINE_MS = 10_000;
 /** The mode in which fixtures run that do not say otherwise: the suite runs against both. */
 export const TEST_MODE = process.env['TSWOOLE_TEST_MODE'] ?? 'process';
 export const IS_BASE = TEST_MODE === 'base';
+/** Titles of tests of what only PROCESS mode promises: see docs/modes.md. */
+export const inProcessMode = it.skipIf(IS_BASE);
 /** With `maxRequest` one worker is a process of its own too. */
 const modeOptions = IS_BASE ? { mode: 'base', maxRequest: 1_000_000_000 } : {};
 
@@ -138,7 +141,12 @@ export class ServerProcess {
     const [command = '', ...args] = words;
     this.#child = spawn(command, args, {
       cwd: this.folder,
-      env: { ...process.env, OPTIONS: JSON.stringify({ ...modeOptions, ...given.options }), ...given.env, [MARK]: this.#mark },
+      env: {
+        ...process.env,
+        OPTIONS: JSON.stringify({ ...modeOptions, ...given.options }),
+        ...given.env,
+        [MARK]: this.#mark,
+      },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child.stdin?.on('error', () => {});

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 let server: ServerProcess;
 afterEach(endServers);
@@ -45,7 +45,7 @@ describe('dispatch', () => {
     await Promise.all(clients.map((client) => client.close()));
   });
 
-  it('by idle avoids a worker that is busy', async () => {
+  inProcessMode('by idle avoids a worker that is busy', async () => {
     server = await start({ dispatchMode: 'idle' });
     const [blocker, client] = (await Client.openMany(server.port, 2)) as [Client, Client];
     const blocked = blocker.ask('block 1500', 5000);

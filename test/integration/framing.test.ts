@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -87,28 +87,31 @@ describe('packets', () => {
     },
   );
 
-  it('cut in the middle survive reloads and replaced workers; only the one in the hand of a killed worker is lost', async () => {
-    const server = await start({ maxWaitMs: 10_000 });
-    const clients = await TcpClient.connectMany(server.port, 20);
-    let over = false;
-    const loops = clients.map(async (client) => {
-      while (!over) await exchange(client, [packet(random(MIB)), packet(3), packet(random(100_000))], 5);
-    });
-    for (let i = 0; i < 4; i++) {
-      const reloads = server.events('afterReload').length;
-      server.signal('SIGUSR1');
-      await poll('the reload is done', () => server.events('afterReload').length > reloads, 20_000);
-    }
-    over = true;
-    await Promise.all(loops);
-    const [client] = clients as [TcpClient];
-    const half = packet(100_000);
-    client.send(half.subarray(0, 50_000));
-    for (const { pid } of server.workers) server.signal('SIGKILL', pid);
-    client.send(half.subarray(50_000));
-    expect(await client.readLine()).toBe(answer(half));
-    expect(server.events('close')).toEqual([]);
-  });
+  inProcessMode(
+    'cut in the middle survive reloads and replaced workers; only the one in the hand of a killed worker is lost',
+    async () => {
+      const server = await start({ maxWaitMs: 10_000 });
+      const clients = await TcpClient.connectMany(server.port, 20);
+      let over = false;
+      const loops = clients.map(async (client) => {
+        while (!over) await exchange(client, [packet(random(MIB)), packet(3), packet(random(100_000))], 5);
+      });
+      for (let i = 0; i < 4; i++) {
+        const reloads = server.events('afterReload').length;
+        server.signal('SIGUSR1');
+        await poll('the reload is done', () => server.events('afterReload').length > reloads, 20_000);
+      }
+      over = true;
+      await Promise.all(loops);
+      const [client] = clients as [TcpClient];
+      const half = packet(100_000);
+      client.send(half.subarray(0, 50_000));
+      for (const { pid } of server.workers) server.signal('SIGKILL', pid);
+      client.send(half.subarray(50_000));
+      expect(await client.readLine()).toBe(answer(half));
+      expect(server.events('close')).toEqual([]);
+    },
+  );
 });
 
 describe('a client that sends no packets', () => {

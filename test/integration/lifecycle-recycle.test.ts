@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -81,7 +81,7 @@ describe('one worker is replaced without a gap', () => {
     const faulty = "if (server.role === 'worker') throw new Error('no luck');\n";
     server.edit((source) => source.replace('await server.start', `${faulty}await server.start`));
     server.signal('SIGTERM', old);
-    await server.waitFor('the reason', () => /manager.*worker 0.*no luck/.test(server.stderr));
+    await server.waitFor('the reason', () => /worker 0.*no luck/.test(server.stderr));
     expect(server.worker(0)?.pid).toBe(old);
     await client.echo('b');
     server.edit((source) => source.replace(faulty, ''));
@@ -91,7 +91,7 @@ describe('one worker is replaced without a gap', () => {
     await client.close();
   });
 
-  it('when a worker ends by itself with code 0', async () => {
+  inProcessMode('when a worker ends by itself with code 0', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 1 } });
     const client = await TcpClient.connect(server.port);
     await client.ask('echo a');
@@ -104,7 +104,7 @@ describe('one worker is replaced without a gap', () => {
 });
 
 describe('signals that mean nothing to a process', () => {
-  it('do nothing: no debugger opens, nobody ends', async () => {
+  inProcessMode('do nothing: no debugger opens, nobody ends', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 1 } });
     const client = await TcpClient.connect(server.port);
     await client.ask('echo a');
@@ -123,7 +123,7 @@ describe('signals that mean nothing to a process', () => {
 });
 
 describe('names', () => {
-  it('tell every process in ps and every reactor in top -H', async () => {
+  inProcessMode('tell every process in ps and every reactor in top -H', async () => {
     const options = { workerNum: 4, reactorNum: 2, processTitle: 'a service' };
     const server = await startServer('echo.js', { options });
     const titles = server.tree().map(({ title }) => title);

@@ -1,6 +1,13 @@
 import { readdirSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { cpuTimeMs, endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  cpuTimeMs,
+  endServers,
+  inProcessMode,
+  poll,
+  type ServerProcess,
+  startServer,
+} from '../helpers/server-process.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -149,7 +156,7 @@ describe('a reload', () => {
     await client.close();
   });
 
-  it('goes on when a worker, old or new, is killed in the middle of it', async () => {
+  inProcessMode('goes on when a worker, old or new, is killed in the middle of it', async () => {
     const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });
     const client = await TcpClient.connect(server.port);
     await client.echo('a');
@@ -207,34 +214,38 @@ describe('a reload whose workers do not boot changes nothing, says why, and work
 });
 
 describe('a worker that keeps dying', () => {
-  it('is started again after growing pauses, each death with its reason in the log, at next to no cost', async () => {
-    const faulty = "if (server.role === 'worker') setTimeout(() => { throw new Error('dies young'); }, 50);";
-    const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'warn' }, copy: true });
-    const client = await TcpClient.connect(server.port);
-    await client.echo('a');
-    server.edit(before(faulty));
-    server.signal('SIGKILL', server.worker(0)?.pid);
-    server.signal('SIGKILL', server.worker(1)?.pid);
-    await server.waitFor(
-      'long pauses',
-      () => server.stderr.match(/starting another one in 3000 ms/g)?.length === 2,
-      20_000,
-    );
-    const ends = server.stderr.split('\n').filter((line) => / worker \d .*starting another one/.test(line));
-    const uncaused = ends.filter((line) => !/dies young/.test(line) && !/killed by SIGKILL/.test(line));
-    expect(uncaused).toEqual([]);
-    expect(ends.length).toBeGreaterThanOrEqual(10);
-    const pids = server.tree().map(({ pid }) => pid);
-    const usedMs = (): number => pids.reduce((sum, pid) => sum + cpuTimeMs(pid), 0);
-    const [cpu, began] = [usedMs(), performance.now()];
-    client.send('b');
-    await new Promise((resolve) => setTimeout(resolve, 2500)); // a span to measure over
-    expect((usedMs() - cpu) / (performance.now() - began)).toBeLessThan(0.05);
-    server.edit(without(faulty));
-    server.signal('SIGUSR1');
-    expect((await client.read(1, 5000)).toString()).toBe('b'); // what was sent meanwhile is answered
-    await client.echo('c');
-    await poll('both workers are back', () => server.workers.length === 2);
-    await client.close();
-  }, 40_000);
+  inProcessMode(
+    'is started again after growing pauses, each death with its reason in the log, at next to no cost',
+    async () => {
+      const faulty = "if (server.role === 'worker') setTimeout(() => { throw new Error('dies young'); }, 50);";
+      const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'warn' }, copy: true });
+      const client = await TcpClient.connect(server.port);
+      await client.echo('a');
+      server.edit(before(faulty));
+      server.signal('SIGKILL', server.worker(0)?.pid);
+      server.signal('SIGKILL', server.worker(1)?.pid);
+      await server.waitFor(
+        'long pauses',
+        () => server.stderr.match(/starting another one in 3000 ms/g)?.length === 2,
+        20_000,
+      );
+      const ends = server.stderr.split('\n').filter((line) => / worker \d .*starting another one/.test(line));
+      const uncaused = ends.filter((line) => !/dies young/.test(line) && !/killed by SIGKILL/.test(line));
+      expect(uncaused).toEqual([]);
+      expect(ends.length).toBeGreaterThanOrEqual(10);
+      const pids = server.tree().map(({ pid }) => pid);
+      const usedMs = (): number => pids.reduce((sum, pid) => sum + cpuTimeMs(pid), 0);
+      const [cpu, began] = [usedMs(), performance.now()];
+      client.send('b');
+      await new Promise((resolve) => setTimeout(resolve, 2500)); // a span to measure over
+      expect((usedMs() - cpu) / (performance.now() - began)).toBeLessThan(0.05);
+      server.edit(without(faulty));
+      server.signal('SIGUSR1');
+      expect((await client.read(1, 5000)).toString()).toBe('b'); // what was sent meanwhile is answered
+      await client.echo('c');
+      await poll('both workers are back', () => server.workers.length === 2);
+      await client.close();
+    },
+    40_000,
+  );
 });

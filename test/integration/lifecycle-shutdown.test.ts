@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load, type LoadResult, TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -138,14 +138,14 @@ describe('a shutdown', () => {
     await client.closed;
   });
 
-  it('right after the manager was killed leaves nothing', async () => {
+  inProcessMode('right after the manager was killed leaves nothing', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 2 } });
     server.signal('SIGKILL', server.manager?.pid);
     server.signal('SIGTERM');
     await expectOrderlyEnd(server);
   });
 
-  it('right after a worker was killed lets its successor answer what was read', async () => {
+  inProcessMode('right after a worker was killed lets its successor answer what was read', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 1 } });
     const clients = await TcpClient.connectMany(server.port, 20);
     await Promise.all(clients.map((client) => client.ask('echo a')));

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { descriptorCount, residentMiB } from '../helpers/proc.js';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 let server: ServerProcess;
 afterEach(endServers);
@@ -54,7 +54,7 @@ describe('accepting', () => {
 });
 
 describe('after many crashes and short connections', () => {
-  it(
+  inProcessMode(
     'nothing is left over in the master',
     async () => {
       server = await startServer('commands.js', { options: { workerNum: 2, reactorNum: 2, logLevel: 'silent' } });

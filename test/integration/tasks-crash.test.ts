@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { TaskCounts } from '../../src/exchange/task-queue.js';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { clientPerWorker, run, runToFail } from '../helpers/tasks.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
@@ -113,7 +113,7 @@ describe('a worker that dies', () => {
 });
 
 describe('the manager that dies', () => {
-  it('takes all processes with it; tasks that waited are run by the next ones', async () => {
+  inProcessMode('takes all processes with it; tasks that waited are run by the next ones', async () => {
     await start({ taskWorkerNum: 1 });
     await run(
       client,
