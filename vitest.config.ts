@@ -6,6 +6,7 @@ const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**']
 /** What holds in both modes; the other integration tests are about the processes of one of them. */
 const conformance = [
   'api',
+  'broadcast',
   'data',
   'datagrams',
   'dispatch',
@@ -22,7 +23,11 @@ const conformance = [
   'unix',
 ];
 
-const timeouts = { testTimeout: soak ? 15 * 60_000 : 30_000, hookTimeout: 30_000 };
+const common = {
+  globalSetup: ['test/helpers/global-setup.ts'],
+  testTimeout: soak ? 15 * 60_000 : 30_000,
+  hookTimeout: 30_000,
+};
 
 export default defineConfig({
   test: {
@@ -30,15 +35,14 @@ export default defineConfig({
     // One file at a time: a promise such as 'back within a second' cannot be held while two suites compete for two
     // cores.
     maxWorkers: 1,
-    globalSetup: ['test/helpers/global-setup.ts'],
     projects: [
-      { test: { name: 'process', include: ['test/**/*.test.ts'], exclude, ...timeouts } },
+      { test: { name: 'process', include: ['test/**/*.test.ts'], exclude, ...common } },
       {
         test: {
           name: 'base',
           include: conformance.map((name) => `test/integration/${name}.test.ts`),
           env: { TSWOOLE_TEST_MODE: 'base' },
-          ...timeouts,
+          ...common,
         },
       },
     ],

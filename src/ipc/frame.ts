@@ -88,7 +88,7 @@ const closeCodes = [
   ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
   ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
   ['WORKER_DIED', 'error', 'the worker that owned the connection has died'],
-  ['WORKER_REPLACED', 'server', 'the connection could not go over to the worker that comes next'],
+  ['WORKER_REPLACED', 'server', 'the worker was replaced before all of its answer could leave'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

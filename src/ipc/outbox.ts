@@ -119,6 +119,14 @@ export class Outbox {
     });
   }
 
+  /** This process ends: a stream of which a part would be missing must not go on. */
+  giveUp(): void {
+    for (const { sessionId, heldBytes } of [...this.#holding]) {
+      if (heldBytes > 0) this.close(sessionId, true, CloseCode.WORKER_REPLACED);
+    }
+    this.flush();
+  }
+
   /** True when nothing waits in this process. */
   get isEmpty(): boolean {
     return this.#holding.size === 0;

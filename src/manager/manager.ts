@@ -414,9 +414,10 @@ export class Manager {
 
   /** A reload says itself why it has failed. */
   #giveUpRecycling(seat: Seat, handle: WorkerHandle): void {
-    if (seat.recycle) this.#logEnd(handle, 'the one it was to replace goes on serving');
+    if (!seat.recycle) return;
     seat.recycle = false;
     seat.serving?.goOn();
+    this.#logEnd(handle, 'the one it was to replace goes on serving');
   }
 
   #recordServing(handle: WorkerHandle): void {

@@ -439,7 +439,10 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
    * group gets it in all its processes at once), unless its time is over; a second one ends it at once.
    */
   terminate(): void {
-    if (this.#termSeen || performance.now() >= this.#leaveBy) return this.#parts.exit(0);
+    if (this.#termSeen || performance.now() >= this.#leaveBy) {
+      this.#parts.outbox.giveUp();
+      return this.#parts.exit(0);
+    }
     this.#termSeen = true;
     if (this.#purpose !== 'serve') return;
     this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id });

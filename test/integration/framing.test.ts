@@ -87,31 +87,34 @@ describe('packets', () => {
     },
   );
 
-  inProcessMode(
-    'cut in the middle survive reloads and replaced workers; only the one in the hand of a killed worker is lost',
-    async () => {
-      const server = await start({ maxWaitMs: 10_000 });
-      const clients = await TcpClient.connectMany(server.port, 20);
-      let over = false;
-      const loops = clients.map(async (client) => {
-        while (!over) await exchange(client, [packet(random(MIB)), packet(3), packet(random(100_000))], 5);
-      });
-      for (let i = 0; i < 4; i++) {
-        const reloads = server.events('afterReload').length;
-        server.signal('SIGUSR1');
-        await poll('the reload is done', () => server.events('afterReload').length > reloads, 20_000);
-      }
-      over = true;
-      await Promise.all(loops);
-      const [client] = clients as [TcpClient];
-      const half = packet(100_000);
-      client.send(half.subarray(0, 50_000));
-      for (const { pid } of server.workers) server.signal('SIGKILL', pid);
-      client.send(half.subarray(50_000));
-      expect(await client.readLine()).toBe(answer(half));
-      expect(server.events('close')).toEqual([]);
-    },
-  );
+  it('cut in the middle survive reloads', async () => {
+    const server = await start({ maxWaitMs: 10_000 });
+    const clients = await TcpClient.connectMany(server.port, 20);
+    let over = false;
+    const loops = clients.map(async (client) => {
+      while (!over) await exchange(client, [packet(random(MIB)), packet(3), packet(random(100_000))], 5);
+    });
+    for (let i = 0; i < 4; i++) {
+      const reloads = server.events('afterReload').length;
+      server.signal('SIGUSR1');
+      await poll('the reload is done', () => server.events('afterReload').length > reloads, 20_000);
+    }
+    over = true;
+    await Promise.all(loops);
+    expect(server.events('close')).toEqual([]);
+  });
+
+  inProcessMode('cut in the middle survive the death of all workers', async () => {
+    const server = await start({});
+    const client = await TcpClient.connect(server.port);
+    const half = packet(100_000);
+    client.send(half.subarray(0, 50_000));
+    await poll('it was read', () => client.socket.writableLength === 0);
+    for (const { pid } of server.workers) server.signal('SIGKILL', pid);
+    client.send(half.subarray(50_000));
+    expect(await client.readLine()).toBe(answer(half));
+    expect(server.events('close')).toEqual([]);
+  });
 });
 
 describe('a client that sends no packets', () => {

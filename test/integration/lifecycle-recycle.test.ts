@@ -81,7 +81,7 @@ describe('one worker is replaced without a gap', () => {
     const faulty = "if (server.role === 'worker') throw new Error('no luck');\n";
     server.edit((source) => source.replace('await server.start', `${faulty}await server.start`));
     server.signal('SIGTERM', old);
-    await server.waitFor('the reason', () => /worker 0.*no luck/.test(server.stderr));
+    await server.waitFor('the reason', () => /(manager|master).*worker 0.*no luck/.test(server.stderr));
     expect(server.worker(0)?.pid).toBe(old);
     await client.echo('b');
     server.edit((source) => source.replace(faulty, ''));

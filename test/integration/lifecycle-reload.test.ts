@@ -124,6 +124,25 @@ describe('a reload', () => {
     await Promise.all([stuck.close(), other.close()]);
   });
 
+  it('resets a connection whose client does not take within maxWaitMs what the old worker has sent', async () => {
+    const server = await startServer('commands.js', { options: { workerNum: 1, maxWaitMs: 500 } });
+    const client = await TcpClient.connect(server.port);
+    client.socket.pause();
+    client.socket.on('error', () => {});
+    client.send('bytes 30000000\n');
+    const other = await TcpClient.connect(server.port);
+    expect(await other.ask('echo a')).toBe('a');
+    server.signal('SIGUSR1');
+    await reloaded(server, 1);
+    expect((await server.waitForEvent('close'))['reason']).toMatchObject({
+      code: 'WORKER_REPLACED',
+      initiator: 'server',
+    });
+    expect(await other.ask('echo b')).toBe('b');
+    client.socket.destroy();
+    await other.close();
+  });
+
   it('that is asked for five times at once ends with workers that run the script as it is', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 2 }, copy: true });
     const client = await TcpClient.connect(server.port);
