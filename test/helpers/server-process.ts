@@ -30,7 +30,10 @@ export const IS_BASE = TEST_MODE === 'base';
 /** Titles of tests of what only PROCESS mode promises: see docs/modes.md. */
 export const inProcessMode = it.skipIf(IS_BASE);
 /** With `maxRequest` one worker is a process of its own too. */
-const modeOptions = IS_BASE ? { mode: 'base', maxRequest: 1_000_000_000 } : {};
+const modeOptions = {
+  ...(IS_BASE && { mode: 'base', maxRequest: 1_000_000_000 }),
+  reactorBackend: process.env['TSWOOLE_TEST_BACKEND'] ?? 'auto',
+};
 
 /** One line a fixture has printed: see fixtures/say.js. */
 export interface Line {
