@@ -67,6 +67,8 @@ class OneProcess implements ConnectionOwners {
     return this.#parts.closeByManager(deadlineMs);
   }
 
+  renew(): void {}
+
   async stop(): Promise<void> {}
 
   stopAtOnce(): void {}

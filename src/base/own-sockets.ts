@@ -117,6 +117,13 @@ export class BaseSockets implements OwnSockets {
     this.#acceptor.start();
   }
 
+  dismiss(deadlineMs: number, done: () => void): void {
+    if (this.#reactor === undefined) return done();
+    const { ports } = this.#parts.reactorOptions;
+    this.#acceptor?.leave((index) => ports[index]?.tls !== null);
+    this.#reactor.dismiss(deadlineMs, done);
+  }
+
   release(done: () => void): void {
     const { handOver, turns } = this.#parts;
     this.#acceptor?.stop();

@@ -58,6 +58,9 @@ export class WorkersAsOwners implements ConnectionOwners {
     return this.#parts.closeByManager(deadlineMs);
   }
 
+  /** The new workers read them. */
+  renew(): void {}
+
   async stop(): Promise<void> {
     for (const end of this.#pairs.flat()) closeDescriptor(end);
     this.#pairs = [];

@@ -94,6 +94,17 @@ export const errorTable = {
       `The unix socket ${path} cannot be listened on: ${syscall} failed with ${code}.`,
     advice: 'Check that its folder exists and may be written to, and that the path has less than 108 bytes.',
   }),
+  ERR_TLS_FILE: entry({
+    fields: { path: 'string', code: 'string' },
+    sentence: ({ path, code }) => `A certificate, or its key, cannot be read: ${path} (${code}).`,
+    advice:
+      'Give PEM text, or the path of a PEM file that this user may read; paths begin at the folder of the script.',
+  }),
+  ERR_TLS_KEYS: entry({
+    fields: { name: 'string', why: 'string' },
+    sentence: ({ name, why }) => `The TLS settings${name === '' ? '' : ` for ${name}`} cannot be used: ${why}.`,
+    advice: 'Check that cert and key are PEM, that they belong together, and that ca, ciphers and versions are right.',
+  }),
   ERR_PORT_PRIVILEGED: entry({
     fields: { host: 'string', port: 'number' },
     sentence: ({ host, port }) => `Listening on ${address(host, port)} needs a privilege this process does not have.`,

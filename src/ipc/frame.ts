@@ -87,6 +87,7 @@ const closeCodes = [
   ['HEARTBEAT_TIMEOUT', 'timeout', 'the client has sent nothing for heartbeatIdleMs'],
   ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
   ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
+  ['TLS_HANDSHAKE', 'error', 'a TLS handshake was expected'],
   ['WORKER_DIED', 'error', 'the worker that owned the connection has died'],
   ['WORKER_REPLACED', 'server', 'the worker was replaced before all of its answer could leave'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];

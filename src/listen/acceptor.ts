@@ -46,6 +46,8 @@ export class Acceptor implements PollerHandler {
   readonly #address = Buffer.alloc(ADDRESS_BYTES);
   /** By port: the kernel may have connections for it. */
   readonly #waiting: boolean[];
+  /** Ports that are not accepted from any more. */
+  readonly #left = new Set<number>();
   #paused: string | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -73,12 +75,22 @@ export class Acceptor implements PollerHandler {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#retryTimer);
-    for (const bound of this.#parts.ports) if (!isDatagram(bound)) this.#poller.abandon(bound.descriptor);
+    this.leave(() => true);
     this.#poller.close();
   }
 
+  /** Accepts no more from these; others may. */
+  leave(isMeant: (portIndex: number) => boolean): void {
+    this.#parts.ports.forEach((bound, index) => {
+      if (isDatagram(bound) || this.#left.has(index) || !isMeant(index)) return;
+      this.#left.add(index);
+      this.#waiting[index] = false;
+      this.#poller.abandon(bound.descriptor);
+    });
+  }
+
   ready(token: number): void {
-    this.#waiting[token] = true;
+    if (!this.#left.has(token)) this.#waiting[token] = true;
   }
 
   turnEnd(): void {

@@ -12,6 +12,8 @@ export interface ConnectionOwners {
   quiesce(): Promise<void>;
   /** Resolves when what is queued for clients has left and the connections are closed, after `deadlineMs` at the latest. */
   closeAll(deadlineMs: number): Promise<void>;
+  /** Certificates are read again, where that does not happen by itself. */
+  renew(): void;
   stop(): Promise<void>;
   /** The process ends now. */
   stopAtOnce(): void;

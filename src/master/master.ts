@@ -19,6 +19,7 @@ import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';
 import { createFramer } from '../protocol/framing/index.js';
+import { loadTls } from '../protocol/tls.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
@@ -92,7 +93,8 @@ export class Master {
     this.#listens = listens;
     this.#callbacks = callbacks;
     this.#log = log;
-    this.region = Region.create(shapeOf(options, userProcessNum));
+    const hasTls = listens.some(({ tls }) => tls !== null);
+    this.region = Region.create(shapeOf(options, userProcessNum, hasTls));
     const { region } = this;
     this.#bells = createBells(region.shape);
     this.#overflow = createSharedFile('tswoole data', 0);
@@ -145,7 +147,9 @@ export class Master {
   async start(): Promise<void> {
     process.on('exit', () => this.#endAtOnce());
     try {
-      for (const { framing } of this.#listens) await createFramer(framing); // a module that cannot be used says so here
+      // What cannot be used says so here: a module, a certificate.
+      for (const { framing } of this.#listens) await createFramer(framing);
+      for (const { tls } of this.#listens) if (tls !== null) loadTls(tls);
       await this.#bindPorts();
       await this.#owners.start(this.#bound);
       becomeSubreaper();
@@ -293,6 +297,7 @@ export class Master {
   // ——— what users and signals ask for ———
 
   reload(tasksOnly = false): void {
+    if (!tasksOnly) this.#owners.renew();
     if (this.#manager !== undefined) this.#manager.send({ type: 'reload', tasksOnly });
     else this.#reloadWaits = tasksOnly && this.#reloadWaits !== 'all' ? 'tasks' : 'all';
   }

@@ -9,8 +9,9 @@ type FromReactor =
   | { type: 'quiet' }
   | { type: 'closed' }
   | ({ type: 'refused' } & RefusedClient)
+  | { type: 'notRenewed'; why: string }
   | { type: 'brokenSender'; worker: number };
-type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused'>;
+type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused' | 'notRenewed'>;
 
 export interface RefusedClient {
   readonly sessionId: number;
@@ -23,6 +24,8 @@ export interface ReactorHandleEvents {
   brokenSender(worker: number): void;
   /** Clients were disconnected because of what they sent. */
   refused(client: RefusedClient): void;
+  /** Certificates could not be read again. */
+  notRenewed(why: string): void;
   /** The thread has ended although nobody asked it to. */
   failed(error: unknown): void;
 }
@@ -60,6 +63,7 @@ export class ReactorHandle {
     this.#thread.on('message', (message: FromReactor) => {
       if (message.type === 'brokenSender') events.brokenSender(message.worker);
       else if (message.type === 'refused') events.refused(message);
+      else if (message.type === 'notRenewed') events.notRenewed(message.why);
       else this.#waiting.get(message.type)?.resolve();
     });
     this.#thread.once('error', (error) => this.#failed(events, error));
@@ -77,6 +81,10 @@ export class ReactorHandle {
   quiesce(): Promise<void> {
     this.#thread.postMessage({ type: 'quiesce' });
     return this.#answer('quiet');
+  }
+
+  renew(): void {
+    this.#thread.postMessage({ type: 'renewTls' });
   }
 
   closeAll(deadlineMs: number): Promise<void> {

@@ -39,8 +39,10 @@ export class ReactorThreads implements ConnectionOwners {
       dispatchMode: options.dispatchMode,
       backend: options.reactorBackend,
     };
-    const { brokenSender, refused, failed } = this.#parts;
-    const events = { brokenSender, refused, failed };
+    const { brokenSender, refused, failed, log } = this.#parts;
+    const notRenewed = (why: string): void =>
+      log.error('the certificates could not be read again, the old ones stay', { why });
+    const events = { brokenSender, refused, failed, notRenewed };
     this.#threads = links.map(
       (_, id) => new ReactorHandle(id, reactorBell(bells, id), data, options.processTitle, events),
     );
@@ -72,6 +74,10 @@ export class ReactorThreads implements ConnectionOwners {
 
   async closeAll(deadlineMs: number): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.closeAll(deadlineMs)));
+  }
+
+  renew(): void {
+    for (const thread of this.#threads) thread.renew();
   }
 
   async stop(): Promise<void> {
@@ -135,12 +141,13 @@ export function reactorOptions(
   const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs } = options;
   const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = options;
   const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
-  const ports = listens.map(({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol }, index) => ({
+  const ports = listens.map(({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls }, index) => ({
     noDelay,
     keepAlive,
     framing,
     packageMaxLength,
     proxyProtocol,
+    tls,
     datagrams: datagrams[index] ?? -1,
   }));
   return { sendBufferSize, highWatermark, lowWatermark, ...times, maxConnectionsPerIp, ports };

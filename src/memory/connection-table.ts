@@ -9,6 +9,7 @@ import { formatIPv4, formatIPv6 } from '../os/address.js';
 import { AF_INET, AF_UNIX } from '../os/constants.js';
 import { CONNECTION_RECORD_BYTES } from './layout.js';
 import type { Region } from './region.js';
+import { type TlsInfo, TlsRecords } from './tls-records.js';
 
 const INTS = CONNECTION_RECORD_BYTES / 4;
 const FLOATS = CONNECTION_RECORD_BYTES / 8;
@@ -50,6 +51,7 @@ export const SlotFlag = {
   paused: 2,
   /** Its worker was sent `close`. */
   told: 4,
+  tls: 8,
 } as const;
 
 /** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
@@ -75,6 +77,8 @@ export interface ClientInfo {
   /** Bytes sent by workers that the kernel has not taken yet. */
   sendQueuedBytes: number;
   closing: boolean;
+  /** What the handshake has agreed upon; missing where the port does not speak TLS. */
+  tls?: TlsInfo | undefined;
 }
 
 export interface NewConnection {
@@ -211,6 +215,11 @@ export class ConnectionTable {
     this.#float64[f + LAST_SENT_AT] = now;
   }
 
+  setTls(slot: number, info: TlsInfo): void {
+    new TlsRecords(this.#region).write(slot, info);
+    this.setFlag(slot, SlotFlag.tls, true);
+  }
+
   // ——— written by any process ———
 
   /** Its worker has told the user of the end: nobody sends to it any more. The reactor does the rest. */
@@ -288,6 +297,7 @@ export class ConnectionTable {
       sendQueuedBytes: int(SEND_QUEUED),
       closing: state !== SlotState.open,
     };
+    if ((flags & SlotFlag.tls) !== 0) info.tls = new TlsRecords(this.#region).read(slot);
     return this.sessionId(slot) === sessionId ? info : undefined; // reused while we read?
   }
 

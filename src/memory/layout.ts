@@ -3,10 +3,10 @@
  * process maps it and finds its parts by the arithmetic below, from the few numbers of `RegionShape`.
  *
  * ```
- * ┌────────┬───────────┬───────────┬──────────────────┬───────────┬──────────────┬─────────────┬──────────┐
- * │ header │ reactors  │ processes │ connection table │ addresses │ ring headers │ rings       │ exchange │
- * │ 4 KiB  │ R × 128 B │ P × 256 B │ slots × 128 B    │ 512 KiB   │ 256 B each   │ mapped twice│          │
- * └────────┴───────────┴───────────┴──────────────────┴───────────┴──────────────┴─────────────┴──────────┘
+ * ┌────────┬───────────┬───────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
+ * │ header │ reactors  │ processes │ connection table │ addresses │ TLS           │ ring headers │ rings       │ exchange │
+ * │ 4 KiB  │ R × 128 B │ P × 256 B │ slots × 128 B    │ 512 KiB   │ slots × 768 B │ 256 B each   │ mapped twice│          │
+ * └────────┴───────────┴───────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
  * ```
  * P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
  * between processes) has a layout of its own: `exchange/layout.ts`.
@@ -23,6 +23,8 @@ export interface RegionShape {
   readonly userProcessNum: number;
   /** Slots of the connection table; a power of two. */
   readonly slots: number;
+  /** As many as `slots` where a port speaks TLS, else 0. */
+  readonly tlsSlots: number;
   /** Bytes of each ring between a reactor and a worker; a power of two. */
   readonly ringBytes: number;
   /** How many tasks and messages of one process may be under way. */
@@ -34,6 +36,7 @@ export const REACTOR_RECORD_BYTES = 128;
 export const WORKER_RECORD_BYTES = 256;
 export const CONNECTION_RECORD_BYTES = 128;
 export const RING_HEADER_BYTES = 256;
+export const TLS_RECORD_BYTES = 768;
 /** Two tables of counters by address: see `AddressCounters`. */
 export const ADDRESS_COUNTERS = 65_536;
 /** Rings of the manager and of the accepting thread: a few short frames each. */
@@ -54,6 +57,7 @@ export interface RegionLayout {
   readonly workersAt: number;
   readonly connectionsAt: number;
   readonly addressesAt: number;
+  readonly tlsAt: number;
   /** End of the part that is mapped once, from the start. */
   readonly plainBytes: number;
   readonly totalBytes: number;
@@ -95,7 +99,8 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
   const workersAt = reactorsAt + reactorNum * REACTOR_RECORD_BYTES;
   const connectionsAt = workersAt + processNum(shape) * WORKER_RECORD_BYTES;
   const addressesAt = connectionsAt + shape.slots * CONNECTION_RECORD_BYTES;
-  const ringHeadersAt = addressesAt + 2 * ADDRESS_COUNTERS * 4;
+  const tlsAt = addressesAt + 2 * ADDRESS_COUNTERS * 4;
+  const ringHeadersAt = tlsAt + shape.tlsSlots * TLS_RECORD_BYTES;
   const ringsPerReactor = workerNum + senders;
   const plainBytes = alignTo(ringHeadersAt + reactorNum * ringsPerReactor * RING_HEADER_BYTES, PAGE_BYTES);
   const largeRings = workerNum + peerOfManager(shape);
@@ -125,6 +130,7 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     workersAt,
     connectionsAt,
     addressesAt,
+    tlsAt,
     plainBytes,
     totalBytes: exchange.endsAt,
     inbound: (reactor, worker) => place(reactor, worker),

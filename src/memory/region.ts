@@ -13,7 +13,7 @@ const RELOADS_FAILED = 11;
 const MANAGER_SLEEP = 12;
 const MASTER_SLEEP = 13;
 const ACCEPTING = 14;
-/** The seven numbers of the shape. */
+/** The eight numbers of the shape. */
 const SHAPE = 1000;
 const PORTS = 16; // up to 256 bound ports
 /** Float64 index of the start time (Unix ms); past the ports. */
@@ -25,6 +25,7 @@ const shapeNames = [
   'taskWorkerNum',
   'userProcessNum',
   'slots',
+  'tlsSlots',
   'ringBytes',
   'exchangeSlots',
 ] as const satisfies readonly (keyof RegionShape)[];

@@ -2,6 +2,7 @@ import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, 
 import { framing } from './framing.js';
 import type { Machine } from './machine.js';
 import { GIB, KIB, MIB } from './size.js';
+import { tls } from './tls.js';
 
 /** One option. Its types, its check, its default, its messages and its line in docs/options.md all come from here. */
 export interface Definition<Given, Resolved> {
@@ -273,6 +274,13 @@ export const definitions = {
     default: { value: [] },
     help: 'Addresses of load balancers that begin each connection with a PROXY header (version 1 or 2); clients have the address it tells, and whoever else connects is turned away. None: there is no header.',
   }),
+  tls: option({
+    kind: tls(),
+    default: { value: null },
+    help: 'Certificates: the port speaks TLS 1.2 and 1.3 then. [tls.md](tls.md) lists what it takes.',
+    swoole:
+      'ssl_cert_file, ssl_key_file, ssl_passphrase, ssl_client_cert_file, ssl_verify_peer, ssl_protocols, ssl_ciphers, ssl_sni_certs',
+  }),
   noDelay: option({
     kind: flag(),
     default: { value: true },
@@ -314,6 +322,7 @@ export const listenNames = [
   'framing',
   'packageMaxLength',
   'proxyProtocol',
+  'tls',
   'noDelay',
   'keepAlive',
 ] as const;

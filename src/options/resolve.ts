@@ -39,13 +39,20 @@ export function resolveOptions(given: ServerOptions = {}, machine: Machine = cur
 export function resolveListen(given: ListenOptions, server: ResolvedOptions): ResolvedListen {
   refuseUnknown(given, listenNames);
   const resolved: Record<string, unknown> = {};
-  const own: Partial<Record<string, unknown>> = { port: 0, path: '', type: socketTypeOf(String(given.path ?? '')) };
+  const takesDatagrams = given.type === 'udp' || given.type === 'unix-dgram';
+  const own: Partial<Record<string, unknown>> = {
+    ...(takesDatagrams && { tls: null }),
+    port: 0,
+    path: '',
+    type: socketTypeOf(String(given.path ?? '')),
+  };
   for (const name of listenNames) {
     const value = Reflect.get(given, name);
     const fallback = name in own ? own[name] : server[name];
     resolved[name] = value === undefined ? fallback : definitions[name].kind.check(name, value);
   }
   refusePath(resolved as unknown as ResolvedListen);
+  refuseTls(resolved as unknown as ResolvedListen);
   return Object.freeze(resolved as unknown as ResolvedListen);
 }
 
@@ -75,6 +82,15 @@ function swooleNames(known: readonly OptionName[]): [word: string, name: string]
   });
 }
 
+function refuseTls({ type, tls }: { readonly type: string; readonly tls: unknown }): void {
+  if (tls === null || type === 'tcp' || type === 'unix') return;
+  throw new ServerError('ERR_OPTION_CONFLICT', {
+    name: 'tls',
+    other: 'type',
+    why: `a socket of type ${type} has no TLS`,
+  });
+}
+
 function refusePath({ type, path }: { readonly type: string; readonly path: string }): void {
   const needsPath = type === 'unix' || type === 'unix-dgram';
   if (needsPath === (path !== '')) return;
@@ -87,6 +103,7 @@ const LIMIT_PROCESSES = 1000;
 function refuseConflicts(options: ResolvedOptions): void {
   const { lowWatermark, highWatermark, sendBufferSize, workerNum, taskWorkerNum } = options;
   refusePath(options);
+  refuseTls(options);
   if (workerNum + taskWorkerNum > LIMIT_PROCESSES) {
     throw new ServerError('ERR_OPTION_CONFLICT', {
       name: 'taskWorkerNum',

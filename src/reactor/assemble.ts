@@ -9,7 +9,7 @@ import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { createFramer } from '../protocol/framing/index.js';
 import type { PortOptions, ReactorOptions } from './context.js';
 import { type DispatchFunction, type DispatchMode, type DispatchStrategy, loadDispatch } from './dispatch/index.js';
-import type { PortFraming } from './framing.js';
+import { type PortFraming, rawFraming } from './framing.js';
 import { Reactor, type ReactorParts, type ReactorSender } from './reactor.js';
 import { WorkerLane } from './worker-lane.js';
 
@@ -26,13 +26,11 @@ export async function loadModules(ports: readonly PortOptions[], dispatchMode: D
   return { dispatch, framings };
 }
 
-/** Where packets must be seen before they are in the ring of a worker although nobody frames them. */
-const rawFramer = { packetLength: (_bytes: Buffer, from: number, to: number) => to - from };
-
 async function loadFraming(port: PortOptions, isSeen: boolean): Promise<PortFraming | undefined> {
   const { framing, packageMaxLength, proxyProtocol } = port;
-  const framer = (await createFramer(framing)) ?? (isSeen || proxyProtocol.length > 0 ? rawFramer : undefined);
-  return framer && { framer, packageMaxLength };
+  const framer = await createFramer(framing);
+  if (framer !== undefined) return { framer, packageMaxLength };
+  return isSeen || proxyProtocol.length > 0 ? rawFraming : undefined;
 }
 
 export interface ReactorPlace extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender'> {

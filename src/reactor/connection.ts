@@ -1,5 +1,6 @@
 import type { Input } from './input.js';
 import type { OutQueue } from './out-queue.js';
+import type { TlsStream } from './tls/tls-stream.js';
 
 /** A live socket, as the reactor that owns it sees it. Kept small: there may be a hundred thousand. */
 export class ReactorConnection {
@@ -33,10 +34,17 @@ export class ReactorConnection {
   out: OutQueue | null = null;
   /** Where packets are framed: what is no whole packet yet. */
   input: Input | null = null;
+  /** Where the port speaks TLS; the descriptor is Node's then. */
+  tls: TlsStream | null = null;
   /** Index of the listen port. */
   readonly port: number;
   /** Workers that asked to hear when there is room again. */
   drainWatchers: number[] | null = null;
+
+  /** Nothing waits to be written. */
+  get isFlushed(): boolean {
+    return this.out === null && (this.tls === null || this.tls.queuedBytes === 0);
+  }
 
   constructor(sessionId: number, slot: number, descriptor: number, worker: number, port: number) {
     this.port = port;

@@ -2,6 +2,7 @@ import type { AddressCounters } from '../memory/address-counters.js';
 import type { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { ResolvedFraming } from '../options/index.js';
+import type { ResolvedTls } from '../options/tls.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
 import type { ReactorConnection } from './connection.js';
@@ -31,6 +32,7 @@ export interface PortOptions {
   readonly packageMaxLength: number;
   /** Load balancers whose PROXY header is expected; none: there is no header. */
   readonly proxyProtocol: readonly string[];
+  readonly tls: ResolvedTls | null;
   /** The socket that takes datagrams; −1 for a stream. */
   readonly datagrams: number;
 }
@@ -84,6 +86,9 @@ export class ReactorContext {
   set poller(poller: Poller) {
     this.#poller = poller;
   }
+
+  /** Something has happened outside of the poller's reports: time is looked up, and a turn follows. */
+  wake: () => void = () => {};
 
   lane(worker: number): WorkerLane {
     const lane = this.lanes[worker];

@@ -35,14 +35,25 @@ export class Ending {
 
   /** FIN: the client says nothing more but may wait for what it is owed, so the worker closes when it is done. */
   peerEnded(connection: ReactorConnection): void {
-    const { workers, now } = this.#context;
     connection.readable = false;
     this.tell(connection, CloseCode.CLIENT_CLOSED, CloseFlag.awaitsAnswers);
+    this.#awaitAnswer(connection);
+  }
+
+  #awaitAnswer(connection: ReactorConnection): void {
+    const { workers, now } = this.#context;
     if (!connection.awaitsAnswer) this.#awaitingAnswers++;
     connection.awaitsAnswer = true;
     connection.answererPid = workers.field(connection.worker, WorkerField.pid);
     connection.deadline = now + ANSWER_MS;
     this.startSweeping();
+  }
+
+  /** It cannot go over to the process that comes next: the worker may still answer, then it is closed. */
+  dismiss(connection: ReactorConnection): void {
+    if (connection.told || connection.closeCode >= 0) return;
+    this.tell(connection, CloseCode.WORKER_REPLACED, CloseFlag.awaitsAnswers);
+    this.#awaitAnswer(connection);
   }
 
   /** The worker has seen the client's end and owes nothing more. */
@@ -52,7 +63,12 @@ export class Ending {
   }
 
   fail(connection: ReactorConnection, errno: number): void {
-    const name = errnoName(errno);
+    this.failBy(connection, errnoName(errno));
+  }
+
+  /** @param name 'ECONNRESET', or what TLS has to say */
+  failBy(connection: ReactorConnection, name: string): void {
+    if (connection.ended) return;
     const code = name === 'ECONNRESET' || name === 'EPIPE' ? CloseCode.CLIENT_RESET : CloseCode.SOCKET_ERROR;
     this.tell(connection, code, 0, name);
     this.release(connection);
@@ -68,23 +84,32 @@ export class Ending {
     if (connection.closeCode >= 0) return;
     connection.closeCode = code;
     this.#context.table.setState(connection.slot, SlotState.closing);
-    if (connection.out === null) this.finish(connection);
+    if (connection.isFlushed) this.finish(connection);
   }
 
   /** All is sent. A peer that is still sending would answer a plain close with RST and might lose our last bytes. */
   finish(connection: ReactorConnection): void {
-    const { scratchAddress, again, now } = this.#context;
+    const { scratchAddress, again } = this.#context;
     this.tell(connection, connection.closeCode, 0);
+    if (connection.tls !== null) {
+      this.#linger(connection);
+      return connection.tls.end();
+    }
     const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
     if (n === -EAGAIN || n === 0 || (n < 0 && n !== -EINTR)) return this.release(connection);
-    this.#awaitNoAnswer(connection);
-    connection.lingering = true;
-    connection.deadline = now + LINGER_MS;
-    this.#lingering++;
+    this.#linger(connection);
     shutdownWrite(connection.descriptor);
-    this.startSweeping();
     connection.readable = true;
     again.push(connection);
+  }
+
+  /** Until the peer has ended its side too. */
+  #linger(connection: ReactorConnection): void {
+    this.#awaitNoAnswer(connection);
+    connection.lingering = true;
+    connection.deadline = this.#context.now + LINGER_MS;
+    this.#lingering++;
+    this.startSweeping();
   }
 
   /** The `close` a worker sees, once per connection. */
@@ -107,9 +132,12 @@ export class Ending {
     connections.delete(connection);
     this.#awaitNoAnswer(connection);
     if (connection.lingering) this.#lingering--;
-    poller.remove(descriptor);
-    if (reset) resetConnection(descriptor);
-    else closeDescriptor(descriptor);
+    if (connection.tls !== null) reset ? connection.tls.reset() : connection.tls.destroy();
+    else {
+      poller.remove(descriptor);
+      if (reset) resetConnection(descriptor);
+      else closeDescriptor(descriptor);
+    }
     this.tellWatchers(connection);
     this.#discountAddress(slot);
     table.setState(slot, SlotState.closed);

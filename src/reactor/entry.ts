@@ -45,6 +45,14 @@ function stopPolling(): void {
   Atomics.notify(exitFlag, 1);
 }
 
+function renewTls(): void {
+  try {
+    reactor.renewTls();
+  } catch (error) {
+    say({ type: 'notRenewed', why: error instanceof Error ? error.message : String(error) });
+  }
+}
+
 port.on('message', (message: ToReactor) => {
   switch (message.type) {
     case 'quiesce':
@@ -52,6 +60,8 @@ port.on('message', (message: ToReactor) => {
       return say({ type: 'quiet' });
     case 'closeAll':
       return reactor.closeAll(message.deadlineMs, () => say({ type: 'closed' }));
+    case 'renewTls':
+      return renewTls();
     case 'stop':
       stopPolling();
       port.close();

@@ -13,6 +13,12 @@ export interface PortFraming {
   readonly packageMaxLength: number;
 }
 
+/** What one read gave is a packet, but it must be seen before it is in a ring. */
+export const rawFraming: PortFraming = {
+  framer: { packetLength: (_bytes, from, to) => to - from },
+  packageMaxLength: Number.POSITIVE_INFINITY,
+};
+
 /** Where a packet goes: to a worker, nowhere, or its connection is to be closed. */
 export type PacketGoal = WorkerLane | 'discard' | 'close';
 

@@ -32,7 +32,7 @@ export class IdleClients {
     const { heartbeatIdleMs, writeTimeoutMs } = options;
     for (const connection of connections.list()) {
       if (connection.closeCode >= 0 || connection.told) continue;
-      if (writeTimeoutMs > 0 && connection.out !== null && now - connection.out.since >= writeTimeoutMs) {
+      if (writeTimeoutMs > 0 && !connection.isFlushed && now - waitingSince(connection) >= writeTimeoutMs) {
         this.#ending.reset(connection, CloseCode.WRITE_TIMEOUT);
       } else if (heartbeatIdleMs > 0 && this.#isSilent(connection, now - heartbeatIdleMs)) {
         this.#ending.closeWhenFlushed(connection, CloseCode.HEARTBEAT_TIMEOUT);
@@ -47,4 +47,8 @@ export class IdleClients {
     if (table.lastReceivedAt(connection.slot) > since) return false;
     return !table.hasFlag(connection.slot, SlotFlag.protected);
   }
+}
+
+function waitingSince({ out, tls }: ReactorConnection): number {
+  return out?.since ?? tls?.waitingSince ?? 0;
 }

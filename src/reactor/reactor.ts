@@ -27,10 +27,12 @@ import { Datagrams } from './datagrams.js';
 import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
-import { Framing, type PacketGoal, type PortFraming } from './framing.js';
+import { Framing, type PacketGoal, type PortFraming, rawFraming } from './framing.js';
 import { IdleClients } from './idle-clients.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
+import { TlsPort } from './tls/tls-port.js';
+import type { TlsStream } from './tls/tls-stream.js';
 import type { WorkerLane } from './worker-lane.js';
 
 /** A process that may send to this reactor's connections. */
@@ -66,6 +68,7 @@ export interface ReactorParts {
 }
 
 const NO_ADDRESS = Buffer.alloc(0);
+const nothing = Buffer.alloc(0);
 const BELL_TOKEN = 0xffffffff;
 /** A connection that has more to read lets the others go first after this many reads. */
 const READS_PER_TURN = 4;
@@ -84,11 +87,15 @@ export class Reactor implements PollerHandler {
   readonly #idleClients: IdleClients;
   readonly #datagrams: Datagrams | undefined;
   readonly #antechamber: Antechamber;
+  /** By listen port. */
+  readonly #tlsPorts: readonly (TlsPort | undefined)[];
   readonly #poller: Poller;
   #awake = true;
   /** Takes nothing more in: the server is shutting down. */
   #quiet = false;
   #shutdown: { done: () => void; deadline: number } | undefined;
+  /** Called when no connection is left that could not go over to another process. */
+  #leaving: (() => void) | undefined;
   /** A worker that was chosen for a packet, but reading gave none. */
   #unusedChoice = -1;
 
@@ -133,6 +140,18 @@ export class Reactor implements PollerHandler {
       turnAway: (arrival, why) => this.#turnAway(arrival, why),
     });
     if (parts.takesDatagrams) this.#datagrams = new Datagrams(this.#context, parts.strategy, this.#view, this.#poller);
+    this.#context.wake = () => {
+      if (!this.#awake) this.#wakeUp();
+      this.#poller.wakeSoon();
+    };
+    this.#tlsPorts = options.ports.map(({ tls }) =>
+      tls === null
+        ? undefined
+        : new TlsPort(tls, {
+            secured: (arrival, stream) => this.#secured(arrival, stream),
+            turnedAway: (arrival, why) => this.#handshakeFailed(arrival, why),
+          }),
+    );
     this.#poller.wakeSoon();
   }
 
@@ -176,6 +195,7 @@ export class Reactor implements PollerHandler {
     }
     this.#ending.reclaimSlots();
     if (this.#shutdown) this.#checkShutdown();
+    this.#checkLeaving();
     if (unfinished || moreDatagrams || this.#context.again.length > 0) this.#poller.wakeSoon();
     else this.#fallAsleep();
   }
@@ -213,7 +233,12 @@ export class Reactor implements PollerHandler {
     if (this.#quiet || connection.paused || connection.ended) return;
     if (connection.closeCode >= 0 || connection.told) return this.#readAndDiscard(connection);
     const framing = this.#parts.framings[connection.port];
-    if (framing !== undefined) return this.#readFramed(connection, framing);
+    if (connection.tls !== null) return this.#readTls(connection, connection.tls);
+    if (framing !== undefined) this.#readFramed(connection, framing);
+    else this.#readRaw(connection);
+  }
+
+  #readRaw(connection: ReactorConnection): void {
     for (let i = 0; i < READS_PER_TURN; i++) {
       const lane = this.#laneFor(connection);
       const limit = lane.readLimit;
@@ -243,6 +268,23 @@ export class Reactor implements PollerHandler {
       else if (n !== -EINTR) return this.#ending.fail(connection, -n);
     }
     again.push(connection);
+  }
+
+  /** The stream reads ahead by itself, and stops when nobody reads from it. */
+  #readTls(connection: ReactorConnection, tls: TlsStream): void {
+    const framing = this.#parts.framings[connection.port] ?? rawFraming;
+    if (!this.#framing.resume(connection, framing)) return;
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      const bytes = tls.read();
+      if (bytes === null) {
+        connection.readable = false;
+        if (tls.hasEnded) this.#ending.peerEnded(connection);
+        return;
+      }
+      this.#countReceived(connection, bytes.length);
+      if (!this.#framing.take(connection, framing, bytes, bytes.length)) return;
+    }
+    this.#context.again.push(connection);
   }
 
   /** The client is told nothing: what it sends is no packet. */
@@ -319,6 +361,7 @@ export class Reactor implements PollerHandler {
   /** Nobody wants the bytes any more, but only reading shows the peer's end (and spares it an RST). */
   #readAndDiscard(connection: ReactorConnection): void {
     const { scratchAddress, again } = this.#context;
+    if (connection.tls !== null) return this.#discardTls(connection, connection.tls);
     for (let i = 0; i < READS_PER_TURN; i++) {
       const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
       if (n === -EAGAIN || (n > 0 && n < SCRATCH_BYTES && !connection.hangup)) return this.#readDry(connection);
@@ -330,6 +373,12 @@ export class Reactor implements PollerHandler {
       if (n < 0 && n !== -EINTR) return this.#ending.fail(connection, -n);
     }
     again.push(connection);
+  }
+
+  #discardTls(connection: ReactorConnection, tls: TlsStream): void {
+    while (tls.read() !== null);
+    connection.readable = false;
+    if (tls.hasEnded && connection.lingering) this.#ending.release(connection);
   }
 
   // ——— what workers ask for ———
@@ -454,18 +503,57 @@ export class Reactor implements PollerHandler {
   /** Whoever accepted it has counted it as one of ours. @param arrival may be used again afterwards */
   accept(arrival: Arrival): void {
     if (this.#antechamber.takes(arrival.portIndex)) {
-      this.#antechamber.admit({ ...arrival, address: Buffer.from(arrival.address) });
-    } else this.#open(arrival, false);
+      return this.#antechamber.admit({ ...arrival, address: Buffer.from(arrival.address) });
+    }
+    const tlsPort = this.#tlsPorts[arrival.portIndex];
+    if (tlsPort === undefined) this.#open(arrival, false, null);
+    else tlsPort.admit({ ...arrival, address: Buffer.from(arrival.address) }, nothing);
+  }
+
+  #secured(arrival: Arrival, stream: TlsStream): void {
+    this.#context.wake();
+    const connection = this.#open(arrival, false, stream);
+    if (connection === undefined) return;
+    stream.listen({
+      readable: () => {
+        this.#context.wake();
+        connection.readable = true;
+        if (!connection.ended && !connection.stalled) this.#read(connection);
+      },
+      failed: (error) => {
+        this.#context.wake();
+        this.#ending.failBy(connection, error.code ?? error.message);
+      },
+      closed: () => {
+        this.#context.wake();
+        if (connection.lingering) this.#ending.release(connection);
+        else this.#ending.failBy(connection, 'ECONNRESET');
+      },
+    });
+    if (this.#leaving !== undefined) this.#ending.dismiss(connection);
+    this.#read(connection);
+  }
+
+  #handshakeFailed({ family, address }: Arrival, why: string): void {
+    this.#parts.onRefused(0, CloseCode.TLS_HANDSHAKE, why);
+    this.#uncount(family, address);
+  }
+
+  /** For those who come from now on. @throws ServerError ERR_TLS_* */
+  renewTls(): void {
+    for (const port of this.#tlsPorts) port?.renew();
   }
 
   /** @param isWatched by the poller already, under another token @returns undefined when there is no room for it */
-  #open(arrival: Arrival, isWatched: boolean): ReactorConnection | undefined {
+  #open(arrival: Arrival, isWatched: boolean, tls: TlsStream | null): ReactorConnection | undefined {
     const { descriptor, portIndex, family, address, remotePort } = arrival;
     const { id, options, table, board, workers, connections, now } = this.#context;
     const { strategy } = this.#parts;
     const slot = this.#shutdown ? -1 : this.#slots.take();
     if (slot < 0) {
-      this.#letGo(descriptor, family, address);
+      if (tls === null) this.#letGo(descriptor);
+      else tls.destroy();
+      this.#uncount(family, address);
       return undefined;
     }
     if (options.ports[portIndex]?.noDelay) setNoDelay(descriptor);
@@ -475,11 +563,13 @@ export class Reactor implements PollerHandler {
     const worker = strategy.sticky ? strategy.choose(subject, this.#view) : sessionId % this.#view.workerNum;
     table.open(slot, { sessionId, worker, reactor: id, portIndex, descriptor, family, address, remotePort, now });
     const connection = new ReactorConnection(sessionId, slot, descriptor, worker, portIndex);
+    connection.tls = tls;
+    if (tls !== null) table.setTls(slot, tls.info);
     connections.add(connection);
     workers.addField(worker, WorkerField.connections, 1);
     board.add(id, ReactorCounter.accepted, 1);
     this.#context.lane(worker).sendEvent(Event.connect, 0, portIndex, sessionId);
-    this.#watch(connection, isWatched);
+    if (tls === null) this.#watch(connection, isWatched);
     return connection;
   }
 
@@ -490,9 +580,15 @@ export class Reactor implements PollerHandler {
     const isCounted = limit > 0 && arrival.family !== AF_UNIX;
     if (isCounted && addresses.add(arrival.address, 0, 1) > limit) {
       this.#parts.onRefused(0, CloseCode.PROXY_HEADER, 'the client behind it has maxConnectionsPerIp connections');
-      return this.#letGo(arrival.descriptor, arrival.family, arrival.address);
+      this.#letGo(arrival.descriptor);
+      return this.#uncount(arrival.family, arrival.address);
     }
-    const connection = this.#open(arrival, true);
+    const tlsPort = this.#tlsPorts[arrival.portIndex];
+    if (tlsPort !== undefined) {
+      this.#poller.abandon(arrival.descriptor);
+      return tlsPort.admit(arrival, rest);
+    }
+    const connection = this.#open(arrival, true, null);
     const framing = this.#parts.framings[arrival.portIndex];
     if (connection === undefined || connection.ended || framing === undefined) return;
     if (rest.length > 0) {
@@ -521,10 +617,14 @@ export class Reactor implements PollerHandler {
   }
 
   /** The accepting thread counted on a slot that is not there. */
-  #letGo(descriptor: number, family: number, address: Buffer): void {
-    const { id, board, options, addresses } = this.#context;
+  #letGo(descriptor: number): void {
     this.#poller.remove(descriptor);
     closeDescriptor(descriptor);
+  }
+
+  /** What was counted when it was accepted. */
+  #uncount(family: number, address: Buffer): void {
+    const { id, board, options, addresses } = this.#context;
     if (options.maxConnectionsPerIp > 0 && family !== AF_UNIX) addresses.add(address, 0, -1);
     board.addConnections(id, -1);
     board.addOccupied(id, -1);
@@ -532,10 +632,42 @@ export class Reactor implements PollerHandler {
 
   // ——— hand-over to another process (BASE mode) ———
 
+  /**
+   * Ends what cannot go over: encrypted connections, whose keys are in this process. They are told so, what is owed on
+   * them still leaves; after `deadlineMs` they are reset. `done` is called, later, when there are none.
+   */
+  dismiss(deadlineMs: number, done: () => void): void {
+    this.#context.wake();
+    for (const connection of this.#encrypted()) this.#ending.dismiss(connection);
+    const timer = setTimeout(() => {
+      this.#context.wake();
+      for (const port of this.#tlsPorts) port?.clear();
+      for (const connection of this.#encrypted()) this.#ending.reset(connection, CloseCode.WORKER_REPLACED);
+    }, deadlineMs);
+    this.#leaving = () => {
+      clearTimeout(timer);
+      setImmediate(done);
+    };
+  }
+
+  #encrypted(): ReactorConnection[] {
+    return this.#context.connections.list().filter(({ tls }) => tls !== null);
+  }
+
+  #checkLeaving(): void {
+    if (this.#leaving === undefined || this.#tlsPorts.some((port) => port !== undefined && port.size > 0)) return;
+    if (this.#encrypted().length > 0) return;
+    const left = this.#leaving;
+    this.#leaving = undefined;
+    left();
+  }
+
   /** Lets everything go as it stands; no turn comes after this. Whoever calls it closes the descriptors. */
   handOver(): Cargo[] {
     const { connections, lanes } = this.#context;
     this.#stopTimers();
+    for (const port of this.#tlsPorts) port?.clear();
+    for (const connection of this.#encrypted()) this.#ending.reset(connection, CloseCode.WORKER_REPLACED);
     const cargo: Cargo[] = [...connections.list().map(packConnection), ...this.#antechamber.handOver()];
     for (const { descriptor } of cargo) this.#poller.abandon(descriptor);
     this.#datagrams?.abandon();
@@ -588,6 +720,7 @@ export class Reactor implements PollerHandler {
   quiesce(): void {
     this.#quiet = true;
     this.#antechamber.clear();
+    for (const port of this.#tlsPorts) port?.clear();
     for (const lane of this.#context.lanes) lane.flush();
   }
 
@@ -623,6 +756,7 @@ export class Reactor implements PollerHandler {
   /** Lets every descriptor go. No turn comes after this. */
   stop(): void {
     this.#stopTimers();
+    for (const port of this.#tlsPorts) port?.clear();
     for (const connection of this.#context.connections.list()) this.#ending.release(connection);
     this.#poller.close();
   }

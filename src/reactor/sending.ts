@@ -11,6 +11,7 @@ import type { ReactorConnection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
 import { OutQueue } from './out-queue.js';
+import type { TlsStream } from './tls/tls-stream.js';
 
 export class Sending {
   readonly #context: ReactorContext;
@@ -23,6 +24,7 @@ export class Sending {
 
   /** @param source holds the bytes at `at`, the kernel finds them at `address` */
   write(connection: ReactorConnection, source: Buffer, at: number, address: number, length: number): void {
+    if (connection.tls !== null) return this.#writeTls(connection, connection.tls, source, at, length);
     let sent = 0;
     if (connection.out === null) {
       sent = send(connection.descriptor, address, length);
@@ -70,6 +72,22 @@ export class Sending {
     }
     connection.drainWatchers ??= [];
     if (!connection.drainWatchers.includes(worker)) connection.drainWatchers.push(worker);
+  }
+
+  #writeTls(connection: ReactorConnection, tls: TlsStream, source: Buffer, at: number, length: number): void {
+    if (tls.queuedBytes === 0) tls.waitingSince = this.#context.now;
+    tls.write(Buffer.from(source.subarray(at, at + length)), () => this.#tlsWritten(connection, tls));
+    this.#count(connection, length);
+    this.#queueChanged(connection, tls.queuedBytes);
+  }
+
+  #tlsWritten(connection: ReactorConnection, tls: TlsStream): void {
+    if (connection.ended) return;
+    tls.waitingSince = Date.now();
+    if (tls.queuedBytes > 0 && !connection.full) return;
+    this.#context.wake();
+    this.#queueChanged(connection, tls.queuedBytes);
+    if (tls.queuedBytes === 0 && connection.closeCode >= 0 && !connection.lingering) this.#ending.finish(connection);
   }
 
   #count(connection: ReactorConnection, bytes: number): void {

@@ -19,6 +19,8 @@ export interface ReactorThreadData {
 export type ToReactor =
   | { type: 'quiesce' }
   | { type: 'closeAll'; deadlineMs: number }
+  /** Read the certificates again. */
+  | { type: 'renewTls' }
   /** Close the poll handle and end the thread. */
   | { type: 'stop' };
 
@@ -28,4 +30,5 @@ export type FromReactor =
   | { type: 'closed' }
   /** Clients were disconnected because of what they sent: the first one, and how many others since the last message. */
   | { type: 'refused'; sessionId: number; code: number; message: string; others: number }
+  | { type: 'notRenewed'; why: string }
   | { type: 'brokenSender'; worker: number };

@@ -56,6 +56,8 @@ export interface OwnSockets {
   attach(): void;
   /** Clients may come. */
   accept(): void;
+  /** Ends connections that cannot go over to another process; `done`, later, when there are none. */
+  dismiss(deadlineMs: number, done: () => void): void;
   /** Gives all connections to the process that comes next; `done` when they have left. */
   release(done: () => void): void;
   /** Takes nothing more in. */
@@ -71,6 +73,8 @@ const PACKETS_PER_CLOCK_LOOK = 32;
 const DRAIN_LOOK_MS = 10;
 /** The manager's SIGTERM at the deadline may be a little early by this process's clock. */
 const ON_ITS_WAY_MS = 50;
+/** BASE mode: what is left of the time of a release for the hand-over. */
+const HAND_OVER_MS = 300;
 /** The manager is gone: what can be finished at once is, the rest is given up. */
 const ORPHAN_MS = 300;
 
@@ -450,8 +454,12 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   #release(deadlineMs: number): void {
     this.#leaveBy = performance.now() + deadlineMs - ON_ITS_WAY_MS;
-    this.#releaseWaits = true;
-    this.#releaseAtBorder();
+    const release = (): void => {
+      this.#releaseWaits = true;
+      this.#releaseAtBorder();
+    };
+    if (this.#parts.sockets === undefined) return release();
+    this.#parts.sockets.dismiss(Math.max(0, deadlineMs - HAND_OVER_MS), release);
   }
 
   /** A packet of which a part was taken must be taken whole: the next process has not seen its beginning. */

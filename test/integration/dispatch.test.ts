@@ -74,7 +74,7 @@ describe('dispatch', () => {
     await Promise.all(clients.map((client) => client.close()));
   });
 
-  it('by least-busy avoids a worker that is busy', async () => {
+  inProcessMode('by least-busy avoids a worker that is busy', async () => {
     server = await start({ dispatchMode: 'least-busy' });
     const [blocker, client] = (await Client.openMany(server.port, 2)) as [Client, Client];
     const blocked = blocker.ask('block 1500', 5000);

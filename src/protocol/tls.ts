@@ -1,0 +1,52 @@
+/** Certificates, read and tried. The handshake and the encryption are Node's. */
+import { readFileSync } from 'node:fs';
+import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls';
+import { ServerError } from '../errors/index.js';
+import { isPem, type ResolvedTls, type ResolvedTlsKeys } from '../options/tls.js';
+
+export interface LoadedTls {
+  /** For a server of Node's `tls`. */
+  readonly options: TlsOptions;
+  readonly sni: readonly (readonly [name: string, context: SecureContext])[];
+}
+
+/** Reads all files, as they are now. @throws ServerError ERR_TLS_FILE, ERR_TLS_KEYS */
+export function loadTls(tls: ResolvedTls): LoadedTls {
+  const { alpn, requestCert, rejectUnauthorized, minVersion, maxVersion, ciphers, handshakeTimeoutMs } = tls;
+  const common = {
+    minVersion,
+    maxVersion,
+    ...(tls.ca !== undefined && { ca: read(tls.ca) }),
+    ...(ciphers !== undefined && { ciphers }),
+  };
+  const own = { ...common, ...keysOf(tls) };
+  contextOf('', own);
+  const sni = Object.entries(tls.sni).map(([name, keys]) => {
+    return [name, contextOf(name, { ...common, ...keysOf(keys) })] as const;
+  });
+  const who = { requestCert, rejectUnauthorized, handshakeTimeout: handshakeTimeoutMs };
+  return { options: { ...own, ...who, ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }) }, sni };
+}
+
+function keysOf({ cert, key, passphrase }: ResolvedTlsKeys): TlsOptions {
+  return { cert: read(cert), key: read(key), ...(passphrase !== undefined && { passphrase }) };
+}
+
+function read(pem: string): string {
+  if (isPem(pem)) return pem;
+  try {
+    return readFileSync(pem, 'latin1');
+  } catch (error) {
+    const { code = 'UNKNOWN' } = error as { code?: string };
+    throw new ServerError('ERR_TLS_FILE', { path: pem, code }, { cause: error });
+  }
+}
+
+function contextOf(name: string, options: TlsOptions): SecureContext {
+  try {
+    return createSecureContext(options);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ServerError('ERR_TLS_KEYS', { name, why }, { cause: error });
+  }
+}
