@@ -20,8 +20,12 @@ const conformance = [
   'proxy',
   'refused',
   'times',
+  'tls',
   'unix',
 ];
+
+/** The same over TLS. */
+const encrypted = ['api', 'data', 'framing'].map((name) => `test/integration/${name}.test.ts`);
 
 const common = {
   globalSetup: ['test/helpers/global-setup.ts'],
@@ -37,6 +41,22 @@ export default defineConfig({
     maxWorkers: 1,
     projects: [
       { test: { name: 'process', include: ['test/**/*.test.ts'], exclude, ...common } },
+      {
+        test: {
+          name: 'tls',
+          include: encrypted,
+          env: { TSWOOLE_TEST_TLS: '1' },
+          ...common,
+        },
+      },
+      {
+        test: {
+          name: 'base-tls',
+          include: encrypted,
+          env: { TSWOOLE_TEST_TLS: '1', TSWOOLE_TEST_MODE: 'base' },
+          ...common,
+        },
+      },
       {
         test: {
           name: 'base',

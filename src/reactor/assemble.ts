@@ -7,23 +7,26 @@ import { LANES_PER_WORKER, peerNum, peerOf, peerOfMaster } from '../memory/layou
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { createFramer } from '../protocol/framing/index.js';
+import { type LoadedTls, loadTls } from '../protocol/tls.js';
 import type { PortOptions, ReactorOptions } from './context.js';
 import { type DispatchFunction, type DispatchMode, type DispatchStrategy, loadDispatch } from './dispatch/index.js';
 import { type PortFraming, rawFraming } from './framing.js';
 import { Reactor, type ReactorParts, type ReactorSender } from './reactor.js';
 import { WorkerLane } from './worker-lane.js';
 
-/** What is loaded before a reactor can be put together: modules of the user's. */
+/** What is loaded before a reactor can be put together: modules of the user's, certificates. */
 export interface ReactorModules {
   readonly dispatch: DispatchFunction | undefined;
   readonly framings: readonly (PortFraming | undefined)[];
+  readonly certificates: readonly (LoadedTls | undefined)[];
 }
 
-/** @throws ServerError when a module cannot be used */
+/** @throws ServerError when a module, or a certificate, cannot be used */
 export async function loadModules(ports: readonly PortOptions[], dispatchMode: DispatchMode): Promise<ReactorModules> {
   const dispatch = typeof dispatchMode === 'string' ? undefined : await loadDispatch(dispatchMode.module);
   const framings = await Promise.all(ports.map((port) => loadFraming(port, dispatch !== undefined)));
-  return { dispatch, framings };
+  const certificates = ports.map(({ tls }) => (tls === null ? undefined : loadTls(tls)));
+  return { dispatch, framings, certificates };
 }
 
 async function loadFraming(port: PortOptions, isSeen: boolean): Promise<PortFraming | undefined> {

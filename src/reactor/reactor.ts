@@ -19,6 +19,7 @@ import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
+import { type LoadedTls, loadTls } from '../protocol/tls.js';
 import { Antechamber } from './antechamber.js';
 import { type Cargo, packConnection, packEvent, unpackConnection } from './cargo.js';
 import { ReactorConnection } from './connection.js';
@@ -56,6 +57,8 @@ export interface ReactorParts {
   readonly dispatch: DispatchFunction | undefined;
   /** By listen port; undefined where what one read gives is a packet. */
   readonly framings: readonly (PortFraming | undefined)[];
+  /** By listen port; undefined where it speaks plain. */
+  readonly certificates: readonly (LoadedTls | undefined)[];
   readonly lanes: readonly WorkerLane[];
   readonly senders: readonly ReactorSender[];
   readonly sleeper: Sleeper;
@@ -144,14 +147,11 @@ export class Reactor implements PollerHandler {
       if (!this.#awake) this.#wakeUp();
       this.#poller.wakeSoon();
     };
-    this.#tlsPorts = options.ports.map(({ tls }) =>
-      tls === null
-        ? undefined
-        : new TlsPort(tls, {
-            secured: (arrival, stream) => this.#secured(arrival, stream),
-            turnedAway: (arrival, why) => this.#handshakeFailed(arrival, why),
-          }),
-    );
+    const tlsHost = {
+      secured: (arrival: Arrival, stream: TlsStream) => this.#secured(arrival, stream),
+      turnedAway: (arrival: Arrival, why: string) => this.#handshakeFailed(arrival, why),
+    };
+    this.#tlsPorts = parts.certificates.map((loaded) => loaded && new TlsPort(loaded, tlsHost));
     this.#poller.wakeSoon();
   }
 
@@ -541,7 +541,9 @@ export class Reactor implements PollerHandler {
 
   /** For those who come from now on. @throws ServerError ERR_TLS_* */
   renewTls(): void {
-    for (const port of this.#tlsPorts) port?.renew();
+    this.#context.options.ports.forEach(({ tls }, index) => {
+      if (tls !== null) this.#tlsPorts[index]?.use(loadTls(tls));
+    });
   }
 
   /** @param isWatched by the poller already, under another token @returns undefined when there is no room for it */

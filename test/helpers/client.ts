@@ -1,6 +1,6 @@
 /** A client on node:net: a program of our own would not notice that we read a standard wrongly. */
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { dial } from './dial.js';
 
 export class Client {
   readonly socket: Socket;
@@ -39,9 +39,9 @@ export class Client {
     options: { host?: string; keepText?: boolean; halfOpen?: boolean } = {},
   ): Promise<Client> {
     const { host = '127.0.0.1', keepText = true, halfOpen = false } = options;
-    const socket = connect({ port, host, allowHalfOpen: halfOpen });
+    const { socket, ready } = dial(port, host, halfOpen);
     const client = new Client(socket, keepText);
-    await once(socket, 'connect');
+    await ready;
     return client;
   }
 

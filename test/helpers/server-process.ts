@@ -18,6 +18,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { it } from 'vitest';
+import { certificateFor } from './certificates.js';
+import { OVER_TLS } from './dial.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FIXTURES = join(ROOT, 'test/fixtures');
@@ -29,9 +31,14 @@ export const TEST_MODE = process.env['TSWOOLE_TEST_MODE'] ?? 'process';
 export const IS_BASE = TEST_MODE === 'base';
 /** Titles of tests of what only PROCESS mode promises: see docs/modes.md. */
 export const inProcessMode = it.skipIf(IS_BASE);
+/** In BASE mode encrypted connections cannot go over to another worker. */
+export const whereConnectionsStay = it.skipIf(IS_BASE && OVER_TLS);
+/** What TLS cannot do, or what is told apart there. */
+export const overPlainTcp = it.skipIf(OVER_TLS);
 /** With `maxRequest` one worker is a process of its own too. */
 const modeOptions = {
   ...(IS_BASE && { mode: 'base', maxRequest: 1_000_000_000 }),
+  ...(OVER_TLS && { tls: certificateFor('server.test') }),
   reactorBackend: process.env['TSWOOLE_TEST_BACKEND'] ?? 'auto',
 };
 

@@ -2,8 +2,8 @@
  * Clients on node:net, an implementation that is not ours: one to speak with by hand, and a load of many that number
  * every message, so that what is lost, doubled or out of order is seen whatever happens to the server meanwhile.
  */
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { dial } from './dial.js';
 
 const DEADLINE_MS = 10_000;
 
@@ -38,9 +38,9 @@ export class TcpClient {
   }
 
   static async connect(port: number, host = '127.0.0.1'): Promise<TcpClient> {
-    const socket = connect({ port, host });
+    const { socket, ready } = dial(port, host);
     const client = new TcpClient(socket);
-    await once(socket, 'connect');
+    await ready;
     return client;
   }
 
@@ -142,8 +142,8 @@ export class Load {
   static async start(port: number, connections: number, window = 1, command = ''): Promise<Load> {
     const sockets = await Promise.all(
       Array.from({ length: connections }, async () => {
-        const socket = connect({ port, host: '127.0.0.1' });
-        await once(socket, 'connect');
+        const { socket, ready } = dial(port, '127.0.0.1');
+        await ready;
         return socket.setNoDelay(true);
       }),
     );

@@ -7,6 +7,7 @@ export function testShape(wanted: Partial<RegionShape> = {}): RegionShape {
     workerNum: 1,
     taskWorkerNum: 0,
     userProcessNum: 0,
+    tlsSlots: 0,
     slots: 64,
     ringBytes: 65536,
     exchangeSlots: 64,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, poll, type ServerProcess, startServer, whereConnectionsStay } from '../helpers/server-process.js';
 
 let server: ServerProcess;
 let first: Client;
@@ -115,7 +115,7 @@ describe('figures', () => {
 });
 
 describe('stop(workerId)', () => {
-  it('replaces that worker without a gap', async () => {
+  whereConnectionsStay('replaces that worker without a gap', async () => {
     const before = server.workers.map(({ pid }) => pid);
     first.write('stop 1\n');
     await poll('worker 1 is another process', () => {

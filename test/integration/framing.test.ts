@@ -2,7 +2,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  inProcessMode,
+  poll,
+  type ServerProcess,
+  startServer,
+  whereConnectionsStay,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -87,7 +94,7 @@ describe('packets', () => {
     },
   );
 
-  it('cut in the middle survive reloads', async () => {
+  whereConnectionsStay('cut in the middle survive reloads', async () => {
     const server = await start({ maxWaitMs: 10_000 });
     const clients = await TcpClient.connectMany(server.port, 20);
     let over = false;

@@ -1,7 +1,14 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { descriptorCount, residentMiB } from '../helpers/proc.js';
-import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  inProcessMode,
+  overPlainTcp,
+  poll,
+  type ServerProcess,
+  startServer,
+} from '../helpers/server-process.js';
 
 let server: ServerProcess;
 afterEach(endServers);
@@ -11,7 +18,7 @@ const CRASHES = soak ? 1000 : 25;
 const CONNECTIONS = soak ? 100_000 : 4000;
 
 describe('accepting', () => {
-  it.each([
+  overPlainTcp.each([
     ['no descriptors are left', 'ulimit -n 70', 1000],
     ['maxConnections is reached', 'ulimit -n 200', 25],
   ])(

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, poll, startServer } from '../helpers/server-process.js';
+import { endServers, poll, startServer, whereConnectionsStay } from '../helpers/server-process.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -41,7 +41,7 @@ describe('writeTimeoutMs', () => {
 });
 
 describe('maxRequest', () => {
-  it('replaces each worker after so many packets, not all at once, and loses nothing', async () => {
+  whereConnectionsStay('replaces each worker after so many packets, not all at once, and loses nothing', async () => {
     const options = { workerNum: 2, maxRequest: 2000, maxRequestJitter: 1000 };
     const server = await startServer('late-echo.js', { options });
     const load = await Load.start(server.port, 20, 4);

@@ -5,8 +5,7 @@
 import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Arrival } from '../../ipc/arrival.js';
-import type { ResolvedTls } from '../../options/tls.js';
-import { loadTls } from '../../protocol/tls.js';
+import type { LoadedTls } from '../../protocol/tls.js';
 import { TlsStream } from './tls-stream.js';
 
 export interface TlsHost {
@@ -24,21 +23,18 @@ interface Waiting {
 const ENDED = 'it ended in the handshake, or its certificate is missing or was not accepted';
 
 export class TlsPort {
-  readonly #settings: ResolvedTls;
   readonly #host: TlsHost;
   readonly #waiting = new Map<Socket, Waiting>();
   #server: Server;
 
-  /** @throws ServerError ERR_TLS_* */
-  constructor(settings: ResolvedTls, host: TlsHost) {
-    this.#settings = settings;
+  constructor(loaded: LoadedTls, host: TlsHost) {
     this.#host = host;
-    this.#server = this.#createServer();
+    this.#server = this.#createServer(loaded);
   }
 
-  /** Reads the certificates anew, for those who come from now on. @throws ServerError ERR_TLS_*; the old ones stay then */
-  renew(): void {
-    this.#server = this.#createServer();
+  /** Other certificates, for those who come from now on. */
+  use(loaded: LoadedTls): void {
+    this.#server = this.#createServer(loaded);
   }
 
   /** Clients that have not shaken hands yet. */
@@ -61,8 +57,7 @@ export class TlsPort {
     for (const socket of [...this.#waiting.keys()]) socket.destroy();
   }
 
-  #createServer(): Server {
-    const { options, sni } = loadTls(this.#settings);
+  #createServer({ options, sni }: LoadedTls): Server {
     const server = createServer(options, (stream) => this.#secured(stream));
     for (const [name, context] of sni) server.addContext(name, context);
     server.on('tlsClientError', (error, stream) => {
@@ -83,7 +78,9 @@ export class TlsPort {
 
   #failed(socket: Socket, error: Error): void {
     const waiting = this.#waiting.get(socket);
-    if (waiting !== undefined) waiting.why = error.message.split('\n', 1)[0] ?? '';
+    if (waiting === undefined) return;
+    const { reason, message } = error as Error & { reason?: string }; // OpenSSL's words, without its source lines
+    waiting.why = reason ?? message;
   }
 
   #closed(socket: Socket): void {
