@@ -19,13 +19,14 @@ const conformance = [
   'pressure',
   'proxy',
   'refused',
+  'send-file',
   'times',
   'tls',
   'unix',
 ];
 
 /** The same over TLS. */
-const encrypted = ['api', 'data', 'framing'].map((name) => `test/integration/${name}.test.ts`);
+const encrypted = ['api', 'data', 'framing', 'send-file'].map((name) => `test/integration/${name}.test.ts`);
 
 const common = {
   globalSetup: ['test/helpers/global-setup.ts'],

@@ -94,6 +94,17 @@ export const errorTable = {
       `The unix socket ${path} cannot be listened on: ${syscall} failed with ${code}.`,
     advice: 'Check that its folder exists and may be written to, and that the path has less than 108 bytes.',
   }),
+  ERR_FILE: entry({
+    fields: { path: 'string', why: 'string' },
+    sentence: ({ path, why }) => `The file ${path} cannot be sent: ${why}.`,
+    advice: 'Give the path of a file that the server may read.',
+  }),
+  ERR_FILE_RANGE: entry({
+    fields: { path: 'string', offset: 'string', length: 'string', size: 'number' },
+    sentence: ({ path, offset, length, size }) =>
+      `The file ${path} has ${size} bytes; an offset of ${offset} and a length of ${length} are not within it.`,
+    advice: 'Give offset and length as integers, offset + length at most the size of the file.',
+  }),
   ERR_TLS_FILE: entry({
     fields: { path: 'string', code: 'string' },
     sentence: ({ path, code }) => `A certificate, or its key, cannot be read: ${path} (${code}).`,

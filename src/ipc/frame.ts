@@ -42,11 +42,15 @@ export const Request = {
   resume: 5,
   /** Answer with `writable` when the connection's queue is at or below its low watermark. */
   watchDrain: 6,
+  /** payload: offset f64, bytes f64, path (UTF-8). */
+  sendFile: 8,
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
 } as const;
 
 export const ACCEPT_PAYLOAD = 24;
+/** In a sendFile request, before the path. */
+export const SEND_FILE_HEADER_BYTES = 16;
 
 /** A packet longer than a frame comes in pieces. */
 export const PieceFlag = {
@@ -88,6 +92,7 @@ const closeCodes = [
   ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
   ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
   ['TLS_HANDSHAKE', 'error', 'a TLS handshake was expected'],
+  ['FILE_FAILED', 'error', 'a file that was to be sent could not be read'],
   ['WORKER_DIED', 'error', 'the worker that owned the connection has died'],
   ['WORKER_REPLACED', 'server', 'the worker was replaced before all of its answer could leave'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];

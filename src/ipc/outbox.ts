@@ -6,7 +6,7 @@
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
-import { CloseCode, CloseFlag, frameBytes, HEADER_BYTES, MAX_PAYLOAD, Request } from './frame.js';
+import { CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request, SEND_FILE_HEADER_BYTES } from './frame.js';
 import type { RingWriter } from './ring.js';
 import type { Wakes } from './sleep.js';
 
@@ -26,7 +26,9 @@ export interface OutboxOptions {
   readonly hearsOfRoom: boolean;
 }
 
-type HeldItem = { data: Uint8Array; at: number } | { request: number; flags: number; code: number };
+type HeldItem =
+  | { data: Uint8Array; at: number }
+  | { request: number; flags: number; code: number; payload?: Uint8Array };
 
 /** What this process has under way to one connection. */
 interface OutState {
@@ -41,6 +43,7 @@ interface OutState {
   waiters: (() => void)[] | null;
 }
 
+const nothing = new Uint8Array(0);
 const MIN_WINDOW = 65536;
 /** Asking for room and closing must find a place although packets fill the ring. */
 const RESERVED_FOR_REQUESTS = 4096;
@@ -95,6 +98,19 @@ export class Outbox {
     state.closing = true;
     if (reset) this.#dropHeld(state);
     return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
+  }
+
+  /** A part of a file, behind what was sent before. @param bytes of the file from `offset` on; both were checked */
+  sendFile(sessionId: number, path: string, offset: number, bytes: number): boolean {
+    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    const state = this.#stateOf(sessionId);
+    if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
+    const name = Buffer.from(path);
+    const payload = Buffer.alloc(SEND_FILE_HEADER_BYTES + name.length);
+    payload.writeDoubleLE(offset, 0);
+    payload.writeDoubleLE(bytes, 8);
+    name.copy(payload, SEND_FILE_HEADER_BYTES);
+    return this.#request(state, Request.sendFile, 0, 0, payload);
   }
 
   /** The worker has seen the client's end; whatever is held still goes first. */
@@ -235,11 +251,20 @@ export class Outbox {
     queueMicrotask(() => this.flush());
   }
 
-  #push(link: ReactorLink, type: number, flags: number, code: number, sessionId: number): boolean {
-    if (link.ring.room(HEADER_BYTES) < HEADER_BYTES) {
+  #push(
+    link: ReactorLink,
+    type: number,
+    flags: number,
+    code: number,
+    sessionId: number,
+    payload: Uint8Array = nothing,
+  ): boolean {
+    const needed = frameBytes(payload.length);
+    if (link.ring.room(needed) < needed) {
       return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'the reactor does not take requests' });
     }
-    link.ring.commit(type, flags, code, sessionId, 0);
+    link.ring.bytes.set(payload, link.ring.payloadAt);
+    link.ring.commit(type, flags, code, sessionId, payload.length);
     this.#publish(link);
     return true;
   }
@@ -271,12 +296,12 @@ export class Outbox {
   }
 
   /** Requests keep their place behind data that is held. */
-  #request(state: OutState, type: number, flags: number, code: number): boolean {
+  #request(state: OutState, type: number, flags: number, code: number, payload: Uint8Array = nothing): boolean {
     if (state.held !== null) {
-      this.#holdItem(state, { request: type, flags, code });
+      this.#holdItem(state, { request: type, flags, code, payload });
       return true;
     }
-    return this.#push(this.#linkOf(state.sessionId), type, flags, code, state.sessionId);
+    return this.#push(this.#linkOf(state.sessionId), type, flags, code, state.sessionId, payload);
   }
 
   /** Sends of what is held as much as window and ring allow. */
@@ -290,7 +315,7 @@ export class Outbox {
         return;
       }
       if ('request' in item) {
-        if (this.#push(link, item.request, item.flags, item.code, state.sessionId)) state.held.shift();
+        if (this.#push(link, item.request, item.flags, item.code, state.sessionId, item.payload)) state.held.shift();
         else if (link.ring.waitForRoom()) return;
       } else if (!this.#sendPiece(state, link, item)) return;
     }

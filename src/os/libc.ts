@@ -46,6 +46,7 @@ export const libc = {
   sendto: bind('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)') as Call<
     [number, Uint8Array, number, number, Buffer, number]
   >,
+  sendfile: bindOnLinux('intptr_t sendfile(int, int, uintptr_t, size_t)') as Call<[number, number, number, number]>,
   socketpair: bind('int socketpair(int, int, int, void *)') as Call<[number, number, number, Buffer]>,
   sendmsg: bind('intptr_t sendmsg(int, uintptr_t, int)') as Call<[number, number, number]>,
   recvmsg: bind('intptr_t recvmsg(int, uintptr_t, int)') as Call<[number, number, number]>,

@@ -5,7 +5,7 @@
 import type { Arrival } from '../ipc/arrival.js';
 import { ReactorConnection } from './connection.js';
 import { Input, type InputState } from './input.js';
-import { OutQueue } from './out-queue.js';
+import { type Chunk, FilePart, OutQueue } from './out-queue.js';
 import type { SpilledEvent } from './worker-lane.js';
 
 /** Everything but the socket and the bytes. */
@@ -28,10 +28,13 @@ export interface ConnectionRecord {
   /** Set where bytes of the client wait to be framed; they come first. */
   readonly input: InputState | null;
   readonly inputBytes: number;
-  /** Since when the bytes that wait for the client do; they come behind the input. */
+  /** Since when something waits for the client. */
   readonly outSince: number;
-  readonly outBytes: number;
+  /** What waits for it, in order: files, and numbers of bytes, which come behind the input. */
+  readonly out: readonly (number | FileRecord)[];
 }
+
+export type FileRecord = Pick<FilePart, 'path' | 'offset' | 'left'>;
 
 /** A client that was to tell first whose connection it is. */
 export interface VisitorRecord extends Omit<Arrival, 'descriptor' | 'address'> {
@@ -62,11 +65,15 @@ export function packConnection(connection: ReactorConnection): Cargo<ConnectionR
   const { sessionId, slot, worker, port, hangup, paused, told, closeCode, lingering, full } = connection;
   const { awaitsAnswer, deadline, answererPid, drainWatchers, input, out, descriptor } = connection;
   const waiting = input === null ? [] : [input.bytes.subarray(input.from, input.to)];
-  const queued = out?.pieces ?? [];
+  const items = out?.items ?? [];
+  const queued = items.flatMap((item) =>
+    item instanceof FilePart ? [] : [item.buffer.subarray(item.start, item.end)],
+  );
   const known = { sessionId, slot, worker, port, hangup, paused, told, closeCode, lingering, full };
   const ending = { awaitsAnswer, deadline, answererPid, drainWatchers };
-  const amounts = { inputBytes: input?.length ?? 0, outBytes: out?.bytes ?? 0, outSince: out?.since ?? 0 };
-  const record = { kind: 'connection', ...known, ...ending, input: input?.state ?? null, ...amounts } as const;
+  const waits = { inputBytes: input?.length ?? 0, out: items.map(packItem), outSince: out?.since ?? 0 };
+  const record = { kind: 'connection', ...known, ...ending, input: input?.state ?? null, ...waits } as const;
+  out?.close();
   return { record, descriptor, bytes: [...waiting, ...queued] };
 }
 
@@ -79,10 +86,27 @@ export function unpackConnection({ record, descriptor, bytes }: Cargo<Connection
   const all = Buffer.concat(bytes);
   const input = all.subarray(0, record.inputBytes);
   if (record.input !== null) connection.input = Input.restored(input, record.input);
-  if (record.outBytes > 0) {
-    connection.out = new OutQueue(record.outSince);
-    connection.out.push(all, record.inputBytes, record.inputBytes + record.outBytes);
-  }
+  if (record.out.length > 0) connection.out = unpackOut(record, all);
   connection.readable = true; // whatever has come meanwhile
   return connection;
+}
+
+function packItem(item: Chunk | FilePart): number | FileRecord {
+  if (!(item instanceof FilePart)) return item.end - item.start;
+  const { path, offset, left } = item;
+  return { path, offset, left };
+}
+
+function unpackOut({ out, outSince, inputBytes }: ConnectionRecord, bytes: Buffer): OutQueue {
+  const queue = new OutQueue(outSince);
+  let at = inputBytes;
+  for (const item of out) {
+    if (typeof item !== 'number') {
+      queue.pushFile(new FilePart(item.path, item.offset, item.left));
+      continue;
+    }
+    queue.push(bytes, at, at + item);
+    at += item;
+  }
+  return queue;
 }

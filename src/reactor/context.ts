@@ -66,6 +66,8 @@ export class ReactorContext {
   now = Date.now();
   /** Connections that have more to read than one turn's share. */
   again: ReactorConnection[] = [];
+  /** Connections that have more to write than one turn's share. */
+  writeOn: ReactorConnection[] = [];
   #poller: Poller | undefined;
 
   constructor(parts: ContextParts) {

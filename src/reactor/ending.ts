@@ -128,6 +128,7 @@ export class Ending {
     const { id, connections, poller, table, board, workers } = this.#context;
     const { slot, worker, descriptor } = connection;
     connection.ended = true;
+    connection.out?.close();
     connection.out = null;
     connections.delete(connection);
     this.#awaitNoAnswer(connection);

@@ -1,25 +1,63 @@
-/** What the kernel did not take yet, of one connection. Small pieces share a chunk. */
+/** What the kernel did not take yet, of one connection: bytes, of which small pieces share a chunk, and parts of files. */
+import { closeFile, openFile } from '../os/file.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 
 const CHUNK_BYTES = 65536;
 /** The first chunk is small: most clients that are behind are so by little. */
 const FIRST_CHUNK_BYTES = 4096;
+/** What a file that waits counts for: its path, and a little. */
+const FILE_COUNTS_BYTES = 1024;
 
-interface Chunk {
+export interface Chunk {
   readonly buffer: Buffer;
   readonly address: number;
   start: number;
   end: number;
 }
 
+/** What is left of a file to be sent. It is opened when its turn comes, so a connection holds one file at most. */
+export class FilePart {
+  readonly path: string;
+  offset: number;
+  left: number;
+  #descriptor = -1;
+
+  constructor(path: string, offset: number, left: number) {
+    this.path = path;
+    this.offset = offset;
+    this.left = left;
+  }
+
+  /** @throws an Error with `code` */
+  get descriptor(): number {
+    if (this.#descriptor < 0) this.#descriptor = openFile(this.path);
+    return this.#descriptor;
+  }
+
+  sent(bytes: number): void {
+    this.offset += bytes;
+    this.left -= bytes;
+  }
+
+  close(): void {
+    if (this.#descriptor >= 0) closeFile(this.#descriptor);
+    this.#descriptor = -1;
+  }
+}
+
 export class OutQueue {
   /** Unix ms at which something of it left last; when it began, before. */
   since: number;
+  /** In memory. */
   bytes = 0;
-  readonly #chunks: Chunk[] = [];
+  readonly #items: (Chunk | FilePart)[] = [];
 
   constructor(now: number) {
     this.since = now;
+  }
+
+  get isEmpty(): boolean {
+    return this.#items.length === 0;
   }
 
   push(source: Buffer, from: number, to: number): void {
@@ -34,37 +72,48 @@ export class OutQueue {
     }
   }
 
-  get headAddress(): number {
-    const chunk = this.#chunks[0];
-    return chunk ? chunk.address + chunk.start : 0;
+  pushFile(part: FilePart): void {
+    this.bytes += FILE_COUNTS_BYTES;
+    this.#items.push(part);
   }
 
-  get headBytes(): number {
-    const chunk = this.#chunks[0];
-    return chunk ? chunk.end - chunk.start : 0;
+  get head(): Chunk | FilePart | undefined {
+    return this.#items[0];
   }
 
   /** All that waits, without a copy. */
-  get pieces(): Buffer[] {
-    return this.#chunks.map(({ buffer, start, end }) => buffer.subarray(start, end));
+  get items(): readonly (Chunk | FilePart)[] {
+    return this.#items;
   }
 
-  /** Forgets bytes of the head chunk that were sent. */
+  /** Forgets bytes of the head, a chunk, that were sent. */
   shift(bytes: number): void {
-    const chunk = this.#chunks[0];
-    if (chunk === undefined) return;
+    const chunk = this.#items[0];
+    if (chunk === undefined || chunk instanceof FilePart) return;
     chunk.start += bytes;
     this.bytes -= bytes;
-    if (chunk.start === chunk.end) this.#chunks.shift();
+    if (chunk.start === chunk.end) this.#items.shift();
+  }
+
+  /** The head, a file, has left. */
+  shiftFile(): void {
+    const part = this.#items.shift();
+    if (part instanceof FilePart) part.close();
+    this.bytes -= FILE_COUNTS_BYTES;
+  }
+
+  /** Lets files go. */
+  close(): void {
+    for (const item of this.#items) if (item instanceof FilePart) item.close();
   }
 
   #chunkWithRoom(wanted: number): Chunk {
-    const last = this.#chunks.at(-1);
-    if (last && last.end < last.buffer.length) return last;
-    const small = this.#chunks.length === 0 && wanted <= FIRST_CHUNK_BYTES;
+    const last = this.#items.at(-1);
+    if (last && !(last instanceof FilePart) && last.end < last.buffer.length) return last;
+    const small = this.#items.length === 0 && wanted <= FIRST_CHUNK_BYTES;
     const buffer = allocateStable(small ? FIRST_CHUNK_BYTES : CHUNK_BYTES);
     const chunk = { buffer, address: addressOf(buffer), start: 0, end: 0 };
-    this.#chunks.push(chunk);
+    this.#items.push(chunk);
     return chunk;
   }
 }

@@ -7,7 +7,7 @@
  * shared memory, so that workers ring only when it sleeps.
  */
 import type { Arrival } from '../ipc/arrival.js';
-import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Event, Request } from '../ipc/frame.js';
+import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Event, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -30,6 +30,7 @@ import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
 import { Framing, type PacketGoal, type PortFraming, rawFraming } from './framing.js';
 import { IdleClients } from './idle-clients.js';
+import { FilePart } from './out-queue.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import { TlsPort } from './tls/tls-port.js';
@@ -188,6 +189,7 @@ export class Reactor implements PollerHandler {
     board.add(id, ReactorCounter.wakeUps, 1);
     const unfinished = this.#takeRequests();
     if (again.length > 0) this.#readOn();
+    if (this.#context.writeOn.length > 0) this.#writeOn();
     const moreDatagrams = !this.#quiet && this.#datagrams?.take();
     for (const lane of lanes) {
       this.#relieve(lane);
@@ -196,7 +198,8 @@ export class Reactor implements PollerHandler {
     this.#ending.reclaimSlots();
     if (this.#shutdown) this.#checkShutdown();
     this.#checkLeaving();
-    if (unfinished || moreDatagrams || this.#context.again.length > 0) this.#poller.wakeSoon();
+    const more = unfinished || moreDatagrams || this.#context.again.length > 0 || this.#context.writeOn.length > 0;
+    if (more) this.#poller.wakeSoon();
     else this.#fallAsleep();
   }
 
@@ -358,6 +361,12 @@ export class Reactor implements PollerHandler {
     for (const connection of again) if (connection.readable) this.#read(connection);
   }
 
+  #writeOn(): void {
+    const { writeOn } = this.#context;
+    this.#context.writeOn = [];
+    for (const connection of writeOn) if (!connection.ended) this.#sending.writeQueued(connection);
+  }
+
   /** Nobody wants the bytes any more, but only reading shows the peer's end (and spares it an RST). */
   #readAndDiscard(connection: ReactorConnection): void {
     const { scratchAddress, again } = this.#context;
@@ -469,11 +478,20 @@ export class Reactor implements PollerHandler {
         return connection && this.#setPaused(connection, true);
       case Request.resume:
         return connection && this.#setPaused(connection, false);
+      case Request.sendFile:
+        return connection && this.#sendFile(connection, ring);
       case Request.watchDrain:
         return connection && this.#sending.watchDrain(connection, sender.worker);
       default:
         this.#parts.onBrokenSender(sender.worker);
     }
+  }
+
+  #sendFile(connection: ReactorConnection, { bytes, payloadAt, length }: RingReader): void {
+    if (connection.closeCode >= 0) return;
+    const [offset, count] = [bytes.readDoubleLE(payloadAt), bytes.readDoubleLE(payloadAt + 8)];
+    const path = bytes.toString('utf8', payloadAt + SEND_FILE_HEADER_BYTES, payloadAt + length);
+    this.#sending.writeFile(connection, new FilePart(path, offset, count));
   }
 
   #closeOnRequest(connection: ReactorConnection, flags: number, code: number): void {

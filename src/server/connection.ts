@@ -1,8 +1,10 @@
 import type { ClientInfo } from '../memory/connection-table.js';
+import type { FileRange } from './file-to-send.js';
 
 /** What a connection object asks of its server. */
 export interface ConnectionHost {
   send(fd: number, data: string | Uint8Array): boolean;
+  sendFile(fd: number, path: string, range?: FileRange): boolean;
   close(fd: number, options?: { reset?: boolean }): boolean;
   pause(fd: number): boolean;
   resume(fd: number): boolean;
@@ -54,6 +56,11 @@ export class Connection {
    */
   send(data: string | Uint8Array): boolean {
     return !this.#ended && this.#host.send(this.fd, data);
+  }
+
+  /** Sends a file, or a part of it, behind what was sent before: see `Server.sendFile`. */
+  sendFile(path: string, range?: FileRange): boolean {
+    return !this.#ended && this.#host.sendFile(this.fd, path, range);
   }
 
   /** Closes after what was sent has left; with `reset` at once, dropping it. */

@@ -14,6 +14,7 @@ import { Connection } from './connection.js';
 import { Connections } from './connections.js';
 import { type DatagramPeer, DatagramSender } from './datagrams.js';
 import { CallbackTable, type ServerEvents, serverEventNames } from './events.js';
+import { type FileRange, fileToSend } from './file-to-send.js';
 import { ListenPort } from './listen-port.js';
 import { type Role, startRole } from './start-role.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from './stats.js';
@@ -264,6 +265,24 @@ export class Server {
    */
   sendTo(address: string, port: number, data: string | Uint8Array): boolean {
     return this.#datagramSender('sendTo').sendTo(address, port, data);
+  }
+
+  /**
+   * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the connection
+   * is not encrypted. It is opened when its turn comes: one that cannot be read by then ends the connection
+   * (FILE_FAILED). @param path from the working directory @returns false, and `lastError` says why: ERR_FILE,
+   * ERR_FILE_RANGE, or as `send`
+   */
+  sendFile(fd: number, path: string, range: FileRange = {}): boolean {
+    return this.#askOutbox('sendFile', fd, (outbox) => {
+      try {
+        const file = fileToSend(path, range);
+        return file.length === 0 || outbox.sendFile(fd, file.path, file.offset, file.length);
+      } catch (error) {
+        if (error instanceof ServerError) outbox.lastError = error;
+        return false;
+      }
+    });
   }
 
   /** Closes after what was sent has left; with `reset` at once, dropping it. */
