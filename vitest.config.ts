@@ -7,6 +7,7 @@ const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**']
 const conformance = [
   'api',
   'broadcast',
+  'budget',
   'data',
   'datagrams',
   'dispatch',

@@ -1,6 +1,7 @@
 /** Assembles a worker that owns connections (BASE mode). Runs in the worker. */
 import type { FinishCallback } from '../exchange/task-client.js';
 import type { Inheritance, OwnDescriptors, ProcessRole } from '../ipc/inheritance.js';
+import type { OutboxLimits } from '../ipc/outbox.js';
 import { isDatagram } from '../listen/bind-port.js';
 import { reactorOptions } from '../master/reactor-threads.js';
 import type { Region } from '../memory/region.js';
@@ -25,6 +26,11 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly log: Log;
   /** Where the whole server is one process. */
   readonly alone?: Pick<WorkerSurroundings<C>, 'channel' | 'exit'>;
+}
+
+/** What `Outbox` needs to know of each port. */
+export function limitsOf(listens: readonly ResolvedListen[]): OutboxLimits[] {
+  return listens.map(({ highWatermark, sendBufferSize }) => ({ highWatermark, limitBytes: sendBufferSize }));
 }
 
 /** @throws ServerError when a module for framing or dispatch cannot be used */
@@ -58,6 +64,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
   return runWorker(inheritance, region, options, callbacks, create, log, {
     ...alone,
     sockets,
+    limits: limitsOf(listens),
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),
     createPoller: (worker) => turns.forWorker(worker),
   });

@@ -44,6 +44,8 @@ export const Request = {
   watchDrain: 6,
   /** payload: offset f64, bytes f64, path (UTF-8). */
   sendFile: 8,
+  /** Enough of what was queued for its worker is handled (maxQueuedBytes). */
+  readOn: 9,
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
 } as const;
@@ -93,6 +95,7 @@ const closeCodes = [
   ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
   ['TLS_HANDSHAKE', 'error', 'a TLS handshake was expected'],
   ['FILE_FAILED', 'error', 'a file that was to be sent could not be read'],
+  ['MEMORY_LIMIT', 'limit', 'more than maxBufferedBytes waits in the server, and most of it for this client'],
   ['WORKER_DIED', 'error', 'the worker that owned the connection has died'],
   ['WORKER_REPLACED', 'server', 'the worker was replaced before all of its answer could leave'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];

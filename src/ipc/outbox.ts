@@ -17,11 +17,16 @@ export interface ReactorLink {
   touched?: boolean;
 }
 
-export interface OutboxOptions {
+export interface OutboxLimits {
   /** From so many bytes that wait here for one connection `send` says that the client does not keep up. */
   readonly highWatermark: number;
   /** A connection for which more than this waits here is closed: its client does not read, its sender does not wait. */
   readonly limitBytes: number;
+}
+
+export interface OutboxOptions extends OutboxLimits {
+  /** By listen port, where they differ. */
+  readonly ports?: readonly OutboxLimits[];
   /** True where `writable` and `roomAgain` are called. */
   readonly hearsOfRoom: boolean;
 }
@@ -33,6 +38,8 @@ type HeldItem =
 /** What this process has under way to one connection. */
 interface OutState {
   readonly sessionId: number;
+  readonly limits: OutboxLimits;
+  readonly window: number;
   /** Bytes sent since the reactor last said that there is room. */
   unconfirmed: number;
   asked: boolean;
@@ -52,7 +59,6 @@ export class Outbox {
   readonly #table: ConnectionTable;
   readonly #links: readonly ReactorLink[];
   readonly #options: OutboxOptions;
-  readonly #window: number;
   readonly #states: (OutState | undefined)[] = [];
   readonly #holding = new Set<OutState>();
   #flushScheduled = false;
@@ -60,6 +66,8 @@ export class Outbox {
   lastError: ServerError | undefined;
   sentCount = 0;
   sentBytes = 0;
+  /** Bytes that wait in this process. */
+  heldBytes = 0;
   /** While true the owner calls `flush` at the end of its turn. */
   inTurn = false;
 
@@ -67,7 +75,6 @@ export class Outbox {
     this.#table = table;
     this.#links = links;
     this.#options = options;
-    this.#window = Math.max(MIN_WINDOW, options.highWatermark / 2);
   }
 
   /**
@@ -83,7 +90,7 @@ export class Outbox {
     if (data.length === 0) return true;
     const state = this.#stateOf(sessionId);
     if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
-    if (state.held === null && state.unconfirmed < this.#window && this.#sendNow(state, data)) return true;
+    if (state.held === null && state.unconfirmed < state.window && this.#sendNow(state, data)) return true;
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
   }
 
@@ -116,6 +123,11 @@ export class Outbox {
   /** The worker has seen the client's end; whatever is held still goes first. */
   finish(sessionId: number): void {
     this.#request(this.#stateOf(sessionId), Request.closed, 0, 0);
+  }
+
+  /** Enough of what the client has sent was handled: it may be read on. */
+  readOn(sessionId: number): void {
+    if (this.#table.isOpen(sessionId)) this.#push(this.#linkOf(sessionId), Request.readOn, 0, 0, sessionId);
   }
 
   setPaused(sessionId: number, paused: boolean): boolean {
@@ -163,7 +175,7 @@ export class Outbox {
 
   /** A ring has room again. */
   roomAgain(): void {
-    for (const state of this.#holding) if (state.unconfirmed < this.#window) this.#pump(state);
+    for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
   }
 
   /** For a process that hears no news any more: looks into the connection table instead. */
@@ -171,7 +183,7 @@ export class Outbox {
     for (const state of this.#holding) {
       const slot = this.#table.slotOf(state.sessionId);
       const gone = !this.#table.isKnown(state.sessionId);
-      if (gone || this.#table.sendQueued(slot) < this.#options.highWatermark) this.writable(state.sessionId);
+      if (gone || this.#table.sendQueued(slot) < state.limits.highWatermark) this.writable(state.sessionId);
     }
   }
 
@@ -201,8 +213,11 @@ export class Outbox {
     const known = this.#states[slot];
     if (known !== undefined && known.sessionId === sessionId) return known;
     if (known !== undefined) this.forget(known.sessionId);
+    const limits = this.#options.ports?.[this.#table.portIndex(slot)] ?? this.#options;
     const state: OutState = {
       sessionId,
+      limits,
+      window: Math.max(MIN_WINDOW, limits.highWatermark / 2),
       unconfirmed: 0,
       asked: false,
       closing: false,
@@ -240,7 +255,7 @@ export class Outbox {
     this.sentBytes += bytes;
     this.sentCount++;
     state.unconfirmed += bytes;
-    if (state.unconfirmed >= this.#window / 2 && this.#options.hearsOfRoom) this.#askForRoom(state);
+    if (state.unconfirmed >= state.window / 2 && this.#options.hearsOfRoom) this.#askForRoom(state);
   }
 
   #publish(link: ReactorLink): void {
@@ -275,14 +290,16 @@ export class Outbox {
   }
 
   #hold(state: OutState, data: Uint8Array): boolean {
-    const { highWatermark, limitBytes, hearsOfRoom } = this.#options;
-    const { sessionId: fd } = state;
+    const { hearsOfRoom } = this.#options;
+    const { sessionId: fd, limits } = state;
+    const { highWatermark, limitBytes } = limits;
     if (!hearsOfRoom) return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'the channel to the reactor is full' });
     if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
       this.close(fd, true, CloseCode.SEND_QUEUE_LIMIT);
       return this.#refuse('ERR_SESSION_CLOSED', { fd });
     }
     state.heldBytes += data.length;
+    this.heldBytes += data.length;
     this.#holdItem(state, { data, at: 0 });
     if (state.heldBytes < highWatermark) return true;
     return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
@@ -322,7 +339,7 @@ export class Outbox {
   }
 
   #sendPiece(state: OutState, link: ReactorLink, item: { data: Uint8Array; at: number }): boolean {
-    if (state.unconfirmed >= this.#window) {
+    if (state.unconfirmed >= state.window) {
       this.#askForRoom(state);
       return !state.asked && !link.ring.waitForRoom();
     }
@@ -333,6 +350,7 @@ export class Outbox {
     ring.bytes.set(item.data.subarray(item.at, item.at + left), ring.payloadAt);
     item.at += left;
     state.heldBytes -= left;
+    this.heldBytes -= left;
     this.#committed(state, link, left);
     if (item.at === item.data.length) state.held?.shift();
     return true;
@@ -340,6 +358,7 @@ export class Outbox {
 
   #dropHeld(state: OutState): void {
     state.held = null;
+    this.heldBytes -= state.heldBytes;
     state.heldBytes = 0;
     this.#holding.delete(state);
   }

@@ -138,17 +138,15 @@ export function reactorOptions(
   listens: readonly ResolvedListen[],
   datagrams: readonly number[],
 ) {
-  const { sendBufferSize, highWatermark, lowWatermark, maxWaitMs } = options;
+  const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
   const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = options;
   const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
-  const ports = listens.map(({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls }, index) => ({
-    noDelay,
-    keepAlive,
-    framing,
-    packageMaxLength,
-    proxyProtocol,
-    tls,
-    datagrams: datagrams[index] ?? -1,
-  }));
-  return { sendBufferSize, highWatermark, lowWatermark, ...times, maxConnectionsPerIp, ports };
+  const ports = listens.map(
+    ({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls, ...limits }, index) => {
+      const { sendBufferSize, highWatermark, lowWatermark } = limits;
+      const settings = { noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls };
+      return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
+    },
+  );
+  return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ...times, maxConnectionsPerIp, ports };
 }

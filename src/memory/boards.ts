@@ -16,8 +16,10 @@ export const ReactorCounter = {
   wakeUps: 7,
   /** How often reading stopped because a worker was behind. */
   stalls: 8,
+  /** Bytes that wait in its memory now, in and out. */
+  buffered: 9,
 } as const;
-/** Int32 fields, behind the floats: 20… */
+/** Int32 fields, behind the floats: 20… (ten floats) */
 const REACTOR_CONNECTIONS = 20;
 const REACTOR_SLEEP = 21;
 const REACTOR_OCCUPIED = 22;
@@ -34,6 +36,8 @@ export const WorkerCounter = {
   callbackErrors: 4,
   connects: 5,
   closes: 6,
+  /** Bytes that wait in its memory to be sent, now. */
+  held: 7,
 } as const;
 type WorkerCounter = (typeof WorkerCounter)[keyof typeof WorkerCounter];
 const COUNTERS_PER_LANE = 8;
@@ -90,6 +94,10 @@ export class ReactorBoard {
   add(reactor: number, counter: number, amount: number): void {
     const index = this.#float(reactor) + counter;
     this.#float64[index] = (this.#float64[index] ?? 0) + amount;
+  }
+
+  set(reactor: number, counter: number, value: number): void {
+    this.#float64[this.#float(reactor) + counter] = value;
   }
 
   read(reactor: number, counter: number): number {

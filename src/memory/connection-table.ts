@@ -26,6 +26,9 @@ const REMOTE_PORT = 12;
 const UID = 13;
 const FLAGS = 14;
 const SEND_QUEUED = 15;
+/** Bytes received, and handled by workers, modulo 2^32; behind the floats. */
+const RECEIVED_32 = 26;
+const HANDLED_32 = 27;
 /** Float64 fields. */
 const SESSION_ID = 0;
 const CONNECTED_AT = 8;
@@ -52,6 +55,8 @@ export const SlotFlag = {
   /** Its worker was sent `close`. */
   told: 4,
   tls: 8,
+  /** Its reactor reads no more until its worker has handled enough. */
+  throttled: 16,
 } as const;
 
 /** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
@@ -186,6 +191,8 @@ export class ConnectionTable {
     float64[f + LAST_SENT_AT] = 0;
     float64[f + RECEIVED_BYTES] = 0;
     float64[f + SENT_BYTES] = 0;
+    int32[i + RECEIVED_32] = 0;
+    int32[i + HANDLED_32] = 0;
     float64[f + SESSION_ID] = connection.sessionId;
     Atomics.store(int32, i + STATE, SlotState.open);
   }
@@ -207,6 +214,8 @@ export class ConnectionTable {
     const f = this.#floatsAt + slot * FLOATS;
     this.#float64[f + RECEIVED_BYTES] = (this.#float64[f + RECEIVED_BYTES] ?? 0) + bytes;
     this.#float64[f + LAST_RECEIVED_AT] = now;
+    const received = this.#intsAt + slot * INTS + RECEIVED_32;
+    this.#int32[received] = ((this.#int32[received] ?? 0) + bytes) | 0;
   }
 
   countSent(slot: number, bytes: number, now: number): void {
@@ -227,6 +236,24 @@ export class ConnectionTable {
     const slot = this.slotOf(sessionId);
     if (this.sessionId(slot) !== sessionId) return;
     Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + STATE, SlotState.open, SlotState.closing);
+  }
+
+  /** A worker has handled so much more: the present one, or one that it replaces. @returns what is not handled */
+  countHandled(slot: number, bytes: number): number {
+    Atomics.add(this.#int32, this.#intsAt + slot * INTS + HANDLED_32, bytes);
+    return this.queuedBytes(slot);
+  }
+
+  /** Received, and not handled. */
+  queuedBytes(slot: number): number {
+    const i = this.#intsAt + slot * INTS;
+    return ((this.#int32[i + RECEIVED_32] ?? 0) - Atomics.load(this.#int32, i + HANDLED_32)) | 0;
+  }
+
+  /** What is not handled has gone with a worker that has died. */
+  forgetQueued(slot: number): void {
+    const i = this.#intsAt + slot * INTS;
+    Atomics.store(this.#int32, i + HANDLED_32, this.#int32[i + RECEIVED_32] ?? 0);
   }
 
   setFlag(slot: number, flag: number, on: boolean): void {

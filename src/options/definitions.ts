@@ -246,6 +246,24 @@ export const definitions = {
     help: 'When what waits has fallen to this, `bufferEmpty` fires and `send` works again.',
     swoole: 'buffer_low_watermark',
   }),
+  maxQueuedBytes: option({
+    kind: size({ min: 0, max: GIB }),
+    default: { value: 0 },
+    unit: 'bytes',
+    help: 'What one client may have sent that its worker has not handled yet (`receive` has not returned, its promise not settled); above it nothing more is read from this client. 0: only the channel between reactor and worker limits it.',
+    swoole: 'max_queued_bytes',
+  }),
+  maxBufferedBytes: option({
+    kind: size({ min: 0, max: 1024 * GIB }),
+    default: { value: 0 },
+    unit: 'bytes',
+    help: 'What may wait in the memory of the whole server, all connections together: to be sent, and of packets that are not whole. 0: no limit but those of each connection.',
+  }),
+  overloadPolicy: option({
+    kind: choice(['pause', 'close']),
+    default: { value: 'pause' },
+    help: 'What happens above `maxBufferedBytes`. `pause`: nothing is read from any client until a fifth has drained; `close`: the connections for which most waits are closed, one after the other.',
+  }),
   channelSize: option({
     kind: size({ min: 64 * KIB, max: 64 * MIB }, 'power of two'),
     default: {
@@ -325,6 +343,9 @@ export const listenNames = [
   'tls',
   'noDelay',
   'keepAlive',
+  'sendBufferSize',
+  'highWatermark',
+  'lowWatermark',
 ] as const;
 
 export type OptionName = keyof typeof definitions;

@@ -41,6 +41,7 @@ export function resolveListen(given: ListenOptions, server: ResolvedOptions): Re
   const resolved: Record<string, unknown> = {};
   const takesDatagrams = given.type === 'udp' || given.type === 'unix-dgram';
   const own: Partial<Record<string, unknown>> = {
+    ...watermarksBelow(given, server),
     ...(takesDatagrams && { tls: null }),
     port: 0,
     path: '',
@@ -52,6 +53,7 @@ export function resolveListen(given: ListenOptions, server: ResolvedOptions): Re
     resolved[name] = value === undefined ? fallback : definitions[name].kind.check(name, value);
   }
   refusePath(resolved as unknown as ResolvedListen);
+  refuseWatermarks(resolved as unknown as ResolvedListen);
   refuseTls(resolved as unknown as ResolvedListen);
   return Object.freeze(resolved as unknown as ResolvedListen);
 }
@@ -101,7 +103,7 @@ function refusePath({ type, path }: { readonly type: string; readonly path: stri
 const LIMIT_PROCESSES = 1000;
 
 function refuseConflicts(options: ResolvedOptions): void {
-  const { lowWatermark, highWatermark, sendBufferSize, workerNum, taskWorkerNum } = options;
+  const { workerNum, taskWorkerNum } = options;
   refusePath(options);
   refuseTls(options);
   if (workerNum + taskWorkerNum > LIMIT_PROCESSES) {
@@ -118,6 +120,22 @@ function refuseConflicts(options: ResolvedOptions): void {
       why: `only workers of BASE mode have sockets of their own; mode is '${options.mode}'`,
     });
   }
+  refuseWatermarks(options);
+}
+
+type Watermarks = Pick<ResolvedOptions, 'lowWatermark' | 'highWatermark' | 'sendBufferSize'>;
+
+/** A port that has some of them of its own: those below follow. */
+function watermarksBelow(given: ListenOptions, server: ResolvedOptions): Partial<Watermarks> {
+  const bytes = (name: keyof Watermarks): number =>
+    given[name] === undefined ? server[name] : definitions[name].kind.check(name, given[name]);
+  const highest = Math.floor(bytes('sendBufferSize') * 0.8);
+  const highWatermark =
+    given.highWatermark === undefined ? Math.min(server.highWatermark, highest) : bytes('highWatermark');
+  return { highWatermark, lowWatermark: Math.min(server.lowWatermark, Math.floor(highWatermark / 4)) };
+}
+
+function refuseWatermarks({ lowWatermark, highWatermark, sendBufferSize }: Watermarks): void {
   if (highWatermark > sendBufferSize) {
     throw new ServerError('ERR_OPTION_CONFLICT', {
       name: 'highWatermark',
@@ -125,11 +143,10 @@ function refuseConflicts(options: ResolvedOptions): void {
       why: `highWatermark must be at most sendBufferSize, received ${highWatermark} and ${sendBufferSize} bytes`,
     });
   }
-  if (lowWatermark >= highWatermark) {
-    throw new ServerError('ERR_OPTION_CONFLICT', {
-      name: 'lowWatermark',
-      other: 'highWatermark',
-      why: `lowWatermark must be below highWatermark, received ${lowWatermark} and ${highWatermark} bytes`,
-    });
-  }
+  if (lowWatermark < highWatermark) return;
+  throw new ServerError('ERR_OPTION_CONFLICT', {
+    name: 'lowWatermark',
+    other: 'highWatermark',
+    why: `lowWatermark must be below highWatermark, received ${lowWatermark} and ${highWatermark} bytes`,
+  });
 }

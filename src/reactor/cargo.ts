@@ -17,6 +17,7 @@ export interface ConnectionRecord {
   readonly port: number;
   readonly hangup: boolean;
   readonly paused: boolean;
+  readonly throttled: boolean;
   readonly told: boolean;
   readonly closeCode: number;
   readonly lingering: boolean;
@@ -62,14 +63,14 @@ export function packEvent(worker: number, { payload, ...event }: SpilledEvent): 
 }
 
 export function packConnection(connection: ReactorConnection): Cargo<ConnectionRecord> {
-  const { sessionId, slot, worker, port, hangup, paused, told, closeCode, lingering, full } = connection;
+  const { sessionId, slot, worker, port, hangup, paused, throttled, told, closeCode, lingering, full } = connection;
   const { awaitsAnswer, deadline, answererPid, drainWatchers, input, out, descriptor } = connection;
   const waiting = input === null ? [] : [input.bytes.subarray(input.from, input.to)];
   const items = out?.items ?? [];
   const queued = items.flatMap((item) =>
     item instanceof FilePart ? [] : [item.buffer.subarray(item.start, item.end)],
   );
-  const known = { sessionId, slot, worker, port, hangup, paused, told, closeCode, lingering, full };
+  const known = { sessionId, slot, worker, port, hangup, paused, throttled, told, closeCode, lingering, full };
   const ending = { awaitsAnswer, deadline, answererPid, drainWatchers };
   const waits = { inputBytes: input?.length ?? 0, out: items.map(packItem), outSince: out?.since ?? 0 };
   const record = { kind: 'connection', ...known, ...ending, input: input?.state ?? null, ...waits } as const;
@@ -81,6 +82,7 @@ export function unpackConnection({ record, descriptor, bytes }: Cargo<Connection
   const { sessionId, slot, worker, port, hangup, paused, told, closeCode, lingering, full } = record;
   const { awaitsAnswer, deadline, answererPid, drainWatchers } = record;
   const connection = new ReactorConnection(sessionId, slot, descriptor, worker, port);
+  connection.throttled = record.throttled;
   Object.assign(connection, { hangup, paused, told, closeCode, lingering, full });
   Object.assign(connection, { awaitsAnswer, deadline, answererPid, drainWatchers });
   const all = Buffer.concat(bytes);

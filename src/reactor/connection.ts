@@ -14,6 +14,10 @@ export class ReactorConnection {
   /** The kernel has reported the peer's end (or an error): read on until it shows. */
   hangup = false;
   paused = false;
+  /** Its worker has not handled as much as maxQueuedBytes allows to wait. */
+  throttled = false;
+  /** What waits in memory, in and out, as it was counted last. */
+  buffered = 0;
   /** Waits in a worker lane's list for room. */
   stalled = false;
   /** The worker was sent `close`. */

@@ -1,5 +1,5 @@
 import type { AddressCounters } from '../memory/address-counters.js';
-import type { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import { type ReactorBoard, ReactorCounter, type WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { ResolvedFraming } from '../options/index.js';
 import type { ResolvedTls } from '../options/tls.js';
@@ -10,9 +10,11 @@ import { LivingConnections } from './living.js';
 import type { WorkerLane } from './worker-lane.js';
 
 export interface ReactorOptions {
-  readonly sendBufferSize: number;
-  readonly highWatermark: number;
-  readonly lowWatermark: number;
+  /** 0: any number. */
+  readonly maxQueuedBytes: number;
+  /** Of the whole server; 0: any number. */
+  readonly maxBufferedBytes: number;
+  readonly overloadPolicy: 'pause' | 'close';
   readonly maxWaitMs: number;
   /** 0: never. */
   readonly heartbeatIdleMs: number;
@@ -26,6 +28,9 @@ export interface ReactorOptions {
 }
 
 export interface PortOptions {
+  readonly sendBufferSize: number;
+  readonly highWatermark: number;
+  readonly lowWatermark: number;
   readonly noDelay: boolean;
   readonly keepAlive: boolean;
   readonly framing: ResolvedFraming;
@@ -53,6 +58,7 @@ interface ContextParts {
 /** What the parts of one reactor share: its connections, its records, the time of the turn. */
 export class ReactorContext {
   readonly id: number;
+  readonly reactorNum: number;
   readonly options: ReactorOptions;
   readonly table: ConnectionTable;
   readonly board: ReactorBoard;
@@ -68,10 +74,12 @@ export class ReactorContext {
   again: ReactorConnection[] = [];
   /** Connections that have more to write than one turn's share. */
   writeOn: ReactorConnection[] = [];
+  #buffered = 0;
   #poller: Poller | undefined;
 
   constructor(parts: ContextParts) {
     this.id = parts.id;
+    this.reactorNum = parts.reactorNum;
     this.options = parts.options;
     this.table = parts.table;
     this.board = parts.board;
@@ -79,6 +87,7 @@ export class ReactorContext {
     this.lanes = parts.lanes;
     this.addresses = parts.addresses;
     this.connections = new LivingConnections(parts.reactorNum);
+    parts.board.set(parts.id, ReactorCounter.buffered, 0);
   }
 
   get poller(): Poller {
@@ -87,6 +96,14 @@ export class ReactorContext {
   }
   set poller(poller: Poller) {
     this.#poller = poller;
+  }
+
+  /** What waits in memory for this connection is so much now. */
+  account(connection: ReactorConnection, bytes: number): void {
+    if (bytes === connection.buffered) return;
+    this.#buffered += bytes - connection.buffered;
+    connection.buffered = bytes;
+    this.board.set(this.id, ReactorCounter.buffered, this.#buffered);
   }
 
   /** Something has happened outside of the poller's reports: time is looked up, and a turn follows. */

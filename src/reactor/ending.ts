@@ -130,6 +130,7 @@ export class Ending {
     connection.ended = true;
     connection.out?.close();
     connection.out = null;
+    this.#context.account(connection, 0);
     connections.delete(connection);
     this.#awaitNoAnswer(connection);
     if (connection.lingering) this.#lingering--;

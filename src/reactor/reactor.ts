@@ -31,8 +31,10 @@ import { Ending } from './ending.js';
 import { Framing, type PacketGoal, type PortFraming, rawFraming } from './framing.js';
 import { IdleClients } from './idle-clients.js';
 import { FilePart } from './out-queue.js';
+import { Overload } from './overload.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
+import { Throttle } from './throttle.js';
 import { TlsPort } from './tls/tls-port.js';
 import type { TlsStream } from './tls/tls-stream.js';
 import type { WorkerLane } from './worker-lane.js';
@@ -89,6 +91,8 @@ export class Reactor implements PollerHandler {
   readonly #slots: Slots;
   readonly #framing: Framing;
   readonly #idleClients: IdleClients;
+  readonly #overload: Overload;
+  readonly #throttle: Throttle;
   readonly #datagrams: Datagrams | undefined;
   readonly #antechamber: Antechamber;
   /** By listen port. */
@@ -122,6 +126,8 @@ export class Reactor implements PollerHandler {
     this.#slots = new Slots(id, reactorNum, slots, workerNum);
     this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
     this.#sending = new Sending(this.#context, this.#ending);
+    this.#throttle = new Throttle(this.#context);
+    this.#overload = new Overload(this.#context, this.#ending);
     this.#idleClients = new IdleClients(this.#context, this.#ending);
     this.#idleClients.start(() => {
       this.#wakeUp();
@@ -191,6 +197,8 @@ export class Reactor implements PollerHandler {
     if (again.length > 0) this.#readOn();
     if (this.#context.writeOn.length > 0) this.#writeOn();
     const moreDatagrams = !this.#quiet && this.#datagrams?.take();
+    this.#readHeldBack(this.#overload.check());
+    this.#readHeldBack(this.#throttle.takeForgotten());
     for (const lane of lanes) {
       this.#relieve(lane);
       lane.flush();
@@ -233,12 +241,30 @@ export class Reactor implements PollerHandler {
   // ——— reading ———
 
   #read(connection: ReactorConnection): void {
-    if (this.#quiet || connection.paused || connection.ended) return;
+    if (this.#quiet || connection.paused || connection.ended || connection.throttled) return;
     if (connection.closeCode >= 0 || connection.told) return this.#readAndDiscard(connection);
+    if (!this.#overload.mayRead(connection) || this.#throttle.mustWait(connection)) return;
     const framing = this.#parts.framings[connection.port];
-    if (connection.tls !== null) return this.#readTls(connection, connection.tls);
-    if (framing !== undefined) this.#readFramed(connection, framing);
-    else this.#readRaw(connection);
+    if (connection.tls !== null) this.#readTls(connection, connection.tls);
+    else if (framing !== undefined) this.#readFramed(connection, framing);
+    else return this.#readRaw(connection);
+    this.#countInput(connection);
+  }
+
+  /** What is not a whole packet yet, or has found no room, counts as buffered beside what waits to be sent. */
+  #countInput(connection: ReactorConnection): void {
+    if (connection.ended) return;
+    const out = (connection.out?.bytes ?? 0) + (connection.tls?.queuedBytes ?? 0);
+    this.#context.account(connection, out + (connection.input?.length ?? 0));
+  }
+
+  #readHeldBack(connections: Iterable<ReactorConnection>): void {
+    for (const connection of connections) if (connection.readable && !connection.stalled) this.#read(connection);
+  }
+
+  #readThrottled(connection: ReactorConnection): void {
+    this.#throttle.release(connection);
+    if (connection.readable && !connection.stalled) this.#read(connection);
   }
 
   #readRaw(connection: ReactorConnection): void {
@@ -478,6 +504,8 @@ export class Reactor implements PollerHandler {
         return connection && this.#setPaused(connection, true);
       case Request.resume:
         return connection && this.#setPaused(connection, false);
+      case Request.readOn:
+        return connection && this.#readThrottled(connection);
       case Request.sendFile:
         return connection && this.#sendFile(connection, ring);
       case Request.watchDrain:
@@ -724,6 +752,8 @@ export class Reactor implements PollerHandler {
     connections.add(connection);
     table.setDescriptor(connection.slot, descriptor);
     this.#ending.adopt(connection);
+    if (connection.throttled) this.#throttle.add(connection);
+    this.#countInput(connection);
     this.#watch(connection, false);
     if (connection.out !== null && !connection.ended) this.#poller.rearm(descriptor, WRITABLE);
     again.push(connection);
@@ -732,6 +762,8 @@ export class Reactor implements PollerHandler {
   #stopTimers(): void {
     this.#ending.stopSweeping();
     this.#idleClients.stop();
+    this.#overload.stop();
+    this.#throttle.stop();
   }
 
   // ——— shutdown ———

@@ -9,7 +9,7 @@ import { EAGAIN, EINTR } from '../os/libc.js';
 import { WRITABLE } from '../os/poller.js';
 import { send } from '../os/socket.js';
 import type { ReactorConnection } from './connection.js';
-import { type ReactorContext, SCRATCH_BYTES } from './context.js';
+import { type PortOptions, type ReactorContext, SCRATCH_BYTES } from './context.js';
 import type { Ending } from './ending.js';
 import { type Chunk, FilePart, OutQueue } from './out-queue.js';
 import type { TlsStream } from './tls/tls-stream.js';
@@ -225,16 +225,18 @@ export class Sending {
 
   #queueChanged(connection: ReactorConnection, bytes: number): void {
     const { table, options } = this.#context;
+    const port = options.ports[connection.port] as PortOptions;
     table.setSendQueued(connection.slot, bytes);
-    if (!connection.full && bytes >= options.highWatermark) {
+    this.#context.account(connection, bytes + (connection.input?.length ?? 0));
+    if (!connection.full && bytes >= port.highWatermark) {
       connection.full = true;
       this.#tell(connection, Event.bufferFull);
-    } else if (connection.full && bytes <= options.lowWatermark) {
+    } else if (connection.full && bytes <= port.lowWatermark) {
       connection.full = false;
       this.#tell(connection, Event.bufferEmpty);
       this.#ending.tellWatchers(connection);
     }
-    if (bytes > options.sendBufferSize) this.#ending.reset(connection, CloseCode.SEND_QUEUE_LIMIT);
+    if (bytes > port.sendBufferSize) this.#ending.reset(connection, CloseCode.SEND_QUEUE_LIMIT);
   }
 
   #tell(connection: ReactorConnection, event: number): void {

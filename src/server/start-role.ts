@@ -1,7 +1,7 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
 import { aloneMode, isAlone } from '../base/alone.js';
 import { baseMode } from '../base/base-mode.js';
-import { runBaseWorker } from '../base/run-worker.js';
+import { limitsOf, runBaseWorker } from '../base/run-worker.js';
 import { ServerError, serializeError } from '../errors/index.js';
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
@@ -208,7 +208,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   const place = { inheritance, region, options, listens, callbacks, create: context, log };
   const running =
     own === undefined
-      ? runWorker<Connection>(inheritance, region, options, callbacks, context, log)
+      ? runWorker<Connection>(inheritance, region, options, callbacks, context, log, { limits: limitsOf(listens) })
       : await runBaseWorker<Connection>({ ...place, own });
   const { worker, outbox, exchange, channel } = running;
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));

@@ -26,6 +26,8 @@ export interface ServerStats {
   discardCount: number;
   receivedBytes: number;
   sentBytes: number;
+  /** Bytes that wait in the memory of the server now: to be sent, and of packets that are not whole. */
+  bufferedBytes: number;
   callbackErrors: number;
   /** Callbacks whose promise has not settled. */
   pendingCallbacks: number;
@@ -74,6 +76,7 @@ export interface WorkerInfo {
 export function readStats(region: Region, tasks: TaskCounts, messageCount: number): ServerStats {
   const { reactorNum, workerNum, taskWorkerNum } = region.shape;
   const reactors = new ReactorBoard(region);
+  const board = new WorkerBoard(region);
   const processes = readWorkers(region);
   const workers = processes.filter((process) => process.role === 'worker');
   const overReactors = (read: (reactor: number) => number): number =>
@@ -94,6 +97,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     discardCount: counter(ReactorCounter.discarded),
     receivedBytes: counter(ReactorCounter.receivedBytes),
     sentBytes: counter(ReactorCounter.sentBytes),
+    bufferedBytes: counter(ReactorCounter.buffered) + sum(workers.map(({ id }) => board.read(id, WorkerCounter.held))),
     callbackErrors: overWorkers((worker) => worker.callbackErrors),
     pendingCallbacks: overWorkers((worker) => worker.pendingCallbacks),
     stallCount: counter(ReactorCounter.stalls),

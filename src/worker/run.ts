@@ -5,7 +5,7 @@ import { peerBell, reactorBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../ipc/inheritance.js';
 import { decodeManagerToWorker, type ManagerToWorker, type WorkerToManager } from '../ipc/message.js';
-import { Outbox } from '../ipc/outbox.js';
+import { Outbox, type OutboxLimits } from '../ipc/outbox.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
@@ -25,6 +25,8 @@ export type WorkerChannel = Pick<ControlChannel<ManagerToWorker, WorkerToManager
 /** Where a worker owns connections itself (BASE mode), or is no process of its own. */
 export interface WorkerSurroundings<C extends UserConnection> {
   readonly sockets?: OwnSockets;
+  /** By listen port. */
+  readonly limits?: readonly OutboxLimits[];
   readonly channel?: WorkerChannel;
   /** How a reactor in this process is woken. */
   reactorWaker?(reactor: number): Wakes | undefined;
@@ -65,6 +67,7 @@ export function runWorker<C extends UserConnection>(
   const outbox = new Outbox(new ConnectionTable(region), links, {
     highWatermark,
     limitBytes,
+    ...(surroundings.limits && { ports: surroundings.limits }),
     hearsOfRoom: takesPackets,
   });
   const channel = surroundings.channel ?? inheritedChannel();
@@ -89,6 +92,7 @@ export function runWorker<C extends UserConnection>(
     bell: peerBell(bells, shape, peer),
     channel,
     callbacks,
+    maxQueuedBytes: options.maxQueuedBytes,
     maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
     exchange,
     log,

@@ -14,7 +14,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Wakes } from '../ipc/sleep.js';
 import { busyStamp, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
-import { ConnectionTable } from '../memory/connection-table.js';
+import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
@@ -35,6 +35,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly bell: DoorbellDescriptors;
   readonly channel: Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
   readonly callbacks: WorkerCallbacks<C>;
+  /** What one client may have sent that is not handled yet; 0: nobody counts. */
+  readonly maxQueuedBytes: number;
   /** Packets after which this process asks to be replaced; 0: never. */
   readonly maxRequest: number;
   /** Tasks this process gives, messages it sends and gets. */
@@ -210,6 +212,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     const moreTasks = this.#source?.take(goOn);
     outbox.inTurn = false;
     outbox.flush();
+    this.#float64[this.#countersAt + WorkerCounter.held] = outbox.heldBytes;
     letPromisesGoOn();
     if (more || moreTasks || (this.#attached && this.#inbox.hasPackets)) this.#poller.wakeSoon();
     else this.#fallAsleep();
@@ -299,10 +302,21 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     if (receive === undefined || connection.ended) return;
     try {
       const result = receive(connection.user, data);
-      if (isThenable(result)) this.#track(connection, result, 'receive');
+      if (isThenable(result)) return this.#track(connection, result, 'receive', data.length);
     } catch (error) {
       this.#failed(connection, error, 'receive');
     }
+    if (this.#parts.maxQueuedBytes > 0) this.#handled(connection.user.fd, data.length);
+  }
+
+  /** The reactor has stopped reading from a client that is too far ahead: below half of the limit it may go on. */
+  #handled(fd: number, bytes: number): void {
+    const slot = this.#table.slotOf(fd);
+    if (this.#table.sessionId(slot) !== fd) return;
+    const queued = this.#table.countHandled(slot, bytes);
+    if (!this.#table.hasFlag(slot, SlotFlag.throttled) || queued > this.#parts.maxQueuedBytes / 2) return;
+    this.#table.setFlag(slot, SlotFlag.throttled, false);
+    this.#parts.outbox.readOn(fd);
   }
 
   event(type: number, flags: number, detail: number, sessionId: number, message: string): void {
@@ -414,12 +428,13 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     }
   }
 
-  #track(connection: WorkerConnection<C>, promise: PromiseLike<unknown>, event: string): void {
+  #track(connection: WorkerConnection<C>, promise: PromiseLike<unknown>, event: string, bytes = 0): void {
     connection.pending++;
     this.#setPending(this.#pending + 1);
     const settled = (): void => {
       connection.pending--;
       if (connection.pending === 0) this.#end(connection);
+      if (bytes > 0 && this.#parts.maxQueuedBytes > 0) this.#handled(connection.user.fd, bytes);
       this.#settled();
     };
     promise.then(settled, (error: unknown) => {

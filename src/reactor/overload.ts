@@ -1,0 +1,95 @@
+/**
+ * The byte budget of the whole server (`maxBufferedBytes`): each reactor and each worker tells in shared memory what waits
+ * with it, and each reactor looks at the sum. Runs in the reactor.
+ */
+import { CloseCode } from '../ipc/frame.js';
+import { ReactorCounter, WorkerCounter } from '../memory/boards.js';
+import type { ReactorConnection } from './connection.js';
+import type { ReactorContext } from './context.js';
+import type { Ending } from './ending.js';
+
+/** How often a reactor that does not read looks whether it may again: nobody tells it what others have drained. */
+const LOOK_MS = 20;
+/** Reading goes on below this share of the budget. */
+const LOW = 0.8;
+
+export class Overload {
+  readonly #context: ReactorContext;
+  readonly #ending: Ending;
+  #isOver = false;
+  #closedAt = 0;
+  /** Those that were to be read meanwhile. */
+  #waiting = new Set<ReactorConnection>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(context: ReactorContext, ending: Ending) {
+    this.#context = context;
+    this.#ending = ending;
+  }
+
+  /** @returns false: not now, it is told by `check` */
+  mayRead(connection: ReactorConnection): boolean {
+    if (!this.#isOver) return true;
+    this.#waiting.add(connection);
+    return false;
+  }
+
+  /** Once per turn. @returns connections that may be read again */
+  check(): Iterable<ReactorConnection> {
+    const { maxBufferedBytes, overloadPolicy } = this.#context.options;
+    if (maxBufferedBytes === 0) return nobody;
+    const total = this.#total();
+    if (overloadPolicy === 'close') {
+      if (total > maxBufferedBytes) this.#closeLargest();
+      else this.stop();
+      return nobody;
+    }
+    if (total > maxBufferedBytes) this.#pause();
+    if (!this.#isOver || total > maxBufferedBytes * LOW) return nobody;
+    return this.#goOn();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #pause(): void {
+    this.#isOver = true;
+    this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
+  }
+
+  #goOn(): Iterable<ReactorConnection> {
+    this.#isOver = false;
+    this.stop();
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    return [...waiting].filter(({ ended }) => !ended);
+  }
+
+  /** One at a time. */
+  #closeLargest(): void {
+    const { now } = this.#context;
+    this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
+    if (now - this.#closedAt < LOOK_MS) return; // what the last one held is not counted off yet
+    let largest: ReactorConnection | undefined;
+    for (const connection of this.#context.connections.list()) {
+      if (connection.buffered > (largest?.buffered ?? 0)) largest = connection;
+    }
+    if (largest === undefined) return;
+    this.#closedAt = now;
+    this.#ending.reset(largest, CloseCode.MEMORY_LIMIT);
+  }
+
+  #total(): number {
+    const { board, workers, lanes } = this.#context;
+    let total = 0;
+    for (let reactor = 0; reactor < this.#context.reactorNum; reactor++) {
+      total += board.read(reactor, ReactorCounter.buffered);
+    }
+    for (const { worker } of lanes) total += workers.read(worker, WorkerCounter.held);
+    return total;
+  }
+}
+
+const nobody: readonly ReactorConnection[] = [];
