@@ -105,6 +105,13 @@ export const errorTable = {
       `The file ${path} has ${size} bytes; an offset of ${offset} and a length of ${length} are not within it.`,
     advice: 'Give offset and length as integers, offset + length at most the size of the file.',
   }),
+  ERR_ACTIVATION: entry({
+    fields: { inherited: 'string', declared: 'string' },
+    sentence: ({ inherited, declared }) =>
+      `This process was started with sockets (LISTEN_FDS) that no listen port declares: ${inherited}; declared are ${declared}.`,
+    advice:
+      'Declare a listen port of the same type and address, or take the socket out of the unit that starts the server.',
+  }),
   ERR_TLS_FILE: entry({
     fields: { path: 'string', code: 'string' },
     sentence: ({ path, code }) => `A certificate, or its key, cannot be read: ${path} (${code}).`,

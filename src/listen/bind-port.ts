@@ -5,8 +5,20 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedListen } from '../options/index.js';
-import { bindTcp, bindUdp, bindUnix, closeDescriptor, isUnixServed, listen, localAddress } from '../os/socket.js';
+import {
+  type AdoptedSocket,
+  bindTcp,
+  bindUdp,
+  bindUnix,
+  closeDescriptor,
+  isUnixServed,
+  listen,
+  localAddress,
+  setTcpSettings,
+  type TcpSettings,
+} from '../os/socket.js';
 import { SyscallError } from '../os/syscall-error.js';
+import type { Activation } from './activation.js';
 import { findPortHolder } from './port-holder.js';
 
 type SocketType = ResolvedListen['type'];
@@ -26,9 +38,11 @@ export interface BoundPort extends ListeningPort {
   /** Of a unix socket; empty otherwise. */
   readonly path: string;
   readonly backlog: number;
+  /** Whoever started this process has made it: its file is theirs to remove. */
+  readonly isInherited: boolean;
 }
 
-export interface WantedPort {
+export interface WantedPort extends TcpSettings {
   readonly type: SocketType;
   readonly host: string;
   readonly port: number;
@@ -38,18 +52,40 @@ export interface WantedPort {
 }
 
 /** @param reusePort other sockets of this server are bound to the same address */
-export async function bindPort(wanted: WantedPort, reusePort = false): Promise<BoundPort> {
+export async function bindPort(wanted: WantedPort, reusePort = false, activation?: Activation): Promise<BoundPort> {
   const { type, host, port, backlog } = wanted;
   const proxied = wanted.proxyProtocol.length > 0;
-  if (type === 'unix' || type === 'unix-dgram') return { ...bindPath(type, resolve(wanted.path), backlog), proxied };
+  const inherited = activation && (await claim(activation, wanted));
+  if (inherited !== undefined) return { ...inherited, backlog, proxied, isInherited: true };
+  if (type === 'unix' || type === 'unix-dgram') {
+    return { ...bindPath(type, resolve(wanted.path), backlog), proxied, isInherited: false };
+  }
   try {
     const address = isIP(host) === 0 ? (await lookup(host)).address : host;
     const bind = type === 'udp' ? bindUdp : bindTcp;
     const descriptor = bind(address, port, reusePort);
-    return { type, descriptor, host, port: localAddress(descriptor).port, path: '', backlog, proxied };
+    if (type === 'tcp') setTcpSettings(descriptor, wanted);
+    return {
+      type,
+      descriptor,
+      host,
+      port: localAddress(descriptor).port,
+      path: '',
+      backlog,
+      proxied,
+      isInherited: false,
+    };
   } catch (error) {
     throw explain(error, host, port);
   }
+}
+
+async function claim(activation: Activation, wanted: WantedPort): Promise<AdoptedSocket | undefined> {
+  const { host, path } = wanted;
+  const address = path === '' && isIP(host) === 0 ? (await lookup(host)).address : host;
+  const inherited = activation.claim({ ...wanted, host: address });
+  if (inherited?.type === 'tcp') setTcpSettings(inherited.descriptor, wanted);
+  return inherited;
 }
 
 /** Datagrams come without anyone listening or accepting. */
@@ -57,7 +93,11 @@ export function isDatagram({ type }: { readonly type: SocketType }): boolean {
   return type === 'udp' || type === 'unix-dgram';
 }
 
-function bindPath(type: 'unix' | 'unix-dgram', path: string, backlog: number): Omit<BoundPort, 'proxied'> {
+function bindPath(
+  type: 'unix' | 'unix-dgram',
+  path: string,
+  backlog: number,
+): Omit<BoundPort, 'proxied' | 'isInherited'> {
   const kind = type === 'unix' ? 'stream' : 'datagram';
   const bound = () => ({ type, descriptor: bindUnix(path, kind), host: '', port: 0, path, backlog });
   try {
@@ -99,7 +139,7 @@ export function listenOn(bound: BoundPort): void {
 
 export function unbindPort(bound: BoundPort): void {
   closeDescriptor(bound.descriptor);
-  if (bound.path !== '') rmSync(bound.path, { force: true });
+  if (bound.path !== '' && !bound.isInherited) rmSync(bound.path, { force: true });
 }
 
 function explain(error: unknown, host: string, port: number): ServerError {

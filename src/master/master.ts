@@ -10,6 +10,7 @@ import type { ManagerToMaster } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
+import { Activation } from '../listen/activation.js';
 import { type BoundPort, bindPort, isDatagram, listenOn, unbindPort } from '../listen/bind-port.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
@@ -167,7 +168,11 @@ export class Master {
   }
 
   async #bindPorts(): Promise<void> {
-    for (const listen of this.#listens) this.#bound.push(await bindPort(listen, this.#options.reusePort));
+    const activation = Activation.take();
+    for (const listen of this.#listens) {
+      this.#bound.push(await bindPort(listen, this.#options.reusePort, activation));
+    }
+    activation.refuseRest(this.#listens);
     this.region.ports = this.#bound.map((bound) => bound.port);
   }
 

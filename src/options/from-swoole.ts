@@ -3,6 +3,7 @@ import { describe, ServerError } from '../errors/index.js';
 import type { ServerOptions } from './definitions.js';
 import type { Framing } from './framing.js';
 import { nearest } from './nearest.js';
+import type { TlsOptions } from './tls.js';
 
 /** What `Server::set` takes in Swoole. */
 export type SwooleSettings = Readonly<Record<string, unknown>>;
@@ -60,6 +61,12 @@ const logLevels = { 0: 'debug', 1: 'debug', 2: 'info', 3: 'info', 4: 'warn', 5: 
 /** Framing is made of several settings: see `framingOf`. */
 const forFraming: Turn = () => {};
 
+/** TLS too: see `tlsOf`. */
+const forTls: Turn = () => {};
+
+/** Swoole asks for it with `true`. */
+const FAST_OPEN_QUEUE = 256;
+
 const turns: Readonly<Record<string, Turn>> = {
   worker_num: same('workerNum'),
   reactor_num: same('reactorNum'),
@@ -81,6 +88,18 @@ const turns: Readonly<Record<string, Turn>> = {
   heartbeat_check_interval: seconds('heartbeatCheckMs'),
   open_tcp_nodelay: same('noDelay'),
   open_tcp_keepalive: same('keepAlive'),
+  tcp_keepidle: seconds('keepAliveIdleMs'),
+  tcp_keepinterval: seconds('keepAliveIntervalMs'),
+  tcp_keepcount: same('keepAliveCount'),
+  tcp_user_timeout: same('userTimeoutMs'),
+  tcp_defer_accept: (options, value) => {
+    options.deferAccept = Boolean(value);
+  },
+  tcp_fastopen: (options, value) => {
+    options.fastOpen = value === true ? FAST_OPEN_QUEUE : Number(value);
+  },
+  enable_reuse_port: same('reusePort'),
+  max_queued_bytes: same('maxQueuedBytes'),
   log_level: numbered('logLevel', logLevels),
   package_max_length: same('packageMaxLength'),
   open_eof_check: forFraming,
@@ -91,6 +110,15 @@ const turns: Readonly<Record<string, Turn>> = {
   package_length_offset: forFraming,
   package_body_offset: forFraming,
   package_body_start: forFraming,
+  ssl_cert_file: forTls,
+  ssl_key_file: forTls,
+  ssl_passphrase: forTls,
+  ssl_cafile: forTls,
+  ssl_client_cert_file: forTls,
+  ssl_verify_peer: forTls,
+  ssl_allow_self_signed: forTls,
+  ssl_ciphers: forTls,
+  ssl_sni_certs: forTls,
 };
 
 const NOT_YET = 'this version does not have it yet';
@@ -123,6 +151,14 @@ const unused: Readonly<Record<string, string>> = {
   init_arguments: 'processes, not threads',
   input_buffer_size: 'use packageMaxLength',
   buffer_input_size: 'use packageMaxLength',
+  ssl_protocols: 'TLS 1.2 and 1.3; tls.minVersion and tls.maxVersion narrow it',
+  ssl_prefer_server_ciphers: 'OpenSSL decides',
+  ssl_compress: 'TLS has no compression any more',
+  ssl_dhparam: 'OpenSSL chooses',
+  ssl_ecdh_curve: 'OpenSSL chooses',
+  ssl_capath: 'name one file: tls.ca',
+  ssl_verify_depth: 'the whole chain is checked',
+  ssl_method: 'TLS 1.2 and 1.3; tls.minVersion and tls.maxVersion narrow it',
   open_mqtt_protocol: NOT_YET,
   open_redis_protocol: NOT_YET,
   open_http_protocol: NOT_YET,
@@ -141,21 +177,11 @@ const unused: Readonly<Record<string, string>> = {
   stats_timer_interval: NOT_YET,
   admin_server: NOT_YET,
   enable_delay_receive: NOT_YET,
-  enable_reuse_port: NOT_YET,
-  max_queued_bytes: NOT_YET,
   max_concurrency: NOT_YET,
   worker_max_concurrency: NOT_YET,
   max_idle_time: 'use heartbeatIdleMs',
-  tcp_defer_accept: NOT_YET,
-  tcp_keepidle: NOT_YET,
-  tcp_keepinterval: NOT_YET,
-  tcp_keepcount: NOT_YET,
-  tcp_user_timeout: NOT_YET,
-  tcp_fastopen: NOT_YET,
   kernel_socket_recv_buffer_size: NOT_YET,
   kernel_socket_send_buffer_size: NOT_YET,
-  ssl_cert_file: NOT_YET,
-  ssl_key_file: NOT_YET,
 };
 
 /**
@@ -172,6 +198,8 @@ export function fromSwoole(settings: SwooleSettings, { unused: tell = warn }: Fr
   }
   const framing = framingOf(settings);
   if (framing !== undefined) options.framing = framing;
+  const tls = tlsOf(settings);
+  if (tls !== undefined) options.tls = tls;
   if (options.heartbeatIdleMs === undefined && options.heartbeatCheckMs !== undefined) {
     options.heartbeatIdleMs = options.heartbeatCheckMs * 2; // as Swoole does
   }
@@ -192,6 +220,27 @@ function framingOf(settings: SwooleSettings): Framing | undefined {
     offset: (settings['package_length_offset'] ?? 0) as number,
     bodyOffset: bodyOffset as number,
   };
+}
+
+function tlsOf(settings: SwooleSettings): TlsOptions | undefined {
+  const { ssl_cert_file: cert, ssl_key_file: key } = settings as Record<string, string | undefined>;
+  if (cert === undefined && key === undefined) return undefined;
+  const tls: Record<string, unknown> = { cert, key };
+  const ca = settings['ssl_client_cert_file'] ?? settings['ssl_cafile'];
+  if (ca !== undefined) tls['ca'] = ca;
+  if (settings['ssl_passphrase'] !== undefined) tls['passphrase'] = settings['ssl_passphrase'];
+  if (settings['ssl_ciphers'] !== undefined) tls['ciphers'] = settings['ssl_ciphers'];
+  if (settings['ssl_verify_peer']) {
+    tls['requestCert'] = true;
+    tls['rejectUnauthorized'] = !settings['ssl_allow_self_signed'];
+  }
+  const names = (settings['ssl_sni_certs'] ?? {}) as Record<string, Record<string, unknown>>;
+  const sni = Object.entries(names).map(([name, one]) => [
+    name,
+    { cert: one['ssl_cert_file'], key: one['ssl_key_file'] },
+  ]);
+  if (sni.length > 0) tls['sni'] = Object.fromEntries(sni);
+  return tls as unknown as TlsOptions; // checked where it is used
 }
 
 function warn({ name, why }: UnusedSetting): void {

@@ -1,9 +1,11 @@
 /** TCP sockets, all non-blocking and close-on-exec. */
 import {
   decodeAddress,
+  decodePeer,
   encodeAddress,
   encodeUnixAddress,
   isIPv6,
+  LONGEST_SOCKADDR_BYTES,
   SOCKADDR_BYTES,
   type SocketAddress,
 } from './address.js';
@@ -113,6 +115,68 @@ export function receiveFrom(
 export function sendTo(descriptor: number, data: Uint8Array, sockaddr: Buffer): number {
   const n = libc.sendto(descriptor, data, data.length, C.MSG_NOSIGNAL, sockaddr, sockaddr.length);
   return n < 0 ? -lastErrno() : n;
+}
+
+/** 0 and false: as the system has it. Times in ms; the kernel counts some of them in seconds, at least one. */
+export interface TcpSettings {
+  readonly deferAccept: boolean;
+  readonly fastOpen: number;
+  readonly userTimeoutMs: number;
+  readonly keepAliveIdleMs: number;
+  readonly keepAliveIntervalMs: number;
+  readonly keepAliveCount: number;
+}
+
+/** How long the kernel keeps a client that says nothing, with `deferAccept`. */
+const DEFER_SECONDS = 10;
+
+/** On a listening socket; those that are accepted from it have them too. @throws SyscallError */
+export function setTcpSettings(descriptor: number, settings: TcpSettings): void {
+  const seconds = (ms: number): number => Math.ceil(ms / 1000);
+  const set = (option: number, value: number): void => {
+    if (value > 0) setNumber(descriptor, C.IPPROTO_TCP, option, value);
+  };
+  set(C.TCP_KEEPIDLE, seconds(settings.keepAliveIdleMs));
+  set(C.TCP_KEEPINTVL, seconds(settings.keepAliveIntervalMs));
+  set(C.TCP_KEEPCNT, settings.keepAliveCount);
+  set(C.TCP_FASTOPEN, settings.fastOpen);
+  if (!isLinux) return;
+  set(C.TCP_DEFER_ACCEPT, settings.deferAccept ? DEFER_SECONDS : 0);
+  set(C.TCP_USER_TIMEOUT, settings.userTimeoutMs);
+}
+
+function setNumber(descriptor: number, level: number, option: number, value: number): void {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value);
+  check(libc.setsockopt(descriptor, level, option, bytes, 4), 'setsockopt');
+}
+
+/** A socket this process was started with. */
+export interface AdoptedSocket {
+  readonly descriptor: number;
+  readonly type: 'tcp' | 'udp' | 'unix' | 'unix-dgram';
+  /** An IP address; empty for a unix socket. */
+  readonly host: string;
+  readonly port: number;
+  /** Of a unix socket; empty otherwise. */
+  readonly path: string;
+}
+
+/** Makes it non-blocking and close-on-exec. @throws SyscallError when it is no socket */
+export function adoptSocket(descriptor: number): AdoptedSocket {
+  const sockaddr = Buffer.alloc(LONGEST_SOCKADDR_BYTES);
+  scratchLength.writeUInt32LE(sockaddr.length, 0);
+  check(libc.getsockname(descriptor, sockaddr, scratchLength), 'getsockname');
+  const { address, port } = decodePeer(sockaddr.subarray(0, scratchLength.readUInt32LE(0)));
+  scratchLength.writeUInt32LE(4, 0);
+  check(libc.getsockopt(descriptor, C.SOL_SOCKET, C.SO_TYPE, scratchValue, scratchLength), 'getsockopt');
+  const isStream = scratchValue.readInt32LE(0) === C.SOCK_STREAM;
+  makeNonBlocking(descriptor);
+  const family = isLinux ? sockaddr.readUInt16LE(0) : (sockaddr[1] ?? 0);
+  if (family === C.AF_UNIX) {
+    return { descriptor, type: isStream ? 'unix' : 'unix-dgram', host: '', port: 0, path: address };
+  }
+  return { descriptor, type: isStream ? 'tcp' : 'udp', host: address, port, path: '' };
 }
 
 export function listen(descriptor: number, backlog: number): void {

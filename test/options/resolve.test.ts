@@ -23,6 +23,16 @@ function refusal(act: () => unknown): ServerError {
   throw new Error('a ServerError was expected, nothing was thrown');
 }
 
+/** As the system has it. */
+const tcp = {
+  keepAliveIdleMs: 0,
+  keepAliveIntervalMs: 0,
+  keepAliveCount: 0,
+  userTimeoutMs: 0,
+  deferAccept: false,
+  fastOpen: 0,
+};
+
 describe('defaults', () => {
   test('without options every option has its default', () => {
     expect(resolve({})).toEqual({
@@ -58,6 +68,12 @@ describe('defaults', () => {
       highWatermark: MIB,
       lowWatermark: 256 * KIB,
       channelSize: MIB,
+      ...tcp,
+      tls: null,
+      reusePort: false,
+      maxQueuedBytes: 0,
+      maxBufferedBytes: 0,
+      overloadPolicy: 'pause',
       noDelay: true,
       keepAlive: false,
       logLevel: 'info',
@@ -214,7 +230,8 @@ describe('boundaries', () => {
 
 describe('words', () => {
   test.each([
-    ['mode', ['process'], 'base'],
+    ['mode', ['process', 'base'], 'thread'],
+    ['overloadPolicy', ['pause', 'close'], 'drop'],
     ['dispatchMode', ['least-connections', 'fd-mod', 'ip-mod', 'uid-mod', 'round-robin', 'idle', 'least-busy'], 'Idle'],
     ['logLevel', ['debug', 'info', 'warn', 'error', 'silent'], ''],
     ['reactorBackend', ['auto', 'epoll', 'poll'], 'kqueue'],
@@ -340,6 +357,11 @@ describe('listen', () => {
       proxyProtocol: [],
       noDelay: false,
       keepAlive: true,
+      tls: null,
+      ...tcp,
+      sendBufferSize: 64 * MIB,
+      highWatermark: MIB,
+      lowWatermark: 256 * KIB,
     });
   });
 
@@ -353,9 +375,33 @@ describe('listen', () => {
       framing,
       packageMaxLength: 5,
       proxyProtocol: ['10.0.0.0/8'],
+      tls: null,
+      ...tcp,
+      sendBufferSize: 100_000,
+      highWatermark: 50_000,
+      lowWatermark: 1000,
     };
     expect(resolveListen(given, server)).toEqual(given);
     expect(Object.isFrozen(resolveListen(given, server))).toBe(true);
+  });
+
+  test('watermarks follow those above them that are given', () => {
+    const { sendBufferSize, highWatermark, lowWatermark } = resolveListen({ sendBufferSize: '100k' }, server);
+    expect({ sendBufferSize, highWatermark, lowWatermark }).toEqual({
+      sendBufferSize: 102_400,
+      highWatermark: 81_920,
+      lowWatermark: 20_480,
+    });
+    const error = refusal(() => resolveListen({ sendBufferSize: '100k', highWatermark: '200k' }, server));
+    expect(error.code).toBe('ERR_OPTION_CONFLICT');
+  });
+
+  test('datagrams have no TLS, although the server has', () => {
+    const encrypted = resolve({ tls: { cert: '-----BEGIN CERTIFICATE-----', key: '-----BEGIN PRIVATE KEY-----' } });
+    expect(resolveListen({ type: 'udp' }, encrypted).tls).toBeNull();
+    expect(resolveListen({}, encrypted).tls).toMatchObject({ minVersion: 'TLSv1.2' });
+    const error = refusal(() => resolveListen({ type: 'udp', tls: { cert: 'a', key: 'b' } }, server));
+    expect(error.code).toBe('ERR_OPTION_CONFLICT');
   });
 
   test('an option of the server is unknown to a listen port', () => {
