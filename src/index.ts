@@ -4,6 +4,7 @@ export type { TaskCounts } from './exchange/task-queue.js';
 export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
+export type { TlsInfo } from './memory/tls-records.js';
 export type {
   Framing,
   FromSwooleOptions,
@@ -14,10 +15,12 @@ export type {
   UnusedSetting,
 } from './options/index.js';
 export { fromSwoole } from './options/index.js';
+export type { TlsKeys, TlsOptions } from './options/tls.js';
 export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
 export { Connection } from './server/connection.js';
 export { DatagramPeer } from './server/datagrams.js';
 export type { PortEvents, ServerEvents } from './server/events.js';
+export type { FileRange } from './server/file-to-send.js';
 export { ListenPort } from './server/listen-port.js';
 export { Server } from './server/server.js';
 export type { Role } from './server/start-role.js';

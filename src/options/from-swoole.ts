@@ -126,7 +126,7 @@ const ALWAYS = 'Node works that way always';
 const IN_REACTOR = 'a function cannot be given to the reactor threads; name a module instead:';
 
 /** Settings that mean nothing here, with the reason. */
-const unused: Readonly<Record<string, string>> = {
+export const unused: Readonly<Record<string, string>> = {
   enable_coroutine: `callbacks may be async: ${ALWAYS}`,
   task_enable_coroutine: `callbacks may be async: ${ALWAYS}; taskConcurrency says how many tasks run at once`,
   max_coroutine: 'promises are not counted',

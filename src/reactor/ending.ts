@@ -14,6 +14,8 @@ import type { Slots } from './slots.js';
 const SWEEP_MS = 250;
 /** How long a closed connection may take to show the peer's end before the descriptor goes. */
 const LINGER_MS = 1000;
+/** A client that has sent something within this time is taken to be sending. */
+const ACTIVE_MS = 100;
 /** A client that ended its side gets what it is owed within this time. */
 const ANSWER_MS = 30_000;
 
@@ -96,11 +98,18 @@ export class Ending {
       return connection.tls.end();
     }
     const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
-    if (n === -EAGAIN || n === 0 || (n < 0 && n !== -EINTR)) return this.release(connection);
+    const isSilent = n === -EAGAIN && !this.#mayStillSend(connection);
+    if (isSilent || n === 0 || (n < 0 && n !== -EAGAIN && n !== -EINTR)) return this.release(connection);
     this.#linger(connection);
     shutdownWrite(connection.descriptor);
     connection.readable = true;
     again.push(connection);
+  }
+
+  /** At the end of the server a client that has just been answered may have its next request on the way. */
+  #mayStillSend({ closeCode, slot }: ReactorConnection): boolean {
+    const { table, now } = this.#context;
+    return closeCode === CloseCode.SERVER_SHUTDOWN && now - table.lastReceivedAt(slot) < ACTIVE_MS;
   }
 
   /** Until the peer has ended its side too. */
