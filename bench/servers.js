@@ -87,7 +87,7 @@ export function sessionCpuUs(session) {
   return sum(processesOf(session).map(({ ticks }) => ticks)) * 10_000;
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address();

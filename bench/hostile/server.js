@@ -3,7 +3,14 @@ import { Server } from '../../dist/index.js';
 
 const { MODE, CERT, KEY } = process.env;
 const length = { type: 'length', field: 'u32be', offset: 0, bodyOffset: 4 };
-const server = new Server({ host: '0.0.0.0', mode: MODE, workerNum: 2, logLevel: 'silent', framing: length, maxConnections: 40_000 });
+const server = new Server({
+  host: '0.0.0.0',
+  mode: MODE,
+  workerNum: 2,
+  logLevel: 'silent',
+  framing: length,
+  maxConnections: 40_000,
+});
 const closes = new Map();
 
 server.listen({ framing: { type: 'eof', delimiter: '\n' }, packageMaxLength: '256k' });

@@ -1,0 +1,186 @@
+// npm run bench:modes -- [--rounds N] [--seconds N] [--case TEXT] [--out FILE]
+// Echo of 64 bytes: both modes beside node:net, node:cluster, bare C and Bun, plain, encrypted and by datagrams.
+// Messages/s and CPU per message of each server's whole process group, all in turn in every round, medians.
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { freePort, sessionCpuUs } from '../servers.js';
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '2' },
+    case: { type: 'string', default: '' },
+    out: { type: 'string' },
+  },
+});
+const rounds = Number(values.rounds);
+const seconds = Number(values.seconds);
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'bench-modes-'));
+const [CERT, KEY] = [join(folder, 'crt'), join(folder, 'key')];
+const makeCertificate = () =>
+  execFileSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+      ...['-subj', '/CN=localhost', '-keyout', KEY, '-out', CERT],
+    ],
+    { stdio: 'ignore' },
+  );
+
+/** Where a C compiler exists. */
+function compileEcho() {
+  const program = join(folder, 'echo');
+  const source = path('../peers/echo.c');
+  return spawnSync('cc', ['-O2', '-o', program, source], { stdio: 'ignore' }).status === 0 ? program : undefined;
+}
+
+/** A binary from npm, kept in .cache/bun; undefined where it cannot be had. */
+function fetchBun() {
+  const prefix = path('../../.cache/bun');
+  const binary = join(prefix, `node_modules/@oven/bun-${process.platform}-${process.arch}/bin/bun`);
+  if (!existsSync(binary)) {
+    mkdirSync(prefix, { recursive: true });
+    const quiet = ['--no-save', '--no-package-lock', '--ignore-scripts', '--loglevel=error'];
+    spawnSync('npm', ['install', '--prefix', prefix, ...quiet, 'bun@1'], { stdio: 'ignore' });
+  }
+  return existsSync(binary) ? binary : undefined;
+}
+
+const node = process.execPath;
+const bun = fetchBun();
+const echo = compileEcho();
+const tswoole = path('./peers/tswoole.js');
+const nodePeer = path('./peers/node.js');
+const ours = [
+  { name: 'PROCESS, 1 reactor + 1 worker', command: [node, tswoole], env: { MODE: 'process' } },
+  { name: 'BASE, 1 worker', command: [node, tswoole], env: { MODE: 'base' } },
+];
+const bunPeer = bun ? [{ name: 'Bun', command: [bun, path('./peers/bun.js')], env: {} }] : [];
+const plain = [
+  ...ours,
+  { name: 'node:net', command: [node, nodePeer], env: {} },
+  { name: 'node:cluster × 1', command: [node, nodePeer], env: { CLUSTER: '1' } },
+  ...(echo ? [{ name: 'C epoll', command: [echo], env: {}, isSilent: true }] : []),
+  ...bunPeer,
+];
+
+const cases = [
+  { title: 'plain, 64 connections', kind: 'tcp', connections: 64, servers: plain, beside: 'node:net' },
+  { title: 'plain, 1 connection', kind: 'tcp', connections: 1, servers: plain, beside: 'node:net' },
+  {
+    title: 'TLS, 64 connections',
+    kind: 'tls',
+    connections: 64,
+    servers: [...ours, { name: 'node:tls', command: [node, nodePeer], env: {} }, ...bunPeer],
+    beside: 'node:tls',
+  },
+  {
+    title: 'UDP, 64 senders',
+    kind: 'udp',
+    connections: 64,
+    servers: [...ours, { name: 'node:dgram', command: [node, nodePeer], env: {} }],
+    beside: 'node:dgram',
+  },
+].filter(({ title }) => title.includes(values.case));
+
+async function measure({ command: [program, ...args], env, isSilent }, { kind, connections }) {
+  const port = await freePort();
+  const settings = { ...process.env, ...env, PORT: String(port), KIND: kind, CERT, KEY };
+  const server = spawn(program, args, { env: settings, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  const gone = new Promise((resolve) => server.once('exit', resolve));
+  try {
+    await new Promise((resolve, reject) => {
+      server.stdout.once('data', resolve);
+      server.once('exit', () => reject(new Error('it has ended')));
+      if (isSilent) setTimeout(resolve, 200);
+    });
+    const load =
+      kind === 'tcp'
+        ? [path('../load/main.js'), 'echo', port, connections, 64, seconds]
+        : [path('./load.js'), kind, port, connections, seconds];
+    const client = spawn(node, load.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
+    let before = 0;
+    for await (const line of createInterface({ input: client.stdout })) {
+      if (line === 'measuring') before = sessionCpuUs(server.pid);
+      else {
+        const cpuUs = sessionCpuUs(server.pid) - before;
+        const result = JSON.parse(line);
+        return { ...result, cpuPerMessage: cpuUs / Math.max(1, result.messages) };
+      }
+    }
+    throw new Error('the load generator said nothing');
+  } finally {
+    try {
+      process.kill(-server.pid, 'SIGTERM');
+    } catch {
+      // it has ended
+    }
+    setTimeout(
+      () => server.exitCode === null && server.signalCode === null && process.kill(-server.pid, 'SIGKILL'),
+      3000,
+    ).unref();
+    await gone;
+  }
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+const lines = [
+  '# Modes beside others',
+  '',
+  `Echo of 64 bytes, one message under way per connection. Node ${process.version}, medians of ${rounds} rounds of ${seconds} s, all servers in turn in every round; CPU of the server's whole process group. The machine may be shared: ratios count, not figures.`,
+];
+const found = new Map();
+
+makeCertificate();
+for (const one of cases) {
+  const results = new Map(one.servers.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const server of one.servers) {
+      try {
+        results.get(server.name).push(await measure(server, one));
+      } catch (error) {
+        console.error(`${server.name}: not available (${error.message})`);
+      }
+    }
+  }
+  const cpuOf = (name) => median(results.get(name).map(({ cpuPerMessage }) => cpuPerMessage));
+  lines.push(
+    '',
+    `## ${one.title}`,
+    '',
+    `| server | messages/s | CPU µs/message | CPU ÷ ${one.beside} |`,
+    '| --- | ---: | ---: | ---: |',
+  );
+  for (const [name, list] of results) {
+    if (list.length === 0) continue;
+    const ratio = cpuOf(name) / cpuOf(one.beside);
+    found.set(`${one.title}: ${name}`, cpuOf(name));
+    const rate = Math.round(median(list.map(({ perSecond }) => perSecond))).toLocaleString('en');
+    lines.push(`| ${name} | ${rate} | ${cpuOf(name).toFixed(2)} | ${ratio.toFixed(2)} |`);
+  }
+}
+
+const targets = [
+  ['BASE against node:net, plain', 'plain, 64 connections', 'BASE, 1 worker', 'node:net', 0.85],
+  ['BASE against bare C, plain', 'plain, 64 connections', 'BASE, 1 worker', 'C epoll', 1.25],
+  ['BASE against node:dgram', 'UDP, 64 senders', 'BASE, 1 worker', 'node:dgram', 0.7],
+  ['PROCESS against node:dgram', 'UDP, 64 senders', 'PROCESS, 1 reactor + 1 worker', 'node:dgram', 0.7],
+];
+lines.push('', '## Targets', '');
+for (const [title, of, one, other, most] of targets) {
+  const ratio = found.get(`${of}: ${one}`) / found.get(`${of}: ${other}`);
+  if (Number.isNaN(ratio)) continue;
+  lines.push(
+    `- ${ratio <= most ? 'met' : 'missed'}: CPU per message, ${title}: ${ratio.toFixed(2)} × (at most ${most} ×)`,
+  );
+}
+if (!bun) lines.push('', 'Bun could not be installed.');
+console.log(lines.join('\n'));
+if (values.out) writeFileSync(values.out, `${lines.join('\n')}\n`);
+rmSync(folder, { recursive: true });

@@ -1,0 +1,28 @@
+import cluster from 'node:cluster';
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+
+const { PORT, KIND, CERT, KEY, CLUSTER } = process.env;
+const port = Number(PORT);
+const ready = () => console.log('ready');
+
+function echo(socket) {
+  socket.setNoDelay(true);
+  socket.on('data', (data) => socket.write(data));
+  socket.on('error', () => {});
+}
+
+function serve() {
+  if (KIND === 'udp') {
+    const socket = createSocket('udp4');
+    socket.on('message', (data, { port: from, address }) => socket.send(data, from, address));
+    socket.bind(port, '127.0.0.1', ready);
+  } else if (KIND === 'tls') {
+    createTlsServer({ cert: readFileSync(CERT), key: readFileSync(KEY) }, echo).listen(port, '127.0.0.1', 511, ready);
+  } else createServer(echo).listen(port, '127.0.0.1', 511, ready);
+}
+
+if (CLUSTER && cluster.isPrimary) cluster.fork();
+else serve();
