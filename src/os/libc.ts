@@ -40,11 +40,11 @@ export const libc = {
   fallocate: bindOnLinux('int fallocate(int, int, int64_t, int64_t)') as Call<[number, number, number, number]>,
   recv: bind('intptr_t recv(int, uintptr_t, size_t, int)') as Call<[number, number, number, number]>,
   send: bind('intptr_t send(int, uintptr_t, size_t, int)') as Call<[number, number, number, number]>,
-  recvfrom: bind('intptr_t recvfrom(int, uintptr_t, size_t, int, void *, void *)') as Call<
-    [number, number, number, number, Buffer, Buffer]
+  recvfrom: bind('intptr_t recvfrom(int, uintptr_t, size_t, int, uintptr_t, uintptr_t)') as Call<
+    [number, number, number, number, number, number]
   >,
-  sendto: bind('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)') as Call<
-    [number, Uint8Array, number, number, Buffer, number]
+  sendto: bind('intptr_t sendto(int, uintptr_t, size_t, int, uintptr_t, uint32_t)') as Call<
+    [number, number, number, number, number, number]
   >,
   sendfile: bindOnLinux('intptr_t sendfile(int, int, uintptr_t, size_t)') as Call<[number, number, number, number]>,
   socketpair: bind('int socketpair(int, int, int, void *)') as Call<[number, number, number, Buffer]>,
@@ -131,7 +131,7 @@ export function errnoName(errno: number): string {
   return errnoNames.get(errno) ?? `errno ${errno}`;
 }
 
-export const { EAGAIN, EINTR, EMFILE, ENFILE, ECONNABORTED, ENOBUFS, ENOMEM, EINPROGRESS, EPROTOTYPE } =
+export const { EAGAIN, EINTR, EMFILE, ENFILE, ECONNABORTED, ENOBUFS, ENOMEM, EINPROGRESS, EMSGSIZE, EPROTOTYPE } =
   constants.errno;
 
 export { koffi };

@@ -7,7 +7,7 @@ import { Event } from '../ipc/frame.js';
 import { ReactorCounter } from '../memory/boards.js';
 import { addressOf, allocateStable, EAGAIN, EINTR } from '../os/libc.js';
 import { type Poller, READABLE } from '../os/poller.js';
-import { receiveFrom } from '../os/socket.js';
+import { lengthOfSender, receiveFrom } from '../os/socket.js';
 import type { ReactorContext } from './context.js';
 import type { DispatchStrategy, DispatchView } from './dispatch/index.js';
 
@@ -26,6 +26,7 @@ export class Datagrams {
   readonly #packet = allocateStable(DATAGRAM_HEADER_BYTES + LONGEST_DATAGRAM);
   readonly #dataAddress = addressOf(this.#packet) + DATAGRAM_HEADER_BYTES;
   readonly #sockaddr = sockaddrOf(this.#packet);
+  readonly #sockaddrAddress = addressOf(this.#sockaddr);
   /** Ports that may have more than one turn's share. */
   readonly #waiting = new Set<number>();
 
@@ -62,14 +63,14 @@ export class Datagrams {
   #takeFrom(port: number): boolean {
     const descriptor = this.#context.options.ports[port]?.datagrams ?? -1;
     for (let i = 0; i < DATAGRAMS_PER_TURN; i++) {
-      const { bytes, addressBytes } = receiveFrom(descriptor, this.#dataAddress, LONGEST_DATAGRAM, this.#sockaddr);
+      const bytes = receiveFrom(descriptor, this.#dataAddress, LONGEST_DATAGRAM, this.#sockaddrAddress);
       if (bytes === -EINTR) continue;
       // Any other error is that of one datagram (an ICMP answer to one we sent): the next one may be well.
       if (bytes === -EAGAIN) {
         this.#poller.rearm(descriptor, READABLE);
         return true;
       }
-      if (bytes >= 0) this.#give(port, bytes, Math.min(addressBytes, this.#sockaddr.length));
+      if (bytes >= 0) this.#give(port, bytes, lengthOfSender());
     }
     return false;
   }

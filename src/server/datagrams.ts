@@ -8,25 +8,32 @@ import type { ListenPort } from './listen-port.js';
 
 /** Whoever sent a datagram. */
 export class DatagramPeer {
-  /** IP address, or the path of a unix socket ('' when it has none: it cannot be answered). */
-  readonly address: string;
-  readonly port: number;
   /** The listen port the datagram came to. */
   readonly listenPort: ListenPort | undefined;
-  readonly #send: (data: string | Uint8Array) => boolean;
+  readonly #portIndex: number;
+  readonly #sockaddr: Buffer;
+  readonly #sender: DatagramSender;
 
   /** @internal */
-  constructor(sockaddr: Buffer, listenPort: ListenPort | undefined, send: (data: string | Uint8Array) => boolean) {
-    const { address, port } = sockaddr.length > 2 ? decodePeer(sockaddr) : { address: '', port: 0 };
-    this.address = address;
-    this.port = port;
+  constructor(sockaddr: Buffer, portIndex: number, listenPort: ListenPort | undefined, sender: DatagramSender) {
     this.listenPort = listenPort;
-    this.#send = send;
+    this.#portIndex = portIndex;
+    this.#sockaddr = sockaddr;
+    this.#sender = sender;
+  }
+
+  /** IP address, or the path of a unix socket ('' when it has none: it cannot be answered). */
+  get address(): string {
+    return this.#sockaddr.length > 2 ? decodePeer(this.#sockaddr).address : '';
+  }
+
+  get port(): number {
+    return this.#sockaddr.length > 2 ? decodePeer(this.#sockaddr).port : 0;
   }
 
   /** Answers by the socket the datagram came to. @returns false, and `server.lastError` says why. Swoole: sendto() */
   send(data: string | Uint8Array): boolean {
-    return this.#send(data);
+    return this.#sender.sendBy(this.#portIndex, this.#sockaddr, data);
   }
 }
 
@@ -43,8 +50,7 @@ export class DatagramSender {
   }
 
   peer(portIndex: number, sockaddr: Buffer): DatagramPeer {
-    const own = Buffer.from(sockaddr);
-    return new DatagramPeer(own, this.#ports[portIndex], (data) => this.#sendBy(portIndex, own, data));
+    return new DatagramPeer(sockaddr, portIndex, this.#ports[portIndex], this);
   }
 
   /** @param address an IP address, or the path of a unix socket @throws ServerError ERR_DATA_TYPE, ERR_DATAGRAM_ADDRESS */
@@ -58,7 +64,7 @@ export class DatagramSender {
     const index = this.#portFor(family);
     if (index < 0) return this.#refuse(new ServerError('ERR_NO_DATAGRAM_PORT', { address: String(address) }));
     const sockaddr = isPath ? encodeUnixAddress(String(address)) : encodeAddress(String(address), Number(port));
-    return this.#sendBy(index, sockaddr, data);
+    return this.sendBy(index, sockaddr, data);
   }
 
   /** The first listen port whose socket can reach that kind of address. */
@@ -69,7 +75,8 @@ export class DatagramSender {
     });
   }
 
-  #sendBy(portIndex: number, sockaddr: Buffer, data: string | Uint8Array): boolean {
+  /** @throws ServerError ERR_DATA_TYPE */
+  sendBy(portIndex: number, sockaddr: Buffer, data: string | Uint8Array): boolean {
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
       throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
     }
