@@ -9,7 +9,7 @@ import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { slotsOfReactor } from '../master/slot-count.js';
 import { AddressCounters } from '../memory/address-counters.js';
-import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { closeDescriptor } from '../os/socket.js';
@@ -78,7 +78,7 @@ export class BaseSockets implements OwnSockets {
       wakerOf: (worker, ofLane) => (worker === id && ofLane === lane ? ownWaker : undefined),
       createPoller: (handler) => turns.forReactor(handler as Reactor),
       onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
-      onBrokenSender: (worker) => log.error(`worker ${worker} wrote a frame that cannot be read`),
+      onBrokenSender: (worker) => this.#killBroken(worker),
     });
     this.#reactor = reactor;
     reactor.takeOver(this.#taker?.finish() ?? []);
@@ -144,6 +144,13 @@ export class BaseSockets implements OwnSockets {
   closeAll(deadlineMs: number, done: () => void): void {
     if (this.#reactor === undefined) return done();
     this.#reactor.closeAll(deadlineMs, done);
+  }
+
+  #killBroken(worker: number): void {
+    const { region, log } = this.#parts;
+    log.error(`worker ${worker} wrote a frame that cannot be read; it is killed`);
+    const pid = worker < 0 ? 0 : new WorkerBoard(region).field(worker, WorkerField.pid);
+    if (pid !== 0) process.kill(pid, 'SIGKILL');
   }
 
   #workerWaker(worker: number, lane: number): Waker {

@@ -50,6 +50,9 @@ export class Acceptor implements PollerHandler {
   readonly #left = new Set<number>();
   #paused: string | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
+  #laterTimer: NodeJS.Timeout | undefined;
+  /** Somebody waits to be accepted, and it is not our turn. */
+  #isLater = false;
   #closed = false;
   #turnedAway = 0;
   #toldAt = Number.NEGATIVE_INFINITY;
@@ -75,6 +78,7 @@ export class Acceptor implements PollerHandler {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#laterTimer);
     this.leave(() => true);
     this.#poller.close();
   }
@@ -95,9 +99,11 @@ export class Acceptor implements PollerHandler {
 
   turnEnd(): void {
     if (this.#closed || this.#retryTimer !== undefined || !this.#waiting.includes(true)) return;
+    this.#isLater = false;
     for (let port = 0; port < this.#waiting.length; port++) if (this.#waiting[port]) this.#acceptFrom(port);
     this.#parts.gave();
-    if (this.#waiting.includes(true) && this.#retryTimer === undefined) this.#poller.wakeSoon();
+    const mayGoOn = this.#retryTimer === undefined && !this.#isLater;
+    if (mayGoOn && this.#waiting.includes(true)) this.#poller.wakeSoon();
   }
 
   #acceptFrom(index: number): void {
@@ -106,7 +112,7 @@ export class Acceptor implements PollerHandler {
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
       const may = this.#parts.mayTake();
       if (may === 'full') return this.#pause('maxConnections is reached');
-      if (may === 'later') return this.#retryIn(SOON_MS);
+      if (may === 'later') return this.#lookLater();
       const descriptor = accept(bound.descriptor, this.#sockaddr);
       if (descriptor >= 0) this.#admit(bound, index, descriptor);
       else if (descriptor === -EAGAIN) {
@@ -166,6 +172,15 @@ export class Acceptor implements PollerHandler {
     if (this.#paused === undefined) return;
     this.#parts.log.info('accepting goes on', { after: this.#paused });
     this.#paused = undefined;
+  }
+
+  /** Whoever's turn it is calls when it is ours again; the timer is for the case that it cannot. */
+  #lookLater(): void {
+    this.#isLater = true;
+    this.#laterTimer ??= setTimeout(() => {
+      this.#laterTimer = undefined;
+      this.turnEnd();
+    }, SOON_MS);
   }
 
   #retryIn(ms: number): void {

@@ -29,6 +29,8 @@ const SEND_QUEUED = 15;
 /** Bytes received, and handled by workers, modulo 2^32; behind the floats. */
 const RECEIVED_32 = 26;
 const HANDLED_32 = 27;
+/** In packets that were given to workers. */
+const DISPATCHED_32 = 28;
 /** Float64 fields. */
 const SESSION_ID = 0;
 const CONNECTED_AT = 8;
@@ -193,6 +195,7 @@ export class ConnectionTable {
     float64[f + SENT_BYTES] = 0;
     int32[i + RECEIVED_32] = 0;
     int32[i + HANDLED_32] = 0;
+    int32[i + DISPATCHED_32] = 0;
     float64[f + SESSION_ID] = connection.sessionId;
     Atomics.store(int32, i + STATE, SlotState.open);
   }
@@ -229,6 +232,11 @@ export class ConnectionTable {
     this.setFlag(slot, SlotFlag.tls, true);
   }
 
+  countDispatched(slot: number, bytes: number): void {
+    const i = this.#intsAt + slot * INTS + DISPATCHED_32;
+    this.#int32[i] = ((this.#int32[i] ?? 0) + bytes) | 0;
+  }
+
   // ——— written by any process ———
 
   /** Its worker has told the user of the end: nobody sends to it any more. The reactor does the rest. */
@@ -244,6 +252,12 @@ export class ConnectionTable {
     return this.queuedBytes(slot);
   }
 
+  /** True while a worker handles a packet of it, or has one to handle. */
+  isBeingHandled(slot: number): boolean {
+    const i = this.#intsAt + slot * INTS;
+    return this.#int32[i + DISPATCHED_32] !== Atomics.load(this.#int32, i + HANDLED_32);
+  }
+
   /** Received, and not handled. */
   queuedBytes(slot: number): number {
     const i = this.#intsAt + slot * INTS;
@@ -253,7 +267,9 @@ export class ConnectionTable {
   /** What is not handled has gone with a worker that has died. */
   forgetQueued(slot: number): void {
     const i = this.#intsAt + slot * INTS;
-    Atomics.store(this.#int32, i + HANDLED_32, this.#int32[i + RECEIVED_32] ?? 0);
+    const handled = this.#int32[i + RECEIVED_32] ?? 0;
+    Atomics.store(this.#int32, i + HANDLED_32, handled);
+    this.#int32[i + DISPATCHED_32] = handled;
   }
 
   setFlag(slot: number, flag: number, on: boolean): void {

@@ -15,6 +15,7 @@ export interface ConnectionRecord {
   readonly slot: number;
   readonly worker: number;
   readonly port: number;
+  readonly lastWorker: number;
   readonly hangup: boolean;
   readonly paused: boolean;
   readonly throttled: boolean;
@@ -72,7 +73,8 @@ export function packConnection(connection: ReactorConnection): Cargo<ConnectionR
   );
   const known = { sessionId, slot, worker, port, hangup, paused, throttled, told, closeCode, lingering, full };
   const ending = { awaitsAnswer, deadline, answererPid, drainWatchers };
-  const waits = { inputBytes: input?.length ?? 0, out: items.map(packItem), outSince: out?.since ?? 0 };
+  const { lastWorker } = connection;
+  const waits = { lastWorker, inputBytes: input?.length ?? 0, out: items.map(packItem), outSince: out?.since ?? 0 };
   const record = { kind: 'connection', ...known, ...ending, input: input?.state ?? null, ...waits } as const;
   out?.close();
   return { record, descriptor, bytes: [...waiting, ...queued] };
@@ -83,6 +85,7 @@ export function unpackConnection({ record, descriptor, bytes }: Cargo<Connection
   const { awaitsAnswer, deadline, answererPid, drainWatchers } = record;
   const connection = new ReactorConnection(sessionId, slot, descriptor, worker, port);
   connection.throttled = record.throttled;
+  connection.lastWorker = record.lastWorker;
   Object.assign(connection, { hangup, paused, told, closeCode, lingering, full });
   Object.assign(connection, { awaitsAnswer, deadline, answererPid, drainWatchers });
   const all = Buffer.concat(bytes);

@@ -9,6 +9,8 @@ export class ReactorConnection {
   readonly descriptor: number;
   /** The worker that gets `connect`, `close` and, where the dispatch is sticky, every packet. */
   readonly worker: number;
+  /** Where the dispatch is not sticky: who got the packet before; −1: there was none. */
+  lastWorker = -1;
   /** The kernel may have bytes for us. */
   readable = false;
   /** The kernel has reported the peer's end (or an error): read on until it shows. */

@@ -32,6 +32,10 @@ export class SharedDispatchView implements DispatchView {
     return this.#workers.field(worker, WorkerField.busy) !== 0 || this.queuedBytes(worker) > 0;
   }
 
+  isIdle(worker: number): boolean {
+    return this.isReady(worker) && !this.isBusy(worker) && this.pending(worker) === 0;
+  }
+
   busyForMs(worker: number): number {
     return msSince(this.#workers.field(worker, WorkerField.busy));
   }

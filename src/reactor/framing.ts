@@ -27,7 +27,7 @@ export interface FramingHost {
   close(connection: ReactorConnection): void;
   laneOf(worker: number): WorkerLane;
   /** A whole packet has gone to its worker. */
-  dispatched(connection: ReactorConnection): void;
+  dispatched(connection: ReactorConnection, lane: WorkerLane, bytes: number): void;
   /** The connection is read on when its worker has room. */
   stall(connection: ReactorConnection, lane: WorkerLane): void;
   /** What the client sent cannot be used. */
@@ -77,7 +77,7 @@ export class Framing {
       if (goal !== 'discard') {
         const sent = goal.writePacket(connection.sessionId, bytes, from, length, 0);
         if (sent < length) return Input.waiting(bytes, from, count, length, sent, goal.worker);
-        this.#host.dispatched(connection);
+        this.#host.dispatched(connection, goal, length);
       }
       from += length;
     }
@@ -137,7 +137,7 @@ export class Framing {
     // The choice stands also when there was no room for a single byte: a function of the user's is asked once.
     input.worker = lane.worker;
     if (input.sent === packetBytes) {
-      this.#host.dispatched(connection);
+      this.#host.dispatched(connection, lane, packetBytes);
       return true;
     }
     this.#host.stall(connection, lane);

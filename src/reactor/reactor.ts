@@ -126,7 +126,7 @@ export class Reactor implements PollerHandler {
     this.#slots = new Slots(id, reactorNum, slots, workerNum);
     this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
     this.#sending = new Sending(this.#context, this.#ending);
-    this.#throttle = new Throttle(this.#context);
+    this.#throttle = new Throttle(this.#context, this.#view);
     this.#overload = new Overload(this.#context, this.#ending);
     this.#idleClients = new IdleClients(this.#context, this.#ending);
     this.#idleClients.start(() => {
@@ -138,7 +138,7 @@ export class Reactor implements PollerHandler {
       laneFor: (connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length),
       close: (connection) => this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED),
       laneOf: (worker) => this.#context.lane(worker),
-      dispatched: () => this.#countDispatched(),
+      dispatched: (connection, lane, bytes) => this.#countDispatched(connection, lane, bytes),
       stall: (connection, lane) => this.#stall(connection, lane, true),
       refuse: (connection, code, message) => this.#refuseInput(connection, code, message),
     });
@@ -328,11 +328,21 @@ export class Reactor implements PollerHandler {
   #laneFor(connection: ReactorConnection): WorkerLane {
     const { strategy } = this.#parts;
     if (strategy.sticky) return this.#context.lane(connection.worker);
+    if (this.#mustFollow(connection)) return this.#context.lane(connection.lastWorker);
     if (this.#unusedChoice < 0) this.#unusedChoice = strategy.choose(this.#subject(connection), this.#view);
     const chosen = this.#context.lane(this.#unusedChoice);
     if (!strategy.keepsUnused) this.#unusedChoice = -1;
     if (chosen.readLimit > 0) return chosen;
     return this.#context.lanes.find((lane) => lane.readLimit > 0) ?? chosen;
+  }
+
+  /** Packets of one connection are handled in order: one goes to another worker only when those before it are done with. */
+  #mustFollow({ lastWorker, slot }: ReactorConnection): boolean {
+    const { table } = this.#context;
+    if (lastWorker < 0 || !table.isBeingHandled(slot)) return false;
+    if (!this.#view.isIdle(lastWorker)) return true;
+    table.forgetQueued(slot); // what it was handling has gone with a process that has died
+    return false;
   }
 
   #subject({ sessionId, slot }: ReactorConnection): DispatchSubject {
@@ -355,7 +365,7 @@ export class Reactor implements PollerHandler {
   #commit(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
     lane.commitPacket(connection.sessionId, bytes);
     this.#countReceived(connection, bytes);
-    this.#countDispatched();
+    this.#countDispatched(connection, lane, bytes);
   }
 
   #countReceived(connection: ReactorConnection, bytes: number): void {
@@ -364,9 +374,13 @@ export class Reactor implements PollerHandler {
     board.add(id, ReactorCounter.receivedBytes, bytes);
   }
 
-  #countDispatched(): void {
-    const { id, board } = this.#context;
+  #countDispatched(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
+    const { id, board, table } = this.#context;
     this.#unusedChoice = -1;
+    if (!this.#parts.strategy.sticky) {
+      connection.lastWorker = lane.worker;
+      table.countDispatched(connection.slot, bytes);
+    }
     board.add(id, ReactorCounter.dispatched, 1);
   }
 

@@ -2,21 +2,23 @@
  * `maxQueuedBytes`: a client whose worker has not handled so much of what it has sent is not read on. The worker says when
  * it has. Runs in the reactor.
  */
-import { WorkerField } from '../memory/boards.js';
 import { SlotFlag } from '../memory/connection-table.js';
 import type { ReactorConnection } from './connection.js';
 import type { ReactorContext } from './context.js';
+import type { DispatchView } from './dispatch/index.js';
 
 /** A worker that has died takes with it what it was handling: nobody says that it is done. */
 const LOOK_MS = 250;
 
 export class Throttle {
   readonly #context: ReactorContext;
+  readonly #view: DispatchView;
   readonly #throttled = new Set<ReactorConnection>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(context: ReactorContext) {
+  constructor(context: ReactorContext, view: DispatchView) {
     this.#context = context;
+    this.#view = view;
   }
 
   /** @returns true when nothing more may be read from it now */
@@ -51,7 +53,7 @@ export class Throttle {
   takeForgotten(): ReactorConnection[] {
     if (this.#throttled.size === 0) return [];
     const { table } = this.#context;
-    const forgotten = [...this.#throttled].filter(({ ended, worker }) => ended || this.#isIdle(worker));
+    const forgotten = [...this.#throttled].filter(({ ended, worker }) => ended || this.#view.isIdle(worker));
     for (const connection of forgotten) {
       if (!connection.ended) table.forgetQueued(connection.slot);
       table.setFlag(connection.slot, SlotFlag.throttled, false);
@@ -63,11 +65,5 @@ export class Throttle {
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-  }
-
-  #isIdle(worker: number): boolean {
-    const { workers } = this.#context;
-    if (this.#context.lane(worker).queuedBytes > 0 || workers.field(worker, WorkerField.pid) === 0) return false;
-    return workers.field(worker, WorkerField.busy) === 0 && workers.field(worker, WorkerField.pending) === 0;
   }
 }

@@ -93,6 +93,7 @@ export function runWorker<C extends UserConnection>(
     channel,
     callbacks,
     maxQueuedBytes: options.maxQueuedBytes,
+    countsHandled: options.maxQueuedBytes > 0 || !stickyModes.has(options.dispatchMode),
     maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
     exchange,
     log,
@@ -109,6 +110,9 @@ export function runWorker<C extends UserConnection>(
 function inheritedChannel(): WorkerChannel {
   return ControlChannel.inherited<ManagerToWorker, WorkerToManager>(CONTROL_DESCRIPTOR, decodeManagerToWorker);
 }
+
+/** In the others a connection goes to another worker only when nothing of it is being handled. */
+const stickyModes = new Set<unknown>(['least-connections', 'fd-mod', 'ip-mod']);
 
 /** Each worker has a limit of its own, so that not all of them are replaced at once. */
 function jittered(limit: number, jitter: number): number {

@@ -35,8 +35,10 @@ export interface WorkerParts<C extends UserConnection> {
   readonly bell: DoorbellDescriptors;
   readonly channel: Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
   readonly callbacks: WorkerCallbacks<C>;
-  /** What one client may have sent that is not handled yet; 0: nobody counts. */
+  /** What one client may have sent that is not handled yet; 0: any amount. */
   readonly maxQueuedBytes: number;
+  /** Reactors want to know what is handled. */
+  readonly countsHandled: boolean;
   /** Packets after which this process asks to be replaced; 0: never. */
   readonly maxRequest: number;
   /** Tasks this process gives, messages it sends and gets. */
@@ -299,14 +301,13 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     const { maxRequest } = this.#parts;
     if (maxRequest > 0 && ++this.#requests % maxRequest === 0) this.#retire(); // again, if it could not be replaced
     const { receive } = connection.callbacks;
-    if (receive === undefined || connection.ended) return;
     try {
-      const result = receive(connection.user, data);
+      const result = connection.ended ? undefined : receive?.(connection.user, data);
       if (isThenable(result)) return this.#track(connection, result, 'receive', data.length);
     } catch (error) {
       this.#failed(connection, error, 'receive');
     }
-    if (this.#parts.maxQueuedBytes > 0) this.#handled(connection.user.fd, data.length);
+    if (this.#parts.countsHandled) this.#handled(connection.user.fd, data.length);
   }
 
   /** The reactor has stopped reading from a client that is too far ahead: below half of the limit it may go on. */
@@ -434,7 +435,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     const settled = (): void => {
       connection.pending--;
       if (connection.pending === 0) this.#end(connection);
-      if (bytes > 0 && this.#parts.maxQueuedBytes > 0) this.#handled(connection.user.fd, bytes);
+      if (bytes > 0 && this.#parts.countsHandled) this.#handled(connection.user.fd, bytes);
       this.#settled();
     };
     promise.then(settled, (error: unknown) => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { encodeUnixAddress } from '../../src/os/address.js';
+import { encodeUnixAddress, LONGEST_SOCKADDR_BYTES } from '../../src/os/address.js';
 import { addressOf, allocateStable } from '../../src/os/libc.js';
 import { bindUnix, closeDescriptor, receiveFrom, sendTo } from '../../src/os/socket.js';
 import { endServers, poll, startServer } from '../helpers/server-process.js';
@@ -107,10 +107,11 @@ describe('datagrams', () => {
     const server = await startServer('datagrams.js', { options: { type: 'unix-dgram', path } });
     const own = bindUnix(join(folder, 'client.sock'), 'datagram');
     const space = allocateStable(70_000);
+    const sender = allocateStable(LONGEST_SOCKADDR_BYTES);
     const askUnix = async (data: Buffer): Promise<string> => {
       expect(sendTo(own, data, encodeUnixAddress(path))).toBe(data.length);
       const bytes = await poll('an answer', () => {
-        const got = receiveFrom(own, addressOf(space), space.length, Buffer.alloc(120)).bytes;
+        const got = receiveFrom(own, addressOf(space), space.length, addressOf(sender));
         return got > 0 ? got : undefined;
       });
       return space.toString('utf8', 0, bytes);

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
 
 let server: ServerProcess;
 afterEach(endServers);
@@ -82,6 +83,26 @@ describe('dispatch', () => {
     expect((await counts([client], 40)).has(await blocked)).toBe(false);
     for (const each of [blocker, client]) await each.close();
   });
+
+  it.each(['round-robin', 'idle', 'least-busy'])(
+    'by %s handles the packets of one connection in order',
+    async (dispatchMode) => {
+      const framing = { type: 'eof', delimiter: '\n', split: true };
+      server = await startServer('slow-lines.js', { options: { workerNum: 3, dispatchMode, framing } });
+      const clients = await TcpClient.connectMany(server.port, 4);
+      const lines = Array.from({ length: 200 }, (_, index) => String(index));
+      const asked = clients.map(async (client) => {
+        for (const line of lines) client.send(`${line}\n`);
+        for (const line of lines) expect((await client.readLine()).split(' ')[0]).toBe(line);
+        const workers = new Set<string>();
+        for (let i = 0; i < 12; i++) workers.add((await client.ask('one at a time')).slice(-1));
+        return workers.size;
+      });
+      const spread = await Promise.all(asked);
+      if (dispatchMode === 'round-robin') expect(Math.min(...spread)).toBeGreaterThan(1);
+      await Promise.all(clients.map((client) => client.close()));
+    },
+  );
 
   it('by a function of the user, which may also drop a packet or close its connection', async () => {
     server = await start({ dispatchMode: { module: './choose.js' }, framing: { type: 'eof', delimiter: '\n' } });

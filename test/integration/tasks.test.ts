@@ -198,7 +198,7 @@ describe('scheduling', () => {
   it('tells what each task worker does', async () => {
     await start({ taskWorkerNum: 2 });
     const code = `const busy = server.taskWait({ do: "sleep", ms: 300 }, { workerId: 2 });
-      while (server.stats().tasks.running === 0) await sleep(1);
+      while (server.stats().tasks.running === 0 || server.stats().idleTaskWorkerNum === 0) await sleep(1);
       const now = [server.workers.filter((w) => w.role === "task").map((w) => [w.id, w.state, w.runningTasks]), server.stats().idleTaskWorkerNum];
       await busy;
       return now`;

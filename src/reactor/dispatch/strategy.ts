@@ -9,6 +9,8 @@ export interface DispatchView {
   isBusy(worker: number): boolean;
   /** For how long it has been running callbacks without a break, in ms; 0: it does not. */
   busyForMs(worker: number): number;
+  /** True when it has a process that neither runs nor waits for anything. */
+  isIdle(worker: number): boolean;
   /** Bytes that wait for this worker. */
   queuedBytes(worker: number): number;
   /** Callbacks of this worker whose promise has not settled. */
