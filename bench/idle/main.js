@@ -57,7 +57,8 @@ const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length 
 async function latencies(port) {
   const results = [];
   for (let round = 0; round < ROUNDS; round++) results.push(await latency(port));
-  return { p50: median(results.map(({ p50 }) => p50)), p99: median(results.map(({ p99 }) => p99)) };
+  const of = (name) => median(results.map((result) => result[name]));
+  return { p50: of('p50'), p99: of('p99'), perSecond: of('perSecond') };
 }
 
 async function measure({ mode, workers, connections }) {
@@ -122,8 +123,8 @@ const text = [
   '',
   `Node ${process.version}; one process may have ${descriptors} descriptors here. Latency of 64 active connections (64 bytes), medians of ${ROUNDS}; clients and server share the machine. Memory is anonymous memory of all processes, shared tables besides are 128 bytes per slot.`,
   '',
-  '| mode | idle connections | accepted/s | KiB each | p50 µs without | with | p99 µs without | with | p50 ratio, target ≤ 1.5 |',
-  '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
+  '| mode | idle connections | accepted/s | KiB each | p50 µs without | with | p99 µs without | with | answers/s without | with | p50 ratio, target ≤ 1.5 |',
+  '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
   ...rows.map(({ mode, workers, connections, rate, each, alone, among }) => {
     const ratio = among.p50 / alone.p50;
     const cells = [
@@ -135,6 +136,8 @@ const text = [
       us(among.p50),
       us(alone.p99),
       us(among.p99),
+      us(alone.perSecond).toLocaleString('en'),
+      us(among.perSecond).toLocaleString('en'),
       `${ratio.toFixed(2)}: ${ratio <= TARGET ? 'met' : 'missed'}`,
     ];
     return `| ${cells.join(' | ')} |`;
