@@ -1,3 +1,5 @@
+export type { CommandHandler } from './control/commands.js';
+export type { ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
 export type { FinishCallback } from './exchange/task-client.js';
 export type { TaskCounts } from './exchange/task-queue.js';
@@ -6,9 +8,11 @@ export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
 export type {
+  AdminOptions,
   Framing,
   FromSwooleOptions,
   ListenOptions,
+  LogRotation,
   ResolvedOptions,
   ServerOptions,
   SwooleSettings,
@@ -24,8 +28,8 @@ export type { FileRange } from './server/file-to-send.js';
 export { ListenPort } from './server/listen-port.js';
 export { Server } from './server/server.js';
 export type { Role } from './server/start-role.js';
-export type { ServerStats, WorkerInfo } from './server/stats.js';
 export type { TimerCallback } from './server/timers.js';
 export type { UserProcessDefinition, UserProcessRun } from './server/user-processes.js';
 export type { Task } from './task/task-runner.js';
+export type { UserLogger } from './util/log-output.js';
 export { version } from './version.js';

@@ -17,7 +17,8 @@ import type { WorkerChannel } from '../worker/run.js';
 
 /** True where one process is enough. */
 export function isAlone(options: ResolvedOptions, userProcessNum: number): boolean {
-  const { mode, workerNum, taskWorkerNum, maxRequest } = options;
+  const { mode, workerNum, taskWorkerNum, maxRequest, user, group, chroot } = options;
+  if (user !== '' || group !== '' || chroot !== '') return false; // the master keeps its rights, workers give them up
   return mode === 'base' && workerNum === 1 && taskWorkerNum === 0 && userProcessNum === 0 && maxRequest === 0;
 }
 
@@ -111,9 +112,13 @@ class AloneManager implements ManagerLink {
     switch (message.type) {
       case 'begin':
         return this.#begin();
-      case 'reload':
+      case 'reload': {
+        const failed = 'there is one process only and nobody to replace it';
+        this.#parts.log.warn(`${failed}: nothing is reloaded`);
+        return this.#events.message({ type: 'reloaded', request: message.request, failed });
+      }
       case 'stopWorker':
-        return this.#parts.log.warn('there is one process only and nobody to replace it: nothing is reloaded');
+        return this.#parts.log.warn('there is one process only and nobody to replace it');
       case 'stop':
         // Nobody can end it by force but the end of this process.
         setTimeout(() => this.#events.exit(0, 0), message.deadlineMs);

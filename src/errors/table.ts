@@ -334,6 +334,84 @@ export const errorTable = {
     sentence: ({ expected, received }) => `A timer takes ${expected}, received ${received}.`,
     advice: 'Call tick(ms, callback) or after(ms, callback); clearTimer() takes the number they return.',
   }),
+  ERR_LOG_FILE: entry({
+    fields: { path: 'string', why: 'string' },
+    sentence: ({ path, why }) =>
+      `The log file ${path} must be one that can be written, and it cannot be opened: ${why}.`,
+    advice: 'Make its folder, or let the user of the server write there, or choose another "logFile".',
+  }),
+  ERR_PID_FILE: entry({
+    fields: { path: 'string', why: 'string' },
+    sentence: ({ path, why }) => `The pid file ${path} must be one that can be written, and it cannot be: ${why}.`,
+    advice: 'Make its folder, or let the user of the server write there, or choose another "pidFile".',
+  }),
+  ERR_PID_FILE_LOCKED: entry({
+    fields: { path: 'string', pid: 'number' },
+    sentence: ({ path, pid }) => `The server is to run once by the pid file ${path}, and process ${pid} runs already.`,
+    advice: 'Stop that one ("tswoole stop"), reload it, or choose another "pidFile".',
+  }),
+  ERR_DAEMON: entry({
+    fields: { how: 'string', logFile: 'string' },
+    sentence: ({ how, logFile }) => `The daemon was to say that it is up, and it ${how} (log file: ${logFile}).`,
+    advice: 'Look into the log file, or start it without "daemonize" to see what it says.',
+  }),
+  ERR_USER: entry({
+    fields: { name: 'string', option: 'string' },
+    sentence: ({ name, option }) => `The option "${option}" must be one that this system knows, received "${name}".`,
+    advice: 'Correct the name, or make it with the tools of the system.',
+  }),
+  ERR_NOT_ROOT: entry({
+    fields: { option: 'string' },
+    sentence: ({ option }) => `The option "${option}" needs a server that is started by root, and this one is not.`,
+    advice: 'Start it as root, or leave the option out and start it as the user it shall run as.',
+  }),
+  ERR_CORES: entry({
+    fields: { received: 'string', allowed: 'string' },
+    sentence: ({ received, allowed }) =>
+      `The option "cpuAffinity" must name cores this process may use (${allowed}), received ${received}.`,
+    advice: 'Name other cores, or give true to use them all.',
+  }),
+  ERR_RELOAD: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `The workers were to be replaced, and the old ones go on serving: ${why}.`,
+    advice: 'Mend the script and reload again; the log says more.',
+  }),
+  ERR_RUN_DIR: entry({
+    fields: { path: 'string', why: 'string' },
+    sentence: ({ path, why }) => `The run directory ${path} must be a folder of this user's own, and ${why}.`,
+    advice: 'Remove it, or choose another one with the option "runDir" (or the variable TSWOOLE_OPTION_RUN_DIR).',
+  }),
+  ERR_COMMAND_UNKNOWN: entry({
+    fields: { name: 'string', nearest: 'string?' },
+    sentence: ({ name, nearest }) => `The server has no command "${name}"${nearestName(nearest)}.`,
+    advice: 'The command "commands" lists all; a command of your own is made with addCommand() before start().',
+  }),
+  ERR_COMMAND_NAME: entry({
+    fields: { expected: 'string', received: 'string' },
+    sentence: ({ expected, received }) => `The name of a command must be ${expected}, received ${received}.`,
+    advice: 'Call addCommand(name, handler) with another name.',
+  }),
+  ERR_COMMAND_REQUEST: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `A request must be one line with a JSON object {id, command, arguments}, and ${why}.`,
+    advice: 'See docs/operating.md for what is said over the control socket.',
+  }),
+  ERR_COMMAND_FAILED: entry({
+    fields: { name: 'string', why: 'string' },
+    sentence: ({ name, why }) => `The command "${name}" was to be carried out, and ${why}.`,
+    advice: 'The log of the server may say more.',
+  }),
+  ERR_COMMAND_TIMEOUT: entry({
+    fields: { name: 'string', timeoutMs: 'number' },
+    sentence: ({ name, timeoutMs }) => `The command "${name}" was to be answered within ${timeoutMs} ms, and was not.`,
+    advice: 'See whether the processes of the server stand still: "tswoole status", "tswoole top".',
+  }),
+  ERR_CONTROL_PEER: entry({
+    fields: { uid: 'number' },
+    sentence: ({ uid }) =>
+      `The control socket is for the user of the server and for root, and user ${uid} has connected.`,
+    advice: 'Call tswoole as the user who runs the server.',
+  }),
   ERR_LIMIT_DESCRIPTORS: entry({
     fields: { limit: 'number', needed: 'number' },
     sentence: ({ limit, needed }) =>

@@ -4,6 +4,7 @@
  * user starts from a worker is a master of its own.
  */
 import type { StdioOptions } from 'node:child_process';
+import { flagsForChild } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 
 export const CONTROL_DESCRIPTOR = 3;
@@ -69,7 +70,7 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
   };
   return {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe', region, overflow, ...descriptors],
-    env: { ...process.env, [VARIABLE]: JSON.stringify(inheritance) },
+    env: { ...process.env, ...flagsForChild(), [VARIABLE]: JSON.stringify(inheritance) },
   };
 }
 

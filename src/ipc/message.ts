@@ -10,7 +10,8 @@ export type ServerRequest =
 export type MasterToManager =
   /** Old workers (of a manager that died) are gone: begin. `first`: the server is not up yet. */
   | { type: 'begin'; first: boolean }
-  | { type: 'reload'; tasksOnly: boolean }
+  /** `request` comes back with `reloaded`; 0: nobody waits for it. */
+  | { type: 'reload'; tasksOnly: boolean; request: number }
   | { type: 'stopWorker'; workerId: number }
   /** BASE mode: the ports listen, workers may accept. */
   | { type: 'accept' }
@@ -27,6 +28,8 @@ export type ManagerToMaster =
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'settled' }
   | { type: 'closed' }
+  /** The reloads asked for up to `request` are over; `failed` says why the old workers go on. */
+  | { type: 'reloaded'; request: number; failed?: string }
   /** The last words of a manager that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -82,6 +85,7 @@ export const decodeManagerToMaster = decoder<ManagerToMaster>([
   'bootFailed',
   'settled',
   'closed',
+  'reloaded',
   'fatal',
   'request',
 ]);

@@ -12,6 +12,8 @@ import {
 
 /** `process.title` cannot grow past what argv had at the start, so children begin with this much room. */
 const TITLE_ROOM = 96;
+/** Relative paths among the options mean the same in every process, wherever `workingDir` leads. */
+const startedIn = process.cwd();
 /** A process the child has started may hold its end of the channel open. */
 const LAST_WORDS_MS = 50;
 
@@ -30,6 +32,7 @@ export function spawnRole(
   const child = spawn(process.execPath, [...inheritedExecArgv(), script, ...args], {
     ...bequeath(role, shared, own),
     argv0: title.padEnd(TITLE_ROOM),
+    cwd: startedIn,
   });
   // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;

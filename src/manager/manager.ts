@@ -86,6 +86,7 @@ export class Manager {
   #stopped = false;
   /** Asked for before there was anything to replace: the script may have changed since. */
   #reloadWaits: ReloadScope | undefined;
+  #requestWaits = 0;
   /** Task workers settle, and stop, after all others: what those are owed is still to be done. */
   #tasksSettle = false;
   #tasksStop = false;
@@ -103,8 +104,14 @@ export class Manager {
       log: parts.log,
       callbacks: parts.callbacks,
       nextGeneration: () => ++parts.region.generation,
-      completed: () => parts.region.reloads++,
-      failed: () => parts.region.reloadsFailed++,
+      completed: (request) => {
+        parts.region.reloads++;
+        parts.tellMaster({ type: 'reloaded', request });
+      },
+      failed: (request, why) => {
+        parts.region.reloadsFailed++;
+        parts.tellMaster({ type: 'reloaded', request, failed: why });
+      },
       changed: () => this.#step(),
     });
   }
@@ -116,7 +123,7 @@ export class Manager {
       case 'begin':
         return this.#begin(message.first);
       case 'reload':
-        return this.reload(message.tasksOnly);
+        return this.reload(message.tasksOnly, message.request);
       case 'stopWorker':
         return this.recycle(message.workerId);
       case 'accept':
@@ -151,11 +158,15 @@ export class Manager {
   }
 
   /** Replaces every process (or only the task workers) by one that runs the script as it is now. */
-  reload(tasksOnly = false): void {
-    if (this.#isLeaving) return;
+  reload(tasksOnly = false, request = 0): void {
+    if (this.#isLeaving) {
+      this.#parts.tellMaster({ type: 'reloaded', request, failed: 'the server is shutting down' });
+      return;
+    }
     const scope = tasksOnly ? 'tasks' : 'all';
-    if (this.#started) this.#reload.request(scope);
-    else this.#reloadWaits = widest(this.#reloadWaits, scope);
+    if (this.#started) return this.#reload.request(scope, request);
+    this.#reloadWaits = widest(this.#reloadWaits, scope);
+    this.#requestWaits = Math.max(this.#requestWaits, request);
   }
 
   /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
@@ -304,7 +315,7 @@ export class Manager {
     this.#parts.tellMaster({ type: 'ready' });
     const scope = this.#reloadWaits;
     this.#reloadWaits = undefined;
-    if (scope !== undefined) this.#reload.request(scope);
+    if (scope !== undefined) this.#reload.request(scope, this.#requestWaits);
   }
 
   #checkSettled(): void {

@@ -14,8 +14,9 @@ export interface ReloadParts {
     readonly afterReload?: (() => unknown) | undefined;
   };
   nextGeneration(): number;
-  completed(): void;
-  failed(): void;
+  /** @param request the last one this reload has carried out */
+  completed(request: number): void;
+  failed(request: number, why: string): void;
   changed(): void;
 }
 
@@ -35,6 +36,9 @@ export class Reload {
   #generation = 0;
   /** Asked for while one was running: what changed since must take effect, so another follows. */
   #again: ReloadScope | undefined;
+  /** The numbers of those who wait for the one that runs, and for the next one; 0: nobody. */
+  #request = 0;
+  #requestOfNext = 0;
   /** The seats this reload is about. */
   #seats: readonly Seat[] = [];
 
@@ -42,11 +46,13 @@ export class Reload {
     this.#parts = parts;
   }
 
-  request(scope: ReloadScope): void {
+  request(scope: ReloadScope, request = 0): void {
     if (this.#phase !== 'idle') {
       this.#again = widest(this.#again, scope);
+      this.#requestOfNext = Math.max(this.#requestOfNext, request);
       return;
     }
+    this.#request = request;
     this.#phase = 'announcing';
     void this.#announce(scope);
   }
@@ -83,15 +89,17 @@ export class Reload {
     const reason = handle.lastError?.message ?? `${handle.name} ended before it was ready`;
     log.error('the reload failed, the old workers go on serving', { generation: this.#generation, reason });
     this.#phase = 'idle';
-    this.#parts.failed();
+    this.#parts.failed(this.#request, reason);
     for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) discard(seat.coming);
     this.#requestAgain();
   }
 
   #requestAgain(): void {
     const scope = this.#again;
+    const request = this.#requestOfNext;
     this.#again = undefined;
-    if (scope !== undefined) this.request(scope);
+    this.#requestOfNext = 0;
+    if (scope !== undefined) this.request(scope, request);
   }
 
   async #announce(scope: ReloadScope): Promise<void> {
@@ -111,7 +119,7 @@ export class Reload {
   }
 
   async #finish(): Promise<void> {
-    this.#parts.completed();
+    this.#parts.completed(this.#request);
     this.#parts.log.info('reload: done', { generation: this.#generation });
     await this.#callUser('afterReload');
     this.#requestAgain();

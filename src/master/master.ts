@@ -2,6 +2,8 @@
  * The first process: binds, accepts, keeps the reactor threads and the manager. It never runs user code for a
  * connection, so it has no reason to fall.
  */
+
+import type { ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
@@ -35,8 +37,6 @@ export interface MasterCallbacks {
   readonly beforeShutdown?: (() => unknown) | undefined;
   readonly shutdown?: (() => unknown) | undefined;
 }
-
-type Phase = 'starting' | 'running' | 'shutting down' | 'ended';
 
 /** A manager that dies again within this time is started again after a pause. */
 const HEALTHY_MANAGER_MS = 5000;
@@ -78,6 +78,8 @@ export class Master {
   readonly #hurried = deferred<void>();
   /** Asked for while there was no manager. */
   #reloadWaits: 'no' | 'tasks' | 'all' = 'no';
+  readonly #reloads = new Map<number, Deferred<void>>();
+  #lastReload = 0;
   /** Another process of the tree asks for the end of all. */
   onShutdownRequest: () => void = () => void this.shutdown();
 
@@ -194,6 +196,10 @@ export class Master {
     for (const bound of this.#bound) if (isDatagram(bound)) unbindPort(bound);
   }
 
+  get phase(): Phase {
+    return this.#phase;
+  }
+
   /** False while it starts, and for good when that failed. */
   get hasStarted(): boolean {
     return this.#hasStarted;
@@ -244,6 +250,8 @@ export class Master {
         return this.#settled?.resolve();
       case 'closed':
         return this.#closed.resolve();
+      case 'reloaded':
+        return this.#reloadOver(message.request, message.failed);
       case 'request':
         if (message.action === 'shutdown') this.onShutdownRequest();
         return;
@@ -260,6 +268,7 @@ export class Master {
     if (this.#manager !== manager) return;
     this.#manager = undefined;
     clearTimeout(this.#managerTimer);
+    this.#reloadOver(this.#lastReload, 'the manager has died meanwhile');
     if (this.#phase === 'shutting down' || this.#phase === 'ended') return this.#managerGone.resolve();
     if (this.#phase === 'starting') {
       const detail = { exitCode, signal: signalName(signal) };
@@ -301,10 +310,30 @@ export class Master {
 
   // ——— what users and signals ask for ———
 
-  reload(tasksOnly = false): void {
+  reload(tasksOnly = false, request = 0): void {
     if (!tasksOnly) this.#owners.renew();
-    if (this.#manager !== undefined) this.#manager.send({ type: 'reload', tasksOnly });
+    if (this.#manager !== undefined) this.#manager.send({ type: 'reload', tasksOnly, request });
     else this.#reloadWaits = tasksOnly && this.#reloadWaits !== 'all' ? 'tasks' : 'all';
+  }
+
+  /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */
+  async reloaded(tasksOnly = false): Promise<void> {
+    if (this.#phase !== 'running') throw new ServerError('ERR_RELOAD', { why: `the server is ${this.#phase}` });
+    if (this.#manager === undefined) throw new ServerError('ERR_RELOAD', { why: 'the manager is being replaced' });
+    const request = ++this.#lastReload;
+    const done = deferred<void>();
+    this.#reloads.set(request, done);
+    this.reload(tasksOnly, request);
+    await done.promise;
+  }
+
+  #reloadOver(upTo: number, failed: string | undefined): void {
+    for (const [request, done] of this.#reloads) {
+      if (request > upTo) continue;
+      this.#reloads.delete(request);
+      if (failed === undefined) done.resolve();
+      else done.reject(new ServerError('ERR_RELOAD', { why: failed }));
+    }
   }
 
   stopWorker(workerId: number): void {

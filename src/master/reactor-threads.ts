@@ -10,6 +10,7 @@ import { ReactorBoard } from '../memory/boards.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import type { ConnectionOwners } from './connection-owners.js';
+import { coreFor } from './isolation.js';
 import type { OwnerParts } from './mode.js';
 import { ReactorHandle } from './reactor-handle.js';
 import { slotsOfReactor } from './slot-count.js';
@@ -44,7 +45,14 @@ export class ReactorThreads implements ConnectionOwners {
       log.error('the certificates could not be read again, the old ones stay', { why });
     const events = { brokenSender, refused, failed, notRenewed };
     this.#threads = links.map(
-      (_, id) => new ReactorHandle(id, reactorBell(bells, id), data, options.processTitle, events),
+      (_, id) =>
+        new ReactorHandle(
+          id,
+          reactorBell(bells, id),
+          { ...data, core: coreFor(options, id) },
+          options.processTitle,
+          events,
+        ),
     );
     await Promise.all(this.#threads.map((thread) => thread.ready));
   }

@@ -1,4 +1,5 @@
 import { createSharedFile, type MappedRing, mapRing, mapShared } from '../os/memory.js';
+import { type LogLevel, logLevels } from '../util/log.js';
 import { layoutRegion, type RegionLayout, type RegionShape, type RingPlace } from './layout.js';
 
 /** Int32 indices in the header. */
@@ -13,6 +14,9 @@ const RELOADS_FAILED = 11;
 const MANAGER_SLEEP = 12;
 const MASTER_SLEEP = 13;
 const ACCEPTING = 14;
+/** 0: as the option says; else 1 + its place among the levels. */
+const LOG_LEVEL = 280; // past the ports
+const LOG_EPOCH = 281;
 /** The eight numbers of the shape. */
 const SHAPE = 1000;
 const PORTS = 16; // up to 256 bound ports
@@ -132,6 +136,22 @@ export class Region {
   }
   set accepting(on: boolean) {
     Atomics.store(this.int32, ACCEPTING, on ? 1 : 0);
+  }
+
+  /** What it was changed to while the server runs; undefined: nothing. */
+  get logLevel(): LogLevel | undefined {
+    return logLevels[this.#read(LOG_LEVEL) - 1];
+  }
+  set logLevel(level: LogLevel) {
+    Atomics.store(this.int32, LOG_LEVEL, logLevels.indexOf(level) + 1);
+  }
+
+  /** Grows when every process shall open its log file again. */
+  get logEpoch(): number {
+    return this.#read(LOG_EPOCH);
+  }
+  reopenLogs(): void {
+    Atomics.add(this.int32, LOG_EPOCH, 1);
   }
 
   /** Unix time in ms. */

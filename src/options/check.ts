@@ -17,6 +17,11 @@ export interface Kind<Given, Resolved> {
   readonly check: (name: string, value: unknown) => Resolved;
   /** A resolved value as a user would write it. */
   show(value: Resolved): string;
+  /**
+   * What `check` takes, of the text of a flag or an environment variable. A text that says nothing comes back as it is:
+   * `check` refuses it then. Missing: it cannot be given as text.
+   */
+  readonly parse?: (text: string) => unknown;
   /** Only for the compiler: what a user may give. */
   readonly given?: Given;
 }
@@ -34,6 +39,7 @@ export function integer({ min, max }: Limits, unit = ''): Kind<number, number> {
     type: 'number',
     expected,
     show: String,
+    parse: (text) => (/^-?\d+$/.test(text) ? Number(text) : text),
     check(name, value) {
       if (typeof value !== 'number' || !Number.isInteger(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
       if (value < min || value > max) refuse('ERR_OPTION_RANGE', name, expected, value);
@@ -50,6 +56,7 @@ export function size({ min, max }: Limits, only: 'any' | 'power of two' = 'any')
     type: 'number | string',
     expected,
     show: (bytes) => `'${formatSize(bytes)}'`,
+    parse: asText,
     check(name, value) {
       const bytes = toBytes(name, expected, value);
       const fits = only === 'any' || Number.isInteger(Math.log2(bytes));
@@ -65,12 +72,18 @@ function toBytes(name: string, expected: string, value: unknown): number {
   return refuse('ERR_OPTION_TYPE', name, expected, value);
 }
 
+const flagWords: Readonly<Record<string, boolean>> = {
+  ...{ true: true, yes: true, on: true, '1': true },
+  ...{ false: false, no: false, off: false, '0': false },
+};
+
 export function flag(): Kind<boolean, boolean> {
   const expected = 'true or false';
   return {
     type: 'boolean',
     expected,
     show: String,
+    parse: (text) => flagWords[text.toLowerCase()] ?? text,
     check(name, value) {
       return typeof value === 'boolean' ? value : refuse('ERR_OPTION_TYPE', name, expected, value);
     },
@@ -83,6 +96,7 @@ export function choice<const T extends string>(values: readonly T[]): Kind<T, T>
     type: values.map((value) => `'${value}'`).join(' | '),
     expected,
     show: (value) => `'${value}'`,
+    parse: asText,
     check(name, value) {
       return values.find((known) => known === value) ?? refuse('ERR_OPTION_VALUE', name, expected, value);
     },
@@ -99,6 +113,7 @@ export function choiceOrModule<const T extends string>(
     type: `${words.type} | {module: string}`,
     expected,
     show: (value) => (typeof value === 'string' ? words.show(value) : JSON.stringify(value)),
+    parse: jsonOrText,
     check(name, value) {
       if (typeof value === 'string') {
         return values.find((known) => known === value) ?? refuse('ERR_OPTION_VALUE', name, expected, value);
@@ -126,11 +141,25 @@ export function text({ min, max }: Limits): Kind<string, string> {
     type: 'string',
     expected,
     show: (value) => `'${value}'`,
+    parse: asText,
     check(name, value) {
       if (typeof value !== 'string') refuse('ERR_OPTION_TYPE', name, expected, value);
       if (value.length < min || value.length > max) refuse('ERR_OPTION_RANGE', name, expected, value);
       if (/\p{Cc}/u.test(value)) refuse('ERR_OPTION_VALUE', name, expected, value);
       return value;
+    },
+  };
+}
+
+/** A file, made absolute. Empty: none. */
+export function path(): Kind<string, string> {
+  const given = text({ min: 0, max: 4096 });
+  return {
+    ...given,
+    expected: 'the path of a file',
+    check(name, value) {
+      const checked = given.check(name, value);
+      return checked === '' ? '' : resolve(checked);
     },
   };
 }
@@ -141,6 +170,7 @@ export function host(): Kind<string, string> {
     type: 'string',
     expected,
     show: (value) => `'${value}'`,
+    parse: asText,
     check(name, value) {
       if (typeof value !== 'string') refuse('ERR_OPTION_TYPE', name, expected, value);
       if (isIP(value) === 0 && !isHostName(value)) refuse('ERR_OPTION_VALUE', name, expected, value);
@@ -156,12 +186,25 @@ export function addressRanges(): Kind<readonly string[], readonly string[]> {
     type: 'string[]',
     expected,
     show: (value) => JSON.stringify(value),
+    parse: (list) => list.split(',').map((item) => item.trim()),
     check(name, value) {
       if (!Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
       for (const item of value as unknown[]) if (!isRange(item)) refuse('ERR_OPTION_VALUE', name, expected, item);
       return Object.freeze([...(value as string[])]);
     },
   };
+}
+
+const asText = (text: string): string => text;
+
+/** For options that take an object, or a word. */
+export function jsonOrText(text: string): unknown {
+  if (!/^\s*[{[]/.test(text)) return text;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
 }
 
 function isRange(value: unknown): boolean {
@@ -184,6 +227,6 @@ function alternatives(values: readonly string[]): string {
   return values.length < 2 ? last : `${values.slice(0, -1).join(', ')} or ${last}`;
 }
 
-function refuse(code: Fault, name: string, expected: string, value: unknown): never {
+export function refuse(code: Fault, name: string, expected: string, value: unknown): never {
   throw new ServerError(code, { name, expected, received: describe(value) });
 }

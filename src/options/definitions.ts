@@ -1,5 +1,8 @@
-import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, size, text } from './check.js';
+import { admin, memoryLimit, watch } from './admin.js';
+import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, path, size, text } from './check.js';
 import { framing } from './framing.js';
+import { cores, umask } from './identity.js';
+import { logger, logRotation } from './logs.js';
 import type { Machine } from './machine.js';
 import { GIB, KIB, MIB } from './size.js';
 import { tls } from './tls.js';
@@ -91,6 +94,11 @@ export const definitions = {
     help: 'Worker processes; they run the callbacks.',
     swoole: 'worker_num',
   }),
+  maxWorkerNum: option({
+    kind: integer({ min: 1, max: 1000 }),
+    default: { says: 'as `workerNum`', compute: (_machine, { workerNum }) => workerNum },
+    help: 'Up to how many workers `tswoole scale` may go while the server runs; shared memory is laid out for so many. Ids of task workers begin here.',
+  }),
   taskWorkerNum: option({
     kind: integer({ min: 0, max: 1000 }),
     default: { value: 0 },
@@ -175,6 +183,18 @@ export const definitions = {
     default: { value: 0 },
     unit: 'ms',
     help: 'A client that has taken nothing of what waits for it for so long is disconnected; 0: never.',
+  }),
+  workerTimeoutMs: option({
+    kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
+    default: { value: 0 },
+    unit: 'ms',
+    help: 'A worker or task worker whose event loop has stood still for so long is logged with its stack, killed and replaced. At least 1000; 0: never.',
+  }),
+  maxMemory: option({
+    kind: memoryLimit(),
+    default: { value: 0 },
+    unit: 'bytes',
+    help: 'Resident memory above which a worker or task worker is replaced by a new one, without a gap; 0: any amount.',
   }),
   bootTimeoutMs: option({
     kind: integer({ min: 1, max: 3_600_000 }, 'ms'),
@@ -349,6 +369,100 @@ export const definitions = {
     default: { value: false },
     help: 'Let the kernel probe idle connections (SO_KEEPALIVE).',
     swoole: 'open_tcp_keepalive',
+  }),
+  name: option({
+    kind: text({ min: 0, max: 64 }),
+    default: { value: '' },
+    help: 'What the server is called where several run: `tswoole status NAME`. Empty: as its script, without the ending.',
+  }),
+  control: option({
+    kind: flag(),
+    default: { value: true },
+    help: 'Whether the server can be asked and told by `tswoole` and others of this user: [operating.md](operating.md).',
+  }),
+  runDir: option({
+    kind: text({ min: 0, max: 80 }),
+    default: { value: '' },
+    help: 'Folder of the control socket, by which `tswoole` finds the server. Empty: `/run/tswoole` for root, `$XDG_RUNTIME_DIR/tswoole`, or a folder of this user among the temporary ones.',
+  }),
+  admin: option({
+    kind: admin(),
+    default: { value: null },
+    help: 'An HTTP listener with `/metrics`, `/healthz`, `/readyz` and `/api/`: [metrics.md](metrics.md). A port alone is one on loopback.',
+    swoole: 'admin_server',
+  }),
+  watch: option({
+    kind: watch(),
+    default: { value: [] },
+    help: 'Reload when a file changes, for development: `true` for the folder of the script (without `node_modules` and hidden files), or paths.',
+  }),
+  daemonize: option({
+    kind: flag(),
+    default: { value: false },
+    help: 'Run in the background, in a session of its own. Whoever starts it gets the prompt back when the server is up, or hears why it is not.',
+    swoole: 'daemonize',
+  }),
+  pidFile: option({
+    kind: path(),
+    default: { value: '' },
+    help: 'File with the pid of the master. It is locked: a second server with the same file does not start. Empty: none.',
+    swoole: 'pid_file',
+  }),
+  user: option({
+    kind: text({ min: 0, max: 64 }),
+    default: { value: '' },
+    help: 'User whose rights workers, task workers and processes of your own have; needs root. Empty: whoever starts the server.',
+    swoole: 'user',
+  }),
+  group: option({
+    kind: text({ min: 0, max: 64 }),
+    default: { value: '' },
+    help: 'Group of the same processes; needs root. Empty: the first group of `user`.',
+    swoole: 'group',
+  }),
+  chroot: option({
+    kind: path(),
+    default: { value: '' },
+    help: 'Folder that the same processes see as the root of all files, from `start()` on; needs root. Empty: none.',
+    swoole: 'chroot',
+  }),
+  umask: option({
+    kind: umask(),
+    default: { value: -1 },
+    help: 'Rights that files made by any process of the server do not get, such as `0o027`. −1: as it was started.',
+  }),
+  workingDir: option({
+    kind: path(),
+    default: { value: '' },
+    help: 'Working directory of all processes from `start()` on. Empty: the one it was started in, also as a daemon.',
+  }),
+  cpuAffinity: option({
+    kind: cores(),
+    default: { value: [] },
+    help: 'Cores that reactors and workers are bound to, in turn; `true`: all that there are. None: the system decides.',
+    swoole: 'open_cpu_affinity',
+  }),
+  logFile: option({
+    kind: path(),
+    default: { value: '' },
+    help: 'File that all processes write their log to; a daemon writes its standard output and error there too. Empty: standard error, and nowhere in a daemon.',
+    swoole: 'log_file',
+  }),
+  logFormat: option({
+    kind: choice(['auto', 'text', 'json']),
+    default: { value: 'auto' },
+    help: 'How a line of the log looks. `auto`: text on a terminal, JSON in files and pipes.',
+  }),
+  logRotation: option({
+    kind: logRotation(),
+    default: { value: null },
+    help: 'When the log file is put aside and a new one begun, and how many are kept.',
+    swoole: 'log_rotation',
+  }),
+  logger: option({
+    kind: logger(),
+    default: { value: null },
+    help: 'A pino logger of your own (or what takes the same calls) in place of all that. Every process makes one, as every process runs the script.',
   }),
   logLevel: option({
     kind: choice(['debug', 'info', 'warn', 'error', 'silent']),

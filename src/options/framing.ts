@@ -1,7 +1,7 @@
 /** The option `framing`: how packets are found in the bytes of a stream. */
 import { endianness } from 'node:os';
 import { describe, ServerError } from '../errors/index.js';
-import { type Kind, moduleUrl } from './check.js';
+import { jsonOrText, type Kind, moduleUrl } from './check.js';
 import { nearest } from './nearest.js';
 
 /** What a user gives. */
@@ -67,6 +67,7 @@ export function framing(): Kind<Framing, ResolvedFraming> {
     expected:
       "{type: 'raw'}, {type: 'eof', delimiter, split}, {type: 'length', field, offset, bodyOffset} or {type: 'custom', length}",
     show: (value) => JSON.stringify(value),
+    parse: (text) => (Object.hasOwn(keysOf, text) ? { type: text } : jsonOrText(text)),
     check(name, value) {
       const types = Object.keys(keysOf);
       if (typeof value !== 'object' || value === null) refuse('ERR_OPTION_TYPE', name, 'an object with a type', value);

@@ -38,7 +38,7 @@ const seconds =
 
 /** A number of Swoole's, by its meaning. */
 const numbered =
-  (name: keyof ServerOptions, meanings: Readonly<Record<number, string>>): Turn =>
+  (name: keyof ServerOptions, meanings: Readonly<Record<number, string | null>>): Turn =>
   (options, value, setting) => {
     const meaning = meanings[Number(value)];
     if (meaning === undefined) refuse(setting, `one of ${Object.keys(meanings).join(', ')}`, value);
@@ -56,6 +56,8 @@ const dispatchModes = {
   9: 'least-busy',
   10: 'least-busy',
 };
+/** Swoole can rotate each month and each minute too; the nearest is taken. */
+const logRotations = { 0: null, 1: 'daily', 2: 'daily', 3: 'hourly', 4: 'hourly' };
 const logLevels = { 0: 'debug', 1: 'debug', 2: 'info', 3: 'info', 4: 'warn', 5: 'error', 6: 'silent' };
 
 /** Framing is made of several settings: see `framingOf`. */
@@ -100,6 +102,18 @@ const turns: Readonly<Record<string, Turn>> = {
   },
   enable_reuse_port: same('reusePort'),
   max_queued_bytes: same('maxQueuedBytes'),
+  daemonize: (options, value) => {
+    options.daemonize = Boolean(value);
+  },
+  pid_file: same('pidFile'),
+  log_file: same('logFile'),
+  log_rotation: numbered('logRotation', logRotations),
+  user: same('user'),
+  group: same('group'),
+  chroot: same('chroot'),
+  open_cpu_affinity: (options, value) => {
+    options.cpuAffinity = Boolean(value);
+  },
   log_level: numbered('logLevel', logLevels),
   package_max_length: same('packageMaxLength'),
   open_eof_check: forFraming,
@@ -164,15 +178,7 @@ export const unused: Readonly<Record<string, string>> = {
   open_http_protocol: NOT_YET,
   open_http2_protocol: NOT_YET,
   open_websocket_protocol: NOT_YET,
-  daemonize: NOT_YET,
-  pid_file: NOT_YET,
-  log_file: NOT_YET,
-  log_rotation: NOT_YET,
-  user: NOT_YET,
-  group: NOT_YET,
-  chroot: NOT_YET,
-  open_cpu_affinity: NOT_YET,
-  cpu_affinity_ignore: NOT_YET,
+  cpu_affinity_ignore: 'name the cores that are used: cpuAffinity',
   stats_file: NOT_YET,
   stats_timer_interval: NOT_YET,
   admin_server: NOT_YET,

@@ -1,6 +1,18 @@
+export type { AdminOptions, ResolvedAdmin } from './admin.js';
 export type { ListenOptions, OptionName, ResolvedListen, ResolvedOptions, ServerOptions } from './definitions.js';
+export {
+  FLAGS_VARIABLE,
+  flagOf,
+  flagsForChild,
+  optionsFromOutside,
+  parseOption,
+  takeFlags,
+  textOptions,
+  variableOf,
+} from './environment.js';
 export { type Framing, type LengthField, lengthFields, type ResolvedFraming } from './framing.js';
 export { type FromSwooleOptions, fromSwoole, type SwooleSettings, type UnusedSetting } from './from-swoole.js';
+export type { LogRotation, ResolvedLogRotation } from './logs.js';
 export { currentMachine, type Machine } from './machine.js';
 export { nearest } from './nearest.js';
 export { resolveListen, resolveOptions } from './resolve.js';

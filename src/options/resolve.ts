@@ -101,9 +101,11 @@ function refusePath({ type, path }: { readonly type: string; readonly path: stri
 }
 
 const LIMIT_PROCESSES = 1000;
+/** The loop of each process is looked at a few times a second. */
+const MIN_WORKER_TIMEOUT_MS = 1000;
 
 function refuseConflicts(options: ResolvedOptions): void {
-  const { workerNum, taskWorkerNum } = options;
+  const { maxWorkerNum: workerNum, taskWorkerNum } = options;
   refusePath(options);
   refuseTls(options);
   if (workerNum + taskWorkerNum > LIMIT_PROCESSES) {
@@ -111,6 +113,14 @@ function refuseConflicts(options: ResolvedOptions): void {
       name: 'taskWorkerNum',
       other: 'workerNum',
       why: `together they must be at most ${LIMIT_PROCESSES}, received ${taskWorkerNum} and ${workerNum}`,
+    });
+  }
+  refuseScaling(options);
+  if (options.workerTimeoutMs > 0 && options.workerTimeoutMs < MIN_WORKER_TIMEOUT_MS) {
+    throw new ServerError('ERR_OPTION_RANGE', {
+      name: 'workerTimeoutMs',
+      expected: `0, or at least ${MIN_WORKER_TIMEOUT_MS}`,
+      received: describe(options.workerTimeoutMs),
     });
   }
   if (options.reusePort && options.mode !== 'base') {
@@ -121,6 +131,19 @@ function refuseConflicts(options: ResolvedOptions): void {
     });
   }
   refuseWatermarks(options);
+}
+
+function refuseScaling({ mode, workerNum, maxWorkerNum }: ResolvedOptions): void {
+  if (maxWorkerNum === workerNum || (maxWorkerNum > workerNum && mode === 'process')) return;
+  const why =
+    mode === 'process'
+      ? `it must be at least workerNum, received ${maxWorkerNum} and ${workerNum}`
+      : 'in BASE mode workers own their connections, and their number cannot change while they run';
+  throw new ServerError('ERR_OPTION_CONFLICT', {
+    name: 'maxWorkerNum',
+    other: mode === 'process' ? 'workerNum' : 'mode',
+    why,
+  });
 }
 
 type Watermarks = Pick<ResolvedOptions, 'lowWatermark' | 'highWatermark' | 'sendBufferSize'>;

@@ -2,7 +2,7 @@
 
 import { dirname, resolve } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
-import type { Kind } from './check.js';
+import { jsonOrText, type Kind } from './check.js';
 import { nearest } from './nearest.js';
 
 /** PEM text, or the path of a PEM file (from the folder of the script). */
@@ -71,6 +71,7 @@ export function tls(): Kind<TlsOptions | null, ResolvedTls | null> {
     type: '{cert, key, ca, sni, alpn, requestCert, …} | null',
     expected: 'an object with at least cert and key, each PEM text or the path of a PEM file, or null',
     show: (value) => (value === null ? 'null' : '{…}'),
+    parse: jsonOrText,
     check: (name, value) => (value === null ? null : Object.freeze(checkTls(name, value))),
   };
 }

@@ -16,6 +16,7 @@ export const SO_REUSEADDR = pick(2, 4);
 export const SO_REUSEPORT = pick(15, 0x200);
 export const SO_ERROR = pick(4, 0x1007);
 export const SO_TYPE = pick(3, 0x1008);
+export const SO_PEERCRED = 17; // Linux only
 export const SO_KEEPALIVE = pick(9, 8);
 export const SO_LINGER = pick(13, 0x80);
 export const SO_NOSIGPIPE = 0x1022; // macOS only

@@ -73,6 +73,13 @@ export const libc = {
   prctl: bindOnLinux('int prctl(int, uintptr_t, uintptr_t, uintptr_t, uintptr_t)') as Call<
     [number, number, number, number, number]
   >,
+  getpeereid: (isLinux ? () => -1 : bind('int getpeereid(int, void *, void *)')) as Call<[number, Buffer, Buffer]>,
+  flock: bind('int flock(int, int)') as Call<[number, number]>,
+  dup2: bind('int dup2(int, int)') as Call<[number, number]>,
+  chroot: bind('int chroot(const char *)') as Call<[string]>,
+  sched_setaffinity: bindOnLinux('int sched_setaffinity(int, size_t, const void *)') as Call<[number, number, Buffer]>,
+  sched_getaffinity: bindOnLinux('int sched_getaffinity(int, size_t, void *)') as Call<[number, number, Buffer]>,
+  execve: bind('int execve(const char *, const void *, const void *)') as Call<[string, Buffer, Buffer]>,
   waitpid: bind('int waitpid(int, void *, int)') as Call<[number, Buffer, number]>,
   waitid: bindOnLinux('int waitid(int, uint32_t, void *, int)') as Call<[number, number, Buffer, number]>,
 };

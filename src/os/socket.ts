@@ -96,6 +96,11 @@ export function bindUnix(path: string, kind: 'stream' | 'datagram'): number {
   return bindTo(openSocket(C.AF_UNIX, kind === 'stream' ? C.SOCK_STREAM : C.SOCK_DGRAM), address);
 }
 
+/** A datagram socket without a name: it sends only. @throws SyscallError */
+export function openUnixDatagram(): number {
+  return openSocket(C.AF_UNIX, C.SOCK_DGRAM);
+}
+
 /** True when somebody listens behind a unix socket's file. */
 export function isUnixServed(path: string, kind: 'stream' | 'datagram'): boolean {
   const address = encodeUnixAddress(path);
@@ -285,4 +290,9 @@ const lingerZero = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 export function resetConnection(descriptor: number): void {
   libc.setsockopt(descriptor, C.SOL_SOCKET, C.SO_LINGER, lingerZero, 8);
   libc.close(descriptor);
+}
+
+/** Children do not get it. */
+export function closeOnExec(descriptor: number): void {
+  libc.fcntl(descriptor, C.F_SETFD, C.FD_CLOEXEC);
 }

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Region } from '../memory/region.js';
 import { createPoller } from '../os/create-poller.js';
+import { runOnCore } from '../os/privileges.js';
 import { setThreadName } from '../os/process.js';
 import { assembleReactor, loadModules } from './assemble.js';
 import { strategyOf } from './dispatch/index.js';
@@ -15,6 +16,7 @@ if (port === null) throw new Error('this file is started by the master as a reac
 const say = (message: FromReactor): void => port.postMessage(message);
 
 setThreadName(`reactor ${data.id}`);
+if (data.core >= 0) runOnCore(data.core);
 const exitFlag = new Int32Array(data.exitFlag);
 
 /** When the whole process ends at once, the poll handle must be closed first: a busy one would abort the process. */

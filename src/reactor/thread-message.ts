@@ -12,6 +12,8 @@ export interface ReactorThreadData {
   readonly options: ReactorOptions;
   readonly dispatchMode: DispatchMode;
   readonly backend: PollerName;
+  /** −1: the system decides. */
+  readonly core: number;
   /** Int32: [0] set to 1 when the process ends at once; [1] set to 1 by the thread when its poll handle is closed. */
   readonly exitFlag: SharedArrayBuffer;
 }

@@ -1,3 +1,5 @@
+import { type CommandHandler, checkCommandName } from '../control/commands.js';
+import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { describe, ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { FinishCallback } from '../exchange/task-client.js';
@@ -7,8 +9,15 @@ import type { Outbox } from '../ipc/outbox.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import { processNum } from '../memory/layout.js';
 import { MAX_PORTS, type Region } from '../memory/region.js';
-import { type ListenOptions, type ResolvedOptions, resolveOptions, type ServerOptions } from '../options/index.js';
+import {
+  type ListenOptions,
+  optionsFromOutside,
+  type ResolvedOptions,
+  resolveOptions,
+  type ServerOptions,
+} from '../options/index.js';
 import { Log } from '../util/log.js';
+import type { LogFile } from '../util/log-file.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
 import { Connections } from './connections.js';
@@ -16,8 +25,8 @@ import { type DatagramPeer, DatagramSender } from './datagrams.js';
 import { CallbackTable, type ServerEvents, serverEventNames } from './events.js';
 import { type FileRange, fileToSend } from './file-to-send.js';
 import { ListenPort } from './listen-port.js';
+import { openLog, outputFor } from './log-of.js';
 import { type Role, startRole } from './start-role.js';
-import { readStats, readWorkers, type ServerStats, type WorkerInfo } from './stats.js';
 import { type TimerCallback, Timers } from './timers.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
 
@@ -44,6 +53,9 @@ export interface StartContext {
   readonly log: Log;
   readonly server: Server;
   readonly userProcesses: readonly UserProcessDefinition[];
+  readonly commands: ReadonlyMap<string, CommandHandler>;
+  /** The log is written as the options say from then on. @throws ServerError ERR_LOG_FILE */
+  openLog(): void;
   createConnection(sessionId: number): Connection;
   createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;
   /** Called as soon as the process can send and ask, before any callback. */
@@ -83,9 +95,11 @@ export class Server {
   readonly #timers: Timers;
   readonly #table = new CallbackTable<ServerEvents>(serverEventNames);
   readonly #log: Log;
+  #logFile: LogFile | undefined;
   #runtime: Runtime | undefined;
   #connections: ConnectionTable | undefined;
   #sender: DatagramSender | undefined;
+  readonly #commands = new Map<string, CommandHandler>();
   #started = false;
   #lastError: ServerError | undefined;
 
@@ -93,8 +107,9 @@ export class Server {
   constructor(options: ServerOptions = {}) {
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
     this.#given = { ...options };
-    this.#options = resolveOptions(this.#given);
-    this.#log = new Log({ role: this.#roleName(), level: this.#options.logLevel });
+    this.#options = resolveOptions({ ...this.#given, ...optionsFromOutside() });
+    const { logLevel: level } = this.#options;
+    this.#log = new Log({ role: this.#roleName(), level, output: outputFor(this.#options) });
     this.#timers = new Timers((error) => this.#log.error('the callback of a timer failed', { error }));
     this.#addPort({});
   }
@@ -103,7 +118,7 @@ export class Server {
   set(options: ServerOptions): this {
     this.#mustNotHaveStarted('set');
     const given = { ...this.#given, ...options };
-    const resolved = resolveOptions(given);
+    const resolved = resolveOptions({ ...given, ...optionsFromOutside() });
     for (const port of this.#ports) port.resolve(resolved);
     this.#options = resolved;
     this.#given = given;
@@ -249,6 +264,23 @@ export class Server {
   /** @returns false when there is no such timer (any more) */
   clearTimer(id: number): boolean {
     return this.#timers.clear(id);
+  }
+
+  // ——— operation ———
+
+  /**
+   * One more command of the control socket: `tswoole call NAME`, `/api/NAME`. The handler runs in the master; what it
+   * returns, or resolves to, is the answer (JSON). Call it before `start()`. Swoole: addCommand()
+   * @throws ServerError ERR_COMMAND_NAME, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED
+   */
+  addCommand(name: string, handler: CommandHandler): this {
+    this.#mustNotHaveStarted('addCommand');
+    checkCommandName(name);
+    if (typeof handler !== 'function') {
+      throw new ServerError('ERR_CALLBACK_TYPE', { event: name, received: describe(handler) });
+    }
+    this.#commands.set(name, handler);
+    return this;
   }
 
   // ——— connections ———
@@ -441,10 +473,16 @@ export class Server {
       log: this.#log,
       server: this,
       userProcesses: this.#userProcesses,
+      commands: this.#commands,
+      openLog: () => {
+        this.#logFile = openLog(this.#log, this.#options);
+      },
       createConnection: (fd) => new Connection(fd, this),
       createPeer: (portIndex, sockaddr) => this.#datagramSender('packet').peer(portIndex, sockaddr),
       running: (runtime) => {
         this.#runtime = runtime;
+        this.#log.follow(() => runtime.region.logLevel);
+        if (this.#logFile !== undefined) this.#logFile.epoch = () => runtime.region.logEpoch;
         this.#connections = new ConnectionTable(runtime.region);
       },
     };

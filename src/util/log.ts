@@ -1,29 +1,59 @@
-import { writeSync } from 'node:fs';
-import { inspect } from 'node:util';
+/** What every process of the server says about itself. How it is written, and where to: log-output.ts. */
+import { type LogOutput, TextOutput } from './log-output.js';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+/** A level that a message can have. */
+export type Severity = Exclude<LogLevel, 'silent'>;
 export type LogFields = { readonly [key: string]: unknown };
 
 export interface LogOptions {
   /** Who speaks: `master`, `manager`, `worker 0`. */
   readonly role: string;
   readonly level: LogLevel;
-  /** Takes one line without its line feed; standard error when missing. */
+  readonly output?: LogOutput | undefined;
+  /** In place of an output: takes one line of text without its line feed; standard error when both are missing. */
   readonly write?: ((line: string) => void) | undefined;
 }
 
 const SEVERITY: { readonly [L in LogLevel]: number } = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 };
+/** A line that comes again within this time is counted, not written. */
+const FOLD_MS = 5000;
+/** The count is written after this long at the latest. */
+const TELL_COUNT_MS = 1000;
 
-/** One line of text per message: `2026-11-23T08:00:00.000Z warn  manager[123] message key=value`. Never throws. */
+/** Shared by all roles of one process. */
+interface Shared {
+  level: LogLevel;
+  /** A level that was set while the server runs. */
+  override: () => LogLevel | undefined;
+  output: LogOutput;
+  last: Repeated | undefined;
+}
+
+interface Repeated {
+  readonly severity: Severity;
+  readonly role: string;
+  readonly message: string;
+  readonly fields: LogFields;
+  readonly at: number;
+  count: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** Never throws. A line that repeats the one before is counted instead, and the count told. */
 export class Log {
   readonly #role: string;
-  readonly #level: LogLevel;
-  readonly #write: (line: string) => void;
+  readonly #shared: Shared;
 
-  constructor({ role, level, write = writeToStderr }: LogOptions) {
+  constructor({ role, level, output, write }: LogOptions, shared?: Shared) {
     this.#role = role;
-    this.#level = level;
-    this.#write = write;
+    this.#shared = shared ?? {
+      level,
+      override: () => undefined,
+      output: output ?? new TextOutput(write),
+      last: undefined,
+    };
   }
 
   debug(message: string, fields?: LogFields): void {
@@ -44,49 +74,66 @@ export class Log {
 
   /** The same log for another role of this process. */
   child(role: string): Log {
-    return new Log({ role, level: this.#level, write: this.#write });
+    return new Log({ role, level: this.#shared.level }, this.#shared);
   }
 
-  #log(level: Exclude<LogLevel, 'silent'>, message: string, fields: LogFields = {}): void {
-    if (SEVERITY[level] < SEVERITY[this.#level]) return;
-    const head = `${new Date().toISOString()} ${level.padEnd(5)} ${this.#role}[${process.pid}]`;
+  /** From now on the level may be changed by others. */
+  follow(override: () => LogLevel | undefined): void {
+    this.#shared.override = override;
+  }
+
+  /** Goes elsewhere, or to another level, from now on. */
+  redirect(output: LogOutput, level: LogLevel): void {
+    this.flush();
+    this.#shared.output = output;
+    this.#shared.level = level;
+  }
+
+  /** Tells how often the last line came again; to be called before the process ends. */
+  flush(): void {
+    const { last } = this.#shared;
+    this.#shared.last = undefined;
+    if (last === undefined) return;
+    clearTimeout(last.timer);
+    if (last.count > 0) this.#write(last.severity, last.role, `${last.message} (${last.count} times more)`, {});
+  }
+
+  #log(severity: Severity, message: string, fields: LogFields = {}): void {
+    const level = this.#shared.override() ?? this.#shared.level;
+    if (SEVERITY[severity] < SEVERITY[level]) return;
+    if (this.#isRepeated(severity, message, fields)) return;
+    this.flush();
+    this.#shared.last = { severity, role: this.#role, message, fields, at: Date.now(), count: 0, timer: undefined };
+    this.#write(severity, this.#role, message, fields);
+  }
+
+  #isRepeated(severity: Severity, message: string, fields: LogFields): boolean {
+    const { last } = this.#shared;
+    if (last === undefined || last.message !== message || last.severity !== severity || last.role !== this.#role) {
+      return false;
+    }
+    if (Date.now() - last.at > FOLD_MS || !haveSameValues(last.fields, fields)) return false;
+    last.count++;
+    last.timer ??= setTimeout(() => this.flush(), TELL_COUNT_MS).unref();
+    return true;
+  }
+
+  #write(severity: Severity, role: string, message: string, fields: LogFields): void {
     try {
-      this.#write([head, oneLine(message), ...Object.entries(fields).map(formatField)].join(' '));
+      this.#shared.output.write(severity, role, message, fields);
     } catch {
       // A log that cannot be written must not take the server down with it.
     }
   }
 }
 
-/**
- * Synchronous, so that the last words of a process that is about to exit are not lost. What cannot be written (no
- * reader any more, a full disk, a full pipe that does not block) is lost: a log is not worth a server.
- */
-function writeToStderr(line: string): void {
-  writeSync(2, `${line}\n`);
+/** Errors are the same when they say the same. */
+function haveSameValues(one: LogFields, other: LogFields): boolean {
+  const keys = Object.keys(one);
+  return keys.length === Object.keys(other).length && keys.every((key) => isSame(one[key], other[key]));
 }
 
-function formatField([key, value]: [string, unknown]): string {
-  return `${oneLine(key)}=${formatValue(value)}`;
-}
-
-function formatValue(value: unknown): string {
-  if (typeof value === 'string') return oneLine(/^[^\s"=]+$/.test(value) ? value : JSON.stringify(value));
-  try {
-    return oneLine(value instanceof Error ? (value.stack ?? String(value)) : inspect(value, INSPECT));
-  } catch {
-    return typeof value; // an object whose own inspection throws
-  }
-}
-
-const INSPECT = { breakLength: Number.POSITIVE_INFINITY, depth: 2, maxStringLength: 1000, maxArrayLength: 20 };
-
-// What a client sent may be in a message: it must not be able to forge a line, or to drive a terminal.
-function oneLine(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, escapeCharacter);
-}
-
-function escapeCharacter(character: string): string {
-  const short = JSON.stringify(character).slice(1, -1);
-  return short.length > 1 ? short : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+function isSame(one: unknown, other: unknown): boolean {
+  if (one instanceof Error && other instanceof Error) return one.message === other.message && one.stack === other.stack;
+  return Object.is(one, other);
 }

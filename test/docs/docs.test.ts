@@ -15,10 +15,11 @@ const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8');
 /** Folders of src by layer, the lowest first. */
 const layers = [
   ['os', 'options', 'errors', 'util'],
-  ['ipc', 'memory', 'exchange', 'protocol', 'listen'],
+  ['ipc', 'memory', 'exchange', 'protocol', 'listen', 'control'],
   ['master', 'reactor', 'manager', 'worker', 'task', 'user'],
   ['base'],
   ['server'],
+  ['cli'],
 ];
 const layerOf = (folder: string): number => layers.findIndex((folders) => folders.includes(folder));
 

@@ -133,6 +133,8 @@ export class ServerProcess {
   /** Its working directory. With `copy` the script is in it. */
   readonly folder: string;
   readonly script: string;
+  /** Where its control socket is. */
+  readonly runDir: string;
   readonly exited: Promise<Exit>;
   /** Later than `exited`: nobody can print anything any more. */
   readonly silent: Promise<void>;
@@ -144,6 +146,7 @@ export class ServerProcess {
 
   constructor(fixture: string, given: StartOptions) {
     this.folder = mkdtempSync(join(tmpdir(), 'server-'));
+    this.runDir = join(this.folder, 'run');
     this.#mark = this.folder;
     this.script = given.copy === true ? this.#copy(fixture) : join(FIXTURES, fixture);
     const script = given.input === undefined && fixture !== '' ? [this.script] : [];
@@ -154,6 +157,8 @@ export class ServerProcess {
       env: {
         ...process.env,
         OPTIONS: JSON.stringify({ ...modeOptions, ...given.options }),
+        TSWOOLE_OPTION_RUN_DIR: this.runDir,
+        TSWOOLE_OPTION_LOG_FORMAT: 'text',
         ...given.env,
         [MARK]: this.#mark,
       },

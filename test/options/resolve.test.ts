@@ -33,6 +33,26 @@ const tcp = {
   fastOpen: 0,
 };
 
+const operation = {
+  name: '',
+  control: true,
+  runDir: '',
+  admin: null,
+  watch: [],
+  daemonize: false,
+  pidFile: '',
+  user: '',
+  group: '',
+  chroot: '',
+  umask: -1,
+  workingDir: '',
+  cpuAffinity: [],
+  logFile: '',
+  logFormat: 'auto',
+  logRotation: null,
+  logger: null,
+};
+
 describe('defaults', () => {
   test('without options every option has its default', () => {
     expect(resolve({})).toEqual({
@@ -43,6 +63,7 @@ describe('defaults', () => {
       mode: 'process',
       reactorNum: 4,
       workerNum: 4,
+      maxWorkerNum: 4,
       taskWorkerNum: 0,
       taskConcurrency: 1,
       taskQueueLimit: 8000,
@@ -57,6 +78,9 @@ describe('defaults', () => {
       writeTimeoutMs: 0,
       maxWaitMs: 3000,
       bootTimeoutMs: 30_000,
+      workerTimeoutMs: 0,
+      maxMemory: 0,
+      ...operation,
       dispatchMode: 'least-connections',
       maxConnections: 19_900,
       maxConnectionsPerIp: 0,

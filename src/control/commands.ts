@@ -1,0 +1,174 @@
+/** The commands: what each takes, checked by the same rules as options, and what it does. Runs in the master. */
+import { ServerError } from '../errors/index.js';
+import { choice, flag, integer, type Kind, text } from '../options/check.js';
+import { nearest } from '../options/index.js';
+import type { Controlled } from './controlled.js';
+
+/** What `addCommand` takes. It runs in the master; what it returns, or resolves to, is the answer (JSON). */
+export type CommandHandler = (given: Readonly<Record<string, unknown>>) => unknown;
+
+type Arguments = Readonly<Record<string, unknown>>;
+
+export interface Command {
+  readonly help: string;
+  /** False where it only looks. */
+  readonly changes: boolean;
+  /** By name; those that are not in `required` may be missing. */
+  readonly takes: Readonly<Record<string, Kind<unknown, unknown>>>;
+  readonly required?: readonly string[];
+  run(server: Controlled, given: Arguments): unknown;
+}
+
+const WORKER_ID = integer({ min: 0, max: 2000 }) as Kind<unknown, unknown>;
+const BOOLEAN = flag() as Kind<unknown, unknown>;
+const FD = integer({ min: 1, max: Number.MAX_SAFE_INTEGER }) as Kind<unknown, unknown>;
+const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+const MOST_CONNECTIONS = 1000;
+
+export const commands = {
+  status: {
+    help: 'What runs, since when, and where it listens.',
+    changes: false,
+    takes: {},
+    run: (server) => server.status(),
+  },
+  stats: { help: 'The figures of the whole server.', changes: false, takes: {}, run: (server) => server.stats() },
+  workers: {
+    help: 'The figures of each worker, task worker and process of your own.',
+    changes: false,
+    takes: {},
+    run: (server) => server.workers(),
+  },
+  connections: {
+    help: 'Open connections, page by page, of one worker, client address or listen port where you say so.',
+    changes: false,
+    takes: {
+      after: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }) as Kind<unknown, unknown>,
+      count: integer({ min: 1, max: MOST_CONNECTIONS }) as Kind<unknown, unknown>,
+      workerId: WORKER_ID,
+      address: text({ min: 1, max: 64 }) as Kind<unknown, unknown>,
+      port: integer({ min: 0, max: 65_535 }) as Kind<unknown, unknown>,
+    },
+    run: (server, given) => server.connections({ after: 0, count: 100, ...given }),
+  },
+  settings: {
+    help: 'Every option with its value; secrets are left out.',
+    changes: false,
+    takes: {},
+    run: (server) => server.settings(),
+  },
+  reload: {
+    help: 'Replaces every worker, or with tasksOnly every task worker, by one that runs the script as it is now.',
+    changes: true,
+    takes: { tasksOnly: BOOLEAN },
+    run: (server, { tasksOnly = false }) => server.reload(tasksOnly as boolean),
+  },
+  shutdown: {
+    help: 'Ends the server in order.',
+    changes: true,
+    takes: {},
+    run: (server) => server.shutdown(),
+  },
+  stopWorker: {
+    help: 'Replaces one worker without a gap; with force it is killed.',
+    changes: true,
+    takes: { workerId: WORKER_ID, force: BOOLEAN },
+    required: ['workerId'],
+    run: (server, { workerId, force = false }) => server.stopWorker(workerId as number, force as boolean),
+  },
+  closeConnection: {
+    help: 'Closes a connection when what was sent has left; with reset at once.',
+    changes: true,
+    takes: { fd: FD, reset: BOOLEAN },
+    required: ['fd'],
+    run: (server, { fd, reset = false }) => server.closeConnection(fd as number, reset as boolean),
+  },
+  reopenLogs: {
+    help: 'Every process opens its log file again, after it was moved.',
+    changes: true,
+    takes: {},
+    run: (server) => server.reopenLogs(),
+  },
+  logLevel: {
+    help: 'Sets the least severe messages that are logged, in every process at once.',
+    changes: true,
+    takes: { level: choice(levels) as Kind<unknown, unknown> },
+    required: ['level'],
+    run: (server, { level }) => server.setLogLevel(level as string),
+  },
+} as const satisfies Readonly<Record<string, Command>>;
+
+export type CommandName = keyof typeof commands;
+
+const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
+
+/** @throws ServerError ERR_COMMAND_NAME */
+export function checkCommandName(name: unknown): asserts name is string {
+  const expected = 'a letter and up to 63 letters, digits, ":", "_" or "-"';
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw new ServerError('ERR_COMMAND_NAME', { expected, received: JSON.stringify(name) ?? typeof name });
+  }
+  if (name === 'commands' || Object.hasOwn(commands, name)) {
+    throw new ServerError('ERR_COMMAND_NAME', { expected: 'one that the server does not have itself', received: name });
+  }
+}
+
+export class CommandTable {
+  readonly #server: Controlled;
+  readonly #own: ReadonlyMap<string, CommandHandler>;
+
+  constructor(server: Controlled, own: ReadonlyMap<string, CommandHandler>) {
+    this.#server = server;
+    this.#own = own;
+  }
+
+  /** False for a command that only looks; unknown ones and the user's own may change something. */
+  changes(name: string): boolean {
+    return name !== 'commands' && builtIn(name)?.changes !== false;
+  }
+
+  /** @throws ServerError ERR_COMMAND_UNKNOWN, ERR_OPTION_*, and what the command throws */
+  async run(name: string, given: Arguments): Promise<unknown> {
+    if (name === 'commands') return this.list();
+    const own = this.#own.get(name);
+    if (own !== undefined) return own(given);
+    const command = builtIn(name);
+    if (command === undefined) {
+      throw new ServerError('ERR_COMMAND_UNKNOWN', { name, nearest: nearest(name, this.#names()) });
+    }
+    return command.run(this.#server, checkArguments(command, given));
+  }
+
+  /** Every command with its help. */
+  list(): { name: string; help: string; takes: readonly string[] }[] {
+    const described = Object.entries(commands as Readonly<Record<string, Command>>).map(([name, { help, takes }]) => ({
+      name,
+      help,
+      takes: Object.keys(takes),
+    }));
+    return [...described, ...[...this.#own.keys()].map((name) => ({ name, help: 'of this server', takes: [] }))];
+  }
+
+  #names(): string[] {
+    return [...Object.keys(commands), ...this.#own.keys()];
+  }
+}
+
+function builtIn(name: string): Command | undefined {
+  return Object.hasOwn(commands, name) ? commands[name as CommandName] : undefined;
+}
+
+function checkArguments({ takes, required = [] }: Command, given: Arguments): Arguments {
+  const checked: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(given)) {
+    const kind = takes[name];
+    if (kind === undefined) {
+      throw new ServerError('ERR_OPTION_UNKNOWN', { name, nearest: nearest(name, Object.keys(takes)) });
+    }
+    if (value !== undefined) checked[name] = kind.check(name, value);
+  }
+  for (const name of required) {
+    if (!(name in checked)) takes[name]?.check(name, undefined);
+  }
+  return checked;
+}

@@ -1,0 +1,69 @@
+/** What a running server offers to whoever controls it: the command line, the admin listener, the API. */
+import type { ClientInfo } from '../memory/connection-table.js';
+import type { ServerStats, WorkerInfo } from './stats.js';
+
+export type ServerPhase = 'starting' | 'running' | 'shutting down' | 'ended';
+
+export interface ServerStatus {
+  readonly name: string;
+  readonly version: string;
+  readonly node: string;
+  readonly mode: string;
+  readonly phase: ServerPhase;
+  readonly script: string;
+  readonly masterPid: number;
+  readonly managerPid: number;
+  /** Unix time in ms. */
+  readonly startedAt: number;
+  readonly uptimeMs: number;
+  /** As a user would write them: `127.0.0.1:9501`, `udp 127.0.0.1:9502`, a path. */
+  readonly listening: readonly string[];
+  readonly generation: number;
+  /** Workers that there should be now; `scale` changes it. */
+  readonly workerNum: number;
+  readonly maxWorkerNum: number;
+  readonly connectionNum: number;
+  readonly requestCount: number;
+  readonly logLevel: string;
+  readonly isDaemon: boolean;
+  readonly pidFile: string;
+  readonly logFile: string;
+}
+
+export interface ConnectionFilter {
+  /** Session ids behind this one. */
+  readonly after: number;
+  readonly count: number;
+  readonly workerId?: number | undefined;
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+}
+
+export interface ConnectionPage {
+  readonly connections: readonly ClientInfo[];
+  /** Give it as `after` to get the next page; 0: there is none. */
+  readonly next: number;
+}
+
+/** Whose profile is taken: a process id, or one of the two above them. */
+export type ProfileTarget = number | 'master' | 'manager';
+
+export interface Controlled {
+  status(): ServerStatus;
+  stats(): ServerStats;
+  workers(): WorkerInfo[];
+  connections(filter: ConnectionFilter): ConnectionPage;
+  /** Options without secrets. */
+  settings(): Readonly<Record<string, unknown>>;
+  /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */
+  reload(tasksOnly: boolean): Promise<{ readonly generation: number }>;
+  /** Begins, and is done when the process has ended. */
+  shutdown(): void;
+  /** @throws ServerError ERR_WORKER_ID */
+  stopWorker(workerId: number, byForce: boolean): { readonly pid: number };
+  /** @throws ServerError ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED */
+  closeConnection(fd: number, reset: boolean): void;
+  setLogLevel(level: string): void;
+  /** Every process opens its log file again: `logrotate` has moved it. */
+  reopenLogs(): void;
+}

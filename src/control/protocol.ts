@@ -1,0 +1,60 @@
+/**
+ * What is said over the control socket, in both directions one JSON object per line (UTF-8, at most 1 MiB):
+ *
+ * ```
+ * → {"id":1,"command":"reload","arguments":{"tasksOnly":false}}
+ * ← {"id":1,"result":{"generation":3}}
+ * ← {"id":1,"error":{"name":"ServerError","code":"ERR_…","message":"…","detail":{…}}}
+ * ```
+ * `id` is any number; answers come as they are ready. The same commands are called by the command line, and by
+ * `/api/COMMAND` of the admin listener.
+ */
+import { describe, type SerializedError, ServerError } from '../errors/index.js';
+
+export interface ControlRequest {
+  readonly id: number;
+  readonly command: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+export type ControlReply =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: SerializedError };
+
+export const LIMIT_LINE_BYTES = 1024 * 1024;
+
+/** @throws ServerError ERR_COMMAND_REQUEST */
+export function parseRequest(line: string): ControlRequest {
+  const value = parse(line);
+  if (typeof value !== 'object' || value === null) return refuse(`received ${describe(value)}`);
+  const { id = 0, command, arguments: given = {} } = value as Record<string, unknown>;
+  if (typeof id !== 'number') return refuse(`its id is ${describe(id)}`);
+  if (typeof command !== 'string') return refuse(`its command is ${describe(command)}`);
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    return refuse(`its arguments are ${describe(given)}`);
+  }
+  return { id, command, arguments: given as Record<string, unknown> };
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line) as unknown;
+  } catch {
+    return refuse('it is no JSON');
+  }
+}
+
+function refuse(why: string): never {
+  throw new ServerError('ERR_COMMAND_REQUEST', { why });
+}
+
+/** Cuts what comes into lines. @returns how a piece is given; it throws ERR_COMMAND_REQUEST when a line is too long */
+export function lineReader(take: (line: string) => void): (piece: string) => void {
+  let held = '';
+  return (piece) => {
+    const lines = (held + piece).split('\n');
+    held = lines.pop() ?? '';
+    for (const line of lines) if (line.trim() !== '') take(line);
+    if (held.length > LIMIT_LINE_BYTES) refuse(`a line is longer than ${LIMIT_LINE_BYTES} bytes`);
+  };
+}

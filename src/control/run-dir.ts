@@ -1,0 +1,117 @@
+/**
+ * The run directory: one per user, where each of that user's servers has its control socket and a note about itself. By
+ * it `tswoole` finds what runs without being told.
+ */
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ServerError } from '../errors/index.js';
+import { processStartTime } from '../os/process.js';
+
+/** What a server notes about itself. */
+export interface RunEntry {
+  readonly pid: number;
+  /** Tells the process from a later one of the same pid. */
+  readonly processStart: string;
+  readonly name: string;
+  readonly version: string;
+  readonly mode: string;
+  /** Unix time in ms. */
+  readonly startedAt: number;
+  readonly socket: string;
+  /** Absolute paths; empty where there is none. */
+  readonly pidFile: string;
+  readonly logFile: string;
+  readonly isDaemon: boolean;
+  readonly cwd: string;
+  /** How it was started: what `tswoole restart` runs. */
+  readonly command: readonly string[];
+  readonly flags: Readonly<Record<string, string>>;
+}
+
+/** @param chosen the option `runDir` */
+export function runDirFor(chosen: string, environment: NodeJS.ProcessEnv = process.env): string {
+  if (chosen !== '') return chosen;
+  const uid = process.getuid?.() ?? 0;
+  if (uid === 0) return '/run/tswoole';
+  const runtime = environment['XDG_RUNTIME_DIR'];
+  return runtime === undefined || runtime === '' ? join(tmpdir(), `tswoole-${uid}`) : join(runtime, 'tswoole');
+}
+
+/** @throws ServerError ERR_RUN_DIR when it is another user's, or others may write to it */
+export function makeRunDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new ServerError('ERR_RUN_DIR', { path, why: `cannot be made (${(error as Error).message})` });
+  }
+  const why = whyNotOurs(path);
+  if (why !== undefined) throw new ServerError('ERR_RUN_DIR', { path, why });
+}
+
+function whyNotOurs(path: string): string | undefined {
+  const stat = lstatSync(path);
+  if (!stat.isDirectory()) return 'is something else';
+  if (stat.uid !== process.getuid?.()) return `belongs to user ${stat.uid}`;
+  if ((stat.mode & 0o022) !== 0) return 'others may write to it';
+  return undefined;
+}
+
+export function socketIn(runDir: string, pid: number): string {
+  return join(runDir, `${pid}.sock`);
+}
+
+const noteIn = (runDir: string, pid: number): string => join(runDir, `${pid}.json`);
+
+/** Whole or not at all: readers may come at any time. */
+export function writeEntry(runDir: string, entry: RunEntry): void {
+  const file = noteIn(runDir, entry.pid);
+  writeFileSync(`${file}.new`, JSON.stringify(entry), { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
+
+export function removeEntry(runDir: string, pid: number): void {
+  for (const file of [noteIn(runDir, pid), socketIn(runDir, pid)]) rmSync(file, { force: true });
+}
+
+/** The servers that run, oldest first. What a killed server has left is removed. */
+export function listEntries(runDir: string): RunEntry[] {
+  const entries: RunEntry[] = [];
+  for (const name of namesIn(runDir)) {
+    const entry = readEntry(join(runDir, name));
+    if (entry === undefined) continue;
+    if (processStartTime(entry.pid) === entry.processStart) entries.push(entry);
+    else removeStale(runDir, entry.pid);
+  }
+  return entries.sort((a, b) => a.startedAt - b.startedAt);
+}
+
+function namesIn(runDir: string): string[] {
+  try {
+    return readdirSync(runDir).filter((name) => /^\d+\.json$/.test(name));
+  } catch {
+    return []; // nobody has made it yet
+  }
+}
+
+function readEntry(file: string): RunEntry | undefined {
+  try {
+    const entry = JSON.parse(readFileSync(file, 'utf8')) as RunEntry;
+    return typeof entry.pid === 'number' && typeof entry.socket === 'string' ? entry : undefined;
+  } catch {
+    return undefined; // gone meanwhile
+  }
+}
+
+function removeStale(runDir: string, pid: number): void {
+  try {
+    removeEntry(runDir, pid);
+  } catch {
+    // another user's
+  }
+}
+
+/** A socket is made with these rights, whatever the umask. */
+export function restrict(path: string): void {
+  chmodSync(path, 0o600);
+}

@@ -1,0 +1,64 @@
+/**
+ * Tells systemd how the server is: sd_notify(3) for units of Type=notify, with its watchdog. Does nothing where nobody
+ * listens.
+ */
+import { encodeUnixAddress } from '../os/address.js';
+import { openUnixDatagram, sendTo } from '../os/socket.js';
+
+/** `@` begins a name in Linux' abstract name space, which has no closing NUL. */
+function addressFor(path: string): Buffer {
+  if (!path.startsWith('@')) return encodeUnixAddress(path);
+  const name = `\0${path.slice(1)}`;
+  return encodeUnixAddress(name).subarray(0, FAMILY_BYTES + Buffer.byteLength(name));
+}
+
+const FAMILY_BYTES = 2;
+
+export class ServiceNotifier {
+  readonly #socket: number;
+  readonly #address: Buffer;
+  readonly #watchdogMs: number;
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(path: string, watchdogMs: number) {
+    this.#socket = openUnixDatagram();
+    this.#address = addressFor(path);
+    this.#watchdogMs = watchdogMs;
+  }
+
+  /** The variables are taken out of the environment: they are meant for this process. */
+  static take(environment: NodeJS.ProcessEnv = process.env): ServiceNotifier | undefined {
+    const { NOTIFY_SOCKET: path, WATCHDOG_USEC: microseconds, WATCHDOG_PID: pid } = environment;
+    for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete environment[name];
+    if (path === undefined || path === '') return undefined;
+    const isMeant = pid === undefined || pid === String(process.pid);
+    return new ServiceNotifier(path, isMeant ? Number(microseconds ?? 0) / 1000 : 0);
+  }
+
+  ready(status: string): void {
+    this.#say(`READY=1\nMAINPID=${process.pid}\nSTATUS=${status}`);
+    if (this.#watchdogMs <= 0) return;
+    // Twice within the time systemd waits; a master whose loop stands still says nothing.
+    this.#timer = setInterval(() => this.#say('WATCHDOG=1'), this.#watchdogMs / 2).unref();
+  }
+
+  status(status: string): void {
+    this.#say(`STATUS=${status}`);
+  }
+
+  stopping(): void {
+    this.#say('STOPPING=1');
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #say(text: string): void {
+    try {
+      sendTo(this.#socket, Buffer.from(text), this.#address);
+    } catch {
+      // systemd is restarting itself: it asks for nothing then
+    }
+  }
+}

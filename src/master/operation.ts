@@ -1,0 +1,115 @@
+/**
+ * What makes a server one that can be operated: its pid file, its note in the run directory, its control socket, the
+ * rotation of its log, what systemd is told. It is open from the beginning of the start to the last moment, so that a
+ * server that does not get up, or does not end, can be seen. Runs in the master.
+ */
+import type { CommandTable } from '../control/commands.js';
+import { makeRunDir, type RunEntry, removeEntry, runDirFor, socketIn, writeEntry } from '../control/run-dir.js';
+import { ControlServer } from '../control/server.js';
+import type { Region } from '../memory/region.js';
+import type { ResolvedOptions } from '../options/index.js';
+import { processStartTime } from '../os/process.js';
+import type { Log } from '../util/log.js';
+import { LogRotator } from './log-rotator.js';
+import { ServiceNotifier } from './notify.js';
+import { PidFile } from './pid-file.js';
+
+export interface OperationParts {
+  readonly options: ResolvedOptions;
+  readonly commands: CommandTable;
+  readonly log: Log;
+  readonly region: Region;
+  /** All of the note but what is the same for every server. */
+  readonly note: Omit<RunEntry, 'pid' | 'processStart' | 'socket'>;
+}
+
+export class Operation {
+  readonly #parts: OperationParts;
+  readonly #runDir: string;
+  readonly #notifier = ServiceNotifier.take();
+  #pidFile: PidFile | undefined;
+  #control: ControlServer | undefined;
+  #rotator: LogRotator | undefined;
+
+  constructor(parts: OperationParts) {
+    this.#parts = parts;
+    this.#runDir = runDirFor(parts.options.runDir);
+  }
+
+  /** @throws ServerError ERR_PID_FILE_LOCKED, ERR_PID_FILE */
+  async open(): Promise<void> {
+    process.on('exit', () => this.#removeFiles());
+    this.#lockPidFile();
+    await this.#openControl();
+    const { options, region, log } = this.#parts;
+    if (options.logFile !== '' && options.logRotation !== null) {
+      this.#rotator = new LogRotator(options.logFile, options.logRotation, () => region.reopenLogs(), log);
+      this.#rotator.start();
+    }
+  }
+
+  /** Clients can connect. */
+  ready(listening: readonly string[]): void {
+    this.#notifier?.ready(`listening on ${listening.join(', ')}`);
+  }
+
+  /** The server has begun to shut down. */
+  stopping(): void {
+    this.#notifier?.stopping();
+  }
+
+  async close(): Promise<void> {
+    this.#rotator?.stop();
+    this.#notifier?.close();
+    await this.#control?.close();
+    this.#removeFiles();
+  }
+
+  reopenLogs(): void {
+    this.#parts.region.reopenLogs();
+    this.#parts.log.info('the log files are opened again');
+  }
+
+  #lockPidFile(): void {
+    const { pidFile: path } = this.#parts.options;
+    if (path === '') return;
+    this.#pidFile = PidFile.acquire(path);
+    const { leftover } = this.#pidFile;
+    if (leftover !== 0)
+      this.#parts.log.info('the pid file was left by a server that was killed', { path, pid: leftover });
+  }
+
+  /** A server that cannot be controlled runs all the same: the log says why. */
+  async #openControl(): Promise<void> {
+    const { options, commands, log } = this.#parts;
+    if (!options.control) return;
+    const control = new ControlServer(commands, log);
+    try {
+      makeRunDir(this.#runDir);
+      removeEntry(this.#runDir, process.pid); // of a server that was killed, and had this pid
+      await control.listen(socketIn(this.#runDir, process.pid));
+      this.#control = control;
+      this.#writeNote();
+    } catch (error) {
+      log.warn('the server cannot be controlled by "tswoole"', { reason: (error as Error).message });
+    }
+  }
+
+  #writeNote(): void {
+    const { pid } = process;
+    const processStart = processStartTime(pid) ?? '';
+    writeEntry(this.#runDir, { pid, processStart, socket: socketIn(this.#runDir, pid), ...this.#parts.note });
+  }
+
+  #removeFiles(): void {
+    this.#pidFile?.remove();
+    this.#pidFile = undefined;
+    if (this.#control === undefined) return;
+    this.#control = undefined;
+    try {
+      removeEntry(this.#runDir, process.pid);
+    } catch {
+      // it is found to be stale by whoever looks next
+    }
+  }
+}

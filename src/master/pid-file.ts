@@ -1,0 +1,101 @@
+/**
+ * The pid file: who runs, and at the same time the lock that lets only one run. The kernel lifts the lock with the end of
+ * the process, so a file without it is a leftover, whatever process has the pid in it by now.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { ServerError } from '../errors/index.js';
+import { tryLock } from '../os/lock.js';
+
+const MODE = 0o644;
+
+export class PidFile {
+  readonly path: string;
+  /** The pid that a server which was killed has left; 0: none. */
+  readonly leftover: number;
+  readonly #descriptor: number;
+
+  private constructor(path: string, descriptor: number, leftover: number) {
+    this.path = path;
+    this.#descriptor = descriptor;
+    this.leftover = leftover;
+  }
+
+  /** @throws ServerError ERR_PID_FILE_LOCKED, ERR_PID_FILE */
+  static acquire(path: string): PidFile {
+    for (;;) {
+      const descriptor = openLocked(path);
+      // Whoever held it may have removed it between our opening and our locking: then the lock is on a file nobody sees.
+      if (isStill(path, descriptor)) {
+        const leftover = readPid(path);
+        ftruncateSync(descriptor, 0);
+        writeSync(descriptor, `${process.pid}\n`, 0);
+        return new PidFile(path, descriptor, leftover);
+      }
+      closeSync(descriptor);
+    }
+  }
+
+  /** Removes it. The lock is held until the end of the process. */
+  remove(): void {
+    try {
+      if (isStill(this.path, this.#descriptor)) unlinkSync(this.path);
+    } catch {
+      // It is a leftover then, and known as one.
+    }
+  }
+}
+
+function openLocked(path: string): number {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT, MODE);
+  } catch (error) {
+    throw new ServerError('ERR_PID_FILE', { path, why: (error as Error).message });
+  }
+  if (tryLock(descriptor)) return descriptor;
+  const pid = readPid(path);
+  closeSync(descriptor);
+  throw new ServerError('ERR_PID_FILE_LOCKED', { path, pid });
+}
+
+/**
+ * Who runs by this file, found by the lock and not by the number. @returns 0: nobody
+ * @throws an Error with `code` when it cannot be read
+ */
+export function pidOfHolder(path: string): number {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
+  try {
+    return tryLock(descriptor) ? 0 : readPid(path);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function readPid(path: string): number {
+  const text = readFileSync(path, 'latin1').trim();
+  return /^\d{1,9}$/.test(text) ? Number(text) : 0;
+}
+
+function isStill(path: string, descriptor: number): boolean {
+  try {
+    return statSync(path).ino === fstatSync(descriptor).ino;
+  } catch {
+    return false;
+  }
+}

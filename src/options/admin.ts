@@ -1,0 +1,86 @@
+/** The options `admin`, `watch` and `maxMemory`. */
+import { host, integer, jsonOrText, type Kind, refuse, size, text } from './check.js';
+import { GIB, MIB } from './size.js';
+
+export interface AdminOptions {
+  /** 0, the default, takes a free one. */
+  readonly port?: number;
+  /** 127.0.0.1 unless told otherwise. */
+  readonly host?: string;
+  /** What `Authorization: Bearer …` must say; without it nothing can be changed through this listener. */
+  readonly token?: string;
+}
+
+export interface ResolvedAdmin {
+  readonly port: number;
+  readonly host: string;
+  readonly token: string;
+}
+
+const adminNames = ['port', 'host', 'token'];
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
+
+export function admin(): Kind<AdminOptions | number | null, ResolvedAdmin | null> {
+  const expected =
+    'a port, or {port, host, token} with a token of 16 to 256 characters; beyond loopback the token is a must';
+  const port = integer({ min: 0, max: 65_535 });
+  const address = host();
+  const secret = text({ min: 16, max: 256 });
+  return {
+    type: 'AdminOptions | number | null',
+    expected,
+    show: (value) =>
+      value === null ? 'null' : JSON.stringify({ ...value, token: value.token === '' ? '' : '(hidden)' }),
+    parse: (given) => (/^\d+$/.test(given) ? Number(given) : jsonOrText(given)),
+    check(name, value) {
+      if (value === null) return null;
+      if (typeof value === 'number')
+        return Object.freeze({ port: port.check(name, value), host: '127.0.0.1', token: '' });
+      if (typeof value !== 'object' || Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+      const given = value as Record<string, unknown>;
+      const { port: at = 0, host: on = '127.0.0.1', token } = given;
+      if (!Object.keys(given).every((key) => adminNames.includes(key)))
+        refuse('ERR_OPTION_VALUE', name, expected, value);
+      const checked = {
+        port: port.check(`${name}.port`, at),
+        host: address.check(`${name}.host`, on),
+        token: token === undefined || token === '' ? '' : secret.check(`${name}.token`, token),
+      };
+      if (checked.token === '' && !LOOPBACK.test(checked.host)) refuse('ERR_OPTION_VALUE', name, expected, value);
+      return Object.freeze(checked);
+    },
+  };
+}
+
+/** Folders that are watched: 'script' stands for the one of the script. */
+export function watch(): Kind<boolean | string | readonly string[], 'script' | readonly string[]> {
+  const expected = 'true (the folder of the script), false, or a path or list of paths';
+  const each = text({ min: 1, max: 4096 });
+  return {
+    type: 'boolean | string | string[]',
+    expected,
+    show: (value) => (value === 'script' ? 'true' : value.length === 0 ? 'false' : JSON.stringify(value)),
+    parse: (given) => {
+      if (/^(true|false)$/.test(given)) return given === 'true';
+      return given.split(',').map((item) => item.trim());
+    },
+    check(name, value) {
+      if (typeof value === 'boolean') return value ? 'script' : [];
+      if (typeof value === 'string') return Object.freeze([each.check(name, value)]);
+      if (!Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+      return Object.freeze(value.map((item) => each.check(name, item)));
+    },
+  };
+}
+
+/** 0: any amount. A process of Node has some 40 MiB before it has done anything. */
+export function memoryLimit(): Kind<number | string, number> {
+  const bytes = size({ min: 64 * MIB, max: 1024 * GIB });
+  return {
+    ...bytes,
+    expected: `0, or ${bytes.expected}`,
+    show: (value) => (value === 0 ? '0' : bytes.show(value)),
+    parse: (given) => (given === '0' ? 0 : given),
+    check: (name, value) => (value === 0 ? 0 : bytes.check(name, value)),
+  };
+}

@@ -1,0 +1,17 @@
+/** flock(2): a lock on an open file that ends with the process that holds it, however it ends. */
+import { check, EAGAIN, lastErrno, libc, syscallError } from './libc.js';
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** @returns false when another process holds it @throws SyscallError */
+export function tryLock(descriptor: number): boolean {
+  if (libc.flock(descriptor, LOCK_EX | LOCK_NB) === 0) return true;
+  if (lastErrno() === EAGAIN) return false;
+  throw syscallError(lastErrno(), 'flock');
+}
+
+/** The descriptor number `to` leads where `from` leads from now on. @throws SyscallError */
+export function duplicateTo(from: number, to: number): void {
+  check(libc.dup2(from, to), 'dup2');
+}

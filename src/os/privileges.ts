@@ -1,0 +1,72 @@
+/** Who a process is, what it sees of the file system, and where it runs. */
+import { spawnSync } from 'node:child_process';
+import { chdir } from 'node:process';
+import { check, isLinux, libc } from './libc.js';
+
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+  /** Where its supplementary groups come from; undefined: it has none. */
+  readonly name: string | undefined;
+}
+
+/**
+ * Asks the system's own tool, which knows every source of names (files, LDAP …).
+ * @param user name or number; '' keeps the present one @param group the same; '' is the user's first
+ * @returns the word that is not known, or who it is
+ */
+export function findIdentity(user: string, group: string): Identity | { readonly unknown: string } {
+  const uid = user === '' ? process.getuid?.() : numberOf('passwd', user);
+  if (uid === undefined) return { unknown: user };
+  const given = group === '' ? ask('id', '-g', user === '' ? String(uid) : user) : numberOf('group', group);
+  const gid = given ?? (group === '' ? uid : undefined); // a number without a name has no first group
+  return gid === undefined ? { unknown: group } : { uid, gid, name: user === '' ? undefined : user };
+}
+
+function numberOf(what: 'passwd' | 'group', name: string): number | undefined {
+  if (/^\d+$/.test(name)) return Number(name);
+  if (what === 'passwd') return ask('id', '-u', name);
+  const { status, stdout } = spawnSync('getent', ['group', name], { encoding: 'utf8' });
+  const gid = stdout?.split(':')[2];
+  return status === 0 && gid !== undefined ? Number(gid) : undefined;
+}
+
+function ask(command: string, ...args: string[]): number | undefined {
+  const { status, stdout } = spawnSync(command, args, { encoding: 'utf8' });
+  return status === 0 && /^\d+\s*$/.test(stdout) ? Number(stdout) : undefined;
+}
+
+/**
+ * Groups first and the user last, as each step needs rights that the next one gives away; and names are looked up
+ * before the files they stand in are out of sight. @throws an Error with `code`
+ */
+export function become({ uid, gid, name }: Identity, root: string): void {
+  if (name === undefined || /^\d+$/.test(name)) process.setgroups?.([gid]);
+  else (process as unknown as { initgroups(user: string, group: number): void }).initgroups(name, gid);
+  process.setgid?.(gid);
+  if (root !== '') {
+    check(libc.chroot(root), 'chroot');
+    chdir('/');
+  }
+  process.setuid?.(uid);
+}
+
+const MOST_CORES = 1024;
+
+/** The cores this thread may run on; empty where it cannot be told. */
+export function allowedCores(): number[] {
+  if (!isLinux) return [];
+  const mask = Buffer.alloc(MOST_CORES / 8);
+  if (libc.sched_getaffinity(0, mask.length, mask) < 0) return [];
+  return Array.from({ length: MOST_CORES }, (_, core) => core).filter((core) => isSet(mask, core));
+}
+
+const isSet = (mask: Buffer, core: number): boolean => ((mask[core >> 3] ?? 0) & (1 << (core & 7))) !== 0;
+
+/** The calling thread runs on this core only, and so do threads it starts. Does nothing where there is no such call. */
+export function runOnCore(core: number): void {
+  if (!isLinux) return;
+  const mask = Buffer.alloc(MOST_CORES / 8);
+  mask[core >> 3] = 1 << (core & 7);
+  check(libc.sched_setaffinity(0, mask.length, mask), 'sched_setaffinity');
+}

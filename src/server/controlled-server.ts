@@ -1,0 +1,157 @@
+/** What commands can see of, and do to, the running server. Runs in the master. */
+import { basename, extname } from 'node:path';
+import type { ConnectionFilter, ConnectionPage, Controlled, ServerStatus } from '../control/controlled.js';
+import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
+import { describe, ServerError } from '../errors/index.js';
+import type { Exchange } from '../exchange/exchange.js';
+import type { Outbox } from '../ipc/outbox.js';
+import type { Master } from '../master/master.js';
+import { WorkerBoard, WorkerField } from '../memory/boards.js';
+import { type ClientInfo, ConnectionTable } from '../memory/connection-table.js';
+import { processNum } from '../memory/layout.js';
+import type { Region } from '../memory/region.js';
+import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
+import type { LogLevel } from '../util/log.js';
+import { version } from '../version.js';
+
+export interface ControlledParts {
+  readonly master: Master;
+  readonly options: ResolvedOptions;
+  readonly listens: readonly ResolvedListen[];
+  /** In BASE mode with one process: known when the worker has been assembled. */
+  exchange(): Exchange | undefined;
+  outbox(): Outbox;
+  shutdown(): void;
+  reopenLogs(): void;
+}
+
+/** How many slots of the table one page looks at, so that the master's loop goes on. */
+const LOOK_AT_MOST = 20_000;
+
+export class ControlledServer implements Controlled {
+  readonly #parts: ControlledParts;
+  readonly #region: Region;
+  readonly #table: ConnectionTable;
+
+  constructor(parts: ControlledParts) {
+    this.#parts = parts;
+    this.#region = parts.master.region;
+    this.#table = new ConnectionTable(this.#region);
+  }
+
+  status(): ServerStatus {
+    const { master, options } = this.#parts;
+    const region = this.#region;
+    const { connectionNum, requestCount } = this.stats();
+    return {
+      name: nameOf(options),
+      version,
+      node: process.version,
+      mode: options.mode,
+      phase: master.phase,
+      script: process.argv[1] ?? '',
+      masterPid: process.pid,
+      managerPid: region.managerPid,
+      startedAt: region.startedAt,
+      uptimeMs: Date.now() - region.startedAt,
+      listening: this.#listening(),
+      generation: region.generation,
+      workerNum: options.workerNum,
+      maxWorkerNum: options.workerNum,
+      connectionNum,
+      requestCount,
+      logLevel: region.logLevel ?? options.logLevel,
+      isDaemon: options.daemonize,
+      pidFile: options.pidFile,
+      logFile: options.logFile,
+    };
+  }
+
+  stats(): ServerStats {
+    const exchange = this.#parts.exchange();
+    return readStats(this.#region, exchange?.queue.counts() ?? NO_TASKS, exchange?.messageCount ?? 0);
+  }
+
+  workers(): WorkerInfo[] {
+    return readWorkers(this.#region);
+  }
+
+  connections({ after, count, workerId, address, port }: ConnectionFilter): ConnectionPage {
+    const connections: ClientInfo[] = [];
+    let looked = 0;
+    for (const fd of this.#table.sessions(after)) {
+      const info = this.#table.info(fd);
+      if (info === undefined) continue;
+      const fits =
+        (workerId === undefined || info.workerId === workerId) &&
+        (address === undefined || info.remoteAddress === address) &&
+        (port === undefined || info.serverPort === port);
+      if (fits) connections.push(info);
+      if (connections.length >= count || ++looked >= LOOK_AT_MOST) return { connections, next: fd };
+    }
+    return { connections, next: 0 };
+  }
+
+  settings(): Readonly<Record<string, unknown>> {
+    const { tls, admin, logger, ...rest } = this.#parts.options;
+    return {
+      ...rest,
+      logger: logger === null ? null : HIDDEN,
+      admin: admin === null ? null : { ...admin, token: admin.token === '' ? '' : HIDDEN },
+      tls: tls === null ? null : { ...tls, key: HIDDEN, passphrase: HIDDEN, sni: Object.keys(tls.sni) },
+    };
+  }
+
+  async reload(tasksOnly: boolean): Promise<{ readonly generation: number }> {
+    await this.#parts.master.reloaded(tasksOnly);
+    return { generation: this.#region.generation };
+  }
+
+  shutdown(): void {
+    // What is answered shall leave first.
+    setImmediate(() => this.#parts.shutdown());
+  }
+
+  stopWorker(workerId: number, byForce: boolean): { readonly pid: number } {
+    const count = processNum(this.#region.shape);
+    if (workerId >= count) throw new ServerError('ERR_WORKER_ID', { received: describe(workerId), count });
+    const pid = new WorkerBoard(this.#region).field(workerId, WorkerField.pid);
+    if (byForce && pid !== 0) process.kill(pid, 'SIGKILL');
+    else this.#parts.master.stopWorker(workerId);
+    return { pid };
+  }
+
+  closeConnection(fd: number, reset: boolean): void {
+    const outbox = this.#parts.outbox();
+    if (!outbox.close(fd, reset)) throw outbox.lastError ?? new ServerError('ERR_SESSION_NOT_FOUND', { fd });
+  }
+
+  reopenLogs(): void {
+    this.#parts.reopenLogs();
+  }
+
+  setLogLevel(level: string): void {
+    this.#region.logLevel = level as LogLevel;
+  }
+
+  #listening(): string[] {
+    const bound = this.#region.ports;
+    return this.#parts.listens.map(({ type, host, path }, index) => {
+      if (path !== '') return type === 'unix' ? path : `${type} ${path}`;
+      const address = `${host.includes(':') ? `[${host}]` : host}:${bound[index] ?? 0}`;
+      return type === 'tcp' ? address : `${type} ${address}`;
+    });
+  }
+}
+
+const HIDDEN = '(hidden)';
+const NO_TASKS = {
+  ...{ submitted: 0, queued: 0, running: 0, done: 0, failed: 0, timedOut: 0 },
+  ...{ dropped: 0, retried: 0, refused: 0 },
+};
+
+/** What people call the server. */
+export function nameOf({ name }: ResolvedOptions): string {
+  const script = process.argv[1] ?? 'server';
+  return name === '' ? basename(script, extname(script)) : name;
+}

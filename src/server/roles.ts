@@ -1,0 +1,23 @@
+/** The callbacks of a script, as a process of a role calls them. */
+import type { FinishCallback } from '../exchange/task-client.js';
+import type { ResolvedListen } from '../options/index.js';
+import type { WorkerCallbacks } from '../worker/callbacks.js';
+import type { Connection } from './connection.js';
+import type { StartContext } from './server.js';
+
+type CallbacksOfWorker = WorkerCallbacks<Connection> & { readonly finish?: FinishCallback | undefined };
+
+export function callbacksOf({ ports, events }: StartContext, isUser = false): CallbacksOfWorker {
+  return {
+    ports: ports.map((port) => ({ ...events, ...port.table.callbacks })),
+    workerStart: isUser ? undefined : events.workerStart,
+    workerExit: isUser ? undefined : events.workerExit,
+    workerStop: isUser ? undefined : events.workerStop,
+    pipeMessage: events.pipeMessage,
+    finish: events.finish,
+  };
+}
+
+export function listensOf({ ports }: StartContext): ResolvedListen[] {
+  return ports.map((port) => port.settings);
+}

@@ -1,0 +1,211 @@
+/** `start()` in the process that a user has started: it becomes the master, or (daemon) the one who waits for it. */
+import { aloneMode, isAlone } from '../base/alone.js';
+import { baseMode } from '../base/base-mode.js';
+import { runBaseWorker } from '../base/run-worker.js';
+import { CommandTable } from '../control/commands.js';
+import { ServerError } from '../errors/index.js';
+import { Exchange } from '../exchange/exchange.js';
+import { PeerLoop } from '../exchange/peer-loop.js';
+import { peerBell } from '../ipc/bells.js';
+import { Sleeper } from '../ipc/sleep.js';
+import { isTheDaemon, reportToStarter, startDaemon } from '../master/daemon.js';
+import { checkIsolation, settleIn } from '../master/isolation.js';
+import { Master } from '../master/master.js';
+import { type MasterMode, processMode } from '../master/mode.js';
+import { Operation } from '../master/operation.js';
+import { peerOfMaster } from '../memory/layout.js';
+import { takeFlags } from '../options/index.js';
+import { createPoller } from '../os/create-poller.js';
+import { loadDispatch } from '../reactor/dispatch/custom.js';
+import { version } from '../version.js';
+import type { Connection } from './connection.js';
+import { ControlledServer, nameOf } from './controlled-server.js';
+import { callbacksOf, listensOf } from './roles.js';
+import type { Runtime, StartContext } from './server.js';
+
+/** What is assembled before anything starts. */
+interface Assembled {
+  readonly master: Master;
+  /** The parts of the surface in this process; known early, and complete when the server is up. */
+  runtime(): Runtime | undefined;
+  /** Undoes what was assembled, when the start fails. */
+  close(): void;
+}
+
+export async function startMaster(context: StartContext): Promise<void> {
+  if (context.options.daemonize && !isTheDaemon()) return waitForDaemon(context);
+  try {
+    await bringUp(context);
+  } catch (error) {
+    reportToStarter([], error);
+    throw error;
+  }
+  await callStart(context);
+}
+
+/** The daemon is another process: this one has nothing more to do. */
+async function waitForDaemon({ options }: StartContext): Promise<never> {
+  const { pid, listening } = await startDaemon(options);
+  const line = `${nameOf(options)} runs in the background as process ${pid}, listening on ${listening.join(', ')}\n`;
+  await new Promise((resolve) => process.stdout.write(line, resolve));
+  return process.exit(0);
+}
+
+async function bringUp(context: StartContext): Promise<void> {
+  const { options, events, log, commands } = context;
+  if (options.taskWorkerNum > 0 && events.task === undefined) {
+    throw new ServerError('ERR_TASK_CALLBACK', { count: options.taskWorkerNum });
+  }
+  const { dispatchMode } = options;
+  if (typeof dispatchMode !== 'string') await loadDispatch(dispatchMode.module); // says here why it cannot be used
+  checkIsolation(options);
+  settleIn(options);
+  context.openLog();
+  const isOneProcess = isAlone(options, context.userProcesses.length);
+  const assembled = isOneProcess ? assembleAlone(context) : assemble(context);
+  const { master, runtime } = assembled;
+  const controlled = new ControlledServer({
+    master,
+    options,
+    listens: listensOf(context),
+    exchange: () => runtime()?.exchange,
+    outbox: () => runtime()?.outbox ?? master.outbox,
+    shutdown: () => void end(),
+    reopenLogs: () => operation.reopenLogs(),
+  });
+  const operation: Operation = new Operation({
+    options,
+    commands: new CommandTable(controlled, commands),
+    log,
+    region: master.region,
+    note: noteOf(context),
+  });
+  const end = async (): Promise<void> => {
+    operation.stopping();
+    await master.shutdown();
+    // During the start it is start() that undoes everything and says why.
+    if (!master.hasStarted) return;
+    await operation.close();
+    log.flush();
+    process.exit(0);
+  };
+  obeySignals(master, operation, () => void end());
+  try {
+    await operation.open();
+    await master.start();
+  } catch (error) {
+    assembled.close();
+    await operation.close();
+    throw error;
+  }
+  const { listening } = controlled.status();
+  operation.ready(listening);
+  reportToStarter(listening);
+}
+
+function noteOf({ options }: StartContext) {
+  return {
+    name: nameOf(options),
+    version,
+    mode: options.mode,
+    startedAt: Date.now(),
+    pidFile: options.pidFile,
+    logFile: options.logFile,
+    isDaemon: options.daemonize,
+    cwd: process.cwd(),
+    command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+    flags: takeFlags(),
+  };
+}
+
+function assemble(context: StartContext): Assembled {
+  const { options, events, log } = context;
+  const names = context.userProcesses.map(({ name }) => name);
+  const mode: MasterMode =
+    options.mode === 'process'
+      ? processMode
+      : baseMode({
+          options,
+          callbacks: events,
+          userProcessNames: names,
+          log,
+          region: () => master.region,
+          exchange: () => exchange,
+        });
+  const master: Master = new Master(options, names.length, listensOf(context), mode, events, log);
+  const { region } = master;
+  const peer = peerOfMaster(region.shape);
+  const exchange: Exchange = new Exchange({
+    ...master.shared,
+    region,
+    peer,
+    options,
+    finish: events.finish,
+    failed: (what, error) => log.error(what, { error }),
+  });
+  const sleeper = new Sleeper(region.int32, region.masterSleepIndex);
+  const bell = peerBell(master.shared.bells, region.shape, peer);
+  const loop = new PeerLoop(exchange, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));
+  const runtime: Runtime = {
+    region,
+    outbox: master.outbox,
+    exchange,
+    get datagrams() {
+      return master.shared.datagrams;
+    },
+    requestShutdown: () => master.onShutdownRequest(),
+    requestReload: (tasksOnly) => master.reload(tasksOnly),
+    requestStopWorker: (workerId) => master.stopWorker(workerId),
+  };
+  context.running(runtime);
+  return { master, runtime: () => runtime, close: () => loop.close() };
+}
+
+/** BASE mode, where one process is enough: this one runs the callbacks too. */
+function assembleAlone(context: StartContext): Assembled {
+  const { options, events, log } = context;
+  const listens = listensOf(context);
+  let known: Runtime | undefined;
+  const mode = aloneMode({
+    log,
+    region: () => master.region,
+    startWorker: async (shared, own, channel, exit) => {
+      const { region } = master;
+      const inheritance = { role: 'worker' as const, id: 0, lane: 0, generation: 0, ...shared };
+      const alone = { channel, exit };
+      const callbacks = callbacksOf(context);
+      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone };
+      const { worker, outbox, exchange } = await runBaseWorker<Connection>(place);
+      known = {
+        region,
+        outbox,
+        exchange,
+        workerId: 0,
+        datagrams: shared.datagrams,
+        requestShutdown: () => master.onShutdownRequest(),
+        requestReload: (tasksOnly) => master.reload(tasksOnly),
+        requestStopWorker: (workerId) => master.stopWorker(workerId),
+      };
+      context.running(known);
+      await worker.boot();
+    },
+  });
+  const master: Master = new Master(options, 0, listens, mode, events, log);
+  return { master, runtime: () => known, close: () => {} };
+}
+
+function obeySignals(master: Master, operation: Operation, end: () => void): void {
+  master.onShutdownRequest = end;
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, end);
+  process.on('SIGUSR1', () => master.reload());
+  process.on('SIGUSR2', () => master.reload(true));
+  process.on('SIGWINCH', () => operation.reopenLogs());
+}
+
+async function callStart({ events, log }: StartContext): Promise<void> {
+  try {
+    await events.start?.();
+  } catch (error) {
+    log.error("the 'start' callback failed", { error });
+  }
+}
