@@ -2,7 +2,17 @@
 // out of date, and says nothing when there is nothing to do. `npm start`, `npm test` and others call it first.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,6 +73,7 @@ function build() {
   rmSync(BUILD_STAMP, { force: true });
   run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.json')], 'The build failed');
   removeOrphans();
+  chmodSync(at('dist/cli/main.js'), 0o755);
   writeFileSync(BUILD_STAMP, fingerprint);
 }
 

@@ -5,7 +5,7 @@
 
 import { serializeError } from '../errors/index.js';
 import type { OwnDescriptors, SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToWorker, MasterToManager, WorkerToManager } from '../ipc/message.js';
+import type { ManagerToWorker, MasterToManager, ServerRequest, WorkerToManager } from '../ipc/message.js';
 import type { ListeningPort } from '../listen/bind-port.js';
 import type { ConnectionOwners } from '../master/connection-owners.js';
 import type { ManagerEvents, ManagerLink, MasterMode, OwnerParts } from '../master/mode.js';
@@ -70,6 +70,13 @@ class OneProcess implements ConnectionOwners {
 
   renew(): void {}
 
+  // The number of workers of BASE mode does not change.
+  useWorkers(): void {}
+
+  async withhold(): Promise<void> {}
+
+  async rebind(): Promise<void> {}
+
   async stop(): Promise<void> {}
 
   stopAtOnce(): void {}
@@ -119,6 +126,11 @@ class AloneManager implements ManagerLink {
       }
       case 'stopWorker':
         return this.#parts.log.warn('there is one process only and nobody to replace it');
+      case 'withdraw':
+      case 'scale':
+        return; // refused before
+      case 'profile':
+        return this.#toWorker?.({ type: 'profile', profile: message.profile });
       case 'stop':
         // Nobody can end it by force but the end of this process.
         setTimeout(() => this.#events.exit(0, 0), message.deadlineMs);
@@ -142,8 +154,13 @@ class AloneManager implements ManagerLink {
       board.setStartedAt(0, Date.now());
       this.#toWorker?.({ type: 'attach' });
       this.#events.message({ type: 'ready' });
-    } else if (message.type === 'settled' || message.type === 'closed' || message.type === 'request') {
+    } else if (message.type === 'settled' || message.type === 'closed' || message.type === 'profiled') {
       this.#events.message(message);
-    }
+    } else if (message.type === 'request') this.#carryOut(message);
+  }
+
+  #carryOut(request: ServerRequest): void {
+    if (request.action === 'stopWorker') this.#parts.log.warn('there is one process only and nobody to replace it');
+    else this.#events.message(request);
   }
 }

@@ -61,6 +61,13 @@ export class WorkersAsOwners implements ConnectionOwners {
   /** The new workers read them. */
   renew(): void {}
 
+  // The number of workers of BASE mode does not change.
+  useWorkers(): void {}
+
+  async withhold(): Promise<void> {}
+
+  async rebind(): Promise<void> {}
+
   async stop(): Promise<void> {
     for (const end of this.#pairs.flat()) closeDescriptor(end);
     this.#pairs = [];

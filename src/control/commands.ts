@@ -1,6 +1,6 @@
 /** The commands: what each takes, checked by the same rules as options, and what it does. Runs in the master. */
 import { ServerError } from '../errors/index.js';
-import { choice, flag, integer, type Kind, text } from '../options/check.js';
+import { choice, flag, integer, type Kind, path, refuse, text } from '../options/check.js';
 import { nearest } from '../options/index.js';
 import type { Controlled } from './controlled.js';
 
@@ -39,6 +39,12 @@ export const commands = {
     takes: {},
     run: (server) => server.workers(),
   },
+  metrics: {
+    help: 'Every figure that /metrics has, as JSON.',
+    changes: false,
+    takes: {},
+    run: (server) => server.metrics(),
+  },
   connections: {
     help: 'Open connections, page by page, of one worker, client address or listen port where you say so.',
     changes: false,
@@ -68,6 +74,34 @@ export const commands = {
     changes: true,
     takes: {},
     run: (server) => server.shutdown(),
+  },
+  scale: {
+    help: 'Changes the number of workers: to workerNum, or by a difference.',
+    changes: true,
+    takes: {
+      workerNum: integer({ min: 1, max: 1000 }) as Kind<unknown, unknown>,
+      by: integer({ min: -1000, max: 1000 }) as Kind<unknown, unknown>,
+    },
+    run: (server, { workerNum, by = 0 }) =>
+      server.scale((workerNum ?? server.status().workerNum + Number(by)) as number),
+  },
+  profile: {
+    help: 'A process (an id, "master" or "manager") writes a CPU profile of so many seconds, or a snapshot of its heap, to a file.',
+    changes: true,
+    takes: {
+      target: target() as Kind<unknown, unknown>,
+      kind: choice(['cpu', 'heap']) as Kind<unknown, unknown>,
+      seconds: integer({ min: 1, max: 600 }) as Kind<unknown, unknown>,
+      path: path() as Kind<unknown, unknown>,
+    },
+    required: ['target', 'path'],
+    run: (server, { target: of, kind = 'cpu', seconds = 10, path: to }) =>
+      server.profile({
+        target: of as number | 'master' | 'manager',
+        kind: kind as 'cpu' | 'heap',
+        durationMs: Number(seconds) * 1000,
+        path: to as string,
+      }),
   },
   stopWorker: {
     help: 'Replaces one worker without a gap; with force it is killed.',
@@ -99,6 +133,20 @@ export const commands = {
 } as const satisfies Readonly<Record<string, Command>>;
 
 export type CommandName = keyof typeof commands;
+
+function target(): Kind<number | string, number | 'master' | 'manager'> {
+  const expected = 'the id of a process, "master" or "manager"';
+  return {
+    type: 'number | string',
+    expected,
+    show: String,
+    check(name, value) {
+      if (value === 'master' || value === 'manager') return value;
+      if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return value;
+      return refuse('ERR_OPTION_VALUE', name, expected, value);
+    },
+  };
+}
 
 const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
 

@@ -1,5 +1,6 @@
 /** What a running server offers to whoever controls it: the command line, the admin listener, the API. */
 import type { ClientInfo } from '../memory/connection-table.js';
+import type { MetricFamily } from './metrics.js';
 import type { ServerStats, WorkerInfo } from './stats.js';
 
 export type ServerPhase = 'starting' | 'running' | 'shutting down' | 'ended';
@@ -10,6 +11,8 @@ export interface ServerStatus {
   readonly node: string;
   readonly mode: string;
   readonly phase: ServerPhase;
+  /** Clients are served: it runs, and some worker takes packets. */
+  readonly ready: boolean;
   readonly script: string;
   readonly masterPid: number;
   readonly managerPid: number;
@@ -28,6 +31,8 @@ export interface ServerStatus {
   readonly isDaemon: boolean;
   readonly pidFile: string;
   readonly logFile: string;
+  /** Where the admin listener is; empty: there is none. */
+  readonly admin: string;
 }
 
 export interface ConnectionFilter {
@@ -45,13 +50,21 @@ export interface ConnectionPage {
   readonly next: number;
 }
 
-/** Whose profile is taken: a process id, or one of the two above them. */
-export type ProfileTarget = number | 'master' | 'manager';
+/** A profile, or a snapshot of the heap, that a process takes of itself. */
+export interface ProfileRequest {
+  readonly kind: 'cpu' | 'heap';
+  /** A worker id, or one of the two above them. */
+  readonly target: number | 'master' | 'manager';
+  readonly durationMs: number;
+  /** Absolute; written by that process, with its rights. */
+  readonly path: string;
+}
 
 export interface Controlled {
   status(): ServerStatus;
   stats(): ServerStats;
   workers(): WorkerInfo[];
+  metrics(): MetricFamily[];
   connections(filter: ConnectionFilter): ConnectionPage;
   /** Options without secrets. */
   settings(): Readonly<Record<string, unknown>>;
@@ -63,6 +76,10 @@ export interface Controlled {
   stopWorker(workerId: number, byForce: boolean): { readonly pid: number };
   /** @throws ServerError ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED */
   closeConnection(fd: number, reset: boolean): void;
+  /** Resolves when there are so many workers. @throws ServerError ERR_SCALE */
+  scale(workerNum: number): Promise<{ readonly workerNum: number }>;
+  /** Resolves when the file is there. @throws ServerError ERR_PROFILE, ERR_WORKER_ID */
+  profile(request: ProfileRequest): Promise<{ readonly path: string }>;
   setLogLevel(level: string): void;
   /** Every process opens its log file again: `logrotate` has moved it. */
   reopenLogs(): void;

@@ -2,7 +2,8 @@
 import type { TaskCounts } from '../exchange/task-queue.js';
 import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
-import { processNum } from '../memory/layout.js';
+import { peerOf, processNum } from '../memory/layout.js';
+import { addHistograms, monotonicMs, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 
 /** Counters are totals since the start; times Unix time in ms; sizes bytes. Swoole: stats(). */
@@ -71,10 +72,19 @@ export interface WorkerInfo {
   lastSignal: number;
   /** Task workers: tasks that run now. */
   runningTasks: number;
+  /** Seconds within which half, and 99 of 100, of all callbacks (task workers: tasks) since the start have ended. */
+  latencyP50: number;
+  latencyP99: number;
+  /** Share of the last second in which its event loop was at work, 0 to 1. */
+  loopUtilisation: number;
+  /** For how long its event loop has not turned, in ms. */
+  loopStandsMs: number;
+  /** Resident memory, as it said last. */
+  residentBytes: number;
 }
 
 export function readStats(region: Region, tasks: TaskCounts, messageCount: number): ServerStats {
-  const { reactorNum, workerNum, taskWorkerNum } = region.shape;
+  const { reactorNum, taskWorkerNum } = region.shape;
   const reactors = new ReactorBoard(region);
   const board = new WorkerBoard(region);
   const processes = readWorkers(region);
@@ -89,7 +99,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     acceptCount: counter(ReactorCounter.accepted),
     closeCount: counter(ReactorCounter.closed),
     reactorNum,
-    workerNum,
+    workerNum: region.activeWorkerNum,
     idleWorkerNum: workers.filter((worker) => worker.state === 'idle').length,
     dispatchCount: counter(ReactorCounter.dispatched),
     requestCount: overWorkers((worker) => worker.requestCount),
@@ -118,15 +128,21 @@ export function readWorkers(region: Region): WorkerInfo[] {
     if (id < workerNum) return 'worker';
     return id < workerNum + taskWorkerNum ? 'task' : 'user';
   };
-  return Array.from({ length: processNum(region.shape) }, (_, id) => readWorker(board, id, roleOf(id)));
+  const ids = Array.from({ length: processNum(region.shape) }, (_, id) => id);
+  // Ids that `scale` may give a process, but has not.
+  const isTaken = (id: number): boolean => id >= workerNum || id < Math.max(region.seatNum, region.activeWorkerNum);
+  return ids.filter(isTaken).map((id) => readWorker(region, board, id, roleOf(id)));
 }
 
-function readWorker(board: WorkerBoard, id: number, role: ProcessRole): WorkerInfo {
+function readWorker(region: Region, board: WorkerBoard, id: number, role: ProcessRole): WorkerInfo {
   const pid = board.field(id, WorkerField.pid);
   const startedAt = board.startedAt(id);
   const pending = board.field(id, WorkerField.pending);
   const isBusy = role === 'task' ? board.field(id, WorkerField.room) <= 0 : board.field(id, WorkerField.busy) !== 0;
   const presentState = isBusy ? 'busy' : 'idle';
+  const records = [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)));
+  const present = records[board.field(id, WorkerField.lane)] as ProcessRecord;
+  const callbacks = addHistograms(records.map((record) => record.callbacks));
   return {
     id,
     role,
@@ -146,6 +162,11 @@ function readWorker(board: WorkerBoard, id: number, role: ProcessRole): WorkerIn
     lastExitCode: board.field(id, WorkerField.lastExitCode),
     lastSignal: board.field(id, WorkerField.lastSignal),
     runningTasks: role === 'task' ? pending : 0,
+    latencyP50: quantile(callbacks, 0.5),
+    latencyP99: quantile(callbacks, 0.99),
+    loopUtilisation: pid === 0 ? 0 : present.loopUtilisation,
+    loopStandsMs: pid === 0 || present.seenAt === 0 ? 0 : Math.max(0, monotonicMs() - present.seenAt),
+    residentBytes: pid === 0 ? 0 : present.residentBytes,
   };
 }
 

@@ -371,6 +371,16 @@ export const errorTable = {
       `The option "cpuAffinity" must name cores this process may use (${allowed}), received ${received}.`,
     advice: 'Name other cores, or give true to use them all.',
   }),
+  ERR_SCALE: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `The number of workers was to be changed, and ${why}.`,
+    advice: 'Set maxWorkerNum to the most that there may ever be; it needs PROCESS mode.',
+  }),
+  ERR_PROFILE: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `A process was to take a profile of itself, and ${why}.`,
+    advice: 'See docs/operating.md; the metrics tell which process is busy, also when it hangs.',
+  }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `The workers were to be replaced, and the old ones go on serving: ${why}.`,

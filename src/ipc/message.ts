@@ -1,18 +1,38 @@
 /** Every control message, by who sends it to whom. Decoded once, where it arrives. */
 import type { SerializedError } from '../errors/index.js';
 
+/** Why a process is replaced without having failed. */
+export type ReplaceReason = 'asked' | 'maxRequest' | 'memory';
+
 /** Asked for by any process, carried out by the master or the manager. */
 export type ServerRequest =
   | { type: 'request'; action: 'shutdown' }
   | { type: 'request'; action: 'reload'; tasksOnly: boolean }
-  | { type: 'request'; action: 'stopWorker'; workerId: number };
+  | { type: 'request'; action: 'stopWorker'; workerId: number; why: ReplaceReason };
+
+/** A profile that a process takes of itself and writes to a file. `workerId` −1: the manager. */
+export interface ProfileOrder {
+  readonly request: number;
+  readonly kind: 'cpu' | 'heap';
+  /** How long it watches; a snapshot of the heap takes no time of that kind. */
+  readonly durationMs: number;
+  readonly path: string;
+}
+
+/** What becomes of it. `failed`: why there is no file. */
+export type ProfileAnswer = { type: 'profiled'; request: number; failed?: string };
 
 export type MasterToManager =
   /** Old workers (of a manager that died) are gone: begin. `first`: the server is not up yet. */
   | { type: 'begin'; first: boolean }
   /** `request` comes back with `reloaded`; 0: nobody waits for it. */
   | { type: 'reload'; tasksOnly: boolean; request: number }
-  | { type: 'stopWorker'; workerId: number }
+  | { type: 'stopWorker'; workerId: number; why: ReplaceReason }
+  /** Workers from this id on get no new packets: they finish what they have, then say `withdrawn`. */
+  | { type: 'withdraw'; from: number }
+  /** There shall be so many workers; `scaled` when it is so. */
+  | { type: 'scale'; workerNum: number; request: number }
+  | { type: 'profile'; workerId: number; profile: ProfileOrder }
   /** BASE mode: the ports listen, workers may accept. */
   | { type: 'accept' }
   /** BASE mode, between rungs 1 and 2: workers close their connections; say `closed`. */
@@ -30,6 +50,10 @@ export type ManagerToMaster =
   | { type: 'closed' }
   /** The reloads asked for up to `request` are over; `failed` says why the old workers go on. */
   | { type: 'reloaded'; request: number; failed?: string }
+  | { type: 'withdrawn' }
+  /** `failed` says why there are as many workers as before. */
+  | { type: 'scaled'; request: number; failed?: string }
+  | ProfileAnswer
   /** The last words of a manager that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -48,7 +72,8 @@ export type ManagerToWorker =
   /** No more packets come: finish them and what is owed, say `settled`. */
   | { type: 'settle' }
   /** Take what is left, then end. */
-  | { type: 'stop'; deadlineMs: number };
+  | { type: 'stop'; deadlineMs: number }
+  | { type: 'profile'; profile: ProfileOrder };
 
 export type WorkerToManager =
   | { type: 'ready' }
@@ -56,6 +81,7 @@ export type WorkerToManager =
   | { type: 'released' }
   | { type: 'settled' }
   | { type: 'closed' }
+  | ProfileAnswer
   /** The last words of a worker that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -74,6 +100,9 @@ export const decodeMasterToManager = decoder<MasterToManager>([
   'begin',
   'reload',
   'stopWorker',
+  'withdraw',
+  'scale',
+  'profile',
   'accept',
   'closeAll',
   'settle',
@@ -86,6 +115,9 @@ export const decodeManagerToMaster = decoder<ManagerToMaster>([
   'settled',
   'closed',
   'reloaded',
+  'withdrawn',
+  'scaled',
+  'profiled',
   'fatal',
   'request',
 ]);
@@ -97,6 +129,7 @@ export const decodeManagerToWorker = decoder<ManagerToWorker>([
   'release',
   'settle',
   'stop',
+  'profile',
 ]);
 export const decodeWorkerToManager = decoder<WorkerToManager>([
   'ready',
@@ -104,6 +137,7 @@ export const decodeWorkerToManager = decoder<WorkerToManager>([
   'released',
   'settled',
   'closed',
+  'profiled',
   'fatal',
   'request',
 ]);

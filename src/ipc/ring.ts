@@ -18,6 +18,12 @@ const TAIL = 0;
 const HEAD = 16;
 const WRITER_WAITS = 32;
 
+/** Published bytes that wait in a ring, without mapping it. */
+export function queuedBytesAt(region: Region, place: RingPlace): number {
+  const at = place.headerAt / 4;
+  return (Atomics.load(region.int32, at + TAIL) - Atomics.load(region.int32, at + HEAD)) | 0;
+}
+
 class RingEnd {
   readonly size: number;
   /** The ring's bytes, twice. */

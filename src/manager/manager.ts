@@ -9,13 +9,21 @@
 import type { SerializedError } from '../errors/index.js';
 import { ServerError, serializeError } from '../errors/index.js';
 import type { ProcessRole } from '../ipc/inheritance.js';
-import type { ManagerToMaster, MasterToManager, ServerRequest, WorkerToManager } from '../ipc/message.js';
+import type {
+  ManagerToMaster,
+  MasterToManager,
+  ProfileOrder,
+  ReplaceReason,
+  ServerRequest,
+  WorkerToManager,
+} from '../ipc/message.js';
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
-import type { Region } from '../memory/region.js';
+import type { EndReason, Region } from '../memory/region.js';
 import type { Clock, TimerHandle } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
 import { Reload, type ReloadScope, widest } from './reload.js';
+import { Scaling } from './scaling.js';
 import { Seat } from './seat.js';
 import { WorkerHandle, type WorkerProcess, type WorkerProcessEvents, type WorkerSpec } from './worker-handle.js';
 
@@ -58,6 +66,10 @@ export interface ManagerParts {
   recover(dead: DeadProcess): void;
   /** The manager before this one has died, and all processes with it. */
   recoverAll(): void;
+  /** Nothing waits in the rings of this worker. */
+  isDrained(workerId: number): boolean;
+  /** Takes a profile of this process. */
+  profile(order: ProfileOrder): void;
   tellMaster(message: ManagerToMaster): void;
   /** Ends the process. */
   exit(code: number): void;
@@ -77,6 +89,7 @@ export class Manager {
   readonly #parts: ManagerParts;
   readonly #seats: Seat[];
   readonly #reload: Reload;
+  readonly #scaling: Scaling;
   #begun = false;
   #started = false;
   #bootFailed = false;
@@ -87,6 +100,8 @@ export class Manager {
   /** Asked for before there was anything to replace: the script may have changed since. */
   #reloadWaits: ReloadScope | undefined;
   #requestWaits = 0;
+  /** Asked for while a reload was running. */
+  #scaleWaits: (() => void) | undefined;
   /** Task workers settle, and stop, after all others: what those are owed is still to be done. */
   #tasksSettle = false;
   #tasksStop = false;
@@ -99,18 +114,33 @@ export class Manager {
   constructor(parts: ManagerParts) {
     this.#parts = parts;
     this.#seats = parts.processes.map(({ role, name }, id) => new Seat(id, role, name));
+    this.#scaling = new Scaling({
+      seats: this.#seatsOf('worker'),
+      seatNum: parts.region.seatNum,
+      maxWaitMs: parts.maxWaitMs,
+      log: parts.log,
+      now: () => this.#now(),
+      isDrained: (workerId) => parts.isDrained(workerId),
+      withdrawn: () => parts.tellMaster({ type: 'withdrawn' }),
+      scaled: (request, failed) => {
+        parts.tellMaster({ type: 'scaled', request, ...(failed === undefined ? {} : { failed }) });
+        this.#startWaitingReload();
+      },
+    });
     this.#reload = new Reload({
-      seats: this.#seats,
+      seats: () => this.#seats.filter((seat) => !this.#scaling.isGoing(seat)),
       log: parts.log,
       callbacks: parts.callbacks,
       nextGeneration: () => ++parts.region.generation,
       completed: (request) => {
         parts.region.reloads++;
         parts.tellMaster({ type: 'reloaded', request });
+        this.#startWaitingScale();
       },
       failed: (request, why) => {
         parts.region.reloadsFailed++;
         parts.tellMaster({ type: 'reloaded', request, failed: why });
+        this.#startWaitingScale();
       },
       changed: () => this.#step(),
     });
@@ -125,7 +155,13 @@ export class Manager {
       case 'reload':
         return this.reload(message.tasksOnly, message.request);
       case 'stopWorker':
-        return this.recycle(message.workerId);
+        return this.recycle(message.workerId, message.why);
+      case 'withdraw':
+        return this.#scale(() => this.#scaling.withdraw(message.from));
+      case 'scale':
+        return this.#scale(() => this.#scaling.scale(message.workerNum, message.request));
+      case 'profile':
+        return this.#profile(message.workerId, message.profile);
       case 'accept':
         for (const seat of this.#seatsOf('worker')) seat.serving?.accept();
         return;
@@ -164,17 +200,56 @@ export class Manager {
       return;
     }
     const scope = tasksOnly ? 'tasks' : 'all';
-    if (this.#started) return this.#reload.request(scope, request);
+    if (this.#started && !this.#scaling.isRunning) return this.#reload.request(scope, request);
     this.#reloadWaits = widest(this.#reloadWaits, scope);
     this.#requestWaits = Math.max(this.#requestWaits, request);
   }
 
   /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
-  recycle(workerId: number): void {
+  recycle(workerId: number, why: ReplaceReason = 'asked'): void {
     const seat = this.#seats[workerId];
     if (seat?.serving === undefined || seat.coming !== undefined || this.#isLeaving) return;
-    seat.recycle = true;
+    if (this.#scaling.isGoing(seat)) return;
+    seat.recycle = why;
     this.#step();
+  }
+
+  /** A reload comes to its end first: which workers it is about must not change meanwhile. */
+  #scale(change: () => void): void {
+    if (this.#isLeaving) return;
+    if (this.#reload.isRunning) {
+      this.#scaleWaits = change;
+      return;
+    }
+    change();
+    this.#step();
+  }
+
+  #startWaitingScale(): void {
+    const change = this.#scaleWaits;
+    this.#scaleWaits = undefined;
+    if (change !== undefined) this.#scale(change);
+  }
+
+  #startWaitingReload(): void {
+    const scope = this.#reloadWaits;
+    const request = this.#requestWaits;
+    this.#reloadWaits = undefined;
+    this.#requestWaits = 0;
+    if (scope !== undefined) this.#reload.request(scope, request);
+  }
+
+  #profile(workerId: number, profile: ProfileOrder): void {
+    if (workerId < 0) return this.#parts.profile(profile);
+    const { request } = profile;
+    const process = this.#seats[workerId]?.serving?.process;
+    if (process !== undefined) process.send({ type: 'profile', profile });
+    else this.#parts.tellMaster({ type: 'profiled', request, failed: 'there is no such process now' });
+  }
+
+  /** The processes that a watchdog looks after: those that boot have a deadline of their own. */
+  get watched(): WorkerHandle[] {
+    return this.#handles().filter(({ state, role }) => state !== 'booting' && state !== 'exited' && role !== 'user');
   }
 
   /** SIGTERM to the manager is meant for the whole server; a process group gets it in all its processes at once. */
@@ -238,6 +313,7 @@ export class Manager {
     this.#handOver(now);
     this.#spawnMissing(now);
     this.#reload.advance();
+    this.#scaling.advance();
     this.#checkStarted();
     this.#checkSettled();
     this.#checkClosed();
@@ -270,15 +346,17 @@ export class Manager {
       if (seat.serving !== undefined) {
         if (this.#settling) continue; // the packets that are left are its own
         seat.leaving.add(seat.serving);
+        seat.serving.reason ??= seat.recycle ?? 'reload';
         seat.serving.release(now, this.#parts.maxWaitMs);
         seat.serving = undefined;
       }
       if (seat.isHeld) continue;
       seat.serving = seat.coming;
       seat.coming = undefined;
-      seat.recycle = false;
+      seat.recycle = undefined;
       this.#recordServing(seat.serving);
       seat.serving.attach();
+      this.#scaling.attached(seat, seat.serving);
       if (this.#settling && (seat.role === 'worker' || this.#tasksSettle)) seat.serving.settle();
     }
   }
@@ -286,8 +364,8 @@ export class Manager {
   #spawnMissing(now: number): void {
     if (!this.#begun || this.#stopping || this.#bootFailed) return;
     for (const seat of this.#seats) {
-      const wanted = seat.serving === undefined || seat.recycle || this.#reload.wants(seat);
-      if (seat.coming !== undefined || !wanted || now < seat.spawnAt) continue;
+      const wanted = seat.serving === undefined || seat.recycle !== undefined || this.#reload.wants(seat);
+      if (seat.coming !== undefined || !wanted || now < seat.spawnAt || this.#scaling.isClosed(seat)) continue;
       const lane = seat.freeLane;
       if (lane !== undefined) this.#spawn(seat, lane, now);
     }
@@ -306,16 +384,15 @@ export class Manager {
   }
 
   #checkStarted(): void {
-    if (!this.#begun || this.#started || this.#seats.some((seat) => seat.serving === undefined)) return;
+    if (!this.#begun || this.#started) return;
+    if (this.#seats.some((seat) => seat.serving === undefined && !this.#scaling.isClosed(seat))) return;
     this.#becomeStarted();
   }
 
   #becomeStarted(): void {
     this.#started = true;
     this.#parts.tellMaster({ type: 'ready' });
-    const scope = this.#reloadWaits;
-    this.#reloadWaits = undefined;
-    if (scope !== undefined) this.#reload.request(scope, this.#requestWaits);
+    this.#startWaitingReload();
   }
 
   #checkSettled(): void {
@@ -354,7 +431,8 @@ export class Manager {
     let due = Number.POSITIVE_INFINITY;
     for (const handle of this.#handles()) due = Math.min(due, handle.deadline);
     for (const seat of this.#seats) {
-      if (seat.serving === undefined && seat.coming === undefined) due = Math.min(due, seat.spawnAt);
+      const isMissing = seat.serving === undefined && seat.coming === undefined && !this.#scaling.isClosed(seat);
+      if (isMissing) due = Math.min(due, seat.spawnAt);
     }
     if (due === this.#timerDue) return;
     if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
@@ -391,6 +469,8 @@ export class Manager {
       case 'closed':
         handle.closed = true;
         break;
+      case 'profiled':
+        return this.#parts.tellMaster(message);
       case 'request':
         return this.#carryOut(message);
     }
@@ -399,7 +479,7 @@ export class Manager {
 
   #carryOut(request: ServerRequest): void {
     if (request.action === 'reload') this.reload(request.tasksOnly);
-    else if (request.action === 'stopWorker') this.recycle(request.workerId);
+    else if (request.action === 'stopWorker') this.recycle(request.workerId, request.why);
     else this.#parts.tellMaster(request);
   }
 
@@ -412,21 +492,29 @@ export class Manager {
     handle.exited(exitCode, signal);
     seat.forget(handle);
     this.#recordEnd(seat, handle);
+    if (!handle.isSurplus && !this.#stopping) this.#parts.region.countEnd(endReason(handle, wasBooting));
     this.#parts.recover({ id: handle.id, lane: handle.lane, exitCode, signal });
     if (!handle.isSurplus && !this.#stopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);
-      if (wasBooting) this.#reload.bootFailed(handle);
-      if (wasServing || (wasComing && seat.serving === undefined)) this.#planRespawn(seat, handle);
+      if (wasBooting) this.#tellBootFailed(handle);
+      const isMissed = wasServing || (wasComing && seat.serving === undefined);
+      if (this.#scaling.isClosed(seat)) this.#logEnd(handle, 'it is not wanted any more');
+      else if (isMissed) this.#planRespawn(seat, handle);
       else if (wasComing) this.#giveUpRecycling(seat, handle);
     }
     if (exitCode !== 0 || signal !== 0) this.#reportError(handle);
     this.#step();
   }
 
+  #tellBootFailed(handle: WorkerHandle): void {
+    this.#reload.bootFailed(handle);
+    this.#scaling.bootFailed(handle);
+  }
+
   /** A reload says itself why it has failed. */
   #giveUpRecycling(seat: Seat, handle: WorkerHandle): void {
-    if (!seat.recycle) return;
-    seat.recycle = false;
+    if (seat.recycle === undefined) return;
+    seat.recycle = undefined;
     seat.serving?.goOn();
     this.#logEnd(handle, 'the one it was to replace goes on serving');
   }
@@ -510,6 +598,12 @@ export class Manager {
   #now(): number {
     return this.#parts.clock.now();
   }
+}
+
+function endReason({ reason, signal }: WorkerHandle, wasBooting: boolean): EndReason {
+  if (reason !== undefined) return reason;
+  if (wasBooting) return 'boot';
+  return signal === 0 ? 'exit' : 'signal';
 }
 
 function settle(seats: readonly Seat[]): void {

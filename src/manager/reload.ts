@@ -7,7 +7,8 @@ import type { Seat } from './seat.js';
 import type { WorkerHandle } from './worker-handle.js';
 
 export interface ReloadParts {
-  readonly seats: readonly Seat[];
+  /** All that there are now. */
+  seats(): readonly Seat[];
   readonly log: Log;
   readonly callbacks: {
     readonly beforeReload?: (() => unknown) | undefined;
@@ -57,6 +58,10 @@ export class Reload {
     void this.#announce(scope);
   }
 
+  get isRunning(): boolean {
+    return this.#phase !== 'idle';
+  }
+
   /** A worker that is ready waits for the others, unless nobody serves in its place. */
   holdsBack(seat: Seat): boolean {
     return this.#phase === 'booting' && seat.serving !== undefined && this.#seats.includes(seat);
@@ -89,8 +94,8 @@ export class Reload {
     const reason = handle.lastError?.message ?? `${handle.name} ended before it was ready`;
     log.error('the reload failed, the old workers go on serving', { generation: this.#generation, reason });
     this.#phase = 'idle';
-    this.#parts.failed(this.#request, reason);
     for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) discard(seat.coming);
+    this.#parts.failed(this.#request, reason);
     this.#requestAgain();
   }
 
@@ -103,9 +108,10 @@ export class Reload {
   }
 
   async #announce(scope: ReloadScope): Promise<void> {
-    const { seats, log } = this.#parts;
+    const { log } = this.#parts;
     await this.#callUser('beforeReload');
     this.#generation = this.#parts.nextGeneration();
+    const seats = this.#parts.seats();
     this.#seats = scope === 'all' ? seats : seats.filter(({ role }) => role === 'task');
     const which = scope === 'all' ? 'workers' : 'task workers';
     log.info(`reload: starting new ${which}`, { generation: this.#generation });

@@ -11,18 +11,28 @@ import {
   type ProcessRole,
   type SharedDescriptors,
 } from '../ipc/inheritance.js';
-import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
+import {
+  decodeMasterToManager,
+  type ManagerToMaster,
+  type MasterToManager,
+  type ProfileOrder,
+} from '../ipc/message.js';
+import { queuedBytesAt } from '../ipc/ring.js';
 import { Sleeper } from '../ipc/sleep.js';
 import { WorkerBoard } from '../memory/boards.js';
+import { CheckIn } from '../memory/check-in.js';
 import { LANES_PER_WORKER, peerOf, peerOfManager } from '../memory/layout.js';
+import { monotonicMs, ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { systemClock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
+import { takeProfile } from '../util/profile.js';
 import { signalName } from '../util/signal-name.js';
 import { Manager, type ManagerCallbacks } from './manager.js';
 import { spawnWorker } from './spawn-worker.js';
+import { Watchdog } from './watchdog.js';
 
 export interface RunningManager {
   readonly manager: Manager;
@@ -71,6 +81,7 @@ export function runManager(
     createPoller(options.reactorBackend, handler),
   );
   region.managerPid = process.pid;
+  new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
   channel.send({ type: 'started' });
   return { manager, exchange, channel };
 }
@@ -92,13 +103,14 @@ export interface ManagerPlace {
 /** In a process of its own, or (BASE mode) in the one that starts the server. */
 export function createManager(place: ManagerPlace): Manager {
   const { region, shared, options, callbacks, userProcessNames, exchange, log } = place;
-  const { workerNum, taskWorkerNum, processTitle, maxWaitMs, bootTimeoutMs } = options;
+  const { taskWorkerNum, processTitle, maxWaitMs, bootTimeoutMs } = options;
+  const { workerNum } = region.shape;
   const processes = [
     ...named('worker', 'worker', 0, workerNum),
     ...named('task', 'task worker', workerNum, taskWorkerNum),
     ...userProcessNames.map((name) => ({ role: 'user' as const, name: `process ${name}` })),
   ];
-  return new Manager({
+  const manager = new Manager({
     processes,
     maxWaitMs,
     bootTimeoutMs,
@@ -114,12 +126,47 @@ export function createManager(place: ManagerPlace): Manager {
     recover: ({ id, lane, exitCode, signal }) =>
       exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
     recoverAll: () => recoverAll(exchange, processes.length),
+    isDrained: (workerId) => isDrained(region, workerId),
+    profile: (order) => void profile(order, place),
     tellMaster: (message) => place.tellMaster(message),
     exit: (code) => {
       reportLostTasks(exchange, log);
       place.exit(code);
     },
   });
+  if (options.workerTimeoutMs > 0) watch(manager, options.workerTimeoutMs, region, log);
+  return manager;
+}
+
+/** Looks after the event loops of all workers. */
+function watch(manager: Manager, timeoutMs: number, region: Region, log: Log): void {
+  const watchdog = new Watchdog({
+    timeoutMs,
+    log,
+    handles: () => manager.watched,
+    look: ({ id, lane }) => ProcessRecord.ofPeer(region, peerOf(id, lane)),
+    now: monotonicMs,
+  });
+  setInterval(() => watchdog.look(), watchdog.intervalMs).unref();
+}
+
+/** Nothing that reactors have sent waits for this worker. */
+function isDrained(region: Region, workerId: number): boolean {
+  const { layout, shape } = region;
+  for (let reactor = 0; reactor < shape.reactorNum; reactor++) {
+    if (queuedBytesAt(region, layout.inbound(reactor, workerId)) > 0) return false;
+  }
+  return true;
+}
+
+async function profile(order: ProfileOrder, { tellMaster }: ManagerPlace): Promise<void> {
+  const { request } = order;
+  try {
+    await takeProfile(order);
+    tellMaster({ type: 'profiled', request });
+  } catch (error) {
+    tellMaster({ type: 'profiled', request, failed: (error as Error).message });
+  }
 }
 
 function named(role: ProcessRole, word: string, first: number, count: number): { role: ProcessRole; name: string }[] {

@@ -1,5 +1,6 @@
 /** One process id and the processes that have to do with it: who serves, who comes, who leaves. Runs in the manager. */
 import type { ProcessRole } from '../ipc/inheritance.js';
+import type { ReplaceReason } from '../ipc/message.js';
 import { LANES_PER_WORKER } from '../memory/layout.js';
 import { Backoff } from './backoff.js';
 import type { WorkerHandle } from './worker-handle.js';
@@ -16,8 +17,8 @@ export class Seat {
   coming: WorkerHandle | undefined;
   /** Was told to let go; ends when it has finished what it owes. */
   readonly leaving = new Set<WorkerHandle>();
-  /** The one that serves is to be replaced. */
-  recycle = false;
+  /** Why the one that serves is to be replaced. */
+  recycle: ReplaceReason | undefined;
   /** Nobody is started before this time (monotonic ms). */
   spawnAt = 0;
 

@@ -1,7 +1,7 @@
 /** A worker process as the manager holds it. Runs in the manager. */
 import type { SerializedError } from '../errors/index.js';
 import type { ProcessRole } from '../ipc/inheritance.js';
-import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
+import type { ManagerToWorker, ReplaceReason, WorkerToManager } from '../ipc/message.js';
 import { mayMove, move, type WorkerState } from './worker-state.js';
 
 /** The process behind a handle; a fake one in tests. */
@@ -26,6 +26,9 @@ export interface WorkerSpec {
   readonly generation: number;
 }
 
+/** Why a process ends, as far as it was meant to. */
+export type LeaveReason = ReplaceReason | 'reload' | 'hang' | 'scale';
+
 export class WorkerHandle implements WorkerSpec {
   readonly role: ProcessRole;
   readonly name: string;
@@ -43,6 +46,8 @@ export class WorkerHandle implements WorkerSpec {
   closed = false;
   /** Not wanted any more; its end means nothing. */
   isSurplus = false;
+  /** Known before it ends, where it was not its own fault. */
+  reason: LeaveReason | undefined;
   /** The worker's own words about why it ends. */
   lastError: SerializedError | undefined;
   #state: WorkerState = 'booting';
@@ -133,6 +138,11 @@ export class WorkerHandle implements WorkerSpec {
   lastWords(deadline: number): void {
     this.#deadline = Math.min(this.#deadline, deadline);
     this.#next = 'SIGKILL';
+  }
+
+  /** What it had to do by a deadline is done. */
+  stay(): void {
+    this.#deadline = Number.POSITIVE_INFINITY;
   }
 
   endBy(deadline: number): void {

@@ -14,6 +14,12 @@ export interface ConnectionOwners {
   closeAll(deadlineMs: number): Promise<void>;
   /** Certificates are read again, where that does not happen by itself. */
   renew(): void;
+  /** New connections and packets go to so many workers. */
+  useWorkers(workerNum: number): void;
+  /** Nothing goes to workers from this id on. Resolves when nothing is on its way to them either. */
+  withhold(from: number): Promise<void>;
+  /** Those workers have finished: their connections go to others. */
+  rebind(): Promise<void>;
   stop(): Promise<void>;
   /** The process ends now. */
   stopAtOnce(): void;

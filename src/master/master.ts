@@ -8,7 +8,7 @@ import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToMaster } from '../ipc/message.js';
+import type { ManagerToMaster, MasterToManager, ProfileOrder, ReplaceReason } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
@@ -31,6 +31,7 @@ import type { ConnectionOwners } from './connection-owners.js';
 import type { ManagerLink, MasterMode } from './mode.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import type { RefusedClient } from './reactor-handle.js';
+import { Scaling } from './scaling.js';
 import { shapeOf } from './shape.js';
 
 export interface MasterCallbacks {
@@ -46,6 +47,8 @@ const MANAGER_GRACE_MS = 2000;
 const HURRY_AFTER_MS = 1000;
 /** A manager that has said why it dies dies at once; Node's own teardown can hang. */
 const LAST_WORDS_GRACE_MS = 1000;
+/** Writing a large heap to a file takes its time. */
+const PROFILE_GRACE_MS = 60_000;
 const MANAGER_PAUSES_MS = [0, 200, 1000, 5000];
 
 export class Master {
@@ -79,6 +82,9 @@ export class Master {
   /** Asked for while there was no manager. */
   #reloadWaits: 'no' | 'tasks' | 'all' = 'no';
   readonly #reloads = new Map<number, Deferred<void>>();
+  readonly #scaling: Scaling;
+  readonly #profiles = new Map<number, Deferred<void>>();
+  #lastProfile = 0;
   #lastReload = 0;
   /** Another process of the tree asks for the end of all. */
   onShutdownRequest: () => void = () => void this.shutdown();
@@ -99,6 +105,13 @@ export class Master {
     const hasTls = listens.some(({ tls }) => tls !== null);
     this.region = Region.create(shapeOf(options, userProcessNum, hasTls));
     const { region } = this;
+    region.activeWorkerNum = options.workerNum;
+    region.seatNum = options.workerNum;
+    this.#scaling = new Scaling({
+      region,
+      owners: () => this.#owners,
+      tell: (message) => this.#tellManager(message),
+    });
     this.#bells = createBells(region.shape);
     this.#overflow = createSharedFile('tswoole data', 0);
     this.#board = new WorkerBoard(region);
@@ -239,6 +252,7 @@ export class Master {
         clearTimeout(this.#managerTimer);
         return void this.#begin(manager);
       case 'ready':
+        this.#scaling.managerIsBack();
         return this.#ready.resolve();
       case 'bootFailed':
         return this.#ready.reject(deserializeError(message.error));
@@ -252,6 +266,12 @@ export class Master {
         return this.#closed.resolve();
       case 'reloaded':
         return this.#reloadOver(message.request, message.failed);
+      case 'withdrawn':
+        return this.#scaling.withdrawn();
+      case 'scaled':
+        return this.#scaling.scaled(message.request, message.failed);
+      case 'profiled':
+        return this.#profileDone(message.request, message.failed);
       case 'request':
         if (message.action === 'shutdown') this.onShutdownRequest();
         return;
@@ -336,8 +356,54 @@ export class Master {
     }
   }
 
-  stopWorker(workerId: number): void {
-    this.#manager?.send({ type: 'stopWorker', workerId });
+  stopWorker(workerId: number, why: ReplaceReason = 'asked'): void {
+    this.#tellManager({ type: 'stopWorker', workerId, why });
+  }
+
+  #tellManager(message: MasterToManager): boolean {
+    this.#manager?.send(message);
+    return this.#manager !== undefined;
+  }
+
+  /** Resolves when there are so many workers. @throws ServerError ERR_SCALE */
+  async scale(workerNum: number): Promise<void> {
+    if (this.#phase !== 'running') throw new ServerError('ERR_SCALE', { why: `the server is ${this.#phase}` });
+    const { workerNum: most } = this.region.shape;
+    if (this.#options.mode === 'base') {
+      throw new ServerError('ERR_SCALE', { why: 'in BASE mode workers own their connections' });
+    }
+    if (workerNum < 1 || workerNum > most) {
+      throw new ServerError('ERR_SCALE', {
+        why: `it must be from 1 to maxWorkerNum, which is ${most}, received ${workerNum}`,
+      });
+    }
+    await this.#scaling.to(workerNum);
+  }
+
+  /** A process of the server takes a profile of itself. @param workerId −1: the manager @throws ServerError ERR_PROFILE */
+  async profile(workerId: number, order: Omit<ProfileOrder, 'request'>): Promise<void> {
+    const request = ++this.#lastProfile;
+    const done = deferred<void>();
+    this.#profiles.set(request, done);
+    const late = setTimeout(
+      () => this.#profileDone(request, 'the process does not answer: its event loop may stand still'),
+      order.durationMs + PROFILE_GRACE_MS,
+    );
+    if (!this.#tellManager({ type: 'profile', workerId, profile: { ...order, request } })) {
+      this.#profileDone(request, 'the manager is being replaced');
+    }
+    try {
+      await done.promise;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  #profileDone(request: number, failed: string | undefined): void {
+    const done = this.#profiles.get(request);
+    this.#profiles.delete(request);
+    if (failed === undefined) done?.resolve();
+    else done?.reject(new ServerError('ERR_PROFILE', { why: failed }));
   }
 
   #shutdownPromise: Promise<void> | undefined;

@@ -3,7 +3,9 @@
  * rotation of its log, what systemd is told. It is open from the beginning of the start to the last moment, so that a
  * server that does not get up, or does not end, can be seen. Runs in the master.
  */
+import { AdminServer } from '../control/admin.js';
 import type { CommandTable } from '../control/commands.js';
+import type { Controlled } from '../control/controlled.js';
 import { makeRunDir, type RunEntry, removeEntry, runDirFor, socketIn, writeEntry } from '../control/run-dir.js';
 import { ControlServer } from '../control/server.js';
 import type { Region } from '../memory/region.js';
@@ -13,9 +15,11 @@ import type { Log } from '../util/log.js';
 import { LogRotator } from './log-rotator.js';
 import { ServiceNotifier } from './notify.js';
 import { PidFile } from './pid-file.js';
+import { ScriptWatcher } from './script-watcher.js';
 
 export interface OperationParts {
   readonly options: ResolvedOptions;
+  readonly controlled: Controlled;
   readonly commands: CommandTable;
   readonly log: Log;
   readonly region: Region;
@@ -30,6 +34,8 @@ export class Operation {
   #pidFile: PidFile | undefined;
   #control: ControlServer | undefined;
   #rotator: LogRotator | undefined;
+  #admin: AdminServer | undefined;
+  #watcher: ScriptWatcher | undefined;
 
   constructor(parts: OperationParts) {
     this.#parts = parts;
@@ -41,6 +47,7 @@ export class Operation {
     process.on('exit', () => this.#removeFiles());
     this.#lockPidFile();
     await this.#openControl();
+    await this.#openAdmin();
     const { options, region, log } = this.#parts;
     if (options.logFile !== '' && options.logRotation !== null) {
       this.#rotator = new LogRotator(options.logFile, options.logRotation, () => region.reopenLogs(), log);
@@ -51,17 +58,26 @@ export class Operation {
   /** Clients can connect. */
   ready(listening: readonly string[]): void {
     this.#notifier?.ready(`listening on ${listening.join(', ')}`);
+    const { options, controlled, log } = this.#parts;
+    this.#watcher = ScriptWatcher.start(options.watch, log, () => controlled.reload(false));
+  }
+
+  /** Empty while there is none. */
+  get adminUrl(): string {
+    return this.#admin?.url ?? '';
   }
 
   /** The server has begun to shut down. */
   stopping(): void {
     this.#notifier?.stopping();
+    this.#watcher?.stop();
   }
 
   async close(): Promise<void> {
     this.#rotator?.stop();
     this.#notifier?.close();
     await this.#control?.close();
+    await this.#admin?.close();
     this.#removeFiles();
   }
 
@@ -77,6 +93,16 @@ export class Operation {
     const { leftover } = this.#pidFile;
     if (leftover !== 0)
       this.#parts.log.info('the pid file was left by a server that was killed', { path, pid: leftover });
+  }
+
+  /** @throws ServerError ERR_PORT_IN_USE, ERR_PORT_PRIVILEGED, ERR_LISTEN */
+  async #openAdmin(): Promise<void> {
+    const { options, controlled, commands, log } = this.#parts;
+    if (options.admin === null) return;
+    const admin = new AdminServer(options.admin, controlled, commands, log);
+    await admin.listen();
+    this.#admin = admin;
+    log.info('the admin listener is up', { url: admin.url });
   }
 
   /** A server that cannot be controlled runs all the same: the log says why. */

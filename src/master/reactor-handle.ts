@@ -8,6 +8,8 @@ type FromReactor =
   | { type: 'ready' }
   | { type: 'quiet' }
   | { type: 'closed' }
+  | { type: 'withheld' }
+  | { type: 'rebound' }
   | ({ type: 'refused' } & RefusedClient)
   | { type: 'notRenewed'; why: string }
   | { type: 'brokenSender'; worker: number };
@@ -90,6 +92,22 @@ export class ReactorHandle {
   closeAll(deadlineMs: number): Promise<void> {
     this.#thread.postMessage({ type: 'closeAll', deadlineMs });
     return this.#answer('closed');
+  }
+
+  useWorkers(workerNum: number): void {
+    this.#thread.postMessage({ type: 'useWorkers', workerNum });
+  }
+
+  withhold(from: number): Promise<void> {
+    this.#waiting.delete('withheld');
+    this.#thread.postMessage({ type: 'withhold', from });
+    return this.#answer('withheld');
+  }
+
+  rebind(): Promise<void> {
+    this.#waiting.delete('rebound');
+    this.#thread.postMessage({ type: 'rebind' });
+    return this.#answer('rebound');
   }
 
   stop(): Promise<void> {

@@ -88,6 +88,18 @@ export class ReactorThreads implements ConnectionOwners {
     for (const thread of this.#threads) thread.renew();
   }
 
+  useWorkers(workerNum: number): void {
+    for (const thread of this.#threads) thread.useWorkers(workerNum);
+  }
+
+  async withhold(from: number): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.withhold(from)));
+  }
+
+  async rebind(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.rebind()));
+  }
+
   async stop(): Promise<void> {
     await Promise.allSettled(this.#threads.map((thread) => thread.stop()));
   }

@@ -10,7 +10,7 @@ const SLOTS_BESIDES_WAITING = 2048;
 export function shapeOf(options: ResolvedOptions, userProcessNum: number, hasTls: boolean): RegionShape {
   // In BASE mode each worker is the reactor of its own connections.
   const reactorNum = options.mode === 'base' ? options.workerNum : options.reactorNum;
-  const { workerNum, taskWorkerNum, maxConnections, channelSize, taskQueueLimit } = options;
+  const { maxWorkerNum: workerNum, taskWorkerNum, maxConnections, channelSize, taskQueueLimit } = options;
   const waiting = taskWorkerNum === 0 ? 0 : taskQueueLimit;
   const slots = slotCount(maxConnections, reactorNum);
   return {

@@ -174,6 +174,10 @@ export class ConnectionTable {
 
   // ——— written by the owning reactor ———
 
+  setWorker(slot: number, worker: number): void {
+    this.#int32[this.#intsAt + slot * INTS + WORKER] = worker;
+  }
+
   open(slot: number, connection: NewConnection): void {
     const i = this.#intsAt + slot * INTS;
     const f = this.#floatsAt + slot * FLOATS;

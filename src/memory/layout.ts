@@ -3,10 +3,10 @@
  * process maps it and finds its parts by the arithmetic below, from the few numbers of `RegionShape`.
  *
  * ```
- * ┌────────┬───────────┬───────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
- * │ header │ reactors  │ processes │ connection table │ addresses │ TLS           │ ring headers │ rings       │ exchange │
- * │ 4 KiB  │ R × 128 B │ P × 256 B │ slots × 128 B    │ 512 KiB   │ slots × 768 B │ 256 B each   │ mapped twice│          │
- * └────────┴───────────┴───────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
+ * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
+ * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS           │ ring headers │ rings       │ exchange │
+ * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 128 B    │ 512 KiB   │ slots × 768 B │ 256 B each   │ mapped twice│          │
+ * └────────┴───────────┴───────────┴─────────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
  * ```
  * P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
  * between processes) has a layout of its own: `exchange/layout.ts`.
@@ -34,6 +34,8 @@ export interface RegionShape {
 export const HEADER_BYTES = 4096;
 export const REACTOR_RECORD_BYTES = 128;
 export const WORKER_RECORD_BYTES = 256;
+/** See `process-board.ts`. */
+export const PROCESS_RECORD_BYTES = 4096;
 export const CONNECTION_RECORD_BYTES = 128;
 export const RING_HEADER_BYTES = 256;
 export const TLS_RECORD_BYTES = 768;
@@ -55,6 +57,7 @@ export interface RegionLayout {
   readonly shape: RegionShape;
   readonly reactorsAt: number;
   readonly workersAt: number;
+  readonly processesAt: number;
   readonly connectionsAt: number;
   readonly addressesAt: number;
   readonly tlsAt: number;
@@ -97,7 +100,8 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
   const senders = peerNum(shape);
   const reactorsAt = HEADER_BYTES;
   const workersAt = reactorsAt + reactorNum * REACTOR_RECORD_BYTES;
-  const connectionsAt = workersAt + processNum(shape) * WORKER_RECORD_BYTES;
+  const processesAt = alignTo(workersAt + processNum(shape) * WORKER_RECORD_BYTES, PROCESS_RECORD_BYTES);
+  const connectionsAt = processesAt + (senders + reactorNum) * PROCESS_RECORD_BYTES;
   const addressesAt = connectionsAt + shape.slots * CONNECTION_RECORD_BYTES;
   const tlsAt = addressesAt + 2 * ADDRESS_COUNTERS * 4;
   const ringHeadersAt = tlsAt + shape.tlsSlots * TLS_RECORD_BYTES;
@@ -128,6 +132,7 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     shape,
     reactorsAt,
     workersAt,
+    processesAt,
     connectionsAt,
     addressesAt,
     tlsAt,

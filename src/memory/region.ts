@@ -17,6 +17,11 @@ const ACCEPTING = 14;
 /** 0: as the option says; else 1 + its place among the levels. */
 const LOG_LEVEL = 280; // past the ports
 const LOG_EPOCH = 281;
+/** Workers that packets go to, and workers that have a process: they differ while their number changes. */
+const ACTIVE_WORKERS = 282;
+const SEATS = 283;
+/** One counter for each of `endReasons`. */
+const ENDS = 290;
 /** The eight numbers of the shape. */
 const SHAPE = 1000;
 const PORTS = 16; // up to 256 bound ports
@@ -35,6 +40,19 @@ const shapeNames = [
 ] as const satisfies readonly (keyof RegionShape)[];
 
 const MAGIC_VALUE = 0x7473_7730; // 'tsw0'
+/** Why processes with an id end, other than by the end of the server. */
+export const endReasons = [
+  'exit',
+  'signal',
+  'boot',
+  'hang',
+  'memory',
+  'maxRequest',
+  'asked',
+  'reload',
+  'scale',
+] as const;
+export type EndReason = (typeof endReasons)[number];
 export const MAX_PORTS = 256;
 
 /** The shared memory of one server, as one process or thread sees it. Runs in every process. */
@@ -152,6 +170,31 @@ export class Region {
   }
   reopenLogs(): void {
     Atomics.add(this.int32, LOG_EPOCH, 1);
+  }
+
+  /** Workers that new packets may go to: ids below this number. Written by the master. */
+  get activeWorkerNum(): number {
+    return this.#read(ACTIVE_WORKERS);
+  }
+  set activeWorkerNum(count: number) {
+    Atomics.store(this.int32, ACTIVE_WORKERS, count);
+  }
+
+  /** Workers that have, or are about to have, a process. Written by the master. */
+  get seatNum(): number {
+    return this.#read(SEATS);
+  }
+  set seatNum(count: number) {
+    Atomics.store(this.int32, SEATS, count);
+  }
+
+  /** Written by the manager. */
+  countEnd(reason: EndReason): void {
+    Atomics.add(this.int32, ENDS + endReasons.indexOf(reason), 1);
+  }
+
+  ends(reason: EndReason): number {
+    return this.#read(ENDS + endReasons.indexOf(reason));
   }
 
   /** Unix time in ms. */

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import * as C from './constants.js';
 import { addressOf, allocateStable, isLinux, libc } from './libc.js';
+import { PAGE_BYTES } from './memory.js';
 
 /** Names the calling thread for `top -H` and debuggers; the kernel keeps 15 bytes. */
 export function setThreadName(name: string): void {
@@ -61,4 +62,21 @@ function statFields(pid: number): string[] | undefined {
 function startTimeFromPs(pid: number): string | undefined {
   const { status, stdout } = spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' });
   return status === 0 ? stdout.trim() : undefined;
+}
+
+export interface ProcessUsage {
+  readonly residentBytes: number;
+  /** User and system time, all threads. */
+  readonly cpuSeconds: number;
+}
+
+/** Ticks of proc(5) per second, on every Linux. */
+const TICKS_PER_SECOND = 100;
+
+/** undefined when there is no such process, and where the kernel does not tell others (it needs /proc). */
+export function processUsage(pid: number): ProcessUsage | undefined {
+  const fields = isLinux ? statFields(pid) : undefined;
+  if (fields === undefined) return undefined;
+  const at = (field: number): number => Number(fields[field - 3]);
+  return { residentBytes: at(24) * PAGE_BYTES, cpuSeconds: (at(14) + at(15)) / TICKS_PER_SECOND };
 }

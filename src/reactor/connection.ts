@@ -8,7 +8,7 @@ export class ReactorConnection {
   readonly slot: number;
   readonly descriptor: number;
   /** The worker that gets `connect`, `close` and, where the dispatch is sticky, every packet. */
-  readonly worker: number;
+  worker: number;
   /** Where the dispatch is not sticky: who got the packet before; −1: there was none. */
   lastWorker = -1;
   /** The kernel may have bytes for us. */

@@ -6,14 +6,15 @@ import type { WorkerLane } from './worker-lane.js';
 
 /** What dispatch strategies see of the workers: the figures in shared memory and this reactor's lanes. */
 export class SharedDispatchView implements DispatchView {
-  readonly workerNum: number;
+  /** Workers that new packets go to. */
+  workerNum: number;
   readonly #region: Region;
   readonly #workers: WorkerBoard;
   readonly #table: ConnectionTable;
   readonly #lanes: readonly WorkerLane[];
 
   constructor(region: Region, workers: WorkerBoard, table: ConnectionTable, lanes: readonly WorkerLane[]) {
-    this.workerNum = region.shape.workerNum;
+    this.workerNum = region.activeWorkerNum;
     this.#region = region;
     this.#workers = workers;
     this.#table = table;

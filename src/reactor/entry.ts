@@ -1,5 +1,7 @@
 /** The first file of a reactor thread. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { CheckIn } from '../memory/check-in.js';
+import { ProcessRecord } from '../memory/process-board.js';
 import { Region } from '../memory/region.js';
 import { createPoller } from '../os/create-poller.js';
 import { runOnCore } from '../os/privileges.js';
@@ -24,9 +26,12 @@ const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
 
 const refusals = new Refusals((refusal) => say({ type: 'refused', ...refusal }));
 
+const region = Region.open(data.region);
+const checkIn = new CheckIn({ record: ProcessRecord.ofReactor(region, data.id), isThread: true });
+
 const reactor = assembleReactor({
   id: data.id,
-  region: Region.open(data.region),
+  region,
   bells: data.bells,
   options: data.options,
   strategy: strategyOf(data.dispatchMode),
@@ -64,10 +69,17 @@ port.on('message', (message: ToReactor) => {
       return reactor.closeAll(message.deadlineMs, () => say({ type: 'closed' }));
     case 'renewTls':
       return renewTls();
+    case 'useWorkers':
+      return reactor.useWorkers(message.workerNum);
+    case 'withhold':
+      return reactor.withhold(message.from, () => say({ type: 'withheld' }));
+    case 'rebind':
+      return reactor.rebind(() => say({ type: 'rebound' }));
     case 'stop':
       stopPolling();
       port.close();
   }
 });
 
+checkIn.start();
 say({ type: 'ready', poller: data.backend });

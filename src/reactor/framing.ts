@@ -19,8 +19,8 @@ export const rawFraming: PortFraming = {
   packageMaxLength: Number.POSITIVE_INFINITY,
 };
 
-/** Where a packet goes: to a worker, nowhere, or its connection is to be closed. */
-export type PacketGoal = WorkerLane | 'discard' | 'close';
+/** Where a packet goes: to a worker, nowhere, or its connection is to be closed. `wait`: its worker is about to go. */
+export type PacketGoal = WorkerLane | 'discard' | 'close' | 'wait';
 
 export interface FramingHost {
   laneFor(connection: ReactorConnection, bytes: Buffer, from: number, length: number): PacketGoal;
@@ -74,6 +74,7 @@ export class Framing {
       if (length === MORE || from + length > count) return new Input(bytes, from, count);
       const goal = this.#host.laneFor(connection, bytes, from, length);
       if (goal === 'close') return this.#close(connection);
+      if (goal === 'wait') return Input.waiting(bytes, from, count, length, 0, -1);
       if (goal !== 'discard') {
         const sent = goal.writePacket(connection.sessionId, bytes, from, length, 0);
         if (sent < length) return Input.waiting(bytes, from, count, length, sent, goal.worker);
@@ -119,6 +120,7 @@ export class Framing {
     const goal =
       input.worker < 0 ? this.#host.laneFor(connection, bytes, from, packetBytes) : this.#host.laneOf(input.worker);
     if (goal === 'discard') return true;
+    if (goal === 'wait') return false;
     if (goal === 'close') {
       this.#close(connection);
       return false;

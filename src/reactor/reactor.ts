@@ -37,6 +37,7 @@ import { Slots } from './slots.js';
 import { Throttle } from './throttle.js';
 import { TlsPort } from './tls/tls-port.js';
 import type { TlsStream } from './tls/tls-stream.js';
+import { Withholding } from './withholding.js';
 import type { WorkerLane } from './worker-lane.js';
 
 /** A process that may send to this reactor's connections. */
@@ -93,6 +94,7 @@ export class Reactor implements PollerHandler {
   readonly #idleClients: IdleClients;
   readonly #overload: Overload;
   readonly #throttle: Throttle;
+  readonly #withholding: Withholding;
   readonly #datagrams: Datagrams | undefined;
   readonly #antechamber: Antechamber;
   /** By listen port. */
@@ -127,6 +129,7 @@ export class Reactor implements PollerHandler {
     this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
     this.#sending = new Sending(this.#context, this.#ending);
     this.#throttle = new Throttle(this.#context, this.#view);
+    this.#withholding = new Withholding(this.#context, this.#view, parts.strategy);
     this.#overload = new Overload(this.#context, this.#ending);
     this.#idleClients = new IdleClients(this.#context, this.#ending);
     this.#idleClients.start(() => {
@@ -204,6 +207,7 @@ export class Reactor implements PollerHandler {
       lane.flush();
     }
     this.#ending.reclaimSlots();
+    this.#withholding.check();
     if (this.#shutdown) this.#checkShutdown();
     this.#checkLeaving();
     const more = unfinished || moreDatagrams || this.#context.again.length > 0 || this.#context.writeOn.length > 0;
@@ -268,6 +272,7 @@ export class Reactor implements PollerHandler {
   }
 
   #readRaw(connection: ReactorConnection): void {
+    if (this.#withholding.holds(connection)) return;
     for (let i = 0; i < READS_PER_TURN; i++) {
       const lane = this.#laneFor(connection);
       const limit = lane.readLimit;
@@ -350,6 +355,7 @@ export class Reactor implements PollerHandler {
   }
 
   #laneForPacket(connection: ReactorConnection, bytes: Buffer, from: number, length: number): PacketGoal {
+    if (this.#withholding.holds(connection)) return 'wait';
     const { dispatch } = this.#parts;
     if (dispatch === undefined) return this.#laneFor(connection);
     const { sessionId: fd, slot, port: portIndex } = connection;
@@ -690,6 +696,28 @@ export class Reactor implements PollerHandler {
     if (options.maxConnectionsPerIp > 0 && family !== AF_UNIX) addresses.add(address, 0, -1);
     board.addConnections(id, -1);
     board.addOccupied(id, -1);
+  }
+
+  // ——— another number of workers ———
+
+  /** New packets go to so many workers. */
+  useWorkers(workerNum: number): void {
+    this.#view.workerNum = workerNum;
+  }
+
+  /** Nothing goes to workers from this id on; `done`, later, when nothing is half-way to them either. */
+  withhold(from: number, done: () => void): void {
+    this.#context.wake();
+    this.#unusedChoice = -1;
+    this.#withholding.begin(from, done);
+  }
+
+  /** Those workers have finished: their connections go to others. `done`, later, when the last event is in their rings. */
+  rebind(done: () => void): void {
+    this.#context.wake();
+    for (const lane of this.#context.lanes) this.#relieve(lane);
+    for (const connection of this.#withholding.end()) if (!connection.stalled) this.#read(connection);
+    setImmediate(done);
   }
 
   // ——— hand-over to another process (BASE mode) ———

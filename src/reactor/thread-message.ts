@@ -23,6 +23,12 @@ export type ToReactor =
   | { type: 'closeAll'; deadlineMs: number }
   /** Read the certificates again. */
   | { type: 'renewTls' }
+  /** New packets go to so many workers. */
+  | { type: 'useWorkers'; workerNum: number }
+  /** Nothing goes to workers from this id on; `withheld` when it is so. */
+  | { type: 'withhold'; from: number }
+  /** Their connections go to others; `rebound` when it is so. */
+  | { type: 'rebind' }
   /** Close the poll handle and end the thread. */
   | { type: 'stop' };
 
@@ -30,6 +36,8 @@ export type FromReactor =
   | { type: 'ready'; poller: string }
   | { type: 'quiet' }
   | { type: 'closed' }
+  | { type: 'withheld' }
+  | { type: 'rebound' }
   /** Clients were disconnected because of what they sent: the first one, and how many others since the last message. */
   | { type: 'refused'; sessionId: number; code: number; message: string; others: number }
   | { type: 'notRenewed'; why: string }

@@ -1,6 +1,13 @@
 /** What commands can see of, and do to, the running server. Runs in the master. */
 import { basename, extname } from 'node:path';
-import type { ConnectionFilter, ConnectionPage, Controlled, ServerStatus } from '../control/controlled.js';
+import type {
+  ConnectionFilter,
+  ConnectionPage,
+  Controlled,
+  ProfileRequest,
+  ServerStatus,
+} from '../control/controlled.js';
+import { type MetricFamily, readMetrics } from '../control/metrics.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { describe, ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
@@ -12,6 +19,7 @@ import { processNum } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { LogLevel } from '../util/log.js';
+import { takeProfile } from '../util/profile.js';
 import { version } from '../version.js';
 
 export interface ControlledParts {
@@ -23,6 +31,7 @@ export interface ControlledParts {
   outbox(): Outbox;
   shutdown(): void;
   reopenLogs(): void;
+  adminUrl(): string;
 }
 
 /** How many slots of the table one page looks at, so that the master's loop goes on. */
@@ -49,6 +58,7 @@ export class ControlledServer implements Controlled {
       node: process.version,
       mode: options.mode,
       phase: master.phase,
+      ready: master.phase === 'running' && this.#someWorkerIsReady(),
       script: process.argv[1] ?? '',
       masterPid: process.pid,
       managerPid: region.managerPid,
@@ -56,14 +66,15 @@ export class ControlledServer implements Controlled {
       uptimeMs: Date.now() - region.startedAt,
       listening: this.#listening(),
       generation: region.generation,
-      workerNum: options.workerNum,
-      maxWorkerNum: options.workerNum,
+      workerNum: region.activeWorkerNum,
+      maxWorkerNum: options.maxWorkerNum,
       connectionNum,
       requestCount,
       logLevel: region.logLevel ?? options.logLevel,
       isDaemon: options.daemonize,
       pidFile: options.pidFile,
       logFile: options.logFile,
+      admin: this.#parts.adminUrl(),
     };
   }
 
@@ -74,6 +85,16 @@ export class ControlledServer implements Controlled {
 
   workers(): WorkerInfo[] {
     return readWorkers(this.#region);
+  }
+
+  metrics(): MetricFamily[] {
+    const exchange = this.#parts.exchange();
+    return readMetrics({
+      region: this.#region,
+      status: this.status(),
+      tasks: exchange?.queue.counts() ?? NO_TASKS,
+      messageCount: exchange?.messageCount ?? 0,
+    });
   }
 
   connections({ after, count, workerId, address, port }: ConnectionFilter): ConnectionPage {
@@ -126,6 +147,27 @@ export class ControlledServer implements Controlled {
     if (!outbox.close(fd, reset)) throw outbox.lastError ?? new ServerError('ERR_SESSION_NOT_FOUND', { fd });
   }
 
+  async scale(workerNum: number): Promise<{ readonly workerNum: number }> {
+    await this.#parts.master.scale(workerNum);
+    return { workerNum: this.#region.activeWorkerNum };
+  }
+
+  async profile({ target, ...order }: ProfileRequest): Promise<{ readonly path: string }> {
+    const { path } = order;
+    const count = processNum(this.#region.shape);
+    if (target === 'master') await takeOwnProfile(order);
+    else if (target === 'manager') await this.#parts.master.profile(-1, order);
+    else if (target < count) await this.#parts.master.profile(target, order);
+    else throw new ServerError('ERR_WORKER_ID', { received: describe(target), count });
+    return { path };
+  }
+
+  #someWorkerIsReady(): boolean {
+    const board = new WorkerBoard(this.#region);
+    for (let id = 0; id < this.#region.shape.workerNum; id++) if (board.field(id, WorkerField.pid) !== 0) return true;
+    return false;
+  }
+
   reopenLogs(): void {
     this.#parts.reopenLogs();
   }
@@ -141,6 +183,14 @@ export class ControlledServer implements Controlled {
       const address = `${host.includes(':') ? `[${host}]` : host}:${bound[index] ?? 0}`;
       return type === 'tcp' ? address : `${type} ${address}`;
     });
+  }
+}
+
+async function takeOwnProfile(order: Omit<ProfileRequest, 'target'>): Promise<void> {
+  try {
+    await takeProfile(order);
+  } catch (error) {
+    throw new ServerError('ERR_PROFILE', { why: (error as Error).message });
   }
 }
 

@@ -248,7 +248,7 @@ export class Server {
     this.#mustNotHaveStarted('addProcess');
     const index = this.#userProcesses.length;
     this.#userProcesses.push(checkUserProcess(process, index));
-    return this.#options.workerNum + this.#options.taskWorkerNum + index;
+    return this.#options.maxWorkerNum + this.#options.taskWorkerNum + index;
   }
 
   /** Calls back every `ms` milliseconds, in this process, until `clearTimer`. Swoole: tick() @throws ServerError ERR_TIMER */

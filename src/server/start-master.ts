@@ -13,7 +13,9 @@ import { checkIsolation, settleIn } from '../master/isolation.js';
 import { Master } from '../master/master.js';
 import { type MasterMode, processMode } from '../master/mode.js';
 import { Operation } from '../master/operation.js';
+import { CheckIn } from '../memory/check-in.js';
 import { peerOfMaster } from '../memory/layout.js';
+import { ProcessRecord } from '../memory/process-board.js';
 import { takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
@@ -72,9 +74,11 @@ async function bringUp(context: StartContext): Promise<void> {
     outbox: () => runtime()?.outbox ?? master.outbox,
     shutdown: () => void end(),
     reopenLogs: () => operation.reopenLogs(),
+    adminUrl: () => operation.adminUrl,
   });
   const operation: Operation = new Operation({
     options,
+    controlled,
     commands: new CommandTable(controlled, commands),
     log,
     region: master.region,
@@ -143,6 +147,7 @@ function assemble(context: StartContext): Assembled {
     finish: events.finish,
     failed: (what, error) => log.error(what, { error }),
   });
+  new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
   const sleeper = new Sleeper(region.int32, region.masterSleepIndex);
   const bell = peerBell(master.shared.bells, region.shape, peer);
   const loop = new PeerLoop(exchange, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));

@@ -20,18 +20,19 @@ import { type RunningWorker, runWorker } from '../worker/run.js';
 import type { Connection } from './connection.js';
 import { callbacksOf, listensOf } from './roles.js';
 import type { StartContext } from './server.js';
-import { startMaster } from './start-master.js';
 
 export type Role = 'master' | 'manager' | ProcessRole;
 
 const never = (): Promise<never> => new Promise(() => {});
 
-export function startRole(inheritance: Inheritance | undefined, context: StartContext): Promise<void> {
+export async function startRole(inheritance: Inheritance | undefined, context: StartContext): Promise<void> {
   ignoreStraySignals();
   exitWithoutTeardown();
   const { processTitle } = context.options;
   if (inheritance === undefined) {
     setProcessTitle(`${processTitle}: master`);
+    // Only the master reads what only the master needs: every other process starts so much sooner.
+    const { startMaster } = await import('./start-master.js');
     return startMaster(context);
   }
   openLogOfChild(context);
@@ -109,7 +110,8 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     datagrams: inheritance.datagrams,
     requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
     requestReload: (tasksOnly) => void channel.send({ type: 'request', action: 'reload', tasksOnly }),
-    requestStopWorker: (workerId) => void channel.send({ type: 'request', action: 'stopWorker', workerId }),
+    requestStopWorker: (workerId) =>
+      void channel.send({ type: 'request', action: 'stopWorker', workerId, why: 'asked' }),
   });
   try {
     await worker.boot();
@@ -124,7 +126,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
 
 function taskSource(
   { id }: Inheritance & { role: ProcessRole },
-  { worker, exchange, channel }: RunningWorker<Connection>,
+  { worker, exchange, record }: RunningWorker<Connection>,
   region: Region,
   { options, events, log }: StartContext,
 ): TaskRunner {
@@ -136,12 +138,13 @@ function taskSource(
     maxTasks: options.taskMaxRequest,
     run: (task) => events.task?.(task),
     setRoom: (count) => board.setField(id, WorkerField.room, count),
+    took: (ms) => record.callbackTook(ms),
     setRunning: (count) => board.setField(id, WorkerField.pending, count),
     wakeAnother: () => exchange.wakeFreeTaskWorker(),
     wakeSoon: () => worker.wakeSoon(),
     retire: () => {
       log.info('as many tasks were run as taskMaxRequest says, asking to be replaced');
-      channel.send({ type: 'request', action: 'stopWorker', workerId: id });
+      worker.askToBeReplaced('maxRequest');
     },
   });
 }
@@ -151,7 +154,7 @@ function userSource(
   { worker }: RunningWorker<Connection>,
   { options, userProcesses, server, log }: StartContext,
 ): UserProcess {
-  const given = userProcesses[id - options.workerNum - options.taskWorkerNum];
+  const given = userProcesses[id - options.maxWorkerNum - options.taskWorkerNum];
   if (given === undefined) throw new Error(`the script adds ${userProcesses.length} processes, and not number ${id}`);
   return new UserProcess({
     run: (signal) => given.run(server, signal),
@@ -167,5 +170,5 @@ function userSource(
 function nameOf({ role, id }: Inheritance & { role: ProcessRole }, { options, userProcesses }: StartContext): string {
   if (role === 'worker') return `worker ${id}`;
   if (role === 'task') return `task worker ${id}`;
-  return `process ${userProcesses[id - options.workerNum - options.taskWorkerNum]?.name ?? id}`;
+  return `process ${userProcesses[id - options.maxWorkerNum - options.taskWorkerNum]?.name ?? id}`;
 }

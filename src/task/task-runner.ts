@@ -28,6 +28,8 @@ export interface TaskRunnerParts {
   /** Tells callers how many tasks it could take now. */
   setRoom(count: number): void;
   setRunning(count: number): void;
+  /** How long a task ran, in ms. */
+  took(ms: number): void;
   /** Another task worker shall look at the queue. */
   wakeAnother(): void;
   /** Asks for a turn of the event loop. */
@@ -43,6 +45,7 @@ class RunningTask implements Task {
   readonly id: number;
   readonly fromWorkerId: number;
   readonly claimed: ClaimedTask;
+  readonly startedAt = performance.now();
   data: unknown;
   #controller: AbortController | undefined;
   #reason: Error | undefined;
@@ -171,6 +174,7 @@ export class TaskRunner implements WorkSource {
     const last = this.#running.pop() as RunningTask;
     if (last !== task) this.#running[at] = last;
     this.#parts.queue.finish(task.claimed, failed, value);
+    this.#parts.took(performance.now() - task.startedAt);
     this.#tell();
   }
 

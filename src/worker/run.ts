@@ -9,8 +9,10 @@ import { Outbox, type OutboxLimits } from '../ipc/outbox.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import { CheckIn } from '../memory/check-in.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { peerOf } from '../memory/layout.js';
+import { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
@@ -39,6 +41,7 @@ export interface RunningWorker<C extends UserConnection> {
   readonly outbox: Outbox;
   readonly exchange: Exchange;
   readonly channel: WorkerChannel;
+  readonly record: ProcessRecord;
 }
 
 export function runWorker<C extends UserConnection>(
@@ -81,7 +84,8 @@ export function runWorker<C extends UserConnection>(
     finish: callbacks.finish,
     failed: (what, error) => log.error(what, { error }),
   });
-  const worker = new Worker<C>({
+  const record = ProcessRecord.ofPeer(region, peer);
+  const worker: Worker<C> = new Worker<C>({
     id,
     lane,
     region,
@@ -96,6 +100,7 @@ export function runWorker<C extends UserConnection>(
     countsHandled: options.maxQueuedBytes > 0 || !stickyModes.has(options.dispatchMode),
     maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
     exchange,
+    record,
     log,
     sockets: surroundings.sockets,
     createPoller: (handler) =>
@@ -103,8 +108,26 @@ export function runWorker<C extends UserConnection>(
     ...create,
     exit: (code) => (surroundings.exit ?? process.exit)(code),
   });
+  watchOver(worker, record, options, log);
   if (surroundings.channel === undefined) process.on('SIGTERM', () => worker.terminate());
-  return { worker, outbox, exchange, channel };
+  return { worker, outbox, exchange, channel, record };
+}
+
+function watchOver<C extends UserConnection>(
+  worker: Worker<C>,
+  record: ProcessRecord,
+  { maxMemory }: ResolvedOptions,
+  log: Log,
+): void {
+  const checkIn = new CheckIn({
+    record,
+    measured: (residentBytes) => {
+      if (maxMemory === 0 || residentBytes <= maxMemory) return;
+      log.warn('more memory is in use than maxMemory says, asking to be replaced', { residentBytes, maxMemory });
+      worker.askToBeReplaced('memory');
+    },
+  });
+  checkIn.start();
 }
 
 function inheritedChannel(): WorkerChannel {

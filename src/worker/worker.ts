@@ -9,16 +9,18 @@ import type { WorkSource } from '../exchange/work-source.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
 import { DATAGRAM_HEADER_BYTES, readDatagram } from '../ipc/datagram.js';
 import { CloseCode, CloseFlag, closeReason, Event, PieceFlag } from '../ipc/frame.js';
-import type { ManagerToWorker, WorkerToManager } from '../ipc/message.js';
+import type { ManagerToWorker, ProfileOrder, ReplaceReason, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Wakes } from '../ipc/sleep.js';
 import { busyStamp, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import type { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Log } from '../util/log.js';
+import { takeProfile } from '../util/profile.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
 import { Inbox, type InboxHandler } from './inbox.js';
 import { WorkerConnection } from './worker-connection.js';
@@ -43,6 +45,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly maxRequest: number;
   /** Tasks this process gives, messages it sends and gets. */
   readonly exchange: Exchange;
+  /** Where it tells how long callbacks take. */
+  readonly record: ProcessRecord;
   readonly log: Log;
   createPoller(handler: PollerHandler): Poller;
   createConnection(sessionId: number): C;
@@ -114,6 +118,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #releaseWaits = false;
   #isHandingOver = false;
   #turnStarted = 0;
+  /** When the last callback of this turn ended, and so the next one began: one look at the clock for each. */
+  #stamp = 0;
   #packetsThisTurn = 0;
   #drainTimer: NodeJS.Timeout | undefined;
 
@@ -172,6 +178,18 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
         this.#leaveBy = performance.now() + message.deadlineMs - ON_ITS_WAY_MS;
         this.#source?.stop();
         return this.#poller.wakeSoon();
+      case 'profile':
+        return void this.#profile(message.profile);
+    }
+  }
+
+  async #profile(order: ProfileOrder): Promise<void> {
+    const { request } = order;
+    try {
+      await takeProfile(order);
+      this.#parts.channel.send({ type: 'profiled', request });
+    } catch (error) {
+      this.#parts.channel.send({ type: 'profiled', request, failed: (error as Error).message });
     }
   }
 
@@ -205,6 +223,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     const { outbox } = this.#parts;
     outbox.inTurn = true;
     this.#turnStarted = performance.now();
+    this.#stamp = this.#turnStarted;
     this.#packetsThisTurn = 0;
     if (!outbox.isEmpty) outbox.roomAgain();
     const goOn = (): boolean => this.#mayGoOn();
@@ -269,11 +288,16 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
       () => callbacks.ports[portIndex]?.packet?.(data, createPeer(portIndex, sockaddr) as never),
       'packet',
     );
+    this.#callbackEnded(this.#stamp);
   }
 
   #retire(): void {
     this.#parts.log.info('as many packets were handled as maxRequest says, asking to be replaced');
-    this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id });
+    this.askToBeReplaced('maxRequest');
+  }
+
+  askToBeReplaced(why: ReplaceReason): void {
+    this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id, why });
   }
 
   /** A packet whose beginning went to a process that has died is not given to the user. */
@@ -307,6 +331,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     } catch (error) {
       this.#failed(connection, error, 'receive');
     }
+    this.#callbackEnded(this.#stamp);
     if (this.#parts.countsHandled) this.#handled(connection.user.fd, data.length);
   }
 
@@ -432,7 +457,10 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #track(connection: WorkerConnection<C>, promise: PromiseLike<unknown>, event: string, bytes = 0): void {
     connection.pending++;
     this.#setPending(this.#pending + 1);
+    const startedAt = this.#stamp;
+    this.#stamp = performance.now();
     const settled = (): void => {
+      if (event === 'receive') this.#callbackEnded(startedAt);
       connection.pending--;
       if (connection.pending === 0) this.#end(connection);
       if (bytes > 0 && this.#parts.countsHandled) this.#handled(connection.user.fd, bytes);
@@ -465,7 +493,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     }
     this.#termSeen = true;
     if (this.#purpose !== 'serve') return;
-    this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id });
+    this.askToBeReplaced('asked');
   }
 
   #release(deadlineMs: number): void {
@@ -562,6 +590,11 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   // ——— figures ———
+
+  #callbackEnded(startedAt: number): void {
+    this.#stamp = performance.now();
+    this.#parts.record.callbackTook(this.#stamp - startedAt);
+  }
 
   #countPacket(bytes: number): void {
     const at = this.#countersAt;

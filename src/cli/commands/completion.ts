@@ -1,0 +1,77 @@
+import { type Command, Option } from 'commander';
+import { runningServers } from '../servers.js';
+import { print } from '../terminal.js';
+
+const shells = ['bash', 'zsh', 'fish'] as const;
+
+export function addCompletion(program: Command): void {
+  program
+    .command('completion')
+    .summary('completion for a shell')
+    .description(
+      'Prints a script for your shell. For good, in ~/.bashrc: eval "$(tswoole completion bash)"; zsh alike; fish: tswoole completion fish | source',
+    )
+    .argument('<shell>', shells.join(', '))
+    .action((shell: string) => {
+      const script = scripts[shell as (typeof shells)[number]];
+      if (script === undefined)
+        program.error(`error: there is completion for ${shells.join(', ')}, and not for ${shell}`);
+      print(script);
+    });
+
+  program
+    .command('__complete', { hidden: true })
+    .argument('[words...]')
+    .allowUnknownOption()
+    .helpOption(false)
+    .action((words: string[]) => print(candidates(program, words).join('\n')));
+}
+
+/** The shells only ask: what there is to complete is known here. */
+const scripts = {
+  bash: `_tswoole() {
+  local IFS=$'\\n'
+  COMPREPLY=($(compgen -W "$(tswoole __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _tswoole tswoole`,
+  zsh: `_tswoole() {
+  local -a found
+  found=("\${(@f)$(tswoole __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  compadd -a found || _files
+}
+compdef _tswoole tswoole`,
+  fish: `complete -c tswoole -f -a '(tswoole __complete -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+complete -c tswoole -n '__fish_seen_subcommand_from start systemd' -F`,
+};
+
+/** @param words what stands behind `tswoole`; the last one is being typed */
+export function candidates(program: Command, words: readonly string[]): string[] {
+  const typed = words.at(-1) ?? '';
+  let command = program;
+  for (const word of words.slice(0, -1))
+    command = command.commands.find((sub) => sub.name() === word || sub.aliases().includes(word)) ?? command;
+  if (typed.startsWith('-')) return flagsOf(command).filter((flag) => flag.startsWith(typed));
+  const valuesOfFlag = choicesOf(command, words.at(-2));
+  if (valuesOfFlag !== undefined) return valuesOfFlag;
+  const subcommands = command.commands.map((sub) => sub.name()).filter((name) => !name.startsWith('_'));
+  const names = command.registeredArguments.some((argument) => argument.name() === 'server') ? serverNames() : [];
+  const all = command.name() === 'completion' ? [...shells] : [...subcommands, ...names];
+  return all.filter((name) => name.startsWith(typed));
+}
+
+function flagsOf(command: Command): string[] {
+  return [...command.options.map((option) => option.long ?? option.short ?? ''), '--help'].filter(
+    (flag) => flag !== '',
+  );
+}
+
+/** What may stand behind a flag. */
+function choicesOf(command: Command, before: string | undefined): string[] | undefined {
+  const option = command.options.find((known) => known.long === before || known.short === before);
+  if (!(option instanceof Option)) return undefined;
+  return option.long === '--server' ? serverNames() : undefined;
+}
+
+function serverNames(): string[] {
+  return runningServers({}).map(({ name }) => name);
+}

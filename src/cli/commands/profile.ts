@@ -1,0 +1,36 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { integerBetween } from '../number.js';
+import { ask } from '../servers.js';
+import { choiceOf, type TargetFlags, withTarget } from '../target.js';
+import { print } from '../terminal.js';
+
+interface Flags extends TargetFlags {
+  readonly seconds: number;
+  readonly heap?: boolean;
+  readonly output?: string;
+}
+
+const GRACE_MS = 70_000;
+
+export function addProfile(program: Command): void {
+  withTarget(program.command('profile'))
+    .summary('where a process spends its time, or what its memory holds')
+    .description(
+      'A process of the server takes a CPU profile of itself, or with --heap a snapshot of its heap (which stops it meanwhile), and ' +
+        "writes it to a file for Chrome's developer tools.",
+    )
+    .argument('<process>', 'the id of a worker or task worker, "master" or "manager"')
+    .option('--seconds <count>', 'how long', integerBetween(1, 600), 10)
+    .option('--heap', 'a snapshot of the heap')
+    .option('-o, --output <file>', 'where to write it; that process must be allowed to')
+    .action(async (process_: string, flags: Flags) => {
+      const kind = flags.heap === true ? 'heap' : 'cpu';
+      const target = /^\d+$/.test(process_) ? Number(process_) : process_;
+      const file = `${typeof target === 'number' ? `worker-${target}` : target}-${Date.now()}.${kind === 'heap' ? 'heapsnapshot' : 'cpuprofile'}`;
+      const path = resolve(flags.output ?? file);
+      const given = { target, kind, seconds: flags.seconds, path };
+      await ask(choiceOf(flags), ({ call }) => call('profile', given, flags.seconds * 1000 + GRACE_MS));
+      print(path);
+    });
+}

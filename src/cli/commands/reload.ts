@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import { integerBetween } from '../number.js';
+import { ask, chooseServer } from '../servers.js';
+import { choiceOf, type TargetFlags, withTarget } from '../target.js';
+import { print } from '../terminal.js';
+
+interface Flags extends TargetFlags {
+  readonly tasks?: boolean;
+  readonly timeout: number;
+}
+
+export function addReload(program: Command): void {
+  withTarget(program.command('reload'))
+    .summary('replace workers without losing a connection')
+    .description(
+      'Replaces every worker and task worker by one that runs the script as it is now. No connection is lost. Returns when the ' +
+        'old ones have ended, or says why they go on.',
+    )
+    .argument('[server]', 'name or pid')
+    .option('--tasks', 'task workers only')
+    .option('--timeout <seconds>', 'how long to wait', integerBetween(1, 86_400), 120)
+    .action(async (server: string | undefined, flags: Flags) => {
+      const choice = choiceOf(flags, server);
+      const tasksOnly = flags.tasks === true;
+      const { pid, entry } = chooseServer(choice);
+      if (entry === undefined) {
+        process.kill(pid, tasksOnly ? 'SIGUSR2' : 'SIGUSR1');
+        return print(`The server with pid ${pid} was sent the signal to reload; its log tells how it went.`);
+      }
+      const { generation } = await ask({ ...choice, server: String(pid), pidFile: undefined }, ({ call }) =>
+        call<{ generation: number }>('reload', { tasksOnly }, flags.timeout * 1000),
+      );
+      print(`${tasksOnly ? 'Task workers' : 'Workers'} were replaced: generation ${generation}.`);
+    });
+}

@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { FLAGS_VARIABLE } from '../../options/index.js';
+import { replaceProcess } from '../../os/exec.js';
+import { addServerOptions, givenOptions } from '../option-flags.js';
+import { commandFor } from '../script.js';
+
+export function addStart(program: Command): void {
+  const command = program
+    .command('start')
+    .summary('start a server')
+    .description(
+      'Starts the server of a script. It runs in the foreground, or with --daemon in the background; then the command returns when ' +
+        'the server is up, or says why it is not. What follows "--" are arguments of the script.',
+    )
+    .argument('<script>', 'a file of JavaScript or TypeScript that makes a Server and calls start()')
+    .argument('[arguments...]', 'arguments of the script')
+    .option(
+      '--node-arg <argument>',
+      'an argument of Node; may be repeated',
+      (value, all: string[]) => [...all, value],
+      [],
+    )
+    .action((script: string, args: string[], values: Record<string, unknown>) => {
+      start(script, args, values['nodeArg'] as string[], givenOptions(values));
+    });
+  addServerOptions(command);
+}
+
+/** Becomes Node with the script: whoever has started `tswoole` has started the master. */
+function start(
+  given: string,
+  args: readonly string[],
+  nodeArgs: readonly string[],
+  flags: Readonly<Record<string, string>>,
+): never {
+  const { script, nodeArgs: forTypes } = commandFor(given);
+  const environment = { ...process.env };
+  delete environment[FLAGS_VARIABLE];
+  if (Object.keys(flags).length > 0) environment[FLAGS_VARIABLE] = JSON.stringify(flags);
+  return replaceProcess(process.execPath, [...forTypes, ...nodeArgs, script, ...args], environment);
+}

@@ -1,0 +1,75 @@
+import type { Command } from 'commander';
+import type { WorkerInfo } from '../../control/stats.js';
+import { CliError, ExitCode } from '../exit.js';
+import { integerBetween } from '../number.js';
+import { ask } from '../servers.js';
+import { choiceOf, type TargetFlags, withTarget } from '../target.js';
+import { bytes, count, duration, print, printJson, seconds, table } from '../terminal.js';
+
+const HIGHEST_ID = 2000;
+
+export function addWorkers(program: Command): void {
+  withTarget(program.command('workers'))
+    .summary('each worker and task worker, and how it does')
+    .argument('[server]', 'name or pid')
+    .option('--json', 'for programs')
+    .action(async (server: string | undefined, flags: TargetFlags & { json?: boolean }) => {
+      const workers = await ask(choiceOf(flags, server), ({ call }) => call<WorkerInfo[]>('workers'));
+      if (flags.json === true) printJson(workers);
+      else print(workerTable(workers));
+    });
+
+  const worker = program.command('worker').summary('one worker');
+  withTarget(worker.command('stop'))
+    .summary('replace one worker without a gap')
+    .argument('<id>', 'see "tswoole workers"', integerBetween(0, HIGHEST_ID))
+    .option('-f, --force', 'kill it: what it has begun is lost')
+    .action(async (workerId: number, flags: TargetFlags & { force?: boolean }) => {
+      const force = flags.force === true;
+      const { pid } = await ask(choiceOf(flags), ({ call }) =>
+        call<{ pid: number }>('stopWorker', { workerId, force }),
+      );
+      print(
+        `Process ${pid} of worker ${workerId} ${force ? 'was killed; another one starts' : 'is replaced when another one is ready'}.`,
+      );
+    });
+}
+
+export function addScale(program: Command): void {
+  withTarget(program.command('scale'))
+    .summary('more or fewer workers while the server runs')
+    .description(
+      'Changes the number of workers: to "6", by "+2", by "-1" (write it behind "--"). Connections of workers that go are given to others.',
+    )
+    .argument('<number>', 'a number, or a difference with its sign')
+    .action(async (text: string, flags: TargetFlags) => {
+      if (!/^[+-]?\d{1,4}$/.test(text)) {
+        throw new CliError(ExitCode.usage, `"${text}" is no number of workers. Write 6, +2 or -1.`);
+      }
+      const given = /^[+-]/.test(text) ? { by: Number(text) } : { workerNum: Number(text) };
+      const { workerNum } = await ask(choiceOf(flags), ({ call }) =>
+        call<{ workerNum: number }>('scale', given, SCALE_TIMEOUT_MS),
+      );
+      print(workerNum === 1 ? 'There is 1 worker.' : `There are ${workerNum} workers.`);
+    });
+}
+
+const SCALE_TIMEOUT_MS = 120_000;
+
+export function workerTable(workers: readonly WorkerInfo[]): string {
+  const head = ['ID', 'ROLE', 'PID', 'STATE', 'UP', 'CONN', 'PACKETS', 'P99', 'LOOP', 'MEMORY', 'RESTARTS'];
+  const rows = workers.map((worker) => [
+    worker.id,
+    worker.role,
+    worker.pid,
+    worker.state,
+    duration(worker.uptimeMs),
+    worker.connections,
+    count(worker.requestCount),
+    seconds(worker.latencyP99),
+    `${Math.round(worker.loopUtilisation * 100)} %`,
+    bytes(worker.residentBytes),
+    worker.restarts,
+  ]);
+  return table(head, rows);
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+/** `tswoole`: the command line. */
+import { CommanderError } from 'commander';
+import { ServerError } from '../errors/index.js';
+import { CliError, ExitCode } from './exit.js';
+import { createProgram } from './program.js';
+import { messageOf } from './servers.js';
+
+if (process.platform === 'win32') {
+  fail(new ServerError('ERR_PLATFORM', { platform: process.platform, why: 'Windows has no unix process model' }));
+} else {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(ExitCode.ok); // "tswoole logs | head"
+    throw error;
+  });
+  try {
+    await createProgram().parseAsync();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function fail(error: unknown): void {
+  if (error instanceof CommanderError) {
+    // It has said what is wrong itself.
+    process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+    return;
+  }
+  const isExpected = error instanceof CliError || error instanceof ServerError;
+  process.stderr.write(`tswoole: ${isExpected ? messageOf(error) : (error as Error).stack}\n`);
+  process.exitCode = error instanceof CliError ? error.exitCode : ExitCode.failed;
+}

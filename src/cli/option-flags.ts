@@ -1,0 +1,65 @@
+/** Every server option that can be a text is a flag of `tswoole start`, derived from the table of options. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ServerError } from '../errors/index.js';
+import { definitions } from '../options/definitions.js';
+import { flagOf, type OptionName, parseOption, textOptions, variableOf } from '../options/index.js';
+
+/** What people type without having read anything. */
+const shortcuts: Partial<Record<OptionName, string>> = {
+  daemonize: '-d, --daemon',
+  workerNum: '--workers',
+  taskWorkerNum: '--task-workers',
+};
+
+export function addServerOptions(command: Command): void {
+  for (const name of textOptions) {
+    command.addOption(flagFor(name, `--${flagOf(name)}`, firstSentence(definitions[name].help)));
+    const shortcut = shortcuts[name];
+    if (shortcut !== undefined) command.addOption(flagFor(name, shortcut, `the same as --${flagOf(name)}`));
+  }
+}
+
+function flagFor(name: OptionName, flag: string, help: string): Option {
+  const { type } = definitions[name].kind;
+  const value = type.includes('boolean') ? '[value]' : '<value>';
+  const option = new Option(`${flag} ${value}`, help).preset('true').argParser((text: string) => checked(name, text));
+  option.helpGroup('Options of the server (docs/options.md):');
+  return option;
+}
+
+/** What is wrong is said before anything is started. */
+function checked(name: OptionName, text: string): string {
+  try {
+    parseOption(name, text, `--${flagOf(name)}`);
+    return text;
+  } catch (error) {
+    if (error instanceof ServerError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+}
+
+/** The flags that were given, by option name. */
+export function givenOptions(values: Readonly<Record<string, unknown>>): Record<string, string> {
+  const given: Record<string, string> = {};
+  for (const name of textOptions) {
+    const shortcut = shortcuts[name];
+    const value = values[name] ?? (shortcut === undefined ? undefined : values[attributeOf(shortcut)]);
+    if (typeof value === 'string') given[name] = value;
+  }
+  return given;
+}
+
+function attributeOf(flag: string): string {
+  return new Option(flag).attributeName();
+}
+
+function firstSentence(help: string): string {
+  const plain = help.replaceAll(/\[([^\]]+)\]\([^)]+\)/g, '$1').replaceAll('`', '');
+  return plain.split(/(?<=[.;]) /, 1)[0]?.replace(/[.;]$/, '') ?? plain;
+}
+
+/** For docs and completion. */
+export const optionVariables: readonly (readonly [flag: string, variable: string])[] = textOptions.map((name) => [
+  `--${flagOf(name)}`,
+  variableOf(name),
+]);

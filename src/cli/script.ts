@@ -1,0 +1,55 @@
+/** How Node is told to run a script, TypeScript too. */
+import { existsSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { extname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { CliError, ExitCode } from './exit.js';
+
+const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
+const TSX = 'tsx';
+
+export interface NodeCommand {
+  /** Absolute. */
+  readonly script: string;
+  /** Arguments of Node before the script. */
+  readonly nodeArgs: readonly string[];
+}
+
+/** @throws CliError usage when there is no such file, failed when this Node cannot run TypeScript */
+export function commandFor(given: string, stripsTypes = nodeStripsTypes()): NodeCommand {
+  const script = resolve(given);
+  if (!existsSync(script))
+    throw new CliError(
+      ExitCode.usage,
+      `There is no file ${script}. Give the script of the server: tswoole start server.js`,
+    );
+  if (!statSync(script).isFile())
+    throw new CliError(
+      ExitCode.usage,
+      `${script} is a folder. Give the script of the server: tswoole start ${given}/server.js`,
+    );
+  if (!TYPESCRIPT.has(extname(script))) return { script, nodeArgs: [] };
+  if (stripsTypes) return { script, nodeArgs: [] };
+  const tsx = findTsx(script);
+  if (tsx !== undefined) return { script, nodeArgs: ['--import', tsx] };
+  throw new CliError(
+    ExitCode.failed,
+    `${script} is TypeScript. Node ${process.version} does not run it by itself (from 22.18 on it does), and the project has no tsx. ` +
+      'Take a newer Node, or: npm install --save-dev tsx',
+  );
+}
+
+/** From Node 22.18 on, and not where it was turned off. */
+function nodeStripsTypes(): boolean {
+  const kind: unknown = Reflect.get(process.features, 'typescript');
+  return typeof kind === 'string';
+}
+
+/** The project's own. */
+function findTsx(script: string): string | undefined {
+  try {
+    return pathToFileURL(createRequire(script).resolve(TSX)).href;
+  } catch {
+    return undefined;
+  }
+}

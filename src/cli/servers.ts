@@ -1,0 +1,157 @@
+/** Which server is meant, and how it is asked. */
+import { resolve } from 'node:path';
+import { ControlClient } from '../control/client.js';
+import type { CommandName } from '../control/commands.js';
+import { listEntries, type RunEntry, runDirFor } from '../control/run-dir.js';
+import { ServerError } from '../errors/index.js';
+import { pidOfHolder } from '../master/pid-file.js';
+import { variableOf } from '../options/index.js';
+import { processStartTime } from '../os/process.js';
+import { CliError, ExitCode } from './exit.js';
+import { duration, table } from './terminal.js';
+
+/** How a user says which one: by nothing, where only one runs. */
+export interface Choice {
+  /** Name or pid. */
+  readonly server?: string | undefined;
+  readonly pidFile?: string | undefined;
+  readonly runDir?: string | undefined;
+}
+
+/** Found by its pid file; without an entry it can only be sent signals. */
+export interface Found {
+  readonly pid: number;
+  readonly entry: RunEntry | undefined;
+}
+
+export function runningServers({ runDir }: Choice): RunEntry[] {
+  return listEntries(runDirFor(runDir ?? process.env[variableOf('runDir')] ?? ''));
+}
+
+/** @throws CliError notRunning, several */
+export function chooseServer(choice: Choice): Found {
+  if (choice.pidFile !== undefined) return byPidFile(choice, choice.pidFile);
+  const all = runningServers(choice);
+  const { server } = choice;
+  const fits = server === undefined ? all : all.filter(({ name, pid }) => name === server || String(pid) === server);
+  if (fits.length > 1) {
+    throw new CliError(
+      ExitCode.several,
+      `${fits.length} servers run. Name one by its pid${server === undefined ? ' or its name' : ''}:\n${serverTable(fits)}`,
+    );
+  }
+  const [entry] = fits;
+  if (entry !== undefined) return { pid: entry.pid, entry };
+  throw new CliError(ExitCode.notRunning, server === undefined ? NOTHING_RUNS : noneCalled(server, all));
+}
+
+const NOTHING_RUNS = 'No server of this user runs. Start one with "tswoole start SCRIPT".';
+
+function noneCalled(server: string, all: readonly RunEntry[]): string {
+  const rest = all.length === 0 ? NOTHING_RUNS : `These do:\n${serverTable(all)}`;
+  return `No server called ${server}, or with this pid, runs. ${rest}`;
+}
+
+function byPidFile(choice: Choice, file: string): Found {
+  const path = resolve(file);
+  let pid: number;
+  try {
+    pid = pidOfHolder(path);
+  } catch (error) {
+    throw new CliError(ExitCode.failed, `The pid file ${path} cannot be read: ${(error as Error).message}.`);
+  }
+  if (pid === 0) {
+    throw new CliError(
+      ExitCode.notRunning,
+      `No server holds the pid file ${path}: there is none, or a server that was killed has left it. No process was touched.`,
+    );
+  }
+  return { pid, entry: runningServers(choice).find((entry) => entry.pid === pid) };
+}
+
+export function serverTable(entries: readonly RunEntry[]): string {
+  const rows = entries.map(({ name, pid, mode, startedAt, command }) => [
+    name,
+    pid,
+    mode,
+    duration(Date.now() - startedAt),
+    command.slice(1).find((word) => !word.startsWith('-')) ?? '',
+  ]);
+  return table(['NAME', 'PID', 'MODE', 'UP', 'SCRIPT'], rows);
+}
+
+export interface Asked {
+  readonly pid: number;
+  readonly entry: RunEntry;
+  readonly client: ControlClient;
+  call<T>(command: CommandName | (string & {}), given?: object, timeoutMs?: number): Promise<T>;
+}
+
+/** Connects, asks, and closes. @throws CliError */
+export async function ask<T>(choice: Choice, what: (asked: Asked) => Promise<T>): Promise<T> {
+  const { pid, entry } = chooseServer(choice);
+  if (entry === undefined) {
+    throw new CliError(
+      ExitCode.failed,
+      `The server runs as process ${pid}, but cannot be asked: it has "control" off, or another run directory (--run-dir).`,
+    );
+  }
+  const client = await connect(entry);
+  try {
+    return await what({
+      pid,
+      entry,
+      client,
+      call: (command, given, timeoutMs) => call(client, command, given, timeoutMs),
+    });
+  } finally {
+    client.close();
+  }
+}
+
+async function connect({ socket, pid }: RunEntry): Promise<ControlClient> {
+  try {
+    return await ControlClient.connect(socket);
+  } catch (error) {
+    throw new CliError(ExitCode.failed, `The server with pid ${pid} does not answer: ${(error as Error).message}.`);
+  }
+}
+
+async function call<T>(client: ControlClient, command: string, given?: object, timeoutMs?: number): Promise<T> {
+  try {
+    return (await client.call(command, given, timeoutMs)) as T;
+  } catch (error) {
+    const isLate = error instanceof ServerError && error.is('ERR_COMMAND_TIMEOUT');
+    const isUsage =
+      error instanceof ServerError && /^ERR_(OPTION_|COMMAND_UNKNOWN|COMMAND_NAME|WORKER_ID)/.test(error.code);
+    if (isLate) throw new CliError(ExitCode.timedOut, messageOf(error));
+    throw new CliError(isUsage ? ExitCode.usage : ExitCode.failed, messageOf(error));
+  }
+}
+
+/** With the code, by which docs/errors.md can be searched. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code: unknown = Reflect.get(error, 'code');
+  const cause = error.cause instanceof Error ? `\n  because: ${messageOf(error.cause)}` : '';
+  return typeof code === 'string' && code.startsWith('ERR_')
+    ? `${error.message} (${code})${cause}`
+    : error.message + cause;
+}
+
+/** @param processStart tells it from a later one of the same pid @returns true when it has ended within the time */
+export async function waitUntilGone(
+  pid: number,
+  processStart: string | undefined,
+  timeoutMs: number,
+): Promise<boolean> {
+  const end = performance.now() + timeoutMs;
+  while (processStart !== undefined && processStartTime(pid) === processStart) {
+    if (performance.now() > end) return false;
+    await new Promise((done) => setTimeout(done, LOOK_MS));
+  }
+  return true;
+}
+
+/** No event tells of the end of a process that is not a child. */
+const LOOK_MS = 20;

@@ -1,0 +1,214 @@
+/**
+ * The admin listener: metrics, health and the commands over HTTP, for Prometheus, Kubernetes and browsers. It answers from
+ * the master's main thread and from shared memory, so it answers when workers do not.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { ServerError, serializeError } from '../errors/index.js';
+import type { ResolvedAdmin } from '../options/index.js';
+import type { Log } from '../util/log.js';
+import type { CommandTable } from './commands.js';
+import type { Controlled } from './controlled.js';
+import { PROMETHEUS_TYPE, toPrometheus } from './metrics.js';
+
+const LIMIT_BODY_BYTES = 1024 * 1024;
+const LIMIT_CONNECTIONS = 128;
+const REQUEST_TIMEOUT_MS = 10_000;
+const LOOPBACK_NAME = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:\d+)?$/i;
+
+/** What is refused, with the status it is refused with. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+export class AdminServer {
+  readonly #admin: ResolvedAdmin;
+  readonly #server: Controlled;
+  readonly #commands: CommandTable;
+  readonly #log: Log;
+  readonly #http: HttpServer;
+
+  constructor(admin: ResolvedAdmin, server: Controlled, commands: CommandTable, log: Log) {
+    this.#admin = admin;
+    this.#server = server;
+    this.#commands = commands;
+    this.#log = log;
+    this.#http = createServer(
+      { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+      (request, response) => {
+        void this.#handle(request, response);
+      },
+    );
+    this.#http.maxConnections = LIMIT_CONNECTIONS;
+  }
+
+  /** @throws ServerError ERR_PORT_IN_USE, ERR_PORT_PRIVILEGED, ERR_LISTEN */
+  async listen(): Promise<void> {
+    const { host, port } = this.#admin;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#http.once('error', reject);
+        this.#http.listen(port, host, () => resolve());
+      });
+    } catch (error) {
+      const { code = '', syscall = 'listen' } = error as NodeJS.ErrnoException;
+      if (code === 'EADDRINUSE') throw new ServerError('ERR_PORT_IN_USE', { host, port });
+      if (code === 'EACCES') throw new ServerError('ERR_PORT_PRIVILEGED', { host, port });
+      throw new ServerError('ERR_LISTEN', { host, port, code, syscall }, { cause: error });
+    }
+    this.#http.removeAllListeners('error');
+    this.#http.on('error', (error) => this.#log.warn('the admin listener failed', { error }));
+    this.#http.unref();
+  }
+
+  /** `http://127.0.0.1:9100`; empty while it does not listen. */
+  get url(): string {
+    const address = this.#http.address() as AddressInfo | null;
+    if (address === null) return '';
+    const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+    return `http://${host}:${address.port}`;
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
+    this.#http.closeAllConnections();
+    await closed;
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#answer(request, response);
+    } catch (error) {
+      this.#refuse(response, error);
+    }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://admin');
+    const path = url.pathname.replace(/(?<=.)\/$/, '');
+    if (path === '/api' || path.startsWith('/api/'))
+      return this.#api(request, response, path.slice('/api/'.length), url);
+    allow(request, 'GET', 'HEAD');
+    switch (path) {
+      case '/metrics':
+        return send(response, 200, toPrometheus(this.#server.metrics()), PROMETHEUS_TYPE);
+      case '/healthz':
+        return send(response, 200, 'ok\n');
+      case '/readyz': {
+        const { ready, phase } = this.#server.status();
+        return ready
+          ? send(response, 200, 'ready\n')
+          : send(response, 503, `${phase === 'running' ? 'no worker is ready' : phase}\n`);
+      }
+      case '/':
+        return send(response, 200, 'tswoole: /metrics /healthz /readyz /api\n');
+    }
+    throw new Refusal(404, `there is no ${path}; there are /metrics, /healthz, /readyz and /api`);
+  }
+
+  async #api(request: IncomingMessage, response: ServerResponse, name: string, url: URL): Promise<void> {
+    allow(request, 'GET', 'HEAD', 'POST');
+    const isPost = request.method === 'POST';
+    this.#mustBeAllowed(request, isPost);
+    const command = name === '' ? 'commands' : name;
+    if (!isPost && this.#commands.changes(command)) {
+      throw new Refusal(405, `${command} changes something: POST it`, { allow: 'POST' });
+    }
+    const given = isPost ? await readBody(request) : fromQuery(url.searchParams);
+    const result = await this.#commands.run(command, given);
+    send(response, 200, `${JSON.stringify(result ?? null)}\n`, 'application/json');
+  }
+
+  /** Where there is a token it is asked for. Without one, what a page of another host could make a browser do is refused. */
+  #mustBeAllowed({ headers }: IncomingMessage, isPost: boolean): void {
+    const { token } = this.#admin;
+    if (token === '') {
+      if (isPost) throw new Refusal(403, 'commands can be given only where the option admin has a token');
+      if (!LOOPBACK_NAME.test(headers.host ?? ''))
+        throw new Refusal(403, 'without a token, only requests to a loopback address are answered');
+      return;
+    }
+    const [scheme = '', given = ''] = (headers.authorization ?? '').split(' ');
+    if (scheme.toLowerCase() === 'bearer' && isSame(given, token)) return;
+    throw new Refusal(401, 'send the token: Authorization: Bearer TOKEN', { 'www-authenticate': 'Bearer' });
+  }
+
+  #refuse(response: ServerResponse, error: unknown): void {
+    if (response.headersSent) return void response.destroy();
+    if (error instanceof Refusal) {
+      const body = JSON.stringify({ error: { code: `HTTP_${error.status}`, message: error.message } });
+      return send(response, error.status, `${body}\n`, 'application/json', { ...error.headers, connection: 'close' });
+    }
+    send(response, statusOf(error), `${JSON.stringify({ error: serializeError(error) })}\n`, 'application/json');
+  }
+}
+
+function statusOf(error: unknown): number {
+  if (!(error instanceof ServerError)) return 500;
+  if (error.is('ERR_COMMAND_UNKNOWN') || error.is('ERR_SESSION_NOT_FOUND')) return 404;
+  if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID)/.test(error.code)) return 400;
+  return /^ERR_(RELOAD|SCALE)$/.test(error.code) ? 409 : 500;
+}
+
+function allow({ method = '' }: IncomingMessage, ...methods: string[]): void {
+  if (!methods.includes(method)) throw new Refusal(405, `${method} is not allowed here`, { allow: methods.join(', ') });
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  type = 'text/plain; charset=utf-8',
+  headers = {},
+): void {
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    ...headers,
+  });
+  response.end(response.req.method === 'HEAD' ? undefined : body);
+}
+
+/** Numbers and booleans are meant as such: `?workerId=3&force=true`. */
+function fromQuery(query: URLSearchParams): Record<string, unknown> {
+  return Object.fromEntries(
+    [...query].map(([name, text]) => [
+      name,
+      /^(-?\d{1,15}|true|false)$/.test(text) ? (JSON.parse(text) as unknown) : text,
+    ]),
+  );
+}
+
+async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    length += piece.length;
+    if (length > LIMIT_BODY_BYTES) throw new Refusal(413, `the body is longer than ${LIMIT_BODY_BYTES} bytes`);
+    pieces.push(piece);
+  }
+  const text = Buffer.concat(pieces).toString('utf8').trim();
+  if (text === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw new Refusal(400, 'the body must be a JSON object with the arguments of the command');
+}
+
+/** Takes as long whatever the difference is. */
+function isSame(one: string, other: string): boolean {
+  const hash = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(hash(one), hash(other));
+}

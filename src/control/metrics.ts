@@ -1,0 +1,332 @@
+/**
+ * Every figure of a server, as families of samples: what `/metrics` writes in the text format of Prometheus and the
+ * command `metrics` gives as JSON. All of it is read from shared memory (memory and CPU: from the kernel), so it costs no
+ * worker anything and is there when one hangs. Runs in the master.
+ */
+import type { TaskCounts } from '../exchange/task-queue.js';
+import { queuedBytesAt } from '../ipc/ring.js';
+import { ReactorBoard, ReactorCounter } from '../memory/boards.js';
+import { peerOf, peerOfManager, peerOfMaster } from '../memory/layout.js';
+import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../memory/process-board.js';
+import { endReasons, type Region } from '../memory/region.js';
+import { processUsage } from '../os/process.js';
+import type { ServerStatus } from './controlled.js';
+import { readStats, readWorkers, type WorkerInfo } from './stats.js';
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface Sample {
+  readonly labels: Labels;
+  readonly value: number | Histogram;
+}
+
+export interface MetricFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly samples: readonly Sample[];
+}
+
+export interface MetricSources {
+  readonly region: Region;
+  readonly status: ServerStatus;
+  readonly tasks: TaskCounts;
+  readonly messageCount: number;
+}
+
+type Family = (name: string, help: string, ...samples: (Sample | undefined)[]) => MetricFamily;
+
+const family =
+  (type: MetricFamily['type']): Family =>
+  (name, help, ...samples) => ({
+    name: `tswoole_${name}`,
+    help,
+    type,
+    samples: samples.filter((sample) => sample !== undefined),
+  });
+const counter = family('counter');
+const gauge = family('gauge');
+const histogram = family('histogram');
+const sample = (value: number | Histogram, labels: Labels = {}): Sample => ({ labels, value });
+
+export function readMetrics(sources: MetricSources): MetricFamily[] {
+  return [
+    ...ofServer(sources),
+    ...ofReactors(sources),
+    ...ofWorkers(sources),
+    ...ofTasks(sources),
+    ...ofProcesses(sources),
+  ];
+}
+
+function ofServer({ region, status, tasks, messageCount }: MetricSources): MetricFamily[] {
+  const stats = readStats(region, tasks, messageCount);
+  const { name, version, node, mode } = status;
+  return [
+    gauge('info', 'What runs; always 1.', sample(1, { name, version, node, mode })),
+    gauge('ready', '1 while clients are served: not during start and shutdown.', sample(status.ready ? 1 : 0)),
+    gauge('start_time_seconds', 'Unix time of the start.', sample(region.startedAt / 1000)),
+    gauge('workers', 'Workers that there should be.', sample(region.activeWorkerNum)),
+    gauge('connections', 'Open connections.', sample(stats.connectionNum)),
+    gauge('buffered_bytes', 'Bytes that wait in the memory of the server, in and out.', sample(stats.bufferedBytes)),
+    counter('messages_total', 'Messages between processes (sendMessage).', sample(messageCount)),
+    counter(
+      'reloads_total',
+      'Reloads, by how they ended.',
+      sample(stats.reloadCount, { result: 'done' }),
+      sample(stats.failedReloadCount, { result: 'failed' }),
+    ),
+    counter(
+      'process_ends_total',
+      'Workers, task workers and processes of your own that ended and were replaced, by reason.',
+      ...endReasons.map((reason) => sample(region.ends(reason), { reason: snake(reason) })),
+    ),
+  ];
+}
+
+function ofReactors({ region }: MetricSources): MetricFamily[] {
+  const board = new ReactorBoard(region);
+  const each = (index: number): Sample[] =>
+    range(region.shape.reactorNum).map((reactor) => sample(board.read(reactor, index), { reactor: String(reactor) }));
+  return [
+    counter('connections_accepted_total', 'Connections that were accepted.', ...each(ReactorCounter.accepted)),
+    counter('connections_closed_total', 'Connections that have ended.', ...each(ReactorCounter.closed)),
+    counter('received_bytes_total', 'Bytes received from clients.', ...each(ReactorCounter.receivedBytes)),
+    counter('sent_bytes_total', 'Bytes the kernel has taken for clients.', ...each(ReactorCounter.sentBytes)),
+    counter('dispatched_total', 'Packets that reactors gave to workers.', ...each(ReactorCounter.dispatched)),
+    counter('replies_total', 'Sends that reactors took from workers.', ...each(ReactorCounter.replies)),
+    counter('discarded_total', 'Sends to connections that were gone.', ...each(ReactorCounter.discarded)),
+    counter(
+      'stalls_total',
+      'How often reading from a client stopped because its worker was behind.',
+      ...each(ReactorCounter.stalls),
+    ),
+    counter('reactor_wakeups_total', 'Turns of the event loop of a reactor.', ...each(ReactorCounter.wakeUps)),
+    gauge('reactor_buffered_bytes', 'Bytes that wait in the memory of a reactor.', ...each(ReactorCounter.buffered)),
+    gauge(
+      'reactor_connections',
+      'Open connections of a reactor.',
+      ...range(region.shape.reactorNum).map((reactor) =>
+        sample(board.connections(reactor), { reactor: String(reactor) }),
+      ),
+    ),
+  ];
+}
+
+function ofWorkers({ region }: MetricSources): MetricFamily[] {
+  const workers = readWorkers(region);
+  const ofRole = (role: WorkerInfo['role'], read: (worker: WorkerInfo) => number): Sample[] =>
+    workers
+      .filter((worker) => worker.role === role)
+      .map((worker) => sample(read(worker), { worker: String(worker.id) }));
+  const all = (read: (worker: WorkerInfo) => number): Sample[] =>
+    workers.map((worker) => sample(read(worker), { worker: String(worker.id), role: worker.role }));
+  return [
+    gauge(
+      'worker_up',
+      '1 while a process of this id takes packets or tasks.',
+      ...all(({ pid }) => (pid === 0 ? 0 : 1)),
+    ),
+    gauge(
+      'worker_busy',
+      '1 while it runs callbacks, or as many tasks as it may.',
+      ...all(({ state }) => (state === 'busy' ? 1 : 0)),
+    ),
+    gauge('worker_generation', 'Which reload it belongs to.', ...all(({ generation }) => generation)),
+    counter(
+      'worker_restarts_total',
+      'How often a process of this id was started again after it had ended by itself.',
+      ...all(({ restarts }) => restarts),
+    ),
+    gauge('worker_connections', 'Open connections of a worker.', ...ofRole('worker', ({ connections }) => connections)),
+    counter(
+      'packets_total',
+      'Packets that a worker has called a callback for.',
+      ...ofRole('worker', ({ requestCount }) => requestCount),
+    ),
+    counter(
+      'worker_received_bytes_total',
+      'Bytes of those packets.',
+      ...ofRole('worker', ({ receivedBytes }) => receivedBytes),
+    ),
+    counter('sends_total', 'Sends of a process.', ...all(({ responseCount }) => responseCount)),
+    counter('worker_sent_bytes_total', 'Bytes of those sends.', ...all(({ sentBytes }) => sentBytes)),
+    counter(
+      'callback_errors_total',
+      'Callbacks that threw or rejected.',
+      ...all(({ callbackErrors }) => callbackErrors),
+    ),
+    gauge(
+      'pending_callbacks',
+      'Callbacks whose promise has not settled.',
+      ...ofRole('worker', ({ pendingCallbacks }) => pendingCallbacks),
+    ),
+    gauge(
+      'queued_bytes',
+      'Bytes that reactors have written and a worker has not taken yet.',
+      ...ofRole('worker', ({ id }) => queuedBytes(region, id)),
+    ),
+    histogram(
+      'callback_seconds',
+      'Duration of callbacks: receive and packet of a worker, task of a task worker; until their promise has settled.',
+      ...workers
+        .filter(({ role }) => role !== 'user')
+        .map(({ id, role }) =>
+          sample(
+            bothLanes(region, id, (record) => record.callbacks),
+            { worker: String(id), role },
+          ),
+        ),
+    ),
+  ];
+}
+
+function ofTasks({ tasks, region }: MetricSources): MetricFamily[] {
+  if (region.shape.taskWorkerNum === 0) return [];
+  return [
+    counter('tasks_submitted_total', 'Tasks that were taken in.', sample(tasks.submitted)),
+    counter(
+      'tasks_ended_total',
+      'Tasks that have ended, by how.',
+      sample(tasks.done, { result: 'done' }),
+      sample(tasks.failed, { result: 'failed' }),
+      sample(tasks.timedOut, { result: 'timed_out' }),
+    ),
+    counter(
+      'tasks_retried_total',
+      'Tasks that were run again because their task worker had died.',
+      sample(tasks.retried),
+    ),
+    counter('tasks_refused_total', 'Tasks that found the queue full.', sample(tasks.refused)),
+    gauge('tasks_queued', 'Tasks that wait for a task worker.', sample(tasks.queued)),
+    gauge('tasks_running', 'Tasks that run.', sample(tasks.running)),
+  ];
+}
+
+interface ProcessFigures {
+  readonly labels: Labels;
+  readonly pid: number;
+  readonly records: readonly ProcessRecord[];
+}
+
+/** Master, manager, and every process with an id; reactor threads by their loops only. */
+function ofProcesses({ region, status }: MetricSources): MetricFamily[] {
+  const { shape } = region;
+  const lanes = (id: number): ProcessRecord[] => [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)));
+  const processes: ProcessFigures[] = [
+    {
+      labels: { process: 'master' },
+      pid: status.masterPid,
+      records: [ProcessRecord.ofPeer(region, peerOfMaster(shape))],
+    },
+    {
+      labels: { process: 'manager' },
+      pid: status.managerPid,
+      records: [ProcessRecord.ofPeer(region, peerOfManager(shape))],
+    },
+    ...readWorkers(region).map(({ id, role, pid }) => ({
+      labels: { process: `${role} ${id}` },
+      pid,
+      records: lanes(id),
+    })),
+  ];
+  const threads: ProcessFigures[] = range(shape.reactorNum).map((reactor) => ({
+    labels: { process: `reactor ${reactor}` },
+    pid: 0,
+    records: [ProcessRecord.ofReactor(region, reactor)],
+  }));
+  const usage = processes.map(({ labels, pid }) => ({ labels, used: pid === 0 ? undefined : processUsage(pid) }));
+  const loops = [...processes, ...threads].filter(({ records }) => records.some(({ seenAt }) => seenAt !== 0));
+  return [
+    gauge(
+      'process_resident_bytes',
+      'Resident memory of a process.',
+      ...usage.map(({ labels, used }) => used && sample(used.residentBytes, labels)),
+    ),
+    counter(
+      'process_cpu_seconds_total',
+      'CPU time of the present process of a role.',
+      ...usage.map(({ labels, used }) => used && sample(used.cpuSeconds, labels)),
+    ),
+    gauge(
+      'event_loop_utilisation',
+      'Share of the last second in which an event loop was at work.',
+      ...loops.map(({ labels, records }) => sample(newest(records).loopUtilisation, labels)),
+    ),
+    counter(
+      'event_loop_active_seconds_total',
+      'Time an event loop was at work.',
+      ...loops.map(({ labels, records }) => sample(sum(records.map((record) => record.loopActiveSeconds)), labels)),
+    ),
+    histogram(
+      'event_loop_delay_seconds',
+      'How late a timer of an event loop was, ten times a second.',
+      ...loops.map(({ labels, records }) => sample(addHistograms(records.map((record) => record.loopDelays)), labels)),
+    ),
+  ];
+}
+
+/** The record of the process that was seen last: the other lane's has gone, or comes. */
+function newest(records: readonly ProcessRecord[]): ProcessRecord {
+  return records.reduce((best, record) => (record.seenAt > best.seenAt ? record : best));
+}
+
+function bothLanes(region: Region, id: number, read: (record: ProcessRecord) => Histogram): Histogram {
+  return addHistograms([0, 1].map((lane) => read(ProcessRecord.ofPeer(region, peerOf(id, lane)))));
+}
+
+function queuedBytes(region: Region, worker: number): number {
+  return sum(
+    range(region.shape.reactorNum).map((reactor) => queuedBytesAt(region, region.layout.inbound(reactor, worker))),
+  );
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function snake(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+// ——— the text format ———
+
+export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** Prometheus text format 0.0.4: prometheus.io/docs/instrumenting/exposition_formats */
+export function toPrometheus(families: readonly MetricFamily[]): string {
+  const lines: string[] = [];
+  for (const { name, help, type, samples } of families) {
+    if (samples.length === 0) continue;
+    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    for (const { labels, value } of samples) {
+      if (typeof value === 'number') lines.push(`${name}${labelText(labels)} ${value}`);
+      else lines.push(...histogramLines(name, labels, value));
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function histogramLines(name: string, labels: Labels, { counts, seconds }: Histogram): string[] {
+  let total = 0;
+  const lines = counts.map((count, bucket) => {
+    total += count;
+    const le = bucketBounds[bucket] === undefined ? '+Inf' : String(bucketBounds[bucket]);
+    return `${name}_bucket${labelText({ ...labels, le })} ${total}`;
+  });
+  return [...lines, `${name}_sum${labelText(labels)} ${seconds}`, `${name}_count${labelText(labels)} ${total}`];
+}
+
+function labelText(labels: Labels): string {
+  const entries = Object.entries(labels);
+  if (entries.length === 0) return '';
+  return `{${entries.map(([name, value]) => `${name}="${escaped(value)}"`).join(',')}}`;
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}

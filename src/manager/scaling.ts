@@ -1,0 +1,141 @@
+/**
+ * More or fewer workers while the server runs. Runs in the manager; the master says when.
+ *
+ * More: processes are started for the ids behind the last one; when all of them serve, packets may go to them.
+ * Fewer, in two steps, so that no packet is lost and none overtakes another: the reactors hold back what is for the
+ * workers that go; `withdraw`: those finish what they have and say so; the reactors give their connections to others;
+ * `scale`: their processes end.
+ */
+import type { Log } from '../util/log.js';
+import type { Seat } from './seat.js';
+import type { WorkerHandle } from './worker-handle.js';
+
+export interface ScalingParts {
+  /** Of workers only, by id. */
+  readonly seats: readonly Seat[];
+  /** How many of them have a process. */
+  readonly seatNum: number;
+  readonly maxWaitMs: number;
+  readonly log: Log;
+  now(): number;
+  /** Nothing waits in the rings of this worker. */
+  isDrained(workerId: number): boolean;
+  withdrawn(): void;
+  scaled(request: number, failed?: string): void;
+}
+
+export class Scaling {
+  readonly #parts: ScalingParts;
+  #seatNum: number;
+  /** Workers from this id on take no new packets. */
+  #withdrawFrom = Number.POSITIVE_INFINITY;
+  #saidWithdrawn = true;
+  /** What is under way; 0: nothing. */
+  #request = 0;
+  /** How many there were before it. */
+  #before: number;
+
+  constructor(parts: ScalingParts) {
+    this.#parts = parts;
+    this.#seatNum = parts.seatNum;
+    this.#before = parts.seatNum;
+  }
+
+  get isRunning(): boolean {
+    return this.#request !== 0 || !this.#saidWithdrawn;
+  }
+
+  /** No process is wanted there. A worker that died before it had taken everything is started once more. */
+  isClosed(seat: Seat): boolean {
+    return this.#isBeyond(seat) && this.#parts.isDrained(seat.id);
+  }
+
+  /** Takes no part in a reload: it goes. */
+  isGoing(seat: Seat): boolean {
+    return seat.role === 'worker' && (this.#isBeyond(seat) || seat.id >= this.#withdrawFrom);
+  }
+
+  withdraw(from: number): void {
+    this.#withdrawFrom = from;
+    this.#saidWithdrawn = false;
+    for (const seat of this.#seatsFrom(from)) {
+      seat.recycle = undefined;
+      if (seat.serving !== undefined && seat.coming !== undefined) discard(seat.coming);
+      if (seat.serving !== undefined) this.attached(seat, seat.serving);
+    }
+  }
+
+  scale(workerNum: number, request: number): void {
+    this.#request = request;
+    this.#before = this.#seatNum;
+    this.#seatNum = workerNum;
+    this.#withdrawFrom = Number.POSITIVE_INFINITY;
+    this.#saidWithdrawn = true;
+    for (const seat of this.#seatsFrom(workerNum)) {
+      if (seat.coming !== undefined) discard(seat.coming);
+      if (seat.serving !== undefined) this.attached(seat, seat.serving);
+    }
+    for (const seat of this.#parts.seats) if (seat.id >= this.#before) seat.spawnAt = 0;
+  }
+
+  /** A process that serves, from now on or already, although its worker goes. */
+  attached(seat: Seat, handle: WorkerHandle): void {
+    const { maxWaitMs } = this.#parts;
+    const now = this.#parts.now();
+    if (this.#isBeyond(seat)) handle.stop(now, maxWaitMs);
+    else if (seat.id >= this.#withdrawFrom) {
+      handle.reason = 'scale';
+      handle.settle();
+      handle.endBy(now + maxWaitMs); // one that hangs is killed; the next one takes what is left
+    }
+  }
+
+  /** Called at every step of the manager. */
+  advance(): void {
+    if (!this.#saidWithdrawn && this.#seatsFrom(this.#withdrawFrom).every(({ serving }) => serving?.settled === true)) {
+      this.#saidWithdrawn = true;
+      for (const { serving } of this.#seatsFrom(this.#withdrawFrom)) serving?.stay();
+      this.#parts.withdrawn();
+    }
+    if (this.#request === 0) return;
+    const isComplete = this.#parts.seats.every((seat) =>
+      this.#isBeyond(seat) ? seat.isEmpty && this.isClosed(seat) : seat.serving !== undefined,
+    );
+    if (isComplete) this.#end();
+  }
+
+  /** A worker of those that came did not get ready: there are as many as before. */
+  bootFailed(handle: WorkerHandle): void {
+    if (this.#request === 0 || handle.id < this.#before) return;
+    const reason = handle.lastError?.message ?? `${handle.name} ended before it was ready`;
+    this.#parts.log.error('the new workers did not start, there are as many as before', { reason });
+    this.#seatNum = this.#before;
+    for (const seat of this.#seatsFrom(this.#before)) {
+      if (seat.coming !== undefined) discard(seat.coming);
+      if (seat.serving !== undefined) this.attached(seat, seat.serving);
+    }
+    this.#end(reason);
+  }
+
+  #end(failed?: string): void {
+    const request = this.#request;
+    this.#request = 0;
+    if (failed === undefined) {
+      this.#parts.log.info('the number of workers has changed', { workerNum: this.#seatNum, before: this.#before });
+    }
+    this.#parts.scaled(request, failed);
+  }
+
+  #isBeyond({ role, id }: Seat): boolean {
+    return role === 'worker' && id >= this.#seatNum;
+  }
+
+  #seatsFrom(id: number): Seat[] {
+    return this.#parts.seats.filter((seat) => seat.id >= id && seat.id < Math.max(this.#seatNum, this.#before));
+  }
+}
+
+function discard(handle: WorkerHandle): void {
+  handle.isSurplus = true;
+  handle.process?.kill('SIGKILL');
+}

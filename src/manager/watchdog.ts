@@ -1,0 +1,50 @@
+/** Finds processes whose event loop stands still. Runs in the manager; what it goes by is told in shared memory. */
+import type { Log } from '../util/log.js';
+import type { WorkerHandle } from './worker-handle.js';
+
+export interface WatchdogParts {
+  readonly timeoutMs: number;
+  readonly log: Log;
+  /** The processes that are to be watched. */
+  handles(): readonly WorkerHandle[];
+  /** When the loop of that process last turned, and the stack that was taken since, if any. Monotonic ms; 0: not yet. */
+  look(handle: WorkerHandle): { readonly seenAt: number; readonly stack: string };
+  /** Monotonic ms. */
+  now(): number;
+}
+
+const LOOKS_PER_TIMEOUT = 4;
+
+export class Watchdog {
+  readonly #parts: WatchdogParts;
+  readonly intervalMs: number;
+  #lookedAt: number;
+
+  constructor(parts: WatchdogParts) {
+    this.#parts = parts;
+    this.intervalMs = Math.max(100, Math.floor(parts.timeoutMs / LOOKS_PER_TIMEOUT));
+    this.#lookedAt = parts.now();
+  }
+
+  /** To be called each `intervalMs`. */
+  look(): void {
+    const { timeoutMs, handles, look, now } = this.#parts;
+    const at = now();
+    // If this process did not run either, the machine was busy or asleep: the workers get another chance.
+    const wasLate = at - this.#lookedAt > 2 * this.intervalMs;
+    this.#lookedAt = at;
+    if (wasLate) return;
+    for (const handle of handles()) {
+      const { seenAt, stack } = look(handle);
+      if (seenAt === 0 || at - seenAt < timeoutMs || handle.reason === 'hang') continue;
+      this.#end(handle, at - seenAt, stack);
+    }
+  }
+
+  #end(handle: WorkerHandle, stoodMs: number, stack: string): void {
+    const fields = { pid: handle.pid, stoodMs, ...(stack === '' ? {} : { stack }) };
+    this.#parts.log.error(`the event loop of ${handle.name} stands still, it is killed`, fields);
+    handle.reason = 'hang';
+    handle.process?.kill('SIGKILL');
+  }
+}

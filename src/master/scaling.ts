@@ -1,0 +1,87 @@
+/**
+ * Changes the number of workers while the server runs: who does what, and in which order, so that no packet is lost and
+ * none overtakes another of its connection. Runs in the master; the manager's part is in manager/scaling.ts.
+ */
+import { ServerError } from '../errors/index.js';
+import type { MasterToManager } from '../ipc/message.js';
+import type { Region } from '../memory/region.js';
+import { type Deferred, deferred } from '../util/deferred.js';
+import type { ConnectionOwners } from './connection-owners.js';
+
+export interface ScalingParts {
+  readonly region: Region;
+  readonly owners: () => ConnectionOwners;
+  /** @returns false while there is no manager */
+  tell(message: MasterToManager): boolean;
+}
+
+export class Scaling {
+  readonly #parts: ScalingParts;
+  #isRunning = false;
+  #lastRequest = 0;
+  /** What the manager was asked last, and waits to be done: a new manager is asked again. */
+  #step: { readonly message: MasterToManager; readonly done: Deferred<void> } | undefined;
+
+  constructor(parts: ScalingParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves when there are so many. @throws ServerError ERR_SCALE */
+  async to(workerNum: number): Promise<void> {
+    if (this.#isRunning) throw new ServerError('ERR_SCALE', { why: 'it is being changed already' });
+    const { region } = this.#parts;
+    this.#isRunning = true;
+    try {
+      if (workerNum > region.activeWorkerNum) await this.#more(workerNum);
+      else if (workerNum < region.activeWorkerNum) await this.#fewer(workerNum);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #more(workerNum: number): Promise<void> {
+    const { region, owners } = this.#parts;
+    await this.#ask({ type: 'scale', workerNum, request: ++this.#lastRequest });
+    region.seatNum = workerNum;
+    region.activeWorkerNum = workerNum;
+    owners().useWorkers(workerNum);
+  }
+
+  async #fewer(workerNum: number): Promise<void> {
+    const { region, owners } = this.#parts;
+    region.activeWorkerNum = workerNum;
+    await owners().withhold(workerNum);
+    await this.#ask({ type: 'withdraw', from: workerNum });
+    await owners().rebind();
+    await this.#ask({ type: 'scale', workerNum, request: ++this.#lastRequest });
+    region.seatNum = workerNum;
+  }
+
+  #ask(message: MasterToManager): Promise<void> {
+    const done = deferred<void>();
+    this.#step = { message, done };
+    this.#parts.tell(message);
+    return done.promise;
+  }
+
+  withdrawn(): void {
+    if (this.#step?.message.type === 'withdraw') this.#step.done.resolve();
+  }
+
+  scaled(request: number, failed: string | undefined): void {
+    const step = this.#step;
+    if (step?.message.type !== 'scale' || step.message.request !== request) return;
+    if (failed === undefined) step.done.resolve();
+    else step.done.reject(new ServerError('ERR_SCALE', { why: failed }));
+  }
+
+  /** The manager has died and another one is up. Workers that were to come are given up; those that go must still go. */
+  managerIsBack(): void {
+    if (this.#step === undefined || !this.#isRunning) return;
+    const { message, done } = this.#step;
+    const { region } = this.#parts;
+    if (message.type === 'scale' && message.workerNum > region.seatNum) {
+      done.reject(new ServerError('ERR_SCALE', { why: 'the manager has died meanwhile' }));
+    } else this.#parts.tell(message);
+  }
+}

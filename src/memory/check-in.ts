@@ -1,0 +1,58 @@
+/** Tells ten times a second that the event loop turns, and how it does. Runs in every process and reactor thread. */
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import { monotonicMs, type ProcessRecord } from './process-board.js';
+
+const INTERVAL_MS = 100;
+/** How many of them between two looks at what costs more. */
+const LOOK_EVERY = 10;
+
+export interface CheckInParts {
+  readonly record: ProcessRecord;
+  /** A thread has no memory of its own that could be told. */
+  readonly isThread?: boolean;
+  /** Called about once a second with what the process holds. */
+  measured?(residentBytes: number): void;
+}
+
+export class CheckIn {
+  readonly #parts: CheckInParts;
+  #timer: NodeJS.Timeout | undefined;
+  #expectedAt = 0;
+  #ticks = 0;
+  #utilisation: EventLoopUtilization = performance.eventLoopUtilization();
+
+  constructor(parts: CheckInParts) {
+    this.#parts = parts;
+    parts.record.stack = '';
+  }
+
+  start(): void {
+    this.#expectedAt = performance.now() + INTERVAL_MS;
+    this.#parts.record.seenAt = monotonicMs();
+    this.#timer = setInterval(() => this.#tick(), INTERVAL_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #tick(): void {
+    const { record } = this.#parts;
+    const now = performance.now();
+    record.seenAt = monotonicMs();
+    record.loopWasLate(Math.max(0, now - this.#expectedAt));
+    this.#expectedAt = now + INTERVAL_MS;
+    if (++this.#ticks % LOOK_EVERY === 0) this.#look();
+  }
+
+  #look(): void {
+    const { record, isThread, measured } = this.#parts;
+    const utilisation = performance.eventLoopUtilization();
+    record.loopRan(utilisation.active - this.#utilisation.active, utilisation.idle - this.#utilisation.idle);
+    this.#utilisation = utilisation;
+    if (isThread === true) return;
+    const residentBytes = process.memoryUsage.rss();
+    record.residentBytes = residentBytes;
+    measured?.(residentBytes);
+  }
+}

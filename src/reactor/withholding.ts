@@ -1,0 +1,77 @@
+/**
+ * While workers go (their number is lowered): what is for them is held back until they have finished what they have, then
+ * their connections are given to others. So no packet of a connection overtakes another. Runs in the reactor.
+ */
+import { WorkerField } from '../memory/boards.js';
+import type { ReactorConnection } from './connection.js';
+import type { ReactorContext } from './context.js';
+import type { DispatchStrategy } from './dispatch/index.js';
+import type { SharedDispatchView } from './dispatch-view.js';
+
+export class Withholding {
+  readonly #context: ReactorContext;
+  readonly #view: SharedDispatchView;
+  readonly #strategy: DispatchStrategy;
+  /** Workers from this id on go. */
+  #from = Number.POSITIVE_INFINITY;
+  #done: (() => void) | undefined;
+
+  constructor(context: ReactorContext, view: SharedDispatchView, strategy: DispatchStrategy) {
+    this.#context = context;
+    this.#view = view;
+    this.#strategy = strategy;
+  }
+
+  /** @param done called when nothing more is written for workers from that id on */
+  begin(from: number, done: () => void): void {
+    this.#view.workerNum = from;
+    this.#from = from;
+    this.#done = done;
+  }
+
+  /** Its worker goes: nothing may be read from it, or given to anybody, now. */
+  holds({ worker, lastWorker, slot }: ReactorConnection): boolean {
+    if (this.#strategy.sticky) return worker >= this.#from;
+    return lastWorker >= this.#from && this.#context.table.isBeingHandled(slot);
+  }
+
+  /** Called at the end of each turn. A packet of which a part is in the ring goes there as a whole. */
+  check(): void {
+    if (this.#done === undefined) return;
+    const isHalf = ({ input }: ReactorConnection): boolean =>
+      input !== null && input.sent > 0 && input.worker >= this.#from;
+    if (this.#context.connections.list().some(isHalf)) return;
+    const done = this.#done;
+    this.#done = undefined;
+    done();
+  }
+
+  /** The workers have finished. @returns the connections that may be read again */
+  end(): ReactorConnection[] {
+    const from = this.#from;
+    this.#from = Number.POSITIVE_INFINITY;
+    if (from === Number.POSITIVE_INFINITY) return [];
+    const rebound: ReactorConnection[] = [];
+    for (const connection of this.#context.connections.list()) {
+      const { input, worker, lastWorker } = connection;
+      if (worker < from && lastWorker < from) continue;
+      if (lastWorker >= from) connection.lastWorker = -1;
+      if (input !== null && input.worker >= from && input.sent === 0) input.worker = -1;
+      if (worker >= from && !connection.told) this.#rebind(connection);
+      rebound.push(connection);
+    }
+    return rebound;
+  }
+
+  #rebind(connection: ReactorConnection): void {
+    const { table, workers } = this.#context;
+    const { slot, sessionId } = connection;
+    const subject = { sessionId, slot, address: table.address(slot) };
+    const isSticky = this.#strategy.sticky;
+    const worker = isSticky ? this.#strategy.choose(subject, this.#view) : sessionId % this.#view.workerNum;
+    workers.addField(connection.worker, WorkerField.connections, -1);
+    workers.addField(worker, WorkerField.connections, 1);
+    connection.worker = worker;
+    table.setWorker(slot, worker);
+  }
+}
