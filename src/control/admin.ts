@@ -119,6 +119,7 @@ export class AdminServer {
     const isPost = request.method === 'POST';
     this.#mustBeAllowed(request, isPost);
     const command = name === '' ? 'commands' : name;
+    if (!this.#commands.has(command)) this.#commands.refuseUnknown(command);
     if (!isPost && this.#commands.changes(command)) {
       throw new Refusal(405, `${command} changes something: POST it`, { allow: 'POST' });
     }

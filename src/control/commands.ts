@@ -170,6 +170,10 @@ export class CommandTable {
     this.#own = own;
   }
 
+  has(name: string): boolean {
+    return name === 'commands' || this.#own.has(name) || builtIn(name) !== undefined;
+  }
+
   /** False for a command that only looks; unknown ones and the user's own may change something. */
   changes(name: string): boolean {
     return name !== 'commands' && builtIn(name)?.changes !== false;
@@ -181,10 +185,13 @@ export class CommandTable {
     const own = this.#own.get(name);
     if (own !== undefined) return own(given);
     const command = builtIn(name);
-    if (command === undefined) {
-      throw new ServerError('ERR_COMMAND_UNKNOWN', { name, nearest: nearest(name, this.#names()) });
-    }
+    if (command === undefined) return this.refuseUnknown(name);
     return command.run(this.#server, checkArguments(command, given));
+  }
+
+  /** @throws ServerError ERR_COMMAND_UNKNOWN */
+  refuseUnknown(name: string): never {
+    throw new ServerError('ERR_COMMAND_UNKNOWN', { name, nearest: nearest(name, this.#names()) });
   }
 
   /** Every command with its help. */

@@ -329,7 +329,7 @@ export class Manager {
       if (booting) handle.lastError ??= this.#bootTimeout(handle);
       const signal = handle.terminate(now, this.#killGraceMs);
       const why = booting ? 'did not become ready in time' : 'did not end in time';
-      this.#parts.log.warn(`${handle.name} ${why}, sending ${signal}`, { pid: handle.pid });
+      this.#parts.log.warn(`${handle.name} ${why}, sending ${signal}`, { childPid: handle.pid });
     }
   }
 
@@ -554,7 +554,10 @@ export class Manager {
     const when = handle.wasReady ? '' : ' before it was ready';
     const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0;
     const level = inOrder ? 'info' : 'warn';
-    const fields: Record<string, unknown> = { pid: handle.pid, uptimeMs: Math.round(this.#now() - handle.startedAt) };
+    const fields: Record<string, unknown> = {
+      childPid: handle.pid,
+      uptimeMs: Math.round(this.#now() - handle.startedAt),
+    };
     if (handle.lastError !== undefined) fields.reason = handle.lastError.message;
     this.#parts.log[level](`${handle.name} ${how}${when}; ${then}`, fields);
   }

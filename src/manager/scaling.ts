@@ -92,16 +92,20 @@ export class Scaling {
 
   /** Called at every step of the manager. */
   advance(): void {
-    if (!this.#saidWithdrawn && this.#seatsFrom(this.#withdrawFrom).every(({ serving }) => serving?.settled === true)) {
-      this.#saidWithdrawn = true;
-      for (const { serving } of this.#seatsFrom(this.#withdrawFrom)) serving?.stay();
-      this.#parts.withdrawn();
-    }
+    if (!this.#saidWithdrawn) this.#checkWithdrawn();
     if (this.#request === 0) return;
     const isComplete = this.#parts.seats.every((seat) =>
       this.#isBeyond(seat) ? seat.isEmpty && this.isClosed(seat) : seat.serving !== undefined,
     );
     if (isComplete) this.#end();
+  }
+
+  #checkWithdrawn(): void {
+    const going = this.#seatsFrom(this.#withdrawFrom).filter((seat) => !this.#isBeyond(seat));
+    if (!going.every(({ serving }) => serving?.settled === true)) return;
+    this.#saidWithdrawn = true;
+    for (const { serving } of going) serving?.stay();
+    this.#parts.withdrawn();
   }
 
   /** A worker of those that came did not get ready: there are as many as before. */
@@ -131,7 +135,7 @@ export class Scaling {
   }
 
   #seatsFrom(id: number): Seat[] {
-    return this.#parts.seats.filter((seat) => seat.id >= id && seat.id < Math.max(this.#seatNum, this.#before));
+    return this.#parts.seats.filter((seat) => seat.id >= id);
   }
 }
 

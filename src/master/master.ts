@@ -300,7 +300,7 @@ export class Master {
     this.#managerDeaths = uptimeMs >= HEALTHY_MANAGER_MS ? 0 : this.#managerDeaths + 1;
     const pause = MANAGER_PAUSES_MS[Math.min(this.#managerDeaths, MANAGER_PAUSES_MS.length) - 1] ?? 0;
     const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
-    const fields: Record<string, unknown> = { pid: manager.pid, uptimeMs: Math.round(uptimeMs) };
+    const fields: Record<string, unknown> = { childPid: manager.pid, uptimeMs: Math.round(uptimeMs) };
     if (this.#managerLastError !== undefined) fields['reason'] = this.#managerLastError.message;
     this.#log.error(`the manager ${how}; starting another one`, fields);
     setTimeout(() => {

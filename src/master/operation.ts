@@ -92,7 +92,7 @@ export class Operation {
     this.#pidFile = PidFile.acquire(path);
     const { leftover } = this.#pidFile;
     if (leftover !== 0)
-      this.#parts.log.info('the pid file was left by a server that was killed', { path, pid: leftover });
+      this.#parts.log.info('the pid file was left by a server that was killed', { path, leftBy: leftover });
   }
 
   /** @throws ServerError ERR_PORT_IN_USE, ERR_PORT_PRIVILEGED, ERR_LISTEN */

@@ -84,6 +84,8 @@ export class Region {
       SHAPE,
     );
     region.float64[STARTED_AT] = Date.now();
+    region.activeWorkerNum = shape.workerNum;
+    region.seatNum = shape.workerNum;
     return region;
   }
 

@@ -373,7 +373,7 @@ export const definitions = {
   name: option({
     kind: text({ min: 0, max: 64 }),
     default: { value: '' },
-    help: 'What the server is called where several run: `tswoole status NAME`. Empty: as its script, without the ending.',
+    help: 'What the server is called where several run: `tswoole status NAME`. Empty: as its script, without the ending, or as its folder where the script is called server, index, main or app.',
   }),
   control: option({
     kind: flag(),

@@ -1,5 +1,5 @@
 /** What commands can see of, and do to, the running server. Runs in the master. */
-import { basename, extname } from 'node:path';
+import { basename, dirname, extname } from 'node:path';
 import type {
   ConnectionFilter,
   ConnectionPage,
@@ -202,6 +202,10 @@ const NO_TASKS = {
 
 /** What people call the server. */
 export function nameOf({ name }: ResolvedOptions): string {
+  if (name !== '') return name;
   const script = process.argv[1] ?? 'server';
-  return name === '' ? basename(script, extname(script)) : name;
+  const own = basename(script, extname(script));
+  // Half of all scripts are called so: their folder tells more.
+  const folder = basename(dirname(script));
+  return /^(server|index|main|app)$/.test(own) && folder !== '' ? folder : own;
 }

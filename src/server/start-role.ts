@@ -10,13 +10,14 @@ import { runManager } from '../manager/run.js';
 import { bindToCore, coreFor, giveUpRights, settleIn } from '../master/isolation.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
-import { peerOfManager } from '../memory/layout.js';
+import { peerOf, peerOfManager } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import { exitWithoutTeardown } from '../os/exit.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
 import { type RunningWorker, runWorker } from '../worker/run.js';
+import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
 import { callbacksOf, listensOf } from './roles.js';
 import type { StartContext } from './server.js';
@@ -92,6 +93,10 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   const region = Region.open(inheritance.region);
   bindToCore(coreFor(options, inheritance.id));
   giveUpRights(options);
+  if (options.workerTimeoutMs > 0 && inheritance.role !== 'user') {
+    const peer = peerOf(inheritance.id, inheritance.lane);
+    startStackWatch({ region: region.descriptor, peer, timeoutMs: options.workerTimeoutMs }, log);
+  }
   const callbacks = callbacksOf(context, inheritance.role === 'user');
   const { own } = inheritance;
   const listens = listensOf(context);

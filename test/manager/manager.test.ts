@@ -64,6 +64,9 @@ let events: string[];
 let log: string[];
 let exitCode: number | undefined;
 let manager: Manager;
+let region: Region;
+/** Nothing waits for worker 1. */
+let drained: boolean;
 
 const living = (id: number): FakeWorker[] => started.filter((worker) => worker.spec.id === id && !worker.gone);
 const newest = (id: number): FakeWorker => living(id).at(-1) as FakeWorker;
@@ -72,13 +75,17 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 
 beforeEach(() => {
   clock = new FakeClock();
-  const region = Region.create(testShape({ workerNum: 2, ringBytes: 65536 }));
+  region = Region.create(testShape({ workerNum: 4, ringBytes: 65536 }));
+  region.seatNum = 2;
+  drained = true;
   board = new WorkerBoard(region);
   [started, toMaster, errors, events, log, exitCode] = [[], [], [], [], [], undefined];
   manager = new Manager({
     processes: [
       { role: 'worker', name: 'worker 0' },
       { role: 'worker', name: 'worker 1' },
+      { role: 'worker', name: 'worker 2' },
+      { role: 'worker', name: 'worker 3' },
     ],
     maxWaitMs: 3000,
     bootTimeoutMs: 10_000,
@@ -99,6 +106,8 @@ beforeEach(() => {
     },
     recover: () => {},
     recoverAll: () => {},
+    isDrained: (id) => id !== 1 || drained,
+    profile: () => {},
     tellMaster: (message) => toMaster.push(message),
     exit: (code) => {
       exitCode = code;
@@ -394,5 +403,127 @@ describe('the back-off', () => {
     expect(backoff.ended({ wasReady: true, uptimeMs: 10, exitCode: 0, signal: 11 })).toBe(300);
     backoff.reset();
     expect(backoff.ended({ wasReady: true, uptimeMs: 10, exitCode: 1, signal: 0 })).toBe(0);
+  });
+});
+
+describe('another number of workers', () => {
+  const toldLast = (): ManagerToMaster | undefined => toMaster.at(-1);
+
+  it('is told when all of the new ones serve', () => {
+    start();
+    manager.obey({ type: 'scale', workerNum: 4, request: 7 });
+    expect(started).toHaveLength(4);
+    newest(2).ready();
+    expect(toldLast()).toEqual({ type: 'ready' });
+    newest(3).ready();
+    expect(toldLast()).toEqual({ type: 'scaled', request: 7 });
+    expect(newest(3).heard).toEqual(['attach']);
+  });
+
+  it('stays as it was when one of the new ones does not boot', () => {
+    start();
+    manager.obey({ type: 'scale', workerNum: 4, request: 7 });
+    newest(2).ready();
+    newest(3).failBoot('no luck');
+    expect(toldLast()).toMatchObject({ type: 'scaled', request: 7, failed: 'no luck' });
+    expect(newest(2).heard).toEqual(['attach', 'stop']);
+    newest(2).die(0, 0);
+    clock.advance(60_000);
+    expect(started).toHaveLength(4);
+  });
+
+  it('lets those that go finish first, and ends them only when it is told to', () => {
+    start();
+    manager.obey({ type: 'withdraw', from: 1 });
+    expect(newest(1).heard).toEqual(['attach', 'settle']);
+    expect(toldLast()).toEqual({ type: 'ready' });
+    newest(1).say('settled');
+    expect(toldLast()).toEqual({ type: 'withdrawn' });
+    clock.advance(60_000);
+    expect(newest(1).heard).toEqual(['attach', 'settle']);
+    manager.obey({ type: 'scale', workerNum: 1, request: 8 });
+    expect(newest(1).heard).toEqual(['attach', 'settle', 'stop']);
+    newest(1).die(0, 0);
+    expect(toldLast()).toEqual({ type: 'scaled', request: 8 });
+    expect(living(1)).toEqual([]);
+    expect(started).toHaveLength(2);
+  });
+
+  it('replaces one that dies or hangs before it has finished: what is left is not lost', () => {
+    start();
+    const first = newest(1);
+    manager.obey({ type: 'withdraw', from: 1 });
+    clock.advance(4000);
+    expect(first.heard).toEqual(['attach', 'settle', 'SIGTERM', 'SIGKILL']);
+    newest(1).ready();
+    expect(newest(1).heard).toEqual(['attach', 'settle']);
+    newest(1).say('settled');
+    expect(toldLast()).toEqual({ type: 'withdrawn' });
+  });
+
+  it('starts one that has died with packets left in its ring once more', () => {
+    start();
+    manager.obey({ type: 'withdraw', from: 1 });
+    newest(1).say('settled');
+    manager.obey({ type: 'scale', workerNum: 1, request: 8 });
+    drained = false;
+    newest(1).die(0, 9);
+    clock.advance(1000);
+    newest(1).ready();
+    expect(newest(1).heard).toEqual(['attach', 'stop']);
+    drained = true;
+    newest(1).die(0, 0);
+    expect(toldLast()).toEqual({ type: 'scaled', request: 8 });
+    clock.advance(60_000);
+    expect(living(1)).toEqual([]);
+  });
+
+  it('waits for a reload, and a reload for it', async () => {
+    start();
+    manager.reload();
+    await settle();
+    manager.obey({ type: 'scale', workerNum: 3, request: 7 });
+    expect(living(2)).toEqual([]);
+    const old = [0, 1].map((id) => living(id)[0] as FakeWorker);
+    for (const id of [0, 1]) newest(id).ready();
+    for (const worker of old) worker.say('released');
+    for (const worker of old) worker.die(0, 0);
+    expect(living(2)).toHaveLength(1);
+    manager.reload(false, 5);
+    await settle();
+    expect(living(0)).toHaveLength(1);
+    newest(2).ready();
+    expect(toMaster.filter(({ type }) => type === 'scaled')).toEqual([{ type: 'scaled', request: 7 }]);
+    await settle();
+    expect(living(0)).toHaveLength(2);
+  });
+
+  it('has no part in a reload as far as workers go', async () => {
+    start();
+    manager.obey({ type: 'withdraw', from: 1 });
+    newest(1).say('settled');
+    manager.reload(false, 5);
+    await settle();
+    expect(living(0)).toHaveLength(2);
+    expect(living(1)).toHaveLength(1);
+  });
+});
+
+describe('the reasons why processes ended', () => {
+  it('are counted', async () => {
+    start();
+    newest(0).die(0, 9);
+    newest(0).ready();
+    newest(1).die(3, 0);
+    clock.advance(1000);
+    newest(1).ready();
+    const old = newest(0);
+    manager.recycle(0, 'memory');
+    newest(0).ready();
+    old.say('released');
+    old.die(0, 0);
+    expect([region.ends('signal'), region.ends('exit'), region.ends('memory'), region.ends('reload')]).toEqual([
+      1, 1, 1, 0,
+    ]);
   });
 });
