@@ -370,7 +370,7 @@ function titleOf(pid: number): string {
   return readProc(pid, 'cmdline').replaceAll('\0', ' ').trim();
 }
 
-function isMarked(pid: number, mark: string): boolean {
+export function isMarked(pid: number, mark: string): boolean {
   return readProc(pid, 'environ').split('\0').includes(`${MARK}=${mark}`);
 }
 

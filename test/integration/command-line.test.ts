@@ -1,0 +1,244 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Client } from '../helpers/client.js';
+import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { poll } from '../helpers/server-process.js';
+
+afterEach(endCommandLines);
+
+describe('a daemon', () => {
+  it('is started, asked, reloaded, scaled, restarted and stopped by the command line, and leaves nothing', async () => {
+    const line = new CommandLine();
+    const { pid, port } = await line.daemon('--max-worker-num', '4', '--pid-file', 'it.pid', '--log-file', 'it.log');
+    expect(readFileSync(join(line.folder, 'it.pid'), 'utf8')).toBe(`${pid}\n`);
+    const client = await Client.open(port);
+    const [, first] = (await client.ask('a')).split(' ');
+
+    const { status } = await line.report();
+    expect(status).toMatchObject({ name: 'operated', masterPid: pid, phase: 'running', ready: true, workerNum: 2, isDaemon: true });
+    expect(status.listening).toEqual([`127.0.0.1:${port}`]);
+    expect(await line.must('status')).toContain(`127.0.0.1:${port}`);
+
+    expect(await line.must('reload')).toContain('generation 1');
+    const [, second] = (await client.ask('b')).split(' ');
+    expect(second).not.toBe(first);
+
+    expect(await line.must('scale', '4')).toContain('4 workers');
+    expect(await line.must('scale', '--', '-3')).toContain('1 worker');
+    expect((await line.report()).workers).toHaveLength(1);
+    expect(await client.ask('c')).toMatch(/^c \d+ 0$/);
+
+    expect(await line.must('workers')).toMatch(/^ID .*\n *0 +worker +\d+ +idle/);
+    expect(await line.must('connections')).toContain(`127.0.0.1:${client.socket.localPort}`);
+    expect(await line.must('top', '--count', '1')).toMatch(/worker 0 +\d+/);
+    expect(await line.must('logs', '-n', '1000')).toContain('the number of workers has changed');
+    expect(await line.must('worker', 'stop', '0')).toContain('replaced');
+    await poll('the worker was replaced', async () => (await client.ask('d')).split(' ')[1] !== second);
+
+    const restarted = await line.must('restart');
+    const again = Number(/process (\d+),/.exec(restarted)?.[1]);
+    expect(again).not.toBe(pid);
+    expect((await line.report()).status).toMatchObject({ masterPid: again, maxWorkerNum: 4, pidFile: join(line.folder, 'it.pid') });
+
+    expect(await line.must('stop')).toContain(`${again}`);
+    expect(line.tree()).toEqual([]);
+    expect(readdirSync(line.runDir)).toEqual([]);
+    expect(existsSync(join(line.folder, 'it.pid'))).toBe(false);
+    expect(await line.run('status')).toMatchObject({ code: 3 });
+  });
+
+  it('that does not come up says why, with a code, and leaves nothing', async () => {
+    const line = new CommandLine();
+    const { port } = await line.daemon();
+    const taken = await line.run('start', line.script, '--daemon', '--port', String(port));
+    expect(taken.code).toBe(1);
+    expect(taken.stderr).toContain('ERR_PORT_IN_USE');
+    writeFileSync(join(line.folder, 'broken.js'), 'import { Server } from "tswoole";\nconst s = new Server();\ns.on("workerStart", () => { throw new Error("no luck"); });\nawait s.start();\n');
+    const broken = await line.run('start', 'broken.js', '--daemon');
+    expect(broken.code).toBe(1);
+    expect(broken.stderr).toContain('no luck');
+    expect(await line.servers()).toHaveLength(1);
+  });
+
+  it('has a session of its own, no terminal, and writes what scripts print to the log file', async () => {
+    const line = new CommandLine();
+    const { pid } = await line.daemon('--log-file', 'it.log');
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+    expect(fields.slice(3, 5)).toEqual([String(pid), '0']);
+    expect(readFileSync(join(line.folder, 'it.log'), 'utf8')).toContain('"event":"up"');
+    expect(readFileSync(`/proc/${pid}/environ`, 'latin1')).not.toContain('TSWOOLE_DAEMON=1\0TSWOOLE_DAEMON');
+  });
+});
+
+describe('where several servers run', () => {
+  it('they are listed, and one is chosen by name, pid or pid file', async () => {
+    const line = new CommandLine();
+    const one = await line.daemon('--name', 'one', '--pid-file', 'one.pid');
+    const two = await line.daemon('--name', 'two');
+    expect((await line.servers()).map(({ name }) => name)).toEqual(['one', 'two']);
+    const unsure = await line.run('stop');
+    expect(unsure.code).toBe(4);
+    expect(unsure.stderr).toMatch(/one +\d+[^]*two +\d+/);
+    expect((await line.report('two')).status.masterPid).toBe(two.pid);
+    expect((await line.report(String(one.pid))).status.name).toBe('one');
+    expect((await line.report('--pid-file', 'one.pid')).status.name).toBe('one');
+    await line.must('stop', '--pid-file', 'one.pid');
+    expect((await line.servers()).map(({ name }) => name)).toEqual(['two']);
+  });
+});
+
+describe('a pid file', () => {
+  it('lets exactly one of two starts at once win; the other says who runs', async () => {
+    const line = new CommandLine();
+    const start = (): ReturnType<CommandLine['run']> => line.run('start', line.script, '--daemon', '--pid-file', 'it.pid');
+    const results = await Promise.all([start(), start(), start()]);
+    const won = results.filter(({ code }) => code === 0);
+    expect(won).toHaveLength(1);
+    const pid = /process (\d+),/.exec(won[0]?.stdout ?? '')?.[1];
+    for (const { code, stderr } of results.filter((result) => result.code !== 0)) {
+      expect(code).toBe(1);
+      expect(stderr).toContain('ERR_PID_FILE_LOCKED');
+      expect(stderr).toContain(String(pid));
+    }
+    expect(await line.servers()).toHaveLength(1);
+  });
+
+  it('that a killed server has left, with the pid of another program by now, is never signalled', async () => {
+    const line = new CommandLine();
+    writeFileSync(join(line.folder, 'it.pid'), `${process.pid}\n`);
+    for (const command of [['stop'], ['reload'], ['status']]) {
+      const { code, stderr } = await line.run(...command, '--pid-file', 'it.pid');
+      expect(code).toBe(3);
+      expect(stderr).toContain('No process was touched');
+    }
+    const { pid } = await line.daemon('--pid-file', 'it.pid');
+    expect(readFileSync(join(line.folder, 'it.pid'), 'utf8')).toBe(`${pid}\n`);
+    expect(process.exitCode ?? 0).toBe(0);
+  });
+
+  it('finds a server that cannot be asked, to be told by signals', async () => {
+    const line = new CommandLine();
+    const { pid } = await line.daemon('--pid-file', 'it.pid', '--control', 'false');
+    expect(await line.servers()).toEqual([]);
+    expect((await line.run('status', '--pid-file', 'it.pid')).stderr).toContain(String(pid));
+    expect(await line.must('reload', '--pid-file', 'it.pid')).toContain('signal');
+    expect(await line.must('stop', '--pid-file', 'it.pid')).toContain(String(pid));
+    expect(line.tree()).toEqual([]);
+  });
+});
+
+describe('a command that cannot be carried out', () => {
+  it.each([
+    [['stop'], 3, 'No server of this user runs'],
+    [['status', 'nobody'], 3, 'nobody'],
+    [['start', 'missing.js'], 2, 'missing.js'],
+    [['start', '.'], 2, 'folder'],
+    [['start', 'operated.js', '--port', 'abc'], 2, '--port'],
+    [['start', 'operated.js', '--worker-nun', '3'], 2, '--worker-num'],
+    [['start', 'operated.js', '--max-memory', '3k'], 2, '--max-memory'],
+    [['nonsense'], 2, 'nonsense'],
+    [['scale', 'many'], 2, 'many'],
+    [['completion', 'tcsh'], 2, 'bash'],
+  ])('%j ends with %i', async (args, code, text) => {
+    const line = new CommandLine();
+    const result = await line.run(...args);
+    expect(result).toMatchObject({ code });
+    expect(result.stderr).toContain(text);
+    expect(result.stderr).not.toMatch(/ at .*\.js:\d+/);
+  });
+
+  it('by a running server says why', async () => {
+    const line = new CommandLine();
+    await line.daemon();
+    expect(await line.run('scale', '9')).toMatchObject({ code: 1, stderr: expect.stringContaining('maxWorkerNum') });
+    expect(await line.run('worker', 'stop', '77')).toMatchObject({ code: 2, stderr: expect.stringContaining('ERR_WORKER_ID') });
+    expect(await line.run('close', '12345')).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_SESSION') });
+    expect(await line.run('call', 'nix')).toMatchObject({ code: 2, stderr: expect.stringContaining('ERR_COMMAND_UNKNOWN') });
+    expect(await line.run('call', 'fails')).toMatchObject({ code: 1, stderr: expect.stringContaining('not my day') });
+    expect(await line.run('logs')).toMatchObject({ code: 1, stderr: expect.stringContaining('--log-file') });
+    expect(await line.run('log-level', 'loud')).toMatchObject({ code: 2, stderr: expect.stringContaining('debug') });
+  });
+});
+
+describe('options from outside', () => {
+  it('go before those of the script: flags, then environment', async () => {
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '3', TSWOOLE_OPTION_MAX_WAIT_MS: '1234' });
+    await line.daemon('--worker-num', '1', '--framing', '{"type":"eof","delimiter":";"}');
+    const settings = JSON.parse(await line.must('call', 'settings')) as Record<string, unknown>;
+    expect(settings).toMatchObject({ workerNum: 1, maxWaitMs: 1234, framing: { type: 'eof', delimiter: ';' } });
+  });
+
+  it('are refused by the name they were given', async () => {
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: 'lots' });
+    const { code, stderr } = await line.run('start', line.script);
+    expect(code).toBe(1);
+    expect(stderr).toContain('TSWOOLE_OPTION_WORKER_NUM');
+  });
+
+  it('reach the arguments of the script behind --', async () => {
+    const line = new CommandLine();
+    writeFileSync(join(line.folder, 'args.js'), 'console.log(JSON.stringify(process.argv.slice(2)))');
+    expect(await line.must('start', 'args.js', '--port', '1', '--', '--port', 'x')).toBe('["--port","x"]\n');
+  });
+});
+
+describe('a script in TypeScript', () => {
+  it('runs, or it is said what it takes', async () => {
+    const line = new CommandLine();
+    writeFileSync(join(line.folder, 'typed.ts'), 'const answer: number = 42;\nconsole.log(answer);\n');
+    const result = await line.run('start', 'typed.ts');
+    const isStripped = typeof Reflect.get(process.features, 'typescript') === 'string';
+    if (isStripped) expect(result).toMatchObject({ code: 0, stdout: '42\n' });
+    else expect(result).toMatchObject({ code: 1, stderr: expect.stringMatching(/22\.18[^]*tsx/) });
+  });
+});
+
+describe('the other commands', () => {
+  it('tell the version, the platform, a unit for systemd, and completions', async () => {
+    const line = new CommandLine();
+    expect(await line.must('--version')).toMatch(/^tswoole \d+\.\d+\.\d+\n$/);
+    expect(await line.must('info')).toMatch(/reactor backend +epoll/);
+    const unit = await line.must('systemd', line.script, '--worker-num', '3');
+    expect(unit).toContain('Type=notify');
+    expect(unit).toMatch(/^ExecStart=.*start .*operated\.js --worker-num=3$/m);
+    expect(await line.must('completion', 'bash')).toContain('complete');
+    expect(await line.must('__complete', '--', 'sta')).toBe('start\nstatus\n');
+    expect(await line.must('__complete', '--', 'start', '--worker-t')).toBe('--worker-timeout-ms\n');
+  });
+
+  it("call the server's own and the user's", async () => {
+    const line = new CommandLine();
+    const { pid } = await line.daemon();
+    expect(JSON.parse(await line.must('call', 'greet', '{"name":"Ada"}'))).toEqual({ hello: 'Ada', pid });
+    expect(await line.must('call')).toMatch(/greet/);
+    await line.must('log-level', 'debug');
+    expect((await line.report()).status.logLevel).toBe('debug');
+  });
+
+  it('close a connection', async () => {
+    const line = new CommandLine();
+    const { port } = await line.daemon();
+    const client = await Client.open(port);
+    await client.ask('a');
+    const page = JSON.parse(await line.must('connections', '--json')) as { connections: { fd: number }[] };
+    await line.must('close', String(page.connections[0]?.fd));
+    await client.closed;
+  });
+
+  it('take profiles of any process', async () => {
+    const line = new CommandLine();
+    await line.daemon();
+    await Promise.all(
+      ['0', 'manager', 'master'].map(async (process_) => {
+        await line.must('profile', process_, '--seconds', '1', '-o', `${process_}.cpuprofile`);
+        const profile = JSON.parse(readFileSync(join(line.folder, `${process_}.cpuprofile`), 'utf8')) as { nodes: unknown[] };
+        expect(profile.nodes.length).toBeGreaterThan(0);
+      }),
+    );
+    await line.must('profile', '1', '--heap', '-o', 'it.heapsnapshot');
+    expect(readFileSync(join(line.folder, 'it.heapsnapshot'), 'utf8')).toContain('"snapshot"');
+    const refused = await line.run('profile', '0', '--seconds', '1', '-o', '/proc/nowhere/it');
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_PROFILE') });
+  });
+});
