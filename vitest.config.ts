@@ -4,10 +4,10 @@ const soak = process.env['SOAK'] === '1';
 const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**'];
 
 /** What holds in both modes and runs in BASE mode with every `npm test`. */
-const inBase = ['api', 'broadcast', 'data', 'dispatch', 'framing', 'lifecycle-reload', 'lifecycle-shutdown'];
+const inBase = ['api', 'broadcast', 'data', 'lifecycle-reload', 'lifecycle-shutdown'];
 /** The rest of it: `npm run test:modes`. */
 const inBaseToo = [
-  ...['budget', 'datagrams', 'lifecycle-recycle', 'limits', 'messages', 'pressure'],
+  ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'limits', 'messages', 'pressure'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */

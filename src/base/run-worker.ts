@@ -1,7 +1,6 @@
 /** Assembles a worker that owns connections (BASE mode). Runs in the worker. */
 import type { FinishCallback } from '../exchange/task-client.js';
 import type { Inheritance, OwnDescriptors, ProcessRole } from '../ipc/inheritance.js';
-import type { OutboxLimits } from '../ipc/outbox.js';
 import { isDatagram } from '../listen/bind-port.js';
 import { reactorOptions } from '../master/reactor-threads.js';
 import type { Region } from '../memory/region.js';
@@ -10,7 +9,7 @@ import { createPoller } from '../os/create-poller.js';
 import { loadModules } from '../reactor/assemble.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from '../worker/callbacks.js';
-import { type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
+import { limitsOf, type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
 import type { WorkerParts } from '../worker/worker.js';
 import { BaseSockets } from './own-sockets.js';
 import { Turns } from './turns.js';
@@ -26,11 +25,6 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly log: Log;
   /** Where the whole server is one process. */
   readonly alone?: Pick<WorkerSurroundings<C>, 'channel' | 'exit'>;
-}
-
-/** What `Outbox` needs to know of each port. */
-export function limitsOf(listens: readonly ResolvedListen[]): OutboxLimits[] {
-  return listens.map(({ highWatermark, sendBufferSize }) => ({ highWatermark, limitBytes: sendBufferSize }));
 }
 
 /** @throws ServerError when a module for framing or dispatch cannot be used */

@@ -17,7 +17,7 @@ import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { type ClientInfo, ConnectionTable } from '../memory/connection-table.js';
 import { processNum } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
-import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
+import type { ResolvedFraming, ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { LogLevel } from '../util/log.js';
 import { takeProfile } from '../util/profile.js';
 import { version } from '../version.js';
@@ -114,9 +114,10 @@ export class ControlledServer implements Controlled {
   }
 
   settings(): Readonly<Record<string, unknown>> {
-    const { tls, admin, logger, ...rest } = this.#parts.options;
+    const { tls, admin, logger, framing, ...rest } = this.#parts.options;
     return {
       ...rest,
+      framing: readable(framing),
       logger: logger === null ? null : HIDDEN,
       admin: admin === null ? null : { ...admin, token: admin.token === '' ? '' : HIDDEN },
       tls: tls === null ? null : { ...tls, key: HIDDEN, passphrase: HIDDEN, sni: Object.keys(tls.sni) },
@@ -184,6 +185,11 @@ export class ControlledServer implements Controlled {
       return type === 'tcp' ? address : `${type} ${address}`;
     });
   }
+}
+
+/** Delimiters are bytes inside. */
+function readable(framing: ResolvedFraming): object {
+  return 'delimiter' in framing ? { ...framing, delimiter: Buffer.from(framing.delimiter).toString() } : framing;
 }
 
 async function takeOwnProfile(order: Omit<ProfileRequest, 'target'>): Promise<void> {

@@ -1,22 +1,16 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
-import { limitsOf, runBaseWorker } from '../base/run-worker.js';
 import { serializeError } from '../errors/index.js';
-import { reactorBell } from '../ipc/bells.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
-import { Outbox } from '../ipc/outbox.js';
-import { RingWriter } from '../ipc/ring.js';
-import { Waker } from '../ipc/sleep.js';
-import { runManager } from '../manager/run.js';
 import { bindToCore, coreFor, giveUpRights, settleIn } from '../master/isolation.js';
-import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
-import { ConnectionTable } from '../memory/connection-table.js';
-import { peerOf, peerOfManager } from '../memory/layout.js';
+import { WorkerBoard, WorkerField } from '../memory/boards.js';
+import { peerOf } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import { exitWithoutTeardown } from '../os/exit.js';
+import { ignoreLostOutput } from '../os/lost-output.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
-import { type RunningWorker, runWorker } from '../worker/run.js';
+import { limitsOf, type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
 import { callbacksOf, listensOf } from './roles.js';
@@ -28,11 +22,12 @@ const never = (): Promise<never> => new Promise(() => {});
 
 export async function startRole(inheritance: Inheritance | undefined, context: StartContext): Promise<void> {
   ignoreStraySignals();
+  ignoreLostOutput();
   exitWithoutTeardown();
   const { processTitle } = context.options;
   if (inheritance === undefined) {
     setProcessTitle(`${processTitle}: master`);
-    // Only the master reads what only the master needs: every other process starts so much sooner.
+    // What only one role needs is read by that role alone: each process starts so much sooner.
     const { startMaster } = await import('./start-master.js');
     return startMaster(context);
   }
@@ -40,6 +35,7 @@ export async function startRole(inheritance: Inheritance | undefined, context: S
   settleIn(context.options);
   if (inheritance.role === 'manager') {
     setProcessTitle(`${processTitle}: manager`);
+    const { startManager } = await import('./start-manager.js');
     return startManager(inheritance, context);
   }
   setProcessTitle(`${processTitle}: ${nameOf(inheritance, context)}`);
@@ -63,48 +59,26 @@ function ignoreStraySignals(): void {
   for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
 }
 
-async function startManager(inheritance: Inheritance, context: StartContext): Promise<never> {
-  const region = Region.open(inheritance.region);
-  const { highWatermark, sendBufferSize: limitBytes } = context.options;
-  const reactors = new ReactorBoard(region);
-  const links = Array.from({ length: region.shape.reactorNum }, (_, r) => ({
-    ring: new RingWriter(region, region.layout.outbound(r, peerOfManager(region.shape))),
-    waker: new Waker(region.int32, reactors.sleepIndex(r), reactorBell(inheritance.bells, r)),
-  }));
-  const outbox = new Outbox(new ConnectionTable(region), links, { highWatermark, limitBytes, hearsOfRoom: false });
-  const names = context.userProcesses.map(({ name }) => name);
-  const { options, events, log } = context;
-  const { manager, exchange, channel } = runManager(inheritance, region, options, events, names, log);
-  context.running({
-    region,
-    outbox,
-    exchange,
-    datagrams: inheritance.datagrams,
-    requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
-    requestReload: (tasksOnly) => manager.reload(tasksOnly),
-    requestStopWorker: (workerId) => manager.recycle(workerId),
-  });
-  return never();
-}
-
 /** Worker, task worker, or a process of the user's own. */
 async function startProcess(inheritance: Inheritance & { role: ProcessRole }, context: StartContext): Promise<never> {
   const { options, log } = context;
   const region = Region.open(inheritance.region);
+  const { own } = inheritance;
+  // Before the rights to read it are given up.
+  const base = own === undefined ? undefined : await import('../base/run-worker.js');
   bindToCore(coreFor(options, inheritance.id));
-  giveUpRights(options);
   if (options.workerTimeoutMs > 0 && inheritance.role !== 'user') {
     const peer = peerOf(inheritance.id, inheritance.lane);
     startStackWatch({ region: region.descriptor, peer, timeoutMs: options.workerTimeoutMs }, log);
   }
+  giveUpRights(options);
   const callbacks = callbacksOf(context, inheritance.role === 'user');
-  const { own } = inheritance;
   const listens = listensOf(context);
   const place = { inheritance, region, options, listens, callbacks, create: context, log };
   const running =
-    own === undefined
+    base === undefined || own === undefined
       ? runWorker<Connection>(inheritance, region, options, callbacks, context, log, { limits: limitsOf(listens) })
-      : await runBaseWorker<Connection>({ ...place, own });
+      : await base.runBaseWorker<Connection>({ ...place, own });
   const { worker, outbox, exchange, channel } = running;
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
   if (inheritance.role === 'user') worker.setSource(userSource(inheritance, running, context));

@@ -14,7 +14,7 @@ import { ConnectionTable } from '../memory/connection-table.js';
 import { peerOf } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
-import type { ResolvedOptions } from '../options/index.js';
+import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
@@ -128,6 +128,11 @@ function watchOver<C extends UserConnection>(
     },
   });
   checkIn.start();
+}
+
+/** What `Outbox` needs to know of each port. */
+export function limitsOf(listens: readonly ResolvedListen[]): OutboxLimits[] {
+  return listens.map(({ highWatermark, sendBufferSize }) => ({ highWatermark, limitBytes: sendBufferSize }));
 }
 
 function inheritedChannel(): WorkerChannel {

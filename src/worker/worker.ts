@@ -243,6 +243,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #wakeUp(): void {
     this.#awake = true;
     this.#parts.sleeper.wake();
+    this.#countSent(); // between two turns: if this one never ends, the figures are right all the same
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, busyStamp());
   }
 

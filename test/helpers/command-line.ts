@@ -69,7 +69,11 @@ export class CommandLine {
 
   runIn(env: Readonly<Record<string, string>>, ...args: string[]): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const child = spawn('tswoole', args, { cwd: this.folder, env: { ...this.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn('tswoole', args, {
+        cwd: this.folder,
+        env: { ...this.env, ...env },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
       let [stdout, stderr] = ['', ''];
       child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
       child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));

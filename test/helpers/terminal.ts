@@ -31,10 +31,14 @@ export class Terminal {
   async sees(what: RegExp | string, deadlineMs = 15_000): Promise<string> {
     let screen = '';
     try {
-      await poll(String(what), () => {
-        screen = this.screen;
-        return typeof what === 'string' ? screen.includes(what) : what.test(screen);
-      }, deadlineMs);
+      await poll(
+        String(what),
+        () => {
+          screen = this.screen;
+          return typeof what === 'string' ? screen.includes(what) : what.test(screen);
+        },
+        deadlineMs,
+      );
     } catch (error) {
       throw new Error(`${(error as Error).message}; on the screen is:\n${screen}`);
     }

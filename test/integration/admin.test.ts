@@ -17,11 +17,15 @@ async function scrape(url: string): Promise<Map<string, number>> {
   const response = await fetch(`${url}/metrics`);
   expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
   const lines = (await response.text()).split('\n').filter((text) => text !== '' && !text.startsWith('#'));
-  return new Map(lines.map((text) => [text.slice(0, text.lastIndexOf(' ')), Number(text.slice(text.lastIndexOf(' ') + 1))]));
+  return new Map(
+    lines.map((text) => [text.slice(0, text.lastIndexOf(' ')), Number(text.slice(text.lastIndexOf(' ') + 1))]),
+  );
 }
 
 function sum(samples: Map<string, number>, name: string): number {
-  return [...samples].filter(([key]) => key === name || key.startsWith(`${name}{`)).reduce((total, [, value]) => total + value, 0);
+  return [...samples]
+    .filter(([key]) => key === name || key.startsWith(`${name}{`))
+    .reduce((total, [, value]) => total + value, 0);
 }
 
 describe('the metrics', () => {
@@ -46,7 +50,9 @@ describe('the metrics', () => {
     expect(sum(samples, 'tswoole_packets_total')).toBe(1002);
     expect(sum(samples, 'tswoole_dispatched_total')).toBe(1002);
     expect(sum(samples, 'tswoole_sends_total')).toBe(1001);
-    expect(sum(samples, 'tswoole_sent_bytes_total')).toBe(clients.reduce((total, { receivedBytes }) => total + receivedBytes, 0));
+    expect(sum(samples, 'tswoole_sent_bytes_total')).toBe(
+      clients.reduce((total, { receivedBytes }) => total + receivedBytes, 0),
+    );
     expect(sum(samples, 'tswoole_callback_seconds_count')).toBe(1001 + 1);
     expect(samples.get('tswoole_tasks_ended_total{result="done"}')).toBe(1);
     expect(samples.get('tswoole_ready')).toBe(1);
@@ -66,13 +72,20 @@ describe('the metrics', () => {
     const crash = await Client.open(port);
     crash.write('exit\n');
     await poll('one has ended', async () => (await scrape(url)).get('tswoole_process_ends_total{reason="exit"}') === 1);
+    await poll('another one serves', async () => sum(await scrape(url), 'tswoole_worker_up') === 2);
     await line.must('reload');
     expect((await scrape(url)).get('tswoole_process_ends_total{reason="reload"}')).toBe(2);
     await line.must('worker', 'stop', '0', '--force');
-    await poll('one was killed', async () => (await scrape(url)).get('tswoole_process_ends_total{reason="signal"}') === 1);
+    await poll(
+      'one was killed',
+      async () => (await scrape(url)).get('tswoole_process_ends_total{reason="signal"}') === 1,
+    );
     const hog = await Client.open(port);
     const [, before] = (await hog.ask('hog 200')).split(' ');
-    await poll('it was replaced', async () => (await scrape(url)).get('tswoole_process_ends_total{reason="memory"}') === 1);
+    await poll(
+      'it was replaced',
+      async () => (await scrape(url)).get('tswoole_process_ends_total{reason="memory"}') === 1,
+    );
     const [, after] = (await hog.ask('a')).split(' ');
     expect(after).not.toBe(before);
   });
@@ -113,7 +126,8 @@ describe('the commands over HTTP', () => {
     expect(await (await fetch(`${url}/api/status`)).json()).toMatchObject({ masterPid: pid, phase: 'running' });
     expect(await (await fetch(`${url}/api/connections?count=5`)).json()).toEqual({ connections: [], next: 0 });
     expect(await (await fetch(`${url}/api`)).json()).toContainEqual(expect.objectContaining({ name: 'reload' }));
-    const statusOf = async (path: string, init: RequestInit = {}): Promise<number> => (await fetch(`${url}${path}`, init)).status;
+    const statusOf = async (path: string, init: RequestInit = {}): Promise<number> =>
+      (await fetch(`${url}${path}`, init)).status;
     expect(await statusOf('/api/reload', { method: 'POST' })).toBe(403);
     expect(await statusOf('/api/reload')).toBe(405);
     expect(await statusOf('/api/nix')).toBe(404);
@@ -129,8 +143,13 @@ describe('the commands over HTTP', () => {
     const port = Number(new URL(await adminOf(line)).port);
     const answer = await new Promise<string>((resolve, reject) => {
       let text = '';
-      const socket = createConnection(port, '127.0.0.1', () => socket.write('GET /api/status HTTP/1.0\r\nHost: evil.example\r\n\r\n'));
-      socket.on('data', (data) => (text += String(data))).on('end', () => resolve(text)).on('error', reject);
+      const socket = createConnection(port, '127.0.0.1', () =>
+        socket.write('GET /api/status HTTP/1.0\r\nHost: evil.example\r\n\r\n'),
+      );
+      socket
+        .on('data', (data) => (text += String(data)))
+        .on('end', () => resolve(text))
+        .on('error', reject);
     });
     expect(answer).toMatch(/^HTTP\/1\.1 403 /);
   });
@@ -149,7 +168,9 @@ describe('the commands over HTTP', () => {
     expect((await post('/api/greet', TOKEN, '[1]')).status).toBe(400);
     expect((await post('/api/scale', TOKEN, '{"workerNum":77}')).status).toBe(409);
     expect((await post('/api/greet', TOKEN, `"${'x'.repeat(2_000_000)}"`)).status).toBe(413);
-    const settings = await (await fetch(`${url}/api/settings`, { headers: { authorization: `Bearer ${TOKEN}` } })).text();
+    const settings = await (
+      await fetch(`${url}/api/settings`, { headers: { authorization: `Bearer ${TOKEN}` } })
+    ).text();
     expect(settings).not.toContain(TOKEN);
     expect((await post('/api/shutdown', TOKEN)).status).toBe(200);
     await poll('it has ended', () => line.tree().length === 0);
@@ -182,10 +203,13 @@ describe('a worker whose loop stands still', () => {
     const client = await Client.open(port);
     const [, before] = (await client.ask('a')).split(' ');
     client.write('spin\n');
-    await poll('it was replaced', async () => (await scrape(url)).get('tswoole_process_ends_total{reason="hang"}') === 1);
+    await poll(
+      'it was replaced',
+      async () => (await scrape(url)).get('tswoole_process_ends_total{reason="hang"}') === 1,
+    );
     const log = await line.must('logs');
     expect(log).toMatch(/stands still, it is killed/);
-    expect(log).toMatch(/operated\.js:16:\d+/);
+    expect(log).toMatch(/operated\.js:14:\d+/);
     // The packet that made it hang died with it; the connection goes on.
     const [, after] = (await client.ask('b')).split(' ');
     expect(after).not.toBe(before);

@@ -19,7 +19,10 @@ interface LogLine {
 }
 
 function linesOf(file: string): LogLine[] {
-  const lines = readFileSync(file, 'utf8').trim().split('\n').filter((line) => !line.includes('"event":'));
+  const lines = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .filter((line) => !line.includes('"event":'));
   return lines.map((line) => JSON.parse(line) as LogLine);
 }
 
@@ -40,9 +43,15 @@ describe('the log file', () => {
     await line.must('stop');
     const lines = linesOf(join(line.folder, 'it.log'));
     expect(lines).toContainEqual(expect.objectContaining({ role: 'master', pid, level: 'info', msg: 'shutting down' }));
-    expect(lines).toContainEqual(expect.objectContaining({ role: 'manager', pid: status.managerPid, msg: 'reload: done' }));
+    expect(lines).toContainEqual(
+      expect.objectContaining({ role: 'manager', pid: status.managerPid, msg: 'reload: done' }),
+    );
     const error = lines.find(({ level }) => level === 'error');
-    expect(error).toMatchObject({ role: 'worker', workerId: expect.any(Number), error: { message: 'thrown on purpose' } });
+    expect(error).toMatchObject({
+      role: 'worker',
+      workerId: expect.any(Number),
+      error: { message: 'thrown on purpose' },
+    });
     for (const { time } of lines) expect(Number.isNaN(Date.parse(time))).toBe(false);
   });
 
@@ -59,7 +68,10 @@ describe('the log file', () => {
     renameSync(file, `${file}.2`);
     await line.must('logs', '--reopen');
     await throwOnce(port);
-    await poll('a worker writes to it', () => existsSync(file) && readFileSync(file, 'utf8').includes('thrown on purpose'));
+    await poll(
+      'a worker writes to it',
+      () => existsSync(file) && readFileSync(file, 'utf8').includes('thrown on purpose'),
+    );
   });
 
   it('is put aside when it has the size that was said, and so many old ones are kept', async () => {
@@ -72,7 +84,10 @@ describe('the log file', () => {
         return readdirSync(line.folder).join() !== before || linesOf(join(line.folder, 'it.log')).length < 20;
       });
     }
-    await poll('old ones are removed', () => readdirSync(line.folder).filter((name) => name.startsWith('it.log')).length === 3);
+    await poll(
+      'old ones are removed',
+      () => readdirSync(line.folder).filter((name) => name.startsWith('it.log')).length === 3,
+    );
     const client = await Client.open(port);
     expect(await client.ask('a')).toMatch(/^a /);
   });
@@ -98,9 +113,15 @@ describe('the log file', () => {
 describe('standard error', () => {
   it('as a pipe that nobody reads any more stops nothing', async () => {
     const line = new CommandLine();
-    const child = spawn('tswoole', ['start', line.script], { cwd: line.folder, env: line.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('tswoole', ['start', line.script], {
+      cwd: line.folder,
+      env: line.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const port = await new Promise<number>((resolve) => {
-      createInterface({ input: child.stdout }).on('line', (text) => resolve((JSON.parse(text) as { port: number }).port));
+      createInterface({ input: child.stdout }).on('line', (text) =>
+        resolve((JSON.parse(text) as { port: number }).port),
+      );
     });
     child.stderr.destroy();
     child.stdout.destroy();

@@ -23,7 +23,10 @@ class Asker {
       this.client.text = '';
       for (let i = 0; i < 5; i++) this.client.write(`${this.#sent++}\n`);
       await this.client.until('five answers', () => this.client.text.split('\n').length === 6);
-      const answers = this.client.text.trim().split('\n').map((text) => text.split(' '));
+      const answers = this.client.text
+        .trim()
+        .split('\n')
+        .map((text) => text.split(' '));
       expect(answers.map(([number]) => Number(number))).toEqual([from, from + 1, from + 2, from + 3, from + 4]);
       for (const [, , worker = ''] of answers) this.workers.add(worker);
     }
@@ -73,7 +76,10 @@ describe('the number of workers', () => {
     const line = new CommandLine();
     await line.daemon('--mode', 'base');
     expect(await line.run('scale', '1')).toMatchObject({ code: 1, stderr: expect.stringContaining('BASE mode') });
-    expect(await line.run('start', line.script, '--mode', 'base', '--max-worker-num', '5')).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_OPTION_CONFLICT') });
+    expect(await line.run('start', line.script, '--mode', 'base', '--max-worker-num', '5')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('ERR_OPTION_CONFLICT'),
+    });
   });
 
   it('goes down although a worker hangs: it is killed, and what waited for it is answered by another', async () => {

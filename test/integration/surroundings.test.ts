@@ -14,7 +14,11 @@ const canUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'tru
 
 /** Starts in the foreground. @returns the process and the port, when it is up */
 async function start(line: CommandLine, command: string, args: string[], env = {}) {
-  const child = spawn(command, args, { cwd: line.folder, env: { ...line.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(command, args, {
+    cwd: line.folder,
+    env: { ...line.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const port = await new Promise<number>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (text) => resolve((JSON.parse(text) as { port: number }).port));
@@ -38,14 +42,23 @@ describe.skipIf(!canUnshare)('as process 1 of a container', () => {
        await server.start();
        console.log(JSON.stringify({ event: 'up', port: server.port, pid: process.pid }));`,
     );
-    const { port, exited, child } = await start(line, 'unshare', ['--pid', '--fork', '--mount-proc', '--kill-child', 'tswoole', 'start', 'orphans.js']);
+    const { port, exited, child } = await start(line, 'unshare', [
+      '--pid',
+      '--fork',
+      '--mount-proc',
+      '--kill-child',
+      'tswoole',
+      'start',
+      'orphans.js',
+    ]);
     const master = listProcesses().find(({ parent }) => parent === child.pid);
     const clients = await Client.openMany(port, 10);
     for (const client of clients) {
       client.write('x');
       await client.until('it was done', () => client.text === 'done');
     }
-    const zombies = (): number => listProcesses().filter(({ state, parent }) => state === 'Z' && parent === master?.pid).length;
+    const zombies = (): number =>
+      listProcesses().filter(({ state, parent }) => state === 'Z' && parent === master?.pid).length;
     const sleeps = (): number => line.tree().filter(({ title }) => title.startsWith('sleep')).length;
     await poll('all have ended, and were reaped', () => sleeps() === 0 && zombies() === 0);
     process.kill(master?.pid ?? 0, 'SIGTERM');
@@ -61,19 +74,31 @@ describe('under systemd', () => {
     const line = new CommandLine();
     const path = join(line.folder, 'notify');
     // Node has no datagram sockets of that kind: Python stands in for systemd.
-    const systemd = spawn('python3', ['-u', '-c', `
+    const systemd = spawn(
+      'python3',
+      [
+        '-u',
+        '-c',
+        `
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
 print('bound')
 while True:
     print(s.recv(4096).decode().replace('\\n', ';'))
-`, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+`,
+        path,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     const heard: string[] = [];
     createInterface({ input: systemd.stdout }).on('line', (text) => heard.push(text));
     try {
       await poll('somebody listens', () => heard.includes('bound'));
-      const { exited, child } = await start(line, 'tswoole', ['start', line.script], { NOTIFY_SOCKET: path, WATCHDOG_USEC: '400000' });
+      const { exited, child } = await start(line, 'tswoole', ['start', line.script], {
+        NOTIFY_SOCKET: path,
+        WATCHDOG_USEC: '400000',
+      });
       await poll('it is up', () => heard.some((text) => text.includes('READY=1')));
       await poll('it is alive', () => heard.filter((text) => text.includes('WATCHDOG=1')).length > 2);
       child.kill('SIGTERM');
@@ -87,7 +112,9 @@ while True:
   it('the unit file has no fault that systemd would find', async () => {
     const line = new CommandLine();
     writeFileSync(join(line.folder, 'it.service'), await line.must('systemd', line.script, '--port', '8080'));
-    const { status, stderr, error } = spawnSync('systemd-analyze', ['verify', join(line.folder, 'it.service')], { encoding: 'utf8' });
+    const { status, stderr, error } = spawnSync('systemd-analyze', ['verify', join(line.folder, 'it.service')], {
+      encoding: 'utf8',
+    });
     if (error === undefined) expect({ status, stderr }).toMatchObject({ status: 0 });
   });
 });
@@ -99,7 +126,9 @@ describe.skipIf(!isRoot)('with user and group', () => {
     await line.daemon('--user', 'nobody', '--umask', '027');
     const { workers, status } = await line.report();
     const field = (pid: number, name: string): string[] =>
-      (new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '').trim().split(/\s+/);
+      (new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '')
+        .trim()
+        .split(/\s+/);
     for (const { pid } of workers) {
       expect(new Set(field(pid, 'Uid'))).toEqual(new Set(['65534']));
       expect(field(pid, 'Uid')).toHaveLength(4);
@@ -112,7 +141,10 @@ describe.skipIf(!isRoot)('with user and group', () => {
 
   it('that do not exist, it does not start', async () => {
     const line = new CommandLine();
-    expect(await line.run('start', line.script, '--user', 'nobody-of-this-name')).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_USER') });
+    expect(await line.run('start', line.script, '--user', 'nobody-of-this-name')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('ERR_USER'),
+    });
   });
 });
 
@@ -123,7 +155,7 @@ describe('a change of a file', () => {
     const client = await Client.open(port);
     expect(await client.ask('a')).toMatch(/^a /);
     const source = readFileSync(line.script, 'utf8');
-    writeFileSync(line.script, source.replace("conn.send(`${line} ", "conn.send(`new ${line} "));
+    writeFileSync(line.script, source.replaceAll('conn.send(`', 'conn.send(`new '));
     await poll('the new code runs', async () => (await client.ask('b')).startsWith('new b'));
     writeFileSync(line.script, 'this is no script');
     await poll('the reload has failed', async () => (await line.report()).stats.failedReloadCount === 1);

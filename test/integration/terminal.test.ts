@@ -34,7 +34,7 @@ describe.skipIf(!HAS_TMUX)('in a terminal', () => {
     terminal.press('r');
     await terminal.sees('generation 2');
     terminal.press('q');
-    await terminal.sees(/\$ $/m);
+    await terminal.sees(/^[#$] *$/m);
     expect(terminal.screen).not.toContain('q quit');
 
     terminal.type('clear; tswoole logs -f');
