@@ -11,7 +11,7 @@ import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../m
 import { endReasons, type Region } from '../memory/region.js';
 import { processUsage } from '../os/process.js';
 import type { ServerStatus } from './controlled.js';
-import { readStats, readWorkers, type WorkerInfo } from './stats.js';
+import { readStats, type WorkerInfo } from './stats.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -29,6 +29,7 @@ export interface MetricFamily {
 
 export interface MetricSources {
   readonly region: Region;
+  readonly workers: readonly WorkerInfo[];
   readonly status: ServerStatus;
   readonly tasks: TaskCounts;
   readonly messageCount: number;
@@ -59,8 +60,8 @@ export function readMetrics(sources: MetricSources): MetricFamily[] {
   ];
 }
 
-function ofServer({ region, status, tasks, messageCount }: MetricSources): MetricFamily[] {
-  const stats = readStats(region, tasks, messageCount);
+function ofServer({ region, workers, status, tasks, messageCount }: MetricSources): MetricFamily[] {
+  const stats = readStats(region, tasks, messageCount, workers);
   const { name, version, node, mode } = status;
   return [
     gauge('info', 'What runs; always 1.', sample(1, { name, version, node, mode })),
@@ -113,8 +114,7 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
   ];
 }
 
-function ofWorkers({ region }: MetricSources): MetricFamily[] {
-  const workers = readWorkers(region);
+function ofWorkers({ region, workers }: MetricSources): MetricFamily[] {
   const ofRole = (role: WorkerInfo['role'], read: (worker: WorkerInfo) => number): Sample[] =>
     workers
       .filter((worker) => worker.role === role)
@@ -210,7 +210,7 @@ interface ProcessFigures {
 }
 
 /** Master, manager, and every process with an id; reactor threads by their loops only. */
-function ofProcesses({ region, status }: MetricSources): MetricFamily[] {
+function ofProcesses({ region, workers, status }: MetricSources): MetricFamily[] {
   const { shape } = region;
   const lanes = (id: number): ProcessRecord[] => [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)));
   const processes: ProcessFigures[] = [
@@ -224,7 +224,7 @@ function ofProcesses({ region, status }: MetricSources): MetricFamily[] {
       pid: status.managerPid,
       records: [ProcessRecord.ofPeer(region, peerOfManager(shape))],
     },
-    ...readWorkers(region).map(({ id, role, pid }) => ({
+    ...workers.map(({ id, role, pid }) => ({
       labels: { process: `${role} ${id}` },
       pid,
       records: lanes(id),
@@ -312,14 +312,17 @@ export function toPrometheus(families: readonly MetricFamily[]): string {
 }
 
 function histogramLines(name: string, labels: Labels, { counts, seconds }: Histogram): string[] {
+  const text = labelText(labels);
+  const before = text === '' ? '{' : `${text.slice(0, -1)},`;
   let total = 0;
   const lines = counts.map((count, bucket) => {
     total += count;
-    const le = bucketBounds[bucket] === undefined ? '+Inf' : String(bucketBounds[bucket]);
-    return `${name}_bucket${labelText({ ...labels, le })} ${total}`;
+    return `${name}_bucket${before}${boundTexts[bucket]}} ${total}`;
   });
-  return [...lines, `${name}_sum${labelText(labels)} ${seconds}`, `${name}_count${labelText(labels)} ${total}`];
+  return [...lines, `${name}_sum${text} ${seconds}`, `${name}_count${text} ${total}`];
 }
+
+const boundTexts = [...bucketBounds.map((bound) => `le="${bound}"`), 'le="+Inf"'];
 
 function labelText(labels: Labels): string {
   const entries = Object.entries(labels);
@@ -328,5 +331,6 @@ function labelText(labels: Labels): string {
 }
 
 function escaped(value: string): string {
+  if (!/[\\"\n]/.test(value)) return value;
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }

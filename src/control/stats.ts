@@ -83,11 +83,15 @@ export interface WorkerInfo {
   residentBytes: number;
 }
 
-export function readStats(region: Region, tasks: TaskCounts, messageCount: number): ServerStats {
+export function readStats(
+  region: Region,
+  tasks: TaskCounts,
+  messageCount: number,
+  processes: readonly WorkerInfo[] = readWorkers(region),
+): ServerStats {
   const { reactorNum, taskWorkerNum } = region.shape;
   const reactors = new ReactorBoard(region);
   const board = new WorkerBoard(region);
-  const processes = readWorkers(region);
   const workers = processes.filter((process) => process.role === 'worker');
   const overReactors = (read: (reactor: number) => number): number =>
     sum(Array.from({ length: reactorNum }, (_, r) => read(r)));

@@ -33,6 +33,9 @@ const RESIDENT = 54;
 const STACK_AT_BYTES = 512;
 const STACK_BYTES = PROCESS_RECORD_BYTES - STACK_AT_BYTES - 4;
 
+/** A loop that has not turned for so long has been at work for the last second. */
+const STANDS_STILL_MS = 1200;
+
 /** Milliseconds of a clock that is the same in every process and never set. */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
@@ -96,9 +99,9 @@ export class ProcessRecord {
     return this.#get(LOOP_IDLE);
   }
 
-  /** Share of the last second in which the loop was at work. */
+  /** Share of the last second in which the loop was at work: all of it, where it stands still. */
   get loopUtilisation(): number {
-    return this.#get(LOOP_UTILISATION);
+    return this.seenAt !== 0 && monotonicMs() - this.seenAt > STANDS_STILL_MS ? 1 : this.#get(LOOP_UTILISATION);
   }
 
   /** When its event loop last turned, in ms of `monotonicMs()`; 0: nobody has begun. */

@@ -1,5 +1,5 @@
 /** The options `admin`, `watch` and `maxMemory`. */
-import { host, integer, jsonOrText, type Kind, refuse, size, text } from './check.js';
+import { host, integer, jsonOrText, type Kind, listOf, refuse, size, text } from './check.js';
 import { GIB, MIB } from './size.js';
 
 export interface AdminOptions {
@@ -62,7 +62,7 @@ export function watch(): Kind<boolean | string | readonly string[], 'script' | r
     show: (value) => (value === 'script' ? 'true' : value.length === 0 ? 'false' : JSON.stringify(value)),
     parse: (given) => {
       if (/^(true|false)$/.test(given)) return given === 'true';
-      return given.split(',').map((item) => item.trim());
+      return listOf(given);
     },
     check(name, value) {
       if (typeof value === 'boolean') return value ? 'script' : [];

@@ -186,7 +186,7 @@ export function addressRanges(): Kind<readonly string[], readonly string[]> {
     type: 'string[]',
     expected,
     show: (value) => JSON.stringify(value),
-    parse: (list) => list.split(',').map((item) => item.trim()),
+    parse: listOf,
     check(name, value) {
       if (!Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
       for (const item of value as unknown[]) if (!isRange(item)) refuse('ERR_OPTION_VALUE', name, expected, item);
@@ -196,6 +196,12 @@ export function addressRanges(): Kind<readonly string[], readonly string[]> {
 }
 
 const asText = (text: string): string => text;
+
+/** `a, b`, or the same as JSON. */
+export function listOf(text: string): unknown {
+  const json = jsonOrText(text);
+  return typeof json === 'string' ? json.split(',').map((item) => item.trim()) : json;
+}
 
 /** For options that take an object, or a word. */
 export function jsonOrText(text: string): unknown {

@@ -1,5 +1,5 @@
 /** The options `umask` and `cpuAffinity`. */
-import { integer, type Kind, refuse } from './check.js';
+import { integer, jsonOrText, type Kind, refuse } from './check.js';
 
 const ALL_RIGHTS = 0o777;
 
@@ -9,7 +9,10 @@ export function umask(): Kind<number, number> {
     ...integer({ min: -1, max: ALL_RIGHTS }, 'octal: 0o027'),
     show: (value) => (value < 0 ? '-1' : `0o${value.toString(8)}`),
     // As the shell has it: always octal.
-    parse: (text) => (/^(0o)?[0-7]{1,4}$/.test(text) ? Number.parseInt(text.replace('0o', ''), 8) : text),
+    parse: (text) => {
+      if (text === '-1') return -1;
+      return /^(0o)?[0-7]{1,4}$/.test(text) ? Number.parseInt(text.replace('0o', ''), 8) : text;
+    },
   };
 }
 
@@ -25,7 +28,7 @@ export function cores(): Kind<boolean | readonly number[], 'all' | readonly numb
     show: (value) => (value === 'all' ? 'true' : JSON.stringify(value)),
     parse: (text) => {
       if (/^(true|false)$/.test(text)) return text === 'true';
-      return /^\d+(,\d+)*$/.test(text) ? text.split(',').map(Number) : text;
+      return /^\d+(,\d+)*$/.test(text) ? text.split(',').map(Number) : jsonOrText(text);
     },
     check(name, value) {
       if (typeof value === 'boolean') return value ? 'all' : [];

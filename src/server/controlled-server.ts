@@ -91,6 +91,7 @@ export class ControlledServer implements Controlled {
     const exchange = this.#parts.exchange();
     return readMetrics({
       region: this.#region,
+      workers: this.workers(),
       status: this.status(),
       tasks: exchange?.queue.counts() ?? NO_TASKS,
       messageCount: exchange?.messageCount ?? 0,

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addHistograms, BUCKETS, bucketBounds, ProcessRecord, quantile } from '../../src/memory/process-board.js';
+import {
+  addHistograms,
+  BUCKETS,
+  bucketBounds,
+  monotonicMs,
+  ProcessRecord,
+  quantile,
+} from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -45,7 +52,10 @@ describe('a record', () => {
     });
     expect(all.map(({ seenAt }) => seenAt)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(all.map(({ stack }) => stack)).toEqual([0, 1, 2, 3, 4, 5, 6].map((index) => `stack ${index}`));
+    (all[3] as ProcessRecord).seenAt = monotonicMs();
     expect(all[3]?.loopUtilisation).toBe(0.75);
+    (all[3] as ProcessRecord).seenAt = monotonicMs() - 3000;
+    expect(all[3]?.loopUtilisation).toBe(1);
   });
 
   it('cuts a stack that is too long', () => {
