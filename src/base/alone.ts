@@ -17,7 +17,8 @@ import type { WorkerChannel } from '../worker/run.js';
 
 /** True where one process is enough. */
 export function isAlone(options: ResolvedOptions, userProcessNum: number): boolean {
-  const { mode, workerNum, taskWorkerNum, maxRequest, user, group, chroot } = options;
+  const { mode, workerNum, taskWorkerNum, maxRequest, user, group, chroot, workerTimeoutMs, maxMemory } = options;
+  if (workerTimeoutMs > 0 || maxMemory > 0) return false; // somebody has to replace the worker
   if (user !== '' || group !== '' || chroot !== '') return false; // the master keeps its rights, workers give them up
   return mode === 'base' && workerNum === 1 && taskWorkerNum === 0 && userProcessNum === 0 && maxRequest === 0;
 }

@@ -36,6 +36,16 @@ export function parseRequest(line: string): ControlRequest {
   return { id, command, arguments: given as Record<string, unknown> };
 }
 
+/** Of a request that cannot be used, so that its error finds who waits for it; 0: unknown. */
+export function idOf(line: string): number {
+  try {
+    const { id } = JSON.parse(line) as { id?: unknown };
+    return typeof id === 'number' ? id : 0;
+  } catch {
+    return 0;
+  }
+}
+
 function parse(line: string): unknown {
   try {
     return JSON.parse(line) as unknown;

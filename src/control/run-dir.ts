@@ -2,7 +2,17 @@
  * The run directory: one per user, where each of that user's servers has its control socket and a note about itself. By
  * it `tswoole` finds what runs without being told.
  */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ServerError } from '../errors/index.js';
@@ -45,6 +55,10 @@ export function makeRunDir(path: string): void {
   } catch (error) {
     throw new ServerError('ERR_RUN_DIR', { path, why: `cannot be made (${(error as Error).message})` });
   }
+  refuseStranger(path);
+}
+
+function refuseStranger(path: string): void {
   const why = whyNotOurs(path);
   if (why !== undefined) throw new ServerError('ERR_RUN_DIR', { path, why });
 }
@@ -74,8 +88,13 @@ export function removeEntry(runDir: string, pid: number): void {
   for (const file of [noteIn(runDir, pid), socketIn(runDir, pid)]) rmSync(file, { force: true });
 }
 
-/** The servers that run, oldest first. What a killed server has left is removed. */
+/**
+ * The servers that run, oldest first. What a killed server has left is removed.
+ * @throws ServerError ERR_RUN_DIR when somebody else could have put something there
+ */
 export function listEntries(runDir: string): RunEntry[] {
+  if (!existsSync(runDir)) return []; // nobody has made it yet
+  refuseStranger(runDir);
   const entries: RunEntry[] = [];
   for (const name of namesIn(runDir)) {
     const entry = readEntry(join(runDir, name));
@@ -87,11 +106,7 @@ export function listEntries(runDir: string): RunEntry[] {
 }
 
 function namesIn(runDir: string): string[] {
-  try {
-    return readdirSync(runDir).filter((name) => /^\d+\.json$/.test(name));
-  } catch {
-    return []; // nobody has made it yet
-  }
+  return readdirSync(runDir).filter((name) => /^\d+\.json$/.test(name));
 }
 
 function readEntry(file: string): RunEntry | undefined {

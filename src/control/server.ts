@@ -4,7 +4,7 @@ import { ServerError, serializeError } from '../errors/index.js';
 import { peerUid } from '../os/peer.js';
 import type { Log } from '../util/log.js';
 import type { CommandTable } from './commands.js';
-import { type ControlReply, lineReader, parseRequest } from './protocol.js';
+import { type ControlReply, idOf, lineReader, parseRequest } from './protocol.js';
 import { restrict } from './run-dir.js';
 
 const LIMIT_CONNECTIONS = 64;
@@ -76,14 +76,12 @@ export class ControlServer {
   }
 
   async #take(socket: Socket, line: string): Promise<void> {
-    let id = 0;
     try {
       const request = parseRequest(line);
-      id = request.id;
       const result = await this.#commands.run(request.command, request.arguments);
-      answer(socket, { id, result: result ?? null });
+      answer(socket, { id: request.id, result: result ?? null });
     } catch (error) {
-      answer(socket, { id, error: serializeError(error) });
+      answer(socket, { id: idOf(line), error: serializeError(error) });
     }
   }
 }

@@ -48,7 +48,9 @@ describe('the run directory', () => {
   ])('that %s is refused', (_title, make, change) => {
     make();
     change();
-    expect(() => makeRunDir(runDir)).toThrow(expect.objectContaining({ code: 'ERR_RUN_DIR' }));
+    const refused = expect.objectContaining({ code: 'ERR_RUN_DIR' });
+    expect(() => makeRunDir(runDir)).toThrow(refused);
+    expect(() => listEntries(runDir)).toThrow(refused);
   });
 
   it('lists who runs, and forgets who was killed, also when the pid belongs to another process by now', () => {
