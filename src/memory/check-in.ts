@@ -28,7 +28,9 @@ export class CheckIn {
 
   start(): void {
     this.#expectedAt = performance.now() + INTERVAL_MS;
-    this.#parts.record.seenAt = monotonicMs();
+    const { record, isThread } = this.#parts;
+    record.seenAt = monotonicMs();
+    if (isThread !== true) record.residentBytes = process.memoryUsage.rss();
     this.#timer = setInterval(() => this.#tick(), INTERVAL_MS).unref();
   }
 
