@@ -67,11 +67,16 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
     entries.push(['tasks', `${stats.taskWorkerNum} task workers (${stats.idleTaskWorkerNum} idle), ${numbers}`]);
   }
   if (stats.failedReloadCount > 0) entries.push(['reloads', `${stats.failedReloadCount} failed, see the log`]);
-  entries.push(['log', `level ${status.logLevel}, ${status.logFile === '' ? 'standard error' : status.logFile}`]);
+  entries.push(['log', `level ${status.logLevel}, ${whereTo(status)}`]);
   if (status.pidFile !== '') entries.push(['pid file', status.pidFile]);
   return `${head}\n${list(entries)}`;
 }
 
 function paintPhase(phase: string): string {
   return paint(phase === 'running' ? 'green' : 'yellow', phase);
+}
+
+function whereTo({ logFile, isDaemon }: ServerStatus): string {
+  if (logFile !== '') return logFile;
+  return isDaemon ? 'nowhere: a daemon needs a log file (--log-file)' : 'standard error';
 }
