@@ -4,12 +4,15 @@ const soak = process.env['SOAK'] === '1';
 const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**'];
 
 /** What holds in both modes and runs in BASE mode with every `npm test`. */
-const inBase = ['api', 'broadcast', 'data', 'lifecycle-reload', 'lifecycle-shutdown'];
+const inBase = ['api', 'broadcast', 'data'];
 /** The rest of it: `npm run test:modes`. */
 const inBaseToo = [
-  ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'limits', 'messages', 'pressure'],
+  ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
+  ...['limits', 'messages', 'pressure'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
 ];
+/** By the command line; none of it hangs on milliseconds, so two files run at a time. */
+const operating = ['admin', 'command-line', 'control', 'logs', 'scale', 'surroundings', 'terminal'];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'data', 'framing', 'send-file'];
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);
@@ -29,7 +32,24 @@ export default defineConfig({
     // cores.
     maxWorkers: 1,
     projects: [
-      { test: { name: 'process', include: ['test/**/*.test.ts'], exclude, ...common } },
+      {
+        test: {
+          name: 'process',
+          include: ['test/**/*.test.ts'],
+          exclude: [...exclude, ...files(operating)],
+          sequence: { groupOrder: 0 },
+          ...common,
+        },
+      },
+      {
+        test: {
+          name: 'operating',
+          include: files(operating),
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          ...common,
+        },
+      },
       { test: { name: 'base', include: files(inBase), env: base, ...common } },
       { test: { name: 'base-more', include: files(inBaseToo), env: base, ...common } },
       { test: { name: 'tls', include: files(encrypted), env: tls, ...common } },

@@ -4,9 +4,8 @@ import { ControlClient } from '../control/client.js';
 import type { CommandName } from '../control/commands.js';
 import { listEntries, type RunEntry, runDirFor } from '../control/run-dir.js';
 import { ServerError } from '../errors/index.js';
-import { pidOfHolder } from '../master/pid-file.js';
 import { variableOf } from '../options/index.js';
-import { processStartTime } from '../os/process.js';
+import { processStartTime } from '../os/other-process.js';
 import { CliError, ExitCode } from './exit.js';
 import { duration, table } from './terminal.js';
 
@@ -29,7 +28,7 @@ export function runningServers({ runDir }: Choice): RunEntry[] {
 }
 
 /** @throws CliError notRunning, several */
-export function chooseServer(choice: Choice): Found {
+export async function chooseServer(choice: Choice): Promise<Found> {
   if (choice.pidFile !== undefined) return byPidFile(choice, choice.pidFile);
   const all = runningServers(choice);
   const { server } = choice;
@@ -52,8 +51,9 @@ function noneCalled(server: string, all: readonly RunEntry[]): string {
   return `No server called ${server}, or with this pid, runs. ${rest}`;
 }
 
-function byPidFile(choice: Choice, file: string): Found {
+async function byPidFile(choice: Choice, file: string): Promise<Found> {
   const path = resolve(file);
+  const { pidOfHolder } = await import('../master/pid-file.js');
   let pid: number;
   try {
     pid = pidOfHolder(path);
@@ -89,7 +89,7 @@ export interface Asked {
 
 /** Connects, asks, and closes. @throws CliError */
 export async function ask<T>(choice: Choice, what: (asked: Asked) => Promise<T>): Promise<T> {
-  const { pid, entry } = chooseServer(choice);
+  const { pid, entry } = await chooseServer(choice);
   if (entry === undefined) {
     throw new CliError(
       ExitCode.failed,

@@ -9,7 +9,7 @@ import { ReactorBoard, ReactorCounter } from '../memory/boards.js';
 import { peerOf, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../memory/process-board.js';
 import { endReasons, type Region } from '../memory/region.js';
-import { processUsage } from '../os/process.js';
+import { processUsage } from '../os/other-process.js';
 import type { ServerStatus } from './controlled.js';
 import { readStats, type WorkerInfo } from './stats.js';
 

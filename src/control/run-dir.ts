@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ServerError } from '../errors/index.js';
-import { processStartTime } from '../os/process.js';
+import { processStartTime } from '../os/other-process.js';
 
 /** What a server notes about itself. */
 export interface RunEntry {

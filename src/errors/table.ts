@@ -181,9 +181,11 @@ export const errorTable = {
     advice: 'Stop asking once the beforeShutdown or workerExit event has come.',
   }),
   ERR_WORKER_ID: entry({
-    fields: { received: 'string', count: 'number' },
-    sentence: ({ received, count }) =>
-      `A worker id must be an integer, 0 or more and below ${count}, received ${received}.`,
+    fields: { received: 'string', count: 'number', workers: 'number?' },
+    sentence: ({ received, count, workers }) => {
+      const now = workers === undefined ? '' : `; of workers there are ${workers} now`;
+      return `A worker id must be an integer, 0 or more and below ${count}${now}, received ${received}.`;
+    },
     advice: 'Use an id that server.workers lists.',
   }),
   ERR_SESSION_NOT_FOUND: entry({

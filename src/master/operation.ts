@@ -10,7 +10,7 @@ import { makeRunDir, type RunEntry, removeEntry, runDirFor, socketIn, writeEntry
 import { ControlServer } from '../control/server.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
-import { processStartTime } from '../os/process.js';
+import { processStartTime } from '../os/other-process.js';
 import type { Log } from '../util/log.js';
 import { LogRotator } from './log-rotator.js';
 import { ServiceNotifier } from './notify.js';

@@ -9,13 +9,13 @@ import type {
 } from '../control/controlled.js';
 import { type MetricFamily, readMetrics } from '../control/metrics.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
-import { describe, ServerError } from '../errors/index.js';
+import { ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { Master } from '../master/master.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { type ClientInfo, ConnectionTable } from '../memory/connection-table.js';
-import { processNum } from '../memory/layout.js';
+import { checkProcessId } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedFraming, ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { LogLevel } from '../util/log.js';
@@ -136,8 +136,7 @@ export class ControlledServer implements Controlled {
   }
 
   stopWorker(workerId: number, byForce: boolean): { readonly pid: number } {
-    const count = processNum(this.#region.shape);
-    if (workerId >= count) throw new ServerError('ERR_WORKER_ID', { received: describe(workerId), count });
+    checkProcessId(this.#region, workerId);
     const pid = new WorkerBoard(this.#region).field(workerId, WorkerField.pid);
     if (byForce && pid !== 0) process.kill(pid, 'SIGKILL');
     else this.#parts.master.stopWorker(workerId);
@@ -156,11 +155,12 @@ export class ControlledServer implements Controlled {
 
   async profile({ target, ...order }: ProfileRequest): Promise<{ readonly path: string }> {
     const { path } = order;
-    const count = processNum(this.#region.shape);
     if (target === 'master') await takeOwnProfile(order);
     else if (target === 'manager') await this.#parts.master.profile(-1, order);
-    else if (target < count) await this.#parts.master.profile(target, order);
-    else throw new ServerError('ERR_WORKER_ID', { received: describe(target), count });
+    else {
+      checkProcessId(this.#region, target);
+      await this.#parts.master.profile(target, order);
+    }
     return { path };
   }
 

@@ -7,7 +7,7 @@ import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
 import { leaveLastWords } from '../ipc/last-words.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
-import { processNum } from '../memory/layout.js';
+import { checkProcessId } from '../memory/process-id.js';
 import { MAX_PORTS, type Region } from '../memory/region.js';
 import {
   type ListenOptions,
@@ -181,10 +181,7 @@ export class Server {
   /** Replaces one worker, without a gap; from any process. Without an id: the one this is called in. @throws ServerError ERR_WORKER_ID */
   stop(workerId: number = this.workerId): void {
     const runtime = this.#mustRun('stop');
-    const count = processNum(runtime.region.shape);
-    if (!Number.isInteger(workerId) || workerId < 0 || workerId >= count) {
-      throw new ServerError('ERR_WORKER_ID', { received: describe(workerId), count });
-    }
+    checkProcessId(runtime.region, workerId);
     runtime.requestStopWorker(workerId);
   }
 
@@ -230,10 +227,7 @@ export class Server {
    */
   sendMessage(data: unknown, workerId: number): Promise<void> {
     const { region, exchange } = this.#mustRun('sendMessage');
-    const count = processNum(region.shape);
-    if (!Number.isInteger(workerId) || workerId < 0 || workerId >= count) {
-      throw new ServerError('ERR_WORKER_ID', { received: describe(workerId), count });
-    }
+    checkProcessId(region, workerId);
     if (workerId === this.workerId) throw new ServerError('ERR_MESSAGE_TO_SELF', { workerId });
     return exchange.messenger.send(data, workerId);
   }

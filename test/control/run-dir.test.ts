@@ -10,7 +10,7 @@ import {
   runDirFor,
   writeEntry,
 } from '../../src/control/run-dir.js';
-import { processStartTime } from '../../src/os/process.js';
+import { processStartTime } from '../../src/os/other-process.js';
 
 let folder: string;
 let runDir: string;

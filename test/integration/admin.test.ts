@@ -94,7 +94,7 @@ describe('the metrics', () => {
 describe('health', () => {
   it('is ready while clients are served, and not from the first moment of the shutdown', async () => {
     const line = new CommandLine();
-    const { port, pid } = await line.daemon('--admin', '0', '--max-wait-ms', '4000');
+    const { port, pid } = await line.daemon('--admin', '0', '--max-wait-ms', '2000');
     const url = await adminOf(line);
     const status = async (path: string): Promise<number> => (await fetch(`${url}${path}`)).status;
     expect([await status('/healthz'), await status('/readyz')]).toEqual([200, 200]);

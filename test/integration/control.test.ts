@@ -34,6 +34,20 @@ async function started(): Promise<{ line: CommandLine; path: string; pid: number
   return { line, path: join(line.runDir, `${pid}.sock`), pid };
 }
 
+const faults: readonly (readonly [text: string, id: number, code: string | undefined])[] = [
+  ['no JSON', 0, 'ERR_COMMAND_REQUEST'],
+  ['[1]', 0, 'ERR_COMMAND_REQUEST'],
+  ['{"id":"x","command":"status"}', 0, 'ERR_COMMAND_REQUEST'],
+  ['{"id":4}', 4, 'ERR_COMMAND_REQUEST'],
+  ['{"id":5,"command":"status","arguments":[]}', 5, 'ERR_COMMAND_REQUEST'],
+  ['{"id":6,"command":"statsu"}', 6, 'ERR_COMMAND_UNKNOWN'],
+  ['{"id":7,"command":"__proto__"}', 7, 'ERR_COMMAND_UNKNOWN'],
+  ['{"id":8,"command":"status","arguments":{"x":1}}', 8, 'ERR_OPTION_UNKNOWN'],
+  ['{"id":9,"command":"scale","arguments":{"workerNum":"2"}}', 9, 'ERR_OPTION_TYPE'],
+  ['{"id":10,"command":"stopWorker"}', 10, 'ERR_OPTION_TYPE'],
+  ['{"id":11,"command":"fails"}', 11, undefined],
+];
+
 describe('the control socket', () => {
   it('answers requests as they are ready, several at once', async () => {
     const { path, pid } = await started();
@@ -48,27 +62,17 @@ describe('the control socket', () => {
     peer.socket.destroy();
   });
 
-  it.each([
-    ['no JSON', 0, 'ERR_COMMAND_REQUEST'],
-    ['[1]', 0, 'ERR_COMMAND_REQUEST'],
-    ['{"id":"x","command":"status"}', 0, 'ERR_COMMAND_REQUEST'],
-    ['{"id":4}', 4, 'ERR_COMMAND_REQUEST'],
-    ['{"id":5,"command":"status","arguments":[]}', 5, 'ERR_COMMAND_REQUEST'],
-    ['{"id":6,"command":"statsu"}', 6, 'ERR_COMMAND_UNKNOWN'],
-    ['{"id":7,"command":"__proto__"}', 7, 'ERR_COMMAND_UNKNOWN'],
-    ['{"id":8,"command":"status","arguments":{"x":1}}', 8, 'ERR_OPTION_UNKNOWN'],
-    ['{"id":9,"command":"scale","arguments":{"workerNum":"2"}}', 9, 'ERR_OPTION_TYPE'],
-    ['{"id":10,"command":"stopWorker"}', 10, 'ERR_OPTION_TYPE'],
-    ['{"id":11,"command":"fails"}', 11, undefined],
-  ])('answers %s with an error, and goes on', async (text, id, code) => {
+  it('answers what it cannot carry out with an error, and goes on', async () => {
     const { path } = await started();
     const peer = new Peer(path);
-    peer.socket.write(`${text}\n`);
-    const answer = await peer.next();
-    expect(answer.id).toBe(id);
-    expect(answer.error).toMatchObject(code === undefined ? { message: 'it is not my day' } : { code });
-    peer.socket.write('{"id":99,"command":"status"}\n');
-    expect((await peer.next()).id).toBe(99);
+    for (const [text, id, code] of faults) {
+      peer.socket.write(`${text}\n`);
+      const answer = await peer.next();
+      expect([text, answer.id]).toEqual([text, id]);
+      expect(answer.error).toMatchObject(code === undefined ? { message: 'it is not my day' } : { code });
+      peer.socket.write('{"id":99,"command":"status"}\n');
+      expect((await peer.next()).id).toBe(99);
+    }
     peer.socket.destroy();
   });
 

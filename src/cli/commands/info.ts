@@ -2,7 +2,6 @@ import { availableParallelism, release, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { runDirFor } from '../../control/run-dir.js';
 import { currentMachine, resolveOptions } from '../../options/index.js';
-import { createPoller } from '../../os/create-poller.js';
 import { version } from '../../version.js';
 import { runningServers } from '../servers.js';
 import { bytes, list, print, printJson } from '../terminal.js';
@@ -12,14 +11,14 @@ export function addInfo(program: Command): void {
     .command('info')
     .summary('versions, platform, limits')
     .option('--json', 'for programs')
-    .action(({ json }: { json?: boolean }) => {
-      const all = readInfo();
+    .action(async ({ json }: { json?: boolean }) => {
+      const all = await readInfo();
       if (json === true) printJson(all);
       else print(list(Object.entries(all).map(([name, value]) => [words(name), String(value)])));
     });
 }
 
-function readInfo() {
+async function readInfo() {
   const { descriptorLimit } = currentMachine();
   const { reactorNum, workerNum, maxConnections } = resolveOptions({});
   return {
@@ -30,7 +29,7 @@ function readInfo() {
     platform: `${process.platform} ${process.arch}, kernel ${release()}`,
     cores: availableParallelism(),
     memory: bytes(totalmem()),
-    reactorBackend: backendName(),
+    reactorBackend: await backendName(),
     openFilesLimit: Number.isFinite(descriptorLimit) ? descriptorLimit : 'none',
     defaultReactors: reactorNum,
     defaultWorkers: workerNum,
@@ -44,7 +43,8 @@ function readInfo() {
   };
 }
 
-function backendName(): string {
+async function backendName(): Promise<string> {
+  const { createPoller } = await import('../../os/create-poller.js');
   const poller = createPoller('auto', { ready: () => {}, turnEnd: () => {} } as never);
   poller.close();
   return poller.levelTriggered ? 'poll' : 'epoll';

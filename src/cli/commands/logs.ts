@@ -28,7 +28,7 @@ export function addLogs(program: Command): void {
         await ask(choice, ({ call }) => call('reopenLogs'));
         return print('The log files are opened again.');
       }
-      const { pid, entry } = chooseServer(choice);
+      const { pid, entry } = await chooseServer(choice);
       const file = entry?.logFile ?? '';
       if (file === '') throw new CliError(ExitCode.failed, noFile(pid, entry?.isDaemon === true));
       if (!existsSync(file))

@@ -22,7 +22,7 @@ export function addReload(program: Command): void {
     .action(async (server: string | undefined, flags: Flags) => {
       const choice = choiceOf(flags, server);
       const tasksOnly = flags.tasks === true;
-      const { pid, entry } = chooseServer(choice);
+      const { pid, entry } = await chooseServer(choice);
       if (entry === undefined) {
         process.kill(pid, tasksOnly ? 'SIGUSR2' : 'SIGUSR1');
         return print(`The server with pid ${pid} was sent the signal to reload; its log tells how it went.`);

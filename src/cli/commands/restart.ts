@@ -20,7 +20,7 @@ export function addRestart(program: Command): void {
     .option('--timeout <seconds>', 'how long to wait for its end', integerBetween(1, 86_400), 60)
     .action(async (server: string | undefined, flags: TargetFlags & { timeout: number }) => {
       const choice = choiceOf(flags, server);
-      const { pid, entry } = chooseServer(choice);
+      const { pid, entry } = await chooseServer(choice);
       if (entry?.isDaemon !== true) {
         throw new CliError(
           ExitCode.failed,

@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { FLAGS_VARIABLE } from '../../options/index.js';
-import { replaceProcess } from '../../os/exec.js';
 import { addServerOptions, givenOptions } from '../option-flags.js';
 import { commandFor } from '../script.js';
 
@@ -20,22 +19,23 @@ export function addStart(program: Command): void {
       (value, all: string[]) => [...all, value],
       [],
     )
-    .action((script: string, args: string[], values: Record<string, unknown>) => {
-      start(script, args, values['nodeArg'] as string[], givenOptions(values));
-    });
+    .action((script: string, args: string[], values: Record<string, unknown>) =>
+      start(script, args, values['nodeArg'] as string[], givenOptions(values)),
+    );
   addServerOptions(command);
 }
 
 /** Becomes Node with the script: whoever has started `tswoole` has started the master. */
-function start(
+async function start(
   given: string,
   args: readonly string[],
   nodeArgs: readonly string[],
   flags: Readonly<Record<string, string>>,
-): never {
+): Promise<never> {
   const { script, nodeArgs: forTypes } = commandFor(given);
   const environment = { ...process.env };
   delete environment[FLAGS_VARIABLE];
   if (Object.keys(flags).length > 0) environment[FLAGS_VARIABLE] = JSON.stringify(flags);
+  const { replaceProcess } = await import('../../os/exec.js');
   return replaceProcess(process.execPath, [...forTypes, ...nodeArgs, script, ...args], environment);
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { processStartTime } from '../../os/process.js';
+import { processStartTime } from '../../os/other-process.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { ask, type Choice, chooseServer, waitUntilGone } from '../servers.js';
@@ -31,7 +31,7 @@ export function addStop(program: Command): void {
 
 /** @throws CliError notRunning, several, timedOut */
 export async function stopServer(choice: Choice, timeoutMs: number, byForce = false): Promise<number> {
-  const { pid, entry } = chooseServer(choice);
+  const { pid, entry } = await chooseServer(choice);
   const processStart = processStartTime(pid);
   const tell = async (): Promise<void> => {
     if (entry === undefined)

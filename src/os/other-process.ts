@@ -1,0 +1,57 @@
+/** What the kernel tells of any process. Needs no foreign functions, so that a command line that only asks is quick. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+const isLinux = process.platform === 'linux';
+/** Tells a process from a later one with the same pid; undefined when there is none. */
+export function processStartTime(pid: number): string | undefined {
+  return isLinux ? startTimeFromProc(pid) : startTimeFromPs(pid);
+}
+
+/** Field 22 of proc(5) stat; the name of the process, which comes before, may hold anything. */
+function startTimeFromProc(pid: number): string | undefined {
+  const fields = statFields(pid);
+  return fields === undefined || fields[0] === 'Z' ? undefined : fields[19];
+}
+
+/** From field 3 (state) on. */
+function statFields(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+function startTimeFromPs(pid: number): string | undefined {
+  const { status, stdout } = spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+export interface ProcessUsage {
+  readonly residentBytes: number;
+  /** User and system time, all threads. */
+  readonly cpuSeconds: number;
+}
+
+/** Ticks of proc(5) per second, on every Linux. */
+const TICKS_PER_SECOND = 100;
+
+/** undefined when there is no such process, and where the kernel does not tell others (it needs /proc). */
+export function processUsage(pid: number): ProcessUsage | undefined {
+  const fields = isLinux ? statFields(pid) : undefined;
+  if (fields === undefined) return undefined;
+  const at = (field: number): number => Number(fields[field - 3]);
+  return { residentBytes: residentBytes(pid), cpuSeconds: (at(14) + at(15)) / TICKS_PER_SECOND };
+}
+
+/** Told in KiB here, elsewhere in pages, whose size differs between machines. */
+function residentBytes(pid: number): number {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024;
+  } catch {
+    return 0; // gone meanwhile
+  }
+}
