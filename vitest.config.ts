@@ -11,8 +11,12 @@ const inBaseToo = [
   ...['limits', 'messages', 'pressure'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
 ];
-/** By the command line; none of it hangs on milliseconds, so two files run at a time. */
-const operating = ['admin', 'command-line', 'control', 'logs', 'scale', 'surroundings', 'terminal'];
+/** None of these hangs on milliseconds, so two files run at a time. */
+const sideBySide = [
+  ...['admin', 'command-line', 'control', 'logs', 'scale', 'surroundings', 'terminal'],
+  ...['activation', 'api', 'base', 'data', 'datagrams', 'examples', 'framing', 'lifecycle-start', 'messages', 'proxy'],
+  ...['send-file', 'tls', 'unix'],
+];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'data', 'framing', 'send-file'];
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);
@@ -36,15 +40,15 @@ export default defineConfig({
         test: {
           name: 'process',
           include: ['test/**/*.test.ts'],
-          exclude: [...exclude, ...files(operating)],
+          exclude: [...exclude, ...files(sideBySide)],
           sequence: { groupOrder: 0 },
           ...common,
         },
       },
       {
         test: {
-          name: 'operating',
-          include: files(operating),
+          name: 'side-by-side',
+          include: files(sideBySide),
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
           ...common,

@@ -55,6 +55,8 @@ class Top {
   #last: Look | undefined;
   #shown: readonly [Look, Look] | undefined;
   #quit = (): void => {};
+  /** What comes now is drawn on a screen that is no longer ours. */
+  #hasEnded = false;
 
   constructor(asked: Asked, flags: Flags) {
     this.#asked = asked;
@@ -89,10 +91,11 @@ class Top {
     const tick = async (): Promise<void> => {
       await this.#nextScreen();
       this.#draw();
-      timer = setTimeout(() => void tick().catch(() => this.#quit()), this.#flags.interval * 1000);
+      if (!this.#hasEnded) timer = setTimeout(() => void tick().catch(() => this.#quit()), this.#flags.interval * 1000);
     };
     timer = setTimeout(() => void tick().catch(() => this.#quit()), 200);
     const how = await ended;
+    this.#hasEnded = true;
     clearTimeout(timer);
     process.stdout.off('resize', redraw);
     process.stdin.setRawMode?.(false);
@@ -156,7 +159,7 @@ class Top {
   }
 
   #draw(): void {
-    if (this.#shown === undefined) return;
+    if (this.#shown === undefined || this.#hasEnded) return;
     const { rows = 24, columns = 80 } = process.stdout;
     const keys = paint('dim', `q quit  s sort (${this.#order})  r reload  ${this.#message}`);
     const all = screen(...this.#shown, this.#order);
