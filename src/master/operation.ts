@@ -81,7 +81,9 @@ export class Operation {
     this.#removeFiles();
   }
 
+  /** Terminals send SIGWINCH too: without a file there is nothing to do. */
   reopenLogs(): void {
+    if (this.#parts.options.logFile === '') return;
     this.#parts.region.reopenLogs();
     this.#parts.log.info('the log files are opened again');
   }

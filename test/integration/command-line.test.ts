@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -52,6 +53,10 @@ describe('a daemon', () => {
       pidFile: join(line.folder, 'it.pid'),
     });
 
+    const script = readFileSync(line.script, 'utf8');
+    writeFileSync(line.script, 'throw new Error("broken by now");');
+    expect(await line.run('reload')).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_RELOAD') });
+    writeFileSync(line.script, script);
     expect(await line.must('stop')).toContain(`${again}`);
     expect(line.tree()).toEqual([]);
     expect(readdirSync(line.runDir)).toEqual([]);
@@ -82,6 +87,30 @@ describe('a daemon', () => {
     expect(fields.slice(3, 5)).toEqual([String(pid), '0']);
     expect(readFileSync(join(line.folder, 'it.log'), 'utf8')).toContain('"event":"up"');
     expect(readFileSync(`/proc/${pid}/environ`, 'latin1')).not.toContain('TSWOOLE_DAEMON=1\0TSWOOLE_DAEMON');
+  });
+});
+
+describe('a restart', () => {
+  it('of a script that does not start any more says so', async () => {
+    const line = new CommandLine();
+    await line.daemon();
+    writeFileSync(line.script, 'throw new Error("broken by now");');
+    const { code, stderr } = await line.run('restart');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/broken by now.*did not start again/s);
+    expect(line.tree()).toEqual([]);
+  });
+
+  it('of a server in the foreground is left to whoever has started it', async () => {
+    const line = new CommandLine();
+    const child = spawn('tswoole', ['start', line.script], {
+      cwd: line.folder,
+      env: line.env,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    expect(await line.run('restart')).toMatchObject({ code: 1, stderr: expect.stringContaining('no daemon') });
+    await line.must('stop');
   });
 });
 

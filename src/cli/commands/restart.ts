@@ -45,5 +45,6 @@ async function startAgain({ command, cwd, flags }: RunEntry): Promise<void> {
     });
     child.once('exit', (exitCode) => resolve(exitCode ?? ExitCode.failed));
   });
-  if (code !== 0) process.exitCode = ExitCode.failed;
+  if (code !== 0)
+    throw new CliError(ExitCode.failed, 'The server has ended and did not start again: its reason stands above.');
 }
