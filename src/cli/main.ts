@@ -3,6 +3,7 @@
 import { CommanderError } from 'commander';
 import { ServerError } from '../errors/index.js';
 import { CliError, ExitCode } from './exit.js';
+import { withExplicitValues } from './option-flags.js';
 import { createProgram } from './program.js';
 import { messageOf } from './servers.js';
 
@@ -14,7 +15,7 @@ if (process.platform === 'win32') {
     throw error;
   });
   try {
-    await createProgram().parseAsync();
+    await createProgram().parseAsync(withExplicitValues(process.argv.slice(2)), { from: 'user' });
   } catch (error) {
     fail(error);
   }

@@ -27,6 +27,40 @@ function flagFor(name: OptionName, flag: string, help: string): Option {
   return option;
 }
 
+/**
+ * Flags that need no value take what follows them only where that is one: `start --daemon app.js` is meant as it is
+ * written. @param argv without Node and the program
+ */
+export function withExplicitValues(argv: readonly string[]): string[] {
+  if (argv[0] !== 'start' && argv[0] !== 'systemd') return [...argv];
+  const flags = valueless();
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return argv.map((word, index) => {
+    const name = index < end ? flags.get(word) : undefined;
+    if (name === undefined) return word;
+    const next = index + 1 < end ? argv[index + 1] : undefined;
+    const long = word === '-d' ? '--daemon' : word;
+    return next !== undefined && isValueOf(name, next) ? long : `${long}=true`;
+  });
+}
+
+function valueless(): Map<string, OptionName> {
+  const names = textOptions.filter((name) => definitions[name].kind.type.includes('boolean'));
+  const flags = new Map(names.map((name): [string, OptionName] => [`--${flagOf(name)}`, name]));
+  return flags.set('-d', 'daemonize').set('--daemon', 'daemonize');
+}
+
+/** Any text may be a path: those stand behind `=`. */
+function isValueOf(name: OptionName, text: string): boolean {
+  if (definitions[name].kind.type.includes('string')) return false;
+  try {
+    parseOption(name, text, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** What is wrong is said before anything is started. */
 function checked(name: OptionName, text: string): string {
   try {
