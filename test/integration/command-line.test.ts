@@ -33,7 +33,7 @@ describe('a daemon', () => {
     expect(second).not.toBe(first);
 
     expect(await line.must('scale', '4')).toContain('4 workers');
-    expect(await line.must('scale', '--', '-3')).toContain('1 worker');
+    expect(await line.must('scale', '-3')).toContain('1 worker');
     expect((await line.report()).workers).toHaveLength(1);
     expect(await client.ask('c')).toMatch(/^c \d+ 0$/);
 

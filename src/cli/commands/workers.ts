@@ -39,7 +39,7 @@ export function addScale(program: Command): void {
   withTarget(program.command('scale'))
     .summary('more or fewer workers while the server runs')
     .description(
-      'Changes the number of workers: to "6", by "+2", by "-1" (write it behind "--"). Connections of workers that go are given to others.',
+      'Changes the number of workers: to "6", by "+2", by "-1". Connections of workers that go are given to others.',
     )
     .argument('<number>', 'a number, or a difference with its sign')
     .action(async (text: string, flags: TargetFlags) => {
