@@ -14,14 +14,14 @@ export interface Command {
   /** False where it only looks. */
   readonly changes: boolean;
   /** By name; those that are not in `required` may be missing. */
-  readonly takes: Readonly<Record<string, Kind<unknown, unknown>>>;
+  readonly takes: Readonly<Record<string, Pick<Kind<unknown, unknown>, 'check'>>>;
   readonly required?: readonly string[];
   run(server: Controlled, given: Arguments): unknown;
 }
 
-const WORKER_ID = integer({ min: 0, max: 2000 }) as Kind<unknown, unknown>;
-const BOOLEAN = flag() as Kind<unknown, unknown>;
-const FD = integer({ min: 1, max: Number.MAX_SAFE_INTEGER }) as Kind<unknown, unknown>;
+const WORKER_ID = integer({ min: 0, max: 2000 });
+const BOOLEAN = flag();
+const FD = integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 const MOST_CONNECTIONS = 1000;
 
@@ -49,11 +49,11 @@ export const commands = {
     help: 'Open connections, page by page, of one worker, client address or listen port where you say so.',
     changes: false,
     takes: {
-      after: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }) as Kind<unknown, unknown>,
-      count: integer({ min: 1, max: MOST_CONNECTIONS }) as Kind<unknown, unknown>,
+      after: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+      count: integer({ min: 1, max: MOST_CONNECTIONS }),
       workerId: WORKER_ID,
-      address: text({ min: 1, max: 64 }) as Kind<unknown, unknown>,
-      port: integer({ min: 0, max: 65_535 }) as Kind<unknown, unknown>,
+      address: text({ min: 1, max: 64 }),
+      port: integer({ min: 0, max: 65_535 }),
     },
     run: (server, given) => server.connections({ after: 0, count: 100, ...given }),
   },
@@ -79,8 +79,8 @@ export const commands = {
     help: 'Changes the number of workers: to workerNum, or by a difference.',
     changes: true,
     takes: {
-      workerNum: integer({ min: 1, max: 1000 }) as Kind<unknown, unknown>,
-      by: integer({ min: -1000, max: 1000 }) as Kind<unknown, unknown>,
+      workerNum: integer({ min: 1, max: 1000 }),
+      by: integer({ min: -1000, max: 1000 }),
     },
     run: (server, { workerNum, by = 0 }) =>
       server.scale((workerNum ?? server.status().workerNum + Number(by)) as number),
@@ -89,10 +89,10 @@ export const commands = {
     help: 'A process (an id, "master" or "manager") writes a CPU profile of so many seconds, or a snapshot of its heap, to a file.',
     changes: true,
     takes: {
-      target: target() as Kind<unknown, unknown>,
-      kind: choice(['cpu', 'heap']) as Kind<unknown, unknown>,
-      seconds: integer({ min: 1, max: 600 }) as Kind<unknown, unknown>,
-      path: path() as Kind<unknown, unknown>,
+      target: target(),
+      kind: choice(['cpu', 'heap']),
+      seconds: integer({ min: 1, max: 600 }),
+      path: path(),
     },
     required: ['target', 'path'],
     run: (server, { target: of, kind = 'cpu', seconds = 10, path: to }) =>
@@ -126,7 +126,7 @@ export const commands = {
   logLevel: {
     help: 'Sets the least severe messages that are logged, in every process at once.',
     changes: true,
-    takes: { level: choice(levels) as Kind<unknown, unknown> },
+    takes: { level: choice(levels) },
     required: ['level'],
     run: (server, { level }) => server.setLogLevel(level as string),
   },

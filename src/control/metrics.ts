@@ -29,6 +29,7 @@ export interface MetricFamily {
 
 export interface MetricSources {
   readonly region: Region;
+  /** Those that have gone too: counters never fall. */
   readonly workers: readonly WorkerInfo[];
   readonly status: ServerStatus;
   readonly tasks: TaskCounts;
@@ -60,8 +61,8 @@ export function readMetrics(sources: MetricSources): MetricFamily[] {
   ];
 }
 
-function ofServer({ region, workers, status, tasks, messageCount }: MetricSources): MetricFamily[] {
-  const stats = readStats(region, tasks, messageCount, workers);
+function ofServer({ region, status, tasks, messageCount }: MetricSources): MetricFamily[] {
+  const stats = readStats(region, tasks, messageCount);
   const { name, version, node, mode } = status;
   return [
     gauge('info', 'What runs; always 1.', sample(1, { name, version, node, mode })),

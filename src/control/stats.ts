@@ -49,7 +49,8 @@ export interface ServerStats {
 
 export type WorkerInfoState = 'absent' | 'busy' | 'idle';
 
-export interface WorkerInfo {
+/** What a process with an id has done, and how it is. */
+interface WorkerCounts {
   id: number;
   role: ProcessRole;
   /** 0 while there is no process of this id that takes packets. */
@@ -72,6 +73,9 @@ export interface WorkerInfo {
   lastSignal: number;
   /** Task workers: tasks that run now. */
   runningTasks: number;
+}
+
+export interface WorkerInfo extends WorkerCounts {
   /** Seconds within which half, and 99 of 100, of all callbacks (task workers: tasks) since the start have ended. */
   latencyP50: number;
   latencyP99: number;
@@ -83,20 +87,17 @@ export interface WorkerInfo {
   residentBytes: number;
 }
 
-export function readStats(
-  region: Region,
-  tasks: TaskCounts,
-  messageCount: number,
-  processes: readonly WorkerInfo[] = readWorkers(region),
-): ServerStats {
+export function readStats(region: Region, tasks: TaskCounts, messageCount: number): ServerStats {
   const { reactorNum, taskWorkerNum } = region.shape;
   const reactors = new ReactorBoard(region);
   const board = new WorkerBoard(region);
+  // Workers that `scale` has ended have still done what they did.
+  const processes = allIds(region).map((id) => readCounts(region, board, id));
   const workers = processes.filter((process) => process.role === 'worker');
   const overReactors = (read: (reactor: number) => number): number =>
     sum(Array.from({ length: reactorNum }, (_, r) => read(r)));
   const counter = (index: number): number => overReactors((r) => reactors.read(r, index));
-  const overWorkers = (read: (worker: WorkerInfo) => number): number => sum(workers.map(read));
+  const overWorkers = (read: (worker: WorkerCounts) => number): number => sum(workers.map(read));
   return {
     startedAt: region.startedAt,
     connectionNum: counter(ReactorCounter.accepted) - counter(ReactorCounter.closed),
@@ -125,28 +126,40 @@ export function readStats(
   };
 }
 
+/** Those that there are now. */
 export function readWorkers(region: Region): WorkerInfo[] {
-  const board = new WorkerBoard(region);
-  const { workerNum, taskWorkerNum } = region.shape;
-  const roleOf = (id: number): ProcessRole => {
-    if (id < workerNum) return 'worker';
-    return id < workerNum + taskWorkerNum ? 'task' : 'user';
-  };
-  const ids = Array.from({ length: processNum(region.shape) }, (_, id) => id);
-  // Ids that `scale` may give a process, but has not.
-  const isTaken = (id: number): boolean => id >= workerNum || id < Math.max(region.seatNum, region.activeWorkerNum);
-  return ids.filter(isTaken).map((id) => readWorker(region, board, id, roleOf(id)));
+  return readEveryWorker(region).filter(({ id }) => isThere(region, id));
 }
 
-function readWorker(region: Region, board: WorkerBoard, id: number, role: ProcessRole): WorkerInfo {
+/** Those, and the workers that `scale` has ended: what counters are summed over. */
+export function readEveryWorker(region: Region): WorkerInfo[] {
+  const board = new WorkerBoard(region);
+  const hasBeen = (id: number): boolean => isThere(region, id) || board.startedAt(id) > 0;
+  return allIds(region)
+    .filter(hasBeen)
+    .map((id) => ({ ...readCounts(region, board, id), ...readHealth(region, board, id) }));
+}
+
+function allIds(region: Region): number[] {
+  return Array.from({ length: processNum(region.shape) }, (_, id) => id);
+}
+
+function isThere(region: Region, id: number): boolean {
+  return id >= region.shape.workerNum || id < Math.max(region.seatNum, region.activeWorkerNum);
+}
+
+function roleOf({ shape: { workerNum, taskWorkerNum } }: Region, id: number): ProcessRole {
+  if (id < workerNum) return 'worker';
+  return id < workerNum + taskWorkerNum ? 'task' : 'user';
+}
+
+function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCounts {
+  const role = roleOf(region, id);
   const pid = board.field(id, WorkerField.pid);
   const startedAt = board.startedAt(id);
   const pending = board.field(id, WorkerField.pending);
   const isBusy = role === 'task' ? board.field(id, WorkerField.room) <= 0 : board.field(id, WorkerField.busy) !== 0;
   const presentState = isBusy ? 'busy' : 'idle';
-  const records = [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)));
-  const present = records[board.field(id, WorkerField.lane)] as ProcessRecord;
-  const callbacks = addHistograms(records.map((record) => record.callbacks));
   return {
     id,
     role,
@@ -166,12 +179,23 @@ function readWorker(region: Region, board: WorkerBoard, id: number, role: Proces
     lastExitCode: board.field(id, WorkerField.lastExitCode),
     lastSignal: board.field(id, WorkerField.lastSignal),
     runningTasks: role === 'task' ? pending : 0,
-    latencyP50: quantile(callbacks, 0.5),
-    latencyP99: quantile(callbacks, 0.99),
-    loopUtilisation: pid === 0 ? 0 : present.loopUtilisation,
-    loopStandsMs: pid === 0 || present.seenAt === 0 ? 0 : Math.max(0, monotonicMs() - present.seenAt),
-    residentBytes: pid === 0 ? 0 : present.residentBytes,
   };
+}
+
+type Health = Omit<WorkerInfo, keyof WorkerCounts>;
+
+/** Costs more, so it is left out where only sums are asked for. */
+function readHealth(region: Region, board: WorkerBoard, id: number): Health {
+  const records = [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)));
+  const callbacks = addHistograms(records.map((record) => record.callbacks));
+  const latencies = { latencyP50: quantile(callbacks, 0.5), latencyP99: quantile(callbacks, 0.99) };
+  const present = records[board.field(id, WorkerField.lane)];
+  if (present === undefined || board.field(id, WorkerField.pid) === 0) {
+    return { ...latencies, loopUtilisation: 0, loopStandsMs: 0, residentBytes: 0 };
+  }
+  const { loopUtilisation, seenAt, residentBytes } = present;
+  const loopStandsMs = seenAt === 0 ? 0 : Math.max(0, monotonicMs() - seenAt);
+  return { ...latencies, loopUtilisation, loopStandsMs, residentBytes };
 }
 
 function sum(values: readonly number[]): number {

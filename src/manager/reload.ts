@@ -94,7 +94,7 @@ export class Reload {
     const reason = handle.lastError?.message ?? `${handle.name} ended before it was ready`;
     log.error('the reload failed, the old workers go on serving', { generation: this.#generation, reason });
     this.#phase = 'idle';
-    for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) discard(seat.coming);
+    for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) seat.coming.discard();
     this.#parts.failed(this.#request, reason);
     this.#requestAgain();
   }
@@ -117,7 +117,7 @@ export class Reload {
     log.info(`reload: starting new ${which}`, { generation: this.#generation });
     this.#phase = 'booting';
     for (const seat of this.#seats) {
-      if (seat.coming !== undefined) discard(seat.coming);
+      if (seat.coming !== undefined) seat.coming.discard();
       seat.spawnAt = 0;
       seat.backoff.reset();
     }
@@ -152,9 +152,4 @@ export class Reload {
       this.#parts.log.error(`the '${name}' callback failed`, { error });
     }
   }
-}
-
-function discard(handle: WorkerHandle): void {
-  handle.isSurplus = true;
-  handle.process?.kill('SIGKILL');
 }

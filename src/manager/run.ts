@@ -11,12 +11,8 @@ import {
   type ProcessRole,
   type SharedDescriptors,
 } from '../ipc/inheritance.js';
-import {
-  decodeMasterToManager,
-  type ManagerToMaster,
-  type MasterToManager,
-  type ProfileOrder,
-} from '../ipc/message.js';
+import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
+import { answerProfile } from '../ipc/profile-answer.js';
 import { queuedBytesAt } from '../ipc/ring.js';
 import { Sleeper } from '../ipc/sleep.js';
 import { WorkerBoard } from '../memory/boards.js';
@@ -28,7 +24,6 @@ import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { systemClock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
-import { takeProfile } from '../util/profile.js';
 import { signalName } from '../util/signal-name.js';
 import { Manager, type ManagerCallbacks } from './manager.js';
 import { spawnWorker } from './spawn-worker.js';
@@ -127,7 +122,7 @@ export function createManager(place: ManagerPlace): Manager {
       exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
     recoverAll: () => recoverAll(exchange, processes.length),
     isDrained: (workerId) => isDrained(region, workerId),
-    profile: (order) => void profile(order, place),
+    profile: (order) => void answerProfile(order).then((answer) => place.tellMaster(answer)),
     tellMaster: (message) => place.tellMaster(message),
     exit: (code) => {
       reportLostTasks(exchange, log);
@@ -157,16 +152,6 @@ function isDrained(region: Region, workerId: number): boolean {
     if (queuedBytesAt(region, layout.inbound(reactor, workerId)) > 0) return false;
   }
   return true;
-}
-
-async function profile(order: ProfileOrder, { tellMaster }: ManagerPlace): Promise<void> {
-  const { request } = order;
-  try {
-    await takeProfile(order);
-    tellMaster({ type: 'profiled', request });
-  } catch (error) {
-    tellMaster({ type: 'profiled', request, failed: (error as Error).message });
-  }
 }
 
 function named(role: ProcessRole, word: string, first: number, count: number): { role: ProcessRole; name: string }[] {

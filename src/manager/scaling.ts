@@ -60,7 +60,7 @@ export class Scaling {
     this.#saidWithdrawn = false;
     for (const seat of this.#seatsFrom(from)) {
       seat.recycle = undefined;
-      if (seat.serving !== undefined && seat.coming !== undefined) discard(seat.coming);
+      if (seat.serving !== undefined && seat.coming !== undefined) seat.coming.discard();
       if (seat.serving !== undefined) this.attached(seat, seat.serving);
     }
   }
@@ -72,7 +72,7 @@ export class Scaling {
     this.#withdrawFrom = Number.POSITIVE_INFINITY;
     this.#saidWithdrawn = true;
     for (const seat of this.#seatsFrom(workerNum)) {
-      if (seat.coming !== undefined) discard(seat.coming);
+      if (seat.coming !== undefined) seat.coming.discard();
       if (seat.serving !== undefined) this.attached(seat, seat.serving);
     }
     for (const seat of this.#parts.seats) if (seat.id >= this.#before) seat.spawnAt = 0;
@@ -82,9 +82,10 @@ export class Scaling {
   attached(seat: Seat, handle: WorkerHandle): void {
     const { maxWaitMs } = this.#parts;
     const now = this.#parts.now();
+    if (!this.isGoing(seat)) return;
+    handle.reason ??= 'scale';
     if (this.#isBeyond(seat)) handle.stop(now, maxWaitMs);
-    else if (seat.id >= this.#withdrawFrom) {
-      handle.reason = 'scale';
+    else {
       handle.settle();
       handle.endBy(now + maxWaitMs); // one that hangs is killed; the next one takes what is left
     }
@@ -115,7 +116,7 @@ export class Scaling {
     this.#parts.log.error('the new workers did not start, there are as many as before', { reason });
     this.#seatNum = this.#before;
     for (const seat of this.#seatsFrom(this.#before)) {
-      if (seat.coming !== undefined) discard(seat.coming);
+      if (seat.coming !== undefined) seat.coming.discard();
       if (seat.serving !== undefined) this.attached(seat, seat.serving);
     }
     this.#end(reason);
@@ -137,9 +138,4 @@ export class Scaling {
   #seatsFrom(id: number): Seat[] {
     return this.#parts.seats.filter((seat) => seat.id >= id);
   }
-}
-
-function discard(handle: WorkerHandle): void {
-  handle.isSurplus = true;
-  handle.process?.kill('SIGKILL');
 }

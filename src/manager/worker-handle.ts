@@ -140,6 +140,12 @@ export class WorkerHandle implements WorkerSpec {
     this.#next = 'SIGKILL';
   }
 
+  /** It is not wanted any more, before it has served. */
+  discard(): void {
+    this.isSurplus = true;
+    this.process?.kill('SIGKILL');
+  }
+
   /** What it had to do by a deadline is done. */
   stay(): void {
     this.#deadline = Number.POSITIVE_INFINITY;

@@ -30,7 +30,7 @@ export class CheckIn {
     this.#expectedAt = performance.now() + INTERVAL_MS;
     const { record, isThread } = this.#parts;
     record.seenAt = monotonicMs();
-    if (isThread !== true) record.residentBytes = process.memoryUsage.rss();
+    if (isThread !== true) record.residentBytes = residentBytes();
     this.#timer = setInterval(() => this.#tick(), INTERVAL_MS).unref();
   }
 
@@ -53,8 +53,17 @@ export class CheckIn {
     record.loopRan(utilisation.active - this.#utilisation.active, utilisation.idle - this.#utilisation.idle);
     this.#utilisation = utilisation;
     if (isThread === true) return;
-    const residentBytes = process.memoryUsage.rss();
-    record.residentBytes = residentBytes;
-    measured?.(residentBytes);
+    const bytes = residentBytes();
+    record.residentBytes = bytes;
+    measured?.(bytes);
+  }
+}
+
+/** Node reads it from /proc; where a `chroot` has none, the most that the process has ever held has to do. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return process.resourceUsage().maxRSS * 1024;
   }
 }

@@ -17,7 +17,7 @@ export function replaceProcess(file: string, args: readonly string[], environmen
   // Kept in variables: the kernel reads them during the call.
   const argv = pointersTo([file, ...args]);
   const env = pointersTo(variables);
-  keepOpen(STANDARD_DESCRIPTORS + Number(environment['LISTEN_FDS'] ?? 0));
+  keepOpen(STANDARD_DESCRIPTORS + (Number(environment['LISTEN_FDS']) || 0));
   libc.execve(file, argv.table, env.table);
   throw new SyscallError('ENOENT', ENOENT, `execve ${file}`);
 }

@@ -8,7 +8,7 @@ import type {
   ServerStatus,
 } from '../control/controlled.js';
 import { type MetricFamily, readMetrics } from '../control/metrics.js';
-import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
+import { readEveryWorker, readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -91,7 +91,7 @@ export class ControlledServer implements Controlled {
     const exchange = this.#parts.exchange();
     return readMetrics({
       region: this.#region,
-      workers: this.workers(),
+      workers: readEveryWorker(this.#region),
       status: this.status(),
       tasks: exchange?.queue.counts() ?? NO_TASKS,
       messageCount: exchange?.messageCount ?? 0,

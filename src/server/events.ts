@@ -54,8 +54,7 @@ export interface ServerEvents extends PortEvents {
   /** The process that asked by `task()`: the task has ended well, and had no `onFinish` of its own. Swoole: onFinish. */
   finish(taskId: number, result: unknown): Result;
   /** Worker, task worker, user process: another process sent this by `sendMessage`; −1: the manager or the master. */
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the sender gave
-  pipeMessage(data: any, fromWorkerId: number): Result;
+  pipeMessage(data: unknown, fromWorkerId: number): Result;
 }
 
 export const portEventNames = ['connect', 'receive', 'packet', 'close', 'bufferFull', 'bufferEmpty'] as const;

@@ -202,15 +202,13 @@ export class Server {
    * Resolves to the task's result. Rejects with what the task threw, with ERR_TASK_TIMEOUT after `timeoutMs` (option
    * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with what `task` throws. Swoole: taskwait()
    */
-  // biome-ignore lint/suspicious/noExplicitAny: the user knows what the task callback returns
-  taskWait<T = any>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
+  taskWait<T = unknown>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
     const { tasks } = this.#mustRun('taskWait').exchange;
     return tasks.ask(data, options.workerId, options.timeoutMs) as Promise<T>;
   }
 
   /** Several tasks at once: settled results in the order of `list`. Swoole: taskWaitMulti() @throws ServerError ERR_TASK_LIST */
-  // biome-ignore lint/suspicious/noExplicitAny: the user knows what the task callback returns
-  taskWaitMulti<T = any>(
+  taskWaitMulti<T = unknown>(
     list: readonly unknown[],
     options: { timeoutMs?: number } = {},
   ): Promise<PromiseSettledResult<T>[]> {

@@ -6,14 +6,13 @@ import { ServerError } from '../errors/index.js';
 import type { ClaimedTask, TaskTaker } from '../exchange/task-queue.js';
 import type { WorkSource } from '../exchange/work-source.js';
 
-/** A task, as the `task` callback gets it. */
-export interface Task {
+/** A task, as the `task` callback gets it: `server.on('task', (task: Task<Job>) => …)`. */
+export interface Task<T = unknown> {
   /** Unique in the server; what `task()` returned to the caller. */
   readonly id: number;
   /** The worker that asked; −1: the manager or the master. */
   readonly fromWorkerId: number;
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the caller gave
-  readonly data: any;
+  readonly data: T;
   /** Aborts when nobody waits any more (the caller's time was over) and when the server shuts down. */
   readonly signal: AbortSignal;
 }

@@ -1,6 +1,5 @@
 /** A process looks at itself: where its time goes, or what its memory holds. Read by Chrome's developer tools. */
 import { writeFileSync } from 'node:fs';
-import { Session } from 'node:inspector/promises';
 import { writeHeapSnapshot } from 'node:v8';
 
 export interface ProfileWish {
@@ -12,6 +11,7 @@ export interface ProfileWish {
 /** @throws an Error when the file cannot be written. A heap snapshot stops the process while it is taken. */
 export async function takeProfile({ kind, durationMs, path }: ProfileWish): Promise<void> {
   if (kind === 'heap') return void writeHeapSnapshot(path);
+  const { Session } = await import('node:inspector/promises'); // few processes ever need it
   const session = new Session();
   session.connect();
   try {

@@ -21,6 +21,9 @@ import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
 import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
 
+/** One that could not be replaced asks again after so long. */
+const ASK_AGAIN_MS = 30_000;
+
 /** The worker's side of its channel to the manager. */
 export type WorkerChannel = Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
 
@@ -119,10 +122,13 @@ function watchOver<C extends UserConnection>(
   { maxMemory }: ResolvedOptions,
   log: Log,
 ): void {
+  let askedAt = Number.NEGATIVE_INFINITY;
   const checkIn = new CheckIn({
     record,
     measured: (residentBytes) => {
-      if (maxMemory === 0 || residentBytes <= maxMemory) return;
+      const now = performance.now();
+      if (maxMemory === 0 || residentBytes <= maxMemory || now - askedAt < ASK_AGAIN_MS) return;
+      askedAt = now;
       log.warn('more memory is in use than maxMemory says, asking to be replaced', { residentBytes, maxMemory });
       worker.askToBeReplaced('memory');
     },

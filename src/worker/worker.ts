@@ -9,8 +9,9 @@ import type { WorkSource } from '../exchange/work-source.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
 import { DATAGRAM_HEADER_BYTES, readDatagram } from '../ipc/datagram.js';
 import { CloseCode, CloseFlag, closeReason, Event, PieceFlag } from '../ipc/frame.js';
-import type { ManagerToWorker, ProfileOrder, ReplaceReason, WorkerToManager } from '../ipc/message.js';
+import type { ManagerToWorker, ReplaceReason, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
+import { answerProfile } from '../ipc/profile-answer.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Wakes } from '../ipc/sleep.js';
 import { busyStamp, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
@@ -20,7 +21,6 @@ import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Log } from '../util/log.js';
-import { takeProfile } from '../util/profile.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
 import { Inbox, type InboxHandler } from './inbox.js';
 import { WorkerConnection } from './worker-connection.js';
@@ -179,17 +179,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
         this.#source?.stop();
         return this.#poller.wakeSoon();
       case 'profile':
-        return void this.#profile(message.profile);
-    }
-  }
-
-  async #profile(order: ProfileOrder): Promise<void> {
-    const { request } = order;
-    try {
-      await takeProfile(order);
-      this.#parts.channel.send({ type: 'profiled', request });
-    } catch (error) {
-      this.#parts.channel.send({ type: 'profiled', request, failed: (error as Error).message });
+        return void answerProfile(message.profile).then((answer) => this.#parts.channel.send(answer));
     }
   }
 

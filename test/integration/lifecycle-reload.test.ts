@@ -1,4 +1,5 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   cpuTimeMs,
@@ -24,6 +25,8 @@ const openDescriptors = (server: ServerProcess): number => readdirSync(`/proc/${
 /** Puts a line before start(). */
 const before = (line: string) => (source: string) =>
   source.replace('await server.start', `${line}\nawait server.start`);
+/** In the script: waits for the test, which makes that file in the folder of the server. */
+const UNTIL_GO = "while (!(await import('node:fs')).existsSync('go')) await sleep(5);";
 const without = (line: string) => (source: string) => source.replace(`${line}\n`, '');
 
 describe('a reload', () => {
@@ -179,11 +182,12 @@ describe('a reload', () => {
     const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });
     const client = await TcpClient.connect(server.port);
     await client.echo('a');
-    server.edit(before("if (server.role === 'worker') await sleep(300);"));
+    server.edit(before(`if (server.role === 'worker') ${UNTIL_GO}`));
     const old = pidsOf(server);
     server.signal('SIGUSR1');
     await poll('new workers boot', () => server.workers.length === 4);
     server.signal('SIGKILL', old[0]);
+    writeFileSync(join(server.folder, 'go'), '');
     await reloaded(server, 1);
     expect(pidsOf(server).filter((pid) => old.includes(pid))).toEqual([]);
     await poll('two workers', () => server.workers.length === 2);
@@ -220,7 +224,12 @@ describe('a reload whose workers do not boot changes nothing, says why, and work
 
   it('throw in one worker when the other one is ready', () =>
     failsWith(
-      "server.on('workerStart', (id) => id === 1 && sleep(300).then(() => { throw new Error('no luck'); }));",
+      // What worker 0 does in setImmediate comes after it has said that it is ready.
+      `server.on('workerStart', async (id) => {
+        if (id === 0) return void setImmediate(async () => (await import('node:fs')).writeFileSync('go', ''));
+        ${UNTIL_GO}
+        throw new Error('no luck');
+      });`,
       /reload failed.*no luck/,
     ));
 

@@ -8,7 +8,7 @@ afterEach(endCommandLines);
 class Asker {
   readonly client: Client;
   readonly workers = new Set<string>();
-  #sent = 0;
+  sent = 0;
   #ends = false;
   readonly done: Promise<void>;
 
@@ -19,9 +19,9 @@ class Asker {
 
   async #run(): Promise<void> {
     while (!this.#ends) {
-      const from = this.#sent;
+      const from = this.sent;
       this.client.text = '';
-      for (let i = 0; i < 5; i++) this.client.write(`${this.#sent++}\n`);
+      for (let i = 0; i < 5; i++) this.client.write(`${this.sent++}\n`);
       await this.client.until('five answers', () => this.client.text.split('\n').length === 6);
       const answers = this.client.text
         .trim()
@@ -55,6 +55,8 @@ describe.each(['least-connections', 'round-robin', 'uid-mod'])('with dispatch mo
     await Promise.all([...askers, ...late].map((asker) => asker.end()));
     const last = await line.report();
     expect(last.stats.callbackErrors).toBe(0);
+    // Also what those have done that are no longer there.
+    expect(last.stats.requestCount).toBe([...askers, ...late].reduce((sum, { sent }) => sum + sent, 0));
     expect(last.stats.workerRestarts).toBe(0);
     for (const { client } of askers) client.socket.destroy();
   });

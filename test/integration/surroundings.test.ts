@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -139,6 +139,25 @@ describe.skipIf(!isRoot)('with user and group', () => {
     }
     expect(field(status.masterPid, 'Uid')[0]).toBe('0');
     await line.must('reload');
+  });
+
+  it('and chroot and cores, workers have those, and come back with them after a reload', async () => {
+    const line = new CommandLine();
+    const core = /Cpus_allowed_list:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+    const { port } = await line.daemon('--group', 'nogroup', '--chroot', line.folder, '--cpu-affinity', core);
+    await line.must('reload');
+    const client = await Client.open(port);
+    expect(await client.ask('a')).toMatch(/^a /);
+    // Also when each has looked at itself a few times, without a /proc.
+    const reachesAge = ({ uptimeMs }: { uptimeMs: number }): boolean => uptimeMs > 1500;
+    await poll('they have lived for a while', async () => (await line.report()).workers.every(reachesAge));
+    for (const { pid } of (await line.report()).workers) {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      expect(status).toMatch(/^Gid:\s+65534\s+65534\s+65534/m);
+      expect(status).toMatch(new RegExp(`^Cpus_allowed_list:\\s+${core}$`, 'm'));
+      expect(readlinkSync(`/proc/${pid}/root`)).toBe(line.folder);
+    }
+    expect((await line.report()).stats.workerRestarts).toBe(0);
   });
 
   it('that do not exist, it does not start', async () => {

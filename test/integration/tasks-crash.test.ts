@@ -85,7 +85,7 @@ describe('a task worker that dies', () => {
       const victim = oneOf(server.taskWorkers);
       if (victim !== undefined) server.signal('SIGKILL', victim.pid);
       kills++;
-      await sleep(150);
+      await sleep(150); // the pace of the kills, about the time in which a task worker boots; nothing is waited for
     }
     const results = (await all) as { worker: number; right: number; wrong: unknown[] }[];
     expect(results.map(({ worker }) => worker).sort()).toEqual([0, 1, 2, 3]);

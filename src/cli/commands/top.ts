@@ -172,11 +172,21 @@ class Top {
 
 const RELOAD_TIMEOUT_MS = 120_000;
 
-/** Colours take no room. */
+const ESCAPE = '\x1b';
+
+/** Colours take no room: what stands between an escape character and the next `m`. */
 function clip(line: string, columns: number): string {
   let room = columns;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is how terminals are told colours
-  return line.replaceAll(/\x1b\[[0-9;]*m|./gu, (piece) => (piece.startsWith('\x1b') || room-- > 0 ? piece : ''));
+  const take = (text: string): string => {
+    const characters = [...text].slice(0, room);
+    room -= characters.length;
+    return characters.join('');
+  };
+  const [plain = '', ...painted] = line.split(ESCAPE);
+  return painted.reduce((before, piece) => {
+    const end = piece.indexOf('m') + 1;
+    return before + ESCAPE + piece.slice(0, end) + take(piece.slice(end));
+  }, take(plain));
 }
 
 function screen(before: Look, now: Look, order: Order): string[] {
