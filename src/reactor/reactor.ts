@@ -7,22 +7,22 @@
  * shared memory, so that workers ring only when it sleeps.
  */
 import type { Arrival } from '../ipc/arrival.js';
-import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Event, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
+import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import { AddressCounters } from '../memory/address-counters.js';
-import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
-import { AF_UNIX } from '../os/constants.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
-import { closeDescriptor, receive, setKeepAlive, setNoDelay } from '../os/socket.js';
-import { type LoadedTls, loadTls } from '../protocol/tls.js';
+import { receive } from '../os/socket.js';
+import type { LoadedTls } from '../protocol/tls.js';
+import { Admission } from './admission.js';
 import { Antechamber } from './antechamber.js';
 import { type Cargo, packConnection, packEvent, unpackConnection } from './cargo.js';
-import { ReactorConnection } from './connection.js';
+import type { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
 import { Datagrams } from './datagrams.js';
 import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
@@ -35,7 +35,6 @@ import { Overload } from './overload.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import { Throttle } from './throttle.js';
-import { TlsPort } from './tls/tls-port.js';
 import type { TlsStream } from './tls/tls-stream.js';
 import { Withholding } from './withholding.js';
 import type { WorkerLane } from './worker-lane.js';
@@ -75,7 +74,6 @@ export interface ReactorParts {
 }
 
 const NO_ADDRESS = Buffer.alloc(0);
-const nothing = Buffer.alloc(0);
 const BELL_TOKEN = 0xffffffff;
 /** A connection that has more to read lets the others go first after this many reads. */
 const READS_PER_TURN = 4;
@@ -96,9 +94,7 @@ export class Reactor implements PollerHandler {
   readonly #throttle: Throttle;
   readonly #withholding: Withholding;
   readonly #datagrams: Datagrams | undefined;
-  readonly #antechamber: Antechamber;
-  /** By listen port. */
-  readonly #tlsPorts: readonly (TlsPort | undefined)[];
+  readonly #admission: Admission;
   readonly #poller: Poller;
   #awake = true;
   /** Takes nothing more in: the server is shutting down. */
@@ -148,20 +144,23 @@ export class Reactor implements PollerHandler {
     this.#poller = parts.createPoller(this);
     this.#context.poller = this.#poller;
     this.#poller.addReadable(parts.bell.read, BELL_TOKEN);
-    this.#antechamber = new Antechamber(this.#context, this.#poller, {
-      enter: (arrival, rest) => this.#enter(arrival, rest),
-      turnAway: (arrival, why) => this.#turnAway(arrival, why),
+    this.#admission = new Admission({
+      context: this.#context,
+      poller: this.#poller,
+      ending: this.#ending,
+      slots: this.#slots,
+      strategy: parts.strategy,
+      view: this.#view,
+      certificates: parts.certificates,
+      onRefused: (sessionId, code, message) => parts.onRefused(sessionId, code, message),
+      read: (connection) => this.#read(connection),
+      readFrom: (connection, rest) => this.#readFrom(connection, rest),
     });
     if (parts.takesDatagrams) this.#datagrams = new Datagrams(this.#context, parts.strategy, this.#view, this.#poller);
     this.#context.wake = () => {
       if (!this.#awake) this.#wakeUp();
       this.#poller.wakeSoon();
     };
-    const tlsHost = {
-      secured: (arrival: Arrival, stream: TlsStream) => this.#secured(arrival, stream),
-      turnedAway: (arrival: Arrival, why: string) => this.#handshakeFailed(arrival, why),
-    };
-    this.#tlsPorts = parts.certificates.map((loaded) => loaded && new TlsPort(loaded, tlsHost));
     this.#poller.wakeSoon();
   }
 
@@ -173,7 +172,7 @@ export class Reactor implements PollerHandler {
       if (this.#poller.levelTriggered) this.#clearBell();
       return;
     }
-    if (Antechamber.owns(token, BELL_TOKEN)) return this.#antechamber.ready(token);
+    if (Antechamber.owns(token, BELL_TOKEN)) return this.#admission.ready(token);
     if (Datagrams.owns(token, BELL_TOKEN)) {
       this.#datagrams?.ready(token);
       return;
@@ -568,134 +567,23 @@ export class Reactor implements PollerHandler {
 
   /** Whoever accepted it has counted it as one of ours. @param arrival may be used again afterwards */
   accept(arrival: Arrival): void {
-    if (this.#antechamber.takes(arrival.portIndex)) {
-      return this.#antechamber.admit({ ...arrival, address: Buffer.from(arrival.address) });
-    }
-    const tlsPort = this.#tlsPorts[arrival.portIndex];
-    if (tlsPort === undefined) this.#open(arrival, false, null);
-    else tlsPort.admit({ ...arrival, address: Buffer.from(arrival.address) }, nothing);
-  }
-
-  #secured(arrival: Arrival, stream: TlsStream): void {
-    this.#context.wake();
-    const connection = this.#open(arrival, false, stream);
-    if (connection === undefined) return;
-    stream.listen({
-      readable: () => {
-        this.#context.wake();
-        connection.readable = true;
-        if (!connection.ended && !connection.stalled) this.#read(connection);
-      },
-      failed: (error) => {
-        this.#context.wake();
-        this.#ending.failBy(connection, error.code ?? error.message);
-      },
-      closed: () => {
-        this.#context.wake();
-        if (connection.lingering) this.#ending.release(connection);
-        else this.#ending.failBy(connection, 'ECONNRESET');
-      },
-    });
-    if (this.#leaving !== undefined) this.#ending.dismiss(connection);
-    this.#read(connection);
-  }
-
-  #handshakeFailed({ family, address }: Arrival, why: string): void {
-    this.#parts.onRefused(0, CloseCode.TLS_HANDSHAKE, why);
-    this.#uncount(family, address);
+    this.#admission.accept(arrival);
   }
 
   /** For those who come from now on. @throws ServerError ERR_TLS_* */
   renewTls(): void {
-    this.#context.options.ports.forEach(({ tls }, index) => {
-      if (tls !== null) this.#tlsPorts[index]?.use(loadTls(tls));
-    });
+    this.#admission.renewTls();
   }
 
-  /** @param isWatched by the poller already, under another token @returns undefined when there is no room for it */
-  #open(arrival: Arrival, isWatched: boolean, tls: TlsStream | null): ReactorConnection | undefined {
-    const { descriptor, portIndex, family, address, remotePort } = arrival;
-    const { id, options, table, board, workers, connections, now } = this.#context;
-    const { strategy } = this.#parts;
-    const slot = this.#shutdown ? -1 : this.#slots.take();
-    if (slot < 0) {
-      if (tls === null) this.#letGo(descriptor);
-      else tls.destroy();
-      this.#uncount(family, address);
-      return undefined;
-    }
-    if (options.ports[portIndex]?.noDelay) setNoDelay(descriptor);
-    if (options.ports[portIndex]?.keepAlive) setKeepAlive(descriptor);
-    const sessionId = table.nextSessionId(slot);
-    const subject = { sessionId, slot, address };
-    const worker = strategy.sticky ? strategy.choose(subject, this.#view) : sessionId % this.#view.workerNum;
-    table.open(slot, { sessionId, worker, reactor: id, portIndex, descriptor, family, address, remotePort, now });
-    const connection = new ReactorConnection(sessionId, slot, descriptor, worker, portIndex);
-    connection.tls = tls;
-    if (tls !== null) table.setTls(slot, tls.info);
-    connections.add(connection);
-    workers.addField(worker, WorkerField.connections, 1);
-    board.add(id, ReactorCounter.accepted, 1);
-    this.#context.lane(worker).sendEvent(Event.connect, 0, portIndex, sessionId);
-    if (tls === null) this.#watch(connection, isWatched);
-    return connection;
-  }
-
-  /** It has told by a PROXY header whose connection it is. */
-  #enter(arrival: Arrival, rest: Buffer): void {
-    const { options, addresses } = this.#context;
-    const limit = options.maxConnectionsPerIp;
-    const isCounted = limit > 0 && arrival.family !== AF_UNIX;
-    if (isCounted && addresses.add(arrival.address, 0, 1) > limit) {
-      this.#parts.onRefused(0, CloseCode.PROXY_HEADER, 'the client behind it has maxConnectionsPerIp connections');
-      this.#letGo(arrival.descriptor);
-      return this.#uncount(arrival.family, arrival.address);
-    }
-    const tlsPort = this.#tlsPorts[arrival.portIndex];
-    if (tlsPort !== undefined) {
-      this.#poller.abandon(arrival.descriptor);
-      return tlsPort.admit(arrival, rest);
-    }
-    const connection = this.#open(arrival, true, null);
-    const framing = this.#parts.framings[arrival.portIndex];
-    if (connection === undefined || connection.ended || framing === undefined) return;
+  /** `rest` came behind a PROXY header, in the same piece. */
+  #readFrom(connection: ReactorConnection, rest: Buffer): void {
+    const framing = this.#parts.framings[connection.port];
+    if (framing === undefined) return;
     if (rest.length > 0) {
       this.#countReceived(connection, rest.length);
       if (!this.#framing.take(connection, framing, rest, rest.length)) return;
     }
     this.#read(connection); // what came meanwhile was told to the antechamber
-  }
-
-  #turnAway({ descriptor }: Arrival, why: string): void {
-    const { id, board } = this.#context;
-    this.#parts.onRefused(0, CloseCode.PROXY_HEADER, why);
-    closeDescriptor(descriptor);
-    board.addConnections(id, -1);
-    board.addOccupied(id, -1);
-  }
-
-  #watch(connection: ReactorConnection, isWatched: boolean): void {
-    try {
-      if (isWatched) this.#poller.retoken(connection.descriptor, connection.slot);
-      else this.#poller.add(connection.descriptor, connection.slot);
-    } catch (error) {
-      this.#ending.tell(connection, CloseCode.SOCKET_ERROR, 0, String(error));
-      this.#ending.release(connection);
-    }
-  }
-
-  /** The accepting thread counted on a slot that is not there. */
-  #letGo(descriptor: number): void {
-    this.#poller.remove(descriptor);
-    closeDescriptor(descriptor);
-  }
-
-  /** What was counted when it was accepted. */
-  #uncount(family: number, address: Buffer): void {
-    const { id, board, options, addresses } = this.#context;
-    if (options.maxConnectionsPerIp > 0 && family !== AF_UNIX) addresses.add(address, 0, -1);
-    board.addConnections(id, -1);
-    board.addOccupied(id, -1);
   }
 
   // ——— another number of workers ———
@@ -717,6 +605,7 @@ export class Reactor implements PollerHandler {
     this.#context.wake();
     for (const lane of this.#context.lanes) this.#relieve(lane);
     for (const connection of this.#withholding.end()) if (!connection.stalled) this.#read(connection);
+    this.publish();
     setImmediate(done);
   }
 
@@ -731,10 +620,12 @@ export class Reactor implements PollerHandler {
     for (const connection of this.#encrypted()) this.#ending.dismiss(connection);
     const timer = setTimeout(() => {
       this.#context.wake();
-      for (const port of this.#tlsPorts) port?.clear();
+      this.#admission.endHandshakes();
       for (const connection of this.#encrypted()) this.#ending.reset(connection, CloseCode.WORKER_REPLACED);
     }, deadlineMs);
+    this.#admission.dismissing = true;
     this.#leaving = () => {
+      this.#admission.dismissing = false;
       clearTimeout(timer);
       setImmediate(done);
     };
@@ -745,7 +636,7 @@ export class Reactor implements PollerHandler {
   }
 
   #checkLeaving(): void {
-    if (this.#leaving === undefined || this.#tlsPorts.some((port) => port !== undefined && port.size > 0)) return;
+    if (this.#leaving === undefined || this.#admission.isShakingHands) return;
     if (this.#encrypted().length > 0) return;
     const left = this.#leaving;
     this.#leaving = undefined;
@@ -756,9 +647,9 @@ export class Reactor implements PollerHandler {
   handOver(): Cargo[] {
     const { connections, lanes } = this.#context;
     this.#stopTimers();
-    for (const port of this.#tlsPorts) port?.clear();
+    this.#admission.endHandshakes();
     for (const connection of this.#encrypted()) this.#ending.reset(connection, CloseCode.WORKER_REPLACED);
-    const cargo: Cargo[] = [...connections.list().map(packConnection), ...this.#antechamber.handOver()];
+    const cargo: Cargo[] = [...connections.list().map(packConnection), ...this.#admission.handOver()];
     for (const { descriptor } of cargo) this.#poller.abandon(descriptor);
     this.#datagrams?.abandon();
     this.#poller.abandon(this.#parts.bell.read);
@@ -788,7 +679,7 @@ export class Reactor implements PollerHandler {
       const payload = Buffer.concat(bytes);
       return this.#context.lane(record.worker).spill({ ...record, payload });
     }
-    if (record.kind === 'visitor') return this.#antechamber.takeOver({ record, descriptor, bytes });
+    if (record.kind === 'visitor') return this.#admission.takeOver({ record, descriptor, bytes });
     const { table, connections, again } = this.#context;
     const connection = unpackConnection({ record, descriptor, bytes });
     connections.add(connection);
@@ -796,7 +687,7 @@ export class Reactor implements PollerHandler {
     this.#ending.adopt(connection);
     if (connection.throttled) this.#throttle.add(connection);
     this.#countInput(connection);
-    this.#watch(connection, false);
+    this.#admission.watch(connection, false);
     if (connection.out !== null && !connection.ended) this.#poller.rearm(descriptor, WRITABLE);
     again.push(connection);
   }
@@ -813,8 +704,7 @@ export class Reactor implements PollerHandler {
   /** Rung 1: takes nothing more in. What was read is with the workers when this returns. */
   quiesce(): void {
     this.#quiet = true;
-    this.#antechamber.clear();
-    for (const port of this.#tlsPorts) port?.clear();
+    this.#admission.clear();
     for (const lane of this.#context.lanes) lane.flush();
   }
 
@@ -826,6 +716,7 @@ export class Reactor implements PollerHandler {
     for (const connection of this.#context.connections.list()) {
       this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_SHUTDOWN);
     }
+    this.#admission.closed = true;
     this.#shutdown = { done, deadline: this.#context.now + deadlineMs };
     this.#ending.startSweeping();
     this.#poller.wakeSoon();
@@ -850,7 +741,7 @@ export class Reactor implements PollerHandler {
   /** Lets every descriptor go. No turn comes after this. */
   stop(): void {
     this.#stopTimers();
-    for (const port of this.#tlsPorts) port?.clear();
+    this.#admission.endHandshakes();
     for (const connection of this.#context.connections.list()) this.#ending.release(connection);
     this.#poller.close();
   }

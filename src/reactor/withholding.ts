@@ -5,7 +5,7 @@
 import { WorkerField } from '../memory/boards.js';
 import type { ReactorConnection } from './connection.js';
 import type { ReactorContext } from './context.js';
-import type { DispatchStrategy } from './dispatch/index.js';
+import { chooseForConnection, type DispatchStrategy } from './dispatch/index.js';
 import type { SharedDispatchView } from './dispatch-view.js';
 
 export class Withholding {
@@ -67,8 +67,7 @@ export class Withholding {
     const { table, workers } = this.#context;
     const { slot, sessionId } = connection;
     const subject = { sessionId, slot, address: table.address(slot) };
-    const isSticky = this.#strategy.sticky;
-    const worker = isSticky ? this.#strategy.choose(subject, this.#view) : sessionId % this.#view.workerNum;
+    const worker = chooseForConnection(this.#strategy, subject, this.#view);
     workers.addField(connection.worker, WorkerField.connections, -1);
     workers.addField(worker, WorkerField.connections, 1);
     connection.worker = worker;

@@ -27,4 +27,4 @@ export function strategyOf(mode: DispatchMode): DispatchStrategy {
 
 export { type DispatchFunction, type DispatchInfo, loadDispatch } from './custom.js';
 export { ownWorker } from './own-worker.js';
-export type { DispatchStrategy, DispatchSubject, DispatchView } from './strategy.js';
+export { chooseForConnection, type DispatchStrategy, type DispatchSubject, type DispatchView } from './strategy.js';

@@ -39,3 +39,8 @@ export interface DispatchStrategy {
   readonly datagrams?: number;
   choose(subject: DispatchSubject, view: DispatchView): number;
 }
+
+/** The worker of a connection: of all its packets (sticky strategies), or of its `connect` and `close`. */
+export function chooseForConnection(strategy: DispatchStrategy, subject: DispatchSubject, view: DispatchView): number {
+  return strategy.sticky ? strategy.choose(subject, view) : subject.sessionId % view.workerNum;
+}
