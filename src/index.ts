@@ -1,6 +1,9 @@
 export type { CommandHandler } from './control/commands.js';
 export type { ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
+export { HttpServer, type FetchFunction, type HttpServerOptions } from './http/http-server.js';
+export type { HttpRequest } from './http/request.js';
+export type { HttpResponse } from './http/response.js';
 export type { FinishCallback } from './exchange/task-client.js';
 export type { TaskCounts } from './exchange/task-queue.js';
 export type { CloseInitiator, CloseReason } from './ipc/frame.js';

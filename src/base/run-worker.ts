@@ -8,6 +8,7 @@ import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { loadModules } from '../reactor/assemble.js';
 import type { Log } from '../util/log.js';
+import type { HttpService } from '../worker/http-service.js';
 import type { UserConnection, WorkerCallbacks } from '../worker/callbacks.js';
 import { limitsOf, type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
 import type { WorkerParts } from '../worker/worker.js';
@@ -23,6 +24,8 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
   readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
   readonly log: Log;
+  /** Where ports speak HTTP. */
+  readonly http: HttpService | undefined;
   /** Where the whole server is one process. */
   readonly alone?: Pick<WorkerSurroundings<C>, 'channel' | 'exit'>;
 }
@@ -59,6 +62,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     ...alone,
     sockets,
     limits: limitsOf(listens),
+    http: place.http,
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),
     createPoller: (worker) => turns.forWorker(worker),
   });

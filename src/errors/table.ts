@@ -383,6 +383,11 @@ export const errorTable = {
     sentence: ({ why }) => `A process was to take a profile of itself, and ${why}.`,
     advice: 'See docs/operating.md; the metrics tell which process is busy, also when it hangs.',
   }),
+  ERR_HTTP_CLIENT_GONE: entry({
+    fields: { fd: 'number' },
+    sentence: ({ fd }) => `The client of connection ${fd} has gone before its request, or the answer, was whole.`,
+    advice: 'Nobody waits for the answer; stop the work (`req.signal` tells early).',
+  }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `The workers were to be replaced, and the old ones go on serving: ${why}.`,

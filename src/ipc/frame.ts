@@ -28,11 +28,17 @@ export const Event = {
   writable: 6,
   /** payload: a datagram behind its sender's address (`datagram.ts`), or with PieceFlag a piece of that. */
   packet: 7,
+  /** HTTP. detail: the exchange; payload: the words of `RequestWords`, a request's head, and its body if RequestFlag says no more. */
+  request: 8,
+  /** HTTP. detail: the exchange; payload: a piece of its body, decoded. */
+  body: 9,
+  /** HTTP. detail: the exchange: its client has gone, or its time is over. */
+  gone: 10,
 } as const;
 
 /** Worker (or manager, or the accepting thread) → reactor. */
 export const Request = {
-  /** payload: bytes for the client. */
+  /** payload: bytes for the client; of an HTTP answer with AnswerFlag, detail: the exchange. */
   send: 1,
   /** flags: 1 = reset, drop what is queued. detail: a CloseCode. payload: a message. */
   close: 2,
@@ -42,10 +48,12 @@ export const Request = {
   resume: 5,
   /** Answer with `writable` when the connection's queue is at or below its low watermark. */
   watchDrain: 6,
-  /** payload: offset f64, bytes f64, path (UTF-8). */
+  /** payload: offset f64, bytes f64, path (UTF-8). Flags and detail as `send`. */
   sendFile: 8,
   /** Enough of what was queued for its worker is handled (maxQueuedBytes). */
   readOn: 9,
+  /** HTTP. detail: the exchange; payload: how many bytes of its body were taken (f64): so many more may come. */
+  taken: 10,
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
 } as const;
@@ -66,6 +74,55 @@ export const CloseFlag = {
   reset: 1,
   /** The client ended its side only: what is owed may still be sent, and the reactor waits for `closed`. */
   awaitsAnswers: 2,
+} as const;
+
+/** HTTP: of a request, in its frame. */
+export const RequestFlag = {
+  /** Its body comes in `body` frames. */
+  bodyFollows: 1,
+} as const;
+
+/** HTTP: of a piece of a body. */
+export const BodyFlag = {
+  last: 1,
+  /** The payload is the trailer section instead: field lines. */
+  trailers: 2,
+} as const;
+
+/** HTTP: why an exchange is over for its worker. */
+export const GoneFlag = {
+  /** The client has only ended its side: an answer may still reach it. */
+  halfClosed: 1,
+  /** It was answered without the worker: its time was over. */
+  timedOut: 2,
+} as const;
+
+/** HTTP: of bytes a worker sends. */
+export const AnswerFlag = {
+  /** They belong to the exchange in `detail`, and to nobody when that is over. */
+  answer: 1,
+  /** The answer is whole with them. */
+  last: 2,
+  /** The connection ends behind the answer. */
+  close: 4,
+  /** 1xx: the answer proper has not begun. */
+  interim: 8,
+  /** From here on the connection belongs to this worker and bytes go both ways as they come. */
+  tunnel: 16,
+} as const;
+
+/** HTTP: bytes of a request frame before the head: two words that spare the worker what the reactor has found out. */
+export const REQUEST_PREFIX_BYTES = 8;
+
+/** Bits in the highest byte of the first word; below them the method (8 bits) and the length of the head (16 bits). */
+export const RequestBit = {
+  http10: 1,
+  keepAlive: 2,
+  chunked: 4,
+  upgrade: 8,
+  tls: 16,
+  /** No head: a connection that speaks HTTP/2 (`tunnel` from its beginning). */
+  http2: 32,
 } as const;
 
 export type CloseInitiator = 'client' | 'server' | 'timeout' | 'limit' | 'error';
@@ -98,6 +155,9 @@ const closeCodes = [
   ['MEMORY_LIMIT', 'limit', 'more than maxBufferedBytes waits in the server, and most of it for this client'],
   ['WORKER_DIED', 'error', 'the worker that owned the connection has died'],
   ['WORKER_REPLACED', 'server', 'the worker was replaced before all of its answer could leave'],
+  ['HTTP_REFUSED', 'error', 'what the client sent is no HTTP request that can be served'],
+  ['HTTP_TIMEOUT', 'timeout', 'the request did not come, or was not answered, in time'],
+  ['KEEP_ALIVE_TIMEOUT', 'timeout', 'the client has sent no request for keepAliveTimeoutMs'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

@@ -6,7 +6,8 @@
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
-import { CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request, SEND_FILE_HEADER_BYTES } from './frame.js';
+import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request, SEND_FILE_HEADER_BYTES } from './frame.js';
+import { writeLatin1 } from '../util/latin1.js';
 import type { RingWriter } from './ring.js';
 import type { Wakes } from './sleep.js';
 
@@ -31,8 +32,14 @@ export interface OutboxOptions extends OutboxLimits {
   readonly hearsOfRoom: boolean;
 }
 
+interface HeldData {
+  readonly data: Uint8Array;
+  at: number;
+  readonly flags: number;
+  readonly exchange: number;
+}
 type HeldItem =
-  | { data: Uint8Array; at: number }
+  | HeldData
   | { request: number; flags: number; code: number; payload?: Uint8Array };
 
 /** What this process has under way to one connection. */
@@ -51,6 +58,8 @@ interface OutState {
 }
 
 const nothing = new Uint8Array(0);
+/** What only the last frame of an answer says. */
+const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel;
 const MIN_WINDOW = 65536;
 /** Asking for room and closing must find a place although packets fill the ring. */
 const RESERVED_FOR_REQUESTS = 4096;
@@ -94,6 +103,46 @@ export class Outbox {
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
   }
 
+  /**
+   * Bytes of an HTTP answer.
+   * @param flags AnswerFlag @param text latin1 @param body behind the text @returns as `send`
+   */
+  answer(sessionId: number, exchange: number, flags: number, text: string, body: Uint8Array | null): boolean {
+    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    const state = this.#stateOf(sessionId);
+    if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
+    const bytes = text.length + (body === null ? 0 : body.length);
+    if (state.held === null && state.unconfirmed < state.window && bytes <= MAX_PAYLOAD) {
+      const link = this.#linkOf(sessionId);
+      const { ring } = link;
+      const needed = frameBytes(bytes) + RESERVED_FOR_REQUESTS;
+      if (ring.room(needed) >= needed) {
+        const at = ring.payloadAt;
+        if (text !== '') writeLatin1(ring.bytes, text, at);
+        if (body !== null) ring.bytes.set(body, at + text.length);
+        this.#committed(state, link, bytes, flags, exchange);
+        return true;
+      }
+    }
+    const isTwo = text !== '' && body !== null;
+    if (isTwo) this.#hold(state, Buffer.from(text, 'latin1'), flags & ~AT_THE_END, exchange);
+    return this.#hold(state, isTwo || body !== null ? body : Buffer.from(text, 'latin1'), flags, exchange);
+  }
+
+  /** HTTP: a part of a file as (the end of) an answer. */
+  answerFile(sessionId: number, exchange: number, flags: number, path: string, offset: number, bytes: number): boolean {
+    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    return this.#request(this.#stateOf(sessionId), Request.sendFile, flags, exchange, filePayload(path, offset, bytes));
+  }
+
+  /** HTTP: so many bytes of a request's body were taken: the reactor may send so many more. */
+  taken(sessionId: number, exchange: number, bytes: number): void {
+    if (!this.#table.isOpen(sessionId)) return;
+    const payload = Buffer.allocUnsafe(8);
+    payload.writeDoubleLE(bytes);
+    this.#push(this.#linkOf(sessionId), Request.taken, 0, exchange, sessionId, payload);
+  }
+
   close(
     sessionId: number,
     reset: boolean,
@@ -112,12 +161,7 @@ export class Outbox {
     if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
     const state = this.#stateOf(sessionId);
     if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
-    const name = Buffer.from(path);
-    const payload = Buffer.alloc(SEND_FILE_HEADER_BYTES + name.length);
-    payload.writeDoubleLE(offset, 0);
-    payload.writeDoubleLE(bytes, 8);
-    name.copy(payload, SEND_FILE_HEADER_BYTES);
-    return this.#request(state, Request.sendFile, 0, 0, payload);
+    return this.#request(state, Request.sendFile, 0, 0, filePayload(path, offset, bytes));
   }
 
   /** The worker has seen the client's end; whatever is held still goes first. */
@@ -145,6 +189,11 @@ export class Outbox {
       this.#askForRoom(state);
       if (!state.asked) this.#holdItem(state, { request: Request.watchDrain, flags: 0, code: 0 });
     });
+  }
+
+  /** True while the connection can be sent to. */
+  isOpen(sessionId: number): boolean {
+    return this.#table.isOpen(sessionId);
   }
 
   /** This process ends: a stream of which a part would be missing must not go on. */
@@ -249,8 +298,8 @@ export class Outbox {
     return true;
   }
 
-  #committed(state: OutState, link: ReactorLink, bytes: number): void {
-    link.ring.commit(Request.send, 0, 0, state.sessionId, bytes);
+  #committed(state: OutState, link: ReactorLink, bytes: number, flags = 0, exchange = 0): void {
+    link.ring.commit(Request.send, flags, exchange, state.sessionId, bytes);
     this.#publish(link);
     this.sentBytes += bytes;
     this.sentCount++;
@@ -289,7 +338,7 @@ export class Outbox {
     state.asked = this.#push(this.#linkOf(state.sessionId), Request.watchDrain, 0, 0, state.sessionId);
   }
 
-  #hold(state: OutState, data: Uint8Array): boolean {
+  #hold(state: OutState, data: Uint8Array, flags = 0, exchange = 0): boolean {
     const { hearsOfRoom } = this.#options;
     const { sessionId: fd, limits } = state;
     const { highWatermark, limitBytes } = limits;
@@ -300,7 +349,7 @@ export class Outbox {
     }
     state.heldBytes += data.length;
     this.heldBytes += data.length;
-    this.#holdItem(state, { data, at: 0 });
+    this.#holdItem(state, { data, at: 0, flags, exchange });
     if (state.heldBytes < highWatermark) return true;
     return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
   }
@@ -338,7 +387,7 @@ export class Outbox {
     }
   }
 
-  #sendPiece(state: OutState, link: ReactorLink, item: { data: Uint8Array; at: number }): boolean {
+  #sendPiece(state: OutState, link: ReactorLink, item: HeldData): boolean {
     if (state.unconfirmed >= state.window) {
       this.#askForRoom(state);
       return !state.asked && !link.ring.waitForRoom();
@@ -351,7 +400,8 @@ export class Outbox {
     item.at += left;
     state.heldBytes -= left;
     this.heldBytes -= left;
-    this.#committed(state, link, left);
+    const isLast = item.at === item.data.length;
+    this.#committed(state, link, left, isLast ? item.flags : item.flags & ~AT_THE_END, item.exchange);
     if (item.at === item.data.length) state.held?.shift();
     return true;
   }
@@ -377,4 +427,13 @@ export class Outbox {
     this.lastError = new ServerError(code, detail as never);
     return false;
   }
+}
+
+function filePayload(path: string, offset: number, bytes: number): Buffer {
+  const name = Buffer.from(path);
+  const payload = Buffer.alloc(SEND_FILE_HEADER_BYTES + name.length);
+  payload.writeDoubleLE(offset, 0);
+  payload.writeDoubleLE(bytes, 8);
+  name.copy(payload, SEND_FILE_HEADER_BYTES);
+  return payload;
 }

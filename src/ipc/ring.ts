@@ -80,6 +80,13 @@ export class RingWriter extends RingEnd {
     return (this.#tail & this.mask) + HEADER_BYTES;
   }
 
+  /** Writes two words at the place of the next payload. */
+  putWords(first: number, second: number): void {
+    const at = ((this.#tail & this.mask) + HEADER_BYTES) >> 2;
+    this.int32[at] = first;
+    this.int32[at + 1] = second;
+  }
+
   /** Closes the frame whose payload was written at `payloadAt`. The caller has made sure of the room. */
   commit(type: number, flags: number, detail: number, sessionId: number, payloadBytes: number): void {
     const at = this.#tail & this.mask;
@@ -157,6 +164,13 @@ export class RingReader extends RingEnd {
   }
   get payloadAt(): number {
     return (this.#head & this.mask) + HEADER_BYTES;
+  }
+  /** The first two words of the payload: see `putWords`. */
+  get firstWord(): number {
+    return this.int32[((this.#head & this.mask) + HEADER_BYTES) >> 2] ?? 0;
+  }
+  get secondWord(): number {
+    return this.int32[(((this.#head & this.mask) + HEADER_BYTES) >> 2) + 1] ?? 0;
   }
 
   /** False when the frame claims more than was published: the writer is broken, nothing behind it can be trusted. */

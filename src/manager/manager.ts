@@ -493,6 +493,7 @@ export class Manager {
     seat.forget(handle);
     this.#recordEnd(seat, handle);
     if (!handle.isSurplus && !this.#stopping) this.#parts.region.countEnd(endReason(handle, wasBooting));
+    this.#parts.region.countDeath();
     this.#parts.recover({ id: handle.id, lane: handle.lane, exitCode, signal });
     if (!handle.isSurplus && !this.#stopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);

@@ -2,7 +2,7 @@
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
 import type { FinishCallback } from '../exchange/task-client.js';
-import { peerBell } from '../ipc/bells.js';
+import { peerBell, reactorBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import {
   CONTROL_DESCRIPTOR,
@@ -14,8 +14,8 @@ import {
 import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
 import { answerProfile } from '../ipc/profile-answer.js';
 import { queuedBytesAt } from '../ipc/ring.js';
-import { Sleeper } from '../ipc/sleep.js';
-import { WorkerBoard } from '../memory/boards.js';
+import { Sleeper, Waker } from '../ipc/sleep.js';
+import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { CheckIn } from '../memory/check-in.js';
 import { LANES_PER_WORKER, peerOf, peerOfManager } from '../memory/layout.js';
 import { monotonicMs, ProcessRecord } from '../memory/process-board.js';
@@ -105,6 +105,11 @@ export function createManager(place: ManagerPlace): Manager {
     ...named('task', 'task worker', workerNum, taskWorkerNum),
     ...userProcessNames.map((name) => ({ role: 'user' as const, name: `process ${name}` })),
   ];
+  const reactors = new ReactorBoard(region);
+  const reactorWakers = Array.from(
+    { length: region.shape.reactorNum },
+    (_, r) => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(shared.bells, r)),
+  );
   const manager = new Manager({
     processes,
     maxWaitMs,
@@ -118,9 +123,15 @@ export function createManager(place: ManagerPlace): Manager {
       const own = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
-    recover: ({ id, lane, exitCode, signal }) =>
-      exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' }),
-    recoverAll: () => recoverAll(exchange, processes.length),
+    recover: ({ id, lane, exitCode, signal }) => {
+      for (const waker of reactorWakers) waker.ring(); // some wait for an answer of it
+      exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' });
+    },
+    recoverAll: () => {
+      region.countDeath();
+      for (const waker of reactorWakers) waker.ring();
+      recoverAll(exchange, processes.length);
+    },
     isDrained: (workerId) => isDrained(region, workerId),
     profile: (order) => void answerProfile(order).then((answer) => place.tellMaster(answer)),
     tellMaster: (message) => place.tellMaster(message),

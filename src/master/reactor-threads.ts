@@ -160,11 +160,18 @@ export function reactorOptions(
 ) {
   const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
   const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = options;
+  const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 } = options;
+  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = options;
+  const http = {
+    ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
+    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs },
+  };
   const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
   const ports = listens.map(
-    ({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls, ...limits }, index) => {
+    ({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits }, index) => {
       const { sendBufferSize, highWatermark, lowWatermark } = limits;
-      const settings = { noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls };
+      const forHttp = protocol === 'http' ? http : null;
+      const settings = { noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls, http: forHttp };
       return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
     },
   );

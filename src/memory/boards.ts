@@ -18,11 +18,20 @@ export const ReactorCounter = {
   stalls: 8,
   /** Bytes that wait in its memory now, in and out. */
   buffered: 9,
+  /** HTTP requests that were refused by the reactor: 4xx, 501, 505, and 503 of maxConcurrency. */
+  httpRefused: 12,
+  /** HTTP requests, and bodies, that took too long: 408, 503. */
+  httpTimedOut: 13,
+  /** HTTP requests whose worker has died: 502. */
+  badGateways: 14,
+  /** HTTP requests answered with a file, without a worker. */
+  filesServed: 15,
 } as const;
-/** Int32 fields, behind the floats: 20… (ten floats) */
+/** Int32 fields between the floats: 20 to 23. */
 const REACTOR_CONNECTIONS = 20;
 const REACTOR_SLEEP = 21;
 const REACTOR_OCCUPIED = 22;
+const REACTOR_UNDER_WAY = 23;
 
 /**
  * Float64 fields of a worker's record, kept once per lane: while a worker is replaced two processes bear its id, and
@@ -63,6 +72,8 @@ export const WorkerField = {
   processOfLane1: 45,
   /** Task workers: how many more tasks it can run now. */
   room: 46,
+  /** HTTP: 1 while it waits for uploads to end before another process takes over: it is given no further ones. */
+  dismissing: 47,
 } as const;
 type WorkerField = (typeof WorkerField)[keyof typeof WorkerField];
 const STARTED_AT = 24;
@@ -120,6 +131,15 @@ export class ReactorBoard {
 
   addOccupied(reactor: number, amount: number): void {
     Atomics.add(this.#int32, this.#int(reactor) + REACTOR_OCCUPIED, amount);
+  }
+
+  /** HTTP requests that its connections are owed an answer to. */
+  underWay(reactor: number): number {
+    return Atomics.load(this.#int32, this.#int(reactor) + REACTOR_UNDER_WAY);
+  }
+
+  setUnderWay(reactor: number, count: number): void {
+    Atomics.store(this.#int32, this.#int(reactor) + REACTOR_UNDER_WAY, count);
   }
 
   /** Where the reactor's sleep is told: see `Sleeper`. */

@@ -31,6 +31,8 @@ const RECEIVED_32 = 26;
 const HANDLED_32 = 27;
 /** In packets that were given to workers. */
 const DISPATCHED_32 = 28;
+/** HTTP: the process that has taken the request that is under way; 0: nobody yet. */
+const TAKER = 29;
 /** Float64 fields. */
 const SESSION_ID = 0;
 const CONNECTED_AT = 8;
@@ -200,6 +202,7 @@ export class ConnectionTable {
     int32[i + RECEIVED_32] = 0;
     int32[i + HANDLED_32] = 0;
     int32[i + DISPATCHED_32] = 0;
+    int32[i + TAKER] = 0;
     float64[f + SESSION_ID] = connection.sessionId;
     Atomics.store(int32, i + STATE, SlotState.open);
   }
@@ -248,6 +251,15 @@ export class ConnectionTable {
     const slot = this.slotOf(sessionId);
     if (this.sessionId(slot) !== sessionId) return;
     Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + STATE, SlotState.open, SlotState.closing);
+  }
+
+  /** HTTP: `pid` has taken the request of this connection; 0: it is given out and nobody has taken it. */
+  setTaker(slot: number, pid: number): void {
+    this.#int32[this.#intsAt + slot * INTS + TAKER] = pid;
+  }
+
+  taker(slot: number): number {
+    return this.#int32[this.#intsAt + slot * INTS + TAKER] ?? 0;
   }
 
   /** A worker has handled so much more: the present one, or one that it replaces. @returns what is not handled */

@@ -20,6 +20,8 @@ const LOG_EPOCH = 281;
 /** Workers that packets go to, and workers that have a process: they differ while their number changes. */
 const ACTIVE_WORKERS = 282;
 const SEATS = 283;
+/** Workers that have ended since the start: what reactors look at to find requests nobody will answer. */
+const DEATHS = 284;
 /** One counter for each of `endReasons`. */
 const ENDS = 290;
 /** The eight numbers of the shape. */
@@ -188,6 +190,14 @@ export class Region {
   }
   set seatNum(count: number) {
     Atomics.store(this.int32, SEATS, count);
+  }
+
+  /** Grows with each worker that has ended, after its record says so. */
+  get deaths(): number {
+    return this.#read(DEATHS);
+  }
+  countDeath(): void {
+    Atomics.add(this.int32, DEATHS, 1);
   }
 
   /** Written by the manager. */

@@ -34,6 +34,9 @@ export interface Chosen {
   readonly maxRequest: number;
   readonly path: string;
   readonly heartbeatIdleMs: number;
+  readonly mode: 'process' | 'base';
+  readonly protocol: 'raw' | 'http';
+  readonly packageMaxLength: number;
 }
 
 const LIMIT_DEFAULT_CONNECTIONS = 100_000;
@@ -81,6 +84,12 @@ export const definitions = {
       'How the server is built: [modes.md](modes.md). `process`: reactor threads in the master own the connections, workers ' +
       'run the callbacks. `base`: each worker owns connections itself.',
     swoole: 'mode (constructor)',
+  }),
+  protocol: option({
+    kind: choice(['raw', 'http']),
+    default: { value: 'raw' },
+    help: 'What clients speak: `http` for an `HttpServer`, whose default it is: [http.md](http.md). `raw`: bytes, or packets by `framing`.',
+    swoole: 'open_http_protocol',
   }),
   reactorNum: option({
     kind: integer({ min: 1, max: 64 }),
@@ -204,7 +213,11 @@ export const definitions = {
   }),
   dispatchMode: option({
     kind: choiceOrModule(['least-connections', 'fd-mod', 'ip-mod', 'uid-mod', 'round-robin', 'idle', 'least-busy']),
-    default: { value: 'least-connections' },
+    default: {
+      says: '`least-connections`; in PROCESS mode of an HttpServer `least-busy`',
+      compute: (_machine, { mode, protocol }) =>
+        mode === 'process' && protocol === 'http' ? 'least-busy' : 'least-connections',
+    },
     help:
       'Which worker a packet goes to. `least-connections`: a connection stays with the worker that had the fewest; ' +
       '`fd-mod`: with the worker its fd gives (Swoole: 2); `ip-mod`: all connections of one address with one worker (4); ' +
@@ -345,6 +358,60 @@ export const definitions = {
     unit: 'bytes',
     help: 'The largest packet, where packets are framed; a client that sends a larger one is disconnected.',
     swoole: 'package_max_length',
+  }),
+  bodyLimit: option({
+    kind: size({ min: 0, max: 1024 * GIB * 8 }),
+    default: { says: 'as `packageMaxLength`', compute: (_machine, { packageMaxLength }) => packageMaxLength },
+    unit: 'bytes',
+    help: 'HTTP: the largest body of a request, streamed or not; a larger one is answered 413.',
+    swoole: 'upload_max_filesize',
+  }),
+  requestLineLimit: option({
+    kind: size({ min: 128, max: 32 * KIB }),
+    default: { value: 8 * KIB },
+    unit: 'bytes',
+    help: 'HTTP: the longest request line; a longer one is answered 414.',
+  }),
+  headerLimit: option({
+    kind: size({ min: KIB, max: 24 * KIB }),
+    default: { value: 16 * KIB },
+    unit: 'bytes',
+    help: 'HTTP: all header fields of a request together; more is answered 431.',
+  }),
+  headerCountLimit: option({
+    kind: integer({ min: 4, max: 1000 }),
+    default: { value: 100 },
+    help: 'HTTP: header fields of a request; more are answered 431.',
+  }),
+  headersTimeoutMs: option({
+    kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
+    default: { value: 10_000 },
+    unit: 'ms',
+    help: 'HTTP: how long the head of a request may take from its first byte on; then it is answered 408. 0: any time.',
+  }),
+  requestTimeoutMs: option({
+    kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
+    default: { value: 60_000 },
+    unit: 'ms',
+    help: 'HTTP: how long the body of a request may pause, then it is answered 408; and how long the server may take to begin its answer, then the client is answered 503. 0: any time.',
+  }),
+  keepAliveTimeoutMs: option({
+    kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
+    default: { value: 75_000 },
+    unit: 'ms',
+    help: 'HTTP: how long a connection without a request stays open. 0: any time.',
+  }),
+  maxConcurrency: option({
+    kind: integer({ min: 0, max: 10_000_000 }),
+    default: { value: 0 },
+    help: 'HTTP: requests under way at once in the whole server; further ones are answered 503 with Retry-After. 0: any number.',
+    swoole: 'max_concurrency',
+  }),
+  http2: option({
+    kind: flag(),
+    default: { value: true },
+    help: 'HTTP: speak HTTP/2 with clients that ask for it, by ALPN or by its preface (h2c).',
+    swoole: 'open_http2_protocol',
   }),
   proxyProtocol: option({
     kind: addressRanges(),
@@ -490,6 +557,7 @@ export const listenNames = [
   'port',
   'path',
   'backlog',
+  'protocol',
   'framing',
   'packageMaxLength',
   'proxyProtocol',

@@ -4,6 +4,7 @@
  */
 import type { Arrival } from '../ipc/arrival.js';
 import { ReactorConnection } from './connection.js';
+import { type HttpRecord, packHttp, unpackHttp } from './http/http-state.js';
 import { Input, type InputState } from './input.js';
 import { type Chunk, FilePart, OutQueue } from './out-queue.js';
 import type { SpilledEvent } from './worker-lane.js';
@@ -26,6 +27,7 @@ export interface ConnectionRecord {
   readonly deadline: number;
   readonly answererPid: number;
   readonly full: boolean;
+  readonly http: HttpRecord | null;
   readonly drainWatchers: number[] | null;
   /** Set where bytes of the client wait to be framed; they come first. */
   readonly input: InputState | null;
@@ -75,7 +77,8 @@ export function packConnection(connection: ReactorConnection): Cargo<ConnectionR
   const ending = { awaitsAnswer, deadline, answererPid, drainWatchers };
   const { lastWorker } = connection;
   const waits = { lastWorker, inputBytes: input?.length ?? 0, out: items.map(packItem), outSince: out?.since ?? 0 };
-  const record = { kind: 'connection', ...known, ...ending, input: input?.state ?? null, ...waits } as const;
+  const http = connection.http === null ? null : packHttp(connection.http);
+  const record = { kind: 'connection', ...known, ...ending, http, input: input?.state ?? null, ...waits } as const;
   out?.close();
   return { record, descriptor, bytes: [...waiting, ...queued] };
 }
@@ -91,6 +94,7 @@ export function unpackConnection({ record, descriptor, bytes }: Cargo<Connection
   const all = Buffer.concat(bytes);
   const input = all.subarray(0, record.inputBytes);
   if (record.input !== null) connection.input = Input.restored(input, record.input);
+  if (record.http !== null) connection.http = unpackHttp(record.http);
   if (record.out.length > 0) connection.out = unpackOut(record, all);
   connection.readable = true; // whatever has come meanwhile
   return connection;

@@ -1,3 +1,4 @@
+import type { HttpState } from './http/http-state.js';
 import type { Input } from './input.js';
 import type { OutQueue } from './out-queue.js';
 import type { TlsStream } from './tls/tls-stream.js';
@@ -40,6 +41,8 @@ export class ReactorConnection {
   out: OutQueue | null = null;
   /** Where packets are framed: what is no whole packet yet. */
   input: Input | null = null;
+  /** Where the port speaks HTTP and something has come. */
+  http: HttpState | null = null;
   /** Where the port speaks TLS; the descriptor is Node's then. */
   tls: TlsStream | null = null;
   /** Index of the listen port. */

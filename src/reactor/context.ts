@@ -38,8 +38,24 @@ export interface PortOptions {
   /** Load balancers whose PROXY header is expected; none: there is no header. */
   readonly proxyProtocol: readonly string[];
   readonly tls: ResolvedTls | null;
+  /** Where the port speaks HTTP. */
+  readonly http: HttpOptions | null;
   /** The socket that takes datagrams; −1 for a stream. */
   readonly datagrams: number;
+}
+
+export interface HttpOptions {
+  readonly bodyLimit: number;
+  readonly requestLineLimit: number;
+  readonly headerLimit: number;
+  readonly headerCountLimit: number;
+  /** 0: any time. */
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** 0: any number. */
+  readonly maxConcurrency: number;
+  readonly http2: boolean;
 }
 
 export const SCRATCH_BYTES = 65536;

@@ -27,6 +27,8 @@ export class Ending {
   #lingering = 0;
   #slotsGone = 0;
   #sweepTimer: NodeJS.Timeout | undefined;
+  /** Called with each connection that is gone. */
+  onReleased: (connection: ReactorConnection) => void = () => {};
 
   /** @param beforeSweep called when deadlines are looked at outside of a turn */
   constructor(context: ReactorContext, slots: Slots, beforeSweep: () => void) {
@@ -150,6 +152,7 @@ export class Ending {
       else closeDescriptor(descriptor);
     }
     this.tellWatchers(connection);
+    this.onReleased(connection);
     this.#discountAddress(slot);
     table.setState(slot, SlotState.closed);
     board.add(id, ReactorCounter.closed, 1);

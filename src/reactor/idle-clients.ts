@@ -43,7 +43,7 @@ export class IdleClients {
   /** Not when it is we who do not read, and not when it is protected. */
   #isSilent(connection: ReactorConnection, since: number): boolean {
     const { table } = this.#context;
-    if (connection.paused || connection.stalled || connection.readable) return false;
+    if (connection.paused || connection.stalled || connection.readable || connection.http?.isOwed) return false;
     if (table.lastReceivedAt(connection.slot) > since) return false;
     return !table.hasFlag(connection.slot, SlotFlag.protected);
   }

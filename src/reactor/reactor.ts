@@ -7,11 +7,11 @@
  * shared memory, so that workers ring only when it sleeps.
  */
 import type { Arrival } from '../ipc/arrival.js';
-import { ACCEPT_PAYLOAD, CloseCode, CloseFlag, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
+import { ACCEPT_PAYLOAD, AnswerFlag, CloseCode, CloseFlag, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import { AddressCounters } from '../memory/address-counters.js';
-import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
@@ -29,6 +29,8 @@ import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './disp
 import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
 import { Framing, type PacketGoal, type PortFraming, rawFraming } from './framing.js';
+import { Http } from './http/http.js';
+import { Phase } from './http/http-state.js';
 import { IdleClients } from './idle-clients.js';
 import { FilePart } from './out-queue.js';
 import { Overload } from './overload.js';
@@ -80,6 +82,12 @@ const READS_PER_TURN = 4;
 const REQUESTS_PER_TURN = 1024;
 /** Replies below this size to the same connection in a row leave in one send(2). */
 const GATHER_LIMIT = 8192;
+/** What two frames have in common that are parts of one answer: type, detail, and whether they are of one at all. */
+const SAME_ANSWER = 0xffff00ff | (AnswerFlag.answer << 8);
+/** Nothing is put behind the end of an answer, nor behind 1xx. */
+const goesOn = (flags: number): boolean => (flags & (AnswerFlag.last | AnswerFlag.interim | AnswerFlag.tunnel)) === 0;
+/** At the end of the server a body that is on its way is still read: its worker is to finish. */
+const isUpload = ({ http }: ReactorConnection): boolean => http?.phase === Phase.streaming;
 
 export class Reactor implements PollerHandler {
   readonly #parts: ReactorParts;
@@ -89,6 +97,10 @@ export class Reactor implements PollerHandler {
   readonly #sending: Sending;
   readonly #slots: Slots;
   readonly #framing: Framing;
+  readonly #http: Http;
+  #httpTimer: NodeJS.Timeout | undefined;
+  /** Ends of workers that were seen to. */
+  #seenDeaths: number;
   readonly #idleClients: IdleClients;
   readonly #overload: Overload;
   readonly #throttle: Throttle;
@@ -141,6 +153,8 @@ export class Reactor implements PollerHandler {
       stall: (connection, lane) => this.#stall(connection, lane, true),
       refuse: (connection, code, message) => this.#refuseInput(connection, code, message),
     });
+    this.#http = this.#createHttp();
+    this.#seenDeaths = region.deaths;
     this.#poller = parts.createPoller(this);
     this.#context.poller = this.#poller;
     this.#poller.addReadable(parts.bell.read, BELL_TOKEN);
@@ -162,6 +176,46 @@ export class Reactor implements PollerHandler {
       this.#poller.wakeSoon();
     };
     this.#poller.wakeSoon();
+  }
+
+  #createHttp(): Http {
+    const { onRefused, dispatch } = this.#parts;
+    const http = new Http(this.#context, this.#ending, this.#sending, {
+      laneFor: (connection) => this.#laneFor(connection),
+      laneForRequest:
+        dispatch &&
+        ((connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length)),
+      holds: (connection) => this.#withholding.holds(connection),
+      stall: (connection, lane) => this.#stall(connection, lane, true),
+      readDry: (connection) => this.#readDry(connection),
+      countReceived: (connection, bytes) => this.#countReceived(connection, bytes),
+      countDispatched: () => {
+        this.#unusedChoice = -1;
+        this.#context.board.add(this.#context.id, ReactorCounter.dispatched, 1);
+      },
+      rebind: (connection, worker) => this.#rebind(connection, worker),
+      refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
+    });
+    this.#ending.onReleased = (connection) => http.released(connection);
+    this.#sending.onFlushed = (connection) => http.flushed(connection);
+    const { lookMs } = http;
+    if (lookMs > 0) this.#httpTimer = setInterval(() => this.#checkHttpTimes(), lookMs);
+    return http;
+  }
+
+  #checkHttpTimes(): void {
+    this.#wakeUp();
+    this.#http.checkTimes();
+    this.#poller.wakeSoon();
+  }
+
+  #rebind(connection: ReactorConnection, worker: number): void {
+    if (connection.worker === worker) return;
+    const { workers, table } = this.#context;
+    workers.addField(connection.worker, WorkerField.connections, -1);
+    workers.addField(worker, WorkerField.connections, 1);
+    connection.worker = worker;
+    table.setWorker(connection.slot, worker);
   }
 
   // ——— turns ———
@@ -195,7 +249,13 @@ export class Reactor implements PollerHandler {
     if (!this.#awake) this.#wakeUp();
     const { id, board, lanes, again } = this.#context;
     board.add(id, ReactorCounter.wakeUps, 1);
+    const { deaths } = this.#parts.region; // looked at first: what the dead have sent is taken below
     const unfinished = this.#takeRequests();
+    if (deaths !== this.#seenDeaths && !unfinished) {
+      this.#seenDeaths = deaths;
+      this.#http.reapDead();
+    }
+    this.#http.readHeld();
     if (again.length > 0) this.#readOn();
     if (this.#context.writeOn.length > 0) this.#writeOn();
     const moreDatagrams = !this.#quiet && this.#datagrams?.take();
@@ -244,11 +304,13 @@ export class Reactor implements PollerHandler {
   // ——— reading ———
 
   #read(connection: ReactorConnection): void {
-    if (this.#quiet || connection.paused || connection.ended || connection.throttled) return;
+    if (connection.paused || connection.ended || connection.throttled) return;
+    if (this.#quiet && !isUpload(connection)) return;
     if (connection.closeCode >= 0 || connection.told) return this.#readAndDiscard(connection);
     if (!this.#overload.mayRead(connection) || this.#throttle.mustWait(connection)) return;
     const framing = this.#parts.framings[connection.port];
-    if (connection.tls !== null) this.#readTls(connection, connection.tls);
+    if (this.#http.speaks(connection.port)) this.#readHttp(connection);
+    else if (connection.tls !== null) this.#readTls(connection, connection.tls);
     else if (framing !== undefined) this.#readFramed(connection, framing);
     else return this.#readRaw(connection);
     this.#countInput(connection);
@@ -279,6 +341,28 @@ export class Reactor implements PollerHandler {
       const n = receive(connection.descriptor, lane.packetAddress, limit);
       if (n > 0) {
         this.#commit(connection, lane, n);
+        if (n < limit && !connection.hangup) return this.#readDry(connection);
+      } else if (n === 0) return this.#ending.peerEnded(connection);
+      else if (n === -EAGAIN) return this.#readDry(connection);
+      else if (n !== -EINTR) return this.#ending.fail(connection, -n);
+    }
+    this.#context.again.push(connection);
+  }
+
+  #readHttp(connection: ReactorConnection): void {
+    const isTunnel = connection.http?.phase === Phase.tunnel && connection.input === null && connection.tls === null;
+    if (isTunnel) this.#readInto(connection, this.#context.lane(connection.worker));
+    else this.#http.read(connection);
+  }
+
+  #readInto(connection: ReactorConnection, lane: WorkerLane): void {
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      const limit = lane.readLimit;
+      if (limit === 0) return this.#stall(connection, lane);
+      const n = receive(connection.descriptor, lane.packetAddress, limit);
+      if (n > 0) {
+        lane.commitPacket(connection.sessionId, n);
+        this.#countReceived(connection, n);
         if (n < limit && !connection.hangup) return this.#readDry(connection);
       } else if (n === 0) return this.#ending.peerEnded(connection);
       else if (n === -EAGAIN) return this.#readDry(connection);
@@ -403,7 +487,10 @@ export class Reactor implements PollerHandler {
   #readOn(): void {
     const { again } = this.#context;
     this.#context.again = [];
-    for (const connection of again) if (connection.readable) this.#read(connection);
+    for (const connection of again) {
+      // HTTP also goes on with what it has read before.
+      if (connection.readable || connection.http !== null) this.#read(connection);
+    }
   }
 
   #writeOn(): void {
@@ -472,37 +559,43 @@ export class Reactor implements PollerHandler {
   /** One reply, or several in a row for the same connection, leave in one send(2). */
   #takeReply(ring: RingReader): void {
     const { id, board, scratch, scratchAddress } = this.#context;
-    const sessionId = ring.sessionId;
+    const { sessionId, word } = ring;
+    let flags = (word >> 8) & 0xff;
     let length = ring.length;
     let at = ring.payloadAt;
     let address = ring.address + at;
     let source = ring.bytes;
     ring.advance();
-    if (length < GATHER_LIMIT && this.#isReplyTo(ring, sessionId, SCRATCH_BYTES - length)) {
+    if (length < GATHER_LIMIT && goesOn(flags) && this.#isReplyTo(ring, sessionId, word, SCRATCH_BYTES - length)) {
       source.copy(scratch, 0, at, at + length);
       do {
+        flags |= (ring.word >> 8) & 0xff;
         const more = ring.length;
         ring.bytes.copy(scratch, length, ring.payloadAt, ring.payloadAt + more);
         length += more;
         ring.advance();
-      } while (this.#isReplyTo(ring, sessionId, SCRATCH_BYTES - length));
+      } while (goesOn(flags) && this.#isReplyTo(ring, sessionId, word, SCRATCH_BYTES - length));
       source = scratch;
       address = scratchAddress;
       at = 0;
     }
     const connection = this.#context.connectionOf(sessionId);
-    if (connection === undefined || connection.closeCode >= 0) {
+    const isAnswer = (flags & AnswerFlag.answer) !== 0;
+    const isNobodys = connection === undefined || connection.closeCode >= 0;
+    if (isNobodys || (isAnswer && !this.#http.isAwaited(connection, word >>> 16))) {
       board.add(id, ReactorCounter.discarded, 1);
       return;
     }
     board.add(id, ReactorCounter.replies, 1);
-    this.#sending.write(connection, source, at, address, length);
+    if (length > 0) this.#sending.write(connection, source, at, address, length);
+    if (isAnswer) this.#http.answered(connection, flags);
   }
 
-  #isReplyTo(ring: RingReader, sessionId: number, room: number): boolean {
+  /** Another piece of the same answer (or, where there are no answers, of the same stream). */
+  #isReplyTo(ring: RingReader, sessionId: number, first: number, room: number): boolean {
     return (
       ring.available() &&
-      (ring.word & 0xff) === Request.send &&
+      ((ring.word ^ first) & SAME_ANSWER) === 0 &&
       ring.sessionId === sessionId &&
       ring.isSound &&
       ring.length <= room
@@ -526,7 +619,9 @@ export class Reactor implements PollerHandler {
       case Request.readOn:
         return connection && this.#readThrottled(connection);
       case Request.sendFile:
-        return connection && this.#sendFile(connection, ring);
+        return connection && this.#sendFile(connection, ring, (word >> 8) & 0xff, word >>> 16);
+      case Request.taken:
+        return connection && this.#http.taken(connection, word >>> 16, ring.bytes.readDoubleLE(ring.payloadAt));
       case Request.watchDrain:
         return connection && this.#sending.watchDrain(connection, sender.worker);
       default:
@@ -534,11 +629,18 @@ export class Reactor implements PollerHandler {
     }
   }
 
-  #sendFile(connection: ReactorConnection, { bytes, payloadAt, length }: RingReader): void {
-    if (connection.closeCode >= 0) return;
+  #sendFile(
+    connection: ReactorConnection,
+    { bytes, payloadAt, length }: RingReader,
+    flags: number,
+    exchange: number,
+  ): void {
+    const isAnswer = (flags & AnswerFlag.answer) !== 0;
+    if (connection.closeCode >= 0 || (isAnswer && !this.#http.isAwaited(connection, exchange))) return;
     const [offset, count] = [bytes.readDoubleLE(payloadAt), bytes.readDoubleLE(payloadAt + 8)];
     const path = bytes.toString('utf8', payloadAt + SEND_FILE_HEADER_BYTES, payloadAt + length);
     this.#sending.writeFile(connection, new FilePart(path, offset, count));
+    if (isAnswer) this.#http.answered(connection, flags);
   }
 
   #closeOnRequest(connection: ReactorConnection, flags: number, code: number): void {
@@ -577,6 +679,13 @@ export class Reactor implements PollerHandler {
 
   /** `rest` came behind a PROXY header, in the same piece. */
   #readFrom(connection: ReactorConnection, rest: Buffer): void {
+    if (this.#http.speaks(connection.port)) {
+      if (rest.length > 0) {
+        this.#countReceived(connection, rest.length);
+        this.#http.take(connection, rest, rest.length);
+      }
+      return this.#read(connection);
+    }
     const framing = this.#parts.framings[connection.port];
     if (framing === undefined) return;
     if (rest.length > 0) {
@@ -604,6 +713,10 @@ export class Reactor implements PollerHandler {
   rebind(done: () => void): void {
     this.#context.wake();
     for (const lane of this.#context.lanes) this.#relieve(lane);
+    for (const connection of this.#context.connections.list()) {
+      const isLost = connection.http?.phase === Phase.tunnel && this.#withholding.holdsWorker(connection.worker);
+      if (isLost) this.#ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
+    }
     for (const connection of this.#withholding.end()) if (!connection.stalled) this.#read(connection);
     this.publish();
     setImmediate(done);
@@ -697,6 +810,8 @@ export class Reactor implements PollerHandler {
     this.#idleClients.stop();
     this.#overload.stop();
     this.#throttle.stop();
+    this.#http.stop();
+    clearInterval(this.#httpTimer);
   }
 
   // ——— shutdown ———

@@ -23,6 +23,8 @@ const TLS_AHEAD_BYTES = 262_144;
 export class Sending {
   readonly #context: ReactorContext;
   readonly #ending: Ending;
+  /** Called when all that waited for a connection has left. */
+  onFlushed: (connection: ReactorConnection) => void = () => {};
 
   constructor(context: ReactorContext, ending: Ending) {
     this.#context = context;
@@ -64,7 +66,13 @@ export class Sending {
     if (!done) return;
     if (out.isEmpty) connection.out = null;
     this.#queueChanged(connection, out.bytes + (tls?.queuedBytes ?? 0));
-    if (connection.isFlushed && connection.closeCode >= 0 && !connection.ended) this.#ending.finish(connection);
+    this.#checkFlushed(connection);
+  }
+
+  #checkFlushed(connection: ReactorConnection): void {
+    if (!connection.isFlushed || connection.ended) return;
+    if (connection.closeCode < 0) this.onFlushed(connection);
+    else if (!connection.lingering) this.#ending.finish(connection);
   }
 
   /** @returns false when the connection has ended over it */
@@ -211,7 +219,7 @@ export class Sending {
     this.#context.wake();
     if (out !== null) return this.writeQueued(connection);
     this.#queueChanged(connection, tls.queuedBytes);
-    if (tls.queuedBytes === 0 && connection.closeCode >= 0 && !connection.lingering) this.#ending.finish(connection);
+    this.#checkFlushed(connection);
   }
 
   // ——— figures and watermarks ———

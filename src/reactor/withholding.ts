@@ -35,6 +35,11 @@ export class Withholding {
     return lastWorker >= this.#from && this.#context.table.isBeingHandled(slot);
   }
 
+  /** That worker goes, or has gone. */
+  holdsWorker(worker: number): boolean {
+    return worker >= this.#from;
+  }
+
   /** Called at the end of each turn. A packet of which a part is in the ring goes there as a whole. */
   check(): void {
     if (this.#done === undefined) return;

@@ -64,6 +64,39 @@ export class WorkerLane {
     if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
   }
 
+  /** Where the payload of the next frame goes, as an index into `bytes`. */
+  get payloadAt(): number {
+    return this.#ring.payloadAt;
+  }
+
+  get bytes(): Buffer {
+    return this.#ring.bytes;
+  }
+
+  /** Closes an HTTP frame whose payload was written at `payloadAt`; its first two words are put in here. */
+  commitRequest(sessionId: number, exchange: number, flags: number, first: number, second: number, bytes: number): void {
+    this.#ring.putWords(first, second);
+    this.#ring.commit(Event.request, flags, exchange, sessionId, bytes);
+    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
+  }
+
+  /** The same for a piece of a body. */
+  commitBody(sessionId: number, exchange: number, flags: number, bytes: number): void {
+    this.#ring.commit(Event.body, flags, exchange, sessionId, bytes);
+    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
+  }
+
+  /** True when a frame with so many bytes, and events behind it, find room. */
+  hasRoomFor(bytes: number): boolean {
+    const wanted = bytes + HEADER_BYTES + 8 + RESERVED_FOR_EVENTS;
+    return this.#spill.size === 0 && this.#ring.room(wanted) >= wanted;
+  }
+
+  /** The longest request that this ring takes as one frame. */
+  get longestFrame(): number {
+    return Math.min(MAX_PAYLOAD, this.#ring.size / 2 - RESERVED_FOR_EVENTS - HEADER_BYTES - 8);
+  }
+
   /**
    * Writes a packet that lies elsewhere. One of up to half the ring is written whole or not at all; of a longer one as
    * much as there is room for. @param sent how much of it was written before @returns how much is written now

@@ -1,6 +1,8 @@
 /** The events of a server: their callbacks, and the process each runs in. */
 import { describe, ServerError } from '../errors/index.js';
 import type { CloseReason } from '../ipc/frame.js';
+import type { HttpRequest } from '../http/request.js';
+import type { HttpResponse } from '../http/response.js';
 import type { WorkerErrorInfo } from '../manager/manager.js';
 import { nearest } from '../options/index.js';
 import type { Task } from '../task/task-runner.js';
@@ -17,6 +19,8 @@ export interface PortEvents {
   receive(conn: Connection, data: Buffer): Result;
   /** One datagram, of a port of type 'udp' or 'unix-dgram'. The buffer is the callback's own. */
   packet(data: Buffer, peer: DatagramPeer): Result;
+  /** One request over HTTP, of a port that speaks it; a throw is answered 500. Swoole: onRequest. */
+  request(request: HttpRequest, response: HttpResponse): Result;
   /** Once per connection that had `connect`. Sending is over; what is known of the connection can still be asked. */
   close(conn: Connection, reason: CloseReason): Result;
   /** At least `highWatermark` bytes wait to be sent: the client does not keep up. */
@@ -57,7 +61,7 @@ export interface ServerEvents extends PortEvents {
   pipeMessage(data: unknown, fromWorkerId: number): Result;
 }
 
-export const portEventNames = ['connect', 'receive', 'packet', 'close', 'bufferFull', 'bufferEmpty'] as const;
+export const portEventNames = ['connect', 'receive', 'packet', 'request', 'close', 'bufferFull', 'bufferEmpty'] as const;
 
 export const serverEventNames = [
   ...portEventNames,

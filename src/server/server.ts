@@ -16,6 +16,7 @@ import {
   resolveOptions,
   type ServerOptions,
 } from '../options/index.js';
+import type { HttpApps } from '../http/handlers.js';
 import { Log } from '../util/log.js';
 import type { LogFile } from '../util/log-file.js';
 import { checkCommandLine } from './command-line.js';
@@ -54,6 +55,8 @@ export interface StartContext {
   readonly server: Server;
   readonly userProcesses: readonly UserProcessDefinition[];
   readonly commands: ReadonlyMap<string, CommandHandler>;
+  /** What answers HTTP requests where there is no `request` callback. */
+  readonly apps: HttpApps;
   /** The log is written as the options say from then on. @throws ServerError ERR_LOG_FILE */
   openLog(): void;
   createConnection(sessionId: number): Connection;
@@ -88,6 +91,7 @@ function inherited(): Inheritance | undefined {
  * console.log(`listening on ${server.port}`);   // only the master gets here
  */
 export class Server {
+  readonly #apps: HttpApps;
   #given: ServerOptions;
   #options: ResolvedOptions;
   readonly #ports: ListenPort[] = [];
@@ -103,8 +107,9 @@ export class Server {
   #started = false;
   #lastError: ServerError | undefined;
 
-  /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
-  constructor(options: ServerOptions = {}) {
+  /** @param apps @internal @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
+  constructor(options: ServerOptions = {}, apps: HttpApps = {}) {
+    this.#apps = apps;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
     this.#given = { ...options };
     this.#options = resolveOptions({ ...this.#given, ...optionsFromOutside() });
@@ -466,6 +471,7 @@ export class Server {
       server: this,
       userProcesses: this.#userProcesses,
       commands: this.#commands,
+      apps: this.#apps,
       openLog: () => {
         this.#logFile = openLog(this.#log, this.#options);
       },

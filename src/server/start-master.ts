@@ -24,6 +24,7 @@ import type { Connection } from './connection.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
 import { callbacksOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';
+import { httpOf } from './start-role.js';
 
 /** What is assembled before anything starts. */
 interface Assembled {
@@ -179,7 +180,8 @@ function assembleAlone(context: StartContext): Assembled {
       const inheritance = { role: 'worker' as const, id: 0, lane: 0, generation: 0, ...shared };
       const alone = { channel, exit };
       const callbacks = callbacksOf(context);
-      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone };
+      const http = await httpOf(context, region, 'worker');
+      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone, http };
       const { worker, outbox, exchange } = await runBaseWorker<Connection>(place);
       known = {
         region,

@@ -10,6 +10,7 @@ import { ignoreLostOutput } from '../os/lost-output.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
+import type { HttpService } from '../worker/http-service.js';
 import { limitsOf, type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
@@ -74,10 +75,14 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   giveUpRights(options);
   const callbacks = callbacksOf(context, inheritance.role === 'user');
   const listens = listensOf(context);
-  const place = { inheritance, region, options, listens, callbacks, create: context, log };
+  const http = await httpOf(context, region, inheritance.role);
+  const place = { inheritance, region, options, listens, callbacks, create: context, log, http };
   const running =
     base === undefined || own === undefined
-      ? runWorker<Connection>(inheritance, region, options, callbacks, context, log, { limits: limitsOf(listens) })
+      ? runWorker<Connection>(inheritance, region, options, callbacks, context, log, {
+          limits: limitsOf(listens),
+          http,
+        })
       : await base.runBaseWorker<Connection>({ ...place, own });
   const { worker, outbox, exchange, channel } = running;
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
@@ -101,6 +106,13 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     process.exit(1);
   }
   return never();
+}
+
+/** Loaded where it is needed only. */
+export async function httpOf(context: StartContext, region: Region, role: ProcessRole): Promise<HttpService | undefined> {
+  if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return undefined;
+  const { assembleHttp } = await import('../http/assemble.js');
+  return assembleHttp(context, region);
 }
 
 function taskSource(

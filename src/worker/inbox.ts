@@ -8,6 +8,11 @@ import type { RingReader } from '../ipc/ring.js';
 export interface InboxHandler {
   /** @param flags PieceFlag: a piece of a longer packet; 0: a packet */
   receive(sessionId: number, data: Buffer, flags: number): void;
+  /** An HTTP request: copies what it needs of the ring. @returns what `serve` gets */
+  takeRequest(ring: RingReader, sessionId: number): unknown;
+  serve(taken: unknown, bytes: number): void;
+  /** A piece of the body of an HTTP request. */
+  body(sessionId: number, exchange: number, flags: number, data: Buffer): void;
   /** A datagram, or a piece of one. */
   packet(data: Buffer, flags: number): void;
   event(type: number, flags: number, detail: number, sessionId: number, message: string): void;
@@ -68,12 +73,19 @@ export class Inbox {
   #takeOne(ring: RingReader): void {
     const { word, sessionId, length, payloadAt } = ring;
     const type = word & 0xff;
-    if (type === Event.receive || type === Event.packet) {
+    if (type === Event.request) {
+      const taken = this.#handler.takeRequest(ring, sessionId);
+      ring.advance();
+      ring.release();
+      return this.#handler.serve(taken, length);
+    }
+    if (type === Event.receive || type === Event.packet || type === Event.body) {
       const data = Buffer.allocUnsafe(length);
       ring.bytes.copy(data, 0, payloadAt, payloadAt + length);
       ring.advance();
       ring.release();
       const flags = (word >> 8) & 0xff;
+      if (type === Event.body) return this.#handler.body(sessionId, word >>> 16, flags, data);
       this.#inPacket = (flags & PieceFlag.more) !== 0;
       if (type === Event.packet) this.#handler.packet(data, flags);
       else this.#handler.receive(sessionId, data, flags);

@@ -19,6 +19,7 @@ import { createPoller } from '../os/create-poller.js';
 import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
+import type { HttpService } from './http-service.js';
 import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
 
 /** One that could not be replaced asks again after so long. */
@@ -33,6 +34,8 @@ export interface WorkerSurroundings<C extends UserConnection> {
   /** By listen port. */
   readonly limits?: readonly OutboxLimits[];
   readonly channel?: WorkerChannel;
+  /** Where ports speak HTTP. */
+  readonly http?: HttpService | undefined;
   /** How a reactor in this process is woken. */
   reactorWaker?(reactor: number): Wakes | undefined;
   createPoller?(worker: Worker<C>): Poller;
@@ -106,6 +109,7 @@ export function runWorker<C extends UserConnection>(
     record,
     log,
     sockets: surroundings.sockets,
+    http: surroundings.http,
     createPoller: (handler) =>
       surroundings.createPoller?.(handler as Worker<C>) ?? createPoller(options.reactorBackend, handler),
     ...create,

@@ -7,6 +7,8 @@ export class WorkerConnection<C extends UserConnection> {
   readonly callbacks: PortCallbacks<C>;
   /** Callbacks whose promise has not settled. */
   pending = 0;
+  /** HTTP: it is a tunnel; `close` fires when that is closed, or the client is gone. */
+  held = false;
   /** The client has ended its side while callbacks were pending: `close` fires when they have settled. */
   ending: { reason: CloseReason; awaitsAnswers: boolean } | undefined;
   /** Pieces of a packet that is not whole yet. */

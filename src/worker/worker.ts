@@ -8,7 +8,7 @@ import type { Exchange } from '../exchange/exchange.js';
 import type { WorkSource } from '../exchange/work-source.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
 import { DATAGRAM_HEADER_BYTES, readDatagram } from '../ipc/datagram.js';
-import { CloseCode, CloseFlag, closeReason, Event, PieceFlag } from '../ipc/frame.js';
+import { CloseCode, CloseFlag, closeReason, Event, PieceFlag, REQUEST_PREFIX_BYTES } from '../ipc/frame.js';
 import type { ManagerToWorker, ReplaceReason, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { answerProfile } from '../ipc/profile-answer.js';
@@ -22,6 +22,7 @@ import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
+import type { HttpService, HttpWorker, TakenRequest } from './http-service.js';
 import { Inbox, type InboxHandler } from './inbox.js';
 import { WorkerConnection } from './worker-connection.js';
 
@@ -52,6 +53,8 @@ export interface WorkerParts<C extends UserConnection> {
   createConnection(sessionId: number): C;
   /** Whoever sent a datagram. */
   createPeer(portIndex: number, sockaddr: Buffer): unknown;
+  /** Where ports speak HTTP. */
+  readonly http?: HttpService | undefined;
   /** BASE mode: the connections this process owns besides. */
   readonly sockets?: OwnSockets | undefined;
   /** Ends the process. */
@@ -88,7 +91,7 @@ const ORPHAN_MS = 300;
 
 type Purpose = 'serve' | 'release' | 'settle' | 'stop';
 
-export class Worker<C extends UserConnection> implements PollerHandler, InboxHandler {
+export class Worker<C extends UserConnection> implements PollerHandler, InboxHandler, HttpWorker {
   readonly id: number;
   readonly #parts: WorkerParts<C>;
   readonly #table: ConnectionTable;
@@ -111,6 +114,11 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #ending = false;
   #pending = 0;
   #requests = 0;
+  /** The HTTP request that is being taken; used again. */
+  readonly #request = {
+    ...{ fd: 0, exchange: 0, flags: 0, first: 0, second: 0, at: 0, end: 0 },
+    bytes: Buffer.alloc(0) as Buffer,
+  };
   /** Pieces of a datagram that is not whole yet. */
   #datagram: Buffer[] = [];
   /** Connections of which a part of a packet has come. */
@@ -135,6 +143,11 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#poller.addReadable(parts.bell.read, 0);
     this.#exchange = parts.exchange;
     this.#exchange.messenger.wantsTurn = () => this.#poller.wakeSoon();
+    parts.http?.begin(this);
+  }
+
+  get outbox(): Outbox {
+    return this.#parts.outbox;
   }
 
   /** Before `boot`: what this process does besides packets. */
@@ -170,6 +183,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
         return this.#closeAll(message.deadlineMs);
       case 'settle':
         this.#parts.sockets?.quiesce();
+        this.#parts.http?.drain();
         this.#purpose = 'settle';
         this.#source?.stop();
         return this.#poller.wakeSoon();
@@ -192,6 +206,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #attach(): void {
     this.#inbox.resync();
     this.#board.setField(this.id, WorkerField.lane, this.#parts.lane);
+    this.#board.setField(this.id, WorkerField.dismissing, 0);
     this.#attached = true;
     this.#parts.sockets?.attach();
     this.#exchange.messenger.receive(this.id, (data, from) => this.#message(data, from));
@@ -264,6 +279,59 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#received(connection, data);
   }
 
+  // ——— HTTP ———
+
+  takeRequest(ring: RingReader, sessionId: number): unknown {
+    this.#table.setTaker(this.#table.slotOf(sessionId), process.pid);
+    const request = this.#request;
+    const { word, payloadAt } = ring;
+    request.fd = sessionId;
+    request.exchange = word >>> 16;
+    request.flags = (word >> 8) & 0xff;
+    request.first = ring.firstWord;
+    request.second = ring.secondWord;
+    request.bytes = ring.bytes;
+    request.at = payloadAt + REQUEST_PREFIX_BYTES;
+    request.end = payloadAt + ring.length;
+    return this.#parts.http?.take(request as TakenRequest);
+  }
+
+  serve(taken: unknown, bytes: number): void {
+    this.#countPacket(bytes);
+    const { maxRequest } = this.#parts;
+    if (maxRequest > 0 && ++this.#requests % maxRequest === 0) this.#retire();
+    this.#parts.http?.serve(taken);
+    this.#callbackEnded(this.#stamp);
+  }
+
+  body(sessionId: number, exchange: number, flags: number, data: Buffer): void {
+    this.#parts.http?.body(sessionId, exchange, flags, data);
+  }
+
+  addPending(count: number): void {
+    this.#setPending(this.#pending + count);
+    if (count < 0 && this.#pending === 0 && this.#purpose !== 'serve') this.#poller.wakeSoon();
+  }
+
+  callbackFailed(error: unknown, event: string): void {
+    this.#add(WorkerCounter.callbackErrors, 1);
+    this.#parts.log.error(`the '${event}' callback failed`, { error });
+  }
+
+  holdConnection(fd: number): void {
+    const connection = this.#connection(fd);
+    connection.held = true;
+    connection.pending++;
+  }
+
+  releaseConnection(fd: number): void {
+    const connection = this.#connections[this.#table.slotOf(fd)];
+    if (connection?.user.fd !== fd || !connection.held) return;
+    connection.held = false;
+    connection.pending--;
+    if (connection.pending === 0) this.#end(connection);
+  }
+
   packet(piece: Buffer, flags: number): void {
     const isFirst = (flags & PieceFlag.continued) === 0;
     if (isFirst) this.#datagram = [];
@@ -312,6 +380,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #received(connection: WorkerConnection<C>, data: Buffer): void {
+    if (this.#parts.http?.received(connection.user.fd, data)) return;
     this.#countPacket(data.length);
     const { maxRequest } = this.#parts;
     if (maxRequest > 0 && ++this.#requests % maxRequest === 0) this.#retire(); // again, if it could not be replaced
@@ -355,6 +424,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
       }
       case Event.writable:
         return this.#parts.outbox.writable(sessionId);
+      case Event.gone:
+        return this.#parts.http?.gone(sessionId, detail, flags);
       default:
         this.#parts.log.error('a reactor sent an event this worker does not know', { type });
     }
@@ -384,6 +455,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#forgetPieces(connection);
     const awaitsAnswers = (flags & CloseFlag.awaitsAnswers) !== 0;
     connection.ending = { reason: closeReason(code, message), awaitsAnswers };
+    if (connection.held) this.#parts.http?.ended(sessionId, awaitsAnswers);
     if (!awaitsAnswers || connection.pending === 0) this.#end(connection);
   }
 
@@ -493,8 +565,12 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
       this.#releaseWaits = true;
       this.#releaseAtBorder();
     };
-    if (this.#parts.sockets === undefined) return release();
-    this.#parts.sockets.dismiss(Math.max(0, deadlineMs - HAND_OVER_MS), release);
+    const { sockets, http } = this.#parts;
+    const dismissMs = Math.max(0, deadlineMs - HAND_OVER_MS);
+    const dismissSockets = (): void => (sockets === undefined ? release() : sockets.dismiss(dismissMs, release));
+    if (http === undefined) return dismissSockets();
+    this.#board.setField(this.id, WorkerField.dismissing, 1);
+    http.dismiss(dismissMs, dismissSockets);
   }
 
   /** A packet of which a part was taken must be taken whole: the next process has not seen its beginning. */
@@ -531,6 +607,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   #drainOn(): void {
     this.#parts.outbox.poll();
+    this.#parts.http?.poll();
     this.#checkPurpose();
   }
 

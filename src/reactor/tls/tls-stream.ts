@@ -65,6 +65,11 @@ export class TlsStream {
     this.#stream.destroy();
   }
 
+  /** The protocol that was agreed upon, '' for none. */
+  get alpn(): string {
+    return this.#stream.alpnProtocol || '';
+  }
+
   /** What the handshake has agreed upon, and who the client is if it has said so. */
   get info(): TlsInfo {
     const stream = this.#stream;

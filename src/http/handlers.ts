@@ -1,0 +1,64 @@
+/** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
+import type { Server as NodeHttpServer, RequestListener } from 'node:http';
+import type { ResolvedOptions } from '../options/index.js';
+import type { Log } from '../util/log.js';
+import type { Exchange } from './exchange.js';
+import type { FetchFunction } from './http-server.js';
+import type { Http1Exchange } from './http1-exchange.js';
+import type { Http2Source, PortHandler } from './http-requests.js';
+import { HttpRequest } from './request.js';
+import { HttpResponse } from './response.js';
+
+export interface HttpApps {
+  readonly fetch?: FetchFunction | undefined;
+  readonly listener?: RequestListener | NodeHttpServer | undefined;
+}
+
+export type RequestCallback = (request: HttpRequest, response: HttpResponse) => unknown;
+
+export interface HandlerParts {
+  readonly options: ResolvedOptions;
+  readonly log: Log;
+  remote(fd: number): { remoteAddress: string; remotePort: number };
+  /** A callback has failed: it is counted. */
+  failed(error: unknown, what: string): void;
+}
+
+/** The user's `request` callback. */
+export class CallbackHandler implements PortHandler {
+  readonly #callback: RequestCallback;
+  readonly #parts: HandlerParts;
+
+  constructor(callback: RequestCallback, parts: HandlerParts) {
+    this.#callback = callback;
+    this.#parts = parts;
+  }
+
+  serve(exchange: Exchange): void {
+    const request = new HttpRequest(exchange, this.#parts);
+    const response = new HttpResponse(exchange, request);
+    try {
+      const result = this.#callback(request, response);
+      if (isThenable(result)) result.then(undefined, (error: unknown) => this.#failed(error, response));
+    } catch (error) {
+      this.#failed(error, response);
+    }
+  }
+
+  http2(source: Http2Source): void {
+    source.tunnel({ received: () => {}, ended: () => {}, gone: () => {} }).destroy();
+  }
+
+  async drain(): Promise<void> {}
+
+  #failed(error: unknown, response: HttpResponse): void {
+    this.#parts.failed(error, 'request');
+    response.fail(500, 'Internal Server Error');
+  }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+export type { Http1Exchange };

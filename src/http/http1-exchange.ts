@@ -1,0 +1,368 @@
+/**
+ * A request that came over HTTP/1, and its answer: bytes of the head go to the wire as they are put together here. Runs in
+ * a worker.
+ */
+import { STATUS_CODES } from 'node:http';
+import { AnswerFlag, RequestBit, RequestFlag } from '../ipc/frame.js';
+import type { Outbox } from '../ipc/outbox.js';
+import { httpDate } from '../protocol/http/date.js';
+import { parseFields } from '../protocol/http/fields.js';
+import { methods } from '../protocol/http/methods.js';
+import { readLatin1 } from '../util/latin1.js';
+import type { TakenRequest } from '../worker/http-service.js';
+import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
+import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
+import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
+
+/** What exchanges of one worker share. */
+export interface Http1Host {
+  readonly outbox: Outbox;
+  /** The server is shutting down. */
+  readonly isDraining: boolean;
+  remote(fd: number): { remoteAddress: string; remotePort: number };
+  /** The answer is whole, or will never be. */
+  ended(exchange: Http1Exchange): void;
+  openTunnel(fd: number, events: TunnelEvents): Tunnel;
+}
+
+/** From the target's end to the first field line: ` HTTP/1.1` and CRLF. */
+const VERSION_BYTES = 11;
+const { answer: ANSWER, last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
+
+/** Fields of an answer that the exchange itself has a say in. */
+const SaysDate = 1;
+const SaysLength = 2;
+const SaysClose = 4;
+
+/** Pieces up to this size are put together with what frames them. */
+const SMALL_PIECE_BYTES = 16_384;
+
+export class Http1Exchange implements Exchange, RawExchange {
+  readonly fd: number;
+  /** Its number: frames of the answer bear it. */
+  readonly number: number;
+  readonly head: string;
+  /** Something has begun that goes on after the callback: the service keeps it. */
+  isTracked = false;
+  isEnded = false;
+  isGone = false;
+  readonly #host: Http1Host;
+  readonly #first: number;
+  readonly #second: number;
+  readonly #body: IncomingBody;
+  #fields: string[] | undefined;
+  #isChunkedAnswer = false;
+  #closes = false;
+  #hasNoBody = false;
+  #goneListeners: (() => void)[] | undefined;
+
+  constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: TakenRequest) {
+    const headEnd = at + (first & 0xffff);
+    this.fd = fd;
+    this.number = exchange;
+    this.#host = host;
+    this.#first = first;
+    this.#second = second;
+    this.head = readLatin1(bytes, at, headEnd);
+    if (flags & RequestFlag.bodyFollows) this.#body = new StreamedBody(this);
+    else this.#body = headEnd === end ? noBody : new WholeBody(Buffer.from(bytes.subarray(headEnd, end)));
+  }
+
+  get isHttp2(): boolean {
+    return ((this.#first >>> 24) & RequestBit.http2) !== 0;
+  }
+
+  get httpVersion(): '1.0' | '1.1' {
+    return this.#has(RequestBit.http10) ? '1.0' : '1.1';
+  }
+
+  get method(): string {
+    return methods[(this.#first >>> 16) & 0xff] as string;
+  }
+
+  get target(): string {
+    return this.head.slice(this.#second & 0xffff, this.#second >>> 16);
+  }
+
+  get isEncrypted(): boolean {
+    return this.#has(RequestBit.tls);
+  }
+
+  get isChunked(): boolean {
+    return this.#has(RequestBit.chunked);
+  }
+
+  get isUpgrade(): boolean {
+    return this.#has(RequestBit.upgrade);
+  }
+
+  get rawHeaders(): readonly string[] {
+    this.#fields ??= parseFields(this.head.slice((this.#second >>> 16) + VERSION_BYTES, -2));
+    return this.#fields;
+  }
+
+  get body(): RequestBody {
+    return this.#body;
+  }
+
+  get remoteAddress(): string {
+    return this.#host.remote(this.fd).remoteAddress;
+  }
+
+  get remotePort(): number {
+    return this.#host.remote(this.fd).remotePort;
+  }
+
+  // ——— what comes ———
+
+  /** @param flags BodyFlag */
+  bodyCame(data: Buffer, flags: number): void {
+    if (this.#body instanceof StreamedBody) this.#body.push(data, flags);
+  }
+
+  /** It goes on only in the process that has it: another one cannot take its body. */
+  get isUpload(): boolean {
+    return !this.isEnded && !this.#body.isComplete;
+  }
+
+  /** The reactor may send so much more of the body. */
+  taken(bytes: number): void {
+    this.#host.outbox.taken(this.fd, this.number, bytes);
+  }
+
+  /** The client has gone, or its time is over. @param isHalf an answer may still reach it */
+  gone(isHalf: boolean): void {
+    if (this.isGone) return;
+    this.isGone = !isHalf;
+    if (!isHalf && this.#body instanceof StreamedBody) this.#body.fail();
+    const listeners = this.#goneListeners ?? [];
+    this.#goneListeners = undefined;
+    for (const listener of listeners) listener();
+    if (!isHalf) this.#end();
+  }
+
+  onGone(listener: () => void): void {
+    if (this.isGone) return listener();
+    this.#goneListeners ??= [];
+    this.#goneListeners.push(listener);
+  }
+
+  // ——— the answer ———
+
+  respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void {
+    if (this.isEnded) return;
+    this.#hasNoBody = hasNoBody(status) || this.#isHead;
+    const ascii = typeof body === 'string' && isAscii(body);
+    const bytes = typeof body === 'string' && !ascii ? Buffer.from(body) : body;
+    const text = this.#headText(status, reason, fields, hasNoBody(status) ? -1 : bytes.length);
+    const flags = this.#closes ? ANSWER | LAST | CLOSE : ANSWER | LAST;
+    if (this.#hasNoBody || bytes.length === 0) this.#send(flags, `${text}\r\n`, null);
+    else if (typeof bytes === 'string') this.#send(flags, `${text}\r\n${bytes}`, null);
+    else this.#send(flags, `${text}\r\n`, bytes);
+    this.#end();
+  }
+
+  begin(status: number, reason: string, fields: FieldList): void {
+    if (this.isEnded) return;
+    this.#hasNoBody = hasNoBody(status) || this.#isHead;
+    let text = this.#headText(status, reason, fields, -1);
+    if (!saysLength(fields) && !hasNoBody(status)) {
+      if (this.#has(RequestBit.http10)) {
+        if (!this.#closes) text = text.replace(/connection: keep-alive\r\n$/, 'connection: close\r\n');
+        this.#closes = true; // only the end of the connection ends such a body
+      } else {
+        this.#isChunkedAnswer = !this.#hasNoBody;
+        text += 'transfer-encoding: chunked\r\n';
+      }
+    }
+    this.#send(ANSWER, `${text}\r\n`, null);
+  }
+
+  write(data: string | Uint8Array): boolean {
+    if (this.isEnded) return false;
+    if (data.length === 0 || this.#hasNoBody) return true;
+    return this.#isChunkedAnswer ? this.#writeChunk(ANSWER, data, '') : this.#writePlain(ANSWER, data);
+  }
+
+  writeFile({ path, offset, length }: FilePiece): void {
+    if (this.isEnded || this.#hasNoBody || length === 0) return;
+    this.#host.outbox.answerFile(this.fd, this.number, ANSWER, path, offset, length);
+  }
+
+  end(data: string | Uint8Array = '', trailers: FieldList = []): void {
+    if (this.isEnded) return;
+    const flags = this.#closes ? ANSWER | LAST | CLOSE : ANSWER | LAST;
+    if (this.#isChunkedAnswer) {
+      const tail = `0\r\n${fieldLines(trailers)}\r\n`;
+      if (data.length > 0) this.#writeChunk(flags, data, tail);
+      else this.#send(flags, tail, null);
+    } else if (data.length > 0 && !this.#hasNoBody) this.#writePlain(flags, data);
+    else this.#send(flags, '', null);
+    this.#end();
+  }
+
+  inform(status: number, fields: FieldList): void {
+    if (this.isEnded || this.#has(RequestBit.http10)) return;
+    this.#send(ANSWER | INTERIM, `${statusLine(status, '')}${fieldLines(fields)}\r\n`, null);
+  }
+
+  drain(): Promise<void> {
+    return this.isGone ? Promise.resolve() : this.#host.outbox.drain(this.fd);
+  }
+
+  abort(): void {
+    if (this.isEnded) return;
+    this.#host.outbox.close(this.fd, true);
+    this.gone(false);
+  }
+
+  // ——— the answer as bytes, by somebody who knows HTTP himself ———
+
+  writeRaw(data: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): boolean {
+    if (this.isEnded) return false;
+    if (data.length === 0) return true;
+    if (typeof data !== 'string') return this.#send(ANSWER, '', data);
+    return encoding === 'latin1' ? this.#send(ANSWER, data, null) : this.#send(ANSWER, '', Buffer.from(data));
+  }
+
+  finish(close: boolean): void {
+    if (this.isEnded) return;
+    this.#send(close || this.#mustClose ? ANSWER | LAST | CLOSE : ANSWER | LAST, '', null);
+    this.#end();
+  }
+
+  tunnel(events: TunnelEvents): Tunnel {
+    const tunnel = this.#host.openTunnel(this.fd, events);
+    this.#send(ANSWER | LAST | TUNNEL, '', null);
+    this.#end();
+    return tunnel;
+  }
+
+  // ——— inside ———
+
+  #has(bit: number): boolean {
+    return ((this.#first >>> 24) & bit) !== 0;
+  }
+
+  get #isHead(): boolean {
+    return ((this.#first >>> 16) & 0xff) === 1; // methods[1]
+  }
+
+  /** The client would not stay, or may not: what is left of its body stands before its next request. */
+  get #mustClose(): boolean {
+    return !this.#has(RequestBit.keepAlive) || this.#host.isDraining || !this.#body.isComplete;
+  }
+
+  #send(flags: number, text: string, body: Uint8Array | null): boolean {
+    return this.#host.outbox.answer(this.fd, this.number, flags, text, body);
+  }
+
+  #writePlain(flags: number, data: string | Uint8Array): boolean {
+    if (typeof data !== 'string') return this.#send(flags, '', data);
+    return isAscii(data) ? this.#send(flags, data, null) : this.#send(flags, '', Buffer.from(data));
+  }
+
+  #writeChunk(flags: number, data: string | Uint8Array, tail: string): boolean {
+    if (typeof data === 'string' && isAscii(data)) {
+      return this.#send(flags, `${data.length.toString(16)}\r\n${data}\r\n${tail}`, null);
+    }
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    const size = `${bytes.length.toString(16)}\r\n`;
+    if (bytes.length <= SMALL_PIECE_BYTES) {
+      return this.#send(flags, size, Buffer.concat([bytes, Buffer.from(`\r\n${tail}`, 'latin1')]));
+    }
+    this.#send(ANSWER, size, bytes);
+    return this.#send(flags, `\r\n${tail}`, null);
+  }
+
+  /** Without the empty line. @param bodyBytes −1: no length is told by us */
+  #headText(status: number, reason: string, fields: FieldList, bodyBytes: number): string {
+    let text = statusLine(status, reason);
+    let said = 0;
+    for (let i = 0; i < fields.length; i += 2) {
+      const name = fields[i] as string;
+      const value = fields[i + 1] as string;
+      const special = specialOf(name, value);
+      if (special < 0) continue;
+      said |= special;
+      text += `${name}: ${value}\r\n`;
+    }
+    if ((said & SaysDate) === 0) text += httpDateLine();
+    if ((said & SaysLength) === 0 && bodyBytes >= 0) text += `content-length: ${bodyBytes}\r\n`;
+    if (said & SaysClose) this.#closes = true;
+    else if (this.#mustClose) {
+      this.#closes = true;
+      text += 'connection: close\r\n';
+    } else if (this.#has(RequestBit.http10)) text += 'connection: keep-alive\r\n';
+    return text;
+  }
+
+  #end(): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.#body.abandon();
+    if (this.isTracked) this.#host.ended(this);
+  }
+}
+
+/** Whatever the fields say, such an answer has no body. */
+function hasNoBody(status: number): boolean {
+  return status === 204 || status === 304;
+}
+
+const statusLines: string[] = [];
+
+function statusLine(status: number, reason: string): string {
+  if (reason !== '') return `HTTP/1.1 ${status} ${reason}\r\n`;
+  statusLines[status] ??= `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  return statusLines[status] as string;
+}
+
+let dateText = '';
+let dateLine = '';
+
+function httpDateLine(): string {
+  const text = httpDate();
+  if (text !== dateText) {
+    dateText = text;
+    dateLine = `date: ${text}\r\n`;
+  }
+  return dateLine;
+}
+
+/** −1: the field is ours to say. Only the four names of these lengths are looked at closely. */
+function specialOf(name: string, value: string): number {
+  switch (name.length) {
+    case 4:
+      return name.toLowerCase() === 'date' ? SaysDate : 0;
+    case 10:
+      if (name.toLowerCase() !== 'connection') return 0;
+      return /(^|[\s,])close([\s,]|$)/i.test(value) ? SaysClose : -1;
+    case 14:
+      return name.toLowerCase() === 'content-length' ? SaysLength : 0;
+    case 17:
+      return name.toLowerCase() === 'transfer-encoding' ? -1 : 0;
+    default:
+      return 0;
+  }
+}
+
+function saysLength(fields: FieldList): boolean {
+  for (let i = 0; i < fields.length; i += 2) if (specialOf(fields[i] as string, '') === SaysLength) return true;
+  return false;
+}
+
+function fieldLines(fields: FieldList): string {
+  let text = '';
+  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
+  return text;
+}
+
+/** For short texts a loop is quicker than asking for their length in bytes. */
+const LOOP_CHARS = 64;
+
+function isAscii(text: string): boolean {
+  if (text.length > LOOP_CHARS) return Buffer.byteLength(text) === text.length;
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+  return true;
+}

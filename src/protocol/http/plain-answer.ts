@@ -1,0 +1,27 @@
+/** Answers the server gives by itself: a status, and a sentence that says why. */
+import { STATUS_CODES } from 'node:http';
+import { httpDate } from './date.js';
+
+export interface PlainAnswer {
+  readonly status: number;
+  /** Told to the client; nothing of what it has sent is in it. */
+  readonly why: string;
+  /** The connection ends behind it. */
+  readonly close: boolean;
+  /** HEAD: no body is sent. */
+  readonly isHead?: boolean;
+  readonly retryAfterSeconds?: number;
+}
+
+export const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
+
+/** ASCII. */
+export function plainAnswer({ status, why, close, isHead = false, retryAfterSeconds }: PlainAnswer): string {
+  const body = `${why}\n`;
+  const head =
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+    `Content-Length: ${body.length}\r\nDate: ${httpDate()}\r\n` +
+    (retryAfterSeconds === undefined ? '' : `Retry-After: ${retryAfterSeconds}\r\n`) +
+    (close ? 'Connection: close\r\n' : '');
+  return `${head}\r\n${isHead ? '' : body}`;
+}

@@ -1,0 +1,88 @@
+import type { ChunkedDecoder } from '../../protocol/http/chunked.js';
+
+/** What a connection that speaks HTTP is doing. */
+export const Phase = {
+  /** Between two requests, or in the middle of a head (or of a body that is waited for as a whole). */
+  request: 0,
+  /** A worker owes the answer; the request has come as a whole. */
+  owed: 1,
+  /** A worker has the head and is sent the body as it comes; it owes the answer, or has begun it. */
+  streaming: 2,
+  /** The answer is whole but the client has not taken all of it. */
+  flushing: 3,
+  /** Bytes go both ways as they come: HTTP/2, or another protocol after an upgrade. */
+  tunnel: 4,
+} as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
+/** So much of a body may be on its way to a worker, beyond what it has taken. */
+export const BODY_WINDOW = 262_144;
+
+/** The HTTP of one connection. Runs in the reactor. */
+export class HttpState {
+  phase: Phase = Phase.request;
+  /** The number of the request that is, or was last, under way; answers bear it. */
+  exchange = 0;
+  /** Who has the request. */
+  worker = -1;
+  /** The worker has begun its answer. */
+  begun = false;
+  /** A byte of the next request has come. */
+  hasBegun = false;
+  /** Unix ms of what a time-out counts from: the last answer, the first byte of a request, progress of a body. */
+  since: number;
+  /** The client would stay after the answer. */
+  keepAlive = false;
+  isHead = false;
+  http10 = false;
+  /** How long the request at the front is, head and body, while the body is waited for; 0: not known. */
+  wanted = 0;
+  /** How much of an incomplete head was parsed without success. */
+  looked = 0;
+  /** 100 Continue was sent for the request at the front. */
+  continued = false;
+  /** Streaming: what is left of a body with a length. */
+  bodyLeft = 0;
+  /** Streaming: of a chunked body. */
+  decoder: ChunkedDecoder | null = null;
+  /** Streaming: so many bytes may still go to the worker. */
+  credit = BODY_WINDOW;
+  /** The client has ended its side while an answer was owed. */
+  halfClosed = false;
+
+  constructor(now: number) {
+    this.since = now;
+  }
+
+  /** Somebody owes (the rest of) an answer. */
+  get isOwed(): boolean {
+    return this.phase === Phase.owed || this.phase === Phase.streaming;
+  }
+}
+
+/** What another process needs to go on with it (BASE mode): uploads and tunnels end before. */
+export type HttpRecord = Pick<
+  HttpState,
+  | 'phase'
+  | 'exchange'
+  | 'worker'
+  | 'begun'
+  | 'hasBegun'
+  | 'since'
+  | 'keepAlive'
+  | 'isHead'
+  | 'http10'
+  | 'wanted'
+  | 'continued'
+  | 'halfClosed'
+>;
+
+export function packHttp(state: HttpState): HttpRecord {
+  const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, continued } = state;
+  const { halfClosed } = state;
+  return { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, continued, halfClosed };
+}
+
+export function unpackHttp(record: HttpRecord): HttpState {
+  return Object.assign(new HttpState(record.since), record);
+}
