@@ -1,11 +1,12 @@
 export type { CommandHandler } from './control/commands.js';
 export type { ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
-export { HttpServer, type FetchFunction, type HttpServerOptions } from './http/http-server.js';
-export type { HttpRequest } from './http/request.js';
-export type { HttpResponse } from './http/response.js';
 export type { FinishCallback } from './exchange/task-client.js';
 export type { TaskCounts } from './exchange/task-queue.js';
+export type { FetchFunction } from './http/apps.js';
+export { HttpServer, type HttpServerOptions } from './http/http-server.js';
+export type { HttpRequest } from './http/request.js';
+export type { HttpResponse } from './http/response.js';
 export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';

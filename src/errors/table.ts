@@ -383,6 +383,11 @@ export const errorTable = {
     sentence: ({ why }) => `A process was to take a profile of itself, and ${why}.`,
     advice: 'See docs/operating.md; the metrics tell which process is busy, also when it hangs.',
   }),
+  ERR_HTTP_APP: entry({
+    fields: { path: 'string', why: 'string' },
+    sentence: ({ path, why }) => `${path} cannot answer requests: ${why}.`,
+    advice: 'Export the app (`export default app`): docs/frameworks.md shows it for each framework.',
+  }),
   ERR_HTTP_CLIENT_GONE: entry({
     fields: { fd: 'number' },
     sentence: ({ fd }) => `The client of connection ${fd} has gone before its request, or the answer, was whole.`,

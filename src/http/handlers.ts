@@ -1,18 +1,10 @@
 /** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
-import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import type { ResolvedOptions } from '../options/index.js';
 import type { Log } from '../util/log.js';
 import type { Exchange } from './exchange.js';
-import type { FetchFunction } from './http-server.js';
-import type { Http1Exchange } from './http1-exchange.js';
 import type { Http2Source, PortHandler } from './http-requests.js';
 import { HttpRequest } from './request.js';
 import { HttpResponse } from './response.js';
-
-export interface HttpApps {
-  readonly fetch?: FetchFunction | undefined;
-  readonly listener?: RequestListener | NodeHttpServer | undefined;
-}
 
 export type RequestCallback = (request: HttpRequest, response: HttpResponse) => unknown;
 
@@ -60,5 +52,3 @@ export class CallbackHandler implements PortHandler {
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
-
-export type { Http1Exchange };

@@ -1,11 +1,9 @@
 /** An HTTP server: a `Server` whose ports speak HTTP. */
-import type { RequestListener, Server as NodeHttpServer } from 'node:http';
+import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import type { ServerOptions } from '../options/index.js';
 import { Server } from '../server/server.js';
-
-/** As Hono, H3, itty-router and others have it: a web Request in, a web Response out. */
-export type FetchFunction = (request: Request, env?: unknown, context?: unknown) => Response | Promise<Response>;
+import type { FetchFunction, HttpApps } from './apps.js';
 
 export interface HttpServerOptions extends ServerOptions {
   /** Answers every request, in a worker: `fetch: app.fetch` of Hono, H3, itty-router. */
@@ -15,6 +13,8 @@ export interface HttpServerOptions extends ServerOptions {
    * (IncomingMessage, ServerResponse), or a `http.Server` that does not listen, for those that hang upgrades on it (socket.io, ws).
    */
   readonly listener?: RequestListener | NodeHttpServer | undefined;
+  /** Called in each worker before it is ready: loads one of the two. Where it fails the worker does not boot. */
+  readonly app?: (() => Promise<HttpApps>) | undefined;
 }
 
 /**
@@ -25,26 +25,27 @@ export interface HttpServerOptions extends ServerOptions {
  */
 export class HttpServer extends Server {
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
-  constructor({ fetch, listener, ...options }: HttpServerOptions = {}) {
-    super({ protocol: 'http', ...options }, checkApps(fetch, listener));
+  constructor({ fetch, listener, app, ...options }: HttpServerOptions = {}) {
+    super({ protocol: 'http', ...options }, checkApps({ fetch, listener, app }));
   }
 }
 
-function checkApps(fetch: unknown, listener: unknown): { fetch?: FetchFunction; listener?: RequestListener | NodeHttpServer } {
-  if (fetch !== undefined && typeof fetch !== 'function') {
-    throw new ServerError('ERR_OPTION_TYPE', { name: 'fetch', expected: 'a function', received: describe(fetch) });
+/** @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_CONFLICT */
+export function checkApps(apps: HttpApps): HttpApps {
+  const { fetch, listener, app } = apps as Readonly<Record<keyof HttpApps, unknown>>;
+  for (const [name, value] of Object.entries({ fetch, app })) {
+    if (value === undefined || typeof value === 'function') continue;
+    throw new ServerError('ERR_OPTION_TYPE', { name, expected: 'a function', received: describe(value) });
   }
   const isServer = typeof listener === 'object' && listener !== null && 'emit' in listener;
   if (listener !== undefined && typeof listener !== 'function' && !isServer) {
     const expected = 'a function of (request, response), or a http.Server';
     throw new ServerError('ERR_OPTION_TYPE', { name: 'listener', expected, received: describe(listener) });
   }
-  if (fetch !== undefined && listener !== undefined) {
+  const [name, other] = Object.entries({ fetch, listener, app }).flatMap(([key, value]) => (value ? [key] : []));
+  if (name !== undefined && other !== undefined) {
     const why = 'one of them answers the requests';
-    throw new ServerError('ERR_OPTION_CONFLICT', { name: 'fetch', other: 'listener', why });
+    throw new ServerError('ERR_OPTION_CONFLICT', { name, other, why });
   }
-  return {
-    ...(fetch !== undefined && { fetch: fetch as FetchFunction }),
-    ...(listener !== undefined && { listener: listener as RequestListener | NodeHttpServer }),
-  };
+  return apps;
 }

@@ -6,8 +6,8 @@
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
-import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request, SEND_FILE_HEADER_BYTES } from './frame.js';
 import { writeLatin1 } from '../util/latin1.js';
+import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request, SEND_FILE_HEADER_BYTES } from './frame.js';
 import type { RingWriter } from './ring.js';
 import type { Wakes } from './sleep.js';
 
@@ -38,9 +38,7 @@ interface HeldData {
   readonly flags: number;
   readonly exchange: number;
 }
-type HeldItem =
-  | HeldData
-  | { request: number; flags: number; code: number; payload?: Uint8Array };
+type HeldItem = HeldData | { request: number; flags: number; code: number; payload?: Uint8Array };
 
 /** What this process has under way to one connection. */
 interface OutState {

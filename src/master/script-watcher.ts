@@ -2,6 +2,7 @@
 import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Log } from '../util/log.js';
+import { scriptPath } from '../util/script.js';
 
 /** Editors write in several steps, and several files at once. */
 const QUIET_MS = 150;
@@ -28,7 +29,7 @@ export class ScriptWatcher {
     log: Log,
     reload: () => Promise<unknown>,
   ): ScriptWatcher | undefined {
-    const roots = paths === 'script' ? [dirname(process.argv[1] ?? '.')] : paths;
+    const roots = paths === 'script' ? [dirname(scriptPath() ?? '.')] : paths;
     if (roots.length === 0) return undefined;
     const watcher = new ScriptWatcher(log, reload);
     for (const root of roots) watcher.#add(resolve(root));

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, ServerError } from '../errors/index.js';
+import { scriptPath } from '../util/script.js';
 import { formatSize, parseSize } from './size.js';
 
 /**
@@ -131,7 +132,7 @@ export function choiceOrModule<const T extends string>(
 /** @param path from the folder of the script, or a file: URL */
 export function moduleUrl(path: string): string {
   if (path.startsWith('file:')) return path;
-  return pathToFileURL(resolve(dirname(process.argv[1] ?? '.'), path)).href;
+  return pathToFileURL(resolve(dirname(scriptPath() ?? '.'), path)).href;
 }
 
 /** One line of text without control characters. */

@@ -2,6 +2,7 @@
 
 import { dirname, resolve } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
+import { scriptPath } from '../util/script.js';
 import { jsonOrText, type Kind } from './check.js';
 import { nearest } from './nearest.js';
 
@@ -128,7 +129,7 @@ function checkPem(name: string, value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('latin1');
   if (typeof value !== 'string') refuse('ERR_OPTION_TYPE', name, expected, value);
   if (value === '') refuse('ERR_OPTION_VALUE', name, expected, value);
-  return isPem(value) ? value : resolve(dirname(process.argv[1] ?? '.'), value);
+  return isPem(value) ? value : resolve(dirname(scriptPath() ?? '.'), value);
 }
 
 export function isPem(value: string): boolean {

@@ -183,8 +183,7 @@ export class Reactor implements PollerHandler {
     const http = new Http(this.#context, this.#ending, this.#sending, {
       laneFor: (connection) => this.#laneFor(connection),
       laneForRequest:
-        dispatch &&
-        ((connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length)),
+        dispatch && ((connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length)),
       holds: (connection) => this.#withholding.holds(connection),
       stall: (connection, lane) => this.#stall(connection, lane, true),
       readDry: (connection) => this.#readDry(connection),

@@ -74,7 +74,14 @@ export class WorkerLane {
   }
 
   /** Closes an HTTP frame whose payload was written at `payloadAt`; its first two words are put in here. */
-  commitRequest(sessionId: number, exchange: number, flags: number, first: number, second: number, bytes: number): void {
+  commitRequest(
+    sessionId: number,
+    exchange: number,
+    flags: number,
+    first: number,
+    second: number,
+    bytes: number,
+  ): void {
     this.#ring.putWords(first, second);
     this.#ring.commit(Event.request, flags, exchange, sessionId, bytes);
     if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();

@@ -20,6 +20,7 @@ import type { Region } from '../memory/region.js';
 import type { ResolvedFraming, ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { LogLevel } from '../util/log.js';
 import { takeProfile } from '../util/profile.js';
+import { scriptPath } from '../util/script.js';
 import { version } from '../version.js';
 
 export interface ControlledParts {
@@ -59,7 +60,7 @@ export class ControlledServer implements Controlled {
       mode: options.mode,
       phase: master.phase,
       ready: master.phase === 'running' && this.#someWorkerIsReady(),
-      script: process.argv[1] ?? '',
+      script: scriptPath() ?? '',
       masterPid: process.pid,
       managerPid: region.managerPid,
       startedAt: region.startedAt,
@@ -210,7 +211,7 @@ const NO_TASKS = {
 /** What people call the server. */
 export function nameOf({ name }: ResolvedOptions): string {
   if (name !== '') return name;
-  const script = process.argv[1] ?? 'server';
+  const script = scriptPath() ?? 'server';
   const own = basename(script, extname(script));
   // Half of all scripts are called so: their folder tells more.
   const folder = basename(dirname(script));

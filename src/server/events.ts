@@ -1,8 +1,8 @@
 /** The events of a server: their callbacks, and the process each runs in. */
 import { describe, ServerError } from '../errors/index.js';
-import type { CloseReason } from '../ipc/frame.js';
 import type { HttpRequest } from '../http/request.js';
 import type { HttpResponse } from '../http/response.js';
+import type { CloseReason } from '../ipc/frame.js';
 import type { WorkerErrorInfo } from '../manager/manager.js';
 import { nearest } from '../options/index.js';
 import type { Task } from '../task/task-runner.js';
@@ -61,7 +61,15 @@ export interface ServerEvents extends PortEvents {
   pipeMessage(data: unknown, fromWorkerId: number): Result;
 }
 
-export const portEventNames = ['connect', 'receive', 'packet', 'request', 'close', 'bufferFull', 'bufferEmpty'] as const;
+export const portEventNames = [
+  'connect',
+  'receive',
+  'packet',
+  'request',
+  'close',
+  'bufferFull',
+  'bufferEmpty',
+] as const;
 
 export const serverEventNames = [
   ...portEventNames,

@@ -3,6 +3,7 @@ import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../co
 import { describe, ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { FinishCallback } from '../exchange/task-client.js';
+import type { HttpApps } from '../http/apps.js';
 import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
 import { leaveLastWords } from '../ipc/last-words.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -16,7 +17,6 @@ import {
   resolveOptions,
   type ServerOptions,
 } from '../options/index.js';
-import type { HttpApps } from '../http/handlers.js';
 import { Log } from '../util/log.js';
 import type { LogFile } from '../util/log-file.js';
 import { checkCommandLine } from './command-line.js';

@@ -109,7 +109,11 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
 }
 
 /** Loaded where it is needed only. */
-export async function httpOf(context: StartContext, region: Region, role: ProcessRole): Promise<HttpService | undefined> {
+export async function httpOf(
+  context: StartContext,
+  region: Region,
+  role: ProcessRole,
+): Promise<HttpService | undefined> {
   if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return undefined;
   const { assembleHttp } = await import('../http/assemble.js');
   return assembleHttp(context, region);

@@ -1,7 +1,11 @@
+import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { FLAGS_VARIABLE } from '../../options/index.js';
 import { addServerOptions, givenOptions } from '../option-flags.js';
 import { commandFor } from '../script.js';
+
+/** Runs an app that knows nothing of tswoole. */
+const RUN_APP = fileURLToPath(new URL('../../http/run-app.js', import.meta.url));
 
 export function addStart(program: Command): void {
   const command = program
@@ -11,7 +15,10 @@ export function addStart(program: Command): void {
       'Starts the server of a script. It runs in the foreground, or with --daemon in the background; then the command returns when ' +
         'the server is up, or says why it is not. What follows "--" are arguments of the script.',
     )
-    .argument('<script>', 'a file of JavaScript or TypeScript that makes a Server and calls start()')
+    .argument(
+      '<script>',
+      'a file of JavaScript or TypeScript that makes a Server and calls start(); with --http one that exports an app',
+    )
     .argument('[arguments...]', 'arguments of the script')
     .option(
       '--node-arg <argument>',
@@ -19,9 +26,11 @@ export function addStart(program: Command): void {
       (value, all: string[]) => [...all, value],
       [],
     )
-    .action((script: string, args: string[], values: Record<string, unknown>) =>
-      start(script, args, values['nodeArg'] as string[], givenOptions(values)),
-    );
+    .option('--http', 'the script is an app of Express, Fastify, Hono, … that exports what answers its requests')
+    .action((script: string, args: string[], values: Record<string, unknown>) => {
+      const runner = values['http'] === true ? [RUN_APP] : [];
+      return start(script, args, runner, values['nodeArg'] as string[], givenOptions(values));
+    });
   addServerOptions(command);
 }
 
@@ -29,6 +38,7 @@ export function addStart(program: Command): void {
 async function start(
   given: string,
   args: readonly string[],
+  runner: readonly string[],
   nodeArgs: readonly string[],
   flags: Readonly<Record<string, string>>,
 ): Promise<never> {
@@ -37,5 +47,5 @@ async function start(
   delete environment[FLAGS_VARIABLE];
   if (Object.keys(flags).length > 0) environment[FLAGS_VARIABLE] = JSON.stringify(flags);
   const { replaceProcess } = await import('../../os/exec.js');
-  return replaceProcess(process.execPath, [...forTypes, ...nodeArgs, script, ...args], environment);
+  return replaceProcess(process.execPath, [...forTypes, ...nodeArgs, ...runner, script, ...args], environment);
 }

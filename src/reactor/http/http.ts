@@ -23,7 +23,7 @@ import {
 import { ReactorCounter, WorkerField } from '../../memory/boards.js';
 import { addressOf, allocateStable, EAGAIN, EINTR } from '../../os/libc.js';
 import { receive } from '../../os/socket.js';
-import { type ChunkedLimits, ChunkedDecoder } from '../../protocol/http/chunked.js';
+import { ChunkedDecoder, type ChunkedLimits } from '../../protocol/http/chunked.js';
 import { RequestHead } from '../../protocol/http/head.js';
 import { methods } from '../../protocol/http/methods.js';
 import { CONTINUE, type PlainAnswer, plainAnswer } from '../../protocol/http/plain-answer.js';
@@ -42,7 +42,9 @@ export interface HttpHost {
   /** The worker that gets the next request, by the dispatch mode. */
   laneFor(connection: ReactorConnection): WorkerLane;
   /** The user's own function decides, by the request. Undefined: there is none. */
-  readonly laneForRequest: ((connection: ReactorConnection, bytes: Buffer, from: number, length: number) => PacketGoal) | undefined;
+  readonly laneForRequest:
+    | ((connection: ReactorConnection, bytes: Buffer, from: number, length: number) => PacketGoal)
+    | undefined;
   /** Its worker is about to go: nothing of it may be given out now. */
   holds(connection: ReactorConnection): boolean;
   /** It is read on when the worker has room. */
@@ -93,7 +95,9 @@ export class Http {
     this.#ending = ending;
     this.#sending = sending;
     this.#host = host;
-    this.#heads = context.options.ports.map(({ http }) => (http === null ? undefined : new RequestHead(headLimits(http))));
+    this.#heads = context.options.ports.map(({ http }) =>
+      http === null ? undefined : new RequestHead(headLimits(http)),
+    );
     this.#shortBytes = (context.lanes[0]?.longestFrame ?? 0) - REQUEST_PREFIX_BYTES;
     context.board.setUnderWay(context.id, 0);
   }
@@ -308,7 +312,11 @@ export class Http {
     }
     const hasBody = contentLength > 0 || isChunked;
     if (headLength > this.#shortBytes) {
-      this.#refuse(connection, { status: 431, why: 'The head is too long for the channels of this server.', close: true });
+      this.#refuse(connection, {
+        status: 431,
+        why: 'The head is too long for the channels of this server.',
+        close: true,
+      });
       return 0;
     }
     if (!hasBody) return this.#giveOut(connection, http, head, bytes, at, headLength, headLength, true);
@@ -319,7 +327,8 @@ export class Http {
     }
     if (isChunked) return this.#takeChunked(connection, http, head, bytes, at, to, headLength);
     const total = headLength + contentLength;
-    if (total > this.#shortBytes) return this.#giveOut(connection, http, head, bytes, at, headLength, headLength, false);
+    if (total > this.#shortBytes)
+      return this.#giveOut(connection, http, head, bytes, at, headLength, headLength, false);
     if (to - at < total) {
       http.wanted = total;
       http.since = this.#context.now;

@@ -1,0 +1,63 @@
+/** Finds what answers requests among the exports of an app that was not written for tswoole. Runs in a worker. */
+import { Server as NodeHttpServer, type RequestListener } from 'node:http';
+import { pathToFileURL } from 'node:url';
+import { ServerError } from '../errors/index.js';
+import type { FetchFunction, HttpApps } from './apps.js';
+
+/** Names under which apps are exported, the likeliest first. */
+const names = ['default', 'app', 'handler', 'server', 'application', 'api', 'fastify', 'listener'];
+
+/** @throws ServerError ERR_HTTP_APP */
+export async function loadApp(path: string): Promise<HttpApps> {
+  let exported: Record<string, unknown>;
+  try {
+    exported = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch (error) {
+    throw new ServerError('ERR_HTTP_APP', { path, why: 'it cannot be loaded' }, { cause: error });
+  }
+  if (typeof exported['fetch'] === 'function') return { fetch: exported['fetch'] as FetchFunction };
+  for (const name of names) {
+    const apps = await appsOf(await exported[name]);
+    if (apps !== undefined) return apps;
+  }
+  const found = Object.keys(exported).join(', ') || 'nothing';
+  const why = `its exports have no fetch(request), no (request, response) function and no app that is known; it exports ${found}`;
+  throw new ServerError('ERR_HTTP_APP', { path, why });
+}
+
+/** What is known of the shapes of apps; undefined: none of them. */
+async function appsOf(value: unknown): Promise<HttpApps | undefined> {
+  if (value instanceof NodeHttpServer) return { listener: value };
+  if (typeof value === 'function' && !has(value, 'fetch')) return ofFunction(value as object & { readonly length: number });
+  if (!isObject(value)) return undefined;
+  if (has(value, 'fetch')) return { fetch: (...args) => value.fetch(...args) as Response }; // Hono, H3, itty-router
+  if (has(value, 'routing') && has(value, 'ready')) return ofFastify(value);
+  if (has(value, 'callback')) return { listener: value.callback() as RequestListener }; // Koa
+  if (has(value, 'getHttpAdapter') && has(value, 'init')) return ofNest(value);
+  return isObject(Reflect.get(value, 'default')) ? appsOf(Reflect.get(value, 'default')) : undefined;
+}
+
+/** Express and Connect are functions of (request, response, next). */
+function ofFunction(value: object & { readonly length: number }): HttpApps {
+  return value.length === 1 ? { fetch: value as FetchFunction } : { listener: value as RequestListener };
+}
+
+async function ofFastify(app: Record<'routing' | 'ready', (...args: unknown[]) => unknown>): Promise<HttpApps> {
+  await app.ready();
+  return { listener: (request, response) => void app.routing(request, response) };
+}
+
+async function ofNest(app: Record<'getHttpAdapter' | 'init', (...args: unknown[]) => unknown>): Promise<HttpApps> {
+  await app.init();
+  const adapter = app.getHttpAdapter();
+  const listener = isObject(adapter) && has(adapter, 'getInstance') ? adapter.getInstance() : undefined;
+  return (await appsOf(listener)) ?? {};
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
+
+function has<N extends string>(value: object, name: N): value is Record<N, (...args: unknown[]) => unknown> {
+  return typeof Reflect.get(value, name) === 'function';
+}
