@@ -103,6 +103,23 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
       'How often reading from a client stopped because its worker was behind.',
       ...each(ReactorCounter.stalls),
     ),
+    counter('http_refused_total', 'HTTP requests refused without a worker.', ...each(ReactorCounter.httpRefused)),
+    counter(
+      'http_timed_out_total',
+      'HTTP requests that were not whole, or not answered, in time.',
+      ...each(ReactorCounter.httpTimedOut),
+    ),
+    counter('http_bad_gateway_total', 'HTTP requests whose worker has died.', ...each(ReactorCounter.badGateways)),
+    counter(
+      'http_files_served_total',
+      'HTTP requests answered with a file, without a worker.',
+      ...each(ReactorCounter.filesServed),
+    ),
+    gauge(
+      'http_under_way',
+      'HTTP requests that a worker owes the answer to.',
+      ...range(region.shape.reactorNum).map((reactor) => sample(board.underWay(reactor), { reactor: String(reactor) })),
+    ),
     counter('reactor_wakeups_total', 'Turns of the event loop of a reactor.', ...each(ReactorCounter.wakeUps)),
     gauge('reactor_buffered_bytes', 'Bytes that wait in the memory of a reactor.', ...each(ReactorCounter.buffered)),
     gauge(

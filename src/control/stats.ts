@@ -34,6 +34,16 @@ export interface ServerStats {
   pendingCallbacks: number;
   /** How often reading from a client stopped because its worker was behind. */
   stallCount: number;
+  /** HTTP requests under way: owed an answer by a worker. */
+  underWayNum: number;
+  /** HTTP requests that the server has refused by itself: 4xx, 501, 505, and 503 above maxConcurrency. */
+  refusedCount: number;
+  /** HTTP requests that took too long, or were not answered in time: 408, 503. */
+  timedOutCount: number;
+  /** HTTP requests whose worker has died: 502. */
+  badGatewayCount: number;
+  /** HTTP requests answered with a file, without a worker. */
+  filesServedCount: number;
   /** Workers, task workers and processes of the user's own that were started again. */
   workerRestarts: number;
   reloadCount: number;
@@ -116,6 +126,11 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     callbackErrors: overWorkers((worker) => worker.callbackErrors),
     pendingCallbacks: overWorkers((worker) => worker.pendingCallbacks),
     stallCount: counter(ReactorCounter.stalls),
+    underWayNum: overReactors((r) => reactors.underWay(r)),
+    refusedCount: counter(ReactorCounter.httpRefused),
+    timedOutCount: counter(ReactorCounter.httpTimedOut),
+    badGatewayCount: counter(ReactorCounter.badGateways),
+    filesServedCount: counter(ReactorCounter.filesServed),
     workerRestarts: sum(processes.map((process) => process.restarts)),
     reloadCount: region.reloads,
     failedReloadCount: region.reloadsFailed,

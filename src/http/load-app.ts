@@ -28,7 +28,8 @@ export async function loadApp(path: string): Promise<HttpApps> {
 /** What is known of the shapes of apps; undefined: none of them. */
 async function appsOf(value: unknown): Promise<HttpApps | undefined> {
   if (value instanceof NodeHttpServer) return { listener: value };
-  if (typeof value === 'function' && !has(value, 'fetch')) return ofFunction(value as object & { readonly length: number });
+  if (typeof value === 'function' && !has(value, 'fetch'))
+    return ofFunction(value as object & { readonly length: number });
   if (!isObject(value)) return undefined;
   if (has(value, 'fetch')) return { fetch: (...args) => value.fetch(...args) as Response }; // Hono, H3, itty-router
   if (has(value, 'routing') && has(value, 'ready')) return ofFastify(value);

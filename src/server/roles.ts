@@ -1,7 +1,10 @@
 /** The callbacks of a script, as a process of a role calls them. */
 import type { FinishCallback } from '../exchange/task-client.js';
+import type { ProcessRole } from '../ipc/inheritance.js';
+import type { Region } from '../memory/region.js';
 import type { ResolvedListen } from '../options/index.js';
 import type { WorkerCallbacks } from '../worker/callbacks.js';
+import type { HttpService } from '../worker/http-service.js';
 import type { Connection } from './connection.js';
 import type { StartContext } from './server.js';
 
@@ -20,4 +23,15 @@ export function callbacksOf({ ports, events }: StartContext, isUser = false): Ca
 
 export function listensOf({ ports }: StartContext): ResolvedListen[] {
   return ports.map((port) => port.settings);
+}
+
+/** Loaded where it is needed only. */
+export async function httpOf(
+  context: StartContext,
+  region: Region,
+  role: ProcessRole,
+): Promise<HttpService | undefined> {
+  if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return undefined;
+  const { assembleHttp } = await import('../http/assemble.js');
+  return assembleHttp(context, region);
 }

@@ -22,9 +22,8 @@ import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { version } from '../version.js';
 import type { Connection } from './connection.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
-import { callbacksOf, listensOf } from './roles.js';
+import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';
-import { httpOf } from './start-role.js';
 
 /** What is assembled before anything starts. */
 interface Assembled {

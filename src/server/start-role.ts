@@ -10,11 +10,10 @@ import { ignoreLostOutput } from '../os/lost-output.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
-import type { HttpService } from '../worker/http-service.js';
 import { limitsOf, type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
-import { callbacksOf, listensOf } from './roles.js';
+import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { StartContext } from './server.js';
 
 export type Role = 'master' | 'manager' | ProcessRole;
@@ -106,17 +105,6 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     process.exit(1);
   }
   return never();
-}
-
-/** Loaded where it is needed only. */
-export async function httpOf(
-  context: StartContext,
-  region: Region,
-  role: ProcessRole,
-): Promise<HttpService | undefined> {
-  if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return undefined;
-  const { assembleHttp } = await import('../http/assemble.js');
-  return assembleHttp(context, region);
 }
 
 function taskSource(

@@ -151,7 +151,10 @@ describe('a request', () => {
     const expected = `${body.length} ${createHash('sha1').update(body, 'latin1').digest('hex')}`;
     expect((await client.send(post('/length', body)).answer()).body).toBe(expected);
     const chunks = [100_000, 1, 65_536, 7].reduce<{ text: string; at: number }>(
-      ({ text, at }, size) => ({ text: `${text}${size.toString(16)}\r\n${body.slice(at, at + size)}\r\n`, at: at + size }),
+      ({ text, at }, size) => ({
+        text: `${text}${size.toString(16)}\r\n${body.slice(at, at + size)}\r\n`,
+        at: at + size,
+      }),
       { text: '', at: 0 },
     );
     const rest = body.slice(chunks.at);
