@@ -1,0 +1,92 @@
+/** Server-sent events, as the HTML standard has them. */
+import { describe, ServerError } from '../errors/index.js';
+
+export interface ServerSentEvent {
+  readonly event?: string | undefined;
+  readonly id?: string | undefined;
+  /** Milliseconds until the client connects again. */
+  readonly retry?: number | undefined;
+  /** May have line breaks. */
+  readonly data?: string | undefined;
+}
+
+/** What the events go to. */
+export interface EventSink {
+  write(text: string): boolean;
+  end(): boolean;
+  drain(): Promise<void>;
+}
+
+const LINE_BREAK = /\r\n|\r|\n/;
+
+export class EventStream {
+  readonly #sink: EventSink;
+  /** Aborts when the stream has ended, whoever ended it. */
+  readonly closed: AbortSignal;
+
+  constructor(sink: EventSink, closed: AbortSignal) {
+    this.#sink = sink;
+    this.closed = closed;
+  }
+
+  /**
+   * @returns false: the client does not keep up (wait for `drain()`), or has gone
+   * @throws ServerError ERR_HTTP_SSE
+   */
+  send(event: ServerSentEvent): boolean {
+    return this.#write(encodeEvent(event));
+  }
+
+  /** Seen by nobody: keeps a connection open through proxies that close idle ones. */
+  comment(text = ''): boolean {
+    return this.#write(`${lines(':', text)}\n`);
+  }
+
+  /** Resolves when more can be sent, or the stream has ended. */
+  drain(): Promise<void> {
+    return this.#sink.drain();
+  }
+
+  close(): void {
+    this.#sink.end();
+  }
+
+  #write(text: string): boolean {
+    return !this.closed.aborted && this.#sink.write(text);
+  }
+}
+
+/** @throws ServerError ERR_HTTP_SSE */
+export function encodeEvent({ event, id, retry, data }: ServerSentEvent): string {
+  let text = '';
+  if (event !== undefined) text += `event: ${line('event', event)}\n`;
+  if (id !== undefined) text += `id: ${line('id', id)}\n`;
+  if (retry !== undefined) text += `retry: ${milliseconds(retry)}\n`;
+  if (data !== undefined) {
+    if (typeof data !== 'string') throw wrong('data', 'a string', data);
+    text += lines('data: ', data);
+  }
+  return `${text}\n`;
+}
+
+function line(field: string, value: unknown): string {
+  const isLine = typeof value === 'string' && !LINE_BREAK.test(value) && !value.includes('\0');
+  if (!isLine) throw wrong(field, 'a string without line breaks', value);
+  return value;
+}
+
+function lines(prefix: string, text: string): string {
+  return text
+    .split(LINE_BREAK)
+    .map((one) => `${prefix}${one}\n`)
+    .join('');
+}
+
+function milliseconds(retry: unknown): number {
+  if (Number.isSafeInteger(retry) && (retry as number) >= 0) return retry as number;
+  throw wrong('retry', 'whole milliseconds', retry);
+}
+
+function wrong(field: string, expected: string, received: unknown): ServerError {
+  return new ServerError('ERR_HTTP_SSE', { field, expected, received: describe(received) });
+}

@@ -1,0 +1,108 @@
+/**
+ * What may stand in the head of an answer. Everything a user gives passes here before it is a field line, so that no
+ * value can end its line early (response splitting).
+ */
+import { describe, ServerError } from '../errors/index.js';
+
+/** Letters, digits and marks: RFC 9110, 5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Anything that a field value must not have: controls but the tab, and what does not fit into one byte. */
+const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
+/** Framing is the affair of the transport: a user who could set it could make two answers of one. */
+const OF_TRANSPORT = 'transfer-encoding';
+/** RFC 9110, 6.5.1: what a reader has to know before the body, and what would change where it ends. */
+const NOT_IN_TRAILERS = new Set([
+  ...['age', 'authorization', 'cache-control', 'connection', 'content-encoding', 'content-length', 'content-range'],
+  ...['content-type', 'date', 'expires', 'host', 'keep-alive', 'location', 'proxy-authenticate', 'retry-after'],
+  ...['set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'vary', 'www-authenticate'],
+]);
+
+const KNOWN_LIMIT = 512;
+/** Names as they were given → in lower case, checked. A program uses few, and each again and again. */
+const knownNames = new Map<string, string>();
+
+/** @returns the name in lower case @throws ServerError ERR_HTTP_HEADER_NAME */
+export function headerName(name: string): string {
+  return knownNames.get(name) ?? newName(name);
+}
+
+function newName(name: unknown): string {
+  if (!isToken(name))
+    throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'it is no token' });
+  const lower = name.toLowerCase();
+  if (lower === OF_TRANSPORT) {
+    throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'the server sets it itself' });
+  }
+  // Names that come from outside (a proxy) must not fill the memory.
+  if (knownNames.size >= KNOWN_LIMIT) knownNames.clear();
+  knownNames.set(name, lower);
+  return lower;
+}
+
+export function isToken(value: unknown): value is string {
+  return typeof value === 'string' && TOKEN.test(value);
+}
+
+export function isFieldValue(value: unknown): value is string {
+  return typeof value === 'string' && !NOT_IN_VALUE.test(value);
+}
+
+/** @throws ServerError ERR_HTTP_HEADER_VALUE */
+export function headerValue(name: string, value: unknown): string {
+  if (isFieldValue(value)) return value;
+  if (typeof value === 'number' && Number.isFinite(value)) return String(value);
+  throw new ServerError('ERR_HTTP_HEADER_VALUE', { name, received: describe(value) });
+}
+
+/** @throws ServerError ERR_HTTP_TRAILER, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE */
+export function trailerField(name: string, value: unknown): [string, string] {
+  const lower = headerName(name);
+  if (NOT_IN_TRAILERS.has(lower)) {
+    throw new ServerError('ERR_HTTP_TRAILER', { name: lower, why: 'it has no meaning behind the body' });
+  }
+  return [lower, headerValue(lower, value)];
+}
+
+/** @returns '' for the usual one @throws ServerError ERR_HTTP_STATUS_MESSAGE */
+export function statusMessage(value: unknown): string {
+  if (isFieldValue(value)) return value;
+  throw new ServerError('ERR_HTTP_STATUS_MESSAGE', { received: describe(value) });
+}
+
+/** Field lines of an object, as `inform` takes them. */
+export function fieldList(headers: Readonly<Record<string, string | number | readonly string[]>>): string[] {
+  const fields: string[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    const lower = headerName(name);
+    for (const one of Array.isArray(value) ? value : [value]) fields.push(lower, headerValue(lower, one));
+  }
+  return fields;
+}
+
+const NOT_IN_URL = /[^!#$&'()*+,\-./0-9:;=?@A-Z[\]_a-z~%]/gu;
+const LONE_PERCENT = /%(?![0-9A-Fa-f]{2})/g;
+
+/**
+ * A URL as `location` may have it: what a URL must not have is percent-encoded, what is encoded stays. A backslash too,
+ * which browsers take for a slash.
+ */
+export function encodeLocation(url: string): string {
+  return url.toWellFormed().replace(LONE_PERCENT, '%25').replace(NOT_IN_URL, percentEncode);
+}
+
+function percentEncode(character: string): string {
+  return encodeURIComponent(character);
+}
+
+/** `attachment` with the name of the file: for old readers in ASCII, for all others as RFC 8187 has it. */
+export function attachment(filename: string): string {
+  const name = filename.toWellFormed();
+  const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_');
+  const plain = `attachment; filename="${ascii}"`;
+  return ascii === name ? plain : `${plain}; filename*=UTF-8''${encodeExtended(name)}`;
+}
+
+/** RFC 8187, 3.2.1: what `encodeURIComponent` leaves and `attr-char` has not. */
+function encodeExtended(text: string): string {
+  return encodeURIComponent(text).replace(/['()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
+}

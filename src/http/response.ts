@@ -1,0 +1,616 @@
+import type { Writable } from 'node:stream';
+import { describe, ServerError } from '../errors/index.js';
+import type { Compression, Encoding, StreamEncoder } from './compression.js';
+import { type CookieOptions, serializeCookie } from './cookies.js';
+import { EventStream } from './event-stream.js';
+import type { Exchange, FieldList } from './exchange.js';
+import {
+  encodeLocation,
+  fieldList,
+  headerName,
+  headerValue,
+  isFieldValue,
+  statusMessage,
+  trailerField,
+} from './header-fields.js';
+import { answerStream } from './response-stream.js';
+import {
+  dispositionOf,
+  type FileAnswer,
+  fileFacts,
+  planAnswer,
+  type SendFileOptions,
+  typeOfFile,
+} from './send-file.js';
+
+export type HeaderValue = string | number | readonly string[];
+
+/** What an answer has to know of its request. `HttpRequest` is one. */
+export interface AnsweredRequest {
+  header(name: string): string | undefined;
+  onGone(listener: () => void): void;
+  onAnswered(listener: () => void): void;
+  answered(): void;
+}
+
+/** Of a server: for each of its answers the same object. */
+export interface ResponseSettings {
+  /** Null: answers go as they are. */
+  readonly compression: Compression | null;
+}
+
+/** Nothing has been sent. */
+const OPEN = 0;
+/** A file is being looked at; nothing has been sent. */
+const WAITING = 1;
+/** The head has been sent. */
+const STREAMING = 2;
+/** The user has nothing more to say. */
+const ENDED = 3;
+
+const NO_FIELDS: FieldList = [];
+
+/** What most answers do not need, made when they do. */
+class Details {
+  /** As the user declared it; -1: not. */
+  contentLength = -1;
+  written = 0;
+  trailers: string[] | undefined = undefined;
+  encoder: StreamEncoder | undefined = undefined;
+  /** The head says that there is no body: what is written is dropped. */
+  isMuted = false;
+  /** With `isMuted`: the exchange has all it needs. */
+  isAnswered = false;
+  stream: Writable | undefined = undefined;
+}
+
+/**
+ * The answer to a request, as the callback `request` gets it. Runs in a worker.
+ *
+ * Once the head has been sent, what changes it throws ERR_HTTP_HEADERS_SENT. Once the answer has ended, whatever would
+ * send more (`write`, `end`, `json`, `redirect`, `sendFile`, `fail`) does nothing and returns false: a time-out may have
+ * answered in the meantime.
+ *
+ * Nothing is made before it is needed, and field lines are kept as they go out, in one flat array, searched from its
+ * start: an answer has few. `setHeader` and `end` of a short text take some 45 ns together on the machine of the
+ * benchmarks.
+ */
+export class HttpResponse {
+  readonly #exchange: Exchange;
+  readonly #request: AnsweredRequest;
+  readonly #settings: ResponseSettings;
+  #state = OPEN;
+  #status = 200;
+  #reason = '';
+  /** Name (lower case), value, name, value … */
+  #fields: string[] | null = null;
+  #made: Details | null = null;
+
+  constructor(exchange: Exchange, request: AnsweredRequest, settings: ResponseSettings) {
+    this.#exchange = exchange;
+    this.#request = request;
+    this.#settings = settings;
+  }
+
+  get statusCode(): number {
+    return this.#status;
+  }
+
+  /** 200 to 599. @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADERS_SENT */
+  set statusCode(status: number) {
+    this.#requireOpen('statusCode');
+    this.#status = checkStatus(status);
+  }
+
+  /** '' stands for the usual one. */
+  get statusMessage(): string {
+    return this.#reason;
+  }
+
+  /** @throws ServerError ERR_HTTP_STATUS_MESSAGE, ERR_HTTP_HEADERS_SENT */
+  set statusMessage(message: string) {
+    this.#requireOpen('statusMessage');
+    this.#reason = statusMessage(message);
+  }
+
+  /**
+   * Sets a header, in place of what it was. An array makes a line for each of its values.
+   * @throws ServerError ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_CONTENT_LENGTH, ERR_HTTP_HEADERS_SENT
+   */
+  setHeader(name: string, value: HeaderValue): this {
+    if (this.#state !== OPEN) this.#requireOpen('setHeader()');
+    const lower = headerName(name);
+    if (this.#fields === null && lower !== 'content-length' && isFieldValue(value)) this.#fields = [lower, value];
+    else this.#replace(lower, value);
+    return this;
+  }
+
+  /** Adds a line, behind those of the same name. @throws as `setHeader` */
+  appendHeader(name: string, value: HeaderValue): this {
+    this.#requireOpen('appendHeader()');
+    const lower = headerName(name);
+    if (lower === 'content-length') this.#replace(lower, value);
+    else this.#push(lower, value);
+    return this;
+  }
+
+  /** An array where there are several lines. */
+  getHeader(name: string): string | string[] | undefined {
+    const values = this.#valuesOf(lowerCase(name));
+    return values.length > 1 ? values : values[0];
+  }
+
+  /** All of them, names in lower case, in an object without a prototype. */
+  getHeaders(): Record<string, string | string[]> {
+    const headers = Object.create(null) as Record<string, string | string[]>;
+    const fields = this.#fields ?? NO_FIELDS;
+    for (let at = 0; at < fields.length; at += 2) headers[fields[at]!] ??= this.getHeader(fields[at]!)!;
+    return headers;
+  }
+
+  hasHeader(name: string): boolean {
+    return this.#indexOf(lowerCase(name)) !== -1;
+  }
+
+  /** @throws ServerError ERR_HTTP_HEADERS_SENT */
+  removeHeader(name: string): this {
+    this.#requireOpen('removeHeader()');
+    this.#remove(lowerCase(name));
+    return this;
+  }
+
+  /** Sets a cookie; its value is percent-encoded. @throws ServerError ERR_HTTP_COOKIE, ERR_HTTP_HEADERS_SENT */
+  cookie(name: string, value: string, options: CookieOptions = {}): this {
+    this.#requireOpen('cookie()');
+    this.#push('set-cookie', serializeCookie(name, value, options));
+    return this;
+  }
+
+  /** Lets the browser forget a cookie: path, domain and the like must be those it was set with. */
+  clearCookie(name: string, options: CookieOptions = {}): this {
+    return this.cookie(name, '', { ...options, expires: new Date(0), maxAge: 0 });
+  }
+
+  /**
+   * Sends a part of the body; the first one sends the head too.
+   * @returns false: the client does not keep up (wait for `drain()`), or nothing more can be sent
+   * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
+   */
+  write(data: string | Uint8Array): boolean {
+    checkData(data);
+    if (this.#state === OPEN) this.#begin();
+    return this.#state === STREAMING && this.#put(data);
+  }
+
+  /**
+   * Ends the answer. Where nothing was written before, head and body go together, with their length.
+   * @returns false: it had ended before
+   * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
+   */
+  end(data: string | Uint8Array = ''): boolean {
+    if (typeof data !== 'string') checkData(data);
+    if (this.#state !== OPEN) return this.#endLater(data);
+    if (this.#made !== null || this.#settings.compression !== null) return this.#endWith(data);
+    this.#state = ENDED;
+    this.#exchange.respond(this.#status, this.#reason, this.#fields ?? NO_FIELDS, data);
+    this.#request.answered();
+    return true;
+  }
+
+  /** Ends the answer with a value as JSON. @throws ServerError ERR_DATA_TYPE where JSON has nothing for it */
+  json(value: unknown): boolean {
+    if (this.#state === ENDED) return false;
+    this.#requireOpen('json()');
+    const text: string | undefined = JSON.stringify(value);
+    if (text === undefined) throw new ServerError('ERR_DATA_TYPE', { received: describe(value) });
+    if (this.#indexOf('content-type') === -1) this.#push('content-type', 'application/json');
+    return this.end(text);
+  }
+
+  /**
+   * Ends the answer by sending the client elsewhere. What a URL must not have is percent-encoded; whether the client may
+   * be sent there is for the caller to know.
+   * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_VALUE
+   */
+  redirect(url: string, status = 302): boolean {
+    if (this.#state === ENDED) return false;
+    this.#requireOpen('redirect()');
+    if (typeof url !== 'string') {
+      throw new ServerError('ERR_HTTP_HEADER_VALUE', { name: 'location', received: describe(url) });
+    }
+    if (!isRedirect(status)) {
+      throw new ServerError('ERR_HTTP_STATUS', { expected: '301, 302, 303, 307 or 308', received: describe(status) });
+    }
+    this.#status = status;
+    this.#replace('location', encodeLocation(url));
+    return this.end();
+  }
+
+  /**
+   * Ends the answer with a file, sent by the process that has the socket.
+   * @returns false: the answer ended in the meantime
+   * @throws ServerError ERR_FILE: nothing was sent, and another answer can be given
+   */
+  async sendFile(path: string, options: SendFileOptions = {}): Promise<boolean> {
+    if (this.#state === ENDED) return false;
+    this.#requireOpen('sendFile()');
+    this.#state = WAITING;
+    try {
+      const plan = await this.#planFile(path, options);
+      if (this.#state !== WAITING) return false;
+      this.#state = OPEN;
+      this.#sendPlan(plan);
+      return true;
+    } catch (error) {
+      if (this.#state === WAITING) this.#state = OPEN;
+      throw error;
+    }
+  }
+
+  /**
+   * A field behind the body. It needs a body without content-length, and goes nowhere in HTTP/1.0.
+   * @throws ServerError ERR_HTTP_TRAILER, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_ANSWER_ENDED
+   */
+  trailer(name: string, value: string | number): this {
+    if (this.#state === ENDED) throw new ServerError('ERR_HTTP_ANSWER_ENDED', { method: 'trailer()' });
+    const field = trailerField(name, value);
+    if (this.#details.contentLength !== -1) {
+      throw new ServerError('ERR_HTTP_TRAILER', { name: field[0], why: 'the answer has a content-length' });
+    }
+    this.#details.trailers ??= [];
+    this.#details.trailers.push(...field);
+    return this;
+  }
+
+  /**
+   * Sends an interim answer, 103 (early hints) above all.
+   * @returns false: HTTP/1.0 has none
+   * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_HEADERS_SENT
+   */
+  inform(status: number, headers: Readonly<Record<string, HeaderValue>> = {}): boolean {
+    this.#requireOpen('inform()');
+    const isInterim = Number.isInteger(status) && status >= 102 && status <= 199;
+    if (!isInterim) throw new ServerError('ERR_HTTP_STATUS', { expected: '102 to 199', received: describe(status) });
+    const fields = fieldList(headers);
+    if (this.#exchange.httpVersion === '1.0') return false;
+    this.#exchange.inform(status, fields);
+    return true;
+  }
+
+  /** Begins a stream of server-sent events. @throws ServerError ERR_HTTP_HEADERS_SENT */
+  sse(): EventStream {
+    this.#requireOpen('sse()');
+    this.#replace('content-type', 'text/event-stream');
+    this.#replace('cache-control', 'no-store');
+    this.#replace('x-accel-buffering', 'no');
+    this.#remove('content-length');
+    this.#begin();
+    if (this.#details.encoder !== undefined) this.#details.encoder.flushesEach = true;
+    const closed = new AbortController();
+    const abort = () => closed.abort();
+    this.#request.onAnswered(abort);
+    this.#request.onGone(abort);
+    return new EventStream(this, closed.signal);
+  }
+
+  /** Nothing about the head can be changed any more. */
+  get headersSent(): boolean {
+    return this.#state >= STREAMING;
+  }
+
+  /** More can be sent: it has not ended, and the client is there. */
+  get writable(): boolean {
+    return this.#state !== ENDED && !this.#exchange.isGone;
+  }
+
+  get ended(): boolean {
+    return this.#state === ENDED;
+  }
+
+  /** Resolves when more can be written, or the client has gone. */
+  drain(): Promise<void> {
+    return this.#made?.encoder?.drain() ?? this.#exchange.drain();
+  }
+
+  /** The answer as the end of a `stream.pipeline`. */
+  get stream(): Writable {
+    this.#details.stream ??= answerStream(this, this.#request);
+    return this.#details.stream;
+  }
+
+  /** Gives up an answer that has not ended: the client is told by the end of the connection. */
+  destroy(): void {
+    if (this.#state === ENDED) return;
+    this.#state = ENDED;
+    this.#made?.encoder?.destroy();
+    this.#exchange.abort();
+    this.#request.answered();
+  }
+
+  /**
+   * What is left to say when the handler has failed: where nothing was sent, an answer of its own without what was set
+   * so far; else the answer is cut off. Nothing, where it had ended.
+   * @param fields checked by the caller
+   */
+  fail(status: number, message: string, fields: FieldList = NO_FIELDS): boolean {
+    if (this.#state === ENDED) return false;
+    if (this.#state === STREAMING) {
+      this.destroy();
+      return true;
+    }
+    this.#state = ENDED;
+    this.#exchange.respond(status, '', ['content-type', 'text/plain; charset=utf-8', ...fields], `${message}\n`);
+    this.#request.answered();
+    return true;
+  }
+
+  get #details(): Details {
+    this.#made ??= new Details();
+    return this.#made;
+  }
+
+  #requireOpen(method: string): void {
+    if (this.#state !== OPEN) throw new ServerError('ERR_HTTP_HEADERS_SENT', { method });
+  }
+
+  // --- field lines ---
+
+  #indexOf(name: string): number {
+    const fields = this.#fields ?? NO_FIELDS;
+    for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) return at;
+    return -1;
+  }
+
+  #valuesOf(name: string): string[] {
+    const fields = this.#fields ?? NO_FIELDS;
+    const values: string[] = [];
+    for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) values.push(fields[at + 1]!);
+    return values;
+  }
+
+  /** Nothing changes where a value is refused. */
+  #replace(name: string, value: HeaderValue): void {
+    if (name === 'content-length') {
+      this.#details.contentLength = checkLength(value);
+    }
+    if (typeof value === 'object' && Array.isArray(value)) {
+      const values = value.map((one) => headerValue(name, one));
+      this.#remove(name);
+      this.#push(name, values);
+      return;
+    }
+    const text = headerValue(name, value);
+    const at = this.#indexOf(name);
+    if (at === -1) this.#push(name, text);
+    else if (this.#valuesOf(name).length === 1) this.#fields![at + 1] = text;
+    else {
+      this.#remove(name);
+      this.#push(name, text);
+    }
+  }
+
+  #push(name: string, value: HeaderValue): void {
+    this.#fields ??= [];
+    if (typeof value !== 'object' || !Array.isArray(value)) {
+      this.#fields.push(name, headerValue(name, value));
+      return;
+    }
+    const values = value.map((one) => headerValue(name, one));
+    for (const one of values) this.#fields.push(name, one);
+  }
+
+  #remove(name: string): void {
+    if (name === 'content-length' && this.#made !== null) this.#made.contentLength = -1;
+    const fields = this.#fields;
+    if (fields === null || this.#indexOf(name) === -1) return;
+    this.#fields = fields.filter((_, at) => fields[at - (at % 2)] !== name);
+  }
+
+  // --- body ---
+
+  /** Whether this status has a body at all; a HEAD request is another question. */
+  get #statusHasBody(): boolean {
+    return this.#status !== 204 && this.#status !== 304;
+  }
+
+  get #isHead(): boolean {
+    return this.#exchange.method === 'HEAD';
+  }
+
+  /** One that is declared, or compressed, or with trailers: see `end` for all others. */
+  #endWith(data: string | Uint8Array): boolean {
+    const details = this.#details;
+    const hasBody = this.#statusHasBody && !this.#isHead;
+    if (this.#status === 204) this.#remove('content-length');
+    if (hasBody && details.contentLength !== -1) this.#checkTotal(byteLength(data));
+    if (hasBody && details.trailers !== undefined) {
+      this.#begin();
+      return this.#endLater(data);
+    }
+    const encoding = this.#encodingFor(byteLength(data));
+    this.#state = ENDED;
+    if (encoding === '') this.#respond(data);
+    else if (this.#isHead) this.#respondToHead();
+    else this.#settings.compression!.compress(encoding, data, (error, bytes) => this.#respondEncoded(error, bytes));
+    return true;
+  }
+
+  #respond(body: string | Uint8Array): void {
+    this.#exchange.respond(this.#status, this.#reason, this.#fields ?? NO_FIELDS, body);
+    this.#request.answered();
+  }
+
+  /** Its length would have to be that of the encoded body, which nobody has made. */
+  #respondToHead(): void {
+    this.#exchange.begin(this.#status, this.#reason, this.#fields ?? NO_FIELDS);
+    this.#exchange.end();
+    this.#request.answered();
+  }
+
+  #respondEncoded(error: Error | null, bytes: Buffer): void {
+    if (error === null) this.#respond(bytes);
+    else this.#cutOff();
+  }
+
+  #cutOff(): void {
+    this.#exchange.abort();
+    this.#request.answered();
+  }
+
+  /** @param bytes -1 where it is not known; as declared, if it is */
+  #encodingFor(bytes: number): Encoding | '' {
+    const { compression } = this.#settings;
+    if (compression === null || !this.#statusHasBody || this.#status === 206) return '';
+    this.#fields ??= [];
+    return compression.apply(this.#fields, bytes, this.#request.header('accept-encoding'));
+  }
+
+  #begin(): void {
+    const details = this.#details;
+    this.#state = STREAMING;
+    details.isMuted = this.#isHead || !this.#statusHasBody;
+    if (!this.#statusHasBody) {
+      if (this.#status === 204) this.#remove('content-length');
+      details.isAnswered = true;
+      this.#exchange.respond(this.#status, this.#reason, this.#fields ?? NO_FIELDS, '');
+      return;
+    }
+    const encoding = this.#encodingFor(-1);
+    this.#exchange.begin(this.#status, this.#reason, this.#fields ?? NO_FIELDS);
+    if (encoding !== '' && !details.isMuted) this.#encode(encoding);
+  }
+
+  #encode(encoding: Encoding): void {
+    const encoder = this.#settings.compression!.stream(encoding, {
+      write: (bytes) => this.#exchange.isGone || this.#exchange.write(bytes),
+      drain: () => this.#exchange.drain(),
+      end: () => this.#endExchange(''),
+      fail: () => this.#cutOff(),
+    });
+    this.#details.encoder = encoder;
+    this.#request.onGone(() => encoder.destroy());
+  }
+
+  #put(data: string | Uint8Array): boolean {
+    const details = this.#details;
+    if (details.contentLength !== -1 && !details.isMuted) this.#count(data);
+    if (this.#exchange.isGone) return false;
+    if (details.isMuted || data.length === 0) return true;
+    return details.encoder === undefined ? this.#exchange.write(data) : details.encoder.write(data);
+  }
+
+  #count(data: string | Uint8Array): void {
+    const details = this.#details;
+    const total = details.written + byteLength(data);
+    if (total > details.contentLength) throw wrongLength(details.contentLength, `${total} bytes`);
+    details.written = total;
+  }
+
+  /** What is declared and what is there must be the same, or the next answer would be taken for a part of this one. */
+  #checkTotal(total: number): void {
+    const { contentLength } = this.#details;
+    if (total !== contentLength) throw wrongLength(contentLength, `${total} bytes`);
+  }
+
+  #endLater(data: string | Uint8Array): boolean {
+    if (this.#state === WAITING) throw new ServerError('ERR_HTTP_HEADERS_SENT', { method: 'end() during sendFile()' });
+    if (this.#state === ENDED) return false;
+    const details = this.#details;
+    if (details.contentLength !== -1 && !details.isMuted) this.#checkEnd(data);
+    this.#state = ENDED;
+    if (details.isAnswered) this.#request.answered();
+    else if (details.encoder !== undefined) details.encoder.end(data);
+    else this.#endExchange(details.isMuted ? '' : data);
+    return true;
+  }
+
+  /** The head is on its way: one that is too short cannot be mended, only cut off. */
+  #checkEnd(data: string | Uint8Array): void {
+    try {
+      this.#checkTotal(this.#details.written + byteLength(data));
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
+
+  #endExchange(data: string | Uint8Array): void {
+    const { trailers, isMuted } = this.#details;
+    const sendsTrailers = trailers !== undefined && !isMuted && this.#exchange.httpVersion !== '1.0';
+    const last = data.length === 0 ? undefined : data;
+    if (sendsTrailers) this.#exchange.end(last, trailers);
+    else this.#exchange.end(last);
+    this.#request.answered();
+  }
+
+  // --- files ---
+
+  async #planFile(path: string, options: SendFileOptions): Promise<FileAnswer> {
+    const type = headerValue('content-type', options.type ?? typeOfFile(String(path)));
+    const { cacheControl, download } = options;
+    if (cacheControl !== undefined) headerValue('cache-control', cacheControl);
+    const file = await fileFacts(path, options.root);
+    const disposition = dispositionOf(file.path, download);
+    if (this.#made !== null && this.#made.contentLength !== -1) this.#remove('content-length');
+    const fields = [...(this.#fields ?? NO_FIELDS)];
+    if (disposition !== undefined) fields.push('content-disposition', headerValue('content-disposition', disposition));
+    const header = (name: string) => this.#request.header(name);
+    return planAnswer({ method: this.#exchange.method, header, file, type, options: { cacheControl, fields } });
+  }
+
+  #sendPlan({ status, fields, pieces }: FileAnswer): void {
+    this.#state = ENDED;
+    const hasFile = pieces.some((piece) => 'path' in piece);
+    if (this.#isHead || !hasFile) {
+      const bytes = pieces.map((piece) =>
+        'text' in piece ? Buffer.from(piece.text) : 'bytes' in piece ? piece.bytes : NONE,
+      );
+      this.#exchange.respond(status, '', fields, Buffer.concat(bytes));
+    } else {
+      this.#exchange.begin(status, '', fields);
+      for (const piece of pieces) {
+        if ('path' in piece) this.#exchange.writeFile(piece);
+        else this.#exchange.write('text' in piece ? piece.text : piece.bytes);
+      }
+      this.#exchange.end();
+    }
+    this.#request.answered();
+  }
+}
+
+const NONE = Buffer.alloc(0);
+
+function lowerCase(name: string): string {
+  return String(name).toLowerCase();
+}
+
+function byteLength(data: string | Uint8Array): number {
+  return typeof data === 'string' ? Buffer.byteLength(data) : data.length;
+}
+
+function checkData(data: unknown): void {
+  if (typeof data === 'string' || data instanceof Uint8Array) return;
+  throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
+}
+
+function checkStatus(status: unknown): number {
+  const isFinal = typeof status === 'number' && Number.isInteger(status) && status >= 200 && status <= 599;
+  if (isFinal) return status;
+  throw new ServerError('ERR_HTTP_STATUS', { expected: 'an integer from 200 to 599', received: describe(status) });
+}
+
+function isRedirect(status: number): boolean {
+  return (status >= 301 && status <= 303) || status === 307 || status === 308;
+}
+
+function checkLength(value: unknown): number {
+  const text = String(value);
+  const length = /^\d{1,16}$/.test(text) ? Number(text) : -1;
+  if ((typeof value === 'string' || typeof value === 'number') && Number.isSafeInteger(length) && length >= 0)
+    return length;
+  throw new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared: describe(value), received: 'no number of bytes' });
+}
+
+function wrongLength(declared: number, received: string): ServerError {
+  return new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared: String(declared), received });
+}

@@ -1,0 +1,132 @@
+/** Files of a form, on disk until they are no longer needed. */
+import { createWriteStream } from 'node:fs';
+import { constants, copyFile, mkdtemp, rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { describe, ServerError } from '../errors/index.js';
+import { codeOf } from './send-file.js';
+
+export interface FileFacts {
+  /** Of the field. */
+  readonly name: string;
+  /** As the client says it, without folders; not to be trusted. */
+  readonly filename: string;
+  /** As the client says it. */
+  readonly type: string;
+}
+
+/** A file that came with a form. It is removed when the answer has ended or the client has gone, unless it is kept. */
+export class UploadedFile implements FileFacts {
+  readonly name: string;
+  readonly filename: string;
+  readonly type: string;
+  readonly size: number;
+  #path: string;
+  #isKept = false;
+  readonly #folder: UploadFolder;
+
+  /** @internal */
+  constructor(facts: FileFacts, size: number, path: string, folder: UploadFolder) {
+    this.name = facts.name;
+    this.filename = facts.filename;
+    this.type = facts.type;
+    this.size = size;
+    this.#path = path;
+    this.#folder = folder;
+  }
+
+  /** Where it lies now. Only the user of the server may read it (mode 0600). */
+  get path(): string {
+    return this.#path;
+  }
+
+  /**
+   * Moves it to where it stays, in place of what was there.
+   * @param path never one that was made of `filename` without a check
+   * @throws ServerError ERR_HTTP_FORM_FILE
+   */
+  async keep(path: string): Promise<void> {
+    if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+      throw new ServerError('ERR_HTTP_FORM_FILE', { path: describe(path), why: 'its path must be a text' });
+    }
+    const to = resolve(path);
+    if (this.#isKept || this.#folder.isRemoved) {
+      const why = this.#isKept ? 'it has been kept before' : 'it has been removed';
+      throw new ServerError('ERR_HTTP_FORM_FILE', { path: to, why });
+    }
+    this.#isKept = true;
+    await this.#folder.holdFor(move(this.#path, to)).catch((cause: unknown) => {
+      this.#isKept = false;
+      throw new ServerError('ERR_HTTP_FORM_FILE', { path: to, why: codeOf(cause) }, { cause });
+    });
+    this.#path = to;
+  }
+}
+
+/** The temporary folder of one form. Nothing is made before the first file comes. */
+export class UploadFolder {
+  readonly #parent: string;
+  readonly #stop = new AbortController();
+  #made: Promise<string> | undefined;
+  #count = 0;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(parent: string) {
+    this.#parent = parent;
+  }
+
+  get isRemoved(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  /** Writes all of a stream into a file of its own. @throws ServerError ERR_HTTP_FORM_FILE */
+  save(stream: Readable, facts: FileFacts): Promise<UploadedFile> {
+    return this.holdFor(this.#save(stream, facts));
+  }
+
+  /** The folder stays until `work` is over. */
+  async holdFor<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
+  }
+
+  /** Stops what is being written and removes all that was not kept. Never fails: what is left is in a temporary folder. */
+  async remove(): Promise<void> {
+    if (this.isRemoved) return;
+    this.#stop.abort();
+    await Promise.allSettled(this.#underWay);
+    const path = await this.#made?.catch(() => undefined);
+    if (path !== undefined) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+  }
+
+  async #save(stream: Readable, facts: FileFacts): Promise<UploadedFile> {
+    // Names are ours: what the client calls a file never becomes a path.
+    const index = this.#count++;
+    let path = this.#parent;
+    try {
+      this.#made ??= mkdtemp(join(this.#parent, 'tswoole-form-'));
+      path = join(await this.#made, String(index));
+      const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+      await pipeline(stream, file, { signal: this.#stop.signal });
+      return new UploadedFile(facts, file.bytesWritten, path, this);
+    } catch (cause) {
+      stream.resume();
+      throw new ServerError('ERR_HTTP_FORM_FILE', { path, why: codeOf(cause) }, { cause });
+    }
+  }
+}
+
+async function move(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (codeOf(error) !== 'EXDEV') throw error;
+    await copyFile(from, to, constants.COPYFILE_FICLONE);
+    await rm(from, { force: true });
+  }
+}
