@@ -388,11 +388,6 @@ export const errorTable = {
     sentence: ({ path, why }) => `${path} cannot answer requests: ${why}.`,
     advice: 'Export the app (`export default app`): docs/frameworks.md shows it for each framework.',
   }),
-  ERR_HTTP_CLIENT_GONE: entry({
-    fields: { fd: 'number' },
-    sentence: ({ fd }) => `The client of connection ${fd} has gone before its request, or the answer, was whole.`,
-    advice: 'Nobody waits for the answer; stop the work (`req.signal` tells early).',
-  }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `The workers were to be replaced, and the old ones go on serving: ${why}.`,

@@ -3,8 +3,8 @@ import type { ResolvedOptions } from '../options/index.js';
 import type { Log } from '../util/log.js';
 import type { Exchange } from './exchange.js';
 import type { Http2Source, PortHandler } from './http-requests.js';
-import { HttpRequest } from './request.js';
-import { HttpResponse } from './response.js';
+import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
+import { HttpResponse, type ResponseSettings } from './response.js';
 
 export type RequestCallback = (request: HttpRequest, response: HttpResponse) => unknown;
 
@@ -20,15 +20,18 @@ export interface HandlerParts {
 export class CallbackHandler implements PortHandler {
   readonly #callback: RequestCallback;
   readonly #parts: HandlerParts;
+  readonly #settings: ResponseSettings = { compression: null };
+  readonly #peerOf: (fd: number) => Peer;
 
   constructor(callback: RequestCallback, parts: HandlerParts) {
     this.#callback = callback;
     this.#parts = parts;
+    this.#peerOf = (fd) => parts.remote(fd);
   }
 
   serve(exchange: Exchange): void {
-    const request = new HttpRequest(exchange, this.#parts);
-    const response = new HttpResponse(exchange, request);
+    const request = new HttpRequest(exchange, this.#peerOf, defaultRequestLimits);
+    const response = new HttpResponse(exchange, request, this.#settings);
     try {
       const result = this.#callback(request, response);
       if (isThenable(result)) result.then(undefined, (error: unknown) => this.#failed(error, response));

@@ -105,6 +105,6 @@ export class StreamedBody implements IncomingBody {
   }
 
   #goneError(): ServerError {
-    return new ServerError('ERR_HTTP_CLIENT_GONE', { fd: this.#source.fd });
+    return new ServerError('ERR_HTTP_CLIENT_GONE', {});
   }
 }

@@ -38,11 +38,11 @@ class Details {
  */
 export class HttpRequest {
   readonly #exchange: Exchange;
-  readonly #peerOf: () => Peer;
+  readonly #peerOf: (fd: number) => Peer;
   readonly #limits: RequestLimits;
   #made: Details | null = null;
 
-  constructor(exchange: Exchange, peerOf: () => Peer, limits: RequestLimits) {
+  constructor(exchange: Exchange, peerOf: (fd: number) => Peer, limits: RequestLimits) {
     this.#exchange = exchange;
     this.#peerOf = peerOf;
     this.#limits = limits;
@@ -224,7 +224,7 @@ export class HttpRequest {
   }
 
   get #peer(): Peer {
-    this.#details.peer ??= this.#peerOf();
+    this.#details.peer ??= this.#peerOf(this.#exchange.fd);
     return this.#details.peer;
   }
 

@@ -1,16 +1,31 @@
 // HTTP through the whole server, by clients that speak it by hand. Holds in both modes.
 import { createHash } from 'node:crypto';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { HttpClient, post, request } from '../helpers/http-client.js';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
-afterEach(endServers);
+afterAll(endServers);
 
-const start = (options: Record<string, unknown> = {}): Promise<ServerProcess> =>
-  startServer('http.js', { options: { workerNum: 2, ...options } });
+/** Tests with the same options share a server: each start costs most of a second. */
+const servers = new Map<string, Promise<ServerProcess>>();
+
+function start(options: Record<string, unknown>): Promise<ServerProcess> {
+  return startServer('http.js', { options: { workerNum: 2, ...options } });
+}
 
 async function connect(options: Record<string, unknown> = {}): Promise<{ server: ServerProcess; client: HttpClient }> {
+  const key = JSON.stringify(options);
+  const running = servers.get(key) ?? start(options);
+  servers.set(key, running);
+  const server = await running;
+  return { server, client: await HttpClient.connect(server.port) };
+}
+
+/** With a server of its own: what it says, or how it ends, is looked at. */
+async function connectAlone(
+  options: Record<string, unknown> = {},
+): Promise<{ server: ServerProcess; client: HttpClient }> {
   const server = await start(options);
   return { server, client: await HttpClient.connect(server.port) };
 }
@@ -120,12 +135,11 @@ describe('a request', () => {
   });
 
   it('cut anywhere is the same', async () => {
-    const { client } = await connect({ workerNum: 1 });
+    const { client } = await connect();
     const text = post('/mirror', 'some body', 'X-A: b');
     const whole = (await client.send(text).answer()).body;
     for (let cut = 1; cut < text.length; cut += 3) {
       client.send(text.slice(0, cut));
-      await client.tcp.socket.once('drain', () => {});
       await new Promise((resolve) => setImmediate(resolve));
       expect((await client.send(text.slice(cut)).answer()).body).toBe(whole);
     }
@@ -166,7 +180,7 @@ describe('a request', () => {
   });
 
   it('is not read on while its handler does not take it', async () => {
-    const { server, client } = await connect({ workerNum: 1, bodyLimit: '64m', reactorNum: 1 });
+    const { server, client } = await connectAlone({ workerNum: 1, bodyLimit: '64m', reactorNum: 1 });
     const { pid } = await (async () => {
       client.send(post('/later', 'x'.repeat(40_000_000)));
       return server.waitForEvent('later');
@@ -186,7 +200,7 @@ describe('a request', () => {
   });
 
   it('that is answered before its body has come ends the connection', async () => {
-    const { client } = await connect({ bodyLimit: '10m' });
+    const { client } = await connect({ bodyLimit: '64m' });
     client.send('POST /refuse-body HTTP/1.1\r\nHost: test\r\nContent-Length: 9000000\r\n\r\nabc');
     const answer = await client.answer();
     expect(answer).toMatchObject({ status: 403, body: 'not wanted', headers: { connection: 'close' } });
@@ -211,7 +225,8 @@ describe('several requests at once on one connection', () => {
   });
 
   it('are all answered although the client has ended its side', async () => {
-    const { server } = await connect();
+    const { server, client } = await connect();
+    await client.close();
     const tcp = await TcpClient.connect(server.port);
     tcp.socket.end(request('/wait?ms=50') + request('/wait?ms=1'));
     await tcp.closed;
@@ -237,7 +252,7 @@ describe('what is wrong', () => {
     ['POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n', 400],
     ['GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n', 417],
   ])('%j is answered %i, and the connection ends', async (text, status) => {
-    const { client } = await connect({ workerNum: 1 });
+    const { client } = await connect();
     const answer = await client.send(text).answer();
     expect(answer.status).toBe(status);
     expect(answer.headers['connection']).toBe('close');
@@ -275,7 +290,7 @@ describe('a handler', () => {
   });
 
   it('that never answers is answered for after requestTimeoutMs, and hears of it', async () => {
-    const { server, client } = await connect({ requestTimeoutMs: 200 });
+    const { server, client } = await connectAlone({ requestTimeoutMs: 200 });
     expect((await client.get('/never')).status).toBe(503);
     expect((await client.get('/')).body).toBe('hello\n');
     expect((await client.get('/signal')).status).toBe(503);
@@ -284,7 +299,7 @@ describe('a handler', () => {
   });
 
   it('hears when its client goes away', async () => {
-    const { server, client } = await connect();
+    const { server, client } = await connectAlone();
     client.send(request('/signal'));
     await server.waitForEvent('waiting');
     await client.close();
@@ -294,13 +309,13 @@ describe('a handler', () => {
 
 describe('time', () => {
   it('for a head that does not end is limited: 408', async () => {
-    const { client } = await connect({ headersTimeoutMs: 200 });
+    const { client } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
     expect((await client.send('GET / HTTP/1.1\r\n').answer()).status).toBe(408);
     await client.rest();
   });
 
   it('for a body that does not come is limited: 408', async () => {
-    const { client, server } = await connect({ requestTimeoutMs: 200, bodyLimit: '1m' });
+    const { client, server } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
     client.send('POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc');
     expect((await client.answer()).status).toBe(408);
     const long = await HttpClient.connect(server.port);
@@ -310,7 +325,7 @@ describe('time', () => {
   });
 
   it('without a request is limited', async () => {
-    const { client } = await connect({ keepAliveTimeoutMs: 200 });
+    const { client } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
     await client.get('/');
     expect(await client.rest()).toBe('');
   });
@@ -318,13 +333,13 @@ describe('time', () => {
 
 describe('maxConcurrency', () => {
   it('answers 503 with Retry-After above it, and goes on', async () => {
-    const { server, client } = await connect({ maxConcurrency: 1, reactorNum: 1, workerNum: 1 });
+    const { server, client } = await connectAlone({ maxConcurrency: 1, reactorNum: 1, workerNum: 1 });
     const other = await HttpClient.connect(server.port);
     other.send(request('/signal'));
     await server.waitForEvent('waiting');
     const refused = await client.get('/');
     expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
-    await other.close();
+    other.tcp.socket.resetAndDestroy();
     await server.waitForEvent('aborted');
     await poll('there is room again', async () => (await client.get('/')).status === 200 || undefined);
     await client.close();
@@ -356,7 +371,7 @@ describe('a worker that dies', () => {
 
 describe('the end of the server', () => {
   it('tells clients not to come again, and loses no answer', async () => {
-    const { server, client } = await connect();
+    const { server, client } = await connectAlone();
     client.send(request('/wait?ms=300'));
     await poll('it is under way', () => server.tree().length > 0);
     await new Promise((resolve) => setTimeout(resolve, 100));
