@@ -1,0 +1,9 @@
+import { ServerError } from '../errors/index.js';
+import { nearest } from './nearest.js';
+
+/** For options that are objects: a mistyped name in one is an error as a mistyped option is. */
+export function refuseUnknownNames(option: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((key) => !known.includes(key));
+  if (unknown === undefined) return;
+  throw new ServerError('ERR_OPTION_UNKNOWN', { name: `${option}.${unknown}`, nearest: nearest(unknown, known) });
+}
