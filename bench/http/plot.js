@@ -25,7 +25,7 @@ function draw(title, rows) {
   const names = rows.map(({ name }, index) => text(NAMES_WIDTH - 10, middle(index), name, 'text-anchor="end"'));
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
-    `<title>${escape(title)}</title>`,
+    `<title>${escapeXml(title)}</title>`,
     `<g font-family="system-ui, sans-serif" font-size="13" fill="${INK}">`,
     text(10, 18, title, 'font-weight="600" font-size="15"'),
     ...names,
@@ -53,10 +53,10 @@ function panel(x, title, rows, figure, format) {
 }
 
 function text(x, y, content, attributes = '') {
-  return `<text x="${Number(x.toFixed(1))}" y="${y}" dominant-baseline="central" ${attributes}>${escape(content)}</text>`;
+  return `<text x="${Number(x.toFixed(1))}" y="${y}" dominant-baseline="central" ${attributes}>${escapeXml(content)}</text>`;
 }
 
-function escape(content) {
+function escapeXml(content) {
   return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
