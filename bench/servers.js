@@ -1,6 +1,6 @@
 // The servers that are measured, each in a session of its own, so that all its processes can be found.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,6 +71,25 @@ export class MeasuredServer {
     return processesOf(this.#child.pid);
   }
 }
+
+/** A binary from npm, kept in .cache/bun; undefined where it cannot be had. */
+export function fetchBun() {
+  const prefix = fileURLToPath(new URL('../.cache/bun', import.meta.url));
+  const binary = join(prefix, `node_modules/@oven/bun-${process.platform}-${process.arch}/bin/bun`);
+  if (!existsSync(binary)) {
+    mkdirSync(prefix, { recursive: true });
+    const quiet = ['--no-save', '--no-package-lock', '--ignore-scripts', '--loglevel=error'];
+    spawnSync('npm', ['install', '--prefix', prefix, ...quiet, 'bun@1'], { stdio: 'ignore' });
+  }
+  return existsSync(binary) ? binary : undefined;
+}
+
+/** Ends every process of a session at once. */
+export function killSession(session) {
+  for (const { pid } of processesOf(session)) kill(pid);
+}
+
+export const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
 /** Every process of a session, with the CPU time it has taken. */
 function processesOf(session) {

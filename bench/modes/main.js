@@ -2,13 +2,13 @@
 // Echo of 64 bytes: both modes beside node:net, node:cluster, bare C and Bun, plain, encrypted and by datagrams.
 // Messages/s and CPU per message of each server's whole process group, all in turn in every round, medians.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { freePort, sessionCpuUs } from '../servers.js';
+import { fetchBun, freePort, median, sessionCpuUs } from '../servers.js';
 
 const { values } = parseArgs({
   options: {
@@ -38,18 +38,6 @@ function compileEcho() {
   const program = join(folder, 'echo');
   const source = path('../peers/echo.c');
   return spawnSync('cc', ['-O2', '-o', program, source], { stdio: 'ignore' }).status === 0 ? program : undefined;
-}
-
-/** A binary from npm, kept in .cache/bun; undefined where it cannot be had. */
-function fetchBun() {
-  const prefix = path('../../.cache/bun');
-  const binary = join(prefix, `node_modules/@oven/bun-${process.platform}-${process.arch}/bin/bun`);
-  if (!existsSync(binary)) {
-    mkdirSync(prefix, { recursive: true });
-    const quiet = ['--no-save', '--no-package-lock', '--ignore-scripts', '--loglevel=error'];
-    spawnSync('npm', ['install', '--prefix', prefix, ...quiet, 'bun@1'], { stdio: 'ignore' });
-  }
-  return existsSync(binary) ? binary : undefined;
 }
 
 const node = process.execPath;
@@ -129,7 +117,6 @@ async function measure({ command: [program, ...args], env, isSilent }, { kind, c
   }
 }
 
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const lines = [
   '# Modes beside others',
   '',

@@ -1,0 +1,40 @@
+import { HttpServer } from '../../../dist/index.js';
+import { JSON_VALUE, KIB, TEXT } from '../answers.js';
+
+const { HANDLER, MODE, PORT, REACTORS, WORKERS } = process.env;
+
+function answer(res, type, body) {
+  res.setHeader('content-type', type);
+  res.end(body);
+}
+
+async function countBody(req, res) {
+  answer(res, 'text/plain', String((await req.body()).length));
+}
+
+function route(req, res) {
+  if (req.path === '/') answer(res, 'text/plain', TEXT);
+  else if (req.path === '/json') answer(res, 'application/json', JSON.stringify(JSON_VALUE));
+  else if (req.path === '/kib') answer(res, 'text/plain', KIB);
+  else return countBody(req, res);
+}
+
+/** The frameworks are loaded only where they are run. */
+async function handlerOptions() {
+  if (HANDLER === 'fetch') return { fetch: (await import('../apps/hono.js')).app.fetch };
+  if (HANDLER === 'listener') return { listener: (await import('../apps/express.js')).app };
+  return {};
+}
+
+const server = new HttpServer({
+  host: '127.0.0.1',
+  port: Number(PORT),
+  mode: MODE,
+  workerNum: Number(WORKERS),
+  ...(REACTORS !== undefined && { reactorNum: Number(REACTORS) }),
+  logLevel: 'silent',
+  ...(await handlerOptions()),
+});
+if (HANDLER === undefined) server.on('request', route);
+await server.start();
+console.log('ready');
