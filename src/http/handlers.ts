@@ -1,6 +1,7 @@
 /** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
 import type { ResolvedOptions } from '../options/index.js';
 import type { Log } from '../util/log.js';
+import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
 import type { Http2Source, PortHandler } from './http-requests.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
@@ -20,12 +21,13 @@ export interface HandlerParts {
 export class CallbackHandler implements PortHandler {
   readonly #callback: RequestCallback;
   readonly #parts: HandlerParts;
-  readonly #settings: ResponseSettings = { compression: null };
+  readonly #settings: ResponseSettings;
   readonly #peerOf: (fd: number) => Peer;
 
   constructor(callback: RequestCallback, parts: HandlerParts) {
     this.#callback = callback;
     this.#parts = parts;
+    this.#settings = { compression: compressionOf(parts.options) };
     this.#peerOf = (fd) => parts.remote(fd);
   }
 
@@ -54,4 +56,14 @@ export class CallbackHandler implements PortHandler {
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+const MOST_OF_ZLIB = 9;
+
+function compressionOf({ compression }: ResolvedOptions): Compression | null {
+  if (compression === null) return null;
+  const { encodings, minLength: threshold, types, level } = compression;
+  const zlibLevel = Math.min(level, MOST_OF_ZLIB);
+  const levels = { br: level, zstd: level, gzip: zlibLevel, deflate: zlibLevel };
+  return new Compression({ encodings, threshold, types: types ?? undefined, levels });
 }

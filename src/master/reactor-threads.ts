@@ -160,11 +160,11 @@ export function reactorOptions(
 ) {
   const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
   const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = options;
-  const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 } = options;
+  const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles } = options;
   const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = options;
   const http = {
     ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
-    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs },
+    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, staticFiles },
   };
   const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
   const ports = listens.map(

@@ -1,10 +1,12 @@
 import { admin, memoryLimit, watch } from './admin.js';
 import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, path, size, text } from './check.js';
 import { framing } from './framing.js';
+import { compression } from './compression.js';
 import { cores, umask } from './identity.js';
 import { logger, logRotation } from './logs.js';
 import type { Machine } from './machine.js';
 import { GIB, KIB, MIB } from './size.js';
+import { staticFiles } from './static-files.js';
 import { tls } from './tls.js';
 
 /** One option. Its types, its check, its default, its messages and its line in docs/options.md all come from here. */
@@ -406,6 +408,18 @@ export const definitions = {
     default: { value: 0 },
     help: 'HTTP: requests under way at once in the whole server; further ones are answered 503 with Retry-After. 0: any number.',
     swoole: 'max_concurrency',
+  }),
+  compression: option({
+    kind: compression(),
+    default: { value: null },
+    help: 'HTTP: compress answers of workers for clients that take it; `true`, or `{encodings, minLength, types, level}`.',
+    swoole: 'http_compression, http_compression_level, compression_min_length, http_compression_types',
+  }),
+  staticFiles: option({
+    kind: staticFiles(),
+    default: { value: [] },
+    help: 'HTTP: folders whose files are served without a worker: a path, or `{root, prefix, index, maxAge, …}`, or several. [http.md](http.md).',
+    swoole: 'enable_static_handler, document_root, static_handler_locations, http_index_files',
   }),
   http2: option({
     kind: flag(),

@@ -2,6 +2,7 @@ import type { AddressCounters } from '../memory/address-counters.js';
 import { type ReactorBoard, ReactorCounter, type WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { ResolvedFraming } from '../options/index.js';
+import type { ResolvedStaticFiles } from '../options/static-files.js';
 import type { ResolvedTls } from '../options/tls.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
@@ -56,6 +57,8 @@ export interface HttpOptions {
   /** 0: any number. */
   readonly maxConcurrency: number;
   readonly http2: boolean;
+  /** Folders whose files are served here, without a worker. */
+  readonly staticFiles: ResolvedStaticFiles;
 }
 
 export const SCRATCH_BYTES = 65536;

@@ -10,6 +10,7 @@
  *     └────────────▶ streaming ────────────────┘ body whole            101, or HTTP/2 ───▶ tunnel
  * ```
  */
+import { STATUS_CODES } from 'node:http';
 import {
   AnswerFlag,
   BodyFlag,
@@ -24,15 +25,20 @@ import { ReactorCounter, WorkerField } from '../../memory/boards.js';
 import { addressOf, allocateStable, EAGAIN, EINTR } from '../../os/libc.js';
 import { receive } from '../../os/socket.js';
 import { ChunkedDecoder, type ChunkedLimits } from '../../protocol/http/chunked.js';
+import { parseFields } from '../../protocol/http/fields.js';
+import type { FileAnswer } from '../../protocol/http/file-answer.js';
 import { RequestHead } from '../../protocol/http/head.js';
 import { methods } from '../../protocol/http/methods.js';
 import { CONTINUE, type PlainAnswer, plainAnswer } from '../../protocol/http/plain-answer.js';
-import { writeLatin1 } from '../../util/latin1.js';
+import { httpDate } from '../../protocol/http/date.js';
+import { StaticFiles } from '../../protocol/http/static-files.js';
+import { readLatin1, writeLatin1 } from '../../util/latin1.js';
 import type { ReactorConnection } from '../connection.js';
 import { type HttpOptions, type ReactorContext, SCRATCH_BYTES } from '../context.js';
 import type { Ending } from '../ending.js';
 import type { PacketGoal } from '../framing.js';
 import { Input } from '../input.js';
+import { FilePart } from '../out-queue.js';
 import type { Sending } from '../sending.js';
 import type { TlsStream } from '../tls/tls-stream.js';
 import type { WorkerLane } from '../worker-lane.js';
@@ -68,7 +74,7 @@ const FIRST_OF_PREFACE = 0x50;
 const CHUNK_EXTENSION_BYTES = 4096;
 const HEAD = methods.indexOf('HEAD');
 /** What the server says by itself is shorter. */
-const TEXT_BYTES = 4096;
+const TEXT_BYTES = 32_768;
 /** Uploads that wait for a worker look again after so long. */
 const HELD_LOOK_MS = 20;
 /** A client that was told to come later. */
@@ -80,6 +86,8 @@ export class Http {
   readonly #sending: Sending;
   readonly #host: HttpHost;
   readonly #heads: (RequestHead | undefined)[];
+  /** By listen port; undefined where no files are served. */
+  readonly #statics: (StaticFiles | undefined)[];
   /** Owed answers of this reactor. */
   #underWay = 0;
   /** Uploads that wait for a worker that is not being replaced. */
@@ -97,6 +105,9 @@ export class Http {
     this.#host = host;
     this.#heads = context.options.ports.map(({ http }) =>
       http === null ? undefined : new RequestHead(headLimits(http)),
+    );
+    this.#statics = context.options.ports.map(({ http }) =>
+      http === null || http.staticFiles.length === 0 ? undefined : new StaticFiles(http.staticFiles),
     );
     this.#shortBytes = (context.lanes[0]?.longestFrame ?? 0) - REQUEST_PREFIX_BYTES;
     context.board.setUnderWay(context.id, 0);
@@ -214,7 +225,7 @@ export class Http {
     if (bytes[at] === FIRST_OF_PREFACE && bytes[at + 1] === 0x52) return false;
     const length = head.parse(bytes, at, at + count);
     if (length <= 0 || head.isChunked || head.contentLength > 0) return false;
-    if (this.#isFull(connection)) return false;
+    if (this.#statics[connection.port] !== undefined || this.#isFull(connection)) return false;
     http.hasBegun = true;
     if (length < count) connection.input = new Input(bytes, at + length, at + count);
     this.#dispatch(connection, http, lane, head, 0, length, length);
@@ -311,6 +322,7 @@ export class Http {
       return 0;
     }
     const hasBody = contentLength > 0 || isChunked;
+    if (!hasBody && this.#answerWithFile(connection, http, head, bytes, at, headLength)) return headLength;
     if (headLength > this.#shortBytes) {
       this.#refuse(connection, {
         status: 431,
@@ -336,6 +348,53 @@ export class Http {
     }
     http.wanted = 0;
     return this.#giveOut(connection, http, head, bytes, at, headLength, total, true);
+  }
+
+  /** @returns false: no file is meant, or none that is there */
+  #answerWithFile(
+    connection: ReactorConnection,
+    http: HttpState,
+    head: RequestHead,
+    bytes: Buffer,
+    at: number,
+    length: number,
+  ): boolean {
+    const statics = this.#statics[connection.port];
+    if (statics === undefined || head.method > HEAD) return false;
+    const target = readLatin1(bytes, at + head.targetStart, at + head.targetEnd);
+    const fields = new LazyFields(bytes, at + head.linesStart, at + length - 2);
+    const answer = statics.answer(methods[head.method] as string, target, (name) => fields.get(name), this.#context.now);
+    if (answer === undefined) return false;
+    this.#count(ReactorCounter.filesServed);
+    http.isHead = head.method === HEAD;
+    this.#send(connection, http, head, answer);
+    return true;
+  }
+
+  #send(connection: ReactorConnection, http: HttpState, head: RequestHead, answer: FileAnswer): void {
+    let text = fileHead(answer, head);
+    for (const piece of http.isHead ? [] : answer.pieces) {
+      if ('text' in piece) text += piece.text;
+      else if ('bytes' in piece && piece.bytes.length + text.length <= TEXT_BYTES) {
+        const begun = writeLatin1(this.#text, text, 0);
+        text = '';
+        piece.bytes.copy(this.#text, begun);
+        this.#sending.write(connection, this.#text, 0, this.#textAddress, begun + piece.bytes.length);
+      } else if ('path' in piece) {
+        this.#say(connection, text);
+        text = '';
+        if (!connection.ended) this.#sending.writeFile(connection, new FilePart(piece.path, piece.offset, piece.length));
+      }
+      if (connection.ended) return;
+    }
+    if (text !== '') this.#say(connection, text);
+    if (connection.ended) return;
+    if (!head.keepAlive) {
+      this.#drop(connection);
+      return this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED);
+    }
+    http.phase = Phase.flushing;
+    if (connection.isFlushed) this.flushed(connection);
   }
 
   /** A chunked body that is all there is given out whole, as others are. */
@@ -620,7 +679,9 @@ export class Http {
     this.#ending.reset(connection, CloseCode.HTTP_REFUSED);
   }
 
+  /** @param text of at most TEXT_BYTES */
   #say(connection: ReactorConnection, text: string): void {
+    if (text === '') return;
     const length = writeLatin1(this.#text, text, 0);
     this.#sending.write(connection, this.#text, 0, this.#textAddress, length);
   }
@@ -866,4 +927,38 @@ function lookForPreface(bytes: Buffer, at: number, to: number): 'yes' | 'no' | '
   if (PREFACE.compare(bytes, at, at + length, 0, length) !== 0) return 'no';
   // Three letters may still become PROPFIND, or a method nobody knows.
   return length === PREFACE.length ? 'yes' : 'more';
+}
+
+/** The fields of a head, read when one is asked for. */
+class LazyFields {
+  readonly #bytes: Buffer;
+  readonly #from: number;
+  readonly #to: number;
+  #fields: string[] | undefined;
+
+  constructor(bytes: Buffer, from: number, to: number) {
+    this.#bytes = bytes;
+    this.#from = from;
+    this.#to = to;
+  }
+
+  /** @param name in lower case @returns several lines as the list they are */
+  get(name: string): string | undefined {
+    this.#fields ??= parseFields(readLatin1(this.#bytes, this.#from, this.#to));
+    let found: string | undefined;
+    for (let i = 0; i < this.#fields.length; i += 2) {
+      if (this.#fields[i]?.toLowerCase() !== name) continue;
+      found = found === undefined ? this.#fields[i + 1] : `${found}, ${this.#fields[i + 1]}`;
+    }
+    return found;
+  }
+}
+
+function fileHead({ status, fields, contentLength }: FileAnswer, { keepAlive, minor }: RequestHead): string {
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${httpDate()}\r\n`;
+  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
+  if (status !== 304 && status !== 204) text += `content-length: ${contentLength}\r\n`;
+  if (!keepAlive) text += 'connection: close\r\n';
+  else if (minor === 0) text += 'connection: keep-alive\r\n';
+  return `${text}\r\n`;
 }

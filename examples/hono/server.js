@@ -1,0 +1,12 @@
+// An app of Hono, unchanged, without Node's http in between.
+import { Hono } from 'hono';
+import { HttpServer } from 'tswoole';
+
+const app = new Hono();
+app.get('/', (c) => c.text('Hello from Hono\n'));
+app.get('/hello/:name', (c) => c.json({ hello: c.req.param('name') }));
+app.post('/echo', async (c) => c.json(await c.req.json(), 201));
+
+const server = new HttpServer({ port: Number(process.env.PORT ?? 8080), fetch: app.fetch });
+await server.start();
+console.log(`listening on http://${server.host}:${server.port}`);

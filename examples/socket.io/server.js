@@ -1,0 +1,14 @@
+// socket.io, unchanged. Its polling needs one worker for all requests of a client: `ip-mod`, or WebSockets alone.
+import { createServer } from 'node:http';
+import { Server as SocketServer } from 'socket.io';
+import { HttpServer } from 'tswoole';
+
+const http = createServer();
+const io = new SocketServer(http);
+io.on('connection', (socket) => {
+  socket.on('ask', (text, answer) => answer(`heard: ${text}`));
+});
+
+const server = new HttpServer({ port: Number(process.env.PORT ?? 8080), listener: http, dispatchMode: 'ip-mod' });
+await server.start();
+console.log(`listening on http://${server.host}:${server.port}`);

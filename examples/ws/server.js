@@ -1,0 +1,18 @@
+// WebSockets by `ws`, unchanged: it hangs on a http.Server that does not listen. Clients of one worker hear each other.
+import { createServer } from 'node:http';
+import { HttpServer } from 'tswoole';
+import { WebSocketServer } from 'ws';
+
+const http = createServer((_req, res) => res.end('connect with a WebSocket\n'));
+const sockets = new WebSocketServer({ server: http });
+sockets.on('connection', (socket) => {
+  socket.on('message', (data) => socket.send(`you said: ${data}`));
+});
+
+const server = new HttpServer({ port: Number(process.env.PORT ?? 8080), listener: http });
+// At a reload browsers are told to come again, to the new worker.
+server.on('workerExit', () => {
+  for (const socket of sockets.clients) socket.close(1012);
+});
+await server.start();
+console.log(`listening on http://${server.host}:${server.port}`);
