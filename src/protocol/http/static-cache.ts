@@ -1,0 +1,89 @@
+import type { Variant } from './static-folder.js';
+
+/** What became of a path, whoever asks for it. */
+export type Outcome =
+  | { readonly kind: 'file'; readonly variants: readonly [Variant, ...Variant[]] }
+  | { readonly kind: 'folder'; readonly fields: readonly string[] }
+  /** 404 with these fields, or for a worker to answer. */
+  | { readonly kind: 'absent'; readonly fields: readonly string[] | undefined };
+
+interface Entry {
+  readonly outcome: Outcome;
+  readonly since: number;
+  readonly bytes: number;
+}
+
+const BELIEVED_MS = 1000;
+// Together 1,000. Apart, so that a client that tries names cannot drive out what others ask for.
+const LIMIT_PRESENT = 800;
+const LIMIT_ABSENT = 200;
+const LIMIT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * What was found, believed for a second. The order of a Map is that of being set, and whatever is in demand is set again each
+ * second: the first one is the least wanted.
+ */
+export class StaticCache {
+  readonly #present = new Map<string, Entry>();
+  readonly #absent = new Map<string, Entry>();
+  readonly #limitBytes: number;
+  #bytes = 0;
+
+  constructor(limitBytes = LIMIT_BYTES) {
+    this.#limitBytes = limitBytes;
+  }
+
+  get size(): number {
+    return this.#present.size + this.#absent.size;
+  }
+
+  /** Of the content of files. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** undefined: look at the disk. */
+  get(path: string, now: number): Outcome | undefined {
+    const entry = this.#present.get(path) ?? this.#absent.get(path);
+    if (entry === undefined) return undefined;
+    // A clock that was set back makes an entry old, not new.
+    const age = now - entry.since;
+    return age >= 0 && age < BELIEVED_MS ? entry.outcome : undefined;
+  }
+
+  /** What was last found under a path, however long ago. */
+  known(path: string): readonly Variant[] {
+    const outcome = this.#present.get(path)?.outcome;
+    return outcome?.kind === 'file' ? outcome.variants : [];
+  }
+
+  set(path: string, outcome: Outcome, now: number): void {
+    this.#drop(this.#present, path);
+    this.#drop(this.#absent, path);
+    const bytes = outcome.kind === 'file' ? bytesOf(outcome.variants) : 0;
+    const [map, limit] = outcome.kind === 'absent' ? [this.#absent, LIMIT_ABSENT] : [this.#present, LIMIT_PRESENT];
+    // A copy: the path may be part of a longer text, which it would keep.
+    map.set(Buffer.from(path).toString(), { outcome, since: now, bytes });
+    this.#bytes += bytes;
+    if (map.size > limit) this.#dropFirst(map);
+    while (this.#bytes > this.#limitBytes) this.#dropFirst(this.#present);
+  }
+
+  #dropFirst(map: Map<string, Entry>): void {
+    for (const path of map.keys()) {
+      this.#drop(map, path);
+      return;
+    }
+  }
+
+  #drop(map: Map<string, Entry>, path: string): void {
+    const entry = map.get(path);
+    if (entry === undefined) return;
+    map.delete(path);
+    this.#bytes -= entry.bytes;
+  }
+}
+
+function bytesOf(variants: readonly Variant[]): number {
+  return variants.reduce((sum, { file }) => sum + (file.bytes?.length ?? 0), 0);
+}

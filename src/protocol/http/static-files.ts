@@ -1,0 +1,93 @@
+/** The option `staticFiles` at work: requests that a reactor answers with a file, without a worker. */
+import type { ResolvedStaticFiles } from '../../options/static-files.js';
+import { chooseEncoding } from './accept-encoding.js';
+import type { FieldLookup } from './conditional.js';
+import { answerWithFile, type FileAnswer, plainAnswer } from './file-answer.js';
+import { type Outcome, StaticCache } from './static-cache.js';
+import { isUnchanged, StaticFolder, type Variant } from './static-folder.js';
+import { encodePath, type StaticPath, staticPath } from './static-path.js';
+
+export class StaticFiles {
+  readonly #folders: readonly StaticFolder[];
+  readonly #cache = new StaticCache();
+
+  constructor(options: ResolvedStaticFiles) {
+    this.#folders = options.map((settings) => new StaticFolder(settings));
+  }
+
+  /**
+   * Calls the system only for what it has not looked at within the last second, and once for a file that is too large to
+   * be kept.
+   * @param target as it was sent: origin form or absolute form
+   * @returns undefined: it is for a worker
+   */
+  answer(method: string, target: string, field: FieldLookup, now: number = Date.now()): FileAnswer | undefined {
+    if (method !== 'GET' && method !== 'HEAD') return undefined;
+    const asked = staticPath(target);
+    if (asked === undefined) return this.#refuse(method, target);
+    const outcome = this.#cache.get(asked.path, now) ?? this.#look(asked.path, now);
+    if (outcome?.kind !== 'file') return otherAnswer(method, outcome, asked.path, asked.query);
+    const chosen = choose(outcome.variants, field);
+    if (chosen.file.bytes !== undefined || isUnchanged(chosen.file)) {
+      return answerWithFile({ method, field }, chosen.representation);
+    }
+    return this.#answerAnew(method, asked, field, now);
+  }
+
+  /** The file was replaced within the second: what is known of it would not fit to what its sender finds. */
+  #answerAnew(method: string, { path, query }: StaticPath, field: FieldLookup, now: number): FileAnswer | undefined {
+    const outcome = this.#look(path, now);
+    if (outcome?.kind !== 'file') return otherAnswer(method, outcome, path, query);
+    return answerWithFile({ method, field }, choose(outcome.variants, field).representation);
+  }
+
+  #look(path: string, now: number): Outcome | undefined {
+    if (!this.#folders.some((folder) => folder.covers(path))) return undefined;
+    const outcome = this.#find(path, now);
+    this.#cache.set(path, outcome, now);
+    return outcome;
+  }
+
+  #find(path: string, now: number): Outcome {
+    const known = this.#cache.known(path);
+    for (const folder of this.#folders) {
+      if (!folder.covers(path)) continue;
+      const { fields, fallthrough } = folder.settings;
+      const found = folder.find(path, known, now);
+      if (found === 'folder') return { kind: 'folder', fields };
+      if (found !== undefined) return { kind: 'file', variants: found };
+      if (!fallthrough) return { kind: 'absent', fields };
+    }
+    return { kind: 'absent', fields: undefined };
+  }
+
+  /** A path that is not so much as looked for is as one that is not there. */
+  #refuse(method: string, target: string): FileAnswer | undefined {
+    const folder = this.#folders.find(({ settings }) => !settings.fallthrough && target.startsWith(settings.prefix));
+    return folder === undefined ? undefined : plainAnswer(method, 404, 'Not Found', folder.settings.fields);
+  }
+}
+
+function choose(variants: readonly [Variant, ...Variant[]], field: FieldLookup): Variant {
+  if (variants.length === 1) return variants[0];
+  const available = variants.flatMap(({ encoding }) => (encoding === 'identity' ? [] : [encoding]));
+  const wanted = chooseEncoding(field('accept-encoding'), available);
+  return variants.find(({ encoding }) => encoding === wanted) ?? variants[0];
+}
+
+function otherAnswer(
+  method: string,
+  outcome: Exclude<Outcome, { kind: 'file' }> | undefined,
+  path: string,
+  query: string,
+): FileAnswer | undefined {
+  if (outcome?.fields === undefined) return undefined;
+  if (outcome.kind === 'absent') return plainAnswer(method, 404, 'Not Found', outcome.fields);
+  const location = `${encodePath(path)}/${query}`;
+  return {
+    status: 301,
+    fields: ['location', location, 'content-length', '0', ...outcome.fields],
+    pieces: [],
+    contentLength: 0,
+  };
+}
