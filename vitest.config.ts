@@ -7,6 +7,7 @@ const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**']
 const inBase = ['api', 'broadcast', 'data'];
 /** The rest of it: `npm run test:modes`. */
 const inBaseToo = [
+  ...['http', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],

@@ -8,6 +8,7 @@ import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard } from '../memory/boards.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
+import type { ResolvedTls } from '../options/tls.js';
 import { createPoller } from '../os/create-poller.js';
 import type { ConnectionOwners } from './connection-owners.js';
 import { coreFor } from './isolation.js';
@@ -171,9 +172,16 @@ export function reactorOptions(
     ({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits }, index) => {
       const { sendBufferSize, highWatermark, lowWatermark } = limits;
       const forHttp = protocol === 'http' ? http : null;
-      const settings = { noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls, http: forHttp };
+      const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
+      const settings = { noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls: forTls, http: forHttp };
       return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
     },
   );
   return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ...times, maxConnectionsPerIp, ports };
+}
+
+/** What clients of an HTTP port are offered, unless the certificate says otherwise. */
+function withAlpn(tls: ResolvedTls, http2: boolean): ResolvedTls {
+  if (tls.alpn.length > 0) return tls;
+  return { ...tls, alpn: http2 ? ['h2', 'http/1.1'] : ['http/1.1'] };
 }
