@@ -463,6 +463,8 @@ export class HttpResponse {
       return;
     }
     const encoding = this.#encodingFor(-1);
+    // Only a chunked body has trailers; its length is checked all the same.
+    if (this.#sendsTrailers) removeFields(this.#fields ?? [], 'content-length');
     this.#exchange.begin(this.#status, this.#reason, this.#lines);
     if (encoding !== '' && !details.isMuted) this.#encode(encoding);
   }
@@ -515,11 +517,14 @@ export class HttpResponse {
     }
   }
 
-  #endExchange(data: string | Uint8Array): void {
+  get #sendsTrailers(): boolean {
     const { trailers, isMuted } = this.#details;
-    const sendsTrailers = trailers !== undefined && !isMuted && this.#exchange.httpVersion !== '1.0';
+    return trailers !== undefined && !isMuted && this.#exchange.httpVersion !== '1.0';
+  }
+
+  #endExchange(data: string | Uint8Array): void {
     const last = data.length === 0 ? undefined : data;
-    if (sendsTrailers) this.#exchange.end(last, trailers);
+    if (this.#sendsTrailers) this.#exchange.end(last, this.#details.trailers);
     else this.#exchange.end(last);
     this.#request.answered();
   }
@@ -580,8 +585,11 @@ function checkStatus(status: unknown): number {
   throw new ServerError('ERR_HTTP_STATUS', { expected: 'an integer from 200 to 599', received: describe(status) });
 }
 
+/** Those that send a client elsewhere by themselves. */
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
 function isRedirect(status: number): boolean {
-  return (status >= 301 && status <= 303) || status === 307 || status === 308;
+  return REDIRECTS.has(status);
 }
 
 function checkedValues(name: string, value: HeaderValue): string[] {
