@@ -17,16 +17,29 @@ const NOT_IN_TRAILERS = new Set([
   ...['set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'vary', 'www-authenticate'],
 ]);
 
-const KNOWN_LIMIT = 512;
-/** Names as they were given → in lower case, checked. A program uses few, and each again and again. */
-const knownNames = new Map<string, string>();
+/** A name as it goes out, and the last value it had that was found to be one: most names have the same again. */
+export interface KnownName {
+  readonly lower: string;
+  checked: string;
+}
 
-/** @returns the name in lower case @throws ServerError ERR_HTTP_HEADER_NAME */
-export function headerName(name: string): string {
+const KNOWN_LIMIT = 512;
+/** Longer values are not kept: they are seldom the same, and may be secrets. */
+const CHECKED_LIMIT = 64;
+/** By the name as it was given. A program uses few, and each again and again. */
+const knownNames = new Map<string, KnownName>();
+
+/** @throws ServerError ERR_HTTP_HEADER_NAME */
+export function knownName(name: string): KnownName {
   return knownNames.get(name) ?? newName(name);
 }
 
-function newName(name: unknown): string {
+/** @returns the name in lower case @throws ServerError ERR_HTTP_HEADER_NAME */
+export function headerName(name: string): string {
+  return knownName(name).lower;
+}
+
+function newName(name: unknown): KnownName {
   if (!isToken(name))
     throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'it is no token' });
   const lower = name.toLowerCase();
@@ -35,8 +48,20 @@ function newName(name: unknown): string {
   }
   // Names that come from outside (a proxy) must not fill the memory.
   if (knownNames.size >= KNOWN_LIMIT) knownNames.clear();
-  knownNames.set(name, lower);
-  return lower;
+  const known = { lower, checked: '' };
+  knownNames.set(name, known);
+  return known;
+}
+
+/**
+ * The same as `headerValue` without a look at each character where the value was seen before: 20 of the 60 ns that
+ * `setHeader` with `end` took.
+ */
+export function knownValue(known: KnownName, value: string): string {
+  if (value === known.checked) return value;
+  headerValue(known.lower, value);
+  if (value.length <= CHECKED_LIMIT) known.checked = value;
+  return value;
 }
 
 export function isToken(value: unknown): value is string {

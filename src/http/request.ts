@@ -34,7 +34,7 @@ class Details {
 
 /**
  * A request, as the callback `request` gets it. Runs in a worker. What is not asked for is not computed: the constructor
- * sets four fields (25 ns per request, against 900 ns with headers, query and address of 10 lines made at once).
+ * sets four fields, and together with that of the answer takes less than 20 ns (the object of three headers alone: 300).
  */
 export class HttpRequest {
   readonly #exchange: Exchange;

@@ -4,12 +4,14 @@ import type { Compression, Encoding, StreamEncoder } from './compression.js';
 import { type CookieOptions, serializeCookie } from './cookies.js';
 import { EventStream } from './event-stream.js';
 import type { Exchange, FieldList } from './exchange.js';
+import { fieldObject, indexOfField, removeFields, setField, valuesOfField } from './field-list.js';
 import {
   encodeLocation,
   fieldList,
   headerName,
   headerValue,
-  isFieldValue,
+  knownName,
+  knownValue,
   statusMessage,
   trailerField,
 } from './header-fields.js';
@@ -119,9 +121,14 @@ export class HttpResponse {
    */
   setHeader(name: string, value: HeaderValue): this {
     if (this.#state !== OPEN) this.#requireOpen('setHeader()');
-    const lower = headerName(name);
-    if (this.#fields === null && lower !== 'content-length' && isFieldValue(value)) this.#fields = [lower, value];
-    else this.#replace(lower, value);
+    const known = knownName(name);
+    if (typeof value !== 'string' || known.lower === 'content-length') {
+      this.#replace(known.lower, value);
+      return this;
+    }
+    const checked = knownValue(known, value);
+    if (this.#fields === null) this.#fields = [known.lower, checked];
+    else setField(this.#fields, known.lower, checked);
     return this;
   }
 
@@ -136,20 +143,17 @@ export class HttpResponse {
 
   /** An array where there are several lines. */
   getHeader(name: string): string | string[] | undefined {
-    const values = this.#valuesOf(lowerCase(name));
+    const values = valuesOfField(this.#lines, lowerCase(name));
     return values.length > 1 ? values : values[0];
   }
 
   /** All of them, names in lower case, in an object without a prototype. */
   getHeaders(): Record<string, string | string[]> {
-    const headers = Object.create(null) as Record<string, string | string[]>;
-    const fields = this.#fields ?? NO_FIELDS;
-    for (let at = 0; at < fields.length; at += 2) headers[fields[at]!] ??= this.getHeader(fields[at]!)!;
-    return headers;
+    return fieldObject(this.#lines);
   }
 
   hasHeader(name: string): boolean {
-    return this.#indexOf(lowerCase(name)) !== -1;
+    return indexOfField(this.#lines, lowerCase(name)) !== -1;
   }
 
   /** @throws ServerError ERR_HTTP_HEADERS_SENT */
@@ -190,9 +194,9 @@ export class HttpResponse {
   end(data: string | Uint8Array = ''): boolean {
     if (typeof data !== 'string') checkData(data);
     if (this.#state !== OPEN) return this.#endLater(data);
-    if (this.#made !== null || this.#settings.compression !== null) return this.#endWith(data);
+    if (this.#made !== null || this.#isToCompress(data)) return this.#endWith(data);
     this.#state = ENDED;
-    this.#exchange.respond(this.#status, this.#reason, this.#fields ?? NO_FIELDS, data);
+    this.#exchange.respond(this.#status, this.#reason, this.#lines, data);
     this.#request.answered();
     return true;
   }
@@ -203,7 +207,7 @@ export class HttpResponse {
     this.#requireOpen('json()');
     const text: string | undefined = JSON.stringify(value);
     if (text === undefined) throw new ServerError('ERR_DATA_TYPE', { received: describe(value) });
-    if (this.#indexOf('content-type') === -1) this.#push('content-type', 'application/json');
+    if (indexOfField(this.#lines, 'content-type') === -1) this.#push('content-type', 'application/json');
     return this.end(text);
   }
 
@@ -355,55 +359,31 @@ export class HttpResponse {
 
   // --- field lines ---
 
-  #indexOf(name: string): number {
-    const fields = this.#fields ?? NO_FIELDS;
-    for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) return at;
-    return -1;
-  }
-
-  #valuesOf(name: string): string[] {
-    const fields = this.#fields ?? NO_FIELDS;
-    const values: string[] = [];
-    for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) values.push(fields[at + 1]!);
-    return values;
+  get #lines(): FieldList {
+    return this.#fields ?? NO_FIELDS;
   }
 
   /** Nothing changes where a value is refused. */
   #replace(name: string, value: HeaderValue): void {
-    if (name === 'content-length') {
-      this.#details.contentLength = checkLength(value);
-    }
-    if (typeof value === 'object' && Array.isArray(value)) {
-      const values = value.map((one) => headerValue(name, one));
-      this.#remove(name);
-      this.#push(name, values);
-      return;
-    }
-    const text = headerValue(name, value);
-    const at = this.#indexOf(name);
-    if (at === -1) this.#push(name, text);
-    else if (this.#valuesOf(name).length === 1) this.#fields![at + 1] = text;
+    const values = checkedValues(name, value);
+    if (name === 'content-length') this.#details.contentLength = checkLength(value);
+    this.#fields ??= [];
+    if (values.length === 1) setField(this.#fields, name, values[0]!);
     else {
-      this.#remove(name);
-      this.#push(name, text);
+      removeFields(this.#fields, name);
+      for (const one of values) this.#fields.push(name, one);
     }
   }
 
   #push(name: string, value: HeaderValue): void {
+    const values = checkedValues(name, value);
     this.#fields ??= [];
-    if (typeof value !== 'object' || !Array.isArray(value)) {
-      this.#fields.push(name, headerValue(name, value));
-      return;
-    }
-    const values = value.map((one) => headerValue(name, one));
     for (const one of values) this.#fields.push(name, one);
   }
 
   #remove(name: string): void {
     if (name === 'content-length' && this.#made !== null) this.#made.contentLength = -1;
-    const fields = this.#fields;
-    if (fields === null || this.#indexOf(name) === -1) return;
-    this.#fields = fields.filter((_, at) => fields[at - (at % 2)] !== name);
+    if (this.#fields !== null) removeFields(this.#fields, name);
   }
 
   // --- body ---
@@ -417,32 +397,39 @@ export class HttpResponse {
     return this.#exchange.method === 'HEAD';
   }
 
+  /** A text of n characters has at most 3 n bytes: short ones need no closer look. */
+  #isToCompress(data: string | Uint8Array): boolean {
+    const { compression } = this.#settings;
+    return compression !== null && data.length * 3 >= compression.threshold;
+  }
+
   /** One that is declared, or compressed, or with trailers: see `end` for all others. */
   #endWith(data: string | Uint8Array): boolean {
-    const details = this.#details;
+    const made = this.#made;
     const hasBody = this.#statusHasBody && !this.#isHead;
+    const bytes = byteLength(data);
     if (this.#status === 204) this.#remove('content-length');
-    if (hasBody && details.contentLength !== -1) this.#checkTotal(byteLength(data));
-    if (hasBody && details.trailers !== undefined) {
+    if (hasBody && made !== null && made.contentLength !== -1) checkTotal(made.contentLength, bytes);
+    if (hasBody && made !== null && made.trailers !== undefined) {
       this.#begin();
       return this.#endLater(data);
     }
-    const encoding = this.#encodingFor(byteLength(data));
+    const encoding = this.#encodingFor(bytes);
     this.#state = ENDED;
     if (encoding === '') this.#respond(data);
     else if (this.#isHead) this.#respondToHead();
-    else this.#settings.compression!.compress(encoding, data, (error, bytes) => this.#respondEncoded(error, bytes));
+    else this.#settings.compression!.compress(encoding, data, (error, result) => this.#respondEncoded(error, result));
     return true;
   }
 
   #respond(body: string | Uint8Array): void {
-    this.#exchange.respond(this.#status, this.#reason, this.#fields ?? NO_FIELDS, body);
+    this.#exchange.respond(this.#status, this.#reason, this.#lines, body);
     this.#request.answered();
   }
 
   /** Its length would have to be that of the encoded body, which nobody has made. */
   #respondToHead(): void {
-    this.#exchange.begin(this.#status, this.#reason, this.#fields ?? NO_FIELDS);
+    this.#exchange.begin(this.#status, this.#reason, this.#lines);
     this.#exchange.end();
     this.#request.answered();
   }
@@ -472,11 +459,13 @@ export class HttpResponse {
     if (!this.#statusHasBody) {
       if (this.#status === 204) this.#remove('content-length');
       details.isAnswered = true;
-      this.#exchange.respond(this.#status, this.#reason, this.#fields ?? NO_FIELDS, '');
+      this.#exchange.respond(this.#status, this.#reason, this.#lines, '');
       return;
     }
     const encoding = this.#encodingFor(-1);
-    this.#exchange.begin(this.#status, this.#reason, this.#fields ?? NO_FIELDS);
+    // Only a chunked body has trailers; its length is checked all the same.
+    if (this.#sendsTrailers) removeFields(this.#fields ?? [], 'content-length');
+    this.#exchange.begin(this.#status, this.#reason, this.#lines);
     if (encoding !== '' && !details.isMuted) this.#encode(encoding);
   }
 
@@ -502,14 +491,8 @@ export class HttpResponse {
   #count(data: string | Uint8Array): void {
     const details = this.#details;
     const total = details.written + byteLength(data);
-    if (total > details.contentLength) throw wrongLength(details.contentLength, `${total} bytes`);
+    if (total > details.contentLength) throw wrongLength(String(details.contentLength), `${total} bytes`);
     details.written = total;
-  }
-
-  /** What is declared and what is there must be the same, or the next answer would be taken for a part of this one. */
-  #checkTotal(total: number): void {
-    const { contentLength } = this.#details;
-    if (total !== contentLength) throw wrongLength(contentLength, `${total} bytes`);
   }
 
   #endLater(data: string | Uint8Array): boolean {
@@ -527,18 +510,21 @@ export class HttpResponse {
   /** The head is on its way: one that is too short cannot be mended, only cut off. */
   #checkEnd(data: string | Uint8Array): void {
     try {
-      this.#checkTotal(this.#details.written + byteLength(data));
+      checkTotal(this.#details.contentLength, this.#details.written + byteLength(data));
     } catch (error) {
       this.destroy();
       throw error;
     }
   }
 
-  #endExchange(data: string | Uint8Array): void {
+  get #sendsTrailers(): boolean {
     const { trailers, isMuted } = this.#details;
-    const sendsTrailers = trailers !== undefined && !isMuted && this.#exchange.httpVersion !== '1.0';
+    return trailers !== undefined && !isMuted && this.#exchange.httpVersion !== '1.0';
+  }
+
+  #endExchange(data: string | Uint8Array): void {
     const last = data.length === 0 ? undefined : data;
-    if (sendsTrailers) this.#exchange.end(last, trailers);
+    if (this.#sendsTrailers) this.#exchange.end(last, this.#details.trailers);
     else this.#exchange.end(last);
     this.#request.answered();
   }
@@ -551,8 +537,8 @@ export class HttpResponse {
     if (cacheControl !== undefined) headerValue('cache-control', cacheControl);
     const file = await fileFacts(path, options.root);
     const disposition = dispositionOf(file.path, download);
-    if (this.#made !== null && this.#made.contentLength !== -1) this.#remove('content-length');
-    const fields = [...(this.#fields ?? NO_FIELDS)];
+    this.#remove('content-length'); // the plan has its own
+    const fields = [...this.#lines];
     if (disposition !== undefined) fields.push('content-disposition', headerValue('content-disposition', disposition));
     const header = (name: string) => this.#request.header(name);
     return planAnswer({ method: this.#exchange.method, header, file, type, options: { cacheControl, fields } });
@@ -599,18 +585,30 @@ function checkStatus(status: unknown): number {
   throw new ServerError('ERR_HTTP_STATUS', { expected: 'an integer from 200 to 599', received: describe(status) });
 }
 
+/** Those that send a client elsewhere by themselves. */
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
 function isRedirect(status: number): boolean {
-  return (status >= 301 && status <= 303) || status === 307 || status === 308;
+  return REDIRECTS.has(status);
+}
+
+function checkedValues(name: string, value: HeaderValue): string[] {
+  if (!Array.isArray(value)) return [headerValue(name, value)];
+  return value.map((one) => headerValue(name, one));
 }
 
 function checkLength(value: unknown): number {
-  const text = String(value);
-  const length = /^\d{1,16}$/.test(text) ? Number(text) : -1;
-  if ((typeof value === 'string' || typeof value === 'number') && Number.isSafeInteger(length) && length >= 0)
-    return length;
-  throw new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared: describe(value), received: 'no number of bytes' });
+  const isGiven = typeof value === 'string' || typeof value === 'number';
+  const length = isGiven && /^\d{1,16}$/.test(String(value)) ? Number(value) : -1;
+  if (Number.isSafeInteger(length) && length >= 0) return length;
+  throw wrongLength(describe(value), 'no number of bytes');
 }
 
-function wrongLength(declared: number, received: string): ServerError {
-  return new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared: String(declared), received });
+/** What is declared and what is there must be the same, or the next answer would be taken for a part of this one. */
+function checkTotal(declared: number, total: number): void {
+  if (total !== declared) throw wrongLength(String(declared), `${total} bytes`);
+}
+
+function wrongLength(declared: string, received: string): ServerError {
+  return new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared, received });
 }
