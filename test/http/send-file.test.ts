@@ -1,0 +1,133 @@
+import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { attachment } from '../../src/http/header-fields.js';
+import { defaultRequestLimits, HttpRequest } from '../../src/http/request.js';
+import { HttpResponse } from '../../src/http/response.js';
+import { FakeExchange, type FakeExchangeOptions } from '../helpers/fake-exchange.js';
+
+let folder = '';
+let file = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tswoole-test-'));
+  file = join(folder, 'root', 'a.txt');
+  await mkdir(join(folder, 'root', 'sub'), { recursive: true });
+  await writeFile(file, 'content');
+  await utimes(file, 1, 1);
+  await writeFile(join(folder, 'secret'), 'secret');
+  await writeFile(join(folder, 'root', 'empty'), '');
+  await symlink(join(folder, 'secret'), join(folder, 'root', 'link-out'));
+  await symlink(file, join(folder, 'root', 'link-in'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function answerOf(options: FakeExchangeOptions = {}) {
+  const exchange = new FakeExchange(options);
+  const request = new HttpRequest(exchange, () => ({ remoteAddress: '', remotePort: 0 }), defaultRequestLimits);
+  return { exchange, request, response: new HttpResponse(exchange, request, { compression: null }) };
+}
+
+describe('sendFile', () => {
+  test('sends a head with the length, and the file', async () => {
+    const { exchange, response } = answerOf();
+    response.setHeader('x-a', '1').setHeader('content-length', 99);
+    expect(await response.sendFile(file, { type: 'text/plain', cacheControl: 'no-cache' })).toBe(true);
+    expect(exchange.told).toEqual([
+      {
+        begin: 200,
+        reason: '',
+        fields: [
+          ...['x-a', '1', 'content-type', 'text/plain', 'cache-control', 'no-cache'],
+          ...['last-modified', 'Thu, 01 Jan 1970 00:00:01 GMT', 'content-length', '7'],
+        ],
+      },
+      { writeFile: { path: file, offset: 0, length: 7 } },
+      { end: undefined, trailers: undefined },
+    ]);
+    expect(response.ended).toBe(true);
+  });
+
+  test('sends a head alone to HEAD, and of an empty file', async () => {
+    const head = answerOf({ method: 'HEAD' });
+    await head.response.sendFile(file);
+    expect(head.exchange.told).toMatchObject([{ respond: 200, body: Buffer.alloc(0) }]);
+    expect(head.exchange.fields.slice(-2)).toEqual(['content-length', '7']);
+    const empty = answerOf();
+    await empty.response.sendFile(join(folder, 'root', 'empty'));
+    expect(empty.exchange.told).toMatchObject([{ respond: 200, body: Buffer.alloc(0) }]);
+  });
+
+  test.each([
+    ['is not there', 'missing'],
+    ['is a folder', '.'],
+    ['is no text', 1],
+    ['is empty', ''],
+    ['has a zero', 'a\0'],
+  ])('refuses a path that %s, and another answer can be given', async (_title, path) => {
+    const { exchange, response } = answerOf();
+    response.setHeader('x-a', '1');
+    const given = typeof path === 'string' && path !== '' ? join(folder, path) : path;
+    await expect(response.sendFile(given as string)).rejects.toMatchObject({ code: 'ERR_FILE' });
+    expect([response.headersSent, exchange.told]).toEqual([false, []]);
+    response.statusCode = 404;
+    response.end();
+    expect(exchange.told).toEqual([{ respond: 404, reason: '', fields: ['x-a', '1'], body: '' }]);
+  });
+
+  test.each(['a.txt', '/a.txt', 'sub/../a.txt', 'link-in', './a.txt'])('finds %s within its root', async (path) => {
+    const { exchange, response } = answerOf();
+    await response.sendFile(path, { root: join(folder, 'root') });
+    expect(exchange.told[1]).toEqual({ writeFile: { path: file, offset: 0, length: 7 } });
+  });
+
+  test.each(['../secret', '/../secret', 'sub/../../secret', 'link-out', '/etc/passwd', '..', '.', ''])(
+    'finds nothing at %s outside of its root',
+    async (path) => {
+      const { exchange, response } = answerOf();
+      await expect(response.sendFile(path, { root: join(folder, 'root') })).rejects.toMatchObject({ code: 'ERR_FILE' });
+      expect(exchange.told).toEqual([]);
+    },
+  );
+
+  test('is an answer: none can be given before it is done, or after', async () => {
+    const { exchange, response } = answerOf();
+    const sent = response.sendFile(file);
+    const failure = expect.objectContaining({ code: 'ERR_HTTP_HEADERS_SENT' });
+    expect(() => response.end('x')).toThrow(failure);
+    expect(() => response.setHeader('a', 'b')).toThrow(failure);
+    await expect(response.sendFile(file)).rejects.toThrow(failure);
+    await sent;
+    expect(await response.sendFile(file)).toBe(false);
+    expect(exchange.told).toHaveLength(3);
+  });
+
+  test.each(['fail', 'destroy'] as const)('sends nothing after "%s"', async (how) => {
+    const { exchange, response } = answerOf();
+    const sent = response.sendFile(file);
+    if (how === 'fail') response.fail(503, 'late');
+    else response.destroy();
+    expect(await sent).toBe(false);
+    expect(exchange.told).toHaveLength(1);
+  });
+});
+
+describe('the name of a download', () => {
+  test.each([
+    ['a.txt', 'attachment; filename="a.txt"'],
+    ['a b.txt', 'attachment; filename="a b.txt"'],
+    ['ä.txt', `attachment; filename="_.txt"; filename*=UTF-8''%C3%A4.txt`],
+    ['a"b\\c%.txt', `attachment; filename="a_b_c_.txt"; filename*=UTF-8''a%22b%5Cc%25.txt`],
+    ["('*)", `attachment; filename="('*)"`],
+    ["ä('*)", `attachment; filename="_('*)"; filename*=UTF-8''%C3%A4%28%27%2A%29`],
+    ['\ud800', `attachment; filename="_"; filename*=UTF-8''%EF%BF%BD`],
+  ])('%s is written as %s', (name, value) => {
+    expect(attachment(name)).toBe(value);
+  });
+
+  test('is by default that of the file', async () => {
+    const { exchange, response } = answerOf();
+    await response.sendFile(file, { download: true });
+    expect(exchange.fields.slice(0, 2)).toEqual(['content-disposition', 'attachment; filename="a.txt"']);
+  });
+});
