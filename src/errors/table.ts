@@ -541,6 +541,12 @@ export const errorTable = {
       `The field "${field}" of an event must be ${expected}, received ${received}.`,
     advice: 'Only data may have line breaks.',
   }),
+  ERR_HTTP_FETCH_RESULT: entry({
+    fields: { got: 'string' },
+    sentence: ({ got }) => `A fetch handler must return a Response, or a promise of one, and returned ${got}.`,
+    advice:
+      'Return "new Response(...)" on every path; of a framework, hand over its fetch function, as in fetch: app.fetch.',
+  }),
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

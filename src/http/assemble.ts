@@ -1,40 +1,47 @@
 /** Puts the HTTP of a worker together: for each port that speaks it, who answers. Runs in a worker. */
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
+import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
-import type { HttpService, HttpWorker } from '../worker/http-service.js';
-import { CallbackHandler, type HandlerParts } from './handlers.js';
-import { HttpRequests, type PortHandler } from './http-requests.js';
+import type { HttpService } from '../worker/http-service.js';
+import type { HttpApps } from './apps.js';
+import { type HandlerParts, ServingHandler, serveByCallback, serveByFetch } from './handlers.js';
+import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
+import { checkApps } from './http-server.js';
 
-export function assembleHttp(context: StartContext, region: Region): HttpService {
+/** @throws ServerError when an app cannot be loaded */
+export async function assembleHttp(context: StartContext, region: Region): Promise<HttpService> {
   const table = new ConnectionTable(region);
-  const { options, log } = context;
+  const { options, server, apps } = context;
   const remote = (fd: number): { remoteAddress: string; remotePort: number } => {
     const { remoteAddress = '', remotePort = 0 } = table.info(fd) ?? {};
     return { remoteAddress, remotePort };
   };
-  let worker: HttpWorker | undefined;
-  const parts: HandlerParts = { options, log, remote, failed: (error, what) => worker?.callbackFailed(error, what) };
-  const handlers = context.ports.map((port) =>
-    port.settings.protocol === 'http' ? handlerFor(context, port.table.callbacks.request, parts) : undefined,
+  const parts: HandlerParts = { options, server, remote, failed: (error, what) => requests.failed(error, what) };
+  const loaded = apps.app === undefined ? apps : checkApps(await apps.app());
+  const handlers = await Promise.all(
+    context.ports.map((port) =>
+      port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,
+    ),
   );
   const requests = new HttpRequests({ portOf: (fd) => table.portIndex(table.slotOf(fd)), remote, handlers });
-  const begin = requests.begin.bind(requests);
-  requests.begin = (given) => {
-    worker = given;
-    begin(given);
-  };
   return requests;
 }
 
-function handlerFor(
+async function handlerOf(
+  port: ListenPort,
   { events }: StartContext,
-  own: StartContext['events']['request'],
+  { fetch }: HttpApps,
   parts: HandlerParts,
-): PortHandler {
-  const callback = own ?? events.request;
-  return new CallbackHandler(callback ?? notFound, parts);
+): Promise<PortHandler> {
+  const callback = port.table.callbacks.request ?? events.request;
+  const serve =
+    callback === undefined && fetch !== undefined
+      ? await serveByFetch(fetch, parts)
+      : serveByCallback(callback ?? ((_request, response) => response.fail(404, 'Not Found')), parts);
+  return new ServingHandler(serve, refuseHttp2, async () => {});
 }
 
-const notFound: NonNullable<StartContext['events']['request']> = (_request, response) =>
-  response.fail(404, 'Not Found');
+function refuseHttp2(source: Http2Source): void {
+  source.tunnel({ received: () => {}, ended: () => {}, gone: () => {} }).destroy();
+}

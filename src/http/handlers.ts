@@ -1,6 +1,6 @@
 /** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
 import type { ResolvedOptions } from '../options/index.js';
-import type { Log } from '../util/log.js';
+import type { FetchFunction } from './apps.js';
 import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
 import type { Http2Source, PortHandler } from './http-requests.js';
@@ -8,53 +8,76 @@ import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import { HttpResponse, type ResponseSettings } from './response.js';
 
 export type RequestCallback = (request: HttpRequest, response: HttpResponse) => unknown;
+/** Has one request answered. It may not throw. */
+export type Serve = (exchange: Exchange) => void;
 
 export interface HandlerParts {
   readonly options: ResolvedOptions;
-  readonly log: Log;
-  remote(fd: number): { remoteAddress: string; remotePort: number };
-  /** A callback has failed: it is counted. */
+  /** The server the user holds. */
+  readonly server: unknown;
+  remote(fd: number): Peer;
+  /** A callback has failed: it is logged and counted. */
   failed(error: unknown, what: string): void;
 }
 
 /** The user's `request` callback. */
-export class CallbackHandler implements PortHandler {
-  readonly #callback: RequestCallback;
-  readonly #parts: HandlerParts;
-  readonly #settings: ResponseSettings;
-  readonly #peerOf: (fd: number) => Peer;
-
-  constructor(callback: RequestCallback, parts: HandlerParts) {
-    this.#callback = callback;
-    this.#parts = parts;
-    this.#settings = { compression: compressionOf(parts.options) };
-    this.#peerOf = (fd) => parts.remote(fd);
-  }
-
-  serve(exchange: Exchange): void {
-    const request = new HttpRequest(exchange, this.#peerOf, defaultRequestLimits);
-    const response = new HttpResponse(exchange, request, this.#settings);
+export function serveByCallback(callback: RequestCallback, parts: HandlerParts): Serve {
+  const settings: ResponseSettings = { compression: compressionOf(parts.options) };
+  const peerOf = (fd: number): Peer => parts.remote(fd);
+  const failed = (error: unknown, response: HttpResponse): void => {
+    parts.failed(error, 'request');
+    response.fail(500, 'Internal Server Error');
+  };
+  return (exchange) => {
+    const request = new HttpRequest(exchange, peerOf, defaultRequestLimits);
+    const response = new HttpResponse(exchange, request, settings);
     try {
-      const result = this.#callback(request, response);
-      if (isThenable(result)) result.then(undefined, (error: unknown) => this.#failed(error, response));
+      const result = callback(request, response);
+      if (isThenable(result)) result.then(undefined, (error: unknown) => failed(error, response));
     } catch (error) {
-      this.#failed(error, response);
+      failed(error, response);
     }
+  };
+}
+
+/** An app of web Requests and Responses. */
+export async function serveByFetch(app: FetchFunction, parts: HandlerParts): Promise<Serve> {
+  const { fetchHandler } = await import('./fetch/index.js');
+  const serve = fetchHandler(app, {
+    server: parts.server,
+    clientOf: ({ fd }) => parts.remote(fd),
+    failed: (error, exchange, hasBegun) => {
+      parts.failed(error, 'fetch');
+      if (!hasBegun) exchange.respond(500, '', PLAIN, 'Internal Server Error\n');
+    },
+  });
+  return (exchange) => void serve(exchange);
+}
+
+const PLAIN = ['content-type', 'text/plain; charset=utf-8'];
+
+/** HTTP/1 by `serve`, HTTP/2 by whoever speaks it. */
+export class ServingHandler implements PortHandler {
+  readonly serve: Serve;
+  readonly #http2: (source: Http2Source) => void;
+  readonly #drain: () => Promise<void>;
+
+  constructor(serve: Serve, http2: (source: Http2Source) => void, drain: () => Promise<void>) {
+    this.serve = serve;
+    this.#http2 = http2;
+    this.#drain = drain;
   }
 
   http2(source: Http2Source): void {
-    source.tunnel({ received: () => {}, ended: () => {}, gone: () => {} }).destroy();
+    this.#http2(source);
   }
 
-  async drain(): Promise<void> {}
-
-  #failed(error: unknown, response: HttpResponse): void {
-    this.#parts.failed(error, 'request');
-    response.fail(500, 'Internal Server Error');
+  drain(): Promise<void> {
+    return this.#drain();
   }
 }
 
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
+function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 

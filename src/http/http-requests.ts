@@ -61,6 +61,11 @@ export class HttpRequests implements HttpService, Http1Host {
     return this.#parts.remote(fd);
   }
 
+  /** A callback has failed: it is logged and counted. */
+  failed(error: unknown, what: string): void {
+    this.#itsWorker.callbackFailed(error, what);
+  }
+
   // ——— what the worker passes on ———
 
   take(request: TakenRequest): Http1Exchange {

@@ -1,7 +1,7 @@
 import { admin, memoryLimit, watch } from './admin.js';
 import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, path, size, text } from './check.js';
-import { framing } from './framing.js';
 import { compression } from './compression.js';
+import { framing } from './framing.js';
 import { cores, umask } from './identity.js';
 import { logger, logRotation } from './logs.js';
 import type { Machine } from './machine.js';

@@ -1,28 +1,11 @@
-import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, expect, it } from 'vitest';
+import { endExample, startExample } from '../helpers/example.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
-let end: (() => Promise<unknown>) | undefined;
-afterEach(() => end?.());
-
-/** @returns the port it says it listens on */
-async function startExample(name: string): Promise<number> {
-  const child = spawn(process.execPath, [`examples/${name}/server.js`], {
-    env: { ...process.env, PORT: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const exited = once(child, 'exit');
-  end = async () => {
-    child.kill('SIGTERM');
-    expect(await exited).toEqual([0, null]);
-  };
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  return Number(/:(\d+)$/.exec(line)?.[1]);
-}
+afterEach(endExample);
 
 interface Rpc {
   call(method: string, params?: object): Promise<unknown>;

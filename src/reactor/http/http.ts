@@ -25,12 +25,12 @@ import { ReactorCounter, WorkerField } from '../../memory/boards.js';
 import { addressOf, allocateStable, EAGAIN, EINTR } from '../../os/libc.js';
 import { receive } from '../../os/socket.js';
 import { ChunkedDecoder, type ChunkedLimits } from '../../protocol/http/chunked.js';
+import { httpDate } from '../../protocol/http/date.js';
 import { parseFields } from '../../protocol/http/fields.js';
 import type { FileAnswer } from '../../protocol/http/file-answer.js';
 import { RequestHead } from '../../protocol/http/head.js';
 import { methods } from '../../protocol/http/methods.js';
 import { CONTINUE, type PlainAnswer, plainAnswer } from '../../protocol/http/plain-answer.js';
-import { httpDate } from '../../protocol/http/date.js';
 import { StaticFiles } from '../../protocol/http/static-files.js';
 import { readLatin1, writeLatin1 } from '../../util/latin1.js';
 import type { ReactorConnection } from '../connection.js';
@@ -363,7 +363,12 @@ export class Http {
     if (statics === undefined || head.method > HEAD) return false;
     const target = readLatin1(bytes, at + head.targetStart, at + head.targetEnd);
     const fields = new LazyFields(bytes, at + head.linesStart, at + length - 2);
-    const answer = statics.answer(methods[head.method] as string, target, (name) => fields.get(name), this.#context.now);
+    const answer = statics.answer(
+      methods[head.method] as string,
+      target,
+      (name) => fields.get(name),
+      this.#context.now,
+    );
     if (answer === undefined) return false;
     this.#count(ReactorCounter.filesServed);
     http.isHead = head.method === HEAD;
@@ -383,7 +388,8 @@ export class Http {
       } else if ('path' in piece) {
         this.#say(connection, text);
         text = '';
-        if (!connection.ended) this.#sending.writeFile(connection, new FilePart(piece.path, piece.offset, piece.length));
+        if (!connection.ended)
+          this.#sending.writeFile(connection, new FilePart(piece.path, piece.offset, piece.length));
       }
       if (connection.ended) return;
     }
@@ -954,10 +960,10 @@ class LazyFields {
   }
 }
 
-function fileHead({ status, fields, contentLength }: FileAnswer, { keepAlive, minor }: RequestHead): string {
+/** The planner has said all but what belongs to the connection. */
+function fileHead({ status, fields }: FileAnswer, { keepAlive, minor }: RequestHead): string {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${httpDate()}\r\n`;
   for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
-  if (status !== 304 && status !== 204) text += `content-length: ${contentLength}\r\n`;
   if (!keepAlive) text += 'connection: close\r\n';
   else if (minor === 0) text += 'connection: keep-alive\r\n';
   return `${text}\r\n`;

@@ -1,0 +1,148 @@
+// The examples of HTTP, those of frameworks with the frameworks' own packages.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { io } from 'socket.io-client';
+import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { endExample, startExample } from '../helpers/example.js';
+
+afterEach(endExample);
+
+const at = (port: number, path = '/'): string => `http://127.0.0.1:${port}${path}`;
+const text = async (port: number, path = '/', init?: RequestInit): Promise<string> =>
+  (await fetch(at(port, path), init)).text();
+const json = (body: unknown): RequestInit => ({
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+});
+
+describe('an app as its framework has it', () => {
+  it.each([
+    ['express', 'Express'],
+    ['fastify', 'Fastify'],
+    ['hono', 'Hono'],
+    ['h3', 'H3'],
+    ['itty-router', 'itty-router'],
+  ])('examples/%s answers', async (name, says) => {
+    const port = await startExample(name);
+    expect(await text(port)).toBe(`Hello from ${says}\n`);
+    expect(JSON.parse(await text(port, '/hello/you'))).toEqual({ hello: 'you' });
+    const echo = await fetch(at(port, '/echo'), json({ a: [1, 2] }));
+    expect(echo.status).toBe(201);
+    expect(await echo.json()).toEqual({ a: [1, 2] });
+    expect((await fetch(at(port, '/nothing'))).status).toBe(404);
+  });
+
+  it('examples/koa answers', async () => {
+    const port = await startExample('koa');
+    const answer = await fetch(at(port));
+    expect(answer.headers.get('x-answered-by')).toBe('koa');
+    expect(await answer.text()).toBe('Hello from Koa\n');
+    expect(JSON.parse(await text(port, '/you'))).toEqual({ hello: 'you' });
+  });
+
+  it('examples/node-http answers', async () => {
+    const port = await startExample('node-http');
+    expect(await text(port)).toBe('Hello from node:http\n');
+    const large = 'x'.repeat(1_000_000);
+    expect(await text(port, '/', { method: 'POST', body: large })).toBe(large);
+  });
+
+  it('examples/ws speaks WebSocket in a worker', async () => {
+    const port = await startExample('ws');
+    expect(await text(port)).toBe('connect with a WebSocket\n');
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    const said = await new Promise((resolve, reject) => {
+      socket.on('open', () => socket.send('hello'));
+      socket.on('message', (data) => resolve(String(data)));
+      socket.on('error', reject);
+    });
+    expect(said).toBe('you said: hello');
+    socket.close();
+  });
+
+  it.each([[['websocket']], [['polling', 'websocket']]])('examples/socket.io answers by %j', async (transports) => {
+    const port = await startExample('socket.io');
+    const socket = io(at(port), { transports });
+    expect(await socket.timeout(5000).emitWithAck('ask', 'hello')).toBe('heard: hello');
+    socket.close();
+  });
+});
+
+describe('an app that knows nothing of tswoole', () => {
+  const folder = mkdtempSync(join(fileURLToPath(new URL('..', import.meta.url)), 'app-'));
+  const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it.each([
+    [
+      'express.mjs',
+      `import express from 'express'; const app = express(); app.get('/', (q, r) => r.send('it')); export default app;`,
+    ],
+    [
+      'express.cjs',
+      `const app = require('express')(); app.get('/', (q, r) => r.send('it')); module.exports = app; if (require.main === module) app.listen(1);`,
+    ],
+    ['hono.mjs', `import { Hono } from 'hono'; export const app = new Hono().get('/', (c) => c.text('it'));`],
+    ['fastify.mjs', `import Fastify from 'fastify'; export const app = Fastify(); app.get('/', async () => 'it');`],
+    ['koa.mjs', `import Koa from 'koa'; export default new Koa().use((c) => { c.body = 'it'; });`],
+    ['worker.mjs', `export default { fetch: () => new Response('it') };`],
+    ['plain.mjs', `export default (req, res) => res.end('it');`],
+  ])('tswoole start %s --http runs it', async (name, source) => {
+    const file = join(mkdtempSync(join(folder, '')), name);
+    writeFileSync(file, source);
+    const port = await startExample('', cli, 'start', file, '--http', '--port', '0', '--worker-num', '1');
+    expect(await text(port)).toBe('it');
+  });
+});
+
+it('examples/http says which worker', async () => {
+  expect(await text(await startExample('http'))).toMatch(/^Hello from worker \d\n$/);
+});
+
+it('examples/json-api routes, computes elsewhere, and says what is wrong', async () => {
+  const port = await startExample('json-api');
+  expect(JSON.parse(await text(port, '/greet?name=you'))).toEqual({ greeting: 'Hello, you' });
+  expect(JSON.parse(await text(port, '/sum', json({ numbers: [1, 2, 3] })))).toEqual({ sum: 6 });
+  expect(JSON.parse(await text(port, '/digest', json('a'))).digest).toMatch(/^[0-9a-f]{64}$/);
+  expect((await fetch(at(port, '/sum'), { method: 'POST', body: '{' })).status).toBe(400);
+  expect((await fetch(at(port, '/nothing'))).status).toBe(404);
+});
+
+it('examples/upload keeps files and hashes streams', async () => {
+  process.env['UPLOADS'] = mkdtempSync(join(tmpdir(), 'uploads-'));
+  const port = await startExample('upload');
+  const form = new FormData();
+  form.set('note', 'two');
+  form.set('file', new File(['content'], 'a.txt', { type: 'text/plain' }));
+  const told = JSON.parse(await text(port, '/', { method: 'POST', body: form })) as Record<string, unknown>;
+  expect(told).toMatchObject({ fields: { note: 'two' }, files: [{ filename: 'a.txt', size: 7 }] });
+  const put = await text(port, '/', { method: 'PUT', body: 'x'.repeat(3_000_000) });
+  expect(JSON.parse(put)).toMatchObject({ bytes: 3_000_000 });
+  rmSync(process.env['UPLOADS'], { recursive: true });
+});
+
+it('examples/events brings what one says to every stream', async () => {
+  const port = await startExample('events');
+  const streams = await Promise.all(Array.from({ length: 4 }, () => fetch(at(port, '/events'))));
+  await text(port, '/say', { method: 'POST', body: 'hello' });
+  for (const { body } of streams) {
+    let seen = '';
+    for await (const piece of body ?? []) {
+      seen += Buffer.from(piece).toString();
+      if (seen.includes('data: hello')) break;
+    }
+    expect(seen).toContain('data: hello\n\n');
+  }
+});
+
+it('examples/static-site serves its files', async () => {
+  const port = await startExample('static-site');
+  const file = fileURLToPath(new URL('../../examples/static-site/public/index.html', import.meta.url));
+  expect(await text(port)).toBe(readFileSync(file, 'utf8'));
+  expect((await fetch(at(port, '/style.css'))).headers.get('content-type')).toContain('text/css');
+  expect((await fetch(at(port, '/../server.js'))).status).toBe(404);
+});
