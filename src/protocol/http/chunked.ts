@@ -2,7 +2,7 @@
  * The body of a request in chunks (RFC 9112 7.1), read strictly: what the framing is made of may be cut anywhere, and another
  * process may go on in the middle.
  */
-import { COLON, CR, endOfToken, hexValue, LF, VALUE } from './chars.js';
+import { COLON, CR, endOfToken, endOfValue, hexValue, LF, VALUE } from './chars.js';
 
 export interface ChunkedLimits {
   readonly bodyBytes: number;
@@ -204,7 +204,7 @@ export class ChunkedDecoder {
   #value(bytes: Buffer, from: number, end: number): number {
     let at = from;
     if (this.#phase === 'value') {
-      while (at < end && VALUE[bytes[at]!] === 1) at++;
+      at = endOfValue(bytes, from, end);
       if (at === end) return at;
       if (bytes[at++] !== CR) this.#refuse(400, 'A trailer field value holds what it may not.');
       this.#phase = 'line-lf';

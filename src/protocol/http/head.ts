@@ -13,6 +13,7 @@ import {
   COMMA,
   CR,
   endOfToken,
+  endOfValue,
   isBlank,
   isDigit,
   isWordAt,
@@ -21,7 +22,6 @@ import {
   skipBlanks,
   TARGET,
   TOKEN,
-  VALUE,
 } from './chars.js';
 import { LONGEST_METHOD, methodAt, OPTIONS } from './methods.js';
 
@@ -252,8 +252,8 @@ export class RequestHead {
     if (at === end) return MORE;
     if (bytes[at] !== COLON || at === from)
       return this.#refuse(400, 'A field line does not begin with a name and a colon.');
-    const nameEnd = at++;
-    while (at < end && VALUE[bytes[at]!] === 1) at++;
+    const nameEnd = at;
+    at = endOfValue(bytes, nameEnd + 1, end);
     if (at === end) return MORE;
     if (bytes[at] !== CR) return this.#refuse(400, 'A field value holds what it may not.');
     if (at + 1 === end) return MORE;
