@@ -435,6 +435,11 @@ export const errorTable = {
     sentence: ({ syscall, code }) => `The system call ${syscall} must succeed, and failed with ${code}.`,
     advice: 'The manual page of the call ("man 2 NAME") says what the code means.',
   }),
+  ERR_HTTP_FETCH_RESULT: entry({
+    fields: { got: 'string' },
+    sentence: ({ got }) => `A fetch handler must return a Response, or a promise of one, and returned ${got}.`,
+    advice: 'Return "new Response(...)" on every path; of a framework, hand over its fetch function, as in fetch: app.fetch.',
+  }),
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -1,0 +1,115 @@
+import { ServerError } from '../../errors/index.js';
+import type { Exchange } from '../exchange.js';
+import { installLight } from './install.js';
+import { LightRequest, nativeRequest } from './light-request.js';
+import { NativeResponse } from './natives.js';
+import { sendResponse } from './send-response.js';
+
+/** `app.fetch` of Hono, H3, itty-router and their like. */
+export type FetchApp = (request: Request, env: FetchEnv) => Response | Promise<Response>;
+
+export interface FetchInfo<S = unknown> {
+  readonly server: S;
+  /** Where the client is. */
+  clientOf(exchange: Exchange): { readonly remoteAddress: string; readonly remotePort: number };
+  /**
+   * The handler has thrown, or what it returned cannot be sent: to be logged, and answered with 500.
+   * @param hasBegun the head has left; the exchange was aborted
+   */
+  failed(error: unknown, exchange: Exchange, hasBegun: boolean): void;
+  /** False: global `Response`, `Request` and `fetch` stay those of Node, and each request is one of Node's. Default true. */
+  readonly lightResponse?: boolean;
+}
+
+/** What a handler gets beside the request (Hono: `c.env`). Runs in a worker. */
+export class FetchEnv<S = unknown> {
+  readonly server: S;
+  readonly #exchange: Exchange;
+  readonly #info: FetchInfo<S>;
+
+  constructor(exchange: Exchange, info: FetchInfo<S>) {
+    this.server = info.server;
+    this.#exchange = exchange;
+    this.#info = info;
+  }
+
+  /** Session id of the connection. */
+  get fd(): number {
+    return this.#exchange.fd;
+  }
+
+  get remoteAddress(): string {
+    return this.#info.clientOf(this.#exchange).remoteAddress;
+  }
+
+  get remotePort(): number {
+    return this.#info.clientOf(this.#exchange).remotePort;
+  }
+
+  /** As much of Node's request as handlers written for @hono/node-server ask for. */
+  get incoming(): { readonly socket: { remoteAddress: string; remotePort: number; remoteFamily: string } } {
+    const { remoteAddress, remotePort } = this.#info.clientOf(this.#exchange);
+    const remoteFamily = remoteAddress.includes(':') ? 'IPv6' : 'IPv4';
+    return { socket: { remoteAddress, remotePort, remoteFamily } };
+  }
+}
+
+/** Makes a handler of exchanges from one of requests. Nothing it returns ever rejects. */
+export function fetchHandler(app: FetchApp, info: FetchInfo): (exchange: Exchange) => undefined | Promise<void> {
+  const isLight = info.lightResponse !== false;
+  if (isLight) installLight();
+  return (exchange) => {
+    const outcome = new Outcome(exchange, info);
+    try {
+      const request = isLight ? (new LightRequest(exchange) as unknown as Request) : nativeRequest(exchange);
+      const response = app(request, new FetchEnv(exchange, info));
+      // No turn of the loop is lost on handlers that answer at once.
+      return response instanceof NativeResponse ? outcome.send(response) : outcome.await(response);
+    } catch (error) {
+      outcome.failed(error);
+      return undefined;
+    }
+  };
+}
+
+/** What becomes of one request. */
+class Outcome {
+  readonly #exchange: Exchange;
+  readonly #info: FetchInfo;
+  #isStreaming = false;
+
+  constructor(exchange: Exchange, info: FetchInfo) {
+    this.#exchange = exchange;
+    this.#info = info;
+  }
+
+  async await(response: unknown): Promise<void> {
+    try {
+      await this.send(await response);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  send(response: unknown): undefined | Promise<void> {
+    if (!(response instanceof NativeResponse))
+      throw new ServerError('ERR_HTTP_FETCH_RESULT', { got: kindOf(response) });
+    const sending = sendResponse(this.#exchange, response);
+    if (sending === undefined) return undefined;
+    this.#isStreaming = true;
+    return sending.catch((error: unknown) => this.failed(error));
+  }
+
+  failed(error: unknown): void {
+    // Whoever reads the stream of a client that has gone learns it from the error; nobody is owed an answer.
+    if (this.#exchange.isGone && this.#isStreaming) return;
+    if (this.#isStreaming) this.#exchange.abort();
+    this.#info.failed(error, this.#exchange, this.#isStreaming);
+  }
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value !== 'object') return typeof value;
+  return value.constructor?.name ?? 'object';
+}
