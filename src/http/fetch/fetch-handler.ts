@@ -46,7 +46,7 @@ export class FetchEnv<S = unknown> {
     return this.#info.clientOf(this.#exchange).remotePort;
   }
 
-  /** As much of Node's request as `getConnInfo` of @hono/node-server asks for. */
+  /** As much of Node's request as handlers written for @hono/node-server ask for. */
   get incoming(): { readonly socket: { remoteAddress: string; remotePort: number; remoteFamily: string } } {
     const { remoteAddress, remotePort } = this.#info.clientOf(this.#exchange);
     const remoteFamily = remoteAddress.includes(':') ? 'IPv6' : 'IPv4';

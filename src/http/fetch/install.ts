@@ -11,7 +11,9 @@ class RequestOfAny extends NativeRequest {
   }
 
   static override [Symbol.hasInstance](this: unknown, value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: subclasses inherit this, and ask for themselves
     if (this === RequestOfAny) return value instanceof NativeRequest;
+    // biome-ignore lint/complexity/noThisInStatic: as above
     return Function.prototype[Symbol.hasInstance].call(this as () => void, value);
   }
 }

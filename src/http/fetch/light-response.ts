@@ -66,7 +66,9 @@ export class LightResponse {
 
   /** `instanceof Response` holds for answers of Node's own `fetch` too. */
   static [Symbol.hasInstance](this: unknown, value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: subclasses inherit this, and ask for themselves
     if (this === LightResponse) return value instanceof NativeResponse;
+    // biome-ignore lint/complexity/noThisInStatic: as above
     return Function.prototype[Symbol.hasInstance].call(this as () => void, value);
   }
 

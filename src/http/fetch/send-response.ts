@@ -51,8 +51,6 @@ async function sendStream(exchange: Exchange, response: Response, fields: FieldL
   exchange.begin(response.status, response.statusText, fields);
   exchange.onGone(stop);
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    if (body?.locked || response.bodyUsed)
-      throw new TypeError('The body of the Response is locked, or was read already');
     if (exchange.isGone) return void stop();
     if (!exchange.write(bytes(next.value))) await exchange.drain();
   }
