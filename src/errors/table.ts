@@ -440,10 +440,112 @@ export const errorTable = {
     sentence: ({ syscall, code }) => `The system call ${syscall} must succeed, and failed with ${code}.`,
     advice: 'The manual page of the call ("man 2 NAME") says what the code means.',
   }),
+  ERR_HTTP_CLIENT_GONE: entry({
+    fields: {},
+    sentence: () => 'The client of this request has gone, or the time for its answer is over.',
+    advice: 'Stop the work: nothing that is sent arrives any more. This is the reason of request.signal.',
+  }),
+  ERR_HTTP_BODY_USED: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method} needs a body that has not been read, and this one was read as a stream.`,
+    advice: 'Read a body once as a stream, or as often as you like with body(), text() and json().',
+  }),
+  ERR_HTTP_BODY_JSON: entry({
+    fields: { status: 'number', why: 'string' },
+    sentence: ({ status, why }) => `The body must be JSON (status ${status}): ${why}.`,
+    advice: 'Answer with that status: the client sent something else.',
+  }),
+  ERR_HTTP_BODY_CHARSET: entry({
+    fields: { status: 'number', charset: 'string' },
+    sentence: ({ status, charset }) =>
+      `The body must be in a charset that TextDecoder knows (status ${status}), received "${charset}".`,
+    advice: 'Answer with that status, or read the bytes with body().',
+  }),
+  ERR_HTTP_REQUEST_URL: entry({
+    fields: { status: 'number', received: 'string' },
+    sentence: ({ status, received }) => `Host and target must make a URL (status ${status}), received ${received}.`,
+    advice: 'Answer with that status, or read the target with request.url.',
+  }),
+  ERR_HTTP_FORM_TYPE: entry({
+    fields: { status: 'number', received: 'string' },
+    sentence: ({ status, received }) =>
+      `A form must be application/x-www-form-urlencoded or multipart/form-data (status ${status}), received "${received}".`,
+    advice: 'Answer with that status, or read the body with body(), text() or json().',
+  }),
+  ERR_HTTP_FORM_BROKEN: entry({
+    fields: { status: 'number', why: 'string' },
+    sentence: ({ status, why }) => `The form must be whole and well formed (status ${status}): ${why}.`,
+    advice: 'Answer with that status: the client sent something else.',
+  }),
+  ERR_HTTP_FORM_LIMIT: entry({
+    fields: { status: 'number', limit: 'string', value: 'number' },
+    sentence: ({ status, limit, value }) => `The form is above the limit "${limit}" of ${value} (status ${status}).`,
+    advice: 'Answer with that status, or raise the limit with form({ … }) or the option "form".',
+  }),
+  ERR_HTTP_FORM_FILE: entry({
+    fields: { path: 'string', why: 'string' },
+    sentence: ({ path, why }) => `A file of a form was to be at ${path}, and cannot be: ${why}.`,
+    advice: 'Make room and check the rights of the folder; keep(path) works once, before the answer has ended.',
+  }),
+  ERR_HTTP_HEADER_NAME: entry({
+    fields: { received: 'string', why: 'string' },
+    sentence: ({ received, why }) => `The header ${received} cannot be set: ${why}.`,
+    advice: "A name consists of letters, digits and !#$%&'*+-.^_`|~ only.",
+  }),
+  ERR_HTTP_HEADER_VALUE: entry({
+    fields: { name: 'string', received: 'string' },
+    sentence: ({ name, received }) =>
+      `The header "${name}" must be a text without line breaks and other controls, of characters up to U+00FF, received ${received}.`,
+    advice: 'Encode it first, for example with encodeURIComponent().',
+  }),
+  ERR_HTTP_HEADERS_SENT: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method} must come before the head of the answer is sent, and it is sent.`,
+    advice: 'Set status and headers before write(), end() and what calls them; headersSent tells.',
+  }),
+  ERR_HTTP_ANSWER_ENDED: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method} needs an answer that has not been ended, and this one has been.`,
+    advice: 'Answer a request once; "ended" tells.',
+  }),
+  ERR_HTTP_STATUS: entry({
+    fields: { expected: 'string', received: 'string' },
+    sentence: ({ expected, received }) => `The status of an answer must be ${expected}, received ${received}.`,
+    advice: 'Use a status of RFC 9110.',
+  }),
+  ERR_HTTP_STATUS_MESSAGE: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) =>
+      `The status message must be a text without line breaks and other controls, of characters up to U+00FF, received ${received}.`,
+    advice: 'Leave it out to send the usual one.',
+  }),
+  ERR_HTTP_CONTENT_LENGTH: entry({
+    fields: { declared: 'string', received: 'string' },
+    sentence: ({ declared, received }) =>
+      `The answer says content-length ${declared}, and its body is another: ${received}.`,
+    advice: 'Leave content-length out: it is set where it is known.',
+  }),
+  ERR_HTTP_TRAILER: entry({
+    fields: { name: 'string', why: 'string' },
+    sentence: ({ name, why }) => `The trailer "${name}" cannot be sent: ${why}.`,
+    advice: 'Send it as a header, or leave it out.',
+  }),
+  ERR_HTTP_COOKIE: entry({
+    fields: { name: 'string', why: 'string' },
+    sentence: ({ name, why }) => `The cookie ${name} cannot be set: ${why}.`,
+    advice: 'Browsers would drop it, or read something else than was meant.',
+  }),
+  ERR_HTTP_SSE: entry({
+    fields: { field: 'string', expected: 'string', received: 'string' },
+    sentence: ({ field, expected, received }) =>
+      `The field "${field}" of an event must be ${expected}, received ${received}.`,
+    advice: 'Only data may have line breaks.',
+  }),
   ERR_HTTP_FETCH_RESULT: entry({
     fields: { got: 'string' },
     sentence: ({ got }) => `A fetch handler must return a Response, or a promise of one, and returned ${got}.`,
-    advice: 'Return "new Response(...)" on every path; of a framework, hand over its fetch function, as in fetch: app.fetch.',
+    advice:
+      'Return "new Response(...)" on every path; of a framework, hand over its fetch function, as in fetch: app.fetch.',
   }),
 } as const;
 
