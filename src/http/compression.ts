@@ -149,7 +149,7 @@ export class Compression {
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     const level = this.#levels[encoding];
     if (bytes.length > IN_PLACE_LIMIT) coders[encoding].whole(bytes, level, done);
-    else done(null, coders[encoding].sync!(bytes, level));
+    else compressInPlace(coders[encoding], bytes, level, done);
   }
 
   stream(encoding: Encoding, sink: EncodedSink): StreamEncoder {
@@ -171,6 +171,17 @@ export class Compression {
     const mediaType = (end === -1 ? contentType : contentType.slice(0, end)).trim().toLowerCase();
     return remember(this.#types, contentType, this.#isMediaType(mediaType));
   }
+}
+
+function compressInPlace(coder: Coder, bytes: Uint8Array, level: number, done: Parameters<Coder['whole']>[2]): void {
+  let result: Buffer;
+  try {
+    result = coder.sync!(bytes, level);
+  } catch (error) {
+    done(error as Error, Buffer.alloc(0));
+    return;
+  }
+  done(null, result);
 }
 
 /** Where encoded pieces go. */
