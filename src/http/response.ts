@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
 import { describe, ServerError } from '../errors/index.js';
-import type { Compression, Encoding, StreamEncoder } from './compression.js';
+import { AnswerBody, type BodyRequest, byteLength, checkLength, statusHasBody } from './answer-body.js';
+import type { Compression, EncodedSink, Encoding } from './compression.js';
 import { type CookieOptions, serializeCookie } from './cookies.js';
 import { EventStream } from './event-stream.js';
 import type { Exchange, FieldList } from './exchange.js';
@@ -16,23 +17,14 @@ import {
   trailerField,
 } from './header-fields.js';
 import { answerStream } from './response-stream.js';
-import {
-  dispositionOf,
-  type FileAnswer,
-  fileFacts,
-  planAnswer,
-  type SendFileOptions,
-  typeOfFile,
-} from './send-file.js';
+import { type FileAnswer, fileToAnswer, planAnswer, type SendFileOptions, sendPieces } from './send-file.js';
 
 export type HeaderValue = string | number | readonly string[];
 
 /** What an answer has to know of its request. `HttpRequest` is one. */
-export interface AnsweredRequest {
+export interface AnsweredRequest extends BodyRequest {
   header(name: string): string | undefined;
-  onGone(listener: () => void): void;
   onAnswered(listener: () => void): void;
-  answered(): void;
 }
 
 /** Of a server: for each of its answers the same object. */
@@ -51,20 +43,6 @@ const STREAMING = 2;
 const ENDED = 3;
 
 const NO_FIELDS: FieldList = [];
-
-/** What most answers do not need, made when they do. */
-class Details {
-  /** As the user declared it; -1: not. */
-  contentLength = -1;
-  written = 0;
-  trailers: string[] | undefined = undefined;
-  encoder: StreamEncoder | undefined = undefined;
-  /** The head says that there is no body: what is written is dropped. */
-  isMuted = false;
-  /** With `isMuted`: the exchange has all it needs. */
-  isAnswered = false;
-  stream: Writable | undefined = undefined;
-}
 
 /**
  * The answer to a request, as the callback `request` gets it. Runs in a worker.
@@ -86,7 +64,8 @@ export class HttpResponse {
   #reason = '';
   /** Name (lower case), value, name, value … */
   #fields: string[] | null = null;
-  #made: Details | null = null;
+  /** Made where it is needed. */
+  #made: AnswerBody | null = null;
 
   constructor(exchange: Exchange, request: AnsweredRequest, settings: ResponseSettings) {
     this.#exchange = exchange;
@@ -183,7 +162,7 @@ export class HttpResponse {
   write(data: string | Uint8Array): boolean {
     checkData(data);
     if (this.#state === OPEN) this.#begin();
-    return this.#state === STREAMING && this.#put(data);
+    return this.#state === STREAMING && this.#body.write(data);
   }
 
   /**
@@ -222,7 +201,7 @@ export class HttpResponse {
     if (typeof url !== 'string') {
       throw new ServerError('ERR_HTTP_HEADER_VALUE', { name: 'location', received: describe(url) });
     }
-    if (!isRedirect(status)) {
+    if (!REDIRECTS.has(status)) {
       throw new ServerError('ERR_HTTP_STATUS', { expected: '301, 302, 303, 307 or 308', received: describe(status) });
     }
     this.#status = status;
@@ -258,11 +237,11 @@ export class HttpResponse {
   trailer(name: string, value: string | number): this {
     if (this.#state === ENDED) throw new ServerError('ERR_HTTP_ANSWER_ENDED', { method: 'trailer()' });
     const field = trailerField(name, value);
-    if (this.#details.contentLength !== -1) {
+    if (this.#body.contentLength !== -1) {
       throw new ServerError('ERR_HTTP_TRAILER', { name: field[0], why: 'the answer has a content-length' });
     }
-    this.#details.trailers ??= [];
-    this.#details.trailers.push(...field);
+    this.#body.trailers ??= [];
+    this.#body.trailers.push(...field);
     return this;
   }
 
@@ -289,7 +268,7 @@ export class HttpResponse {
     this.#replace('x-accel-buffering', 'no');
     this.#remove('content-length');
     this.#begin();
-    if (this.#details.encoder !== undefined) this.#details.encoder.flushesEach = true;
+    this.#body.flushEach();
     const closed = new AbortController();
     const abort = () => closed.abort();
     this.#request.onAnswered(abort);
@@ -313,22 +292,21 @@ export class HttpResponse {
 
   /** Resolves when more can be written, or the client has gone. */
   drain(): Promise<void> {
-    return this.#made?.encoder?.drain() ?? this.#exchange.drain();
+    return this.#made?.drain() ?? this.#exchange.drain();
   }
 
   /** The answer as the end of a `stream.pipeline`. */
   get stream(): Writable {
-    this.#details.stream ??= answerStream(this, this.#request);
-    return this.#details.stream;
+    this.#body.stream ??= answerStream(this, this.#request);
+    return this.#body.stream;
   }
 
   /** Gives up an answer that has not ended: the client is told by the end of the connection. */
   destroy(): void {
     if (this.#state === ENDED) return;
     this.#state = ENDED;
-    this.#made?.encoder?.destroy();
-    this.#exchange.abort();
-    this.#request.answered();
+    this.#made?.destroy();
+    this.#cutOff();
   }
 
   /**
@@ -348,8 +326,8 @@ export class HttpResponse {
     return true;
   }
 
-  get #details(): Details {
-    this.#made ??= new Details();
+  get #body(): AnswerBody {
+    this.#made ??= new AnswerBody(this.#exchange, this.#request);
     return this.#made;
   }
 
@@ -366,7 +344,7 @@ export class HttpResponse {
   /** Nothing changes where a value is refused. */
   #replace(name: string, value: HeaderValue): void {
     const values = checkedValues(name, value);
-    if (name === 'content-length') this.#details.contentLength = checkLength(value);
+    if (name === 'content-length') this.#body.contentLength = checkLength(value);
     this.#fields ??= [];
     if (values.length === 1) setField(this.#fields, name, values[0]!);
     else {
@@ -388,11 +366,6 @@ export class HttpResponse {
 
   // --- body ---
 
-  /** Whether this status has a body at all; a HEAD request is another question. */
-  get #statusHasBody(): boolean {
-    return this.#status !== 204 && this.#status !== 304;
-  }
-
   get #isHead(): boolean {
     return this.#exchange.method === 'HEAD';
   }
@@ -405,14 +378,14 @@ export class HttpResponse {
 
   /** One that is declared, or compressed, or with trailers: see `end` for all others. */
   #endWith(data: string | Uint8Array): boolean {
-    const made = this.#made;
-    const hasBody = this.#statusHasBody && !this.#isHead;
     const bytes = byteLength(data);
     if (this.#status === 204) this.#remove('content-length');
-    if (hasBody && made !== null && made.contentLength !== -1) checkTotal(made.contentLength, bytes);
-    if (hasBody && made !== null && made.trailers !== undefined) {
-      this.#begin();
-      return this.#endLater(data);
+    if (this.#made !== null && statusHasBody(this.#status) && !this.#isHead) {
+      this.#made.checkTotal(bytes);
+      if (this.#made.trailers !== undefined) {
+        this.#begin();
+        return this.#endLater(data);
+      }
     }
     const encoding = this.#encodingFor(bytes);
     this.#state = ENDED;
@@ -447,131 +420,58 @@ export class HttpResponse {
   /** @param bytes -1 where it is not known; as declared, if it is */
   #encodingFor(bytes: number): Encoding | '' {
     const { compression } = this.#settings;
-    if (compression === null || !this.#statusHasBody || this.#status === 206) return '';
+    if (compression === null || !statusHasBody(this.#status) || this.#status === 206) return '';
     this.#fields ??= [];
     return compression.apply(this.#fields, bytes, this.#request.header('accept-encoding'));
   }
 
   #begin(): void {
-    const details = this.#details;
     this.#state = STREAMING;
-    details.isMuted = this.#isHead || !this.#statusHasBody;
-    if (!this.#statusHasBody) {
-      if (this.#status === 204) this.#remove('content-length');
-      details.isAnswered = true;
-      this.#exchange.respond(this.#status, this.#reason, this.#lines, '');
-      return;
-    }
+    if (this.#status === 204) this.#remove('content-length');
+    this.#fields ??= [];
     const encoding = this.#encodingFor(-1);
-    // Only a chunked body has trailers; its length is checked all the same.
-    if (this.#sendsTrailers) removeFields(this.#fields ?? [], 'content-length');
-    this.#exchange.begin(this.#status, this.#reason, this.#lines);
-    if (encoding !== '' && !details.isMuted) this.#encode(encoding);
-  }
-
-  #encode(encoding: Encoding): void {
-    const encoder = this.#settings.compression!.stream(encoding, {
-      write: (bytes) => this.#exchange.isGone || this.#exchange.write(bytes),
-      drain: () => this.#exchange.drain(),
-      end: () => this.#endExchange(''),
-      fail: () => this.#cutOff(),
-    });
-    this.#details.encoder = encoder;
-    this.#request.onGone(() => encoder.destroy());
-  }
-
-  #put(data: string | Uint8Array): boolean {
-    const details = this.#details;
-    if (details.contentLength !== -1 && !details.isMuted) this.#count(data);
-    if (this.#exchange.isGone) return false;
-    if (details.isMuted || data.length === 0) return true;
-    return details.encoder === undefined ? this.#exchange.write(data) : details.encoder.write(data);
-  }
-
-  #count(data: string | Uint8Array): void {
-    const details = this.#details;
-    const total = details.written + byteLength(data);
-    if (total > details.contentLength) throw wrongLength(String(details.contentLength), `${total} bytes`);
-    details.written = total;
+    const { compression } = this.#settings;
+    const encoder = encoding === '' ? null : (sink: EncodedSink) => compression!.stream(encoding, sink);
+    this.#body.begin(this.#status, this.#reason, this.#fields, encoder);
   }
 
   #endLater(data: string | Uint8Array): boolean {
     if (this.#state === WAITING) throw new ServerError('ERR_HTTP_HEADERS_SENT', { method: 'end() during sendFile()' });
     if (this.#state === ENDED) return false;
-    const details = this.#details;
-    if (details.contentLength !== -1 && !details.isMuted) this.#checkEnd(data);
-    this.#state = ENDED;
-    if (details.isAnswered) this.#request.answered();
-    else if (details.encoder !== undefined) details.encoder.end(data);
-    else this.#endExchange(details.isMuted ? '' : data);
-    return true;
-  }
-
-  /** The head is on its way: one that is too short cannot be mended, only cut off. */
-  #checkEnd(data: string | Uint8Array): void {
     try {
-      checkTotal(this.#details.contentLength, this.#details.written + byteLength(data));
+      this.#body.checkLast(data);
     } catch (error) {
       this.destroy();
       throw error;
     }
-  }
-
-  get #sendsTrailers(): boolean {
-    const { trailers, isMuted } = this.#details;
-    return trailers !== undefined && !isMuted && this.#exchange.httpVersion !== '1.0';
-  }
-
-  #endExchange(data: string | Uint8Array): void {
-    const last = data.length === 0 ? undefined : data;
-    if (this.#sendsTrailers) this.#exchange.end(last, this.#details.trailers);
-    else this.#exchange.end(last);
-    this.#request.answered();
+    this.#state = ENDED;
+    this.#body.end(data);
+    return true;
   }
 
   // --- files ---
 
   async #planFile(path: string, options: SendFileOptions): Promise<FileAnswer> {
-    const type = headerValue('content-type', options.type ?? typeOfFile(String(path)));
-    const { cacheControl, download } = options;
-    if (cacheControl !== undefined) headerValue('cache-control', cacheControl);
-    const file = await fileFacts(path, options.root);
-    const disposition = dispositionOf(file.path, download);
+    const { file, type, cacheControl, disposition } = await fileToAnswer(path, options);
     this.#remove('content-length'); // the plan has its own
-    const fields = [...this.#lines];
-    if (disposition !== undefined) fields.push('content-disposition', headerValue('content-disposition', disposition));
-    const header = (name: string) => this.#request.header(name);
+    const fields = [...this.#lines, ...disposition];
+    // A page for a 404 is sent as it is, whatever part of it the client has or wants.
+    const header = (name: string) => (this.#status === 200 ? this.#request.header(name) : undefined);
     return planAnswer({ method: this.#exchange.method, header, file, type, options: { cacheControl, fields } });
   }
 
-  #sendPlan({ status, fields, pieces }: FileAnswer): void {
+  #sendPlan(plan: FileAnswer): void {
+    const isUsual = plan.status === 200;
+    const status = isUsual ? this.#status : plan.status;
+    const reason = isUsual ? this.#reason : '';
     this.#state = ENDED;
-    const hasFile = pieces.some((piece) => 'path' in piece);
-    if (this.#isHead || !hasFile) {
-      const bytes = pieces.map((piece) =>
-        'text' in piece ? Buffer.from(piece.text) : 'bytes' in piece ? piece.bytes : NONE,
-      );
-      this.#exchange.respond(status, '', fields, Buffer.concat(bytes));
-    } else {
-      this.#exchange.begin(status, '', fields);
-      for (const piece of pieces) {
-        if ('path' in piece) this.#exchange.writeFile(piece);
-        else this.#exchange.write('text' in piece ? piece.text : piece.bytes);
-      }
-      this.#exchange.end();
-    }
+    sendPieces(this.#exchange, status, reason, plan);
     this.#request.answered();
   }
 }
 
-const NONE = Buffer.alloc(0);
-
 function lowerCase(name: string): string {
   return String(name).toLowerCase();
-}
-
-function byteLength(data: string | Uint8Array): number {
-  return typeof data === 'string' ? Buffer.byteLength(data) : data.length;
 }
 
 function checkData(data: unknown): void {
@@ -586,29 +486,9 @@ function checkStatus(status: unknown): number {
 }
 
 /** Those that send a client elsewhere by themselves. */
-const REDIRECTS = new Set([301, 302, 303, 307, 308]);
-
-function isRedirect(status: number): boolean {
-  return REDIRECTS.has(status);
-}
+const REDIRECTS: ReadonlySet<unknown> = new Set([301, 302, 303, 307, 308]);
 
 function checkedValues(name: string, value: HeaderValue): string[] {
   if (!Array.isArray(value)) return [headerValue(name, value)];
   return value.map((one) => headerValue(name, one));
-}
-
-function checkLength(value: unknown): number {
-  const isGiven = typeof value === 'string' || typeof value === 'number';
-  const length = isGiven && /^\d{1,16}$/.test(String(value)) ? Number(value) : -1;
-  if (Number.isSafeInteger(length) && length >= 0) return length;
-  throw wrongLength(describe(value), 'no number of bytes');
-}
-
-/** What is declared and what is there must be the same, or the next answer would be taken for a part of this one. */
-function checkTotal(declared: number, total: number): void {
-  if (total !== declared) throw wrongLength(String(declared), `${total} bytes`);
-}
-
-function wrongLength(declared: string, received: string): ServerError {
-  return new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared, received });
 }

@@ -3,7 +3,8 @@ import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
-import { attachment } from './header-fields.js';
+import type { Exchange } from './exchange.js';
+import { attachment, headerValue } from './header-fields.js';
 
 export interface SendFileOptions {
   /** The path is within this folder, or it is refused; links that lead out of it too. */
@@ -60,8 +61,27 @@ export function typeOfFile(_path: string): string {
   return 'application/octet-stream';
 }
 
+/** What a user gave, checked. */
+export interface FileToAnswer {
+  readonly file: FileFacts;
+  readonly type: string;
+  readonly cacheControl: string | undefined;
+  /** The field `content-disposition`, or nothing. */
+  readonly disposition: readonly string[];
+}
+
+/** @throws ServerError ERR_FILE, ERR_HTTP_HEADER_VALUE */
+export async function fileToAnswer(path: string, options: SendFileOptions): Promise<FileToAnswer> {
+  const { cacheControl, download = false, root } = options;
+  const type = headerValue('content-type', options.type ?? typeOfFile(String(path)));
+  if (cacheControl !== undefined) headerValue('cache-control', cacheControl);
+  const file = await fileFacts(path, root);
+  const disposition = download === false ? [] : ['content-disposition', dispositionOf(file.path, download)];
+  return { file, type, cacheControl, disposition };
+}
+
 /** @throws ServerError ERR_FILE */
-export async function fileFacts(given: unknown, root: string | undefined): Promise<FileFacts> {
+async function fileFacts(given: unknown, root: string | undefined): Promise<FileFacts> {
   if (typeof given !== 'string' || given === '' || given.includes('\0')) {
     throw new ServerError('ERR_FILE', { path: describe(given), why: 'its path must be a text' });
   }
@@ -85,10 +105,29 @@ async function within(root: string, given: string): Promise<string> {
   return path;
 }
 
-/** Value of `content-disposition`; undefined: none. */
-export function dispositionOf(path: string, download: SendFileOptions['download']): string | undefined {
-  if (download === undefined || download === false) return undefined;
-  return attachment(typeof download === 'string' ? download : path.slice(path.lastIndexOf('/') + 1));
+function dispositionOf(path: string, download: string | true): string {
+  const name = typeof download === 'string' ? download : path.slice(path.lastIndexOf(sep) + 1);
+  return headerValue('content-disposition', attachment(name));
+}
+
+/** Tells the exchange what was planned. */
+export function sendPieces(exchange: Exchange, status: number, reason: string, { fields, pieces }: FileAnswer): void {
+  const hasFile = pieces.some((piece) => 'path' in piece);
+  if (!hasFile || exchange.method === 'HEAD') {
+    exchange.respond(status, reason, fields, Buffer.concat(pieces.map(bytesOf)));
+    return;
+  }
+  exchange.begin(status, reason, fields);
+  for (const piece of pieces) {
+    if ('path' in piece) exchange.writeFile(piece);
+    else exchange.write(bytesOf(piece));
+  }
+  exchange.end();
+}
+
+function bytesOf(piece: AnswerPiece): Buffer {
+  if ('bytes' in piece) return piece.bytes;
+  return 'text' in piece ? Buffer.from(piece.text) : Buffer.alloc(0);
 }
 
 export function codeOf(error: unknown): string {

@@ -237,7 +237,7 @@ describe('an encoded stream', () => {
     await done;
     await exchange.ended;
     expect(waits).toBeGreaterThan(0);
-    expect(zlib.gunzipSync(exchange.sent)).toEqual(Buffer.concat(new Array<Buffer>(20).fill(noise)));
+    expect(zlib.gunzipSync(exchange.sent).equals(Buffer.concat(new Array<Buffer>(20).fill(noise)))).toBe(true);
   });
 
   test('of a client that goes ends its waiting', async () => {

@@ -48,6 +48,14 @@ describe('sendFile', () => {
     expect(response.ended).toBe(true);
   });
 
+  test('keeps a status and message that are set', async () => {
+    const { exchange, response } = answerOf();
+    response.statusCode = 404;
+    response.statusMessage = 'Gone Fishing';
+    await response.sendFile(file);
+    expect(exchange.told[0]).toMatchObject({ begin: 404, reason: 'Gone Fishing' });
+  });
+
   test('sends a head alone to HEAD, and of an empty file', async () => {
     const head = answerOf({ method: 'HEAD' });
     await head.response.sendFile(file);
