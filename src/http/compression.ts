@@ -1,11 +1,13 @@
 /** Content codings of answers (RFC 9110, 8.4 and 12.5.3): which one, of what, and the encoders. */
 import * as zlib from 'node:zlib';
 import { describe, ServerError } from '../errors/index.js';
+import type { ContentEncoding } from '../options/compression.js';
+import { chooseEncoding } from '../protocol/http/accept-encoding.js';
 
-export type Encoding = 'br' | 'zstd' | 'gzip' | 'deflate';
+export type Encoding = ContentEncoding;
 
 export interface CompressionOptions {
-  /** In the order of the server's liking; what this Node cannot do is left out (zstd before Node 22.15). */
+  /** Of several a client takes equally, br before zstd, gzip and deflate; what this Node cannot do is left out (zstd before Node 22.15). */
   readonly encodings?: readonly Encoding[] | undefined;
   /** Bytes: what is smaller is sent as it is. */
   readonly threshold?: number | undefined;
@@ -160,7 +162,7 @@ export class Compression {
   #choose(accept: string): Encoding | '' {
     const known = this.#choices.get(accept);
     if (known !== undefined) return known;
-    return remember(this.#choices, accept, chooseEncoding(accept, this.#encodings));
+    return remember(this.#choices, accept, wishOf(accept, this.#encodings));
   }
 
   #isCompressible(contentType: string | undefined): boolean {
@@ -243,38 +245,10 @@ export class StreamEncoder {
   }
 }
 
-/**
- * The coding a client likes best among those there are; between equals, the server's order. '' (as it is) where none is
- * acceptable, and where the client prefers it.
- */
-export function chooseEncoding<E extends string>(accept: string, available: readonly E[]): E | '' {
-  const weights = parseAccept(accept);
-  const rest = weights.get('*') ?? 0;
-  let best: E | '' = '';
-  let bestWeight = 0;
-  for (const name of available) {
-    const weight = weights.get(name) ?? (name === 'gzip' ? weights.get('x-gzip') : undefined) ?? rest;
-    if (weight > bestWeight) [best, bestWeight] = [name, weight];
-  }
-  const identity = weights.get('identity');
-  return identity !== undefined && identity > bestWeight ? '' : best;
-}
-
-/** Weights in thousandths; what cannot be read does not count. */
-function parseAccept(accept: string): Map<string, number> {
-  const weights = new Map<string, number>();
-  for (const element of accept.split(',')) {
-    const [name = '', ...parameters] = element.split(';');
-    const coding = name.trim().toLowerCase();
-    const weight = parameters.length === 0 ? 1000 : weightOf(parameters);
-    if (coding !== '' && weight >= 0 && !weights.has(coding)) weights.set(coding, weight);
-  }
-  return weights;
-}
-
-function weightOf(parameters: readonly string[]): number {
-  const found = /^[ \t]*[qQ]=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)[ \t]*$/.exec(parameters[0]!);
-  return found === null || parameters.length > 1 ? -1 : Math.round(Number(found[1]) * 1000);
+/** '' (as it is) where the client prefers that, or takes nothing that there is. */
+function wishOf(accept: string, available: readonly Encoding[]): Encoding | '' {
+  const chosen = chooseEncoding(accept, available);
+  return chosen === 'identity' ? '' : chosen;
 }
 
 function varyByEncoding(fields: string[]): void {

@@ -1,4 +1,6 @@
 /** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
+import { STATUS_CODES } from 'node:http';
+import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
 import type { FetchFunction } from './apps.js';
 import { Compression } from './compression.js';
@@ -25,6 +27,8 @@ export function serveByCallback(callback: RequestCallback, parts: HandlerParts):
   const settings: ResponseSettings = { compression: compressionOf(parts.options) };
   const peerOf = (fd: number): Peer => parts.remote(fd);
   const failed = (error: unknown, response: HttpResponse): void => {
+    const fault = faultOfClient(error);
+    if (fault !== undefined) return void response.fail(fault.status, fault.message);
     parts.failed(error, 'request');
     response.fail(500, 'Internal Server Error');
   };
@@ -75,6 +79,13 @@ export class ServingHandler implements PortHandler {
   drain(): Promise<void> {
     return this.#drain();
   }
+}
+
+/** A body that is not what the handler asked for is the client's doing: it is told, and nothing is logged. */
+function faultOfClient(error: unknown): { readonly status: number; readonly message: string } | undefined {
+  if (!(error instanceof ServerError)) return undefined;
+  const { status } = error.detail as { status?: unknown };
+  return typeof status === 'number' && status < 500 ? { status, message: STATUS_CODES[status] ?? '' } : undefined;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

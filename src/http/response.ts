@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { describe, ServerError } from '../errors/index.js';
+import type { FileAnswer } from '../protocol/http/file-answer.js';
 import { AnswerBody, type BodyRequest, byteLength, checkLength, statusHasBody } from './answer-body.js';
 import type { Compression, EncodedSink, Encoding } from './compression.js';
 import { type CookieOptions, serializeCookie } from './cookies.js';
@@ -17,7 +18,7 @@ import {
   trailerField,
 } from './header-fields.js';
 import { answerStream } from './response-stream.js';
-import { type FileAnswer, fileToAnswer, planAnswer, type SendFileOptions, sendPieces } from './send-file.js';
+import { fileToAnswer, planAnswer, type SendFileOptions, sendPieces } from './send-file.js';
 
 export type HeaderValue = string | number | readonly string[];
 

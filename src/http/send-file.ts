@@ -3,6 +3,8 @@ import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
+import { contentTypeOf } from '../protocol/http/content-types.js';
+import { type AnswerPiece, type FileAnswer, type FileFacts, planFileAnswer } from '../protocol/http/file-answer.js';
 import type { Exchange } from './exchange.js';
 import { attachment, headerValue } from './header-fields.js';
 
@@ -17,12 +19,6 @@ export interface SendFileOptions {
   readonly download?: boolean | string | undefined;
 }
 
-export interface FileFacts {
-  readonly path: string;
-  readonly size: number;
-  readonly mtimeMs: number;
-}
-
 export interface FileQuestion {
   readonly method: string;
   /** A header of the request, by its name in lower case. */
@@ -33,32 +29,20 @@ export interface FileQuestion {
   readonly options: { readonly cacheControl?: string | undefined; readonly fields: readonly string[] };
 }
 
-export type AnswerPiece =
-  | { readonly text: string }
-  | { readonly bytes: Buffer }
-  | { readonly path: string; readonly offset: number; readonly length: number };
+/** What the plan says itself; of these the user's word counts. */
+const planned = new Set(['content-type', 'cache-control', 'etag', 'last-modified', 'accept-ranges', 'content-length']);
 
-export interface FileAnswer {
-  readonly status: number;
-  /** All of them, `content-length` too. */
-  readonly fields: string[];
-  readonly pieces: readonly AnswerPiece[];
-  readonly contentLength: number;
-}
-
-/** TO BE REPLACED by `planFile` of `../protocol/http/file-answer.js`: no ranges, no conditions. */
-export function planAnswer({ method, file, type, options }: FileQuestion): FileAnswer {
-  const fields = [...options.fields];
-  if (!fields.includes('content-type')) fields.push('content-type', type);
-  if (options.cacheControl !== undefined) fields.push('cache-control', options.cacheControl);
-  fields.push('last-modified', new Date(file.mtimeMs).toUTCString(), 'content-length', String(file.size));
-  const pieces = method === 'HEAD' || file.size === 0 ? [] : [{ path: file.path, offset: 0, length: file.size }];
-  return { status: 200, fields, pieces, contentLength: file.size };
-}
-
-/** TO BE REPLACED by the table of media types. */
-export function typeOfFile(_path: string): string {
-  return 'application/octet-stream';
+export function planAnswer({ method, header, file, type, options }: FileQuestion): FileAnswer {
+  const said = new Map<string, string>();
+  const fields: string[] = [];
+  for (let at = 0; at < options.fields.length; at += 2) {
+    const [name, value] = [options.fields[at] as string, options.fields[at + 1] as string];
+    if (planned.has(name)) said.set(name, value);
+    else fields.push(name, value);
+  }
+  const cacheControl = options.cacheControl ?? said.get('cache-control');
+  const facts = { cacheControl, fields, etag: said.get('etag') };
+  return planFileAnswer({ method, field: header }, file, said.get('content-type') ?? type, facts);
 }
 
 /** What a user gave, checked. */
@@ -73,7 +57,7 @@ export interface FileToAnswer {
 /** @throws ServerError ERR_FILE, ERR_HTTP_HEADER_VALUE */
 export async function fileToAnswer(path: string, options: SendFileOptions): Promise<FileToAnswer> {
   const { cacheControl, download = false, root } = options;
-  const type = headerValue('content-type', options.type ?? typeOfFile(String(path)));
+  const type = headerValue('content-type', options.type ?? contentTypeOf(String(path)));
   if (cacheControl !== undefined) headerValue('cache-control', cacheControl);
   const file = await fileFacts(path, root);
   const disposition = download === false ? [] : ['content-disposition', dispositionOf(file.path, download)];

@@ -18,7 +18,7 @@ const layers = [
   ['ipc', 'memory', 'exchange', 'protocol', 'listen', 'control'],
   ['master', 'reactor', 'manager', 'worker', 'task', 'user'],
   ['base'],
-  ['server'],
+  ['server', 'http'],
   ['cli'],
 ];
 const layerOf = (folder: string): number => layers.findIndex((folders) => folders.includes(folder));

@@ -1,15 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import * as zlib from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import {
-  availableEncodings,
-  Compression,
-  type CompressionOptions,
-  chooseEncoding,
-  type Encoding,
-} from '../../src/http/compression.js';
+import { availableEncodings, Compression, type CompressionOptions, type Encoding } from '../../src/http/compression.js';
 import { defaultRequestLimits, HttpRequest } from '../../src/http/request.js';
 import { HttpResponse } from '../../src/http/response.js';
+import { chooseEncoding } from '../../src/protocol/http/accept-encoding.js';
 import { FakeExchange, type FakeExchangeOptions } from '../helpers/fake-exchange.js';
 
 const decoders: Record<Encoding, (bytes: Buffer) => Buffer> = {
@@ -64,12 +59,12 @@ describe('the choice of an encoding', () => {
     ['__proto__, constructor', ''],
     ['gzip;q=0, gzip;q=1', ''],
   ])('of "%s" is "%s"', (accept, encoding) => {
-    expect(chooseEncoding(accept, all)).toBe(encoding);
+    expect(chooseEncoding(accept, all)).toBe(encoding === '' ? 'identity' : encoding);
   });
 
   test('is among those there are', () => {
     expect(chooseEncoding('br, gzip', ['deflate', 'gzip'])).toBe('gzip');
-    expect(chooseEncoding('br', ['gzip'])).toBe('');
+    expect(chooseEncoding('br', ['gzip'])).toBe('identity');
   });
 });
 
@@ -265,7 +260,8 @@ describe('the settings', () => {
       response.setHeader('content-type', type).end(body);
       return exchange.fields.filter((_, at) => exchange.fields[at - 1] === 'content-encoding').join();
     };
-    expect(compress({ encodings: ['gzip', 'br'] }, 'text/plain')).toBe('gzip');
+    expect(compress({ encodings: ['gzip'] }, 'text/plain')).toBe('gzip');
+    expect(compress({ encodings: ['gzip', 'br'] }, 'text/plain')).toBe('br');
     expect(compress({ encodings: [] }, 'text/plain')).toBe('');
     expect(compress({ threshold: 21 }, 'text/plain')).toBe('');
     expect(compress({ types: ['image/*', 'A/B'] }, 'image/png')).toBe('br');

@@ -112,7 +112,7 @@ describe('nothing can end a line of the head early', () => {
     const { exchange, response } = answerOf();
     response.cookie('a', 'x\r\ny; Path=/; ä');
     await response.sendFile(file, { download: 'ä"\r\n.txt' });
-    expect(exchange.fields.slice(0, 4)).toEqual([
+    expect(exchange.fields.slice(-4)).toEqual([
       'set-cookie',
       'a=x%0D%0Ay%3B%20Path%3D%2F%3B%20%C3%A4',
       'content-disposition',

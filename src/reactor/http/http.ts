@@ -665,7 +665,7 @@ export class Http {
     if (connection.ended) return;
     if (answer.close) {
       this.#drop(connection);
-      return this.#ending.closeWhenFlushed(connection, CloseCode.HTTP_REFUSED);
+      return this.#ending.closeWhenFlushed(connection, codeOf(answer.status));
     }
     http.phase = Phase.flushing;
     if (connection.isFlushed) this.flushed(connection);
@@ -682,7 +682,7 @@ export class Http {
     this.#tellGone(connection, http, GoneFlag.timedOut);
     if (!http.begun) return this.#answer(connection, http, answer);
     this.#noLongerOwed(http);
-    this.#ending.reset(connection, CloseCode.HTTP_REFUSED);
+    this.#ending.reset(connection, codeOf(answer.status));
   }
 
   /** @param text of at most TEXT_BYTES */
@@ -908,6 +908,12 @@ export class Http {
   #count(counter: number): void {
     this.#context.board.add(this.#context.id, counter, 1);
   }
+}
+
+/** Why a connection ends behind an answer of the server's own. */
+function codeOf(status: number): number {
+  if (status === 502) return CloseCode.WORKER_DIED;
+  return status === 408 || status === 503 ? CloseCode.HTTP_TIMEOUT : CloseCode.HTTP_REFUSED;
 }
 
 function headLimits({ requestLineLimit, headerLimit, headerCountLimit }: HttpOptions) {
