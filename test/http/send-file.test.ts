@@ -61,7 +61,8 @@ describe('sendFile', () => {
     const head = answerOf({ method: 'HEAD' });
     await head.response.sendFile(file);
     expect(head.exchange.told).toMatchObject([{ respond: 200, body: Buffer.alloc(0) }]);
-    expect(head.exchange.fields.slice(-2)).toEqual(['content-length', '7']);
+    const at = head.exchange.fields.indexOf('content-length');
+    expect(head.exchange.fields[at + 1]).toBe('7');
     const empty = answerOf();
     await empty.response.sendFile(join(folder, 'root', 'empty'));
     expect(empty.exchange.told).toMatchObject([{ respond: 200, body: Buffer.alloc(0) }]);
