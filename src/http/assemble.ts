@@ -4,10 +4,9 @@ import type { Region } from '../memory/region.js';
 import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
 import type { HttpService } from '../worker/http-service.js';
-import type { HttpApps } from './apps.js';
+import { checkApps, type HttpApps } from './apps.js';
 import { type HandlerParts, ServingHandler, serveByCallback, serveByFetch } from './handlers.js';
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
-import { checkApps } from './http-server.js';
 
 /** @throws ServerError when an app cannot be loaded */
 export async function assembleHttp(context: StartContext, region: Region): Promise<HttpService> {

@@ -54,6 +54,8 @@ export class Http1Exchange implements Exchange, RawExchange {
   #isChunkedAnswer = false;
   #closes = false;
   #hasNoBody = false;
+  /** It has at least ended its side. */
+  #hasLeft = false;
   #goneListeners: (() => void)[] | undefined;
 
   constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: TakenRequest) {
@@ -133,6 +135,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   /** The client has gone, or its time is over. @param isHalf an answer may still reach it */
   gone(isHalf: boolean): void {
     if (this.isGone) return;
+    this.#hasLeft = true;
     this.isGone = !isHalf;
     if (!isHalf && this.#body instanceof StreamedBody) this.#body.fail();
     const listeners = this.#goneListeners ?? [];
@@ -142,7 +145,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   onGone(listener: () => void): void {
-    if (this.isGone) return listener();
+    if (this.#hasLeft) return listener();
     this.#goneListeners ??= [];
     this.#goneListeners.push(listener);
   }

@@ -196,15 +196,15 @@ export class Reactor implements PollerHandler {
       refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
     });
     this.#ending.onReleased = (connection) => http.released(connection);
-    this.#sending.onFlushed = (connection) => http.flushed(connection);
-    const { lookMs } = http;
+    this.#sending.onFlushed = (connection) => http.answers.flushed(connection);
+    const { lookMs } = http.times;
     if (lookMs > 0) this.#httpTimer = setInterval(() => this.#checkHttpTimes(), lookMs);
     return http;
   }
 
   #checkHttpTimes(): void {
     this.#wakeUp();
-    this.#http.checkTimes();
+    this.#http.times.checkTimes();
     this.#poller.wakeSoon();
   }
 
@@ -252,9 +252,9 @@ export class Reactor implements PollerHandler {
     const unfinished = this.#takeRequests();
     if (deaths !== this.#seenDeaths && !unfinished) {
       this.#seenDeaths = deaths;
-      this.#http.reapDead();
+      this.#http.answers.reapDead();
     }
-    this.#http.readHeld();
+    this.#http.uploads.readHeld();
     if (again.length > 0) this.#readOn();
     if (this.#context.writeOn.length > 0) this.#writeOn();
     const moreDatagrams = !this.#quiet && this.#datagrams?.take();
@@ -581,13 +581,13 @@ export class Reactor implements PollerHandler {
     const connection = this.#context.connectionOf(sessionId);
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
     const isNobodys = connection === undefined || connection.closeCode >= 0;
-    if (isNobodys || (isAnswer && !this.#http.isAwaited(connection, word >>> 16))) {
+    if (isNobodys || (isAnswer && !this.#http.answers.isAwaited(connection, word >>> 16))) {
       board.add(id, ReactorCounter.discarded, 1);
       return;
     }
     board.add(id, ReactorCounter.replies, 1);
     if (length > 0) this.#sending.write(connection, source, at, address, length);
-    if (isAnswer) this.#http.answered(connection, flags);
+    if (isAnswer) this.#http.answers.answered(connection, flags);
   }
 
   /** Another piece of the same answer (or, where there are no answers, of the same stream). */
@@ -620,7 +620,7 @@ export class Reactor implements PollerHandler {
       case Request.sendFile:
         return connection && this.#sendFile(connection, ring, (word >> 8) & 0xff, word >>> 16);
       case Request.taken:
-        return connection && this.#http.taken(connection, word >>> 16, ring.bytes.readDoubleLE(ring.payloadAt));
+        return connection && this.#http.bodies.taken(connection, word >>> 16, ring.bytes.readDoubleLE(ring.payloadAt));
       case Request.watchDrain:
         return connection && this.#sending.watchDrain(connection, sender.worker);
       default:
@@ -635,11 +635,11 @@ export class Reactor implements PollerHandler {
     exchange: number,
   ): void {
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
-    if (connection.closeCode >= 0 || (isAnswer && !this.#http.isAwaited(connection, exchange))) return;
+    if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, exchange))) return;
     const [offset, count] = [bytes.readDoubleLE(payloadAt), bytes.readDoubleLE(payloadAt + 8)];
     const path = bytes.toString('utf8', payloadAt + SEND_FILE_HEADER_BYTES, payloadAt + length);
     this.#sending.writeFile(connection, new FilePart(path, offset, count));
-    if (isAnswer) this.#http.answered(connection, flags);
+    if (isAnswer) this.#http.answers.answered(connection, flags);
   }
 
   #closeOnRequest(connection: ReactorConnection, flags: number, code: number): void {
@@ -729,7 +729,7 @@ export class Reactor implements PollerHandler {
    */
   dismiss(deadlineMs: number, done: () => void): void {
     this.#context.wake();
-    for (const connection of this.#encrypted()) this.#ending.dismiss(connection);
+    for (const connection of this.#encrypted()) this.#dismiss(connection);
     const timer = setTimeout(() => {
       this.#context.wake();
       this.#admission.endHandshakes();
@@ -741,6 +741,11 @@ export class Reactor implements PollerHandler {
       clearTimeout(timer);
       setImmediate(done);
     };
+  }
+
+  #dismiss(connection: ReactorConnection): void {
+    if (this.#http.speaks(connection.port)) this.#http.answers.dismiss(connection);
+    else this.#ending.dismiss(connection);
   }
 
   #encrypted(): ReactorConnection[] {
@@ -809,7 +814,7 @@ export class Reactor implements PollerHandler {
     this.#idleClients.stop();
     this.#overload.stop();
     this.#throttle.stop();
-    this.#http.stop();
+    this.#http.uploads.stop();
     clearInterval(this.#httpTimer);
   }
 

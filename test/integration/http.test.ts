@@ -2,7 +2,14 @@
 import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, it } from 'vitest';
 import { HttpClient, post, request } from '../helpers/http-client.js';
-import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  inProcessMode,
+  overPlainTcp,
+  poll,
+  type ServerProcess,
+  startServer,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterAll(endServers);
@@ -332,7 +339,7 @@ describe('time', () => {
 });
 
 describe('maxConcurrency', () => {
-  it('answers 503 with Retry-After above it, and goes on', async () => {
+  overPlainTcp('answers 503 with Retry-After above it, and goes on', async () => {
     const { server, client } = await connectAlone({ maxConcurrency: 1, reactorNum: 1, workerNum: 1 });
     const other = await HttpClient.connect(server.port);
     other.send(request('/signal'));

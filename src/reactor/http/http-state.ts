@@ -47,6 +47,8 @@ export class HttpState {
   decoder: ChunkedDecoder | null = null;
   /** Streaming: so many bytes may still go to the worker. */
   credit = BODY_WINDOW;
+  /** No request comes behind the one that is under way: the process is being replaced. */
+  isDismissed = false;
   /** The client has ended its side while an answer was owed. */
   halfClosed = false;
 

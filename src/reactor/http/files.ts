@@ -1,0 +1,107 @@
+/** Static files: answered without a worker. Runs in the reactor. */
+import { STATUS_CODES } from 'node:http';
+import { CloseCode } from '../../ipc/frame.js';
+import { ReactorCounter } from '../../memory/boards.js';
+import { httpDate } from '../../protocol/http/date.js';
+import { parseFields } from '../../protocol/http/fields.js';
+import type { FileAnswer } from '../../protocol/http/file-answer.js';
+import type { RequestHead } from '../../protocol/http/head.js';
+import { methods } from '../../protocol/http/methods.js';
+import { StaticFiles } from '../../protocol/http/static-files.js';
+import { readLatin1 } from '../../util/latin1.js';
+import type { ReactorConnection } from '../connection.js';
+import type { Answers } from './answers.js';
+import { type HttpState, Phase } from './http-state.js';
+import type { HttpParts } from './parts.js';
+
+const HEAD = methods.indexOf('HEAD');
+
+export class Files {
+  readonly #parts: HttpParts;
+  readonly #answers: Answers;
+  /** By listen port; undefined where no files are served. */
+  readonly #statics: (StaticFiles | undefined)[];
+
+  constructor(parts: HttpParts, answers: Answers) {
+    this.#parts = parts;
+    this.#answers = answers;
+    this.#statics = parts.context.options.ports.map(({ http }) =>
+      http === null || http.staticFiles.length === 0 ? undefined : new StaticFiles(http.staticFiles),
+    );
+  }
+
+  isServedBy(port: number): boolean {
+    return this.#statics[port] !== undefined;
+  }
+
+  /** @returns false: no file is meant, or none that is there */
+  answer(
+    connection: ReactorConnection,
+    http: HttpState,
+    head: RequestHead,
+    bytes: Buffer,
+    at: number,
+    length: number,
+  ): boolean {
+    const statics = this.#statics[connection.port];
+    if (statics === undefined || head.method > HEAD) return false;
+    const target = readLatin1(bytes, at + head.targetStart, at + head.targetEnd);
+    const fields = new LazyFields(bytes, at + head.linesStart, at + length - 2);
+    const answer = statics.answer(
+      methods[head.method] as string,
+      target,
+      (name) => fields.get(name),
+      this.#parts.context.now,
+    );
+    if (answer === undefined) return false;
+    this.#parts.count(ReactorCounter.filesServed);
+    http.isHead = head.method === HEAD;
+    this.#send(connection, http, head, answer);
+    return true;
+  }
+
+  #send(connection: ReactorConnection, http: HttpState, head: RequestHead, answer: FileAnswer): void {
+    this.#answers.sayPieces(connection, fileHead(answer, head), http.isHead ? [] : answer.pieces);
+    if (connection.ended) return;
+    if (!head.keepAlive) {
+      this.#answers.drop(connection);
+      return this.#parts.ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED);
+    }
+    http.phase = Phase.flushing;
+    if (connection.isFlushed) this.#answers.flushed(connection);
+  }
+}
+
+/** The fields of a head, read when one is asked for. */
+class LazyFields {
+  readonly #bytes: Buffer;
+  readonly #from: number;
+  readonly #to: number;
+  #fields: string[] | undefined;
+
+  constructor(bytes: Buffer, from: number, to: number) {
+    this.#bytes = bytes;
+    this.#from = from;
+    this.#to = to;
+  }
+
+  /** @param name in lower case @returns several lines as the list they are */
+  get(name: string): string | undefined {
+    this.#fields ??= parseFields(readLatin1(this.#bytes, this.#from, this.#to));
+    let found: string | undefined;
+    for (let i = 0; i < this.#fields.length; i += 2) {
+      if (this.#fields[i]?.toLowerCase() !== name) continue;
+      found = found === undefined ? this.#fields[i + 1] : `${found}, ${this.#fields[i + 1]}`;
+    }
+    return found;
+  }
+}
+
+/** The planner has said all but what belongs to the connection. */
+function fileHead({ status, fields }: FileAnswer, { keepAlive, minor }: RequestHead): string {
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${httpDate()}\r\n`;
+  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
+  if (!keepAlive) text += 'connection: close\r\n';
+  else if (minor === 0) text += 'connection: keep-alive\r\n';
+  return `${text}\r\n`;
+}

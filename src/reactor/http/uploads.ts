@@ -1,0 +1,64 @@
+/**
+ * A worker that is being replaced finishes the uploads it has, and is given no further ones: those go to another worker, or
+ * wait until there is one. Runs in the reactor.
+ */
+import { WorkerField } from '../../memory/boards.js';
+import type { ReactorConnection } from '../connection.js';
+import type { WorkerLane } from '../worker-lane.js';
+import type { HttpParts } from './parts.js';
+
+/** Nobody tells that a worker takes uploads again. */
+const LOOK_MS = 20;
+
+export class Uploads {
+  readonly #parts: HttpParts;
+  readonly #held = new Set<ReactorConnection>();
+  #heldTimer: NodeJS.Timeout | undefined;
+
+  constructor(parts: HttpParts) {
+    this.#parts = parts;
+  }
+
+  /** @returns that worker if it takes uploads, or another one; undefined: none does, the connection waits */
+  laneFor(connection: ReactorConnection, chosen: WorkerLane): WorkerLane | undefined {
+    if (!this.#isDismissing(chosen.worker)) return chosen;
+    const other = this.#parts.context.lanes.find(({ worker }) => this.#takesUploads(worker));
+    if (other === undefined) this.#hold(connection);
+    return other;
+  }
+
+  waits(connection: ReactorConnection): boolean {
+    return this.#held.has(connection);
+  }
+
+  released(connection: ReactorConnection): void {
+    this.#held.delete(connection);
+  }
+
+  #hold(connection: ReactorConnection): void {
+    this.#held.add(connection);
+    this.#heldTimer ??= setInterval(() => this.#parts.context.wake(), LOOK_MS);
+  }
+
+  /** Once per turn: uploads that wait for a worker that takes them. */
+  readHeld(): void {
+    if (this.#held.size === 0 || !this.#parts.context.lanes.some(({ worker }) => this.#takesUploads(worker))) return;
+    const held = [...this.#held];
+    this.stop();
+    for (const connection of held) if (!connection.ended) this.#parts.readSoon(connection);
+  }
+
+  stop(): void {
+    this.#held.clear();
+    clearInterval(this.#heldTimer);
+    this.#heldTimer = undefined;
+  }
+
+  #isDismissing(worker: number): boolean {
+    return this.#parts.context.workers.field(worker, WorkerField.dismissing) !== 0;
+  }
+
+  #takesUploads(worker: number): boolean {
+    return this.#parts.context.workers.field(worker, WorkerField.pid) !== 0 && !this.#isDismissing(worker);
+  }
+}
