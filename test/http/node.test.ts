@@ -175,7 +175,7 @@ describe('an answer', () => {
     let flushed = 0;
     const bridge = bridgeOf(async (_, res) => {
       for (let i = 0; i < 3; i++) {
-        if (!res.write('x'.repeat(50_000))) await once(res, 'drain');
+        if (!res.write('x'.repeat(100_000))) await once(res, 'drain');
         flushed++;
       }
       res.end();
