@@ -1,0 +1,262 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
+import { CarriedSocket } from './carried-socket.js';
+import { feedRequest } from './feed.js';
+import type { RawExchange } from './raw-exchange.js';
+
+export interface NodeHttpOptions {
+  /** The largest head that the reactor lets through: Node must not be stricter. */
+  readonly maxHeaderBytes?: number;
+  /** A connection's socket is dropped after this time without a request; its next request gets a new one. */
+  readonly idleMs?: number;
+  /** So many idle sockets are kept at most. */
+  readonly maxIdle?: number;
+  /** Node or a listener has failed on a connection outside of a request's answer. */
+  readonly failed?: (error: Error) => void;
+}
+
+/** The reactor has said it already, as soon as the client expected it. */
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
+/** Published by Node for each request of each server, before any of its listeners is called. */
+const STARTED = 'http.server.request.start';
+const DEFAULTS = { maxHeaderBytes: 256 * 1024, idleMs: 10_000, maxIdle: 1024 };
+
+/** One request of a connection. */
+interface Current {
+  readonly exchange: RawExchange;
+  /** What had been written on the socket when it came. */
+  readonly bytesBefore: number;
+  /** All of the request was given to Node. */
+  isFed: boolean;
+  /** Node has understood it, and called for an answer. */
+  isStarted: boolean;
+  /** Node has handed over all of the answer. */
+  isAnswered: boolean;
+}
+
+interface Carried {
+  readonly fd: number;
+  readonly socket: CarriedSocket;
+  current: Current | null;
+  idleSince: number;
+}
+
+/**
+ * Requests for handlers written for Node's own http: `(req, res)`, Express, Koa, Fastify, `ws`, socket.io. Each connection
+ * that has a request in this worker is a socket of an `http.Server` that listens nowhere. Runs in a worker.
+ */
+export class NodeHttpBridge {
+  readonly server: Server;
+  readonly #options: Required<Omit<NodeHttpOptions, 'failed'>>;
+  readonly #failed: (error: Error) => void;
+  /** By session id; idle ones in the order in which they became so. */
+  readonly #carried = new Map<number, Carried>();
+  readonly #bySocket = new WeakMap<object, Carried>();
+  readonly #tunnels = new Set<CarriedSocket>();
+  readonly #onStarted = (message: unknown) => this.#started(message as StartMessage);
+  readonly #onUpgrade = (_: IncomingMessage, socket: object) => this.#upgraded(socket);
+  #underWay = 0;
+  #isDraining = false;
+  #drained: (() => void)[] = [];
+  #sweeping: NodeJS.Timeout | undefined;
+
+  constructor(listener: RequestListener | Server, options: NodeHttpOptions = {}) {
+    this.#options = {
+      maxHeaderBytes: options.maxHeaderBytes ?? DEFAULTS.maxHeaderBytes,
+      idleMs: options.idleMs ?? DEFAULTS.idleMs,
+      maxIdle: options.maxIdle ?? DEFAULTS.maxIdle,
+    };
+    this.#failed = options.failed ?? (() => {});
+    this.server =
+      listener instanceof Server ? listener : createServer({ maxHeaderSize: this.#options.maxHeaderBytes }, listener);
+    // Who waits too long is told by the reactor.
+    Object.assign(this.server, { timeout: 0, keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
+    subscribe(STARTED, this.#onStarted);
+  }
+
+  /** Requests whose answers are not complete. */
+  get requestCount(): number {
+    return this.#underWay;
+  }
+
+  /** Connections that were upgraded. */
+  get tunnelCount(): number {
+    return this.#tunnels.size;
+  }
+
+  handle(exchange: RawExchange): void {
+    const carried = this.#carriedOf(exchange);
+    const bytesBefore = carried.socket.bytesWritten;
+    const current: Current = { exchange, bytesBefore, isFed: false, isStarted: false, isAnswered: false };
+    carried.current = current;
+    this.#underWay++;
+    carried.socket.carryTo(new Answer(exchange));
+    exchange.onGone(() => carried.current === current && carried.socket.destroy());
+    if (exchange.isUpgrade) this.#watchUpgrades();
+    feedRequest(exchange, carried.socket).then(
+      () => {
+        current.isFed = true;
+        this.#completed(carried, current);
+      },
+      (error: Error) => carried.socket.destroy(error),
+    );
+  }
+
+  /** The connection has ended while it had no request here. */
+  gone(fd: number): void {
+    this.#carried.get(fd)?.socket.destroy();
+  }
+
+  /** Answers from now on end their connections. Resolves when no request is under way and no tunnel open. */
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    return new Promise((resolve) => {
+      this.#drained.push(resolve);
+      this.#tellDrained();
+    });
+  }
+
+  /** Ends what is left, and takes no more. */
+  close(): void {
+    unsubscribe(STARTED, this.#onStarted);
+    this.server.off('upgrade', this.#onUpgrade);
+    clearInterval(this.#sweeping);
+    for (const { socket } of this.#carried.values()) socket.destroy();
+    for (const socket of this.#tunnels) socket.destroy();
+  }
+
+  #carriedOf(exchange: RawExchange): Carried {
+    const known = this.#carried.get(exchange.fd);
+    // What still has a request of the same connection was left by an answer that never ended.
+    if (known !== undefined && known.current === null && !known.socket.destroyed && known.socket.writable) return known;
+    known?.socket.destroy();
+    const carried = { fd: exchange.fd, socket: new CarriedSocket(exchange), current: null, idleSince: 0 };
+    this.#carried.set(exchange.fd, carried);
+    this.#bySocket.set(carried.socket, carried);
+    this.#watch(carried);
+    this.server.emit('connection', carried.socket);
+    return carried;
+  }
+
+  #watch(carried: Carried): void {
+    const { socket } = carried;
+    socket.on('error', (error) => {
+      if (carried.current?.exchange.isGone === false) this.#failed(error);
+    });
+    socket.once('finish', () => this.#ended(carried));
+    socket.once('close', () => {
+      this.#ended(carried);
+      this.#tunnels.delete(socket);
+      if (this.#carried.get(carried.fd) === carried) this.#carried.delete(carried.fd);
+      this.#tellDrained();
+    });
+  }
+
+  /** Node has ended its side: behind the whole answer, or in its middle. */
+  #ended(carried: Carried): void {
+    const { current, socket } = carried;
+    if (current === null || socket.isTunnel) return;
+    this.#release(carried);
+    // What Node does not understand it answers with a few bytes, and destroys the socket right behind them.
+    const isRefused = !current.isStarted && socket.bytesWritten > current.bytesBefore;
+    if (current.isAnswered || socket.writableFinished || isRefused) current.exchange.finish(true);
+    else if (!current.exchange.isGone) current.exchange.abort();
+  }
+
+  #started({ response, socket }: StartMessage): void {
+    const carried = this.#bySocket.get(socket);
+    const current = carried?.current;
+    if (carried === undefined || current === null || current === undefined) return;
+    current.isStarted = true;
+    if (this.#isDraining) response.shouldKeepAlive = false;
+    response.once('finish', () => {
+      current.isAnswered = true;
+      // Node decides right behind this whether the connection ends; then it ends the socket.
+      process.nextTick(() => this.#completed(carried, current));
+    });
+  }
+
+  /** Whole answer and whole request: only then can the next one be fed. */
+  #completed(carried: Carried, current: Current): void {
+    if (carried.current !== current || !current.isFed || !current.isAnswered) return;
+    if (!carried.socket.writable || carried.socket.isTunnel) return;
+    this.#release(carried);
+    carried.idleSince = performance.now();
+    // Behind those that are idle for longer.
+    this.#carried.delete(carried.fd);
+    this.#carried.set(carried.fd, carried);
+    this.#sweepLater();
+    current.exchange.finish(false);
+  }
+
+  #release(carried: Carried): void {
+    carried.current = null;
+    carried.socket.carryTo(null);
+    this.#underWay--;
+    this.#tellDrained();
+  }
+
+  /** Ours is called first; Node asks only whether there is a listener, so it may not be the only one. */
+  #watchUpgrades(): void {
+    this.server.off('upgrade', this.#onUpgrade);
+    if (this.server.listenerCount('upgrade') > 0) this.server.prependListener('upgrade', this.#onUpgrade);
+  }
+
+  #upgraded(socket: object): void {
+    const carried = this.#bySocket.get(socket);
+    const current = carried?.current;
+    if (carried === undefined || current === null || current === undefined) return;
+    this.#carried.delete(carried.fd);
+    this.#tunnels.add(carried.socket);
+    this.#release(carried);
+    carried.socket.openTunnel((events) => current.exchange.tunnel(events));
+  }
+
+  #sweepLater(): void {
+    if (this.#carried.size - this.#underWay > this.#options.maxIdle) this.#oldestIdle()?.socket.destroy();
+    this.#sweeping ??= setInterval(() => this.#sweep(), this.#options.idleMs / 2).unref();
+  }
+
+  #oldestIdle(): Carried | undefined {
+    for (const carried of this.#carried.values()) if (carried.current === null) return carried;
+    return undefined;
+  }
+
+  #sweep(): void {
+    const until = performance.now() - this.#options.idleMs;
+    for (const { current, socket, idleSince } of this.#carried.values()) {
+      if (current === null && idleSince < until) socket.destroy();
+    }
+    if (this.#carried.size > 0) return;
+    clearInterval(this.#sweeping);
+    this.#sweeping = undefined;
+  }
+
+  #tellDrained(): void {
+    if (this.#underWay > 0 || this.#tunnels.size > 0 || !this.#isDraining) return;
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+}
+
+interface StartMessage {
+  readonly response: ServerResponse;
+  readonly socket: object;
+}
+
+/** Where the bytes of one answer go. */
+class Answer {
+  readonly #exchange: RawExchange;
+
+  constructor(exchange: RawExchange) {
+    this.#exchange = exchange;
+  }
+
+  write(data: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
+    if (data === CONTINUE) return true;
+    return this.#exchange.writeRaw(data, encoding);
+  }
+
+  drain(): Promise<void> {
+    return this.#exchange.drain();
+  }
+}
