@@ -5,7 +5,7 @@ import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
 import type { HttpService } from '../worker/http-service.js';
 import { checkApps, type HttpApps } from './apps.js';
-import { type HandlerParts, ServingHandler, serveByCallback, serveByFetch } from './handlers.js';
+import { bridgeTo, type HandlerParts, type RequestCallback, serveByCallback, serveByFetch } from './handlers.js';
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
 
 /** @throws ServerError when an app cannot be loaded */
@@ -27,19 +27,27 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
   return requests;
 }
 
+/** A `request` callback of the port comes first, then that of the server, then an app. */
 async function handlerOf(
   port: ListenPort,
   { events }: StartContext,
-  { fetch }: HttpApps,
+  { fetch, listener }: HttpApps,
   parts: HandlerParts,
 ): Promise<PortHandler> {
   const callback = port.table.callbacks.request ?? events.request;
+  if (callback === undefined && listener !== undefined) {
+    const bridge = await bridgeTo(listener, parts);
+    const drain = (): void => void bridge.drain();
+    return { serve: (exchange) => bridge.handle(exchange), http2: refuseHttp2, dismiss: () => {}, drain };
+  }
   const serve =
     callback === undefined && fetch !== undefined
       ? await serveByFetch(fetch, parts)
-      : serveByCallback(callback ?? ((_request, response) => response.fail(404, 'Not Found')), parts);
-  return new ServingHandler(serve, refuseHttp2, async () => {});
+      : serveByCallback(callback ?? notFound, parts);
+  return { serve, http2: refuseHttp2, dismiss: () => {}, drain: () => {} };
 }
+
+const notFound: RequestCallback = (_request, response) => response.fail(404, 'Not Found');
 
 function refuseHttp2(source: Http2Source): void {
   source.tunnel({ received: () => {}, ended: () => {}, gone: () => {} }).destroy();

@@ -2,10 +2,10 @@
 import { STATUS_CODES } from 'node:http';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
-import type { FetchFunction } from './apps.js';
+import type { FetchFunction, HttpApps } from './apps.js';
 import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
-import type { Http2Source, PortHandler } from './http-requests.js';
+import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import { HttpResponse, type ResponseSettings } from './response.js';
 
@@ -60,25 +60,14 @@ export async function serveByFetch(app: FetchFunction, parts: HandlerParts): Pro
 
 const PLAIN = ['content-type', 'text/plain; charset=utf-8'];
 
-/** HTTP/1 by `serve`, HTTP/2 by whoever speaks it. */
-export class ServingHandler implements PortHandler {
-  readonly serve: Serve;
-  readonly #http2: (source: Http2Source) => void;
-  readonly #drain: () => Promise<void>;
-
-  constructor(serve: Serve, http2: (source: Http2Source) => void, drain: () => Promise<void>) {
-    this.serve = serve;
-    this.#http2 = http2;
-    this.#drain = drain;
-  }
-
-  http2(source: Http2Source): void {
-    this.#http2(source);
-  }
-
-  drain(): Promise<void> {
-    return this.#drain();
-  }
+/** An app of Node's own `http`. */
+export async function bridgeTo(
+  listener: NonNullable<HttpApps['listener']>,
+  { options, failed }: HandlerParts,
+): Promise<NodeHttpBridge> {
+  const { NodeHttpBridge } = await import('./node/index.js');
+  const maxHeaderBytes = options.requestLineLimit + options.headerLimit;
+  return new NodeHttpBridge(listener, { maxHeaderBytes, failed: (error) => failed(error, 'listener') });
 }
 
 /** A body that is not what the handler asked for is the client's doing: it is told, and nothing is logged. */

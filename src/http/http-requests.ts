@@ -22,8 +22,10 @@ export interface PortHandler {
   /** May not throw. */
   serve(exchange: Http1Exchange): void;
   http2(source: Http2Source): void;
-  /** Clients are told to go elsewhere: HTTP/2 by GOAWAY. Resolves when its connections have ended. */
-  drain(): Promise<void>;
+  /** Connections that cannot go over to another process are told to come again: HTTP/2, by GOAWAY. */
+  dismiss(): void;
+  /** The server is shutting down: clients are told not to come again. */
+  drain(): void;
 }
 
 export interface HttpRequestsParts {
@@ -113,7 +115,7 @@ export class HttpRequests implements HttpService, Http1Host {
 
   dismiss(deadlineMs: number, done: () => void): void {
     for (const [fd, events] of [...this.#tunnels]) if (!this.#http2.has(fd)) events.ended();
-    for (const handler of this.#parts.handlers) void handler?.drain();
+    for (const handler of this.#parts.handlers) handler?.dismiss();
     if (!this.#isHeldUp) return done();
     const timer = setTimeout(() => this.#dismissed?.(), deadlineMs);
     this.#dismissed = () => {
@@ -126,7 +128,7 @@ export class HttpRequests implements HttpService, Http1Host {
 
   drain(): void {
     this.isDraining = true;
-    for (const handler of this.#parts.handlers) void handler?.drain();
+    for (const handler of this.#parts.handlers) handler?.drain();
   }
 
   poll(): void {
@@ -139,11 +141,16 @@ export class HttpRequests implements HttpService, Http1Host {
     const { outbox } = this;
     this.#tunnels.set(fd, events);
     this.#itsWorker.holdConnection(fd);
+    let hasEnded = false;
     return {
       write: (data) => outbox.send(fd, data),
       drain: () => outbox.drain(fd),
-      end: () => void outbox.close(fd, false),
-      destroy: () => void outbox.close(fd, true),
+      end: () => {
+        hasEnded = true;
+        outbox.close(fd, false);
+      },
+      // What was written before the end still leaves.
+      destroy: () => void (hasEnded || outbox.close(fd, true)),
       pause: () => void outbox.setPaused(fd, true),
       resume: () => void outbox.setPaused(fd, false),
     };

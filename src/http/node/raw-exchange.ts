@@ -36,6 +36,7 @@ export interface Tunnel {
   write(data: Uint8Array): boolean;
   drain(): Promise<void>;
   end(): void;
+  /** What was written before `end` still leaves. */
   destroy(): void;
   pause(): void;
   resume(): void;

@@ -40,7 +40,7 @@ export class Times {
 
   checkTimes(): void {
     for (const connection of this.#parts.context.connections.list()) {
-      if (connection.closeCode >= 0 || connection.told || !this.#parts.optionsOf(connection) !== null) continue;
+      if (connection.closeCode >= 0 || connection.told || this.#parts.optionsOf(connection) === null) continue;
       this.#checkTime(connection, this.#parts.stateOf(connection));
     }
   }
