@@ -32,10 +32,6 @@ server.on('request', async (req, res) => {
   res.end();
 });
 server.on('pipeMessage', tell);
-// Streams never end by themselves: at a reload they do, and browsers come back to the new worker.
-server.on('workerExit', () => {
-  for (const stream of streams) stream.close();
-});
 
 await server.start();
 console.log(`listening on http://${server.host}:${server.port}`);

@@ -1,9 +1,9 @@
 // An app of itty-router, unchanged.
-import { AutoRouter, json } from 'itty-router';
+import { AutoRouter, json, text } from 'itty-router';
 import { HttpServer } from 'tswoole';
 
 const router = AutoRouter();
-router.get('/', () => 'Hello from itty-router\n');
+router.get('/', () => text('Hello from itty-router\n'));
 router.get('/hello/:name', ({ params }) => ({ hello: params.name }));
 router.post('/echo', async (request) => json(await request.json(), { status: 201 }));
 

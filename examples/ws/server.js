@@ -10,9 +10,5 @@ sockets.on('connection', (socket) => {
 });
 
 const server = new HttpServer({ port: Number(process.env.PORT ?? 8080), listener: http });
-// At a reload browsers are told to come again, to the new worker.
-server.on('workerExit', () => {
-  for (const socket of sockets.clients) socket.close(1012);
-});
 await server.start();
 console.log(`listening on http://${server.host}:${server.port}`);

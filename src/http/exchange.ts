@@ -44,6 +44,9 @@ export interface Exchange {
   /** Called once, when `isGone` becomes true before the answer has ended; at once when it is. */
   onGone(listener: () => void): void;
 
+  /** Called once when this process is about to leave (reload, shutdown): what would never end by itself shall end. */
+  onLeaving(listener: () => void): void;
+
   /**
    * Head and body at once. The exchange adds `date`, `content-length`, `connection`, as far as the fields do not say them; it
    * leaves the body out where the request or the status has none (HEAD, 204, 304).

@@ -46,6 +46,7 @@ export class HttpRequests implements HttpService, Http1Host {
   /** Whoever waits for uploads and tunnels to end. */
   #dismissed: (() => void) | undefined;
   isDraining = false;
+  isLeaving = false;
 
   constructor(parts: HttpRequestsParts) {
     this.#parts = parts;
@@ -116,6 +117,7 @@ export class HttpRequests implements HttpService, Http1Host {
   dismiss(deadlineMs: number, done: () => void): void {
     for (const [fd, events] of [...this.#tunnels]) if (!this.#http2.has(fd)) events.ended();
     for (const handler of this.#parts.handlers) handler?.dismiss();
+    this.#leave();
     if (!this.#isHeldUp) return done();
     const timer = setTimeout(() => this.#dismissed?.(), deadlineMs);
     this.#dismissed = () => {
@@ -129,6 +131,12 @@ export class HttpRequests implements HttpService, Http1Host {
   drain(): void {
     this.isDraining = true;
     for (const handler of this.#parts.handlers) handler?.drain();
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.isLeaving = true;
+    for (const exchange of [...this.#exchanges.values()]) exchange.leave();
   }
 
   poll(): void {

@@ -19,6 +19,8 @@ export interface Http1Host {
   readonly outbox: Outbox;
   /** The server is shutting down. */
   readonly isDraining: boolean;
+  /** This process is being replaced, or shuts down. */
+  readonly isLeaving: boolean;
   remote(fd: number): { remoteAddress: string; remotePort: number };
   /** The answer is whole, or will never be. */
   ended(exchange: Http1Exchange): void;
@@ -54,6 +56,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   #isChunkedAnswer = false;
   #closes = false;
   #hasNoBody = false;
+  #leavingListener: (() => void) | undefined;
   /** It has at least ended its side. */
   #hasLeft = false;
   #goneListeners: (() => void)[] | undefined;
@@ -148,6 +151,16 @@ export class Http1Exchange implements Exchange, RawExchange {
     if (this.#hasLeft) return listener();
     this.#goneListeners ??= [];
     this.#goneListeners.push(listener);
+  }
+
+  onLeaving(listener: () => void): void {
+    this.#leavingListener = listener;
+    if (this.#host.isLeaving) listener();
+  }
+
+  /** The process is about to leave. */
+  leave(): void {
+    this.#leavingListener?.();
   }
 
   // ——— the answer ———

@@ -274,7 +274,10 @@ export class HttpResponse {
     const abort = () => closed.abort();
     this.#request.onAnswered(abort);
     this.#request.onGone(abort);
-    return new EventStream(this, closed.signal);
+    const events = new EventStream(this, closed.signal);
+    // Browsers come back by themselves, to a process that stays.
+    this.#exchange.onLeaving(() => events.close());
+    return events;
   }
 
   /** Nothing about the head can be changed any more. */

@@ -96,6 +96,8 @@ export class FakeExchange implements Exchange {
     if (!isWhole) for (const piece of [...body, null]) this.body.push(piece);
   }
 
+  onLeaving(): void {}
+
   onGone(listener: () => void): void {
     this.listened += 1;
     if (this.isGone) listener();

@@ -50,6 +50,8 @@ export class FakeExchange implements Exchange {
     return this.fields.filter((_, i) => i % 2 === 1 && this.fields[i - 1]!.toLowerCase() === name);
   }
 
+  onLeaving(): void {}
+
   onGone(listener: () => void): void {
     if (this.isGone) listener();
     else this.#gone.push(listener);

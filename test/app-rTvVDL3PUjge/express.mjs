@@ -1,0 +1,1 @@
+import express from 'express'; const app = express(); app.get('/', (q, r) => r.send('it')); export default app;

@@ -1,0 +1,1 @@
+import { Hono } from 'hono'; export const app = new Hono().get('/', (c) => c.text('it'));

@@ -1,0 +1,1 @@
+import Koa from 'koa'; export default new Koa().use((c) => { c.body = 'it'; });

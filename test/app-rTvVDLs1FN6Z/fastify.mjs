@@ -1,0 +1,1 @@
+import Fastify from 'fastify'; export const app = Fastify(); app.get('/', async () => 'it');

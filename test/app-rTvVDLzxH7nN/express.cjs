@@ -1,0 +1,1 @@
+const app = require('express')(); app.get('/', (q, r) => r.send('it')); module.exports = app; if (require.main === module) app.listen(1);
