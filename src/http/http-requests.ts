@@ -5,6 +5,7 @@
 import { GoneFlag } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { HttpService, HttpWorker, TakenRequest } from '../worker/http-service.js';
+import { AnswerHeads } from './answer-head.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import type { Tunnel, TunnelEvents } from './node/raw-exchange.js';
 
@@ -45,6 +46,7 @@ export class HttpRequests implements HttpService, Http1Host {
   #worker: HttpWorker | undefined;
   /** Whoever waits for uploads and tunnels to end. */
   #dismissed: (() => void) | undefined;
+  readonly heads = new AnswerHeads();
   isDraining = false;
   isLeaving = false;
 

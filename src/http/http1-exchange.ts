@@ -2,14 +2,13 @@
  * A request that came over HTTP/1, and its answer: bytes of the head go to the wire as they are put together here. Runs in
  * a worker.
  */
-import { STATUS_CODES } from 'node:http';
 import { AnswerFlag, RequestBit, RequestFlag } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
-import { httpDate } from '../protocol/http/date.js';
 import { parseFields } from '../protocol/http/fields.js';
 import { methods } from '../protocol/http/methods.js';
 import { readLatin1 } from '../util/latin1.js';
 import type { TakenRequest } from '../worker/http-service.js';
+import { type AnswerHeads, fieldLines, headOf, Persistence, saysLength, statusLine } from './answer-head.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
@@ -21,6 +20,7 @@ export interface Http1Host {
   readonly isDraining: boolean;
   /** This process is being replaced, or shuts down. */
   readonly isLeaving: boolean;
+  readonly heads: AnswerHeads;
   remote(fd: number): { remoteAddress: string; remotePort: number };
   /** The answer is whole, or will never be. */
   ended(exchange: Http1Exchange): void;
@@ -30,11 +30,6 @@ export interface Http1Host {
 /** From the target's end to the first field line: ` HTTP/1.1` and CRLF. */
 const VERSION_BYTES = 11;
 const { answer: ANSWER, last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
-
-/** Fields of an answer that the exchange itself has a say in. */
-const SaysDate = 1;
-const SaysLength = 2;
-const SaysClose = 4;
 
 /** Pieces up to this size are put together with what frames them. */
 const SMALL_PIECE_BYTES = 16_384;
@@ -167,31 +162,35 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void {
     if (this.isEnded) return;
-    this.#hasNoBody = hasNoBody(status) || this.#isHead;
-    const ascii = typeof body === 'string' && isAscii(body);
-    const bytes = typeof body === 'string' && !ascii ? Buffer.from(body) : body;
-    const text = this.#headText(status, reason, fields, hasNoBody(status) ? -1 : bytes.length);
-    const flags = this.#closes ? ANSWER | LAST | CLOSE : ANSWER | LAST;
-    if (this.#hasNoBody || bytes.length === 0) this.#send(flags, `${text}\r\n`, null);
-    else if (typeof bytes === 'string') this.#send(flags, `${text}\r\n${bytes}`, null);
-    else this.#send(flags, `${text}\r\n`, bytes);
+    const hasNone = hasNoBody(status);
+    const bytes = typeof body === 'string' && !isAscii(body) ? Buffer.from(body) : body;
+    const length = hasNone ? -1 : bytes.length;
+    const persistence = this.#persistence;
+    const isSent = !hasNone && bytes.length > 0 && !this.#isHead;
+    const text = isSent && typeof bytes === 'string' ? bytes : '';
+    const rest = isSent && typeof bytes !== 'string' ? bytes : null;
+    const kept = this.#host.heads.find(status, reason, fields, length, persistence);
+    if (kept !== undefined) {
+      const flags = persistence === Persistence.ends ? ANSWER | LAST | CLOSE : ANSWER | LAST;
+      this.#host.outbox.answer(this.fd, this.number, flags, kept, text, rest);
+    } else {
+      const head = headOf(status, reason, fields, length, persistence);
+      this.#send(head.closes ? ANSWER | LAST | CLOSE : ANSWER | LAST, `${head.text}\r\n${text}`, rest);
+    }
     this.#end();
   }
 
   begin(status: number, reason: string, fields: FieldList): void {
     if (this.isEnded) return;
     this.#hasNoBody = hasNoBody(status) || this.#isHead;
-    let text = this.#headText(status, reason, fields, -1);
-    if (!saysLength(fields) && !hasNoBody(status)) {
-      if (this.#has(RequestBit.http10)) {
-        if (!this.#closes) text = text.replace(/connection: keep-alive\r\n$/, 'connection: close\r\n');
-        this.#closes = true; // only the end of the connection ends such a body
-      } else {
-        this.#isChunkedAnswer = !this.#hasNoBody;
-        text += 'transfer-encoding: chunked\r\n';
-      }
-    }
-    this.#send(ANSWER, `${text}\r\n`, null);
+    const isOpenEnded = !saysLength(fields) && !hasNoBody(status);
+    // Only the end of the connection ends such a body in HTTP/1.0.
+    const ends = isOpenEnded && this.#has(RequestBit.http10);
+    const head = headOf(status, reason, fields, -1, ends ? Persistence.ends : this.#persistence);
+    this.#closes = head.closes;
+    this.#isChunkedAnswer = isOpenEnded && !ends && !this.#hasNoBody;
+    const framing = isOpenEnded && !ends ? 'transfer-encoding: chunked\r\n' : '';
+    this.#send(ANSWER, `${head.text}${framing}\r\n`, null);
   }
 
   write(data: string | Uint8Array): boolean {
@@ -269,8 +268,13 @@ export class Http1Exchange implements Exchange, RawExchange {
     return !this.#has(RequestBit.keepAlive) || this.#host.isDraining || !this.#body.isComplete;
   }
 
+  get #persistence(): Persistence {
+    if (this.#mustClose) return Persistence.ends;
+    return this.#has(RequestBit.http10) ? Persistence.staysIfTold : Persistence.stays;
+  }
+
   #send(flags: number, text: string, body: Uint8Array | null): boolean {
-    return this.#host.outbox.answer(this.fd, this.number, flags, text, body);
+    return this.#host.outbox.answer(this.fd, this.number, flags, null, text, body);
   }
 
   #writePlain(flags: number, data: string | Uint8Array): boolean {
@@ -291,28 +295,6 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#send(flags, `\r\n${tail}`, null);
   }
 
-  /** Without the empty line. @param bodyBytes −1: no length is told by us */
-  #headText(status: number, reason: string, fields: FieldList, bodyBytes: number): string {
-    let text = statusLine(status, reason);
-    let said = 0;
-    for (let i = 0; i < fields.length; i += 2) {
-      const name = fields[i] as string;
-      const value = fields[i + 1] as string;
-      const special = specialOf(name, value);
-      if (special < 0) continue;
-      said |= special;
-      text += `${name}: ${value}\r\n`;
-    }
-    if ((said & SaysDate) === 0) text += httpDateLine();
-    if ((said & SaysLength) === 0 && bodyBytes >= 0) text += `content-length: ${bodyBytes}\r\n`;
-    if (said & SaysClose) this.#closes = true;
-    else if (this.#mustClose) {
-      this.#closes = true;
-      text += 'connection: close\r\n';
-    } else if (this.#has(RequestBit.http10)) text += 'connection: keep-alive\r\n';
-    return text;
-  }
-
   #end(): void {
     if (this.isEnded) return;
     this.isEnded = true;
@@ -324,54 +306,6 @@ export class Http1Exchange implements Exchange, RawExchange {
 /** Whatever the fields say, such an answer has no body. */
 function hasNoBody(status: number): boolean {
   return status === 204 || status === 304;
-}
-
-const statusLines: string[] = [];
-
-function statusLine(status: number, reason: string): string {
-  if (reason !== '') return `HTTP/1.1 ${status} ${reason}\r\n`;
-  statusLines[status] ??= `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
-  return statusLines[status] as string;
-}
-
-let dateText = '';
-let dateLine = '';
-
-function httpDateLine(): string {
-  const text = httpDate();
-  if (text !== dateText) {
-    dateText = text;
-    dateLine = `date: ${text}\r\n`;
-  }
-  return dateLine;
-}
-
-/** −1: the field is ours to say. Only the four names of these lengths are looked at closely. */
-function specialOf(name: string, value: string): number {
-  switch (name.length) {
-    case 4:
-      return name.toLowerCase() === 'date' ? SaysDate : 0;
-    case 10:
-      if (name.toLowerCase() !== 'connection') return 0;
-      return /(^|[\s,])close([\s,]|$)/i.test(value) ? SaysClose : -1;
-    case 14:
-      return name.toLowerCase() === 'content-length' ? SaysLength : 0;
-    case 17:
-      return name.toLowerCase() === 'transfer-encoding' ? -1 : 0;
-    default:
-      return 0;
-  }
-}
-
-function saysLength(fields: FieldList): boolean {
-  for (let i = 0; i < fields.length; i += 2) if (specialOf(fields[i] as string, '') === SaysLength) return true;
-  return false;
-}
-
-function fieldLines(fields: FieldList): string {
-  let text = '';
-  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
-  return text;
 }
 
 /** For short texts a loop is quicker than asking for their length in bytes. */

@@ -102,29 +102,36 @@ export class Outbox {
   }
 
   /**
-   * Bytes of an HTTP answer.
-   * @param flags AnswerFlag @param text latin1 @param body behind the text @returns as `send`
+   * Bytes of an HTTP answer: `head`, then `text` (latin1), then `body`.
+   * @param flags AnswerFlag @returns as `send`
    */
-  answer(sessionId: number, exchange: number, flags: number, text: string, body: Uint8Array | null): boolean {
+  answer(
+    sessionId: number,
+    exchange: number,
+    flags: number,
+    head: Uint8Array | null,
+    text: string,
+    body: Uint8Array | null,
+  ): boolean {
     if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
     const state = this.#stateOf(sessionId);
     if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
-    const bytes = text.length + (body === null ? 0 : body.length);
-    if (state.held === null && state.unconfirmed < state.window && bytes <= MAX_PAYLOAD) {
-      const link = this.#linkOf(sessionId);
-      const { ring } = link;
-      const needed = frameBytes(bytes) + RESERVED_FOR_REQUESTS;
-      if (ring.room(needed) >= needed) {
-        const at = ring.payloadAt;
-        if (text !== '') writeLatin1(ring.bytes, text, at);
-        if (body !== null) ring.bytes.set(body, at + text.length);
-        this.#committed(state, link, bytes, flags, exchange);
-        return true;
-      }
+    const textAt = head === null ? 0 : head.length;
+    const bodyAt = textAt + text.length;
+    const bytes = bodyAt + (body === null ? 0 : body.length);
+    if (state.held !== null || state.unconfirmed >= state.window || bytes > MAX_PAYLOAD) {
+      return this.#holdAnswer(state, exchange, flags, head, text, body);
     }
-    const isTwo = text !== '' && body !== null;
-    if (isTwo) this.#hold(state, Buffer.from(text, 'latin1'), flags & ~AT_THE_END, exchange);
-    return this.#hold(state, isTwo || body !== null ? body : Buffer.from(text, 'latin1'), flags, exchange);
+    const link = this.#linkOf(sessionId);
+    const { ring } = link;
+    const needed = frameBytes(bytes) + RESERVED_FOR_REQUESTS;
+    if (ring.room(needed) < needed) return this.#holdAnswer(state, exchange, flags, head, text, body);
+    const at = ring.payloadAt;
+    if (head !== null) ring.bytes.set(head, at);
+    if (text !== '') writeLatin1(ring.bytes, text, at + textAt);
+    if (body !== null) ring.bytes.set(body, at + bodyAt);
+    this.#committed(state, link, bytes, flags, exchange);
+    return true;
   }
 
   /** HTTP: a part of a file as (the end of) an answer. */
@@ -350,6 +357,20 @@ export class Outbox {
     this.#holdItem(state, { data, at: 0, flags, exchange });
     if (state.heldBytes < highWatermark) return true;
     return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
+  }
+
+  #holdAnswer(
+    state: OutState,
+    exchange: number,
+    flags: number,
+    head: Uint8Array | null,
+    text: string,
+    body: Uint8Array | null,
+  ): boolean {
+    const pieces = [head, text === '' ? null : Buffer.from(text, 'latin1'), body].filter((piece) => piece !== null);
+    const last = pieces.pop() ?? nothing;
+    for (const piece of pieces) this.#hold(state, piece, flags & ~AT_THE_END, exchange);
+    return this.#hold(state, last, flags, exchange);
   }
 
   #holdItem(state: OutState, item: HeldItem): void {

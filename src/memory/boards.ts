@@ -138,8 +138,9 @@ export class ReactorBoard {
     return Atomics.load(this.#int32, this.#int(reactor) + REACTOR_UNDER_WAY);
   }
 
+  /** Twice per request, so without `Atomics`, which is a call on Node 20: who reads it may be a moment behind. */
   setUnderWay(reactor: number, count: number): void {
-    Atomics.store(this.#int32, this.#int(reactor) + REACTOR_UNDER_WAY, count);
+    this.#int32[this.#int(reactor) + REACTOR_UNDER_WAY] = count;
   }
 
   /** Where the reactor's sleep is told: see `Sleeper`. */
