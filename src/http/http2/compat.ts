@@ -1,0 +1,83 @@
+/** Apps in the manner of Node: a stream as the request and the response of Node's `http2`. Runs in a worker. */
+import {
+  constants,
+  Http2ServerRequest,
+  Http2ServerResponse,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
+import { refuse } from './stream-end.js';
+
+export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
+
+export interface CompatHost {
+  readonly bodyLimit: number;
+  readonly requestTimeoutMs: number;
+  ended(answer: CompatAnswer): void;
+}
+
+/** Tells of each piece of the body before the app gets it. */
+class WatchedRequest extends Http2ServerRequest {
+  /** @returns false: the app does not get it */
+  watch: ((bytes: number) => boolean) | undefined;
+
+  override push(piece: Buffer | null, encoding?: BufferEncoding): boolean {
+    if (piece !== null && this.watch?.(piece.length) === false) return false;
+    return super.push(piece, encoding);
+  }
+}
+
+/** One request that an app has, with the limits that Node does not keep. */
+export class CompatAnswer {
+  readonly request: Http2ServerRequest;
+  readonly response: Http2ServerResponse;
+  isEnded = false;
+  readonly #host: CompatHost;
+  readonly #stream: ServerHttp2Stream;
+  #isTracked = false;
+  #timer: NodeJS.Timeout | undefined;
+  #bytes = 0;
+
+  constructor(host: CompatHost, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, head: RequestHead) {
+    this.#host = host;
+    this.#stream = stream;
+    const request = new WatchedRequest(stream, withHost(headers, head), {}, head.rawHeaders);
+    request.watch = (bytes) => this.#came(bytes);
+    this.request = request;
+    this.response = new Http2ServerResponse(stream);
+    stream.on('close', () => this.#ended());
+    if (headers.expect?.toLowerCase() === '100-continue') this.response.writeContinue();
+  }
+
+  /** It goes on after its callback. */
+  track(): void {
+    this.#isTracked = true;
+    const { requestTimeoutMs } = this.#host;
+    if (requestTimeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
+  }
+
+  refuse(refusal: Refusal): void {
+    if (!this.#stream.headersSent) refuse(this.#stream, refusal);
+    else if (!this.#stream.closed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  #came(bytes: number): boolean {
+    this.#timer?.refresh();
+    this.#bytes += bytes;
+    if (this.#bytes <= this.#host.bodyLimit) return true;
+    this.refuse(tooLarge(this.#host.bodyLimit));
+    return false;
+  }
+
+  #timeOut(): void {
+    if (!this.#stream.headersSent) this.refuse({ status: 503, why: 'The server could not answer in time.' });
+  }
+
+  #ended(): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    clearTimeout(this.#timer);
+    if (this.#isTracked) this.#host.ended(this);
+  }
+}

@@ -1,0 +1,117 @@
+/** Header fields between HTTP/2 and what users hold: requests as they came, answers as Node's `http2` takes them. */
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import { isAuthority } from '../../protocol/http/authority.js';
+import { httpDate } from '../../protocol/http/date.js';
+import { methods } from '../../protocol/http/methods.js';
+import type { FieldList } from '../exchange.js';
+
+export interface RequestHead {
+  readonly method: string;
+  /** `:path`. */
+  readonly target: string;
+  /** Without pseudo fields; `host` is there, `cookie` at most once. */
+  readonly rawHeaders: readonly string[];
+}
+
+/** An answer that the server gives by itself. */
+export interface Refusal {
+  readonly status: number;
+  readonly why: string;
+}
+
+/** @param raw name, value, name, value …, with pseudo fields. A refusal: the request is not to be served. */
+export function readHead(raw: readonly string[], bodyLimit: number): RequestHead | Refusal {
+  const pseudo: Record<string, string> = Object.create(null);
+  const rawHeaders: string[] = [];
+  const hosts = new Set<string>();
+  let cookieAt = -1;
+  let length = 0;
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string;
+    const value = raw[i + 1] as string;
+    if (name.startsWith(':')) {
+      pseudo[name] = value;
+      continue;
+    }
+    if (name === 'cookie') {
+      if (cookieAt >= 0) {
+        rawHeaders[cookieAt] += `; ${value}`; // RFC 9113, 8.2.3
+        continue;
+      }
+      cookieAt = rawHeaders.length + 1;
+    } else if (name === 'host') hosts.add(value);
+    else if (name === 'content-length') length = Number(value);
+    rawHeaders.push(name, value);
+  }
+  const { ':method': method = '', ':path': target = '', ':authority': authority } = pseudo;
+  if (hosts.size === 0 && authority !== undefined) rawHeaders.unshift('host', authority);
+  if (authority !== undefined) hosts.add(authority);
+  const refusal = refusalOf(method, target, hosts) ?? (length > bodyLimit ? tooLarge(bodyLimit) : undefined);
+  return refusal ?? { method, target, rawHeaders };
+}
+
+export function tooLarge(bodyLimit: number): Refusal {
+  return { status: 413, why: `The body has more than ${bodyLimit} bytes.` };
+}
+
+const known = new Set<string>(methods);
+
+function refusalOf(method: string, target: string, hosts: ReadonlySet<string>): Refusal | undefined {
+  if (method === 'CONNECT') return { status: 405, why: 'There are no tunnels.' };
+  if (!known.has(method)) return { status: 501, why: 'The method is not known.' };
+  if (!isTarget(target) && !(target === '*' && method === 'OPTIONS')) {
+    return { status: 400, why: 'The target is not a path.' };
+  }
+  const [host = ''] = hosts;
+  const bytes = Buffer.from(host, 'latin1');
+  const isOne = hosts.size === 1 && isAuthority(bytes, 0, bytes.length);
+  return isOne ? undefined : { status: 400, why: 'There must be one host, and a valid one.' };
+}
+
+/** What a request line of HTTP/1 could hold too: visible ASCII without a fragment. */
+function isTarget(target: string): boolean {
+  return /^\/[!"$-~]*$/.test(target);
+}
+
+/** For `Http2ServerRequest`: apps look for the host where HTTP/1 has it. */
+export function withHost(headers: IncomingHttpHeaders, { rawHeaders }: RequestHead): IncomingHttpHeaders {
+  if (headers.host === undefined && rawHeaders[0] === 'host') headers.host = rawHeaders[1];
+  return headers;
+}
+
+/** These say how HTTP/1 uses its connection; over HTTP/2 they may not be sent. */
+const connectionSpecific = new Set([
+  ...['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'proxy-connection', 'http2-settings', 'te'],
+]);
+
+/** @param bodyBytes −1: no length is told by us */
+export function answerHeaders(status: number, fields: FieldList, bodyBytes: number): OutgoingHttpHeaders {
+  const headers = toHeaders(fields);
+  headers[':status'] = status;
+  headers['date'] ??= httpDate();
+  if (bodyBytes >= 0) headers['content-length'] ??= String(bodyBytes);
+  return headers;
+}
+
+/** Several lines of one name become an array. */
+export function toHeaders(fields: FieldList): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = Object.create(null);
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = (fields[i] as string).toLowerCase();
+    const value = fields[i + 1] as string;
+    if (connectionSpecific.has(name) || name.startsWith(':')) continue;
+    const there = headers[name];
+    if (there === undefined) headers[name] = value;
+    else if (Array.isArray(there)) there.push(value);
+    else headers[name] = [String(there), value];
+  }
+  return headers;
+}
+
+/** Of names that Node takes a single line for: the last one counts. `set-cookie` has as many as it likes. */
+export function withoutRepeats(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  for (const [name, value] of Object.entries(headers)) {
+    if (Array.isArray(value) && name !== 'set-cookie') headers[name] = value[value.length - 1];
+  }
+  return headers;
+}

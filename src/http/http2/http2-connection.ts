@@ -1,0 +1,154 @@
+/** One connection that speaks HTTP/2, and the limits that it keeps. Runs in a worker. */
+import {
+  constants,
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  type ServerSessionOptions,
+} from 'node:http2';
+import type { Http2Source } from '../http-requests.js';
+import { TunnelSocket } from './tunnel-socket.js';
+
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
+
+export interface ConnectionLimits {
+  readonly headerLimit: number;
+  readonly headerCountLimit?: number;
+  readonly headersTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+}
+
+type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  raw: readonly string[],
+) => void;
+
+export interface ConnectionEvents {
+  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void;
+  failed(error: unknown): void;
+  closed(): void;
+}
+
+const MAX_STREAMS = 128;
+/** More streams than these that the client has broken within a second: it keeps the server busy for nothing. */
+const MAX_RESETS_PER_SECOND = 200;
+/** A connection that ends in good order, and whose client does not let it. */
+const LINGER_MS = 5000;
+/** With the four pseudo fields. */
+const DEFAULT_HEADER_COUNT = 104;
+
+export class Http2Connection {
+  readonly fd: number;
+  readonly isEncrypted: boolean;
+  readonly #events: ConnectionEvents;
+  readonly #limits: ConnectionLimits;
+  readonly #socket: TunnelSocket;
+  readonly #session: ServerHttp2Session;
+  #streams = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #resets = 0;
+  #second = 0;
+
+  constructor(source: Http2Source, limits: ConnectionLimits, events: ConnectionEvents) {
+    this.fd = source.fd;
+    this.isEncrypted = source.isEncrypted;
+    this.#events = events;
+    this.#limits = limits;
+    this.#socket = new TunnelSocket(source);
+    this.#socket.on('error', (error) => events.failed(error));
+    this.#session = performServerHandshake(this.#socket, sessionOptions(limits));
+    this.#session.on('error', (error) => events.failed(error));
+    const onStream: StreamListener = (stream, headers, _flags, raw) => this.#opened(stream, headers, raw);
+    this.#session.on('stream', onStream);
+    this.#session.on('close', () => this.#closed());
+    tellOfClient(this.#session, this.#socket);
+    this.#expectStream(limits.headersTimeoutMs);
+  }
+
+  /** No new streams; it ends behind those that are under way. */
+  close(): void {
+    if (this.#session.closed || this.#session.destroyed) return;
+    this.#session.close();
+    if (this.#streams === 0) this.#linger();
+  }
+
+  /** At once. */
+  kill(): void {
+    if (!this.#session.destroyed) this.#session.destroy();
+    this.#socket.kill();
+  }
+
+  #opened(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
+    stream.on('error', (error) => this.#events.failed(error));
+    // It was opened and broken in the same breath.
+    if (stream.destroyed || stream.closed) return this.#wasReset();
+    this.#streams++;
+    clearTimeout(this.#timer);
+    stream.once('close', () => this.#streamClosed(stream));
+    this.#events.stream(stream, headers, raw);
+  }
+
+  #streamClosed(stream: ServerHttp2Stream): void {
+    this.#streams--;
+    // By the client itself, or because of what it has sent; ours are few.
+    if (stream.rstCode !== NGHTTP2_NO_ERROR) this.#wasReset();
+    if (this.#streams > 0 || this.#session.destroyed) return;
+    if (this.#session.closed) this.#linger();
+    else this.#expectStream(this.#limits.keepAliveTimeoutMs);
+  }
+
+  #wasReset(): void {
+    if (this.#session.destroyed) return;
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#second) this.#resets = 0;
+    this.#second = second;
+    if (++this.#resets > MAX_RESETS_PER_SECOND) this.#expel();
+  }
+
+  #expel(): void {
+    this.#events.failed(
+      new Error(`connection ${this.fd}: more than ${MAX_RESETS_PER_SECOND} streams reset in a second`),
+    );
+    this.#session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  #expectStream(ms: number): void {
+    clearTimeout(this.#timer);
+    if (ms > 0) this.#timer = setTimeout(() => this.close(), ms);
+  }
+
+  #linger(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.kill(), LINGER_MS);
+  }
+
+  #closed(): void {
+    clearTimeout(this.#timer);
+    this.#events.closed();
+  }
+}
+
+function sessionOptions({ headerLimit, headerCountLimit }: ConnectionLimits): ServerSessionOptions {
+  return {
+    settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: headerLimit, enablePush: false },
+    maxHeaderListPairs: headerCountLimit === undefined ? DEFAULT_HEADER_COUNT : headerCountLimit + 4,
+    maxSessionMemory: 32,
+    maxSessionInvalidFrames: 32,
+    maxSessionRejectedStreams: 64,
+    maxOutstandingPings: 10,
+    maxSettings: 32,
+  };
+}
+
+/** Node puts a socket of its own around ours: whoever looks at `request.socket` finds there who the client is. */
+function tellOfClient(session: ServerHttp2Session, socket: TunnelSocket): void {
+  // What `session.socket` gives is a stand-in; the methods of an emitter return the emitter itself.
+  const inner = session.socket.once('close', () => {});
+  const { encrypted, alpnProtocol, remoteAddress, remotePort, remoteFamily } = socket;
+  for (const [name, value] of Object.entries({ encrypted, alpnProtocol, remoteAddress, remotePort, remoteFamily })) {
+    Object.defineProperty(inner, name, { value, configurable: true, enumerable: true });
+  }
+}

@@ -1,0 +1,240 @@
+/** A request that came as a stream of HTTP/2, and its answer. Runs in a worker. */
+import {
+  constants,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+  type ServerStreamResponseOptions,
+} from 'node:http2';
+import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
+import { WholeBody } from '../incoming-body.js';
+import { findHeader } from '../request-headers.js';
+import { answerHeaders, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
+import { Outgoing } from './outgoing.js';
+import { StreamBody } from './stream-body.js';
+import { closeBehindAnswer, refuse } from './stream-end.js';
+
+const { NGHTTP2_INTERNAL_ERROR } = constants;
+
+/** What exchanges of one connection share. */
+export interface Http2Host {
+  readonly fd: number;
+  readonly isEncrypted: boolean;
+  readonly bodyLimit: number;
+  readonly requestTimeoutMs: number;
+  /** The answer is whole, or will never be. Told of those only that were begun. */
+  ended(exchange: Http2Exchange): void;
+  /** Something that the client is told by the end of the stream alone. */
+  failed(error: unknown): void;
+}
+
+export class Http2Exchange implements Exchange {
+  readonly httpVersion = '2.0';
+  readonly method: string;
+  readonly target: string;
+  readonly rawHeaders: readonly string[];
+  readonly body: RequestBody;
+  isGone = false;
+  isEnded = false;
+  readonly #host: Http2Host;
+  readonly #stream: ServerHttp2Stream;
+  readonly #streamed: StreamBody | undefined;
+  readonly #outgoing: Outgoing;
+  #isTracked = false;
+  #timer: NodeJS.Timeout | undefined;
+  #hasNoBody = false;
+  #trailers: FieldList = [];
+  #goneListeners: (() => void)[] = [];
+
+  constructor(host: Http2Host, stream: ServerHttp2Stream, head: RequestHead) {
+    this.#host = host;
+    this.#stream = stream;
+    this.method = head.method;
+    this.target = head.target;
+    this.rawHeaders = head.rawHeaders;
+    this.#outgoing = new Outgoing(stream, (error) => this.#cannotGoOn(error));
+    this.#streamed = stream.endAfterHeaders ? undefined : this.#streamedBody();
+    this.body = this.#streamed ?? new WholeBody(Buffer.alloc(0));
+    stream.on('aborted', () => this.#lost());
+    stream.on('close', () => this.#lost());
+  }
+
+  get fd(): number {
+    return this.#host.fd;
+  }
+
+  get isEncrypted(): boolean {
+    return this.#host.isEncrypted;
+  }
+
+  /** It goes on after its callback. */
+  track(): void {
+    this.#isTracked = true;
+    const { requestTimeoutMs } = this.#host;
+    if (requestTimeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
+  }
+
+  onGone(listener: () => void): void {
+    if (this.isGone) return listener();
+    if (!this.isEnded) this.#goneListeners.push(listener);
+  }
+
+  // ——— the answer ———
+
+  respond(status: number, _reason: string, fields: FieldList, body: string | Uint8Array): void {
+    if (this.isEnded) return;
+    const bytes = Buffer.byteLength(body);
+    this.#hasNoBody = hasNoBody(status) || this.method === 'HEAD';
+    const headers = answerHeaders(status, fields, hasNoBody(status) ? -1 : bytes);
+    const endStream = this.#hasNoBody || bytes === 0;
+    if (!this.#sendHead(headers, { endStream })) return;
+    if (!endStream) this.#stream.end(body);
+    this.#end();
+  }
+
+  begin(status: number, _reason: string, fields: FieldList): void {
+    if (this.isEnded) return;
+    this.#hasNoBody = hasNoBody(status) || this.method === 'HEAD';
+    const headers = answerHeaders(status, fields, -1);
+    const waitForTrailers = !this.#hasNoBody && headers['content-length'] === undefined;
+    if (waitForTrailers) this.#stream.once('wantTrailers', () => this.#sendTrailers());
+    this.#sendHead(headers, { endStream: this.#hasNoBody, waitForTrailers });
+  }
+
+  write(data: string | Uint8Array): boolean {
+    if (this.isEnded) return false;
+    if (data.length === 0 || this.#hasNoBody) return true;
+    return this.#outgoing.write(data);
+  }
+
+  writeFile(piece: FilePiece): void {
+    if (!this.isEnded && !this.#hasNoBody && piece.length > 0) this.#outgoing.writeFile(piece);
+  }
+
+  end(data: string | Uint8Array = '', trailers: FieldList = []): void {
+    if (this.isEnded) return;
+    if (!this.#hasNoBody) {
+      this.#trailers = trailers;
+      if (data.length > 0) this.#outgoing.write(data);
+      this.#outgoing.end();
+    }
+    this.#end();
+  }
+
+  inform(status: number, fields: FieldList): void {
+    const { closed, destroyed, headersSent } = this.#stream;
+    if (this.isEnded || closed || destroyed || headersSent || status === 101) return;
+    this.#try(() => this.#stream.additionalHeaders({ ...toHeaders(fields), ':status': status }));
+  }
+
+  drain(): Promise<void> {
+    return this.isGone ? Promise.resolve() : this.#outgoing.drain();
+  }
+
+  abort(): void {
+    if (this.isEnded) return;
+    this.#reset();
+    this.#lost();
+  }
+
+  // ——— inside ———
+
+  #streamedBody(): StreamBody {
+    const { bodyLimit } = this.#host;
+    const asks = findHeader(this.rawHeaders, 'expect')?.toLowerCase() === '100-continue';
+    return new StreamBody(this.#stream, bodyLimit, {
+      wanted: () => {
+        if (asks) this.inform(100, []);
+      },
+      came: () => void this.#timer?.refresh(),
+      overflowed: () => this.#refuse(tooLarge(bodyLimit)),
+    });
+  }
+
+  /** @returns false: there will be no answer */
+  #sendHead(headers: OutgoingHttpHeaders, options: ServerStreamResponseOptions): boolean {
+    clearTimeout(this.#timer);
+    if (this.#stream.destroyed || this.#stream.closed) {
+      this.#lost();
+      return false;
+    }
+    const isSent = this.#try(() => {
+      try {
+        this.#stream.respond(headers, options);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ERR_HTTP2_HEADER_SINGLE_VALUE') throw error;
+        this.#stream.respond(withoutRepeats(headers), options);
+      }
+    });
+    if (!isSent) this.abort();
+    return isSent;
+  }
+
+  #sendTrailers(): void {
+    if (!this.#try(() => this.#stream.sendTrailers(toHeaders(this.#trailers)))) this.#reset();
+  }
+
+  /** Node refuses more than we do: the server goes on all the same. */
+  #try(action: () => void): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      this.#host.failed(error);
+      return false;
+    }
+  }
+
+  #timeOut(): void {
+    if (this.#streamed?.isAwaited) this.#refuse({ status: 408, why: 'The request took too long.' });
+    else this.#refuse({ status: 503, why: 'The server could not answer in time.' });
+  }
+
+  /** The client is answered in place of the handler, for which the exchange is gone. */
+  #refuse(refusal: Refusal): void {
+    if (this.isEnded) return;
+    if (this.#stream.headersSent) this.#reset();
+    else this.#try(() => refuse(this.#stream, refusal));
+    this.#lost();
+  }
+
+  #cannotGoOn(error: unknown): void {
+    this.#host.failed(error);
+    this.#reset();
+    this.#lost();
+  }
+
+  #reset(): void {
+    if (!this.#stream.closed) this.#stream.close(NGHTTP2_INTERNAL_ERROR);
+  }
+
+  /** Nothing that the handler writes from now on arrives. */
+  #lost(): void {
+    this.#outgoing.close();
+    if (this.isEnded) return;
+    this.isGone = true;
+    this.#streamed?.fail();
+    const listeners = this.#goneListeners;
+    this.#goneListeners = [];
+    for (const listener of listeners) listener();
+    this.#settle();
+  }
+
+  #end(): void {
+    this.#streamed?.abandon();
+    closeBehindAnswer(this.#stream);
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.#goneListeners = [];
+    clearTimeout(this.#timer);
+    if (this.#isTracked) this.#host.ended(this);
+  }
+}
+
+/** Whatever the fields say, such an answer has no body. */
+function hasNoBody(status: number): boolean {
+  return status === 204 || status === 304;
+}

@@ -1,0 +1,29 @@
+/** How a stream of HTTP/2 ends when the server has said all it has to say. */
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import { answerHeaders, type Refusal } from './fields.js';
+
+const { NGHTTP2_NO_ERROR } = constants;
+
+/** The answer is whole: a client that is still sending its request need not go on (RFC 9113, 8.1). */
+export function closeBehindAnswer(stream: ServerHttp2Stream): void {
+  if (stream.endAfterHeaders || stream.readableEnded || stream.destroyed) return;
+  const close = (): void => {
+    if (!stream.closed) stream.close(NGHTTP2_NO_ERROR);
+    stream.resume(); // what has come of the body already is thrown away: else the stream would not end
+  };
+  if (stream.writableFinished) close();
+  else stream.once('finish', close);
+}
+
+/** Answers in place of whoever serves the request. Nothing of what the client has sent is in it. */
+export function refuse(stream: ServerHttp2Stream, { status, why }: Refusal): void {
+  if (stream.destroyed || stream.closed || stream.headersSent) return;
+  const body = `${why}\n`;
+  const fields = ['content-type', 'text/plain; charset=utf-8'];
+  if (status === 405) fields.push('allow', 'GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH');
+  // Node has ended the answer to HEAD already.
+  const endStream = stream.writableEnded;
+  stream.respond(answerHeaders(status, fields, body.length), { endStream });
+  if (!endStream) stream.end(body);
+  closeBehindAnswer(stream);
+}

@@ -1,0 +1,110 @@
+/** The bytes of a connection as a stream, for Node's HTTP/2: back-pressure goes both ways. Runs in a worker. */
+import { isIPv6 } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { Http2Source } from '../http-requests.js';
+import type { Tunnel } from '../node/raw-exchange.js';
+
+/** Frames that are written together go out as one piece up to this size. */
+const JOINED_BYTES = 65_536;
+
+type Done = (error?: Error | null) => void;
+
+export class TunnelSocket extends Duplex {
+  readonly encrypted: boolean;
+  readonly alpnProtocol: string | false;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly remoteFamily: string;
+  readonly #tunnel: Tunnel;
+  #isPaused = false;
+  #isGone = false;
+
+  constructor(source: Http2Source) {
+    super();
+    this.encrypted = source.isEncrypted;
+    this.alpnProtocol = source.isEncrypted ? 'h2' : false;
+    this.remoteAddress = source.remoteAddress;
+    this.remotePort = source.remotePort;
+    this.remoteFamily = isIPv6(source.remoteAddress) ? 'IPv6' : 'IPv4';
+    this.#tunnel = source.tunnel({
+      received: (data) => this.#received(data),
+      ended: () => this.#clientEnded(),
+      gone: () => this.#gone(),
+    });
+  }
+
+  // The time limits of a connection are kept elsewhere, and its socket is the reactor's.
+
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  override _read(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#tunnel.resume();
+  }
+
+  override _write(data: Buffer, _encoding: BufferEncoding, done: Done): void {
+    if (this.#tunnel.write(data)) return done();
+    this.#tunnel.drain().then(() => done(), done);
+  }
+
+  override _writev(pieces: { chunk: Buffer }[], done: Done): void {
+    const buffers = pieces.map(({ chunk }) => chunk);
+    const length = buffers.reduce((sum, { length }) => sum + length, 0);
+    if (length <= JOINED_BYTES) return this._write(Buffer.concat(buffers, length), 'binary', done);
+    let hasRoom = true;
+    for (const buffer of buffers) hasRoom = this.#tunnel.write(buffer);
+    if (hasRoom) return done();
+    this.#tunnel.drain().then(() => done(), done);
+  }
+
+  override _final(done: Done): void {
+    this.#tunnel.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    // Behind an orderly end the reactor still sends what it has.
+    if (!this.#isGone && !this.writableFinished) this.#tunnel.destroy();
+    done(error);
+  }
+
+  /** At once, even where an end is under way that the client does not let happen. */
+  kill(): void {
+    if (!this.#isGone) this.#tunnel.destroy();
+    this.destroy();
+  }
+
+  #received(data: Buffer): void {
+    if (this.destroyed || this.readableEnded || this.push(data)) return;
+    this.#isPaused = true;
+    this.#tunnel.pause();
+  }
+
+  #clientEnded(): void {
+    if (!this.destroyed) this.push(null);
+  }
+
+  #gone(): void {
+    this.#isGone = true;
+    this.destroy();
+  }
+}

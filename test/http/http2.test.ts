@@ -1,0 +1,831 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type ClientSessionOptions,
+  connect,
+  constants,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Duplex } from 'node:stream';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Exchange } from '../../src/http/exchange.js';
+import type { Http2Source } from '../../src/http/http-requests.js';
+import { Http2Bridge, type Http2BridgeParts, type UnderWay } from '../../src/http/http2/http2-bridge.js';
+import type { Tunnel, TunnelEvents } from '../../src/http/node/raw-exchange.js';
+import { deferred } from '../../src/util/deferred.js';
+
+/** The client's end of a connection; the other end is a tunnel as the worker gives it. */
+class Wire extends Duplex {
+  readonly source: Http2Source;
+  /** Pieces that the server had to wait behind. */
+  waits = 0;
+  pauses = 0;
+  isDestroyed = false;
+  #events: TunnelEvents | undefined;
+  #isPaused = false;
+  #held: (() => void) | undefined;
+  #readers: (() => void)[] = [];
+  #wantsMore = true;
+
+  constructor(isEncrypted = false) {
+    super();
+    const tunnel: Tunnel = {
+      write: (data) => {
+        this.#wantsMore = this.push(Buffer.from(data));
+        if (!this.#wantsMore) this.waits++;
+        return this.#wantsMore;
+      },
+      drain: () => (this.#wantsMore ? Promise.resolve() : new Promise((resolve) => void this.#readers.push(resolve))),
+      end: () => void (this.destroyed || this.push(null)),
+      destroy: () => {
+        this.isDestroyed = true;
+        this.destroy();
+      },
+      pause: () => {
+        this.pauses++;
+        this.#isPaused = true;
+      },
+      resume: () => {
+        this.#isPaused = false;
+        const held = this.#held;
+        this.#held = undefined;
+        held?.();
+      },
+    };
+    this.source = {
+      ...{ fd: 7, isEncrypted, remoteAddress: '192.0.2.1', remotePort: 4711 },
+      tunnel: (events) => {
+        this.#events = events;
+        return tunnel;
+      },
+    };
+  }
+
+  override _read(): void {
+    this.#wantsMore = true;
+    const readers = this.#readers;
+    this.#readers = [];
+    for (const resolve of readers) resolve();
+  }
+
+  override _write(data: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const pass = (): void => {
+      this.#events?.received(data);
+      done();
+    };
+    if (this.#isPaused) this.#held = pass;
+    else pass();
+  }
+
+  override _final(done: () => void): void {
+    this.#events?.ended();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    process.nextTick(() => this.#events?.gone());
+    done(error);
+  }
+}
+
+interface World {
+  readonly bridge: Http2Bridge;
+  readonly client: ClientHttp2Session;
+  readonly wire: Wire;
+  readonly underWay: Set<UnderWay>;
+  readonly logged: unknown[];
+  dial(options?: ClientSessionOptions): { client: ClientHttp2Session; wire: Wire };
+}
+
+const clients: ClientHttp2Session[] = [];
+afterEach(() => {
+  for (const client of clients.splice(0)) client.destroy();
+});
+
+type Given = Partial<Omit<Http2BridgeParts, 'options'>> & {
+  readonly options?: Partial<Http2BridgeParts['options']>;
+  readonly isEncrypted?: boolean;
+};
+
+function world({ options, isEncrypted = false, ...given }: Given): World {
+  const underWay = new Set<UnderWay>();
+  const logged: unknown[] = [];
+  const bridge = new Http2Bridge({
+    serve: (exchange) => exchange.respond(404, '', [], ''),
+    begun: (request) => void underWay.add(request),
+    ended: (request) => {
+      expect(underWay.delete(request)).toBe(true);
+    },
+    options: {
+      ...{ bodyLimit: 4_194_304, headerLimit: 16_384, headersTimeoutMs: 10_000, requestTimeoutMs: 10_000 },
+      ...{ keepAliveTimeoutMs: 10_000, ...options },
+    },
+    isDraining: false,
+    log: { debug: (_message, fields) => void logged.push(fields?.['error']) },
+    ...given,
+  });
+  const dial: World['dial'] = (clientOptions) => {
+    const wire = new Wire(isEncrypted);
+    bridge.accept(wire.source);
+    const client = connect('http://x', { ...clientOptions, createConnection: () => wire });
+    client.on('error', () => {});
+    clients.push(client);
+    return { client, wire };
+  };
+  return { bridge, underWay, logged, dial, ...dial() };
+}
+
+interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: Buffer;
+  trailers: IncomingHttpHeaders;
+  interim: IncomingHttpHeaders[];
+  /** Code of RST_STREAM. */
+  code: number;
+}
+
+function send(
+  client: ClientHttp2Session,
+  headers: OutgoingHttpHeaders,
+  body?: string | Buffer | null,
+): ClientHttp2Stream {
+  const stream = client.request({ ':path': '/', ...headers }, { endStream: body === undefined });
+  stream.on('error', () => {});
+  if (typeof body === 'string' || Buffer.isBuffer(body)) stream.end(body);
+  return stream;
+}
+
+async function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
+  const interim: IncomingHttpHeaders[] = [];
+  let headers: IncomingHttpHeaders & { ':status'?: number } = {};
+  let trailers: IncomingHttpHeaders = {};
+  const pieces: Buffer[] = [];
+  stream.on('headers', (fields) => void interim.push(fields));
+  stream.on('response', (fields) => {
+    headers = fields;
+  });
+  stream.on('trailers', (fields) => {
+    trailers = fields;
+  });
+  stream.on('data', (piece: Buffer) => void pieces.push(piece));
+  await closed(stream);
+  const code = stream.rstCode ?? 0;
+  return { status: headers[':status'] ?? 0, headers, body: Buffer.concat(pieces), trailers, interim, code };
+}
+
+function closed(stream: { destroyed: boolean; once(event: 'close', listener: () => void): unknown }): Promise<void> {
+  return new Promise((resolve) => void stream.once('close', () => resolve()));
+}
+
+async function fetched(client: ClientHttp2Session, headers: OutgoingHttpHeaders = {}, body?: string | Buffer) {
+  return answerOf(send(client, headers, body));
+}
+
+async function bodyOf({ body }: Exchange): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for (let piece = await body.next(); piece !== null; piece = await body.next()) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+/** `serve` that hands over each exchange as it comes. */
+function handedOver(): { serve: (exchange: Exchange) => void; next: () => Promise<Exchange> } {
+  const come: Exchange[] = [];
+  const waiting: ((exchange: Exchange) => void)[] = [];
+  return {
+    serve: (exchange) => {
+      const waiter = waiting.shift();
+      if (waiter === undefined) come.push(exchange);
+      else waiter(exchange);
+    },
+    next: () => {
+      const exchange = come.shift();
+      return exchange === undefined ? new Promise((resolve) => void waiting.push(resolve)) : Promise.resolve(exchange);
+    },
+  };
+}
+
+function isGone(exchange: Exchange): Promise<void> {
+  return new Promise((resolve) => exchange.onGone(resolve));
+}
+
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
+
+describe('a request over HTTP/2', () => {
+  test('reaches the handler with its method, target, and fields as HTTP/1 has them', async () => {
+    const seen = deferred<Exchange>();
+    const { client } = world({
+      isEncrypted: true,
+      serve: (exchange) => {
+        seen.resolve(exchange);
+        exchange.respond(200, '', ['Content-Type', 'text/plain'], 'hello');
+      },
+    });
+    const answer = await fetched(client, { ':path': '/a?b=c', cookie: ['a=1', 'b=2', 'c=3'], 'x-more': '1' });
+    const { fd, httpVersion, method, target, isEncrypted, rawHeaders, body } = await seen.promise;
+    expect({ fd, httpVersion, method, target, isEncrypted }).toEqual({
+      ...{ fd: 7, httpVersion: '2.0', method: 'GET', target: '/a?b=c', isEncrypted: true },
+    });
+    expect(rawHeaders).toEqual(['host', 'x', 'cookie', 'a=1; b=2; c=3', 'x-more', '1']);
+    expect(body.whole).toEqual(Buffer.alloc(0));
+    expect(answer).toMatchObject({ status: 200, code: NGHTTP2_NO_ERROR });
+    expect(answer.body.toString()).toBe('hello');
+    expect(answer.headers).toMatchObject({ 'content-type': 'text/plain', 'content-length': '5' });
+    expect(Date.parse(answer.headers.date as string)).not.toBeNaN();
+  });
+
+  test('keeps the host it came with', async () => {
+    const { serve, next } = handedOver();
+    const { client } = world({ serve });
+    send(client, { host: 'x' });
+    expect((await next()).rawHeaders).toEqual(['host', 'x']);
+  });
+
+  test('may have 2 MiB of body, and as much of an answer', async () => {
+    const { client, wire, underWay } = world({
+      serve: async (exchange) => {
+        expect(exchange.body.whole).toBeNull();
+        exchange.begin(200, '', []);
+        for (let piece = await exchange.body.next(); piece !== null; piece = await exchange.body.next()) {
+          if (!exchange.write(piece)) await exchange.drain();
+        }
+        exchange.end();
+      },
+    });
+    const body = randomBytes(2_097_152);
+    const answer = await fetched(client, { ':method': 'POST' }, body);
+    expect(answer.body.equals(body)).toBe(true);
+    expect(answer.headers['content-length']).toBeUndefined();
+    expect(underWay.size).toBe(0);
+    expect(wire.waits).toBeGreaterThan(0);
+  });
+
+  test('may be one of a hundred at once', async () => {
+    const { client } = world({
+      serve: async (exchange) => {
+        const body = await bodyOf(exchange);
+        exchange.respond(200, '', [], Buffer.concat([Buffer.from(`${exchange.target} `), body]));
+      },
+    });
+    const requests = Array.from({ length: 100 }, (_, i) =>
+      fetched(client, { ':method': 'PUT', ':path': `/${i}` }, `n${i}`),
+    );
+    const texts = (await Promise.all(requests)).map(({ body }) => body.toString());
+    expect(texts).toEqual(Array.from({ length: 100 }, (_, i) => `/${i} n${i}`));
+  });
+
+  test('is read no faster than its handler takes it', async () => {
+    const { serve, next } = handedOver();
+    const { client } = world({ serve });
+    const stream = send(client, { ':method': 'POST' }, null);
+    let sent = 0;
+    while (stream.write(Buffer.alloc(16_384))) sent++;
+    const exchange = await next();
+    const more = (async () => {
+      for (let i = 0; i < 64; i++) if (!stream.write(Buffer.alloc(16_384))) await once(stream, 'drain');
+      stream.end();
+    })();
+    await new Promise((resolve) => client.ping((_error, ms) => resolve(ms)));
+    expect(stream.writableLength).toBeGreaterThan(0);
+    expect((await bodyOf(exchange)).length).toBe((sent + 1 + 64) * 16_384);
+    await more;
+    exchange.respond(204, '', [], '');
+    expect((await answerOf(stream)).status).toBe(204);
+  });
+
+  test('brings trailers behind its body, and gets some', async () => {
+    const { client } = world({
+      serve: async (exchange) => {
+        expect(exchange.body.trailers).toEqual([]);
+        await bodyOf(exchange);
+        exchange.begin(200, '', []);
+        exchange.write('body');
+        exchange.end('', ['X-Got', exchange.body.trailers.join('='), 'connection', 'close']);
+      },
+    });
+    const stream = client.request({ ':method': 'POST' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-sum': '42' }));
+    stream.end('data');
+    const answer = await answerOf(stream);
+    expect(answer.trailers['x-got']).toBe('x-sum=42');
+    expect(answer.body.toString()).toBe('body');
+  });
+
+  test('that asks first whether it may send its body is told so when the body is wanted', async () => {
+    const { client } = world({ serve: async (exchange) => exchange.respond(200, '', [], await bodyOf(exchange)) });
+    const stream = send(client, { ':method': 'POST', expect: '100-continue' }, null);
+    stream.on('continue', () => stream.end('now'));
+    expect((await answerOf(stream)).body.toString()).toBe('now');
+  });
+
+  test.each([
+    [405, { ':method': 'CONNECT', ':authority': 'x:1' }],
+    [501, { ':method': 'BREW' }],
+    [501, { ':method': 'get' }],
+    [400, { ':path': 'x' }],
+    [400, { ':path': 'http://x/' }],
+    [400, { ':path': '/#x' }],
+    [400, { ':path': '*' }],
+    [400, { host: 'y' }],
+    [400, { ':authority': 'a b' }],
+    [413, { ':method': 'POST', 'content-length': '4194305' }],
+  ])('is answered %d when it has %o', async (status, headers: OutgoingHttpHeaders) => {
+    const { client } = world({ serve: () => expect.fail('it is not served') });
+    const stream =
+      headers[':method'] === 'CONNECT' ? client.request(headers) : client.request({ ':path': '/', ...headers });
+    stream.on('error', () => {});
+    const answer = await answerOf(stream);
+    if (answer.status === 0) expect(answer.code).not.toBe(NGHTTP2_NO_ERROR);
+    else expect(answer.status).toBe(status);
+  });
+
+  test('of OPTIONS may have * for its target', async () => {
+    const { client } = world({ serve: (exchange) => exchange.respond(200, '', [], exchange.target) });
+    expect((await fetched(client, { ':method': 'OPTIONS', ':path': '*' })).body.toString()).toBe('*');
+  });
+
+  test('whose fields are too many bytes is not served', async () => {
+    const { client } = world({ serve: () => expect.fail('it is not served') });
+    const answer = await fetched(client, { 'x-big': 'x'.repeat(30_000) });
+    expect(answer.status).toBe(0);
+    expect(answer.code).not.toBe(NGHTTP2_NO_ERROR);
+  });
+});
+
+describe('an answer over HTTP/2', () => {
+  test('has no fields that belong to a connection of HTTP/1', async () => {
+    const { client } = world({
+      serve: (exchange) => {
+        const own = [
+          'Connection',
+          'close',
+          'Keep-Alive',
+          'timeout=5',
+          'Transfer-Encoding',
+          'chunked',
+          'Upgrade',
+          'h2c',
+        ];
+        const fields = [
+          ...own,
+          'Proxy-Connection',
+          'x',
+          'Set-Cookie',
+          'a=1',
+          'set-cookie',
+          'b=2',
+          'Via',
+          'a',
+          'via',
+          'b',
+        ];
+        exchange.respond(200, '', [...fields, 'ETag', '"1"', 'etag', '"2"', 'Date', 'today'], 'x');
+      },
+    });
+    const { headers, status } = await fetched(client);
+    expect(status).toBe(200);
+    const { 'content-length': length, 'set-cookie': cookies, etag, via, date } = headers;
+    expect({ length, cookies, etag, via, date }).toEqual({
+      ...{ length: '1', cookies: ['a=1', 'b=2'], etag: '"2"', date: 'today' },
+      via: expect.stringMatching(/b$/),
+    });
+    const others = Object.keys(headers).filter((name) => /connection|keep-alive|transfer|upgrade/.test(name));
+    expect(others).toEqual([]);
+  });
+
+  test('that repeats fields as HTTP allows it keeps all of them', async () => {
+    const { client } = world({ serve: (exchange) => exchange.respond(200, '', ['Via', 'a', 'via', 'b'], '') });
+    expect((await fetched(client)).headers['via']).toBe('a, b');
+  });
+
+  test.each([
+    ['HEAD', 200, '5'],
+    ['GET', 204, undefined],
+    ['GET', 304, undefined],
+  ])('to %s with status %d has no body', async (method, status, length) => {
+    const { client, underWay } = world({
+      serve: (exchange) => {
+        if (exchange.target === '/begin') {
+          exchange.begin(status, '', length === undefined ? [] : ['content-length', length]);
+          exchange.write('hello');
+          setImmediate(() => exchange.end());
+        } else exchange.respond(status, '', [], 'hello');
+      },
+    });
+    for (const path of ['/', '/begin']) {
+      const answer = await fetched(client, { ':method': method, ':path': path });
+      expect(answer).toMatchObject({ status, code: NGHTTP2_NO_ERROR, body: Buffer.alloc(0) });
+      expect(answer.headers['content-length']).toBe(length);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(underWay.size).toBe(0);
+  });
+
+  test('to HEAD ends a request whose body nobody reads', async () => {
+    const { client } = world({ serve: (exchange) => exchange.respond(200, '', [], 'hello') });
+    const stream = send(client, { ':method': 'HEAD' }, null);
+    stream.write('x');
+    expect(await answerOf(stream)).toMatchObject({ status: 200, code: NGHTTP2_NO_ERROR });
+  });
+
+  test('may be without anything in it', async () => {
+    const { client } = world({
+      serve: (exchange) => {
+        exchange.begin(200, '', []);
+        exchange.end();
+        exchange.end();
+        exchange.respond(500, '', [], '');
+        expect(exchange.write('x')).toBe(false);
+      },
+    });
+    expect(await fetched(client)).toMatchObject({ status: 200, code: NGHTTP2_NO_ERROR, body: Buffer.alloc(0) });
+  });
+
+  test('comes behind 103 and its fields', async () => {
+    const { client } = world({
+      serve: (exchange) => {
+        exchange.inform(103, ['Link', '</a.css>', 'link', '</b.css>', 'connection', 'close']);
+        exchange.respond(200, '', [], '');
+        exchange.inform(103, []);
+      },
+    });
+    const { interim, status } = await fetched(client);
+    expect(status).toBe(200);
+    expect(interim).toHaveLength(1);
+    expect(interim[0]).toMatchObject({ ':status': 103, link: '</a.css>, </b.css>' });
+  });
+
+  test('ends a request whose body nobody reads', async () => {
+    const { client } = world({ serve: (exchange) => exchange.respond(403, '', [], 'no') });
+    const stream = send(client, { ':method': 'POST' }, null);
+    stream.write(Buffer.alloc(200_000));
+    expect(await answerOf(stream)).toMatchObject({ status: 403, code: NGHTTP2_NO_ERROR, body: Buffer.from('no') });
+  });
+
+  test('ends a request whose body was read in part', async () => {
+    const { client } = world({
+      serve: async (exchange) => {
+        await exchange.body.next();
+        exchange.respond(403, '', [], 'no');
+        expect(await exchange.body.next()).toBeNull();
+      },
+    });
+    const stream = send(client, { ':method': 'POST' }, null);
+    stream.write(Buffer.alloc(200_000));
+    expect(await answerOf(stream)).toMatchObject({ status: 403, code: NGHTTP2_NO_ERROR });
+  });
+
+  test('that is broken off resets its stream', async () => {
+    const { client, underWay } = world({
+      serve: (exchange) => {
+        exchange.begin(200, '', []);
+        exchange.write('half');
+        setImmediate(() => exchange.abort());
+      },
+    });
+    expect((await fetched(client)).code).toBe(NGHTTP2_INTERNAL_ERROR);
+    expect(underWay.size).toBe(0);
+  });
+});
+
+describe('a file in an answer over HTTP/2', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tswoole-http2-'));
+  const path = join(folder, 'file');
+  const content = randomBytes(1_000_000);
+  writeFileSync(path, content);
+  afterEach(() => void process.once('exit', () => rmSync(folder, { recursive: true, force: true })));
+
+  test('stands where it was written, between pieces', async () => {
+    const { client } = world({
+      serve: (exchange) => {
+        exchange.begin(200, '', ['content-length', '900008']);
+        exchange.write('>>');
+        exchange.writeFile({ path, offset: 50_000, length: 800_000 });
+        expect(exchange.write('<<')).toBe(false);
+        exchange.writeFile({ path, offset: 0, length: 100_000 });
+        exchange.end('last');
+      },
+    });
+    const { body, code } = await fetched(client);
+    const [first, second] = [content.subarray(50_000, 850_000), content.subarray(0, 100_000)];
+    const whole = [Buffer.from('>>'), first, Buffer.from('<<'), second, Buffer.from('last')];
+    expect(body.equals(Buffer.concat(whole))).toBe(true);
+    expect(code).toBe(NGHTTP2_NO_ERROR);
+  });
+
+  test('that is not there, or too short, breaks the answer off', async () => {
+    for (const piece of [
+      { path: join(folder, 'none'), offset: 0, length: 5 },
+      { path, offset: 999_990, length: 20 },
+    ]) {
+      const { client, logged } = world({
+        serve: (exchange) => {
+          exchange.begin(200, '', ['content-length', String(piece.length)]);
+          exchange.writeFile(piece);
+          exchange.end();
+        },
+      });
+      expect((await fetched(client)).code).toBe(NGHTTP2_INTERNAL_ERROR);
+      expect(logged.length).toBeGreaterThan(0);
+    }
+  });
+
+  test('is not read on when the client has gone', async () => {
+    const drained = deferred<void>();
+    const { client } = world({
+      serve: (exchange) => {
+        exchange.begin(200, '', ['content-length', '1000000']);
+        exchange.writeFile({ path, offset: 0, length: 1_000_000 });
+        exchange.drain().then(drained.resolve);
+      },
+    });
+    const stream = send(client, {});
+    await once(stream, 'response');
+    stream.close(NGHTTP2_CANCEL);
+    await drained.promise;
+  });
+});
+
+describe('a client of HTTP/2 that goes', () => {
+  test('by a reset of its stream makes the exchange gone', async () => {
+    const { serve, next } = handedOver();
+    const { client, underWay } = world({ serve });
+    const stream = send(client, { ':method': 'POST' }, null);
+    stream.write('x');
+    const exchange = await next();
+    expect(await exchange.body.next()).toEqual(Buffer.from('x'));
+    const piece = exchange.body.next();
+    expect(underWay.size).toBe(1);
+    stream.close(NGHTTP2_CANCEL);
+    await isGone(exchange);
+    await expect(piece).rejects.toMatchObject({ code: 'ERR_HTTP_CLIENT_GONE' });
+    await expect(exchange.body.next()).rejects.toMatchObject({ code: 'ERR_HTTP_CLIENT_GONE' });
+    expect(exchange.isGone).toBe(true);
+    expect(underWay.size).toBe(0);
+    exchange.inform(103, []);
+    exchange.begin(200, '', []);
+    exchange.respond(200, '', [], 'x');
+    expect(exchange.write('x')).toBe(false);
+    await exchange.drain();
+    exchange.end();
+    exchange.abort();
+  });
+
+  test.each(['GET', 'HEAD'])('by a reset of %s that waits for its answer makes the exchange gone', async (method) => {
+    const { serve, next } = handedOver();
+    const { client } = world({ serve });
+    const stream = send(client, { ':method': method });
+    const exchange = await next();
+    stream.close(NGHTTP2_CANCEL);
+    await isGone(exchange);
+  });
+
+  test('with its connection makes all exchanges gone', async () => {
+    const { serve, next } = handedOver();
+    const { bridge, client, wire, underWay } = world({ serve });
+    send(client, {});
+    send(client, { ':method': 'POST' }, null);
+    const exchanges = [await next(), await next()];
+    wire.destroy();
+    await Promise.all(exchanges.map(isGone));
+    expect(underWay.size).toBe(0);
+    await bridge.drain();
+  });
+
+  test('while it is being written to ends the wait for room', async () => {
+    const { serve, next } = handedOver();
+    const { client, wire } = world({ serve });
+    send(client, {});
+    const exchange = await next();
+    exchange.begin(200, '', []);
+    exchange.write(Buffer.alloc(1_000_000));
+    const drained = exchange.drain();
+    wire.destroy();
+    await drained;
+  });
+
+  test('in the middle of nonsense ends the connection, and nobody else', async () => {
+    const { bridge, wire } = world({});
+    const other = new Wire();
+    bridge.accept(other.source);
+    other.resume();
+    other.write(randomBytes(100));
+    await closed(other);
+    expect(wire.destroyed).toBe(false);
+  });
+});
+
+describe('the limits of HTTP/2', () => {
+  test('answer 413 to a body that turns out too large', async () => {
+    const { serve, next } = handedOver();
+    const { client, underWay } = world({ serve, options: { bodyLimit: 1000 } });
+    const stream = send(client, { ':method': 'POST' }, null);
+    stream.write(Buffer.alloc(1001));
+    const exchange = await next();
+    const read = bodyOf(exchange);
+    await expect(read).rejects.toMatchObject({ code: 'ERR_HTTP_CLIENT_GONE' });
+    expect(exchange.isGone).toBe(true);
+    expect(await answerOf(stream)).toMatchObject({ status: 413, code: NGHTTP2_NO_ERROR });
+    expect(underWay.size).toBe(0);
+  });
+
+  test('reset a stream whose body turns out too large when the answer has begun', async () => {
+    const { client } = world({
+      options: { bodyLimit: 1000 },
+      serve: (exchange) => {
+        exchange.begin(200, '', []);
+        bodyOf(exchange).catch(() => {});
+      },
+    });
+    expect((await fetched(client, { ':method': 'POST' }, Buffer.alloc(1001))).code).toBe(NGHTTP2_INTERNAL_ERROR);
+  });
+
+  test('answer 503 when the handler does not answer in time', async () => {
+    const { serve, next } = handedOver();
+    const { client, underWay } = world({ serve, options: { requestTimeoutMs: 20 } });
+    const answer = fetched(client);
+    const exchange = await next();
+    await isGone(exchange);
+    expect(await answer).toMatchObject({ status: 503, code: NGHTTP2_NO_ERROR });
+    expect(underWay.size).toBe(0);
+  });
+
+  test('answer 408 when the client does not send the body that is waited for', async () => {
+    const { client } = world({
+      options: { requestTimeoutMs: 20 },
+      serve: (exchange) => void bodyOf(exchange).catch(() => {}),
+    });
+    expect((await answerOf(send(client, { ':method': 'POST' }, null))).status).toBe(408);
+  });
+
+  test('leave an answer alone that has begun in time', async () => {
+    const { client } = world({
+      options: { requestTimeoutMs: 20 },
+      serve: (exchange) => {
+        exchange.begin(200, '', []);
+        setTimeout(() => exchange.end('late'), 60);
+      },
+    });
+    expect((await fetched(client)).body.toString()).toBe('late');
+  });
+
+  test('close a connection that has had no stream for some time', async () => {
+    const { bridge, client } = world({
+      options: { keepAliveTimeoutMs: 20 },
+      serve: (exchange) => exchange.respond(200, '', [], ''),
+    });
+    const goaway = once(client, 'goaway');
+    expect((await fetched(client)).status).toBe(200);
+    expect((await goaway)[0]).toBe(NGHTTP2_NO_ERROR);
+    await closed(client);
+    await bridge.drain();
+  });
+
+  test('close a connection that never begins', async () => {
+    const { bridge } = world({ options: { headersTimeoutMs: 20 } });
+    const wire = new Wire();
+    bridge.accept(wire.source);
+    wire.resume();
+    await closed(wire);
+  });
+
+  test('send a client away that resets stream after stream', async () => {
+    const { serve } = handedOver();
+    const { client, underWay, wire } = world({ serve });
+    let code = -1;
+    client.on('goaway', (given) => {
+      code = given;
+    });
+    const gone = closed(wire);
+    for (let i = 0; i < 50 && !client.destroyed; i++) {
+      for (let j = 0; j < 20; j++) send(client, {}).close(NGHTTP2_CANCEL);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await gone;
+    expect(code).toBe(NGHTTP2_ENHANCE_YOUR_CALM);
+    expect(underWay.size).toBe(0);
+  });
+
+  test('take no more than 128 streams at once', async () => {
+    const { client } = world({});
+    await once(client, 'remoteSettings');
+    expect(client.remoteSettings).toMatchObject({ maxConcurrentStreams: 128, maxHeaderListSize: 16_384 });
+  });
+});
+
+describe('the end of HTTP/2', () => {
+  test('tells clients by GOAWAY, and waits for the streams under way', async () => {
+    const { serve, next } = handedOver();
+    const { bridge, client, underWay, dial } = world({ serve });
+    const idle = dial();
+    const goaways = [once(client, 'goaway'), once(idle.client, 'goaway')];
+    const answer = fetched(client);
+    const exchange = await next();
+    let isDrained = false;
+    const drained = bridge.drain().then(() => {
+      isDrained = true;
+    });
+    await Promise.all(goaways);
+    await closed(idle.client);
+    expect(isDrained).toBe(false);
+    exchange.respond(200, '', [], 'last');
+    expect((await answer).body.toString()).toBe('last');
+    await drained;
+    expect(underWay.size).toBe(0);
+    const late = dial();
+    await closed(late.client);
+  });
+
+  test('without connections is reached at once', async () => {
+    const { bridge, client } = world({});
+    client.close();
+    await closed(client);
+    await bridge.drain();
+    await bridge.drain();
+  });
+});
+
+describe('an app in the manner of Node over HTTP/2', () => {
+  type Next = () => unknown;
+  type Handler = (request: Http2ServerRequest, response: Http2ServerResponse, next: Next) => unknown;
+
+  /** Express 4 in small: one handler behind the other. */
+  function app(...handlers: Handler[]) {
+    return (request: Http2ServerRequest, response: Http2ServerResponse): unknown => {
+      const step = (at: number): unknown => handlers[at]?.(request, response, () => step(at + 1));
+      return step(0);
+    };
+  }
+
+  test('gets requests with their bodies, and answers them', async () => {
+    const seen: unknown[] = [];
+    const listener = app(
+      (_request, response, next) => {
+        response.setHeader('X-Powered-By', 'tests');
+        next();
+      },
+      (request, response) => {
+        const { remoteAddress, encrypted } = request.socket as unknown as { remoteAddress: string; encrypted: boolean };
+        seen.push(request.method, request.url, request.headers.host, request.headers.cookie, remoteAddress, encrypted);
+        response.statusCode = 201;
+        request.pipe(response);
+      },
+    );
+    const { client, underWay } = world({ listener, isEncrypted: true });
+    const body = randomBytes(300_000);
+    const answer = await fetched(client, { ':method': 'POST', ':path': '/up', cookie: ['a=1', 'b=2'] }, body);
+    expect(answer.status).toBe(201);
+    expect(answer.headers['x-powered-by']).toBe('tests');
+    expect(answer.body.equals(body)).toBe(true);
+    expect(seen).toEqual(['POST', '/up', 'x', 'a=1; b=2', '192.0.2.1', true]);
+    await closed((client.close() as never) ?? client);
+    expect(underWay.size).toBe(0);
+  });
+
+  test('that throws is answered 500, and told of', async () => {
+    const failures: unknown[] = [];
+    const { client } = world({
+      failed: (error) => void failures.push(error),
+      listener: (request) => {
+        if (request.url === '/') throw new Error('at once');
+        return Promise.reject(new Error('later'));
+      },
+    });
+    expect((await fetched(client)).status).toBe(500);
+    expect((await fetched(client, { ':path': '/later' })).status).toBe(500);
+    expect(failures).toEqual([new Error('at once'), new Error('later')]);
+  });
+
+  test('is under the same limits', async () => {
+    const { client, underWay } = world({
+      options: { bodyLimit: 1000, requestTimeoutMs: 50 },
+      listener: (request, response) => {
+        request.on('data', () => {});
+        request.on('end', () => request.url === '/answer' && response.end('x'));
+      },
+    });
+    const post = { ':method': 'POST' };
+    expect((await fetched(client, post, Buffer.alloc(1001))).status).toBe(413);
+    expect((await fetched(client, { ...post, 'content-length': '1001' }, Buffer.alloc(1001))).status).toBe(413);
+    expect((await fetched(client, { ...post, ':path': '/answer' }, Buffer.alloc(1000))).status).toBe(200);
+    expect((await fetched(client, post, 'x')).status).toBe(503);
+    client.close();
+    await closed(client);
+    expect(underWay.size).toBe(0);
+  });
+
+  test('is asked for its body by 100 Continue', async () => {
+    const { client } = world({ listener: (request, response) => request.pipe(response) });
+    const stream = send(client, { ':method': 'POST', expect: '100-continue' }, null);
+    stream.on('continue', () => stream.end('now'));
+    expect((await answerOf(stream)).body.toString()).toBe('now');
+  });
+});
