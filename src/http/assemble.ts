@@ -7,16 +7,22 @@ import type { HttpService } from '../worker/http-service.js';
 import { checkApps, type HttpApps } from './apps.js';
 import { bridgeTo, type HandlerParts, type RequestCallback, serveByCallback, serveByFetch } from './handlers.js';
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
+import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
+import type { TunnelEvents } from './node/raw-exchange.js';
 
 /** @throws ServerError when an app cannot be loaded */
 export async function assembleHttp(context: StartContext, region: Region): Promise<HttpService> {
   const table = new ConnectionTable(region);
-  const { options, server, apps } = context;
+  const { options, log, server, apps } = context;
   const remote = (fd: number): { remoteAddress: string; remotePort: number } => {
     const { remoteAddress = '', remotePort = 0 } = table.info(fd) ?? {};
     return { remoteAddress, remotePort };
   };
-  const parts: HandlerParts = { options, server, remote, failed: (error, what) => requests.failed(error, what) };
+  const parts: HandlerParts = {
+    ...{ options, log, server, remote },
+    failed: (error, what) => requests.failed(error, what),
+    countUnderWay: (change) => requests.countUnderWay(change),
+  };
   const loaded = apps.app === undefined ? apps : checkApps(await apps.app());
   const handlers = await Promise.all(
     context.ports.map((port) =>
@@ -35,20 +41,81 @@ async function handlerOf(
   parts: HandlerParts,
 ): Promise<PortHandler> {
   const callback = port.table.callbacks.request ?? events.request;
-  if (callback === undefined && listener !== undefined) {
-    const bridge = await bridgeTo(listener, parts);
-    const drain = (): void => void bridge.drain();
-    return { serve: (exchange) => bridge.handle(exchange), http2: refuseHttp2, dismiss: () => {}, drain };
-  }
+  if (callback === undefined && listener !== undefined) return handlerOfListener(listener, parts);
   const serve =
     callback === undefined && fetch !== undefined
       ? await serveByFetch(fetch, parts)
       : serveByCallback(callback ?? notFound, parts);
-  return { serve, http2: refuseHttp2, dismiss: () => {}, drain: () => {} };
+  const http2 = http2Of(parts, { serve });
+  return { serve, http2: http2.accept, dismiss: http2.drain, drain: http2.drain };
 }
 
 const notFound: RequestCallback = (_request, response) => response.fail(404, 'Not Found');
 
-function refuseHttp2(source: Http2Source): void {
-  source.tunnel({ received: () => {}, ended: () => {}, gone: () => {} }).destroy();
+async function handlerOfListener(
+  listener: NonNullable<HttpApps['listener']>,
+  parts: HandlerParts,
+): Promise<PortHandler> {
+  const bridge = await bridgeTo(listener, parts);
+  const http2 = http2Of(parts, { serve: () => {}, listener: (req, res) => bridge.server.emit('request', req, res) });
+  const drain = (): void => {
+    void bridge.drain();
+    http2.drain();
+  };
+  return { serve: (exchange) => bridge.handle(exchange), http2: http2.accept, dismiss: http2.drain, drain };
+}
+
+/** Made when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
+function http2Of(
+  parts: HandlerParts,
+  app: Pick<Http2BridgeParts, 'serve' | 'listener'>,
+): { accept(source: Http2Source): void; drain(): void } {
+  let bridge: Http2Bridge | undefined;
+  let isDraining = false;
+  const make = async (): Promise<Http2Bridge> => {
+    const { Http2Bridge } = await import('./http2/http2-bridge.js');
+    const { log, options } = parts;
+    const begun = (): void => parts.countUnderWay(1);
+    const ended = (): void => parts.countUnderWay(-1);
+    const failed = (error: unknown): void => parts.failed(error, 'listener');
+    bridge ??= new Http2Bridge({ options, log, isDraining, begun, ended, failed, ...app });
+    return bridge;
+  };
+  return {
+    accept: (source) => {
+      if (bridge !== undefined) return bridge.accept(source);
+      const early = openEarly(source);
+      void make().then((made) => made.accept(early));
+    },
+    drain: () => {
+      isDraining = true;
+      void bridge?.drain();
+    },
+  };
+}
+
+/** Takes what comes while nobody is there to take it yet. */
+function openEarly(source: Http2Source): Http2Source {
+  const told: ((events: TunnelEvents) => void)[] = [];
+  let listener: TunnelEvents | undefined;
+  const tell = (what: (events: TunnelEvents) => void): void => {
+    if (listener === undefined) told.push(what);
+    else what(listener);
+  };
+  const tunnel = source.tunnel({
+    received: (data) => tell((events) => events.received(data)),
+    ended: () => tell((events) => events.ended()),
+    gone: () => tell((events) => events.gone()),
+  });
+  return {
+    ...source,
+    tunnel: (events) => {
+      // Not before whoever asks has the tunnel.
+      queueMicrotask(() => {
+        listener = events;
+        for (const what of told.splice(0)) what(events);
+      });
+      return tunnel;
+    },
+  };
 }

@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
+import type { Log } from '../util/log.js';
 import type { FetchFunction, HttpApps } from './apps.js';
 import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
@@ -18,6 +19,9 @@ export interface HandlerParts {
   /** The server the user holds. */
   readonly server: unknown;
   remote(fd: number): Peer;
+  readonly log: Log;
+  /** A request that HTTP/2 has brought is under way beyond its callback, or has ended. */
+  countUnderWay(change: 1 | -1): void;
   /** A callback has failed: it is logged and counted. */
   failed(error: unknown, what: string): void;
 }

@@ -145,6 +145,11 @@ export class HttpRequests implements HttpService, Http1Host {
     for (const [fd, exchange] of [...this.#exchanges]) if (!this.outbox.isOpen(fd)) exchange.gone(false);
   }
 
+  /** Of a request that did not come through `take`. */
+  countUnderWay(change: 1 | -1): void {
+    this.#itsWorker.addPending(change);
+  }
+
   // ——— tunnels ———
 
   openTunnel(fd: number, events: TunnelEvents): Tunnel {

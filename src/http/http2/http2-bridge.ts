@@ -32,6 +32,8 @@ export interface Http2BridgeParts {
 export class Http2Bridge {
   readonly #parts: Http2BridgeParts;
   readonly #connections = new Set<Http2Connection>();
+  /** Under way beyond their callback. */
+  readonly #exchanges = new Set<Http2Exchange>();
   #drained: Deferred<void> | undefined;
 
   constructor(parts: Http2BridgeParts) {
@@ -52,6 +54,7 @@ export class Http2Bridge {
   /** GOAWAY to everybody. Resolves when all connections have ended. */
   drain(): Promise<void> {
     this.#drained ??= deferred<void>();
+    for (const exchange of [...this.#exchanges]) exchange.leave();
     for (const connection of [...this.#connections]) connection.close();
     if (this.#connections.size === 0) this.#drained.resolve();
     return this.#drained.promise;
@@ -61,7 +64,10 @@ export class Http2Bridge {
     const { bodyLimit, requestTimeoutMs } = this.#parts.options;
     return {
       ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs },
-      ended: (request: UnderWay) => this.#parts.ended(request),
+      ended: (request: UnderWay) => {
+        if (request instanceof Http2Exchange) this.#exchanges.delete(request);
+        this.#parts.ended(request);
+      },
       failed: (error: unknown) => this.#debug(error, fd),
     };
   }
@@ -83,6 +89,7 @@ export class Http2Bridge {
     this.#parts.serve(exchange);
     if (exchange.isEnded) return;
     exchange.track();
+    this.#exchanges.add(exchange);
     this.#parts.begun(exchange);
   }
 

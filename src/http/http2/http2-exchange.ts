@@ -44,6 +44,7 @@ export class Http2Exchange implements Exchange {
   #hasNoBody = false;
   #trailers: FieldList = [];
   #goneListeners: (() => void)[] = [];
+  #leavingListener: (() => void) | undefined;
 
   constructor(host: Http2Host, stream: ServerHttp2Stream, head: RequestHead) {
     this.#host = host;
@@ -76,6 +77,15 @@ export class Http2Exchange implements Exchange {
   onGone(listener: () => void): void {
     if (this.isGone) return listener();
     if (!this.isEnded) this.#goneListeners.push(listener);
+  }
+
+  onLeaving(listener: () => void): void {
+    this.#leavingListener = listener;
+  }
+
+  /** The process is about to leave. */
+  leave(): void {
+    this.#leavingListener?.();
   }
 
   // ——— the answer ———
