@@ -1,13 +1,7 @@
 /** Apps in the manner of Node: a stream as the request and the response of Node's `http2`. Runs in a worker. */
-import {
-  constants,
-  Http2ServerRequest,
-  Http2ServerResponse,
-  type IncomingHttpHeaders,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
-import { refuse } from './stream-end.js';
+import { breakOff, refuse } from './stream-end.js';
 
 export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
 
@@ -59,7 +53,7 @@ export class CompatAnswer {
 
   refuse(refusal: Refusal): void {
     if (!this.#stream.headersSent) refuse(this.#stream, refusal);
-    else if (!this.#stream.closed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    else breakOff(this.#stream);
   }
 
   #came(bytes: number): boolean {

@@ -19,16 +19,26 @@ export interface Refusal {
   readonly why: string;
 }
 
+export interface HeadLimits {
+  readonly headerLimit: number;
+  readonly bodyLimit: number;
+}
+
+/** What a field counts beyond its letters (RFC 9113, 6.5.2). */
+const FIELD_BYTES = 32;
+
 /** @param raw name, value, name, value …, with pseudo fields. A refusal: the request is not to be served. */
-export function readHead(raw: readonly string[], bodyLimit: number): RequestHead | Refusal {
+export function readHead(raw: readonly string[], { headerLimit, bodyLimit }: HeadLimits): RequestHead | Refusal {
   const pseudo: Record<string, string> = Object.create(null);
   const rawHeaders: string[] = [];
   const hosts = new Set<string>();
   let cookieAt = -1;
   let length = 0;
+  let bytes = 0;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] as string;
     const value = raw[i + 1] as string;
+    bytes += name.length + value.length + FIELD_BYTES;
     if (name.startsWith(':')) {
       pseudo[name] = value;
       continue;
@@ -43,6 +53,8 @@ export function readHead(raw: readonly string[], bodyLimit: number): RequestHead
     else if (name === 'content-length') length = Number(value);
     rawHeaders.push(name, value);
   }
+  // Node keeps to the limit only when the client has confirmed it.
+  if (bytes > headerLimit) return { status: 431, why: `The header has more than ${headerLimit} bytes.` };
   const { ':method': method = '', ':path': target = '', ':authority': authority } = pseudo;
   if (hosts.size === 0 && authority !== undefined) rawHeaders.unshift('host', authority);
   if (authority !== undefined) hosts.add(authority);

@@ -78,7 +78,7 @@ export class Http2Bridge {
     headers: IncomingHttpHeaders,
     raw: readonly string[],
   ): void {
-    const head = readHead(raw, this.#parts.options.bodyLimit);
+    const head = readHead(raw, this.#parts.options);
     if ('status' in head) return refuse(stream, head);
     const { listener } = this.#parts;
     if (listener !== undefined) return this.#serveApp(listener, new CompatAnswer(host, stream, headers, head));

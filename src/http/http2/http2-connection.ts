@@ -51,6 +51,7 @@ export class Http2Connection {
   #timer: NodeJS.Timeout | undefined;
   #resets = 0;
   #second = 0;
+  #isExpelled = false;
 
   constructor(source: Http2Source, limits: ConnectionLimits, events: ConnectionEvents) {
     this.fd = source.fd;
@@ -83,6 +84,7 @@ export class Http2Connection {
 
   #opened(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     stream.on('error', (error) => this.#events.failed(error));
+    if (this.#isExpelled) return;
     // It was opened and broken in the same breath.
     if (stream.destroyed || stream.closed) return this.#wasReset();
     this.#streams++;
@@ -101,7 +103,7 @@ export class Http2Connection {
   }
 
   #wasReset(): void {
-    if (this.#session.destroyed) return;
+    if (this.#session.destroyed || this.#isExpelled) return;
     const second = Math.floor(performance.now() / 1000);
     if (second !== this.#second) this.#resets = 0;
     this.#second = second;
@@ -109,10 +111,11 @@ export class Http2Connection {
   }
 
   #expel(): void {
-    this.#events.failed(
-      new Error(`connection ${this.fd}: more than ${MAX_RESETS_PER_SECOND} streams reset in a second`),
-    );
-    this.#session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
+    const why = `the client has reset more than ${MAX_RESETS_PER_SECOND} streams in a second`;
+    this.#isExpelled = true;
+    this.#session.goaway(NGHTTP2_ENHANCE_YOUR_CALM);
+    // What `destroy` itself would say is lost when something is being written.
+    setImmediate(() => this.#session.destroy(new Error(why), NGHTTP2_ENHANCE_YOUR_CALM));
   }
 
   #expectStream(ms: number): void {

@@ -1,19 +1,12 @@
 /** A request that came as a stream of HTTP/2, and its answer. Runs in a worker. */
-import {
-  constants,
-  type OutgoingHttpHeaders,
-  type ServerHttp2Stream,
-  type ServerStreamResponseOptions,
-} from 'node:http2';
+import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
 import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
 import { WholeBody } from '../incoming-body.js';
 import { findHeader } from '../request-headers.js';
 import { answerHeaders, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
 import { Outgoing } from './outgoing.js';
 import { StreamBody } from './stream-body.js';
-import { closeBehindAnswer, refuse } from './stream-end.js';
-
-const { NGHTTP2_INTERNAL_ERROR } = constants;
+import { breakOff, closeBehindAnswer, refuse } from './stream-end.js';
 
 /** What exchanges of one connection share. */
 export interface Http2Host {
@@ -71,7 +64,8 @@ export class Http2Exchange implements Exchange {
   track(): void {
     this.#isTracked = true;
     const { requestTimeoutMs } = this.#host;
-    if (requestTimeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
+    if (requestTimeoutMs > 0 && !this.#stream.headersSent)
+      this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
   }
 
   onGone(listener: () => void): void {
@@ -214,7 +208,7 @@ export class Http2Exchange implements Exchange {
   }
 
   #reset(): void {
-    if (!this.#stream.closed) this.#stream.close(NGHTTP2_INTERNAL_ERROR);
+    breakOff(this.#stream);
   }
 
   /** Nothing that the handler writes from now on arrives. */

@@ -15,6 +15,11 @@ export function closeBehindAnswer(stream: ServerHttp2Stream): void {
   else stream.once('finish', close);
 }
 
+/** The client learns by RST_STREAM that this is not all. `close` would end the answer first, as if it were whole. */
+export function breakOff(stream: ServerHttp2Stream): void {
+  if (!stream.destroyed) stream.destroy(new Error('the answer was broken off'));
+}
+
 /** Answers in place of whoever serves the request. Nothing of what the client has sent is in it. */
 export function refuse(stream: ServerHttp2Stream, { status, why }: Refusal): void {
   if (stream.destroyed || stream.closed || stream.headersSent) return;

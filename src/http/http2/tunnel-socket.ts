@@ -94,7 +94,7 @@ export class TunnelSocket extends Duplex {
   }
 
   #received(data: Buffer): void {
-    if (this.destroyed || this.readableEnded || this.push(data)) return;
+    if (this.destroyed || this.readableEnded || this.push(data) || this.#isPaused) return;
     this.#isPaused = true;
     this.#tunnel.pause();
   }
