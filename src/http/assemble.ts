@@ -5,7 +5,14 @@ import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
 import type { HttpService } from '../worker/http-service.js';
 import { checkApps, type HttpApps } from './apps.js';
-import { bridgeTo, type HandlerParts, type RequestCallback, serveByCallback, serveByFetch } from './handlers.js';
+import {
+  bridgeTo,
+  type HandlerParts,
+  type RequestCallback,
+  serveByCallback,
+  serveByFetch,
+  withFiles,
+} from './handlers.js';
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
 import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
@@ -46,7 +53,7 @@ async function handlerOf(
     callback === undefined && fetch !== undefined
       ? await serveByFetch(fetch, parts)
       : serveByCallback(callback ?? notFound, parts);
-  const http2 = http2Of(parts, { serve });
+  const http2 = http2Of(parts, { serve: withFiles(serve, parts.options) });
   return { serve, http2: http2.accept, dismiss: http2.drain, drain: http2.drain };
 }
 

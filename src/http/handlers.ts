@@ -2,13 +2,16 @@
 import { STATUS_CODES } from 'node:http';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
+import { StaticFiles } from '../protocol/http/static-files.js';
 import type { Log } from '../util/log.js';
 import type { FetchFunction, HttpApps } from './apps.js';
 import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
 import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
+import { findHeader } from './request-headers.js';
 import { HttpResponse, type ResponseSettings } from './response.js';
+import { sendPieces } from './send-file.js';
 
 export type RequestCallback = (request: HttpRequest, response: HttpResponse) => unknown;
 /** Has one request answered. It may not throw. */
@@ -93,4 +96,16 @@ function compressionOf({ compression }: ResolvedOptions): Compression | null {
   const zlibLevel = Math.min(level, MOST_OF_ZLIB);
   const levels = { br: level, zstd: level, gzip: zlibLevel, deflate: zlibLevel };
   return new Compression({ encodings, threshold, types: types ?? undefined, levels });
+}
+
+/** Static files for requests that no reactor has looked at: those of HTTP/2. */
+export function withFiles(serve: Serve, { staticFiles }: ResolvedOptions): Serve {
+  if (staticFiles.length === 0) return serve;
+  const files = new StaticFiles(staticFiles);
+  return (exchange) => {
+    const field = (name: string): string | undefined => findHeader(exchange.rawHeaders, name);
+    const answer = files.answer(exchange.method, exchange.target, field, Date.now());
+    if (answer === undefined) serve(exchange);
+    else sendPieces(exchange, answer.status, '', answer);
+  };
 }

@@ -77,7 +77,12 @@ describe.skipIf(!hasProgram('curl'))('curl', () => {
     const args = ['-w', ' %{http_version}'];
     expect(await curl(...args, '-k', '--http2', url('/', encrypted, 'https'))).toBe('hello\n 2');
     expect(await curl(...args, '--http2-prior-knowledge', url('/'))).toBe('hello\n 2');
-    const told = await curl('--http2-prior-knowledge', '--data-binary', `@${join(folder, 'large.txt')}`, url('/length'));
+    const told = await curl(
+      '--http2-prior-knowledge',
+      '--data-binary',
+      `@${join(folder, 'large.txt')}`,
+      url('/length'),
+    );
     expect(told).toMatch(/^1300000 /);
   });
 });

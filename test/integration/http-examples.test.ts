@@ -73,8 +73,8 @@ describe('an app as its framework has it', () => {
 });
 
 describe('an app that knows nothing of tswoole', () => {
-  const folder = mkdtempSync(join(fileURLToPath(new URL('..', import.meta.url)), 'app-'));
   const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  let folder = '';
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   it.each([
@@ -92,7 +92,9 @@ describe('an app that knows nothing of tswoole', () => {
     ['worker.mjs', `export default { fetch: () => new Response('it') };`],
     ['plain.mjs', `export default (req, res) => res.end('it');`],
   ])('tswoole start %s --http runs it', async (name, source) => {
-    const file = join(mkdtempSync(join(folder, '')), name);
+    // Below this project, so that the frameworks' packages are found.
+    folder = mkdtempSync(fileURLToPath(new URL('../../.cache/app-', import.meta.url)));
+    const file = join(folder, name);
     writeFileSync(file, source);
     const port = await startExample('', cli, 'start', file, '--http', '--port', '0', '--worker-num', '1');
     expect(await text(port)).toBe('it');

@@ -1,1 +1,0 @@
-import express from 'express'; const app = express(); app.get('/', (q, r) => r.send('it')); export default app;

@@ -1,1 +1,0 @@
-import { Hono } from 'hono'; export const app = new Hono().get('/', (c) => c.text('it'));

@@ -1,1 +1,0 @@
-import Koa from 'koa'; export default new Koa().use((c) => { c.body = 'it'; });

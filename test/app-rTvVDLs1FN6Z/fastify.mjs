@@ -1,1 +1,0 @@
-import Fastify from 'fastify'; export const app = Fastify(); app.get('/', async () => 'it');

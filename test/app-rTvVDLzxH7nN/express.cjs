@@ -1,1 +1,0 @@
-const app = require('express')(); app.get('/', (q, r) => r.send('it')); module.exports = app; if (require.main === module) app.listen(1);
