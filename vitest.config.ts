@@ -17,6 +17,7 @@ const sideBySide = [
   ...['admin', 'command-line', 'control', 'logs', 'scale', 'surroundings', 'terminal'],
   ...['activation', 'api', 'base', 'data', 'datagrams', 'examples', 'framing', 'lifecycle-start', 'messages', 'proxy'],
   ...['send-file', 'tls', 'unix'],
+  ...['http', 'http-clients', 'http-examples'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'data', 'framing', 'send-file'];

@@ -1,8 +1,11 @@
 /** Swoole's own settings, turned into these options. */
+import { join } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
+import type { CompressionOptions } from './compression.js';
 import type { ServerOptions } from './definitions.js';
 import type { Framing } from './framing.js';
 import { nearest } from './nearest.js';
+import type { StaticFolderOptions } from './static-files.js';
 import type { TlsOptions } from './tls.js';
 
 /** What `Server::set` takes in Swoole. */
@@ -66,6 +69,10 @@ const forFraming: Turn = () => {};
 /** TLS too: see `tlsOf`. */
 const forTls: Turn = () => {};
 
+/** See `compressionOf` and `staticFilesOf`. */
+const forCompression: Turn = () => {};
+const forStaticFiles: Turn = () => {};
+
 /** Swoole asks for it with `true`. */
 const FAST_OPEN_QUEUE = 256;
 
@@ -116,6 +123,25 @@ const turns: Readonly<Record<string, Turn>> = {
   },
   log_level: numbered('logLevel', logLevels),
   package_max_length: same('packageMaxLength'),
+  open_http_protocol: (options, value) => {
+    options.protocol = value ? 'http' : 'raw';
+  },
+  open_http2_protocol: (options, value) => {
+    options.http2 = Boolean(value);
+  },
+  max_concurrency: same('maxConcurrency'),
+  upload_max_filesize: same('bodyLimit'),
+  http_compression: forCompression,
+  http_compression_level: forCompression,
+  http_gzip_level: forCompression,
+  compression_min_length: forCompression,
+  http_compression_min_length: forCompression,
+  http_compression_types: forCompression,
+  compression_types: forCompression,
+  enable_static_handler: forStaticFiles,
+  document_root: forStaticFiles,
+  static_handler_locations: forStaticFiles,
+  http_index_files: forStaticFiles,
   open_eof_check: forFraming,
   open_eof_split: forFraming,
   package_eof: forFraming,
@@ -175,15 +201,17 @@ export const unused: Readonly<Record<string, string>> = {
   ssl_method: 'TLS 1.2 and 1.3; tls.minVersion and tls.maxVersion narrow it',
   open_mqtt_protocol: NOT_YET,
   open_redis_protocol: NOT_YET,
-  open_http_protocol: NOT_YET,
-  open_http2_protocol: NOT_YET,
   open_websocket_protocol: NOT_YET,
   cpu_affinity_ignore: 'name the cores that are used: cpuAffinity',
   stats_file: 'scrape /metrics (option admin), or read "tswoole status --json"',
   stats_timer_interval: 'figures are read when they are asked for',
   admin_server: 'give the option admin: a port, or {port, host, token}',
   enable_delay_receive: NOT_YET,
-  max_concurrency: NOT_YET,
+  http_autoindex: 'folders are not listed',
+  http_parse_cookie: 'cookies are parsed when they are asked for',
+  http_parse_post: 'forms are parsed when they are asked for: req.form()',
+  http_parse_files: 'forms are parsed when they are asked for: req.form()',
+  upload_tmp_dir: 'files of forms are in the temporary folder of the system',
   worker_max_concurrency: NOT_YET,
   max_idle_time: 'use heartbeatIdleMs',
   kernel_socket_recv_buffer_size: NOT_YET,
@@ -204,6 +232,10 @@ export function fromSwoole(settings: SwooleSettings, { unused: tell = warn }: Fr
   }
   const framing = framingOf(settings);
   if (framing !== undefined) options.framing = framing;
+  const compression = compressionOf(settings);
+  if (compression !== undefined) options.compression = compression;
+  const staticFiles = staticFilesOf(settings);
+  if (staticFiles !== undefined) options.staticFiles = staticFiles;
   const tls = tlsOf(settings);
   if (tls !== undefined) options.tls = tls;
   if (options.heartbeatIdleMs === undefined && options.heartbeatCheckMs !== undefined) {
@@ -226,6 +258,31 @@ function framingOf(settings: SwooleSettings): Framing | undefined {
     offset: (settings['package_length_offset'] ?? 0) as number,
     bodyOffset: bodyOffset as number,
   };
+}
+
+/** In Swoole it is on unless it is turned off; here only where a setting speaks of it. */
+function compressionOf(settings: SwooleSettings): CompressionOptions | boolean | undefined {
+  const level = settings['http_compression_level'] ?? settings['http_gzip_level'];
+  const minLength = settings['compression_min_length'] ?? settings['http_compression_min_length'];
+  const types = settings['http_compression_types'] ?? settings['compression_types'];
+  if (settings['http_compression'] === false) return false;
+  const given = { level, minLength, types };
+  if (settings['http_compression'] === undefined && Object.values(given).every((value) => value === undefined)) return;
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)); // checked where it is used
+}
+
+/** Swoole looks for the whole path below its root, whatever the location. */
+function staticFilesOf(settings: SwooleSettings): StaticFolderOptions[] | undefined {
+  const { enable_static_handler: isOn, document_root: root, static_handler_locations: locations } = settings;
+  if (!isOn || root === undefined) return undefined;
+  const index = settings['http_index_files'] as readonly string[] | undefined;
+  const prefixes = Array.isArray(locations) && locations.length > 0 ? (locations as string[]) : ['/'];
+  return prefixes.map((prefix) => ({
+    root: join(String(root), prefix),
+    prefix,
+    ...(prefix === '/' ? {} : { fallthrough: false }),
+    ...(index === undefined ? {} : { index }),
+  }));
 }
 
 function tlsOf(settings: SwooleSettings): TlsOptions | undefined {

@@ -40,6 +40,33 @@ describe("Swoole's settings", () => {
     expect(() => resolveOptions(options)).not.toThrow();
   });
 
+  it('of HTTP become options of HTTP', () => {
+    const [options, unused] = turn({
+      open_http_protocol: true,
+      open_http2_protocol: false,
+      max_concurrency: 100,
+      http_compression: true,
+      http_compression_level: 5,
+      compression_min_length: 200,
+      enable_static_handler: true,
+      document_root: '/srv/public',
+      static_handler_locations: ['/static', '/app/images'],
+    });
+    expect(options).toEqual({
+      protocol: 'http',
+      http2: false,
+      maxConcurrency: 100,
+      compression: { level: 5, minLength: 200 },
+      staticFiles: [
+        { root: '/srv/public/static', prefix: '/static', fallthrough: false },
+        { root: '/srv/public/app/images', prefix: '/app/images', fallthrough: false },
+      ],
+    });
+    expect(unused).toEqual([]);
+    expect(() => resolveOptions(options)).not.toThrow();
+    expect(turn({ http_compression: false })[0]).toEqual({ compression: false });
+  });
+
   it.each([
     [
       { open_eof_split: true, package_eof: '\r\n' },
