@@ -7,7 +7,7 @@ const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**']
 const inBase = ['api', 'broadcast', 'data'];
 /** The rest of it: `npm run test:modes`. */
 const inBaseToo = [
-  ...['http', 'http-operated'],
+  ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
@@ -17,10 +17,12 @@ const sideBySide = [
   ...['admin', 'command-line', 'control', 'logs', 'scale', 'surroundings', 'terminal'],
   ...['activation', 'api', 'base', 'data', 'datagrams', 'examples', 'framing', 'lifecycle-start', 'messages', 'proxy'],
   ...['send-file', 'tls', 'unix'],
-  ...['http', 'http-clients', 'http-examples'],
+  ...['http', 'http-clients'],
 ];
+/** What takes long, in PROCESS mode: `npm run test:modes`. */
+const more = ['http-corpus', 'http-examples'];
 /** The same over TLS, in both modes: `npm run test:modes`. */
-const encrypted = ['api', 'data', 'framing', 'send-file'];
+const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);
 
 const base = { TSWOOLE_TEST_MODE: 'base' };
@@ -42,7 +44,7 @@ export default defineConfig({
         test: {
           name: 'process',
           include: ['test/**/*.test.ts'],
-          exclude: [...exclude, ...files(sideBySide)],
+          exclude: [...exclude, ...files(sideBySide), ...files(more)],
           sequence: { groupOrder: 0 },
           ...common,
         },
@@ -57,6 +59,15 @@ export default defineConfig({
         },
       },
       { test: { name: 'base', include: files(inBase), env: base, ...common } },
+      {
+        test: {
+          name: 'process-more',
+          include: files(more),
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+          ...common,
+        },
+      },
       { test: { name: 'base-more', include: files(inBaseToo), env: base, ...common } },
       { test: { name: 'tls', include: files(encrypted), env: tls, ...common } },
       { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...common } },

@@ -240,7 +240,7 @@ export class Http {
     }
     const there = to - at;
     if (there < http.wanted) return 0;
-    if (http.looked > 0 && !mayBeWhole(bytes, at, to, http.looked)) return 0;
+    if (http.looked > 0 && !isWorthALook(bytes, at, to, http.looked)) return 0;
     if (bytes[at] === FIRST_OF_PREFACE && this.#parts.optionsOf(connection).http2) {
       const preface = lookForPreface(bytes, at, to);
       if (preface === 'more') return 0;
@@ -462,12 +462,19 @@ function headLimits({ requestLineLimit, headerLimit, headerCountLimit }: HttpOpt
   return { lineBytes: requestLineLimit, headerBytes: headerLimit, headerCount: headerCountLimit };
 }
 
-/** A head that comes in drops is not parsed at each of them: only where its end may have come, and now and then. */
-function mayBeWhole(bytes: Buffer, at: number, to: number, looked: number): boolean {
-  if (to - at >= looked * 2) return true;
-  const end = bytes.indexOf('\r\n\r\n', at + Math.max(0, looked - 3), 'latin1');
+/**
+ * A long head that comes in drops is not parsed at each of them, only where a line may have ended, and now and then: there
+ * are at most `headerCountLimit` lines.
+ */
+function isWorthALook(bytes: Buffer, at: number, to: number, looked: number): boolean {
+  const there = to - at;
+  if (there <= SHORT_HEAD_BYTES || there >= looked * 2) return true;
+  const end = bytes.indexOf(LF, at + looked);
   return end >= 0 && end < to;
 }
+
+const SHORT_HEAD_BYTES = 512;
+const LF = 0x0a;
 
 function lookForPreface(bytes: Buffer, at: number, to: number): 'yes' | 'no' | 'more' {
   const length = Math.min(PREFACE.length, to - at);
