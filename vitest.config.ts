@@ -3,10 +3,9 @@ import { defineConfig } from 'vitest/config';
 const soak = process.env['SOAK'] === '1';
 const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**'];
 
-/** What holds in both modes and runs in BASE mode with every `npm test`. */
-const inBase = ['api', 'broadcast', 'data'];
-/** The rest of it: `npm run test:modes`. */
-const inBaseToo = [
+/** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
+const inBase = [
+  ...['api', 'broadcast', 'data'],
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
@@ -21,6 +20,10 @@ const sideBySide = [
 ];
 /** What takes long, in PROCESS mode: `npm run test:modes`. */
 const more = ['http-corpus', 'http-examples'];
+/** Pure code without processes: two files at a time. */
+const units = ['cli', 'control', 'docs', 'errors', 'http', 'options', 'protocol', 'server'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+);
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);
@@ -44,11 +47,12 @@ export default defineConfig({
         test: {
           name: 'process',
           include: ['test/**/*.test.ts'],
-          exclude: [...exclude, ...files(sideBySide), ...files(more)],
+          exclude: [...exclude, ...files(sideBySide), ...files(more), ...(soak ? [] : units)],
           sequence: { groupOrder: 0 },
           ...common,
         },
       },
+      { test: { name: 'units', include: units, maxWorkers: 2, sequence: { groupOrder: 3 }, ...common } },
       {
         test: {
           name: 'side-by-side',
@@ -68,7 +72,6 @@ export default defineConfig({
           ...common,
         },
       },
-      { test: { name: 'base-more', include: files(inBaseToo), env: base, ...common } },
       { test: { name: 'tls', include: files(encrypted), env: tls, ...common } },
       { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...common } },
     ],

@@ -4,6 +4,7 @@
  */
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
+import type { WholeAnswer } from '../ipc/outbox.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
@@ -115,6 +116,11 @@ export class BaseSockets implements OwnSockets {
       createPoller: (handler) => turns.forAcceptor(handler),
     });
     this.#acceptor.start();
+  }
+
+  /** @returns false: through the ring, to whoever owns the connection */
+  answer(answer: WholeAnswer): boolean {
+    return this.#reactor?.answer(answer) ?? false;
   }
 
   dismiss(deadlineMs: number, done: () => void): void {

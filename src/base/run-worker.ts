@@ -63,6 +63,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     sockets,
     limits: limitsOf(listens),
     http: place.http,
+    direct: (reactor) => (reactor === id ? (answer) => sockets.answer(answer) : undefined),
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),
     createPoller: (worker) => turns.forWorker(worker),
   });

@@ -16,6 +16,21 @@ export interface ReactorLink {
   readonly waker: Wakes;
   /** Was given something since the last flush. */
   touched?: boolean;
+  /**
+   * Where the reactor is in this process (BASE mode): takes a whole HTTP answer without the ring.
+   * @returns false: not this one, it goes through the ring
+   */
+  readonly direct?: ((answer: WholeAnswer) => boolean) | undefined;
+}
+
+export interface WholeAnswer {
+  sessionId: number;
+  exchange: number;
+  flags: number;
+  head: Uint8Array | null;
+  /** latin1. */
+  text: string;
+  body: Uint8Array | null;
 }
 
 export interface OutboxLimits {
@@ -69,6 +84,8 @@ export class Outbox {
   readonly #states: (OutState | undefined)[] = [];
   readonly #holding = new Set<OutState>();
   #flushScheduled = false;
+  /** Used again. */
+  readonly #answer: WholeAnswer = { sessionId: 0, exchange: 0, flags: 0, head: null, text: '', body: null };
   /** Why the last call answered false. */
   lastError: ServerError | undefined;
   sentCount = 0;
@@ -124,6 +141,13 @@ export class Outbox {
     }
     const link = this.#linkOf(sessionId);
     const { ring } = link;
+    // What was sent before goes first.
+    const isFirst = link.direct !== undefined && (flags & AnswerFlag.last) !== 0 && ring.isConsumed(ring.position);
+    if (isFirst && this.#answerDirectly(link, sessionId, exchange, flags, head, text, body)) {
+      this.sentBytes += bytes;
+      this.sentCount++;
+      return true;
+    }
     const needed = frameBytes(bytes) + RESERVED_FOR_REQUESTS;
     if (ring.room(needed) < needed) return this.#holdAnswer(state, exchange, flags, head, text, body);
     const at = ring.payloadAt;
@@ -357,6 +381,25 @@ export class Outbox {
     this.#holdItem(state, { data, at: 0, flags, exchange });
     if (state.heldBytes < highWatermark) return true;
     return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
+  }
+
+  #answerDirectly(
+    link: ReactorLink,
+    sessionId: number,
+    exchange: number,
+    flags: number,
+    head: Uint8Array | null,
+    text: string,
+    body: Uint8Array | null,
+  ): boolean {
+    const answer = this.#answer;
+    answer.sessionId = sessionId;
+    answer.exchange = exchange;
+    answer.flags = flags;
+    answer.head = head;
+    answer.text = text;
+    answer.body = body;
+    return link.direct?.(answer) ?? false;
   }
 
   #holdAnswer(

@@ -8,6 +8,7 @@
  */
 import type { Arrival } from '../ipc/arrival.js';
 import { ACCEPT_PAYLOAD, AnswerFlag, CloseCode, CloseFlag, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
+import type { WholeAnswer } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -552,6 +553,21 @@ export class Reactor implements PollerHandler {
         ring.advance();
       }
     }
+    return true;
+  }
+
+  /** A worker in this process gives a whole answer by hand. @returns false: it has to go through the ring */
+  answer(answer: WholeAnswer): boolean {
+    const { sessionId, exchange } = answer;
+    const connection = this.#context.connectionOf(sessionId);
+    const { id, board } = this.#context;
+    if (connection === undefined || connection.closeCode >= 0 || !this.#http.answers.isAwaited(connection, exchange)) {
+      board.add(id, ReactorCounter.discarded, 1);
+      return true;
+    }
+    if (!this.#awake) this.#context.wake();
+    if (!this.#http.answers.answerDirectly(connection, answer)) return false;
+    board.add(id, ReactorCounter.replies, 1);
     return true;
   }
 

@@ -5,7 +5,7 @@ import { peerBell, reactorBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../ipc/inheritance.js';
 import { decodeManagerToWorker, type ManagerToWorker, type WorkerToManager } from '../ipc/message.js';
-import { Outbox, type OutboxLimits } from '../ipc/outbox.js';
+import { Outbox, type OutboxLimits, type WholeAnswer } from '../ipc/outbox.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
@@ -36,6 +36,8 @@ export interface WorkerSurroundings<C extends UserConnection> {
   readonly channel?: WorkerChannel;
   /** Where ports speak HTTP. */
   readonly http?: HttpService | undefined;
+  /** Where a reactor is in this process: takes whole answers by hand. */
+  direct?(reactor: number): ((answer: WholeAnswer) => boolean) | undefined;
   /** How a reactor in this process is woken. */
   reactorWaker?(reactor: number): Wakes | undefined;
   createPoller?(worker: Worker<C>): Poller;
@@ -71,6 +73,7 @@ export function runWorker<C extends UserConnection>(
   const links = each((r) => ({
     ring: new RingWriter(region, layout.outbound(r, peer)),
     waker: wakers[r] as Wakes,
+    direct: surroundings.direct?.(r),
   }));
   const { highWatermark, sendBufferSize: limitBytes } = options;
   const outbox = new Outbox(new ConnectionTable(region), links, {

@@ -2,7 +2,9 @@
  * Sees to it that every request is answered, once: by its worker, or, where that dies, takes too long, or should not be
  * asked, by the server itself. Runs in the reactor.
  */
+
 import { AnswerFlag, CloseCode, Event, GoneFlag } from '../../ipc/frame.js';
+import type { WholeAnswer } from '../../ipc/outbox.js';
 import { ReactorCounter } from '../../memory/boards.js';
 import { addressOf, allocateStable } from '../../os/libc.js';
 import type { AnswerPiece } from '../../protocol/http/file-answer.js';
@@ -35,6 +37,23 @@ export class Answers {
   /** @returns false: bytes of an exchange that is over */
   isAwaited({ http }: ReactorConnection, exchange: number): boolean {
     return http !== null && http.exchange === exchange && http.isOwed;
+  }
+
+  /**
+   * A whole answer from a worker in this process (BASE mode), which need not go through the ring: 2 to 3 % of what a
+   * request costs. @returns false: it is too long, the ring takes it in pieces
+   */
+  answerDirectly(connection: ReactorConnection, { flags, head, text, body }: WholeAnswer): boolean {
+    const textAt = head === null ? 0 : head.length;
+    const bodyAt = textAt + text.length;
+    const length = bodyAt + (body === null ? 0 : body.length);
+    if (length > TEXT_BYTES) return false;
+    if (head !== null) this.#text.set(head, 0);
+    if (text !== '') writeLatin1(this.#text, text, textAt);
+    if (body !== null) this.#text.set(body, bodyAt);
+    this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, length);
+    this.answered(connection, flags);
+    return true;
   }
 
   /** Bytes of the answer were written. @param flags AnswerFlag */
