@@ -1,0 +1,112 @@
+import { accepts, head, post, posted, refuses, request, theme } from './entry.js';
+
+const bad = [
+  ...[
+    '',
+    '-1',
+    '+5',
+    '5.0',
+    '5e0',
+    '0x5',
+    '5 5',
+    '5,5',
+    '5, 5',
+    '5,',
+    ',5',
+    '5;',
+    'a',
+    '5a',
+    'a5',
+    '1_0',
+    '"5"',
+    "'5'",
+    '\xb2',
+    '5\t5',
+  ],
+  ...['Infinity', 'NaN', '-0', '--5', '5-', '\xd9\xa5', '1e3', '0b1', '5L', '\xef\xbc\x95'],
+];
+const beyond = [
+  '9007199254740992',
+  '9007199254740993',
+  '18446744073709551615',
+  '18446744073709551616',
+  '18446744073709551621',
+  '9'.repeat(400),
+];
+
+export const contentLengths = theme('content-length', [
+  accepts('6.2', 'a body by Content-Length', posted('hello', 'Content-Length: 5'), post('hello')),
+  accepts('6.2', 'Content-Length: 0', posted('', 'Content-Length: 0'), post('')),
+  accepts('6.3', 'POST without a length has no body', posted(''), post('')),
+  accepts(
+    '6.2',
+    'a length with leading zeros',
+    posted('hello', 'Content-Length: 00000000000000000000000005'),
+    post('hello'),
+  ),
+  accepts('6.2', 'a length of zeros', posted('', 'Content-Length: 000'), post('')),
+  accepts('6.2', 'whitespace around a length', posted('hello', 'Content-Length: \t 5 \t'), post('hello')),
+  accepts('6.2', 'a length without a space before it', posted('hello', 'Content-Length:5'), post('hello')),
+  accepts('RFC 9110 5.1', 'the name in upper case', posted('hello', 'CONTENT-LENGTH: 5'), post('hello')),
+  accepts('RFC 9110 5.1', 'the name in lower case', posted('hello', 'content-length: 5'), post('hello')),
+  accepts(
+    'RFC 9110 9.3.1',
+    'GET may have a body',
+    `${head('GET / HTTP/1.1', 'Host: a', 'Content-Length: 5')}hello`,
+    request({ body: 'hello' }),
+  ),
+  accepts(
+    'RFC 9110 9.3.2',
+    'HEAD may have a body',
+    `${head('HEAD / HTTP/1.1', 'Host: a', 'Content-Length: 2')}ab`,
+    request({ method: 'HEAD', body: 'ab' }),
+  ),
+  accepts(
+    '6.2',
+    'HTTP/1.0 has bodies by length',
+    `${head('POST / HTTP/1.0', 'Content-Length: 2')}ab`,
+    post('ab', { version: '1.0', keepAlive: false }),
+  ),
+  accepts(
+    '6.2',
+    'a body of what looks like line ends',
+    posted('\r\n\r\n\0\xff', 'Content-Length: 6'),
+    post('\r\n\r\n\0\xff'),
+  ),
+  accepts(
+    '6.2',
+    'a body of what looks like a request',
+    posted('GET / HTTP/1.1\r\n\r\n', 'Content-Length: 18'),
+    post('GET / HTTP/1.1\r\n\r\n'),
+  ),
+  accepts('5', 'Content_Length is another field', posted('', 'Content_Length: 5'), post('')),
+  accepts(
+    '5',
+    'Content-Lengths is another field',
+    posted('', 'Content-Lengths: 5', 'Content-Lengt: 5', 'Xontent-Length: 5'),
+    post(''),
+  ),
+  accepts('5', 'Content-Length with one letter wrong is another field', posted('', 'Content-Lenght: 5'), post('')),
+  ...bad.map((value) =>
+    refuses(
+      '6.3',
+      `Content-Length: ${JSON.stringify(value).slice(1, -1)} is none`,
+      posted('hello', `Content-Length: ${value}`),
+    ),
+  ),
+  ...beyond.map((value) =>
+    refuses(
+      'RFC 9110 15.5.14',
+      `Content-Length: ${value.slice(0, 21)} is beyond all measure`,
+      posted('', `Content-Length: ${value}`),
+      413,
+    ),
+  ),
+  refuses('6.3', 'two lengths', posted('hello', 'Content-Length: 5', 'Content-Length: 6')),
+  refuses('6.3', 'two equal lengths', posted('hello', 'Content-Length: 5', 'Content-Length: 5')),
+  refuses('6.3', 'two lengths of zero', posted('', 'Content-Length: 0', 'Content-Length: 0')),
+  refuses('6.3', 'two lengths in two cases', posted('hello', 'Content-Length: 5', 'content-length: 5')),
+  refuses('6.3', 'two lengths far apart', posted('hello', 'Content-Length: 5', 'X: y', 'Y: z', 'Content-Length: 5')),
+  refuses('6.3', 'an empty length and a good one', posted('hello', 'Content-Length:', 'Content-Length: 5')),
+  refuses('5.1', 'a space before the colon of a length', posted('hello', 'Content-Length : 5')),
+]);
