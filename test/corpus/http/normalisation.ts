@@ -103,13 +103,13 @@ export const normalisation = theme('normalisation', [
   accepts(
     '6',
     'a body stays as it is',
-    head('POST / HTTP/1.1', 'Host: a', 'Content-Length: 8') + '\r\na\nb\r\0\xe9',
+    `${head('POST / HTTP/1.1', 'Host: a', 'Content-Length: 8')}\r\na\nb\r\0\xe9`,
     post('\r\na\nb\r\0\xe9'),
   ),
   accepts(
     '6',
     'a coding of the content is not undone',
-    head('POST / HTTP/1.1', 'Host: a', 'Content-Encoding: gzip', 'Content-Length: 2') + '\x1f\x8b',
+    `${head('POST / HTTP/1.1', 'Host: a', 'Content-Encoding: gzip', 'Content-Length: 2')}\x1f\x8b`,
     post('\x1f\x8b'),
   ),
   refuses('3', 'the case of a method is not made equal', head('Get / HTTP/1.1', 'Host: a'), 501),
