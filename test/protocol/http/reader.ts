@@ -19,6 +19,8 @@ export interface ReadRequest {
 
 export class Reader {
   readonly requests: ReadRequest[] = [];
+  /** Where each of them ends. */
+  readonly ends: number[] = [];
   refusal: number | undefined;
   why = '';
 
@@ -103,6 +105,7 @@ export class Reader {
 
   #end(request: ReadRequest): true {
     this.requests.push(request);
+    this.ends.push(this.#from);
     this.#open = undefined;
     this.#isOver = !request.keepAlive;
     return true;
