@@ -299,7 +299,8 @@ export class RequestHead {
     for (let at = from; at < to; at++) {
       const byte = bytes[at]!;
       if (!isDigit(byte)) return this.#refuse(400, 'The Content-Length is not a number.');
-      length = length * 10 + byte - ZERO;
+      // In this order: the sum before the digit is a number that is exact.
+      length = length * 10 + (byte - ZERO);
     }
     if (length > Number.MAX_SAFE_INTEGER) return this.#refuse(413, 'The Content-Length is beyond all measure.');
     this.contentLength = length;
