@@ -33,6 +33,11 @@ export function skipBlanks(bytes: Buffer, from: number, to: number): number {
   return at;
 }
 
+export function hasTab(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (bytes[at] === HTAB) return true;
+  return false;
+}
+
 export function endOfToken(bytes: Buffer, from: number, to: number): number {
   let at = from;
   while (at < to && TOKEN[bytes[at]!] === 1) at++;

@@ -1,0 +1,131 @@
+import { accepts, get, head, post, posted, refuses, request, theme } from './entry.js';
+
+const to = (target: string, ...lines: string[]): string => head(`GET ${target} HTTP/1.1`, 'Host: a.example', ...lines);
+const at = (target: string) => request({ target });
+const chunked = (body: string): string => posted(body, 'Transfer-Encoding: chunked');
+const measured = (body: string): string => posted(body, `Content-Length: ${body.length}`);
+
+export const pipelining = theme('pipelining', [
+  accepts('9.3.2', 'two requests', to('/1') + to('/2'), at('/1'), at('/2')),
+  accepts(
+    '9.3.2',
+    'five requests',
+    ['/1', '/2', '/3', '/4', '/5'].map((each) => to(each)).join(''),
+    ...['/1', '/2', '/3', '/4', '/5'].map(at),
+  ),
+  accepts('9.3.2', 'a request behind a body by length', measured('hello') + to('/2'), post('hello'), at('/2')),
+  accepts('9.3.2', 'a request behind an empty body', measured('') + to('/2'), post(''), at('/2')),
+  accepts(
+    '9.3.2',
+    'a request behind a chunked body',
+    chunked('5\r\nhello\r\n0\r\n\r\n') + to('/2'),
+    post('hello'),
+    at('/2'),
+  ),
+  accepts(
+    '9.3.2',
+    'a request behind trailers',
+    chunked('0\r\nX: y\r\n\r\n') + to('/2'),
+    post('', { trailers: 'X: y\r\n' }),
+    at('/2'),
+  ),
+  accepts(
+    '9.3.2',
+    'bodies of both kinds in turn',
+    measured('a') + chunked('1\r\nb\r\n0\r\n\r\n') + measured('c'),
+    post('a'),
+    post('b'),
+    post('c'),
+  ),
+  accepts('2.2', 'an empty line between requests', `${measured('hello')}\r\n${to('/2')}`, post('hello'), at('/2')),
+  accepts('2.2', 'an empty line behind a request without a body', `${to('/1')}\r\n${to('/2')}`, at('/1'), at('/2')),
+  refuses('2.2', 'two empty lines between requests', `${to('/1')}\r\n\r\n${to('/2')}`, 400, at('/1')),
+  accepts(
+    '9.6',
+    'what follows close is not read',
+    `${to('/1', 'Connection: close')}\0garbage`,
+    request({ target: '/1', keepAlive: false }),
+  ),
+  accepts(
+    '9.6',
+    'a request behind close is not read',
+    to('/1', 'Connection: close') + to('/2'),
+    request({ target: '/1', keepAlive: false }),
+  ),
+  accepts(
+    '9.3',
+    'what follows HTTP/1.0 is not read',
+    head('GET /1 HTTP/1.0') + to('/2'),
+    request({ target: '/1', version: '1.0', keepAlive: false }),
+  ),
+  accepts(
+    '9.3',
+    'a request behind HTTP/1.0 that is kept alive',
+    head('GET /1 HTTP/1.0', 'Connection: keep-alive') + to('/2'),
+    request({ target: '/1', version: '1.0' }),
+    at('/2'),
+  ),
+  accepts(
+    '9.3',
+    'HTTP/1.0 behind HTTP/1.1',
+    to('/1') + head('GET /2 HTTP/1.0'),
+    at('/1'),
+    request({ target: '/2', version: '1.0', keepAlive: false }),
+  ),
+  refuses('9.3.2', 'a good request and a bad one', `${to('/1')}GET /2\r\n\r\n`, 400, at('/1')),
+  refuses(
+    '9.3.2',
+    'a good request and one nobody knows',
+    `${to('/1')}${head('BREW / HTTP/1.1', 'Host: a')}`,
+    501,
+    at('/1'),
+  ),
+  refuses('9.3.2', 'a good request and one without Host', to('/1') + head('GET /2 HTTP/1.1'), 400, at('/1')),
+  refuses(
+    '9.3.2',
+    'what is left of a request does not help the next: Host',
+    to('/1') + head('GET / HTTP/1.1', 'X: y'),
+    400,
+    at('/1'),
+  ),
+  accepts(
+    '9.3.2',
+    'what is left of a request does not hurt the next: length',
+    measured('a') + get() + measured('b'),
+    post('a'),
+    request(),
+    post('b'),
+  ),
+  accepts(
+    '9.3.2',
+    'what is left of a request does not hurt the next: chunked',
+    chunked('0\r\n\r\n') + chunked('0\r\n\r\n'),
+    post(''),
+    post(''),
+  ),
+  accepts(
+    '9.3.2',
+    'what is left of a request does not reach the next: upgrade',
+    get('Upgrade: a', 'Connection: upgrade') + get('Connection: upgrade'),
+    request({ isUpgrade: true }),
+    request(),
+  ),
+  accepts(
+    '9.3.2',
+    'what is left of a request does not reach the next: Expect',
+    get('Expect: 100-continue') + get('Expect: 100-continue') + get(),
+    request({ expectsContinue: true }),
+    request({ expectsContinue: true }),
+    request(),
+  ),
+  refuses(
+    '9.3.2',
+    'a body that is longer than its length',
+    posted('hello', 'Content-Length: 4') + to('/2'),
+    501,
+    post('hell'),
+  ),
+  refuses('9.3.2', 'a body that nobody announced', posted('{"a":1}') + to('/2'), 400, post('')),
+  refuses('7.1', 'a chunked body with an empty line too many, twice', `${chunked('0\r\n\r\n')}\r\n\r\n`, 400, post('')),
+  refuses('9.3.2', 'a chunked body and garbage', `${chunked('0\r\n\r\n')}\0`, 400, post('')),
+]);

@@ -1,0 +1,73 @@
+import { methods } from '../../../src/protocol/http/methods.js';
+import { accepts, byteName, head, refuses, request, theme } from './entry.js';
+
+const HOST = 'Host: a.example';
+const line = (text: string): string => head(text, HOST);
+
+export const requestLine = theme('request line', [
+  accepts('3', 'GET', line('GET / HTTP/1.1')),
+  ...methods.map((method) =>
+    accepts('RFC 9110 9.1', `${method} is known`, line(`${method} / HTTP/1.1`), request({ method })),
+  ),
+  refuses('RFC 9110 9.3.6', 'CONNECT asks for a tunnel', head('CONNECT a.example:443 HTTP/1.1', HOST), 501),
+  refuses('RFC 9110 9.1', 'a method nobody knows', line('BREW / HTTP/1.1'), 501),
+  refuses('RFC 9110 9.1', 'methods are case-sensitive', line('get / HTTP/1.1'), 501),
+  refuses('RFC 9110 9.1', 'a method that begins with a known one', line('GETS / HTTP/1.1'), 501),
+  refuses('RFC 9110 9.1', 'a method that ends early', line('GE / HTTP/1.1'), 501),
+  refuses('RFC 9110 5.6.2', 'a method of one strange token', line("!#$%&'* / HTTP/1.1"), 501),
+  refuses('3', 'a method longer than any there is', line(`${'A'.repeat(500)} / HTTP/1.1`), 501),
+  refuses('3', 'a method with a character no token has', line('GE(T / HTTP/1.1')),
+  refuses('3', 'a method with a colon', line('GET: / HTTP/1.1')),
+  refuses('3', 'a method with a letter beyond ASCII', line('G\xc9T / HTTP/1.1')),
+  refuses('3', 'no method', line(' / HTTP/1.1')),
+  refuses('3', 'no method and no space', line('/ HTTP/1.1')),
+  refuses('3', 'a space before the method', line(' GET / HTTP/1.1')),
+  refuses('3', 'a tab before the method', line('\tGET / HTTP/1.1')),
+  refuses('3', 'two spaces before the target', line('GET  / HTTP/1.1')),
+  refuses('3', 'two spaces before the version', line('GET /  HTTP/1.1')),
+  refuses('3', 'a tab before the target', line('GET\t/ HTTP/1.1')),
+  refuses('3', 'a tab before the version', line('GET /\tHTTP/1.1')),
+  refuses('3', 'a vertical tab before the version', line('GET /\x0bHTTP/1.1')),
+  refuses('3', 'a form feed before the version', line('GET /\x0cHTTP/1.1')),
+  refuses('3', 'a space behind the version', line('GET / HTTP/1.1 ')),
+  refuses('3', 'a tab behind the version', line('GET / HTTP/1.1\t')),
+  refuses('3', 'a fourth word', line('GET / HTTP/1.1 x')),
+  refuses('3', 'a target with a space in it', line('GET /a b HTTP/1.1')),
+  refuses('3', 'no version (HTTP/0.9)', 'GET /\r\n\r\n'),
+  refuses('3', 'no version, but a space', 'GET / \r\n\r\n'),
+  refuses('3', 'a method alone', 'GET\r\n\r\n'),
+  refuses('3', 'a method and a space', 'GET \r\n\r\n'),
+  refuses('3', 'a version without a target', line('GET HTTP/1.1')),
+  refuses('3', 'two spaces where the target should be', line('GET  HTTP/1.1')),
+  accepts('2.3', 'HTTP/1.0', head('GET / HTTP/1.0'), request({ version: '1.0', keepAlive: false })),
+  ...['2.0', '3.0', '1.2', '1.9', '0.9', '0.0', '9.9', '2.1'].map((version) =>
+    refuses('RFC 9110 15.6.6', `HTTP/${version} is not spoken`, line(`GET / HTTP/${version}`), 505),
+  ),
+  ...['HTTP/1', 'HTTP/1.', 'HTTP/.1', 'HTTP/11', 'HTTP/1.10', 'HTTP/01.1', 'HTTP/1.1.1', 'HTTP/1,1', 'HTTP/a.b'].map(
+    (text) => refuses('2.3', `${text} is no version`, line(`GET / ${text}`)),
+  ),
+  ...['http/1.1', 'Http/1.1', 'HTTP 1.1', 'HTTP1.1', 'HTTPS/1.1', 'HTP/1.1', 'XHTTP/1.1', 'HTTP//1.1', 'ICE/1.0'].map(
+    (text) => refuses('2.3', `${text} is not HTTP`, line(`GET / ${text}`)),
+  ),
+  refuses('2.3', 'a minus in the version', line('GET / HTTP/1.-1')),
+  refuses('2.3', 'a space in the version', line('GET / HTTP/ 1.1')),
+  accepts('2.2', 'an empty line before the request', `\r\n${line('GET / HTTP/1.1')}`),
+  refuses('2.2', 'two empty lines before the request', `\r\n\r\n${line('GET / HTTP/1.1')}`),
+  refuses('2.2', 'a bare LF before the request', `\n${line('GET / HTTP/1.1')}`),
+  refuses('2.2', 'a bare CR before the request', `\r${line('GET / HTTP/1.1')}`),
+  refuses('2.2', 'two CR before the request', `\r\r\n${line('GET / HTTP/1.1')}`),
+  refuses('2.2', 'a line that ends with LF alone', `GET / HTTP/1.1\n${HOST}\r\n\r\n`),
+  refuses('2.2', 'a line that ends with CR alone', `GET / HTTP/1.1\r${HOST}\r\n\r\n`),
+  refuses('2.2', 'a line that ends with CR CR LF', `GET / HTTP/1.1\r\r\n${HOST}\r\n\r\n`),
+  refuses('2.2', 'a line that ends with LF CR', `GET / HTTP/1.1\n\r${HOST}\r\n\r\n`),
+  refuses('2.2', 'a CR in the method', line('G\rET / HTTP/1.1')),
+  refuses('2.2', 'an LF in the target', line('GET /\nx HTTP/1.1')),
+  ...[0x00, 0x01, 0x08, 0x1b, 0x7f].flatMap((code) => [
+    refuses('3.1', `${byteName(code)} in the method`, line(`G${String.fromCharCode(code)}T / HTTP/1.1`)),
+    refuses('2.3', `${byteName(code)} in the version`, line(`GET / HTTP/${String.fromCharCode(code)}.1`)),
+    refuses('3', `${byteName(code)} behind the version`, line(`GET / HTTP/1.1${String.fromCharCode(code)}`)),
+  ]),
+  refuses('2.2', 'a byte order mark', `\xef\xbb\xbf${line('GET / HTTP/1.1')}`),
+  refuses('2.2', 'a TLS handshake', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'),
+  refuses('3', 'an answer instead of a request', head('HTTP/1.1 200 OK', 'Content-Length: 0')),
+]);
