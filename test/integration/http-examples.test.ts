@@ -26,6 +26,7 @@ describe('an app as its framework has it', () => {
     ['hono', 'Hono'],
     ['h3', 'H3'],
     ['itty-router', 'itty-router'],
+    ['nest', 'Nest'],
   ])('examples/%s answers', async (name, says) => {
     const port = await startExample(name);
     expect(await text(port)).toBe(`Hello from ${says}\n`);
