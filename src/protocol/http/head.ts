@@ -238,7 +238,7 @@ export class RequestHead {
     let count = 0;
     while (at < to && bytes[at] !== CR) {
       if (count++ === this.#limits.headerCount) return this.#refuse(431, 'There are too many fields.');
-      const next = at < limit ? this.#fieldLine(bytes, at, end) : MORE;
+      const next = this.#fieldLine(bytes, at, end);
       if (next === MORE) return end < to ? this.#refuse(431, 'The fields are too long.') : MORE;
       if (next < 0) return next;
       at = next;

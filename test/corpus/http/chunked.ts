@@ -167,6 +167,7 @@ export const chunks = theme('chunked', [
   refusesTrailer('a trailer line without a colon', 'X\r\n'),
   refusesTrailer('a trailer line that ends with LF alone', 'X: y\n'),
   refusesTrailer('a trailer line that ends with CR alone', 'X: y\rZ: w\r\n'),
+  refusesTrailer('a trailer line that ends with CR and something', 'X: y\rxZ: w\r\n'),
   ...[0x00, 0x0b, 0x7f].flatMap((code) => [
     refusesTrailer(`${byteName(code)} in the value of a trailer field`, `X: a${char(code)}b\r\n`),
     refusesTrailer(`${byteName(code)} in the name of a trailer field`, `X${char(code)}: a\r\n`),

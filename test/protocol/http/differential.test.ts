@@ -7,7 +7,7 @@ import { corpus, corpusLimits } from '../../corpus/http/index.js';
 import { type NodeReading, readByNode } from './node-parser.js';
 import { Reader, type ReadRequest } from './reader.js';
 
-const runs = process.env['SOAK'] === '1' ? 50_000 : 5000;
+const runs = process.env['SOAK'] === '1' ? 42_000 : 4200;
 const mutants = 4;
 
 // Well-formed by the grammar.
