@@ -5,8 +5,13 @@ export type { FinishCallback } from './exchange/task-client.js';
 export type { TaskCounts } from './exchange/task-queue.js';
 export type { FetchFunction } from './http/apps.js';
 export { HttpServer, type HttpServerOptions } from './http/http-server.js';
+export type { CookieOptions } from './http/cookies.js';
+export type { EventStream, ServerSentEvent } from './http/event-stream.js';
+export type { Form, FormOptions } from './http/form.js';
 export type { HttpRequest } from './http/request.js';
-export type { HttpResponse } from './http/response.js';
+export type { HeaderValue, HttpResponse } from './http/response.js';
+export type { SendFileOptions } from './http/send-file.js';
+export type { UploadedFile } from './http/uploads.js';
 export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
@@ -22,7 +27,9 @@ export type {
   SwooleSettings,
   UnusedSetting,
 } from './options/index.js';
+export type { CompressionOptions } from './options/compression.js';
 export { fromSwoole } from './options/index.js';
+export type { StaticFilesOptions, StaticFolderOptions } from './options/static-files.js';
 export type { TlsKeys, TlsOptions } from './options/tls.js';
 export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
 export { Connection } from './server/connection.js';

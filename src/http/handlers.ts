@@ -58,8 +58,10 @@ export async function serveByFetch(app: FetchFunction, parts: HandlerParts): Pro
     server: parts.server,
     clientOf: ({ fd }) => parts.remote(fd),
     failed: (error, exchange, hasBegun) => {
-      parts.failed(error, 'fetch');
-      if (!hasBegun) exchange.respond(500, '', PLAIN, 'Internal Server Error\n');
+      const fault = faultOfClient(error);
+      if (fault === undefined) parts.failed(error, 'fetch');
+      const { status, message } = fault ?? { status: 500, message: 'Internal Server Error' };
+      if (!hasBegun) exchange.respond(status, '', PLAIN, `${message}\n`);
     },
   });
   return (exchange) => void serve(exchange);
@@ -80,6 +82,7 @@ export async function bridgeTo(
 /** A body that is not what the handler asked for is the client's doing: it is told, and nothing is logged. */
 function faultOfClient(error: unknown): { readonly status: number; readonly message: string } | undefined {
   if (!(error instanceof ServerError)) return undefined;
+  if (error.code === 'ERR_HTTP_CLIENT_GONE') return { status: 400, message: '' }; // there is nobody to hear it
   const { status } = error.detail as { status?: unknown };
   return typeof status === 'number' && status < 500 ? { status, message: STATUS_CODES[status] ?? '' } : undefined;
 }

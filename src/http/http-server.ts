@@ -1,5 +1,6 @@
 /** An HTTP server: a `Server` whose ports speak HTTP. */
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
+import { describe, ServerError } from '../errors/index.js';
 import type { ServerOptions } from '../options/index.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
@@ -24,7 +25,16 @@ export interface HttpServerOptions extends ServerOptions {
  */
 export class HttpServer extends Server {
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
-  constructor({ fetch, listener, app, ...options }: HttpServerOptions = {}) {
-    super({ protocol: 'http', ...options }, checkApps({ fetch, listener, app }));
+  constructor(options: HttpServerOptions = {}) {
+    super(...split(options));
   }
+}
+
+function split(given: unknown): [ServerOptions, HttpApps] {
+  if (typeof given !== 'object' || given === null) {
+    const expected = 'an object with options by name';
+    throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
+  }
+  const { fetch, listener, app, ...options } = given as HttpServerOptions;
+  return [{ protocol: 'http', ...options }, checkApps({ fetch, listener, app })];
 }

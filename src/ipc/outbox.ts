@@ -246,7 +246,7 @@ export class Outbox {
     if (state === undefined || state.sessionId !== sessionId) return;
     state.unconfirmed = 0;
     state.asked = false;
-    if (!this.#table.isKnown(sessionId)) return this.forget(sessionId);
+    if (this.#table.isGone(sessionId)) return this.forget(sessionId);
     this.#pump(state);
     if (state.held === null && !state.asked) this.#resolveWaiters(state);
   }
@@ -260,7 +260,7 @@ export class Outbox {
   poll(): void {
     for (const state of this.#holding) {
       const slot = this.#table.slotOf(state.sessionId);
-      const gone = !this.#table.isKnown(state.sessionId);
+      const gone = this.#table.isGone(state.sessionId);
       if (gone || this.#table.sendQueued(slot) < state.limits.highWatermark) this.writable(state.sessionId);
     }
   }
@@ -412,7 +412,10 @@ export class Outbox {
   ): boolean {
     const pieces = [head, text === '' ? null : Buffer.from(text, 'latin1'), body].filter((piece) => piece !== null);
     const last = pieces.pop() ?? nothing;
-    for (const piece of pieces) this.#hold(state, piece, flags & ~AT_THE_END, exchange);
+    for (const piece of pieces) {
+      this.#hold(state, piece, flags & ~AT_THE_END, exchange);
+      if (state.closing) return false;
+    }
     return this.#hold(state, last, flags, exchange);
   }
 

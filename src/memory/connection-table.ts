@@ -162,6 +162,13 @@ export class ConnectionTable {
     return this.state(slot) !== SlotState.free && this.sessionId(slot) === sessionId;
   }
 
+  /** True when its socket is gone: nothing that is sent arrives any more. */
+  isGone(sessionId: number): boolean {
+    const slot = this.slotOf(sessionId);
+    const state = this.state(slot);
+    return state === SlotState.free || state === SlotState.closed || this.sessionId(slot) !== sessionId;
+  }
+
   worker(slot: number): number {
     return this.#int32[this.#intsAt + slot * INTS + WORKER] ?? 0;
   }

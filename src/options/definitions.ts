@@ -191,7 +191,10 @@ export const definitions = {
   }),
   writeTimeoutMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
-    default: { value: 0 },
+    default: {
+      says: '0; of an HttpServer 60000',
+      compute: (_machine, { protocol }) => (protocol === 'http' ? 60_000 : 0),
+    },
     unit: 'ms',
     help: 'A client that has taken nothing of what waits for it for so long is disconnected; 0: never.',
   }),

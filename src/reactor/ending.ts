@@ -151,10 +151,10 @@ export class Ending {
       if (reset) resetConnection(descriptor);
       else closeDescriptor(descriptor);
     }
-    this.tellWatchers(connection);
     this.onReleased(connection);
     this.#discountAddress(slot);
     table.setState(slot, SlotState.closed);
+    this.tellWatchers(connection); // who looks then sees that it is gone
     board.add(id, ReactorCounter.closed, 1);
     board.addConnections(id, -1);
     workers.addField(worker, WorkerField.connections, -1);

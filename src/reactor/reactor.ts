@@ -7,7 +7,7 @@
  * shared memory, so that workers ring only when it sleeps.
  */
 import type { Arrival } from '../ipc/arrival.js';
-import { ACCEPT_PAYLOAD, AnswerFlag, CloseCode, CloseFlag, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
+import { ACCEPT_PAYLOAD, AnswerFlag, CloseCode, CloseFlag, Event, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
 import type { WholeAnswer } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
@@ -638,10 +638,16 @@ export class Reactor implements PollerHandler {
       case Request.taken:
         return connection && this.#http.bodies.taken(connection, word >>> 16, ring.bytes.readDoubleLE(ring.payloadAt));
       case Request.watchDrain:
-        return connection && this.#sending.watchDrain(connection, sender.worker);
+        return this.#watchDrain(connection, sender.worker, sessionId);
       default:
         this.#parts.onBrokenSender(sender.worker);
     }
+  }
+
+  /** One that is gone has room for everything: whoever asks drops what it holds for it. */
+  #watchDrain(connection: ReactorConnection | undefined, worker: number, sessionId: number): void {
+    if (connection !== undefined) this.#sending.watchDrain(connection, worker);
+    else if (worker >= 0) this.#context.lane(worker).sendEvent(Event.writable, 0, 0, sessionId);
   }
 
   #sendFile(

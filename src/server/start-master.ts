@@ -3,7 +3,8 @@ import { aloneMode, isAlone } from '../base/alone.js';
 import { baseMode } from '../base/base-mode.js';
 import { runBaseWorker } from '../base/run-worker.js';
 import { CommandTable } from '../control/commands.js';
-import { ServerError } from '../errors/index.js';
+import { statSync } from 'node:fs';
+import { describe, ServerError } from '../errors/index.js';
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
 import { peerBell } from '../ipc/bells.js';
@@ -57,6 +58,11 @@ async function bringUp(context: StartContext): Promise<void> {
   const { options, events, log, commands } = context;
   if (options.taskWorkerNum > 0 && events.task === undefined) {
     throw new ServerError('ERR_TASK_CALLBACK', { count: options.taskWorkerNum });
+  }
+  for (const { root } of options.staticFiles) {
+    if (statSync(root, { throwIfNoEntry: false })?.isDirectory()) continue;
+    const expected = 'a folder that is there';
+    throw new ServerError('ERR_OPTION_VALUE', { name: 'staticFiles.root', expected, received: describe(root) });
   }
   const { dispatchMode } = options;
   if (typeof dispatchMode !== 'string') await loadDispatch(dispatchMode.module); // says here why it cannot be used

@@ -127,6 +127,33 @@ describe('an answer', () => {
   });
 });
 
+describe('a client that goes away', () => {
+  overPlainTcp('in the middle of a large answer leaves nothing behind', async () => {
+    const { server, client } = await connectAlone();
+    const away = async (): Promise<void> => {
+      const other = await HttpClient.connect(server.port);
+      other.tcp.socket.once('data', () => other.tcp.socket.resetAndDestroy());
+      other.send(request('/text?count=4500000'));
+      await other.tcp.closed;
+    };
+    await Promise.all(Array.from({ length: 20 }, away));
+    await poll('nothing is held for them', async () => {
+      const { bufferedBytes, underWayNum } = JSON.parse((await client.get('/stats')).body) as Record<string, number>;
+      return bufferedBytes === 0 && underWayNum === 1; // the one that asks
+    });
+    await client.close();
+  });
+
+  it('half is answered for when its handler does not, and then it is gone', async () => {
+    const { server, client } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
+    await client.close();
+    const tcp = await TcpClient.connect(server.port);
+    tcp.socket.end(request('/never'));
+    await tcp.closed;
+    expect(tcp.received).toContain('HTTP/1.1 503');
+  });
+});
+
 describe('a request', () => {
   it('is told as it was sent', async () => {
     const { client } = await connect();

@@ -36,7 +36,6 @@ export class Bodies {
       if (http.credit > 0) this.#parts.host.stall(connection, lane);
       return 0;
     }
-    http.since = this.#parts.context.now;
     return http.decoder === null
       ? this.#takeSized(connection, http, lane, bytes, at, most)
       : this.#takeDecoded(connection, http, lane, http.decoder, bytes, at, most);
@@ -52,6 +51,7 @@ export class Bodies {
   ): number {
     const count = Math.min(most, http.bodyLeft);
     bytes.copy(lane.bytes, lane.payloadAt, at, at + count);
+    http.since = this.#parts.context.now;
     http.bodyLeft -= count;
     http.credit -= count;
     this.#commitBody(connection, http, lane, count, http.bodyLeft === 0);
@@ -76,6 +76,8 @@ export class Bodies {
       this.#answers.breakOff(connection, http, { status: -taken, why: decoder.why, close: true });
       return 0;
     }
+    // What frames a body is no progress of it: it may not come in drops without end.
+    if (end > start) http.since = this.#parts.context.now;
     http.credit -= end - start;
     const { isDone, trailers } = decoder;
     if (end > start || (isDone && trailers === '')) {

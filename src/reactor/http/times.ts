@@ -73,7 +73,7 @@ export class Times {
 
   #timeOut(connection: ReactorConnection, http: HttpState, status: number, why: string): void {
     this.#parts.count(ReactorCounter.httpTimedOut);
-    const close = !http.isOwed || http.phase === Phase.streaming || !http.keepAlive || http.http10;
+    const close = !http.isOwed || http.phase === Phase.streaming || !http.keepAlive || http.http10 || http.halfClosed;
     const answer = { status, why, close, isHead: http.isHead };
     if (http.isOwed) this.#answers.breakOff(connection, http, answer);
     else this.#answers.answer(connection, http, answer);
