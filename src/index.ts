@@ -4,10 +4,10 @@ export { ServerError } from './errors/index.js';
 export type { FinishCallback } from './exchange/task-client.js';
 export type { TaskCounts } from './exchange/task-queue.js';
 export type { FetchFunction } from './http/apps.js';
-export { HttpServer, type HttpServerOptions } from './http/http-server.js';
 export type { CookieOptions } from './http/cookies.js';
 export type { EventStream, ServerSentEvent } from './http/event-stream.js';
 export type { Form, FormOptions } from './http/form.js';
+export { HttpServer, type HttpServerOptions } from './http/http-server.js';
 export type { HttpRequest } from './http/request.js';
 export type { HeaderValue, HttpResponse } from './http/response.js';
 export type { SendFileOptions } from './http/send-file.js';
@@ -16,6 +16,7 @@ export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
+export type { CompressionOptions } from './options/compression.js';
 export type {
   AdminOptions,
   Framing,
@@ -27,7 +28,6 @@ export type {
   SwooleSettings,
   UnusedSetting,
 } from './options/index.js';
-export type { CompressionOptions } from './options/compression.js';
 export { fromSwoole } from './options/index.js';
 export type { StaticFilesOptions, StaticFolderOptions } from './options/static-files.js';
 export type { TlsKeys, TlsOptions } from './options/tls.js';

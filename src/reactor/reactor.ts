@@ -7,7 +7,15 @@
  * shared memory, so that workers ring only when it sleeps.
  */
 import type { Arrival } from '../ipc/arrival.js';
-import { ACCEPT_PAYLOAD, AnswerFlag, CloseCode, CloseFlag, Event, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
+import {
+  ACCEPT_PAYLOAD,
+  AnswerFlag,
+  CloseCode,
+  CloseFlag,
+  Event,
+  Request,
+  SEND_FILE_HEADER_BYTES,
+} from '../ipc/frame.js';
 import type { WholeAnswer } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';

@@ -1,9 +1,10 @@
 /** `start()` in the process that a user has started: it becomes the master, or (daemon) the one who waits for it. */
+
+import { statSync } from 'node:fs';
 import { aloneMode, isAlone } from '../base/alone.js';
 import { baseMode } from '../base/base-mode.js';
 import { runBaseWorker } from '../base/run-worker.js';
 import { CommandTable } from '../control/commands.js';
-import { statSync } from 'node:fs';
 import { describe, ServerError } from '../errors/index.js';
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
