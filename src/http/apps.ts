@@ -2,8 +2,12 @@
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 
-/** As Hono, H3, itty-router and others have it: a web Request in, a web Response out. */
-export type FetchFunction = (request: Request, env?: unknown, context?: unknown) => Response | Promise<Response>;
+/**
+ * As Hono, H3, itty-router and others have it: a web Request in, a web Response out. Each of them has types of its own
+ * for what comes second and third, and `unknown` would refuse them all.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: an app declares its own environment and context
+export type FetchFunction = (request: Request, env?: any, context?: any) => Response | Promise<Response>;
 
 export interface HttpApps {
   readonly fetch?: FetchFunction | undefined;
