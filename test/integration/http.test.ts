@@ -406,12 +406,15 @@ describe('a worker that dies', () => {
 describe('the end of the server', () => {
   it('tells clients not to come again, and loses no answer', async () => {
     const { server, client } = await connectAlone();
-    client.send(request('/wait?ms=300'));
-    await poll('it is under way', () => server.tree().length > 0);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    client.send(request('/wait?ms=1000'));
+    const other = await HttpClient.connect(server.port);
+    await poll('it is under way', async () => {
+      const { underWayNum } = JSON.parse((await other.get('/stats')).body) as Record<string, number>;
+      return underWayNum === 2; // it, and the one that asks
+    });
     server.signal('SIGTERM');
     const answer = await client.answer();
-    expect(answer).toMatchObject({ status: 200, body: 'waited 300', headers: { connection: 'close' } });
+    expect(answer).toMatchObject({ status: 200, body: 'waited 1000', headers: { connection: 'close' } });
     expect(await server.exited).toEqual({ code: 0, signal: null });
   });
 });

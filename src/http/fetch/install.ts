@@ -1,6 +1,6 @@
 import { LightRequest } from './light-request.js';
 import { LightResponse } from './light-response.js';
-import { NativeRequest, nativeFetch } from './natives.js';
+import { NativeRequest, nativeFetch, standFor } from './natives.js';
 
 type RequestArgs = ConstructorParameters<typeof NativeRequest>;
 
@@ -9,14 +9,8 @@ class RequestOfAny extends NativeRequest {
   constructor(input: RequestArgs[0], init?: RequestArgs[1]) {
     super(ofNode(input), init);
   }
-
-  static override [Symbol.hasInstance](this: unknown, value: unknown): boolean {
-    // biome-ignore lint/complexity/noThisInStatic: subclasses inherit this, and ask for themselves
-    if (this === RequestOfAny) return value instanceof NativeRequest;
-    // biome-ignore lint/complexity/noThisInStatic: as above
-    return Function.prototype[Symbol.hasInstance].call(this as () => void, value);
-  }
 }
+standFor(RequestOfAny, NativeRequest);
 Object.defineProperty(RequestOfAny, 'name', { value: 'Request' });
 
 let isInstalled = false;

@@ -1,4 +1,4 @@
-import { NativeResponse, unusable } from './natives.js';
+import { NativeResponse, standFor, unusable } from './natives.js';
 
 type Real = InstanceType<typeof NativeResponse>;
 type Body = ConstructorParameters<typeof NativeResponse>[0];
@@ -62,14 +62,6 @@ export class LightResponse {
     const headers = new Headers(init?.headers);
     if (!headers.has('content-type')) headers.set('content-type', 'application/json');
     return new LightResponse(text, { ...statusOf(init), headers });
-  }
-
-  /** `instanceof Response` holds for answers of Node's own `fetch` too. */
-  static [Symbol.hasInstance](this: unknown, value: unknown): boolean {
-    // biome-ignore lint/complexity/noThisInStatic: subclasses inherit this, and ask for themselves
-    if (this === LightResponse) return value instanceof NativeResponse;
-    // biome-ignore lint/complexity/noThisInStatic: as above
-    return Function.prototype[Symbol.hasInstance].call(this as () => void, value);
   }
 
   /** What can be sent as it is; undefined: by the stream of `body`. */
@@ -185,6 +177,7 @@ export class LightResponse {
   }
 }
 Object.setPrototypeOf(LightResponse.prototype, NativeResponse.prototype);
+standFor(LightResponse, NativeResponse);
 Object.defineProperty(LightResponse, 'name', { value: 'Response' });
 
 /** undefined: not plain. Bytes are copied, as the standard says: the caller may go on writing into them. */
