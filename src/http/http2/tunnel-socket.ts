@@ -1,15 +1,15 @@
 /** The bytes of a connection as a stream, for Node's HTTP/2: back-pressure goes both ways. Runs in a worker. */
 import { isIPv6 } from 'node:net';
-import { Duplex } from 'node:stream';
 import type { Http2Source } from '../http-requests.js';
 import type { Tunnel } from '../node/raw-exchange.js';
+import { SocketOfReactor } from '../node/socket-of-reactor.js';
 
 /** Frames that are written together go out as one piece up to this size. */
 const JOINED_BYTES = 65_536;
 
 type Done = (error?: Error | null) => void;
 
-export class TunnelSocket extends Duplex {
+export class TunnelSocket extends SocketOfReactor {
   readonly encrypted: boolean;
   readonly alpnProtocol: string | false;
   readonly remoteAddress: string;
@@ -33,25 +33,8 @@ export class TunnelSocket extends Duplex {
     });
   }
 
-  // The time limits of a connection are kept elsewhere, and its socket is the reactor's.
-
+  /** The time limits of a connection are kept elsewhere. */
   setTimeout(): this {
-    return this;
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
     return this;
   }
 

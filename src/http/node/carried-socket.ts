@@ -1,5 +1,5 @@
-import { Duplex } from 'node:stream';
 import type { Tunnel, TunnelEvents } from './raw-exchange.js';
+import { SocketOfReactor } from './socket-of-reactor.js';
 
 /** Where written bytes go at the moment. */
 export interface Sink {
@@ -24,7 +24,7 @@ const MAX_JOINED_BYTES = 64 * 1024;
  * What Node's servers take for the socket of a connection that another process or thread owns. It looks like a
  * `net.Socket` as far as frameworks look at one. Runs in a worker.
  */
-export class CarriedSocket extends Duplex {
+export class CarriedSocket extends SocketOfReactor {
   readonly remoteAddress: string;
   readonly remotePort: number;
   /** Frameworks tell https by it. */
@@ -108,22 +108,6 @@ export class CarriedSocket extends Duplex {
       else this.once('timeout', listener);
     }
     this.#timer = ms === 0 ? undefined : setTimeout(() => this.emit('timeout'), ms).unref();
-    return this;
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
     return this;
   }
 
