@@ -6,6 +6,7 @@ import { etag } from 'hono/etag';
 import { streamSSE } from 'hono/streaming';
 import { AutoRouter } from 'itty-router';
 import { describe, expect, test } from 'vitest';
+import type { FetchFunction } from '../../src/http/apps.js';
 import { type FetchApp, type FetchEnv, fetchHandler } from '../../src/http/fetch/index.js';
 import { FakeExchange, type FakeRequest } from './fake-exchange.js';
 
@@ -26,6 +27,12 @@ async function ask(app: FetchApp, request: FakeRequest): Promise<FakeExchange> {
 const json = ['Host', 'h', 'Content-Type', 'application/json'];
 
 describe('Hono', () => {
+  test('is taken with the environment it declares, whatever that is', async () => {
+    const app = new Hono<{ Bindings: { answer: number } }>().get('/', (c) => c.text(String(c.env.answer)));
+    const taken: FetchFunction = app.fetch; // as `HttpServerOptions.fetch` has it: must compile
+    expect(await (await taken(new Request('http://h/'), { answer: 42 })).text()).toBe('42');
+  });
+
   const app = new Hono<{ Bindings: FetchEnv }>();
   app.use('/cors', cors());
   app.use('/etag', etag());
