@@ -341,14 +341,20 @@ export class Reactor implements PollerHandler {
   }
 
   #readRaw(connection: ReactorConnection): void {
-    if (this.#withholding.holds(connection)) return;
+    if (!this.#withholding.holds(connection)) this.#readInto(connection);
+  }
+
+  /** @param bound whose connection it is, if it is one worker's: its bytes are no packets to be dispatched */
+  #readInto(connection: ReactorConnection, bound?: WorkerLane): void {
     for (let i = 0; i < READS_PER_TURN; i++) {
-      const lane = this.#laneFor(connection);
+      const lane = bound ?? this.#laneFor(connection);
       const limit = lane.readLimit;
       if (limit === 0) return this.#stall(connection, lane);
       const n = receive(connection.descriptor, lane.packetAddress, limit);
       if (n > 0) {
-        this.#commit(connection, lane, n);
+        lane.commitPacket(connection.sessionId, n);
+        this.#countReceived(connection, n);
+        if (bound === undefined) this.#countDispatched(connection, lane, n);
         if (n < limit && !connection.hangup) return this.#readDry(connection);
       } else if (n === 0) return this.#ending.peerEnded(connection);
       else if (n === -EAGAIN) return this.#readDry(connection);
@@ -361,22 +367,6 @@ export class Reactor implements PollerHandler {
     const isTunnel = connection.http?.phase === Phase.tunnel && connection.input === null && connection.tls === null;
     if (isTunnel) this.#readInto(connection, this.#context.lane(connection.worker));
     else this.#http.read(connection);
-  }
-
-  #readInto(connection: ReactorConnection, lane: WorkerLane): void {
-    for (let i = 0; i < READS_PER_TURN; i++) {
-      const limit = lane.readLimit;
-      if (limit === 0) return this.#stall(connection, lane);
-      const n = receive(connection.descriptor, lane.packetAddress, limit);
-      if (n > 0) {
-        lane.commitPacket(connection.sessionId, n);
-        this.#countReceived(connection, n);
-        if (n < limit && !connection.hangup) return this.#readDry(connection);
-      } else if (n === 0) return this.#ending.peerEnded(connection);
-      else if (n === -EAGAIN) return this.#readDry(connection);
-      else if (n !== -EINTR) return this.#ending.fail(connection, -n);
-    }
-    this.#context.again.push(connection);
   }
 
   #readFramed(connection: ReactorConnection, framing: PortFraming): void {
@@ -457,12 +447,6 @@ export class Reactor implements PollerHandler {
     const answer = dispatch({ fd, data, uid: table.uid(slot), remoteAddress, portIndex, workerNum });
     if (answer === 'fallback') return this.#laneFor(connection);
     return typeof answer === 'number' ? this.#context.lane(answer) : answer;
-  }
-
-  #commit(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
-    lane.commitPacket(connection.sessionId, bytes);
-    this.#countReceived(connection, bytes);
-    this.#countDispatched(connection, lane, bytes);
   }
 
   #countReceived(connection: ReactorConnection, bytes: number): void {
