@@ -220,6 +220,18 @@ describe('a request', () => {
       return server.waitForEvent('later');
     })();
     await poll('the client is held up', () => client.tcp.socket.writableLength > 20_000_000);
+    // Over TLS the client's own socket says little, so the server is asked until it has stopped taking more.
+    const other = await HttpClient.connect(server.port);
+    const taken = async (): Promise<number> => JSON.parse((await other.get('/stats')).body).receivedBytes;
+    let [before, still] = [await taken(), 0];
+    await poll('nothing more is taken', async () => {
+      const now = await taken();
+      still = now - before < 1000 ? still + 1 : 0; // the questions themselves
+      before = now;
+      return still === 5;
+    });
+    expect(before).toBeLessThan(20_000_000);
+    await other.close();
     process.kill(pid, 'SIGCONT');
     expect((await client.answer()).body).toBe('40000000');
     await client.close();
