@@ -349,7 +349,8 @@ export const errorTable = {
   }),
   ERR_PID_FILE_LOCKED: entry({
     fields: { path: 'string', pid: 'number' },
-    sentence: ({ path, pid }) => `The server is to run once by the pid file ${path}, and process ${pid} runs already.`,
+    sentence: ({ path, pid }) =>
+      `The server is to run once by the pid file ${path}, and ${pid === 0 ? 'another process' : `process ${pid}`} runs already.`,
     advice: 'Stop that one ("tswoole stop"), reload it, or choose another "pidFile".',
   }),
   ERR_DAEMON: entry({

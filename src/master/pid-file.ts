@@ -17,6 +17,9 @@ import { ServerError } from '../errors/index.js';
 import { tryLock } from '../os/lock.js';
 
 const MODE = 0o644;
+/** Who takes the lock writes its pid at once, and who only looks for a holder lets go at once: that long they get. */
+const SETTLED_WITHIN_MS = 1000;
+const LOOK_AGAIN_MS = 10;
 
 export class PidFile {
   readonly path: string;
@@ -62,8 +65,8 @@ function openLocked(path: string): number {
   } catch (error) {
     throw new ServerError('ERR_PID_FILE', { path, why: (error as Error).message });
   }
-  if (tryLock(descriptor)) return descriptor;
-  const pid = readPid(path);
+  const pid = holderOf(descriptor, path);
+  if (pid === FREE) return descriptor;
   closeSync(descriptor);
   throw new ServerError('ERR_PID_FILE_LOCKED', { path, pid });
 }
@@ -81,10 +84,44 @@ export function pidOfHolder(path: string): number {
     throw error;
   }
   try {
-    return tryLock(descriptor) ? 0 : readPid(path);
+    return Math.max(0, holderOf(descriptor, path));
   } finally {
     closeSync(descriptor);
   }
+}
+
+const FREE = -1;
+
+/**
+ * Takes the lock, or tells who has it. The file of a holder may still be empty, or tell of the one before, so the pid
+ * counts when the process lives and has the lock at a second look too.
+ * @returns the pid; FREE: the lock is the caller's now; 0: somebody has it and does not say who
+ */
+function holderOf(descriptor: number, path: string): number {
+  const deadline = performance.now() + SETTLED_WITHIN_MS;
+  let before = 0;
+  for (;;) {
+    if (tryLock(descriptor)) return FREE;
+    const pid = readPid(path);
+    const settled = pid !== 0 && pid === before && isAlive(pid);
+    if (settled || performance.now() > deadline) return settled ? pid : 0;
+    before = pid;
+    pause(LOOK_AGAIN_MS);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Blocks: nothing else is to happen in a process that does not know yet whether it may start. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 function readPid(path: string): number {

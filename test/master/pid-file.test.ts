@@ -1,0 +1,82 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PidFile, pidOfHolder } from '../../src/master/pid-file.js';
+
+let folder: string;
+let path: string;
+let holders: ChildProcess[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'pid-file-'));
+  path = join(folder, 'it.pid');
+});
+
+afterEach(async () => {
+  for (const child of holders) {
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+  holders = [];
+  rmSync(folder, { recursive: true });
+});
+
+/** Another process that has the lock, and writes its pid so much later. */
+async function holder(writesAfterMs: number): Promise<number> {
+  const script = `
+    import { openSync, writeFileSync } from 'node:fs';
+    import { tryLock } from '${new URL('../../dist/os/lock.js', import.meta.url).href}';
+    if (!tryLock(openSync(${JSON.stringify(path)}, 'a+'))) process.exit(1);
+    setTimeout(() => writeFileSync(${JSON.stringify(path)}, process.pid + '\\n'), ${writesAfterMs});
+    setInterval(() => {}, 1e6);
+    process.stdout.write('locked');`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  holders.push(child);
+  await once(child.stdout as NonNullable<typeof child.stdout>, 'data');
+  return child.pid as number;
+}
+
+describe('a pid file', () => {
+  it('that another process has locked a moment ago, and not written to yet, is refused with the pid of that process', async () => {
+    const pid = await holder(200);
+    expect(() => PidFile.acquire(path)).toThrowError(
+      expect.objectContaining({ code: 'ERR_PID_FILE_LOCKED', detail: { path, pid } }),
+    );
+    expect(pidOfHolder(path)).toBe(pid);
+  });
+
+  it('that tells of a server before is not believed until its holder has written', async () => {
+    writeFileSync(path, `${await endedPid()}\n`);
+    const pid = await holder(200);
+    expect(pidOfHolder(path)).toBe(pid);
+  });
+
+  it('whose holder never says who it is, is refused all the same', async () => {
+    await holder(60_000);
+    expect(pidOfHolder(path)).toBe(0);
+    expect(() => PidFile.acquire(path)).toThrow(/another process runs already/);
+  });
+
+  it('that a killed server has left is taken over, and tells of it', async () => {
+    const before = await endedPid();
+    writeFileSync(path, `${before}\n`);
+    expect(pidOfHolder(path)).toBe(0);
+    const file = PidFile.acquire(path);
+    expect(file.leftover).toBe(before);
+    expect(readFileSync(path, 'utf8')).toBe(`${process.pid}\n`);
+    file.remove();
+    expect(pidOfHolder(path)).toBe(0);
+  });
+});
+
+async function endedPid(): Promise<number> {
+  const child = spawn(process.execPath, ['-e', '']);
+  await once(child, 'exit');
+  return child.pid as number;
+}
