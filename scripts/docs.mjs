@@ -1,8 +1,8 @@
 // Writes docs/options.md and docs/errors.md from the tables in dist; with --check only says whether they differ.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { errorTable } from '../dist/errors/table.js';
-import { definitions, listenNames } from '../dist/options/definitions.js';
-import { unused } from '../dist/options/from-swoole.js';
+import { errorTable } from '../build/errors/table.js';
+import { definitions, listenNames } from '../build/options/definitions.js';
+import { unused } from '../build/options/from-swoole.js';
 
 const folder = new URL('../docs/', import.meta.url);
 const pages = {

@@ -2,17 +2,7 @@
 // out of date, and says nothing when there is nothing to do. `npm start`, `npm test` and others call it first.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,11 +59,9 @@ function isBuilt() {
 
 function build() {
   say('Building dist …');
-  const fingerprint = sourceFingerprint(); // taken first: a file saved while tsc runs must be built again
+  const fingerprint = sourceFingerprint(); // taken first: a file saved while it is built must be built again
   rmSync(BUILD_STAMP, { force: true });
-  run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.json')], 'The build failed');
-  removeOrphans();
-  chmodSync(at('dist/cli/main.js'), 0o755);
+  run(process.execPath, [at('scripts/build.mjs')], 'The build failed');
   writeFileSync(BUILD_STAMP, fingerprint);
 }
 
@@ -81,21 +69,13 @@ function build() {
 function sourceFingerprint() {
   const inputs = [
     ...filesIn(at('src')),
-    ...['tsconfig.json', 'tsconfig.base.json', 'package-lock.json'].map((f) => at(f)),
+    ...['scripts/build.mjs', 'tsconfig.json', 'tsconfig.base.json', 'package-lock.json'].map((f) => at(f)),
   ];
   const lines = inputs.map((file) => {
     const { size, mtimeMs } = statSync(file);
     return `${relative(root, file)} ${size} ${mtimeMs}`;
   });
   return createHash('sha256').update(lines.sort().join('\n')).digest('hex');
-}
-
-/** tsc leaves the output of a source file that is gone, and a test could go on importing it. */
-function removeOrphans() {
-  for (const file of filesIn(at('dist'))) {
-    const source = at('src', relative(at('dist'), file).replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts'));
-    if (!existsSync(source)) rmSync(file);
-  }
 }
 
 function filesIn(folder) {

@@ -2,10 +2,10 @@
 //   node bench/load/main.js MODE PORT CONNECTIONS BYTES SECONDS
 // MODE echo: one message under way per connection. churn: connect, one message, close. idle: only hold connections.
 // Prints one JSON line: {messages, seconds, perSecond, p50, p90, p99, max (µs), errors}.
-import { EpollPoller } from '../../dist/os/epoll-poller.js';
-import { addressOf, allocateStable, EAGAIN } from '../../dist/os/libc.js';
-import { READABLE, WRITABLE } from '../../dist/os/poller.js';
-import { closeDescriptor, connectTcp, receive, send, setNoDelay } from '../../dist/os/socket.js';
+import { EpollPoller } from '../../build/os/epoll-poller.js';
+import { addressOf, allocateStable, EAGAIN } from '../../build/os/libc.js';
+import { READABLE, WRITABLE } from '../../build/os/poller.js';
+import { closeDescriptor, connectTcp, receive, send, setNoDelay } from '../../build/os/socket.js';
 import { Histogram } from './histogram.js';
 
 const [mode = 'echo', ...numbers] = process.argv.slice(2);

@@ -54,6 +54,8 @@ class OneProcess implements ConnectionOwners {
     this.#setPorts(ports);
   }
 
+  async ready(): Promise<void> {}
+
   accept(): void {
     this.#parts.region.accepting = true;
     this.#parts.tellManager({ type: 'accept' });

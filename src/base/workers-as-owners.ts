@@ -25,6 +25,9 @@ export class WorkersAsOwners implements ConnectionOwners {
     for (let worker = 1; worker < options.workerNum; worker++) this.#further[worker] = await this.#bindAll();
   }
 
+  /** The manager waits for the workers. */
+  async ready(): Promise<void> {}
+
   /** What a process of this worker id is started with. */
   ownOf(worker: number): OwnDescriptors {
     const { reusePort } = this.#parts.options;

@@ -2,8 +2,10 @@
 import type { ListeningPort } from '../listen/bind-port.js';
 
 export interface ConnectionOwners {
-  /** Resolves when they could take connections. */
+  /** Resolves when the manager may be started: it comes up while they do. */
   start(ports: readonly ListeningPort[]): Promise<void>;
+  /** Resolves when they could take connections. */
+  ready(): Promise<void>;
   /** Clients may come: every worker is ready, the ports listen. */
   accept(): void;
   /** No client is accepted any more. */

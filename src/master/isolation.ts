@@ -9,17 +9,20 @@ const privileged = ['user', 'group', 'chroot'] as const;
 /** Says at the start what could not be done in every worker. @throws ServerError ERR_NOT_ROOT, ERR_USER, ERR_CORES */
 export function checkIsolation(options: ResolvedOptions): void {
   const option = privileged.find((name) => options[name] !== '');
-  if (option !== undefined && process.geteuid?.() !== 0) throw new ServerError('ERR_NOT_ROOT', { option });
-  const identity = findIdentity(options.user, options.group);
-  if ('unknown' in identity && (options.user !== '' || options.group !== '')) {
-    const name = identity.unknown;
-    throw new ServerError('ERR_USER', { name, option: name === options.user ? 'user' : 'group' });
-  }
+  if (option !== undefined) checkIdentity(options, option);
   const allowed = allowedCores();
   const others = coresOf(options).filter((core) => !allowed.includes(core));
   if (others.length > 0 && allowed.length > 0) {
     throw new ServerError('ERR_CORES', { received: others.join(', '), allowed: allowed.join(', ') });
   }
+}
+
+function checkIdentity({ user, group }: ResolvedOptions, option: string): void {
+  if (process.geteuid?.() !== 0) throw new ServerError('ERR_NOT_ROOT', { option });
+  const identity = findIdentity(user, group);
+  if (!('unknown' in identity) || (user === '' && group === '')) return;
+  const name = identity.unknown;
+  throw new ServerError('ERR_USER', { name, option: name === user ? 'user' : 'group' });
 }
 
 /** In every process; a child begins where the master began. */

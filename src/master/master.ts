@@ -171,7 +171,7 @@ export class Master {
       becomeSubreaper();
       reapAdopted();
       this.#startManager();
-      await this.#ready.promise;
+      await Promise.all([this.#owners.ready(), this.#ready.promise]);
       for (const bound of this.#bound) if (!isDatagram(bound)) listenOn(bound);
       this.#owners.accept();
       this.#phase = 'running';

@@ -1,5 +1,6 @@
 /** A reactor thread as the master's main thread holds it. */
 import { Worker } from 'node:worker_threads';
+import { REACTOR_ENTRY } from '../entries.js';
 import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 
@@ -37,7 +38,6 @@ export interface ReactorHandleEvents {
  * connections that have come and gone (measured: 30 MiB per reactor after 200,000).
  */
 const YOUNG_GENERATION_MIB = 6;
-const ENTRY = new URL('../reactor/entry.js', import.meta.url);
 /** How long the end of the process may wait for a reactor to let its poll handle go. */
 const EXIT_WAIT_MS = 500;
 
@@ -55,7 +55,7 @@ export class ReactorHandle {
     this.#bell = bell;
     const exitFlag = new SharedArrayBuffer(8);
     this.#exitFlag = new Int32Array(exitFlag);
-    this.#thread = new Worker(ENTRY, {
+    this.#thread = new Worker(REACTOR_ENTRY, {
       name: `${title} reactor ${id}`,
       workerData: { ...workerData, id, exitFlag },
       env: { ...process.env },

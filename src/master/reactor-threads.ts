@@ -55,6 +55,9 @@ export class ReactorThreads implements ConnectionOwners {
           events,
         ),
     );
+  }
+
+  async ready(): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.ready));
   }
 

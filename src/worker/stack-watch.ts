@@ -3,9 +3,8 @@
  * stops it as a debugger would. Only where the option `workerTimeoutMs` is given: the thread takes some 5 MiB.
  */
 import { Worker } from 'node:worker_threads';
+import { STACK_WATCH_ENTRY } from '../entries.js';
 import type { Log } from '../util/log.js';
-
-const ENTRY = new URL('./stack-watch-entry.js', import.meta.url);
 
 export interface StackWatchData {
   readonly region: number;
@@ -15,7 +14,7 @@ export interface StackWatchData {
 
 /** Runs in a worker or task worker. */
 export function startStackWatch(data: StackWatchData, log: Log): void {
-  const thread = new Worker(ENTRY, {
+  const thread = new Worker(STACK_WATCH_ENTRY, {
     name: 'stack watch',
     workerData: data,
     execArgv: [],

@@ -29,7 +29,7 @@ afterEach(async () => {
 async function holder(writesAfterMs: number): Promise<number> {
   const script = `
     import { openSync, writeFileSync } from 'node:fs';
-    import { tryLock } from '${new URL('../../dist/os/lock.js', import.meta.url).href}';
+    import { tryLock } from '${new URL('../../build/os/lock.js', import.meta.url).href}';
     if (!tryLock(openSync(${JSON.stringify(path)}, 'a+'))) process.exit(1);
     setTimeout(() => writeFileSync(${JSON.stringify(path)}, process.pid + '\\n'), ${writesAfterMs});
     setInterval(() => {}, 1e6);

@@ -112,7 +112,7 @@ describe('a log that cannot be written', () => {
 
   // /dev/full answers every write with ENOSPC. The built file is used, since a process of its own runs it.
   test.skipIf(process.platform !== 'linux')('does not take the process down when standard error is broken', () => {
-    const log = new URL('../../dist/util/log.js', import.meta.url).href;
+    const log = new URL('../../build/util/log.js', import.meta.url).href;
     const script = `
       const { Log } = await import(${JSON.stringify(log)});
       new Log({ role: 'master', level: 'info' }).error('lost');

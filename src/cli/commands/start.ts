@@ -1,11 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { RUN_APP_ENTRY } from '../../entries.js';
 import { FLAGS_VARIABLE } from '../../options/index.js';
 import { addServerOptions, givenOptions } from '../option-flags.js';
 import { commandFor } from '../script.js';
-
-/** Runs an app that knows nothing of tswoole. */
-const RUN_APP = fileURLToPath(new URL('../../http/run-app.js', import.meta.url));
 
 export function addStart(program: Command): void {
   const command = program
@@ -28,7 +26,7 @@ export function addStart(program: Command): void {
     )
     .option('--http', 'the script is an app of Express, Fastify, Hono, … that exports what answers its requests')
     .action((script: string, args: string[], values: Record<string, unknown>) => {
-      const runner = values['http'] === true ? [RUN_APP] : [];
+      const runner = values['http'] === true ? [fileURLToPath(RUN_APP_ENTRY)] : [];
       return start(script, args, runner, values['nodeArg'] as string[], givenOptions(values));
     });
   addServerOptions(command);

@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { basename, dirname, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { CLI_ENTRY } from '../../entries.js';
 import { flagOf, type OptionName } from '../../options/index.js';
 import { addServerOptions, givenOptions } from '../option-flags.js';
 import { commandFor } from '../script.js';
@@ -30,7 +31,7 @@ export function addSystemd(program: Command): void {
     .option('--service-user <name>', 'the user of the whole service', userInfo().username)
     .action((given: string, args: string[], values: Record<string, unknown>) => {
       const { script } = commandFor(given);
-      const main = realpathSync(fileURLToPath(new URL('../main.js', import.meta.url)));
+      const main = realpathSync(fileURLToPath(CLI_ENTRY));
       const user = String(values['serviceUser']);
       print(unitFor({ script, flags: givenOptions(values), args, user, node: process.execPath, main }));
     });
