@@ -1,8 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 const soak = process.env['SOAK'] === '1';
-const exclude = soak ? ['node_modules/**'] : ['node_modules/**', 'test/soak/**'];
 
+/** They hang on milliseconds, and a promise such as 'back within a second' cannot be held beside another suite. */
+const timed = ['lifecycle-kill', 'lifecycle-reload', 'lifecycle-shutdown', 'limits', 'tasks', 'times'];
+/** What takes long, in PROCESS mode: `npm run test:modes`. */
+const long = ['http-corpus', 'http-examples'];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
   ...['api', 'broadcast', 'data'],
@@ -11,21 +14,10 @@ const inBase = [
   ...['limits', 'messages', 'pressure'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
 ];
-/** None of these hangs on milliseconds, so two files run at a time. */
-const sideBySide = [
-  ...['admin', 'command-line', 'control', 'logs', 'scale', 'surroundings', 'terminal'],
-  ...['activation', 'api', 'base', 'data', 'datagrams', 'examples', 'framing', 'lifecycle-start', 'messages', 'proxy'],
-  ...['send-file', 'tls', 'unix'],
-  ...['http', 'http-clients'],
-];
-/** What takes long, in PROCESS mode: `npm run test:modes`. */
-const more = ['http-corpus', 'http-examples'];
-/** Pure code without processes: two files at a time. */
-const units = ['cli', 'control', 'docs', 'errors', 'http', 'options', 'protocol', 'server'].map(
-  (folder) => `test/${folder}/**/*.test.ts`,
-);
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];
+
+const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);
 
 const base = { TSWOOLE_TEST_MODE: 'base' };
@@ -35,45 +27,37 @@ const common = {
   testTimeout: soak ? 15 * 60_000 : 30_000,
   hookTimeout: 30_000,
 };
+const oneByOne = { ...common, sequence: { groupOrder: 0 } };
+const twoAtATime = { ...common, maxWorkers: 2, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {
     pool: 'forks',
-    // One file at a time: a promise such as 'back within a second' cannot be held while two suites compete for two
-    // cores.
     maxWorkers: 1,
     projects: [
-      {
-        test: {
-          name: 'process',
-          include: ['test/**/*.test.ts'],
-          exclude: [...exclude, ...files(sideBySide), ...files(more), ...(soak ? [] : units)],
-          sequence: { groupOrder: 0 },
-          ...common,
-        },
-      },
-      { test: { name: 'units', include: units, maxWorkers: 2, sequence: { groupOrder: 3 }, ...common } },
+      { test: { name: 'timed', include: files(timed), ...oneByOne } },
       {
         test: {
           name: 'side-by-side',
-          include: files(sideBySide),
-          maxWorkers: 2,
-          sequence: { groupOrder: 1 },
-          ...common,
+          include: ['test/integration/*.test.ts'],
+          exclude: files([...timed, ...long]),
+          ...twoAtATime,
         },
       },
-      { test: { name: 'base', include: files(inBase), env: base, ...common } },
       {
         test: {
-          name: 'process-more',
-          include: files(more),
-          maxWorkers: 2,
-          sequence: { groupOrder: 2 },
-          ...common,
+          name: 'units',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/integration/**', 'test/soak/**'],
+          ...twoAtATime,
         },
       },
-      { test: { name: 'tls', include: files(encrypted), env: tls, ...common } },
-      { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...common } },
+      { test: { name: 'long', include: files(long), ...twoAtATime } },
+      { test: { name: 'base-timed', include: files(inBase.filter(isTimed)), env: base, ...oneByOne } },
+      { test: { name: 'base', include: files(inBase.filter((name) => !isTimed(name))), env: base, ...twoAtATime } },
+      { test: { name: 'tls', include: files(encrypted), env: tls, ...twoAtATime } },
+      { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...twoAtATime } },
+      { test: { name: 'soak', include: ['test/soak/**/*.test.ts', ...files(['pressure', 'limits'])], ...oneByOne } },
     ],
   },
 });

