@@ -53,6 +53,7 @@ function valueless(): Map<string, OptionName> {
 /** Any text may be a path: those stand behind `=`. */
 function isValueOf(name: OptionName, text: string): boolean {
   if (definitions[name].kind.type.includes('string')) return false;
+  if (/^[{[]/.test(text)) return true; // no script is called so: an object that is not well formed is to be told
   try {
     parseOption(name, text, name);
     return true;

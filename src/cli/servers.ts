@@ -1,8 +1,10 @@
 /** Which server is meant, and how it is asked. */
 import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../control/client.js';
 import type { CommandName } from '../control/commands.js';
 import { listEntries, type RunEntry, runDirFor } from '../control/run-dir.js';
+import { RUN_APP_ENTRY } from '../entries.js';
 import { ServerError } from '../errors/index.js';
 import { variableOf } from '../options/index.js';
 import { processStartTime } from '../os/other-process.js';
@@ -69,13 +71,16 @@ async function byPidFile(choice: Choice, file: string): Promise<Found> {
   return { pid, entry: runningServers(choice).find((entry) => entry.pid === pid) };
 }
 
+/** The program of an app is not what its user knows. */
+const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
+
 export function serverTable(entries: readonly RunEntry[]): string {
   const rows = entries.map(({ name, pid, mode, startedAt, command }) => [
     name,
     pid,
     mode,
     duration(Date.now() - startedAt),
-    command.slice(1).find((word) => !word.startsWith('-')) ?? '',
+    command.slice(1).find((word) => !word.startsWith('-') && word !== RUN_APP) ?? '',
   ]);
   return table(['NAME', 'PID', 'MODE', 'UP', 'SCRIPT'], rows);
 }

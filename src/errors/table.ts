@@ -384,10 +384,17 @@ export const errorTable = {
     sentence: ({ why }) => `A process was to take a profile of itself, and ${why}.`,
     advice: 'See docs/operating.md; the metrics tell which process is busy, also when it hangs.',
   }),
+  ERR_HTTP_CALLBACK: entry({
+    fields: { port: 'number' },
+    sentence: ({ port }) => `An HTTP port (${port}) needs something that answers its requests, and there is nothing.`,
+    advice:
+      'Register a callback with on("request", (req, res) => …) before start(), or give HttpServer "fetch", "listener" or "app", or "staticFiles".',
+  }),
   ERR_HTTP_APP: entry({
     fields: { path: 'string', why: 'string' },
     sentence: ({ path, why }) => `${path} cannot answer requests: ${why}.`,
-    advice: 'Export the app (`export default app`): docs/frameworks.md shows it for each framework.',
+    advice:
+      'Export the app (`export default app`), or let it listen(): docs/frameworks.md shows it for each framework.',
   }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },

@@ -1,14 +1,18 @@
-/** Finds what answers requests among the exports of an app that was not written for tswoole. Runs in a worker. */
+/** Finds what answers requests in an app that was not written for tswoole: an export, or the server it lets listen. Runs in a worker. */
 import { Server as NodeHttpServer, type RequestListener } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
 import type { FetchFunction, HttpApps } from './apps.js';
+import type { OwnListen } from './own-listen.js';
 
 /** Names under which apps are exported, the likeliest first. */
 const names = ['default', 'app', 'handler', 'server', 'application', 'api', 'fastify', 'listener'];
 
+/** An app without exports may call `listen()` so much later. */
+const LISTEN_WAIT_MS = 5000;
+
 /** @throws ServerError ERR_HTTP_APP */
-export async function loadApp(path: string): Promise<HttpApps> {
+export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpApps> {
   let exported: Record<string, unknown>;
   try {
     exported = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
@@ -20,8 +24,10 @@ export async function loadApp(path: string): Promise<HttpApps> {
     const apps = await appsOf(await exported[name]);
     if (apps !== undefined) return apps;
   }
+  const listener = await ownListen.within(LISTEN_WAIT_MS);
+  if (listener !== undefined) return { listener };
   const found = Object.keys(exported).join(', ') || 'nothing';
-  const why = `its exports have no fetch(request), no (request, response) function and no app that is known; it exports ${found}`;
+  const why = `its exports have no fetch(request), no (request, response) function and no app that is known, and it does not call listen(); it exports ${found}`;
   throw new ServerError('ERR_HTTP_APP', { path, why });
 }
 

@@ -150,8 +150,8 @@ export class HttpRequest {
   }
 
   /** @throws ServerError ERR_HTTP_BODY_JSON */
-  async json(): Promise<unknown> {
-    return decodeJson(await this.#reader.collect('json()'));
+  async json<T = unknown>(): Promise<T> {
+    return decodeJson(await this.#reader.collect('json()')) as T;
   }
 
   /**

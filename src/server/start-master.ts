@@ -60,6 +60,7 @@ async function bringUp(context: StartContext): Promise<void> {
   if (options.taskWorkerNum > 0 && events.task === undefined) {
     throw new ServerError('ERR_TASK_CALLBACK', { count: options.taskWorkerNum });
   }
+  requireRequestHandler(context);
   for (const { root } of options.staticFiles) {
     if (statSync(root, { throwIfNoEntry: false })?.isDirectory()) continue;
     const expected = 'a folder that is there';
@@ -112,6 +113,15 @@ async function bringUp(context: StartContext): Promise<void> {
   const { listening } = controlled.status();
   operation.ready(listening);
   reportToStarter(listening);
+}
+
+/** A server that could only answer 404 was not meant. */
+function requireRequestHandler({ options, apps, events, ports }: StartContext): void {
+  if (options.staticFiles.length > 0 || Object.values(apps).some((app) => app !== undefined)) return;
+  const mute = ports.find(
+    ({ settings, table }) => settings.protocol === 'http' && (table.callbacks.request ?? events.request) === undefined,
+  );
+  if (mute !== undefined) throw new ServerError('ERR_HTTP_CALLBACK', { port: mute.settings.port });
 }
 
 function noteOf({ options }: StartContext) {

@@ -13,6 +13,7 @@ describe('flags that need no value', () => {
     ['start --cpu-affinity app.js', 'start --cpu-affinity=true app.js'],
     ['start app.js -- --daemon -d', 'start app.js -- --daemon -d'],
     ['start app.js -d -- x', 'start app.js --daemon=true -- x'],
+    ['start app.js --compression {bad', 'start app.js --compression {bad'],
     ['systemd --keep-alive app.js', 'systemd --keep-alive=true app.js'],
     ['stop --daemon x', 'stop --daemon x'],
   ])('%s means %s', (given, meant) => {

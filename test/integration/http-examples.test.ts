@@ -1,4 +1,5 @@
 // The examples of HTTP, those of frameworks with the frameworks' own packages.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,6 +93,18 @@ describe('an app that knows nothing of tswoole', () => {
     ['koa.mjs', `import Koa from 'koa'; export default new Koa().use((c) => { c.body = 'it'; });`],
     ['worker.mjs', `export default { fetch: () => new Response('it') };`],
     ['plain.mjs', `export default (req, res) => res.end('it');`],
+    [
+      'express-listens.cjs',
+      `const app = require('express')(); app.get('/', (q, r) => r.send('it')); const server = app.listen(1, () => server.address().port);`,
+    ],
+    [
+      'fastify-listens.mjs',
+      `import Fastify from 'fastify'; const app = Fastify(); app.get('/', async () => 'it'); await app.listen({ port: 1 });`,
+    ],
+    [
+      'plain-listens-later.mjs',
+      `import http from 'node:http'; setTimeout(() => http.createServer((q, r) => r.end('it')).listen(1), 100);`,
+    ],
   ])('tswoole start %s --http runs it', async (name, source) => {
     // Below this project, so that the frameworks' packages are found.
     folder = mkdtempSync(fileURLToPath(new URL('../../.cache/app-', import.meta.url)));
@@ -99,6 +112,19 @@ describe('an app that knows nothing of tswoole', () => {
     writeFileSync(file, source);
     const port = await startExample('', cli, 'start', file, '--http', '--port', '0', '--worker-num', '1');
     expect(await text(port)).toBe('it');
+  });
+
+  it('and does not answer requests is refused with the reason, and no stack of ours', async () => {
+    folder = mkdtempSync(join(tmpdir(), 'app-'));
+    const file = join(folder, 'none.mjs');
+    writeFileSync(file, 'export const answer = 42;');
+    const { status, stderr } = spawnSync(process.execPath, [cli, 'start', file, '--http', '--port', '0'], {
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^ERR_HTTP_APP: .*none\.mjs cannot answer requests: .*it exports answer/m);
+    expect(stderr).not.toMatch(/^ +at /m);
   });
 });
 

@@ -246,6 +246,10 @@ describe('options that are wrong are refused before anything is started:', () =>
     expect(said).toContain('ERR_OPTION_TYPE');
     expect(said).toMatch(/workerNum.*must be.*received.*two/);
   });
+
+  it('an HTTP port with nothing that answers its requests', async () => {
+    expect(await refused({ protocol: 'http' })).toContain('ERR_HTTP_CALLBACK');
+  });
 });
 
 describe('where there is no file to run again, start() says so:', () => {

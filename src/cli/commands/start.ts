@@ -24,7 +24,10 @@ export function addStart(program: Command): void {
       (value, all: string[]) => [...all, value],
       [],
     )
-    .option('--http', 'the script is an app of Express, Fastify, Hono, … that exports what answers its requests')
+    .option(
+      '--http',
+      'the script is an app of Express, Fastify, Hono, … that exports what answers its requests, or calls listen()',
+    )
     .action((script: string, args: string[], values: Record<string, unknown>) => {
       const runner = values['http'] === true ? [fileURLToPath(RUN_APP_ENTRY)] : [];
       return start(script, args, runner, values['nodeArg'] as string[], givenOptions(values));

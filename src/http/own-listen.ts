@@ -1,0 +1,38 @@
+/**
+ * An app that calls `listen()` itself. Here the server listens for it: the app gets no port of its own, and the
+ * `http.Server` it wanted one for is what answers the requests. Runs in a worker, before the app is loaded.
+ */
+import { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { deferred } from '../util/deferred.js';
+
+export class OwnListen {
+  readonly #called = deferred<Server>();
+
+  /** @param addressOfServer where clients come in; the app is told it as its own address */
+  constructor(addressOfServer: () => AddressInfo) {
+    const called = (server: Server): void => this.#called.resolve(server);
+    Server.prototype.listen = function listen(this: Server, ...args: unknown[]): Server {
+      const callback = args.at(-1);
+      if (typeof callback === 'function') this.once('listening', callback as () => void);
+      this.address = addressOfServer;
+      called(this);
+      process.nextTick(() => this.emit('listening'));
+      return this;
+    };
+  }
+
+  /**
+   * Which one wanted to listen, the first of several. Many apps listen only when their database has answered.
+   * @returns undefined: none until then
+   */
+  async within(ms: number): Promise<Server | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, ms, undefined);
+    });
+    const server = await Promise.race([this.#called.promise, late]);
+    clearTimeout(timer);
+    return server;
+  }
+}
