@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 const soak = process.env['SOAK'] === '1';
 
 /** They hang on milliseconds, and a promise such as 'back within a second' cannot be held beside another suite. */
-const timed = ['lifecycle-kill', 'lifecycle-reload', 'lifecycle-shutdown', 'limits', 'tasks', 'times'];
+const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-shutdown', 'limits', 'tasks', 'times'];
 /** What takes long, in PROCESS mode: `npm run test:modes`. */
 const long = ['http-corpus', 'http-examples'];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
@@ -28,7 +28,7 @@ const common = {
   hookTimeout: 30_000,
 };
 const oneByOne = { ...common, sequence: { groupOrder: 0 } };
-const twoAtATime = { ...common, maxWorkers: 2, sequence: { groupOrder: 1 } };
+const severalAtATime = { ...common, maxWorkers: 3, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {
@@ -41,7 +41,7 @@ export default defineConfig({
           name: 'side-by-side',
           include: ['test/integration/*.test.ts'],
           exclude: files([...timed, ...long]),
-          ...twoAtATime,
+          ...severalAtATime,
         },
       },
       {
@@ -49,14 +49,14 @@ export default defineConfig({
           name: 'units',
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**', 'test/soak/**'],
-          ...twoAtATime,
+          ...severalAtATime,
         },
       },
-      { test: { name: 'long', include: files(long), ...twoAtATime } },
+      { test: { name: 'long', include: files(long), ...severalAtATime } },
       { test: { name: 'base-timed', include: files(inBase.filter(isTimed)), env: base, ...oneByOne } },
-      { test: { name: 'base', include: files(inBase.filter((name) => !isTimed(name))), env: base, ...twoAtATime } },
-      { test: { name: 'tls', include: files(encrypted), env: tls, ...twoAtATime } },
-      { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...twoAtATime } },
+      { test: { name: 'base', include: files(inBase.filter((name) => !isTimed(name))), env: base, ...severalAtATime } },
+      { test: { name: 'tls', include: files(encrypted), env: tls, ...severalAtATime } },
+      { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...severalAtATime } },
       { test: { name: 'soak', include: ['test/soak/**/*.test.ts', ...files(['pressure', 'limits'])], ...oneByOne } },
     ],
   },

@@ -79,31 +79,6 @@ describe('one worker that needs no other process', () => {
 });
 
 describe('connections', () => {
-  it('spread evenly over the workers when they are few and stay', async () => {
-    const server = await start('commands.js', { workerNum: 4 });
-    const clients: TcpClient[] = [];
-    for (let i = 0; i < 16; i++) clients.push(await TcpClient.connect(server.port));
-    const counts = [0, 0, 0, 0];
-    for (const client of clients) {
-      const id = await idOf(client);
-      counts[id] = (counts[id] ?? 0) + 1;
-    }
-    expect(counts).toEqual([4, 4, 4, 4]);
-    await Promise.all(clients.map((client) => client.close()));
-  });
-
-  it('spread within 10 % when they are many and short', async () => {
-    const server = await start('commands.js', { workerNum: 3 });
-    const counts = [0, 0, 0];
-    for (let round = 0; round < 30; round++) {
-      const clients = await TcpClient.connectMany(server.port, 50);
-      for (const id of await Promise.all(clients.map(idOf))) counts[id] = (counts[id] ?? 0) + 1;
-      await Promise.all(clients.map((client) => client.close()));
-    }
-    const mean = counts.reduce((sum, count) => sum + count) / counts.length;
-    for (const count of counts) expect(Math.abs(count - mean) / mean).toBeLessThan(0.1);
-  });
-
   it('are spread by the kernel with reusePort: each worker has a socket of its own, which its successor takes over', async () => {
     const server = await start('commands.js', { workerNum: 2, reusePort: true });
     const listeners = (): number => new Set(server.workers.flatMap(({ pid }) => listeningInodes(pid))).size;

@@ -1,0 +1,37 @@
+// Who accepts is decided in milliseconds: a worker that does not come when it is called is passed over for a second.
+import { afterEach, describe, expect, it } from 'vitest';
+import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+const start = (workerNum: number): Promise<ServerProcess> =>
+  startServer('commands.js', { options: { mode: 'base', workerNum } });
+const idOf = async (client: TcpClient): Promise<number> => Number((await client.ask('who')).split(' ')[0]);
+
+describe('connections in BASE mode', () => {
+  it('spread evenly over the workers when they are few and stay', async () => {
+    const server = await start(4);
+    const clients: TcpClient[] = [];
+    for (let i = 0; i < 16; i++) clients.push(await TcpClient.connect(server.port));
+    const counts = [0, 0, 0, 0];
+    for (const client of clients) {
+      const id = await idOf(client);
+      counts[id] = (counts[id] ?? 0) + 1;
+    }
+    expect(counts).toEqual([4, 4, 4, 4]);
+    await Promise.all(clients.map((client) => client.close()));
+  });
+
+  it('spread within 10 % when they are many and short', async () => {
+    const server = await start(3);
+    const counts = [0, 0, 0];
+    for (let round = 0; round < 30; round++) {
+      const clients = await TcpClient.connectMany(server.port, 50);
+      for (const id of await Promise.all(clients.map(idOf))) counts[id] = (counts[id] ?? 0) + 1;
+      await Promise.all(clients.map((client) => client.close()));
+    }
+    const mean = counts.reduce((sum, count) => sum + count) / counts.length;
+    for (const count of counts) expect(Math.abs(count - mean) / mean).toBeLessThan(0.1);
+  });
+});
