@@ -85,7 +85,8 @@ describe('a daemon', () => {
     const { pid } = await line.daemon('--log-file', 'it.log');
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
     expect(fields.slice(3, 5)).toEqual([String(pid), '0']);
-    expect(readFileSync(join(line.folder, 'it.log'), 'utf8')).toContain('"event":"up"');
+    const log = (): string => readFileSync(join(line.folder, 'it.log'), 'utf8');
+    await poll('the log has what the script printed', () => log().includes('"event":"up"'));
     expect(readFileSync(`/proc/${pid}/environ`, 'latin1')).not.toContain('TSWOOLE_DAEMON=1\0TSWOOLE_DAEMON');
   });
 });

@@ -21,7 +21,7 @@ async function counts(clients: readonly Client[], packets: number): Promise<Map<
 }
 
 describe('dispatch', () => {
-  it('by least-connections spreads evenly and sticks', async () => {
+  inProcessMode('by least-connections spreads evenly and sticks', async () => {
     server = await start({ dispatchMode: 'least-connections' });
     const clients: Client[] = [];
     for (let i = 0; i < 12; i++) clients.push(await Client.open(server.port));
