@@ -14,6 +14,8 @@ export interface WatchdogParts {
 }
 
 const LOOKS_PER_TIMEOUT = 4;
+/** So much longer a process may stand whose stack is not there yet: on a busy machine its second thread gets no CPU. */
+const STACK_GRACE_MS = 2000;
 
 export class Watchdog {
   readonly #parts: WatchdogParts;
@@ -36,8 +38,9 @@ export class Watchdog {
     if (wasLate) return;
     for (const handle of handles()) {
       const { seenAt, stack } = look(handle);
-      if (seenAt === 0 || at - seenAt < timeoutMs || handle.reason === 'hang') continue;
-      this.#end(handle, at - seenAt, stack);
+      if (seenAt === 0 || handle.reason === 'hang') continue;
+      const stoodMs = at - seenAt;
+      if (stoodMs >= (stack === '' ? timeoutMs + STACK_GRACE_MS : timeoutMs)) this.#end(handle, stoodMs, stack);
     }
   }
 

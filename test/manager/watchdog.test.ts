@@ -8,18 +8,19 @@ let killed: string[];
 let log: string[];
 let handle: WorkerHandle;
 let seenAt: number;
+let stack: string;
 let watchdog: Watchdog;
 
 beforeEach(() => {
   now = 10_000;
-  [killed, log, seenAt] = [[], [], now];
+  [killed, log, seenAt, stack] = [[], [], now, 'at spin (app.js:3:1)'];
   handle = new WorkerHandle({ id: 0, role: 'worker', name: 'worker 0', lane: 0, generation: 0 }, now, 1000);
   handle.process = { pid: 77, send: () => {}, kill: (signal) => killed.push(signal) };
   watchdog = new Watchdog({
     timeoutMs: 2000,
     log: new Log({ role: 'manager', level: 'debug', write: (line) => log.push(line) }),
     handles: () => [handle],
-    look: () => ({ seenAt, stack: 'at spin (app.js:3:1)' }),
+    look: () => ({ seenAt, stack }),
     now: () => now,
   });
 });
@@ -40,6 +41,22 @@ describe('the watchdog', () => {
     expect(killed).toEqual(['SIGKILL']);
     expect(handle.reason).toBe('hang');
     expect(log.join()).toContain('spin (app.js:3:1)');
+  });
+
+  it('waits 2 s longer for the stack', () => {
+    stack = '';
+    pass(3500);
+    expect(killed).toEqual([]);
+    stack = 'at spin (app.js:3:1)';
+    pass(500);
+    expect(killed).toEqual(['SIGKILL']);
+    expect(log.join()).toContain('spin (app.js:3:1)');
+  });
+
+  it('does not wait longer than that', () => {
+    stack = '';
+    pass(4500);
+    expect(killed).toEqual(['SIGKILL']);
   });
 
   it('leaves one alone that turns, and one that has not begun', () => {
