@@ -6,6 +6,7 @@ export type { TaskCounts } from './exchange/task-queue.js';
 export type { FetchFunction } from './http/apps.js';
 export type { CookieOptions } from './http/cookies.js';
 export type { EventStream, ServerSentEvent } from './http/event-stream.js';
+export type { FetchEnv } from './http/fetch/fetch-handler.js';
 export type { Form, FormOptions } from './http/form.js';
 export { HttpServer, type HttpServerOptions } from './http/http-server.js';
 export type { HttpRequest } from './http/request.js';

@@ -3,6 +3,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { ServerError, serializeError } from '../errors/index.js';
 import { peerUid } from '../os/peer.js';
 import type { Log } from '../util/log.js';
+import { within } from '../util/within.js';
 import type { CommandTable } from './commands.js';
 import { type ControlReply, idOf, lineReader, parseRequest } from './protocol.js';
 import { restrict } from './run-dir.js';
@@ -47,7 +48,7 @@ export class ControlServer {
     const gone = Promise.all(
       [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
     );
-    await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, LINGER_MS))]);
+    await within(gone, LINGER_MS);
   }
 
   #accept(socket: Socket): void {

@@ -3,11 +3,12 @@ import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 
 /**
- * As Hono, H3, itty-router and others have it: a web Request in, a web Response out. Each of them has types of its own
- * for what comes second and third, and `unknown` would refuse them all.
+ * As Hono, H3, itty-router and others have it: a web Request in, a web Response out. It is written as a method because
+ * each of them declares an environment and a context of its own, which only a method's parameters may narrow.
  */
-// biome-ignore lint/suspicious/noExplicitAny: an app declares its own environment and context
-export type FetchFunction = (request: Request, env?: any, context?: any) => Response | Promise<Response>;
+export type FetchFunction = {
+  fetch(request: Request, env?: unknown, context?: unknown): Response | Promise<Response>;
+}['fetch'];
 
 export interface HttpApps {
   readonly fetch?: FetchFunction | undefined;

@@ -5,6 +5,7 @@
 import { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { deferred } from '../util/deferred.js';
+import { within } from '../util/within.js';
 
 export class OwnListen {
   readonly #called = deferred<Server>();
@@ -26,13 +27,7 @@ export class OwnListen {
    * Which one wanted to listen, the first of several. Many apps listen only when their database has answered.
    * @returns undefined: none until then
    */
-  async within(ms: number): Promise<Server | undefined> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, ms, undefined);
-    });
-    const server = await Promise.race([this.#called.promise, late]);
-    clearTimeout(timer);
-    return server;
+  within(ms: number): Promise<Server | undefined> {
+    return within(this.#called.promise, ms);
   }
 }

@@ -26,6 +26,7 @@ import { loadTls } from '../protocol/tls.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
+import { within } from '../util/within.js';
 import { reapAdopted } from './adopted.js';
 import type { ConnectionOwners } from './connection-owners.js';
 import type { ManagerLink, MasterMode } from './mode.js';
@@ -445,10 +446,7 @@ export class Master {
     }
     // Closing has a second of its own: after a worker that overran, replies of the others must still leave.
     const closeMs = Math.max(this.#left, 500);
-    await Promise.race([
-      this.#owners.closeAll(closeMs),
-      new Promise((resolve) => setTimeout(resolve, closeMs + 500).unref()),
-    ]);
+    await within(this.#owners.closeAll(closeMs), closeMs + 500);
     await this.#stopManager(Math.max(this.#left, 100));
     await this.#owners.stop();
     this.#closeDatagrams();
@@ -478,12 +476,7 @@ export class Master {
 
   /** Waits, but not beyond the deadline of the shutdown. */
   async #inTime(promise: Promise<unknown>): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, this.#left);
-    });
-    await Promise.race([promise, late, this.#hurried.promise]);
-    clearTimeout(timer);
+    await within(Promise.race([promise, this.#hurried.promise]), this.#left);
   }
 
   async #callUser(name: 'beforeShutdown' | 'shutdown'): Promise<void> {

@@ -7,7 +7,7 @@ import { streamSSE } from 'hono/streaming';
 import { AutoRouter } from 'itty-router';
 import { describe, expect, test } from 'vitest';
 import type { FetchFunction } from '../../src/http/apps.js';
-import { type FetchApp, type FetchEnv, fetchHandler } from '../../src/http/fetch/index.js';
+import { type FetchEnv, fetchHandler } from '../../src/http/fetch/index.js';
 import { FakeExchange, type FakeRequest } from './fake-exchange.js';
 
 const info = {
@@ -18,7 +18,7 @@ const info = {
   },
 };
 
-async function ask(app: FetchApp, request: FakeRequest): Promise<FakeExchange> {
+async function ask(app: FetchFunction, request: FakeRequest): Promise<FakeExchange> {
   const exchange = new FakeExchange(request);
   await fetchHandler(app, info)(exchange);
   return exchange;
@@ -50,7 +50,7 @@ describe('Hono', () => {
   });
 
   test('says hello in one piece', async () => {
-    const exchange = await ask(app.fetch as FetchApp, {});
+    const exchange = await ask(app.fetch, {});
     expect([exchange.calls, exchange.text]).toEqual([['respond'], 'Hello']);
   });
 
@@ -67,21 +67,19 @@ describe('Hono', () => {
       '{"id":"5","q":" x","body":{"a":1}}',
     ],
   ])('answers %o with %i', async (request, status, text) => {
-    const exchange = await ask(app.fetch as FetchApp, request);
+    const exchange = await ask(app.fetch, request);
     expect([exchange.status, exchange.text]).toEqual([status, text]);
   });
 
   test('keeps the fields of its middleware', async () => {
-    expect((await ask(app.fetch as FetchApp, { target: '/cors' })).values('access-control-allow-origin')).toEqual([
-      '*',
-    ]);
-    const gzip = await ask(app.fetch as FetchApp, {
+    expect((await ask(app.fetch, { target: '/cors' })).values('access-control-allow-origin')).toEqual(['*']);
+    const gzip = await ask(app.fetch, {
       target: '/gzip',
       rawHeaders: ['Host', 'h', 'Accept-Encoding', 'gzip'],
     });
     expect(gzip.values('content-encoding')).toEqual(['gzip']);
-    const tag = (await ask(app.fetch as FetchApp, { target: '/etag' })).values('etag')[0]!;
-    const again = await ask(app.fetch as FetchApp, {
+    const tag = (await ask(app.fetch, { target: '/etag' })).values('etag')[0]!;
+    const again = await ask(app.fetch, {
       target: '/etag',
       rawHeaders: ['Host', 'h', 'If-None-Match', tag],
     });
@@ -93,7 +91,7 @@ test('H3 answers with text, JSON, and what it read', async () => {
   const app = new H3();
   app.get('/', () => 'Hello');
   app.post('/echo/:id', async (event) => ({ id: event.context.params?.['id'], body: await event.req.json() }));
-  const fetch = app.fetch as FetchApp;
+  const fetch = app.fetch;
   expect((await ask(fetch, {})).text).toBe('Hello');
   const echo = await ask(fetch, { method: 'POST', target: '/echo/5', rawHeaders: json, body: '{"a":1}' });
   expect(JSON.parse(echo.text)).toEqual({ id: '5', body: { a: 1 } });
@@ -109,7 +107,7 @@ test('itty-router answers with JSON, and what it read', async () => {
     read: typeof read,
   }));
   router.get('/env', (_, env) => ({ fd: env.fd }));
-  const fetch = router.fetch as unknown as FetchApp;
+  const fetch = router.fetch;
   expect(JSON.parse((await ask(fetch, {})).text)).toBe('Hello');
   expect(JSON.parse((await ask(fetch, { target: '/env' })).text)).toEqual({ fd: 7 });
   const echo = await ask(fetch, { method: 'POST', target: '/echo/5', rawHeaders: json, body: '{"a":1}' });

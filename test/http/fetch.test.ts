@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { ServerError } from '../../src/errors/index.js';
-import { type FetchApp, type FetchEnv, type FetchInfo, fetchHandler } from '../../src/http/fetch/index.js';
+import type { FetchFunction } from '../../src/http/apps.js';
+import { type FetchEnv, type FetchInfo, fetchHandler } from '../../src/http/fetch/index.js';
 import { NativeRequest, NativeResponse } from '../../src/http/fetch/natives.js';
 import { FakeExchange, type FakeRequest } from './fake-exchange.js';
 
 const server = { name: 'the server' };
 const clientOf = () => ({ remoteAddress: '127.0.0.9', remotePort: 4000 });
 
-async function ask(app: FetchApp, request?: FakeRequest, info: Partial<FetchInfo> = {}) {
+async function ask(app: FetchFunction, request?: FakeRequest, info: Partial<FetchInfo> = {}) {
   const exchange = new FakeExchange(request);
   const failures: unknown[] = [];
   const failed = (error: unknown) => failures.push(error);
@@ -18,7 +19,7 @@ async function ask(app: FetchApp, request?: FakeRequest, info: Partial<FetchInfo
 /** What a handler sees of a request. */
 async function see<T>(request: FakeRequest, look: (request: Request, env: FetchEnv) => T | Promise<T>): Promise<T> {
   let seen: { value: T } | undefined;
-  const { failures } = await ask(async (req, env) => {
+  const { failures } = await ask(async (req, env: FetchEnv) => {
     seen = { value: await look(req, env) };
     return new Response();
   }, request);
@@ -121,7 +122,7 @@ describe('the request', () => {
 
   test('is one of Node, and so is Response, where the light ones are not wanted', async () => {
     let proto: unknown;
-    const app: FetchApp = async (request) => {
+    const app: FetchFunction = async (request) => {
       proto = Object.getPrototypeOf(request);
       return new NativeResponse(`got ${await request.text()}`, { status: 201 });
     };
@@ -281,7 +282,7 @@ describe('the response', () => {
 
 describe('a failure', () => {
   const boom = new Error('boom');
-  test.each<[string, FetchApp]>([
+  test.each<[string, FetchFunction]>([
     [
       'thrown',
       () => {

@@ -10,16 +10,15 @@ const start = (workerNum: number): Promise<ServerProcess> =>
 const idOf = async (client: TcpClient): Promise<number> => Number((await client.ask('who')).split(' ')[0]);
 
 describe('connections in BASE mode', () => {
-  it('spread evenly over the workers when they are few and stay', async () => {
+  it('spread evenly over the workers when they are few and stay, and stick to them', async () => {
     const server = await start(4);
     const clients: TcpClient[] = [];
     for (let i = 0; i < 16; i++) clients.push(await TcpClient.connect(server.port));
     const counts = [0, 0, 0, 0];
-    for (const client of clients) {
-      const id = await idOf(client);
-      counts[id] = (counts[id] ?? 0) + 1;
-    }
+    const first = await Promise.all(clients.map(idOf));
+    for (const id of first) counts[id] = (counts[id] ?? 0) + 1;
     expect(counts).toEqual([4, 4, 4, 4]);
+    expect(await Promise.all(clients.map(idOf))).toEqual(first);
     await Promise.all(clients.map((client) => client.close()));
   });
 

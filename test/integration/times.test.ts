@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { endServers, poll, startServer, whereConnectionsStay } from '../helpers/server-process.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
@@ -18,12 +17,16 @@ describe.each(['epoll', 'poll'])('the heartbeat, backend %s', (reactorBackend) =
     const talk = setInterval(() => talking?.send('echo x\n'), 50);
     await silent?.closed;
     const took = performance.now() - began;
-    await sleep(500);
+    const later = await TcpClient.connect(server.port);
+    const fdOfLater = await later.ask('fd');
+    await later.closed; // so long the others had once more
     clearInterval(talk);
     expect(took).toBeGreaterThan(200);
     expect(clients.map((client) => client.end !== undefined)).toEqual([true, false, false, false]);
+    await poll('both were told of', () => server.events('close').length >= 2);
     expect(server.events('close')).toMatchObject([
       { fd: Number(fds[0]), reason: { code: 'HEARTBEAT_TIMEOUT', initiator: 'timeout' } },
+      { fd: Number(fdOfLater), reason: { code: 'HEARTBEAT_TIMEOUT', initiator: 'timeout' } },
     ]);
   });
 });

@@ -225,11 +225,12 @@ describe('data', () => {
     const client = await TlsClient.open(server.port);
     client.socket.pause();
     client.socket.write('bytes 30000000\necho end\n');
-    await new Promise((resolve) => setTimeout(resolve, 300)); // a client that is slow
+    const other = await TlsClient.open(server.port);
+    await poll('much waits for the client', async () => JSON.parse(await other.ask('stats')).bufferedBytes > 2 ** 20);
     client.socket.resume();
     await poll('all of it', () => client.text.endsWith('end\n'), 20_000);
     expect(client.text.length).toBe(30_000_004);
-    await client.close();
+    await Promise.all([client.close(), other.close()]);
   });
 
   it('that is sent before close() arrives, and close() with reset drops it', async () => {

@@ -1,12 +1,10 @@
 import { ServerError } from '../../errors/index.js';
+import type { FetchFunction } from '../apps.js';
 import type { Exchange } from '../exchange.js';
 import { installLight } from './install.js';
 import { LightRequest, nativeRequest } from './light-request.js';
 import { NativeResponse } from './natives.js';
 import { sendResponse } from './send-response.js';
-
-/** `app.fetch` of Hono, H3, itty-router and their like. */
-export type FetchApp = (request: Request, env: FetchEnv) => Response | Promise<Response>;
 
 export interface FetchInfo<S = unknown> {
   readonly server: S;
@@ -55,7 +53,7 @@ export class FetchEnv<S = unknown> {
 }
 
 /** Makes a handler of exchanges from one of requests. Nothing it returns ever rejects. */
-export function fetchHandler(app: FetchApp, info: FetchInfo): (exchange: Exchange) => undefined | Promise<void> {
+export function fetchHandler(app: FetchFunction, info: FetchInfo): (exchange: Exchange) => undefined | Promise<void> {
   const isLight = info.lightResponse !== false;
   if (isLight) installLight();
   return (exchange) => {
