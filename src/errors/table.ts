@@ -516,6 +516,11 @@ export const errorTable = {
     sentence: ({ method }) => `${method} needs an answer that has not been ended, and this one has been.`,
     advice: 'Answer a request once; "ended" tells.',
   }),
+  ERR_HTTP_DETACH: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `This answer cannot be given by another process: ${why}.`,
+    advice: 'Detach requests of HTTP/1 whose body has been read, and pass on the number that detach() returned.',
+  }),
   ERR_HTTP_STATUS: entry({
     fields: { expected: 'string', received: 'string' },
     sentence: ({ expected, received }) => `The status of an answer must be ${expected}, received ${received}.`,

@@ -16,6 +16,7 @@ import {
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
 import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
+import { RequestGate } from './request-gate.js';
 
 /** @throws ServerError when an app cannot be loaded */
 export async function assembleHttp(context: StartContext, region: Region): Promise<HttpService> {
@@ -36,7 +37,9 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
       port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,
     ),
   );
-  const requests = new HttpRequests({ portOf: (fd) => table.portIndex(table.slotOf(fd)), remote, handlers });
+  const { workerMaxConcurrency } = options;
+  const gate = workerMaxConcurrency === 0 ? undefined : new RequestGate(workerMaxConcurrency);
+  const requests = new HttpRequests({ portOf: (fd) => table.portIndex(table.slotOf(fd)), remote, handlers, gate });
   return requests;
 }
 

@@ -20,6 +20,7 @@ export interface CookieOptions {
 const PAIR_LIMIT = 4096;
 const ATTRIBUTE_LIMIT = 1024;
 const HOST_NAME = /^\.?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i;
+const RAW_VALUE = /^(?! )[\x20-\x3a\x3c-\x7e]*(?<! )$/;
 const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;
 const SAME_SITE = { strict: 'Strict', lax: 'Lax', none: 'None' } as const;
 const PRIORITY = { low: 'Low', medium: 'Medium', high: 'High' } as const;
@@ -48,11 +49,33 @@ function decodeValue(given: string): string {
   }
 }
 
-/** The value of a `set-cookie`. @throws ServerError ERR_HTTP_COOKIE */
+/** The value of a `set-cookie`, percent-encoded. @throws ServerError ERR_HTTP_COOKIE */
 export function serializeCookie(name: string, value: string, options: CookieOptions): string {
-  if (!isToken(name)) throw refuse(name, 'its name is no token');
+  checkPair(name, value);
+  return serializePair(name, encodeURIComponent(value.toWellFormed()), options);
+}
+
+/**
+ * The same with the value as it is: printable ASCII without a semicolon, and without spaces at its ends, which is what
+ * browsers keep unchanged (RFC 6265bis, 5.6). @throws ServerError ERR_HTTP_COOKIE
+ */
+export function serializeRawCookie(name: string, value: string, options: CookieOptions): string {
+  checkPair(name, value);
+  if (!RAW_VALUE.test(value)) {
+    const expected = 'printable ASCII without ";" and without spaces at its ends';
+    throw refuse(name, `its value must be ${expected}, received ${describe(value)}`);
+  }
+  return serializePair(name, value, options);
+}
+
+function checkPair(name: string, value: unknown): void {
+  if (!isToken(name)) throw refuse(name, 'its name is not a token');
   if (typeof value !== 'string') throw refuse(name, `its value must be a string, received ${describe(value)}`);
-  const pair = `${name}=${encodeURIComponent(value.toWellFormed())}`;
+}
+
+/** @param encoded as it goes out */
+function serializePair(name: string, encoded: string, options: CookieOptions): string {
+  const pair = `${name}=${encoded}`;
   if (pair.length > PAIR_LIMIT) throw refuse(name, `it is longer than ${PAIR_LIMIT} bytes`);
   checkPrefix(name, options);
   return pair + scope(name, options) + lifetime(name, options) + flags(name, options);

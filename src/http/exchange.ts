@@ -65,6 +65,12 @@ export interface Exchange {
   inform(status: number, fields: FieldList): void;
   /** Resolves when more can be written, or the client has gone. */
   drain(): Promise<void>;
+  /**
+   * Another process answers instead: this one owes nothing more.
+   * @returns the number by which that process finds the request
+   * @throws ServerError ERR_HTTP_DETACH where the answer belongs to this process
+   */
+  detach(): number;
   /** The answer cannot be finished: the client is told by the end of the connection (HTTP/2: RST_STREAM). */
   abort(): void;
 }

@@ -8,6 +8,7 @@ import type { HttpService, HttpWorker, TakenRequest } from '../worker/http-servi
 import { AnswerHeads } from './answer-head.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import type { Tunnel, TunnelEvents } from './node/raw-exchange.js';
+import type { RequestGate } from './request-gate.js';
 
 /** A connection that speaks HTTP/2 from its first byte. */
 export interface Http2Source {
@@ -34,6 +35,8 @@ export interface HttpRequestsParts {
   remote(fd: number): { remoteAddress: string; remotePort: number };
   /** By listen port. */
   readonly handlers: readonly (PortHandler | undefined)[];
+  /** Undefined: any number of requests is served at once. */
+  readonly gate: RequestGate | undefined;
 }
 
 export class HttpRequests implements HttpService, Http1Host {
@@ -81,8 +84,11 @@ export class HttpRequests implements HttpService, Http1Host {
     const handler = this.#parts.handlers[this.#parts.portOf(exchange.fd)];
     if (handler === undefined) return exchange.abort(); // its port is gone with a connection that has ended
     if (exchange.isHttp2) return handler.http2(this.#http2Source(exchange));
-    handler.serve(exchange);
+    const { gate } = this.#parts;
+    if (gate === undefined) handler.serve(exchange);
+    else gate.enter(exchange, () => handler.serve(exchange));
     if (!exchange.isEnded) this.#track(exchange);
+    else gate?.leave(exchange);
   }
 
   body(fd: number, exchange: number, flags: number, data: Buffer): void {
@@ -139,6 +145,10 @@ export class HttpRequests implements HttpService, Http1Host {
   #leave(): void {
     this.isLeaving = true;
     for (const exchange of [...this.#exchanges.values()]) exchange.leave();
+  }
+
+  detached({ fd }: Http1Exchange): void {
+    this.#itsWorker.requestDetached(fd);
   }
 
   poll(): void {
@@ -201,6 +211,7 @@ export class HttpRequests implements HttpService, Http1Host {
   #exchangeEnded(exchange: Http1Exchange): void {
     if (this.#exchanges.get(exchange.fd) === exchange) this.#exchanges.delete(exchange.fd);
     this.#itsWorker.addPending(-1);
+    this.#parts.gate?.leave(exchange);
     this.#checkDismissed();
   }
 

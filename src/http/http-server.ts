@@ -4,6 +4,9 @@ import { describe, ServerError } from '../errors/index.js';
 import type { ServerOptions } from '../options/index.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
+import { isTicket } from './detach-ticket.js';
+import type { DetachedAnswers } from './detached.js';
+import type { HttpResponse } from './response.js';
 
 export interface HttpServerOptions extends ServerOptions {
   /** Answers every request, in a worker: `fetch: app.fetch` of Hono, H3, itty-router. */
@@ -24,11 +27,45 @@ export interface HttpServerOptions extends ServerOptions {
  * await server.start();
  */
 export class HttpServer extends Server {
+  #detached: DetachedAnswers | undefined;
+
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
   constructor(options: HttpServerOptions = {}) {
     super(...split(options));
   }
+
+  override async start(): Promise<void> {
+    const loading = import('./detached.js').then(({ DetachedAnswers }) => {
+      this.#detached = new DetachedAnswers(
+        () => this.outboxFor('response'),
+        (fd) => this.getClientInfo(fd) ?? NO_PEER,
+      );
+    });
+    // Whoever runs callbacks must have it by then; the master and the manager have it a moment later.
+    if (this.role !== 'master' && this.role !== 'manager') await loading;
+    await super.start();
+    await loading;
+  }
+
+  /**
+   * The answer to a request whose worker has left it to another process by `res.detach()`; from any process, in both
+   * modes. It is not compressed, and what has been answered in the meantime is not answered again. Swoole:
+   * Response::create()
+   * @param fd of the request @param exchange what `detach()` has returned
+   * @returns undefined where the client has gone; `lastError` says so
+   * @throws ServerError ERR_NOT_STARTED; ERR_HTTP_DETACH: the number is not one of `detach()`
+   */
+  response(fd: number, exchange: number): HttpResponse | undefined {
+    const detached = this.#detached;
+    if (detached === undefined) throw new ServerError('ERR_NOT_STARTED', { method: 'response' });
+    if (!isTicket(exchange)) {
+      throw new ServerError('ERR_HTTP_DETACH', { why: `the number is ${describe(exchange)}` });
+    }
+    return this.mustBeOpen('response', fd) ? detached.response(fd, exchange) : undefined;
+  }
 }
+
+const NO_PEER = { remoteAddress: '', remotePort: 0 };
 
 function split(given: unknown): [ServerOptions, HttpApps] {
   if (typeof given !== 'object' || given === null) {

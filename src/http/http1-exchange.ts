@@ -2,6 +2,7 @@
  * A request that came over HTTP/1, and its answer: bytes of the head go to the wire as they are put together here. Runs in
  * a worker.
  */
+import { ServerError } from '../errors/index.js';
 import { AnswerFlag, RequestBit, RequestFlag } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { parseFields } from '../protocol/http/fields.js';
@@ -9,6 +10,7 @@ import { methods } from '../protocol/http/methods.js';
 import { readLatin1 } from '../util/latin1.js';
 import type { TakenRequest } from '../worker/http-service.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, saysLength, statusLine } from './answer-head.js';
+import { ticketOf } from './detach-ticket.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
@@ -25,6 +27,8 @@ export interface Http1Host {
   /** The answer is whole, or will never be. */
   ended(exchange: Http1Exchange): void;
   openTunnel(fd: number, events: TunnelEvents): Tunnel;
+  /** The answer comes from another process. */
+  detached(exchange: Http1Exchange): void;
 }
 
 /** From the target's end to the first field line: ` HTTP/1.1` and CRLF. */
@@ -225,6 +229,15 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.isGone ? Promise.resolve() : this.#host.outbox.drain(this.fd);
   }
 
+  detach(): number {
+    if (!this.#body.isComplete) {
+      throw new ServerError('ERR_HTTP_DETACH', { why: 'its body is still on its way to this process' });
+    }
+    this.#host.detached(this);
+    this.#end();
+    return ticketOf(this.number, this.#first);
+  }
+
   abort(): void {
     if (this.isEnded) return;
     this.#host.outbox.close(this.fd, true);
@@ -274,7 +287,10 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   #send(flags: number, text: string, body: Uint8Array | null): boolean {
-    return this.#host.outbox.answer(this.fd, this.number, flags, null, text, body);
+    const { outbox } = this.#host;
+    if (outbox.answer(this.fd, this.number, flags, null, text, body)) return true;
+    if (!outbox.isOpen(this.fd)) this.gone(false); // no event says so where the answer was detached
+    return false;
   }
 
   #writePlain(flags: number, data: string | Uint8Array): boolean {

@@ -3,7 +3,7 @@ import { describe, ServerError } from '../errors/index.js';
 import type { FileAnswer } from '../protocol/http/file-answer.js';
 import { AnswerBody, type BodyRequest, byteLength, checkLength, statusHasBody } from './answer-body.js';
 import type { Compression, EncodedSink, Encoding } from './compression.js';
-import { type CookieOptions, serializeCookie } from './cookies.js';
+import { type CookieOptions, serializeCookie, serializeRawCookie } from './cookies.js';
 import { EventStream } from './event-stream.js';
 import type { Exchange, FieldList } from './exchange.js';
 import { fieldObject, indexOfField, removeFields, setField, valuesOfField } from './field-list.js';
@@ -150,6 +150,16 @@ export class HttpResponse {
     return this;
   }
 
+  /**
+   * Sets a cookie whose value goes out as it is: printable ASCII without a semicolon. Swoole: rawcookie()
+   * @throws ServerError ERR_HTTP_COOKIE, ERR_HTTP_HEADERS_SENT
+   */
+  rawCookie(name: string, value: string, options: CookieOptions = {}): this {
+    this.#requireOpen('rawCookie()');
+    this.#push('set-cookie', serializeRawCookie(name, value, options));
+    return this;
+  }
+
   /** Lets the browser forget a cookie: path, domain and the like must be those it was set with. */
   clearCookie(name: string, options: CookieOptions = {}): this {
     return this.cookie(name, '', { ...options, expires: new Date(0), maxAge: 0 });
@@ -278,6 +288,21 @@ export class HttpResponse {
     // Browsers come back by themselves, to a process that stays.
     this.#exchange.onLeaving(() => events.close());
     return events;
+  }
+
+  /**
+   * Leaves the answer to another process, which finds it by `server.response(fd, number)`. What was set here does not
+   * travel; this process owes nothing more, and may end. Where no process answers, the client gets 503 after
+   * `requestTimeoutMs`. Swoole: detach()
+   * @returns the number, below 2^32: pass it on with `req.fd`, in a task or a message
+   * @throws ServerError ERR_HTTP_HEADERS_SENT; ERR_HTTP_DETACH: of HTTP/2, or its body has not been read
+   */
+  detach(): number {
+    this.#requireOpen('detach()');
+    const ticket = this.#exchange.detach();
+    this.#state = ENDED;
+    this.#request.answered();
+    return ticket;
   }
 
   /** Nothing about the head can be changed any more. */

@@ -33,7 +33,7 @@ import type { ManagerLink, MasterMode } from './mode.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import type { RefusedClient } from './reactor-handle.js';
 import { Scaling } from './scaling.js';
-import { shapeOf } from './shape.js';
+import { shapeOf, tlsRecordBytesFor } from './shape.js';
 
 export interface MasterCallbacks {
   readonly beforeShutdown?: (() => unknown) | undefined;
@@ -103,8 +103,7 @@ export class Master {
     this.#listens = listens;
     this.#callbacks = callbacks;
     this.#log = log;
-    const hasTls = listens.some(({ tls }) => tls !== null);
-    this.region = Region.create(shapeOf(options, userProcessNum, hasTls));
+    this.region = Region.create(shapeOf(options, userProcessNum, tlsRecordBytesFor(listens)));
     const { region } = this;
     region.activeWorkerNum = options.workerNum;
     region.seatNum = options.workerNum;

@@ -172,11 +172,15 @@ export function reactorOptions(
   };
   const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
   const ports = listens.map(
-    ({ noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits }, index) => {
+    (
+      { noDelay, keepAlive, delayReceive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits },
+      index,
+    ) => {
       const { sendBufferSize, highWatermark, lowWatermark } = limits;
       const forHttp = protocol === 'http' ? http : null;
       const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
-      const settings = { noDelay, keepAlive, framing, packageMaxLength, proxyProtocol, tls: forTls, http: forHttp };
+      const input = { delayReceive, framing, packageMaxLength, proxyProtocol };
+      const settings = { noDelay, keepAlive, ...input, tls: forTls, http: forHttp };
       return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
     },
   );

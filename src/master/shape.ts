@@ -1,13 +1,28 @@
 /** The measures of the shared memory, out of the options. Runs in the master. */
 import { MAX_SLOTS } from '../exchange/layout.js';
-import type { RegionShape } from '../memory/layout.js';
-import type { ResolvedOptions } from '../options/index.js';
+import { type RegionShape, TLS_CERTIFICATE_RECORD_BYTES, TLS_RECORD_BYTES } from '../memory/layout.js';
+import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { slotCount } from './slot-count.js';
 
 /** Tasks that run, results that are not read yet, and messages need slots besides the tasks that wait. */
 const SLOTS_BESIDES_WAITING = 2048;
 
-export function shapeOf(options: ResolvedOptions, userProcessNum: number, hasTls: boolean): RegionShape {
+/** All records about TLS together; a page of it takes memory when it is first written. */
+const TLS_BYTES = 1024 * 1024 * 1024;
+
+/** What each connection needs to be told of TLS, in bytes: 0 where no port speaks it. */
+export function tlsRecordBytesFor(listens: readonly Pick<ResolvedListen, 'tls'>[]): number {
+  const spoken = listens.flatMap(({ tls }) => (tls === null ? [] : [tls]));
+  if (spoken.length === 0) return 0;
+  return spoken.some(({ requestCert }) => requestCert) ? TLS_CERTIFICATE_RECORD_BYTES : TLS_RECORD_BYTES;
+}
+
+/** As many bytes of `wanted` as all slots together may have. */
+function fittingBytes(wanted: number, slots: number): number {
+  return Math.min(wanted, Math.floor(TLS_BYTES / slots / 8) * 8);
+}
+
+export function shapeOf(options: ResolvedOptions, userProcessNum: number, tlsRecordBytes: number): RegionShape {
   // In BASE mode each worker is the reactor of its own connections.
   const reactorNum = options.mode === 'base' ? options.workerNum : options.reactorNum;
   const { maxWorkerNum: workerNum, taskWorkerNum, maxConnections, channelSize, taskQueueLimit } = options;
@@ -19,7 +34,8 @@ export function shapeOf(options: ResolvedOptions, userProcessNum: number, hasTls
     taskWorkerNum,
     userProcessNum,
     slots,
-    tlsSlots: hasTls ? slots : 0,
+    tlsSlots: tlsRecordBytes === 0 ? 0 : slots,
+    tlsRecordBytes: Math.max(Math.min(tlsRecordBytes, TLS_RECORD_BYTES), fittingBytes(tlsRecordBytes, slots)),
     ringBytes: channelSize,
     exchangeSlots: Math.min(waiting + SLOTS_BESIDES_WAITING, MAX_SLOTS),
   };

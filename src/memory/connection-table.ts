@@ -40,6 +40,8 @@ const LAST_RECEIVED_AT = 9;
 const LAST_SENT_AT = 10;
 const RECEIVED_BYTES = 11;
 const SENT_BYTES = 12;
+/** Behind the last integers. */
+const LAST_DISPATCHED_AT = 15;
 
 export const SlotState = {
   /** Nobody's. */
@@ -62,6 +64,8 @@ export const SlotFlag = {
   /** Its reactor reads no more until its worker has handled enough. */
   throttled: 16,
 } as const;
+/** Above the flags: the errno by which the socket failed. */
+const ERRNO_SHIFT = 16;
 
 /** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
 export interface ClientInfo {
@@ -81,6 +85,10 @@ export interface ClientInfo {
   connectedAt: number;
   lastReceivedAt: number;
   lastSentAt: number;
+  /** When a packet, or an HTTP request, of it was given to a worker last; 0: never. Swoole: last_dispatch_time */
+  lastDispatchTime: number;
+  /** The errno by which the socket failed, such as 104 (ECONNRESET); 0 while it has not. Swoole: close_errno */
+  closeErrno: number;
   receivedBytes: number;
   sentBytes: number;
   /** Bytes sent by workers that the kernel has not taken yet. */
@@ -204,6 +212,7 @@ export class ConnectionTable {
     float64[f + CONNECTED_AT] = connection.now;
     float64[f + LAST_RECEIVED_AT] = 0;
     float64[f + LAST_SENT_AT] = 0;
+    float64[f + LAST_DISPATCHED_AT] = 0;
     float64[f + RECEIVED_BYTES] = 0;
     float64[f + SENT_BYTES] = 0;
     int32[i + RECEIVED_32] = 0;
@@ -249,6 +258,14 @@ export class ConnectionTable {
   countDispatched(slot: number, bytes: number): void {
     const i = this.#intsAt + slot * INTS + DISPATCHED_32;
     this.#int32[i] = ((this.#int32[i] ?? 0) + bytes) | 0;
+  }
+
+  dispatched(slot: number, now: number): void {
+    this.#float64[this.#floatsAt + slot * FLOATS + LAST_DISPATCHED_AT] = now;
+  }
+
+  setCloseErrno(slot: number, errno: number): void {
+    Atomics.or(this.#int32, this.#intsAt + slot * INTS + FLAGS, errno << ERRNO_SHIFT);
   }
 
   // ——— written by any process ———
@@ -358,6 +375,8 @@ export class ConnectionTable {
       connectedAt: float(CONNECTED_AT),
       lastReceivedAt: float(LAST_RECEIVED_AT),
       lastSentAt: float(LAST_SENT_AT),
+      lastDispatchTime: float(LAST_DISPATCHED_AT),
+      closeErrno: flags >>> ERRNO_SHIFT,
       receivedBytes: float(RECEIVED_BYTES),
       sentBytes: float(SENT_BYTES),
       sendQueuedBytes: int(SEND_QUEUED),

@@ -5,10 +5,10 @@
  * ```
  * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
  * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS           │ ring headers │ rings       │ exchange │
- * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 128 B    │ 512 KiB   │ slots × 768 B │ 256 B each   │ mapped twice│          │
+ * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 128 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
  * └────────┴───────────┴───────────┴─────────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
  * ```
- * P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
+ * T is 768, or up to 4,096 where clients show certificates. P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
  * between processes) has a layout of its own: `exchange/layout.ts`.
  *
  * Every counter has one writer, the owner of the record it stands in, so a crash cannot leave it wrong.
@@ -25,6 +25,8 @@ export interface RegionShape {
   readonly slots: number;
   /** As many as `slots` where a port speaks TLS, else 0. */
   readonly tlsSlots: number;
+  /** Of each record about TLS: more where clients show certificates. */
+  readonly tlsRecordBytes: number;
   /** Bytes of each ring between a reactor and a worker; a power of two. */
   readonly ringBytes: number;
   /** How many tasks and messages of one process may be under way. */
@@ -38,7 +40,10 @@ export const WORKER_RECORD_BYTES = 256;
 export const PROCESS_RECORD_BYTES = 4096;
 export const CONNECTION_RECORD_BYTES = 128;
 export const RING_HEADER_BYTES = 256;
+/** What a handshake has agreed upon. */
 export const TLS_RECORD_BYTES = 768;
+/** The same, and the client's certificate. */
+export const TLS_CERTIFICATE_RECORD_BYTES = 4096;
 /** Two tables of counters by address: see `AddressCounters`. */
 export const ADDRESS_COUNTERS = 65_536;
 /** Rings of the manager and of the accepting thread: a few short frames each. */
@@ -104,7 +109,7 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
   const connectionsAt = processesAt + (senders + reactorNum) * PROCESS_RECORD_BYTES;
   const addressesAt = connectionsAt + shape.slots * CONNECTION_RECORD_BYTES;
   const tlsAt = addressesAt + 2 * ADDRESS_COUNTERS * 4;
-  const ringHeadersAt = tlsAt + shape.tlsSlots * TLS_RECORD_BYTES;
+  const ringHeadersAt = tlsAt + shape.tlsSlots * shape.tlsRecordBytes;
   const ringsPerReactor = workerNum + senders;
   const plainBytes = alignTo(ringHeadersAt + reactorNum * ringsPerReactor * RING_HEADER_BYTES, PAGE_BYTES);
   const largeRings = workerNum + peerOfManager(shape);

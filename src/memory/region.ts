@@ -24,7 +24,7 @@ const SEATS = 283;
 const DEATHS = 284;
 /** One counter for each of `endReasons`. */
 const ENDS = 290;
-/** The eight numbers of the shape. */
+/** The nine numbers of the shape. */
 const SHAPE = 1000;
 const PORTS = 16; // up to 256 bound ports
 /** Float64 index of the start time (Unix ms); past the ports. */
@@ -37,6 +37,7 @@ const shapeNames = [
   'userProcessNum',
   'slots',
   'tlsSlots',
+  'tlsRecordBytes',
   'ringBytes',
   'exchangeSlots',
 ] as const satisfies readonly (keyof RegionShape)[];

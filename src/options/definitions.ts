@@ -350,6 +350,12 @@ export const definitions = {
     unit: 'bytes',
     help: 'Size of each shared-memory ring between a reactor and a worker; when one is full, reading from clients pauses.',
   }),
+  delayReceive: option({
+    kind: flag(),
+    default: { value: false },
+    help: 'Nothing is read from a client before `confirm` (or `resume`): `connect` can look at it first. A TLS handshake does not wait.',
+    swoole: 'enable_delay_receive',
+  }),
   framing: option({
     kind: framing(),
     default: { value: { type: 'raw' } },
@@ -411,6 +417,12 @@ export const definitions = {
     default: { value: 0 },
     help: 'HTTP: requests under way at once in the whole server; further ones are answered 503 with Retry-After. 0: any number.',
     swoole: 'max_concurrency',
+  }),
+  workerMaxConcurrency: option({
+    kind: integer({ min: 0, max: 10_000_000 }),
+    default: { value: 0 },
+    help: 'HTTP: requests that one worker serves at once; further ones wait in that worker, in order, and for `requestTimeoutMs` at most. 0: any number.',
+    swoole: 'worker_max_concurrency',
   }),
   compression: option({
     kind: compression(),
@@ -575,6 +587,7 @@ export const listenNames = [
   'path',
   'backlog',
   'protocol',
+  'delayReceive',
   'framing',
   'packageMaxLength',
   'proxyProtocol',

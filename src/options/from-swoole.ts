@@ -108,6 +108,7 @@ const turns: Readonly<Record<string, Turn>> = {
     options.fastOpen = value === true ? FAST_OPEN_QUEUE : Number(value);
   },
   enable_reuse_port: same('reusePort'),
+  enable_delay_receive: same('delayReceive'),
   max_queued_bytes: same('maxQueuedBytes'),
   daemonize: (options, value) => {
     options.daemonize = Boolean(value);
@@ -130,6 +131,7 @@ const turns: Readonly<Record<string, Turn>> = {
     options.http2 = Boolean(value);
   },
   max_concurrency: same('maxConcurrency'),
+  worker_max_concurrency: same('workerMaxConcurrency'),
   upload_max_filesize: same('bodyLimit'),
   http_compression: forCompression,
   http_compression_level: forCompression,
@@ -206,13 +208,11 @@ export const unused: Readonly<Record<string, string>> = {
   stats_file: 'scrape /metrics (option admin), or read "tswoole status --json"',
   stats_timer_interval: 'figures are read when they are asked for',
   admin_server: 'give the option admin: a port, or {port, host, token}',
-  enable_delay_receive: NOT_YET,
   http_autoindex: 'folders are not listed',
   http_parse_cookie: 'cookies are parsed when they are asked for',
   http_parse_post: 'forms are parsed when they are asked for: req.form()',
   http_parse_files: 'forms are parsed when they are asked for: req.form()',
   upload_tmp_dir: 'files of forms are in the temporary folder of the system',
-  worker_max_concurrency: NOT_YET,
   max_idle_time: 'use heartbeatIdleMs',
   kernel_socket_recv_buffer_size: NOT_YET,
   kernel_socket_send_buffer_size: NOT_YET,

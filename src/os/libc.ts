@@ -138,6 +138,11 @@ export function errnoName(errno: number): string {
   return errnoNames.get(errno) ?? `errno ${errno}`;
 }
 
+/** @returns 0 for what is not the name of an error */
+export function errnoOf(name: string): number {
+  return (constants.errno as Readonly<Record<string, number>>)[name] ?? 0;
+}
+
 export const { EAGAIN, EINTR, EMFILE, ENFILE, ECONNABORTED, ENOBUFS, ENOMEM, EINPROGRESS, EMSGSIZE, EPROTOTYPE } =
   constants.errno;
 

@@ -5,6 +5,7 @@
 import type { Arrival } from '../ipc/arrival.js';
 import { CloseCode, Event } from '../ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
+import { SlotFlag } from '../memory/connection-table.js';
 import { AF_UNIX } from '../os/constants.js';
 import type { Poller } from '../os/poller.js';
 import { closeDescriptor, setKeepAlive, setNoDelay } from '../os/socket.js';
@@ -165,6 +166,10 @@ export class Admission {
     const connection = new ReactorConnection(sessionId, slot, descriptor, worker, portIndex);
     connection.tls = tls;
     if (tls !== null) table.setTls(slot, tls.info);
+    if (options.ports[portIndex]?.delayReceive) {
+      connection.paused = true;
+      table.setFlag(slot, SlotFlag.paused, true);
+    }
     connections.add(connection);
     workers.addField(worker, WorkerField.connections, 1);
     board.add(id, ReactorCounter.accepted, 1);

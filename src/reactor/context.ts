@@ -34,6 +34,8 @@ export interface PortOptions {
   readonly lowWatermark: number;
   readonly noDelay: boolean;
   readonly keepAlive: boolean;
+  /** Clients are read from `confirm` on. */
+  readonly delayReceive: boolean;
   readonly framing: ResolvedFraming;
   readonly packageMaxLength: number;
   /** Load balancers whose PROXY header is expected; none: there is no header. */

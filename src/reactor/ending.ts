@@ -5,7 +5,7 @@
 import { CloseCode, CloseFlag, Event } from '../ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
 import { SlotFlag, SlotState } from '../memory/connection-table.js';
-import { EAGAIN, EINTR, errnoName } from '../os/libc.js';
+import { EAGAIN, EINTR, errnoName, errnoOf } from '../os/libc.js';
 import { closeDescriptor, receive, resetConnection, shutdownWrite } from '../os/socket.js';
 import type { ReactorConnection } from './connection.js';
 import { type ReactorContext, SCRATCH_BYTES } from './context.js';
@@ -74,6 +74,7 @@ export class Ending {
   failBy(connection: ReactorConnection, name: string): void {
     if (connection.ended) return;
     const code = name === 'ECONNRESET' || name === 'EPIPE' ? CloseCode.CLIENT_RESET : CloseCode.SOCKET_ERROR;
+    this.#context.table.setCloseErrno(connection.slot, errnoOf(name));
     this.tell(connection, code, 0, name);
     this.release(connection);
   }

@@ -41,6 +41,7 @@ import { Framing, type PacketGoal, type PortFraming, rawFraming } from './framin
 import { Http } from './http/http.js';
 import { Phase } from './http/http-state.js';
 import { IdleClients } from './idle-clients.js';
+import { Input } from './input.js';
 import { FilePart } from './out-queue.js';
 import { Overload } from './overload.js';
 import { Sending } from './sending.js';
@@ -197,8 +198,9 @@ export class Reactor implements PollerHandler {
       stall: (connection, lane) => this.#stall(connection, lane, true),
       readDry: (connection) => this.#readDry(connection),
       countReceived: (connection, bytes) => this.#countReceived(connection, bytes),
-      countDispatched: () => {
+      countDispatched: (connection) => {
         this.#unusedChoice = -1;
+        this.#context.table.dispatched(connection.slot, this.#context.now);
         this.#context.board.add(this.#context.id, ReactorCounter.dispatched, 1);
       },
       rebind: (connection, worker) => this.#rebind(connection, worker),
@@ -456,8 +458,9 @@ export class Reactor implements PollerHandler {
   }
 
   #countDispatched(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
-    const { id, board, table } = this.#context;
+    const { id, board, table, now } = this.#context;
     this.#unusedChoice = -1;
+    table.dispatched(connection.slot, now);
     if (!this.#parts.strategy.sticky) {
       connection.lastWorker = lane.worker;
       table.countDispatched(connection.slot, bytes);
@@ -692,6 +695,7 @@ export class Reactor implements PollerHandler {
 
   /** `rest` came behind a PROXY header, in the same piece. */
   #readFrom(connection: ReactorConnection, rest: Buffer): void {
+    if (connection.paused) return this.#keepFor(connection, rest);
     if (this.#http.speaks(connection.port)) {
       if (rest.length > 0) {
         this.#countReceived(connection, rest.length);
@@ -706,6 +710,15 @@ export class Reactor implements PollerHandler {
       if (!this.#framing.take(connection, framing, rest, rest.length)) return;
     }
     this.#read(connection); // what came meanwhile was told to the antechamber
+  }
+
+  /** It waits for `confirm`; then what waits here is taken before the rest is read. */
+  #keepFor(connection: ReactorConnection, rest: Buffer): void {
+    connection.readable = true;
+    if (rest.length === 0) return;
+    connection.input = new Input(rest, 0, rest.length);
+    this.#countReceived(connection, rest.length);
+    this.#countInput(connection);
   }
 
   // ——— another number of workers ———

@@ -77,6 +77,11 @@ export class Connection {
     return !this.#ended && this.#host.resume(this.fd);
   }
 
+  /** Lets the server read from a client of a port with `delayReceive`: the same as `resume`. Swoole: confirm() */
+  confirm(): boolean {
+    return this.resume();
+  }
+
   /** Gives the connection a user id, once (Swoole: bind). @param uid 1 to 2^31 − 1 */
   bind(uid: number): boolean {
     return !this.#ended && this.#host.bind(this.fd, uid);

@@ -333,6 +333,11 @@ export class Server {
     return this.#askOutbox('resume', fd, (outbox) => outbox.setPaused(fd, false));
   }
 
+  /** Lets the server read from a client of a port with `delayReceive`: the same as `resume`. Swoole: confirm() */
+  confirm(fd: number): boolean {
+    return this.resume(fd);
+  }
+
   /** Marks a connection so that time-outs for idle clients spare it. */
   protect(fd: number, on = true): boolean {
     return this.#withSlot('protect', fd, (table, slot) => {
@@ -498,6 +503,16 @@ export class Server {
     if (call(outbox)) return true;
     this.#lastError = outbox.lastError;
     return false;
+  }
+
+  /** @internal How this process sends. @throws ServerError ERR_NOT_STARTED */
+  protected outboxFor(method: string): Outbox {
+    return this.#mustRun(method).outbox;
+  }
+
+  /** @internal @returns false, and `lastError` says why */
+  protected mustBeOpen(method: string, fd: number): boolean {
+    return this.#withSlot(method, fd, () => true);
   }
 
   #withSlot(method: string, fd: number, call: (table: ConnectionTable, slot: number) => boolean): boolean {

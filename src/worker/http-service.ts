@@ -27,6 +27,8 @@ export interface HttpWorker {
   /** A connection is this worker's until the tunnel is closed: its `close` waits for that. */
   holdConnection(fd: number): void;
   releaseConnection(fd: number): void;
+  /** Another process answers the request of this connection: the end of this one is not the end of it. */
+  requestDetached(fd: number): void;
 }
 
 export interface HttpService {

@@ -332,6 +332,10 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     if (connection.pending === 0) this.#end(connection);
   }
 
+  requestDetached(fd: number): void {
+    this.#table.setTaker(this.#table.slotOf(fd), 0);
+  }
+
   packet(piece: Buffer, flags: number): void {
     const isFirst = (flags & PieceFlag.continued) === 0;
     if (isFirst) this.#datagram = [];

@@ -96,6 +96,10 @@ export class FakeExchange implements Exchange {
     if (!isWhole) for (const piece of [...body, null]) this.body.push(piece);
   }
 
+  detach(): number {
+    throw new Error('no test detaches it');
+  }
+
   onLeaving(): void {}
 
   onGone(listener: () => void): void {

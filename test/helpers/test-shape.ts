@@ -8,6 +8,7 @@ export function testShape(wanted: Partial<RegionShape> = {}): RegionShape {
     taskWorkerNum: 0,
     userProcessNum: 0,
     tlsSlots: 0,
+    tlsRecordBytes: 0,
     slots: 64,
     ringBytes: 65536,
     exchangeSlots: 64,

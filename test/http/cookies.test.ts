@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type CookieOptions, serializeCookie } from '../../src/http/cookies.js';
+import { type CookieOptions, serializeCookie, serializeRawCookie } from '../../src/http/cookies.js';
 
 describe('a cookie', () => {
   test.each<[string, string, CookieOptions, string]>([
@@ -25,6 +25,20 @@ describe('a cookie', () => {
   ])('%s=%s with %j is written as it should', (name, value, options, line) => {
     expect(serializeCookie(name, value, options)).toBe(line);
   });
+
+  test.each(['', 'b', '{"a":1,"b":[2]}', '"quoted"', 'a b', '100%', 'a=b=c', '\\'])(
+    'of the raw value %j keeps it as it is',
+    (value) => {
+      expect(serializeRawCookie('a', value, { path: '/' })).toBe(`a=${value}; Path=/`);
+    },
+  );
+
+  test.each(['a;b', 'a\nb', 'a\r\nSet-Cookie: b=c', 'ä', ' a', 'a ', '\u007f', '\t', 'x'.repeat(4096)])(
+    'is refused with the raw value %j, which browsers would change or drop',
+    (value) => {
+      expect(() => serializeRawCookie('a', value, {})).toThrow(expect.objectContaining({ code: 'ERR_HTTP_COOKIE' }));
+    },
+  );
 
   test.each<[string, unknown, unknown]>([
     ['', 'b', {}],

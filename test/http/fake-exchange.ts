@@ -50,6 +50,10 @@ export class FakeExchange implements Exchange {
     return this.fields.filter((_, i) => i % 2 === 1 && this.fields[i - 1]!.toLowerCase() === name);
   }
 
+  detach(): number {
+    throw new Error('no test detaches it');
+  }
+
   onLeaving(): void {}
 
   onGone(listener: () => void): void {

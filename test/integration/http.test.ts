@@ -37,6 +37,41 @@ async function connectAlone(
   return { server, client: await HttpClient.connect(server.port) };
 }
 
+describe('workerMaxConcurrency', () => {
+  it('lets further requests wait in their worker', async () => {
+    const { server, client } = await connectAlone({ workerNum: 1, workerMaxConcurrency: 2 });
+    const clients = [client, ...(await Promise.all([1, 2, 3].map(() => HttpClient.connect(server.port))))];
+    const answers = clients.map((one) => one.send(request('/later')).answer());
+    for (const served of [2, 4]) {
+      const { pid } = await server.waitFor(`${served} are served`, () => server.events('later')[served - 1]);
+      expect(server.events('later')).toHaveLength(served);
+      server.signal('SIGCONT', pid);
+      await Promise.any(answers);
+    }
+    for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ status: 200, body: '0' });
+    for (const one of clients) await one.close();
+  });
+
+  it('does not serve a request whose client has gone while it waited', async () => {
+    const { server, client } = await connectAlone({ workerNum: 1, reactorNum: 1, workerMaxConcurrency: 1 });
+    const first = client.send(request('/later')).answer();
+    const { pid } = await server.waitForEvent('later');
+    const leaver = await HttpClient.connect(server.port);
+    leaver.send(request('/later'));
+    const last = await HttpClient.connect(server.port);
+    const answer = last.send(request('/stats')).answer();
+    leaver.tcp.socket.resetAndDestroy();
+    const other = await HttpClient.connect(server.port);
+    other.send(`GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n`); // needs no worker
+    expect(await other.answer()).toMatchObject({ status: 400 });
+    server.signal('SIGCONT', pid);
+    expect(await first).toMatchObject({ status: 200 });
+    expect(await answer).toMatchObject({ status: 200 });
+    expect(server.events('later')).toHaveLength(1);
+    for (const one of [client, last, other]) await one.close();
+  });
+});
+
 describe('an answer', () => {
   it('has a status line, a date, a length, and leaves the connection open', async () => {
     const { client } = await connect();

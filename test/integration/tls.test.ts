@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
@@ -117,9 +118,14 @@ describe('a TLS port', () => {
       cert: readFileSync(cert),
       key: readFileSync(key),
     });
-    const good = await TlsClient.open(server.port, read(clientCertificate('alice', issuer)));
+    const alice = read(clientCertificate('alice', issuer));
+    const good = await TlsClient.open(server.port, alice);
     expect(await infoOf(good)).toMatchObject({ authorized: true, subject: 'alice' });
     expect((await infoOf(good))['fingerprint256']).toMatch(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
+    const shown = new X509Certificate(alice.cert);
+    const told = String((await infoOf(good))['certificate']);
+    expect(new X509Certificate(told).fingerprint256).toBe(shown.fingerprint256);
+    expect(told).toBe(shown.toString());
     for (const options of [{}, read(certificateFor('stranger.test'))]) {
       await ended(connect({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false, ...options }));
     }

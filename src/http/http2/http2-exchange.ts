@@ -1,5 +1,6 @@
 /** A request that came as a stream of HTTP/2, and its answer. Runs in a worker. */
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
+import { ServerError } from '../../errors/index.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
 import { WholeBody } from '../incoming-body.js';
 import { findHeader } from '../request-headers.js';
@@ -80,6 +81,12 @@ export class Http2Exchange implements Exchange {
   /** The process is about to leave. */
   leave(): void {
     this.#leavingListener?.();
+  }
+
+  detach(): number {
+    throw new ServerError('ERR_HTTP_DETACH', {
+      why: 'a stream of HTTP/2 belongs to the process that has its connection',
+    });
   }
 
   // ——— the answer ———

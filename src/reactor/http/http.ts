@@ -410,7 +410,7 @@ export class Http {
       head.targetStart | (head.targetEnd << 16),
       REQUEST_PREFIX_BYTES + length,
     );
-    this.#parts.host.countDispatched();
+    this.#parts.host.countDispatched(connection);
   }
 
   // ——— tunnels ———

@@ -22,7 +22,7 @@ export interface HttpHost {
   /** All that the kernel had was read. */
   readDry(connection: ReactorConnection): void;
   countReceived(connection: ReactorConnection, bytes: number): void;
-  countDispatched(): void;
+  countDispatched(connection: ReactorConnection): void;
   /** The connection belongs to another worker from now on. */
   rebind(connection: ReactorConnection, worker: number): void;
   refused(connection: ReactorConnection, code: number, message: string): void;

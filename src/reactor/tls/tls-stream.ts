@@ -1,7 +1,7 @@
 /** An encrypted connection, as the reactor reads and writes it: Node's TLS over the accepted descriptor. */
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { TlsInfo } from '../../memory/tls-records.js';
+import { pemOf, type TlsInfo } from '../../memory/tls-records.js';
 
 export interface TlsStreamEvents {
   /** Bytes, or the client's end. */
@@ -84,6 +84,7 @@ export class TlsStream {
       authorized: stream.authorized,
       subject: hasCertificate ? String(certificate.subject?.CN ?? '') : '',
       fingerprint256: hasCertificate ? certificate.fingerprint256 : '',
+      certificate: hasCertificate ? pemOf(certificate.raw) : '',
     };
   }
 }

@@ -1,0 +1,40 @@
+/**
+ * An answer that is given by another process than the one that got its request: `res.detach()` tells the number by which
+ * `server.response()` finds it. Runs in every process that can send.
+ */
+import type { Outbox } from '../ipc/outbox.js';
+import { AnswerHeads } from './answer-head.js';
+import { exchangeOf, firstWordOf } from './detach-ticket.js';
+import { Http1Exchange, type Http1Host } from './http1-exchange.js';
+import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
+import { HttpResponse } from './response.js';
+
+const NOTHING = Buffer.alloc(0);
+
+/** Makes the answers of one process. */
+export class DetachedAnswers {
+  readonly #host: Http1Host;
+
+  constructor(outbox: () => Outbox, remote: (fd: number) => Peer) {
+    this.#host = {
+      get outbox() {
+        return outbox();
+      },
+      ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false },
+      ended: () => {},
+      detached: () => {},
+      openTunnel: () => {
+        throw new Error('a detached answer cannot become a tunnel');
+      },
+    };
+  }
+
+  response(fd: number, ticket: number): HttpResponse {
+    const exchange = new Http1Exchange(this.#host, {
+      ...{ fd, exchange: exchangeOf(ticket), flags: 0, first: firstWordOf(ticket) },
+      ...{ second: 0, bytes: NOTHING, at: 0, end: 0 },
+    });
+    const request = new HttpRequest(exchange, this.#host.remote, defaultRequestLimits);
+    return new HttpResponse(exchange, request, { compression: null });
+  }
+}

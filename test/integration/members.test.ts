@@ -1,0 +1,104 @@
+// What Swoole's users look for: confirm() after delayReceive, and what getClientInfo() tells of dispatch and errors.
+import { once } from 'node:events';
+import { connect } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { certificateFor } from '../helpers/certificates.js';
+import { endServers, overPlainTcp, type ServerProcess, spawnServer, startServer } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+/** The port for commands is the second one, and speaks plain. */
+async function start(options: Record<string, unknown> = {}, env: Record<string, string> = {}) {
+  const server = await startServer('delayed.js', { options, env });
+  const [, port = 0] = (await server.waitForEvent('up'))['ports'] as number[];
+  const control = await TcpClient.connect(port);
+  const ask = async (line: string): Promise<string> => {
+    control.send(`${line}\n`);
+    return control.readLine();
+  };
+  return { server, ask };
+}
+
+async function open(server: ServerProcess): Promise<{ client: TcpClient; fd: number }> {
+  const seen = server.events('connect').length;
+  const client = await TcpClient.connect(server.port);
+  const line = await server.waitFor('connect', () => server.events('connect')[seen]);
+  return { client, fd: Number(line['fd']) };
+}
+
+describe('with delayReceive', () => {
+  it.each(['confirm', 'resume'])('nothing is read from a client before %s', async (how) => {
+    const { server, ask } = await start();
+    const { client, fd } = await open(server);
+    expect(server.events('connect')[0]).toMatchObject({ paused: true });
+    client.send('early');
+    const before = JSON.parse(await ask(`info ${fd}`));
+    expect(before).toMatchObject({ paused: true, receivedBytes: 0, lastDispatchTime: 0 });
+    expect(await ask(`${how} ${fd}`)).toBe('true');
+    expect((await client.read(5)).toString()).toBe('early');
+    const after = JSON.parse(await ask(`info ${fd}`));
+    expect(after).toMatchObject({ paused: false, receivedBytes: 5, closeErrno: 0 });
+    expect(after.lastDispatchTime).toBeGreaterThanOrEqual(after.connectedAt);
+    await client.close();
+  });
+
+  it('a client is read at once where connect confirms it', async () => {
+    const { server } = await start({}, { CONFIRM: 'at once' });
+    const { client } = await open(server);
+    expect((await client.send('hello').read(5)).toString()).toBe('hello');
+    await client.close();
+  });
+
+  it('an encrypted client shakes hands, and is not read', async () => {
+    const { server, ask } = await start({ tls: certificateFor('server.test') });
+    const socket = connect({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    socket.write('early');
+    const { fd } = await server.waitForEvent('connect');
+    expect(JSON.parse(await ask(`info ${fd}`))).toMatchObject({ paused: true, receivedBytes: 0 });
+    expect(await ask(`confirm ${fd}`)).toBe('true');
+    const [data] = await once(socket, 'data');
+    expect(String(data)).toBe('early');
+    socket.destroy();
+  });
+
+  overPlainTcp('what came behind a PROXY header waits too', async () => {
+    const { server, ask } = await start({ proxyProtocol: ['127.0.0.1'] });
+    const client = await TcpClient.connect(server.port);
+    client.send('PROXY TCP4 192.0.2.1 192.0.2.2 1000 2000\r\nearly');
+    const { fd } = await server.waitForEvent('connect');
+    expect(JSON.parse(await ask(`info ${fd}`))).toMatchObject({ remoteAddress: '192.0.2.1', paused: true });
+    expect(await ask(`confirm ${fd}`)).toBe('true');
+    expect((await client.read(5)).toString()).toBe('early');
+    await client.close();
+  });
+
+  it('a client that was never confirmed can be closed', async () => {
+    const { server, ask } = await start();
+    const { client, fd } = await open(server);
+    expect(await ask(`close ${fd}`)).toBe('true');
+    await client.closed;
+    expect(await server.waitForEvent('close')).toMatchObject({ fd, code: 'SERVER_CLOSED' });
+    expect(server.events('receive')).toEqual([]);
+    expect(await ask(`confirm ${fd}`)).toBe('false');
+  });
+});
+
+overPlainTcp('closeErrno tells by which error a connection has ended', async () => {
+  const { server } = await start({ delayReceive: false });
+  const reset = await open(server);
+  reset.client.socket.resetAndDestroy();
+  const line = await server.waitForEvent('close', ({ fd }) => fd === reset.fd);
+  expect(line).toMatchObject({ code: 'CLIENT_RESET', info: { closeErrno: 104 } });
+  const ended = await open(server);
+  await ended.client.close();
+  const other = await server.waitForEvent('close', ({ fd }) => fd === ended.fd);
+  expect(other).toMatchObject({ code: 'CLIENT_CLOSED', info: { closeErrno: 0 } });
+});
+
+it('delayReceive must be true or false', async () => {
+  const server = spawnServer('delayed.js', { options: { delayReceive: 'yes' } });
+  expect(await server.exited).toMatchObject({ code: 1 });
+  expect(server.stderr).toContain('Option "delayReceive" must be true or false, received string "yes".');
+});
