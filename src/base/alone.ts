@@ -12,6 +12,7 @@ import type { ManagerEvents, ManagerLink, MasterMode, OwnerParts } from '../mast
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
+import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import type { WorkerChannel } from '../worker/run.js';
 
@@ -154,7 +155,7 @@ class AloneManager implements ManagerLink {
     if (message.type === 'ready') {
       const board = new WorkerBoard(this.#parts.region());
       board.setField(0, WorkerField.pid, process.pid);
-      board.setStartedAt(0, Date.now());
+      board.setStartedAt(0, monotonicMs());
       this.#toWorker?.({ type: 'attach' });
       this.#events.message({ type: 'ready' });
     } else if (message.type === 'settled' || message.type === 'closed' || message.type === 'profiled') {

@@ -8,6 +8,7 @@ import { RUN_APP_ENTRY } from '../entries.js';
 import { ServerError } from '../errors/index.js';
 import { variableOf } from '../options/index.js';
 import { processStartTime } from '../os/other-process.js';
+import { monotonicMs } from '../util/clock.js';
 import { CliError, ExitCode } from './exit.js';
 import { duration, table } from './terminal.js';
 
@@ -75,11 +76,11 @@ async function byPidFile(choice: Choice, file: string): Promise<Found> {
 const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
 
 export function serverTable(entries: readonly RunEntry[]): string {
-  const rows = entries.map(({ name, pid, mode, startedAt, command }) => [
+  const rows = entries.map(({ name, pid, mode, startedAtMonotonic, command }) => [
     name,
     pid,
     mode,
-    duration(Date.now() - startedAt),
+    duration(monotonicMs() - startedAtMonotonic),
     command.slice(1).find((word) => !word.startsWith('-') && word !== RUN_APP) ?? '',
   ]);
   return table(['NAME', 'PID', 'MODE', 'UP', 'SCRIPT'], rows);

@@ -28,6 +28,8 @@ export interface RunEntry {
   readonly mode: string;
   /** Unix time in ms. */
   readonly startedAt: number;
+  /** The same in ms of `monotonicMs()`: how long ago that was is told by it. */
+  readonly startedAtMonotonic: number;
   readonly socket: string;
   /** Absolute paths; empty where there is none. */
   readonly pidFile: string;
@@ -102,7 +104,7 @@ export function listEntries(runDir: string): RunEntry[] {
     if (processStartTime(entry.pid) === entry.processStart) entries.push(entry);
     else removeStale(runDir, entry.pid);
   }
-  return entries.sort((a, b) => a.startedAt - b.startedAt);
+  return entries.sort((a, b) => a.startedAtMonotonic - b.startedAtMonotonic);
 }
 
 function namesIn(runDir: string): string[] {

@@ -3,8 +3,9 @@ import type { TaskCounts } from '../exchange/task-queue.js';
 import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { peerOf, processNum } from '../memory/layout.js';
-import { addHistograms, monotonicMs, ProcessRecord, quantile } from '../memory/process-board.js';
+import { addHistograms, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+import { monotonicMs } from '../util/clock.js';
 
 /** Counters are totals since the start; times Unix time in ms; sizes bytes. Swoole: stats(). */
 export interface ServerStats {
@@ -181,8 +182,8 @@ function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCount
     pid,
     state: pid === 0 ? 'absent' : presentState,
     generation: board.field(id, WorkerField.generation),
-    startedAt,
-    uptimeMs: pid === 0 ? 0 : Date.now() - startedAt,
+    startedAt: region.unixMs(startedAt),
+    uptimeMs: pid === 0 ? 0 : Math.round(monotonicMs() - startedAt),
     connections: board.field(id, WorkerField.connections),
     requestCount: board.read(id, WorkerCounter.received),
     receivedBytes: board.read(id, WorkerCounter.receivedBytes),
@@ -209,7 +210,7 @@ function readHealth(region: Region, board: WorkerBoard, id: number): Health {
     return { ...latencies, loopUtilisation: 0, loopStandsMs: 0, residentBytes: 0 };
   }
   const { loopUtilisation, seenAt, residentBytes } = present;
-  const loopStandsMs = seenAt === 0 ? 0 : Math.max(0, monotonicMs() - seenAt);
+  const loopStandsMs = seenAt === 0 ? 0 : Math.max(0, Math.round(monotonicMs() - seenAt));
   return { ...latencies, loopUtilisation, loopStandsMs, residentBytes };
 }
 

@@ -224,6 +224,11 @@ export const errorTable = {
     sentence: ({ why }) => `A process of the server sent a frame that is not valid: ${why}.`,
     advice: 'Make sure that every process runs the same version of tswoole; if it does, please report this.',
   }),
+  ERR_HEARTBEAT: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `heartbeat() cannot tell which clients are silent: ${why}.`,
+    advice: 'Set heartbeatIdleMs for the server or for a port, or pass a time: heartbeat({ idleMs: 30_000 }).',
+  }),
   ERR_UID: entry({
     fields: { received: 'string' },
     sentence: ({ received }) => `A uid must be an integer from 1 to 2^31 - 1, received ${received}.`,

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { StaticFiles } from '../protocol/http/static-files.js';
+import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import type { FetchFunction, HttpApps } from './apps.js';
 import { Compression } from './compression.js';
@@ -107,7 +108,7 @@ export function withFiles(serve: Serve, { staticFiles }: ResolvedOptions): Serve
   const files = new StaticFiles(staticFiles);
   return (exchange) => {
     const field = (name: string): string | undefined => findHeader(exchange.rawHeaders, name);
-    const answer = files.answer(exchange.method, exchange.target, field, Date.now());
+    const answer = files.answer(exchange.method, exchange.target, field, Date.now(), monotonicMs());
     if (answer === undefined) serve(exchange);
     else sendPieces(exchange, answer.status, '', answer);
   };

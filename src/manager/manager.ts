@@ -19,7 +19,7 @@ import type {
 } from '../ipc/message.js';
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
 import type { EndReason, Region } from '../memory/region.js';
-import type { Clock, TimerHandle } from '../util/clock.js';
+import { type Clock, monotonicMs, type TimerHandle } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
 import { Reload, type ReloadScope, widest } from './reload.js';
@@ -523,7 +523,7 @@ export class Manager {
   #recordServing(handle: WorkerHandle): void {
     const { board } = this.#parts;
     board.setField(handle.id, WorkerField.generation, handle.generation);
-    board.setStartedAt(handle.id, Date.now());
+    board.setStartedAt(handle.id, monotonicMs());
     board.setField(handle.id, WorkerField.pid, handle.pid);
   }
 

@@ -176,11 +176,12 @@ export function reactorOptions(
       { noDelay, keepAlive, delayReceive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits },
       index,
     ) => {
-      const { sendBufferSize, highWatermark, lowWatermark } = limits;
+      const { sendBufferSize, highWatermark, lowWatermark, heartbeatIdleMs, heartbeatCheckMs, maxIdleMs } = limits;
+      const idle = { heartbeatIdleMs, heartbeatCheckMs, maxIdleMs };
       const forHttp = protocol === 'http' ? http : null;
       const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
       const input = { delayReceive, framing, packageMaxLength, proxyProtocol };
-      const settings = { noDelay, keepAlive, ...input, tls: forTls, http: forHttp };
+      const settings = { noDelay, keepAlive, ...idle, ...input, tls: forTls, http: forHttp };
       return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
     },
   );

@@ -1,4 +1,5 @@
 /** The figures of reactors and workers: each record is written by its owner and read by whoever wants to know. */
+import { monotonicMs } from '../util/clock.js';
 import { REACTOR_RECORD_BYTES, WORKER_RECORD_BYTES } from './layout.js';
 import type { Region } from './region.js';
 
@@ -82,13 +83,13 @@ const STAMP_MASK = 0x3fffffff;
 
 /** The time in ms, in 30 bits, and never 0. */
 export function busyStamp(): number {
-  return Date.now() & STAMP_MASK || 1;
+  return monotonicMs() & STAMP_MASK || 1;
 }
 
 /** How long ago a stamp was made, in ms; 0 for none. */
 export function msSince(stamp: number): number {
-  const ms = (Date.now() - stamp) & STAMP_MASK;
-  return stamp === 0 || ms > STAMP_MASK / 2 ? 0 : ms; // a clock that was set back is no time at work
+  const ms = (monotonicMs() - stamp) & STAMP_MASK;
+  return stamp === 0 || ms > STAMP_MASK / 2 ? 0 : ms; // a stamp made this very millisecond
 }
 
 export class ReactorBoard {
@@ -178,7 +179,7 @@ export class WorkerBoard {
     return (this.#float64[at] ?? 0) + (this.#float64[at + COUNTERS_PER_LANE] ?? 0);
   }
 
-  /** Unix time in ms at which the present process of this id became ready. */
+  /** In ms of `monotonicMs()`: when the present process of this id became ready; 0: there was none yet. */
   startedAt(worker: number): number {
     return this.#float64[this.#float(worker) + STARTED_AT] ?? 0;
   }

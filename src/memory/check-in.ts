@@ -1,6 +1,7 @@
 /** Tells ten times a second that the event loop turns, and how it does. Runs in every process and reactor thread. */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
-import { monotonicMs, type ProcessRecord } from './process-board.js';
+import { monotonicMs } from '../util/clock.js';
+import type { ProcessRecord } from './process-board.js';
 
 const INTERVAL_MS = 100;
 /** How many of them between two looks at what costs more. */

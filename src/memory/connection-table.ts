@@ -33,7 +33,7 @@ const HANDLED_32 = 27;
 const DISPATCHED_32 = 28;
 /** HTTP: the process that has taken the request that is under way; 0: nobody yet. */
 const TAKER = 29;
-/** Float64 fields. */
+/** Float64 fields; times in ms of `monotonicMs()`. */
 const SESSION_ID = 0;
 const CONNECTED_AT = 8;
 const LAST_RECEIVED_AT = 9;
@@ -108,6 +108,7 @@ export interface NewConnection {
   /** 16 bytes, of which IPv4 uses 4. */
   readonly address: Uint8Array;
   readonly remotePort: number;
+  /** In ms of `monotonicMs()`. */
   readonly now: number;
 }
 
@@ -318,7 +319,7 @@ export class ConnectionTable {
     else Atomics.and(this.#int32, i, ~flag);
   }
 
-  /** Unix ms; the time of the connect while nothing was received. */
+  /** In ms of `monotonicMs()`; the time of the connect while nothing was received. */
   lastReceivedAt(slot: number): number {
     const f = this.#floatsAt + slot * FLOATS;
     return Math.max(this.#float64[f + LAST_RECEIVED_AT] ?? 0, this.#float64[f + CONNECTED_AT] ?? 0);
@@ -372,10 +373,10 @@ export class ConnectionTable {
       uid: int(UID),
       protected: (flags & SlotFlag.protected) !== 0,
       paused: (flags & SlotFlag.paused) !== 0,
-      connectedAt: float(CONNECTED_AT),
-      lastReceivedAt: float(LAST_RECEIVED_AT),
-      lastSentAt: float(LAST_SENT_AT),
-      lastDispatchTime: float(LAST_DISPATCHED_AT),
+      connectedAt: this.#region.unixMs(float(CONNECTED_AT)),
+      lastReceivedAt: this.#region.unixMs(float(LAST_RECEIVED_AT)),
+      lastSentAt: this.#region.unixMs(float(LAST_SENT_AT)),
+      lastDispatchTime: this.#region.unixMs(float(LAST_DISPATCHED_AT)),
       closeErrno: flags >>> ERRNO_SHIFT,
       receivedBytes: float(RECEIVED_BYTES),
       sentBytes: float(SENT_BYTES),

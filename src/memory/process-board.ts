@@ -12,6 +12,7 @@
  * One record per peer (a process id has two: see `peerOf`), then one per reactor thread. Each has one writer at a time,
  * and counters go on where the process before has left them.
  */
+import { monotonicMs } from '../util/clock.js';
 import { PROCESS_RECORD_BYTES, peerNum } from './layout.js';
 import type { Region } from './region.js';
 
@@ -35,11 +36,6 @@ const STACK_BYTES = PROCESS_RECORD_BYTES - STACK_AT_BYTES - 4;
 
 /** A loop that has not turned for so long has been at work for the last second. */
 const STANDS_STILL_MS = 1200;
-
-/** Milliseconds of a clock that is the same in every process and never set. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint() / 1_000_000n);
-}
 
 export interface Histogram {
   /** By bucket; not cumulative. */

@@ -1,6 +1,8 @@
 import { createSharedFile, type MappedRing, mapRing, mapShared } from '../os/memory.js';
+import { monotonicMs } from '../util/clock.js';
 import { type LogLevel, logLevels } from '../util/log.js';
 import { layoutRegion, type RegionLayout, type RegionShape, type RingPlace } from './layout.js';
+import { WallTime } from './wall-time.js';
 
 /** Int32 indices in the header. */
 const MAGIC = 0;
@@ -27,8 +29,10 @@ const ENDS = 290;
 /** The nine numbers of the shape. */
 const SHAPE = 1000;
 const PORTS = 16; // up to 256 bound ports
-/** Float64 index of the start time (Unix ms); past the ports. */
+/** Float64 index of the start time (in ms of `monotonicMs()`); past the ports. */
 const STARTED_AT = 256;
+/** Float64: what that clock lacks to Unix time, see `WallTime`. */
+const WALL_OFFSET = 257;
 
 const shapeNames = [
   'reactorNum',
@@ -66,6 +70,7 @@ export class Region {
   readonly int32: Int32Array;
   readonly float64: Float64Array;
   readonly bytes: Buffer;
+  readonly #wall: WallTime;
 
   private constructor(descriptor: number, layout: RegionLayout, memory: ArrayBuffer) {
     this.descriptor = descriptor;
@@ -73,6 +78,7 @@ export class Region {
     this.int32 = new Int32Array(memory);
     this.float64 = new Float64Array(memory);
     this.bytes = Buffer.from(memory);
+    this.#wall = new WallTime(this.float64, WALL_OFFSET);
   }
 
   /** Made once, by the master. */
@@ -86,7 +92,8 @@ export class Region {
       shapeNames.map((name) => shape[name]),
       SHAPE,
     );
-    region.float64[STARTED_AT] = Date.now();
+    region.float64[STARTED_AT] = monotonicMs();
+    region.#wall.set();
     region.activeWorkerNum = shape.workerNum;
     region.seatNum = shape.workerNum;
     return region;
@@ -212,7 +219,16 @@ export class Region {
 
   /** Unix time in ms. */
   get startedAt(): number {
-    return this.float64[STARTED_AT] ?? 0;
+    return this.unixMs(this.float64[STARTED_AT] ?? 0);
+  }
+
+  get uptimeMs(): number {
+    return Math.round(monotonicMs() - (this.float64[STARTED_AT] ?? 0));
+  }
+
+  /** The time of day, in Unix ms, of a reading of `monotonicMs()`; 0 for 0. */
+  unixMs(monotonic: number): number {
+    return this.#wall.unixMs(monotonic);
   }
 
   /** The bound port of each listen port, in the order they were declared. */

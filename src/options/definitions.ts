@@ -183,11 +183,18 @@ export const definitions = {
     kind: integer({ min: 10, max: 3_600_000 }, 'ms'),
     default: {
       says: 'half of `heartbeatIdleMs`, at least 10 and at most 60000',
-      compute: (_machine, { heartbeatIdleMs }) => clamp(Math.floor(heartbeatIdleMs / 2), 10, 60_000),
+      compute: (_machine, { heartbeatIdleMs }) => heartbeatCheckFor(heartbeatIdleMs),
     },
     unit: 'ms',
     help: 'How often silent clients are looked for.',
     swoole: 'heartbeat_check_interval (seconds)',
+  }),
+  maxIdleMs: option({
+    kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
+    default: { value: 0 },
+    unit: 'ms',
+    help: 'A client to which nothing was sent, and from which nothing has come, for so long is disconnected, unless it is protected by `protect`; 0: never.',
+    swoole: 'max_idle_time (seconds)',
   }),
   writeTimeoutMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
@@ -593,6 +600,9 @@ export const listenNames = [
   'proxyProtocol',
   'tls',
   'noDelay',
+  'heartbeatIdleMs',
+  'heartbeatCheckMs',
+  'maxIdleMs',
   'keepAlive',
   'keepAliveIdleMs',
   'keepAliveIntervalMs',
@@ -625,6 +635,10 @@ export type ResolvedListen = { readonly [N in ListenOptionName]: ResolvedOf<N> }
 function channelSizeFor(pairs: number): number {
   const share = LIMIT_RINGS_BYTES / (pairs * RINGS_PER_PAIR);
   return clamp(2 ** Math.floor(Math.log2(share)), 128 * KIB, MIB);
+}
+
+export function heartbeatCheckFor(heartbeatIdleMs: number): number {
+  return clamp(Math.floor(heartbeatIdleMs / 2), 10, 60_000);
 }
 
 export function socketTypeOf(path: string): 'tcp' | 'unix' {

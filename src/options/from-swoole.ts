@@ -95,6 +95,7 @@ const turns: Readonly<Record<string, Turn>> = {
   buffer_low_watermark: same('lowWatermark'),
   heartbeat_idle_time: seconds('heartbeatIdleMs'),
   heartbeat_check_interval: seconds('heartbeatCheckMs'),
+  max_idle_time: seconds('maxIdleMs'),
   open_tcp_nodelay: same('noDelay'),
   open_tcp_keepalive: same('keepAlive'),
   tcp_keepidle: seconds('keepAliveIdleMs'),
@@ -213,7 +214,6 @@ export const unused: Readonly<Record<string, string>> = {
   http_parse_post: 'forms are parsed when they are asked for: req.form()',
   http_parse_files: 'forms are parsed when they are asked for: req.form()',
   upload_tmp_dir: 'files of forms are in the temporary folder of the system',
-  max_idle_time: 'use heartbeatIdleMs',
   kernel_socket_recv_buffer_size: NOT_YET,
   kernel_socket_send_buffer_size: NOT_YET,
 };

@@ -3,6 +3,7 @@ import {
   type Chosen,
   type Definition,
   definitions,
+  heartbeatCheckFor,
   type ListenOptions,
   listenNames,
   type OptionName,
@@ -42,6 +43,7 @@ export function resolveListen(given: ListenOptions, server: ResolvedOptions): Re
   const takesDatagrams = given.type === 'udp' || given.type === 'unix-dgram';
   const own: Partial<Record<string, unknown>> = {
     ...watermarksBelow(given, server),
+    ...checksFor(given),
     ...(takesDatagrams && { tls: null }),
     port: 0,
     path: '',
@@ -144,6 +146,13 @@ function refuseScaling({ mode, workerNum, maxWorkerNum }: ResolvedOptions): void
     other: mode === 'process' ? 'workerNum' : 'mode',
     why,
   });
+}
+
+/** A port with a heartbeat of its own is looked at as often as that needs. */
+function checksFor({ heartbeatIdleMs }: ListenOptions): { readonly heartbeatCheckMs?: number } {
+  if (heartbeatIdleMs === undefined) return {};
+  const { kind } = definitions.heartbeatIdleMs;
+  return { heartbeatCheckMs: heartbeatCheckFor(kind.check('heartbeatIdleMs', heartbeatIdleMs)) };
 }
 
 type Watermarks = Pick<ResolvedOptions, 'lowWatermark' | 'highWatermark' | 'sendBufferSize'>;

@@ -6,6 +6,7 @@ import type { ResolvedStaticFiles } from '../options/static-files.js';
 import type { ResolvedTls } from '../options/tls.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
+import { monotonicMs } from '../util/clock.js';
 import type { ReactorConnection } from './connection.js';
 import { LivingConnections } from './living.js';
 import type { WorkerLane } from './worker-lane.js';
@@ -34,6 +35,11 @@ export interface PortOptions {
   readonly lowWatermark: number;
   readonly noDelay: boolean;
   readonly keepAlive: boolean;
+  /** 0: never. */
+  readonly heartbeatIdleMs: number;
+  readonly heartbeatCheckMs: number;
+  /** 0: never. */
+  readonly maxIdleMs: number;
   /** Clients are read from `confirm` on. */
   readonly delayReceive: boolean;
   readonly framing: ResolvedFraming;
@@ -89,8 +95,8 @@ export class ReactorContext {
   readonly connections: LivingConnections;
   readonly scratch = allocateStable(SCRATCH_BYTES);
   readonly scratchAddress = addressOf(this.scratch);
-  /** Unix time in ms, looked up once per turn. */
-  now = Date.now();
+  /** In ms of `monotonicMs()`, looked up once per turn. */
+  now = monotonicMs();
   /** Connections that have more to read than one turn's share. */
   again: ReactorConnection[] = [];
   /** Connections that have more to write than one turn's share. */

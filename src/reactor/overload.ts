@@ -17,7 +17,7 @@ export class Overload {
   readonly #context: ReactorContext;
   readonly #ending: Ending;
   #isOver = false;
-  #closedAt = 0;
+  #closedAt = Number.NEGATIVE_INFINITY;
   /** Those that were to be read meanwhile. */
   #waiting = new Set<ReactorConnection>();
   #timer: NodeJS.Timeout | undefined;

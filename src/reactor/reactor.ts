@@ -28,6 +28,7 @@ import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
 import type { LoadedTls } from '../protocol/tls.js';
+import { monotonicMs } from '../util/clock.js';
 import { Admission } from './admission.js';
 import { Antechamber } from './antechamber.js';
 import { type Cargo, packConnection, packEvent, unpackConnection } from './cargo.js';
@@ -296,7 +297,7 @@ export class Reactor implements PollerHandler {
   #wakeUp(): void {
     this.#awake = true;
     this.#parts.sleeper.wake();
-    this.#context.now = Date.now();
+    this.#context.now = monotonicMs();
   }
 
   /** Announced first, looked once more afterwards: a sender that has not seen the one is seen by the other. */

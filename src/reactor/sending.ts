@@ -8,6 +8,7 @@ import { hasSendfile, readFileAt, sendFile } from '../os/file.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { WRITABLE } from '../os/poller.js';
 import { send } from '../os/socket.js';
+import { monotonicMs } from '../util/clock.js';
 import type { ReactorConnection } from './connection.js';
 import { type PortOptions, type ReactorContext, SCRATCH_BYTES } from './context.js';
 import type { Ending } from './ending.js';
@@ -213,7 +214,7 @@ export class Sending {
 
   #tlsWritten(connection: ReactorConnection, tls: TlsStream): void {
     if (connection.ended) return;
-    tls.waitingSince = Date.now();
+    tls.waitingSince = monotonicMs();
     const { out } = connection;
     if (tls.queuedBytes > 0 && !connection.full && out === null) return;
     this.#context.wake();

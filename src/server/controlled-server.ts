@@ -64,7 +64,7 @@ export class ControlledServer implements Controlled {
       masterPid: process.pid,
       managerPid: region.managerPid,
       startedAt: region.startedAt,
-      uptimeMs: Date.now() - region.startedAt,
+      uptimeMs: region.uptimeMs,
       listening: this.#listening(),
       generation: region.generation,
       workerNum: region.activeWorkerNum,

@@ -25,6 +25,7 @@ import { Connections } from './connections.js';
 import { type DatagramPeer, DatagramSender } from './datagrams.js';
 import { CallbackTable, type ServerEvents, serverEventNames } from './events.js';
 import { type FileRange, fileToSend } from './file-to-send.js';
+import { silentConnections } from './heartbeat.js';
 import { ListenPort } from './listen-port.js';
 import { openLog, outputFor } from './log-of.js';
 import { type Role, startRole } from './start-role.js';
@@ -344,6 +345,18 @@ export class Server {
       table.setFlag(slot, SlotFlag.protected, on);
       return true;
     });
+  }
+
+  /**
+   * The clients that have sent nothing for `heartbeatIdleMs` of their port, or for `idleMs`; not those under `protect`.
+   * With `close` they are closed, too. From any process. Swoole: heartbeat()
+   * @returns session ids @throws ServerError ERR_HEARTBEAT: no port has a heartbeat and no time was given, or it is not one
+   */
+  heartbeat({ close = false, idleMs }: { close?: boolean; idleMs?: number } = {}): number[] {
+    this.#mustRun('heartbeat');
+    const silent = silentConnections(this.#connections, this.#ports, idleMs);
+    if (close) for (const fd of silent) this.close(fd);
+    return silent;
   }
 
   /** Gives the connection a user id, once. @param uid 1 to 2^31 − 1 @throws ServerError ERR_UID */

@@ -21,6 +21,7 @@ import { ProcessRecord } from '../memory/process-board.js';
 import { takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
+import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
 import type { Connection } from './connection.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
@@ -130,6 +131,7 @@ function noteOf({ options }: StartContext) {
     version,
     mode: options.mode,
     startedAt: Date.now(),
+    startedAtMonotonic: monotonicMs(),
     pidFile: options.pidFile,
     logFile: options.logFile,
     isDaemon: options.daemonize,

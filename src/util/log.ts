@@ -103,7 +103,15 @@ export class Log {
     if (SEVERITY[severity] < SEVERITY[level]) return;
     if (this.#isRepeated(severity, message, fields)) return;
     this.flush();
-    this.#shared.last = { severity, role: this.#role, message, fields, at: Date.now(), count: 0, timer: undefined };
+    this.#shared.last = {
+      severity,
+      role: this.#role,
+      message,
+      fields,
+      at: performance.now(),
+      count: 0,
+      timer: undefined,
+    };
     this.#write(severity, this.#role, message, fields);
   }
 
@@ -112,7 +120,7 @@ export class Log {
     if (last === undefined || last.message !== message || last.severity !== severity || last.role !== this.#role) {
       return false;
     }
-    if (Date.now() - last.at > FOLD_MS || !haveSameValues(last.fields, fields)) return false;
+    if (performance.now() - last.at > FOLD_MS || !haveSameValues(last.fields, fields)) return false;
     last.count++;
     last.timer ??= setTimeout(() => this.flush(), TELL_COUNT_MS).unref();
     return true;

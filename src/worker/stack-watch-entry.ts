@@ -1,8 +1,9 @@
 /** The first file of the thread that looks after the main thread of a worker. */
 import { type Debugger, type InspectorNotification, Session } from 'node:inspector';
 import { workerData } from 'node:worker_threads';
-import { monotonicMs, ProcessRecord } from '../memory/process-board.js';
+import { ProcessRecord } from '../memory/process-board.js';
 import { Region } from '../memory/region.js';
+import { monotonicMs } from '../util/clock.js';
 import type { StackWatchData } from './stack-watch.js';
 
 const { region, peer, timeoutMs } = workerData as StackWatchData;

@@ -29,6 +29,7 @@ const entry = (pid: number, processStart = processStartTime(pid) ?? ''): RunEntr
     version: '0',
     mode: 'process',
     startedAt: 1,
+    startedAtMonotonic: 1,
     socket: join(runDir, `${pid}.sock`),
   },
   ...{ pidFile: '', logFile: '', isDaemon: false, cwd: '/', command: [], flags: {} },

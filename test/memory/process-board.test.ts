@@ -1,14 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  addHistograms,
-  BUCKETS,
-  bucketBounds,
-  monotonicMs,
-  ProcessRecord,
-  quantile,
-} from '../../src/memory/process-board.js';
+import { addHistograms, BUCKETS, bucketBounds, ProcessRecord, quantile } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
+import { monotonicMs } from '../../src/util/clock.js';
 import { testShape } from '../helpers/test-shape.js';
 
 const region = Region.create(testShape({ workerNum: 2, ringBytes: 65536 }));

@@ -85,6 +85,8 @@ describe('defaults', () => {
       maxConnections: 19_900,
       maxConnectionsPerIp: 0,
       backlog: 512,
+      delayReceive: false,
+      maxIdleMs: 0,
       framing: { type: 'raw' },
       packageMaxLength: 2 * MIB,
       bodyLimit: 2 * MIB,
@@ -95,6 +97,7 @@ describe('defaults', () => {
       requestTimeoutMs: 60_000,
       keepAliveTimeoutMs: 75_000,
       maxConcurrency: 0,
+      workerMaxConcurrency: 0,
       compression: null,
       staticFiles: [],
       http2: true,
@@ -388,6 +391,10 @@ describe('listen', () => {
       port: 0,
       path: '',
       backlog: 7,
+      delayReceive: false,
+      heartbeatIdleMs: 0,
+      heartbeatCheckMs: 10,
+      maxIdleMs: 0,
       framing: { type: 'raw' },
       protocol: 'raw',
       packageMaxLength: 2 * MIB,
@@ -411,6 +418,10 @@ describe('listen', () => {
       path: '',
       framing,
       protocol: 'http' as const,
+      delayReceive: true,
+      heartbeatIdleMs: 1000,
+      heartbeatCheckMs: 20,
+      maxIdleMs: 2000,
       packageMaxLength: 5,
       proxyProtocol: ['10.0.0.0/8'],
       tls: null,
@@ -432,6 +443,15 @@ describe('listen', () => {
     });
     const error = refusal(() => resolveListen({ sendBufferSize: '100k', highWatermark: '200k' }, server));
     expect(error.code).toBe('ERR_OPTION_CONFLICT');
+  });
+
+  test('a port with a heartbeat of its own is looked at as often as that needs', () => {
+    expect(resolveListen({ heartbeatIdleMs: 3000 }, server).heartbeatCheckMs).toBe(1500);
+    expect(resolveListen({}, resolve({ heartbeatIdleMs: 5000 }))).toMatchObject({
+      heartbeatIdleMs: 5000,
+      heartbeatCheckMs: 2500,
+    });
+    expect(refusal(() => resolveListen({ heartbeatIdleMs: -1 }, server)).code).toBe('ERR_OPTION_RANGE');
   });
 
   test('datagrams have no TLS, although the server has', () => {

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { systemClock } from '../../src/util/index.js';
+import { monotonicMs, systemClock } from '../../src/util/index.js';
 import { FakeClock } from '../helpers/fake-clock.js';
 
 test('the time of the system clock only grows', () => {
@@ -47,4 +49,12 @@ test('a cleared timer of the fake clock does not fire', () => {
   clock.clearTimeout(clock.setTimeout(() => expect.unreachable(), 1));
   clock.clearTimeout(undefined);
   clock.advance(10);
+});
+
+test('is one clock for all processes and threads of the machine', async () => {
+  const script = 'process.stdout.write(String(Number(process.hrtime.bigint() / 1000n) / 1000))';
+  const before = monotonicMs();
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', script]);
+  expect(Number(stdout)).toBeGreaterThan(before);
+  expect(Number(stdout)).toBeLessThan(monotonicMs());
 });

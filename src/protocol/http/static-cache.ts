@@ -42,11 +42,11 @@ export class StaticCache {
     return this.#bytes;
   }
 
-  /** undefined: look at the disk. */
+  /** @param now ms of a clock that nobody sets @returns undefined: look at the disk */
   get(path: string, now: number): Outcome | undefined {
     const entry = this.#present.get(path) ?? this.#absent.get(path);
     if (entry === undefined) return undefined;
-    // A clock that was set back makes an entry old, not new.
+    // Where the two are of one clock that was set back, an entry is old, not new.
     const age = now - entry.since;
     return age >= 0 && age < BELIEVED_MS ? entry.outcome : undefined;
   }

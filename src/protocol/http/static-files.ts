@@ -19,32 +19,39 @@ export class StaticFiles {
    * Calls the system only for what it has not looked at within the last second, and once for a file that is too large to
    * be kept.
    * @param target as it was sent: origin form or absolute form
+   * @param now Unix ms: what the times of files are compared with
+   * @param at ms of a clock that nobody sets: how long something was looked at ago is told by it
    * @returns undefined: it is for a worker
    */
-  answer(method: string, target: string, field: FieldLookup, now: number = Date.now()): FileAnswer | undefined {
+  answer(method: string, target: string, field: FieldLookup, now: number, at: number = now): FileAnswer | undefined {
     if (method !== 'GET' && method !== 'HEAD') return undefined;
     const asked = staticPath(target);
     if (asked === undefined) return this.#refuse(method, target);
-    const outcome = this.#cache.get(asked.path, now) ?? this.#look(asked.path, now);
+    const outcome = this.#cache.get(asked.path, at) ?? this.#look(asked.path, now, at);
     if (outcome?.kind !== 'file') return otherAnswer(method, outcome, asked.path, asked.query);
     const chosen = choose(outcome.variants, field);
     if (chosen.file.bytes !== undefined || isUnchanged(chosen.file)) {
       return answerWithFile({ method, field }, chosen.representation);
     }
-    return this.#answerAnew(method, asked, field, now);
+    const anew = this.#look(asked.path, now, at);
+    return this.#answerAnew(method, asked, field, anew);
   }
 
   /** The file was replaced within the second: what is known of it would not fit to what its sender finds. */
-  #answerAnew(method: string, { path, query }: StaticPath, field: FieldLookup, now: number): FileAnswer | undefined {
-    const outcome = this.#look(path, now);
+  #answerAnew(
+    method: string,
+    { path, query }: StaticPath,
+    field: FieldLookup,
+    outcome: Outcome | undefined,
+  ): FileAnswer | undefined {
     if (outcome?.kind !== 'file') return otherAnswer(method, outcome, path, query);
     return answerWithFile({ method, field }, choose(outcome.variants, field).representation);
   }
 
-  #look(path: string, now: number): Outcome | undefined {
+  #look(path: string, now: number, at: number): Outcome | undefined {
     if (!this.#folders.some((folder) => folder.covers(path))) return undefined;
     const outcome = this.#find(path, now);
-    this.#cache.set(path, outcome, now);
+    this.#cache.set(path, outcome, at);
     return outcome;
   }
 

@@ -51,6 +51,7 @@ export class Files {
       methods[head.method] as string,
       target,
       (name) => fields.get(name),
+      Date.now(),
       this.#parts.context.now,
     );
     if (answer === undefined) return false;

@@ -29,7 +29,7 @@ export class HttpState {
   begun = false;
   /** A byte of the next request has come. */
   hasBegun = false;
-  /** Unix ms of what a time-out counts from: the last answer, the first byte of a request, progress of a body. */
+  /** What a time-out counts from, in ms of `monotonicMs()`: the last answer, the first byte of a request, progress of a body. */
   since: number;
   /** The client would stay after the answer. */
   keepAlive = false;

@@ -1,0 +1,30 @@
+import { describe, ServerError } from '../errors/index.js';
+import { type ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import { monotonicMs } from '../util/clock.js';
+import type { ListenPort } from './listen-port.js';
+
+/**
+ * Which clients have been silent for too long: those of each port for its `heartbeatIdleMs`, or all for `idleMs`. Read from
+ * shared memory, in any process. @throws ServerError ERR_HEARTBEAT
+ */
+export function silentConnections(
+  table: ConnectionTable | undefined,
+  ports: readonly ListenPort[],
+  idleMs: number | undefined,
+): number[] {
+  if (idleMs !== undefined && !(Number.isFinite(idleMs) && idleMs > 0)) {
+    throw new ServerError('ERR_HEARTBEAT', { why: `idleMs must be a number above 0, received ${describe(idleMs)}` });
+  }
+  const limits = ports.map(({ settings }) => idleMs ?? settings.heartbeatIdleMs);
+  if (limits.every((limit) => limit === 0)) throw new ServerError('ERR_HEARTBEAT', { why: 'heartbeatIdleMs is 0' });
+  const silent: number[] = [];
+  if (table === undefined) return silent;
+  const now = monotonicMs();
+  for (const fd of table.sessions()) {
+    const slot = table.slotOf(fd);
+    const limit = limits[table.portIndex(slot)] ?? 0;
+    const isSilent = limit > 0 && now - table.lastReceivedAt(slot) >= limit;
+    if (isSilent && !table.hasFlag(slot, SlotFlag.protected)) silent.push(fd);
+  }
+  return silent;
+}
