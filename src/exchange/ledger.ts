@@ -3,15 +3,9 @@
  * about to be done is written down first, with the totals as they will be; whoever clears up after a death sees by the
  * word whether it was done. One ledger per peer.
  */
-import type { Counter, ExchangeMemory } from './memory.js';
+import { type Counter, type ExchangeMemory, LedgerField } from './memory.js';
 import { ABORTED, GONE, SlotState, stateOf, useOf } from './word.js';
 
-const ARMED = 0;
-const COUNTER_A = 1;
-const COUNTER_B = 2;
-const WORD_INDEX = 3;
-const OLD_WORD = 4;
-const NEW_WORD = 5;
 const NONE = -1;
 
 export class Ledger {
@@ -28,17 +22,17 @@ export class Ledger {
     const targets = this.#memory.ledgerTargetsIndex(peer);
     const counterAt = this.#memory.counterIndex(peer, counter);
     const otherAt = other === undefined ? NONE : this.#memory.counterIndex(peer, other);
-    int32[at + COUNTER_A] = counterAt;
-    int32[at + COUNTER_B] = otherAt;
+    int32[at + LedgerField.counterA] = counterAt;
+    int32[at + LedgerField.counterB] = otherAt;
     float64[targets] = (float64[counterAt] ?? 0) + 1;
     float64[targets + 1] = otherAt === NONE ? 0 : (float64[otherAt] ?? 0) + 1;
-    int32[at + WORD_INDEX] = index;
-    int32[at + OLD_WORD] = from;
-    int32[at + NEW_WORD] = to;
-    Atomics.store(int32, at + ARMED, 1);
+    int32[at + LedgerField.wordIndex] = index;
+    int32[at + LedgerField.oldWord] = from;
+    int32[at + LedgerField.newWord] = to;
+    Atomics.store(int32, at + LedgerField.armed, 1);
     const changed = Atomics.compareExchange(int32, index, from, to) === from;
     if (changed) this.#count(peer);
-    Atomics.store(int32, at + ARMED, 0);
+    Atomics.store(int32, at + LedgerField.armed, 0);
     return changed;
   }
 
@@ -46,18 +40,19 @@ export class Ledger {
   settle(peer: number): void {
     const { int32 } = this.#memory;
     const at = this.#memory.ledgerIndex(peer);
-    if (Atomics.load(int32, at + ARMED) === 0) return;
-    const word = Atomics.load(int32, int32[at + WORD_INDEX] ?? 0);
-    if (hasHappened(word, int32[at + OLD_WORD] ?? 0, int32[at + NEW_WORD] ?? 0)) this.#count(peer);
-    Atomics.store(int32, at + ARMED, 0);
+    if (Atomics.load(int32, at + LedgerField.armed) === 0) return;
+    const word = Atomics.load(int32, int32[at + LedgerField.wordIndex] ?? 0);
+    if (hasHappened(word, int32[at + LedgerField.oldWord] ?? 0, int32[at + LedgerField.newWord] ?? 0))
+      this.#count(peer);
+    Atomics.store(int32, at + LedgerField.armed, 0);
   }
 
   #count(peer: number): void {
     const { int32, float64 } = this.#memory;
     const at = this.#memory.ledgerIndex(peer);
     const targets = this.#memory.ledgerTargetsIndex(peer);
-    float64[int32[at + COUNTER_A] ?? 0] = float64[targets] ?? 0;
-    const other = int32[at + COUNTER_B] ?? NONE;
+    float64[int32[at + LedgerField.counterA] ?? 0] = float64[targets] ?? 0;
+    const other = int32[at + LedgerField.counterB] ?? NONE;
     if (other !== NONE) float64[other] = float64[targets + 1] ?? 0;
   }
 }

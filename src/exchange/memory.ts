@@ -1,4 +1,5 @@
 /** The exchange as one process sees it: where each field is, and nothing of what it means. Runs in every process. */
+import { float64, int32, layoutRecord, numbered } from '../memory/record.js';
 import type { Region } from '../memory/region.js';
 import { mapShared } from '../os/memory.js';
 import {
@@ -11,26 +12,38 @@ import {
 } from './layout.js';
 
 /** Totals since the start, one set per peer. What is queued or running is counted in the slots themselves. */
-export const Counter = {
-  submitted: 0,
-  done: 1,
-  failed: 2,
-  timedOut: 3,
+export const Counter = numbered([
+  'submitted',
+  'done',
+  'failed',
+  'timedOut',
   /** Results that came when nobody waited for them any more. */
-  dropped: 4,
+  'dropped',
   /** Runs again after the death of a task worker. */
-  retried: 5,
+  'retried',
   /** Tasks that were not taken, the queue being full. */
-  refused: 6,
-  messages: 7,
-} as const;
+  'refused',
+  'messages',
+]);
 export type Counter = (typeof Counter)[keyof typeof Counter];
 
-/** Int32 fields of a peer's record, behind 16 floats. */
-const PeerInt = { used: 32, ledger: 33 } as const;
-/** Float64 field of a peer's record: how far it has written the overflow file. */
-const OVERFLOW_POSITION = 8;
-const LEDGER_TARGETS = 9;
+/** Int32 fields of a peer's ledger: see `Ledger`. */
+export const LedgerField = numbered(['armed', 'counterA', 'counterB', 'wordIndex', 'oldWord', 'newWord']);
+/** Totals as they will be, of two counters. */
+const LEDGER_TARGETS = 2;
+
+const peerRecord = layoutRecord(
+  {
+    counters: float64(Object.keys(Counter).length),
+    /** How far it has written the overflow file. */
+    overflowPosition: float64(),
+    ledgerTargets: float64(LEDGER_TARGETS),
+    /** How many of its slots have ever been used. */
+    used: int32(),
+    ledger: int32(Object.keys(LedgerField).length),
+  },
+  PEER_RECORD_BYTES,
+).at;
 
 const TICKET = 0;
 
@@ -100,24 +113,24 @@ export class ExchangeMemory {
 
   /** How many slots of a peer have ever been used: no search has to look further. */
   used(peer: number): number {
-    return Atomics.load(this.int32, this.#peerInt(peer) + PeerInt.used);
+    return Atomics.load(this.int32, this.#peerInt(peer) + peerRecord.used);
   }
 
   setUsed(peer: number, count: number): void {
-    Atomics.store(this.int32, this.#peerInt(peer) + PeerInt.used, count);
+    Atomics.store(this.int32, this.#peerInt(peer) + peerRecord.used, count);
   }
 
   /** Where a peer's ledger has its integers, and where its floats. */
   ledgerIndex(peer: number): number {
-    return this.#peerInt(peer) + PeerInt.ledger;
+    return this.#peerInt(peer) + peerRecord.ledger;
   }
 
   ledgerTargetsIndex(peer: number): number {
-    return this.#peerFloat(peer) + LEDGER_TARGETS;
+    return this.#peerFloat(peer) + peerRecord.ledgerTargets;
   }
 
   counterIndex(peer: number, counter: Counter): number {
-    return this.#peerFloat(peer) + counter;
+    return this.#peerFloat(peer) + peerRecord.counters + counter;
   }
 
   /** Over all peers. */
@@ -128,7 +141,7 @@ export class ExchangeMemory {
   }
 
   overflowPositionIndex(peer: number): number {
-    return this.#peerFloat(peer) + OVERFLOW_POSITION;
+    return this.#peerFloat(peer) + peerRecord.overflowPosition;
   }
 
   /** Mapped when it is first asked for. */

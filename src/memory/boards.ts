@@ -1,83 +1,114 @@
 /** The figures of reactors and workers: each record is written by its owner and read by whoever wants to know. */
 import { monotonicMs } from '../util/clock.js';
-import { REACTOR_RECORD_BYTES, WORKER_RECORD_BYTES } from './layout.js';
+import { LANES_PER_WORKER, REACTOR_RECORD_BYTES, WORKER_RECORD_BYTES } from './layout.js';
+import { float64, int32, layoutRecord, numbered } from './record.js';
 import type { Region } from './region.js';
 
-/** Float64 fields of a reactor's record. */
-export const ReactorCounter = {
-  accepted: 0,
-  closed: 1,
-  receivedBytes: 2,
-  sentBytes: 3,
-  dispatched: 4,
-  replies: 5,
+/** Float64 counters of a reactor's record. */
+export const ReactorCounter = numbered([
+  'accepted',
+  'closed',
+  'receivedBytes',
+  'sentBytes',
+  'dispatched',
+  'replies',
   /** Replies to connections that were gone. */
-  discarded: 6,
+  'discarded',
   /** Callbacks of the event loop. */
-  wakeUps: 7,
+  'wakeUps',
   /** How often reading stopped because a worker was behind. */
-  stalls: 8,
+  'stalls',
   /** Bytes that wait in its memory now, in and out. */
-  buffered: 9,
+  'buffered',
   /** HTTP requests that were refused by the reactor: 4xx, 501, 505, and 503 of maxConcurrency. */
-  httpRefused: 12,
+  'httpRefused',
   /** HTTP requests, and bodies, that took too long: 408, 503. */
-  httpTimedOut: 13,
+  'httpTimedOut',
   /** HTTP requests whose worker has died: 502. */
-  badGateways: 14,
+  'badGateways',
   /** HTTP requests answered with a file, without a worker. */
-  filesServed: 15,
-} as const;
-/** Int32 fields between the floats: 20 to 23. */
-const REACTOR_CONNECTIONS = 20;
-const REACTOR_SLEEP = 21;
-const REACTOR_OCCUPIED = 22;
-const REACTOR_UNDER_WAY = 23;
+  'filesServed',
+]);
+
+const reactorRecord = layoutRecord(
+  {
+    counters: float64(Object.keys(ReactorCounter).length),
+    connections: int32(),
+    sleep: int32(),
+    occupied: int32(),
+    underWay: int32(),
+  },
+  REACTOR_RECORD_BYTES,
+).at;
 
 /**
- * Float64 fields of a worker's record, kept once per lane: while a worker is replaced two processes bear its id, and
- * each writes its own. All but `startedAt` are totals since the server started.
+ * Float64 counters of a worker's record, kept once per lane: while a worker is replaced two processes bear its id, and
+ * each writes its own. Totals since the server started, but for `held`.
  */
-export const WorkerCounter = {
-  received: 0,
-  receivedBytes: 1,
-  sent: 2,
-  sentBytes: 3,
-  callbackErrors: 4,
-  connects: 5,
-  closes: 6,
+export const WorkerCounter = numbered([
+  'received',
+  'receivedBytes',
+  'sent',
+  'sentBytes',
+  'callbackErrors',
+  'connects',
+  'closes',
   /** Bytes that wait in its memory to be sent, now. */
-  held: 7,
-} as const;
+  'held',
+]);
 type WorkerCounter = (typeof WorkerCounter)[keyof typeof WorkerCounter];
-const COUNTERS_PER_LANE = 8;
-/** Int32 fields, behind the floats of both lanes. */
+const COUNTERS_PER_LANE = Object.keys(WorkerCounter).length;
+
+const workerRecord = layoutRecord(
+  {
+    counters: float64(COUNTERS_PER_LANE * LANES_PER_WORKER),
+    startedAt: float64(),
+    pid: int32(),
+    generation: int32(),
+    lane: int32(),
+    state: int32(),
+    restarts: int32(),
+    lastExitCode: int32(),
+    lastSignal: int32(),
+    connections: int32(),
+    sleepOfLane0: int32(),
+    sleepOfLane1: int32(),
+    busy: int32(),
+    pending: int32(),
+    processOfLane0: int32(),
+    processOfLane1: int32(),
+    room: int32(),
+    dismissing: int32(),
+  },
+  WORKER_RECORD_BYTES,
+).at;
+
+/** Int32 fields of a worker's record. */
 export const WorkerField = {
-  pid: 32,
-  generation: 33,
+  pid: workerRecord.pid,
+  generation: workerRecord.generation,
   /** The lane whose process takes packets now. */
-  lane: 34,
-  state: 35,
-  restarts: 36,
-  lastExitCode: 37,
-  lastSignal: 38,
-  connections: 39,
-  sleepOfLane0: 40,
-  sleepOfLane1: 41,
+  lane: workerRecord.lane,
+  state: workerRecord.state,
+  restarts: workerRecord.restarts,
+  lastExitCode: workerRecord.lastExitCode,
+  lastSignal: workerRecord.lastSignal,
+  connections: workerRecord.connections,
+  sleepOfLane0: workerRecord.sleepOfLane0,
+  sleepOfLane1: workerRecord.sleepOfLane1,
   /** While callbacks run: since when, see `busyStamp`; 0 otherwise. */
-  busy: 42,
+  busy: workerRecord.busy,
   /** Callbacks whose promise has not settled. */
-  pending: 43,
+  pending: workerRecord.pending,
   /** Every process of this id, also one that boots or drains: who has to be gone before a new manager begins. */
-  processOfLane0: 44,
-  processOfLane1: 45,
+  processOfLane0: workerRecord.processOfLane0,
+  processOfLane1: workerRecord.processOfLane1,
   /** Task workers: how many more tasks it can run now. */
-  room: 46,
+  room: workerRecord.room,
   /** HTTP: 1 while it waits for uploads to end before another process takes over: it is given no further ones. */
-  dismissing: 47,
+  dismissing: workerRecord.dismissing,
 } as const;
 type WorkerField = (typeof WorkerField)[keyof typeof WorkerField];
-const STARTED_AT = 24;
 
 const STAMP_MASK = 0x3fffffff;
 
@@ -104,49 +135,49 @@ export class ReactorBoard {
   }
 
   add(reactor: number, counter: number, amount: number): void {
-    const index = this.#float(reactor) + counter;
+    const index = this.#float(reactor) + reactorRecord.counters + counter;
     this.#float64[index] = (this.#float64[index] ?? 0) + amount;
   }
 
   set(reactor: number, counter: number, value: number): void {
-    this.#float64[this.#float(reactor) + counter] = value;
+    this.#float64[this.#float(reactor) + reactorRecord.counters + counter] = value;
   }
 
   read(reactor: number, counter: number): number {
-    return this.#float64[this.#float(reactor) + counter] ?? 0;
+    return this.#float64[this.#float(reactor) + reactorRecord.counters + counter] ?? 0;
   }
 
   /** Living connections, those on their way from the accepting thread included. */
   connections(reactor: number): number {
-    return Atomics.load(this.#int32, this.#int(reactor) + REACTOR_CONNECTIONS);
+    return Atomics.load(this.#int32, this.#int(reactor) + reactorRecord.connections);
   }
 
   addConnections(reactor: number, amount: number): void {
-    Atomics.add(this.#int32, this.#int(reactor) + REACTOR_CONNECTIONS, amount);
+    Atomics.add(this.#int32, this.#int(reactor) + reactorRecord.connections, amount);
   }
 
   /** Slots in use: connections and those that ended but whose `close` no worker has seen yet. */
   occupied(reactor: number): number {
-    return Atomics.load(this.#int32, this.#int(reactor) + REACTOR_OCCUPIED);
+    return Atomics.load(this.#int32, this.#int(reactor) + reactorRecord.occupied);
   }
 
   addOccupied(reactor: number, amount: number): void {
-    Atomics.add(this.#int32, this.#int(reactor) + REACTOR_OCCUPIED, amount);
+    Atomics.add(this.#int32, this.#int(reactor) + reactorRecord.occupied, amount);
   }
 
   /** HTTP requests that its connections are owed an answer to. */
   underWay(reactor: number): number {
-    return Atomics.load(this.#int32, this.#int(reactor) + REACTOR_UNDER_WAY);
+    return Atomics.load(this.#int32, this.#int(reactor) + reactorRecord.underWay);
   }
 
   /** Twice per request, so without `Atomics`, which is a call on Node 20: who reads it may be a moment behind. */
   setUnderWay(reactor: number, count: number): void {
-    this.#int32[this.#int(reactor) + REACTOR_UNDER_WAY] = count;
+    this.#int32[this.#int(reactor) + reactorRecord.underWay] = count;
   }
 
   /** Where the reactor's sleep is told: see `Sleeper`. */
   sleepIndex(reactor: number): number {
-    return this.#int(reactor) + REACTOR_SLEEP;
+    return this.#int(reactor) + reactorRecord.sleep;
   }
 
   #float(reactor: number): number {
@@ -171,21 +202,21 @@ export class WorkerBoard {
 
   /** Where a worker process finds its own counters. */
   counterIndex(worker: number, lane: number): number {
-    return this.#float(worker) + lane * COUNTERS_PER_LANE;
+    return this.#float(worker) + workerRecord.counters + lane * COUNTERS_PER_LANE;
   }
 
   read(worker: number, counter: WorkerCounter): number {
-    const at = this.#float(worker) + counter;
+    const at = this.counterIndex(worker, 0) + counter;
     return (this.#float64[at] ?? 0) + (this.#float64[at + COUNTERS_PER_LANE] ?? 0);
   }
 
   /** In ms of `monotonicMs()`: when the present process of this id became ready; 0: there was none yet. */
   startedAt(worker: number): number {
-    return this.#float64[this.#float(worker) + STARTED_AT] ?? 0;
+    return this.#float64[this.#float(worker) + workerRecord.startedAt] ?? 0;
   }
 
   setStartedAt(worker: number, time: number): void {
-    this.#float64[this.#float(worker) + STARTED_AT] = time;
+    this.#float64[this.#float(worker) + workerRecord.startedAt] = time;
   }
 
   field(worker: number, field: WorkerField): number {

@@ -8,40 +8,46 @@
 import { formatIPv4, formatIPv6 } from '../os/address.js';
 import { AF_INET, AF_UNIX } from '../os/constants.js';
 import { CONNECTION_RECORD_BYTES } from './layout.js';
+import { float64, int32, layoutRecord } from './record.js';
 import type { Region } from './region.js';
 import { type TlsInfo, TlsRecords } from './tls-records.js';
 
 const INTS = CONNECTION_RECORD_BYTES / 4;
 const FLOATS = CONNECTION_RECORD_BYTES / 8;
 
-/** Int32 fields. */
-const STATE = 2;
-const WORKER = 3;
-const REACTOR = 4;
-const PORT_INDEX = 5;
-const DESCRIPTOR = 6;
-const FAMILY = 7;
-const ADDRESS = 8; // four int32: 16 bytes
-const REMOTE_PORT = 12;
-const UID = 13;
-const FLAGS = 14;
-const SEND_QUEUED = 15;
-/** Bytes received, and handled by workers, modulo 2^32; behind the floats. */
-const RECEIVED_32 = 26;
-const HANDLED_32 = 27;
-/** In packets that were given to workers. */
-const DISPATCHED_32 = 28;
-/** HTTP: the process that has taken the request that is under way; 0: nobody yet. */
-const TAKER = 29;
-/** Float64 fields; times in ms of `monotonicMs()`. */
-const SESSION_ID = 0;
-const CONNECTED_AT = 8;
-const LAST_RECEIVED_AT = 9;
-const LAST_SENT_AT = 10;
-const RECEIVED_BYTES = 11;
-const SENT_BYTES = 12;
-/** Behind the last integers. */
-const LAST_DISPATCHED_AT = 15;
+/** What is looked at together lies together: who it is in the first 64 bytes, what it does in the others. */
+const record = layoutRecord(
+  {
+    sessionId: float64(),
+    state: int32(),
+    worker: int32(),
+    portIndex: int32(),
+    descriptor: int32(),
+    family: int32(),
+    /** 16 bytes. */
+    address: int32(4),
+    remotePort: int32(),
+    uid: int32(),
+    flags: int32(),
+    sendQueued: int32(),
+    closeErrno: int32(),
+    /** Times in ms of `monotonicMs()`. */
+    connectedAt: float64(),
+    lastReceivedAt: float64(),
+    lastSentAt: float64(),
+    lastDispatchedAt: float64(),
+    receivedBytes: float64(),
+    sentBytes: float64(),
+    /** Bytes received, and handled by workers, modulo 2^32. */
+    received32: int32(),
+    handled32: int32(),
+    /** In packets that were given to workers. */
+    dispatched32: int32(),
+    /** HTTP: the process that has taken the request that is under way; 0: nobody yet. */
+    taker: int32(),
+  },
+  CONNECTION_RECORD_BYTES,
+).at;
 
 export const SlotState = {
   /** Nobody's. */
@@ -64,8 +70,6 @@ export const SlotFlag = {
   /** Its reactor reads no more until its worker has handled enough. */
   throttled: 16,
 } as const;
-/** Above the flags: the errno by which the socket failed. */
-const ERRNO_SHIFT = 16;
 
 /** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
 export interface ClientInfo {
@@ -101,7 +105,6 @@ export interface ClientInfo {
 export interface NewConnection {
   readonly sessionId: number;
   readonly worker: number;
-  readonly reactor: number;
   readonly portIndex: number;
   readonly descriptor: number;
   readonly family: number;
@@ -144,23 +147,23 @@ export class ConnectionTable {
 
   /** The id the slot will have for its next connection. */
   nextSessionId(slot: number): number {
-    const last = this.#float64[this.#floatsAt + slot * FLOATS + SESSION_ID] ?? 0;
+    const last = this.#float64[this.#floatsAt + slot * FLOATS + record.sessionId] ?? 0;
     return last === 0 ? this.slots + slot : last + this.slots;
   }
 
   state(slot: number): SlotState {
-    return Atomics.load(this.#int32, this.#intsAt + slot * INTS + STATE) as SlotState;
+    return Atomics.load(this.#int32, this.#intsAt + slot * INTS + record.state) as SlotState;
   }
 
   sessionId(slot: number): number {
-    return this.#float64[this.#floatsAt + slot * FLOATS + SESSION_ID] ?? 0;
+    return this.#float64[this.#floatsAt + slot * FLOATS + record.sessionId] ?? 0;
   }
 
   /** True while the connection can be written to. */
   isOpen(sessionId: number): boolean {
     const slot = this.slotOf(sessionId);
     return (
-      Atomics.load(this.#int32, this.#intsAt + slot * INTS + STATE) === SlotState.open &&
+      Atomics.load(this.#int32, this.#intsAt + slot * INTS + record.state) === SlotState.open &&
       this.#float64[this.#floatsAt + slot * FLOATS] === sessionId
     );
   }
@@ -179,76 +182,76 @@ export class ConnectionTable {
   }
 
   worker(slot: number): number {
-    return this.#int32[this.#intsAt + slot * INTS + WORKER] ?? 0;
+    return this.#int32[this.#intsAt + slot * INTS + record.worker] ?? 0;
   }
 
   portIndex(slot: number): number {
-    return this.#int32[this.#intsAt + slot * INTS + PORT_INDEX] ?? 0;
+    return this.#int32[this.#intsAt + slot * INTS + record.portIndex] ?? 0;
   }
 
   sendQueued(slot: number): number {
-    return this.#int32[this.#intsAt + slot * INTS + SEND_QUEUED] ?? 0;
+    return this.#int32[this.#intsAt + slot * INTS + record.sendQueued] ?? 0;
   }
 
   // ——— written by the owning reactor ———
 
   setWorker(slot: number, worker: number): void {
-    this.#int32[this.#intsAt + slot * INTS + WORKER] = worker;
+    this.#int32[this.#intsAt + slot * INTS + record.worker] = worker;
   }
 
   open(slot: number, connection: NewConnection): void {
     const i = this.#intsAt + slot * INTS;
     const f = this.#floatsAt + slot * FLOATS;
     const { int32, float64 } = { int32: this.#int32, float64: this.#float64 };
-    int32[i + WORKER] = connection.worker;
-    int32[i + REACTOR] = connection.reactor;
-    int32[i + PORT_INDEX] = connection.portIndex;
-    int32[i + DESCRIPTOR] = connection.descriptor;
-    int32[i + FAMILY] = connection.family;
-    this.#bytes.set(connection.address, (i + ADDRESS) * 4);
-    int32[i + REMOTE_PORT] = connection.remotePort;
-    int32[i + UID] = 0;
-    int32[i + FLAGS] = 0;
-    int32[i + SEND_QUEUED] = 0;
-    float64[f + CONNECTED_AT] = connection.now;
-    float64[f + LAST_RECEIVED_AT] = 0;
-    float64[f + LAST_SENT_AT] = 0;
-    float64[f + LAST_DISPATCHED_AT] = 0;
-    float64[f + RECEIVED_BYTES] = 0;
-    float64[f + SENT_BYTES] = 0;
-    int32[i + RECEIVED_32] = 0;
-    int32[i + HANDLED_32] = 0;
-    int32[i + DISPATCHED_32] = 0;
-    int32[i + TAKER] = 0;
-    float64[f + SESSION_ID] = connection.sessionId;
-    Atomics.store(int32, i + STATE, SlotState.open);
+    int32[i + record.worker] = connection.worker;
+    int32[i + record.portIndex] = connection.portIndex;
+    int32[i + record.descriptor] = connection.descriptor;
+    int32[i + record.family] = connection.family;
+    this.#bytes.set(connection.address, (i + record.address) * 4);
+    int32[i + record.remotePort] = connection.remotePort;
+    int32[i + record.uid] = 0;
+    int32[i + record.flags] = 0;
+    int32[i + record.closeErrno] = 0;
+    int32[i + record.sendQueued] = 0;
+    float64[f + record.connectedAt] = connection.now;
+    float64[f + record.lastReceivedAt] = 0;
+    float64[f + record.lastSentAt] = 0;
+    float64[f + record.lastDispatchedAt] = 0;
+    float64[f + record.receivedBytes] = 0;
+    float64[f + record.sentBytes] = 0;
+    int32[i + record.received32] = 0;
+    int32[i + record.handled32] = 0;
+    int32[i + record.dispatched32] = 0;
+    int32[i + record.taker] = 0;
+    float64[f + record.sessionId] = connection.sessionId;
+    Atomics.store(int32, i + record.state, SlotState.open);
   }
 
   /** Another process owns the socket from now on. */
   setDescriptor(slot: number, descriptor: number): void {
-    this.#int32[this.#intsAt + slot * INTS + DESCRIPTOR] = descriptor;
+    this.#int32[this.#intsAt + slot * INTS + record.descriptor] = descriptor;
   }
 
   setState(slot: number, state: SlotState): void {
-    Atomics.store(this.#int32, this.#intsAt + slot * INTS + STATE, state);
+    Atomics.store(this.#int32, this.#intsAt + slot * INTS + record.state, state);
   }
 
   setSendQueued(slot: number, bytes: number): void {
-    this.#int32[this.#intsAt + slot * INTS + SEND_QUEUED] = bytes;
+    this.#int32[this.#intsAt + slot * INTS + record.sendQueued] = bytes;
   }
 
   countReceived(slot: number, bytes: number, now: number): void {
     const f = this.#floatsAt + slot * FLOATS;
-    this.#float64[f + RECEIVED_BYTES] = (this.#float64[f + RECEIVED_BYTES] ?? 0) + bytes;
-    this.#float64[f + LAST_RECEIVED_AT] = now;
-    const received = this.#intsAt + slot * INTS + RECEIVED_32;
+    this.#float64[f + record.receivedBytes] = (this.#float64[f + record.receivedBytes] ?? 0) + bytes;
+    this.#float64[f + record.lastReceivedAt] = now;
+    const received = this.#intsAt + slot * INTS + record.received32;
     this.#int32[received] = ((this.#int32[received] ?? 0) + bytes) | 0;
   }
 
   countSent(slot: number, bytes: number, now: number): void {
     const f = this.#floatsAt + slot * FLOATS;
-    this.#float64[f + SENT_BYTES] = (this.#float64[f + SENT_BYTES] ?? 0) + bytes;
-    this.#float64[f + LAST_SENT_AT] = now;
+    this.#float64[f + record.sentBytes] = (this.#float64[f + record.sentBytes] ?? 0) + bytes;
+    this.#float64[f + record.lastSentAt] = now;
   }
 
   setTls(slot: number, info: TlsInfo): void {
@@ -257,16 +260,16 @@ export class ConnectionTable {
   }
 
   countDispatched(slot: number, bytes: number): void {
-    const i = this.#intsAt + slot * INTS + DISPATCHED_32;
+    const i = this.#intsAt + slot * INTS + record.dispatched32;
     this.#int32[i] = ((this.#int32[i] ?? 0) + bytes) | 0;
   }
 
   dispatched(slot: number, now: number): void {
-    this.#float64[this.#floatsAt + slot * FLOATS + LAST_DISPATCHED_AT] = now;
+    this.#float64[this.#floatsAt + slot * FLOATS + record.lastDispatchedAt] = now;
   }
 
   setCloseErrno(slot: number, errno: number): void {
-    Atomics.or(this.#int32, this.#intsAt + slot * INTS + FLAGS, errno << ERRNO_SHIFT);
+    this.#int32[this.#intsAt + slot * INTS + record.closeErrno] = errno;
   }
 
   // ——— written by any process ———
@@ -275,46 +278,46 @@ export class ConnectionTable {
   markEnded(sessionId: number): void {
     const slot = this.slotOf(sessionId);
     if (this.sessionId(slot) !== sessionId) return;
-    Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + STATE, SlotState.open, SlotState.closing);
+    Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + record.state, SlotState.open, SlotState.closing);
   }
 
   /** HTTP: `pid` has taken the request of this connection; 0: it is given out and nobody has taken it. */
   setTaker(slot: number, pid: number): void {
-    this.#int32[this.#intsAt + slot * INTS + TAKER] = pid;
+    this.#int32[this.#intsAt + slot * INTS + record.taker] = pid;
   }
 
   taker(slot: number): number {
-    return this.#int32[this.#intsAt + slot * INTS + TAKER] ?? 0;
+    return this.#int32[this.#intsAt + slot * INTS + record.taker] ?? 0;
   }
 
   /** A worker has handled so much more: the present one, or one that it replaces. @returns what is not handled */
   countHandled(slot: number, bytes: number): number {
-    Atomics.add(this.#int32, this.#intsAt + slot * INTS + HANDLED_32, bytes);
+    Atomics.add(this.#int32, this.#intsAt + slot * INTS + record.handled32, bytes);
     return this.queuedBytes(slot);
   }
 
   /** True while a worker handles a packet of it, or has one to handle. */
   isBeingHandled(slot: number): boolean {
     const i = this.#intsAt + slot * INTS;
-    return this.#int32[i + DISPATCHED_32] !== Atomics.load(this.#int32, i + HANDLED_32);
+    return this.#int32[i + record.dispatched32] !== Atomics.load(this.#int32, i + record.handled32);
   }
 
   /** Received, and not handled. */
   queuedBytes(slot: number): number {
     const i = this.#intsAt + slot * INTS;
-    return ((this.#int32[i + RECEIVED_32] ?? 0) - Atomics.load(this.#int32, i + HANDLED_32)) | 0;
+    return ((this.#int32[i + record.received32] ?? 0) - Atomics.load(this.#int32, i + record.handled32)) | 0;
   }
 
   /** What is not handled has gone with a worker that has died. */
   forgetQueued(slot: number): void {
     const i = this.#intsAt + slot * INTS;
-    const handled = this.#int32[i + RECEIVED_32] ?? 0;
-    Atomics.store(this.#int32, i + HANDLED_32, handled);
-    this.#int32[i + DISPATCHED_32] = handled;
+    const handled = this.#int32[i + record.received32] ?? 0;
+    Atomics.store(this.#int32, i + record.handled32, handled);
+    this.#int32[i + record.dispatched32] = handled;
   }
 
   setFlag(slot: number, flag: number, on: boolean): void {
-    const i = this.#intsAt + slot * INTS + FLAGS;
+    const i = this.#intsAt + slot * INTS + record.flags;
     if (on) Atomics.or(this.#int32, i, flag);
     else Atomics.and(this.#int32, i, ~flag);
   }
@@ -322,30 +325,30 @@ export class ConnectionTable {
   /** In ms of `monotonicMs()`; the time of the connect while nothing was received. */
   lastReceivedAt(slot: number): number {
     const f = this.#floatsAt + slot * FLOATS;
-    return Math.max(this.#float64[f + LAST_RECEIVED_AT] ?? 0, this.#float64[f + CONNECTED_AT] ?? 0);
+    return Math.max(this.#float64[f + record.lastReceivedAt] ?? 0, this.#float64[f + record.connectedAt] ?? 0);
   }
 
   /** The 16 bytes of a client's address, as long as the slot is not used again. */
   address(slot: number): Buffer {
-    const at = (this.#intsAt + slot * INTS + ADDRESS) * 4;
+    const at = (this.#intsAt + slot * INTS + record.address) * 4;
     return this.#bytes.subarray(at, at + 16);
   }
 
   isUnix(slot: number): boolean {
-    return this.#int32[this.#intsAt + slot * INTS + FAMILY] === AF_UNIX;
+    return this.#int32[this.#intsAt + slot * INTS + record.family] === AF_UNIX;
   }
 
   hasFlag(slot: number, flag: number): boolean {
-    return (Atomics.load(this.#int32, this.#intsAt + slot * INTS + FLAGS) & flag) !== 0;
+    return (Atomics.load(this.#int32, this.#intsAt + slot * INTS + record.flags) & flag) !== 0;
   }
 
   uid(slot: number): number {
-    return Atomics.load(this.#int32, this.#intsAt + slot * INTS + UID);
+    return Atomics.load(this.#int32, this.#intsAt + slot * INTS + record.uid);
   }
 
   /** @returns false when the connection has a uid already */
   bindUid(slot: number, uid: number): boolean {
-    return Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + UID, 0, uid) === 0;
+    return Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + record.uid, 0, uid) === 0;
   }
 
   // ——— read by any process ———
@@ -359,28 +362,28 @@ export class ConnectionTable {
     const f = this.#floatsAt + slot * FLOATS;
     const int = (field: number): number => this.#int32[i + field] ?? 0;
     const float = (field: number): number => this.#float64[f + field] ?? 0;
-    const addressAt = (i + ADDRESS) * 4;
-    const flags = int(FLAGS);
+    const addressAt = (i + record.address) * 4;
+    const flags = int(record.flags);
     const info: ClientInfo = {
       fd: sessionId,
-      workerId: int(WORKER),
-      reactorId: int(REACTOR),
-      remoteAddress: formatAddress(int(FAMILY), this.#bytes, addressAt),
-      remotePort: int(REMOTE_PORT),
-      serverPort: this.#region.ports[int(PORT_INDEX)] ?? 0,
-      portIndex: int(PORT_INDEX),
-      socketFd: int(DESCRIPTOR),
-      uid: int(UID),
+      workerId: int(record.worker),
+      reactorId: this.reactorOf(sessionId),
+      remoteAddress: formatAddress(int(record.family), this.#bytes, addressAt),
+      remotePort: int(record.remotePort),
+      serverPort: this.#region.ports[int(record.portIndex)] ?? 0,
+      portIndex: int(record.portIndex),
+      socketFd: int(record.descriptor),
+      uid: int(record.uid),
       protected: (flags & SlotFlag.protected) !== 0,
       paused: (flags & SlotFlag.paused) !== 0,
-      connectedAt: this.#region.unixMs(float(CONNECTED_AT)),
-      lastReceivedAt: this.#region.unixMs(float(LAST_RECEIVED_AT)),
-      lastSentAt: this.#region.unixMs(float(LAST_SENT_AT)),
-      lastDispatchTime: this.#region.unixMs(float(LAST_DISPATCHED_AT)),
-      closeErrno: flags >>> ERRNO_SHIFT,
-      receivedBytes: float(RECEIVED_BYTES),
-      sentBytes: float(SENT_BYTES),
-      sendQueuedBytes: int(SEND_QUEUED),
+      connectedAt: this.#region.unixMs(float(record.connectedAt)),
+      lastReceivedAt: this.#region.unixMs(float(record.lastReceivedAt)),
+      lastSentAt: this.#region.unixMs(float(record.lastSentAt)),
+      lastDispatchTime: this.#region.unixMs(float(record.lastDispatchedAt)),
+      closeErrno: int(record.closeErrno),
+      receivedBytes: float(record.receivedBytes),
+      sentBytes: float(record.sentBytes),
+      sendQueuedBytes: int(record.sendQueued),
       closing: state !== SlotState.open,
     };
     if ((flags & SlotFlag.tls) !== 0) info.tls = new TlsRecords(this.#region).read(slot);

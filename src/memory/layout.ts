@@ -5,7 +5,7 @@
  * ```
  * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
  * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS           │ ring headers │ rings       │ exchange │
- * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 128 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
+ * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
  * └────────┴───────────┴───────────┴─────────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
  * ```
  * T is 768, or up to 4,096 where clients show certificates. P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
@@ -38,7 +38,7 @@ export const REACTOR_RECORD_BYTES = 128;
 export const WORKER_RECORD_BYTES = 256;
 /** See `process-board.ts`. */
 export const PROCESS_RECORD_BYTES = 4096;
-export const CONNECTION_RECORD_BYTES = 128;
+export const CONNECTION_RECORD_BYTES = 192;
 export const RING_HEADER_BYTES = 256;
 /** What a handshake has agreed upon. */
 export const TLS_RECORD_BYTES = 768;

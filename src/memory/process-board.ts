@@ -2,18 +2,12 @@
  * What each process, and each reactor thread, tells of itself: how long its callbacks take, how its event loop does,
  * when it was last seen. Kept in shared memory, so that reading it costs nobody a message and works when a process hangs.
  *
- * ```
- * record (4 KiB), float64:  0 callbacks by duration   24 their seconds
- *                          25 delays of the loop      49 their seconds
- *                          50 loop active, seconds    51 loop idle, seconds   52 utilisation 0–1
- *                          53 last seen, monotonic ms 54 resident bytes
- * from byte 512:           int32 length, then UTF-8: the stack of a loop that stands still
- * ```
  * One record per peer (a process id has two: see `peerOf`), then one per reactor thread. Each has one writer at a time,
  * and counters go on where the process before has left them.
  */
 import { monotonicMs } from '../util/clock.js';
 import { PROCESS_RECORD_BYTES, peerNum } from './layout.js';
+import { float64, int32, layoutRecord } from './record.js';
 import type { Region } from './region.js';
 
 export const BUCKETS = 24;
@@ -24,15 +18,29 @@ export const bucketBounds: readonly number[] = Array.from(
   (_, index) => (FIRST_BOUND_MICROSECONDS * 2 ** index) / 1e6,
 );
 
-const CALLBACKS = 0;
-const LOOP_DELAYS = 25;
-const LOOP_ACTIVE = 50;
-const LOOP_IDLE = 51;
-const LOOP_UTILISATION = 52;
-const SEEN_AT = 53;
-const RESIDENT = 54;
-const STACK_AT_BYTES = 512;
-const STACK_BYTES = PROCESS_RECORD_BYTES - STACK_AT_BYTES - 4;
+/** Counts by bucket, then their seconds. */
+const HISTOGRAM = BUCKETS + 1;
+
+const layout = layoutRecord(
+  {
+    callbacks: float64(HISTOGRAM),
+    /** Delays of the loop. */
+    loopDelays: float64(HISTOGRAM),
+    /** Seconds. */
+    loopActive: float64(),
+    loopIdle: float64(),
+    /** 0 to 1. */
+    loopUtilisation: float64(),
+    /** In ms of `monotonicMs()`. */
+    seenAt: float64(),
+    residentBytes: float64(),
+    /** Of the stack of a loop that stands still; its text, in UTF-8, fills the rest of the record. */
+    stackLength: int32(),
+  },
+  PROCESS_RECORD_BYTES,
+);
+const record = layout.at;
+const STACK_BYTES = PROCESS_RECORD_BYTES - layout.usedBytes;
 
 /** A loop that has not turned for so long has been at work for the last second. */
 const STANDS_STILL_MS = 1200;
@@ -65,67 +73,67 @@ export class ProcessRecord {
   }
 
   callbackTook(ms: number): void {
-    this.#count(CALLBACKS, ms);
+    this.#count(record.callbacks, ms);
   }
 
   loopWasLate(ms: number): void {
-    this.#count(LOOP_DELAYS, ms);
+    this.#count(record.loopDelays, ms);
   }
 
   get callbacks(): Histogram {
-    return this.#histogram(CALLBACKS);
+    return this.#histogram(record.callbacks);
   }
 
   get loopDelays(): Histogram {
-    return this.#histogram(LOOP_DELAYS);
+    return this.#histogram(record.loopDelays);
   }
 
   /** @param activeMs and idleMs since the last call */
   loopRan(activeMs: number, idleMs: number): void {
-    this.#add(LOOP_ACTIVE, activeMs / 1000);
-    this.#add(LOOP_IDLE, idleMs / 1000);
-    this.#set(LOOP_UTILISATION, activeMs + idleMs === 0 ? 0 : activeMs / (activeMs + idleMs));
+    this.#add(record.loopActive, activeMs / 1000);
+    this.#add(record.loopIdle, idleMs / 1000);
+    this.#set(record.loopUtilisation, activeMs + idleMs === 0 ? 0 : activeMs / (activeMs + idleMs));
   }
 
   get loopActiveSeconds(): number {
-    return this.#get(LOOP_ACTIVE);
+    return this.#get(record.loopActive);
   }
 
   get loopIdleSeconds(): number {
-    return this.#get(LOOP_IDLE);
+    return this.#get(record.loopIdle);
   }
 
   /** Share of the last second in which the loop was at work: all of it, where it stands still. */
   get loopUtilisation(): number {
-    return this.seenAt !== 0 && monotonicMs() - this.seenAt > STANDS_STILL_MS ? 1 : this.#get(LOOP_UTILISATION);
+    return this.seenAt !== 0 && monotonicMs() - this.seenAt > STANDS_STILL_MS ? 1 : this.#get(record.loopUtilisation);
   }
 
   /** When its event loop last turned, in ms of `monotonicMs()`; 0: nobody has begun. */
   get seenAt(): number {
-    return this.#get(SEEN_AT);
+    return this.#get(record.seenAt);
   }
   set seenAt(ms: number) {
-    this.#set(SEEN_AT, ms);
+    this.#set(record.seenAt, ms);
   }
 
   get residentBytes(): number {
-    return this.#get(RESIDENT);
+    return this.#get(record.residentBytes);
   }
   set residentBytes(bytes: number) {
-    this.#set(RESIDENT, bytes);
+    this.#set(record.residentBytes, bytes);
   }
 
   /** Where its loop stands still; empty when nobody could find out. */
   get stack(): string {
-    const at = this.#at + STACK_AT_BYTES;
-    const length = Atomics.load(this.#int32, at / 4);
-    return this.#bytes.toString('utf8', at + 4, at + 4 + length);
+    const at = this.#at + layout.usedBytes;
+    const length = Atomics.load(this.#int32, this.#at / 4 + record.stackLength);
+    return this.#bytes.toString('utf8', at, at + length);
   }
   set stack(text: string) {
-    const at = this.#at + STACK_AT_BYTES;
-    Atomics.store(this.#int32, at / 4, 0);
-    const length = this.#bytes.write(text, at + 4, STACK_BYTES, 'utf8');
-    Atomics.store(this.#int32, at / 4, length);
+    const lengthAt = this.#at / 4 + record.stackLength;
+    Atomics.store(this.#int32, lengthAt, 0);
+    const length = this.#bytes.write(text, this.#at + layout.usedBytes, STACK_BYTES, 'utf8');
+    Atomics.store(this.#int32, lengthAt, length);
   }
 
   #count(histogram: number, ms: number): void {

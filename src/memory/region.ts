@@ -1,38 +1,9 @@
 import { createSharedFile, type MappedRing, mapRing, mapShared } from '../os/memory.js';
 import { monotonicMs } from '../util/clock.js';
 import { type LogLevel, logLevels } from '../util/log.js';
-import { layoutRegion, type RegionLayout, type RegionShape, type RingPlace } from './layout.js';
+import { HEADER_BYTES, layoutRegion, type RegionLayout, type RegionShape, type RingPlace } from './layout.js';
+import { float64, int32, layoutRecord } from './record.js';
 import { WallTime } from './wall-time.js';
-
-/** Int32 indices in the header. */
-const MAGIC = 0;
-const MASTER_PID = 5;
-const MANAGER_PID = 6;
-const RELOADS = 7;
-const ROUND = 8;
-const GENERATION = 9;
-const PORT_COUNT = 10;
-const RELOADS_FAILED = 11;
-const MANAGER_SLEEP = 12;
-const MASTER_SLEEP = 13;
-const ACCEPTING = 14;
-/** 0: as the option says; else 1 + its place among the levels. */
-const LOG_LEVEL = 280; // past the ports
-const LOG_EPOCH = 281;
-/** Workers that packets go to, and workers that have a process: they differ while their number changes. */
-const ACTIVE_WORKERS = 282;
-const SEATS = 283;
-/** Workers that have ended since the start: what reactors look at to find requests nobody will answer. */
-const DEATHS = 284;
-/** One counter for each of `endReasons`. */
-const ENDS = 290;
-/** The nine numbers of the shape. */
-const SHAPE = 1000;
-const PORTS = 16; // up to 256 bound ports
-/** Float64 index of the start time (in ms of `monotonicMs()`); past the ports. */
-const STARTED_AT = 256;
-/** Float64: what that clock lacks to Unix time, see `WallTime`. */
-const WALL_OFFSET = 257;
 
 const shapeNames = [
   'reactorNum',
@@ -62,6 +33,40 @@ export const endReasons = [
 export type EndReason = (typeof endReasons)[number];
 export const MAX_PORTS = 256;
 
+/** The first 4 KiB. */
+const header = layoutRecord(
+  {
+    magic: int32(),
+    masterPid: int32(),
+    managerPid: int32(),
+    reloads: int32(),
+    reloadsFailed: int32(),
+    round: int32(),
+    generation: int32(),
+    managerSleep: int32(),
+    masterSleep: int32(),
+    accepting: int32(),
+    /** 0: as the option says; else 1 + its place among the levels. */
+    logLevel: int32(),
+    logEpoch: int32(),
+    /** Workers that packets go to, and workers that have a process: they differ while their number changes. */
+    activeWorkers: int32(),
+    seats: int32(),
+    /** Workers that have ended since the start: what reactors look at to find requests that will not be answered. */
+    deaths: int32(),
+    /** One counter for each of `endReasons`. */
+    ends: int32(endReasons.length),
+    portCount: int32(),
+    ports: int32(MAX_PORTS),
+    shape: int32(shapeNames.length),
+    /** In ms of `monotonicMs()`. */
+    startedAt: float64(),
+    /** What that clock lacks to Unix time, see `WallTime`. */
+    wallOffset: float64(),
+  },
+  HEADER_BYTES,
+).at;
+
 /** The shared memory of one server, as one process or thread sees it. Runs in every process. */
 export class Region {
   readonly descriptor: number;
@@ -78,7 +83,7 @@ export class Region {
     this.int32 = new Int32Array(memory);
     this.float64 = new Float64Array(memory);
     this.bytes = Buffer.from(memory);
-    this.#wall = new WallTime(this.float64, WALL_OFFSET);
+    this.#wall = new WallTime(this.float64, header.wallOffset);
   }
 
   /** Made once, by the master. */
@@ -86,13 +91,13 @@ export class Region {
     const layout = layoutRegion(shape);
     const descriptor = createSharedFile('tswoole', layout.totalBytes);
     const region = new Region(descriptor, layout, mapShared(descriptor, 0, layout.plainBytes));
-    region.int32[MAGIC] = MAGIC_VALUE;
-    region.int32[MASTER_PID] = process.pid;
+    region.int32[header.magic] = MAGIC_VALUE;
+    region.int32[header.masterPid] = process.pid;
     region.int32.set(
       shapeNames.map((name) => shape[name]),
-      SHAPE,
+      header.shape,
     );
-    region.float64[STARTED_AT] = monotonicMs();
+    region.float64[header.startedAt] = monotonicMs();
     region.#wall.set();
     region.activeWorkerNum = shape.workerNum;
     region.seatNum = shape.workerNum;
@@ -101,10 +106,10 @@ export class Region {
 
   /** Maps what the master made. `descriptor` is inherited (or, in a reactor thread, the same number). */
   static open(descriptor: number): Region {
-    const header = new Int32Array(mapShared(descriptor, 0, 4096));
-    const at = (index: number): number => header[index] ?? 0;
-    if (at(MAGIC) !== MAGIC_VALUE) throw new Error(`descriptor ${descriptor} holds no tswoole region`);
-    const shape = Object.fromEntries(shapeNames.map((name, index) => [name, at(SHAPE + index)]));
+    const first = new Int32Array(mapShared(descriptor, 0, HEADER_BYTES));
+    const at = (index: number): number => first[index] ?? 0;
+    if (at(header.magic) !== MAGIC_VALUE) throw new Error(`descriptor ${descriptor} holds no tswoole region`);
+    const shape = Object.fromEntries(shapeNames.map((name, index) => [name, at(header.shape + index)]));
     const layout = layoutRegion(shape as unknown as RegionShape);
     return new Region(descriptor, layout, mapShared(descriptor, 0, layout.plainBytes));
   }
@@ -118,112 +123,112 @@ export class Region {
   }
 
   get masterPid(): number {
-    return this.#read(MASTER_PID);
+    return this.#read(header.masterPid);
   }
 
   /** Where manager and master tell their sleep: see `Sleeper`. */
   get managerSleepIndex(): number {
-    return MANAGER_SLEEP;
+    return header.managerSleep;
   }
 
   get masterSleepIndex(): number {
-    return MASTER_SLEEP;
+    return header.masterSleep;
   }
 
   get managerPid(): number {
-    return this.#read(MANAGER_PID);
+    return this.#read(header.managerPid);
   }
   set managerPid(pid: number) {
-    Atomics.store(this.int32, MANAGER_PID, pid);
+    Atomics.store(this.int32, header.managerPid, pid);
   }
 
   /** Reloads that were completed since the start. */
   get reloads(): number {
-    return this.#read(RELOADS);
+    return this.#read(header.reloads);
   }
   set reloads(count: number) {
-    Atomics.store(this.int32, RELOADS, count);
+    Atomics.store(this.int32, header.reloads, count);
   }
 
   get reloadsFailed(): number {
-    return this.#read(RELOADS_FAILED);
+    return this.#read(header.reloadsFailed);
   }
   set reloadsFailed(count: number) {
-    Atomics.store(this.int32, RELOADS_FAILED, count);
+    Atomics.store(this.int32, header.reloadsFailed, count);
   }
 
   /** The newest generation of workers; survives the manager. */
   get generation(): number {
-    return this.#read(GENERATION);
+    return this.#read(header.generation);
   }
   set generation(value: number) {
-    Atomics.store(this.int32, GENERATION, value);
+    Atomics.store(this.int32, header.generation, value);
   }
 
   /** BASE mode: the ports listen, workers may accept. */
   get accepting(): boolean {
-    return this.#read(ACCEPTING) === 1;
+    return this.#read(header.accepting) === 1;
   }
   set accepting(on: boolean) {
-    Atomics.store(this.int32, ACCEPTING, on ? 1 : 0);
+    Atomics.store(this.int32, header.accepting, on ? 1 : 0);
   }
 
   /** What it was changed to while the server runs; undefined: nothing. */
   get logLevel(): LogLevel | undefined {
-    return logLevels[this.#read(LOG_LEVEL) - 1];
+    return logLevels[this.#read(header.logLevel) - 1];
   }
   set logLevel(level: LogLevel) {
-    Atomics.store(this.int32, LOG_LEVEL, logLevels.indexOf(level) + 1);
+    Atomics.store(this.int32, header.logLevel, logLevels.indexOf(level) + 1);
   }
 
   /** Grows when every process shall open its log file again. */
   get logEpoch(): number {
-    return this.#read(LOG_EPOCH);
+    return this.#read(header.logEpoch);
   }
   reopenLogs(): void {
-    Atomics.add(this.int32, LOG_EPOCH, 1);
+    Atomics.add(this.int32, header.logEpoch, 1);
   }
 
   /** Workers that new packets may go to: ids below this number. Written by the master. */
   get activeWorkerNum(): number {
-    return this.#read(ACTIVE_WORKERS);
+    return this.#read(header.activeWorkers);
   }
   set activeWorkerNum(count: number) {
-    Atomics.store(this.int32, ACTIVE_WORKERS, count);
+    Atomics.store(this.int32, header.activeWorkers, count);
   }
 
   /** Workers that have, or are about to have, a process. Written by the master. */
   get seatNum(): number {
-    return this.#read(SEATS);
+    return this.#read(header.seats);
   }
   set seatNum(count: number) {
-    Atomics.store(this.int32, SEATS, count);
+    Atomics.store(this.int32, header.seats, count);
   }
 
   /** Grows with each worker that has ended, after its record says so. */
   get deaths(): number {
-    return this.#read(DEATHS);
+    return this.#read(header.deaths);
   }
   countDeath(): void {
-    Atomics.add(this.int32, DEATHS, 1);
+    Atomics.add(this.int32, header.deaths, 1);
   }
 
   /** Written by the manager. */
   countEnd(reason: EndReason): void {
-    Atomics.add(this.int32, ENDS + endReasons.indexOf(reason), 1);
+    Atomics.add(this.int32, header.ends + endReasons.indexOf(reason), 1);
   }
 
   ends(reason: EndReason): number {
-    return this.#read(ENDS + endReasons.indexOf(reason));
+    return this.#read(header.ends + endReasons.indexOf(reason));
   }
 
   /** Unix time in ms. */
   get startedAt(): number {
-    return this.unixMs(this.float64[STARTED_AT] ?? 0);
+    return this.unixMs(this.float64[header.startedAt] ?? 0);
   }
 
   get uptimeMs(): number {
-    return Math.round(monotonicMs() - (this.float64[STARTED_AT] ?? 0));
+    return Math.round(monotonicMs() - (this.float64[header.startedAt] ?? 0));
   }
 
   /** The time of day, in Unix ms, of a reading of `monotonicMs()`; 0 for 0. */
@@ -233,16 +238,16 @@ export class Region {
 
   /** The bound port of each listen port, in the order they were declared. */
   get ports(): number[] {
-    return Array.from(this.int32.subarray(PORTS, PORTS + this.#read(PORT_COUNT)));
+    return Array.from(this.int32.subarray(header.ports, header.ports + this.#read(header.portCount)));
   }
   set ports(list: readonly number[]) {
-    this.int32.set(list, PORTS);
-    Atomics.store(this.int32, PORT_COUNT, list.length);
+    this.int32.set(list, header.ports);
+    Atomics.store(this.int32, header.portCount, list.length);
   }
 
   /** A number that grows by one with each call of any reactor: what 'round-robin' goes by. */
   nextRound(): number {
-    return Atomics.add(this.int32, ROUND, 1) >>> 0;
+    return Atomics.add(this.int32, header.round, 1) >>> 0;
   }
 
   #read(index: number): number {

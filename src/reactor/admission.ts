@@ -162,7 +162,7 @@ export class Admission {
     if (options.ports[portIndex]?.keepAlive) setKeepAlive(descriptor);
     const sessionId = table.nextSessionId(slot);
     const worker = chooseForConnection(strategy, { sessionId, slot, address }, view);
-    table.open(slot, { sessionId, worker, reactor: id, portIndex, descriptor, family, address, remotePort, now });
+    table.open(slot, { sessionId, worker, portIndex, descriptor, family, address, remotePort, now });
     const connection = new ReactorConnection(sessionId, slot, descriptor, worker, portIndex);
     connection.tls = tls;
     if (tls !== null) table.setTls(slot, tls.info);

@@ -669,9 +669,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #countPacket(bytes: number): void {
-    const at = this.#countersAt;
-    this.#float64[at] = (this.#float64[at] ?? 0) + 1;
-    this.#float64[at + 1] = (this.#float64[at + 1] ?? 0) + bytes;
+    this.#add(WorkerCounter.received, 1);
+    this.#add(WorkerCounter.receivedBytes, bytes);
   }
 
   #add(counter: number, amount: number): void {

@@ -1,0 +1,46 @@
+/**
+ * Lays out a record in shared memory from one declaration: each field gets a place of its own, in the order in which it
+ * is declared, aligned to its size. Places are not numbered by hand, so no two fields can lie on each other.
+ */
+
+/** One field, or several of a kind in a row. */
+export interface Field {
+  readonly kind: 'int32' | 'float64';
+  readonly count: number;
+}
+
+export const int32 = (count = 1): Field => ({ kind: 'int32', count });
+export const float64 = (count = 1): Field => ({ kind: 'float64', count });
+
+const BYTES = { int32: 4, float64: 8 } as const;
+
+export interface RecordLayout<F extends Readonly<Record<string, Field>>> {
+  /** Where each field begins, counted from the start of the record in units of its own kind: 4 or 8 bytes. */
+  readonly at: { readonly [N in keyof F]: number };
+  /** From the start of the first field to the end of the last one. */
+  readonly usedBytes: number;
+}
+
+/**
+ * @param recordBytes from one record to the next: a multiple of 8
+ * @throws RangeError when the fields do not fit, when the module is loaded
+ */
+export function layoutRecord<const F extends Readonly<Record<string, Field>>>(
+  fields: F,
+  recordBytes: number,
+): RecordLayout<F> {
+  const at: Record<string, number> = {};
+  let end = 0;
+  for (const [name, { kind, count }] of Object.entries(fields)) {
+    const bytes = BYTES[kind];
+    at[name] = Math.ceil(end / bytes);
+    end = (at[name] + count) * bytes;
+  }
+  if (end > recordBytes) throw new RangeError(`the fields take ${end} bytes, the record has ${recordBytes}`);
+  return { at: at as RecordLayout<F>['at'], usedBytes: end };
+}
+
+/** Places that follow each other, by name: for counters that are added up, or passed on, by their number. */
+export function numbered<const N extends readonly string[]>(names: N): { readonly [K in N[number]]: number } {
+  return Object.fromEntries(names.map((name, index) => [name, index])) as { readonly [K in N[number]]: number };
+}
