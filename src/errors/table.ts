@@ -226,7 +226,7 @@ export const errorTable = {
   }),
   ERR_HEARTBEAT: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `heartbeat() cannot tell which clients are silent: ${why}.`,
+    sentence: ({ why }) => `Silent clients cannot be told by heartbeat(): ${why}.`,
     advice: 'Set heartbeatIdleMs for the server or for a port, or pass a time: heartbeat({ idleMs: 30_000 }).',
   }),
   ERR_UID: entry({
