@@ -1,6 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { HttpServer } from '../../src/http/http-server.js';
+import { HttpRequest } from '../../src/http/request.js';
+import { HttpResponse } from '../../src/http/response.js';
 import { CloseCode, closeReason } from '../../src/ipc/frame.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -66,5 +69,27 @@ describe('links', () => {
     const targets = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? '');
     const folder = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '.';
     for (const target of targets) expect(existsSync(`${root}/${folder}/${target}`), target).toBe(true);
+  });
+});
+
+describe('docs/migrating/from-swoole.md', () => {
+  it('names members and options that exist', () => {
+    const page = read('docs/migrating/from-swoole.md');
+    const table = page.slice(page.indexOf('## Members'), page.indexOf('## Settings'));
+    const here = [...table.matchAll(/^\|[^|]*\|([^|]*)\|/gm)].flatMap(([, cell = '']) => [
+      ...cell.matchAll(/`([^`]+)`/g),
+    ]);
+    const names = here.map(([, name = '']) => name).filter((name) => /^[a-z][A-Za-z]*\.[A-Za-z]+$/.test(name));
+    const owners: Record<string, object> = {
+      server: HttpServer.prototype,
+      res: HttpResponse.prototype,
+      req: HttpRequest.prototype,
+    };
+    const missing = names.filter((name) => {
+      const [owner = '', member = ''] = name.split('.');
+      return owners[owner] !== undefined && !(member in owners[owner]);
+    });
+    expect(names.length).toBeGreaterThan(40);
+    expect(missing).toEqual([]);
   });
 });
