@@ -3,7 +3,7 @@
 // dist, which is what runs and what the package has: a process of the tree reads 26 files where it read 107, and every
 // start, reload and replacement of a worker takes a third less CPU (docs/decisions/0019-bundled.md).
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -16,7 +16,7 @@ const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry', 'cli/main
 
 compile();
 const written = await bundle();
-removeOrphans(written);
+removeOrphans([...written, ...copyForRequire()]);
 chmodSync(at('dist/cli/main.js'), 0o755);
 
 function compile() {
@@ -40,10 +40,18 @@ async function bundle() {
       sourcemap: true,
       chunkFileNames: ({ moduleIds }) => `${folderOfMost(moduleIds)}.js`,
     });
-    return new Set(output.map(({ fileName }) => at('dist', fileName)));
+    return output.map(({ fileName }) => at('dist', fileName));
   } finally {
     await program.close();
   }
+}
+
+/** What `require('tswoole')` finds, with its types: written by hand, as the compiler makes ES modules only. */
+function copyForRequire() {
+  return ['index.cjs', 'index.d.cts'].map((name) => {
+    copyFileSync(at('src', name), at('dist', name));
+    return at('dist', name);
+  });
 }
 
 /** A stack trace then tells at least the part of the program. */
@@ -60,7 +68,7 @@ function folderOfMost(modules) {
 /** What an earlier build has left, of a source file that is gone or in a chunk that is called otherwise now. */
 function removeOrphans(bundled) {
   for (const file of filesIn(at('dist'))) {
-    if (file.endsWith('.d.ts') ? !hasSource('dist', file) : !bundled.has(file)) rmSync(file);
+    if (file.endsWith('.d.ts') ? !hasSource('dist', file) : !bundled.includes(file)) rmSync(file);
   }
   for (const file of filesIn(at('build'))) if (!hasSource('build', file)) rmSync(file);
 }
