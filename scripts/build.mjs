@@ -3,7 +3,7 @@
 // dist, which is what runs and what the package has: a process of the tree reads 26 files where it read 107, and every
 // start, reload and replacement of a worker takes a third less CPU (docs/decisions/0019-bundled.md).
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -15,6 +15,7 @@ const at = (...parts) => join(root, ...parts);
 const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry', 'cli/main', 'http/run-app'];
 
 compile();
+await describeOptions();
 const written = await bundle();
 removeOrphans([...written, ...copyForRequire()]);
 chmodSync(at('dist/cli/main.js'), 0o755);
@@ -24,6 +25,12 @@ function compile() {
     stdio: ['ignore', 2, 2],
   });
   if (status !== 0) process.exit(1);
+}
+
+/** Loaded only now: it reads the table of options in what was just compiled. */
+async function describeOptions() {
+  const { optionTypes } = await import('./option-types.mjs');
+  writeFileSync(at('dist/options/option-types.d.ts'), optionTypes());
 }
 
 /** @returns the paths of the files in dist */

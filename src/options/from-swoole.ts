@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
 import type { CompressionOptions } from './compression.js';
-import type { ServerOptions } from './definitions.js';
 import type { Framing } from './framing.js';
 import { nearest } from './nearest.js';
+import type { ServerOptions } from './option-types.js';
 import type { StaticFolderOptions } from './static-files.js';
 import type { TlsOptions } from './tls.js';
 
