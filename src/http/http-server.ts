@@ -5,6 +5,10 @@ import type { ServerOptions } from '../options/index.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
 
+/**
+ * What `new HttpServer()` takes: all options of a server, and what answers the requests in place of the callback
+ * `request`.
+ */
 export interface HttpServerOptions extends ServerOptions {
   /** Answers every request, in a worker: `fetch: app.fetch` of Hono, H3, itty-router. */
   readonly fetch?: FetchFunction | undefined;
