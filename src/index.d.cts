@@ -1,7 +1,7 @@
 /// <reference types="node" preserve="true" />
 // The types of `require('tswoole')`. They are those of `import`, not copies: a `Server` that was required is a `Server`
 // that was imported. TypeScript lets a CommonJS file take only types from an ES module, so each value is declared again;
-// `test/package/types.test.ts` says when one is missing.
+// `test/package/resolution.test.ts` says when one is missing.
 import type * as tswoole from './index.js' with { 'resolution-mode': 'import' };
 
 export type * from './index.js' with { 'resolution-mode': 'import' };
