@@ -3,7 +3,7 @@
 // dist, which is what runs and what the package has: a process of the tree reads 26 files where it read 107, and every
 // start, reload and replacement of a worker takes a third less CPU (docs/decisions/0019-bundled.md).
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -15,8 +15,9 @@ const at = (...parts) => join(root, ...parts);
 const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry', 'cli/main', 'http/run-app'];
 
 compile();
+await describeOptions();
 const written = await bundle();
-removeOrphans(written);
+removeOrphans([...written, ...copyForRequire()]);
 chmodSync(at('dist/cli/main.js'), 0o755);
 
 function compile() {
@@ -24,6 +25,12 @@ function compile() {
     stdio: ['ignore', 2, 2],
   });
   if (status !== 0) process.exit(1);
+}
+
+/** Loaded only now: it reads the table of options in what was just compiled. */
+async function describeOptions() {
+  const { optionTypes } = await import('./option-types.mjs');
+  writeFileSync(at('dist/options/option-types.d.ts'), optionTypes());
 }
 
 /** @returns the paths of the files in dist */
@@ -40,10 +47,18 @@ async function bundle() {
       sourcemap: true,
       chunkFileNames: ({ moduleIds }) => `${folderOfMost(moduleIds)}.js`,
     });
-    return new Set(output.map(({ fileName }) => at('dist', fileName)));
+    return output.map(({ fileName }) => at('dist', fileName));
   } finally {
     await program.close();
   }
+}
+
+/** What `require('tswoole')` finds, with its types: written by hand, as the compiler makes ES modules only. */
+function copyForRequire() {
+  return ['index.cjs', 'index.d.cts'].map((name) => {
+    copyFileSync(at('src', name), at('dist', name));
+    return at('dist', name);
+  });
 }
 
 /** A stack trace then tells at least the part of the program. */
@@ -60,7 +75,7 @@ function folderOfMost(modules) {
 /** What an earlier build has left, of a source file that is gone or in a chunk that is called otherwise now. */
 function removeOrphans(bundled) {
   for (const file of filesIn(at('dist'))) {
-    if (file.endsWith('.d.ts') ? !hasSource('dist', file) : !bundled.has(file)) rmSync(file);
+    if (file.endsWith('.d.ts') ? !hasSource('dist', file) : !bundled.includes(file)) rmSync(file);
   }
   for (const file of filesIn(at('build'))) if (!hasSource('build', file)) rmSync(file);
 }

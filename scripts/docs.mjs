@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { errorTable } from '../build/errors/table.js';
 import { definitions, listenNames } from '../build/options/definitions.js';
 import { unused } from '../build/options/from-swoole.js';
+import { asCode } from './option-types.mjs';
 
 const folder = new URL('../docs/', import.meta.url);
 const pages = {
@@ -55,7 +56,7 @@ function optionRow([name, { kind, default: fallback, help, swoole }]) {
 }
 
 function swooleCell(swoole) {
-  return swoole === undefined ? '–' : swoole.replaceAll(/[a-z_]+(\(\))?(?![a-z)])/g, '`$&`');
+  return swoole === undefined ? '–' : asCode(swoole);
 }
 
 /** What stands between the markers of a page that is written by hand otherwise. */

@@ -69,7 +69,13 @@ function build() {
 function sourceFingerprint() {
   const inputs = [
     ...filesIn(at('src')),
-    ...['scripts/build.mjs', 'tsconfig.json', 'tsconfig.base.json', 'package-lock.json'].map((f) => at(f)),
+    ...[
+      'scripts/build.mjs',
+      'scripts/option-types.mjs',
+      'tsconfig.json',
+      'tsconfig.base.json',
+      'package-lock.json',
+    ].map((file) => at(file)),
   ];
   const lines = inputs.map((file) => {
     const { size, mtimeMs } = statSync(file);

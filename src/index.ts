@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 export type { CommandHandler } from './control/commands.js';
 export type { ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';

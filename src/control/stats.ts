@@ -9,27 +9,35 @@ import { monotonicMs } from '../util/clock.js';
 
 /** Counters are totals since the start; times Unix time in ms; sizes bytes. Swoole: stats(). */
 export interface ServerStats {
+  /** When the server started, in ms since 1970 (as `Date.now()`). Swoole: start_time, in seconds. */
   startedAt: number;
-  /** Open connections. */
+  /** Open connections. Swoole: connection_num. */
   connectionNum: number;
+  /** Connections accepted since the start. Swoole: accept_count. */
   acceptCount: number;
+  /** Connections closed since the start. Swoole: close_count. */
   closeCount: number;
+  /** Reactors: threads in PROCESS mode, one per worker in BASE mode. */
   reactorNum: number;
+  /** Workers that shall run now, without task workers. Swoole: worker_num. */
   workerNum: number;
-  /** Workers that have a process and run no callback. */
+  /** Workers that have a process and run no callback. Swoole: idle_worker_num. */
   idleWorkerNum: number;
-  /** Packets that reactors gave to workers. */
+  /** Packets that reactors gave to workers. Swoole: dispatch_count. */
   dispatchCount: number;
-  /** Packets that workers have called `receive` for. */
+  /** Packets that workers have called `receive` for. Swoole: request_count. */
   requestCount: number;
-  /** Sends of workers. */
+  /** Sends of workers. Swoole: response_count. */
   responseCount: number;
   /** Sends to connections that were gone when the reactor came to them. */
   discardCount: number;
+  /** Bytes received from clients since the start. Swoole: total_recv_bytes. */
   receivedBytes: number;
+  /** Bytes that the kernel has taken for clients since the start. Swoole: total_send_bytes. */
   sentBytes: number;
   /** Bytes that wait in the memory of the server now: to be sent, and of packets that are not whole. */
   bufferedBytes: number;
+  /** Callbacks that threw, or whose promise was rejected, since the start. */
   callbackErrors: number;
   /** Callbacks whose promise has not settled. */
   pendingCallbacks: number;
@@ -47,10 +55,13 @@ export interface ServerStats {
   filesServedCount: number;
   /** Workers, task workers and processes of the user's own that were started again. */
   workerRestarts: number;
+  /** Reloads that have succeeded. Swoole: reload_count. */
   reloadCount: number;
+  /** Reloads that have failed: the old workers went on. */
   failedReloadCount: number;
+  /** Task workers. Swoole: task_worker_num. */
   taskWorkerNum: number;
-  /** Task workers that could take a task now. */
+  /** Task workers that could take a task now. Swoole: task_idle_worker_num. */
   idleTaskWorkerNum: number;
   /** Tasks since the start: submitted = queued + running + done + failed + timedOut, always. */
   tasks: TaskCounts;
@@ -62,39 +73,55 @@ export type WorkerInfoState = 'absent' | 'busy' | 'idle';
 
 /** What a process with an id has done, and how it is. */
 interface WorkerCounts {
+  /** Process id in the server: workers from 0, then task workers, then processes of your own. */
   id: number;
+  /** `'worker'`, `'task'` or `'user'`. */
   role: ProcessRole;
   /** 0 while there is no process of this id that takes packets. */
   pid: number;
+  /** `absent`: there is no process; `busy`: a callback runs; `idle`: it waits. Swoole: getWorkerStatus(). */
   state: WorkerInfoState;
   /** Which reload it belongs to. */
   generation: number;
+  /** When its process started, in ms since 1970. */
   startedAt: number;
+  /** How long its process has been running, in ms. */
   uptimeMs: number;
+  /** Open connections whose packets it gets. */
   connections: number;
+  /** Packets it has called `receive` for, of a task worker tasks; all processes of this id together. */
   requestCount: number;
+  /** Bytes of these packets. */
   receivedBytes: number;
+  /** Its sends to clients. */
   responseCount: number;
+  /** Bytes of these sends. */
   sentBytes: number;
+  /** Callbacks of it that threw, or whose promise was rejected. */
   callbackErrors: number;
+  /** Callbacks whose promise has not settled. */
   pendingCallbacks: number;
+  /** How often a process of this id was started again. */
   restarts: number;
+  /** Exit code of the last process of this id that ended; 0 when there was none. */
   lastExitCode: number;
-  /** 0: none. */
+  /** Number of the signal by which it ended; 0: none. */
   lastSignal: number;
   /** Task workers: tasks that run now. */
   runningTasks: number;
 }
 
+/** The figures of a worker, a task worker or a process of your own. Its counts outlive a process. */
 export interface WorkerInfo extends WorkerCounts {
-  /** Seconds within which half, and 99 of 100, of all callbacks (task workers: tasks) since the start have ended. */
+  /** Seconds within which half of all callbacks (task workers: tasks) since the start have ended. */
   latencyP50: number;
+  /** Seconds within which 99 of 100 of them have ended. */
   latencyP99: number;
   /** Share of the last second in which its event loop was at work, 0 to 1. */
   loopUtilisation: number;
   /** For how long its event loop has not turned, in ms. */
   loopStandsMs: number;
-  /** Resident memory, as it said last. */
+  /** Resident memory in bytes, as it said last. */
   residentBytes: number;
 }
 

@@ -9,6 +9,7 @@ import { type ErrorCode, type ErrorDetails, messageOf } from './table.js';
  * }
  */
 export class ServerError<C extends ErrorCode = ErrorCode> extends Error {
+  /** What happened; docs/errors.md lists all codes. */
   readonly code: C;
   /** The facts behind the message; docs/errors.md lists the fields of each code. */
   readonly detail: ErrorDetails[C];

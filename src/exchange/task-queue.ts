@@ -52,13 +52,19 @@ export interface TaskTaker {
   readonly hasWaiting: boolean;
 }
 
+/** Tasks of the server since its start, as `stats().tasks` tells them. */
 export interface TaskCounts {
   /** Tasks that were taken in, since the start: the sum of the next five. */
   submitted: number;
+  /** Wait for a task worker now. Swoole: tasking_num. */
   queued: number;
+  /** Run now. */
   running: number;
+  /** Have ended well. */
   done: number;
+  /** Have thrown, or lost their task worker. */
   failed: number;
+  /** Were given up by their caller before they had ended. */
   timedOut: number;
   /** Results that came when nobody waited any more. */
   dropped: number;

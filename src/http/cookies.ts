@@ -2,15 +2,23 @@
 import { describe, ServerError } from '../errors/index.js';
 import { isToken } from './header-fields.js';
 
+/** Attributes of a cookie, as RFC 6265bis has them. */
 export interface CookieOptions {
+  /** Paths that get it: this one and those below. Missing: the folder of the request. */
   readonly path?: string | undefined;
+  /** Host that gets it, with all below it. Missing: this host alone. */
   readonly domain?: string | undefined;
+  /** When it is forgotten. Missing, and without `maxAge`: with the end of the browser. */
   readonly expires?: Date | undefined;
-  /** Seconds; 0 or less removes it. */
+  /** After how many seconds it is forgotten; 0 or less removes it. Goes before `expires`. */
   readonly maxAge?: number | undefined;
+  /** Only sent over TLS. Default: false. */
   readonly secure?: boolean | undefined;
+  /** Scripts of the page do not see it. Default: false. */
   readonly httpOnly?: boolean | undefined;
+  /** Whether requests from other sites have it; `'none'` needs `secure`. Missing: as the browser has it. */
   readonly sameSite?: 'strict' | 'lax' | 'none' | undefined;
+  /** Which cookies the browser drops last when there are too many. */
   readonly priority?: 'low' | 'medium' | 'high' | undefined;
   /** One per site that embeds this one (CHIPS); needs `secure`. */
   readonly partitioned?: boolean | undefined;

@@ -1,12 +1,15 @@
 /** Server-sent events, as the HTML standard has them. */
 import { describe, ServerError } from '../errors/index.js';
 
+/** One event, as the HTML standard has it. */
 export interface ServerSentEvent {
+  /** Its type, one line; the browser dispatches it under this name. Missing: `message`. */
   readonly event?: string | undefined;
+  /** One line; the browser sends the last one back as `last-event-id` when it connects again. */
   readonly id?: string | undefined;
   /** Milliseconds until the client connects again. */
   readonly retry?: number | undefined;
-  /** May have line breaks. */
+  /** Its text; may have line breaks. */
   readonly data?: string | undefined;
 }
 
@@ -19,6 +22,7 @@ export interface EventSink {
 
 const LINE_BREAK = /\r\n|\r|\n/;
 
+/** A stream of server-sent events, as `res.sse()` begins it. Used in the worker that answers. */
 export class EventStream {
   readonly #sink: EventSink;
   /** Aborts when the stream has ended, whoever ended it. */
@@ -47,6 +51,7 @@ export class EventStream {
     return this.#sink.drain();
   }
 
+  /** Ends the stream, and with it the answer. */
   close(): void {
     this.#sink.end();
   }

@@ -9,24 +9,27 @@ import { mediaTypeOf } from './body.js';
 import { addValue, eachPair, emptyValues, type Values } from './query.js';
 import { type UploadedFile, UploadFolder } from './uploads.js';
 
-export interface FormLimits {
-  /** How many fields that are no files. */
-  readonly fields: number;
-  /** Bytes of one field. */
-  readonly fieldSize: number;
-  /** Bytes of all fields together, with their names: these are held in memory. */
-  readonly fieldsSize: number;
-  /** Bytes of a name. */
-  readonly nameSize: number;
-  readonly files: number;
-  /** Bytes of one file. */
-  readonly fileSize: number;
-  /** Where temporary folders are made. */
-  readonly folder: string;
+/** Limits of one form, where they differ from those of the server. Beyond one: ERR_HTTP_FORM_LIMIT. */
+export interface FormOptions {
+  /** How many fields that are no files. Default: 1000. */
+  readonly fields?: number;
+  /** Bytes of one field. Default: 1 MiB. */
+  readonly fieldSize?: number;
+  /** Bytes of all fields together, with their names: these are held in memory. Default: 2 MiB. */
+  readonly fieldsSize?: number;
+  /** Bytes of a name. Default: 200. */
+  readonly nameSize?: number;
+  /** How many files. Default: 20. */
+  readonly files?: number;
+  /** Bytes of one file. Default: 64 MiB. */
+  readonly fileSize?: number;
+  /** Where temporary folders are made. Default: `os.tmpdir()`. In Swoole: upload_tmp_dir. */
+  readonly folder?: string;
 }
 
-export type FormOptions = Partial<FormLimits>;
+export type FormLimits = Required<FormOptions>;
 
+/** A form that was read, urlencoded or multipart. */
 export interface Form {
   /** Without a prototype; a name that comes again has an array. */
   readonly fields: Values;

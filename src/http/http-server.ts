@@ -8,6 +8,10 @@ import { isTicket } from './detach-ticket.js';
 import type { DetachedAnswers } from './detached.js';
 import type { HttpResponse } from './response.js';
 
+/**
+ * What `new HttpServer()` takes: all options of a server, and what answers the requests in place of the callback
+ * `request`.
+ */
 export interface HttpServerOptions extends ServerOptions {
   /** Answers every request, in a worker: `fetch: app.fetch` of Hono, H3, itty-router. */
   readonly fetch?: FetchFunction | undefined;

@@ -80,6 +80,7 @@ export class HttpRequest {
     return this.#details.query;
   }
 
+  /** As the client speaks. */
   get httpVersion(): '1.0' | '1.1' | '2.0' {
     return this.#exchange.httpVersion;
   }
@@ -111,10 +112,12 @@ export class HttpRequest {
     return this.#details.cookies;
   }
 
+  /** IP address of the client. */
   get remoteAddress(): string {
     return this.#peer.remoteAddress;
   }
 
+  /** Port of the client. */
   get remotePort(): number {
     return this.#peer.remotePort;
   }
@@ -124,6 +127,7 @@ export class HttpRequest {
     return this.#exchange.fd;
   }
 
+  /** True over TLS. */
   get isEncrypted(): boolean {
     return this.#exchange.isEncrypted;
   }

@@ -20,6 +20,7 @@ import {
 import { answerStream } from './response-stream.js';
 import { fileToAnswer, planAnswer, type SendFileOptions, sendPieces } from './send-file.js';
 
+/** The value of a header; a list makes a line for each of its values. */
 export type HeaderValue = string | number | readonly string[];
 
 /** What an answer has to know of its request. `HttpRequest` is one. */
@@ -74,6 +75,7 @@ export class HttpResponse {
     this.#settings = settings;
   }
 
+  /** 200 unless it was set. */
   get statusCode(): number {
     return this.#status;
   }
@@ -132,6 +134,7 @@ export class HttpResponse {
     return fieldObject(this.#lines);
   }
 
+  /** True when this header was set. */
   hasHeader(name: string): boolean {
     return indexOfField(this.#lines, lowerCase(name)) !== -1;
   }
@@ -315,6 +318,7 @@ export class HttpResponse {
     return this.#state !== ENDED && !this.#exchange.isGone;
   }
 
+  /** True when nothing more can be said. */
   get ended(): boolean {
     return this.#state === ENDED;
   }

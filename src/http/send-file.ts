@@ -8,6 +8,7 @@ import { type AnswerPiece, type FileAnswer, type FileFacts, planFileAnswer } fro
 import type { Exchange } from './exchange.js';
 import { attachment, headerValue } from './header-fields.js';
 
+/** How `res.sendFile()` sends a file. */
 export interface SendFileOptions {
   /** The path is within this folder, or it is refused; links that lead out of it too. */
   readonly root?: string | undefined;

@@ -18,9 +18,13 @@ export interface FileFacts {
 
 /** A file that came with a form. It is removed when the answer has ended or the client has gone, unless it is kept. */
 export class UploadedFile implements FileFacts {
+  /** Name of its field. */
   readonly name: string;
+  /** Its name as the client says it, without folders; not to be trusted. */
   readonly filename: string;
+  /** Its media type as the client says it; not to be trusted. */
   readonly type: string;
+  /** Bytes. */
   readonly size: number;
   #path: string;
   #isKept = false;

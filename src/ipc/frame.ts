@@ -125,12 +125,16 @@ export const RequestBit = {
   http2: 32,
 } as const;
 
+/** Who ended a connection. */
 export type CloseInitiator = 'client' | 'server' | 'timeout' | 'limit' | 'error';
 
 /** Why a connection ended. What a user sees as `reason` in `close`. */
 export interface CloseReason {
+  /** docs/lifecycle.md lists them. */
   readonly code: CloseCodeName;
+  /** Who ended it: the client, the server, or one of its rules. */
   readonly initiator: CloseInitiator;
+  /** A sentence for the log. */
   readonly message: string;
 }
 

@@ -27,12 +27,17 @@ import { Scaling } from './scaling.js';
 import { Seat } from './seat.js';
 import { WorkerHandle, type WorkerProcess, type WorkerProcessEvents, type WorkerSpec } from './worker-handle.js';
 
-/** What `workerError` is called with. `signal` is a number (9: SIGKILL), 0 when the worker ended by itself. */
+/** What `workerError` is called with, in the manager. Swoole: onWorkerError */
 export interface WorkerErrorInfo {
+  /** Of the worker, task worker or process of your own that ended. */
   readonly workerId: number;
+  /** Of the process that ended. */
   readonly pid: number;
+  /** 0 where a signal ended it. */
   readonly exitCode: number;
+  /** Number of the signal that ended it (9: SIGKILL), 0 when it ended by itself. */
   readonly signal: number;
+  /** How long it had been running, in ms. */
   readonly uptimeMs: number;
 }
 

@@ -73,30 +73,45 @@ export const SlotFlag = {
 
 /** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
 export interface ClientInfo {
+  /** Session id. */
   fd: number;
+  /** The worker that gets its packets. Swoole: worker_id. */
   workerId: number;
+  /** The reactor that owns its socket. Swoole: reactor_id. */
   reactorId: number;
+  /** IP address of the client; with a PROXY header the one it tells. Swoole: remote_ip. */
   remoteAddress: string;
+  /** Port of the client. Swoole: remote_port. */
   remotePort: number;
-  /** The server's port the client connected to. */
+  /** The server's port the client connected to. Swoole: server_port. */
   serverPort: number;
+  /** Index of the listen port: 0 is the server's own address. */
   portIndex: number;
-  /** The kernel's descriptor in the master. */
+  /** The kernel's descriptor, in the process that has it. Swoole: socket_fd. */
   socketFd: number;
+  /** What `bind` gave it; 0: nothing. Swoole: uid. */
   uid: number;
+  /** True after `protect`: time-outs for idle clients spare it. */
   protected: boolean;
+  /** True between `pause` and `resume`. */
   paused: boolean;
+  /** When it was accepted, in ms since 1970. Swoole: connect_time, in seconds. */
   connectedAt: number;
+  /** When it last sent something, in ms since 1970. Swoole: last_recv_time, in seconds. */
   lastReceivedAt: number;
+  /** When it last took something, in ms since 1970. Swoole: last_send_time, in seconds. */
   lastSentAt: number;
   /** When a packet, or an HTTP request, of it was given to a worker last; 0: never. Swoole: last_dispatch_time */
   lastDispatchTime: number;
   /** The errno by which the socket failed, such as 104 (ECONNRESET); 0 while it has not. Swoole: close_errno */
   closeErrno: number;
+  /** Bytes it has sent. */
   receivedBytes: number;
+  /** Bytes the kernel has taken for it. */
   sentBytes: number;
-  /** Bytes sent by workers that the kernel has not taken yet. */
+  /** Bytes sent by workers that the kernel has not taken yet. Swoole: send_queued_bytes. */
   sendQueuedBytes: number;
+  /** True once it is being closed. */
   closing: boolean;
   /** What the handshake has agreed upon; missing where the port does not speak TLS. */
   tls?: TlsInfo | undefined;

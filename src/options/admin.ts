@@ -2,12 +2,16 @@
 import { host, integer, jsonOrText, type Kind, listOf, refuse, size, text } from './check.js';
 import { GIB, MIB } from './size.js';
 
+/** The option `admin`: where the admin listener listens, and what it asks for. */
 export interface AdminOptions {
-  /** 0, the default, takes a free one. */
+  /** Port to listen on, 0 to 65535. Default: `0`, a free one. */
   readonly port?: number;
-  /** 127.0.0.1 unless told otherwise. */
+  /** Address to listen on; beyond loopback a `token` is a must. Default: `'127.0.0.1'`. */
   readonly host?: string;
-  /** What `Authorization: Bearer …` must say; without it nothing can be changed through this listener. */
+  /**
+   * What `Authorization: Bearer …` must say, 16 to 256 characters. Default: none; nothing can be changed through this
+   * listener then.
+   */
   readonly token?: string;
 }
 

@@ -7,14 +7,24 @@ import { MIB } from './size.js';
 export const contentEncodings = ['br', 'zstd', 'gzip', 'deflate'] as const;
 export type ContentEncoding = (typeof contentEncodings)[number];
 
+/** The option `compression`: which answers of workers are compressed, and how. */
 export interface CompressionOptions {
-  /** Those to be used; of `zstd` nothing comes where this Node has none. All of them. */
+  /**
+   * Those to be used, `'br'`, `'zstd'`, `'gzip'`, `'deflate'`; of `zstd` nothing comes where this Node has none.
+   * Default: all of them. In Swoole: `http_compression`.
+   */
   readonly encodings?: readonly ContentEncoding[];
-  /** Shorter bodies stay as they are. 1k. */
+  /**
+   * Shorter bodies stay as they are. Unit: bytes, or a text such as `'1k'`. Default: `'1k'`.
+   * In Swoole: `compression_min_length`.
+   */
   readonly minLength?: number | string;
-  /** Media types, `text/*` for all of a kind. Without it: text, JSON, XML, scripts and the like. */
+  /**
+   * Media types, `text/*` for all of a kind. Default: text, JSON, XML, scripts and the like.
+   * In Swoole: `http_compression_types`.
+   */
   readonly types?: readonly string[];
-  /** From 1 (quick) to 11 (small); gzip and deflate stop at 9. 4. */
+  /** From 1 (quick) to 11 (small); gzip and deflate stop at 9. Default: `4`. In Swoole: `http_compression_level`. */
   readonly level?: number;
 }
 

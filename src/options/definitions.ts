@@ -618,18 +618,12 @@ export const listenNames = [
 export type OptionName = keyof typeof definitions;
 export type ListenOptionName = (typeof listenNames)[number];
 
-type GivenOf<N extends OptionName> = (typeof definitions)[N] extends Definition<infer Given, infer _> ? Given : never;
-type ResolvedOf<N extends OptionName> =
+/** What a user may give for that option. */
+export type GivenOf<N extends OptionName> =
+  (typeof definitions)[N] extends Definition<infer Given, infer _> ? Given : never;
+/** What the server uses of it. */
+export type ResolvedOf<N extends OptionName> =
   (typeof definitions)[N] extends Definition<infer _, infer Resolved> ? Resolved : never;
-
-/** What `new Server()` and `set()` take; docs/options.md describes each. */
-export type ServerOptions = { readonly [N in OptionName]?: GivenOf<N> | undefined };
-/** Every option with its value, checked and frozen. */
-export type ResolvedOptions = { readonly [N in OptionName]: ResolvedOf<N> };
-
-/** What `listen()` takes; what is missing is as on the server, except `port`. */
-export type ListenOptions = { readonly [N in ListenOptionName]?: GivenOf<N> | undefined };
-export type ResolvedListen = { readonly [N in ListenOptionName]: ResolvedOf<N> };
 
 /** The largest power of two with which all rings of all pairs fit into their limit. */
 function channelSizeFor(pairs: number): number {

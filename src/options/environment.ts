@@ -4,8 +4,9 @@
  * `tswoole start` hands over in one variable. Both win over what the script gives.
  */
 import { ServerError } from '../errors/index.js';
-import { type Definition, definitions, type OptionName, type ServerOptions } from './definitions.js';
+import { type Definition, definitions, type OptionName } from './definitions.js';
 import { nearest } from './nearest.js';
+import type { ServerOptions } from './option-types.js';
 
 const PREFIX = 'TSWOOLE_OPTION_';
 /** JSON: option name → text, as on the command line. */

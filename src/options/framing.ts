@@ -4,16 +4,44 @@ import { describe, ServerError } from '../errors/index.js';
 import { jsonOrText, type Kind, moduleUrl } from './check.js';
 import { nearest } from './nearest.js';
 
-/** What a user gives. */
-export type Framing =
-  /** What one read gave. */
-  | { readonly type: 'raw' }
-  /** Up to and with the delimiter; without `split` all that has come, when it ends with it. */
-  | { readonly type: 'eof'; readonly delimiter: string | Uint8Array; readonly split?: boolean }
-  /** A header says the length: a field at `offset`, to whose value `bodyOffset` is added. */
-  | { readonly type: 'length'; readonly field: string; readonly offset?: number; readonly bodyOffset?: number }
-  /** A module (path from the script, or a file: URL) that exports `packetLength(buffer)`. */
-  | { readonly type: 'custom'; readonly length: string };
+/** The option `framing`: how packets are found in what a client sends. docs/framing.md has an example of each. */
+export type Framing = RawFraming | EofFraming | LengthFraming | CustomFraming;
+
+/** No packets: `receive` gets what one read gave. */
+export interface RawFraming {
+  /** What one read gave, at most 64 KiB. */
+  readonly type: 'raw';
+}
+
+/** A packet goes up to and with the delimiter. */
+export interface EofFraming {
+  /** Up to and with the delimiter. In Swoole: `open_eof_check`. */
+  readonly type: 'eof';
+  /** What ends a packet, 1 to 64 bytes; it stays at the packet's end. A must. In Swoole: `package_eof`. */
+  readonly delimiter: string | Uint8Array;
+  /** `false`: all that has come, as soon as it ends with the delimiter. Default: `true`. In Swoole: `open_eof_split`. */
+  readonly split?: boolean;
+}
+
+/** A header says the length: a field at `offset`, to whose value `bodyOffset` is added. */
+export interface LengthFraming {
+  /** A header says the length. In Swoole: `open_length_check`. */
+  readonly type: 'length';
+  /** What the field is: `'u16be'`, `'u32le'` …, or a letter of Swoole's. A must. In Swoole: `package_length_type`. */
+  readonly field: string;
+  /** Where the field is in the packet. Unit: bytes. Default: `0`. In Swoole: `package_length_offset`. */
+  readonly offset?: number;
+  /** What is added to its value: the header, where it does not count. Unit: bytes. Default: `0`. In Swoole: `package_body_offset`. */
+  readonly bodyOffset?: number;
+}
+
+/** A function of your own says the length. It runs in the reactor: see docs/framing.md. */
+export interface CustomFraming {
+  /** A module says the length. In Swoole: `package_length_func`. */
+  readonly type: 'custom';
+  /** A module (path from the script, or a file: URL) that exports `packetLength(buffer)`. A must. */
+  readonly length: string;
+}
 
 export type ResolvedFraming =
   | { readonly type: 'raw' }

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
 import type { CompressionOptions } from './compression.js';
-import type { ServerOptions } from './definitions.js';
 import type { Framing } from './framing.js';
 import { nearest } from './nearest.js';
+import type { ServerOptions } from './option-types.js';
 import type { StaticFolderOptions } from './static-files.js';
 import type { TlsOptions } from './tls.js';
 
@@ -13,10 +13,13 @@ export type SwooleSettings = Readonly<Record<string, unknown>>;
 
 /** A setting that changes nothing here. */
 export interface UnusedSetting {
+  /** As Swoole has it. */
   readonly name: string;
+  /** A sentence that says why nothing corresponds to it here. */
   readonly why: string;
 }
 
+/** What `fromSwoole()` takes besides the settings. */
 export interface FromSwooleOptions {
   /** Called for each setting without a counterpart; without it each is a process warning (code TSWOOLE_SETTING). */
   readonly unused?: (setting: UnusedSetting) => void;

@@ -1,5 +1,5 @@
 export type { AdminOptions, ResolvedAdmin } from './admin.js';
-export type { ListenOptions, OptionName, ResolvedListen, ResolvedOptions, ServerOptions } from './definitions.js';
+export type { OptionName } from './definitions.js';
 export {
   FLAGS_VARIABLE,
   flagOf,
@@ -15,4 +15,5 @@ export { type FromSwooleOptions, fromSwoole, type SwooleSettings, type UnusedSet
 export type { LogRotation, ResolvedLogRotation } from './logs.js';
 export { currentMachine, type Machine } from './machine.js';
 export { nearest } from './nearest.js';
+export type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 export { resolveListen, resolveOptions } from './resolve.js';

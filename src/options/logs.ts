@@ -6,10 +6,18 @@ import { GIB, KIB } from './size.js';
 const periods = ['daily', 'hourly'] as const;
 export type RotationPeriod = (typeof periods)[number];
 
-/** What a user gives: a period, or when and how many to keep. */
-export type LogRotation =
-  | RotationPeriod
-  | { readonly every?: RotationPeriod; readonly size?: number | string; readonly keep?: number };
+/** The option `logRotation`: a period, or when and how many to keep. In Swoole: `log_rotation`. */
+export type LogRotation = RotationPeriod | LogRotationRules;
+
+/** One of `every` and `size` is a must; with both, what comes first counts. */
+export interface LogRotationRules {
+  /** At midnight, or at each full hour. Default: never. */
+  readonly every?: RotationPeriod;
+  /** When the file has grown to this. Unit: bytes, or a text such as `'64m'`; at least `'64k'`. Default: whatever its size. */
+  readonly size?: number | string;
+  /** How many old files are kept, 0 to 10000. Default: `7`. */
+  readonly keep?: number;
+}
 
 export interface ResolvedLogRotation {
   readonly every: RotationPeriod | 'never';

@@ -4,16 +4,13 @@ import {
   type Definition,
   definitions,
   heartbeatCheckFor,
-  type ListenOptions,
   listenNames,
   type OptionName,
-  type ResolvedListen,
-  type ResolvedOptions,
-  type ServerOptions,
   socketTypeOf,
 } from './definitions.js';
 import { currentMachine, type Machine } from './machine.js';
 import { nearest } from './nearest.js';
+import type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 
 const optionNames = Object.keys(definitions) as OptionName[];
 
@@ -81,7 +78,7 @@ function refuseUnknown(given: unknown, known: readonly OptionName[]): asserts gi
 function swooleNames(known: readonly OptionName[]): [word: string, name: string][] {
   return known.flatMap((name) => {
     const { swoole = '' }: Definition<unknown, unknown> = definitions[name];
-    const words = swoole.split(/[ ,]+/).filter((word) => /^[a-z_]+$/.test(word));
+    const words = swoole.split(/[ ,]+/).filter((word) => /^[a-z][a-z0-9_]*$/.test(word));
     return words.map((word): [string, string] => [word, name]);
   });
 }

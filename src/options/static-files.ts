@@ -5,28 +5,39 @@ import { refuseUnknownNames } from './known-names.js';
 
 /** What a user gives for one folder; a text alone is its `root`. */
 export interface StaticFolderOptions {
-  /** The folder, from the one of the script. */
+  /** The folder, from the one of the script. A must. In Swoole: `document_root`. */
   readonly root: string;
-  /** Paths that begin so are looked for in `root`, by what follows. `/`. */
+  /**
+   * Paths that begin so are looked for in `root`, by what follows. Default: `'/'`.
+   * In Swoole: `static_handler_locations`.
+   */
   readonly prefix?: string;
-  /** Files that stand for their folder, the first one that is there. `index.html`. */
+  /**
+   * Files that stand for their folder, the first one that is there; `false`: none. Default: `'index.html'`.
+   * In Swoole: `http_index_files`.
+   */
   readonly index?: string | false | readonly string[];
-  /** How long clients may use a file without asking, in ms. 0. */
+  /** How long clients may use a file without asking. Unit: milliseconds. Default: `0`. */
   readonly maxAge?: number;
-  /** Clients need not ask at all within `maxAge`: for files whose name changes when they do. */
+  /** Clients need not ask at all within `maxAge`: for files whose name changes when they do. Default: `false`. */
   readonly immutable?: boolean;
-  /** The whole field `cache-control`, in place of `maxAge` and `immutable`; '' for none. */
+  /**
+   * The whole field `cache-control`, in place of `maxAge` and `immutable`; `''` for none. Default: made of these two.
+   */
   readonly cacheControl?: string;
-  /** `ignore`: what begins with a dot is as if it were not there, folders too. */
+  /** `'ignore'`: what begins with a dot is as if it were not there, folders too. Default: `'ignore'`. */
   readonly dotFiles?: 'ignore' | 'allow';
-  /** What is not there goes to a worker; false: it is answered with 404. */
+  /** What is not there goes to a worker; `false`: it is answered with 404. Default: `true`. */
   readonly fallthrough?: boolean;
-  /** Serve `FILE.br`, `FILE.zst` or `FILE.gz` for `FILE` to who takes it, unless older than `FILE`. */
+  /**
+   * Serve `FILE.br`, `FILE.zst` or `FILE.gz` for `FILE` to who takes it, unless older than `FILE`. Default: `true`.
+   */
   readonly precompressed?: boolean;
-  /** Fields that each answer has besides. */
+  /** Fields that each answer has besides, by name. Default: none. */
   readonly fields?: Readonly<Record<string, string>>;
 }
 
+/** The option `staticFiles`: a folder, by its path or with its rules, or several, asked in that order. */
 export type StaticFilesOptions = string | StaticFolderOptions | readonly (string | StaticFolderOptions)[];
 
 export interface StaticFolderSettings {

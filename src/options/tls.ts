@@ -9,29 +9,49 @@ import { nearest } from './nearest.js';
 /** PEM text, or the path of a PEM file (from the folder of the script). */
 export type Pem = string | Uint8Array;
 
+/** A certificate and its key. */
 export interface TlsKeys {
+  /**
+   * The certificate, with its chain: PEM text, or the path of a PEM file from the folder of the script. A must. In
+   * Swoole: `ssl_cert_file`.
+   */
   readonly cert: Pem;
+  /** Its private key: PEM text, or the path of a PEM file. A must. In Swoole: `ssl_key_file`. */
   readonly key: Pem;
+  /** Opens an encrypted key. Default: none. In Swoole: `ssl_passphrase`. */
   readonly passphrase?: string;
 }
 
-/** What a user gives. */
+/** The option `tls`: certificates, and who may connect. Names are those of Node's `tls` module. */
 export interface TlsOptions extends TlsKeys {
-  /** Whose client certificates are good, and the rest of the chain. */
+  /**
+   * Whose client certificates are good, and the rest of the chain: PEM text, or the path of a PEM file. Default: none.
+   * In Swoole: `ssl_client_cert_file`.
+   */
   readonly ca?: Pem;
-  /** Other certificates by the server name the client asks for; `*.example.com` stands for one more label. */
+  /**
+   * Other certificates by the server name the client asks for; `*.example.com` stands for one more label.
+   * Default: none. In Swoole: `ssl_sni_certs`.
+   */
   readonly sni?: Readonly<Record<string, TlsKeys>>;
-  /** Protocols by preference, such as `['h2', 'http/1.1']`. */
+  /** Protocols by preference, such as `['h2', 'http/1.1']`. Default: none; of an HTTP port `h2` and `http/1.1`. */
   readonly alpn?: readonly string[];
-  /** Ask clients for a certificate. */
+  /** Ask clients for a certificate. Default: `false`. In Swoole: `ssl_verify_peer`. */
   readonly requestCert?: boolean;
-  /** Turn away clients whose certificate is missing or not signed by `ca`; true where one is asked for. */
+  /** Turn away clients whose certificate is missing or not signed by `ca`. Default: as `requestCert`. */
   readonly rejectUnauthorized?: boolean;
+  /** The oldest version: `'TLSv1.2'` or `'TLSv1.3'`. Default: `'TLSv1.2'`. In Swoole: `ssl_protocols`. */
   readonly minVersion?: TlsVersion;
+  /** The newest version. Default: `'TLSv1.3'`. In Swoole: `ssl_protocols`. */
   readonly maxVersion?: TlsVersion;
-  /** OpenSSL's list of ciphers (up to TLS 1.2) and cipher suites. */
+  /**
+   * OpenSSL's list of ciphers (up to TLS 1.2) and cipher suites. Default: as Node has it. In Swoole: `ssl_ciphers`.
+   */
   readonly ciphers?: string;
-  /** A client that has not completed the handshake within this time (ms) is turned away. 10000. */
+  /**
+   * A client that has not completed the handshake within this time is turned away. Unit: milliseconds, 1 to 120000.
+   * Default: `10000`.
+   */
   readonly handshakeTimeoutMs?: number;
 }
 

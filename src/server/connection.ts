@@ -35,10 +35,12 @@ export class Connection {
     return this.info()?.reactorId ?? -1;
   }
 
+  /** IP address of the client, or of a unix socket ''. */
   get remoteAddress(): string {
     return this.info()?.remoteAddress ?? '';
   }
 
+  /** Port of the client. */
   get remotePort(): number {
     return this.info()?.remotePort ?? 0;
   }
@@ -73,6 +75,7 @@ export class Connection {
     return !this.#ended && this.#host.pause(this.fd);
   }
 
+  /** Ends a `pause`. @returns false, and `server.lastError` says why */
   resume(): boolean {
     return !this.#ended && this.#host.resume(this.fd);
   }

@@ -10,10 +10,12 @@ export class Connections implements Iterable<number> {
     this.#count = count;
   }
 
+  /** How many there are. */
   get size(): number {
     return this.#table === undefined ? 0 : this.#count();
   }
 
+  /** True while the connection is open. */
   has(fd: number): boolean {
     return this.#table?.isOpen(fd) ?? false;
   }

@@ -27,6 +27,7 @@ export class DatagramPeer {
     return this.#sockaddr.length > 2 ? decodePeer(this.#sockaddr).address : '';
   }
 
+  /** UDP port; 0 for a unix socket. */
   get port(): number {
     return this.#sockaddr.length > 2 ? decodePeer(this.#sockaddr).port : 0;
   }

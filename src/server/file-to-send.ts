@@ -3,8 +3,11 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
 
+/** A part of a file, in bytes. */
 export interface FileRange {
+  /** The first byte. Default: 0. */
   readonly offset?: number | undefined;
+  /** How many bytes. Default: up to the end. Beyond the end: ERR_FILE_RANGE. */
   readonly length?: number | undefined;
 }
 

@@ -27,6 +27,7 @@ export class ListenPort {
     return this.#settings;
   }
 
+  /** The address it listens on. */
   get host(): string {
     return this.settings.host;
   }
@@ -36,6 +37,7 @@ export class ListenPort {
     return this.#boundPort() ?? this.settings.port;
   }
 
+  /** Kind of its socket: `'tcp'`, `'unix'`, `'udp'` or `'unix-dgram'`. */
   get type(): ResolvedListen['type'] {
     return this.settings.type;
   }
@@ -45,11 +47,16 @@ export class ListenPort {
     return this.settings.path;
   }
 
+  /**
+   * A callback of this port alone, in place of the server's. It runs in a worker.
+   * @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE
+   */
   on<K extends keyof PortEvents>(event: K, callback: PortEvents[K]): this {
     this.table.on(event, callback);
     return this;
   }
 
+  /** Takes the callback of this port away: the server's is called then. @throws ServerError ERR_EVENT_UNKNOWN */
   off(event: keyof PortEvents): this {
     this.table.off(event);
     return this;

@@ -108,7 +108,11 @@ export class Server {
   #started = false;
   #lastError: ServerError | undefined;
 
-  /** @param apps @internal @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
+  /**
+   * @param options see docs/options.md
+   * @param apps what answers HTTP requests in place of the callback `request`: of an `HttpServer`
+   * @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER
+   */
   constructor(options: ServerOptions = {}, apps: HttpApps = {}) {
     this.#apps = apps;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
@@ -144,6 +148,7 @@ export class Server {
     return this;
   }
 
+  /** Takes an event's callback away, before `start()`. @throws ServerError ERR_EVENT_UNKNOWN, ERR_ALREADY_STARTED */
   off(event: keyof ServerEvents): this {
     this.#mustNotHaveStarted('off');
     this.#table.off(event);
@@ -330,6 +335,7 @@ export class Server {
     return this.#askOutbox('pause', fd, (outbox) => outbox.setPaused(fd, true));
   }
 
+  /** Ends a `pause`. @returns false, and `lastError` says why. Swoole: resume() */
   resume(fd: number): boolean {
     return this.#askOutbox('resume', fd, (outbox) => outbox.setPaused(fd, false));
   }
@@ -412,6 +418,7 @@ export class Server {
     return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);
   }
 
+  /** What this process is. Before `start()`, in the process that a person starts: `master`. */
   get role(): Role {
     return inherited()?.role ?? 'master';
   }
@@ -428,6 +435,7 @@ export class Server {
     return this.#runtime?.region.masterPid ?? 0;
   }
 
+  /** 0 before the start. */
   get managerPid(): number {
     return this.#runtime?.region.managerPid ?? 0;
   }
@@ -437,10 +445,12 @@ export class Server {
     return this.workerId >= 0 ? process.pid : 0;
   }
 
+  /** `'process'` or `'base'`: see docs/modes.md. */
   get mode(): ResolvedOptions['mode'] {
     return this.#options.mode;
   }
 
+  /** The main address, as it was asked for. */
   get host(): string {
     return this.#options.host;
   }
@@ -455,6 +465,7 @@ export class Server {
     return this.#ports;
   }
 
+  /** Every option with its value, checked and frozen; from the environment and flags too. */
   get options(): ResolvedOptions {
     return this.#options;
   }

@@ -16,6 +16,7 @@ import type { Connection } from './connection.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { StartContext } from './server.js';
 
+/** What a process of the tree is. */
 export type Role = 'master' | 'manager' | ProcessRole;
 
 const never = (): Promise<never> => new Promise(() => {});

@@ -1,6 +1,7 @@
 /** `tick`, `after` and `clearTimer`: timers by number, of the process they are made in; they end with it. */
 import { describe, ServerError } from '../errors/index.js';
 
+/** Called in the process that made the timer. What it throws goes to the log; the timer goes on. */
 export type TimerCallback = (timerId: number) => unknown;
 
 const LONGEST_MS = 0x7fffffff;

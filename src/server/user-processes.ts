@@ -5,9 +5,11 @@ import type { Server } from './server.js';
 /** `signal` aborts when the process shall finish. */
 export type UserProcessRun = (server: Server, signal: AbortSignal) => unknown;
 
+/** A supervised process of your own, for `addProcess`. */
 export interface UserProcessDefinition {
   /** Shown in `ps` and in the log. */
   readonly name: string;
+  /** Runs in that process, once; when it has ended the process is started again. */
   readonly run: UserProcessRun;
 }
 

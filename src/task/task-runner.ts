@@ -12,6 +12,7 @@ export interface Task<T = unknown> {
   readonly id: number;
   /** The worker that asked; −1: the manager or the master. */
   readonly fromWorkerId: number;
+  /** What the caller gave: a copy of its own. */
   readonly data: T;
   /** Aborts when nobody waits any more (the caller's time was over) and when the server shuts down. */
   readonly signal: AbortSignal;

@@ -26,10 +26,15 @@ export class TextOutput implements LogOutput {
 
 /** What the user gives as `logger`: pino, or what takes the same calls. */
 export interface UserLogger {
+  /** A message that helps to find a fault. */
   debug(fields: object, message: string): void;
+  /** What the server does. */
   info(fields: object, message: string): void;
+  /** What a person should look at. */
   warn(fields: object, message: string): void;
+  /** What has failed. */
   error(fields: object, message: string): void;
+  /** A logger whose lines have these fields too: which process a line is from. Missing: each line gets them. */
   child?(bindings: object): UserLogger;
 }
 

@@ -1,10 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { HttpServer } from '../../src/http/http-server.js';
 import { HttpRequest } from '../../src/http/request.js';
 import { HttpResponse } from '../../src/http/response.js';
 import { CloseCode, closeReason } from '../../src/ipc/frame.js';
+import { anchorsOf, linksOf, pages } from '../helpers/pages.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Files below a folder, as paths from the root. (Node 20 has no glob.) */
@@ -65,10 +67,13 @@ describe('docs/lifecycle.md', () => {
 });
 
 describe('links', () => {
-  it.each(['README.md', 'CONTRIBUTING.md', ...filesBelow('docs', '.md')])('of %s lead somewhere', (file) => {
-    const targets = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? '');
-    const folder = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '.';
-    for (const target of targets) expect(existsSync(`${root}/${folder}/${target}`), target).toBe(true);
+  it.each(pages)('of %s lead to files, and to headings that are there', (page) => {
+    for (const { line, path, anchor } of linksOf(page)) {
+      const at = `${page}:${line}: ${path}#${anchor}`;
+      const target = path === '' ? page : normalize(join(dirname(page), path));
+      expect(existsSync(`${root}/${target}`), at).toBe(true);
+      if (anchor !== '') expect(anchorsOf(target), at).toContain(anchor);
+    }
   });
 });
 

@@ -21,6 +21,7 @@ export interface FetchInfo<S = unknown> {
 
 /** What a handler gets beside the request (Hono: `c.env`). Runs in a worker. */
 export class FetchEnv<S = unknown> {
+  /** The server of this worker. */
   readonly server: S;
   readonly #exchange: Exchange;
   readonly #info: FetchInfo<S>;
@@ -36,10 +37,12 @@ export class FetchEnv<S = unknown> {
     return this.#exchange.fd;
   }
 
+  /** IP address of the client. */
   get remoteAddress(): string {
     return this.#info.clientOf(this.#exchange).remoteAddress;
   }
 
+  /** Port of the client. */
   get remotePort(): number {
     return this.#info.clientOf(this.#exchange).remotePort;
   }

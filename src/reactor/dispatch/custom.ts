@@ -3,14 +3,17 @@ import { ServerError } from '../../errors/index.js';
 
 /** What the function is told of a packet. */
 export interface DispatchInfo {
+  /** Session id of its connection. */
   readonly fd: number;
   /** The packet; it must not be kept. */
   readonly data: Buffer;
   /** 0: `bind` was not called. */
   readonly uid: number;
+  /** IP address of the client. */
   readonly remoteAddress: string;
   /** Index of the listen port: 0 is the server's own address. */
   readonly portIndex: number;
+  /** Workers there are: an answer is below. */
   readonly workerNum: number;
 }
 

@@ -1,0 +1,38 @@
+/// <reference types="node" preserve="true" />
+// The types of `require('tswoole')`. They are those of `import`, not copies: a `Server` that was required is a `Server`
+// that was imported. TypeScript lets a CommonJS file take only types from an ES module, so each value is declared again;
+// `test/package/resolution.test.ts` says when one is missing.
+import type * as tswoole from './index.js' with { 'resolution-mode': 'import' };
+
+export type * from './index.js' with { 'resolution-mode': 'import' };
+
+/** A server: see `Server` of the ES module. */
+export declare const Server: typeof tswoole.Server;
+export type Server = tswoole.Server;
+
+/** A `Server` whose ports speak HTTP. */
+export declare const HttpServer: typeof tswoole.HttpServer;
+export type HttpServer = tswoole.HttpServer;
+
+/** The error of everything tswoole refuses or fails at. Test `code`, never the message. */
+export declare const ServerError: typeof tswoole.ServerError;
+export type ServerError<C extends Parameters<tswoole.ServerError['is']>[0] = Parameters<tswoole.ServerError['is']>[0]> =
+  tswoole.ServerError<C>;
+
+/** A client's connection, as callbacks get it. */
+export declare const Connection: typeof tswoole.Connection;
+export type Connection = tswoole.Connection;
+
+/** Where a datagram came from, as the callback `packet` gets it. */
+export declare const DatagramPeer: typeof tswoole.DatagramPeer;
+export type DatagramPeer = tswoole.DatagramPeer;
+
+/** One more address of a server, as `listen()` gives it. */
+export declare const ListenPort: typeof tswoole.ListenPort;
+export type ListenPort = tswoole.ListenPort;
+
+/** Takes the settings of Swoole by their names there. */
+export declare const fromSwoole: typeof tswoole.fromSwoole;
+
+/** Of this package. */
+export declare const version: typeof tswoole.version;

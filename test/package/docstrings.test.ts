@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Consumer } from '../helpers/consumer.js';
+import { Editor, type Suggestion, textOf } from '../helpers/editor.js';
+
+const index = readFileSync(new URL('../../src/index.ts', import.meta.url), 'utf8');
+const exported = [...index.matchAll(/export (?:type )?\{([^}]*)\}/g)]
+  .flatMap(([, list = '']) => list.split(','))
+  .map((name) => name.replace(/\btype\b/, '').trim())
+  .filter((name) => name !== '');
+
+/** Values, and types that are one of several: these have no members of their own. */
+const withoutMembers = new Set([
+  ...['fromSwoole', 'version', 'SwooleSettings'],
+  ...['CloseInitiator', 'DispatchAnswer', 'Framing', 'HeaderValue', 'LogRotation', 'Role', 'StaticFilesOptions'],
+]);
+/** Types that are not exported by a name: a member leads there, or a type that is one of several. */
+const unnamed = [
+  "Server['connections']",
+  "Extract<Framing, { type: 'eof' }>",
+  "Extract<Framing, { type: 'length' }>",
+  "Extract<Framing, { type: 'custom' }>",
+  'Exclude<LogRotation, string>',
+];
+/** What functions and errors have from the language. */
+const ofTheLanguage = new Set([
+  'length',
+  'name',
+  'arguments',
+  'caller',
+  'prototype',
+  'message',
+  'stack?',
+  'cause?',
+  'Symbol',
+]);
+
+let consumer: Consumer;
+let editor: Editor;
+
+beforeAll(async () => {
+  consumer = new Consumer(['@types/node']);
+  editor = await Editor.open(consumer);
+});
+
+afterAll(async () => {
+  await editor.close();
+  consumer.remove();
+});
+
+async function membersOf(type: string): Promise<Suggestion[]> {
+  const names = exported.filter((name) => new RegExp(`\\b${name}\\b`).test(type));
+  const found = await editor.suggestions(
+    `import type { ${names.join(', ')} } from 'tswoole';\ndeclare const it: ${type};\nit.|;\n`,
+  );
+  return found.filter(({ label }) => !ofTheLanguage.has(label));
+}
+
+it.each(exported)('%s has a docstring where it is imported', async (name) => {
+  const shown = await editor.hover(`import type { ${name.slice(0, 1)}|${name.slice(1)} } from 'tswoole';\n`);
+  expect(textOf(shown), shown).not.toBe('');
+});
+
+it.each([...exported.filter((name) => !withoutMembers.has(name)), ...unnamed])(
+  'every member of %s has a docstring',
+  async (type) => {
+    const members = await membersOf(type);
+    expect(members.length).toBeGreaterThan(0);
+    const bare = members.filter(({ documentation }) => (documentation?.value ?? '').trim() === '');
+    expect(bare.map(({ label }) => label)).toEqual([]);
+  },
+);
+
+it('what the server calls itself is not offered to users', async () => {
+  const labels = async (type: string): Promise<string[]> => (await membersOf(type)).map(({ label }) => label);
+  expect(await labels('HttpRequest')).not.toContain('onAnswered');
+  expect(await labels('ListenPort')).not.toContain('settings');
+  expect(await labels('Connection')).not.toContain('ended');
+});
