@@ -180,6 +180,11 @@ export const errorTable = {
     sentence: () => 'The server is shutting down and takes nothing new.',
     advice: 'Stop asking once the beforeShutdown or workerExit event has come.',
   }),
+  ERR_START_ENDED: entry({
+    fields: {},
+    sentence: () => 'The server was told to end before its start was complete, and has ended in order.',
+    advice: 'Start it again; a signal to the server, `tswoole stop` or shutdown() does this.',
+  }),
   ERR_WORKER_ID: entry({
     fields: { received: 'string', count: 'number', workers: 'number?' },
     sentence: ({ received, count, workers }) => {

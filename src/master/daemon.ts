@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
 import { flagsForChild, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
+import type { StopWish } from './stop-wish.js';
 
 const VARIABLE = 'TSWOOLE_DAEMON';
 const REPORT_DESCRIPTOR = 3;
@@ -53,8 +54,13 @@ export function reportToStarter(listening: readonly string[], error?: unknown): 
   }
 }
 
-/** Resolves when the daemon is up. @throws what it failed with; ServerError ERR_DAEMON, ERR_LOG_FILE */
-export async function startDaemon({ logFile, processTitle, bootTimeoutMs }: ResolvedOptions): Promise<StartedDaemon> {
+/**
+ * Resolves when the daemon is up. A wish to end is passed on to it, and its end awaited.
+ * @throws what it failed with; ServerError ERR_DAEMON, ERR_LOG_FILE, ERR_START_ENDED
+ */
+export async function startDaemon(options: ResolvedOptions, stopWish: StopWish): Promise<StartedDaemon> {
+  const { logFile, processTitle, bootTimeoutMs } = options;
+  if (stopWish.isMade) throw new ServerError('ERR_START_ENDED', {});
   const output = logFile === '' ? 'ignore' : openLogFile(logFile);
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true, // setsid(2)
@@ -65,15 +71,11 @@ export async function startDaemon({ logFile, processTitle, bootTimeoutMs }: Reso
   if (typeof output === 'number') closeSync(output);
   const timeoutMs = 2 * bootTimeoutMs + GRACE_MS;
   const late = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-  const stop = (): void => void child.kill('SIGTERM');
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  stopWish.whenMade(() => void child.kill('SIGTERM'));
   try {
     return await hear(child, logFile);
   } finally {
     clearTimeout(late);
-    process.removeListener('SIGINT', stop);
-    process.removeListener('SIGTERM', stop);
     child.unref();
   }
 }

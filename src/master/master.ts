@@ -44,6 +44,10 @@ export interface MasterCallbacks {
 const HEALTHY_MANAGER_MS = 5000;
 /** Beyond the workers' deadline: the time the manager needs to kill and reap them. */
 const MANAGER_GRACE_MS = 2000;
+/** At a start that fails: a reactor that hangs in a module of the user's is left to the end of the process. */
+const REACTOR_GRACE_MS = 1000;
+/** What is left to whom, when a second signal hurries. */
+const HURRIED_STOP_MS = 100;
 /** A signal that comes again within this time is taken for the same one. */
 const HURRY_AFTER_MS = 1000;
 /** A manager that has said why it dies dies at once; Node's own teardown can hang. */
@@ -76,6 +80,8 @@ export class Master {
   #hasStarted = false;
   #deadline = Number.POSITIVE_INFINITY;
   readonly #ready = deferred<void>();
+  readonly #startEnded = deferred<void>();
+  #managerHasBegun = false;
   #settled: Deferred<void> | undefined;
   readonly #closed = deferred<void>();
   readonly #managerGone = deferred<void>();
@@ -160,19 +166,21 @@ export class Master {
 
   // ——— start ———
 
-  /** Resolves when every worker is ready and clients can connect. When it rejects, nothing is left running. */
+  /**
+   * Resolves when every worker is ready and clients can connect. When it rejects, nothing is left running; with
+   * ERR_START_ENDED where `shutdown()` was called meanwhile.
+   */
   async start(): Promise<void> {
     process.on('exit', () => this.#endAtOnce());
+    for (const told of [this.#ready, this.#startEnded]) told.promise.catch(() => {}); // also where nobody waits for it
     try {
-      // What cannot be used says so here: a module, a certificate.
-      for (const { framing } of this.#listens) await createFramer(framing);
-      for (const { tls } of this.#listens) if (tls !== null) loadTls(tls);
-      await this.#bindPorts();
-      await this.#owners.start(this.#bound);
+      await this.#unlessEnded(this.#checkModules());
+      await this.#unlessEnded(this.#bindPorts());
+      await this.#unlessEnded(this.#owners.start(this.#bound));
       becomeSubreaper();
       reapAdopted();
       this.#startManager();
-      await Promise.all([this.#owners.ready(), this.#ready.promise]);
+      await this.#unlessEnded(Promise.all([this.#owners.ready(), this.#ready.promise]));
       for (const bound of this.#bound) if (!isDatagram(bound)) listenOn(bound);
       this.#owners.accept();
       this.#phase = 'running';
@@ -181,6 +189,18 @@ export class Master {
       await this.#undoStart();
       throw error;
     }
+  }
+
+  /** What cannot be used says so before anything is bound: a module, a certificate. */
+  async #checkModules(): Promise<void> {
+    for (const { framing } of this.#listens) await createFramer(framing);
+    for (const { tls } of this.#listens) if (tls !== null) loadTls(tls);
+  }
+
+  /** A step of the start, which may take for ever: a wish to end the server does not wait for it. */
+  async #unlessEnded(step: Promise<unknown>): Promise<void> {
+    await Promise.race([step, this.#startEnded.promise]);
+    if (this.#shutdownPromise !== undefined) throw new ServerError('ERR_START_ENDED', {});
   }
 
   async #bindPorts(): Promise<void> {
@@ -194,9 +214,10 @@ export class Master {
 
   async #undoStart(): Promise<void> {
     this.#phase = 'shutting down';
-    if (this.#manager !== undefined) await this.#stopManager(0);
+    const wasAsked = this.#shutdownPromise !== undefined;
+    if (this.#manager !== undefined) await this.#stopManager(wasAsked ? this.#options.maxWaitMs : 0);
     this.#stopAccepting();
-    await this.#owners.stop();
+    await within(this.#owners.stop(), REACTOR_GRACE_MS);
     this.#closeDatagrams();
     this.#phase = 'ended';
   }
@@ -223,6 +244,7 @@ export class Master {
 
   #startManager(): void {
     this.#managerStartedAt = performance.now();
+    this.#managerHasBegun = false;
     const title = `${this.#options.processTitle}: manager`;
     const manager: ManagerLink = this.#mode.startManager(title, this.shared, {
       message: (message) => this.#hear(manager, message),
@@ -282,6 +304,7 @@ export class Master {
   /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
   async #begin(manager: ManagerLink): Promise<void> {
     await endOrphans(this.#board, processNum(this.region.shape));
+    this.#managerHasBegun = true;
     manager.send({ type: 'begin', first: this.#phase === 'starting' });
   }
 
@@ -289,7 +312,8 @@ export class Master {
     if (this.#manager !== manager) return;
     this.#manager = undefined;
     clearTimeout(this.#managerTimer);
-    this.#reloadOver(this.#lastReload, 'the manager has died meanwhile');
+    const isLeaving = this.#phase !== 'running';
+    this.#reloadOver(this.#lastReload, isLeaving ? 'the server has shut down' : 'the manager has died meanwhile');
     if (this.#phase === 'shutting down' || this.#phase === 'ended') return this.#managerGone.resolve();
     if (this.#phase === 'starting') {
       const detail = { exitCode, signal: signalName(signal) };
@@ -430,9 +454,10 @@ export class Master {
   /** The ladder: accept no more → finish what was read → flush and close → stop workers → stop the manager. */
   async #shutDown(): Promise<void> {
     if (this.#phase === 'starting') {
-      this.#ready.reject(new ServerError('ERR_SHUTTING_DOWN', {}));
-      return;
+      this.#log.info('shutting down before the start was complete');
+      return this.#startEnded.reject(new ServerError('ERR_START_ENDED', {})); // start() undoes what it has done
     }
+    if (!this.#hasStarted) return; // that is happening already
     this.#log.info('shutting down');
     this.#phase = 'shutting down';
     this.#deadline = performance.now() + this.#options.maxWaitMs;
@@ -462,10 +487,17 @@ export class Master {
 
   async #stopManager(deadlineMs: number): Promise<void> {
     if (this.#manager !== undefined) {
-      this.#manager.send({ type: 'stop', deadlineMs });
-      const kill = setTimeout(() => this.#manager?.kill('SIGKILL'), deadlineMs + MANAGER_GRACE_MS);
+      const stopBy = (ms: number): NodeJS.Timeout => {
+        this.#manager?.send({ type: 'stop', deadlineMs: ms });
+        return setTimeout(() => this.#manager?.kill('SIGKILL'), ms + MANAGER_GRACE_MS);
+      };
+      // It has no workers yet, and may never come so far as to hear of it.
+      if (!this.#managerHasBegun) this.#manager.kill('SIGKILL');
+      const timers = [stopBy(deadlineMs)];
+      const isOver = (): boolean => this.#manager === undefined;
+      void this.#hurried.promise.then(() => isOver() || timers.push(stopBy(HURRIED_STOP_MS)));
       await this.#managerGone.promise;
-      clearTimeout(kill);
+      for (const timer of timers) clearTimeout(timer);
     }
     await endOrphans(this.#board, processNum(this.region.shape));
   }

@@ -21,6 +21,7 @@ export type Role = 'master' | 'manager' | ProcessRole;
 const never = (): Promise<never> => new Promise(() => {});
 
 export async function startRole(inheritance: Inheritance | undefined, context: StartContext): Promise<void> {
+  if (inheritance === undefined) context.stopWish.listen();
   ignoreStraySignals();
   ignoreLostOutput();
   exitWithoutTeardown();
