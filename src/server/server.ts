@@ -20,6 +20,7 @@ import {
 } from '../options/index.js';
 import { Log } from '../util/log.js';
 import type { LogFile } from '../util/log-file.js';
+import { watchedState } from '../util/script-state.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
 import { Connections } from './connections.js';
@@ -115,6 +116,8 @@ export class Server {
   constructor(options: ServerOptions = {}, apps: HttpApps = {}) {
     this.#apps = apps;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
+    const state = watchedState();
+    if (state !== undefined) state.made = true;
     this.#given = { ...options };
     this.#options = resolveOptions({ ...this.#given, ...optionsFromOutside() });
     const { logLevel: level } = this.#options;
@@ -167,6 +170,8 @@ export class Server {
     if (given === undefined) checkCommandLine();
     startedServer = this;
     this.#started = true;
+    const state = watchedState();
+    if (state !== undefined) state.started = true;
     try {
       await startRole(given, this.#context());
     } catch (error) {
