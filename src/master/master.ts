@@ -3,7 +3,7 @@
  * connection, so it has no reason to fall.
  */
 
-import type { ServerPhase as Phase } from '../control/controlled.js';
+import type { CrashLoop, ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
@@ -29,6 +29,7 @@ import { signalName } from '../util/signal-name.js';
 import { within } from '../util/within.js';
 import { reapAdopted } from './adopted.js';
 import type { ConnectionOwners } from './connection-owners.js';
+import { CrashWatch } from './crash-watch.js';
 import type { ManagerLink, MasterMode } from './mode.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import type { RefusedClient } from './reactor-handle.js';
@@ -38,6 +39,13 @@ import { shapeOf } from './shape.js';
 export interface MasterCallbacks {
   readonly beforeShutdown?: (() => unknown) | undefined;
   readonly shutdown?: (() => unknown) | undefined;
+}
+
+interface ManagerEnd {
+  readonly exitCode: number;
+  /** 0: it ended by itself. */
+  readonly signal: number;
+  readonly wrote: string;
 }
 
 /** A manager that dies again within this time is started again after a pause. */
@@ -54,6 +62,8 @@ const HURRY_AFTER_MS = 1000;
 const LAST_WORDS_GRACE_MS = 1000;
 /** Writing a large heap to a file takes its time. */
 const PROFILE_GRACE_MS = 60_000;
+/** Among the ids of crash loops. */
+const MANAGER_ID = -1;
 const MANAGER_PAUSES_MS = [0, 200, 1000, 5000];
 
 export class Master {
@@ -90,6 +100,7 @@ export class Master {
   #reloadWaits: 'no' | 'tasks' | 'all' = 'no';
   readonly #reloads = new Map<number, Deferred<void>>();
   readonly #scaling: Scaling;
+  readonly #crashes: CrashWatch;
   readonly #profiles = new Map<number, Deferred<void>>();
   #lastProfile = 0;
   #lastReload = 0;
@@ -122,6 +133,9 @@ export class Master {
     this.#bells = createBells(region.shape);
     this.#overflow = createSharedFile('tswoole data', 0);
     this.#board = new WorkerBoard(region);
+    this.#crashes = new CrashWatch((id) =>
+      id === MANAGER_ID ? this.#manager !== undefined : this.#board.field(id, WorkerField.pid) !== 0,
+    );
     this.#reactorBoard = new ReactorBoard(region);
     const bells = this.#bells;
     this.#links = Array.from({ length: region.shape.reactorNum }, (_, r) => ({
@@ -231,6 +245,11 @@ export class Master {
     for (const bound of this.#bound) if (isDatagram(bound)) unbindPort(bound);
   }
 
+  /** Processes that end again and again. */
+  get crashLoops(): CrashLoop[] {
+    return this.#crashes.loops();
+  }
+
   get phase(): Phase {
     return this.#phase;
   }
@@ -248,7 +267,7 @@ export class Master {
     const title = `${this.#options.processTitle}: manager`;
     const manager: ManagerLink = this.#mode.startManager(title, this.shared, {
       message: (message) => this.#hear(manager, message),
-      exit: (exitCode, signal) => this.#managerEnded(manager, exitCode, signal),
+      exit: (exitCode, signal, wrote = '') => this.#managerEnded(manager, { exitCode, signal, wrote }),
     });
     this.#manager = manager;
     this.region.managerPid = manager.pid;
@@ -274,6 +293,8 @@ export class Master {
       case 'started':
         clearTimeout(this.#managerTimer);
         return void this.#begin(manager);
+      case 'crashed':
+        return this.#crashes.ended(message.crash);
       case 'ready':
         this.#scaling.managerIsBack();
         return this.#ready.resolve();
@@ -308,7 +329,7 @@ export class Master {
     manager.send({ type: 'begin', first: this.#phase === 'starting' });
   }
 
-  #managerEnded(manager: ManagerLink, exitCode: number, signal: number): void {
+  #managerEnded(manager: ManagerLink, { exitCode, signal, wrote }: ManagerEnd): void {
     if (this.#manager !== manager) return;
     this.#manager = undefined;
     clearTimeout(this.#managerTimer);
@@ -316,7 +337,7 @@ export class Master {
     this.#reloadOver(this.#lastReload, isLeaving ? 'the server has shut down' : 'the manager has died meanwhile');
     if (this.#phase === 'shutting down' || this.#phase === 'ended') return this.#managerGone.resolve();
     if (this.#phase === 'starting') {
-      const detail = { exitCode, signal: signalName(signal) };
+      const detail = { exitCode, signal: signalName(signal), ...(wrote === '' ? {} : { wrote }) };
       this.#ready.reject(new ServerError('ERR_MANAGER_BOOT', detail, { cause: this.#managerLastError }));
       return;
     }
@@ -326,6 +347,17 @@ export class Master {
     const pause = MANAGER_PAUSES_MS[Math.min(this.#managerDeaths, MANAGER_PAUSES_MS.length) - 1] ?? 0;
     const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
     const fields: Record<string, unknown> = { childPid: manager.pid, uptimeMs: Math.round(uptimeMs) };
+    const threw = this.#managerLastError === undefined ? '' : `: ${this.#managerLastError.message}`;
+    const said = wrote === '' ? '' : `\nIt wrote to standard error:\n${wrote}`;
+    this.#crashes.ended({
+      ...{
+        id: MANAGER_ID,
+        name: 'the manager',
+        failures: this.#managerDeaths,
+        reason: `the manager ${how}${threw}${said}`,
+      },
+      ...{ nextInMs: pause, healthyAfterMs: HEALTHY_MANAGER_MS },
+    });
     if (this.#managerLastError !== undefined) fields['reason'] = this.#managerLastError.message;
     this.#log.error(`the manager ${how}; starting another one`, fields);
     setTimeout(() => {
@@ -373,6 +405,7 @@ export class Master {
   }
 
   #reloadOver(upTo: number, failed: string | undefined): void {
+    if (failed === undefined) this.#crashes.forget();
     for (const [request, done] of this.#reloads) {
       if (request > upTo) continue;
       this.#reloads.delete(request);

@@ -4,6 +4,7 @@ import { describe, ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { FinishCallback } from '../exchange/task-client.js';
 import type { HttpApps } from '../http/apps.js';
+import { borrowStandardError } from '../ipc/boot-output.js';
 import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
 import { leaveLastWords } from '../ipc/last-words.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -80,6 +81,7 @@ function inherited(): Inheritance | undefined {
     inheritance = takeInheritance();
     inheritanceTaken = true;
     if (inheritance !== undefined) leaveLastWords();
+    borrowStandardError(inheritance?.standardError);
   }
   return inheritance;
 }

@@ -9,6 +9,7 @@ import { describe, ServerError } from '../errors/index.js';
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
 import { peerBell } from '../ipc/bells.js';
+import { returnStandardError } from '../ipc/boot-output.js';
 import { Sleeper } from '../ipc/sleep.js';
 import { isTheDaemon, reportToStarter, startDaemon } from '../master/daemon.js';
 import { checkIsolation, settleIn } from '../master/isolation.js';
@@ -134,7 +135,9 @@ async function bringUp(context: StartContext): Promise<void> {
     await operation.close();
     throw error;
   }
+  await returnStandardError();
   const { listening } = controlled.status();
+  controlled.start();
   operation.ready(listening);
   reportToStarter(listening);
 }

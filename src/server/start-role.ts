@@ -135,7 +135,7 @@ function taskSource(
 
 function userSource(
   { id }: Inheritance & { role: ProcessRole },
-  { worker }: RunningWorker<Connection>,
+  { worker, channel }: RunningWorker<Connection>,
   { options, userProcesses, server, log }: StartContext,
 ): UserProcess {
   const given = userProcesses[id - options.maxWorkerNum - options.taskWorkerNum];
@@ -145,7 +145,8 @@ function userSource(
     waits: given.run.length > 1,
     failed: (error) => {
       log.error(`the process ${given.name} failed`, { error });
-      process.exit(1);
+      channel.send({ type: 'fatal', error: serializeError(error) });
+      void channel.flushed().then(() => process.exit(1));
     },
     wakeSoon: () => worker.wakeSoon(),
   });

@@ -1,15 +1,15 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   endServers,
   inProcessMode,
   poll,
   type ServerProcess,
+  type StartOptions,
   spawnServer,
   startServer,
-  type StartOptions,
 } from '../helpers/server-process.js';
 
 afterEach(endServers);
