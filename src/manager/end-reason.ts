@@ -14,7 +14,7 @@ export function howEnded({ exitCode, signal, wasReady }: EndedProcess): string {
 /** With what it threw, each cause of it, and what it wrote to standard error. */
 export function reasonOf(ended: EndedProcess): string {
   const { name, lastError, wrote } = ended;
-  const threw = lastError === undefined ? '' : `: ${chainOf(lastError).join('\n  because: ')}`;
+  const threw = lastError === undefined ? '' : `: ${chainOf(lastError).join('\n  because: ').replace(/\.$/, '')}`;
   const said = wrote === '' ? '' : `\nIt wrote to standard error:\n${wrote}`;
   return `${name} ${howEnded(ended)}${threw}${said}`;
 }
