@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const at = (...parts) => join(root, ...parts);
 
 /** What is imported by users or runs as a program or thread of its own: src/entries.ts. */
-const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry', 'cli/main', 'http/run-app'];
+const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry', 'cli/main', 'cli/script-guard', 'http/run-app'];
 
 compile();
 await describeOptions();

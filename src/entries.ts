@@ -10,5 +10,7 @@ export const REACTOR_ENTRY = new URL('./reactor/entry.js', import.meta.url);
 export const STACK_WATCH_ENTRY = new URL('./worker/stack-watch-entry.js', import.meta.url);
 /** The program of `tswoole start APP --http`. */
 export const RUN_APP_ENTRY = new URL('./http/run-app.js', import.meta.url);
+/** What `tswoole start` loads before the script. */
+export const SCRIPT_GUARD_ENTRY = new URL('./cli/script-guard.js', import.meta.url);
 /** The command line. */
 export const CLI_ENTRY = new URL('./cli/main.js', import.meta.url);

@@ -94,6 +94,7 @@ class AloneManager implements ManagerLink {
   readonly #events: ManagerEvents;
   /** Known when there is a worker. */
   #toWorker: ((message: ManagerToWorker) => void) | undefined;
+  #boot: 'under way' | 'done' | 'failed' = 'under way';
 
   constructor(parts: AloneParts, shared: SharedDescriptors, own: OwnDescriptors, events: ManagerEvents) {
     this.#parts = parts;
@@ -136,6 +137,8 @@ class AloneManager implements ManagerLink {
       case 'profile':
         return this.#toWorker?.({ type: 'profile', profile: message.profile });
       case 'stop':
+        // A boot that may take for ever is not waited for: the end of this process ends it.
+        if (this.#boot === 'under way') return this.#events.exit(0, 0);
         // Nobody can end it by force but the end of this process.
         setTimeout(() => this.#events.exit(0, 0), message.deadlineMs);
         return this.#toWorker?.(message);
@@ -146,6 +149,7 @@ class AloneManager implements ManagerLink {
 
   #begin(): void {
     this.#start().catch((error: unknown) => {
+      this.#boot = 'failed';
       this.#events.message({ type: 'bootFailed', error: serializeError(error) });
       if (this.#toWorker === undefined) this.#events.exit(1, 0); // else it leaves when it is told to stop
     });
@@ -153,6 +157,7 @@ class AloneManager implements ManagerLink {
 
   #hear(message: WorkerToManager): void {
     if (message.type === 'ready') {
+      this.#boot = 'done';
       const board = new WorkerBoard(this.#parts.region());
       board.setField(0, WorkerField.pid, process.pid);
       board.setStartedAt(0, monotonicMs());

@@ -12,6 +12,8 @@ export const ExitCode = {
   several: 4,
   /** It takes longer than it may. */
   timedOut: 5,
+  /** `status`: it runs, but processes of it do not stay up. */
+  unwell: 6,
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 

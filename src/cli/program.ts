@@ -48,4 +48,4 @@ function allOf(command: Command): Command[] {
 }
 
 const EXIT_CODES = `
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such server runs, 4 several run and none was named, 5 timed out.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such server runs, 4 several run and none was named, 5 timed out, 6 (status) it runs and does not stay up.`;

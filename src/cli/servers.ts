@@ -75,14 +75,22 @@ async function byPidFile(choice: Choice, file: string): Promise<Found> {
 /** The program of an app is not what its user knows. */
 const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
 
+/** Arguments of Node that take the word behind them; others stand behind `=`. */
+const TAKES_NEXT = new Set(['--import', '--require', '-r', '--loader', '--experimental-loader', '-C', '--conditions']);
+
+/** As it was given, without what is of Node or of ours. */
+export function scriptOf({ command }: Pick<RunEntry, 'command'>): string {
+  const words = command.slice(1);
+  const isScript = (word: string, at: number): boolean =>
+    !word.startsWith('-') && word !== RUN_APP && !TAKES_NEXT.has(words[at - 1] ?? '');
+  return words.find(isScript) ?? '';
+}
+
 export function serverTable(entries: readonly RunEntry[]): string {
-  const rows = entries.map(({ name, pid, mode, startedAtMonotonic, command }) => [
-    name,
-    pid,
-    mode,
-    duration(monotonicMs() - startedAtMonotonic),
-    command.slice(1).find((word) => !word.startsWith('-') && word !== RUN_APP) ?? '',
-  ]);
+  const rows = entries.map((entry) => {
+    const { name, pid, mode, startedAtMonotonic } = entry;
+    return [name, pid, mode, duration(monotonicMs() - startedAtMonotonic), scriptOf(entry)];
+  });
   return table(['NAME', 'PID', 'MODE', 'UP', 'SCRIPT'], rows);
 }
 

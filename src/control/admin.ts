@@ -100,13 +100,16 @@ export class AdminServer {
     switch (path) {
       case '/metrics':
         return send(response, 200, toPrometheus(this.#server.metrics()), PROMETHEUS_TYPE);
-      case '/healthz':
-        return send(response, 200, 'ok\n');
+      case '/healthz': {
+        const { state } = this.#server.status();
+        const isLost = state === 'crash-looping';
+        return send(response, isLost ? 503 : 200, isLost || state === 'degraded' ? `${state}\n` : 'ok\n');
+      }
       case '/readyz': {
-        const { ready, phase } = this.#server.status();
+        const { ready, state } = this.#server.status();
         return ready
-          ? send(response, 200, 'ready\n')
-          : send(response, 503, `${phase === 'running' ? 'no worker is ready' : phase}\n`);
+          ? send(response, 200, state === 'degraded' ? 'ready, degraded\n' : 'ready\n')
+          : send(response, 503, `${state === 'running' ? 'no worker is ready' : state}\n`);
       }
       case '/':
         return send(response, 200, 'tswoole: /metrics /healthz /readyz /api\n');

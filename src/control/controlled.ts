@@ -5,13 +5,49 @@ import type { ServerStats, WorkerInfo } from './stats.js';
 
 export type ServerPhase = 'starting' | 'running' | 'shutting down' | 'ended';
 
+/**
+ * How the server is, in one word: its phase, or while it runs `crash-looping` (no worker stays up) or `degraded` (some
+ * process does not stay up, others serve).
+ */
+export type ServerState = ServerPhase | 'degraded' | 'crash-looping';
+
+/** A process that ends again and again by its own fault. Times are Unix time in ms. */
+export interface CrashLoop {
+  /** Of a worker, task worker or process of the user's own; −1: the manager. */
+  readonly id: number;
+  /** As the log calls it: `worker 0`. */
+  readonly name: string;
+  /** Its ends in a row. */
+  readonly failures: number;
+  /** Why it ended last. */
+  readonly reason: string;
+  readonly endedAt: number;
+  /** When it is, or was, started again. */
+  readonly nextAttemptAt: number;
+}
+
+/** What reaches workers of a server, and how long they take. */
+export interface Traffic {
+  /** HTTP requests, or packets. */
+  readonly unit: 'requests' | 'packets';
+  /** Over the last ten seconds. */
+  readonly perSecond: number;
+  /** Seconds within which half, and 99 of 100, of all callbacks since the start have ended. */
+  readonly latencyP50: number;
+  readonly latencyP99: number;
+}
+
 export interface ServerStatus {
   readonly name: string;
   readonly version: string;
   readonly node: string;
   readonly mode: string;
   readonly phase: ServerPhase;
-  /** Clients are served: it runs, and some worker takes packets. */
+  readonly state: ServerState;
+  /** Empty while all processes stay up. */
+  readonly crashLoops: readonly CrashLoop[];
+  readonly traffic: Traffic;
+  /** Clients are served: it runs, some worker takes packets, and it is not the one that will end in a moment. */
   readonly ready: boolean;
   readonly script: string;
   readonly masterPid: number;

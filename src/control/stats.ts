@@ -183,6 +183,15 @@ export function readEveryWorker(region: Region): WorkerInfo[] {
     .map((id) => ({ ...readCounts(region, board, id), ...readHealth(region, board, id) }));
 }
 
+/** Of all workers together, as seconds. */
+export function readLatencies(region: Region): { readonly latencyP50: number; readonly latencyP99: number } {
+  const records = allIds(region)
+    .filter((id) => roleOf(region, id) === 'worker')
+    .flatMap((id) => [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane))));
+  const callbacks = addHistograms(records.map((record) => record.callbacks));
+  return { latencyP50: quantile(callbacks, 0.5), latencyP99: quantile(callbacks, 0.99) };
+}
+
 function allIds(region: Region): number[] {
   return Array.from({ length: processNum(region.shape) }, (_, id) => id);
 }

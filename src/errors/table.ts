@@ -147,15 +147,15 @@ export const errorTable = {
     advice: 'It must export a function dispatch(info) that returns a worker id, "discard", "close" or "fallback".',
   }),
   ERR_MANAGER_BOOT: entry({
-    fields: { exitCode: 'number|null', signal: 'string|null' },
-    sentence: ({ exitCode, signal }) =>
-      `The manager must become ready, but it ${ended(exitCode, signal)} while booting.`,
+    fields: { exitCode: 'number|null', signal: 'string|null', wrote: 'string?' },
+    sentence: ({ exitCode, signal, wrote }) =>
+      `The manager must become ready, but it ${ended(exitCode, signal)} while booting.${written(wrote)}`,
     advice: 'The cause, or what it wrote to stderr, says why.',
   }),
   ERR_WORKER_BOOT: entry({
-    fields: { workerId: 'number', exitCode: 'number|null', signal: 'string|null' },
-    sentence: ({ workerId, exitCode, signal }) =>
-      `Worker ${workerId} must become ready, but it ${ended(exitCode, signal)} while booting.`,
+    fields: { workerId: 'number', exitCode: 'number|null', signal: 'string|null', wrote: 'string?' },
+    sentence: ({ workerId, exitCode, signal, wrote }) =>
+      `Worker ${workerId} must become ready, but it ${ended(exitCode, signal)} while booting.${written(wrote)}`,
     advice:
       'The cause, or what it wrote to stderr, says why; code before start() and the workerStart callback run there.',
   }),
@@ -179,6 +179,11 @@ export const errorTable = {
     fields: {},
     sentence: () => 'The server is shutting down and takes nothing new.',
     advice: 'Stop asking once the beforeShutdown or workerExit event has come.',
+  }),
+  ERR_START_ENDED: entry({
+    fields: {},
+    sentence: () => 'The server was told to end before its start was complete, and has ended in order.',
+    advice: 'Start it again; a signal to the server, `tswoole stop` or shutdown() does this.',
   }),
   ERR_WORKER_ID: entry({
     fields: { received: 'string', count: 'number', workers: 'number?' },
@@ -359,8 +364,9 @@ export const errorTable = {
     advice: 'Stop that one ("tswoole stop"), reload it, or choose another "pidFile".',
   }),
   ERR_DAEMON: entry({
-    fields: { how: 'string', logFile: 'string' },
-    sentence: ({ how, logFile }) => `The daemon was to say that it is up, and it ${how} (log file: ${logFile}).`,
+    fields: { how: 'string', logFile: 'string', wrote: 'string?' },
+    sentence: ({ how, logFile, wrote }) =>
+      `The daemon was to say that it is up, and it ${how} (log file: ${logFile}).${written(wrote)}`,
     advice: 'Look into the log file, or start it without "daemonize" to see what it says.',
   }),
   ERR_USER: entry({
@@ -600,6 +606,11 @@ function nearestName(nearest: string | undefined): string {
 
 function address(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** What a process wrote to standard error before it ended. */
+function written(wrote: string | undefined): string {
+  return wrote === undefined || wrote === '' ? '' : ` It wrote to standard error:\n${wrote}\n`;
 }
 
 function ended(exitCode: number | null, signal: string | null): string {

@@ -6,6 +6,7 @@
 import type { StdioOptions } from 'node:child_process';
 import { flagsForChild } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { keepsBootOutput, realStandardError } from './boot-output.js';
 
 export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;
@@ -37,7 +38,12 @@ export interface OwnDescriptors {
   readonly take: number;
 }
 
-export type Inheritance = ChildRole & SharedDescriptors & { readonly own?: OwnDescriptors };
+export type Inheritance = ChildRole &
+  SharedDescriptors & {
+    readonly own?: OwnDescriptors;
+    /** Where standard error leads when the process is ready; until then its parent reads it. */
+    readonly standardError?: number;
+  };
 
 export interface ChildStart {
   readonly stdio: StdioOptions;
@@ -60,8 +66,10 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
     give: inherit(own.give),
     take: inherit(own.take),
   };
+  const isKept = keepsBootOutput();
   const inheritance: Inheritance = {
     ...role,
+    ...(isKept && { standardError: inherit(realStandardError()) }),
     region: REGION_DESCRIPTOR,
     overflow: OVERFLOW_DESCRIPTOR,
     datagrams,
@@ -69,7 +77,7 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
     ...(owned && { own: owned }),
   };
   return {
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', region, overflow, ...descriptors],
+    stdio: ['ignore', 'inherit', isKept ? 'pipe' : 'inherit', 'pipe', region, overflow, ...descriptors],
     env: { ...process.env, ...flagsForChild(), [VARIABLE]: JSON.stringify(inheritance) },
   };
 }

@@ -22,6 +22,20 @@ export interface ProfileOrder {
 /** What becomes of it. `failed`: why there is no file. */
 export type ProfileAnswer = { type: 'profiled'; request: number; failed?: string };
 
+/** A process has ended by its own fault. */
+export interface CrashReport {
+  readonly id: number;
+  /** As the log calls it. */
+  readonly name: string;
+  /** Such ends in a row. */
+  readonly failures: number;
+  readonly reason: string;
+  /** It is started again after so long. */
+  readonly nextInMs: number;
+  /** One that lives so long, its boot included, is healthy. */
+  readonly healthyAfterMs: number;
+}
+
 export type MasterToManager =
   /** Old workers (of a manager that died) are gone: begin. `first`: the server is not up yet. */
   | { type: 'begin'; first: boolean }
@@ -44,6 +58,7 @@ export type MasterToManager =
 
 export type ManagerToMaster =
   | { type: 'started' }
+  | { type: 'crashed'; crash: CrashReport }
   | { type: 'ready' }
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'settled' }
@@ -110,6 +125,7 @@ export const decodeMasterToManager = decoder<MasterToManager>([
 ]);
 export const decodeManagerToMaster = decoder<ManagerToMaster>([
   'started',
+  'crashed',
   'ready',
   'bootFailed',
   'settled',

@@ -2,6 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
+import { standardError } from '../util/log-file.js';
+import { BootOutput } from './boot-output.js';
 import {
   bequeath,
   type ChildRole,
@@ -20,6 +22,7 @@ const LAST_WORDS_MS = 50;
 export interface StartedChild {
   readonly process: ChildProcess;
   readonly control: Socket;
+  readonly output: BootOutput;
 }
 
 export function spawnRole(
@@ -36,25 +39,30 @@ export function spawnRole(
   });
   // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
-  return { process: child, control: control ?? new Socket() };
+  const output = new BootOutput(child.stderr ?? undefined, (text) => standardError.write(text));
+  return { process: child, control: control ?? new Socket(), output };
 }
 
 /**
  * Calls back once when the process is gone and reaped (or could not be started: code 1), after what it said last has
- * been read. @param callback gets signal 0 when it ended by itself
+ * been read. @param callback gets signal 0 when it ended by itself, and what it wrote to standard error before it was ready
  */
-export function whenEnded(child: StartedChild, callback: (exitCode: number, signal: number) => void): void {
+export function whenEnded(
+  child: StartedChild,
+  callback: (exitCode: number, signal: number, wrote: string) => void,
+): void {
   let ended = false;
   const end = (exitCode: number, signal: NodeJS.Signals | null): void => {
     if (ended) return;
     ended = true;
-    callback(exitCode, signal === null ? 0 : constants.signals[signal]);
+    callback(exitCode, signal === null ? 0 : constants.signals[signal], child.output.text);
   };
   child.process.once('error', () => end(1, null));
   child.process.once('exit', (code, signal) => {
     const later = (): void => end(code ?? 0, signal);
-    if (child.control.destroyed) return later();
-    child.control.once('close', later);
+    const whenRead = (): void => child.output.whenEnded(later);
+    if (child.control.destroyed) whenRead();
+    else child.control.once('close', whenRead);
     setTimeout(later, LAST_WORDS_MS).unref();
   });
 }

@@ -30,6 +30,11 @@ export class Backoff {
     return delay;
   }
 
+  /** Ends in a row that were its own fault. */
+  get failures(): number {
+    return this.#failures;
+  }
+
   reset(): void {
     this.#failures = 0;
   }

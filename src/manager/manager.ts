@@ -22,6 +22,8 @@ import type { EndReason, Region } from '../memory/region.js';
 import { type Clock, monotonicMs, type TimerHandle } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
+import { HEALTHY_UPTIME_MS } from './backoff.js';
+import { howEnded, reasonOf } from './end-reason.js';
 import { Reload, type ReloadScope, widest } from './reload.js';
 import { Scaling } from './scaling.js';
 import { Seat } from './seat.js';
@@ -383,7 +385,10 @@ export class Manager {
     seat.coming = handle;
     handle.process = this.#parts.spawn(handle, {
       message: (message) => this.#hear(handle, message),
-      exit: (exitCode, signal) => this.#ended(seat, handle, exitCode, signal),
+      exit: (exitCode, signal, wrote = '') => {
+        if (!handle.wasReady) handle.wrote = wrote;
+        this.#ended(seat, handle, exitCode, signal);
+      },
     });
     this.#parts.board.setProcess(seat.id, lane, handle.pid);
   }
@@ -550,14 +555,17 @@ export class Manager {
     const { wasReady, exitCode, signal } = handle;
     const delayMs = seat.backoff.ended({ wasReady, exitCode, signal, uptimeMs: now - handle.startedAt });
     seat.spawnAt = now + delayMs;
+    const { name, backoff } = seat;
+    if (backoff.failures > 0) {
+      const when = { nextInMs: delayMs, healthyAfterMs: HEALTHY_UPTIME_MS };
+      const crash = { id: seat.id, name, failures: backoff.failures, reason: reasonOf(handle), ...when };
+      this.#parts.tellMaster({ type: 'crashed', crash });
+    }
     board.addField(seat.id, WorkerField.restarts, 1);
     this.#logEnd(handle, delayMs === 0 ? 'starting another one' : `starting another one in ${delayMs} ms`);
   }
 
   #logEnd(handle: WorkerHandle, then: string): void {
-    const how =
-      handle.signal === 0 ? `exited with code ${handle.exitCode}` : `was killed by ${signalName(handle.signal)}`;
-    const when = handle.wasReady ? '' : ' before it was ready';
     const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0;
     const level = inOrder ? 'info' : 'warn';
     const fields: Record<string, unknown> = {
@@ -565,7 +573,7 @@ export class Manager {
       uptimeMs: Math.round(this.#now() - handle.startedAt),
     };
     if (handle.lastError !== undefined) fields.reason = handle.lastError.message;
-    this.#parts.log[level](`${handle.name} ${how}${when}; ${then}`, fields);
+    this.#parts.log[level](`${handle.name} ${howEnded(handle)}; ${then}`, fields);
   }
 
   #reportError(handle: WorkerHandle): void {
@@ -577,11 +585,9 @@ export class Manager {
   #failStart(handle: WorkerHandle): void {
     if (this.#bootFailed) return this.#step();
     this.#bootFailed = true;
-    const { id: workerId, exitCode, signal } = handle;
-    const cause = handle.lastError;
-    const error = serializeError(
-      new ServerError('ERR_WORKER_BOOT', { workerId, exitCode, signal: signalName(signal) }),
-    );
+    const { id: workerId, exitCode, signal, wrote, lastError: cause } = handle;
+    const detail = { workerId, exitCode, signal: signalName(signal), ...(wrote === '' ? {} : { wrote }) };
+    const error = serializeError(new ServerError('ERR_WORKER_BOOT', detail));
     this.#parts.tellMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
     this.#tasksStop = true;
     this.#stop(this.#parts.maxWaitMs);

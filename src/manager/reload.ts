@@ -3,6 +3,7 @@
  * serve; only when all are ready do they take over, so a script that does not boot changes nothing. Runs in the manager.
  */
 import type { Log } from '../util/log.js';
+import { reasonOf } from './end-reason.js';
 import type { Seat } from './seat.js';
 import type { WorkerHandle } from './worker-handle.js';
 
@@ -91,7 +92,7 @@ export class Reload {
     if (this.#phase !== 'booting' || handle.generation !== this.#generation) return;
     if (!this.#seats.some(({ id }) => id === handle.id)) return;
     const { log } = this.#parts;
-    const reason = handle.lastError?.message ?? `${handle.name} ended before it was ready`;
+    const reason = reasonOf(handle);
     log.error('the reload failed, the old workers go on serving', { generation: this.#generation, reason });
     this.#phase = 'idle';
     for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) seat.coming.discard();

@@ -3,6 +3,7 @@ import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
 import type { FinishCallback } from '../exchange/task-client.js';
 import { peerBell, reactorBell } from '../ipc/bells.js';
+import { returnStandardError } from '../ipc/boot-output.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import {
   CONTROL_DESCRIPTOR,
@@ -77,7 +78,7 @@ export function runManager(
   );
   region.managerPid = process.pid;
   new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
-  channel.send({ type: 'started' });
+  void returnStandardError().then(() => channel.send({ type: 'started' }));
   return { manager, exchange, channel };
 }
 

@@ -7,6 +7,7 @@
  * `scale`: their processes end.
  */
 import type { Log } from '../util/log.js';
+import { reasonOf } from './end-reason.js';
 import type { Seat } from './seat.js';
 import type { WorkerHandle } from './worker-handle.js';
 
@@ -112,7 +113,7 @@ export class Scaling {
   /** A worker of those that came did not get ready: there are as many as before. */
   bootFailed(handle: WorkerHandle): void {
     if (this.#request === 0 || handle.id < this.#before) return;
-    const reason = handle.lastError?.message ?? `${handle.name} ended before it was ready`;
+    const reason = reasonOf(handle);
     this.#parts.log.error('the new workers did not start, there are as many as before', { reason });
     this.#seatNum = this.#before;
     for (const seat of this.#seatsFrom(this.#before)) {

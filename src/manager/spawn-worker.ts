@@ -16,9 +16,9 @@ export function spawnWorker(
   const child = spawnRole({ role, id, lane, generation }, title, shared, own);
   const channel = new ControlChannel<WorkerToManager, ManagerToWorker>(child.control, decodeWorkerToManager);
   channel.listen({ message: (message) => events.message(message), end: () => {} });
-  whenEnded(child, (exitCode, signal) => {
+  whenEnded(child, (exitCode, signal, wrote) => {
     channel.close();
-    events.exit(exitCode, signal);
+    events.exit(exitCode, signal, wrote);
   });
   return {
     pid: child.process.pid ?? 0,

@@ -13,8 +13,8 @@ export interface WorkerProcess {
 
 export interface WorkerProcessEvents {
   message(message: WorkerToManager): void;
-  /** @param signal 0 when it ended by itself */
-  exit(exitCode: number, signal: number): void;
+  /** @param signal 0 when it ended by itself @param wrote to standard error before it was ready: the end of it */
+  exit(exitCode: number, signal: number, wrote?: string): void;
 }
 
 export interface WorkerSpec {
@@ -50,6 +50,8 @@ export class WorkerHandle implements WorkerSpec {
   reason: LeaveReason | undefined;
   /** The worker's own words about why it ends. */
   lastError: SerializedError | undefined;
+  /** What it wrote to standard error before it was ready. */
+  wrote = '';
   #state: WorkerState = 'booting';
   /** What happens when `deadline` has passed: first TERM, then KILL. */
   #deadline = Number.POSITIVE_INFINITY;

@@ -6,13 +6,20 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
+import { BootOutput, borrowStandardError } from '../ipc/boot-output.js';
 import { flagsForChild, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
+import { within } from '../util/within.js';
+import type { StopWish } from './stop-wish.js';
 
 const VARIABLE = 'TSWOOLE_DAEMON';
 const REPORT_DESCRIPTOR = 3;
+/** Where its standard error leads when it is up; until then the process that waits reads it. */
+const ERROR_DESCRIPTOR = 4;
 /** `process.title` cannot grow past what argv had at the start. */
 const TITLE_ROOM = 96;
+/** A process it has started may hold its standard error open. */
+const LAST_WORDS_MS = 100;
 /** Beyond what the processes of the server may take: the master itself has to start, and to end. */
 const GRACE_MS = 15_000;
 
@@ -34,7 +41,10 @@ export function isTheDaemon(): boolean {
     isDaemon = process.env[VARIABLE] !== undefined;
     delete process.env[VARIABLE];
     isTaken = true;
-    if (isDaemon) closeOnExec(REPORT_DESCRIPTOR);
+    if (isDaemon) {
+      closeOnExec(REPORT_DESCRIPTOR);
+      borrowStandardError(ERROR_DESCRIPTOR);
+    }
   }
   return isDaemon;
 }
@@ -53,27 +63,29 @@ export function reportToStarter(listening: readonly string[], error?: unknown): 
   }
 }
 
-/** Resolves when the daemon is up. @throws what it failed with; ServerError ERR_DAEMON, ERR_LOG_FILE */
-export async function startDaemon({ logFile, processTitle, bootTimeoutMs }: ResolvedOptions): Promise<StartedDaemon> {
-  const output = logFile === '' ? 'ignore' : openLogFile(logFile);
+/**
+ * Resolves when the daemon is up. A wish to end is passed on to it, and its end awaited.
+ * @throws what it failed with; ServerError ERR_DAEMON, ERR_LOG_FILE, ERR_START_ENDED
+ */
+export async function startDaemon(options: ResolvedOptions, stopWish: StopWish): Promise<StartedDaemon> {
+  const { logFile, processTitle, bootTimeoutMs } = options;
+  if (stopWish.isMade) throw new ServerError('ERR_START_ENDED', {});
+  const output = logFile === '' ? openSync('/dev/null', 'w') : openLogFile(logFile);
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true, // setsid(2)
-    stdio: ['ignore', output, output, 'pipe'],
+    stdio: ['ignore', output, 'pipe', 'pipe', output],
     env: { ...process.env, ...flagsForChild(), [VARIABLE]: '1' },
     argv0: `${processTitle}: master`.padEnd(TITLE_ROOM),
   });
-  if (typeof output === 'number') closeSync(output);
+  const wrote = new BootOutput(child.stderr ?? undefined, (text) => writeSync(output, text));
   const timeoutMs = 2 * bootTimeoutMs + GRACE_MS;
   const late = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-  const stop = (): void => void child.kill('SIGTERM');
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  stopWish.whenMade(() => void child.kill('SIGTERM'));
   try {
-    return await hear(child, logFile);
+    return await hear(child, logFile, wrote);
   } finally {
+    closeSync(output);
     clearTimeout(late);
-    process.removeListener('SIGINT', stop);
-    process.removeListener('SIGTERM', stop);
     child.unref();
   }
 }
@@ -86,7 +98,7 @@ function openLogFile(path: string): number {
   }
 }
 
-async function hear(child: ChildProcess, logFile: string): Promise<StartedDaemon> {
+async function hear(child: ChildProcess, logFile: string, output: BootOutput): Promise<StartedDaemon> {
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`could not be started: ${error.message}`));
     child.once('exit', (code, signal) => {
@@ -96,8 +108,14 @@ async function hear(child: ChildProcess, logFile: string): Promise<StartedDaemon
   const report = await readReport(child.stdio?.[REPORT_DESCRIPTOR] as Readable | undefined);
   if (report?.type === 'ready') return { pid: child.pid ?? 0, listening: report.listening };
   const how = await ended;
-  if (report?.type === 'failed') throw deserializeError(report.error);
-  throw new ServerError('ERR_DAEMON', { how, logFile: logFile === '' ? 'none: set "logFile"' : logFile });
+  await within(new Promise<void>((resolve) => output.whenEnded(resolve)), LAST_WORDS_MS);
+  const { text: wrote } = output;
+  if (report?.type === 'failed') {
+    if (wrote !== '') process.stderr.write(`${wrote}\n`); // the error itself says why
+    throw deserializeError(report.error);
+  }
+  const file = logFile === '' ? 'none: set "logFile"' : logFile;
+  throw new ServerError('ERR_DAEMON', { how, logFile: file, ...(wrote === '' ? {} : { wrote }) });
 }
 
 async function readReport(pipe: Readable | undefined): Promise<Report | undefined> {

@@ -6,7 +6,7 @@ import { spawnRole, whenEnded } from '../ipc/spawn-role.js';
 
 export interface ManagerEvents {
   message(message: ManagerToMaster): void;
-  exit(exitCode: number, signal: number): void;
+  exit(exitCode: number, signal: number, wrote?: string): void;
 }
 
 export class ManagerHandle {
@@ -20,9 +20,9 @@ export class ManagerHandle {
     this.#channel = new ControlChannel(child.control, decodeManagerToMaster);
     this.#channel.listen({ message: (message) => events.message(message), end: () => {} });
     this.#kill = (signal) => void child.process.kill(signal);
-    whenEnded(child, (exitCode, signal) => {
+    whenEnded(child, (exitCode, signal, wrote) => {
       this.#channel.close();
-      events.exit(exitCode, signal);
+      events.exit(exitCode, signal, wrote);
     });
   }
 

@@ -3,7 +3,7 @@
  * connection, so it has no reason to fall.
  */
 
-import type { ServerPhase as Phase } from '../control/controlled.js';
+import type { CrashLoop, ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
@@ -29,6 +29,7 @@ import { signalName } from '../util/signal-name.js';
 import { within } from '../util/within.js';
 import { reapAdopted } from './adopted.js';
 import type { ConnectionOwners } from './connection-owners.js';
+import { CrashWatch } from './crash-watch.js';
 import type { ManagerLink, MasterMode } from './mode.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import type { RefusedClient } from './reactor-handle.js';
@@ -40,16 +41,29 @@ export interface MasterCallbacks {
   readonly shutdown?: (() => unknown) | undefined;
 }
 
+interface ManagerEnd {
+  readonly exitCode: number;
+  /** 0: it ended by itself. */
+  readonly signal: number;
+  readonly wrote: string;
+}
+
 /** A manager that dies again within this time is started again after a pause. */
 const HEALTHY_MANAGER_MS = 5000;
 /** Beyond the workers' deadline: the time the manager needs to kill and reap them. */
 const MANAGER_GRACE_MS = 2000;
+/** At a start that fails: a reactor that hangs in a module of the user's is left to the end of the process. */
+const REACTOR_GRACE_MS = 1000;
+/** What is left to whom, when a second signal hurries. */
+const HURRIED_STOP_MS = 100;
 /** A signal that comes again within this time is taken for the same one. */
 const HURRY_AFTER_MS = 1000;
 /** A manager that has said why it dies dies at once; Node's own teardown can hang. */
 const LAST_WORDS_GRACE_MS = 1000;
 /** Writing a large heap to a file takes its time. */
 const PROFILE_GRACE_MS = 60_000;
+/** Among the ids of crash loops. */
+const MANAGER_ID = -1;
 const MANAGER_PAUSES_MS = [0, 200, 1000, 5000];
 
 export class Master {
@@ -76,6 +90,8 @@ export class Master {
   #hasStarted = false;
   #deadline = Number.POSITIVE_INFINITY;
   readonly #ready = deferred<void>();
+  readonly #startEnded = deferred<void>();
+  #managerHasBegun = false;
   #settled: Deferred<void> | undefined;
   readonly #closed = deferred<void>();
   readonly #managerGone = deferred<void>();
@@ -84,6 +100,7 @@ export class Master {
   #reloadWaits: 'no' | 'tasks' | 'all' = 'no';
   readonly #reloads = new Map<number, Deferred<void>>();
   readonly #scaling: Scaling;
+  readonly #crashes: CrashWatch;
   readonly #profiles = new Map<number, Deferred<void>>();
   #lastProfile = 0;
   #lastReload = 0;
@@ -115,6 +132,9 @@ export class Master {
     this.#bells = createBells(region.shape);
     this.#overflow = createSharedFile('tswoole data', 0);
     this.#board = new WorkerBoard(region);
+    this.#crashes = new CrashWatch((id) =>
+      id === MANAGER_ID ? this.#manager !== undefined : this.#board.field(id, WorkerField.pid) !== 0,
+    );
     this.#reactorBoard = new ReactorBoard(region);
     const bells = this.#bells;
     this.#links = Array.from({ length: region.shape.reactorNum }, (_, r) => ({
@@ -159,19 +179,21 @@ export class Master {
 
   // ——— start ———
 
-  /** Resolves when every worker is ready and clients can connect. When it rejects, nothing is left running. */
+  /**
+   * Resolves when every worker is ready and clients can connect. When it rejects, nothing is left running; with
+   * ERR_START_ENDED where `shutdown()` was called meanwhile.
+   */
   async start(): Promise<void> {
     process.on('exit', () => this.#endAtOnce());
+    for (const told of [this.#ready, this.#startEnded]) told.promise.catch(() => {}); // also where nobody waits for it
     try {
-      // What cannot be used says so here: a module, a certificate.
-      for (const { framing } of this.#listens) await createFramer(framing);
-      for (const { tls } of this.#listens) if (tls !== null) loadTls(tls);
-      await this.#bindPorts();
-      await this.#owners.start(this.#bound);
+      await this.#unlessEnded(this.#checkModules());
+      await this.#unlessEnded(this.#bindPorts());
+      await this.#unlessEnded(this.#owners.start(this.#bound));
       becomeSubreaper();
       reapAdopted();
       this.#startManager();
-      await Promise.all([this.#owners.ready(), this.#ready.promise]);
+      await this.#unlessEnded(Promise.all([this.#owners.ready(), this.#ready.promise]));
       for (const bound of this.#bound) if (!isDatagram(bound)) listenOn(bound);
       this.#owners.accept();
       this.#phase = 'running';
@@ -180,6 +202,18 @@ export class Master {
       await this.#undoStart();
       throw error;
     }
+  }
+
+  /** What cannot be used says so before anything is bound: a module, a certificate. */
+  async #checkModules(): Promise<void> {
+    for (const { framing } of this.#listens) await createFramer(framing);
+    for (const { tls } of this.#listens) if (tls !== null) loadTls(tls);
+  }
+
+  /** A step of the start, which may take for ever: a wish to end the server does not wait for it. */
+  async #unlessEnded(step: Promise<unknown>): Promise<void> {
+    await Promise.race([step, this.#startEnded.promise]);
+    if (this.#shutdownPromise !== undefined) throw new ServerError('ERR_START_ENDED', {});
   }
 
   async #bindPorts(): Promise<void> {
@@ -193,9 +227,10 @@ export class Master {
 
   async #undoStart(): Promise<void> {
     this.#phase = 'shutting down';
-    if (this.#manager !== undefined) await this.#stopManager(0);
+    const wasAsked = this.#shutdownPromise !== undefined;
+    if (this.#manager !== undefined) await this.#stopManager(wasAsked ? this.#options.maxWaitMs : 0);
     this.#stopAccepting();
-    await this.#owners.stop();
+    await within(this.#owners.stop(), REACTOR_GRACE_MS);
     this.#closeDatagrams();
     this.#phase = 'ended';
   }
@@ -207,6 +242,11 @@ export class Master {
 
   #closeDatagrams(): void {
     for (const bound of this.#bound) if (isDatagram(bound)) unbindPort(bound);
+  }
+
+  /** Processes that end again and again. */
+  get crashLoops(): CrashLoop[] {
+    return this.#crashes.loops();
   }
 
   get phase(): Phase {
@@ -222,10 +262,11 @@ export class Master {
 
   #startManager(): void {
     this.#managerStartedAt = performance.now();
+    this.#managerHasBegun = false;
     const title = `${this.#options.processTitle}: manager`;
     const manager: ManagerLink = this.#mode.startManager(title, this.shared, {
       message: (message) => this.#hear(manager, message),
-      exit: (exitCode, signal) => this.#managerEnded(manager, exitCode, signal),
+      exit: (exitCode, signal, wrote = '') => this.#managerEnded(manager, { exitCode, signal, wrote }),
     });
     this.#manager = manager;
     this.region.managerPid = manager.pid;
@@ -251,6 +292,8 @@ export class Master {
       case 'started':
         clearTimeout(this.#managerTimer);
         return void this.#begin(manager);
+      case 'crashed':
+        return this.#crashes.ended(message.crash);
       case 'ready':
         this.#scaling.managerIsBack();
         return this.#ready.resolve();
@@ -281,17 +324,19 @@ export class Master {
   /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
   async #begin(manager: ManagerLink): Promise<void> {
     await endOrphans(this.#board, processNum(this.region.shape));
+    this.#managerHasBegun = true;
     manager.send({ type: 'begin', first: this.#phase === 'starting' });
   }
 
-  #managerEnded(manager: ManagerLink, exitCode: number, signal: number): void {
+  #managerEnded(manager: ManagerLink, { exitCode, signal, wrote }: ManagerEnd): void {
     if (this.#manager !== manager) return;
     this.#manager = undefined;
     clearTimeout(this.#managerTimer);
-    this.#reloadOver(this.#lastReload, 'the manager has died meanwhile');
+    const isLeaving = this.#phase !== 'running';
+    this.#reloadOver(this.#lastReload, isLeaving ? 'the server has shut down' : 'the manager has died meanwhile');
     if (this.#phase === 'shutting down' || this.#phase === 'ended') return this.#managerGone.resolve();
     if (this.#phase === 'starting') {
-      const detail = { exitCode, signal: signalName(signal) };
+      const detail = { exitCode, signal: signalName(signal), ...(wrote === '' ? {} : { wrote }) };
       this.#ready.reject(new ServerError('ERR_MANAGER_BOOT', detail, { cause: this.#managerLastError }));
       return;
     }
@@ -301,6 +346,17 @@ export class Master {
     const pause = MANAGER_PAUSES_MS[Math.min(this.#managerDeaths, MANAGER_PAUSES_MS.length) - 1] ?? 0;
     const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
     const fields: Record<string, unknown> = { childPid: manager.pid, uptimeMs: Math.round(uptimeMs) };
+    const threw = this.#managerLastError === undefined ? '' : `: ${this.#managerLastError.message}`;
+    const said = wrote === '' ? '' : `\nIt wrote to standard error:\n${wrote}`;
+    this.#crashes.ended({
+      ...{
+        id: MANAGER_ID,
+        name: 'the manager',
+        failures: this.#managerDeaths,
+        reason: `the manager ${how}${threw}${said}`,
+      },
+      ...{ nextInMs: pause, healthyAfterMs: HEALTHY_MANAGER_MS },
+    });
     if (this.#managerLastError !== undefined) fields['reason'] = this.#managerLastError.message;
     this.#log.error(`the manager ${how}; starting another one`, fields);
     setTimeout(() => {
@@ -348,6 +404,7 @@ export class Master {
   }
 
   #reloadOver(upTo: number, failed: string | undefined): void {
+    if (failed === undefined) this.#crashes.forget();
     for (const [request, done] of this.#reloads) {
       if (request > upTo) continue;
       this.#reloads.delete(request);
@@ -429,9 +486,10 @@ export class Master {
   /** The ladder: accept no more → finish what was read → flush and close → stop workers → stop the manager. */
   async #shutDown(): Promise<void> {
     if (this.#phase === 'starting') {
-      this.#ready.reject(new ServerError('ERR_SHUTTING_DOWN', {}));
-      return;
+      this.#log.info('shutting down before the start was complete');
+      return this.#startEnded.reject(new ServerError('ERR_START_ENDED', {})); // start() undoes what it has done
     }
+    if (!this.#hasStarted) return; // that is happening already
     this.#log.info('shutting down');
     this.#phase = 'shutting down';
     this.#deadline = performance.now() + this.#options.maxWaitMs;
@@ -461,10 +519,17 @@ export class Master {
 
   async #stopManager(deadlineMs: number): Promise<void> {
     if (this.#manager !== undefined) {
-      this.#manager.send({ type: 'stop', deadlineMs });
-      const kill = setTimeout(() => this.#manager?.kill('SIGKILL'), deadlineMs + MANAGER_GRACE_MS);
+      const stopBy = (ms: number): NodeJS.Timeout => {
+        this.#manager?.send({ type: 'stop', deadlineMs: ms });
+        return setTimeout(() => this.#manager?.kill('SIGKILL'), ms + MANAGER_GRACE_MS);
+      };
+      // It has no workers yet, and may never come so far as to hear of it.
+      if (!this.#managerHasBegun) this.#manager.kill('SIGKILL');
+      const timers = [stopBy(deadlineMs)];
+      const isOver = (): boolean => this.#manager === undefined;
+      void this.#hurried.promise.then(() => isOver() || timers.push(stopBy(HURRIED_STOP_MS)));
       await this.#managerGone.promise;
-      clearTimeout(kill);
+      for (const timer of timers) clearTimeout(timer);
     }
     await endOrphans(this.#board, processNum(this.region.shape));
   }

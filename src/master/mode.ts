@@ -21,7 +21,8 @@ export interface ManagerLink {
 
 export interface ManagerEvents {
   message(message: ManagerToMaster): void;
-  exit(exitCode: number, signal: number): void;
+  /** @param wrote to standard error before it was ready: the end of it */
+  exit(exitCode: number, signal: number, wrote?: string): void;
 }
 
 /** What whoever owns the connections needs of the master. */

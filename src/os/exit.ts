@@ -4,6 +4,12 @@ import { libc } from './libc.js';
 
 type ReallyExit = (code?: number) => never;
 const STANDARD = [0, 1, 2] as const;
+let flags: readonly number[] = [];
+
+/** How the standard descriptors are now is how they are left: they are shared with others. */
+export function keepStandardFlags(): void {
+  flags = STANDARD.map((descriptor) => libc.fcntl(descriptor, C.F_GETFL, 0));
+}
 
 /**
  * From here on `process.exit()` (after the 'exit' listeners) leaves by `_exit(2)`, without tearing V8 down. The teardown
@@ -13,7 +19,7 @@ const STANDARD = [0, 1, 2] as const;
  */
 export function exitWithoutTeardown(): void {
   if (process.env['NODE_V8_COVERAGE'] !== undefined || process.execArgv.some((arg) => arg.includes('prof'))) return;
-  const flags = STANDARD.map((descriptor) => libc.fcntl(descriptor, C.F_GETFL, 0));
+  keepStandardFlags();
   // The place where Node itself leaves, known to tools that watch for the end of a process.
   const node = process as unknown as { reallyExit: ReallyExit };
   node.reallyExit = (code) => {

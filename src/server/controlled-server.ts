@@ -4,11 +4,22 @@ import type {
   ConnectionFilter,
   ConnectionPage,
   Controlled,
+  CrashLoop,
   ProfileRequest,
+  ServerState,
   ServerStatus,
+  Traffic,
 } from '../control/controlled.js';
 import { type MetricFamily, readMetrics } from '../control/metrics.js';
-import { readEveryWorker, readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
+import { RateMeter } from '../control/rate-meter.js';
+import {
+  readEveryWorker,
+  readLatencies,
+  readStats,
+  readWorkers,
+  type ServerStats,
+  type WorkerInfo,
+} from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -42,16 +53,27 @@ export class ControlledServer implements Controlled {
   readonly #parts: ControlledParts;
   readonly #region: Region;
   readonly #table: ConnectionTable;
+  readonly #meter: RateMeter;
 
   constructor(parts: ControlledParts) {
     this.#parts = parts;
     this.#region = parts.master.region;
     this.#table = new ConnectionTable(this.#region);
+    this.#meter = new RateMeter(() => {
+      const { requestCount, filesServedCount } = this.stats();
+      return requestCount + filesServedCount;
+    });
+  }
+
+  /** From now on it knows how much happens per second. */
+  start(): void {
+    this.#meter.start();
   }
 
   status(): ServerStatus {
     const { master, options } = this.#parts;
     const region = this.#region;
+    const { crashLoops } = master;
     const { connectionNum, requestCount } = this.stats();
     return {
       name: nameOf(options),
@@ -59,7 +81,10 @@ export class ControlledServer implements Controlled {
       node: process.version,
       mode: options.mode,
       phase: master.phase,
-      ready: master.phase === 'running' && this.#someWorkerIsReady(),
+      state: this.#state(crashLoops),
+      crashLoops,
+      traffic: this.#traffic(),
+      ready: master.phase === 'running' && this.#someWorkerStays(crashLoops),
       script: scriptPath() ?? '',
       masterPid: process.pid,
       managerPid: region.managerPid,
@@ -165,10 +190,26 @@ export class ControlledServer implements Controlled {
     return { path };
   }
 
-  #someWorkerIsReady(): boolean {
+  /** A worker that takes packets, and has not only just been started again after several ends. */
+  #someWorkerStays(loops: readonly CrashLoop[]): boolean {
     const board = new WorkerBoard(this.#region);
-    for (let id = 0; id < this.#region.shape.workerNum; id++) if (board.field(id, WorkerField.pid) !== 0) return true;
+    const inLoop = new Set(loops.map(({ id }) => id));
+    for (let id = 0; id < this.#region.shape.workerNum; id++) {
+      if (board.field(id, WorkerField.pid) !== 0 && !inLoop.has(id)) return true;
+    }
     return false;
+  }
+
+  #state(loops: readonly CrashLoop[]): ServerState {
+    const { phase } = this.#parts.master;
+    if (phase !== 'running' || loops.length === 0) return phase;
+    const isManager = loops.some(({ id }) => id < 0);
+    return isManager || !this.#someWorkerStays(loops) ? 'crash-looping' : 'degraded';
+  }
+
+  #traffic(): Traffic {
+    const unit = this.#parts.listens.some(({ protocol }) => protocol === 'http') ? 'requests' : 'packets';
+    return { unit, perSecond: this.#meter.perSecond, ...readLatencies(this.#region) };
   }
 
   reopenLogs(): void {

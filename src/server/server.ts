@@ -4,9 +4,11 @@ import { describe, ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { FinishCallback } from '../exchange/task-client.js';
 import type { HttpApps } from '../http/apps.js';
+import { borrowStandardError } from '../ipc/boot-output.js';
 import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
 import { leaveLastWords } from '../ipc/last-words.js';
 import type { Outbox } from '../ipc/outbox.js';
+import { StopWish } from '../master/stop-wish.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
 import { MAX_PORTS, type Region } from '../memory/region.js';
@@ -19,6 +21,7 @@ import {
 } from '../options/index.js';
 import { Log } from '../util/log.js';
 import type { LogFile } from '../util/log-file.js';
+import { watchedState } from '../util/script-state.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
 import { Connections } from './connections.js';
@@ -56,6 +59,8 @@ export interface StartContext {
   readonly server: Server;
   readonly userProcesses: readonly UserProcessDefinition[];
   readonly commands: ReadonlyMap<string, CommandHandler>;
+  /** In the process that a user has started. */
+  readonly stopWish: StopWish;
   /** What answers HTTP requests where there is no `request` callback. */
   readonly apps: HttpApps;
   /** The log is written as the options say from then on. @throws ServerError ERR_LOG_FILE */
@@ -77,6 +82,7 @@ function inherited(): Inheritance | undefined {
     inheritance = takeInheritance();
     inheritanceTaken = true;
     if (inheritance !== undefined) leaveLastWords();
+    borrowStandardError(inheritance?.standardError);
   }
   return inheritance;
 }
@@ -104,6 +110,7 @@ export class Server {
   #runtime: Runtime | undefined;
   #connections: ConnectionTable | undefined;
   #sender: DatagramSender | undefined;
+  readonly #stopWish = new StopWish();
   readonly #commands = new Map<string, CommandHandler>();
   #started = false;
   #lastError: ServerError | undefined;
@@ -116,6 +123,8 @@ export class Server {
   constructor(options: ServerOptions = {}, apps: HttpApps = {}) {
     this.#apps = apps;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
+    const state = watchedState();
+    if (state !== undefined) state.made = true;
     this.#given = { ...options };
     this.#options = resolveOptions({ ...this.#given, ...optionsFromOutside() });
     const { logLevel: level } = this.#options;
@@ -157,7 +166,8 @@ export class Server {
 
   /**
    * Starts the process tree. Resolves in the master when every worker is ready and clients can connect; in the other
-   * processes it never resolves.
+   * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then what
+   * was started is undone and the process ends with code 0.
    * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
    * ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then nothing is left running
    */
@@ -168,6 +178,8 @@ export class Server {
     if (given === undefined) checkCommandLine();
     startedServer = this;
     this.#started = true;
+    const state = watchedState();
+    if (state !== undefined) state.started = true;
     try {
       await startRole(given, this.#context());
     } catch (error) {
@@ -176,9 +188,11 @@ export class Server {
     }
   }
 
-  /** Stops the whole server, in order; from any process. Swoole: shutdown(). */
+  /** Stops the whole server, in order; from any process, also while it starts. Swoole: shutdown(). @throws ServerError ERR_NOT_STARTED */
   shutdown(): void {
-    this.#mustRun('shutdown').requestShutdown();
+    if (this.#runtime !== undefined) return this.#runtime.requestShutdown();
+    if (!this.#started) throw new ServerError('ERR_NOT_STARTED', { method: 'shutdown' });
+    this.#stopWish.make();
   }
 
   /**
@@ -501,6 +515,7 @@ export class Server {
       userProcesses: this.#userProcesses,
       commands: this.#commands,
       apps: this.#apps,
+      stopWish: this.#stopWish,
       openLog: () => {
         this.#logFile = openLog(this.#log, this.#options);
       },
@@ -511,6 +526,7 @@ export class Server {
         this.#log.follow(() => runtime.region.logLevel);
         if (this.#logFile !== undefined) this.#logFile.epoch = () => runtime.region.logEpoch;
         this.#connections = new ConnectionTable(runtime.region);
+        if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
   }

@@ -9,12 +9,14 @@ import { describe, ServerError } from '../errors/index.js';
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
 import { peerBell } from '../ipc/bells.js';
+import { returnStandardError } from '../ipc/boot-output.js';
 import { Sleeper } from '../ipc/sleep.js';
 import { isTheDaemon, reportToStarter, startDaemon } from '../master/daemon.js';
 import { checkIsolation, settleIn } from '../master/isolation.js';
 import { Master } from '../master/master.js';
 import { type MasterMode, processMode } from '../master/mode.js';
 import { Operation } from '../master/operation.js';
+import type { StopWish } from '../master/stop-wish.js';
 import { CheckIn } from '../memory/check-in.js';
 import { peerOfMaster } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
@@ -42,19 +44,41 @@ export async function startMaster(context: StartContext): Promise<void> {
   try {
     await bringUp(context);
   } catch (error) {
+    if (context.stopWish.isMade) return endInOrder(context);
     reportToStarter([], error);
     throw error;
   }
   await callStart(context);
 }
 
+/** It was told to end while it started: whatever was undone, and however that step took it, it was a wish. */
+function endInOrder({ log }: StartContext): never {
+  log.info('the server has shut down before its start was complete');
+  log.flush();
+  reportToStarter([], new ServerError('ERR_START_ENDED', {}));
+  return process.exit(0);
+}
+
 /** The daemon is another process: this one has nothing more to do. */
-async function waitForDaemon({ options }: StartContext): Promise<never> {
-  const { pid, listening } = await startDaemon(options);
+async function waitForDaemon({ options, stopWish }: StartContext): Promise<never> {
+  const started = await startDaemon(options, stopWish).catch((error: unknown) => endedEarly(error, stopWish));
+  const { pid, listening } = started;
   const line = `${nameOf(options)} runs in the background as process ${pid}, listening on ${listening.join(', ')}\n`;
   await new Promise((resolve) => process.stdout.write(line, resolve));
   return process.exit(0);
 }
+
+/** A daemon that was told to end has not failed. Where this process was told, it has done what it was told. */
+function endedEarly(error: unknown, { isMade, signal }: StopWish): never {
+  const wasEnded = error instanceof ServerError && error.is('ERR_START_ENDED');
+  if (!isMade && !wasEnded) throw error;
+  process.stderr.write('The server was told to end before its start was complete; nothing of it is left.\n');
+  if (!isMade) return process.exit(1);
+  return process.exit(signal === 'SIGINT' ? INTERRUPTED : 0);
+}
+
+/** As a shell has it: 128 + SIGINT. */
+const INTERRUPTED = 130;
 
 async function bringUp(context: StartContext): Promise<void> {
   const { options, events, log, commands } = context;
@@ -68,7 +92,8 @@ async function bringUp(context: StartContext): Promise<void> {
     throw new ServerError('ERR_OPTION_VALUE', { name: 'staticFiles.root', expected, received: describe(root) });
   }
   const { dispatchMode } = options;
-  if (typeof dispatchMode !== 'string') await loadDispatch(dispatchMode.module); // says here why it cannot be used
+  // Says here why it cannot be used.
+  if (typeof dispatchMode !== 'string') await context.stopWish.unlessMade(loadDispatch(dispatchMode.module));
   checkIsolation(options);
   settleIn(options);
   context.openLog();
@@ -96,13 +121,13 @@ async function bringUp(context: StartContext): Promise<void> {
   const end = async (): Promise<void> => {
     operation.stopping();
     await master.shutdown();
-    // During the start it is start() that undoes everything and says why.
+    // During the start it is start() that undoes everything.
     if (!master.hasStarted) return;
     await operation.close();
     log.flush();
     process.exit(0);
   };
-  obeySignals(master, operation, () => void end());
+  obeySignals(context, master, operation, () => void end());
   try {
     await operation.open();
     await master.start();
@@ -111,7 +136,9 @@ async function bringUp(context: StartContext): Promise<void> {
     await operation.close();
     throw error;
   }
+  await returnStandardError();
   const { listening } = controlled.status();
+  controlled.start();
   operation.ready(listening);
   reportToStarter(listening);
 }
@@ -219,9 +246,9 @@ function assembleAlone(context: StartContext): Assembled {
   return { master, runtime: () => known, close: () => {} };
 }
 
-function obeySignals(master: Master, operation: Operation, end: () => void): void {
-  master.onShutdownRequest = end;
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, end);
+function obeySignals({ stopWish }: StartContext, master: Master, operation: Operation, end: () => void): void {
+  master.onShutdownRequest = () => stopWish.make();
+  stopWish.whenMade(end);
   process.on('SIGUSR1', () => master.reload());
   process.on('SIGUSR2', () => master.reload(true));
   process.on('SIGWINCH', () => operation.reopenLogs());

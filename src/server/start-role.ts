@@ -22,6 +22,7 @@ export type Role = 'master' | 'manager' | ProcessRole;
 const never = (): Promise<never> => new Promise(() => {});
 
 export async function startRole(inheritance: Inheritance | undefined, context: StartContext): Promise<void> {
+  if (inheritance === undefined) context.stopWish.listen();
   ignoreStraySignals();
   ignoreLostOutput();
   exitWithoutTeardown();
@@ -135,7 +136,7 @@ function taskSource(
 
 function userSource(
   { id }: Inheritance & { role: ProcessRole },
-  { worker }: RunningWorker<Connection>,
+  { worker, channel }: RunningWorker<Connection>,
   { options, userProcesses, server, log }: StartContext,
 ): UserProcess {
   const given = userProcesses[id - options.maxWorkerNum - options.taskWorkerNum];
@@ -145,7 +146,8 @@ function userSource(
     waits: given.run.length > 1,
     failed: (error) => {
       log.error(`the process ${given.name} failed`, { error });
-      process.exit(1);
+      channel.send({ type: 'fatal', error: serializeError(error) });
+      void channel.flushed().then(() => process.exit(1));
     },
     wakeSoon: () => worker.wakeSoon(),
   });

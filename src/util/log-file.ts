@@ -29,7 +29,8 @@ export class LineWriter {
     if (!this.#put(line)) this.#lost++;
   }
 
-  protected moveTo(descriptor: number): void {
+  /** Lines go there from now on. */
+  moveTo(descriptor: number): void {
     this.#descriptor = descriptor;
   }
 

@@ -6,6 +6,7 @@
  */
 import type { Exchange } from '../exchange/exchange.js';
 import type { WorkSource } from '../exchange/work-source.js';
+import { returnStandardError } from '../ipc/boot-output.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
 import { DATAGRAM_HEADER_BYTES, readDatagram } from '../ipc/datagram.js';
 import { CloseCode, CloseFlag, closeReason, Event, PieceFlag, REQUEST_PREFIX_BYTES } from '../ipc/frame.js';
@@ -164,6 +165,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   async boot(): Promise<void> {
     this.#parts.channel.listen({ message: (message) => this.#obey(message), end: () => this.#orphaned() });
     await this.#parts.callbacks.workerStart?.(this.id);
+    await returnStandardError();
     this.#parts.channel.send({ type: 'ready' });
   }
 

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { RUN_APP_ENTRY } from '../../entries.js';
+import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../../entries.js';
 import { FLAGS_VARIABLE } from '../../options/index.js';
+import { ExitCode } from '../exit.js';
 import { addServerOptions, givenOptions } from '../option-flags.js';
 import { commandFor } from '../script.js';
 
@@ -35,6 +36,11 @@ export function addStart(program: Command): void {
   addServerOptions(command);
 }
 
+/** Nothing has begun yet. */
+function endInOrder(): void {
+  process.exit(ExitCode.ok);
+}
+
 /** Becomes Node with the script: whoever has started `tswoole` has started the master. */
 async function start(
   given: string,
@@ -43,10 +49,13 @@ async function start(
   nodeArgs: readonly string[],
   flags: Readonly<Record<string, string>>,
 ): Promise<never> {
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, endInOrder);
   const { script, nodeArgs: forTypes } = commandFor(given);
   const environment = { ...process.env };
   delete environment[FLAGS_VARIABLE];
   if (Object.keys(flags).length > 0) environment[FLAGS_VARIABLE] = JSON.stringify(flags);
   const { replaceProcess } = await import('../../os/exec.js');
-  return replaceProcess(process.execPath, [...forTypes, ...nodeArgs, ...runner, script, ...args], environment);
+  const guard = ['--import', SCRIPT_GUARD_ENTRY.href];
+  const words = [...guard, ...forTypes, ...nodeArgs, ...runner, script, ...args];
+  return replaceProcess(process.execPath, words, environment);
 }

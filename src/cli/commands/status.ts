@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
-import type { ServerStatus } from '../../control/controlled.js';
+import { ControlClient } from '../../control/client.js';
+import type { CrashLoop, ServerStatus } from '../../control/controlled.js';
+import type { RunEntry } from '../../control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../control/stats.js';
-import { ask, runningServers, serverTable } from '../servers.js';
+import { ExitCode } from '../exit.js';
+import { ask, runningServers, scriptOf } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { bytes, count, duration, list, paint, print, printJson } from '../terminal.js';
+import { bytes, count, duration, list, paint, print, printJson, seconds, table } from '../terminal.js';
 
 interface Flags extends TargetFlags {
   readonly json?: boolean;
@@ -22,6 +25,7 @@ export function addStatus(program: Command): void {
       }));
       if (flags.json === true) printJson(all);
       else print(describeStatus(all.status, all.stats));
+      if (all.status.crashLoops.length > 0) process.exitCode = ExitCode.unwell;
     });
 }
 
@@ -32,17 +36,18 @@ export function addList(program: Command): void {
     .summary('the servers of this user')
     .option('--json', 'for programs')
     .option('--run-dir <folder>', 'where control sockets are, unless at the usual place')
-    .action((flags: { json?: boolean; runDir?: string }) => {
-      const servers = runningServers({ runDir: flags.runDir });
+    .action(async (flags: { json?: boolean; runDir?: string }) => {
+      const servers = await Promise.all(runningServers({ runDir: flags.runDir }).map(lookAt));
       if (flags.json === true) printJson(servers);
-      else print(servers.length === 0 ? 'No server of this user runs.' : serverTable(servers));
+      else print(servers.length === 0 ? 'No server of this user runs.' : listOf(servers));
     });
 }
 
 export function describeStatus(status: ServerStatus, stats: ServerStats): string {
-  const head = `${paint('bold', status.name)}  ${paintPhase(status.phase)}, pid ${status.masterPid}, up ${duration(status.uptimeMs)}`;
+  const head = `${paint('bold', status.name)}  ${paintState(status.state)}, pid ${status.masterPid}, up ${duration(status.uptimeMs)}`;
   const { tasks } = stats;
   const entries: [string, string][] = [
+    ...status.crashLoops.map((loop): [string, string] => [loop.name, describeLoop(loop)]),
     ['listening', status.listening.join(', ')],
     ...(status.admin === '' ? [] : [['admin', status.admin] as [string, string]]),
     ['script', status.script],
@@ -52,10 +57,7 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
       `${status.workerNum} (${stats.idleWorkerNum} idle), generation ${status.generation}, ${stats.workerRestarts} restarts`,
     ],
     ['connections', `${stats.connectionNum} open, ${count(stats.acceptCount)} accepted`],
-    [
-      'packets',
-      `${count(stats.requestCount)} received, ${count(stats.responseCount)} sent, ${stats.callbackErrors} callback errors`,
-    ],
+    trafficOf(status, stats),
     [
       'traffic',
       `${bytes(stats.receivedBytes)} in, ${bytes(stats.sentBytes)} out, ${bytes(stats.bufferedBytes)} waiting`,
@@ -72,8 +74,57 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
   return `${head}\n${list(entries)}`;
 }
 
-function paintPhase(phase: string): string {
-  return paint(phase === 'running' ? 'green' : 'yellow', phase);
+function paintState(state: string): string {
+  const isBad = state === 'crash-looping' || state === 'degraded';
+  return paint(isBad ? 'red' : state === 'running' ? 'green' : 'yellow', state);
+}
+
+function describeLoop({ failures, reason, nextAttemptAt }: CrashLoop): string {
+  const inMs = nextAttemptAt - Date.now();
+  const next = inMs > 0 ? `next attempt in ${seconds(inMs / 1000)}` : 'it has been started again';
+  return `crash-looping: ended ${failures} times in a row; ${next}\nlast reason: ${reason}`.replaceAll('\n', '\n  ');
+}
+
+function trafficOf({ traffic }: ServerStatus, stats: ServerStats): [string, string] {
+  const { unit, perSecond, latencyP50, latencyP99 } = traffic;
+  const rate = `${count(perSecond)}/s, p50 ${seconds(latencyP50)}, p99 ${seconds(latencyP99)}`;
+  const errors = `${stats.callbackErrors} callback errors`;
+  if (unit === 'packets')
+    return [unit, `${count(stats.requestCount)} received, ${count(stats.responseCount)} sent (${rate}), ${errors}`];
+  const byItself = `${count(stats.filesServedCount)} files, ${stats.refusedCount} refused, ${stats.timedOutCount} timed out`;
+  return [unit, `${count(stats.requestCount)} to workers (${rate}), ${byItself}, ${errors}`];
+}
+
+/** A server of the list, and what it says of itself; null: it does not answer. */
+type Listed = RunEntry & Partial<Pick<ServerStatus, 'state' | 'ready' | 'crashLoops' | 'traffic'>>;
+
+const LOOK_TIMEOUT_MS = 2000;
+
+async function lookAt(entry: RunEntry): Promise<Listed> {
+  try {
+    const client = await ControlClient.connect(entry.socket);
+    try {
+      const status = (await client.call('status', {}, LOOK_TIMEOUT_MS)) as ServerStatus;
+      const { state, ready, crashLoops, traffic } = status;
+      return { ...entry, state, ready, crashLoops, traffic };
+    } finally {
+      client.close();
+    }
+  } catch {
+    return entry; // it is shown all the same
+  }
+}
+
+function listOf(servers: readonly Listed[]): string {
+  const rows = servers.map(({ state, traffic, ...entry }) => {
+    const rate =
+      traffic === undefined ? '' : `${count(traffic.perSecond)} ${traffic.unit === 'requests' ? 'req' : 'pkt'}/s`;
+    const latencies = traffic === undefined ? ['', ''] : [seconds(traffic.latencyP50), seconds(traffic.latencyP99)];
+    const up = duration(Date.now() - entry.startedAt);
+    const told = paintState(state ?? 'does not answer');
+    return [entry.name, entry.pid, entry.mode, told, up, rate, ...latencies, scriptOf(entry)];
+  });
+  return table(['NAME', 'PID', 'MODE', 'STATE', 'UP', 'RATE', 'P50', 'P99', 'SCRIPT'], rows);
 }
 
 function whereTo({ logFile, isDaemon }: ServerStatus): string {

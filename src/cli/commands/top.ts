@@ -198,8 +198,8 @@ function header(before: Look, { at, status, stats }: Look): string[] {
   const rate = (read: (stats: ServerStats) => number): number => (read(stats) - read(before.stats)) / elapsed;
   const { tasks } = stats;
   const lines = [
-    `${paint('bold', status.name)}  ${paint(status.phase === 'running' ? 'green' : 'yellow', status.phase)}  up ${duration(status.uptimeMs)}  ${status.mode} mode  generation ${status.generation}  ${status.listening.join(' ')}`,
-    `connections ${stats.connectionNum} (${count(rate((s) => s.acceptCount))}/s new)   packets ${count(rate((s) => s.requestCount))}/s in, ${count(rate((s) => s.responseCount))}/s out   errors ${stats.callbackErrors}`,
+    `${paint('bold', status.name)}  ${paint(status.state === 'running' ? 'green' : 'yellow', status.state)}  up ${duration(status.uptimeMs)}  ${status.mode} mode  generation ${status.generation}  ${status.listening.join(' ')}`,
+    `connections ${stats.connectionNum} (${count(rate((s) => s.acceptCount))}/s new)   ${status.traffic.unit} ${count(rate((s) => s.requestCount))}/s in, ${count(rate((s) => s.responseCount))}/s out   errors ${stats.callbackErrors}`,
     `traffic ${bytes(rate((s) => s.receivedBytes))}/s in, ${bytes(rate((s) => s.sentBytes))}/s out, ${bytes(stats.bufferedBytes)} waiting   restarts ${stats.workerRestarts}`,
   ];
   if (stats.taskWorkerNum > 0) {
@@ -249,7 +249,19 @@ function processes(before: Look, now: Look, order: Order): string[] {
     };
   });
   rows.sort(comparers[order]);
-  const head = ['PROCESS', 'PID', 'CPU', 'MEMORY', 'STATE', 'CONN', 'PKT/S', 'P50', 'P99', 'LOOP', 'RST'];
+  const head = [
+    'PROCESS',
+    'PID',
+    'CPU',
+    'MEMORY',
+    'STATE',
+    'CONN',
+    now.status.traffic.unit === 'requests' ? 'REQ/S' : 'PKT/S',
+    'P50',
+    'P99',
+    'LOOP',
+    'RST',
+  ];
   return table(head, [...upper, ...rows].map(cells)).split('\n');
 }
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ServerStatus, Traffic } from '../../control/controlled.js';
 import type { WorkerInfo } from '../../control/stats.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
@@ -14,9 +15,12 @@ export function addWorkers(program: Command): void {
     .argument('[server]', 'name or pid')
     .option('--json', 'for programs')
     .action(async (server: string | undefined, flags: TargetFlags & { json?: boolean }) => {
-      const workers = await ask(choiceOf(flags, server), ({ call }) => call<WorkerInfo[]>('workers'));
+      const { workers, unit } = await ask(choiceOf(flags, server), async ({ call }) => ({
+        workers: await call<WorkerInfo[]>('workers'),
+        unit: (await call<ServerStatus>('status')).traffic.unit,
+      }));
       if (flags.json === true) printJson(workers);
-      else print(workerTable(workers));
+      else print(workerTable(workers, unit));
     });
 
   const worker = program.command('worker').summary('one worker');
@@ -56,8 +60,8 @@ export function addScale(program: Command): void {
 
 const SCALE_TIMEOUT_MS = 120_000;
 
-export function workerTable(workers: readonly WorkerInfo[]): string {
-  const head = ['ID', 'ROLE', 'PID', 'STATE', 'UP', 'CONN', 'PACKETS', 'P99', 'LOOP', 'MEMORY', 'RESTARTS'];
+export function workerTable(workers: readonly WorkerInfo[], unit: Traffic['unit'] = 'packets'): string {
+  const head = ['ID', 'ROLE', 'PID', 'STATE', 'UP', 'CONN', unit.toUpperCase(), 'P99', 'LOOP', 'MEMORY', 'RESTARTS'];
   const rows = workers.map((worker) => [
     worker.id,
     worker.role,

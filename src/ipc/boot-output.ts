@@ -1,0 +1,84 @@
+/**
+ * Why a process does not get ready is often said on standard error only, by Node or by the script: before the package is
+ * loaded, or on the way to `process.exit(3)`. So until it is ready the standard error of a process leads to its parent,
+ * which passes everything on at once and keeps the end of it. From then on the process writes where its parent does,
+ * without anybody in between. On a terminal a person reads it, and programs look whether it is one: it is left alone.
+ */
+import { once } from 'node:events';
+import { closeSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { isatty } from 'node:tty';
+import { keepStandardFlags } from '../os/exit.js';
+import { duplicateTo } from '../os/lock.js';
+import { closeOnExec } from '../os/socket.js';
+import { standardError } from '../util/log-file.js';
+import { within } from '../util/within.js';
+
+const STANDARD_ERROR = 2;
+/** Of what it wrote, the parent keeps so much of the end. */
+const KEPT_CHARACTERS = 4096;
+/** A parent that does not read holds a process up no longer. */
+const FLUSH_MS = 1000;
+
+/** Where this process, and those it starts, write in the end. */
+export function realStandardError(): number {
+  return standardError.descriptor;
+}
+
+/** False where a child simply shares this process' terminal. */
+export function keepsBootOutput(): boolean {
+  return !isatty(realStandardError());
+}
+
+/** The parent's side. */
+export class BootOutput {
+  #kept = '';
+  readonly #stream: Readable | undefined;
+
+  /** @param passOn gets every piece at once */
+  constructor(stream: Readable | undefined, passOn: (text: string) => void) {
+    this.#stream = stream;
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      this.#kept = `${this.#kept}${text}`.slice(-2 * KEPT_CHARACTERS);
+      passOn(text);
+    });
+    stream?.on('error', () => stream.destroy());
+  }
+
+  /** The end of what was written, in whole lines where it was cut. */
+  get text(): string {
+    const text = this.#kept.trim();
+    if (text.length <= KEPT_CHARACTERS) return text;
+    const end = text.slice(-KEPT_CHARACTERS);
+    return `…${end.slice(end.indexOf('\n') + 1)}`;
+  }
+
+  /** Calls back when nothing more comes; at once where nothing is kept. */
+  whenEnded(callback: () => void): void {
+    if (this.#stream === undefined || this.#stream.closed) callback();
+    else this.#stream.once('close', callback);
+  }
+}
+
+let borrowed = false;
+
+/** The child's side: log lines need not go the long way. @param real where standard error leads when it is ready */
+export function borrowStandardError(real: number | undefined): void {
+  if (real === undefined) return;
+  borrowed = true;
+  closeOnExec(real);
+  standardError.moveTo(real);
+}
+
+/** It is ready: from now on nobody is in between. */
+export async function returnStandardError(): Promise<void> {
+  if (!borrowed) return;
+  borrowed = false;
+  // What has not left yet would wait for the parent for ever.
+  if (process.stderr.writableLength > 0) await within(once(process.stderr, 'drain'), FLUSH_MS);
+  const real = standardError.descriptor;
+  duplicateTo(real, STANDARD_ERROR);
+  standardError.moveTo(STANDARD_ERROR);
+  closeSync(real);
+  keepStandardFlags();
+}

@@ -1,0 +1,26 @@
+/** Why a process has ended, in words for people. */
+import type { SerializedError } from '../errors/index.js';
+import { signalName } from '../util/signal-name.js';
+import type { WorkerHandle } from './worker-handle.js';
+
+type EndedProcess = Pick<WorkerHandle, 'name' | 'exitCode' | 'signal' | 'wasReady' | 'lastError' | 'wrote'>;
+
+/** A process that hangs in its boot is told of before it has ended. */
+export function howEnded({ exitCode, signal, wasReady }: EndedProcess): string {
+  const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
+  return wasReady ? how : `${how} before it was ready`;
+}
+
+/** With what it threw, each cause of it, and what it wrote to standard error. */
+export function reasonOf(ended: EndedProcess): string {
+  const { name, lastError, wrote } = ended;
+  const threw = lastError === undefined ? '' : `: ${chainOf(lastError).join('\n  because: ').replace(/\.$/, '')}`;
+  const said = wrote === '' ? '' : `\nIt wrote to standard error:\n${wrote}`;
+  return `${name} ${howEnded(ended)}${threw}${said}`;
+}
+
+function chainOf(error: SerializedError): string[] {
+  const { name, code, message, cause } = error;
+  const kind = name === 'ServerError' && code !== undefined ? String(code) : name;
+  return [`${kind}: ${message}`, ...(cause === undefined ? [] : chainOf(cause))];
+}

@@ -1,0 +1,23 @@
+/**
+ * How far the script of this process has come. `tswoole start` looks at it from another bundle, and maybe from another
+ * copy of the package, so it lies under a symbol that all share. Absent where `tswoole start` did not start the process.
+ */
+export interface ScriptState {
+  /** The script has constructed a server. */
+  made: boolean;
+  /** It has called its `start()`. */
+  started: boolean;
+}
+
+const KEY = Symbol.for('tswoole.scriptState');
+
+export function watchedState(): ScriptState | undefined {
+  return Reflect.get(globalThis, KEY) as ScriptState | undefined;
+}
+
+/** From now on this process tells. */
+export function watchState(): ScriptState {
+  const state: ScriptState = { made: false, started: false };
+  Reflect.set(globalThis, KEY, state);
+  return state;
+}

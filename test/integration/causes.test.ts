@@ -1,0 +1,218 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { poll } from '../helpers/server-process.js';
+
+afterEach(endCommandLines);
+
+/** What happens in the worker before it is ready, and what has to be told. */
+const causes: readonly (readonly [how: string, code: string, told: readonly RegExp[]])[] = [
+  [
+    'throws in workerStart',
+    `boot(() => { throw new TypeError('no database', { cause: new Error('port 5432 is closed') }); })`,
+    [/no database/, /port 5432 is closed/],
+  ],
+  [
+    'says why and exits',
+    `boot(() => { console.error('the licence has run out'); process.exit(3); })`,
+    [/exited with code 3/, /the licence has run out/],
+  ],
+  [
+    'exits before it makes a server',
+    `if (inChild) { console.error('no such region'); process.exit(3); } boot(() => {})`,
+    [/exited with code 3/, /no such region/],
+  ],
+  [
+    'throws at the top of the script',
+    `if (inChild) throw new RangeError('too many plugins'); boot(() => {})`,
+    [/too many plugins/],
+  ],
+  [
+    'loads a module with a syntax error',
+    `if (inChild) await import('./broken.js'); boot(() => {})`,
+    [/SyntaxError/, /broken\.js/],
+  ],
+  ['loads a module that is not there', `if (inChild) await import('lost-package'); boot(() => {})`, [/lost-package/]],
+  [
+    'is not ready in time',
+    `boot(async () => { console.error('waiting for the cache'); await new Promise((done) => setTimeout(done, 60000)); })`,
+    [/waiting for the cache/, /1500 ms/],
+  ],
+  [
+    'rejects without being waited for',
+    `boot(async () => { Promise.reject(new Error('the queue is gone')); await new Promise((done) => setTimeout(done, 60000)); })`,
+    [/the queue is gone/],
+  ],
+];
+
+/** @param code calls boot(workerStart) */
+function script(code: string): string {
+  return `import { Server } from 'tswoole';
+const inChild = process.argv0.includes(': worker') || process.argv0.includes(': manager');
+const boot = (start, prepare = () => {}) => {
+  const server = new Server({ bootTimeoutMs: 1500, ...(process.env.MORE ? JSON.parse(process.env.MORE) : {}) });
+  server.on('receive', () => {});
+  server.on('task', () => {});
+  server.on('workerStart', start);
+  prepare(server);
+  globalThis.started = server.start();
+};
+${code};
+await globalThis.started;
+`;
+}
+
+const GOOD = script('boot(() => {})');
+
+function lineWith(code: string, env: Readonly<Record<string, string>> = {}): CommandLine {
+  const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1', ...env });
+  writeFileSync(join(line.folder, 'broken.js'), 'export const a = ;\n');
+  writeFileSync(line.script, code);
+  return line;
+}
+
+/** Of the manager, of BASE mode, of processes without a worker: other places where it may happen. */
+const places: readonly (readonly [where: string, code: string, env: Record<string, string>, told: RegExp])[] = [
+  [
+    'a task worker',
+    `boot((id) => { if (id > 0) { console.error('no spool'); process.exit(3); } })`,
+    { MORE: '{"taskWorkerNum":1}' },
+    /no spool/,
+  ],
+  [
+    'a process of the user',
+    `boot(() => {}, (server) => { server.addProcess(() => {}); if (server.role === 'user') throw new Error('no mailbox'); })`,
+    {},
+    /no mailbox/,
+  ],
+  [
+    'the manager',
+    `boot(() => {}, (server) => { if (server.role === 'manager') { console.error('no quorum'); process.exit(4); } })`,
+    {},
+    /no quorum/,
+  ],
+  [
+    'a worker of BASE mode',
+    `boot(() => { console.error('no disk'); process.exit(3); })`,
+    { MORE: '{"mode":"base","workerNum":2}' },
+    /no disk/,
+  ],
+  [
+    'the one process of BASE mode',
+    `boot(() => { console.error('no room'); process.exit(3); })`,
+    { MORE: '{"mode":"base"}' },
+    /no room/,
+  ],
+  [
+    'the master itself',
+    `if (process.env.TSWOOLE_DAEMON) { console.error('no display'); process.exit(5); } boot(() => {})`,
+    {},
+    /no display/,
+  ],
+];
+
+describe('start --daemon says why the server does not come up:', () => {
+  it.each(causes)('a worker %s', async (_, code, told) => {
+    const line = lineWith(script(code));
+    const { code: exitCode, stderr } = await line.run('start', line.script, '--daemon');
+    for (const pattern of told) expect(stderr).toMatch(pattern);
+    expect(exitCode).toBe(1);
+    expect(line.tree()).toEqual([]);
+  });
+
+  it('a worker runs out of memory', async () => {
+    const grow = `boot(() => { const all = []; for (;;) all.push(new Array(1000).fill({})); })`;
+    const line = lineWith(script(grow), { MORE: '{"bootTimeoutMs":60000}' });
+    const { code, stderr } = await line.run('start', line.script, '--daemon', '--node-arg=--max-old-space-size=48');
+    expect(stderr).toMatch(/It wrote to standard error:.*heap out of memory/s);
+    expect(code).toBe(1);
+    expect(line.tree()).toEqual([]);
+  });
+
+  it.each(places)('%s', async (_, code, env, told) => {
+    const line = lineWith(script(code), env);
+    const { code: exitCode, stderr } = await line.run('start', line.script, '--daemon');
+    expect(stderr).toMatch(told);
+    expect(exitCode).toBe(1);
+    expect(line.tree()).toEqual([]);
+  });
+});
+
+describe('reload says why the old workers go on:', () => {
+  it.each([...causes, ['is a script with a syntax error', 'boot(() => {', [/SyntaxError/]] as const])(
+    'a new worker %s',
+    async (_, code, told) => {
+      const line = lineWith(GOOD);
+      await line.daemon();
+      writeFileSync(line.script, script(code));
+      const { code: exitCode, stderr } = await line.run('reload');
+      for (const pattern of told) expect(stderr).toMatch(pattern);
+      expect(exitCode).toBe(1);
+      expect((await line.report()).status).toMatchObject({ ready: true, state: 'running', crashLoops: [] });
+    },
+  );
+});
+
+describe('a server whose processes do not stay up', () => {
+  const dies = `boot(() => { setTimeout(() => { throw new Error('the licence has run out'); }, 50); })`;
+
+  it('is crash-looping for status, with the last reason and the next attempt, and for list, healthz and readyz', async () => {
+    const line = lineWith(script(dies));
+    await line.daemon('--admin', '0');
+    await poll('it has ended several times', async () => (await look(line)).status.crashLoops[0]?.failures === 4);
+    const { code, stdout } = await line.run('status');
+    expect(code).toBe(6);
+    expect(stdout).toMatch(/crash-looping, pid/);
+    expect(stdout).toMatch(/worker 0 .*ended \d times in a row; next attempt in/);
+    expect(stdout).toMatch(/the licence has run out/);
+    expect(await line.must('list')).toMatch(/crash-looping/);
+    const { admin } = (await look(line)).status;
+    expect((await fetch(`${admin}/healthz`)).status).toBe(503);
+    const ready = await fetch(`${admin}/readyz`);
+    expect([ready.status, await ready.text()]).toEqual([503, 'crash-looping\n']);
+  });
+
+  it('is degraded while others serve; what is loaded anew by a reload is well again', async () => {
+    const line = lineWith(
+      script(dies.replace('{ setTimeout', '{ if (process.argv0.includes("worker 1")) setTimeout')),
+      {
+        TSWOOLE_OPTION_WORKER_NUM: '2',
+      },
+    );
+    await line.daemon('--admin', '0');
+    await poll('worker 1 has ended several times', async () => (await look(line)).status.crashLoops[0]?.failures === 3);
+    const { code, stdout } = await line.run('status');
+    expect([code, stdout.includes('degraded')]).toEqual([6, true]);
+    const { admin } = (await look(line)).status;
+    expect((await fetch(`${admin}/healthz`)).status).toBe(200);
+    expect((await fetch(`${admin}/readyz`)).status).toBe(200);
+    writeFileSync(line.script, GOOD);
+    await line.must('reload');
+    expect((await line.report()).status).toMatchObject({ state: 'running', crashLoops: [] });
+  });
+
+  it('tells of a process of the user, and of a script that does not boot any more', async () => {
+    const line = lineWith(
+      script(`boot(() => {}, (s) => s.addProcess({ name: 'mailer', run: () => { throw new Error('no mailbox'); } }))`),
+    );
+    await line.daemon();
+    const loop = await poll('it has ended several times', async () => {
+      const [first] = (await look(line)).status.crashLoops;
+      return first !== undefined && first.failures >= 2 && first;
+    });
+    expect(loop).toMatchObject({ name: 'process mailer', reason: expect.stringContaining('no mailbox') });
+    writeFileSync(line.script, script(`boot(() => { console.error('no disk'); process.exit(3); })`));
+    await line.must('worker', 'stop', '0', '--force');
+    const other = await poll('it does not boot', async () =>
+      (await look(line)).status.crashLoops.find(({ name }) => name === 'worker 0'),
+    );
+    expect(other.reason).toMatch(/exited with code 3 before it was ready.*no disk/s);
+    expect((await look(line)).status.ready).toBe(false);
+  });
+});
+
+/** `status` of a server that is not well ends with 6. */
+async function look(line: CommandLine): Promise<Awaited<ReturnType<CommandLine['report']>>> {
+  return JSON.parse((await line.run('status', '--json')).stdout) as Awaited<ReturnType<CommandLine['report']>>;
+}

@@ -1,0 +1,141 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  endServers,
+  inProcessMode,
+  poll,
+  type ServerProcess,
+  type StartOptions,
+  spawnServer,
+  startServer,
+} from '../helpers/server-process.js';
+
+afterEach(endServers);
+
+const HANGING_MODULE = fileURLToPath(new URL('../fixtures/hangs-in-a-module.js', import.meta.url));
+/** It would be longer without a mend: the deadlines of a boot. */
+const SOON_MS = 8000;
+
+function spawnEarly(how: string, given: StartOptions = {}): ServerProcess {
+  return spawnServer('ended-early.js', { ...given, env: { HOW: how, ...given.env } });
+}
+
+/** It has ended in order, has told nobody of an error, and nothing is left of it. */
+async function expectOrderlyEnd(server: ServerProcess): Promise<void> {
+  const exit = await Promise.race([
+    server.exited,
+    new Promise<string>((resolve) => setTimeout(resolve, SOON_MS, `it goes on after ${SOON_MS} ms\n${server.stderr}`)),
+  ]);
+  expect(exit).toEqual({ code: 0, signal: null });
+  await poll('all processes have ended', () => server.tree().length === 0);
+  await server.silent;
+  expect(server.stderr).not.toMatch(/^\s+at |Error/m);
+  for (const event of ['up', 'failed', 'start', 'beforeShutdown', 'shutdown']) expect(server.events(event)).toEqual([]);
+  expect(existsSync(server.runDir) ? readdirSync(server.runDir) : []).toEqual([]);
+}
+
+describe('a server that is told to end while it starts ends in order, with code 0 and without a trace of it:', () => {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    it(`by ${signal} at the moment start() is called`, async () => {
+      const server = spawnEarly('');
+      await server.waitForEvent('calls');
+      server.signal(signal);
+      await Promise.race([server.exited, server.waitForEvent('up').catch(() => {})]);
+      if (server.events('up').length > 0) return; // it was quicker than the signal
+      await expectOrderlyEnd(server);
+    });
+
+    it(`by ${signal} while a worker hangs in workerStart`, async () => {
+      const server = spawnEarly('workerStart hangs', { options: { pidFile: 'server.pid' } });
+      await server.waitForEvent('hangs');
+      expect(existsSync(join(server.folder, 'server.pid'))).toBe(true);
+      server.signal(signal);
+      await expectOrderlyEnd(server);
+      expect(existsSync(join(server.folder, 'server.pid'))).toBe(false);
+    });
+  }
+
+  it.each(['workerStart blocks', 'script hangs', 'script blocks'])('by SIGTERM while this happens: %s', async (how) => {
+    const server = spawnEarly(how.replace('script blocks', 'script hangs'));
+    await server.waitForEvent('hangs');
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  it('by SIGTERM while a task worker hangs; workers that were ready stop in order', async () => {
+    const server = spawnEarly('task worker hangs', { options: { taskWorkerNum: 1 } });
+    await server.waitForEvent('hangs');
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  inProcessMode('by SIGTERM while the manager hangs', async () => {
+    const server = spawnEarly('manager hangs');
+    await server.waitForEvent('hangs');
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  it('by SIGTERM where one process is the whole server', async () => {
+    const server = spawnEarly('workerStart hangs', { options: { mode: 'base', workerNum: 1, maxRequest: 0 } });
+    await server.waitForEvent('hangs');
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  it.each([
+    ['a dispatch module', { dispatchMode: { module: HANGING_MODULE } }],
+    ['a framing module', { framing: { type: 'custom', length: HANGING_MODULE } }],
+  ])('by SIGTERM while %s is being loaded', async (_, options) => {
+    const server = spawnEarly('', { options });
+    await server.waitForEvent('calls');
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  it('by SIGINT to every process at once, as a terminal sends it', async () => {
+    const server = spawnEarly('workerStart hangs');
+    await server.waitForEvent('hangs');
+    for (const { pid } of server.tree()) server.signal('SIGINT', pid);
+    await expectOrderlyEnd(server);
+  });
+
+  it('by SIGTERM to every process at once, as an init system sends it', async () => {
+    const server = spawnEarly('script hangs');
+    await server.waitForEvent('hangs');
+    for (const { pid } of server.tree()) server.signal('SIGTERM', pid);
+    await expectOrderlyEnd(server);
+  });
+
+  it.each(['shutdown at once', 'workerStart ends it'])('by shutdown(): %s', async (how) => {
+    await expectOrderlyEnd(spawnEarly(how));
+  });
+
+  it('by two SIGTERMs', async () => {
+    const server = spawnEarly('workerStart blocks', { options: { maxWaitMs: 60_000 } });
+    await server.waitForEvent('hangs');
+    server.signal('SIGTERM');
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  it('with the socket of its address removed', async () => {
+    const server = spawnEarly('workerStart hangs', { options: { path: 'server.sock', type: 'unix', port: 0 } });
+    await server.waitForEvent('hangs');
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+    expect(readdirSync(server.folder).filter((name) => name.endsWith('.sock'))).toEqual([]);
+  });
+});
+
+it('a server that is told to end during a reload whose new workers hang ends in order', async () => {
+  const server = await startServer('ended-early.js', { copy: true });
+  server.edit((source) => source.replace("say('workerStart', { id });", 'await hang();'));
+  server.signal('SIGUSR1');
+  await server.waitForEvent('hangs');
+  server.signal('SIGTERM');
+  expect(await server.exited).toEqual({ code: 0, signal: null });
+  server.assertNothingLeft();
+});
