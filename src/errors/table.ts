@@ -464,6 +464,13 @@ export const errorTable = {
     sentence: () => 'The client of this request has gone, or the time for its answer is over.',
     advice: 'Stop the work: nothing that is sent arrives any more. This is the reason of request.signal.',
   }),
+  ERR_HTTP_BODY_CUT: entry({
+    fields: { reason: 'string', status: 'number', why: 'string' },
+    sentence: ({ reason, status, why }) =>
+      `The body of this request has not come as a whole (${reason}${status === 0 ? '' : `, answered ${status}`}): ${why}.`,
+    advice:
+      'Throw away what has come of it. "reason" is "timeout", "limit", "malformed", "server" (the connection was ended here) or "answered" (read the body before the answer ends); a client that has left is ERR_HTTP_CLIENT_GONE.',
+  }),
   ERR_HTTP_BODY_USED: entry({
     fields: { method: 'string' },
     sentence: ({ method }) => `${method} needs a body that has not been read, and this one was read as a stream.`,

@@ -9,11 +9,13 @@ import {
   bridgeTo,
   type HandlerParts,
   type RequestCallback,
+  refuseExpectation,
   serveByCallback,
   serveByFetch,
   withFiles,
 } from './handlers.js';
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
+import type { Http1Exchange } from './http1-exchange.js';
 import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
 import { RequestGate } from './request-gate.js';
@@ -57,7 +59,9 @@ async function handlerOf(
       ? await serveByFetch(fetch, parts)
       : serveByCallback(callback ?? notFound, parts);
   const http2 = http2Of(parts, { serve: withFiles(serve, parts.options) });
-  return { serve, http2: http2.accept, dismiss: http2.drain, drain: http2.drain };
+  const serveExpected = (exchange: Http1Exchange): void =>
+    exchange.expectsOther ? refuseExpectation(exchange) : serve(exchange);
+  return { serve: serveExpected, http2: http2.accept, dismiss: http2.drain, drain: http2.drain };
 }
 
 const notFound: RequestCallback = (_request, response) => response.fail(404, 'Not Found');
@@ -67,7 +71,12 @@ async function handlerOfListener(
   parts: HandlerParts,
 ): Promise<PortHandler> {
   const bridge = await bridgeTo(listener, parts);
-  const http2 = http2Of(parts, { serve: () => {}, listener: (req, res) => bridge.server.emit('request', req, res) });
+  const { server } = bridge;
+  const http2 = http2Of(parts, {
+    serve: () => {},
+    listener: (req, res) => server.emit('request', req, res),
+    tell: (event, req, res) => server.emit(event, req, res),
+  });
   const drain = (): void => {
     void bridge.drain();
     http2.drain();
@@ -78,7 +87,7 @@ async function handlerOfListener(
 /** Made when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
-  app: Pick<Http2BridgeParts, 'serve' | 'listener'>,
+  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'tell'>,
 ): { accept(source: Http2Source): void; drain(): void } {
   let bridge: Http2Bridge | undefined;
   let isDraining = false;

@@ -17,7 +17,7 @@ export class BodyReader {
   /** @throws ServerError ERR_HTTP_BODY_USED */
   collect(method: string): Promise<Buffer> {
     if (this.#isStreamed) return Promise.reject(new ServerError('ERR_HTTP_BODY_USED', { method }));
-    this.#collected ??= this.#body.whole === null ? this.#gather() : Promise.resolve(this.#body.whole);
+    this.#collected ??= this.#body.whole === null ? handled(this.#gather()) : Promise.resolve(this.#body.whole);
     return this.#collected;
   }
 
@@ -50,6 +50,15 @@ export class BodyReader {
       if (piece.length > 0) yield piece;
     }
   }
+}
+
+/**
+ * A promise that may be rejected before the handler comes to wait for it: the client alone decides when it leaves, and that
+ * must not end the worker. Who waits for it gets the error all the same.
+ */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 async function* collectedPieces(collected: Promise<Buffer>): AsyncGenerator<Buffer, void, undefined> {

@@ -19,7 +19,9 @@ export interface RequestBody {
   readonly whole: Buffer | null;
   /**
    * Resolves to the next piece, and to null behind the last one. The client is read on as pieces are taken.
-   * Rejects with ERR_HTTP_CLIENT_GONE when the client has gone in the middle.
+   * Where the body was cut it rejects behind the last piece that has come, each time it is called: with
+   * ERR_HTTP_CLIENT_GONE when the client has gone, else with ERR_HTTP_BODY_CUT. A body that has come whole is given whole,
+   * also when the client has gone since.
    */
   next(): Promise<Buffer | null>;
   /** Trailer fields, name, value …; empty before the end, and where there are none. */

@@ -41,8 +41,10 @@ export interface Form {
 export interface FormSource {
   readonly contentType: string | undefined;
   readonly pieces: () => AsyncIterable<Buffer>;
-  /** The client goes away. */
+  /** The client goes away, or ends its side. */
   readonly onGone: (listener: () => void) => void;
+  /** No answer reaches it any more. */
+  readonly isGone: () => boolean;
   /** The answer has ended. */
   readonly onEnd: (listener: () => void) => void;
 }
@@ -62,6 +64,10 @@ export const defaultFormLimits: FormLimits = {
 /** Of the head of one part: a name and a type are far from it. */
 const PART_HEADER_SIZE = 8 * 1024;
 const PART_HEADERS = 32;
+/** Files of a client that left while its form was being read. */
+const KEPT_MS = 10_000;
+/** A client that has ended its side may still get its answer; nothing tells when it is gone. */
+const LOOK_MS = 1000;
 /** RFC 2046, 5.1.1. */
 const BOUNDARY =
   /;[ \t]*boundary=(?:"([0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?])"|([^\s;,"]{1,70})(?=[ \t]*(?:;|$)))/i;
@@ -125,6 +131,7 @@ class MultipartReading {
   readonly #saves: Promise<UploadedFile>[] = [];
   readonly #failed = deferred<never>();
   #hasFailed = false;
+  #isRead = false;
 
   constructor(source: FormSource, limits: FormLimits) {
     this.#source = source;
@@ -135,14 +142,14 @@ class MultipartReading {
   }
 
   async read(contentType: string): Promise<Form> {
-    this.#source.onGone(() => this.#fail(new ServerError('ERR_HTTP_CLIENT_GONE', {})));
-    this.#source.onGone(() => void this.#folder.remove());
+    this.#source.onGone(() => this.#clientLeft());
     this.#source.onEnd(() => this.#fail(new ServerError('ERR_HTTP_ANSWER_ENDED', { method: 'form()' })));
     this.#source.onEnd(() => void this.#folder.remove());
     const parser = this.#parser(contentType);
     try {
       await Promise.race([this.#failed.promise, this.#feed(parser)]);
       const files = await Promise.race([this.#failed.promise, Promise.all(this.#saves)]);
+      this.#isRead = true;
       // A file input that was left empty comes as a file without name and content.
       return {
         fields: this.#collector.fields,
@@ -153,6 +160,17 @@ class MultipartReading {
       await this.#folder.remove();
       throw error;
     }
+  }
+
+  /**
+   * A form that had come whole is read to its end all the same: the body itself says when it was cut. The files go when
+   * the client does; those of a form that was still being read stay for a moment, or the handler would never see them.
+   */
+  #clientLeft(): void {
+    if (this.#folder.isRemoved) return;
+    const isGone = this.#source.isGone();
+    if (isGone && this.#isRead) return void this.#folder.remove();
+    setTimeout(() => this.#clientLeft(), isGone ? KEPT_MS : LOOK_MS).unref();
   }
 
   #parser(contentType: string): BusboyInstance {

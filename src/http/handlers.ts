@@ -8,6 +8,7 @@ import type { Log } from '../util/log.js';
 import type { FetchFunction, HttpApps } from './apps.js';
 import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
+import { OTHER_EXPECTATION } from './expectations.js';
 import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import { findHeader } from './request-headers.js';
@@ -80,12 +81,24 @@ export async function bridgeTo(
   return new NodeHttpBridge(listener, { maxHeaderBytes, failed: (error) => failed(error, 'listener') });
 }
 
+/** What a client expects beyond 100-continue no handler knows (RFC 9110 10.1.1). */
+export function refuseExpectation(exchange: Exchange): void {
+  exchange.respond(417, '', [...PLAIN, 'connection', 'close'], `${OTHER_EXPECTATION}\n`);
+}
+
 /** A body that is not what the handler asked for is the client's doing: it is told, and nothing is logged. */
 function faultOfClient(error: unknown): { readonly status: number; readonly message: string } | undefined {
   if (!(error instanceof ServerError)) return undefined;
-  if (error.code === 'ERR_HTTP_CLIENT_GONE') return { status: 400, message: '' }; // there is nobody to hear it
+  if (isCutByClient(error)) return { status: 400, message: '' }; // there is nobody to hear it
   const { status } = error.detail as { status?: unknown };
-  return typeof status === 'number' && status < 500 ? { status, message: STATUS_CODES[status] ?? '' } : undefined;
+  return typeof status === 'number' && status >= 400 && status < 500
+    ? { status, message: STATUS_CODES[status] ?? '' }
+    : undefined;
+}
+
+/** Whether its body ended early by other hands than those of the handler itself. */
+function isCutByClient(error: ServerError): boolean {
+  return error.is('ERR_HTTP_BODY_CUT') ? error.detail.reason !== 'answered' : error.is('ERR_HTTP_CLIENT_GONE');
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -2,10 +2,11 @@
  * The HTTP of a worker: takes requests out of the ring, has them served, and keeps those whose answer takes longer than
  * their callback, so that what comes for them later (bodies, the client's end) finds them. Runs in a worker.
  */
-import { GoneFlag } from '../ipc/frame.js';
+import { GoneFlag, goneCode } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { HttpService, HttpWorker, TakenRequest } from '../worker/http-service.js';
 import { AnswerHeads } from './answer-head.js';
+import { byServer, cutOf } from './cut.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import type { Tunnel, TunnelEvents } from './node/raw-exchange.js';
 import type { RequestGate } from './request-gate.js';
@@ -98,9 +99,11 @@ export class HttpRequests implements HttpService, Http1Host {
     this.#checkDismissed();
   }
 
-  gone(fd: number, exchange: number, flags: number): void {
+  gone(fd: number, exchange: number, flags: number, message: string): void {
     const known = this.#exchanges.get(fd);
-    if (known?.number === exchange) known.gone((flags & GoneFlag.halfClosed) !== 0);
+    if (known?.number !== exchange) return;
+    if (flags & GoneFlag.halfClosed) known.ended();
+    else known.gone(cutOf(goneCode(flags), message));
   }
 
   received(fd: number, data: Buffer): boolean {
@@ -152,7 +155,7 @@ export class HttpRequests implements HttpService, Http1Host {
   }
 
   poll(): void {
-    for (const [fd, exchange] of [...this.#exchanges]) if (!this.outbox.isOpen(fd)) exchange.gone(false);
+    for (const [fd, exchange] of [...this.#exchanges]) if (!this.outbox.isOpen(fd)) exchange.gone(byServer);
   }
 
   /** Of a request that did not come through `take`. */
@@ -202,7 +205,7 @@ export class HttpRequests implements HttpService, Http1Host {
 
   #track(exchange: Http1Exchange): void {
     const { fd } = exchange;
-    this.#exchanges.get(fd)?.gone(false); // nobody has told us that it is over
+    this.#exchanges.get(fd)?.gone(byServer); // nobody has told us that it is over
     exchange.isTracked = true;
     this.#exchanges.set(fd, exchange);
     this.#itsWorker.addPending(1);

@@ -10,6 +10,7 @@ import { methods } from '../protocol/http/methods.js';
 import { readLatin1 } from '../util/latin1.js';
 import type { TakenRequest } from '../worker/http-service.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, saysLength, statusLine } from './answer-head.js';
+import { type BodyCut, byAnswer, byServer } from './cut.js';
 import { ticketOf } from './detach-ticket.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
@@ -34,6 +35,7 @@ export interface Http1Host {
 /** From the target's end to the first field line: ` HTTP/1.1` and CRLF. */
 const VERSION_BYTES = 11;
 const { answer: ANSWER, last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 
 /** Pieces up to this size are put together with what frames them. */
 const SMALL_PIECE_BYTES = 16_384;
@@ -68,7 +70,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#first = first;
     this.#second = second;
     this.head = readLatin1(bytes, at, headEnd);
-    if (flags & RequestFlag.bodyFollows) this.#body = new StreamedBody(this);
+    if (flags & RequestFlag.bodyFollows) this.#body = new StreamedBody(this, this.#has(RequestBit.asksContinue));
     else this.#body = headEnd === end ? noBody : new WholeBody(Buffer.from(bytes.subarray(headEnd, end)));
   }
 
@@ -100,6 +102,11 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#has(RequestBit.upgrade);
   }
 
+  /** The Expect field asks for something else than 100-continue. */
+  get expectsOther(): boolean {
+    return this.#has(RequestBit.expectsOther);
+  }
+
   get rawHeaders(): readonly string[] {
     this.#fields ??= parseFields(this.head.slice((this.#second >>> 16) + VERSION_BYTES, -2));
     return this.#fields;
@@ -124,9 +131,22 @@ export class Http1Exchange implements Exchange, RawExchange {
     if (this.#body instanceof StreamedBody) this.#body.push(data, flags);
   }
 
+  get hasWholeBody(): boolean {
+    return this.#body.isComplete;
+  }
+
   /** It goes on only in the process that has it: another one cannot take its body. */
   get isUpload(): boolean {
     return !this.isEnded && !this.#body.isComplete;
+  }
+
+  /** The client may send the body it has asked to send. Not said where the body is there (RFC 9110 10.1.1). */
+  sayContinue(): void {
+    if (!this.isEnded && !this.#body.isComplete) this.#send(ANSWER | INTERIM | AnswerFlag.continue, CONTINUE, null);
+  }
+
+  leaveContinue(): void {
+    if (this.#body instanceof StreamedBody) this.#body.leaveContinue();
   }
 
   /** The reactor may send so much more of the body. */
@@ -134,16 +154,25 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#host.outbox.taken(this.fd, this.number, bytes);
   }
 
-  /** The client has gone, or its time is over. @param isHalf an answer may still reach it */
-  gone(isHalf: boolean): void {
+  /** The client has ended its side, behind all of its request: an answer may still reach it. */
+  ended(): void {
+    if (!this.isGone) this.#tellListeners();
+  }
+
+  /** No answer reaches the client any more. */
+  gone(cut: BodyCut): void {
     if (this.isGone) return;
+    this.isGone = true;
+    this.#body.fail(cut);
+    this.#tellListeners();
+    this.#end();
+  }
+
+  #tellListeners(): void {
     this.#hasLeft = true;
-    this.isGone = !isHalf;
-    if (!isHalf && this.#body instanceof StreamedBody) this.#body.fail();
     const listeners = this.#goneListeners ?? [];
     this.#goneListeners = undefined;
     for (const listener of listeners) listener();
-    if (!isHalf) this.#end();
   }
 
   onGone(listener: () => void): void {
@@ -241,7 +270,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   abort(): void {
     if (this.isEnded) return;
     this.#host.outbox.close(this.fd, true);
-    this.gone(false);
+    this.gone(byServer);
   }
 
   // ——— the answer as bytes, by somebody who knows HTTP himself ———
@@ -314,7 +343,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   #end(): void {
     if (this.isEnded) return;
     this.isEnded = true;
-    this.#body.abandon();
+    this.#body.fail(byAnswer);
     if (this.isTracked) this.#host.ended(this);
   }
 }

@@ -1,14 +1,14 @@
 /** The body of a request of HTTP/1: whole with the head, or in pieces that the reactor sends as they are taken. */
-import { ServerError } from '../errors/index.js';
 import { BodyFlag } from '../ipc/frame.js';
 import { parseFields } from '../protocol/http/fields.js';
+import { type BodyCut, cutError } from './cut.js';
 import type { RequestBody } from './exchange.js';
 
 export interface IncomingBody extends RequestBody {
-  /** All of it has come to this process. */
+  /** All of it has come to this process: whatever happens, it can be read to its end. */
   readonly isComplete: boolean;
-  /** Nobody will read the rest. */
-  abandon(): void;
+  /** The rest will not come. The first cut counts; none does when all of it has come. */
+  fail(cut: BodyCut): void;
 }
 
 const noTrailers: readonly string[] = [];
@@ -29,19 +29,21 @@ export class WholeBody implements IncomingBody {
     return this.whole;
   }
 
-  abandon(): void {}
+  fail(): void {}
 }
 
 export const noBody: IncomingBody = new WholeBody(Buffer.alloc(0));
 
 interface BodySource {
-  readonly fd: number;
   taken(bytes: number): void;
+  /** The client waits to be told that its body is wanted. */
+  sayContinue(): void;
 }
 
 /** So much is taken before the reactor is told. */
 const TELL_BYTES = 65_536;
 
+/** What has come is kept until it is read, also behind a cut: at most the reactor's window, and as long as the request. */
 export class StreamedBody implements IncomingBody {
   readonly whole = null;
   trailers: readonly string[] = noTrailers;
@@ -49,12 +51,14 @@ export class StreamedBody implements IncomingBody {
   readonly #source: BodySource;
   #pieces: Buffer[] = [];
   #waiting: { resolve: (piece: Buffer | null) => void; reject: (error: Error) => void } | undefined;
-  #isGone = false;
-  #isAbandoned = false;
+  #cut: BodyCut | undefined;
   #untold = 0;
+  /** The client waits for 100 Continue, and this body says it. */
+  #asksContinue: boolean;
 
-  constructor(source: BodySource) {
+  constructor(source: BodySource, asksContinue: boolean) {
     this.#source = source;
+    this.#asksContinue = asksContinue;
   }
 
   next(): Promise<Buffer | null> {
@@ -63,17 +67,28 @@ export class StreamedBody implements IncomingBody {
       this.#tell(piece.length);
       return Promise.resolve(piece);
     }
-    if (this.isComplete || this.#isAbandoned) return Promise.resolve(null);
-    if (this.#isGone) return Promise.reject(this.#goneError());
+    if (this.isComplete) return Promise.resolve(null);
+    if (this.#cut !== undefined) return Promise.reject(cutError(this.#cut));
+    if (this.#asksContinue) {
+      this.#asksContinue = false;
+      this.#source.sayContinue();
+    }
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
   }
 
+  /** Somebody else tells the client to go on, or that it need not. */
+  leaveContinue(): void {
+    this.#asksContinue = false;
+  }
+
   push(data: Buffer, flags: number): void {
+    if (this.#cut !== undefined) return;
+    this.#asksContinue = false; // the client has not waited
     if ((flags & BodyFlag.last) !== 0) this.isComplete = true;
     if ((flags & BodyFlag.trailers) !== 0) this.trailers = parseFields(data.toString('latin1'));
-    else if (data.length > 0 && !this.#isAbandoned) this.#pieces.push(data);
+    else if (data.length > 0) this.#pieces.push(data);
     if (this.#waiting === undefined) return;
     const piece = this.#pieces.shift();
     if (piece === undefined && !this.isComplete) return;
@@ -83,28 +98,17 @@ export class StreamedBody implements IncomingBody {
     resolve(piece ?? null);
   }
 
-  fail(): void {
-    if (this.isComplete) return;
-    this.#isGone = true;
-    this.#waiting?.reject(this.#goneError());
-    this.#waiting = undefined;
-  }
-
-  abandon(): void {
-    this.#isAbandoned = true;
-    this.#pieces = [];
-    this.#waiting?.resolve(null);
+  fail(cut: BodyCut): void {
+    if (this.isComplete || this.#cut !== undefined) return;
+    this.#cut = cut;
+    this.#waiting?.reject(cutError(cut));
     this.#waiting = undefined;
   }
 
   #tell(bytes: number): void {
     this.#untold += bytes;
-    if (this.#untold < TELL_BYTES || this.isComplete) return;
+    if (this.#untold < TELL_BYTES || this.isComplete || this.#cut !== undefined) return;
     this.#source.taken(this.#untold);
     this.#untold = 0;
-  }
-
-  #goneError(): ServerError {
-    return new ServerError('ERR_HTTP_CLIENT_GONE', {});
   }
 }

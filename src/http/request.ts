@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
-import { BodyReader, decodeJson, decodeText, webStream } from './body.js';
+import { BodyReader, decodeJson, decodeText, handled, webStream } from './body.js';
 import { parseCookies } from './cookies.js';
 import type { Exchange } from './exchange.js';
-import { defaultFormLimits, type Form, type FormLimits, type FormOptions, readForm } from './form.js';
+import { defaultFormLimits, type Form, type FormLimits, type FormOptions, type FormSource, readForm } from './form.js';
 import { parseQuery, type Values } from './query.js';
 import { findHeader, headerObject } from './request-headers.js';
 
@@ -149,13 +149,14 @@ export class HttpRequest {
   }
 
   /** The body as text, in the charset that `content-type` names, else UTF-8. */
-  async text(): Promise<string> {
-    return decodeText(await this.#reader.collect('text()'), this.header('content-type'));
+  text(): Promise<string> {
+    const decode = (bytes: Buffer): string => decodeText(bytes, this.header('content-type'));
+    return handled(this.#reader.collect('text()').then(decode));
   }
 
   /** @throws ServerError ERR_HTTP_BODY_JSON */
-  async json<T = unknown>(): Promise<T> {
-    return decodeJson(await this.#reader.collect('json()')) as T;
+  json<T = unknown>(): Promise<T> {
+    return handled(this.#reader.collect('json()').then((bytes) => decodeJson(bytes) as T));
   }
 
   /**
@@ -166,15 +167,14 @@ export class HttpRequest {
    * says what to answer
    */
   form(options: FormOptions = {}): Promise<Form> {
-    this.#details.form ??= readForm(
-      {
-        contentType: this.header('content-type'),
-        pieces: () => this.#reader.pieces('form()'),
-        onGone: (listener) => this.onGone(listener),
-        onEnd: (listener) => this.onAnswered(listener),
-      },
-      { ...this.#limits.form, ...options },
-    );
+    const source: FormSource = {
+      contentType: this.header('content-type'),
+      pieces: () => this.#reader.pieces('form()'),
+      onGone: (listener) => this.onGone(listener),
+      isGone: () => this.#exchange.isGone,
+      onEnd: (listener) => this.onAnswered(listener),
+    };
+    this.#details.form ??= handled(readForm(source, { ...this.#limits.form, ...options }));
     return this.#details.form;
   }
 

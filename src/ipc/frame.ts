@@ -32,7 +32,7 @@ export const Event = {
   request: 8,
   /** HTTP. detail: the exchange; payload: a piece of its body, decoded. */
   body: 9,
-  /** HTTP. detail: the exchange: its client has gone, or its time is over. */
+  /** HTTP. detail: the exchange: its client has gone, or its time is over. flags: `goneFlags`; payload: see `GoneFlag`. */
   gone: 10,
 } as const;
 
@@ -89,13 +89,24 @@ export const BodyFlag = {
   trailers: 2,
 } as const;
 
-/** HTTP: why an exchange is over for its worker. */
+/**
+ * HTTP: why an exchange is over for its worker. Above the bit the CloseCode (`goneFlags`); the payload is empty, or
+ * "STATUS why": what the server has answered in the worker's place.
+ */
 export const GoneFlag = {
   /** The client has only ended its side: an answer may still reach it. */
   halfClosed: 1,
-  /** It was answered without the worker: its time was over. */
-  timedOut: 2,
 } as const;
+
+/** @param code a CloseCode, below 128 */
+export function goneFlags(code: number, isHalf = false): number {
+  return (code << 1) | (isHalf ? GoneFlag.halfClosed : 0);
+}
+
+/** The CloseCode among the flags of a `gone` event. */
+export function goneCode(flags: number): number {
+  return flags >> 1;
+}
 
 /** HTTP: of bytes a worker sends. */
 export const AnswerFlag = {
@@ -109,6 +120,8 @@ export const AnswerFlag = {
   interim: 8,
   /** From here on the connection belongs to this worker and bytes go both ways as they come. */
   tunnel: 16,
+  /** With `interim`: it is 100 Continue, the client may send the body it has asked to send. */
+  continue: 32,
 } as const;
 
 /** HTTP: bytes of a request frame before the head: two words that spare the worker what the reactor has found out. */
@@ -123,6 +136,10 @@ export const RequestBit = {
   tls: 16,
   /** No head: a connection that speaks HTTP/2 (`tunnel` from its beginning). */
   http2: 32,
+  /** The client waits with its body for 100 Continue (RFC 9110 10.1.1): the worker says it when the body is asked for. */
+  asksContinue: 64,
+  /** The Expect field asks for something that HTTP does not know: 417, unless the app knows it. */
+  expectsOther: 128,
 } as const;
 
 /** Who ended a connection. */

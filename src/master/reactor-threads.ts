@@ -165,10 +165,10 @@ export function reactorOptions(
   const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
   const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, maxConnectionsPerIp } = options;
   const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles } = options;
-  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = options;
+  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond } = options;
   const http = {
     ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
-    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, staticFiles },
+    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles },
   };
   const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs };
   const ports = listens.map(

@@ -413,6 +413,12 @@ export const definitions = {
     unit: 'ms',
     help: 'HTTP: how long the body of a request may pause, then it is answered 408; and how long the server may take to begin its answer, then the client is answered 503. 0: any time.',
   }),
+  minBodyBytesPerSecond: option({
+    kind: integer({ min: 0, max: GIB }),
+    default: { value: 0 },
+    unit: 'bytes',
+    help: 'HTTP: bytes per second that a client must send of a body, at least, in each 5 s in which the server reads on (in each `requestTimeoutMs`, where that is shorter); a slower one is answered 408. 0: only a pause of `requestTimeoutMs` ends it.',
+  }),
   keepAliveTimeoutMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 75_000 },

@@ -61,6 +61,8 @@ export interface HttpOptions {
   /** 0: any time. */
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** 0: none. */
+  readonly minBodyBytesPerSecond: number;
   readonly keepAliveTimeoutMs: number;
   /** 0: any number. */
   readonly maxConcurrency: number;

@@ -27,6 +27,8 @@ export class Ending {
   #lingering = 0;
   #slotsGone = 0;
   #sweepTimer: NodeJS.Timeout | undefined;
+  /** Called as soon as nothing that a worker sends reaches the client any more, perhaps several times. @param code CloseCode */
+  onLost: (connection: ReactorConnection, code: number) => void = () => {};
   /** Called with each connection that is gone. */
   onReleased: (connection: ReactorConnection) => void = () => {};
 
@@ -89,6 +91,7 @@ export class Ending {
     if (connection.closeCode >= 0) return;
     connection.closeCode = code;
     this.#context.table.setState(connection.slot, SlotState.closing);
+    this.onLost(connection, code);
     if (connection.isFlushed) this.finish(connection);
   }
 
@@ -126,6 +129,7 @@ export class Ending {
 
   /** The `close` a worker sees, once per connection. */
   tell(connection: ReactorConnection, code: number, flags: number, message = ''): void {
+    if ((flags & CloseFlag.awaitsAnswers) === 0) this.onLost(connection, code);
     if (connection.told) return;
     connection.told = true;
     const { table } = this.#context;

@@ -207,6 +207,7 @@ export class Reactor implements PollerHandler {
       rebind: (connection, worker) => this.#rebind(connection, worker),
       refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
     });
+    this.#ending.onLost = (connection, code) => http.answers.lost(connection, code);
     this.#ending.onReleased = (connection) => http.released(connection);
     this.#sending.onFlushed = (connection) => http.answers.flushed(connection);
     const { lookMs } = http.times;

@@ -38,8 +38,8 @@ export interface HttpService {
   /** Runs the user's code. @returns its promise where it has one */
   serve(taken: unknown): void;
   body(fd: number, exchange: number, flags: number, data: Buffer): void;
-  /** @param flags GoneFlag */
-  gone(fd: number, exchange: number, flags: number): void;
+  /** @param flags GoneFlag @param message empty, or what the client was answered in the worker's place */
+  gone(fd: number, exchange: number, flags: number, message: string): void;
   /** Bytes of a connection that is no HTTP/1 any more. @returns false when nobody here knows it */
   received(fd: number, data: Buffer): boolean;
   /** The connection has ended. @param isHalf the client has ended its side only */

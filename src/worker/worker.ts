@@ -431,7 +431,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
       case Event.writable:
         return this.#parts.outbox.writable(sessionId);
       case Event.gone:
-        return this.#parts.http?.gone(sessionId, detail, flags);
+        return this.#parts.http?.gone(sessionId, detail, flags, message);
       default:
         this.#parts.log.error('a reactor sent an event this worker does not know', { type });
     }

@@ -491,17 +491,19 @@ describe('an answer over HTTP/2', () => {
     expect(await answerOf(stream)).toMatchObject({ status: 403, code: NGHTTP2_NO_ERROR, body: Buffer.from('no') });
   });
 
-  test('ends a request whose body was read in part', async () => {
+  test('ends a request whose body was read in part, and what has come of it is told from all of it', async () => {
+    const read = deferred<unknown>();
     const { client } = world({
       serve: async (exchange) => {
         await exchange.body.next();
         exchange.respond(403, '', [], 'no');
-        expect(await exchange.body.next()).toBeNull();
+        bodyOf(exchange).then(read.resolve, read.resolve);
       },
     });
     const stream = send(client, { ':method': 'POST' }, null);
     stream.write(Buffer.alloc(200_000));
     expect(await answerOf(stream)).toMatchObject({ status: 403, code: NGHTTP2_NO_ERROR });
+    expect(await read.promise).toMatchObject({ code: 'ERR_HTTP_BODY_CUT', detail: { reason: 'answered' } });
   });
 
   test('that is broken off resets its stream', async () => {
@@ -739,7 +741,7 @@ describe('the limits of HTTP/2', () => {
     stream.write(Buffer.alloc(1001));
     const exchange = await next();
     const read = bodyOf(exchange);
-    await expect(read).rejects.toMatchObject({ code: 'ERR_HTTP_CLIENT_GONE' });
+    await expect(read).rejects.toMatchObject({ code: 'ERR_HTTP_BODY_CUT', detail: { reason: 'limit', status: 413 } });
     expect(exchange.isGone).toBe(true);
     expect(await answerOf(stream)).toMatchObject({ status: 413, code: NGHTTP2_NO_ERROR });
     expect(underWay.size).toBe(0);

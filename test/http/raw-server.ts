@@ -27,6 +27,9 @@ export class FakeRawExchange implements RawExchange {
   isGone = false;
   canTake = true;
   text = '';
+  /** How often 100 Continue was said. */
+  continues = 0;
+  hasWholeBody = true;
   #finish!: (how: boolean | 'aborted') => void;
   #gone: (() => void)[] = [];
   #drained: (() => void)[] = [];
@@ -42,6 +45,12 @@ export class FakeRawExchange implements RawExchange {
       this.#finish = resolve;
     });
   }
+
+  sayContinue(): void {
+    this.continues += 1;
+  }
+
+  leaveContinue(): void {}
 
   writeRaw(data: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): boolean {
     this.text += typeof data === 'string' ? Buffer.from(data, encoding).toString() : Buffer.from(data).toString();
@@ -138,6 +147,9 @@ class RawConnection {
       isChunked: false,
       isUpgrade: /^upgrade:/im.test(head),
       isEncrypted: false,
+      hasWholeBody: true,
+      sayContinue: () => void socket.write('HTTP/1.1 100 Continue\r\n\r\n'),
+      leaveContinue: () => {},
       body: { whole, next: async () => null, trailers: [] },
       remoteAddress: socket.remoteAddress ?? '',
       remotePort: socket.remotePort ?? 0,

@@ -95,6 +95,7 @@ describe('defaults', () => {
       headerCountLimit: 100,
       headersTimeoutMs: 10_000,
       requestTimeoutMs: 60_000,
+      minBodyBytesPerSecond: 0,
       keepAliveTimeoutMs: 75_000,
       maxConcurrency: 0,
       workerMaxConcurrency: 0,

@@ -1,3 +1,4 @@
+import { handled } from '../body.js';
 import type { Exchange } from '../exchange.js';
 import { NativeRequest, unusable } from './natives.js';
 import { urlOf } from './url.js';
@@ -70,32 +71,32 @@ export class LightRequest {
     return this.#isUsed || this.#native?.bodyUsed === true;
   }
 
-  async text(): Promise<string> {
-    if (this.#native !== undefined) return this.#native.text();
-    return new TextDecoder().decode(await this.#take());
+  text(): Promise<string> {
+    return handled(this.#native === undefined ? this.#take().then(decode) : this.#native.text());
   }
 
-  async json(): Promise<unknown> {
-    if (this.#native !== undefined) return this.#native.json();
-    return JSON.parse(new TextDecoder().decode(await this.#take()));
+  json(): Promise<unknown> {
+    return handled(
+      this.#native === undefined ? this.#take().then((bytes) => JSON.parse(decode(bytes))) : this.#native.json(),
+    );
   }
 
-  async arrayBuffer(): Promise<ArrayBuffer> {
-    if (this.#native !== undefined) return this.#native.arrayBuffer();
-    return bytesOf(await this.#take()).buffer;
+  arrayBuffer(): Promise<ArrayBuffer> {
+    if (this.#native !== undefined) return handled(this.#native.arrayBuffer());
+    return handled(this.#take().then((bytes) => bytesOf(bytes).buffer));
   }
 
-  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.#native !== undefined) return new Uint8Array(await this.#native.arrayBuffer());
-    return bytesOf(await this.#take());
+  bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#native === undefined) return handled(this.#take().then(bytesOf));
+    return handled(this.#native.arrayBuffer().then((buffer) => new Uint8Array(buffer)));
   }
 
-  async blob(): Promise<Blob> {
-    return this.#become().blob() as Promise<Blob>;
+  blob(): Promise<Blob> {
+    return handled(this.#become().blob() as Promise<Blob>);
   }
 
-  async formData(): Promise<FormData> {
-    return this.#become().formData();
+  formData(): Promise<FormData> {
+    return handled(this.#become().formData());
   }
 
   clone(): Realm {
@@ -166,6 +167,10 @@ function headersOf(rawHeaders: readonly string[]): Headers {
   const headers = new Headers();
   for (let i = 0; i < rawHeaders.length; i += 2) headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
   return headers;
+}
+
+function decode(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
 }
 
 /** A copy: pieces may stand in memory that is used again. */

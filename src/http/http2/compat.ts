@@ -1,5 +1,6 @@
 /** Apps in the manner of Node: a stream as the request and the response of Node's `http2`. Runs in a worker. */
 import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { watchEnd } from './end-seen.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
 import { breakOff, refuse } from './stream-end.js';
 
@@ -11,14 +12,28 @@ export interface CompatHost {
   ended(answer: CompatAnswer): void;
 }
 
-/** Tells of each piece of the body before the app gets it. */
-class WatchedRequest extends Http2ServerRequest {
+interface Watch {
   /** @returns false: the app does not get it */
-  watch: ((bytes: number) => boolean) | undefined;
+  came(bytes: number): boolean;
+  /** The client has sent all of it. */
+  hasEnded(): boolean;
+}
+
+/** Tells of each piece of the body before the app gets it, and ends in good order only where the client has ended it. */
+class WatchedRequest extends Http2ServerRequest {
+  watch: Watch | undefined;
 
   override push(piece: Buffer | null, encoding?: BufferEncoding): boolean {
-    if (piece !== null && this.watch?.(piece.length) === false) return false;
+    if (piece === null && this.watch?.hasEnded() === false) return this.#break();
+    if (piece !== null && this.watch?.came(piece.length) === false) return false;
     return super.push(piece, encoding);
+  }
+
+  /** As an `IncomingMessage` of HTTP/1 whose client has gone: an error where the app listens for one. */
+  #break(): boolean {
+    const error = Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+    if (!this.destroyed) this.destroy(this.listenerCount('error') > 0 ? error : undefined);
+    return false;
   }
 }
 
@@ -37,11 +52,15 @@ export class CompatAnswer {
     this.#host = host;
     this.#stream = stream;
     const request = new WatchedRequest(stream, withHost(headers, head), {}, head.rawHeaders);
-    request.watch = (bytes) => this.#came(bytes);
+    const hasEnded = watchEnd(stream);
+    request.watch = { came: (bytes) => this.#came(bytes), hasEnded };
+    stream.on('aborted', () => {
+      // What has come whole is handed over whole: reading emits the pieces that the request has not asked for yet.
+      while (hasEnded() && stream.read() !== null);
+    });
     this.request = request;
     this.response = new Http2ServerResponse(stream);
     stream.on('close', () => this.#ended());
-    if (headers.expect?.toLowerCase() === '100-continue') this.response.writeContinue();
   }
 
   /** It goes on after its callback. */

@@ -3,12 +3,15 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import type { Log } from '../../util/log.js';
 import type { Exchange } from '../exchange.js';
+import { callExpected, isContinue, OTHER_EXPECTATION } from '../expectations.js';
 import type { Http2Source } from '../http-requests.js';
 import { CompatAnswer, type CompatHost, type Http2Listener } from './compat.js';
 import { readHead } from './fields.js';
 import { type ConnectionLimits, Http2Connection } from './http2-connection.js';
 import { Http2Exchange, type Http2Host } from './http2-exchange.js';
 import { refuse } from './stream-end.js';
+
+const OTHER = { status: 417, why: OTHER_EXPECTATION };
 
 /** A request that goes on after its callback. */
 export type UnderWay = Http2Exchange | CompatAnswer;
@@ -22,6 +25,8 @@ export interface Http2BridgeParts {
   serve(exchange: Exchange): void;
   /** In place of `serve`: gets Node's own request and response. */
   readonly listener?: Http2Listener | undefined;
+  /** Beside `listener`: tells the listeners of an event of Node's server; false: there are none. */
+  tell?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
   /** The listener has thrown, or its promise was rejected. */
   failed?(error: unknown): void;
   begun(request: UnderWay): void;
@@ -82,6 +87,8 @@ export class Http2Bridge {
     if ('status' in head) return refuse(stream, head);
     const { listener } = this.#parts;
     if (listener !== undefined) return this.#serveApp(listener, new CompatAnswer(host, stream, headers, head));
+    const { expect } = headers;
+    if (expect !== undefined && !isContinue(expect)) return refuse(stream, OTHER);
     this.#serveExchange(new Http2Exchange(host, stream, head));
   }
 
@@ -101,11 +108,19 @@ export class Http2Bridge {
     answer.track();
     this.#parts.begun(answer);
     try {
-      const result = listener(answer.request, answer.response);
+      const result = this.#call(listener, answer);
       if (isThenable(result)) result.then(undefined, failed);
     } catch (error) {
       failed(error);
     }
+  }
+
+  #call(listener: Http2Listener, { request, response }: CompatAnswer): unknown {
+    const { expect } = request.headers;
+    if (expect === undefined) return listener(request, response);
+    const tell = (event: 'checkContinue' | 'checkExpectation'): boolean =>
+      this.#parts.tell?.(event, request, response) === true;
+    return callExpected(expect, response, tell, () => listener(request, response));
   }
 
   #closed(connection: Http2Connection): void {

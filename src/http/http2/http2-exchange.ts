@@ -1,6 +1,7 @@
 /** A request that came as a stream of HTTP/2, and its answer. Runs in a worker. */
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
 import { ServerError } from '../../errors/index.js';
+import { type BodyCut, byAnswer, byClient, byServer, type CutReason } from '../cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
 import { WholeBody } from '../incoming-body.js';
 import { findHeader } from '../request-headers.js';
@@ -49,8 +50,8 @@ export class Http2Exchange implements Exchange {
     this.#outgoing = new Outgoing(stream, (error) => this.#cannotGoOn(error));
     this.#streamed = stream.endAfterHeaders ? undefined : this.#streamedBody();
     this.body = this.#streamed ?? new WholeBody(Buffer.alloc(0));
-    stream.on('aborted', () => this.#lost());
-    stream.on('close', () => this.#lost());
+    stream.on('aborted', () => this.#lost(byClient));
+    stream.on('close', () => this.#lost(byClient));
   }
 
   get fd(): number {
@@ -144,7 +145,7 @@ export class Http2Exchange implements Exchange {
   abort(): void {
     if (this.isEnded) return;
     this.#reset();
-    this.#lost();
+    this.#lost(byServer);
   }
 
   // ——— inside ———
@@ -157,7 +158,7 @@ export class Http2Exchange implements Exchange {
         if (asks) this.inform(100, []);
       },
       came: () => void this.#timer?.refresh(),
-      overflowed: () => this.#refuse(tooLarge(bodyLimit)),
+      overflowed: () => this.#refuse(tooLarge(bodyLimit), 'limit'),
     });
   }
 
@@ -165,7 +166,7 @@ export class Http2Exchange implements Exchange {
   #sendHead(headers: OutgoingHttpHeaders, options: ServerStreamResponseOptions): boolean {
     clearTimeout(this.#timer);
     if (this.#stream.destroyed || this.#stream.closed) {
-      this.#lost();
+      this.#lost(byClient);
       return false;
     }
     const isSent = this.#try(() => {
@@ -196,22 +197,23 @@ export class Http2Exchange implements Exchange {
   }
 
   #timeOut(): void {
-    if (this.#streamed?.isAwaited) this.#refuse({ status: 408, why: 'The request took too long.' });
-    else this.#refuse({ status: 503, why: 'The server could not answer in time.' });
+    if (this.#streamed?.isAwaited) this.#refuse({ status: 408, why: 'The request took too long.' }, 'timeout');
+    else this.#refuse({ status: 503, why: 'The server could not answer in time.' }, 'timeout');
   }
 
   /** The client is answered in place of the handler, for which the exchange is gone. */
-  #refuse(refusal: Refusal): void {
+  #refuse(refusal: Refusal, reason: CutReason): void {
     if (this.isEnded) return;
+    this.#streamed?.fail({ reason, status: refusal.status, why: refusal.why.replace(/\.$/, '') });
     if (this.#stream.headersSent) this.#reset();
     else this.#try(() => refuse(this.#stream, refusal));
-    this.#lost();
+    this.#lost(byServer);
   }
 
   #cannotGoOn(error: unknown): void {
     this.#host.failed(error);
     this.#reset();
-    this.#lost();
+    this.#lost(byServer);
   }
 
   #reset(): void {
@@ -219,11 +221,11 @@ export class Http2Exchange implements Exchange {
   }
 
   /** Nothing that the handler writes from now on arrives. */
-  #lost(): void {
+  #lost(cut: BodyCut): void {
     this.#outgoing.close();
     if (this.isEnded) return;
     this.isGone = true;
-    this.#streamed?.fail();
+    this.#streamed?.fail(cut);
     const listeners = this.#goneListeners;
     this.#goneListeners = [];
     for (const listener of listeners) listener();
@@ -231,7 +233,7 @@ export class Http2Exchange implements Exchange {
   }
 
   #end(): void {
-    this.#streamed?.abandon();
+    this.#streamed?.fail(byAnswer);
     closeBehindAnswer(this.#stream);
     this.#settle();
   }

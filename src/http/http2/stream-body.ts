@@ -1,7 +1,9 @@
 /** The body of a request that comes as a stream of HTTP/2: the client may send on as pieces are taken. */
 import type { ServerHttp2Stream } from 'node:http2';
-import { ServerError } from '../../errors/index.js';
+import { type BodyCut, cutError } from '../cut.js';
 import type { RequestBody } from '../exchange.js';
+import { watchEnd } from './end-seen.js';
+import { tooLarge } from './fields.js';
 
 export interface StreamBodyEvents {
   /** Somebody wants the body: a client that has asked whether it may send it is told so. */
@@ -20,14 +22,17 @@ export class StreamBody implements RequestBody {
   readonly #stream: ServerHttp2Stream;
   readonly #bodyLimit: number;
   readonly #events: StreamBodyEvents;
+  readonly #hasEnded: () => boolean;
+  /** What was there when the stream went, at most its window. */
+  #rescued: Buffer[] = [];
   #waiting: { resolve: (piece: Buffer | null) => void; reject: (error: Error) => void } | undefined;
   #isRead = false;
   #isComplete = false;
-  #isGone = false;
-  #isAbandoned = false;
+  #cut: BodyCut | undefined;
   #bytes = 0;
   readonly #onReadable = (): void => this.#settle();
   readonly #onEnd = (): void => {
+    if (!this.#hasEnded()) return; // the client has reset it, as it is about to say
     this.#isComplete = true;
     this.#settle();
   };
@@ -36,6 +41,7 @@ export class StreamBody implements RequestBody {
     this.#stream = stream;
     this.#bodyLimit = bodyLimit;
     this.#events = events;
+    this.#hasEnded = watchEnd(stream);
     stream.on('trailers', (_headers: unknown, _flags: unknown, raw: readonly string[] | undefined) => {
       this.trailers = raw ?? noTrailers;
     });
@@ -47,8 +53,10 @@ export class StreamBody implements RequestBody {
   }
 
   next(): Promise<Buffer | null> {
-    if (this.#isComplete || this.#isAbandoned) return Promise.resolve(null);
-    if (this.#isGone) return Promise.reject(goneError());
+    const piece = this.#rescued.shift();
+    if (piece !== undefined) return Promise.resolve(piece);
+    if (this.#isComplete) return Promise.resolve(null);
+    if (this.#cut !== undefined) return Promise.reject(cutError(this.#cut));
     if (!this.#isRead) this.#begin();
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
@@ -56,17 +64,18 @@ export class StreamBody implements RequestBody {
     });
   }
 
-  /** The client has gone, or its time is over. */
-  fail(): void {
-    if (this.#isComplete) return;
-    this.#isGone = true;
-    this.#leave()?.reject(goneError());
-  }
-
-  /** Nobody will read the rest. */
-  abandon(): void {
-    this.#isAbandoned = true;
-    this.#leave()?.resolve(null);
+  /** The stream goes: the rest will not come. The first cut counts; none does when all of it has come. */
+  fail(cut: BodyCut): void {
+    if (this.#isComplete || this.#cut !== undefined) return;
+    this.#stream.off('readable', this.#onReadable);
+    this.#rescue();
+    const { status, why } = tooLarge(this.#bodyLimit);
+    if (this.#bytes > this.#bodyLimit) this.#cut = { reason: 'limit', status, why };
+    else if (this.#hasEnded()) this.#isComplete = true;
+    else this.#cut = cut;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) this.next().then(waiting.resolve, waiting.reject);
   }
 
   #begin(): void {
@@ -76,28 +85,26 @@ export class StreamBody implements RequestBody {
     this.#stream.on('end', this.#onEnd);
   }
 
-  #settle(): void {
-    if (this.#waiting === undefined) return;
+  #rescue(): void {
+    for (let piece = this.#take(); piece !== null; piece = this.#take()) this.#rescued.push(piece);
+  }
+
+  #take(): Buffer | null {
     const piece = this.#stream.read() as Buffer | null;
+    if (piece !== null) this.#bytes += piece.length;
+    return piece;
+  }
+
+  #settle(): void {
+    if (this.#waiting === undefined || this.#cut !== undefined) return;
+    const piece = this.#take();
     if (piece === null && !this.#isComplete) return;
     if (piece !== null) {
-      this.#bytes += piece.length;
       if (this.#bytes > this.#bodyLimit) return this.#events.overflowed();
       this.#events.came();
     }
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    waiting?.resolve(piece);
+    waiting.resolve(piece);
   }
-
-  #leave(): { resolve: (piece: null) => void; reject: (error: Error) => void } | undefined {
-    this.#stream.off('readable', this.#onReadable);
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    return waiting;
-  }
-}
-
-function goneError(): ServerError {
-  return new ServerError('ERR_HTTP_CLIENT_GONE', {});
 }

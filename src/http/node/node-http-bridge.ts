@@ -15,10 +15,12 @@ export interface NodeHttpOptions {
   readonly failed?: (error: Error) => void;
 }
 
-/** The reactor has said it already, as soon as the client expected it. */
+/** Node writes it by itself, or when the app says so (`checkContinue`). */
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 /** Published by Node for each request of each server, before any of its listeners is called. */
 const STARTED = 'http.server.request.start';
+/** What a client has left behind is read within this time. */
+const LEFT_MS = 60_000;
 const DEFAULTS = { maxHeaderBytes: 256 * 1024, idleMs: 10_000, maxIdle: 1024 };
 
 /** One request of a connection. */
@@ -26,6 +28,8 @@ interface Current {
   readonly exchange: RawExchange;
   /** What had been written on the socket when it came. */
   readonly bytesBefore: number;
+  /** What Node has made of it. */
+  request: IncomingMessage | null;
   /** All of the request was given to Node. */
   isFed: boolean;
   /** Node has understood it, and called for an answer. */
@@ -87,19 +91,41 @@ export class NodeHttpBridge {
   handle(exchange: RawExchange): void {
     const carried = this.#carriedOf(exchange);
     const bytesBefore = carried.socket.bytesWritten;
-    const current: Current = { exchange, bytesBefore, isFed: false, isStarted: false, isAnswered: false };
+    const current: Current = {
+      exchange,
+      bytesBefore,
+      request: null,
+      isFed: false,
+      isStarted: false,
+      isAnswered: false,
+    };
     carried.current = current;
     this.#underWay++;
     carried.socket.carryTo(new Answer(exchange));
-    exchange.onGone(() => carried.current === current && carried.socket.destroy());
+    exchange.leaveContinue();
+    exchange.onGone(() => carried.current === current && this.#clientLeft(carried, current));
     if (exchange.isUpgrade) this.#watchUpgrades();
     feedRequest(exchange, carried.socket).then(
       () => {
         current.isFed = true;
         this.#completed(carried, current);
       },
-      (error: Error) => carried.socket.destroy(error),
+      // Where the answer has ended first, Node is about to end the socket itself.
+      (error: Error) => carried.socket.destroy(carried.current === current ? error : undefined),
     );
+  }
+
+  /** As of a socket that Node owns, but for one thing: a body that has come whole is read to its end, if it is being read. */
+  #clientLeft(carried: Carried, { exchange, request }: Current): void {
+    const { socket } = carried;
+    const isRead = request !== null && request.readableFlowing !== null && !request.readableEnded;
+    if (!exchange.hasWholeBody || !isRead) return void socket.destroy();
+    const timer = setTimeout(() => socket.destroy(), LEFT_MS).unref();
+    const end = (): void => {
+      clearTimeout(timer);
+      process.nextTick(() => socket.destroy());
+    };
+    request.once('end', end).once('close', end);
   }
 
   /** The connection has ended while it had no request here. */
@@ -163,11 +189,12 @@ export class NodeHttpBridge {
     else if (!current.exchange.isGone) current.exchange.abort();
   }
 
-  #started({ response, socket }: StartMessage): void {
+  #started({ request, response, socket }: StartMessage): void {
     const carried = this.#bySocket.get(socket);
     const current = carried?.current;
     if (carried === undefined || current === null || current === undefined) return;
     current.isStarted = true;
+    current.request = request;
     if (this.#isDraining) response.shouldKeepAlive = false;
     response.once('finish', () => {
       current.isAnswered = true;
@@ -239,6 +266,7 @@ export class NodeHttpBridge {
 }
 
 interface StartMessage {
+  readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly socket: object;
 }
@@ -246,13 +274,19 @@ interface StartMessage {
 /** Where the bytes of one answer go. */
 class Answer {
   readonly #exchange: RawExchange;
+  #hasBegun = false;
 
   constructor(exchange: RawExchange) {
     this.#exchange = exchange;
   }
 
   write(data: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
-    if (data === CONTINUE) return true;
+    if (data === CONTINUE && !this.#hasBegun) {
+      this.#exchange.sayContinue();
+      return true;
+    }
+    // 1xx comes before the answer.
+    if (typeof data !== 'string' || !data.startsWith('HTTP/1.1 1')) this.#hasBegun = true;
     return this.#exchange.writeRaw(data, encoding);
   }
 

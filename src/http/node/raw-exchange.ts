@@ -10,11 +10,17 @@ export interface RawExchange {
   readonly isUpgrade: boolean;
   readonly isEncrypted: boolean;
   readonly body: RequestBody;
+  /** All of the body has come to this process. */
+  readonly hasWholeBody: boolean;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly isGone: boolean;
   /** Bytes of the answer as they go on the wire. @returns false: wait for `drain` */
   writeRaw(data: Uint8Array | string, encoding?: 'latin1' | 'utf8'): boolean;
+  /** 100 Continue. */
+  sayContinue(): void;
+  /** Who takes the body says 100 Continue, or does not: reading the body does not say it. */
+  leaveContinue(): void;
   /** The answer is complete: the next request of this connection may come. @param close the connection ends behind it */
   finish(close: boolean): void;
   /** Only for `isUpgrade`: from now on bytes go both ways as they come. The connection is this worker's until it ends. */

@@ -2,7 +2,7 @@
  * The body of a request in chunks (RFC 9112 7.1), read strictly: what the framing is made of may be cut anywhere, and another
  * process may go on in the middle.
  */
-import { COLON, CR, endOfToken, endOfValue, hexValue, LF, VALUE } from './chars.js';
+import { COLON, CR, endOfToken, endOfValue, hexValue, isBlank, LF, TOKEN, VALUE } from './chars.js';
 
 export interface ChunkedLimits {
   readonly bodyBytes: number;
@@ -15,7 +15,8 @@ export interface ChunkedLimits {
 
 /** The part of the framing that comes next; `lf` of `x-lf` ends x. */
 type Phase =
-  | ('size' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf')
+  | ('size' | 'extension' | 'extension-name' | 'quoted' | 'quoted-pair')
+  | ('size-lf' | 'data' | 'data-cr' | 'data-lf')
   | ('line' | 'name' | 'value' | 'line-lf' | 'end-lf' | 'done');
 
 /** What another process needs to go on. */
@@ -32,6 +33,8 @@ export interface ChunkedState {
 
 const MOST_DIGITS = 13;
 const SEMICOLON = 0x3b;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /** Fields that frame, route or govern a message come before its body (RFC 9110 6.5.1). */
 const notInTrailers: ReadonlySet<string> = new Set([
@@ -111,6 +114,11 @@ export class ChunkedDecoder {
     return this.#refusal < 0 ? this.#refusal : at - from;
   }
 
+  #isInExtension(): boolean {
+    const phase = this.#phase;
+    return phase === 'extension' || phase === 'extension-name' || phase === 'quoted' || phase === 'quoted-pair';
+  }
+
   #isInTrailers(): boolean {
     return this.#phase === 'line' || this.#phase === 'name' || this.#phase === 'value' || this.#phase === 'line-lf';
   }
@@ -133,7 +141,7 @@ export class ChunkedDecoder {
 
   #framing(byte: number): void {
     if (this.#phase === 'size') this.#size(byte);
-    else if (this.#phase === 'extension') this.#extension(byte);
+    else if (this.#isInExtension()) this.#extension(byte);
     else if (this.#phase === 'data-cr') {
       if (byte === CR) this.#phase = 'data-lf';
       else this.#refuse(400, 'A chunk is longer than its size.');
@@ -150,15 +158,32 @@ export class ChunkedDecoder {
     } else if (this.#digits === 0) this.#refuse(400, 'A chunk does not begin with its size.');
     else if (byte === SEMICOLON) {
       this.#phase = 'extension';
-      this.#extension(byte);
+      this.#extension(byte); // from there to its name
     } else if (byte === CR) this.#phase = 'size-lf';
     else this.#refuse(400, 'The size of a chunk holds what it may not.');
   }
 
+  /** What extensions say is ignored; each must have a name (RFC 9112 7.1.1), and a semicolon in quotes begins none. */
   #extension(byte: number): void {
-    if (byte === CR) this.#phase = 'size-lf';
+    if (byte === CR && this.#phase === 'extension') this.#phase = 'size-lf';
+    else if (byte === CR) this.#refuse(400, 'A chunk extension does not end.');
     else if (VALUE[byte] === 0) this.#refuse(400, 'A chunk extension holds what it may not.');
     else if (++this.#extensionBytes > this.#limits.extensionBytes) this.#refuse(400, 'Chunk extensions are too long.');
+    else if (this.#phase === 'extension-name') this.#extensionName(byte);
+    else if (this.#phase === 'quoted-pair') this.#phase = 'quoted';
+    else if (this.#phase === 'quoted') this.#quoted(byte);
+    else if (byte === SEMICOLON) this.#phase = 'extension-name';
+    else if (byte === QUOTE) this.#phase = 'quoted';
+  }
+
+  #extensionName(byte: number): void {
+    if (TOKEN[byte] === 1) this.#phase = 'extension';
+    else if (!isBlank(byte)) this.#refuse(400, 'A chunk extension has no name.');
+  }
+
+  #quoted(byte: number): void {
+    if (byte === QUOTE) this.#phase = 'extension';
+    else if (byte === BACKSLASH) this.#phase = 'quoted-pair';
   }
 
   /** The line of the size has ended. */

@@ -32,6 +32,8 @@ export interface HeadLimits {
   /** Most bytes of all field lines, with the CRLF of each. */
   readonly headerBytes: number;
   readonly headerCount: number;
+  /** Expectations other than 100-continue are for the app to judge: `expectsOther` instead of 417. */
+  readonly passesExpectations?: boolean;
 }
 
 /** The head has not ended; nothing is wrong so far. */
@@ -79,6 +81,9 @@ export class RequestHead {
   /** What the client's version and Connection fields ask for. */
   keepAlive = true;
   expectsContinue = false;
+  expectsOther = false;
+  /** The client's version is above HTTP/1.1, and the request is taken as one of HTTP/1.1 (RFC 9110 2.5). */
+  isNewer = false;
   /** There is an Upgrade field, and `upgrade` among the Connection options. */
   isUpgrade = false;
   /** Why the head was refused: a sentence without anything the client sent. */
@@ -124,6 +129,7 @@ export class RequestHead {
     this.contentLength = -1;
     this.isChunked = false;
     this.expectsContinue = false;
+    this.expectsOther = false;
     this.isUpgrade = false;
     this.why = '';
     this.#hasHost = false;
@@ -219,7 +225,8 @@ export class RequestHead {
     }
     const minor = bytes[from + 7]! - ZERO;
     this.minor = minor === 0 ? 0 : 1;
-    this.#isForeign = bytes[from + 5] !== ZERO + 1 || minor > 1;
+    this.isNewer = minor > 1;
+    this.#isForeign = bytes[from + 5] !== ZERO + 1;
     return from + VERSION_BYTES;
   }
 
@@ -228,7 +235,7 @@ export class RequestHead {
     if (bytes[from] !== CR) return this.#refuse(400, 'The request line does not end behind its version.');
     if (from + 1 === to) return MORE;
     if (bytes[from + 1] !== LF) return this.#refuse(400, 'A CR without LF.');
-    return this.#isForeign ? this.#refuse(505, 'HTTP/1.0 and HTTP/1.1 are spoken here.') : from + 2;
+    return this.#isForeign ? this.#refuse(505, 'HTTP/1 is spoken here.') : from + 2;
   }
 
   #fieldLines(bytes: Buffer, from: number, to: number): number {
@@ -340,10 +347,14 @@ export class RequestHead {
 
   #expect(bytes: Buffer, from: number, to: number): number {
     if (this.minor === 0) return 0;
-    if (this.expectsContinue || !isWordAt(bytes, from, to, CONTINUE)) {
+    if (!this.expectsContinue && isWordAt(bytes, from, to, CONTINUE)) {
+      this.expectsContinue = true;
+      return 0;
+    }
+    if (this.#limits.passesExpectations !== true) {
       return this.#refuse(417, 'The Expect field asks for more than 100-continue.');
     }
-    this.expectsContinue = true;
+    this.expectsOther = true;
     return 0;
   }
 

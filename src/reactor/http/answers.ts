@@ -3,7 +3,7 @@
  * asked, by the server itself. Runs in the reactor.
  */
 
-import { AnswerFlag, CloseCode, Event, GoneFlag } from '../../ipc/frame.js';
+import { AnswerFlag, CloseCode, Event, goneFlags } from '../../ipc/frame.js';
 import type { WholeAnswer } from '../../ipc/outbox.js';
 import { ReactorCounter } from '../../memory/boards.js';
 import { addressOf, allocateStable } from '../../os/libc.js';
@@ -61,8 +61,16 @@ export class Answers {
     const { http } = connection;
     if (http === null || connection.ended) return;
     if ((flags & AnswerFlag.interim) === 0) http.begun = true;
+    else if (flags & AnswerFlag.continue) this.#continued(http);
     if (flags & AnswerFlag.tunnel) return this.#tunnelled(connection, http);
     if (flags & AnswerFlag.last) this.finish(connection, http, (flags & AnswerFlag.close) !== 0);
+  }
+
+  /** The client sends its body from now on: its time begins. */
+  #continued(http: HttpState): void {
+    http.asksContinue = false;
+    http.since = this.#parts.context.now;
+    http.pace.begin(http.since);
   }
 
   finish(connection: ReactorConnection, http: HttpState, close: boolean): void {
@@ -119,7 +127,7 @@ export class Answers {
 
   /** Of a request that a worker has: it is told, and the client too if it has not been told anything yet. */
   breakOff(connection: ReactorConnection, http: HttpState, answer: PlainAnswer): void {
-    this.#tellGone(connection, http, GoneFlag.timedOut);
+    this.#tellGone(connection, http, goneFlags(codeOf(answer.status)), `${answer.status} ${answer.why}`);
     if (!http.begun) return this.answer(connection, http, answer);
     this.noLongerOwed(http);
     this.#parts.ending.reset(connection, codeOf(answer.status));
@@ -165,9 +173,9 @@ export class Answers {
     switch (http.phase) {
       case Phase.owed:
         http.halfClosed = true;
-        return this.#tellGone(connection, http, GoneFlag.halfClosed);
+        return this.#tellGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED, true));
       case Phase.streaming:
-        this.#tellGone(connection, http, 0);
+        this.#tellGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED));
         this.noLongerOwed(http);
         return this.#parts.ending.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
       case Phase.tunnel:
@@ -188,16 +196,16 @@ export class Answers {
     this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
   }
 
-  /** The connection is gone, however it went. */
-  released(connection: ReactorConnection): void {
+  /** The connection is gone, or takes no more bytes: nothing that a worker still does for it has an effect. @param code CloseCode */
+  lost(connection: ReactorConnection, code: number): void {
     const { http } = connection;
     if (http === null || !http.isOwed) return;
-    this.#tellGone(connection, http, 0);
+    this.#tellGone(connection, http, goneFlags(code));
     this.noLongerOwed(http);
   }
 
-  #tellGone(connection: ReactorConnection, http: HttpState, flags: number): void {
-    this.#parts.context.lane(http.worker).sendEvent(Event.gone, flags, http.exchange, connection.sessionId);
+  #tellGone({ sessionId }: ReactorConnection, http: HttpState, flags: number, message = ''): void {
+    this.#parts.context.lane(http.worker).sendEvent(Event.gone, flags, http.exchange, sessionId, message);
   }
 
   /** A worker has ended: what its process had taken is not answered by anybody else. */
@@ -237,7 +245,6 @@ export class Answers {
     http.exchange = (http.exchange + 1) & 0xffff;
     http.worker = lane.worker;
     http.begun = false;
-    http.continued = false;
     http.since = this.#parts.context.now;
     this.#parts.context.table.setTaker(connection.slot, 0);
     this.#setUnderWay(this.#underWay + 1);

@@ -26,6 +26,7 @@ export class Bodies {
     http.bodyLeft = head.isChunked ? 0 : head.contentLength;
     http.decoder = head.isChunked ? new ChunkedDecoder(chunkedLimits(this.#parts.optionsOf(connection))) : null;
     http.credit = BODY_WINDOW;
+    http.pace.begin(this.#parts.context.now);
   }
 
   /** @returns how many bytes of [at, to) were taken */
@@ -36,6 +37,7 @@ export class Bodies {
       if (http.credit > 0) this.#parts.host.stall(connection, lane);
       return 0;
     }
+    http.asksContinue = false; // it has not waited
     return http.decoder === null
       ? this.#takeSized(connection, http, lane, bytes, at, most)
       : this.#takeDecoded(connection, http, lane, http.decoder, bytes, at, most);
@@ -52,6 +54,7 @@ export class Bodies {
     const count = Math.min(most, http.bodyLeft);
     bytes.copy(lane.bytes, lane.payloadAt, at, at + count);
     http.since = this.#parts.context.now;
+    http.pace.came(count);
     http.bodyLeft -= count;
     http.credit -= count;
     this.#commitBody(connection, http, lane, count, http.bodyLeft === 0);
@@ -78,6 +81,7 @@ export class Bodies {
     }
     // What frames a body is no progress of it: it may not come in drops without end.
     if (end > start) http.since = this.#parts.context.now;
+    http.pace.came(end - start);
     http.credit -= end - start;
     const { isDone, trailers } = decoder;
     if (end > start || (isDone && trailers === '')) {
@@ -107,8 +111,10 @@ export class Bodies {
   taken(connection: ReactorConnection, exchange: number, bytes: number): void {
     const { http } = connection;
     if (http === null || http.exchange !== exchange || http.phase !== Phase.streaming) return;
+    const { now } = this.#parts.context;
+    if (http.credit === 0) http.pace.begin(now); // the client was not read on
     http.credit = Math.min(BODY_WINDOW, http.credit + bytes);
-    http.since = this.#parts.context.now;
+    http.since = now;
     this.#parts.readSoon(connection);
   }
 }

@@ -1,4 +1,5 @@
 import type { ChunkedDecoder } from '../../protocol/http/chunked.js';
+import { Pace } from './pace.js';
 
 /** What a connection that speaks HTTP is doing. */
 export const Phase = {
@@ -39,8 +40,12 @@ export class HttpState {
   wanted = 0;
   /** How much of an incomplete head was parsed without success. */
   looked = 0;
-  /** 100 Continue was sent for the request at the front. */
-  continued = false;
+  /** While such a body is waited for: how much of the request there was when it was looked at last. */
+  had = 0;
+  /** Streaming: the client waits with its body until the worker says 100 Continue. */
+  asksContinue = false;
+  /** How fast the body comes that the client is waited for. */
+  readonly pace = new Pace();
   /** Streaming: what is left of a body with a length. */
   bodyLeft = 0;
   /** Streaming: of a chunked body. */
@@ -54,6 +59,7 @@ export class HttpState {
 
   constructor(now: number) {
     this.since = now;
+    this.pace.begin(now);
   }
 
   /** Somebody owes (the rest of) an answer. */
@@ -75,14 +81,14 @@ export type HttpRecord = Pick<
   | 'isHead'
   | 'http10'
   | 'wanted'
-  | 'continued'
+  | 'had'
   | 'halfClosed'
 >;
 
 export function packHttp(state: HttpState): HttpRecord {
-  const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, continued } = state;
+  const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had } = state;
   const { halfClosed } = state;
-  return { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, continued, halfClosed };
+  return { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had, halfClosed };
 }
 
 export function unpackHttp(record: HttpRecord): HttpState {

@@ -9,13 +9,12 @@
  *     └────────────▶ streaming ────────────────┘ body whole            101, or HTTP/2 ───▶ tunnel
  * ```
  */
-import { REQUEST_PREFIX_BYTES, RequestBit, RequestFlag } from '../../ipc/frame.js';
+import { CloseCode, REQUEST_PREFIX_BYTES, RequestBit, RequestFlag } from '../../ipc/frame.js';
 import { EAGAIN, EINTR } from '../../os/libc.js';
 import { receive } from '../../os/socket.js';
 import { ChunkedDecoder } from '../../protocol/http/chunked.js';
 import { RequestHead } from '../../protocol/http/head.js';
 import { methods } from '../../protocol/http/methods.js';
-import { CONTINUE } from '../../protocol/http/plain-answer.js';
 import type { ReactorConnection } from '../connection.js';
 import { type HttpOptions, type ReactorContext, SCRATCH_BYTES } from '../context.js';
 import type { Ending } from '../ending.js';
@@ -39,6 +38,9 @@ const READ_AHEAD_BYTES = 65_536;
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const FIRST_OF_PREFACE = 0x50;
 const HEAD = methods.indexOf('HEAD');
+/** Behind the target: the last digit of its version. What comes after HTTP/1.1 is processed as HTTP/1.1 (RFC 9110 2.5). */
+const MINOR_AT = ' HTTP/1.'.length;
+const ONE = 0x31;
 /** A client that was told to come later. */
 const RETRY_SECONDS = 1;
 
@@ -74,7 +76,7 @@ export class Http {
   /** The connection is gone, however it went. */
   released(connection: ReactorConnection): void {
     this.uploads.released(connection);
-    this.answers.released(connection);
+    this.answers.lost(connection, CloseCode.SOCKET_ERROR);
   }
 
   // ——— reading ———
@@ -239,7 +241,7 @@ export class Http {
       http.since = this.#parts.context.now;
     }
     const there = to - at;
-    if (there < http.wanted) return 0;
+    if (there < http.wanted) return this.#waitForRest(http, there);
     if (http.looked > 0 && !isWorthALook(bytes, at, to, http.looked)) return 0;
     if (bytes[at] === FIRST_OF_PREFACE && this.#parts.optionsOf(connection).http2) {
       const preface = lookForPreface(bytes, at, to);
@@ -277,7 +279,8 @@ export class Http {
       return 0;
     }
     const hasBody = contentLength > 0 || isChunked;
-    if (!hasBody && this.#files.answer(connection, http, head, bytes, at, headLength)) return headLength;
+    if (!hasBody && !head.expectsOther && this.#files.answer(connection, http, head, bytes, at, headLength))
+      return headLength;
     if (headLength > this.#shortBytes) {
       this.answers.refuse(connection, {
         status: 431,
@@ -287,10 +290,10 @@ export class Http {
       return 0;
     }
     if (!hasBody) return this.#giveOut(connection, http, head, bytes, at, headLength, headLength, true);
-    if (head.expectsContinue && !http.continued && to - at === headLength) {
-      http.continued = true;
-      this.answers.say(connection, CONTINUE);
-      if (connection.ended) return 0;
+    http.asksContinue = head.expectsContinue && to - at === headLength;
+    if (http.asksContinue) {
+      // The handler decides whether the body is to come, and the worker tells the client when it asks for it.
+      return this.#giveOut(connection, http, head, bytes, at, headLength, headLength, false);
     }
     if (isChunked) return this.#takeChunked(connection, http, head, bytes, at, to, headLength);
     const total = headLength + contentLength;
@@ -298,11 +301,21 @@ export class Http {
       return this.#giveOut(connection, http, head, bytes, at, headLength, headLength, false);
     if (to - at < total) {
       http.wanted = total;
-      http.since = this.#parts.context.now;
-      return 0;
+      http.pace.begin(this.#parts.context.now);
+      return this.#waitForRest(http, to - at);
     }
     http.wanted = 0;
     return this.#giveOut(connection, http, head, bytes, at, headLength, total, true);
+  }
+
+  /** For a body that is given out as a whole. Its time counts from when more of it came last. */
+  #waitForRest(http: HttpState, there: number): number {
+    if (there > http.had) {
+      http.since = this.#parts.context.now;
+      http.pace.came(there - http.had);
+      http.had = there;
+    }
+    return 0;
   }
 
   /** A chunked body that is all there is given out whole, as others are. */
@@ -395,12 +408,16 @@ export class Http {
     http.http10 = head.minor === 0;
     http.keepAlive = head.keepAlive;
     http.wanted = 0;
+    http.had = 0;
     if (!isWhole) this.bodies.begin(connection, http, head);
     let bits = head.keepAlive ? RequestBit.keepAlive : 0;
     if (head.minor === 0) bits |= RequestBit.http10;
     if (head.isChunked) bits |= RequestBit.chunked;
     if (head.isUpgrade) bits |= RequestBit.upgrade;
     if (connection.tls !== null) bits |= RequestBit.tls;
+    if (http.asksContinue) bits |= RequestBit.asksContinue;
+    if (head.expectsOther) bits |= RequestBit.expectsOther;
+    if (head.isNewer) lane.bytes[lane.payloadAt + REQUEST_PREFIX_BYTES + head.targetEnd + MINOR_AT] = ONE;
     this.answers.begin(connection, http, lane);
     lane.commitRequest(
       connection.sessionId,
@@ -459,7 +476,10 @@ export class Http {
 }
 
 function headLimits({ requestLineLimit, headerLimit, headerCountLimit }: HttpOptions) {
-  return { lineBytes: requestLineLimit, headerBytes: headerLimit, headerCount: headerCountLimit };
+  return {
+    ...{ lineBytes: requestLineLimit, headerBytes: headerLimit, headerCount: headerCountLimit },
+    passesExpectations: true,
+  };
 }
 
 /**

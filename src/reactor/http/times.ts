@@ -4,6 +4,7 @@ import { ReactorCounter } from '../../memory/boards.js';
 import type { ReactorConnection } from '../connection.js';
 import type { Answers } from './answers.js';
 import { type HttpState, Phase } from './http-state.js';
+import { WINDOW_MS } from './pace.js';
 import type { HttpParts } from './parts.js';
 import type { Uploads } from './uploads.js';
 
@@ -13,7 +14,11 @@ interface Wait {
   /** It is answered with; 0: the connection ends without a word. */
   readonly status: number;
   readonly why: string;
+  /** For more of a body, and the client may send it. */
+  readonly isBody?: boolean;
 }
+
+const TOO_SLOW = 'The body came too slowly.';
 
 export class Times {
   readonly #parts: HttpParts;
@@ -31,9 +36,9 @@ export class Times {
     let shortest = Number.POSITIVE_INFINITY;
     for (const { http } of this.#parts.context.options.ports) {
       if (http === null) continue;
-      for (const ms of [http.headersTimeoutMs, http.requestTimeoutMs, http.keepAliveTimeoutMs]) {
-        if (ms > 0) shortest = Math.min(shortest, ms);
-      }
+      const times = [http.headersTimeoutMs, http.requestTimeoutMs, http.keepAliveTimeoutMs];
+      if (http.minBodyBytesPerSecond > 0) times.push(WINDOW_MS);
+      for (const ms of times) if (ms > 0) shortest = Math.min(shortest, ms);
     }
     return shortest === Number.POSITIVE_INFINITY ? 0 : Math.min(1000, Math.max(20, Math.floor(shortest / 4)));
   }
@@ -46,11 +51,19 @@ export class Times {
   }
 
   #checkTime(connection: ReactorConnection, http: HttpState): void {
-    const passed = this.#parts.context.now - http.since;
     const wait = this.#waitOf(connection, http);
-    if (wait === undefined || wait.limitMs === 0 || passed < wait.limitMs) return;
-    if (wait.status !== 0) this.#timeOut(connection, http, wait.status, wait.why);
+    if (wait === undefined) return;
+    const passed = this.#parts.context.now - http.since;
+    if (wait.isBody === true && this.#isTooSlow(connection, http)) this.#timeOut(connection, http, 408, TOO_SLOW);
+    else if (wait.limitMs === 0 || passed < wait.limitMs) return;
+    else if (wait.status !== 0) this.#timeOut(connection, http, wait.status, wait.why);
     else this.#parts.ending.closeWhenFlushed(connection, CloseCode.KEEP_ALIVE_TIMEOUT);
+  }
+
+  #isTooSlow(connection: ReactorConnection, http: HttpState): boolean {
+    const { minBodyBytesPerSecond, requestTimeoutMs } = this.#parts.optionsOf(connection);
+    if (minBodyBytesPerSecond === 0) return false;
+    return http.pace.isTooSlow(this.#parts.context.now, minBodyBytesPerSecond, requestTimeoutMs);
   }
 
   /** What it waits for; undefined: for nothing that has a limit. */
@@ -61,11 +74,13 @@ export class Times {
       if (connection.stalled || this.#uploads.waits(connection)) {
         return { limitMs: requestTimeoutMs, status: 503, why: 'No worker has taken the request in time.' };
       }
-      const limitMs = http.wanted > 0 ? requestTimeoutMs : headersTimeoutMs;
-      return { limitMs, status: 408, why: 'The request did not come in time.' };
+      const isBody = http.wanted > 0;
+      const limitMs = isBody ? requestTimeoutMs : headersTimeoutMs;
+      return { limitMs, status: 408, why: 'The request did not come in time.', isBody };
     }
-    if (http.phase === Phase.streaming && http.credit > 0 && !connection.stalled) {
-      return { limitMs: requestTimeoutMs, status: 408, why: 'The body did not come in time.' };
+    // A client that has not been told to go on is not late.
+    if (http.phase === Phase.streaming && http.credit > 0 && !connection.stalled && !http.asksContinue) {
+      return { limitMs: requestTimeoutMs, status: 408, why: 'The body did not come in time.', isBody: true };
     }
     if (!http.isOwed || http.begun) return undefined;
     return { limitMs: requestTimeoutMs, status: 503, why: 'The server could not answer in time.' };

@@ -95,6 +95,8 @@ export const chunks = theme('chunked', [
   accepts('7.1.1', 'an extension without a value', chunked('1;a\r\nx\r\n0\r\n\r\n'), post('x')),
   accepts('7.1.1', 'an extension in quotes', chunked('1;a="b c;\t\xe9"\r\nx\r\n0\r\n\r\n'), post('x')),
   accepts('7.1.1', 'several extensions', chunked('1;a=b;c;d="e"\r\nx\r\n0\r\n\r\n'), post('x')),
+  accepts('7.1.1', 'blanks before the name of an extension', chunked('1; \ta=b ; c\r\nx\r\n0\r\n\r\n'), post('x')),
+  accepts('7.1.1', 'a semicolon and a quote in quotes', chunked('1;a=";\\";";b\r\nx\r\n0\r\n\r\n'), post('x')),
   accepts('7.1.1', 'an extension of the last chunk', chunked('1\r\nx\r\n0;a=b\r\n\r\n'), post('x')),
   ...[
     '',
@@ -134,6 +136,11 @@ export const chunks = theme('chunked', [
   refuses('7.1', 'a last chunk line that ends with LF alone', chunked('0\n\r\n')),
   refuses('7.1', 'a body that ends with LF alone', chunked('0\r\n\n')),
   refuses('7.1', 'a body that ends with CR and something', chunked('0\r\n\rx')),
+  ...[';', ';;a', ';a;', ';a;;b', '; ', ';=b', ';"a"', ';a="b";', '; ;a', ';a=b; '].map((text) =>
+    refuses('7.1.1', `an extension without a name: ${JSON.stringify(text)}`, chunked(`1${text}\r\nx\r\n0\r\n\r\n`)),
+  ),
+  refuses('7.1.1', 'an extension without a name, of the last chunk', chunked('1\r\nx\r\n0;\r\n\r\n')),
+  refuses('7.1.1', 'an extension whose quotes do not end', chunked('1;a="b\r\nx\r\n0\r\n\r\n')),
   refuses('7.1.1', 'an extension that ends with LF alone', chunked('1;a\nx\r\n0\r\n\r\n')),
   refuses('7.1.1', 'an extension with a CR', chunked('1;a\rb\r\nx\r\n0\r\n\r\n')),
   refuses('7.1.1', 'an extension that hides a chunk behind an LF', chunked('2;\nxx\r\n4c\r\n0\r\n\r\n')),

@@ -40,7 +40,10 @@ export const requestLine = theme('request line', [
   refuses('3', 'a version without a target', line('GET HTTP/1.1')),
   refuses('3', 'two spaces where the target should be', line('GET  HTTP/1.1')),
   accepts('2.3', 'HTTP/1.0', head('GET / HTTP/1.0'), request({ version: '1.0', keepAlive: false })),
-  ...['2.0', '3.0', '1.2', '1.9', '0.9', '0.0', '9.9', '2.1'].map((version) =>
+  ...['1.2', '1.9'].map((version) =>
+    accepts('RFC 9110 2.5', `HTTP/${version} is taken as HTTP/1.1`, line(`GET / HTTP/${version}`), request({})),
+  ),
+  ...['2.0', '3.0', '0.9', '0.0', '9.9', '2.1'].map((version) =>
     refuses('RFC 9110 15.6.6', `HTTP/${version} is not spoken`, line(`GET / HTTP/${version}`), 505),
   ),
   ...['HTTP/1', 'HTTP/1.', 'HTTP/.1', 'HTTP/11', 'HTTP/1.10', 'HTTP/01.1', 'HTTP/1.1.1', 'HTTP/1,1', 'HTTP/a.b'].map(

@@ -164,6 +164,11 @@ export function hasStrangeExtension(text: string): boolean {
   return [...extensions].some(([, extension = '']) => !extensionsOfNode.test(extension));
 }
 
+/** Node does not know what comes after HTTP/1.1; here it is read as HTTP/1.1 (RFC 9110 2.5). */
+export function asKnownVersion(text: string): string {
+  return text.replace(/( HTTP\/1\.)[2-9](?=\r\n)/g, '$11');
+}
+
 const scrap = fc.constantFrom(
   ...[
     '\r',
