@@ -25,6 +25,7 @@ export class FakeRawExchange implements RawExchange {
   readonly remotePort = 4000;
   readonly finished: Promise<boolean | 'aborted'>;
   isGone = false;
+  mustClose = false;
   canTake = true;
   text = '';
   #finish!: (how: boolean | 'aborted') => void;
@@ -149,6 +150,7 @@ class RawConnection {
       },
       tunnel: (events) => this.#tunnel(events),
       isGone: socket.destroyed,
+      mustClose: false,
       onGone: (listener) => void socket.once('close', listener),
       drain: () => drained(socket),
       abort: () => socket.destroy(),
