@@ -1,5 +1,11 @@
 /** Apps in the manner of Node: a stream as the request and the response of Node's `http2`. Runs in a worker. */
-import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  Http2ServerRequest,
+  Http2ServerResponse,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { ServerError } from '../../errors/index.js';
 import { declaredLength, statusHasBody, wrongLength } from '../framing-fields.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
@@ -63,8 +69,18 @@ class CountedResponse extends Http2ServerResponse {
     this.#fail(declared);
   }
 
+  override writeHead(status: number, ...rest: unknown[]): this {
+    const headers = rest.at(-1);
+    if (status === NO_CONTENT && typeof headers === 'object' && headers !== null && !Array.isArray(headers)) {
+      rest[rest.length - 1] = Object.fromEntries(Object.entries(headers).filter(([name]) => !isLength(name)));
+    }
+    if (status === NO_CONTENT) this.removeHeader('content-length');
+    return super.writeHead(status, ...(rest as [OutgoingHttpHeaders]));
+  }
+
   /** −1: it says nothing, or there is no body to hold it against. */
   #declared(): number {
+    if (this.statusCode === NO_CONTENT && !this.headersSent) this.removeHeader('content-length');
     if (this.#isBroken || this.isHead || !statusHasBody(this.statusCode)) return -1;
     const said: unknown = this.getHeader('content-length');
     if (said === undefined) return -1;
@@ -77,6 +93,12 @@ class CountedResponse extends Http2ServerResponse {
     this.#isBroken = true;
     this.broken?.(wrongLength(String(declared), `${this.#written} bytes`));
   }
+}
+
+const NO_CONTENT = 204;
+
+function isLength(name: string): boolean {
+  return name.toLowerCase() === 'content-length';
 }
 
 function callbackOf(...given: unknown[]): Done | undefined {

@@ -124,8 +124,9 @@ export class AnswerGuard {
   #frameByCoding(head: string, coding: string, hasNone: boolean): string {
     const isChunked = /(^|,)[ \t]*chunked$/.test(coding);
     this.endsWithConnection = !isChunked && !hasNone;
-    const isSaid = isChunked && (this.#isHead || !hasNone);
-    return isSaid ? without(head, 'content-length') : without(head, 'content-length', 'transfer-encoding');
+    if (isChunked && (this.#isHead || !hasNone)) return without(head, 'content-length');
+    const bare = without(head, 'content-length', 'transfer-encoding');
+    return this.endsWithConnection ? `${without(bare, 'connection')}\r\nConnection: close` : bare;
   }
 
   /** `Upgrade` never goes without `Connection: upgrade` (RFC 9110, 7.8), nor that without the end that is to come. */
