@@ -1,18 +1,14 @@
 import type { Writable } from 'node:stream';
-import { describe, ServerError } from '../errors/index.js';
+import { describe } from '../errors/index.js';
 import type { EncodedSink, StreamEncoder } from './compression.js';
 import type { Exchange } from './exchange.js';
 import { removeFields } from './field-list.js';
+import { statusHasBody, wrongLength } from './framing-fields.js';
 
 /** What a body asks of its request. */
 export interface BodyRequest {
   onGone(listener: () => void): void;
   answered(): void;
-}
-
-/** Whether an answer of that status has a body at all; a HEAD request is another question. */
-export function statusHasBody(status: number): boolean {
-  return status !== 204 && status !== 304;
 }
 
 export function byteLength(data: string | Uint8Array): number {
@@ -140,8 +136,4 @@ export function checkLength(value: unknown): number {
   const length = isGiven && /^\d{1,16}$/.test(String(value)) ? Number(value) : -1;
   if (Number.isSafeInteger(length) && length >= 0) return length;
   throw wrongLength(describe(value), 'no number of bytes');
-}
-
-function wrongLength(declared: string, received: string): ServerError {
-  return new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared, received });
 }

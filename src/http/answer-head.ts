@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import { httpDate } from '../protocol/http/date.js';
 import type { FieldList } from './exchange.js';
+import { connectionOptions, FieldKind, kindOfField, namesFields, withoutNamedFields } from './framing-fields.js';
 
 /** Whether the connection stays, as far as the request and the server say. */
 export const Persistence = {
@@ -18,13 +19,10 @@ export interface AnswerHead {
   readonly closes: boolean;
 }
 
-/** Fields that an exchange has a say in. */
-const SaysDate = 1;
-const SaysLength = 2;
-const SaysClose = 4;
-const OURS = -1;
-
-/** Without the empty line. @param bodyBytes −1: no length is told by us @param reason '' for the usual one */
+/**
+ * Without the empty line. Of the fields, those of framing and of the connection are read, not copied: see `framing-fields.ts`.
+ * @param bodyBytes what `content-length` says; −1: there is none @param reason '' for the usual one
+ */
 export function headOf(
   status: number,
   reason: string,
@@ -33,43 +31,49 @@ export function headOf(
   persistence: Persistence,
 ): AnswerHead {
   let text = statusLine(status, reason);
-  let said = 0;
+  let hasDate = false;
+  let connection = '';
+  let upgrade = '';
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
     const value = fields[i + 1] as string;
-    const special = specialOf(name, value);
-    if (special === OURS) continue;
-    said |= special;
+    switch (kindOfField(name)) {
+      case FieldKind.date:
+        hasDate = true;
+        break;
+      case FieldKind.connection:
+        connection += `${value},`;
+        continue;
+      case FieldKind.upgrade:
+        upgrade += upgrade === '' ? value : `, ${value}`;
+        continue;
+      case FieldKind.ofServer:
+        continue;
+    }
     text += `${name}: ${value}\r\n`;
   }
-  if ((said & SaysDate) === 0) text += dateLine();
-  if ((said & SaysLength) === 0 && bodyBytes >= 0) text += `content-length: ${bodyBytes}\r\n`;
-  if (said & SaysClose) return { text, closes: true };
-  if (persistence === Persistence.ends) return { text: `${text}connection: close\r\n`, closes: true };
-  if (persistence === Persistence.staysIfTold) text += 'connection: keep-alive\r\n';
-  return { text, closes: false };
+  if (!hasDate) text += dateLine();
+  if (bodyBytes >= 0) text += `content-length: ${bodyBytes}\r\n`;
+  if (connection === '' && upgrade === '') return connectionLine(text, persistence, '');
+  const options = connectionOptions(connection);
+  if (namesFields(options)) return headOf(status, reason, withoutNamedFields(fields, options), bodyBytes, persistence);
+  // 426 has to say what to upgrade to (RFC 9110, 15.5.22); elsewhere `Upgrade` alone is that of another hop.
+  const keepsUpgrade = options.includes('upgrade') || status === UPGRADE_REQUIRED;
+  const ends = options.includes('close') ? Persistence.ends : persistence;
+  return connectionLine(text, ends, keepsUpgrade ? upgrade : '');
 }
 
-/** −1: the field is ours to say. Only the names of these lengths are looked at closely. */
-function specialOf(name: string, value: string): number {
-  switch (name.length) {
-    case 4:
-      return name.toLowerCase() === 'date' ? SaysDate : 0;
-    case 10:
-      if (name.toLowerCase() !== 'connection') return 0;
-      return /(^|[\s,])close([\s,]|$)/i.test(value) ? SaysClose : OURS;
-    case 14:
-      return name.toLowerCase() === 'content-length' ? SaysLength : 0;
-    case 17:
-      return name.toLowerCase() === 'transfer-encoding' ? OURS : 0;
-    default:
-      return 0;
+const UPGRADE_REQUIRED = 426;
+
+/** `Upgrade` never goes without `Connection: upgrade` (RFC 9110, 7.8). */
+function connectionLine(text: string, persistence: Persistence, upgrade: string): AnswerHead {
+  const closes = persistence === Persistence.ends;
+  const own = closes ? 'close' : persistence === Persistence.staysIfTold ? 'keep-alive' : '';
+  if (upgrade !== '') {
+    const line = own === '' ? 'upgrade' : `${own}, upgrade`;
+    return { text: `${text}upgrade: ${upgrade}\r\nconnection: ${line}\r\n`, closes };
   }
-}
-
-export function saysLength(fields: FieldList): boolean {
-  for (let i = 0; i < fields.length; i += 2) if (specialOf(fields[i] as string, '') === SaysLength) return true;
-  return false;
+  return { text: own === '' ? text : `${text}connection: ${own}\r\n`, closes };
 }
 
 export function fieldLines(fields: FieldList): string {

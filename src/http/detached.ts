@@ -20,7 +20,7 @@ export class DetachedAnswers {
       get outbox() {
         return outbox();
       },
-      ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false },
+      ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false, hearsOfEnds: false },
       ended: () => {},
       detached: () => {},
       openTunnel: () => {

@@ -50,18 +50,28 @@ export interface Exchange {
   onLeaving(listener: () => void): void;
 
   /**
-   * Head and body at once. The exchange adds `date`, `content-length`, `connection`, as far as the fields do not say them; it
-   * leaves the body out where the request or the status has none (HEAD, 204, 304).
+   * Head and body at once. Framing is the affair of the exchange: `content-length` is that of the body whatever the fields
+   * say (of HEAD without a body, and of 304: what they say), and fields of one hop are left out. It adds `date` where the
+   * fields have none, and leaves the body out where the request or the status has none (HEAD, 204, 304).
    * @param reason '' for the usual one
    */
   respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void;
-  /** Head of an answer whose body comes by `write`, `writeFile` and `end`; without a `content-length` among the fields it is chunked. */
+  /**
+   * Head of an answer whose body comes by `write`, `writeFile` and `end`; without a valid `content-length` among the fields
+   * it is chunked.
+   */
   begin(status: number, reason: string, fields: FieldList): void;
-  /** @returns false: the client does not keep up; wait for `drain` */
+  /**
+   * @returns false: the client does not keep up; wait for `drain`
+   * @throws ServerError ERR_HTTP_CONTENT_LENGTH: it is beyond what `begin` declared. None of it was sent; `abort` is next.
+   */
   write(data: string | Uint8Array): boolean;
   /** Part of a file, behind what was written; only where `begin` was told the `content-length`. */
   writeFile(piece: FilePiece): void;
-  /** @param trailers only of chunked answers */
+  /**
+   * @param trailers only of chunked answers
+   * @throws ServerError ERR_HTTP_CONTENT_LENGTH: the body is not as long as `begin` declared; `abort` is next
+   */
   end(data?: string | Uint8Array, trailers?: FieldList): void;
   /** 1xx, before the answer: 103 with its fields. */
   inform(status: number, fields: FieldList): void;

@@ -51,6 +51,7 @@ export class HttpRequests implements HttpService, Http1Host {
   /** Whoever waits for uploads and tunnels to end. */
   #dismissed: (() => void) | undefined;
   readonly heads = new AnswerHeads();
+  readonly hearsOfEnds = true;
   isDraining = false;
   isLeaving = false;
 

@@ -9,10 +9,11 @@ import { parseFields } from '../protocol/http/fields.js';
 import { methods } from '../protocol/http/methods.js';
 import { readLatin1 } from '../util/latin1.js';
 import type { TakenRequest } from '../worker/http-service.js';
-import { type AnswerHeads, fieldLines, headOf, Persistence, saysLength, statusLine } from './answer-head.js';
+import { type AnswerHeads, fieldLines, headOf, Persistence, statusLine } from './answer-head.js';
 import { type BodyCut, byAnswer, byServer } from './cut.js';
 import { ticketOf } from './detach-ticket.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
+import { interimFields, LengthCount, lengthToBegin, lengthToTell, statusHasBody } from './framing-fields.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
 
@@ -21,6 +22,8 @@ export interface Http1Host {
   readonly outbox: Outbox;
   /** The server is shutting down. */
   readonly isDraining: boolean;
+  /** False: no event tells this process of the end of a connection; it shows when something is sent. */
+  readonly hearsOfEnds: boolean;
   /** This process is being replaced, or shuts down. */
   readonly isLeaving: boolean;
   readonly heads: AnswerHeads;
@@ -57,6 +60,8 @@ export class Http1Exchange implements Exchange, RawExchange {
   #isChunkedAnswer = false;
   #closes = false;
   #hasNoBody = false;
+  /** Of an answer in pieces with a length. */
+  #length: LengthCount | null = null;
   #leavingListener: (() => void) | undefined;
   /** It has at least ended its side. */
   #hasLeft = false;
@@ -195,9 +200,9 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void {
     if (this.isEnded) return;
-    const hasNone = hasNoBody(status);
-    const bytes = typeof body === 'string' && !isAscii(body) ? Buffer.from(body) : body;
-    const length = hasNone ? -1 : bytes.length;
+    const hasNone = !statusHasBody(status);
+    const bytes = plainBytes(body);
+    const length = lengthToTell(status, this.#isHead, fields, bytes.length);
     const persistence = this.#persistence;
     const isSent = !hasNone && bytes.length > 0 && !this.#isHead;
     const text = isSent && typeof bytes === 'string' ? bytes : '';
@@ -215,13 +220,15 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   begin(status: number, reason: string, fields: FieldList): void {
     if (this.isEnded) return;
-    this.#hasNoBody = hasNoBody(status) || this.#isHead;
-    const isOpenEnded = !saysLength(fields) && !hasNoBody(status);
+    this.#hasNoBody = !statusHasBody(status) || this.#isHead;
+    const declared = lengthToBegin(status, fields);
+    const isOpenEnded = declared === -1 && statusHasBody(status);
     // Only the end of the connection ends such a body in HTTP/1.0.
     const ends = isOpenEnded && this.#has(RequestBit.http10);
-    const head = headOf(status, reason, fields, -1, ends ? Persistence.ends : this.#persistence);
+    const head = headOf(status, reason, fields, declared, ends ? Persistence.ends : this.#persistence);
     this.#closes = head.closes;
     this.#isChunkedAnswer = isOpenEnded && !ends && !this.#hasNoBody;
+    this.#length = declared === -1 || this.#hasNoBody ? null : new LengthCount(declared);
     const framing = isOpenEnded && !ends ? 'transfer-encoding: chunked\r\n' : '';
     this.#send(ANSWER, `${head.text}${framing}\r\n`, null);
   }
@@ -229,11 +236,15 @@ export class Http1Exchange implements Exchange, RawExchange {
   write(data: string | Uint8Array): boolean {
     if (this.isEnded) return false;
     if (data.length === 0 || this.#hasNoBody) return true;
-    return this.#isChunkedAnswer ? this.#writeChunk(ANSWER, data, '') : this.#writePlain(ANSWER, data);
+    if (this.#isChunkedAnswer) return this.#writeChunk(ANSWER, data, '');
+    const bytes = plainBytes(data);
+    this.#length?.add(bytes.length);
+    return this.#writePlain(ANSWER, bytes);
   }
 
   writeFile({ path, offset, length }: FilePiece): void {
     if (this.isEnded || this.#hasNoBody || length === 0) return;
+    this.#length?.add(length);
     this.#host.outbox.answerFile(this.fd, this.number, ANSWER, path, offset, length);
   }
 
@@ -244,14 +255,13 @@ export class Http1Exchange implements Exchange, RawExchange {
       const tail = `0\r\n${fieldLines(trailers)}\r\n`;
       if (data.length > 0) this.#writeChunk(flags, data, tail);
       else this.#send(flags, tail, null);
-    } else if (data.length > 0 && !this.#hasNoBody) this.#writePlain(flags, data);
-    else this.#send(flags, '', null);
+    } else this.#endPlain(flags, this.#hasNoBody ? '' : data);
     this.#end();
   }
 
   inform(status: number, fields: FieldList): void {
     if (this.isEnded || this.#has(RequestBit.http10)) return;
-    this.#send(ANSWER | INTERIM, `${statusLine(status, '')}${fieldLines(fields)}\r\n`, null);
+    this.#send(ANSWER | INTERIM, `${statusLine(status, '')}${fieldLines(interimFields(fields))}\r\n`, null);
   }
 
   drain(): Promise<void> {
@@ -284,7 +294,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   finish(close: boolean): void {
     if (this.isEnded) return;
-    this.#send(close || this.#mustClose ? ANSWER | LAST | CLOSE : ANSWER | LAST, '', null);
+    this.#send(close || this.mustClose ? ANSWER | LAST | CLOSE : ANSWER | LAST, '', null);
     this.#end();
   }
 
@@ -306,25 +316,34 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   /** The client would not stay, or may not: what is left of its body stands before its next request. */
-  get #mustClose(): boolean {
+  get mustClose(): boolean {
     return !this.#has(RequestBit.keepAlive) || this.#host.isDraining || !this.#body.isComplete;
   }
 
   get #persistence(): Persistence {
-    if (this.#mustClose) return Persistence.ends;
+    if (this.mustClose) return Persistence.ends;
     return this.#has(RequestBit.http10) ? Persistence.staysIfTold : Persistence.stays;
   }
 
   #send(flags: number, text: string, body: Uint8Array | null): boolean {
     const { outbox } = this.#host;
     if (outbox.answer(this.fd, this.number, flags, null, text, body)) return true;
-    if (!outbox.isOpen(this.fd)) this.gone(false); // no event says so where the answer was detached
+    if (!this.#host.hearsOfEnds && !outbox.isOpen(this.fd)) this.gone(byServer);
     return false;
   }
 
+  /** @param data as `plainBytes` gives it */
   #writePlain(flags: number, data: string | Uint8Array): boolean {
-    if (typeof data !== 'string') return this.#send(flags, '', data);
-    return isAscii(data) ? this.#send(flags, data, null) : this.#send(flags, '', Buffer.from(data));
+    return typeof data === 'string' ? this.#send(flags, data, null) : this.#send(flags, '', data);
+  }
+
+  #endPlain(flags: number, data: string | Uint8Array): void {
+    const bytes = plainBytes(data);
+    if (this.#length !== null) {
+      this.#length.add(bytes.length);
+      this.#length.checkWhole();
+    }
+    this.#writePlain(flags, bytes);
   }
 
   #writeChunk(flags: number, data: string | Uint8Array, tail: string): boolean {
@@ -348,9 +367,9 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 }
 
-/** Whatever the fields say, such an answer has no body. */
-function hasNoBody(status: number): boolean {
-  return status === 204 || status === 304;
+/** A text stays one where its characters are its bytes. */
+function plainBytes(data: string | Uint8Array): string | Uint8Array {
+  return typeof data !== 'string' || isAscii(data) ? data : Buffer.from(data);
 }
 
 /** For short texts a loop is quicker than asking for their length in bytes. */

@@ -1,12 +1,13 @@
 import type { Writable } from 'node:stream';
 import { describe, ServerError } from '../errors/index.js';
 import type { FileAnswer } from '../protocol/http/file-answer.js';
-import { AnswerBody, type BodyRequest, byteLength, checkLength, statusHasBody } from './answer-body.js';
+import { AnswerBody, type BodyRequest, byteLength, checkLength } from './answer-body.js';
 import type { Compression, EncodedSink, Encoding } from './compression.js';
 import { type CookieOptions, serializeCookie, serializeRawCookie } from './cookies.js';
 import { EventStream } from './event-stream.js';
 import type { Exchange, FieldList } from './exchange.js';
 import { fieldObject, indexOfField, removeFields, setField, valuesOfField } from './field-list.js';
+import { statusHasBody } from './framing-fields.js';
 import {
   encodeLocation,
   fieldList,

@@ -25,6 +25,7 @@ export class FakeRawExchange implements RawExchange {
   readonly remotePort = 4000;
   readonly finished: Promise<boolean | 'aborted'>;
   isGone = false;
+  mustClose = false;
   canTake = true;
   text = '';
   /** How often 100 Continue was said. */
@@ -161,6 +162,7 @@ class RawConnection {
       },
       tunnel: (events) => this.#tunnel(events),
       isGone: socket.destroyed,
+      mustClose: false,
       onGone: (listener) => void socket.once('close', listener),
       drain: () => drained(socket),
       abort: () => socket.destroy(),

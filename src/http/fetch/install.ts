@@ -1,3 +1,4 @@
+import { noteFetched } from './fetched.js';
 import { LightRequest } from './light-request.js';
 import { LightResponse } from './light-response.js';
 import { NativeRequest, nativeFetch, standFor } from './natives.js';
@@ -22,7 +23,7 @@ export function installLight(): void {
   replace('Response', LightResponse);
   replace('Request', RequestOfAny);
   replace('fetch', (input: Parameters<typeof nativeFetch>[0], init?: Parameters<typeof nativeFetch>[1]) =>
-    nativeFetch(ofNode(input), init),
+    nativeFetch(ofNode(input), init).then(noteFetched),
   );
 }
 

@@ -1,3 +1,4 @@
+import { untrueOfCopy } from './fetched.js';
 import { NativeResponse, standFor, unusable } from './natives.js';
 
 type Real = InstanceType<typeof NativeResponse>;
@@ -15,7 +16,8 @@ const NO_FIELDS: readonly string[] = [];
 /**
  * A `Response` that keeps what it was given and becomes one of Node's when something unusual is asked: what a handler
  * returns is nearly always a string with a few fields, and Node's own class makes a stream of it (measured: 6 µs against
- * 0.2). It stands in for the global one. Runs in a worker.
+ * 0.2). It stands in for the global one. A copy of what `fetch` has brought, `new Response(body, fetched)`, has no fields
+ * that are not true of its body any more (`fetched.ts`). Runs in a worker.
  */
 export class LightResponse {
   readonly #body: PlainBody;
@@ -29,10 +31,13 @@ export class LightResponse {
 
   constructor(body?: Body, init?: Init) {
     const plain = plainBody(body);
-    const fields = plain === undefined ? undefined : plainFields(init?.headers);
+    const fields = plain === undefined ? undefined : plainFields(init?.headers, body);
     if (plain === undefined || fields === undefined || !isPlainInit(init, plain)) {
       // Checks, conversions and errors of everything else are those of Node.
       const real = new NativeResponse(...([body, init] as ConstructorParameters<typeof NativeResponse>));
+      if (init?.headers instanceof Headers) {
+        for (const name of untrueOfCopy(init.headers, body)) real.headers.delete(name);
+      }
       this.#body = null;
       this.#status = real.status;
       this.#statusText = real.statusText;
@@ -198,9 +203,9 @@ function isPlainInit(init: Init, body: PlainBody): boolean {
 }
 
 /** Of a record with strings that need no conversion; undefined: for `Headers` to say. */
-function plainFields(headers: unknown): readonly string[] | undefined {
+function plainFields(headers: unknown, body: Body): readonly string[] | undefined {
   if (headers === undefined) return NO_FIELDS;
-  if (headers instanceof Headers) return fieldsOf(headers);
+  if (headers instanceof Headers) return withoutFields(fieldsOf(headers), untrueOfCopy(headers, body));
   if (typeof headers !== 'object' || headers === null || Symbol.iterator in headers) return undefined;
   const fields: string[] = [];
   for (const name of Object.keys(headers)) {
@@ -216,6 +221,16 @@ export function fieldsOf(headers: Headers): string[] {
   const fields: string[] = [];
   for (const [name, value] of headers) fields.push(name, value);
   return fields;
+}
+
+/** @param names in lower case, as those of `Headers` are */
+export function withoutFields(fields: readonly string[], names: readonly string[]): readonly string[] {
+  if (names.length === 0) return fields;
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    if (!names.includes(fields[i]!.toLowerCase())) kept.push(fields[i]!, fields[i + 1]!);
+  }
+  return kept;
 }
 
 function pairsOf(fields: readonly string[]): [string, string][] {

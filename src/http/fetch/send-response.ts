@@ -1,14 +1,11 @@
 import type { Exchange, FieldList } from '../exchange.js';
-import { fieldsOf, LightResponse } from './light-response.js';
-
-/** Of one hop only: the connection to the client has its own. */
-const OF_ONE_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
-/** What `fetch` has decoded on the way, so that it is not true of the body any more. */
-const OF_DECODED_BODY = new Set(['content-encoding', 'content-length']);
+import { testOf } from './coded.js';
+import { isDecodedBody, OF_CODED_BODY, untrueOfFetched } from './fetched.js';
+import { fieldsOf, LightResponse, withoutFields } from './light-response.js';
 
 /**
  * Sends what a handler returned. Strings and bytes go at once (undefined comes back); everything else by its stream, at
- * the pace of the client.
+ * the pace of the client. Framing is the affair of the exchange; what is said here of `content-encoding` is true.
  */
 export function sendResponse(exchange: Exchange, response: Response): undefined | Promise<void> {
   const plain = LightResponse.plainBodyOf(response);
@@ -16,31 +13,40 @@ export function sendResponse(exchange: Exchange, response: Response): undefined 
   if (body?.locked || response.bodyUsed) throw new TypeError('The body of the Response is locked, or was read already');
   if (exchange.isGone) return body === null ? undefined : cancel(body);
   if (response.status < 200) throw new RangeError(`A response with status ${response.status} cannot be sent`);
-  const fields = LightResponse.plainFieldsOf(response) ?? sendableFields(response);
+  const fields = LightResponse.plainFieldsOf(response) ?? sendableFields(response, body);
   if (body !== null) return sendStream(exchange, response, fields, body);
   if (exchange.method === 'HEAD' && !plain?.length) {
     // Not `respond`: it would say that GET gets nothing.
     exchange.begin(response.status, response.statusText, fields);
     exchange.end();
-  } else exchange.respond(response.status, response.statusText, fields, plain ?? '');
+  } else exchange.respond(response.status, response.statusText, trueOf(plain ?? '', fields), plain ?? '');
   return undefined;
 }
 
-function sendableFields(response: Response): string[] {
+function sendableFields(response: Response, body: Stream | null): FieldList {
   const fields = fieldsOf(response.headers);
-  const isFetched = response.url !== '';
-  const isDecoded = isFetched && response.headers.has('content-encoding');
-  if (!isFetched && !response.headers.has('transfer-encoding')) return fields;
-  const sent: string[] = [];
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!;
-    const isLeftOut = (isFetched && OF_ONE_HOP.has(name)) || (isDecoded && OF_DECODED_BODY.has(name));
-    if (name !== 'transfer-encoding' && !isLeftOut) sent.push(name, fields[i + 1]!);
-  }
-  return sent;
+  if (response.url !== '') return withoutFields(fields, untrueOfFetched(response.headers));
+  return body !== null && isDecodedBody(body) ? withoutFields(fields, OF_CODED_BODY) : fields;
 }
 
-async function sendStream(exchange: Exchange, response: Response, fields: FieldList, body: Stream) {
+/** Fields without a `content-encoding` that the body has not. */
+function trueOf(body: string | Uint8Array, fields: FieldList): FieldList {
+  const coding = codingIn(fields);
+  const isCoded = coding === undefined ? undefined : testOf(coding);
+  if (isCoded === undefined || body.length === 0) return fields;
+  // No text is in one of these codings: it would not be UTF-8.
+  return typeof body !== 'string' && isCoded(body, true) ? fields : withoutFields(fields, OF_CODED_BODY);
+}
+
+function codingIn(fields: FieldList): string | undefined {
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (name.length === 16 && name.toLowerCase() === 'content-encoding') return fields[i + 1];
+  }
+  return undefined;
+}
+
+async function sendStream(exchange: Exchange, response: Response, fields: FieldList, body: Stream): Promise<void> {
   if (exchange.method === 'HEAD') {
     exchange.begin(response.status, response.statusText, fields);
     exchange.end();
@@ -48,9 +54,17 @@ async function sendStream(exchange: Exchange, response: Response, fields: FieldL
   }
   const reader = body.getReader();
   const stop = () => reader.cancel(new Error('The client has gone')).catch(() => {});
-  exchange.begin(response.status, response.statusText, fields);
-  exchange.onGone(stop);
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+  const beginning = new Beginning(reader);
+  const isCoded = testOf(codingIn(fields) ?? '');
+  if (isCoded === undefined) {
+    exchange.begin(response.status, response.statusText, fields);
+    exchange.onGone(stop);
+  } else {
+    exchange.onGone(stop);
+    const isTrue = await beginning.passes(isCoded);
+    exchange.begin(response.status, response.statusText, isTrue ? fields : withoutFields(fields, OF_CODED_BODY));
+  }
+  for (let next = await beginning.read(); !next.done; next = await beginning.read()) {
     if (exchange.isGone) return void stop();
     if (!exchange.write(bytes(next.value))) await exchange.drain();
   }
@@ -58,6 +72,53 @@ async function sendStream(exchange: Exchange, response: Response, fields: FieldL
 }
 
 type Stream = NonNullable<Response['body']>;
+interface Next {
+  readonly done: boolean;
+  readonly value?: unknown;
+}
+interface Reader {
+  read(): Promise<Next>;
+}
+
+/** With fewer bytes a text may look like one in a coding that has no mark of its own. */
+const TELLING_BYTES = 256;
+/** So long the head waits for more of them, when some are there. */
+const WAIT_MS = 10;
+
+/** A stream whose beginning was looked at before the head of its answer. */
+class Beginning {
+  readonly #reader: Reader;
+  readonly #taken: Promise<Next>[] = [];
+
+  constructor(reader: Reader) {
+    this.#reader = reader;
+  }
+
+  read(): Promise<Next> {
+    return this.#taken.shift() ?? this.#reader.read();
+  }
+
+  /** Whether the body is in the coding of its field, as far as its first bytes tell. An empty one passes. */
+  async passes(isCoded: NonNullable<ReturnType<typeof testOf>>): Promise<boolean> {
+    const first = await this.#ahead();
+    if (first.done) return true;
+    const piece = bytes(first.value);
+    if (piece.length >= TELLING_BYTES) return isCoded(piece, false);
+    const second = await Promise.race([this.#ahead(), later()]);
+    return isCoded(piece, second?.done === true);
+  }
+
+  #ahead(): Promise<Next> {
+    const next = this.#reader.read();
+    next.catch(() => {}); // told to who reads it
+    this.#taken.push(next);
+    return next;
+  }
+}
+
+function later(): Promise<undefined> {
+  return new Promise((resolve) => void setTimeout(() => resolve(undefined), WAIT_MS));
+}
 
 function bytes(piece: unknown): Uint8Array {
   if (piece instanceof Uint8Array) return piece;

@@ -1,5 +1,13 @@
 /** Apps in the manner of Node: a stream as the request and the response of Node's `http2`. Runs in a worker. */
-import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  Http2ServerRequest,
+  Http2ServerResponse,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { ServerError } from '../../errors/index.js';
+import { declaredLength, statusHasBody, wrongLength } from '../framing-fields.js';
 import { watchEnd } from './end-seen.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
 import { breakOff, refuse } from './stream-end.js';
@@ -9,6 +17,8 @@ export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerR
 export interface CompatHost {
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
+  /** The app's answer is not as long as its head says. */
+  broken(fault: ServerError): void;
   ended(answer: CompatAnswer): void;
 }
 
@@ -37,6 +47,83 @@ class WatchedRequest extends Http2ServerRequest {
   }
 }
 
+type Done = () => void;
+type Written = (error: Error) => void;
+
+/** Holds the body against the `content-length` that the app declares: Node sends both as they are. */
+class CountedResponse extends Http2ServerResponse {
+  /** The body is not what its head says. */
+  broken: ((fault: ServerError) => void) | undefined;
+  isHead = false;
+  #written = 0;
+  #isBroken = false;
+
+  override write(chunk: string | Uint8Array, encoding?: BufferEncoding | Written, done?: Written): boolean {
+    const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk, encodingOf(encoding)) : chunk.length;
+    const declared = this.#declared();
+    this.#written += bytes;
+    if (declared !== -1 && this.#written > declared) this.#fail(declared);
+    if (this.#isBroken) return false;
+    return typeof encoding === 'function' ? super.write(chunk, encoding) : super.write(chunk, encoding ?? 'utf8', done);
+  }
+
+  override end(data?: string | Uint8Array | Done | null, encoding?: BufferEncoding | Done, done?: Done): this {
+    const chunk = typeof data === 'function' || data === undefined || data === null ? undefined : data;
+    this.#checkWhole(chunk ?? '', encoding);
+    if (this.#isBroken) return this;
+    if (chunk === undefined) return super.end(callbackOf(data, encoding, done));
+    return super.end(chunk, encodingOf(encoding), callbackOf(encoding, done));
+  }
+
+  #checkWhole(chunk: string | Uint8Array, encoding: unknown): void {
+    const declared = this.#declared();
+    if (declared === -1 || this.writableEnded) return;
+    const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk, encodingOf(encoding)) : chunk.length;
+    if (this.#written + bytes === declared) return;
+    this.#written += bytes;
+    this.#fail(declared);
+  }
+
+  override writeHead(status: number, ...rest: unknown[]): this {
+    const headers = rest.at(-1);
+    if (status === NO_CONTENT && typeof headers === 'object' && headers !== null && !Array.isArray(headers)) {
+      rest[rest.length - 1] = Object.fromEntries(Object.entries(headers).filter(([name]) => !isLength(name)));
+    }
+    if (status === NO_CONTENT) this.removeHeader('content-length');
+    return super.writeHead(status, ...(rest as [OutgoingHttpHeaders]));
+  }
+
+  /** −1: it says nothing, or there is no body to hold it against. */
+  #declared(): number {
+    if (this.statusCode === NO_CONTENT && !this.headersSent) this.removeHeader('content-length');
+    if (this.#isBroken || this.isHead || !statusHasBody(this.statusCode)) return -1;
+    const said: unknown = this.getHeader('content-length');
+    if (said === undefined) return -1;
+    const declared = declaredLength(['content-length', String(said)]);
+    if (declared === -1 && !this.headersSent) this.removeHeader('content-length');
+    return declared;
+  }
+
+  #fail(declared: number): void {
+    this.#isBroken = true;
+    this.broken?.(wrongLength(String(declared), `${this.#written} bytes`));
+  }
+}
+
+const NO_CONTENT = 204;
+
+function isLength(name: string): boolean {
+  return name.toLowerCase() === 'content-length';
+}
+
+function callbackOf(...given: unknown[]): Done | undefined {
+  return given.find((one): one is Done => typeof one === 'function');
+}
+
+function encodingOf(encoding: unknown): BufferEncoding {
+  return typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8';
+}
+
 /** One request that an app has, with the limits that Node does not keep. */
 export class CompatAnswer {
   readonly request: Http2ServerRequest;
@@ -59,7 +146,10 @@ export class CompatAnswer {
       while (hasEnded() && stream.read() !== null);
     });
     this.request = request;
-    this.response = new Http2ServerResponse(stream);
+    const response = new CountedResponse(stream);
+    response.isHead = head.method === 'HEAD';
+    response.broken = (fault) => this.#broken(fault);
+    this.response = response;
     stream.on('close', () => this.#ended());
   }
 
@@ -73,6 +163,11 @@ export class CompatAnswer {
   refuse(refusal: Refusal): void {
     if (!this.#stream.headersSent) refuse(this.#stream, refusal);
     else breakOff(this.#stream);
+  }
+
+  #broken(fault: ServerError): void {
+    this.#host.broken(fault);
+    this.refuse({ status: 500, why: 'Internal Server Error' });
   }
 
   #came(bytes: number): boolean {

@@ -4,6 +4,7 @@ import { isAuthority } from '../../protocol/http/authority.js';
 import { httpDate } from '../../protocol/http/date.js';
 import { methods } from '../../protocol/http/methods.js';
 import type { FieldList } from '../exchange.js';
+import { connectionOptions, FieldKind, kindOfField, namesFields, withoutNamedFields } from '../framing-fields.js';
 
 export interface RequestHead {
   readonly method: string;
@@ -91,33 +92,41 @@ export function withHost(headers: IncomingHttpHeaders, { rawHeaders }: RequestHe
   return headers;
 }
 
-/** These say how HTTP/1 uses its connection; over HTTP/2 they may not be sent. */
-const connectionSpecific = new Set([
-  ...['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'proxy-connection', 'http2-settings', 'te'],
-]);
-
-/** @param bodyBytes −1: no length is told by us */
+/** @param bodyBytes what `content-length` says, whatever the fields do; −1: there is none */
 export function answerHeaders(status: number, fields: FieldList, bodyBytes: number): OutgoingHttpHeaders {
   const headers = toHeaders(fields);
   headers[':status'] = status;
   headers['date'] ??= httpDate();
-  if (bodyBytes >= 0) headers['content-length'] ??= String(bodyBytes);
+  if (bodyBytes >= 0) headers['content-length'] = String(bodyBytes);
   return headers;
 }
 
-/** Several lines of one name become an array. */
-export function toHeaders(fields: FieldList): OutgoingHttpHeaders {
+/** Without those of framing and of connections, which HTTP/2 has not. Several lines of one name become an array. */
+export function toHeaders(given: FieldList): OutgoingHttpHeaders {
+  const fields = withoutHop(given);
   const headers: OutgoingHttpHeaders = Object.create(null);
   for (let i = 0; i < fields.length; i += 2) {
     const name = (fields[i] as string).toLowerCase();
     const value = fields[i + 1] as string;
-    if (connectionSpecific.has(name) || name.startsWith(':')) continue;
+    const kind = kindOfField(name);
+    if ((kind !== FieldKind.plain && kind !== FieldKind.date) || name.startsWith(':')) continue;
     const there = headers[name];
     if (there === undefined) headers[name] = value;
     else if (Array.isArray(there)) there.push(value);
     else headers[name] = [String(there), value];
   }
   return headers;
+}
+
+/** What `Connection` names goes with it. */
+function withoutHop(fields: FieldList): FieldList {
+  let connection = '';
+  for (let i = 0; i < fields.length; i += 2) {
+    if (kindOfField(fields[i] as string) === FieldKind.connection) connection += `${fields[i + 1]},`;
+  }
+  if (connection === '') return fields;
+  const options = connectionOptions(connection);
+  return namesFields(options) ? withoutNamedFields(fields, options) : fields;
 }
 
 /** Of names that Node takes a single line for: the last one counts. `set-cookie` has as many as it likes. */

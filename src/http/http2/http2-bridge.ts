@@ -74,6 +74,7 @@ export class Http2Bridge {
         this.#parts.ended(request);
       },
       failed: (error: unknown) => this.#debug(error, fd),
+      broken: (fault: unknown) => this.#parts.failed?.(fault),
     };
   }
 

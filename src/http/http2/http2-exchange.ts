@@ -3,6 +3,7 @@ import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOption
 import { ServerError } from '../../errors/index.js';
 import { type BodyCut, byAnswer, byClient, byServer, type CutReason } from '../cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
+import { LengthCount, lengthToBegin, lengthToTell, statusHasBody } from '../framing-fields.js';
 import { WholeBody } from '../incoming-body.js';
 import { findHeader } from '../request-headers.js';
 import { answerHeaders, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
@@ -37,6 +38,8 @@ export class Http2Exchange implements Exchange {
   #isTracked = false;
   #timer: NodeJS.Timeout | undefined;
   #hasNoBody = false;
+  /** Of an answer in pieces with a length. */
+  #length: LengthCount | null = null;
   #trailers: FieldList = [];
   #goneListeners: (() => void)[] = [];
   #leavingListener: (() => void) | undefined;
@@ -95,8 +98,8 @@ export class Http2Exchange implements Exchange {
   respond(status: number, _reason: string, fields: FieldList, body: string | Uint8Array): void {
     if (this.isEnded) return;
     const bytes = Buffer.byteLength(body);
-    this.#hasNoBody = hasNoBody(status) || this.method === 'HEAD';
-    const headers = answerHeaders(status, fields, hasNoBody(status) ? -1 : bytes);
+    this.#hasNoBody = !statusHasBody(status) || this.method === 'HEAD';
+    const headers = answerHeaders(status, fields, lengthToTell(status, this.method === 'HEAD', fields, bytes));
     const endStream = this.#hasNoBody || bytes === 0;
     if (!this.#sendHead(headers, { endStream })) return;
     if (!endStream) this.#stream.end(body);
@@ -105,9 +108,11 @@ export class Http2Exchange implements Exchange {
 
   begin(status: number, _reason: string, fields: FieldList): void {
     if (this.isEnded) return;
-    this.#hasNoBody = hasNoBody(status) || this.method === 'HEAD';
-    const headers = answerHeaders(status, fields, -1);
-    const waitForTrailers = !this.#hasNoBody && headers['content-length'] === undefined;
+    this.#hasNoBody = !statusHasBody(status) || this.method === 'HEAD';
+    const declared = lengthToBegin(status, fields);
+    this.#length = declared === -1 || this.#hasNoBody ? null : new LengthCount(declared);
+    const headers = answerHeaders(status, fields, declared);
+    const waitForTrailers = !this.#hasNoBody && declared === -1;
     if (waitForTrailers) this.#stream.once('wantTrailers', () => this.#sendTrailers());
     this.#sendHead(headers, { endStream: this.#hasNoBody, waitForTrailers });
   }
@@ -115,16 +120,21 @@ export class Http2Exchange implements Exchange {
   write(data: string | Uint8Array): boolean {
     if (this.isEnded) return false;
     if (data.length === 0 || this.#hasNoBody) return true;
+    this.#length?.add(Buffer.byteLength(data));
     return this.#outgoing.write(data);
   }
 
   writeFile(piece: FilePiece): void {
-    if (!this.isEnded && !this.#hasNoBody && piece.length > 0) this.#outgoing.writeFile(piece);
+    if (this.isEnded || this.#hasNoBody || piece.length === 0) return;
+    this.#length?.add(piece.length);
+    this.#outgoing.writeFile(piece);
   }
 
   end(data: string | Uint8Array = '', trailers: FieldList = []): void {
     if (this.isEnded) return;
     if (!this.#hasNoBody) {
+      this.#length?.add(Buffer.byteLength(data));
+      this.#length?.checkWhole();
       this.#trailers = trailers;
       if (data.length > 0) this.#outgoing.write(data);
       this.#outgoing.end();
@@ -245,9 +255,4 @@ export class Http2Exchange implements Exchange {
     clearTimeout(this.#timer);
     if (this.#isTracked) this.#host.ended(this);
   }
-}
-
-/** Whatever the fields say, such an answer has no body. */
-function hasNoBody(status: number): boolean {
-  return status === 204 || status === 304;
 }

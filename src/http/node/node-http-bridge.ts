@@ -1,5 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
+import { plainAnswer } from '../../protocol/http/plain-answer.js';
+import { AnswerGuard } from './answer-guard.js';
 import { CarriedSocket } from './carried-socket.js';
 import { feedRequest } from './feed.js';
 import type { RawExchange } from './raw-exchange.js';
@@ -26,6 +28,7 @@ const DEFAULTS = { maxHeaderBytes: 256 * 1024, idleMs: 10_000, maxIdle: 1024 };
 /** One request of a connection. */
 interface Current {
   readonly exchange: RawExchange;
+  readonly guard: AnswerGuard;
   /** What had been written on the socket when it came. */
   readonly bytesBefore: number;
   /** What Node has made of it. */
@@ -91,17 +94,14 @@ export class NodeHttpBridge {
   handle(exchange: RawExchange): void {
     const carried = this.#carriedOf(exchange);
     const bytesBefore = carried.socket.bytesWritten;
+    const guard = new AnswerGuard(exchange.head.startsWith('HEAD '), exchange.mustClose);
     const current: Current = {
-      exchange,
-      bytesBefore,
-      request: null,
-      isFed: false,
-      isStarted: false,
-      isAnswered: false,
+      ...{ exchange, guard, bytesBefore, request: null },
+      ...{ isFed: false, isStarted: false, isAnswered: false },
     };
     carried.current = current;
     this.#underWay++;
-    carried.socket.carryTo(new Answer(exchange));
+    carried.socket.carryTo(new Answer(exchange, guard, (fault) => this.#broken(carried, current, fault)));
     exchange.leaveContinue();
     exchange.onGone(() => carried.current === current && this.#clientLeft(carried, current));
     if (exchange.isUpgrade) this.#watchUpgrades();
@@ -182,6 +182,8 @@ export class NodeHttpBridge {
   #ended(carried: Carried): void {
     const { current, socket } = carried;
     if (current === null || socket.isTunnel) return;
+    const fault = current.isAnswered ? current.guard.shortFault : undefined;
+    if (fault !== undefined) return this.#broken(carried, current, fault);
     this.#release(carried);
     // What Node does not understand it answers with a few bytes, and destroys the socket right behind them.
     const isRefused = !current.isStarted && socket.bytesWritten > current.bytesBefore;
@@ -207,13 +209,28 @@ export class NodeHttpBridge {
   #completed(carried: Carried, current: Current): void {
     if (carried.current !== current || !current.isFed || !current.isAnswered) return;
     if (!carried.socket.writable || carried.socket.isTunnel) return;
+    const fault = current.guard.shortFault;
+    if (fault !== undefined) return this.#broken(carried, current, fault);
     this.#release(carried);
     carried.idleSince = performance.now();
     // Behind those that are idle for longer.
     this.#carried.delete(carried.fd);
     this.#carried.set(carried.fd, carried);
     this.#sweepLater();
-    current.exchange.finish(false);
+    current.exchange.finish(current.guard.endsWithConnection);
+  }
+
+  /** The body is not as long as its head says. The client is told: by a 500, or by the end of its connection. */
+  #broken(carried: Carried, current: Current, fault: Error): void {
+    if (carried.current !== current) return;
+    const { exchange, guard } = current;
+    this.#release(carried);
+    carried.socket.destroy();
+    if (exchange.isGone) return;
+    this.#failed(fault);
+    if (guard.hasBegun) return exchange.abort();
+    exchange.writeRaw(plainAnswer({ ...REFUSAL, isHead: exchange.head.startsWith('HEAD ') }));
+    exchange.finish(true);
   }
 
   #release(carried: Carried): void {
@@ -271,13 +288,19 @@ interface StartMessage {
   readonly socket: object;
 }
 
+const REFUSAL = { status: 500, why: 'Internal Server Error', close: true };
+
 /** Where the bytes of one answer go. */
 class Answer {
   readonly #exchange: RawExchange;
+  readonly #guard: AnswerGuard;
+  readonly #broken: (fault: Error) => void;
   #hasBegun = false;
 
-  constructor(exchange: RawExchange) {
+  constructor(exchange: RawExchange, guard: AnswerGuard, broken: (fault: Error) => void) {
     this.#exchange = exchange;
+    this.#guard = guard;
+    this.#broken = broken;
   }
 
   write(data: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
@@ -287,7 +310,10 @@ class Answer {
     }
     // 1xx comes before the answer.
     if (typeof data !== 'string' || !data.startsWith('HTTP/1.1 1')) this.#hasBegun = true;
-    return this.#exchange.writeRaw(data, encoding);
+    const passed = this.#guard.pass(data, encoding);
+    if ('data' in passed) return this.#exchange.writeRaw(passed.data, passed.encoding);
+    this.#broken(passed.fault);
+    return true;
   }
 
   drain(): Promise<void> {

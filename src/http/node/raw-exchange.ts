@@ -15,6 +15,8 @@ export interface RawExchange {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly isGone: boolean;
+  /** The connection ends behind the answer, as far as is known before it. */
+  readonly mustClose: boolean;
   /** Bytes of the answer as they go on the wire. @returns false: wait for `drain` */
   writeRaw(data: Uint8Array | string, encoding?: 'latin1' | 'utf8'): boolean;
   /** 100 Continue. */
