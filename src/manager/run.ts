@@ -33,6 +33,7 @@ export interface RunningManager {
   readonly manager: Manager;
   readonly exchange: Exchange;
   readonly channel: ControlChannel<MasterToManager, ManagerToMaster>;
+  readonly loop: PeerLoop;
 }
 
 export function runManager(
@@ -72,13 +73,13 @@ export function runManager(
   process.on('SIGUSR1', () => manager.reload());
   process.on('SIGUSR2', () => manager.reload(true));
   const sleeper = new Sleeper(region.int32, region.managerSleepIndex);
-  new PeerLoop(exchange, sleeper, peerBell(bells, region.shape, peer), (handler) =>
+  const loop = new PeerLoop(exchange, sleeper, peerBell(bells, region.shape, peer), (handler) =>
     createPoller(options.reactorBackend, handler),
   );
   region.managerPid = process.pid;
   new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
   channel.send({ type: 'started' });
-  return { manager, exchange, channel };
+  return { manager, exchange, channel, loop };
 }
 
 export interface ManagerPlace {
