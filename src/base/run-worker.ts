@@ -10,7 +10,7 @@ import { loadModules } from '../reactor/assemble.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from '../worker/callbacks.js';
 import type { HttpService } from '../worker/http-service.js';
-import { limitsOf, type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
+import { type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
 import type { WorkerParts } from '../worker/worker.js';
 import { BaseSockets } from './own-sockets.js';
 import { Turns } from './turns.js';
@@ -61,7 +61,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
   return runWorker(inheritance, region, options, callbacks, create, log, {
     ...alone,
     sockets,
-    limits: limitsOf(listens),
+    listens,
     http: place.http,
     direct: (reactor) => (reactor === id ? (answer) => sockets.answer(answer) : undefined),
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),

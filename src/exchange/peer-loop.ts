@@ -1,17 +1,24 @@
 /**
- * Turns for a process that only gives tasks and sends messages: it wakes when something has come back. Runs in the
- * manager and in the master's main thread.
+ * Turns for a process that only gives tasks, and sends messages and data: it wakes when something has come back, or a
+ * reactor has room again. Runs in the manager and in the master's main thread.
  */
 import type { Sleeper } from '../ipc/sleep.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Exchange } from './exchange.js';
 
+/** What this process sends to connections. */
+export interface TurnOutbox {
+  readonly waitsForRoom: boolean;
+  roomAgain(): void;
+}
+
 export class PeerLoop implements PollerHandler {
   readonly #exchange: Exchange;
   readonly #sleeper: Sleeper;
   readonly #bell: DoorbellDescriptors;
   readonly #poller: Poller;
+  #outbox: TurnOutbox | undefined;
 
   constructor(
     exchange: Exchange,
@@ -28,6 +35,12 @@ export class PeerLoop implements PollerHandler {
     this.#poller.wakeSoon();
   }
 
+  /** Its turns are these from now on. */
+  serve(outbox: TurnOutbox): void {
+    this.#outbox = outbox;
+    this.#poller.wakeSoon();
+  }
+
   ready(): void {
     if (!this.#poller.levelTriggered) return;
     clearDoorbell(this.#bell);
@@ -36,6 +49,7 @@ export class PeerLoop implements PollerHandler {
 
   turnEnd(): void {
     this.#sleeper.wake();
+    if (this.#outbox?.waitsForRoom) this.#outbox.roomAgain();
     this.#exchange.take(() => true);
     letPromisesGoOn();
     this.#sleeper.sleep();

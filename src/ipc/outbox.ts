@@ -1,27 +1,19 @@
 /**
  * How a process sends to connections, whoever's they are: one ring to each reactor, and per connection a window of
  * bytes that may be on their way. What does not fit waits here, in the process of the sender, by reference; the
- * reactors' memory stays bounded whatever is sent. Runs in workers; without a way to hear of room (manager, master) it
- * sends what fits and refuses the rest.
+ * reactors' memory stays bounded whatever is sent. Runs in every process: reactors tell workers of room by events, the
+ * others are woken and look into shared memory.
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import { writeLatin1 } from '../util/latin1.js';
-import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request, SEND_FILE_HEADER_BYTES } from './frame.js';
+import { filePayload } from './file-request.js';
+import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request } from './frame.js';
+import { type HeldData, type HeldItem, type OutboxLimits, OutState } from './out-state.js';
+import { type ReactorLink, ReactorLinks } from './reactor-links.js';
 import type { RingWriter } from './ring.js';
-import type { Wakes } from './sleep.js';
-
-export interface ReactorLink {
-  readonly ring: RingWriter;
-  readonly waker: Wakes;
-  /** Was given something since the last flush. */
-  touched?: boolean;
-  /**
-   * Where the reactor is in this process (BASE mode): takes a whole HTTP answer without the ring.
-   * @returns false: not this one, it goes through the ring
-   */
-  readonly direct?: ((answer: WholeAnswer) => boolean) | undefined;
-}
+import { RoomQuestions } from './room-questions.js';
+import { UrgentRequests } from './urgent-requests.js';
 
 export interface WholeAnswer {
   sessionId: number;
@@ -33,57 +25,32 @@ export interface WholeAnswer {
   body: Uint8Array | null;
 }
 
-export interface OutboxLimits {
-  /** From so many bytes that wait here for one connection `send` says that the client does not keep up. */
-  readonly highWatermark: number;
-  /** A connection for which more than this waits here is closed: its client does not read, its sender does not wait. */
-  readonly limitBytes: number;
-}
-
 export interface OutboxOptions extends OutboxLimits {
   /** By listen port, where they differ. */
   readonly ports?: readonly OutboxLimits[];
-  /** True where `writable` and `roomAgain` are called. */
+  /** True where `writable` is called by events; else this process looks whether there is room: see `roomAgain`. */
   readonly hearsOfRoom: boolean;
-}
-
-interface HeldData {
-  readonly data: Uint8Array;
-  at: number;
-  readonly flags: number;
-  readonly exchange: number;
-}
-type HeldItem = HeldData | { request: number; flags: number; code: number; payload?: Uint8Array };
-
-/** What this process has under way to one connection. */
-interface OutState {
-  readonly sessionId: number;
-  readonly limits: OutboxLimits;
-  readonly window: number;
-  /** Bytes sent since the reactor last said that there is room. */
-  unconfirmed: number;
-  asked: boolean;
-  /** This process has asked for the end: nothing is sent behind it. */
-  closing: boolean;
-  held: HeldItem[] | null;
-  heldBytes: number;
-  waiters: (() => void)[] | null;
+  /** The process that this reactor is part of has died. */
+  isDead?(reactor: number): boolean;
 }
 
 const nothing = new Uint8Array(0);
 /** What only the last frame of an answer says. */
 const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel;
-const MIN_WINDOW = 65536;
 /** Asking for room and closing must find a place although packets fill the ring. */
 const RESERVED_FOR_REQUESTS = 4096;
+/** While something waits: a reactor may have died, or a client's queue may have filled up again, without a word. */
+const LOOK_MS = 50;
 
 export class Outbox {
   readonly #table: ConnectionTable;
-  readonly #links: readonly ReactorLink[];
+  readonly #links: ReactorLinks;
   readonly #options: OutboxOptions;
   readonly #states: (OutState | undefined)[] = [];
   readonly #holding = new Set<OutState>();
-  #flushScheduled = false;
+  readonly #questions: RoomQuestions;
+  readonly #urgent = new UrgentRequests();
+  #lookTimer: NodeJS.Timeout | undefined;
   /** Used again. */
   readonly #answer: WholeAnswer = { sessionId: 0, exchange: 0, flags: 0, head: null, text: '', body: null };
   /** Why the last call answered false. */
@@ -92,13 +59,19 @@ export class Outbox {
   sentBytes = 0;
   /** Bytes that wait in this process. */
   heldBytes = 0;
-  /** While true the owner calls `flush` at the end of its turn. */
-  inTurn = false;
 
   constructor(table: ConnectionTable, links: readonly ReactorLink[], options: OutboxOptions) {
     this.#table = table;
-    this.#links = links;
+    this.#links = new ReactorLinks(links);
     this.#options = options;
+    this.#questions = new RoomQuestions(table, {
+      writable: (sessionId) => this.writable(sessionId),
+      forget: (sessionId) => this.forget(sessionId),
+      ask: (state) => {
+        state.asked = false;
+        this.#askForRoom(state);
+      },
+    });
   }
 
   /**
@@ -110,7 +83,7 @@ export class Outbox {
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
       throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
     }
-    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     if (data.length === 0) return true;
     const state = this.#stateOf(sessionId);
     if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
@@ -130,16 +103,16 @@ export class Outbox {
     text: string,
     body: Uint8Array | null,
   ): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
     if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     const textAt = head === null ? 0 : head.length;
     const bodyAt = textAt + text.length;
     const bytes = bodyAt + (body === null ? 0 : body.length);
-    if (state.held !== null || state.unconfirmed >= state.window || bytes > MAX_PAYLOAD) {
+    const link = this.#linkOf(sessionId);
+    if (state.held !== null || state.unconfirmed >= state.window || bytes > longestPiece(link.ring)) {
       return this.#holdAnswer(state, exchange, flags, head, text, body);
     }
-    const link = this.#linkOf(sessionId);
     const { ring } = link;
     // What was sent before goes first.
     const isFirst = link.direct !== undefined && (flags & AnswerFlag.last) !== 0 && ring.isConsumed(ring.position);
@@ -160,7 +133,7 @@ export class Outbox {
 
   /** HTTP: a part of a file as (the end of) an answer. */
   answerFile(sessionId: number, exchange: number, flags: number, path: string, offset: number, bytes: number): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     return this.#request(this.#stateOf(sessionId), Request.sendFile, flags, exchange, filePayload(path, offset, bytes));
   }
 
@@ -169,7 +142,7 @@ export class Outbox {
     if (!this.#table.isOpen(sessionId)) return;
     const payload = Buffer.allocUnsafe(8);
     payload.writeDoubleLE(bytes);
-    this.#push(this.#linkOf(sessionId), Request.taken, 0, exchange, sessionId, payload);
+    this.#pushSoon(sessionId, Request.taken, exchange, payload);
   }
 
   close(
@@ -177,7 +150,7 @@ export class Outbox {
     reset: boolean,
     code: number = reset ? CloseCode.SERVER_RESET : CloseCode.SERVER_CLOSED,
   ): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
     if (state.closing && !reset) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     state.closing = true;
@@ -187,7 +160,7 @@ export class Outbox {
 
   /** A part of a file, behind what was sent before. @param bytes of the file from `offset` on; both were checked */
   sendFile(sessionId: number, path: string, offset: number, bytes: number): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
+    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
     if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     return this.#request(state, Request.sendFile, 0, 0, filePayload(path, offset, bytes));
@@ -200,23 +173,23 @@ export class Outbox {
 
   /** Enough of what the client has sent was handled: it may be read on. */
   readOn(sessionId: number): void {
-    if (this.#table.isOpen(sessionId)) this.#push(this.#linkOf(sessionId), Request.readOn, 0, 0, sessionId);
+    if (this.#table.isOpen(sessionId)) this.#pushSoon(sessionId, Request.readOn);
   }
 
   setPaused(sessionId: number, paused: boolean): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuse(this.#goneCode(sessionId), { fd: sessionId });
-    return this.#push(this.#linkOf(sessionId), paused ? Request.pause : Request.resume, 0, 0, sessionId);
+    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
+    return this.#pushSoon(sessionId, paused ? Request.pause : Request.resume);
   }
 
   /** Resolves when nothing is held here and the reactor's queue is below the high watermark, or the connection is gone. */
   drain(sessionId: number): Promise<void> {
-    if (!this.#table.isOpen(sessionId) || !this.#options.hearsOfRoom) return Promise.resolve();
+    if (!this.#table.isOpen(sessionId)) return Promise.resolve();
     const state = this.#stateOf(sessionId);
     return new Promise((resolve) => {
       state.waiters ??= [];
       state.waiters.push(resolve);
       this.#askForRoom(state);
-      if (!state.asked) this.#holdItem(state, { request: Request.watchDrain, flags: 0, code: 0 });
+      if (!state.asked) this.#wait(state);
     });
   }
 
@@ -235,7 +208,12 @@ export class Outbox {
 
   /** True when nothing waits in this process. */
   get isEmpty(): boolean {
-    return this.#holding.size === 0;
+    return this.#holding.size === 0 && this.#urgent.isEmpty;
+  }
+
+  /** True when `roomAgain` should be called in the next turn. */
+  get waitsForRoom(): boolean {
+    return !this.isEmpty || !this.#questions.isEmpty;
   }
 
   // ——— news from the reactors ———
@@ -246,13 +224,19 @@ export class Outbox {
     if (state === undefined || state.sessionId !== sessionId) return;
     state.unconfirmed = 0;
     state.asked = false;
+    this.#questions.forget(state);
     if (this.#table.isGone(sessionId)) return this.forget(sessionId);
     this.#pump(state);
-    if (state.held === null && !state.asked) this.#resolveWaiters(state);
+    if (state.held === null && !state.asked) state.resolveWaiters();
   }
 
-  /** A ring has room again. */
+  /** A ring has room again, or (where reactors tell by no event) a connection may have. */
   roomAgain(): void {
+    this.#urgent.flush(
+      ({ sessionId, type, code, payload }) =>
+        this.#table.isGone(sessionId) || this.#links.push(this.#linkOf(sessionId), type, 0, code, sessionId, payload),
+    );
+    if (!this.#questions.isEmpty) this.#questions.look(false);
     for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
   }
 
@@ -271,17 +255,19 @@ export class Outbox {
     const state = this.#states[slot];
     if (state === undefined || state.sessionId !== sessionId) return;
     this.#states[slot] = undefined;
+    this.#questions.forget(state);
     this.#dropHeld(state);
-    this.#resolveWaiters(state);
+    state.resolveWaiters();
+  }
+
+  /** While true the owner calls `flush` at the end of its turn. */
+  set inTurn(on: boolean) {
+    this.#links.inTurn = on;
   }
 
   /** Wakes the reactors that were given something, if they sleep. */
   flush(): void {
-    this.#flushScheduled = false;
-    for (const link of this.#links) {
-      if (link.touched) link.waker.wake();
-      link.touched = false;
-    }
+    this.#links.flush();
   }
 
   // ——— inside ———
@@ -292,32 +278,20 @@ export class Outbox {
     if (known !== undefined && known.sessionId === sessionId) return known;
     if (known !== undefined) this.forget(known.sessionId);
     const limits = this.#options.ports?.[this.#table.portIndex(slot)] ?? this.#options;
-    const state: OutState = {
-      sessionId,
-      limits,
-      window: Math.max(MIN_WINDOW, limits.highWatermark / 2),
-      unconfirmed: 0,
-      asked: false,
-      closing: false,
-      held: null,
-      heldBytes: 0,
-      waiters: null,
-    };
+    const state = new OutState(sessionId, limits);
     this.#states[slot] = state;
     return state;
   }
 
   #linkOf(sessionId: number): ReactorLink {
-    const link = this.#links[this.#table.reactorOf(sessionId)];
-    if (link === undefined) throw new ServerError('ERR_SESSION_ID', { received: describe(sessionId) });
-    return link;
+    return this.#links.of(this.#table.reactorOf(sessionId));
   }
 
   #sendNow(state: OutState, data: string | Uint8Array): boolean {
     const mostBytes = typeof data === 'string' ? data.length * 3 : data.length;
-    if (mostBytes > MAX_PAYLOAD) return false;
     const link = this.#linkOf(state.sessionId);
     const { ring } = link;
+    if (mostBytes > longestPiece(ring)) return false;
     const needed = frameBytes(mostBytes) + RESERVED_FOR_REQUESTS;
     if (ring.room(needed) < needed) return false;
     let bytes = mostBytes;
@@ -329,49 +303,51 @@ export class Outbox {
 
   #committed(state: OutState, link: ReactorLink, bytes: number, flags = 0, exchange = 0): void {
     link.ring.commit(Request.send, flags, exchange, state.sessionId, bytes);
-    this.#publish(link);
+    this.#links.publish(link);
     this.sentBytes += bytes;
     this.sentCount++;
     state.unconfirmed += bytes;
-    if (state.unconfirmed >= state.window / 2 && this.#options.hearsOfRoom) this.#askForRoom(state);
+    if (state.unconfirmed >= state.window / 2) this.#askForRoom(state);
   }
 
-  #publish(link: ReactorLink): void {
-    link.ring.publish();
-    link.touched = true;
-    if (this.inTurn || this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    queueMicrotask(() => this.flush());
+  /** Does not wait behind data. @returns false when more requests wait than a reactor that is well would let */
+  #pushSoon(sessionId: number, type: number, code = 0, payload: Uint8Array = nothing): boolean {
+    if (this.#urgent.isEmpty && this.#links.push(this.#linkOf(sessionId), type, 0, code, sessionId, payload))
+      return true;
+    this.#startLooking();
+    if (this.#urgent.add({ type, code, sessionId, payload })) return true;
+    return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'its reactor takes no requests' });
   }
 
-  #push(
-    link: ReactorLink,
-    type: number,
-    flags: number,
-    code: number,
-    sessionId: number,
-    payload: Uint8Array = nothing,
-  ): boolean {
-    const needed = frameBytes(payload.length);
-    if (link.ring.room(needed) < needed) {
-      return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'the reactor does not take requests' });
-    }
-    link.ring.bytes.set(payload, link.ring.payloadAt);
-    link.ring.commit(type, flags, code, sessionId, payload.length);
-    this.#publish(link);
-    return true;
-  }
+  // ——— asking for room ———
 
   #askForRoom(state: OutState): void {
     if (state.asked) return;
-    state.asked = this.#push(this.#linkOf(state.sessionId), Request.watchDrain, 0, 0, state.sessionId);
+    const link = this.#linkOf(state.sessionId);
+    state.asked = this.#links.push(link, Request.watchDrain, 0, 0, state.sessionId);
+    if (!state.asked || this.#options.hearsOfRoom) return;
+    this.#questions.asked(state, link.ring);
+    this.#startLooking();
   }
 
+  #startLooking(): void {
+    this.#lookTimer ??= setInterval(() => this.#look(), LOOK_MS).unref();
+  }
+
+  #look(): void {
+    for (const { sessionId } of [...this.#holding]) if (this.#table.isGone(sessionId)) this.forget(sessionId);
+    this.#questions.look(true);
+    this.roomAgain();
+    if (this.waitsForRoom) return;
+    clearInterval(this.#lookTimer);
+    this.#lookTimer = undefined;
+  }
+
+  // ——— holding ———
+
   #hold(state: OutState, data: Uint8Array, flags = 0, exchange = 0): boolean {
-    const { hearsOfRoom } = this.#options;
     const { sessionId: fd, limits } = state;
     const { highWatermark, limitBytes } = limits;
-    if (!hearsOfRoom) return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'the channel to the reactor is full' });
     if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
       this.close(fd, true, CloseCode.SEND_QUEUE_LIMIT);
       return this.#refuse('ERR_SESSION_CLOSED', { fd });
@@ -420,19 +396,26 @@ export class Outbox {
   }
 
   #holdItem(state: OutState, item: HeldItem): void {
+    const held = this.#wait(state);
+    held.push(item);
+    if (held.length === 1) this.#pump(state);
+  }
+
+  /** What is sent from now on goes behind what is held; when that has left, whoever waits for it asks for room. */
+  #wait(state: OutState): HeldItem[] {
     state.held ??= [];
-    state.held.push(item);
     this.#holding.add(state);
-    if (state.held.length === 1) this.#pump(state);
+    this.#startLooking();
+    return state.held;
   }
 
   /** Requests keep their place behind data that is held. */
   #request(state: OutState, type: number, flags: number, code: number, payload: Uint8Array = nothing): boolean {
-    if (state.held !== null) {
-      this.#holdItem(state, { request: type, flags, code, payload });
-      return true;
-    }
-    return this.#push(this.#linkOf(state.sessionId), type, flags, code, state.sessionId, payload);
+    const goesNow =
+      state.held === null &&
+      this.#links.push(this.#linkOf(state.sessionId), type, flags, code, state.sessionId, payload);
+    if (!goesNow) this.#holdItem(state, { request: type, flags, code, payload });
+    return true;
   }
 
   /** Sends of what is held as much as window and ring allow. */
@@ -441,12 +424,15 @@ export class Outbox {
     while (state.held !== null) {
       const item = state.held[0];
       if (item === undefined) {
+        if (state.waiters !== null) this.#askForRoom(state);
+        if (state.waiters !== null && !state.asked) return void link.ring.waitForRoom();
         state.held = null;
         this.#holding.delete(state);
         return;
       }
       if ('request' in item) {
-        if (this.#push(link, item.request, item.flags, item.code, state.sessionId, item.payload)) state.held.shift();
+        if (this.#links.push(link, item.request, item.flags, item.code, state.sessionId, item.payload))
+          state.held.shift();
         else if (link.ring.waitForRoom()) return;
       } else if (!this.#sendPiece(state, link, item)) return;
     }
@@ -458,7 +444,7 @@ export class Outbox {
       return !state.asked && !link.ring.waitForRoom();
     }
     const { ring } = link;
-    const left = Math.min(item.data.length - item.at, MAX_PAYLOAD);
+    const left = Math.min(item.data.length - item.at, longestPiece(ring));
     const needed = frameBytes(left) + RESERVED_FOR_REQUESTS;
     if (ring.room(needed) < needed && ring.waitForRoom()) return false;
     ring.bytes.set(item.data.subarray(item.at, item.at + left), ring.payloadAt);
@@ -478,14 +464,10 @@ export class Outbox {
     this.#holding.delete(state);
   }
 
-  #resolveWaiters(state: OutState): void {
-    const waiters = state.waiters ?? [];
-    state.waiters = null;
-    for (const resolve of waiters) resolve();
-  }
-
-  #goneCode(sessionId: number): 'ERR_SESSION_NOT_FOUND' | 'ERR_SESSION_CLOSED' {
-    return this.#table.isKnown(sessionId) ? 'ERR_SESSION_CLOSED' : 'ERR_SESSION_NOT_FOUND';
+  #refuseGone(fd: number): false {
+    if (!this.#table.isKnown(fd)) return this.#refuse('ERR_SESSION_NOT_FOUND', { fd });
+    if (!this.#options.isDead?.(this.#table.reactorOf(fd))) return this.#refuse('ERR_SESSION_CLOSED', { fd });
+    return this.#refuse('ERR_CHANNEL_BROKEN', { why: `the worker that owned connection ${fd} has ended` });
   }
 
   #refuse(code: ErrorCode, detail: Record<string, unknown>): false {
@@ -494,11 +476,7 @@ export class Outbox {
   }
 }
 
-function filePayload(path: string, offset: number, bytes: number): Buffer {
-  const name = Buffer.from(path);
-  const payload = Buffer.alloc(SEND_FILE_HEADER_BYTES + name.length);
-  payload.writeDoubleLE(offset, 0);
-  payload.writeDoubleLE(bytes, 8);
-  name.copy(payload, SEND_FILE_HEADER_BYTES);
-  return payload;
+/** One that fits whenever half of the ring is free: that is what the reactor rings for. */
+function longestPiece({ size }: RingWriter): number {
+  return Math.min(MAX_PAYLOAD, size / 2 - RESERVED_FOR_REQUESTS - frameBytes(0));
 }

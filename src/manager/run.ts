@@ -34,6 +34,7 @@ export interface RunningManager {
   readonly manager: Manager;
   readonly exchange: Exchange;
   readonly channel: ControlChannel<MasterToManager, ManagerToMaster>;
+  readonly loop: PeerLoop;
 }
 
 export function runManager(
@@ -73,13 +74,13 @@ export function runManager(
   process.on('SIGUSR1', () => manager.reload());
   process.on('SIGUSR2', () => manager.reload(true));
   const sleeper = new Sleeper(region.int32, region.managerSleepIndex);
-  new PeerLoop(exchange, sleeper, peerBell(bells, region.shape, peer), (handler) =>
+  const loop = new PeerLoop(exchange, sleeper, peerBell(bells, region.shape, peer), (handler) =>
     createPoller(options.reactorBackend, handler),
   );
   region.managerPid = process.pid;
   new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
   void returnStandardError().then(() => channel.send({ type: 'started' }));
-  return { manager, exchange, channel };
+  return { manager, exchange, channel, loop };
 }
 
 export interface ManagerPlace {

@@ -5,17 +5,15 @@
 
 import type { CrashLoop, ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
-import { createBells, reactorBell } from '../ipc/bells.js';
+import { createOutbox, linksOf } from '../ipc/assemble-outbox.js';
+import { createBells } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import type { ManagerToMaster, MasterToManager, ProfileOrder, ReplaceReason } from '../ipc/message.js';
-import { Outbox, type ReactorLink } from '../ipc/outbox.js';
-import { RingWriter } from '../ipc/ring.js';
-import { Waker } from '../ipc/sleep.js';
+import type { Outbox } from '../ipc/outbox.js';
 import { Activation } from '../listen/activation.js';
 import { type BoundPort, bindPort, isDatagram, listenOn, unbindPort } from '../listen/bind-port.js';
-import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
-import { ConnectionTable } from '../memory/connection-table.js';
+import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
@@ -77,8 +75,6 @@ export class Master {
   readonly #bells;
   readonly #overflow: number;
   readonly #board: WorkerBoard;
-  readonly #reactorBoard: ReactorBoard;
-  readonly #links: ReactorLink[];
   #bound: BoundPort[] = [];
   readonly #owners: ConnectionOwners;
   #manager: ManagerLink | undefined;
@@ -135,22 +131,13 @@ export class Master {
     this.#crashes = new CrashWatch((id) =>
       id === MANAGER_ID ? this.#manager !== undefined : this.#board.field(id, WorkerField.pid) !== 0,
     );
-    this.#reactorBoard = new ReactorBoard(region);
     const bells = this.#bells;
-    this.#links = Array.from({ length: region.shape.reactorNum }, (_, r) => ({
-      ring: new RingWriter(region, region.layout.outbound(r, peerOfMaster(region.shape))),
-      waker: new Waker(region.int32, this.#reactorBoard.sleepIndex(r), reactorBell(bells, r)),
-    }));
-    const { highWatermark, sendBufferSize: limitBytes } = options;
-    this.outbox = new Outbox(new ConnectionTable(region), this.#links, {
-      highWatermark,
-      limitBytes,
-      hearsOfRoom: false,
-    });
+    const links = linksOf({ region, bells, peer: peerOfMaster(region.shape) });
+    this.outbox = createOutbox(region, links, options, listens, false);
     this.#owners = mode.createOwners({
       region,
       bells,
-      links: this.#links,
+      links,
       options,
       listens,
       log,

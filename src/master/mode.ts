@@ -2,7 +2,7 @@
 
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
-import type { ReactorLink } from '../ipc/outbox.js';
+import type { ReactorLink } from '../ipc/reactor-links.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';

@@ -69,6 +69,8 @@ export const SlotFlag = {
   tls: 8,
   /** Its reactor reads no more until its worker has handled enough. */
   throttled: 16,
+  /** Its queue is above the high watermark, and was not down at the low one since. */
+  full: 32,
 } as const;
 
 /** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */

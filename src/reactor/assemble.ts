@@ -1,11 +1,11 @@
 /** Puts a reactor together out of what its process or thread holds: in a reactor thread, and in a worker in BASE mode. */
-import { reactorBell, workerBell } from '../ipc/bells.js';
+import { peerBell, reactorBell, workerBell } from '../ipc/bells.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { LANES_PER_WORKER, peerNum, peerOf, peerOfMaster } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
-import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
 import { createFramer } from '../protocol/framing/index.js';
 import { type LoadedTls, loadTls } from '../protocol/tls.js';
 import type { PortOptions, ReactorOptions } from './context.js';
@@ -68,7 +68,7 @@ export function assembleReactor(place: ReactorPlace): Reactor {
     takesDatagrams: place.takesDatagrams,
     ...modules,
     lanes,
-    senders: sendersTo(id, region),
+    senders: sendersTo(id, region, bells, lanes),
     sleeper: new Sleeper(region.int32, new ReactorBoard(region).sleepIndex(id)),
     bell: reactorBell(bells, id),
     createPoller: place.createPoller,
@@ -77,14 +77,25 @@ export function assembleReactor(place: ReactorPlace): Reactor {
   });
 }
 
-function sendersTo(id: number, region: Region): ReactorSender[] {
+/** By peer. */
+function sendersTo(
+  id: number,
+  region: Region,
+  bells: readonly DoorbellDescriptors[],
+  lanes: readonly WorkerLane[],
+): ReactorSender[] {
   const { shape, layout } = region;
-  /** Only workers are told of room: whoever bears another id sends what fits. */
+  /** Only workers take events: whoever else waits for room is rung and looks. */
   const firstOfOthers = peerOf(shape.workerNum, 0);
-  return Array.from({ length: peerNum(shape) }, (_, peer) => ({
-    ring: new RingReader(region, layout.outbound(id, peer)),
-    worker: peer < firstOfOthers ? Math.floor(peer / LANES_PER_WORKER) : -1,
-    lane: peer < firstOfOthers ? peer % LANES_PER_WORKER : 0,
-    mayAccept: peer === peerOfMaster(shape),
-  }));
+  return Array.from({ length: peerNum(shape) }, (_, peer) => {
+    const worker = peer < firstOfOthers ? Math.floor(peer / LANES_PER_WORKER) : -1;
+    const bell = peerBell(bells, shape, peer);
+    return {
+      ring: new RingReader(region, layout.outbound(id, peer)),
+      worker,
+      peer,
+      ringBell: () => (worker < 0 ? ringDoorbell(bell) : lanes[worker]?.ringBell(peer % LANES_PER_WORKER)),
+      mayAccept: peer === peerOfMaster(shape),
+    };
+  });
 }

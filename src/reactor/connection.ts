@@ -47,7 +47,7 @@ export class ReactorConnection {
   tls: TlsStream | null = null;
   /** Index of the listen port. */
   readonly port: number;
-  /** Workers that asked to hear when there is room again. */
+  /** Who asked to hear when there is room again: see `watcherOf`. */
   drainWatchers: number[] | null = null;
 
   /** Nothing waits to be written. */

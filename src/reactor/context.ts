@@ -1,3 +1,4 @@
+import { Event } from '../ipc/frame.js';
 import type { AddressCounters } from '../memory/address-counters.js';
 import { type ReactorBoard, ReactorCounter, type WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
@@ -84,6 +85,10 @@ interface ContextParts {
   readonly addresses: AddressCounters;
 }
 
+/** How one that waits for room is known: a worker by its id, whichever process bears it, another process by its peer. */
+export const watcherOf = (worker: number, peer: number): number => (worker >= 0 ? worker : -1 - peer);
+const peerOfWatcher = (watcher: number): number => -1 - watcher;
+
 /** What the parts of one reactor share: its connections, its records, the time of the turn. */
 export class ReactorContext {
   readonly id: number;
@@ -103,6 +108,8 @@ export class ReactorContext {
   again: ReactorConnection[] = [];
   /** Connections that have more to write than one turn's share. */
   writeOn: ReactorConnection[] = [];
+  /** Peers other than workers that wait for room somewhere and can look now; rung at the end of the turn. */
+  readonly #toRing = new Set<number>();
   #buffered = 0;
   #poller: Poller | undefined;
 
@@ -137,6 +144,19 @@ export class ReactorContext {
 
   /** Something has happened outside of the poller's reports: time is looked up, and a turn follows. */
   wake: () => void = () => {};
+
+  /** @param watcher a worker's id, or a peer that takes no events: see `watcherOf` */
+  tellRoom(watcher: number, sessionId: number): void {
+    if (watcher >= 0) this.lane(watcher).sendEvent(Event.writable, 0, 0, sessionId);
+    else this.#toRing.add(peerOfWatcher(watcher));
+  }
+
+  /** By then the rings of those peers are released: they see that what they asked was taken. */
+  ringWatchers(ring: (peer: number) => void): void {
+    if (this.#toRing.size === 0) return;
+    for (const peer of this.#toRing) ring(peer);
+    this.#toRing.clear();
+  }
 
   lane(worker: number): WorkerLane {
     const lane = this.lanes[worker];

@@ -166,11 +166,11 @@ export class Ending {
     this.#leaveSlot(worker, slot);
   }
 
-  /** Workers that wait for room on this connection hear that there is some, or that it is gone. */
+  /** Those that wait for room on this connection hear that there is some, or that it is gone. */
   tellWatchers(connection: ReactorConnection): void {
     const watchers = connection.drainWatchers ?? [];
     connection.drainWatchers = null;
-    for (const worker of watchers) this.#context.lane(worker).sendEvent(Event.writable, 0, 0, connection.sessionId);
+    for (const watcher of watchers) this.#context.tellRoom(watcher, connection.sessionId);
   }
 
   /** A connection that the process before this one was ending. */

@@ -7,15 +7,7 @@
  * shared memory, so that workers ring only when it sleeps.
  */
 import type { Arrival } from '../ipc/arrival.js';
-import {
-  ACCEPT_PAYLOAD,
-  AnswerFlag,
-  CloseCode,
-  CloseFlag,
-  Event,
-  Request,
-  SEND_FILE_HEADER_BYTES,
-} from '../ipc/frame.js';
+import { ACCEPT_PAYLOAD, AnswerFlag, CloseCode, CloseFlag, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
 import type { WholeAnswer } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
@@ -33,7 +25,7 @@ import { Admission } from './admission.js';
 import { Antechamber } from './antechamber.js';
 import { type Cargo, packConnection, packEvent, unpackConnection } from './cargo.js';
 import type { ReactorConnection } from './connection.js';
-import { ReactorContext, type ReactorOptions, SCRATCH_BYTES } from './context.js';
+import { ReactorContext, type ReactorOptions, SCRATCH_BYTES, watcherOf } from './context.js';
 import { Datagrams } from './datagrams.js';
 import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
@@ -55,9 +47,11 @@ import type { WorkerLane } from './worker-lane.js';
 /** A process that may send to this reactor's connections. */
 export interface ReactorSender {
   readonly ring: RingReader;
-  /** −1: a sender that takes no events (manager, accepting thread). */
+  /** −1: a sender that takes no events (task worker, process of the user's own, manager, master). */
   readonly worker: number;
-  readonly lane: number;
+  readonly peer: number;
+  /** It waits for room in its ring. */
+  ringBell(): void;
   /** Only the accepting thread may hand over descriptors. */
   readonly mayAccept: boolean;
 }
@@ -277,6 +271,7 @@ export class Reactor implements PollerHandler {
       this.#relieve(lane);
       lane.flush();
     }
+    this.#context.ringWatchers((peer) => this.#parts.senders[peer]?.ringBell());
     this.#ending.reclaimSlots();
     this.#withholding.check();
     if (this.#shutdown) this.#checkShutdown();
@@ -528,9 +523,7 @@ export class Reactor implements PollerHandler {
       if (!sender.ring.available()) continue;
       if (this.#takeFrom(sender)) unfinished = true;
       sender.ring.release();
-      if (sender.worker >= 0 && sender.ring.writerWantsBell()) {
-        this.#context.lane(sender.worker).ringBell(sender.lane);
-      }
+      if (sender.ring.writerWantsBell()) sender.ringBell();
     }
     return unfinished;
   }
@@ -635,16 +628,16 @@ export class Reactor implements PollerHandler {
       case Request.taken:
         return connection && this.#http.bodies.taken(connection, word >>> 16, ring.bytes.readDoubleLE(ring.payloadAt));
       case Request.watchDrain:
-        return this.#watchDrain(connection, sender.worker, sessionId);
+        return this.#watchDrain(connection, watcherOf(sender.worker, sender.peer), sessionId);
       default:
         this.#parts.onBrokenSender(sender.worker);
     }
   }
 
   /** One that is gone has room for everything: whoever asks drops what it holds for it. */
-  #watchDrain(connection: ReactorConnection | undefined, worker: number, sessionId: number): void {
-    if (connection !== undefined) this.#sending.watchDrain(connection, worker);
-    else if (worker >= 0) this.#context.lane(worker).sendEvent(Event.writable, 0, 0, sessionId);
+  #watchDrain(connection: ReactorConnection | undefined, watcher: number, sessionId: number): void {
+    if (connection !== undefined) this.#sending.watchDrain(connection, watcher);
+    else this.#context.tellRoom(watcher, sessionId);
   }
 
   #sendFile(

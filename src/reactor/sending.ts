@@ -4,6 +4,7 @@
  */
 import { CloseCode, Event } from '../ipc/frame.js';
 import { ReactorCounter } from '../memory/boards.js';
+import { SlotFlag } from '../memory/connection-table.js';
 import { hasSendfile, readFileAt, sendFile } from '../os/file.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { WRITABLE } from '../os/poller.js';
@@ -157,14 +158,11 @@ export class Sending {
     this.#ending.release(connection, true);
   }
 
-  /** A worker wants to know when it may send more: now, unless the queue is above its high watermark. */
-  watchDrain(connection: ReactorConnection, worker: number): void {
-    if (worker < 0) return;
-    if (!connection.full) {
-      return this.#context.lane(worker).sendEvent(Event.writable, 0, 0, connection.sessionId);
-    }
+  /** A process wants to know when it may send more: now, unless the queue is above its high watermark. */
+  watchDrain(connection: ReactorConnection, watcher: number): void {
+    if (!connection.full) return this.#context.tellRoom(watcher, connection.sessionId);
     connection.drainWatchers ??= [];
-    if (!connection.drainWatchers.includes(worker)) connection.drainWatchers.push(worker);
+    if (!connection.drainWatchers.includes(watcher)) connection.drainWatchers.push(watcher);
   }
 
   // ——— encrypted ———
@@ -239,9 +237,11 @@ export class Sending {
     this.#context.account(connection, bytes + (connection.input?.length ?? 0));
     if (!connection.full && bytes >= port.highWatermark) {
       connection.full = true;
+      table.setFlag(connection.slot, SlotFlag.full, true);
       this.#tell(connection, Event.bufferFull);
     } else if (connection.full && bytes <= port.lowWatermark) {
       connection.full = false;
+      table.setFlag(connection.slot, SlotFlag.full, false);
       this.#tell(connection, Event.bufferEmpty);
       this.#ending.tellWatchers(connection);
     }

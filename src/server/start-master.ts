@@ -197,6 +197,7 @@ function assemble(context: StartContext): Assembled {
   const sleeper = new Sleeper(region.int32, region.masterSleepIndex);
   const bell = peerBell(master.shared.bells, region.shape, peer);
   const loop = new PeerLoop(exchange, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));
+  loop.serve(master.outbox);
   const runtime: Runtime = {
     region,
     outbox: master.outbox,

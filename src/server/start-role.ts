@@ -10,7 +10,7 @@ import { ignoreLostOutput } from '../os/lost-output.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
-import { limitsOf, type RunningWorker, runWorker } from '../worker/run.js';
+import { type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
@@ -81,7 +81,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   const running =
     base === undefined || own === undefined
       ? runWorker<Connection>(inheritance, region, options, callbacks, context, log, {
-          limits: limitsOf(listens),
+          listens,
           http,
         })
       : await base.runBaseWorker<Connection>({ ...place, own });

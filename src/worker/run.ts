@@ -1,16 +1,16 @@
 /** Assembles a worker out of what its process inherited. Runs in every process that bears an id. */
 import { Exchange } from '../exchange/exchange.js';
 import type { FinishCallback } from '../exchange/task-client.js';
-import { peerBell, reactorBell } from '../ipc/bells.js';
+import { createOutbox, linksOf } from '../ipc/assemble-outbox.js';
+import { peerBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../ipc/inheritance.js';
 import { decodeManagerToWorker, type ManagerToWorker, type WorkerToManager } from '../ipc/message.js';
-import { Outbox, type OutboxLimits, type WholeAnswer } from '../ipc/outbox.js';
-import { RingReader, RingWriter } from '../ipc/ring.js';
-import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
-import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import type { Outbox, WholeAnswer } from '../ipc/outbox.js';
+import { RingReader } from '../ipc/ring.js';
+import { Sleeper, type Wakes } from '../ipc/sleep.js';
+import { WorkerBoard } from '../memory/boards.js';
 import { CheckIn } from '../memory/check-in.js';
-import { ConnectionTable } from '../memory/connection-table.js';
 import { peerOf } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
@@ -31,8 +31,7 @@ export type WorkerChannel = Pick<ControlChannel<ManagerToWorker, WorkerToManager
 /** Where a worker owns connections itself (BASE mode), or is no process of its own. */
 export interface WorkerSurroundings<C extends UserConnection> {
   readonly sockets?: OwnSockets;
-  /** By listen port. */
-  readonly limits?: readonly OutboxLimits[];
+  readonly listens: readonly ResolvedListen[];
   readonly channel?: WorkerChannel;
   /** Where ports speak HTTP. */
   readonly http?: HttpService | undefined;
@@ -59,29 +58,16 @@ export function runWorker<C extends UserConnection>(
   callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined },
   create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>,
   log: Log,
-  surroundings: WorkerSurroundings<C> = {},
+  surroundings: WorkerSurroundings<C>,
 ): RunningWorker<C> {
   const { role, id, lane, bells, overflow } = inheritance;
   const peer = peerOf(id, lane);
   const takesPackets = role === 'worker';
   const { layout, shape } = region;
   const board = new WorkerBoard(region);
-  const reactors = new ReactorBoard(region);
-  const each = <T>(make: (reactor: number) => T): T[] => Array.from({ length: shape.reactorNum }, (_, r) => make(r));
-  const wakerOf = (r: number): Wakes => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(bells, r));
-  const wakers = each((r) => surroundings.reactorWaker?.(r) ?? wakerOf(r));
-  const links = each((r) => ({
-    ring: new RingWriter(region, layout.outbound(r, peer)),
-    waker: wakers[r] as Wakes,
-    direct: surroundings.direct?.(r),
-  }));
-  const { highWatermark, sendBufferSize: limitBytes } = options;
-  const outbox = new Outbox(new ConnectionTable(region), links, {
-    highWatermark,
-    limitBytes,
-    ...(surroundings.limits && { ports: surroundings.limits }),
-    hearsOfRoom: takesPackets,
-  });
+  const { reactorWaker, direct } = surroundings;
+  const links = linksOf({ region, bells, peer, reactorWaker, direct });
+  const outbox = createOutbox(region, links, options, surroundings.listens, takesPackets);
   const channel = surroundings.channel ?? inheritedChannel();
   const exchange = new Exchange({
     region,
@@ -98,8 +84,8 @@ export function runWorker<C extends UserConnection>(
     id,
     lane,
     region,
-    rings: takesPackets ? each((r) => new RingReader(region, layout.inbound(r, id))) : [],
-    reactorWakers: wakers,
+    rings: takesPackets ? links.map((_, r) => new RingReader(region, layout.inbound(r, id))) : [],
+    reactorWakers: links.map(({ waker }) => waker),
     outbox,
     sleeper: new Sleeper(region.int32, board.sleepIndex(id, lane)),
     bell: peerBell(bells, shape, peer),
@@ -141,11 +127,6 @@ function watchOver<C extends UserConnection>(
     },
   });
   checkIn.start();
-}
-
-/** What `Outbox` needs to know of each port. */
-export function limitsOf(listens: readonly ResolvedListen[]): OutboxLimits[] {
-  return listens.map(({ highWatermark, sendBufferSize }) => ({ highWatermark, limitBytes: sendBufferSize }));
 }
 
 function inheritedChannel(): WorkerChannel {

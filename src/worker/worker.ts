@@ -232,7 +232,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#turnStarted = performance.now();
     this.#stamp = this.#turnStarted;
     this.#packetsThisTurn = 0;
-    if (!outbox.isEmpty) outbox.roomAgain();
+    if (outbox.waitsForRoom) outbox.roomAgain();
     const goOn = (): boolean => this.#mayGoOn();
     while (this.#attached && goOn() && this.#inbox.take(goOn));
     this.#releaseAtBorder();

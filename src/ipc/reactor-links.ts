@@ -1,0 +1,71 @@
+/** A process's ways to the reactors: frames are shown at once, a reactor is woken once per turn. Runs where sending does. */
+import { frameBytes } from './frame.js';
+import type { WholeAnswer } from './outbox.js';
+import type { RingWriter } from './ring.js';
+import type { Wakes } from './sleep.js';
+
+export interface ReactorLink {
+  readonly ring: RingWriter;
+  readonly waker: Wakes;
+  /** Was given something since the last flush. */
+  touched?: boolean;
+  /**
+   * Where the reactor is in this process (BASE mode): takes a whole HTTP answer without the ring.
+   * @returns false: not this one, it goes through the ring
+   */
+  readonly direct?: ((answer: WholeAnswer) => boolean) | undefined;
+}
+
+const nothing = new Uint8Array(0);
+
+export class ReactorLinks {
+  readonly #links: readonly ReactorLink[];
+  #flushScheduled = false;
+  /** While true the owner calls `flush` at the end of its turn. */
+  inTurn = false;
+
+  constructor(links: readonly ReactorLink[]) {
+    this.#links = links;
+  }
+
+  of(reactor: number): ReactorLink {
+    const link = this.#links[reactor];
+    if (link === undefined) throw new RangeError(`there is no reactor ${reactor} of ${this.#links.length}`);
+    return link;
+  }
+
+  /** @returns false when the ring has no room: nothing is written */
+  push(
+    link: ReactorLink,
+    type: number,
+    flags: number,
+    detail: number,
+    sessionId: number,
+    payload: Uint8Array = nothing,
+  ): boolean {
+    const { ring } = link;
+    const needed = frameBytes(payload.length);
+    if (ring.room(needed) < needed) return false;
+    ring.bytes.set(payload, ring.payloadAt);
+    ring.commit(type, flags, detail, sessionId, payload.length);
+    this.publish(link);
+    return true;
+  }
+
+  publish(link: ReactorLink): void {
+    link.ring.publish();
+    link.touched = true;
+    if (this.inTurn || this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => this.flush());
+  }
+
+  /** Wakes the reactors that were given something, if they sleep. */
+  flush(): void {
+    this.#flushScheduled = false;
+    for (const link of this.#links) {
+      if (link.touched) link.waker.wake();
+      link.touched = false;
+    }
+  }
+}
