@@ -8,7 +8,7 @@ const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-s
 const long = ['http-corpus', 'http-examples'];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
-  ...['answers', 'api', 'broadcast', 'data'],
+  ...['answers', 'api', 'bodies', 'broadcast', 'data'],
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
