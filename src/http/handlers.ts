@@ -14,6 +14,7 @@ import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import { findHeader } from './request-headers.js';
 import { HttpResponse, type ResponseSettings } from './response.js';
 import { sendPieces } from './send-file.js';
+import { knowPlace } from './upload-sweep.js';
 
 export type RequestCallback = (request: HttpRequest, response: HttpResponse) => unknown;
 /** Has one request answered. It may not throw. */
@@ -33,6 +34,7 @@ export interface HandlerParts {
 
 /** The user's `request` callback. */
 export function serveByCallback(callback: RequestCallback, parts: HandlerParts): Serve {
+  knowPlace(defaultRequestLimits.form.folder);
   const settings: ResponseSettings = { compression: compressionOf(parts.options) };
   const peerOf = (fd: number): Peer => parts.remote(fd);
   const failed = (error: unknown, response: HttpResponse): void => {

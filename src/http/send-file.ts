@@ -5,6 +5,7 @@ import { resolve, sep } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
 import { contentTypeOf } from '../protocol/http/content-types.js';
 import { type AnswerPiece, type FileAnswer, type FileFacts, planFileAnswer } from '../protocol/http/file-answer.js';
+import { readUnsized, UNSIZED_TOO_LARGE } from '../util/unsized-file.js';
 import type { Exchange } from './exchange.js';
 import { attachment, headerValue } from './header-fields.js';
 
@@ -74,12 +75,20 @@ async function fileFacts(given: unknown, root: string | undefined): Promise<File
     const path = root === undefined ? resolve(given) : await within(root, given);
     await access(path, constants.R_OK);
     const facts = await stat(path);
+    if (facts.isFile() && facts.size === 0) return await unsizedFacts(path, facts.mtimeMs);
     if (facts.isFile()) return { path, size: facts.size, mtimeMs: facts.mtimeMs };
   } catch (cause) {
     if (cause instanceof ServerError) throw cause;
     throw new ServerError('ERR_FILE', { path: given, why: codeOf(cause) }, { cause });
   }
   throw new ServerError('ERR_FILE', { path: given, why: 'it is no regular file' });
+}
+
+/** Of a file that is empty, or one whose size shows when it is read, and whose time says nothing of its content. */
+async function unsizedFacts(path: string, mtimeMs: number): Promise<FileFacts> {
+  const bytes = await readUnsized(path);
+  if (bytes === undefined) throw new ServerError('ERR_FILE', { path, why: UNSIZED_TOO_LARGE });
+  return bytes.length === 0 ? { path, size: 0, mtimeMs } : { path, size: bytes.length, mtimeMs: Date.now(), bytes };
 }
 
 async function within(root: string, given: string): Promise<string> {

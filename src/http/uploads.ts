@@ -1,11 +1,13 @@
 /** Files of a form, on disk until they are no longer needed. */
 import { createWriteStream } from 'node:fs';
-import { constants, copyFile, mkdtemp, rename, rm } from 'node:fs/promises';
+import { constants, copyFile, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, ServerError } from '../errors/index.js';
+import { OwnedFolder } from './owned-folder.js';
 import { codeOf } from './send-file.js';
+import { holdPlace, knowPlace } from './upload-sweep.js';
 
 export interface FileFacts {
   /** Of the field. */
@@ -68,11 +70,15 @@ export class UploadedFile implements FileFacts {
   }
 }
 
-/** The temporary folder of one form. Nothing is made before the first file comes. */
+/**
+ * The temporary folder of one form. Nothing is made before the first file comes. It goes with the form, or with the
+ * process; what a killed process leaves its successor removes (`upload-sweep.ts`).
+ */
 export class UploadFolder {
   readonly #parent: string;
   readonly #stop = new AbortController();
-  #made: Promise<string> | undefined;
+  #made: OwnedFolder | undefined;
+  #release: () => void = () => {};
   #count = 0;
   readonly #underWay = new Set<Promise<unknown>>();
 
@@ -104,8 +110,16 @@ export class UploadFolder {
     if (this.isRemoved) return;
     this.#stop.abort();
     await Promise.allSettled(this.#underWay);
-    const path = await this.#made?.catch(() => undefined);
-    if (path !== undefined) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+    await this.#made?.remove();
+    this.#release();
+  }
+
+  #folder(): OwnedFolder {
+    if (this.#made !== undefined) return this.#made;
+    knowPlace(this.#parent);
+    this.#made = OwnedFolder.make(this.#parent);
+    this.#release = holdPlace(this.#parent);
+    return this.#made;
   }
 
   async #save(stream: Readable, facts: FileFacts): Promise<UploadedFile> {
@@ -113,8 +127,7 @@ export class UploadFolder {
     const index = this.#count++;
     let path = this.#parent;
     try {
-      this.#made ??= mkdtemp(join(this.#parent, 'tswoole-form-'));
-      path = join(await this.#made, String(index));
+      path = join(this.#folder().path, String(index));
       const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
       await pipeline(stream, file, { signal: this.#stop.signal });
       return new UploadedFile(facts, file.bytesWritten, path, this);

@@ -1,12 +1,15 @@
 /** Files on their way to a socket. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { allocateStable, isLinux, lastErrno, libc, pin } from './libc.js';
 
 const offsetPlace = pin(allocateStable(8));
 
+/** A pipe that has taken the place of a file must not hold up its sender. */
+const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
 /** @throws an Error with `code` */
 export function openFile(path: string): number {
-  return openSync(path, 'r');
+  return openSync(path, FLAGS);
 }
 
 export function closeFile(file: number): void {

@@ -2,6 +2,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
+import { readUnsizedNow, UNSIZED_TOO_LARGE } from '../util/unsized-file.js';
 
 /** A part of a file, in bytes. */
 export interface FileRange {
@@ -11,25 +12,39 @@ export interface FileRange {
   readonly length?: number | undefined;
 }
 
+/** A part of a file for the reactor to send; or bytes, where only reading has told how many there are. */
+export type FileToSend =
+  | { readonly path: string; readonly offset: number; readonly length: number }
+  | { readonly bytes: Buffer };
+
 /** @throws ServerError ERR_FILE, ERR_FILE_RANGE */
-export function fileToSend(given: unknown, range: FileRange): { path: string; offset: number; length: number } {
+export function fileToSend(given: unknown, range: FileRange): FileToSend {
   if (typeof given !== 'string' || given === '' || given.includes('\0')) {
     throw new ServerError('ERR_FILE', { path: describe(given), why: 'its path must be a text' });
   }
   const path = resolve(given);
-  const size = sizeOf(path);
+  const { size, bytes } = look(path);
   const { offset = 0, length = size - Number(offset) } = range;
   const isWithin = isCount(offset) && isCount(length) && offset + length <= size;
-  if (isWithin) return { path, offset, length };
-  throw new ServerError('ERR_FILE_RANGE', { path, offset: describe(offset), length: describe(length), size });
+  if (!isWithin) {
+    throw new ServerError('ERR_FILE_RANGE', { path, offset: describe(offset), length: describe(length), size });
+  }
+  return bytes === undefined ? { path, offset, length } : { bytes: bytes.subarray(offset, offset + length) };
 }
 
-function sizeOf(path: string): number {
+/** @returns with `bytes` where the size was not known before they were read */
+function look(path: string): { readonly size: number; readonly bytes?: Buffer } {
   try {
     accessSync(path, constants.R_OK);
     const stats = statSync(path);
-    if (stats.isFile()) return stats.size;
+    if (stats.isFile() && stats.size > 0) return { size: stats.size };
+    if (stats.isFile()) {
+      const bytes = readUnsizedNow(path);
+      if (bytes === undefined) throw new ServerError('ERR_FILE', { path, why: UNSIZED_TOO_LARGE });
+      return { size: bytes.length, bytes };
+    }
   } catch (error) {
+    if (error instanceof ServerError) throw error;
     const { code = 'UNKNOWN' } = error as { code?: string };
     throw new ServerError('ERR_FILE', { path, why: code }, { cause: error });
   }

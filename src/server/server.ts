@@ -319,13 +319,15 @@ export class Server {
   /**
    * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the connection
    * is not encrypted. It is opened when its turn comes: one that cannot be read by then ends the connection
-   * (FILE_FAILED). @param path from the working directory @returns false, and `lastError` says why: ERR_FILE,
+   * (FILE_FAILED). One of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
+   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE,
    * ERR_FILE_RANGE, or as `send`
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
     return this.#askOutbox('sendFile', fd, (outbox) => {
       try {
         const file = fileToSend(path, range);
+        if ('bytes' in file) return file.bytes.length === 0 || outbox.send(fd, file.bytes);
         return file.length === 0 || outbox.sendFile(fd, file.path, file.offset, file.length);
       } catch (error) {
         if (error instanceof ServerError) outbox.lastError = error;

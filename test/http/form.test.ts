@@ -11,9 +11,11 @@ import { FakeBody, FakeExchange } from '../helpers/fake-exchange.js';
 const URLENCODED = 'application/x-www-form-urlencoded';
 const MULTIPART = 'multipart/form-data; boundary=XX';
 
+const usual = tmpdir();
 let folder = '';
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tswoole-test-'));
+  folder = await mkdtemp(join(usual, 'tswoole-test-'));
+  process.env['TMPDIR'] = folder;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 

@@ -1,4 +1,6 @@
-import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -47,6 +49,28 @@ describe('sendFile', () => {
       { end: undefined, trailers: undefined },
     ]);
     expect(response.ended).toBe(true);
+  });
+
+  test.skipIf(process.platform !== 'linux')('sends what a file has that stat calls empty', async () => {
+    const content = await readFile('/proc/version');
+    const { exchange, response } = answerOf();
+    expect(await response.sendFile('/proc/version')).toBe(true);
+    expect(exchange.sent.equals(content)).toBe(true);
+    expect(exchange.fields[exchange.fields.indexOf('content-length') + 1]).toBe(String(content.length));
+    const part = answerOf({ headers: ['range', 'bytes=6-12'] });
+    await part.response.sendFile('/proc/version');
+    expect(String(part.exchange.sent)).toBe('version');
+    if (!existsSync('/proc/kallsyms')) return;
+    const long = answerOf().response.sendFile('/proc/kallsyms');
+    await expect(long).rejects.toMatchObject({ code: 'ERR_FILE', message: expect.stringContaining('1048576 bytes') });
+  });
+
+  test('refuses a pipe and a device, at once', async () => {
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    for (const path of [pipe, '/dev/null', '/dev/zero']) {
+      await expect(answerOf().response.sendFile(path)).rejects.toMatchObject({ code: 'ERR_FILE' });
+    }
   });
 
   test('keeps a status and message that are set', async () => {

@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -7,6 +8,8 @@ import { endServers, type ServerProcess, startServer, whereConnectionsStay } fro
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const MIB = 2 ** 20;
+/** Of some megabytes, which only reading tells. */
+const LONG = '/proc/kallsyms';
 let folder: string;
 let large: string;
 let small: string;
@@ -81,6 +84,26 @@ describe('sendFile', () => {
     const client = await TcpClient.connect(server.port);
     expect(await client.ask(`file ${words.replace('{small}', small)}`)).toBe(code);
     expect(await client.ask('text on')).toBe('on');
+    await client.close();
+  });
+
+  it.skipIf(process.platform !== 'linux')('sends what a file has that stat calls empty', async () => {
+    const server = await start();
+    const client = await TcpClient.connect(server.port);
+    expect(await client.ask('file /proc/version')).toBe(readFileSync('/proc/version', 'utf8').trimEnd());
+    expect((await client.send('file /proc/version 6 7\n').read(7)).toString()).toBe('version');
+    expect(await client.ask('file /proc/version 0 100000')).toBe('ERR_FILE_RANGE');
+    if (existsSync(LONG)) expect(await client.ask(`file ${LONG}`)).toBe('ERR_FILE');
+    expect(await client.ask('text on')).toBe('on');
+    await client.close();
+  });
+
+  it('refuses a pipe and a device at once', async () => {
+    const server = await start();
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const client = await TcpClient.connect(server.port);
+    for (const path of [pipe, '/dev/null', '/dev/zero']) expect(await client.ask(`file ${path}`)).toBe('ERR_FILE');
     await client.close();
   });
 

@@ -2,6 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
 import type { ContentEncoding } from '../../options/compression.js';
 import type { StaticFolderSettings } from '../../options/static-files.js';
+import { readUnsizedFrom } from '../../util/unsized-file.js';
 import { contentTypeOf, isCompressible } from './content-types.js';
 import { type FileFacts, type Representation, representationOf, SETTLED_MS } from './file-answer.js';
 import { isPlain } from './static-path.js';
@@ -153,6 +154,11 @@ function readFile(path: string, now: number): DiskFile | undefined {
     descriptor = openSync(path, OPEN_FLAGS);
     const before = fstatSync(descriptor);
     if (!before.isFile()) return undefined;
+    if (before.size === 0) {
+      const bytes = readUnsizedFrom(descriptor);
+      if (bytes === undefined) return undefined;
+      if (bytes.length > 0) return unsized(path, before, bytes, now);
+    }
     const isSettled = now - Math.max(before.mtimeMs, before.ctimeMs) >= SETTLED_MS;
     const file = { path, ...factsOf(before), isSettled, bytes: undefined };
     if (before.size > LIMIT_HELD_BYTES) return file;
@@ -167,6 +173,11 @@ function readFile(path: string, now: number): DiskFile | undefined {
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
+}
+
+/** Only reading has told its size, and its time says nothing of its content. */
+function unsized(path: string, stats: Stats, bytes: Buffer, now: number): DiskFile {
+  return { path, ...factsOf(stats), size: bytes.length, mtimeMs: now, isSettled: false, bytes };
 }
 
 /** undefined: it is shorter by now. */

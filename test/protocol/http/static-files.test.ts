@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -132,6 +141,26 @@ describe('what is there', () => {
     expect(fieldOf(answer, 'x-frame-options')).toBe('DENY');
     expect(fieldOf(ask(serve({ cacheControl: 'no-store', maxAge: 1000 }), '/a.txt'), 'cache-control')).toBe('no-store');
     expect(fieldOf(ask(serve({ cacheControl: '' }), '/a.txt'), 'cache-control')).toBeUndefined();
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('what stat calls empty', () => {
+  it('is served with what reading finds, each time anew', () => {
+    const files = serve({ root: '/proc/self' });
+    const answer = ask(files, '/cmdline');
+    expect(answer).toMatchObject({ status: 200, contentLength: readFileSync('/proc/self/cmdline').length });
+    expect(body(answer)).toBe(readFileSync('/proc/self/cmdline', 'utf8'));
+    expect(fieldOf(answer, 'content-length')).toBe(String(answer?.contentLength));
+    expect(ask(files, '/cmdline', {}, 'HEAD')).toMatchObject({ contentLength: answer?.contentLength, pieces: [] });
+  });
+
+  it('is not served where it is longer than may be held', () => {
+    expect(ask(serve({ root: '/proc' }), '/kallsyms')).toBe(undefined);
+  });
+
+  it('and is, is served as empty', () => {
+    write('nothing.txt', '');
+    expect(ask(serve(), '/nothing.txt')).toMatchObject({ status: 200, contentLength: 0, pieces: [] });
   });
 });
 
