@@ -5,6 +5,7 @@ import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField }
 import { peerOf, processNum } from '../memory/layout.js';
 import { addHistograms, monotonicMs, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+import { signalName } from '../util/signal-name.js';
 
 /** Counters are totals since the start; times Unix time in ms; sizes bytes. Swoole: stats(). */
 export interface ServerStats {
@@ -79,8 +80,10 @@ interface WorkerCounts {
   pendingCallbacks: number;
   restarts: number;
   lastExitCode: number;
-  /** 0: none. */
+  /** 9 for SIGKILL; 0: none. */
   lastSignal: number;
+  /** 'SIGKILL'; null: none. */
+  lastSignalName: string | null;
   /** Task workers: tasks that run now. */
   runningTasks: number;
 }
@@ -193,6 +196,7 @@ function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCount
     restarts: board.field(id, WorkerField.restarts),
     lastExitCode: board.field(id, WorkerField.lastExitCode),
     lastSignal: board.field(id, WorkerField.lastSignal),
+    lastSignalName: signalName(board.field(id, WorkerField.lastSignal)),
     runningTasks: role === 'task' ? pending : 0,
   };
 }

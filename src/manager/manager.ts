@@ -27,18 +27,24 @@ import { Scaling } from './scaling.js';
 import { Seat } from './seat.js';
 import { WorkerHandle, type WorkerProcess, type WorkerProcessEvents, type WorkerSpec } from './worker-handle.js';
 
-/** What `workerError` is called with. `signal` is a number (9: SIGKILL), 0 when the worker ended by itself. */
+/** What `workerError` is called with. */
 export interface WorkerErrorInfo {
   readonly workerId: number;
   readonly pid: number;
+  /** 0 when a signal ended it. */
   readonly exitCode: number;
-  readonly signal: number;
+  /** 'SIGKILL'; null when it ended by itself. */
+  readonly signal: string | null;
+  /** 9 for SIGKILL; 0 when it ended by itself. Swoole: signal. */
+  readonly signalNumber: number;
   readonly uptimeMs: number;
 }
 
 export interface DeadProcess {
   readonly id: number;
   readonly lane: number;
+  /** It was the one that bore the id; in BASE mode it owned connections. */
+  readonly wasServing: boolean;
   readonly exitCode: number;
   readonly signal: number;
 }
@@ -205,11 +211,17 @@ export class Manager {
     this.#requestWaits = Math.max(this.#requestWaits, request);
   }
 
-  /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
-  recycle(workerId: number, why: ReplaceReason = 'asked'): void {
+  /**
+   * Replaces one worker: the new one boots first, then the old one ends gracefully. One that is being replaced is done
+   * with; one that boots is replaced when it serves.
+   * @param by the process that asks
+   */
+  recycle(workerId: number, why: ReplaceReason = 'asked', by?: WorkerHandle): void {
     const seat = this.#seats[workerId];
-    if (seat?.serving === undefined || seat.coming !== undefined || this.#isLeaving) return;
-    if (this.#scaling.isGoing(seat)) return;
+    if (seat === undefined || this.#isLeaving || this.#scaling.isGoing(seat)) return;
+    const { serving, coming } = seat;
+    if (coming !== undefined && (serving === undefined || coming === by)) coming.recycle = why;
+    if (serving === undefined || coming !== undefined) return;
     seat.recycle = why;
     this.#step();
   }
@@ -353,12 +365,20 @@ export class Manager {
       if (seat.isHeld) continue;
       seat.serving = seat.coming;
       seat.coming = undefined;
-      seat.recycle = undefined;
+      this.#recycleAtOnce(seat, seat.serving, now);
       this.#recordServing(seat.serving);
       seat.serving.attach();
       this.#scaling.attached(seat, seat.serving);
       if (this.#settling && (seat.role === 'worker' || this.#tasksSettle)) seat.serving.settle();
     }
+  }
+
+  /** It has asked for it while it booted; one that always does is not started again without end and pause. */
+  #recycleAtOnce(seat: Seat, handle: WorkerHandle, now: number): void {
+    seat.recycle = handle.recycle;
+    if (seat.recycle === undefined) return;
+    const uptimeMs = now - handle.startedAt;
+    seat.spawnAt = now + seat.backoff.ended({ wasReady: true, exitCode: 0, signal: 0, uptimeMs });
   }
 
   #spawnMissing(now: number): void {
@@ -431,7 +451,8 @@ export class Manager {
     let due = Number.POSITIVE_INFINITY;
     for (const handle of this.#handles()) due = Math.min(due, handle.deadline);
     for (const seat of this.#seats) {
-      const isMissing = seat.serving === undefined && seat.coming === undefined && !this.#scaling.isClosed(seat);
+      const isWanted = seat.serving === undefined || seat.recycle !== undefined;
+      const isMissing = isWanted && seat.coming === undefined && !this.#scaling.isClosed(seat);
       if (isMissing) due = Math.min(due, seat.spawnAt);
     }
     if (due === this.#timerDue) return;
@@ -472,14 +493,14 @@ export class Manager {
       case 'profiled':
         return this.#parts.tellMaster(message);
       case 'request':
-        return this.#carryOut(message);
+        return this.#carryOut(message, handle);
     }
     this.#step();
   }
 
-  #carryOut(request: ServerRequest): void {
+  #carryOut(request: ServerRequest, by: WorkerHandle): void {
     if (request.action === 'reload') this.reload(request.tasksOnly);
-    else if (request.action === 'stopWorker') this.recycle(request.workerId, request.why);
+    else if (request.action === 'stopWorker') this.recycle(request.workerId, request.why, by);
     else this.#parts.tellMaster(request);
   }
 
@@ -494,7 +515,7 @@ export class Manager {
     this.#recordEnd(seat, handle);
     if (!handle.isSurplus && !this.#stopping) this.#parts.region.countEnd(endReason(handle, wasBooting));
     this.#parts.region.countDeath();
-    this.#parts.recover({ id: handle.id, lane: handle.lane, exitCode, signal });
+    this.#parts.recover({ id: handle.id, lane: handle.lane, wasServing, exitCode, signal });
     if (!handle.isSurplus && !this.#stopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);
       if (wasBooting) this.#tellBootFailed(handle);
@@ -565,7 +586,9 @@ export class Manager {
 
   #reportError(handle: WorkerHandle): void {
     const { id: workerId, pid, exitCode, signal } = handle;
-    this.#callUser('workerError', { workerId, pid, exitCode, signal, uptimeMs: this.#now() - handle.startedAt });
+    const uptimeMs = this.#now() - handle.startedAt;
+    const bySignal = { signal: signalName(signal), signalNumber: signal };
+    this.#callUser('workerError', { workerId, pid, exitCode, ...bySignal, uptimeMs });
   }
 
   /** At the first start there is nothing to fall back to. */

@@ -33,6 +33,8 @@ const HANDLED_32 = 27;
 const DISPATCHED_32 = 28;
 /** HTTP: the process that has taken the request that is under way; 0: nobody yet. */
 const TAKER = 29;
+/** The generation of the session that a process of the server has closed. */
+const CLOSED = 30;
 /** Float64 fields. */
 const SESSION_ID = 0;
 const CONNECTED_AT = 8;
@@ -154,8 +156,18 @@ export class ConnectionTable {
     const slot = this.slotOf(sessionId);
     return (
       Atomics.load(this.#int32, this.#intsAt + slot * INTS + STATE) === SlotState.open &&
-      this.#float64[this.#floatsAt + slot * FLOATS] === sessionId
+      this.#float64[this.#floatsAt + slot * FLOATS] === sessionId &&
+      !this.isClosedByServer(sessionId)
     );
+  }
+
+  /** True as soon as a process of the server has closed it: what the client has sent is for nobody from then on. */
+  isClosedByServer(sessionId: number): boolean {
+    return this.#int32[this.#intsAt + this.slotOf(sessionId) * INTS + CLOSED] === this.#generationOf(sessionId);
+  }
+
+  #generationOf(sessionId: number): number {
+    return Math.floor(sessionId / this.slots) | 0;
   }
 
   /** True while the slot speaks of this session at all (also in and after closing). */
@@ -254,6 +266,12 @@ export class ConnectionTable {
   }
 
   // ——— written by any process ———
+
+  /** For all processes at once, before the reactor hears of it. By generation: a mark that is late hits no other session. */
+  markClosedByServer(sessionId: number): void {
+    const i = this.#intsAt + this.slotOf(sessionId) * INTS + CLOSED;
+    Atomics.store(this.#int32, i, this.#generationOf(sessionId));
+  }
 
   /** Its worker has told the user of the end: nobody sends to it any more. The reactor does the rest. */
   markEnded(sessionId: number): void {
@@ -363,7 +381,7 @@ export class ConnectionTable {
       receivedBytes: float(RECEIVED_BYTES),
       sentBytes: float(SENT_BYTES),
       sendQueuedBytes: int(SEND_QUEUED),
-      closing: state !== SlotState.open,
+      closing: state !== SlotState.open || this.isClosedByServer(sessionId),
     };
     if ((flags & SlotFlag.tls) !== 0) info.tls = new TlsRecords(this.#region).read(slot);
     return this.sessionId(slot) === sessionId ? info : undefined; // reused while we read?
@@ -372,8 +390,19 @@ export class ConnectionTable {
   /** Open sessions in slot order, beginning behind `after` (0: from the start). */
   *sessions(after = 0): Generator<number> {
     for (let slot = after === 0 ? 0 : this.slotOf(after) + 1; slot < this.slots; slot++) {
-      if (this.state(slot) === SlotState.open) yield this.sessionId(slot);
+      if (this.#hasOpen(slot)) yield this.sessionId(slot);
     }
+  }
+
+  /** How many `sessions` gives. */
+  countOpen(): number {
+    let count = 0;
+    for (let slot = 0; slot < this.slots; slot++) if (this.#hasOpen(slot)) count++;
+    return count;
+  }
+
+  #hasOpen(slot: number): boolean {
+    return this.state(slot) === SlotState.open && !this.isClosedByServer(this.sessionId(slot));
   }
 }
 
