@@ -5,7 +5,10 @@ import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField }
 import { peerOf, processNum } from '../memory/layout.js';
 import { addHistograms, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+
 import { monotonicMs } from '../util/clock.js';
+
+import { signalName } from '../util/signal-name.js';
 
 /** Counters are totals since the start; times Unix time in ms; sizes bytes. Swoole: stats(). */
 export interface ServerStats {
@@ -105,8 +108,10 @@ interface WorkerCounts {
   restarts: number;
   /** Exit code of the last process of this id that ended; 0 when there was none. */
   lastExitCode: number;
-  /** Number of the signal by which it ended; 0: none. */
+  /** 9 for SIGKILL; 0: none. */
   lastSignal: number;
+  /** 'SIGKILL'; null: none. */
+  lastSignalName: string | null;
   /** Task workers: tasks that run now. */
   runningTasks: number;
 }
@@ -230,6 +235,7 @@ function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCount
     restarts: board.field(id, WorkerField.restarts),
     lastExitCode: board.field(id, WorkerField.lastExitCode),
     lastSignal: board.field(id, WorkerField.lastSignal),
+    lastSignalName: signalName(board.field(id, WorkerField.lastSignal)),
     runningTasks: role === 'task' ? pending : 0,
   };
 }

@@ -52,6 +52,12 @@ export const errorTable = {
     sentence: ({ event, received }) => `The callback of event "${event}" must be a function, received ${received}.`,
     advice: 'Pass a function as the second argument of on().',
   }),
+  ERR_CALLBACK_MISSING: entry({
+    fields: { event: 'string', where: 'string', port: 'number?' },
+    sentence: ({ event, where }) => `A callback for the event "${event}" is needed by ${where}, and there is none.`,
+    advice:
+      'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" for task workers.',
+  }),
   ERR_NOT_COMMAND_LINE: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `start() works only in a program that Node runs from a file: ${why}.`,

@@ -34,8 +34,6 @@ export class OutState {
   unconfirmed = 0;
   /** The reactor was asked to say when there is room. */
   asked = false;
-  /** This process has asked for the end: nothing is sent behind it. */
-  closing = false;
   held: HeldItem[] | null = null;
   heldBytes = 0;
   waiters: (() => void)[] | null = null;

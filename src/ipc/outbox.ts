@@ -86,7 +86,6 @@ export class Outbox {
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     if (data.length === 0) return true;
     const state = this.#stateOf(sessionId);
-    if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     if (state.held === null && state.unconfirmed < state.window && this.#sendNow(state, data)) return true;
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
   }
@@ -105,7 +104,6 @@ export class Outbox {
   ): boolean {
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
-    if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     const textAt = head === null ? 0 : head.length;
     const bodyAt = textAt + text.length;
     const bytes = bodyAt + (body === null ? 0 : body.length);
@@ -145,15 +143,17 @@ export class Outbox {
     this.#pushSoon(sessionId, Request.taken, exchange, payload);
   }
 
+  /** From here on no process of the server is given what this client sends, and nothing more is sent to it. */
   close(
     sessionId: number,
     reset: boolean,
     code: number = reset ? CloseCode.SERVER_RESET : CloseCode.SERVER_CLOSED,
   ): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
+    // One that waits for what was sent to leave may still be ended at once.
+    const canBeClosed = this.#table.isOpen(sessionId) || (reset && !this.#table.isGone(sessionId));
+    if (!canBeClosed) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
-    if (state.closing && !reset) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
-    state.closing = true;
+    this.#table.markClosedByServer(sessionId);
     if (reset) this.#dropHeld(state);
     return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
   }
@@ -162,7 +162,6 @@ export class Outbox {
   sendFile(sessionId: number, path: string, offset: number, bytes: number): boolean {
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
-    if (state.closing) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     return this.#request(state, Request.sendFile, 0, 0, filePayload(path, offset, bytes));
   }
 
@@ -183,7 +182,7 @@ export class Outbox {
 
   /** Resolves when nothing is held here and the reactor's queue is below the high watermark, or the connection is gone. */
   drain(sessionId: number): Promise<void> {
-    if (!this.#table.isOpen(sessionId)) return Promise.resolve();
+    if (this.#table.isGone(sessionId)) return Promise.resolve();
     const state = this.#stateOf(sessionId);
     return new Promise((resolve) => {
       state.waiters ??= [];
@@ -390,7 +389,7 @@ export class Outbox {
     const last = pieces.pop() ?? nothing;
     for (const piece of pieces) {
       this.#hold(state, piece, flags & ~AT_THE_END, exchange);
-      if (state.closing) return false;
+      if (!this.#table.isOpen(state.sessionId)) return false;
     }
     return this.#hold(state, last, flags, exchange);
   }

@@ -35,10 +35,12 @@ export interface WorkerErrorInfo {
   readonly workerId: number;
   /** Of the process that ended. */
   readonly pid: number;
-  /** 0 where a signal ended it. */
+  /** 0 when a signal ended it. */
   readonly exitCode: number;
-  /** Number of the signal that ended it (9: SIGKILL), 0 when it ended by itself. */
-  readonly signal: number;
+  /** 'SIGKILL'; null when it ended by itself. */
+  readonly signal: string | null;
+  /** 9 for SIGKILL; 0 when it ended by itself. Swoole: signal. */
+  readonly signalNumber: number;
   /** How long it had been running, in ms. */
   readonly uptimeMs: number;
 }
@@ -46,6 +48,8 @@ export interface WorkerErrorInfo {
 export interface DeadProcess {
   readonly id: number;
   readonly lane: number;
+  /** It was the one that bore the id; in BASE mode it owned connections. */
+  readonly wasServing: boolean;
   readonly exitCode: number;
   readonly signal: number;
 }
@@ -212,11 +216,17 @@ export class Manager {
     this.#requestWaits = Math.max(this.#requestWaits, request);
   }
 
-  /** Replaces one worker: the new one boots first, then the old one ends gracefully. */
-  recycle(workerId: number, why: ReplaceReason = 'asked'): void {
+  /**
+   * Replaces one worker: the new one boots first, then the old one ends gracefully. One that is being replaced is done
+   * with; one that boots is replaced when it serves.
+   * @param by the process that asks
+   */
+  recycle(workerId: number, why: ReplaceReason = 'asked', by?: WorkerHandle): void {
     const seat = this.#seats[workerId];
-    if (seat?.serving === undefined || seat.coming !== undefined || this.#isLeaving) return;
-    if (this.#scaling.isGoing(seat)) return;
+    if (seat === undefined || this.#isLeaving || this.#scaling.isGoing(seat)) return;
+    const { serving, coming } = seat;
+    if (coming !== undefined && (serving === undefined || coming === by)) coming.recycle = why;
+    if (serving === undefined || coming !== undefined) return;
     seat.recycle = why;
     this.#step();
   }
@@ -360,12 +370,20 @@ export class Manager {
       if (seat.isHeld) continue;
       seat.serving = seat.coming;
       seat.coming = undefined;
-      seat.recycle = undefined;
+      this.#recycleAtOnce(seat, seat.serving, now);
       this.#recordServing(seat.serving);
       seat.serving.attach();
       this.#scaling.attached(seat, seat.serving);
       if (this.#settling && (seat.role === 'worker' || this.#tasksSettle)) seat.serving.settle();
     }
+  }
+
+  /** It has asked for it while it booted; one that always does is not started again without end and pause. */
+  #recycleAtOnce(seat: Seat, handle: WorkerHandle, now: number): void {
+    seat.recycle = handle.recycle;
+    if (seat.recycle === undefined) return;
+    const uptimeMs = now - handle.startedAt;
+    seat.spawnAt = now + seat.backoff.ended({ wasReady: true, exitCode: 0, signal: 0, uptimeMs });
   }
 
   #spawnMissing(now: number): void {
@@ -441,7 +459,8 @@ export class Manager {
     let due = Number.POSITIVE_INFINITY;
     for (const handle of this.#handles()) due = Math.min(due, handle.deadline);
     for (const seat of this.#seats) {
-      const isMissing = seat.serving === undefined && seat.coming === undefined && !this.#scaling.isClosed(seat);
+      const isWanted = seat.serving === undefined || seat.recycle !== undefined;
+      const isMissing = isWanted && seat.coming === undefined && !this.#scaling.isClosed(seat);
       if (isMissing) due = Math.min(due, seat.spawnAt);
     }
     if (due === this.#timerDue) return;
@@ -482,14 +501,14 @@ export class Manager {
       case 'profiled':
         return this.#parts.tellMaster(message);
       case 'request':
-        return this.#carryOut(message);
+        return this.#carryOut(message, handle);
     }
     this.#step();
   }
 
-  #carryOut(request: ServerRequest): void {
+  #carryOut(request: ServerRequest, by: WorkerHandle): void {
     if (request.action === 'reload') this.reload(request.tasksOnly);
-    else if (request.action === 'stopWorker') this.recycle(request.workerId, request.why);
+    else if (request.action === 'stopWorker') this.recycle(request.workerId, request.why, by);
     else this.#parts.tellMaster(request);
   }
 
@@ -504,7 +523,7 @@ export class Manager {
     this.#recordEnd(seat, handle);
     if (!handle.isSurplus && !this.#stopping) this.#parts.region.countEnd(endReason(handle, wasBooting));
     this.#parts.region.countDeath();
-    this.#parts.recover({ id: handle.id, lane: handle.lane, exitCode, signal });
+    this.#parts.recover({ id: handle.id, lane: handle.lane, wasServing, exitCode, signal });
     if (!handle.isSurplus && !this.#stopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);
       if (wasBooting) this.#tellBootFailed(handle);
@@ -578,7 +597,9 @@ export class Manager {
 
   #reportError(handle: WorkerHandle): void {
     const { id: workerId, pid, exitCode, signal } = handle;
-    this.#callUser('workerError', { workerId, pid, exitCode, signal, uptimeMs: this.#now() - handle.startedAt });
+    const uptimeMs = this.#now() - handle.startedAt;
+    const bySignal = { signal: signalName(signal), signalNumber: signal };
+    this.#callUser('workerError', { workerId, pid, exitCode, ...bySignal, uptimeMs });
   }
 
   /** At the first start there is nothing to fall back to. */

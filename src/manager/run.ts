@@ -18,6 +18,7 @@ import { queuedBytesAt } from '../ipc/ring.js';
 import { Sleeper, Waker } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { CheckIn } from '../memory/check-in.js';
+import { DeadConnections } from '../memory/dead-connections.js';
 import { LANES_PER_WORKER, peerOf, peerOfManager } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
@@ -125,7 +126,9 @@ export function createManager(place: ManagerPlace): Manager {
       const own = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
-    recover: ({ id, lane, exitCode, signal }) => {
+    recover: ({ id, lane, wasServing, exitCode, signal }) => {
+      const owned = options.mode === 'base' && wasServing && id < workerNum;
+      if (owned) new DeadConnections(region, options).reap(id);
       for (const waker of reactorWakers) waker.ring(); // some wait for an answer of it
       exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' });
     },

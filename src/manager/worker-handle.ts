@@ -46,6 +46,8 @@ export class WorkerHandle implements WorkerSpec {
   closed = false;
   /** Not wanted any more; its end means nothing. */
   isSurplus = false;
+  /** It was to be replaced before it served: it is, as soon as it does. */
+  recycle: ReplaceReason | undefined;
   /** Known before it ends, where it was not its own fault. */
   reason: LeaveReason | undefined;
   /** The worker's own words about why it ends. */

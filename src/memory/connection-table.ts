@@ -45,6 +45,8 @@ const record = layoutRecord(
     dispatched32: int32(),
     /** HTTP: the process that has taken the request that is under way; 0: nobody yet. */
     taker: int32(),
+    /** The generation of the session that a process of the server has closed. */
+    closedGeneration: int32(),
   },
   CONNECTION_RECORD_BYTES,
 ).at;
@@ -181,8 +183,21 @@ export class ConnectionTable {
     const slot = this.slotOf(sessionId);
     return (
       Atomics.load(this.#int32, this.#intsAt + slot * INTS + record.state) === SlotState.open &&
-      this.#float64[this.#floatsAt + slot * FLOATS] === sessionId
+      this.#float64[this.#floatsAt + slot * FLOATS] === sessionId &&
+      !this.isClosedByServer(sessionId)
     );
+  }
+
+  /** True as soon as a process of the server has closed it: what the client has sent is for nobody from then on. */
+  isClosedByServer(sessionId: number): boolean {
+    return (
+      this.#int32[this.#intsAt + this.slotOf(sessionId) * INTS + record.closedGeneration] ===
+      this.#generationOf(sessionId)
+    );
+  }
+
+  #generationOf(sessionId: number): number {
+    return Math.floor(sessionId / this.slots) | 0;
   }
 
   /** True while the slot speaks of this session at all (also in and after closing). */
@@ -290,6 +305,12 @@ export class ConnectionTable {
   }
 
   // ——— written by any process ———
+
+  /** For all processes at once, before the reactor hears of it. By generation: a mark that is late hits no other session. */
+  markClosedByServer(sessionId: number): void {
+    const i = this.#intsAt + this.slotOf(sessionId) * INTS + record.closedGeneration;
+    Atomics.store(this.#int32, i, this.#generationOf(sessionId));
+  }
 
   /** Its worker has told the user of the end: nobody sends to it any more. The reactor does the rest. */
   markEnded(sessionId: number): void {
@@ -401,7 +422,7 @@ export class ConnectionTable {
       receivedBytes: float(record.receivedBytes),
       sentBytes: float(record.sentBytes),
       sendQueuedBytes: int(record.sendQueued),
-      closing: state !== SlotState.open,
+      closing: state !== SlotState.open || this.isClosedByServer(sessionId),
     };
     if ((flags & SlotFlag.tls) !== 0) info.tls = new TlsRecords(this.#region).read(slot);
     return this.sessionId(slot) === sessionId ? info : undefined; // reused while we read?
@@ -409,9 +430,41 @@ export class ConnectionTable {
 
   /** Open sessions in slot order, beginning behind `after` (0: from the start). */
   *sessions(after = 0): Generator<number> {
-    for (let slot = after === 0 ? 0 : this.slotOf(after) + 1; slot < this.slots; slot++) {
-      if (this.state(slot) === SlotState.open) yield this.sessionId(slot);
+    const end = this.#touchedSlots();
+    for (let slot = after === 0 ? 0 : this.slotOf(after) + 1; slot < end; slot++) {
+      if (this.#hasOpen(slot)) yield this.sessionId(slot);
     }
+  }
+
+  /** How many `sessions` gives. */
+  countOpen(): number {
+    const end = this.#touchedSlots();
+    let count = 0;
+    for (let slot = 0; slot < end; slot++) if (this.#hasOpen(slot)) count++;
+    return count;
+  }
+
+  /** No slot from this one on has ever been used: each reactor takes its slots in order, and the table is mostly empty. */
+  #touchedSlots(): number {
+    const { reactorNum } = this.#region.shape;
+    let low = 0;
+    let high = Math.ceil(this.slots / reactorNum);
+    while (low < high) {
+      const row = (low + high) >> 1;
+      if (this.#isTouched(row * reactorNum, reactorNum)) low = row + 1;
+      else high = row;
+    }
+    return Math.min(low * reactorNum, this.slots);
+  }
+
+  #isTouched(first: number, count: number): boolean {
+    const end = Math.min(first + count, this.slots);
+    for (let slot = first; slot < end; slot++) if (this.sessionId(slot) !== 0) return true;
+    return false;
+  }
+
+  #hasOpen(slot: number): boolean {
+    return this.state(slot) === SlotState.open && !this.isClosedByServer(this.sessionId(slot));
   }
 }
 

@@ -2,6 +2,7 @@ import { Event } from '../ipc/frame.js';
 import type { AddressCounters } from '../memory/address-counters.js';
 import { type ReactorBoard, ReactorCounter, type WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
+import type { DeadConnections } from '../memory/dead-connections.js';
 import type { ResolvedFraming } from '../options/index.js';
 import type { ResolvedStaticFiles } from '../options/static-files.js';
 import type { ResolvedTls } from '../options/tls.js';
@@ -83,6 +84,7 @@ interface ContextParts {
   readonly workers: WorkerBoard;
   readonly lanes: readonly WorkerLane[];
   readonly addresses: AddressCounters;
+  readonly dead: DeadConnections;
 }
 
 /** How one that waits for room is known: a worker by its id, whichever process bears it, another process by its peer. */
@@ -99,6 +101,7 @@ export class ReactorContext {
   readonly workers: WorkerBoard;
   readonly lanes: readonly WorkerLane[];
   readonly addresses: AddressCounters;
+  readonly dead: DeadConnections;
   readonly connections: LivingConnections;
   readonly scratch = allocateStable(SCRATCH_BYTES);
   readonly scratchAddress = addressOf(this.scratch);
@@ -122,6 +125,7 @@ export class ReactorContext {
     this.workers = parts.workers;
     this.lanes = parts.lanes;
     this.addresses = parts.addresses;
+    this.dead = parts.dead;
     this.connections = new LivingConnections(parts.reactorNum);
     parts.board.set(parts.id, ReactorCounter.buffered, 0);
   }

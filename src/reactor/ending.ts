@@ -182,17 +182,12 @@ export class Ending {
 
   /** The process that owned it has died, and the socket with it; nobody has been told. */
   bury(slot: number): void {
-    const { id, table, board, workers } = this.#context;
+    const { id, table, dead } = this.#context;
     const worker = table.worker(slot);
-    if (table.state(slot) !== SlotState.closed) {
-      const sessionId = table.sessionId(slot);
-      if (!table.hasFlag(slot, SlotFlag.told)) {
-        this.#context.lane(worker).sendEvent(Event.close, 0, CloseCode.WORKER_DIED, sessionId);
-      }
-      this.#discountAddress(slot);
-      table.setState(slot, SlotState.closed);
-      board.add(id, ReactorCounter.closed, 1);
-      workers.addField(worker, WorkerField.connections, -1);
+    dead.close(id, slot);
+    if (!table.hasFlag(slot, SlotFlag.told)) {
+      table.setFlag(slot, SlotFlag.told, true);
+      this.#context.lane(worker).sendEvent(Event.close, 0, CloseCode.WORKER_DIED, table.sessionId(slot));
     }
     this.#leaveSlot(worker, slot);
   }

@@ -14,6 +14,7 @@ import type { Sleeper } from '../ipc/sleep.js';
 import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table.js';
+import { DeadConnections } from '../memory/dead-connections.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
@@ -136,6 +137,7 @@ export class Reactor implements PollerHandler {
       workers,
       lanes,
       addresses: new AddressCounters(region),
+      dead: new DeadConnections(region, options),
     });
     this.#view = new SharedDispatchView(region, workers, this.#context.table, lanes);
     this.#slots = new Slots(id, reactorNum, slots, workerNum);

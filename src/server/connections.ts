@@ -3,16 +3,14 @@ import type { ConnectionTable } from '../memory/connection-table.js';
 /** The open connections of a server at the moment they are asked for: session ids. Readable in every process. */
 export class Connections implements Iterable<number> {
   readonly #table: ConnectionTable | undefined;
-  readonly #count: () => number;
 
-  constructor(table: ConnectionTable | undefined, count: () => number) {
+  constructor(table: ConnectionTable | undefined) {
     this.#table = table;
-    this.#count = count;
   }
 
-  /** How many there are. */
+  /** How many the iteration gives now; it is counted, so ask once. `stats().connectionNum` has those that close, too. */
   get size(): number {
-    return this.#table === undefined ? 0 : this.#count();
+    return this.#table?.countOpen() ?? 0;
   }
 
   /** True while the connection is open. */

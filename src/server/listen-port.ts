@@ -4,13 +4,18 @@ import { CallbackTable, type PortEvents, portEventNames } from './events.js';
 /** One address the server listens on, with callbacks of its own; where it has none, the server's are called. */
 export class ListenPort {
   /** @internal */
-  readonly table = new CallbackTable<PortEvents>(portEventNames);
+  readonly table: CallbackTable<PortEvents>;
   readonly #given: ListenOptions | undefined;
   readonly #boundPort: () => number | undefined;
   #settings: ResolvedListen | undefined;
 
-  /** @internal @param given undefined: the server's own address */
-  constructor(given: ListenOptions | undefined, boundPort: () => number | undefined) {
+  /** @internal @param given undefined: the server's own address @param replaced an event gets another callback */
+  constructor(
+    given: ListenOptions | undefined,
+    boundPort: () => number | undefined,
+    replaced: (event: string) => void,
+  ) {
+    this.table = new CallbackTable<PortEvents>(portEventNames, replaced);
     this.#given = given;
     this.#boundPort = boundPort;
   }
@@ -53,6 +58,12 @@ export class ListenPort {
    */
   on<K extends keyof PortEvents>(event: K, callback: PortEvents[K]): this {
     this.table.on(event, callback);
+    return this;
+  }
+
+  /** Called for the first event of each process, and not again. */
+  once<K extends keyof PortEvents>(event: K, callback: PortEvents[K]): this {
+    this.table.once(event, callback);
     return this;
   }
 

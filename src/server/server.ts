@@ -31,6 +31,7 @@ import { type FileRange, fileToSend } from './file-to-send.js';
 import { silentConnections } from './heartbeat.js';
 import { ListenPort } from './listen-port.js';
 import { openLog, outputFor } from './log-of.js';
+import { ReplacedCallbacks } from './replaced-callbacks.js';
 import { type Role, startRole } from './start-role.js';
 import { type TimerCallback, Timers } from './timers.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
@@ -104,7 +105,8 @@ export class Server {
   readonly #ports: ListenPort[] = [];
   readonly #userProcesses: UserProcessDefinition[] = [];
   readonly #timers: Timers;
-  readonly #table = new CallbackTable<ServerEvents>(serverEventNames);
+  readonly #table: CallbackTable<ServerEvents>;
+  readonly #replaced: ReplacedCallbacks;
   readonly #log: Log;
   #logFile: LogFile | undefined;
   #runtime: Runtime | undefined;
@@ -129,6 +131,8 @@ export class Server {
     this.#options = resolveOptions({ ...this.#given, ...optionsFromOutside() });
     const { logLevel: level } = this.#options;
     this.#log = new Log({ role: this.#roleName(), level, output: outputFor(this.#options) });
+    this.#replaced = new ReplacedCallbacks(this.#log, () => inherited() === undefined);
+    this.#table = new CallbackTable<ServerEvents>(serverEventNames, (event) => this.#replaced.replaced(event));
     this.#timers = new Timers((error) => this.#log.error('the callback of a timer failed', { error }));
     this.#addPort({});
   }
@@ -150,10 +154,23 @@ export class Server {
     return this.#addPort({ ...options });
   }
 
-  /** One callback per event; a later one replaces the earlier. @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE */
+  /**
+   * One callback per event; a later one replaces the earlier, with a warning.
+   * @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED. Swoole: on()
+   */
   on<K extends keyof ServerEvents>(event: K, callback: ServerEvents[K]): this {
     this.#mustNotHaveStarted('on');
     this.#table.on(event, callback);
+    return this;
+  }
+
+  /**
+   * As `on`, for the first event of each process only: those after it call nothing (a request is answered 404 then, a
+   * task fails). @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED
+   */
+  once<K extends keyof ServerEvents>(event: K, callback: ServerEvents[K]): this {
+    this.#mustNotHaveStarted('once');
+    this.#table.once(event, callback);
     return this;
   }
 
@@ -169,7 +186,7 @@ export class Server {
    * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then what
    * was started is undone and the process ends with code 0.
    * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
-   * ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then nothing is left running
+   * ERR_CALLBACK_MISSING, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then nothing is left running
    */
   async start(): Promise<void> {
     this.#mustNotHaveStarted('start');
@@ -413,7 +430,7 @@ export class Server {
 
   /** The open connections of all listen ports: iterable session ids, with `size`. */
   get connections(): Connections {
-    return new Connections(this.#connections, () => this.stats().connectionNum);
+    return new Connections(this.#connections);
   }
 
   /** Why the last call in this process answered false. */
@@ -501,7 +518,11 @@ export class Server {
       const expected = `at most ${MAX_PORTS} listen ports`;
       throw new ServerError('ERR_OPTION_RANGE', { name: 'listen', expected, received: 'one more' });
     }
-    const port = new ListenPort(index === 0 ? undefined : options, () => this.#runtime?.region.ports[index]);
+    const port = new ListenPort(
+      index === 0 ? undefined : options,
+      () => this.#runtime?.region.ports[index],
+      (event) => this.#replaced.replaced(event, index),
+    );
     port.resolve(this.#options);
     this.#ports.push(port);
     return port;

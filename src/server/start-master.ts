@@ -27,6 +27,7 @@ import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
 import type { Connection } from './connection.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
+import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';
 
@@ -81,11 +82,8 @@ function endedEarly(error: unknown, { isMade, signal }: StopWish): never {
 const INTERRUPTED = 130;
 
 async function bringUp(context: StartContext): Promise<void> {
-  const { options, events, log, commands } = context;
-  if (options.taskWorkerNum > 0 && events.task === undefined) {
-    throw new ServerError('ERR_TASK_CALLBACK', { count: options.taskWorkerNum });
-  }
-  requireRequestHandler(context);
+  const { options, log, commands } = context;
+  requireCallbacks(context);
   for (const { root } of options.staticFiles) {
     if (statSync(root, { throwIfNoEntry: false })?.isDirectory()) continue;
     const expected = 'a folder that is there';
@@ -141,15 +139,6 @@ async function bringUp(context: StartContext): Promise<void> {
   controlled.start();
   operation.ready(listening);
   reportToStarter(listening);
-}
-
-/** A server that could only answer 404 was not meant. */
-function requireRequestHandler({ options, apps, events, ports }: StartContext): void {
-  if (options.staticFiles.length > 0 || Object.values(apps).some((app) => app !== undefined)) return;
-  const mute = ports.find(
-    ({ settings, table }) => settings.protocol === 'http' && (table.callbacks.request ?? events.request) === undefined,
-  );
-  if (mute !== undefined) throw new ServerError('ERR_HTTP_CALLBACK', { port: mute.settings.port });
 }
 
 function noteOf({ options }: StartContext) {

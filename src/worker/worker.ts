@@ -210,6 +210,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#board.setField(this.id, WorkerField.lane, this.#parts.lane);
     this.#board.setField(this.id, WorkerField.dismissing, 0);
     this.#attached = true;
+    // Its first turn may have begun: what hangs in the first callback is seen too.
+    if (this.#awake) this.#board.setField(this.id, WorkerField.busy, busyStamp());
     this.#parts.sockets?.attach();
     this.#exchange.messenger.receive(this.id, (data, from) => this.#message(data, from));
     this.#source?.attach();
@@ -284,6 +286,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   // ——— HTTP ———
 
   takeRequest(ring: RingReader, sessionId: number): unknown {
+    if (this.#table.isClosedByServer(sessionId)) return undefined;
     this.#table.setTaker(this.#table.slotOf(sessionId), process.pid);
     const request = this.#request;
     const { word, payloadAt } = ring;
@@ -299,6 +302,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   serve(taken: unknown, bytes: number): void {
+    if (taken === undefined) return;
     this.#countPacket(bytes);
     const { maxRequest } = this.#parts;
     if (maxRequest > 0 && ++this.#requests % maxRequest === 0) this.#retire();
@@ -386,7 +390,9 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #received(connection: WorkerConnection<C>, data: Buffer): void {
-    if (this.#parts.http?.received(connection.user.fd, data)) return;
+    const { fd } = connection.user;
+    if (this.#table.isClosedByServer(fd)) return this.#forgo(fd, data.length);
+    if (this.#parts.http?.received(fd, data)) return;
     this.#countPacket(data.length);
     const { maxRequest } = this.#parts;
     if (maxRequest > 0 && ++this.#requests % maxRequest === 0) this.#retire(); // again, if it could not be replaced
@@ -398,7 +404,12 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
       this.#failed(connection, error, 'receive');
     }
     this.#callbackEnded(this.#stamp);
-    if (this.#parts.countsHandled) this.#handled(connection.user.fd, data.length);
+    if (this.#parts.countsHandled) this.#handled(fd, data.length);
+  }
+
+  /** The server has closed the connection; what its client had sent until then is no user's any more. */
+  #forgo(fd: number, bytes: number): void {
+    if (this.#parts.countsHandled) this.#handled(fd, bytes);
   }
 
   /** The reactor has stopped reading from a client that is too far ahead: below half of the limit it may go on. */

@@ -145,7 +145,7 @@ describe('a process of the user', () => {
     expect(own()).toMatchObject([{ pid }]);
     server.signal('SIGKILL', pid);
     await server.waitForEvent('runs', (line) => line.pid !== pid);
-    expect(server.events('workerError')).toMatchObject([{ signal: 9, workerId: 3 }]);
+    expect(server.events('workerError')).toMatchObject([{ signal: 'SIGKILL', signalNumber: 9, workerId: 3 }]);
     await end();
     expect(server.events('told to finish')).toHaveLength(1);
   });

@@ -75,6 +75,8 @@ describe.each(places)('from the %s process (a worker that does not own it; task 
     for (let i = 0; i < 24; i++) expect((await client.read(MIB)).equals(pattern(MIB, i))).toBe(true);
     const { value } = await ran(server, place);
     expect(value).toContain('ERR_SEND_BUFFER_FULL');
-    expect(new Set(value as unknown[])).toEqual(new Set([true, 'ERR_SEND_BUFFER_FULL'].filter((one) => (value as unknown[]).includes(one))));
+    expect(new Set(value as unknown[])).toEqual(
+      new Set([true, 'ERR_SEND_BUFFER_FULL'].filter((one) => (value as unknown[]).includes(one))),
+    );
   });
 });

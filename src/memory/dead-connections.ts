@@ -1,0 +1,47 @@
+/** What is left in shared memory of connections whose process has died, and their sockets with it (BASE mode). */
+import type { ResolvedOptions } from '../options/index.js';
+import { AddressCounters } from './address-counters.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from './boards.js';
+import { ConnectionTable, SlotState } from './connection-table.js';
+import type { Region } from './region.js';
+
+export type CountsAddresses = Pick<ResolvedOptions, 'maxConnectionsPerIp'>;
+
+/** They count no more, and nothing is sent to them. Their `close` is told by the next process of that reactor. */
+export class DeadConnections {
+  readonly #table: ConnectionTable;
+  readonly #reactors: ReactorBoard;
+  readonly #workers: WorkerBoard;
+  readonly #addresses: AddressCounters;
+  readonly #options: CountsAddresses;
+  readonly #reactorNum: number;
+
+  constructor(region: Region, options: CountsAddresses) {
+    this.#table = new ConnectionTable(region);
+    this.#reactors = new ReactorBoard(region);
+    this.#workers = new WorkerBoard(region);
+    this.#addresses = new AddressCounters(region);
+    this.#options = options;
+    this.#reactorNum = region.shape.reactorNum;
+  }
+
+  /** The process of this reactor has been reaped. Called by its manager, before another one takes over. */
+  reap(reactor: number): void {
+    for (let slot = reactor; slot < this.#table.slots; slot += this.#reactorNum) this.close(reactor, slot);
+    this.#reactors.addConnections(reactor, -this.#reactors.connections(reactor));
+    this.#reactors.setUnderWay(reactor, 0);
+    this.#reactors.set(reactor, ReactorCounter.buffered, 0);
+  }
+
+  /** @returns false when it was closed before */
+  close(reactor: number, slot: number): boolean {
+    const state = this.#table.state(slot);
+    if (state === SlotState.free || state === SlotState.closed) return false;
+    this.#table.setState(slot, SlotState.closed);
+    this.#reactors.add(reactor, ReactorCounter.closed, 1);
+    this.#workers.addField(this.#table.worker(slot), WorkerField.connections, -1);
+    const isCounted = this.#options.maxConnectionsPerIp > 0 && !this.#table.isUnix(slot);
+    if (isCounted) this.#addresses.add(this.#table.address(slot), 0, -1);
+    return true;
+  }
+}

@@ -1,0 +1,41 @@
+/** What a server cannot do without, looked at before it starts: a port whose packets nobody takes was not meant. */
+import { ServerError } from '../errors/index.js';
+import { isDatagram } from '../listen/bind-port.js';
+import type { ListenPort } from './listen-port.js';
+import type { StartContext } from './server.js';
+
+type NeededEvent = 'receive' | 'packet' | 'request';
+
+/** @throws ServerError ERR_CALLBACK_MISSING. Swoole: "require onReceive callback" and its like */
+export function requireCallbacks(context: StartContext): void {
+  const { options, events, ports } = context;
+  const { taskWorkerNum: count } = options;
+  if (count > 0 && events.task === undefined) {
+    const cause = new ServerError('ERR_TASK_CALLBACK', { count });
+    throw new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: `its ${count} task workers` }, { cause });
+  }
+  for (const port of ports) requireOf(port, context);
+}
+
+function requireOf(port: ListenPort, { events, apps, options }: StartContext): void {
+  const event = neededBy(port);
+  if ((port.table.callbacks[event] ?? events[event]) !== undefined) return;
+  const { port: number } = port;
+  const detail = { event, where: `the listen port ${nameOf(port)}`, ...(port.path === '' && { port: number }) };
+  if (event !== 'request') throw new ServerError('ERR_CALLBACK_MISSING', detail);
+  const isAnswered = options.staticFiles.length > 0 || Object.values(apps).some((app) => app !== undefined);
+  if (isAnswered) return;
+  const cause = new ServerError('ERR_HTTP_CALLBACK', { port: number });
+  throw new ServerError('ERR_CALLBACK_MISSING', detail, { cause });
+}
+
+function neededBy({ settings }: ListenPort): NeededEvent {
+  if (isDatagram(settings)) return 'packet';
+  return settings.protocol === 'http' ? 'request' : 'receive';
+}
+
+function nameOf({ type, host, port, path }: ListenPort): string {
+  if (path !== '') return `${type} ${path}`;
+  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return type === 'tcp' ? address : `${type} ${address}`;
+}

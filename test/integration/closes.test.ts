@@ -1,0 +1,100 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
+
+afterEach(endServers);
+
+const refusals = {
+  again: false,
+  exists: false,
+  listed: false,
+  size: 0,
+  closing: true,
+  sent: 'ERR_SESSION_CLOSED',
+  file: 'ERR_SESSION_CLOSED',
+  paused: 'ERR_SESSION_CLOSED',
+  bound: 'ERR_SESSION_CLOSED',
+};
+
+async function ended(server: ServerProcess, client: TcpClient): Promise<string[]> {
+  await client.closed;
+  await server.waitForEvent('close');
+  // A second connection's close comes behind everything that the first one has sent.
+  const other = await TcpClient.connect(server.port);
+  await other.close();
+  await server.waitFor('the close of the second', () => server.events('close').length === 2);
+  return server.events('receive').map(({ text }) => String(text));
+}
+
+const framings = {
+  raw: { options: {}, packets: (words: string[]) => words },
+  eof: {
+    options: { framing: { type: 'eof', delimiter: '\n' } },
+    packets: (words: string[]) => [words.map((word) => `${word}\n`).join('')],
+  },
+  length: {
+    options: { framing: { type: 'length', field: 'u8', offset: 0, bodyOffset: 1 } },
+    packets: (words: string[]) => [words.map((word) => String.fromCharCode(word.length) + word).join('')],
+  },
+};
+
+describe.each(Object.entries(framings))('with %s framing', (_name, { options, packets }) => {
+  it.each([
+    ['close()', '{}', ''],
+    ['close({reset: true})', '{"reset":true}', ''],
+    ['server.close(fd)', '{}', '1'],
+    ['server.close(fd, {reset: true})', '{"reset":true}', '1'],
+  ])(
+    'after %s no packet of that client reaches a callback, although they lie in the ring',
+    async (_how, HOW, BY_FD) => {
+      const server = await startServer('closes.js', { options, env: { HOW, ...(BY_FD && { BY_FD }) } });
+      const client = await TcpClient.connect(server.port);
+      for (const packet of packets(['block', 'second', 'third'])) client.send(packet);
+      await server.waitForEvent('receive');
+      for (let i = 0; i < 20; i++) for (const packet of packets([`more ${i}`])) client.send(packet);
+      const received = await ended(server, client);
+      expect(received).toHaveLength(1);
+      expect(server.events('closed')).toHaveLength(1);
+      expect(server.events('closed')[0]).toMatchObject({ closed: true, ...refusals });
+      expect(server.events('close').map(({ code }) => code)[0]).toBe(HOW === '{}' ? 'SERVER_CLOSED' : 'SERVER_RESET');
+    },
+  );
+});
+
+it.each(['{}', '{"reset":true}'])('a client that is closed with %s in connect has nothing executed', async (HOW) => {
+  const server = await startServer('closes.js', { env: { WHERE: 'connect', HOW } });
+  const client = await TcpClient.connect(server.port);
+  client.send('block');
+  for (let i = 0; i < 5; i++) client.send(`more ${i}`);
+  expect(await ended(server, client)).toEqual([]);
+  expect(server.events('closed')[0]).toMatchObject({ closed: true, ...refusals });
+});
+
+it('a client that had ended its side has nothing more executed either, and close fires once', async () => {
+  const framing = { type: 'eof', delimiter: '\n' };
+  const server = await startServer('closes.js', { options: { framing } });
+  const client = await TcpClient.connect(server.port);
+  client.socket.end('block\nsecond\nthird\n');
+  expect(await ended(server, client)).toEqual(['block\n']);
+  expect(server.events('close')).toHaveLength(2);
+});
+
+it('what was sent before close() leaves whole, and nothing is executed meanwhile', async () => {
+  const server = await startServer('closes.js', { env: { ANSWER: String(8 << 20) } });
+  const client = await TcpClient.connect(server.port);
+  client.send('block');
+  await server.waitForEvent('closed');
+  client.send('more');
+  expect((await client.read(8 << 20)).equals(Buffer.alloc(8 << 20, 'a'))).toBe(true);
+  expect(await ended(server, client)).toEqual(['block']);
+});
+
+it('close() after a pause ends what had been executed side by side: nothing comes behind it', async () => {
+  const framing = { type: 'eof', delimiter: '\n' };
+  const server = await startServer('closes.js', { options: { framing }, env: { WHERE: 'later' } });
+  const client = await TcpClient.connect(server.port);
+  client.send('first\nsecond\n');
+  await server.waitForEvent('after');
+  client.send('third\n');
+  expect(await ended(server, client)).toEqual(['first\n', 'second\n']);
+});
