@@ -28,6 +28,7 @@ import type { Connection } from './connection.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';
+import { tellOfDebugger } from './start-role.js';
 
 /** What is assembled before anything starts. */
 interface Assembled {
@@ -237,6 +238,7 @@ function assembleAlone(context: StartContext): Assembled {
         requestStopWorker: (workerId) => master.stopWorker(workerId),
       };
       context.running(known);
+      await tellOfDebugger(log);
       await worker.boot();
     },
   });
