@@ -30,7 +30,7 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
     failed: (error, what) => requests.failed(error, what),
     countUnderWay: (change) => requests.countUnderWay(change),
   };
-  const loaded = apps.app === undefined ? apps : checkApps(await apps.app());
+  const loaded = apps.app === undefined ? apps : checkApps(await apps.app({ host: options.host, port: region.ports[0] ?? options.port }));
   const handlers = await Promise.all(
     context.ports.map((port) =>
       port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,
