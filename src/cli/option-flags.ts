@@ -49,7 +49,10 @@ export function withExplicitValues(argv: readonly string[]): string[] {
 
 /** Some are called as one of Node. */
 function isServerFlag(flag: string): boolean {
-  const all = [...textOptions.map((name) => `--${flagOf(name)}`), ...Object.values(shortcuts).flatMap((text) => text.split(', '))];
+  const all = [
+    ...textOptions.map((name) => `--${flagOf(name)}`),
+    ...Object.values(shortcuts).flatMap((text) => text.split(', ')),
+  ];
   return all.includes(flag);
 }
 

@@ -54,7 +54,10 @@ async function ask(): Promise<AppAddress | undefined> {
     child.once('error', resolve);
   });
   try {
-    const text = await within(readAll(child.stdio[CHANNEL_DESCRIPTOR] as NodeJS.ReadableStream | undefined), DEADLINE_MS);
+    const text = await within(
+      readAll(child.stdio[CHANNEL_DESCRIPTOR] as NodeJS.ReadableStream | undefined),
+      DEADLINE_MS,
+    );
     return text === undefined || text === '' ? undefined : (JSON.parse(text) as AppAddress);
   } catch {
     return undefined;

@@ -34,7 +34,8 @@ try {
     },
   });
   await server.start();
-  process.stdout.write(`listening on ${server.host}:${server.port}\n`);
+  const { host } = server;
+  process.stdout.write(`listening on ${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
 } catch (error) {
   if (!(error instanceof ServerError)) throw error;
   for (const line of chainOf(error)) process.stderr.write(`${line}\n`);

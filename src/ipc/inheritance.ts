@@ -6,8 +6,8 @@
 import type { StdioOptions } from 'node:child_process';
 import { flagsForChild } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
-import { leaveInspect } from './inspect.js';
 import { keepsBootOutput, realStandardError } from './boot-output.js';
+import { leaveInspect } from './inspect.js';
 
 export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;

@@ -4,7 +4,6 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { standardError } from '../util/log-file.js';
 import { BootOutput } from './boot-output.js';
-import { inspectArgs, inspectWish, isInspect } from './inspect.js';
 import {
   bequeath,
   type ChildRole,
@@ -12,6 +11,7 @@ import {
   type OwnDescriptors,
   type SharedDescriptors,
 } from './inheritance.js';
+import { inspectArgs, inspectWish, isInspect } from './inspect.js';
 
 /** `process.title` cannot grow past what argv had at the start, so children begin with this much room. */
 const TITLE_ROOM = 96;

@@ -22,6 +22,8 @@ const ACTIVE_WORKERS = 282;
 const SEATS = 283;
 /** Workers that have ended since the start: what reactors look at to find requests nobody will answer. */
 const DEATHS = 284;
+/** 1: requests may name the worker that has their session. */
+const SESSION_AFFINITY = 285;
 /** One counter for each of `endReasons`. */
 const ENDS = 290;
 /** The eight numbers of the shape. */
@@ -150,6 +152,14 @@ export class Region {
   }
   set generation(value: number) {
     Atomics.store(this.int32, GENERATION, value);
+  }
+
+  /** Some worker marks the ids of sessions it keeps: reactors look for them in requests. */
+  get hasSessionAffinity(): boolean {
+    return this.#read(SESSION_AFFINITY) === 1;
+  }
+  beginSessionAffinity(): void {
+    Atomics.store(this.int32, SESSION_AFFINITY, 1);
   }
 
   /** BASE mode: the ports listen, workers may accept. */

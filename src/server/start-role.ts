@@ -1,7 +1,7 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
 import { serializeError } from '../errors/index.js';
-import { openDebugger } from '../ipc/inspect.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
+import { openDebugger } from '../ipc/inspect.js';
 import { bindToCore, coreFor, giveUpRights, settleIn } from '../master/isolation.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';

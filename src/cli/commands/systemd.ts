@@ -87,7 +87,10 @@ function flagWords({ options, nodeArgs, isApp }: StartFlags): string[] {
 
 /** The unit has a working directory of its own: `--import=./trace.js` is from here. */
 function absolute(word: string): string {
-  return word.replace(/^(--(?:import|require|env-file)=)(\.{1,2}\/.*)$/, (_, flag: string, path: string) => flag + resolve(path));
+  return word.replace(
+    /^(--(?:import|require|env-file)=)(\.{1,2}\/.*)$/,
+    (_, flag: string, path: string) => flag + resolve(path),
+  );
 }
 
 /** What systemd takes in the name of a unit, and no more. */
