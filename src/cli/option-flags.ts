@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ServerError } from '../errors/index.js';
 import { definitions } from '../options/definitions.js';
 import { flagOf, type OptionName, parseOption, textOptions, variableOf } from '../options/index.js';
+import { withNodeArguments } from './node-arguments.js';
 
 /** What people type without having read anything. */
 const shortcuts: Partial<Record<OptionName, string>> = {
@@ -35,13 +36,24 @@ export function withExplicitValues(argv: readonly string[]): string[] {
   if (argv[0] !== 'start' && argv[0] !== 'systemd') return [...argv];
   const flags = valueless();
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
-  return argv.map((word, index) => {
-    const name = index < end ? flags.get(word) : undefined;
+  const words = withNodeArguments(argv.slice(0, end), isServerFlag);
+  const explicit = words.map((word, index) => {
+    const name = flags.get(word);
     if (name === undefined) return word;
-    const next = index + 1 < end ? argv[index + 1] : undefined;
+    const next = words[index + 1];
     const long = word === '-d' ? '--daemon' : word;
     return next !== undefined && isValueOf(name, next) ? long : `${long}=true`;
   });
+  return [...explicit, ...argv.slice(end)];
+}
+
+/** Some are called as one of Node. */
+function isServerFlag(flag: string): boolean {
+  const all = [
+    ...textOptions.map((name) => `--${flagOf(name)}`),
+    ...Object.values(shortcuts).flatMap((text) => text.split(', ')),
+  ];
+  return all.includes(flag);
 }
 
 function valueless(): Map<string, OptionName> {

@@ -10,11 +10,16 @@ export type FetchFunction = {
   fetch(request: Request, env?: unknown, context?: unknown): Response | Promise<Response>;
 }['fetch'];
 
+export interface BoundAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface HttpApps {
   readonly fetch?: FetchFunction | undefined;
   readonly listener?: RequestListener | NodeHttpServer | undefined;
-  /** Called in each worker before it is ready. */
-  readonly app?: (() => Promise<HttpApps>) | undefined;
+  /** Called in each worker before it is ready. @param at where clients come in: the address that is bound */
+  readonly app?: ((at: BoundAddress) => Promise<HttpApps>) | undefined;
 }
 
 /** @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_CONFLICT */

@@ -5,6 +5,7 @@ import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
 import type { HttpService } from '../worker/http-service.js';
 import { checkApps, type HttpApps } from './apps.js';
+import { markSessions } from './engine-io.js';
 import {
   bridgeTo,
   type HandlerParts,
@@ -33,7 +34,14 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
     failed: (error, what) => requests.failed(error, what),
     countUnderWay: (change) => requests.countUnderWay(change),
   };
-  const loaded = apps.app === undefined ? apps : checkApps(await apps.app());
+  const loaded =
+    apps.app === undefined
+      ? apps
+      : checkApps(await apps.app({ host: options.host, port: region.ports[0] ?? options.port }));
+  if (options.maxWorkerNum > 1 && markSessions(server.workerId)) {
+    region.beginSessionAffinity();
+    if (server.workerId === 0) log.info('Engine.IO is in use: requests of a session go to the worker that keeps it');
+  }
   const handlers = await Promise.all(
     context.ports.map((port) =>
       port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,

@@ -21,7 +21,7 @@ export interface HttpServerOptions extends ServerOptions {
    */
   readonly listener?: RequestListener | NodeHttpServer | undefined;
   /** Called in each worker before it is ready: loads one of the two. Where it fails the worker does not boot. */
-  readonly app?: (() => Promise<HttpApps>) | undefined;
+  readonly app?: HttpApps['app'];
 }
 
 /**

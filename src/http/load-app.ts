@@ -9,7 +9,7 @@ import type { OwnListen } from './own-listen.js';
 const names = ['default', 'app', 'handler', 'server', 'application', 'api', 'fastify', 'listener'];
 
 /** An app without exports may call `listen()` so much later. */
-const LISTEN_WAIT_MS = 5000;
+export const LISTEN_WAIT_MS = 5000;
 
 /** @throws ServerError ERR_HTTP_APP */
 export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpApps> {
@@ -29,6 +29,14 @@ export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpA
   const found = Object.keys(exported).join(', ') || 'nothing';
   const why = `its exports have no fetch(request), no (request, response) function and no app that is known, and it does not call listen(); it exports ${found}`;
   throw new ServerError('ERR_HTTP_APP', { path, why });
+}
+
+/** True where one of the exports may be an app; nothing of it is called. */
+export function exportsApp(exported: Readonly<Record<string, unknown>>): boolean {
+  return [...names, 'fetch'].some((name) => {
+    const value = exported[name];
+    return isObject(value) && Object.keys(value).concat(typeof value === 'function' ? 'call' : '').length > 0;
+  });
 }
 
 /** What is known of the shapes of apps; undefined: none of them. */

@@ -6,21 +6,20 @@ import { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
+import type { AppAddress } from './app-address.js';
 
 export class OwnListen {
   readonly #called = deferred<Server>();
 
   /** @param addressOfServer where clients come in; the app is told it as its own address */
   constructor(addressOfServer: () => AddressInfo) {
-    const called = (server: Server): void => this.#called.resolve(server);
-    Server.prototype.listen = function listen(this: Server, ...args: unknown[]): Server {
+    replaceListen((server, args) => {
       const callback = args.at(-1);
-      if (typeof callback === 'function') this.once('listening', callback as () => void);
-      this.address = addressOfServer;
-      called(this);
-      process.nextTick(() => this.emit('listening'));
-      return this;
-    };
+      if (typeof callback === 'function') server.once('listening', callback as () => void);
+      server.address = addressOfServer;
+      this.#called.resolve(server);
+      process.nextTick(() => server.emit('listening'));
+    });
   }
 
   /**
@@ -30,4 +29,41 @@ export class OwnListen {
   within(ms: number): Promise<Server | undefined> {
     return within(this.#called.promise, ms);
   }
+}
+
+/** Where the app wants to listen, the first time it does. It does not: this process only tells. */
+export function listenArguments(): { within(ms: number): Promise<AppAddress | undefined> } {
+  const called = deferred<AppAddress>();
+  replaceListen((_, args) => called.resolve(addressOf(args)));
+  return { within: (ms) => within(called.promise, ms) };
+}
+
+function replaceListen(listen: (server: Server, args: readonly unknown[]) => void): void {
+  Server.prototype.listen = function listenElsewhere(this: Server, ...args: unknown[]): Server {
+    listen(this, args);
+    return this;
+  };
+}
+
+/** Node listens at every address where none is named. */
+const EVERY_ADDRESS = '::';
+
+/** The shapes of `net.Server.listen()`. A path or a handle is no address that clients of the server know. */
+function addressOf([first, second]: readonly unknown[]): AppAddress {
+  if (typeof first === 'object' && first !== null) {
+    const { port, host } = first as { port?: unknown; host?: unknown };
+    return port === undefined ? {} : { ...portOf(port), host: hostOf(host) };
+  }
+  const { port } = portOf(first);
+  return port === undefined ? {} : { port, host: hostOf(second) };
+}
+
+function portOf(value: unknown): { port?: number } {
+  const port = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  const isPort = typeof port === 'number' && Number.isInteger(port) && port >= 0 && port <= 65_535;
+  return isPort ? { port } : {};
+}
+
+function hostOf(value: unknown): string {
+  return typeof value === 'string' && value !== '' ? value : EVERY_ADDRESS;
 }

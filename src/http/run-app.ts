@@ -1,10 +1,14 @@
 /**
  * `tswoole start APP --http`: an app that was not written for tswoole, and exports what answers its requests or listens with
- * it. This file is the program of every process; only workers load the app.
+ * it. This file is the program of every process; only workers load the app, and before the start one process that is
+ * asked where the app listens.
  */
+import { networkInterfaces } from 'node:os';
 import { basename, extname } from 'node:path';
 import { ServerError } from '../errors/index.js';
+import { optionsFromOutside } from '../options/index.js';
 import { setScriptPath } from '../util/script.js';
+import { type AppAddress, askApp, forgetAddress, isAsked, knownAddress } from './app-address.js';
 import { HttpServer } from './http-server.js';
 import { loadApp } from './load-app.js';
 import { OwnListen } from './own-listen.js';
@@ -13,22 +17,52 @@ const DEFAULT_PORT = 3000;
 
 const [, , app = ''] = process.argv;
 setScriptPath(app);
+if (isAsked()) {
+  const { tellAddress } = await import('./tell-address.js');
+  await tellAddress(app);
+}
 try {
-  const server: HttpServer = new HttpServer({
+  const server = new HttpServer({
     name: basename(app, extname(app)),
-    port: Number(process.env['PORT'] ?? DEFAULT_PORT),
-    app: () => {
+    ...optionsFor(knownAddress() ?? (await addressOfApp())),
+    app: (at) => {
+      forgetAddress();
       process.argv.splice(2, 1); // what follows the app are its arguments
-      const family = server.host.includes(':') ? 'IPv6' : 'IPv4';
-      return loadApp(app, new OwnListen(() => ({ address: server.host, port: server.port, family })));
+      Object.assign(process.env, { PORT: String(at.port), HOST: at.host });
+      const family = at.host.includes(':') ? 'IPv6' : 'IPv4';
+      return loadApp(app, new OwnListen(() => ({ address: at.host, port: at.port, family })));
     },
   });
   await server.start();
-  process.stdout.write(`listening on ${server.host}:${server.port}\n`);
+  const { host } = server;
+  process.stdout.write(`listening on ${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
 } catch (error) {
   if (!(error instanceof ServerError)) throw error;
   for (const line of chainOf(error)) process.stderr.write(`${line}\n`);
   process.exit(1);
+}
+
+/** Loading the app once more costs as much as a worker, so it is asked only what nobody has said. */
+async function addressOfApp(): Promise<AppAddress> {
+  const { port = givenPort(), host } = optionsFromOutside();
+  return port !== undefined && host !== undefined ? {} : askApp();
+}
+
+function givenPort(): number | undefined {
+  const text = process.env['PORT'];
+  return text === undefined || text === '' ? undefined : Number(text);
+}
+
+/** The flags of the command line and TSWOOLE_OPTION_* go before these. */
+function optionsFor({ port, host }: AppAddress): { port: number; host?: string } {
+  return { port: givenPort() ?? port ?? DEFAULT_PORT, ...(host === undefined ? {} : { host: hostFor(host) }) };
+}
+
+/** As Node does where there is no IPv6. */
+function hostFor(host: string): string {
+  if (host !== '::') return host;
+  const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === 'IPv6'));
+  return hasIpv6 ? host : '0.0.0.0';
 }
 
 /** What went wrong and what was behind it. Stacks of ours lead through this program, so only those of others are shown. */

@@ -7,6 +7,7 @@ import type { StdioOptions } from 'node:child_process';
 import { flagsForChild } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { keepsBootOutput, realStandardError } from './boot-output.js';
+import { leaveInspect } from './inspect.js';
 
 export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;
@@ -87,5 +88,7 @@ export function takeInheritance(): Inheritance | undefined {
   const text = process.env[VARIABLE];
   if (text === undefined) return undefined;
   delete process.env[VARIABLE];
-  return JSON.parse(text) as Inheritance;
+  const inheritance = JSON.parse(text) as Inheritance;
+  if (inheritance.role !== 'manager') leaveInspect();
+  return inheritance;
 }

@@ -11,6 +11,7 @@ import {
   type OwnDescriptors,
   type SharedDescriptors,
 } from './inheritance.js';
+import { inspectArgs, inspectWish, isInspect } from './inspect.js';
 
 /** `process.title` cannot grow past what argv had at the start, so children begin with this much room. */
 const TITLE_ROOM = 96;
@@ -32,7 +33,9 @@ export function spawnRole(
   own?: OwnDescriptors,
 ): StartedChild {
   const [script = '', ...args] = process.argv.slice(1);
-  const child = spawn(process.execPath, [...inheritedExecArgv(), script, ...args], {
+  inspectWish(); // before the environment is handed on
+  const debugging = role.role === 'manager' ? [] : inspectArgs(role.id, role.lane);
+  const child = spawn(process.execPath, [...debugging, ...inheritedExecArgv(), script, ...args], {
     ...bequeath(role, shared, own),
     argv0: title.padEnd(TITLE_ROOM),
     cwd: startedIn,
@@ -69,5 +72,5 @@ export function whenEnded(
 
 /** A debugger port can be held by one process only. */
 function inheritedExecArgv(): string[] {
-  return process.execArgv.filter((argument) => !argument.startsWith('--inspect'));
+  return process.execArgv.filter((argument) => !isInspect(argument));
 }

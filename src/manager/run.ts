@@ -12,6 +12,7 @@ import {
   type ProcessRole,
   type SharedDescriptors,
 } from '../ipc/inheritance.js';
+import { inspectWish, waitsForDebugger } from '../ipc/inspect.js';
 import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
 import { answerProfile } from '../ipc/profile-answer.js';
 import { queuedBytesAt } from '../ipc/ring.js';
@@ -84,6 +85,9 @@ export function runManager(
   return { manager, exchange, channel, loop };
 }
 
+/** A person sits before the debugger that a worker waits for. */
+const DEBUGGER_WAIT_MS = 24 * 60 * 60 * 1000;
+
 export interface ManagerPlace {
   readonly region: Region;
   readonly shared: SharedDescriptors;
@@ -101,7 +105,8 @@ export interface ManagerPlace {
 /** In a process of its own, or (BASE mode) in the one that starts the server. */
 export function createManager(place: ManagerPlace): Manager {
   const { region, shared, options, callbacks, userProcessNames, exchange, log } = place;
-  const { taskWorkerNum, processTitle, maxWaitMs, bootTimeoutMs } = options;
+  const { taskWorkerNum, processTitle, maxWaitMs } = options;
+  const bootTimeoutMs = waitsForDebugger(inspectWish()) ? DEBUGGER_WAIT_MS : options.bootTimeoutMs;
   const { workerNum } = region.shape;
   const processes = [
     ...named('worker', 'worker', 0, workerNum),

@@ -7,6 +7,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
 import { BootOutput, borrowStandardError } from '../ipc/boot-output.js';
+import { inspectWish, isInspect, waitsForDebugger } from '../ipc/inspect.js';
 import { flagsForChild, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
 import { within } from '../util/within.js';
@@ -71,7 +72,9 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
   const { logFile, processTitle, bootTimeoutMs } = options;
   if (stopWish.isMade) throw new ServerError('ERR_START_ENDED', {});
   const output = logFile === '' ? openSync('/dev/null', 'w') : openLogFile(logFile);
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+  const wish = inspectWish(); // its port is this process' own as long as it waits
+  const execArgv = wish === undefined ? process.execArgv : process.execArgv.filter((word) => !isInspect(word));
+  const child = spawn(process.execPath, [...execArgv, ...process.argv.slice(1)], {
     detached: true, // setsid(2)
     stdio: ['ignore', output, 'pipe', 'pipe', output],
     env: { ...process.env, ...flagsForChild(), [VARIABLE]: '1' },
@@ -79,7 +82,7 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
   });
   const wrote = new BootOutput(child.stderr ?? undefined, (text) => writeSync(output, text));
   const timeoutMs = 2 * bootTimeoutMs + GRACE_MS;
-  const late = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  const late = waitsForDebugger(wish) ? undefined : setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   stopWish.whenMade(() => void child.kill('SIGTERM'));
   try {
     return await hear(child, logFile, wrote);

@@ -54,6 +54,8 @@ const header = layoutRecord(
     seats: int32(),
     /** Workers that have ended since the start: what reactors look at to find requests that will not be answered. */
     deaths: int32(),
+    /** 1: requests may name the worker that has their session. */
+    sessionAffinity: int32(),
     /** One counter for each of `endReasons`. */
     ends: int32(endReasons.length),
     portCount: int32(),
@@ -163,6 +165,14 @@ export class Region {
   }
   set generation(value: number) {
     Atomics.store(this.int32, header.generation, value);
+  }
+
+  /** Some worker marks the ids of sessions it keeps: reactors look for them in requests. */
+  get hasSessionAffinity(): boolean {
+    return this.#read(header.sessionAffinity) === 1;
+  }
+  beginSessionAffinity(): void {
+    Atomics.store(this.int32, header.sessionAffinity, 1);
   }
 
   /** BASE mode: the ports listen, workers may accept. */

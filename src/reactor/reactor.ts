@@ -20,6 +20,7 @@ import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
+import { workerOfSession } from '../protocol/http/session-worker.js';
 import type { LoadedTls } from '../protocol/tls.js';
 import { monotonicMs } from '../util/clock.js';
 import { Admission } from './admission.js';
@@ -34,6 +35,7 @@ import { Ending } from './ending.js';
 import { Framing, type PacketGoal, type PortFraming, rawFraming } from './framing.js';
 import { Http } from './http/http.js';
 import { Phase } from './http/http-state.js';
+import type { HttpHost } from './http/parts.js';
 import { IdleClients } from './idle-clients.js';
 import { Input } from './input.js';
 import { FilePart } from './out-queue.js';
@@ -187,10 +189,17 @@ export class Reactor implements PollerHandler {
 
   #createHttp(): Http {
     const { onRefused, dispatch } = this.#parts;
+    const { region } = this.#parts;
+    const byUser: HttpHost['laneForRequest'] =
+      dispatch && ((connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length));
+    const bySession: HttpHost['laneForRequest'] = (connection, bytes, from, length) =>
+      this.#laneForSession(connection, bytes, from, length);
     const http = new Http(this.#context, this.#ending, this.#sending, {
       laneFor: (connection) => this.#laneFor(connection),
-      laneForRequest:
-        dispatch && ((connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length)),
+      // Costs a load from shared memory per request where there is nothing to look for.
+      get laneForRequest() {
+        return byUser ?? (region.hasSessionAffinity ? bySession : undefined);
+      },
       holds: (connection) => this.#withholding.holds(connection),
       stall: (connection, lane) => this.#stall(connection, lane, true),
       readDry: (connection) => this.#readDry(connection),
@@ -448,6 +457,12 @@ export class Reactor implements PollerHandler {
     const answer = dispatch({ fd, data, uid: table.uid(slot), remoteAddress, portIndex, workerNum });
     if (answer === 'fallback') return this.#laneFor(connection);
     return typeof answer === 'number' ? this.#context.lane(answer) : answer;
+  }
+
+  /** A request of a session that one worker keeps goes there; others go where they would. */
+  #laneForSession(connection: ReactorConnection, bytes: Buffer, from: number, length: number): WorkerLane {
+    const worker = workerOfSession(bytes, from, length);
+    return worker >= 0 && worker < this.#view.workerNum ? this.#context.lane(worker) : this.#laneFor(connection);
   }
 
   #countReceived(connection: ReactorConnection, bytes: number): void {

@@ -30,6 +30,7 @@ import { ControlledServer, nameOf } from './controlled-server.js';
 import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';
+import { tellOfDebugger } from './start-role.js';
 
 /** What is assembled before anything starts. */
 interface Assembled {
@@ -229,6 +230,7 @@ function assembleAlone(context: StartContext): Assembled {
         requestStopWorker: (workerId) => master.stopWorker(workerId),
       };
       context.running(known);
+      await tellOfDebugger(log);
       await worker.boot();
     },
   });

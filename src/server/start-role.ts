@@ -1,6 +1,7 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
 import { serializeError } from '../errors/index.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
+import { openDebugger } from '../ipc/inspect.js';
 import { bindToCore, coreFor, giveUpRights, settleIn } from '../master/isolation.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';
@@ -86,6 +87,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
         })
       : await base.runBaseWorker<Connection>({ ...place, own });
   const { worker, outbox, exchange, channel } = running;
+  await tellOfDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
   if (inheritance.role === 'user') worker.setSource(userSource(inheritance, running, context));
   context.running({
@@ -107,6 +109,11 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     process.exit(1);
   }
   return never();
+}
+
+export async function tellOfDebugger(log: StartContext['log']): Promise<void> {
+  const url = await openDebugger();
+  if (url !== undefined) log.info('the debugger of this process listens', { url });
 }
 
 function taskSource(

@@ -1,10 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../../entries.js';
+import { INSPECT_VARIABLE, isInspect, parseInspect, textOf } from '../../ipc/inspect.js';
 import { FLAGS_VARIABLE } from '../../options/index.js';
 import { ExitCode } from '../exit.js';
-import { addServerOptions, givenOptions } from '../option-flags.js';
 import { commandFor } from '../script.js';
+import { addStartFlags, type StartFlags, startFlagsOf } from '../start-flags.js';
 
 export function addStart(program: Command): void {
   const command = program
@@ -14,26 +15,10 @@ export function addStart(program: Command): void {
       'Starts the server of a script. It runs in the foreground, or with --daemon in the background; then the command returns when ' +
         'the server is up, or says why it is not. What follows "--" are arguments of the script.',
     )
-    .argument(
-      '<script>',
-      'a file of JavaScript or TypeScript that makes a Server and calls start(); with --http one that exports an app',
-    )
-    .argument('[arguments...]', 'arguments of the script')
-    .option(
-      '--node-arg <argument>',
-      'an argument of Node; may be repeated',
-      (value, all: string[]) => [...all, value],
-      [],
-    )
-    .option(
-      '--http',
-      'the script is an app of Express, Fastify, Hono, … that exports what answers its requests, or calls listen()',
-    )
-    .action((script: string, args: string[], values: Record<string, unknown>) => {
-      const runner = values['http'] === true ? [fileURLToPath(RUN_APP_ENTRY)] : [];
-      return start(script, args, runner, values['nodeArg'] as string[], givenOptions(values));
-    });
-  addServerOptions(command);
+    .action((script: string, args: string[], values: Record<string, unknown>) =>
+      start(script, args, startFlagsOf(values)),
+    );
+  addStartFlags(command);
 }
 
 /** Nothing has begun yet. */
@@ -42,20 +27,23 @@ function endInOrder(): void {
 }
 
 /** Becomes Node with the script: whoever has started `tswoole` has started the master. */
-async function start(
-  given: string,
-  args: readonly string[],
-  runner: readonly string[],
-  nodeArgs: readonly string[],
-  flags: Readonly<Record<string, string>>,
-): Promise<never> {
+async function start(given: string, args: readonly string[], flags: StartFlags): Promise<never> {
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, endInOrder);
   const { script, nodeArgs: forTypes } = commandFor(given);
-  const environment = { ...process.env };
-  delete environment[FLAGS_VARIABLE];
-  if (Object.keys(flags).length > 0) environment[FLAGS_VARIABLE] = JSON.stringify(flags);
   const { replaceProcess } = await import('../../os/exec.js');
   const guard = ['--import', SCRIPT_GUARD_ENTRY.href];
+  // The master runs no callbacks: what a debugger is wanted for are its workers.
+  const nodeArgs = flags.nodeArgs.filter((word) => !isInspect(word));
+  const runner = flags.isApp ? [fileURLToPath(RUN_APP_ENTRY)] : [];
   const words = [...guard, ...forTypes, ...nodeArgs, ...runner, script, ...args];
-  return replaceProcess(process.execPath, words, environment);
+  return replaceProcess(process.execPath, words, environmentFor(flags));
+}
+
+function environmentFor({ options, nodeArgs }: StartFlags): NodeJS.ProcessEnv {
+  const environment = { ...process.env };
+  for (const name of [FLAGS_VARIABLE, INSPECT_VARIABLE]) delete environment[name];
+  if (Object.keys(options).length > 0) environment[FLAGS_VARIABLE] = JSON.stringify(options);
+  const inspect = parseInspect(nodeArgs);
+  if (inspect !== undefined) environment[INSPECT_VARIABLE] = textOf(inspect);
+  return environment;
 }

@@ -1,17 +1,17 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { basename, dirname, extname } from 'node:path';
+import { basename, dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { CLI_ENTRY } from '../../entries.js';
 import { flagOf, type OptionName } from '../../options/index.js';
-import { addServerOptions, givenOptions } from '../option-flags.js';
 import { commandFor } from '../script.js';
+import { addStartFlags, type StartFlags, startFlagsOf } from '../start-flags.js';
 import { print } from '../terminal.js';
 
 interface UnitParts {
   readonly script: string;
-  readonly flags: Readonly<Record<string, string>>;
+  readonly flags: StartFlags;
   readonly args: readonly string[];
   readonly user: string;
   readonly node: string;
@@ -26,22 +26,21 @@ export function addSystemd(program: Command): void {
       'Prints a unit file that runs the script as a service: tswoole systemd app.js --port 80 > /etc/systemd/system/app.service. ' +
         'Flags of the server go into it.',
     )
-    .argument('<script>', 'the script of the server')
-    .argument('[arguments...]', 'arguments of the script')
     .option('--service-user <name>', 'the user of the whole service', userInfo().username)
     .action((given: string, args: string[], values: Record<string, unknown>) => {
       const { script } = commandFor(given);
       const main = realpathSync(fileURLToPath(CLI_ENTRY));
       const user = String(values['serviceUser']);
-      print(unitFor({ script, flags: givenOptions(values), args, user, node: process.execPath, main }));
+      print(unitFor({ script, flags: startFlagsOf(values), args, user, node: process.execPath, main }));
     });
-  addServerOptions(command);
+  addStartFlags(command);
 }
 
 export function unitFor({ script, flags, args, user, node, main }: UnitParts): string {
-  const name = flags['name'] ?? basename(script, extname(script));
+  const name = unitName(flags.options['name'] ?? basename(script, extname(script)));
   const words = [node, main, 'start', script, ...flagWords(flags), ...(args.length === 0 ? [] : ['--', ...args])];
   const environment = existsSync('/etc/default') ? `\nEnvironmentFile=-/etc/default/${name}` : '';
+  const stopS = stopSeconds(flags.options['maxWaitMs']);
   return `# Put this into /etc/systemd/system/${name}.service, then: systemctl daemon-reload && systemctl enable --now ${name}
 [Unit]
 Description=${name}, a tswoole server
@@ -58,10 +57,10 @@ ExecStart=${words.map(quoted).join(' ')}
 ExecReload=/bin/kill -USR1 $MAINPID
 # The master ends its processes in order; what is left after TimeoutStopSec is killed.
 KillMode=mixed
-TimeoutStopSec=30
+TimeoutStopSec=${stopS}
 Restart=on-failure
 RestartSec=1
-WorkingDirectory=${dirname(script)}
+WorkingDirectory=${dirname(script).replaceAll('%', '%%')}
 User=${user}${environment}
 Environment=NODE_ENV=production
 LimitNOFILE=1048576
@@ -73,14 +72,44 @@ ProtectSystem=full
 WantedBy=multi-user.target`;
 }
 
+/** Options that are paths: from here, not from the working directory of the unit. */
+const PATHS = new Set(['path', 'pidFile', 'logFile', 'runDir', 'workingDir', 'chroot']);
+
 /** A daemon would leave systemd alone with a process that has ended. */
-function flagWords(flags: Readonly<Record<string, string>>): string[] {
-  const { daemonize: _, ...rest } = flags;
-  return Object.entries(rest).map(([name, value]) => `--${flagOf(name as OptionName)}=${value}`);
+function flagWords({ options, nodeArgs, isApp }: StartFlags): string[] {
+  const { daemonize: _, ...rest } = options;
+  const own = Object.entries(rest).map(([name, value]) => {
+    const isPath = PATHS.has(name) && value !== '';
+    return `--${flagOf(name as OptionName)}=${isPath ? resolve(value) : value}`;
+  });
+  return [...(isApp ? ['--http'] : []), ...own, ...nodeArgs.map((word) => `--node-arg=${absolute(word)}`)];
+}
+
+/** The unit has a working directory of its own: `--import=./trace.js` is from here. */
+function absolute(word: string): string {
+  return word.replace(
+    /^(--(?:import|require|env-file)=)(\.{1,2}\/.*)$/,
+    (_, flag: string, path: string) => flag + resolve(path),
+  );
+}
+
+/** What systemd takes in the name of a unit, and no more. */
+function unitName(name: string): string {
+  return name.replaceAll(/[^\w:.-]/g, '-');
+}
+
+const SHORTEST_STOP_S = 30;
+/** Beyond maxWaitMs: processes that do not end are killed and reaped. */
+const STOP_GRACE_S = 10;
+
+function stopSeconds(maxWaitMs: string | undefined): number {
+  return Math.max(SHORTEST_STOP_S, Math.ceil(Number(maxWaitMs ?? 0) / 1000) + STOP_GRACE_S);
 }
 
 /** systemd.service(5): quotes, and % and $ that mean themselves. */
 function quoted(word: string): string {
   const plain = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
-  return /^[\w@%+=:,./$-]+$/.test(plain) ? plain : `"${plain.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+  if (/^[\w@%+=:,./$-]+$/.test(plain)) return plain;
+  const escaped = plain.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
+  return `"${escaped.replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\t', '\\t')}"`;
 }

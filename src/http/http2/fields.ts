@@ -64,7 +64,7 @@ export function readHead(raw: readonly string[], { headerLimit, bodyLimit }: Hea
 }
 
 export function tooLarge(bodyLimit: number): Refusal {
-  return { status: 413, why: `The body has more than ${bodyLimit} bytes.` };
+  return { status: 413, why: `The body has more than ${bodyLimit} bytes, which is the bodyLimit.` };
 }
 
 const known = new Set<string>(methods);

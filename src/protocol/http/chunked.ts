@@ -189,7 +189,8 @@ export class ChunkedDecoder {
   /** The line of the size has ended. */
   #begin(): void {
     this.#digits = 0;
-    if (this.bodyBytes + this.#left > this.#limits.bodyBytes) this.#refuse(413, 'The body is too large.');
+    if (this.bodyBytes + this.#left > this.#limits.bodyBytes)
+      this.#refuse(413, `The body has more than ${this.#limits.bodyBytes} bytes, which is the bodyLimit.`);
     else this.#phase = this.#left === 0 ? 'line' : 'data';
   }
 

@@ -275,7 +275,11 @@ export class Http {
     const { contentLength, isChunked } = head;
     const { bodyLimit } = this.#parts.optionsOf(connection);
     if (contentLength > bodyLimit) {
-      this.answers.refuse(connection, { status: 413, why: `The body has more than ${bodyLimit} bytes.`, close: true });
+      this.answers.refuse(connection, {
+        status: 413,
+        why: `The body has more than ${bodyLimit} bytes, which is the bodyLimit.`,
+        close: true,
+      });
       return 0;
     }
     const hasBody = contentLength > 0 || isChunked;

@@ -1,0 +1,44 @@
+/** The process that loads an app only to tell where it listens. */
+import { writeSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import type { AppAddress } from './app-address.js';
+import { exportsApp, LISTEN_WAIT_MS } from './load-app.js';
+import { listenArguments } from './own-listen.js';
+
+const CHANNEL_DESCRIPTOR = 3;
+
+/** An app that exports itself may listen besides, when its `main()` has come so far. */
+const EXPORTED_WAIT_MS = 300;
+
+/** Does not return. @param path of the app */
+export async function tellAddress(path: string): Promise<never> {
+  const listening = listenArguments();
+  let exported: Record<string, unknown> = {};
+  try {
+    process.argv.splice(2, 1); // what follows the app are its arguments
+    exported = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch {
+    return tell({}); // a worker will say so, and why
+  }
+  const waitMs = exportsApp(exported) ? EXPORTED_WAIT_MS : LISTEN_WAIT_MS;
+  return tell((await listening.within(waitMs)) ?? exportedAddress(exported));
+}
+
+/** As Bun and others have it: `export default { port, hostname, fetch }`, or each for itself. */
+function exportedAddress(exported: Readonly<Record<string, unknown>>): AppAddress {
+  const { default: main } = exported;
+  const places = [exported, typeof main === 'object' && main !== null ? (main as Record<string, unknown>) : {}];
+  const [port] = places.map((place) => Number(place['port'])).filter((value) => isPort(value));
+  const hosts = places.flatMap((place) => [place['hostname'], place['host']]);
+  const host = hosts.find((value) => typeof value === 'string' && value !== '') as string | undefined;
+  return { ...(port === undefined ? {} : { port }), ...(host === undefined ? {} : { host }) };
+}
+
+function isPort(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 65_535;
+}
+
+function tell(address: AppAddress): never {
+  writeSync(CHANNEL_DESCRIPTOR, `${JSON.stringify(address)}\n`);
+  process.exit(0);
+}
