@@ -142,7 +142,9 @@ describe('in an empty project', () => {
     expect(await askServer('server.cjs', text, 'which version?')).toBe(version);
   });
 
-  it('a Node that does not require ES modules says what to do', () => {
+  const canLoseIt = process.allowedNodeEnvironmentFlags.has('--no-experimental-require-module');
+
+  it.skipIf(!canLoseIt)('a Node that does not require ES modules says what to do', () => {
     writeFileSync(join(app, 'old.cjs'), "require('tswoole');");
     // Takes the ability away from a Node that has it.
     const { status, stderr } = spawnSync(process.execPath, ['--no-experimental-require-module', 'old.cjs'], {
