@@ -32,7 +32,7 @@ function optionsPage() {
     'Given to `new Server({ … })` and `server.set({ … })`. Names are those of Swoole in camelCase; times are in',
     "milliseconds, sizes in bytes or as `'128k'`, `'2m'`, `'1g'` (powers of 1024). A value of `undefined` counts as not",
     'given. A wrong value, or a name that does not exist, throws a [`ServerError`](errors.md) with a code `ERR_OPTION_*`',
-    'at once.',
+    'at once. An editor shows the same for each option where you type it.',
     '',
     'Whoever runs a server can set options without editing its script: by flags (`tswoole start app.js --worker-num 8`) and by',
     'environment variables (`TSWOOLE_OPTION_WORKER_NUM=8`). A flag goes before the environment, that before the script.',

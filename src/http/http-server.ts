@@ -13,14 +13,15 @@ import type { HttpResponse } from './response.js';
  * `request`.
  */
 export interface HttpServerOptions extends ServerOptions {
-  /** Answers every request, in a worker: `fetch: app.fetch` of Hono, H3, itty-router. */
+  /** Answers every request, in a worker: `fetch: app.fetch` of Hono, H3, itty-router. Default: none. */
   readonly fetch?: FetchFunction | undefined;
   /**
    * Answers every request through Node's own `http`, in a worker: an app of Express, Koa, Fastify, Nest, any function of
    * (IncomingMessage, ServerResponse), or a `http.Server` that does not listen, for those that hang upgrades on it (socket.io, ws).
+   * Default: none.
    */
   readonly listener?: RequestListener | NodeHttpServer | undefined;
-  /** Called in each worker before it is ready: loads one of the two. Where it fails the worker does not boot. */
+  /** Called in each worker before it is ready: loads one of the two. Where it fails the worker does not boot. Default: none. */
   readonly app?: HttpApps['app'];
 }
 

@@ -76,7 +76,7 @@ export class HttpResponse {
     this.#settings = settings;
   }
 
-  /** 200 unless it was set. */
+  /** 200 unless it was set. Swoole: status() */
   get statusCode(): number {
     return this.#status;
   }
@@ -100,6 +100,7 @@ export class HttpResponse {
 
   /**
    * Sets a header, in place of what it was. An array makes a line for each of its values.
+   * Swoole: header()
    * @throws ServerError ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_CONTENT_LENGTH, ERR_HTTP_HEADERS_SENT
    */
   setHeader(name: string, value: HeaderValue): this {
@@ -147,7 +148,10 @@ export class HttpResponse {
     return this;
   }
 
-  /** Sets a cookie; its value is percent-encoded. @throws ServerError ERR_HTTP_COOKIE, ERR_HTTP_HEADERS_SENT */
+  /**
+   * Sets a cookie; its value is percent-encoded. Swoole: cookie()
+   * @throws ServerError ERR_HTTP_COOKIE, ERR_HTTP_HEADERS_SENT
+   */
   cookie(name: string, value: string, options: CookieOptions = {}): this {
     this.#requireOpen('cookie()');
     this.#push('set-cookie', serializeCookie(name, value, options));
@@ -171,6 +175,7 @@ export class HttpResponse {
 
   /**
    * Sends a part of the body; the first one sends the head too.
+   * Swoole: write()
    * @returns false: the client does not keep up (wait for `drain()`), or nothing more can be sent
    * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
    */
@@ -182,6 +187,7 @@ export class HttpResponse {
 
   /**
    * Ends the answer. Where nothing was written before, head and body go together, with their length.
+   * Swoole: end()
    * @returns false: it had ended before
    * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
    */
@@ -208,6 +214,7 @@ export class HttpResponse {
   /**
    * Ends the answer by sending the client elsewhere. What a URL must not have is percent-encoded; whether the client may
    * be sent there is for the caller to know.
+   * Swoole: redirect()
    * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_VALUE
    */
   redirect(url: string, status = 302): boolean {
@@ -226,6 +233,7 @@ export class HttpResponse {
 
   /**
    * Ends the answer with a file, sent by the process that has the socket.
+   * Swoole: sendfile()
    * @returns false: the answer ended in the meantime
    * @throws ServerError ERR_FILE: nothing was sent, and another answer can be given
    */
@@ -247,6 +255,7 @@ export class HttpResponse {
 
   /**
    * A field behind the body. It needs a body without content-length, and goes nowhere in HTTP/1.0.
+   * Swoole: trailer()
    * @throws ServerError ERR_HTTP_TRAILER, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_ANSWER_ENDED
    */
   trailer(name: string, value: string | number): this {
@@ -314,7 +323,7 @@ export class HttpResponse {
     return this.#state >= STREAMING;
   }
 
-  /** More can be sent: it has not ended, and the client is there. */
+  /** More can be sent: it has not ended, and the client is there. Swoole: isWritable() */
   get writable(): boolean {
     return this.#state !== ENDED && !this.#exchange.isGone;
   }

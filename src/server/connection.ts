@@ -30,7 +30,7 @@ export class Connection {
     this.#host = host;
   }
 
-  /** Which reactor thread owns the socket. */
+  /** Which reactor thread owns the socket. Swoole: $reactorId */
   get reactorId(): number {
     return this.info()?.reactorId ?? -1;
   }
@@ -52,6 +52,7 @@ export class Connection {
 
   /**
    * Queues `data` for the client.
+   * Swoole: send()
    * @returns false, and `server.lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up
    * (as with Node's streams: wait for `drain()` before you send more; beyond `sendBufferSize` the connection is closed);
    * any other code, it was not taken
@@ -60,22 +61,22 @@ export class Connection {
     return !this.#ended && this.#host.send(this.fd, data);
   }
 
-  /** Sends a file, or a part of it, behind what was sent before: see `Server.sendFile`. */
+  /** Sends a file, or a part of it, behind what was sent before: see `Server.sendFile`. Swoole: sendfile() */
   sendFile(path: string, range?: FileRange): boolean {
     return !this.#ended && this.#host.sendFile(this.fd, path, range);
   }
 
-  /** Closes after what was sent has left; with `reset` at once, dropping it. */
+  /** Closes after what was sent has left; with `reset` at once, dropping it. Swoole: close() */
   close(options?: { reset?: boolean }): boolean {
     return !this.#ended && this.#host.close(this.fd, options);
   }
 
-  /** Reads nothing more from this client until `resume`; the pressure reaches its TCP window. */
+  /** Reads nothing more from this client until `resume`; the pressure reaches its TCP window. Swoole: pause() */
   pause(): boolean {
     return !this.#ended && this.#host.pause(this.fd);
   }
 
-  /** Ends a `pause`. @returns false, and `server.lastError` says why */
+  /** Ends a `pause`. Swoole: resume() @returns false, and `server.lastError` says why */
   resume(): boolean {
     return !this.#ended && this.#host.resume(this.fd);
   }
@@ -90,7 +91,7 @@ export class Connection {
     return !this.#ended && this.#host.bind(this.fd, uid);
   }
 
-  /** What is known of the connection; in `close` and afterwards what was known last. */
+  /** What is known of the connection; in `close` and afterwards what was known last. Swoole: getClientInfo() */
   info(): ClientInfo | undefined {
     if (this.#ended) return this.#last;
     return this.#host.getClientInfo(this.fd);

@@ -13,51 +13,69 @@ type Result = void | Promise<void> | unknown;
 
 /** Events of one listen port. All run in a worker; for one connection `connect` < every `receive` in order < `close`. */
 export interface PortEvents {
-  /** A client has connected. */
+  /** Worker: a client has connected. Swoole: onConnect */
   connect(conn: Connection): Result;
-  /** One whole packet; with raw framing what one read gave (at most 64 KiB). The buffer is the callback's own. */
+  /**
+   * Worker: one whole packet; with raw framing what one read gave (at most 64 KiB). The buffer is the callback's own.
+   * Swoole: onReceive
+   */
   receive(conn: Connection, data: Buffer): Result;
-  /** One datagram, of a port of type 'udp' or 'unix-dgram'. The buffer is the callback's own. */
+  /**
+   * Worker: one datagram, of a port of type 'udp' or 'unix-dgram'. The buffer is the callback's own.
+   * Swoole: onPacket
+   */
   packet(data: Buffer, peer: DatagramPeer): Result;
-  /** One request over HTTP, of a port that speaks it; a throw is answered 500. Swoole: onRequest. */
+  /** Worker: one request over HTTP, of a port that speaks it; a throw is answered 500. Swoole: onRequest. */
   request(request: HttpRequest, response: HttpResponse): Result;
-  /** Once per connection that had `connect`. Sending is over; what is known of the connection can still be asked. */
+  /**
+   * Worker: once per connection that had `connect`. Sending is over; what is known of the connection can still be asked.
+   * Swoole: onClose
+   */
   close(conn: Connection, reason: CloseReason): Result;
-  /** At least `highWatermark` bytes wait to be sent: the client does not keep up. */
+  /** Worker: at least `highWatermark` bytes wait to be sent: the client does not keep up. Swoole: onBufferFull */
   bufferFull(conn: Connection): Result;
-  /** After `bufferFull`: at most `lowWatermark` bytes wait. */
+  /** Worker: after `bufferFull`, at most `lowWatermark` bytes wait. Swoole: onBufferEmpty */
   bufferEmpty(conn: Connection): Result;
 }
 
 /** Events of the server. */
 export interface ServerEvents extends PortEvents {
-  /** Master: every worker is ready and clients can connect. */
+  /** Master: every worker is ready and clients can connect. Swoole: onStart */
   start(): Result;
-  /** Master: shutdown begins; everything still works. */
+  /** Master: shutdown begins; everything still works. Swoole: onBeforeShutdown */
   beforeShutdown(): Result;
-  /** Master: nothing is left but this process. */
+  /** Master: nothing is left but this process. Swoole: onShutdown */
   shutdown(): Result;
-  /** Manager: the workers have been started. Fires again in a manager that replaces one that died. */
+  /**
+   * Manager: the workers have been started. Fires again in a manager that replaces one that died.
+   * Swoole: onManagerStart
+   */
   managerStart(): Result;
-  /** Manager: all workers have ended. */
+  /** Manager: all workers have ended. Swoole: onManagerStop */
   managerStop(): Result;
-  /** Manager: a reload begins; it waits for a promise. */
+  /** Manager: a reload begins; it waits for a promise. Swoole: onBeforeReload */
   beforeReload(): Result;
-  /** Manager: new workers serve and the old ones are gone. */
+  /** Manager: new workers serve and the old ones are gone. Swoole: onAfterReload */
   afterReload(): Result;
-  /** Manager: a worker ended with a code other than 0 or by a signal. */
+  /** Manager: a worker ended with a code other than 0 or by a signal. Swoole: onWorkerError */
   workerError(info: WorkerErrorInfo): Result;
-  /** Worker, task worker: before its first packet or task; it waits for a promise. */
+  /** Worker, task worker: before its first packet or task; it waits for a promise. Swoole: onWorkerStart */
   workerStart(workerId: number): Result;
-  /** Worker, task worker: it has finished what it owed and is about to stop; release timers and connections of your own. */
+  /**
+   * Worker, task worker: it has finished what it owed and is about to stop; release timers and connections of your
+   * own. Swoole: onWorkerExit
+   */
   workerExit(workerId: number): Result;
-  /** Worker, task worker: the last callback of an orderly end. */
+  /** Worker, task worker: the last callback of an orderly end. Swoole: onWorkerStop */
   workerStop(workerId: number): Result;
   /** Task worker: what it returns, or resolves to, is the result; what it throws is the caller's error. Swoole: onTask. */
   task(task: Task): Result;
   /** The process that asked by `task()`: the task has ended well, and had no `onFinish` of its own. Swoole: onFinish. */
   finish(taskId: number, result: unknown): Result;
-  /** Worker, task worker, user process: another process sent this by `sendMessage`; −1: the manager or the master. */
+  /**
+   * Worker, task worker, user process: another process sent this by `sendMessage`; −1: the manager or the master.
+   * Swoole: onPipeMessage
+   */
   pipeMessage(data: unknown, fromWorkerId: number): Result;
 }
 

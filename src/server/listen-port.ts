@@ -32,17 +32,17 @@ export class ListenPort {
     return this.#settings;
   }
 
-  /** The address it listens on. */
+  /** The address it listens on. Swoole: $host */
   get host(): string {
     return this.settings.host;
   }
 
-  /** The port number; 0 as long as the server has not started and was asked to choose. */
+  /** The port number; 0 as long as the server has not started and was asked to choose. Swoole: $port */
   get port(): number {
     return this.#boundPort() ?? this.settings.port;
   }
 
-  /** Kind of its socket: `'tcp'`, `'unix'`, `'udp'` or `'unix-dgram'`. */
+  /** Kind of its socket: `'tcp'`, `'unix'`, `'udp'` or `'unix-dgram'`. Swoole: $type */
   get type(): ResolvedListen['type'] {
     return this.settings.type;
   }
@@ -54,6 +54,7 @@ export class ListenPort {
 
   /**
    * A callback of this port alone, in place of the server's. It runs in a worker.
+   * Swoole: Port::on()
    * @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE
    */
   on<K extends keyof PortEvents>(event: K, callback: PortEvents[K]): this {

@@ -137,7 +137,7 @@ export class Server {
     this.#addPort({});
   }
 
-  /** Merges more options in, before `start()`. @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
+  /** Merges more options in, before `start()`. Swoole: set() @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
   set(options: ServerOptions): this {
     this.#mustNotHaveStarted('set');
     const given = { ...this.#given, ...options };
@@ -148,7 +148,10 @@ export class Server {
     return this;
   }
 
-  /** One more address; what is not given is as on the server. @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
+  /**
+   * One more address; what is not given is as on the server. Swoole: listen(), addlistener()
+   * @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED
+   */
   listen(options: ListenOptions): ListenPort {
     this.#mustNotHaveStarted('listen');
     return this.#addPort({ ...options });
@@ -184,7 +187,7 @@ export class Server {
   /**
    * Starts the process tree. Resolves in the master when every worker is ready and clients can connect; in the other
    * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then what
-   * was started is undone and the process ends with code 0.
+   * was started is undone and the process ends with code 0. Swoole: start()
    * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
    * ERR_CALLBACK_MISSING, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then nothing is left running
    */
@@ -220,7 +223,10 @@ export class Server {
     this.#mustRun('reload').requestReload(tasksOnly);
   }
 
-  /** Replaces one worker, without a gap; from any process. Without an id: the one this is called in. @throws ServerError ERR_WORKER_ID */
+  /**
+   * Replaces one worker, without a gap; from any process. Without an id: the one this is called in. Swoole: stop()
+   * @throws ServerError ERR_WORKER_ID
+   */
   stop(workerId: number = this.workerId): void {
     const runtime = this.#mustRun('stop');
     checkProcessId(runtime.region, workerId);
@@ -295,7 +301,7 @@ export class Server {
     return this.#timers.after(ms, callback);
   }
 
-  /** @returns false when there is no such timer (any more) */
+  /** Ends a timer of this process. Swoole: Timer::clear() @returns false when there is no such timer (any more) */
   clearTimer(id: number): boolean {
     return this.#timers.clear(id);
   }
@@ -319,7 +325,11 @@ export class Server {
 
   // ——— connections ———
 
-  /** Queues `data` for a client. @returns false as `Connection.send` does. @throws ServerError ERR_DATA_TYPE */
+  /**
+   * Queues `data` for a client. Swoole: send()
+   * @returns false as `Connection.send` does.
+   * @throws ServerError ERR_DATA_TYPE
+   */
   send(fd: number, data: string | Uint8Array): boolean {
     return this.#askOutbox('send', fd, (outbox) => outbox.send(fd, data));
   }
@@ -339,6 +349,7 @@ export class Server {
    * (FILE_FAILED). One of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
    * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE,
    * ERR_FILE_RANGE, or as `send`
+   * Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
     return this.#askOutbox('sendFile', fd, (outbox) => {
@@ -353,17 +364,23 @@ export class Server {
     });
   }
 
-  /** Closes after what was sent has left; with `reset` at once, dropping it. */
+  /**
+   * Closes after what was sent has left; with `reset` at once, dropping it. Swoole: close()
+   * @returns false, and `lastError` says why
+   */
   close(fd: number, options: { reset?: boolean } = {}): boolean {
     return this.#askOutbox('close', fd, (outbox) => outbox.close(fd, options.reset === true));
   }
 
-  /** True while the connection can be sent to. */
+  /** True while the connection can be sent to. Swoole: exist() */
   exists(fd: number): boolean {
     return isSessionId(fd) && (this.#connections?.isOpen(fd) ?? false);
   }
 
-  /** Reads nothing more from this client until `resume`; the pressure reaches its TCP window. */
+  /**
+   * Reads nothing more from this client until `resume`; the pressure reaches its TCP window. Swoole: pause()
+   * @returns false, and `lastError` says why
+   */
   pause(fd: number): boolean {
     return this.#askOutbox('pause', fd, (outbox) => outbox.setPaused(fd, true));
   }
@@ -378,7 +395,10 @@ export class Server {
     return this.resume(fd);
   }
 
-  /** Marks a connection so that time-outs for idle clients spare it. */
+  /**
+   * Marks a connection so that time-outs for idle clients spare it, or no longer does. Swoole: protect()
+   * @returns false, and `lastError` says why
+   */
   protect(fd: number, on = true): boolean {
     return this.#withSlot('protect', fd, (table, slot) => {
       table.setFlag(slot, SlotFlag.protected, on);
@@ -398,7 +418,7 @@ export class Server {
     return silent;
   }
 
-  /** Gives the connection a user id, once. @param uid 1 to 2^31 − 1 @throws ServerError ERR_UID */
+  /** Gives the connection a user id, once. Swoole: bind() @param uid 1 to 2^31 − 1 @throws ServerError ERR_UID */
   bind(fd: number, uid: number): boolean {
     if (!Number.isInteger(uid) || uid < 1 || uid > 0x7fffffff)
       throw new ServerError('ERR_UID', { received: describe(uid) });
@@ -413,12 +433,15 @@ export class Server {
     return isSessionId(fd) ? this.#mustRun('drain').outbox.drain(fd) : Promise.resolve();
   }
 
-  /** Everything known of a connection; undefined when there is none of this id (any more). */
+  /** Everything known of a connection; undefined when there is none of this id (any more). Swoole: getClientInfo() */
   getClientInfo(fd: number): ClientInfo | undefined {
     return isSessionId(fd) ? this.#connections?.info(fd) : undefined;
   }
 
-  /** Session ids of open connections, at most `count`, beginning behind `after`: pass the last one to go on. */
+  /**
+   * Session ids of open connections, at most `count`, beginning behind `after`: pass the last one to go on.
+   * Swoole: getClientList()
+   */
   getClientList(after = 0, count = 10): number[] {
     const list: number[] = [];
     for (const fd of this.#connections?.sessions(after) ?? []) {
@@ -428,12 +451,12 @@ export class Server {
     return list;
   }
 
-  /** The open connections of all listen ports: iterable session ids, with `size`. */
+  /** The open connections of all listen ports: iterable session ids, with `size`. Swoole: $connections */
   get connections(): Connections {
     return new Connections(this.#connections);
   }
 
-  /** Why the last call in this process answered false. */
+  /** Why the last call in this process answered false. Swoole: getLastError() */
   get lastError(): ServerError | undefined {
     return this.#lastError;
   }
@@ -446,7 +469,10 @@ export class Server {
     return readStats(region, exchange.queue.counts(), exchange.messageCount);
   }
 
-  /** The figures of workers, task workers and processes of the user's own, by id. Empty before the start. */
+  /**
+   * The figures of workers, task workers and processes of the user's own, by id. Empty before the start.
+   * Swoole: getWorkerStatus()
+   */
   get workers(): WorkerInfo[] {
     return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);
   }
@@ -456,49 +482,51 @@ export class Server {
     return inherited()?.role ?? 'master';
   }
 
-  /** The id of a worker, task worker or process of the user's own; −1 in the master and the manager. */
+  /**
+   * The id of a worker, task worker or process of the user's own; −1 in the master and the manager. Swoole: $worker_id
+   */
   get workerId(): number {
     const given = inherited();
     if (given === undefined) return this.#runtime?.workerId ?? -1;
     return given.role === 'manager' ? -1 : given.id;
   }
 
-  /** 0 before the start. */
+  /** Pid of the master; 0 before the start. Swoole: $master_pid */
   get masterPid(): number {
     return this.#runtime?.region.masterPid ?? 0;
   }
 
-  /** 0 before the start. */
+  /** Pid of the manager; 0 before the start. Swoole: $manager_pid */
   get managerPid(): number {
     return this.#runtime?.region.managerPid ?? 0;
   }
 
-  /** The pid of this process where it has a `workerId`, 0 elsewhere. */
+  /** The pid of this process where it has a `workerId`, 0 elsewhere. Swoole: $worker_pid */
   get workerPid(): number {
     return this.workerId >= 0 ? process.pid : 0;
   }
 
-  /** `'process'` or `'base'`: see docs/modes.md. */
+  /** `'process'` or `'base'`: see docs/modes.md. Swoole: $mode */
   get mode(): ResolvedOptions['mode'] {
     return this.#options.mode;
   }
 
-  /** The main address, as it was asked for. */
+  /** The main address, as it was asked for. Swoole: $host */
   get host(): string {
     return this.#options.host;
   }
 
-  /** The bound port; before the start what was asked for. */
+  /** The bound port; before the start what was asked for. Swoole: $port */
   get port(): number {
     return this.#ports[0]?.port ?? this.#options.port;
   }
 
-  /** The main address first, then those of `listen()`. */
+  /** The main address first, then those of `listen()`. Swoole: $ports */
   get ports(): readonly ListenPort[] {
     return this.#ports;
   }
 
-  /** Every option with its value, checked and frozen; from the environment and flags too. */
+  /** Every option with its value, checked and frozen; from the environment and flags too. Swoole: $setting */
   get options(): ResolvedOptions {
     return this.#options;
   }

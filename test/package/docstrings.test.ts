@@ -71,6 +71,16 @@ it.each([...exported.filter((name) => !withoutMembers.has(name)), ...unnamed])(
   },
 );
 
+it('every event says in which process it runs, and what Swoole calls it', async () => {
+  const events = await membersOf('ServerEvents');
+  expect(events.length).toBeGreaterThan(15);
+  for (const { label, documentation } of events) {
+    const text = documentation?.value.replaceAll(/\s+/g, ' ') ?? '';
+    expect(text, label).toMatch(/^(Master|Manager|Worker|Task worker|The process that asked)\b/);
+    expect(text, label).toContain(`Swoole: on${label.charAt(0).toUpperCase()}${label.slice(1)}`);
+  }
+});
+
 it('what the server calls itself is not offered to users', async () => {
   const labels = async (type: string): Promise<string[]> => (await membersOf(type)).map(({ label }) => label);
   expect(await labels('HttpRequest')).not.toContain('onAnswered');
