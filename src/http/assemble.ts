@@ -1,6 +1,8 @@
 /** Puts the HTTP of a worker together: for each port that speaks it, who answers. Runs in a worker. */
+import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
+import type { ResolvedOptions } from '../options/index.js';
 import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
 import type { HttpService } from '../worker/http-service.js';
@@ -28,7 +30,12 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
   const parts: HandlerParts = {
     ...{ options, log, server, remote },
     failed: (error, what) => requests.failed(error, what),
-    countUnderWay: (change) => requests.countUnderWay(change),
+    countUnderWay: (change) => {
+      requests.http2.countUnderWay(change);
+      requests.countUnderWay(change);
+    },
+    http2: () => requests.http2,
+    isFull: fullness(options, region),
   };
   const loaded = apps.app === undefined ? apps : checkApps(await apps.app());
   const handlers = await Promise.all(
@@ -72,6 +79,19 @@ async function handlerOfListener(
   return { serve: (exchange) => bridge.handle(exchange), http2: http2.accept, dismiss: http2.drain, drain };
 }
 
+/** HTTP/1 under way is told by reactors, HTTP/2 by workers. */
+function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => boolean {
+  if (maxConcurrency === 0) return () => false;
+  const { reactorNum, workerNum } = region.shape;
+  const reactors = new ReactorBoard(region);
+  const workers = new WorkerBoard(region);
+  return () => {
+    let underWay = workers.streamsUnderWay(workerNum);
+    for (let reactor = 0; reactor < reactorNum; reactor++) underWay += reactors.underWay(reactor);
+    return underWay >= maxConcurrency;
+  };
+}
+
 /** Made when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
@@ -85,7 +105,9 @@ function http2Of(
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
     const failed = (error: unknown): void => parts.failed(error, 'listener');
-    bridge ??= new Http2Bridge({ options, log, isDraining, begun, ended, failed, ...app });
+    const { isFull } = parts;
+    const record = parts.http2();
+    bridge ??= new Http2Bridge({ options, log, record, isDraining, isFull, begun, ended, failed, ...app });
     return bridge;
   };
   return {

@@ -75,9 +75,18 @@ export const WorkerField = {
   room: 46,
   /** HTTP: 1 while it waits for uploads to end before another process takes over: it is given no further ones. */
   dismissing: 47,
+  /** HTTP/2 requests under way in a process: see `Http2Record`. */
+  streamsOfLane0: 50,
+  streamsOfLane1: 51,
 } as const;
 type WorkerField = (typeof WorkerField)[keyof typeof WorkerField];
 const STARTED_AT = 24;
+/** Float64: what HTTP/2 does in a worker, once per lane: see `Http2Record`. */
+const HTTP2 = 26;
+const HTTP2_PER_LANE = 3;
+const REFUSED = 0;
+const RESET = 1;
+const HELD = 2;
 
 const STAMP_MASK = 0x3fffffff;
 
@@ -201,6 +210,7 @@ export class WorkerBoard {
   }
 
   setProcess(worker: number, lane: number, pid: number): void {
+    this.setField(worker, lane === 0 ? WorkerField.streamsOfLane0 : WorkerField.streamsOfLane1, 0);
     this.setField(worker, lane === 0 ? WorkerField.processOfLane0 : WorkerField.processOfLane1, pid);
   }
 
@@ -210,13 +220,39 @@ export class WorkerBoard {
   }
 
   forgetProcess(worker: number, pid: number): void {
-    for (const field of [WorkerField.processOfLane0, WorkerField.processOfLane1]) {
-      if (this.field(worker, field) === pid) this.setField(worker, field, 0);
+    for (const lane of [0, 1]) {
+      const field = lane === 0 ? WorkerField.processOfLane0 : WorkerField.processOfLane1;
+      if (this.field(worker, field) === pid) this.setProcess(worker, lane, 0);
     }
+  }
+
+  /** HTTP/2 requests under way in the processes of the first `workers` ids. */
+  streamsUnderWay(workers: number): number {
+    let sum = 0;
+    for (let worker = 0; worker < workers; worker++) sum += this.#streamsOf(worker);
+    return sum;
+  }
+
+  /** What HTTP/2 has done, and holds, in the processes of a worker id. */
+  http2(worker: number): { underWay: number; refused: number; reset: number; heldBytes: number } {
+    const at = this.#float(worker) + HTTP2;
+    const both = (field: number): number =>
+      (this.#float64[at + field] ?? 0) + (this.#float64[at + HTTP2_PER_LANE + field] ?? 0);
+    const underWay = this.#streamsOf(worker);
+    return { underWay, refused: both(REFUSED), reset: both(RESET), heldBytes: both(HELD) };
+  }
+
+  /** Where a process finds its part of that. */
+  http2Index(worker: number, lane: number): number {
+    return this.#float(worker) + HTTP2 + lane * HTTP2_PER_LANE;
   }
 
   sleepIndex(worker: number, lane: number): number {
     return this.#int(worker) + (lane === 0 ? WorkerField.sleepOfLane0 : WorkerField.sleepOfLane1);
+  }
+
+  #streamsOf(worker: number): number {
+    return this.field(worker, WorkerField.streamsOfLane0) + this.field(worker, WorkerField.streamsOfLane1);
   }
 
   #float(worker: number): number {
@@ -225,5 +261,46 @@ export class WorkerBoard {
 
   #int(worker: number): number {
     return this.#at / 4 + (worker * WORKER_RECORD_BYTES) / 4;
+  }
+}
+
+/** What HTTP/2 does in one process: written by that process. */
+export class Http2Record {
+  readonly #board: WorkerBoard;
+  readonly #float64: Float64Array;
+  readonly #worker: number;
+  readonly #at: number;
+  readonly #streams: WorkerField;
+
+  constructor(region: Region, worker: number, lane: number) {
+    this.#board = new WorkerBoard(region);
+    this.#float64 = region.float64;
+    this.#worker = worker;
+    this.#at = this.#board.http2Index(worker, lane);
+    this.#streams = lane === 0 ? WorkerField.streamsOfLane0 : WorkerField.streamsOfLane1;
+    this.#board.setField(worker, this.#streams, 0);
+    this.held(0);
+  }
+
+  /** One request more, or one fewer, is under way. */
+  countUnderWay(change: 1 | -1): void {
+    this.#board.addField(this.#worker, this.#streams, change);
+  }
+
+  countRefused(): void {
+    this.#add(REFUSED);
+  }
+
+  countReset(): void {
+    this.#add(RESET);
+  }
+
+  /** Bytes of answers that clients have not taken, now. */
+  held(bytes: number): void {
+    this.#float64[this.#at + HELD] = bytes;
+  }
+
+  #add(field: number): void {
+    this.#float64[this.#at + field] = (this.#float64[this.#at + field] ?? 0) + 1;
   }
 }

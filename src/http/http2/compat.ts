@@ -1,6 +1,7 @@
 /** Apps in the manner of Node: a stream as the request and the response of Node's `http2`. Runs in a worker. */
 import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
+import type { HeldStream } from './held-connection.js';
 import { breakOff, refuse } from './stream-end.js';
 
 export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
@@ -22,6 +23,25 @@ class WatchedRequest extends Http2ServerRequest {
   }
 }
 
+/** Tells of what an app gives, and of the end of it. */
+class WatchedResponse extends Http2ServerResponse {
+  given: (() => void) | undefined;
+  whole: (() => void) | undefined;
+
+  override write(...piece: never[]): boolean {
+    const hasRoom = super.write(...(piece as unknown as [string | Uint8Array]));
+    this.given?.();
+    return hasRoom;
+  }
+
+  override end(...last: never[]): this {
+    super.end(...(last as unknown as [string | Uint8Array]));
+    this.given?.();
+    this.whole?.();
+    return this;
+  }
+}
+
 /** One request that an app has, with the limits that Node does not keep. */
 export class CompatAnswer {
   readonly request: Http2ServerRequest;
@@ -33,14 +53,21 @@ export class CompatAnswer {
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
 
-  constructor(host: CompatHost, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, head: RequestHead) {
+  constructor(host: CompatHost, held: HeldStream, headers: IncomingHttpHeaders, head: RequestHead) {
+    const { stream } = held;
     this.#host = host;
     this.#stream = stream;
     const request = new WatchedRequest(stream, withHost(headers, head), {}, head.rawHeaders);
     request.watch = (bytes) => this.#came(bytes);
     this.request = request;
-    this.response = new Http2ServerResponse(stream);
-    stream.on('close', () => this.#ended());
+    const response = new WatchedResponse(stream);
+    response.given = () => held.added();
+    response.whole = () => this.#ended();
+    this.response = response;
+    stream.on('close', () => {
+      clearTimeout(this.#timer);
+      this.#ended();
+    });
     if (headers.expect?.toLowerCase() === '100-continue') this.response.writeContinue();
   }
 
@@ -65,13 +92,17 @@ export class CompatAnswer {
   }
 
   #timeOut(): void {
-    if (!this.#stream.headersSent) this.refuse({ status: 503, why: 'The server could not answer in time.' });
+    const stream = this.#stream;
+    const isSentOn = !stream.endAfterHeaders && !stream.readableEnded;
+    if (isSentOn && stream.readableLength === 0) {
+      this.refuse({ status: 408, why: 'The request took too long.' });
+    } else if (!stream.headersSent) this.refuse({ status: 503, why: 'The server could not answer in time.' });
+    else if (isSentOn) this.#timer?.refresh();
   }
 
   #ended(): void {
     if (this.isEnded) return;
     this.isEnded = true;
-    clearTimeout(this.#timer);
     if (this.#isTracked) this.#host.ended(this);
   }
 }

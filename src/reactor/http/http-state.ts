@@ -21,6 +21,8 @@ export const BODY_WINDOW = 262_144;
 /** The HTTP of one connection. Runs in the reactor. */
 export class HttpState {
   phase: Phase = Phase.request;
+  /** No request has come yet: the preface of HTTP/2 may (RFC 9113, 3.4). */
+  isFresh = true;
   /** The number of the request that is, or was last, under way; answers bear it. */
   exchange = 0;
   /** Who has the request. */
@@ -66,6 +68,7 @@ export class HttpState {
 export type HttpRecord = Pick<
   HttpState,
   | 'phase'
+  | 'isFresh'
   | 'exchange'
   | 'worker'
   | 'begun'
@@ -81,8 +84,9 @@ export type HttpRecord = Pick<
 
 export function packHttp(state: HttpState): HttpRecord {
   const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, continued } = state;
-  const { halfClosed } = state;
-  return { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, continued, halfClosed };
+  const { isFresh, halfClosed } = state;
+  const request = { since, keepAlive, isHead, http10, wanted, continued };
+  return { phase, isFresh, exchange, worker, begun, hasBegun, halfClosed, ...request };
 }
 
 export function unpackHttp(record: HttpRecord): HttpState {
