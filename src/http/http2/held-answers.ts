@@ -107,9 +107,7 @@ export class HeldAnswers {
   #seemsCrowded(connection: HeldConnection): boolean {
     const { sendBufferSize } = this.#parts.limits;
     if (connection.total >= sendBufferSize * CROWDED_CONNECTION) return true;
-    const most = sendBufferSize * CROWDED_PROCESS;
-    if (this.total < most) return false;
-    return connection.total > Math.max(LEAST_SHARE_BYTES, most / this.#connections.size);
+    return this.total >= sendBufferSize * CROWDED_PROCESS && connection.total > LEAST_SHARE_BYTES;
   }
 
   #look(notOlderThanMs: number): void {

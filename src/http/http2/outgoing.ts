@@ -1,6 +1,5 @@
 /** The body of an answer on its way into a stream: pieces and parts of files, in the order they were given. */
 
-import { once } from 'node:events';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { FilePiece } from '../exchange.js';
@@ -10,8 +9,8 @@ type Item = { readonly data: string | Uint8Array } | { readonly file: FilePiece 
 
 /** Of a file so much is read at once; the next piece when the client has taken this one. */
 const FILE_BYTES = 65_536;
-/** Where too much waits in this process. */
-const FEW_FILE_BYTES = 16_384;
+/** Where too much waits in this process: every file goes on, at the pace of its client. */
+const FEW_FILE_BYTES = 8192;
 
 export class Outgoing {
   readonly #held: HeldStream;
@@ -31,8 +30,7 @@ export class Outgoing {
   write(data: string | Uint8Array): boolean {
     if (this.#queue === undefined) return this.#write(data);
     this.#queue.push({ data });
-    this.#held.queued += data.length;
-    this.#held.added();
+    this.#count(data.length);
     return false;
   }
 
@@ -103,35 +101,53 @@ export class Outgoing {
     this.#write(data);
   }
 
+  /** So much more, or less, waits here. */
+  #count(bytes: number): void {
+    if (this.#stream.destroyed) return;
+    this.#held.queued += bytes;
+    this.#held.added();
+  }
+
   async #send({ path, offset, length }: FilePiece): Promise<void> {
     const file = await open(path);
-    // Whoever waits for `drain` of a stream that is gone waits for ever.
-    const stop = new AbortController();
-    const onClose = (): void => stop.abort();
-    this.#stream.once('close', onClose);
     try {
-      const left = await this.#sendFrom(file, offset, length, stop.signal);
+      const left = await this.#sendFrom(file, offset, length);
       if (left > 0) throw new Error(`${path} is shorter by ${left} bytes than it was`);
     } catch (error) {
       if (!this.#stream.destroyed) throw error;
     } finally {
-      this.#stream.off('close', onClose);
       await file.close();
     }
   }
 
   /** @returns bytes that are not there */
-  async #sendFrom(file: FileHandle, offset: number, length: number, signal: AbortSignal): Promise<number> {
+  async #sendFrom(file: FileHandle, offset: number, length: number): Promise<number> {
     const stream = this.#stream;
-    for (let sent = 0; sent < length; ) {
+    for (let sent = 0; sent < length && !stream.destroyed; ) {
       const most = this.#held.isCrowded ? FEW_FILE_BYTES : FILE_BYTES;
       const buffer = Buffer.allocUnsafeSlow(Math.min(most, length - sent));
+      this.#count(buffer.length);
       const { bytesRead } = await file.read(buffer, 0, buffer.length, offset + sent);
+      this.#count(-buffer.length);
       if (stream.destroyed) return 0;
       if (bytesRead === 0) return length - sent;
       sent += bytesRead;
-      if (!this.#write(buffer.subarray(0, bytesRead))) await once(stream, 'drain', { signal });
+      await this.#written(buffer.subarray(0, bytesRead));
     }
     return 0;
+  }
+
+  /** Resolves when the client has taken it, or the stream is gone. */
+  #written(piece: Uint8Array): Promise<void> {
+    const stream = this.#stream;
+    return new Promise((resolve) => {
+      const onClose = (): void => resolve();
+      stream.once('close', onClose);
+      stream.write(piece, () => {
+        stream.off('close', onClose);
+        resolve();
+      });
+      this.#held.added();
+    });
   }
 }

@@ -10,6 +10,7 @@
  * ```
  */
 import { REQUEST_PREFIX_BYTES, RequestBit, RequestFlag } from '../../ipc/frame.js';
+import { ReactorCounter } from '../../memory/boards.js';
 import { EAGAIN, EINTR } from '../../os/libc.js';
 import { receive } from '../../os/socket.js';
 import { ChunkedDecoder } from '../../protocol/http/chunked.js';
@@ -342,6 +343,7 @@ export class Http {
     isWhole: boolean,
   ): number {
     if (this.answers.isFull(connection)) {
+      this.#parts.count(ReactorCounter.httpRefused);
       const close = !isWhole || !head.keepAlive;
       this.answers.answer(connection, http, {
         ...{ status: 503, why: 'The server has as many requests under way as it takes.', close },
