@@ -12,7 +12,19 @@ const inBase = [
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
-  ...['detach', 'members', 'proxy', 'refused', 'send-file', 'start-ended', 'times', 'tls', 'unix', 'wall-clock'],
+  ...[
+    'detach',
+    'http2',
+    'members',
+    'proxy',
+    'refused',
+    'send-file',
+    'start-ended',
+    'times',
+    'tls',
+    'unix',
+    'wall-clock',
+  ],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];

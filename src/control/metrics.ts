@@ -5,7 +5,7 @@
  */
 import type { TaskCounts } from '../exchange/task-queue.js';
 import { queuedBytesAt } from '../ipc/ring.js';
-import { ReactorBoard, ReactorCounter } from '../memory/boards.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
 import { peerOf, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../memory/process-board.js';
 import { endReasons, type Region } from '../memory/region.js';
@@ -139,6 +139,9 @@ function ofWorkers({ region, workers }: MetricSources): MetricFamily[] {
       .map((worker) => sample(read(worker), { worker: String(worker.id) }));
   const all = (read: (worker: WorkerInfo) => number): Sample[] =>
     workers.map((worker) => sample(read(worker), { worker: String(worker.id), role: worker.role }));
+  const board = new WorkerBoard(region);
+  const http2 = (read: (of: ReturnType<WorkerBoard['http2']>) => number): Sample[] =>
+    ofRole('worker', ({ id }) => read(board.http2(id)));
   return [
     gauge(
       'worker_up',
@@ -183,6 +186,22 @@ function ofWorkers({ region, workers }: MetricSources): MetricFamily[] {
       'queued_bytes',
       'Bytes that reactors have written and a worker has not taken yet.',
       ...ofRole('worker', ({ id }) => queuedBytes(region, id)),
+    ),
+    gauge('http2_under_way', 'HTTP/2 requests that a worker owes the answer to.', ...http2(({ underWay }) => underWay)),
+    counter(
+      'http2_refused_total',
+      'HTTP/2 requests refused with 503 for want of room.',
+      ...http2(({ refused }) => refused),
+    ),
+    counter(
+      'http2_streams_reset_total',
+      'HTTP/2 streams that were reset because their client did not take the answer.',
+      ...http2(({ reset }) => reset),
+    ),
+    gauge(
+      'http2_held_bytes',
+      'Bytes of answers that clients of HTTP/2 have not taken.',
+      ...http2(({ heldBytes }) => heldBytes),
     ),
     histogram(
       'callback_seconds',

@@ -50,6 +50,8 @@ export interface ServerStats {
   underWayNum: number;
   /** HTTP requests that the server has refused by itself: 4xx, 501, 505, and 503 above maxConcurrency. */
   refusedCount: number;
+  /** Streams of HTTP/2 that were reset because their client did not take its answer. */
+  streamResetCount: number;
   /** HTTP requests that took too long, or were not answered in time: 408, 503. */
   timedOutCount: number;
   /** HTTP requests whose worker has died: 502. */
@@ -155,12 +157,15 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     discardCount: counter(ReactorCounter.discarded),
     receivedBytes: counter(ReactorCounter.receivedBytes),
     sentBytes: counter(ReactorCounter.sentBytes),
-    bufferedBytes: counter(ReactorCounter.buffered) + sum(workers.map(({ id }) => board.read(id, WorkerCounter.held))),
+    bufferedBytes:
+      counter(ReactorCounter.buffered) +
+      overWorkers(({ id }) => board.read(id, WorkerCounter.held) + board.http2(id).heldBytes),
     callbackErrors: overWorkers((worker) => worker.callbackErrors),
     pendingCallbacks: overWorkers((worker) => worker.pendingCallbacks),
     stallCount: counter(ReactorCounter.stalls),
-    underWayNum: overReactors((r) => reactors.underWay(r)),
-    refusedCount: counter(ReactorCounter.httpRefused),
+    underWayNum: overReactors((r) => reactors.underWay(r)) + board.streamsUnderWay(region.shape.workerNum),
+    refusedCount: counter(ReactorCounter.httpRefused) + overWorkers(({ id }) => board.http2(id).refused),
+    streamResetCount: overWorkers(({ id }) => board.http2(id).reset),
     timedOutCount: counter(ReactorCounter.httpTimedOut),
     badGatewayCount: counter(ReactorCounter.badGateways),
     filesServedCount: counter(ReactorCounter.filesServed),

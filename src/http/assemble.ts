@@ -1,6 +1,8 @@
 /** Puts the HTTP of a worker together: for each port that speaks it, who answers. Runs in a worker. */
+import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
+import type { ResolvedOptions } from '../options/index.js';
 import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
 import type { HttpService } from '../worker/http-service.js';
@@ -29,10 +31,18 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
     const { remoteAddress = '', remotePort = 0 } = table.info(fd) ?? {};
     return { remoteAddress, remotePort };
   };
+  const { workerMaxConcurrency } = options;
+  const gate = workerMaxConcurrency === 0 ? undefined : new RequestGate(workerMaxConcurrency);
   const parts: HandlerParts = {
     ...{ options, log, server, remote },
     failed: (error, what) => requests.failed(error, what),
-    countUnderWay: (change) => requests.countUnderWay(change),
+    countUnderWay: (change) => {
+      requests.http2.countUnderWay(change);
+      requests.countUnderWay(change);
+    },
+    http2: () => requests.http2,
+    isFull: fullness(options, region),
+    gate,
   };
   const loaded =
     apps.app === undefined
@@ -47,8 +57,6 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
       port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,
     ),
   );
-  const { workerMaxConcurrency } = options;
-  const gate = workerMaxConcurrency === 0 ? undefined : new RequestGate(workerMaxConcurrency);
   const requests = new HttpRequests({ portOf: (fd) => table.portIndex(table.slotOf(fd)), remote, handlers, gate });
   return requests;
 }
@@ -92,6 +100,19 @@ async function handlerOfListener(
   return { serve: (exchange) => bridge.handle(exchange), http2: http2.accept, dismiss: http2.drain, drain };
 }
 
+/** HTTP/1 under way is told by reactors, HTTP/2 by workers. */
+function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => boolean {
+  if (maxConcurrency === 0) return () => false;
+  const { reactorNum, workerNum } = region.shape;
+  const reactors = new ReactorBoard(region);
+  const workers = new WorkerBoard(region);
+  return () => {
+    let underWay = workers.streamsUnderWay(workerNum);
+    for (let reactor = 0; reactor < reactorNum; reactor++) underWay += reactors.underWay(reactor);
+    return underWay >= maxConcurrency;
+  };
+}
+
 /** Made when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
@@ -105,7 +126,9 @@ function http2Of(
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
     const failed = (error: unknown): void => parts.failed(error, 'listener');
-    bridge ??= new Http2Bridge({ options, log, isDraining, begun, ended, failed, ...app });
+    const { isFull, gate } = parts;
+    const record = parts.http2();
+    bridge ??= new Http2Bridge({ options, log, record, gate, isDraining, isFull, begun, ended, failed, ...app });
     return bridge;
   };
   return {

@@ -1,6 +1,7 @@
 /** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
 import { STATUS_CODES } from 'node:http';
 import { ServerError } from '../errors/index.js';
+import type { Http2Record } from '../memory/boards.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { StaticFiles } from '../protocol/http/static-files.js';
 import { monotonicMs } from '../util/clock.js';
@@ -11,6 +12,7 @@ import type { Exchange } from './exchange.js';
 import { OTHER_EXPECTATION } from './expectations.js';
 import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
+import type { RequestGate } from './request-gate.js';
 import { findHeader } from './request-headers.js';
 import { HttpResponse, type ResponseSettings } from './response.js';
 import { sendPieces } from './send-file.js';
@@ -28,6 +30,12 @@ export interface HandlerParts {
   readonly log: Log;
   /** A request that HTTP/2 has brought is under way beyond its callback, or has ended. */
   countUnderWay(change: 1 | -1): void;
+  /** What HTTP/2 does in this process. */
+  http2(): Http2Record;
+  /** The server has `maxConcurrency` requests under way. */
+  isFull(): boolean;
+  /** Undefined: this worker serves any number of requests at once. */
+  readonly gate: RequestGate | undefined;
   /** A callback has failed: it is logged and counted. */
   failed(error: unknown, what: string): void;
 }

@@ -4,6 +4,7 @@
  */
 import { GoneFlag, goneCode } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
+import type { Http2Record } from '../memory/boards.js';
 import type { HttpService, HttpWorker, TakenRequest } from '../worker/http-service.js';
 import { AnswerHeads } from './answer-head.js';
 import { byServer, cutOf } from './cut.js';
@@ -157,6 +158,11 @@ export class HttpRequests implements HttpService, Http1Host {
 
   poll(): void {
     for (const [fd, exchange] of [...this.#exchanges]) if (!this.outbox.isOpen(fd)) exchange.gone(byServer);
+  }
+
+  /** What HTTP/2 does here. */
+  get http2(): Http2Record {
+    return this.#itsWorker.http2;
   }
 
   /** Of a request that did not come through `take`. */

@@ -59,10 +59,15 @@ export const WorkerCounter = numbered([
 type WorkerCounter = (typeof WorkerCounter)[keyof typeof WorkerCounter];
 const COUNTERS_PER_LANE = Object.keys(WorkerCounter).length;
 
+/** Float64: what HTTP/2 does in a worker, once per lane: see `Http2Record`. */
+const Http2Counter = numbered(['refused', 'reset', 'heldBytes']);
+const HTTP2_PER_LANE = Object.keys(Http2Counter).length;
+
 const workerRecord = layoutRecord(
   {
     counters: float64(COUNTERS_PER_LANE * LANES_PER_WORKER),
     startedAt: float64(),
+    http2: float64(HTTP2_PER_LANE * LANES_PER_WORKER),
     pid: int32(),
     generation: int32(),
     lane: int32(),
@@ -79,6 +84,8 @@ const workerRecord = layoutRecord(
     processOfLane1: int32(),
     room: int32(),
     dismissing: int32(),
+    streamsOfLane0: int32(),
+    streamsOfLane1: int32(),
   },
   WORKER_RECORD_BYTES,
 ).at;
@@ -107,6 +114,9 @@ export const WorkerField = {
   room: workerRecord.room,
   /** HTTP: 1 while it waits for uploads to end before another process takes over: it is given no further ones. */
   dismissing: workerRecord.dismissing,
+  /** HTTP/2 requests under way in a process: see `Http2Record`. */
+  streamsOfLane0: workerRecord.streamsOfLane0,
+  streamsOfLane1: workerRecord.streamsOfLane1,
 } as const;
 type WorkerField = (typeof WorkerField)[keyof typeof WorkerField];
 
@@ -232,6 +242,7 @@ export class WorkerBoard {
   }
 
   setProcess(worker: number, lane: number, pid: number): void {
+    this.setField(worker, lane === 0 ? WorkerField.streamsOfLane0 : WorkerField.streamsOfLane1, 0);
     this.setField(worker, lane === 0 ? WorkerField.processOfLane0 : WorkerField.processOfLane1, pid);
   }
 
@@ -241,13 +252,44 @@ export class WorkerBoard {
   }
 
   forgetProcess(worker: number, pid: number): void {
-    for (const field of [WorkerField.processOfLane0, WorkerField.processOfLane1]) {
-      if (this.field(worker, field) === pid) this.setField(worker, field, 0);
+    for (const lane of [0, 1]) {
+      const field = lane === 0 ? WorkerField.processOfLane0 : WorkerField.processOfLane1;
+      if (this.field(worker, field) === pid) this.setProcess(worker, lane, 0);
     }
+  }
+
+  /** HTTP/2 requests under way in the processes of the first `workers` ids. */
+  streamsUnderWay(workers: number): number {
+    let sum = 0;
+    for (let worker = 0; worker < workers; worker++) sum += this.#streamsOf(worker);
+    return sum;
+  }
+
+  /** What HTTP/2 has done, and holds, in the processes of a worker id. */
+  http2(worker: number): { underWay: number; refused: number; reset: number; heldBytes: number } {
+    const at = this.#float(worker) + workerRecord.http2;
+    const both = (field: number): number =>
+      (this.#float64[at + field] ?? 0) + (this.#float64[at + HTTP2_PER_LANE + field] ?? 0);
+    const underWay = this.#streamsOf(worker);
+    return {
+      underWay,
+      refused: both(Http2Counter.refused),
+      reset: both(Http2Counter.reset),
+      heldBytes: both(Http2Counter.heldBytes),
+    };
+  }
+
+  /** Where a process finds its part of that. */
+  http2Index(worker: number, lane: number): number {
+    return this.#float(worker) + workerRecord.http2 + lane * HTTP2_PER_LANE;
   }
 
   sleepIndex(worker: number, lane: number): number {
     return this.#int(worker) + (lane === 0 ? WorkerField.sleepOfLane0 : WorkerField.sleepOfLane1);
+  }
+
+  #streamsOf(worker: number): number {
+    return this.field(worker, WorkerField.streamsOfLane0) + this.field(worker, WorkerField.streamsOfLane1);
   }
 
   #float(worker: number): number {
@@ -256,5 +298,46 @@ export class WorkerBoard {
 
   #int(worker: number): number {
     return this.#at / 4 + (worker * WORKER_RECORD_BYTES) / 4;
+  }
+}
+
+/** What HTTP/2 does in one process: written by that process. */
+export class Http2Record {
+  readonly #board: WorkerBoard;
+  readonly #float64: Float64Array;
+  readonly #worker: number;
+  readonly #at: number;
+  readonly #streams: WorkerField;
+
+  constructor(region: Region, worker: number, lane: number) {
+    this.#board = new WorkerBoard(region);
+    this.#float64 = region.float64;
+    this.#worker = worker;
+    this.#at = this.#board.http2Index(worker, lane);
+    this.#streams = lane === 0 ? WorkerField.streamsOfLane0 : WorkerField.streamsOfLane1;
+    this.#board.setField(worker, this.#streams, 0);
+    this.held(0);
+  }
+
+  /** One request more, or one fewer, is under way. */
+  countUnderWay(change: 1 | -1): void {
+    this.#board.addField(this.#worker, this.#streams, change);
+  }
+
+  countRefused(): void {
+    this.#add(Http2Counter.refused);
+  }
+
+  countReset(): void {
+    this.#add(Http2Counter.reset);
+  }
+
+  /** Bytes of answers that clients have not taken, now. */
+  held(bytes: number): void {
+    this.#float64[this.#at + Http2Counter.heldBytes] = bytes;
+  }
+
+  #add(field: number): void {
+    this.#float64[this.#at + field] = (this.#float64[this.#at + field] ?? 0) + 1;
   }
 }

@@ -1,5 +1,6 @@
 /** What a worker passes to the HTTP of the surface, and what that asks of the worker; nothing here imports it. */
 import type { Outbox } from '../ipc/outbox.js';
+import type { Http2Record } from '../memory/boards.js';
 
 /** A request as it lies in the ring: good only until `take` returns. */
 export interface TakenRequest {
@@ -20,6 +21,7 @@ export interface TakenRequest {
 /** What the service needs of its worker. */
 export interface HttpWorker {
   readonly outbox: Outbox;
+  readonly http2: Http2Record;
   /** One more, or one fewer, request is under way beyond its callback. */
   addPending(count: number): void;
   /** A callback of a request has failed: it is logged and counted. */

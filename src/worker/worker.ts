@@ -15,7 +15,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import { answerProfile } from '../ipc/profile-answer.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Wakes } from '../ipc/sleep.js';
-import { busyStamp, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
+import { busyStamp, Http2Record, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
@@ -99,6 +99,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   readonly #board: WorkerBoard;
   readonly #float64: Float64Array;
   readonly #countersAt: number;
+  readonly http2: Http2Record;
   readonly #inbox: Inbox;
   readonly #poller: Poller;
   readonly #connections: (WorkerConnection<C> | undefined)[] = [];
@@ -139,6 +140,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#board = new WorkerBoard(parts.region);
     this.#float64 = parts.region.float64;
     this.#countersAt = this.#board.counterIndex(parts.id, parts.lane);
+    this.http2 = new Http2Record(parts.region, parts.id, parts.lane);
     this.#inbox = new Inbox(parts.rings, this);
     this.#poller = parts.createPoller(this);
     this.#poller.addReadable(parts.bell.read, 0);

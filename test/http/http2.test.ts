@@ -146,10 +146,12 @@ function world({ options, isEncrypted = false, ...given }: Given): World {
     },
     options: {
       ...{ bodyLimit: 4_194_304, headerLimit: 16_384, headersTimeoutMs: 10_000, requestTimeoutMs: 10_000 },
-      ...{ keepAliveTimeoutMs: 10_000, ...options },
+      ...{ keepAliveTimeoutMs: 10_000, writeTimeoutMs: 10_000, sendBufferSize: 67_108_864, ...options },
     },
     isDraining: false,
-    log: { debug: (_message, fields) => void logged.push(fields?.['error']) },
+    isFull: () => false,
+    record: { countRefused: () => {}, countReset: () => {}, held: () => {} },
+    log: { debug: (_message, fields) => void logged.push(fields?.['error']), warn: () => {} },
     ...given,
   });
   const dial: World['dial'] = (clientOptions) => {

@@ -10,6 +10,7 @@ import type { ServerError } from '../../errors/index.js';
 import { declaredLength, statusHasBody, wrongLength } from '../framing-fields.js';
 import { watchEnd } from './end-seen.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
+import type { HeldStream } from './held-connection.js';
 import { breakOff, refuse } from './stream-end.js';
 
 export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
@@ -50,8 +51,13 @@ class WatchedRequest extends Http2ServerRequest {
 type Done = () => void;
 type Written = (error: Error) => void;
 
-/** Holds the body against the `content-length` that the app declares: Node sends both as they are. */
-class CountedResponse extends Http2ServerResponse {
+/**
+ * Holds the body against the `content-length` that the app declares (Node sends both as they are), and tells of what the
+ * app gives, and of the end of it.
+ */
+class WatchedResponse extends Http2ServerResponse {
+  given: (() => void) | undefined;
+  whole: (() => void) | undefined;
   /** The body is not what its head says. */
   broken: ((fault: ServerError) => void) | undefined;
   isHead = false;
@@ -64,15 +70,21 @@ class CountedResponse extends Http2ServerResponse {
     this.#written += bytes;
     if (declared !== -1 && this.#written > declared) this.#fail(declared);
     if (this.#isBroken) return false;
-    return typeof encoding === 'function' ? super.write(chunk, encoding) : super.write(chunk, encoding ?? 'utf8', done);
+    const hasRoom =
+      typeof encoding === 'function' ? super.write(chunk, encoding) : super.write(chunk, encoding ?? 'utf8', done);
+    this.given?.();
+    return hasRoom;
   }
 
   override end(data?: string | Uint8Array | Done | null, encoding?: BufferEncoding | Done, done?: Done): this {
     const chunk = typeof data === 'function' || data === undefined || data === null ? undefined : data;
     this.#checkWhole(chunk ?? '', encoding);
     if (this.#isBroken) return this;
-    if (chunk === undefined) return super.end(callbackOf(data, encoding, done));
-    return super.end(chunk, encodingOf(encoding), callbackOf(encoding, done));
+    if (chunk === undefined) super.end(callbackOf(data, encoding, done));
+    else super.end(chunk, encodingOf(encoding), callbackOf(encoding, done));
+    this.given?.();
+    this.whole?.();
+    return this;
   }
 
   #checkWhole(chunk: string | Uint8Array, encoding: unknown): void {
@@ -135,7 +147,8 @@ export class CompatAnswer {
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
 
-  constructor(host: CompatHost, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, head: RequestHead) {
+  constructor(host: CompatHost, held: HeldStream, headers: IncomingHttpHeaders, head: RequestHead) {
+    const { stream } = held;
     this.#host = host;
     this.#stream = stream;
     const request = new WatchedRequest(stream, withHost(headers, head), {}, head.rawHeaders);
@@ -146,11 +159,16 @@ export class CompatAnswer {
       while (hasEnded() && stream.read() !== null);
     });
     this.request = request;
-    const response = new CountedResponse(stream);
+    const response = new WatchedResponse(stream);
     response.isHead = head.method === 'HEAD';
     response.broken = (fault) => this.#broken(fault);
+    response.given = () => held.added();
+    response.whole = () => this.#ended();
     this.response = response;
-    stream.on('close', () => this.#ended());
+    stream.on('close', () => {
+      clearTimeout(this.#timer);
+      this.#ended();
+    });
   }
 
   /** It goes on after its callback. */
@@ -179,13 +197,17 @@ export class CompatAnswer {
   }
 
   #timeOut(): void {
-    if (!this.#stream.headersSent) this.refuse({ status: 503, why: 'The server could not answer in time.' });
+    const stream = this.#stream;
+    const isSentOn = !stream.endAfterHeaders && !stream.readableEnded;
+    if (isSentOn && stream.readableLength === 0) {
+      this.refuse({ status: 408, why: 'The request took too long.' });
+    } else if (!stream.headersSent) this.refuse({ status: 503, why: 'The server could not answer in time.' });
+    else if (isSentOn) this.#timer?.refresh();
   }
 
   #ended(): void {
     if (this.isEnded) return;
     this.isEnded = true;
-    clearTimeout(this.#timer);
     if (this.#isTracked) this.#host.ended(this);
   }
 }

@@ -18,6 +18,8 @@ export interface RequestHead {
 export interface Refusal {
   readonly status: number;
   readonly why: string;
+  /** The client may come again then. */
+  readonly retryAfterSeconds?: number;
 }
 
 export interface HeadLimits {

@@ -1,26 +1,37 @@
 /** The HTTP/2 of one listen port: from connections to exchanges, or to an app in the manner of Node. Runs in a worker. */
+
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Http2Record } from '../../memory/boards.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import type { Log } from '../../util/log.js';
 import type { Exchange } from '../exchange.js';
 import { callExpected, isContinue, OTHER_EXPECTATION } from '../expectations.js';
 import type { Http2Source } from '../http-requests.js';
+import type { RequestGate } from '../request-gate.js';
 import { CompatAnswer, type CompatHost, type Http2Listener } from './compat.js';
-import { readHead } from './fields.js';
+import { type Refusal, readHead } from './fields.js';
+import { HeldAnswers, type HeldLimits } from './held-answers.js';
+import type { HeldStream } from './held-connection.js';
 import { type ConnectionLimits, Http2Connection } from './http2-connection.js';
 import { Http2Exchange, type Http2Host } from './http2-exchange.js';
 import { refuse } from './stream-end.js';
 
 const OTHER = { status: 417, why: OTHER_EXPECTATION };
+export type Http2Figures = Pick<Http2Record, 'countRefused' | 'countReset' | 'held'>;
 
 /** A request that goes on after its callback. */
 export type UnderWay = Http2Exchange | CompatAnswer;
 
 export interface Http2BridgeParts {
-  readonly options: ConnectionLimits & { readonly bodyLimit: number; readonly requestTimeoutMs: number };
+  readonly options: ConnectionLimits & HeldLimits & { readonly bodyLimit: number; readonly requestTimeoutMs: number };
   /** The server is shutting down. */
   readonly isDraining: boolean;
-  readonly log: Pick<Log, 'debug'>;
+  readonly log: Pick<Log, 'debug' | 'warn'>;
+  /** The server has `maxConcurrency` requests under way. */
+  isFull(): boolean;
+  readonly record: Http2Figures;
+  /** Undefined: any number of requests is served at once. */
+  readonly gate?: RequestGate | undefined;
   /** May not throw. */
   serve(exchange: Exchange): void;
   /** In place of `serve`: gets Node's own request and response. */
@@ -34,8 +45,16 @@ export interface Http2BridgeParts {
   ended(request: UnderWay): void;
 }
 
+const FULL: Refusal = {
+  status: 503,
+  why: 'The server has as many requests under way as it takes.',
+  retryAfterSeconds: 1,
+};
+const NO_ROOM: Refusal = { status: 503, why: 'Too many answers wait for this client.', retryAfterSeconds: 1 };
+
 export class Http2Bridge {
   readonly #parts: Http2BridgeParts;
+  readonly #answers: HeldAnswers;
   readonly #connections = new Set<Http2Connection>();
   /** Under way beyond their callback. */
   readonly #exchanges = new Set<Http2Exchange>();
@@ -43,11 +62,13 @@ export class Http2Bridge {
 
   constructor(parts: Http2BridgeParts) {
     this.#parts = parts;
+    const { options: limits, log, record } = parts;
+    this.#answers = new HeldAnswers({ limits, log, record });
   }
 
   accept(source: Http2Source): void {
-    const connection: Http2Connection = new Http2Connection(source, this.#parts.options, {
-      stream: (stream, headers, raw) => this.#serve(hosts, stream, headers, raw),
+    const connection: Http2Connection = new Http2Connection(source, this.#parts.options, this.#answers, {
+      stream: (held, headers, raw) => this.#serve(hosts, held, headers, raw),
       failed: (error) => this.#debug(error, source.fd),
       closed: () => this.#closed(connection),
     });
@@ -71,6 +92,7 @@ export class Http2Bridge {
       ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs },
       ended: (request: UnderWay) => {
         if (request instanceof Http2Exchange) this.#exchanges.delete(request);
+        this.#parts.gate?.leave(request);
         this.#parts.ended(request);
       },
       failed: (error: unknown) => this.#debug(error, fd),
@@ -78,24 +100,53 @@ export class Http2Bridge {
     };
   }
 
-  #serve(
-    host: Http2Host & CompatHost,
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
-    raw: readonly string[],
-  ): void {
+  #serve(host: Http2Host & CompatHost, held: HeldStream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
+    const { stream } = held;
     const head = readHead(raw, this.#parts.options);
     if ('status' in head) return refuse(stream, head);
     const { listener } = this.#parts;
-    if (listener !== undefined) return this.#serveApp(listener, new CompatAnswer(host, stream, headers, head));
+    if (listener !== undefined) {
+      const answer = new CompatAnswer(host, held, headers, head);
+      return this.#whenRoom(held, () => this.#serveApp(listener, answer));
+    }
     const { expect } = headers;
     if (expect !== undefined && !isContinue(expect)) return refuse(stream, OTHER);
-    this.#serveExchange(new Http2Exchange(host, stream, head));
+    const exchange = new Http2Exchange(host, held, stream, head);
+    this.#whenRoom(held, () => this.#serveExchange(exchange));
+  }
+
+  /** A client that does not take its answers waits with its requests, as one of HTTP/1 does. */
+  #whenRoom(held: HeldStream, serve: () => void): void {
+    const { connection, stream } = held;
+    const begin = (): void => {
+      clearTimeout(timer);
+      if (stream.destroyed || stream.closed) return;
+      if (this.#parts.isFull()) this.#refuse(stream, FULL);
+      else serve();
+    };
+    let timer: NodeJS.Timeout | undefined;
+    connection.whenRoom(begin);
+    if (!connection.isWaiting(begin)) return;
+    const { requestTimeoutMs } = this.#parts.options;
+    stream.once('close', () => {
+      clearTimeout(timer);
+      connection.leave(begin);
+    });
+    if (requestTimeoutMs === 0) return;
+    timer = setTimeout(() => {
+      if (connection.leave(begin)) this.#refuse(stream, NO_ROOM);
+    }, requestTimeoutMs);
+  }
+
+  #refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
+    this.#parts.record.countRefused();
+    refuse(stream, refusal);
   }
 
   #serveExchange(exchange: Http2Exchange): void {
-    this.#parts.serve(exchange);
-    if (exchange.isEnded) return;
+    const { gate } = this.#parts;
+    this.#whenAdmitted(exchange, () => this.#parts.serve(exchange));
+    if (exchange.isEnded) return gate?.leave(exchange);
     exchange.track();
     this.#exchanges.add(exchange);
     this.#parts.begun(exchange);
@@ -108,12 +159,20 @@ export class Http2Bridge {
     };
     answer.track();
     this.#parts.begun(answer);
-    try {
-      const result = this.#call(listener, answer);
-      if (isThenable(result)) result.then(undefined, failed);
-    } catch (error) {
-      failed(error);
-    }
+    this.#whenAdmitted(answer, () => {
+      try {
+        const result = this.#call(listener, answer);
+        if (isThenable(result)) result.then(undefined, failed);
+      } catch (error) {
+        failed(error);
+      }
+    });
+  }
+
+  #whenAdmitted(request: UnderWay, begin: () => void): void {
+    const { gate } = this.#parts;
+    if (gate === undefined) begin();
+    else gate.enter(request, begin);
   }
 
   #call(listener: Http2Listener, { request, response }: CompatAnswer): unknown {

@@ -8,6 +8,9 @@ import {
   type ServerSessionOptions,
 } from 'node:http2';
 import type { Http2Source } from '../http-requests.js';
+import { DataMeter } from './data-meter.js';
+import type { HeldAnswers } from './held-answers.js';
+import { HeldConnection, type HeldStream } from './held-connection.js';
 import { TunnelSocket } from './tunnel-socket.js';
 
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
@@ -27,7 +30,7 @@ type StreamListener = (
 ) => void;
 
 export interface ConnectionEvents {
-  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void;
+  stream(held: HeldStream, headers: IncomingHttpHeaders, raw: readonly string[]): void;
   failed(error: unknown): void;
   closed(): void;
 }
@@ -47,18 +50,22 @@ export class Http2Connection {
   readonly #limits: ConnectionLimits;
   readonly #socket: TunnelSocket;
   readonly #session: ServerHttp2Session;
+  readonly held: HeldConnection;
   #streams = 0;
   #timer: NodeJS.Timeout | undefined;
   #resets = 0;
   #second = 0;
   #isExpelled = false;
 
-  constructor(source: Http2Source, limits: ConnectionLimits, events: ConnectionEvents) {
+  constructor(source: Http2Source, limits: ConnectionLimits, answers: HeldAnswers, events: ConnectionEvents) {
     this.fd = source.fd;
     this.isEncrypted = source.isEncrypted;
     this.#events = events;
     this.#limits = limits;
-    this.#socket = new TunnelSocket(source);
+    const meter = new DataMeter((stream, bytes) => this.held.sent(stream, bytes));
+    const moved = (): void => answers.moved();
+    this.#socket = new TunnelSocket(source, { passed: (bytes) => meter.passed(bytes), moved });
+    this.held = new HeldConnection(answers, source.fd, meter, () => this.#socket.isBlocked);
     this.#socket.on('error', (error) => events.failed(error));
     this.#session = performServerHandshake(this.#socket, sessionOptions(limits));
     this.#session.on('error', (error) => events.failed(error));
@@ -89,14 +96,15 @@ export class Http2Connection {
     if (stream.destroyed || stream.closed) return this.#wasReset();
     this.#streams++;
     clearTimeout(this.#timer);
-    stream.once('close', () => this.#streamClosed(stream));
-    this.#events.stream(stream, headers, raw);
+    const held = this.held.add(stream);
+    stream.once('close', () => this.#streamClosed(stream, held));
+    this.#events.stream(held, headers, raw);
   }
 
-  #streamClosed(stream: ServerHttp2Stream): void {
+  #streamClosed(stream: ServerHttp2Stream, { isReset }: HeldStream): void {
     this.#streams--;
-    // By the client itself, or because of what it has sent; ours are few.
-    if (stream.rstCode !== NGHTTP2_NO_ERROR) this.#wasReset();
+    // By the client itself, or because of what it has sent; other faults of ours are few.
+    if (stream.rstCode !== NGHTTP2_NO_ERROR && !isReset) this.#wasReset();
     if (this.#streams > 0 || this.#session.destroyed) return;
     if (this.#session.closed) this.#linger();
     else this.#expectStream(this.#limits.keepAliveTimeoutMs);
@@ -130,6 +138,7 @@ export class Http2Connection {
 
   #closed(): void {
     clearTimeout(this.#timer);
+    this.held.close();
     this.#events.closed();
   }
 }

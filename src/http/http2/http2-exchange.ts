@@ -7,6 +7,7 @@ import { LengthCount, lengthToBegin, lengthToTell, statusHasBody } from '../fram
 import { WholeBody } from '../incoming-body.js';
 import { findHeader } from '../request-headers.js';
 import { answerHeaders, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
+import type { HeldStream } from './held-connection.js';
 import { Outgoing } from './outgoing.js';
 import { StreamBody } from './stream-body.js';
 import { breakOff, closeBehindAnswer, refuse } from './stream-end.js';
@@ -34,6 +35,7 @@ export class Http2Exchange implements Exchange {
   readonly #host: Http2Host;
   readonly #stream: ServerHttp2Stream;
   readonly #streamed: StreamBody | undefined;
+  readonly #held: HeldStream;
   readonly #outgoing: Outgoing;
   #isTracked = false;
   #timer: NodeJS.Timeout | undefined;
@@ -44,13 +46,14 @@ export class Http2Exchange implements Exchange {
   #goneListeners: (() => void)[] = [];
   #leavingListener: (() => void) | undefined;
 
-  constructor(host: Http2Host, stream: ServerHttp2Stream, head: RequestHead) {
+  constructor(host: Http2Host, held: HeldStream, stream: ServerHttp2Stream, head: RequestHead) {
     this.#host = host;
+    this.#held = held;
     this.#stream = stream;
     this.method = head.method;
     this.target = head.target;
     this.rawHeaders = head.rawHeaders;
-    this.#outgoing = new Outgoing(stream, (error) => this.#cannotGoOn(error));
+    this.#outgoing = new Outgoing(held, stream, (error) => this.#cannotGoOn(error));
     this.#streamed = stream.endAfterHeaders ? undefined : this.#streamedBody();
     this.body = this.#streamed ?? new WholeBody(Buffer.alloc(0));
     stream.on('aborted', () => this.#lost(byClient));
@@ -69,7 +72,7 @@ export class Http2Exchange implements Exchange {
   track(): void {
     this.#isTracked = true;
     const { requestTimeoutMs } = this.#host;
-    if (requestTimeoutMs > 0 && !this.#stream.headersSent)
+    if (requestTimeoutMs > 0 && (!this.#stream.headersSent || this.#isSentOn))
       this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
   }
 
@@ -102,7 +105,10 @@ export class Http2Exchange implements Exchange {
     const headers = answerHeaders(status, fields, lengthToTell(status, this.method === 'HEAD', fields, bytes));
     const endStream = this.#hasNoBody || bytes === 0;
     if (!this.#sendHead(headers, { endStream })) return;
-    if (!endStream) this.#stream.end(body);
+    if (!endStream) {
+      this.#stream.end(body);
+      this.#held.added();
+    }
     this.#end();
   }
 
@@ -174,7 +180,7 @@ export class Http2Exchange implements Exchange {
 
   /** @returns false: there will be no answer */
   #sendHead(headers: OutgoingHttpHeaders, options: ServerStreamResponseOptions): boolean {
-    clearTimeout(this.#timer);
+    if (!this.#isSentOn) clearTimeout(this.#timer);
     if (this.#stream.destroyed || this.#stream.closed) {
       this.#lost(byClient);
       return false;
@@ -206,8 +212,16 @@ export class Http2Exchange implements Exchange {
     }
   }
 
+  /** The client has not sent all of its request yet. */
+  get #isSentOn(): boolean {
+    return this.#streamed?.isComplete === false;
+  }
+
   #timeOut(): void {
-    if (this.#streamed?.isAwaited) this.#refuse({ status: 408, why: 'The request took too long.' }, 'timeout');
+    if (this.#stream.headersSent && this.#streamed?.isAwaited !== true) {
+      // The handler takes its time with the body, and an answer has begun: the client is not late.
+      if (this.#isSentOn) this.#timer?.refresh();
+    } else if (this.#streamed?.isAwaited) this.#refuse({ status: 408, why: 'The request took too long.' }, 'timeout');
     else this.#refuse({ status: 503, why: 'The server could not answer in time.' }, 'timeout');
   }
 

@@ -1,13 +1,19 @@
 /** The body of an answer on its way into a stream: pieces and parts of files, in the order they were given. */
 
-import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { FilePiece } from '../exchange.js';
+import type { HeldStream } from './held-connection.js';
 
 type Item = { readonly data: string | Uint8Array } | { readonly file: FilePiece } | 'end';
 
+/** Of a file so much is read at once; the next piece when the client has taken this one. */
+const FILE_BYTES = 65_536;
+/** Where too much waits in this process: every file goes on, at the pace of its client. */
+const FEW_FILE_BYTES = 8192;
+
 export class Outgoing {
+  readonly #held: HeldStream;
   readonly #stream: ServerHttp2Stream;
   /** What waits behind the file that is being read; undefined: none is. */
   #queue: Item[] | undefined;
@@ -15,14 +21,16 @@ export class Outgoing {
   readonly #failed: (error: unknown) => void;
 
   /** @param failed a file could not be read to its end: the answer cannot be finished */
-  constructor(stream: ServerHttp2Stream, failed: (error: unknown) => void) {
+  constructor(held: HeldStream, stream: ServerHttp2Stream, failed: (error: unknown) => void) {
+    this.#held = held;
     this.#stream = stream;
     this.#failed = failed;
   }
 
   write(data: string | Uint8Array): boolean {
-    if (this.#queue === undefined) return this.#stream.write(data);
+    if (this.#queue === undefined) return this.#write(data);
     this.#queue.push({ data });
+    this.#count(data.length);
     return false;
   }
 
@@ -48,7 +56,14 @@ export class Outgoing {
   /** Nothing will be sent any more. */
   close(): void {
     this.#queue?.splice(0);
+    this.#held.queued = 0;
     this.#release();
+  }
+
+  #write(data: string | Uint8Array): boolean {
+    const hasRoom = this.#stream.write(data);
+    this.#held.added();
+    return hasRoom;
   }
 
   get #isFull(): boolean {
@@ -70,7 +85,7 @@ export class Outgoing {
     try {
       for (let item = queue.shift(); item !== undefined && !this.#stream.destroyed; item = queue.shift()) {
         if (item === 'end') this.#stream.end();
-        else if ('data' in item) this.#stream.write(item.data);
+        else if ('data' in item) this.#writeQueued(item.data);
         else await this.#send(item.file);
       }
       this.#queue = undefined;
@@ -81,26 +96,58 @@ export class Outgoing {
     }
   }
 
+  #writeQueued(data: string | Uint8Array): void {
+    this.#held.queued -= data.length;
+    this.#write(data);
+  }
+
+  /** So much more, or less, waits here. */
+  #count(bytes: number): void {
+    if (this.#stream.destroyed) return;
+    this.#held.queued += bytes;
+    this.#held.added();
+  }
+
   async #send({ path, offset, length }: FilePiece): Promise<void> {
-    const stream = this.#stream;
-    const file = createReadStream(path, { start: offset, end: offset + length - 1 });
-    let left = length;
-    // Whoever waits for `drain` of a stream that is gone waits for ever.
-    const stop = new AbortController();
-    const onClose = (): void => stop.abort();
-    stream.once('close', onClose);
+    const file = await open(path);
     try {
-      for await (const piece of file as AsyncIterable<Buffer>) {
-        if (stream.destroyed) return;
-        left -= piece.length;
-        if (!stream.write(piece)) await once(stream, 'drain', { signal: stop.signal });
-      }
+      const left = await this.#sendFrom(file, offset, length);
+      if (left > 0) throw new Error(`${path} is shorter by ${left} bytes than it was`);
     } catch (error) {
-      if (!stream.destroyed) throw error;
-      return;
+      if (!this.#stream.destroyed) throw error;
     } finally {
-      stream.off('close', onClose);
+      await file.close();
     }
-    if (left > 0) throw new Error(`${path} is shorter by ${left} bytes than it was`);
+  }
+
+  /** @returns bytes that are not there */
+  async #sendFrom(file: FileHandle, offset: number, length: number): Promise<number> {
+    const stream = this.#stream;
+    for (let sent = 0; sent < length && !stream.destroyed; ) {
+      const most = this.#held.isCrowded ? FEW_FILE_BYTES : FILE_BYTES;
+      const buffer = Buffer.allocUnsafeSlow(Math.min(most, length - sent));
+      this.#count(buffer.length);
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, offset + sent);
+      this.#count(-buffer.length);
+      if (stream.destroyed) return 0;
+      if (bytesRead === 0) return length - sent;
+      sent += bytesRead;
+      await this.#written(buffer.subarray(0, bytesRead));
+    }
+    return 0;
+  }
+
+  /** Resolves when the client has taken it, or the stream is gone. */
+  #written(piece: Uint8Array): Promise<void> {
+    const stream = this.#stream;
+    return new Promise((resolve) => {
+      const onClose = (): void => resolve();
+      stream.once('close', onClose);
+      stream.write(piece, () => {
+        stream.off('close', onClose);
+        resolve();
+      });
+      this.#held.added();
+    });
   }
 }

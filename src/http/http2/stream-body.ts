@@ -47,6 +47,11 @@ export class StreamBody implements RequestBody {
     });
   }
 
+  /** All of it was read. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
   /** The reader waits for the client. */
   get isAwaited(): boolean {
     return this.#waiting !== undefined;

@@ -21,11 +21,12 @@ export function breakOff(stream: ServerHttp2Stream): void {
 }
 
 /** Answers in place of whoever serves the request. Nothing of what the client has sent is in it. */
-export function refuse(stream: ServerHttp2Stream, { status, why }: Refusal): void {
+export function refuse(stream: ServerHttp2Stream, { status, why, retryAfterSeconds }: Refusal): void {
   if (stream.destroyed || stream.closed || stream.headersSent) return;
   const body = `${why}\n`;
   const fields = ['content-type', 'text/plain; charset=utf-8'];
   if (status === 405) fields.push('allow', 'GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH');
+  if (retryAfterSeconds !== undefined) fields.push('retry-after', String(retryAfterSeconds));
   // Node has ended the answer to HEAD already.
   const endStream = stream.writableEnded;
   stream.respond(answerHeaders(status, fields, body.length), { endStream });

@@ -7,6 +7,13 @@ import { SocketOfReactor } from '../node/socket-of-reactor.js';
 /** Frames that are written together go out as one piece up to this size. */
 const JOINED_BYTES = 65_536;
 
+/** Looks at what goes out. */
+export interface Observer {
+  passed(bytes: Uint8Array): void;
+  /** All of it was given on. */
+  moved(): void;
+}
+
 type Done = (error?: Error | null) => void;
 
 export class TunnelSocket extends SocketOfReactor {
@@ -16,11 +23,15 @@ export class TunnelSocket extends SocketOfReactor {
   readonly remotePort: number;
   readonly remoteFamily: string;
   readonly #tunnel: Tunnel;
+  readonly #observer: Observer | undefined;
+  /** The client does not take what was sent to it. */
+  isBlocked = false;
   #isPaused = false;
   #isGone = false;
 
-  constructor(source: Http2Source) {
+  constructor(source: Http2Source, observer?: Observer) {
     super();
+    this.#observer = observer;
     this.encrypted = source.isEncrypted;
     this.alpnProtocol = source.isEncrypted ? 'h2' : false;
     this.remoteAddress = source.remoteAddress;
@@ -45,8 +56,8 @@ export class TunnelSocket extends SocketOfReactor {
   }
 
   override _write(data: Buffer, _encoding: BufferEncoding, done: Done): void {
-    if (this.#tunnel.write(data)) return done();
-    this.#tunnel.drain().then(() => done(), done);
+    this.#observer?.passed(data);
+    this.#goOn(this.#tunnel.write(data), done);
   }
 
   override _writev(pieces: { chunk: Buffer }[], done: Done): void {
@@ -54,9 +65,25 @@ export class TunnelSocket extends SocketOfReactor {
     const length = buffers.reduce((sum, { length }) => sum + length, 0);
     if (length <= JOINED_BYTES) return this._write(Buffer.concat(buffers, length), 'binary', done);
     let hasRoom = true;
-    for (const buffer of buffers) hasRoom = this.#tunnel.write(buffer);
-    if (hasRoom) return done();
-    this.#tunnel.drain().then(() => done(), done);
+    for (const buffer of buffers) {
+      this.#observer?.passed(buffer);
+      hasRoom = this.#tunnel.write(buffer);
+    }
+    this.#goOn(hasRoom, done);
+  }
+
+  #goOn(hasRoom: boolean, done: Done): void {
+    if (hasRoom) {
+      done();
+      return this.#observer?.moved();
+    }
+    this.isBlocked = true;
+    const goOn = (error?: Error): void => {
+      this.isBlocked = false;
+      done(error);
+      this.#observer?.moved();
+    };
+    this.#tunnel.drain().then(() => goOn(), goOn);
   }
 
   override _final(done: Done): void {

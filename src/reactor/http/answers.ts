@@ -238,7 +238,8 @@ export class Answers {
     for (let id = 0; id < this.#parts.context.reactorNum; id++) {
       if (id !== this.#parts.context.id) underWay += this.#parts.context.board.underWay(id);
     }
-    return underWay >= maxConcurrency;
+    const { workers, lanes } = this.#parts.context;
+    return underWay + workers.streamsUnderWay(lanes.length) >= maxConcurrency;
   }
 
   begin(connection: ReactorConnection, http: HttpState, lane: WorkerLane): void {

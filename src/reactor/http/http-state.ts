@@ -22,6 +22,8 @@ export const BODY_WINDOW = 262_144;
 /** The HTTP of one connection. Runs in the reactor. */
 export class HttpState {
   phase: Phase = Phase.request;
+  /** No request has come yet: the preface of HTTP/2 may (RFC 9113, 3.4). */
+  isFresh = true;
   /** The number of the request that is, or was last, under way; answers bear it. */
   exchange = 0;
   /** Who has the request. */
@@ -72,6 +74,7 @@ export class HttpState {
 export type HttpRecord = Pick<
   HttpState,
   | 'phase'
+  | 'isFresh'
   | 'exchange'
   | 'worker'
   | 'begun'
@@ -87,8 +90,9 @@ export type HttpRecord = Pick<
 
 export function packHttp(state: HttpState): HttpRecord {
   const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had } = state;
-  const { halfClosed } = state;
-  return { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had, halfClosed };
+  const { isFresh, halfClosed } = state;
+  const request = { since, keepAlive, isHead, http10, wanted, had };
+  return { phase, isFresh, exchange, worker, begun, hasBegun, halfClosed, ...request };
 }
 
 export function unpackHttp(record: HttpRecord): HttpState {

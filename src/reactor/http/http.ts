@@ -10,6 +10,7 @@
  * ```
  */
 import { CloseCode, REQUEST_PREFIX_BYTES, RequestBit, RequestFlag } from '../../ipc/frame.js';
+import { ReactorCounter } from '../../memory/boards.js';
 import { EAGAIN, EINTR } from '../../os/libc.js';
 import { receive } from '../../os/socket.js';
 import { ChunkedDecoder } from '../../protocol/http/chunked.js';
@@ -27,6 +28,7 @@ import { Bodies, chunkedLimits } from './bodies.js';
 import { Files } from './files.js';
 import { type HttpState, Phase } from './http-state.js';
 import { type HttpHost, HttpParts } from './parts.js';
+import { lookForPreface, mayBePreface } from './preface.js';
 import { Times } from './times.js';
 import { Uploads } from './uploads.js';
 
@@ -35,8 +37,6 @@ const READS_PER_TURN = 4;
 const AGAIN = -1;
 /** While an answer is owed so much of what comes behind the request is read, to see the client's end. */
 const READ_AHEAD_BYTES = 65_536;
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-const FIRST_OF_PREFACE = 0x50;
 const HEAD = methods.indexOf('HEAD');
 /** Behind the target: the last digit of its version. What comes after HTTP/1.1 is processed as HTTP/1.1 (RFC 9110 2.5). */
 const MINOR_AT = ' HTTP/1.'.length;
@@ -179,11 +179,12 @@ export class Http {
   #takeInPlace(connection: ReactorConnection, http: HttpState, lane: WorkerLane, at: number, count: number): boolean {
     const head = this.#headOf(connection);
     const { bytes } = lane;
-    if (bytes[at] === FIRST_OF_PREFACE && bytes[at + 1] === 0x52) return false;
+    if (mayBePreface(bytes, at)) return false;
     const length = head.parse(bytes, at, at + count);
     if (length <= 0 || head.isChunked || head.contentLength > 0) return false;
     if (this.#files.isServedBy(connection.port) || this.answers.isFull(connection)) return false;
     http.hasBegun = true;
+    http.isFresh = false;
     if (length < count) connection.input = new Input(bytes, at + length, at + count);
     this.#dispatch(connection, http, lane, head, 0, length, length);
     return true;
@@ -243,11 +244,8 @@ export class Http {
     const there = to - at;
     if (there < http.wanted) return this.#waitForRest(http, there);
     if (http.looked > 0 && !isWorthALook(bytes, at, to, http.looked)) return 0;
-    if (bytes[at] === FIRST_OF_PREFACE && this.#parts.optionsOf(connection).http2) {
-      const preface = lookForPreface(bytes, at, to);
-      if (preface === 'more') return 0;
-      if (preface === 'yes') return this.#openTunnel(connection, http) ? AGAIN : 0;
-    }
+    const preface = this.#parts.optionsOf(connection).http2 ? lookForPreface(bytes, at, to) : 'no';
+    if (preface !== 'no') return preface === 'more' ? 0 : this.#takePreface(connection, http);
     const head = this.#headOf(connection);
     const length = head.parse(bytes, at, to);
     if (length === 0) {
@@ -259,6 +257,7 @@ export class Http {
       return 0;
     }
     http.looked = 0;
+    http.isFresh = false;
     return this.#takeWhole(connection, http, head, bytes, at, to, length);
   }
 
@@ -361,6 +360,7 @@ export class Http {
     isWhole: boolean,
   ): number {
     if (this.answers.isFull(connection)) {
+      this.#parts.count(ReactorCounter.httpRefused);
       const close = !isWhole || !head.keepAlive;
       this.answers.answer(connection, http, {
         ...{ status: 503, why: 'The server has as many requests under way as it takes.', close },
@@ -436,6 +436,17 @@ export class Http {
 
   // ——— tunnels ———
 
+  /** Only the first bytes of a connection are one, and over TLS not where ALPN has said something else (RFC 9113, 3.3, 3.4). */
+  #takePreface(connection: ReactorConnection, http: HttpState): number {
+    const { alpn } = connection.tls ?? { alpn: '' };
+    if (http.isFresh && alpn === '') return this.#openTunnel(connection, http) ? AGAIN : 0;
+    const why = http.isFresh
+      ? 'Another protocol was agreed upon by ALPN.'
+      : 'HTTP/2 begins with the first byte of a connection.';
+    this.answers.refuse(connection, { status: 400, why, close: true });
+    return 0;
+  }
+
   /** From its first byte on. @returns false: there was no room, it is stalled */
   #openTunnel(connection: ReactorConnection, http: HttpState): boolean {
     if (this.#parts.host.holds(connection)) return false;
@@ -499,10 +510,3 @@ function isWorthALook(bytes: Buffer, at: number, to: number, looked: number): bo
 
 const SHORT_HEAD_BYTES = 512;
 const LF = 0x0a;
-
-function lookForPreface(bytes: Buffer, at: number, to: number): 'yes' | 'no' | 'more' {
-  const length = Math.min(PREFACE.length, to - at);
-  if (PREFACE.compare(bytes, at, at + length, 0, length) !== 0) return 'no';
-  // Three letters may still become PROPFIND, or a method nobody knows.
-  return length === PREFACE.length ? 'yes' : 'more';
-}

@@ -1,0 +1,56 @@
+/** Reads along what a connection of HTTP/2 sends: how much of each stream's answer goes out. Runs in a worker. */
+
+const HEADER_BYTES = 9;
+const DATA = 0;
+/** Older traffic counts half each time so much has gone out: about what a reactor keeps for a client that is slow. */
+const RECENT_BYTES = 2 ** 20;
+
+export class DataMeter {
+  readonly #sent: (stream: number, bytes: number) => void;
+  readonly #header = Buffer.alloc(HEADER_BYTES);
+  /** Of the header that is coming. */
+  #got = 0;
+  /** Of the payload that is coming. */
+  #left = 0;
+  #recent = 0;
+  #recentData = 0;
+  /** Bytes of all answers. */
+  dataBytes = 0;
+
+  /** @param sent called for each DATA frame */
+  constructor(sent: (stream: number, bytes: number) => void) {
+    this.#sent = sent;
+  }
+
+  /** Most of what went out lately belongs to answers: not to PING, SETTINGS and the like. */
+  get isMostlyData(): boolean {
+    return this.#recentData * 2 >= this.#recent;
+  }
+
+  passed(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#left > 0) {
+        const count = Math.min(this.#left, bytes.length - at);
+        this.#left -= count;
+        at += count;
+      } else {
+        this.#header[this.#got++] = bytes[at++] as number;
+        if (this.#got === HEADER_BYTES) this.#begin();
+      }
+    }
+  }
+
+  #begin(): void {
+    this.#got = 0;
+    this.#left = this.#header.readUIntBE(0, 3);
+    this.#recent += HEADER_BYTES + this.#left;
+    if (this.#header[3] === DATA) {
+      this.#recentData += this.#left;
+      this.dataBytes += this.#left;
+      this.#sent(this.#header.readUInt32BE(5), this.#left);
+    }
+    if (this.#recent < RECENT_BYTES) return;
+    this.#recent /= 2;
+    this.#recentData /= 2;
+  }
+}

@@ -1,0 +1,153 @@
+/** The answers of one connection of HTTP/2 that its client has not taken yet. Runs in a worker. */
+import type { ServerHttp2Stream } from 'node:http2';
+import type { DataMeter } from './data-meter.js';
+import type { HeldAnswers } from './held-answers.js';
+
+/** A stream that goes on by less than this in `writeTimeoutMs` stands: windows may be opened by a byte at a time. */
+const LEAST_BYTES = 4096;
+/**
+ * So much of its neighbours' answers a stream lets pass while the client's TCP is slow. Then it is not TCP that it waits
+ * for, as all streams with a window have their turn.
+ */
+const PASSED_BYTES = 2 ** 20;
+
+/** One answer. */
+export class HeldStream {
+  readonly connection: HeldConnection;
+  readonly stream: ServerHttp2Stream;
+  /** Bytes that were not given to Node yet. */
+  queued = 0;
+  /** Bytes that wait, as they were last looked at. */
+  held = 0;
+  /** When it last went on by `LEAST_BYTES`, in ms of `monotonicMs()`. */
+  since = 0;
+  /** What its connection had sent then. */
+  passed = 0;
+  /** It was not its client that broke it. */
+  isReset = false;
+  #sent = 0;
+  #mark = 0;
+
+  constructor(connection: HeldConnection, stream: ServerHttp2Stream) {
+    this.connection = connection;
+    this.stream = stream;
+  }
+
+  /** Something was added to it. */
+  added(): void {
+    this.connection.answers.added(this);
+  }
+
+  /** Too much waits in this process, or for this client. */
+  get isCrowded(): boolean {
+    return this.connection.answers.isCrowded(this.connection);
+  }
+
+  sent(bytes: number): void {
+    this.#sent += bytes;
+  }
+
+  look(now: number): void {
+    const { connection } = this;
+    const held = this.stream.destroyed ? 0 : this.stream.writableLength + this.queued;
+    if (held > 0 && (this.held === 0 || this.#sent - this.#mark >= LEAST_BYTES)) {
+      this.#mark = this.#sent;
+      this.since = now;
+      this.passed = connection.meter.dataBytes;
+    }
+    if (held > 0 && this.held === 0) connection.holding.add(this);
+    else if (held === 0 && this.held > 0) connection.holding.delete(this);
+    connection.total += held - this.held;
+    connection.answers.total += held - this.held;
+    this.held = held;
+  }
+
+  /** What waits is thrown away. */
+  reset(code: number): void {
+    this.isReset = true;
+    if (!this.stream.closed) this.stream.close(code);
+    this.stream.destroy();
+    this.look(0);
+  }
+}
+
+export class HeldConnection {
+  readonly answers: HeldAnswers;
+  readonly fd: number;
+  readonly meter: DataMeter;
+  readonly #isBlocked: () => boolean;
+  readonly #streams = new Map<number, HeldStream>();
+  /** Those of which something waits. */
+  readonly holding = new Set<HeldStream>();
+  /** Bytes; as they were last looked at. */
+  total = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param isBlocked the client does not take what was sent to it, whatever that is: its TCP is slow */
+  constructor(answers: HeldAnswers, fd: number, meter: DataMeter, isBlocked: () => boolean) {
+    this.answers = answers;
+    this.fd = fd;
+    this.meter = meter;
+    this.#isBlocked = isBlocked;
+    answers.opened(this);
+  }
+
+  add(stream: ServerHttp2Stream): HeldStream {
+    const id = stream.id ?? 0;
+    const held = new HeldStream(this, stream);
+    this.#streams.set(id, held);
+    stream.once('close', () => {
+      held.look(0);
+      this.#streams.delete(id);
+      this.answers.moved();
+    });
+    return held;
+  }
+
+  sent(stream: number, bytes: number): void {
+    this.#streams.get(stream)?.sent(bytes);
+  }
+
+  look(now: number): void {
+    for (const stream of [...this.holding]) stream.look(now);
+  }
+
+  /** It waits for TCP, as its neighbours do; how long that may take is the reactor's business. */
+  isExcused(stream: HeldStream): boolean {
+    if (!this.#isBlocked() || !this.meter.isMostlyData) return false;
+    return this.meter.dataBytes - stream.passed < PASSED_BYTES;
+  }
+
+  /** @param serve called once there is room; at once where there is */
+  whenRoom(serve: () => void): void {
+    if (this.#waiting.length === 0 && !this.answers.isCrowded(this)) return serve();
+    this.#waiting.push(serve);
+    this.answers.countWaiting(1);
+  }
+
+  isWaiting(serve: () => void): boolean {
+    return this.#waiting.includes(serve);
+  }
+
+  /** It has waited for too long, or has gone. @returns false: it does not wait any more */
+  leave(serve: () => void): boolean {
+    const at = this.#waiting.indexOf(serve);
+    if (at < 0) return false;
+    this.#waiting.splice(at, 1);
+    this.answers.countWaiting(-1);
+    return true;
+  }
+
+  letIn(hasRoom: () => boolean): void {
+    while (this.#waiting.length > 0 && hasRoom()) {
+      const serve = this.#waiting.shift();
+      this.answers.countWaiting(-1);
+      serve?.();
+    }
+  }
+
+  close(): void {
+    for (const _waiting of this.#waiting.splice(0)) this.answers.countWaiting(-1);
+    this.answers.closed(this);
+  }
+}
