@@ -239,6 +239,7 @@ describe('a body that had come whole before its client left', () => {
     for (const how of ['fin', 'rst'] as const) {
       const lines = [`Content-Length: ${body.length}`, MULTIPART];
       const upload = await Upload.begin(await serverOf('request'), 'form', lines, body);
+      await upload.arrived();
       upload[how]();
       expect(await upload.result()).toMatchObject({ bytes: 200_000 });
     }
