@@ -1044,6 +1044,38 @@ describe('a body over HTTP/2', () => {
     expect(await told.promise).toBe(some.length);
   });
 
+  test.each(['exchange', 'app'])('that drips is bounded by minBodyBytesPerSecond: for an %s', async (kind) => {
+    const given: Given =
+      kind === 'app'
+        ? { listener: (request) => request.resume() }
+        : { serve: (exchange) => void bodyOf(exchange).catch(() => {}) };
+    const { client } = world({ ...given, options: { requestTimeoutMs: 300, minBodyBytesPerSecond: 1000 } });
+    const stream = send(client, { ':method': 'POST' }, null);
+    const drip = setInterval(() => stream.write('x'), 20);
+    stream.on('response', () => {
+      clearInterval(drip);
+      stream.end();
+    });
+    expect((await answerOf(stream)).status).toBe(408);
+  });
+
+  test('that is quick enough is not bounded by it', async () => {
+    const { client } = world({
+      serve: async (exchange) => exchange.respond(200, '', [], String((await bodyOf(exchange)).length)),
+      options: { requestTimeoutMs: 300, minBodyBytesPerSecond: 5 },
+    });
+    const stream = send(client, { ':method': 'POST' }, null);
+    let left = 30;
+    const drip = setInterval(() => {
+      left -= 1;
+      stream.write('x');
+      if (left > 0) return;
+      clearInterval(drip);
+      stream.end();
+    }, 20);
+    expect((await answerOf(stream)).body.toString()).toBe('30');
+  });
+
   test('that is refused is not asked for', async () => {
     const { client } = world({ serve: (exchange) => exchange.respond(403, '', [], 'no') });
     const stream = send(client, { ':method': 'POST', expect: '100-continue' }, null);

@@ -2,6 +2,7 @@
 import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { watchEnd } from './end-seen.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
+import { PacedBody, TOO_SLOW } from './paced-body.js';
 import { breakOff, refuse } from './stream-end.js';
 
 export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
@@ -9,6 +10,7 @@ export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerR
 export interface CompatHost {
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
+  readonly minBodyBytesPerSecond?: number;
   ended(answer: CompatAnswer): void;
 }
 
@@ -44,6 +46,7 @@ export class CompatAnswer {
   isEnded = false;
   readonly #host: CompatHost;
   readonly #stream: ServerHttp2Stream;
+  readonly #paced: PacedBody;
   #isTracked = false;
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
@@ -54,6 +57,8 @@ export class CompatAnswer {
     const request = new WatchedRequest(stream, withHost(headers, head), {}, head.rawHeaders);
     const hasEnded = watchEnd(stream);
     request.watch = { came: (bytes) => this.#came(bytes), hasEnded };
+    const isAwaited = (): boolean => request.readableFlowing === true && !hasEnded();
+    this.#paced = new PacedBody(host, isAwaited, () => this.refuse(TOO_SLOW));
     stream.on('aborted', () => {
       // What has come whole is handed over whole: reading emits the pieces that the request has not asked for yet.
       while (hasEnded() && stream.read() !== null);
@@ -66,6 +71,7 @@ export class CompatAnswer {
   /** It goes on after its callback. */
   track(): void {
     this.#isTracked = true;
+    if (!this.#stream.endAfterHeaders) this.#paced.start();
     const { requestTimeoutMs } = this.#host;
     if (requestTimeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
   }
@@ -77,6 +83,7 @@ export class CompatAnswer {
 
   #came(bytes: number): boolean {
     this.#timer?.refresh();
+    this.#paced.came(bytes);
     this.#bytes += bytes;
     if (this.#bytes <= this.#host.bodyLimit) return true;
     this.refuse(tooLarge(this.#host.bodyLimit));
@@ -91,6 +98,7 @@ export class CompatAnswer {
     if (this.isEnded) return;
     this.isEnded = true;
     clearTimeout(this.#timer);
+    this.#paced.stop();
     if (this.#isTracked) this.#host.ended(this);
   }
 }

@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
+import { CONTINUE } from '../../protocol/http/plain-answer.js';
 import { CarriedSocket } from './carried-socket.js';
 import { feedRequest } from './feed.js';
 import type { RawExchange } from './raw-exchange.js';
@@ -15,8 +16,6 @@ export interface NodeHttpOptions {
   readonly failed?: (error: Error) => void;
 }
 
-/** Node writes it by itself, or when the app says so (`checkContinue`). */
-const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 /** Published by Node for each request of each server, before any of its listeners is called. */
 const STARTED = 'http.server.request.start';
 /** What a client has left behind is read within this time. */
@@ -281,6 +280,7 @@ class Answer {
   }
 
   write(data: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
+    // Node writes it by itself, or when the app says so (`checkContinue`).
     if (data === CONTINUE && !this.#hasBegun) {
       this.#exchange.sayContinue();
       return true;
