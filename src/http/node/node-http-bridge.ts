@@ -18,8 +18,9 @@ export interface NodeHttpOptions {
 
 /** Published by Node for each request of each server, before any of its listeners is called. */
 const STARTED = 'http.server.request.start';
-/** What a client has left behind is read within this time. */
+/** What a client has left behind is read within this time, and its reading begins within that. */
 const LEFT_MS = 60_000;
+const UNREAD_MS = 1000;
 const DEFAULTS = { maxHeaderBytes: 256 * 1024, idleMs: 10_000, maxIdle: 1024 };
 
 /** One request of a connection. */
@@ -115,11 +116,14 @@ export class NodeHttpBridge {
   }
 
   /** As of a socket that Node owns, but for one thing: a body that has come whole is read to its end, if it is being read. */
-  #clientLeft(carried: Carried, { exchange, request }: Current): void {
-    const { socket } = carried;
-    const isRead = request !== null && request.readableFlowing !== null && !request.readableEnded;
-    if (!exchange.hasWholeBody || !isRead) return void socket.destroy();
-    const timer = setTimeout(() => socket.destroy(), LEFT_MS).unref();
+  #clientLeft({ socket }: Carried, { exchange, request }: Current): void {
+    const hasBody = exchange.body.whole?.length !== 0;
+    if (!exchange.hasWholeBody || !hasBody || request === null || request.readableEnded) return void socket.destroy();
+    // A handler that is not reading yet may be about to; one that never does is to hear of the end soon.
+    let timer = setTimeout(() => {
+      if (!isRead(request)) return void socket.destroy();
+      timer = setTimeout(() => socket.destroy(), LEFT_MS).unref();
+    }, UNREAD_MS).unref();
     const end = (): void => {
       clearTimeout(timer);
       process.nextTick(() => socket.destroy());
@@ -262,6 +266,10 @@ export class NodeHttpBridge {
     if (this.#underWay > 0 || this.#tunnels.size > 0 || !this.#isDraining) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   }
+}
+
+function isRead({ readableFlowing, readableEnded }: IncomingMessage): boolean {
+  return readableFlowing !== null && !readableEnded;
 }
 
 interface StartMessage {
