@@ -27,7 +27,7 @@ const inBase = [
   ],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
-const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];
+const encrypted = ['api', 'bodies', 'data', 'framing', 'http', 'send-file'];
 
 const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);

@@ -7,6 +7,7 @@ import { AnswerFlag, RequestBit, RequestFlag } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { parseFields } from '../protocol/http/fields.js';
 import { methods } from '../protocol/http/methods.js';
+import { CONTINUE } from '../protocol/http/plain-answer.js';
 import { readLatin1 } from '../util/latin1.js';
 import type { TakenRequest } from '../worker/http-service.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, statusLine } from './answer-head.js';
@@ -38,7 +39,6 @@ export interface Http1Host {
 /** From the target's end to the first field line: ` HTTP/1.1` and CRLF. */
 const VERSION_BYTES = 11;
 const { answer: ANSWER, last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
-const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 
 /** Pieces up to this size are put together with what frames them. */
 const SMALL_PIECE_BYTES = 16_384;

@@ -11,6 +11,7 @@ import { declaredLength, statusHasBody, wrongLength } from '../framing-fields.js
 import { watchEnd } from './end-seen.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
 import type { HeldStream } from './held-connection.js';
+import { PacedBody, TOO_SLOW } from './paced-body.js';
 import { breakOff, refuse } from './stream-end.js';
 
 export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
@@ -20,6 +21,7 @@ export interface CompatHost {
   readonly requestTimeoutMs: number;
   /** The app's answer is not as long as its head says. */
   broken(fault: ServerError): void;
+  readonly minBodyBytesPerSecond?: number;
   ended(answer: CompatAnswer): void;
 }
 
@@ -143,6 +145,7 @@ export class CompatAnswer {
   isEnded = false;
   readonly #host: CompatHost;
   readonly #stream: ServerHttp2Stream;
+  readonly #paced: PacedBody;
   #isTracked = false;
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
@@ -154,6 +157,8 @@ export class CompatAnswer {
     const request = new WatchedRequest(stream, withHost(headers, head), {}, head.rawHeaders);
     const hasEnded = watchEnd(stream);
     request.watch = { came: (bytes) => this.#came(bytes), hasEnded };
+    const isAwaited = (): boolean => request.readableFlowing === true && !hasEnded();
+    this.#paced = new PacedBody(host, isAwaited, () => this.refuse(TOO_SLOW));
     stream.on('aborted', () => {
       // What has come whole is handed over whole: reading emits the pieces that the request has not asked for yet.
       while (hasEnded() && stream.read() !== null);
@@ -174,6 +179,7 @@ export class CompatAnswer {
   /** It goes on after its callback. */
   track(): void {
     this.#isTracked = true;
+    if (!this.#stream.endAfterHeaders) this.#paced.start();
     const { requestTimeoutMs } = this.#host;
     if (requestTimeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
   }
@@ -190,6 +196,7 @@ export class CompatAnswer {
 
   #came(bytes: number): boolean {
     this.#timer?.refresh();
+    this.#paced.came(bytes);
     this.#bytes += bytes;
     if (this.#bytes <= this.#host.bodyLimit) return true;
     this.refuse(tooLarge(this.#host.bodyLimit));
@@ -208,6 +215,7 @@ export class CompatAnswer {
   #ended(): void {
     if (this.isEnded) return;
     this.isEnded = true;
+    this.#paced.stop();
     if (this.#isTracked) this.#host.ended(this);
   }
 }

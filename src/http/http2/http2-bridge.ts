@@ -14,6 +14,7 @@ import { HeldAnswers, type HeldLimits } from './held-answers.js';
 import type { HeldStream } from './held-connection.js';
 import { type ConnectionLimits, Http2Connection } from './http2-connection.js';
 import { Http2Exchange, type Http2Host } from './http2-exchange.js';
+import type { PaceLimits } from './paced-body.js';
 import { refuse } from './stream-end.js';
 
 const OTHER = { status: 417, why: OTHER_EXPECTATION };
@@ -23,7 +24,7 @@ export type Http2Figures = Pick<Http2Record, 'countRefused' | 'countReset' | 'he
 export type UnderWay = Http2Exchange | CompatAnswer;
 
 export interface Http2BridgeParts {
-  readonly options: ConnectionLimits & HeldLimits & { readonly bodyLimit: number; readonly requestTimeoutMs: number };
+  readonly options: ConnectionLimits & HeldLimits & PaceLimits & { readonly bodyLimit: number };
   /** The server is shutting down. */
   readonly isDraining: boolean;
   readonly log: Pick<Log, 'debug' | 'warn'>;
@@ -87,9 +88,9 @@ export class Http2Bridge {
   }
 
   #hostsOf({ fd, isEncrypted }: Http2Connection): Http2Host & CompatHost {
-    const { bodyLimit, requestTimeoutMs } = this.#parts.options;
+    const { bodyLimit, requestTimeoutMs, minBodyBytesPerSecond = 0 } = this.#parts.options;
     return {
-      ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs },
+      ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs, minBodyBytesPerSecond },
       ended: (request: UnderWay) => {
         if (request instanceof Http2Exchange) this.#exchanges.delete(request);
         this.#parts.gate?.leave(request);

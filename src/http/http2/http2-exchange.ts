@@ -9,6 +9,7 @@ import { findHeader } from '../request-headers.js';
 import { answerHeaders, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
 import type { HeldStream } from './held-connection.js';
 import { Outgoing } from './outgoing.js';
+import { PacedBody, TOO_SLOW } from './paced-body.js';
 import { StreamBody } from './stream-body.js';
 import { breakOff, closeBehindAnswer, refuse } from './stream-end.js';
 
@@ -18,6 +19,7 @@ export interface Http2Host {
   readonly isEncrypted: boolean;
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
+  readonly minBodyBytesPerSecond?: number;
   /** The answer is whole, or will never be. Told of those only that were begun. */
   ended(exchange: Http2Exchange): void;
   /** Something that the client is told by the end of the stream alone. */
@@ -36,6 +38,7 @@ export class Http2Exchange implements Exchange {
   readonly #stream: ServerHttp2Stream;
   readonly #streamed: StreamBody | undefined;
   readonly #held: HeldStream;
+  readonly #paced: PacedBody;
   readonly #outgoing: Outgoing;
   #isTracked = false;
   #timer: NodeJS.Timeout | undefined;
@@ -54,6 +57,11 @@ export class Http2Exchange implements Exchange {
     this.target = head.target;
     this.rawHeaders = head.rawHeaders;
     this.#outgoing = new Outgoing(held, stream, (error) => this.#cannotGoOn(error));
+    this.#paced = new PacedBody(
+      host,
+      () => this.#streamed?.isAwaited === true,
+      () => this.#refuse(TOO_SLOW, 'timeout'),
+    );
     this.#streamed = stream.endAfterHeaders ? undefined : this.#streamedBody();
     this.body = this.#streamed ?? new WholeBody(Buffer.alloc(0));
     stream.on('aborted', () => this.#lost(byClient));
@@ -71,6 +79,7 @@ export class Http2Exchange implements Exchange {
   /** It goes on after its callback. */
   track(): void {
     this.#isTracked = true;
+    if (this.#streamed !== undefined) this.#paced.start();
     const { requestTimeoutMs } = this.#host;
     if (requestTimeoutMs > 0 && (!this.#stream.headersSent || this.#isSentOn))
       this.#timer = setTimeout(() => this.#timeOut(), requestTimeoutMs);
@@ -173,7 +182,10 @@ export class Http2Exchange implements Exchange {
       wanted: () => {
         if (asks) this.inform(100, []);
       },
-      came: () => void this.#timer?.refresh(),
+      came: (bytes) => {
+        this.#timer?.refresh();
+        this.#paced.came(bytes);
+      },
       overflowed: () => this.#refuse(tooLarge(bodyLimit), 'limit'),
     });
   }
@@ -267,6 +279,7 @@ export class Http2Exchange implements Exchange {
     this.isEnded = true;
     this.#goneListeners = [];
     clearTimeout(this.#timer);
+    this.#paced.stop();
     if (this.#isTracked) this.#host.ended(this);
   }
 }

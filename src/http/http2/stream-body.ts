@@ -9,7 +9,7 @@ export interface StreamBodyEvents {
   /** Somebody wants the body: a client that has asked whether it may send it is told so. */
   wanted(): void;
   /** A piece was taken. */
-  came(): void;
+  came(bytes: number): void;
   /** It has more than `bodyLimit` bytes. */
   overflowed(): void;
 }
@@ -106,7 +106,7 @@ export class StreamBody implements RequestBody {
     if (piece === null && !this.#isComplete) return;
     if (piece !== null) {
       if (this.#bytes > this.#bodyLimit) return this.#events.overflowed();
-      this.#events.came();
+      this.#events.came(piece.length);
     }
     const waiting = this.#waiting;
     this.#waiting = undefined;

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
-import { plainAnswer } from '../../protocol/http/plain-answer.js';
+import { CONTINUE, plainAnswer } from '../../protocol/http/plain-answer.js';
 import { AnswerGuard } from './answer-guard.js';
 import { CarriedSocket } from './carried-socket.js';
 import { feedRequest } from './feed.js';
@@ -17,12 +17,11 @@ export interface NodeHttpOptions {
   readonly failed?: (error: Error) => void;
 }
 
-/** Node writes it by itself, or when the app says so (`checkContinue`). */
-const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 /** Published by Node for each request of each server, before any of its listeners is called. */
 const STARTED = 'http.server.request.start';
-/** What a client has left behind is read within this time. */
+/** What a client has left behind is read within this time, and its reading begins within that. */
 const LEFT_MS = 60_000;
+const UNREAD_MS = 1000;
 const DEFAULTS = { maxHeaderBytes: 256 * 1024, idleMs: 10_000, maxIdle: 1024 };
 
 /** One request of a connection. */
@@ -116,11 +115,14 @@ export class NodeHttpBridge {
   }
 
   /** As of a socket that Node owns, but for one thing: a body that has come whole is read to its end, if it is being read. */
-  #clientLeft(carried: Carried, { exchange, request }: Current): void {
-    const { socket } = carried;
-    const isRead = request !== null && request.readableFlowing !== null && !request.readableEnded;
-    if (!exchange.hasWholeBody || !isRead) return void socket.destroy();
-    const timer = setTimeout(() => socket.destroy(), LEFT_MS).unref();
+  #clientLeft({ socket }: Carried, { exchange, request }: Current): void {
+    const hasBody = exchange.body.whole?.length !== 0;
+    if (!exchange.hasWholeBody || !hasBody || request === null || request.readableEnded) return void socket.destroy();
+    // A handler that is not reading yet may be about to; one that never does is to hear of the end soon.
+    let timer = setTimeout(() => {
+      if (!isRead(request)) return void socket.destroy();
+      timer = setTimeout(() => socket.destroy(), LEFT_MS).unref();
+    }, UNREAD_MS).unref();
     const end = (): void => {
       clearTimeout(timer);
       process.nextTick(() => socket.destroy());
@@ -282,6 +284,10 @@ export class NodeHttpBridge {
   }
 }
 
+function isRead({ readableFlowing, readableEnded }: IncomingMessage): boolean {
+  return readableFlowing !== null && !readableEnded;
+}
+
 interface StartMessage {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -304,6 +310,7 @@ class Answer {
   }
 
   write(data: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
+    // Node writes it by itself, or when the app says so (`checkContinue`).
     if (data === CONTINUE && !this.#hasBegun) {
       this.#exchange.sayContinue();
       return true;

@@ -1,5 +1,5 @@
 import type { ChunkedDecoder } from '../../protocol/http/chunked.js';
-import { Pace } from './pace.js';
+import { Pace } from '../../protocol/http/pace.js';
 
 /** What a connection that speaks HTTP is doing. */
 export const Phase = {

@@ -1,10 +1,10 @@
 /** Requests that do not come, bodies that pause, answers that do not begin, connections without a request. Runs in the reactor. */
 import { CloseCode } from '../../ipc/frame.js';
 import { ReactorCounter } from '../../memory/boards.js';
+import { WINDOW_MS } from '../../protocol/http/pace.js';
 import type { ReactorConnection } from '../connection.js';
 import type { Answers } from './answers.js';
 import { type HttpState, Phase } from './http-state.js';
-import { WINDOW_MS } from './pace.js';
 import type { HttpParts } from './parts.js';
 import type { Uploads } from './uploads.js';
 

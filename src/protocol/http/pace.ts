@@ -1,4 +1,4 @@
-/** How fast a body comes, for `minBodyBytesPerSecond`. Runs in the reactor. */
+/** How fast a body comes, for `minBodyBytesPerSecond`: over HTTP/1 in the reactor, over HTTP/2 in a worker. */
 
 /** The longest time that is looked at as one: a short pause is no slowness. */
 export const WINDOW_MS = 5000;
