@@ -12,7 +12,7 @@ const inBase = [
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
-  ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
+  ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix', 'uploads'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];
