@@ -12,6 +12,7 @@ const inBase = [
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
+<<<<<<< HEAD
   ...[
     'detach',
     'http2',
@@ -25,6 +26,9 @@ const inBase = [
     'unix',
     'wall-clock',
   ],
+=======
+  ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix', 'uploads'],
+>>>>>>> answers
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'bodies', 'data', 'framing', 'http', 'send-file'];

@@ -1,11 +1,14 @@
 // Temporary files of forms: whatever ends their process, none is left for good. Holds in both modes.
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -14,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HttpClient, post } from '../helpers/http-client.js';
-import { endServers, IS_BASE, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 let folder: string;
 /** The temporary folder of the servers, and one that forms name themselves. */
@@ -167,11 +170,20 @@ describe('the look at the start', () => {
     expect(existsSync(file)).toBe(true);
   });
 
-  it.skipIf(process.getuid?.() !== 0 || IS_BASE)(
-    'works without the rights of root, and touches only its own',
-    async () => {
-      const server = await start({ user: 'nobody', group: 'nogroup' }, { FOLDER: '' });
-      await server.stop();
-    },
-  );
+  it.skipIf(process.getuid?.() !== 0)('works without the rights of root, on what is its own', async () => {
+    chmodSync(folder, 0o755);
+    chmodSync(usual, 0o1777);
+    const nobody = Number(spawnSync('id', ['-u', 'nobody']).stdout);
+    const asNobody = { user: 'nobody', group: 'nogroup' };
+    const first = await start(asNobody);
+    const { file } = await upload(first, '/hold');
+    expect(statSync(file).uid).toBe(nobody);
+    const scope = /tswoole-form-([0-9a-f]{8})-/.exec(file)?.[1];
+    const [ofNobody = '', ofRoot = ''] = ['nobody', 'rootxx'].map((end) => `tswoole-form-${scope}-${dead()}-1-${end}`);
+    for (const name of [ofNobody, ofRoot]) mkdirSync(join(usual, name));
+    chownSync(join(usual, ofNobody), nobody, nobody);
+    await start(asNobody);
+    await poll('what was its own is gone', () => !existsSync(join(usual, ofNobody)));
+    expect([existsSync(join(usual, ofRoot)), existsSync(file)]).toEqual([true, true]);
+  });
 });
