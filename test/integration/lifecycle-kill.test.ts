@@ -34,7 +34,14 @@ describe('kill -9 of a worker', () => {
     const back = await server.waitForEvent('workerStart', ({ worker, pid }) => worker === 0 && pid !== victim, 3000);
     expect(back.at - killedAt).toBeLessThan(1000);
     const { info } = await server.waitForEvent('workerError');
-    expect(info).toMatchObject({ workerId: 0, pid: victim, signal: 'SIGKILL', signalNumber: 9, exitCode: 0, uptimeMs: expect.any(Number) });
+    expect(info).toMatchObject({
+      workerId: 0,
+      pid: victim,
+      signal: 'SIGKILL',
+      signalNumber: 9,
+      exitCode: 0,
+      uptimeMs: expect.any(Number),
+    });
     const { ended, faults, lost } = await load.finish(2000);
     expect({ ended, faults }).toEqual({ ended: [], faults: [] });
     // One packet can be in the worker's hand: taken, its answer not yet given.
