@@ -169,7 +169,7 @@ describe('a process that dies in the middle of a send', () => {
     '(%s) costs that connection, and its successor can send',
     async (place) => {
       const server = await start();
-      const [torn, whole] = await TcpClient.connectMany(server.port, 2);
+      const torn = await TcpClient.connect(server.port);
       torn.socket.pause();
       order(
         torn,
