@@ -8,14 +8,14 @@ const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-s
 const long = ['http-corpus', 'http-examples'];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
-  ...['api', 'broadcast', 'data'],
+  ...['api', 'broadcast', 'closes', 'data', 'send-anywhere'],
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
-const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];
+const encrypted = ['api', 'closes', 'data', 'framing', 'http', 'send-file'];
 
 const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);

@@ -94,7 +94,9 @@ export class Speeches {
 
   /** What follows would be taken for the rest of it: only the end of the connection tells the client. */
   #broken(connection: ReactorConnection): void {
-    this.#parts.ending.reset(connection, CloseCode.WORKER_DIED);
+    const { ending } = this.#parts;
+    ending.tell(connection, CloseCode.WORKER_DIED, 0, 'a process has died in the middle of what it was sending');
+    ending.release(connection, true);
   }
 
   #end(connection: ReactorConnection): void {

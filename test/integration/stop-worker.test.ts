@@ -22,6 +22,13 @@ describe('stop() in workerStart', () => {
   });
 });
 
+it('the very first callback of a server that is one process counts as busy', async () => {
+  const options = { mode: 'base', taskWorkerNum: 0, maxRequest: 0 };
+  const server = await startServer('stops.js', { options });
+  await TcpClient.connect(server.port);
+  expect(await server.waitForEvent('connect')).toMatchObject({ state: 'busy' });
+});
+
 it('a worker that hangs in the very first callback of its life is seen to be busy', async () => {
   const server = await startServer('stops.js', {
     env: { HANG: '1', SLOW_RESTART: '400' },
