@@ -8,30 +8,15 @@ const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-s
 const long = ['http-corpus', 'http-examples'];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
-  ...['answers', 'api', 'bodies', 'broadcast', 'data'],
-  ...['http', 'http-corpus', 'http-operated'],
-  ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
-  ...['limits', 'messages', 'pressure'],
-<<<<<<< HEAD
-  ...[
-    'detach',
-    'http2',
-    'members',
-    'proxy',
-    'refused',
-    'send-file',
-    'start-ended',
-    'times',
-    'tls',
-    'unix',
-    'wall-clock',
-  ],
-=======
-  ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix', 'uploads'],
->>>>>>> answers
+  ...['answers', 'api', 'bodies', 'broadcast', 'budget', 'closes'],
+  ...['data', 'datagrams', 'detach', 'dispatch', 'framing', 'http'],
+  ...['http-corpus', 'http-operated', 'http2', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
+  ...['limits', 'members', 'messages', 'pressure', 'proxy', 'refused'],
+  ...['send-anywhere', 'send-file', 'start-ended', 'times', 'tls', 'unix'],
+  ...['uploads', 'wall-clock'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
-const encrypted = ['api', 'bodies', 'data', 'framing', 'http', 'send-file'];
+const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file'];
 
 const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);

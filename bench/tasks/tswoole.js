@@ -4,6 +4,7 @@ import { measureCaller } from './caller.js';
 const workers = Number(process.env.WORKERS);
 const server = new Server({ workerNum: 1, reactorNum: 1, taskWorkerNum: workers, logLevel: 'error' });
 server.on('task', (task) => task.data);
+server.on('receive', () => {});
 server.on('workerStart', (id) => {
   if (id > 0) return;
   server.after(300, async () => {

@@ -228,7 +228,8 @@ export const errorTable = {
   ERR_CHANNEL_BROKEN: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `The channel between two processes of the server broke: ${why}.`,
-    advice: 'The process at its other end has most likely died; the log of the manager says why.',
+    advice:
+      'The process at its other end has ended, or takes nothing; the log of the manager says why. A client whose worker has died comes again by itself.',
   }),
   ERR_PEER_FRAME: entry({
     fields: { why: 'string' },

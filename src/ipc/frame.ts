@@ -38,7 +38,7 @@ export const Event = {
 
 /** Worker (or manager, or the accepting thread) → reactor. */
 export const Request = {
-  /** payload: bytes for the client; of an HTTP answer with AnswerFlag, detail: the exchange. */
+  /** payload: bytes for the client; of an HTTP answer with AnswerFlag, detail: the exchange. Else see SendFlag. */
   send: 1,
   /** flags: 1 = reset, drop what is queued. detail: a CloseCode. payload: a message. */
   close: 2,
@@ -123,6 +123,17 @@ export const AnswerFlag = {
   /** With `interim`: it is 100 Continue, the client may send the body it has asked to send. */
   continue: 32,
 } as const;
+
+/** Of bytes a process sends that are no answer; beside `AnswerFlag` in the same field. */
+export const SendFlag = {
+  /** Others of the same send follow. Pieces of one send bear in `detail` which process sends: see `markOf`. */
+  more: 32,
+} as const;
+
+/** A number for a process that its successor most likely does not have; never 0, and it fits into a frame's detail. */
+export function markOf(pid: number): number {
+  return pid & 0xffff || 1;
+}
 
 /** HTTP: bytes of a request frame before the head: two words that spare the worker what the reactor has found out. */
 export const REQUEST_PREFIX_BYTES = 8;

@@ -8,7 +8,7 @@ import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import { writeLatin1 } from '../util/latin1.js';
 import { filePayload } from './file-request.js';
-import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, Request } from './frame.js';
+import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
 import { type HeldData, type HeldItem, type OutboxLimits, OutState } from './out-state.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
 import type { RingWriter } from './ring.js';
@@ -35,6 +35,8 @@ export interface OutboxOptions extends OutboxLimits {
 }
 
 const nothing = new Uint8Array(0);
+/** Sends of several pieces bear it: a reactor sees by it when a process has died in the middle of one. */
+const OWN_MARK = markOf(process.pid);
 /** What only the last frame of an answer says. */
 const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel;
 /** Asking for room and closing must find a place although packets fill the ring. */
@@ -451,8 +453,10 @@ export class Outbox {
     state.heldBytes -= left;
     this.heldBytes -= left;
     const isLast = item.at === item.data.length;
-    this.#committed(state, link, left, isLast ? item.flags : item.flags & ~AT_THE_END, item.exchange);
-    if (item.at === item.data.length) state.held?.shift();
+    const isPiece = item.flags === 0 && left < item.data.length;
+    if (isPiece) this.#committed(state, link, left, isLast ? 0 : SendFlag.more, OWN_MARK);
+    else this.#committed(state, link, left, isLast ? item.flags : item.flags & ~AT_THE_END, item.exchange);
+    if (isLast) state.held?.shift();
     return true;
   }
 

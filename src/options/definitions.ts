@@ -160,7 +160,7 @@ export const definitions = {
   maxRequest: option({
     kind: integer({ min: 0, max: 1_000_000_000 }),
     default: { value: 0 },
-    help: 'Packets after which a worker is replaced by a new one, without a gap; 0: never.',
+    help: 'A worker that has handled so many packets (HTTP: requests), and a number of its own from 0 to `maxRequestJitter` more, asks to be replaced by a new one, without a gap; it handles what comes until that is ready. 0: never.',
     swoole: 'max_request',
   }),
   maxRequestJitter: option({
@@ -169,7 +169,7 @@ export const definitions = {
       says: 'half of `maxRequest`',
       compute: (_machine, { maxRequest }) => Math.floor(maxRequest / 2),
     },
-    help: 'Up to so many packets more, each worker a number of its own, so that not all are replaced at once.',
+    help: 'Each process draws a number from 0 to this when it starts, and adds it to `maxRequest`: so not all workers are replaced at once. 0: exactly at `maxRequest`.',
     swoole: 'max_request_grace',
   }),
   heartbeatIdleMs: option({

@@ -3,10 +3,12 @@
  * with all that is known of it, those that have not said yet who they are, and events that found no room.
  */
 import type { Arrival } from '../ipc/arrival.js';
+import { allocateStable } from '../os/libc.js';
 import { ReactorConnection } from './connection.js';
 import { type HttpRecord, packHttp, unpackHttp } from './http/http-state.js';
 import { Input, type InputState } from './input.js';
 import { type Chunk, FilePart, OutQueue } from './out-queue.js';
+import type { Speech, WaitingFrame } from './speeches.js';
 import type { SpilledEvent } from './worker-lane.js';
 
 /** Everything but the socket and the bytes. */
@@ -34,8 +36,14 @@ export interface ConnectionRecord {
   readonly inputBytes: number;
   /** Since when something waits for the client. */
   readonly outSince: number;
+  /** A send that is not whole, and what waits behind it; their bytes come last. */
+  readonly speech: SpeechRecord | null;
   /** What waits for it, in order: files, and numbers of bytes, which come behind the input. */
   readonly out: readonly (number | FileRecord)[];
+}
+
+interface SpeechRecord extends Omit<Speech, 'waiting'> {
+  readonly waiting: readonly Pick<WaitingFrame, 'peer' | 'word' | 'sessionId' | 'length'>[];
 }
 
 export type FileRecord = Pick<FilePart, 'path' | 'offset' | 'left'>;
@@ -78,9 +86,19 @@ export function packConnection(connection: ReactorConnection): Cargo<ConnectionR
   const { lastWorker } = connection;
   const waits = { lastWorker, inputBytes: input?.length ?? 0, out: items.map(packItem), outSince: out?.since ?? 0 };
   const http = connection.http === null ? null : packHttp(connection.http);
-  const record = { kind: 'connection', ...known, ...ending, http, input: input?.state ?? null, ...waits } as const;
+  const speech = connection.speech && packSpeech(connection.speech);
+  const record = {
+    kind: 'connection',
+    ...known,
+    ...ending,
+    http,
+    input: input?.state ?? null,
+    speech,
+    ...waits,
+  } as const;
   out?.close();
-  return { record, descriptor, bytes: [...waiting, ...queued] };
+  const spoken = (connection.speech?.waiting ?? []).map(({ bytes }) => bytes);
+  return { record, descriptor, bytes: [...waiting, ...queued, ...spoken] };
 }
 
 export function unpackConnection({ record, descriptor, bytes }: Cargo<ConnectionRecord>): ReactorConnection {
@@ -96,6 +114,7 @@ export function unpackConnection({ record, descriptor, bytes }: Cargo<Connection
   if (record.input !== null) connection.input = Input.restored(input, record.input);
   if (record.http !== null) connection.http = unpackHttp(record.http);
   if (record.out.length > 0) connection.out = unpackOut(record, all);
+  if (record.speech !== null) connection.speech = unpackSpeech(record.speech, all);
   connection.readable = true; // whatever has come meanwhile
   return connection;
 }
@@ -104,6 +123,26 @@ function packItem(item: Chunk | FilePart): number | FileRecord {
   if (!(item instanceof FilePart)) return item.end - item.start;
   const { path, offset, left } = item;
   return { path, offset, left };
+}
+
+function packSpeech({ peer, mark, waiting }: Speech): SpeechRecord {
+  return {
+    peer,
+    mark,
+    waiting: waiting.map(({ peer, word, sessionId, length }) => ({ peer, word, sessionId, length })),
+  };
+}
+
+/** @param all ends with its bytes */
+function unpackSpeech({ peer, mark, waiting }: SpeechRecord, all: Buffer): Speech {
+  let at = all.length - waiting.reduce((sum, { length }) => sum + length, 0);
+  const frames = waiting.map((frame) => {
+    const bytes = allocateStable(frame.length);
+    all.copy(bytes, 0, at, at + frame.length);
+    at += frame.length;
+    return { ...frame, bytes, payloadAt: 0 };
+  });
+  return { peer, mark, waiting: frames };
 }
 
 function unpackOut({ out, outSince, inputBytes }: ConnectionRecord, bytes: Buffer): OutQueue {

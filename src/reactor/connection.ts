@@ -1,6 +1,7 @@
 import type { HttpState } from './http/http-state.js';
 import type { Input } from './input.js';
 import type { OutQueue } from './out-queue.js';
+import type { Speech } from './speeches.js';
 import type { TlsStream } from './tls/tls-stream.js';
 
 /** A live socket, as the reactor that owns it sees it. Kept small: there may be a hundred thousand. */
@@ -47,6 +48,8 @@ export class ReactorConnection {
   tls: TlsStream | null = null;
   /** Index of the listen port. */
   readonly port: number;
+  /** A send in several pieces is not whole yet: whose, and what waits behind it. */
+  speech: Speech | null = null;
   /** Who asked to hear when there is room again: see `watcherOf`. */
   drainWatchers: number[] | null = null;
 

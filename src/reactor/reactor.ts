@@ -7,7 +7,15 @@
  * shared memory, so that workers ring only when it sleeps.
  */
 import type { Arrival } from '../ipc/arrival.js';
-import { ACCEPT_PAYLOAD, AnswerFlag, CloseCode, CloseFlag, Request, SEND_FILE_HEADER_BYTES } from '../ipc/frame.js';
+import {
+  ACCEPT_PAYLOAD,
+  AnswerFlag,
+  CloseCode,
+  CloseFlag,
+  Request,
+  SEND_FILE_HEADER_BYTES,
+  SendFlag,
+} from '../ipc/frame.js';
 import type { WholeAnswer } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
@@ -17,7 +25,7 @@ import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table
 import { DeadConnections } from '../memory/dead-connections.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
-import { EAGAIN, EINTR } from '../os/libc.js';
+import { addressOf, EAGAIN, EINTR } from '../os/libc.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
 import { workerOfSession } from '../protocol/http/session-worker.js';
@@ -29,6 +37,7 @@ import { type Cargo, packConnection, packEvent, unpackConnection } from './cargo
 import type { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES, watcherOf } from './context.js';
 import { Datagrams } from './datagrams.js';
+import { DeferredCloses } from './deferred-closes.js';
 import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
 import { Ending } from './ending.js';
@@ -42,6 +51,7 @@ import { FilePart } from './out-queue.js';
 import { Overload } from './overload.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
+import { type Frame, Speeches, type WaitingFrame } from './speeches.js';
 import { Throttle } from './throttle.js';
 import type { TlsStream } from './tls/tls-stream.js';
 import { Withholding } from './withholding.js';
@@ -92,8 +102,12 @@ const REQUESTS_PER_TURN = 1024;
 const GATHER_LIMIT = 8192;
 /** What two frames have in common that are parts of one answer: type, detail, and whether they are of one at all. */
 const SAME_ANSWER = 0xffff00ff | (AnswerFlag.answer << 8);
-/** Nothing is put behind the end of an answer, nor behind 1xx. */
-const goesOn = (flags: number): boolean => (flags & (AnswerFlag.last | AnswerFlag.interim | AnswerFlag.tunnel)) === 0;
+/** Nothing is put behind the end of an answer, nor behind 1xx, nor behind a piece of a send: who comes next says whether it is the last. */
+const goesOn = (flags: number): boolean =>
+  (flags & (AnswerFlag.last | AnswerFlag.interim | AnswerFlag.tunnel | SendFlag.more)) === 0;
+/** What must not overtake data of the same sender. */
+const keepsPlace = (type: number): boolean =>
+  type === Request.closed || type === Request.sendFile || type === Request.watchDrain;
 /** At the end of the server a body that is on its way is still read: its worker is to finish. */
 const isUpload = ({ http }: ReactorConnection): boolean => http?.phase === Phase.streaming;
 
@@ -103,6 +117,8 @@ export class Reactor implements PollerHandler {
   readonly #view: SharedDispatchView;
   readonly #ending: Ending;
   readonly #sending: Sending;
+  readonly #speeches: Speeches;
+  readonly #closes = new DeferredCloses();
   readonly #slots: Slots;
   readonly #framing: Framing;
   readonly #http: Http;
@@ -145,6 +161,12 @@ export class Reactor implements PollerHandler {
     this.#slots = new Slots(id, reactorNum, slots, workerNum);
     this.#ending = new Ending(this.#context, this.#slots, () => this.#wakeUp());
     this.#sending = new Sending(this.#context, this.#ending);
+    this.#speeches = new Speeches({
+      context: this.#context,
+      ending: this.#ending,
+      region,
+      play: (frame) => this.#play(frame),
+    });
     this.#throttle = new Throttle(this.#context, this.#view);
     this.#withholding = new Withholding(this.#context, this.#view, parts.strategy);
     this.#overload = new Overload(this.#context, this.#ending);
@@ -213,7 +235,10 @@ export class Reactor implements PollerHandler {
       refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
     });
     this.#ending.onLost = (connection, code) => http.answers.lost(connection, code);
-    this.#ending.onReleased = (connection) => http.released(connection);
+    this.#ending.onReleased = (connection) => {
+      http.released(connection);
+      if (connection.speech !== null) this.#speeches.forget(connection);
+    };
     this.#sending.onFlushed = (connection) => http.answers.flushed(connection);
     const { lookMs } = http.times;
     if (lookMs > 0) this.#httpTimer = setInterval(() => this.#checkHttpTimes(), lookMs);
@@ -271,6 +296,7 @@ export class Reactor implements PollerHandler {
     if (deaths !== this.#seenDeaths && !unfinished) {
       this.#seenDeaths = deaths;
       this.#http.answers.reapDead();
+      this.#speeches.reapDead();
     }
     this.#http.uploads.readHeld();
     if (again.length > 0) this.#readOn();
@@ -535,6 +561,15 @@ export class Reactor implements PollerHandler {
 
   /** @returns true when there is more than one turn's share */
   #takeRequests(): boolean {
+    const unfinished = this.#takeAll();
+    if (this.#closes.isEmpty) return unfinished;
+    return this.#closes.settle(
+      () => this.#takeAll(),
+      ({ word, sessionId, peer }) => this.#carryOutClose(word, sessionId, peer),
+    );
+  }
+
+  #takeAll(): boolean {
     let unfinished = false;
     for (const sender of this.#parts.senders) {
       if (!sender.ring.available()) continue;
@@ -554,7 +589,7 @@ export class Reactor implements PollerHandler {
         this.#parts.onBrokenSender(sender.worker);
         return false;
       }
-      if ((ring.word & 0xff) === Request.send) this.#takeReply(ring);
+      if ((ring.word & 0xff) === Request.send) this.#takeReply(ring, sender.peer);
       else {
         this.#takeRequest(ring, sender);
         ring.advance();
@@ -572,6 +607,7 @@ export class Reactor implements PollerHandler {
       board.add(id, ReactorCounter.discarded, 1);
       return true;
     }
+    if (connection.speech !== null) return false;
     if (!this.#awake) this.#context.wake();
     if (!this.#http.answers.answerDirectly(connection, answer)) return false;
     board.add(id, ReactorCounter.replies, 1);
@@ -579,8 +615,8 @@ export class Reactor implements PollerHandler {
   }
 
   /** One reply, or several in a row for the same connection, leave in one send(2). */
-  #takeReply(ring: RingReader): void {
-    const { id, board, scratch, scratchAddress } = this.#context;
+  #takeReply(ring: RingReader, peer: number): void {
+    const { scratch, scratchAddress } = this.#context;
     const { sessionId, word } = ring;
     let flags = (word >> 8) & 0xff;
     let length = ring.length;
@@ -602,15 +638,43 @@ export class Reactor implements PollerHandler {
       at = 0;
     }
     const connection = this.#context.connectionOf(sessionId);
-    const isAnswer = (flags & AnswerFlag.answer) !== 0;
-    const isNobodys = connection === undefined || connection.closeCode >= 0;
-    if (isNobodys || (isAnswer && !this.#http.answers.isAwaited(connection, word >>> 16))) {
-      board.add(id, ReactorCounter.discarded, 1);
-      return;
+    const detail = word >>> 16;
+    if (connection !== undefined && this.#speeches.holds(connection, peer)) {
+      const whole = Request.send | (flags << 8) | (detail << 16);
+      return this.#speeches.wait(connection, peer, { word: whole, sessionId, bytes: source, payloadAt: at, length });
     }
-    board.add(id, ReactorCounter.replies, 1);
+    if (!this.#mayReply(connection, flags, detail)) return;
     if (length > 0) this.#sending.write(connection, source, at, address, length);
-    if (isAnswer) this.#http.answers.answered(connection, flags);
+    this.#replied(connection, peer, flags, detail);
+  }
+
+  #mayReply(connection: ReactorConnection | undefined, flags: number, detail: number): connection is ReactorConnection {
+    const { id, board } = this.#context;
+    const isNobodys = connection === undefined || connection.closeCode >= 0;
+    const isAnswer = (flags & AnswerFlag.answer) !== 0;
+    const may = !isNobodys && (!isAnswer || this.#http.answers.isAwaited(connection, detail));
+    board.add(id, may ? ReactorCounter.replies : ReactorCounter.discarded, 1);
+    return may;
+  }
+
+  #replied(connection: ReactorConnection, peer: number, flags: number, detail: number): void {
+    const more = (flags & SendFlag.more) !== 0;
+    if (more || connection.speech !== null) this.#speeches.spoke(connection, peer, detail, more);
+    if (flags & AnswerFlag.answer) this.#http.answers.answered(connection, flags);
+  }
+
+  /** What has waited until another process's send was whole. */
+  #play(frame: WaitingFrame): void {
+    const { word, sessionId, bytes, length, peer } = frame;
+    const sender = this.#parts.senders[peer];
+    if (sender === undefined) return;
+    if ((word & 0xff) === Request.close) return this.#carryOutClose(word, sessionId, peer);
+    if ((word & 0xff) !== Request.send) return this.#takeRequest(frame, sender);
+    const connection = this.#context.connectionOf(sessionId);
+    const flags = (word >> 8) & 0xff;
+    if (!this.#mayReply(connection, flags, word >>> 16)) return;
+    if (length > 0) this.#sending.write(connection, bytes, 0, addressOf(bytes), length);
+    this.#replied(connection, peer, flags, word >>> 16);
   }
 
   /** Another piece of the same answer (or, where there are no answers, of the same stream). */
@@ -624,14 +688,17 @@ export class Reactor implements PollerHandler {
     );
   }
 
-  #takeRequest(ring: RingReader, sender: ReactorSender): void {
-    const { word, sessionId } = ring;
+  #takeRequest(frame: Frame, sender: ReactorSender): void {
+    const { word, sessionId } = frame;
     const type = word & 0xff;
-    if (type === Request.accept && sender.mayAccept && ring.length === ACCEPT_PAYLOAD) return this.#accept(ring);
+    if (type === Request.accept && sender.mayAccept && frame.length === ACCEPT_PAYLOAD) return this.#accept(frame);
     const connection = this.#context.connectionOf(sessionId);
+    if (connection?.speech && this.#speeches.holds(connection, sender.peer) && keepsPlace(type)) {
+      return this.#speeches.wait(connection, sender.peer, frame);
+    }
     switch (type) {
       case Request.close:
-        return connection && this.#closeOnRequest(connection, (word >> 8) & 0xff, word >>> 16);
+        return connection && this.#closeOnRequest(connection, word, sender.peer);
       case Request.closed:
         return connection && this.#ending.answered(connection);
       case Request.pause:
@@ -641,9 +708,11 @@ export class Reactor implements PollerHandler {
       case Request.readOn:
         return connection && this.#readThrottled(connection);
       case Request.sendFile:
-        return connection && this.#sendFile(connection, ring, (word >> 8) & 0xff, word >>> 16);
+        return connection && this.#sendFile(connection, frame, (word >> 8) & 0xff, word >>> 16);
       case Request.taken:
-        return connection && this.#http.bodies.taken(connection, word >>> 16, ring.bytes.readDoubleLE(ring.payloadAt));
+        return (
+          connection && this.#http.bodies.taken(connection, word >>> 16, frame.bytes.readDoubleLE(frame.payloadAt))
+        );
       case Request.watchDrain:
         return this.#watchDrain(connection, watcherOf(sender.worker, sender.peer), sessionId);
       default:
@@ -657,12 +726,7 @@ export class Reactor implements PollerHandler {
     else this.#context.tellRoom(watcher, sessionId);
   }
 
-  #sendFile(
-    connection: ReactorConnection,
-    { bytes, payloadAt, length }: RingReader,
-    flags: number,
-    exchange: number,
-  ): void {
+  #sendFile(connection: ReactorConnection, { bytes, payloadAt, length }: Frame, flags: number, exchange: number): void {
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
     if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, exchange))) return;
     const [offset, count] = [bytes.readDoubleLE(payloadAt), bytes.readDoubleLE(payloadAt + 8)];
@@ -671,9 +735,16 @@ export class Reactor implements PollerHandler {
     if (isAnswer) this.#http.answers.answered(connection, flags);
   }
 
-  #closeOnRequest(connection: ReactorConnection, flags: number, code: number): void {
-    if (flags & CloseFlag.reset) this.#ending.reset(connection, code);
-    else this.#ending.closeWhenFlushed(connection, code);
+  #closeOnRequest(connection: ReactorConnection, word: number, peer: number): void {
+    if ((word >> 8) & CloseFlag.reset) this.#ending.reset(connection, word >>> 16);
+    else this.#closes.add({ word, sessionId: connection.sessionId, peer });
+  }
+
+  #carryOutClose(word: number, sessionId: number, peer: number): void {
+    const connection = this.#context.connectionOf(sessionId);
+    if (connection === undefined) return;
+    if (!this.#speeches.holds(connection, peer)) return this.#ending.closeWhenFlushed(connection, word >>> 16);
+    this.#speeches.wait(connection, peer, { word, sessionId, bytes: NO_ADDRESS, payloadAt: 0, length: 0 });
   }
 
   #setPaused(connection: ReactorConnection, paused: boolean): void {
@@ -684,11 +755,10 @@ export class Reactor implements PollerHandler {
 
   // ——— accepting ———
 
-  #accept(ring: RingReader): void {
-    const { bytes, payloadAt } = ring;
+  #accept({ bytes, payloadAt, word }: Frame): void {
     this.accept({
       descriptor: bytes.readInt32LE(payloadAt),
-      portIndex: ring.word >>> 16,
+      portIndex: word >>> 16,
       family: bytes.readUInt16LE(payloadAt + 4),
       remotePort: bytes.readUInt16LE(payloadAt + 6),
       address: bytes.subarray(payloadAt + 8, payloadAt + ACCEPT_PAYLOAD),
@@ -841,6 +911,7 @@ export class Reactor implements PollerHandler {
     connections.add(connection);
     table.setDescriptor(connection.slot, descriptor);
     this.#ending.adopt(connection);
+    this.#speeches.adopt(connection);
     if (connection.throttled) this.#throttle.add(connection);
     this.#countInput(connection);
     this.#admission.watch(connection, false);

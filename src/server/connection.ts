@@ -66,7 +66,7 @@ export class Connection {
     return !this.#ended && this.#host.sendFile(this.fd, path, range);
   }
 
-  /** Closes after what was sent has left; with `reset` at once, dropping it. Swoole: close() */
+  /** Closes after what was sent has left; with `reset` at once, dropping it. No callback gets a packet of it any more. Swoole: close() */
   close(options?: { reset?: boolean }): boolean {
     return !this.#ended && this.#host.close(this.fd, options);
   }

@@ -326,9 +326,10 @@ export class Server {
   // ——— connections ———
 
   /**
-   * Queues `data` for a client. Swoole: send()
-   * @returns false as `Connection.send` does.
-   * @throws ServerError ERR_DATA_TYPE
+   * Queues `data` for a client, of any size, from any process. A send arrives as one piece, whoever else sends.
+   * @returns false, and `lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up (wait for
+   * `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned the
+   * connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
    */
   send(fd: number, data: string | Uint8Array): boolean {
     return this.#askOutbox('send', fd, (outbox) => outbox.send(fd, data));
@@ -365,8 +366,8 @@ export class Server {
   }
 
   /**
-   * Closes after what was sent has left; with `reset` at once, dropping it. Swoole: close()
-   * @returns false, and `lastError` says why
+   * Closes after what was sent has left; with `reset` at once, dropping it. From here on no packet of that client reaches
+   * a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
   close(fd: number, options: { reset?: boolean } = {}): boolean {
     return this.#askOutbox('close', fd, (outbox) => outbox.close(fd, options.reset === true));
@@ -428,7 +429,7 @@ export class Server {
     });
   }
 
-  /** Resolves when the client can be sent more again, or the connection is gone. Workers only; elsewhere at once. */
+  /** Resolves when the client can be sent more again, or the connection is gone. In any process. */
   drain(fd: number): Promise<void> {
     return isSessionId(fd) ? this.#mustRun('drain').outbox.drain(fd) : Promise.resolve();
   }

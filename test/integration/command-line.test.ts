@@ -72,7 +72,7 @@ describe('a daemon', () => {
     expect(taken.stderr).toContain('ERR_PORT_IN_USE');
     writeFileSync(
       join(line.folder, 'broken.js'),
-      'import { Server } from "tswoole";\nconst s = new Server();\ns.on("workerStart", () => { throw new Error("no luck"); });\nawait s.start();\n',
+      'import { Server } from "tswoole";\nconst s = new Server();\ns.on("receive", () => {});\ns.on("workerStart", () => { throw new Error("no luck"); });\nawait s.start();\n',
     );
     const broken = await line.run('start', 'broken.js', '--daemon');
     expect(broken.code).toBe(1);

@@ -1,15 +1,23 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, type Line, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  IS_BASE,
+  type Line,
+  poll,
+  type ServerProcess,
+  startServer,
+  whereConnectionsStay,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
 
 const MIB = 1 << 20;
-const places = ['other', 'task', 'user', 'manager', 'master'] as const;
-type Place = (typeof places)[number];
-type Where = Place | 'worker' | 'task2';
-
-const role = { worker: 'worker', other: 'worker', task: 'task', task2: 'task', user: 'user' } as const;
+type Place = 'worker' | 'other' | 'task' | 'task2' | 'user' | 'manager' | 'master';
+/** Where no callback of the connection runs. In BASE mode the manager is the master. */
+const places: Place[] = ['other', 'task', 'user', 'master', ...(IS_BASE ? [] : (['manager'] as const))];
 
 /** What the fixture calls `pattern`. */
 function pattern(length: number, seed = 0): Buffer {
@@ -18,34 +26,31 @@ function pattern(length: number, seed = 0): Buffer {
   return bytes;
 }
 
+/** @param code what manager and master run for a client that is meant for them */
 function start(code = '', options: Record<string, unknown> = {}): Promise<ServerProcess> {
   return startServer('senders.js', { options, env: { MANAGER: code, MASTER: code } });
 }
 
-/** Manager and master run the code that the server was started with. */
-function order(client: TcpClient, place: Where, code: string): void {
+function order(client: TcpClient, place: Place, code: string): void {
   client.send(`${JSON.stringify({ in: place, code })}\n`);
 }
 
-async function ran(server: ServerProcess, place: Where): Promise<Line> {
-  const isIt = (line: Line): boolean =>
-    (line.event === 'ran' || line.event === 'failed') &&
-    (line['role'] === (role as Record<string, string>)[place] || line['role'] === place);
-  const line = await server.waitFor('the code to end', () => server.lines.find(isIt));
-  expect(line['why']).toBeUndefined();
-  return line;
+async function ran(server: ServerProcess, count = 1): Promise<Line[]> {
+  const ended = (): Line[] => server.lines.filter(({ event }) => event === 'ran' || event === 'failed');
+  const lines = await server.waitFor('the code to end', () => (ended().length >= count ? ended() : undefined), 20_000);
+  expect(lines.map(({ why }) => why)).toEqual(lines.map(() => undefined));
+  return lines;
 }
 
-describe.each(places)('from the %s process (a worker that does not own it; task worker; …)', (place) => {
+describe.each(places)('from the %s process, which owns no connection', (place) => {
   it('several MiB arrive as they were sent, in one piece or in many, again and again', async () => {
     const code = `
       server.send(fd, pattern(3 * ${MIB}, 1));
       await server.drain(fd);
       for (let i = 0; i < 40; i++) if (!server.send(fd, pattern(65536, i))) await server.drain(fd);
       await server.drain(fd);
-      server.send(fd, pattern(${2 * MIB}, 2));
-      server.send(fd, 'the end');
-      return server.send(fd, '') && server.lastError?.code;`;
+      server.send(fd, pattern(2 * ${MIB}, 2));
+      server.send(fd, 'the end');`;
     const server = await start(code);
     const client = await TcpClient.connect(server.port);
     order(client, place, code);
@@ -53,30 +58,183 @@ describe.each(places)('from the %s process (a worker that does not own it; task 
     for (let i = 0; i < 40; i++) expect((await client.read(65536)).equals(pattern(65536, i))).toBe(true);
     expect((await client.read(2 * MIB)).equals(pattern(2 * MIB, 2))).toBe(true);
     expect((await client.read(7)).toString()).toBe('the end');
-    await ran(server, place);
+    await ran(server);
   });
 
-  it('the sender hears that a client does not keep up, waits for it, and loses nothing', async () => {
+  it('hears that a client does not keep up, waits for it, and loses nothing', async () => {
     const code = `
-      const answers = [];
-      for (let i = 0; i < 24; i++) {
-        const ok = server.send(fd, pattern(${MIB}, i));
-        answers.push(ok || server.lastError.code);
-        if (i === 15) say('full', { answers });
-        if (!ok) await server.drain(fd);
-      }
-      return answers;`;
+      let sent = 0;
+      while (sent < 24) {
+        if (server.send(fd, pattern(${MIB}, sent++))) continue;
+        say('full', { sent, code: server.lastError.code });
+        await server.drain(fd);
+      }`;
     const server = await start(code);
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
-    order(client, place, code.replace('if (i === 15)', 'if (i === 0)'));
-    await server.waitFor('bytes to wait', () => server.events('full').length > 0 || server.events('up').length > 0);
+    order(client, place, code);
+    const full = await server.waitForEvent('full');
+    expect(full).toMatchObject({ code: 'ERR_SEND_BUFFER_FULL' });
+    expect(full['sent']).toBeLessThan(24);
     client.socket.resume();
     for (let i = 0; i < 24; i++) expect((await client.read(MIB)).equals(pattern(MIB, i))).toBe(true);
-    const { value } = await ran(server, place);
-    expect(value).toContain('ERR_SEND_BUFFER_FULL');
-    expect(new Set(value as unknown[])).toEqual(
-      new Set([true, 'ERR_SEND_BUFFER_FULL'].filter((one) => (value as unknown[]).includes(one))),
-    );
+    await ran(server);
+  });
+
+  it('closes a client that does not read beyond sendBufferSize, and says so', async () => {
+    const code = `
+      const codes = [];
+      for (let i = 0; i < 40; i++) codes.push(server.send(fd, pattern(${MIB})) || server.lastError.code);
+      await server.drain(fd);
+      return { codes: [...new Set(codes)], exists: server.exists(fd), later: server.send(fd, 'x') || server.lastError.code };`;
+    const server = await start(code, { highWatermark: '256k', sendBufferSize: '4m' });
+    const client = await TcpClient.connect(server.port);
+    client.socket.pause();
+    order(client, place, code);
+    const line = (await ran(server))[0] as Line;
+    const { codes, exists, later } = line['value'] as Record<string, unknown>;
+    expect(codes).toContain('ERR_SESSION_CLOSED');
+    expect(codes).not.toContain('ERR_CHANNEL_BROKEN');
+    expect(exists).toBe(false);
+    expect(later).toMatch(/^ERR_SESSION_/);
+    expect(await server.waitForEvent('close')).toMatchObject({ code: 'SEND_QUEUE_LIMIT' });
+    await client.close();
+  });
+
+  it('sends files, binds, protects, pauses and closes in the order in which it was asked', async () => {
+    const file = pattern(300_000, 9);
+    const code = `
+      const did = [server.protect(fd), server.pause(fd), server.resume(fd), server.send(fd, pattern(2 * ${MIB}, 3))];
+      did.push(server.sendFile(fd, 'a-file'), server.send(fd, 'behind'));
+      const info = server.getClientInfo(fd);
+      did.push(server.close(fd), server.exists(fd), server.send(fd, 'x'), server.lastError.code, info.protected);
+      return did;`;
+    const server = await start(code);
+    writeFileSync(join(server.folder, 'a-file'), file);
+    const client = await TcpClient.connect(server.port);
+    order(client, place, code);
+    expect((await client.read(2 * MIB)).equals(pattern(2 * MIB, 3))).toBe(true);
+    expect((await client.read(file.length)).equals(file)).toBe(true);
+    expect((await client.read(6)).toString()).toBe('behind');
+    await client.closed;
+    const line = (await ran(server))[0] as Line;
+    const value = line['value'] as unknown[];
+    expect(value.slice(0, 3)).toEqual([true, true, true]);
+    expect(value.slice(4)).toEqual([true, expect.anything(), true, false, false, 'ERR_SESSION_CLOSED', true]);
+    expect(await server.waitForEvent('close')).toMatchObject({ code: 'SERVER_CLOSED' });
+  });
+});
+
+describe('several processes that send to one connection at once', () => {
+  it('do not tear each other apart: each send arrives as one piece', async () => {
+    const letters: [Place, string][] = [
+      ['worker', 'w'],
+      ['other', 'o'],
+      ['task', 't'],
+      ['task2', 'T'],
+      ['user', 'u'],
+    ];
+    const server = await start();
+    const client = await TcpClient.connect(server.port);
+    client.socket.pause();
+    for (const [place, letter] of letters) {
+      const code = `for (let i = 0; i < 4; i++) {
+          const ok = server.send(fd, Buffer.alloc(${MIB / 4}, '${letter}'));
+          server.send(fd, '${letter.repeat(1000)}');
+          if (!ok) await server.drain(fd);
+        }`;
+      order(client, place, code);
+    }
+    client.socket.resume();
+    const all = (await client.read(5 * 4 * (MIB / 4 + 1000), 25_000)).toString('latin1');
+    const pieces = all.match(/(.)\1*/g) ?? [];
+    const sizes = new Set(pieces.map((piece) => piece.length % (MIB / 4 + 1000)));
+    for (const size of sizes) expect([0, 1000, MIB / 4]).toContain(size);
+    for (const [, letter] of letters) expect(all.split(letter).length - 1).toBe(4 * (MIB / 4 + 1000));
+    await ran(server, letters.length);
+  });
+
+  it('close() of another one waits until a send that has begun is whole', async () => {
+    const server = await start();
+    const client = await TcpClient.connect(server.port);
+    const code = `server.send(fd, pattern(8 * ${MIB})); server.sendMessage({ code: 'server.close(fd)', fd }, 1);`;
+    order(client, 'task', code);
+    expect((await client.read(8 * MIB)).equals(pattern(8 * MIB))).toBe(true);
+    await client.closed;
+  });
+});
+
+describe('a process that dies in the middle of a send', () => {
+  it.each(['task', 'user', 'other'] as const)(
+    '(%s) costs that connection, and its successor can send',
+    async (place) => {
+      const server = await start();
+      const torn = await TcpClient.connect(server.port);
+      torn.socket.pause();
+      order(
+        torn,
+        place,
+        `server.send(fd, pattern(64 * ${MIB})); await sleep(100); process.kill(process.pid, 'SIGKILL')`,
+      );
+      expect(await server.waitForEvent('close')).toMatchObject({ code: 'WORKER_DIED' });
+      torn.socket.resume();
+      await torn.closed;
+      const dead = (await server.waitForEvent('workerError'))['info'] as { workerId: number };
+      await server.waitFor(
+        'its successor',
+        () => server.events('ready').filter(({ id }) => id === dead.workerId).length > 1,
+      );
+      const whole = await TcpClient.connect(server.port);
+      for (let i = 0; i < 3; i++) {
+        order(whole, place, `server.send(fd, pattern(${2 * MIB}, ${i})); await server.drain(fd);`);
+        expect((await whole.read(2 * MIB, 20_000)).equals(pattern(2 * MIB, i))).toBe(true);
+      }
+    },
+  );
+
+  it('one that dies between two sends costs nothing', async () => {
+    const server = await start();
+    const client = await TcpClient.connect(server.port);
+    const code = `server.send(fd, pattern(${MIB})); await server.drain(fd); process.kill(process.pid, 'SIGKILL')`;
+    for (let deaths = 1; deaths <= 2; deaths++) {
+      order(client, 'task', code);
+      expect((await client.read(MIB)).equals(pattern(MIB))).toBe(true);
+      await server.waitFor('its successor', () => server.events('ready').filter(({ id }) => id === 2).length > deaths);
+    }
+    order(client, 'task', `server.send(fd, 'still here')`);
+    expect((await client.read(10)).toString()).toBe('still here');
+  });
+});
+
+describe('the owner of the connection', () => {
+  whereConnectionsStay('may be replaced while others send to it', async () => {
+    const server = await start();
+    const client = await TcpClient.connect(server.port);
+    client.socket.pause();
+    const code = `for (let i = 0; i < 16; i++) if (!server.send(fd, pattern(${MIB}, i))) await server.drain(fd);`;
+    order(client, 'user', 'server.reload({ tasksOnly: false })');
+    order(client, 'task', code);
+    client.socket.resume();
+    for (let i = 0; i < 16; i++) expect((await client.read(MIB, 20_000)).equals(pattern(MIB, i))).toBe(true);
+    await server.waitForEvent('afterReload', undefined, 20_000);
+  });
+
+  it.runIf(IS_BASE)('has died: senders hear it by a code of its own, and its connections count no more', async () => {
+    const code = `
+      const owner = server.workers[server.getClientInfo(fd).workerId];
+      const before = server.connections.size;
+      process.kill(owner.pid, 'SIGKILL');
+      while (server.exists(fd)) await sleep(1);
+      const sent = server.send(fd, 'x') || server.lastError.code;
+      const { connectionNum } = server.stats();
+      return { sent, before, after: server.connections.size, listed: [...server.connections].length, connectionNum };`;
+    const server = await startServer('senders.js', { env: { SLOW_RESTART: '1500' } });
+    const client = await TcpClient.connect(server.port);
+    order(client, 'user', code);
+    const line = (await ran(server))[0] as Line;
+    expect(line['value']).toEqual({ sent: 'ERR_CHANNEL_BROKEN', before: 1, after: 0, listed: 0, connectionNum: 0 });
+    expect(await server.waitForEvent('close', undefined, 20_000)).toMatchObject({ code: 'WORKER_DIED' });
+    await poll('the client to see it', () => client.end !== undefined);
+    expect(server.events('close')).toHaveLength(1);
   });
 });

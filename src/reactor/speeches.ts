@@ -1,0 +1,122 @@
+/**
+ * A send that is longer than a frame comes in pieces, and processes send side by side: what others send to the same
+ * connection waits here until it is whole, so that no send is torn by another one. What waits is bounded by the window of
+ * each sender. Runs in the reactor.
+ */
+import { CloseCode, markOf } from '../ipc/frame.js';
+import { WorkerField } from '../memory/boards.js';
+import { LANES_PER_WORKER, peerOfManager, peerOfMaster } from '../memory/layout.js';
+import type { Region } from '../memory/region.js';
+import { allocateStable } from '../os/libc.js';
+import type { ReactorConnection } from './connection.js';
+import type { ReactorContext } from './context.js';
+import type { Ending } from './ending.js';
+
+/** A frame, in a ring or out of it. */
+export interface Frame {
+  readonly word: number;
+  readonly sessionId: number;
+  readonly bytes: Buffer;
+  readonly payloadAt: number;
+  readonly length: number;
+}
+
+export interface WaitingFrame extends Frame {
+  readonly peer: number;
+}
+
+/** Whose send is not whole yet, and what waits behind it. */
+export interface Speech {
+  readonly peer: number;
+  /** Which process that is: all pieces of a send bear it. */
+  readonly mark: number;
+  readonly waiting: WaitingFrame[];
+}
+
+export interface SpeechesParts {
+  readonly context: ReactorContext;
+  readonly ending: Ending;
+  readonly region: Region;
+  /** Carries out a frame that has waited. */
+  play(frame: WaitingFrame): void;
+}
+
+export class Speeches {
+  readonly #parts: SpeechesParts;
+  readonly #connections = new Set<ReactorConnection>();
+
+  constructor(parts: SpeechesParts) {
+    this.#parts = parts;
+  }
+
+  /** True when a frame of this peer has to wait. */
+  holds({ speech }: ReactorConnection, peer: number): boolean {
+    return speech !== null && speech.peer !== peer;
+  }
+
+  wait(connection: ReactorConnection, peer: number, frame: Frame): void {
+    const { word, sessionId, length, payloadAt } = frame;
+    const bytes = allocateStable(length);
+    frame.bytes.copy(bytes, 0, payloadAt, payloadAt + length);
+    connection.speech?.waiting.push({ peer, word, sessionId, bytes, payloadAt: 0, length });
+  }
+
+  /** A piece has been written. @param more others of the same send follow */
+  spoke(connection: ReactorConnection, peer: number, mark: number, more: boolean): void {
+    const { speech } = connection;
+    if (connection.ended) return;
+    if (speech !== null && speech.mark !== mark) return this.#broken(connection);
+    if (!more) return this.#end(connection);
+    connection.speech ??= { peer, mark, waiting: [] };
+    this.#connections.add(connection);
+  }
+
+  /** The connection is gone. */
+  forget(connection: ReactorConnection): void {
+    connection.speech = null;
+    this.#connections.delete(connection);
+  }
+
+  /** One whose process before this one was in the middle of it. */
+  adopt(connection: ReactorConnection): void {
+    if (connection.speech !== null) this.#connections.add(connection);
+  }
+
+  /** Processes have ended, and all that they have sent was taken: a send that is not whole will never be. */
+  reapDead(): void {
+    for (const connection of [...this.#connections]) this.#checkAlive(connection);
+  }
+
+  #checkAlive(connection: ReactorConnection): void {
+    const { speech } = connection;
+    if (speech !== null && markOf(this.#pidOf(speech.peer)) !== speech.mark) this.#broken(connection);
+  }
+
+  /** What follows would be taken for the rest of it: only the end of the connection tells the client. */
+  #broken(connection: ReactorConnection): void {
+    const { ending } = this.#parts;
+    ending.tell(connection, CloseCode.WORKER_DIED, 0, 'a process has died in the middle of what it was sending');
+    ending.release(connection, true);
+  }
+
+  #end(connection: ReactorConnection): void {
+    const waiting = connection.speech?.waiting ?? [];
+    this.forget(connection);
+    while (waiting.length > 0 && !connection.ended) {
+      const next = waiting.findIndex(({ peer }) => !this.holds(connection, peer));
+      const [frame] = next < 0 ? [] : waiting.splice(next, 1);
+      if (frame === undefined) break;
+      this.#parts.play(frame);
+    }
+    connection.speech?.waiting.push(...waiting);
+    this.#checkAlive(connection);
+  }
+
+  #pidOf(peer: number): number {
+    const { region, context } = this.#parts;
+    if (peer === peerOfManager(region.shape)) return region.managerPid;
+    if (peer === peerOfMaster(region.shape)) return region.masterPid;
+    const field = peer % LANES_PER_WORKER === 0 ? WorkerField.processOfLane0 : WorkerField.processOfLane1;
+    return context.workers.field(Math.floor(peer / LANES_PER_WORKER), field);
+  }
+}
