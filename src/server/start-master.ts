@@ -26,9 +26,9 @@ import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { version } from '../version.js';
 import type { Connection } from './connection.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
+import { tellOfDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';
-import { tellOfDebugger } from './start-role.js';
 
 /** What is assembled before anything starts. */
 interface Assembled {

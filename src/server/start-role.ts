@@ -1,7 +1,6 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
 import { serializeError } from '../errors/index.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
-import { openDebugger } from '../ipc/inspect.js';
 import { bindToCore, coreFor, giveUpRights, settleIn } from '../master/isolation.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';
@@ -14,6 +13,7 @@ import { UserProcess } from '../user/user-process.js';
 import { limitsOf, type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
+import { tellOfDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { StartContext } from './server.js';
 
@@ -108,11 +108,6 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     process.exit(1);
   }
   return never();
-}
-
-export async function tellOfDebugger(log: StartContext['log']): Promise<void> {
-  const url = await openDebugger();
-  if (url !== undefined) log.info('the debugger of this process listens', { url });
 }
 
 function taskSource(

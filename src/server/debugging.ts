@@ -1,0 +1,8 @@
+/** A person who wants to debug a worker needs to know where it listens for that. */
+import { openDebugger } from '../ipc/inspect.js';
+import type { Log } from '../util/log.js';
+
+export async function tellOfDebugger(log: Log): Promise<void> {
+  const url = await openDebugger();
+  if (url !== undefined) log.info('the debugger of this process listens', { url });
+}
