@@ -118,18 +118,18 @@ it('list, status, workers and top show requests per second and latencies of HTTP
   }
 });
 
-it.each([
-  ['with its length', { 'content-length': '5000000' }],
-  ['in chunks', { 'transfer-encoding': 'chunked' }],
-])('a body that is too large, sent %s, is answered 413 and logged by the name of the limit: bodyLimit', async (how) => {
-  const line = lineWith(`${HTTP}createServer((q, r) => q.resume().on('end', () => r.end())).listen(0, '127.0.0.1');`);
-  const address = await start(line, '--log-file', 'app.log', '--body-limit', '1m');
-  const whole = new Uint8Array(5_000_000);
-  const body = how === 'in chunks' ? new Blob([whole]).stream() : whole;
-  const answer = await fetch(`http://${address}/`, { method: 'POST', body, duplex: 'half' } as RequestInit);
-  expect([answer.status, await answer.text()]).toEqual([413, expect.stringContaining('bodyLimit')]);
-  expect(await line.must('logs')).toMatch(/a client was disconnected: .*bodyLimit/);
-});
+it.each(['with its length', 'in chunks'])(
+  'a body that is too large, sent %s, is answered 413 and logged by the name of the limit: bodyLimit',
+  async (how) => {
+    const line = lineWith(`${HTTP}createServer((q, r) => q.resume().on('end', () => r.end())).listen(0, '127.0.0.1');`);
+    const address = await start(line, '--log-file', 'app.log', '--body-limit', '1m');
+    const whole = new Uint8Array(5_000_000);
+    const body = how === 'in chunks' ? new Blob([whole]).stream() : whole;
+    const answer = await fetch(`http://${address}/`, { method: 'POST', body, duplex: 'half' } as RequestInit);
+    expect([answer.status, await answer.text()]).toEqual([413, expect.stringContaining('bodyLimit')]);
+    expect(await line.must('logs')).toMatch(/a client was disconnected: .*bodyLimit/);
+  },
+);
 
 describe('arguments of Node go to workers:', () => {
   const app = `${HTTP}import v8 from 'node:v8';
