@@ -1,4 +1,4 @@
-// socket.io, unchanged. Its polling needs one worker for all requests of a client: `ip-mod`, or WebSockets alone.
+// socket.io, unchanged. Each request of a session reaches the worker that has it, whether it polls or not.
 import { createServer } from 'node:http';
 import { Server as SocketServer } from 'socket.io';
 import { HttpServer } from 'tswoole';
@@ -9,6 +9,6 @@ io.on('connection', (socket) => {
   socket.on('ask', (text, answer) => answer(`heard: ${text}`));
 });
 
-const server = new HttpServer({ port: Number(process.env.PORT ?? 8080), listener: http, dispatchMode: 'ip-mod' });
+const server = new HttpServer({ port: Number(process.env.PORT ?? 8080), listener: http });
 await server.start();
 console.log(`listening on http://${server.host}:${server.port}`);

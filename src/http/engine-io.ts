@@ -30,18 +30,26 @@ function prototypesOf(exported: unknown): object[] {
   );
 }
 
-/** An app may have a way of its own to make ids, which it assigns to its server: it is marked as well. */
+/**
+ * An app may assign a way of its own to make ids to its server, at any time: so each handshake looks whether what it will
+ * call marks them.
+ */
 function markIds(prototype: object, suffix: string): void {
-  const original = Reflect.get(prototype, 'generateId') as GenerateId;
-  const own = new WeakMap<object, GenerateId>();
-  Object.defineProperty(prototype, 'generateId', {
-    configurable: true,
-    get(this: object): GenerateId {
-      const generate = own.get(this) ?? original;
-      return async (request) => `${String(await generate.call(this, request))}${suffix}`;
-    },
-    set(this: object, generate: GenerateId) {
-      own.set(this, generate);
-    },
+  const marking = new WeakSet<GenerateId>();
+  const mark = (owner: object): void => {
+    const generate = Reflect.get(owner, 'generateId') as GenerateId;
+    if (marking.has(generate)) return;
+    const marked: GenerateId = async function generateId(this: unknown, request) {
+      return `${String(await generate.call(this, request))}${suffix}`;
+    };
+    marking.add(marked);
+    Reflect.set(owner, 'generateId', marked);
+  };
+  mark(prototype);
+  const { handshake } = prototype as { handshake?: (...args: unknown[]) => unknown };
+  if (typeof handshake !== 'function') return;
+  Reflect.set(prototype, 'handshake', function markedHandshake(this: object, ...args: unknown[]): unknown {
+    mark(this);
+    return handshake.apply(this, args);
   });
 }

@@ -27,7 +27,7 @@ import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
 import type { Connection } from './connection.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
-import { tellOfDebugger } from './debugger.js';
+import { tellOfDebugger } from './debugging.js';
 import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';

@@ -13,7 +13,7 @@ import { UserProcess } from '../user/user-process.js';
 import { type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
-import { tellOfDebugger } from './debugger.js';
+import { tellOfDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { StartContext } from './server.js';
 
