@@ -162,8 +162,7 @@ export class Server {
 
   /**
    * Starts the process tree. Resolves in the master when every worker is ready and clients can connect; in the other
-   * processes it never resolves.
-   * Swoole: start()
+   * processes it never resolves. Swoole: start()
    * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
    * ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then nothing is left running
    */
@@ -319,8 +318,7 @@ export class Server {
    * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the connection
    * is not encrypted. It is opened when its turn comes: one that cannot be read by then ends the connection
    * (FILE_FAILED). @param path from the working directory @returns false, and `lastError` says why: ERR_FILE,
-   * ERR_FILE_RANGE, or as `send`
-   * Swoole: sendfile()
+   * ERR_FILE_RANGE, or as `send` Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
     return this.#askOutbox('sendFile', fd, (outbox) => {
