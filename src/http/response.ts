@@ -99,8 +99,7 @@ export class HttpResponse {
   }
 
   /**
-   * Sets a header, in place of what it was. An array makes a line for each of its values.
-   * Swoole: header()
+   * Sets a header, in place of what it was. An array makes a line for each of its values. Swoole: header()
    * @throws ServerError ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_CONTENT_LENGTH, ERR_HTTP_HEADERS_SENT
    */
   setHeader(name: string, value: HeaderValue): this {
@@ -148,10 +147,7 @@ export class HttpResponse {
     return this;
   }
 
-  /**
-   * Sets a cookie; its value is percent-encoded. Swoole: cookie()
-   * @throws ServerError ERR_HTTP_COOKIE, ERR_HTTP_HEADERS_SENT
-   */
+  /** Sets a cookie, percent-encoded. Swoole: cookie() @throws ServerError ERR_HTTP_COOKIE, ERR_HTTP_HEADERS_SENT */
   cookie(name: string, value: string, options: CookieOptions = {}): this {
     this.#requireOpen('cookie()');
     this.#push('set-cookie', serializeCookie(name, value, options));
@@ -174,8 +170,7 @@ export class HttpResponse {
   }
 
   /**
-   * Sends a part of the body; the first one sends the head too.
-   * Swoole: write()
+   * Sends a part of the body; the first one sends the head too. Swoole: write()
    * @returns false: the client does not keep up (wait for `drain()`), or nothing more can be sent
    * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
    */
@@ -186,8 +181,7 @@ export class HttpResponse {
   }
 
   /**
-   * Ends the answer. Where nothing was written before, head and body go together, with their length.
-   * Swoole: end()
+   * Ends the answer. Where nothing was written before, head and body go together, with their length. Swoole: end()
    * @returns false: it had ended before
    * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
    */
@@ -213,8 +207,7 @@ export class HttpResponse {
 
   /**
    * Ends the answer by sending the client elsewhere. What a URL must not have is percent-encoded; whether the client may
-   * be sent there is for the caller to know.
-   * Swoole: redirect()
+   * be sent there is for the caller to know. Swoole: redirect()
    * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_VALUE
    */
   redirect(url: string, status = 302): boolean {
@@ -232,10 +225,8 @@ export class HttpResponse {
   }
 
   /**
-   * Ends the answer with a file, sent by the process that has the socket.
-   * Swoole: sendfile()
-   * @returns false: the answer ended in the meantime
-   * @throws ServerError ERR_FILE: nothing was sent, and another answer can be given
+   * Ends the answer with a file, sent by the process that has the socket. Swoole: sendfile()
+   * @returns false: the answer ended in the meantime @throws ServerError ERR_FILE: nothing was sent, another can be given
    */
   async sendFile(path: string, options: SendFileOptions = {}): Promise<boolean> {
     if (this.#state === ENDED) return false;
@@ -254,8 +245,7 @@ export class HttpResponse {
   }
 
   /**
-   * A field behind the body. It needs a body without content-length, and goes nowhere in HTTP/1.0.
-   * Swoole: trailer()
+   * A field behind the body. It needs a body without content-length, and goes nowhere in HTTP/1.0. Swoole: trailer()
    * @throws ServerError ERR_HTTP_TRAILER, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_ANSWER_ENDED
    */
   trailer(name: string, value: string | number): this {
@@ -270,8 +260,7 @@ export class HttpResponse {
   }
 
   /**
-   * Sends an interim answer, 103 (early hints) above all.
-   * @returns false: HTTP/1.0 has none
+   * Sends an interim answer, 103 (early hints) above all. @returns false: HTTP/1.0 has none
    * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_HEADERS_SENT
    */
   inform(status: number, headers: Readonly<Record<string, HeaderValue>> = {}): boolean {

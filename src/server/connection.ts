@@ -51,8 +51,7 @@ export class Connection {
   }
 
   /**
-   * Queues `data` for the client.
-   * Swoole: send()
+   * Queues `data` for the client. Swoole: send()
    * @returns false, and `server.lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up
    * (as with Node's streams: wait for `drain()` before you send more; beyond `sendBufferSize` the connection is closed);
    * any other code, it was not taken

@@ -53,8 +53,7 @@ export class ListenPort {
   }
 
   /**
-   * A callback of this port alone, in place of the server's. It runs in a worker.
-   * Swoole: Port::on()
+   * A callback of this port alone, in place of the server's. It runs in a worker. Swoole: Port::on()
    * @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE
    */
   on<K extends keyof PortEvents>(event: K, callback: PortEvents[K]): this {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { definitions, listenNames } from '../../src/options/definitions.js';
+import { resolveOptions } from '../../src/options/index.js';
 import { Consumer } from '../helpers/consumer.js';
 import { Editor, type Suggestion, textOf } from '../helpers/editor.js';
 
@@ -94,16 +95,33 @@ it.each([
   for (const part of parts) expect(textOf(shown)).toContain(part);
 });
 
-it.each([
-  ['admin: {', ['port', 'host', 'token']],
-  ["tls: { cert: '',", ['key', 'ca', 'sni', 'passphrase', 'minVersion', 'handshakeTimeoutMs']],
-  ["staticFiles: { root: '',", ['prefix', 'index', 'maxAge', 'dotFiles', 'fallthrough']],
-  ['compression: {', ['encodings', 'minLength', 'types', 'level']],
-  ['logRotation: {', ['every', 'size', 'keep']],
-] as const)('inside `%s` every name is offered with its text and default', async (group, names) => {
-  const options = await offered(`new HttpServer({ ${group}`);
-  expect([...options.keys()]).toEqual(expect.arrayContaining([...names]));
-  for (const [name, { documentation }] of options) {
-    expect(documentation?.value ?? '', name).toMatch(/Default: |A must/);
-  }
-});
+/** By option: what is a must in it. */
+const groups: readonly (readonly [group: string, musts: object])[] = [
+  ['admin', {}],
+  ['tls', { cert: 'server.crt', key: 'server.key' }],
+  ['staticFiles', { root: '.' }],
+  ['compression', {}],
+  ['logRotation', { every: 'daily' }],
+  ['framing', { type: 'eof', delimiter: 'x' }],
+  ['framing', { type: 'length', field: 'u8' }],
+];
+
+it.each(groups)(
+  'inside `%s: {` (%j) every name is offered with its text and default, which is the true one',
+  async (group, musts) => {
+    const members = Object.entries(musts)
+      .map(([name, value]) => `${name}: ${JSON.stringify(value)},`)
+      .join(' ');
+    const options = await offered(`new HttpServer({ ${group}: { ${members}`);
+    const resolved = (given: object): unknown => resolveOptions({ [group]: { ...musts, ...given } });
+    expect(options.size).toBeGreaterThan(0);
+    for (const [name, { documentation }] of options) {
+      const shown = documentation?.value.replaceAll(/\s+/g, ' ') ?? '';
+      expect(shown, name).toMatch(/Default: .|A must/);
+      const [, literal] = /Default: `([^`]+)`/.exec(shown) ?? [];
+      if (literal === undefined) continue;
+      const value: unknown = JSON.parse(literal.replaceAll("'", '"'));
+      expect(resolved({ [name]: value }), `${group}.${name}`).toEqual(resolved({}));
+    }
+  },
+);

@@ -17,8 +17,8 @@ export class EofFramer implements Framer {
 }
 
 /**
- * All that has come, when it ends with the delimiter: cheaper, and one packet may hold several messages.
- * Swoole: open_eof_check.
+ * All that has come, when it ends with the delimiter: cheaper, and one packet may hold several messages. Swoole:
+ * open_eof_check.
  */
 export class EofCheckFramer implements Framer {
   readonly #delimiter: Buffer;
