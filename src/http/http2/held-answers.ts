@@ -15,7 +15,7 @@ const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 export interface HeldLimits {
   /** A stream that goes on by less than `LEAST_BYTES` in so long is reset; 0: never. */
   readonly writeTimeoutMs: number;
-  /** So much waits in this process at most. A single answer may be larger. */
+  /** So much waits in this process at most, beside the largest answer, which may have any size. */
   readonly sendBufferSize: number;
 }
 
@@ -33,6 +33,8 @@ const FULL_CONNECTION = 1 / 2;
 const LEAST_SHARE_BYTES = 65_536;
 /** When something has to go, those go first that have stood for so long. */
 const STANDS_MS = 1000;
+/** So long the next requests of its connection wait then, or the same would come again at once. */
+const PAUSE_MS = 10_000;
 const LONGEST_LOOK_MS = 250;
 const SHORTEST_LOOK_MS = 10;
 /** What is known may be so old before a request is made to wait for it. */
@@ -68,10 +70,9 @@ export class HeldAnswers {
     this.#timer ??= setInterval(() => this.#sweep(), this.#lookMs).unref();
     const { sendBufferSize } = this.#parts.limits;
     const { connection } = newest;
-    if (connection.total > sendBufferSize * FULL_CONNECTION) {
-      this.#relieve(newest, [connection], sendBufferSize * FULL_CONNECTION);
-    }
-    if (this.total > sendBufferSize) this.#relieve(newest, [...this.#connections], sendBufferSize);
+    const most = sendBufferSize * FULL_CONNECTION;
+    if (connection.total > most) this.#relieve([connection], most);
+    if (this.total > sendBufferSize) this.#relieve([...this.#connections], sendBufferSize);
   }
 
   /** So much waits that requests of this connection have to wait too. */
@@ -106,8 +107,10 @@ export class HeldAnswers {
 
   #seemsCrowded(connection: HeldConnection): boolean {
     const { sendBufferSize } = this.#parts.limits;
-    if (connection.total >= sendBufferSize * CROWDED_CONNECTION) return true;
-    return this.total >= sendBufferSize * CROWDED_PROCESS && connection.total > LEAST_SHARE_BYTES;
+    if (connection.waitsUntil > 0 && connection.waitsUntil > monotonicMs()) return true;
+    if (this.total >= sendBufferSize * CROWDED_PROCESS) return connection.total > LEAST_SHARE_BYTES;
+    const most = sendBufferSize * CROWDED_CONNECTION;
+    return connection.total > most && besideLargest(connection.holding) > most;
   }
 
   #look(notOlderThanMs: number): void {
@@ -144,24 +147,26 @@ export class HeldAnswers {
     }
   }
 
-  /** Too much waits: what has stood longest goes; where nothing stands, the newest. */
-  #relieve(newest: HeldStream, connections: readonly HeldConnection[], mostBytes: number): void {
+  /** Too much waits: what has stood longest goes; where nothing stands, the largest but one, and so on. */
+  #relieve(connections: readonly HeldConnection[], mostBytes: number): void {
     this.#look(BELIEVED_MS);
-    const total = (): number => connections.reduce((sum, connection) => sum + connection.total, 0);
+    const streams = connections.flatMap(({ holding }) => [...holding]);
+    let excess = besideLargest(streams) - mostBytes;
+    if (excess <= 0) return;
     const before = monotonicMs() - STANDS_MS;
-    const standing = connections
-      .flatMap(({ holding }) => [...holding])
-      .filter((stream) => stream !== newest && stream.since <= before)
-      .sort((a, b) => a.since - b.since);
-    for (const stream of standing) {
-      if (total() <= mostBytes) return;
+    const [, ...others] = streams.sort((a, b) => b.held - a.held);
+    const standing = others.filter(({ since }) => since <= before).sort((a, b) => a.since - b.since);
+    const going = others.filter(({ since }) => since > before);
+    for (const stream of [...standing, ...going]) {
+      if (excess <= 0) return;
+      excess -= stream.held;
       this.#resetFull(stream);
     }
-    if (total() > mostBytes && total() > newest.held) this.#resetFull(newest);
   }
 
   #resetFull(stream: HeldStream): void {
     this.#parts.log.warn('a stream of HTTP/2 was reset: more answers wait for slow clients than sendBufferSize allows');
+    stream.connection.waitsUntil = monotonicMs() + PAUSE_MS;
     this.#reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
@@ -170,4 +175,15 @@ export class HeldAnswers {
     this.#parts.record.countReset();
     this.moved();
   }
+}
+
+/** Bytes that wait, without those of the largest answer: a download may be as large as it likes, and hinder nobody. */
+function besideLargest(streams: Iterable<HeldStream>): number {
+  let total = 0;
+  let largest = 0;
+  for (const { held } of streams) {
+    total += held;
+    largest = Math.max(largest, held);
+  }
+  return total - largest;
 }

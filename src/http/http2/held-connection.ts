@@ -81,6 +81,8 @@ export class HeldConnection {
   readonly holding = new Set<HeldStream>();
   /** Bytes; as they were last looked at. */
   total = 0;
+  /** In ms of `monotonicMs()`: no request of it is served before. */
+  waitsUntil = 0;
   readonly #waiting: (() => void)[] = [];
 
   /** @param isBlocked the client does not take what was sent to it, whatever that is: its TCP is slow */

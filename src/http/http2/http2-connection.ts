@@ -20,6 +20,7 @@ export interface ConnectionLimits {
   readonly headerCountLimit?: number;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  readonly sendBufferSize: number;
 }
 
 type StreamListener = (
@@ -36,6 +37,8 @@ export interface ConnectionEvents {
 }
 
 const MAX_STREAMS = 128;
+/** For what is no answer. */
+const SESSION_MB = 32;
 /** More streams than these that the client has broken within a second: it keeps the server busy for nothing. */
 const MAX_RESETS_PER_SECOND = 200;
 /** A connection that ends in good order, and whose client does not let it. */
@@ -143,11 +146,12 @@ export class Http2Connection {
   }
 }
 
-function sessionOptions({ headerLimit, headerCountLimit }: ConnectionLimits): ServerSessionOptions {
+function sessionOptions({ headerLimit, headerCountLimit, sendBufferSize }: ConnectionLimits): ServerSessionOptions {
   return {
     settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: headerLimit, enablePush: false },
     maxHeaderListPairs: headerCountLimit === undefined ? DEFAULT_HEADER_COUNT : headerCountLimit + 4,
-    maxSessionMemory: 32,
+    // In MB. Node refuses streams above it; answers are bounded by `HeldAnswers`, which lets their requests wait.
+    maxSessionMemory: SESSION_MB + Math.ceil((sendBufferSize * 2) / 1e6),
     maxSessionInvalidFrames: 32,
     maxSessionRejectedStreams: 64,
     maxOutstandingPings: 10,
