@@ -12,10 +12,10 @@ const inBase = [
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
-  ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
+  ...['proxy', 'refused', 'send-file', 'stalled', 'times', 'tls', 'unix'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
-const encrypted = ['api', 'data', 'framing', 'http', 'send-file'];
+const encrypted = ['api', 'data', 'framing', 'http', 'send-file', 'stalled'];
 
 const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);

@@ -52,9 +52,11 @@ export class Http1Exchange implements Exchange, RawExchange {
   #closes = false;
   #hasNoBody = false;
   #leavingListener: (() => void) | undefined;
-  /** It has at least ended its side. */
-  #hasLeft = false;
+  #hasBegun = false;
+  /** The client has ended its side; the answer had begun then, or not. */
+  #halfClosed: 'no' | 'before' | 'within' = 'no';
   #goneListeners: (() => void)[] | undefined;
+  #halfClosedListeners: ((hasBegun: boolean) => void)[] | undefined;
 
   constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: TakenRequest) {
     const headEnd = at + (first & 0xffff);
@@ -133,19 +135,25 @@ export class Http1Exchange implements Exchange, RawExchange {
   /** The client has gone, or its time is over. @param isHalf an answer may still reach it */
   gone(isHalf: boolean): void {
     if (this.isGone) return;
-    this.#hasLeft = true;
-    this.isGone = !isHalf;
-    if (!isHalf && this.#body instanceof StreamedBody) this.#body.fail();
+    if (isHalf) return this.#clientEnded();
+    this.isGone = true;
+    if (this.#body instanceof StreamedBody) this.#body.fail();
     const listeners = this.#goneListeners ?? [];
     this.#goneListeners = undefined;
     for (const listener of listeners) listener();
-    if (!isHalf) this.#end();
+    this.#end();
   }
 
   onGone(listener: () => void): void {
-    if (this.#hasLeft) return listener();
+    if (this.isGone) return listener();
     this.#goneListeners ??= [];
     this.#goneListeners.push(listener);
+  }
+
+  onHalfClosed(listener: (hasBegun: boolean) => void): void {
+    if (this.#halfClosed !== 'no') return listener(this.#halfClosed === 'within');
+    this.#halfClosedListeners ??= [];
+    this.#halfClosedListeners.push(listener);
   }
 
   onLeaving(listener: () => void): void {
@@ -182,6 +190,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   begin(status: number, reason: string, fields: FieldList): void {
     if (this.isEnded) return;
+    this.#hasBegun = true;
     this.#hasNoBody = hasNoBody(status) || this.#isHead;
     const isOpenEnded = !saysLength(fields) && !hasNoBody(status);
     // Only the end of the connection ends such a body in HTTP/1.0.
@@ -254,6 +263,14 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   // ——— inside ———
+
+  #clientEnded(): void {
+    if (this.#halfClosed !== 'no') return;
+    this.#halfClosed = this.#hasBegun ? 'within' : 'before';
+    const listeners = this.#halfClosedListeners ?? [];
+    this.#halfClosedListeners = undefined;
+    for (const listener of listeners) listener(this.#hasBegun);
+  }
 
   #has(bit: number): boolean {
     return ((this.#first >>> 24) & bit) !== 0;

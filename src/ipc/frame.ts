@@ -74,6 +74,10 @@ export const CloseFlag = {
   reset: 1,
   /** The client ended its side only: what is owed may still be sent, and the reactor waits for `closed`. */
   awaitsAnswers: 2,
+  /** To the reactor: what the worker still holds for the connection goes first, then it is closed. */
+  announced: 4,
+  /** To the worker, after `awaitsAnswers`: the connection has gone before the worker said `closed`. */
+  gone: 8,
 } as const;
 
 /** HTTP: of a request, in its frame. */
@@ -144,11 +148,11 @@ const closeCodes = [
   ['CALLBACK_FAILED', 'error', 'a callback for this connection failed'],
   ['SEND_QUEUE_LIMIT', 'limit', 'the client does not read: more than sendBufferSize waits to be sent'],
   ['SOCKET_ERROR', 'error', 'the socket failed'],
-  ['ANSWER_TIMEOUT', 'timeout', 'the client had ended its side and the answer took too long'],
+  ['ANSWER_TIMEOUT', 'timeout', 'the client had ended its side and nothing of the answer left for halfCloseTimeoutMs'],
   ['PACKET_TOO_LONG', 'limit', 'a packet is longer than packageMaxLength'],
   ['PACKET_MALFORMED', 'error', 'what the client sent is no packet'],
   ['HEARTBEAT_TIMEOUT', 'timeout', 'the client has sent nothing for heartbeatIdleMs'],
-  ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
+  ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing of what waited for it in time'],
   ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
   ['TLS_HANDSHAKE', 'error', 'a TLS handshake was expected'],
   ['FILE_FAILED', 'error', 'a file that was to be sent could not be read'],

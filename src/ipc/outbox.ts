@@ -182,6 +182,9 @@ export class Outbox {
     if (state.closing && !reset) return this.#refuse('ERR_SESSION_CLOSED', { fd: sessionId });
     state.closing = true;
     if (reset) this.#dropHeld(state);
+    // The reactor hears of it now: a client that takes nothing would hold back the request behind what waits here.
+    else if (state.held !== null)
+      this.#push(this.#linkOf(sessionId), Request.close, CloseFlag.announced, code, sessionId);
     return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
   }
 

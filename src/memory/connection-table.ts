@@ -241,6 +241,10 @@ export class ConnectionTable {
     this.#float64[f + LAST_SENT_AT] = now;
   }
 
+  sentBytes(slot: number): number {
+    return this.#float64[this.#floatsAt + slot * FLOATS + SENT_BYTES] ?? 0;
+  }
+
   setTls(slot: number, info: TlsInfo): void {
     new TlsRecords(this.#region).write(slot, info);
     this.setFlag(slot, SlotFlag.tls, true);

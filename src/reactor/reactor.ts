@@ -25,7 +25,7 @@ import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
-import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
+import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
 import type { LoadedTls } from '../protocol/tls.js';
 import { Admission } from './admission.js';
@@ -149,9 +149,9 @@ export class Reactor implements PollerHandler {
     this.#withholding = new Withholding(this.#context, this.#view, parts.strategy);
     this.#overload = new Overload(this.#context, this.#ending);
     this.#idleClients = new IdleClients(this.#context, this.#ending);
-    this.#idleClients.start(() => {
+    this.#idleClients.start((look) => {
       this.#wakeUp();
-      this.#idleClients.check();
+      look();
       this.#poller.wakeSoon();
     });
     this.#framing = new Framing({
@@ -205,6 +205,7 @@ export class Reactor implements PollerHandler {
       refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
     });
     this.#ending.onReleased = (connection) => http.released(connection);
+    this.#ending.onOverdue = (connection) => http.answers.overdue(connection);
     this.#sending.onFlushed = (connection) => http.answers.flushed(connection);
     const { lookMs } = http.times;
     if (lookMs > 0) this.#httpTimer = setInterval(() => this.#checkHttpTimes(), lookMs);
@@ -246,6 +247,7 @@ export class Reactor implements PollerHandler {
     connection.readable = true;
     if (events & HANGUP) connection.hangup = true;
     this.#read(connection);
+    if (events & BROKEN) this.#ending.broken(connection);
   }
 
   /** Shows workers what was read. */
@@ -657,7 +659,8 @@ export class Reactor implements PollerHandler {
   }
 
   #closeOnRequest(connection: ReactorConnection, flags: number, code: number): void {
-    if (flags & CloseFlag.reset) this.#ending.reset(connection, code);
+    if (flags & CloseFlag.announced) this.#ending.announceClose(connection);
+    else if (flags & CloseFlag.reset) this.#ending.reset(connection, code);
     else this.#ending.closeWhenFlushed(connection, code);
   }
 
