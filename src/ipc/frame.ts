@@ -54,6 +54,8 @@ export const Request = {
   readOn: 9,
   /** HTTP. detail: the exchange; payload: how many bytes of its body were taken (f64): so many more may come. */
   taken: 10,
+  /** The worker is to close the connection, behind bytes that it still holds for it. */
+  closing: 11,
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
 } as const;
@@ -74,10 +76,8 @@ export const CloseFlag = {
   reset: 1,
   /** The client ended its side only: what is owed may still be sent, and the reactor waits for `closed`. */
   awaitsAnswers: 2,
-  /** To the reactor: what the worker still holds for the connection goes first, then it is closed. */
-  announced: 4,
   /** To the worker, after `awaitsAnswers`: the connection has gone before the worker said `closed`. */
-  gone: 8,
+  gone: 4,
 } as const;
 
 /** HTTP: of a request, in its frame. */

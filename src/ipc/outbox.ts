@@ -183,8 +183,7 @@ export class Outbox {
     state.closing = true;
     if (reset) this.#dropHeld(state);
     // The reactor hears of it now: a client that takes nothing would hold back the request behind what waits here.
-    else if (state.held !== null)
-      this.#push(this.#linkOf(sessionId), Request.close, CloseFlag.announced, code, sessionId);
+    else if (state.held !== null) this.#push(this.#linkOf(sessionId), Request.closing, 0, 0, sessionId);
     return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
   }
 

@@ -619,6 +619,8 @@ export class Reactor implements PollerHandler {
     switch (type) {
       case Request.close:
         return connection && this.#closeOnRequest(connection, (word >> 8) & 0xff, word >>> 16);
+      case Request.closing:
+        return connection && this.#ending.announceClose(connection);
       case Request.closed:
         return connection && this.#ending.answered(connection);
       case Request.pause:
@@ -659,8 +661,7 @@ export class Reactor implements PollerHandler {
   }
 
   #closeOnRequest(connection: ReactorConnection, flags: number, code: number): void {
-    if (flags & CloseFlag.announced) this.#ending.announceClose(connection);
-    else if (flags & CloseFlag.reset) this.#ending.reset(connection, code);
+    if (flags & CloseFlag.reset) this.#ending.reset(connection, code);
     else this.#ending.closeWhenFlushed(connection, code);
   }
 

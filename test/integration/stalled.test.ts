@@ -71,11 +71,13 @@ describe.each(['request', 'fetch', 'listener'])('behind `%s` a client that ends 
     expect(server.events('gone')).toHaveLength(1);
   });
 
-  it('and has gone frees a stream that writes nothing more after halfCloseTimeoutMs', async () => {
+  it('is reset after halfCloseTimeoutMs when nothing more is written to it', async () => {
     const server = await start(api, { halfCloseTimeoutMs: 400 });
     const client = await HttpClient.connect(server.port);
     await client.send(request('/ticks?count=1&ms=0')).tcp.readLine();
-    await client.close();
+    client.tcp.socket.end();
+    await client.rest();
+    expect(client.tcp.end).toMatchObject({ code: 'ECONNRESET' });
     await server.waitForEvent('gone');
     await nothingIsLeft(server);
     expect(server.events('gone')).toHaveLength(1);

@@ -94,6 +94,7 @@ describe('defaults', () => {
       headersTimeoutMs: 10_000,
       requestTimeoutMs: 60_000,
       keepAliveTimeoutMs: 75_000,
+      halfCloseTimeoutMs: 30_000,
       maxConcurrency: 0,
       compression: null,
       staticFiles: [],
