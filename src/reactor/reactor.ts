@@ -820,6 +820,7 @@ export class Reactor implements PollerHandler {
     connections.add(connection);
     table.setDescriptor(connection.slot, descriptor);
     this.#ending.adopt(connection);
+    this.#http.answers.adopt(connection);
     if (connection.throttled) this.#throttle.add(connection);
     this.#countInput(connection);
     this.#admission.watch(connection, false);

@@ -1,11 +1,20 @@
 // Clients that have ended their side, and clients that never read: none of them is kept for ever. Holds in both modes,
 // and over TLS.
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { HttpClient, request } from '../helpers/http-client.js';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  inProcessMode,
+  overPlainTcp,
+  poll,
+  type ServerProcess,
+  startServer,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const MIB = 2 ** 20;
@@ -36,6 +45,19 @@ async function askDeaf(server: ServerProcess, path: string, ...lines: string[]):
   client.socket.on('error', () => {});
   client.socket.pause();
   return client.send(request(path, ...lines));
+}
+
+/** Takes far longer than the limit in all, in steps that are far below it. */
+async function readSlowly({ socket, closed }: TcpClient): Promise<void> {
+  const began = performance.now();
+  while (performance.now() - began < 1500) {
+    socket.resume();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    socket.pause();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  socket.resume();
+  await closed;
 }
 
 /** All of them but the one that asks are gone, and nothing waits in any memory. */
@@ -106,6 +128,20 @@ describe('server-sent events', () => {
   });
 });
 
+describe('behind a unix socket', () => {
+  overPlainTcp('a client that has closed is known to have gone at once', async () => {
+    const path = join(folder, 'http.sock');
+    const server = await start('request', { path });
+    const socket = connect({ path });
+    socket.write(request('/ticks?count=1&ms=0'));
+    await once(socket, 'data');
+    socket.destroy();
+    const close = await server.waitForEvent('close');
+    expect(close['reason']).toMatchObject({ initiator: 'client' });
+    await server.waitForEvent('gone');
+  });
+});
+
 describe('a tunnel', () => {
   it('whose client has gone, and whose app ignores it, ends after halfCloseTimeoutMs, and the app hears of it', async () => {
     const server = await start('listener', { halfCloseTimeoutMs: 400 });
@@ -149,6 +185,33 @@ describe('a client that never reads is reset after writeTimeoutMs', () => {
   });
 });
 
+describe('a client that reads a file slowly', () => {
+  it('gets all of it, however long it takes', async () => {
+    const server = await start('request', { writeTimeoutMs: 400 });
+    const client = await askDeaf(server, `/file?path=${largeFile}`, 'Connection: close');
+    await readSlowly(client);
+    expect(client.receivedBytes).toBeGreaterThan(LARGE);
+    expect(reasons(server)).toMatchObject([{ code: 'SERVER_CLOSED' }]);
+  });
+});
+
+describe('a worker that is killed', () => {
+  inProcessMode('leaves nothing in the figures of what it held for a client', async () => {
+    const server = await start('request', { writeTimeoutMs: 600, maxWaitMs: 300 });
+    const client = await askDeaf(server, `/large?bytes=${LARGE}`);
+    const [worker] = server.workers;
+    await poll('it holds something', async () => {
+      const other = await HttpClient.connect(server.port);
+      const { stats } = JSON.parse((await other.get('/figures')).body);
+      await other.close();
+      return stats.bufferedBytes > LARGE / 2;
+    });
+    server.signal('SIGKILL', worker?.pid);
+    await nothingIsLeft(server);
+    client.socket.destroy();
+  });
+});
+
 describe('on a port of packets', () => {
   const startRaw = (options: Record<string, unknown>): Promise<ServerProcess> =>
     startServer('commands.js', { options: { workerNum: 1, reactorNum: 1, ...options } });
@@ -185,16 +248,7 @@ describe('on a port of packets', () => {
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
     client.send(`bytes ${LARGE}\nclose\n`);
-    const began = performance.now();
-    // Far more than the limit in all, in steps that are far below it.
-    while (performance.now() - began < 2500) {
-      client.socket.resume();
-      await new Promise((resolve) => setTimeout(resolve, 1));
-      client.socket.pause();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    client.socket.resume();
-    await client.closed;
+    await readSlowly(client);
     expect(client.receivedBytes).toBe(LARGE);
     expect(reasons(server)).toMatchObject([{ code: 'SERVER_CLOSED' }]);
   });

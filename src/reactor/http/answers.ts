@@ -261,6 +261,11 @@ export class Answers {
     this.#setUnderWay(this.#underWay + 1);
   }
 
+  /** One that the process before this one had given to a worker. */
+  adopt({ http }: ReactorConnection): void {
+    if (http?.isOwed) this.#setUnderWay(this.#underWay + 1);
+  }
+
   #setUnderWay(count: number): void {
     this.#underWay = count;
     this.#parts.context.board.setUnderWay(this.#parts.context.id, count);
