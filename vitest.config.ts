@@ -16,7 +16,7 @@ const inBase = [
   ...['uploads', 'wall-clock'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
-const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file'];
+const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file', 'stalled'];
 
 const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);

@@ -41,7 +41,7 @@ export class EventStream {
     return this.#write(encodeEvent(event));
   }
 
-  /** Seen by nobody: keeps a connection open through proxies that close idle ones. */
+  /** Seen by nobody: keeps a connection open through proxies that close idle ones, and finds out whether the client is there. */
   comment(text = ''): boolean {
     return this.#write(`${lines(':', text)}\n`);
   }

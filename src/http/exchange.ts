@@ -45,6 +45,12 @@ export interface Exchange {
   readonly isGone: boolean;
   /** Called once, when `isGone` becomes true before the answer has ended; at once when it is. */
   onGone(listener: () => void): void;
+  /**
+   * Called once when the client has ended its side before the answer has ended; at once when it has. Most clients that do
+   * have gone, which only writing shows; one may still read. Never called for HTTP/2, where streams end by themselves.
+   * @param listener is told whether the answer had begun
+   */
+  onHalfClosed(listener: (hasBegun: boolean) => void): void;
 
   /** Called once when this process is about to leave (reload, shutdown): what would never end by itself shall end. */
   onLeaving(listener: () => void): void;

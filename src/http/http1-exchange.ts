@@ -63,9 +63,11 @@ export class Http1Exchange implements Exchange, RawExchange {
   /** Of an answer in pieces with a length. */
   #length: LengthCount | null = null;
   #leavingListener: (() => void) | undefined;
-  /** It has at least ended its side. */
-  #hasLeft = false;
+  #hasBegun = false;
+  /** The client has ended its side; the answer had begun then, or not. */
+  #halfClosed: 'no' | 'before' | 'within' = 'no';
   #goneListeners: (() => void)[] | undefined;
+  #halfClosedListeners: ((hasBegun: boolean) => void)[] | undefined;
 
   constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: TakenRequest) {
     const headEnd = at + (first & 0xffff);
@@ -161,7 +163,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   /** The client has ended its side, behind all of its request: an answer may still reach it. */
   ended(): void {
-    if (!this.isGone) this.#tellListeners();
+    if (!this.isGone) this.#clientEnded();
   }
 
   /** No answer reaches the client any more. */
@@ -169,21 +171,22 @@ export class Http1Exchange implements Exchange, RawExchange {
     if (this.isGone) return;
     this.isGone = true;
     this.#body.fail(cut);
-    this.#tellListeners();
-    this.#end();
-  }
-
-  #tellListeners(): void {
-    this.#hasLeft = true;
     const listeners = this.#goneListeners ?? [];
     this.#goneListeners = undefined;
     for (const listener of listeners) listener();
+    this.#end();
   }
 
   onGone(listener: () => void): void {
-    if (this.#hasLeft) return listener();
+    if (this.isGone) return listener();
     this.#goneListeners ??= [];
     this.#goneListeners.push(listener);
+  }
+
+  onHalfClosed(listener: (hasBegun: boolean) => void): void {
+    if (this.#halfClosed !== 'no') return listener(this.#halfClosed === 'within');
+    this.#halfClosedListeners ??= [];
+    this.#halfClosedListeners.push(listener);
   }
 
   onLeaving(listener: () => void): void {
@@ -220,6 +223,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   begin(status: number, reason: string, fields: FieldList): void {
     if (this.isEnded) return;
+    this.#hasBegun = true;
     this.#hasNoBody = !statusHasBody(status) || this.#isHead;
     const declared = lengthToBegin(status, fields);
     const isOpenEnded = declared === -1 && statusHasBody(status);
@@ -306,6 +310,14 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   // ——— inside ———
+
+  #clientEnded(): void {
+    if (this.#halfClosed !== 'no') return;
+    this.#halfClosed = this.#hasBegun ? 'within' : 'before';
+    const listeners = this.#halfClosedListeners ?? [];
+    this.#halfClosedListeners = undefined;
+    for (const listener of listeners) listener(this.#hasBegun);
+  }
 
   #has(bit: number): boolean {
     return ((this.#first >>> 24) & bit) !== 0;

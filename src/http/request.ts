@@ -132,13 +132,18 @@ export class HttpRequest {
     return this.#exchange.isEncrypted;
   }
 
-  /** Aborts, with ERR_HTTP_CLIENT_GONE, when the client goes away before the answer has ended or its time is over. */
+  /**
+   * Aborts, with ERR_HTTP_CLIENT_GONE, when the client goes away before the answer has ended or its time is over. A client
+   * that has ended its side counts as gone while nothing is answered; an answer that has begun goes on until it is known.
+   */
   get signal(): AbortSignal {
     const details = this.#details;
     if (details.abort === undefined) {
       const abort = new AbortController();
       details.abort = abort;
-      this.onGone(() => abort.abort(new ServerError('ERR_HTTP_CLIENT_GONE', {})));
+      const leave = () => abort.abort(new ServerError('ERR_HTTP_CLIENT_GONE', {}));
+      this.onGone(leave);
+      this.#exchange.onHalfClosed((hasBegun) => hasBegun || leave());
     }
     return details.abort.signal;
   }

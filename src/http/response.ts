@@ -287,6 +287,8 @@ export class HttpResponse {
     this.#request.onAnswered(abort);
     this.#request.onGone(abort);
     const events = new EventStream(this, closed.signal);
+    // A client that has gone answers it with a reset; one that has only ended its side does not notice.
+    this.#exchange.onHalfClosed(() => events.comment());
     // Browsers come back by themselves, to a process that stays.
     this.#exchange.onLeaving(() => events.close());
     return events;

@@ -54,6 +54,8 @@ export const Request = {
   readOn: 9,
   /** HTTP. detail: the exchange; payload: how many bytes of its body were taken (f64): so many more may come. */
   taken: 10,
+  /** The worker is to close the connection, behind bytes that it still holds for it. */
+  closing: 11,
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
 } as const;
@@ -74,6 +76,8 @@ export const CloseFlag = {
   reset: 1,
   /** The client ended its side only: what is owed may still be sent, and the reactor waits for `closed`. */
   awaitsAnswers: 2,
+  /** To the worker, after `awaitsAnswers`: the connection has gone before the worker said `closed`. */
+  gone: 4,
 } as const;
 
 /** HTTP: of a request, in its frame. */
@@ -176,11 +180,11 @@ const closeCodes = [
   ['CALLBACK_FAILED', 'error', 'a callback for this connection failed'],
   ['SEND_QUEUE_LIMIT', 'limit', 'the client does not read: more than sendBufferSize waits to be sent'],
   ['SOCKET_ERROR', 'error', 'the socket failed'],
-  ['ANSWER_TIMEOUT', 'timeout', 'the client had ended its side and the answer took too long'],
+  ['ANSWER_TIMEOUT', 'timeout', 'the client had ended its side and nothing of the answer left for halfCloseTimeoutMs'],
   ['PACKET_TOO_LONG', 'limit', 'a packet is longer than packageMaxLength'],
   ['PACKET_MALFORMED', 'error', 'what the client sent is no packet'],
   ['HEARTBEAT_TIMEOUT', 'timeout', 'the client has sent nothing for heartbeatIdleMs'],
-  ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing for writeTimeoutMs'],
+  ['WRITE_TIMEOUT', 'timeout', 'the client has taken nothing of what waited for it in time'],
   ['PROXY_HEADER', 'error', 'a PROXY header from a trusted address was expected'],
   ['TLS_HANDSHAKE', 'error', 'a TLS handshake was expected'],
   ['FILE_FAILED', 'error', 'a file that was to be sent could not be read'],

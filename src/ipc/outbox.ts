@@ -157,6 +157,8 @@ export class Outbox {
     const state = this.#stateOf(sessionId);
     this.#table.markClosedByServer(sessionId);
     if (reset) this.#dropHeld(state);
+    // The reactor hears of it now: a client that takes nothing would hold back the request behind what waits here.
+    else if (state.held !== null) this.#pushSoon(sessionId, Request.closing);
     return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
   }
 

@@ -559,6 +559,7 @@ export class Manager {
   #recordEnd(seat: Seat, handle: WorkerHandle): void {
     const { board } = this.#parts;
     board.setProcess(seat.id, handle.lane, 0);
+    board.forgetHeld(seat.id, handle.lane);
     board.setField(seat.id, WorkerField.lastExitCode, handle.exitCode);
     board.setField(seat.id, WorkerField.lastSignal, handle.signal);
     if (board.field(seat.id, WorkerField.pid) !== handle.pid) return;

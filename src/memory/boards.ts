@@ -220,6 +220,11 @@ export class WorkerBoard {
     return (this.#float64[at] ?? 0) + (this.#float64[at + COUNTERS_PER_LANE] ?? 0);
   }
 
+  /** The process of this lane is gone, and with it what waited in its memory. */
+  forgetHeld(worker: number, lane: number): void {
+    this.#float64[this.counterIndex(worker, lane) + WorkerCounter.held] = 0;
+  }
+
   /** In ms of `monotonicMs()`: when the present process of this id became ready; 0: there was none yet. */
   startedAt(worker: number): number {
     return this.#float64[this.#float(worker) + workerRecord.startedAt] ?? 0;

@@ -286,6 +286,10 @@ export class ConnectionTable {
     this.#float64[f + record.lastSentAt] = now;
   }
 
+  sentBytes(slot: number): number {
+    return this.#float64[this.#floatsAt + slot * FLOATS + record.sentBytes] ?? 0;
+  }
+
   setTls(slot: number, info: TlsInfo): void {
     new TlsRecords(this.#region).write(slot, info);
     this.setFlag(slot, SlotFlag.tls, true);

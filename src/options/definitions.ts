@@ -36,6 +36,8 @@ export interface Chosen {
   readonly maxRequest: number;
   readonly path: string;
   readonly heartbeatIdleMs: number;
+  readonly writeTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
   readonly mode: 'process' | 'base';
   readonly protocol: 'raw' | 'http';
   readonly packageMaxLength: number;
@@ -47,6 +49,15 @@ const DESCRIPTORS_KEPT_BACK = 100;
 const LIMIT_RINGS_BYTES = 256 * MIB;
 /** Shared-memory rings between one reactor and one worker. */
 const RINGS_PER_PAIR = 3;
+
+const HALF_CLOSE_TIMEOUT_MS = 30_000;
+
+/** An answer of HTTP that pauses for longer than its connection may be silent, or its client deaf, is given up as well. */
+function halfCloseTimeout({ protocol, writeTimeoutMs, keepAliveTimeoutMs }: Chosen): number {
+  if (protocol !== 'http') return HALF_CLOSE_TIMEOUT_MS;
+  const limits = [writeTimeoutMs, keepAliveTimeoutMs].filter((ms) => ms > 0);
+  return Math.max(10, Math.min(HALF_CLOSE_TIMEOUT_MS, ...limits));
+}
 
 const option = <Given, Resolved>(it: Definition<Given, Resolved>): Definition<Given, Resolved> => it;
 
@@ -424,6 +435,15 @@ export const definitions = {
     default: { value: 75_000 },
     unit: 'ms',
     help: 'HTTP: how long a connection without a request stays open. 0: any time.',
+  }),
+  halfCloseTimeoutMs: option({
+    kind: integer({ min: 10, max: 2_147_483_647 }, 'ms'),
+    default: {
+      says: '30000; of an HttpServer at most `writeTimeoutMs` and `keepAliveTimeoutMs`',
+      compute: (_machine, chosen) => halfCloseTimeout(chosen),
+    },
+    unit: 'ms',
+    help: 'A client that has ended its side while an answer was owed: how long nothing of the answer may leave, then the connection ends.',
   }),
   maxConcurrency: option({
     kind: integer({ min: 0, max: 10_000_000 }),

@@ -28,6 +28,7 @@ export const TCP_KEEPCNT = pick(6, 0x102);
 export const TCP_DEFER_ACCEPT = 9; // Linux only
 export const TCP_USER_TIMEOUT = 18; // Linux only
 export const TCP_FASTOPEN = pick(23, 0x105);
+export const TCP_INFO = 11; // Linux only
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = pick(26, 27);
 export const MSG_NOSIGNAL = isLinux ? 0x4000 : 0;

@@ -6,7 +6,7 @@
 import * as C from './constants.js';
 import { type DescriptorWatch, guardCallback, watchDescriptor } from './descriptor-watch.js';
 import { addressOf, allocateStable, check, libc } from './libc.js';
-import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';
+import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';
 
 const EVENT_BYTES = process.arch === 'x64' ? 12 : 16; // struct epoll_event is packed on x86-64 only
 const DATA_AT = EVENT_BYTES - 8;
@@ -100,6 +100,7 @@ export class EpollPoller implements Poller {
     if (flags & C.EPOLLIN) events |= READABLE;
     if (flags & C.EPOLLOUT) events |= WRITABLE;
     if (flags & (C.EPOLLRDHUP | C.EPOLLHUP | C.EPOLLERR)) events |= READABLE | HANGUP;
+    if (flags & (C.EPOLLHUP | C.EPOLLERR)) events |= BROKEN;
     this.#handler.ready(view.getUint32(at + DATA_AT, true), view.getUint32(at + DATA_AT + 4, true), events);
   }
 }

@@ -7,6 +7,8 @@ export const READABLE = 1;
 export const WRITABLE = 2;
 /** The peer has ended its side, or the connection is broken: reading tells which. Comes together with READABLE. */
 export const HANGUP = 4;
+/** Nothing can be written any more: a reset, or the close of a unix socket. Comes together with HANGUP, and only from epoll. */
+export const BROKEN = 8;
 
 export interface PollerHandler {
   /** @param token what was given to `add` */

@@ -232,6 +232,22 @@ export function socketError(descriptor: number): number {
   return scratchValue.readInt32LE(0);
 }
 
+/** Where struct tcp_info has tcpi_bytes_acked (Linux 4.1), and how much of the structure is asked for. */
+const BYTES_ACKED_AT = 120;
+const TCP_INFO_BYTES = 128;
+const tcpInfo = Buffer.alloc(TCP_INFO_BYTES);
+
+/**
+ * How many bytes the peer has acknowledged since it connected: they grow while it takes something, however slowly.
+ * @returns −1 where the kernel does not tell (no TCP, no Linux)
+ */
+export function acknowledgedBytes(descriptor: number): number {
+  if (!isLinux) return -1;
+  scratchLength.writeUInt32LE(TCP_INFO_BYTES, 0);
+  if (libc.getsockopt(descriptor, C.IPPROTO_TCP, C.TCP_INFO, tcpInfo, scratchLength) < 0) return -1;
+  return scratchLength.readUInt32LE(0) < TCP_INFO_BYTES ? -1 : Number(tcpInfo.readBigUInt64LE(BYTES_ACKED_AT));
+}
+
 export function localAddress(descriptor: number): SocketAddress {
   const sockaddr = Buffer.alloc(SOCKADDR_BYTES);
   scratchLength.writeUInt32LE(SOCKADDR_BYTES, 0);

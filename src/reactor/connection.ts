@@ -28,12 +28,16 @@ export class ReactorConnection {
   told = false;
   /** What is queued still leaves, then the socket is closed. −1: not closing, otherwise a CloseCode. */
   closeCode = -1;
+  /** A worker has asked for the end and still holds what goes before it. */
+  closeAnnounced = false;
   /** The socket has been shut for writing and only waits for the peer's end. */
   lingering = false;
   /** The client has ended its side and the worker may still answer. */
   awaitsAnswer = false;
   /** Unix ms at which lingering, or waiting for the answer, is over. */
   deadline = 0;
+  /** What had been sent when the deadline was set: an answer that goes on moves it. */
+  sentBefore = 0;
   /** The process that owes the answer; when its id has another one, only `maxWaitMs` are left. −1: it has. */
   answererPid = 0;
   ended = false;

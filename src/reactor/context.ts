@@ -25,6 +25,7 @@ export interface ReactorOptions {
   readonly heartbeatCheckMs: number;
   /** 0: never. */
   readonly writeTimeoutMs: number;
+  readonly halfCloseTimeoutMs: number;
   /** 0: nobody counts. */
   readonly maxConnectionsPerIp: number;
   /** Per listen port, in the order of the region's `ports`. */

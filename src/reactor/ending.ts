@@ -9,6 +9,7 @@ import { EAGAIN, EINTR, errnoName, errnoOf } from '../os/libc.js';
 import { closeDescriptor, receive, resetConnection, shutdownWrite } from '../os/socket.js';
 import type { ReactorConnection } from './connection.js';
 import { type ReactorContext, SCRATCH_BYTES } from './context.js';
+import { brokenBy, msWithoutProgress } from './progress.js';
 import type { Slots } from './slots.js';
 
 const SWEEP_MS = 250;
@@ -16,27 +17,31 @@ const SWEEP_MS = 250;
 const LINGER_MS = 1000;
 /** A client that has sent something within this time is taken to be sending. */
 const ACTIVE_MS = 100;
-/** A client that ended its side gets what it is owed within this time. */
-const ANSWER_MS = 30_000;
+/** A client of which nothing is expected any more may take nothing for so long, where no option says it. */
+const CLOSING_MS = 30_000;
 
 export class Ending {
   readonly #context: ReactorContext;
   readonly #slots: Slots;
   readonly #beforeSweep: () => void;
-  #awaitingAnswers = 0;
-  #lingering = 0;
+  /** A client that is being closed, and takes nothing of what waits for it, is reset after so long. */
+  readonly #closingMs: number;
   #slotsGone = 0;
   #sweepTimer: NodeJS.Timeout | undefined;
   /** Called as soon as nothing that a worker sends reaches the client any more, perhaps several times. @param code CloseCode */
   onLost: (connection: ReactorConnection, code: number) => void = () => {};
   /** Called with each connection that is gone. */
   onReleased: (connection: ReactorConnection) => void = () => {};
+  /** Called with one that waits for an answer of HTTP in vain, its client having ended its side. */
+  onOverdue: (connection: ReactorConnection) => void = () => {};
 
   /** @param beforeSweep called when deadlines are looked at outside of a turn */
   constructor(context: ReactorContext, slots: Slots, beforeSweep: () => void) {
     this.#context = context;
     this.#slots = slots;
     this.#beforeSweep = beforeSweep;
+    const { writeTimeoutMs, heartbeatIdleMs } = context.options;
+    this.#closingMs = writeTimeoutMs || Math.min(heartbeatIdleMs || CLOSING_MS, CLOSING_MS);
   }
 
   /** FIN: the client says nothing more but may wait for what it is owed, so the worker closes when it is done. */
@@ -47,12 +52,26 @@ export class Ending {
   }
 
   #awaitAnswer(connection: ReactorConnection): void {
-    const { workers, now } = this.#context;
-    if (!connection.awaitsAnswer) this.#awaitingAnswers++;
     connection.awaitsAnswer = true;
-    connection.answererPid = workers.field(connection.worker, WorkerField.pid);
-    connection.deadline = now + ANSWER_MS;
+    connection.answererPid = this.#context.workers.field(connection.worker, WorkerField.pid);
+    this.limitPauses(connection);
+  }
+
+  /** The client has ended its side: from here on what is left of its answer may not pause for long. */
+  limitPauses(connection: ReactorConnection): void {
+    const { options, now, table } = this.#context;
+    connection.deadline = now + options.halfCloseTimeoutMs;
+    connection.sentBefore = table.sentBytes(connection.slot);
     this.startSweeping();
+  }
+
+  /** Nothing can be written any more: one that is not read any more does not show it by reading. */
+  broken(connection: ReactorConnection): void {
+    if (connection.ended || !owesToHalfClosed(connection)) return;
+    this.#failIfBroken(connection);
+    if (connection.ended) return;
+    this.tell(connection, CloseCode.CLIENT_CLOSED, 0); // the close of a unix socket
+    this.release(connection);
   }
 
   /** It cannot go over to the process that comes next: the worker may still answer, then it is closed. */
@@ -62,9 +81,14 @@ export class Ending {
     this.#awaitAnswer(connection);
   }
 
+  #failIfBroken(connection: ReactorConnection): void {
+    const name = brokenBy(connection);
+    if (name !== '') this.failBy(connection, name);
+  }
+
   /** The worker has seen the client's end and owes nothing more. */
   answered(connection: ReactorConnection): void {
-    this.#awaitNoAnswer(connection);
+    connection.awaitsAnswer = false;
     this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
   }
 
@@ -82,8 +106,8 @@ export class Ending {
   }
 
   /** At once, with RST; what is queued is dropped. */
-  reset(connection: ReactorConnection, code: number): void {
-    this.tell(connection, code, 0);
+  reset(connection: ReactorConnection, code: number, message = ''): void {
+    this.tell(connection, code, 0, message);
     this.release(connection, true);
   }
 
@@ -93,6 +117,13 @@ export class Ending {
     this.#context.table.setState(connection.slot, SlotState.closing);
     this.onLost(connection, code);
     if (connection.isFlushed) this.finish(connection);
+    else this.startSweeping();
+  }
+
+  /** The request to close it stands behind bytes that its worker still holds. */
+  announceClose(connection: ReactorConnection): void {
+    connection.closeAnnounced = true;
+    this.startSweeping();
   }
 
   /** All is sent. A peer that is still sending would answer a plain close with RST and might lose our last bytes. */
@@ -120,22 +151,22 @@ export class Ending {
 
   /** Until the peer has ended its side too. */
   #linger(connection: ReactorConnection): void {
-    this.#awaitNoAnswer(connection);
     connection.lingering = true;
     connection.deadline = this.#context.now + LINGER_MS;
-    this.#lingering++;
     this.startSweeping();
   }
 
-  /** The `close` a worker sees, once per connection. */
+  /** The `close` a worker sees, once per connection; twice where it was to answer first and the connection has gone before. */
   tell(connection: ReactorConnection, code: number, flags: number, message = ''): void {
     if ((flags & CloseFlag.awaitsAnswers) === 0) this.onLost(connection, code);
-    if (connection.told) return;
+    if (connection.told && !connection.awaitsAnswer) return;
+    const how = connection.told ? flags | CloseFlag.gone : flags;
     connection.told = true;
+    connection.awaitsAnswer = false;
     const { table } = this.#context;
     table.setFlag(connection.slot, SlotFlag.told, true);
     if ((flags & CloseFlag.awaitsAnswers) === 0) table.setState(connection.slot, SlotState.closing);
-    this.#context.lane(connection.worker).sendEvent(Event.close, flags, code, connection.sessionId, message);
+    this.#context.lane(connection.worker).sendEvent(Event.close, how, code, connection.sessionId, message);
   }
 
   /** The socket goes, and the slot as soon as the worker has seen the end. */
@@ -148,8 +179,7 @@ export class Ending {
     connection.out = null;
     this.#context.account(connection, 0);
     connections.delete(connection);
-    this.#awaitNoAnswer(connection);
-    if (connection.lingering) this.#lingering--;
+    connection.awaitsAnswer = false;
     if (connection.tls !== null) reset ? connection.tls.reset() : connection.tls.destroy();
     else {
       poller.remove(descriptor);
@@ -175,9 +205,7 @@ export class Ending {
 
   /** A connection that the process before this one was ending. */
   adopt(connection: ReactorConnection): void {
-    if (connection.lingering) this.#lingering++;
-    if (connection.awaitsAnswer) this.#awaitingAnswers++;
-    if (connection.lingering || connection.awaitsAnswer) this.startSweeping();
+    if (isWatched(connection)) this.startSweeping();
   }
 
   /** The process that owned it has died, and the socket with it; nobody has been told. */
@@ -233,28 +261,74 @@ export class Ending {
 
   #sweep(): void {
     this.#beforeSweep();
-    const { connections, now, poller } = this.#context;
+    const { connections, poller } = this.#context;
+    let watched = 0;
     for (const connection of connections.list()) {
-      if (connection.lingering && now >= connection.deadline) this.release(connection);
-      else if (connection.awaitsAnswer) this.#checkAnswer(connection);
+      if (!isWatched(connection)) continue;
+      this.#look(connection);
+      if (!connection.ended) watched++;
     }
-    if (this.#lingering === 0 && this.#awaitingAnswers === 0) this.stopSweeping();
+    if (watched === 0) this.stopSweeping();
     poller.wakeSoon();
   }
 
+  #look(connection: ReactorConnection): void {
+    const { now } = this.#context;
+    if (connection.lingering) {
+      if (now >= connection.deadline) this.release(connection);
+    } else if (isClosing(connection) && msWithoutProgress(connection, now) >= this.#closingMs) {
+      this.reset(connection, CloseCode.WRITE_TIMEOUT);
+    } else if (connection.closeCode < 0 && owesToHalfClosed(connection)) this.#checkAnswer(connection);
+  }
+
   #checkAnswer(connection: ReactorConnection): void {
+    this.#failIfBroken(connection);
+    if (connection.ended) return;
+    this.#moveDeadline(connection);
+    if (this.#context.now >= connection.deadline) {
+      if (connection.http?.halfClosed) return this.onOverdue(connection);
+      return this.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
+    }
+    if (connection.awaitsAnswer) this.#checkAnswerer(connection);
+  }
+
+  /** An answer that goes on may take any time: it counts from the last of its bytes that has left. */
+  #moveDeadline(connection: ReactorConnection): void {
+    const { now, options, table } = this.#context;
+    if (!this.#countsPauses(connection)) return;
+    const sent = table.sentBytes(connection.slot);
+    const hasMoved = sent !== connection.sentBefore;
+    connection.sentBefore = sent;
+    if (connection.isFlushed && !hasMoved) return;
+    const last = now - msWithoutProgress(connection, now);
+    connection.deadline = Math.max(connection.deadline, last + options.halfCloseTimeoutMs);
+  }
+
+  /** Not where the process that owed it is gone. */
+  #countsPauses({ answererPid, http }: ReactorConnection): boolean {
+    return answererPid !== -1 || http?.halfClosed === true;
+  }
+
+  #checkAnswerer(connection: ReactorConnection): void {
     const { now, options, workers } = this.#context;
-    if (now >= connection.deadline) return this.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
     const hasSuccessor = workers.field(connection.worker, WorkerField.pid) !== connection.answererPid;
     const deadline = now + options.maxWaitMs + 1000;
     if (!hasSuccessor || deadline > connection.deadline) return;
     connection.answererPid = -1;
     connection.deadline = deadline;
   }
+}
 
-  #awaitNoAnswer(connection: ReactorConnection): void {
-    if (!connection.awaitsAnswer) return;
-    connection.awaitsAnswer = false;
-    this.#awaitingAnswers--;
-  }
+/** What is queued still leaves, or some more of it has to come from a worker first. */
+function isClosing({ closeCode, closeAnnounced }: ReactorConnection): boolean {
+  return closeCode >= 0 || closeAnnounced;
+}
+
+/** It has a deadline that only looking enforces. */
+function isWatched(connection: ReactorConnection): boolean {
+  return connection.lingering || owesToHalfClosed(connection) || isClosing(connection);
+}
+
+function owesToHalfClosed({ awaitsAnswer, http }: ReactorConnection): boolean {
+  return awaitsAnswer || http?.halfClosed === true;
 }

@@ -4,51 +4,59 @@ import { SlotFlag } from '../memory/connection-table.js';
 import type { ReactorConnection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
+import { msWithoutProgress } from './progress.js';
 
 export class IdleClients {
   readonly #context: ReactorContext;
   readonly #ending: Ending;
-  #timer: NodeJS.Timeout | undefined;
+  #timers: NodeJS.Timeout[] = [];
 
   constructor(context: ReactorContext, ending: Ending) {
     this.#context = context;
     this.#ending = ending;
   }
 
-  /** @param look called when it is time; must call `check` in a turn of the reactor */
-  start(look: () => void): void {
+  /** @param inTurn must call what it is given in a turn of the reactor */
+  start(inTurn: (look: () => void) => void): void {
     const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs } = this.#context.options;
-    if (heartbeatIdleMs === 0 && writeTimeoutMs === 0) return;
-    const everyMs = heartbeatIdleMs === 0 ? Math.max(10, writeTimeoutMs / 4) : heartbeatCheckMs;
-    this.#timer = setInterval(look, everyMs);
+    const every = (ms: number, look: () => void): void => {
+      this.#timers.push(setInterval(() => inTurn(look), ms));
+    };
+    if (heartbeatIdleMs > 0) every(heartbeatCheckMs, () => this.#checkSilent(heartbeatIdleMs));
+    if (writeTimeoutMs > 0) every(Math.max(10, writeTimeoutMs / 4), () => this.#checkDeaf(writeTimeoutMs));
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#timers = [];
   }
 
-  check(): void {
-    const { connections, options, now } = this.#context;
-    const { heartbeatIdleMs, writeTimeoutMs } = options;
+  /** Those that are being closed are looked at by `Ending`. */
+  #checkDeaf(limitMs: number): void {
+    const { connections, now } = this.#context;
     for (const connection of connections.list()) {
-      if (connection.closeCode >= 0 || connection.told) continue;
-      if (writeTimeoutMs > 0 && !connection.isFlushed && now - waitingSince(connection) >= writeTimeoutMs) {
-        this.#ending.reset(connection, CloseCode.WRITE_TIMEOUT);
-      } else if (heartbeatIdleMs > 0 && this.#isSilent(connection, now - heartbeatIdleMs)) {
-        this.#ending.closeWhenFlushed(connection, CloseCode.HEARTBEAT_TIMEOUT);
-      }
+      if (connection.closeCode >= 0 || connection.isFlushed) continue;
+      if (msWithoutProgress(connection, now) >= limitMs) this.#ending.reset(connection, CloseCode.WRITE_TIMEOUT);
     }
   }
 
-  /** Not when it is we who do not read, and not when it is protected. */
-  #isSilent(connection: ReactorConnection, since: number): boolean {
-    const { table } = this.#context;
-    if (connection.paused || connection.stalled || connection.readable || connection.http?.isOwed) return false;
-    if (table.lastReceivedAt(connection.slot) > since) return false;
-    return !table.hasFlag(connection.slot, SlotFlag.protected);
+  #checkSilent(limitMs: number): void {
+    const { connections, now, table, options } = this.#context;
+    for (const connection of connections.list()) {
+      if (connection.closeCode >= 0 || connection.told) continue;
+      if (table.hasFlag(connection.slot, SlotFlag.protected)) continue;
+      const isDeaf = !connection.isFlushed && msWithoutProgress(connection, now) >= limitMs;
+      const isSilent = this.#isSilent(connection, now - limitMs);
+      // What waits for it does not leave, so there is nothing to wait for.
+      if (isDeaf && (isSilent || options.writeTimeoutMs === 0)) {
+        this.#ending.reset(connection, CloseCode.HEARTBEAT_TIMEOUT, 'the client has taken nothing for heartbeatIdleMs');
+      } else if (isSilent) this.#ending.closeWhenFlushed(connection, CloseCode.HEARTBEAT_TIMEOUT);
+    }
   }
-}
 
-function waitingSince({ out, tls }: ReactorConnection): number {
-  return out?.since ?? tls?.waitingSince ?? 0;
+  /** Not when it is we who do not read. */
+  #isSilent(connection: ReactorConnection, since: number): boolean {
+    if (connection.paused || connection.stalled || connection.readable || connection.http?.isOwed) return false;
+    return this.#context.table.lastReceivedAt(connection.slot) <= since;
+  }
 }

@@ -48,6 +48,8 @@ export class FilePart {
 export class OutQueue {
   /** Unix ms at which something of it left last; when it began, before. */
   since: number;
+  /** What the client had acknowledged when it was looked at last; −1: not yet. */
+  acknowledged = -1;
   /** In memory. */
   bytes = 0;
   readonly #items: (Chunk | FilePart)[] = [];

@@ -26,7 +26,7 @@ import { DeadConnections } from '../memory/dead-connections.js';
 import type { Region } from '../memory/region.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { addressOf, EAGAIN, EINTR } from '../os/libc.js';
-import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
+import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
 import { workerOfSession } from '../protocol/http/session-worker.js';
 import type { LoadedTls } from '../protocol/tls.js';
@@ -171,9 +171,9 @@ export class Reactor implements PollerHandler {
     this.#withholding = new Withholding(this.#context, this.#view, parts.strategy);
     this.#overload = new Overload(this.#context, this.#ending);
     this.#idleClients = new IdleClients(this.#context, this.#ending);
-    this.#idleClients.start(() => {
+    this.#idleClients.start((look) => {
       this.#wakeUp();
-      this.#idleClients.check();
+      look();
       this.#poller.wakeSoon();
     });
     this.#framing = new Framing({
@@ -239,6 +239,7 @@ export class Reactor implements PollerHandler {
       http.released(connection);
       if (connection.speech !== null) this.#speeches.forget(connection);
     };
+    this.#ending.onOverdue = (connection) => http.answers.overdue(connection);
     this.#sending.onFlushed = (connection) => http.answers.flushed(connection);
     const { lookMs } = http.times;
     if (lookMs > 0) this.#httpTimer = setInterval(() => this.#checkHttpTimes(), lookMs);
@@ -280,6 +281,7 @@ export class Reactor implements PollerHandler {
     connection.readable = true;
     if (events & HANGUP) connection.hangup = true;
     this.#read(connection);
+    if (events & BROKEN) this.#ending.broken(connection);
   }
 
   /** Shows workers what was read. */
@@ -699,6 +701,8 @@ export class Reactor implements PollerHandler {
     switch (type) {
       case Request.close:
         return connection && this.#closeOnRequest(connection, word, sender.peer);
+      case Request.closing:
+        return connection && this.#ending.announceClose(connection);
       case Request.closed:
         return connection && this.#ending.answered(connection);
       case Request.pause:
@@ -912,6 +916,7 @@ export class Reactor implements PollerHandler {
     table.setDescriptor(connection.slot, descriptor);
     this.#ending.adopt(connection);
     this.#speeches.adopt(connection);
+    this.#http.answers.adopt(connection);
     if (connection.throttled) this.#throttle.add(connection);
     this.#countInput(connection);
     this.#admission.watch(connection, false);

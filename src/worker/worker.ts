@@ -470,6 +470,10 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   }
 
   #closed(sessionId: number, flags: number, code: number, message: string): void {
+    // It has been told of the client's end before, and may have done with it.
+    if (flags & CloseFlag.gone && this.#connections[this.#table.slotOf(sessionId)]?.user.fd !== sessionId) {
+      return this.#parts.outbox.forget(sessionId);
+    }
     const connection = this.#connection(sessionId);
     this.#forgetPieces(connection);
     const awaitsAnswers = (flags & CloseFlag.awaitsAnswers) !== 0;

@@ -102,6 +102,8 @@ export class FakeExchange implements Exchange {
 
   onLeaving(): void {}
 
+  onHalfClosed(): void {}
+
   onGone(listener: () => void): void {
     this.listened += 1;
     if (this.isGone) listener();

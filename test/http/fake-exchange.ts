@@ -56,6 +56,8 @@ export class FakeExchange implements Exchange {
 
   onLeaving(): void {}
 
+  onHalfClosed(): void {}
+
   onGone(listener: () => void): void {
     if (this.isGone) listener();
     else this.#gone.push(listener);

@@ -97,6 +97,7 @@ describe('defaults', () => {
       requestTimeoutMs: 60_000,
       minBodyBytesPerSecond: 0,
       keepAliveTimeoutMs: 75_000,
+      halfCloseTimeoutMs: 30_000,
       maxConcurrency: 0,
       workerMaxConcurrency: 0,
       compression: null,

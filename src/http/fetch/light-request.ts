@@ -53,12 +53,13 @@ export class LightRequest {
     return this.#headers;
   }
 
-  /** Aborts when the client has gone. */
+  /** Aborts when the client has gone, or has ended its side before its answer began. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = new AbortController();
       this.#controller = controller;
       this.#exchange.onGone(() => controller.abort());
+      this.#exchange.onHalfClosed((hasBegun) => hasBegun || controller.abort());
     }
     return this.#controller.signal;
   }

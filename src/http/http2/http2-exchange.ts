@@ -90,6 +90,8 @@ export class Http2Exchange implements Exchange {
     if (!this.isEnded) this.#goneListeners.push(listener);
   }
 
+  onHalfClosed(): void {}
+
   onLeaving(listener: () => void): void {
     this.#leavingListener = listener;
   }

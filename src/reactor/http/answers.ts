@@ -133,6 +133,23 @@ export class Answers {
     this.#parts.ending.reset(connection, codeOf(answer.status));
   }
 
+  /**
+   * The client has ended its side and nothing of the answer has left for halfCloseTimeoutMs. One that has not begun is
+   * left to requestTimeoutMs, where there is one.
+   */
+  overdue(connection: ReactorConnection): void {
+    const http = this.#parts.stateOf(connection);
+    if (!http.begun && this.#parts.optionsOf(connection).requestTimeoutMs > 0) return;
+    this.#parts.count(ReactorCounter.httpTimedOut);
+    this.#tellGone(connection, http, goneFlags(CloseCode.ANSWER_TIMEOUT));
+    if (!http.begun) {
+      const why = 'The server could not answer in time.';
+      return this.answer(connection, http, { status: 503, why, close: true, isHead: http.isHead });
+    }
+    this.noLongerOwed(http);
+    this.#parts.ending.reset(connection, CloseCode.ANSWER_TIMEOUT);
+  }
+
   /** @param text of at most TEXT_BYTES */
   say(connection: ReactorConnection, text: string): void {
     if (text === '') return;
@@ -173,6 +190,7 @@ export class Answers {
     switch (http.phase) {
       case Phase.owed:
         http.halfClosed = true;
+        this.#parts.ending.limitPauses(connection);
         return this.#tellGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED, true));
       case Phase.streaming:
         this.#tellGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED));
@@ -249,6 +267,11 @@ export class Answers {
     http.since = this.#parts.context.now;
     this.#parts.context.table.setTaker(connection.slot, 0);
     this.#setUnderWay(this.#underWay + 1);
+  }
+
+  /** One that the process before this one had given to a worker. */
+  adopt({ http }: ReactorConnection): void {
+    if (http?.isOwed) this.#setUnderWay(this.#underWay + 1);
   }
 
   #setUnderWay(count: number): void {

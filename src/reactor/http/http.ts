@@ -130,8 +130,15 @@ export class Http {
       case Phase.tunnel:
         return connection.input === null;
       default:
-        return !http.halfClosed && (connection.input === null || connection.input.length < READ_AHEAD_BYTES);
+        return !http.halfClosed && this.#mayReadAhead(connection, http);
     }
+  }
+
+  /** What has been read ahead is enough, so the client's end, of which the kernel has told, is not seen by reading. */
+  #mayReadAhead(connection: ReactorConnection, http: HttpState): boolean {
+    if (connection.input === null || connection.input.length < READ_AHEAD_BYTES) return true;
+    if (connection.hangup && http.phase === Phase.owed) this.answers.peerEnded(connection, http);
+    return false;
   }
 
   /** @returns as recv(2), but 0 also when the client has ended, which was seen to */
@@ -469,7 +476,9 @@ export class Http {
     this.answers.noLongerOwed(http);
     http.phase = Phase.tunnel;
     this.#parts.host.rebind(connection, http.worker);
-    if (http.halfClosed) return this.#parts.ending.peerEnded(connection);
+    const { halfClosed } = http;
+    http.halfClosed = false; // from here on it is the end of a tunnel
+    if (halfClosed) return this.#parts.ending.peerEnded(connection);
     this.#parts.readSoon(connection);
   }
 

@@ -16,6 +16,8 @@ export class TlsStream {
   readonly #socket: Socket;
   /** Unix ms at which something of what waits left last. */
   waitingSince = 0;
+  /** What the client had acknowledged when it was looked at last; −1: not yet. */
+  acknowledged = -1;
   /** The client has ended its side; what it has sent before may still be there to read. */
   hasEnded = false;
 
@@ -47,6 +49,11 @@ export class TlsStream {
   /** Plain bytes that were not encrypted and written yet. */
   get queuedBytes(): number {
     return this.#stream.writableLength;
+  }
+
+  /** The descriptor is closed, or about to be. */
+  get isDestroyed(): boolean {
+    return this.#stream.destroyed || this.#socket.destroyed;
   }
 
   /** close_notify and FIN, behind all that was written. What the client still sends is thrown away. */

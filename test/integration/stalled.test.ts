@@ -1,0 +1,274 @@
+// Clients that have ended their side, and clients that never read: none of them is kept for ever. Holds in both modes,
+// and over TLS.
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { HttpClient, request } from '../helpers/http-client.js';
+import {
+  endServers,
+  inProcessMode,
+  overPlainTcp,
+  poll,
+  type ServerProcess,
+  startServer,
+} from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
+
+const MIB = 2 ** 20;
+/** More than the kernels of both sides keep between them. */
+const LARGE = 24 * MIB;
+
+const folder = mkdtempSync(join(tmpdir(), 'tswoole-stalled-'));
+const largeFile = join(folder, 'large');
+writeFileSync(largeFile, Buffer.alloc(LARGE, 'f'));
+
+afterEach(endServers);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function start(api: string, options: Record<string, unknown> = {}): Promise<ServerProcess> {
+  return startServer('streams.js', { env: { API: api }, options: { workerNum: 1, reactorNum: 1, ...options } });
+}
+
+/** Sends a request and ends its side. */
+async function askAndEnd(server: ServerProcess, path: string): Promise<HttpClient> {
+  const client = await HttpClient.connect(server.port);
+  client.tcp.socket.end(request(path));
+  return client;
+}
+
+/** Sends one request and reads nothing of its answer. */
+async function askDeaf(server: ServerProcess, path: string, ...lines: string[]): Promise<TcpClient> {
+  const client = await TcpClient.connect(server.port);
+  client.socket.on('error', () => {});
+  client.socket.pause();
+  return client.send(request(path, ...lines));
+}
+
+/** Takes far longer than the limit in all, in steps that are far below it. */
+async function readSlowly({ socket, closed }: TcpClient): Promise<void> {
+  const began = performance.now();
+  while (performance.now() - began < 1500) {
+    socket.resume();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    socket.pause();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  socket.resume();
+  await closed;
+}
+
+/** All of them but the one that asks are gone, and nothing waits in any memory. */
+async function nothingIsLeft(server: ServerProcess): Promise<void> {
+  const client = await HttpClient.connect(server.port);
+  await poll('nothing is left', async () => {
+    const { size, stats } = JSON.parse((await client.get('/figures')).body);
+    return size === 1 && stats.connectionNum === 1 && stats.bufferedBytes === 0 && stats.underWayNum <= 1;
+  });
+  await client.close();
+}
+
+const reasons = (server: ServerProcess) => server.events('close').map(({ reason }) => reason as { code: string });
+
+describe.each(['request', 'fetch', 'listener'])('behind `%s` a client that ends its side', (api) => {
+  it('gets the whole of an answer that comes in pieces, and of one that comes later', async () => {
+    const server = await start(api);
+    const streamed = await askAndEnd(server, '/ticks?count=6&ms=40');
+    expect((await streamed.answer()).body).toBe('tick 1\ntick 2\ntick 3\ntick 4\ntick 5\ntick 6\n');
+    const late = await askAndEnd(server, '/later?count=300000&ms=100');
+    expect((await late.answer()).body).toHaveLength(300_000);
+    await Promise.all([streamed.rest(), late.rest()]);
+    expect(server.events('gone')).toEqual([]);
+  });
+
+  it('and has gone is found out by what is written to it', async () => {
+    const server = await start(api);
+    const client = await HttpClient.connect(server.port);
+    await client.send(request('/ticks?count=1000000&ms=20')).tcp.readLine();
+    await client.close();
+    await server.waitForEvent('gone');
+    await nothingIsLeft(server);
+    expect(server.events('gone')).toHaveLength(1);
+  });
+
+  it('is reset after halfCloseTimeoutMs when nothing more is written to it', async () => {
+    const server = await start(api, { halfCloseTimeoutMs: 400 });
+    const client = await HttpClient.connect(server.port);
+    await client.send(request('/ticks?count=1&ms=0')).tcp.readLine();
+    client.tcp.socket.end();
+    await client.rest();
+    expect(client.tcp.end).toMatchObject({ code: 'ECONNRESET' });
+    await server.waitForEvent('gone');
+    await nothingIsLeft(server);
+    expect(server.events('gone')).toHaveLength(1);
+    await poll('its close is told', () => server.events('close').length >= 2);
+    expect(reasons(server)[0]).toMatchObject({ code: 'ANSWER_TIMEOUT', initiator: 'timeout' });
+  });
+});
+
+describe('server-sent events', () => {
+  it('free the connection of a client that has gone although nothing is sent', async () => {
+    const server = await start('request');
+    const clients = await Promise.all(Array.from({ length: 10 }, () => HttpClient.connect(server.port)));
+    for (const client of clients) await client.send(request('/events')).tcp.readLine();
+    await Promise.all(clients.map((client) => client.close()));
+    await poll('all have been told', () => server.events('gone').length === 10);
+    await nothingIsLeft(server);
+  });
+
+  it('go on for a client that has only ended its side', async () => {
+    const server = await start('request');
+    const client = await askAndEnd(server, '/events?ms=600');
+    const { body } = await client.answer();
+    expect(body).toContain('data: first\n\n');
+    expect(body).toContain('data: last\n\n');
+    await client.rest();
+  });
+});
+
+describe('behind a unix socket', () => {
+  overPlainTcp('a client that has closed is known to have gone at once', async () => {
+    const path = join(folder, 'http.sock');
+    const server = await start('request', { path });
+    const socket = connect({ path });
+    socket.write(request('/ticks?count=1&ms=0'));
+    await once(socket, 'data');
+    socket.destroy();
+    const close = await server.waitForEvent('close');
+    expect(close['reason']).toMatchObject({ initiator: 'client' });
+    await server.waitForEvent('gone');
+  });
+});
+
+describe('a tunnel', () => {
+  it('whose client has gone, and whose app ignores it, ends after halfCloseTimeoutMs, and the app hears of it', async () => {
+    const server = await start('listener', { halfCloseTimeoutMs: 400 });
+    const client = await HttpClient.connect(server.port);
+    client.send('GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+    expect((await client.answer(true)).status).toBe(101);
+    await client.tcp.echo('hello');
+    await client.close();
+    await server.waitForEvent('ended');
+    await server.waitForEvent('gone');
+    await nothingIsLeft(server);
+  });
+});
+
+describe('a client that never reads is reset after writeTimeoutMs', () => {
+  const options = { writeTimeoutMs: 600, keepAliveTimeoutMs: 0 };
+
+  it.each([
+    ['an answer that ends the connection', `/large?bytes=${LARGE}`, 'Connection: close'],
+    ['an answer', `/large?bytes=${LARGE}`, 'X: y'],
+    ['a file', `/file?path=${largeFile}`, 'Connection: close'],
+  ])('with %s', async (_, path, line) => {
+    const server = await start('request', options);
+    const client = await askDeaf(server, path, line);
+    const close = await server.waitForEvent('close');
+    expect(close['reason']).toMatchObject({ code: 'WRITE_TIMEOUT', initiator: 'timeout' });
+    await nothingIsLeft(server);
+    client.socket.destroy();
+  });
+
+  it('when it has ended its side too', async () => {
+    const server = await start('request', options);
+    const client = await TcpClient.connect(server.port);
+    client.socket.on('error', () => {});
+    client.socket.pause();
+    client.socket.end(request(`/large?bytes=${LARGE}`));
+    const close = await server.waitForEvent('close');
+    expect(close['reason']).toMatchObject({ initiator: 'timeout' });
+    await nothingIsLeft(server);
+    client.socket.destroy();
+  });
+});
+
+describe('a client that reads a file slowly', () => {
+  it('gets all of it, however long it takes', async () => {
+    const server = await start('request', { writeTimeoutMs: 400 });
+    const client = await askDeaf(server, `/file?path=${largeFile}`, 'Connection: close');
+    await readSlowly(client);
+    expect(client.receivedBytes).toBeGreaterThan(LARGE);
+    expect(reasons(server)).toMatchObject([{ code: 'SERVER_CLOSED' }]);
+  });
+});
+
+describe('a worker that is killed', () => {
+  inProcessMode('leaves nothing in the figures of what it held for a client', async () => {
+    const server = await start('request', { writeTimeoutMs: 600, maxWaitMs: 300 });
+    const client = await askDeaf(server, `/large?bytes=${LARGE}`);
+    const [worker] = server.workers;
+    await poll('it holds something', async () => {
+      const other = await HttpClient.connect(server.port);
+      const { stats } = JSON.parse((await other.get('/figures')).body);
+      await other.close();
+      return stats.bufferedBytes > LARGE / 2;
+    });
+    server.signal('SIGKILL', worker?.pid);
+    await nothingIsLeft(server);
+    client.socket.destroy();
+  });
+});
+
+describe('on a port of packets', () => {
+  const startRaw = (options: Record<string, unknown>): Promise<ServerProcess> =>
+    startServer('commands.js', { options: { workerNum: 1, reactorNum: 1, ...options } });
+
+  const deaf = async (server: ServerProcess, lines: string): Promise<TcpClient> => {
+    const client = await TcpClient.connect(server.port);
+    client.socket.on('error', () => {});
+    client.socket.pause();
+    return client.send(lines);
+  };
+
+  it.each([
+    ['writeTimeoutMs', 'WRITE_TIMEOUT', { writeTimeoutMs: 500 }],
+    ['heartbeatIdleMs', '_TIMEOUT', { heartbeatIdleMs: 500 }],
+  ])('a client that reads nothing is reset after %s, the server having closed it or not', async (_, code, options) => {
+    const server = await startRaw(options);
+    const clients = [await deaf(server, `bytes ${LARGE}\nclose\n`), await deaf(server, `bytes ${LARGE}\n`)];
+    await poll('both have ended', () => server.events('close').length === 2);
+    for (const reason of reasons(server)) {
+      expect(reason).toMatchObject({ code: expect.stringContaining(code), initiator: 'timeout' });
+    }
+    const other = await TcpClient.connect(server.port);
+    await poll('memory is free', async () => {
+      const { connectionNum, bufferedBytes } = JSON.parse(await other.ask('stats'));
+      return connectionNum === 1 && bufferedBytes === 0;
+    });
+    expect(server.events('close')).toHaveLength(2);
+    for (const client of clients) client.socket.destroy();
+    await other.close();
+  });
+
+  it('a client that reads slowly is not taken for one that reads nothing', async () => {
+    const server = await startRaw({ writeTimeoutMs: 400 });
+    const client = await TcpClient.connect(server.port);
+    client.socket.pause();
+    client.send(`bytes ${LARGE}\nclose\n`);
+    await readSlowly(client);
+    expect(client.receivedBytes).toBe(LARGE);
+    expect(reasons(server)).toMatchObject([{ code: 'SERVER_CLOSED' }]);
+  });
+
+  it('a client that has ended its side is let go after halfCloseTimeoutMs when its answer never comes', async () => {
+    const server = await startRaw({ halfCloseTimeoutMs: 400, maxWaitMs: 300 });
+    const client = await TcpClient.connect(server.port);
+    client.socket.end('never\n');
+    const close = await server.waitForEvent('close');
+    expect(close['reason']).toMatchObject({ code: 'ANSWER_TIMEOUT', initiator: 'timeout' });
+    await client.closed;
+    expect(server.events('close')).toHaveLength(1);
+  });
+
+  it('a client that has ended its side gets an answer that takes longer, as long as it does not pause', async () => {
+    const server = await startRaw({ halfCloseTimeoutMs: 500 });
+    const client = await TcpClient.connect(server.port);
+    client.socket.end(`later 350\nlater 700\nlater 1050\nlater 1400\nlater 1750\n`);
+    await client.closed;
+    expect(client.received).toBe('later\n'.repeat(5));
+    expect(reasons(server)).toMatchObject([{ code: 'CLIENT_CLOSED' }]);
+  });
+});
