@@ -194,6 +194,7 @@ const closeCodes = [
   ['HTTP_REFUSED', 'error', 'what the client sent is no HTTP request that can be served'],
   ['HTTP_TIMEOUT', 'timeout', 'the request did not come, or was not answered, in time'],
   ['KEEP_ALIVE_TIMEOUT', 'timeout', 'the client has sent no request for keepAliveTimeoutMs'],
+  ['IDLE_TIMEOUT', 'timeout', 'nothing was sent to the client, and nothing has come from it, for maxIdleMs'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

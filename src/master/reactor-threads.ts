@@ -163,14 +163,14 @@ export function reactorOptions(
   datagrams: readonly number[],
 ) {
   const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
-  const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, halfCloseTimeoutMs, maxConnectionsPerIp } = options;
+  const { heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs, maxConnectionsPerIp } = options;
   const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles } = options;
   const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond } = options;
   const http = {
     ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
     ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles },
   };
-  const times = { maxWaitMs, heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs, halfCloseTimeoutMs };
+  const times = { maxWaitMs, heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs };
   const ports = listens.map(
     (
       { noDelay, keepAlive, delayReceive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits },

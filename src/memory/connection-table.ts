@@ -370,6 +370,12 @@ export class ConnectionTable {
     return Math.max(this.#float64[f + record.lastReceivedAt] ?? 0, this.#float64[f + record.connectedAt] ?? 0);
   }
 
+  /** In ms of `monotonicMs()`: when bytes came from it, or left for it, last. */
+  lastMovedAt(slot: number): number {
+    const f = this.#floatsAt + slot * FLOATS;
+    return Math.max(this.lastReceivedAt(slot), this.#float64[f + record.lastSentAt] ?? 0);
+  }
+
   /** The 16 bytes of a client's address, as long as the slot is not used again. */
   address(slot: number): Buffer {
     const at = (this.#intsAt + slot * INTS + record.address) * 4;

@@ -22,7 +22,6 @@ export interface ReactorOptions {
   readonly maxWaitMs: number;
   /** 0: never. */
   readonly heartbeatIdleMs: number;
-  readonly heartbeatCheckMs: number;
   /** 0: never. */
   readonly writeTimeoutMs: number;
   readonly halfCloseTimeoutMs: number;

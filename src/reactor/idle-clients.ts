@@ -18,12 +18,15 @@ export class IdleClients {
 
   /** @param inTurn must call what it is given in a turn of the reactor */
   start(inTurn: (look: () => void) => void): void {
-    const { heartbeatIdleMs, heartbeatCheckMs, writeTimeoutMs } = this.#context.options;
+    const { ports, writeTimeoutMs } = this.#context.options;
     const every = (ms: number, look: () => void): void => {
       this.#timers.push(setInterval(() => inTurn(look), ms));
     };
-    if (heartbeatIdleMs > 0) every(heartbeatCheckMs, () => this.#checkSilent(heartbeatIdleMs));
-    if (writeTimeoutMs > 0) every(Math.max(10, writeTimeoutMs / 4), () => this.#checkDeaf(writeTimeoutMs));
+    const beats = ports.filter((port) => port.heartbeatIdleMs > 0).map((port) => port.heartbeatCheckMs);
+    const idles = ports.filter(({ maxIdleMs }) => maxIdleMs > 0).map(({ maxIdleMs }) => lookEvery(maxIdleMs));
+    if (beats.length > 0) every(Math.min(...beats), () => this.#checkSilent());
+    if (idles.length > 0) every(Math.min(...idles), () => this.#checkIdle());
+    if (writeTimeoutMs > 0) every(lookEvery(writeTimeoutMs), () => this.#checkDeaf(writeTimeoutMs));
   }
 
   stop(): void {
@@ -40,11 +43,11 @@ export class IdleClients {
     }
   }
 
-  #checkSilent(limitMs: number): void {
-    const { connections, now, table, options } = this.#context;
+  #checkSilent(): void {
+    const { connections, now, options } = this.#context;
     for (const connection of connections.list()) {
-      if (connection.closeCode >= 0 || connection.told) continue;
-      if (table.hasFlag(connection.slot, SlotFlag.protected)) continue;
+      const limitMs = options.ports[connection.port]?.heartbeatIdleMs ?? 0;
+      if (limitMs === 0 || this.#isSpared(connection)) continue;
       const isDeaf = !connection.isFlushed && msWithoutProgress(connection, now) >= limitMs;
       const isSilent = this.#isSilent(connection, now - limitMs);
       // What waits for it does not leave, so there is nothing to wait for.
@@ -54,9 +57,32 @@ export class IdleClients {
     }
   }
 
-  /** Not when it is we who do not read. */
-  #isSilent(connection: ReactorConnection, since: number): boolean {
-    if (connection.paused || connection.stalled || connection.readable || connection.http?.isOwed) return false;
-    return this.#context.table.lastReceivedAt(connection.slot) <= since;
+  /** Neither side has sent anything. What waits for the client and does not leave is not sent. */
+  #checkIdle(): void {
+    const { connections, now, options, table } = this.#context;
+    for (const connection of connections.list()) {
+      const limitMs = options.ports[connection.port]?.maxIdleMs ?? 0;
+      if (limitMs === 0 || this.#isSpared(connection) || !isOurTurnOver(connection)) continue;
+      if (now - table.lastMovedAt(connection.slot) < limitMs) continue;
+      if (connection.isFlushed) this.#ending.closeWhenFlushed(connection, CloseCode.IDLE_TIMEOUT);
+      else if (msWithoutProgress(connection, now) >= limitMs) this.#ending.reset(connection, CloseCode.IDLE_TIMEOUT);
+    }
   }
+
+  #isSpared({ closeCode, told, slot }: ReactorConnection): boolean {
+    return closeCode >= 0 || told || this.#context.table.hasFlag(slot, SlotFlag.protected);
+  }
+
+  #isSilent(connection: ReactorConnection, since: number): boolean {
+    return isOurTurnOver(connection) && this.#context.table.lastReceivedAt(connection.slot) <= since;
+  }
+}
+
+/** False while it is the server that does not read, or owes an answer of HTTP. */
+function isOurTurnOver({ paused, stalled, readable, http }: ReactorConnection): boolean {
+  return !paused && !stalled && !readable && http?.isOwed !== true;
+}
+
+function lookEvery(limitMs: number): number {
+  return Math.max(10, limitMs / 4);
 }

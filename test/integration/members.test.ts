@@ -102,3 +102,58 @@ it('delayReceive must be true or false', async () => {
   expect(await server.exited).toMatchObject({ code: 1 });
   expect(server.stderr).toContain('Option "delayReceive" must be true or false, received string "yes".');
 });
+
+describe('heartbeats', () => {
+  it('of each port are its own', async () => {
+    const server = await startServer('delayed.js', {
+      options: { delayReceive: false, heartbeatIdleMs: 600_000 },
+      env: { CONTROL: JSON.stringify({ heartbeatIdleMs: 300 }) },
+    });
+    const { client } = await open(server);
+    const [, port = 0] = (await server.waitForEvent('up'))['ports'] as number[];
+    const silent = await TcpClient.connect(port);
+    await silent.closed;
+    expect(client.end).toBeUndefined();
+    expect((await client.send('still there').read(11)).toString()).toBe('still there');
+    await client.close();
+  });
+
+  it('heartbeat() tells which clients are silent, and closes them only when it is asked to', async () => {
+    const { server, ask } = await start({ delayReceive: false, heartbeatIdleMs: 600_000 });
+    const [protectedOne, other] = [await open(server), await open(server)];
+    expect(JSON.parse(await ask('heartbeat {}'))).toEqual([]);
+    expect(await ask(`protect ${protectedOne.fd}`)).toBe('true');
+    expect(JSON.parse(await ask('heartbeat {"idleMs":0.001}'))).toContain(other.fd);
+    expect(await ask(`exists ${other.fd}`)).toBe('true');
+    await ask('closeSilent').catch(() => undefined); // whoever asks may be silent too
+    await other.client.closed;
+    expect(await server.waitForEvent('close', ({ fd }) => fd === other.fd)).toMatchObject({ code: 'SERVER_CLOSED' });
+    expect((await protectedOne.client.send('still there').read(11)).toString()).toBe('still there');
+    await protectedOne.client.close();
+  });
+
+  it.each([['{}'], ['{"idleMs":0}'], ['{"idleMs":"soon"}']])(
+    'heartbeat(%s) is refused without a time',
+    async (order) => {
+      const { ask } = await start({ delayReceive: false });
+      expect(await ask(`heartbeat ${order}`)).toBe('ERR_HEARTBEAT');
+    },
+  );
+});
+
+describe('maxIdleMs', () => {
+  it('ends clients with which nothing is exchanged, but not those that are sent something', async () => {
+    const server = await startServer('delayed.js', {
+      options: { delayReceive: false, workerNum: 1, maxIdleMs: 400 },
+      env: { PUSH_EVERY: '100', CONTROL: JSON.stringify({ maxIdleMs: 600_000 }) },
+    });
+    const fed = await open(server); // the first one is sent something
+    const idle = await open(server);
+    await idle.client.closed;
+    const line = await server.waitForEvent('close', ({ fd }) => fd === idle.fd);
+    expect(line['code']).toBe('IDLE_TIMEOUT');
+    expect(fed.client.end).toBeUndefined();
+    expect(server.events('close').map(({ fd }) => fd)).not.toContain(fed.fd);
+    await fed.client.close();
+  });
+});
