@@ -214,7 +214,7 @@ export const definitions = {
       compute: (_machine, { protocol }) => (protocol === 'http' ? 60_000 : 0),
     },
     unit: 'ms',
-    help: 'A client that has taken nothing of what waits for it for so long is disconnected; 0: never.',
+    help: 'A client that has taken nothing of what waits for it for so long is disconnected; of HTTP/2 its stream is reset. 0: never.',
   }),
   workerTimeoutMs: option({
     kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
@@ -448,7 +448,7 @@ export const definitions = {
   maxConcurrency: option({
     kind: integer({ min: 0, max: 10_000_000 }),
     default: { value: 0 },
-    help: 'HTTP: requests under way at once in the whole server; further ones are answered 503 with Retry-After. 0: any number.',
+    help: 'HTTP: requests (of HTTP/2: streams) under way at once in the whole server; further ones are answered 503 with Retry-After. 0: any number.',
     swoole: 'max_concurrency',
   }),
   workerMaxConcurrency: option({

@@ -85,6 +85,25 @@ describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client
   });
 });
 
+it('an answer that waits for slow TCP is not reset, as the connection goes on', async () => {
+  const server = await start('request', { writeTimeoutMs: 1500 });
+  const client = await RawHttp2Client.connect(server.port, { window: 2 ** 31 - 1 });
+  client.grant(0, 2 ** 30);
+  const stream = client.request('/whole?n=30000000');
+  const slowly = setInterval(() => client.socket.resume(), 50);
+  client.socket.on('data', () => client.socket.pause());
+  const began = performance.now();
+  await client.until('a part, for long enough', () => performance.now() - began > 4500);
+  expect([client.resetCode(stream), client.isClosed]).toEqual([undefined, false]);
+  expect(client.dataBytes(stream)).toBeLessThan(30_000_000);
+  clearInterval(slowly);
+  client.socket
+    .removeAllListeners('pause')
+    .on('data', () => client.socket.resume())
+    .resume();
+  await client.until('all of it', () => client.dataBytes(stream) === 30_000_000);
+});
+
 it('a file is not read on while its client does not take it, and is reset like any other answer', async () => {
   const server = await start('request');
   const client = await RawHttp2Client.connect(server.port, { window: 0 });
