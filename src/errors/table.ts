@@ -54,7 +54,8 @@ export const errorTable = {
   }),
   ERR_CALLBACK_MISSING: entry({
     fields: { event: 'string', where: 'string', port: 'number?' },
-    sentence: ({ event, where }) => `A callback for the event "${event}" is needed by ${where}, and there is none.`,
+    sentence: ({ event, where, port }) =>
+      `A callback for the event "${event}" is needed by ${where}${port === undefined ? '' : `, port ${port}`}, and there is none.`,
     advice:
       'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" for task workers.',
   }),

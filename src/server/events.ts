@@ -119,7 +119,7 @@ const without: Readonly<Record<string, Callback>> = {
   task: () => {
     throw new ServerError('ERR_CALLBACK_MISSING', {
       event: 'task',
-      where: 'a second task: it was registered by once()',
+      where: 'each task after the first, as it was registered by once()',
     });
   },
 };

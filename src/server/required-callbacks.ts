@@ -20,8 +20,9 @@ export function requireCallbacks(context: StartContext): void {
 function requireOf(port: ListenPort, { events, apps, options }: StartContext): void {
   const event = neededBy(port);
   if ((port.table.callbacks[event] ?? events[event]) !== undefined) return;
-  const { port: number } = port;
-  const detail = { event, where: `the listen port ${nameOf(port)}`, ...(port.path === '' && { port: number }) };
+  const { port: number, type, host, path } = port;
+  const where = `the listen port for ${type} on ${path === '' ? host : path}`;
+  const detail = { event, where, ...(path === '' && { port: number }) };
   if (event !== 'request') throw new ServerError('ERR_CALLBACK_MISSING', detail);
   const isAnswered = options.staticFiles.length > 0 || Object.values(apps).some((app) => app !== undefined);
   if (isAnswered) return;
@@ -32,10 +33,4 @@ function requireOf(port: ListenPort, { events, apps, options }: StartContext): v
 function neededBy({ settings }: ListenPort): NeededEvent {
   if (isDatagram(settings)) return 'packet';
   return settings.protocol === 'http' ? 'request' : 'receive';
-}
-
-function nameOf({ type, host, port, path }: ListenPort): string {
-  if (path !== '') return `${type} ${path}`;
-  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  return type === 'tcp' ? address : `${type} ${address}`;
 }

@@ -29,8 +29,8 @@ describe('a server without a callback its protocol needs is refused at start', (
 
   it('the message names the port', async () => {
     const { message, detail } = await refused({ EVENTS: 'receive@0', LISTEN: '[{"port":45999}]' });
-    expect(message).toContain('127.0.0.1:45999');
-    expect(detail).toEqual({ event: 'receive', where: 'the listen port 127.0.0.1:45999', port: 45999 });
+    expect(message).toContain('tcp on 127.0.0.1, port 45999,');
+    expect(detail).toEqual({ event: 'receive', where: 'the listen port for tcp on 127.0.0.1', port: 45999 });
   });
 
   it('a callback of the server serves every port, one of a port that port', async () => {

@@ -50,8 +50,8 @@ it('in BASE mode the requests of a dead worker count no more when it is reaped, 
   const starts = server.events('workerStart').length;
   server.signal('SIGKILL', pid);
   await server.waitFor('none under way', () => {
-    const { underWayNum, connectionNum } = server.events('stats').at(-1) ?? {};
-    return underWayNum === 0 && connectionNum === 0;
+    const last = server.events('stats').at(-1);
+    return last?.['underWayNum'] === 0 && last['connectionNum'] === 0;
   });
   expect(server.events('workerStart')).toHaveLength(starts);
 });

@@ -3,7 +3,7 @@ import { CloseCode, MAX_PAYLOAD, Request } from '../../src/ipc/frame.js';
 import { Outbox } from '../../src/ipc/outbox.js';
 import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { Waker } from '../../src/ipc/sleep.js';
-import { ConnectionTable, SlotState } from '../../src/memory/connection-table.js';
+import { ConnectionTable, SlotFlag, SlotState } from '../../src/memory/connection-table.js';
 import { Region } from '../../src/memory/region.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -119,6 +119,48 @@ describe('send', () => {
     table.setState(3, SlotState.closing);
     expect(outbox.send(FD, 'x')).toBe(false);
     expect(outbox.lastError?.code).toBe('ERR_SESSION_CLOSED');
+  });
+});
+
+describe('a process that no event tells of room', () => {
+  let looking: Outbox;
+
+  beforeEach(() => {
+    const region = Region.create(testShape({ workerNum: 1, ringBytes: 1 << 17 }));
+    const place = region.layout.outbound(0, 0);
+    table = new ConnectionTable(region);
+    reader = new RingReader(region, place);
+    const link = { ring: new RingWriter(region, place), waker: new Waker(region.int32, 1000, { read: -1, write: -1 }) };
+    looking = new Outbox(table, [link], { highWatermark: HIGH, limitBytes: LIMIT, hearsOfRoom: false });
+    open(FD);
+  });
+
+  it('looks into the table when the reactor has taken its question, and goes on', () => {
+    const big = Buffer.alloc(700_001, 5);
+    looking.send(FD, big);
+    let bytes = 0;
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      for (const { type, payload } of frames) if (type === Request.send) bytes += payload.length;
+      looking.roomAgain();
+    }
+    expect(bytes).toBe(big.length);
+    expect(looking.isEmpty).toBe(true);
+  });
+
+  it('waits while the queue of the connection is full, and lets what it held go when the connection is gone', async () => {
+    table.setFlag(3, SlotFlag.full, true);
+    looking.send(FD, Buffer.alloc(700_001, 5));
+    for (let i = 0; i < 20; i++) {
+      takeAll();
+      looking.roomAgain();
+    }
+    expect(looking.isEmpty).toBe(false);
+    const drained = looking.drain(FD);
+    table.setState(3, SlotState.closed);
+    looking.roomAgain();
+    await drained;
+    expect(looking.isEmpty).toBe(true);
+    expect(looking.heldBytes).toBe(0);
   });
 });
 

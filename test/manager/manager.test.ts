@@ -163,7 +163,9 @@ describe('a worker that dies', () => {
     const victim = newest(0);
     clock.advance(1234);
     victim.die(0, 9);
-    expect(errors).toEqual([{ workerId: 0, pid: victim.pid, exitCode: 0, signal: 9, uptimeMs: 1234 }]);
+    expect(errors).toEqual([
+      { workerId: 0, pid: victim.pid, exitCode: 0, signal: 'SIGKILL', signalNumber: 9, uptimeMs: 1234 },
+    ]);
     expect(board.field(0, WorkerField.pid)).toBe(0);
     expect(newest(0).spec).toMatchObject({ id: 0, lane: 0, generation: 0 });
     newest(0).ready();
