@@ -18,6 +18,8 @@ const CHANNEL_DESCRIPTOR = 3;
 /** An app that is not loaded by then is asked no longer: workers say what is wrong with it. */
 const DEADLINE_MS = 30_000;
 
+const TOO_LATE = `The app was not loaded within ${DEADLINE_MS / 1000} s, so it could not say where it listens: say it by --host and --port.\n`;
+
 /** True in the process that only loads the app and tells. */
 export function isAsked(): boolean {
   return process.env[ASKED_VARIABLE] !== undefined;
@@ -58,6 +60,7 @@ async function ask(): Promise<AppAddress | undefined> {
       readAll(child.stdio[CHANNEL_DESCRIPTOR] as NodeJS.ReadableStream | undefined),
       DEADLINE_MS,
     );
+    if (text === undefined) process.stderr.write(TOO_LATE);
     return text === undefined || text === '' ? undefined : (JSON.parse(text) as AppAddress);
   } catch {
     return undefined;
