@@ -131,7 +131,7 @@ export const AnswerFlag = {
 /** Of bytes a process sends that are no answer; beside `AnswerFlag` in the same field. */
 export const SendFlag = {
   /** Others of the same send follow. Pieces of one send bear in `detail` which process sends: see `markOf`. */
-  more: 32,
+  more: 64,
 } as const;
 
 /** A number for a process that its successor most likely does not have; never 0, and it fits into a frame's detail. */
