@@ -1,6 +1,7 @@
 /** Assembles the manager out of what its process inherited. Runs in the manager. */
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
+import { answerProfile } from '../exchange/profile-answer.js';
 import type { FinishCallback } from '../exchange/task-client.js';
 import { peerBell, reactorBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
@@ -12,7 +13,6 @@ import {
   type SharedDescriptors,
 } from '../ipc/inheritance.js';
 import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
-import { answerProfile } from '../ipc/profile-answer.js';
 import { queuedBytesAt } from '../ipc/ring.js';
 import { Sleeper, Waker } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
@@ -133,7 +133,7 @@ export function createManager(place: ManagerPlace): Manager {
       recoverAll(exchange, processes.length);
     },
     isDrained: (workerId) => isDrained(region, workerId),
-    profile: (order) => void answerProfile(order).then((answer) => place.tellMaster(answer)),
+    profile: (order) => void answerProfile(order, exchange.overflow).then((answer) => place.tellMaster(answer)),
     tellMaster: (message) => place.tellMaster(message),
     exit: (code) => {
       reportLostTasks(exchange, log);

@@ -5,10 +5,11 @@
 
 import type { ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
+import { freeParts } from '../exchange/overflow.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
 import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToMaster, MasterToManager, ProfileOrder, ReplaceReason } from '../ipc/message.js';
+import type { ManagerToMaster, MasterToManager, ProfileOrder, ProfilePiece, ReplaceReason } from '../ipc/message.js';
 import { Outbox, type ReactorLink } from '../ipc/outbox.js';
 import { RingWriter } from '../ipc/ring.js';
 import { Waker } from '../ipc/sleep.js';
@@ -84,7 +85,7 @@ export class Master {
   #reloadWaits: 'no' | 'tasks' | 'all' = 'no';
   readonly #reloads = new Map<number, Deferred<void>>();
   readonly #scaling: Scaling;
-  readonly #profiles = new Map<number, Deferred<void>>();
+  readonly #profiles = new Map<number, Deferred<readonly ProfilePiece[]>>();
   #lastProfile = 0;
   #lastReload = 0;
   /** Another process of the tree asks for the end of all. */
@@ -272,7 +273,7 @@ export class Master {
       case 'scaled':
         return this.#scaling.scaled(message.request, message.failed);
       case 'profiled':
-        return this.#profileDone(message.request, message.failed);
+        return this.#profileDone(message.request, message.failed, message.pieces);
       case 'request':
         if (message.action === 'shutdown') this.onShutdownRequest();
         return;
@@ -381,10 +382,13 @@ export class Master {
     await this.#scaling.to(workerNum);
   }
 
-  /** A process of the server takes a profile of itself. @param workerId −1: the manager @throws ServerError ERR_PROFILE */
-  async profile(workerId: number, order: Omit<ProfileOrder, 'request'>): Promise<void> {
+  /**
+   * A process of the server takes a profile of itself. @param workerId −1: the manager
+   * @returns where it lies in the file for large data; nothing when it was written to a path @throws ServerError ERR_PROFILE
+   */
+  async profile(workerId: number, order: Omit<ProfileOrder, 'request'>): Promise<readonly ProfilePiece[]> {
     const request = ++this.#lastProfile;
-    const done = deferred<void>();
+    const done = deferred<readonly ProfilePiece[]>();
     this.#profiles.set(request, done);
     const late = setTimeout(
       () => this.#profileDone(request, 'the process does not answer: its event loop may stand still'),
@@ -394,16 +398,17 @@ export class Master {
       this.#profileDone(request, 'the manager is being replaced');
     }
     try {
-      await done.promise;
+      return await done.promise;
     } finally {
       clearTimeout(late);
     }
   }
 
-  #profileDone(request: number, failed: string | undefined): void {
+  #profileDone(request: number, failed: string | undefined, pieces: readonly ProfilePiece[] = []): void {
     const done = this.#profiles.get(request);
     this.#profiles.delete(request);
-    if (failed === undefined) done?.resolve();
+    if (done === undefined) freeParts(this.#overflow, pieces); // too late: no command waits for it any more
+    if (failed === undefined) done?.resolve(pieces);
     else done?.reject(new ServerError('ERR_PROFILE', { why: failed }));
   }
 
