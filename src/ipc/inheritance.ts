@@ -4,8 +4,9 @@
  * user starts from a worker is a master of its own.
  */
 import type { StdioOptions } from 'node:child_process';
-import { flagsForChild } from '../options/index.js';
+import { flagsForChild, SECRETS_VARIABLE } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { letGoOfSecrets, secretsToBequeath } from './secrets.js';
 
 export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;
@@ -68,9 +69,15 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
     bells: numbers,
     ...(owned && { own: owned }),
   };
+  const secrets = inheritAny(secretsToBequeath());
   return {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe', region, overflow, ...descriptors],
-    env: { ...process.env, ...flagsForChild(), [VARIABLE]: JSON.stringify(inheritance) },
+    env: {
+      ...process.env,
+      ...flagsForChild(),
+      ...(secrets < 0 ? {} : { [SECRETS_VARIABLE]: String(secrets) }),
+      [VARIABLE]: JSON.stringify(inheritance),
+    },
   };
 }
 
@@ -79,5 +86,7 @@ export function takeInheritance(): Inheritance | undefined {
   const text = process.env[VARIABLE];
   if (text === undefined) return undefined;
   delete process.env[VARIABLE];
-  return JSON.parse(text) as Inheritance;
+  const inheritance = JSON.parse(text) as Inheritance;
+  if (inheritance.role !== 'manager') letGoOfSecrets(); // it starts nobody who needs them
+  return inheritance;
 }

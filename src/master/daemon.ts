@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
-import { flagsForChild, type ResolvedOptions } from '../options/index.js';
+import { environmentForMaster, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
 
 const VARIABLE = 'TSWOOLE_DAEMON';
@@ -59,7 +59,7 @@ export async function startDaemon({ logFile, processTitle, bootTimeoutMs }: Reso
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true, // setsid(2)
     stdio: ['ignore', output, output, 'pipe'],
-    env: { ...process.env, ...flagsForChild(), [VARIABLE]: '1' },
+    env: { ...process.env, ...environmentForMaster(), [VARIABLE]: '1' },
     argv0: `${processTitle}: master`.padEnd(TITLE_ROOM),
   });
   if (typeof output === 'number') closeSync(output);

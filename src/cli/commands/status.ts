@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import type { ServerStatus } from '../../control/controlled.js';
+import type { RunEntry } from '../../control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../control/stats.js';
+import { isSecret } from '../../options/index.js';
 import { ask, runningServers, serverTable } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
 import { bytes, count, duration, list, paint, print, printJson } from '../terminal.js';
@@ -34,9 +36,15 @@ export function addList(program: Command): void {
     .option('--run-dir <folder>', 'where control sockets are, unless at the usual place')
     .action((flags: { json?: boolean; runDir?: string }) => {
       const servers = runningServers({ runDir: flags.runDir });
-      if (flags.json === true) printJson(servers);
+      if (flags.json === true) printJson(servers.map(withoutSecrets));
       else print(servers.length === 0 ? 'No server of this user runs.' : serverTable(servers));
     });
+}
+
+/** Flags are kept for `tswoole restart`; a list is pasted anywhere. */
+function withoutSecrets(entry: RunEntry): RunEntry {
+  const flags = Object.entries(entry.flags).map(([name, value]) => [name, isSecret(name) ? '(hidden)' : value]);
+  return { ...entry, flags: Object.fromEntries(flags) as Record<string, string> };
 }
 
 export function describeStatus(status: ServerStatus, stats: ServerStats): string {
