@@ -38,18 +38,40 @@ export interface OwnDescriptors {
   readonly take: number;
 }
 
-export type Inheritance = ChildRole & SharedDescriptors & { readonly own?: OwnDescriptors };
+export type Inheritance = ChildRole &
+  SharedDescriptors & {
+    readonly own?: OwnDescriptors;
+    /** The parent reads its standard output and error. */
+    readonly printed?: boolean;
+    /** Lines written here are written to the log file by the parent. */
+    readonly relay?: number;
+  };
 
 export interface ChildStart {
   readonly stdio: StdioOptions;
   readonly env: NodeJS.ProcessEnv;
+  /** Index among the child's descriptors; −1: there is none. */
+  readonly relay: number;
 }
 
+/** What the parent reads of a child. */
+export interface Heard {
+  readonly printed: boolean;
+  readonly relayed: boolean;
+}
+
+const NOT_HEARD: Heard = { printed: false, relayed: false };
+
 /** @returns what `spawn` needs so that the child finds `shared` */
-export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDescriptors): ChildStart {
+export function bequeath(
+  role: ChildRole,
+  shared: SharedDescriptors,
+  own?: OwnDescriptors,
+  { printed, relayed }: Heard = NOT_HEARD,
+): ChildStart {
   const { region, overflow, bells } = shared;
-  const descriptors: number[] = [];
-  const inherit = (descriptor: number): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
+  const descriptors: (number | 'pipe')[] = [];
+  const inherit = (descriptor: number | 'pipe'): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
   const numbers = bells.map(({ read, write }) => {
     const readAt = inherit(read);
     return { read: readAt, write: write === read ? readAt : inherit(write) };
@@ -61,6 +83,7 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
     give: inherit(own.give),
     take: inherit(own.take),
   };
+  const relay = relayed ? inherit('pipe') : -1;
   const inheritance: Inheritance = {
     ...role,
     region: REGION_DESCRIPTOR,
@@ -68,16 +91,20 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
     datagrams,
     bells: numbers,
     ...(owned && { own: owned }),
+    ...(printed && { printed }),
+    ...(relayed && { relay }),
   };
+  const standard = printed ? 'pipe' : 'inherit';
   const secrets = inheritAny(secretsToBequeath());
   return {
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', region, overflow, ...descriptors],
+    stdio: ['ignore', standard, standard, 'pipe', region, overflow, ...descriptors],
     env: {
       ...process.env,
       ...flagsForChild(),
       ...(secrets < 0 ? {} : { [SECRETS_VARIABLE]: String(secrets) }),
       [VARIABLE]: JSON.stringify(inheritance),
     },
+    relay,
   };
 }
 

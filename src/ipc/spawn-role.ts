@@ -2,6 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
+import { type ChildOutput, takeOutput } from './child-output.js';
 import {
   bequeath,
   type ChildRole,
@@ -20,6 +22,8 @@ const LAST_WORDS_MS = 50;
 export interface StartedChild {
   readonly process: ChildProcess;
   readonly control: Socket;
+  /** What else is read of it. */
+  readonly heard: readonly Readable[];
 }
 
 export function spawnRole(
@@ -27,16 +31,19 @@ export function spawnRole(
   title: string,
   shared: SharedDescriptors,
   own?: OwnDescriptors,
+  output?: ChildOutput,
 ): StartedChild {
   const [script = '', ...args] = process.argv.slice(1);
+  const { relay, ...start } = bequeath(role, shared, own, output);
   const child = spawn(process.execPath, [...inheritedExecArgv(), script, ...args], {
-    ...bequeath(role, shared, own),
+    ...start,
     argv0: title.padEnd(TITLE_ROOM),
     cwd: startedIn,
   });
   // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
-  return { process: child, control: control ?? new Socket() };
+  const heard = output === undefined ? [] : takeOutput(child, role, output, relay);
+  return { process: child, control: control ?? new Socket(), heard };
 }
 
 /**
@@ -53,8 +60,13 @@ export function whenEnded(child: StartedChild, callback: (exitCode: number, sign
   child.process.once('error', () => end(1, null));
   child.process.once('exit', (code, signal) => {
     const later = (): void => end(code ?? 0, signal);
-    if (child.control.destroyed) return later();
-    child.control.once('close', later);
+    const open = [child.control, ...child.heard].filter((stream) => !stream.destroyed);
+    let left = open.length;
+    if (left === 0) return later();
+    for (const stream of open)
+      stream.once('close', () => {
+        if (--left === 0) later();
+      });
     setTimeout(later, LAST_WORDS_MS).unref();
   });
 }

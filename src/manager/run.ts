@@ -4,6 +4,7 @@ import { PeerLoop } from '../exchange/peer-loop.js';
 import { answerProfile } from '../exchange/profile-answer.js';
 import type { FinishCallback } from '../exchange/task-client.js';
 import { peerBell, reactorBell } from '../ipc/bells.js';
+import { outputOfChildren } from '../ipc/child-output.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import {
   CONTROL_DESCRIPTOR,
@@ -110,6 +111,7 @@ export function createManager(place: ManagerPlace): Manager {
     { length: region.shape.reactorNum },
     (_, r) => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(shared.bells, r)),
   );
+  const output = outputOfChildren(options, log);
   const manager = new Manager({
     processes,
     maxWaitMs,
@@ -120,7 +122,8 @@ export function createManager(place: ManagerPlace): Manager {
     log,
     callbacks,
     spawn: (spec, events) => {
-      const own = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
+      const descriptors = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
+      const own = { descriptors, output };
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
     recover: ({ id, lane, exitCode, signal }) => {

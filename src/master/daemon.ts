@@ -3,13 +3,14 @@
  * hears that the server is up, or why it is not, so that whoever starts it knows.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
 import { environmentForMaster, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
+import { DAEMON_VARIABLE, type DaemonLog } from '../util/early-prints.js';
+import { openUnlinked } from '../util/open-file.js';
 
-const VARIABLE = 'TSWOOLE_DAEMON';
 const REPORT_DESCRIPTOR = 3;
 /** `process.title` cannot grow past what argv had at the start. */
 const TITLE_ROOM = 96;
@@ -31,8 +32,8 @@ let isDaemon = false;
 /** True in the daemon itself. Read once: what a worker starts is no daemon of ours. */
 export function isTheDaemon(): boolean {
   if (!isTaken) {
-    isDaemon = process.env[VARIABLE] !== undefined;
-    delete process.env[VARIABLE];
+    isDaemon = process.env[DAEMON_VARIABLE] !== undefined;
+    delete process.env[DAEMON_VARIABLE];
     isTaken = true;
     if (isDaemon) closeOnExec(REPORT_DESCRIPTOR);
   }
@@ -54,12 +55,13 @@ export function reportToStarter(listening: readonly string[], error?: unknown): 
 }
 
 /** Resolves when the daemon is up. @throws what it failed with; ServerError ERR_DAEMON, ERR_LOG_FILE */
-export async function startDaemon({ logFile, processTitle, bootTimeoutMs }: ResolvedOptions): Promise<StartedDaemon> {
+export async function startDaemon(options: ResolvedOptions): Promise<StartedDaemon> {
+  const { logFile, processTitle, bootTimeoutMs } = options;
   const output = logFile === '' ? 'ignore' : openLogFile(logFile);
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true, // setsid(2)
     stdio: ['ignore', output, output, 'pipe'],
-    env: { ...process.env, ...environmentForMaster(), [VARIABLE]: '1' },
+    env: { ...process.env, ...environmentForMaster(), [DAEMON_VARIABLE]: logOf(options) },
     argv0: `${processTitle}: master`.padEnd(TITLE_ROOM),
   });
   if (typeof output === 'number') closeSync(output);
@@ -78,9 +80,14 @@ export async function startDaemon({ logFile, processTitle, bootTimeoutMs }: Reso
   }
 }
 
+function logOf({ logFile, logFormat }: ResolvedOptions): DaemonLog {
+  if (logFile === '') return 'none';
+  return logFormat === 'text' ? 'text' : 'json';
+}
+
 function openLogFile(path: string): number {
   try {
-    return openSync(path, 'a', 0o640);
+    return openUnlinked(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640);
   } catch (error) {
     throw new ServerError('ERR_LOG_FILE', { path, why: (error as Error).message });
   }

@@ -7,6 +7,7 @@ import type { ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
 import { freeParts } from '../exchange/overflow.js';
 import { createBells, reactorBell } from '../ipc/bells.js';
+import { outputOfManager } from '../ipc/child-output.js';
 import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import type { ManagerToMaster, MasterToManager, ProfileOrder, ProfilePiece, ReplaceReason } from '../ipc/message.js';
@@ -30,7 +31,7 @@ import { signalName } from '../util/signal-name.js';
 import { within } from '../util/within.js';
 import { reapAdopted } from './adopted.js';
 import type { ConnectionOwners } from './connection-owners.js';
-import type { ManagerLink, MasterMode } from './mode.js';
+import type { ManagerEvents, ManagerLink, MasterMode } from './mode.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import type { RefusedClient } from './reactor-handle.js';
 import { Scaling } from './scaling.js';
@@ -225,10 +226,12 @@ export class Master {
   #startManager(): void {
     this.#managerStartedAt = performance.now();
     const title = `${this.#options.processTitle}: manager`;
-    const manager: ManagerLink = this.#mode.startManager(title, this.shared, {
+    const events: ManagerEvents = {
       message: (message) => this.#hear(manager, message),
       exit: (exitCode, signal) => this.#managerEnded(manager, exitCode, signal),
-    });
+    };
+    const output = outputOfManager(this.#options, this.#log);
+    const manager: ManagerLink = this.#mode.startManager(title, this.shared, events, output);
     this.#manager = manager;
     this.region.managerPid = manager.pid;
     if (this.#reloadWaits !== 'no') this.reload(this.#reloadWaits === 'tasks');

@@ -17,6 +17,7 @@ import {
   resolveOptions,
   type ServerOptions,
 } from '../options/index.js';
+import '../util/early-prints.js';
 import { Log } from '../util/log.js';
 import type { LogFile } from '../util/log-file.js';
 import { checkCommandLine } from './command-line.js';
@@ -473,7 +474,10 @@ export class Server {
       commands: this.#commands,
       apps: this.#apps,
       openLog: () => {
-        this.#logFile = openLog(this.#log, this.#options);
+        this.#logFile = openLog(this.#log, this.#options, {
+          inherited: inherited(),
+          role: () => (inherited() === undefined && this.workerId >= 0 ? `worker ${this.workerId}` : undefined),
+        });
       },
       createConnection: (fd) => new Connection(fd, this),
       createPeer: (portIndex, sockaddr) => this.#datagramSender('packet').peer(portIndex, sockaddr),

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import type { Logger } from 'pino';
-import type { LogFields, Severity } from './log.js';
+import type { LogFields, PrintedBy, Severity } from './log.js';
 import { standardError } from './log-file.js';
 
 export interface LogOutput {
@@ -74,10 +74,21 @@ export function jsonOutput(write: (line: string) => void): LogOutput {
   return new LoggerOutput(logger);
 }
 
+/**
+ * A line that an app has printed, as `isText` or as JSON, with its line feed:
+ * `{"level":"info","time":"…","role":"worker","workerId":3,"pid":123,"stream":"stdout","msg":"…"}`. An app that prints
+ * JSON finds it in `msg`. What goes to standard error is a warning.
+ */
+export function printedLine(isText: boolean, { role, pid, stream }: Required<PrintedBy>, line: string): string {
+  const level = stream === 'stdout' ? 'info' : 'warn';
+  const time = new Date().toISOString();
+  if (!isText) return `${JSON.stringify({ level, time, ...whose(role, pid), stream, msg: line })}\n`;
+  return `${time} ${level.padEnd(5)} ${role}[${pid}] ${line.split('\t').map(oneLine).join('\t')}\n`;
+}
+
 /** `task worker 4` → `{role: 'task worker', workerId: 4, pid}` */
-function whose(role: string): { role: string; workerId?: number; pid: number } {
+function whose(role: string, pid = process.pid): { role: string; workerId?: number; pid: number } {
   const [, name, id] = /^(.+) (\d+)$/.exec(role) ?? [];
-  const { pid } = process;
   return name === undefined ? { role, pid } : { role: name, workerId: Number(id), pid };
 }
 
