@@ -41,6 +41,10 @@ export function openLog(log: Log, options: ResolvedOptions, { inherited, role }:
 
 function printerFor(options: ResolvedOptions, file: LogFile): Printer {
   const isText = isTextFor(options, file);
+  if (!isText) {
+    file.note = (msg) =>
+      `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), pid: process.pid, msg })}\n`;
+  }
   return {
     print: (by, line) => file.write(printedLine(isText, by, line)),
     relay: (line) => file.write(`${line}\n`),

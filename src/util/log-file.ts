@@ -19,6 +19,8 @@ export class LineWriter {
   #descriptor: number;
   #lost = 0;
   #why = '';
+  /** A line about the log itself, as the lines of that log look. */
+  note: (text: string) => string = (text) => `(${text})\n`;
   /** Called when the first of some lines is lost. */
   protected failed: (why: string) => void = () => {};
 
@@ -31,7 +33,8 @@ export class LineWriter {
   }
 
   write(line: string): void {
-    if (this.#lost > 0 && this.#put(`(${this.#lost} lines of the log were lost: ${this.#why})\n`)) this.#lost = 0;
+    if (this.#lost > 0 && this.#put(this.note(`${this.#lost} lines of the log were lost: ${this.#why}`)))
+      this.#lost = 0;
     if (this.#put(line)) return;
     if (this.#lost++ === 0) this.failed(this.#why);
   }
@@ -99,7 +102,7 @@ export class LogFile extends LineWriter {
     }
     const failures = this.#failures;
     this.#failures = 0;
-    if (failures > 0) super.write(`(the log file was opened again after ${failures} failures)\n`);
+    if (failures > 0) super.write(this.note(`the log file was opened again after ${failures} failures`));
   }
 
   /** The new file belongs to the user the old one belonged to, as far as this process may say so. */

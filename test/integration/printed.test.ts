@@ -104,7 +104,7 @@ describe('what an app prints in a daemon', () => {
     ['memory', /heap out of memory/],
     ['reject', /Error: thrown outside of a callback/],
   ] as const)('is not lost when the process ends by %s', async (what, last) => {
-    const it = await new Printing().start('--log-level', 'error');
+    const it = await new Printing().start('--log-level', 'error', '--node-arg', '--max-old-space-size=64');
     await it.command(what);
     const found = await poll('the last words', () =>
       it.lines().find(({ msg }) => (typeof last === 'string' ? msg === last : last.test(msg))),
