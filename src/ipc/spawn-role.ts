@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
+import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { type ChildOutput, takeOutput } from './child-output.js';
 import {
   bequeath,
@@ -12,8 +13,6 @@ import {
   type SharedDescriptors,
 } from './inheritance.js';
 
-/** `process.title` cannot grow past what argv had at the start, so children begin with this much room. */
-const TITLE_ROOM = 96;
 /** Relative paths among the options mean the same in every process, wherever `workingDir` leads. */
 const startedIn = process.cwd();
 /** A process the child has started may hold its end of the channel open. */
@@ -35,9 +34,8 @@ export function spawnRole(
 ): StartedChild {
   const [script = '', ...args] = process.argv.slice(1);
   const { relay, ...start } = bequeath(role, shared, own, output);
-  const child = spawn(process.execPath, [...inheritedExecArgv(), script, ...args], {
+  const child = spawn(process.execPath, [titleArgument(title), ...inheritedExecArgv(), script, ...args], {
     ...start,
-    argv0: title.padEnd(TITLE_ROOM),
     cwd: startedIn,
   });
   // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
@@ -73,5 +71,5 @@ export function whenEnded(child: StartedChild, callback: (exitCode: number, sign
 
 /** A debugger port can be held by one process only. */
 function inheritedExecArgv(): string[] {
-  return process.execArgv.filter((argument) => !argument.startsWith('--inspect'));
+  return process.execArgv.filter((argument) => !argument.startsWith('--inspect') && !isTitleArgument(argument));
 }

@@ -10,10 +10,9 @@ import { environmentForMaster, type ResolvedOptions } from '../options/index.js'
 import { closeOnExec } from '../os/socket.js';
 import { DAEMON_VARIABLE, type DaemonLog } from '../util/early-prints.js';
 import { openUnlinked } from '../util/open-file.js';
+import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 
 const REPORT_DESCRIPTOR = 3;
-/** `process.title` cannot grow past what argv had at the start. */
-const TITLE_ROOM = 96;
 /** Beyond what the processes of the server may take: the master itself has to start, and to end. */
 const GRACE_MS = 15_000;
 
@@ -58,12 +57,16 @@ export function reportToStarter(listening: readonly string[], error?: unknown): 
 export async function startDaemon(options: ResolvedOptions): Promise<StartedDaemon> {
   const { logFile, processTitle, bootTimeoutMs } = options;
   const output = logFile === '' ? 'ignore' : openLogFile(logFile);
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-    detached: true, // setsid(2)
-    stdio: ['ignore', output, output, 'pipe'],
-    env: { ...process.env, ...environmentForMaster(), [DAEMON_VARIABLE]: logOf(options) },
-    argv0: `${processTitle}: master`.padEnd(TITLE_ROOM),
-  });
+  const nodeArguments = process.execArgv.filter((argument) => !isTitleArgument(argument));
+  const child = spawn(
+    process.execPath,
+    [titleArgument(`${processTitle}: master`), ...nodeArguments, ...process.argv.slice(1)],
+    {
+      detached: true, // setsid(2)
+      stdio: ['ignore', output, output, 'pipe'],
+      env: { ...process.env, ...environmentForMaster(), [DAEMON_VARIABLE]: logOf(options) },
+    },
+  );
   if (typeof output === 'number') closeSync(output);
   const timeoutMs = 2 * bootTimeoutMs + GRACE_MS;
   const late = setTimeout(() => child.kill('SIGKILL'), timeoutMs);

@@ -30,6 +30,7 @@ import { ListenPort } from './listen-port.js';
 import { openLog, outputFor } from './log-of.js';
 import { type Role, startRole } from './start-role.js';
 import { type TimerCallback, Timers } from './timers.js';
+import { told } from './told-error.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
 
 /** What the process has become by `start()`. */
@@ -113,7 +114,7 @@ export class Server {
     this.#apps = apps;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
     this.#given = { ...options };
-    this.#options = resolveOptions({ ...this.#given, ...optionsFromOutside() });
+    this.#options = resolve(this.#given);
     const { logLevel: level } = this.#options;
     this.#log = new Log({ role: this.#roleName(), level, output: outputFor(this.#options) });
     this.#timers = new Timers((error) => this.#log.error('the callback of a timer failed', { error }));
@@ -124,7 +125,7 @@ export class Server {
   set(options: ServerOptions): this {
     this.#mustNotHaveStarted('set');
     const given = { ...this.#given, ...options };
-    const resolved = resolveOptions({ ...given, ...optionsFromOutside() });
+    const resolved = resolve(given);
     for (const port of this.#ports) port.resolve(resolved);
     this.#options = resolved;
     this.#given = given;
@@ -166,8 +167,9 @@ export class Server {
     try {
       await startRole(given, this.#context());
     } catch (error) {
-      if (this.role === 'master') process.exitCode = 1;
-      throw error;
+      if (this.role !== 'master') throw error;
+      process.exitCode = 1;
+      throw told(error);
     }
   }
 
@@ -525,6 +527,15 @@ export class Server {
 
   #mustNotHaveStarted(method: string): void {
     if (this.#started) throw new ServerError('ERR_ALREADY_STARTED', { method });
+  }
+}
+
+/** @throws ServerError ERR_OPTION_* */
+function resolve(given: ServerOptions): ResolvedOptions {
+  try {
+    return resolveOptions({ ...given, ...optionsFromOutside() });
+  } catch (error) {
+    throw told(error);
   }
 }
 
