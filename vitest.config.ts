@@ -12,6 +12,7 @@ const inBase = [
   ...['http', 'http-corpus', 'http-operated'],
   ...['budget', 'datagrams', 'dispatch', 'framing', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'messages', 'pressure'],
+  ...['log-noise', 'log-safety', 'printed', 'secrets'],
   ...['proxy', 'refused', 'send-file', 'times', 'tls', 'unix'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */

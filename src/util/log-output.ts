@@ -76,14 +76,23 @@ export function jsonOutput(write: (line: string) => void): LogOutput {
 
 /**
  * A line that an app has printed, as `isText` or as JSON, with its line feed:
- * `{"level":"info","time":"…","role":"worker","workerId":3,"pid":123,"stream":"stdout","msg":"…"}`. An app that prints
- * JSON finds it in `msg`. What goes to standard error is a warning.
+ * `{"level":"info","time":"…","role":"worker","workerId":3,"pid":123,"stream":"stdout","msg":"…"}`. An object of JSON
+ * that an app prints is in `json` besides, to be searched by its fields. What goes to standard error is a warning.
  */
 export function printedLine(isText: boolean, { role, pid, stream }: Required<PrintedBy>, line: string): string {
   const level = stream === 'stdout' ? 'info' : 'warn';
   const time = new Date().toISOString();
-  if (!isText) return `${JSON.stringify({ level, time, ...whose(role, pid), stream, msg: line })}\n`;
+  if (!isText) return `${JSON.stringify({ level, time, ...whose(role, pid), stream, ...objectIn(line), msg: line })}\n`;
   return `${time} ${level.padEnd(5)} ${role}[${pid}] ${line.split('\t').map(oneLine).join('\t')}\n`;
+}
+
+function objectIn(line: string): { json?: unknown } {
+  if (!line.startsWith('{')) return {};
+  try {
+    return { json: JSON.parse(line) as unknown };
+  } catch {
+    return {}; // it only looked like one
+  }
 }
 
 /** `task worker 4` → `{role: 'task worker', workerId: 4, pid}` */

@@ -16,6 +16,7 @@ interface Printed {
   readonly pid: number;
   readonly stream?: string;
   readonly msg: string;
+  readonly json?: unknown;
 }
 
 const FIXTURE = fileURLToPath(new URL('../fixtures/prints.js', import.meta.url));
@@ -88,6 +89,7 @@ describe('what an app prints in a daemon', () => {
     expect(all.filter((msg) => msg.startsWith('{')).map((msg) => JSON.parse(msg))).toEqual([
       { level: 30, user: 'Ada' },
     ]);
+    expect(own.find(({ json }) => json !== undefined)?.json).toEqual({ level: 30, user: 'Ada' });
     for (const msg of ['first', 'second', 'third', 'one whole line', 'and another', 'a\ufffd\ufffd', 'grün €', 'told'])
       expect(all).toContain(msg);
     for (const msg of ['Error: with a stack', 'written to the descriptor', 'said by a child', 'and to stderr'])
