@@ -11,9 +11,9 @@ const inBase = [
   ...['answers', 'api', 'bodies', 'broadcast', 'budget', 'closes'],
   ...['data', 'datagrams', 'detach', 'dispatch', 'framing', 'http'],
   ...['http-corpus', 'http-operated', 'http2', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
-  ...['limits', 'members', 'messages', 'pressure', 'proxy', 'refused'],
-  ...['send-anywhere', 'send-file', 'start-ended', 'times', 'tls', 'unix'],
-  ...['uploads', 'wall-clock'],
+  ...['limits', 'log-noise', 'log-safety', 'members', 'messages', 'pressure'],
+  ...['printed', 'proxy', 'refused', 'secrets', 'send-anywhere', 'send-file'],
+  ...['start-ended', 'times', 'tls', 'unix', 'uploads', 'wall-clock'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file', 'stalled'];

@@ -5,35 +5,30 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { ServerError, serializeError } from '../errors/index.js';
+import { ServerError } from '../errors/index.js';
 import type { ResolvedAdmin } from '../options/index.js';
 import type { Log } from '../util/log.js';
+import { allow, fromQuery, Refusal, readBody, readTarget, shorten, type Target } from './admin-request.js';
 import type { CommandTable } from './commands.js';
-import type { Controlled } from './controlled.js';
+import type { Controlled, TakenProfile } from './controlled.js';
+import { HostCheck } from './host-check.js';
 import { PROMETHEUS_TYPE, toPrometheus } from './metrics.js';
+import { publicError } from './public-error.js';
+import { sendProfile } from './send-profile.js';
 
-const LIMIT_BODY_BYTES = 1024 * 1024;
 const LIMIT_CONNECTIONS = 128;
+/** For a whole request with its body. */
 const REQUEST_TIMEOUT_MS = 10_000;
-const LOOPBACK_NAME = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:\d+)?$/i;
-
-/** What is refused, with the status it is refused with. */
-class Refusal extends Error {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-
-  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
-    super(message);
-    this.status = status;
-    this.headers = headers;
-  }
-}
+/** A client that neither sends nor reads is closed, unless a command is under way for it. */
+const IDLE_TIMEOUT_MS = 30_000;
+const LOOK_FOR_LATE_MS = 1000;
 
 export class AdminServer {
   readonly #admin: ResolvedAdmin;
   readonly #server: Controlled;
   readonly #commands: CommandTable;
   readonly #log: Log;
+  readonly #hosts: HostCheck;
   readonly #http: HttpServer;
 
   constructor(admin: ResolvedAdmin, server: Controlled, commands: CommandTable, log: Log) {
@@ -41,13 +36,19 @@ export class AdminServer {
     this.#server = server;
     this.#commands = commands;
     this.#log = log;
+    this.#hosts = new HostCheck(admin);
     this.#http = createServer(
-      { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+      {
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        headersTimeout: REQUEST_TIMEOUT_MS,
+        connectionsCheckingInterval: LOOK_FOR_LATE_MS,
+      },
       (request, response) => {
         void this.#handle(request, response);
       },
     );
     this.#http.maxConnections = LIMIT_CONNECTIONS;
+    this.#http.timeout = IDLE_TIMEOUT_MS;
   }
 
   /** @throws ServerError ERR_PORT_IN_USE, ERR_PORT_PRIVILEGED, ERR_LISTEN */
@@ -92,10 +93,9 @@ export class AdminServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://admin');
-    const path = url.pathname.replace(/(?<=.)\/$/, '');
-    if (path === '/api' || path.startsWith('/api/'))
-      return this.#api(request, response, path.slice('/api/'.length), url);
+    const target = readTarget(request, this.#hosts);
+    const { path } = target;
+    if (path === '/api' || path.startsWith('/api/')) return this.#api(request, response, target);
     allow(request, 'GET', 'HEAD');
     switch (path) {
       case '/metrics':
@@ -114,30 +114,33 @@ export class AdminServer {
       case '/':
         return send(response, 200, 'tswoole: /metrics /healthz /readyz /api\n');
     }
-    throw new Refusal(404, `there is no ${path}; there are /metrics, /healthz, /readyz and /api`);
+    throw new Refusal(404, `there is no ${shorten(path)}; there are /metrics, /healthz, /readyz and /api`);
   }
 
-  async #api(request: IncomingMessage, response: ServerResponse, name: string, url: URL): Promise<void> {
+  async #api(request: IncomingMessage, response: ServerResponse, { path, query }: Target): Promise<void> {
+    const name = path.slice('/api/'.length);
     allow(request, 'GET', 'HEAD', 'POST');
     const isPost = request.method === 'POST';
     this.#mustBeAllowed(request, isPost);
     const command = name === '' ? 'commands' : name;
-    if (!this.#commands.has(command)) this.#commands.refuseUnknown(command);
+    if (!this.#commands.has(command)) this.#commands.refuseUnknown(shorten(command));
     if (!isPost && this.#commands.changes(command)) {
       throw new Refusal(405, `${command} changes something: POST it`, { allow: 'POST' });
     }
-    const given = isPost ? await readBody(request) : fromQuery(url.searchParams);
-    const result = await this.#commands.run(command, given);
+    const given = isPost ? await readBody(request) : fromQuery(query);
+    request.socket.setTimeout(0); // a reload takes as long as it takes
+    const result = await this.#commands
+      .runForRemote(command, given)
+      .finally(() => request.socket.setTimeout(IDLE_TIMEOUT_MS));
+    if (command === 'profile') return sendProfile(response, result as TakenProfile);
     send(response, 200, `${JSON.stringify(result ?? null)}\n`, 'application/json');
   }
 
-  /** Where there is a token it is asked for. Without one, what a page of another host could make a browser do is refused. */
+  /** Where there is a token it is asked for. */
   #mustBeAllowed({ headers }: IncomingMessage, isPost: boolean): void {
     const { token } = this.#admin;
     if (token === '') {
       if (isPost) throw new Refusal(403, 'commands can be given only where the option admin has a token');
-      if (!LOOPBACK_NAME.test(headers.host ?? ''))
-        throw new Refusal(403, 'without a token, only requests to a loopback address are answered');
       return;
     }
     const [scheme = '', given = ''] = (headers.authorization ?? '').split(' ');
@@ -151,7 +154,10 @@ export class AdminServer {
       const body = JSON.stringify({ error: { code: `HTTP_${error.status}`, message: error.message } });
       return send(response, error.status, `${body}\n`, 'application/json', { ...error.headers, connection: 'close' });
     }
-    send(response, statusOf(error), `${JSON.stringify({ error: serializeError(error) })}\n`, 'application/json');
+    if (response.destroyed) return; // the client has gone meanwhile
+    const status = statusOf(error);
+    if (status === 500) this.#log.error('a request to the admin listener failed', { error });
+    send(response, status, `${JSON.stringify({ error: publicError(error) })}\n`, 'application/json');
   }
 }
 
@@ -159,11 +165,7 @@ function statusOf(error: unknown): number {
   if (!(error instanceof ServerError)) return 500;
   if (error.is('ERR_COMMAND_UNKNOWN') || error.is('ERR_SESSION_NOT_FOUND')) return 404;
   if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID)/.test(error.code)) return 400;
-  return /^ERR_(RELOAD|SCALE)$/.test(error.code) ? 409 : 500;
-}
-
-function allow({ method = '' }: IncomingMessage, ...methods: string[]): void {
-  if (!methods.includes(method)) throw new Refusal(405, `${method} is not allowed here`, { allow: methods.join(', ') });
+  return /^ERR_(RELOAD|SCALE|PROFILE)$/.test(error.code) ? 409 : 500;
 }
 
 function send(
@@ -180,35 +182,6 @@ function send(
     ...headers,
   });
   response.end(response.req.method === 'HEAD' ? undefined : body);
-}
-
-/** Numbers and booleans are meant as such: `?workerId=3&force=true`. */
-function fromQuery(query: URLSearchParams): Record<string, unknown> {
-  return Object.fromEntries(
-    [...query].map(([name, text]) => [
-      name,
-      /^(-?\d{1,15}|true|false)$/.test(text) ? (JSON.parse(text) as unknown) : text,
-    ]),
-  );
-}
-
-async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of request as AsyncIterable<Buffer>) {
-    length += piece.length;
-    if (length > LIMIT_BODY_BYTES) throw new Refusal(413, `the body is longer than ${LIMIT_BODY_BYTES} bytes`);
-    pieces.push(piece);
-  }
-  const text = Buffer.concat(pieces).toString('utf8').trim();
-  if (text === '') return {};
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch {
-    // said below
-  }
-  throw new Refusal(400, 'the body must be a JSON object with the arguments of the command');
 }
 
 /** Takes as long whatever the difference is. */

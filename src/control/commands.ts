@@ -86,7 +86,7 @@ export const commands = {
       server.scale((workerNum ?? server.status().workerNum + Number(by)) as number),
   },
   profile: {
-    help: 'A process (an id, "master" or "manager") writes a CPU profile of so many seconds, or a snapshot of its heap, to a file.',
+    help: 'A process (an id, "master" or "manager") writes a CPU profile of so many seconds, or a snapshot of its heap, to a new file; over HTTP the answer is the profile, and there is no path.',
     changes: true,
     takes: {
       target: target(),
@@ -164,6 +164,8 @@ export function checkCommandName(name: unknown): asserts name is string {
 export class CommandTable {
   readonly #server: Controlled;
   readonly #own: ReadonlyMap<string, CommandHandler>;
+  /** What remote clients are given lies in memory: one at a time. */
+  #isProfiling = false;
 
   constructor(server: Controlled, own: ReadonlyMap<string, CommandHandler>) {
     this.#server = server;
@@ -187,6 +189,27 @@ export class CommandTable {
     const command = builtIn(name);
     if (command === undefined) return this.refuseUnknown(name);
     return command.run(this.#server, checkArguments(command, given));
+  }
+
+  /**
+   * The same for a client that is not a user of this machine: no command takes a path from it, and a profile is given to
+   * it (`TakenProfile`) instead of being written. @throws as `run`
+   */
+  async runForRemote(name: string, given: Arguments): Promise<unknown> {
+    if (name !== 'profile') return this.run(name, given);
+    const { path: _, ...takes } = commands.profile.takes;
+    const { target: of, kind = 'cpu', seconds = 10 } = checkArguments({ takes, required: ['target'] }, given);
+    if (this.#isProfiling) throw new ServerError('ERR_PROFILE', { why: 'another one is being taken over HTTP' });
+    this.#isProfiling = true;
+    try {
+      return await this.#server.takeProfile({
+        target: of as number | 'master' | 'manager',
+        kind: kind as 'cpu' | 'heap',
+        durationMs: Number(seconds) * 1000,
+      });
+    } finally {
+      this.#isProfiling = false;
+    }
   }
 
   /** @throws ServerError ERR_COMMAND_UNKNOWN */
@@ -213,11 +236,11 @@ function builtIn(name: string): Command | undefined {
   return Object.hasOwn(commands, name) ? commands[name as CommandName] : undefined;
 }
 
-function checkArguments({ takes, required = [] }: Command, given: Arguments): Arguments {
+function checkArguments({ takes, required = [] }: Pick<Command, 'takes' | 'required'>, given: Arguments): Arguments {
   const checked: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(given)) {
     const kind = takes[name];
-    if (kind === undefined) {
+    if (kind === undefined || !Object.hasOwn(takes, name)) {
       throw new ServerError('ERR_OPTION_UNKNOWN', { name, nearest: nearest(name, Object.keys(takes)) });
     }
     if (value !== undefined) checked[name] = kind.check(name, value);

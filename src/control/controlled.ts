@@ -92,8 +92,18 @@ export interface ProfileRequest {
   /** A worker id, or one of the two above them. */
   readonly target: number | 'master' | 'manager';
   readonly durationMs: number;
-  /** Absolute; written by that process, with its rights. */
+  /** Absolute; a new file, written by that process, with its rights. */
   readonly path: string;
+}
+
+/** A profile that was not written to a path. */
+export interface TakenProfile {
+  /** What a file of it would be called: `worker-0.cpuprofile`. */
+  readonly name: string;
+  readonly bytes: number;
+  read(): AsyncIterable<Buffer>;
+  /** To be called once, also when it was not read. */
+  free(): void;
 }
 
 export interface Controlled {
@@ -116,6 +126,8 @@ export interface Controlled {
   scale(workerNum: number): Promise<{ readonly workerNum: number }>;
   /** Resolves when the file is there. @throws ServerError ERR_PROFILE, ERR_WORKER_ID */
   profile(request: ProfileRequest): Promise<{ readonly path: string }>;
+  /** The same without a file. @throws ServerError ERR_PROFILE, ERR_WORKER_ID */
+  takeProfile(request: Omit<ProfileRequest, 'path'>): Promise<TakenProfile>;
   setLogLevel(level: string): void;
   /** Every process opens its log file again: `logrotate` has moved it. */
   reopenLogs(): void;

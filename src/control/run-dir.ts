@@ -52,10 +52,12 @@ export function runDirFor(chosen: string, environment: NodeJS.ProcessEnv = proce
 
 /** @throws ServerError ERR_RUN_DIR when it is another user's, or others may write to it */
 export function makeRunDir(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new ServerError('ERR_RUN_DIR', { path, why: `cannot be made (${(error as Error).message})` });
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new ServerError('ERR_RUN_DIR', { path, why: `it cannot be made (${(error as Error).message})` });
+    }
   }
   refuseStranger(path);
 }
@@ -67,8 +69,9 @@ function refuseStranger(path: string): void {
 
 function whyNotOurs(path: string): string | undefined {
   const stat = lstatSync(path);
-  if (!stat.isDirectory()) return 'is something else';
-  if (stat.uid !== process.getuid?.()) return `belongs to user ${stat.uid}`;
+  if (stat.isSymbolicLink()) return 'it is a symbolic link, which is not followed';
+  if (!stat.isDirectory()) return 'it is something else';
+  if (stat.uid !== process.getuid?.()) return `it belongs to user ${stat.uid}`;
   if ((stat.mode & 0o022) !== 0) return 'others may write to it';
   return undefined;
 }
@@ -82,7 +85,8 @@ const noteIn = (runDir: string, pid: number): string => join(runDir, `${pid}.jso
 /** Whole or not at all: readers may come at any time. */
 export function writeEntry(runDir: string, entry: RunEntry): void {
   const file = noteIn(runDir, entry.pid);
-  writeFileSync(`${file}.new`, JSON.stringify(entry), { mode: 0o600 });
+  rmSync(`${file}.new`, { force: true }); // of a server that was killed, and had this pid
+  writeFileSync(`${file}.new`, JSON.stringify(entry), { mode: 0o600, flag: 'wx' });
   renameSync(`${file}.new`, file);
 }
 

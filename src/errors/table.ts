@@ -185,7 +185,7 @@ export const errorTable = {
   ERR_SHUTTING_DOWN: entry({
     fields: {},
     sentence: () => 'The server is shutting down and takes nothing new.',
-    advice: 'Stop asking once the beforeShutdown or workerExit event has come.',
+    advice: 'Start it again when it has ended.',
   }),
   ERR_START_ENDED: entry({
     fields: {},
@@ -600,7 +600,8 @@ export function isErrorCode(value: unknown): value is ErrorCode {
 /** The whole message: what was expected, what came, what to do next. */
 export function messageOf<C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string {
   const { sentence, advice } = entryOf(code);
-  return `${sentence(detail)} ${advice}`;
+  // A reason from elsewhere may be a sentence itself.
+  return `${sentence(detail).replace(/(?<!\.)\.\.$/, '.')} ${advice}`;
 }
 
 /** Whether a value from another process is the detail of that code. */

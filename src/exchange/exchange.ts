@@ -36,6 +36,8 @@ export interface ExchangeParts {
 }
 
 export class Exchange {
+  /** The file for large data. */
+  readonly overflow: Overflow;
   readonly queue: SharedTaskQueue;
   /** For the manager. */
   readonly keeper: SharedTaskKeeper;
@@ -47,7 +49,8 @@ export class Exchange {
   constructor(parts: ExchangeParts) {
     const { region, options, peer, failed } = parts;
     const memory = new ExchangeMemory(region);
-    const records = new Records(memory, new Overflow(parts.overflow, memory, peer));
+    this.overflow = new Overflow(parts.overflow, memory, peer);
+    const records = new Records(memory, this.overflow);
     const slots = new Slots(memory, records, peer);
     const peers = new Peers(region, parts.bells);
     this.#memory = memory;

@@ -71,6 +71,14 @@ export class Overflow {
   }
 }
 
+/** For a process that is no party to the exchange itself: gives back what others have left. */
+export function freeParts(
+  descriptor: number,
+  parts: readonly { readonly offset: number; readonly bytes: number }[],
+): void {
+  for (const { offset, bytes } of parts) punchHole(descriptor, offset, Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES);
+}
+
 function ended(at: number): never {
   throw new Error(`the overflow file ends after ${at} bytes of a value`);
 }

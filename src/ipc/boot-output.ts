@@ -7,6 +7,7 @@
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { isatty } from 'node:tty';
 import { keepStandardFlags } from '../os/exit.js';
 import { duplicateTo } from '../os/lock.js';
@@ -38,7 +39,9 @@ export class BootOutput {
   /** @param passOn gets every piece at once */
   constructor(stream: Readable | undefined, passOn: (text: string) => void) {
     this.#stream = stream;
-    stream?.setEncoding('utf8').on('data', (text: string) => {
+    const decoder = new StringDecoder('utf8'); // other readers of the stream want bytes
+    stream?.on('data', (bytes: Buffer) => {
+      const text = decoder.write(bytes);
       this.#kept = `${this.#kept}${text}`.slice(-2 * KEPT_CHARACTERS);
       passOn(text);
     });
@@ -61,6 +64,14 @@ export class BootOutput {
 }
 
 let borrowed = false;
+let isReady = false;
+const whenReady: (() => void)[] = [];
+
+/** Calls back when this process is ready: until then its parent is to hear what it writes to standard error. */
+export function onceReady(callback: () => void): void {
+  if (isReady) callback();
+  else whenReady.push(callback);
+}
 
 /** The child's side: log lines need not go the long way. @param real where standard error leads when it is ready */
 export function borrowStandardError(real: number | undefined): void {
@@ -72,6 +83,8 @@ export function borrowStandardError(real: number | undefined): void {
 
 /** It is ready: from now on nobody is in between. */
 export async function returnStandardError(): Promise<void> {
+  isReady = true;
+  for (const callback of whenReady.splice(0)) callback();
   if (!borrowed) return;
   borrowed = false;
   // What has not left yet would wait for the parent for ever.

@@ -4,10 +4,11 @@
  * user starts from a worker is a master of its own.
  */
 import type { StdioOptions } from 'node:child_process';
-import { flagsForChild } from '../options/index.js';
+import { flagsForChild, SECRETS_VARIABLE } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { keepsBootOutput, realStandardError } from './boot-output.js';
 import { leaveInspect } from './inspect.js';
+import { letGoOfSecrets, secretsToBequeath } from './secrets.js';
 
 export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;
@@ -44,18 +45,37 @@ export type Inheritance = ChildRole &
     readonly own?: OwnDescriptors;
     /** Where standard error leads when the process is ready; until then its parent reads it. */
     readonly standardError?: number;
+    /** The parent reads its standard output and error. */
+    readonly printed?: boolean;
+    /** Lines written here are written to the log file by the parent. */
+    readonly relay?: number;
   };
 
 export interface ChildStart {
   readonly stdio: StdioOptions;
   readonly env: NodeJS.ProcessEnv;
+  /** Index among the child's descriptors; −1: there is none. */
+  readonly relay: number;
 }
 
+/** What the parent reads of a child. */
+export interface Heard {
+  readonly printed: boolean;
+  readonly relayed: boolean;
+}
+
+const NOT_HEARD: Heard = { printed: false, relayed: false };
+
 /** @returns what `spawn` needs so that the child finds `shared` */
-export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDescriptors): ChildStart {
+export function bequeath(
+  role: ChildRole,
+  shared: SharedDescriptors,
+  own?: OwnDescriptors,
+  { printed, relayed }: Heard = NOT_HEARD,
+): ChildStart {
   const { region, overflow, bells } = shared;
-  const descriptors: number[] = [];
-  const inherit = (descriptor: number): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
+  const descriptors: (number | 'pipe')[] = [];
+  const inherit = (descriptor: number | 'pipe'): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
   const numbers = bells.map(({ read, write }) => {
     const readAt = inherit(read);
     return { read: readAt, write: write === read ? readAt : inherit(write) };
@@ -67,7 +87,8 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
     give: inherit(own.give),
     take: inherit(own.take),
   };
-  const isKept = keepsBootOutput();
+  const isKept = !printed && keepsBootOutput();
+  const relay = relayed ? inherit('pipe') : -1;
   const inheritance: Inheritance = {
     ...role,
     ...(isKept && { standardError: inherit(realStandardError()) }),
@@ -76,10 +97,20 @@ export function bequeath(role: ChildRole, shared: SharedDescriptors, own?: OwnDe
     datagrams,
     bells: numbers,
     ...(owned && { own: owned }),
+    ...(printed && { printed }),
+    ...(relayed && { relay }),
   };
+  const standard = printed ? 'pipe' : 'inherit';
+  const secrets = inheritAny(secretsToBequeath());
   return {
-    stdio: ['ignore', 'inherit', isKept ? 'pipe' : 'inherit', 'pipe', region, overflow, ...descriptors],
-    env: { ...process.env, ...flagsForChild(), [VARIABLE]: JSON.stringify(inheritance) },
+    stdio: ['ignore', standard, isKept ? 'pipe' : standard, 'pipe', region, overflow, ...descriptors],
+    env: {
+      ...process.env,
+      ...flagsForChild(),
+      ...(secrets < 0 ? {} : { [SECRETS_VARIABLE]: String(secrets) }),
+      [VARIABLE]: JSON.stringify(inheritance),
+    },
+    relay,
   };
 }
 
@@ -89,6 +120,8 @@ export function takeInheritance(): Inheritance | undefined {
   if (text === undefined) return undefined;
   delete process.env[VARIABLE];
   const inheritance = JSON.parse(text) as Inheritance;
-  if (inheritance.role !== 'manager') leaveInspect();
+  if (inheritance.role === 'manager') return inheritance;
+  leaveInspect();
+  letGoOfSecrets(); // it starts no process that needs them
   return inheritance;
 }

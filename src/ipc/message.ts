@@ -10,17 +10,24 @@ export type ServerRequest =
   | { type: 'request'; action: 'reload'; tasksOnly: boolean }
   | { type: 'request'; action: 'stopWorker'; workerId: number; why: ReplaceReason };
 
-/** A profile that a process takes of itself and writes to a file. `workerId` −1: the manager. */
+/** A part of a profile in the file for large data. */
+export interface ProfilePiece {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A profile that a process takes of itself. `workerId` −1: the manager. */
 export interface ProfileOrder {
   readonly request: number;
   readonly kind: 'cpu' | 'heap';
   /** How long it watches; a snapshot of the heap takes no time of that kind. */
   readonly durationMs: number;
+  /** A new file; empty: it is left in the file for large data, for the master to read. */
   readonly path: string;
 }
 
-/** What becomes of it. `failed`: why there is no file. */
-export type ProfileAnswer = { type: 'profiled'; request: number; failed?: string };
+/** What becomes of it. `failed`: why there is none. `pieces`: where it lies, unless it was written to a path. */
+export type ProfileAnswer = { type: 'profiled'; request: number; failed?: string; pieces?: readonly ProfilePiece[] };
 
 /** A process has ended by its own fault. */
 export interface CrashReport {

@@ -2,8 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
 import { standardError } from '../util/log-file.js';
+import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { BootOutput } from './boot-output.js';
+import { type ChildOutput, takeOutput } from './child-output.js';
 import {
   bequeath,
   type ChildRole,
@@ -13,8 +16,6 @@ import {
 } from './inheritance.js';
 import { inspectArgs, inspectWish, isInspect } from './inspect.js';
 
-/** `process.title` cannot grow past what argv had at the start, so children begin with this much room. */
-const TITLE_ROOM = 96;
 /** Relative paths among the options mean the same in every process, wherever `workingDir` leads. */
 const startedIn = process.cwd();
 /** A process the child has started may hold its end of the channel open. */
@@ -23,7 +24,10 @@ const LAST_WORDS_MS = 50;
 export interface StartedChild {
   readonly process: ChildProcess;
   readonly control: Socket;
-  readonly output: BootOutput;
+  /** What it writes to standard error before it is ready. */
+  readonly boot: BootOutput;
+  /** What else is read of it. */
+  readonly heard: readonly Readable[];
 }
 
 export function spawnRole(
@@ -31,19 +35,24 @@ export function spawnRole(
   title: string,
   shared: SharedDescriptors,
   own?: OwnDescriptors,
+  output?: ChildOutput,
 ): StartedChild {
   const [script = '', ...args] = process.argv.slice(1);
   inspectWish(); // before the environment is handed on
   const debugging = role.role === 'manager' ? [] : inspectArgs(role.id, role.lane);
-  const child = spawn(process.execPath, [...debugging, ...inheritedExecArgv(), script, ...args], {
-    ...bequeath(role, shared, own),
-    argv0: title.padEnd(TITLE_ROOM),
+  const { relay, ...start } = bequeath(role, shared, own, output);
+  const execArgv = [titleArgument(title), ...debugging, ...inheritedExecArgv()];
+  const child = spawn(process.execPath, [...execArgv, script, ...args], {
+    ...start,
     cwd: startedIn,
   });
   // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
-  const output = new BootOutput(child.stderr ?? undefined, (text) => standardError.write(text));
-  return { process: child, control: control ?? new Socket(), output };
+  const heard = output === undefined ? [] : takeOutput(child, role, output, relay);
+  // Where its output is read for good, its lines are passed on from there.
+  const passOn = output?.printed === true ? () => {} : (text: string) => standardError.write(text);
+  const boot = new BootOutput(child.stderr ?? undefined, passOn);
+  return { process: child, control: control ?? new Socket(), boot, heard };
 }
 
 /**
@@ -58,19 +67,23 @@ export function whenEnded(
   const end = (exitCode: number, signal: NodeJS.Signals | null): void => {
     if (ended) return;
     ended = true;
-    callback(exitCode, signal === null ? 0 : constants.signals[signal], child.output.text);
+    callback(exitCode, signal === null ? 0 : constants.signals[signal], child.boot.text);
   };
   child.process.once('error', () => end(1, null));
   child.process.once('exit', (code, signal) => {
     const later = (): void => end(code ?? 0, signal);
-    const whenRead = (): void => child.output.whenEnded(later);
-    if (child.control.destroyed) whenRead();
-    else child.control.once('close', whenRead);
+    const open = [child.control, ...child.heard].filter((stream) => !stream.destroyed);
+    let left = open.length + 1;
+    const ended = (): void => {
+      if (--left === 0) later();
+    };
+    for (const stream of open) stream.once('close', ended);
+    child.boot.whenEnded(ended);
     setTimeout(later, LAST_WORDS_MS).unref();
   });
 }
 
 /** A debugger port can be held by one process only. */
 function inheritedExecArgv(): string[] {
-  return process.execArgv.filter((argument) => !isInspect(argument));
+  return process.execArgv.filter((argument) => !isInspect(argument) && !isTitleArgument(argument));
 }

@@ -3,10 +3,16 @@ import type { SerializedError } from '../errors/index.js';
 import { signalName } from '../util/signal-name.js';
 import type { WorkerHandle } from './worker-handle.js';
 
-type EndedProcess = Pick<WorkerHandle, 'name' | 'exitCode' | 'signal' | 'wasReady' | 'lastError' | 'wrote'>;
+type EndedProcess = Pick<
+  WorkerHandle,
+  'name' | 'exitCode' | 'signal' | 'wasReady' | 'overdue' | 'sentSignal' | 'lastError' | 'wrote'
+>;
 
 /** A process that hangs in its boot is told of before it has ended. */
-export function howEnded({ exitCode, signal, wasReady }: EndedProcess): string {
+export function howEnded({ exitCode, signal, wasReady, overdue, sentSignal }: EndedProcess): string {
+  if (overdue !== undefined) {
+    return `${overdue} and was ${sentSignal === 'SIGKILL' ? 'killed' : 'ended'} by ${sentSignal ?? 'a signal'}`;
+  }
   const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
   return wasReady ? how : `${how} before it was ready`;
 }

@@ -344,9 +344,11 @@ export class Manager {
       if (now < handle.deadline) continue;
       const booting = handle.state === 'booting';
       if (booting) handle.lastError ??= this.#bootTimeout(handle);
-      const signal = handle.terminate(now, this.#killGraceMs);
-      const why = booting ? 'did not become ready in time' : 'did not end in time';
-      this.#parts.log.warn(`${handle.name} ${why}, sending ${signal}`, { childPid: handle.pid });
+      handle.overdue ??= booting ? 'did not become ready in time' : 'did not end in time';
+      const isStuck = handle.sentSignal === 'SIGKILL';
+      handle.terminate(now, this.#killGraceMs);
+      // Its end is told when it has ended; this one does not, whatever is done.
+      if (isStuck) this.#parts.log.error(`${handle.name} is not ended by SIGKILL`, { childPid: handle.pid });
     }
   }
 
@@ -524,16 +526,21 @@ export class Manager {
     if (!handle.isSurplus && !this.#stopping) this.#parts.region.countEnd(endReason(handle, wasBooting));
     this.#parts.region.countDeath();
     this.#parts.recover({ id: handle.id, lane: handle.lane, wasServing, exitCode, signal });
+    const isMissed = wasServing || (wasComing && seat.serving === undefined);
     if (!handle.isSurplus && !this.#stopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);
       if (wasBooting) this.#tellBootFailed(handle);
-      const isMissed = wasServing || (wasComing && seat.serving === undefined);
-      if (this.#scaling.isClosed(seat)) this.#logEnd(handle, 'it is not wanted any more');
-      else if (isMissed) this.#planRespawn(seat, handle);
-      else if (wasComing) this.#giveUpRecycling(seat, handle);
+      this.#replace(seat, handle, isMissed, wasComing);
     }
+    if (handle.overdue !== undefined && !handle.endIsTold) this.#logEnd(handle);
     if (exitCode !== 0 || signal !== 0) this.#reportError(handle);
     this.#step();
+  }
+
+  #replace(seat: Seat, handle: WorkerHandle, isMissed: boolean, wasComing: boolean): void {
+    if (this.#scaling.isClosed(seat)) this.#logEnd(handle, 'it is not wanted any more');
+    else if (isMissed) this.#planRespawn(seat, handle);
+    else if (wasComing) this.#giveUpRecycling(seat, handle);
   }
 
   #tellBootFailed(handle: WorkerHandle): void {
@@ -582,18 +589,21 @@ export class Manager {
       this.#parts.tellMaster({ type: 'crashed', crash });
     }
     board.addField(seat.id, WorkerField.restarts, 1);
+    if (handle.reason === 'hang' && delayMs === 0) return; // the watchdog has told it, with the stack
     this.#logEnd(handle, delayMs === 0 ? 'starting another one' : `starting another one in ${delayMs} ms`);
   }
 
-  #logEnd(handle: WorkerHandle, then: string): void {
-    const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0;
+  /** One line for each process that ends other than it was meant to. */
+  #logEnd(handle: WorkerHandle, then = ''): void {
+    handle.endIsTold = true;
+    const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0 && handle.overdue === undefined;
     const level = inOrder ? 'info' : 'warn';
     const fields: Record<string, unknown> = {
       childPid: handle.pid,
       uptimeMs: Math.round(this.#now() - handle.startedAt),
     };
     if (handle.lastError !== undefined) fields.reason = handle.lastError.message;
-    this.#parts.log[level](`${handle.name} ${howEnded(handle)}; ${then}`, fields);
+    this.#parts.log[level](`${handle.name} ${howEnded(handle)}${then === '' ? '' : `; ${then}`}`, fields);
   }
 
   #reportError(handle: WorkerHandle): void {

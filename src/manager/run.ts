@@ -1,9 +1,11 @@
 /** Assembles the manager out of what its process inherited. Runs in the manager. */
 import { Exchange } from '../exchange/exchange.js';
 import { PeerLoop } from '../exchange/peer-loop.js';
+import { answerProfile } from '../exchange/profile-answer.js';
 import type { FinishCallback } from '../exchange/task-client.js';
 import { peerBell, reactorBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
+import { outputOfChildren } from '../ipc/child-output.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import {
   CONTROL_DESCRIPTOR,
@@ -14,7 +16,6 @@ import {
 } from '../ipc/inheritance.js';
 import { inspectWish, waitsForDebugger } from '../ipc/inspect.js';
 import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
-import { answerProfile } from '../ipc/profile-answer.js';
 import { queuedBytesAt } from '../ipc/ring.js';
 import { Sleeper, Waker } from '../ipc/sleep.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
@@ -118,6 +119,7 @@ export function createManager(place: ManagerPlace): Manager {
     { length: region.shape.reactorNum },
     (_, r) => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(shared.bells, r)),
   );
+  const output = outputOfChildren(options, log);
   const manager = new Manager({
     processes,
     maxWaitMs,
@@ -128,7 +130,8 @@ export function createManager(place: ManagerPlace): Manager {
     log,
     callbacks,
     spawn: (spec, events) => {
-      const own = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
+      const descriptors = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
+      const own = { descriptors, output };
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
     recover: ({ id, lane, wasServing, exitCode, signal }) => {
@@ -143,7 +146,7 @@ export function createManager(place: ManagerPlace): Manager {
       recoverAll(exchange, processes.length);
     },
     isDrained: (workerId) => isDrained(region, workerId),
-    profile: (order) => void answerProfile(order).then((answer) => place.tellMaster(answer)),
+    profile: (order) => void answerProfile(order, exchange.overflow).then((answer) => place.tellMaster(answer)),
     tellMaster: (message) => place.tellMaster(message),
     exit: (code) => {
       reportLostTasks(exchange, log);

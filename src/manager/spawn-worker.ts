@@ -1,4 +1,5 @@
 /** Starts a worker process. Runs in the manager. */
+import type { ChildOutput } from '../ipc/child-output.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import type { OwnDescriptors, SharedDescriptors } from '../ipc/inheritance.js';
 import { decodeWorkerToManager, type ManagerToWorker, type WorkerToManager } from '../ipc/message.js';
@@ -9,11 +10,11 @@ export function spawnWorker(
   spec: WorkerSpec,
   title: string,
   shared: SharedDescriptors,
-  own: OwnDescriptors | undefined,
+  own: { readonly descriptors: OwnDescriptors | undefined; readonly output: ChildOutput | undefined },
   events: WorkerProcessEvents,
 ): WorkerProcess {
   const { role, id, lane, generation } = spec;
-  const child = spawnRole({ role, id, lane, generation }, title, shared, own);
+  const child = spawnRole({ role, id, lane, generation }, title, shared, own.descriptors, own.output);
   const channel = new ControlChannel<WorkerToManager, ManagerToWorker>(child.control, decodeWorkerToManager);
   channel.listen({ message: (message) => events.message(message), end: () => {} });
   whenEnded(child, (exitCode, signal, wrote) => {

@@ -46,7 +46,7 @@ export class Watchdog {
 
   #end(handle: WorkerHandle, stoodMs: number, stack: string): void {
     const fields = { childPid: handle.pid, stoodMs: Math.round(stoodMs), ...(stack === '' ? {} : { stack }) };
-    this.#parts.log.error(`the event loop of ${handle.name} stands still, it is killed`, fields);
+    this.#parts.log.error(`the event loop of ${handle.name} stands still, it is killed and replaced`, fields);
     handle.reason = 'hang';
     handle.process?.kill('SIGKILL');
   }

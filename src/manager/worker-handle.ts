@@ -48,6 +48,12 @@ export class WorkerHandle implements WorkerSpec {
   isSurplus = false;
   /** It was to be replaced before it served: it is, as soon as it does. */
   recycle: ReplaceReason | undefined;
+  /** What it has not done in time: why it is ended by a signal. */
+  overdue: 'did not become ready in time' | 'did not end in time' | undefined;
+  /** The log has a line about its end. */
+  endIsTold = false;
+  /** The last signal that was sent because of it. */
+  #sent: NodeJS.Signals | undefined;
   /** Known before it ends, where it was not its own fault. */
   reason: LeaveReason | undefined;
   /** The worker's own words about why it ends. */
@@ -68,6 +74,10 @@ export class WorkerHandle implements WorkerSpec {
     this.startedAt = now;
     this.#deadline = now + bootTimeoutMs;
     this.#next = 'SIGKILL';
+  }
+
+  get sentSignal(): NodeJS.Signals | undefined {
+    return this.#sent;
   }
 
   get pid(): number {
@@ -165,6 +175,7 @@ export class WorkerHandle implements WorkerSpec {
     const signal = this.#next;
     this.#next = 'SIGKILL';
     this.#deadline = now + graceMs;
+    this.#sent = signal;
     this.process?.kill(signal);
     return signal;
   }

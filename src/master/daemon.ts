@@ -3,22 +3,22 @@
  * hears that the server is up, or why it is not, so that whoever starts it knows.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
 import { BootOutput, borrowStandardError } from '../ipc/boot-output.js';
 import { inspectWish, isInspect, waitsForDebugger } from '../ipc/inspect.js';
-import { flagsForChild, type ResolvedOptions } from '../options/index.js';
+import { environmentForMaster, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
+import { DAEMON_VARIABLE, type DaemonLog } from '../util/early-prints.js';
+import { openUnlinked } from '../util/open-file.js';
+import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { within } from '../util/within.js';
 import type { StopWish } from './stop-wish.js';
 
-const VARIABLE = 'TSWOOLE_DAEMON';
 const REPORT_DESCRIPTOR = 3;
 /** Where its standard error leads when it is up; until then the process that waits reads it. */
 const ERROR_DESCRIPTOR = 4;
-/** `process.title` cannot grow past what argv had at the start. */
-const TITLE_ROOM = 96;
 /** A process it has started may hold its standard error open. */
 const LAST_WORDS_MS = 100;
 /** Beyond what the processes of the server may take: the master itself has to start, and to end. */
@@ -39,8 +39,8 @@ let isDaemon = false;
 /** True in the daemon itself. Read once: what a worker starts is no daemon of ours. */
 export function isTheDaemon(): boolean {
   if (!isTaken) {
-    isDaemon = process.env[VARIABLE] !== undefined;
-    delete process.env[VARIABLE];
+    isDaemon = process.env[DAEMON_VARIABLE] !== undefined;
+    delete process.env[DAEMON_VARIABLE];
     isTaken = true;
     if (isDaemon) {
       closeOnExec(REPORT_DESCRIPTOR);
@@ -73,12 +73,15 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
   if (stopWish.isMade) throw new ServerError('ERR_START_ENDED', {});
   const output = logFile === '' ? openSync('/dev/null', 'w') : openLogFile(logFile);
   const wish = inspectWish(); // its port is this process' own as long as it waits
-  const execArgv = wish === undefined ? process.execArgv : process.execArgv.filter((word) => !isInspect(word));
+  const isOurs = (word: string): boolean => isTitleArgument(word) || (wish !== undefined && isInspect(word));
+  const execArgv = [
+    titleArgument(`${processTitle}: master`),
+    ...process.execArgv.filter((argument) => !isOurs(argument)),
+  ];
   const child = spawn(process.execPath, [...execArgv, ...process.argv.slice(1)], {
     detached: true, // setsid(2)
     stdio: ['ignore', output, 'pipe', 'pipe', output],
-    env: { ...process.env, ...flagsForChild(), [VARIABLE]: '1' },
-    argv0: `${processTitle}: master`.padEnd(TITLE_ROOM),
+    env: { ...process.env, ...environmentForMaster(), [DAEMON_VARIABLE]: logOf(options) },
   });
   const wrote = new BootOutput(child.stderr ?? undefined, (text) => writeSync(output, text));
   const timeoutMs = 2 * bootTimeoutMs + GRACE_MS;
@@ -93,9 +96,14 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
   }
 }
 
+function logOf({ logFile, logFormat }: ResolvedOptions): DaemonLog {
+  if (logFile === '') return 'none';
+  return logFormat === 'text' ? 'text' : 'json';
+}
+
 function openLogFile(path: string): number {
   try {
-    return openSync(path, 'a', 0o640);
+    return openUnlinked(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640);
   } catch (error) {
     throw new ServerError('ERR_LOG_FILE', { path, why: (error as Error).message });
   }
@@ -112,13 +120,26 @@ async function hear(child: ChildProcess, logFile: string, output: BootOutput): P
   if (report?.type === 'ready') return { pid: child.pid ?? 0, listening: report.listening };
   const how = await ended;
   await within(new Promise<void>((resolve) => output.whenEnded(resolve)), LAST_WORDS_MS);
-  const { text: wrote } = output;
+  const wrote = plain(output.text);
   if (report?.type === 'failed') {
     if (wrote !== '') process.stderr.write(`${wrote}\n`); // the error itself says why
     throw deserializeError(report.error);
   }
   const file = logFile === '' ? 'none: set "logFile"' : logFile;
   throw new ServerError('ERR_DAEMON', { how, logFile: file, ...(wrote === '' ? {} : { wrote }) });
+}
+
+/** What the script printed may have been put into lines of the log already. */
+function plain(text: string): string {
+  const lines = text.split('\n').map((line) => {
+    try {
+      const { msg } = JSON.parse(line) as { msg?: unknown };
+      return typeof msg === 'string' ? msg : line;
+    } catch {
+      return line;
+    }
+  });
+  return lines.join('\n');
 }
 
 async function readReport(pipe: Readable | undefined): Promise<Report | undefined> {

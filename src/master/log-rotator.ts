@@ -2,7 +2,7 @@
  * Puts the log file aside when it is time, under its name and that time, and lets every process begin a new one: each
  * sees it in shared memory before its next line. Runs in the master.
  */
-import { chownSync, existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { ResolvedLogRotation } from '../options/index.js';
 import type { Log } from '../util/log.js';
@@ -52,11 +52,10 @@ export class LogRotator {
 
   #rotate(suffix: string): void {
     if (!existsSync(this.#path)) return this.#reopen();
-    const { uid, gid } = statSync(this.#path);
     renameSync(this.#path, this.#free(`${this.#path}.${suffix}`));
     this.#reopen();
-    this.#log.info('the log file was rotated'); // makes the new file
-    if (existsSync(this.#path)) chownSync(this.#path, uid, gid);
+    this.#log.refresh(); // makes the new file, also where nothing is to be said
+    this.#log.info('the log file was rotated');
     this.#removeOld();
   }
 

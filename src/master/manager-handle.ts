@@ -1,4 +1,5 @@
 /** The manager process as the master holds it. A manager that dies is replaced; connections do not notice. */
+import type { ChildOutput } from '../ipc/child-output.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import { decodeManagerToMaster, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
@@ -14,8 +15,8 @@ export class ManagerHandle {
   readonly #channel: ControlChannel<ManagerToMaster, MasterToManager>;
   readonly #kill: (signal: NodeJS.Signals) => void;
 
-  constructor(title: string, shared: SharedDescriptors, events: ManagerEvents) {
-    const child = spawnRole({ role: 'manager' }, title, shared);
+  constructor(title: string, shared: SharedDescriptors, events: ManagerEvents, output?: ChildOutput) {
+    const child = spawnRole({ role: 'manager' }, title, shared, undefined, output);
     this.pid = child.process.pid ?? 0;
     this.#channel = new ControlChannel(child.control, decodeManagerToMaster);
     this.#channel.listen({ message: (message) => events.message(message), end: () => {} });

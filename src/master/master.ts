@@ -5,11 +5,13 @@
 
 import type { CrashLoop, ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
+import { freeParts } from '../exchange/overflow.js';
 import { createOutbox, linksOf } from '../ipc/assemble-outbox.js';
 import { createBells } from '../ipc/bells.js';
+import { outputOfManager } from '../ipc/child-output.js';
 import { closeReason } from '../ipc/frame.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToMaster, MasterToManager, ProfileOrder, ReplaceReason } from '../ipc/message.js';
+import type { ManagerToMaster, MasterToManager, ProfileOrder, ProfilePiece, ReplaceReason } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { Activation } from '../listen/activation.js';
 import { type BoundPort, bindPort, isDatagram, listenOn, unbindPort } from '../listen/bind-port.js';
@@ -28,7 +30,7 @@ import { within } from '../util/within.js';
 import { reapAdopted } from './adopted.js';
 import type { ConnectionOwners } from './connection-owners.js';
 import { CrashWatch } from './crash-watch.js';
-import type { ManagerLink, MasterMode } from './mode.js';
+import type { ManagerEvents, ManagerLink, MasterMode } from './mode.js';
 import { endOrphans, killOrphans } from './orphans.js';
 import type { RefusedClient } from './reactor-handle.js';
 import { Scaling } from './scaling.js';
@@ -97,7 +99,7 @@ export class Master {
   readonly #reloads = new Map<number, Deferred<void>>();
   readonly #scaling: Scaling;
   readonly #crashes: CrashWatch;
-  readonly #profiles = new Map<number, Deferred<void>>();
+  readonly #profiles = new Map<number, Deferred<readonly ProfilePiece[]>>();
   #lastProfile = 0;
   #lastReload = 0;
   /** Another process of the tree asks for the end of all. */
@@ -251,10 +253,12 @@ export class Master {
     this.#managerStartedAt = performance.now();
     this.#managerHasBegun = false;
     const title = `${this.#options.processTitle}: manager`;
-    const manager: ManagerLink = this.#mode.startManager(title, this.shared, {
+    const events: ManagerEvents = {
       message: (message) => this.#hear(manager, message),
       exit: (exitCode, signal, wrote = '') => this.#managerEnded(manager, { exitCode, signal, wrote }),
-    });
+    };
+    const output = outputOfManager(this.#options, this.#log);
+    const manager: ManagerLink = this.#mode.startManager(title, this.shared, events, output);
     this.#manager = manager;
     this.region.managerPid = manager.pid;
     if (this.#reloadWaits !== 'no') this.reload(this.#reloadWaits === 'tasks');
@@ -301,7 +305,7 @@ export class Master {
       case 'scaled':
         return this.#scaling.scaled(message.request, message.failed);
       case 'profiled':
-        return this.#profileDone(message.request, message.failed);
+        return this.#profileDone(message.request, message.failed, message.pieces);
       case 'request':
         if (message.action === 'shutdown') this.onShutdownRequest();
         return;
@@ -424,10 +428,13 @@ export class Master {
     await this.#scaling.to(workerNum);
   }
 
-  /** A process of the server takes a profile of itself. @param workerId −1: the manager @throws ServerError ERR_PROFILE */
-  async profile(workerId: number, order: Omit<ProfileOrder, 'request'>): Promise<void> {
+  /**
+   * A process of the server takes a profile of itself. @param workerId −1: the manager
+   * @returns where it lies in the file for large data; nothing when it was written to a path @throws ServerError ERR_PROFILE
+   */
+  async profile(workerId: number, order: Omit<ProfileOrder, 'request'>): Promise<readonly ProfilePiece[]> {
     const request = ++this.#lastProfile;
-    const done = deferred<void>();
+    const done = deferred<readonly ProfilePiece[]>();
     this.#profiles.set(request, done);
     const late = setTimeout(
       () => this.#profileDone(request, 'the process does not answer: its event loop may stand still'),
@@ -437,16 +444,17 @@ export class Master {
       this.#profileDone(request, 'the manager is being replaced');
     }
     try {
-      await done.promise;
+      return await done.promise;
     } finally {
       clearTimeout(late);
     }
   }
 
-  #profileDone(request: number, failed: string | undefined): void {
+  #profileDone(request: number, failed: string | undefined, pieces: readonly ProfilePiece[] = []): void {
     const done = this.#profiles.get(request);
     this.#profiles.delete(request);
-    if (failed === undefined) done?.resolve();
+    if (done === undefined) freeParts(this.#overflow, pieces); // too late: no command waits for it any more
+    if (failed === undefined) done?.resolve(pieces);
     else done?.reject(new ServerError('ERR_PROFILE', { why: failed }));
   }
 

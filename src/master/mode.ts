@@ -1,5 +1,6 @@
 /** What differs between the modes in the process that starts the server. */
 
+import type { ChildOutput } from '../ipc/child-output.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
 import type { ReactorLink } from '../ipc/reactor-links.js';
@@ -43,11 +44,11 @@ export interface OwnerParts {
 
 export interface MasterMode {
   createOwners(parts: OwnerParts): ConnectionOwners;
-  startManager(title: string, shared: SharedDescriptors, events: ManagerEvents): ManagerLink;
+  startManager(title: string, shared: SharedDescriptors, events: ManagerEvents, output?: ChildOutput): ManagerLink;
 }
 
 /** Reactor threads in this process; the manager is a child of it. */
 export const processMode: MasterMode = {
   createOwners: (parts) => new ReactorThreads(parts),
-  startManager: (title, shared, events) => new ManagerHandle(title, shared, events),
+  startManager: (title, shared, events, output) => new ManagerHandle(title, shared, events, output),
 };

@@ -8,6 +8,7 @@ import type { CommandTable } from '../control/commands.js';
 import type { Controlled } from '../control/controlled.js';
 import { makeRunDir, type RunEntry, removeEntry, runDirFor, socketIn, writeEntry } from '../control/run-dir.js';
 import { ControlServer } from '../control/server.js';
+import { ServerError } from '../errors/index.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { processStartTime } from '../os/other-process.js';
@@ -85,6 +86,7 @@ export class Operation {
   reopenLogs(): void {
     if (this.#parts.options.logFile === '') return;
     this.#parts.region.reopenLogs();
+    this.#parts.log.refresh();
     this.#parts.log.info('the log files are opened again');
   }
 
@@ -107,7 +109,10 @@ export class Operation {
     log.info('the admin listener is up', { url: admin.url });
   }
 
-  /** A server that cannot be controlled runs all the same: the log says why. */
+  /**
+   * A server that cannot be controlled runs all the same: the log says why. But a run directory that was named, and is
+   * another user's or a link, is a reason not to start. @throws ServerError ERR_RUN_DIR
+   */
   async #openControl(): Promise<void> {
     const { options, commands, log } = this.#parts;
     if (!options.control) return;
@@ -119,6 +124,7 @@ export class Operation {
       this.#control = control;
       this.#writeNote();
     } catch (error) {
+      if (options.runDir !== '' && error instanceof ServerError && error.is('ERR_RUN_DIR')) throw error;
       log.warn('the server cannot be controlled by "tswoole"', { reason: (error as Error).message });
     }
   }

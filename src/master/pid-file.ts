@@ -2,21 +2,14 @@
  * The pid file: who runs, and at the same time the lock that lets only one run. The kernel lifts the lock with the end of
  * the process, so a file without it is a leftover, whatever process has the pid in it by now.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { ServerError } from '../errors/index.js';
 import { tryLock } from '../os/lock.js';
+import { openUnlinked } from '../util/open-file.js';
 
 const MODE = 0o644;
+/** A pid, and something behind it that makes it none. */
+const MOST_BYTES = 32;
 /** Who takes the lock writes its pid at once, and who only looks for a holder lets go at once: that long they get. */
 const SETTLED_WITHIN_MS = 1000;
 const LOOK_AGAIN_MS = 10;
@@ -39,7 +32,7 @@ export class PidFile {
       const descriptor = openLocked(path);
       // Whoever held it may have removed it between our opening and our locking: then the lock is on a file nobody sees.
       if (isStill(path, descriptor)) {
-        const leftover = readPid(path);
+        const leftover = readPid(descriptor);
         ftruncateSync(descriptor, 0);
         writeSync(descriptor, `${process.pid}\n`, 0);
         return new PidFile(path, descriptor, leftover);
@@ -61,14 +54,24 @@ export class PidFile {
 function openLocked(path: string): number {
   let descriptor: number;
   try {
-    descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT, MODE);
+    descriptor = openUnlinked(path, constants.O_RDWR | constants.O_CREAT, MODE);
+    refuseOther(descriptor);
   } catch (error) {
     throw new ServerError('ERR_PID_FILE', { path, why: (error as Error).message });
   }
-  const pid = holderOf(descriptor, path);
+  const pid = holderOf(descriptor);
   if (pid === FREE) return descriptor;
   closeSync(descriptor);
   throw new ServerError('ERR_PID_FILE_LOCKED', { path, pid });
+}
+
+/** It is emptied and written to: what others may have put there under its name must not suffer. */
+function refuseOther(descriptor: number): void {
+  const stat = fstatSync(descriptor);
+  const why = !stat.isFile() ? 'it is no regular file' : stat.nlink > 1 ? 'it has another name too (a hard link)' : '';
+  if (why === '') return;
+  closeSync(descriptor);
+  throw new Error(why);
 }
 
 /**
@@ -78,13 +81,13 @@ function openLocked(path: string): number {
 export function pidOfHolder(path: string): number {
   let descriptor: number;
   try {
-    descriptor = openSync(path, 'r');
+    descriptor = openUnlinked(path, constants.O_RDONLY, MODE);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
     throw error;
   }
   try {
-    return Math.max(0, holderOf(descriptor, path));
+    return Math.max(0, holderOf(descriptor));
   } finally {
     closeSync(descriptor);
   }
@@ -97,12 +100,12 @@ const FREE = -1;
  * counts when the process lives and has the lock at a second look too.
  * @returns the pid; FREE: the lock is the caller's now; 0: somebody has it and does not say who
  */
-function holderOf(descriptor: number, path: string): number {
+function holderOf(descriptor: number): number {
   const deadline = performance.now() + SETTLED_WITHIN_MS;
   let before = 0;
   for (;;) {
     if (tryLock(descriptor)) return FREE;
-    const pid = readPid(path);
+    const pid = readPid(descriptor);
     const settled = pid !== 0 && pid === before && isAlive(pid);
     if (settled || performance.now() > deadline) return settled ? pid : 0;
     before = pid;
@@ -124,14 +127,16 @@ function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-function readPid(path: string): number {
-  const text = readFileSync(path, 'latin1').trim();
+function readPid(descriptor: number): number {
+  const bytes = Buffer.alloc(MOST_BYTES);
+  const text = bytes.toString('latin1', 0, readSync(descriptor, bytes, 0, MOST_BYTES, 0)).trim();
   return /^\d{1,9}$/.test(text) ? Number(text) : 0;
 }
 
 function isStill(path: string, descriptor: number): boolean {
   try {
-    return statSync(path).ino === fstatSync(descriptor).ino;
+    const [there, held] = [lstatSync(path), fstatSync(descriptor)];
+    return there.ino === held.ino && there.dev === held.dev;
   } catch {
     return false;
   }

@@ -1,5 +1,6 @@
 /** The options `admin`, `watch` and `maxMemory`. */
-import { host, integer, jsonOrText, type Kind, listOf, refuse, size, text } from './check.js';
+import { ServerError } from '../errors/index.js';
+import { host, integer, jsonOrText, type Kind, listOf, refuse, refuseSecret, size, text } from './check.js';
 import { GIB, MIB } from './size.js';
 
 /** The option `admin`: where the admin listener listens, and what it asks for. */
@@ -13,47 +14,72 @@ export interface AdminOptions {
    * listener then.
    */
   readonly token?: string;
+  /** Other names by which clients reach this listener, such as that of a proxy or a service; without a port. */
+  readonly hosts?: readonly string[];
 }
 
 export interface ResolvedAdmin {
   readonly port: number;
   readonly host: string;
   readonly token: string;
+  readonly hosts: readonly string[];
 }
 
-const adminNames = ['port', 'host', 'token'];
+const adminNames = ['port', 'host', 'token', 'hosts'];
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 export function admin(): Kind<AdminOptions | number | null, ResolvedAdmin | null> {
   const expected =
-    'a port, or {port, host, token} with a token of 16 to 256 characters; beyond loopback the token is a must';
+    'a port, or {port, host, token, hosts} with a token of 16 to 256 characters; beyond loopback the token is a must';
   const port = integer({ min: 0, max: 65_535 });
   const address = host();
-  const secret = text({ min: 16, max: 256 });
   return {
     type: 'AdminOptions | number | null',
     expected,
+    secret: true,
     show: (value) =>
       value === null ? 'null' : JSON.stringify({ ...value, token: value.token === '' ? '' : '(hidden)' }),
     parse: (given) => (/^\d+$/.test(given) ? Number(given) : jsonOrText(given)),
     check(name, value) {
       if (value === null) return null;
       if (typeof value === 'number')
-        return Object.freeze({ port: port.check(name, value), host: '127.0.0.1', token: '' });
-      if (typeof value !== 'object' || Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+        return Object.freeze({ port: port.check(name, value), host: '127.0.0.1', token: '', hosts: [] });
+      if (typeof value !== 'object' || Array.isArray(value)) refuseSecret('ERR_OPTION_TYPE', name, expected, value);
       const given = value as Record<string, unknown>;
-      const { port: at = 0, host: on = '127.0.0.1', token } = given;
+      const { port: at = 0, host: on = '127.0.0.1', token, hosts = [] } = given;
       if (!Object.keys(given).every((key) => adminNames.includes(key)))
         refuse('ERR_OPTION_VALUE', name, expected, value);
       const checked = {
         port: port.check(`${name}.port`, at),
         host: address.check(`${name}.host`, on),
-        token: token === undefined || token === '' ? '' : secret.check(`${name}.token`, token),
+        token: token === undefined || token === '' ? '' : checkToken(`${name}.token`, token),
+        hosts: checkHosts(`${name}.hosts`, hosts),
       };
       if (checked.token === '' && !LOOPBACK.test(checked.host)) refuse('ERR_OPTION_VALUE', name, expected, value);
       return Object.freeze(checked);
     },
   };
+}
+
+function checkToken(name: string, value: unknown): string {
+  const secret = text({ min: 16, max: 256 });
+  try {
+    return secret.check(name, value);
+  } catch (error) {
+    if (error instanceof ServerError && /^ERR_OPTION_(TYPE|RANGE|VALUE)$/.test(error.code)) {
+      refuseSecret(error.code as 'ERR_OPTION_VALUE', name, secret.expected, value);
+    }
+    throw error;
+  }
+}
+
+/** Names and addresses; IPv6 with or without brackets, as it stands in a URL. */
+function checkHosts(name: string, value: unknown): readonly string[] {
+  const expected = 'a list of host names and IP addresses without a port';
+  if (!Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+  const each = host();
+  const bare = value.map((item: unknown) => (typeof item === 'string' ? item.replace(/^\[(.*)\]$/, '$1') : item));
+  return Object.freeze(bare.map((item) => each.check(name, item)));
 }
 
 /** Folders that are watched: 'script' stands for the one of the script. */

@@ -23,6 +23,8 @@ export interface Kind<Given, Resolved> {
    * `check` refuses it then. Missing: it cannot be given as text.
    */
   readonly parse?: (text: string) => unknown;
+  /** Its text may hold a token, a key or a passphrase: it is kept out of environments, and out of messages. */
+  readonly secret?: true;
   /** Only for the compiler: what a user may give. */
   readonly given?: Given;
 }
@@ -232,6 +234,17 @@ function isHostName(value: string): boolean {
 function alternatives(values: readonly string[]): string {
   const last = values.at(-1) ?? '';
   return values.length < 2 ? last : `${values.slice(0, -1).join(', ')} or ${last}`;
+}
+
+/** As `refuse`, for what must not be told: a part of it may be a secret. */
+export function refuseSecret(code: Fault, name: string, expected: string, value: unknown): never {
+  throw new ServerError(code, { name, expected, received: describeSecret(value) });
+}
+
+/** The kind of value, and how long it is. */
+export function describeSecret(value: unknown): string {
+  if (typeof value === 'string') return `a text of ${value.length} characters, not shown`;
+  return typeof value === 'number' || typeof value === 'bigint' ? `a ${typeof value}, not shown` : describe(value);
 }
 
 export function refuse(code: Fault, name: string, expected: string, value: unknown): never {

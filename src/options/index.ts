@@ -1,11 +1,16 @@
 export type { AdminOptions, ResolvedAdmin } from './admin.js';
 export type { OptionName } from './definitions.js';
 export {
+  environmentForMaster,
   FLAGS_VARIABLE,
   flagOf,
   flagsForChild,
+  isSecret,
   optionsFromOutside,
   parseOption,
+  SECRETS_VARIABLE,
+  secretsDescriptor,
+  secretsForChild,
   takeFlags,
   textOptions,
   variableOf,

@@ -3,7 +3,7 @@
 import { dirname, resolve } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
 import { scriptPath } from '../util/script.js';
-import { jsonOrText, type Kind } from './check.js';
+import { describeSecret, jsonOrText, type Kind } from './check.js';
 import { nearest } from './nearest.js';
 
 /** PEM text, or the path of a PEM file (from the folder of the script). */
@@ -92,6 +92,7 @@ export function tls(): Kind<TlsOptions | null, ResolvedTls | null> {
     type: '{cert, key, ca, sni, alpn, requestCert, …} | null',
     expected: 'an object with at least cert and key, each PEM text or the path of a PEM file, or null',
     show: (value) => (value === null ? 'null' : '{…}'),
+    secret: true,
     parse: jsonOrText,
     check: (name, value) => (value === null ? null : Object.freeze(checkTls(name, value))),
   };
@@ -184,6 +185,10 @@ const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
 const isAlpn = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((one) => typeof one === 'string' && one.length > 0 && one.length < 256);
 
+/** A whole value that cannot be read may be anything, keys included. */
+const isOpen = (name: string): boolean =>
+  /\.(alpn|requestCert|rejectUnauthorized|\w+Version|ciphers|\w+Ms)$/.test(name);
+
 function refuse(code: 'ERR_OPTION_TYPE' | 'ERR_OPTION_VALUE', name: string, expected: string, value: unknown): never {
-  throw new ServerError(code, { name, expected, received: describe(value) });
+  throw new ServerError(code, { name, expected, received: isOpen(name) ? describe(value) : describeSecret(value) });
 }

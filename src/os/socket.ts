@@ -31,6 +31,12 @@ function setFlag(descriptor: number, level: number, option: number): void {
 }
 
 /** Close-on-exec too. */
+/** Node makes pipes of standard output and error non-blocking; others write there that do not expect it. */
+export function makeBlocking(descriptor: number): void {
+  const flags = libc.fcntl(descriptor, C.F_GETFL, 0);
+  if (flags >= 0) libc.fcntl(descriptor, C.F_SETFL, flags & ~C.O_NONBLOCK);
+}
+
 export function makeNonBlocking(descriptor: number): void {
   const flags = check(libc.fcntl(descriptor, C.F_GETFL, 0), 'fcntl');
   check(libc.fcntl(descriptor, C.F_SETFL, flags | C.O_NONBLOCK), 'fcntl');

@@ -8,6 +8,7 @@ import type {
   ProfileRequest,
   ServerState,
   ServerStatus,
+  TakenProfile,
   Traffic,
 } from '../control/controlled.js';
 import { type MetricFamily, readMetrics } from '../control/metrics.js';
@@ -22,6 +23,7 @@ import {
 } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import type { Exchange } from '../exchange/exchange.js';
+import { LeftProfile, leaveProfile } from '../exchange/left-profile.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { Master } from '../master/master.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
@@ -30,7 +32,7 @@ import { checkProcessId } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedFraming, ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { LogLevel } from '../util/log.js';
-import { takeProfile } from '../util/profile.js';
+import { writeProfile } from '../util/profile.js';
 import { scriptPath } from '../util/script.js';
 import { version } from '../version.js';
 
@@ -181,13 +183,29 @@ export class ControlledServer implements Controlled {
 
   async profile({ target, ...order }: ProfileRequest): Promise<{ readonly path: string }> {
     const { path } = order;
-    if (target === 'master') await takeOwnProfile(order);
-    else if (target === 'manager') await this.#parts.master.profile(-1, order);
-    else {
-      checkProcessId(this.#region, target);
-      await this.#parts.master.profile(target, order);
-    }
+    if (target === 'master') await asProfileError(writeProfile(order, path));
+    else await this.#parts.master.profile(this.#profileId(target), order);
     return { path };
+  }
+
+  async takeProfile({ target, ...order }: Omit<ProfileRequest, 'path'>): Promise<TakenProfile> {
+    const overflow = this.#parts.exchange()?.overflow;
+    if (overflow === undefined) throw new ServerError('ERR_PROFILE', { why: 'the server is still starting' });
+    const pieces =
+      target === 'master'
+        ? await asProfileError(leaveProfile(order, overflow))
+        : await this.#parts.master.profile(this.#profileId(target), { ...order, path: '' });
+    const left = new LeftProfile(pieces, overflow);
+    const who = typeof target === 'number' ? `worker-${target}` : target;
+    const name = `${who}.${order.kind === 'heap' ? 'heapsnapshot' : 'cpuprofile'}`;
+    return { name, bytes: left.bytes, read: () => left.read(), free: () => left.free() };
+  }
+
+  /** As the manager knows it. @throws ServerError ERR_WORKER_ID */
+  #profileId(target: number | 'manager'): number {
+    if (target === 'manager') return -1;
+    checkProcessId(this.#region, target);
+    return target;
   }
 
   /** A worker that takes packets, and has not only just been started again after several ends. */
@@ -235,9 +253,9 @@ function readable(framing: ResolvedFraming): object {
   return 'delimiter' in framing ? { ...framing, delimiter: Buffer.from(framing.delimiter).toString() } : framing;
 }
 
-async function takeOwnProfile(order: Omit<ProfileRequest, 'target'>): Promise<void> {
+async function asProfileError<T>(taking: Promise<T>): Promise<T> {
   try {
-    await takeProfile(order);
+    return await taking;
   } catch (error) {
     throw new ServerError('ERR_PROFILE', { why: (error as Error).message });
   }

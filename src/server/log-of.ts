@@ -1,41 +1,77 @@
 /** The log of a process, as its options say. */
 import { isatty } from 'node:tty';
 import { ServerError } from '../errors/index.js';
+import { onceReady } from '../ipc/boot-output.js';
+import type { Inheritance } from '../ipc/inheritance.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { duplicateTo } from '../os/lock.js';
-import type { Log } from '../util/log.js';
+import { makeBlocking } from '../os/socket.js';
+import type { Log, Printer } from '../util/log.js';
 import { LogFile, standardError } from '../util/log-file.js';
-import { jsonOutput, LoggerOutput, type LogOutput, TextOutput } from '../util/log-output.js';
+import { jsonOutput, LoggerOutput, type LogOutput, printedLine, TextOutput } from '../util/log-output.js';
+import { takePrinted } from '../util/printed.js';
 
 const STANDARD_OUTPUT = 1;
 const STANDARD_ERROR = 2;
+
+export interface LogOwner {
+  /** What the parent reads of this process. */
+  readonly inherited: Pick<Inheritance, 'printed' | 'relay'> | undefined;
+  /** Who prints, where it is another one than the log's: in BASE mode the master may be a worker. */
+  role(): string | undefined;
+}
 
 /**
  * Called when the process knows its options for good. @returns the file it writes to, if any
  * @throws ServerError ERR_LOG_FILE
  */
-export function openLog(log: Log, options: ResolvedOptions): LogFile | undefined {
-  const file = options.logFile === '' ? undefined : openFile(options.logFile);
-  if (file !== undefined && options.daemonize) {
+export function openLog(log: Log, options: ResolvedOptions, { inherited, role }: LogOwner): LogFile | undefined {
+  const file = options.logFile === '' ? undefined : openFile(options.logFile, inherited?.relay);
+  log.redirect(outputFor(options, file), options.logLevel, file && printerFor(options, file));
+  if (file === undefined || !options.daemonize) return file;
+  const isRead = inherited?.printed === true;
+  if (!isRead) {
     file.reopened = (descriptor) => {
       for (const standard of [STANDARD_OUTPUT, STANDARD_ERROR]) duplicateTo(descriptor, standard);
     };
   }
-  log.redirect(outputFor(options, file), options.logLevel);
+  takePrinted('stdout', log, isRead, role);
+  // Until it is ready its parent reads what it writes to standard error, to know why it does not get ready.
+  if (isRead) onceReady(() => takePrinted('stderr', log, isRead, role));
+  else takePrinted('stderr', log, isRead, role);
+  if (isRead) for (const standard of [STANDARD_OUTPUT, STANDARD_ERROR]) makeBlocking(standard);
   return file;
+}
+
+function printerFor(options: ResolvedOptions, file: LogFile): Printer {
+  const isText = isTextFor(options, file);
+  if (!isText) {
+    file.note = (msg) =>
+      `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), pid: process.pid, msg })}\n`;
+  }
+  return {
+    print: (by, line) => file.write(printedLine(isText, by, line)),
+    relay: (line) => file.write(`${line}\n`),
+    refresh: () => file.refresh(),
+  };
 }
 
 /** Before that: what goes wrong meanwhile is told on standard error. */
 export function outputFor({ logger, logFormat }: ResolvedOptions, file?: LogFile): LogOutput {
   if (logger !== null) return new LoggerOutput(logger);
-  const isText = logFormat === 'auto' ? file === undefined && isatty(STANDARD_ERROR) : logFormat === 'text';
   const writer = file ?? standardError;
-  return isText ? new TextOutput((line) => writer.write(`${line}\n`)) : jsonOutput((line) => writer.write(line));
+  return isTextFor({ logFormat }, file)
+    ? new TextOutput((line) => writer.write(`${line}\n`))
+    : jsonOutput((line) => writer.write(line));
 }
 
-function openFile(path: string): LogFile {
+function isTextFor({ logFormat }: Pick<ResolvedOptions, 'logFormat'>, file: LogFile | undefined): boolean {
+  return logFormat === 'auto' ? file === undefined && isatty(STANDARD_ERROR) : logFormat === 'text';
+}
+
+function openFile(path: string, relay: number | undefined): LogFile {
   try {
-    return new LogFile(path);
+    return new LogFile(path, { relay });
   } catch (error) {
     throw new ServerError('ERR_LOG_FILE', { path, why: (error as Error).message });
   }

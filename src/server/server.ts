@@ -19,6 +19,7 @@ import {
   resolveOptions,
   type ServerOptions,
 } from '../options/index.js';
+import '../util/early-prints.js';
 import { Log } from '../util/log.js';
 import type { LogFile } from '../util/log-file.js';
 import { watchedState } from '../util/script-state.js';
@@ -34,6 +35,7 @@ import { openLog, outputFor } from './log-of.js';
 import { ReplacedCallbacks } from './replaced-callbacks.js';
 import { type Role, startRole } from './start-role.js';
 import { type TimerCallback, Timers } from './timers.js';
+import { told } from './told-error.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
 
 /** What the process has become by `start()`. */
@@ -128,7 +130,7 @@ export class Server {
     const state = watchedState();
     if (state !== undefined) state.made = true;
     this.#given = { ...options };
-    this.#options = resolveOptions({ ...this.#given, ...optionsFromOutside() });
+    this.#options = resolve(this.#given);
     const { logLevel: level } = this.#options;
     this.#log = new Log({ role: this.#roleName(), level, output: outputFor(this.#options) });
     this.#replaced = new ReplacedCallbacks(this.#log, () => inherited() === undefined);
@@ -141,7 +143,7 @@ export class Server {
   set(options: ServerOptions): this {
     this.#mustNotHaveStarted('set');
     const given = { ...this.#given, ...options };
-    const resolved = resolveOptions({ ...given, ...optionsFromOutside() });
+    const resolved = resolve(given);
     for (const port of this.#ports) port.resolve(resolved);
     this.#options = resolved;
     this.#given = given;
@@ -203,8 +205,9 @@ export class Server {
     try {
       await startRole(given, this.#context());
     } catch (error) {
-      if (this.role === 'master') process.exitCode = 1;
-      throw error;
+      if (this.role !== 'master') throw error;
+      process.exitCode = 1;
+      throw told(error);
     }
   }
 
@@ -569,7 +572,10 @@ export class Server {
       apps: this.#apps,
       stopWish: this.#stopWish,
       openLog: () => {
-        this.#logFile = openLog(this.#log, this.#options);
+        this.#logFile = openLog(this.#log, this.#options, {
+          inherited: inherited(),
+          role: () => (inherited() === undefined && this.workerId >= 0 ? `worker ${this.workerId}` : undefined),
+        });
       },
       createConnection: (fd) => new Connection(fd, this),
       createPeer: (portIndex, sockaddr) => this.#datagramSender('packet').peer(portIndex, sockaddr),
@@ -628,6 +634,15 @@ export class Server {
 
   #mustNotHaveStarted(method: string): void {
     if (this.#started) throw new ServerError('ERR_ALREADY_STARTED', { method });
+  }
+}
+
+/** @throws ServerError ERR_OPTION_* */
+function resolve(given: ServerOptions): ResolvedOptions {
+  try {
+    return resolveOptions({ ...given, ...optionsFromOutside() });
+  } catch (error) {
+    throw told(error);
   }
 }
 

@@ -103,7 +103,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   try {
     await worker.boot();
   } catch (error) {
-    log.error(`the ${nameOf(inheritance, context)} could not start`, { error });
+    log.error(`${nameOf(inheritance, context)} could not start`, { error });
     channel.send({ type: 'bootFailed', error: serializeError(error) });
     await channel.flushed();
     process.exit(1);
@@ -147,7 +147,7 @@ function userSource(
     run: (signal) => given.run(server, signal),
     waits: given.run.length > 1,
     failed: (error) => {
-      log.error(`the process ${given.name} failed`, { error });
+      log.error(`process ${given.name} failed`, { error });
       channel.send({ type: 'fatal', error: serializeError(error) });
       void channel.flushed().then(() => process.exit(1));
     },

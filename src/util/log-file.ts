@@ -3,18 +3,26 @@
  * exit are not lost; each line in one write, so that processes can share a file that was opened for appending.
  *
  * What cannot be written (no reader any more, a full disk, a full pipe that does not block) is lost and counted: a log
- * is not worth a server.
+ * is not worth a server. That lines are lost is said on standard error once, and how many in the log when it goes on.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, writeSync } from 'node:fs';
+import { openUnlinked } from './open-file.js';
 
 const STANDARD_ERROR = 2;
 /** Others of the group may read it. */
 const FILE_MODE = 0o640;
+const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
+/** A file that could not be opened again is tried again after so long. */
+const TRY_AGAIN_MS = 1000;
 
 export class LineWriter {
   #descriptor: number;
   #lost = 0;
   #why = '';
+  /** A line about the log itself, as the lines of that log look. */
+  note: (text: string) => string = (text) => `(${text})\n`;
+  /** Called when the first of some lines is lost. */
+  protected failed: (why: string) => void = () => {};
 
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
@@ -25,8 +33,10 @@ export class LineWriter {
   }
 
   write(line: string): void {
-    if (this.#lost > 0 && this.#put(`(${this.#lost} lines of the log were lost: ${this.#why})\n`)) this.#lost = 0;
-    if (!this.#put(line)) this.#lost++;
+    if (this.#lost > 0 && this.#put(this.note(`${this.#lost} lines of the log were lost: ${this.#why}`)))
+      this.#lost = 0;
+    if (this.#put(line)) return;
+    if (this.#lost++ === 0) this.failed(this.#why);
   }
 
   /** Lines go there from now on. */
@@ -39,7 +49,7 @@ export class LineWriter {
       writeSync(this.#descriptor, line);
       return true;
     } catch (error) {
-      this.#why = (error as NodeJS.ErrnoException).code ?? 'unknown';
+      this.#why = codeOf(error);
       return false;
     }
   }
@@ -47,19 +57,29 @@ export class LineWriter {
 
 export const standardError = new LineWriter(STANDARD_ERROR);
 
-/** A log file, which may be moved away at any time: `reopen` goes on in a new one of the old name. */
+export interface LogFileParts {
+  /** Takes whole lines to the process that started this one, which writes them: for one without rights to the file. */
+  readonly relay?: number | undefined;
+}
+
+/** A log file, which may be moved away at any time: `refresh` goes on in a new one of the old name. */
 export class LogFile extends LineWriter {
   readonly path: string;
   /** Grows when all processes shall open their log files again. */
   epoch: () => number = () => 0;
+  readonly #relay: number | undefined;
   #seen = 0;
+  #failures = 0;
+  #tryAt = 0;
   /** Called when this process has opened it again: other descriptors may lead there. */
   reopened: (descriptor: number) => void = () => {};
 
   /** @throws an Error with `code` */
-  constructor(path: string) {
-    super(openSync(path, 'a', FILE_MODE));
+  constructor(path: string, { relay }: LogFileParts = {}) {
+    super(openUnlinked(path, APPEND, FILE_MODE));
     this.path = path;
+    this.#relay = relay;
+    this.failed = (why) => this.#complain(`lines for the log file ${path} are lost: ${why}`);
   }
 
   override write(line: string): void {
@@ -71,14 +91,57 @@ export class LogFile extends LineWriter {
   refresh(): void {
     const epoch = this.epoch();
     if (epoch === this.#seen) return;
-    this.#seen = epoch;
+    const now = performance.now();
+    if (now < this.#tryAt) return;
     try {
-      const before = this.descriptor;
-      this.moveTo(openSync(this.path, 'a', FILE_MODE));
-      closeSync(before);
-      this.reopened(this.descriptor);
-    } catch {
-      // goes on in the old one: better there than nowhere
+      this.#goOnIn(this.#openAgain());
+      this.#seen = epoch;
+      this.#tryAt = 0;
+    } catch (error) {
+      this.#stay(error, epoch, now + TRY_AGAIN_MS);
+      return;
     }
+    const failures = this.#failures;
+    this.#failures = 0;
+    if (failures > 0) super.write(this.note(`the log file was opened again after ${failures} failures`));
   }
+
+  /** The new file belongs to the user the old one belonged to, as far as this process may say so. */
+  #openAgain(): number {
+    const before = fstatSync(this.descriptor);
+    const descriptor = openUnlinked(this.path, APPEND, before.isFile() ? before.mode & 0o777 : FILE_MODE);
+    const { uid, gid, size } = fstatSync(descriptor);
+    const isNew = size === 0 && uid === process.geteuid?.();
+    if (isNew && uid === 0 && before.isFile() && (before.uid !== uid || before.gid !== gid)) {
+      fchownSync(descriptor, before.uid, before.gid);
+    }
+    return descriptor;
+  }
+
+  #goOnIn(descriptor: number): void {
+    const before = this.descriptor;
+    this.moveTo(descriptor);
+    if (before !== this.#relay) closeSync(before);
+    this.reopened(descriptor);
+  }
+
+  /** One that gave up its rights hands its lines over; any other stays in the old file: better there than nowhere. */
+  #stay(error: unknown, epoch: number, tryAt: number): void {
+    if (this.#relay !== undefined) {
+      if (this.descriptor !== this.#relay) this.#goOnIn(this.#relay);
+      this.#seen = epoch;
+      return;
+    }
+    this.#tryAt = tryAt;
+    if (this.#failures++ > 0) return;
+    this.#complain(`the log file ${this.path} cannot be opened again: ${codeOf(error)}; lines go on in the old one`);
+  }
+
+  #complain(what: string): void {
+    standardError.write(`${new Date().toISOString()} error [${process.pid}] ${what}\n`);
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown';
 }

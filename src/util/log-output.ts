@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import type { Logger } from 'pino';
-import type { LogFields, Severity } from './log.js';
+import type { LogFields, PrintedBy, Severity } from './log.js';
 import { standardError } from './log-file.js';
 
 export interface LogOutput {
@@ -79,10 +79,30 @@ export function jsonOutput(write: (line: string) => void): LogOutput {
   return new LoggerOutput(logger);
 }
 
+/**
+ * A line that an app has printed, as `isText` or as JSON, with its line feed:
+ * `{"level":"info","time":"…","role":"worker","workerId":3,"pid":123,"stream":"stdout","msg":"…"}`. An object of JSON
+ * that an app prints is in `json` besides, to be searched by its fields. What goes to standard error is a warning.
+ */
+export function printedLine(isText: boolean, { role, pid, stream }: Required<PrintedBy>, line: string): string {
+  const level = stream === 'stdout' ? 'info' : 'warn';
+  const time = new Date().toISOString();
+  if (!isText) return `${JSON.stringify({ level, time, ...whose(role, pid), stream, ...objectIn(line), msg: line })}\n`;
+  return `${time} ${level.padEnd(5)} ${role}[${pid}] ${line.split('\t').map(oneLine).join('\t')}\n`;
+}
+
+function objectIn(line: string): { json?: unknown } {
+  if (!line.startsWith('{')) return {};
+  try {
+    return { json: JSON.parse(line) as unknown };
+  } catch {
+    return {}; // it only looked like one
+  }
+}
+
 /** `task worker 4` → `{role: 'task worker', workerId: 4, pid}` */
-function whose(role: string): { role: string; workerId?: number; pid: number } {
+function whose(role: string, pid = process.pid): { role: string; workerId?: number; pid: number } {
   const [, name, id] = /^(.+) (\d+)$/.exec(role) ?? [];
-  const { pid } = process;
   return name === undefined ? { role, pid } : { role: name, workerId: Number(id), pid };
 }
 

@@ -28,6 +28,7 @@ interface Shared {
   /** A level that was set while the server runs. */
   override: () => LogLevel | undefined;
   output: LogOutput;
+  printer: Printer | undefined;
   last: Repeated | undefined;
 }
 
@@ -41,6 +42,22 @@ interface Repeated {
   timer: NodeJS.Timeout | undefined;
 }
 
+/** A line that was printed: by which process, where it was not this one, and to which stream. */
+export interface PrintedBy {
+  readonly role?: string;
+  readonly pid: number;
+  readonly stream: 'stdout' | 'stderr';
+}
+
+/** Where lines go that are not messages of the log: into its file as they are, whatever the level. */
+export interface Printer {
+  print(by: PrintedBy & { readonly role: string }, line: string): void;
+  /** A line that another process of the server has made. */
+  relay(line: string): void;
+  /** The file may have been moved: it is there again afterwards. */
+  refresh(): void;
+}
+
 /** Never throws. A line that repeats the one before is counted instead, and the count told. */
 export class Log {
   readonly #role: string;
@@ -52,6 +69,7 @@ export class Log {
       level,
       override: () => undefined,
       output: output ?? new TextOutput(write),
+      printer: undefined,
       last: undefined,
     };
   }
@@ -83,10 +101,25 @@ export class Log {
   }
 
   /** Goes elsewhere, or to another level, from now on. */
-  redirect(output: LogOutput, level: LogLevel): void {
+  redirect(output: LogOutput, level: LogLevel, printer?: Printer): void {
     this.flush();
+    this.#shared.printer = printer;
     this.#shared.output = output;
     this.#shared.level = level;
+  }
+
+  /** A line that an app has printed. Lost where there is no file. */
+  print(by: PrintedBy, line: string): void {
+    this.#shared.printer?.print({ role: this.#role, ...by }, line);
+  }
+
+  relay(line: string): void {
+    this.#shared.printer?.relay(line);
+  }
+
+  /** After its file was moved. */
+  refresh(): void {
+    this.#shared.printer?.refresh();
   }
 
   /** Tells how often the last line came again; to be called before the process ends. */

@@ -1,16 +1,57 @@
 /** A process looks at itself: where its time goes, or what its memory holds. Read by Chrome's developer tools. */
-import { writeFileSync } from 'node:fs';
-import { writeHeapSnapshot } from 'node:v8';
+import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
+import { getHeapSnapshot } from 'node:v8';
 
 export interface ProfileWish {
   readonly kind: 'cpu' | 'heap';
   readonly durationMs: number;
-  readonly path: string;
 }
 
-/** @throws an Error when the file cannot be written. A heap snapshot stops the process while it is taken. */
-export async function takeProfile({ kind, durationMs, path }: ProfileWish): Promise<void> {
-  if (kind === 'heap') return void writeHeapSnapshot(path);
+/** Takes what the profile consists of, piece by piece. A piece is good only during the call. */
+export type ProfileSink = (piece: Buffer) => void;
+
+const OWNER_ONLY = 0o600;
+
+/** @throws an Error when it cannot be taken, and what `sink` throws. A heap snapshot stops the process meanwhile. */
+export async function takeProfile({ kind, durationMs }: ProfileWish, sink: ProfileSink): Promise<void> {
+  if (kind === 'cpu') return sink(Buffer.from(await cpuProfile(durationMs)));
+  for await (const piece of getHeapSnapshot() as AsyncIterable<Buffer | string>) {
+    sink(typeof piece === 'string' ? Buffer.from(piece) : piece);
+  }
+}
+
+/**
+ * The same into a new file, with the rights of this process. The file must not be there yet, and a link is not followed:
+ * the profile cannot replace anything. It is made before the time runs, so that a wrong path is told at once.
+ * @throws an Error with `code`, EEXIST where something is there
+ */
+export async function writeProfile(wish: ProfileWish, path: string): Promise<void> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const file = openNew(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+  try {
+    await takeProfile(wish, (piece) => writeAll(file, piece));
+  } catch (error) {
+    rmSync(path, { force: true }); // its own, and only a part
+    throw error;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function openNew(path: string, flags: number): number {
+  try {
+    return openSync(path, flags, OWNER_ONLY);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new Error(`there is something at ${path} already, and a profile replaces nothing: name a new file`);
+  }
+}
+
+function writeAll(file: number, piece: Buffer): void {
+  for (let at = 0; at < piece.length; ) at += writeSync(file, piece, at);
+}
+
+async function cpuProfile(durationMs: number): Promise<string> {
   const { Session } = await import('node:inspector/promises'); // few processes ever need it
   const session = new Session();
   session.connect();
@@ -19,7 +60,7 @@ export async function takeProfile({ kind, durationMs, path }: ProfileWish): Prom
     await session.post('Profiler.start');
     await new Promise((resolve) => setTimeout(resolve, durationMs));
     const { profile } = await session.post('Profiler.stop');
-    writeFileSync(path, JSON.stringify(profile));
+    return JSON.stringify(profile);
   } finally {
     session.disconnect();
   }

@@ -5,6 +5,7 @@
  * come) → ended. What has begun is finished in every case: callbacks whose promises are pending, replies that wait.
  */
 import type { Exchange } from '../exchange/exchange.js';
+import { answerProfile } from '../exchange/profile-answer.js';
 import type { WorkSource } from '../exchange/work-source.js';
 import { returnStandardError } from '../ipc/boot-output.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
@@ -12,7 +13,6 @@ import { DATAGRAM_HEADER_BYTES, readDatagram } from '../ipc/datagram.js';
 import { CloseCode, CloseFlag, closeReason, Event, PieceFlag, REQUEST_PREFIX_BYTES } from '../ipc/frame.js';
 import type { ManagerToWorker, ReplaceReason, WorkerToManager } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
-import { answerProfile } from '../ipc/profile-answer.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Wakes } from '../ipc/sleep.js';
 import { busyStamp, Http2Record, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
@@ -197,7 +197,9 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
         this.#source?.stop();
         return this.#poller.wakeSoon();
       case 'profile':
-        return void answerProfile(message.profile).then((answer) => this.#parts.channel.send(answer));
+        return void answerProfile(message.profile, this.#parts.exchange.overflow).then((answer) =>
+          this.#parts.channel.send(answer),
+        );
     }
   }
 

@@ -10,17 +10,24 @@ const ASKS_FOR_THE_TIME_OF_DAY = /\bDate\.now\b|\bnew Date\(\s*\)|\bDate\(\s*\)|
 /** Who may ask, and what for. */
 const allowed: Readonly<Record<string, string>> = {
   'cli/commands/connections.ts': 'the age of a connection, from the time of day that the server has told just now',
+  'cli/commands/status.ts': 'how long it is until a time of day that the server has told just now',
   'cli/commands/profile.ts': 'the name of a file',
   'http/answer-head.ts': 'when the second of the Date field is over',
+  'control/stats.ts': 'a comment',
   'http/handlers.ts': 'what the times of files are compared with',
+  'http/send-file.ts': 'the time of a file whose size only reading tells',
+  'http/upload-sweep.ts': 'what the times of files are compared with',
+  'master/crash-watch.ts': 'when a process has ended, and is started next, as status shows it',
   'master/log-rotator.ts': 'days and hours of the log, and the names of its files',
   'memory/wall-time.ts': 'the time of day of what is shown',
   'os/memory.ts': 'the name of a file',
   'protocol/http/date.ts': 'the Date field, and the century of a year with two digits',
   'protocol/http/file-answer.ts': 'what the times of files are compared with',
   'reactor/http/files.ts': 'what the times of files are compared with',
+  'server/log-of.ts': 'the time of a line',
   'server/start-master.ts': 'the start as the note in the run directory shows it',
   'util/clock.ts': 'its comment',
+  'util/log-file.ts': 'the name of a file, or the time of a line',
   'util/log-output.ts': 'the time of a line',
 };
 

@@ -3,6 +3,8 @@ import { ControlClient } from '../../control/client.js';
 import type { CrashLoop, ServerStatus } from '../../control/controlled.js';
 import type { RunEntry } from '../../control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../control/stats.js';
+import { isSecret } from '../../options/index.js';
+import { monotonicMs } from '../../util/clock.js';
 import { ExitCode } from '../exit.js';
 import { ask, runningServers, scriptOf } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
@@ -38,9 +40,15 @@ export function addList(program: Command): void {
     .option('--run-dir <folder>', 'where control sockets are, unless at the usual place')
     .action(async (flags: { json?: boolean; runDir?: string }) => {
       const servers = await Promise.all(runningServers({ runDir: flags.runDir }).map(lookAt));
-      if (flags.json === true) printJson(servers);
+      if (flags.json === true) printJson(servers.map(withoutSecrets));
       else print(servers.length === 0 ? 'No server of this user runs.' : listOf(servers));
     });
+}
+
+/** Flags are kept for `tswoole restart`; a list is pasted anywhere. */
+function withoutSecrets<E extends RunEntry>(entry: E): E {
+  const flags = Object.entries(entry.flags).map(([name, value]) => [name, isSecret(name) ? '(hidden)' : value]);
+  return { ...entry, flags: Object.fromEntries(flags) as Record<string, string> };
 }
 
 export function describeStatus(status: ServerStatus, stats: ServerStats): string {
@@ -120,7 +128,7 @@ function listOf(servers: readonly Listed[]): string {
     const rate =
       traffic === undefined ? '' : `${count(traffic.perSecond)} ${traffic.unit === 'requests' ? 'req' : 'pkt'}/s`;
     const latencies = traffic === undefined ? ['', ''] : [seconds(traffic.latencyP50), seconds(traffic.latencyP99)];
-    const up = duration(Date.now() - entry.startedAt);
+    const up = duration(monotonicMs() - entry.startedAtMonotonic);
     const told = paintState(state ?? 'does not answer');
     return [entry.name, entry.pid, entry.mode, told, up, rate, ...latencies, scriptOf(entry)];
   });

@@ -1,0 +1,107 @@
+/** What a request to the admin listener asks for, checked before anything is done. Runs in the master. */
+import type { IncomingMessage } from 'node:http';
+import { type HostCheck, hostName } from './host-check.js';
+
+const LIMIT_BODY_BYTES = 1024 * 1024;
+/** So much of what came is told back. */
+const SHOWN_CHARACTERS = 60;
+
+/** What is refused, with the status it is refused with. */
+export class Refusal extends Error {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+export interface Target {
+  /** Without a slash at its end; `/` alone stays. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+/**
+ * Reads the target and checks for which host the request is: that of an absolute target and that of the Host field.
+ * HTTP/1.0 may come without one, which no browser does. @throws Refusal 400, 403
+ */
+export function readTarget(request: IncomingMessage, hosts: HostCheck): Target {
+  const { authority, rest } = splitTarget(request.url ?? '');
+  if (authority !== undefined) mustBeAllowed(request, hosts, authority);
+  const fields = request.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length;
+  if (fields > 1) throw new Refusal(400, 'there is more than one Host field');
+  if (request.headers.host !== undefined) mustBeAllowed(request, hosts, request.headers.host);
+  const [path = '', ...query] = rest.split('?');
+  if (!/^\/(?!\/)[\x21-\x7e]*$/.test(path) || !isDecodable(rest))
+    throw new Refusal(400, 'the target of the request is not a path');
+  return { path: path.replace(/(?<=.)\/$/, ''), query: new URLSearchParams(query.join('?')) };
+}
+
+/** RFC 9112 section 3.2: a path, or (to a proxy, but every server takes it) a whole address. */
+function splitTarget(target: string): { authority: string | undefined; rest: string } {
+  const [, authority, rest = ''] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? [];
+  if (authority === undefined) return { authority, rest: target };
+  return { authority, rest: rest.startsWith('/') ? rest : `/${rest}` };
+}
+
+function mustBeAllowed({ socket }: IncomingMessage, hosts: HostCheck, given: string): void {
+  const name = hostName(given);
+  if (name === undefined) throw new Refusal(400, 'the host of the request is not a name or address with a port');
+  if (hosts.allows(name, socket.localAddress)) return;
+  throw new Refusal(
+    403,
+    `this listener does not answer for the host ${shorten(name)}: ask by its address, or name the host in the option admin ("hosts")`,
+  );
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    return decodeURIComponent(text).length <= text.length; // used, or a bundler would take the call away
+  } catch {
+    return false;
+  }
+}
+
+/** @throws Refusal 405 */
+export function allow({ method = '' }: IncomingMessage, ...methods: string[]): void {
+  if (!methods.includes(method)) throw new Refusal(405, `${method} is not allowed here`, { allow: methods.join(', ') });
+}
+
+/** Numbers and booleans are meant as such: `?workerId=3&force=true`. */
+export function fromQuery(query: URLSearchParams): Record<string, unknown> {
+  return Object.fromEntries(
+    [...query].map(([name, text]) => [
+      name,
+      /^(-?\d{1,15}|true|false)$/.test(text) ? (JSON.parse(text) as unknown) : text,
+    ]),
+  );
+}
+
+/** How long it may take is the time-out of the listener. @throws Refusal 400, 413 */
+export async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const tooLong = (): Refusal => new Refusal(413, `the body is longer than ${LIMIT_BODY_BYTES} bytes`);
+  if (Number(request.headers['content-length'] ?? 0) > LIMIT_BODY_BYTES) throw tooLong();
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    length += piece.length;
+    if (length > LIMIT_BODY_BYTES) throw tooLong();
+    pieces.push(piece);
+  }
+  const text = Buffer.concat(pieces).toString('utf8').trim();
+  if (text === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw new Refusal(400, 'the body must be a JSON object with the arguments of the command');
+}
+
+export function shorten(text: string): string {
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+}

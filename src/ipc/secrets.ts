@@ -1,0 +1,29 @@
+/**
+ * Options with secrets reach a child by an anonymous file that it inherits, not by its environment: that stays readable in
+ * /proc for as long as the process lives, and goes on to whatever the process starts. Runs in master and manager.
+ */
+import { closeSync, writeSync } from 'node:fs';
+import { secretsDescriptor, secretsForChild } from '../options/index.js';
+import { createSharedFile } from '../os/memory.js';
+
+const NONE = -1;
+let made: number | undefined;
+
+/** @returns the descriptor to inherit; −1: there are no secrets */
+export function secretsToBequeath(): number {
+  made ??= secretsDescriptor() === NONE ? write(secretsForChild()) : secretsDescriptor();
+  return made;
+}
+
+function write(text: string): number {
+  if (text === '') return NONE;
+  const bytes = Buffer.from(text, 'utf8');
+  const descriptor = createSharedFile('tswoole options', bytes.length);
+  for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at, bytes.length - at, at);
+  return descriptor;
+}
+
+/** For a process that has read them and has no children of the same server. */
+export function letGoOfSecrets(): void {
+  if (secretsDescriptor() !== NONE) closeSync(secretsDescriptor());
+}

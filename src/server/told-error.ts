@@ -1,0 +1,62 @@
+/**
+ * An error that its reader can mend (a port in use, an option that does not fit), as it reaches them: the sentence, the
+ * advice and where their own script stands. How this package came to it is of no use to them.
+ */
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CLI_ENTRY } from '../entries.js';
+import { ServerError } from '../errors/index.js';
+
+/** Where the files of this package lie. */
+const OURS = dirname(dirname(fileURLToPath(CLI_ENTRY)));
+const DEEPEST = 8;
+
+/**
+ * To be called with what `new Server()`, `set`, `listen` and `start` throw, just before. Takes the frames of this package
+ * out of its stack and of its causes; and if the script does not catch it, only that is told. @returns the error
+ */
+export function told<T>(error: T): T {
+  if (!(error instanceof ServerError)) return error;
+  trim(error, 0);
+  if (process.listenerCount('uncaughtException') === 0) tellIfUncaught(error);
+  return error;
+}
+
+function trim(error: Error, depth: number): void {
+  const stack = typeof error.stack === 'string' ? error.stack : '';
+  const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
+  const theirs = frames.filter((frame) => !frame.includes(OURS) && !/\(?node:/.test(frame));
+  const head = `${error.name}: ${error.message}`;
+  Object.defineProperty(error, 'stack', { value: [head, ...theirs].join('\n'), configurable: true, writable: true });
+  if (error.cause instanceof Error && depth < DEEPEST) trim(error.cause, depth + 1);
+}
+
+/** Node would print the line of this package that made the error, all fields and the causes once more. */
+function tellIfUncaught(error: ServerError): void {
+  const listener = (uncaught: unknown): void => {
+    forget();
+    if (process.listenerCount('uncaughtException') > 0) return; // somebody else has come meanwhile, and is called too
+    process.stderr.write(`${uncaught === error ? textOf(error) : describe(uncaught)}\n`);
+    process.exit(process.exitCode ?? 1);
+  };
+  const forget = (): void => void process.removeListener('uncaughtException', listener);
+  process.on('uncaughtException', listener);
+  // What is not caught is told before anything else happens.
+  setTimeout(forget).unref();
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? String(error)) : String(error);
+}
+
+function textOf(error: ServerError): string {
+  const lines = [`${error.stack ?? error.message}`.replace('\n', ` (${error.code})\n`)];
+  if (!lines[0]?.includes(`(${error.code})`)) lines[0] += ` (${error.code})`;
+  // The call that failed is in the sentence.
+  let { cause } = error as { cause?: unknown };
+  for (let depth = 0; cause instanceof Error && depth < DEEPEST; depth++) {
+    if (cause.name !== 'SyscallError') lines.push(`because: ${cause.stack ?? cause.message}`);
+    cause = cause.cause;
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,35 @@
+/**
+ * In a daemon: what its script prints before it calls `start()`. The log file is standard output and error there, and its
+ * other lines are JSON, or text with a time; the script may print as soon as its imports are done. So, unlike others, this
+ * module acts when it is imported, in processes that a server has started.
+ */
+import { writeSync } from 'node:fs';
+import { printedLine } from './log-output.js';
+import { replaceWrite, restAfterAWhile } from './printed.js';
+import { forgetTitleArgument } from './title-argument.js';
+
+/** Set for the daemon by the process that starts it: how its log is written, or `none` where there is no log file. */
+export const DAEMON_VARIABLE = 'TSWOOLE_DAEMON';
+export type DaemonLog = 'text' | 'json' | 'none';
+
+/** Set for every other process of a server. */
+const CHILD_VARIABLE = 'TSWOOLE_CHILD';
+
+if (process.env[DAEMON_VARIABLE] !== undefined || process.env[CHILD_VARIABLE] !== undefined) forgetTitleArgument();
+
+const format = process.env[DAEMON_VARIABLE];
+if (format === 'text' || format === 'json') {
+  for (const stream of ['stdout', 'stderr'] as const) {
+    const by = { role: 'master', pid: process.pid, stream };
+    const take = (line: string): void => tell(process[stream].fd, printedLine(format === 'text', by, line));
+    replaceWrite(process[stream], restAfterAWhile(take));
+  }
+}
+
+function tell(descriptor: number, line: string): void {
+  try {
+    writeSync(descriptor, line);
+  } catch {
+    // A full disk is told of when the log is opened.
+  }
+}

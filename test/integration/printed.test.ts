@@ -1,0 +1,142 @@
+import { copyFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Client } from '../helpers/client.js';
+import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { poll, TEST_MODE } from '../helpers/server-process.js';
+
+afterEach(endCommandLines);
+
+interface Printed {
+  readonly level: string;
+  readonly time: string;
+  readonly role: string;
+  readonly workerId?: number;
+  readonly pid: number;
+  readonly stream?: string;
+  readonly msg: string;
+  readonly json?: unknown;
+}
+
+const FIXTURE = fileURLToPath(new URL('../fixtures/prints.js', import.meta.url));
+
+class Printing {
+  readonly line = new CommandLine();
+  readonly file = join(this.line.folder, 'it.log');
+  #port = 0;
+
+  async start(...flags: string[]): Promise<this> {
+    copyFileSync(FIXTURE, this.line.script);
+    const common = ['--log-file', 'it.log', '--worker-num', '1', '--task-workers', '1', '--mode', TEST_MODE];
+    this.#port = (await this.line.daemon(...common, ...flags)).port;
+    return this;
+  }
+
+  async say(what: string): Promise<void> {
+    const client = await Client.open(this.#port);
+    await client.ask(what);
+  }
+
+  /** For what ends the worker. */
+  async command(what: string): Promise<void> {
+    const client = await Client.open(this.#port);
+    client.write(`${what}\n`);
+  }
+
+  /** Fails where a line is no JSON. */
+  lines(): Printed[] {
+    const text = readFileSync(this.file, 'utf8');
+    return text
+      .slice(0, text.lastIndexOf('\n') + 1)
+      .split('\n')
+      .filter((one) => one !== '')
+      .map((one) => JSON.parse(one) as Printed);
+  }
+
+  until(msg: string): Promise<Printed> {
+    return poll(`'${msg}' is in the log`, () => this.lines().find((one) => one.msg === msg));
+  }
+}
+
+describe('what an app prints in a daemon', () => {
+  it('carries role, worker id, pid and time in the log file, one JSON object a line', async () => {
+    const it = await new Printing().start();
+    await it.say('log');
+    await it.say('error');
+    await it.command('task');
+    const worker = { role: 'worker', workerId: 0, pid: expect.any(Number), time: expect.stringMatching(/^\d{4}-/) };
+    expect(await it.until('a line of the app')).toMatchObject({ ...worker, level: 'info', stream: 'stdout' });
+    expect(await it.until('an error of the app')).toMatchObject({ ...worker, level: 'warn', stream: 'stderr' });
+    expect(await it.until('a line of a task')).toMatchObject({ role: 'task worker', workerId: 1 });
+    expect(await it.until('a line of a process')).toMatchObject({ role: 'process', workerId: 2 });
+    expect(await it.until('a line of the manager')).toMatchObject({
+      role: TEST_MODE === 'base' ? 'master' : 'manager',
+    });
+    expect(await it.until('a line of the master')).toMatchObject({ role: 'master' });
+    const { workers } = await it.line.report();
+    expect((await it.until('a line of the app')).pid).toBe(workers[0]?.pid);
+  });
+
+  it('is kept whatever it is: JSON, several lines, parts of lines, long lines, bytes that are no text', async () => {
+    const it = await new Printing().start();
+    for (const what of ['json', 'lines', 'stack', 'parts', 'long', 'broken', 'letters', 'direct', 'child', 'callback'])
+      await it.say(what);
+    await it.until('the callback was called');
+    await it.until('and to stderr');
+    const own = it.lines().filter(({ stream, role }) => stream !== undefined && role === 'worker');
+    const all = own.map(({ msg }) => msg);
+    expect(all.filter((msg) => msg.startsWith('{')).map((msg) => JSON.parse(msg))).toEqual([
+      { level: 30, user: 'Ada' },
+    ]);
+    expect(own.find(({ json }) => json !== undefined)?.json).toEqual({ level: 30, user: 'Ada' });
+    for (const msg of ['first', 'second', 'third', 'one whole line', 'and another', 'a\ufffd\ufffd', 'grün €', 'told'])
+      expect(all).toContain(msg);
+    for (const msg of ['Error: with a stack', 'written to the descriptor', 'said by a child', 'and to stderr'])
+      expect(all).toContain(msg);
+    expect(all.some((msg) => msg.startsWith('    at '))).toBe(true);
+    const long = all.filter((msg) => msg.includes('xxx'));
+    expect(long.join('')).toBe(`${'x'.repeat(200_000)}end`);
+    for (const part of long) expect(part.length).toBeLessThanOrEqual(64 * 1024);
+  });
+
+  it.each([
+    ['burst', 'burst 4999'],
+    ['kill', 'killed without an end of line'],
+    ['memory', /heap out of memory/],
+    ['reject', /Error: thrown outside of a callback/],
+  ] as const)('is not lost when the process ends by %s', async (what, last) => {
+    const it = await new Printing().start('--log-level', 'error', '--node-arg', '--max-old-space-size=64');
+    await it.command(what);
+    const found = await poll('the last words', () =>
+      it.lines().find(({ msg }) => (typeof last === 'string' ? msg === last : last.test(msg))),
+    );
+    expect(found).toMatchObject({ role: 'worker', workerId: 0 });
+    if (what === 'burst')
+      expect(
+        it
+          .lines()
+          .filter(({ msg }) => msg.startsWith('burst '))
+          .map(({ msg }) => msg),
+      ).toEqual(Array.from({ length: 5000 }, (_, n) => `burst ${n}`));
+  });
+
+  it('is text where the log is', async () => {
+    const it = await new Printing().start('--log-format', 'text');
+    await it.say('log');
+    const log = await poll('it is there', () => {
+      const text = readFileSync(it.file, 'utf8');
+      return text.includes('a line of the app') && text;
+    });
+    expect(log).toMatch(/^\d{4}-\S+Z info {2}worker 0\[\d+\] a line of the app$/m);
+  });
+
+  it('goes into the new file after the log was rotated', async () => {
+    const it = await new Printing().start();
+    await it.line.must('logs', '--reopen');
+    await it.say('log');
+    await it.say('direct');
+    await it.until('a line of the app');
+    await it.until('written to the descriptor');
+  });
+});
