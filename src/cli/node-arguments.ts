@@ -12,6 +12,9 @@ const TAKES_NEXT: Readonly<Record<string, string>> = {
   '--env-file': '--env-file',
 };
 
+/** The long way of giving one. */
+const NODE_ARG = '--node-arg';
+
 /**
  * @param words up to `--` @param isOurs flags of `tswoole start` itself come first
  * @returns the same words, those of Node as `--node-arg=…`
@@ -23,9 +26,10 @@ export function withNodeArguments(words: readonly string[], isOurs: (flag: strin
     const [flag = ''] = word.split('=', 1);
     const long = TAKES_NEXT[flag];
     const isOfNode = flag.startsWith('-') && !isOurs(flag) && (long !== undefined || isKnownToNode(flag));
-    if (!isOfNode) result.push(word);
-    else if (long === undefined || word.includes('=')) result.push(`--node-arg=${word}`);
-    else result.push(`--node-arg=${long}=${words[++at] ?? ''}`);
+    if (word === NODE_ARG && at + 1 < words.length) result.push(`${NODE_ARG}=${words[++at]}`);
+    else if (!isOfNode) result.push(word);
+    else if (long === undefined || word.includes('=')) result.push(`${NODE_ARG}=${word}`);
+    else result.push(`${NODE_ARG}=${long}=${words[++at] ?? ''}`);
   }
   return result;
 }

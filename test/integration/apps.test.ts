@@ -226,7 +226,8 @@ http.listen(0, '127.0.0.1');`;
       try {
         const answers = await Promise.all(sockets.map((socket) => talk(socket)));
         for (const pids of answers) expect(new Set(pids).size).toBe(1);
-        expect(new Set(answers.flat()).size).toBeGreaterThan(1); // not all in one worker
+        // Not all in one worker; in BASE mode one may be quick enough to accept them all.
+        if (mode === 'process') expect(new Set(answers.flat()).size).toBeGreaterThan(1);
       } finally {
         for (const socket of sockets) socket.close();
       }

@@ -49,7 +49,7 @@ const causes: readonly (readonly [how: string, code: string, told: readonly RegE
 /** @param code calls boot(workerStart) */
 function script(code: string): string {
   return `import { Server } from 'tswoole';
-const inChild = process.argv0.includes(': worker') || process.argv0.includes(': manager');
+const inChild = process.title.includes(': worker') || process.title.includes(': manager');
 const boot = (start, prepare = () => {}) => {
   const server = new Server({ bootTimeoutMs: 1500, ...(process.env.MORE ? JSON.parse(process.env.MORE) : {}) });
   server.on('receive', () => {});
@@ -175,7 +175,7 @@ describe('a server whose processes do not stay up', () => {
 
   it('is degraded while others serve; what is loaded anew by a reload is well again', async () => {
     const line = lineWith(
-      script(dies.replace('{ setTimeout', '{ if (process.argv0.includes("worker 1")) setTimeout')),
+      script(dies.replace('{ setTimeout', '{ if (process.title.includes("worker 1")) setTimeout')),
       {
         TSWOOLE_OPTION_WORKER_NUM: '2',
       },
