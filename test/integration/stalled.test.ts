@@ -7,7 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { HttpClient, request } from '../helpers/http-client.js';
-import { endServers, overPlainTcp, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  overPlainTcp,
+  poll,
+  type ServerProcess,
+  startServer,
+  whereConnectionsStay,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const MIB = 2 ** 20;
@@ -202,7 +209,7 @@ describe('a client that reads a file slowly', () => {
 });
 
 describe('a worker that is killed', () => {
-  it('at a reload leaves nothing in the figures of what it held for a client', async () => {
+  whereConnectionsStay('at a reload leaves nothing in the figures of what it held for a client', async () => {
     const server = await start('request', { writeTimeoutMs: 0, maxWaitMs: 500 });
     const client = await askDeaf(server, `/large?bytes=${LARGE}`);
     await poll('it holds something', async () => {
