@@ -5,7 +5,7 @@ const soak = process.env['SOAK'] === '1';
 /** They hang on milliseconds, and a promise such as 'back within a second' cannot be held beside another suite. */
 const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-shutdown', 'limits', 'tasks', 'times'];
 /** What takes long, in PROCESS mode: `npm run test:modes`. */
-const long = ['http-corpus', 'http-examples'];
+const long = ['apps', 'http-corpus', 'http-examples', 'http2', 'start-script'];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
   ...['answers', 'api', 'bodies', 'broadcast', 'budget', 'closes'],
@@ -29,7 +29,7 @@ const common = {
   hookTimeout: 30_000,
 };
 const oneByOne = { ...common, sequence: { groupOrder: 0 } };
-const severalAtATime = { ...common, maxWorkers: 3, sequence: { groupOrder: 1 } };
+const severalAtATime = { ...common, maxWorkers: 4, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {

@@ -274,11 +274,6 @@ export const errorTable = {
     sentence: () => 'A task needs task workers, and the option "taskWorkerNum" is 0.',
     advice: 'Set "taskWorkerNum" to the number of tasks that are to run at once.',
   }),
-  ERR_TASK_CALLBACK: entry({
-    fields: { count: 'number' },
-    sentence: ({ count }) => `A server with ${count} task workers needs a "task" callback, and there is none.`,
-    advice: 'Register one with on("task", (task) => …) before start(), or leave "taskWorkerNum" out.',
-  }),
   ERR_TASK_IN_TASK_WORKER: entry({
     fields: { workerId: 'number' },
     sentence: ({ workerId }) =>
@@ -402,12 +397,6 @@ export const errorTable = {
     fields: { why: 'string' },
     sentence: ({ why }) => `A process was to take a profile of itself, and ${why}.`,
     advice: 'See docs/operating.md; the metrics tell which process is busy, also when it hangs.',
-  }),
-  ERR_HTTP_CALLBACK: entry({
-    fields: { port: 'number' },
-    sentence: ({ port }) => `An HTTP port (${port}) needs something that answers its requests, and there is nothing.`,
-    advice:
-      'Register a callback with on("request", (req, res) => …) before start(), or give HttpServer "fetch", "listener" or "app", or "staticFiles".',
   }),
   ERR_HTTP_APP: entry({
     fields: { path: 'string', why: 'string' },

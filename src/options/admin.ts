@@ -14,7 +14,10 @@ export interface AdminOptions {
    * listener then.
    */
   readonly token?: string;
-  /** Other names by which clients reach this listener, such as that of a proxy or a service; without a port. */
+  /**
+   * Other names by which clients reach this listener, such as that of a proxy or a service; without a port.
+   * Default: none.
+   */
   readonly hosts?: readonly string[];
 }
 

@@ -11,8 +11,7 @@ export function requireCallbacks(context: StartContext): void {
   const { options, events, ports } = context;
   const { taskWorkerNum: count } = options;
   if (count > 0 && events.task === undefined) {
-    const cause = new ServerError('ERR_TASK_CALLBACK', { count });
-    throw new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: `its ${count} task workers` }, { cause });
+    throw new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: `task workers (taskWorkerNum: ${count})` });
   }
   for (const port of ports) requireOf(port, context);
 }
@@ -23,11 +22,9 @@ function requireOf(port: ListenPort, { events, apps, options }: StartContext): v
   const { port: number, type, host, path } = port;
   const where = `the listen port for ${type} on ${path === '' ? host : path}`;
   const detail = { event, where, ...(path === '' && { port: number }) };
-  if (event !== 'request') throw new ServerError('ERR_CALLBACK_MISSING', detail);
   const isAnswered = options.staticFiles.length > 0 || Object.values(apps).some((app) => app !== undefined);
-  if (isAnswered) return;
-  const cause = new ServerError('ERR_HTTP_CALLBACK', { port: number });
-  throw new ServerError('ERR_CALLBACK_MISSING', detail, { cause });
+  if (event === 'request' && isAnswered) return;
+  throw new ServerError('ERR_CALLBACK_MISSING', detail);
 }
 
 function neededBy({ settings }: ListenPort): NeededEvent {

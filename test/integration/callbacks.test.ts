@@ -14,16 +14,15 @@ async function refused(env: Record<string, string>, options: Record<string, unkn
 describe('a server without a callback its protocol needs is refused at start', () => {
   const udp = '[{"type":"udp","port":0}]';
   it.each([
-    ['a stream without receive', 'receive', { EVENTS: 'connect close' }, {}, undefined],
-    ['a further port without receive', 'receive', { EVENTS: 'receive@0', LISTEN: '[{"port":0}]' }, {}, undefined],
-    ['a unix socket without receive', 'receive', { EVENTS: 'receive@0', LISTEN: '[{"path":"s.sock"}]' }, {}, undefined],
-    ['a datagram port without packet', 'packet', { EVENTS: 'receive', LISTEN: udp }, {}, undefined],
-    ['HTTP without request', 'request', { HTTP: '1', EVENTS: 'receive' }, {}, 'ERR_HTTP_CALLBACK'],
-    ['task workers without task', 'task', { EVENTS: 'receive' }, { taskWorkerNum: 2 }, 'ERR_TASK_CALLBACK'],
-  ])('%s', async (_what, event, env, options, cause) => {
+    ['a stream without receive', 'receive', { EVENTS: 'connect close' }, {}],
+    ['a further port without receive', 'receive', { EVENTS: 'receive@0', LISTEN: '[{"port":0}]' }, {}],
+    ['a unix socket without receive', 'receive', { EVENTS: 'receive@0', LISTEN: '[{"path":"s.sock"}]' }, {}],
+    ['a datagram port without packet', 'packet', { EVENTS: 'receive', LISTEN: udp }, {}],
+    ['HTTP without request', 'request', { HTTP: '1', EVENTS: 'receive' }, {}],
+    ['task workers without task', 'task', { EVENTS: 'receive' }, { taskWorkerNum: 2 }],
+  ])('%s', async (_what, event, env, options) => {
     const line = await refused(env, { port: 0, ...options });
     expect(line).toMatchObject({ code: 'ERR_CALLBACK_MISSING', detail: { event } });
-    expect(line['cause']).toBe(cause);
     expect(line['message']).toContain(`"${event}"`);
   });
 

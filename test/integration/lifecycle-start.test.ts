@@ -248,7 +248,7 @@ describe('options that are wrong are refused before anything is started:', () =>
   });
 
   it('an HTTP port with nothing that answers its requests', async () => {
-    expect(await refused({ protocol: 'http' })).toContain('ERR_HTTP_CALLBACK');
+    expect(await refused({ protocol: 'http' })).toContain('ERR_CALLBACK_MISSING');
   });
 });
 

@@ -127,7 +127,7 @@ describe('a task', () => {
     expect(await runToFail(client, 'server.task(1)')).toMatchObject({ code: 'ERR_NO_TASK_WORKERS' });
     await end();
     const without = await startServer('echo.js', { options: { workerNum: 1, taskWorkerNum: 1 } }).catch((e) => e);
-    expect(String(without)).toContain('ERR_TASK_CALLBACK');
+    expect(String(without)).toContain('ERR_CALLBACK_MISSING');
   });
 
   it('in a task worker must name another one', async () => {
