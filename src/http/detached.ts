@@ -2,9 +2,9 @@
  * An answer that is given by another process than the one that got its request: `res.detach()` tells the number by which
  * `server.response()` finds it. Runs in every process that can send.
  */
+import { readTicket } from '../ipc/frames/http.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { AnswerHeads } from './answer-head.js';
-import { exchangeOf, firstWordOf } from './detach-ticket.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import { HttpResponse } from './response.js';
@@ -31,8 +31,8 @@ export class DetachedAnswers {
 
   response(fd: number, ticket: number): HttpResponse {
     const exchange = new Http1Exchange(this.#host, {
-      ...{ fd, exchange: exchangeOf(ticket), flags: 0, first: firstWordOf(ticket) },
-      ...{ second: 0, bytes: NOTHING, at: 0, end: 0 },
+      ...readTicket(ticket),
+      ...{ fd, flags: 0, second: 0, bytes: NOTHING, at: 0, end: 0 },
     });
     const request = new HttpRequest(exchange, this.#host.remote, defaultRequestLimits);
     return new HttpResponse(exchange, request, { compression: null });

@@ -1,10 +1,10 @@
 /** An HTTP server: a `Server` whose ports speak HTTP. */
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
+import { isTicket } from '../ipc/frames/http.js';
 import type { ServerOptions } from '../options/index.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
-import { isTicket } from './detach-ticket.js';
 import type { DetachedAnswers } from './detached.js';
 import type { HttpResponse } from './response.js';
 

@@ -4,6 +4,7 @@
  */
 import { ServerError } from '../errors/index.js';
 import { AnswerFlag, RequestBit, RequestFlag } from '../ipc/frame.js';
+import { bitsOf, headBytesOf, methodOf, targetEndOf, targetStartOf, ticketOf } from '../ipc/frames/http.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { parseFields } from '../protocol/http/fields.js';
 import { methods } from '../protocol/http/methods.js';
@@ -12,7 +13,6 @@ import { readLatin1 } from '../util/latin1.js';
 import type { TakenRequest } from '../worker/http-service.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, statusLine } from './answer-head.js';
 import { type BodyCut, byAnswer, byServer } from './cut.js';
-import { ticketOf } from './detach-ticket.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
 import { interimFields, LengthCount, lengthToBegin, lengthToTell, statusHasBody } from './framing-fields.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
@@ -70,7 +70,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   #halfClosedListeners: ((hasBegun: boolean) => void)[] | undefined;
 
   constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: TakenRequest) {
-    const headEnd = at + (first & 0xffff);
+    const headEnd = at + headBytesOf(first);
     this.fd = fd;
     this.number = exchange;
     this.#host = host;
@@ -82,7 +82,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   get isHttp2(): boolean {
-    return ((this.#first >>> 24) & RequestBit.http2) !== 0;
+    return this.#has(RequestBit.http2);
   }
 
   get httpVersion(): '1.0' | '1.1' {
@@ -90,11 +90,11 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   get method(): string {
-    return methods[(this.#first >>> 16) & 0xff] as string;
+    return methods[methodOf(this.#first)] as string;
   }
 
   get target(): string {
-    return this.head.slice(this.#second & 0xffff, this.#second >>> 16);
+    return this.head.slice(targetStartOf(this.#second), targetEndOf(this.#second));
   }
 
   get isEncrypted(): boolean {
@@ -115,7 +115,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   get rawHeaders(): readonly string[] {
-    this.#fields ??= parseFields(this.head.slice((this.#second >>> 16) + VERSION_BYTES, -2));
+    this.#fields ??= parseFields(this.head.slice(targetEndOf(this.#second) + VERSION_BYTES, -2));
     return this.#fields;
   }
 
@@ -320,11 +320,11 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   #has(bit: number): boolean {
-    return ((this.#first >>> 24) & bit) !== 0;
+    return (bitsOf(this.#first) & bit) !== 0;
   }
 
   get #isHead(): boolean {
-    return ((this.#first >>> 16) & 0xff) === 1; // methods[1]
+    return methodOf(this.#first) === 1; // methods[1]
   }
 
   /** The client would not stay, or may not: what is left of its body stands before its next request. */

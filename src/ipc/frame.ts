@@ -1,5 +1,6 @@
 /**
- * The wire format of the rings between reactors and workers; the only place that knows it.
+ * The wire format of the rings between reactors and workers: the header of every frame. What each payload holds stands in `frames/`,
+ * one codec for both ends.
  *
  * ```
  *  0               4       5       6        8                               16
@@ -14,6 +15,15 @@
 export const HEADER_BYTES = 16;
 export const MAX_PAYLOAD = 65536;
 
+/** The second word of a header. */
+export function wordOf(type: number, flags: number, detail: number): number {
+  return type | (flags << 8) | (detail << 16);
+}
+
+export const typeOf = (word: number): number => word & 0xff;
+export const flagsOf = (word: number): number => (word >> 8) & 0xff;
+export const detailOf = (word: number): number => word >>> 16;
+
 /** Reactor → worker. */
 export const Event = {
   /** A connection was accepted. */
@@ -26,9 +36,9 @@ export const Event = {
   bufferEmpty: 5,
   /** The queue of a connection has room again, sent to a worker that asked by `watchDrain`. */
   writable: 6,
-  /** payload: a datagram behind its sender's address (`datagram.ts`), or with PieceFlag a piece of that. */
+  /** payload: a datagram behind its sender's address (`frames/datagram.ts`), or with PieceFlag a piece of that. */
   packet: 7,
-  /** HTTP. detail: the exchange; payload: the words of `RequestWords`, a request's head, and its body if RequestFlag says no more. */
+  /** HTTP. detail: the exchange; payload: two words (`frames/http.ts`), a request's head, and its body if RequestFlag says no more. */
   request: 8,
   /** HTTP. detail: the exchange; payload: a piece of its body, decoded. */
   body: 9,
@@ -59,10 +69,6 @@ export const Request = {
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
 } as const;
-
-export const ACCEPT_PAYLOAD = 24;
-/** In a sendFile request, before the path. */
-export const SEND_FILE_HEADER_BYTES = 16;
 
 /** A packet longer than a frame comes in pieces. */
 export const PieceFlag = {
@@ -139,10 +145,7 @@ export function markOf(pid: number): number {
   return pid & 0xffff || 1;
 }
 
-/** HTTP: bytes of a request frame before the head: two words that spare the worker what the reactor has found out. */
-export const REQUEST_PREFIX_BYTES = 8;
-
-/** Bits in the highest byte of the first word; below them the method (8 bits) and the length of the head (16 bits). */
+/** HTTP: bits in the first word before the head: see `frames/http.ts`. */
 export const RequestBit = {
   http10: 1,
   keepAlive: 2,

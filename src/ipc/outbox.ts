@@ -7,8 +7,9 @@
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import { writeLatin1 } from '../util/latin1.js';
-import { filePayload } from './file-request.js';
 import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
+import { filePayload } from './frames/file.js';
+import { takenPayload } from './frames/http.js';
 import { type HeldData, type HeldItem, type OutboxLimits, OutState } from './out-state.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
 import type { RingWriter } from './ring.js';
@@ -140,9 +141,7 @@ export class Outbox {
   /** HTTP: so many bytes of a request's body were taken: the reactor may send so many more. */
   taken(sessionId: number, exchange: number, bytes: number): void {
     if (!this.#table.isOpen(sessionId)) return;
-    const payload = Buffer.allocUnsafe(8);
-    payload.writeDoubleLE(bytes);
-    this.#pushSoon(sessionId, Request.taken, exchange, payload);
+    this.#pushSoon(sessionId, Request.taken, exchange, takenPayload(bytes));
   }
 
   /** From here on no process of the server is given what this client sends, and nothing more is sent to it. */

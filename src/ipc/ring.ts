@@ -12,7 +12,7 @@
  */
 import type { RingPlace } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
-import { frameBytes, HEADER_BYTES } from './frame.js';
+import { frameBytes, HEADER_BYTES, wordOf } from './frame.js';
 
 const TAIL = 0;
 const HEAD = 16;
@@ -91,7 +91,7 @@ export class RingWriter extends RingEnd {
   commit(type: number, flags: number, detail: number, sessionId: number, payloadBytes: number): void {
     const at = this.#tail & this.mask;
     this.int32[at >> 2] = payloadBytes;
-    this.int32[(at >> 2) + 1] = type | (flags << 8) | (detail << 16);
+    this.int32[(at >> 2) + 1] = wordOf(type, flags, detail);
     this.float64[(at >> 3) + 1] = sessionId;
     this.#tail = (this.#tail + frameBytes(payloadBytes)) | 0;
   }
@@ -155,7 +155,7 @@ export class RingReader extends RingEnd {
   get length(): number {
     return this.int32[(this.#head & this.mask) >> 2] ?? 0;
   }
-  /** type | flags << 8 | detail << 16 */
+  /** Type, flags and detail: see `wordOf`. */
   get word(): number {
     return this.int32[((this.#head & this.mask) >> 2) + 1] ?? 0;
   }

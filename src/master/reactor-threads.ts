@@ -2,7 +2,8 @@
 
 import type { Arrival } from '../ipc/arrival.js';
 import { reactorBell } from '../ipc/bells.js';
-import { ACCEPT_PAYLOAD, frameBytes, Request } from '../ipc/frame.js';
+import { frameBytes, Request } from '../ipc/frame.js';
+import { ACCEPT_BYTES, writeAccept } from '../ipc/frames/accept.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -128,20 +129,16 @@ export class ReactorThreads implements ConnectionOwners {
     }
     this.#chosen = best;
     if (best < 0 || total >= options.maxConnections) return 'full';
-    const needed = frameBytes(ACCEPT_PAYLOAD);
+    const needed = frameBytes(ACCEPT_BYTES);
     return (links[best]?.ring.room(needed) ?? 0) < needed ? 'later' : 'yes';
   }
 
-  #give({ descriptor, portIndex, family, address, remotePort }: Arrival): void {
+  #give(arrival: Arrival): void {
     const link = this.#parts.links[this.#chosen];
     if (link === undefined) throw new RangeError(`there is no reactor ${this.#chosen}`);
     const { ring } = link;
-    const at = ring.payloadAt;
-    ring.bytes.writeInt32LE(descriptor, at);
-    ring.bytes.writeUInt16LE(family, at + 4);
-    ring.bytes.writeUInt16LE(remotePort, at + 6);
-    address.copy(ring.bytes, at + 8);
-    ring.commit(Request.accept, 0, portIndex, 0, ACCEPT_PAYLOAD);
+    writeAccept(ring.bytes, ring.payloadAt, arrival);
+    ring.commit(Request.accept, 0, arrival.portIndex, 0, ACCEPT_BYTES);
     ring.publish();
     this.#board.addConnections(this.#chosen, 1);
     this.#board.addOccupied(this.#chosen, 1);

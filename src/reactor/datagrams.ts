@@ -2,8 +2,9 @@
  * Datagrams: taken from their sockets and given to workers one by one. A worker that has no room loses them, as a kernel
  * does whose buffer is full; that is counted. Runs in reactor 0.
  */
-import { DATAGRAM_HEADER_BYTES, sockaddrOf, writeDatagramHeader } from '../ipc/datagram.js';
+
 import { Event } from '../ipc/frame.js';
+import { DATAGRAM_HEADER_BYTES, sockaddrOf, writeDatagramHeader } from '../ipc/frames/datagram.js';
 import { ReactorCounter } from '../memory/boards.js';
 import { addressOf, allocateStable, EAGAIN, EINTR } from '../os/libc.js';
 import { type Poller, READABLE } from '../os/poller.js';

@@ -8,14 +8,20 @@
  */
 import type { Arrival } from '../ipc/arrival.js';
 import {
-  ACCEPT_PAYLOAD,
   AnswerFlag,
   CloseCode,
   CloseFlag,
+  detailOf,
+  flagsOf,
   Request,
-  SEND_FILE_HEADER_BYTES,
   SendFlag,
+  typeOf,
+  wordOf,
 } from '../ipc/frame.js';
+import { readAccept } from '../ipc/frames/accept.js';
+import { readFileRequest } from '../ipc/frames/file.js';
+import type { Frame } from '../ipc/frames/frame.js';
+import { readTaken } from '../ipc/frames/http.js';
 import type { WholeAnswer } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
@@ -51,7 +57,7 @@ import { FilePart } from './out-queue.js';
 import { Overload } from './overload.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
-import { type Frame, Speeches, type WaitingFrame } from './speeches.js';
+import { Speeches, type WaitingFrame } from './speeches.js';
 import { Throttle } from './throttle.js';
 import type { TlsStream } from './tls/tls-stream.js';
 import { Withholding } from './withholding.js';
@@ -591,7 +597,7 @@ export class Reactor implements PollerHandler {
         this.#parts.onBrokenSender(sender.worker);
         return false;
       }
-      if ((ring.word & 0xff) === Request.send) this.#takeReply(ring, sender.peer);
+      if (typeOf(ring.word) === Request.send) this.#takeReply(ring, sender.peer);
       else {
         this.#takeRequest(ring, sender);
         ring.advance();
@@ -620,7 +626,7 @@ export class Reactor implements PollerHandler {
   #takeReply(ring: RingReader, peer: number): void {
     const { scratch, scratchAddress } = this.#context;
     const { sessionId, word } = ring;
-    let flags = (word >> 8) & 0xff;
+    let flags = flagsOf(word);
     let length = ring.length;
     let at = ring.payloadAt;
     let address = ring.address + at;
@@ -629,7 +635,7 @@ export class Reactor implements PollerHandler {
     if (length < GATHER_LIMIT && goesOn(flags) && this.#isReplyTo(ring, sessionId, word, SCRATCH_BYTES - length)) {
       source.copy(scratch, 0, at, at + length);
       do {
-        flags |= (ring.word >> 8) & 0xff;
+        flags |= flagsOf(ring.word);
         const more = ring.length;
         ring.bytes.copy(scratch, length, ring.payloadAt, ring.payloadAt + more);
         length += more;
@@ -640,9 +646,9 @@ export class Reactor implements PollerHandler {
       at = 0;
     }
     const connection = this.#context.connectionOf(sessionId);
-    const detail = word >>> 16;
+    const detail = detailOf(word);
     if (connection !== undefined && this.#speeches.holds(connection, peer)) {
-      const whole = Request.send | (flags << 8) | (detail << 16);
+      const whole = wordOf(Request.send, flags, detail);
       return this.#speeches.wait(connection, peer, { word: whole, sessionId, bytes: source, payloadAt: at, length });
     }
     if (!this.#mayReply(connection, flags, detail)) return;
@@ -670,13 +676,13 @@ export class Reactor implements PollerHandler {
     const { word, sessionId, bytes, length, peer } = frame;
     const sender = this.#parts.senders[peer];
     if (sender === undefined) return;
-    if ((word & 0xff) === Request.close) return this.#carryOutClose(word, sessionId, peer);
-    if ((word & 0xff) !== Request.send) return this.#takeRequest(frame, sender);
+    if (typeOf(word) === Request.close) return this.#carryOutClose(word, sessionId, peer);
+    if (typeOf(word) !== Request.send) return this.#takeRequest(frame, sender);
     const connection = this.#context.connectionOf(sessionId);
-    const flags = (word >> 8) & 0xff;
-    if (!this.#mayReply(connection, flags, word >>> 16)) return;
+    const flags = flagsOf(word);
+    if (!this.#mayReply(connection, flags, detailOf(word))) return;
     if (length > 0) this.#sending.write(connection, bytes, 0, addressOf(bytes), length);
-    this.#replied(connection, peer, flags, word >>> 16);
+    this.#replied(connection, peer, flags, detailOf(word));
   }
 
   /** Another piece of the same answer (or, where there are no answers, of the same stream). */
@@ -692,8 +698,9 @@ export class Reactor implements PollerHandler {
 
   #takeRequest(frame: Frame, sender: ReactorSender): void {
     const { word, sessionId } = frame;
-    const type = word & 0xff;
-    if (type === Request.accept && sender.mayAccept && frame.length === ACCEPT_PAYLOAD) return this.#accept(frame);
+    const type = typeOf(word);
+    const arrival = type === Request.accept && sender.mayAccept ? readAccept(frame) : undefined;
+    if (arrival !== undefined) return this.accept(arrival);
     const connection = this.#context.connectionOf(sessionId);
     if (connection?.speech && this.#speeches.holds(connection, sender.peer) && keepsPlace(type)) {
       return this.#speeches.wait(connection, sender.peer, frame);
@@ -712,11 +719,9 @@ export class Reactor implements PollerHandler {
       case Request.readOn:
         return connection && this.#readThrottled(connection);
       case Request.sendFile:
-        return connection && this.#sendFile(connection, frame, (word >> 8) & 0xff, word >>> 16);
+        return connection && this.#sendFile(connection, frame);
       case Request.taken:
-        return (
-          connection && this.#http.bodies.taken(connection, word >>> 16, frame.bytes.readDoubleLE(frame.payloadAt))
-        );
+        return connection && this.#http.bodies.taken(connection, detailOf(word), readTaken(frame));
       case Request.watchDrain:
         return this.#watchDrain(connection, watcherOf(sender.worker, sender.peer), sessionId);
       default:
@@ -730,24 +735,24 @@ export class Reactor implements PollerHandler {
     else this.#context.tellRoom(watcher, sessionId);
   }
 
-  #sendFile(connection: ReactorConnection, { bytes, payloadAt, length }: Frame, flags: number, exchange: number): void {
+  #sendFile(connection: ReactorConnection, frame: Frame): void {
+    const [flags, exchange] = [flagsOf(frame.word), detailOf(frame.word)];
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
     if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, exchange))) return;
-    const [offset, count] = [bytes.readDoubleLE(payloadAt), bytes.readDoubleLE(payloadAt + 8)];
-    const path = bytes.toString('utf8', payloadAt + SEND_FILE_HEADER_BYTES, payloadAt + length);
-    this.#sending.writeFile(connection, new FilePart(path, offset, count));
+    const { path, offset, bytes } = readFileRequest(frame);
+    this.#sending.writeFile(connection, new FilePart(path, offset, bytes));
     if (isAnswer) this.#http.answers.answered(connection, flags);
   }
 
   #closeOnRequest(connection: ReactorConnection, word: number, peer: number): void {
-    if ((word >> 8) & CloseFlag.reset) this.#ending.reset(connection, word >>> 16);
+    if (flagsOf(word) & CloseFlag.reset) this.#ending.reset(connection, detailOf(word));
     else this.#closes.add({ word, sessionId: connection.sessionId, peer });
   }
 
   #carryOutClose(word: number, sessionId: number, peer: number): void {
     const connection = this.#context.connectionOf(sessionId);
     if (connection === undefined) return;
-    if (!this.#speeches.holds(connection, peer)) return this.#ending.closeWhenFlushed(connection, word >>> 16);
+    if (!this.#speeches.holds(connection, peer)) return this.#ending.closeWhenFlushed(connection, detailOf(word));
     this.#speeches.wait(connection, peer, { word, sessionId, bytes: NO_ADDRESS, payloadAt: 0, length: 0 });
   }
 
@@ -758,16 +763,6 @@ export class Reactor implements PollerHandler {
   }
 
   // ——— accepting ———
-
-  #accept({ bytes, payloadAt, word }: Frame): void {
-    this.accept({
-      descriptor: bytes.readInt32LE(payloadAt),
-      portIndex: word >>> 16,
-      family: bytes.readUInt16LE(payloadAt + 4),
-      remotePort: bytes.readUInt16LE(payloadAt + 6),
-      address: bytes.subarray(payloadAt + 8, payloadAt + ACCEPT_PAYLOAD),
-    });
-  }
 
   /** Whoever accepted it has counted it as one of ours. @param arrival may be used again afterwards */
   accept(arrival: Arrival): void {

@@ -4,6 +4,7 @@
  * each sender. Runs in the reactor.
  */
 import { CloseCode, markOf } from '../ipc/frame.js';
+import type { Frame } from '../ipc/frames/frame.js';
 import { WorkerField } from '../memory/boards.js';
 import { LANES_PER_WORKER, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
@@ -11,15 +12,6 @@ import { allocateStable } from '../os/libc.js';
 import type { ReactorConnection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
-
-/** A frame, in a ring or out of it. */
-export interface Frame {
-  readonly word: number;
-  readonly sessionId: number;
-  readonly bytes: Buffer;
-  readonly payloadAt: number;
-  readonly length: number;
-}
 
 export interface WaitingFrame extends Frame {
   readonly peer: number;

@@ -2,7 +2,7 @@
  * Reads what reactors send to this worker id. Only the process that is attached reads; at `release` the next process
  * goes on at the very next packet. Runs in a worker.
  */
-import { Event, PieceFlag } from '../ipc/frame.js';
+import { detailOf, Event, flagsOf, PieceFlag, typeOf } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 
 export interface InboxHandler {
@@ -72,7 +72,7 @@ export class Inbox {
   /** The place moves on before the callback runs: a packet whose callback kills the worker is not tried again. */
   #takeOne(ring: RingReader): void {
     const { word, sessionId, length, payloadAt } = ring;
-    const type = word & 0xff;
+    const type = typeOf(word);
     if (type === Event.request) {
       const taken = this.#handler.takeRequest(ring, sessionId);
       ring.advance();
@@ -84,8 +84,8 @@ export class Inbox {
       ring.bytes.copy(data, 0, payloadAt, payloadAt + length);
       ring.advance();
       ring.release();
-      const flags = (word >> 8) & 0xff;
-      if (type === Event.body) return this.#handler.body(sessionId, word >>> 16, flags, data);
+      const flags = flagsOf(word);
+      if (type === Event.body) return this.#handler.body(sessionId, detailOf(word), flags, data);
       this.#inPacket = (flags & PieceFlag.more) !== 0;
       if (type === Event.packet) this.#handler.packet(data, flags);
       else this.#handler.receive(sessionId, data, flags);
@@ -94,7 +94,7 @@ export class Inbox {
     const message = length > 0 ? ring.bytes.toString('utf8', payloadAt, payloadAt + length) : '';
     ring.advance();
     if (type !== Event.close) ring.release();
-    this.#handler.event(type, (word >> 8) & 0xff, word >>> 16, sessionId, message);
+    this.#handler.event(type, flagsOf(word), detailOf(word), sessionId, message);
     if (type === Event.close) ring.release();
   }
 }

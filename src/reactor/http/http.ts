@@ -9,7 +9,8 @@
  *     └────────────▶ streaming ────────────────┘ body whole            101, or HTTP/2 ───▶ tunnel
  * ```
  */
-import { CloseCode, REQUEST_PREFIX_BYTES, RequestBit, RequestFlag } from '../../ipc/frame.js';
+import { CloseCode, RequestBit, RequestFlag } from '../../ipc/frame.js';
+import { firstWordOf, REQUEST_PREFIX_BYTES, secondWordOf } from '../../ipc/frames/http.js';
 import { ReactorCounter } from '../../memory/boards.js';
 import { EAGAIN, EINTR } from '../../os/libc.js';
 import { receive } from '../../os/socket.js';
@@ -434,8 +435,8 @@ export class Http {
       connection.sessionId,
       http.exchange,
       flags,
-      headLength | (head.method << 16) | (bits << 24),
-      head.targetStart | (head.targetEnd << 16),
+      firstWordOf(headLength, head.method, bits),
+      secondWordOf(head.targetStart, head.targetEnd),
       REQUEST_PREFIX_BYTES + length,
     );
     this.#parts.host.countDispatched(connection);
@@ -466,7 +467,7 @@ export class Http {
     this.answers.begin(connection, http, lane);
     http.hasBegun = true;
     const bits = RequestBit.http2 | (connection.tls === null ? 0 : RequestBit.tls);
-    lane.commitRequest(connection.sessionId, http.exchange, 0, bits << 24, 0, REQUEST_PREFIX_BYTES);
+    lane.commitRequest(connection.sessionId, http.exchange, 0, firstWordOf(0, 0, bits), 0, REQUEST_PREFIX_BYTES);
     http.phase = Phase.owed;
     this.#becomeTunnel(connection, http);
     return true;

@@ -9,7 +9,7 @@
  * └────────────┴───────────────┴──────────────────────────────────┴──────────┘
  * ```
  */
-import { LONGEST_SOCKADDR_BYTES } from '../os/address.js';
+import { LONGEST_SOCKADDR_BYTES } from '../../os/address.js';
 
 const SOCKADDR_AT = 4;
 export const DATAGRAM_HEADER_BYTES = 124;
