@@ -1,4 +1,5 @@
 /** `tswoole` as a person uses it: its own run directory, everything it starts seen from outside, and nothing left. */
+
 import { spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,11 +8,11 @@ import { fileURLToPath } from 'node:url';
 import type { ServerStatus } from '../../src/control/controlled.js';
 import type { RunEntry } from '../../src/control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../src/control/stats.js';
+import { DEADLINE_MS } from './deadline.js';
 import { describeTree, isMarked, listProcesses, poll, type TreeProcess } from './server-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MAIN = join(ROOT, 'dist/cli/main.js');
-const DEADLINE_MS = 30_000;
 
 export interface Result {
   readonly code: number | null;

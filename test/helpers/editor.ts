@@ -1,12 +1,12 @@
 /** TypeScript's language service as an editor talks to it: the protocol LSP, over the pipes of `tsc --lsp`. */
+
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { type Consumer, TSC } from './consumer.js';
-
-const DEADLINE_MS = 30_000;
+import { DEADLINE_MS } from './deadline.js';
 
 interface Message {
   readonly id?: number;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
+import { DEADLINE_MS } from './deadline.js';
 
 export const Frame = {
   data: 0,
@@ -18,7 +19,6 @@ export const END_STREAM = 1;
 const END_HEADERS = 4;
 const ACK = 1;
 const HEADER_BYTES = 9;
-const DEADLINE_MS = 15_000;
 const INITIAL_WINDOW_SIZE = 4;
 export const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 

@@ -2,6 +2,7 @@
  * A fixture run as a user would run it: its own working directory, its whole process tree seen from outside by a mark
  * in the environment (so that orphans are seen too), and an end that leaves nothing behind.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
   copyFileSync,
@@ -19,12 +20,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { it } from 'vitest';
 import { certificateFor } from './certificates.js';
+import { DEADLINE_MS } from './deadline.js';
 import { OVER_TLS } from './dial.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FIXTURES = join(ROOT, 'test/fixtures');
 const MARK = 'TREE_MARK';
-const DEADLINE_MS = 10_000;
 
 /** The mode in which fixtures run that do not say otherwise: the suite runs against both. */
 export const TEST_MODE = process.env['TSWOOLE_TEST_MODE'] ?? 'process';

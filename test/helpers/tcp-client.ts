@@ -2,10 +2,10 @@
  * Clients on node:net, an implementation that is not ours: one to speak with by hand, and a load of many that number
  * every message, so that what is lost, doubled or out of order is seen whatever happens to the server meanwhile.
  */
-import type { Socket } from 'node:net';
-import { dial } from './dial.js';
 
-const DEADLINE_MS = 10_000;
+import type { Socket } from 'node:net';
+import { DEADLINE_MS } from './deadline.js';
+import { dial } from './dial.js';
 
 export class TcpClient {
   readonly socket: Socket;

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { clientOfEach } from '../helpers/client-of-each.js';
 import { endServers, type ServerProcess, startServer, whereConnectionsStay } from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
@@ -63,10 +64,8 @@ describe.each(['auto', 'poll'])('sendFile with the %s backend', (reactorBackend)
 describe('sendFile', () => {
   it('works for a connection of another worker', async () => {
     const server = await start();
-    const clients = await TcpClient.connectMany(server.port, 4);
-    const ids = await Promise.all(clients.map((client) => client.ask('who')));
-    const one = clients[ids.indexOf('0')] as TcpClient;
-    const other = clients[ids.indexOf('1')] as TcpClient;
+    const clients = await clientOfEach(2, () => TcpClient.connect(server.port));
+    const [one, other] = clients as [TcpClient, TcpClient];
     expect(await other.ask(`of ${await one.ask('fd')} ${small}`)).toBe('true');
     expect((await one.read(1000)).equals(content.subarray(0, 1000))).toBe(true);
     await Promise.all(clients.map((client) => client.close()));
