@@ -26,7 +26,7 @@ import type { WholeAnswer } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import { AddressCounters } from '../memory/address-counters.js';
-import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable, SlotFlag, SlotState } from '../memory/connection-table.js';
 import { DeadConnections } from '../memory/dead-connections.js';
 import type { Region } from '../memory/region.js';
@@ -34,7 +34,6 @@ import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { addressOf, EAGAIN, EINTR } from '../os/libc.js';
 import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
 import { receive } from '../os/socket.js';
-import { workerOfSession } from '../protocol/http/session-worker.js';
 import type { LoadedTls } from '../protocol/tls.js';
 import { monotonicMs } from '../util/clock.js';
 import { Admission } from './admission.js';
@@ -44,10 +43,11 @@ import type { ReactorConnection } from './connection.js';
 import { ReactorContext, type ReactorOptions, SCRATCH_BYTES, watcherOf } from './context.js';
 import { Datagrams } from './datagrams.js';
 import { DeferredCloses } from './deferred-closes.js';
-import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
+import type { DispatchFunction, DispatchStrategy } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
+import { Dispatcher } from './dispatcher.js';
 import { Ending } from './ending.js';
-import { Framing, type PacketGoal, type PortFraming, rawFraming } from './framing.js';
+import { Framing, type PortFraming, rawFraming } from './framing.js';
 import { Http } from './http/http.js';
 import { Phase } from './http/http-state.js';
 import type { HttpHost } from './http/parts.js';
@@ -60,7 +60,6 @@ import { Slots } from './slots.js';
 import { Speeches, type WaitingFrame } from './speeches.js';
 import { Throttle } from './throttle.js';
 import type { TlsStream } from './tls/tls-stream.js';
-import { Withholding } from './withholding.js';
 import type { WorkerLane } from './worker-lane.js';
 
 /** A process that may send to this reactor's connections. */
@@ -134,7 +133,7 @@ export class Reactor implements PollerHandler {
   readonly #idleClients: IdleClients;
   readonly #overload: Overload;
   readonly #throttle: Throttle;
-  readonly #withholding: Withholding;
+  readonly #dispatcher: Dispatcher;
   readonly #datagrams: Datagrams | undefined;
   readonly #admission: Admission;
   readonly #poller: Poller;
@@ -144,8 +143,6 @@ export class Reactor implements PollerHandler {
   #shutdown: { done: () => void; deadline: number } | undefined;
   /** Called when no connection is left that could not go over to another process. */
   #leaving: (() => void) | undefined;
-  /** A worker that was chosen for a packet, but reading gave none. */
-  #unusedChoice = -1;
 
   constructor(parts: ReactorParts) {
     const { id, region, options, lanes } = parts;
@@ -174,7 +171,7 @@ export class Reactor implements PollerHandler {
       play: (frame) => this.#play(frame),
     });
     this.#throttle = new Throttle(this.#context, this.#view);
-    this.#withholding = new Withholding(this.#context, this.#view, parts.strategy);
+    this.#dispatcher = new Dispatcher({ ...parts, context: this.#context, view: this.#view });
     this.#overload = new Overload(this.#context, this.#ending);
     this.#idleClients = new IdleClients(this.#context, this.#ending);
     this.#idleClients.start((look) => {
@@ -183,10 +180,10 @@ export class Reactor implements PollerHandler {
       this.#poller.wakeSoon();
     });
     this.#framing = new Framing({
-      laneFor: (connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length),
+      laneFor: (connection, bytes, from, length) => this.#dispatcher.goalFor(connection, bytes, from, length),
       close: (connection) => this.#ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED),
       laneOf: (worker) => this.#context.lane(worker),
-      dispatched: (connection, lane, bytes) => this.#countDispatched(connection, lane, bytes),
+      dispatched: (connection, lane, bytes) => this.#dispatcher.dispatched(connection, lane, bytes),
       stall: (connection, lane) => this.#stall(connection, lane, true),
       refuse: (connection, code, message) => this.#refuseInput(connection, code, message),
     });
@@ -219,25 +216,21 @@ export class Reactor implements PollerHandler {
     const { onRefused, dispatch } = this.#parts;
     const { region } = this.#parts;
     const byUser: HttpHost['laneForRequest'] =
-      dispatch && ((connection, bytes, from, length) => this.#laneForPacket(connection, bytes, from, length));
+      dispatch && ((connection, bytes, from, length) => this.#dispatcher.goalFor(connection, bytes, from, length));
     const bySession: HttpHost['laneForRequest'] = (connection, bytes, from, length) =>
-      this.#laneForSession(connection, bytes, from, length);
+      this.#dispatcher.laneForSession(connection, bytes, from, length);
     const http = new Http(this.#context, this.#ending, this.#sending, {
-      laneFor: (connection) => this.#laneFor(connection),
+      laneFor: (connection) => this.#dispatcher.laneFor(connection),
       // Costs a load from shared memory per request where there is nothing to look for.
       get laneForRequest() {
         return byUser ?? (region.hasSessionAffinity ? bySession : undefined);
       },
-      holds: (connection) => this.#withholding.holds(connection),
+      holds: (connection) => this.#dispatcher.holds(connection),
       stall: (connection, lane) => this.#stall(connection, lane, true),
       readDry: (connection) => this.#readDry(connection),
       countReceived: (connection, bytes) => this.#countReceived(connection, bytes),
-      countDispatched: (connection) => {
-        this.#unusedChoice = -1;
-        this.#context.table.dispatched(connection.slot, this.#context.now);
-        this.#context.board.add(this.#context.id, ReactorCounter.dispatched, 1);
-      },
-      rebind: (connection, worker) => this.#rebind(connection, worker),
+      countDispatched: (connection) => this.#dispatcher.requestDispatched(connection),
+      rebind: (connection, worker) => this.#dispatcher.rebind(connection, worker),
       refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
     });
     this.#ending.onLost = (connection, code) => http.answers.lost(connection, code);
@@ -256,15 +249,6 @@ export class Reactor implements PollerHandler {
     this.#wakeUp();
     this.#http.times.checkTimes();
     this.#poller.wakeSoon();
-  }
-
-  #rebind(connection: ReactorConnection, worker: number): void {
-    if (connection.worker === worker) return;
-    const { workers, table } = this.#context;
-    workers.addField(connection.worker, WorkerField.connections, -1);
-    workers.addField(worker, WorkerField.connections, 1);
-    connection.worker = worker;
-    table.setWorker(connection.slot, worker);
   }
 
   // ——— turns ———
@@ -318,7 +302,7 @@ export class Reactor implements PollerHandler {
     }
     this.#context.ringWatchers((peer) => this.#parts.senders[peer]?.ringBell());
     this.#ending.reclaimSlots();
-    this.#withholding.check();
+    this.#dispatcher.checkDrain();
     if (this.#shutdown) this.#checkShutdown();
     this.#checkLeaving();
     const more = unfinished || moreDatagrams || this.#context.again.length > 0 || this.#context.writeOn.length > 0;
@@ -385,20 +369,20 @@ export class Reactor implements PollerHandler {
   }
 
   #readRaw(connection: ReactorConnection): void {
-    if (!this.#withholding.holds(connection)) this.#readInto(connection);
+    if (!this.#dispatcher.holds(connection)) this.#readInto(connection);
   }
 
   /** @param bound whose connection it is, if it is one worker's: its bytes are no packets to be dispatched */
   #readInto(connection: ReactorConnection, bound?: WorkerLane): void {
     for (let i = 0; i < READS_PER_TURN; i++) {
-      const lane = bound ?? this.#laneFor(connection);
+      const lane = bound ?? this.#dispatcher.laneFor(connection);
       const limit = lane.readLimit;
       if (limit === 0) return this.#stall(connection, lane);
       const n = receive(connection.descriptor, lane.packetAddress, limit);
       if (n > 0) {
         lane.commitPacket(connection.sessionId, n);
         this.#countReceived(connection, n);
-        if (bound === undefined) this.#countDispatched(connection, lane, n);
+        if (bound === undefined) this.#dispatcher.dispatched(connection, lane, n);
         if (n < limit && !connection.hangup) return this.#readDry(connection);
       } else if (n === 0) return this.#ending.peerEnded(connection);
       else if (n === -EAGAIN) return this.#readDry(connection);
@@ -455,65 +439,10 @@ export class Reactor implements PollerHandler {
     if (!connection.ended) this.#context.again.push(connection);
   }
 
-  #laneFor(connection: ReactorConnection): WorkerLane {
-    const { strategy } = this.#parts;
-    if (strategy.sticky) return this.#context.lane(connection.worker);
-    if (this.#mustFollow(connection)) return this.#context.lane(connection.lastWorker);
-    if (this.#unusedChoice < 0) this.#unusedChoice = strategy.choose(this.#subject(connection), this.#view);
-    const chosen = this.#context.lane(this.#unusedChoice);
-    if (!strategy.keepsUnused) this.#unusedChoice = -1;
-    if (chosen.readLimit > 0) return chosen;
-    return this.#context.lanes.find((lane) => lane.readLimit > 0) ?? chosen;
-  }
-
-  /** Packets of one connection are handled in order: one goes to another worker only when those before it are done with. */
-  #mustFollow({ lastWorker, slot }: ReactorConnection): boolean {
-    const { table } = this.#context;
-    if (lastWorker < 0 || !table.isBeingHandled(slot)) return false;
-    if (!this.#view.isIdle(lastWorker)) return true;
-    table.forgetQueued(slot); // what it was handling has gone with a process that has died
-    return false;
-  }
-
-  #subject({ sessionId, slot }: ReactorConnection): DispatchSubject {
-    return { sessionId, slot, address: NO_ADDRESS };
-  }
-
-  #laneForPacket(connection: ReactorConnection, bytes: Buffer, from: number, length: number): PacketGoal {
-    if (this.#withholding.holds(connection)) return 'wait';
-    const { dispatch } = this.#parts;
-    if (dispatch === undefined) return this.#laneFor(connection);
-    const { sessionId: fd, slot, port: portIndex } = connection;
-    const { table } = this.#context;
-    const remoteAddress = table.info(fd)?.remoteAddress ?? '';
-    const data = bytes.subarray(from, from + length);
-    const { workerNum } = this.#view;
-    const answer = dispatch({ fd, data, uid: table.uid(slot), remoteAddress, portIndex, workerNum });
-    if (answer === 'fallback') return this.#laneFor(connection);
-    return typeof answer === 'number' ? this.#context.lane(answer) : answer;
-  }
-
-  /** A request of a session that one worker keeps goes there; others go where they would. */
-  #laneForSession(connection: ReactorConnection, bytes: Buffer, from: number, length: number): WorkerLane {
-    const worker = workerOfSession(bytes, from, length);
-    return worker >= 0 && worker < this.#view.workerNum ? this.#context.lane(worker) : this.#laneFor(connection);
-  }
-
   #countReceived(connection: ReactorConnection, bytes: number): void {
     const { id, table, board, now } = this.#context;
     table.countReceived(connection.slot, bytes, now);
     board.add(id, ReactorCounter.receivedBytes, bytes);
-  }
-
-  #countDispatched(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
-    const { id, board, table, now } = this.#context;
-    this.#unusedChoice = -1;
-    table.dispatched(connection.slot, now);
-    if (!this.#parts.strategy.sticky) {
-      connection.lastWorker = lane.worker;
-      table.countDispatched(connection.slot, bytes);
-    }
-    board.add(id, ReactorCounter.dispatched, 1);
   }
 
   #readDry(connection: ReactorConnection): void {
@@ -806,14 +735,13 @@ export class Reactor implements PollerHandler {
 
   /** New packets go to so many workers. */
   useWorkers(workerNum: number): void {
-    this.#view.workerNum = workerNum;
+    this.#dispatcher.useWorkers(workerNum);
   }
 
   /** Nothing goes to workers from this id on; `done`, later, when nothing is half-way to them either. */
   withhold(from: number, done: () => void): void {
     this.#context.wake();
-    this.#unusedChoice = -1;
-    this.#withholding.begin(from, done);
+    this.#dispatcher.drain(from, done);
   }
 
   /** Those workers have finished: their connections go to others. `done`, later, when the last event is in their rings. */
@@ -821,10 +749,10 @@ export class Reactor implements PollerHandler {
     this.#context.wake();
     for (const lane of this.#context.lanes) this.#relieve(lane);
     for (const connection of this.#context.connections.list()) {
-      const isLost = connection.http?.phase === Phase.tunnel && this.#withholding.holdsWorker(connection.worker);
+      const isLost = connection.http?.phase === Phase.tunnel && this.#dispatcher.holdsWorker(connection.worker);
       if (isLost) this.#ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
     }
-    for (const connection of this.#withholding.end()) if (!connection.stalled) this.#read(connection);
+    for (const connection of this.#dispatcher.endDrain()) if (!connection.stalled) this.#read(connection);
     this.publish();
     setImmediate(done);
   }

@@ -2,7 +2,6 @@
  * While workers go (their number is lowered): what is for them is held back until they have finished what they have, then
  * their connections are given to others. So no packet of a connection overtakes another. Runs in the reactor.
  */
-import { WorkerField } from '../memory/boards.js';
 import type { ReactorConnection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import { chooseForConnection, type DispatchStrategy } from './dispatch/index.js';
@@ -51,8 +50,8 @@ export class Withholding {
     done();
   }
 
-  /** The workers have finished. @returns the connections that may be read again */
-  end(): ReactorConnection[] {
+  /** The workers have finished. @param rebind gives a connection to a worker @returns the connections that may be read again */
+  end(rebind: (connection: ReactorConnection, worker: number) => void): ReactorConnection[] {
     const from = this.#from;
     this.#from = Number.POSITIVE_INFINITY;
     if (from === Number.POSITIVE_INFINITY) return [];
@@ -62,20 +61,14 @@ export class Withholding {
       if (worker < from && lastWorker < from) continue;
       if (lastWorker >= from) connection.lastWorker = -1;
       if (input !== null && input.worker >= from && input.sent === 0) input.worker = -1;
-      if (worker >= from && !connection.told) this.#rebind(connection);
+      if (worker >= from && !connection.told) rebind(connection, this.#chosenFor(connection));
       rebound.push(connection);
     }
     return rebound;
   }
 
-  #rebind(connection: ReactorConnection): void {
-    const { table, workers } = this.#context;
-    const { slot, sessionId } = connection;
-    const subject = { sessionId, slot, address: table.address(slot) };
-    const worker = chooseForConnection(this.#strategy, subject, this.#view);
-    workers.addField(connection.worker, WorkerField.connections, -1);
-    workers.addField(worker, WorkerField.connections, 1);
-    connection.worker = worker;
-    table.setWorker(slot, worker);
+  #chosenFor({ slot, sessionId }: ReactorConnection): number {
+    const subject = { sessionId, slot, address: this.#context.table.address(slot) };
+    return chooseForConnection(this.#strategy, subject, this.#view);
   }
 }

@@ -1,0 +1,163 @@
+import { describe, expect, it, vi } from 'vitest';
+import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
+import type { ReactorConnection } from '../../src/reactor/connection.js';
+import { type DispatchFunction, strategyOf } from '../../src/reactor/dispatch/index.js';
+import { Dispatcher } from '../../src/reactor/dispatcher.js';
+import { Input } from '../../src/reactor/input.js';
+import { ReactorWorld } from '../helpers/reactor-world.js';
+
+type Mode = Parameters<typeof strategyOf>[0];
+
+function open(mode: Mode, workers = 3, dispatch?: DispatchFunction) {
+  const world = new ReactorWorld(workers);
+  const { context, view } = world;
+  const dispatcher = new Dispatcher({ context, view, strategy: strategyOf(mode), dispatch });
+  /** Gives out one packet. @returns who got it */
+  const give = (connection: ReactorConnection): number => {
+    const lane = dispatcher.laneFor(connection);
+    dispatcher.dispatched(connection, lane, 10);
+    return lane.worker;
+  };
+  return { world, dispatcher, give };
+}
+
+const packet = Buffer.from('packet');
+
+describe('where a connection stays with its worker', () => {
+  it.each(['least-connections', 'fd-mod', 'ip-mod'] as const)('%s gives that worker every packet', (mode) => {
+    const { world, give } = open(mode);
+    const connection = world.connect(2);
+    expect([give(connection), give(connection), give(connection)]).toEqual([2, 2, 2]);
+    expect(world.board.read(0, ReactorCounter.dispatched)).toBe(3);
+  });
+
+  it('a worker that is behind keeps its connections', () => {
+    const { world, give } = open('fd-mod');
+    world.fill(1);
+    expect(give(world.connect(1))).toBe(1);
+  });
+});
+
+describe('where each packet is given out by itself', () => {
+  it('the next one goes to the next worker', () => {
+    const { world, give } = open('round-robin');
+    const others = [world.connect(0), world.connect(0), world.connect(0)].map(give);
+    expect(new Set(others).size).toBe(3);
+  });
+
+  it('a packet follows the one before it while that is being handled, and no longer', () => {
+    const { world, give } = open('round-robin');
+    const connection = world.connect(0);
+    const first = give(connection);
+    world.workers.setField(first, WorkerField.busy, 1);
+    expect([give(connection), give(connection)]).toEqual([first, first]);
+    world.table.countHandled(connection.slot, 30);
+    world.workers.setField(first, WorkerField.busy, 0);
+    const next = give(connection);
+    world.table.countHandled(connection.slot, 10);
+    expect(give(connection)).not.toBe(next);
+  });
+
+  it('what a worker had that has died holds no packet back', () => {
+    const { world, give } = open('round-robin');
+    const connection = world.connect(0);
+    const first = give(connection);
+    // Its successor does nothing: what the table says is not handled has gone.
+    expect(give(connection)).not.toBe(first);
+  });
+
+  it('one that is behind is passed over', () => {
+    const { world, give } = open('round-robin');
+    world.fill(0);
+    world.fill(2);
+    for (let i = 0; i < 6; i++) expect(give(world.connect(0))).toBe(1);
+  });
+
+  it('a choice for which no packet came stands for the next one', () => {
+    const { world, dispatcher } = open('round-robin');
+    const [one, other] = [world.connect(0), world.connect(0)];
+    const chosen = dispatcher.laneFor(one);
+    expect(dispatcher.laneFor(other)).toBe(chosen);
+    dispatcher.dispatched(other, chosen, 10);
+    expect(dispatcher.laneFor(one)).not.toBe(chosen);
+  });
+});
+
+describe("a function of the user's", () => {
+  it('chooses the worker, discards, closes, or leaves it to the server', () => {
+    const answers: ReturnType<DispatchFunction>[] = [2, 'discard', 'close', 'fallback'];
+    const dispatch = vi.fn<DispatchFunction>(() => answers.shift() ?? 0);
+    const { world, dispatcher } = open('fd-mod', 3, dispatch);
+    const connection = world.connect(1);
+    const goals = [0, 0, 0, 0].map(() => dispatcher.goalFor(connection, packet, 0, packet.length));
+    expect(goals).toEqual([world.lanes[2], 'discard', 'close', world.lanes[1]]);
+    expect(dispatch.mock.calls[0]?.[0]).toMatchObject({ fd: connection.sessionId, uid: 0, workerNum: 3, portIndex: 0 });
+    expect(dispatch.mock.calls[0]?.[0].data.toString()).toBe('packet');
+  });
+});
+
+describe('a request that names its session', () => {
+  const request = (sid: string): Buffer => Buffer.from(`GET /socket.io/?sid=${sid} HTTP/1.1\r\n\r\n`);
+  const laneOf = (sid: string, workers = 3) => {
+    const { world, dispatcher } = open('fd-mod', workers);
+    const bytes = request(sid);
+    return dispatcher.laneForSession(world.connect(1), bytes, 0, bytes.length).worker;
+  };
+
+  it('goes to the worker that keeps it', () => expect(laneOf('abc.w2')).toBe(2));
+  it('goes where it would when there is no such worker', () => expect(laneOf('abc.w7')).toBe(1));
+  it('goes where it would when it names none', () => expect(laneOf('abc')).toBe(1));
+});
+
+describe('a connection that is given to another worker', () => {
+  it('counts there, and no longer where it was', () => {
+    const { world, dispatcher } = open('fd-mod');
+    const connection = world.connect(0);
+    dispatcher.rebind(connection, 2);
+    dispatcher.rebind(connection, 2);
+    const counts = [0, 1, 2].map((worker) => world.workers.field(worker, WorkerField.connections));
+    expect({ counts, worker: connection.worker, told: world.table.worker(connection.slot) }).toEqual({
+      counts: [0, 0, 1],
+      worker: 2,
+      told: 2,
+    });
+  });
+});
+
+describe('while workers go', () => {
+  it('their connections are held, and theirs alone', () => {
+    const { world, dispatcher } = open('fd-mod');
+    const [stays, goes] = [world.connect(0), world.connect(2)];
+    dispatcher.drain(1, () => {});
+    expect([dispatcher.holds(stays), dispatcher.holds(goes)]).toEqual([false, true]);
+    expect(dispatcher.goalFor(goes, packet, 0, packet.length)).toBe('wait');
+    expect(dispatcher.goalFor(stays, packet, 0, packet.length)).toBe(world.lanes[0]);
+    expect(dispatcher.holdsWorker(1)).toBe(true);
+  });
+
+  it('it is over for the reactor when no packet is half-way to them', () => {
+    const { world, dispatcher } = open('fd-mod');
+    const goes = world.connect(2);
+    goes.input = Input.waiting(packet, 0, packet.length, packet.length, 3, 2);
+    const done = vi.fn();
+    dispatcher.drain(1, done);
+    dispatcher.checkDrain();
+    expect(done).not.toHaveBeenCalled();
+    goes.input = null;
+    dispatcher.checkDrain();
+    dispatcher.checkDrain();
+    expect(done).toHaveBeenCalledTimes(1);
+  });
+
+  it('their connections are given to those that stay when they have finished', () => {
+    const { world, dispatcher } = open('fd-mod');
+    const going = [world.connect(1), world.connect(2)];
+    const stays = world.connect(0);
+    dispatcher.drain(1, () => {});
+    expect(dispatcher.endDrain().sort((a, b) => a.slot - b.slot)).toEqual(going);
+    expect(going.map(({ worker }) => worker)).toEqual([0, 0]);
+    expect(world.workers.field(0, WorkerField.connections)).toBe(3);
+    expect(dispatcher.holds(stays)).toBe(false);
+    expect(dispatcher.endDrain()).toEqual([]);
+  });
+});
