@@ -57,7 +57,7 @@ export const errorTable = {
     sentence: ({ event, where, port }) =>
       `A callback for the event "${event}" is needed by ${where}${port === undefined ? '' : `, port ${port}`}, and there is none.`,
     advice:
-      'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" for task workers.',
+      'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" for task workers. A port that asks for "receive" and has a "request" callback speaks no HTTP: make the server with new HttpServer, or the port with protocol "http".',
   }),
   ERR_NOT_COMMAND_LINE: entry({
     fields: { why: 'string' },
@@ -102,7 +102,7 @@ export const errorTable = {
     advice: 'Check that its folder exists and may be written to, and that the path has less than 108 bytes.',
   }),
   ERR_FILE: entry({
-    fields: { path: 'string', why: 'string' },
+    fields: { path: 'string', why: 'string', status: 'number?' },
     sentence: ({ path, why }) => `The file ${path} cannot be sent: ${why}.`,
     advice: 'Give the path of a file that the server may read.',
   }),

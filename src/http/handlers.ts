@@ -43,7 +43,6 @@ export interface HandlerParts {
 /** The user's `request` callback. */
 export function serveByCallback(callback: RequestCallback, parts: HandlerParts): Serve {
   knowPlace(defaultRequestLimits.form.folder);
-  const settings: ResponseSettings = { compression: compressionOf(parts.options) };
   const peerOf = (fd: number): Peer => parts.remote(fd);
   const failed = (error: unknown, response: HttpResponse): void => {
     const fault = faultOfClient(error);
@@ -51,6 +50,7 @@ export function serveByCallback(callback: RequestCallback, parts: HandlerParts):
     parts.failed(error, 'request');
     response.fail(500, 'Internal Server Error');
   };
+  const settings: ResponseSettings = { compression: compressionOf(parts.options), failed };
   return (exchange) => {
     const request = new HttpRequest(exchange, peerOf, defaultRequestLimits);
     const response = new HttpResponse(exchange, request, settings);
@@ -96,7 +96,7 @@ export function refuseExpectation(exchange: Exchange): void {
   exchange.respond(417, '', [...PLAIN, 'connection', 'close'], `${OTHER_EXPECTATION}\n`);
 }
 
-/** A body that is not what the handler asked for is the client's doing: it is told, and nothing is logged. */
+/** A body that is not what the handler asked for, or a file that is not there, is the client's doing: it is told, and nothing is logged. */
 function faultOfClient(error: unknown): { readonly status: number; readonly message: string } | undefined {
   if (!(error instanceof ServerError)) return undefined;
   if (isCutByClient(error)) return { status: 400, message: '' }; // there is nobody to hear it

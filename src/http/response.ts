@@ -18,6 +18,7 @@ import {
   statusMessage,
   trailerField,
 } from './header-fields.js';
+import { ObservedPromise } from './observed.js';
 import { answerStream } from './response-stream.js';
 import { fileToAnswer, planAnswer, type SendFileOptions, sendPieces } from './send-file.js';
 
@@ -34,6 +35,8 @@ export interface AnsweredRequest extends BodyRequest {
 export interface ResponseSettings {
   /** Null: answers go as they are. */
   readonly compression: Compression | null;
+  /** What nobody waits for has failed. */
+  failed?(error: unknown, response: HttpResponse): void;
 }
 
 /** Nothing has been sent. */
@@ -225,10 +228,18 @@ export class HttpResponse {
   }
 
   /**
-   * Ends the answer with a file, sent by the process that has the socket. Swoole: sendfile()
+   * Ends the answer with a file, sent by the process that has the socket. Where nobody waits for the promise, or the error
+   * leaves the handler, a file that is not there is answered 404. Swoole: sendfile()
    * @returns false: the answer ended in the meantime @throws ServerError ERR_FILE: nothing was sent, another can be given
    */
-  async sendFile(path: string, options: SendFileOptions = {}): Promise<boolean> {
+  sendFile(path: string, options: SendFileOptions = {}): Promise<boolean> {
+    const sending = this.#sendFile(path, options);
+    const told = new ObservedPromise<boolean>((resolve, reject) => sending.then(resolve, reject));
+    sending.catch((error: unknown) => setImmediate(() => told.isObserved || this.#settings.failed?.(error, this)));
+    return told;
+  }
+
+  async #sendFile(path: string, options: SendFileOptions): Promise<boolean> {
     if (this.#state === ENDED) return false;
     this.#requireOpen('sendFile()');
     this.#state = WAITING;

@@ -28,7 +28,7 @@ try {
     app: (at) => {
       forgetAddress();
       process.argv.splice(2, 1); // what follows the app are its arguments
-      Object.assign(process.env, { PORT: String(at.port), HOST: at.host });
+      Object.assign(process.env, { PORT: String(at.port), HOST: at.host, NODE_APP_INSTANCE: String(server.workerId) });
       const family = at.host.includes(':') ? 'IPv6' : 'IPv4';
       return loadApp(app, new OwnListen(() => ({ address: at.host, port: at.port, family })));
     },

@@ -66,6 +66,10 @@ export async function fileToAnswer(path: string, options: SendFileOptions): Prom
   return { file, type, cacheControl, disposition };
 }
 
+/** For whom it is not there, it does not matter why. */
+const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
+const NOT_FOUND = { status: 404 };
+
 /** @throws ServerError ERR_FILE */
 async function fileFacts(given: unknown, root: string | undefined): Promise<FileFacts> {
   if (typeof given !== 'string' || given === '' || given.includes('\0')) {
@@ -79,9 +83,10 @@ async function fileFacts(given: unknown, root: string | undefined): Promise<File
     if (facts.isFile()) return { path, size: facts.size, mtimeMs: facts.mtimeMs };
   } catch (cause) {
     if (cause instanceof ServerError) throw cause;
-    throw new ServerError('ERR_FILE', { path: given, why: codeOf(cause) }, { cause });
+    const why = codeOf(cause);
+    throw new ServerError('ERR_FILE', { path: given, why, ...(ABSENT.has(why) && NOT_FOUND) }, { cause });
   }
-  throw new ServerError('ERR_FILE', { path: given, why: 'it is no regular file' });
+  throw new ServerError('ERR_FILE', { path: given, why: 'it is not a regular file', ...NOT_FOUND });
 }
 
 /** Of a file that is empty, or one whose size shows when it is read, and whose time says nothing of its content. */
@@ -95,7 +100,7 @@ async function within(root: string, given: string): Promise<string> {
   const folder = await realpath(resolve(root));
   const path = await realpath(resolve(folder, `.${sep}${given}`));
   const isInside = path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
-  if (!isInside) throw new ServerError('ERR_FILE', { path: given, why: 'it is outside of the root' });
+  if (!isInside) throw new ServerError('ERR_FILE', { path: given, why: 'it is outside of the root', ...NOT_FOUND });
   return path;
 }
 

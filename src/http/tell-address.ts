@@ -31,7 +31,8 @@ function exportedAddress(exported: Readonly<Record<string, unknown>>): AppAddres
   const [port] = places.map((place) => Number(place['port'])).filter((value) => isPort(value));
   const hosts = places.flatMap((place) => [place['hostname'], place['host']]);
   const host = hosts.find((value) => typeof value === 'string' && value !== '') as string | undefined;
-  return { ...(port === undefined ? {} : { port }), ...(host === undefined ? {} : { host }) };
+  if (port === undefined) return host === undefined ? {} : { host };
+  return { port, host: host ?? '::' }; // every address, as where listen() is called with a port alone
 }
 
 function isPort(value: number): boolean {

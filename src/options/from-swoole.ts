@@ -216,7 +216,7 @@ export const unused: Readonly<Record<string, string>> = {
   http_parse_cookie: 'cookies are parsed when they are asked for',
   http_parse_post: 'forms are parsed when they are asked for: req.form()',
   http_parse_files: 'forms are parsed when they are asked for: req.form()',
-  upload_tmp_dir: 'files of forms are in the temporary folder of the system',
+  upload_tmp_dir: 'files of forms are in the temporary folder of the system; req.form({ folder }) names another one',
   kernel_socket_recv_buffer_size: NOT_YET,
   kernel_socket_send_buffer_size: NOT_YET,
 };
@@ -309,7 +309,11 @@ function tlsOf(settings: SwooleSettings): TlsOptions | undefined {
   return tls as unknown as TlsOptions; // checked where it is used
 }
 
+/** Every process of a server runs the script: the first one says it. */
+const isFirstProcess = process.env['TSWOOLE_CHILD'] === undefined;
+
 function warn({ name, why }: UnusedSetting): void {
+  if (!isFirstProcess) return;
   process.emitWarning(`the Swoole setting "${name}" changes nothing here: ${why}`, { code: 'TSWOOLE_SETTING' });
 }
 

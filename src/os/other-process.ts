@@ -46,6 +46,18 @@ export function processUsage(pid: number): ProcessUsage | undefined {
   return { residentBytes: residentBytes(pid), cpuSeconds: (at(14) + at(15)) / TICKS_PER_SECOND };
 }
 
+/** What it was started with; undefined where the kernel does not tell it (another user's process, no /proc). */
+export function environmentOf(pid: number): NodeJS.ProcessEnv | undefined {
+  try {
+    const pairs = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
+    return Object.fromEntries(
+      pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
 /** Told in KiB here, elsewhere in pages, whose size differs between machines. */
 function residentBytes(pid: number): number {
   try {

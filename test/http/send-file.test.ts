@@ -4,7 +4,9 @@ import { mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type HandlerParts, type RequestCallback, serveByCallback } from '../../src/http/handlers.js';
 import { attachment } from '../../src/http/header-fields.js';
+import { ObservedPromise } from '../../src/http/observed.js';
 import { defaultRequestLimits, HttpRequest } from '../../src/http/request.js';
 import { HttpResponse } from '../../src/http/response.js';
 import { FakeExchange, type FakeExchangeOptions } from '../helpers/fake-exchange.js';
@@ -29,6 +31,59 @@ function answerOf(options: FakeExchangeOptions = {}) {
   const request = new HttpRequest(exchange, () => ({ remoteAddress: '', remotePort: 0 }), defaultRequestLimits);
   return { exchange, request, response: new HttpResponse(exchange, request, { compression: null }) };
 }
+
+/** What a handler's client is told, and what is logged. */
+async function handled(callback: RequestCallback) {
+  const logged: unknown[] = [];
+  const parts = { options: { compression: null }, failed: (error: unknown) => logged.push(error) };
+  const exchange = new FakeExchange();
+  serveByCallback(callback, parts as unknown as HandlerParts)(exchange);
+  await expect.poll(() => exchange.told).toHaveLength(1);
+  return { logged, answer: exchange.told[0] };
+}
+
+describe('a failure of sendFile that the handler does not take', () => {
+  const ways: [string, (path: string) => RequestCallback][] = [
+    ['that nobody waits for', (path) => (_, res) => void res.sendFile(path)],
+    ['that is returned', (path) => (_, res) => res.sendFile(path)],
+    ['that is awaited', (path) => async (_, res) => void (await res.sendFile(path))],
+    ['that finally lets through', (path) => (_, res) => res.sendFile(path).finally(() => {})],
+  ];
+  test.each(ways)('%s is answered 404 where the file is not there, and nothing is logged', async (_, handler) => {
+    expect(await handled(handler(join(folder, 'missing')))).toMatchObject({ logged: [], answer: { respond: 404 } });
+    expect(await handled(handler(folder))).toMatchObject({ logged: [], answer: { respond: 404 } });
+  });
+
+  test.each(ways)('%s is answered 500 and logged where it cannot be sent', async (_, handler) => {
+    const { logged, answer } = await handled(handler('a\0'));
+    expect([logged, answer]).toMatchObject([[{ code: 'ERR_FILE' }], { respond: 500 }]);
+  });
+
+  test('is not answered for one who takes it', async () => {
+    const { logged, answer } = await handled(
+      (_, res) => void res.sendFile('a\0').catch(() => Object.assign(res, { statusCode: 410 }).end('x')),
+    );
+    expect([logged, answer]).toMatchObject([[], { respond: 410 }]);
+  });
+});
+
+test('a promise knows whether somebody waits for it', async () => {
+  const make = () => new ObservedPromise<number>((_, reject) => reject(new Error('x')));
+  const told: unknown[] = [];
+  const tell = (error: unknown): void => void told.push(error);
+  process.on('unhandledRejection', tell);
+  const alone = make();
+  await new Promise(setImmediate);
+  expect([alone.isObserved, told]).toEqual([false, []]);
+  const waited = make();
+  await expect(waited).rejects.toThrow('x');
+  expect(waited.isObserved).toBe(true);
+  const left = make();
+  void left.then(() => {});
+  await new Promise(setImmediate);
+  process.off('unhandledRejection', tell);
+  expect(told).toHaveLength(1); // what `then` gives is told of as any promise
+});
 
 describe('sendFile', () => {
   test('sends a head with the length, and the file', async () => {

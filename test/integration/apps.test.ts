@@ -73,8 +73,11 @@ describe('the server listens where the app says:', () => {
     expect(told).toEqual({ port: String(port), host });
   });
 
-  it('at every address, as Node does, where it names none', async () => {
-    const line = lineWith(`${HTTP}${TELLS}createServer(tells).listen(0);`);
+  it.each([
+    ['listen(port)', (port: number) => `${HTTP}${TELLS}createServer(tells).listen(${port});`],
+    ['exported port', (port: number) => `export default { port: ${port}, fetch: () => new Response() };`],
+  ])('at every address, as Node does, where it names none: %s', async (_, source) => {
+    const line = lineWith(source(await freePort()));
     const port = /^(?:\[::\]|0\.0\.0\.0|:::?):?(\d+)$/.exec(await start(line))?.[1];
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
   });

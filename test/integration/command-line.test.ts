@@ -92,6 +92,16 @@ describe('a daemon', () => {
 });
 
 describe('a restart', () => {
+  it('keeps the environment the daemon was started with, until it is told to take another', async () => {
+    const line = new CommandLine();
+    await line.daemon();
+    line.env['TSWOOLE_OPTION_WORKER_NUM'] = '1';
+    await line.must('restart');
+    expect((await line.report()).status.workerNum).toBe(2);
+    await line.must('restart', '--update-env');
+    expect((await line.report()).status.workerNum).toBe(1);
+  });
+
   it('of a script that does not start any more says so', async () => {
     const line = new CommandLine();
     await line.daemon();

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
 import type { RunEntry } from '../../control/run-dir.js';
 import { FLAGS_VARIABLE } from '../../options/index.js';
+import { environmentOf } from '../../os/other-process.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { chooseServer } from '../servers.js';
@@ -13,12 +14,13 @@ export function addRestart(program: Command): void {
   withTarget(program.command('restart'))
     .summary('stop a daemon and start it again')
     .description(
-      'Ends a daemon and starts it again as it was started, in its folder, with its flags and the environment of now. Connections ' +
+      'Ends a daemon and starts it again as it was started, in its folder, with its flags and its environment. Connections ' +
         'are closed: where only the script has changed, "tswoole reload" keeps them.',
     )
     .argument('[server]', 'name or pid')
     .option('--timeout <seconds>', 'how long to wait for its end', integerBetween(1, 86_400), 60)
-    .action(async (server: string | undefined, flags: TargetFlags & { timeout: number }) => {
+    .option('--update-env', 'take the environment of this command, not the one the daemon was started with')
+    .action(async (server: string | undefined, flags: TargetFlags & { timeout: number; updateEnv?: true }) => {
       const choice = choiceOf(flags, server);
       const { pid, entry } = await chooseServer(choice);
       if (entry?.isDaemon !== true) {
@@ -28,15 +30,16 @@ export function addRestart(program: Command): void {
             'To take a changed script, "tswoole reload" is enough.',
         );
       }
+      const environment = flags.updateEnv ? process.env : (environmentOf(pid) ?? process.env);
       await stopServer({ ...choice, server: String(pid), pidFile: undefined }, flags.timeout * 1000);
       print(`The server with pid ${pid} has ended.`);
-      await startAgain(entry);
+      await startAgain(entry, environment);
     });
 }
 
-async function startAgain({ command, cwd, flags }: RunEntry): Promise<void> {
+async function startAgain({ command, cwd, flags }: RunEntry, environment: NodeJS.ProcessEnv): Promise<void> {
   const [file = process.execPath, ...args] = command;
-  const env = { ...process.env, [FLAGS_VARIABLE]: JSON.stringify(flags) };
+  const env = { ...withoutOwn(environment), [FLAGS_VARIABLE]: JSON.stringify(flags) };
   const child = spawn(file, args, { cwd, env, stdio: 'inherit' });
   const code = await new Promise<number>((resolve) => {
     child.once('error', (error) => {
@@ -47,4 +50,10 @@ async function startAgain({ command, cwd, flags }: RunEntry): Promise<void> {
   });
   if (code !== 0)
     throw new CliError(ExitCode.failed, 'The server has ended and did not start again: its reason stands above.');
+}
+
+/** A daemon has variables by which the processes of a server tell each other what they are. */
+function withoutOwn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const isOwn = (name: string): boolean => name.startsWith('TSWOOLE_') && !name.startsWith('TSWOOLE_OPTION_');
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !isOwn(name)));
 }

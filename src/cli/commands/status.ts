@@ -15,7 +15,7 @@ interface Flags extends TargetFlags {
 }
 
 export function addStatus(program: Command): void {
-  withTarget(program.command('status'))
+  withTarget(program.command('status').alias('show'))
     .summary('what runs, and how it does')
     .argument('[server]', 'name or pid')
     .option('--json', 'everything, for programs: {status, stats, workers}')

@@ -34,7 +34,7 @@ const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
 
 export function addTop(program: Command): void {
-  withTarget(program.command('top'))
+  withTarget(program.command('top').alias('monit'))
     .summary('what each process does, live')
     .description(
       'Shows each process with its load, every second. Keys: q quits, s sorts by another column, r reloads. Not on a terminal: prints it once, or --count times.',
