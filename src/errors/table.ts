@@ -103,7 +103,8 @@ export const errorTable = {
   }),
   ERR_FILE: entry({
     fields: { path: 'string', why: 'string', status: 'number?' },
-    sentence: ({ path, why }) => `The file ${path} cannot be sent: ${why}.`,
+    sentence: ({ path, why, status }) =>
+      `The file ${path} cannot be sent${status === undefined ? '' : ` (status ${status})`}: ${why}.`,
     advice: 'Give the path of a file that the server may read.',
   }),
   ERR_FILE_RANGE: entry({
