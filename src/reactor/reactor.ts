@@ -49,6 +49,7 @@ import { IdleClients } from './idle-clients.js';
 import { Input } from './input.js';
 import { FilePart } from './out-queue.js';
 import { Overload } from './overload.js';
+import { processOfPeer } from './peer-process.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import { type Frame, Speeches, type WaitingFrame } from './speeches.js';
@@ -233,6 +234,7 @@ export class Reactor implements PollerHandler {
       },
       rebind: (connection, worker) => this.#rebind(connection, worker),
       refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
+      processOf: (peer) => processOfPeer(region, this.#context.workers, peer),
     });
     this.#ending.onLost = (connection, code) => http.answers.lost(connection, code);
     this.#ending.onReleased = (connection) => {
@@ -600,18 +602,19 @@ export class Reactor implements PollerHandler {
     return true;
   }
 
-  /** A worker in this process gives a whole answer by hand. @returns false: it has to go through the ring */
-  answer(answer: WholeAnswer): boolean {
+  /** A worker in this process, `peer`, gives a whole answer by hand. @returns false: it has to go through the ring */
+  answer(answer: WholeAnswer, peer: number): boolean {
     const { sessionId, exchange } = answer;
     const connection = this.#context.connectionOf(sessionId);
     const { id, board } = this.#context;
-    if (connection === undefined || connection.closeCode >= 0 || !this.#http.answers.isAwaited(connection, exchange)) {
+    const isNobodys = connection === undefined || connection.closeCode >= 0;
+    if (isNobodys || !this.#http.answers.isAwaited(connection, exchange, peer)) {
       board.add(id, ReactorCounter.discarded, 1);
       return true;
     }
     if (connection.speech !== null) return false;
     if (!this.#awake) this.#context.wake();
-    if (!this.#http.answers.answerDirectly(connection, answer)) return false;
+    if (!this.#http.answers.answerDirectly(connection, answer, peer)) return false;
     board.add(id, ReactorCounter.replies, 1);
     return true;
   }
@@ -645,16 +648,21 @@ export class Reactor implements PollerHandler {
       const whole = Request.send | (flags << 8) | (detail << 16);
       return this.#speeches.wait(connection, peer, { word: whole, sessionId, bytes: source, payloadAt: at, length });
     }
-    if (!this.#mayReply(connection, flags, detail)) return;
+    if (!this.#mayReply(connection, peer, flags, detail)) return;
     if (length > 0) this.#sending.write(connection, source, at, address, length);
     this.#replied(connection, peer, flags, detail);
   }
 
-  #mayReply(connection: ReactorConnection | undefined, flags: number, detail: number): connection is ReactorConnection {
+  #mayReply(
+    connection: ReactorConnection | undefined,
+    peer: number,
+    flags: number,
+    detail: number,
+  ): connection is ReactorConnection {
     const { id, board } = this.#context;
     const isNobodys = connection === undefined || connection.closeCode >= 0;
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
-    const may = !isNobodys && (!isAnswer || this.#http.answers.isAwaited(connection, detail));
+    const may = !isNobodys && (!isAnswer || this.#http.answers.isAwaited(connection, detail, peer));
     board.add(id, may ? ReactorCounter.replies : ReactorCounter.discarded, 1);
     return may;
   }
@@ -662,7 +670,7 @@ export class Reactor implements PollerHandler {
   #replied(connection: ReactorConnection, peer: number, flags: number, detail: number): void {
     const more = (flags & SendFlag.more) !== 0;
     if (more || connection.speech !== null) this.#speeches.spoke(connection, peer, detail, more);
-    if (flags & AnswerFlag.answer) this.#http.answers.answered(connection, flags);
+    if (flags & AnswerFlag.answer) this.#http.answers.answered(connection, flags, peer);
   }
 
   /** What has waited until another process's send was whole. */
@@ -674,7 +682,7 @@ export class Reactor implements PollerHandler {
     if ((word & 0xff) !== Request.send) return this.#takeRequest(frame, sender);
     const connection = this.#context.connectionOf(sessionId);
     const flags = (word >> 8) & 0xff;
-    if (!this.#mayReply(connection, flags, word >>> 16)) return;
+    if (!this.#mayReply(connection, peer, flags, word >>> 16)) return;
     if (length > 0) this.#sending.write(connection, bytes, 0, addressOf(bytes), length);
     this.#replied(connection, peer, flags, word >>> 16);
   }
@@ -712,7 +720,7 @@ export class Reactor implements PollerHandler {
       case Request.readOn:
         return connection && this.#readThrottled(connection);
       case Request.sendFile:
-        return connection && this.#sendFile(connection, frame, (word >> 8) & 0xff, word >>> 16);
+        return connection && this.#sendFile(connection, frame, word, sender.peer);
       case Request.taken:
         return (
           connection && this.#http.bodies.taken(connection, word >>> 16, frame.bytes.readDoubleLE(frame.payloadAt))
@@ -730,13 +738,15 @@ export class Reactor implements PollerHandler {
     else this.#context.tellRoom(watcher, sessionId);
   }
 
-  #sendFile(connection: ReactorConnection, { bytes, payloadAt, length }: Frame, flags: number, exchange: number): void {
+  #sendFile(connection: ReactorConnection, frame: Frame, word: number, peer: number): void {
+    const { bytes, payloadAt, length } = frame;
+    const flags = (word >> 8) & 0xff;
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
-    if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, exchange))) return;
+    if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, word >>> 16, peer))) return;
     const [offset, count] = [bytes.readDoubleLE(payloadAt), bytes.readDoubleLE(payloadAt + 8)];
     const path = bytes.toString('utf8', payloadAt + SEND_FILE_HEADER_BYTES, payloadAt + length);
     this.#sending.writeFile(connection, new FilePart(path, offset, count));
-    if (isAnswer) this.#http.answers.answered(connection, flags);
+    if (isAnswer) this.#http.answers.answered(connection, flags, peer);
   }
 
   #closeOnRequest(connection: ReactorConnection, word: number, peer: number): void {
