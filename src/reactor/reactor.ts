@@ -283,6 +283,7 @@ export class Reactor implements PollerHandler {
     connection.readable = true;
     if (events & HANGUP) connection.hangup = true;
     this.#read(connection);
+    if (connection.hangup && connection.paused) this.#ending.leftWhilePaused(connection);
     if (events & BROKEN) this.#ending.broken(connection);
   }
 
@@ -764,6 +765,8 @@ export class Reactor implements PollerHandler {
   #setPaused(connection: ReactorConnection, paused: boolean): void {
     connection.paused = paused;
     this.#context.table.setFlag(connection.slot, SlotFlag.paused, paused);
+    if (!paused) connection.unconfirmed = false;
+    else if (connection.hangup) this.#ending.leftWhilePaused(connection);
     if (!paused && connection.readable && !connection.stalled) this.#read(connection);
   }
 
