@@ -170,8 +170,8 @@ describe('heartbeats', () => {
     await protectedOne.client.close();
   });
 
-  it.each([['{}'], ['{"idleMs":0}'], ['{"idleMs":"soon"}']])(
-    'heartbeat(%s) is refused without a time',
+  it.each([['{}'], ['{"idleMs":0}'], ['{"idleMs":"soon"}'], ['null'], ['{"idleMs":1,"close":"no"}']])(
+    'heartbeat(%s) is refused: no time, or what it does not take',
     async (order) => {
       const { ask } = await start({ delayReceive: false });
       expect(await ask(`heartbeat ${order}`)).toBe('ERR_HEARTBEAT');
