@@ -11,6 +11,7 @@ import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { slotsOfReactor } from '../master/slot-count.js';
 import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
+import { peerOf } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { closeDescriptor } from '../os/socket.js';
@@ -120,7 +121,8 @@ export class BaseSockets implements OwnSockets {
 
   /** @returns false: through the ring, to whoever owns the connection */
   answer(answer: WholeAnswer): boolean {
-    return this.#reactor?.answer(answer) ?? false;
+    const { id, lane } = this.#parts;
+    return this.#reactor?.answer(answer, peerOf(id, lane)) ?? false;
   }
 
   dismiss(deadlineMs: number, done: () => void): void {

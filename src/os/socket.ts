@@ -241,6 +241,9 @@ export function socketError(descriptor: number): number {
 /** Where struct tcp_info has tcpi_bytes_acked (Linux 4.1), and how much of the structure is asked for. */
 const BYTES_ACKED_AT = 120;
 const TCP_INFO_BYTES = 128;
+/** `tcpi_state`, the first byte (tcp_states.h). */
+const TCP_CLOSE = 7;
+const TCP_CLOSE_WAIT = 8;
 const tcpInfo = Buffer.alloc(TCP_INFO_BYTES);
 
 /**
@@ -252,6 +255,11 @@ export function acknowledgedBytes(descriptor: number): number {
   scratchLength.writeUInt32LE(TCP_INFO_BYTES, 0);
   if (libc.getsockopt(descriptor, C.IPPROTO_TCP, C.TCP_INFO, tcpInfo, scratchLength) < 0) return -1;
   return scratchLength.readUInt32LE(0) < TCP_INFO_BYTES ? -1 : Number(tcpInfo.readBigUInt64LE(BYTES_ACKED_AT));
+}
+
+/** True where the peer has ended its side, or is gone, although what it has sent may not be read yet; false where the kernel does not tell. */
+export function hasPeerEnded(descriptor: number): boolean {
+  return acknowledgedBytes(descriptor) >= 0 && (tcpInfo[0] === TCP_CLOSE || tcpInfo[0] === TCP_CLOSE_WAIT);
 }
 
 export function localAddress(descriptor: number): SocketAddress {

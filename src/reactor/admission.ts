@@ -126,6 +126,7 @@ export class Admission {
         context.wake();
         connection.readable = true;
         if (!connection.ended && !connection.stalled) read(connection);
+        if (connection.unconfirmed) ending.leftWhilePaused(connection);
       },
       failed: (error) => {
         context.wake();
@@ -168,6 +169,7 @@ export class Admission {
     if (tls !== null) table.setTls(slot, tls.info);
     if (options.ports[portIndex]?.delayReceive) {
       connection.paused = true;
+      connection.unconfirmed = true;
       table.setFlag(slot, SlotFlag.paused, true);
     }
     connections.add(connection);

@@ -21,6 +21,8 @@ export interface ConnectionRecord {
   readonly lastWorker: number;
   readonly hangup: boolean;
   readonly paused: boolean;
+  readonly unconfirmed: boolean;
+  readonly left: boolean;
   readonly throttled: boolean;
   readonly told: boolean;
   readonly closeCode: number;
@@ -77,13 +79,14 @@ export function packEvent(worker: number, { payload, ...event }: SpilledEvent): 
 export function packConnection(connection: ReactorConnection): Cargo<ConnectionRecord> {
   const { sessionId, slot, worker, port, hangup, paused, throttled, told, closeCode, lingering, full } = connection;
   const { awaitsAnswer, deadline, answererPid, drainWatchers, input, out, descriptor, closeAnnounced } = connection;
+  const { unconfirmed, left } = connection;
   const waiting = input === null ? [] : [input.bytes.subarray(input.from, input.to)];
   const items = out?.items ?? [];
   const queued = items.flatMap((item) =>
     item instanceof FilePart ? [] : [item.buffer.subarray(item.start, item.end)],
   );
   const known = { sessionId, slot, worker, port, hangup, paused, throttled, told, closeCode, lingering, full };
-  const ending = { awaitsAnswer, deadline, answererPid, drainWatchers, closeAnnounced };
+  const ending = { awaitsAnswer, deadline, answererPid, drainWatchers, closeAnnounced, unconfirmed, left };
   const { lastWorker } = connection;
   const waits = { lastWorker, inputBytes: input?.length ?? 0, out: items.map(packItem), outSince: out?.since ?? 0 };
   const http = connection.http === null ? null : packHttp(connection.http);
@@ -104,11 +107,11 @@ export function packConnection(connection: ReactorConnection): Cargo<ConnectionR
 
 export function unpackConnection({ record, descriptor, bytes }: Cargo<ConnectionRecord>): ReactorConnection {
   const { sessionId, slot, worker, port, hangup, paused, told, closeCode, lingering, full } = record;
-  const { awaitsAnswer, deadline, answererPid, drainWatchers, closeAnnounced } = record;
+  const { awaitsAnswer, deadline, answererPid, drainWatchers, closeAnnounced, unconfirmed, left } = record;
   const connection = new ReactorConnection(sessionId, slot, descriptor, worker, port);
   connection.throttled = record.throttled;
   connection.lastWorker = record.lastWorker;
-  Object.assign(connection, { hangup, paused, told, closeCode, lingering, full });
+  Object.assign(connection, { hangup, paused, unconfirmed, left, told, closeCode, lingering, full });
   Object.assign(connection, { awaitsAnswer, deadline, answererPid, drainWatchers, closeAnnounced });
   const all = Buffer.concat(bytes);
   const input = all.subarray(0, record.inputBytes);

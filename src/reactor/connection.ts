@@ -18,6 +18,10 @@ export class ReactorConnection {
   /** The kernel has reported the peer's end (or an error): read on until it shows. */
   hangup = false;
   paused = false;
+  /** It is paused since it came: its port delays reading, and no process has confirmed it. */
+  unconfirmed = false;
+  /** It seems to have ended its side, or to have gone, while it is paused: looked at when `deadline` is over. */
+  left = false;
   /** Its worker has not handled as much as maxQueuedBytes allows to wait. */
   throttled = false;
   /** What waits in memory, in and out, as it was counted last. */

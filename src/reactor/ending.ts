@@ -6,7 +6,7 @@ import { CloseCode, CloseFlag, Event } from '../ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
 import { SlotFlag, SlotState } from '../memory/connection-table.js';
 import { EAGAIN, EINTR, errnoName, errnoOf } from '../os/libc.js';
-import { closeDescriptor, receive, resetConnection, shutdownWrite } from '../os/socket.js';
+import { closeDescriptor, hasPeerEnded, receive, resetConnection, shutdownWrite } from '../os/socket.js';
 import type { ReactorConnection } from './connection.js';
 import { type ReactorContext, SCRATCH_BYTES } from './context.js';
 import { brokenBy, msWithoutProgress } from './progress.js';
@@ -63,6 +63,26 @@ export class Ending {
     connection.deadline = now + options.halfCloseTimeoutMs;
     connection.sentBefore = table.sentBytes(connection.slot);
     this.startSweeping();
+  }
+
+  /**
+   * The end of a client that is paused shows by no reading. What it has sent before may still be wanted, so it has time;
+   * a client that was never confirmed ends then, and of others those that take nothing any more (RST).
+   */
+  leftWhilePaused(connection: ReactorConnection): void {
+    if (connection.ended || connection.told || connection.closeCode >= 0 || owesToHalfClosed(connection)) return;
+    connection.left = true;
+    this.limitPauses(connection);
+  }
+
+  #checkLeft(connection: ReactorConnection): void {
+    if (connection.paused && this.#context.now < connection.deadline) return;
+    connection.left = false;
+    if (!connection.paused) return; // it is read on
+    this.#failIfBroken(connection);
+    if (connection.ended || !connection.unconfirmed) return;
+    const { tls, descriptor } = connection;
+    if (tls === null || hasPeerEnded(descriptor)) this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
   }
 
   /** Nothing can be written any more: one that is not read any more does not show it by reading. */
@@ -279,6 +299,7 @@ export class Ending {
     } else if (isClosing(connection) && msWithoutProgress(connection, now) >= this.#closingMs) {
       this.reset(connection, CloseCode.WRITE_TIMEOUT);
     } else if (connection.closeCode < 0 && owesToHalfClosed(connection)) this.#checkAnswer(connection);
+    else if (connection.left) this.#checkLeft(connection);
   }
 
   #checkAnswer(connection: ReactorConnection): void {
@@ -326,7 +347,7 @@ function isClosing({ closeCode, closeAnnounced }: ReactorConnection): boolean {
 
 /** It has a deadline that only looking enforces. */
 function isWatched(connection: ReactorConnection): boolean {
-  return connection.lingering || owesToHalfClosed(connection) || isClosing(connection);
+  return connection.lingering || connection.left || owesToHalfClosed(connection) || isClosing(connection);
 }
 
 function owesToHalfClosed({ awaitsAnswer, http }: ReactorConnection): boolean {

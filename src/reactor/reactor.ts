@@ -55,6 +55,7 @@ import { IdleClients } from './idle-clients.js';
 import { Input } from './input.js';
 import { FilePart } from './out-queue.js';
 import { Overload } from './overload.js';
+import { processOfPeer } from './peer-process.js';
 import { Sending } from './sending.js';
 import { Slots } from './slots.js';
 import { Speeches, type WaitingFrame } from './speeches.js';
@@ -232,6 +233,7 @@ export class Reactor implements PollerHandler {
       countDispatched: (connection) => this.#dispatcher.requestDispatched(connection),
       rebind: (connection, worker) => this.#dispatcher.rebind(connection, worker),
       refused: (connection, code, message) => onRefused(connection.sessionId, code, message),
+      processOf: (peer) => processOfPeer(region, this.#context.workers, peer),
     });
     this.#ending.onLost = (connection, code) => http.answers.lost(connection, code);
     this.#ending.onReleased = (connection) => {
@@ -271,6 +273,7 @@ export class Reactor implements PollerHandler {
     connection.readable = true;
     if (events & HANGUP) connection.hangup = true;
     this.#read(connection);
+    if (connection.hangup && connection.paused) this.#ending.leftWhilePaused(connection);
     if (events & BROKEN) this.#ending.broken(connection);
   }
 
@@ -535,18 +538,19 @@ export class Reactor implements PollerHandler {
     return true;
   }
 
-  /** A worker in this process gives a whole answer by hand. @returns false: it has to go through the ring */
-  answer(answer: WholeAnswer): boolean {
+  /** A worker in this process, `peer`, gives a whole answer by hand. @returns false: it has to go through the ring */
+  answer(answer: WholeAnswer, peer: number): boolean {
     const { sessionId, exchange } = answer;
     const connection = this.#context.connectionOf(sessionId);
     const { id, board } = this.#context;
-    if (connection === undefined || connection.closeCode >= 0 || !this.#http.answers.isAwaited(connection, exchange)) {
+    const isNobodys = connection === undefined || connection.closeCode >= 0;
+    if (isNobodys || !this.#http.answers.isAwaited(connection, exchange, peer)) {
       board.add(id, ReactorCounter.discarded, 1);
       return true;
     }
     if (connection.speech !== null) return false;
     if (!this.#awake) this.#context.wake();
-    if (!this.#http.answers.answerDirectly(connection, answer)) return false;
+    if (!this.#http.answers.answerDirectly(connection, answer, peer)) return false;
     board.add(id, ReactorCounter.replies, 1);
     return true;
   }
@@ -580,16 +584,21 @@ export class Reactor implements PollerHandler {
       const whole = wordOf(Request.send, flags, detail);
       return this.#speeches.wait(connection, peer, { word: whole, sessionId, bytes: source, payloadAt: at, length });
     }
-    if (!this.#mayReply(connection, flags, detail)) return;
+    if (!this.#mayReply(connection, peer, flags, detail)) return;
     if (length > 0) this.#sending.write(connection, source, at, address, length);
     this.#replied(connection, peer, flags, detail);
   }
 
-  #mayReply(connection: ReactorConnection | undefined, flags: number, detail: number): connection is ReactorConnection {
+  #mayReply(
+    connection: ReactorConnection | undefined,
+    peer: number,
+    flags: number,
+    detail: number,
+  ): connection is ReactorConnection {
     const { id, board } = this.#context;
     const isNobodys = connection === undefined || connection.closeCode >= 0;
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
-    const may = !isNobodys && (!isAnswer || this.#http.answers.isAwaited(connection, detail));
+    const may = !isNobodys && (!isAnswer || this.#http.answers.isAwaited(connection, detail, peer));
     board.add(id, may ? ReactorCounter.replies : ReactorCounter.discarded, 1);
     return may;
   }
@@ -597,7 +606,7 @@ export class Reactor implements PollerHandler {
   #replied(connection: ReactorConnection, peer: number, flags: number, detail: number): void {
     const more = (flags & SendFlag.more) !== 0;
     if (more || connection.speech !== null) this.#speeches.spoke(connection, peer, detail, more);
-    if (flags & AnswerFlag.answer) this.#http.answers.answered(connection, flags);
+    if (flags & AnswerFlag.answer) this.#http.answers.answered(connection, flags, peer);
   }
 
   /** What has waited until another process's send was whole. */
@@ -609,7 +618,7 @@ export class Reactor implements PollerHandler {
     if (typeOf(word) !== Request.send) return this.#takeRequest(frame, sender);
     const connection = this.#context.connectionOf(sessionId);
     const flags = flagsOf(word);
-    if (!this.#mayReply(connection, flags, detailOf(word))) return;
+    if (!this.#mayReply(connection, peer, flags, detailOf(word))) return;
     if (length > 0) this.#sending.write(connection, bytes, 0, addressOf(bytes), length);
     this.#replied(connection, peer, flags, detailOf(word));
   }
@@ -648,7 +657,7 @@ export class Reactor implements PollerHandler {
       case Request.readOn:
         return connection && this.#readThrottled(connection);
       case Request.sendFile:
-        return connection && this.#sendFile(connection, frame);
+        return connection && this.#sendFile(connection, frame, sender.peer);
       case Request.taken:
         return connection && this.#http.bodies.taken(connection, detailOf(word), readTaken(frame));
       case Request.watchDrain:
@@ -664,13 +673,13 @@ export class Reactor implements PollerHandler {
     else this.#context.tellRoom(watcher, sessionId);
   }
 
-  #sendFile(connection: ReactorConnection, frame: Frame): void {
+  #sendFile(connection: ReactorConnection, frame: Frame, peer: number): void {
     const [flags, exchange] = [flagsOf(frame.word), detailOf(frame.word)];
     const isAnswer = (flags & AnswerFlag.answer) !== 0;
-    if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, exchange))) return;
+    if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, exchange, peer))) return;
     const { path, offset, bytes } = readFileRequest(frame);
     this.#sending.writeFile(connection, new FilePart(path, offset, bytes));
-    if (isAnswer) this.#http.answers.answered(connection, flags);
+    if (isAnswer) this.#http.answers.answered(connection, flags, peer);
   }
 
   #closeOnRequest(connection: ReactorConnection, word: number, peer: number): void {
@@ -688,6 +697,8 @@ export class Reactor implements PollerHandler {
   #setPaused(connection: ReactorConnection, paused: boolean): void {
     connection.paused = paused;
     this.#context.table.setFlag(connection.slot, SlotFlag.paused, paused);
+    if (!paused) connection.unconfirmed = false;
+    else if (connection.hangup) this.#ending.leftWhilePaused(connection);
     if (!paused && connection.readable && !connection.stalled) this.#read(connection);
   }
 

@@ -5,13 +5,12 @@
  */
 import { CloseCode, markOf } from '../ipc/frame.js';
 import type { Frame } from '../ipc/frames/frame.js';
-import { WorkerField } from '../memory/boards.js';
-import { LANES_PER_WORKER, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import { allocateStable } from '../os/libc.js';
 import type { ReactorConnection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
+import { processOfPeer } from './peer-process.js';
 
 export interface WaitingFrame extends Frame {
   readonly peer: number;
@@ -106,9 +105,6 @@ export class Speeches {
 
   #pidOf(peer: number): number {
     const { region, context } = this.#parts;
-    if (peer === peerOfManager(region.shape)) return region.managerPid;
-    if (peer === peerOfMaster(region.shape)) return region.masterPid;
-    const field = peer % LANES_PER_WORKER === 0 ? WorkerField.processOfLane0 : WorkerField.processOfLane1;
-    return context.workers.field(Math.floor(peer / LANES_PER_WORKER), field);
+    return processOfPeer(region, context.workers, peer);
   }
 }

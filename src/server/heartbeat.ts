@@ -3,6 +3,21 @@ import { type ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import { monotonicMs } from '../util/clock.js';
 import type { ListenPort } from './listen-port.js';
 
+export interface HeartbeatOptions {
+  readonly close?: boolean | undefined;
+  readonly idleMs?: number | undefined;
+}
+
+/** What closes clients is read closely: `close: 'no'` is no answer. @throws ServerError ERR_HEARTBEAT */
+export function checkHeartbeat(options: unknown): { close: boolean; idleMs: number | undefined } {
+  if (typeof options !== 'object' || options === null) {
+    throw new ServerError('ERR_HEARTBEAT', { why: `it takes an object with options, received ${describe(options)}` });
+  }
+  const { close = false, idleMs } = options as HeartbeatOptions;
+  if (typeof close === 'boolean') return { close, idleMs };
+  throw new ServerError('ERR_HEARTBEAT', { why: `close must be true or false, received ${describe(close)}` });
+}
+
 /**
  * Which clients have been silent for too long: those of each port for its `heartbeatIdleMs`, or all for `idleMs`. Read from
  * shared memory, in any process. @throws ServerError ERR_HEARTBEAT

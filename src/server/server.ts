@@ -29,7 +29,7 @@ import { Connections } from './connections.js';
 import { type DatagramPeer, DatagramSender } from './datagrams.js';
 import { CallbackTable, type ServerEvents, serverEventNames } from './events.js';
 import { type FileRange, fileToSend } from './file-to-send.js';
-import { silentConnections } from './heartbeat.js';
+import { checkHeartbeat, type HeartbeatOptions, silentConnections } from './heartbeat.js';
 import { ListenPort } from './listen-port.js';
 import { openLog, outputFor } from './log-of.js';
 import { ReplacedCallbacks } from './replaced-callbacks.js';
@@ -372,8 +372,8 @@ export class Server {
    * Closes after what was sent has left; with `reset` at once, dropping it. From here on no packet of that client reaches
    * a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
-  close(fd: number, options: { reset?: boolean } = {}): boolean {
-    return this.#askOutbox('close', fd, (outbox) => outbox.close(fd, options.reset === true));
+  close(fd: number, options?: { reset?: boolean }): boolean {
+    return this.#askOutbox('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
   }
 
   /** True while the connection can be sent to. Swoole: exist() */
@@ -413,10 +413,11 @@ export class Server {
   /**
    * The clients that have sent nothing for `heartbeatIdleMs` of their port, or for `idleMs`; not those under `protect`.
    * With `close` they are closed, too. From any process. Swoole: heartbeat()
-   * @returns session ids @throws ServerError ERR_HEARTBEAT: no port has a heartbeat and no time was given, or it is not one
+   * @returns session ids @throws ServerError ERR_HEARTBEAT: no port has a heartbeat and no time was given, or an option is not what it takes
    */
-  heartbeat({ close = false, idleMs }: { close?: boolean; idleMs?: number } = {}): number[] {
+  heartbeat(options: HeartbeatOptions = {}): number[] {
     this.#mustRun('heartbeat');
+    const { close, idleMs } = checkHeartbeat(options);
     const silent = silentConnections(this.#connections, this.#ports, idleMs);
     if (close) for (const fd of silent) this.close(fd);
     return silent;

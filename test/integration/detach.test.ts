@@ -75,6 +75,38 @@ describe('a detached request', () => {
     await client.close();
   });
 
+  it('ends its connection where the process dies that has begun its answer', async () => {
+    const { server, client } = await open();
+    client.send(request('/task?how=begun'));
+    const { pid } = await server.waitForEvent('begun');
+    server.signal('SIGKILL', pid);
+    await client.tcp.closed;
+    await poll('no request is under way', async () => {
+      const other = await HttpClient.connect(server.port);
+      const { body } = await other.get('/under-way');
+      await other.close();
+      return body === '1'; // this one
+    });
+  });
+
+  it('is answered by one process alone: what another one says behind its beginning reaches no client', async () => {
+    const { server, client } = await open();
+    client.send(request('/task?how=begun&also=process'));
+    const { pid } = await server.waitForEvent('begun');
+    for (const worker of server.workers) server.signal('SIGCONT', worker.pid);
+    await server.waitForEvent('also');
+    await poll('the second answer was dropped', async () => {
+      const other = await HttpClient.connect(server.port);
+      const { body } = await other.get('/discarded');
+      await other.close();
+      return Number(body) > 0;
+    });
+    server.signal('SIGCONT', pid);
+    expect(await client.answer()).toMatchObject({ status: 200, body: 'begun, ended' });
+    expect(await client.get('/plain')).toMatchObject({ status: 200 });
+    await client.close();
+  });
+
   it('cannot be answered here any more', async () => {
     const { server, client } = await open();
     client.send(request('/ended'));

@@ -230,6 +230,22 @@ describe('a client that floods', () => {
   });
 });
 
+describe.each(['request', 'fetch', 'listener'])('a body by %s', (app) => {
+  it.each([0, 1, 1000, 40_000])('of %d bytes that comes whole with its head, in one piece, is read', async (bytes) => {
+    const server = await start(app);
+    const client = await RawHttp2Client.connect(server.port);
+    for (let i = 0; i < 10; i++) {
+      client.socket.cork();
+      const stream = client.request('/body', 'POST', { ends: false });
+      for (let left = bytes; left > 16_384; left -= 16_384) client.send(Frame.data, 0, stream, Buffer.alloc(16_384));
+      client.send(Frame.data, END_STREAM, stream, Buffer.alloc(bytes % 16_384));
+      client.socket.uncork();
+      expect(await client.status(stream)).toBe(200);
+      client.grant(0, 65_535);
+    }
+  });
+});
+
 describe('the preface', () => {
   it.each(['/small', '/file', '/whole?n=100000'])(
     'is a 400 behind a request on the same connection: %s',

@@ -1,5 +1,6 @@
 // What Swoole's users look for: confirm() after delayReceive, and what getClientInfo() tells of dispatch and errors.
 import { once } from 'node:events';
+import { connect as connectPlain } from 'node:net';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { certificateFor } from '../helpers/certificates.js';
@@ -74,6 +75,43 @@ describe('with delayReceive', () => {
     await client.close();
   });
 
+  it.each([false, true])(
+    'a client that leaves, never confirmed, is let go in time (encrypted: %s)',
+    async (encrypted) => {
+      const tls = encrypted ? { tls: certificateFor('server.test') } : {};
+      const { server, ask } = await start({ ...tls, halfCloseTimeoutMs: 300 });
+      const dial = async () => {
+        const seen = server.events('connect').length;
+        const plain = connectPlain({ port: server.port, host: '127.0.0.1' });
+        const socket = encrypted ? connect({ socket: plain, rejectUnauthorized: false }) : plain;
+        socket.on('error', () => {});
+        const { fd } = await server.waitFor('connect', () => server.events('connect')[seen]);
+        return { plain, socket, fd: Number(fd) };
+      };
+      const [ends, resets, stays] = [await dial(), await dial(), await dial()];
+      ends.socket.end('a last word');
+      resets.socket.write('a last word');
+      if (encrypted) resets.plain.destroy();
+      else resets.plain.resetAndDestroy();
+      for (const { fd } of [ends, resets]) await server.waitForEvent('close', (line) => line['fd'] === fd);
+      expect(JSON.parse(await ask(`info ${stays.fd}`))).toMatchObject({ paused: true });
+      expect(await ask(`confirm ${stays.fd}`)).toBe('true');
+      stays.socket.write('still there');
+      const [data] = await once(stays.socket, 'data');
+      expect(String(data)).toBe('still there');
+      stays.socket.destroy();
+    },
+  );
+
+  it('what a client has sent before it ended its side is read when it is confirmed', async () => {
+    const { server, ask } = await start({ halfCloseTimeoutMs: 60_000 });
+    const { client, fd } = await open(server);
+    client.send('early').socket.end();
+    expect(await ask(`confirm ${fd}`)).toBe('true');
+    expect((await client.read(5)).toString()).toBe('early');
+    expect(await server.waitForEvent('close')).toMatchObject({ fd, code: 'CLIENT_CLOSED' });
+  });
+
   it('a client that was never confirmed can be closed', async () => {
     const { server, ask } = await start();
     const { client, fd } = await open(server);
@@ -132,8 +170,8 @@ describe('heartbeats', () => {
     await protectedOne.client.close();
   });
 
-  it.each([['{}'], ['{"idleMs":0}'], ['{"idleMs":"soon"}']])(
-    'heartbeat(%s) is refused without a time',
+  it.each([['{}'], ['{"idleMs":0}'], ['{"idleMs":"soon"}'], ['null'], ['{"idleMs":1,"close":"no"}']])(
+    'heartbeat(%s) is refused: no time, or what it does not take',
     async (order) => {
       const { ask } = await start({ delayReceive: false });
       expect(await ask(`heartbeat ${order}`)).toBe('ERR_HEARTBEAT');

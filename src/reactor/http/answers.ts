@@ -34,16 +34,17 @@ export class Answers {
     parts.context.board.setUnderWay(parts.context.id, 0);
   }
 
-  /** @returns false: bytes of an exchange that is over */
-  isAwaited({ http }: ReactorConnection, exchange: number): boolean {
-    return http !== null && http.exchange === exchange && http.isOwed;
+  /** @returns false: bytes of an exchange that is over, or that another process answers */
+  isAwaited({ http }: ReactorConnection, exchange: number, peer: number): boolean {
+    if (http === null || http.exchange !== exchange || !http.isOwed) return false;
+    return http.answerer === null || http.answerer.peer === peer;
   }
 
   /**
    * A whole answer from a worker in this process (BASE mode), which need not go through the ring: 2 to 3 % of what a
    * request costs. @returns false: it is too long, the ring takes it in pieces
    */
-  answerDirectly(connection: ReactorConnection, { flags, head, text, body }: WholeAnswer): boolean {
+  answerDirectly(connection: ReactorConnection, { flags, head, text, body }: WholeAnswer, peer: number): boolean {
     const textAt = head === null ? 0 : head.length;
     const bodyAt = textAt + text.length;
     const length = bodyAt + (body === null ? 0 : body.length);
@@ -52,18 +53,26 @@ export class Answers {
     if (text !== '') writeLatin1(this.#text, text, textAt);
     if (body !== null) this.#text.set(body, bodyAt);
     this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, length);
-    this.answered(connection, flags);
+    this.answered(connection, flags, peer);
     return true;
   }
 
   /** Bytes of the answer were written. @param flags AnswerFlag */
-  answered(connection: ReactorConnection, flags: number): void {
+  answered(connection: ReactorConnection, flags: number, peer: number): void {
     const { http } = connection;
     if (http === null || connection.ended) return;
-    if ((flags & AnswerFlag.interim) === 0) http.begun = true;
-    else if (flags & AnswerFlag.continue) this.#continued(http);
+    if ((flags & AnswerFlag.interim) === 0) {
+      if (!http.begun && (flags & AnswerFlag.last) === 0) this.#noteAnswerer(connection, http, peer);
+      http.begun = true;
+    } else if (flags & AnswerFlag.continue) this.#continued(http);
     if (flags & AnswerFlag.tunnel) return this.#tunnelled(connection, http);
     if (flags & AnswerFlag.last) this.finish(connection, http, (flags & AnswerFlag.close) !== 0);
+  }
+
+  /** A request that was detached has no taker: only what answers it can tell that its answer will never be whole. */
+  #noteAnswerer({ slot }: ReactorConnection, http: HttpState, peer: number): void {
+    const { context, host } = this.#parts;
+    if (context.table.taker(slot) === 0) http.answerer = { peer, pid: host.processOf(peer) };
   }
 
   /** The client sends its body from now on: its time begins. */
@@ -231,10 +240,16 @@ export class Answers {
     for (const connection of this.#parts.context.connections.list()) {
       const { http } = connection;
       if (http === null || (!http.isOwed && http.phase !== Phase.tunnel)) continue;
-      const pid = this.#parts.context.table.taker(connection.slot);
-      if (pid === 0 || this.#parts.context.workers.processes(http.worker).includes(pid)) continue;
-      this.#lost(connection, http);
+      if (this.#isDead(connection, http)) this.#lost(connection, http);
     }
+  }
+
+  #isDead({ slot }: ReactorConnection, { answerer, worker }: HttpState): boolean {
+    const { context, host } = this.#parts;
+    // 0: it was gone before the beginning of its answer was taken.
+    if (answerer !== null) return answerer.pid === 0 || host.processOf(answerer.peer) !== answerer.pid;
+    const pid = context.table.taker(slot);
+    return pid !== 0 && !context.workers.processes(worker).includes(pid);
   }
 
   #lost(connection: ReactorConnection, http: HttpState): void {
@@ -264,6 +279,7 @@ export class Answers {
     http.exchange = (http.exchange + 1) & 0xffff;
     http.worker = lane.worker;
     http.begun = false;
+    http.answerer = null;
     http.since = this.#parts.context.now;
     this.#parts.context.table.setTaker(connection.slot, 0);
     this.#setUnderWay(this.#underWay + 1);

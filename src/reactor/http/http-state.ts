@@ -19,6 +19,11 @@ export type Phase = (typeof Phase)[keyof typeof Phase];
 /** So much of a body may be on its way to a worker, beyond what it has taken. */
 export const BODY_WINDOW = 262_144;
 
+export interface Answerer {
+  readonly peer: number;
+  readonly pid: number;
+}
+
 /** The HTTP of one connection. Runs in the reactor. */
 export class HttpState {
   phase: Phase = Phase.request;
@@ -30,6 +35,8 @@ export class HttpState {
   worker = -1;
   /** The worker has begun its answer. */
   begun = false;
+  /** Of a detached request: the process that has begun its answer, and that alone goes on with it. */
+  answerer: Answerer | null = null;
   /** A byte of the next request has come. */
   hasBegun = false;
   /** What a time-out counts from, in ms of `monotonicMs()`: the last answer, the first byte of a request, progress of a body. */
@@ -78,6 +85,7 @@ export type HttpRecord = Pick<
   | 'exchange'
   | 'worker'
   | 'begun'
+  | 'answerer'
   | 'hasBegun'
   | 'since'
   | 'keepAlive'
@@ -90,9 +98,9 @@ export type HttpRecord = Pick<
 
 export function packHttp(state: HttpState): HttpRecord {
   const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had } = state;
-  const { isFresh, halfClosed } = state;
+  const { isFresh, halfClosed, answerer } = state;
   const request = { since, keepAlive, isHead, http10, wanted, had };
-  return { phase, isFresh, exchange, worker, begun, hasBegun, halfClosed, ...request };
+  return { phase, isFresh, exchange, worker, begun, answerer, hasBegun, halfClosed, ...request };
 }
 
 export function unpackHttp(record: HttpRecord): HttpState {

@@ -26,6 +26,8 @@ export interface HttpHost {
   /** The connection belongs to another worker from now on. */
   rebind(connection: ReactorConnection, worker: number): void;
   refused(connection: ReactorConnection, code: number, message: string): void;
+  /** The pid of a peer at the moment; 0: none. */
+  processOf(peer: number): number;
 }
 
 export class HttpParts {
