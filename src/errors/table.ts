@@ -405,8 +405,9 @@ export const errorTable = {
   }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `The workers were to be replaced, and the old ones go on serving: ${why}.`,
-    advice: 'Mend the script and reload again; the log says more.',
+    sentence: ({ why }) => `The workers were to be replaced, and were not: ${why}.`,
+    advice:
+      'As long as the server runs, the old ones go on serving: mend the script and reload again. The log says more.',
   }),
   ERR_RUN_DIR: entry({
     fields: { path: 'string', why: 'string' },
