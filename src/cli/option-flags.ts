@@ -2,7 +2,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ServerError } from '../errors/index.js';
 import { definitions } from '../options/definitions.js';
-import { flagOf, type OptionName, parseOption, textOptions, variableOf } from '../options/index.js';
+import { flagOf, isSecret, type OptionName, parseOption, textOptions, variableOf } from '../options/index.js';
+import { CliError, ExitCode } from './exit.js';
 import { withNodeArguments } from './node-arguments.js';
 
 /** What people type without having read anything. */
@@ -80,8 +81,10 @@ function checked(name: OptionName, text: string): string {
     parseOption(name, text, `--${flagOf(name)}`);
     return text;
   } catch (error) {
-    if (error instanceof ServerError) throw new InvalidArgumentError(error.message);
-    throw error;
+    if (!(error instanceof ServerError)) throw error;
+    // The other one is told with the argument.
+    if (isSecret(name)) throw new CliError(ExitCode.usage, error.message);
+    throw new InvalidArgumentError(error.message);
   }
 }
 

@@ -156,14 +156,14 @@ export const errorTable = {
   }),
   ERR_MANAGER_BOOT: entry({
     fields: { exitCode: 'number|null', signal: 'string|null', wrote: 'string?' },
-    sentence: ({ exitCode, signal, wrote }) =>
-      `The manager must become ready, but it ${ended(exitCode, signal)} while booting.${written(wrote)}`,
+    sentence: ({ exitCode, signal }) =>
+      `The manager must become ready, but it ${ended(exitCode, signal)} while booting.`,
     advice: 'The cause, or what it wrote to stderr, says why.',
   }),
   ERR_WORKER_BOOT: entry({
     fields: { workerId: 'number', exitCode: 'number|null', signal: 'string|null', wrote: 'string?' },
-    sentence: ({ workerId, exitCode, signal, wrote }) =>
-      `Worker ${workerId} must become ready, but it ${ended(exitCode, signal)} while booting.${written(wrote)}`,
+    sentence: ({ workerId, exitCode, signal }) =>
+      `Worker ${workerId} must become ready, but it ${ended(exitCode, signal)} while booting.`,
     advice:
       'The cause, or what it wrote to stderr, says why; code before start() and the workerStart callback run there.',
   }),
@@ -369,8 +369,7 @@ export const errorTable = {
   }),
   ERR_DAEMON: entry({
     fields: { how: 'string', logFile: 'string', wrote: 'string?' },
-    sentence: ({ how, logFile, wrote }) =>
-      `The daemon was to say that it is up, and it ${how} (log file: ${logFile}).${written(wrote)}`,
+    sentence: ({ how, logFile }) => `The daemon was to say that it is up, and it ${how} (log file: ${logFile}).`,
     advice: 'Look into the log file, or start it without "daemonize" to see what it says.',
   }),
   ERR_USER: entry({
@@ -407,8 +406,9 @@ export const errorTable = {
   }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `The workers were to be replaced, and the old ones go on serving: ${why}.`,
-    advice: 'Mend the script and reload again; the log says more.',
+    sentence: ({ why }) => `The workers were to be replaced, and were not: ${why}.`,
+    advice:
+      'As long as the server runs, the old ones go on serving: mend the script and reload again. The log says more.',
   }),
   ERR_RUN_DIR: entry({
     fields: { path: 'string', why: 'string' },
@@ -587,11 +587,12 @@ export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorTable, value);
 }
 
-/** The whole message: what was expected, what came, what to do next. */
+/** The whole message: what was expected, what came, what to do next; below it what a process wrote. */
 export function messageOf<C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string {
   const { sentence, advice } = entryOf(code);
   // A reason from elsewhere may be a sentence itself.
-  return `${sentence(detail).replace(/(?<!\.)\.\.$/, '.')} ${advice}`;
+  const { wrote } = detail as { readonly wrote?: string };
+  return `${sentence(detail).replace(/(?<!\.)\.\.$/, '.')} ${advice}${written(wrote)}`;
 }
 
 /** Whether a value from another process is the detail of that code. */
@@ -616,7 +617,7 @@ function address(host: string, port: number): string {
 
 /** What a process wrote to standard error before it ended. */
 function written(wrote: string | undefined): string {
-  return wrote === undefined || wrote === '' ? '' : ` It wrote to standard error:\n${wrote}\n`;
+  return wrote === undefined || wrote === '' ? '' : `\nIt wrote to standard error:\n${wrote}`;
 }
 
 function ended(exitCode: number | null, signal: string | null): string {

@@ -32,10 +32,13 @@ export class OwnListen {
 }
 
 /** Where the app wants to listen, the first time it does. It does not: this process only tells. */
-export function listenArguments(): { within(ms: number): Promise<AppAddress | undefined> } {
+export function listenArguments(): {
+  readonly called: Promise<AppAddress>;
+  within(ms: number): Promise<AppAddress | undefined>;
+} {
   const called = deferred<AppAddress>();
   replaceListen((_, args) => called.resolve(addressOf(args)));
-  return { within: (ms) => within(called.promise, ms) };
+  return { called: called.promise, within: (ms) => within(called.promise, ms) };
 }
 
 function replaceListen(listen: (server: Server, args: readonly unknown[]) => void): void {

@@ -13,15 +13,24 @@ const EXPORTED_WAIT_MS = 300;
 /** Does not return. @param path of the app */
 export async function tellAddress(path: string): Promise<never> {
   const listening = listenArguments();
-  let exported: Record<string, unknown> = {};
-  try {
-    process.argv.splice(2, 1); // what follows the app are its arguments
-    exported = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
-  } catch {
-    return tell({}); // a worker will say so, and why
-  }
+  process.argv.splice(2, 1); // what follows the app are its arguments
+  // One that waits until it listens, as in `await app.listen()`, is not loaded before: here it never would be.
+  const loading = load(path);
+  await Promise.race([loading, listening.called]);
+  const address = await listening.within(0);
+  if (address !== undefined) return tell(address);
+  const exported = await loading;
+  if (exported === undefined) return tell({}); // a worker will say so, and why
   const waitMs = exportsApp(exported) ? EXPORTED_WAIT_MS : LISTEN_WAIT_MS;
   return tell((await listening.within(waitMs)) ?? exportedAddress(exported));
+}
+
+async function load(path: string): Promise<Record<string, unknown> | undefined> {
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
 }
 
 /** As Bun and others have it: `export default { port, hostname, fetch }`, or each for itself. */

@@ -4,8 +4,7 @@
  * which passes everything on at once and keeps the end of it. From then on the process writes where its parent does,
  * without anybody in between. On a terminal a person reads it, and programs look whether it is one: it is left alone.
  */
-import { once } from 'node:events';
-import { closeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { isatty } from 'node:tty';
@@ -18,8 +17,10 @@ import { within } from '../util/within.js';
 const STANDARD_ERROR = 2;
 /** Of what it wrote, the parent keeps so much of the end. */
 const KEPT_CHARACTERS = 4096;
-/** A parent that does not read holds a process up no longer. */
+/** A parent that does not read holds a process up no longer; what is left follows. */
 const FLUSH_MS = 1000;
+/** A full pipe is tried again after so long. */
+const TRY_AGAIN_MS = 10;
 
 /** Where this process, and those it starts, write in the end. */
 export function realStandardError(): number {
@@ -36,8 +37,8 @@ export class BootOutput {
   #kept = '';
   readonly #stream: Readable | undefined;
 
-  /** @param passOn gets every piece at once */
-  constructor(stream: Readable | undefined, passOn: (text: string) => void) {
+  /** @param passOn gets every piece at once; not needed where somebody else passes the bytes on */
+  constructor(stream: Readable | undefined, passOn: (text: string) => void = () => {}) {
     this.#stream = stream;
     const decoder = new StringDecoder('utf8'); // other readers of the stream want bytes
     stream?.on('data', (bytes: Buffer) => {
@@ -63,6 +64,32 @@ export class BootOutput {
   }
 }
 
+/**
+ * Passes bytes on to where this process' standard error leads in the end. A pipe that does not block and is full, as of
+ * a reader that is slow, holds the child up: nothing is lost, and nothing piles up here.
+ */
+export function passOnBytes(stream: Readable): void {
+  let left: Buffer | undefined;
+  const pump = (): void => {
+    try {
+      while (left !== undefined && left.length > 0) left = left.subarray(writeSync(realStandardError(), left));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') {
+        stream.pause();
+        setTimeout(pump, TRY_AGAIN_MS);
+        return;
+      }
+      // There is no reader any more.
+    }
+    left = undefined;
+    stream.resume();
+  };
+  stream.on('data', (bytes: Buffer) => {
+    left = left === undefined ? bytes : Buffer.concat([left, bytes]);
+    pump();
+  });
+}
+
 let borrowed = false;
 let isReady = false;
 const whenReady: (() => void)[] = [];
@@ -81,14 +108,29 @@ export function borrowStandardError(real: number | undefined): void {
   standardError.moveTo(real);
 }
 
-/** It is ready: from now on nobody is in between. */
+/**
+ * It is ready: from now on nobody is in between. What has not left yet goes the long way first, as it waits for room in
+ * the pipe to the parent; a parent that takes its time does not hold this process up.
+ */
 export async function returnStandardError(): Promise<void> {
   isReady = true;
-  for (const callback of whenReady.splice(0)) callback();
-  if (!borrowed) return;
+  const returned = borrowed ? new Promise<void>((resolve) => giveBackWhenFree(resolve)) : undefined;
   borrowed = false;
-  // What has not left yet would wait for the parent for ever.
-  if (process.stderr.writableLength > 0) await within(once(process.stderr, 'drain'), FLUSH_MS);
+  for (const callback of whenReady.splice(0)) callback();
+  if (returned !== undefined) await within(returned, FLUSH_MS);
+}
+
+/** What waits for room in one pipe would not hear of room in another. */
+function giveBackWhenFree(given: () => void): void {
+  if (process.stderr.writableLength > 0) {
+    process.stderr.write('', () => giveBackWhenFree(given));
+    return;
+  }
+  giveBack();
+  given();
+}
+
+function giveBack(): void {
   const real = standardError.descriptor;
   duplicateTo(real, STANDARD_ERROR);
   standardError.moveTo(STANDARD_ERROR);

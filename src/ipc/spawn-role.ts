@@ -3,9 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
-import { standardError } from '../util/log-file.js';
 import { isTitleArgument, titleArgument } from '../util/title-argument.js';
-import { BootOutput } from './boot-output.js';
+import { BootOutput, passOnBytes } from './boot-output.js';
 import { type ChildOutput, takeOutput } from './child-output.js';
 import {
   bequeath,
@@ -50,8 +49,8 @@ export function spawnRole(
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
   const heard = output === undefined ? [] : takeOutput(child, role, output, relay);
   // Where its output is read for good, its lines are passed on from there.
-  const passOn = output?.printed === true ? () => {} : (text: string) => standardError.write(text);
-  const boot = new BootOutput(child.stderr ?? undefined, passOn);
+  if (child.stderr && output?.printed !== true) passOnBytes(child.stderr);
+  const boot = new BootOutput(child.stderr ?? undefined);
   return { process: child, control: control ?? new Socket(), boot, heard };
 }
 

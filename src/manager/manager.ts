@@ -309,6 +309,12 @@ export class Manager {
     if (seat.coming?.state === 'booting') seat.coming.process?.kill('SIGKILL');
   }
 
+  /** It has got ready while all others stop: it has nothing to finish, and its end is no news. */
+  #stopUnused(handle: WorkerHandle): void {
+    handle.endIsTold = true;
+    handle.stop(this.#now(), 0);
+  }
+
   #stopTasks(): void {
     if (!this.#stopping || this.#tasksStop) return;
     if (this.#seats.some((seat) => seat.role !== 'task' && !seat.isEmpty)) return;
@@ -484,7 +490,7 @@ export class Manager {
     switch (message.type) {
       case 'ready':
         handle.becomeReady();
-        if (this.#stopping) handle.stop(this.#now(), 0);
+        if (this.#stopping) this.#stopUnused(handle);
         break;
       case 'bootFailed':
       case 'fatal':

@@ -11,6 +11,9 @@ import { inspectWish, isInspect, waitsForDebugger } from '../ipc/inspect.js';
 import { environmentForMaster, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
 import { DAEMON_VARIABLE, type DaemonLog } from '../util/early-prints.js';
+import { LineCutter } from '../util/line-cutter.js';
+import { LineWriter } from '../util/log-file.js';
+import { printedLine } from '../util/log-output.js';
 import { openUnlinked } from '../util/open-file.js';
 import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { within } from '../util/within.js';
@@ -83,13 +86,16 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
     stdio: ['ignore', output, 'pipe', 'pipe', output],
     env: { ...process.env, ...environmentForMaster(), [DAEMON_VARIABLE]: logOf(options) },
   });
-  const wrote = new BootOutput(child.stderr ?? undefined, (text) => writeSync(output, text));
+  const log = new LineWriter(output);
+  const cutter = new LineCutter((line) => log.write(asLogged(line, options, child.pid ?? 0)));
+  const wrote = new BootOutput(child.stderr ?? undefined, (text) => cutter.write(Buffer.from(text)));
   const timeoutMs = 2 * bootTimeoutMs + GRACE_MS;
   const late = waitsForDebugger(wish) ? undefined : setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   stopWish.whenMade(() => void child.kill('SIGTERM'));
   try {
     return await hear(child, logFile, wrote);
   } finally {
+    cutter.end();
     closeSync(output);
     clearTimeout(late);
     child.unref();
@@ -99,6 +105,12 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
 function logOf({ logFile, logFormat }: ResolvedOptions): DaemonLog {
   if (logFile === '') return 'none';
   return logFormat === 'text' ? 'text' : 'json';
+}
+
+/** What Node itself writes there, such as an uncaught error, is a line of the log too. */
+function asLogged(line: string, options: ResolvedOptions, pid: number): string {
+  const isLogged = logOf(options) !== 'json' || line.startsWith('{"level":');
+  return isLogged ? `${line}\n` : printedLine(false, { role: 'master', pid, stream: 'stderr' }, line);
 }
 
 function openLogFile(path: string): number {
@@ -117,9 +129,11 @@ async function hear(child: ChildProcess, logFile: string, output: BootOutput): P
     });
   });
   const report = await readReport(child.stdio?.[REPORT_DESCRIPTOR] as Readable | undefined);
-  if (report?.type === 'ready') return { pid: child.pid ?? 0, listening: report.listening };
-  const how = await ended;
+  const isReady = report?.type === 'ready';
+  const how = isReady ? '' : await ended;
+  // Also when it is up: what it wrote before is in the pipe still, and belongs into the log.
   await within(new Promise<void>((resolve) => output.whenEnded(resolve)), LAST_WORDS_MS);
+  if (isReady) return { pid: child.pid ?? 0, listening: report.listening };
   const wrote = plain(output.text);
   if (report?.type === 'failed') {
     if (wrote !== '') process.stderr.write(`${wrote}\n`); // the error itself says why

@@ -1,5 +1,6 @@
 /** The log of a process, as its options say. */
 import { isatty } from 'node:tty';
+import { inspect } from 'node:util';
 import { ServerError } from '../errors/index.js';
 import { onceReady } from '../ipc/boot-output.js';
 import type { Inheritance } from '../ipc/inheritance.js';
@@ -31,16 +32,29 @@ export function openLog(log: Log, options: ResolvedOptions, { inherited, role }:
   if (file === undefined || !options.daemonize) return file;
   const isRead = inherited?.printed === true;
   if (!isRead) {
+    tellUncaught();
     file.reopened = (descriptor) => {
       for (const standard of [STANDARD_OUTPUT, STANDARD_ERROR]) duplicateTo(descriptor, standard);
     };
   }
   takePrinted('stdout', log, isRead, role);
-  // Until it is ready its parent reads what it writes to standard error, to know why it does not get ready.
-  if (isRead) onceReady(() => takePrinted('stderr', log, isRead, role));
-  else takePrinted('stderr', log, isRead, role);
+  // Until it is ready its parent (of the daemon itself: the process that waits) reads what it writes to standard error,
+  // to know why it does not get ready.
+  onceReady(() => takePrinted('stderr', log, isRead, role));
   if (isRead) for (const standard of [STANDARD_OUTPUT, STANDARD_ERROR]) makeBlocking(standard);
   return file;
+}
+
+/**
+ * Node writes an uncaught error to the descriptor, as it is, into the middle of a log of other lines. Where no parent
+ * reads that, this process writes it as what a script prints, and ends as Node would.
+ */
+function tellUncaught(): void {
+  process.on('uncaughtExceptionMonitor', (error) => {
+    if (process.listenerCount('uncaughtException') > 0) return; // the script handles it and lives on
+    process.stderr.write(`${inspect(error)}\n`);
+    process.exit(process.exitCode ?? 1);
+  });
 }
 
 function printerFor(options: ResolvedOptions, file: LogFile): Printer {

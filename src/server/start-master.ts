@@ -31,6 +31,7 @@ import { tellOfDebugger } from './debugging.js';
 import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import type { Runtime, StartContext } from './server.js';
+import { toldFromAfar } from './told-error.js';
 
 /** What is assembled before anything starts. */
 interface Assembled {
@@ -47,8 +48,10 @@ export async function startMaster(context: StartContext): Promise<void> {
     await bringUp(context);
   } catch (error) {
     if (context.stopWish.isMade) return endInOrder(context);
+    // The process that waits tells of the error itself; what this one says of it from here on is for the log.
+    await returnStandardError();
     reportToStarter([], error);
-    throw error;
+    throw toldFromAfar(error);
   }
   await callStart(context);
 }
@@ -73,7 +76,7 @@ async function waitForDaemon({ options, stopWish }: StartContext): Promise<never
 /** A daemon that was told to end has not failed. Where this process was told, it has done what it was told. */
 function endedEarly(error: unknown, { isMade, signal }: StopWish): never {
   const wasEnded = error instanceof ServerError && error.is('ERR_START_ENDED');
-  if (!isMade && !wasEnded) throw error;
+  if (!isMade && !wasEnded) throw toldFromAfar(error);
   process.stderr.write('The server was told to end before its start was complete; nothing of it is left.\n');
   if (!isMade) return process.exit(1);
   return process.exit(signal === 'SIGINT' ? INTERRUPTED : 0);

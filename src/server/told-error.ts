@@ -22,9 +22,22 @@ export function told<T>(error: T): T {
   return error;
 }
 
+/** The same for one that came from another process: for Node it would come from nowhere. @returns the error */
+export function toldFromAfar(error: unknown): unknown {
+  if (error instanceof ServerError || !(error instanceof Error)) return error;
+  trim(error, 0);
+  if (process.listenerCount('uncaughtException') === 0) tellIfUncaught(error);
+  return error;
+}
+
 function trim(error: Error, depth: number): void {
   const stack = typeof error.stack === 'string' ? error.stack : '';
-  const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
+  // A message may hold a stack of its own: of what a process wrote.
+  const from = Math.max(stack.indexOf(error.message), 0) + error.message.length;
+  const frames = stack
+    .slice(from)
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line));
   const theirs = frames.filter((frame) => !frame.includes(OURS) && !/\(?node:/.test(frame));
   const head = `${error.name}: ${error.message}`;
   Object.defineProperty(error, 'stack', { value: [head, ...theirs].join('\n'), configurable: true, writable: true });
@@ -32,7 +45,7 @@ function trim(error: Error, depth: number): void {
 }
 
 /** Node would print the line of this package that made the error, all fields and the causes once more. */
-function tellIfUncaught(error: ServerError): void {
+function tellIfUncaught(error: Error): void {
   const listener = (uncaught: unknown): void => {
     forget();
     if (process.listenerCount('uncaughtException') > 0) return; // somebody else has come meanwhile, and is called too
@@ -49,14 +62,20 @@ function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? String(error)) : String(error);
 }
 
-function textOf(error: ServerError): string {
-  const lines = [`${error.stack ?? error.message}`.replace('\n', ` (${error.code})\n`)];
-  if (!lines[0]?.includes(`(${error.code})`)) lines[0] += ` (${error.code})`;
+function textOf(error: Error): string {
+  const lines = [error instanceof ServerError ? withCode(error) : (error.stack ?? error.message)];
+  const { wrote } = (error instanceof ServerError ? error.detail : {}) as { readonly wrote?: string };
   // The call that failed is in the sentence.
   let { cause } = error as { cause?: unknown };
-  for (let depth = 0; cause instanceof Error && depth < DEEPEST; depth++) {
+  for (let depth = 0; cause instanceof Error && depth < DEEPEST; depth++, cause = cause.cause) {
+    // Node has written it, and the process that waits has shown that.
+    if (wrote?.includes(`${cause.name}: ${cause.message}`)) continue;
     if (cause.name !== 'SyscallError') lines.push(`because: ${cause.stack ?? cause.message}`);
-    cause = cause.cause;
   }
   return lines.join('\n');
+}
+
+function withCode({ stack, message, code }: ServerError): string {
+  const text = `${stack ?? message}`.replace('\n', ` (${code})\n`);
+  return text.includes(`(${code})`) ? text : `${text} (${code})`;
 }

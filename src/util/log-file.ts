@@ -19,6 +19,7 @@ export class LineWriter {
   #descriptor: number;
   #lost = 0;
   #why = '';
+  #rest: Buffer | undefined;
   /** A line about the log itself, as the lines of that log look. */
   note: (text: string) => string = (text) => `(${text})\n`;
   /** Called when the first of some lines is lost. */
@@ -42,11 +43,17 @@ export class LineWriter {
   /** Lines go there from now on. */
   moveTo(descriptor: number): void {
     this.#descriptor = descriptor;
+    this.#rest = undefined;
+    this.#rest = undefined;
   }
 
+  /** A pipe that does not block, or a disk that is nearly full, may take a part of a long line: its rest goes first then. */
   #put(line: string): boolean {
     try {
-      writeSync(this.#descriptor, line);
+      if (this.#rest !== undefined) this.#rest = restOf(this.#rest, writeSync(this.#descriptor, this.#rest));
+      if (this.#rest !== undefined) return false;
+      const written = writeSync(this.#descriptor, line);
+      if (written < Buffer.byteLength(line)) this.#rest = restOf(Buffer.from(line), written);
       return true;
     } catch (error) {
       this.#why = codeOf(error);
@@ -140,6 +147,10 @@ export class LogFile extends LineWriter {
   #complain(what: string): void {
     standardError.write(`${new Date().toISOString()} error [${process.pid}] ${what}\n`);
   }
+}
+
+function restOf(bytes: Buffer, written: number): Buffer | undefined {
+  return written < bytes.length ? bytes.subarray(written) : undefined;
 }
 
 function codeOf(error: unknown): string {

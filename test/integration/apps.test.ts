@@ -60,6 +60,12 @@ describe('the server listens where the app says:', () => {
       '127.0.0.2',
     ],
     [
+      'listen() that the top of the script waits for',
+      (port: number) =>
+        `const server = createServer(tells); await new Promise((up) => server.listen(${port}, '127.0.0.2', up));`,
+      '127.0.0.2',
+    ],
+    [
       'PORT or a port of its own',
       (port: number) => `createServer(tells).listen(process.env.PORT ?? ${port}, process.env.HOST ?? '127.0.0.2');`,
       '127.0.0.2',

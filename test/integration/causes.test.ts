@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
@@ -138,6 +138,53 @@ describe('start --daemon says why the server does not come up:', () => {
     expect(line.tree()).toEqual([]);
   });
 });
+
+describe('what the starter of a daemon is told', () => {
+  const inOneProcess = { MORE: '{"mode":"base"}' };
+  const LOG = ['--log-file', 'it.log'];
+
+  it('is the error of a worker once, as a sentence with what it wrote below it', async () => {
+    const line = lineWith(
+      script(
+        `boot(async () => { Promise.reject(new Error('no queue')); await new Promise((done) => setTimeout(done, 60000)); })`,
+      ),
+    );
+    const { stderr } = await line.run('start', line.script, '--daemon');
+    expect(stderr).toMatch(/^ServerError: .*\(ERR_WORKER_BOOT\)\nIt wrote to standard error:\n/);
+    expect(stderr.match(/ERR_WORKER_BOOT/g)).toHaveLength(1);
+    expect(stderr.match(/Error: no queue/g)).toHaveLength(1);
+  });
+
+  it('is what one process that is the whole server wrote, although it has a log file', async () => {
+    const line = lineWith(script(`boot(() => { console.error('no room'); process.exit(3); })`), inOneProcess);
+    const { stderr } = await line.run('start', line.script, '--daemon', ...LOG);
+    expect(stderr).toMatch(/no room/);
+    expect(messagesIn(line).filter((msg) => msg === 'no room')).toHaveLength(1);
+  });
+
+  it.each([
+    ['throws', `boot(() => { throw new TypeError('no database'); })`],
+    [
+      'throws where nothing waits',
+      `boot(async () => { setTimeout(() => { throw new TypeError('no database'); }); await new Promise(() => {}); })`,
+    ],
+    [
+      'throws before it has a log',
+      `if (process.env.TSWOOLE_DAEMON) throw new TypeError('no database'); boot(() => {})`,
+    ],
+  ])('is also in a log of JSON, line by line, when that process %s', async (_, code) => {
+    const line = lineWith(script(code), inOneProcess);
+    const { stderr } = await line.run('start', line.script, '--daemon', ...LOG);
+    expect(stderr).toMatch(/TypeError: no database/);
+    expect(messagesIn(line).filter((msg) => msg.endsWith('TypeError: no database'))).toHaveLength(1);
+  });
+});
+
+/** Fails where a line of the log is no JSON. */
+function messagesIn({ folder }: CommandLine): string[] {
+  const lines = readFileSync(join(folder, 'it.log'), 'utf8').trim().split('\n');
+  return lines.map((text) => (JSON.parse(text) as { msg: string }).msg);
+}
 
 describe('reload says why the old workers go on:', () => {
   it.each([...causes, ['is a script with a syntax error', 'boot(() => {', [/SyntaxError/]] as const])(

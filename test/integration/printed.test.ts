@@ -1,4 +1,6 @@
-import { copyFileSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -58,6 +60,36 @@ class Printing {
     return poll(`'${msg}' is in the log`, () => this.lines().find((one) => one.msg === msg));
   }
 }
+
+/** Before it is ready a worker writes more than any pipe holds. */
+const TALKS = `import { Server } from 'tswoole';
+const server = new Server({ port: 0, workerNum: 2, mode: process.argv[2] });
+server.on('receive', () => {});
+server.on('workerStart', () => void process.stderr.write('e'.repeat(1_000_000)));
+server.on('start', () => console.log('up'));
+await server.start();
+`;
+
+it('what a worker writes to standard error before it is ready waits for a reader that is slow', async () => {
+  const line = new CommandLine();
+  writeFileSync(line.script, TALKS);
+  const server = spawn(process.execPath, [line.script, TEST_MODE], {
+    cwd: line.folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exited = once(server, 'exit');
+  try {
+    await once(server.stdout, 'data'); // it is up, and nothing was read
+    let read = 0;
+    server.stderr.setEncoding('latin1').on('data', (text: string) => {
+      read += text.split('e').length - 1;
+    });
+    await poll('all has come', () => read >= 2_000_000);
+  } finally {
+    server.kill('SIGTERM');
+    await exited;
+  }
+});
 
 describe('what an app prints in a daemon', () => {
   it('carries role, worker id, pid and time in the log file, one JSON object a line', async () => {

@@ -85,6 +85,19 @@ describe('an option that holds a secret', () => {
 });
 
 describe('the command line', () => {
+  it('does not tell a secret that it refuses, and puts none into a unit, which every user may read', async () => {
+    const line = new CommandLine();
+    const refused = await line.run('start', line.script, '--admin', `{"port":0,"tokn":"${TOKEN}"}`);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(/--admin.*tokn/);
+    expect(refused.stderr).not.toContain(TOKEN);
+    const unit = await line.run('systemd', line.script, '--admin', ADMIN, '--name', 'shop');
+    expect(unit.stdout + unit.stderr).not.toContain(TOKEN);
+    expect(unit.stdout).toMatch(/EnvironmentFile=-\/etc\/.*shop/);
+    expect(unit.stderr).toMatch(/TSWOOLE_OPTION_ADMIN=.*\/etc\/.*shop/);
+    expect((await line.run('systemd', line.script, '--admin', '9100')).stdout).toContain('--admin=9100');
+  });
+
   it('tells a token in none of its answers, and a daemon has it all the same, also after a restart', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'secrets-'));
     try {

@@ -4,7 +4,7 @@ import { basename, dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { CLI_ENTRY } from '../../entries.js';
-import { flagOf, type OptionName } from '../../options/index.js';
+import { flagOf, isSecret, type OptionName, variableOf } from '../../options/index.js';
 import { commandFor } from '../script.js';
 import { addStartFlags, type StartFlags, startFlagsOf } from '../start-flags.js';
 import { print } from '../terminal.js';
@@ -31,15 +31,21 @@ export function addSystemd(program: Command): void {
       const { script } = commandFor(given);
       const main = realpathSync(fileURLToPath(CLI_ENTRY));
       const user = String(values['serviceUser']);
-      print(unitFor({ script, flags: startFlagsOf(values), args, user, node: process.execPath, main }));
+      const flags = startFlagsOf(values);
+      print(unitFor({ script, flags, args, user, node: process.execPath, main }));
+      for (const name of secretsAmong(flags)) process.stderr.write(adviceFor(name, unitNameFor(flags, script)));
     });
   addStartFlags(command);
 }
 
 export function unitFor({ script, flags, args, user, node, main }: UnitParts): string {
-  const name = unitName(flags.options['name'] ?? basename(script, extname(script)));
+  const name = unitNameFor(flags, script);
   const words = [node, main, 'start', script, ...flagWords(flags), ...(args.length === 0 ? [] : ['--', ...args])];
-  const environment = existsSync('/etc/default') ? `\nEnvironmentFile=-/etc/default/${name}` : '';
+  const secrets = secretsAmong(flags).map(
+    (option) => `\n# ${variableOf(option)} holds a secret: it is to stand there.`,
+  );
+  const isRead = secrets.length > 0 || existsSync(DEFAULTS);
+  const environment = isRead ? `${secrets.join('')}\nEnvironmentFile=-${environmentFile(name)}` : '';
   const stopS = stopSeconds(flags.options['maxWaitMs']);
   return `# Put this into /etc/systemd/system/${name}.service, then: systemctl daemon-reload && systemctl enable --now ${name}
 [Unit]
@@ -72,13 +78,35 @@ ProtectSystem=full
 WantedBy=multi-user.target`;
 }
 
+const DEFAULTS = '/etc/default';
+
+function environmentFile(name: string): string {
+  return existsSync(DEFAULTS) ? `${DEFAULTS}/${name}` : `/etc/${name}.env`;
+}
+
+/** Every user of the machine may read a unit. Paths of keys are no secret. */
+function holdsSecret(name: string, value: string): boolean {
+  return isSecret(name) && /"token"|"passphrase"|-----BEGIN/.test(value);
+}
+
+function secretsAmong({ options }: StartFlags): OptionName[] {
+  const given = Object.entries(options).filter(([name, value]) => holdsSecret(name, value ?? ''));
+  return given.map(([name]) => name as OptionName);
+}
+
+function adviceFor(option: OptionName, name: string): string {
+  const where = environmentFile(name);
+  return `tswoole: --${flagOf(option)} holds a secret, so it is not in the unit, which every user may read. Write ${variableOf(option)}='…' into ${where}, and chmod 600 that file.\n`;
+}
+
 /** Options that are paths: from here, not from the working directory of the unit. */
 const PATHS = new Set(['path', 'pidFile', 'logFile', 'runDir', 'workingDir', 'chroot']);
 
 /** A daemon would leave systemd alone with a process that has ended. */
 function flagWords({ options, nodeArgs, isApp }: StartFlags): string[] {
   const { daemonize: _, ...rest } = options;
-  const own = Object.entries(rest).map(([name, value]) => {
+  const open = Object.entries(rest).filter(([name, value]) => !holdsSecret(name, value));
+  const own = open.map(([name, value]) => {
     const isPath = PATHS.has(name) && value !== '';
     return `--${flagOf(name as OptionName)}=${isPath ? resolve(value) : value}`;
   });
@@ -91,6 +119,10 @@ function absolute(word: string): string {
     /^(--(?:import|require|env-file)=)(\.{1,2}\/.*)$/,
     (_, flag: string, path: string) => flag + resolve(path),
   );
+}
+
+function unitNameFor({ options }: StartFlags, script: string): string {
+  return unitName(options['name'] ?? basename(script, extname(script)));
 }
 
 /** What systemd takes in the name of a unit, and no more. */
