@@ -6,7 +6,10 @@ const soak = process.env['SOAK'] === '1';
 /** They hang on milliseconds, and a promise such as 'back within a second' cannot be held beside another suite. */
 const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-shutdown', 'limits', 'tasks', 'times'];
 /** What takes long, in PROCESS mode: `npm run test:modes`. */
-const long = ['apps', 'http-corpus', 'http-examples', 'http2', 'start-script'];
+const long = [
+  ...['admin-guard', 'apps', 'causes', 'http-corpus', 'http-examples', 'http2', 'package', 'scale', 'send-anywhere'],
+  ...['stalled', 'start-ended', 'start-script', 'tasks-crash', 'uploads', 'wall-clock'],
+];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
   ...['answers', 'api', 'bodies', 'broadcast', 'budget', 'closes'],

@@ -1,6 +1,7 @@
 // HTTP through the whole server, by clients that speak it by hand. Holds in both modes.
 import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, it } from 'vitest';
+import { reset } from '../helpers/dial.js';
 import { HttpClient, post, request } from '../helpers/http-client.js';
 import {
   endServers,
@@ -60,7 +61,7 @@ describe('workerMaxConcurrency', () => {
     leaver.send(request('/later'));
     const last = await HttpClient.connect(server.port);
     const answer = last.send(request('/stats')).answer();
-    leaver.tcp.socket.resetAndDestroy();
+    reset(leaver.tcp.socket);
     const other = await HttpClient.connect(server.port);
     other.send(`GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n`); // needs no worker
     expect(await other.answer()).toMatchObject({ status: 400 });
