@@ -47,10 +47,7 @@ process.env['TSWOOLE_TEST_PACE'] = String(pace);
 
 const base = { TSWOOLE_TEST_MODE: 'base' };
 const tls = { TSWOOLE_TEST_TLS: '1' };
-/** A machine that builds for others may stop for seconds: a test that fails there is tried once more, and told of. */
-const retry = process.env['CI'] === 'true' ? 1 : 0;
 const common = {
-  retry,
   globalSetup: ['test/helpers/global-setup.ts'],
   testTimeout: soak ? 15 * 60_000 : 60_000 * pace,
   hookTimeout: 60_000 * pace,

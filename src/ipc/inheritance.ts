@@ -6,6 +6,7 @@
 import type { StdioOptions } from 'node:child_process';
 import { flagsForChild, SECRETS_VARIABLE } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { CHILD_VARIABLE } from '../util/child-variable.js';
 import { keepsBootOutput, realStandardError } from './boot-output.js';
 import { leaveInspect } from './inspect.js';
 import { letGoOfSecrets, secretsToBequeath } from './secrets.js';
@@ -14,7 +15,6 @@ export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;
 const OVERFLOW_DESCRIPTOR = 5;
 const FIRST_FREE_DESCRIPTOR = 6;
-const VARIABLE = 'TSWOOLE_CHILD';
 
 /** Roles that bear a process id, and run the user's callbacks. */
 export type ProcessRole = 'worker' | 'task' | 'user';
@@ -108,7 +108,7 @@ export function bequeath(
       ...process.env,
       ...flagsForChild(),
       ...(secrets < 0 ? {} : { [SECRETS_VARIABLE]: String(secrets) }),
-      [VARIABLE]: JSON.stringify(inheritance),
+      [CHILD_VARIABLE]: JSON.stringify(inheritance),
     },
     relay,
   };
@@ -116,9 +116,9 @@ export function bequeath(
 
 /** @returns undefined in a process that a user started: it becomes the master */
 export function takeInheritance(): Inheritance | undefined {
-  const text = process.env[VARIABLE];
+  const text = process.env[CHILD_VARIABLE];
   if (text === undefined) return undefined;
-  delete process.env[VARIABLE];
+  delete process.env[CHILD_VARIABLE];
   const inheritance = JSON.parse(text) as Inheritance;
   if (inheritance.role === 'manager') return inheritance;
   leaveInspect();

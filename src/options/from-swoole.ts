@@ -1,6 +1,7 @@
 /** Swoole's own settings, turned into these options. */
 import { join } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
+import { CHILD_VARIABLE } from '../util/child-variable.js';
 import type { CompressionOptions } from './compression.js';
 import type { Framing } from './framing.js';
 import { nearest } from './nearest.js';
@@ -310,7 +311,7 @@ function tlsOf(settings: SwooleSettings): TlsOptions | undefined {
 }
 
 /** Every process of a server runs the script: the first one says it. */
-const isFirstProcess = process.env['TSWOOLE_CHILD'] === undefined;
+const isFirstProcess = process.env[CHILD_VARIABLE] === undefined;
 
 function warn({ name, why }: UnusedSetting): void {
   if (!isFirstProcess) return;

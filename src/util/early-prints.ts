@@ -4,6 +4,7 @@
  * module acts when it is imported, in processes that a server has started.
  */
 import { writeSync } from 'node:fs';
+import { CHILD_VARIABLE } from './child-variable.js';
 import { printedLine } from './log-output.js';
 import { replaceWrite, restAfterAWhile } from './printed.js';
 import { forgetTitleArgument } from './title-argument.js';
@@ -11,9 +12,6 @@ import { forgetTitleArgument } from './title-argument.js';
 /** Set for the daemon by the process that starts it: how its log is written, or `none` where there is no log file. */
 export const DAEMON_VARIABLE = 'TSWOOLE_DAEMON';
 export type DaemonLog = 'text' | 'json' | 'none';
-
-/** Set for every other process of a server. */
-const CHILD_VARIABLE = 'TSWOOLE_CHILD';
 
 if (process.env[DAEMON_VARIABLE] !== undefined || process.env[CHILD_VARIABLE] !== undefined) forgetTitleArgument();
 

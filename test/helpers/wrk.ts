@@ -1,5 +1,6 @@
 /** wrk, the load generator, where it is installed (Debian: wrk). */
 import { spawn, spawnSync } from 'node:child_process';
+import { PACE } from './deadline.js';
 
 export function hasProgram(name: string): boolean {
   return spawnSync('which', [name], { stdio: 'ignore' }).status === 0;
@@ -19,8 +20,8 @@ export interface WrkRun {
   stop(): void;
 }
 
-/** A busy machine holds one up for longer than the 2 s that wrk has by itself; an answer that never comes is still seen. */
-const NO_ANSWER = ['--timeout', '5s'];
+/** The 2 s that wrk gives an answer by itself, longer where the machine is slower. */
+const NO_ANSWER = ['--timeout', `${Math.ceil(2 * PACE)}s`];
 
 export function startWrk(url: string, connections: number, seconds: number, ...more: string[]): WrkRun {
   const child = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}`, ...NO_ANSWER, ...more, url], {

@@ -17,14 +17,19 @@ let reader: RingReader;
 let outbox: Outbox;
 
 beforeEach(() => {
+  outbox = make(true);
+});
+
+/** With a region of its own, in which FD is open. */
+function make(hearsOfRoom: boolean): Outbox {
   const region = Region.create(testShape({ workerNum: 1, ringBytes: 1 << 17 }));
   const place = region.layout.outbound(0, 0);
   table = new ConnectionTable(region);
   reader = new RingReader(region, place);
   const link = { ring: new RingWriter(region, place), waker: new Waker(region.int32, 1000, { read: -1, write: -1 }) };
-  outbox = new Outbox(table, [link], { highWatermark: HIGH, limitBytes: LIMIT, hearsOfRoom: true });
   open(FD);
-});
+  return new Outbox(table, [link], { highWatermark: HIGH, limitBytes: LIMIT, hearsOfRoom });
+}
 
 function open(sessionId: number): void {
   const address = Buffer.from([127, 0, 0, 1]);
@@ -126,13 +131,7 @@ describe('a process that no event tells of room', () => {
   let looking: Outbox;
 
   beforeEach(() => {
-    const region = Region.create(testShape({ workerNum: 1, ringBytes: 1 << 17 }));
-    const place = region.layout.outbound(0, 0);
-    table = new ConnectionTable(region);
-    reader = new RingReader(region, place);
-    const link = { ring: new RingWriter(region, place), waker: new Waker(region.int32, 1000, { read: -1, write: -1 }) };
-    looking = new Outbox(table, [link], { highWatermark: HIGH, limitBytes: LIMIT, hearsOfRoom: false });
-    open(FD);
+    looking = make(false);
   });
 
   it('looks into the table when the reactor has taken its question, and goes on', () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { fromSwoole, resolveOptions, type UnusedSetting } from '../../src/options/index.js';
 
@@ -108,4 +109,18 @@ describe("Swoole's settings", () => {
       expect(() => turn(settings)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_VALUE' }));
     },
   );
+});
+
+describe('a setting that changes nothing', () => {
+  const index = new URL('../../dist/index.js', import.meta.url).href;
+  const script = `import { fromSwoole } from '${index}'; fromSwoole({ http_parse_post: true });`;
+  const warnings = (environment: Record<string, string>): number => {
+    const args = ['--input-type=module', '--eval', script];
+    const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env: { ...process.env, ...environment } });
+    return stderr.split('TSWOOLE_SETTING').length - 1;
+  };
+
+  it('is warned of by the process that is started, not by those it starts', () => {
+    expect([warnings({}), warnings({ TSWOOLE_CHILD: '{}' })]).toEqual([1, 0]);
+  });
 });
