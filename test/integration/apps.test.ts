@@ -79,6 +79,20 @@ describe('the server listens where the app says:', () => {
     expect(told).toEqual({ port: String(port), host });
   });
 
+  it('each worker of it knows its number as NODE_APP_INSTANCE', async () => {
+    const line = lineWith(
+      `${HTTP}createServer((_, response) => response.end(process.env.NODE_APP_INSTANCE)).listen(0, '127.0.0.1');`,
+    );
+    const address = await start(line, '--workers', '2');
+    const seen = new Set<string>();
+    await poll('both have answered', async () => {
+      const answer = await fetch(`http://${address}/`, { headers: { connection: 'close' } });
+      return seen.add(await answer.text()).size === 2 || undefined;
+    });
+    expect([...seen].sort()).toEqual(['0', '1']);
+    expect(await line.must('show')).toContain(address);
+  });
+
   it.each([
     ['listen(port)', (port: number) => `${HTTP}${TELLS}createServer(tells).listen(${port});`],
     ['exported port', (port: number) => `export default { port: ${port}, fetch: () => new Response() };`],
