@@ -2,8 +2,6 @@
 export type { CommandHandler } from './control/commands.js';
 export type { ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
-export type { FinishCallback } from './exchange/task-client.js';
-export type { TaskCounts } from './exchange/task-queue.js';
 export type { FetchFunction } from './http/apps.js';
 export type { CookieOptions } from './http/cookies.js';
 export type { EventStream, ServerSentEvent } from './http/event-stream.js';
@@ -18,6 +16,8 @@ export type { CloseInitiator, CloseReason } from './ipc/frame.js';
 export type { WorkerErrorInfo } from './manager/manager.js';
 export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
+export type { FinishCallback } from './messaging/task-client.js';
+export type { TaskCounts } from './messaging/task-queue.js';
 export type { CompressionOptions } from './options/compression.js';
 export type {
   AdminOptions,

@@ -1,9 +1,10 @@
 /** BASE mode in the process that starts the server: it is the manager too, and the workers own the connections. */
-import type { Exchange } from '../exchange/exchange.js';
+
 import type { Manager, ManagerCallbacks } from '../manager/manager.js';
 import { createManager } from '../manager/run.js';
 import type { ManagerLink, MasterMode } from '../master/mode.js';
 import type { Region } from '../memory/region.js';
+import type { Messaging } from '../messaging/messaging.js';
 import type { ResolvedOptions } from '../options/index.js';
 import type { Log } from '../util/log.js';
 import { WorkersAsOwners } from './workers-as-owners.js';
@@ -15,7 +16,7 @@ export interface BaseModeParts {
   readonly log: Log;
   /** Known when the manager is started. */
   region(): Region;
-  exchange(): Exchange;
+  messaging(): Messaging;
 }
 
 export function baseMode(parts: BaseModeParts): MasterMode {
@@ -36,7 +37,7 @@ export function baseMode(parts: BaseModeParts): MasterMode {
         options,
         callbacks,
         userProcessNames,
-        exchange: parts.exchange(),
+        messaging: parts.messaging(),
         log,
         tellMaster: (said) => soon(() => message(said)),
         exit: (code) => soon(() => exit(code, 0)),

@@ -1,9 +1,10 @@
 /** Assembles a worker that owns connections (BASE mode). Runs in the worker. */
-import type { FinishCallback } from '../exchange/task-client.js';
+
 import type { Inheritance, OwnDescriptors, ProcessRole } from '../ipc/inheritance.js';
 import { isDatagram } from '../listen/bind-port.js';
 import { reactorOptions } from '../master/reactor-threads.js';
 import type { Region } from '../memory/region.js';
+import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { loadModules } from '../reactor/assemble.js';

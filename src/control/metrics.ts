@@ -3,12 +3,13 @@
  * command `metrics` gives as JSON. All of it is read from shared memory (memory and CPU: from the kernel), so it costs no
  * worker anything and is there when one hangs. Runs in the master.
  */
-import type { TaskCounts } from '../exchange/task-queue.js';
+
 import { queuedBytesAt } from '../ipc/ring.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
 import { peerOf, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../memory/process-board.js';
 import { endReasons, type Region } from '../memory/region.js';
+import type { TaskCounts } from '../messaging/task-queue.js';
 import { processUsage } from '../os/other-process.js';
 import type { ServerStatus } from './controlled.js';
 import { readStats, type WorkerInfo } from './stats.js';

@@ -1,10 +1,11 @@
 /** Figures of a running server, read from shared memory: right from any process, also when a worker hangs. */
-import type { TaskCounts } from '../exchange/task-queue.js';
+
 import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { peerOf, processNum } from '../memory/layout.js';
 import { addHistograms, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+import type { TaskCounts } from '../messaging/task-queue.js';
 
 import { monotonicMs } from '../util/clock.js';
 

@@ -38,7 +38,7 @@ export interface Http1Host {
 
 /** From the target's end to the first field line: ` HTTP/1.1` and CRLF. */
 const VERSION_BYTES = 11;
-const { answer: ANSWER, last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
+const { last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
 
 /** Pieces up to this size are put together with what frames them. */
 const SMALL_PIECE_BYTES = 16_384;
@@ -149,7 +149,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   /** The client may send the body it has asked to send. Not said where the body is there (RFC 9110 10.1.1). */
   sayContinue(): void {
-    if (!this.isEnded && !this.#body.isComplete) this.#send(ANSWER | INTERIM | AnswerFlag.continue, CONTINUE, null);
+    if (!this.isEnded && !this.#body.isComplete) this.#send(INTERIM | AnswerFlag.continue, CONTINUE, null);
   }
 
   leaveContinue(): void {
@@ -212,11 +212,11 @@ export class Http1Exchange implements Exchange, RawExchange {
     const rest = isSent && typeof bytes !== 'string' ? bytes : null;
     const kept = this.#host.heads.find(status, reason, fields, length, persistence);
     if (kept !== undefined) {
-      const flags = persistence === Persistence.ends ? ANSWER | LAST | CLOSE : ANSWER | LAST;
+      const flags = persistence === Persistence.ends ? LAST | CLOSE : LAST;
       this.#host.outbox.answer(this.fd, this.number, flags, kept, text, rest);
     } else {
       const head = headOf(status, reason, fields, length, persistence);
-      this.#send(head.closes ? ANSWER | LAST | CLOSE : ANSWER | LAST, `${head.text}\r\n${text}`, rest);
+      this.#send(head.closes ? LAST | CLOSE : LAST, `${head.text}\r\n${text}`, rest);
     }
     this.#end();
   }
@@ -234,27 +234,27 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#isChunkedAnswer = isOpenEnded && !ends && !this.#hasNoBody;
     this.#length = declared === -1 || this.#hasNoBody ? null : new LengthCount(declared);
     const framing = isOpenEnded && !ends ? 'transfer-encoding: chunked\r\n' : '';
-    this.#send(ANSWER, `${head.text}${framing}\r\n`, null);
+    this.#send(0, `${head.text}${framing}\r\n`, null);
   }
 
   write(data: string | Uint8Array): boolean {
     if (this.isEnded) return false;
     if (data.length === 0 || this.#hasNoBody) return true;
-    if (this.#isChunkedAnswer) return this.#writeChunk(ANSWER, data, '');
+    if (this.#isChunkedAnswer) return this.#writeChunk(0, data, '');
     const bytes = plainBytes(data);
     this.#length?.add(bytes.length);
-    return this.#writePlain(ANSWER, bytes);
+    return this.#writePlain(0, bytes);
   }
 
   writeFile({ path, offset, length }: FilePiece): void {
     if (this.isEnded || this.#hasNoBody || length === 0) return;
     this.#length?.add(length);
-    this.#host.outbox.answerFile(this.fd, this.number, ANSWER, path, offset, length);
+    this.#host.outbox.answerFile(this.fd, this.number, 0, path, offset, length);
   }
 
   end(data: string | Uint8Array = '', trailers: FieldList = []): void {
     if (this.isEnded) return;
-    const flags = this.#closes ? ANSWER | LAST | CLOSE : ANSWER | LAST;
+    const flags = this.#closes ? LAST | CLOSE : LAST;
     if (this.#isChunkedAnswer) {
       const tail = `0\r\n${fieldLines(trailers)}\r\n`;
       if (data.length > 0) this.#writeChunk(flags, data, tail);
@@ -265,7 +265,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   inform(status: number, fields: FieldList): void {
     if (this.isEnded || this.#has(RequestBit.http10)) return;
-    this.#send(ANSWER | INTERIM, `${statusLine(status, '')}${fieldLines(interimFields(fields))}\r\n`, null);
+    this.#send(INTERIM, `${statusLine(status, '')}${fieldLines(interimFields(fields))}\r\n`, null);
   }
 
   drain(): Promise<void> {
@@ -292,19 +292,19 @@ export class Http1Exchange implements Exchange, RawExchange {
   writeRaw(data: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): boolean {
     if (this.isEnded) return false;
     if (data.length === 0) return true;
-    if (typeof data !== 'string') return this.#send(ANSWER, '', data);
-    return encoding === 'latin1' ? this.#send(ANSWER, data, null) : this.#send(ANSWER, '', Buffer.from(data));
+    if (typeof data !== 'string') return this.#send(0, '', data);
+    return encoding === 'latin1' ? this.#send(0, data, null) : this.#send(0, '', Buffer.from(data));
   }
 
   finish(close: boolean): void {
     if (this.isEnded) return;
-    this.#send(close || this.mustClose ? ANSWER | LAST | CLOSE : ANSWER | LAST, '', null);
+    this.#send(close || this.mustClose ? LAST | CLOSE : LAST, '', null);
     this.#end();
   }
 
   tunnel(events: TunnelEvents): Tunnel {
     const tunnel = this.#host.openTunnel(this.fd, events);
-    this.#send(ANSWER | LAST | TUNNEL, '', null);
+    this.#send(LAST | TUNNEL, '', null);
     this.#end();
     return tunnel;
   }
@@ -367,7 +367,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     if (bytes.length <= SMALL_PIECE_BYTES) {
       return this.#send(flags, size, Buffer.concat([bytes, Buffer.from(`\r\n${tail}`, 'latin1')]));
     }
-    this.#send(ANSWER, size, bytes);
+    this.#send(0, size, bytes);
     return this.#send(flags, `\r\n${tail}`, null);
   }
 

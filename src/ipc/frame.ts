@@ -48,7 +48,7 @@ export const Event = {
 
 /** Worker (or manager, or the accepting thread) → reactor. */
 export const Request = {
-  /** payload: bytes for the client; of an HTTP answer with AnswerFlag, detail: the exchange. Else see SendFlag. */
+  /** payload: bytes for the client. flags: SendFlag. */
   send: 1,
   /** flags: 1 = reset, drop what is queued. detail: a CloseCode. payload: a message. */
   close: 2,
@@ -58,7 +58,7 @@ export const Request = {
   resume: 5,
   /** Answer with `writable` when the connection's queue is at or below its low watermark. */
   watchDrain: 6,
-  /** payload: offset f64, bytes f64, path (UTF-8). Flags and detail as `send`. */
+  /** payload: offset f64, bytes f64, path (UTF-8). */
   sendFile: 8,
   /** Enough of what was queued for its worker is handled (maxQueuedBytes). */
   readOn: 9,
@@ -68,6 +68,10 @@ export const Request = {
   closing: 11,
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
+  /** HTTP. detail: the exchange; flags: AnswerFlag; payload: bytes of its answer. Nobody's when the exchange is over. */
+  answer: 12,
+  /** HTTP. As `answer`; payload: as `sendFile`. */
+  answerFile: 13,
 } as const;
 
 /** A packet longer than a frame comes in pieces. */
@@ -120,8 +124,6 @@ export function goneCode(flags: number): number {
 
 /** HTTP: of bytes a worker sends. */
 export const AnswerFlag = {
-  /** They belong to the exchange in `detail`, and to nobody when that is over. */
-  answer: 1,
   /** The answer is whole with them. */
   last: 2,
   /** The connection ends behind the answer. */
@@ -134,7 +136,7 @@ export const AnswerFlag = {
   continue: 32,
 } as const;
 
-/** Of bytes a process sends that are no answer; beside `AnswerFlag` in the same field. */
+/** Of bytes a process sends as they are. */
 export const SendFlag = {
   /** Others of the same send follow. Pieces of one send bear in `detail` which process sends: see `markOf`. */
   more: 64,

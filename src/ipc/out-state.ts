@@ -10,6 +10,8 @@ export interface OutboxLimits {
 export interface HeldData {
   readonly data: Uint8Array;
   at: number;
+  /** Request.send, or the type of a protocol's own frames. */
+  readonly type: number;
   readonly flags: number;
   readonly exchange: number;
 }

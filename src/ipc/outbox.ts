@@ -128,14 +128,15 @@ export class Outbox {
     if (head !== null) ring.bytes.set(head, at);
     if (text !== '') writeLatin1(ring.bytes, text, at + textAt);
     if (body !== null) ring.bytes.set(body, at + bodyAt);
-    this.#committed(state, link, bytes, flags, exchange);
+    this.#committed(state, link, bytes, flags, exchange, Request.answer);
     return true;
   }
 
   /** HTTP: a part of a file as (the end of) an answer. */
   answerFile(sessionId: number, exchange: number, flags: number, path: string, offset: number, bytes: number): boolean {
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
-    return this.#request(this.#stateOf(sessionId), Request.sendFile, flags, exchange, filePayload(path, offset, bytes));
+    const payload = filePayload(path, offset, bytes);
+    return this.#request(this.#stateOf(sessionId), Request.answerFile, flags, exchange, payload);
   }
 
   /** HTTP: so many bytes of a request's body were taken: the reactor may send so many more. */
@@ -303,8 +304,15 @@ export class Outbox {
     return true;
   }
 
-  #committed(state: OutState, link: ReactorLink, bytes: number, flags = 0, exchange = 0): void {
-    link.ring.commit(Request.send, flags, exchange, state.sessionId, bytes);
+  #committed(
+    state: OutState,
+    link: ReactorLink,
+    bytes: number,
+    flags = 0,
+    exchange = 0,
+    type: number = Request.send,
+  ): void {
+    link.ring.commit(type, flags, exchange, state.sessionId, bytes);
     this.#links.publish(link);
     this.sentBytes += bytes;
     this.sentCount++;
@@ -347,7 +355,7 @@ export class Outbox {
 
   // ——— holding ———
 
-  #hold(state: OutState, data: Uint8Array, flags = 0, exchange = 0): boolean {
+  #hold(state: OutState, data: Uint8Array, type: number = Request.send, flags = 0, exchange = 0): boolean {
     const { sessionId: fd, limits } = state;
     const { highWatermark, limitBytes } = limits;
     if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
@@ -356,7 +364,7 @@ export class Outbox {
     }
     state.heldBytes += data.length;
     this.heldBytes += data.length;
-    this.#holdItem(state, { data, at: 0, flags, exchange });
+    this.#holdItem(state, { data, at: 0, type, flags, exchange });
     if (state.heldBytes < highWatermark) return true;
     return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
   }
@@ -391,10 +399,10 @@ export class Outbox {
     const pieces = [head, text === '' ? null : Buffer.from(text, 'latin1'), body].filter((piece) => piece !== null);
     const last = pieces.pop() ?? nothing;
     for (const piece of pieces) {
-      this.#hold(state, piece, flags & ~AT_THE_END, exchange);
+      this.#hold(state, piece, Request.answer, flags & ~AT_THE_END, exchange);
       if (!this.#table.isOpen(state.sessionId)) return false;
     }
-    return this.#hold(state, last, flags, exchange);
+    return this.#hold(state, last, Request.answer, flags, exchange);
   }
 
   #holdItem(state: OutState, item: HeldItem): void {
@@ -454,9 +462,12 @@ export class Outbox {
     state.heldBytes -= left;
     this.heldBytes -= left;
     const isLast = item.at === item.data.length;
-    const isPiece = item.flags === 0 && left < item.data.length;
+    const isPiece = item.type === Request.send && left < item.data.length;
     if (isPiece) this.#committed(state, link, left, isLast ? 0 : SendFlag.more, OWN_MARK);
-    else this.#committed(state, link, left, isLast ? item.flags : item.flags & ~AT_THE_END, item.exchange);
+    else {
+      const flags = isLast ? item.flags : item.flags & ~AT_THE_END;
+      this.#committed(state, link, left, flags, item.exchange, item.type);
+    }
     if (isLast) state.held?.shift();
     return true;
   }

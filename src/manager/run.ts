@@ -1,8 +1,5 @@
 /** Assembles the manager out of what its process inherited. Runs in the manager. */
-import { Exchange } from '../exchange/exchange.js';
-import { PeerLoop } from '../exchange/peer-loop.js';
-import { answerProfile } from '../exchange/profile-answer.js';
-import type { FinishCallback } from '../exchange/task-client.js';
+
 import { peerBell, reactorBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
 import { outputOfChildren } from '../ipc/child-output.js';
@@ -24,6 +21,10 @@ import { DeadConnections } from '../memory/dead-connections.js';
 import { LANES_PER_WORKER, peerOf, peerOfManager } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+import { Messaging } from '../messaging/messaging.js';
+import { PeerLoop } from '../messaging/peer-loop.js';
+import { answerProfile } from '../messaging/profile-answer.js';
+import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { monotonicMs, systemClock } from '../util/clock.js';
@@ -35,7 +36,7 @@ import { Watchdog } from './watchdog.js';
 
 export interface RunningManager {
   readonly manager: Manager;
-  readonly exchange: Exchange;
+  readonly messaging: Messaging;
   readonly channel: ControlChannel<MasterToManager, ManagerToMaster>;
   readonly loop: PeerLoop;
 }
@@ -52,7 +53,7 @@ export function runManager(
   const { overflow, datagrams, bells } = inheritance;
   const shared = { region: region.descriptor, overflow, datagrams, bells };
   const peer = peerOfManager(region.shape);
-  const exchange = new Exchange({
+  const messaging = new Messaging({
     region,
     overflow,
     bells,
@@ -67,7 +68,7 @@ export function runManager(
     options,
     callbacks,
     userProcessNames,
-    exchange,
+    messaging,
     log,
     tellMaster: (message) => void channel.send(message),
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
@@ -77,13 +78,13 @@ export function runManager(
   process.on('SIGUSR1', () => manager.reload());
   process.on('SIGUSR2', () => manager.reload(true));
   const sleeper = new Sleeper(region.int32, region.managerSleepIndex);
-  const loop = new PeerLoop(exchange, sleeper, peerBell(bells, region.shape, peer), (handler) =>
+  const loop = new PeerLoop(messaging, sleeper, peerBell(bells, region.shape, peer), (handler) =>
     createPoller(options.reactorBackend, handler),
   );
   region.managerPid = process.pid;
   new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
   void returnStandardError().then(() => channel.send({ type: 'started' }));
-  return { manager, exchange, channel, loop };
+  return { manager, messaging, channel, loop };
 }
 
 /** A person sits before the debugger that a worker waits for. */
@@ -97,7 +98,7 @@ export interface ManagerPlace {
   readonly options: ResolvedOptions;
   readonly callbacks: ManagerCallbacks;
   readonly userProcessNames: readonly string[];
-  readonly exchange: Exchange;
+  readonly messaging: Messaging;
   readonly log: Log;
   tellMaster(message: ManagerToMaster): void;
   exit(code: number): void;
@@ -105,7 +106,7 @@ export interface ManagerPlace {
 
 /** In a process of its own, or (BASE mode) in the one that starts the server. */
 export function createManager(place: ManagerPlace): Manager {
-  const { region, shared, options, callbacks, userProcessNames, exchange, log } = place;
+  const { region, shared, options, callbacks, userProcessNames, messaging, log } = place;
   const { taskWorkerNum, processTitle, maxWaitMs } = options;
   const bootTimeoutMs = waitsForDebugger(inspectWish()) ? DEBUGGER_WAIT_MS : options.bootTimeoutMs;
   const { workerNum } = region.shape;
@@ -138,18 +139,18 @@ export function createManager(place: ManagerPlace): Manager {
       const owned = options.mode === 'base' && wasServing && id < workerNum;
       if (owned) new DeadConnections(region, options).reap(id);
       for (const waker of reactorWakers) waker.ring(); // some wait for an answer of it
-      exchange.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' });
+      messaging.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' });
     },
     recoverAll: () => {
       region.countDeath();
       for (const waker of reactorWakers) waker.ring();
-      recoverAll(exchange, processes.length);
+      recoverAll(messaging, processes.length);
     },
     isDrained: (workerId) => isDrained(region, workerId),
-    profile: (order) => void answerProfile(order, exchange.overflow).then((answer) => place.tellMaster(answer)),
+    profile: (order) => void answerProfile(order, messaging.overflow).then((answer) => place.tellMaster(answer)),
     tellMaster: (message) => place.tellMaster(message),
     exit: (code) => {
-      reportLostTasks(exchange, log);
+      reportLostTasks(messaging, log);
       place.exit(code);
     },
   });
@@ -183,15 +184,15 @@ function named(role: ProcessRole, word: string, first: number, count: number): {
 }
 
 /** All processes of the manager before this one are gone, and nobody has seen how. */
-function recoverAll(exchange: Exchange, processes: number): void {
+function recoverAll(messaging: Messaging, processes: number): void {
   for (let peer = 0; peer < processes * LANES_PER_WORKER; peer++) {
     const workerId = Math.floor(peer / LANES_PER_WORKER);
-    exchange.keeper.recover({ peer, workerId, exitCode: 0, signal: 'the death of the manager' });
+    messaging.keeper.recover({ peer, workerId, exitCode: 0, signal: 'the death of the manager' });
   }
-  exchange.keeper.recoverKeeper();
+  messaging.keeper.recoverKeeper();
 }
 
-function reportLostTasks(exchange: Exchange, log: Log): void {
-  const { queued, running } = exchange.queue.counts();
+function reportLostTasks(messaging: Messaging, log: Log): void {
+  const { queued, running } = messaging.queue.counts();
   if (queued + running > 0) log.warn('tasks were left when the time of the shutdown was over', { queued, running });
 }

@@ -5,7 +5,6 @@
 
 import type { CrashLoop, ServerPhase as Phase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
-import { freeParts } from '../exchange/overflow.js';
 import { createOutbox, linksOf } from '../ipc/assemble-outbox.js';
 import { createBells } from '../ipc/bells.js';
 import { outputOfManager } from '../ipc/child-output.js';
@@ -18,6 +17,7 @@ import { type BoundPort, bindPort, isDatagram, listenOn, unbindPort } from '../l
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import { freeParts } from '../messaging/overflow.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';

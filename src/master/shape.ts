@@ -1,6 +1,7 @@
 /** The measures of the shared memory, out of the options. Runs in the master. */
-import { MAX_SLOTS } from '../exchange/layout.js';
+
 import { type RegionShape, TLS_CERTIFICATE_RECORD_BYTES, TLS_RECORD_BYTES } from '../memory/layout.js';
+import { MAX_SLOTS } from '../memory/messaging-layout.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { slotCount } from './slot-count.js';
 
@@ -37,6 +38,6 @@ export function shapeOf(options: ResolvedOptions, userProcessNum: number, tlsRec
     tlsSlots: tlsRecordBytes === 0 ? 0 : slots,
     tlsRecordBytes: Math.max(Math.min(tlsRecordBytes, TLS_RECORD_BYTES), fittingBytes(tlsRecordBytes, slots)),
     ringBytes: channelSize,
-    exchangeSlots: Math.min(waiting + SLOTS_BESIDES_WAITING, MAX_SLOTS),
+    messageSlots: Math.min(waiting + SLOTS_BESIDES_WAITING, MAX_SLOTS),
   };
 }

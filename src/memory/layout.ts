@@ -4,17 +4,18 @@
  *
  * ```
  * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
- * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS           │ ring headers │ rings       │ exchange │
+ * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS           │ ring headers │ rings       │ messaging │
  * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
  * └────────┴───────────┴───────────┴─────────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
  * ```
- * T is 768, or up to 4,096 where clients show certificates. P processes bear an id: workers first, then task workers, then the user's own. The exchange (tasks and messages
- * between processes) has a layout of its own: `exchange/layout.ts`.
+ * T is 768, or up to 4,096 where clients show certificates. P processes bear an id: workers first, then task workers, then the user's own. The messaging area (tasks and messages
+ * between processes) has a layout of its own: `messaging/layout.ts`.
  *
  * Every counter has one writer, the owner of the record it stands in, so a crash cannot leave it wrong.
  */
-import { type ExchangeLayout, layoutExchange } from '../exchange/layout.js';
+
 import { PAGE_BYTES } from '../os/memory.js';
+import { layoutMessaging, type MessagingLayout } from './messaging-layout.js';
 
 export interface RegionShape {
   readonly reactorNum: number;
@@ -30,7 +31,7 @@ export interface RegionShape {
   /** Bytes of each ring between a reactor and a worker; a power of two. */
   readonly ringBytes: number;
   /** How many tasks and messages of one process may be under way. */
-  readonly exchangeSlots: number;
+  readonly messageSlots: number;
 }
 
 export const HEADER_BYTES = 4096;
@@ -73,7 +74,7 @@ export interface RegionLayout {
   inbound(reactor: number, worker: number): RingPlace;
   /** Sender → reactor: replies and requests. `sender` is a peer: see `peerOf`. */
   outbound(reactor: number, sender: number): RingPlace;
-  readonly exchange: ExchangeLayout;
+  readonly messaging: MessagingLayout;
 }
 
 const alignTo = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
@@ -124,13 +125,13 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     };
   };
 
-  const exchangeAt = plainBytes + reactorNum * dataPerReactor;
-  const exchange = layoutExchange(exchangeAt, {
+  const messagingAt = plainBytes + reactorNum * dataPerReactor;
+  const messaging = layoutMessaging(messagingAt, {
     processes: processNum(shape),
     firstTaskWorker: workerNum,
     taskWorkers: shape.taskWorkerNum,
     peers: peerNum(shape),
-    slots: shape.exchangeSlots,
+    slots: shape.messageSlots,
   });
 
   return {
@@ -142,9 +143,9 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     addressesAt,
     tlsAt,
     plainBytes,
-    totalBytes: exchange.endsAt,
+    totalBytes: messaging.endsAt,
     inbound: (reactor, worker) => place(reactor, worker),
     outbound: (reactor, sender) => place(reactor, workerNum + sender),
-    exchange,
+    messaging,
   };
 }

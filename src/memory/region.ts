@@ -14,7 +14,7 @@ const shapeNames = [
   'tlsSlots',
   'tlsRecordBytes',
   'ringBytes',
-  'exchangeSlots',
+  'messageSlots',
 ] as const satisfies readonly (keyof RegionShape)[];
 
 const MAGIC_VALUE = 0x7473_7730; // 'tsw0'

@@ -106,14 +106,14 @@ const READS_PER_TURN = 4;
 const REQUESTS_PER_TURN = 1024;
 /** Replies below this size to the same connection in a row leave in one send(2). */
 const GATHER_LIMIT = 8192;
-/** What two frames have in common that are parts of one answer: type, detail, and whether they are of one at all. */
-const SAME_ANSWER = 0xffff00ff | (AnswerFlag.answer << 8);
+/** What two frames have in common that are parts of one answer: type and detail. */
+const SAME_ANSWER = 0xffff00ff;
 /** Nothing is put behind the end of an answer, nor behind 1xx, nor behind a piece of a send: who comes next says whether it is the last. */
 const goesOn = (flags: number): boolean =>
   (flags & (AnswerFlag.last | AnswerFlag.interim | AnswerFlag.tunnel | SendFlag.more)) === 0;
 /** What must not overtake data of the same sender. */
 const keepsPlace = (type: number): boolean =>
-  type === Request.closed || type === Request.sendFile || type === Request.watchDrain;
+  type === Request.closed || type === Request.sendFile || type === Request.answerFile || type === Request.watchDrain;
 /** At the end of the server a body that is on its way is still read: its worker is to finish. */
 const isUpload = ({ http }: ReactorConnection): boolean => http?.phase === Phase.streaming;
 
@@ -529,7 +529,8 @@ export class Reactor implements PollerHandler {
         this.#parts.onBrokenSender(sender.worker);
         return false;
       }
-      if (typeOf(ring.word) === Request.send) this.#takeReply(ring, sender.peer);
+      const type = typeOf(ring.word);
+      if (type === Request.send || type === Request.answer) this.#takeReply(ring, sender.peer);
       else {
         this.#takeRequest(ring, sender);
         ring.advance();
@@ -581,32 +582,35 @@ export class Reactor implements PollerHandler {
     const connection = this.#context.connectionOf(sessionId);
     const detail = detailOf(word);
     if (connection !== undefined && this.#speeches.holds(connection, peer)) {
-      const whole = wordOf(Request.send, flags, detail);
+      const whole = wordOf(typeOf(word), flags, detail);
       return this.#speeches.wait(connection, peer, { word: whole, sessionId, bytes: source, payloadAt: at, length });
     }
-    if (!this.#mayReply(connection, peer, flags, detail)) return;
+    const type = typeOf(word);
+    if (!this.#mayReply(connection, peer, type, detail)) return;
     if (length > 0) this.#sending.write(connection, source, at, address, length);
-    this.#replied(connection, peer, flags, detail);
+    this.#replied(connection, peer, wordOf(type, flags, detail));
   }
 
   #mayReply(
     connection: ReactorConnection | undefined,
     peer: number,
-    flags: number,
+    type: number,
     detail: number,
   ): connection is ReactorConnection {
     const { id, board } = this.#context;
     const isNobodys = connection === undefined || connection.closeCode >= 0;
-    const isAnswer = (flags & AnswerFlag.answer) !== 0;
+    const isAnswer = type === Request.answer;
     const may = !isNobodys && (!isAnswer || this.#http.answers.isAwaited(connection, detail, peer));
     board.add(id, may ? ReactorCounter.replies : ReactorCounter.discarded, 1);
     return may;
   }
 
-  #replied(connection: ReactorConnection, peer: number, flags: number, detail: number): void {
-    const more = (flags & SendFlag.more) !== 0;
-    if (more || connection.speech !== null) this.#speeches.spoke(connection, peer, detail, more);
-    if (flags & AnswerFlag.answer) this.#http.answers.answered(connection, flags, peer);
+  #replied(connection: ReactorConnection, peer: number, word: number): void {
+    const flags = flagsOf(word);
+    const isAnswer = typeOf(word) === Request.answer;
+    const more = !isAnswer && (flags & SendFlag.more) !== 0;
+    if (more || connection.speech !== null) this.#speeches.spoke(connection, peer, detailOf(word), more);
+    if (isAnswer) this.#http.answers.answered(connection, flags, peer);
   }
 
   /** What has waited until another process's send was whole. */
@@ -615,12 +619,12 @@ export class Reactor implements PollerHandler {
     const sender = this.#parts.senders[peer];
     if (sender === undefined) return;
     if (typeOf(word) === Request.close) return this.#carryOutClose(word, sessionId, peer);
-    if (typeOf(word) !== Request.send) return this.#takeRequest(frame, sender);
+    const type = typeOf(word);
+    if (type !== Request.send && type !== Request.answer) return this.#takeRequest(frame, sender);
     const connection = this.#context.connectionOf(sessionId);
-    const flags = flagsOf(word);
-    if (!this.#mayReply(connection, peer, flags, detailOf(word))) return;
+    if (!this.#mayReply(connection, peer, type, detailOf(word))) return;
     if (length > 0) this.#sending.write(connection, bytes, 0, addressOf(bytes), length);
-    this.#replied(connection, peer, flags, detailOf(word));
+    this.#replied(connection, peer, word);
   }
 
   /** Another piece of the same answer (or, where there are no answers, of the same stream). */
@@ -657,6 +661,7 @@ export class Reactor implements PollerHandler {
       case Request.readOn:
         return connection && this.#readThrottled(connection);
       case Request.sendFile:
+      case Request.answerFile:
         return connection && this.#sendFile(connection, frame, sender.peer);
       case Request.taken:
         return connection && this.#http.bodies.taken(connection, detailOf(word), readTaken(frame));
@@ -675,7 +680,7 @@ export class Reactor implements PollerHandler {
 
   #sendFile(connection: ReactorConnection, frame: Frame, peer: number): void {
     const [flags, exchange] = [flagsOf(frame.word), detailOf(frame.word)];
-    const isAnswer = (flags & AnswerFlag.answer) !== 0;
+    const isAnswer = typeOf(frame.word) === Request.answerFile;
     if (connection.closeCode >= 0 || (isAnswer && !this.#http.answers.isAwaited(connection, exchange, peer))) return;
     const { path, offset, bytes } = readFileRequest(frame);
     this.#sending.writeFile(connection, new FilePart(path, offset, bytes));

@@ -22,14 +22,14 @@ import {
   type WorkerInfo,
 } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
-import type { Exchange } from '../exchange/exchange.js';
-import { LeftProfile, leaveProfile } from '../exchange/left-profile.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { Master } from '../master/master.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { type ClientInfo, ConnectionTable } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
+import { LeftProfile, leaveProfile } from '../messaging/left-profile.js';
+import type { Messaging } from '../messaging/messaging.js';
 import type { ResolvedFraming, ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { LogLevel } from '../util/log.js';
 import { writeProfile } from '../util/profile.js';
@@ -41,7 +41,7 @@ export interface ControlledParts {
   readonly options: ResolvedOptions;
   readonly listens: readonly ResolvedListen[];
   /** In BASE mode with one process: known when the worker has been assembled. */
-  exchange(): Exchange | undefined;
+  messaging(): Messaging | undefined;
   outbox(): Outbox;
   shutdown(): void;
   reopenLogs(): void;
@@ -107,8 +107,8 @@ export class ControlledServer implements Controlled {
   }
 
   stats(): ServerStats {
-    const exchange = this.#parts.exchange();
-    return readStats(this.#region, exchange?.queue.counts() ?? NO_TASKS, exchange?.messageCount ?? 0);
+    const messaging = this.#parts.messaging();
+    return readStats(this.#region, messaging?.queue.counts() ?? NO_TASKS, messaging?.messageCount ?? 0);
   }
 
   workers(): WorkerInfo[] {
@@ -116,13 +116,13 @@ export class ControlledServer implements Controlled {
   }
 
   metrics(): MetricFamily[] {
-    const exchange = this.#parts.exchange();
+    const messaging = this.#parts.messaging();
     return readMetrics({
       region: this.#region,
       workers: readEveryWorker(this.#region),
       status: this.status(),
-      tasks: exchange?.queue.counts() ?? NO_TASKS,
-      messageCount: exchange?.messageCount ?? 0,
+      tasks: messaging?.queue.counts() ?? NO_TASKS,
+      messageCount: messaging?.messageCount ?? 0,
     });
   }
 
@@ -189,7 +189,7 @@ export class ControlledServer implements Controlled {
   }
 
   async takeProfile({ target, ...order }: Omit<ProfileRequest, 'path'>): Promise<TakenProfile> {
-    const overflow = this.#parts.exchange()?.overflow;
+    const overflow = this.#parts.messaging()?.overflow;
     if (overflow === undefined) throw new ServerError('ERR_PROFILE', { why: 'the server is still starting' });
     const pieces =
       target === 'master'

@@ -1,7 +1,8 @@
 /** The callbacks of a script, as a process of a role calls them. */
-import type { FinishCallback } from '../exchange/task-client.js';
+
 import type { ProcessRole } from '../ipc/inheritance.js';
 import type { Region } from '../memory/region.js';
+import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedListen } from '../options/index.js';
 import type { WorkerCallbacks } from '../worker/callbacks.js';
 import type { HttpService } from '../worker/http-service.js';

@@ -1,8 +1,6 @@
 import { type CommandHandler, checkCommandName } from '../control/commands.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { describe, ServerError } from '../errors/index.js';
-import type { Exchange } from '../exchange/exchange.js';
-import type { FinishCallback } from '../exchange/task-client.js';
 import type { HttpApps } from '../http/apps.js';
 import { borrowStandardError } from '../ipc/boot-output.js';
 import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
@@ -12,6 +10,8 @@ import { StopWish } from '../master/stop-wish.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
 import { MAX_PORTS, type Region } from '../memory/region.js';
+import type { Messaging } from '../messaging/messaging.js';
+import type { FinishCallback } from '../messaging/task-client.js';
 import {
   type ListenOptions,
   optionsFromOutside,
@@ -42,7 +42,7 @@ import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } fro
 export interface Runtime {
   readonly region: Region;
   readonly outbox: Outbox;
-  readonly exchange: Exchange;
+  readonly messaging: Messaging;
   /** Where the process that starts the server is its only worker (BASE mode). */
   readonly workerId?: number;
   /** By listen port; −1 for streams. */
@@ -246,7 +246,7 @@ export class Server {
    * ERR_TASK_IN_TASK_WORKER. Swoole: task()
    */
   task(data: unknown, options: { workerId?: number; onFinish?: FinishCallback } = {}): number {
-    return this.#mustRun('task').exchange.tasks.give(data, options.workerId, options.onFinish);
+    return this.#mustRun('task').messaging.tasks.give(data, options.workerId, options.onFinish);
   }
 
   /**
@@ -254,7 +254,7 @@ export class Server {
    * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with what `task` throws. Swoole: taskwait()
    */
   taskWait<T = unknown>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
-    const { tasks } = this.#mustRun('taskWait').exchange;
+    const { tasks } = this.#mustRun('taskWait').messaging;
     return tasks.ask(data, options.workerId, options.timeoutMs) as Promise<T>;
   }
 
@@ -263,7 +263,7 @@ export class Server {
     list: readonly unknown[],
     options: { timeoutMs?: number } = {},
   ): Promise<PromiseSettledResult<T>[]> {
-    const { tasks } = this.#mustRun('taskWaitMulti').exchange;
+    const { tasks } = this.#mustRun('taskWaitMulti').messaging;
     if (!Array.isArray(list)) throw new ServerError('ERR_TASK_LIST', { received: describe(list) });
     return Promise.allSettled(list.map((data) => tasks.ask(data, undefined, options.timeoutMs) as Promise<T>));
   }
@@ -275,10 +275,10 @@ export class Server {
    * @throws ServerError ERR_WORKER_ID, ERR_MESSAGE_TO_SELF, ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL. Swoole: sendMessage()
    */
   sendMessage(data: unknown, workerId: number): Promise<void> {
-    const { region, exchange } = this.#mustRun('sendMessage');
+    const { region, messaging } = this.#mustRun('sendMessage');
     checkProcessId(region, workerId);
     if (workerId === this.workerId) throw new ServerError('ERR_MESSAGE_TO_SELF', { workerId });
-    return exchange.messenger.send(data, workerId);
+    return messaging.messenger.send(data, workerId);
   }
 
   /**
@@ -470,8 +470,8 @@ export class Server {
 
   /** Read from shared memory, without a message to anyone. Swoole: stats(). */
   stats(): ServerStats {
-    const { region, exchange } = this.#mustRun('stats');
-    return readStats(region, exchange.queue.counts(), exchange.messageCount);
+    const { region, messaging } = this.#mustRun('stats');
+    return readStats(region, messaging.queue.counts(), messaging.messageCount);
   }
 
   /**

@@ -14,12 +14,12 @@ export async function startManager(inheritance: Inheritance, context: StartConte
   const outbox = createOutbox(region, links, context.options, listensOf(context), false);
   const names = context.userProcesses.map(({ name }) => name);
   const { options, events, log } = context;
-  const { manager, exchange, channel, loop } = runManager(inheritance, region, options, events, names, log);
+  const { manager, messaging, channel, loop } = runManager(inheritance, region, options, events, names, log);
   loop.serve(outbox);
   context.running({
     region,
     outbox,
-    exchange,
+    messaging,
     datagrams: inheritance.datagrams,
     requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
     requestReload: (tasksOnly) => manager.reload(tasksOnly),

@@ -6,8 +6,6 @@ import { baseMode } from '../base/base-mode.js';
 import { runBaseWorker } from '../base/run-worker.js';
 import { CommandTable } from '../control/commands.js';
 import { describe, ServerError } from '../errors/index.js';
-import { Exchange } from '../exchange/exchange.js';
-import { PeerLoop } from '../exchange/peer-loop.js';
 import { peerBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
 import { Sleeper } from '../ipc/sleep.js';
@@ -20,6 +18,8 @@ import type { StopWish } from '../master/stop-wish.js';
 import { CheckIn } from '../memory/check-in.js';
 import { peerOfMaster } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
+import { Messaging } from '../messaging/messaging.js';
+import { PeerLoop } from '../messaging/peer-loop.js';
 import { takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
@@ -106,7 +106,7 @@ async function bringUp(context: StartContext): Promise<void> {
     master,
     options,
     listens: listensOf(context),
-    exchange: () => runtime()?.exchange,
+    messaging: () => runtime()?.messaging,
     outbox: () => runtime()?.outbox ?? master.outbox,
     shutdown: () => void end(),
     reopenLogs: () => operation.reopenLogs(),
@@ -173,12 +173,12 @@ function assemble(context: StartContext): Assembled {
           userProcessNames: names,
           log,
           region: () => master.region,
-          exchange: () => exchange,
+          messaging: () => messaging,
         });
   const master: Master = new Master(options, names.length, listensOf(context), mode, events, log);
   const { region } = master;
   const peer = peerOfMaster(region.shape);
-  const exchange: Exchange = new Exchange({
+  const messaging: Messaging = new Messaging({
     ...master.shared,
     region,
     peer,
@@ -189,12 +189,12 @@ function assemble(context: StartContext): Assembled {
   new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
   const sleeper = new Sleeper(region.int32, region.masterSleepIndex);
   const bell = peerBell(master.shared.bells, region.shape, peer);
-  const loop = new PeerLoop(exchange, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));
+  const loop = new PeerLoop(messaging, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));
   loop.serve(master.outbox);
   const runtime: Runtime = {
     region,
     outbox: master.outbox,
-    exchange,
+    messaging,
     get datagrams() {
       return master.shared.datagrams;
     },
@@ -221,11 +221,11 @@ function assembleAlone(context: StartContext): Assembled {
       const callbacks = callbacksOf(context);
       const http = await httpOf(context, region, 'worker');
       const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone, http };
-      const { worker, outbox, exchange } = await runBaseWorker<Connection>(place);
+      const { worker, outbox, messaging } = await runBaseWorker<Connection>(place);
       known = {
         region,
         outbox,
-        exchange,
+        messaging,
         workerId: 0,
         datagrams: shared.datagrams,
         requestShutdown: () => master.onShutdownRequest(),

@@ -86,14 +86,14 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
           http,
         })
       : await base.runBaseWorker<Connection>({ ...place, own });
-  const { worker, outbox, exchange, channel } = running;
+  const { worker, outbox, messaging, channel } = running;
   await tellOfDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
   if (inheritance.role === 'user') worker.setSource(userSource(inheritance, running, context));
   context.running({
     region,
     outbox,
-    exchange,
+    messaging,
     datagrams: inheritance.datagrams,
     requestShutdown: () => void channel.send({ type: 'request', action: 'shutdown' }),
     requestReload: (tasksOnly) => void channel.send({ type: 'request', action: 'reload', tasksOnly }),
@@ -113,21 +113,21 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
 
 function taskSource(
   { id }: Inheritance & { role: ProcessRole },
-  { worker, exchange, record }: RunningWorker<Connection>,
+  { worker, messaging, record }: RunningWorker<Connection>,
   region: Region,
   { options, events, log }: StartContext,
 ): TaskRunner {
   const board = new WorkerBoard(region);
-  exchange.queue.takeFor(id);
+  messaging.queue.takeFor(id);
   return new TaskRunner({
-    queue: exchange.queue,
+    queue: messaging.queue,
     concurrency: options.taskConcurrency,
     maxTasks: options.taskMaxRequest,
     run: (task) => events.task?.(task),
     setRoom: (count) => board.setField(id, WorkerField.room, count),
     took: (ms) => record.callbackTook(ms),
     setRunning: (count) => board.setField(id, WorkerField.pending, count),
-    wakeAnother: () => exchange.wakeFreeTaskWorker(),
+    wakeAnother: () => messaging.wakeFreeTaskWorker(),
     wakeSoon: () => worker.wakeSoon(),
     retire: () => {
       log.info('as many tasks were run as taskMaxRequest says, asking to be replaced');

@@ -3,8 +3,8 @@
  * behind a busy task worker while another one is idle.
  */
 import { ServerError } from '../errors/index.js';
-import type { ClaimedTask, TaskTaker } from '../exchange/task-queue.js';
-import type { WorkSource } from '../exchange/work-source.js';
+import type { ClaimedTask, TaskTaker } from '../messaging/task-queue.js';
+import type { WorkSource } from '../messaging/work-source.js';
 
 /** A task, as the `task` callback gets it: `server.on('task', (task: Task<Job>) => …)`. */
 export interface Task<T = unknown> {

@@ -1,5 +1,5 @@
 /** A process of the user's own (`addProcess`): supervised like a worker, it does what `run` does. Runs in that process. */
-import type { WorkSource } from '../exchange/work-source.js';
+import type { WorkSource } from '../messaging/work-source.js';
 
 export interface UserProcessParts {
   /** Called once, when no process before this one is at work. */

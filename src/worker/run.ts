@@ -1,6 +1,5 @@
 /** Assembles a worker out of what its process inherited. Runs in every process that bears an id. */
-import { Exchange } from '../exchange/exchange.js';
-import type { FinishCallback } from '../exchange/task-client.js';
+
 import { createOutbox, linksOf } from '../ipc/assemble-outbox.js';
 import { peerBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
@@ -14,6 +13,8 @@ import { CheckIn } from '../memory/check-in.js';
 import { peerOf } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+import { Messaging } from '../messaging/messaging.js';
+import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import type { Poller } from '../os/poller.js';
@@ -46,7 +47,7 @@ export interface WorkerSurroundings<C extends UserConnection> {
 export interface RunningWorker<C extends UserConnection> {
   readonly worker: Worker<C>;
   readonly outbox: Outbox;
-  readonly exchange: Exchange;
+  readonly messaging: Messaging;
   readonly channel: WorkerChannel;
   readonly record: ProcessRecord;
 }
@@ -69,7 +70,7 @@ export function runWorker<C extends UserConnection>(
   const links = linksOf({ region, bells, peer, reactorWaker, direct });
   const outbox = createOutbox(region, links, options, surroundings.listens, takesPackets);
   const channel = surroundings.channel ?? inheritedChannel();
-  const exchange = new Exchange({
+  const messaging = new Messaging({
     region,
     overflow,
     bells,
@@ -94,7 +95,7 @@ export function runWorker<C extends UserConnection>(
     maxQueuedBytes: options.maxQueuedBytes,
     countsHandled: options.maxQueuedBytes > 0 || !stickyModes.has(options.dispatchMode),
     maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
-    exchange,
+    messaging,
     record,
     log,
     sockets: surroundings.sockets,
@@ -106,7 +107,7 @@ export function runWorker<C extends UserConnection>(
   });
   watchOver(worker, record, options, log);
   if (surroundings.channel === undefined) process.on('SIGTERM', () => worker.terminate());
-  return { worker, outbox, exchange, channel, record };
+  return { worker, outbox, messaging, channel, record };
 }
 
 function watchOver<C extends UserConnection>(

@@ -4,9 +4,7 @@
  * Its life: booted → attached (takes packets) → released (another process has taken over) or settling (no more packets
  * come) → ended. What has begun is finished in every case: callbacks whose promises are pending, replies that wait.
  */
-import type { Exchange } from '../exchange/exchange.js';
-import { answerProfile } from '../exchange/profile-answer.js';
-import type { WorkSource } from '../exchange/work-source.js';
+
 import { returnStandardError } from '../ipc/boot-output.js';
 import type { ControlChannel } from '../ipc/control-channel.js';
 import { CloseCode, CloseFlag, closeReason, detailOf, Event, flagsOf, PieceFlag } from '../ipc/frame.js';
@@ -20,6 +18,9 @@ import { busyStamp, Http2Record, WorkerBoard, WorkerCounter, WorkerField } from 
 import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+import type { Messaging } from '../messaging/messaging.js';
+import { answerProfile } from '../messaging/profile-answer.js';
+import type { WorkSource } from '../messaging/work-source.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Log } from '../util/log.js';
@@ -47,7 +48,7 @@ export interface WorkerParts<C extends UserConnection> {
   /** Packets after which this process asks to be replaced; 0: never. */
   readonly maxRequest: number;
   /** Tasks this process gives, messages it sends and gets. */
-  readonly exchange: Exchange;
+  readonly messaging: Messaging;
   /** Where it tells how long callbacks take. */
   readonly record: ProcessRecord;
   readonly log: Log;
@@ -104,7 +105,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   readonly #inbox: Inbox;
   readonly #poller: Poller;
   readonly #connections: (WorkerConnection<C> | undefined)[] = [];
-  readonly #exchange: Exchange;
+  readonly #messaging: Messaging;
   /** Tasks to run, or a process of the user's own: nothing in a plain worker. */
   #source: WorkSource | undefined;
   #attached = false;
@@ -145,8 +146,8 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     this.#inbox = new Inbox(parts.rings, this);
     this.#poller = parts.createPoller(this);
     this.#poller.addReadable(parts.bell.read, 0);
-    this.#exchange = parts.exchange;
-    this.#exchange.messenger.wantsTurn = () => this.#poller.wakeSoon();
+    this.#messaging = parts.messaging;
+    this.#messaging.messenger.wantsTurn = () => this.#poller.wakeSoon();
     parts.http?.begin(this);
   }
 
@@ -198,7 +199,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
         this.#source?.stop();
         return this.#poller.wakeSoon();
       case 'profile':
-        return void answerProfile(message.profile, this.#parts.exchange.overflow).then((answer) =>
+        return void answerProfile(message.profile, this.#parts.messaging.overflow).then((answer) =>
           this.#parts.channel.send(answer),
         );
     }
@@ -218,7 +219,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     // Its first turn may have begun: what hangs in the first callback is seen too.
     if (this.#awake) this.#board.setField(this.id, WorkerField.busy, busyStamp());
     this.#parts.sockets?.attach();
-    this.#exchange.messenger.receive(this.id, (data, from) => this.#message(data, from));
+    this.#messaging.messenger.receive(this.id, (data, from) => this.#message(data, from));
     this.#source?.attach();
     this.#poller.wakeSoon();
   }
@@ -243,7 +244,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
     const goOn = (): boolean => this.#mayGoOn();
     while (this.#attached && goOn() && this.#inbox.take(goOn));
     this.#releaseAtBorder();
-    const more = this.#exchange.take(goOn);
+    const more = this.#messaging.take(goOn);
     const moreTasks = this.#source?.take(goOn);
     outbox.inTurn = false;
     outbox.flush();
@@ -271,7 +272,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
 
   /** Something is there that no turn has taken. */
   get hasWork(): boolean {
-    if (this.#exchange.hasWork || this.#source?.hasWork) return true;
+    if (this.#messaging.hasWork || this.#source?.hasWork) return true;
     return this.#attached && this.#inbox.hasPackets;
   }
 
@@ -622,7 +623,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   #letGo(): void {
     this.#attached = false;
     this.#purpose = 'release';
-    this.#exchange.messenger.stopReceiving();
+    this.#messaging.messenger.stopReceiving();
     this.#source?.release();
   }
 
@@ -651,7 +652,7 @@ export class Worker<C extends UserConnection> implements PollerHandler, InboxHan
   /** What has begun and is not finished. */
   get #owes(): boolean {
     // Task workers are told to hurry when all workers have settled: nobody waits for what is left then.
-    const tasks = this.#purpose === 'settle' ? this.#exchange.awaited : this.#exchange.pending;
+    const tasks = this.#purpose === 'settle' ? this.#messaging.awaited : this.#messaging.pending;
     const pending = this.#pending + tasks + (this.#source?.pending ?? 0);
     return pending > 0 || this.#isHandingOver || !this.#parts.outbox.isEmpty;
   }

@@ -11,7 +11,7 @@ export function testShape(wanted: Partial<RegionShape> = {}): RegionShape {
     tlsRecordBytes: 0,
     slots: 64,
     ringBytes: 65536,
-    exchangeSlots: 64,
+    messageSlots: 64,
     ...wanted,
   };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { TaskCounts } from '../../src/exchange/task-queue.js';
+import type { TaskCounts } from '../../src/messaging/task-queue.js';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { clientPerWorker, run, runToFail } from '../helpers/tasks.js';
 import { TcpClient } from '../helpers/tcp-client.js';

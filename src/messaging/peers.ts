@@ -1,4 +1,4 @@
-/** How a process wakes another one: for what lies in the exchange, not for packets. Runs in every process. */
+/** How a process wakes another one: for what lies in the messaging area, not for packets. Runs in every process. */
 import { peerBell } from '../ipc/bells.js';
 import { Waker } from '../ipc/sleep.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';

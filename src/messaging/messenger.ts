@@ -3,9 +3,9 @@
  * waits in the process of the sender, up to a limit. Runs in every process.
  */
 import { ServerError } from '../errors/index.js';
+import { queueOfMessages } from '../memory/messaging-layout.js';
 import { Fifo } from '../util/fifo.js';
-import { queueOfMessages } from './layout.js';
-import { Counter, type ExchangeMemory } from './memory.js';
+import { Counter, type MessagingMemory } from './memory.js';
 import type { Peers } from './peers.js';
 import { Queue } from './queue.js';
 import { Purpose, type Records } from './record.js';
@@ -15,7 +15,7 @@ import * as Word from './word.js';
 import { SlotState } from './word.js';
 
 export interface MessengerParts {
-  readonly memory: ExchangeMemory;
+  readonly memory: MessagingMemory;
   readonly records: Records;
   readonly slots: Slots;
   readonly peers: Peers;

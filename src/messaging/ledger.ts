@@ -3,15 +3,15 @@
  * about to be done is written down first, with the totals as they will be; whoever clears up after a death sees by the
  * word whether it was done. One ledger per peer.
  */
-import { type Counter, type ExchangeMemory, LedgerField } from './memory.js';
+import { type Counter, LedgerField, type MessagingMemory } from './memory.js';
 import { ABORTED, GONE, SlotState, stateOf, useOf } from './word.js';
 
 const NONE = -1;
 
 export class Ledger {
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
 
-  constructor(memory: ExchangeMemory) {
+  constructor(memory: MessagingMemory) {
     this.#memory = memory;
   }
 

@@ -3,9 +3,9 @@
  * had not counted is counted. Runs in the manager, before another process takes the dead one's place.
  */
 import { ServerError } from '../errors/index.js';
-import { queueOfMessages, queueOfTaskWorker } from './layout.js';
+import { queueOfMessages, queueOfTaskWorker } from '../memory/messaging-layout.js';
 import { Ledger } from './ledger.js';
-import { Counter, type ExchangeMemory } from './memory.js';
+import { Counter, type MessagingMemory } from './memory.js';
 import { Queue } from './queue.js';
 import type { Records } from './record.js';
 import type { SharedTaskQueueParts } from './shared-task-queue.js';
@@ -17,7 +17,7 @@ import { ABORTED, GONE, SlotState } from './word.js';
 
 export class SharedTaskKeeper implements TaskKeeper {
   readonly #parts: SharedTaskQueueParts;
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
   readonly #int32: Int32Array;
   readonly #ledger: Ledger;
 
@@ -151,7 +151,7 @@ export class SharedTaskKeeper implements TaskKeeper {
  * `counter` says. The slot is left to its owner to find.
  */
 export function dropTask(
-  memory: ExchangeMemory,
+  memory: MessagingMemory,
   records: Records,
   ledger: Ledger,
   peer: number,
@@ -176,7 +176,7 @@ export function dropTask(
 
 /** Every slot of `owner` that was ever used. */
 export function eachSlot(
-  memory: ExchangeMemory,
+  memory: MessagingMemory,
   owner: number,
   callback: (slot: number, index: number, word: number) => void,
 ): void {

@@ -1,7 +1,7 @@
 import { deserialize, serialize } from 'node:v8';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { decodeValue, encodeValue, ValueKind } from '../../src/exchange/value.js';
+import { decodeValue, encodeValue, ValueKind } from '../../src/messaging/value.js';
 
 const there = (value: unknown): unknown => {
   const { kind, bytes } = encodeValue(value);

@@ -1,15 +1,16 @@
-/** The exchange as one process sees it: where each field is, and nothing of what it means. Runs in every process. */
-import { float64, int32, layoutRecord, numbered } from '../memory/record.js';
-import type { Region } from '../memory/region.js';
-import { mapShared } from '../os/memory.js';
+/** The messaging area as one process sees it: where each field is, and nothing of what it means. Runs in every process. */
+
 import {
-  type ExchangeLayout,
-  type ExchangeShape,
+  type MessagingLayout,
+  type MessagingShape,
   PEER_RECORD_BYTES,
   QUEUE_INTS,
   queueNum,
   SHORT_QUEUE,
-} from './layout.js';
+} from '../memory/messaging-layout.js';
+import { float64, int32, layoutRecord, numbered } from '../memory/record.js';
+import type { Region } from '../memory/region.js';
+import { mapShared } from '../os/memory.js';
 
 /** Totals since the start, one set per peer. What is queued or running is counted in the slots themselves. */
 export const Counter = numbered([
@@ -54,8 +55,8 @@ export interface SlotMemory {
   readonly float64: Float64Array;
 }
 
-export class ExchangeMemory {
-  readonly layout: ExchangeLayout;
+export class MessagingMemory {
+  readonly layout: MessagingLayout;
   readonly int32: Int32Array;
   readonly float64: Float64Array;
   readonly #region: Region;
@@ -63,13 +64,13 @@ export class ExchangeMemory {
 
   constructor(region: Region) {
     this.#region = region;
-    this.layout = region.layout.exchange;
+    this.layout = region.layout.messaging;
     const memory = mapShared(region.descriptor, this.layout.at, this.layout.sharedBytes);
     this.int32 = new Int32Array(memory);
     this.float64 = new Float64Array(memory);
   }
 
-  get shape(): ExchangeShape {
+  get shape(): MessagingShape {
     return this.layout.shape;
   }
 

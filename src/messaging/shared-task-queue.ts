@@ -3,10 +3,10 @@
  * from there, the word of each slot decides every race. Nobody stands in the middle. Runs in every process.
  */
 import { ServerError } from '../errors/index.js';
+import { queueOfTaskWorker } from '../memory/messaging-layout.js';
 import type { Region } from '../memory/region.js';
-import { queueOfTaskWorker } from './layout.js';
 import { Ledger } from './ledger.js';
-import { Counter, type ExchangeMemory } from './memory.js';
+import { Counter, type MessagingMemory } from './memory.js';
 import type { Peers } from './peers.js';
 import { Queue } from './queue.js';
 import { Purpose, type Records } from './record.js';
@@ -19,7 +19,7 @@ import { SlotState } from './word.js';
 
 export interface SharedTaskQueueParts {
   readonly region: Region;
-  readonly memory: ExchangeMemory;
+  readonly memory: MessagingMemory;
   readonly records: Records;
   readonly slots: Slots;
   readonly peers: Peers;
@@ -60,7 +60,7 @@ class SharedTask implements ClaimedTask {
 
 export class SharedTaskQueue implements TaskQueue {
   readonly #parts: SharedTaskQueueParts;
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
   readonly #int32: Int32Array;
   readonly #ledger: Ledger;
   /** Queues this process puts tasks into: 0 for whoever is free, then one per task worker. */

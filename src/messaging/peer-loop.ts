@@ -5,7 +5,7 @@
 import type { Sleeper } from '../ipc/sleep.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
-import type { Exchange } from './exchange.js';
+import type { Messaging } from './messaging.js';
 
 /** What this process sends to connections. */
 export interface TurnOutbox {
@@ -14,24 +14,24 @@ export interface TurnOutbox {
 }
 
 export class PeerLoop implements PollerHandler {
-  readonly #exchange: Exchange;
+  readonly #messaging: Messaging;
   readonly #sleeper: Sleeper;
   readonly #bell: DoorbellDescriptors;
   readonly #poller: Poller;
   #outbox: TurnOutbox | undefined;
 
   constructor(
-    exchange: Exchange,
+    messaging: Messaging,
     sleeper: Sleeper,
     bell: DoorbellDescriptors,
     createPoller: (handler: PollerHandler) => Poller,
   ) {
-    this.#exchange = exchange;
+    this.#messaging = messaging;
     this.#sleeper = sleeper;
     this.#bell = bell;
     this.#poller = createPoller(this);
     this.#poller.addReadable(bell.read, 0);
-    exchange.messenger.wantsTurn = () => this.#poller.wakeSoon();
+    messaging.messenger.wantsTurn = () => this.#poller.wakeSoon();
     this.#poller.wakeSoon();
   }
 
@@ -50,10 +50,10 @@ export class PeerLoop implements PollerHandler {
   turnEnd(): void {
     this.#sleeper.wake();
     if (this.#outbox?.waitsForRoom) this.#outbox.roomAgain();
-    this.#exchange.take(() => true);
+    this.#messaging.take(() => true);
     letPromisesGoOn();
     this.#sleeper.sleep();
-    if (this.#exchange.hasWork) this.#poller.wakeSoon();
+    if (this.#messaging.hasWork) this.#poller.wakeSoon();
   }
 
   close(): void {

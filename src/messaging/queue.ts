@@ -1,19 +1,19 @@
 /**
- * The queues of the exchange: one producer each (a peer), any number of consumers. An entry names a slot; who takes the
+ * The queues of the messaging area: one producer each (a peer), any number of consumers. An entry names a slot; who takes the
  * slot's word by compare-and-swap has the task. Therefore an entry may be stale or stand there twice, and a consumer
  * that is killed leaves nothing half done. Runs in every process.
  */
-import type { ExchangeMemory } from './memory.js';
+import type { MessagingMemory } from './memory.js';
 import { isOfUse, ownerOfEntry, SlotState, slotOfEntry, stateOf } from './word.js';
 
 export class Queue {
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
   readonly #int32: Int32Array;
   readonly #head: number;
   readonly #entries: number;
   readonly #mask: number;
 
-  constructor(memory: ExchangeMemory, queue: number, producer: number) {
+  constructor(memory: MessagingMemory, queue: number, producer: number) {
     this.#memory = memory;
     this.#int32 = memory.int32;
     this.#head = memory.endsIndex(queue, producer);

@@ -1,7 +1,7 @@
 /**
  * Where tasks wait, run and end: what every driver must be able to do, for the three who use it. Each process has a view
  * of its own. `SharedTaskQueue` keeps tasks in the memory the processes of one server share; the suite every driver must
- * pass is `test/exchange/task-queue.conformance.ts`.
+ * pass is `test/messaging/task-queue.conformance.ts`.
  */
 
 /** A task that was given away, as its caller knows it. */

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ExchangeWorld, type Member } from '../helpers/exchange-world.js';
+import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
 import { describeTaskQueue } from './task-queue.conformance.js';
 
 describeTaskQueue('the task queue in shared memory', () => {
-  const world = new ExchangeWorld();
+  const world = new MessagingWorld();
   const [one, two, three, four] = [0, 1, 2, 3].map((id) => world.member(id)) as [Member, Member, Member, Member];
   return {
     callers: [one.queue, two.queue],
@@ -17,7 +17,7 @@ const FREE = -1;
 const dead = (member: Member, workerId: number) => ({ peer: member.peer, workerId, exitCode: 0, signal: 'SIGKILL' });
 
 describe('a death', () => {
-  let world: ExchangeWorld;
+  let world: MessagingWorld;
   afterEach(() => world.close());
 
   const values = (member: Member): unknown[] => {
@@ -30,7 +30,7 @@ describe('a death', () => {
   };
 
   it('of a task worker fails the task it ran, and leaves the ones that wait alone', () => {
-    world = new ExchangeWorld();
+    world = new MessagingWorld();
     const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
     for (const name of ['runs', 'waits']) caller.queue.give(name, FREE);
     taker.queue.claim();
@@ -43,7 +43,7 @@ describe('a death', () => {
   });
 
   it('of a task worker lets the task run again, before those that came later, as often as allowed', () => {
-    world = new ExchangeWorld({ retries: 2 });
+    world = new MessagingWorld({ retries: 2 });
     const [caller, manager] = [world.member(0), world.manager()];
     caller.queue.give('first', FREE);
     caller.queue.give('second', FREE);
@@ -58,7 +58,7 @@ describe('a death', () => {
   });
 
   it('of a task worker that had written half of a large result leaves the data whole', async () => {
-    world = new ExchangeWorld({ retries: 1 });
+    world = new MessagingWorld({ retries: 1 });
     const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
     caller.queue.give(Buffer.alloc(100_000, 1), FREE);
     const task = taker.queue.claim() as NonNullable<ReturnType<typeof taker.queue.claim>>;
@@ -70,7 +70,7 @@ describe('a death', () => {
   });
 
   it('of a worker drops and counts the results of what runs, and what waits still runs', () => {
-    world = new ExchangeWorld();
+    world = new MessagingWorld();
     const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
     for (const name of ['ended', 'runs', 'waits']) caller.queue.give(name, FREE);
     const [ended, runs] = [taker.queue.claim(), taker.queue.claim()] as never[];
@@ -95,7 +95,7 @@ describe('a death', () => {
 
   it('of the manager between two steps is made good by the next one', () => {
     for (let step = 1; step < 40; step++) {
-      world = new ExchangeWorld({ retries: 1 });
+      world = new MessagingWorld({ retries: 1 });
       const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
       caller.queue.give('a', FREE);
       taker.queue.claim();
@@ -109,12 +109,12 @@ describe('a death', () => {
       world.close();
       if (!died) break;
     }
-    world = new ExchangeWorld();
+    world = new MessagingWorld();
   });
 
   it.each(['caller', 'task worker'] as const)('of a %s at any step leaves every count exact', (who) => {
     for (let step = 1; step < 400; step++) {
-      world = new ExchangeWorld({ retries: step % 2 });
+      world = new MessagingWorld({ retries: step % 2 });
       const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
       const of = (actor: 'caller' | 'task worker') => (actor === who ? mortal : immortal);
       let ended = 0;
@@ -137,7 +137,7 @@ describe('a death', () => {
       if (!died) break;
       expect(step).toBeLessThan(399);
     }
-    world = new ExchangeWorld();
+    world = new MessagingWorld();
   });
 });
 
@@ -156,7 +156,7 @@ function liveTogether(caller: Member, taker: Member, asCaller: Act, asTaker: Act
 }
 
 /** What is left is run by task worker 3; what the survivor had begun it gives up as if it had died in order. */
-function finishAll(world: ExchangeWorld, survivor: Member | undefined): void {
+function finishAll(world: MessagingWorld, survivor: Member | undefined): void {
   const manager = world.manager();
   if (survivor !== undefined) manager.keeper.recover(dead(survivor, 2));
   const { queue } = world.member(3);

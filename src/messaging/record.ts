@@ -11,8 +11,8 @@
  * An offset of 0: the value stands in the slot. The result has a place of its own, because a task whose runner dies while
  * it writes the result is run again on the same data.
  */
-import { SLOT_BYTES } from './layout.js';
-import type { ExchangeMemory } from './memory.js';
+import { SLOT_BYTES } from '../memory/messaging-layout.js';
+import type { MessagingMemory } from './memory.js';
 import type { Overflow } from './overflow.js';
 import { decodeValue, type EncodedValue } from './value.js';
 
@@ -33,10 +33,10 @@ export const Purpose = { task: 0, message: 1 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
 export class Records {
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
   readonly #overflow: Overflow;
 
-  constructor(memory: ExchangeMemory, overflow: Overflow) {
+  constructor(memory: MessagingMemory, overflow: Overflow) {
     this.#memory = memory;
     this.#overflow = overflow;
   }

@@ -1,5 +1,5 @@
 /**
- * What lies where in the exchange: the part of the shared region through which processes give each other tasks and
+ * What lies where in the messaging area: the part of the shared region through which processes give each other tasks and
  * messages. Every process (a peer) has slots of its own; a slot holds one task or message and is written by its owner.
  * What others must find quickly lies apart from the slots, so that a search touches little memory:
  *
@@ -14,7 +14,7 @@
  */
 import { PAGE_BYTES } from '../os/memory.js';
 
-export interface ExchangeShape {
+export interface MessagingShape {
   /** Process ids: workers, task workers, user processes. */
   readonly processes: number;
   readonly firstTaskWorker: number;
@@ -24,8 +24,8 @@ export interface ExchangeShape {
   readonly slots: number;
 }
 
-export interface ExchangeLayout {
-  readonly shape: ExchangeShape;
+export interface MessagingLayout {
+  readonly shape: MessagingShape;
   /** Byte offset in the region's file. */
   readonly at: number;
   /** The part every process maps. */
@@ -60,19 +60,19 @@ export const SHORT_QUEUE = 1024;
 const alignTo = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
 /** Queue 0: tasks for whoever is free. Then one per task worker, then one per process for messages. */
-export function queueNum(shape: ExchangeShape): number {
+export function queueNum(shape: MessagingShape): number {
   return 1 + shape.taskWorkers + shape.processes;
 }
 
-export function queueOfTaskWorker(shape: ExchangeShape, id: number): number {
+export function queueOfTaskWorker(shape: MessagingShape, id: number): number {
   return 1 + id - shape.firstTaskWorker;
 }
 
-export function queueOfMessages(shape: ExchangeShape, id: number): number {
+export function queueOfMessages(shape: MessagingShape, id: number): number {
   return 1 + shape.taskWorkers + id;
 }
 
-export function layoutExchange(at: number, shape: ExchangeShape): ExchangeLayout {
+export function layoutMessaging(at: number, shape: MessagingShape): MessagingLayout {
   const { peers, slots } = shape;
   const bitWords = Math.ceil(slots / 32);
   // Twice as many as there are slots: entries of tasks that were given up stay until their turn comes.

@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ExchangeWorld, type Member } from '../helpers/exchange-world.js';
+import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
 
 const always = (): boolean => true;
 
 describe('messages', () => {
-  let world: ExchangeWorld;
+  let world: MessagingWorld;
   let sender: Member;
   let receiver: Member;
   let got: [unknown, number][];
 
   beforeEach(() => {
-    world = new ExchangeWorld({ shape: { exchangeSlots: 2000 } });
+    world = new MessagingWorld({ shape: { messageSlots: 2000 } });
     [sender, receiver, got] = [world.member(0), world.member(1), []];
     receiver.messenger.receive(1, (data, from) => got.push([data, from]));
   });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { TaskGiver, TaskOutcome, TaskQueue, TaskTaker } from '../../src/exchange/task-queue.js';
+import type { TaskGiver, TaskOutcome, TaskQueue, TaskTaker } from '../../src/messaging/task-queue.js';
 
 /** What a driver gives the suite: two callers and two task workers (ids 2 and 3) on one queue of at most 40 tasks. */
 export interface QueueUnderTest {

@@ -5,7 +5,7 @@
  */
 import { closeSync, read, readSync, writeSync } from 'node:fs';
 import { PAGE_BYTES, punchHole } from '../os/memory.js';
-import type { ExchangeMemory } from './memory.js';
+import type { MessagingMemory } from './memory.js';
 
 /** 4 TiB for each peer, then it begins again at the start of its part. */
 const PART_BYTES = 2 ** 42;
@@ -15,10 +15,10 @@ const READ_AT_ONCE_BYTES = 512 * 1024;
 
 export class Overflow {
   readonly #descriptor: number;
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
   readonly #peer: number;
 
-  constructor(descriptor: number, memory: ExchangeMemory, peer: number) {
+  constructor(descriptor: number, memory: MessagingMemory, peer: number) {
     this.#descriptor = descriptor;
     this.#memory = memory;
     this.#peer = peer;
@@ -71,7 +71,7 @@ export class Overflow {
   }
 }
 
-/** For a process that is no party to the exchange itself: gives back what others have left. */
+/** For a process that is no party to messaging itself: gives back what others have left. */
 export function freeParts(
   descriptor: number,
   parts: readonly { readonly offset: number; readonly bytes: number }[],

@@ -2,19 +2,19 @@
  * This peer's own slots: which are free, and which have something to say. Only their owner takes slots; another process
  * that frees one (nobody waited for it any more) leaves it to be found when the owner runs short. Runs in every process.
  */
-import type { ExchangeMemory } from './memory.js';
+import type { MessagingMemory } from './memory.js';
 import type { Records } from './record.js';
 import { freed, GONE, inState, nextUse, SlotState, stateOf } from './word.js';
 
 export class Slots {
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
   readonly #records: Records;
   readonly #peer: number;
   /** Lowest last: those that were used before are used again, so that little memory is touched. */
   #free: number[] = [];
   #used: number;
 
-  constructor(memory: ExchangeMemory, records: Records, peer: number) {
+  constructor(memory: MessagingMemory, records: Records, peer: number) {
     this.#memory = memory;
     this.#records = records;
     this.#peer = peer;
@@ -92,12 +92,12 @@ export class Slots {
 }
 
 /** Tells the owner that it should look at this slot. Any process. */
-export function signalOwner(memory: ExchangeMemory, peer: number, slot: number): void {
+export function signalOwner(memory: MessagingMemory, peer: number, slot: number): void {
   Atomics.or(memory.int32, memory.bitsIndex(peer) + (slot >>> 5), 1 << (slot & 31));
 }
 
 /** The receiver has taken the message (or died with it): the slot goes back to its owner. */
-export function endMessage(memory: ExchangeMemory, records: Records, owner: number, slot: number): void {
+export function endMessage(memory: MessagingMemory, records: Records, owner: number, slot: number): void {
   const index = memory.wordIndex(owner, slot);
   const word = Atomics.load(memory.int32, index);
   const isGone = (word & GONE) !== 0;

@@ -1,10 +1,10 @@
 /**
- * This process as a party to the exchange: the tasks it gives, the messages it sends and gets. Whoever owns the event loop
+ * This process as a party to messaging: the tasks it gives, the messages it sends and gets. Whoever owns the event loop
  * calls `take` in each turn, and looks at `hasWork` after it has announced its sleep. Runs in every process.
  */
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
-import { Counter, ExchangeMemory } from './memory.js';
+import { Counter, MessagingMemory } from './memory.js';
 import { Messenger } from './messenger.js';
 import { Overflow } from './overflow.js';
 import { Peers } from './peers.js';
@@ -14,28 +14,28 @@ import { SharedTaskQueue } from './shared-task-queue.js';
 import { Slots } from './slots.js';
 import { type FinishCallback, TaskClient } from './task-client.js';
 
-export interface ExchangeOptions {
+export interface MessagingOptions {
   readonly taskQueueLimit: number;
   readonly taskRetries: number;
   readonly taskTimeoutMs: number;
   readonly messageBufferSize: number;
 }
 
-export interface ExchangeParts {
+export interface MessagingParts {
   readonly region: Region;
   readonly overflow: number;
   readonly bells: readonly DoorbellDescriptors[];
   readonly peer: number;
   /** The id of this process when it is a task worker. */
   readonly taskWorkerId?: number;
-  readonly options: ExchangeOptions;
+  readonly options: MessagingOptions;
   /** The `finish` event. */
   readonly finish: FinishCallback | undefined;
   /** A task that nobody waited for has failed, or a callback, or a message could not be read. */
   failed(what: string, error: unknown): void;
 }
 
-export class Exchange {
+export class Messaging {
   /** The file for large data. */
   readonly overflow: Overflow;
   readonly queue: SharedTaskQueue;
@@ -43,12 +43,12 @@ export class Exchange {
   readonly keeper: SharedTaskKeeper;
   readonly tasks: TaskClient;
   readonly messenger: Messenger;
-  readonly #memory: ExchangeMemory;
+  readonly #memory: MessagingMemory;
   readonly #peers: Peers;
 
-  constructor(parts: ExchangeParts) {
+  constructor(parts: MessagingParts) {
     const { region, options, peer, failed } = parts;
-    const memory = new ExchangeMemory(region);
+    const memory = new MessagingMemory(region);
     this.overflow = new Overflow(parts.overflow, memory, peer);
     const records = new Records(memory, this.overflow);
     const slots = new Slots(memory, records, peer);

@@ -1,14 +1,14 @@
-import { ExchangeMemory } from '../../src/exchange/memory.js';
-import { Messenger } from '../../src/exchange/messenger.js';
-import { Overflow } from '../../src/exchange/overflow.js';
-import { Peers } from '../../src/exchange/peers.js';
-import { Records } from '../../src/exchange/record.js';
-import { SharedTaskKeeper } from '../../src/exchange/shared-task-keeper.js';
-import { SharedTaskQueue } from '../../src/exchange/shared-task-queue.js';
-import { Slots } from '../../src/exchange/slots.js';
 import { createBells } from '../../src/ipc/bells.js';
 import { peerOf, peerOfManager, type RegionShape } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
+import { MessagingMemory } from '../../src/messaging/memory.js';
+import { Messenger } from '../../src/messaging/messenger.js';
+import { Overflow } from '../../src/messaging/overflow.js';
+import { Peers } from '../../src/messaging/peers.js';
+import { Records } from '../../src/messaging/record.js';
+import { SharedTaskKeeper } from '../../src/messaging/shared-task-keeper.js';
+import { SharedTaskQueue } from '../../src/messaging/shared-task-queue.js';
+import { Slots } from '../../src/messaging/slots.js';
 import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
 import { createSharedFile } from '../../src/os/memory.js';
 import { testShape } from './test-shape.js';
@@ -18,11 +18,11 @@ export interface Member {
   readonly queue: SharedTaskQueue;
   readonly messenger: Messenger;
   readonly keeper: SharedTaskKeeper;
-  readonly memory: ExchangeMemory;
+  readonly memory: MessagingMemory;
 }
 
 /** Several processes of a server, all within this one: workers 0 and 1, task workers 2 and 3, and the manager. */
-export class ExchangeWorld {
+export class MessagingWorld {
   readonly region: Region;
   readonly overflow: Overflow;
   readonly #bells: DoorbellDescriptors[];
@@ -35,7 +35,7 @@ export class ExchangeWorld {
     this.region = Region.create(testShape({ workerNum: 2, taskWorkerNum: 2, ...shape }));
     this.#bells = createBells(this.region.shape);
     this.#file = createSharedFile('test', 0);
-    this.overflow = new Overflow(this.#file, new ExchangeMemory(this.region), 0);
+    this.overflow = new Overflow(this.#file, new MessagingMemory(this.region), 0);
   }
 
   member(id: number, lane = 0): Member {
@@ -56,7 +56,7 @@ export class ExchangeWorld {
 
   #make(peer: number): Member {
     const { region } = this;
-    const memory = new ExchangeMemory(region);
+    const memory = new MessagingMemory(region);
     const records = new Records(memory, new Overflow(this.#file, memory, peer));
     const slots = new Slots(memory, records, peer);
     const peers = new Peers(region, this.#bells);
