@@ -9,7 +9,7 @@ import { DescriptorMessage, LONGEST_MESSAGE } from '../os/descriptor-passing.js'
 import type { Poller, PollerHandler } from '../os/poller.js';
 import { READABLE, WRITABLE } from '../os/poller.js';
 import { closeDescriptor } from '../os/socket.js';
-import type { Cargo, CargoRecord } from '../reactor/cargo.js';
+import type { Snapshot, SnapshotRecord } from '../reactor/handoff/snapshot.js';
 
 export interface HandOverEnds {
   readonly give: number;
@@ -21,7 +21,7 @@ const BYTES = 2;
 
 /** What travels in a record message. */
 interface Head {
-  readonly record: CargoRecord;
+  readonly record: SnapshotRecord;
   /** How many bytes follow in other messages. */
   readonly bytes: number;
 }
@@ -37,7 +37,7 @@ export class Giver implements PollerHandler {
 
   constructor(
     channel: number,
-    cargo: readonly Cargo[],
+    cargo: readonly Snapshot[],
     createPoller: (handler: PollerHandler) => Poller,
     done: () => void,
   ) {
@@ -68,7 +68,7 @@ export class Giver implements PollerHandler {
   }
 
   /** Each message is written when the one before it has left: there is one place to write to. */
-  *#write(cargo: readonly Cargo[]): Generator<{ length: number; descriptor: number }, undefined> {
+  *#write(cargo: readonly Snapshot[]): Generator<{ length: number; descriptor: number }, undefined> {
     const { bytes: space } = this.#message;
     for (const { record, descriptor, bytes } of cargo) {
       const head: Head = { record, bytes: bytes.reduce((sum, piece) => sum + piece.length, 0) };
@@ -84,7 +84,7 @@ export class Giver implements PollerHandler {
   }
 }
 
-interface Incoming extends Cargo {
+interface Incoming extends Snapshot {
   readonly bytes: Buffer[];
   missing: number;
 }
@@ -94,7 +94,7 @@ export class Taker implements PollerHandler {
   readonly #channel: number;
   readonly #message = new DescriptorMessage();
   readonly #poller: Poller;
-  #taken: Cargo[] = [];
+  #taken: Snapshot[] = [];
   #incoming: Incoming | undefined;
 
   constructor(channel: number, createPoller: (handler: PollerHandler) => Poller) {
@@ -111,7 +111,7 @@ export class Taker implements PollerHandler {
   turnEnd(): void {}
 
   /** Nobody gives any more. @returns everything that has come whole */
-  finish(): Cargo[] {
+  finish(): Snapshot[] {
     this.ready();
     this.#poller.abandon(this.#channel);
     const taken = this.#taken;

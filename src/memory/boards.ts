@@ -180,9 +180,14 @@ export class ReactorBoard {
     return Atomics.load(this.#int32, this.#int(reactor) + reactorRecord.underWay);
   }
 
-  /** Twice per request, so without `Atomics`, which is a call on Node 20: who reads it may be a moment behind. */
   setUnderWay(reactor: number, count: number): void {
     this.#int32[this.#int(reactor) + reactorRecord.underWay] = count;
+  }
+
+  /** Only that reactor calls it: twice per request, so without `Atomics`, which is a call on Node 20; readers may be a moment behind. */
+  countUnderWay(reactor: number, change: 1 | -1): void {
+    const at = this.#int(reactor) + reactorRecord.underWay;
+    this.#int32[at] = (this.#int32[at] ?? 0) + change;
   }
 
   /** Where the reactor's sleep is told: see `Sleeper`. */

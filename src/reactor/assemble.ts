@@ -10,9 +10,10 @@ import { createFramer } from '../protocol/framing/index.js';
 import { type LoadedTls, loadTls } from '../protocol/tls.js';
 import type { PortOptions, ReactorOptions } from './context.js';
 import { type DispatchFunction, type DispatchMode, type DispatchStrategy, loadDispatch } from './dispatch/index.js';
-import { type PortFraming, rawFraming } from './framing.js';
-import { Reactor, type ReactorParts, type ReactorSender } from './reactor.js';
-import { WorkerLane } from './worker-lane.js';
+import { type PortFraming, rawFraming } from './protocols/framed.js';
+import { Reactor, type ReactorParts } from './reactor.js';
+import type { ReactorSender } from './requests.js';
+import { WorkerRing } from './worker-ring.js';
 
 /** What is loaded before a reactor can be put together: modules of the user's, certificates. */
 export interface ReactorModules {
@@ -30,10 +31,10 @@ export async function loadModules(ports: readonly PortOptions[], dispatchMode: D
 }
 
 async function loadFraming(port: PortOptions, isSeen: boolean): Promise<PortFraming | undefined> {
-  const { framing, packageMaxLength, proxyProtocol } = port;
+  const { framing, packageMaxLength } = port;
   const framer = await createFramer(framing);
   if (framer !== undefined) return { framer, packageMaxLength };
-  return isSeen || proxyProtocol.length > 0 ? rawFraming : undefined;
+  return isSeen ? rawFraming : undefined;
 }
 
 export interface ReactorPlace extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender'> {
@@ -55,10 +56,10 @@ export function assembleReactor(place: ReactorPlace): Reactor {
   const wakerOf = (worker: number, lane: number): Wakes =>
     place.wakerOf?.(worker, lane) ??
     new Waker(region.int32, workers.sleepIndex(worker, lane), workerBell(bells, shape, worker, lane));
-  const lanes = Array.from({ length: shape.workerNum }, (_, worker) => {
+  const rings = Array.from({ length: shape.workerNum }, (_, worker) => {
     const wakers = Array.from({ length: LANES_PER_WORKER }, (__, lane) => wakerOf(worker, lane));
     const ring = new RingWriter(region, layout.inbound(id, worker));
-    return new WorkerLane(worker, ring, wakers, () => workers.field(worker, WorkerField.lane));
+    return new WorkerRing(worker, ring, wakers, () => workers.field(worker, WorkerField.lane));
   });
   return new Reactor({
     id,
@@ -67,8 +68,8 @@ export function assembleReactor(place: ReactorPlace): Reactor {
     strategy,
     takesDatagrams: place.takesDatagrams,
     ...modules,
-    lanes,
-    senders: sendersTo(id, region, bells, lanes),
+    rings,
+    senders: sendersTo(id, region, bells, rings),
     sleeper: new Sleeper(region.int32, new ReactorBoard(region).sleepIndex(id)),
     bell: reactorBell(bells, id),
     createPoller: place.createPoller,
@@ -82,7 +83,7 @@ function sendersTo(
   id: number,
   region: Region,
   bells: readonly DoorbellDescriptors[],
-  lanes: readonly WorkerLane[],
+  rings: readonly WorkerRing[],
 ): ReactorSender[] {
   const { shape, layout } = region;
   /** Only workers take events: whoever else waits for room is rung and looks. */
@@ -94,7 +95,7 @@ function sendersTo(
       ring: new RingReader(region, layout.outbound(id, peer)),
       worker,
       peer,
-      ringBell: () => (worker < 0 ? ringDoorbell(bell) : lanes[worker]?.ringBell(peer % LANES_PER_WORKER)),
+      ringBell: () => (worker < 0 ? ringDoorbell(bell) : rings[worker]?.ringBell(peer % LANES_PER_WORKER)),
       mayAccept: peer === peerOfMaster(shape),
     };
   });

@@ -9,9 +9,9 @@ import type { ResolvedTls } from '../options/tls.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
 import { monotonicMs } from '../util/clock.js';
-import type { ReactorConnection } from './connection.js';
-import { LivingConnections } from './living.js';
-import type { WorkerLane } from './worker-lane.js';
+import type { Connection } from './connection.js';
+import { ConnectionMap } from './connection-map.js';
+import type { WorkerRing } from './worker-ring.js';
 
 export interface ReactorOptions {
   /** 0: any number. */
@@ -82,7 +82,7 @@ interface ContextParts {
   readonly table: ConnectionTable;
   readonly board: ReactorBoard;
   readonly workers: WorkerBoard;
-  readonly lanes: readonly WorkerLane[];
+  readonly rings: readonly WorkerRing[];
   readonly addresses: AddressCounters;
   readonly dead: DeadConnections;
 }
@@ -99,18 +99,18 @@ export class ReactorContext {
   readonly table: ConnectionTable;
   readonly board: ReactorBoard;
   readonly workers: WorkerBoard;
-  readonly lanes: readonly WorkerLane[];
+  readonly rings: readonly WorkerRing[];
   readonly addresses: AddressCounters;
   readonly dead: DeadConnections;
-  readonly connections: LivingConnections;
+  readonly connections: ConnectionMap;
   readonly scratch = allocateStable(SCRATCH_BYTES);
   readonly scratchAddress = addressOf(this.scratch);
   /** In ms of `monotonicMs()`, looked up once per turn. */
   now = monotonicMs();
   /** Connections that have more to read than one turn's share. */
-  again: ReactorConnection[] = [];
+  again: Connection[] = [];
   /** Connections that have more to write than one turn's share. */
-  writeOn: ReactorConnection[] = [];
+  writeOn: Connection[] = [];
   /** Peers other than workers that wait for room somewhere and can look now; rung at the end of the turn. */
   readonly #toRing = new Set<number>();
   #buffered = 0;
@@ -123,11 +123,12 @@ export class ReactorContext {
     this.table = parts.table;
     this.board = parts.board;
     this.workers = parts.workers;
-    this.lanes = parts.lanes;
+    this.rings = parts.rings;
     this.addresses = parts.addresses;
     this.dead = parts.dead;
-    this.connections = new LivingConnections(parts.reactorNum);
+    this.connections = new ConnectionMap(parts.reactorNum);
     parts.board.set(parts.id, ReactorCounter.buffered, 0);
+    parts.board.setUnderWay(parts.id, 0);
   }
 
   get poller(): Poller {
@@ -138,8 +139,15 @@ export class ReactorContext {
     this.#poller = poller;
   }
 
-  /** What waits in memory for this connection is so much now. */
-  account(connection: ReactorConnection, bytes: number): void {
+  /** Bytes that wait to be sent to the client. */
+  queuedBytes(connection: Connection): number {
+    const { out, secure } = connection;
+    return (out?.bytes ?? 0) + (secure === null ? 0 : connection.transport.queuedBytes(connection));
+  }
+
+  /** Counts what waits in memory for this connection, in and out. */
+  countBuffered(connection: Connection): void {
+    const bytes = connection.isClosed ? 0 : this.queuedBytes(connection) + (connection.input?.length ?? 0);
     if (bytes === connection.buffered) return;
     this.#buffered += bytes - connection.buffered;
     connection.buffered = bytes;
@@ -150,8 +158,8 @@ export class ReactorContext {
   wake: () => void = () => {};
 
   /** @param watcher a worker's id, or a peer that takes no events: see `watcherOf` */
-  tellRoom(watcher: number, sessionId: number): void {
-    if (watcher >= 0) this.lane(watcher).sendEvent(Event.writable, 0, 0, sessionId);
+  notifyRoom(watcher: number, sessionId: number): void {
+    if (watcher >= 0) this.ring(watcher).sendEvent(Event.writable, 0, 0, sessionId);
     else this.#toRing.add(peerOfWatcher(watcher));
   }
 
@@ -162,14 +170,14 @@ export class ReactorContext {
     this.#toRing.clear();
   }
 
-  lane(worker: number): WorkerLane {
-    const lane = this.lanes[worker];
-    if (lane === undefined) throw new RangeError(`dispatch chose worker ${worker} of ${this.lanes.length}`);
-    return lane;
+  ring(worker: number): WorkerRing {
+    const ring = this.rings[worker];
+    if (ring === undefined) throw new RangeError(`dispatch chose worker ${worker} of ${this.rings.length}`);
+    return ring;
   }
 
   /** The living connection of a session. */
-  connectionOf(sessionId: number): ReactorConnection | undefined {
+  connectionOf(sessionId: number): Connection | undefined {
     const connection = this.connections.get(this.table.slotOf(sessionId));
     return connection?.sessionId === sessionId ? connection : undefined;
   }

@@ -80,9 +80,9 @@ export class Datagrams {
     const { id, board } = this.#context;
     writeDatagramHeader(this.#packet, port, addressBytes);
     board.add(id, ReactorCounter.receivedBytes, bytes);
-    const lane = this.#context.lane(this.#choose(addressBytes));
+    const ring = this.#context.ring(this.#choose(addressBytes));
     const length = DATAGRAM_HEADER_BYTES + bytes;
-    const given = lane.writeWhole(Event.packet, this.#packet, length);
+    const given = ring.writeWhole(Event.packet, this.#packet, length);
     board.add(id, given ? ReactorCounter.dispatched : ReactorCounter.discarded, 1);
   }
 

@@ -2,23 +2,23 @@ import { msSince, type WorkerBoard, WorkerField } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import type { DispatchView } from './dispatch/index.js';
-import type { WorkerLane } from './worker-lane.js';
+import type { WorkerRing } from './worker-ring.js';
 
-/** What dispatch strategies see of the workers: the figures in shared memory and this reactor's lanes. */
+/** What dispatch strategies see of the workers: the figures in shared memory and this reactor's rings. */
 export class SharedDispatchView implements DispatchView {
   /** Workers that new packets go to. */
   workerNum: number;
   readonly #region: Region;
   readonly #workers: WorkerBoard;
   readonly #table: ConnectionTable;
-  readonly #lanes: readonly WorkerLane[];
+  readonly #rings: readonly WorkerRing[];
 
-  constructor(region: Region, workers: WorkerBoard, table: ConnectionTable, lanes: readonly WorkerLane[]) {
+  constructor(region: Region, workers: WorkerBoard, table: ConnectionTable, rings: readonly WorkerRing[]) {
     this.workerNum = region.activeWorkerNum;
     this.#region = region;
     this.#workers = workers;
     this.#table = table;
-    this.#lanes = lanes;
+    this.#rings = rings;
   }
 
   connections(worker: number): number {
@@ -42,7 +42,7 @@ export class SharedDispatchView implements DispatchView {
   }
 
   queuedBytes(worker: number): number {
-    return this.#lanes[worker]?.queuedBytes ?? 0;
+    return this.#rings[worker]?.queuedBytes ?? 0;
   }
 
   pending(worker: number): number {

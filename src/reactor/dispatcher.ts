@@ -3,16 +3,23 @@
  * their order: by the strategy, by a function of the user's, or by the session that a request names. Runs in the reactor.
  */
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
 import { workerOfSession } from '../protocol/http/session-worker.js';
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
 import type { SharedDispatchView } from './dispatch-view.js';
-import type { PacketGoal } from './framing.js';
-import { Withholding } from './withholding.js';
-import type { WorkerLane } from './worker-lane.js';
+import { Hold } from './life.js';
+import { WorkerDrain } from './worker-drain.js';
+import type { WorkerRing } from './worker-ring.js';
+
+/** Where a packet goes: to a worker, nowhere, or its connection is to be closed. `wait`: its worker is about to go. */
+export type PacketGoal = WorkerRing | 'discard' | 'close' | 'wait';
+
+export type ChooseByBytes = (connection: Connection, bytes: Buffer, from: number, length: number) => PacketGoal;
 
 export interface DispatcherParts {
+  readonly region: Region;
   readonly context: ReactorContext;
   readonly view: SharedDispatchView;
   readonly strategy: DispatchStrategy;
@@ -25,60 +32,73 @@ const NO_CHOICE = -1;
 
 export class Dispatcher {
   readonly #parts: DispatcherParts;
-  readonly #withholding: Withholding;
+  readonly #workerDrain: WorkerDrain;
   /** A worker that was chosen for a packet, but reading gave none. */
   #unusedChoice = NO_CHOICE;
+  readonly #byUser: ChooseByBytes | undefined;
+  readonly #bySession: ChooseByBytes = (connection, bytes, from, length) =>
+    this.ringForSession(connection, bytes, from, length);
 
   constructor(parts: DispatcherParts) {
     this.#parts = parts;
-    this.#withholding = new Withholding(parts.context, parts.view, parts.strategy);
+    if (parts.dispatch)
+      this.#byUser = (connection, bytes, from, length) => this.goalFor(connection, bytes, from, length);
+    this.#workerDrain = new WorkerDrain(parts.context, parts.view, parts.strategy);
   }
 
   /** Where the next packet of a connection goes, whatever is in it. */
-  laneFor(connection: ReactorConnection): WorkerLane {
+  ringFor(connection: Connection): WorkerRing {
     const { context, strategy, view } = this.#parts;
-    if (strategy.sticky) return context.lane(connection.worker);
-    if (this.#mustFollow(connection)) return context.lane(connection.lastWorker);
+    if (strategy.sticky) return context.ring(connection.worker);
+    if (this.#mustFollow(connection)) return context.ring(connection.lastWorker);
     if (this.#unusedChoice < 0) this.#unusedChoice = strategy.choose(subjectOf(connection), view);
-    const chosen = context.lane(this.#unusedChoice);
+    const chosen = context.ring(this.#unusedChoice);
     if (!strategy.keepsUnused) this.#unusedChoice = NO_CHOICE;
     if (chosen.readLimit > 0) return chosen;
-    return context.lanes.find((lane) => lane.readLimit > 0) ?? chosen;
+    return context.rings.find((ring) => ring.readLimit > 0) ?? chosen;
   }
 
   /** Where a packet goes that can be looked at. */
-  goalFor(connection: ReactorConnection, bytes: Buffer, from: number, length: number): PacketGoal {
-    if (this.holds(connection)) return 'wait';
+  goalFor(connection: Connection, bytes: Buffer, from: number, length: number): PacketGoal {
+    if (this.mustWait(connection)) return 'wait';
     const { dispatch, context, view } = this.#parts;
-    if (dispatch === undefined) return this.laneFor(connection);
+    if (dispatch === undefined) return this.ringFor(connection);
     const { sessionId: fd, slot, port: portIndex } = connection;
     const { table } = context;
     const remoteAddress = table.info(fd)?.remoteAddress ?? '';
     const data = bytes.subarray(from, from + length);
     const { workerNum } = view;
     const answer = dispatch({ fd, data, uid: table.uid(slot), remoteAddress, portIndex, workerNum });
-    if (answer === 'fallback') return this.laneFor(connection);
-    return typeof answer === 'number' ? context.lane(answer) : answer;
+    if (answer === 'fallback') return this.ringFor(connection);
+    return typeof answer === 'number' ? context.ring(answer) : answer;
+  }
+
+  /**
+   * How a request is looked at before its worker is chosen: by the user's function, or for the session that it names.
+   * Undefined: it is not.
+   */
+  get choiceByRequest(): ChooseByBytes | undefined {
+    return this.#byUser ?? (this.#parts.region.hasSessionAffinity ? this.#bySession : undefined);
   }
 
   /** A request of a session that one worker keeps goes there; others go where they would. */
-  laneForSession(connection: ReactorConnection, bytes: Buffer, from: number, length: number): WorkerLane {
+  ringForSession(connection: Connection, bytes: Buffer, from: number, length: number): WorkerRing {
     const worker = workerOfSession(bytes, from, length);
     const isThere = worker >= 0 && worker < this.#parts.view.workerNum;
-    return isThere ? this.#parts.context.lane(worker) : this.laneFor(connection);
+    return isThere ? this.#parts.context.ring(worker) : this.ringFor(connection);
   }
 
   /** A packet has gone to its worker. */
-  dispatched(connection: ReactorConnection, lane: WorkerLane, bytes: number): void {
+  dispatched(connection: Connection, ring: WorkerRing, bytes: number): void {
     if (!this.#parts.strategy.sticky) {
-      connection.lastWorker = lane.worker;
+      connection.lastWorker = ring.worker;
       this.#parts.context.table.countDispatched(connection.slot, bytes);
     }
     this.requestDispatched(connection);
   }
 
   /** The same for a request of HTTP, whose connection waits for the answer before the next one goes. */
-  requestDispatched({ slot }: ReactorConnection): void {
+  requestDispatched({ slot }: Connection): void {
     const { id, board, table, now } = this.#parts.context;
     this.#unusedChoice = NO_CHOICE;
     table.dispatched(slot, now);
@@ -86,7 +106,7 @@ export class Dispatcher {
   }
 
   /** The connection is this worker's from now on. */
-  rebind(connection: ReactorConnection, worker: number): void {
+  rebind(connection: Connection, worker: number): void {
     if (connection.worker === worker) return;
     const { workers, table } = this.#parts.context;
     workers.addField(connection.worker, WorkerField.connections, -1);
@@ -102,33 +122,36 @@ export class Dispatcher {
     this.#parts.view.workerNum = workerNum;
   }
 
-  /** Its worker goes: nothing may be read from it, or given to another worker, now. */
-  holds(connection: ReactorConnection): boolean {
-    return this.#withholding.holds(connection);
+  /** True while its worker goes: nothing of it may be given to a worker, and it is not read until the drain ends. */
+  mustWait(connection: Connection): boolean {
+    if (!this.#workerDrain.holds(connection)) return false;
+    connection.holds |= Hold.draining;
+    return true;
   }
 
-  holdsWorker(worker: number): boolean {
-    return this.#withholding.holdsWorker(worker);
+  /** That worker goes, or has gone. */
+  isDraining(worker: number): boolean {
+    return this.#workerDrain.includes(worker);
   }
 
   /** Nothing goes to workers from this id on; `done`, later, when no packet is half-way to them either. */
   drain(from: number, done: () => void): void {
     this.#unusedChoice = NO_CHOICE;
-    this.#withholding.begin(from, done);
+    this.#workerDrain.begin(from, done);
   }
 
   /** Called at the end of each turn. */
   checkDrain(): void {
-    this.#withholding.check();
+    this.#workerDrain.check();
   }
 
   /** Those workers have finished: their connections go to others. @returns the connections that may be read again */
-  endDrain(): ReactorConnection[] {
-    return this.#withholding.end((connection, worker) => this.rebind(connection, worker));
+  endDrain(): Connection[] {
+    return this.#workerDrain.end((connection, worker) => this.rebind(connection, worker));
   }
 
   /** One packet goes to another worker only when those of its connection before it are done with. */
-  #mustFollow({ lastWorker, slot }: ReactorConnection): boolean {
+  #mustFollow({ lastWorker, slot }: Connection): boolean {
     const { context, view } = this.#parts;
     if (lastWorker < 0 || !context.table.isBeingHandled(slot)) return false;
     if (!view.isIdle(lastWorker)) return true;
@@ -137,6 +160,6 @@ export class Dispatcher {
   }
 }
 
-function subjectOf({ sessionId, slot }: ReactorConnection): DispatchSubject {
+function subjectOf({ sessionId, slot }: Connection): DispatchSubject {
   return { sessionId, slot, address: NO_ADDRESS };
 }

@@ -6,11 +6,12 @@ import { CloseCode, CloseFlag, Event } from '../ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
 import { SlotFlag, SlotState } from '../memory/connection-table.js';
 import { EAGAIN, EINTR, errnoName, errnoOf } from '../os/libc.js';
-import { closeDescriptor, hasPeerEnded, receive, resetConnection, shutdownWrite } from '../os/socket.js';
-import type { ReactorConnection } from './connection.js';
+import { hasPeerEnded } from '../os/socket.js';
+import type { Connection } from './connection.js';
+import type { ConnectionSlots } from './connection-slots.js';
 import { type ReactorContext, SCRATCH_BYTES } from './context.js';
+import { CloseSent, Life } from './life.js';
 import { brokenBy, msWithoutProgress } from './progress.js';
-import type { Slots } from './slots.js';
 
 const SWEEP_MS = 250;
 /** How long a closed connection may take to show the peer's end before the descriptor goes. */
@@ -22,21 +23,17 @@ const CLOSING_MS = 30_000;
 
 export class Ending {
   readonly #context: ReactorContext;
-  readonly #slots: Slots;
+  readonly #slots: ConnectionSlots;
   readonly #beforeSweep: () => void;
   /** A client that is being closed, and takes nothing of what waits for it, is reset after so long. */
   readonly #closingMs: number;
   #slotsGone = 0;
   #sweepTimer: NodeJS.Timeout | undefined;
-  /** Called as soon as nothing that a worker sends reaches the client any more, perhaps several times. @param code CloseCode */
-  onLost: (connection: ReactorConnection, code: number) => void = () => {};
   /** Called with each connection that is gone. */
-  onReleased: (connection: ReactorConnection) => void = () => {};
-  /** Called with one that waits for an answer of HTTP in vain, its client having ended its side. */
-  onOverdue: (connection: ReactorConnection) => void = () => {};
+  onReleased: (connection: Connection) => void = () => {};
 
   /** @param beforeSweep called when deadlines are looked at outside of a turn */
-  constructor(context: ReactorContext, slots: Slots, beforeSweep: () => void) {
+  constructor(context: ReactorContext, slots: ConnectionSlots, beforeSweep: () => void) {
     this.#context = context;
     this.#slots = slots;
     this.#beforeSweep = beforeSweep;
@@ -44,21 +41,31 @@ export class Ending {
     this.#closingMs = writeTimeoutMs || Math.min(heartbeatIdleMs || CLOSING_MS, CLOSING_MS);
   }
 
-  /** FIN: the client says nothing more but may wait for what it is owed, so the worker closes when it is done. */
-  peerEnded(connection: ReactorConnection): void {
+  /** FIN: the client sends nothing more but may wait for its answer, so the worker closes when it is done. */
+  peerEnded(connection: Connection): void {
     connection.readable = false;
-    this.tell(connection, CloseCode.CLIENT_CLOSED, CloseFlag.awaitsAnswers);
-    this.#awaitAnswer(connection);
+    this.#awaitAnswer(connection, CloseCode.CLIENT_CLOSED);
   }
 
-  #awaitAnswer(connection: ReactorConnection): void {
-    connection.awaitsAnswer = true;
+  /** It cannot go over to the process that comes next: the worker may still answer, then it is closed. */
+  dismiss(connection: Connection): void {
+    if (connection.closeSent !== CloseSent.none || connection.isClosing) return;
+    this.#awaitAnswer(connection, CloseCode.WORKER_REPLACED);
+  }
+
+  #awaitAnswer(connection: Connection, code: number): void {
+    this.notifyClose(connection, code, CloseFlag.awaitsAnswers);
     connection.answererPid = this.#context.workers.field(connection.worker, WorkerField.pid);
-    this.limitPauses(connection);
+    this.answering(connection);
   }
 
-  /** The client has ended its side: from here on what is left of its answer may not pause for long. */
-  limitPauses(connection: ReactorConnection): void {
+  /** The client sends nothing more that counts: from here on what is left of its answer may not pause for long. */
+  answering(connection: Connection): void {
+    if (connection.life === Life.open) connection.moveTo(Life.answering);
+    this.#limitPauses(connection);
+  }
+
+  #limitPauses(connection: Connection): void {
     const { options, now, table } = this.#context;
     connection.deadline = now + options.halfCloseTimeoutMs;
     connection.sentBefore = table.sentBytes(connection.slot);
@@ -66,165 +73,166 @@ export class Ending {
   }
 
   /**
-   * The end of a client that is paused shows by no reading. What it has sent before may still be wanted, so it has time;
-   * a client that was never confirmed ends then, and of others those that take nothing any more (RST).
+   * Reading does not show the end of a client that is paused. What it has sent before may still be wanted, so it has
+   * time; a client that was never confirmed ends then, and of others those that take nothing any more (RST).
    */
-  leftWhilePaused(connection: ReactorConnection): void {
-    if (connection.ended || connection.told || connection.closeCode >= 0 || owesToHalfClosed(connection)) return;
-    connection.left = true;
-    this.limitPauses(connection);
+  leftWhilePaused(connection: Connection): void {
+    if (connection.life !== Life.open) return;
+    connection.mayBeLeft = true;
+    this.#limitPauses(connection);
   }
 
-  #checkLeft(connection: ReactorConnection): void {
-    if (connection.paused && this.#context.now < connection.deadline) return;
-    connection.left = false;
-    if (!connection.paused) return; // it is read on
+  #checkLeft(connection: Connection): void {
+    if (connection.isPaused && this.#context.now < connection.deadline) return;
+    connection.mayBeLeft = false;
+    if (!connection.isPaused) return; // reading goes on and shows it
     this.#failIfBroken(connection);
-    if (connection.ended || !connection.unconfirmed) return;
-    const { tls, descriptor } = connection;
-    if (tls === null || hasPeerEnded(descriptor)) this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
+    if (connection.isClosed || !connection.unconfirmed) return;
+    if (connection.secure === null || hasPeerEnded(connection.descriptor)) {
+      this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
+    }
   }
 
-  /** Nothing can be written any more: one that is not read any more does not show it by reading. */
-  broken(connection: ReactorConnection): void {
-    if (connection.ended || !owesToHalfClosed(connection)) return;
+  /** Nothing can be written any more: a connection that is not read any more does not show it by reading. */
+  broken(connection: Connection): void {
+    if (connection.life !== Life.answering) return;
     this.#failIfBroken(connection);
-    if (connection.ended) return;
-    this.tell(connection, CloseCode.CLIENT_CLOSED, 0); // the close of a unix socket
+    if (connection.isClosed) return;
+    this.notifyClose(connection, CloseCode.CLIENT_CLOSED, 0); // the close of a unix socket
     this.release(connection);
   }
 
-  /** It cannot go over to the process that comes next: the worker may still answer, then it is closed. */
-  dismiss(connection: ReactorConnection): void {
-    if (connection.told || connection.closeCode >= 0) return;
-    this.tell(connection, CloseCode.WORKER_REPLACED, CloseFlag.awaitsAnswers);
-    this.#awaitAnswer(connection);
-  }
-
-  #failIfBroken(connection: ReactorConnection): void {
+  #failIfBroken(connection: Connection): void {
     const name = brokenBy(connection);
     if (name !== '') this.failBy(connection, name);
   }
 
-  /** The worker has seen the client's end and owes nothing more. */
-  answered(connection: ReactorConnection): void {
-    connection.awaitsAnswer = false;
+  /** The worker has seen the client's end, and its answer is whole. */
+  answered(connection: Connection): void {
+    connection.closeSent = CloseSent.whole;
     this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
   }
 
-  fail(connection: ReactorConnection, errno: number): void {
+  fail(connection: Connection, errno: number): void {
     this.failBy(connection, errnoName(errno));
   }
 
   /** @param name 'ECONNRESET', or what TLS has to say */
-  failBy(connection: ReactorConnection, name: string): void {
-    if (connection.ended) return;
+  failBy(connection: Connection, name: string): void {
+    if (connection.isClosed) return;
     const code = name === 'ECONNRESET' || name === 'EPIPE' ? CloseCode.CLIENT_RESET : CloseCode.SOCKET_ERROR;
     this.#context.table.setCloseErrno(connection.slot, errnoOf(name));
-    this.tell(connection, code, 0, name);
+    this.notifyClose(connection, code, 0, name);
     this.release(connection);
   }
 
+  /** The transport has lost the descriptor. */
+  transportGone(connection: Connection): void {
+    if (connection.life === Life.lingering) this.release(connection);
+    else this.failBy(connection, 'ECONNRESET');
+  }
+
   /** At once, with RST; what is queued is dropped. */
-  reset(connection: ReactorConnection, code: number, message = ''): void {
-    this.tell(connection, code, 0, message);
+  reset(connection: Connection, code: number, message = ''): void {
+    this.notifyClose(connection, code, 0, message);
     this.release(connection, true);
   }
 
-  closeWhenFlushed(connection: ReactorConnection, code: number): void {
-    if (connection.closeCode >= 0) return;
+  closeWhenFlushed(connection: Connection, code: number): void {
+    if (connection.isClosing) return;
+    connection.moveTo(Life.closing);
     connection.closeCode = code;
     this.#context.table.setState(connection.slot, SlotState.closing);
-    this.onLost(connection, code);
-    if (connection.isFlushed) this.finish(connection);
+    connection.protocol.lost(connection, code);
+    if (connection.isFlushed) this.#finish(connection);
     else this.startSweeping();
   }
 
+  /** What was queued has left. */
+  flushed(connection: Connection): void {
+    if (connection.life === Life.closing) this.#finish(connection);
+  }
+
   /** The request to close it stands behind bytes that its worker still holds. */
-  announceClose(connection: ReactorConnection): void {
+  announceClose(connection: Connection): void {
     connection.closeAnnounced = true;
     this.startSweeping();
   }
 
   /** All is sent. A peer that is still sending would answer a plain close with RST and might lose our last bytes. */
-  finish(connection: ReactorConnection): void {
-    const { scratchAddress, again } = this.#context;
-    this.tell(connection, connection.closeCode, 0);
-    if (connection.tls !== null) {
-      this.#linger(connection);
-      return connection.tls.end();
+  #finish(connection: Connection): void {
+    const { scratch, scratchAddress, again } = this.#context;
+    const { transport } = connection;
+    this.notifyClose(connection, connection.closeCode, 0);
+    if (transport.isDirect) {
+      const n = transport.receive(connection, scratch, 0, scratchAddress, SCRATCH_BYTES);
+      const isSilent = n === -EAGAIN && !this.#mayStillSend(connection);
+      if (isSilent || n === 0 || (n < 0 && n !== -EAGAIN && n !== -EINTR)) return this.release(connection);
+      connection.readable = true;
+      again.push(connection);
     }
-    const n = receive(connection.descriptor, scratchAddress, SCRATCH_BYTES);
-    const isSilent = n === -EAGAIN && !this.#mayStillSend(connection);
-    if (isSilent || n === 0 || (n < 0 && n !== -EAGAIN && n !== -EINTR)) return this.release(connection);
     this.#linger(connection);
-    shutdownWrite(connection.descriptor);
-    connection.readable = true;
-    again.push(connection);
+    transport.end(connection);
   }
 
   /** At the end of the server a client that has just been answered may have its next request on the way. */
-  #mayStillSend({ closeCode, slot }: ReactorConnection): boolean {
+  #mayStillSend({ closeCode, slot }: Connection): boolean {
     const { table, now } = this.#context;
     return closeCode === CloseCode.SERVER_SHUTDOWN && now - table.lastReceivedAt(slot) < ACTIVE_MS;
   }
 
   /** Until the peer has ended its side too. */
-  #linger(connection: ReactorConnection): void {
-    connection.lingering = true;
+  #linger(connection: Connection): void {
+    connection.moveTo(Life.lingering);
     connection.deadline = this.#context.now + LINGER_MS;
     this.startSweeping();
   }
 
   /** The `close` a worker sees, once per connection; twice where it was to answer first and the connection has gone before. */
-  tell(connection: ReactorConnection, code: number, flags: number, message = ''): void {
-    if ((flags & CloseFlag.awaitsAnswers) === 0) this.onLost(connection, code);
-    if (connection.told && !connection.awaitsAnswer) return;
-    const how = connection.told ? flags | CloseFlag.gone : flags;
-    connection.told = true;
-    connection.awaitsAnswer = false;
+  notifyClose(connection: Connection, code: number, flags: number, message = ''): void {
+    const isHalf = (flags & CloseFlag.awaitsAnswers) !== 0;
+    if (!isHalf) connection.protocol.lost(connection, code);
+    if (connection.closeSent === CloseSent.whole) return;
+    const how = connection.closeSent === CloseSent.half ? flags | CloseFlag.gone : flags;
+    connection.closeSent = isHalf ? CloseSent.half : CloseSent.whole;
     const { table } = this.#context;
     table.setFlag(connection.slot, SlotFlag.told, true);
-    if ((flags & CloseFlag.awaitsAnswers) === 0) table.setState(connection.slot, SlotState.closing);
-    this.#context.lane(connection.worker).sendEvent(Event.close, how, code, connection.sessionId, message);
+    if (!isHalf) table.setState(connection.slot, SlotState.closing);
+    this.#context.ring(connection.worker).sendEvent(Event.close, how, code, connection.sessionId, message);
   }
 
   /** The socket goes, and the slot as soon as the worker has seen the end. */
-  release(connection: ReactorConnection, reset = false): void {
-    if (connection.ended) return;
-    const { id, connections, poller, table, board, workers } = this.#context;
-    const { slot, worker, descriptor } = connection;
-    connection.ended = true;
+  release(connection: Connection, reset = false): void {
+    if (connection.isClosed) return;
+    const { id, connections, table, board, workers } = this.#context;
+    const { slot, worker, transport } = connection;
+    connection.moveTo(Life.closed);
     connection.out?.close();
     connection.out = null;
-    this.#context.account(connection, 0);
+    this.#context.countBuffered(connection);
     connections.delete(connection);
-    connection.awaitsAnswer = false;
-    if (connection.tls !== null) reset ? connection.tls.reset() : connection.tls.destroy();
-    else {
-      poller.remove(descriptor);
-      if (reset) resetConnection(descriptor);
-      else closeDescriptor(descriptor);
-    }
+    if (reset) transport.reset(connection);
+    else transport.release(connection);
+    connection.protocol.closed(connection);
     this.onReleased(connection);
     this.#discountAddress(slot);
     table.setState(slot, SlotState.closed);
-    this.tellWatchers(connection); // who looks then sees that it is gone
+    this.notifyWatchers(connection); // who looks then sees that it is gone
     board.add(id, ReactorCounter.closed, 1);
     board.addConnections(id, -1);
     workers.addField(worker, WorkerField.connections, -1);
     this.#leaveSlot(worker, slot);
   }
 
-  /** Those that wait for room on this connection hear that there is some, or that it is gone. */
-  tellWatchers(connection: ReactorConnection): void {
+  /** Those that wait for room on this connection are notified that there is some, or that it is gone. */
+  notifyWatchers(connection: Connection): void {
     const watchers = connection.drainWatchers ?? [];
     connection.drainWatchers = null;
-    for (const watcher of watchers) this.#context.tellRoom(watcher, connection.sessionId);
+    for (const watcher of watchers) this.#context.notifyRoom(watcher, connection.sessionId);
   }
 
   /** A connection that the process before this one was ending. */
-  adopt(connection: ReactorConnection): void {
+  adopt(connection: Connection): void {
     if (isWatched(connection)) this.startSweeping();
   }
 
@@ -235,7 +243,7 @@ export class Ending {
     dead.close(id, slot);
     if (!table.hasFlag(slot, SlotFlag.told)) {
       table.setFlag(slot, SlotFlag.told, true);
-      this.#context.lane(worker).sendEvent(Event.close, 0, CloseCode.WORKER_DIED, table.sessionId(slot));
+      this.#context.ring(worker).sendEvent(Event.close, 0, CloseCode.WORKER_DIED, table.sessionId(slot));
     }
     this.#leaveSlot(worker, slot);
   }
@@ -270,7 +278,7 @@ export class Ending {
 
   #leaveSlot(worker: number, slot: number): void {
     const { table } = this.#context;
-    const isSeen = this.#context.lane(worker).mark();
+    const isSeen = this.#context.ring(worker).mark();
     this.#slotsGone++;
     this.#slots.leave(worker, slot, () => {
       if (!isSeen()) return false;
@@ -286,37 +294,34 @@ export class Ending {
     for (const connection of connections.list()) {
       if (!isWatched(connection)) continue;
       this.#look(connection);
-      if (!connection.ended) watched++;
+      if (!connection.isClosed) watched++;
     }
     if (watched === 0) this.stopSweeping();
     poller.wakeSoon();
   }
 
-  #look(connection: ReactorConnection): void {
+  #look(connection: Connection): void {
     const { now } = this.#context;
-    if (connection.lingering) {
+    if (connection.life === Life.lingering) {
       if (now >= connection.deadline) this.release(connection);
-    } else if (isClosing(connection) && msWithoutProgress(connection, now) >= this.#closingMs) {
+    } else if (endsWhenFlushed(connection) && msWithoutProgress(connection, now) >= this.#closingMs) {
       this.reset(connection, CloseCode.WRITE_TIMEOUT);
-    } else if (connection.closeCode < 0 && owesToHalfClosed(connection)) this.#checkAnswer(connection);
-    else if (connection.left) this.#checkLeft(connection);
+    } else if (connection.life === Life.answering) this.#checkAnswer(connection);
+    else if (connection.mayBeLeft) this.#checkLeft(connection);
   }
 
-  #checkAnswer(connection: ReactorConnection): void {
+  #checkAnswer(connection: Connection): void {
     this.#failIfBroken(connection);
-    if (connection.ended) return;
+    if (connection.isClosed) return;
     this.#moveDeadline(connection);
-    if (this.#context.now >= connection.deadline) {
-      if (connection.http?.halfClosed) return this.onOverdue(connection);
-      return this.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
-    }
-    if (connection.awaitsAnswer) this.#checkAnswerer(connection);
+    if (this.#context.now >= connection.deadline) return connection.protocol.overdue(connection);
+    if (connection.closeSent === CloseSent.half) this.#checkAnswerer(connection);
   }
 
   /** An answer that goes on may take any time: it counts from the last of its bytes that has left. */
-  #moveDeadline(connection: ReactorConnection): void {
+  #moveDeadline(connection: Connection): void {
     const { now, options, table } = this.#context;
-    if (!this.#countsPauses(connection)) return;
+    if (connection.answererPid === -1) return; // the process that was to answer is gone
     const sent = table.sentBytes(connection.slot);
     const hasMoved = sent !== connection.sentBefore;
     connection.sentBefore = sent;
@@ -325,12 +330,7 @@ export class Ending {
     connection.deadline = Math.max(connection.deadline, last + options.halfCloseTimeoutMs);
   }
 
-  /** Not where the process that owed it is gone. */
-  #countsPauses({ answererPid, http }: ReactorConnection): boolean {
-    return answererPid !== -1 || http?.halfClosed === true;
-  }
-
-  #checkAnswerer(connection: ReactorConnection): void {
+  #checkAnswerer(connection: Connection): void {
     const { now, options, workers } = this.#context;
     const hasSuccessor = workers.field(connection.worker, WorkerField.pid) !== connection.answererPid;
     const deadline = now + options.maxWaitMs + 1000;
@@ -341,15 +341,11 @@ export class Ending {
 }
 
 /** What is queued still leaves, or some more of it has to come from a worker first. */
-function isClosing({ closeCode, closeAnnounced }: ReactorConnection): boolean {
-  return closeCode >= 0 || closeAnnounced;
+function endsWhenFlushed({ life, closeAnnounced }: Connection): boolean {
+  return life === Life.closing || closeAnnounced;
 }
 
 /** It has a deadline that only looking enforces. */
-function isWatched(connection: ReactorConnection): boolean {
-  return connection.lingering || connection.left || owesToHalfClosed(connection) || isClosing(connection);
-}
-
-function owesToHalfClosed({ awaitsAnswer, http }: ReactorConnection): boolean {
-  return awaitsAnswer || http?.halfClosed === true;
+function isWatched(connection: Connection): boolean {
+  return connection.life !== Life.open || connection.mayBeLeft || connection.closeAnnounced;
 }

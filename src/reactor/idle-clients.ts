@@ -1,9 +1,10 @@
 /** Closes clients that have gone silent, and those that do not take what is sent to them. Runs in the reactor. */
 import { CloseCode } from '../ipc/frame.js';
 import { SlotFlag } from '../memory/connection-table.js';
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
+import { CloseSent, Hold } from './life.js';
 import { msWithoutProgress } from './progress.js';
 
 export class IdleClients {
@@ -38,7 +39,7 @@ export class IdleClients {
   #checkDeaf(limitMs: number): void {
     const { connections, now } = this.#context;
     for (const connection of connections.list()) {
-      if (connection.closeCode >= 0 || connection.isFlushed) continue;
+      if (connection.isClosing || connection.isFlushed) continue;
       if (msWithoutProgress(connection, now) >= limitMs) this.#ending.reset(connection, CloseCode.WRITE_TIMEOUT);
     }
   }
@@ -69,18 +70,19 @@ export class IdleClients {
     }
   }
 
-  #isSpared({ closeCode, told, slot }: ReactorConnection): boolean {
-    return closeCode >= 0 || told || this.#context.table.hasFlag(slot, SlotFlag.protected);
+  #isSpared({ isClosing, closeSent, slot }: Connection): boolean {
+    return isClosing || closeSent !== CloseSent.none || this.#context.table.hasFlag(slot, SlotFlag.protected);
   }
 
-  #isSilent(connection: ReactorConnection, since: number): boolean {
+  #isSilent(connection: Connection, since: number): boolean {
     return isOurTurnOver(connection) && this.#context.table.lastReceivedAt(connection.slot) <= since;
   }
 }
 
-/** False while it is the server that does not read, or owes an answer of HTTP. */
-function isOurTurnOver({ paused, stalled, readable, http }: ReactorConnection): boolean {
-  return !paused && !stalled && !readable && http?.isOwed !== true;
+/** False while it is the server that does not read, or that is to answer. */
+function isOurTurnOver(connection: Connection): boolean {
+  const isHeld = (connection.holds & (Hold.paused | Hold.noRoom)) !== 0;
+  return !isHeld && !connection.readable && !connection.protocol.isBusy(connection);
 }
 
 function lookEvery(limitMs: number): number {

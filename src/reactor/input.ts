@@ -4,6 +4,7 @@
  */
 const FIRST_BYTES = 4096;
 
+type Gone = Pick<Input, 'sent' | 'worker'>;
 export type InputState = Pick<Input, 'searched' | 'packetBytes' | 'sent' | 'worker'>;
 
 export class Input {
@@ -25,11 +26,11 @@ export class Input {
   }
 
   /** With a packet at the front of which `sent` bytes have gone to `worker`. */
-  static waiting(bytes: Buffer, from: number, to: number, packetBytes: number, sent: number, worker: number): Input {
+  static waiting(bytes: Buffer, from: number, to: number, packetBytes: number, gone: Gone): Input {
     const input = new Input(bytes, from, to);
     input.packetBytes = packetBytes;
-    input.sent = sent;
-    input.worker = worker;
+    input.sent = gone.sent;
+    input.worker = gone.worker;
     return input;
   }
 

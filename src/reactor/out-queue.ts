@@ -46,17 +46,9 @@ export class FilePart {
 }
 
 export class OutQueue {
-  /** Unix ms at which something of it left last; when it began, before. */
-  since: number;
-  /** What the client had acknowledged when it was looked at last; −1: not yet. */
-  acknowledged = -1;
   /** In memory. */
   bytes = 0;
   readonly #items: (Chunk | FilePart)[] = [];
-
-  constructor(now: number) {
-    this.since = now;
-  }
 
   get isEmpty(): boolean {
     return this.#items.length === 0;

@@ -5,25 +5,21 @@
  */
 import { errnoName } from '../os/libc.js';
 import { acknowledgedBytes, socketError } from '../os/socket.js';
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
 
 /** For how many ms the client has taken nothing of what waits for it; 0 where nothing waits. One getsockopt(2). */
-export function msWithoutProgress(connection: ReactorConnection, now: number): number {
-  const { out, tls } = connection;
+export function msWithoutProgress(connection: Connection, now: number): number {
   if (connection.isFlushed) return 0;
-  const queue = tls ?? out;
-  if (queue === null) return 0;
-  const acknowledged = tls?.isDestroyed ? -1 : acknowledgedBytes(connection.descriptor);
-  const hasMoved = queue.acknowledged >= 0 && acknowledged > queue.acknowledged;
-  queue.acknowledged = acknowledged;
-  if (hasMoved && tls !== null) tls.waitingSince = now;
-  else if (hasMoved && out !== null) out.since = now;
-  return now - (tls?.waitingSince ?? out?.since ?? now);
+  const { descriptor, transport } = connection;
+  const acknowledged = transport.holdsDescriptor(connection) ? acknowledgedBytes(descriptor) : -1;
+  if (connection.acknowledged >= 0 && acknowledged > connection.acknowledged) connection.waitingSince = now;
+  connection.acknowledged = acknowledged;
+  return now - connection.waitingSince;
 }
 
 /** What has become of a connection that is not read any more. @returns '' while it stands; a name such as 'EPIPE' */
-export function brokenBy({ descriptor, tls }: ReactorConnection): string {
-  if (tls?.isDestroyed) return '';
-  const errno = socketError(descriptor);
+export function brokenBy(connection: Connection): string {
+  if (!connection.transport.holdsDescriptor(connection)) return '';
+  const errno = socketError(connection.descriptor);
   return errno === 0 ? '' : errnoName(errno);
 }

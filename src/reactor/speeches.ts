@@ -6,8 +6,8 @@
 import { CloseCode, markOf } from '../ipc/frame.js';
 import type { Frame } from '../ipc/frames/frame.js';
 import type { Region } from '../memory/region.js';
-import { allocateStable } from '../os/libc.js';
-import type { ReactorConnection } from './connection.js';
+import { addressOf, allocateStable } from '../os/libc.js';
+import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
 import { processOfPeer } from './peer-process.js';
@@ -34,28 +34,28 @@ export interface SpeechesParts {
 
 export class Speeches {
   readonly #parts: SpeechesParts;
-  readonly #connections = new Set<ReactorConnection>();
+  readonly #connections = new Set<Connection>();
 
   constructor(parts: SpeechesParts) {
     this.#parts = parts;
   }
 
   /** True when a frame of this peer has to wait. */
-  holds({ speech }: ReactorConnection, peer: number): boolean {
+  holds({ speech }: Connection, peer: number): boolean {
     return speech !== null && speech.peer !== peer;
   }
 
-  wait(connection: ReactorConnection, peer: number, frame: Frame): void {
+  wait(connection: Connection, peer: number, frame: Frame): void {
     const { word, sessionId, length, payloadAt } = frame;
     const bytes = allocateStable(length);
     frame.bytes.copy(bytes, 0, payloadAt, payloadAt + length);
-    connection.speech?.waiting.push({ peer, word, sessionId, bytes, payloadAt: 0, length });
+    connection.speech?.waiting.push({ peer, word, sessionId, bytes, address: addressOf(bytes), payloadAt: 0, length });
   }
 
   /** A piece has been written. @param more others of the same send follow */
-  spoke(connection: ReactorConnection, peer: number, mark: number, more: boolean): void {
+  spoke(connection: Connection, peer: number, mark: number, more: boolean): void {
     const { speech } = connection;
-    if (connection.ended) return;
+    if (connection.isClosed) return;
     if (speech !== null && speech.mark !== mark) return this.#broken(connection);
     if (!more) return this.#end(connection);
     connection.speech ??= { peer, mark, waiting: [] };
@@ -63,13 +63,13 @@ export class Speeches {
   }
 
   /** The connection is gone. */
-  forget(connection: ReactorConnection): void {
+  forget(connection: Connection): void {
     connection.speech = null;
     this.#connections.delete(connection);
   }
 
   /** One whose process before this one was in the middle of it. */
-  adopt(connection: ReactorConnection): void {
+  adopt(connection: Connection): void {
     if (connection.speech !== null) this.#connections.add(connection);
   }
 
@@ -78,22 +78,21 @@ export class Speeches {
     for (const connection of [...this.#connections]) this.#checkAlive(connection);
   }
 
-  #checkAlive(connection: ReactorConnection): void {
+  #checkAlive(connection: Connection): void {
     const { speech } = connection;
     if (speech !== null && markOf(this.#pidOf(speech.peer)) !== speech.mark) this.#broken(connection);
   }
 
   /** What follows would be taken for the rest of it: only the end of the connection tells the client. */
-  #broken(connection: ReactorConnection): void {
+  #broken(connection: Connection): void {
     const { ending } = this.#parts;
-    ending.tell(connection, CloseCode.WORKER_DIED, 0, 'a process has died in the middle of what it was sending');
-    ending.release(connection, true);
+    ending.reset(connection, CloseCode.WORKER_DIED, 'a process has died in the middle of what it was sending');
   }
 
-  #end(connection: ReactorConnection): void {
+  #end(connection: Connection): void {
     const waiting = connection.speech?.waiting ?? [];
     this.forget(connection);
-    while (waiting.length > 0 && !connection.ended) {
+    while (waiting.length > 0 && !connection.isClosed) {
       const next = waiting.findIndex(({ peer }) => !this.holds(connection, peer));
       const [frame] = next < 0 ? [] : waiting.splice(next, 1);
       if (frame === undefined) break;

@@ -6,10 +6,10 @@ import { ConnectionTable } from '../../src/memory/connection-table.js';
 import { DeadConnections } from '../../src/memory/dead-connections.js';
 import { Region } from '../../src/memory/region.js';
 import { AF_INET } from '../../src/os/constants.js';
-import { ReactorConnection } from '../../src/reactor/connection.js';
+import { Connection } from '../../src/reactor/connection.js';
 import { ReactorContext, type ReactorOptions } from '../../src/reactor/context.js';
 import { SharedDispatchView } from '../../src/reactor/dispatch-view.js';
-import { WorkerLane } from '../../src/reactor/worker-lane.js';
+import { WorkerRing } from '../../src/reactor/worker-ring.js';
 import { testShape } from './test-shape.js';
 
 const options: ReactorOptions = {
@@ -22,7 +22,7 @@ export class ReactorWorld {
   readonly workers: WorkerBoard;
   readonly table: ConnectionTable;
   readonly board: ReactorBoard;
-  readonly lanes: readonly WorkerLane[];
+  readonly rings: readonly WorkerRing[];
   readonly context: ReactorContext;
   readonly view: SharedDispatchView;
   #slots = 0;
@@ -34,24 +34,24 @@ export class ReactorWorld {
     this.table = new ConnectionTable(this.region);
     this.board = new ReactorBoard(this.region);
     const waker = { wake: () => false, ring: () => {} };
-    this.lanes = Array.from({ length: workerNum }, (_, worker) => {
+    this.rings = Array.from({ length: workerNum }, (_, worker) => {
       this.workers.setField(worker, WorkerField.pid, 1000 + worker);
-      return new WorkerLane(worker, this.#writerTo(worker), [waker, waker], () => 0);
+      return new WorkerRing(worker, this.#writerTo(worker), [waker, waker], () => 0);
     });
-    const { workers, table, board, lanes } = this;
+    const { workers, table, board, rings } = this;
     const addresses = new AddressCounters(this.region);
     const dead = new DeadConnections(this.region, options);
-    this.context = new ReactorContext({ id: 0, reactorNum: 1, options, table, board, workers, lanes, addresses, dead });
-    this.view = new SharedDispatchView(this.region, workers, table, lanes);
+    this.context = new ReactorContext({ id: 0, reactorNum: 1, options, table, board, workers, rings, addresses, dead });
+    this.view = new SharedDispatchView(this.region, workers, table, rings);
   }
 
   /** A living connection of a worker. */
-  connect(worker: number): ReactorConnection {
+  connect(worker: number): Connection {
     const slot = this.#slots++;
     const sessionId = this.table.nextSessionId(slot);
     const from = { family: AF_INET, address: Buffer.alloc(16), remotePort: 1 };
     this.table.open(slot, { sessionId, worker, portIndex: 0, descriptor: 100 + slot, now: 1, ...from });
-    const connection = new ReactorConnection(sessionId, slot, 100 + slot, worker, 0);
+    const connection = new Connection(sessionId, slot, 100 + slot, worker, 0);
     this.context.connections.add(connection);
     this.workers.addField(worker, WorkerField.connections, 1);
     return connection;
@@ -59,9 +59,9 @@ export class ReactorWorld {
 
   /** Fills the ring of a worker with packets, until the reactor would not read for it. */
   fill(worker: number): void {
-    const lane = this.context.lane(worker);
-    while (lane.readLimit > 0) lane.commitPacket(1, lane.readLimit);
-    lane.flush();
+    const ring = this.context.ring(worker);
+    while (ring.readLimit > 0) ring.commitPacket(1, ring.readLimit);
+    ring.flush();
   }
 
   /** What a worker would take: the frames of its ring. */

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
-import type { ReactorConnection } from '../../src/reactor/connection.js';
+import type { Connection } from '../../src/reactor/connection.js';
 import { type DispatchFunction, strategyOf } from '../../src/reactor/dispatch/index.js';
 import { Dispatcher } from '../../src/reactor/dispatcher.js';
 import { Input } from '../../src/reactor/input.js';
@@ -13,10 +13,10 @@ function open(mode: Mode, workers = 3, dispatch?: DispatchFunction) {
   const { context, view } = world;
   const dispatcher = new Dispatcher({ context, view, strategy: strategyOf(mode), dispatch });
   /** Gives out one packet. @returns who got it */
-  const give = (connection: ReactorConnection): number => {
-    const lane = dispatcher.laneFor(connection);
-    dispatcher.dispatched(connection, lane, 10);
-    return lane.worker;
+  const give = (connection: Connection): number => {
+    const ring = dispatcher.ringFor(connection);
+    dispatcher.dispatched(connection, ring, 10);
+    return ring.worker;
   };
   return { world, dispatcher, give };
 }
@@ -76,10 +76,10 @@ describe('where each packet is given out by itself', () => {
   it('a choice for which no packet came stands for the next one', () => {
     const { world, dispatcher } = open('round-robin');
     const [one, other] = [world.connect(0), world.connect(0)];
-    const chosen = dispatcher.laneFor(one);
-    expect(dispatcher.laneFor(other)).toBe(chosen);
+    const chosen = dispatcher.ringFor(one);
+    expect(dispatcher.ringFor(other)).toBe(chosen);
     dispatcher.dispatched(other, chosen, 10);
-    expect(dispatcher.laneFor(one)).not.toBe(chosen);
+    expect(dispatcher.ringFor(one)).not.toBe(chosen);
   });
 });
 
@@ -90,7 +90,7 @@ describe("a function of the user's", () => {
     const { world, dispatcher } = open('fd-mod', 3, dispatch);
     const connection = world.connect(1);
     const goals = [0, 0, 0, 0].map(() => dispatcher.goalFor(connection, packet, 0, packet.length));
-    expect(goals).toEqual([world.lanes[2], 'discard', 'close', world.lanes[1]]);
+    expect(goals).toEqual([world.rings[2], 'discard', 'close', world.rings[1]]);
     expect(dispatch.mock.calls[0]?.[0]).toMatchObject({ fd: connection.sessionId, uid: 0, workerNum: 3, portIndex: 0 });
     expect(dispatch.mock.calls[0]?.[0].data.toString()).toBe('packet');
   });
@@ -98,15 +98,15 @@ describe("a function of the user's", () => {
 
 describe('a request that names its session', () => {
   const request = (sid: string): Buffer => Buffer.from(`GET /socket.io/?sid=${sid} HTTP/1.1\r\n\r\n`);
-  const laneOf = (sid: string, workers = 3) => {
+  const ringOf = (sid: string, workers = 3) => {
     const { world, dispatcher } = open('fd-mod', workers);
     const bytes = request(sid);
-    return dispatcher.laneForSession(world.connect(1), bytes, 0, bytes.length).worker;
+    return dispatcher.ringForSession(world.connect(1), bytes, 0, bytes.length).worker;
   };
 
-  it('goes to the worker that keeps it', () => expect(laneOf('abc.w2')).toBe(2));
-  it('goes where it would when there is no such worker', () => expect(laneOf('abc.w7')).toBe(1));
-  it('goes where it would when it names none', () => expect(laneOf('abc')).toBe(1));
+  it('goes to the worker that keeps it', () => expect(ringOf('abc.w2')).toBe(2));
+  it('goes where it would when there is no such worker', () => expect(ringOf('abc.w7')).toBe(1));
+  it('goes where it would when it names none', () => expect(ringOf('abc')).toBe(1));
 });
 
 describe('a connection that is given to another worker', () => {
@@ -131,7 +131,7 @@ describe('while workers go', () => {
     dispatcher.drain(1, () => {});
     expect([dispatcher.holds(stays), dispatcher.holds(goes)]).toEqual([false, true]);
     expect(dispatcher.goalFor(goes, packet, 0, packet.length)).toBe('wait');
-    expect(dispatcher.goalFor(stays, packet, 0, packet.length)).toBe(world.lanes[0]);
+    expect(dispatcher.goalFor(stays, packet, 0, packet.length)).toBe(world.rings[0]);
     expect(dispatcher.holdsWorker(1)).toBe(true);
   });
 

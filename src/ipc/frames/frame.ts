@@ -4,6 +4,8 @@ export interface Frame {
   readonly word: number;
   readonly sessionId: number;
   readonly bytes: Buffer;
+  /** Of the first of `bytes`, for the kernel; 0 where the frame is read in this process only. */
+  readonly address: number;
   readonly payloadAt: number;
   readonly length: number;
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { ReactorConnection } from '../../src/reactor/connection.js';
-import { LivingConnections } from '../../src/reactor/living.js';
+import { Connection } from '../../src/reactor/connection.js';
+import { ConnectionMap } from '../../src/reactor/connection-map.js';
 
-const at = (slot: number): ReactorConnection => new ReactorConnection(slot + 1000, slot, 7, 0, 0);
+const at = (slot: number): Connection => new Connection(slot + 1000, slot, 7, 0, 0);
 
-describe('LivingConnections', () => {
+describe('ConnectionMap', () => {
   it('finds connections by the slots of its own reactor', () => {
-    const living = new LivingConnections(3);
+    const living = new ConnectionMap(3);
     const [a, b] = [at(1), at(301)];
     living.add(b);
     living.add(a);
@@ -19,7 +19,7 @@ describe('LivingConnections', () => {
   });
 
   it('forgets a connection once, and not the one that has its slot by now', () => {
-    const living = new LivingConnections(2);
+    const living = new ConnectionMap(2);
     const [old, young] = [at(4), at(4)];
     living.add(old);
     living.delete(old);

@@ -1,42 +1,41 @@
 /**
- * Sees to it that every request is answered, once: by its worker, or, where that dies, takes too long, or should not be
- * asked, by the server itself. Runs in the reactor.
+ * Every request is answered, once: by its worker, or, where that dies, takes too long, or should not be asked, by the
+ * server itself. Runs in the reactor.
  */
 
-import { AnswerFlag, CloseCode, Event, goneFlags } from '../../ipc/frame.js';
-import type { WholeAnswer } from '../../ipc/outbox.js';
-import { ReactorCounter } from '../../memory/boards.js';
-import { addressOf, allocateStable } from '../../os/libc.js';
-import type { AnswerPiece } from '../../protocol/http/file-answer.js';
-import { type PlainAnswer, plainAnswer } from '../../protocol/http/plain-answer.js';
-import { writeLatin1 } from '../../util/latin1.js';
-import type { ReactorConnection } from '../connection.js';
-import { FilePart } from '../out-queue.js';
-import type { WorkerLane } from '../worker-lane.js';
+import { AnswerFlag, CloseCode, Event, goneFlags } from '../../../ipc/frame.js';
+import type { WholeAnswer } from '../../../ipc/outbox.js';
+import { ReactorCounter } from '../../../memory/boards.js';
+import { addressOf, allocateStable } from '../../../os/libc.js';
+import type { AnswerPiece } from '../../../protocol/http/file-answer.js';
+import { type PlainAnswer, plainAnswer } from '../../../protocol/http/plain-answer.js';
+import { writeLatin1 } from '../../../util/latin1.js';
+import type { Connection } from '../../connection.js';
+import { Life } from '../../life.js';
+import { FilePart } from '../../out-queue.js';
+import type { WorkerRing } from '../../worker-ring.js';
 import { type HttpState, Phase } from './http-state.js';
-import type { HttpParts } from './parts.js';
+import { type Http1Parts, stateOf } from './parts.js';
 
 /** What the server says by itself is not longer. */
 export const TEXT_BYTES = 32_768;
 
 export class Answers {
-  readonly #parts: HttpParts;
-  readonly #tunnelled: (connection: ReactorConnection, http: HttpState) => void;
-  /** Owed answers of this reactor. */
-  #underWay = 0;
+  readonly #parts: Http1Parts;
+  readonly #tunnelled: (connection: Connection, http: HttpState) => void;
   readonly #text = allocateStable(TEXT_BYTES);
   readonly #textAddress = addressOf(this.#text);
 
   /** @param tunnelled the worker has answered that from here on bytes go both ways */
-  constructor(parts: HttpParts, tunnelled: (connection: ReactorConnection, http: HttpState) => void) {
+  constructor(parts: Http1Parts, tunnelled: (connection: Connection, http: HttpState) => void) {
     this.#parts = parts;
     this.#tunnelled = tunnelled;
-    parts.context.board.setUnderWay(parts.context.id, 0);
   }
 
   /** @returns false: bytes of an exchange that is over, or that another process answers */
-  isAwaited({ http }: ReactorConnection, exchange: number, peer: number): boolean {
-    if (http === null || http.exchange !== exchange || !http.isOwed) return false;
+  isAwaited(connection: Connection, exchange: number, peer: number): boolean {
+    const http = stateOf(connection);
+    if (http.exchange !== exchange || !http.isOwed) return false;
     return http.answerer === null || http.answerer.peer === peer;
   }
 
@@ -44,7 +43,7 @@ export class Answers {
    * A whole answer from a worker in this process (BASE mode), which need not go through the ring: 2 to 3 % of what a
    * request costs. @returns false: it is too long, the ring takes it in pieces
    */
-  answerDirectly(connection: ReactorConnection, { flags, head, text, body }: WholeAnswer, peer: number): boolean {
+  answerDirectly(connection: Connection, { flags, head, text, body }: WholeAnswer, peer: number): boolean {
     const textAt = head === null ? 0 : head.length;
     const bodyAt = textAt + text.length;
     const length = bodyAt + (body === null ? 0 : body.length);
@@ -58,9 +57,9 @@ export class Answers {
   }
 
   /** Bytes of the answer were written. @param flags AnswerFlag */
-  answered(connection: ReactorConnection, flags: number, peer: number): void {
-    const { http } = connection;
-    if (http === null || connection.ended) return;
+  answered(connection: Connection, flags: number, peer: number): void {
+    if (connection.isClosed) return;
+    const http = stateOf(connection);
     if ((flags & AnswerFlag.interim) === 0) {
       if (!http.begun && (flags & AnswerFlag.last) === 0) this.#noteAnswerer(connection, http, peer);
       http.begun = true;
@@ -70,9 +69,9 @@ export class Answers {
   }
 
   /** A request that was detached has no taker: only what answers it can tell that its answer will never be whole. */
-  #noteAnswerer({ slot }: ReactorConnection, http: HttpState, peer: number): void {
-    const { context, host } = this.#parts;
-    if (context.table.taker(slot) === 0) http.answerer = { peer, pid: host.processOf(peer) };
+  #noteAnswerer({ slot }: Connection, http: HttpState, peer: number): void {
+    const { context, processOf } = this.#parts;
+    if (context.table.taker(slot) === 0) http.answerer = { peer, pid: processOf(peer) };
   }
 
   /** The client sends its body from now on: its time begins. */
@@ -82,7 +81,7 @@ export class Answers {
     http.pace.begin(http.since);
   }
 
-  finish(connection: ReactorConnection, http: HttpState, close: boolean): void {
+  finish(connection: Connection, http: HttpState, close: boolean): void {
     const isWhole = http.phase !== Phase.streaming;
     this.noLongerOwed(http);
     if (close || !isWhole || http.isDismissed) {
@@ -90,36 +89,36 @@ export class Answers {
       const code = http.isDismissed ? CloseCode.WORKER_REPLACED : CloseCode.SERVER_CLOSED;
       return this.#parts.ending.closeWhenFlushed(connection, code);
     }
-    if (http.halfClosed) {
-      http.halfClosed = false;
-      connection.readable = true; // whatever came before its end, and then the end once more
+    if (connection.life === Life.answering) {
+      connection.moveTo(Life.open);
+      connection.readable = true; // requests that came before the client's end, and then the end once more
     }
     http.phase = Phase.flushing;
     if (connection.isFlushed) this.flushed(connection);
   }
 
   /** The client has taken all that waited for it. */
-  flushed(connection: ReactorConnection): void {
-    const { http } = connection;
-    if (http === null || http.phase !== Phase.flushing) return;
+  flushed(connection: Connection): void {
+    const http = stateOf(connection);
+    if (http.phase !== Phase.flushing) return;
     http.phase = Phase.request;
     http.hasBegun = false;
     http.since = this.#parts.context.now;
-    if (connection.input !== null || connection.readable) this.#parts.readSoon(connection);
+    if (connection.input !== null || connection.readable) this.#parts.reading.readSoon(connection);
   }
 
   noLongerOwed(http: HttpState): void {
     if (!http.isOwed) return;
     http.phase = Phase.flushing;
     http.decoder = null;
-    this.#setUnderWay(this.#underWay - 1);
+    this.#countUnderWay(-1);
   }
 
   /** The server's own answer to the request at the front, or to the one that is under way. */
-  answer(connection: ReactorConnection, http: HttpState, answer: PlainAnswer): void {
+  answer(connection: Connection, http: HttpState, answer: PlainAnswer): void {
     this.noLongerOwed(http);
-    this.say(connection, plainAnswer(answer));
-    if (connection.ended) return;
+    this.send(connection, plainAnswer(answer));
+    if (connection.isClosed) return;
     if (answer.close) {
       this.drop(connection);
       return this.#parts.ending.closeWhenFlushed(connection, codeOf(answer.status));
@@ -128,15 +127,15 @@ export class Answers {
     if (connection.isFlushed) this.flushed(connection);
   }
 
-  refuse(connection: ReactorConnection, answer: PlainAnswer): void {
-    this.#parts.host.refused(connection, CloseCode.HTTP_REFUSED, answer.why);
+  refuse(connection: Connection, answer: PlainAnswer): void {
+    this.#parts.refused(connection, CloseCode.HTTP_REFUSED, answer.why);
     this.#parts.count(ReactorCounter.httpRefused);
-    this.answer(connection, this.#parts.stateOf(connection), answer);
+    this.answer(connection, stateOf(connection), answer);
   }
 
   /** Of a request that a worker has: it is told, and the client too if it has not been told anything yet. */
-  breakOff(connection: ReactorConnection, http: HttpState, answer: PlainAnswer): void {
-    this.#tellGone(connection, http, goneFlags(codeOf(answer.status)), `${answer.status} ${answer.why}`);
+  breakOff(connection: Connection, http: HttpState, answer: PlainAnswer): void {
+    this.#sendGone(connection, http, goneFlags(codeOf(answer.status)), `${answer.status} ${answer.why}`);
     if (!http.begun) return this.answer(connection, http, answer);
     this.noLongerOwed(http);
     this.#parts.ending.reset(connection, codeOf(answer.status));
@@ -146,11 +145,11 @@ export class Answers {
    * The client has ended its side and nothing of the answer has left for halfCloseTimeoutMs. One that has not begun is
    * left to requestTimeoutMs, where there is one.
    */
-  overdue(connection: ReactorConnection): void {
-    const http = this.#parts.stateOf(connection);
-    if (!http.begun && this.#parts.optionsOf(connection).requestTimeoutMs > 0) return;
+  overdue(connection: Connection): void {
+    const http = stateOf(connection);
+    if (!http.begun && this.#parts.options.requestTimeoutMs > 0) return;
     this.#parts.count(ReactorCounter.httpTimedOut);
-    this.#tellGone(connection, http, goneFlags(CloseCode.ANSWER_TIMEOUT));
+    this.#sendGone(connection, http, goneFlags(CloseCode.ANSWER_TIMEOUT));
     if (!http.begun) {
       const why = 'The server could not answer in time.';
       return this.answer(connection, http, { status: 503, why, close: true, isHead: http.isHead });
@@ -160,14 +159,14 @@ export class Answers {
   }
 
   /** @param text of at most TEXT_BYTES */
-  say(connection: ReactorConnection, text: string): void {
+  send(connection: Connection, text: string): void {
     if (text === '') return;
     const length = writeLatin1(this.#text, text, 0);
     this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, length);
   }
 
   /** A head, and what follows: small pieces leave together with it. */
-  sayPieces(connection: ReactorConnection, head: string, pieces: readonly AnswerPiece[]): void {
+  sendPieces(connection: Connection, head: string, pieces: readonly AnswerPiece[]): void {
     let text = head;
     for (const piece of pieces) {
       if ('text' in piece) text += piece.text;
@@ -177,36 +176,33 @@ export class Answers {
         const end = begun + piece.bytes.copy(this.#text, begun);
         this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, end);
       } else {
-        this.say(connection, text);
+        this.send(connection, text);
         text = '';
-        if (!connection.ended) {
+        if (!connection.isClosed) {
           this.#parts.sending.writeFile(connection, new FilePart(piece.path, piece.offset, piece.length));
         }
       }
-      if (connection.ended) return;
+      if (connection.isClosed) return;
     }
-    this.say(connection, text);
+    this.send(connection, text);
   }
 
   /** Bytes that wait are not looked at any more. */
-  drop(connection: ReactorConnection): void {
+  drop(connection: Connection): void {
     connection.input = null;
   }
 
   /** FIN. */
-  peerEnded(connection: ReactorConnection, http: HttpState): void {
+  peerEnded(connection: Connection, http: HttpState): void {
     connection.readable = false;
     switch (http.phase) {
       case Phase.owed:
-        http.halfClosed = true;
-        this.#parts.ending.limitPauses(connection);
-        return this.#tellGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED, true));
+        this.#parts.ending.answering(connection);
+        return this.#sendGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED, true));
       case Phase.streaming:
-        this.#tellGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED));
+        this.#sendGone(connection, http, goneFlags(CloseCode.CLIENT_CLOSED));
         this.noLongerOwed(http);
         return this.#parts.ending.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
-      case Phase.tunnel:
-        return this.#parts.ending.peerEnded(connection);
       case Phase.flushing:
       case Phase.request:
         this.drop(connection);
@@ -215,84 +211,85 @@ export class Answers {
   }
 
   /** It cannot go over to the process that comes next: what is owed is answered, and nothing else. */
-  dismiss(connection: ReactorConnection): void {
-    const http = this.#parts.stateOf(connection);
+  dismiss(connection: Connection): void {
+    const http = stateOf(connection);
     http.isDismissed = true;
-    if (http.isOwed || http.phase === Phase.tunnel) return;
+    if (http.isOwed) return;
     this.drop(connection);
     this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
   }
 
   /** The connection is gone, or takes no more bytes: nothing that a worker still does for it has an effect. @param code CloseCode */
-  lost(connection: ReactorConnection, code: number): void {
-    const { http } = connection;
-    if (http === null || !http.isOwed) return;
-    this.#tellGone(connection, http, goneFlags(code));
+  lost(connection: Connection, code: number): void {
+    const http = stateOf(connection);
+    if (!http.isOwed) return;
+    this.#sendGone(connection, http, goneFlags(code));
     this.noLongerOwed(http);
   }
 
-  #tellGone({ sessionId }: ReactorConnection, http: HttpState, flags: number, message = ''): void {
-    this.#parts.context.lane(http.worker).sendEvent(Event.gone, flags, http.exchange, sessionId, message);
+  #sendGone({ sessionId }: Connection, http: HttpState, flags: number, message = ''): void {
+    this.#parts.context.ring(http.worker).sendEvent(Event.gone, flags, http.exchange, sessionId, message);
   }
 
-  /** A worker has ended: what its process had taken is not answered by anybody else. */
-  reapDead(): void {
-    for (const connection of this.#parts.context.connections.list()) {
-      const { http } = connection;
-      if (http === null || (!http.isOwed && http.phase !== Phase.tunnel)) continue;
-      if (this.#isDead(connection, http)) this.#lost(connection, http);
-    }
+  /** Processes have ended: no other process answers the requests that they had taken. */
+  checkTaker(connection: Connection): void {
+    const http = stateOf(connection);
+    if (http.isOwed && this.#isDead(connection, http)) this.#takerDied(connection, http);
   }
 
-  #isDead({ slot }: ReactorConnection, { answerer, worker }: HttpState): boolean {
-    const { context, host } = this.#parts;
+  #isDead({ slot }: Connection, { answerer, worker }: HttpState): boolean {
+    const { context, processOf } = this.#parts;
     // 0: it was gone before the beginning of its answer was taken.
-    if (answerer !== null) return answerer.pid === 0 || host.processOf(answerer.peer) !== answerer.pid;
+    if (answerer !== null) return answerer.pid === 0 || processOf(answerer.peer) !== answerer.pid;
     const pid = context.table.taker(slot);
     return pid !== 0 && !context.workers.processes(worker).includes(pid);
   }
 
-  #lost(connection: ReactorConnection, http: HttpState): void {
-    if (http.phase === Phase.tunnel || http.begun) {
+  #takerDied(connection: Connection, http: HttpState): void {
+    if (http.begun) {
       this.noLongerOwed(http);
       return this.#parts.ending.reset(connection, CloseCode.WORKER_DIED);
     }
     this.#parts.count(ReactorCounter.badGateways);
-    const close = http.phase === Phase.streaming || !http.keepAlive || http.http10 || http.halfClosed;
+    const close = this.closesBehind(connection, http);
     this.answer(connection, http, {
       ...{ status: 502, why: 'The process that served the request has ended.', close, isHead: http.isHead },
     });
   }
 
-  isFull(connection: ReactorConnection): boolean {
-    const { maxConcurrency } = this.#parts.optionsOf(connection);
-    if (maxConcurrency === 0) return false;
-    let underWay = this.#underWay;
-    for (let id = 0; id < this.#parts.context.reactorNum; id++) {
-      if (id !== this.#parts.context.id) underWay += this.#parts.context.board.underWay(id);
-    }
-    const { workers, lanes } = this.#parts.context;
-    return underWay + workers.streamsUnderWay(lanes.length) >= maxConcurrency;
+  /** True when an answer of the server's own, to the request that is under way, ends the connection. */
+  closesBehind({ life }: Connection, http: HttpState): boolean {
+    return http.phase === Phase.streaming || !http.keepAlive || http.http10 || life === Life.answering;
   }
 
-  begin(connection: ReactorConnection, http: HttpState, lane: WorkerLane): void {
+  /** The server has as many requests under way as `maxConcurrency` says. */
+  get isFull(): boolean {
+    const { maxConcurrency } = this.#parts.options;
+    if (maxConcurrency === 0) return false;
+    const { board, workers, rings, reactorNum } = this.#parts.context;
+    let underWay = 0;
+    for (let id = 0; id < reactorNum; id++) underWay += board.underWay(id);
+    return underWay + workers.streamsUnderWay(rings.length) >= maxConcurrency;
+  }
+
+  begin(connection: Connection, http: HttpState, ring: WorkerRing): void {
     http.exchange = (http.exchange + 1) & 0xffff;
-    http.worker = lane.worker;
+    http.worker = ring.worker;
     http.begun = false;
     http.answerer = null;
     http.since = this.#parts.context.now;
     this.#parts.context.table.setTaker(connection.slot, 0);
-    this.#setUnderWay(this.#underWay + 1);
+    this.#countUnderWay(1);
   }
 
-  /** One that the process before this one had given to a worker. */
-  adopt({ http }: ReactorConnection): void {
-    if (http?.isOwed) this.#setUnderWay(this.#underWay + 1);
+  /** A connection that the process before this one had given to a worker. */
+  adopt(connection: Connection): void {
+    if (stateOf(connection).isOwed) this.#countUnderWay(1);
   }
 
-  #setUnderWay(count: number): void {
-    this.#underWay = count;
-    this.#parts.context.board.setUnderWay(this.#parts.context.id, count);
+  #countUnderWay(change: 1 | -1): void {
+    const { board, id } = this.#parts.context;
+    board.countUnderWay(id, change);
   }
 }
 

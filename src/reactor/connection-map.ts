@@ -1,12 +1,12 @@
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
 
 /**
  * The living connections of one reactor, by slot. A plain array: a Map would keep making tables that each point to the
  * next, and once one of them is old, all of them live until the next full collection.
  */
-export class LivingConnections {
+export class ConnectionMap {
   readonly #reactors: number;
-  readonly #connections: (ReactorConnection | undefined)[] = [];
+  readonly #connections: (Connection | undefined)[] = [];
   #size = 0;
 
   /** @param reactors how many reactors share the table: every so-manieth slot is ours */
@@ -18,18 +18,18 @@ export class LivingConnections {
     return this.#size;
   }
 
-  get(slot: number): ReactorConnection | undefined {
+  get(slot: number): Connection | undefined {
     return this.#connections[(slot / this.#reactors) | 0];
   }
 
-  add(connection: ReactorConnection): void {
+  add(connection: Connection): void {
     const index = (connection.slot / this.#reactors) | 0;
     while (this.#connections.length < index) this.#connections.push(undefined);
     this.#connections[index] = connection;
     this.#size++;
   }
 
-  delete(connection: ReactorConnection): void {
+  delete(connection: Connection): void {
     const index = (connection.slot / this.#reactors) | 0;
     if (this.#connections[index] !== connection) return;
     this.#connections[index] = undefined;
@@ -37,7 +37,7 @@ export class LivingConnections {
   }
 
   /** Those of this moment; they may be deleted meanwhile. */
-  list(): ReactorConnection[] {
+  list(): Connection[] {
     return this.#connections.filter((connection) => connection !== undefined);
   }
 }

@@ -1,59 +1,47 @@
 /** Static files: answered without a worker. Runs in the reactor. */
 import { STATUS_CODES } from 'node:http';
-import { CloseCode } from '../../ipc/frame.js';
-import { ReactorCounter } from '../../memory/boards.js';
-import { httpDate } from '../../protocol/http/date.js';
-import { parseFields } from '../../protocol/http/fields.js';
-import type { FileAnswer } from '../../protocol/http/file-answer.js';
-import type { RequestHead } from '../../protocol/http/head.js';
-import { methods } from '../../protocol/http/methods.js';
-import { StaticFiles } from '../../protocol/http/static-files.js';
-import { readLatin1 } from '../../util/latin1.js';
-import type { ReactorConnection } from '../connection.js';
+import { CloseCode } from '../../../ipc/frame.js';
+import { ReactorCounter } from '../../../memory/boards.js';
+import { httpDate } from '../../../protocol/http/date.js';
+import { parseFields } from '../../../protocol/http/fields.js';
+import type { FileAnswer } from '../../../protocol/http/file-answer.js';
+import type { RequestHead } from '../../../protocol/http/head.js';
+import { methods } from '../../../protocol/http/methods.js';
+import { StaticFiles } from '../../../protocol/http/static-files.js';
+import { readLatin1 } from '../../../util/latin1.js';
+import type { Connection } from '../../connection.js';
 import type { Answers } from './answers.js';
+import type { Cursor } from './cursor.js';
 import { type HttpState, Phase } from './http-state.js';
-import type { HttpParts } from './parts.js';
+import type { Http1Parts } from './parts.js';
 
 const HEAD = methods.indexOf('HEAD');
 
 export class Files {
-  readonly #parts: HttpParts;
+  readonly #parts: Http1Parts;
   readonly #answers: Answers;
-  /** By listen port; undefined where no files are served. */
-  readonly #statics: (StaticFiles | undefined)[];
+  /** Undefined where no files are served. */
+  readonly #statics: StaticFiles | undefined;
 
-  constructor(parts: HttpParts, answers: Answers) {
+  constructor(parts: Http1Parts, answers: Answers) {
     this.#parts = parts;
     this.#answers = answers;
-    this.#statics = parts.context.options.ports.map(({ http }) =>
-      http === null || http.staticFiles.length === 0 ? undefined : new StaticFiles(http.staticFiles),
-    );
+    const { staticFiles } = parts.options;
+    this.#statics = staticFiles.length === 0 ? undefined : new StaticFiles(staticFiles);
   }
 
-  isServedBy(port: number): boolean {
-    return this.#statics[port] !== undefined;
+  get areServed(): boolean {
+    return this.#statics !== undefined;
   }
 
   /** @returns false: no file is meant, or none that is there */
-  answer(
-    connection: ReactorConnection,
-    http: HttpState,
-    head: RequestHead,
-    bytes: Buffer,
-    at: number,
-    length: number,
-  ): boolean {
-    const statics = this.#statics[connection.port];
+  answer({ connection, http, head, bytes, at, headBytes }: Cursor): boolean {
+    const statics = this.#statics;
     if (statics === undefined || head.method > HEAD) return false;
     const target = readLatin1(bytes, at + head.targetStart, at + head.targetEnd);
-    const fields = new LazyFields(bytes, at + head.linesStart, at + length - 2);
-    const answer = statics.answer(
-      methods[head.method] as string,
-      target,
-      (name) => fields.get(name),
-      Date.now(),
-      this.#parts.context.now,
-    );
+    const fields = new LazyFields(bytes, at + head.linesStart, at + headBytes - 2);
+    const method = methods[head.method] as string;
+    const answer = statics.answer(method, target, (name) => fields.get(name), Date.now(), this.#parts.context.now);
     if (answer === undefined) return false;
     this.#parts.count(ReactorCounter.filesServed);
     http.isHead = head.method === HEAD;
@@ -61,9 +49,9 @@ export class Files {
     return true;
   }
 
-  #send(connection: ReactorConnection, http: HttpState, head: RequestHead, answer: FileAnswer): void {
-    this.#answers.sayPieces(connection, fileHead(answer, head), http.isHead ? [] : answer.pieces);
-    if (connection.ended) return;
+  #send(connection: Connection, http: HttpState, head: RequestHead, answer: FileAnswer): void {
+    this.#answers.sendPieces(connection, fileHead(answer, head), http.isHead ? [] : answer.pieces);
+    if (connection.isClosed) return;
     if (!head.keepAlive) {
       this.#answers.drop(connection);
       return this.#parts.ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED);

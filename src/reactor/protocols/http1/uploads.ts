@@ -2,50 +2,50 @@
  * A worker that is being replaced finishes the uploads it has, and is given no further ones: those go to another worker, or
  * wait until there is one. Runs in the reactor.
  */
-import { WorkerField } from '../../memory/boards.js';
-import type { ReactorConnection } from '../connection.js';
-import type { WorkerLane } from '../worker-lane.js';
-import type { HttpParts } from './parts.js';
+import { WorkerField } from '../../../memory/boards.js';
+import type { Connection } from '../../connection.js';
+import type { WorkerRing } from '../../worker-ring.js';
+import type { Http1Parts } from './parts.js';
 
 /** Nobody tells that a worker takes uploads again. */
 const LOOK_MS = 20;
 
 export class Uploads {
-  readonly #parts: HttpParts;
-  readonly #held = new Set<ReactorConnection>();
+  readonly #parts: Http1Parts;
+  readonly #held = new Set<Connection>();
   #heldTimer: NodeJS.Timeout | undefined;
 
-  constructor(parts: HttpParts) {
+  constructor(parts: Http1Parts) {
     this.#parts = parts;
   }
 
   /** @returns that worker if it takes uploads, or another one; undefined: none does, the connection waits */
-  laneFor(connection: ReactorConnection, chosen: WorkerLane): WorkerLane | undefined {
+  ringFor(connection: Connection, chosen: WorkerRing): WorkerRing | undefined {
     if (!this.#isDismissing(chosen.worker)) return chosen;
-    const other = this.#parts.context.lanes.find(({ worker }) => this.#takesUploads(worker));
+    const other = this.#parts.context.rings.find(({ worker }) => this.#takesUploads(worker));
     if (other === undefined) this.#hold(connection);
     return other;
   }
 
-  waits(connection: ReactorConnection): boolean {
+  waits(connection: Connection): boolean {
     return this.#held.has(connection);
   }
 
-  released(connection: ReactorConnection): void {
+  released(connection: Connection): void {
     this.#held.delete(connection);
   }
 
-  #hold(connection: ReactorConnection): void {
+  #hold(connection: Connection): void {
     this.#held.add(connection);
     this.#heldTimer ??= setInterval(() => this.#parts.context.wake(), LOOK_MS);
   }
 
   /** Once per turn: uploads that wait for a worker that takes them. */
   readHeld(): void {
-    if (this.#held.size === 0 || !this.#parts.context.lanes.some(({ worker }) => this.#takesUploads(worker))) return;
+    if (this.#held.size === 0 || !this.#parts.context.rings.some(({ worker }) => this.#takesUploads(worker))) return;
     const held = [...this.#held];
     this.stop();
-    for (const connection of held) if (!connection.ended) this.#parts.readSoon(connection);
+    for (const connection of held) if (!connection.isClosed) this.#parts.reading.readSoon(connection);
   }
 
   stop(): void {

@@ -2,12 +2,13 @@
  * While workers go (their number is lowered): what is for them is held back until they have finished what they have, then
  * their connections are given to others. So no packet of a connection overtakes another. Runs in the reactor.
  */
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import { chooseForConnection, type DispatchStrategy } from './dispatch/index.js';
 import type { SharedDispatchView } from './dispatch-view.js';
+import { CloseSent, Hold } from './life.js';
 
-export class Withholding {
+export class WorkerDrain {
   readonly #context: ReactorContext;
   readonly #view: SharedDispatchView;
   readonly #strategy: DispatchStrategy;
@@ -29,21 +30,20 @@ export class Withholding {
   }
 
   /** Its worker goes: nothing may be read from it, or given to anybody, now. */
-  holds({ worker, lastWorker, slot }: ReactorConnection): boolean {
+  holds({ worker, lastWorker, slot }: Connection): boolean {
     if (this.#strategy.sticky) return worker >= this.#from;
     return lastWorker >= this.#from && this.#context.table.isBeingHandled(slot);
   }
 
   /** That worker goes, or has gone. */
-  holdsWorker(worker: number): boolean {
+  includes(worker: number): boolean {
     return worker >= this.#from;
   }
 
   /** Called at the end of each turn. A packet of which a part is in the ring goes there as a whole. */
   check(): void {
     if (this.#done === undefined) return;
-    const isHalf = ({ input }: ReactorConnection): boolean =>
-      input !== null && input.sent > 0 && input.worker >= this.#from;
+    const isHalf = ({ input }: Connection): boolean => input !== null && input.sent > 0 && input.worker >= this.#from;
     if (this.#context.connections.list().some(isHalf)) return;
     const done = this.#done;
     this.#done = undefined;
@@ -51,23 +51,24 @@ export class Withholding {
   }
 
   /** The workers have finished. @param rebind gives a connection to a worker @returns the connections that may be read again */
-  end(rebind: (connection: ReactorConnection, worker: number) => void): ReactorConnection[] {
+  end(rebind: (connection: Connection, worker: number) => void): Connection[] {
     const from = this.#from;
     this.#from = Number.POSITIVE_INFINITY;
     if (from === Number.POSITIVE_INFINITY) return [];
-    const rebound: ReactorConnection[] = [];
+    const rebound: Connection[] = [];
     for (const connection of this.#context.connections.list()) {
       const { input, worker, lastWorker } = connection;
+      connection.holds &= ~Hold.draining;
       if (worker < from && lastWorker < from) continue;
       if (lastWorker >= from) connection.lastWorker = -1;
       if (input !== null && input.worker >= from && input.sent === 0) input.worker = -1;
-      if (worker >= from && !connection.told) rebind(connection, this.#chosenFor(connection));
+      if (worker >= from && connection.closeSent === CloseSent.none) rebind(connection, this.#chosenFor(connection));
       rebound.push(connection);
     }
     return rebound;
   }
 
-  #chosenFor({ slot, sessionId }: ReactorConnection): number {
+  #chosenFor({ slot, sessionId }: Connection): number {
     const subject = { sessionId, slot, address: this.#context.table.address(slot) };
     return chooseForConnection(this.#strategy, subject, this.#view);
   }

@@ -3,17 +3,18 @@
  * it has. Runs in the reactor.
  */
 import { SlotFlag } from '../memory/connection-table.js';
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { DispatchView } from './dispatch/index.js';
+import { Hold } from './life.js';
 
 /** A worker that has died takes with it what it was handling: nobody says that it is done. */
 const LOOK_MS = 250;
 
-export class Throttle {
+export class InflightLimit {
   readonly #context: ReactorContext;
   readonly #view: DispatchView;
-  readonly #throttled = new Set<ReactorConnection>();
+  readonly #over = new Set<Connection>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(context: ReactorContext, view: DispatchView) {
@@ -22,7 +23,7 @@ export class Throttle {
   }
 
   /** @returns true when nothing more may be read from it now */
-  mustWait(connection: ReactorConnection): boolean {
+  mustWait(connection: Connection): boolean {
     const { options, table } = this.#context;
     const { maxQueuedBytes } = options;
     if (maxQueuedBytes === 0 || table.queuedBytes(connection.slot) < maxQueuedBytes) return false;
@@ -36,30 +37,30 @@ export class Throttle {
     return true;
   }
 
-  add(connection: ReactorConnection): void {
-    connection.throttled = true;
-    this.#throttled.add(connection);
+  add(connection: Connection): void {
+    connection.holds |= Hold.inflight;
+    this.#over.add(connection);
     this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
   }
 
   /** It may be read on. */
-  release(connection: ReactorConnection): void {
-    connection.throttled = false;
-    this.#throttled.delete(connection);
-    if (this.#throttled.size === 0) this.stop();
+  release(connection: Connection): void {
+    connection.holds &= ~Hold.inflight;
+    this.#over.delete(connection);
+    if (this.#over.size === 0) this.stop();
   }
 
-  /** @returns connections that nobody will speak of any more: their worker has nothing to do */
-  takeForgotten(): ReactorConnection[] {
-    if (this.#throttled.size === 0) return [];
+  /** @returns connections whose worker has nothing to do, so that it will not say when they may be read on */
+  takeForgotten(): Connection[] {
+    if (this.#over.size === 0) return [];
     const { table } = this.#context;
-    const forgotten = [...this.#throttled].filter(({ ended, worker }) => ended || this.#view.isIdle(worker));
+    const forgotten = [...this.#over].filter(({ isClosed, worker }) => isClosed || this.#view.isIdle(worker));
     for (const connection of forgotten) {
-      if (!connection.ended) table.forgetQueued(connection.slot);
+      if (!connection.isClosed) table.forgetQueued(connection.slot);
       table.setFlag(connection.slot, SlotFlag.throttled, false);
       this.release(connection);
     }
-    return forgotten.filter(({ ended }) => !ended);
+    return forgotten;
   }
 
   stop(): void {

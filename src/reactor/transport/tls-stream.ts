@@ -2,10 +2,13 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { pemOf, type TlsInfo } from '../../memory/tls-records.js';
+import { EAGAIN } from '../../os/libc.js';
 
 export interface TlsStreamEvents {
   /** Bytes, or the client's end. */
   readable(): void;
+  /** Something of what waited was encrypted and written. */
+  written(): void;
   failed(error: NodeJS.ErrnoException): void;
   /** The descriptor is gone. */
   closed(): void;
@@ -14,12 +17,12 @@ export interface TlsStreamEvents {
 export class TlsStream {
   readonly #stream: TLSSocket;
   readonly #socket: Socket;
-  /** Unix ms at which something of what waits left last. */
-  waitingSince = 0;
-  /** What the client had acknowledged when it was looked at last; −1: not yet. */
-  acknowledged = -1;
+  /** What is left of a piece of which the reader had room for a part. */
+  #rest: Buffer | null = null;
   /** The client has ended its side; what it has sent before may still be there to read. */
-  hasEnded = false;
+  #hasEnded = false;
+  #events: TlsStreamEvents | undefined;
+  readonly #written = (): void => this.#events?.written();
 
   constructor(stream: TLSSocket, socket: Socket) {
     this.#stream = stream;
@@ -27,23 +30,28 @@ export class TlsStream {
   }
 
   listen(events: TlsStreamEvents): void {
+    this.#events = events;
     this.#stream.on('readable', () => events.readable());
     this.#stream.on('end', () => {
-      this.hasEnded = true;
+      this.#hasEnded = true;
       events.readable();
     });
     this.#stream.on('error', (error) => events.failed(error));
     this.#stream.on('close', () => events.closed());
   }
 
-  /** @returns the next plain bytes; null when there are none now */
-  read(): Buffer | null {
-    return this.#stream.read() as Buffer | null;
+  /** @returns plain bytes put to `target` at `at`; 0: the client has ended its side; −EAGAIN: nothing now */
+  receive(target: Buffer, at: number, limit: number): number {
+    const piece = this.#rest ?? (this.#stream.read() as Buffer | null);
+    if (piece === null) return this.#hasEnded ? 0 : -EAGAIN;
+    const count = piece.copy(target, at, 0, Math.min(limit, piece.length));
+    this.#rest = count < piece.length ? piece.subarray(count) : null;
+    return count;
   }
 
-  /** @param bytes are kept until they are written */
-  write(bytes: Buffer, written: () => void): void {
-    this.#stream.write(bytes, written);
+  /** @param bytes are kept until they are written; then comes `written` */
+  write(bytes: Buffer): void {
+    this.#stream.write(bytes, this.#written);
   }
 
   /** Plain bytes that were not encrypted and written yet. */

@@ -14,7 +14,7 @@ interface Gone {
   isSeen(): boolean;
 }
 
-export class Slots {
+export class ConnectionSlots {
   readonly #reactor: number;
   readonly #reactors: number;
   readonly #capacity: number;

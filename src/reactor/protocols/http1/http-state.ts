@@ -1,5 +1,5 @@
-import type { ChunkedDecoder } from '../../protocol/http/chunked.js';
-import { Pace } from '../../protocol/http/pace.js';
+import type { ChunkedDecoder } from '../../../protocol/http/chunked.js';
+import { Pace } from '../../../protocol/http/pace.js';
 
 /** What a connection that speaks HTTP is doing. */
 export const Phase = {
@@ -11,12 +11,10 @@ export const Phase = {
   streaming: 2,
   /** The answer is whole but the client has not taken all of it. */
   flushing: 3,
-  /** Bytes go both ways as they come: HTTP/2, or another protocol after an upgrade. */
-  tunnel: 4,
 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
 
-/** So much of a body may be on its way to a worker, beyond what it has taken. */
+/** Bytes of a body that may be on their way to a worker, beyond what it has taken. */
 export const BODY_WINDOW = 262_144;
 
 export interface Answerer {
@@ -29,6 +27,8 @@ export class HttpState {
   phase: Phase = Phase.request;
   /** No request has come yet: the preface of HTTP/2 may (RFC 9113, 3.4). */
   isFresh = true;
+  /** ALPN has agreed upon HTTP/2: the connection becomes a tunnel before its first byte. */
+  isHttp2 = false;
   /** The number of the request that is, or was last, under way; answers bear it. */
   exchange = 0;
   /** Who has the request. */
@@ -63,15 +63,13 @@ export class HttpState {
   credit = BODY_WINDOW;
   /** No request comes behind the one that is under way: the process is being replaced. */
   isDismissed = false;
-  /** The client has ended its side while an answer was owed. */
-  halfClosed = false;
 
   constructor(now: number) {
     this.since = now;
     this.pace.begin(now);
   }
 
-  /** Somebody owes (the rest of) an answer. */
+  /** A worker is to send (the rest of) an answer. */
   get isOwed(): boolean {
     return this.phase === Phase.owed || this.phase === Phase.streaming;
   }
@@ -93,14 +91,13 @@ export type HttpRecord = Pick<
   | 'http10'
   | 'wanted'
   | 'had'
-  | 'halfClosed'
 >;
 
 export function packHttp(state: HttpState): HttpRecord {
   const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had } = state;
-  const { isFresh, halfClosed, answerer } = state;
+  const { isFresh, answerer } = state;
   const request = { since, keepAlive, isHead, http10, wanted, had };
-  return { phase, isFresh, exchange, worker, begun, answerer, hasBegun, halfClosed, ...request };
+  return { phase, isFresh, exchange, worker, begun, answerer, hasBegun, ...request };
 }
 
 export function unpackHttp(record: HttpRecord): HttpState {

@@ -4,22 +4,23 @@
  */
 import { CloseCode } from '../ipc/frame.js';
 import { ReactorCounter, WorkerCounter } from '../memory/boards.js';
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
+import { Hold } from './life.js';
 
 /** How often a reactor that does not read looks whether it may again: nobody tells it what others have drained. */
 const LOOK_MS = 20;
 /** Reading goes on below this share of the budget. */
 const LOW = 0.8;
 
-export class Overload {
+export class MemoryBudget {
   readonly #context: ReactorContext;
   readonly #ending: Ending;
   #isOver = false;
   #closedAt = Number.NEGATIVE_INFINITY;
   /** Those that were to be read meanwhile. */
-  #waiting = new Set<ReactorConnection>();
+  #waiting = new Set<Connection>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(context: ReactorContext, ending: Ending) {
@@ -27,15 +28,16 @@ export class Overload {
     this.#ending = ending;
   }
 
-  /** @returns false: not now, it is told by `check` */
-  mayRead(connection: ReactorConnection): boolean {
+  /** @returns false: not now; `check` returns it when it may */
+  mayRead(connection: Connection): boolean {
     if (!this.#isOver) return true;
+    connection.holds |= Hold.budget;
     this.#waiting.add(connection);
     return false;
   }
 
   /** Once per turn. @returns connections that may be read again */
-  check(): Iterable<ReactorConnection> {
+  check(): Iterable<Connection> {
     const { maxBufferedBytes, overloadPolicy } = this.#context.options;
     if (maxBufferedBytes === 0) return nobody;
     const total = this.#total();
@@ -59,12 +61,13 @@ export class Overload {
     this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
   }
 
-  #goOn(): Iterable<ReactorConnection> {
+  #goOn(): Iterable<Connection> {
     this.#isOver = false;
     this.stop();
     const waiting = this.#waiting;
     this.#waiting = new Set();
-    return [...waiting].filter(({ ended }) => !ended);
+    for (const connection of waiting) connection.holds &= ~Hold.budget;
+    return waiting;
   }
 
   /** One at a time. */
@@ -72,7 +75,7 @@ export class Overload {
     const { now } = this.#context;
     this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
     if (now - this.#closedAt < LOOK_MS) return; // what the last one held is not counted off yet
-    let largest: ReactorConnection | undefined;
+    let largest: Connection | undefined;
     for (const connection of this.#context.connections.list()) {
       if (connection.buffered > (largest?.buffered ?? 0)) largest = connection;
     }
@@ -82,14 +85,14 @@ export class Overload {
   }
 
   #total(): number {
-    const { board, workers, lanes } = this.#context;
+    const { board, workers, rings } = this.#context;
     let total = 0;
     for (let reactor = 0; reactor < this.#context.reactorNum; reactor++) {
       total += board.read(reactor, ReactorCounter.buffered);
     }
-    for (const { worker } of lanes) total += workers.read(worker, WorkerCounter.held);
+    for (const { worker } of rings) total += workers.read(worker, WorkerCounter.held);
     return total;
   }
 }
 
-const nobody: readonly ReactorConnection[] = [];
+const nobody: readonly Connection[] = [];

@@ -2,11 +2,12 @@
  * A reactor's way to one worker id: the ring of packets and events, whoever reads it at the moment. It outlives every
  * process of that id. Runs in the reactor.
  */
-import { Event, HEADER_BYTES, MAX_PAYLOAD, PieceFlag } from '../ipc/frame.js';
+import { Event, flagsOf, HEADER_BYTES, MAX_PAYLOAD, PieceFlag, typeOf, wordOf } from '../ipc/frame.js';
 import type { RingWriter } from '../ipc/ring.js';
 import type { Wakes } from '../ipc/sleep.js';
 import { Fifo } from '../util/fifo.js';
-import type { ReactorConnection } from './connection.js';
+import type { Connection } from './connection.js';
+import { Hold } from './life.js';
 
 /** Packets leave this much of the ring to events, so that a connect or close seldom has to wait. */
 const RESERVED_FOR_EVENTS = 8192;
@@ -26,14 +27,14 @@ export interface SpilledEvent {
 
 const nothing = Buffer.alloc(0);
 
-export class WorkerLane {
+export class WorkerRing {
   readonly worker: number;
   readonly #ring: RingWriter;
   readonly #wakers: readonly Wakes[];
   readonly #currentLane: () => number;
   /** Events that found no room. Bounded by the number of connections: no packet is read while one waits here. */
   readonly #spill = new Fifo<SpilledEvent>();
-  #stalled: ReactorConnection[] = [];
+  #stalled: Connection[] = [];
   /** One of them waits with a whole packet. */
   #half = false;
 
@@ -60,8 +61,7 @@ export class WorkerLane {
   }
 
   commitPacket(sessionId: number, bytes: number): void {
-    this.#ring.commit(Event.receive, 0, 0, sessionId, bytes);
-    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
+    this.commit(Event.receive, 0, 0, sessionId, bytes);
   }
 
   /** Where the payload of the next frame goes, as an index into `bytes`. */
@@ -73,30 +73,20 @@ export class WorkerLane {
     return this.#ring.bytes;
   }
 
-  /** Closes an HTTP frame whose payload was written at `payloadAt`; its first two words are put in here. */
-  commitRequest(
-    sessionId: number,
-    exchange: number,
-    flags: number,
-    first: number,
-    second: number,
-    bytes: number,
-  ): void {
+  /** Writes two words at `payloadAt`. */
+  putWords(first: number, second: number): void {
     this.#ring.putWords(first, second);
-    this.#ring.commit(Event.request, flags, exchange, sessionId, bytes);
+  }
+
+  /** Closes the frame whose payload was written at `payloadAt`. */
+  commit(type: number, flags: number, detail: number, sessionId: number, bytes: number): void {
+    this.#ring.commit(type, flags, detail, sessionId, bytes);
     if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
   }
 
-  /** The same for a piece of a body. */
-  commitBody(sessionId: number, exchange: number, flags: number, bytes: number): void {
-    this.#ring.commit(Event.body, flags, exchange, sessionId, bytes);
-    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
-  }
-
-  /** True when a frame with so many bytes, and events behind it, find room. */
+  /** True when a frame of that size, and events behind it, find room. */
   hasRoomFor(bytes: number): boolean {
-    const wanted = bytes + HEADER_BYTES + 8 + RESERVED_FOR_EVENTS;
-    return this.#spill.size === 0 && this.#ring.room(wanted) >= wanted;
+    return this.#hasRoom(bytes + HEADER_BYTES + 8 + RESERVED_FOR_EVENTS);
   }
 
   /** The longest request that this ring takes as one frame. */
@@ -109,18 +99,13 @@ export class WorkerLane {
    * much as there is room for. @param sent how much of it was written before @returns how much is written now
    */
   writePacket(sessionId: number, bytes: Buffer, at: number, length: number, sent: number): number {
-    const pieceBytes = Math.min(MAX_PAYLOAD, this.#ring.size / 4);
-    const pieces = Math.ceil(length / pieceBytes);
-    const whole = length + pieces * (HEADER_BYTES + 8) + RESERVED_FOR_EVENTS;
-    if (whole <= this.#ring.size / 2 && (this.#spill.size > 0 || this.#ring.room(whole) < whole)) return 0;
+    const needed = this.#bytesNeeded(length);
+    if (needed <= this.#ring.size / 2 && !this.#hasRoom(needed)) return 0;
     let done = sent;
     while (done < length) {
-      const piece = Math.min(pieceBytes, length - done);
-      const wanted = piece + HEADER_BYTES + 8 + RESERVED_FOR_EVENTS;
-      if (this.#spill.size > 0 || this.#ring.room(wanted) < wanted) return done;
-      bytes.copy(this.#ring.bytes, this.#ring.payloadAt, at + done, at + done + piece);
-      const flags = (done + piece < length ? PieceFlag.more : 0) | (done > 0 ? PieceFlag.continued : 0);
-      this.#ring.commit(Event.receive, flags, 0, sessionId, piece);
+      const piece = Math.min(this.#pieceBytes, length - done);
+      if (!this.hasRoomFor(piece)) return done;
+      this.#writePiece(wordOf(Event.receive, pieceFlags(done, piece, length), 0), sessionId, bytes, at + done, piece);
       done += piece;
     }
     if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
@@ -129,14 +114,10 @@ export class WorkerLane {
 
   /** Writes something that belongs to no connection. @returns false when there was no room: nothing is written */
   writeWhole(type: number, bytes: Buffer, length: number): boolean {
-    const pieceBytes = Math.min(MAX_PAYLOAD, this.#ring.size / 4);
-    const needed = length + Math.ceil(length / pieceBytes) * (HEADER_BYTES + 8) + RESERVED_FOR_EVENTS;
-    if (this.#spill.size > 0 || this.#ring.room(needed) < needed) return false;
+    if (!this.#hasRoom(this.#bytesNeeded(length))) return false;
     for (let done = 0; done < length; ) {
-      const piece = Math.min(pieceBytes, length - done);
-      bytes.copy(this.#ring.bytes, this.#ring.payloadAt, done, done + piece);
-      const flags = (done + piece < length ? PieceFlag.more : 0) | (done > 0 ? PieceFlag.continued : 0);
-      this.#ring.commit(type, flags, 0, 0, piece);
+      const piece = Math.min(this.#pieceBytes, length - done);
+      this.#writePiece(wordOf(type, pieceFlags(done, piece, length), 0), 0, bytes, done, piece);
       done += piece;
     }
     if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
@@ -168,10 +149,10 @@ export class WorkerLane {
   }
 
   /** No room: the connection is read on when there is; with `half` only when half the ring is free. */
-  stall(connection: ReactorConnection, half = false): void {
+  stall(connection: Connection, half = false): void {
     this.#half ||= half;
-    if (connection.stalled) return;
-    connection.stalled = true;
+    if (connection.hasNoRoom) return;
+    connection.holds |= Hold.noRoom;
     this.#stalled.push(connection);
   }
 
@@ -180,7 +161,7 @@ export class WorkerLane {
   }
 
   /** Writes spilled events. @returns the connections that may be read again; empty while there is no room */
-  takeRelieved(): readonly ReactorConnection[] {
+  takeRelieved(): readonly Connection[] {
     this.#writeSpilled();
     if ((this.#half || this.readLimit === 0) && this.#ring.waitForRoom()) return [];
     this.#writeSpilled();
@@ -188,7 +169,7 @@ export class WorkerLane {
     this.#half = false;
     const relieved = this.#stalled;
     this.#stalled = [];
-    for (const connection of relieved) connection.stalled = false;
+    for (const connection of relieved) connection.holds &= ~Hold.noRoom;
     return relieved;
   }
 
@@ -205,6 +186,23 @@ export class WorkerLane {
   /** After the reactor has read what a worker sent: the worker waits for room in its own ring. */
   ringBell(lane: number): void {
     this.#wakers[lane]?.ring();
+  }
+
+  get #pieceBytes(): number {
+    return Math.min(MAX_PAYLOAD, this.#ring.size / 4);
+  }
+
+  #bytesNeeded(length: number): number {
+    return length + Math.ceil(length / this.#pieceBytes) * (HEADER_BYTES + 8) + RESERVED_FOR_EVENTS;
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#spill.size === 0 && this.#ring.room(bytes) >= bytes;
+  }
+
+  #writePiece(word: number, sessionId: number, bytes: Buffer, at: number, length: number): void {
+    bytes.copy(this.#ring.bytes, this.#ring.payloadAt, at, at + length);
+    this.#ring.commit(typeOf(word), flagsOf(word), 0, sessionId, length);
   }
 
   #write(event: SpilledEvent): boolean {
@@ -230,4 +228,9 @@ export class WorkerLane {
       return this.#ring.isConsumed(position);
     };
   }
+}
+
+/** @param done bytes of the packet that went before */
+function pieceFlags(done: number, piece: number, length: number): number {
+  return (done + piece < length ? PieceFlag.more : 0) | (done > 0 ? PieceFlag.continued : 0);
 }

@@ -1,0 +1,106 @@
+/**
+ * Clients of a port that speaks TLS wait here until they have shaken hands. The handshakes are those of a server of
+ * Node's `tls` that listens on nothing. Runs in the reactor.
+ */
+import { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { Arrival } from '../../ipc/arrival.js';
+import type { LoadedTls } from '../../protocol/tls.js';
+import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
+import { TlsStream } from '../transport/tls-stream.js';
+import type { AdmissionGate, Admit, Entrant } from './gate.js';
+
+export interface TlsHandshakeParts {
+  readonly loaded: LoadedTls;
+  /** The poller is to forget a descriptor: it is Node's from here on. */
+  abandon(descriptor: number): void;
+  /** The descriptor is closed. */
+  refuse(arrival: Arrival, why: string): void;
+}
+
+interface Pending {
+  readonly arrival: Arrival;
+  readonly next: Admit;
+  why: string;
+}
+
+const ENDED = 'it ended in the handshake, or its certificate is missing or was not accepted';
+const nothing = Buffer.alloc(0);
+
+export class TlsHandshakeGate implements AdmissionGate {
+  readonly #parts: TlsHandshakeParts;
+  readonly #pending = new Map<Socket, Pending>();
+  #server: Server;
+
+  constructor(parts: TlsHandshakeParts) {
+    this.#parts = parts;
+    this.#server = this.#createServer(parts.loaded);
+  }
+
+  /** Other certificates, for clients that come from now on. */
+  use(loaded: LoadedTls): void {
+    this.#server = this.#createServer(loaded);
+  }
+
+  get waiting(): number {
+    return this.#pending.size;
+  }
+
+  admit({ arrival, early, isWatched }: Entrant, next: Admit): void {
+    if (isWatched) this.#parts.abandon(arrival.descriptor);
+    const socket = new Socket({ fd: arrival.descriptor, readable: true, writable: true, allowHalfOpen: true });
+    this.#pending.set(socket, { arrival, next, why: ENDED });
+    socket.on('error', (error) => this.#failed(socket, error));
+    socket.once('close', () => this.#closed(socket));
+    if (early.length > 0) socket.unshift(Buffer.from(early));
+    this.#server.emit('connection', socket);
+  }
+
+  /** None: half a handshake cannot go over. */
+  handOver(): Snapshot<PendingRecord>[] {
+    return [];
+  }
+
+  clear(): void {
+    for (const socket of [...this.#pending.keys()]) socket.destroy();
+  }
+
+  #createServer({ options, sni }: LoadedTls): Server {
+    const server = createServer(options, (stream) => this.#secured(stream));
+    for (const [name, context] of sni) server.addContext(name, context);
+    server.on('tlsClientError', (error, stream) => {
+      const socket = socketOf(stream);
+      this.#failed(socket, error);
+      socket.destroy();
+    });
+    return server;
+  }
+
+  #secured(stream: TLSSocket): void {
+    const socket = socketOf(stream);
+    const pending = this.#pending.get(socket);
+    if (pending === undefined) return void stream.destroy();
+    this.#pending.delete(socket);
+    const { arrival, next } = pending;
+    next({ arrival, early: nothing, isWatched: false, secure: new TlsStream(stream, socket) });
+  }
+
+  #failed(socket: Socket, error: Error): void {
+    const pending = this.#pending.get(socket);
+    if (pending === undefined) return;
+    const { reason, message } = error as Error & { reason?: string }; // OpenSSL's words, without its source lines
+    pending.why = reason ?? message;
+  }
+
+  #closed(socket: Socket): void {
+    const pending = this.#pending.get(socket);
+    if (pending === undefined) return;
+    this.#pending.delete(socket);
+    this.#parts.refuse(pending.arrival, pending.why);
+  }
+}
+
+/** The plain socket below. Node has no public name for it; a test on every supported version guards this one. */
+function socketOf(stream: TLSSocket): Socket {
+  return (stream as unknown as { _parent: Socket })._parent;
+}

@@ -1,0 +1,296 @@
+/**
+ * HTTP/1 on a listen port: one request of a connection is under way at a time, those behind it wait; so answers are in
+ * order. HTTP/2 and upgrades become tunnels. Runs in the reactor.
+ *
+ * ```
+ *             head (and a short body) whole            answer whole, taken by the client
+ *  request ────────────────────────────────▶ owed ───────────────────────────────────────▶ request
+ *     │  head whole, the body is long          ▲
+ *     └────────────▶ streaming ────────────────┘ body whole        101, or HTTP/2 ───▶ another protocol: the tunnel
+ * ```
+ */
+import { CloseCode, detailOf, flagsOf, Request, typeOf } from '../../../ipc/frame.js';
+import { readFileRequest } from '../../../ipc/frames/file.js';
+import type { Frame } from '../../../ipc/frames/frame.js';
+import { REQUEST_PREFIX_BYTES, readTaken } from '../../../ipc/frames/http.js';
+import type { WholeAnswer } from '../../../ipc/outbox.js';
+import { ReactorCounter } from '../../../memory/boards.js';
+import { RequestHead } from '../../../protocol/http/head.js';
+import type { Connection } from '../../connection.js';
+import { type HttpOptions, SCRATCH_BYTES } from '../../context.js';
+import type { ChooseByBytes } from '../../dispatcher.js';
+import { Input } from '../../input.js';
+import { Life } from '../../life.js';
+import { FilePart } from '../../out-queue.js';
+import {
+  FrameKind,
+  type FrameTypes,
+  type Protocol,
+  type ProtocolDefinition,
+  type ProtocolParts,
+  type ProtocolPort,
+} from '../../protocol.js';
+import { READS_PER_TURN } from '../../reading.js';
+import { Answers } from './answers.js';
+import { Bodies } from './bodies.js';
+import { Cursor } from './cursor.js';
+import { Files } from './files.js';
+import { type HttpRecord, HttpState, Phase, packHttp, unpackHttp } from './http-state.js';
+import { Intake } from './intake.js';
+import { Http1Parts, stateOf } from './parts.js';
+import { Times } from './times.js';
+import { Uploads } from './uploads.js';
+
+/** While an answer is owed so much of what comes behind the request is read, to see the client's end. */
+const READ_AHEAD_BYTES = 65_536;
+
+export class Http1 implements Protocol {
+  readonly name = 'http1';
+  readonly isBound = false;
+  readonly frames: FrameTypes = [
+    [Request.answer, FrameKind.bytes],
+    [Request.answerFile, FrameKind.ordered],
+    [Request.taken, FrameKind.urgent],
+  ];
+  readonly tickMs: number;
+  readonly #parts: Http1Parts;
+  readonly #answers: Answers;
+  readonly #bodies: Bodies;
+  readonly #uploads: Uploads;
+  readonly #times: Times;
+  readonly #intake: Intake;
+  readonly #cursor: Cursor;
+
+  constructor(parts: ProtocolParts, port: ProtocolPort) {
+    this.#parts = new Http1Parts(parts, port);
+    this.#answers = new Answers(this.#parts, (connection, http) => this.#intake.becomeTunnel(connection, http));
+    this.#bodies = new Bodies(this.#parts, this.#answers);
+    this.#uploads = new Uploads(this.#parts);
+    this.#times = new Times(this.#parts, this.#answers, this.#uploads);
+    this.#cursor = new Cursor(new RequestHead(headLimits(this.#parts.options)));
+    this.tickMs = this.#times.lookMs;
+    this.#intake = new Intake({
+      ...{ parts: this.#parts, answers: this.#answers, bodies: this.#bodies, uploads: this.#uploads },
+      files: new Files(this.#parts, this.#answers),
+      chooses: () => this.#choose,
+    });
+  }
+
+  open(connection: Connection): void {
+    const http = new HttpState(this.#parts.context.now);
+    http.isHttp2 = connection.secure?.alpn === 'h2';
+    connection.state = http;
+  }
+
+  // ——— reading ———
+
+  readable(connection: Connection): void {
+    const http = stateOf(connection);
+    if (http.isHttp2) return void this.#intake.openTunnel(connection, http);
+    if (connection.input !== null) this.#goOn(connection, http);
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      if (!this.#mayReceive(connection, http) || !this.#receive(connection, http)) return;
+    }
+    this.#parts.reading.readSoon(connection);
+  }
+
+  #mayReceive(connection: Connection, http: HttpState): boolean {
+    if (connection.isClosing || connection.holds !== 0 || connection.protocol !== this) return false;
+    switch (http.phase) {
+      case Phase.request:
+        return !this.#uploads.waits(connection);
+      case Phase.streaming:
+        return http.credit > 0 && connection.input === null;
+      default:
+        return connection.life !== Life.answering && this.#mayReadAhead(connection, http);
+    }
+  }
+
+  /** What has been read ahead is enough, so the client's end, of which the kernel has told, is not seen by reading. */
+  #mayReadAhead(connection: Connection, http: HttpState): boolean {
+    if (connection.input === null || connection.input.length < READ_AHEAD_BYTES) return true;
+    if (connection.hangup && http.phase === Phase.owed) this.#answers.peerEnded(connection, http);
+    return false;
+  }
+
+  /** @returns true when there may be more */
+  #receive(connection: Connection, http: HttpState): boolean {
+    const isUsual = http.phase === Phase.request && connection.input === null && this.#choose === undefined;
+    if (isUsual) return this.#receiveInPlace(connection, http);
+    const { context, reading } = this.#parts;
+    const { scratch, scratchAddress } = context;
+    const n = connection.transport.receive(connection, scratch, 0, scratchAddress, SCRATCH_BYTES);
+    if (n <= 0) return reading.endOfBytes(connection, n);
+    reading.countReceived(connection, n);
+    this.#take(connection, http, scratch, n);
+    return !connection.isClosed && !reading.isDry(connection, n, SCRATCH_BYTES);
+  }
+
+  /**
+   * The usual case: a whole request without a body comes in one piece. It is read to where its worker will find it, and
+   * needs no copy.
+   */
+  #receiveInPlace(connection: Connection, http: HttpState): boolean {
+    const { context, dispatcher, reading } = this.#parts;
+    if (dispatcher.mustWait(connection)) return false;
+    const ring = dispatcher.ringFor(connection);
+    const room = ring.readLimit - REQUEST_PREFIX_BYTES;
+    if (room <= 0) {
+      reading.stall(connection, ring, true);
+      return false;
+    }
+    const { bytes } = ring;
+    const at = ring.payloadAt + REQUEST_PREFIX_BYTES;
+    const n = connection.transport.receive(connection, bytes, at, ring.packetAddress + REQUEST_PREFIX_BYTES, room);
+    if (n <= 0) return reading.endOfBytes(connection, n);
+    reading.countReceived(connection, n);
+    this.#cursor.begin(connection, http, bytes, at, at + n);
+    if (!this.#intake.takeInPlace(this.#cursor, ring)) {
+      bytes.copy(context.scratch, 0, at, at + n);
+      this.#take(connection, http, context.scratch, n);
+    } else if (this.#cursor.headBytes < n) connection.input = new Input(bytes, at + this.#cursor.headBytes, at + n);
+    return !connection.isClosed && !reading.isDry(connection, n, room);
+  }
+
+  #take(connection: Connection, http: HttpState, bytes: Buffer, count: number): void {
+    if (connection.input !== null) {
+      connection.input.append(bytes, count);
+      return this.#goOn(connection, http);
+    }
+    const taken = this.#consume(connection, http, bytes, 0, count);
+    if (taken < count && !connection.isClosing) connection.input = new Input(bytes, taken, count);
+  }
+
+  /** With what waits. */
+  #goOn(connection: Connection, http: HttpState): void {
+    const { input } = connection;
+    if (input === null) return;
+    input.from = this.#consume(connection, http, input.bytes, input.from, input.to);
+    if (input.from >= input.to || connection.isClosing) connection.input = null;
+  }
+
+  /** @returns where it stopped: the rest has to wait */
+  #consume(connection: Connection, http: HttpState, bytes: Buffer, from: number, to: number): number {
+    let at = from;
+    while (at < to && !connection.isClosing) {
+      this.#cursor.begin(connection, http, bytes, at, to);
+      const taken = this.#takeOne(http);
+      if (taken === 0) break;
+      at += taken;
+    }
+    return at;
+  }
+
+  #takeOne({ phase }: HttpState): number {
+    if (phase === Phase.request) return this.#intake.take(this.#cursor);
+    return phase === Phase.streaming ? this.#bodies.take(this.#cursor) : 0;
+  }
+
+  /** Undefined where a request is not looked at before its worker is chosen. Costs a load from shared memory per request. */
+  get #choose(): ChooseByBytes | undefined {
+    return this.#parts.dispatcher.choiceByRequest;
+  }
+
+  // ——— what workers send ———
+
+  frame(connection: Connection, frame: Frame, peer: number): void {
+    const type = typeOf(frame.word);
+    const exchange = detailOf(frame.word);
+    if (type === Request.taken) return this.#bodies.taken(connection, exchange, readTaken(frame));
+    const isAwaited = this.#answers.isAwaited(connection, exchange, peer);
+    if (type === Request.answer) this.#parts.count(isAwaited ? ReactorCounter.replies : ReactorCounter.discarded);
+    if (!isAwaited) return;
+    const { sending } = this.#parts;
+    if (type === Request.answerFile) {
+      const { path, offset, bytes } = readFileRequest(frame);
+      sending.writeFile(connection, new FilePart(path, offset, bytes));
+    } else if (frame.length > 0) {
+      sending.write(connection, frame.bytes, frame.payloadAt, frame.address + frame.payloadAt, frame.length);
+    }
+    this.#answers.answered(connection, flagsOf(frame.word), peer);
+  }
+
+  reply(connection: Connection, answer: WholeAnswer, peer: number): boolean {
+    if (!this.#answers.isAwaited(connection, answer.exchange, peer)) {
+      this.#parts.count(ReactorCounter.discarded);
+      return true;
+    }
+    if (!this.#answers.answerDirectly(connection, answer, peer)) return false;
+    this.#parts.count(ReactorCounter.replies);
+    return true;
+  }
+
+  flushed(connection: Connection): void {
+    this.#answers.flushed(connection);
+  }
+
+  // ——— ends ———
+
+  peerEnded(connection: Connection): void {
+    this.#answers.peerEnded(connection, stateOf(connection));
+  }
+
+  lost(connection: Connection, code: number): void {
+    this.#answers.lost(connection, code);
+  }
+
+  overdue(connection: Connection): void {
+    this.#answers.overdue(connection);
+  }
+
+  closed(connection: Connection): void {
+    this.#uploads.released(connection);
+    this.#answers.lost(connection, CloseCode.SOCKET_ERROR);
+  }
+
+  isBusy(connection: Connection): boolean {
+    return stateOf(connection).isOwed;
+  }
+
+  dismiss(connection: Connection): void {
+    this.#answers.dismiss(connection);
+  }
+
+  save(connection: Connection): HttpRecord {
+    return packHttp(stateOf(connection));
+  }
+
+  restore(connection: Connection, saved: unknown): void {
+    connection.state = unpackHttp(saved as HttpRecord);
+    this.#answers.adopt(connection);
+  }
+
+  // ——— time ———
+
+  turnEnd(): void {
+    this.#uploads.readHeld();
+  }
+
+  tick(): void {
+    for (const connection of this.#own()) this.#times.check(connection);
+  }
+
+  workerDied(): void {
+    for (const connection of this.#own()) this.#answers.checkTaker(connection);
+  }
+
+  stop(): void {
+    this.#uploads.stop();
+  }
+
+  #own(): Connection[] {
+    return this.#parts.context.connections.list().filter(({ protocol }) => protocol === this);
+  }
+}
+
+export const http1: ProtocolDefinition = {
+  speaks: ({ options }) => options.http !== null,
+  create: (parts, port) => new Http1(parts, port),
+};
+
+function headLimits({ requestLineLimit, headerLimit, headerCountLimit }: HttpOptions) {
+  return {
+    ...{ lineBytes: requestLineLimit, headerBytes: headerLimit, headerCount: headerCountLimit },
+    passesExpectations: true,
+  };
+}

@@ -1,0 +1,44 @@
+/** What the parts of HTTP on one listen port share. Runs in the reactor. */
+import type { ReactorCounter } from '../../../memory/boards.js';
+import type { Connection } from '../../connection.js';
+import type { HttpOptions, ReactorContext } from '../../context.js';
+import type { Dispatcher } from '../../dispatcher.js';
+import type { Ending } from '../../ending.js';
+import type { Protocol, ProtocolParts, ProtocolPort } from '../../protocol.js';
+import type { Reading } from '../../reading.js';
+import type { Sending } from '../../sending.js';
+import type { HttpState } from './http-state.js';
+
+export class Http1Parts {
+  readonly context: ReactorContext;
+  readonly ending: Ending;
+  readonly sending: Sending;
+  readonly dispatcher: Dispatcher;
+  readonly reading: Reading;
+  readonly tunnel: Protocol;
+  /** Of the port. */
+  readonly options: HttpOptions;
+  readonly refused: ProtocolParts['refused'];
+  readonly processOf: ProtocolParts['processOf'];
+
+  constructor(parts: ProtocolParts, port: ProtocolPort) {
+    this.context = parts.context;
+    this.ending = parts.ending;
+    this.sending = parts.sending;
+    this.dispatcher = parts.dispatcher;
+    this.reading = parts.reading;
+    this.tunnel = parts.tunnel;
+    this.refused = parts.refused;
+    this.processOf = parts.processOf;
+    this.options = port.options.http as HttpOptions;
+  }
+
+  count(counter: (typeof ReactorCounter)[keyof typeof ReactorCounter]): void {
+    this.context.board.add(this.context.id, counter, 1);
+  }
+}
+
+/** Of a connection whose protocol is HTTP/1. */
+export function stateOf({ state }: Connection): HttpState {
+  return state as HttpState;
+}

@@ -1,0 +1,56 @@
+/** What listen ports may speak. A new protocol is one file here, and one line in `definitions`. */
+import {
+  FrameKind,
+  type Protocol,
+  type ProtocolDefinition,
+  type ProtocolParts,
+  type ProtocolPort,
+} from '../protocol.js';
+import { framed } from './framed.js';
+import { http1 } from './http1/http1.js';
+import { Stream, type StreamParts, stream } from './stream.js';
+
+/** A port gets the first that speaks it. */
+export const definitions: readonly ProtocolDefinition[] = [http1, framed, stream];
+
+export class Protocols {
+  /** What a connection becomes that is one worker's. */
+  readonly tunnel: Protocol;
+  /** By listen port. */
+  readonly #ofPort: readonly Protocol[];
+  readonly all: readonly Protocol[];
+  /** Those that have something to do at the end of each turn. */
+  readonly withTurnEnd: readonly Protocol[];
+  readonly #kinds = new Uint8Array(256);
+
+  constructor(parts: StreamParts, ports: readonly ProtocolPort[], from = definitions) {
+    this.tunnel = new Stream(parts, true);
+    const all: ProtocolParts = { ...parts, tunnel: this.tunnel };
+    this.#ofPort = ports.map((port) => createFor(port, all, from));
+    this.all = [this.tunnel, ...this.#ofPort];
+    this.withTurnEnd = this.all.filter(({ turnEnd }) => turnEnd !== undefined);
+    for (const { frames } of this.#ofPort) for (const [type, kind] of frames) this.#kinds[type] = kind;
+  }
+
+  ofPort(port: number): Protocol {
+    const protocol = this.#ofPort[port];
+    if (protocol === undefined) throw new RangeError(`there is no listen port ${port}`);
+    return protocol;
+  }
+
+  /** That of a connection which the process before this one has handed over. */
+  named(name: string, port: number): Protocol {
+    return name === this.tunnel.name ? this.tunnel : this.ofPort(port);
+  }
+
+  /** How a frame of one of their types is treated; `unknown`: none of them has it. */
+  kindOf(type: number): FrameKind {
+    return (this.#kinds[type] ?? FrameKind.unknown) as FrameKind;
+  }
+}
+
+function createFor(port: ProtocolPort, parts: ProtocolParts, from: readonly ProtocolDefinition[]): Protocol {
+  const definition = from.find(({ speaks }) => speaks(port));
+  if (definition === undefined) throw new Error(`no protocol speaks listen port ${port.index}`);
+  return definition.create(parts, port);
+}

@@ -1,0 +1,127 @@
+/**
+ * Bytes as they come: what one read gives is a packet, and goes straight into the ring of its worker. Speaks raw ports,
+ * and every tunnel: a connection that an upgrade has made one worker's. Runs in the reactor.
+ */
+import { CloseCode } from '../../ipc/frame.js';
+import { ReactorCounter } from '../../memory/boards.js';
+import type { Connection } from '../connection.js';
+import type { FrameTypes, Protocol, ProtocolDefinition, ProtocolParts } from '../protocol.js';
+import { READS_PER_TURN } from '../reading.js';
+import type { WorkerRing } from '../worker-ring.js';
+
+export type StreamParts = Omit<ProtocolParts, 'tunnel'>;
+
+export class Stream implements Protocol {
+  readonly name: string;
+  readonly isBound: boolean;
+  readonly frames: FrameTypes = [];
+  readonly tickMs = 0;
+  readonly #parts: StreamParts;
+
+  /** @param isBound a tunnel: its bytes are no packets to be dispatched, they belong to the connection's worker */
+  constructor(parts: StreamParts, isBound = false) {
+    this.name = isBound ? 'tunnel' : 'stream';
+    this.isBound = isBound;
+    this.#parts = parts;
+  }
+
+  open(): void {}
+
+  readable(connection: Connection): void {
+    const { reading, dispatcher, context } = this.#parts;
+    if (!this.isBound && dispatcher.mustWait(connection)) return;
+    if (connection.input !== null && !this.#takeInput(connection)) return;
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      const ring = this.#ringFor(connection);
+      const limit = ring.readLimit;
+      if (limit === 0) return reading.stall(connection, ring, false);
+      const n = connection.transport.receive(connection, ring.bytes, ring.payloadAt, ring.packetAddress, limit);
+      if (n > 0) {
+        this.#give(connection, ring, n);
+        reading.countReceived(connection, n);
+        if (reading.isDry(connection, n, limit)) return;
+      } else if (!reading.endOfBytes(connection, n)) return;
+    }
+    context.again.push(connection);
+  }
+
+  peerEnded(connection: Connection): void {
+    this.#parts.ending.peerEnded(connection);
+  }
+
+  /** It has none of its own: bytes of an answer that was over before the connection became a tunnel. */
+  frame(): void {
+    const { id, board } = this.#parts.context;
+    board.add(id, ReactorCounter.discarded, 1);
+  }
+
+  flushed(): void {}
+  lost(): void {}
+  closed(): void {}
+  tick(): void {}
+  stop(): void {}
+
+  overdue(connection: Connection): void {
+    this.#parts.ending.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
+  }
+
+  isBusy(): boolean {
+    return false;
+  }
+
+  /** The worker of a tunnel ends it. */
+  dismiss(connection: Connection): void {
+    if (!this.isBound) this.#parts.ending.dismiss(connection);
+  }
+
+  save(): null {
+    return null;
+  }
+
+  restore(): void {}
+
+  /** What a tunnel says makes no sense to the process that comes next. */
+  workerDied(): void {
+    if (!this.isBound) return;
+    const { context, ending } = this.#parts;
+    for (const connection of context.connections.list()) {
+      if (connection.protocol !== this) continue;
+      const pid = context.table.taker(connection.slot);
+      const isGone = pid !== 0 && !context.workers.processes(connection.worker).includes(pid);
+      if (isGone) ending.reset(connection, CloseCode.WORKER_DIED);
+    }
+  }
+
+  #ringFor(connection: Connection): WorkerRing {
+    const { context, dispatcher } = this.#parts;
+    return this.isBound ? context.ring(connection.worker) : dispatcher.ringFor(connection);
+  }
+
+  #give(connection: Connection, ring: WorkerRing, bytes: number): void {
+    ring.commitPacket(connection.sessionId, bytes);
+    if (!this.isBound) this.#parts.dispatcher.dispatched(connection, ring, bytes);
+  }
+
+  /** Bytes that were read before. @returns false: there is no room for all of them */
+  #takeInput(connection: Connection): boolean {
+    const { input } = connection;
+    while (input !== null && input.length > 0) {
+      const ring = this.#ringFor(connection);
+      const count = Math.min(ring.readLimit, input.length);
+      if (count === 0) {
+        this.#parts.reading.stall(connection, ring, false);
+        return false;
+      }
+      input.bytes.copy(ring.bytes, ring.payloadAt, input.from, input.from + count);
+      this.#give(connection, ring, count);
+      input.from += count;
+    }
+    connection.input = null;
+    return true;
+  }
+}
+
+export const stream: ProtocolDefinition = {
+  speaks: ({ framing }) => framing === undefined,
+  create: (parts) => new Stream(parts),
+};

@@ -1,0 +1,267 @@
+/** Carries out what workers and other processes send for connections. Runs in the reactor. */
+import { CloseFlag, detailOf, flagsOf, Request, SendFlag, typeOf } from '../ipc/frame.js';
+import { readAccept } from '../ipc/frames/accept.js';
+import { readFileRequest } from '../ipc/frames/file.js';
+import type { Frame } from '../ipc/frames/frame.js';
+import type { RingReader } from '../ipc/ring.js';
+import { ReactorCounter } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
+import type { Admission } from './admission/admission.js';
+import type { Connection } from './connection.js';
+import { type ReactorContext, SCRATCH_BYTES, watcherOf } from './context.js';
+import { DeferredCloses } from './deferred-closes.js';
+import type { Ending } from './ending.js';
+import type { InflightLimit } from './inflight-limit.js';
+import { FilePart } from './out-queue.js';
+import { FrameKind } from './protocol.js';
+import type { Protocols } from './protocols/index.js';
+import type { Reading } from './reading.js';
+import type { Sending } from './sending.js';
+import { Speeches, type WaitingFrame } from './speeches.js';
+
+/** A process that may send to this reactor's connections. */
+export interface ReactorSender {
+  readonly ring: RingReader;
+  /** −1: a sender that takes no events (task worker, process of the user's own, manager, master). */
+  readonly worker: number;
+  readonly peer: number;
+  /** It waits for room in its ring. */
+  ringBell(): void;
+  /** Only the accepting thread may hand over descriptors. */
+  readonly mayAccept: boolean;
+}
+
+export interface RequestsParts {
+  readonly context: ReactorContext;
+  readonly region: Region;
+  readonly senders: readonly ReactorSender[];
+  readonly protocols: Protocols;
+  readonly ending: Ending;
+  readonly sending: Sending;
+  readonly reading: Reading;
+  readonly inflight: InflightLimit;
+  readonly admission: Admission;
+  /** A sender wrote what cannot be read. */
+  onBrokenSender(worker: number): void;
+}
+
+const nothing = Buffer.alloc(0);
+const REQUESTS_PER_TURN = 1024;
+/** Frames below this size for the same connection in a row leave in one send(2). */
+const GATHER_LIMIT = 8192;
+/** What two frames have in common that are parts of one reply: type and detail. */
+const SAME_REPLY = 0xffff00ff;
+
+/** Frames of the server's own; those of protocols are in `Protocol.frames`. */
+const kindOfOwn = new Uint8Array(256);
+kindOfOwn[Request.send] = FrameKind.bytes;
+for (const type of [Request.closed, Request.sendFile, Request.watchDrain]) kindOfOwn[type] = FrameKind.ordered;
+for (const type of [Request.close, Request.closing, Request.pause, Request.resume, Request.readOn, Request.accept]) {
+  kindOfOwn[type] = FrameKind.urgent;
+}
+
+/** Bytes for one client: a frame, or several in a row, where they lie. Used again. */
+class Reply implements Frame {
+  word = 0;
+  sessionId = 0;
+  bytes: Buffer = nothing;
+  address = 0;
+  payloadAt = 0;
+  length = 0;
+}
+
+export class Requests {
+  readonly speeches: Speeches;
+  readonly #parts: RequestsParts;
+  readonly #closes = new DeferredCloses();
+  readonly #reply = new Reply();
+
+  constructor(parts: RequestsParts) {
+    const { context, ending, region } = parts;
+    this.#parts = parts;
+    this.speeches = new Speeches({ context, ending, region, play: (frame) => this.#play(frame) });
+  }
+
+  get areWaiting(): boolean {
+    return this.#parts.senders.some(({ ring }) => ring.available());
+  }
+
+  /** @returns true when there is more than one turn's share */
+  take(): boolean {
+    const isUnfinished = this.#takeAll();
+    if (this.#closes.isEmpty) return isUnfinished;
+    return this.#closes.settle(
+      () => this.#takeAll(),
+      ({ word, sessionId, peer }) => this.#carryOutClose(word, sessionId, peer),
+    );
+  }
+
+  #takeAll(): boolean {
+    let isUnfinished = false;
+    for (const sender of this.#parts.senders) {
+      if (!sender.ring.available()) continue;
+      if (this.#takeFrom(sender)) isUnfinished = true;
+      sender.ring.release();
+      if (sender.ring.writerWantsBell()) sender.ringBell();
+    }
+    return isUnfinished;
+  }
+
+  #takeFrom(sender: ReactorSender): boolean {
+    const { ring } = sender;
+    for (let i = 0; i < REQUESTS_PER_TURN; i++) {
+      if (!ring.available()) return false;
+      if (!ring.isSound) {
+        ring.discard();
+        this.#parts.onBrokenSender(sender.worker);
+        return false;
+      }
+      if (this.#kindOf(typeOf(ring.word)) === FrameKind.bytes) this.#takeReply(ring, sender.peer);
+      else {
+        this.#takeRequest(ring, sender);
+        ring.advance();
+      }
+    }
+    return true;
+  }
+
+  #kindOf(type: number): FrameKind {
+    const own = kindOfOwn[type] ?? FrameKind.unknown;
+    return own === FrameKind.unknown ? this.#parts.protocols.kindOf(type) : (own as FrameKind);
+  }
+
+  // ——— bytes for clients ———
+
+  #takeReply(ring: RingReader, peer: number): void {
+    const reply = this.#reply;
+    this.#gather(ring, reply);
+    const connection = this.#parts.context.connectionOf(reply.sessionId);
+    if (connection !== undefined && this.speeches.holds(connection, peer)) {
+      return this.speeches.wait(connection, peer, reply);
+    }
+    this.#carryOutReply(connection, reply, peer);
+  }
+
+  /** Takes one frame, and those behind it that are small parts of the same reply. */
+  #gather(ring: RingReader, reply: Reply): void {
+    const { scratch, scratchAddress } = this.#parts.context;
+    const { word } = ring;
+    reply.word = word;
+    reply.sessionId = ring.sessionId;
+    reply.bytes = ring.bytes;
+    reply.address = ring.address;
+    reply.payloadAt = ring.payloadAt;
+    reply.length = ring.length;
+    ring.advance();
+    if (reply.length >= GATHER_LIMIT || flagsOf(word) !== 0 || !this.#goesOn(ring, reply)) return;
+    reply.bytes.copy(scratch, 0, reply.payloadAt, reply.payloadAt + reply.length);
+    do {
+      ring.bytes.copy(scratch, reply.length, ring.payloadAt, ring.payloadAt + ring.length);
+      reply.word |= ring.word;
+      reply.length += ring.length;
+      ring.advance();
+    } while (flagsOf(reply.word) === 0 && this.#goesOn(ring, reply));
+    reply.bytes = scratch;
+    reply.address = scratchAddress;
+    reply.payloadAt = 0;
+  }
+
+  /** The next frame is another part of the same reply. Nothing is put behind a frame with flags: they tell what follows it. */
+  #goesOn(ring: RingReader, { word, sessionId, length }: Reply): boolean {
+    return (
+      ring.available() &&
+      ((ring.word ^ word) & SAME_REPLY) === 0 &&
+      ring.sessionId === sessionId &&
+      ring.isSound &&
+      ring.length <= SCRATCH_BYTES - length
+    );
+  }
+
+  #carryOutReply(connection: Connection | undefined, reply: Frame, peer: number): void {
+    const { id, board } = this.#parts.context;
+    if (connection === undefined || connection.isClosing) return board.add(id, ReactorCounter.discarded, 1);
+    if (typeOf(reply.word) !== Request.send) return connection.protocol.frame(connection, reply, peer);
+    const { word, bytes, address, payloadAt, length } = reply;
+    board.add(id, ReactorCounter.replies, 1);
+    if (length > 0) this.#parts.sending.write(connection, bytes, payloadAt, address + payloadAt, length);
+    const isPart = (flagsOf(word) & SendFlag.more) !== 0;
+    if (isPart || connection.speech !== null) this.speeches.spoke(connection, peer, detailOf(word), isPart);
+  }
+
+  // ——— what is to be done with connections ———
+
+  #takeRequest(frame: Frame, sender: ReactorSender): void {
+    const { word, sessionId } = frame;
+    const type = typeOf(word);
+    const kind = this.#kindOf(type);
+    const arrival = type === Request.accept && sender.mayAccept ? readAccept(frame) : undefined;
+    if (arrival !== undefined) return this.#parts.admission.accept(arrival);
+    if (kind === FrameKind.unknown || type === Request.accept) return this.#parts.onBrokenSender(sender.worker);
+    const connection = this.#parts.context.connectionOf(sessionId);
+    if (connection === undefined) return this.#forGone(type, sessionId, sender);
+    if (kind === FrameKind.ordered && this.speeches.holds(connection, sender.peer)) {
+      return this.speeches.wait(connection, sender.peer, frame);
+    }
+    this.#carryOut(connection, frame, sender);
+  }
+
+  #carryOut(connection: Connection, frame: Frame, sender: ReactorSender): void {
+    const { ending, reading, sending, inflight } = this.#parts;
+    switch (typeOf(frame.word)) {
+      case Request.close:
+        return this.#close(connection, frame.word, sender.peer);
+      case Request.closing:
+        return ending.announceClose(connection);
+      case Request.closed:
+        return ending.answered(connection);
+      case Request.pause:
+        return reading.setPaused(connection, true);
+      case Request.resume:
+        return reading.setPaused(connection, false);
+      case Request.readOn:
+        inflight.release(connection);
+        return reading.readIfHasMore(connection);
+      case Request.sendFile:
+        return this.#sendFile(connection, frame);
+      case Request.watchDrain:
+        return sending.watchDrain(connection, watcherOf(sender.worker, sender.peer));
+      default:
+        if (!connection.isClosing) connection.protocol.frame(connection, frame, sender.peer);
+    }
+  }
+
+  /** A connection that is gone has room for everything: the process that asks drops what it holds for it. */
+  #forGone(type: number, sessionId: number, { worker, peer }: ReactorSender): void {
+    if (type === Request.watchDrain) this.#parts.context.notifyRoom(watcherOf(worker, peer), sessionId);
+  }
+
+  #sendFile(connection: Connection, frame: Frame): void {
+    if (connection.isClosing) return;
+    const { path, offset, bytes } = readFileRequest(frame);
+    this.#parts.sending.writeFile(connection, new FilePart(path, offset, bytes));
+  }
+
+  #close(connection: Connection, word: number, peer: number): void {
+    if (flagsOf(word) & CloseFlag.reset) this.#parts.ending.reset(connection, detailOf(word));
+    else this.#closes.add({ word, sessionId: connection.sessionId, peer });
+  }
+
+  #carryOutClose(word: number, sessionId: number, peer: number): void {
+    const connection = this.#parts.context.connectionOf(sessionId);
+    if (connection === undefined) return;
+    if (!this.speeches.holds(connection, peer)) {
+      return this.#parts.ending.closeWhenFlushed(connection, detailOf(word));
+    }
+    this.speeches.wait(connection, peer, { word, sessionId, bytes: nothing, address: 0, payloadAt: 0, length: 0 });
+  }
+
+  /** A frame that has waited until another process's send was whole. */
+  #play(frame: WaitingFrame): void {
+    const { word, sessionId, peer } = frame;
+    const sender = this.#parts.senders[peer];
+    if (sender === undefined) return;
+    if (typeOf(word) === Request.close) return this.#carryOutClose(word, sessionId, peer);
+    if (this.#kindOf(typeOf(word)) !== FrameKind.bytes) return this.#takeRequest(frame, sender);
+    this.#carryOutReply(this.#parts.context.connectionOf(sessionId), frame, peer);
+  }
+}

@@ -1,0 +1,63 @@
+/** The reactor's rungs of a shutdown: takes nothing more in, then closes every connection. Runs in the reactor. */
+import { CloseCode } from '../ipc/frame.js';
+import type { Admission } from './admission/admission.js';
+import type { ReactorContext } from './context.js';
+import type { Ending } from './ending.js';
+import type { Reading } from './reading.js';
+
+export interface ShutdownParts {
+  readonly context: ReactorContext;
+  readonly admission: Admission;
+  readonly ending: Ending;
+  readonly reading: Reading;
+}
+
+export class Shutdown {
+  readonly #parts: ShutdownParts;
+  #closing: { readonly done: () => void; readonly deadline: number } | undefined;
+
+  constructor(parts: ShutdownParts) {
+    this.#parts = parts;
+  }
+
+  /** Rung 1: takes nothing more in. What was read is with the workers when this returns. */
+  quiesce(): void {
+    const { context, admission, reading } = this.#parts;
+    reading.isQuiet = true;
+    admission.clear();
+    for (const ring of context.rings) ring.flush();
+  }
+
+  /** Rung 2: closes every connection once what is queued for it has left. `done` is called at the deadline at the latest. */
+  closeAll(deadlineMs: number, done: () => void): void {
+    const { context, admission, ending, reading } = this.#parts;
+    reading.isQuiet = false;
+    for (const connection of context.connections.list()) {
+      ending.closeWhenFlushed(connection, CloseCode.SERVER_SHUTDOWN);
+    }
+    admission.isClosed = true;
+    this.#closing = { done, deadline: context.now + deadlineMs };
+    ending.startSweeping();
+  }
+
+  /** Called at the end of each turn. */
+  check(): void {
+    if (this.#closing === undefined) return;
+    const { context, ending } = this.#parts;
+    if (context.now >= this.#closing.deadline) this.#releaseAll();
+    // Those whose peer still sends are waited for too: an RST could take the last answers away from it.
+    if (context.connections.size > 0) return ending.startSweeping();
+    for (const ring of context.rings) ring.flush();
+    const { done } = this.#closing;
+    this.#closing = undefined;
+    done();
+  }
+
+  #releaseAll(): void {
+    const { context, ending } = this.#parts;
+    for (const connection of context.connections.list()) {
+      ending.notifyClose(connection, CloseCode.SERVER_SHUTDOWN, 0);
+      ending.release(connection);
+    }
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Encrypted bytes by Node's `tls`: its streams hold the keys, the descriptor is Node's. Runs in the reactor.
+ *
+ * Node keeps the bytes of a write until they are encrypted, so they are copied once; a connection is given more to encrypt
+ * only below `AHEAD_BYTES`, the rest waits in the connection's queue as elsewhere.
+ */
+import { readFileAt } from '../../os/file.js';
+import { EAGAIN } from '../../os/libc.js';
+import type { Connection } from '../connection.js';
+import { SCRATCH_BYTES } from '../context.js';
+import type { FilePart } from '../out-queue.js';
+import type { TlsStream } from './tls-stream.js';
+import type { Transport } from './transport.js';
+
+const AHEAD_BYTES = 262_144;
+
+export class TlsTransport implements Transport {
+  readonly drainsByShortRead = false;
+  readonly isDirect = false;
+  readonly canHandOff = false;
+
+  receive(connection: Connection, target: Buffer, at: number, _address: number, limit: number): number {
+    return streamOf(connection).receive(target, at, limit);
+  }
+
+  send(connection: Connection, source: Buffer, at: number, _address: number, length: number): number {
+    const stream = streamOf(connection);
+    const room = AHEAD_BYTES - stream.queuedBytes;
+    if (room <= 0) return -EAGAIN;
+    const taken = Math.min(room, length);
+    stream.write(Buffer.from(source.subarray(at, at + taken)));
+    return taken;
+  }
+
+  sendFile(connection: Connection, part: FilePart, most: number): number {
+    const stream = streamOf(connection);
+    if (stream.queuedBytes >= AHEAD_BYTES) return -EAGAIN;
+    const bytes = Buffer.allocUnsafe(Math.min(most, SCRATCH_BYTES));
+    const read = readFileAt(part.descriptor, bytes, bytes.length, part.offset);
+    if (read === 0) throw new Error('it is shorter than it was');
+    stream.write(bytes.subarray(0, read));
+    return read;
+  }
+
+  queuedBytes(connection: Connection): number {
+    return streamOf(connection).queuedBytes;
+  }
+
+  /** Streams report by themselves. */
+  rearm(): void {}
+
+  end(connection: Connection): void {
+    streamOf(connection).end();
+  }
+
+  reset(connection: Connection): void {
+    streamOf(connection).reset();
+  }
+
+  release(connection: Connection): void {
+    streamOf(connection).destroy();
+  }
+
+  holdsDescriptor(connection: Connection): boolean {
+    return !streamOf(connection).isDestroyed;
+  }
+}
+
+function streamOf({ secure }: Connection): TlsStream {
+  return secure as TlsStream;
+}

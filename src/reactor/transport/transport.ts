@@ -1,0 +1,37 @@
+/**
+ * How the bytes of a connection travel: recv(2) and send(2), or the same through encryption. One object per reactor and
+ * kind; what it keeps of a connection lies in `connection.secure`. Runs in the reactor.
+ */
+import type { Connection } from '../connection.js';
+import type { FilePart } from '../out-queue.js';
+
+/** Numbers below 0 are −errno. */
+export interface Transport {
+  /** A read that gave less than it could has taken all there was. */
+  readonly drainsByShortRead: boolean;
+  /** What `send` has taken is with the kernel: `release` right behind it loses nothing. */
+  readonly isDirect: boolean;
+  /** Another process can go on with the descriptor (BASE mode): no keys are in this one. */
+  readonly canHandOff: boolean;
+  /**
+   * @param target takes at most `limit` bytes at `at`, which the kernel finds at `address`
+   * @returns bytes; 0: the client has ended its side; −EAGAIN: nothing now
+   */
+  receive(connection: Connection, target: Buffer, at: number, address: number, limit: number): number;
+  /** @param source holds the bytes at `at`, the kernel finds them at `address` @returns bytes taken; −EAGAIN: none now */
+  send(connection: Connection, source: Buffer, at: number, address: number, length: number): number;
+  /** @returns bytes of the file taken, of at most `most` @throws Error when the file cannot be read */
+  sendFile(connection: Connection, part: FilePart, most: number): number;
+  /** Bytes it has taken that have not reached the kernel. */
+  queuedBytes(connection: Connection): number;
+  /** The reactor wants to be told: READABLE or WRITABLE. */
+  rearm(connection: Connection, events: number): void;
+  /** Ends the writing side behind all that was sent. */
+  end(connection: Connection): void;
+  /** The descriptor goes, with an RST. */
+  reset(connection: Connection): void;
+  /** The descriptor goes. */
+  release(connection: Connection): void;
+  /** False when the descriptor may be another one's by now. */
+  holdsDescriptor(connection: Connection): boolean;
+}
