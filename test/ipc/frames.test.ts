@@ -24,7 +24,7 @@ const place = fc.integer({ min: 0, max: 2 ** 48 });
 
 /** A payload somewhere in a ring. */
 const frameOf = (payload: Buffer, word = 0, payloadAt = 24) => ({
-  ...{ word, sessionId: 1, payloadAt, length: payload.length },
+  ...{ word, sessionId: 1, payloadAt, length: payload.length, address: 0 },
   bytes: Buffer.concat([Buffer.alloc(payloadAt, 0xaa), payload, Buffer.alloc(8, 0xbb)]),
 });
 

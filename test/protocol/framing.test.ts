@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Framing as FramingOption, lengthFields, resolveOptions } from '../../src/options/index.js';
 import { createFramer, type Framer, MORE } from '../../src/protocol/framing/index.js';
-import { ReactorConnection } from '../../src/reactor/connection.js';
-import { Framing, type PortFraming } from '../../src/reactor/framing.js';
-import type { WorkerLane } from '../../src/reactor/worker-lane.js';
+import { Connection } from '../../src/reactor/connection.js';
+import { Life } from '../../src/reactor/life.js';
+import type { ProtocolParts } from '../../src/reactor/protocol.js';
+import { Framed, type PortFraming } from '../../src/reactor/protocols/framed.js';
+import { ReactorWorld } from '../helpers/reactor-world.js';
 
 async function framerFor(framing: FramingOption): Promise<Framer> {
   const framer = await createFramer(resolveOptions({ framing }).framing);
@@ -63,8 +65,8 @@ const cases: Case[] = [
   },
 ];
 
-/** A lane with as much room as the test says, in pieces of 40 bytes: a packet may find room for its beginning only. */
-class FakeLane {
+/** A ring with as much room as the test says, in pieces of 40 bytes: a packet may find room for its beginning only. */
+class FakeRing {
   readonly worker = 0;
   readonly got: Buffer[] = [];
   room = Number.POSITIVE_INFINITY;
@@ -84,31 +86,36 @@ class FakeLane {
   }
 }
 
+const world = new ReactorWorld();
+
 function read(port: PortFraming, pieces: readonly Buffer[], rooms: readonly number[] = []) {
-  const lane = new FakeLane();
+  const ring = new FakeRing();
   const refused: [number, string][] = [];
-  const connection = new ReactorConnection(1, 1, 1, 0, 0);
-  const framing = new Framing({
-    laneFor: () => lane as unknown as WorkerLane,
-    laneOf: () => lane as unknown as WorkerLane,
-    dispatched: () => {},
-    stall: () => {},
-    close: () => {},
-    refuse: (_connection, code, message) => {
-      refused.push([code, message]);
-      connection.input = null;
-      connection.closeCode = code;
-    },
-  });
+  const framed = new Framed(
+    {
+      context: { ...world.context, ring: () => ring, again: [] },
+      dispatcher: { goalFor: () => ring, dispatched: () => {} },
+      reading: { ...{ stall() {}, countReceived() {}, readSoon() {} }, isDry: () => true, endOfBytes: () => false },
+      ending: { notifyClose() {}, closeWhenFlushed: () => connection.moveTo(Life.closing) },
+      refused: (_connection: Connection, code: number, message: string) => refused.push([code, message]),
+    } as unknown as ProtocolParts,
+    port,
+  );
+  const place = { sessionId: 1, slot: 1, descriptor: nextDescriptor++, worker: 0, port: 0 };
+  const connection = new Connection(place, framed, world.transport, null);
   for (const [i, piece] of pieces.entries()) {
     if (refused.length > 0) break;
-    lane.room = rooms[i % rooms.length] ?? lane.room;
-    framing.take(connection, port, piece, piece.length);
+    ring.room = rooms[i % rooms.length] ?? ring.room;
+    if (piece.length > 0) world.client(connection).sent.push(piece);
+    framed.readable(connection);
   }
-  lane.room = Number.POSITIVE_INFINITY;
-  if (refused.length === 0) framing.resume(connection, port);
-  return { got: lane.got, refused, left: connection.input?.length ?? 0 };
+  ring.room = Number.POSITIVE_INFINITY;
+  while (refused.length === 0 && world.client(connection).sent.length > 0) framed.readable(connection);
+  if (refused.length === 0) framed.readable(connection);
+  return { got: ring.got, refused, left: connection.input?.length ?? 0 };
 }
+
+let nextDescriptor = 1000;
 
 function cut(stream: Buffer, at: readonly number[]): Buffer[] {
   const places = [...new Set(at.map((place) => place % (stream.length + 1)))].sort((a, b) => a - b);

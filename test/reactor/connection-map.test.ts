@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { Connection } from '../../src/reactor/connection.js';
 import { ConnectionMap } from '../../src/reactor/connection-map.js';
+import { ReactorWorld } from '../helpers/reactor-world.js';
 
-const at = (slot: number): Connection => new Connection(slot + 1000, slot, 7, 0, 0);
+const world = new ReactorWorld();
+const at = (slot: number): Connection => {
+  const place = { sessionId: slot + 1000, slot, descriptor: 7, worker: 0, port: 0 };
+  return new Connection(place, world.protocols.ofPort(0), world.transport, null);
+};
 
 describe('ConnectionMap', () => {
   it('finds connections by the slots of its own reactor', () => {

@@ -1,17 +1,15 @@
 import { describe, expect, it, vi } from 'vitest';
 import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
 import type { Connection } from '../../src/reactor/connection.js';
-import { type DispatchFunction, strategyOf } from '../../src/reactor/dispatch/index.js';
-import { Dispatcher } from '../../src/reactor/dispatcher.js';
+import type { DispatchFunction, strategyOf } from '../../src/reactor/dispatch/index.js';
 import { Input } from '../../src/reactor/input.js';
 import { ReactorWorld } from '../helpers/reactor-world.js';
 
 type Mode = Parameters<typeof strategyOf>[0];
 
 function open(mode: Mode, workers = 3, dispatch?: DispatchFunction) {
-  const world = new ReactorWorld(workers);
-  const { context, view } = world;
-  const dispatcher = new Dispatcher({ context, view, strategy: strategyOf(mode), dispatch });
+  const world = new ReactorWorld({ workers, mode, ...(dispatch && { dispatch }) });
+  const { dispatcher } = world;
   /** Gives out one packet. @returns who got it */
   const give = (connection: Connection): number => {
     const ring = dispatcher.ringFor(connection);
@@ -129,16 +127,16 @@ describe('while workers go', () => {
     const { world, dispatcher } = open('fd-mod');
     const [stays, goes] = [world.connect(0), world.connect(2)];
     dispatcher.drain(1, () => {});
-    expect([dispatcher.holds(stays), dispatcher.holds(goes)]).toEqual([false, true]);
+    expect([dispatcher.mustWait(stays), dispatcher.mustWait(goes)]).toEqual([false, true]);
     expect(dispatcher.goalFor(goes, packet, 0, packet.length)).toBe('wait');
     expect(dispatcher.goalFor(stays, packet, 0, packet.length)).toBe(world.rings[0]);
-    expect(dispatcher.holdsWorker(1)).toBe(true);
+    expect(dispatcher.isDraining(1)).toBe(true);
   });
 
   it('it is over for the reactor when no packet is half-way to them', () => {
     const { world, dispatcher } = open('fd-mod');
     const goes = world.connect(2);
-    goes.input = Input.waiting(packet, 0, packet.length, packet.length, 3, 2);
+    goes.input = Input.waiting(packet, 0, packet.length, packet.length, { sent: 3, worker: 2 });
     const done = vi.fn();
     dispatcher.drain(1, done);
     dispatcher.checkDrain();
@@ -157,7 +155,7 @@ describe('while workers go', () => {
     expect(dispatcher.endDrain().sort((a, b) => a.slot - b.slot)).toEqual(going);
     expect(going.map(({ worker }) => worker)).toEqual([0, 0]);
     expect(world.workers.field(0, WorkerField.connections)).toBe(3);
-    expect(dispatcher.holds(stays)).toBe(false);
+    expect(dispatcher.mustWait(stays)).toBe(false);
     expect(dispatcher.endDrain()).toEqual([]);
   });
 });
