@@ -11,8 +11,9 @@ import { type LoadedTls, loadTls } from '../protocol/tls.js';
 import type { PortOptions, ReactorOptions } from './context.js';
 import { type DispatchFunction, type DispatchMode, type DispatchStrategy, loadDispatch } from './dispatch/index.js';
 import { type PortFraming, rawFraming } from './protocols/framed.js';
-import { Reactor, type ReactorParts } from './reactor.js';
+import { Reactor } from './reactor.js';
 import type { ReactorSender } from './requests.js';
+import type { ReactorParts } from './wiring.js';
 import { WorkerRing } from './worker-ring.js';
 
 /** What is loaded before a reactor can be put together: modules of the user's, certificates. */

@@ -85,6 +85,7 @@ interface ContextParts {
   readonly rings: readonly WorkerRing[];
   readonly addresses: AddressCounters;
   readonly dead: DeadConnections;
+  readonly poller: Poller;
 }
 
 /** How one that waits for room is known: a worker by its id, whichever process bears it, another process by its peer. */
@@ -102,6 +103,7 @@ export class ReactorContext {
   readonly rings: readonly WorkerRing[];
   readonly addresses: AddressCounters;
   readonly dead: DeadConnections;
+  readonly poller: Poller;
   readonly connections: ConnectionMap;
   readonly scratch = allocateStable(SCRATCH_BYTES);
   readonly scratchAddress = addressOf(this.scratch);
@@ -114,7 +116,6 @@ export class ReactorContext {
   /** Peers other than workers that wait for room somewhere and can look now; rung at the end of the turn. */
   readonly #toRing = new Set<number>();
   #buffered = 0;
-  #poller: Poller | undefined;
 
   constructor(parts: ContextParts) {
     this.id = parts.id;
@@ -126,17 +127,10 @@ export class ReactorContext {
     this.rings = parts.rings;
     this.addresses = parts.addresses;
     this.dead = parts.dead;
+    this.poller = parts.poller;
     this.connections = new ConnectionMap(parts.reactorNum);
     parts.board.set(parts.id, ReactorCounter.buffered, 0);
     parts.board.setUnderWay(parts.id, 0);
-  }
-
-  get poller(): Poller {
-    if (this.#poller === undefined) throw new Error('the reactor has no poller yet');
-    return this.#poller;
-  }
-  set poller(poller: Poller) {
-    this.#poller = poller;
   }
 
   /** Bytes that wait to be sent to the client. */

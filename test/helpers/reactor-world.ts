@@ -111,8 +111,8 @@ export class ReactorWorld {
     const { workers, table, board, rings } = this;
     const addresses = new AddressCounters(this.region);
     const dead = new DeadConnections(this.region, options);
-    this.context = new ReactorContext({ id: 0, reactorNum: 1, options, table, board, workers, rings, addresses, dead });
-    this.context.poller = noPoller;
+    const shared = { table, board, workers, rings, addresses, dead, poller: noPoller };
+    this.context = new ReactorContext({ id: 0, reactorNum: 1, options, ...shared });
     const { context } = this;
     this.view = new SharedDispatchView(this.region, workers, table, rings);
     this.slots = new ConnectionSlots(0, 1, this.region.shape.slots, workerNum);

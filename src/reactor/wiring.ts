@@ -1,0 +1,111 @@
+/** Puts the parts of one reactor together: each is given what it stands on. Runs in the reactor. */
+import type { Sleeper } from '../ipc/sleep.js';
+import { AddressCounters } from '../memory/address-counters.js';
+import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import { ConnectionTable } from '../memory/connection-table.js';
+import { DeadConnections } from '../memory/dead-connections.js';
+import type { Region } from '../memory/region.js';
+import type { DoorbellDescriptors } from '../os/doorbell.js';
+import type { Poller, PollerHandler } from '../os/poller.js';
+import type { LoadedTls } from '../protocol/tls.js';
+import { Admission } from './admission/admission.js';
+import { ConnectionSlots } from './connection-slots.js';
+import { ReactorContext, type ReactorOptions } from './context.js';
+import { Datagrams } from './datagrams.js';
+import type { DispatchFunction, DispatchStrategy } from './dispatch/index.js';
+import { SharedDispatchView } from './dispatch-view.js';
+import { Dispatcher } from './dispatcher.js';
+import { Ending } from './ending.js';
+import { Handoff } from './handoff/handoff.js';
+import { IdleClients } from './idle-clients.js';
+import { InflightLimit } from './inflight-limit.js';
+import { MemoryBudget } from './memory-budget.js';
+import { processOfPeer } from './peer-process.js';
+import type { PortFraming } from './protocols/framed.js';
+import { Protocols } from './protocols/index.js';
+import { Reading } from './reading.js';
+import { type ReactorSender, Requests } from './requests.js';
+import { Sending } from './sending.js';
+import { Shutdown } from './shutdown.js';
+import { PlainTransport } from './transport/plain.js';
+import { TlsTransport } from './transport/tls.js';
+import type { WorkerRing } from './worker-ring.js';
+
+export interface ReactorParts {
+  readonly id: number;
+  readonly region: Region;
+  readonly options: ReactorOptions;
+  readonly strategy: DispatchStrategy;
+  /** One reactor takes all datagrams of a socket: their order is kept that way. */
+  readonly takesDatagrams: boolean;
+  /** The user's own function, if there is one; then every port is framed. */
+  readonly dispatch: DispatchFunction | undefined;
+  /** By listen port; undefined where what one read gives is a packet. */
+  readonly framings: readonly (PortFraming | undefined)[];
+  /** By listen port; undefined where it speaks plain. */
+  readonly certificates: readonly (LoadedTls | undefined)[];
+  /** By worker. */
+  readonly rings: readonly WorkerRing[];
+  readonly senders: readonly ReactorSender[];
+  readonly sleeper: Sleeper;
+  readonly bell: DoorbellDescriptors;
+  createPoller(handler: PollerHandler): Poller;
+  /** A client was disconnected because of what it sent. */
+  onRefused(sessionId: number, code: number, message: string): void;
+  /** A sender wrote what cannot be read. */
+  onBrokenSender(worker: number): void;
+}
+
+/** What one reactor consists of. */
+export type Wiring = ReturnType<typeof wire>;
+
+/** @param wakeUp called when a timer of a part runs: a turn begins */
+export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
+  const { id, region, options, strategy, onRefused } = parts;
+  const { reactorNum, workerNum, slots: slotNum } = region.shape;
+  const context = contextOf(parts, poller);
+  const view = new SharedDispatchView(region, context.workers, context.table, parts.rings);
+  const slots = new ConnectionSlots(id, reactorNum, slotNum, workerNum);
+  const ending = new Ending(context, slots, wakeUp);
+  const sending = new Sending(context, ending);
+  const budget = new MemoryBudget(context, ending);
+  const inflight = new InflightLimit(context, view);
+  const reading = new Reading({ context, ending, budget, inflight });
+  const dispatcher = new Dispatcher({ ...parts, context, view });
+  const protocols = new Protocols(
+    {
+      ...{ context, ending, sending, reading, dispatcher },
+      refused: ({ sessionId }, code, message) => onRefused(sessionId, code, message),
+      processOf: (peer) => processOfPeer(region, context.workers, peer),
+    },
+    options.ports.map((port, index) => ({ index, options: port, framing: parts.framings[index] })),
+  );
+  const plain = new PlainTransport(context);
+  const encrypted = new TlsTransport();
+  const common = { context, ending, sending, reading, protocols, inflight, slots, plain };
+  const { certificates } = parts;
+  const admission = new Admission({ ...common, poller, strategy, view, encrypted, certificates, onRefused });
+  const requests = new Requests({ ...parts, ...common, admission });
+  const { speeches } = requests;
+  ending.onReleased = (connection) => {
+    if (connection.speech !== null) speeches.forget(connection);
+  };
+  return {
+    ...{ context, ending, sending, reading, dispatcher, protocols, budget, inflight, admission, requests, speeches },
+    handoff: new Handoff({ ...common, admission, speeches }),
+    shutdown: new Shutdown({ ...common, admission }),
+    idleClients: new IdleClients(context, ending),
+    datagrams: parts.takesDatagrams ? new Datagrams(context, strategy, view, poller) : undefined,
+  };
+}
+
+function contextOf({ id, region, options, rings }: ReactorParts, poller: Poller): ReactorContext {
+  return new ReactorContext({
+    ...{ id, options, rings, poller, reactorNum: region.shape.reactorNum },
+    table: new ConnectionTable(region),
+    board: new ReactorBoard(region),
+    workers: new WorkerBoard(region),
+    addresses: new AddressCounters(region),
+    dead: new DeadConnections(region, options),
+  });
+}
