@@ -10,13 +10,13 @@ import { parseFields } from '../protocol/http/fields.js';
 import { methods } from '../protocol/http/methods.js';
 import { CONTINUE } from '../protocol/http/plain-answer.js';
 import { readLatin1 } from '../util/latin1.js';
-import type { TakenRequest } from '../worker/http-service.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, statusLine } from './answer-head.js';
 import { type BodyCut, byAnswer, byServer } from './cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
 import { interimFields, LengthCount, lengthToBegin, lengthToTell, statusHasBody } from './framing-fields.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
+import type { TakenRequest } from './taken-request.js';
 
 /** What exchanges of one worker share. */
 export interface Http1Host {
@@ -69,7 +69,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   #goneListeners: (() => void)[] | undefined;
   #halfClosedListeners: ((hasBegun: boolean) => void)[] | undefined;
 
-  constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: TakenRequest) {
+  constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: Omit<TakenRequest, 'fill'>) {
     const headEnd = at + headBytesOf(first);
     this.fd = fd;
     this.number = exchange;

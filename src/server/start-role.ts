@@ -83,7 +83,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     base === undefined || own === undefined
       ? runWorker<Connection>(inheritance, region, options, callbacks, context, log, {
           listens,
-          http,
+          services: http === undefined ? [] : [http],
         })
       : await base.runBaseWorker<Connection>({ ...place, own });
   const { worker, outbox, messaging, channel } = running;

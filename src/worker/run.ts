@@ -20,7 +20,7 @@ import { createPoller } from '../os/create-poller.js';
 import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
-import type { HttpService } from './http-service.js';
+import type { ServiceFactory } from './service.js';
 import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
 
 /** One that could not be replaced asks again after so long. */
@@ -34,8 +34,8 @@ export interface WorkerSurroundings<C extends UserConnection> {
   readonly sockets?: OwnSockets;
   readonly listens: readonly ResolvedListen[];
   readonly channel?: WorkerChannel;
-  /** Where ports speak HTTP. */
-  readonly http?: HttpService | undefined;
+  /** Protocols besides those that every worker has. */
+  readonly services: readonly ServiceFactory[];
   /** Where a reactor is in this process: takes whole answers by hand. */
   direct?(reactor: number): ((answer: WholeAnswer) => boolean) | undefined;
   /** How a reactor in this process is woken. */
@@ -99,7 +99,7 @@ export function runWorker<C extends UserConnection>(
     record,
     log,
     sockets: surroundings.sockets,
-    http: surroundings.http,
+    services: surroundings.services,
     createPoller: (handler) =>
       surroundings.createPoller?.(handler as Worker<C>) ?? createPoller(options.reactorBackend, handler),
     ...create,
