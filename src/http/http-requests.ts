@@ -9,6 +9,7 @@ import { Http2Record } from '../memory/boards.js';
 import type { ByteTaker } from '../worker/connections.js';
 import { copyPayload, readMessage } from '../worker/payload.js';
 import type { FrameService, ServiceHost } from '../worker/service.js';
+import { AnswerFrames } from './answer-frames.js';
 import { AnswerHeads } from './answer-head.js';
 import { byServer, cutOf } from './cut.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
@@ -61,6 +62,7 @@ export class HttpRequests implements FrameService, ByteTaker, Http1Host {
   readonly #http2 = new Set<number>();
   /** Called when the last upload and the last tunnel have ended. */
   #dismissed: (() => void) | undefined;
+  readonly frames: AnswerFrames;
   readonly heads = new AnswerHeads();
   readonly hearsOfEnds = true;
   isDraining = false;
@@ -80,6 +82,7 @@ export class HttpRequests implements FrameService, ByteTaker, Http1Host {
   constructor(host: ServiceHost, parts: HttpRequestsParts) {
     this.#host = host;
     this.#parts = parts;
+    this.frames = new AnswerFrames(host.outbox);
     this.http2 = new Http2Record(host.region, host.id, host.lane);
     parts.handlers.forEach((handler, port) => {
       if (handler !== undefined) host.connections.takeBytesOf(port, this);
