@@ -59,10 +59,9 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     turns,
     log,
   });
-  return runWorker(inheritance, region, options, callbacks, create, log, {
+  return runWorker({
+    ...{ inheritance, region, options, listens, callbacks, create, log, sockets },
     ...alone,
-    sockets,
-    listens,
     services: place.http === undefined ? [] : [place.http],
     direct: (reactor) => (reactor === id ? (answer) => sockets.answer(answer) : undefined),
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),

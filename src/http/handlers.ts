@@ -15,7 +15,8 @@ import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import type { RequestGate } from './request-gate.js';
 import { findHeader } from './request-headers.js';
-import { HttpResponse, type ResponseSettings } from './response.js';
+import { HttpResponse } from './response.js';
+import type { ResponseSettings } from './response-settings.js';
 import { sendPieces } from './send-file.js';
 import { knowPlace } from './upload-sweep.js';
 

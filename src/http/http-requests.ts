@@ -31,9 +31,9 @@ export interface PortHandler {
   /** May not throw. */
   serve(exchange: Http1Exchange): void;
   http2(source: Http2Source): void;
-  /** Connections that cannot go over to another process are told to come again: HTTP/2, by GOAWAY. */
+  /** Sends clients whose connections cannot go over to another process elsewhere: HTTP/2, by GOAWAY. */
   dismiss(): void;
-  /** The server is shutting down: clients are told not to come again. */
+  /** The server is shutting down: asks clients not to come again. */
   drain(): void;
 }
 
@@ -58,7 +58,7 @@ export class HttpRequests implements FrameService, ByteTaker, Http1Host {
   /** Under way beyond their callback. */
   readonly #exchanges = new Map<number, Http1Exchange>();
   readonly #tunnels = new Map<number, TunnelEvents>();
-  /** Those among them that are told by GOAWAY. */
+  /** Those among them that end by GOAWAY. */
   readonly #http2 = new Set<number>();
   /** Called when the last upload and the last tunnel have ended. */
   #dismissed: (() => void) | undefined;

@@ -150,7 +150,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   /** The client may send the body it has asked to send. Not said where the body is there (RFC 9110 10.1.1). */
-  sayContinue(): void {
+  sendContinue(): void {
     if (!this.isEnded && !this.#body.isComplete) this.#send(INTERIM | AnswerFlag.continue, CONTINUE, null);
   }
 

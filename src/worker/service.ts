@@ -29,7 +29,7 @@ export interface FrameService {
    * at the latest; called at once where there is nothing.
    */
   dismiss(deadlineMs: number, done: () => void): void;
-  /** The server is shutting down: clients are told not to come again. */
+  /** The server is shutting down: asks clients not to come again. */
   drain(): void;
   /** This process gets no frames any more: looks in shared memory whether clients are still there. */
   poll(): void;

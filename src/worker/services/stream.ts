@@ -38,7 +38,7 @@ export class StreamService<C extends UserConnection> implements FrameService {
 
   deliver(): boolean {
     if (this.#type !== Event.receive) {
-      this.#tell(this.#type, this.#fd);
+      this.#notify(this.#type, this.#fd);
       return false;
     }
     const data = this.#data;
@@ -61,7 +61,7 @@ export class StreamService<C extends UserConnection> implements FrameService {
 
   poll(): void {}
 
-  #tell(type: number, fd: number): void {
+  #notify(type: number, fd: number): void {
     const { calls, connections, figures, outbox } = this.#host;
     if (type === Event.writable) return outbox.writable(fd);
     const connection = connections.of(fd);
