@@ -247,7 +247,8 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   #wakeUp(): void {
     this.#awake = true;
     this.#parts.sleeper.wake();
-    this.#figures.countSent(this.#parts.outbox); // between two turns: if this one never ends, the figures are right all the same
+    // What was sent between two turns: if this one never ends, the figures are right all the same.
+    this.#figures.countSent(this.#parts.outbox);
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, busyStamp());
   }
 
@@ -394,7 +395,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
       log.error('a callback failed while the worker stopped', { error });
     }
     outbox.flush();
-    this.#figures.countSent(this.#parts.outbox);
+    this.#figures.countSent(outbox);
     await channel.flushed();
     this.#poller.close();
     this.#parts.exit(0);
