@@ -10,8 +10,8 @@ import { createPoller } from '../os/create-poller.js';
 import { loadModules } from '../reactor/assemble.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from '../worker/callbacks.js';
-import type { HttpService } from '../worker/http-service.js';
 import { type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
+import type { ServiceFactory } from '../worker/service.js';
 import type { WorkerParts } from '../worker/worker.js';
 import { BaseSockets } from './own-sockets.js';
 import { Turns } from './turns.js';
@@ -26,7 +26,7 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
   readonly log: Log;
   /** Where ports speak HTTP. */
-  readonly http: HttpService | undefined;
+  readonly http: ServiceFactory | undefined;
   /** Where the whole server is one process. */
   readonly alone?: Pick<WorkerSurroundings<C>, 'channel' | 'exit'>;
 }
@@ -59,11 +59,10 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     turns,
     log,
   });
-  return runWorker(inheritance, region, options, callbacks, create, log, {
+  return runWorker({
+    ...{ inheritance, region, options, listens, callbacks, create, log, sockets },
     ...alone,
-    sockets,
-    listens,
-    http: place.http,
+    services: place.http === undefined ? [] : [place.http],
     direct: (reactor) => (reactor === id ? (answer) => sockets.answer(answer) : undefined),
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),
     createPoller: (worker) => turns.forWorker(worker),

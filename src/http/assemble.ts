@@ -5,7 +5,7 @@ import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import type { ListenPort } from '../server/listen-port.js';
 import type { StartContext } from '../server/server.js';
-import type { HttpService } from '../worker/http-service.js';
+import type { ServiceFactory } from '../worker/service.js';
 import { checkApps, type HttpApps } from './apps.js';
 import { markSessions } from './engine-io.js';
 import {
@@ -24,7 +24,7 @@ import type { TunnelEvents } from './node/raw-exchange.js';
 import { RequestGate } from './request-gate.js';
 
 /** @throws ServerError when an app cannot be loaded */
-export async function assembleHttp(context: StartContext, region: Region): Promise<HttpService> {
+export async function assembleHttp(context: StartContext, region: Region): Promise<ServiceFactory> {
   const table = new ConnectionTable(region);
   const { options, log, server, apps } = context;
   const remote = (fd: number): { remoteAddress: string; remotePort: number } => {
@@ -57,8 +57,12 @@ export async function assembleHttp(context: StartContext, region: Region): Promi
       port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,
     ),
   );
-  const requests = new HttpRequests({ portOf: (fd) => table.portIndex(table.slotOf(fd)), remote, handlers, gate });
-  return requests;
+  let requests: HttpRequests;
+  const portOf = (fd: number): number => table.portIndex(table.slotOf(fd));
+  return (host) => {
+    requests = new HttpRequests(host, { portOf, remote, handlers, gate });
+    return requests;
+  };
 }
 
 /** A `request` callback of the port comes first, then that of the server, then an app. */

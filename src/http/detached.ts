@@ -4,6 +4,7 @@
  */
 import { readTicket } from '../ipc/frames/http.js';
 import type { Outbox } from '../ipc/outbox.js';
+import { AnswerFrames } from './answer-frames.js';
 import { AnswerHeads } from './answer-head.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
@@ -16,9 +17,15 @@ export class DetachedAnswers {
   readonly #host: Http1Host;
 
   constructor(outbox: () => Outbox, remote: (fd: number) => Peer) {
+    let frames: AnswerFrames | undefined;
     this.#host = {
       get outbox() {
         return outbox();
+      },
+      get frames() {
+        const present = outbox();
+        if (frames?.outbox !== present) frames = new AnswerFrames(present);
+        return frames;
       },
       ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false, hearsOfEnds: false },
       ended: () => {},

@@ -1,5 +1,6 @@
 /** Server-sent events, as the HTML standard has them. */
 import { describe, ServerError } from '../errors/index.js';
+import type { Exchange } from './exchange.js';
 
 /** One event, as the HTML standard has it. */
 export interface ServerSentEvent {
@@ -18,6 +19,30 @@ export interface EventSink {
   write(text: string): boolean;
   end(): boolean;
   drain(): Promise<void>;
+}
+
+/** What an event stream hears of its request and its answer. */
+interface EventRequest {
+  onAnswered(listener: () => void): void;
+  onGone(listener: () => void): void;
+}
+
+/** The stream of an answer that has begun. */
+export function eventsOn(
+  sink: EventSink,
+  request: EventRequest,
+  exchange: Pick<Exchange, 'onHalfClosed' | 'onLeaving'>,
+): EventStream {
+  const closed = new AbortController();
+  const abort = (): void => closed.abort();
+  request.onAnswered(abort);
+  request.onGone(abort);
+  const events = new EventStream(sink, closed.signal);
+  // A client that has gone answers it with a reset; one that has only ended its side does not notice.
+  exchange.onHalfClosed(() => events.comment());
+  // Browsers come back by themselves, to a process that stays.
+  exchange.onLeaving(() => events.close());
+  return events;
 }
 
 const LINE_BREAK = /\r\n|\r|\n/;

@@ -6,6 +6,7 @@ import type { ResolvedOptions } from '../options/index.js';
 import { StaticFiles } from '../protocol/http/static-files.js';
 import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
+import { isThenable } from '../util/thenable.js';
 import type { FetchFunction, HttpApps } from './apps.js';
 import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
@@ -14,7 +15,8 @@ import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import type { RequestGate } from './request-gate.js';
 import { findHeader } from './request-headers.js';
-import { HttpResponse, type ResponseSettings } from './response.js';
+import { HttpResponse } from './response.js';
+import type { ResponseSettings } from './response-settings.js';
 import { sendPieces } from './send-file.js';
 import { knowPlace } from './upload-sweep.js';
 
@@ -109,10 +111,6 @@ function faultOfClient(error: unknown): { readonly status: number; readonly mess
 /** Whether its body ended early by other hands than those of the handler itself. */
 function isCutByClient(error: ServerError): boolean {
   return error.is('ERR_HTTP_BODY_CUT') ? error.detail.reason !== 'answered' : error.is('ERR_HTTP_CLIENT_GONE');
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 const MOST_OF_ZLIB = 9;

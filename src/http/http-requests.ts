@@ -2,15 +2,20 @@
  * The HTTP of a worker: takes requests out of the ring, has them served, and keeps those whose answer takes longer than
  * their callback, so that what comes for them later (bodies, the client's end) finds them. Runs in a worker.
  */
-import { GoneFlag, goneCode } from '../ipc/frame.js';
+import { detailOf, Event, flagsOf, GoneFlag, goneCode, typeOf } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
-import type { Http2Record } from '../memory/boards.js';
-import type { HttpService, HttpWorker, TakenRequest } from '../worker/http-service.js';
+import type { RingReader } from '../ipc/ring.js';
+import { Http2Record } from '../memory/boards.js';
+import type { ByteTaker } from '../worker/connections.js';
+import { copyPayload, readMessage } from '../worker/payload.js';
+import type { FrameService, ServiceHost } from '../worker/service.js';
+import { AnswerFrames } from './answer-frames.js';
 import { AnswerHeads } from './answer-head.js';
 import { byServer, cutOf } from './cut.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import type { Tunnel, TunnelEvents } from './node/raw-exchange.js';
 import type { RequestGate } from './request-gate.js';
+import { TakenRequest } from './taken-request.js';
 
 /** A connection that speaks HTTP/2 from its first byte. */
 export interface Http2Source {
@@ -26,9 +31,9 @@ export interface PortHandler {
   /** May not throw. */
   serve(exchange: Http1Exchange): void;
   http2(source: Http2Source): void;
-  /** Connections that cannot go over to another process are told to come again: HTTP/2, by GOAWAY. */
+  /** Sends clients whose connections cannot go over to another process elsewhere: HTTP/2, by GOAWAY. */
   dismiss(): void;
-  /** The server is shutting down: clients are told not to come again. */
+  /** The server is shutting down: asks clients not to come again. */
   drain(): void;
 }
 
@@ -41,31 +46,51 @@ export interface HttpRequestsParts {
   readonly gate: RequestGate | undefined;
 }
 
-export class HttpRequests implements HttpService, Http1Host {
+const nothing = Buffer.alloc(0);
+
+export class HttpRequests implements FrameService, ByteTaker, Http1Host {
+  readonly types = [Event.request, Event.body, Event.gone];
+  readonly isIncomplete = false;
+  readonly #host: ServiceHost;
   readonly #parts: HttpRequestsParts;
+  /** What HTTP/2 does here. */
+  readonly http2: Http2Record;
   /** Under way beyond their callback. */
   readonly #exchanges = new Map<number, Http1Exchange>();
   readonly #tunnels = new Map<number, TunnelEvents>();
-  /** Those among them that are told by GOAWAY. */
+  /** Those among them that end by GOAWAY. */
   readonly #http2 = new Set<number>();
-  #worker: HttpWorker | undefined;
-  /** Whoever waits for uploads and tunnels to end. */
+  /** Called when the last upload and the last tunnel have ended. */
   #dismissed: (() => void) | undefined;
+  readonly frames: AnswerFrames;
   readonly heads = new AnswerHeads();
   readonly hearsOfEnds = true;
   isDraining = false;
   isLeaving = false;
+  /** The frame that was taken: a request, already an exchange … */
+  readonly #request = new TakenRequest();
+  #taken: Http1Exchange | undefined;
+  #length = 0;
+  /** … or what comes for one. */
+  #type = 0;
+  #fd = 0;
+  #exchange = 0;
+  #flags = 0;
+  #data: Buffer = nothing;
+  #message = '';
 
-  constructor(parts: HttpRequestsParts) {
+  constructor(host: ServiceHost, parts: HttpRequestsParts) {
+    this.#host = host;
     this.#parts = parts;
-  }
-
-  begin(worker: HttpWorker): void {
-    this.#worker = worker;
+    this.frames = new AnswerFrames(host.outbox);
+    this.http2 = new Http2Record(host.region, host.id, host.lane);
+    parts.handlers.forEach((handler, port) => {
+      if (handler !== undefined) host.connections.takeBytesOf(port, this);
+    });
   }
 
   get outbox(): Outbox {
-    return this.#itsWorker.outbox;
+    return this.#host.outbox;
   }
 
   remote(fd: number): { remoteAddress: string; remotePort: number } {
@@ -74,16 +99,44 @@ export class HttpRequests implements HttpService, Http1Host {
 
   /** A callback has failed: it is logged and counted. */
   failed(error: unknown, what: string): void {
-    this.#itsWorker.callbackFailed(error, what);
+    this.#host.calls.failed(error, what);
   }
 
-  // ——— what the worker passes on ———
+  // ——— what reactors send ———
 
-  take(request: TakenRequest): Http1Exchange {
-    return new Http1Exchange(this, request);
+  take(ring: RingReader): void {
+    this.#type = typeOf(ring.word);
+    if (this.#type === Event.request) this.#takeRequest(ring);
+    else this.#takeRest(ring);
   }
 
-  serve(exchange: Http1Exchange): void {
+  deliver(): boolean {
+    if (this.#type === Event.request) this.#deliverRequest();
+    else this.#deliverRest();
+    return false;
+  }
+
+  #takeRequest(ring: RingReader): void {
+    const { table } = this.#host;
+    const { sessionId } = ring;
+    this.#taken = undefined;
+    if (table.isClosedByServer(sessionId)) return;
+    table.setTaker(table.slotOf(sessionId), process.pid);
+    this.#request.fill(ring);
+    this.#length = ring.length;
+    this.#taken = new Http1Exchange(this, this.#request);
+  }
+
+  #deliverRequest(): void {
+    const exchange = this.#taken;
+    if (exchange === undefined) return;
+    this.#taken = undefined;
+    this.#host.figures.countRequest(this.#length);
+    this.#serve(exchange);
+    this.#host.calls.ended();
+  }
+
+  #serve(exchange: Http1Exchange): void {
     const handler = this.#parts.handlers[this.#parts.portOf(exchange.fd)];
     if (handler === undefined) return exchange.abort(); // its port is gone with a connection that has ended
     if (exchange.isHttp2) return handler.http2(this.#http2Source(exchange));
@@ -94,36 +147,41 @@ export class HttpRequests implements HttpService, Http1Host {
     else gate?.leave(exchange);
   }
 
-  body(fd: number, exchange: number, flags: number, data: Buffer): void {
-    const known = this.#exchanges.get(fd);
-    if (known?.number !== exchange) return;
-    known.bodyCame(data, flags);
-    this.#checkDismissed();
+  /** A piece of a body, or the news that the exchange is over. */
+  #takeRest(ring: RingReader): void {
+    const { word } = ring;
+    this.#fd = ring.sessionId;
+    this.#exchange = detailOf(word);
+    this.#flags = flagsOf(word);
+    if (this.#type === Event.body) this.#data = copyPayload(ring);
+    else this.#message = readMessage(ring);
   }
 
-  gone(fd: number, exchange: number, flags: number, message: string): void {
-    const known = this.#exchanges.get(fd);
-    if (known?.number !== exchange) return;
-    if (flags & GoneFlag.halfClosed) known.ended();
-    else known.gone(cutOf(goneCode(flags), message));
-  }
-
-  received(fd: number, data: Buffer): boolean {
-    const events = this.#tunnels.get(fd);
-    if (events === undefined) {
-      if (this.#parts.handlers[this.#parts.portOf(fd)] === undefined) return false;
-      this.outbox.close(fd, true); // it was a tunnel of a process that has died
-      return true;
+  #deliverRest(): void {
+    const known = this.#exchanges.get(this.#fd);
+    const data = this.#data;
+    this.#data = nothing;
+    if (known?.number !== this.#exchange) return;
+    if (this.#type === Event.body) {
+      known.bodyCame(data, this.#flags);
+      return this.#checkDismissed();
     }
-    events.received(data);
-    return true;
+    if (this.#flags & GoneFlag.halfClosed) known.ended();
+    else known.gone(cutOf(goneCode(this.#flags), this.#message));
   }
 
-  ended(fdOrExchange: number | Http1Exchange, isHalf = false): void {
-    if (typeof fdOrExchange !== 'number') return this.#exchangeEnded(fdOrExchange);
-    const events = this.#tunnels.get(fdOrExchange);
+  /** Bytes of a tunnel. */
+  received(fd: number, data: Buffer): void {
+    const events = this.#tunnels.get(fd);
+    if (events === undefined)
+      this.outbox.close(fd, true); // it was a tunnel of a process that has died
+    else events.received(data);
+  }
+
+  connectionEnded(fd: number, isHalf: boolean): void {
+    const events = this.#tunnels.get(fd);
     if (isHalf) return events?.ended();
-    this.#closeTunnel(fdOrExchange);
+    this.#closeTunnel(fd);
     events?.gone();
   }
 
@@ -152,22 +210,19 @@ export class HttpRequests implements HttpService, Http1Host {
     for (const exchange of [...this.#exchanges.values()]) exchange.leave();
   }
 
+  /** Its taker is unknown from now on: the end of this process is not the end of the request. */
   detached({ fd }: Http1Exchange): void {
-    this.#itsWorker.requestDetached(fd);
+    const { table } = this.#host;
+    table.setTaker(table.slotOf(fd), 0);
   }
 
   poll(): void {
     for (const [fd, exchange] of [...this.#exchanges]) if (!this.outbox.isOpen(fd)) exchange.gone(byServer);
   }
 
-  /** What HTTP/2 does here. */
-  get http2(): Http2Record {
-    return this.#itsWorker.http2;
-  }
-
   /** Of a request that did not come through `take`. */
   countUnderWay(change: 1 | -1): void {
-    this.#itsWorker.addPending(change);
+    this.#host.calls.addPending(change);
   }
 
   // ——— tunnels ———
@@ -175,7 +230,7 @@ export class HttpRequests implements HttpService, Http1Host {
   openTunnel(fd: number, events: TunnelEvents): Tunnel {
     const { outbox } = this;
     this.#tunnels.set(fd, events);
-    this.#itsWorker.holdConnection(fd);
+    this.#host.connections.hold(fd, this);
     let hasEnded = false;
     return {
       write: (data) => outbox.send(fd, data),
@@ -194,7 +249,7 @@ export class HttpRequests implements HttpService, Http1Host {
   #closeTunnel(fd: number): void {
     if (!this.#tunnels.delete(fd)) return;
     this.#http2.delete(fd);
-    this.#itsWorker.releaseConnection(fd);
+    this.#host.connections.release(fd);
     this.#checkDismissed();
   }
 
@@ -212,15 +267,15 @@ export class HttpRequests implements HttpService, Http1Host {
 
   #track(exchange: Http1Exchange): void {
     const { fd } = exchange;
-    this.#exchanges.get(fd)?.gone(byServer); // nobody has told us that it is over
+    this.#exchanges.get(fd)?.gone(byServer); // no frame has said that it is over
     exchange.isTracked = true;
     this.#exchanges.set(fd, exchange);
-    this.#itsWorker.addPending(1);
+    this.#host.calls.addPending(1);
   }
 
-  #exchangeEnded(exchange: Http1Exchange): void {
+  ended(exchange: Http1Exchange): void {
     if (this.#exchanges.get(exchange.fd) === exchange) this.#exchanges.delete(exchange.fd);
-    this.#itsWorker.addPending(-1);
+    this.#host.calls.addPending(-1);
     this.#parts.gate?.leave(exchange);
     this.#checkDismissed();
   }
@@ -233,10 +288,5 @@ export class HttpRequests implements HttpService, Http1Host {
 
   #checkDismissed(): void {
     if (this.#dismissed !== undefined && !this.#isHeldUp) this.#dismissed();
-  }
-
-  get #itsWorker(): HttpWorker {
-    if (this.#worker === undefined) throw new Error('the HTTP of this process has no worker yet');
-    return this.#worker;
   }
 }

@@ -10,17 +10,19 @@ import { parseFields } from '../protocol/http/fields.js';
 import { methods } from '../protocol/http/methods.js';
 import { CONTINUE } from '../protocol/http/plain-answer.js';
 import { readLatin1 } from '../util/latin1.js';
-import type { TakenRequest } from '../worker/http-service.js';
+import type { AnswerFrames } from './answer-frames.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, statusLine } from './answer-head.js';
 import { type BodyCut, byAnswer, byServer } from './cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
 import { interimFields, LengthCount, lengthToBegin, lengthToTell, statusHasBody } from './framing-fields.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
+import type { TakenRequest } from './taken-request.js';
 
 /** What exchanges of one worker share. */
 export interface Http1Host {
   readonly outbox: Outbox;
+  readonly frames: AnswerFrames;
   /** The server is shutting down. */
   readonly isDraining: boolean;
   /** False: no event tells this process of the end of a connection; it shows when something is sent. */
@@ -69,7 +71,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   #goneListeners: (() => void)[] | undefined;
   #halfClosedListeners: ((hasBegun: boolean) => void)[] | undefined;
 
-  constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: TakenRequest) {
+  constructor(host: Http1Host, { fd, exchange, flags, first, second, bytes, at, end }: Omit<TakenRequest, 'fill'>) {
     const headEnd = at + headBytesOf(first);
     this.fd = fd;
     this.number = exchange;
@@ -148,7 +150,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   /** The client may send the body it has asked to send. Not said where the body is there (RFC 9110 10.1.1). */
-  sayContinue(): void {
+  sendContinue(): void {
     if (!this.isEnded && !this.#body.isComplete) this.#send(INTERIM | AnswerFlag.continue, CONTINUE, null);
   }
 
@@ -158,7 +160,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   /** The reactor may send so much more of the body. */
   taken(bytes: number): void {
-    this.#host.outbox.taken(this.fd, this.number, bytes);
+    this.#host.frames.taken(this, bytes);
   }
 
   /** The client has ended its side, behind all of its request: an answer may still reach it. */
@@ -213,7 +215,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     const kept = this.#host.heads.find(status, reason, fields, length, persistence);
     if (kept !== undefined) {
       const flags = persistence === Persistence.ends ? LAST | CLOSE : LAST;
-      this.#host.outbox.answer(this.fd, this.number, flags, kept, text, rest);
+      this.#host.frames.send(this, flags, kept, text, rest);
     } else {
       const head = headOf(status, reason, fields, length, persistence);
       this.#send(head.closes ? LAST | CLOSE : LAST, `${head.text}\r\n${text}`, rest);
@@ -246,10 +248,10 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#writePlain(0, bytes);
   }
 
-  writeFile({ path, offset, length }: FilePiece): void {
-    if (this.isEnded || this.#hasNoBody || length === 0) return;
-    this.#length?.add(length);
-    this.#host.outbox.answerFile(this.fd, this.number, 0, path, offset, length);
+  writeFile(piece: FilePiece): void {
+    if (this.isEnded || this.#hasNoBody || piece.length === 0) return;
+    this.#length?.add(piece.length);
+    this.#host.frames.sendFile(this, 0, piece);
   }
 
   end(data: string | Uint8Array = '', trailers: FieldList = []): void {
@@ -338,9 +340,9 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   #send(flags: number, text: string, body: Uint8Array | null): boolean {
-    const { outbox } = this.#host;
-    if (outbox.answer(this.fd, this.number, flags, null, text, body)) return true;
-    if (!this.#host.hearsOfEnds && !outbox.isOpen(this.fd)) this.gone(byServer);
+    const { frames, hearsOfEnds } = this.#host;
+    if (frames.send(this, flags, null, text, body)) return true;
+    if (!hearsOfEnds && !frames.outbox.isOpen(this.fd)) this.gone(byServer);
     return false;
   }
 

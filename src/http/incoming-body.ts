@@ -36,12 +36,12 @@ export const noBody: IncomingBody = new WholeBody(Buffer.alloc(0));
 
 interface BodySource {
   taken(bytes: number): void;
-  /** The client waits to be told that its body is wanted. */
-  sayContinue(): void;
+  /** The client waits for 100 Continue. */
+  sendContinue(): void;
 }
 
-/** So much is taken before the reactor is told. */
-const TELL_BYTES = 65_536;
+/** The reactor is notified when so much was taken. */
+const CONFIRM_BYTES = 65_536;
 
 /** What has come is kept until it is read, also behind a cut: at most the reactor's window, and as long as the request. */
 export class StreamedBody implements IncomingBody {
@@ -52,7 +52,7 @@ export class StreamedBody implements IncomingBody {
   #pieces: Buffer[] = [];
   #waiting: { resolve: (piece: Buffer | null) => void; reject: (error: Error) => void } | undefined;
   #cut: BodyCut | undefined;
-  #untold = 0;
+  #unconfirmed = 0;
   /** The client waits for 100 Continue, and this body says it. */
   #asksContinue: boolean;
 
@@ -64,14 +64,14 @@ export class StreamedBody implements IncomingBody {
   next(): Promise<Buffer | null> {
     const piece = this.#pieces.shift();
     if (piece !== undefined) {
-      this.#tell(piece.length);
+      this.#confirm(piece.length);
       return Promise.resolve(piece);
     }
     if (this.isComplete) return Promise.resolve(null);
     if (this.#cut !== undefined) return Promise.reject(cutError(this.#cut));
     if (this.#asksContinue) {
       this.#asksContinue = false;
-      this.#source.sayContinue();
+      this.#source.sendContinue();
     }
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
@@ -94,7 +94,7 @@ export class StreamedBody implements IncomingBody {
     if (piece === undefined && !this.isComplete) return;
     const { resolve } = this.#waiting;
     this.#waiting = undefined;
-    if (piece !== undefined) this.#tell(piece.length);
+    if (piece !== undefined) this.#confirm(piece.length);
     resolve(piece ?? null);
   }
 
@@ -105,10 +105,10 @@ export class StreamedBody implements IncomingBody {
     this.#waiting = undefined;
   }
 
-  #tell(bytes: number): void {
-    this.#untold += bytes;
-    if (this.#untold < TELL_BYTES || this.isComplete || this.#cut !== undefined) return;
-    this.#source.taken(this.#untold);
-    this.#untold = 0;
+  #confirm(bytes: number): void {
+    this.#unconfirmed += bytes;
+    if (this.#unconfirmed < CONFIRM_BYTES || this.isComplete || this.#cut !== undefined) return;
+    this.#source.taken(this.#unconfirmed);
+    this.#unconfirmed = 0;
   }
 }

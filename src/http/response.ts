@@ -1,10 +1,10 @@
 import type { Writable } from 'node:stream';
 import { describe, ServerError } from '../errors/index.js';
 import type { FileAnswer } from '../protocol/http/file-answer.js';
-import { AnswerBody, type BodyRequest, byteLength, checkLength } from './answer-body.js';
-import type { Compression, EncodedSink, Encoding } from './compression.js';
+import { AnswerBody, byteLength, checkLength } from './answer-body.js';
+import type { EncodedSink, Encoding } from './compression.js';
 import { type CookieOptions, serializeCookie, serializeRawCookie } from './cookies.js';
-import { EventStream } from './event-stream.js';
+import { type EventStream, eventsOn } from './event-stream.js';
 import type { Exchange, FieldList } from './exchange.js';
 import { fieldObject, indexOfField, removeFields, setField, valuesOfField } from './field-list.js';
 import { statusHasBody } from './framing-fields.js';
@@ -12,32 +12,25 @@ import {
   encodeLocation,
   fieldList,
   headerName,
-  headerValue,
   knownName,
   knownValue,
   statusMessage,
   trailerField,
 } from './header-fields.js';
 import { ObservedPromise } from './observed.js';
+import {
+  checkData,
+  checkedValues,
+  checkInterim,
+  checkRedirect,
+  checkStatus,
+  type HeaderValue,
+} from './response-checks.js';
+import type { AnsweredRequest, ResponseSettings } from './response-settings.js';
 import { answerStream } from './response-stream.js';
 import { fileToAnswer, planAnswer, type SendFileOptions, sendPieces } from './send-file.js';
 
-/** The value of a header; a list makes a line for each of its values. */
-export type HeaderValue = string | number | readonly string[];
-
-/** What an answer has to know of its request. `HttpRequest` is one. */
-export interface AnsweredRequest extends BodyRequest {
-  header(name: string): string | undefined;
-  onAnswered(listener: () => void): void;
-}
-
-/** Of a server: for each of its answers the same object. */
-export interface ResponseSettings {
-  /** Null: answers go as they are. */
-  readonly compression: Compression | null;
-  /** What nobody waits for has failed. */
-  failed?(error: unknown, response: HttpResponse): void;
-}
+export type { HeaderValue } from './response-checks.js';
 
 /** Nothing has been sent. */
 const OPEN = 0;
@@ -216,12 +209,7 @@ export class HttpResponse {
   redirect(url: string, status = 302): boolean {
     if (this.#state === ENDED) return false;
     this.#requireOpen('redirect()');
-    if (typeof url !== 'string') {
-      throw new ServerError('ERR_HTTP_HEADER_VALUE', { name: 'location', received: describe(url) });
-    }
-    if (!REDIRECTS.has(status)) {
-      throw new ServerError('ERR_HTTP_STATUS', { expected: '301, 302, 303, 307 or 308', received: describe(status) });
-    }
+    checkRedirect(url, status);
     this.#status = status;
     this.#replace('location', encodeLocation(url));
     return this.end();
@@ -234,9 +222,9 @@ export class HttpResponse {
    */
   sendFile(path: string, options: SendFileOptions = {}): Promise<boolean> {
     const sending = this.#sendFile(path, options);
-    const told = new ObservedPromise<boolean>((resolve, reject) => sending.then(resolve, reject));
-    sending.catch((error: unknown) => setImmediate(() => told.isObserved || this.#settings.failed?.(error, this)));
-    return told;
+    const observed = new ObservedPromise<boolean>((resolve, reject) => sending.then(resolve, reject));
+    sending.catch((error: unknown) => setImmediate(() => observed.isObserved || this.#settings.failed?.(error, this)));
+    return observed;
   }
 
   async #sendFile(path: string, options: SendFileOptions): Promise<boolean> {
@@ -276,8 +264,7 @@ export class HttpResponse {
    */
   inform(status: number, headers: Readonly<Record<string, HeaderValue>> = {}): boolean {
     this.#requireOpen('inform()');
-    const isInterim = Number.isInteger(status) && status >= 102 && status <= 199;
-    if (!isInterim) throw new ServerError('ERR_HTTP_STATUS', { expected: '102 to 199', received: describe(status) });
+    checkInterim(status);
     const fields = fieldList(headers);
     if (this.#exchange.httpVersion === '1.0') return false;
     this.#exchange.inform(status, fields);
@@ -293,16 +280,7 @@ export class HttpResponse {
     this.#remove('content-length');
     this.#begin();
     this.#body.flushEach();
-    const closed = new AbortController();
-    const abort = () => closed.abort();
-    this.#request.onAnswered(abort);
-    this.#request.onGone(abort);
-    const events = new EventStream(this, closed.signal);
-    // A client that has gone answers it with a reset; one that has only ended its side does not notice.
-    this.#exchange.onHalfClosed(() => events.comment());
-    // Browsers come back by themselves, to a process that stays.
-    this.#exchange.onLeaving(() => events.close());
-    return events;
+    return eventsOn(this, this.#request, this.#exchange);
   }
 
   /**
@@ -517,23 +495,4 @@ export class HttpResponse {
 
 function lowerCase(name: string): string {
   return String(name).toLowerCase();
-}
-
-function checkData(data: unknown): void {
-  if (typeof data === 'string' || data instanceof Uint8Array) return;
-  throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
-}
-
-function checkStatus(status: unknown): number {
-  const isFinal = typeof status === 'number' && Number.isInteger(status) && status >= 200 && status <= 599;
-  if (isFinal) return status;
-  throw new ServerError('ERR_HTTP_STATUS', { expected: 'an integer from 200 to 599', received: describe(status) });
-}
-
-/** Those that send a client elsewhere by themselves. */
-const REDIRECTS: ReadonlySet<unknown> = new Set([301, 302, 303, 307, 308]);
-
-function checkedValues(name: string, value: HeaderValue): string[] {
-  if (!Array.isArray(value)) return [headerValue(name, value)];
-  return value.map((one) => headerValue(name, one));
 }

@@ -8,8 +8,9 @@ import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { reactorBell } from './bells.js';
 import type { OutboxLimits } from './out-state.js';
-import { Outbox, type WholeAnswer } from './outbox.js';
+import { Outbox } from './outbox.js';
 import type { ReactorLink } from './reactor-links.js';
+import type { LocalLink } from './reply.js';
 import { RingWriter } from './ring.js';
 import { Waker, type Wakes } from './sleep.js';
 
@@ -19,8 +20,8 @@ export interface LinkPlace {
   readonly peer: number;
   /** How a reactor in this process is woken. */
   readonly reactorWaker?: ((reactor: number) => Wakes | undefined) | undefined;
-  /** Where a reactor is in this process: takes whole answers by hand. */
-  readonly direct?: ((reactor: number) => ((answer: WholeAnswer) => boolean) | undefined) | undefined;
+  /** The short way to a reactor in this thread. */
+  readonly direct?: ((reactor: number) => LocalLink | undefined) | undefined;
 }
 
 /** One ring to each reactor. */

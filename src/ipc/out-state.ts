@@ -1,4 +1,5 @@
 /** What a process has under way to one connection, as its outbox keeps it. Runs in every process that sends. */
+import type { RequestFrame } from './request-frame.js';
 
 export interface OutboxLimits {
   /** From so many bytes that wait here for one connection `send` says that the client does not keep up. */
@@ -7,23 +8,23 @@ export interface OutboxLimits {
   readonly limitBytes: number;
 }
 
-export interface HeldData {
-  readonly data: Uint8Array;
-  at: number;
+/** What the frames of held bytes say. */
+export interface HeldFrame {
   /** Request.send, or the type of a protocol's own frames. */
   readonly type: number;
   readonly flags: number;
-  readonly exchange: number;
+  /** Those of them that only the last frame bears. */
+  readonly lastFlags: number;
+  readonly detail: number;
 }
 
-export interface HeldRequest {
-  readonly request: number;
-  readonly flags: number;
-  readonly code: number;
-  readonly payload?: Uint8Array;
+export interface HeldData {
+  readonly data: Uint8Array;
+  at: number;
+  readonly frame: HeldFrame;
 }
 
-export type HeldItem = HeldData | HeldRequest;
+export type HeldItem = HeldData | RequestFrame;
 
 const MIN_WINDOW = 65536;
 

@@ -6,25 +6,17 @@
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
-import { writeLatin1 } from '../util/latin1.js';
-import { AnswerFlag, CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
+import { CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
-import { takenPayload } from './frames/http.js';
-import { type HeldData, type HeldItem, type OutboxLimits, OutState } from './out-state.js';
+import { type HeldData, type HeldFrame, type HeldItem, type OutboxLimits, OutState } from './out-state.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
+import type { Reply } from './reply.js';
+import { type RequestFrame, requestFrame } from './request-frame.js';
 import type { RingWriter } from './ring.js';
 import { RoomQuestions } from './room-questions.js';
 import { UrgentRequests } from './urgent-requests.js';
 
-export interface WholeAnswer {
-  sessionId: number;
-  exchange: number;
-  flags: number;
-  head: Uint8Array | null;
-  /** latin1. */
-  text: string;
-  body: Uint8Array | null;
-}
+export type { Reply as WholeAnswer } from './reply.js';
 
 export interface OutboxOptions extends OutboxLimits {
   /** By listen port, where they differ. */
@@ -36,10 +28,9 @@ export interface OutboxOptions extends OutboxLimits {
 }
 
 const nothing = new Uint8Array(0);
+const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, detail: 0 };
 /** Sends of several pieces bear it: a reactor sees by it when a process has died in the middle of one. */
 const OWN_MARK = markOf(process.pid);
-/** What only the last frame of an answer says. */
-const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel;
 /** Asking for room and closing must find a place although packets fill the ring. */
 const RESERVED_FOR_REQUESTS = 4096;
 /** While something waits: a reactor may have died, or a client's queue may have filled up again, without a word. */
@@ -54,8 +45,6 @@ export class Outbox {
   readonly #questions: RoomQuestions;
   readonly #urgent = new UrgentRequests();
   #lookTimer: NodeJS.Timeout | undefined;
-  /** Used again. */
-  readonly #answer: WholeAnswer = { sessionId: 0, exchange: 0, flags: 0, head: null, text: '', body: null };
   /** Why the last call answered false. */
   lastError: ServerError | undefined;
   sentCount = 0;
@@ -93,56 +82,42 @@ export class Outbox {
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
   }
 
-  /**
-   * Bytes of an HTTP answer: `head`, then `text` (latin1), then `body`.
-   * @param flags AnswerFlag @returns as `send`
-   */
-  answer(
-    sessionId: number,
-    exchange: number,
-    flags: number,
-    head: Uint8Array | null,
-    text: string,
-    body: Uint8Array | null,
-  ): boolean {
+  /** A protocol's own bytes for its client. @param reply is filled again afterwards @returns as `send` */
+  reply(reply: Reply): boolean {
+    const { sessionId } = reply;
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
-    const textAt = head === null ? 0 : head.length;
-    const bodyAt = textAt + text.length;
-    const bytes = bodyAt + (body === null ? 0 : body.length);
+    const { bytes } = reply;
     const link = this.#linkOf(sessionId);
-    if (state.held !== null || state.unconfirmed >= state.window || bytes > longestPiece(link.ring)) {
-      return this.#holdAnswer(state, exchange, flags, head, text, body);
-    }
     const { ring } = link;
+    if (state.held !== null || state.unconfirmed >= state.window || bytes > longestPiece(ring)) {
+      return this.#holdReply(state, reply);
+    }
     // What was sent before goes first.
-    const isFirst = link.direct !== undefined && (flags & AnswerFlag.last) !== 0 && ring.isConsumed(ring.position);
-    if (isFirst && this.#answerDirectly(link, sessionId, exchange, flags, head, text, body)) {
-      this.sentBytes += bytes;
-      this.sentCount++;
+    if (link.direct !== undefined && reply.isWhole && ring.isConsumed(ring.position) && link.direct(reply)) {
+      this.#countSent(bytes);
       return true;
     }
     const needed = frameBytes(bytes) + RESERVED_FOR_REQUESTS;
-    if (ring.room(needed) < needed) return this.#holdAnswer(state, exchange, flags, head, text, body);
-    const at = ring.payloadAt;
-    if (head !== null) ring.bytes.set(head, at);
-    if (text !== '') writeLatin1(ring.bytes, text, at + textAt);
-    if (body !== null) ring.bytes.set(body, at + bodyAt);
-    this.#committed(state, link, bytes, flags, exchange, Request.answer);
+    if (ring.room(needed) < needed) return this.#holdReply(state, reply);
+    reply.writeTo(ring.bytes, ring.payloadAt);
+    ring.commit(reply.type, reply.flags, reply.detail, sessionId, bytes);
+    this.#committed(state, link, bytes);
     return true;
   }
 
-  /** HTTP: a part of a file as (the end of) an answer. */
-  answerFile(sessionId: number, exchange: number, flags: number, path: string, offset: number, bytes: number): boolean {
+  /** A request of a protocol, behind what was sent before. @returns false: the connection takes nothing more */
+  request(request: RequestFrame): boolean {
+    const { sessionId } = request;
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
-    const payload = filePayload(path, offset, bytes);
-    return this.#request(this.#stateOf(sessionId), Request.answerFile, flags, exchange, payload);
+    return this.#request(this.#stateOf(sessionId), request);
   }
 
-  /** HTTP: so many bytes of a request's body were taken: the reactor may send so many more. */
-  taken(sessionId: number, exchange: number, bytes: number): void {
-    if (!this.#table.isOpen(sessionId)) return;
-    this.#pushSoon(sessionId, Request.taken, exchange, takenPayload(bytes));
+  /** A request that does not wait behind what was sent before. @returns false: see `lastError` */
+  notify(request: RequestFrame): boolean {
+    const { sessionId } = request;
+    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
+    return this.#pushSoon(request);
   }
 
   /** From here on no process of the server is given what this client sends, and nothing more is sent to it. */
@@ -158,30 +133,27 @@ export class Outbox {
     this.#table.markClosedByServer(sessionId);
     if (reset) this.#dropHeld(state);
     // The reactor hears of it now: a client that takes nothing would hold back the request behind what waits here.
-    else if (state.held !== null) this.#pushSoon(sessionId, Request.closing);
-    return this.#request(state, Request.close, reset ? CloseFlag.reset : 0, code);
+    else if (state.held !== null) this.#pushSoon(requestFrame(Request.closing, sessionId));
+    return this.#request(state, requestFrame(Request.close, sessionId, reset ? CloseFlag.reset : 0, code));
   }
 
   /** A part of a file, behind what was sent before. @param bytes of the file from `offset` on; both were checked */
   sendFile(sessionId: number, path: string, offset: number, bytes: number): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
-    const state = this.#stateOf(sessionId);
-    return this.#request(state, Request.sendFile, 0, 0, filePayload(path, offset, bytes));
+    return this.request(requestFrame(Request.sendFile, sessionId, 0, 0, filePayload(path, offset, bytes)));
   }
 
   /** The worker has seen the client's end; whatever is held still goes first. */
   finish(sessionId: number): void {
-    this.#request(this.#stateOf(sessionId), Request.closed, 0, 0);
+    this.#request(this.#stateOf(sessionId), requestFrame(Request.closed, sessionId));
   }
 
   /** Enough of what the client has sent was handled: it may be read on. */
   readOn(sessionId: number): void {
-    if (this.#table.isOpen(sessionId)) this.#pushSoon(sessionId, Request.readOn);
+    if (this.#table.isOpen(sessionId)) this.#pushSoon(requestFrame(Request.readOn, sessionId));
   }
 
   setPaused(sessionId: number, paused: boolean): boolean {
-    if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
-    return this.#pushSoon(sessionId, paused ? Request.pause : Request.resume);
+    return this.notify(requestFrame(paused ? Request.pause : Request.resume, sessionId));
   }
 
   /** Resolves when nothing is held here and the reactor's queue is below the high watermark, or the connection is gone. */
@@ -236,8 +208,7 @@ export class Outbox {
   /** A ring has room again, or (where reactors tell by no event) a connection may have. */
   roomAgain(): void {
     this.#urgent.flush(
-      ({ sessionId, type, code, payload }) =>
-        this.#table.isGone(sessionId) || this.#links.push(this.#linkOf(sessionId), type, 0, code, sessionId, payload),
+      (request) => this.#table.isGone(request.sessionId) || this.#links.push(this.#linkOf(request.sessionId), request),
     );
     if (!this.#questions.isEmpty) this.#questions.look(false);
     for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
@@ -300,32 +271,29 @@ export class Outbox {
     let bytes = mostBytes;
     if (typeof data === 'string') bytes = ring.bytes.write(data, ring.payloadAt);
     else ring.bytes.set(data, ring.payloadAt);
+    ring.commit(Request.send, 0, 0, state.sessionId, bytes);
     this.#committed(state, link, bytes);
     return true;
   }
 
-  #committed(
-    state: OutState,
-    link: ReactorLink,
-    bytes: number,
-    flags = 0,
-    exchange = 0,
-    type: number = Request.send,
-  ): void {
-    link.ring.commit(type, flags, exchange, state.sessionId, bytes);
+  /** A frame with bytes for the client is in the ring. */
+  #committed(state: OutState, link: ReactorLink, bytes: number): void {
     this.#links.publish(link);
-    this.sentBytes += bytes;
-    this.sentCount++;
+    this.#countSent(bytes);
     state.unconfirmed += bytes;
     if (state.unconfirmed >= state.window / 2) this.#askForRoom(state);
   }
 
-  /** Does not wait behind data. @returns false when more requests wait than a reactor that is well would let */
-  #pushSoon(sessionId: number, type: number, code = 0, payload: Uint8Array = nothing): boolean {
-    if (this.#urgent.isEmpty && this.#links.push(this.#linkOf(sessionId), type, 0, code, sessionId, payload))
-      return true;
+  #countSent(bytes: number): void {
+    this.sentBytes += bytes;
+    this.sentCount++;
+  }
+
+  /** Does not wait behind data. @returns false when more requests wait than a healthy reactor would let */
+  #pushSoon(request: RequestFrame): boolean {
+    if (this.#urgent.isEmpty && this.#links.push(this.#linkOf(request.sessionId), request)) return true;
     this.#startLooking();
-    if (this.#urgent.add({ type, code, sessionId, payload })) return true;
+    if (this.#urgent.add(request)) return true;
     return this.#refuse('ERR_CHANNEL_BROKEN', { why: 'its reactor takes no requests' });
   }
 
@@ -334,7 +302,7 @@ export class Outbox {
   #askForRoom(state: OutState): void {
     if (state.asked) return;
     const link = this.#linkOf(state.sessionId);
-    state.asked = this.#links.push(link, Request.watchDrain, 0, 0, state.sessionId);
+    state.asked = this.#links.push(link, requestFrame(Request.watchDrain, state.sessionId));
     if (!state.asked || this.#options.hearsOfRoom) return;
     this.#questions.asked(state, link.ring);
     this.#startLooking();
@@ -355,7 +323,7 @@ export class Outbox {
 
   // ——— holding ———
 
-  #hold(state: OutState, data: Uint8Array, type: number = Request.send, flags = 0, exchange = 0): boolean {
+  #hold(state: OutState, data: Uint8Array, frame: HeldFrame = rawFrame): boolean {
     const { sessionId: fd, limits } = state;
     const { highWatermark, limitBytes } = limits;
     if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
@@ -364,45 +332,19 @@ export class Outbox {
     }
     state.heldBytes += data.length;
     this.heldBytes += data.length;
-    this.#holdItem(state, { data, at: 0, type, flags, exchange });
+    this.#holdItem(state, { data, at: 0, frame });
     if (state.heldBytes < highWatermark) return true;
     return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
   }
 
-  #answerDirectly(
-    link: ReactorLink,
-    sessionId: number,
-    exchange: number,
-    flags: number,
-    head: Uint8Array | null,
-    text: string,
-    body: Uint8Array | null,
-  ): boolean {
-    const answer = this.#answer;
-    answer.sessionId = sessionId;
-    answer.exchange = exchange;
-    answer.flags = flags;
-    answer.head = head;
-    answer.text = text;
-    answer.body = body;
-    return link.direct?.(answer) ?? false;
-  }
-
-  #holdAnswer(
-    state: OutState,
-    exchange: number,
-    flags: number,
-    head: Uint8Array | null,
-    text: string,
-    body: Uint8Array | null,
-  ): boolean {
+  #holdReply(state: OutState, { type, flags, lastFlags, detail, head, text, body }: Reply): boolean {
     const pieces = [head, text === '' ? null : Buffer.from(text, 'latin1'), body].filter((piece) => piece !== null);
     const last = pieces.pop() ?? nothing;
     for (const piece of pieces) {
-      this.#hold(state, piece, Request.answer, flags & ~AT_THE_END, exchange);
+      this.#hold(state, piece, { type, flags: flags & ~lastFlags, lastFlags, detail });
       if (!this.#table.isOpen(state.sessionId)) return false;
     }
-    return this.#hold(state, last, Request.answer, flags, exchange);
+    return this.#hold(state, last, { type, flags, lastFlags, detail });
   }
 
   #holdItem(state: OutState, item: HeldItem): void {
@@ -420,11 +362,9 @@ export class Outbox {
   }
 
   /** Requests keep their place behind data that is held. */
-  #request(state: OutState, type: number, flags: number, code: number, payload: Uint8Array = nothing): boolean {
-    const goesNow =
-      state.held === null &&
-      this.#links.push(this.#linkOf(state.sessionId), type, flags, code, state.sessionId, payload);
-    if (!goesNow) this.#holdItem(state, { request: type, flags, code, payload });
+  #request(state: OutState, request: RequestFrame): boolean {
+    const goesNow = state.held === null && this.#links.push(this.#linkOf(state.sessionId), request);
+    if (!goesNow) this.#holdItem(state, request);
     return true;
   }
 
@@ -440,9 +380,8 @@ export class Outbox {
         this.#holding.delete(state);
         return;
       }
-      if ('request' in item) {
-        if (this.#links.push(link, item.request, item.flags, item.code, state.sessionId, item.payload))
-          state.held.shift();
+      if ('payload' in item) {
+        if (this.#links.push(link, item)) state.held.shift();
         else if (link.ring.waitForRoom()) return;
       } else if (!this.#sendPiece(state, link, item)) return;
     }
@@ -462,12 +401,11 @@ export class Outbox {
     state.heldBytes -= left;
     this.heldBytes -= left;
     const isLast = item.at === item.data.length;
-    const isPiece = item.type === Request.send && left < item.data.length;
-    if (isPiece) this.#committed(state, link, left, isLast ? 0 : SendFlag.more, OWN_MARK);
-    else {
-      const flags = isLast ? item.flags : item.flags & ~AT_THE_END;
-      this.#committed(state, link, left, flags, item.exchange, item.type);
-    }
+    const { type, flags, lastFlags, detail } = item.frame;
+    const isPiece = type === Request.send && left < item.data.length;
+    if (isPiece) ring.commit(type, isLast ? 0 : SendFlag.more, OWN_MARK, state.sessionId, left);
+    else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, left);
+    this.#committed(state, link, left);
     if (isLast) state.held?.shift();
     return true;
   }

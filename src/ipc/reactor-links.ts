@@ -1,6 +1,7 @@
 /** A process's ways to the reactors: frames are shown at once, a reactor is woken once per turn. Runs where sending does. */
 import { frameBytes } from './frame.js';
-import type { WholeAnswer } from './outbox.js';
+import type { LocalLink } from './reply.js';
+import type { RequestFrame } from './request-frame.js';
 import type { RingWriter } from './ring.js';
 import type { Wakes } from './sleep.js';
 
@@ -9,14 +10,9 @@ export interface ReactorLink {
   readonly waker: Wakes;
   /** Was given something since the last flush. */
   touched?: boolean;
-  /**
-   * Where the reactor is in this process (BASE mode): takes a whole HTTP answer without the ring.
-   * @returns false: not this one, it goes through the ring
-   */
-  readonly direct?: ((answer: WholeAnswer) => boolean) | undefined;
+  /** Where the reactor is in this thread (BASE mode). */
+  readonly direct?: LocalLink | undefined;
 }
-
-const nothing = new Uint8Array(0);
 
 export class ReactorLinks {
   readonly #links: readonly ReactorLink[];
@@ -35,14 +31,7 @@ export class ReactorLinks {
   }
 
   /** @returns false when the ring has no room: nothing is written */
-  push(
-    link: ReactorLink,
-    type: number,
-    flags: number,
-    detail: number,
-    sessionId: number,
-    payload: Uint8Array = nothing,
-  ): boolean {
+  push(link: ReactorLink, { type, sessionId, flags, detail, payload }: RequestFrame): boolean {
     const { ring } = link;
     const needed = frameBytes(payload.length);
     if (ring.room(needed) < needed) return false;

@@ -5,7 +5,7 @@ import type { Region } from '../memory/region.js';
 import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedListen } from '../options/index.js';
 import type { WorkerCallbacks } from '../worker/callbacks.js';
-import type { HttpService } from '../worker/http-service.js';
+import type { ServiceFactory } from '../worker/service.js';
 import type { Connection } from './connection.js';
 import type { StartContext } from './server.js';
 
@@ -31,7 +31,7 @@ export async function httpOf(
   context: StartContext,
   region: Region,
   role: ProcessRole,
-): Promise<HttpService | undefined> {
+): Promise<ServiceFactory | undefined> {
   if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return undefined;
   const { assembleHttp } = await import('../http/assemble.js');
   return assembleHttp(context, region);

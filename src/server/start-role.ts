@@ -78,14 +78,11 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   const callbacks = callbacksOf(context, inheritance.role === 'user');
   const listens = listensOf(context);
   const http = await httpOf(context, region, inheritance.role);
-  const place = { inheritance, region, options, listens, callbacks, create: context, log, http };
+  const place = { inheritance, region, options, listens, callbacks, create: context, log };
   const running =
     base === undefined || own === undefined
-      ? runWorker<Connection>(inheritance, region, options, callbacks, context, log, {
-          listens,
-          http,
-        })
-      : await base.runBaseWorker<Connection>({ ...place, own });
+      ? runWorker<Connection>({ ...place, services: http === undefined ? [] : [http] })
+      : await base.runBaseWorker<Connection>({ ...place, http, own });
   const { worker, outbox, messaging, channel } = running;
   await tellOfDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));

@@ -5,6 +5,7 @@
 import { ServerError } from '../errors/index.js';
 import type { ClaimedTask, TaskTaker } from '../messaging/task-queue.js';
 import type { WorkSource } from '../messaging/work-source.js';
+import { isThenable } from '../util/thenable.js';
 
 /** A task, as the `task` callback gets it: `server.on('task', (task: Task<Job>) => …)`. */
 export interface Task<T = unknown> {
@@ -189,8 +190,4 @@ export class TaskRunner implements WorkSource {
     this.#parts.setRunning(length);
     this.#parts.setRoom(this.#attached ? this.#parts.concurrency - length : 0);
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -5,7 +5,8 @@ import { peerBell } from '../ipc/bells.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../ipc/inheritance.js';
 import { decodeManagerToWorker, type ManagerToWorker, type WorkerToManager } from '../ipc/message.js';
-import type { Outbox, WholeAnswer } from '../ipc/outbox.js';
+import type { Outbox } from '../ipc/outbox.js';
+import type { LocalLink } from '../ipc/reply.js';
 import { RingReader } from '../ipc/ring.js';
 import { Sleeper, type Wakes } from '../ipc/sleep.js';
 import { WorkerBoard } from '../memory/boards.js';
@@ -20,7 +21,7 @@ import { createPoller } from '../os/create-poller.js';
 import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
-import type { HttpService } from './http-service.js';
+import type { ServiceFactory } from './service.js';
 import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
 
 /** One that could not be replaced asks again after so long. */
@@ -32,16 +33,25 @@ export type WorkerChannel = Pick<ControlChannel<ManagerToWorker, WorkerToManager
 /** Where a worker owns connections itself (BASE mode), or is no process of its own. */
 export interface WorkerSurroundings<C extends UserConnection> {
   readonly sockets?: OwnSockets;
-  readonly listens: readonly ResolvedListen[];
   readonly channel?: WorkerChannel;
-  /** Where ports speak HTTP. */
-  readonly http?: HttpService | undefined;
-  /** Where a reactor is in this process: takes whole answers by hand. */
-  direct?(reactor: number): ((answer: WholeAnswer) => boolean) | undefined;
+  /** The short way to a reactor in this thread. */
+  direct?(reactor: number): LocalLink | undefined;
   /** How a reactor in this process is woken. */
   reactorWaker?(reactor: number): Wakes | undefined;
   createPoller?(worker: Worker<C>): Poller;
   exit?(code: number): void;
+}
+
+export interface WorkerPlace<C extends UserConnection> extends WorkerSurroundings<C> {
+  readonly inheritance: Inheritance & { role: ProcessRole };
+  readonly region: Region;
+  readonly options: ResolvedOptions;
+  readonly listens: readonly ResolvedListen[];
+  readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
+  readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
+  /** Protocols besides those that every worker has. */
+  readonly services: readonly ServiceFactory[];
+  readonly log: Log;
 }
 
 export interface RunningWorker<C extends UserConnection> {
@@ -52,62 +62,47 @@ export interface RunningWorker<C extends UserConnection> {
   readonly record: ProcessRecord;
 }
 
-export function runWorker<C extends UserConnection>(
-  inheritance: Inheritance & { role: ProcessRole },
-  region: Region,
-  options: ResolvedOptions,
-  callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined },
-  create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>,
-  log: Log,
-  surroundings: WorkerSurroundings<C>,
-): RunningWorker<C> {
-  const { role, id, lane, bells, overflow } = inheritance;
+export function runWorker<C extends UserConnection>(place: WorkerPlace<C>): RunningWorker<C> {
+  const { inheritance, region, options, callbacks, create, services, sockets, log } = place;
+  const { role, id, lane, bells } = inheritance;
+  const { layout, shape } = region;
   const peer = peerOf(id, lane);
   const takesPackets = role === 'worker';
-  const { layout, shape } = region;
   const board = new WorkerBoard(region);
-  const { reactorWaker, direct } = surroundings;
-  const links = linksOf({ region, bells, peer, reactorWaker, direct });
-  const outbox = createOutbox(region, links, options, surroundings.listens, takesPackets);
-  const channel = surroundings.channel ?? inheritedChannel();
-  const messaging = new Messaging({
-    region,
-    overflow,
-    bells,
-    peer,
-    ...(role === 'task' ? { taskWorkerId: id } : {}),
-    options,
-    finish: callbacks.finish,
-    failed: (what, error) => log.error(what, { error }),
-  });
+  const links = linksOf({ region, bells, peer, reactorWaker: place.reactorWaker, direct: place.direct });
+  const outbox = createOutbox(region, links, options, place.listens, takesPackets);
+  const channel = place.channel ?? inheritedChannel();
+  const messaging = messagingOf(place, peer);
   const record = ProcessRecord.ofPeer(region, peer);
   const worker: Worker<C> = new Worker<C>({
-    id,
-    lane,
-    region,
-    rings: takesPackets ? links.map((_, r) => new RingReader(region, layout.inbound(r, id))) : [],
+    ...{ id, lane, region, outbox, channel, callbacks, services, messaging, record, log, sockets },
+    rings: takesPackets ? links.map((_, reactor) => new RingReader(region, layout.inbound(reactor, id))) : [],
     reactorWakers: links.map(({ waker }) => waker),
-    outbox,
     sleeper: new Sleeper(region.int32, board.sleepIndex(id, lane)),
     bell: peerBell(bells, shape, peer),
-    channel,
-    callbacks,
     maxQueuedBytes: options.maxQueuedBytes,
     countsHandled: options.maxQueuedBytes > 0 || !stickyModes.has(options.dispatchMode),
     maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
-    messaging,
-    record,
-    log,
-    sockets: surroundings.sockets,
-    http: surroundings.http,
     createPoller: (handler) =>
-      surroundings.createPoller?.(handler as Worker<C>) ?? createPoller(options.reactorBackend, handler),
-    ...create,
-    exit: (code) => (surroundings.exit ?? process.exit)(code),
+      place.createPoller?.(handler as Worker<C>) ?? createPoller(options.reactorBackend, handler),
+    createConnection: (fd) => create.createConnection(fd),
+    createPeer: (portIndex, sockaddr) => create.createPeer(portIndex, sockaddr),
+    exit: (code) => (place.exit ?? process.exit)(code),
   });
   watchOver(worker, record, options, log);
-  if (surroundings.channel === undefined) process.on('SIGTERM', () => worker.terminate());
+  if (place.channel === undefined) process.on('SIGTERM', () => worker.terminate());
   return { worker, outbox, messaging, channel, record };
+}
+
+function messagingOf<C extends UserConnection>(place: WorkerPlace<C>, peer: number): Messaging {
+  const { inheritance, region, options, callbacks, log } = place;
+  const { role, id, bells, overflow } = inheritance;
+  return new Messaging({
+    ...{ region, overflow, bells, peer, options },
+    ...(role === 'task' ? { taskWorkerId: id } : {}),
+    finish: callbacks.finish,
+    failed: (what, error) => log.error(what, { error }),
+  });
 }
 
 function watchOver<C extends UserConnection>(

@@ -1,13 +1,17 @@
 import type { CloseReason } from '../ipc/frame.js';
 import type { PortCallbacks, UserConnection } from './callbacks.js';
+import type { ByteTaker, ConnectionEnds } from './connections.js';
 
-/** A connection as its worker keeps it: the object the user holds and what is still owed on it. */
+/** A connection as its worker keeps it: the object the user holds, and what this process still owes on it. */
 export class WorkerConnection<C extends UserConnection> {
   readonly user: C;
   readonly callbacks: PortCallbacks<C>;
-  /** Callbacks whose promise has not settled. */
+  readonly #ends: ConnectionEnds<C>;
+  /** Callbacks whose promise has not settled, and 1 while it is held. */
   pending = 0;
-  /** HTTP: it is a tunnel; `close` fires when that is closed, or the client is gone. */
+  /** Takes its bytes in place of `receive`. */
+  taker: ByteTaker | null;
+  /** A protocol has it (a tunnel): `close` fires when that lets go. */
   held = false;
   /** The client has ended its side while callbacks were pending: `close` fires when they have settled. */
   ending: { reason: CloseReason; awaitsAnswers: boolean } | undefined;
@@ -16,8 +20,16 @@ export class WorkerConnection<C extends UserConnection> {
   /** `close` has been called, or is about to be. */
   ended = false;
 
-  constructor(user: C, callbacks: PortCallbacks<C>) {
+  constructor(user: C, callbacks: PortCallbacks<C>, taker: ByteTaker | null, ends: ConnectionEnds<C>) {
     this.user = user;
     this.callbacks = callbacks;
+    this.taker = taker;
+    this.#ends = ends;
+  }
+
+  /** One of what is pending has finished. */
+  settled(): void {
+    this.pending--;
+    if (this.pending === 0) this.#ends.endIfOver(this);
   }
 }

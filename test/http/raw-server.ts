@@ -47,7 +47,7 @@ export class FakeRawExchange implements RawExchange {
     });
   }
 
-  sayContinue(): void {
+  sendContinue(): void {
     this.continues += 1;
   }
 
@@ -149,7 +149,7 @@ class RawConnection {
       isUpgrade: /^upgrade:/im.test(head),
       isEncrypted: false,
       hasWholeBody: true,
-      sayContinue: () => void socket.write('HTTP/1.1 100 Continue\r\n\r\n'),
+      sendContinue: () => void socket.write('HTTP/1.1 100 Continue\r\n\r\n'),
       leaveContinue: () => {},
       body: { whole, next: async () => null, trailers: [] },
       remoteAddress: socket.remoteAddress ?? '',

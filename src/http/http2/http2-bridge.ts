@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Http2Record } from '../../memory/boards.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import type { Log } from '../../util/log.js';
+import { isThenable } from '../../util/thenable.js';
 import type { Exchange } from '../exchange.js';
 import { callExpected, isContinue, OTHER_EXPECTATION } from '../expectations.js';
 import type { Http2Source } from '../http-requests.js';
@@ -192,8 +193,4 @@ export class Http2Bridge {
   #debug(error: unknown, fd: number): void {
     this.#parts.log.debug('a connection of HTTP/2 has failed', { fd, error });
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -140,7 +140,7 @@ export class NodeHttpBridge {
     this.#isDraining = true;
     return new Promise((resolve) => {
       this.#drained.push(resolve);
-      this.#tellDrained();
+      this.#notifyDrained();
     });
   }
 
@@ -176,7 +176,7 @@ export class NodeHttpBridge {
       this.#ended(carried);
       this.#tunnels.delete(socket);
       if (this.#carried.get(carried.fd) === carried) this.#carried.delete(carried.fd);
-      this.#tellDrained();
+      this.#notifyDrained();
     });
   }
 
@@ -239,7 +239,7 @@ export class NodeHttpBridge {
     carried.current = null;
     carried.socket.carryTo(null);
     this.#underWay--;
-    this.#tellDrained();
+    this.#notifyDrained();
   }
 
   /** Ours is called first; Node asks only whether there is a listener, so it may not be the only one. */
@@ -278,7 +278,7 @@ export class NodeHttpBridge {
     this.#sweeping = undefined;
   }
 
-  #tellDrained(): void {
+  #notifyDrained(): void {
     if (this.#underWay > 0 || this.#tunnels.size > 0 || !this.#isDraining) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   }
@@ -312,7 +312,7 @@ class Answer {
   write(data: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
     // Node writes it by itself, or when the app says so (`checkContinue`).
     if (data === CONTINUE && !this.#hasBegun) {
-      this.#exchange.sayContinue();
+      this.#exchange.sendContinue();
       return true;
     }
     // 1xx comes before the answer.

@@ -20,7 +20,7 @@ export interface RawExchange {
   /** Bytes of the answer as they go on the wire. @returns false: wait for `drain` */
   writeRaw(data: Uint8Array | string, encoding?: 'latin1' | 'utf8'): boolean;
   /** 100 Continue. */
-  sayContinue(): void;
+  sendContinue(): void;
   /** Who takes the body says 100 Continue, or does not: reading the body does not say it. */
   leaveContinue(): void;
   /** The answer is complete: the next request of this connection may come. @param close the connection ends behind it */

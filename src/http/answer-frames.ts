@@ -1,0 +1,61 @@
+/** The frames of an HTTP answer, put together for the outbox. Runs in every process that answers. */
+import { AnswerFlag, Request } from '../ipc/frame.js';
+import { filePayload } from '../ipc/frames/file.js';
+import { takenPayload } from '../ipc/frames/http.js';
+import type { Outbox } from '../ipc/outbox.js';
+import { Reply } from '../ipc/reply.js';
+import { requestFrame } from '../ipc/request-frame.js';
+import type { FilePiece } from './exchange.js';
+
+/** By which a reactor finds a request. */
+export interface ExchangeNumber {
+  readonly fd: number;
+  readonly number: number;
+}
+
+/** What only the last frame of an answer says. */
+const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel;
+
+export class AnswerFrames {
+  readonly outbox: Outbox;
+  /** Used again. */
+  readonly #reply = new Reply(Request.answer, AT_THE_END);
+
+  constructor(outbox: Outbox) {
+    this.outbox = outbox;
+  }
+
+  /**
+   * Bytes of an answer: `head`, then `text` (latin1), then `body`.
+   * @param flags AnswerFlag @returns as `Outbox.send`
+   */
+  send(
+    { fd, number }: ExchangeNumber,
+    flags: number,
+    head: Uint8Array | null,
+    text: string,
+    body: Uint8Array | null,
+  ): boolean {
+    const reply = this.#reply;
+    reply.sessionId = fd;
+    reply.detail = number;
+    reply.flags = flags;
+    reply.head = head;
+    reply.text = text;
+    reply.body = body;
+    const goesOn = this.outbox.reply(reply);
+    reply.body = null; // not kept until the next answer
+    return goesOn;
+  }
+
+  /** A part of a file as (the end of) an answer. */
+  sendFile({ fd, number }: ExchangeNumber, flags: number, { path, offset, length }: FilePiece): boolean {
+    return this.outbox.request(requestFrame(Request.answerFile, fd, flags, number, filePayload(path, offset, length)));
+  }
+
+  /** Bytes of the body were taken: the reactor may send so many more. */
+  taken({ fd, number }: ExchangeNumber, bytes: number): void {
+    if (!this.outbox.isOpen(fd)) return;
+    this.outbox.notify(requestFrame(Request.taken, fd, 0, number, takenPayload(bytes)));
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * The worker's half of a protocol: takes its frames out of the rings and runs the user's code on them. One object per
+ * protocol and process; `services/index.ts` lists those that every worker has. Runs in a worker.
+ */
+import type { Outbox } from '../ipc/outbox.js';
+import type { RingReader } from '../ipc/ring.js';
+import type { ConnectionTable } from '../memory/connection-table.js';
+import type { Region } from '../memory/region.js';
+import type { Calls } from './calls.js';
+import type { ByteTaker } from './connections.js';
+import type { Figures } from './figures.js';
+
+export interface FrameService {
+  /** Of its frames (`Event`). No two services share one. */
+  readonly types: readonly number[];
+  /** It holds a part of a packet whose rest no other process could use: a release waits. */
+  readonly isIncomplete: boolean;
+  /** Copies what it needs of the frame at the front of the ring; the inbox then gives the room back. May not throw. */
+  take(ring: RingReader): void;
+  /**
+   * Runs the user's code on what was taken. May not throw.
+   * @returns true: it was a piece of a packet, and the next one follows at once
+   */
+  deliver(): boolean;
+  /** Of any connection, before `close` is called for it. @param isHalf the client has ended its side only */
+  connectionEnded(fd: number, isHalf: boolean): void;
+  /**
+   * Another process takes over: ends what cannot go over to it. `done` when there is nothing left of that, at the deadline
+   * at the latest; called at once where there is nothing.
+   */
+  dismiss(deadlineMs: number, done: () => void): void;
+  /** The server is shutting down: asks clients not to come again. */
+  drain(): void;
+  /** This process gets no frames any more: looks in shared memory whether clients are still there. */
+  poll(): void;
+}
+
+/** What a worker offers to every protocol. */
+export interface ServiceHost {
+  readonly id: number;
+  readonly lane: number;
+  readonly region: Region;
+  readonly table: ConnectionTable;
+  readonly outbox: Outbox;
+  readonly calls: Pick<Calls, 'addPending' | 'failed' | 'ended'>;
+  readonly figures: Pick<Figures, 'countRequest'>;
+  readonly connections: HeldConnections;
+}
+
+/** Connections whose bytes belong to a protocol and not to `receive`. */
+export interface HeldConnections {
+  /** From now on this process takes the bytes of the connection, and its `close` waits for `release`. */
+  hold(fd: number, taker: ByteTaker): void;
+  release(fd: number): void;
+  /** Of a port whose connections have no `receive`: takes the bytes of those that nothing holds. */
+  takeBytesOf(portIndex: number, taker: ByteTaker): void;
+}
+
+/** A protocol that not every worker has: whoever starts the process hands it in. */
+export type ServiceFactory = (host: ServiceHost) => FrameService;

@@ -1,0 +1,84 @@
+/** The protocols of a worker. A new one is a file beside this one and a line in `builtIn`. Runs in a worker. */
+import { Event, typeOf } from '../../ipc/frame.js';
+import type { RingReader } from '../../ipc/ring.js';
+import type { Log } from '../../util/log.js';
+import type { UserConnection, WorkerCallbacks } from '../callbacks.js';
+import type { Calls } from '../calls.js';
+import type { Connections } from '../connections.js';
+import type { Figures } from '../figures.js';
+import type { FrameService, ServiceFactory, ServiceHost } from '../service.js';
+import { DatagramService } from './datagram.js';
+import { StreamService } from './stream.js';
+
+/** What the protocols of this folder get besides. */
+export interface WorkerHost<C extends UserConnection> extends ServiceHost {
+  readonly calls: Calls;
+  readonly connections: Connections<C>;
+  readonly figures: Figures;
+  readonly callbacks: WorkerCallbacks<C>;
+  /** What one client may have sent that is not handled yet; 0: any amount. */
+  readonly maxQueuedBytes: number;
+  /** Reactors want to know what is handled. */
+  readonly countsHandled: boolean;
+  /** The sender of a datagram. */
+  createPeer(portIndex: number, sockaddr: Buffer): unknown;
+}
+
+function builtIn<C extends UserConnection>(host: WorkerHost<C>): FrameService[] {
+  return [new StreamService(host), new DatagramService(host)];
+}
+
+/** @param others what whoever starts the process hands in */
+export function createServices<C extends UserConnection>(
+  host: WorkerHost<C>,
+  others: readonly ServiceFactory[],
+): FrameService[] {
+  return [...builtIn(host), ...others.map((create) => create(host))];
+}
+
+/** A frame's type is one byte. */
+const TYPES = 256;
+
+/** @returns by type of frame, for every type there can be @throws Error where two claim one type */
+export function byType(services: readonly FrameService[], log: Log): FrameService[] {
+  const unknown = new UnknownFrames(log);
+  const table = Array.from({ length: TYPES }, (): FrameService => unknown);
+  for (const service of services) {
+    for (const type of service.types) {
+      if (type === Event.close || table[type] !== unknown) throw new Error(`frames of type ${type} have a service`);
+      table[type] = service;
+    }
+  }
+  return table;
+}
+
+/** Takes frames that no protocol here knows: passes over them. */
+class UnknownFrames implements FrameService {
+  readonly types = [];
+  readonly isIncomplete = false;
+  readonly #log: Log;
+  #type = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  take(ring: RingReader): void {
+    this.#type = typeOf(ring.word);
+  }
+
+  deliver(): boolean {
+    this.#log.error('a reactor sent an event this worker does not know', { type: this.#type });
+    return false;
+  }
+
+  connectionEnded(): void {}
+
+  dismiss(_deadlineMs: number, done: () => void): void {
+    done();
+  }
+
+  drain(): void {}
+
+  poll(): void {}
+}

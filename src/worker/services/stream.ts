@@ -1,0 +1,122 @@
+/** Connections of raw packets: the user's `connect`, `receive`, `bufferFull`, `bufferEmpty`. Runs in a worker. */
+import { Event, flagsOf, PieceFlag, typeOf } from '../../ipc/frame.js';
+import type { RingReader } from '../../ipc/ring.js';
+import { SlotFlag } from '../../memory/connection-table.js';
+import { isThenable } from '../../util/thenable.js';
+import type { UserConnection } from '../callbacks.js';
+import { copyPayload } from '../payload.js';
+import type { FrameService } from '../service.js';
+import type { WorkerConnection } from '../worker-connection.js';
+import type { WorkerHost } from './index.js';
+
+const nothing = Buffer.alloc(0);
+
+export class StreamService<C extends UserConnection> implements FrameService {
+  readonly types = [Event.connect, Event.receive, Event.bufferFull, Event.bufferEmpty, Event.writable];
+  readonly #host: WorkerHost<C>;
+  /** The frame that was taken. */
+  #type = 0;
+  #flags = 0;
+  #fd = 0;
+  #data: Buffer = nothing;
+
+  constructor(host: WorkerHost<C>) {
+    this.#host = host;
+  }
+
+  get isIncomplete(): boolean {
+    return this.#host.connections.incomplete > 0;
+  }
+
+  take(ring: RingReader): void {
+    const { word } = ring;
+    this.#type = typeOf(word);
+    this.#flags = flagsOf(word);
+    this.#fd = ring.sessionId;
+    if (this.#type === Event.receive) this.#data = copyPayload(ring);
+  }
+
+  deliver(): boolean {
+    if (this.#type !== Event.receive) {
+      this.#notify(this.#type, this.#fd);
+      return false;
+    }
+    const data = this.#data;
+    const flags = this.#flags;
+    this.#data = nothing;
+    const connection = this.#host.connections.of(this.#fd);
+    const packet = flags === 0 ? data : this.#host.connections.assemble(connection, data, flags);
+    if (packet !== undefined) this.#receive(connection, packet);
+    return (flags & PieceFlag.more) !== 0;
+  }
+
+  connectionEnded(): void {}
+
+  /** Connections go over as they are. */
+  dismiss(_deadlineMs: number, done: () => void): void {
+    done();
+  }
+
+  drain(): void {}
+
+  poll(): void {}
+
+  #notify(type: number, fd: number): void {
+    const { calls, connections, figures, outbox } = this.#host;
+    if (type === Event.writable) return outbox.writable(fd);
+    const connection = connections.of(fd);
+    const { callbacks, user } = connection;
+    switch (type) {
+      case Event.connect:
+        figures.countConnect();
+        return calls.callFor(connection, 'connect', () => callbacks.connect?.(user));
+      case Event.bufferFull:
+        return calls.callFor(connection, 'bufferFull', () => callbacks.bufferFull?.(user));
+      case Event.bufferEmpty:
+        return calls.callFor(connection, 'bufferEmpty', () => callbacks.bufferEmpty?.(user));
+    }
+  }
+
+  #receive(connection: WorkerConnection<C>, data: Buffer): void {
+    const { table, figures, calls } = this.#host;
+    const { fd } = connection.user;
+    // What its client had sent until the server closed the connection is nobody's any more.
+    if (table.isClosedByServer(fd)) return this.#handled(fd, data.length);
+    if (connection.taker !== null) return connection.taker.received(fd, data);
+    figures.countRequest(data.length);
+    const { receive } = connection.callbacks;
+    try {
+      const result = connection.ended ? undefined : receive?.(connection.user, data);
+      if (isThenable(result)) return this.#await(connection, result, data.length);
+    } catch (error) {
+      calls.failedFor(connection, error, 'receive');
+    }
+    calls.ended();
+    this.#handled(fd, data.length);
+  }
+
+  #await(connection: WorkerConnection<C>, promise: PromiseLike<unknown>, bytes: number): void {
+    const { calls } = this.#host;
+    const startedAt = calls.begin(connection);
+    const settled = (): void => {
+      calls.settled(connection, startedAt);
+      this.#handled(connection.user.fd, bytes);
+    };
+    promise.then(settled, (error: unknown) => {
+      calls.failedFor(connection, error, 'receive');
+      settled();
+    });
+  }
+
+  /** The reactor has stopped reading from a client that is too far ahead: below half of the limit it may go on. */
+  #handled(fd: number, bytes: number): void {
+    const { table, countsHandled, maxQueuedBytes, outbox } = this.#host;
+    if (!countsHandled) return;
+    const slot = table.slotOf(fd);
+    if (table.sessionId(slot) !== fd) return;
+    const queued = table.countHandled(slot, bytes);
+    if (!table.hasFlag(slot, SlotFlag.throttled) || queued > maxQueuedBytes / 2) return;
+    table.setFlag(slot, SlotFlag.throttled, false);
+    outbox.readOn(fd);
+  }
+}
