@@ -14,6 +14,8 @@ import type { ManagerToMaster, MasterToManager, ProfileOrder, ProfilePiece, Repl
 import type { Outbox } from '../ipc/outbox.js';
 import { Activation } from '../listen/activation.js';
 import { type BoundPort, bindPort, isDatagram, listenOn, unbindPort } from '../listen/bind-port.js';
+import { createFramer } from '../listen/create-framer.js';
+import { loadTls } from '../listen/tls-material.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
@@ -21,8 +23,6 @@ import { freeParts } from '../messaging/overflow.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';
-import { createFramer } from '../protocol/framing/index.js';
-import { loadTls } from '../protocol/tls.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';

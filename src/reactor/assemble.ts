@@ -2,12 +2,12 @@
 import { peerBell, reactorBell, workerBell } from '../ipc/bells.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
+import { createFramer } from '../listen/create-framer.js';
+import { type LoadedTls, loadTls } from '../listen/tls-material.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { LANES_PER_WORKER, peerNum, peerOf, peerOfMaster } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
-import { createFramer } from '../protocol/framing/index.js';
-import { type LoadedTls, loadTls } from '../protocol/tls.js';
 import type { PortOptions, ReactorOptions } from './context.js';
 import { type DispatchFunction, type DispatchMode, type DispatchStrategy, loadDispatch } from './dispatch/index.js';
 import { type PortFraming, rawFraming } from './framing.js';

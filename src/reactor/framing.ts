@@ -3,7 +3,7 @@
  * whole yet waits here, so a worker never sees half of one, and its successor goes on at the next. Runs in the reactor.
  */
 import { CloseCode } from '../ipc/frame.js';
-import { type Framer, MALFORMED, MORE } from '../protocol/framing/index.js';
+import { type Framer, MALFORMED, MORE } from '../protocol/framing/framer.js';
 import type { ReactorConnection } from './connection.js';
 import { Input } from './input.js';
 import type { WorkerLane } from './worker-lane.js';

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createFramer } from '../../src/listen/create-framer.js';
 import { type Framing as FramingOption, lengthFields, resolveOptions } from '../../src/options/index.js';
-import { createFramer, type Framer, MORE } from '../../src/protocol/framing/index.js';
+import { type Framer, MORE } from '../../src/protocol/framing/framer.js';
 import { ReactorConnection } from '../../src/reactor/connection.js';
 import { Framing, type PortFraming } from '../../src/reactor/framing.js';
 import type { WorkerLane } from '../../src/reactor/worker-lane.js';
