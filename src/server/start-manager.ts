@@ -4,8 +4,8 @@ import type { Inheritance } from '../ipc/inheritance.js';
 import { runManager } from '../manager/run.js';
 import { peerOfManager } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import type { StartContext } from './context.js';
 import { listensOf } from './roles.js';
-import type { StartContext } from './server.js';
 
 export async function startManager(inheritance: Inheritance, context: StartContext): Promise<never> {
   const region = Region.open(inheritance.region);

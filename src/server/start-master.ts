@@ -26,11 +26,11 @@ import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
 import type { Connection } from './connection.js';
+import type { Runtime, StartContext } from './context.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
 import { tellOfDebugger } from './debugging.js';
 import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
-import type { Runtime, StartContext } from './server.js';
 import { toldFromAfar } from './told-error.js';
 
 /** What is assembled before anything starts. */

@@ -13,9 +13,9 @@ import { UserProcess } from '../user/user-process.js';
 import { type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
+import type { StartContext } from './context.js';
 import { tellOfDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
-import type { StartContext } from './server.js';
 
 /** What a process of the tree is. */
 export type Role = 'master' | 'manager' | ProcessRole;
