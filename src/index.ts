@@ -13,7 +13,7 @@ export type { HeaderValue, HttpResponse } from './http/response.js';
 export type { SendFileOptions } from './http/send-file.js';
 export type { UploadedFile } from './http/uploads.js';
 export type { CloseInitiator, CloseReason } from './ipc/frame.js';
-export type { WorkerErrorInfo } from './manager/manager.js';
+export type { WorkerErrorInfo } from './manager/manager-parts.js';
 export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
 export type { FinishCallback } from './messaging/task-client.js';

@@ -1,5 +1,5 @@
 /** The events of a server: their callbacks, and the process each runs in. */
-import type { WorkerErrorInfo } from '../manager/manager.js';
+import type { WorkerErrorInfo } from '../manager/manager-parts.js';
 import type { Task } from '../task/task-runner.js';
 import { type PortEvents, portEventNames } from './listen-port.js';
 

@@ -12,9 +12,12 @@ export async function startManager(inheritance: Inheritance, context: StartConte
   const { bells } = inheritance;
   const links = linksOf({ region, bells, peer: peerOfManager(region.shape) });
   const outbox = createOutbox(region, links, context.options, listensOf(context), false);
-  const names = context.userProcesses.map(({ name }) => name);
-  const { options, events, log } = context;
-  const { manager, messaging, channel, loop } = runManager(inheritance, region, options, events, names, log);
+  const { manager, messaging, channel, loop } = runManager(inheritance, region, {
+    options: context.options,
+    callbacks: context.events,
+    userProcessNames: context.userProcesses.map(({ name }) => name),
+    log: context.log,
+  });
   loop.serve(outbox);
   context.running({
     region,
