@@ -10,6 +10,7 @@ const checks = {
   'types of src': [tsc, '-p', 'tsconfig.json', '--noEmit'],
   'types of tests': [tsc, '-p', 'tsconfig.test.json'],
   imports: ['scripts/imports.mjs'],
+  sizes: ['scripts/sizes.mjs'],
   lockfile: ['scripts/lockfile.mjs'],
   package: ['scripts/package.mjs'],
   'generated docs': ['scripts/docs.mjs', '--check'],

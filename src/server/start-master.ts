@@ -175,7 +175,14 @@ function assemble(context: StartContext): Assembled {
           region: () => master.region,
           messaging: () => messaging,
         });
-  const master: Master = new Master(options, names.length, listensOf(context), mode, events, log);
+  const master: Master = new Master({
+    options,
+    mode,
+    log,
+    userProcessNum: names.length,
+    listens: listensOf(context),
+    callbacks: events,
+  });
   const { region } = master;
   const peer = peerOfMaster(region.shape);
   const messaging: Messaging = new Messaging({
@@ -191,19 +198,23 @@ function assemble(context: StartContext): Assembled {
   const bell = peerBell(master.shared.bells, region.shape, peer);
   const loop = new PeerLoop(messaging, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));
   loop.serve(master.outbox);
-  const runtime: Runtime = {
-    region,
-    outbox: master.outbox,
-    messaging,
+  const runtime = runtimeOf(master, { outbox: master.outbox, messaging });
+  context.running(runtime);
+  return { master, runtime: () => runtime, close: () => loop.close() };
+}
+
+/** @param sends how this process sends: as the master, or as the only worker */
+function runtimeOf(master: Master, sends: Pick<Runtime, 'outbox' | 'messaging'>): Runtime {
+  return {
+    ...sends,
+    region: master.region,
     get datagrams() {
-      return master.shared.datagrams;
+      return master.shared.datagrams; // known when the ports are bound
     },
     requestShutdown: () => master.onShutdownRequest(),
     requestReload: (tasksOnly) => master.reload(tasksOnly),
     requestStopWorker: (workerId) => master.stopWorker(workerId),
   };
-  context.running(runtime);
-  return { master, runtime: () => runtime, close: () => loop.close() };
 }
 
 /** BASE mode, where one process is enough: this one runs the callbacks too. */
@@ -222,22 +233,13 @@ function assembleAlone(context: StartContext): Assembled {
       const http = await httpOf(context, region, 'worker');
       const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone, http };
       const { worker, outbox, messaging } = await runBaseWorker<Connection>(place);
-      known = {
-        region,
-        outbox,
-        messaging,
-        workerId: 0,
-        datagrams: shared.datagrams,
-        requestShutdown: () => master.onShutdownRequest(),
-        requestReload: (tasksOnly) => master.reload(tasksOnly),
-        requestStopWorker: (workerId) => master.stopWorker(workerId),
-      };
+      known = { ...runtimeOf(master, { outbox, messaging }), workerId: 0 };
       context.running(known);
       await tellOfDebugger(log);
       await worker.boot();
     },
   });
-  const master: Master = new Master(options, 0, listens, mode, events, log);
+  const master: Master = new Master({ options, userProcessNum: 0, listens, mode, callbacks: events, log });
   return { master, runtime: () => known, close: () => {} };
 }
 
