@@ -9,6 +9,8 @@ const checks = {
   'lint and format': ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
   'types of src': [tsc, '-p', 'tsconfig.json', '--noEmit'],
   'types of tests': [tsc, '-p', 'tsconfig.test.json'],
+  imports: ['scripts/imports.mjs'],
+  sizes: ['scripts/sizes.mjs'],
   lockfile: ['scripts/lockfile.mjs'],
   package: ['scripts/package.mjs'],
   'generated docs': ['scripts/docs.mjs', '--check'],

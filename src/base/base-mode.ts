@@ -1,6 +1,7 @@
 /** BASE mode in the process that starts the server: it is the manager too, and the workers own the connections. */
 
-import type { Manager, ManagerCallbacks } from '../manager/manager.js';
+import type { Manager } from '../manager/manager.js';
+import type { ManagerCallbacks } from '../manager/manager-parts.js';
 import { createManager } from '../manager/run.js';
 import type { ManagerLink, MasterMode } from '../master/mode.js';
 import type { Region } from '../memory/region.js';

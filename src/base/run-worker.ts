@@ -2,9 +2,9 @@
 
 import type { Inheritance, OwnDescriptors, ProcessRole } from '../ipc/inheritance.js';
 import { isDatagram } from '../listen/bind-port.js';
-import { reactorOptions } from '../master/reactor-threads.js';
 import type { Region } from '../memory/region.js';
 import type { FinishCallback } from '../messaging/task-client.js';
+import { reactorOptions } from '../options/for-reactor.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { loadModules } from '../reactor/assemble.js';

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ServerError } from '../errors/index.js';
 import { definitions } from '../options/definitions.js';
-import { flagOf, isSecret, type OptionName, parseOption, textOptions, variableOf } from '../options/index.js';
+import { flagOf, isSecret, type OptionName, parseOption, textOptions } from '../options/index.js';
 import { CliError, ExitCode } from './exit.js';
 import { withNodeArguments } from './node-arguments.js';
 
@@ -107,9 +107,3 @@ function firstSentence(help: string): string {
   const plain = help.replaceAll(/\[([^\]]+)\]\([^)]+\)/g, '$1').replaceAll('`', '');
   return plain.split(/(?<=[.;]) /, 1)[0]?.replace(/[.;]$/, '') ?? plain;
 }
-
-/** For docs and completion. */
-export const optionVariables: readonly (readonly [flag: string, variable: string])[] = textOptions.map((name) => [
-  `--${flagOf(name)}`,
-  variableOf(name),
-]);

@@ -56,7 +56,7 @@ function noneCalled(server: string, all: readonly RunEntry[]): string {
 
 async function byPidFile(choice: Choice, file: string): Promise<Found> {
   const path = resolve(file);
-  const { pidOfHolder } = await import('../master/pid-file.js');
+  const { pidOfHolder } = await import('../control/pid-file.js');
   let pid: number;
   try {
     pid = pidOfHolder(path);

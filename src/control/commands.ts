@@ -1,5 +1,5 @@
 /** The commands: what each takes, checked by the same rules as options, and what it does. Runs in the master. */
-import { ServerError } from '../errors/index.js';
+import { describe, ServerError } from '../errors/index.js';
 import { choice, flag, integer, type Kind, path, refuse, text } from '../options/check.js';
 import { nearest } from '../options/index.js';
 import type { Controlled } from './controlled.js';
@@ -151,7 +151,7 @@ function target(): Kind<number | string, number | 'master' | 'manager'> {
 const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
 
 /** @throws ServerError ERR_COMMAND_NAME */
-export function checkCommandName(name: unknown): asserts name is string {
+function checkCommandName(name: unknown): asserts name is string {
   const expected = 'a letter and up to 63 letters, digits, ":", "_" or "-"';
   if (typeof name !== 'string' || !NAME.test(name)) {
     throw new ServerError('ERR_COMMAND_NAME', { expected, received: JSON.stringify(name) ?? typeof name });
@@ -159,6 +159,13 @@ export function checkCommandName(name: unknown): asserts name is string {
   if (name === 'commands' || Object.hasOwn(commands, name)) {
     throw new ServerError('ERR_COMMAND_NAME', { expected: 'one that the server does not have itself', received: name });
   }
+}
+
+/** @throws ServerError ERR_COMMAND_NAME, ERR_CALLBACK_TYPE */
+export function checkCommand(name: string, handler: unknown): void {
+  checkCommandName(name);
+  if (typeof handler === 'function') return;
+  throw new ServerError('ERR_CALLBACK_TYPE', { event: name, received: describe(handler) });
 }
 
 export class CommandTable {

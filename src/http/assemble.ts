@@ -3,8 +3,8 @@ import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
+import type { StartContext } from '../server/context.js';
 import type { ListenPort } from '../server/listen-port.js';
-import type { StartContext } from '../server/server.js';
 import type { ServiceFactory } from '../worker/service.js';
 import { checkApps, type HttpApps } from './apps.js';
 import { markSessions } from './engine-io.js';
@@ -24,9 +24,9 @@ import type { TunnelEvents } from './node/raw-exchange.js';
 import { RequestGate } from './request-gate.js';
 
 /** @throws ServerError when an app cannot be loaded */
-export async function assembleHttp(context: StartContext, region: Region): Promise<ServiceFactory> {
+export async function assembleHttp(context: StartContext, region: Region, apps: HttpApps): Promise<ServiceFactory> {
   const table = new ConnectionTable(region);
-  const { options, log, server, apps } = context;
+  const { options, log, server } = context;
   const remote = (fd: number): { remoteAddress: string; remotePort: number } => {
     const { remoteAddress = '', remotePort = 0 } = table.info(fd) ?? {};
     return { remoteAddress, remotePort };

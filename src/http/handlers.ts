@@ -1,9 +1,9 @@
 /** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
 import { STATUS_CODES } from 'node:http';
 import { ServerError } from '../errors/index.js';
+import { StaticFiles } from '../files/static-files.js';
 import type { Http2Record } from '../memory/boards.js';
 import type { ResolvedOptions } from '../options/index.js';
-import { StaticFiles } from '../protocol/http/static-files.js';
 import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { isThenable } from '../util/thenable.js';

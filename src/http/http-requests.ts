@@ -6,9 +6,9 @@ import { detailOf, Event, flagsOf, GoneFlag, goneCode, typeOf } from '../ipc/fra
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import { Http2Record } from '../memory/boards.js';
-import type { ByteTaker } from '../worker/connections.js';
 import { copyPayload, readMessage } from '../worker/payload.js';
 import type { FrameService, ServiceHost } from '../worker/service.js';
+import type { ByteTaker } from '../worker/worker-connection.js';
 import { AnswerFrames } from './answer-frames.js';
 import { AnswerHeads } from './answer-head.js';
 import { byServer, cutOf } from './cut.js';

@@ -3,9 +3,11 @@ import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import { isTicket } from '../ipc/frames/http.js';
 import type { ServerOptions } from '../options/index.js';
+import { giveHttpToPlainServers, type HttpHalf } from '../server/http-half.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
 import type { DetachedAnswers } from './detached.js';
+import type { HttpRequest } from './request.js';
 import type { HttpResponse } from './response.js';
 
 /**
@@ -70,13 +72,33 @@ export class HttpServer extends Server {
   }
 }
 
+declare module '../server/listen-port.js' {
+  interface PortEvents {
+    /** Worker: one request over HTTP, of a port that speaks it; a throw is answered 500. Swoole: onRequest. */
+    request(request: HttpRequest, response: HttpResponse): void | Promise<void> | unknown;
+  }
+}
+
+giveHttpToPlainServers(halfWith({}));
+
 const NO_PEER = { remoteAddress: '', remotePort: 0 };
 
-function split(given: unknown): [ServerOptions, HttpApps] {
+/** What only a worker that speaks HTTP needs is loaded there. */
+function halfWith(apps: HttpApps): HttpHalf {
+  return {
+    answers: Object.values(apps).some((app) => app !== undefined),
+    load: async (context, region) => {
+      const { assembleHttp } = await import('./assemble.js');
+      return assembleHttp(context, region, apps);
+    },
+  };
+}
+
+function split(given: unknown): [ServerOptions, HttpHalf] {
   if (typeof given !== 'object' || given === null) {
     const expected = 'an object with options by name';
     throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
   }
   const { fetch, listener, app, ...options } = given as HttpServerOptions;
-  return [{ protocol: 'http', ...options }, checkApps({ fetch, listener, app })];
+  return [{ protocol: 'http', ...options }, halfWith(checkApps({ fetch, listener, app }))];
 }

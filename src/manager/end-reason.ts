@@ -1,5 +1,6 @@
 /** Why a process has ended, in words for people. */
 import type { SerializedError } from '../errors/index.js';
+import type { EndReason } from '../memory/region.js';
 import { signalName } from '../util/signal-name.js';
 import type { WorkerHandle } from './worker-handle.js';
 
@@ -15,6 +16,13 @@ export function howEnded({ exitCode, signal, wasReady, overdue, sentSignal }: En
   }
   const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
   return wasReady ? how : `${how} before it was ready`;
+}
+
+/** As metrics count it. */
+export function causeOf({ reason, signal }: WorkerHandle, wasBooting: boolean): EndReason {
+  if (reason !== undefined) return reason;
+  if (wasBooting) return 'boot';
+  return signal === 0 ? 'exit' : 'signal';
 }
 
 /** With what it threw, each cause of it, and what it wrote to standard error. */

@@ -9,87 +9,22 @@
 import type { SerializedError } from '../errors/index.js';
 import { ServerError, serializeError } from '../errors/index.js';
 import type { ProcessRole } from '../ipc/inheritance.js';
-import type {
-  ManagerToMaster,
-  MasterToManager,
-  ProfileOrder,
-  ReplaceReason,
-  ServerRequest,
-  WorkerToManager,
-} from '../ipc/message.js';
-import { type WorkerBoard, WorkerField } from '../memory/boards.js';
-import type { EndReason, Region } from '../memory/region.js';
-import { type Clock, monotonicMs, type TimerHandle } from '../util/clock.js';
-import type { Log } from '../util/log.js';
+import type { MasterToManager, ProfileOrder, ReplaceReason, ServerRequest, WorkerToManager } from '../ipc/message.js';
+import { WorkerField } from '../memory/boards.js';
 import { signalName } from '../util/signal-name.js';
+import { Alarm } from './alarm.js';
 import { HEALTHY_UPTIME_MS } from './backoff.js';
-import { howEnded, reasonOf } from './end-reason.js';
+import { causeOf, reasonOf } from './end-reason.js';
+import type { ManagerParts } from './manager-parts.js';
+import { callUser, Register } from './register.js';
 import { Reload, type ReloadScope, widest } from './reload.js';
 import { Scaling } from './scaling.js';
 import { Seat } from './seat.js';
-import { WorkerHandle, type WorkerProcess, type WorkerProcessEvents, type WorkerSpec } from './worker-handle.js';
-
-/** What `workerError` is called with, in the manager. Swoole: onWorkerError */
-export interface WorkerErrorInfo {
-  /** Of the worker, task worker or process of your own that ended. */
-  readonly workerId: number;
-  /** Of the process that ended. */
-  readonly pid: number;
-  /** 0 when a signal ended it. */
-  readonly exitCode: number;
-  /** 'SIGKILL'; null when it ended by itself. */
-  readonly signal: string | null;
-  /** 9 for SIGKILL; 0 when it ended by itself. Swoole: signal. */
-  readonly signalNumber: number;
-  /** How long it had been running, in ms. */
-  readonly uptimeMs: number;
-}
-
-export interface DeadProcess {
-  readonly id: number;
-  readonly lane: number;
-  /** It was the one that bore the id; in BASE mode it owned connections. */
-  readonly wasServing: boolean;
-  readonly exitCode: number;
-  readonly signal: number;
-}
-
-export interface ManagerCallbacks {
-  readonly managerStart?: (() => unknown) | undefined;
-  readonly managerStop?: (() => unknown) | undefined;
-  readonly beforeReload?: (() => unknown) | undefined;
-  readonly afterReload?: (() => unknown) | undefined;
-  readonly workerError?: ((info: WorkerErrorInfo) => unknown) | undefined;
-}
-
-export interface ManagerParts {
-  /** What each process id is for, and what the log calls it. */
-  readonly processes: readonly { readonly role: ProcessRole; readonly name: string }[];
-  readonly maxWaitMs: number;
-  readonly bootTimeoutMs: number;
-  readonly region: Region;
-  readonly board: WorkerBoard;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly callbacks: ManagerCallbacks;
-  spawn(spec: WorkerSpec, events: WorkerProcessEvents): WorkerProcess;
-  /** A process is gone: what it ran, and what it waited for, must not be lost. */
-  recover(dead: DeadProcess): void;
-  /** The manager before this one has died, and all processes with it. */
-  recoverAll(): void;
-  /** Nothing waits in the rings of this worker. */
-  isDrained(workerId: number): boolean;
-  /** Takes a profile of this process. */
-  profile(order: ProfileOrder): void;
-  tellMaster(message: ManagerToMaster): void;
-  /** Ends the process. */
-  exit(code: number): void;
-}
+import { Shutdown } from './shutdown.js';
+import { WorkerHandle } from './worker-handle.js';
 
 /** Between SIGTERM and SIGKILL. */
 const KILL_GRACE_MS = 500;
-/** What a task worker may take although those before it have used up the time. */
-const MIN_STOP_MS = 100;
 /** A worker that has said why it dies dies at once; Node's own teardown can hang. */
 const LAST_WORDS_GRACE_MS = 2000;
 /** The master is gone: the whole tree has to be gone within a second. */
@@ -101,30 +36,30 @@ export class Manager {
   readonly #seats: Seat[];
   readonly #reload: Reload;
   readonly #scaling: Scaling;
+  readonly #shutdown: Shutdown;
+  readonly #register: Register;
+  readonly #alarm: Alarm;
   #begun = false;
   #started = false;
   #bootFailed = false;
-  #settling = false;
-  #closing = false;
-  #stopping = false;
-  #stopped = false;
   /** Asked for before there was anything to replace: the script may have changed since. */
   #reloadWaits: ReloadScope | undefined;
   #requestWaits = 0;
   /** Asked for while a reload was running. */
   #scaleWaits: (() => void) | undefined;
-  /** Task workers settle, and stop, after all others: what those are owed is still to be done. */
-  #tasksSettle = false;
-  #tasksStop = false;
-  #stopBy = 0;
-  #shutdownIsNear = false;
   #killGraceMs = KILL_GRACE_MS;
-  #timer: TimerHandle | undefined;
-  #timerDue = Number.POSITIVE_INFINITY;
 
   constructor(parts: ManagerParts) {
     this.#parts = parts;
     this.#seats = parts.processes.map(({ role, name }, id) => new Seat(id, role, name));
+    this.#register = new Register(parts);
+    this.#alarm = new Alarm(parts.clock, () => this.#step());
+    this.#shutdown = new Shutdown({
+      seats: this.#seats,
+      now: () => this.#now(),
+      tellMaster: (message) => parts.tellMaster(message),
+      allEnded: () => void this.#leave(),
+    });
     this.#scaling = new Scaling({
       seats: this.#seatsOf('worker'),
       seatNum: parts.region.seatNum,
@@ -177,36 +112,40 @@ export class Manager {
         for (const seat of this.#seatsOf('worker')) seat.serving?.accept();
         return;
       case 'closeAll':
-        return this.#closeAll(message.deadlineMs);
+        this.#shutdown.closeAll(message.deadlineMs);
+        return this.#step();
       case 'settle':
-        return this.#settle();
+        this.#shutdown.settle();
+        return this.#step();
       case 'stop':
-        return this.#stop(message.deadlineMs);
+        this.#shutdown.stop(message.deadlineMs);
+        return this.#step();
     }
   }
 
   /** The master is gone: nothing may be left of its tree. */
   orphaned(): void {
-    if (this.#stopped) return;
+    if (this.#shutdown.isOver) return;
     this.#parts.log.error('the master process is gone; stopping all workers');
     this.#killGraceMs = ORPHAN_GRACE_MS;
-    this.#tasksStop = true;
-    this.#stop(ORPHAN_STOP_MS);
+    this.#shutdown.stopAtOnce(ORPHAN_STOP_MS);
+    this.#step();
   }
 
   /** @param first if not, the server is up: a worker that does not boot is started again, and others serve meanwhile */
   #begin(first: boolean): void {
-    if (this.#stopping) return;
+    if (this.#shutdown.isStopping) return;
     this.#begun = true;
     if (!first) this.#parts.recoverAll();
     this.#step();
     if (!first) this.#becomeStarted();
-    this.#callUser('managerStart');
+    const { callbacks, log } = this.#parts;
+    callUser('managerStart', () => callbacks.managerStart?.(), log);
   }
 
   /** Replaces every process (or only the task workers) by one that runs the script as it is now. */
   reload(tasksOnly = false, request = 0): void {
-    if (this.#isLeaving) {
+    if (this.#shutdown.isNear) {
       this.#parts.tellMaster({ type: 'reloaded', request, failed: 'the server is shutting down' });
       return;
     }
@@ -223,7 +162,7 @@ export class Manager {
    */
   recycle(workerId: number, why: ReplaceReason = 'asked', by?: WorkerHandle): void {
     const seat = this.#seats[workerId];
-    if (seat === undefined || this.#isLeaving || this.#scaling.isGoing(seat)) return;
+    if (seat === undefined || this.#shutdown.isNear || this.#scaling.isGoing(seat)) return;
     const { serving, coming } = seat;
     if (coming !== undefined && (serving === undefined || coming === by)) coming.recycle = why;
     if (serving === undefined || coming !== undefined) return;
@@ -233,7 +172,7 @@ export class Manager {
 
   /** A reload comes to its end first: which workers it is about must not change meanwhile. */
   #scale(change: () => void): void {
-    if (this.#isLeaving) return;
+    if (this.#shutdown.isNear) return;
     if (this.#reload.isRunning) {
       this.#scaleWaits = change;
       return;
@@ -271,55 +210,8 @@ export class Manager {
 
   /** SIGTERM to the manager is meant for the whole server; a process group gets it in all its processes at once. */
   shutdownAsked(): void {
-    this.#shutdownIsNear = true;
+    this.#shutdown.asked();
     this.#parts.tellMaster({ type: 'request', action: 'shutdown' });
-  }
-
-  get #isLeaving(): boolean {
-    return this.#stopping || this.#settling || this.#shutdownIsNear;
-  }
-
-  #settle(): void {
-    this.#settling = true;
-    settle(this.#seatsOf('worker'));
-    this.#step();
-  }
-
-  #closeAll(deadlineMs: number): void {
-    this.#closing = true;
-    for (const handle of this.#owners()) handle.closeAll(deadlineMs);
-    this.#step();
-  }
-
-  /** BASE mode: who may own connections. */
-  #owners(): WorkerHandle[] {
-    return this.#seatsOf('worker').flatMap((seat) => [...seat.leaving, ...(seat.serving ? [seat.serving] : [])]);
-  }
-
-  #stop(deadlineMs: number): void {
-    this.#stopping = true;
-    this.#stopBy = this.#now() + deadlineMs;
-    for (const seat of this.#seats) if (this.#tasksStop || seat.role !== 'task') this.#stopSeat(seat);
-    this.#step();
-  }
-
-  #stopSeat(seat: Seat): void {
-    const now = this.#now();
-    for (const handle of seat.all) handle.stop(now, Math.max(this.#stopBy - now, MIN_STOP_MS));
-    if (seat.coming?.state === 'booting') seat.coming.process?.kill('SIGKILL');
-  }
-
-  /** It has got ready while all others stop: it has nothing to finish, and its end is no news. */
-  #stopUnused(handle: WorkerHandle): void {
-    handle.endIsTold = true;
-    handle.stop(this.#now(), 0);
-  }
-
-  #stopTasks(): void {
-    if (!this.#stopping || this.#tasksStop) return;
-    if (this.#seats.some((seat) => seat.role !== 'task' && !seat.isEmpty)) return;
-    this.#tasksStop = true;
-    for (const seat of this.#seatsOf('task')) this.#stopSeat(seat);
   }
 
   #seatsOf(role: ProcessRole): Seat[] {
@@ -329,8 +221,7 @@ export class Manager {
   // ——— the list of verbs ———
 
   #step(): void {
-    const idle = !this.#begun && !this.#settling && !this.#closing && !this.#stopping;
-    if (idle || this.#stopped) return;
+    if ((!this.#begun && !this.#shutdown.hasBegun) || this.#shutdown.isOver) return;
     const now = this.#now();
     this.#terminateOverdue(now);
     this.#handOver(now);
@@ -338,10 +229,7 @@ export class Manager {
     this.#reload.advance();
     this.#scaling.advance();
     this.#checkStarted();
-    this.#checkSettled();
-    this.#checkClosed();
-    this.#stopTasks();
-    this.#checkStopped();
+    this.#shutdown.advance();
     this.#scheduleNext();
   }
 
@@ -365,11 +253,11 @@ export class Manager {
 
   /** A worker that is ready takes over as soon as nobody else reads its packets. */
   #handOver(now: number): void {
-    if (this.#stopping) return;
+    if (this.#shutdown.isStopping) return;
     for (const seat of this.#seats) {
       if (seat.coming?.state !== 'ready' || seat.coming.isSurplus || this.#reload.holdsBack(seat)) continue;
       if (seat.serving !== undefined) {
-        if (this.#settling) continue; // the packets that are left are its own
+        if (this.#shutdown.isSettling) continue; // the packets that are left are its own
         seat.leaving.add(seat.serving);
         seat.serving.reason ??= seat.recycle ?? 'reload';
         seat.serving.release(now, this.#parts.maxWaitMs);
@@ -379,10 +267,10 @@ export class Manager {
       seat.serving = seat.coming;
       seat.coming = undefined;
       this.#recycleAtOnce(seat, seat.serving, now);
-      this.#recordServing(seat.serving);
+      this.#register.serving(seat.serving);
       seat.serving.attach();
       this.#scaling.attached(seat, seat.serving);
-      if (this.#settling && (seat.role === 'worker' || this.#tasksSettle)) seat.serving.settle();
+      this.#shutdown.attached(seat, seat.serving);
     }
   }
 
@@ -395,7 +283,7 @@ export class Manager {
   }
 
   #spawnMissing(now: number): void {
-    if (!this.#begun || this.#stopping || this.#bootFailed) return;
+    if (!this.#begun || this.#shutdown.isStopping || this.#bootFailed) return;
     for (const seat of this.#seats) {
       const wanted = seat.serving === undefined || seat.recycle !== undefined || this.#reload.wants(seat);
       if (seat.coming !== undefined || !wanted || now < seat.spawnAt || this.#scaling.isClosed(seat)) continue;
@@ -431,28 +319,6 @@ export class Manager {
     this.#startWaitingReload();
   }
 
-  #checkSettled(): void {
-    if (!this.#settling || this.#seatsOf('worker').some((seat) => !seat.isSettled)) return;
-    const tasks = this.#seatsOf('task');
-    if (!this.#tasksSettle) settle(tasks);
-    this.#tasksSettle = true;
-    if (tasks.some((seat) => !seat.isSettled)) return;
-    this.#settling = false;
-    this.#parts.tellMaster({ type: 'settled' });
-  }
-
-  #checkClosed(): void {
-    if (!this.#closing || this.#owners().some((handle) => !handle.closed)) return;
-    this.#closing = false;
-    this.#parts.tellMaster({ type: 'closed' });
-  }
-
-  #checkStopped(): void {
-    if (!this.#stopping || this.#stopped || this.#seats.some((seat) => !seat.isEmpty)) return;
-    this.#stopped = true;
-    void this.#leave();
-  }
-
   async #leave(): Promise<void> {
     try {
       await this.#parts.callbacks.managerStop?.();
@@ -463,7 +329,6 @@ export class Manager {
   }
 
   #scheduleNext(): void {
-    const { clock } = this.#parts;
     let due = Number.POSITIVE_INFINITY;
     for (const handle of this.#handles()) due = Math.min(due, handle.deadline);
     for (const seat of this.#seats) {
@@ -471,16 +336,7 @@ export class Manager {
       const isMissing = isWanted && seat.coming === undefined && !this.#scaling.isClosed(seat);
       if (isMissing) due = Math.min(due, seat.spawnAt);
     }
-    if (due === this.#timerDue) return;
-    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#timerDue = due;
-    if (due === Number.POSITIVE_INFINITY || this.#stopped) return;
-    const wait = Math.max(1, due - clock.now());
-    this.#timer = clock.setTimeout(() => {
-      this.#timerDue = Number.POSITIVE_INFINITY;
-      this.#step();
-    }, wait);
+    this.#alarm.setTo(this.#shutdown.isOver ? Number.POSITIVE_INFINITY : due);
   }
 
   // ——— what workers say ———
@@ -490,7 +346,7 @@ export class Manager {
     switch (message.type) {
       case 'ready':
         handle.becomeReady();
-        if (this.#stopping) this.#stopUnused(handle);
+        if (this.#shutdown.isStopping) this.#shutdown.stopUnused(handle);
         break;
       case 'bootFailed':
       case 'fatal':
@@ -528,23 +384,23 @@ export class Manager {
     const wasBooting = handle.state === 'booting';
     handle.exited(exitCode, signal);
     seat.forget(handle);
-    this.#recordEnd(seat, handle);
-    if (!handle.isSurplus && !this.#stopping) this.#parts.region.countEnd(endReason(handle, wasBooting));
+    this.#register.ended(seat, handle);
+    if (!handle.isSurplus && !this.#shutdown.isStopping) this.#parts.region.countEnd(causeOf(handle, wasBooting));
     this.#parts.region.countDeath();
     this.#parts.recover({ id: handle.id, lane: handle.lane, wasServing, exitCode, signal });
     const isMissed = wasServing || (wasComing && seat.serving === undefined);
-    if (!handle.isSurplus && !this.#stopping) {
+    if (!handle.isSurplus && !this.#shutdown.isStopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);
       if (wasBooting) this.#tellBootFailed(handle);
       this.#replace(seat, handle, isMissed, wasComing);
     }
-    if (handle.overdue !== undefined && !handle.endIsTold) this.#logEnd(handle);
-    if (exitCode !== 0 || signal !== 0) this.#reportError(handle);
+    if (handle.overdue !== undefined && !handle.endIsTold) this.#register.logEnd(handle);
+    if (exitCode !== 0 || signal !== 0) this.#register.tellUser(handle);
     this.#step();
   }
 
   #replace(seat: Seat, handle: WorkerHandle, isMissed: boolean, wasComing: boolean): void {
-    if (this.#scaling.isClosed(seat)) this.#logEnd(handle, 'it is not wanted any more');
+    if (this.#scaling.isClosed(seat)) this.#register.logEnd(handle, 'it is not wanted any more');
     else if (isMissed) this.#planRespawn(seat, handle);
     else if (wasComing) this.#giveUpRecycling(seat, handle);
   }
@@ -559,27 +415,7 @@ export class Manager {
     if (seat.recycle === undefined) return;
     seat.recycle = undefined;
     seat.serving?.goOn();
-    this.#logEnd(handle, 'the one it was to replace goes on serving');
-  }
-
-  #recordServing(handle: WorkerHandle): void {
-    const { board } = this.#parts;
-    board.setField(handle.id, WorkerField.generation, handle.generation);
-    board.setStartedAt(handle.id, monotonicMs());
-    board.setField(handle.id, WorkerField.pid, handle.pid);
-  }
-
-  #recordEnd(seat: Seat, handle: WorkerHandle): void {
-    const { board } = this.#parts;
-    board.setProcess(seat.id, handle.lane, 0);
-    board.forgetHeld(seat.id, handle.lane);
-    board.setField(seat.id, WorkerField.lastExitCode, handle.exitCode);
-    board.setField(seat.id, WorkerField.lastSignal, handle.signal);
-    if (board.field(seat.id, WorkerField.pid) !== handle.pid) return;
-    board.setField(seat.id, WorkerField.pid, 0);
-    board.setField(seat.id, WorkerField.busy, 0);
-    board.setField(seat.id, WorkerField.pending, 0);
-    board.setField(seat.id, WorkerField.room, 0);
+    this.#register.logEnd(handle, 'the one it was to replace goes on serving');
   }
 
   #planRespawn(seat: Seat, handle: WorkerHandle): void {
@@ -596,27 +432,7 @@ export class Manager {
     }
     board.addField(seat.id, WorkerField.restarts, 1);
     if (handle.reason === 'hang' && delayMs === 0) return; // the watchdog has told it, with the stack
-    this.#logEnd(handle, delayMs === 0 ? 'starting another one' : `starting another one in ${delayMs} ms`);
-  }
-
-  /** One line for each process that ends other than it was meant to. */
-  #logEnd(handle: WorkerHandle, then = ''): void {
-    handle.endIsTold = true;
-    const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0 && handle.overdue === undefined;
-    const level = inOrder ? 'info' : 'warn';
-    const fields: Record<string, unknown> = {
-      childPid: handle.pid,
-      uptimeMs: Math.round(this.#now() - handle.startedAt),
-    };
-    if (handle.lastError !== undefined) fields.reason = handle.lastError.message;
-    this.#parts.log[level](`${handle.name} ${howEnded(handle)}${then === '' ? '' : `; ${then}`}`, fields);
-  }
-
-  #reportError(handle: WorkerHandle): void {
-    const { id: workerId, pid, exitCode, signal } = handle;
-    const uptimeMs = this.#now() - handle.startedAt;
-    const bySignal = { signal: signalName(signal), signalNumber: signal };
-    this.#callUser('workerError', { workerId, pid, exitCode, ...bySignal, uptimeMs });
+    this.#register.logEnd(handle, delayMs === 0 ? 'starting another one' : `starting another one in ${delayMs} ms`);
   }
 
   /** At the first start there is nothing to fall back to. */
@@ -627,21 +443,8 @@ export class Manager {
     const detail = { workerId, exitCode, signal: signalName(signal), ...(wrote === '' ? {} : { wrote }) };
     const error = serializeError(new ServerError('ERR_WORKER_BOOT', detail));
     this.#parts.tellMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
-    this.#tasksStop = true;
-    this.#stop(this.#parts.maxWaitMs);
-  }
-
-  #callUser(name: 'managerStart'): void;
-  #callUser(name: 'workerError', info: WorkerErrorInfo): void;
-  #callUser(name: 'managerStart' | 'workerError', info?: WorkerErrorInfo): void {
-    const { callbacks, log } = this.#parts;
-    const failed = (error: unknown): void => log.error(`the '${name}' callback failed`, { error });
-    try {
-      const result = name === 'workerError' && info ? callbacks.workerError?.(info) : callbacks.managerStart?.();
-      Promise.resolve(result).catch(failed);
-    } catch (error) {
-      failed(error);
-    }
+    this.#shutdown.stopAtOnce(this.#parts.maxWaitMs);
+    this.#step();
   }
 
   #handles(): WorkerHandle[] {
@@ -651,14 +454,4 @@ export class Manager {
   #now(): number {
     return this.#parts.clock.now();
   }
-}
-
-function endReason({ reason, signal }: WorkerHandle, wasBooting: boolean): EndReason {
-  if (reason !== undefined) return reason;
-  if (wasBooting) return 'boot';
-  return signal === 0 ? 'exit' : 'signal';
-}
-
-function settle(seats: readonly Seat[]): void {
-  for (const seat of seats) for (const handle of [seat.serving, ...seat.leaving]) handle?.settle();
 }

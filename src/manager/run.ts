@@ -30,7 +30,8 @@ import { createPoller } from '../os/create-poller.js';
 import { monotonicMs, systemClock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
-import { Manager, type ManagerCallbacks } from './manager.js';
+import { Manager } from './manager.js';
+import type { ManagerCallbacks } from './manager-parts.js';
 import { spawnWorker } from './spawn-worker.js';
 import { Watchdog } from './watchdog.js';
 
@@ -41,14 +42,16 @@ export interface RunningManager {
   readonly loop: PeerLoop;
 }
 
-export function runManager(
-  inheritance: Inheritance,
-  region: Region,
-  options: ResolvedOptions,
-  callbacks: ManagerCallbacks & { readonly finish?: FinishCallback | undefined },
-  userProcessNames: readonly string[],
-  log: Log,
-): RunningManager {
+/** What the script declares, as far as the manager needs it. */
+export interface DeclaredForManager {
+  readonly options: ResolvedOptions;
+  readonly callbacks: ManagerCallbacks & { readonly finish?: FinishCallback | undefined };
+  readonly userProcessNames: readonly string[];
+  readonly log: Log;
+}
+
+export function runManager(inheritance: Inheritance, region: Region, declared: DeclaredForManager): RunningManager {
+  const { options, callbacks, log } = declared;
   const channel = ControlChannel.inherited<MasterToManager, ManagerToMaster>(CONTROL_DESCRIPTOR, decodeMasterToManager);
   const { overflow, datagrams, bells } = inheritance;
   const shared = { region: region.descriptor, overflow, datagrams, bells };
@@ -63,13 +66,10 @@ export function runManager(
     failed: (what, error) => log.error(what, { error }),
   });
   const manager = createManager({
+    ...declared,
     region,
     shared,
-    options,
-    callbacks,
-    userProcessNames,
     messaging,
-    log,
     tellMaster: (message) => void channel.send(message),
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
   });

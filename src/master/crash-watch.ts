@@ -5,6 +5,8 @@
 import type { CrashLoop } from '../control/controlled.js';
 import type { CrashReport } from '../ipc/message.js';
 
+/** Of the manager, among the ids of processes. */
+export const MANAGER_ID = -1;
 /** From the second end in a row on: the first one may be an accident. */
 const FEWEST_FAILURES = 2;
 

@@ -7,6 +7,7 @@ import { spawnRole, whenEnded } from '../ipc/spawn-role.js';
 
 export interface ManagerEvents {
   message(message: ManagerToMaster): void;
+  /** @param wrote to standard error before it was ready: the end of it */
   exit(exitCode: number, signal: number, wrote?: string): void;
 }
 

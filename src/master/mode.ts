@@ -2,15 +2,15 @@
 
 import type { ChildOutput } from '../ipc/child-output.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
+import type { MasterToManager } from '../ipc/message.js';
 import type { ReactorLink } from '../ipc/reactor-links.js';
+import type { RefusedClient } from '../ipc/refused-client.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { Log } from '../util/log.js';
 import type { ConnectionOwners } from './connection-owners.js';
-import { ManagerHandle } from './manager-handle.js';
-import type { RefusedClient } from './reactor-handle.js';
+import { type ManagerEvents, ManagerHandle } from './manager-handle.js';
 import { ReactorThreads } from './reactor-threads.js';
 
 /** The manager as the master holds it: a process, or (BASE) a part of this one. */
@@ -20,11 +20,7 @@ export interface ManagerLink {
   kill(signal: NodeJS.Signals): void;
 }
 
-export interface ManagerEvents {
-  message(message: ManagerToMaster): void;
-  /** @param wrote to standard error before it was ready: the end of it */
-  exit(exitCode: number, signal: number, wrote?: string): void;
-}
+export type { ManagerEvents };
 
 /** What whoever owns the connections needs of the master. */
 export interface OwnerParts {

@@ -6,6 +6,7 @@
 import { AdminServer } from '../control/admin.js';
 import type { CommandTable } from '../control/commands.js';
 import type { Controlled } from '../control/controlled.js';
+import { PidFile } from '../control/pid-file.js';
 import { makeRunDir, type RunEntry, removeEntry, runDirFor, socketIn, writeEntry } from '../control/run-dir.js';
 import { ControlServer } from '../control/server.js';
 import { ServerError } from '../errors/index.js';
@@ -15,7 +16,6 @@ import { processStartTime } from '../os/other-process.js';
 import type { Log } from '../util/log.js';
 import { LogRotator } from './log-rotator.js';
 import { ServiceNotifier } from './notify.js';
-import { PidFile } from './pid-file.js';
 import { ScriptWatcher } from './script-watcher.js';
 
 export interface OperationParts {

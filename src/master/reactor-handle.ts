@@ -1,6 +1,7 @@
 /** A reactor thread as the master's main thread holds it. */
 import { Worker } from 'node:worker_threads';
 import { REACTOR_ENTRY } from '../entries.js';
+import type { RefusedClient } from '../ipc/refused-client.js';
 import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 
@@ -15,13 +16,6 @@ type FromReactor =
   | { type: 'notRenewed'; why: string }
   | { type: 'brokenSender'; worker: number };
 type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused' | 'notRenewed'>;
-
-export interface RefusedClient {
-  readonly sessionId: number;
-  readonly code: number;
-  readonly message: string;
-  readonly others: number;
-}
 
 export interface ReactorHandleEvents {
   brokenSender(worker: number): void;

@@ -8,14 +8,13 @@ import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard } from '../memory/boards.js';
-import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
-import type { ResolvedTls } from '../options/tls.js';
+import { slotsOfReactor } from '../memory/slot-count.js';
+import { reactorOptions } from '../options/for-reactor.js';
 import { createPoller } from '../os/create-poller.js';
+import { coreFor } from '../os/isolation.js';
 import type { ConnectionOwners } from './connection-owners.js';
-import { coreFor } from './isolation.js';
 import type { OwnerParts } from './mode.js';
 import { ReactorHandle } from './reactor-handle.js';
-import { slotsOfReactor } from './slot-count.js';
 
 export class ReactorThreads implements ConnectionOwners {
   readonly #parts: OwnerParts;
@@ -151,42 +150,4 @@ export class ReactorThreads implements ConnectionOwners {
       link.touched = false;
     }
   }
-}
-
-/** What a reactor needs of the options. @param datagrams by listen port; −1 for a stream's */
-export function reactorOptions(
-  options: ResolvedOptions,
-  listens: readonly ResolvedListen[],
-  datagrams: readonly number[],
-) {
-  const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
-  const { heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs, maxConnectionsPerIp } = options;
-  const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles } = options;
-  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond } = options;
-  const http = {
-    ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
-    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles },
-  };
-  const times = { maxWaitMs, heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs };
-  const ports = listens.map(
-    (
-      { noDelay, keepAlive, delayReceive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits },
-      index,
-    ) => {
-      const { sendBufferSize, highWatermark, lowWatermark, heartbeatIdleMs, heartbeatCheckMs, maxIdleMs } = limits;
-      const idle = { heartbeatIdleMs, heartbeatCheckMs, maxIdleMs };
-      const forHttp = protocol === 'http' ? http : null;
-      const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
-      const input = { delayReceive, framing, packageMaxLength, proxyProtocol };
-      const settings = { noDelay, keepAlive, ...idle, ...input, tls: forTls, http: forHttp };
-      return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
-    },
-  );
-  return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ...times, maxConnectionsPerIp, ports };
-}
-
-/** What clients of an HTTP port are offered, unless the certificate says otherwise. */
-function withAlpn(tls: ResolvedTls, http2: boolean): ResolvedTls {
-  if (tls.alpn.length > 0) return tls;
-  return { ...tls, alpn: http2 ? ['h2', 'http/1.1'] : ['http/1.1'] };
 }

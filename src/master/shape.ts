@@ -2,8 +2,8 @@
 
 import { type RegionShape, TLS_CERTIFICATE_RECORD_BYTES, TLS_RECORD_BYTES } from '../memory/layout.js';
 import { MAX_SLOTS } from '../memory/messaging-layout.js';
+import { slotCount } from '../memory/slot-count.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
-import { slotCount } from './slot-count.js';
 
 /** Tasks that run, results that are not read yet, and messages need slots besides the tasks that wait. */
 const SLOTS_BESIDES_WAITING = 2048;

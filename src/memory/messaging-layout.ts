@@ -48,7 +48,6 @@ export interface MessagingLayout {
 }
 
 export const MAX_SLOTS = 65_535;
-export const MAX_PEERS = 2047;
 export const HEADER_INTS = 16;
 export const PEER_RECORD_BYTES = 256;
 export const SLOT_BYTES = 512;

@@ -10,13 +10,17 @@ const NONE = -1;
 
 export class Ledger {
   readonly #memory: MessagingMemory;
+  readonly #peer: number;
 
-  constructor(memory: MessagingMemory) {
+  /** @param peer who changes words: this process */
+  constructor(memory: MessagingMemory, peer: number) {
     this.#memory = memory;
+    this.#peer = peer;
   }
 
   /** @returns false when the word was not `from` any more; then nothing is counted */
-  change(peer: number, index: number, from: number, to: number, counter: Counter, other?: Counter): boolean {
+  change(index: number, from: number, to: number, counter: Counter, other?: Counter): boolean {
+    const peer = this.#peer;
     const { int32, float64 } = this.#memory;
     const at = this.#memory.ledgerIndex(peer);
     const targets = this.#memory.ledgerTargetsIndex(peer);

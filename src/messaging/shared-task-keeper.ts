@@ -25,7 +25,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     this.#parts = parts;
     this.#memory = parts.memory;
     this.#int32 = parts.memory.int32;
-    this.#ledger = new Ledger(parts.memory);
+    this.#ledger = new Ledger(parts.memory, parts.peer);
   }
 
   recover(dead: DeadPeer): void {
@@ -66,22 +66,22 @@ export class SharedTaskKeeper implements TaskKeeper {
 
   /** @returns false when its owner has changed the word meanwhile */
   #settleRun(owner: number, slot: number, index: number, word: number, dead: DeadPeer): boolean {
-    const { retries, peer, records } = this.#parts;
+    const { retries, records } = this.#parts;
     if (Word.triesOf(word) < retries && (word & ABORTED) === 0) {
       const again = Word.tryAgain(word);
-      if (!this.#ledger.change(peer, index, word, again, Counter.retried)) return false;
+      if (!this.#ledger.change(index, word, again, Counter.retried)) return false;
       this.#queueAgain(owner, slot, again);
       return true;
     }
     if (Word.isUnwanted(word)) {
-      dropTask(this.#memory, records, this.#ledger, peer, owner, slot, Counter.failed);
+      dropTask({ memory: this.#memory, records, ledger: this.#ledger }, owner, slot, Counter.failed);
       return true;
     }
     const { workerId, exitCode, signal } = dead;
     const tries = Word.triesOf(word) + 1;
     const error = new ServerError('ERR_TASK_WORKER_DIED', { workerId, exitCode, signal, tries });
     records.writeResult(owner, slot, encodeError(error));
-    if (!this.#ledger.change(peer, index, word, Word.inState(word, SlotState.failed), Counter.failed)) return false;
+    if (!this.#ledger.change(index, word, Word.inState(word, SlotState.failed), Counter.failed)) return false;
     this.#tellOwner(owner, slot);
     return true;
   }
@@ -124,10 +124,10 @@ export class SharedTaskKeeper implements TaskKeeper {
         return this.#disown(owner, slot, index);
       return state === SlotState.queued;
     }
-    const { records, peer } = this.#parts;
+    const { records } = this.#parts;
     const isResult = state !== SlotState.writing && !records.isMessage(owner, slot);
     records.free(owner, slot);
-    if (isResult) this.#ledger.change(peer, index, word, Word.freed(word), Counter.dropped);
+    if (isResult) this.#ledger.change(index, word, Word.freed(word), Counter.dropped);
     else Atomics.store(this.#int32, index, Word.freed(word));
     return false;
   }
@@ -146,30 +146,29 @@ export class SharedTaskKeeper implements TaskKeeper {
   }
 }
 
+/** What a slot is changed by. */
+interface SlotAccess {
+  readonly memory: MessagingMemory;
+  readonly records: Records;
+  readonly ledger: Ledger;
+}
+
 /**
  * A task has ended that nobody waits for: one whose time was over has been counted then, any other is counted now as
  * `counter` says. The slot is left to its owner to find.
  */
-export function dropTask(
-  memory: MessagingMemory,
-  records: Records,
-  ledger: Ledger,
-  peer: number,
-  owner: number,
-  slot: number,
-  counter: Counter,
-): void {
+export function dropTask({ memory, records, ledger }: SlotAccess, owner: number, slot: number, counter: Counter): void {
   const index = memory.wordIndex(owner, slot);
   let word = Atomics.load(memory.int32, index);
   if ((word & ABORTED) === 0) {
     // Marked first: without its data it must not be run again.
-    ledger.change(peer, index, word, word | ABORTED, counter, Counter.dropped);
+    ledger.change(index, word, word | ABORTED, counter, Counter.dropped);
     records.free(owner, slot);
     Atomics.store(memory.int32, index, Word.freed(word));
     return;
   }
   records.free(owner, slot);
-  while (!ledger.change(peer, index, word, Word.freed(word), Counter.dropped)) {
+  while (!ledger.change(index, word, Word.freed(word), Counter.dropped)) {
     word = Atomics.load(memory.int32, index); // its owner has died just now
   }
 }

@@ -72,7 +72,7 @@ export class SharedTaskQueue implements TaskQueue {
     this.#parts = parts;
     this.#memory = parts.memory;
     this.#int32 = parts.memory.int32;
-    this.#ledger = new Ledger(parts.memory);
+    this.#ledger = new Ledger(parts.memory, parts.peer);
     this.#out = Array.from({ length: 1 + parts.memory.shape.taskWorkers }, (_, q) => this.#queue(q, parts.peer));
   }
 
@@ -105,7 +105,7 @@ export class SharedTaskQueue implements TaskQueue {
     const ticket = this.#memory.nextTicket();
     this.#int32[this.#memory.ticketIndex(peer, slot)] = ticket;
     const queued = Word.inState(word, SlotState.queued);
-    this.#ledger.change(peer, index, word, queued, Counter.submitted);
+    this.#ledger.change(index, word, queued, Counter.submitted);
     queue.push(Word.entryOf(peer, slot, queued));
     if (target < 0) peers.wakeFreeTaskWorker();
     else peers.wakeProcess(target);
@@ -119,12 +119,12 @@ export class SharedTaskQueue implements TaskQueue {
       const word = Atomics.load(this.#int32, index);
       const state = Word.stateOf(word);
       if (state === SlotState.queued) {
-        if (!this.#ledger.change(peer, index, word, Word.freed(word), Counter.timedOut)) continue;
+        if (!this.#ledger.change(index, word, Word.freed(word), Counter.timedOut)) continue;
         slots.release(slot);
         return true;
       }
       if (state !== SlotState.running) return false;
-      if (!this.#ledger.change(peer, index, word, word | Word.ABORTED, Counter.timedOut)) continue;
+      if (!this.#ledger.change(index, word, word | Word.ABORTED, Counter.timedOut)) continue;
       peers.ring(Word.runnerOf(word));
       return true;
     }
@@ -168,7 +168,7 @@ export class SharedTaskQueue implements TaskQueue {
   }
 
   finish(task: SharedTask, failed: boolean, value: unknown): boolean {
-    const { peer, peers } = this.#parts;
+    const { memory, records, peers } = this.#parts;
     const { owner, slot, index } = task;
     let outcome = this.#encode(failed, value);
     let written = false;
@@ -176,13 +176,13 @@ export class SharedTaskQueue implements TaskQueue {
       const word = Atomics.load(this.#int32, index);
       if (Word.isUnwanted(word)) {
         const counter = outcome.failed ? Counter.failed : Counter.done;
-        dropTask(this.#memory, this.#parts.records, this.#ledger, peer, owner, slot, counter);
+        dropTask({ memory, records, ledger: this.#ledger }, owner, slot, counter);
         return false;
       }
       if (!written) outcome = this.#store(owner, slot, outcome);
       written = true;
       const ended = Word.inState(word, outcome.failed ? SlotState.failed : SlotState.done);
-      if (!this.#ledger.change(peer, index, word, ended, outcome.failed ? Counter.failed : Counter.done)) continue;
+      if (!this.#ledger.change(index, word, ended, outcome.failed ? Counter.failed : Counter.done)) continue;
       signalOwner(this.#memory, owner, slot);
       peers.wake(owner);
       return true;

@@ -72,6 +72,12 @@ export class TaskClient {
     });
   }
 
+  /** Several at once: settled results in the order of `list`. @throws ServerError ERR_TASK_LIST */
+  askAll<T>(list: unknown, timeoutMs: number | undefined): Promise<PromiseSettledResult<T>[]> {
+    if (!Array.isArray(list)) throw new ServerError('ERR_TASK_LIST', { received: describe(list) });
+    return Promise.allSettled(list.map((data) => this.ask(data, undefined, timeoutMs) as Promise<T>));
+  }
+
   /** Takes what has ended. */
   take(): boolean {
     return this.#parts.queue.takeEnded((handle, outcome) => this.#ended(handle, outcome));

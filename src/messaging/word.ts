@@ -17,7 +17,6 @@ export type SlotState = (typeof SlotState)[keyof typeof SlotState];
 export const GONE = 1 << 3;
 /** The caller has given up: its time was over. Whoever runs it should stop. */
 export const ABORTED = 1 << 4;
-export const MAX_TRIES = 15;
 
 const STATE = 7;
 const RUNNER_AT = 5;

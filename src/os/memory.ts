@@ -40,14 +40,22 @@ function unlinkedFile(name: string): number {
   return descriptor;
 }
 
-function mapAt(address: number, bytes: number, protection: number, flags: number, fd: number, offset: number): number {
-  const mapped = Number(libc.mmap(address, bytes, protection, flags, fd, offset));
+/** Part of a file that is mapped. */
+interface FilePart {
+  readonly descriptor: number;
+  readonly offset: number;
+}
+
+const NO_FILE: FilePart = { descriptor: -1, offset: 0 };
+
+function mapAt(address: number, bytes: number, protection: number, flags: number, of: FilePart): number {
+  const mapped = Number(libc.mmap(address, bytes, protection, flags, of.descriptor, of.offset));
   if (mapped === -1) throw syscallError(lastErrno(), 'mmap');
   return mapped;
 }
 
 export function mapShared(descriptor: number, offset: number, bytes: number): ArrayBuffer {
-  return viewMemory(mapAt(0, bytes, C.PROT_READ_WRITE, C.MAP_SHARED, descriptor, offset), bytes);
+  return viewMemory(mapAt(0, bytes, C.PROT_READ_WRITE, C.MAP_SHARED, { descriptor, offset }), bytes);
 }
 
 /**
@@ -55,9 +63,9 @@ export function mapShared(descriptor: number, offset: number, bytes: number): Ar
  * always one contiguous range, for JavaScript and for recv(2) and send(2) alike.
  */
 export function mapRing(descriptor: number, offset: number, bytes: number): MappedRing {
-  const address = mapAt(0, bytes * 2, C.PROT_NONE, C.MAP_PRIVATE | C.MAP_ANONYMOUS, -1, 0);
+  const address = mapAt(0, bytes * 2, C.PROT_NONE, C.MAP_PRIVATE | C.MAP_ANONYMOUS, NO_FILE);
   for (const place of [address, address + bytes]) {
-    mapAt(place, bytes, C.PROT_READ_WRITE, C.MAP_SHARED | C.MAP_FIXED, descriptor, offset);
+    mapAt(place, bytes, C.PROT_READ_WRITE, C.MAP_SHARED | C.MAP_FIXED, { descriptor, offset });
   }
   return { buffer: viewMemory(address, bytes * 2), address };
 }

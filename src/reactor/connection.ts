@@ -2,7 +2,7 @@ import type { Input } from './input.js';
 import { CloseSent, checkMove, Hold, Life } from './life.js';
 import type { OutQueue } from './out-queue.js';
 import type { Protocol } from './protocol.js';
-import type { Speech } from './speeches.js';
+import type { Speech } from './speech.js';
 import type { TlsStream } from './transport/tls-stream.js';
 import type { Transport } from './transport/transport.js';
 

@@ -5,12 +5,6 @@
 import type { Frame } from '../ipc/frames/frame.js';
 import type { WholeAnswer } from '../ipc/outbox.js';
 import type { Connection } from './connection.js';
-import type { PortOptions, ReactorContext } from './context.js';
-import type { Dispatcher } from './dispatcher.js';
-import type { Ending } from './ending.js';
-import type { PortFraming } from './protocols/framed.js';
-import type { Reading } from './reading.js';
-import type { Sending } from './sending.js';
 
 /** How a frame that a process has sent for a connection is treated before its protocol gets it. */
 export const FrameKind = {
@@ -70,32 +64,4 @@ export interface Protocol {
   /** Processes have ended, and all that they had sent was taken. */
   workerDied(): void;
   stop(): void;
-}
-
-/** What protocols stand on: the rest of their reactor. */
-export interface ProtocolParts {
-  readonly context: ReactorContext;
-  readonly ending: Ending;
-  readonly sending: Sending;
-  readonly dispatcher: Dispatcher;
-  readonly reading: Reading;
-  /** A client was disconnected, or refused, because of what it sent. */
-  refused(connection: Connection, code: number, message: string): void;
-  /** The pid of a peer at the moment; 0: none. */
-  processOf(peer: number): number;
-  /** What a connection becomes that is one worker's from here on: its bytes go both ways as they come. */
-  readonly tunnel: Protocol;
-}
-
-/** A listen port, as a protocol sees it. */
-export interface ProtocolPort {
-  readonly index: number;
-  readonly options: PortOptions;
-  /** How packets are found; undefined: what one read gives is a packet. */
-  readonly framing: PortFraming | undefined;
-}
-
-export interface ProtocolDefinition {
-  speaks(port: ProtocolPort): boolean;
-  create(parts: ProtocolParts, port: ProtocolPort): Protocol;
 }

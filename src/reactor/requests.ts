@@ -17,7 +17,8 @@ import { FrameKind } from './protocol.js';
 import type { Protocols } from './protocols/index.js';
 import type { Reading } from './reading.js';
 import type { Sending } from './sending.js';
-import { Speeches, type WaitingFrame } from './speeches.js';
+import type { WaitingFrame } from './speech.js';
+import { Speeches } from './speeches.js';
 
 /** A process that may send to this reactor's connections. */
 export interface ReactorSender {

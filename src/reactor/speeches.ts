@@ -11,18 +11,7 @@ import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
 import { processOfPeer } from './peer-process.js';
-
-export interface WaitingFrame extends Frame {
-  readonly peer: number;
-}
-
-/** Whose send is not whole yet, and what waits behind it. */
-export interface Speech {
-  readonly peer: number;
-  /** Which process that is: all pieces of a send bear it. */
-  readonly mark: number;
-  readonly waiting: WaitingFrame[];
-}
+import type { WaitingFrame } from './speech.js';
 
 export interface SpeechesParts {
   readonly context: ReactorContext;

@@ -1,5 +1,6 @@
 /** Puts the parts of one reactor together: each is given what it stands on. Runs in the reactor. */
 import type { Sleeper } from '../ipc/sleep.js';
+import type { LoadedTls } from '../listen/tls-material.js';
 import { AddressCounters } from '../memory/address-counters.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
@@ -7,7 +8,6 @@ import { DeadConnections } from '../memory/dead-connections.js';
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
-import type { LoadedTls } from '../protocol/tls.js';
 import { Admission } from './admission/admission.js';
 import { ConnectionSlots } from './connection-slots.js';
 import { ReactorContext, type ReactorOptions } from './context.js';
@@ -21,7 +21,7 @@ import { IdleClients } from './idle-clients.js';
 import { InflightLimit } from './inflight-limit.js';
 import { MemoryBudget } from './memory-budget.js';
 import { processOfPeer } from './peer-process.js';
-import type { PortFraming } from './protocols/framed.js';
+import type { PortFraming } from './protocols/definition.js';
 import { Protocols } from './protocols/index.js';
 import { Reading } from './reading.js';
 import { type ReactorSender, Requests } from './requests.js';

@@ -39,12 +39,16 @@ export class DatagramPeer {
 }
 
 export class DatagramSender {
-  readonly #descriptors: readonly number[];
+  readonly #descriptors: () => readonly number[];
   readonly #ports: readonly ListenPort[];
   readonly #refuse: (error: ServerError) => false;
 
-  /** @param descriptors by listen port, −1 for streams */
-  constructor(descriptors: readonly number[], ports: readonly ListenPort[], refuse: (error: ServerError) => false) {
+  /** @param descriptors by listen port, −1 for streams; of a process that runs */
+  constructor(
+    descriptors: () => readonly number[],
+    ports: readonly ListenPort[],
+    refuse: (error: ServerError) => false,
+  ) {
     this.#descriptors = descriptors;
     this.#ports = ports;
     this.#refuse = refuse;
@@ -70,8 +74,9 @@ export class DatagramSender {
 
   /** The first listen port whose socket can reach that kind of address. */
   #portFor(family: number): number {
+    const descriptors = this.#descriptors();
     return this.#ports.findIndex(({ type, host }, index) => {
-      if ((this.#descriptors[index] ?? -1) < 0) return false;
+      if ((descriptors[index] ?? -1) < 0) return false;
       return family === 0 ? type === 'unix-dgram' : type === 'udp' && (family === 6) === host.includes(':');
     });
   }
@@ -82,7 +87,7 @@ export class DatagramSender {
       throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
     }
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    const sent = sendTo(this.#descriptors[portIndex] ?? -1, bytes, sockaddr);
+    const sent = sendTo(this.#descriptors()[portIndex] ?? -1, bytes, sockaddr);
     if (sent >= 0) return true;
     return this.#refuse(new ServerError('ERR_DATAGRAM', { bytes: bytes.length, code: errnoName(-sent) }));
   }

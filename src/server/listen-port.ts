@@ -1,5 +1,46 @@
+import type { CloseReason } from '../ipc/frame.js';
 import { type ListenOptions, type ResolvedListen, type ResolvedOptions, resolveListen } from '../options/index.js';
-import { CallbackTable, type PortEvents, portEventNames } from './events.js';
+import { CallbackTable } from './callback-table.js';
+import type { Connection } from './connection.js';
+import type { DatagramPeer } from './datagrams.js';
+
+type Result = void | Promise<void> | unknown;
+
+/** Events of one listen port. All run in a worker; for one connection `connect` < every `receive` in order < `close`. */
+export interface PortEvents {
+  /** Worker: a client has connected. Swoole: onConnect */
+  connect(conn: Connection): Result;
+  /**
+   * Worker: one whole packet; with raw framing what one read gave (at most 64 KiB). The buffer is the callback's own.
+   * Swoole: onReceive
+   */
+  receive(conn: Connection, data: Buffer): Result;
+  /**
+   * Worker: one datagram, of a port of type 'udp' or 'unix-dgram'. The buffer is the callback's own.
+   * Swoole: onPacket
+   */
+  packet(data: Buffer, peer: DatagramPeer): Result;
+  /**
+   * Worker: once per connection that had `connect`. Sending is over; what is known of the connection can still be asked.
+   * Swoole: onClose
+   */
+  close(conn: Connection, reason: CloseReason): Result;
+  /** Worker: at least `highWatermark` bytes wait to be sent: the client does not keep up. Swoole: onBufferFull */
+  bufferFull(conn: Connection): Result;
+  /** Worker: after `bufferFull`, at most `lowWatermark` bytes wait. Swoole: onBufferEmpty */
+  bufferEmpty(conn: Connection): Result;
+}
+
+/** `request` is declared by the folder that knows HTTP. */
+export const portEventNames = [
+  'connect',
+  'receive',
+  'packet',
+  'request',
+  'close',
+  'bufferFull',
+  'bufferEmpty',
+] as const;
 
 /** One address the server listens on, with callbacks of its own; where it has none, the server's are called. */
 export class ListenPort {

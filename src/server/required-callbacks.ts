@@ -1,8 +1,8 @@
 /** What a server cannot do without, looked at before it starts: a port whose packets nobody takes was not meant. */
 import { ServerError } from '../errors/index.js';
 import { isDatagram } from '../listen/bind-port.js';
+import type { StartContext } from './context.js';
 import type { ListenPort } from './listen-port.js';
-import type { StartContext } from './server.js';
 
 type NeededEvent = 'receive' | 'packet' | 'request';
 
@@ -16,13 +16,13 @@ export function requireCallbacks(context: StartContext): void {
   for (const port of ports) requireOf(port, context);
 }
 
-function requireOf(port: ListenPort, { events, apps, options }: StartContext): void {
+function requireOf(port: ListenPort, { events, httpHalf, options }: StartContext): void {
   const event = neededBy(port);
   if ((port.table.callbacks[event] ?? events[event]) !== undefined) return;
   const { port: number, type, host, path } = port;
   const where = `the listen port for ${type} on ${path === '' ? host : path}`;
   const detail = { event, where, ...(path === '' && { port: number }) };
-  const isAnswered = options.staticFiles.length > 0 || Object.values(apps).some((app) => app !== undefined);
+  const isAnswered = options.staticFiles.length > 0 || httpHalf?.answers === true;
   if (event === 'request' && isAnswered) return;
   throw new ServerError('ERR_CALLBACK_MISSING', detail);
 }

@@ -7,7 +7,7 @@ import type { ResolvedListen } from '../options/index.js';
 import type { WorkerCallbacks } from '../worker/callbacks.js';
 import type { ServiceFactory } from '../worker/service.js';
 import type { Connection } from './connection.js';
-import type { StartContext } from './server.js';
+import type { StartContext } from './context.js';
 
 type CallbacksOfWorker = WorkerCallbacks<Connection> & { readonly finish?: FinishCallback | undefined };
 
@@ -33,6 +33,5 @@ export async function httpOf(
   role: ProcessRole,
 ): Promise<ServiceFactory | undefined> {
   if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return undefined;
-  const { assembleHttp } = await import('../http/assemble.js');
-  return assembleHttp(context, region);
+  return context.httpHalf?.load(context, region);
 }

@@ -1,94 +1,38 @@
-import { type CommandHandler, checkCommandName } from '../control/commands.js';
+import { type CommandHandler, checkCommand } from '../control/commands.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
-import { describe, ServerError } from '../errors/index.js';
-import type { HttpApps } from '../http/apps.js';
-import { borrowStandardError } from '../ipc/boot-output.js';
-import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
-import { leaveLastWords } from '../ipc/last-words.js';
+import { ServerError } from '../errors/index.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { StopWish } from '../master/stop-wish.js';
-import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import type { ClientInfo } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
-import { MAX_PORTS, type Region } from '../memory/region.js';
-import type { Messaging } from '../messaging/messaging.js';
 import type { FinishCallback } from '../messaging/task-client.js';
-import {
-  type ListenOptions,
-  optionsFromOutside,
-  type ResolvedOptions,
-  resolveOptions,
-  type ServerOptions,
-} from '../options/index.js';
+import type { ListenOptions, ResolvedOptions, ServerOptions } from '../options/index.js';
 import '../util/early-prints.js';
-import { Log } from '../util/log.js';
-import type { LogFile } from '../util/log-file.js';
-import { watchedState } from '../util/script-state.js';
+import { scriptHas } from '../util/script-state.js';
+import { CallbackTable } from './callback-table.js';
+import { Clients } from './clients.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
 import { Connections } from './connections.js';
-import { type DatagramPeer, DatagramSender } from './datagrams.js';
-import { CallbackTable, type ServerEvents, serverEventNames } from './events.js';
-import { type FileRange, fileToSend } from './file-to-send.js';
-import { checkHeartbeat, type HeartbeatOptions, silentConnections } from './heartbeat.js';
-import { ListenPort } from './listen-port.js';
-import { openLog, outputFor } from './log-of.js';
+import type { Runtime, StartContext } from './context.js';
+import { DatagramSender } from './datagrams.js';
+import { type ServerEvents, serverEventNames } from './events.js';
+import type { FileRange } from './file-to-send.js';
+import { resolveGiven } from './given-options.js';
+import type { HeartbeatOptions } from './heartbeat.js';
+import { type HttpHalf, httpOfPlainServers } from './http-half.js';
+import { inherited } from './inherited.js';
+import type { ListenPort } from './listen-port.js';
+import { ListenPorts } from './listen-ports.js';
 import { ReplacedCallbacks } from './replaced-callbacks.js';
+import { ServerLog } from './server-log.js';
 import { type Role, startRole } from './start-role.js';
 import { type TimerCallback, Timers } from './timers.js';
 import { told } from './told-error.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
 
-/** What the process has become by `start()`. */
-export interface Runtime {
-  readonly region: Region;
-  readonly outbox: Outbox;
-  readonly messaging: Messaging;
-  /** Where the process that starts the server is its only worker (BASE mode). */
-  readonly workerId?: number;
-  /** By listen port; −1 for streams. */
-  readonly datagrams: readonly number[];
-  requestShutdown(): void;
-  requestReload(tasksOnly: boolean): void;
-  requestStopWorker(workerId: number): void;
-  /** The object callbacks of this process get for a session. */
-  connection?(sessionId: number): Connection;
-}
-
-export interface StartContext {
-  readonly options: ResolvedOptions;
-  readonly ports: readonly ListenPort[];
-  readonly events: Partial<ServerEvents>;
-  readonly log: Log;
-  readonly server: Server;
-  readonly userProcesses: readonly UserProcessDefinition[];
-  readonly commands: ReadonlyMap<string, CommandHandler>;
-  /** In the process that a user has started. */
-  readonly stopWish: StopWish;
-  /** What answers HTTP requests where there is no `request` callback. */
-  readonly apps: HttpApps;
-  /** The log is written as the options say from then on. @throws ServerError ERR_LOG_FILE */
-  openLog(): void;
-  createConnection(sessionId: number): Connection;
-  createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;
-  /** Called as soon as the process can send and ask, before any callback. */
-  running(runtime: Runtime): void;
-}
-
-/** Read once: the variable is gone afterwards. */
-let inheritance: Inheritance | undefined;
-let inheritanceTaken = false;
 /** One server per process: its children run the same script and could not tell two apart. */
 let startedServer: Server | undefined;
-
-function inherited(): Inheritance | undefined {
-  if (!inheritanceTaken) {
-    inheritance = takeInheritance();
-    inheritanceTaken = true;
-    if (inheritance !== undefined) leaveLastWords();
-    borrowStandardError(inheritance?.standardError);
-  }
-  return inheritance;
-}
 
 /**
  * A server: declared the same way in every process, started by `start()`, which makes this process the master and
@@ -101,50 +45,51 @@ function inherited(): Inheritance | undefined {
  * console.log(`listening on ${server.port}`);   // only the master gets here
  */
 export class Server {
-  readonly #apps: HttpApps;
+  readonly #http: HttpHalf | undefined;
   #given: ServerOptions;
   #options: ResolvedOptions;
-  readonly #ports: ListenPort[] = [];
+  readonly #ports: ListenPorts;
   readonly #userProcesses: UserProcessDefinition[] = [];
   readonly #timers: Timers;
   readonly #table: CallbackTable<ServerEvents>;
   readonly #replaced: ReplacedCallbacks;
-  readonly #log: Log;
-  #logFile: LogFile | undefined;
+  readonly #log: ServerLog;
   #runtime: Runtime | undefined;
-  #connections: ConnectionTable | undefined;
-  #sender: DatagramSender | undefined;
+  readonly #clients = new Clients((method) => this.#mustRun(method));
+  readonly #sender: DatagramSender;
   readonly #stopWish = new StopWish();
   readonly #commands = new Map<string, CommandHandler>();
   #started = false;
-  #lastError: ServerError | undefined;
 
   /**
    * @param options see docs/options.md
-   * @param apps what answers HTTP requests in place of the callback `request`: of an `HttpServer`
+   * @param http the worker's half of HTTP: of an `HttpServer`
    * @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER
    */
-  constructor(options: ServerOptions = {}, apps: HttpApps = {}) {
-    this.#apps = apps;
+  constructor(options: ServerOptions = {}, http: HttpHalf | undefined = httpOfPlainServers()) {
+    this.#http = http;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
-    const state = watchedState();
-    if (state !== undefined) state.made = true;
+    scriptHas('made');
     this.#given = { ...options };
-    this.#options = resolve(this.#given);
-    const { logLevel: level } = this.#options;
-    this.#log = new Log({ role: this.#roleName(), level, output: outputFor(this.#options) });
-    this.#replaced = new ReplacedCallbacks(this.#log, () => inherited() === undefined);
+    this.#options = resolveGiven(this.#given);
+    this.#log = new ServerLog(this.#options);
+    const { log } = this.#log;
+    this.#replaced = new ReplacedCallbacks(log, () => inherited() === undefined);
     this.#table = new CallbackTable<ServerEvents>(serverEventNames, (event) => this.#replaced.replaced(event));
-    this.#timers = new Timers((error) => this.#log.error('the callback of a timer failed', { error }));
-    this.#addPort({});
+    this.#timers = new Timers((error) => log.error('the callback of a timer failed', { error }));
+    const boundPort = (index: number): number | undefined => this.#runtime?.region.ports[index];
+    this.#ports = new ListenPorts(boundPort, (event, index) => this.#replaced.replaced(event, index));
+    this.#ports.add(undefined, this.#options);
+    const descriptors = (): readonly number[] => this.#mustRun('sendTo').datagrams;
+    this.#sender = new DatagramSender(descriptors, this.ports, (error) => this.#clients.refuse(error));
   }
 
   /** Merges more options in, before `start()`. Swoole: set() @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
   set(options: ServerOptions): this {
     this.#mustNotHaveStarted('set');
     const given = { ...this.#given, ...options };
-    const resolved = resolve(given);
-    for (const port of this.#ports) port.resolve(resolved);
+    const resolved = resolveGiven(given);
+    this.#ports.resolve(resolved);
     this.#options = resolved;
     this.#given = given;
     return this;
@@ -156,7 +101,7 @@ export class Server {
    */
   listen(options: ListenOptions): ListenPort {
     this.#mustNotHaveStarted('listen');
-    return this.#addPort({ ...options });
+    return this.#ports.add({ ...options }, this.#options);
   }
 
   /**
@@ -200,8 +145,7 @@ export class Server {
     if (given === undefined) checkCommandLine();
     startedServer = this;
     this.#started = true;
-    const state = watchedState();
-    if (state !== undefined) state.started = true;
+    scriptHas('started');
     try {
       await startRole(given, this.#context());
     } catch (error) {
@@ -263,9 +207,7 @@ export class Server {
     list: readonly unknown[],
     options: { timeoutMs?: number } = {},
   ): Promise<PromiseSettledResult<T>[]> {
-    const { tasks } = this.#mustRun('taskWaitMulti').messaging;
-    if (!Array.isArray(list)) throw new ServerError('ERR_TASK_LIST', { received: describe(list) });
-    return Promise.allSettled(list.map((data) => tasks.ask(data, undefined, options.timeoutMs) as Promise<T>));
+    return this.#mustRun('taskWaitMulti').messaging.tasks.askAll<T>(list, options.timeoutMs);
   }
 
   /**
@@ -318,10 +260,7 @@ export class Server {
    */
   addCommand(name: string, handler: CommandHandler): this {
     this.#mustNotHaveStarted('addCommand');
-    checkCommandName(name);
-    if (typeof handler !== 'function') {
-      throw new ServerError('ERR_CALLBACK_TYPE', { event: name, received: describe(handler) });
-    }
+    checkCommand(name, handler);
     this.#commands.set(name, handler);
     return this;
   }
@@ -335,7 +274,7 @@ export class Server {
    * connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
    */
   send(fd: number, data: string | Uint8Array): boolean {
-    return this.#askOutbox('send', fd, (outbox) => outbox.send(fd, data));
+    return this.#clients.ask('send', fd, (outbox) => outbox.send(fd, data));
   }
 
   /**
@@ -344,7 +283,8 @@ export class Server {
    * ERR_DATAGRAM_ADDRESS. Swoole: sendto()
    */
   sendTo(address: string, port: number, data: string | Uint8Array): boolean {
-    return this.#datagramSender('sendTo').sendTo(address, port, data);
+    this.#mustRun('sendTo');
+    return this.#sender.sendTo(address, port, data);
   }
 
   /**
@@ -356,16 +296,7 @@ export class Server {
    * Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
-    return this.#askOutbox('sendFile', fd, (outbox) => {
-      try {
-        const file = fileToSend(path, range);
-        if ('bytes' in file) return file.bytes.length === 0 || outbox.send(fd, file.bytes);
-        return file.length === 0 || outbox.sendFile(fd, file.path, file.offset, file.length);
-      } catch (error) {
-        if (error instanceof ServerError) outbox.lastError = error;
-        return false;
-      }
-    });
+    return this.#clients.sendFile(fd, path, range);
   }
 
   /**
@@ -373,12 +304,12 @@ export class Server {
    * a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
   close(fd: number, options?: { reset?: boolean }): boolean {
-    return this.#askOutbox('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
+    return this.#clients.ask('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
   }
 
   /** True while the connection can be sent to. Swoole: exist() */
   exists(fd: number): boolean {
-    return isSessionId(fd) && (this.#connections?.isOpen(fd) ?? false);
+    return this.#clients.isOpen(fd);
   }
 
   /**
@@ -386,12 +317,12 @@ export class Server {
    * @returns false, and `lastError` says why
    */
   pause(fd: number): boolean {
-    return this.#askOutbox('pause', fd, (outbox) => outbox.setPaused(fd, true));
+    return this.#clients.ask('pause', fd, (outbox) => outbox.setPaused(fd, true));
   }
 
   /** Ends a `pause`. @returns false, and `lastError` says why. Swoole: resume() */
   resume(fd: number): boolean {
-    return this.#askOutbox('resume', fd, (outbox) => outbox.setPaused(fd, false));
+    return this.#clients.ask('resume', fd, (outbox) => outbox.setPaused(fd, false));
   }
 
   /** Lets the server read from a client of a port with `delayReceive`: the same as `resume`. Swoole: confirm() */
@@ -404,10 +335,7 @@ export class Server {
    * @returns false, and `lastError` says why
    */
   protect(fd: number, on = true): boolean {
-    return this.#withSlot('protect', fd, (table, slot) => {
-      table.setFlag(slot, SlotFlag.protected, on);
-      return true;
-    });
+    return this.#clients.protect(fd, on);
   }
 
   /**
@@ -417,30 +345,22 @@ export class Server {
    */
   heartbeat(options: HeartbeatOptions = {}): number[] {
     this.#mustRun('heartbeat');
-    const { close, idleMs } = checkHeartbeat(options);
-    const silent = silentConnections(this.#connections, this.#ports, idleMs);
-    if (close) for (const fd of silent) this.close(fd);
-    return silent;
+    return this.#clients.heartbeat(options, this.ports, (fd) => this.close(fd));
   }
 
   /** Gives the connection a user id, once. Swoole: bind() @param uid 1 to 2^31 − 1 @throws ServerError ERR_UID */
   bind(fd: number, uid: number): boolean {
-    if (!Number.isInteger(uid) || uid < 1 || uid > 0x7fffffff)
-      throw new ServerError('ERR_UID', { received: describe(uid) });
-    return this.#withSlot('bind', fd, (table, slot) => {
-      if (table.bindUid(slot, uid)) return true;
-      return this.#refuse(new ServerError('ERR_ALREADY_BOUND', { fd, uid: table.info(fd)?.uid ?? 0 }));
-    });
+    return this.#clients.bind(fd, uid);
   }
 
   /** Resolves when the client can be sent more again, or the connection is gone. In any process. */
   drain(fd: number): Promise<void> {
-    return isSessionId(fd) ? this.#mustRun('drain').outbox.drain(fd) : Promise.resolve();
+    return this.#clients.drained(fd);
   }
 
   /** Everything known of a connection; undefined when there is none of this id (any more). Swoole: getClientInfo() */
   getClientInfo(fd: number): ClientInfo | undefined {
-    return isSessionId(fd) ? this.#connections?.info(fd) : undefined;
+    return this.#clients.info(fd);
   }
 
   /**
@@ -448,22 +368,17 @@ export class Server {
    * Swoole: getClientList()
    */
   getClientList(after = 0, count = 10): number[] {
-    const list: number[] = [];
-    for (const fd of this.#connections?.sessions(after) ?? []) {
-      if (list.length >= count) break;
-      list.push(fd);
-    }
-    return list;
+    return this.#clients.list(after, count);
   }
 
   /** The open connections of all listen ports: iterable session ids, with `size`. Swoole: $connections */
   get connections(): Connections {
-    return new Connections(this.#connections);
+    return new Connections(this.#clients.table);
   }
 
   /** Why the last call in this process answered false. Swoole: getLastError() */
   get lastError(): ServerError | undefined {
-    return this.#lastError;
+    return this.#clients.lastError;
   }
 
   // ——— figures ———
@@ -523,12 +438,12 @@ export class Server {
 
   /** The bound port; before the start what was asked for. Swoole: $port */
   get port(): number {
-    return this.#ports[0]?.port ?? this.#options.port;
+    return this.ports[0]?.port ?? this.#options.port;
   }
 
   /** The main address first, then those of `listen()`. Swoole: $ports */
   get ports(): readonly ListenPort[] {
-    return this.#ports;
+    return this.#ports.list;
   }
 
   /** Every option with its value, checked and frozen; from the environment and flags too. Swoole: $setting */
@@ -538,70 +453,27 @@ export class Server {
 
   // ——— inside ———
 
-  #roleName(): string {
-    const { role, workerId } = this;
-    if (role === 'task') return `task worker ${workerId}`;
-    if (role === 'user') return `process ${workerId}`;
-    return role === 'worker' ? `worker ${workerId}` : role;
-  }
-
-  #addPort(options: ListenOptions): ListenPort {
-    const index = this.#ports.length;
-    if (index === MAX_PORTS) {
-      const expected = `at most ${MAX_PORTS} listen ports`;
-      throw new ServerError('ERR_OPTION_RANGE', { name: 'listen', expected, received: 'one more' });
-    }
-    const port = new ListenPort(
-      index === 0 ? undefined : options,
-      () => this.#runtime?.region.ports[index],
-      (event) => this.#replaced.replaced(event, index),
-    );
-    port.resolve(this.#options);
-    this.#ports.push(port);
-    return port;
-  }
-
   #context(): StartContext {
     return {
       options: this.#options,
-      ports: this.#ports,
+      ports: this.ports,
       events: this.#table.callbacks,
-      log: this.#log,
+      log: this.#log.log,
       server: this,
       userProcesses: this.#userProcesses,
       commands: this.#commands,
-      apps: this.#apps,
+      httpHalf: this.#http,
       stopWish: this.#stopWish,
-      openLog: () => {
-        this.#logFile = openLog(this.#log, this.#options, {
-          inherited: inherited(),
-          role: () => (inherited() === undefined && this.workerId >= 0 ? `worker ${this.workerId}` : undefined),
-        });
-      },
+      openLog: () => this.#log.open(this.#options, () => this.workerId),
       createConnection: (fd) => new Connection(fd, this),
-      createPeer: (portIndex, sockaddr) => this.#datagramSender('packet').peer(portIndex, sockaddr),
+      createPeer: (portIndex, sockaddr) => this.#sender.peer(portIndex, sockaddr),
       running: (runtime) => {
         this.#runtime = runtime;
-        this.#log.follow(() => runtime.region.logLevel);
-        if (this.#logFile !== undefined) this.#logFile.epoch = () => runtime.region.logEpoch;
-        this.#connections = new ConnectionTable(runtime.region);
+        this.#log.follow(runtime.region);
+        this.#clients.running(runtime.region);
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
-  }
-
-  #datagramSender(method: string): DatagramSender {
-    const { datagrams } = this.#mustRun(method);
-    this.#sender ??= new DatagramSender(datagrams, this.#ports, (error) => this.#refuse(error));
-    return this.#sender;
-  }
-
-  #askOutbox(method: string, fd: number, call: (outbox: Outbox) => boolean): boolean {
-    const { outbox } = this.#mustRun(method);
-    if (!isSessionId(fd)) return this.#refuse(new ServerError('ERR_SESSION_ID', { received: describe(fd) }));
-    if (call(outbox)) return true;
-    this.#lastError = outbox.lastError;
-    return false;
   }
 
   /** @internal How this process sends. @throws ServerError ERR_NOT_STARTED */
@@ -611,21 +483,7 @@ export class Server {
 
   /** @internal @returns false, and `lastError` says why */
   protected mustBeOpen(method: string, fd: number): boolean {
-    return this.#withSlot(method, fd, () => true);
-  }
-
-  #withSlot(method: string, fd: number, call: (table: ConnectionTable, slot: number) => boolean): boolean {
-    this.#mustRun(method);
-    const table = this.#connections;
-    if (!isSessionId(fd)) return this.#refuse(new ServerError('ERR_SESSION_ID', { received: describe(fd) }));
-    if (table?.isOpen(fd)) return call(table, table.slotOf(fd));
-    const code = table?.isKnown(fd) ? 'ERR_SESSION_CLOSED' : 'ERR_SESSION_NOT_FOUND';
-    return this.#refuse(new ServerError(code, { fd }));
-  }
-
-  #refuse(error: ServerError): false {
-    this.#lastError = error;
-    return false;
+    return this.#clients.withSlot(method, fd, () => true);
   }
 
   #mustRun(method: string): Runtime {
@@ -636,17 +494,4 @@ export class Server {
   #mustNotHaveStarted(method: string): void {
     if (this.#started) throw new ServerError('ERR_ALREADY_STARTED', { method });
   }
-}
-
-/** @throws ServerError ERR_OPTION_* */
-function resolve(given: ServerOptions): ResolvedOptions {
-  try {
-    return resolveOptions({ ...given, ...optionsFromOutside() });
-  } catch (error) {
-    throw told(error);
-  }
-}
-
-function isSessionId(fd: number): boolean {
-  return Number.isSafeInteger(fd) && fd > 0;
 }

@@ -4,17 +4,20 @@ import type { Inheritance } from '../ipc/inheritance.js';
 import { runManager } from '../manager/run.js';
 import { peerOfManager } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import type { StartContext } from './context.js';
 import { listensOf } from './roles.js';
-import type { StartContext } from './server.js';
 
 export async function startManager(inheritance: Inheritance, context: StartContext): Promise<never> {
   const region = Region.open(inheritance.region);
   const { bells } = inheritance;
   const links = linksOf({ region, bells, peer: peerOfManager(region.shape) });
   const outbox = createOutbox(region, links, context.options, listensOf(context), false);
-  const names = context.userProcesses.map(({ name }) => name);
-  const { options, events, log } = context;
-  const { manager, messaging, channel, loop } = runManager(inheritance, region, options, events, names, log);
+  const { manager, messaging, channel, loop } = runManager(inheritance, region, {
+    options: context.options,
+    callbacks: context.events,
+    userProcessNames: context.userProcesses.map(({ name }) => name),
+    log: context.log,
+  });
   loop.serve(outbox);
   context.running({
     region,

@@ -10,7 +10,6 @@ import { peerBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
 import { Sleeper } from '../ipc/sleep.js';
 import { isTheDaemon, reportToStarter, startDaemon } from '../master/daemon.js';
-import { checkIsolation, settleIn } from '../master/isolation.js';
 import { Master } from '../master/master.js';
 import { type MasterMode, processMode } from '../master/mode.js';
 import { Operation } from '../master/operation.js';
@@ -22,15 +21,16 @@ import { Messaging } from '../messaging/messaging.js';
 import { PeerLoop } from '../messaging/peer-loop.js';
 import { takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
+import { checkIsolation, settleIn } from '../os/isolation.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
 import type { Connection } from './connection.js';
+import type { Runtime, StartContext } from './context.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
 import { tellOfDebugger } from './debugging.js';
 import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
-import type { Runtime, StartContext } from './server.js';
 import { toldFromAfar } from './told-error.js';
 
 /** What is assembled before anything starts. */
@@ -175,7 +175,14 @@ function assemble(context: StartContext): Assembled {
           region: () => master.region,
           messaging: () => messaging,
         });
-  const master: Master = new Master(options, names.length, listensOf(context), mode, events, log);
+  const master: Master = new Master({
+    options,
+    mode,
+    log,
+    userProcessNum: names.length,
+    listens: listensOf(context),
+    callbacks: events,
+  });
   const { region } = master;
   const peer = peerOfMaster(region.shape);
   const messaging: Messaging = new Messaging({
@@ -191,19 +198,23 @@ function assemble(context: StartContext): Assembled {
   const bell = peerBell(master.shared.bells, region.shape, peer);
   const loop = new PeerLoop(messaging, sleeper, bell, (handler) => createPoller(options.reactorBackend, handler));
   loop.serve(master.outbox);
-  const runtime: Runtime = {
-    region,
-    outbox: master.outbox,
-    messaging,
+  const runtime = runtimeOf(master, { outbox: master.outbox, messaging });
+  context.running(runtime);
+  return { master, runtime: () => runtime, close: () => loop.close() };
+}
+
+/** @param sends how this process sends: as the master, or as the only worker */
+function runtimeOf(master: Master, sends: Pick<Runtime, 'outbox' | 'messaging'>): Runtime {
+  return {
+    ...sends,
+    region: master.region,
     get datagrams() {
-      return master.shared.datagrams;
+      return master.shared.datagrams; // known when the ports are bound
     },
     requestShutdown: () => master.onShutdownRequest(),
     requestReload: (tasksOnly) => master.reload(tasksOnly),
     requestStopWorker: (workerId) => master.stopWorker(workerId),
   };
-  context.running(runtime);
-  return { master, runtime: () => runtime, close: () => loop.close() };
 }
 
 /** BASE mode, where one process is enough: this one runs the callbacks too. */
@@ -222,22 +233,13 @@ function assembleAlone(context: StartContext): Assembled {
       const http = await httpOf(context, region, 'worker');
       const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone, http };
       const { worker, outbox, messaging } = await runBaseWorker<Connection>(place);
-      known = {
-        region,
-        outbox,
-        messaging,
-        workerId: 0,
-        datagrams: shared.datagrams,
-        requestShutdown: () => master.onShutdownRequest(),
-        requestReload: (tasksOnly) => master.reload(tasksOnly),
-        requestStopWorker: (workerId) => master.stopWorker(workerId),
-      };
+      known = { ...runtimeOf(master, { outbox, messaging }), workerId: 0 };
       context.running(known);
       await tellOfDebugger(log);
       await worker.boot();
     },
   });
-  const master: Master = new Master(options, 0, listens, mode, events, log);
+  const master: Master = new Master({ options, userProcessNum: 0, listens, mode, callbacks: events, log });
   return { master, runtime: () => known, close: () => {} };
 }
 

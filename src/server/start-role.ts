@@ -1,11 +1,11 @@
 /** `start()` in each role: one function each. The role was decided by whoever started the process. */
 import { serializeError } from '../errors/index.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
-import { bindToCore, coreFor, giveUpRights, settleIn } from '../master/isolation.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import { exitWithoutTeardown } from '../os/exit.js';
+import { bindToCore, coreFor, giveUpRights, settleIn } from '../os/isolation.js';
 import { ignoreLostOutput } from '../os/lost-output.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { TaskRunner } from '../task/task-runner.js';
@@ -13,9 +13,9 @@ import { UserProcess } from '../user/user-process.js';
 import { type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
+import type { StartContext } from './context.js';
 import { tellOfDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
-import type { StartContext } from './server.js';
 
 /** What a process of the tree is. */
 export type Role = 'master' | 'manager' | ProcessRole;

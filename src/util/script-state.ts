@@ -11,8 +11,10 @@ export interface ScriptState {
 
 const KEY = Symbol.for('tswoole.scriptState');
 
-export function watchedState(): ScriptState | undefined {
-  return Reflect.get(globalThis, KEY) as ScriptState | undefined;
+/** Notes it, where somebody looks. */
+export function scriptHas(step: keyof ScriptState): void {
+  const state = Reflect.get(globalThis, KEY) as ScriptState | undefined;
+  if (state !== undefined) state[step] = true;
 }
 
 /** From now on this process tells. */

@@ -10,18 +10,7 @@ import type { Calls } from './calls.js';
 import type { Figures } from './figures.js';
 import type { InboxEnds } from './inbox.js';
 import type { HeldConnections } from './service.js';
-import { WorkerConnection } from './worker-connection.js';
-
-/** Takes the bytes of a connection in place of the user's `receive`. */
-export interface ByteTaker {
-  received(fd: number, data: Buffer): void;
-}
-
-/** What a connection tells of itself. */
-export interface ConnectionEnds<C extends UserConnection> {
-  /** Nothing is pending on it any more: ends it where its client has ended. */
-  endIfOver(connection: WorkerConnection<C>): void;
-}
+import { type ByteTaker, type ConnectionEnds, WorkerConnection } from './worker-connection.js';
 
 export interface ConnectionsParts<C extends UserConnection> {
   readonly table: ConnectionTable;

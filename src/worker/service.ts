@@ -7,8 +7,8 @@ import type { RingReader } from '../ipc/ring.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import type { Calls } from './calls.js';
-import type { ByteTaker } from './connections.js';
 import type { Figures } from './figures.js';
+import type { ByteTaker } from './worker-connection.js';
 
 export interface FrameService {
   /** Of its frames (`Event`). No two services share one. */

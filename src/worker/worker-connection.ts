@@ -1,6 +1,16 @@
 import type { CloseReason } from '../ipc/frame.js';
 import type { PortCallbacks, UserConnection } from './callbacks.js';
-import type { ByteTaker, ConnectionEnds } from './connections.js';
+
+/** Takes the bytes of a connection in place of the user's `receive`. */
+export interface ByteTaker {
+  received(fd: number, data: Buffer): void;
+}
+
+/** What a connection tells of itself. */
+export interface ConnectionEnds<C extends UserConnection> {
+  /** Nothing is pending on it any more: ends it where its client has ended. */
+  endIfOver(connection: WorkerConnection<C>): void;
+}
 
 /** A connection as its worker keeps it: the object the user holds, and what this process still owes on it. */
 export class WorkerConnection<C extends UserConnection> {

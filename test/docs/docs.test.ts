@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -9,53 +9,7 @@ import { CloseCode, closeReason } from '../../src/ipc/frame.js';
 import { anchorsOf, linksOf, pages } from '../helpers/pages.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Files below a folder, as paths from the root. (Node 20 has no glob.) */
-function filesBelow(folder: string, ending: string): string[] {
-  const names = readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' });
-  return names.filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`);
-}
-
 const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8');
-
-/** Folders of src by layer, the lowest first. */
-const layers = [
-  ['os', 'options', 'errors', 'util'],
-  ['ipc', 'memory', 'exchange', 'protocol', 'listen', 'control'],
-  ['master', 'reactor', 'manager', 'worker', 'task', 'user'],
-  ['base'],
-  ['server', 'http'],
-  ['cli'],
-];
-const layerOf = (folder: string): number => layers.findIndex((folders) => folders.includes(folder));
-
-interface Import {
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-}
-
-function imports(): Import[] {
-  return filesBelow('src', '.ts').flatMap((file) => {
-    const from = file.split('/')[1] ?? '';
-    const targets = [...read(file).matchAll(/from '(?:\.\.\/)+([a-z]+)\//g)].map((match) => match[1] ?? '');
-    return targets.filter((to) => to !== from && layerOf(to) >= 0).map((to) => ({ file, from, to }));
-  });
-}
-
-describe('the layers of src', () => {
-  it('import downwards only, and roles do not import each other', () => {
-    const wrong = imports().filter(({ from, to }) => {
-      const sameLayer = layerOf(from) === layerOf(to);
-      return layerOf(to) > layerOf(from) || (sameLayer && layers[2]?.includes(from));
-    });
-    expect(wrong).toEqual([]);
-  });
-
-  it('leave koffi to src/os', () => {
-    const users = filesBelow('src', '.ts').filter((file) => /from 'koffi'/.test(read(file)));
-    expect(users.filter((file) => !file.startsWith('src/os/'))).toEqual([]);
-  });
-});
 
 describe('docs/lifecycle.md', () => {
   it('lists every close reason with its initiator', () => {

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createFramer } from '../../src/listen/create-framer.js';
 import { type Framing as FramingOption, lengthFields, resolveOptions } from '../../src/options/index.js';
-import { createFramer, type Framer, MORE } from '../../src/protocol/framing/index.js';
+import { type Framer, MORE } from '../../src/protocol/framing/framer.js';
 import { Connection } from '../../src/reactor/connection.js';
 import { Life } from '../../src/reactor/life.js';
-import type { ProtocolParts } from '../../src/reactor/protocol.js';
-import { Framed, type PortFraming } from '../../src/reactor/protocols/framed.js';
+import type { PortFraming, ProtocolParts } from '../../src/reactor/protocols/definition.js';
+import { Framed } from '../../src/reactor/protocols/framed.js';
 import { ReactorWorld } from '../helpers/reactor-world.js';
 
 async function framerFor(framing: FramingOption): Promise<Framer> {

@@ -16,7 +16,7 @@ import { Calls } from '../../src/worker/calls.js';
 import { Connections } from '../../src/worker/connections.js';
 import { Figures } from '../../src/worker/figures.js';
 import type { FrameService } from '../../src/worker/service.js';
-import type { WorkerHost } from '../../src/worker/services/index.js';
+import type { WorkerHost } from '../../src/worker/services/host.js';
 import { Worker, type WorkerParts } from '../../src/worker/worker.js';
 import { testShape } from '../helpers/test-shape.js';
 

@@ -4,12 +4,12 @@
  */
 import type { Arrival } from '../../ipc/arrival.js';
 import { CloseCode, Event } from '../../ipc/frame.js';
+import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
 import { ReactorCounter, WorkerField } from '../../memory/boards.js';
 import { SlotFlag } from '../../memory/connection-table.js';
 import { AF_UNIX } from '../../os/constants.js';
 import type { Poller } from '../../os/poller.js';
 import { closeDescriptor, setKeepAlive, setNoDelay } from '../../os/socket.js';
-import { type LoadedTls, loadTls } from '../../protocol/tls.js';
 import { Connection } from '../connection.js';
 import type { ConnectionSlots } from '../connection-slots.js';
 import type { PortOptions, ReactorContext } from '../context.js';

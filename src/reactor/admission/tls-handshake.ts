@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Arrival } from '../../ipc/arrival.js';
-import type { LoadedTls } from '../../protocol/tls.js';
+import type { LoadedTls } from '../../listen/tls-material.js';
 import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
 import { TlsStream } from '../transport/tls-stream.js';
 import type { AdmissionGate, Admit, Entrant } from './gate.js';

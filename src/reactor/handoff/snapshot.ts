@@ -9,7 +9,7 @@ import { Input, type InputState } from '../input.js';
 import { Hold, type Life } from '../life.js';
 import { type Chunk, FilePart, OutQueue } from '../out-queue.js';
 import type { Protocol } from '../protocol.js';
-import type { Speech, WaitingFrame } from '../speeches.js';
+import type { Speech, WaitingFrame } from '../speech.js';
 import type { Transport } from '../transport/transport.js';
 import type { SpilledEvent } from '../worker-ring.js';
 

@@ -3,18 +3,14 @@
  * never sees half of one, and its successor goes on at the next. Runs in the reactor.
  */
 import { CloseCode } from '../../ipc/frame.js';
-import { type Framer, MALFORMED, MORE } from '../../protocol/framing/index.js';
+import { MALFORMED, MORE } from '../../protocol/framing/framer.js';
 import type { Connection } from '../connection.js';
 import { SCRATCH_BYTES } from '../context.js';
 import { Input } from '../input.js';
-import type { FrameTypes, Protocol, ProtocolDefinition, ProtocolParts, ProtocolPort } from '../protocol.js';
+import type { FrameTypes, Protocol } from '../protocol.js';
 import { READS_PER_TURN } from '../reading.js';
 import type { WorkerRing } from '../worker-ring.js';
-
-export interface PortFraming {
-  readonly framer: Framer;
-  readonly packageMaxLength: number;
-}
+import type { PortFraming, ProtocolDefinition, ProtocolParts, ProtocolPort } from './definition.js';
 
 /** What one read gave is a packet, but a function of the user's sees it before it is in a ring. */
 export const rawFraming: PortFraming = {

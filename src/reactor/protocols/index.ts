@@ -1,11 +1,6 @@
 /** What listen ports may speak. A new protocol is one file here, and one line in `definitions`. */
-import {
-  FrameKind,
-  type Protocol,
-  type ProtocolDefinition,
-  type ProtocolParts,
-  type ProtocolPort,
-} from '../protocol.js';
+import { FrameKind, type Protocol } from '../protocol.js';
+import type { ProtocolDefinition, ProtocolParts, ProtocolPort } from './definition.js';
 import { framed } from './framed.js';
 import { http1 } from './http1/http1.js';
 import { Stream, type StreamParts, stream } from './stream.js';

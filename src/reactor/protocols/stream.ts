@@ -5,9 +5,10 @@
 import { CloseCode } from '../../ipc/frame.js';
 import { ReactorCounter } from '../../memory/boards.js';
 import type { Connection } from '../connection.js';
-import type { FrameTypes, Protocol, ProtocolDefinition, ProtocolParts } from '../protocol.js';
+import type { FrameTypes, Protocol } from '../protocol.js';
 import { READS_PER_TURN } from '../reading.js';
 import type { WorkerRing } from '../worker-ring.js';
+import type { ProtocolDefinition, ProtocolParts } from './definition.js';
 
 export type StreamParts = Omit<ProtocolParts, 'tunnel'>;
 

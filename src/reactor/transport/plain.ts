@@ -2,10 +2,9 @@
 import { hasSendfile, readFileAt, sendFile } from '../../os/file.js';
 import type { Poller } from '../../os/poller.js';
 import { closeDescriptor, receive, resetConnection, send, shutdownWrite } from '../../os/socket.js';
-import type { Connection } from '../connection.js';
 import { type ReactorContext, SCRATCH_BYTES } from '../context.js';
 import type { FilePart } from '../out-queue.js';
-import type { Transport } from './transport.js';
+import type { Carried, Transport } from './transport.js';
 
 export class PlainTransport implements Transport {
   readonly drainsByShortRead = true;
@@ -17,15 +16,15 @@ export class PlainTransport implements Transport {
     this.#context = context;
   }
 
-  receive({ descriptor }: Connection, _target: Buffer, _at: number, address: number, limit: number): number {
+  receive({ descriptor }: Carried, _target: Buffer, _at: number, address: number, limit: number): number {
     return receive(descriptor, address, limit);
   }
 
-  send({ descriptor }: Connection, _source: Buffer, _at: number, address: number, length: number): number {
+  send({ descriptor }: Carried, _source: Buffer, _at: number, address: number, length: number): number {
     return send(descriptor, address, length);
   }
 
-  sendFile({ descriptor }: Connection, part: FilePart, most: number): number {
+  sendFile({ descriptor }: Carried, part: FilePart, most: number): number {
     if (hasSendfile) {
       const sent = sendFile(descriptor, part.descriptor, part.offset, most);
       if (sent === 0) throw new Error('it is shorter than it was');
@@ -41,20 +40,20 @@ export class PlainTransport implements Transport {
     return 0;
   }
 
-  rearm({ descriptor }: Connection, events: number): void {
+  rearm({ descriptor }: Carried, events: number): void {
     this.#poller.rearm(descriptor, events);
   }
 
-  end({ descriptor }: Connection): void {
+  end({ descriptor }: Carried): void {
     shutdownWrite(descriptor);
   }
 
-  reset({ descriptor }: Connection): void {
+  reset({ descriptor }: Carried): void {
     this.#poller.remove(descriptor);
     resetConnection(descriptor);
   }
 
-  release({ descriptor }: Connection): void {
+  release({ descriptor }: Carried): void {
     this.#poller.remove(descriptor);
     closeDescriptor(descriptor);
   }

@@ -6,11 +6,10 @@
  */
 import { readFileAt } from '../../os/file.js';
 import { EAGAIN } from '../../os/libc.js';
-import type { Connection } from '../connection.js';
 import { SCRATCH_BYTES } from '../context.js';
 import type { FilePart } from '../out-queue.js';
 import type { TlsStream } from './tls-stream.js';
-import type { Transport } from './transport.js';
+import type { Carried, Transport } from './transport.js';
 
 const AHEAD_BYTES = 262_144;
 
@@ -19,11 +18,11 @@ export class TlsTransport implements Transport {
   readonly isDirect = false;
   readonly canHandOff = false;
 
-  receive(connection: Connection, target: Buffer, at: number, _address: number, limit: number): number {
+  receive(connection: Carried, target: Buffer, at: number, _address: number, limit: number): number {
     return streamOf(connection).receive(target, at, limit);
   }
 
-  send(connection: Connection, source: Buffer, at: number, _address: number, length: number): number {
+  send(connection: Carried, source: Buffer, at: number, _address: number, length: number): number {
     const stream = streamOf(connection);
     const room = AHEAD_BYTES - stream.queuedBytes;
     if (room <= 0) return -EAGAIN;
@@ -32,7 +31,7 @@ export class TlsTransport implements Transport {
     return taken;
   }
 
-  sendFile(connection: Connection, part: FilePart, most: number): number {
+  sendFile(connection: Carried, part: FilePart, most: number): number {
     const stream = streamOf(connection);
     if (stream.queuedBytes >= AHEAD_BYTES) return -EAGAIN;
     const bytes = Buffer.allocUnsafe(Math.min(most, SCRATCH_BYTES));
@@ -42,30 +41,30 @@ export class TlsTransport implements Transport {
     return read;
   }
 
-  queuedBytes(connection: Connection): number {
+  queuedBytes(connection: Carried): number {
     return streamOf(connection).queuedBytes;
   }
 
   /** Streams report by themselves. */
   rearm(): void {}
 
-  end(connection: Connection): void {
+  end(connection: Carried): void {
     streamOf(connection).end();
   }
 
-  reset(connection: Connection): void {
+  reset(connection: Carried): void {
     streamOf(connection).reset();
   }
 
-  release(connection: Connection): void {
+  release(connection: Carried): void {
     streamOf(connection).destroy();
   }
 
-  holdsDescriptor(connection: Connection): boolean {
+  holdsDescriptor(connection: Carried): boolean {
     return !streamOf(connection).isDestroyed;
   }
 }
 
-function streamOf({ secure }: Connection): TlsStream {
+function streamOf({ secure }: Carried): TlsStream {
   return secure as TlsStream;
 }

@@ -2,8 +2,15 @@
  * How the bytes of a connection travel: recv(2) and send(2), or the same through encryption. One object per reactor and
  * kind; what it keeps of a connection lies in `connection.secure`. Runs in the reactor.
  */
-import type { Connection } from '../connection.js';
 import type { FilePart } from '../out-queue.js';
+import type { TlsStream } from './tls-stream.js';
+
+/** What a transport sees of a connection. */
+export interface Carried {
+  readonly descriptor: number;
+  /** What the transport keeps of it where it encrypts. */
+  readonly secure: TlsStream | null;
+}
 
 /** Numbers below 0 are −errno. */
 export interface Transport {
@@ -17,21 +24,21 @@ export interface Transport {
    * @param target takes at most `limit` bytes at `at`, which the kernel finds at `address`
    * @returns bytes; 0: the client has ended its side; −EAGAIN: nothing now
    */
-  receive(connection: Connection, target: Buffer, at: number, address: number, limit: number): number;
+  receive(connection: Carried, target: Buffer, at: number, address: number, limit: number): number;
   /** @param source holds the bytes at `at`, the kernel finds them at `address` @returns bytes taken; −EAGAIN: none now */
-  send(connection: Connection, source: Buffer, at: number, address: number, length: number): number;
+  send(connection: Carried, source: Buffer, at: number, address: number, length: number): number;
   /** @returns bytes of the file taken, of at most `most` @throws Error when the file cannot be read */
-  sendFile(connection: Connection, part: FilePart, most: number): number;
+  sendFile(connection: Carried, part: FilePart, most: number): number;
   /** Bytes it has taken that have not reached the kernel. */
-  queuedBytes(connection: Connection): number;
+  queuedBytes(connection: Carried): number;
   /** The reactor wants to be told: READABLE or WRITABLE. */
-  rearm(connection: Connection, events: number): void;
+  rearm(connection: Carried, events: number): void;
   /** Ends the writing side behind all that was sent. */
-  end(connection: Connection): void;
+  end(connection: Carried): void;
   /** The descriptor goes, with an RST. */
-  reset(connection: Connection): void;
+  reset(connection: Carried): void;
   /** The descriptor goes. */
-  release(connection: Connection): void;
+  release(connection: Carried): void;
   /** False when the descriptor may be another one's by now. */
-  holdsDescriptor(connection: Connection): boolean;
+  holdsDescriptor(connection: Carried): boolean;
 }

@@ -2,27 +2,11 @@
 import { Event, typeOf } from '../../ipc/frame.js';
 import type { RingReader } from '../../ipc/ring.js';
 import type { Log } from '../../util/log.js';
-import type { UserConnection, WorkerCallbacks } from '../callbacks.js';
-import type { Calls } from '../calls.js';
-import type { Connections } from '../connections.js';
-import type { Figures } from '../figures.js';
-import type { FrameService, ServiceFactory, ServiceHost } from '../service.js';
+import type { UserConnection } from '../callbacks.js';
+import type { FrameService, ServiceFactory } from '../service.js';
 import { DatagramService } from './datagram.js';
+import type { WorkerHost } from './host.js';
 import { StreamService } from './stream.js';
-
-/** What the protocols of this folder get besides. */
-export interface WorkerHost<C extends UserConnection> extends ServiceHost {
-  readonly calls: Calls;
-  readonly connections: Connections<C>;
-  readonly figures: Figures;
-  readonly callbacks: WorkerCallbacks<C>;
-  /** What one client may have sent that is not handled yet; 0: any amount. */
-  readonly maxQueuedBytes: number;
-  /** Reactors want to know what is handled. */
-  readonly countsHandled: boolean;
-  /** The sender of a datagram. */
-  createPeer(portIndex: number, sockaddr: Buffer): unknown;
-}
 
 function builtIn<C extends UserConnection>(host: WorkerHost<C>): FrameService[] {
   return [new StreamService(host), new DatagramService(host)];

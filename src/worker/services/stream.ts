@@ -7,7 +7,7 @@ import type { UserConnection } from '../callbacks.js';
 import { copyPayload } from '../payload.js';
 import type { FrameService } from '../service.js';
 import type { WorkerConnection } from '../worker-connection.js';
-import type { WorkerHost } from './index.js';
+import type { WorkerHost } from './host.js';
 
 const nothing = Buffer.alloc(0);
 

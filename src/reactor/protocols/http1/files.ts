@@ -1,5 +1,6 @@
 /** Static files: answered without a worker. Runs in the reactor. */
 import { STATUS_CODES } from 'node:http';
+import { StaticFiles } from '../../../files/static-files.js';
 import { CloseCode } from '../../../ipc/frame.js';
 import { ReactorCounter } from '../../../memory/boards.js';
 import { httpDate } from '../../../protocol/http/date.js';
@@ -7,7 +8,6 @@ import { parseFields } from '../../../protocol/http/fields.js';
 import type { FileAnswer } from '../../../protocol/http/file-answer.js';
 import type { RequestHead } from '../../../protocol/http/head.js';
 import { methods } from '../../../protocol/http/methods.js';
-import { StaticFiles } from '../../../protocol/http/static-files.js';
 import { readLatin1 } from '../../../util/latin1.js';
 import type { Connection } from '../../connection.js';
 import type { Answers } from './answers.js';

@@ -22,15 +22,9 @@ import type { ChooseByBytes } from '../../dispatcher.js';
 import { Input } from '../../input.js';
 import { Life } from '../../life.js';
 import { FilePart } from '../../out-queue.js';
-import {
-  FrameKind,
-  type FrameTypes,
-  type Protocol,
-  type ProtocolDefinition,
-  type ProtocolParts,
-  type ProtocolPort,
-} from '../../protocol.js';
+import { FrameKind, type FrameTypes, type Protocol } from '../../protocol.js';
 import { READS_PER_TURN } from '../../reading.js';
+import type { ProtocolDefinition, ProtocolParts, ProtocolPort } from '../definition.js';
 import { Answers } from './answers.js';
 import { Bodies } from './bodies.js';
 import { Cursor } from './cursor.js';

@@ -4,9 +4,10 @@ import type { Connection } from '../../connection.js';
 import type { HttpOptions, ReactorContext } from '../../context.js';
 import type { Dispatcher } from '../../dispatcher.js';
 import type { Ending } from '../../ending.js';
-import type { Protocol, ProtocolParts, ProtocolPort } from '../../protocol.js';
+import type { Protocol } from '../../protocol.js';
 import type { Reading } from '../../reading.js';
 import type { Sending } from '../../sending.js';
+import type { ProtocolParts, ProtocolPort } from '../definition.js';
 import type { HttpState } from './http-state.js';
 
 export class Http1Parts {

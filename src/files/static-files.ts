@@ -1,11 +1,11 @@
 /** The option `staticFiles` at work: requests that a reactor answers with a file, without a worker. */
-import type { ResolvedStaticFiles } from '../../options/static-files.js';
-import { chooseEncoding } from './accept-encoding.js';
-import type { FieldLookup } from './conditional.js';
-import { answerWithFile, type FileAnswer, plainAnswer } from './file-answer.js';
+import type { ResolvedStaticFiles } from '../options/static-files.js';
+import { chooseEncoding } from '../protocol/http/accept-encoding.js';
+import type { FieldLookup } from '../protocol/http/conditional.js';
+import { answerWithFile, type FileAnswer, plainAnswer } from '../protocol/http/file-answer.js';
+import { encodePath, type StaticPath, staticPath } from '../protocol/http/static-path.js';
 import { type Outcome, StaticCache } from './static-cache.js';
 import { isUnchanged, StaticFolder, type Variant } from './static-folder.js';
-import { encodePath, type StaticPath, staticPath } from './static-path.js';
 
 export class StaticFiles {
   readonly #folders: readonly StaticFolder[];

@@ -1,4 +1,4 @@
-import type { RegionShape } from '../memory/layout.js';
+import type { RegionShape } from './layout.js';
 
 /** A power of two with room for connections that have ended but whose `close` no worker has seen yet. */
 export function slotCount(maxConnections: number, reactorNum: number): number {

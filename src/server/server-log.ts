@@ -4,29 +4,51 @@ import { inspect } from 'node:util';
 import { ServerError } from '../errors/index.js';
 import { onceReady } from '../ipc/boot-output.js';
 import type { Inheritance } from '../ipc/inheritance.js';
+import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { duplicateTo } from '../os/lock.js';
 import { makeBlocking } from '../os/socket.js';
-import type { Log, Printer } from '../util/log.js';
+import { Log, type Printer } from '../util/log.js';
 import { LogFile, standardError } from '../util/log-file.js';
 import { jsonOutput, LoggerOutput, type LogOutput, printedLine, TextOutput } from '../util/log-output.js';
 import { takePrinted } from '../util/printed.js';
+import { inherited, nameOfProcess } from './inherited.js';
 
 const STANDARD_OUTPUT = 1;
 const STANDARD_ERROR = 2;
 
-export interface LogOwner {
+/** The log of this process: on standard error at first, then as the options say, then as `reload` and `logs` change it. */
+export class ServerLog {
+  readonly log: Log;
+  #file: LogFile | undefined;
+
+  constructor(options: ResolvedOptions) {
+    this.log = new Log({ role: nameOfProcess(), level: options.logLevel, output: outputFor(options) });
+  }
+
+  /** Called when the process knows its options for good. @param workerId of this process @throws ServerError ERR_LOG_FILE */
+  open(options: ResolvedOptions, workerId: () => number): void {
+    const role = (): string | undefined =>
+      inherited() === undefined && workerId() >= 0 ? `worker ${workerId()}` : undefined;
+    this.#file = openLog(this.log, options, { inherited: inherited(), role });
+  }
+
+  /** Level and file are what the region says from now on. */
+  follow(region: Region): void {
+    this.log.follow(() => region.logLevel);
+    if (this.#file !== undefined) this.#file.epoch = () => region.logEpoch;
+  }
+}
+
+interface LogOwner {
   /** What the parent reads of this process. */
   readonly inherited: Pick<Inheritance, 'printed' | 'relay'> | undefined;
   /** Who prints, where it is another one than the log's: in BASE mode the master may be a worker. */
   role(): string | undefined;
 }
 
-/**
- * Called when the process knows its options for good. @returns the file it writes to, if any
- * @throws ServerError ERR_LOG_FILE
- */
-export function openLog(log: Log, options: ResolvedOptions, { inherited, role }: LogOwner): LogFile | undefined {
+/** @returns the file it writes to, if any @throws ServerError ERR_LOG_FILE */
+function openLog(log: Log, options: ResolvedOptions, { inherited, role }: LogOwner): LogFile | undefined {
   const file = options.logFile === '' ? undefined : openFile(options.logFile, inherited?.relay);
   log.redirect(outputFor(options, file), options.logLevel, file && printerFor(options, file));
   if (file === undefined || !options.daemonize) return file;
@@ -71,7 +93,7 @@ function printerFor(options: ResolvedOptions, file: LogFile): Printer {
 }
 
 /** Before that: what goes wrong meanwhile is told on standard error. */
-export function outputFor({ logger, logFormat }: ResolvedOptions, file?: LogFile): LogOutput {
+function outputFor({ logger, logFormat }: ResolvedOptions, file?: LogFile): LogOutput {
   if (logger !== null) return new LoggerOutput(logger);
   const writer = file ?? standardError;
   return isTextFor({ logFormat }, file)

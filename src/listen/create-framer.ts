@@ -1,12 +1,10 @@
 /** From the option `framing` to the framer of a port. */
-import { ServerError } from '../../errors/index.js';
-import type { ResolvedFraming } from '../../options/index.js';
-import { CustomFramer, type PacketLengthFunction } from './custom.js';
-import { EofCheckFramer, EofFramer } from './eof.js';
-import type { Framer } from './framer.js';
-import { LengthFramer } from './length.js';
-
-export { type Framer, MALFORMED, MORE } from './framer.js';
+import { ServerError } from '../errors/index.js';
+import type { ResolvedFraming } from '../options/index.js';
+import { CustomFramer, type PacketLengthFunction } from '../protocol/framing/custom.js';
+import { EofCheckFramer, EofFramer } from '../protocol/framing/eof.js';
+import type { Framer } from '../protocol/framing/framer.js';
+import { LengthFramer } from '../protocol/framing/length.js';
 
 /** @returns undefined for raw framing @throws ServerError ERR_FRAMING_MODULE */
 export async function createFramer(framing: ResolvedFraming): Promise<Framer | undefined> {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PidFile, pidOfHolder } from '../../src/master/pid-file.js';
+import { PidFile, pidOfHolder } from '../../src/control/pid-file.js';
 
 let folder: string;
 let path: string;

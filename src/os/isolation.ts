@@ -2,7 +2,7 @@
 import { chdir } from 'node:process';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
-import { allowedCores, become, findIdentity, runOnCore } from '../os/privileges.js';
+import { allowedCores, become, findIdentity, runOnCore } from './privileges.js';
 
 const privileged = ['user', 'group', 'chroot'] as const;
 

@@ -11,9 +11,9 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type StaticFilesOptions, staticFiles } from '../../../src/options/static-files.js';
-import type { FileAnswer } from '../../../src/protocol/http/file-answer.js';
-import { StaticFiles } from '../../../src/protocol/http/static-files.js';
+import { StaticFiles } from '../../src/files/static-files.js';
+import { type StaticFilesOptions, staticFiles } from '../../src/options/static-files.js';
+import type { FileAnswer } from '../../src/protocol/http/file-answer.js';
 
 const SECRET = 'outside of the root';
 const LARGE = 'x'.repeat(16 * 1024 + 1);

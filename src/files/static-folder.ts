@@ -1,11 +1,11 @@
 /** One folder whose files are served: what is found in it, by synchronous calls of the system. */
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
-import type { ContentEncoding } from '../../options/compression.js';
-import type { StaticFolderSettings } from '../../options/static-files.js';
-import { readUnsizedFrom } from '../../util/unsized-file.js';
-import { contentTypeOf, isCompressible } from './content-types.js';
-import { type FileFacts, type Representation, representationOf, SETTLED_MS } from './file-answer.js';
-import { isPlain } from './static-path.js';
+import type { ContentEncoding } from '../options/compression.js';
+import type { StaticFolderSettings } from '../options/static-files.js';
+import { contentTypeOf, isCompressible } from '../protocol/http/content-types.js';
+import { type FileFacts, type Representation, representationOf, SETTLED_MS } from '../protocol/http/file-answer.js';
+import { isPlain } from '../protocol/http/static-path.js';
+import { readUnsizedFrom } from '../util/unsized-file.js';
 
 /** Files up to this size are kept with what is known of them. */
 const LIMIT_HELD_BYTES = 16 * 1024;

@@ -1,0 +1,65 @@
+/** What the manager is made of, and what it calls. */
+import type { ProcessRole } from '../ipc/inheritance.js';
+import type { ManagerToMaster, ProfileOrder } from '../ipc/message.js';
+import type { WorkerBoard } from '../memory/boards.js';
+import type { Region } from '../memory/region.js';
+import type { Clock } from '../util/clock.js';
+import type { Log } from '../util/log.js';
+import type { WorkerProcess, WorkerProcessEvents, WorkerSpec } from './worker-handle.js';
+
+/** What `workerError` is called with, in the manager. Swoole: onWorkerError */
+export interface WorkerErrorInfo {
+  /** Of the worker, task worker or process of your own that ended. */
+  readonly workerId: number;
+  /** Of the process that ended. */
+  readonly pid: number;
+  /** 0 when a signal ended it. */
+  readonly exitCode: number;
+  /** 'SIGKILL'; null when it ended by itself. */
+  readonly signal: string | null;
+  /** 9 for SIGKILL; 0 when it ended by itself. Swoole: signal. */
+  readonly signalNumber: number;
+  /** How long it had been running, in ms. */
+  readonly uptimeMs: number;
+}
+
+export interface DeadProcess {
+  readonly id: number;
+  readonly lane: number;
+  /** It was the one that bore the id; in BASE mode it owned connections. */
+  readonly wasServing: boolean;
+  readonly exitCode: number;
+  readonly signal: number;
+}
+
+export interface ManagerCallbacks {
+  readonly managerStart?: (() => unknown) | undefined;
+  readonly managerStop?: (() => unknown) | undefined;
+  readonly beforeReload?: (() => unknown) | undefined;
+  readonly afterReload?: (() => unknown) | undefined;
+  readonly workerError?: ((info: WorkerErrorInfo) => unknown) | undefined;
+}
+
+export interface ManagerParts {
+  /** What each process id is for, and what the log calls it. */
+  readonly processes: readonly { readonly role: ProcessRole; readonly name: string }[];
+  readonly maxWaitMs: number;
+  readonly bootTimeoutMs: number;
+  readonly region: Region;
+  readonly board: WorkerBoard;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly callbacks: ManagerCallbacks;
+  spawn(spec: WorkerSpec, events: WorkerProcessEvents): WorkerProcess;
+  /** A process is gone: what it ran, and what it waited for, must not be lost. */
+  recover(dead: DeadProcess): void;
+  /** The manager before this one has died, and all processes with it. */
+  recoverAll(): void;
+  /** Nothing waits in the rings of this worker. */
+  isDrained(workerId: number): boolean;
+  /** Takes a profile of this process. */
+  profile(order: ProfileOrder): void;
+  tellMaster(message: ManagerToMaster): void;
+  /** Ends the process. */
+  exit(code: number): void;
+}

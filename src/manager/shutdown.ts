@@ -1,0 +1,152 @@
+/**
+ * How all processes end, rung by rung, as the master says: workers settle (they finish what was read), close their
+ * connections (BASE mode), stop. Task workers do each of it after all others: what those are owed is still to be done.
+ * Runs in the manager.
+ */
+import type { ProcessRole } from '../ipc/inheritance.js';
+import type { ManagerToMaster } from '../ipc/message.js';
+import type { Seat } from './seat.js';
+import type { WorkerHandle } from './worker-handle.js';
+
+export interface ShutdownParts {
+  readonly seats: readonly Seat[];
+  now(): number;
+  tellMaster(message: ManagerToMaster): void;
+  /** Called once. */
+  allEnded(): void;
+}
+
+/** What a task worker may take although those before it have used up the time. */
+const MIN_STOP_MS = 100;
+
+export class Shutdown {
+  readonly #parts: ShutdownParts;
+  #isAsked = false;
+  #settling = false;
+  #closing = false;
+  #stopping = false;
+  #over = false;
+  #tasksSettle = false;
+  #tasksStop = false;
+  #stopBy = 0;
+
+  constructor(parts: ShutdownParts) {
+    this.#parts = parts;
+  }
+
+  /** Nothing new is begun: no reload, no other number of workers. */
+  get isNear(): boolean {
+    return this.#stopping || this.#settling || this.#isAsked;
+  }
+
+  get hasBegun(): boolean {
+    return this.#settling || this.#closing || this.#stopping;
+  }
+
+  get isSettling(): boolean {
+    return this.#settling;
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** No process is left. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** The master has been asked for it: it will come. */
+  asked(): void {
+    this.#isAsked = true;
+  }
+
+  settle(): void {
+    this.#settling = true;
+    settleAll(this.#seatsOf('worker'));
+  }
+
+  closeAll(deadlineMs: number): void {
+    this.#closing = true;
+    for (const handle of this.#owners()) handle.closeAll(deadlineMs);
+  }
+
+  stop(deadlineMs: number): void {
+    this.#stopping = true;
+    this.#stopBy = this.#parts.now() + deadlineMs;
+    for (const seat of this.#parts.seats) if (this.#tasksStop || seat.role !== 'task') this.#stopSeat(seat);
+  }
+
+  /** Task workers with all others. */
+  stopAtOnce(deadlineMs: number): void {
+    this.#tasksStop = true;
+    this.stop(deadlineMs);
+  }
+
+  /** It has got ready while all others stop: it has nothing to finish, and its end is no news. */
+  stopUnused(handle: WorkerHandle): void {
+    handle.endIsTold = true;
+    handle.stop(this.#parts.now(), 0);
+  }
+
+  /** A process has taken over while others settle. */
+  attached(seat: Seat, handle: WorkerHandle): void {
+    if (this.#settling && (seat.role === 'worker' || this.#tasksSettle)) handle.settle();
+  }
+
+  /** Called at every step of the manager. */
+  advance(): void {
+    this.#checkSettled();
+    this.#checkClosed();
+    this.#stopTasks();
+    this.#checkOver();
+  }
+
+  #checkSettled(): void {
+    if (!this.#settling || this.#seatsOf('worker').some((seat) => !seat.isSettled)) return;
+    const tasks = this.#seatsOf('task');
+    if (!this.#tasksSettle) settleAll(tasks);
+    this.#tasksSettle = true;
+    if (tasks.some((seat) => !seat.isSettled)) return;
+    this.#settling = false;
+    this.#parts.tellMaster({ type: 'settled' });
+  }
+
+  #checkClosed(): void {
+    if (!this.#closing || this.#owners().some((handle) => !handle.closed)) return;
+    this.#closing = false;
+    this.#parts.tellMaster({ type: 'closed' });
+  }
+
+  #stopTasks(): void {
+    if (!this.#stopping || this.#tasksStop) return;
+    if (this.#parts.seats.some((seat) => seat.role !== 'task' && !seat.isEmpty)) return;
+    this.#tasksStop = true;
+    for (const seat of this.#seatsOf('task')) this.#stopSeat(seat);
+  }
+
+  #checkOver(): void {
+    if (!this.#stopping || this.#over || this.#parts.seats.some((seat) => !seat.isEmpty)) return;
+    this.#over = true;
+    this.#parts.allEnded();
+  }
+
+  #stopSeat(seat: Seat): void {
+    const now = this.#parts.now();
+    for (const handle of seat.all) handle.stop(now, Math.max(this.#stopBy - now, MIN_STOP_MS));
+    if (seat.coming?.state === 'booting') seat.coming.process?.kill('SIGKILL');
+  }
+
+  /** BASE mode: who may own connections. */
+  #owners(): WorkerHandle[] {
+    return this.#seatsOf('worker').flatMap((seat) => [...seat.leaving, ...(seat.serving ? [seat.serving] : [])]);
+  }
+
+  #seatsOf(role: ProcessRole): Seat[] {
+    return this.#parts.seats.filter((seat) => seat.role === role);
+  }
+}
+
+function settleAll(seats: readonly Seat[]): void {
+  for (const seat of seats) for (const handle of [seat.serving, ...seat.leaving]) handle?.settle();
+}

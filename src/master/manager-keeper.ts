@@ -1,0 +1,205 @@
+/**
+ * Keeps one manager: starts it, lets it begin when no worker of the one before is left, replaces one that has died, and
+ * stops the last one. Runs in the master.
+ */
+import type { ServerPhase } from '../control/controlled.js';
+import { deserializeError, ServerError } from '../errors/index.js';
+import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
+import { type WorkerBoard, WorkerField } from '../memory/boards.js';
+import { processNum } from '../memory/layout.js';
+import type { Region } from '../memory/region.js';
+import { deferred } from '../util/deferred.js';
+import type { Log } from '../util/log.js';
+import { signalName } from '../util/signal-name.js';
+import { type CrashWatch, MANAGER_ID } from './crash-watch.js';
+import type { ManagerEvents } from './manager-handle.js';
+import type { ManagerLink } from './mode.js';
+import { endOrphans } from './orphans.js';
+
+export interface ManagerKeeperParts {
+  readonly region: Region;
+  readonly board: WorkerBoard;
+  readonly bootTimeoutMs: number;
+  readonly crashes: CrashWatch;
+  readonly log: Log;
+  start(events: ManagerEvents): ManagerLink;
+  phase(): ServerPhase;
+  /** A new one can be told what was asked for meanwhile. */
+  started(): void;
+  /** What it says to others than its keeper. */
+  message(message: ManagerToMaster): void;
+  /** It is gone, and what it had under way. */
+  ended(): void;
+  /** At the start only. */
+  bootFailed(error: Error): void;
+}
+
+interface ManagerEnd {
+  readonly exitCode: number;
+  /** 0: it ended by itself. */
+  readonly signal: number;
+  readonly wrote: string;
+}
+
+/** A manager that dies again within this time is started again after a pause. */
+const HEALTHY_MS = 5000;
+/** By how many died in a row. */
+const PAUSES_MS = [0, 200, 1000, 5000];
+/** Beyond the workers' deadline: the time the manager needs to kill and reap them. */
+const GRACE_MS = 2000;
+/** What is left to whom, when a second signal hurries. */
+const HURRIED_STOP_MS = 100;
+/** A manager that has said why it dies dies at once; Node's own teardown can hang. */
+const LAST_WORDS_GRACE_MS = 1000;
+
+export class ManagerKeeper {
+  readonly #parts: ManagerKeeperParts;
+  #manager: ManagerLink | undefined;
+  #startedAt = 0;
+  #deaths = 0;
+  #bootTimer: NodeJS.Timeout | undefined;
+  #lastError: Error | undefined;
+  #hasBegun = false;
+  readonly #gone = deferred<void>();
+
+  constructor(parts: ManagerKeeperParts) {
+    this.#parts = parts;
+  }
+
+  get isThere(): boolean {
+    return this.#manager !== undefined;
+  }
+
+  /** Resolves when the last one has ended, in the shutdown. */
+  get gone(): Promise<void> {
+    return this.#gone.promise;
+  }
+
+  /** @returns false while there is none */
+  send(message: MasterToManager): boolean {
+    this.#manager?.send(message);
+    return this.#manager !== undefined;
+  }
+
+  killAtOnce(): void {
+    this.#manager?.kill('SIGKILL');
+  }
+
+  start(): void {
+    const { region, started } = this.#parts;
+    this.#startedAt = performance.now();
+    this.#hasBegun = false;
+    const manager: ManagerLink = this.#parts.start({
+      message: (message) => this.#hear(manager, message),
+      exit: (exitCode, signal, wrote = '') => this.#ended(manager, { exitCode, signal, wrote }),
+    });
+    this.#manager = manager;
+    region.managerPid = manager.pid;
+    started();
+    this.#lastError = undefined;
+    this.#watchBoot(manager);
+  }
+
+  /** @param hurried resolves when it is to be faster than said */
+  async stop(deadlineMs: number, hurried: Promise<void>): Promise<void> {
+    if (this.#manager !== undefined) {
+      const stopBy = (ms: number): NodeJS.Timeout => {
+        this.#manager?.send({ type: 'stop', deadlineMs: ms });
+        return setTimeout(() => this.#manager?.kill('SIGKILL'), ms + GRACE_MS);
+      };
+      // It has no workers yet, and may never come so far as to hear of it.
+      if (!this.#hasBegun) this.#manager.kill('SIGKILL');
+      const timers = [stopBy(deadlineMs)];
+      void hurried.then(() => !this.isThere || timers.push(stopBy(HURRIED_STOP_MS)));
+      await this.#gone.promise;
+      for (const timer of timers) clearTimeout(timer);
+    }
+    await this.#endOrphans();
+  }
+
+  #watchBoot(manager: ManagerLink): void {
+    const { bootTimeoutMs: timeoutMs, bootFailed } = this.#parts;
+    this.#bootTimer = setTimeout(() => {
+      const error = new ServerError('ERR_BOOT_TIMEOUT', { role: 'manager', timeoutMs });
+      bootFailed(error); // later it is the reason in the log
+      this.#lastError = error;
+      manager.kill('SIGKILL');
+    }, timeoutMs);
+  }
+
+  #hear(manager: ManagerLink, message: ManagerToMaster): void {
+    switch (message.type) {
+      case 'started':
+        clearTimeout(this.#bootTimer);
+        return void this.#begin(manager);
+      case 'fatal':
+        this.#lastError = deserializeError(message.error);
+        setTimeout(() => manager.kill('SIGKILL'), LAST_WORDS_GRACE_MS).unref();
+        return;
+      default:
+        return this.#parts.message(message);
+    }
+  }
+
+  /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
+  async #begin(manager: ManagerLink): Promise<void> {
+    await this.#endOrphans();
+    this.#hasBegun = true;
+    manager.send({ type: 'begin', first: this.#parts.phase() === 'starting' });
+  }
+
+  #ended(manager: ManagerLink, end: ManagerEnd): void {
+    if (this.#manager !== manager) return;
+    this.#manager = undefined;
+    clearTimeout(this.#bootTimer);
+    const { phase, ended } = this.#parts;
+    ended();
+    switch (phase()) {
+      case 'shutting down':
+      case 'ended':
+        return this.#gone.resolve();
+      case 'starting':
+        return this.#failStart(end);
+      default:
+        return this.#replace(manager.pid, end);
+    }
+  }
+
+  #failStart({ exitCode, signal, wrote }: ManagerEnd): void {
+    const detail = { exitCode, signal: signalName(signal), ...(wrote === '' ? {} : { wrote }) };
+    this.#parts.bootFailed(new ServerError('ERR_MANAGER_BOOT', detail, { cause: this.#lastError }));
+  }
+
+  #replace(pid: number, { exitCode, signal, wrote }: ManagerEnd): void {
+    this.#forgetWorkers();
+    const uptimeMs = performance.now() - this.#startedAt;
+    this.#deaths = uptimeMs >= HEALTHY_MS ? 0 : this.#deaths + 1;
+    const nextInMs = PAUSES_MS[Math.min(this.#deaths, PAUSES_MS.length) - 1] ?? 0;
+    const how = signal === 0 ? `exited with code ${exitCode}` : `was killed by ${signalName(signal)}`;
+    const threw = this.#lastError === undefined ? '' : `: ${this.#lastError.message}`;
+    const said = wrote === '' ? '' : `\nIt wrote to standard error:\n${wrote}`;
+    const crash = { id: MANAGER_ID, name: 'the manager', failures: this.#deaths };
+    const reason = `the manager ${how}${threw}${said}`;
+    this.#parts.crashes.ended({ ...crash, reason, nextInMs, healthyAfterMs: HEALTHY_MS });
+    const fields: Record<string, unknown> = { childPid: pid, uptimeMs: Math.round(uptimeMs) };
+    if (this.#lastError !== undefined) fields['reason'] = this.#lastError.message;
+    this.#parts.log.error(`the manager ${how}; starting another one`, fields);
+    setTimeout(() => {
+      if (this.#parts.phase() === 'running') this.start();
+    }, nextInMs);
+  }
+
+  /** Until a new manager has new workers nobody takes packets; they wait in the rings. */
+  #forgetWorkers(): void {
+    const { board, region } = this.#parts;
+    for (let worker = 0; worker < processNum(region.shape); worker++) {
+      board.setField(worker, WorkerField.pid, 0);
+      board.setField(worker, WorkerField.busy, 0);
+    }
+  }
+
+  async #endOrphans(): Promise<void> {
+    const { board, region } = this.#parts;
+    await endOrphans(board, processNum(region.shape));
+  }
+}

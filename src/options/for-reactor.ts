@@ -1,0 +1,41 @@
+/** The options as a reactor gets them: per listen port, without what other roles need. */
+import type { ResolvedListen, ResolvedOptions } from './option-types.js';
+import type { ResolvedTls } from './tls.js';
+
+/** What a reactor needs of the options. @param datagrams by listen port; −1 for a stream's */
+export function reactorOptions(
+  options: ResolvedOptions,
+  listens: readonly ResolvedListen[],
+  datagrams: readonly number[],
+) {
+  const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
+  const { heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs, maxConnectionsPerIp } = options;
+  const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles } = options;
+  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond } = options;
+  const http = {
+    ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
+    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles },
+  };
+  const times = { maxWaitMs, heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs };
+  const ports = listens.map(
+    (
+      { noDelay, keepAlive, delayReceive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits },
+      index,
+    ) => {
+      const { sendBufferSize, highWatermark, lowWatermark, heartbeatIdleMs, heartbeatCheckMs, maxIdleMs } = limits;
+      const idle = { heartbeatIdleMs, heartbeatCheckMs, maxIdleMs };
+      const forHttp = protocol === 'http' ? http : null;
+      const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
+      const input = { delayReceive, framing, packageMaxLength, proxyProtocol };
+      const settings = { noDelay, keepAlive, ...idle, ...input, tls: forTls, http: forHttp };
+      return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
+    },
+  );
+  return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ...times, maxConnectionsPerIp, ports };
+}
+
+/** What clients of an HTTP port are offered, unless the certificate says otherwise. */
+function withAlpn(tls: ResolvedTls, http2: boolean): ResolvedTls {
+  if (tls.alpn.length > 0) return tls;
+  return { ...tls, alpn: http2 ? ['h2', 'http/1.1'] : ['http/1.1'] };
+}

@@ -1,0 +1,42 @@
+/** What a protocol is made of: the parts of its reactor, and its listen port. */
+import type { Framer } from '../../protocol/framing/framer.js';
+import type { Connection } from '../connection.js';
+import type { PortOptions, ReactorContext } from '../context.js';
+import type { Dispatcher } from '../dispatcher.js';
+import type { Ending } from '../ending.js';
+import type { Protocol } from '../protocol.js';
+import type { Reading } from '../reading.js';
+import type { Sending } from '../sending.js';
+
+export interface PortFraming {
+  readonly framer: Framer;
+  readonly packageMaxLength: number;
+}
+
+/** What protocols stand on: the rest of their reactor. */
+export interface ProtocolParts {
+  readonly context: ReactorContext;
+  readonly ending: Ending;
+  readonly sending: Sending;
+  readonly dispatcher: Dispatcher;
+  readonly reading: Reading;
+  /** A client was disconnected, or refused, because of what it sent. */
+  refused(connection: Connection, code: number, message: string): void;
+  /** The pid of a peer at the moment; 0: none. */
+  processOf(peer: number): number;
+  /** What a connection becomes that is one worker's from here on: its bytes go both ways as they come. */
+  readonly tunnel: Protocol;
+}
+
+/** A listen port, as a protocol sees it. */
+export interface ProtocolPort {
+  readonly index: number;
+  readonly options: PortOptions;
+  /** How packets are found; undefined: what one read gives is a packet. */
+  readonly framing: PortFraming | undefined;
+}
+
+export interface ProtocolDefinition {
+  speaks(port: ProtocolPort): boolean;
+  create(parts: ProtocolParts, port: ProtocolPort): Protocol;
+}

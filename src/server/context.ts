@@ -1,0 +1,61 @@
+/** What `start()` hands to the role that the process becomes, and what it gets back. */
+import type { CommandHandler } from '../control/commands.js';
+import type { Outbox } from '../ipc/outbox.js';
+import type { StopWish } from '../master/stop-wish.js';
+import type { Region } from '../memory/region.js';
+import type { Messaging } from '../messaging/messaging.js';
+import type { ResolvedOptions } from '../options/index.js';
+import type { Log } from '../util/log.js';
+import type { Connection } from './connection.js';
+import type { DatagramPeer } from './datagrams.js';
+import type { ServerEvents } from './events.js';
+import type { HttpHalf } from './http-half.js';
+import type { ListenPort } from './listen-port.js';
+
+/** As much of `Server` as roles know; they do not import it. */
+export interface HeldServer {
+  readonly workerId: number;
+}
+
+/** A process of `addProcess`. */
+export interface AddedProcess {
+  readonly name: string;
+  run(server: HeldServer, signal: AbortSignal): unknown;
+}
+
+/** What the process has become by `start()`. */
+export interface Runtime {
+  readonly region: Region;
+  readonly outbox: Outbox;
+  readonly messaging: Messaging;
+  /** Where the process that starts the server is its only worker (BASE mode). */
+  readonly workerId?: number;
+  /** By listen port; −1 for streams. */
+  readonly datagrams: readonly number[];
+  requestShutdown(): void;
+  requestReload(tasksOnly: boolean): void;
+  requestStopWorker(workerId: number): void;
+  /** The object callbacks of this process get for a session. */
+  connection?(sessionId: number): Connection;
+}
+
+export interface StartContext {
+  readonly options: ResolvedOptions;
+  readonly ports: readonly ListenPort[];
+  readonly events: Partial<ServerEvents>;
+  readonly log: Log;
+  /** The object the user holds: handed on to what runs the user's code. */
+  readonly server: HeldServer;
+  readonly userProcesses: readonly AddedProcess[];
+  readonly commands: ReadonlyMap<string, CommandHandler>;
+  /** In the process that a user has started. */
+  readonly stopWish: StopWish;
+  /** Undefined: nothing in this program knows HTTP. */
+  readonly httpHalf: HttpHalf | undefined;
+  /** The log is written as the options say from then on. @throws ServerError ERR_LOG_FILE */
+  openLog(): void;
+  createConnection(sessionId: number): Connection;
+  createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;
+  /** Called as soon as the process can send and ask, before any callback. */
+  running(runtime: Runtime): void;
+}
