@@ -20,7 +20,7 @@ const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8');
 /** Folders of src by layer, the lowest first. */
 const layers = [
   ['os', 'options', 'errors', 'util'],
-  ['ipc', 'memory', 'exchange', 'protocol', 'listen', 'control'],
+  ['ipc', 'memory', 'messaging', 'protocol', 'listen', 'control'],
   ['master', 'reactor', 'manager', 'worker', 'task', 'user'],
   ['base'],
   ['server', 'http'],
