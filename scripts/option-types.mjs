@@ -16,7 +16,7 @@ export function optionTypes() {
     typeOf('ServerOptions', names, defaultOf, given),
     '/** Every option with its value, checked and frozen. */',
     typeOf('ResolvedOptions', names, defaultOf, resolved),
-    '/** What `listen()` takes; what is missing is as on the server, except `port`. */',
+    '/** What `listen()` takes; missing options are as on the server, except `port`. */',
     typeOf('ListenOptions', listenNames, defaultOfPort, given),
     '/** Every option of a listen port with its value, checked and frozen. */',
     typeOf('ResolvedListen', listenNames, defaultOfPort, resolved),

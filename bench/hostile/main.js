@@ -136,7 +136,7 @@ try {
   rmSync(folder, { recursive: true });
 }
 const text = [
-  '# Good clients beside hostile ones',
+  '# Good clients next to hostile ones',
   '',
   `Node ${process.version}. ${kinds.length} attackers at once for ${seconds} s (${[...new Set(kinds)].join(', ')}: 20,000), on the machine that also runs the server and the good clients.`,
   '',
@@ -149,7 +149,7 @@ const text = [
   '',
   ...rows.map(
     ({ mode, reasons }) =>
-      `Reasons of \`close\`, ${mode}: ${JSON.stringify(reasons)}. (Those of refused handshakes and headers are in the log only.)`,
+      `Reasons of \`close\`, ${mode}: ${JSON.stringify(reasons)}. (Refused handshakes and headers appear only in the log.)`,
   ),
 ].join('\n');
 console.log(text);

@@ -37,11 +37,11 @@ export function summarize({ runs }) {
 export function writeReport(results, file) {
   const { machine, rounds, seconds } = results;
   const lines = [
-    '# HTTP beside others',
+    '# HTTP compared with other servers',
     '',
     `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.kernel}.`,
     '',
-    `wrk, one thread, over loopback; one request under way per connection. Medians of ${rounds} rounds of ${seconds} s, each after 1 s to warm up, all servers in turn in every round; CPU of the server's whole process group; errors of all rounds. wrk runs on the same cores, so requests/s are those of server and wrk together. The machine may be shared: ratios count, not figures. Every round: [results.json](http/results.json).`,
+    `wrk, one thread, over loopback; one request in flight per connection. Medians of ${rounds} rounds of ${seconds} s, each after 1 s to warm up, all servers in turn in every round; CPU of the server's whole process group; errors of all rounds. wrk runs on the same cores, so requests/s are those of server and wrk together. The machine may be shared: ratios count, not figures. Every round: [results.json](http/results.json).`,
     ...results.cases.flatMap(tableOf),
     '',
     `## Targets (${PLAIN_64})`,

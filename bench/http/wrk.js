@@ -23,7 +23,7 @@ export function writeScript(file, { fields = {}, body }) {
   writeFileSync(file, `${lines.join('\n')}\n${REPORT}`);
 }
 
-/** One run: as many connections, one request under way on each. */
+/** One run: as many connections, one request in flight on each. */
 export function runWrk(script, port, { connections, path }, seconds) {
   const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, `http://127.0.0.1:${port}${path}`];
   const wrk = spawn('wrk', args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: (seconds + 20) * 1000 });

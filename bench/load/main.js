@@ -1,6 +1,6 @@
 // The load generator: a process of its own that calls the kernel as the server does.
 //   node bench/load/main.js MODE PORT CONNECTIONS BYTES SECONDS
-// MODE echo: one message under way per connection. churn: connect, one message, close. idle: only hold connections.
+// MODE echo: one message in flight per connection. churn: connect, one message, close. idle: only hold connections.
 // Prints one JSON line: {messages, seconds, perSecond, p50, p90, p99, max (µs), errors}.
 import { EpollPoller } from '../../build/os/epoll-poller.js';
 import { addressOf, allocateStable, EAGAIN } from '../../build/os/libc.js';

@@ -118,9 +118,9 @@ async function measure({ command: [program, ...args], env, isSilent }, { kind, c
 }
 
 const lines = [
-  '# Modes beside others',
+  '# Modes compared with other servers',
   '',
-  `Echo of 64 bytes, one message under way per connection. Node ${process.version}, medians of ${rounds} rounds of ${seconds} s, all servers in turn in every round; CPU of the server's whole process group. The machine may be shared: ratios count, not figures.`,
+  `Echo of 64 bytes, one message in flight per connection. Node ${process.version}, medians of ${rounds} rounds of ${seconds} s, all servers in turn in every round; CPU of the server's whole process group. The machine may be shared: ratios count, not figures.`,
 ];
 const found = new Map();
 

@@ -1,4 +1,4 @@
-// What every peer does: keeps `inFlight` tasks under way for some seconds and says how many came back.
+// What every peer does: keeps `inFlight` tasks in flight for some seconds and reports how many came back.
 const WARM_UP_MS = 500;
 
 /** @param run gives one task and resolves to its result */

@@ -1,4 +1,4 @@
-// A chat in lines: each packet is one line. Who says something is heard by all, whichever worker has their connection.
+// A line-based chat: each packet is one line, and goes to all clients, whichever worker has their connection.
 import { Server } from 'tswoole';
 
 const server = new Server({

@@ -1,4 +1,4 @@
-// The smallest server there is: what a client sends, it gets back. Start it with `npm start`.
+// The smallest server: it sends back what a client sends. Start it with `npm start`.
 import { Server } from 'tswoole';
 
 const server = new Server({ host: '127.0.0.1', port: Number(process.env.PORT ?? 9501) });
@@ -8,8 +8,8 @@ server.on('receive', (conn, data) => {
   conn.send(data);
 });
 
-// Every process of the server runs this file from the top. start() gives each its role and resolves in the master
-// alone, when all workers are ready; so what follows runs once.
+// Every process of the server runs this file from the top. start() gives each its role and resolves only in the master,
+// when all workers are ready; so the code after it runs once.
 await server.start();
 
 const { host, port, masterPid, managerPid, workers, options } = server;

@@ -1,4 +1,4 @@
-// Server-sent events: every browser that looks at the page sees what any of them says, whichever worker it is with.
+// Server-sent events: every browser on the page sees each message, whichever worker has its connection.
 import { HttpServer } from 'tswoole';
 
 const server = new HttpServer({ port: Number(process.env.PORT ?? 8080), workerNum: 2 });
@@ -9,7 +9,7 @@ new EventSource('/events').onmessage = ({ data }) => { list.append(Object.assign
 document.querySelector('form').onsubmit = (event) => { event.preventDefault(); fetch('/say', { method: 'POST', body: input.value }); input.value = ''; };
 </script>`;
 
-/** The streams that are open in this worker. */
+/** The open streams of this worker. */
 const streams = new Set();
 let id = 0;
 

@@ -1,4 +1,4 @@
-// An app of Express, unchanged, in as many workers as there are cores.
+// An unchanged Express app, with one worker per core.
 import express from 'express';
 import { HttpServer } from 'tswoole';
 

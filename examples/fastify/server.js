@@ -1,4 +1,4 @@
-// An app of Fastify, unchanged: it is made ready, and never listens itself.
+// An unchanged Fastify app: ready() is called, listen() is not.
 import Fastify from 'fastify';
 import { HttpServer } from 'tswoole';
 

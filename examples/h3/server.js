@@ -1,4 +1,4 @@
-// An app of H3, unchanged.
+// An unchanged H3 app.
 import { H3, readBody } from 'h3';
 import { HttpServer } from 'tswoole';
 

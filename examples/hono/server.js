@@ -1,4 +1,4 @@
-// An app of Hono, unchanged, without Node's http in between.
+// An unchanged Hono app, without Node's http in between.
 import { Hono } from 'hono';
 import { HttpServer } from 'tswoole';
 

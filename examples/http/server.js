@@ -1,4 +1,4 @@
-// The smallest HTTP server there is.
+// The smallest HTTP server.
 import { HttpServer } from 'tswoole';
 
 const server = new HttpServer({ host: '127.0.0.1', port: Number(process.env.PORT ?? 8080) });

@@ -1,4 +1,4 @@
-// An app of itty-router, unchanged.
+// An unchanged itty-router app.
 import { AutoRouter, json, text } from 'itty-router';
 import { HttpServer } from 'tswoole';
 

@@ -1,4 +1,4 @@
-// A JSON API with two task workers for what takes long.
+// A JSON API with two task workers for long computations.
 import { createHash } from 'node:crypto';
 import { HttpServer } from 'tswoole';
 

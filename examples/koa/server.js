@@ -1,4 +1,4 @@
-// An app of Koa, unchanged.
+// An unchanged Koa app.
 import Koa from 'koa';
 import { HttpServer } from 'tswoole';
 

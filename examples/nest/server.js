@@ -1,4 +1,4 @@
-// An app of Nest, unchanged. (Decorators are applied by hand: this is JavaScript.)
+// An unchanged Nest app. (Decorators are applied by hand: this is JavaScript.)
 import 'reflect-metadata';
 import { Body, Controller, Get, Module, Param, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

@@ -1,4 +1,4 @@
-// A handler written for node:http, unchanged.
+// An unchanged handler for node:http.
 import { HttpServer } from 'tswoole';
 
 function handler(req, res) {

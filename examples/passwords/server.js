@@ -1,5 +1,5 @@
-// Password hashes, made in task workers: a hash takes a processor for a tenth of a second, and no client waits for
-// somebody else's. One command per line: `hash PASSWORD`, `verify HASH PASSWORD`, `stats`.
+// Password hashes, computed in task workers: a hash takes a processor for a tenth of a second, and no client waits for
+// another client's hash. One command per line: `hash PASSWORD`, `verify HASH PASSWORD`, `stats`.
 import { randomBytes, scryptSync, timingSafeEqual } from 'node:crypto';
 import { Server } from 'tswoole';
 
@@ -11,10 +11,10 @@ const server = new Server({
   port: Number(process.env.PORT ?? 9502),
   workerNum: 1,
   taskWorkerNum: 2,
-  taskRetries: 1, // a hash may be computed twice: nothing else happens by it
+  taskRetries: 1, // a hash may be computed twice: it has no side effects
 });
 
-// Runs in a task worker. What it returns is what taskWait() resolves to.
+// Runs in a task worker. taskWait() resolves to its return value.
 server.on('task', ({ data }) => {
   if (data.command === 'hash') return hash(data.password);
   return verify(data.hash, data.password);
@@ -40,7 +40,7 @@ async function answer(line) {
   return 'say: hash PASSWORD, verify HASH PASSWORD, or stats';
 }
 
-// Runs in a worker. Data comes in pieces, so what is not a whole line yet is kept per connection.
+// Runs in a worker. Data arrives in pieces, so an incomplete line is kept per connection.
 const rest = new Map();
 server.on('close', (conn) => rest.delete(conn.fd));
 server.on('receive', async (conn, data) => {

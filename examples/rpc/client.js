@@ -1,4 +1,4 @@
-// The client of examples/rpc: calls may overlap, answers come as they are ready.
+// The client of examples/rpc: calls may overlap, answers arrive as they become ready.
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 

@@ -1,5 +1,5 @@
 // Length-prefixed RPC: each packet is 4 bytes of length and a JSON request {id, method, params}; the answer has the same
-// id, so a client may have several under way. examples/rpc/client.js is the other side.
+// id, so a client may have several calls in flight. examples/rpc/client.js is the other side.
 import { Server } from 'tswoole';
 
 const server = new Server({
@@ -36,7 +36,7 @@ server.on('receive', async (conn, data) => {
   try {
     request = JSON.parse(data.subarray(4));
   } catch {
-    conn.close(); // whoever sends no JSON speaks another protocol
+    conn.close(); // a client that sends no JSON speaks another protocol
     return;
   }
   conn.send(packet(await answer(request)));

@@ -1,4 +1,4 @@
-// socket.io, unchanged. Each request of a session reaches the worker that has it, whether it polls or not.
+// Unchanged socket.io. Each request of a session reaches the worker that holds it, with polling too.
 import { createServer } from 'node:http';
 import { Server as SocketServer } from 'socket.io';
 import { HttpServer } from 'tswoole';

@@ -1,4 +1,4 @@
-// A site of files. The reactors serve them; the worker gets only what is no file.
+// A site of files. The reactors serve them; the worker gets only requests for paths that are not files.
 import { HttpServer } from 'tswoole';
 
 const server = new HttpServer({

@@ -1,5 +1,5 @@
-// TLS with a certificate for each name, made by openssl at the first start. Replace the files and reload (kill -USR1):
-// new clients see the new certificates, and nobody is disconnected.
+// TLS with a certificate for each name, created by openssl at the first start. Replace the files and reload (kill -USR1):
+// new clients get the new certificates, and no client is disconnected.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';

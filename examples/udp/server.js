@@ -1,5 +1,5 @@
-// Datagrams: a small store. `set KEY VALUE`, `get KEY`, `time`. All datagrams of one sender go to one worker, and what a
-// worker knows is its own, so each sender has a store of its own here.
+// Datagrams: a small store. `set KEY VALUE`, `get KEY`, `time`. All datagrams of one sender go to one worker, and workers
+// share no memory, so each sender sees only the store of its worker.
 import { Server } from 'tswoole';
 
 const server = new Server({ type: 'udp', port: Number(process.env.PORT ?? 9504) });

@@ -13,7 +13,7 @@ const page = `<!doctype html><title>Upload</title>
 
 server.on('request', async (req, res) => {
   if (req.method === 'GET') return res.setHeader('content-type', 'text/html').end(page);
-  // PUT: the body is the file. It is read as fast as it is hashed, never kept as a whole.
+  // PUT: the body is the file. It is read as fast as it is hashed, never held in full.
   if (req.method === 'PUT') {
     const hash = createHash('sha256');
     let bytes = 0;
@@ -23,7 +23,7 @@ server.on('request', async (req, res) => {
     }
     return res.json({ bytes, sha256: hash.digest('hex') });
   }
-  // POST: a form. Its files are on disk, and gone when this has been answered, unless they are kept.
+  // POST: a form. Its files are on disk, and removed after the answer unless they are kept.
   const { fields, files } = await req.form();
   const kept = [];
   for (const [index, file] of files.entries()) {

@@ -1,4 +1,4 @@
-// WebSockets by `ws`, unchanged: it hangs on a http.Server that does not listen. Clients of one worker hear each other.
+// WebSockets by unchanged `ws`, attached to an http.Server that does not listen. Messages reach the clients of one worker.
 import { createServer } from 'node:http';
 import { HttpServer } from 'tswoole';
 import { WebSocketServer } from 'ws';

@@ -1,23 +1,23 @@
-/** How the command line ends. docs/operating.md lists the codes. */
+/** Exit codes of the command line; docs/operating.md lists them. */
 
 export const ExitCode = {
   ok: 0,
-  /** It was tried and did not work. */
+  /** The command was tried and failed. */
   failed: 1,
-  /** The command line makes no sense. */
+  /** Wrong usage. */
   usage: 2,
   /** No such server runs. */
   notRunning: 3,
   /** Several servers run, and none was chosen. */
   several: 4,
-  /** It takes longer than it may. */
+  /** The command took longer than allowed. */
   timedOut: 5,
-  /** `status`: it runs, but processes of it do not stay up. */
+  /** `status`: the server runs, but some of its processes do not stay up. */
   unwell: 6,
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
-/** Said to the user as it is, without a stack. */
+/** Printed to the user unchanged, without a stack. */
 export class CliError extends Error {
   readonly exitCode: ExitCode;
 

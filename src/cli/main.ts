@@ -23,7 +23,7 @@ if (process.platform === 'win32') {
 
 function fail(error: unknown): void {
   if (error instanceof CommanderError) {
-    // It has said what is wrong itself.
+    // Commander has printed the error itself.
     process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
     return;
   }

@@ -1,6 +1,6 @@
-/** Arguments of Node among the words behind `tswoole start`: `--inspect`, `--max-old-space-size=512`, `--import ./trace.js`. */
+/** Arguments of Node among the words after `tswoole start`: `--inspect`, `--max-old-space-size=512`, `--import ./trace.js`. */
 
-/** Those whose value may be the next word. */
+/** Arguments whose value may be the next word. */
 const TAKES_NEXT: Readonly<Record<string, string>> = {
   '-r': '--require',
   '--require': '--require',
@@ -12,12 +12,12 @@ const TAKES_NEXT: Readonly<Record<string, string>> = {
   '--env-file': '--env-file',
 };
 
-/** The long way of giving one. */
+/** The explicit form. */
 const NODE_ARG = '--node-arg';
 
 /**
- * @param words up to `--` @param isOurs flags of `tswoole start` itself come first
- * @returns the same words, those of Node as `--node-arg=…`
+ * @param words up to `--` @param isOurs flags of `tswoole start` itself take precedence
+ * @returns the same words, with arguments of Node as `--node-arg=…`
  */
 export function withNodeArguments(words: readonly string[], isOurs: (flag: string) => boolean): string[] {
   const result: string[] = [];

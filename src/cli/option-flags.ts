@@ -1,4 +1,4 @@
-/** Every server option that can be a text is a flag of `tswoole start`, derived from the table of options. */
+/** Every server option that can be given as text is a flag of `tswoole start`, derived from the table of options. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ServerError } from '../errors/index.js';
 import { definitions } from '../options/definitions.js';
@@ -6,7 +6,7 @@ import { flagOf, isSecret, type OptionName, parseOption, textOptions } from '../
 import { CliError, ExitCode } from './exit.js';
 import { withNodeArguments } from './node-arguments.js';
 
-/** What people type without having read anything. */
+/** Flags that people type without reading the docs. */
 const shortcuts: Partial<Record<OptionName, string>> = {
   daemonize: '-d, --daemon',
   workerNum: '--workers',
@@ -30,8 +30,8 @@ function flagFor(name: OptionName, flag: string, help: string): Option {
 }
 
 /**
- * Flags that need no value take what follows them only where that is one: `start --daemon app.js` is meant as it is
- * written. @param argv without Node and the program
+ * A flag that needs no value takes the next word only if that is a valid value: in `start --daemon app.js` it is not.
+ * @param argv without Node and the program
  */
 export function withExplicitValues(argv: readonly string[]): string[] {
   if (argv[0] !== 'start' && argv[0] !== 'systemd') return [...argv];
@@ -48,7 +48,7 @@ export function withExplicitValues(argv: readonly string[]): string[] {
   return [...explicit, ...argv.slice(end)];
 }
 
-/** Some are called as one of Node. */
+/** Some server flags have the name of a Node argument. */
 function isServerFlag(flag: string): boolean {
   const all = [
     ...textOptions.map((name) => `--${flagOf(name)}`),
@@ -63,10 +63,10 @@ function valueless(): Map<string, OptionName> {
   return flags.set('-d', 'daemonize').set('--daemon', 'daemonize');
 }
 
-/** Any text may be a path: those stand behind `=`. */
+/** Any text may be a path, so paths need `=`. */
 function isValueOf(name: OptionName, text: string): boolean {
   if (definitions[name].kind.type.includes('string')) return false;
-  if (/^[{[]/.test(text)) return true; // no script is called so: an object that is not well formed is to be told
+  if (/^[{[]/.test(text)) return true; // no script has such a name, and a malformed object must be reported
   try {
     parseOption(name, text, name);
     return true;
@@ -75,14 +75,14 @@ function isValueOf(name: OptionName, text: string): boolean {
   }
 }
 
-/** What is wrong is said before anything is started. */
+/** Reports wrong values before any process is started. */
 function checked(name: OptionName, text: string): string {
   try {
     parseOption(name, text, `--${flagOf(name)}`);
     return text;
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
-    // The other one is told with the argument.
+    // Commander prints an InvalidArgumentError with the argument, which may be secret.
     if (isSecret(name)) throw new CliError(ExitCode.usage, error.message);
     throw new InvalidArgumentError(error.message);
   }

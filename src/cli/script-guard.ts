@@ -1,6 +1,6 @@
 /**
- * Loaded before the script of `tswoole start`, in the process that a person has started and in no other. A script that
- * starts no server is told so, with exit code 2; and until it has called `start()`, a signal ends it in order.
+ * Loaded before the script of `tswoole start`, only in the process that a person has started. Reports a script that starts
+ * no server, with exit code 2; and until the script has called `start()`, a signal ends it in order.
  */
 import { Server as NetServer } from 'node:net';
 import { relative } from 'node:path';
@@ -8,9 +8,9 @@ import { isMainThread } from 'node:worker_threads';
 import { type ScriptState, watchState } from '../util/script-state.js';
 import { ExitCode } from './exit.js';
 
-/** A script that listens by itself may make its server so much later, and no later. */
+/** A script that calls `listen()` itself has this long to create its server. */
 const LISTEN_GRACE_MS = 2000;
-/** As a shell has it: 128 + SIGINT. */
+/** As in a shell: 128 + SIGINT. */
 const INTERRUPTED = 130;
 
 if (isMainThread) guard(watchState());
@@ -24,7 +24,7 @@ function guard(state: ScriptState): void {
   };
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (state.started || process.listenerCount(signal) > 1) return; // others take care of it
+      if (state.started || process.listenerCount(signal) > 1) return; // the server or the script handles it
       isTold = true;
       process.exit(signal === 'SIGINT' ? INTERRUPTED : ExitCode.ok);
     });
@@ -43,7 +43,7 @@ function guard(state: ScriptState): void {
   });
 }
 
-/** What this process starts has no guard. */
+/** Children of this process must not load the guard. */
 function leaveArguments(): void {
   const { execArgv } = process;
   const at = execArgv.indexOf(import.meta.url);

@@ -1,4 +1,4 @@
-/** How Node is told to run a script, TypeScript too. */
+/** The command by which Node runs a script, TypeScript included. */
 import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { extname, resolve } from 'node:path';
@@ -39,7 +39,7 @@ export function commandFor(given: string, stripsTypes = nodeStripsTypes()): Node
   );
 }
 
-/** From Node 22.18 on, and not where it was turned off. */
+/** From Node 22.18 on, unless turned off. */
 function nodeStripsTypes(): boolean {
   const kind: unknown = Reflect.get(process.features, 'typescript');
   return typeof kind === 'string';

@@ -1,4 +1,4 @@
-/** Which server is meant, and how it is asked. */
+/** Finds the server that a command is for, and connects to it. */
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../control/client.js';
@@ -12,7 +12,7 @@ import { monotonicMs } from '../util/clock.js';
 import { CliError, ExitCode } from './exit.js';
 import { duration, table } from './terminal.js';
 
-/** How a user says which one: by nothing, where only one runs. */
+/** How a user chooses a server; nothing is needed where only one runs. */
 export interface Choice {
   /** Name or pid. */
   readonly server?: string | undefined;
@@ -20,7 +20,7 @@ export interface Choice {
   readonly runDir?: string | undefined;
 }
 
-/** Found by its pid file; without an entry it can only be sent signals. */
+/** A server found by its pid file; without an entry it can only receive signals. */
 export interface Found {
   readonly pid: number;
   readonly entry: RunEntry | undefined;
@@ -72,13 +72,13 @@ async function byPidFile(choice: Choice, file: string): Promise<Found> {
   return { pid, entry: runningServers(choice).find((entry) => entry.pid === pid) };
 }
 
-/** The program of an app is not what its user knows. */
+/** For an app the program is ours, and unknown to the user. */
 const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
 
-/** Arguments of Node that take the word behind them; others stand behind `=`. */
+/** Arguments of Node that take the next word; others use `=`. */
 const TAKES_NEXT = new Set(['--import', '--require', '-r', '--loader', '--experimental-loader', '-C', '--conditions']);
 
-/** As it was given, without what is of Node or of ours. */
+/** The script as given, without arguments of Node and our own program. */
 export function scriptOf({ command }: Pick<RunEntry, 'command'>): string {
   const words = command.slice(1);
   const isScript = (word: string, at: number): boolean =>
@@ -101,7 +101,7 @@ export interface Asked {
   call<T>(command: CommandName | (string & {}), given?: object, timeoutMs?: number): Promise<T>;
 }
 
-/** Connects, asks, and closes. @throws CliError */
+/** Connects, runs the commands, and closes. @throws CliError */
 export async function ask<T>(choice: Choice, what: (asked: Asked) => Promise<T>): Promise<T> {
   const { pid, entry } = await chooseServer(choice);
   if (entry === undefined) {
@@ -143,7 +143,7 @@ async function call<T>(client: ControlClient, command: string, given?: object, t
   }
 }
 
-/** With the code, by which docs/errors.md can be searched. */
+/** With the code, which leads to docs/errors.md. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code: unknown = Reflect.get(error, 'code');
@@ -153,7 +153,7 @@ export function messageOf(error: unknown): string {
     : error.message + cause;
 }
 
-/** @param processStart tells it from a later one of the same pid @returns true when it has ended within the time */
+/** @param processStart distinguishes it from a later process with the same pid @returns true when it ended in time */
 export async function waitUntilGone(
   pid: number,
   processStart: string | undefined,
@@ -167,5 +167,5 @@ export async function waitUntilGone(
   return true;
 }
 
-/** No event tells of the end of a process that is not a child. */
+/** The end of a process that is not a child raises no event, so it is polled. */
 const LOOK_MS = 20;

@@ -1,4 +1,4 @@
-/** What `start` takes, and a unit of systemd carries on. */
+/** The flags of `start`, which a systemd unit repeats. */
 import type { Command } from 'commander';
 import { addServerOptions, givenOptions } from './option-flags.js';
 

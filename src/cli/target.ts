@@ -1,4 +1,4 @@
-/** The arguments and flags by which a command is told which server it is about. */
+/** The arguments and flags by which a command selects its server. */
 import type { Command } from 'commander';
 import type { Choice } from './servers.js';
 

@@ -1,9 +1,9 @@
-/** What is printed: tables, units, and colours where there is a terminal. */
+/** Formats output: tables, units, and colours on a terminal. */
 import { stripVTControlCharacters, styleText } from 'node:util';
 
 type Style = Parameters<typeof styleText>[0];
 
-/** No colours in pipes and files, nor where `NO_COLOR` says so. */
+/** No colours in pipes and files, or with `NO_COLOR`. */
 export const isTerminal = process.stdout.isTTY === true;
 const hasColours = isTerminal && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb';
 
@@ -21,7 +21,7 @@ export function printJson(value: unknown): void {
 
 type Cell = string | number;
 
-/** Columns of which the cells are numbers stand to the right. */
+/** Aligns columns of numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const texts = rows.map((row) => row.map(String));
   const widths = head.map((title, column) => Math.max(title.length, ...texts.map((row) => width(row[column] ?? ''))));

@@ -1,12 +1,12 @@
-/** What a request to the admin listener asks for, checked before anything is done. Runs in the master. */
+/** Parses and checks a request to the admin listener before a command runs. Runs in the master. */
 import type { IncomingMessage } from 'node:http';
 import { type HostCheck, hostName } from './host-check.js';
 
 const LIMIT_BODY_BYTES = 1024 * 1024;
-/** So much of what came is told back. */
+/** Characters of the input that an error quotes. */
 const SHOWN_CHARACTERS = 60;
 
-/** What is refused, with the status it is refused with. */
+/** A refused request, with its status. */
 export class Refusal extends Error {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -25,8 +25,8 @@ export interface Target {
 }
 
 /**
- * Reads the target and checks for which host the request is: that of an absolute target and that of the Host field.
- * HTTP/1.0 may come without one, which no browser does. @throws Refusal 400, 403
+ * Reads the target and checks the host of the request, in an absolute target and in the Host field. HTTP/1.0 requests may
+ * lack Host; no browser omits it. @throws Refusal 400, 403
  */
 export function readTarget(request: IncomingMessage, hosts: HostCheck): Target {
   const { authority, rest } = splitTarget(request.url ?? '');
@@ -40,7 +40,7 @@ export function readTarget(request: IncomingMessage, hosts: HostCheck): Target {
   return { path: path.replace(/(?<=.)\/$/, ''), query: new URLSearchParams(query.join('?')) };
 }
 
-/** RFC 9112 section 3.2: a path, or (to a proxy, but every server takes it) a whole address. */
+/** RFC 9112 section 3.2: a path, or (to a proxy, but every server must accept it) an absolute URL. */
 function splitTarget(target: string): { authority: string | undefined; rest: string } {
   const [, authority, rest = ''] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? [];
   if (authority === undefined) return { authority, rest: target };
@@ -59,7 +59,7 @@ function mustBeAllowed({ socket }: IncomingMessage, hosts: HostCheck, given: str
 
 function isDecodable(text: string): boolean {
   try {
-    return decodeURIComponent(text).length <= text.length; // used, or a bundler would take the call away
+    return decodeURIComponent(text).length <= text.length; // uses the result, or a bundler would remove the call
   } catch {
     return false;
   }
@@ -70,7 +70,7 @@ export function allow({ method = '' }: IncomingMessage, ...methods: string[]): v
   if (!methods.includes(method)) throw new Refusal(405, `${method} is not allowed here`, { allow: methods.join(', ') });
 }
 
-/** Numbers and booleans are meant as such: `?workerId=3&force=true`. */
+/** Numbers and booleans are parsed as such: `?workerId=3&force=true`. */
 export function fromQuery(query: URLSearchParams): Record<string, unknown> {
   return Object.fromEntries(
     [...query].map(([name, text]) => [
@@ -80,7 +80,7 @@ export function fromQuery(query: URLSearchParams): Record<string, unknown> {
   );
 }
 
-/** How long it may take is the time-out of the listener. @throws Refusal 400, 413 */
+/** The listener's time-out bounds how long it takes. @throws Refusal 400, 413 */
 export async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
   const tooLong = (): Refusal => new Refusal(413, `the body is longer than ${LIMIT_BODY_BYTES} bytes`);
   if (Number(request.headers['content-length'] ?? 0) > LIMIT_BODY_BYTES) throw tooLong();

@@ -1,6 +1,6 @@
 /**
- * The admin listener: metrics, health and the commands over HTTP, for Prometheus, Kubernetes and browsers. It answers from
- * the master's main thread and from shared memory, so it answers when workers do not.
+ * The admin listener: metrics, health and the commands over HTTP, for Prometheus, Kubernetes and browsers. It runs in the
+ * master's main thread and reads shared memory, so it answers when workers do not.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -19,7 +19,7 @@ import { sendProfile } from './send-profile.js';
 const LIMIT_CONNECTIONS = 128;
 /** For a whole request with its body. */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** A client that neither sends nor reads is closed, unless a command is under way for it. */
+/** A client that neither sends nor reads is closed, unless its command is still running. */
 const IDLE_TIMEOUT_MS = 30_000;
 const LOOK_FOR_LATE_MS = 1000;
 
@@ -128,7 +128,7 @@ export class AdminServer {
       throw new Refusal(405, `${command} changes something: POST it`, { allow: 'POST' });
     }
     const given = isPost ? await readBody(request) : fromQuery(query);
-    request.socket.setTimeout(0); // a reload takes as long as it takes
+    request.socket.setTimeout(0); // a reload may take any time
     const result = await this.#commands
       .runForRemote(command, given)
       .finally(() => request.socket.setTimeout(IDLE_TIMEOUT_MS));
@@ -136,7 +136,7 @@ export class AdminServer {
     send(response, 200, `${JSON.stringify(result ?? null)}\n`, 'application/json');
   }
 
-  /** Where there is a token it is asked for. */
+  /** Checks the token, where one is set. */
   #mustBeAllowed({ headers }: IncomingMessage, isPost: boolean): void {
     const { token } = this.#admin;
     if (token === '') {
@@ -184,7 +184,7 @@ function send(
   response.end(response.req.method === 'HEAD' ? undefined : body);
 }
 
-/** Takes as long whatever the difference is. */
+/** Takes the same time for every difference. */
 function isSame(one: string, other: string): boolean {
   const hash = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(hash(one), hash(other));

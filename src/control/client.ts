@@ -1,4 +1,4 @@
-/** Asks a server over its control socket. Runs in the command line, and wherever a program wants to know. */
+/** Sends commands to a server over its control socket. Runs in the command line, and in any other program. */
 import { connect, type Socket } from 'node:net';
 import { deserializeError, ServerError } from '../errors/index.js';
 import { type Deferred, deferred } from '../util/deferred.js';
@@ -11,7 +11,7 @@ export class ControlClient {
   readonly #socket: Socket;
   readonly #calls = new Map<number, Deferred<unknown>>();
   #lastId = 0;
-  /** Resolves when the server has closed the connection, which it does when it ends. */
+  /** Resolves when the server has closed the connection, at its end. */
   readonly closed: Promise<void>;
 
   private constructor(socket: Socket) {
@@ -30,7 +30,7 @@ export class ControlClient {
     socket.on('error', () => socket.destroy());
   }
 
-  /** @throws an Error with `code` ENOENT or ECONNREFUSED when nobody listens */
+  /** @throws an Error with `code` ENOENT or ECONNREFUSED when no server listens */
   static connect(path: string): Promise<ControlClient> {
     return new Promise((resolve, reject) => {
       const socket = connect(path);
@@ -44,7 +44,7 @@ export class ControlClient {
     });
   }
 
-  /** @throws what the server answers; ServerError ERR_COMMAND_TIMEOUT */
+  /** @throws the server's error; ServerError ERR_COMMAND_TIMEOUT */
   async call(command: string, given: object = {}, timeoutMs = CALL_TIMEOUT_MS): Promise<unknown> {
     const id = ++this.#lastId;
     const call = deferred<unknown>();

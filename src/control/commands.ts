@@ -1,19 +1,19 @@
-/** The commands: what each takes, checked by the same rules as options, and what it does. Runs in the master. */
+/** The commands: the arguments of each, checked by the same rules as options, and its action. Runs in the master. */
 import { describe, ServerError } from '../errors/index.js';
 import { choice, flag, integer, type Kind, path, refuse, text } from '../options/check.js';
 import { nearest } from '../options/index.js';
 import type { Controlled } from './controlled.js';
 
-/** What `addCommand` takes. It runs in the master; what it returns, or resolves to, is the answer (JSON). */
+/** The handler of `addCommand`. It runs in the master; its return value, or the value it resolves to, is the answer (JSON). */
 export type CommandHandler = (given: Readonly<Record<string, unknown>>) => unknown;
 
 type Arguments = Readonly<Record<string, unknown>>;
 
 export interface Command {
   readonly help: string;
-  /** False where it only looks. */
+  /** False for read-only commands. */
   readonly changes: boolean;
-  /** By name; those that are not in `required` may be missing. */
+  /** By name; only those in `required` must be given. */
   readonly takes: Readonly<Record<string, Pick<Kind<unknown, unknown>, 'check'>>>;
   readonly required?: readonly string[];
   run(server: Controlled, given: Arguments): unknown;
@@ -171,7 +171,7 @@ export function checkCommand(name: string, handler: unknown): void {
 export class CommandTable {
   readonly #server: Controlled;
   readonly #own: ReadonlyMap<string, CommandHandler>;
-  /** What remote clients are given lies in memory: one at a time. */
+  /** Profiles for remote clients lie in memory, so one at a time. */
   #isProfiling = false;
 
   constructor(server: Controlled, own: ReadonlyMap<string, CommandHandler>) {
@@ -183,12 +183,12 @@ export class CommandTable {
     return name === 'commands' || this.#own.has(name) || builtIn(name) !== undefined;
   }
 
-  /** False for a command that only looks; unknown ones and the user's own may change something. */
+  /** False for a read-only command; unknown ones and the user's own may change something. */
   changes(name: string): boolean {
     return name !== 'commands' && builtIn(name)?.changes !== false;
   }
 
-  /** @throws ServerError ERR_COMMAND_UNKNOWN, ERR_OPTION_*, and what the command throws */
+  /** @throws ServerError ERR_COMMAND_UNKNOWN, ERR_OPTION_*, and the command's own error */
   async run(name: string, given: Arguments): Promise<unknown> {
     if (name === 'commands') return this.list();
     const own = this.#own.get(name);
@@ -199,8 +199,8 @@ export class CommandTable {
   }
 
   /**
-   * The same for a client that is not a user of this machine: no command takes a path from it, and a profile is given to
-   * it (`TakenProfile`) instead of being written. @throws as `run`
+   * The same for a client that is not a user of this machine: no command takes a path from it, and a profile is returned
+   * (`TakenProfile`) instead of written. @throws as `run`
    */
   async runForRemote(name: string, given: Arguments): Promise<unknown> {
     if (name !== 'profile') return this.run(name, given);

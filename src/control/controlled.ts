@@ -1,4 +1,4 @@
-/** What a running server offers to whoever controls it: the command line, the admin listener, the API. */
+/** The control interface of a running server, for the command line, the admin listener and the API. */
 import type { ClientInfo } from '../memory/connection-table.js';
 import type { MetricFamily } from './metrics.js';
 import type { ServerStats, WorkerInfo } from './stats.js';
@@ -6,27 +6,27 @@ import type { ServerStats, WorkerInfo } from './stats.js';
 export type ServerPhase = 'starting' | 'running' | 'shutting down' | 'ended';
 
 /**
- * How the server is, in one word: its phase, or while it runs `crash-looping` (no worker stays up) or `degraded` (some
- * process does not stay up, others serve).
+ * The state of the server in one word: its phase, or while it runs `crash-looping` (no worker stays up) or `degraded`
+ * (some process does not stay up, others serve).
  */
 export type ServerState = ServerPhase | 'degraded' | 'crash-looping';
 
-/** A process that ends again and again by its own fault. Times are Unix time in ms. */
+/** A process that keeps ending by its own fault. Times are Unix time in ms. */
 export interface CrashLoop {
-  /** Of a worker, task worker or process of the user's own; −1: the manager. */
+  /** Of a worker, task worker or user process; −1: the manager. */
   readonly id: number;
   /** As the log calls it: `worker 0`. */
   readonly name: string;
   /** Its ends in a row. */
   readonly failures: number;
-  /** Why it ended last. */
+  /** The reason of its last end. */
   readonly reason: string;
   readonly endedAt: number;
-  /** When it is, or was, started again. */
+  /** When it is, or was, respawned. */
   readonly nextAttemptAt: number;
 }
 
-/** What reaches workers of a server, and how long they take. */
+/** The load of a server's workers, and their latencies. */
 export interface Traffic {
   /** HTTP requests, or packets. */
   readonly unit: 'requests' | 'packets';
@@ -47,7 +47,7 @@ export interface ServerStatus {
   /** Empty while all processes stay up. */
   readonly crashLoops: readonly CrashLoop[];
   readonly traffic: Traffic;
-  /** Clients are served: it runs, some worker takes packets, and it is not the one that will end in a moment. */
+  /** Clients are served: the server is running, and some worker stays up. */
   readonly ready: boolean;
   readonly script: string;
   readonly masterPid: number;
@@ -58,7 +58,7 @@ export interface ServerStatus {
   /** As a user would write them: `127.0.0.1:9501`, `udp 127.0.0.1:9502`, a path. */
   readonly listening: readonly string[];
   readonly generation: number;
-  /** Workers that there should be now; `scale` changes it. */
+  /** The wanted number of workers; `scale` changes it. */
   readonly workerNum: number;
   readonly maxWorkerNum: number;
   readonly connectionNum: number;
@@ -67,12 +67,12 @@ export interface ServerStatus {
   readonly isDaemon: boolean;
   readonly pidFile: string;
   readonly logFile: string;
-  /** Where the admin listener is; empty: there is none. */
+  /** The address of the admin listener; empty: there is none. */
   readonly admin: string;
 }
 
 export interface ConnectionFilter {
-  /** Session ids behind this one. */
+  /** Session ids after this one. */
   readonly after: number;
   readonly count: number;
   readonly workerId?: number | undefined;
@@ -82,14 +82,14 @@ export interface ConnectionFilter {
 
 export interface ConnectionPage {
   readonly connections: readonly ClientInfo[];
-  /** Give it as `after` to get the next page; 0: there is none. */
+  /** Pass it as `after` to get the next page; 0: there is none. */
   readonly next: number;
 }
 
 /** A profile, or a snapshot of the heap, that a process takes of itself. */
 export interface ProfileRequest {
   readonly kind: 'cpu' | 'heap';
-  /** A worker id, or one of the two above them. */
+  /** A worker id, the master or the manager. */
   readonly target: number | 'master' | 'manager';
   readonly durationMs: number;
   /** Absolute; a new file, written by that process, with its rights. */
@@ -98,11 +98,11 @@ export interface ProfileRequest {
 
 /** A profile that was not written to a path. */
 export interface TakenProfile {
-  /** What a file of it would be called: `worker-0.cpuprofile`. */
+  /** The suggested file name: `worker-0.cpuprofile`. */
   readonly name: string;
   readonly bytes: number;
   read(): AsyncIterable<Buffer>;
-  /** To be called once, also when it was not read. */
+  /** Call it once, even if the profile was not read. */
   free(): void;
 }
 
@@ -116,19 +116,19 @@ export interface Controlled {
   settings(): Readonly<Record<string, unknown>>;
   /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */
   reload(tasksOnly: boolean): Promise<{ readonly generation: number }>;
-  /** Begins, and is done when the process has ended. */
+  /** Begins the shutdown, which is complete when the process has ended. */
   shutdown(): void;
   /** @throws ServerError ERR_WORKER_ID */
   stopWorker(workerId: number, byForce: boolean): { readonly pid: number };
   /** @throws ServerError ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED */
   closeConnection(fd: number, reset: boolean): void;
-  /** Resolves when there are so many workers. @throws ServerError ERR_SCALE */
+  /** Resolves when that number of workers runs. @throws ServerError ERR_SCALE */
   scale(workerNum: number): Promise<{ readonly workerNum: number }>;
-  /** Resolves when the file is there. @throws ServerError ERR_PROFILE, ERR_WORKER_ID */
+  /** Resolves when the file is written. @throws ServerError ERR_PROFILE, ERR_WORKER_ID */
   profile(request: ProfileRequest): Promise<{ readonly path: string }>;
   /** The same without a file. @throws ServerError ERR_PROFILE, ERR_WORKER_ID */
   takeProfile(request: Omit<ProfileRequest, 'path'>): Promise<TakenProfile>;
   setLogLevel(level: string): void;
-  /** Every process opens its log file again: `logrotate` has moved it. */
+  /** Every process reopens its log file: `logrotate` has moved it. */
   reopenLogs(): void;
 }

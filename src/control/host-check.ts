@@ -1,6 +1,6 @@
 /**
- * Which names a request to the admin listener may be for. A page of another site can let its own name lead to this
- * machine (DNS rebinding); the browser then sends that name as Host, and by it the request is known. Runs in the master.
+ * The Host names that the admin listener accepts. A page of another site can make its own name resolve to this machine
+ * (DNS rebinding); the browser then sends that name as Host, which gives the request away. Runs in the master.
  */
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -9,7 +9,7 @@ import type { ResolvedAdmin } from '../options/index.js';
 const WILDCARDS: readonly string[] = ['0.0.0.0', '::'];
 const HOST = /^(?<name>\[[0-9a-f:.]+\]|[^:[\]/?#@\\\s]+)(?::(?<port>\d{0,5}))?$/i;
 
-/** @returns undefined where it is not a host with an optional port (RFC 9110 section 7.2) */
+/** @returns undefined if it is not a host with an optional port (RFC 9110 section 7.2) */
 export function hostName(text: string): string | undefined {
   const { name, port = '' } = HOST.exec(text)?.groups ?? {};
   if (name === undefined || Number(port) > 65_535) return undefined;
@@ -25,7 +25,7 @@ export class HostCheck {
     this.#names = new Set([admin.host, ...admin.hosts].map(normal));
   }
 
-  /** @param name as `hostName` tells it @param localAddress where the connection came in */
+  /** @param name from `hostName` @param localAddress the local address of the connection */
   allows(name: string, localAddress: string | undefined): boolean {
     if (isLoopback(name) || this.#names.has(name)) return true;
     if (localAddress !== undefined && normal(localAddress) === name) return true;
@@ -45,7 +45,7 @@ function ownAddresses(): Set<string> {
   );
 }
 
-/** Small letters, no brackets, no last dot, IPv6 in its one form, IPv4 not in that of IPv6. */
+/** Lower case, no brackets, no final dot, IPv6 in its canonical form, IPv4 not mapped into IPv6. */
 function normal(host: string): string {
   const name = host
     .toLowerCase()

@@ -1,7 +1,7 @@
 /**
- * Every figure of a server, as families of samples: what `/metrics` writes in the text format of Prometheus and the
- * command `metrics` gives as JSON. All of it is read from shared memory (memory and CPU: from the kernel), so it costs no
- * worker anything and is there when one hangs. Runs in the master.
+ * Every figure of a server, as families of samples: `/metrics` writes them in the text format of Prometheus, the command
+ * `metrics` returns them as JSON. All are read from shared memory (memory and CPU: from the kernel), so they cost no worker
+ * anything and are available when one hangs. Runs in the master.
  */
 
 import { queuedBytesAt } from '../ipc/ring.js';
@@ -30,7 +30,7 @@ export interface MetricFamily {
 
 export interface MetricSources {
   readonly region: Region;
-  /** Those that have gone too: counters never fall. */
+  /** Including workers that have gone, because counters must never fall. */
   readonly workers: readonly WorkerInfo[];
   readonly status: ServerStatus;
   readonly tasks: TaskCounts;
@@ -304,7 +304,7 @@ function ofProcesses({ region, workers, status }: MetricSources): MetricFamily[]
   ];
 }
 
-/** The record of the process that was seen last: the other lane's has gone, or comes. */
+/** The record of the process that was seen last: the process of the other lane has gone, or is coming. */
 function newest(records: readonly ProcessRecord[]): ProcessRecord {
   return records.reduce((best, record) => (record.seenAt > best.seenAt ? record : best));
 }

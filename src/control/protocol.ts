@@ -1,13 +1,13 @@
 /**
- * What is said over the control socket, in both directions one JSON object per line (UTF-8, at most 1 MiB):
+ * The protocol of the control socket: one JSON object per line in both directions (UTF-8, at most 1 MiB):
  *
  * ```
  * → {"id":1,"command":"reload","arguments":{"tasksOnly":false}}
  * ← {"id":1,"result":{"generation":3}}
  * ← {"id":1,"error":{"name":"ServerError","code":"ERR_…","message":"…","detail":{…}}}
  * ```
- * `id` is any number; answers come as they are ready. The same commands are called by the command line, and by
- * `/api/COMMAND` of the admin listener.
+ * `id` is any number; answers are sent as they become ready. The command line and `/api/COMMAND` of the admin listener call
+ * the same commands.
  */
 import { describe, type SerializedError, ServerError } from '../errors/index.js';
 
@@ -36,7 +36,7 @@ export function parseRequest(line: string): ControlRequest {
   return { id, command, arguments: given as Record<string, unknown> };
 }
 
-/** Of a request that cannot be used, so that its error finds who waits for it; 0: unknown. */
+/** The id of an invalid request, so that its error reaches the caller; 0: unknown. */
 export function idOf(line: string): number {
   try {
     const { id } = JSON.parse(line) as { id?: unknown };
@@ -58,7 +58,7 @@ function refuse(why: string): never {
   throw new ServerError('ERR_COMMAND_REQUEST', { why });
 }
 
-/** Cuts what comes into lines. @returns how a piece is given; it throws ERR_COMMAND_REQUEST when a line is too long */
+/** Cuts the input into lines. @returns takes the next piece; throws ERR_COMMAND_REQUEST when a line is too long */
 export function lineReader(take: (line: string) => void): (piece: string) => void {
   let held = '';
   return (piece) => {

@@ -1,4 +1,4 @@
-/** An error as it may leave over the network: what went wrong, and nothing of how this machine looks inside. */
+/** An error as it may leave over the network: the fault, without details of this machine. */
 import { ServerError } from '../errors/index.js';
 
 export interface PublicError {
@@ -10,10 +10,10 @@ export interface PublicError {
 }
 
 const DEEPEST = 3;
-/** An absolute path or a file: URL, not one inside a word or behind a host (`http://…/x`). */
+/** An absolute path or a file: URL, not one inside a word or after a host (`http://…/x`). */
 const PATH = /(?<![\w.:/])(?:file:\/\/)?(?:\/[^\s/'"`:;,()<>]+)+\/?/gi;
 
-/** No stack at any depth, and of each path only its last name. */
+/** Removes stacks at any depth, and keeps only the last name of each path. */
 export function publicError(error: unknown, depth = 0): PublicError {
   if (!(error instanceof Error))
     return { name: 'Error', message: 'the command failed with something that is not an error' };
@@ -37,7 +37,7 @@ function publicDetail(detail: object): Record<string, unknown> {
   return Object.fromEntries(entries) as Record<string, unknown>;
 }
 
-/** A message may have a stack in it: of another process, or of a module that cannot be loaded. */
+/** A message may contain a stack: of another process, or of a module that cannot be loaded. */
 function firstLine(message: string): string {
   return message.split(/\n\s+at |\n/, 1)[0] ?? '';
 }

@@ -1,4 +1,4 @@
-/** How much happens per second, over the last seconds, of a counter that only grows. */
+/** The rate per second, over the last seconds, of a counter that only grows. */
 const INTERVAL_MS = 1000;
 const KEPT = 10;
 

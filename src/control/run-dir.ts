@@ -1,6 +1,6 @@
 /**
- * The run directory: one per user, where each of that user's servers has its control socket and a note about itself. By
- * it `tswoole` finds what runs without being told.
+ * The run directory: one per user, with a control socket and a note of each server of that user. It lets `tswoole` find
+ * running servers by itself.
  */
 import {
   chmodSync,
@@ -18,17 +18,17 @@ import { join } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import { processStartTime } from '../os/other-process.js';
 
-/** What a server notes about itself. */
+/** A server's note about itself. */
 export interface RunEntry {
   readonly pid: number;
-  /** Tells the process from a later one of the same pid. */
+  /** Distinguishes the process from a later one with the same pid. */
   readonly processStart: string;
   readonly name: string;
   readonly version: string;
   readonly mode: string;
   /** Unix time in ms. */
   readonly startedAt: number;
-  /** The same in ms of `monotonicMs()`: how long ago that was is told by it. */
+  /** The same in ms of `monotonicMs()`, for computing the uptime. */
   readonly startedAtMonotonic: number;
   readonly socket: string;
   /** Absolute paths; empty where there is none. */
@@ -36,7 +36,7 @@ export interface RunEntry {
   readonly logFile: string;
   readonly isDaemon: boolean;
   readonly cwd: string;
-  /** How it was started: what `tswoole restart` runs. */
+  /** The command that started it, which `tswoole restart` runs. */
   readonly command: readonly string[];
   readonly flags: Readonly<Record<string, string>>;
 }
@@ -50,7 +50,7 @@ export function runDirFor(chosen: string, environment: NodeJS.ProcessEnv = proce
   return runtime === undefined || runtime === '' ? join(tmpdir(), `tswoole-${uid}`) : join(runtime, 'tswoole');
 }
 
-/** @throws ServerError ERR_RUN_DIR when it is another user's, or others may write to it */
+/** @throws ServerError ERR_RUN_DIR when it belongs to another user, or other users may write to it */
 export function makeRunDir(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
     try {
@@ -82,10 +82,10 @@ export function socketIn(runDir: string, pid: number): string {
 
 const noteIn = (runDir: string, pid: number): string => join(runDir, `${pid}.json`);
 
-/** Whole or not at all: readers may come at any time. */
+/** Atomic, because readers may come at any time. */
 export function writeEntry(runDir: string, entry: RunEntry): void {
   const file = noteIn(runDir, entry.pid);
-  rmSync(`${file}.new`, { force: true }); // of a server that was killed, and had this pid
+  rmSync(`${file}.new`, { force: true }); // left by a killed server with the same pid
   writeFileSync(`${file}.new`, JSON.stringify(entry), { mode: 0o600, flag: 'wx' });
   renameSync(`${file}.new`, file);
 }
@@ -95,11 +95,11 @@ export function removeEntry(runDir: string, pid: number): void {
 }
 
 /**
- * The servers that run, oldest first. What a killed server has left is removed.
- * @throws ServerError ERR_RUN_DIR when somebody else could have put something there
+ * The running servers, oldest first. Removes entries of killed servers.
+ * @throws ServerError ERR_RUN_DIR when another user could have put files there
  */
 export function listEntries(runDir: string): RunEntry[] {
-  if (!existsSync(runDir)) return []; // nobody has made it yet
+  if (!existsSync(runDir)) return []; // not created yet
   refuseStranger(runDir);
   const entries: RunEntry[] = [];
   for (const name of namesIn(runDir)) {
@@ -132,7 +132,7 @@ function removeStale(runDir: string, pid: number): void {
   }
 }
 
-/** A socket is made with these rights, whatever the umask. */
+/** Sets the permissions of the socket, whatever the umask. */
 export function restrict(path: string): void {
   chmodSync(path, 0o600);
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { TakenProfile } from './controlled.js';
 
-/** The answer is the profile, as a file to save. A client that stops reading is closed by the listener's time-out. */
+/** Answers with the profile, as a file to save. The listener's time-out closes a client that stops reading. */
 export async function sendProfile(response: ServerResponse, profile: TakenProfile): Promise<void> {
   try {
     response.writeHead(200, {

@@ -9,7 +9,7 @@ import { type ControlReply, idOf, lineReader, parseRequest } from './protocol.js
 import { restrict } from './run-dir.js';
 
 const LIMIT_CONNECTIONS = 64;
-/** At the end of the server: what was answered shall leave. */
+/** At the end of the server, answers get this time to leave. */
 const LINGER_MS = 200;
 
 export class ControlServer {
@@ -25,9 +25,9 @@ export class ControlServer {
     this.#server.maxConnections = LIMIT_CONNECTIONS;
   }
 
-  /** @throws an Error with `code` when the socket cannot be made */
+  /** @throws an Error with `code` when the socket cannot be created */
   async listen(path: string): Promise<void> {
-    const before = process.umask(0o177); // nobody else may connect, also in the moment before chmod
+    const before = process.umask(0o177); // no other user may connect, even in the moment before chmod
     try {
       await new Promise<void>((resolve, reject) => {
         this.#server.once('error', reject);

@@ -1,4 +1,4 @@
-/** Figures of a running server, read from shared memory: right from any process, also when a worker hangs. */
+/** Figures of a running server, read from shared memory: available in any process, even when a worker hangs. */
 
 import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
@@ -23,35 +23,35 @@ export interface ServerStats {
   closeCount: number;
   /** Reactors: threads in PROCESS mode, one per worker in BASE mode. */
   reactorNum: number;
-  /** Workers that shall run now, without task workers. Swoole: worker_num. */
+  /** The wanted number of workers, without task workers. Swoole: worker_num. */
   workerNum: number;
   /** Workers that have a process and run no callback. Swoole: idle_worker_num. */
   idleWorkerNum: number;
-  /** Packets that reactors gave to workers. Swoole: dispatch_count. */
+  /** Packets that reactors dispatched to workers. Swoole: dispatch_count. */
   dispatchCount: number;
   /** Packets that workers have called `receive` for. Swoole: request_count. */
   requestCount: number;
   /** Sends of workers. Swoole: response_count. */
   responseCount: number;
-  /** Sends to connections that were gone when the reactor came to them. */
+  /** Sends that reached the reactor after their connection had gone. */
   discardCount: number;
   /** Bytes received from clients since the start. Swoole: total_recv_bytes. */
   receivedBytes: number;
   /** Bytes that the kernel has taken for clients since the start. Swoole: total_send_bytes. */
   sentBytes: number;
-  /** Bytes that wait in the memory of the server now: to be sent, and of packets that are not whole. */
+  /** Bytes buffered by the server now: queued for sending, and of incomplete packets. */
   bufferedBytes: number;
   /** Callbacks that threw, or whose promise was rejected, since the start. */
   callbackErrors: number;
   /** Callbacks whose promise has not settled. */
   pendingCallbacks: number;
-  /** How often reading from a client stopped because its worker was behind. */
+  /** How often a reactor stopped reading from a client because its worker was behind. */
   stallCount: number;
-  /** HTTP requests under way: owed an answer by a worker. */
+  /** HTTP requests in flight: a worker has yet to answer them. */
   underWayNum: number;
-  /** HTTP requests that the server has refused by itself: 4xx, 501, 505, and 503 above maxConcurrency. */
+  /** HTTP requests that the server refused by itself: 4xx, 501, 505, and 503 above maxConcurrency. */
   refusedCount: number;
-  /** Streams of HTTP/2 that were reset because their client did not take its answer. */
+  /** HTTP/2 streams that were reset because their client did not take its answer. */
   streamResetCount: number;
   /** HTTP requests that took too long, or were not answered in time: 408, 503. */
   timedOutCount: number;
@@ -59,11 +59,11 @@ export interface ServerStats {
   badGatewayCount: number;
   /** HTTP requests answered with a file, without a worker. */
   filesServedCount: number;
-  /** Workers, task workers and processes of the user's own that were started again. */
+  /** Respawns of workers, task workers and processes of your own. */
   workerRestarts: number;
-  /** Reloads that have succeeded. Swoole: reload_count. */
+  /** Successful reloads. Swoole: reload_count. */
   reloadCount: number;
-  /** Reloads that have failed: the old workers went on. */
+  /** Failed reloads, after which the old workers served on. */
   failedReloadCount: number;
   /** Task workers. Swoole: task_worker_num. */
   taskWorkerNum: number;
@@ -77,13 +77,13 @@ export interface ServerStats {
 
 export type WorkerInfoState = 'absent' | 'busy' | 'idle';
 
-/** What a process with an id has done, and how it is. */
+/** The counts and the state of a process with an id. */
 interface WorkerCounts {
   /** Process id in the server: workers from 0, then task workers, then processes of your own. */
   id: number;
   /** `'worker'`, `'task'` or `'user'`. */
   role: ProcessRole;
-  /** 0 while there is no process of this id that takes packets. */
+  /** 0 while no process of this id takes packets. */
   pid: number;
   /** `absent`: there is no process; `busy`: a callback runs; `idle`: it waits. Swoole: getWorkerStatus(). */
   state: WorkerInfoState;
@@ -95,7 +95,7 @@ interface WorkerCounts {
   uptimeMs: number;
   /** Open connections whose packets it gets. */
   connections: number;
-  /** Packets it has called `receive` for, of a task worker tasks; all processes of this id together. */
+  /** Packets it has called `receive` for, for a task worker tasks; all processes of this id together. */
   requestCount: number;
   /** Bytes of these packets. */
   receivedBytes: number;
@@ -103,19 +103,19 @@ interface WorkerCounts {
   responseCount: number;
   /** Bytes of these sends. */
   sentBytes: number;
-  /** Callbacks of it that threw, or whose promise was rejected. */
+  /** Its callbacks that threw, or whose promise was rejected. */
   callbackErrors: number;
   /** Callbacks whose promise has not settled. */
   pendingCallbacks: number;
-  /** How often a process of this id was started again. */
+  /** How often a process of this id was respawned. */
   restarts: number;
-  /** Exit code of the last process of this id that ended; 0 when there was none. */
+  /** Exit code of the last process of this id that ended; 0 if none has. */
   lastExitCode: number;
   /** 9 for SIGKILL; 0: none. */
   lastSignal: number;
   /** 'SIGKILL'; null: none. */
   lastSignalName: string | null;
-  /** Task workers: tasks that run now. */
+  /** Task workers: running tasks. */
   runningTasks: number;
 }
 
@@ -125,11 +125,11 @@ export interface WorkerInfo extends WorkerCounts {
   latencyP50: number;
   /** Seconds within which 99 of 100 of them have ended. */
   latencyP99: number;
-  /** Share of the last second in which its event loop was at work, 0 to 1. */
+  /** Share of the last second in which its event loop was busy, 0 to 1. */
   loopUtilisation: number;
-  /** For how long its event loop has not turned, in ms. */
+  /** Time since its event loop last turned, in ms. */
   loopStandsMs: number;
-  /** Resident memory in bytes, as it said last. */
+  /** Resident memory in bytes, as last reported. */
   residentBytes: number;
 }
 
@@ -137,7 +137,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
   const { reactorNum, taskWorkerNum } = region.shape;
   const reactors = new ReactorBoard(region);
   const board = new WorkerBoard(region);
-  // Workers that `scale` has ended have still done what they did.
+  // Includes the work of workers that `scale` has ended.
   const processes = allIds(region).map((id) => readCounts(region, board, id));
   const workers = processes.filter((process) => process.role === 'worker');
   const overReactors = (read: (reactor: number) => number): number =>
@@ -180,12 +180,12 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
   };
 }
 
-/** Those that there are now. */
+/** The current ones. */
 export function readWorkers(region: Region): WorkerInfo[] {
   return readEveryWorker(region).filter(({ id }) => isThere(region, id));
 }
 
-/** Those, and the workers that `scale` has ended: what counters are summed over. */
+/** The current ones and the workers that `scale` has ended, for the sums of counters. */
 export function readEveryWorker(region: Region): WorkerInfo[] {
   const board = new WorkerBoard(region);
   const hasBeen = (id: number): boolean => isThere(region, id) || board.startedAt(id) > 0;
@@ -248,7 +248,7 @@ function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCount
 
 type Health = Omit<WorkerInfo, keyof WorkerCounts>;
 
-/** Costs more, so it is left out where only sums are asked for. */
+/** Costs more, so it is skipped where only sums are needed. */
 function readHealth(region: Region, board: WorkerBoard, id: number): Health {
   const records = [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)));
   const callbacks = addHistograms(records.map((record) => record.callbacks));

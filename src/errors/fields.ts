@@ -1,4 +1,4 @@
-/** What one detail field holds: a type, `?` when it may be missing, `|null` when it may be null. */
+/** The type of one detail field: `?` when it may be missing, `|null` when it may be null. */
 export type FieldType = 'string' | 'number' | 'string?' | 'number?' | 'string|null' | 'number|null';
 
 export type Fields = { readonly [name: string]: FieldType };
@@ -19,7 +19,7 @@ export type DetailOf<F extends Fields> = {
   readonly [N in OptionalNames<F>]?: ValueOf<F[N]> | undefined;
 };
 
-/** Whether a value from outside (another process) is the detail its field list promises. */
+/** Whether a value from another process matches its field list. */
 export function fitsFields(fields: Fields, detail: unknown): boolean {
   if (typeof detail !== 'object' || detail === null) return false;
   return Object.entries(fields).every(([name, type]) => fitsType(type, Reflect.get(detail, name)));

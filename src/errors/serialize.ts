@@ -2,7 +2,7 @@ import { describe } from './describe.js';
 import { ServerError } from './server-error.js';
 import { isDetailOf, isErrorCode } from './table.js';
 
-/** An error as plain JSON, to cross from one process to another. */
+/** An error as plain JSON, for crossing from one process to another. */
 export interface SerializedError {
   readonly name: string;
   readonly message: string;
@@ -14,20 +14,20 @@ export interface SerializedError {
 
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
-// A control message stays small whatever a user throws.
+// Keeps a control message small, whatever the user throws.
 const LIMIT_CAUSES = 8;
 const LIMIT_DEPTH = 4;
 const LIMIT_ITEMS = 64;
 const LIMIT_CHARACTERS = 16_384;
 
-/** Any thrown value as plain JSON. Never throws and never runs long: it may be cyclic, a proxy, or no error at all. */
+/** Any thrown value as plain JSON. Never throws and never runs long: the value may be cyclic, a proxy, or not an error. */
 export function serializeError(error: unknown): SerializedError {
   return serialize(error, LIMIT_CAUSES);
 }
 
 /**
  * The error a record describes: a `ServerError` for a known code with its detail, otherwise an `Error` that keeps
- * name, code, stack, detail and cause. Never throws, whatever came.
+ * name, code, stack, detail and cause. Never throws, for any input.
  */
 export function deserializeError(value: unknown): Error {
   return deserialize(value, LIMIT_CAUSES);

@@ -1,7 +1,7 @@
 import { type ErrorCode, type ErrorDetails, messageOf } from './table.js';
 
 /**
- * The error of everything tswoole refuses or fails at. Test `code`, never the message.
+ * Every error that tswoole throws. Test `code`, never the message.
  *
  * @example
  * try { await server.start(); } catch (error) {
@@ -15,7 +15,7 @@ export class ServerError<C extends ErrorCode = ErrorCode> extends Error {
   readonly detail: ErrorDetails[C];
 
   static {
-    // On the prototype, so that the first line of a stack has it too.
+    // On the prototype, so that it also appears in the first line of a stack.
     Object.defineProperty(ServerError.prototype, 'name', { value: 'ServerError', configurable: true, writable: true });
   }
 
@@ -25,7 +25,7 @@ export class ServerError<C extends ErrorCode = ErrorCode> extends Error {
     this.detail = detail;
   }
 
-  /** Narrows `detail` to the one of that code. */
+  /** Narrows `detail` to the type of that code. */
   is<K extends ErrorCode>(code: K): this is ServerError<K> {
     return (this.code as ErrorCode) === code;
   }

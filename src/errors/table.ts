@@ -1,6 +1,6 @@
 import { type DetailOf, type Fields, fitsFields } from './fields.js';
 
-/** One kind of failure: what its detail holds, the sentence made of it, and what the reader can do about it. */
+/** One kind of failure: the fields of its detail, the sentence made of them, and the advice for the reader. */
 export interface ErrorEntry<F extends Fields> {
   /** The detail, field by field. The type of `detail`, its check when it crosses processes and the docs come from it. */
   readonly fields: F;
@@ -14,7 +14,7 @@ const entry = <const F extends Fields>(it: ErrorEntry<F>): ErrorEntry<F> => it;
 
 /**
  * Every error tswoole throws, once. The code is the contract; the sentence is help and may change.
- * `received` is always what `describe()` made of the value that came.
+ * `received` is always the result of `describe()` for the received value.
  */
 export const errorTable = {
   ERR_OPTION_UNKNOWN: entry({
@@ -55,9 +55,9 @@ export const errorTable = {
   ERR_CALLBACK_MISSING: entry({
     fields: { event: 'string', where: 'string', port: 'number?' },
     sentence: ({ event, where, port }) =>
-      `A callback for the event "${event}" is needed by ${where}${port === undefined ? '' : `, port ${port}`}, and there is none.`,
+      `A callback for the event "${event}" is needed by ${where}${port === undefined ? '' : `, port ${port}`}, but there is none.`,
     advice:
-      'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" for task workers. A port that asks for "receive" and has a "request" callback speaks no HTTP: make the server with new HttpServer, or the port with protocol "http".',
+      'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" for task workers. A port that asks for "receive" and has a "request" callback does not speak HTTP: create the server with new HttpServer, or the port with protocol "http".',
   }),
   ERR_NOT_COMMAND_LINE: entry({
     fields: { why: 'string' },
@@ -76,7 +76,7 @@ export const errorTable = {
   }),
   ERR_NOT_STARTED: entry({
     fields: { method: 'string' },
-    sentence: ({ method }) => `${method}() needs a server that has been started, and this one has not.`,
+    sentence: ({ method }) => `${method}() needs a started server, and this one has not been started.`,
     advice: 'Wait for start() first, or call it in a callback.',
   }),
   ERR_PLATFORM: entry({
@@ -99,7 +99,7 @@ export const errorTable = {
     fields: { path: 'string', code: 'string', syscall: 'string' },
     sentence: ({ path, code, syscall }) =>
       `The unix socket ${path} cannot be listened on: ${syscall} failed with ${code}.`,
-    advice: 'Check that its folder exists and may be written to, and that the path has less than 108 bytes.',
+    advice: 'Check that its folder exists and is writable, and that the path has less than 108 bytes.',
   }),
   ERR_FILE: entry({
     fields: { path: 'string', why: 'string', status: 'number?' },
@@ -118,13 +118,13 @@ export const errorTable = {
     sentence: ({ inherited, declared }) =>
       `This process was started with sockets (LISTEN_FDS) that no listen port declares: ${inherited}; declared are ${declared}.`,
     advice:
-      'Declare a listen port of the same type and address, or take the socket out of the unit that starts the server.',
+      'Declare a listen port of the same type and address, or remove the socket from the unit that starts the server.',
   }),
   ERR_TLS_FILE: entry({
     fields: { path: 'string', code: 'string' },
     sentence: ({ path, code }) => `A certificate, or its key, cannot be read: ${path} (${code}).`,
     advice:
-      'Give PEM text, or the path of a PEM file that this user may read; paths begin at the folder of the script.',
+      'Give PEM text, or the path of a PEM file that this user may read; paths are relative to the folder of the script.',
   }),
   ERR_TLS_KEYS: entry({
     fields: { name: 'string', why: 'string' },
@@ -147,7 +147,7 @@ export const errorTable = {
     fields: { module: 'string', why: 'string' },
     sentence: ({ module, why }) => `The module for custom framing, ${module}, cannot be used: ${why}.`,
     advice:
-      'It must export a function packetLength(buffer) that returns the length of the first packet, 0 for more, -1 for malformed.',
+      'It must export a function packetLength(buffer) that returns the length of the first packet, 0 if more bytes are needed, -1 if malformed.',
   }),
   ERR_DISPATCH_MODULE: entry({
     fields: { module: 'string', why: 'string' },
@@ -175,7 +175,7 @@ export const errorTable = {
   }),
   ERR_RELOAD_FAILED: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `The reload failed and the former workers go on serving: ${why}.`,
+    sentence: ({ why }) => `The reload failed and the old workers continue to serve: ${why}.`,
     advice: 'Correct the code of the worker and reload again.',
   }),
   ERR_RELOAD_RUNNING: entry({
@@ -185,18 +185,18 @@ export const errorTable = {
   }),
   ERR_SHUTTING_DOWN: entry({
     fields: {},
-    sentence: () => 'The server is shutting down and takes nothing new.',
+    sentence: () => 'The server is shutting down and takes no new work.',
     advice: 'Start it again when it has ended.',
   }),
   ERR_START_ENDED: entry({
     fields: {},
-    sentence: () => 'The server was told to end before its start was complete, and has ended in order.',
-    advice: 'Start it again; a signal to the server, `tswoole stop` or shutdown() does this.',
+    sentence: () => 'The server was stopped before its start was complete, and has ended in order.',
+    advice: 'Start it again; a signal to the server, `tswoole stop` or shutdown() has stopped it.',
   }),
   ERR_WORKER_ID: entry({
     fields: { received: 'string', count: 'number', workers: 'number?' },
     sentence: ({ received, count, workers }) => {
-      const now = workers === undefined ? '' : `; of workers there are ${workers} now`;
+      const now = workers === undefined ? '' : `; ${workers} workers run now`;
       return `A worker id must be an integer, 0 or more and below ${count}${now}, received ${received}.`;
     },
     advice: 'Use an id that server.workers lists.',
@@ -204,12 +204,12 @@ export const errorTable = {
   ERR_SESSION_NOT_FOUND: entry({
     fields: { fd: 'number' },
     sentence: ({ fd }) => `An open connection was expected, but none has fd ${fd}.`,
-    advice: 'It was closed before, or never existed; ask exists(fd) first, and forget an fd at its close event.',
+    advice: 'It was closed before, or never existed; check exists(fd) first, and drop an fd at its close event.',
   }),
   ERR_SESSION_CLOSED: entry({
     fields: { fd: 'number' },
     sentence: ({ fd }) => `An open connection was expected, but the one with fd ${fd} is closed or closing.`,
-    advice: 'Send before close(), and forget an fd at its close event.',
+    advice: 'Send before close(), and drop an fd at its close event.',
   }),
   ERR_SESSION_ID: entry({
     fields: { received: 'string' },
@@ -231,7 +231,7 @@ export const errorTable = {
     fields: { why: 'string' },
     sentence: ({ why }) => `The channel between two processes of the server broke: ${why}.`,
     advice:
-      'The process at its other end has ended, or takes nothing; the log of the manager says why. A client whose worker has died comes again by itself.',
+      'The process at the other end has ended, or does not read; the log of the manager says why. A client whose worker has died reconnects by itself.',
   }),
   ERR_PEER_FRAME: entry({
     fields: { why: 'string' },
@@ -240,7 +240,7 @@ export const errorTable = {
   }),
   ERR_HEARTBEAT: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `Silent clients cannot be told by heartbeat(): ${why}.`,
+    sentence: ({ why }) => `Silent clients cannot be listed by heartbeat(): ${why}.`,
     advice: 'Set heartbeatIdleMs for the server or for a port, or pass a time: heartbeat({ idleMs: 30_000 }).',
   }),
   ERR_UID: entry({
@@ -257,7 +257,8 @@ export const errorTable = {
     fields: { bytes: 'number', code: 'string' },
     sentence: ({ bytes, code }) =>
       `A datagram of ${bytes} bytes was to be sent, and the kernel refused it with ${code}.`,
-    advice: 'EMSGSIZE: it is too long; EAGAIN: too many wait to be sent; ECONNREFUSED, ENOENT: nobody is there.',
+    advice:
+      'EMSGSIZE: it is too long; EAGAIN: too many wait to be sent; ECONNREFUSED, ENOENT: no socket receives there.',
   }),
   ERR_DATAGRAM_ADDRESS: entry({
     fields: { received: 'string' },
@@ -267,7 +268,7 @@ export const errorTable = {
   }),
   ERR_NO_DATAGRAM_PORT: entry({
     fields: { address: 'string' },
-    sentence: ({ address }) => `A datagram for ${address} needs a listen port of that kind, and the server has none.`,
+    sentence: ({ address }) => `A datagram for ${address} needs a listen port of that type, and the server has none.`,
     advice: 'Add one: listen({type: "udp", host, port}) or listen({type: "unix-dgram", path}).',
   }),
   ERR_NO_TASK_WORKERS: entry({
@@ -278,29 +279,29 @@ export const errorTable = {
   ERR_TASK_IN_TASK_WORKER: entry({
     fields: { workerId: 'number' },
     sentence: ({ workerId }) =>
-      `Task worker ${workerId} gave a task to itself or to whoever is free: it could wait for itself.`,
+      `Task worker ${workerId} gave a task to itself or to any free task worker: it could wait for itself.`,
     advice: 'Do the work in place, or name another task worker: {workerId}.',
   }),
   ERR_TASK_WORKER_ID: entry({
     fields: { received: 'string', first: 'number', last: 'number' },
     sentence: ({ received, first, last }) =>
       `A task worker's id must be an integer from ${first} to ${last}, received ${received}.`,
-    advice: 'Task workers have the ids behind those of the workers; without an id the task goes to whoever is free.',
+    advice: 'The ids of task workers follow those of the workers; without an id the task goes to any free task worker.',
   }),
   ERR_TASK_QUEUE_FULL: entry({
     fields: { limit: 'number' },
     sentence: ({ limit }) =>
-      `The task was not taken: ${limit} tasks wait already, or as many of this process are under way.`,
-    advice: 'Wait for tasks to end before you give more, add task workers, or raise "taskQueueLimit".',
+      `The task was not taken: ${limit} tasks wait already, or as many of this process are in flight.`,
+    advice: 'Wait for tasks to end before you submit more, add task workers, or raise "taskQueueLimit".',
   }),
   ERR_TASK_TIMEOUT: entry({
     fields: { taskId: 'number', timeoutMs: 'number' },
-    sentence: ({ taskId, timeoutMs }) => `Task ${taskId} was to end within ${timeoutMs} ms, and has not.`,
+    sentence: ({ taskId, timeoutMs }) => `Task ${taskId} had to end within ${timeoutMs} ms, and has not.`,
     advice: 'Give it more time with {timeoutMs}, or let it stop early by its task.signal.',
   }),
   ERR_TASK_GIVEN_UP: entry({
     fields: { taskId: 'number' },
-    sentence: ({ taskId }) => `Nobody waits for task ${taskId} any more.`,
+    sentence: ({ taskId }) => `The caller of task ${taskId} no longer waits for it.`,
     advice: 'Stop the work: its result would be dropped. This is the reason of task.signal.',
   }),
   ERR_TASK_TIMEOUT_VALUE: entry({
@@ -311,7 +312,7 @@ export const errorTable = {
   ERR_TASK_WORKER_DIED: entry({
     fields: { workerId: 'number', exitCode: 'number', signal: 'string', tries: 'number' },
     sentence: ({ workerId, exitCode, signal, tries }) =>
-      `Task worker ${workerId} was to run the task, and ended while it ran (${signal || `code ${exitCode}`}, try ${tries}).`,
+      `Task worker ${workerId} ended while it ran the task (${signal || `code ${exitCode}`}, try ${tries}).`,
     advice: 'If the task may run twice, set "taskRetries"; the log of the manager says more about the death.',
   }),
   ERR_TASK_LIST: entry({
@@ -321,8 +322,8 @@ export const errorTable = {
   }),
   ERR_DATA_NOT_CLONEABLE: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `Data for another process must be what the structured clone takes: ${why}`,
-    advice: 'Leave out functions, symbols and the like; pass what they were made from.',
+    sentence: ({ why }) => `Data for another process must be cloneable by the structured clone algorithm: ${why}`,
+    advice: 'Leave out functions, symbols and the like; pass the data they were made from.',
   }),
   ERR_DATA_STORE: entry({
     fields: { bytes: 'number' },
@@ -352,35 +353,35 @@ export const errorTable = {
   }),
   ERR_LOG_FILE: entry({
     fields: { path: 'string', why: 'string' },
-    sentence: ({ path, why }) =>
-      `The log file ${path} must be one that can be written, and it cannot be opened: ${why}.`,
-    advice: 'Make its folder, or let the user of the server write there, or choose another "logFile".',
+    sentence: ({ path, why }) => `The log file ${path} must be writable, and it cannot be opened: ${why}.`,
+    advice: 'Create its folder, or let the user of the server write there, or choose another "logFile".',
   }),
   ERR_PID_FILE: entry({
     fields: { path: 'string', why: 'string' },
-    sentence: ({ path, why }) => `The pid file ${path} must be one that can be written, and it cannot be: ${why}.`,
-    advice: 'Make its folder, or let the user of the server write there, or choose another "pidFile".',
+    sentence: ({ path, why }) => `The pid file ${path} must be writable, and it is not: ${why}.`,
+    advice: 'Create its folder, or let the user of the server write there, or choose another "pidFile".',
   }),
   ERR_PID_FILE_LOCKED: entry({
     fields: { path: 'string', pid: 'number' },
     sentence: ({ path, pid }) =>
-      `The server is to run once by the pid file ${path}, and ${pid === 0 ? 'another process' : `process ${pid}`} runs already.`,
+      `Only one server may hold the pid file ${path}, and ${pid === 0 ? 'another process' : `process ${pid}`} holds it already.`,
     advice: 'Stop that one ("tswoole stop"), reload it, or choose another "pidFile".',
   }),
   ERR_DAEMON: entry({
     fields: { how: 'string', logFile: 'string', wrote: 'string?' },
-    sentence: ({ how, logFile }) => `The daemon was to say that it is up, and it ${how} (log file: ${logFile}).`,
-    advice: 'Look into the log file, or start it without "daemonize" to see what it says.',
+    sentence: ({ how, logFile }) => `The daemon had to report that it is up, and it ${how} (log file: ${logFile}).`,
+    advice: 'Read the log file, or start it without "daemonize" to see its output.',
   }),
   ERR_USER: entry({
     fields: { name: 'string', option: 'string' },
-    sentence: ({ name, option }) => `The option "${option}" must be one that this system knows, received "${name}".`,
-    advice: 'Correct the name, or make it with the tools of the system.',
+    sentence: ({ name, option }) =>
+      `The option "${option}" must name a ${option} that this system knows, received "${name}".`,
+    advice: 'Correct the name, or create it with the tools of the system.',
   }),
   ERR_NOT_ROOT: entry({
     fields: { option: 'string' },
-    sentence: ({ option }) => `The option "${option}" needs a server that is started by root, and this one is not.`,
-    advice: 'Start it as root, or leave the option out and start it as the user it shall run as.',
+    sentence: ({ option }) => `The option "${option}" needs a server started by root, and this one was not.`,
+    advice: 'Start it as root, or leave the option out and start it as the user it is to run as.',
   }),
   ERR_CORES: entry({
     fields: { received: 'string', allowed: 'string' },
@@ -390,13 +391,13 @@ export const errorTable = {
   }),
   ERR_SCALE: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `The number of workers was to be changed, and ${why}.`,
-    advice: 'Set maxWorkerNum to the most that there may ever be; it needs PROCESS mode.',
+    sentence: ({ why }) => `The number of workers cannot be changed: ${why}.`,
+    advice: 'Set maxWorkerNum to the largest number you need; it needs PROCESS mode.',
   }),
   ERR_PROFILE: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `A process was to take a profile of itself, and ${why}.`,
-    advice: 'See docs/operating.md; the metrics tell which process is busy, also when it hangs.',
+    sentence: ({ why }) => `The process cannot take a profile: ${why}.`,
+    advice: 'See docs/operating.md; the metrics show which process is busy, even when it hangs.',
   }),
   ERR_HTTP_APP: entry({
     fields: { path: 'string', why: 'string' },
@@ -406,9 +407,9 @@ export const errorTable = {
   }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `The workers were to be replaced, and were not: ${why}.`,
+    sentence: ({ why }) => `The workers were not replaced: ${why}.`,
     advice:
-      'As long as the server runs, the old ones go on serving: mend the script and reload again. The log says more.',
+      'As long as the server runs, the old ones continue to serve: fix the script and reload again. The log says more.',
   }),
   ERR_RUN_DIR: entry({
     fields: { path: 'string', why: 'string' },
@@ -418,7 +419,7 @@ export const errorTable = {
   ERR_COMMAND_UNKNOWN: entry({
     fields: { name: 'string', nearest: 'string?' },
     sentence: ({ name, nearest }) => `The server has no command "${name}"${nearestName(nearest)}.`,
-    advice: 'The command "commands" lists all; a command of your own is made with addCommand() before start().',
+    advice: 'The command "commands" lists all; add your own with addCommand() before start().',
   }),
   ERR_COMMAND_NAME: entry({
     fields: { expected: 'string', received: 'string' },
@@ -428,17 +429,17 @@ export const errorTable = {
   ERR_COMMAND_REQUEST: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `A request must be one line with a JSON object {id, command, arguments}, and ${why}.`,
-    advice: 'See docs/operating.md for what is said over the control socket.',
+    advice: 'See docs/operating.md for the protocol of the control socket.',
   }),
   ERR_COMMAND_FAILED: entry({
     fields: { name: 'string', why: 'string' },
-    sentence: ({ name, why }) => `The command "${name}" was to be carried out, and ${why}.`,
+    sentence: ({ name, why }) => `The command "${name}" failed: ${why}.`,
     advice: 'The log of the server may say more.',
   }),
   ERR_COMMAND_TIMEOUT: entry({
     fields: { name: 'string', timeoutMs: 'number' },
-    sentence: ({ name, timeoutMs }) => `The command "${name}" was to be answered within ${timeoutMs} ms, and was not.`,
-    advice: 'See whether the processes of the server stand still: "tswoole status", "tswoole top".',
+    sentence: ({ name, timeoutMs }) => `The command "${name}" must be answered within ${timeoutMs} ms, and was not.`,
+    advice: 'See whether processes of the server hang: "tswoole status", "tswoole top".',
   }),
   ERR_CONTROL_PEER: entry({
     fields: { uid: 'number' },
@@ -460,14 +461,14 @@ export const errorTable = {
   ERR_HTTP_CLIENT_GONE: entry({
     fields: {},
     sentence: () => 'The client of this request has gone, or the time for its answer is over.',
-    advice: 'Stop the work: nothing that is sent arrives any more. This is the reason of request.signal.',
+    advice: 'Stop the work: an answer no longer arrives. This is the reason of request.signal.',
   }),
   ERR_HTTP_BODY_CUT: entry({
     fields: { reason: 'string', status: 'number', why: 'string' },
     sentence: ({ reason, status, why }) =>
-      `The body of this request has not come as a whole (${reason}${status === 0 ? '' : `, answered ${status}`}): ${why}.`,
+      `The body of this request is incomplete (${reason}${status === 0 ? '' : `, answered ${status}`}): ${why}.`,
     advice:
-      'Throw away what has come of it. "reason" is "timeout", "limit", "malformed", "server" (the connection was ended here) or "answered" (read the body before the answer ends); a client that has left is ERR_HTTP_CLIENT_GONE.',
+      'Discard the bytes received. "reason" is "timeout", "limit", "malformed", "server" (the connection was ended here) or "answered" (read the body before the answer ends); a client that has left is ERR_HTTP_CLIENT_GONE.',
   }),
   ERR_HTTP_BODY_USED: entry({
     fields: { method: 'string' },
@@ -498,7 +499,7 @@ export const errorTable = {
   }),
   ERR_HTTP_FORM_BROKEN: entry({
     fields: { status: 'number', why: 'string' },
-    sentence: ({ status, why }) => `The form must be whole and well formed (status ${status}): ${why}.`,
+    sentence: ({ status, why }) => `The form must be complete and well formed (status ${status}): ${why}.`,
     advice: 'Answer with that status: the client sent something else.',
   }),
   ERR_HTTP_FORM_LIMIT: entry({
@@ -508,8 +509,8 @@ export const errorTable = {
   }),
   ERR_HTTP_FORM_FILE: entry({
     fields: { path: 'string', why: 'string' },
-    sentence: ({ path, why }) => `A file of a form was to be at ${path}, and cannot be: ${why}.`,
-    advice: 'Make room and check the rights of the folder; keep(path) works once, before the answer has ended.',
+    sentence: ({ path, why }) => `A file of a form cannot be stored at ${path}: ${why}.`,
+    advice: 'Free space and check the permissions of the folder; keep(path) works once, before the answer has ended.',
   }),
   ERR_HTTP_HEADER_NAME: entry({
     fields: { received: 'string', why: 'string' },
@@ -525,16 +526,16 @@ export const errorTable = {
   ERR_HTTP_HEADERS_SENT: entry({
     fields: { method: 'string' },
     sentence: ({ method }) => `${method} must come before the head of the answer is sent, and it is sent.`,
-    advice: 'Set status and headers before write(), end() and what calls them; headersSent tells.',
+    advice: 'Set status and headers before write(), end() and methods that call them; check headersSent.',
   }),
   ERR_HTTP_ANSWER_ENDED: entry({
     fields: { method: 'string' },
     sentence: ({ method }) => `${method} needs an answer that has not been ended, and this one has been.`,
-    advice: 'Answer a request once; "ended" tells.',
+    advice: 'Answer a request once; check "ended".',
   }),
   ERR_HTTP_DETACH: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `This answer cannot be given by another process: ${why}.`,
+    sentence: ({ why }) => `Another process cannot send this answer: ${why}.`,
     advice: 'Detach requests of HTTP/1 whose body has been read, and pass on the number that detach() returned.',
   }),
   ERR_HTTP_STATUS: entry({
@@ -551,8 +552,8 @@ export const errorTable = {
   ERR_HTTP_CONTENT_LENGTH: entry({
     fields: { declared: 'string', received: 'string' },
     sentence: ({ declared, received }) =>
-      `The answer says content-length ${declared}, and its body is another: ${received}.`,
-    advice: 'Leave content-length out: it is set where it is known.',
+      `The answer declares content-length ${declared}, and its body differs: ${received}.`,
+    advice: 'Leave content-length out: the server sets it where it is known.',
   }),
   ERR_HTTP_TRAILER: entry({
     fields: { name: 'string', why: 'string' },
@@ -562,7 +563,7 @@ export const errorTable = {
   ERR_HTTP_COOKIE: entry({
     fields: { name: 'string', why: 'string' },
     sentence: ({ name, why }) => `The cookie ${name} cannot be set: ${why}.`,
-    advice: 'Browsers would drop it, or read something else than was meant.',
+    advice: 'Browsers would drop it, or read it differently.',
   }),
   ERR_HTTP_SSE: entry({
     fields: { field: 'string', expected: 'string', received: 'string' },
@@ -574,7 +575,7 @@ export const errorTable = {
     fields: { got: 'string' },
     sentence: ({ got }) => `A fetch handler must return a Response, or a promise of one, and returned ${got}.`,
     advice:
-      'Return "new Response(...)" on every path; of a framework, hand over its fetch function, as in fetch: app.fetch.',
+      'Return "new Response(...)" on every path; of a framework, pass its fetch function, as in fetch: app.fetch.',
   }),
 } as const;
 
@@ -587,7 +588,7 @@ export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorTable, value);
 }
 
-/** The whole message: what was expected, what came, what to do next; below it what a process wrote. */
+/** The whole message: what was expected, what came, what to do next; below it the output of a failed process. */
 export function messageOf<C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string {
   const { sentence, advice } = entryOf(code);
   // A reason from elsewhere may be a sentence itself.
@@ -615,7 +616,7 @@ function address(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** What a process wrote to standard error before it ended. */
+/** The standard error of a process before it ended. */
 function written(wrote: string | undefined): string {
   return wrote === undefined || wrote === '' ? '' : `\nIt wrote to standard error:\n${wrote}`;
 }

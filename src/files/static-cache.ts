@@ -1,10 +1,10 @@
 import type { Variant } from './static-folder.js';
 
-/** What became of a path, whoever asks for it. */
+/** The result for a path, the same for every client. */
 export type Outcome =
   | { readonly kind: 'file'; readonly variants: readonly [Variant, ...Variant[]] }
   | { readonly kind: 'folder'; readonly fields: readonly string[] }
-  /** 404 with these fields, or for a worker to answer. */
+  /** 404 with these fields, or left to a worker. */
   | { readonly kind: 'absent'; readonly fields: readonly string[] | undefined };
 
 interface Entry {
@@ -14,14 +14,14 @@ interface Entry {
 }
 
 const BELIEVED_MS = 1000;
-// Together 1,000. Apart, so that a client that tries names cannot drive out what others ask for.
+// Together 1,000. Separate, so that a client that guesses names cannot evict files that other clients request.
 const LIMIT_PRESENT = 800;
 const LIMIT_ABSENT = 200;
 const LIMIT_BYTES = 16 * 1024 * 1024;
 
 /**
- * What was found, believed for a second. The order of a Map is that of being set, and whatever is in demand is set again each
- * second: the first one is the least wanted.
+ * Caches results for a second. A Map keeps the order of insertion, and entries in demand are inserted again each second,
+ * so the first entry is the least used.
  */
 export class StaticCache {
   readonly #present = new Map<string, Entry>();
@@ -42,16 +42,16 @@ export class StaticCache {
     return this.#bytes;
   }
 
-  /** @param now ms of a clock that nobody sets @returns undefined: look at the disk */
+  /** @param now ms of a monotonic clock @returns undefined: look at the disk */
   get(path: string, now: number): Outcome | undefined {
     const entry = this.#present.get(path) ?? this.#absent.get(path);
     if (entry === undefined) return undefined;
-    // Where the two are of one clock that was set back, an entry is old, not new.
+    // After a step back of the clock, an entry counts as old, not new.
     const age = now - entry.since;
     return age >= 0 && age < BELIEVED_MS ? entry.outcome : undefined;
   }
 
-  /** What was last found under a path, however long ago. */
+  /** The last result for a path, however old. */
   known(path: string): readonly Variant[] {
     const outcome = this.#present.get(path)?.outcome;
     return outcome?.kind === 'file' ? outcome.variants : [];
@@ -62,7 +62,7 @@ export class StaticCache {
     this.#drop(this.#absent, path);
     const bytes = outcome.kind === 'file' ? bytesOf(outcome.variants) : 0;
     const [map, limit] = outcome.kind === 'absent' ? [this.#absent, LIMIT_ABSENT] : [this.#present, LIMIT_PRESENT];
-    // A copy: the path may be part of a longer text, which it would keep.
+    // A copy: the path may be a slice of a longer text, which it would keep alive.
     map.set(Buffer.from(path).toString(), { outcome, since: now, bytes });
     this.#bytes += bytes;
     if (map.size > limit) this.#dropFirst(map);

@@ -1,4 +1,4 @@
-/** The option `staticFiles` at work: requests that a reactor answers with a file, without a worker. */
+/** Implements the option `staticFiles`: requests that a reactor answers with a file, without a worker. */
 import type { ResolvedStaticFiles } from '../options/static-files.js';
 import { chooseEncoding } from '../protocol/http/accept-encoding.js';
 import type { FieldLookup } from '../protocol/http/conditional.js';
@@ -16,12 +16,11 @@ export class StaticFiles {
   }
 
   /**
-   * Calls the system only for what it has not looked at within the last second, and once for a file that is too large to
-   * be kept.
+   * Calls the system only for paths not checked within the last second, and once for a file that is too large to cache.
    * @param target as it was sent: origin form or absolute form
-   * @param now Unix ms: what the times of files are compared with
-   * @param at ms of a clock that nobody sets: how long something was looked at ago is told by it
-   * @returns undefined: it is for a worker
+   * @param now Unix ms, compared with the times of files
+   * @param at ms of a monotonic clock, for the age of cache entries
+   * @returns undefined: a worker answers the request
    */
   answer(method: string, target: string, field: FieldLookup, now: number, at: number = now): FileAnswer | undefined {
     if (method !== 'GET' && method !== 'HEAD') return undefined;
@@ -37,7 +36,7 @@ export class StaticFiles {
     return this.#answerAnew(method, asked, field, anew);
   }
 
-  /** The file was replaced within the second: what is known of it would not fit to what its sender finds. */
+  /** The file was replaced within the second: the cached facts would not match the file that is sent. */
   #answerAnew(
     method: string,
     { path, query }: StaticPath,
@@ -68,7 +67,7 @@ export class StaticFiles {
     return { kind: 'absent', fields: undefined };
   }
 
-  /** A path that is not so much as looked for is as one that is not there. */
+  /** A path that is refused unseen counts as a missing file. */
   #refuse(method: string, target: string): FileAnswer | undefined {
     const folder = this.#folders.find(({ settings }) => !settings.fallthrough && target.startsWith(settings.prefix));
     return folder === undefined ? undefined : plainAnswer(method, 404, 'Not Found', folder.settings.fields);

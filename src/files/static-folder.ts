@@ -1,4 +1,4 @@
-/** One folder whose files are served: what is found in it, by synchronous calls of the system. */
+/** One folder whose files are served: finds files by synchronous system calls. */
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
 import type { ContentEncoding } from '../options/compression.js';
 import type { StaticFolderSettings } from '../options/static-files.js';
@@ -7,13 +7,13 @@ import { type FileFacts, type Representation, representationOf, SETTLED_MS } fro
 import { isPlain } from '../protocol/http/static-path.js';
 import { readUnsizedFrom } from '../util/unsized-file.js';
 
-/** Files up to this size are kept with what is known of them. */
+/** The content of files up to this size is cached with their facts. */
 const LIMIT_HELD_BYTES = 16 * 1024;
 
 export interface DiskFile extends FileFacts {
   readonly ino: number;
   readonly ctimeMs: number;
-  /** The file had not been touched for a while when `bytes` were read. */
+  /** The file had not changed for a while when `bytes` were read. */
   readonly isSettled: boolean;
 }
 
@@ -23,7 +23,7 @@ export interface Variant {
   readonly representation: Representation;
 }
 
-/** The variants of a file, 'identity' first; or a folder that is to be asked for with a slash. */
+/** The variants of a file, 'identity' first; or a folder whose URL needs a slash at its end. */
 export type Found = readonly [Variant, ...Variant[]] | 'folder';
 
 const endings: readonly (readonly [ContentEncoding, string])[] = [
@@ -42,7 +42,7 @@ export class StaticFolder {
     this.settings = settings;
   }
 
-  /** Whether a path is for this folder to answer, if it has such a file. */
+  /** Whether this folder answers for a path, if it has such a file. */
   covers(path: string): boolean {
     const { prefix } = this.settings;
     return path.startsWith(prefix) || (path.length === prefix.length - 1 && prefix.startsWith(path));
@@ -50,14 +50,14 @@ export class StaticFolder {
 
   /**
    * @param path one that this folder covers
-   * @param known what was found under this path before: content that is the same is not read again
+   * @param known the earlier result for this path: unchanged content is not read again
    */
   find(path: string, known: readonly Variant[], now: number): Found | undefined {
     const { prefix, dotFiles, root } = this.settings;
     if (path.length < prefix.length) return this.#findFolder(root, now);
     const name = path.slice(prefix.length);
     if (!isPlain(name, dotFiles)) return undefined;
-    // Asked each time, as `root` may be a link that is set to another release.
+    // Resolved each time, because `root` may be a link that is switched to another release.
     const realRoot = realPath(root);
     if (realRoot === undefined) return undefined;
     const look = new Look(realRoot, known, now);
@@ -73,7 +73,7 @@ export class StaticFolder {
     return this.#index(new Look(realRoot, [], now), '') === undefined ? undefined : 'folder';
   }
 
-  /** A folder without an index is nothing that is served: the path may be a route of the application. */
+  /** A folder without an index is not served: the path may be a route of the application. */
   #index(look: Look, folder: string): Found | undefined {
     for (const index of this.settings.index) {
       const seen = look.at(folder + index);
@@ -104,7 +104,7 @@ export class StaticFolder {
   }
 }
 
-/** One look at the disk. */
+/** One lookup on the disk. */
 class Look {
   readonly now: number;
   readonly #root: string;
@@ -116,7 +116,7 @@ class Look {
     this.now = now;
   }
 
-  /** undefined: not there, not to be read, no file, or led out of the root by a link. */
+  /** undefined: missing, unreadable, not a file, or led out of the root by a link. */
   at(name: string): DiskFile | 'folder' | undefined {
     const path = realPath(`${this.#root}/${name}`);
     if (path === undefined || !isWithin(path, this.#root)) return undefined;
@@ -137,7 +137,7 @@ function codedFiles(look: Look, name: string, file: DiskFile): (readonly [Conten
   });
 }
 
-/** Whether a file still is what was found: one call, for files whose sender opens them by their path. */
+/** Whether a file is unchanged since the lookup: one call, for files whose sender opens them by their path. */
 export function isUnchanged(file: DiskFile): boolean {
   const stats = statsOf(file.path);
   return stats !== undefined && isSame(file, stats);
@@ -147,7 +147,7 @@ function isSame(file: DiskFile, { size, mtimeMs, ctimeMs, ino }: Stats): boolean
   return file.size === size && file.mtimeMs === mtimeMs && file.ctimeMs === ctimeMs && file.ino === ino;
 }
 
-/** All of it by one descriptor, so that the facts are those of the content whatever takes the place of the file. */
+/** Uses one descriptor throughout, so that facts and content match even when the file is replaced. */
 function readFile(path: string, now: number): DiskFile | undefined {
   let descriptor: number | undefined;
   try {
@@ -164,7 +164,7 @@ function readFile(path: string, now: number): DiskFile | undefined {
     if (before.size > LIMIT_HELD_BYTES) return file;
     const bytes = readBytes(descriptor, before.size);
     const after = fstatSync(descriptor);
-    // Somebody is writing it: its sender reads what is there then.
+    // Another process is writing it: the sender reads its content at that time.
     return isSame(file, after) && bytes !== undefined
       ? { ...file, bytes }
       : { ...file, ...factsOf(after), isSettled: false };
@@ -175,14 +175,14 @@ function readFile(path: string, now: number): DiskFile | undefined {
   }
 }
 
-/** Only reading has told its size, and its time says nothing of its content. */
+/** A file whose size is only known by reading it; its time says nothing about its content. */
 function unsized(path: string, stats: Stats, bytes: Buffer, now: number): DiskFile {
   return { path, ...factsOf(stats), size: bytes.length, mtimeMs: now, isSettled: false, bytes };
 }
 
-/** undefined: it is shorter by now. */
+/** undefined: the file is shorter by now. */
 function readBytes(descriptor: number, size: number): Buffer | undefined {
-  // Not of the pool of small buffers, of which a part would keep all.
+  // Not from the pool of small buffers, where a slice would keep the whole pool alive.
   const bytes = Buffer.allocUnsafeSlow(size);
   let filled = 0;
   while (filled < size) {

@@ -1,4 +1,4 @@
-/** A connection that was just accepted, on its way to the reactor that will own it. */
+/** A newly accepted connection, on its way to the reactor that will own it. */
 export interface Arrival {
   readonly descriptor: number;
   readonly portIndex: number;

@@ -1,6 +1,6 @@
 /**
- * The doorbells of one server, in the order every process knows them by: first one per reactor, then one per peer (each
- * lane of each process id, the manager, the master). Every process holds all of them: anyone may have a message for anyone.
+ * The doorbells of one server, in an order common to all processes: first one per reactor, then one per peer (each lane of
+ * each process id, the manager, the master). Every process holds all of them, because any may have a message for any other.
  */
 import { peerNum, peerOf, type RegionShape } from '../memory/layout.js';
 import { createDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';

@@ -1,8 +1,8 @@
 /**
- * Why a process does not get ready is often said on standard error only, by Node or by the script: before the package is
- * loaded, or on the way to `process.exit(3)`. So until it is ready the standard error of a process leads to its parent,
- * which passes everything on at once and keeps the end of it. From then on the process writes where its parent does,
- * without anybody in between. On a terminal a person reads it, and programs look whether it is one: it is left alone.
+ * Often only standard error says why a process does not become ready: Node or the script writes there before the package
+ * is loaded, or before `process.exit(3)`. So until a process is ready, its standard error leads to its parent, which passes
+ * everything on at once and keeps the end of it. From then on the process writes directly where its parent does. A terminal
+ * is left alone: a person reads it, and programs test for it.
  */
 import { closeSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
@@ -15,19 +15,19 @@ import { standardError } from '../util/log-file.js';
 import { within } from '../util/within.js';
 
 const STANDARD_ERROR = 2;
-/** Of what it wrote, the parent keeps so much of the end. */
+/** The parent keeps this much of the end of the output. */
 const KEPT_CHARACTERS = 4096;
-/** A parent that does not read holds a process up no longer; what is left follows. */
+/** A parent that does not read delays a process no longer than this; the rest follows. */
 const FLUSH_MS = 1000;
-/** A full pipe is tried again after so long. */
+/** Time between attempts to write to a full pipe. */
 const TRY_AGAIN_MS = 10;
 
-/** Where this process, and those it starts, write in the end. */
+/** The final standard error of this process and its children. */
 export function realStandardError(): number {
   return standardError.descriptor;
 }
 
-/** False where a child simply shares this process' terminal. */
+/** False where a child simply shares this process's terminal. */
 export function keepsBootOutput(): boolean {
   return !isatty(realStandardError());
 }
@@ -37,10 +37,10 @@ export class BootOutput {
   #kept = '';
   readonly #stream: Readable | undefined;
 
-  /** @param passOn gets every piece at once; not needed where somebody else passes the bytes on */
+  /** @param passOn gets every piece at once; not needed where another reader passes the bytes on */
   constructor(stream: Readable | undefined, passOn: (text: string) => void = () => {}) {
     this.#stream = stream;
-    const decoder = new StringDecoder('utf8'); // other readers of the stream want bytes
+    const decoder = new StringDecoder('utf8'); // other readers of the stream need bytes
     stream?.on('data', (bytes: Buffer) => {
       const text = decoder.write(bytes);
       this.#kept = `${this.#kept}${text}`.slice(-2 * KEPT_CHARACTERS);
@@ -49,7 +49,7 @@ export class BootOutput {
     stream?.on('error', () => stream.destroy());
   }
 
-  /** The end of what was written, in whole lines where it was cut. */
+  /** The end of the output, in whole lines if it was cut. */
   get text(): string {
     const text = this.#kept.trim();
     if (text.length <= KEPT_CHARACTERS) return text;
@@ -57,7 +57,7 @@ export class BootOutput {
     return `…${end.slice(end.indexOf('\n') + 1)}`;
   }
 
-  /** Calls back when nothing more comes; at once where nothing is kept. */
+  /** Calls back when the output has ended; at once where none is kept. */
   whenEnded(callback: () => void): void {
     if (this.#stream === undefined || this.#stream.closed) callback();
     else this.#stream.once('close', callback);
@@ -65,8 +65,8 @@ export class BootOutput {
 }
 
 /**
- * Passes bytes on to where this process' standard error leads in the end. A pipe that does not block and is full, as of
- * a reader that is slow, holds the child up: nothing is lost, and nothing piles up here.
+ * Passes bytes on to this process's final standard error. A full non-blocking pipe, for example of a slow reader, stops the
+ * child (back-pressure): no output is lost, and none piles up here.
  */
 export function passOnBytes(stream: Readable): void {
   let left: Buffer | undefined;
@@ -79,7 +79,7 @@ export function passOnBytes(stream: Readable): void {
         setTimeout(pump, TRY_AGAIN_MS);
         return;
       }
-      // There is no reader any more.
+      // The reader has gone.
     }
     left = undefined;
     stream.resume();
@@ -94,13 +94,13 @@ let borrowed = false;
 let isReady = false;
 const whenReady: (() => void)[] = [];
 
-/** Calls back when this process is ready: until then its parent is to hear what it writes to standard error. */
+/** Calls back when this process is ready: until then its parent reads its standard error. */
 export function onceReady(callback: () => void): void {
   if (isReady) callback();
   else whenReady.push(callback);
 }
 
-/** The child's side: log lines need not go the long way. @param real where standard error leads when it is ready */
+/** The child's side: log lines bypass the parent. @param real the final standard error, used once it is ready */
 export function borrowStandardError(real: number | undefined): void {
   if (real === undefined) return;
   borrowed = true;
@@ -109,8 +109,8 @@ export function borrowStandardError(real: number | undefined): void {
 }
 
 /**
- * It is ready: from now on nobody is in between. What has not left yet goes the long way first, as it waits for room in
- * the pipe to the parent; a parent that takes its time does not hold this process up.
+ * The process is ready: from now on it writes directly. Output that still waits for room in the pipe to the parent leaves
+ * that way first; a slow parent does not delay this process.
  */
 export async function returnStandardError(): Promise<void> {
   isReady = true;
@@ -120,7 +120,7 @@ export async function returnStandardError(): Promise<void> {
   if (returned !== undefined) await within(returned, FLUSH_MS);
 }
 
-/** What waits for room in one pipe would not hear of room in another. */
+/** Output that waits for room in one pipe would not be woken by room in another. */
 function giveBackWhenFree(given: () => void): void {
   if (process.stderr.writableLength > 0) {
     process.stderr.write('', () => giveBackWhenFree(given));

@@ -1,6 +1,6 @@
 /**
- * What a child writes to its standard output and error, and the lines of its log that it may not write itself, as its
- * parent takes them in. Runs in master and manager.
+ * Reads the standard output and error of a child, and the log lines that it may not write itself. Runs in its parent: the
+ * master or the manager.
  */
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
@@ -9,18 +9,18 @@ import { LineCutter } from '../util/line-cutter.js';
 import type { Log } from '../util/log.js';
 import type { ChildRole } from './inheritance.js';
 
-/** What of a child is taken in. */
+/** The outputs of a child that its parent reads. */
 export interface ChildOutput {
   readonly log: Log;
   /** Its standard output and error: in a daemon with a log file. */
   readonly printed: boolean;
-  /** Lines of its log: where it gives up the rights by which it could open the file again. */
+  /** Lines of its log, if it drops the rights needed to reopen the file. */
   readonly relayed: boolean;
 }
 
 /**
- * Only where there is a log file: on a terminal, and where a program reads what the server prints, what an app prints
- * stays as it is. @returns what is taken in of processes that run callbacks
+ * Only with a log file: on a terminal, and where a program reads the server's output, an app's output is left alone.
+ * @returns the outputs to read from processes that run callbacks
  */
 export function outputOfChildren(options: ResolvedOptions, log: Log): ChildOutput | undefined {
   const { logFile, daemonize, user, group, chroot } = options;
@@ -33,7 +33,7 @@ export function outputOfManager(options: ResolvedOptions, log: Log): ChildOutput
   return options.logFile !== '' && options.daemonize ? { log, printed: true, relayed: false } : undefined;
 }
 
-/** @returns the streams that are read, to know when all has been said */
+/** @returns the streams that are read, so that the caller can wait for their end */
 export function takeOutput(
   child: ChildProcess,
   role: ChildRole,
@@ -44,7 +44,7 @@ export function takeOutput(
   const name = roleName(role);
   const streams: Readable[] = [];
   const read = (stream: unknown, take: (line: string) => void): void => {
-    if (stream === null || stream === undefined) return; // it could not be started
+    if (stream === null || stream === undefined) return; // the child could not be started
     const readable = stream as Readable;
     const cutter = new LineCutter(take);
     readable.on('data', (bytes: Buffer) => cutter.write(bytes));
@@ -60,7 +60,7 @@ export function takeOutput(
   return streams;
 }
 
-/** As the log of that process calls it. */
+/** The name in the log of that process. */
 function roleName(role: ChildRole): string {
   if (role.role === 'manager') return 'manager';
   const word = { worker: 'worker', task: 'task worker', user: 'process' }[role.role];

@@ -4,7 +4,7 @@
  */
 import { Socket } from 'node:net';
 
-/** No control message comes near this; a peer that sends more is broken. */
+/** Far above any control message; a peer that sends more is broken. */
 const LINE_LIMIT_BYTES = 1 << 20;
 
 export interface ControlChannelHandler<In> {
@@ -31,7 +31,7 @@ export class ControlChannel<In extends { type: string }, Out extends { type: str
     socket.pause();
   }
 
-  /** The child's end: a descriptor it was started with. */
+  /** The child's end: an inherited descriptor. */
   static inherited<In extends { type: string }, Out extends { type: string }>(
     descriptor: number,
     decode: (value: unknown) => In | undefined,
@@ -51,7 +51,7 @@ export class ControlChannel<In extends { type: string }, Out extends { type: str
     return true;
   }
 
-  /** Resolves when all that was sent has left this process (or the other side is gone). */
+  /** Resolves when every sent message has left this process (or the other side is gone). */
   flushed(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#ended || this.#socket.destroyed) resolve();
@@ -81,7 +81,7 @@ export class ControlChannel<In extends { type: string }, Out extends { type: str
     try {
       value = JSON.parse(line);
     } catch {
-      return; // a broken line is a broken peer: its end is noticed by the stream
+      return; // a broken line means a broken peer: the stream reports its end
     }
     const message = this.#decode(value);
     if (message !== undefined) this.#handler?.message(message);

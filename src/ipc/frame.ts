@@ -1,16 +1,16 @@
 /**
- * The wire format of the rings between reactors and workers: the header of every frame. What each payload holds stands in `frames/`,
- * one codec for both ends.
+ * The wire format of the rings between reactors and workers: the header of every frame. `frames/` has the payloads, with
+ * one codec each for both ends.
  *
  * ```
  *  0               4       5       6        8                               16
  * ┌───────────────┬───────┬───────┬────────┬───────────────────────────────┬─────────────┬──────┐
  * │ length  u32   │ type  │ flags │ detail │ session id  f64               │ payload     │ pad  │
- * │ of payload    │ u8    │ u8    │ u16    │ (0 where none is meant)       │ length bytes│ to 8 │
+ * │ of payload    │ u8    │ u8    │ u16    │ (0: none)                     │ length bytes│ to 8 │
  * └───────────────┴───────┴───────┴────────┴───────────────────────────────┴─────────────┴──────┘
  * ```
- * Native byte order (both ends run on one machine), frames begin at multiples of 8, so that a header is two aligned
- * reads. A packet longer than `MAX_PAYLOAD` travels as several frames.
+ * Native byte order (both ends run on one machine). Frames begin at multiples of 8, so that a header is two aligned reads.
+ * A packet longer than `MAX_PAYLOAD` travels as several frames.
  */
 export const HEADER_BYTES = 16;
 export const MAX_PAYLOAD = 65536;
@@ -28,13 +28,13 @@ export const detailOf = (word: number): number => word >>> 16;
 export const Event = {
   /** A connection was accepted. */
   connect: 1,
-  /** payload: a packet, or with PieceFlag a piece of one. */
+  /** payload: a packet, or with PieceFlag a piece of a packet. */
   receive: 2,
   /** detail: a CloseCode; flags: CloseFlag; payload: a message (UTF-8), may be empty. */
   close: 3,
   bufferFull: 4,
   bufferEmpty: 5,
-  /** The queue of a connection has room again, sent to a worker that asked by `watchDrain`. */
+  /** The queue of a connection has room again; sent to a worker that requested it by `watchDrain`. */
   writable: 6,
   /** payload: a datagram behind its sender's address (`frames/datagram.ts`), or with PieceFlag a piece of that. */
   packet: 7,
@@ -42,7 +42,7 @@ export const Event = {
   request: 8,
   /** HTTP. detail: the exchange; payload: a piece of its body, decoded. */
   body: 9,
-  /** HTTP. detail: the exchange: its client has gone, or its time is over. flags: `goneFlags`; payload: see `GoneFlag`. */
+  /** HTTP. detail: the exchange, whose client has gone or which timed out. flags: `goneFlags`; payload: see `GoneFlag`. */
   gone: 10,
 } as const;
 
@@ -52,51 +52,51 @@ export const Request = {
   send: 1,
   /** flags: 1 = reset, drop what is queued. detail: a CloseCode. payload: a message. */
   close: 2,
-  /** The worker has seen the end of this connection; it owes nothing more. */
+  /** The worker has seen the end of this connection, and has no pending replies for it. */
   closed: 3,
   pause: 4,
   resume: 5,
-  /** Answer with `writable` when the connection's queue is at or below its low watermark. */
+  /** Requests `writable` when the connection's queue is at or below its low watermark. */
   watchDrain: 6,
   /** payload: offset f64, bytes f64, path (UTF-8). */
   sendFile: 8,
-  /** Enough of what was queued for its worker is handled (maxQueuedBytes). */
+  /** The worker has handled enough of the queued bytes (maxQueuedBytes). */
   readOn: 9,
-  /** HTTP. detail: the exchange; payload: how many bytes of its body were taken (f64): so many more may come. */
+  /** HTTP. detail: the exchange; payload: how many bytes of its body were taken (f64), and may follow. */
   taken: 10,
-  /** The worker is to close the connection, behind bytes that it still holds for it. */
+  /** The worker will close the connection, after bytes that it still holds for it. */
   closing: 11,
   /** detail: index of the listen port; payload: descriptor i32, family u16, remote port u16, address 16 bytes. */
   accept: 7,
-  /** HTTP. detail: the exchange; flags: AnswerFlag; payload: bytes of its answer. Nobody's when the exchange is over. */
+  /** HTTP. detail: the exchange; flags: AnswerFlag; payload: bytes of its answer. Dropped when the exchange is over. */
   answer: 12,
   /** HTTP. As `answer`; payload: as `sendFile`. */
   answerFile: 13,
 } as const;
 
-/** A packet longer than a frame comes in pieces. */
+/** A packet longer than a frame travels in pieces. */
 export const PieceFlag = {
-  /** Others of the same packet follow. */
+  /** Further pieces of the same packet follow. */
   more: 1,
-  /** Others of the same packet came before. */
+  /** Pieces of the same packet came before. */
   continued: 2,
 } as const;
 
 export const CloseFlag = {
   reset: 1,
-  /** The client ended its side only: what is owed may still be sent, and the reactor waits for `closed`. */
+  /** Half-close by the client: pending replies may still be sent, and the reactor waits for `closed`. */
   awaitsAnswers: 2,
-  /** To the worker, after `awaitsAnswers`: the connection has gone before the worker said `closed`. */
+  /** To the worker, after `awaitsAnswers`: the connection has gone before the worker sent `closed`. */
   gone: 4,
 } as const;
 
-/** HTTP: of a request, in its frame. */
+/** HTTP: flags of a request frame. */
 export const RequestFlag = {
   /** Its body comes in `body` frames. */
   bodyFollows: 1,
 } as const;
 
-/** HTTP: of a piece of a body. */
+/** HTTP: flags of a piece of a body. */
 export const BodyFlag = {
   last: 1,
   /** The payload is the trailer section instead: field lines. */
@@ -105,10 +105,10 @@ export const BodyFlag = {
 
 /**
  * HTTP: why an exchange is over for its worker. Above the bit the CloseCode (`goneFlags`); the payload is empty, or
- * "STATUS why": what the server has answered in the worker's place.
+ * "STATUS why", the answer that the server has sent in the worker's place.
  */
 export const GoneFlag = {
-  /** The client has only ended its side: an answer may still reach it. */
+  /** The client has only ended its side (half-close): an answer may still reach it. */
   halfClosed: 1,
 } as const;
 
@@ -122,27 +122,27 @@ export function goneCode(flags: number): number {
   return flags >> 1;
 }
 
-/** HTTP: of bytes a worker sends. */
+/** HTTP: flags of bytes a worker sends. */
 export const AnswerFlag = {
-  /** The answer is whole with them. */
+  /** They complete the answer. */
   last: 2,
-  /** The connection ends behind the answer. */
+  /** The connection ends after the answer. */
   close: 4,
-  /** 1xx: the answer proper has not begun. */
+  /** 1xx: the final answer has not begun. */
   interim: 8,
-  /** From here on the connection belongs to this worker and bytes go both ways as they come. */
+  /** From now on the connection belongs to this worker, and bytes go both ways unparsed. */
   tunnel: 16,
-  /** With `interim`: it is 100 Continue, the client may send the body it has asked to send. */
+  /** With `interim`: it is 100 Continue, the client may send its body. */
   continue: 32,
 } as const;
 
-/** Of bytes a process sends as they are. */
+/** Flags of raw bytes a process sends. */
 export const SendFlag = {
-  /** Others of the same send follow. Pieces of one send bear in `detail` which process sends: see `markOf`. */
+  /** Further pieces of the same send follow. Each piece has the sending process in `detail`: see `markOf`. */
   more: 64,
 } as const;
 
-/** A number for a process that its successor most likely does not have; never 0, and it fits into a frame's detail. */
+/** A number for a process that most likely differs from its successor's; never 0, and it fits into a frame's detail. */
 export function markOf(pid: number): number {
   return pid & 0xffff || 1;
 }
@@ -154,22 +154,22 @@ export const RequestBit = {
   chunked: 4,
   upgrade: 8,
   tls: 16,
-  /** No head: a connection that speaks HTTP/2 (`tunnel` from its beginning). */
+  /** No head: an HTTP/2 connection (`tunnel` from its beginning). */
   http2: 32,
-  /** The client waits with its body for 100 Continue (RFC 9110 10.1.1): the worker says it when the body is asked for. */
+  /** The client waits with its body for 100 Continue (RFC 9110 10.1.1), which the worker sends when the body is read. */
   asksContinue: 64,
-  /** The Expect field asks for something that HTTP does not know: 417, unless the app knows it. */
+  /** The Expect field has an expectation unknown to HTTP: 417, unless the app accepts it. */
   expectsOther: 128,
 } as const;
 
-/** Who ended a connection. */
+/** The side or rule that ended a connection. */
 export type CloseInitiator = 'client' | 'server' | 'timeout' | 'limit' | 'error';
 
-/** Why a connection ended. What a user sees as `reason` in `close`. */
+/** Why a connection ended: the `reason` of `close`. */
 export interface CloseReason {
   /** docs/lifecycle.md lists them. */
   readonly code: CloseCodeName;
-  /** Who ended it: the client, the server, or one of its rules. */
+  /** The client, the server, or the rule of the server that ended it. */
   readonly initiator: CloseInitiator;
   /** A sentence for the log. */
   readonly message: string;

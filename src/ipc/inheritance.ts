@@ -1,7 +1,7 @@
 /**
- * What a child process is started with: descriptors from 3 on, and one environment variable that says what they are
- * and which role to take. The variable is taken out of the environment when it is read, so that a tswoole program the
- * user starts from a worker is a master of its own.
+ * The inheritance of a child process: descriptors from 3 on, and one environment variable that lists them and names the
+ * role. The variable is removed when it is read, so that a tswoole program started by the user from a worker becomes its
+ * own master.
  */
 import type { StdioOptions } from 'node:child_process';
 import { flagsForChild, SECRETS_VARIABLE } from '../options/index.js';
@@ -16,26 +16,26 @@ const REGION_DESCRIPTOR = 4;
 const OVERFLOW_DESCRIPTOR = 5;
 const FIRST_FREE_DESCRIPTOR = 6;
 
-/** Roles that bear a process id, and run the user's callbacks. */
+/** Roles that have a process id, and run the user's callbacks. */
 export type ProcessRole = 'worker' | 'task' | 'user';
 
 export type ChildRole = { role: 'manager' } | { role: ProcessRole; id: number; lane: number; generation: number };
 
-/** What every process of one server holds. */
+/** Descriptors that every process of one server holds. */
 export interface SharedDescriptors {
   readonly region: number;
   /** Data too large for the region: see `Overflow`. */
   readonly overflow: number;
-  /** By listen port: the socket that datagrams are sent by; −1 where it is a stream's. */
+  /** By listen port: the socket for sending datagrams; −1 for a stream port. */
   readonly datagrams: readonly number[];
   readonly bells: readonly DoorbellDescriptors[];
 }
 
-/** What the processes of one worker id hold besides (BASE mode): they own connections. */
+/** Further descriptors of the processes of one worker id, which own connections (BASE mode). */
 export interface OwnDescriptors {
-  /** By listen port: what it accepts from, or takes datagrams from; −1 where it does not. */
+  /** By listen port: the socket it accepts from, or receives datagrams from; −1: none. */
   readonly listeners: readonly number[];
-  /** The connections of a worker go over to the next process of its id by these. */
+  /** A worker hands its connections over to the next process of its id by these. */
   readonly give: number;
   readonly take: number;
 }
@@ -43,11 +43,11 @@ export interface OwnDescriptors {
 export type Inheritance = ChildRole &
   SharedDescriptors & {
     readonly own?: OwnDescriptors;
-    /** Where standard error leads when the process is ready; until then its parent reads it. */
+    /** The final standard error, used once the process is ready; until then its parent reads it. */
     readonly standardError?: number;
     /** The parent reads its standard output and error. */
     readonly printed?: boolean;
-    /** Lines written here are written to the log file by the parent. */
+    /** The parent writes lines from here to the log file. */
     readonly relay?: number;
   };
 
@@ -58,7 +58,7 @@ export interface ChildStart {
   readonly relay: number;
 }
 
-/** What the parent reads of a child. */
+/** The outputs of a child that the parent reads. */
 export interface Heard {
   readonly printed: boolean;
   readonly relayed: boolean;
@@ -66,7 +66,7 @@ export interface Heard {
 
 const NOT_HEARD: Heard = { printed: false, relayed: false };
 
-/** @returns what `spawn` needs so that the child finds `shared` */
+/** @returns the options of `spawn` by which the child inherits `shared` */
 export function bequeath(
   role: ChildRole,
   shared: SharedDescriptors,

@@ -1,10 +1,10 @@
 /**
- * `--inspect` and its like are for the processes that run the user's callbacks: each of them gets a port of its own. Two
- * processes of one id, as there are while a reload runs, differ by their lane, so they do not clash.
+ * `--inspect` and related flags apply to the processes that run the user's callbacks: each gets its own port. During a
+ * reload two processes have the same id; they differ by their lane, so their ports do not clash.
  */
 import { LANES_PER_WORKER } from '../memory/layout.js';
 
-/** From `tswoole start` to the server, and from each process to those it starts. */
+/** Passed from `tswoole start` to the server, and from each process to its children. */
 export const INSPECT_VARIABLE = 'TSWOOLE_INSPECT';
 const FLAG = /^(--inspect(?:-brk|-wait)?)(?:=(.*))?$/;
 const PORT_FLAG = /^--(?:inspect|debug)-port=(.*)$/;
@@ -15,11 +15,11 @@ const HIGHEST_PORT = 65_535;
 export interface InspectWish {
   readonly flag: string;
   readonly host: string;
-  /** Of worker 0; 0: each takes a free one. */
+  /** The port of worker 0; 0: each process takes a free one. */
   readonly port: number;
 }
 
-/** True where processes stop before their first line until somebody looks: no deadline holds for their boot. */
+/** True where processes wait for a debugger before their first line: their boot has no deadline. */
 export function waitsForDebugger(wish: InspectWish | undefined): boolean {
   return wish !== undefined && wish.flag !== '--inspect';
 }
@@ -48,7 +48,7 @@ function parseAddress(text: string): { host: string; port: number } {
 
 let known: { readonly wish: InspectWish | undefined } | undefined;
 
-/** What this process was started with. Taken out of NODE_OPTIONS: Node has obeyed it here, and would in each child. */
+/** The flags of this process. Removed from NODE_OPTIONS: Node has applied them here, and would in each child. */
 export function inspectWish(): InspectWish | undefined {
   known ??= { wish: takeWish() };
   return known.wish;
@@ -62,12 +62,12 @@ function takeWish(): InspectWish | undefined {
   if (own === undefined) return undefined;
   const rest = fromEnvironment.filter((word) => !isInspect(word));
   if (rest.length < fromEnvironment.length) process.env['NODE_OPTIONS'] = rest.join(' ');
-  const wish = { ...own, port: own.port === 0 ? 0 : own.port + 1 }; // the port itself is this process' own
+  const wish = { ...own, port: own.port === 0 ? 0 : own.port + 1 }; // this process itself uses the port
   process.env[INSPECT_VARIABLE] = textOf(wish);
   return wish;
 }
 
-/** Read from the process that runs callbacks: what it starts itself has no part in it. */
+/** In a process that runs callbacks: keeps the flags from its own children. */
 export function leaveInspect(): void {
   inspectWish();
   delete process.env[INSPECT_VARIABLE];
@@ -76,8 +76,8 @@ export function leaveInspect(): void {
 }
 
 /**
- * The debugger of this process, opened where Node has not done so itself (BASE mode, where the process that is started
- * runs the callbacks). @returns its address; undefined where none is wanted
+ * Opens the debugger of this process where Node has not done so (BASE mode, where the first process runs the callbacks).
+ * @returns its address; undefined where none is wanted
  */
 export async function openDebugger(): Promise<string | undefined> {
   const wish = inspectWish();

@@ -1,11 +1,11 @@
-/** What a child says to its parent when it dies of an uncaught error: why. */
+/** Sends the reason to the parent when a child dies of an uncaught error. */
 import { writeSync } from 'node:fs';
 import { serializeError } from '../errors/index.js';
 import { CONTROL_DESCRIPTOR } from './inheritance.js';
 
 /**
- * From here on an uncaught error reaches the parent as a `fatal` message, also while the script is still on its way to
- * `start()`. Written at once: there is no later.
+ * From now on an uncaught error reaches the parent as a `fatal` message, even before the script has called `start()`.
+ * Written synchronously, because the process ends right after.
  */
 export function leaveLastWords(): void {
   process.on('uncaughtExceptionMonitor', (error) => {

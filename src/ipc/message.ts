@@ -1,10 +1,10 @@
-/** Every control message, by who sends it to whom. Decoded once, where it arrives. */
+/** Every control message, by sender and receiver. Decoded once, where it arrives. */
 import type { SerializedError } from '../errors/index.js';
 
 /** Why a process is replaced without having failed. */
 export type ReplaceReason = 'asked' | 'maxRequest' | 'memory';
 
-/** Asked for by any process, carried out by the master or the manager. */
+/** Requests of any process, carried out by the master or the manager. */
 export type ServerRequest =
   | { type: 'request'; action: 'shutdown' }
   | { type: 'request'; action: 'reload'; tasksOnly: boolean }
@@ -20,47 +20,47 @@ export interface ProfilePiece {
 export interface ProfileOrder {
   readonly request: number;
   readonly kind: 'cpu' | 'heap';
-  /** How long it watches; a snapshot of the heap takes no time of that kind. */
+  /** Duration of a CPU profile; not used for a heap snapshot. */
   readonly durationMs: number;
   /** A new file; empty: it is left in the file for large data, for the master to read. */
   readonly path: string;
 }
 
-/** What becomes of it. `failed`: why there is none. `pieces`: where it lies, unless it was written to a path. */
+/** The outcome. `failed`: why there is no profile. `pieces`: where it lies, unless it was written to a path. */
 export type ProfileAnswer = { type: 'profiled'; request: number; failed?: string; pieces?: readonly ProfilePiece[] };
 
 /** A process has ended by its own fault. */
 export interface CrashReport {
   readonly id: number;
-  /** As the log calls it. */
+  /** Its name in the log. */
   readonly name: string;
   /** Such ends in a row. */
   readonly failures: number;
   readonly reason: string;
-  /** It is started again after so long. */
+  /** Time until it is respawned. */
   readonly nextInMs: number;
-  /** One that lives so long, its boot included, is healthy. */
+  /** A process that lives this long, its boot included, is healthy. */
   readonly healthyAfterMs: number;
 }
 
 export type MasterToManager =
   /** Old workers (of a manager that died) are gone: begin. `first`: the server is not up yet. */
   | { type: 'begin'; first: boolean }
-  /** `request` comes back with `reloaded`; 0: nobody waits for it. */
+  /** `reloaded` repeats `request`; 0: no caller waits for it. */
   | { type: 'reload'; tasksOnly: boolean; request: number }
   | { type: 'stopWorker'; workerId: number; why: ReplaceReason }
-  /** Workers from this id on get no new packets: they finish what they have, then say `withdrawn`. */
+  /** Workers from this id on get no new packets: they finish pending work, then send `withdrawn`. */
   | { type: 'withdraw'; from: number }
-  /** There shall be so many workers; `scaled` when it is so. */
+  /** Change the number of workers; `scaled` follows when it is done. */
   | { type: 'scale'; workerNum: number; request: number }
   | { type: 'profile'; workerId: number; profile: ProfileOrder }
   /** BASE mode: the ports listen, workers may accept. */
   | { type: 'accept' }
-  /** BASE mode, between rungs 1 and 2: workers close their connections; say `closed`. */
+  /** BASE mode, between rungs 1 and 2: workers close their connections, then send `closed`. */
   | { type: 'closeAll'; deadlineMs: number }
-  /** Shutdown, rung 1: no more packets come; finish what is there and say `settled`. */
+  /** Shutdown, rung 1: no more packets come; finish the waiting ones and send `settled`. */
   | { type: 'settle' }
-  /** Shutdown, rung 2: stop the workers, then end. `deadlineMs` is what is left of maxWaitMs. */
+  /** Shutdown, rung 2: stop the workers, then end. `deadlineMs` is the rest of maxWaitMs. */
   | { type: 'stop'; deadlineMs: number };
 
 export type ManagerToMaster =
@@ -70,10 +70,10 @@ export type ManagerToMaster =
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'settled' }
   | { type: 'closed' }
-  /** The reloads asked for up to `request` are over; `failed` says why the old workers go on. */
+  /** The reloads requested up to `request` are over; `failed` says why the old workers stay. */
   | { type: 'reloaded'; request: number; failed?: string }
   | { type: 'withdrawn' }
-  /** `failed` says why there are as many workers as before. */
+  /** `failed` says why the number of workers has not changed. */
   | { type: 'scaled'; request: number; failed?: string }
   | ProfileAnswer
   /** The last words of a manager that ends by an uncaught error. */
@@ -81,19 +81,19 @@ export type ManagerToMaster =
   | ServerRequest;
 
 export type ManagerToWorker =
-  /** Take packets from now on: nobody else does. */
+  /** Take packets from now on: no other process does. */
   | { type: 'attach' }
-  /** BASE mode: clients may come. */
+  /** BASE mode: start accepting clients. */
   | { type: 'accept' }
-  /** BASE mode: close all connections of your own once what is queued for them has left, and say `closed`. */
+  /** BASE mode: close your own connections once their queued bytes have left, and send `closed`. */
   | { type: 'closeAll'; deadlineMs: number }
-  /** The process that was to take over has not come: go on as if nobody had asked. */
+  /** The successor has not come: continue as before. */
   | { type: 'goOn' }
-  /** Another process takes over: take no more packets, say `released`, finish what is owed, end. */
+  /** Another process takes over: take no more packets, send `released`, finish pending work, end. */
   | { type: 'release'; deadlineMs: number }
-  /** No more packets come: finish them and what is owed, say `settled`. */
+  /** No more packets come: finish the waiting ones and pending callbacks, send `settled`. */
   | { type: 'settle' }
-  /** Take what is left, then end. */
+  /** Take the remaining packets, then end. */
   | { type: 'stop'; deadlineMs: number }
   | { type: 'profile'; profile: ProfileOrder };
 

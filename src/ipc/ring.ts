@@ -2,8 +2,8 @@
  * A ring of frames in shared memory with one writer and one reader, in two processes (or threads).
  *
  * Positions are 32-bit counters that wrap; `position & (size - 1)` is the place. The ring is mapped twice in a row, so
- * each frame is contiguous and can be given to recv(2) and send(2) as it stands. What lies between head and tail
- * outlives both processes: the successor of a worker that was killed goes on at the very next packet.
+ * each frame is contiguous and recv(2) and send(2) can use it in place. Frames between head and tail outlive both
+ * processes: the successor of a killed worker continues with the next packet.
  *
  * ```
  * header (int32):  0 tail (writer)   16 head (reader)   32 writer waits for room
@@ -18,7 +18,7 @@ const TAIL = 0;
 const HEAD = 16;
 const WRITER_WAITS = 32;
 
-/** Published bytes that wait in a ring, without mapping it. */
+/** Published bytes waiting in a ring, read without mapping it. */
 export function queuedBytesAt(region: Region, place: RingPlace): number {
   const at = place.headerAt / 4;
   return (Atomics.load(region.int32, at + TAIL) - Atomics.load(region.int32, at + HEAD)) | 0;
@@ -47,7 +47,7 @@ class RingEnd {
     this.at = place.headerAt / 4;
   }
 
-  /** Published bytes that the reader has not released. Any process may ask. */
+  /** Published bytes that the reader has not released. Any process may read it. */
   get queuedBytes(): number {
     return (Atomics.load(this.shared, this.at + TAIL) - Atomics.load(this.shared, this.at + HEAD)) | 0;
   }
@@ -65,7 +65,7 @@ export class RingWriter extends RingEnd {
     this.#knownHead = Atomics.load(this.shared, this.at + HEAD);
   }
 
-  /** Free bytes, headers included. Asks the reader's progress only when `wanted` does not fit by what is known. */
+  /** Free bytes, headers included. Reads the reader's progress only when `wanted` does not fit by the cached value. */
   room(wanted: number): number {
     let free = this.size - ((this.#tail - this.#knownHead) | 0);
     if (free < wanted) {
@@ -87,7 +87,7 @@ export class RingWriter extends RingEnd {
     this.int32[at + 1] = second;
   }
 
-  /** Closes the frame whose payload was written at `payloadAt`. The caller has made sure of the room. */
+  /** Completes the frame whose payload was written at `payloadAt`. The caller has checked the room. */
   commit(type: number, flags: number, detail: number, sessionId: number, payloadBytes: number): void {
     const at = this.#tail & this.mask;
     this.int32[at >> 2] = payloadBytes;
@@ -112,7 +112,7 @@ export class RingWriter extends RingEnd {
     return (this.#tail - this.#published) | 0;
   }
 
-  /** Shows the reader all that was committed. @returns true when there was something new */
+  /** Makes all committed frames visible to the reader. @returns true when there were new ones */
   publish(): boolean {
     if (this.#tail === this.#published) return false;
     this.#published = this.#tail;
@@ -120,7 +120,7 @@ export class RingWriter extends RingEnd {
     return true;
   }
 
-  /** Asks the reader for a ring of the bell once half the ring is free. @returns false when it is free already */
+  /** Requests a ring of the bell from the reader once half the ring is free. @returns false when it is free already */
   waitForRoom(): boolean {
     Atomics.store(this.shared, this.at + WRITER_WAITS, 1);
     if (this.room(this.size / 2) < this.size / 2) return true;
@@ -139,13 +139,13 @@ export class RingReader extends RingEnd {
     this.#tail = this.#head;
   }
 
-  /** Takes up the reader's place anew, after another process has read in between. */
+  /** Reloads the reader's position, after another process has read in between. */
   resync(): void {
     this.#head = Atomics.load(this.shared, this.at + HEAD);
     this.#tail = this.#head;
   }
 
-  /** True when a frame is there; looks at the writer's progress only when what was known is used up. */
+  /** True when a frame is available; reads the writer's progress only when the cached value is used up. */
   available(): boolean {
     if (this.#head !== this.#tail) return true;
     this.#tail = Atomics.load(this.shared, this.at + TAIL);
@@ -173,18 +173,18 @@ export class RingReader extends RingEnd {
     return this.int32[(((this.#head & this.mask) + HEADER_BYTES) >> 2) + 1] ?? 0;
   }
 
-  /** False when the frame claims more than was published: the writer is broken, nothing behind it can be trusted. */
+  /** False when the frame claims more than was published: the writer is broken, and later frames cannot be trusted. */
   get isSound(): boolean {
     const length = this.length;
     return length >= 0 && frameBytes(length) <= ((this.#tail - this.#head) | 0);
   }
 
-  /** Goes on to the next frame; its bytes stay untouched until `release`. */
+  /** Moves to the next frame; the bytes of the current one stay untouched until `release`. */
   advance(): void {
     this.#head = (this.#head + frameBytes(this.length)) | 0;
   }
 
-  /** Gives the room of all frames passed so far back to the writer. */
+  /** Returns the room of all frames passed so far to the writer. */
   release(): void {
     Atomics.store(this.shared, this.at + HEAD, this.#head);
   }
@@ -199,7 +199,7 @@ export class RingReader extends RingEnd {
     return true;
   }
 
-  /** Throws away all that is there. */
+  /** Discards all frames. */
   discard(): void {
     this.#tail = Atomics.load(this.shared, this.at + TAIL);
     this.#head = this.#tail;

@@ -1,6 +1,6 @@
 /**
- * Options with secrets reach a child by an anonymous file that it inherits, not by its environment: that stays readable in
- * /proc for as long as the process lives, and goes on to whatever the process starts. Runs in master and manager.
+ * Passes options with secrets to a child by an inherited anonymous file, not by its environment, which stays readable in
+ * /proc for as long as the process lives and is inherited by its children. Runs in master and manager.
  */
 import { closeSync, writeSync } from 'node:fs';
 import { secretsDescriptor, secretsForChild } from '../options/index.js';
@@ -23,7 +23,7 @@ function write(text: string): number {
   return descriptor;
 }
 
-/** For a process that has read them and has no children of the same server. */
+/** For a process that has read the secrets and has no children of the same server. */
 export function letGoOfSecrets(): void {
   if (secretsDescriptor() !== NONE) closeSync(secretsDescriptor());
 }

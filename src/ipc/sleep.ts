@@ -1,8 +1,8 @@
 /**
- * Who sleeps is told in shared memory, so that a bell (a system call) is rung only for a sleeper, and once.
+ * Sleep state lives in shared memory, so that a bell (a system call) is rung only for a sleeper, and only once.
  *
- * The epoch is odd while its owner sleeps. A waker remembers the epoch it rang for, in its own memory: a process that
- * is killed between any two steps leaves nothing wrong behind.
+ * The epoch is odd while its owner sleeps. A waker remembers the epoch it rang for in its own memory: a process killed
+ * between any two steps leaves nothing inconsistent behind.
  */
 import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
 
@@ -19,7 +19,7 @@ export class Sleeper {
     this.wake();
   }
 
-  /** Announces sleep. The caller must look at all its rings once more afterwards. */
+  /** Announces sleep. The caller must then check all its rings once more. */
   sleep(): void {
     if ((this.#epoch & 1) === 0) this.#store(this.#epoch + 1);
   }
@@ -34,11 +34,11 @@ export class Sleeper {
   }
 }
 
-/** Whoever has published something calls it. */
+/** Called by a process that has published data. */
 export interface Wakes {
-  /** Call after what the sleeper shall see was published. @returns false when it needed no ring */
+  /** Call it after publishing the data for the sleeper. @returns false when no ring was needed */
   wake(): boolean;
-  /** Whether the other side sleeps or not. */
+  /** Rings whether the other side sleeps or not. */
   ring(): void;
 }
 

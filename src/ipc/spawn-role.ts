@@ -1,4 +1,4 @@
-/** Starts the user's script again, in another role. Node cannot fork, so every process runs it from the top. */
+/** Starts the user's script again in another role. Node cannot fork, so every process runs the script from the top. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
@@ -15,7 +15,7 @@ import {
 } from './inheritance.js';
 import { inspectArgs, inspectWish, isInspect } from './inspect.js';
 
-/** Relative paths among the options mean the same in every process, wherever `workingDir` leads. */
+/** Relative paths among the options mean the same in every process, for any `workingDir`. */
 const startedIn = process.cwd();
 /** A process the child has started may hold its end of the channel open. */
 const LAST_WORDS_MS = 50;
@@ -23,9 +23,9 @@ const LAST_WORDS_MS = 50;
 export interface StartedChild {
   readonly process: ChildProcess;
   readonly control: Socket;
-  /** What it writes to standard error before it is ready. */
+  /** Its standard error from before it is ready. */
   readonly boot: BootOutput;
-  /** What else is read of it. */
+  /** Its other streams that are read. */
   readonly heard: readonly Readable[];
 }
 
@@ -37,7 +37,7 @@ export function spawnRole(
   output?: ChildOutput,
 ): StartedChild {
   const [script = '', ...args] = process.argv.slice(1);
-  inspectWish(); // before the environment is handed on
+  inspectWish(); // before the environment is passed on
   const debugging = role.role === 'manager' ? [] : inspectArgs(role.id, role.lane);
   const { relay, ...start } = bequeath(role, shared, own, output);
   const execArgv = [titleArgument(title), ...debugging, ...inheritedExecArgv()];
@@ -45,18 +45,18 @@ export function spawnRole(
     ...start,
     cwd: startedIn,
   });
-  // Without descriptors to spare there are no pipes either; the 'error' event of the process tells.
+  // Without free descriptors there are no pipes either; the process's 'error' event reports it.
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
   const heard = output === undefined ? [] : takeOutput(child, role, output, relay);
-  // Where its output is read for good, its lines are passed on from there.
+  // If the parent keeps reading the output, that reader passes the lines on.
   if (child.stderr && output?.printed !== true) passOnBytes(child.stderr);
   const boot = new BootOutput(child.stderr ?? undefined);
   return { process: child, control: control ?? new Socket(), boot, heard };
 }
 
 /**
- * Calls back once when the process is gone and reaped (or could not be started: code 1), after what it said last has
- * been read. @param callback gets signal 0 when it ended by itself, and what it wrote to standard error before it was ready
+ * Calls back once when the process is gone and reaped (or could not be started: code 1), after its last output has been
+ * read. @param callback gets signal 0 when it ended by itself, and its standard error from before it was ready
  */
 export function whenEnded(
   child: StartedChild,
@@ -82,7 +82,7 @@ export function whenEnded(
   });
 }
 
-/** A debugger port can be held by one process only. */
+/** Only one process can hold a debugger port. */
 function inheritedExecArgv(): string[] {
   return process.execArgv.filter((argument) => !isInspect(argument) && !isTitleArgument(argument));
 }

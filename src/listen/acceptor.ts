@@ -1,9 +1,9 @@
 /**
- * Accepts connections from the listen ports and gives each to whoever shall own it. Runs in the master's main thread, in
- * BASE mode in each worker.
+ * Accepts connections from the listen ports and hands each to its owner. Runs in the master's main thread, in BASE mode in
+ * each worker.
  *
- * What cannot be accepted now (no descriptors left, `maxConnections` reached) stays in the kernel's backlog: accepting
- * pauses, with one log line, and goes on by itself.
+ * Connections that cannot be accepted now (no descriptors left, `maxConnections` reached) stay in the kernel's backlog:
+ * accepting pauses, with one log line, and resumes by itself.
  */
 import type { Arrival } from '../ipc/arrival.js';
 import { ADDRESS_BYTES, type AddressCounters } from '../memory/address-counters.js';
@@ -16,19 +16,19 @@ import type { Log } from '../util/log.js';
 import { isDatagram, type ListeningPort } from './bind-port.js';
 
 export interface AcceptorParts {
-  /** Those for datagrams among them are not accepted from. */
+  /** May include datagram ports, which are skipped. */
   readonly ports: readonly ListeningPort[];
   /** 0: any number. */
   readonly maxConnectionsPerIp: number;
   readonly addresses: AddressCounters;
   readonly log: Log;
-  /** May one more be taken? `full`: maxConnections is reached; `later`: it is somebody else's turn, or there is no room. */
+  /** May one more be accepted? `full`: maxConnections is reached; `later`: another worker's turn, or no room. */
   mayTake(): 'yes' | 'full' | 'later';
-  /** @param arrival is used again for the next one */
+  /** @param arrival reused for the next connection */
   give(arrival: Arrival): void;
-  /** The end of a turn in which some may have been given. */
+  /** The end of a turn in which connections may have been handed over. */
   gave(): void;
-  /** Nobody waits at this port any more. */
+  /** No client waits at this port any more. */
   drained?(): void;
   createPoller(handler: PollerHandler): Poller;
 }
@@ -36,7 +36,7 @@ export interface AcceptorParts {
 const ACCEPTS_PER_TURN = 64;
 const RETRY_MS = 50;
 const SOON_MS = 1;
-/** One line in the log, however many are turned away. */
+/** At most one log line in this time, however many clients are refused. */
 const TELL_EVERY_MS = 1000;
 
 export class Acceptor implements PollerHandler {
@@ -46,12 +46,12 @@ export class Acceptor implements PollerHandler {
   readonly #address = Buffer.alloc(ADDRESS_BYTES);
   /** By port: the kernel may have connections for it. */
   readonly #waiting: boolean[];
-  /** Ports that are not accepted from any more. */
+  /** Ports that no longer accept. */
   readonly #left = new Set<number>();
   #paused: string | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #laterTimer: NodeJS.Timeout | undefined;
-  /** Somebody waits to be accepted, and it is not our turn. */
+  /** A client waits to be accepted, and it is not our turn. */
   #isLater = false;
   #closed = false;
   #turnedAway = 0;
@@ -68,12 +68,12 @@ export class Acceptor implements PollerHandler {
     this.#parts.ports.forEach((bound, index) => {
       if (isDatagram(bound)) return;
       this.#poller.addReadable(bound.descriptor, index);
-      this.#waiting[index] = true; // what came before nobody was told of
+      this.#waiting[index] = true; // earlier connections were not reported
     });
     this.#poller.wakeSoon();
   }
 
-  /** The listen ports stay open: others may accept from them. */
+  /** The listen ports stay open: other processes may accept from them. */
   stop(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -83,7 +83,7 @@ export class Acceptor implements PollerHandler {
     this.#poller.close();
   }
 
-  /** Accepts no more from these; others may. */
+  /** Stops accepting from these ports; other processes may continue. */
   leave(isMeant: (portIndex: number) => boolean): void {
     this.#parts.ports.forEach((bound, index) => {
       if (isDatagram(bound) || this.#left.has(index) || !isMeant(index)) return;
@@ -138,7 +138,7 @@ export class Acceptor implements PollerHandler {
     this.#parts.give({ descriptor, portIndex, family, address, remotePort: sockaddr.readUInt16BE(2) });
   }
 
-  /** Counts one more connection of this address, unless it has as many as it may. */
+  /** Counts one more connection of this address, unless it has reached its limit. */
   #hasTooMany(address: Buffer): boolean {
     const { maxConnectionsPerIp, addresses } = this.#parts;
     if (maxConnectionsPerIp === 0 || addresses.add(address, 0, 1) <= maxConnectionsPerIp) return false;
@@ -174,7 +174,7 @@ export class Acceptor implements PollerHandler {
     this.#paused = undefined;
   }
 
-  /** Whoever's turn it is calls when it is ours again; the timer is for the case that it cannot. */
+  /** The worker whose turn it is wakes us when it is ours again; the timer covers the case that it cannot. */
   #lookLater(): void {
     this.#isLater = true;
     this.#laterTimer ??= setTimeout(() => {

@@ -1,5 +1,5 @@
 /**
- * Socket activation, as systemd does it: the process is started with sockets that listen already, descriptors from 3 on
+ * Socket activation, as in systemd: the process is started with listening sockets, from descriptor 3 on
  * (sd_listen_fds(3)). A listen port that declares the address of one takes it instead of binding its own. Runs in the
  * process that starts the server.
  */
@@ -25,7 +25,7 @@ export class Activation {
     this.#sockets = sockets;
   }
 
-  /** Takes what this process was started with. The variables are removed: they do not mean its children. */
+  /** Takes the sockets this process was started with, and removes the variables, which are not meant for children. */
   static take(env: NodeJS.ProcessEnv = process.env): Activation {
     const { LISTEN_PID, LISTEN_FDS } = env;
     for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete env[name];
@@ -34,7 +34,7 @@ export class Activation {
     return new Activation(Array.from({ length: count }, (_, index) => adoptSocket(FIRST_DESCRIPTOR + index)));
   }
 
-  /** @returns the socket that has this address, once */
+  /** @returns the socket with this address; each only once */
   claim({ type, host, port, path }: WantedAddress): AdoptedSocket | undefined {
     const isMeant = (socket: AdoptedSocket): boolean => {
       if (socket.type !== type) return false;
@@ -45,7 +45,7 @@ export class Activation {
     return index < 0 ? undefined : this.#sockets.splice(index, 1)[0];
   }
 
-  /** Whoever started this process expects all of them to be served. @throws ServerError ERR_ACTIVATION */
+  /** The parent expects every socket to be served. @throws ServerError ERR_ACTIVATION */
   refuseRest(declared: readonly WantedAddress[]): void {
     if (this.#sockets.length === 0) return;
     throw new ServerError('ERR_ACTIVATION', {

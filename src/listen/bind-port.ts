@@ -1,4 +1,4 @@
-/** Binds a listen port and says clearly why it cannot be. Runs in the process that starts the server. */
+/** Binds a listen port, with a clear error if it cannot be bound. Runs in the process that starts the server. */
 import { lookup } from 'node:dns/promises';
 import { lstatSync, rmSync } from 'node:fs';
 import { isIP } from 'node:net';
@@ -23,11 +23,11 @@ import { findPortHolder } from './port-holder.js';
 
 type SocketType = ResolvedListen['type'];
 
-/** What accepting needs to know of a bound port. */
+/** The facts about a bound port that accepting needs. */
 export interface ListeningPort {
   readonly type: SocketType;
   readonly descriptor: number;
-  /** What connects is a load balancer: its address is nobody's to count. */
+  /** A load balancer connects here: its address does not count for `maxConnectionsPerIp`. */
   readonly proxied: boolean;
 }
 
@@ -38,7 +38,7 @@ export interface BoundPort extends ListeningPort {
   /** Of a unix socket; empty otherwise. */
   readonly path: string;
   readonly backlog: number;
-  /** Whoever started this process has made it: its file is theirs to remove. */
+  /** The parent has created the socket, and removes its file. */
   readonly isInherited: boolean;
 }
 
@@ -88,7 +88,7 @@ async function claim(activation: Activation, wanted: WantedPort): Promise<Adopte
   return inherited;
 }
 
-/** Datagrams come without anyone listening or accepting. */
+/** Datagrams arrive without listening or accepting. */
 export function isDatagram({ type }: { readonly type: SocketType }): boolean {
   return type === 'udp' || type === 'unix-dgram';
 }
@@ -113,7 +113,7 @@ function bindPath(
   }
 }
 
-/** A socket file that nobody listens behind is what a killed server has left. */
+/** Removes a socket file without a listener, which a killed server has left. */
 function removeStale(path: string, kind: 'stream' | 'datagram', cause: unknown): void {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
     throw new ServerError('ERR_PATH_IN_USE', { path, holder: 'a file that is no socket' }, { cause });

@@ -1,4 +1,4 @@
-/** Who holds a port, where that can be known: on Linux, from /proc, for processes this user may look into. */
+/** Finds the process that holds a port: on Linux, from /proc, among processes this user may inspect. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const LISTENING = '0A';
@@ -39,7 +39,7 @@ function holdsOne(pid: string, inodes: ReadonlySet<string>): boolean {
       return inode !== undefined && inodes.has(inode);
     });
   } catch {
-    return false; // gone meanwhile, or not ours to look into
+    return false; // gone meanwhile, or not ours to inspect
   }
 }
 

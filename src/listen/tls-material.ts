@@ -1,4 +1,4 @@
-/** Certificates, read and tried. The handshake and the encryption are Node's. */
+/** Loads certificates and tests them. Node does the handshake and the encryption. */
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls';
 import { ServerError } from '../errors/index.js';

@@ -1,7 +1,7 @@
 /**
- * How many connections each client address has, over all reactors. Two tables with hashes of their own: an address that
- * shares a place in one seldom shares it in the other, so the smaller count is taken. Counted up by the accepting thread,
- * down by reactors.
+ * How many connections each client address has, over all reactors. Two tables with different hashes: addresses that
+ * share a place in one seldom share it in the other, so the smaller count is used. The accepting thread counts up, reactors
+ * count down.
  */
 import { ADDRESS_COUNTERS } from './layout.js';
 import type { Region } from './region.js';
@@ -27,7 +27,7 @@ export class AddressCounters {
   }
 }
 
-/** FNV-1a, with a last stir. */
+/** FNV-1a, with a final mix. */
 function hash(bytes: Uint8Array, at: number, seed: number): number {
   let value = seed;
   for (let i = 0; i < ADDRESS_BYTES; i++) value = Math.imul(value ^ (bytes[at + i] ?? 0), 0x01000193);

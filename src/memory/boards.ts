@@ -1,4 +1,4 @@
-/** The figures of reactors and workers: each record is written by its owner and read by whoever wants to know. */
+/** The figures of reactors and workers: each record is written by its owner and readable from every process. */
 import { monotonicMs } from '../util/clock.js';
 import { LANES_PER_WORKER, REACTOR_RECORD_BYTES, WORKER_RECORD_BYTES } from './layout.js';
 import { float64, int32, layoutRecord, numbered } from './record.js';
@@ -12,15 +12,15 @@ export const ReactorCounter = numbered([
   'sentBytes',
   'dispatched',
   'replies',
-  /** Replies to connections that were gone. */
+  /** Replies to connections that had gone. */
   'discarded',
   /** Callbacks of the event loop. */
   'wakeUps',
-  /** How often reading stopped because a worker was behind. */
+  /** How often it stopped reading because a worker was behind. */
   'stalls',
-  /** Bytes that wait in its memory now, in and out. */
+  /** Bytes buffered in its memory now, in and out. */
   'buffered',
-  /** HTTP requests that were refused by the reactor: 4xx, 501, 505, and 503 of maxConcurrency. */
+  /** HTTP requests that the reactor refused: 4xx, 501, 505, and 503 of maxConcurrency. */
   'httpRefused',
   /** HTTP requests, and bodies, that took too long: 408, 503. */
   'httpTimedOut',
@@ -42,8 +42,8 @@ const reactorRecord = layoutRecord(
 ).at;
 
 /**
- * Float64 counters of a worker's record, kept once per lane: while a worker is replaced two processes bear its id, and
- * each writes its own. Totals since the server started, but for `held`.
+ * Float64 counters of a worker's record, one set per lane: while a worker is replaced, two processes have its id, and each
+ * writes its own set. Totals since the server started, except `held`.
  */
 export const WorkerCounter = numbered([
   'received',
@@ -53,13 +53,13 @@ export const WorkerCounter = numbered([
   'callbackErrors',
   'connects',
   'closes',
-  /** Bytes that wait in its memory to be sent, now. */
+  /** Bytes queued for sending in its memory, now. */
   'held',
 ]);
 type WorkerCounter = (typeof WorkerCounter)[keyof typeof WorkerCounter];
 const COUNTERS_PER_LANE = Object.keys(WorkerCounter).length;
 
-/** Float64: what HTTP/2 does in a worker, once per lane: see `Http2Record`. */
+/** Float64: the figures of HTTP/2 in a worker, once per lane: see `Http2Record`. */
 const Http2Counter = numbered(['refused', 'reset', 'heldBytes']);
 const HTTP2_PER_LANE = Object.keys(Http2Counter).length;
 
@@ -103,18 +103,18 @@ export const WorkerField = {
   connections: workerRecord.connections,
   sleepOfLane0: workerRecord.sleepOfLane0,
   sleepOfLane1: workerRecord.sleepOfLane1,
-  /** While callbacks run: since when, see `busyStamp`; 0 otherwise. */
+  /** While callbacks run: their start, see `busyStamp`; 0 otherwise. */
   busy: workerRecord.busy,
   /** Callbacks whose promise has not settled. */
   pending: workerRecord.pending,
-  /** Every process of this id, also one that boots or drains: who has to be gone before a new manager begins. */
+  /** Every process of this id, booting and draining ones included: all must be gone before a new manager begins. */
   processOfLane0: workerRecord.processOfLane0,
   processOfLane1: workerRecord.processOfLane1,
   /** Task workers: how many more tasks it can run now. */
   room: workerRecord.room,
-  /** HTTP: 1 while it waits for uploads to end before another process takes over: it is given no further ones. */
+  /** HTTP: 1 while it waits for uploads to end before another process takes over: it gets no new uploads. */
   dismissing: workerRecord.dismissing,
-  /** HTTP/2 requests under way in a process: see `Http2Record`. */
+  /** HTTP/2 requests in flight in a process: see `Http2Record`. */
   streamsOfLane0: workerRecord.streamsOfLane0,
   streamsOfLane1: workerRecord.streamsOfLane1,
 } as const;
@@ -127,10 +127,10 @@ export function busyStamp(): number {
   return monotonicMs() & STAMP_MASK || 1;
 }
 
-/** How long ago a stamp was made, in ms; 0 for none. */
+/** The age of a stamp in ms; 0 for none. */
 export function msSince(stamp: number): number {
   const ms = (monotonicMs() - stamp) & STAMP_MASK;
-  return stamp === 0 || ms > STAMP_MASK / 2 ? 0 : ms; // a stamp made this very millisecond
+  return stamp === 0 || ms > STAMP_MASK / 2 ? 0 : ms; // a stamp of this very millisecond
 }
 
 export class ReactorBoard {
@@ -157,7 +157,7 @@ export class ReactorBoard {
     return this.#float64[this.#float(reactor) + reactorRecord.counters + counter] ?? 0;
   }
 
-  /** Living connections, those on their way from the accepting thread included. */
+  /** Live connections, including those on their way from the accepting thread. */
   connections(reactor: number): number {
     return Atomics.load(this.#int32, this.#int(reactor) + reactorRecord.connections);
   }
@@ -166,7 +166,7 @@ export class ReactorBoard {
     Atomics.add(this.#int32, this.#int(reactor) + reactorRecord.connections, amount);
   }
 
-  /** Slots in use: connections and those that ended but whose `close` no worker has seen yet. */
+  /** Slots in use: live connections, and ended ones whose `close` no worker has seen yet. */
   occupied(reactor: number): number {
     return Atomics.load(this.#int32, this.#int(reactor) + reactorRecord.occupied);
   }
@@ -175,7 +175,7 @@ export class ReactorBoard {
     Atomics.add(this.#int32, this.#int(reactor) + reactorRecord.occupied, amount);
   }
 
-  /** HTTP requests that its connections are owed an answer to. */
+  /** HTTP requests in flight on its connections. */
   underWay(reactor: number): number {
     return Atomics.load(this.#int32, this.#int(reactor) + reactorRecord.underWay);
   }
@@ -184,13 +184,13 @@ export class ReactorBoard {
     this.#int32[this.#int(reactor) + reactorRecord.underWay] = count;
   }
 
-  /** Only that reactor calls it: twice per request, so without `Atomics`, which is a call on Node 20; readers may be a moment behind. */
+  /** Only that reactor calls it: twice per request, so without `Atomics`, which is a call on Node 20; readers may see a slightly old value. */
   countUnderWay(reactor: number, change: 1 | -1): void {
     const at = this.#int(reactor) + reactorRecord.underWay;
     this.#int32[at] = (this.#int32[at] ?? 0) + change;
   }
 
-  /** Where the reactor's sleep is told: see `Sleeper`. */
+  /** The place of the reactor's sleep state: see `Sleeper`. */
   sleepIndex(reactor: number): number {
     return this.#int(reactor) + reactorRecord.sleep;
   }
@@ -215,7 +215,7 @@ export class WorkerBoard {
     this.#at = region.layout.workersAt;
   }
 
-  /** Where a worker process finds its own counters. */
+  /** The place of a worker process's own counters. */
   counterIndex(worker: number, lane: number): number {
     return this.#float(worker) + workerRecord.counters + lane * COUNTERS_PER_LANE;
   }
@@ -225,12 +225,12 @@ export class WorkerBoard {
     return (this.#float64[at] ?? 0) + (this.#float64[at + COUNTERS_PER_LANE] ?? 0);
   }
 
-  /** The process of this lane is gone, and with it what waited in its memory. */
+  /** The process of this lane is gone, and with it the bytes queued in its memory. */
   forgetHeld(worker: number, lane: number): void {
     this.#float64[this.counterIndex(worker, lane) + WorkerCounter.held] = 0;
   }
 
-  /** In ms of `monotonicMs()`: when the present process of this id became ready; 0: there was none yet. */
+  /** In ms of `monotonicMs()`: when the current process of this id became ready; 0: there was none yet. */
   startedAt(worker: number): number {
     return this.#float64[this.#float(worker) + workerRecord.startedAt] ?? 0;
   }
@@ -268,14 +268,14 @@ export class WorkerBoard {
     }
   }
 
-  /** HTTP/2 requests under way in the processes of the first `workers` ids. */
+  /** HTTP/2 requests in flight in the processes of the first `workers` ids. */
   streamsUnderWay(workers: number): number {
     let sum = 0;
     for (let worker = 0; worker < workers; worker++) sum += this.#streamsOf(worker);
     return sum;
   }
 
-  /** What HTTP/2 has done, and holds, in the processes of a worker id. */
+  /** The figures of HTTP/2 in the processes of a worker id. */
   http2(worker: number): { underWay: number; refused: number; reset: number; heldBytes: number } {
     const at = this.#float(worker) + workerRecord.http2;
     const both = (field: number): number =>
@@ -289,7 +289,7 @@ export class WorkerBoard {
     };
   }
 
-  /** Where a process finds its part of that. */
+  /** The place of one process's part of them. */
   http2Index(worker: number, lane: number): number {
     return this.#float(worker) + workerRecord.http2 + lane * HTTP2_PER_LANE;
   }
@@ -311,7 +311,7 @@ export class WorkerBoard {
   }
 }
 
-/** What HTTP/2 does in one process: written by that process. */
+/** The figures of HTTP/2 in one process, written by that process. */
 export class Http2Record {
   readonly #board: WorkerBoard;
   readonly #float64: Float64Array;
@@ -329,7 +329,7 @@ export class Http2Record {
     this.held(0);
   }
 
-  /** One request more, or one fewer, is under way. */
+  /** One request more, or one fewer, is in flight. */
   countUnderWay(change: 1 | -1): void {
     this.#board.addField(this.#worker, this.#streams, change);
   }

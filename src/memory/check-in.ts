@@ -1,17 +1,17 @@
-/** Tells ten times a second that the event loop turns, and how it does. Runs in every process and reactor thread. */
+/** Records ten times a second that the event loop turns, and its delays. Runs in every process and reactor thread. */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { monotonicMs } from '../util/clock.js';
 import type { ProcessRecord } from './process-board.js';
 
 const INTERVAL_MS = 100;
-/** How many of them between two looks at what costs more. */
+/** Check-ins between two of the costlier measurements. */
 const LOOK_EVERY = 10;
 
 export interface CheckInParts {
   readonly record: ProcessRecord;
-  /** A thread has no memory of its own that could be told. */
+  /** A thread has no resident memory of its own to report. */
   readonly isThread?: boolean;
-  /** Called about once a second with what the process holds. */
+  /** Called about once a second with the memory of the process. */
   measured?(residentBytes: number): void;
 }
 
@@ -60,7 +60,7 @@ export class CheckIn {
   }
 }
 
-/** Node reads it from /proc; where a `chroot` has none, the most that the process has ever held has to do. */
+/** Node reads it from /proc; in a `chroot` without /proc, the peak of the process stands in. */
 function residentBytes(): number {
   try {
     return process.memoryUsage.rss();

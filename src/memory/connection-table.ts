@@ -1,5 +1,5 @@
 /**
- * One record per connection, written by the reactor that owns it and readable from every process without a call.
+ * One record per connection, written by the reactor that owns it and readable from every process without a system call.
  *
  * A session id is `generation × slots + slot`: unique for the life of the server, below 2^53, and the slot (and with it
  * the reactor, `slot % reactorNum`) follows without a search. The generation of a slot grows with each use.
@@ -15,7 +15,7 @@ import { type TlsInfo, TlsRecords } from './tls-records.js';
 const INTS = CONNECTION_RECORD_BYTES / 4;
 const FLOATS = CONNECTION_RECORD_BYTES / 8;
 
-/** What is looked at together lies together: who it is in the first 64 bytes, what it does in the others. */
+/** Fields read together lie together: identity in the first 64 bytes, activity in the others. */
 const record = layoutRecord(
   {
     sessionId: float64(),
@@ -41,9 +41,9 @@ const record = layoutRecord(
     /** Bytes received, and handled by workers, modulo 2^32. */
     received32: int32(),
     handled32: int32(),
-    /** In packets that were given to workers. */
+    /** Bytes of packets dispatched to workers. */
     dispatched32: int32(),
-    /** HTTP: the process that has taken the request that is under way; 0: nobody yet. */
+    /** HTTP: the process that has taken the request in flight; 0: none yet. */
     taker: int32(),
     /** The generation of the session that a process of the server has closed. */
     closedGeneration: int32(),
@@ -52,13 +52,13 @@ const record = layoutRecord(
 ).at;
 
 export const SlotState = {
-  /** Nobody's. */
+  /** Unused. */
   free: 0,
   /** Reads and writes. */
   open: 1,
-  /** The server has asked to close it: what is queued still leaves, nothing is taken in. */
+  /** The server has asked to close it: queued bytes still leave, no new ones are accepted. */
   closing: 2,
-  /** Gone for the outside; kept until the worker has seen its `close`. */
+  /** The socket is gone; the slot is kept until the worker has seen its `close`. */
   closed: 3,
 } as const;
 export type SlotState = (typeof SlotState)[keyof typeof SlotState];
@@ -69,13 +69,13 @@ export const SlotFlag = {
   /** Its worker was sent `close`. */
   told: 4,
   tls: 8,
-  /** Its reactor reads no more until its worker has handled enough. */
+  /** Its reactor stops reading until its worker has handled enough. */
   throttled: 16,
-  /** Its queue is above the high watermark, and was not down at the low one since. */
+  /** Its queue has passed the high watermark, and has not fallen to the low one since. */
   full: 32,
 } as const;
 
-/** What a user can know of a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
+/** The public facts about a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */
 export interface ClientInfo {
   /** Session id. */
   fd: number;
@@ -83,7 +83,7 @@ export interface ClientInfo {
   workerId: number;
   /** The reactor that owns its socket. Swoole: reactor_id. */
   reactorId: number;
-  /** IP address of the client; with a PROXY header the one it tells. Swoole: remote_ip. */
+  /** IP address of the client; with a PROXY header the address in the header. Swoole: remote_ip. */
   remoteAddress: string;
   /** Port of the client. Swoole: remote_port. */
   remotePort: number;
@@ -91,25 +91,25 @@ export interface ClientInfo {
   serverPort: number;
   /** Index of the listen port: 0 is the server's own address. */
   portIndex: number;
-  /** The kernel's descriptor, in the process that has it. Swoole: socket_fd. */
+  /** The kernel's descriptor, in the process that holds it. Swoole: socket_fd. */
   socketFd: number;
-  /** What `bind` gave it; 0: nothing. Swoole: uid. */
+  /** The number given by `bind`; 0: none. Swoole: uid. */
   uid: number;
-  /** True after `protect`: time-outs for idle clients spare it. */
+  /** True after `protect`: exempt from time-outs for idle clients. */
   protected: boolean;
   /** True between `pause` and `resume`. */
   paused: boolean;
   /** When it was accepted, in ms since 1970. Swoole: connect_time, in seconds. */
   connectedAt: number;
-  /** When it last sent something, in ms since 1970. Swoole: last_recv_time, in seconds. */
+  /** When its last bytes were received, in ms since 1970. Swoole: last_recv_time, in seconds. */
   lastReceivedAt: number;
-  /** When it last took something, in ms since 1970. Swoole: last_send_time, in seconds. */
+  /** When it last took bytes, in ms since 1970. Swoole: last_send_time, in seconds. */
   lastSentAt: number;
-  /** When a packet, or an HTTP request, of it was given to a worker last; 0: never. Swoole: last_dispatch_time */
+  /** When its last packet, or HTTP request, was dispatched to a worker; 0: never. Swoole: last_dispatch_time */
   lastDispatchTime: number;
-  /** The errno by which the socket failed, such as 104 (ECONNRESET); 0 while it has not. Swoole: close_errno */
+  /** The errno of the socket's failure, such as 104 (ECONNRESET); 0: it has not failed. Swoole: close_errno */
   closeErrno: number;
-  /** Bytes it has sent. */
+  /** Bytes received from it. */
   receivedBytes: number;
   /** Bytes the kernel has taken for it. */
   sentBytes: number;
@@ -117,7 +117,7 @@ export interface ClientInfo {
   sendQueuedBytes: number;
   /** True once it is being closed. */
   closing: boolean;
-  /** What the handshake has agreed upon; missing where the port does not speak TLS. */
+  /** The result of the handshake; missing where the port does not speak TLS. */
   tls?: TlsInfo | undefined;
 }
 
@@ -188,7 +188,7 @@ export class ConnectionTable {
     );
   }
 
-  /** True as soon as a process of the server has closed it: what the client has sent is for nobody from then on. */
+  /** True as soon as a process of the server has closed it: the client's bytes are discarded from then on. */
   isClosedByServer(sessionId: number): boolean {
     return (
       this.#int32[this.#intsAt + this.slotOf(sessionId) * INTS + record.closedGeneration] ===
@@ -200,13 +200,13 @@ export class ConnectionTable {
     return Math.floor(sessionId / this.slots) | 0;
   }
 
-  /** True while the slot speaks of this session at all (also in and after closing). */
+  /** True while the slot belongs to this session (during and after closing too). */
   isKnown(sessionId: number): boolean {
     const slot = this.slotOf(sessionId);
     return this.state(slot) !== SlotState.free && this.sessionId(slot) === sessionId;
   }
 
-  /** True when its socket is gone: nothing that is sent arrives any more. */
+  /** True when its socket is gone: sends no longer arrive. */
   isGone(sessionId: number): boolean {
     const slot = this.slotOf(sessionId);
     const state = this.state(slot);
@@ -310,20 +310,20 @@ export class ConnectionTable {
 
   // ——— written by any process ———
 
-  /** For all processes at once, before the reactor hears of it. By generation: a mark that is late hits no other session. */
+  /** Holds in all processes at once, before the reactor knows. By generation, so a late mark hits no other session. */
   markClosedByServer(sessionId: number): void {
     const i = this.#intsAt + this.slotOf(sessionId) * INTS + record.closedGeneration;
     Atomics.store(this.#int32, i, this.#generationOf(sessionId));
   }
 
-  /** Its worker has told the user of the end: nobody sends to it any more. The reactor does the rest. */
+  /** Its worker has called the user's `close`: no more sends are accepted. The reactor does the rest. */
   markEnded(sessionId: number): void {
     const slot = this.slotOf(sessionId);
     if (this.sessionId(slot) !== sessionId) return;
     Atomics.compareExchange(this.#int32, this.#intsAt + slot * INTS + record.state, SlotState.open, SlotState.closing);
   }
 
-  /** HTTP: `pid` has taken the request of this connection; 0: it is given out and nobody has taken it. */
+  /** HTTP: `pid` has taken the request of this connection; 0: it is dispatched, and not taken yet. */
   setTaker(slot: number, pid: number): void {
     this.#int32[this.#intsAt + slot * INTS + record.taker] = pid;
   }
@@ -332,25 +332,25 @@ export class ConnectionTable {
     return this.#int32[this.#intsAt + slot * INTS + record.taker] ?? 0;
   }
 
-  /** A worker has handled so much more: the present one, or one that it replaces. @returns what is not handled */
+  /** A worker has handled `bytes` more: the current one, or its predecessor. @returns bytes still to be handled */
   countHandled(slot: number, bytes: number): number {
     Atomics.add(this.#int32, this.#intsAt + slot * INTS + record.handled32, bytes);
     return this.queuedBytes(slot);
   }
 
-  /** True while a worker handles a packet of it, or has one to handle. */
+  /** True while a worker handles a packet of it, or has one waiting. */
   isBeingHandled(slot: number): boolean {
     const i = this.#intsAt + slot * INTS;
     return this.#int32[i + record.dispatched32] !== Atomics.load(this.#int32, i + record.handled32);
   }
 
-  /** Received, and not handled. */
+  /** Bytes received and not handled. */
   queuedBytes(slot: number): number {
     const i = this.#intsAt + slot * INTS;
     return ((this.#int32[i + record.received32] ?? 0) - Atomics.load(this.#int32, i + record.handled32)) | 0;
   }
 
-  /** What is not handled has gone with a worker that has died. */
+  /** The unhandled bytes are lost with a worker that has died. */
   forgetQueued(slot: number): void {
     const i = this.#intsAt + slot * INTS;
     const handled = this.#int32[i + record.received32] ?? 0;
@@ -364,19 +364,19 @@ export class ConnectionTable {
     else Atomics.and(this.#int32, i, ~flag);
   }
 
-  /** In ms of `monotonicMs()`; the time of the connect while nothing was received. */
+  /** In ms of `monotonicMs()`; the time of the connect until bytes are received. */
   lastReceivedAt(slot: number): number {
     const f = this.#floatsAt + slot * FLOATS;
     return Math.max(this.#float64[f + record.lastReceivedAt] ?? 0, this.#float64[f + record.connectedAt] ?? 0);
   }
 
-  /** In ms of `monotonicMs()`: when bytes came from it, or left for it, last. */
+  /** In ms of `monotonicMs()`: when bytes last came from it, or left for it. */
   lastMovedAt(slot: number): number {
     const f = this.#floatsAt + slot * FLOATS;
     return Math.max(this.lastReceivedAt(slot), this.#float64[f + record.lastSentAt] ?? 0);
   }
 
-  /** The 16 bytes of a client's address, as long as the slot is not used again. */
+  /** The 16 bytes of a client's address, valid until the slot is reused. */
   address(slot: number): Buffer {
     const at = (this.#intsAt + slot * INTS + record.address) * 4;
     return this.#bytes.subarray(at, at + 16);
@@ -438,7 +438,7 @@ export class ConnectionTable {
     return this.sessionId(slot) === sessionId ? info : undefined; // reused while we read?
   }
 
-  /** Open sessions in slot order, beginning behind `after` (0: from the start). */
+  /** Open sessions in slot order, beginning after `after` (0: from the start). */
   *sessions(after = 0): Generator<number> {
     const end = this.#touchedSlots();
     for (let slot = after === 0 ? 0 : this.slotOf(after) + 1; slot < end; slot++) {
@@ -446,7 +446,7 @@ export class ConnectionTable {
     }
   }
 
-  /** How many `sessions` gives. */
+  /** The number of sessions that `sessions` yields. */
   countOpen(): number {
     const end = this.#touchedSlots();
     let count = 0;

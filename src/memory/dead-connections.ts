@@ -1,4 +1,4 @@
-/** What is left in shared memory of connections whose process has died, and their sockets with it (BASE mode). */
+/** Clears up the records of connections whose process, and so their sockets, have died (BASE mode). */
 import type { ResolvedOptions } from '../options/index.js';
 import { AddressCounters } from './address-counters.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from './boards.js';
@@ -7,7 +7,7 @@ import type { Region } from './region.js';
 
 export type CountsAddresses = Pick<ResolvedOptions, 'maxConnectionsPerIp'>;
 
-/** They count no more, and nothing is sent to them. Their `close` is told by the next process of that reactor. */
+/** They no longer count, and accept no sends. The next process of that reactor reports their `close`. */
 export class DeadConnections {
   readonly #table: ConnectionTable;
   readonly #reactors: ReactorBoard;

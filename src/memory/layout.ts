@@ -1,6 +1,6 @@
 /**
- * What lies where in the shared region. One anonymous file holds everything the processes of one server share; each
- * process maps it and finds its parts by the arithmetic below, from the few numbers of `RegionShape`.
+ * The layout of the shared region. One anonymous file holds everything the processes of one server share; each process
+ * maps it and finds its parts by the arithmetic below, from the few numbers of `RegionShape`.
  *
  * ```
  * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
@@ -8,10 +8,10 @@
  * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
  * └────────┴───────────┴───────────┴─────────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
  * ```
- * T is 768, or up to 4,096 where clients show certificates. P processes bear an id: workers first, then task workers, then the user's own. The messaging area (tasks and messages
- * between processes) has a layout of its own: `messaging/layout.ts`.
+ * T is 768, or up to 4,096 where clients show certificates. P processes have an id: workers first, then task workers, then
+ * the user's own. The messaging area (tasks and messages between processes) has its own layout: `messaging-layout.ts`.
  *
- * Every counter has one writer, the owner of the record it stands in, so a crash cannot leave it wrong.
+ * Every counter has one writer, the owner of its record, so a crash cannot leave it wrong.
  */
 
 import { PAGE_BYTES } from '../os/memory.js';
@@ -26,11 +26,11 @@ export interface RegionShape {
   readonly slots: number;
   /** As many as `slots` where a port speaks TLS, else 0. */
   readonly tlsSlots: number;
-  /** Of each record about TLS: more where clients show certificates. */
+  /** Bytes of each TLS record: more where clients show certificates. */
   readonly tlsRecordBytes: number;
   /** Bytes of each ring between a reactor and a worker; a power of two. */
   readonly ringBytes: number;
-  /** How many tasks and messages of one process may be under way. */
+  /** How many tasks and messages of one process may be in flight. */
   readonly messageSlots: number;
 }
 
@@ -41,7 +41,7 @@ export const WORKER_RECORD_BYTES = 256;
 export const PROCESS_RECORD_BYTES = 4096;
 export const CONNECTION_RECORD_BYTES = 192;
 export const RING_HEADER_BYTES = 256;
-/** What a handshake has agreed upon. */
+/** The result of a handshake. */
 export const TLS_RECORD_BYTES = 768;
 /** The same, and the client's certificate. */
 export const TLS_CERTIFICATE_RECORD_BYTES = 4096;
@@ -50,7 +50,7 @@ export const ADDRESS_COUNTERS = 65_536;
 /** Rings of the manager and of the accepting thread: a few short frames each. */
 export const SMALL_RING_BYTES = 65536;
 
-/** Each process id has two lanes, so that its successor can already send while the one before drains. */
+/** Each process id has two lanes, so that the successor can already send while the old process drains. */
 export const LANES_PER_WORKER = 2;
 
 export interface RingPlace {
@@ -84,7 +84,7 @@ export function processNum(shape: RegionShape): number {
   return shape.workerNum + shape.taskWorkerNum + shape.userProcessNum;
 }
 
-/** A process as a party to whatever is sent between processes: one peer per lane of each id, the manager, the master. */
+/** The number of a process as a sender and receiver: one peer per lane of each id, the manager, the master. */
 export function peerOf(id: number, lane: number): number {
   return id * LANES_PER_WORKER + lane;
 }

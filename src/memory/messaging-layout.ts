@@ -1,7 +1,7 @@
 /**
- * What lies where in the messaging area: the part of the shared region through which processes give each other tasks and
- * messages. Every process (a peer) has slots of its own; a slot holds one task or message and is written by its owner.
- * What others must find quickly lies apart from the slots, so that a search touches little memory:
+ * The layout of the messaging area: the part of the shared region through which processes exchange tasks and messages.
+ * Every process (a peer) has its own slots; a slot holds one task or message and is written by its owner. Data that other
+ * processes search lies apart from the slots, so that a search touches little memory:
  *
  * ```
  * ┌────────┬─────────────┬──────────────────┬───────┬─────────┬───────┬─────────┬─────────────────────────┐
@@ -10,7 +10,7 @@
  * └────────┴─────────────┴──────────────────┴───────┴─────────┴───────┴─────────┴─────────────────────────┘
  *   mapped by every process, as one piece ────────────────────────────────────────┘  mapped peer by peer
  * ```
- * The file is sparse: what nobody has used yet takes no memory.
+ * The file is sparse: unused parts take no memory.
  */
 import { PAGE_BYTES } from '../os/memory.js';
 
@@ -39,7 +39,7 @@ export interface MessagingLayout {
   /** Entries of the common queue, then those of the short ones. */
   readonly entriesAt: number;
   readonly bitWords: number;
-  /** Entries of the queue of tasks for whoever is free; a power of two. */
+  /** Entries of the queue of tasks for any free task worker; a power of two. */
   readonly longQueue: number;
   /** Bytes of one peer's slots; they begin at `slotsAt` in the file. */
   readonly slotBytesPerPeer: number;
@@ -58,7 +58,7 @@ export const SHORT_QUEUE = 1024;
 
 const alignTo = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
-/** Queue 0: tasks for whoever is free. Then one per task worker, then one per process for messages. */
+/** Queue 0: tasks for any free task worker. Then one per task worker, then one per process for messages. */
 export function queueNum(shape: MessagingShape): number {
   return 1 + shape.taskWorkers + shape.processes;
 }
@@ -74,7 +74,7 @@ export function queueOfMessages(shape: MessagingShape, id: number): number {
 export function layoutMessaging(at: number, shape: MessagingShape): MessagingLayout {
   const { peers, slots } = shape;
   const bitWords = Math.ceil(slots / 32);
-  // Twice as many as there are slots: entries of tasks that were given up stay until their turn comes.
+  // Twice the number of slots: entries of abandoned tasks stay until their turn comes.
   const longQueue = 2 ** Math.ceil(Math.log2(slots * 2));
   const peersAt = HEADER_INTS;
   const endsAtIndex = peersAt + (peers * PEER_RECORD_BYTES) / 4;

@@ -1,9 +1,9 @@
 /**
- * What each process, and each reactor thread, tells of itself: how long its callbacks take, how its event loop does,
- * when it was last seen. Kept in shared memory, so that reading it costs nobody a message and works when a process hangs.
+ * The figures that each process, and each reactor thread, publishes: durations of its callbacks, delays of its event loop,
+ * when it was last seen. They lie in shared memory, so that readers send no message, and can read them when a process hangs.
  *
- * One record per peer (a process id has two: see `peerOf`), then one per reactor thread. Each has one writer at a time,
- * and counters go on where the process before has left them.
+ * One record per peer (a process id has two: see `peerOf`), then one per reactor thread. Each has one writer at a time, and
+ * counters continue where the previous process left them.
  */
 import { monotonicMs } from '../util/clock.js';
 import { PROCESS_RECORD_BYTES, peerNum } from './layout.js';
@@ -34,7 +34,7 @@ const layout = layoutRecord(
     /** In ms of `monotonicMs()`. */
     seenAt: float64(),
     residentBytes: float64(),
-    /** Of the stack of a loop that stands still; its text, in UTF-8, fills the rest of the record. */
+    /** Bytes of the stack of a blocked loop; its text, in UTF-8, fills the rest of the record. */
     stackLength: int32(),
   },
   PROCESS_RECORD_BYTES,
@@ -42,7 +42,7 @@ const layout = layoutRecord(
 const record = layout.at;
 const STACK_BYTES = PROCESS_RECORD_BYTES - layout.usedBytes;
 
-/** A loop that has not turned for so long has been at work for the last second. */
+/** A loop that has not turned for this time counts as busy for the last second. */
 const STANDS_STILL_MS = 1200;
 
 export interface Histogram {
@@ -103,12 +103,12 @@ export class ProcessRecord {
     return this.#get(record.loopIdle);
   }
 
-  /** Share of the last second in which the loop was at work: all of it, where it stands still. */
+  /** Share of the last second in which the loop was busy: all of it, if the loop is blocked. */
   get loopUtilisation(): number {
     return this.seenAt !== 0 && monotonicMs() - this.seenAt > STANDS_STILL_MS ? 1 : this.#get(record.loopUtilisation);
   }
 
-  /** When its event loop last turned, in ms of `monotonicMs()`; 0: nobody has begun. */
+  /** When its event loop last turned, in ms of `monotonicMs()`; 0: never. */
   get seenAt(): number {
     return this.#get(record.seenAt);
   }
@@ -123,7 +123,7 @@ export class ProcessRecord {
     this.#set(record.residentBytes, bytes);
   }
 
-  /** Where its loop stands still; empty when nobody could find out. */
+  /** The stack of a blocked loop; empty if it could not be taken. */
   get stack(): string {
     const at = this.#at + layout.usedBytes;
     const length = Atomics.load(this.#int32, this.#at / 4 + record.stackLength);
@@ -170,7 +170,7 @@ export function addHistograms(histograms: readonly Histogram[]): Histogram {
   return { counts, seconds: histograms.reduce((sum, { seconds }) => sum + seconds, 0) };
 }
 
-/** In seconds: the upper bound of the bucket in which that share of all lies; 0 when there was nothing. */
+/** In seconds: the upper bound of the bucket that contains this quantile; 0 for an empty histogram. */
 export function quantile({ counts }: Histogram, share: number): number {
   const total = counts.reduce((sum, count) => sum + count, 0);
   let seen = 0;

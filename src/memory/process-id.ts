@@ -2,7 +2,7 @@ import { describe, ServerError } from '../errors/index.js';
 import { processNum } from './layout.js';
 import type { Region } from './region.js';
 
-/** The id of a worker, task worker or process of the user's own that is there now. @throws ServerError ERR_WORKER_ID */
+/** The id of a current worker, task worker or user process. @throws ServerError ERR_WORKER_ID */
 export function checkProcessId(region: Region, id: unknown): asserts id is number {
   const count = processNum(region.shape);
   const received = describe(id);

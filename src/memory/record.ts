@@ -1,9 +1,9 @@
 /**
- * Lays out a record in shared memory from one declaration: each field gets a place of its own, in the order in which it
- * is declared, aligned to its size. Places are not numbered by hand, so no two fields can lie on each other.
+ * Lays out a record in shared memory from one declaration: each field gets its own place, in the order of declaration,
+ * aligned to its size. Places are not numbered by hand, so no two fields can overlap.
  */
 
-/** One field, or several of a kind in a row. */
+/** One field, or several of the same kind in a row. */
 export interface Field {
   readonly kind: 'int32' | 'float64';
   readonly count: number;
@@ -23,7 +23,7 @@ export interface RecordLayout<F extends Readonly<Record<string, Field>>> {
 
 /**
  * @param recordBytes from one record to the next: a multiple of 8
- * @throws RangeError when the fields do not fit, when the module is loaded
+ * @throws RangeError at load time, when the fields do not fit
  */
 export function layoutRecord<const F extends Readonly<Record<string, Field>>>(
   fields: F,
@@ -40,7 +40,7 @@ export function layoutRecord<const F extends Readonly<Record<string, Field>>>(
   return { at: at as RecordLayout<F>['at'], usedBytes: end };
 }
 
-/** Places that follow each other, by name: for counters that are added up, or passed on, by their number. */
+/** Consecutive places by name, for counters that are summed, or passed, by number. */
 export function numbered<const N extends readonly string[]>(names: N): { readonly [K in N[number]]: number } {
   return Object.fromEntries(names.map((name, index) => [name, index])) as { readonly [K in N[number]]: number };
 }

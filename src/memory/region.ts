@@ -18,7 +18,7 @@ const shapeNames = [
 ] as const satisfies readonly (keyof RegionShape)[];
 
 const MAGIC_VALUE = 0x7473_7730; // 'tsw0'
-/** Why processes with an id end, other than by the end of the server. */
+/** Why processes with an id end, apart from the end of the server. */
 export const endReasons = [
   'exit',
   'signal',
@@ -46,15 +46,15 @@ const header = layoutRecord(
     managerSleep: int32(),
     masterSleep: int32(),
     accepting: int32(),
-    /** 0: as the option says; else 1 + its place among the levels. */
+    /** 0: the option's level; otherwise 1 + its place among the levels. */
     logLevel: int32(),
     logEpoch: int32(),
-    /** Workers that packets go to, and workers that have a process: they differ while their number changes. */
+    /** Workers that packets go to, and workers that have a process: the two differ during a scaling. */
     activeWorkers: int32(),
     seats: int32(),
-    /** Workers that have ended since the start: what reactors look at to find requests that will not be answered. */
+    /** Workers that have ended since the start: when it grows, reactors look for requests that will not be answered. */
     deaths: int32(),
-    /** 1: requests may name the worker that has their session. */
+    /** 1: requests may name the worker that holds their session. */
     sessionAffinity: int32(),
     /** One counter for each of `endReasons`. */
     ends: int32(endReasons.length),
@@ -63,17 +63,17 @@ const header = layoutRecord(
     shape: int32(shapeNames.length),
     /** In ms of `monotonicMs()`. */
     startedAt: float64(),
-    /** What that clock lacks to Unix time, see `WallTime`. */
+    /** The difference of that clock to Unix time, see `WallTime`. */
     wallOffset: float64(),
   },
   HEADER_BYTES,
 ).at;
 
-/** The shared memory of one server, as one process or thread sees it. Runs in every process. */
+/** The shared memory of one server, mapped into one process or thread. Runs in every process. */
 export class Region {
   readonly descriptor: number;
   readonly layout: RegionLayout;
-  /** The part before the rings, in two readings. */
+  /** The part before the rings, in two views. */
   readonly int32: Int32Array;
   readonly float64: Float64Array;
   readonly bytes: Buffer;
@@ -88,7 +88,7 @@ export class Region {
     this.#wall = new WallTime(this.float64, header.wallOffset);
   }
 
-  /** Made once, by the master. */
+  /** Created once, by the master. */
   static create(shape: RegionShape): Region {
     const layout = layoutRegion(shape);
     const descriptor = createSharedFile('tswoole', layout.totalBytes);
@@ -106,7 +106,7 @@ export class Region {
     return region;
   }
 
-  /** Maps what the master made. `descriptor` is inherited (or, in a reactor thread, the same number). */
+  /** Maps the master's region. `descriptor` is inherited (or, in a reactor thread, the same number). */
   static open(descriptor: number): Region {
     const first = new Int32Array(mapShared(descriptor, 0, HEADER_BYTES));
     const at = (index: number): number => first[index] ?? 0;
@@ -128,7 +128,7 @@ export class Region {
     return this.#read(header.masterPid);
   }
 
-  /** Where manager and master tell their sleep: see `Sleeper`. */
+  /** The places of the sleep states of manager and master: see `Sleeper`. */
   get managerSleepIndex(): number {
     return header.managerSleep;
   }
@@ -144,7 +144,7 @@ export class Region {
     Atomics.store(this.int32, header.managerPid, pid);
   }
 
-  /** Reloads that were completed since the start. */
+  /** Reloads completed since the start. */
   get reloads(): number {
     return this.#read(header.reloads);
   }
@@ -167,7 +167,7 @@ export class Region {
     Atomics.store(this.int32, header.generation, value);
   }
 
-  /** Some worker marks the ids of sessions it keeps: reactors look for them in requests. */
+  /** Some worker marks the ids of its sessions: reactors look for them in requests. */
   get hasSessionAffinity(): boolean {
     return this.#read(header.sessionAffinity) === 1;
   }
@@ -183,7 +183,7 @@ export class Region {
     Atomics.store(this.int32, header.accepting, on ? 1 : 0);
   }
 
-  /** What it was changed to while the server runs; undefined: nothing. */
+  /** The level set at run time; undefined: none. */
   get logLevel(): LogLevel | undefined {
     return logLevels[this.#read(header.logLevel) - 1];
   }
@@ -191,7 +191,7 @@ export class Region {
     Atomics.store(this.int32, header.logLevel, logLevels.indexOf(level) + 1);
   }
 
-  /** Grows when every process shall open its log file again. */
+  /** Grows when every process is to reopen its log file. */
   get logEpoch(): number {
     return this.#read(header.logEpoch);
   }
@@ -215,7 +215,7 @@ export class Region {
     Atomics.store(this.int32, header.seats, count);
   }
 
-  /** Grows with each worker that has ended, after its record says so. */
+  /** Grows with each worker that has ended, after its record is updated. */
   get deaths(): number {
     return this.#read(header.deaths);
   }
@@ -255,7 +255,7 @@ export class Region {
     Atomics.store(this.int32, header.portCount, list.length);
   }
 
-  /** A number that grows by one with each call of any reactor: what 'round-robin' goes by. */
+  /** A number that grows by one with each call of any reactor, for 'round-robin'. */
   nextRound(): number {
     return Atomics.add(this.int32, header.round, 1) >>> 0;
   }

@@ -1,26 +1,26 @@
-/** What the handshake of each encrypted connection has agreed upon: written by its reactor, readable from every process. */
+/** The handshake results of encrypted connections: written by their reactors, readable from every process. */
 import { TLS_RECORD_BYTES } from './layout.js';
 import type { Region } from './region.js';
 
-/** `getClientInfo(fd).tls`. Texts are empty where there is nothing to tell. */
+/** `getClientInfo(fd).tls`. Texts are empty where unknown. */
 export interface TlsInfo {
   /** 'TLSv1.3' */
   version: string;
   /** Its IANA name, such as 'TLS_AES_256_GCM_SHA384'. */
   cipher: string;
-  /** The protocol that was chosen (ALPN). */
+  /** The chosen protocol (ALPN). */
   alpn: string;
   /** The name the client asked for (SNI). */
   serverName: string;
-  /** True when the client has shown a certificate that `ca` has signed. */
+  /** True when the client has shown a certificate signed by `ca`. */
   authorized: boolean;
   /** The common name in the client's certificate. */
   subject: string;
   /** Of the client's certificate: 'AB:CD:…' */
   fingerprint256: string;
   /**
-   * The client's certificate as PEM (Swoole: ssl_client_cert). Empty where it has shown none, and where it is longer than
-   * there is room for: 3,300 bytes of DER, fewer from some 250,000 `maxConnections` on.
+   * The client's certificate as PEM (Swoole: ssl_client_cert). Empty if the client has shown none, or if it exceeds the room
+   * in its record: 3,300 bytes of DER, fewer from some 250,000 `maxConnections` on.
    */
   certificate: string;
 }
@@ -53,7 +53,7 @@ export class TlsRecords {
       const text = bytes.toString('utf8', at + LENGTH_BYTES, at + LENGTH_BYTES + (int32[at / 4] ?? 0));
       return { ...(JSON.parse(text) as Omit<TlsInfo, 'certificate'>), certificate: this.#readCertificate(slot) };
     } catch {
-      return undefined; // the slot is being used again at this moment
+      return undefined; // the slot is being reused at this moment
     }
   }
 

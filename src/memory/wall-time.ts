@@ -1,26 +1,26 @@
 /**
- * The time of day of what happened, for showing it. Records in shared memory bear readings of the monotonic clock, which
- * nobody sets; this turns them into Unix time by what the machine's clock shows now. So after a step of that clock an age
- * that a user works out (`Date.now() - connectedAt`) is still right.
+ * Converts event times for display. Records in shared memory hold readings of the monotonic clock, which cannot be set;
+ * this turns them into Unix time by the machine's current clock. So after a step of that clock an age that a user computes
+ * (`Date.now() - connectedAt`) is still right.
  */
 import { monotonicMs } from '../util/clock.js';
 
-/** `Date.now()` says whole milliseconds: looking until it goes on finds out what it hides. */
+/** `Date.now()` has whole milliseconds: polling until it changes reveals the fraction. */
 const CALIBRATION_MS = 2;
-/** A process that was not run between two looks at the clocks looks again. */
+/** Readings of the clocks, repeated because the process may be preempted between two of them. */
 const LOOKS = 3;
 
 export class WallTime {
   readonly #float64: Float64Array;
   readonly #at: number;
 
-  /** @param float64 at `at` all processes keep the same difference, so that all show the same time for the same event */
+  /** @param float64 all processes share the difference at `at`, so that all show the same time for the same event */
   constructor(float64: Float64Array, at: number) {
     this.#float64 = float64;
     this.#at = at;
   }
 
-  /** Once, in the process that makes the memory. */
+  /** Once, in the process that creates the memory. */
   set(): void {
     const until = monotonicMs() + CALIBRATION_MS;
     this.#float64[this.#at] = Date.now() - monotonicMs();
@@ -34,7 +34,7 @@ export class WallTime {
     return Math.min(now, Math.floor(monotonic + (this.#float64[this.#at] ?? 0)));
   }
 
-  /** The kept difference stays while it fits what the clocks show; else it is moved as little as is needed. */
+  /** Keeps the stored difference while it matches the clocks; otherwise moves it as little as needed. */
   #look(): number {
     let before = monotonicMs();
     let now = Date.now();

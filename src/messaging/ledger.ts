@@ -1,7 +1,7 @@
 /**
- * Changes a slot's word and counts that change, so that the two agree whatever kills this process in between. What is
- * about to be done is written down first, with the totals as they will be; whoever clears up after a death sees by the
- * word whether it was done. One ledger per peer.
+ * Changes a slot's word and counts that change, so that the two agree even if this process is killed in between. The
+ * intended change is recorded first, with the new totals; after a death the manager sees by the word whether it was done.
+ * One ledger per peer.
  */
 import { type Counter, LedgerField, type MessagingMemory } from './memory.js';
 import { ABORTED, GONE, SlotState, stateOf, useOf } from './word.js';
@@ -18,7 +18,7 @@ export class Ledger {
     this.#peer = peer;
   }
 
-  /** @returns false when the word was not `from` any more; then nothing is counted */
+  /** @returns false when the word was no longer `from`; then nothing is counted */
   change(index: number, from: number, to: number, counter: Counter, other?: Counter): boolean {
     const peer = this.#peer;
     const { int32, float64 } = this.#memory;
@@ -40,7 +40,7 @@ export class Ledger {
     return changed;
   }
 
-  /** After the death of `peer`: counts what it had done but not counted. Before anything else of its is touched. */
+  /** After the death of `peer`: counts what it had done but not counted. Call it before anything else of the peer changes. */
   settle(peer: number): void {
     const { int32 } = this.#memory;
     const at = this.#memory.ledgerIndex(peer);
@@ -61,12 +61,12 @@ export class Ledger {
   }
 }
 
-/** Whether a change `from` → `to` was made, by the word as it is now: others may have gone on from either. */
+/** Whether a change `from` → `to` was made, judged by the current word: others may have changed either since. */
 function hasHappened(word: number, from: number, to: number): boolean {
   if (word === from) return false;
   const isOver = useOf(word) !== useOf(from) || stateOf(word) === SlotState.free;
   if (to === (from | ABORTED)) return isOver || (word & ABORTED) !== 0;
-  // Given up while it waited; otherwise a runner has taken it.
+  // Abandoned while it waited; otherwise a runner has taken it.
   if (stateOf(from) === SlotState.queued) return isOver;
   return unmarked(word) !== unmarked(from);
 }

@@ -1,17 +1,17 @@
 /**
- * A profile on its way from the process that took it to the master, which answers with it over HTTP: it lies in the file
- * for large data, and the control message names its pieces. So no process writes a file at a path for a remote client,
- * and one without rights, or with another root directory, can be looked at all the same.
+ * Carries a profile from the process that took it to the master, which returns it over HTTP: the profile lies in the file
+ * for large data, and the control message names its pieces. So no process writes a file at a remote client's path, and a
+ * process without rights, or with another root directory, can be profiled too.
  */
 import type { ProfilePiece } from '../ipc/message.js';
 import { type ProfileWish, takeProfile } from '../util/profile.js';
 import type { Overflow } from './overflow.js';
 
 const PIECE_BYTES = 4 * 1024 * 1024;
-/** A heap of several GiB makes a snapshot that no developer tool opens. */
+/** No developer tool opens the snapshot of a heap of several GiB. */
 const LIMIT_BYTES = 2 * 1024 * 1024 * 1024;
 
-/** Runs in the process that is looked at. @throws an Error when it cannot be taken, or is larger than 2 GiB */
+/** Runs in the profiled process. @throws an Error when the profile cannot be taken, or is larger than 2 GiB */
 export async function leaveProfile(wish: ProfileWish, overflow: Overflow): Promise<ProfilePiece[]> {
   const pieces: ProfilePiece[] = [];
   let held: Buffer[] = [];
@@ -41,7 +41,7 @@ export async function leaveProfile(wish: ProfileWish, overflow: Overflow): Promi
   }
 }
 
-/** What a process has left, as the master reads it. */
+/** A profile left by a process, as the master reads it. */
 export class LeftProfile {
   readonly #pieces: readonly ProfilePiece[];
   readonly #overflow: Overflow;
@@ -59,7 +59,7 @@ export class LeftProfile {
     for (const { offset, bytes } of this.#pieces) yield await this.#overflow.read(offset, bytes);
   }
 
-  /** To be called once, whatever has become of it. */
+  /** Call it once, whether the profile was read or not. */
   free(): void {
     for (const { offset, bytes } of this.#pieces) this.#overflow.free(offset, bytes);
   }

@@ -1,4 +1,4 @@
-/** The messaging area as one process sees it: where each field is, and nothing of what it means. Runs in every process. */
+/** The messaging area of one process: the places of the fields, not their meaning. Runs in every process. */
 
 import {
   type MessagingLayout,
@@ -12,17 +12,17 @@ import { float64, int32, layoutRecord, numbered } from '../memory/record.js';
 import type { Region } from '../memory/region.js';
 import { mapShared } from '../os/memory.js';
 
-/** Totals since the start, one set per peer. What is queued or running is counted in the slots themselves. */
+/** Totals since the start, one set per peer. Queued and running tasks are counted in the slots themselves. */
 export const Counter = numbered([
   'submitted',
   'done',
   'failed',
   'timedOut',
-  /** Results that came when nobody waited for them any more. */
+  /** Results that came when their caller no longer waited. */
   'dropped',
   /** Runs again after the death of a task worker. */
   'retried',
-  /** Tasks that were not taken, the queue being full. */
+  /** Tasks refused because the queue was full. */
   'refused',
   'messages',
 ]);
@@ -30,7 +30,7 @@ export type Counter = (typeof Counter)[keyof typeof Counter];
 
 /** Int32 fields of a peer's ledger: see `Ledger`. */
 export const LedgerField = numbered(['armed', 'counterA', 'counterB', 'wordIndex', 'oldWord', 'newWord']);
-/** Totals as they will be, of two counters. */
+/** The new totals of two counters. */
 const LEDGER_TARGETS = 2;
 
 const peerRecord = layoutRecord(
@@ -91,12 +91,12 @@ export class MessagingMemory {
     return this.layout.ticketsAt + peer * this.shape.slots + slot;
   }
 
-  /** Where the first of a peer's `bitWords` words is: one bit per slot that has something to say to its owner. */
+  /** The place of the first of a peer's `bitWords` words: one bit per slot that has news for its owner. */
   bitsIndex(peer: number): number {
     return this.layout.bitsAt + peer * this.layout.bitWords;
   }
 
-  /** Where a queue has its head; behind it its tail and whether the producer waits. */
+  /** The place of a queue's head; after it its tail and whether the producer waits. */
   endsIndex(queue: number, peer: number): number {
     return this.layout.endsAtIndex + (queue * this.shape.peers + peer) * QUEUE_INTS;
   }
@@ -112,7 +112,7 @@ export class MessagingMemory {
     return queue === 0 ? this.layout.longQueue : SHORT_QUEUE;
   }
 
-  /** How many slots of a peer have ever been used: no search has to look further. */
+  /** How many slots of a peer have ever been used: searches stop there. */
   used(peer: number): number {
     return Atomics.load(this.int32, this.#peerInt(peer) + peerRecord.used);
   }
@@ -121,7 +121,7 @@ export class MessagingMemory {
     Atomics.store(this.int32, this.#peerInt(peer) + peerRecord.used, count);
   }
 
-  /** Where a peer's ledger has its integers, and where its floats. */
+  /** The places of the integers and the floats of a peer's ledger. */
   ledgerIndex(peer: number): number {
     return this.#peerInt(peer) + peerRecord.ledger;
   }
@@ -145,7 +145,7 @@ export class MessagingMemory {
     return this.#peerFloat(peer) + peerRecord.overflowPosition;
   }
 
-  /** Mapped when it is first asked for. */
+  /** Mapped on first use. */
   slotsOf(peer: number): SlotMemory {
     const known = this.#slots[peer];
     if (known !== undefined) return known;

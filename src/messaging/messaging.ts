@@ -1,6 +1,6 @@
 /**
- * This process as a party to messaging: the tasks it gives, the messages it sends and gets. Whoever owns the event loop
- * calls `take` in each turn, and looks at `hasWork` after it has announced its sleep. Runs in every process.
+ * Messaging of this process: the tasks it submits, the messages it sends and receives. The owner of the event loop calls
+ * `take` in each turn, and checks `hasWork` after it has announced its sleep. Runs in every process.
  */
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
@@ -31,7 +31,7 @@ export interface MessagingParts {
   readonly options: MessagingOptions;
   /** The `finish` event. */
   readonly finish: FinishCallback | undefined;
-  /** A task that nobody waited for has failed, or a callback, or a message could not be read. */
+  /** A task without a waiting caller has failed, or a callback has, or a message could not be read. */
   failed(what: string, error: unknown): void;
 }
 
@@ -96,17 +96,17 @@ export class Messaging {
     return this.#memory.total(Counter.messages);
   }
 
-  /** What waits is for another task worker too, if one is idle. */
+  /** Wakes another idle task worker for the waiting tasks. */
   wakeFreeTaskWorker(): void {
     this.#peers.wakeFreeTaskWorker();
   }
 
-  /** What this process still has to hear or to send before it may end. */
+  /** Results and messages this process has yet to receive or send before it may end. */
   get pending(): number {
     return this.tasks.pending + this.messenger.holding;
   }
 
-  /** The part of it that somebody waits for. */
+  /** Those of them that a caller awaits. */
   get awaited(): number {
     return this.tasks.awaited + this.messenger.holding;
   }

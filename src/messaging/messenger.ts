@@ -1,6 +1,6 @@
 /**
- * `sendMessage` and what arrives by it. One queue per sender and receiver keeps the order; what finds no room there
- * waits in the process of the sender, up to a limit. Runs in every process.
+ * Sends and receives the messages of `sendMessage`. One queue per sender and receiver keeps the order; messages that find
+ * no room there wait in the sender's process, up to a limit. Runs in every process.
  */
 import { ServerError } from '../errors/index.js';
 import { queueOfMessages } from '../memory/messaging-layout.js';
@@ -44,12 +44,12 @@ interface Way {
 interface Source {
   readonly queue: Queue;
   readonly peer: number;
-  /** A large message is being read: what comes behind it waits. */
+  /** A large message is being read: messages after it wait. */
   reading: boolean;
 }
 
 const MESSAGES_PER_SOURCE = 256;
-/** What a message costs besides its bytes. */
+/** The overhead of a held message. */
 const HELD_BYTES = 100;
 const taken = Promise.resolve();
 
@@ -61,14 +61,14 @@ export class Messenger {
   #heldBytes = 0;
   #holding = 0;
   #turnAsked = false;
-  /** Asks whoever owns the event loop for a turn. */
+  /** Requests a turn from the owner of the event loop. */
   wantsTurn: () => void = () => {};
 
   constructor(parts: MessengerParts) {
     this.#parts = parts;
   }
 
-  /** @param id the process whose messages are read here from now on */
+  /** @param id the process id whose messages this process reads from now on */
   receive(id: number, handler: MessageHandler): void {
     const { memory } = this.#parts;
     const queue = queueOfMessages(memory.shape, id);
@@ -86,7 +86,7 @@ export class Messenger {
   }
 
   /**
-   * @returns a promise that resolves when the message lies in the queue of its receiver: whoever waits for it keeps pace
+   * @returns a promise that resolves when the message lies in the receiver's queue: awaiting it keeps pace with the receiver
    * @throws ServerError ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL
    */
   send(data: unknown, id: number): Promise<void> {
@@ -97,7 +97,7 @@ export class Messenger {
     if (this.#holding > 0 && this.#heldBytes + value.bytes.length > limitBytes) {
       throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { workerId: id, limitBytes });
     }
-    // Places of messages that have been taken come back in a turn.
+    // The slots of taken messages are freed in a later turn.
     if (!this.#turnAsked) this.wantsTurn();
     this.#turnAsked = true;
     return this.#hold(way, { kind: value.kind, bytes: Uint8Array.from(value.bytes) });
@@ -108,7 +108,7 @@ export class Messenger {
     return this.#holding;
   }
 
-  /** What waits goes on its way as far as there is room. */
+  /** Sends held messages as far as there is room. */
   flush(): void {
     this.#turnAsked = false;
     if (this.#holding === 0) return;
@@ -147,7 +147,7 @@ export class Messenger {
     if (!way.queue.hasRoom() && way.queue.waitForRoom()) return false;
     const slot = slots.take();
     if (slot < 0) {
-      for (const each of this.#ways) each?.queue.waitForRoom(); // whoever takes one of ours rings
+      for (const each of this.#ways) each?.queue.waitForRoom(); // a receiver that takes one of ours rings
       return false;
     }
     const index = memory.wordIndex(peer, slot);
@@ -210,7 +210,7 @@ export class Messenger {
     return true;
   }
 
-  /** The slot is given back first: a callback that kills the process does not get the message again. */
+  /** Frees the slot first, so that a callback that kills the process does not get the message again. */
   #deliver(owner: number, slot: number, data: unknown, from: number): void {
     endMessage(this.#parts.memory, this.#parts.records, owner, slot);
     if (data instanceof Unreadable) this.#parts.failed(data.reason);

@@ -1,16 +1,16 @@
 /**
- * Where data too large for a slot lies: one anonymous sparse file that all processes hold. Each peer writes only its own
- * part of it, always behind what it wrote last, and what is no longer needed is punched out, so nothing has to be
- * searched or moved, and after the last process nothing is left. Runs in every process.
+ * Holds data too large for a slot, in one anonymous sparse file that all processes share. Each peer appends only to its own
+ * part, and holes are punched for data no longer needed. So there is nothing to search or move, and the kernel frees the
+ * file with the last process. Runs in every process.
  */
 import { closeSync, read, readSync, writeSync } from 'node:fs';
 import { PAGE_BYTES, punchHole } from '../os/memory.js';
 import type { MessagingMemory } from './memory.js';
 
-/** 4 TiB for each peer, then it begins again at the start of its part. */
+/** 4 TiB for each peer, which then begins again at the start of its part. */
 const PART_BYTES = 2 ** 42;
 const PIECE_BYTES = 64 * 1024 * 1024;
-/** Reading this much takes less time than asking another thread to do it. */
+/** Reading this much takes less time than delegating it to another thread. */
 const READ_AT_ONCE_BYTES = 512 * 1024;
 
 export class Overflow {
@@ -24,7 +24,7 @@ export class Overflow {
     this.#peer = peer;
   }
 
-  /** Room for `bytes`, never 0. The slot that will name it must know before anything is written. */
+  /** The offset of room for `bytes`, never 0. The slot must name it before anything is written. */
   reserve(bytes: number): number {
     const index = this.#memory.overflowPositionIndex(this.#peer);
     const { float64 } = this.#memory;
@@ -35,14 +35,14 @@ export class Overflow {
     return this.#peer * PART_BYTES + position;
   }
 
-  /** @throws what write(2) says, for example ENOSPC */
+  /** @throws the error of write(2), for example ENOSPC */
   write(offset: number, data: Uint8Array): void {
     for (let at = 0; at < data.length; ) {
       at += writeSync(this.#descriptor, data, at, Math.min(PIECE_BYTES, data.length - at), offset + at);
     }
   }
 
-  /** @returns a promise where the data is large: the event loop goes on meanwhile */
+  /** @returns a promise for large data, so that the event loop turns meanwhile */
   read(offset: number, bytes: number): Buffer | Promise<Buffer> {
     const data = Buffer.allocUnsafeSlow(bytes);
     if (bytes > READ_AT_ONCE_BYTES) return this.#readAll(data, offset);
@@ -71,7 +71,7 @@ export class Overflow {
   }
 }
 
-/** For a process that is no party to messaging itself: gives back what others have left. */
+/** For a process without messaging of its own: frees parts that others have left. */
 export function freeParts(
   descriptor: number,
   parts: readonly { readonly offset: number; readonly bytes: number }[],

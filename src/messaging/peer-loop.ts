@@ -1,5 +1,5 @@
 /**
- * Turns for a process that only gives tasks, and sends messages and data: it wakes when something has come back, or a
+ * Turns for a process that only submits tasks, and sends messages and data: it wakes when a result has arrived, or a
  * reactor has room again. Runs in the manager and in the master's main thread.
  */
 import type { Sleeper } from '../ipc/sleep.js';
@@ -7,7 +7,7 @@ import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Messaging } from './messaging.js';
 
-/** What this process sends to connections. */
+/** The sends of this process to connections. */
 export interface TurnOutbox {
   readonly waitsForRoom: boolean;
   roomAgain(): void;
@@ -35,7 +35,7 @@ export class PeerLoop implements PollerHandler {
     this.#poller.wakeSoon();
   }
 
-  /** Its turns are these from now on. */
+  /** From now on these turns also serve this outbox. */
   serve(outbox: TurnOutbox): void {
     this.#outbox = outbox;
     this.#poller.wakeSoon();

@@ -1,4 +1,4 @@
-/** How a process wakes another one: for what lies in the messaging area, not for packets. Runs in every process. */
+/** Wakes other processes, for entries in the messaging area, not for packets. Runs in every process. */
 import { peerBell } from '../ipc/bells.js';
 import { Waker } from '../ipc/sleep.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
@@ -19,17 +19,17 @@ export class Peers {
     this.#bells = bells;
   }
 
-  /** @returns false when it was awake, or was rung for this sleep already */
+  /** @returns false when it was awake, or was already rung for this sleep */
   wake(peer: number): boolean {
     return this.#waker(peer).wake();
   }
 
-  /** Whether it sleeps or not: it must look at something it does not look at by itself. */
+  /** Rings even if it is awake, so that it checks something it does not check by itself. */
   ring(peer: number): void {
     this.#waker(peer).ring();
   }
 
-  /** Whoever takes what is sent to this id; when nobody does, the next one finds it. */
+  /** Wakes the process that receives for this id; without one, its successor finds the message. */
   wakeProcess(id: number): void {
     this.wake(peerOf(id, this.#board.field(id, WorkerField.lane)));
   }
@@ -38,7 +38,7 @@ export class Peers {
     this.ring(peerOf(id, this.#board.field(id, WorkerField.lane)));
   }
 
-  /** Wakes one task worker that sleeps and has room, if there is one. Each that takes a task wakes the next one. */
+  /** Wakes one task worker that sleeps and has room, if there is one. Each one that takes a task wakes the next. */
   wakeFreeTaskWorker(): void {
     const { workerNum, taskWorkerNum } = this.#region.shape;
     for (let i = 0; i < taskWorkerNum; i++) {
@@ -50,13 +50,13 @@ export class Peers {
     }
   }
 
-  /** After a death: whoever was rung for what the dead one was to take looks once more. */
+  /** After a death: makes every task worker check again, because the dead one may have been rung for a waiting task. */
   ringTaskWorkers(): void {
     const { workerNum, taskWorkerNum } = this.#region.shape;
     for (let id = workerNum; id < workerNum + taskWorkerNum; id++) this.ringProcess(id);
   }
 
-  /** The process id a peer bears; −1: the manager or the master. */
+  /** The process id of a peer; −1: the manager or the master. */
   idOf(peer: number): number {
     return peer < peerOfManager(this.#region.shape) ? Math.floor(peer / LANES_PER_WORKER) : -1;
   }
@@ -71,7 +71,7 @@ export class Peers {
   }
 }
 
-/** Where a peer tells its sleep. */
+/** The place of a peer's sleep state. */
 export function sleepIndexOf(region: Region, board: WorkerBoard, peer: number): number {
   if (peer === peerOfManager(region.shape)) return region.managerSleepIndex;
   if (peer === peerOfMaster(region.shape)) return region.masterSleepIndex;

@@ -3,7 +3,7 @@ import { writeProfile } from '../util/profile.js';
 import { leaveProfile } from './left-profile.js';
 import type { Overflow } from './overflow.js';
 
-/** Takes a profile of this process, and says what became of it. Never throws. */
+/** Takes a profile of this process, and returns the outcome. Never throws. */
 export async function answerProfile(order: ProfileOrder, overflow: Overflow): Promise<ProfileAnswer> {
   const { request, path } = order;
   try {

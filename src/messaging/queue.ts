@@ -1,7 +1,7 @@
 /**
- * The queues of the messaging area: one producer each (a peer), any number of consumers. An entry names a slot; who takes the
- * slot's word by compare-and-swap has the task. Therefore an entry may be stale or stand there twice, and a consumer
- * that is killed leaves nothing half done. Runs in every process.
+ * The queues of the messaging area: one producer each (a peer), any number of consumers. An entry names a slot; the
+ * consumer that changes the slot's word by compare-and-swap has the task. So an entry may be stale or duplicated, and a
+ * killed consumer leaves nothing half done. Runs in every process.
  */
 import type { MessagingMemory } from './memory.js';
 import { isOfUse, ownerOfEntry, SlotState, slotOfEntry, stateOf } from './word.js';
@@ -21,7 +21,7 @@ export class Queue {
     this.#mask = memory.queueLength(queue) - 1;
   }
 
-  /** Entries, stale ones among them. */
+  /** Entries, including stale ones. */
   get length(): number {
     return (Atomics.load(this.#int32, this.#head + 1) - Atomics.load(this.#int32, this.#head)) | 0;
   }
@@ -33,7 +33,7 @@ export class Queue {
   /** Producer only. True when `push` will succeed. */
   hasRoom(): boolean {
     if (this.length <= this.#mask) return true;
-    this.peek(); // passes over stale entries
+    this.peek(); // skips stale entries
     return this.length <= this.#mask;
   }
 
@@ -57,20 +57,20 @@ export class Queue {
     }
   }
 
-  /** After the slot of the first entry was taken. Only saves the next one a look. */
+  /** After the slot of the first entry was taken. Only saves the next consumer a check. */
   shift(entry: number): void {
     const head = Atomics.load(this.#int32, this.#head);
     if (Atomics.load(this.#int32, this.#entries + (head & this.#mask)) === entry) this.#advance(head);
   }
 
-  /** The entry that was pushed last, if it is still there; 0 if not. */
+  /** The last entry pushed, if it is still queued; otherwise 0. */
   get newest(): number {
     if (this.isEmpty) return 0;
     const tail = Atomics.load(this.#int32, this.#head + 1);
     return Atomics.load(this.#int32, this.#entries + ((tail - 1) & this.#mask));
   }
 
-  /** Producer only. @returns true when there is none; then the consumer rings when there is. */
+  /** Producer only. @returns true when there is no room; the consumer then rings when there is. */
   waitForRoom(): boolean {
     Atomics.store(this.#int32, this.#head + 2, 1);
     return !this.hasRoom();

@@ -1,5 +1,5 @@
 /**
- * What a slot holds besides its word: the task's (or message's) data, and its result. Short values stand in the slot,
+ * The contents of a slot besides its word: the task's (or message's) data, and its result. Short values lie in the slot,
  * longer ones in the overflow file.
  *
  * ```
@@ -8,15 +8,15 @@
  * │ data bytes │ data offset │ result bytes │ result offset │ data kind│ result kind│ target│ purpose│data│result│
  * └────────────┴─────────────┴──────────────┴───────────────┴──────────┴────────────┴───────┴───────┴────┴───────┘
  * ```
- * An offset of 0: the value stands in the slot. The result has a place of its own, because a task whose runner dies while
- * it writes the result is run again on the same data.
+ * An offset of 0: the value lies in the slot. The result has its own place, because a task whose runner dies while it
+ * writes the result is run again on the same data.
  */
 import { SLOT_BYTES } from '../memory/messaging-layout.js';
 import type { MessagingMemory } from './memory.js';
 import type { Overflow } from './overflow.js';
 import { decodeValue, type EncodedValue } from './value.js';
 
-/** `data` or `result`: where each has its fields. */
+/** The places of the fields of `data` or `result`. */
 interface Part {
   /** Float64 index of the length; the offset is the next. */
   readonly lengthAt: number;
@@ -41,7 +41,7 @@ export class Records {
     this.#overflow = overflow;
   }
 
-  /** @param target process id, −1: whoever is free */
+  /** @param target process id, −1: any free task worker */
   describe(peer: number, slot: number, purpose: Purpose, target: number): void {
     const { int32 } = this.#memory.slotsOf(peer);
     const at = (slot * SLOT_BYTES) / 4;
@@ -62,7 +62,7 @@ export class Records {
   }
 
   writeResult(peer: number, slot: number, value: EncodedValue): void {
-    this.#free(peer, slot, RESULT); // what a runner before left when it died
+    this.#free(peer, slot, RESULT); // left by an earlier runner that died
     this.#write(peer, slot, RESULT, value);
   }
 
@@ -78,7 +78,7 @@ export class Records {
     return this.#memory.slotsOf(peer).float64[(slot * SLOT_BYTES) / 8 + DATA.lengthAt] ?? 0;
   }
 
-  /** Gives back what the values hold outside of the slot. May be repeated. */
+  /** Frees the memory that the values hold outside the slot. Idempotent. */
   free(peer: number, slot: number): void {
     this.#free(peer, slot, DATA);
     this.#free(peer, slot, RESULT);

@@ -1,6 +1,6 @@
 /**
- * Clears up after the dead: what a process ran runs again or fails, what it waited for is dropped when it ends, what it
- * had not counted is counted. Runs in the manager, before another process takes the dead one's place.
+ * Cleans up after dead processes: tasks they ran are retried or fail, tasks they waited for are dropped when they end, and
+ * missing counts are added. Runs in the manager, before another process takes the dead one's place.
  */
 import { ServerError } from '../errors/index.js';
 import { queueOfMessages, queueOfTaskWorker } from '../memory/messaging-layout.js';
@@ -36,7 +36,7 @@ export class SharedTaskKeeper implements TaskKeeper {
       });
     }
     this.#recoverOwned(dead.peer);
-    // It may have been rung for something it will not take now.
+    // The dead process may have been rung for a task that it will not take now.
     this.#parts.peers.ringTaskWorkers();
   }
 
@@ -44,7 +44,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     const { peer } = this.#parts;
     this.#ledger.settle(peer);
     this.#recoverOwned(peer);
-    // Tasks of others that were to be run again, and may not have got as far as a queue.
+    // Tasks of other owners that were to be retried, and may not have reached a queue.
     for (let owner = 0; owner < this.#memory.shape.peers; owner++) {
       eachSlot(this.#memory, owner, (slot, _index, word) => {
         if (Word.stateOf(word) === SlotState.queued && Word.triesOf(word) > 0) this.#queueAgain(owner, slot, word);
@@ -52,7 +52,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     }
   }
 
-  // ——— what it ran ———
+  // ——— tasks it ran ———
 
   #recoverRun(owner: number, slot: number, index: number, dead: DeadPeer): void {
     const { records } = this.#parts;
@@ -60,7 +60,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     const state = Word.stateOf(word);
     if (state === SlotState.done || state === SlotState.failed) return this.#tellOwner(owner, slot);
     if (state !== SlotState.running) return;
-    if (records.isMessage(owner, slot)) return endMessage(this.#memory, records, owner, slot); // not given to another one
+    if (records.isMessage(owner, slot)) return endMessage(this.#memory, records, owner, slot); // messages are not retried
     while (!this.#settleRun(owner, slot, index, word, dead)) word = Atomics.load(this.#int32, index);
   }
 
@@ -86,7 +86,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     return true;
   }
 
-  /** Into the manager's own queue, so that each queue keeps its one producer; the ticket keeps its place in the line. */
+  /** Into the manager's own queue, so that each queue keeps its one producer; the ticket keeps its place in the order. */
   #queueAgain(owner: number, slot: number, word: number): void {
     const { shape } = this.#memory;
     const target = this.#parts.records.target(owner, slot);
@@ -100,7 +100,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     this.#parts.peers.ring(owner);
   }
 
-  // ——— what it owned ———
+  // ——— tasks it owned ———
 
   #recoverOwned(owner: number): void {
     let newest = -1;
@@ -132,7 +132,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     return false;
   }
 
-  /** It may have died before the entry was written; only the last one can be missing, and once more does no harm. */
+  /** The owner may have died before it wrote the entry; only the last one can be missing, and a duplicate does no harm. */
   #pushIfMissing(owner: number, slot: number): void {
     const { shape } = this.#memory;
     const { records } = this.#parts;
@@ -154,14 +154,14 @@ interface SlotAccess {
 }
 
 /**
- * A task has ended that nobody waits for: one whose time was over has been counted then, any other is counted now as
- * `counter` says. The slot is left to its owner to find.
+ * Ends a task whose caller no longer waits: a task that timed out was counted then, any other is counted now under
+ * `counter`. The slot is left for its owner to find.
  */
 export function dropTask({ memory, records, ledger }: SlotAccess, owner: number, slot: number, counter: Counter): void {
   const index = memory.wordIndex(owner, slot);
   let word = Atomics.load(memory.int32, index);
   if ((word & ABORTED) === 0) {
-    // Marked first: without its data it must not be run again.
+    // Marked first: once its data is freed it must not run again.
     ledger.change(index, word, word | ABORTED, counter, Counter.dropped);
     records.free(owner, slot);
     Atomics.store(memory.int32, index, Word.freed(word));

@@ -1,6 +1,6 @@
 /**
- * Tasks in shared memory: callers put them into slots of their own, task workers take them
- * from there, the word of each slot decides every race. Nobody stands in the middle. Runs in every process.
+ * Tasks in shared memory: callers put them into their own slots, task workers take them from there, and the word of each
+ * slot decides every race. There is no broker. Runs in every process.
  */
 import { ServerError } from '../errors/index.js';
 import { queueOfTaskWorker } from '../memory/messaging-layout.js';
@@ -23,15 +23,15 @@ export interface SharedTaskQueueParts {
   readonly records: Records;
   readonly slots: Slots;
   readonly peers: Peers;
-  /** Who this process is. */
+  /** The peer number of this process. */
   readonly peer: number;
   /** How many tasks may wait at once, all callers together. */
   readonly limit: number;
-  /** How often a task is run again whose task worker has died. */
+  /** How often a task is retried after its task worker has died. */
   readonly retries: number;
 }
 
-/** A task in the hand of the task worker that runs it. */
+/** A task claimed by the task worker that runs it. */
 class SharedTask implements ClaimedTask {
   readonly id: number;
   readonly fromWorkerId: number;
@@ -63,7 +63,7 @@ export class SharedTaskQueue implements TaskQueue {
   readonly #memory: MessagingMemory;
   readonly #int32: Int32Array;
   readonly #ledger: Ledger;
-  /** Queues this process puts tasks into: 0 for whoever is free, then one per task worker. */
+  /** Queues this process puts tasks into: 0 for any free task worker, then one per task worker. */
   readonly #out: Queue[];
   /** Queues this task worker takes from, one or two of every peer. */
   #in: Queue[] = [];
@@ -221,7 +221,7 @@ export class SharedTaskQueue implements TaskQueue {
     return this.#out[target < 0 ? 0 : queueOfTaskWorker(this.#memory.shape, target)] as Queue;
   }
 
-  /** Entries of tasks that were given up count until their turn comes, so a long queue is looked through before it is full. */
+  /** Entries of abandoned tasks count until their turn comes, so a long queue is scanned before it counts as full. */
   #isFull(): boolean {
     const { limit } = this.#parts;
     const { peers } = this.#memory.shape;
@@ -299,7 +299,7 @@ export class SharedTaskQueue implements TaskQueue {
 /** The first task has id 1. */
 const idOf = (ticket: number): number => (ticket >>> 0) + 1;
 
-/** A value that cannot be read is an error for whoever waits for it, not for this process. */
+/** A value that cannot be read is an error for its caller, not for this process. */
 function readSafely(read: () => unknown): unknown | Promise<unknown> {
   try {
     return read();

@@ -1,6 +1,6 @@
 /**
- * This peer's own slots: which are free, and which have something to say. Only their owner takes slots; another process
- * that frees one (nobody waited for it any more) leaves it to be found when the owner runs short. Runs in every process.
+ * This peer's own slots: which are free, and which have news. Only the owner takes slots; when another process frees one
+ * (whose caller no longer waits), the owner finds it when it runs short. Runs in every process.
  */
 import type { MessagingMemory } from './memory.js';
 import type { Records } from './record.js';
@@ -10,7 +10,7 @@ export class Slots {
   readonly #memory: MessagingMemory;
   readonly #records: Records;
   readonly #peer: number;
-  /** Lowest last: those that were used before are used again, so that little memory is touched. */
+  /** Lowest last: slots used before are reused first, so that little memory is touched. */
   #free: number[] = [];
   #used: number;
 
@@ -30,12 +30,12 @@ export class Slots {
     const index = this.#memory.wordIndex(this.#peer, slot);
     const word = Atomics.load(this.#memory.int32, index);
     if (stateOf(word) !== SlotState.free) return this.take(); // found twice
-    this.#records.free(this.#peer, slot); // what a death between two steps has left
+    this.#records.free(this.#peer, slot); // left by a death between two steps
     Atomics.store(this.#memory.int32, index, nextUse(word));
     return slot;
   }
 
-  /** The owner has done with it. */
+  /** The owner no longer needs it. */
   release(slot: number): void {
     const index = this.#memory.wordIndex(this.#peer, slot);
     this.#records.free(this.#peer, slot);
@@ -91,12 +91,12 @@ export class Slots {
   }
 }
 
-/** Tells the owner that it should look at this slot. Any process. */
+/** Marks the slot for its owner to check. Any process. */
 export function signalOwner(memory: MessagingMemory, peer: number, slot: number): void {
   Atomics.or(memory.int32, memory.bitsIndex(peer) + (slot >>> 5), 1 << (slot & 31));
 }
 
-/** The receiver has taken the message (or died with it): the slot goes back to its owner. */
+/** The receiver has taken the message (or died with it): returns the slot to its owner. */
 export function endMessage(memory: MessagingMemory, records: Records, owner: number, slot: number): void {
   const index = memory.wordIndex(owner, slot);
   const word = Atomics.load(memory.int32, index);

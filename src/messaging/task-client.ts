@@ -1,6 +1,6 @@
 /**
- * `task`, `taskWait` and `taskWaitMulti`: what a process waits for, and how long. Runs in every process that may give
- * tasks; what it gets back is taken in its own turns.
+ * `task`, `taskWait` and `taskWaitMulti`: the pending tasks of a process, with their time-outs. Runs in every process that
+ * may submit tasks, which takes the results in its own turns.
  */
 import { describe, ServerError } from '../errors/index.js';
 import type { TaskGiver, TaskOutcome } from './task-queue.js';
@@ -10,15 +10,15 @@ export type FinishCallback = (taskId: number, result: unknown, error?: Error) =>
 
 export interface TaskClientParts {
   readonly queue: TaskGiver;
-  /** Ids of task workers: from, and up to but without. */
+  /** Ids of task workers: the first, and the end (exclusive). */
   readonly firstTaskWorker: number;
   readonly endTaskWorker: number;
   /** The id of this process when it is a task worker itself. */
   readonly ownTaskWorkerId: number | undefined;
   readonly timeoutMs: number;
-  /** Ends of tasks that nobody waits for: the `finish` event, or a line in the log. */
+  /** Ends of tasks without a waiting caller: the `finish` event, or a line in the log. */
   ended(taskId: number, result: unknown, error: Error | undefined): void;
-  /** Runs a callback of the user's; what it throws costs nothing but a line in the log. */
+  /** Runs a user's callback; an exception costs only a line in the log. */
   call(callback: () => unknown): void;
 }
 
@@ -43,12 +43,12 @@ export class TaskClient {
     this.#parts = parts;
   }
 
-  /** Tasks whose end this process still wants to hear of. */
+  /** Tasks whose end this process still waits for. */
   get pending(): number {
     return this.#count;
   }
 
-  /** Those of them that someone awaits. */
+  /** Those of them that a caller awaits. */
   get awaited(): number {
     return this.#awaited;
   }
@@ -61,7 +61,7 @@ export class TaskClient {
     return id;
   }
 
-  /** Rejects with what the task threw, or ERR_TASK_TIMEOUT, ERR_TASK_WORKER_DIED, and what `give` throws. */
+  /** Rejects with the task's error, ERR_TASK_TIMEOUT, ERR_TASK_WORKER_DIED, or an error of `give`. */
   ask(data: unknown, workerId: number | undefined, timeoutMs = this.#parts.timeoutMs): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const target = this.#target(workerId);
@@ -78,7 +78,7 @@ export class TaskClient {
     return Promise.allSettled(list.map((data) => this.ask(data, undefined, timeoutMs) as Promise<T>));
   }
 
-  /** Takes what has ended. */
+  /** Takes the tasks that have ended. */
   take(): boolean {
     return this.#parts.queue.takeEnded((handle, outcome) => this.#ended(handle, outcome));
   }
@@ -111,7 +111,7 @@ export class TaskClient {
   }
 
   #settle(handle: number, waiting: Waiting | undefined, failed: boolean, value: unknown): void {
-    if (waiting === undefined) return; // the process before this one had asked
+    if (waiting === undefined) return; // the caller was this process's predecessor
     this.#forget(handle);
     const { id, onFinish, resolve, reject } = waiting;
     const error = failed ? (value as Error) : undefined;

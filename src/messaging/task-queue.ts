@@ -1,14 +1,14 @@
 /**
- * Where tasks wait, run and end: what every driver must be able to do, for the three who use it. Each process has a view
- * of its own. `SharedTaskQueue` keeps tasks in the memory the processes of one server share; the suite every driver must
- * pass is `test/messaging/task-queue.conformance.ts`.
+ * Where tasks wait, run and end: the interface of every driver, for its three users. Each process has its own view.
+ * `SharedTaskQueue` keeps tasks in the shared memory of one server; every driver must pass the suite
+ * `test/messaging/task-queue.conformance.ts`.
  */
 
-/** A task that was given away, as its caller knows it. */
+/** A submitted task, as its caller sees it. */
 export interface GivenTask {
-  /** Unique in the server; what the task worker sees as `task.id`. */
+  /** Unique in the server; `task.id` in the task worker. */
   readonly id: number;
-  /** Small and used again: a place in an array. */
+  /** A small, reused number: an index into an array. */
   readonly handle: number;
 }
 
@@ -19,17 +19,17 @@ export interface TaskOutcome {
   readonly value: unknown | Promise<unknown>;
 }
 
-/** For whoever gives tasks. */
+/** For callers. */
 export interface TaskGiver {
-  /** @param target id of a task worker, −1: whoever is free first @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
+  /** @param target task worker, −1: the first free one @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
   give(data: unknown, target: number): GivenTask;
-  /** Its time is over. @returns false when it has ended meanwhile: its outcome comes */
+  /** Its time-out has passed. @returns false when it has ended meanwhile: its outcome follows */
   giveUp(handle: number): boolean;
   /** Calls back once per task that has ended; `release` must follow when the value was read. */
   takeEnded(callback: (handle: number, outcome: TaskOutcome) => void): boolean;
-  /** The handle is used again from now on. */
+  /** The handle may be reused from now on. */
   release(handle: number): void;
-  /** True while something has ended that was not taken. */
+  /** True while ended tasks wait to be taken. */
   readonly hasEnded: boolean;
 }
 
@@ -37,55 +37,55 @@ export interface ClaimedTask {
   readonly id: number;
   /** Process id of the caller; −1: the manager or the master. */
   readonly fromWorkerId: number;
-  /** A promise where the value is large. @throws what reading it throws */
+  /** A promise where the value is large. @throws the error of reading it */
   readData(): unknown | Promise<unknown>;
-  /** The caller does not wait any more; what runs should stop. */
+  /** The caller no longer waits; the task should stop. */
   readonly isAborted: boolean;
 }
 
 /** For task workers. */
 export interface TaskTaker {
-  /** The task that has waited longest among those this task worker may run. It is run by nobody else from now on. */
+  /** The task that has waited longest among those this task worker may run. No other task worker runs it from now on. */
   claim(): ClaimedTask | undefined;
-  /** @returns false when nobody waited: the result was dropped */
+  /** @returns false when the caller no longer waited: the result was dropped */
   finish(task: ClaimedTask, failed: boolean, value: unknown): boolean;
   readonly hasWaiting: boolean;
 }
 
-/** Tasks of the server since its start, as `stats().tasks` tells them. */
+/** Tasks of the server since its start, as in `stats().tasks`. */
 export interface TaskCounts {
-  /** Tasks that were taken in, since the start: the sum of the next five. */
+  /** Tasks accepted since the start: the sum of the next five. */
   submitted: number;
-  /** Wait for a task worker now. Swoole: tasking_num. */
+  /** Tasks waiting for a task worker now. Swoole: tasking_num. */
   queued: number;
-  /** Run now. */
+  /** Tasks running now. */
   running: number;
-  /** Have ended well. */
+  /** Tasks that succeeded. */
   done: number;
-  /** Have thrown, or lost their task worker. */
+  /** Tasks that threw, or lost their task worker. */
   failed: number;
-  /** Were given up by their caller before they had ended. */
+  /** Tasks that their caller gave up before they ended. */
   timedOut: number;
-  /** Results that came when nobody waited any more. */
+  /** Results that came when the caller no longer waited. */
   dropped: number;
-  /** How often a task was run again because its task worker had died. */
+  /** How often a task was retried because its task worker had died. */
   retried: number;
-  /** Tasks that were not taken in because the queue was full. */
+  /** Tasks refused because the queue was full. */
   refused: number;
 }
 
-/** For the manager, which alone knows who has died. */
+/** For the manager, the only process that knows which processes have died. */
 export interface TaskKeeper {
-  /** A process is gone: what it ran runs again or fails, what it waited for is dropped when it ends. */
+  /** A process is gone: tasks it ran are retried or fail, tasks it waited for are dropped when they end. */
   recover(dead: DeadPeer): void;
-  /** A new manager: what the one before it may have left undone. */
+  /** A new manager: completes work that its predecessor may have left undone. */
   recoverKeeper(): void;
 }
 
 export interface DeadPeer {
   readonly peer: number;
   readonly workerId: number;
-  /** Why it died, for the error its callers get. */
+  /** How it died, for the error its callers get. */
   readonly exitCode: number;
   readonly signal: string;
 }

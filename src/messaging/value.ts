@@ -1,6 +1,6 @@
 /**
- * Values as bytes, to cross from one process to another: bytes and strings as they are, small plain objects as JSON
- * (several times faster), everything else by V8's structured clone.
+ * Encodes values as bytes, for crossing from one process to another: bytes and strings unchanged, small plain objects as
+ * JSON (several times faster), everything else by V8's structured clone.
  */
 import { deserialize, serialize } from 'node:v8';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
@@ -26,7 +26,7 @@ const nothing = Buffer.alloc(0);
 
 /** Bytes are not copied here. @throws ServerError ERR_DATA_NOT_CLONEABLE */
 export function encodeValue(value: unknown): EncodedValue {
-  // UTF-8 has no halves of a surrogate pair; the clone keeps them.
+  // UTF-8 cannot hold lone surrogates; the clone keeps them.
   if (typeof value === 'string' && value.isWellFormed()) return { kind: ValueKind.string, bytes: Buffer.from(value) };
   if (Buffer.isBuffer(value)) return { kind: ValueKind.buffer, bytes: value };
   if (value instanceof Uint8Array) return { kind: ValueKind.bytes, bytes: value };
@@ -63,11 +63,11 @@ export function decodeValue(kind: number, bytes: Buffer): unknown {
   }
 }
 
-/** Beyond this many objects the look costs more than it gains. */
+/** Beyond this many objects the check costs more than it saves. */
 const MAX_OBJECTS = 32;
 const MAX_ITEMS = 256;
 
-/** True when JSON gives back exactly what the structured clone would: no shared references, nothing JSON leaves out. */
+/** True when JSON returns exactly the same as the structured clone: no shared references, nothing that JSON drops. */
 function isSmallJson(value: unknown, seen: object[]): boolean {
   switch (typeof value) {
     case 'string':
@@ -86,14 +86,14 @@ function isSmallJsonObject(value: object, seen: object[]): boolean {
   if (seen.length === MAX_OBJECTS || seen.includes(value)) return false;
   seen.push(value);
   if (Array.isArray(value)) return isSmallJsonArray(value, seen);
-  // Before its keys are listed: a large typed array has one for each element.
+  // Checked before the keys are listed: a large typed array has one for each element.
   if (Object.getPrototypeOf(value) !== Object.prototype) return false;
   const record = value as Record<string, unknown>;
   const keys = Object.keys(record);
   return keys.length <= MAX_ITEMS && keys.every((key) => isSmallJson(record[key], seen));
 }
 
-/** Without holes, and without properties besides its elements. */
+/** Without holes and additional properties. */
 function isSmallJsonArray(value: unknown[], seen: object[]): boolean {
   if (value.length > MAX_ITEMS || Object.keys(value).length !== value.length) return false;
   return value.every((item) => isSmallJson(item, seen));

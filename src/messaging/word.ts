@@ -1,5 +1,5 @@
 /**
- * The word of a slot: all that two processes could disagree about, in 32 bits that change by one compare-and-swap.
+ * The word of a slot: all state that two processes could disagree about, in 32 bits that change by one compare-and-swap.
  *
  * ```
  *  31        20 19     16 15          5   4        3     2   0
@@ -7,15 +7,15 @@
  * │ use (12)   │ tries(4)│ runner (11) │ aborted │ gone │ state│
  * └────────────┴─────────┴─────────────┴─────────┴──────┴──────┘
  * ```
- * free → writing → queued → running → done | failed → free. A runner that dies turns running into queued again, or into
- * failed. Whoever makes a slot free that has nobody waiting for it (`gone`, `aborted`) leaves it to its owner to find.
+ * free → writing → queued → running → done | failed → free. When a runner dies, running becomes queued again, or failed.
+ * When another process frees a slot whose caller no longer waits (`gone`, `aborted`), the owner has to find it.
  */
 export const SlotState = { free: 0, writing: 1, queued: 2, running: 3, done: 4, failed: 5 } as const;
 export type SlotState = (typeof SlotState)[keyof typeof SlotState];
 
 /** The process that wanted the result has died. */
 export const GONE = 1 << 3;
-/** The caller has given up: its time was over. Whoever runs it should stop. */
+/** The caller has given up: its time-out has passed. The runner should stop. */
 export const ABORTED = 1 << 4;
 
 const STATE = 7;
@@ -29,16 +29,16 @@ export const stateOf = (word: number): number => word & STATE;
 export const runnerOf = (word: number): number => (word >>> RUNNER_AT) & RUNNER;
 export const triesOf = (word: number): number => (word >>> TRIES_AT) & TRIES;
 export const useOf = (word: number): number => word >>> USE_AT;
-/** Nobody waits for the result. */
+/** The caller no longer waits for the result. */
 export const isUnwanted = (word: number): boolean => (word & (GONE | ABORTED)) !== 0;
 
 export const inState = (word: number, state: SlotState): number => (word & ~STATE) | state;
 
-/** The same use, run by `runner` now. */
+/** The same use, now run by `runner`. */
 export const runBy = (word: number, runner: number): number =>
   (word & ~(STATE | (RUNNER << RUNNER_AT))) | SlotState.running | (runner << RUNNER_AT);
 
-/** The same use, to be run once more. */
+/** The same use, queued for another try. */
 export const tryAgain = (word: number): number =>
   (word & ~(STATE | (TRIES << TRIES_AT))) | SlotState.queued | ((triesOf(word) + 1) << TRIES_AT);
 
@@ -49,8 +49,8 @@ export const nextUse = (word: number): number => ((useOf(word) + 1) << USE_AT) |
 export const freed = (word: number): number => (useOf(word) << USE_AT) | SlotState.free;
 
 /**
- * An entry of a queue: owner (11), slot + 1 (16; so no entry is 0), and the last bits of the use, so that an entry whose
- * task was given up is seldom taken for the next one in the same slot (and if it is, that one is merely found early).
+ * An entry of a queue: owner (11), slot + 1 (16; so no entry is 0), and the last bits of the use. With those bits the entry
+ * of an abandoned task seldom matches the next task in the same slot (and if it does, that one is merely found early).
  */
 export const entryOf = (owner: number, slot: number, word: number): number =>
   (owner << 21) | ((slot + 1) << 5) | (useOf(word) & 31);

@@ -7,11 +7,11 @@ import { GIB, MIB } from './size.js';
 export interface AdminOptions {
   /** Port to listen on, 0 to 65535. Default: `0`, a free one. */
   readonly port?: number;
-  /** Address to listen on; beyond loopback a `token` is a must. Default: `'127.0.0.1'`. */
+  /** Address to listen on; beyond loopback a `token` is required. Default: `'127.0.0.1'`. */
   readonly host?: string;
   /**
-   * What `Authorization: Bearer …` must say, 16 to 256 characters. Default: none; nothing can be changed through this
-   * listener then.
+   * The token that `Authorization: Bearer …` must carry, 16 to 256 characters. Default: none; the listener is read-only
+   * then.
    */
   readonly token?: string;
   /**
@@ -85,7 +85,7 @@ function checkHosts(name: string, value: unknown): readonly string[] {
   return Object.freeze(bare.map((item) => each.check(name, item)));
 }
 
-/** Folders that are watched: 'script' stands for the one of the script. */
+/** Watched folders: 'script' stands for the script's own. */
 export function watch(): Kind<boolean | string | readonly string[], 'script' | readonly string[]> {
   const expected = 'true (the folder of the script), false, or a path or list of paths';
   const each = text({ min: 1, max: 4096 });

@@ -6,8 +6,8 @@ import { scriptPath } from '../util/script.js';
 import { formatSize, parseSize } from './size.js';
 
 /**
- * One kind of value: what it is called, and the check that turns what was given into what is used. `expected` is
- * the only wording of a range, so that a message cannot be stricter than its check.
+ * One kind of value: its name, and the check that turns a given value into the value used. `expected` is the only
+ * wording of a range, so that a message cannot be stricter than its check.
  */
 export interface Kind<Given, Resolved> {
   /** As TypeScript says it, for the docs. */
@@ -19,11 +19,11 @@ export interface Kind<Given, Resolved> {
   /** A resolved value as a user would write it. */
   show(value: Resolved): string;
   /**
-   * What `check` takes, of the text of a flag or an environment variable. A text that says nothing comes back as it is:
-   * `check` refuses it then. Missing: it cannot be given as text.
+   * Turns the text of a flag or an environment variable into a value for `check`. A text it cannot read is returned
+   * unchanged, for `check` to refuse. Missing: the option cannot be given as text.
    */
   readonly parse?: (text: string) => unknown;
-  /** Its text may hold a token, a key or a passphrase: it is kept out of environments, and out of messages. */
+  /** The text may hold a token, a key or a passphrase: it is kept out of environments and messages. */
   readonly secret?: true;
   /** Only for the compiler: what a user may give. */
   readonly given?: Given;
@@ -106,7 +106,7 @@ export function choice<const T extends string>(values: readonly T[]): Kind<T, T>
   };
 }
 
-/** One of some words, or a module with a function of the user's: `{module: './file.js'}`, resolved to its URL. */
+/** One of the given words, or a module with a user's function: `{module: './file.js'}`, resolved to its URL. */
 export function choiceOrModule<const T extends string>(
   values: readonly T[],
 ): Kind<T | { readonly module: string }, T | { readonly module: string }> {
@@ -131,7 +131,7 @@ export function choiceOrModule<const T extends string>(
   };
 }
 
-/** @param path from the folder of the script, or a file: URL */
+/** @param path relative to the folder of the script, or a file: URL */
 export function moduleUrl(path: string): string {
   if (path.startsWith('file:')) return path;
   return pathToFileURL(resolve(dirname(scriptPath() ?? '.'), path)).href;
@@ -236,7 +236,7 @@ function alternatives(values: readonly string[]): string {
   return values.length < 2 ? last : `${values.slice(0, -1).join(', ')} or ${last}`;
 }
 
-/** As `refuse`, for what must not be told: a part of it may be a secret. */
+/** As `refuse`, without the value: a part of it may be a secret. */
 export function refuseSecret(code: Fault, name: string, expected: string, value: unknown): never {
   throw new ServerError(code, { name, expected, received: describeSecret(value) });
 }

@@ -10,17 +10,17 @@ export type ContentEncoding = (typeof contentEncodings)[number];
 /** The option `compression`: which answers of workers are compressed, and how. */
 export interface CompressionOptions {
   /**
-   * Those to be used, `'br'`, `'zstd'`, `'gzip'`, `'deflate'`; of `zstd` nothing comes where this Node has none.
+   * The encodings to use: `'br'`, `'zstd'`, `'gzip'`, `'deflate'`; `zstd` is skipped where this Node lacks it.
    * Default: all of them. In Swoole: `http_compression`.
    */
   readonly encodings?: readonly ContentEncoding[];
   /**
-   * Shorter bodies stay as they are. Unit: bytes, or a text such as `'1k'`. Default: `'1k'`.
+   * Shorter bodies are not compressed. Unit: bytes, or a text such as `'1k'`. Default: `'1k'`.
    * In Swoole: `compression_min_length`.
    */
   readonly minLength?: number | string;
   /**
-   * Media types, `text/*` for all of a kind. Default: text, JSON, XML, scripts and the like.
+   * Media types; `text/*` means all text types. Default: text, JSON, XML, scripts and the like.
    * In Swoole: `http_compression_types`.
    */
   readonly types?: readonly string[];
@@ -31,7 +31,7 @@ export interface CompressionOptions {
 export interface ResolvedCompression {
   readonly encodings: readonly ContentEncoding[];
   readonly minLength: number;
-  /** Lower case; null: what `isCompressible` says. */
+  /** Lower case; null: `isCompressible` decides. */
   readonly types: readonly string[] | null;
   readonly level: number;
 }

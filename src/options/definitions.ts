@@ -9,7 +9,7 @@ import { GIB, KIB, MIB } from './size.js';
 import { staticFiles } from './static-files.js';
 import { tls } from './tls.js';
 
-/** One option. Its types, its check, its default, its messages and its line in docs/options.md all come from here. */
+/** One option: the source of its types, its check, its default, its messages and its line in docs/options.md. */
 export interface Definition<Given, Resolved> {
   readonly kind: Kind<Given, Resolved>;
   readonly default: Default<NoInfer<Resolved>>;
@@ -52,7 +52,7 @@ const RINGS_PER_PAIR = 3;
 
 const HALF_CLOSE_TIMEOUT_MS = 30_000;
 
-/** An answer of HTTP that pauses for longer than its connection may be silent, or its client deaf, is given up as well. */
+/** HTTP: never longer than the time a connection may be silent, or a client may take nothing. */
 function halfCloseTimeout({ protocol, writeTimeoutMs, keepAliveTimeoutMs }: Chosen): number {
   if (protocol !== 'http') return HALF_CLOSE_TIMEOUT_MS;
   const limits = [writeTimeoutMs, keepAliveTimeoutMs].filter((ms) => ms > 0);
@@ -72,7 +72,7 @@ export const definitions = {
   port: option({
     kind: integer({ min: 0, max: 65_535 }),
     default: { value: 0 },
-    help: 'Port to listen on; 0 takes a free one, which `server.port` then tells.',
+    help: 'Port to listen on; 0 takes a free one, which `server.port` then holds.',
     swoole: 'port (constructor)',
   }),
   path: option({
@@ -94,14 +94,14 @@ export const definitions = {
     kind: choice(['process', 'base']),
     default: { value: 'process' },
     help:
-      'How the server is built: [modes.md](modes.md). `process`: reactor threads in the master own the connections, workers ' +
+      'Which processes own the connections: [modes.md](modes.md). `process`: reactor threads in the master own the connections, workers ' +
       'run the callbacks. `base`: each worker owns connections itself.',
     swoole: 'mode (constructor)',
   }),
   protocol: option({
     kind: choice(['raw', 'http']),
     default: { value: 'raw' },
-    help: 'What clients speak: `http` for an `HttpServer`, whose default it is: [http.md](http.md). `raw`: bytes, or packets by `framing`.',
+    help: 'The protocol of clients: `http` for an `HttpServer`, whose default it is: [http.md](http.md). `raw`: bytes, or packets by `framing`.',
     swoole: 'open_http_protocol',
   }),
   reactorNum: option({
@@ -119,7 +119,7 @@ export const definitions = {
   maxWorkerNum: option({
     kind: integer({ min: 1, max: 1000 }),
     default: { says: 'as `workerNum`', compute: (_machine, { workerNum }) => workerNum },
-    help: 'Up to how many workers `tswoole scale` may go while the server runs; shared memory is laid out for so many. Ids of task workers begin here.',
+    help: 'The largest number of workers that `tswoole scale` may set at run time; shared memory is laid out for this number. Ids of task workers begin here.',
   }),
   taskWorkerNum: option({
     kind: integer({ min: 0, max: 1000 }),
@@ -130,7 +130,7 @@ export const definitions = {
   taskConcurrency: option({
     kind: integer({ min: 1, max: 10_000 }),
     default: { value: 1 },
-    help: 'How many tasks one task worker runs at once. More than 1 pays where tasks wait for something (`async`).',
+    help: 'How many tasks one task worker runs at once. More than 1 pays where tasks mostly wait (`async`).',
     swoole: 'task_enable_coroutine',
   }),
   taskQueueLimit: option({
@@ -141,13 +141,13 @@ export const definitions = {
   taskRetries: option({
     kind: integer({ min: 0, max: 15 }),
     default: { value: 0 },
-    help: 'How often a task is run again whose task worker died while it ran; then the caller gets ERR_TASK_WORKER_DIED.',
+    help: 'How often a task is retried when its task worker dies while it runs; then the caller gets ERR_TASK_WORKER_DIED.',
   }),
   taskTimeoutMs: option({
     kind: integer({ min: 1, max: 2_147_483_647 }, 'ms'),
     default: { value: 60_000 },
     unit: 'ms',
-    help: 'How long `taskWait` and `taskWaitMulti` wait when they are not told otherwise.',
+    help: 'How long `taskWait` and `taskWaitMulti` wait without a `timeoutMs` of their own.',
   }),
   taskMaxRequest: option({
     kind: integer({ min: 0, max: 1_000_000_000 }),
@@ -159,19 +159,19 @@ export const definitions = {
     kind: size({ min: 0, max: GIB }),
     default: { value: 64 * MIB },
     unit: 'bytes',
-    help: 'What may wait in one process for receivers of its messages that do not keep up; beyond it `sendMessage` throws.',
+    help: 'The most that one process may hold for receivers that do not keep up with its messages; beyond it `sendMessage` throws.',
   }),
   maxWaitMs: option({
     kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
     default: { value: 3000 },
     unit: 'ms',
-    help: 'How long a worker may take to finish at a reload or shutdown before it is ended by force.',
+    help: 'How long a worker may take to finish at a reload or shutdown before it is killed.',
     swoole: 'max_wait_time (seconds)',
   }),
   maxRequest: option({
     kind: integer({ min: 0, max: 1_000_000_000 }),
     default: { value: 0 },
-    help: 'A worker that has handled so many packets (HTTP: requests), and a number of its own from 0 to `maxRequestJitter` more, asks to be replaced by a new one, without a gap; it handles what comes until that is ready. 0: never.',
+    help: 'A worker that has handled this number of packets (HTTP: requests), plus a number of its own from 0 to `maxRequestJitter`, asks for a successor. It is replaced without a gap, and handles packets until its successor is ready. 0: never.',
     swoole: 'max_request',
   }),
   maxRequestJitter: option({
@@ -180,14 +180,14 @@ export const definitions = {
       says: 'half of `maxRequest`',
       compute: (_machine, { maxRequest }) => Math.floor(maxRequest / 2),
     },
-    help: 'Each process draws a number from 0 to this when it starts, and adds it to `maxRequest`: so not all workers are replaced at once. 0: exactly at `maxRequest`.',
+    help: 'Each process draws a number from 0 to this when it starts, and adds it to `maxRequest`, so that not all workers are replaced at once. 0: exactly at `maxRequest`.',
     swoole: 'max_request_grace',
   }),
   heartbeatIdleMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'A client that has sent nothing for so long is disconnected, unless it is protected by `protect`; 0: never.',
+    help: 'A client that has sent nothing for this time is disconnected, unless `protect` exempts it; 0: never.',
     swoole: 'heartbeat_idle_time (seconds)',
   }),
   heartbeatCheckMs: option({
@@ -197,14 +197,14 @@ export const definitions = {
       compute: (_machine, { heartbeatIdleMs }) => heartbeatCheckFor(heartbeatIdleMs),
     },
     unit: 'ms',
-    help: 'How often silent clients are looked for.',
+    help: 'How often the server checks for silent clients.',
     swoole: 'heartbeat_check_interval (seconds)',
   }),
   maxIdleMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'A client to which nothing was sent, and from which nothing has come, for so long is disconnected, unless it is protected by `protect`; 0: never.',
+    help: 'A client is disconnected when nothing was sent to it and nothing received from it for this time, unless `protect` exempts it; 0: never.',
     swoole: 'max_idle_time (seconds)',
   }),
   writeTimeoutMs: option({
@@ -214,13 +214,13 @@ export const definitions = {
       compute: (_machine, { protocol }) => (protocol === 'http' ? 60_000 : 0),
     },
     unit: 'ms',
-    help: 'A client that has taken nothing of what waits for it for so long is disconnected; of HTTP/2 its stream is reset. 0: never.',
+    help: 'A client that has taken none of the bytes queued for it for this time is disconnected; of HTTP/2 its stream is reset. 0: never.',
   }),
   workerTimeoutMs: option({
     kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'A worker or task worker whose event loop has stood still for so long is logged with its stack, killed and replaced. At least 1000; 0: never.',
+    help: 'A worker or task worker whose event loop has been blocked for this time is logged with its stack, killed and replaced. At least 1000; 0: never.',
   }),
   maxMemory: option({
     kind: memoryLimit(),
@@ -242,11 +242,11 @@ export const definitions = {
         mode === 'process' && protocol === 'http' ? 'least-busy' : 'least-connections',
     },
     help:
-      'Which worker a packet goes to. `least-connections`: a connection stays with the worker that had the fewest; ' +
-      '`fd-mod`: with the worker its fd gives (Swoole: 2); `ip-mod`: all connections of one address with one worker (4); ' +
+      'How the reactor chooses the worker for a packet. `least-connections`: a connection stays with the worker that had the ' +
+      'fewest; `fd-mod`: with worker `fd % workerNum` (Swoole: 2); `ip-mod`: all connections of one address with one worker (4); ' +
       '`uid-mod`: all packets of one `bind` uid to one worker (5); `round-robin`: each packet to the next worker (1); ' +
-      '`idle`: each packet to a worker that is not busy (3); `least-busy`: each packet to the one with the least to do (9); ' +
-      '`{module}`: the function `dispatch` of a module of yours decides (dispatch_func).',
+      '`idle`: each packet to a worker that is not busy (3); `least-busy`: each packet to the least busy worker (9); ' +
+      '`{module}`: the function `dispatch` of your own module decides (dispatch_func).',
     swoole: 'dispatch_mode, dispatch_func',
   }),
   maxConnections: option({
@@ -272,40 +272,40 @@ export const definitions = {
   reusePort: option({
     kind: flag(),
     default: { value: false },
-    help: 'BASE mode: each worker has a socket of its own for each port (SO_REUSEPORT) and the kernel spreads the clients.',
+    help: 'BASE mode: each worker has its own socket for each port (SO_REUSEPORT) and the kernel spreads the clients.',
     swoole: 'enable_reuse_port',
   }),
   keepAliveIdleMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'How long a connection is silent before the kernel probes it, with `keepAlive`; rounded up to seconds. 0: as the system has it.',
+    help: "How long a connection is silent before the kernel probes it, with `keepAlive`; rounded up to seconds. 0: the system's setting.",
     swoole: 'tcp_keepidle (seconds)',
   }),
   keepAliveIntervalMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'Between two probes; rounded up to seconds. 0: as the system has it.',
+    help: "The time between two probes; rounded up to seconds. 0: the system's setting.",
     swoole: 'tcp_keepinterval (seconds)',
   }),
   keepAliveCount: option({
     kind: integer({ min: 0, max: 127 }),
     default: { value: 0 },
-    help: 'Probes without an answer after which a connection is given up. 0: as the system has it.',
+    help: "The number of unanswered probes after which a connection is given up. 0: the system's setting.",
     swoole: 'tcp_keepcount',
   }),
   userTimeoutMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'Linux: a connection is given up when what was sent is not acknowledged for so long (TCP_USER_TIMEOUT). 0: as the system has it.',
+    help: "Linux: a connection is given up when sent bytes are not acknowledged for this time (TCP_USER_TIMEOUT). 0: the system's setting.",
     swoole: 'tcp_user_timeout',
   }),
   deferAccept: option({
     kind: flag(),
     default: { value: false },
-    help: 'Linux: a client is accepted when its first bytes are there (TCP_DEFER_ACCEPT). Not for protocols in which the server speaks first.',
+    help: 'Linux: a client is accepted when its first bytes have arrived (TCP_DEFER_ACCEPT). Not for protocols in which the server speaks first.',
     swoole: 'tcp_defer_accept',
   }),
   fastOpen: option({
@@ -318,7 +318,7 @@ export const definitions = {
     kind: size({ min: 64 * KIB, max: GIB }),
     default: { value: 64 * MIB },
     unit: 'bytes',
-    help: 'Hard limit of what may wait to be sent on one connection (a single send may be larger); above it it is closed.',
+    help: 'Hard limit of the bytes queued for sending on one connection (a single send may be larger); above it the connection is closed.',
     swoole: 'socket_buffer_size, buffer_output_size',
   }),
   highWatermark: option({
@@ -328,7 +328,7 @@ export const definitions = {
       compute: (_machine, { sendBufferSize }) => Math.min(MIB, Math.floor(sendBufferSize * 0.8)),
     },
     unit: 'bytes',
-    help: 'When this much waits to be sent on a connection, `bufferFull` fires and `send` returns false.',
+    help: 'When this many bytes are queued for sending on a connection, `bufferFull` fires and `send` returns false.',
     swoole: 'buffer_high_watermark',
   }),
   lowWatermark: option({
@@ -338,26 +338,26 @@ export const definitions = {
       compute: (_machine, { highWatermark }) => Math.floor(highWatermark / 4),
     },
     unit: 'bytes',
-    help: 'When what waits has fallen to this, `bufferEmpty` fires and `send` works again.',
+    help: 'When the queued bytes have fallen to this, `bufferEmpty` fires and `send` returns true again.',
     swoole: 'buffer_low_watermark',
   }),
   maxQueuedBytes: option({
     kind: size({ min: 0, max: GIB }),
     default: { value: 0 },
     unit: 'bytes',
-    help: 'What one client may have sent that its worker has not handled yet (`receive` has not returned, its promise not settled); above it nothing more is read from this client. 0: only the channel between reactor and worker limits it.',
+    help: 'Bytes one client may have sent that its worker has not handled yet (`receive` has not returned, or its promise has not settled); above it reading from this client pauses. 0: only the channel between reactor and worker limits it.',
     swoole: 'max_queued_bytes',
   }),
   maxBufferedBytes: option({
     kind: size({ min: 0, max: 1024 * GIB }),
     default: { value: 0 },
     unit: 'bytes',
-    help: 'What may wait in the memory of the whole server, all connections together: to be sent, and of packets that are not whole. 0: no limit but those of each connection.',
+    help: 'Bytes that the whole server may buffer, all connections together: queued for sending, and of incomplete packets. 0: only the limits of each connection apply.',
   }),
   overloadPolicy: option({
     kind: choice(['pause', 'close']),
     default: { value: 'pause' },
-    help: 'What happens above `maxBufferedBytes`. `pause`: nothing is read from any client until a fifth has drained; `close`: the connections for which most waits are closed, one after the other.',
+    help: 'What happens above `maxBufferedBytes`. `pause`: no client is read until a fifth has drained; `close`: connections are closed one after the other, those with the most queued bytes first.',
   }),
   channelSize: option({
     kind: size({ min: 64 * KIB, max: 64 * MIB }, 'power of two'),
@@ -366,18 +366,18 @@ export const definitions = {
       compute: (_machine, { reactorNum, workerNum }) => channelSizeFor(reactorNum * workerNum),
     },
     unit: 'bytes',
-    help: 'Size of each shared-memory ring between a reactor and a worker; when one is full, reading from clients pauses.',
+    help: 'Size of each shared-memory ring between a reactor and a worker; when a ring is full, reading from the clients of that worker pauses.',
   }),
   delayReceive: option({
     kind: flag(),
     default: { value: false },
-    help: 'Nothing is read from a client before `confirm` (or `resume`): `connect` can look at it first. A TLS handshake does not wait.',
+    help: 'No client is read before `confirm` (or `resume`), so that `connect` can check it first. A TLS handshake does not wait.',
     swoole: 'enable_delay_receive',
   }),
   framing: option({
     kind: framing(),
     default: { value: { type: 'raw' } },
-    help: 'How packets are found in what a client sends: [framing.md](framing.md).',
+    help: 'How packets are delimited in the bytes of a client: [framing.md](framing.md).',
     swoole:
       'open_eof_check, open_eof_split, package_eof, open_length_check, package_length_type, package_length_offset, package_body_offset, package_length_func',
   }),
@@ -422,13 +422,13 @@ export const definitions = {
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 60_000 },
     unit: 'ms',
-    help: 'HTTP: how long the body of a request may pause, then it is answered 408; and how long the server may take to begin its answer, then the client is answered 503. 0: any time.',
+    help: 'HTTP: how long the body of a request may pause before it is answered 408, and how long the server may take to begin its answer before the client is answered 503. 0: any time.',
   }),
   minBodyBytesPerSecond: option({
     kind: integer({ min: 0, max: GIB }),
     default: { value: 0 },
     unit: 'bytes',
-    help: 'HTTP: bytes per second that a client must send of a body, at least, in each 5 s in which the server reads on (in each `requestTimeoutMs`, where that is shorter); a slower one is answered 408. 0: only a pause of `requestTimeoutMs` ends it.',
+    help: 'HTTP: the least bytes per second of a body that a client must send, measured over each 5 s in which the server reads it (each `requestTimeoutMs`, where that is shorter); a slower one is answered 408. 0: only a pause of `requestTimeoutMs` ends it.',
   }),
   keepAliveTimeoutMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
@@ -443,24 +443,24 @@ export const definitions = {
       compute: (_machine, chosen) => halfCloseTimeout(chosen),
     },
     unit: 'ms',
-    help: 'A client that has ended its side while an answer was owed: how long nothing of the answer may leave, then the connection ends.',
+    help: 'How long a client that has ended its side (half-close) may take nothing of a pending answer before the connection ends.',
   }),
   maxConcurrency: option({
     kind: integer({ min: 0, max: 10_000_000 }),
     default: { value: 0 },
-    help: 'HTTP: requests (of HTTP/2: streams) under way at once in the whole server; further ones are answered 503 with Retry-After. 0: any number.',
+    help: 'HTTP: requests (of HTTP/2: streams) in flight at once in the whole server; further ones are answered 503 with Retry-After. 0: any number.',
     swoole: 'max_concurrency',
   }),
   workerMaxConcurrency: option({
     kind: integer({ min: 0, max: 10_000_000 }),
     default: { value: 0 },
-    help: 'HTTP: requests that one worker serves at once; further ones wait in that worker, in order, and for `requestTimeoutMs` at most. 0: any number.',
+    help: 'HTTP: requests that one worker serves at once; further ones wait in that worker, in order, for `requestTimeoutMs` at most. 0: any number.',
     swoole: 'worker_max_concurrency',
   }),
   compression: option({
     kind: compression(),
     default: { value: null },
-    help: 'HTTP: compress answers of workers for clients that take it; `true`, or `{encodings, minLength, types, level}`.',
+    help: 'HTTP: compress answers of workers for clients that accept it; `true`, or `{encodings, minLength, types, level}`.',
     swoole: 'http_compression, http_compression_level, compression_min_length, http_compression_types',
   }),
   staticFiles: option({
@@ -478,12 +478,12 @@ export const definitions = {
   proxyProtocol: option({
     kind: addressRanges(),
     default: { value: [] },
-    help: 'Addresses of load balancers that begin each connection with a PROXY header (version 1 or 2); clients have the address it tells, and whoever else connects is turned away. None: there is no header.',
+    help: 'Addresses of load balancers that begin each connection with a PROXY header (version 1 or 2); clients have the address in the header, and connections from other addresses are refused. None: there is no header.',
   }),
   tls: option({
     kind: tls(),
     default: { value: null },
-    help: 'Certificates: the port speaks TLS 1.2 and 1.3 then. [tls.md](tls.md) lists what it takes.',
+    help: 'Certificates: with them the port speaks TLS 1.2 and 1.3. [tls.md](tls.md) lists the settings.',
     swoole:
       'ssl_cert_file, ssl_key_file, ssl_passphrase, ssl_client_cert_file, ssl_verify_peer, ssl_protocols, ssl_ciphers, ssl_sni_certs',
   }),
@@ -502,12 +502,12 @@ export const definitions = {
   name: option({
     kind: text({ min: 0, max: 64 }),
     default: { value: '' },
-    help: 'What the server is called where several run: `tswoole status NAME`. Empty: as its script, without the ending, or as its folder where the script is called server, index, main or app.',
+    help: 'The name of the server where several run: `tswoole status NAME`. Empty: the name of its script, without the ending, or of its folder where the script is called server, index, main or app.',
   }),
   control: option({
     kind: flag(),
     default: { value: true },
-    help: 'Whether the server can be asked and told by `tswoole` and others of this user: [operating.md](operating.md).',
+    help: 'Whether the server takes commands from `tswoole` and other programs of this user: [operating.md](operating.md).',
   }),
   runDir: option({
     kind: text({ min: 0, max: 80 }),
@@ -517,7 +517,7 @@ export const definitions = {
   admin: option({
     kind: admin(),
     default: { value: null },
-    help: 'An HTTP listener with `/metrics`, `/healthz`, `/readyz` and `/api/`: [metrics.md](metrics.md). A port alone is one on loopback.',
+    help: 'An HTTP listener with `/metrics`, `/healthz`, `/readyz` and `/api/`: [metrics.md](metrics.md). A port alone listens on loopback.',
     swoole: 'admin_server',
   }),
   watch: option({
@@ -528,7 +528,7 @@ export const definitions = {
   daemonize: option({
     kind: flag(),
     default: { value: false },
-    help: 'Run in the background, in a session of its own. Whoever starts it gets the prompt back when the server is up, or hears why it is not.',
+    help: 'Run in the background, in a session of its own. The starting command returns when the server is up, or reports why it is not.',
     swoole: 'daemonize',
   }),
   pidFile: option({
@@ -540,7 +540,7 @@ export const definitions = {
   user: option({
     kind: text({ min: 0, max: 64 }),
     default: { value: '' },
-    help: 'User whose rights workers, task workers and processes of your own have; needs root. Empty: whoever starts the server.',
+    help: 'User that workers, task workers and processes of your own run as; needs root. Empty: the user that starts the server.',
     swoole: 'user',
   }),
   group: option({
@@ -558,7 +558,7 @@ export const definitions = {
   umask: option({
     kind: umask(),
     default: { value: -1 },
-    help: 'Rights that files made by any process of the server do not get, such as `0o027`. −1: as it was started.',
+    help: 'Permissions removed from files that any process of the server creates, such as `0o027`. −1: inherited from the parent.',
   }),
   workingDir: option({
     kind: path(),
@@ -568,7 +568,7 @@ export const definitions = {
   cpuAffinity: option({
     kind: cores(),
     default: { value: [] },
-    help: 'Cores that reactors and workers are bound to, in turn; `true`: all that there are. None: the system decides.',
+    help: 'Cores that reactors and workers are bound to, in turn; `true`: all cores. None: the system decides.',
     swoole: 'open_cpu_affinity',
   }),
   logFile: option({
@@ -580,18 +580,18 @@ export const definitions = {
   logFormat: option({
     kind: choice(['auto', 'text', 'json']),
     default: { value: 'auto' },
-    help: 'How a line of the log looks. `auto`: text on a terminal, JSON in files and pipes.',
+    help: 'The format of log lines. `auto`: text on a terminal, JSON in files and pipes.',
   }),
   logRotation: option({
     kind: logRotation(),
     default: { value: null },
-    help: 'When the log file is put aside and a new one begun, and how many are kept.',
+    help: 'When the log file is rotated, and how many old files are kept.',
     swoole: 'log_rotation',
   }),
   logger: option({
     kind: logger(),
     default: { value: null },
-    help: 'A pino logger of your own (or what takes the same calls) in place of all that. Every process makes one, as every process runs the script.',
+    help: 'Your own pino logger (or an object with the same methods) in place of all that. Every process creates one, because every process runs the script.',
   }),
   logLevel: option({
     kind: choice(['debug', 'info', 'warn', 'error', 'silent']),
@@ -608,11 +608,11 @@ export const definitions = {
   reactorBackend: option({
     kind: choice(['auto', 'epoll', 'poll']),
     default: { value: 'auto' },
-    help: 'How descriptors are watched. `epoll`: Linux; `poll`: everywhere, slower; `auto`: the best one there is.',
+    help: 'How descriptors are watched. `epoll`: Linux; `poll`: everywhere, slower; `auto`: the best one available.',
   }),
 } as const;
 
-/** The options that a further listen port has of its own. */
+/** The options that each further listen port may set for itself. */
 export const listenNames = [
   'type',
   'host',
@@ -647,7 +647,7 @@ export type ListenOptionName = (typeof listenNames)[number];
 /** What a user may give for that option. */
 export type GivenOf<N extends OptionName> =
   (typeof definitions)[N] extends Definition<infer Given, infer _> ? Given : never;
-/** What the server uses of it. */
+/** The checked value that the server uses. */
 export type ResolvedOf<N extends OptionName> =
   (typeof definitions)[N] extends Definition<infer _, infer Resolved> ? Resolved : never;
 

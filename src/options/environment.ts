@@ -1,7 +1,7 @@
 /**
- * Options from outside the script, so that whoever runs a server need not edit it. Two places, the later one wins:
+ * Options from outside the script, so that operators need not edit it. There are two sources, the later one wins:
  * environment variables (`TSWOOLE_OPTION_WORKER_NUM=8`), and the flags of the command line (`--worker-num 8`), which
- * `tswoole start` hands over in one variable. Both win over what the script gives.
+ * `tswoole start` passes in one variable. Both override the script.
  */
 import { fstatSync, readSync } from 'node:fs';
 import { ServerError } from '../errors/index.js';
@@ -33,7 +33,7 @@ function parserOf(name: OptionName): ((text: string) => unknown) | undefined {
   return kind.parse;
 }
 
-/** @param source how a message calls it @throws ServerError ERR_OPTION_* */
+/** @param source its name in messages @throws ServerError ERR_OPTION_* */
 export function parseOption(name: OptionName, text: string, source: string): unknown {
   const value = parserOf(name)?.(text) ?? text;
   const { kind }: Definition<unknown, unknown> = definitions[name];
@@ -42,7 +42,7 @@ export function parseOption(name: OptionName, text: string, source: string): unk
 }
 
 /**
- * What environment and command line say. Every process of a server reads the same.
+ * The options from environment and command line. Every process of a server reads the same.
  * @throws ServerError ERR_OPTION_* with the name of the variable or the flag
  */
 export function optionsFromOutside(
@@ -67,12 +67,12 @@ export function optionsFromOutside(
 
 type Texts = Readonly<Record<string, string>>;
 
-/** What this process was started with, by variable and by option; never in its environment again. */
+/** Secrets that this process was started with, by variable and by option; they never return to its environment. */
 const taken = { flags: {} as Texts, variables: {} as Texts };
 let flagsAreTaken = false;
 let inheritedSecrets = -1;
 
-/** Those among the options that are given as text. */
+/** The secrets among the options given as text. */
 const secretOptions = textOptions.filter((name) => (definitions[name].kind as { secret?: true }).secret === true);
 
 function ownEnvironment(): NodeJS.ProcessEnv {
@@ -81,8 +81,8 @@ function ownEnvironment(): NodeJS.ProcessEnv {
 }
 
 /**
- * The flags that `tswoole start` was given. They are taken out of the environment, so that a server that a worker starts
- * is one of its own.
+ * The flags of `tswoole start`. They are removed from the environment, so that a server started by a worker does not
+ * inherit them.
  */
 export function takeFlags(): Texts {
   takeSecrets();
@@ -94,7 +94,7 @@ export function takeFlags(): Texts {
   return taken.flags;
 }
 
-/** Options with secrets leave the environment, which whatever this process starts would inherit. */
+/** Removes options with secrets from the environment, because every child of this process would inherit them. */
 function takeSecrets(): void {
   const descriptor = process.env[SECRETS_VARIABLE];
   if (descriptor !== undefined) {
@@ -112,7 +112,7 @@ function takeSecrets(): void {
   }
 }
 
-/** From its start, whatever others have read: the descriptor is shared. */
+/** Reads from position 0, because the descriptor, and so its position, is shared with other processes. */
 function readAll(descriptor: number): string {
   const bytes = Buffer.alloc(fstatSync(descriptor).size);
   for (let at = 0; at < bytes.length; ) {
@@ -123,15 +123,15 @@ function readAll(descriptor: number): string {
   return bytes.toString('utf8');
 }
 
-/** For the environment of a process of the same server: what is no secret. */
+/** For the environment of a process of the same server: the options that are not secret. */
 export function flagsForChild(): Record<string, string> {
   const flags = Object.entries(takeFlags()).filter(([name]) => !isSecret(name));
   return flags.length === 0 ? {} : { [FLAGS_VARIABLE]: JSON.stringify(Object.fromEntries(flags)) };
 }
 
 /**
- * The secrets a child needs, for a descriptor that it reads them from; '' when there are none. The admin listener is the
- * master's alone, so its token stays there.
+ * The secrets a child needs, which it reads from a descriptor; '' when there are none. Only the master has the admin
+ * listener, so its token stays there.
  */
 export function secretsForChild(): string {
   takeSecrets();
@@ -143,12 +143,12 @@ export function secretsForChild(): string {
   return JSON.stringify({ flags: Object.fromEntries(flags), variables: Object.fromEntries(variables) });
 }
 
-/** The descriptor by which this process has got its secrets; −1: none. */
+/** The descriptor from which this process has read its secrets; −1: none. */
 export function secretsDescriptor(): number {
   return inheritedSecrets;
 }
 
-/** For the environment of a daemon, which is to be the master: all that this process was given. */
+/** For the environment of a daemon, which becomes the master: all options of this process. */
 export function environmentForMaster(): Record<string, string> {
   const flags = takeFlags();
   return {

@@ -4,42 +4,42 @@ import { describe, ServerError } from '../errors/index.js';
 import { jsonOrText, type Kind, moduleUrl } from './check.js';
 import { nearest } from './nearest.js';
 
-/** The option `framing`: how packets are found in what a client sends. docs/framing.md has an example of each. */
+/** The option `framing`: how packets are delimited in the bytes of a client. docs/framing.md has an example of each. */
 export type Framing = RawFraming | EofFraming | LengthFraming | CustomFraming;
 
-/** No packets: `receive` gets what one read gave. */
+/** No packets: `receive` gets the bytes of one read. */
 export interface RawFraming {
-  /** What one read gave, at most 64 KiB. */
+  /** The bytes of one read, at most 64 KiB. */
   readonly type: 'raw';
 }
 
-/** A packet goes up to and with the delimiter. */
+/** A packet ends with the delimiter. */
 export interface EofFraming {
-  /** Up to and with the delimiter. In Swoole: `open_eof_check`. */
+  /** Up to the delimiter, delimiter included. In Swoole: `open_eof_check`. */
   readonly type: 'eof';
-  /** What ends a packet, 1 to 64 bytes; it stays at the packet's end. A must. In Swoole: `package_eof`. */
+  /** The end of a packet, 1 to 64 bytes; it stays at the packet's end. Required. In Swoole: `package_eof`. */
   readonly delimiter: string | Uint8Array;
-  /** `false`: all that has come, as soon as it ends with the delimiter. Default: `true`. In Swoole: `open_eof_split`. */
+  /** `false`: all bytes received, as soon as they end with the delimiter. Default: `true`. In Swoole: `open_eof_split`. */
   readonly split?: boolean;
 }
 
-/** A header says the length: a field at `offset`, to whose value `bodyOffset` is added. */
+/** A header holds the length: a field at `offset`, to whose value `bodyOffset` is added. */
 export interface LengthFraming {
-  /** A header says the length. In Swoole: `open_length_check`. */
+  /** A header holds the length. In Swoole: `open_length_check`. */
   readonly type: 'length';
-  /** What the field is: `'u16be'`, `'u32le'` …, or a letter of Swoole's. A must. In Swoole: `package_length_type`. */
+  /** The type of the field: `'u16be'`, `'u32le'` …, or a letter of Swoole's. Required. In Swoole: `package_length_type`. */
   readonly field: string;
   /** Where the field is in the packet. Unit: bytes. Default: `0`. In Swoole: `package_length_offset`. */
   readonly offset?: number;
-  /** What is added to its value: the header, where it does not count. Unit: bytes. Default: `0`. In Swoole: `package_body_offset`. */
+  /** Added to its value: the size of the header, where the field does not count it. Unit: bytes. Default: `0`. In Swoole: `package_body_offset`. */
   readonly bodyOffset?: number;
 }
 
-/** A function of your own says the length. It runs in the reactor: see docs/framing.md. */
+/** Your own function returns the length. It runs in the reactor: see docs/framing.md. */
 export interface CustomFraming {
-  /** A module says the length. In Swoole: `package_length_func`. */
+  /** A module returns the length. In Swoole: `package_length_func`. */
   readonly type: 'custom';
-  /** A module (path from the script, or a file: URL) that exports `packetLength(buffer)`. A must. */
+  /** A module (path relative to the script, or a file: URL) that exports `packetLength(buffer)`. Required. */
   readonly length: string;
 }
 

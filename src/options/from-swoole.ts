@@ -16,7 +16,7 @@ export type SwooleSettings = Readonly<Record<string, unknown>>;
 export interface UnusedSetting {
   /** As Swoole has it. */
   readonly name: string;
-  /** A sentence that says why nothing corresponds to it here. */
+  /** A sentence that says why it has no counterpart here. */
   readonly why: string;
 }
 
@@ -43,7 +43,7 @@ const seconds =
     Object.assign(options, { [name]: Math.round(value * 1000) });
   };
 
-/** A number of Swoole's, by its meaning. */
+/** One of Swoole's numbers, by its meaning. */
 const numbered =
   (name: keyof ServerOptions, meanings: Readonly<Record<number, string | null>>): Turn =>
   (options, value, setting) => {
@@ -77,7 +77,7 @@ const forTls: Turn = () => {};
 const forCompression: Turn = () => {};
 const forStaticFiles: Turn = () => {};
 
-/** Swoole asks for it with `true`. */
+/** In Swoole it is set by `true`. */
 const FAST_OPEN_QUEUE = 256;
 
 const turns: Readonly<Record<string, Turn>> = {
@@ -169,31 +169,31 @@ const turns: Readonly<Record<string, Turn>> = {
 };
 
 const NOT_YET = 'this version does not have it yet';
-const ALWAYS = 'Node works that way always';
-const IN_REACTOR = 'a function cannot be given to the reactor threads; name a module instead:';
+const ALWAYS = 'Node always works that way';
+const IN_REACTOR = 'a function cannot be passed to the reactor threads; name a module instead:';
 
-/** Settings that mean nothing here, with the reason. */
+/** Settings without a counterpart here, with the reason. */
 export const unused: Readonly<Record<string, string>> = {
   enable_coroutine: `callbacks may be async: ${ALWAYS}`,
-  task_enable_coroutine: `callbacks may be async: ${ALWAYS}; taskConcurrency says how many tasks run at once`,
+  task_enable_coroutine: `callbacks may be async: ${ALWAYS}; taskConcurrency sets how many tasks run at once`,
   max_coroutine: 'promises are not counted',
   max_coro_num: 'promises are not counted',
-  hook_flags: `everything waits without blocking: ${ALWAYS}`,
+  hook_flags: `every wait is asynchronous: ${ALWAYS}`,
   send_yield: 'send never blocks; await conn.drain()',
   send_timeout: 'use writeTimeoutMs',
   reload_async: 'every reload lets the old workers finish',
-  enable_unsafe_event: 'connect and close come in every dispatch mode',
+  enable_unsafe_event: 'connect and close fire in every dispatch mode',
   discard_timeout_request: 'packets of a connection that has ended are delivered before its close event',
-  single_thread: 'reactors are threads always',
+  single_thread: 'reactors are always threads',
   package_length_func: `${IN_REACTOR} framing: {type: 'custom', length: './frame.js'}`,
   dispatch_func: `${IN_REACTOR} dispatchMode: {module: './dispatch.js'}`,
   message_queue_key: 'tasks travel in shared memory',
   task_ipc_mode: 'tasks travel in shared memory',
   task_tmpdir: 'large tasks travel in anonymous memory, not in files',
-  event_object: 'callbacks get objects always',
-  task_object: 'callbacks get objects always',
-  task_use_object: 'callbacks get objects always',
-  start_session_id: 'session ids begin where they begin',
+  event_object: 'callbacks always get objects',
+  task_object: 'callbacks always get objects',
+  task_use_object: 'callbacks always get objects',
+  start_session_id: 'the first session id cannot be chosen',
   bootstrap: 'processes, not threads',
   init_arguments: 'processes, not threads',
   input_buffer_size: 'use packageMaxLength',
@@ -211,12 +211,12 @@ export const unused: Readonly<Record<string, string>> = {
   open_websocket_protocol: NOT_YET,
   cpu_affinity_ignore: 'name the cores that are used: cpuAffinity',
   stats_file: 'scrape /metrics (option admin), or read "tswoole status --json"',
-  stats_timer_interval: 'figures are read when they are asked for',
+  stats_timer_interval: 'figures are read on demand',
   admin_server: 'give the option admin: a port, or {port, host, token}',
   http_autoindex: 'folders are not listed',
-  http_parse_cookie: 'cookies are parsed when they are asked for',
-  http_parse_post: 'forms are parsed when they are asked for: req.form()',
-  http_parse_files: 'forms are parsed when they are asked for: req.form()',
+  http_parse_cookie: 'cookies are parsed on demand',
+  http_parse_post: 'forms are parsed on demand: req.form()',
+  http_parse_files: 'forms are parsed on demand: req.form()',
   upload_tmp_dir: 'files of forms are in the temporary folder of the system; req.form({ folder }) names another one',
   kernel_socket_recv_buffer_size: NOT_YET,
   kernel_socket_send_buffer_size: NOT_YET,
@@ -225,7 +225,7 @@ export const unused: Readonly<Record<string, string>> = {
 /**
  * Turns the array that Swoole's `Server::set` takes into options, with its units (seconds become milliseconds) and its
  * numbers (dispatch_mode 2 becomes 'fd-mod').
- * @throws ServerError ERR_OPTION_UNKNOWN for a name that Swoole does not have either, ERR_OPTION_VALUE
+ * @throws ServerError ERR_OPTION_UNKNOWN for a name unknown to Swoole, ERR_OPTION_VALUE
  */
 export function fromSwoole(settings: SwooleSettings, { unused: tell = warn }: FromSwooleOptions = {}): ServerOptions {
   const options: Options = {};
@@ -248,7 +248,7 @@ export function fromSwoole(settings: SwooleSettings, { unused: tell = warn }: Fr
   return options;
 }
 
-/** In Swoole the delimiter goes before the length. */
+/** In Swoole the delimiter takes precedence over the length. */
 function framingOf(settings: SwooleSettings): Framing | undefined {
   if (settings['open_eof_split'] || settings['open_eof_check']) {
     const delimiter = settings['package_eof'] ?? '\r\n\r\n';
@@ -264,7 +264,7 @@ function framingOf(settings: SwooleSettings): Framing | undefined {
   };
 }
 
-/** In Swoole it is on unless it is turned off; here only where a setting speaks of it. */
+/** In Swoole compression is on by default; here only where a setting names it. */
 function compressionOf(settings: SwooleSettings): CompressionOptions | boolean | undefined {
   const level = settings['http_compression_level'] ?? settings['http_gzip_level'];
   const minLength = settings['compression_min_length'] ?? settings['http_compression_min_length'];
@@ -275,7 +275,7 @@ function compressionOf(settings: SwooleSettings): CompressionOptions | boolean |
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)); // checked where it is used
 }
 
-/** Swoole looks for the whole path below its root, whatever the location. */
+/** Swoole looks up the whole path below its root, for every location. */
 function staticFilesOf(settings: SwooleSettings): StaticFolderOptions[] | undefined {
   const { enable_static_handler: isOn, document_root: root, static_handler_locations: locations } = settings;
   if (!isOn || root === undefined) return undefined;
@@ -310,7 +310,7 @@ function tlsOf(settings: SwooleSettings): TlsOptions | undefined {
   return tls as unknown as TlsOptions; // checked where it is used
 }
 
-/** Every process of a server runs the script: the first one says it. */
+/** Every process of a server runs the script: only the first one warns. */
 const isFirstProcess = process.env[CHILD_VARIABLE] === undefined;
 
 function warn({ name, why }: UnusedSetting): void {

@@ -8,7 +8,7 @@ export function umask(): Kind<number, number> {
   return {
     ...integer({ min: -1, max: ALL_RIGHTS }, 'octal: 0o027'),
     show: (value) => (value < 0 ? '-1' : `0o${value.toString(8)}`),
-    // As the shell has it: always octal.
+    // Always octal, as in the shell.
     parse: (text) => {
       if (text === '-1') return -1;
       return /^(0o)?[0-7]{1,4}$/.test(text) ? Number.parseInt(text.replace('0o', ''), 8) : text;
@@ -18,7 +18,7 @@ export function umask(): Kind<number, number> {
 
 const MOST_CORES = 1024;
 
-/** 'all', or the numbers of cores; none: it is left to the system. */
+/** 'all', or the numbers of cores; none: the system decides. */
 export function cores(): Kind<boolean | readonly number[], 'all' | readonly number[]> {
   const expected = `true, false, or a list of core numbers from 0 to ${MOST_CORES - 1}`;
   const core = integer({ min: 0, max: MOST_CORES - 1 });

@@ -1,7 +1,7 @@
 import { ServerError } from '../errors/index.js';
 import { nearest } from './nearest.js';
 
-/** For options that are objects: a mistyped name in one is an error as a mistyped option is. */
+/** For options that are objects: a mistyped name inside one is an error, like a mistyped option. */
 export function refuseUnknownNames(option: string, given: object, known: readonly string[]): void {
   const unknown = Object.keys(given).find((key) => !known.includes(key));
   if (unknown === undefined) return;

@@ -9,11 +9,11 @@ export type RotationPeriod = (typeof periods)[number];
 /** The option `logRotation`: a period, or when and how many to keep. In Swoole: `log_rotation`. */
 export type LogRotation = RotationPeriod | LogRotationRules;
 
-/** One of `every` and `size` is a must; with both, what comes first counts. */
+/** One of `every` and `size` is required; with both, the first to come counts. */
 export interface LogRotationRules {
   /** At midnight, or at each full hour. Default: never. */
   readonly every?: RotationPeriod;
-  /** When the file has grown to this. Unit: bytes, or a text such as `'64m'`; at least `'64k'`. Default: whatever its size. */
+  /** When the file has grown to this. Unit: bytes, or a text such as `'64m'`; at least `'64k'`. Default: any size. */
   readonly size?: number | string;
   /** How many old files are kept, 0 to 10000. Default: `7`. */
   readonly keep?: number;
@@ -21,7 +21,7 @@ export interface LogRotationRules {
 
 export interface ResolvedLogRotation {
   readonly every: RotationPeriod | 'never';
-  /** 0: whatever its size. */
+  /** 0: any size. */
   readonly sizeBytes: number;
   /** How many old files are kept. */
   readonly keep: number;

@@ -23,12 +23,12 @@ function plain(name: string): string {
   return name.replaceAll(/[_-]/g, '').toLowerCase();
 }
 
-/** One edit in three characters is a typing error, more is another word; and so are more than three. */
+/** One edit per three characters, and at most three, is a typing error; more is another word. */
 function limitFor(name: string): number {
   return Math.min(3, Math.floor(name.length / 3));
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours; `giveUpAt` or more is told as `giveUpAt`. */
+/** Insertions, deletions, replacements and swaps of neighbours, counted up to `giveUpAt`. */
 function editDistance(from: string, to: string, giveUpAt: number): number {
   if (Math.abs(from.length - to.length) >= giveUpAt) return giveUpAt;
   let beforeLast: number[] = [];

@@ -15,7 +15,7 @@ import type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } fr
 const optionNames = Object.keys(definitions) as OptionName[];
 
 /**
- * Checks what a user gave and fills in the rest. Nothing inside the server looks at options before this.
+ * Checks the user's options and fills in the rest. The server reads no option before this.
  * @throws ServerError ERR_OPTION_UNKNOWN, ERR_OPTION_TYPE, ERR_OPTION_RANGE, ERR_OPTION_VALUE, ERR_OPTION_CONFLICT
  */
 export function resolveOptions(given: ServerOptions = {}, machine: Machine = currentMachine()): ResolvedOptions {
@@ -33,7 +33,7 @@ export function resolveOptions(given: ServerOptions = {}, machine: Machine = cur
   return Object.freeze(options);
 }
 
-/** The same for one more address of a server: what is not given is as on the server, and the port is a free one. */
+/** The same for a further listen port: missing options are as on the server, and the port is a free one. */
 export function resolveListen(given: ListenOptions, server: ResolvedOptions): ResolvedListen {
   refuseUnknown(given, listenNames);
   const resolved: Record<string, unknown> = {};
@@ -100,7 +100,7 @@ function refusePath({ type, path }: { readonly type: string; readonly path: stri
 }
 
 const LIMIT_PROCESSES = 1000;
-/** The loop of each process is looked at a few times a second. */
+/** The watchdog checks the loop of each process a few times a second. */
 const MIN_WORKER_TIMEOUT_MS = 1000;
 
 function refuseConflicts(options: ResolvedOptions): void {
@@ -145,7 +145,7 @@ function refuseScaling({ mode, workerNum, maxWorkerNum }: ResolvedOptions): void
   });
 }
 
-/** A port with a heartbeat of its own is looked at as often as that needs. */
+/** A port with its own heartbeat is checked as often as that needs. */
 function checksFor({ heartbeatIdleMs }: ListenOptions): { readonly heartbeatCheckMs?: number } {
   if (heartbeatIdleMs === undefined) return {};
   const { kind } = definitions.heartbeatIdleMs;
@@ -154,7 +154,7 @@ function checksFor({ heartbeatIdleMs }: ListenOptions): { readonly heartbeatChec
 
 type Watermarks = Pick<ResolvedOptions, 'lowWatermark' | 'highWatermark' | 'sendBufferSize'>;
 
-/** A port that has some of them of its own: those below follow. */
+/** A port that sets some of these itself: the defaults of those below follow. */
 function watermarksBelow(given: ListenOptions, server: ResolvedOptions): Partial<Watermarks> {
   const bytes = (name: keyof Watermarks): number =>
     given[name] === undefined ? server[name] : definitions[name].kind.check(name, given[name]);

@@ -5,39 +5,39 @@ import { refuseUnknownNames } from './known-names.js';
 
 /** What a user gives for one folder; a text alone is its `root`. */
 export interface StaticFolderOptions {
-  /** The folder, from the one of the script. A must. In Swoole: `document_root`. */
+  /** The folder, relative to the script's. Required. In Swoole: `document_root`. */
   readonly root: string;
   /**
-   * Paths that begin so are looked for in `root`, by what follows. Default: `'/'`.
+   * Paths with this prefix are looked up in `root`, without the prefix. Default: `'/'`.
    * In Swoole: `static_handler_locations`.
    */
   readonly prefix?: string;
   /**
-   * Files that stand for their folder, the first one that is there; `false`: none. Default: `'index.html'`.
+   * Files that stand for their folder; the first existing one is served. `false`: none. Default: `'index.html'`.
    * In Swoole: `http_index_files`.
    */
   readonly index?: string | false | readonly string[];
   /** How long clients may use a file without asking. Unit: milliseconds. Default: `0`. */
   readonly maxAge?: number;
-  /** Clients need not ask at all within `maxAge`: for files whose name changes when they do. Default: `false`. */
+  /** Clients need not revalidate within `maxAge`: for files whose name changes with their content. Default: `false`. */
   readonly immutable?: boolean;
   /**
-   * The whole field `cache-control`, in place of `maxAge` and `immutable`; `''` for none. Default: made of these two.
+   * The whole field `cache-control`, in place of `maxAge` and `immutable`; `''` for none. Default: built from these two.
    */
   readonly cacheControl?: string;
-  /** `'ignore'`: what begins with a dot is as if it were not there, folders too. Default: `'ignore'`. */
+  /** `'ignore'`: files and folders whose name begins with a dot count as missing. Default: `'ignore'`. */
   readonly dotFiles?: 'ignore' | 'allow';
-  /** What is not there goes to a worker; `false`: it is answered with 404. Default: `true`. */
+  /** Requests for missing files go to a worker; `false`: they are answered 404. Default: `true`. */
   readonly fallthrough?: boolean;
   /**
-   * Serve `FILE.br`, `FILE.zst` or `FILE.gz` for `FILE` to who takes it, unless older than `FILE`. Default: `true`.
+   * Serve `FILE.br`, `FILE.zst` or `FILE.gz` for `FILE` to clients that accept it, unless older than `FILE`. Default: `true`.
    */
   readonly precompressed?: boolean;
-  /** Fields that each answer has besides, by name. Default: none. */
+  /** Further fields of each answer, by name. Default: none. */
   readonly fields?: Readonly<Record<string, string>>;
 }
 
-/** The option `staticFiles`: a folder, by its path or with its rules, or several, asked in that order. */
+/** The option `staticFiles`: a folder, by its path or with its rules, or several, tried in that order. */
 export type StaticFilesOptions = string | StaticFolderOptions | readonly (string | StaticFolderOptions)[];
 
 export interface StaticFolderSettings {
@@ -55,7 +55,7 @@ export interface StaticFolderSettings {
   readonly fields: readonly string[];
 }
 
-/** In the order in which they are asked; none: no files are served. */
+/** In the order in which they are tried; none: no files are served. */
 export type ResolvedStaticFiles = readonly StaticFolderSettings[];
 
 const names = [
@@ -63,7 +63,7 @@ const names = [
   ...['dotFiles', 'fallthrough', 'precompressed', 'fields'],
 ];
 const MAX_AGE_MS = 365 * 24 * 3_600_000;
-/** What an answer says itself. */
+/** Fields that the answer sets itself. */
 const ownFields = [
   ...['accept-ranges', 'cache-control', 'connection', 'content-encoding', 'content-length', 'content-range'],
   ...['content-type', 'date', 'etag', 'keep-alive', 'last-modified', 'location', 'trailer', 'transfer-encoding'],
@@ -156,7 +156,7 @@ function checkFields(name: string, value: unknown): readonly string[] {
   return Object.freeze(fields);
 }
 
-/** ASCII, as there is no telling what a client takes other characters for. */
+/** ASCII, because clients may decode other characters in different ways. */
 function checkValue(name: string, value: unknown): string {
   const checked = headerText.check(name, value);
   if (/[^\x20-\x7e]/.test(checked)) refuse('ERR_OPTION_VALUE', name, 'printable ASCII', value);

@@ -6,17 +6,17 @@ import { scriptPath } from '../util/script.js';
 import { describeSecret, jsonOrText, type Kind } from './check.js';
 import { nearest } from './nearest.js';
 
-/** PEM text, or the path of a PEM file (from the folder of the script). */
+/** PEM text, or the path of a PEM file (relative to the folder of the script). */
 export type Pem = string | Uint8Array;
 
 /** A certificate and its key. */
 export interface TlsKeys {
   /**
-   * The certificate, with its chain: PEM text, or the path of a PEM file from the folder of the script. A must. In
-   * Swoole: `ssl_cert_file`.
+   * The certificate, with its chain: PEM text, or the path of a PEM file relative to the folder of the script. Required.
+   * In Swoole: `ssl_cert_file`.
    */
   readonly cert: Pem;
-  /** Its private key: PEM text, or the path of a PEM file. A must. In Swoole: `ssl_key_file`. */
+  /** Its private key: PEM text, or the path of a PEM file. Required. In Swoole: `ssl_key_file`. */
   readonly key: Pem;
   /** Opens an encrypted key. Default: none. In Swoole: `ssl_passphrase`. */
   readonly passphrase?: string;
@@ -25,7 +25,7 @@ export interface TlsKeys {
 /** The option `tls`: certificates, and who may connect. Names are those of Node's `tls` module. */
 export interface TlsOptions extends TlsKeys {
   /**
-   * Whose client certificates are good, and the rest of the chain: PEM text, or the path of a PEM file. Default: none.
+   * The accepted issuers of client certificates, and the rest of the chain: PEM text, or the path of a PEM file. Default: none.
    * In Swoole: `ssl_client_cert_file`.
    */
   readonly ca?: Pem;
@@ -38,7 +38,7 @@ export interface TlsOptions extends TlsKeys {
   readonly alpn?: readonly string[];
   /** Ask clients for a certificate. Default: `false`. In Swoole: `ssl_verify_peer`. */
   readonly requestCert?: boolean;
-  /** Turn away clients whose certificate is missing or not signed by `ca`. Default: as `requestCert`. */
+  /** Refuse clients whose certificate is missing or not signed by `ca`. Default: as `requestCert`. */
   readonly rejectUnauthorized?: boolean;
   /** The oldest version: `'TLSv1.2'` or `'TLSv1.3'`. Default: `'TLSv1.2'`. In Swoole: `ssl_protocols`. */
   readonly minVersion?: TlsVersion;
@@ -49,7 +49,7 @@ export interface TlsOptions extends TlsKeys {
    */
   readonly ciphers?: string;
   /**
-   * A client that has not completed the handshake within this time is turned away. Unit: milliseconds, 1 to 120000.
+   * A client that has not completed the handshake within this time is refused. Unit: milliseconds, 1 to 120000.
    * Default: `10000`.
    */
   readonly handshakeTimeoutMs?: number;
@@ -185,7 +185,7 @@ const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
 const isAlpn = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((one) => typeof one === 'string' && one.length > 0 && one.length < 256);
 
-/** A whole value that cannot be read may be anything, keys included. */
+/** A value that cannot be read may be anything, keys included. */
 const isOpen = (name: string): boolean =>
   /\.(alpn|requestCert|rejectUnauthorized|\w+Version|ciphers|\w+Ms)$/.test(name);
 

@@ -21,7 +21,7 @@ function writeFamily(sockaddr: Buffer, family: number, length: number): void {
   }
 }
 
-/** @throws TypeError when `host` is not an IP address: names are resolved before they come here. */
+/** @throws TypeError when `host` is not an IP address: callers resolve names first. */
 export function encodeAddress(host: string, port: number): Buffer {
   const family = isIP(host);
   if (family === 0) throw new TypeError(`expected an IP address, got '${host}'`);
@@ -34,7 +34,7 @@ export function encodeAddress(host: string, port: number): Buffer {
 }
 
 const SUN_PATH_AT = 2;
-/** The kernel's sockaddr_un holds so many bytes of path, its closing NUL included. */
+/** Bytes of a path in the kernel's sockaddr_un, its closing NUL included. */
 const SUN_PATH_BYTES = isLinux ? 108 : 104;
 
 /** @throws RangeError when the path does not fit */

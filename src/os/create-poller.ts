@@ -5,7 +5,7 @@ import type { Poller, PollerHandler } from './poller.js';
 
 export type PollerName = 'auto' | 'epoll' | 'poll';
 
-/** 'auto': epoll where there is one. */
+/** 'auto': epoll where available. */
 export function createPoller(name: PollerName, handler: PollerHandler): Poller {
   const epoll = name === 'epoll' || (name === 'auto' && isLinux);
   return epoll ? new EpollPoller(handler) : new DescriptorPoller(handler);

@@ -1,12 +1,12 @@
 /**
- * Descriptors that travel from one process to another: SCM_RIGHTS over a pair of unix sockets that keeps the borders of
- * messages (unix(7), cmsg(3)).
+ * Passes descriptors from one process to another: SCM_RIGHTS over a pair of unix sockets that preserve message
+ * boundaries (unix(7), cmsg(3)).
  */
 import * as C from './constants.js';
 import { addressOf, allocateStable, check, EAGAIN, ENOBUFS, isLinux, lastErrno, libc, syscallError } from './libc.js';
 import { makeNonBlocking } from './socket.js';
 
-/** More descriptors are under way than this user may have open (Linux). */
+/** More descriptors are in flight than this user may have open (Linux). */
 const ETOOMANYREFS = 109;
 /** One message at most. */
 export const LONGEST_MESSAGE = 60_000;
@@ -18,7 +18,7 @@ const at = isLinux
 const CONTROL_LENGTH = at.descriptor + 4;
 const CONTROL_ROOM = isLinux ? 24 : 16;
 
-/** @returns both ends, each may be given to other processes */
+/** @returns both ends; each may be passed to other processes */
 export function createMessagePair(): [number, number] {
   const pair = Buffer.alloc(8);
   const kind = isLinux ? C.SOCK_SEQPACKET | C.SOCK_NONBLOCK | C.SOCK_CLOEXEC : C.SOCK_DGRAM;
@@ -30,7 +30,7 @@ export function createMessagePair(): [number, number] {
 
 /** One message at a time, in memory that does not move. */
 export class DescriptorMessage {
-  /** What is sent, or was received. */
+  /** The bytes to send, or those received. */
   readonly bytes = allocateStable(LONGEST_MESSAGE);
   readonly #header = allocateStable(at.headerBytes);
   readonly #iov = allocateStable(16);
@@ -42,7 +42,7 @@ export class DescriptorMessage {
     this.#header.writeUInt32LE(1, at.iovCount);
   }
 
-  /** @param descriptor −1: none goes along @returns false when the other side has to read first @throws SyscallError */
+  /** @param descriptor −1: none @returns false when the other side has to read first @throws SyscallError */
   send(channel: number, length: number, descriptor: number): boolean {
     this.#iov.writeBigUInt64LE(BigInt(length), 8);
     this.#setControl(descriptor < 0 ? 0 : CONTROL_ROOM);
@@ -58,7 +58,7 @@ export class DescriptorMessage {
     return false;
   }
 
-  /** @returns undefined when nothing is there (any more); `descriptor` is −1 when none came along */
+  /** @returns undefined when no message waits, or the other end has closed; `descriptor` is −1 when none was passed */
   receive(channel: number): { length: number; descriptor: number } | undefined {
     this.#iov.writeBigUInt64LE(BigInt(LONGEST_MESSAGE), 8);
     this.#setControl(CONTROL_ROOM);

@@ -1,6 +1,6 @@
 /**
- * The portable poller: each descriptor is watched by Node's event loop itself. Several times slower than epoll, same
- * behaviour. libuv reports levels, so a direction that was reported is not watched again before `rearm`.
+ * The portable poller: Node's event loop watches each descriptor itself. Several times slower than epoll, with the same
+ * behaviour. libuv is level-triggered, so a reported direction is not watched again before `rearm`.
  */
 import { type DescriptorWatch, guardCallback, type WatchEvents, watchDescriptor } from './descriptor-watch.js';
 import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';

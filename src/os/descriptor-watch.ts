@@ -1,6 +1,6 @@
 /**
- * One descriptor watched by Node's own event loop (libuv's poll, reached through koffi, not documented there yet:
- * `test/os/koffi-poll.test.ts` is the contract we rely on).
+ * One descriptor watched by Node's own event loop: libuv's poll, reached through koffi, which does not document it yet.
+ * `test/os/koffi-poll.test.ts` is the contract we rely on.
  */
 import { koffi } from './libc.js';
 
@@ -25,7 +25,7 @@ type Callback = (status: number, events: WatchEvents) => void;
 /** What koffi 3.3.4's types say; it calls with (status, events). */
 type DeclaredCallback = (events: WatchEvents) => void;
 
-/** A watch that nobody references is collected and falls silent, so all of them are held here until they are closed. */
+/** An unreferenced watch is collected and falls silent, so this set holds all of them until they are closed. */
 const living = new Set<DescriptorWatch>();
 
 export function watchDescriptor(descriptor: number, interest: Interest, callback: Callback): DescriptorWatch {
@@ -46,7 +46,7 @@ export function watchDescriptor(descriptor: number, interest: Interest, callback
   return watch;
 }
 
-/** An exception that leaves the callback would silence the watch for good, so it is raised outside of it. */
+/** An exception that leaves the callback would silence the watch for good, so it is rethrown outside the callback. */
 export function guardCallback<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void {
   return (...args) => {
     try {

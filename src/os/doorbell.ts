@@ -1,6 +1,6 @@
 /**
  * A doorbell wakes the event loop of another thread or process: an eventfd on Linux, a pipe elsewhere.
- * Whoever holds `write` may ring; the one who sleeps watches `read`.
+ * Every holder of `write` may ring; the sleeper watches `read`.
  */
 import * as C from './constants.js';
 import { allocateStable, check, isLinux, libc, pin } from './libc.js';
@@ -29,7 +29,7 @@ export function createDoorbell(): DoorbellDescriptors {
   return ends;
 }
 
-/** A full bell is a rung bell, so a failed write needs no answer. */
+/** A full bell is a rung bell, so a failed write needs no handling. */
 export function ringDoorbell(bell: DoorbellDescriptors): void {
   libc.write(bell.write, ringValue.address, bell.read === bell.write ? 8 : 1);
 }

@@ -1,7 +1,7 @@
 /**
- * An epoll of our own, watched by Node's event loop: one wake-up of the loop serves every ready descriptor, and timers,
- * promises and message ports go on working beside it. Edge-triggered, so a descriptor is registered once in its life:
- * no epoll_ctl when a connection is paused, resumed, or waits to become writable.
+ * Our own epoll, watched by Node's event loop: one wake-up of the loop serves every ready descriptor, and timers, promises
+ * and message ports still work. It is edge-triggered, so a descriptor is registered once in its life: no epoll_ctl when a
+ * connection is paused, resumed, or waits to become writable.
  */
 import * as C from './constants.js';
 import { type DescriptorWatch, guardCallback, watchDescriptor } from './descriptor-watch.js';
@@ -11,7 +11,7 @@ import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } f
 const EVENT_BYTES = process.arch === 'x64' ? 12 : 16; // struct epoll_event is packed on x86-64 only
 const DATA_AT = EVENT_BYTES - 8;
 const MAX_EVENTS = 512;
-/** How often one wake-up asks the kernel again before it gives timers and messages of this thread their turn. */
+/** How often one wake-up polls the kernel again before timers and messages of this thread get their turn. */
 const ROUNDS_PER_WAKE = 8;
 
 const BOTH = C.EPOLLIN | C.EPOLLOUT | C.EPOLLRDHUP | C.EPOLLET;
@@ -51,7 +51,7 @@ export class EpollPoller implements Poller {
     this.#register(descriptor, token, BOTH, C.EPOLL_CTL_MOD);
   }
 
-  /** close(2) takes a descriptor out of its epoll by itself. */
+  /** close(2) removes a descriptor from its epoll by itself. */
   remove(): void {}
 
   abandon(descriptor: number): void {

@@ -9,7 +9,7 @@ const ENOENT = 2;
 const STANDARD_DESCRIPTORS = 3;
 
 /**
- * Does not return. Standard input, output and error stay open, and the sockets that systemd has passed (LISTEN_FDS).
+ * Does not return. Standard input, output and error and the sockets passed by systemd (LISTEN_FDS) stay open.
  * @throws SyscallError
  */
 export function replaceProcess(file: string, args: readonly string[], environment: NodeJS.ProcessEnv): never {
@@ -22,7 +22,7 @@ export function replaceProcess(file: string, args: readonly string[], environmen
   throw new SyscallError('ENOENT', ENOENT, `execve ${file}`);
 }
 
-/** Node has marked whatever it was started with to be closed. */
+/** Clears close-on-exec, which Node has set on every descriptor it was started with. */
 function keepOpen(count: number): void {
   for (let descriptor = 0; descriptor < count; descriptor++) libc.fcntl(descriptor, C.F_SETFD, 0);
 }

@@ -1,10 +1,10 @@
-/** Files on their way to a socket. */
+/** Sends files to sockets. */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { allocateStable, isLinux, lastErrno, libc, pin } from './libc.js';
 
 const offsetPlace = pin(allocateStable(8));
 
-/** A pipe that has taken the place of a file must not hold up its sender. */
+/** Non-blocking: a pipe in the place of a file must not block the sender. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /** @throws an Error with `code` */
@@ -16,7 +16,7 @@ export function closeFile(file: number): void {
   closeSync(file);
 }
 
-/** True where the kernel copies from file to socket by itself. */
+/** True where the kernel can copy from file to socket. */
 export const hasSendfile = isLinux;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The C library, called directly through koffi. This folder is the only one that knows koffi.
+ * The C library, called directly through koffi. No other folder imports koffi.
  *
  * Hot calls take addresses as numbers (`uintptr_t`): base address + offset costs 537 ns for a 64-byte read where a
  * `Buffer.subarray` costs 734 ns (Node 20). Addresses are below 2^48, so a number holds them exactly.
@@ -93,8 +93,8 @@ export function lastErrno(): number {
 const SMALLEST_STABLE_BYTES = 128;
 
 /**
- * Zeroed memory that never moves, for calls that take an address: `Buffer.allocUnsafeSlow(8)` may move, and what the
- * kernel then reads is somebody else's. It must stay referenced as long as its address is used.
+ * Zeroed memory that never moves, for calls that take an address: `Buffer.allocUnsafeSlow(8)` may move, and the kernel
+ * would then read foreign memory. It must stay referenced as long as its address is used.
  */
 export function allocateStable(bytes: number): Buffer {
   return Buffer.allocUnsafeSlow(Math.max(bytes, SMALLEST_STABLE_BYTES)).fill(0).subarray(0, bytes);
@@ -108,8 +108,8 @@ export function addressOf(buffer: Uint8Array): number {
 const pinned: Buffer[] = [];
 
 /**
- * Stable memory for the life of the thread. A module's constant is not enough to keep a buffer: V8 drops one that no
- * function mentions, although its address is still in use.
+ * Stable memory for the life of the thread. A module constant does not keep a buffer alive: V8 drops one that no function
+ * mentions, although its address is still in use.
  */
 export function pin(buffer: Buffer): { readonly buffer: Buffer; readonly address: number } {
   pinned.push(buffer);
@@ -121,7 +121,7 @@ export function viewMemory(address: number, byteLength: number): ArrayBuffer {
   return koffi.view(BigInt(address), byteLength) as ArrayBuffer;
 }
 
-/** Throws what the last call left in errno when `result` says it failed; otherwise gives `result` back. */
+/** Returns `result`, or throws the errno of the last call if `result` is a failure. */
 export function check(result: number, syscall: string): number {
   if (result < 0) throw syscallError(koffi.errno(), syscall);
   return result;
@@ -138,7 +138,7 @@ export function errnoName(errno: number): string {
   return errnoNames.get(errno) ?? `errno ${errno}`;
 }
 
-/** @returns 0 for what is not the name of an error */
+/** @returns 0 for an unknown name */
 export function errnoOf(name: string): number {
   return (constants.errno as Readonly<Record<string, number>>)[name] ?? 0;
 }

@@ -11,7 +11,7 @@ export function tryLock(descriptor: number): boolean {
   throw syscallError(lastErrno(), 'flock');
 }
 
-/** The descriptor number `to` leads where `from` leads from now on. @throws SyscallError */
+/** dup2(2): the descriptor number `to` refers to the file of `from` from now on. @throws SyscallError */
 export function duplicateTo(from: number, to: number): void {
   check(libc.dup2(from, to), 'dup2');
 }

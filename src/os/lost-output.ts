@@ -1,6 +1,6 @@
 /**
- * What a script prints may find a full disk, or a pipe that nobody reads any more: no reason for a server to fall.
- * Node makes these streams when they are used first, and pipes non-blocking with them, so they are left alone until then.
+ * A script may print to a full disk, or to a pipe without a reader: that must not end the server. Node creates these
+ * streams on first use, and makes pipes non-blocking then, so they are left alone until that moment.
  */
 export function ignoreLostOutput(): void {
   for (const name of ['stdout', 'stderr'] as const) {

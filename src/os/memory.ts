@@ -1,4 +1,4 @@
-/** Memory that processes share: an anonymous file, mapped. The descriptor is inherited through spawn's `stdio`. */
+/** Memory shared by processes: a mapped anonymous file. Children inherit the descriptor through spawn's `stdio`. */
 import { openSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,14 +14,14 @@ export interface MappedRing {
   readonly address: number;
 }
 
-/** @returns a descriptor of `bytes` zeroed bytes, shared by all who map it and gone with the last of them */
+/** @returns a descriptor of `bytes` zeroed bytes, shared by every process that maps it and freed with the last one */
 export function createSharedFile(name: string, bytes: number): number {
   const descriptor = isLinux ? check(libc.memfd_create(name, C.MFD_CLOEXEC), 'memfd_create') : unlinkedFile(name);
   check(libc.ftruncate(descriptor, bytes), 'ftruncate');
   return descriptor;
 }
 
-/** Gives the pages of that range back; it reads as zeros then. Both numbers are multiples of the page size. */
+/** Frees the pages of that range, which then reads as zeros. Both numbers are multiples of the page size. */
 export function punchHole(descriptor: number, offset: number, bytes: number): void {
   if (isLinux) {
     check(libc.fallocate(descriptor, C.FALLOC_FL_PUNCH_HOLE | C.FALLOC_FL_KEEP_SIZE, offset, bytes), 'fallocate');
@@ -59,8 +59,8 @@ export function mapShared(descriptor: number, offset: number, bytes: number): Ar
 }
 
 /**
- * Maps the same bytes twice in a row, so that what begins near the end of a ring goes on without a seam: a frame is
- * always one contiguous range, for JavaScript and for recv(2) and send(2) alike.
+ * Maps the same bytes twice in a row, so that a frame is always one contiguous range, even across the end of the ring, for
+ * JavaScript and for recv(2) and send(2) alike.
  */
 export function mapRing(descriptor: number, offset: number, bytes: number): MappedRing {
   const address = mapAt(0, bytes * 2, C.PROT_NONE, C.MAP_PRIVATE | C.MAP_ANONYMOUS, NO_FILE);

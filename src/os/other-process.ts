@@ -1,14 +1,14 @@
-/** What the kernel tells of any process. Needs no foreign functions, so that a command line that only asks is quick. */
+/** Facts about any process, from the kernel. Loads no foreign functions, so that read-only commands start quickly. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 const isLinux = process.platform === 'linux';
-/** Tells a process from a later one with the same pid; undefined when there is none. */
+/** Distinguishes a process from a later one with the same pid; undefined when there is none. */
 export function processStartTime(pid: number): string | undefined {
   return isLinux ? startTimeFromProc(pid) : startTimeFromPs(pid);
 }
 
-/** Field 22 of proc(5) stat; the name of the process, which comes before, may hold anything. */
+/** Field 22 of proc(5) stat; the name of the process, before it, may contain any character. */
 function startTimeFromProc(pid: number): string | undefined {
   const fields = statFields(pid);
   return fields === undefined || fields[0] === 'Z' ? undefined : fields[19];
@@ -38,7 +38,7 @@ export interface ProcessUsage {
 /** Ticks of proc(5) per second, on every Linux. */
 const TICKS_PER_SECOND = 100;
 
-/** undefined when there is no such process, and where the kernel does not tell others (it needs /proc). */
+/** undefined when there is no such process, and where the kernel does not reveal it (it needs /proc). */
 export function processUsage(pid: number): ProcessUsage | undefined {
   const fields = isLinux ? statFields(pid) : undefined;
   if (fields === undefined) return undefined;
@@ -46,7 +46,7 @@ export function processUsage(pid: number): ProcessUsage | undefined {
   return { residentBytes: residentBytes(pid), cpuSeconds: (at(14) + at(15)) / TICKS_PER_SECOND };
 }
 
-/** What it was started with; undefined where the kernel does not tell it (another user's process, no /proc). */
+/** The environment it was started with; undefined where the kernel does not reveal it (another user's, no /proc). */
 export function environmentOf(pid: number): NodeJS.ProcessEnv | undefined {
   try {
     const pairs = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
@@ -58,7 +58,7 @@ export function environmentOf(pid: number): NodeJS.ProcessEnv | undefined {
   }
 }
 
-/** Told in KiB here, elsewhere in pages, whose size differs between machines. */
+/** This file has KiB; others have pages, whose size differs between machines. */
 function residentBytes(pid: number): number {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'latin1');

@@ -7,7 +7,7 @@ const credentials = Buffer.alloc(128);
 const length = Buffer.alloc(128);
 const UID_AT = 4;
 
-/** @returns undefined when it cannot be told (it has gone) */
+/** @returns undefined when the peer has gone */
 export function peerUid(descriptor: number): number | undefined {
   if (!isLinux) return libc.getpeereid(descriptor, credentials, length) < 0 ? undefined : credentials.readUInt32LE(0);
   length.writeUInt32LE(12, 0);

@@ -1,4 +1,4 @@
-/** Who a process is, what it sees of the file system, and where it runs. */
+/** The user of a process, its file system root, and its cores. */
 import { spawnSync } from 'node:child_process';
 import { chdir } from 'node:process';
 import { check, isLinux, libc } from './libc.js';
@@ -6,14 +6,14 @@ import { check, isLinux, libc } from './libc.js';
 export interface Identity {
   readonly uid: number;
   readonly gid: number;
-  /** Where its supplementary groups come from; undefined: it has none. */
+  /** The source of its supplementary groups; undefined: it has none. */
   readonly name: string | undefined;
 }
 
 /**
- * Asks the system's own tool, which knows every source of names (files, LDAP …).
- * @param user name or number; '' keeps the present one @param group the same; '' is the user's first
- * @returns the word that is not known, or who it is
+ * Runs the system's own tool, which knows every source of names (files, LDAP …).
+ * @param user name or number; '' keeps the current one @param group the same; '' is the user's first
+ * @returns the identity, or the unknown word
  */
 export function findIdentity(user: string, group: string): Identity | { readonly unknown: string } {
   const uid = user === '' ? process.getuid?.() : numberOf('passwd', user);
@@ -37,8 +37,8 @@ function ask(command: string, ...args: string[]): number | undefined {
 }
 
 /**
- * Groups first and the user last, as each step needs rights that the next one gives away; and names are looked up
- * before the files they stand in are out of sight. @throws an Error with `code`
+ * Sets the groups first and the user last, because each step needs rights that the next one drops. Names are looked up
+ * before chroot hides the files that define them. @throws an Error with `code`
  */
 export function become({ uid, gid, name }: Identity, root: string): void {
   if (name === undefined || /^\d+$/.test(name)) process.setgroups?.([gid]);
@@ -53,7 +53,7 @@ export function become({ uid, gid, name }: Identity, root: string): void {
 
 const MOST_CORES = 1024;
 
-/** The cores this thread may run on; empty where it cannot be told. */
+/** The cores this thread may run on; empty where unknown. */
 export function allowedCores(): number[] {
   if (!isLinux) return [];
   const mask = Buffer.alloc(MOST_CORES / 8);
@@ -63,7 +63,7 @@ export function allowedCores(): number[] {
 
 const isSet = (mask: Buffer, core: number): boolean => ((mask[core >> 3] ?? 0) & (1 << (core & 7))) !== 0;
 
-/** The calling thread runs on this core only, and so do threads it starts. Does nothing where there is no such call. */
+/** Pins the calling thread, and threads it starts, to this core. Does nothing where there is no such call. */
 export function runOnCore(core: number): void {
   if (!isLinux) return;
   const mask = Buffer.alloc(MOST_CORES / 8);

@@ -13,8 +13,8 @@ const ARG_START_AT = 7 * 8;
 const ARG_END_AT = 8 * 8;
 const EXE_DESCRIPTOR_AT = 100;
 /**
- * Where /proc/self/stat (proc(5)) tells the addresses, in the struct's order: start and end of code, of data, start of
- * brk, brk (not there: 0), stack, start and end of argv, of the environment.
+ * The fields of /proc/self/stat (proc(5)) with the addresses, in the struct's order: start and end of code, of data, start
+ * of brk, brk (missing: 0), stack, start and end of argv, of the environment.
  */
 const STAT_FIELDS = [26, 27, 45, 46, 47, 0, 28, 48, 49, 50, 51];
 
@@ -22,8 +22,8 @@ const STAT_FIELDS = [26, 27, 45, 46, 47, 0, 28, 48, 49, 50, 51];
 let titleMemory: Buffer | undefined;
 
 /**
- * `process.title` can only overwrite what argv had at the start, too short for a master started as `node a.js`; so the
- * kernel is told of another place for argv (prctl(2), PR_SET_MM_MAP). Where it refuses, the title is cut.
+ * `process.title` can only overwrite the original argv, which is too short for a master started as `node a.js`. So this
+ * gives the kernel another address for argv (prctl(2), PR_SET_MM_MAP). Where the kernel refuses, the title is truncated.
  */
 export function setProcessTitle(title: string): void {
   process.title = title;
@@ -39,7 +39,7 @@ export function setProcessTitle(title: string): void {
   libc.prctl(PR_SET_MM, PR_SET_MM_MAP, addressOf(map), MM_MAP_BYTES, 0);
 }
 
-/** As it is now: the call sets all of it, so all of it must be known. */
+/** The current map: the call sets all fields, so all must be known. */
 function currentMemoryMap(): Buffer | undefined {
   const stat = readFileSync('/proc/self/stat', 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // from field 3 on

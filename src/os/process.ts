@@ -1,4 +1,4 @@
-/** What Node does not offer about processes and threads. All of it is Linux only and quietly does nothing elsewhere. */
+/** Process and thread calls that Node lacks. All are Linux only and do nothing elsewhere. */
 import * as C from './constants.js';
 import { addressOf, allocateStable, isLinux, libc } from './libc.js';
 
@@ -10,14 +10,14 @@ export function setThreadName(name: string): void {
   libc.prctl(C.PR_SET_NAME, addressOf(bytes), 0, 0, 0);
 }
 
-/** Children whose parent dies are handed to this process instead of init, so that it can end and reap them. */
+/** Makes this process, instead of init, the parent of orphaned descendants, so that it can end and reap them. */
 export function becomeSubreaper(): void {
   if (isLinux) libc.prctl(C.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
 const waitStatus = Buffer.alloc(4);
 
-/** Takes the exit status of one child that Node does not know of. @returns true when it is gone (or was never ours) */
+/** Reaps one child that Node does not know of. @returns true when it is gone (or was never ours) */
 export function reapChild(pid: number): boolean {
   const result = libc.waitpid(pid, waitStatus, C.WNOHANG);
   return result === pid || result < 0;
@@ -27,7 +27,7 @@ export function reapChild(pid: number): boolean {
 const signalInfo = Buffer.alloc(128);
 const SI_PID_AT = 16;
 
-/** A child that has ended and whose exit status nobody has taken yet; it is not taken here. @returns 0: there is none */
+/** Finds a child that has ended and is not reaped yet; does not reap it. @returns 0: there is none */
 export function findEndedChild(): number {
   if (!isLinux) return 0;
   signalInfo.writeInt32LE(0, SI_PID_AT);

@@ -31,7 +31,7 @@ function setFlag(descriptor: number, level: number, option: number): void {
 }
 
 /** Close-on-exec too. */
-/** Node makes pipes of standard output and error non-blocking; others write there that do not expect it. */
+/** Node makes pipes of standard output and error non-blocking; other writers of the same pipe do not expect it. */
 export function makeBlocking(descriptor: number): void {
   const flags = libc.fcntl(descriptor, C.F_GETFL, 0);
   if (flags >= 0) libc.fcntl(descriptor, C.F_SETFL, flags & ~C.O_NONBLOCK);
@@ -55,7 +55,7 @@ function openStream(family: number): number {
   return openSocket(family, C.SOCK_STREAM);
 }
 
-/** Binds a socket that was just opened, or closes it. */
+/** Binds a newly opened socket; closes it on failure. */
 function bindTo(descriptor: number, address: Buffer, prepare: () => void = () => {}): number {
   try {
     prepare();
@@ -67,7 +67,7 @@ function bindTo(descriptor: number, address: Buffer, prepare: () => void = () =>
   }
 }
 
-/** IPv6 addresses but `::` leave IPv4 to others. */
+/** IPv6 addresses other than `::` leave IPv4 to other sockets. */
 function keepToIPv6(descriptor: number, host: string): void {
   if (isIPv6(host) && host !== '::') setFlag(descriptor, C.IPPROTO_IPV6, C.IPV6_V6ONLY);
 }
@@ -76,7 +76,7 @@ const familyOf = (host: string): number => (isIPv6(host) ? C.AF_INET6 : C.AF_INE
 
 /**
  * A bound TCP socket that does not listen yet: connecting to it is refused until `listen`.
- * @param reusePort others of this user may bind the same address; the kernel spreads clients over them @throws SyscallError
+ * @param reusePort this user's other sockets may bind the same address; the kernel spreads clients @throws SyscallError
  */
 export function bindTcp(host: string, port: number, reusePort = false): number {
   const descriptor = openStream(familyOf(host));
@@ -87,7 +87,7 @@ export function bindTcp(host: string, port: number, reusePort = false): number {
   });
 }
 
-/** A bound UDP socket: from here on it takes datagrams. @throws SyscallError */
+/** A bound UDP socket, which receives datagrams from now on. @throws SyscallError */
 export function bindUdp(host: string, port: number, reusePort = false): number {
   const descriptor = openSocket(familyOf(host), C.SOCK_DGRAM);
   return bindTo(descriptor, encodeAddress(host, port), () => {
@@ -96,18 +96,18 @@ export function bindUdp(host: string, port: number, reusePort = false): number {
   });
 }
 
-/** A bound unix socket: the file at `path` exists from here on. @throws SyscallError, RangeError */
+/** A bound unix socket; creates the file at `path`. @throws SyscallError, RangeError */
 export function bindUnix(path: string, kind: 'stream' | 'datagram'): number {
   const address = encodeUnixAddress(path);
   return bindTo(openSocket(C.AF_UNIX, kind === 'stream' ? C.SOCK_STREAM : C.SOCK_DGRAM), address);
 }
 
-/** A datagram socket without a name: it sends only. @throws SyscallError */
+/** A datagram socket without a name, for sending only. @throws SyscallError */
 export function openUnixDatagram(): number {
   return openSocket(C.AF_UNIX, C.SOCK_DGRAM);
 }
 
-/** True when somebody listens behind a unix socket's file. */
+/** True when a process listens on the unix socket's file. */
 export function isUnixServed(path: string, kind: 'stream' | 'datagram'): boolean {
   const address = encodeUnixAddress(path);
   const descriptor = openSocket(C.AF_UNIX, kind === 'stream' ? C.SOCK_STREAM : C.SOCK_DGRAM);
@@ -120,8 +120,8 @@ export function isUnixServed(path: string, kind: 'stream' | 'datagram'): boolean
 const peerLength = pin(allocateStable(4));
 
 /**
- * Takes one datagram; its sender's address lies at `sockaddrAddress` then (room for `LONGEST_SOCKADDR_BYTES`).
- * @returns bytes, or the negative error number; `lengthOfSender` tells how long the address is
+ * Receives one datagram and writes its sender's address to `sockaddrAddress` (room for `LONGEST_SOCKADDR_BYTES`).
+ * @returns bytes, or the negative error number; `lengthOfSender` has the length of the address
  */
 export function receiveFrom(descriptor: number, address: number, length: number, sockaddrAddress: number): number {
   peerLength.buffer.writeUInt32LE(LONGEST_SOCKADDR_BYTES, 0);
@@ -129,12 +129,12 @@ export function receiveFrom(descriptor: number, address: number, length: number,
   return n < 0 ? -lastErrno() : n;
 }
 
-/** Of the datagram that was taken last: bytes of its sender's address. */
+/** Bytes of the sender's address of the last datagram received. */
 export function lengthOfSender(): number {
   return Math.min(peerLength.buffer.readUInt32LE(0), LONGEST_SOCKADDR_BYTES);
 }
 
-/** Copies are cheaper than giving buffers to the kernel's interface: 0.2 µs each (Node 20). */
+/** Copying is cheaper than passing a buffer to the kernel's interface: 0.2 µs each (Node 20). */
 const outgoing = pin(allocateStable(65_536));
 const outgoingAddress = pin(allocateStable(LONGEST_SOCKADDR_BYTES));
 
@@ -148,7 +148,7 @@ export function sendTo(descriptor: number, data: Uint8Array, sockaddr: Buffer): 
   return n < 0 ? -lastErrno() : n;
 }
 
-/** 0 and false: as the system has it. Times in ms; the kernel counts some of them in seconds, at least one. */
+/** 0 and false: the system's setting. Times in ms; the kernel counts some of them in seconds, at least one. */
 export interface TcpSettings {
   readonly deferAccept: boolean;
   readonly fastOpen: number;
@@ -158,10 +158,10 @@ export interface TcpSettings {
   readonly keepAliveCount: number;
 }
 
-/** How long the kernel keeps a client that says nothing, with `deferAccept`. */
+/** How long the kernel keeps a client that sends nothing, with `deferAccept`. */
 const DEFER_SECONDS = 10;
 
-/** On a listening socket; those that are accepted from it have them too. @throws SyscallError */
+/** Sets them on a listening socket; accepted sockets inherit them. @throws SyscallError */
 export function setTcpSettings(descriptor: number, settings: TcpSettings): void {
   const seconds = (ms: number): number => Math.ceil(ms / 1000);
   const set = (option: number, value: number): void => {
@@ -193,7 +193,7 @@ export interface AdoptedSocket {
   readonly path: string;
 }
 
-/** Makes it non-blocking and close-on-exec. @throws SyscallError when it is no socket */
+/** Makes it non-blocking and close-on-exec. @throws SyscallError when it is not a socket */
 export function adoptSocket(descriptor: number): AdoptedSocket {
   const sockaddr = Buffer.alloc(LONGEST_SOCKADDR_BYTES);
   scratchLength.writeUInt32LE(sockaddr.length, 0);
@@ -214,7 +214,7 @@ export function listen(descriptor: number, backlog: number): void {
   check(libc.listen(descriptor, backlog), 'listen');
 }
 
-/** Starts a connection; it is made once the descriptor is writable and `socketError` is 0. @throws SyscallError */
+/** Starts a connection, which is complete once the descriptor is writable and `socketError` is 0. @throws SyscallError */
 export function connectTcp(host: string, port: number): number {
   const descriptor = openStream(familyOf(host));
   const address = encodeAddress(host, port);
@@ -238,7 +238,7 @@ export function socketError(descriptor: number): number {
   return scratchValue.readInt32LE(0);
 }
 
-/** Where struct tcp_info has tcpi_bytes_acked (Linux 4.1), and how much of the structure is asked for. */
+/** The place of tcpi_bytes_acked in struct tcp_info (Linux 4.1), and how much of the structure is requested. */
 const BYTES_ACKED_AT = 120;
 const TCP_INFO_BYTES = 128;
 /** `tcpi_state`, the first byte (tcp_states.h). */
@@ -247,8 +247,8 @@ const TCP_CLOSE_WAIT = 8;
 const tcpInfo = Buffer.alloc(TCP_INFO_BYTES);
 
 /**
- * How many bytes the peer has acknowledged since it connected: they grow while it takes something, however slowly.
- * @returns −1 where the kernel does not tell (no TCP, no Linux)
+ * How many bytes the peer has acknowledged since it connected: the number grows while the peer reads, however slowly.
+ * @returns −1 where the kernel does not know (not TCP, not Linux)
  */
 export function acknowledgedBytes(descriptor: number): number {
   if (!isLinux) return -1;
@@ -257,7 +257,7 @@ export function acknowledgedBytes(descriptor: number): number {
   return scratchLength.readUInt32LE(0) < TCP_INFO_BYTES ? -1 : Number(tcpInfo.readBigUInt64LE(BYTES_ACKED_AT));
 }
 
-/** True where the peer has ended its side, or is gone, although what it has sent may not be read yet; false where the kernel does not tell. */
+/** True when the peer has ended its side or is gone, even with unread bytes; false where the kernel does not know. */
 export function hasPeerEnded(descriptor: number): boolean {
   return acknowledgedBytes(descriptor) >= 0 && (tcpInfo[0] === TCP_CLOSE || tcpInfo[0] === TCP_CLOSE_WAIT);
 }
@@ -272,7 +272,7 @@ export function localAddress(descriptor: number): SocketAddress {
 /**
  * Takes one connection from the backlog.
  * @param sockaddr receives the peer's address (`SOCKADDR_BYTES`)
- * @returns the descriptor, or the negative error number (−EAGAIN: nothing waits)
+ * @returns the descriptor, or the negative error number (−EAGAIN: no connection waits)
  */
 export function accept(listener: number, sockaddr: Buffer): number {
   scratchLength.writeUInt32LE(SOCKADDR_BYTES, 0);
@@ -316,7 +316,7 @@ export function closeDescriptor(descriptor: number): void {
 
 const lingerZero = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 
-/** Closes with RST: what was not sent is dropped and the peer is told so. */
+/** Closes with RST: unsent bytes are dropped, and the peer sees the reset. */
 export function resetConnection(descriptor: number): void {
   libc.setsockopt(descriptor, C.SOL_SOCKET, C.SO_LINGER, lingerZero, 8);
   libc.close(descriptor);

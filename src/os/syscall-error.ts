@@ -1,4 +1,4 @@
-/** A failed system call: which one, and the kernel's own name for why. */
+/** A failed system call: its name, and the kernel's name for the reason. */
 export class SyscallError extends Error {
   override readonly name = 'SyscallError';
   /** For example 'EADDRINUSE'. */

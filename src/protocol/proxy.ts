@@ -1,6 +1,6 @@
 /**
- * The PROXY protocol, versions 1 and 2 (haproxy.org, "The PROXY protocol", 2.1 and 2.2): what a load balancer says first
- * on a connection about the client behind it.
+ * The PROXY protocol, versions 1 and 2 (haproxy.org, "The PROXY protocol", 2.1 and 2.2): the header by which a load
+ * balancer names the client at the beginning of a connection.
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { encodeAddress } from '../os/address.js';
@@ -15,7 +15,7 @@ export interface ProxiedClient {
 }
 
 export interface ProxyHeader {
-  /** Bytes of the header; what follows is the client's. */
+  /** Bytes of the header; the bytes after it are the client's. */
   readonly length: number;
   /** undefined: the connection is the load balancer's own (a health check), or its client is not known. */
   readonly client: ProxiedClient | undefined;
@@ -25,17 +25,17 @@ const SIGNATURE = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0
 const V1 = Buffer.from('PROXY ');
 const V1_LONGEST = 107;
 const V2_HEADER = 16;
-/** Addresses and what else a balancer tells (TLVs); more than this is nobody's business. */
+/** Addresses and further data of the balancer (TLVs); no real header is longer. */
 const V2_LONGEST_BODY = 4096;
 
-/** @returns 'more' when the header is not whole yet, 'malformed' when it is none */
+/** @returns 'more' when the header is incomplete, 'malformed' when it is not a PROXY header */
 export function parseProxyHeader(bytes: Buffer, from: number, to: number): ProxyHeader | 'more' | 'malformed' {
   const head = bytes.subarray(from, to);
   if (beginsLike(head, SIGNATURE)) return parseV2(head);
   return beginsLike(head, V1) ? parseV1(head) : 'malformed';
 }
 
-/** As far as it has come. */
+/** Compares the bytes received so far. */
 function beginsLike(head: Buffer, pattern: Buffer): boolean {
   const length = Math.min(head.length, pattern.length);
   return head.compare(pattern, 0, length, 0, length) === 0;

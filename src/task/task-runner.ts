@@ -1,21 +1,21 @@
 /**
- * Runs the `task` callback. Runs in a task worker: it takes a task whenever it has room for one, so no task ever waits
- * behind a busy task worker while another one is idle.
+ * Runs the `task` callback. Runs in a task worker: it takes a task whenever it has room, so no task ever waits behind a
+ * busy task worker while another one is idle.
  */
 import { ServerError } from '../errors/index.js';
 import type { ClaimedTask, TaskTaker } from '../messaging/task-queue.js';
 import type { WorkSource } from '../messaging/work-source.js';
 import { isThenable } from '../util/thenable.js';
 
-/** A task, as the `task` callback gets it: `server.on('task', (task: Task<Job>) => …)`. */
+/** A task, as passed to the `task` callback: `server.on('task', (task: Task<Job>) => …)`. */
 export interface Task<T = unknown> {
-  /** Unique in the server; what `task()` returned to the caller. */
+  /** Unique in the server; `task()` returned it to the caller. */
   readonly id: number;
   /** The worker that asked; −1: the manager or the master. */
   readonly fromWorkerId: number;
-  /** What the caller gave: a copy of its own. */
+  /** A copy of the caller's data. */
   readonly data: T;
-  /** Aborts when nobody waits any more (the caller's time was over) and when the server shuts down. */
+  /** Aborts when the caller no longer waits (its time-out has passed) and when the server shuts down. */
   readonly signal: AbortSignal;
 }
 
@@ -26,20 +26,20 @@ export interface TaskRunnerParts {
   /** Tasks after which this process asks to be replaced; 0: never. */
   readonly maxTasks: number;
   run(task: Task): unknown;
-  /** Tells callers how many tasks it could take now. */
+  /** Publishes how many tasks it could take now. */
   setRoom(count: number): void;
   setRunning(count: number): void;
   /** How long a task ran, in ms. */
   took(ms: number): void;
-  /** Another task worker shall look at the queue. */
+  /** Wakes another task worker to check the queue. */
   wakeAnother(): void;
-  /** Asks for a turn of the event loop. */
+  /** Requests a turn of the event loop. */
   wakeSoon(): void;
-  /** Asks to be replaced. */
+  /** Requests its own replacement. */
   retire(): void;
 }
 
-/** After so long the event loop gets a turn, also when one task follows the other without waiting for anything. */
+/** After this time the event loop gets a turn, even if tasks follow each other without waiting. */
 const TURN_MS = 10;
 
 class RunningTask implements Task {
@@ -135,7 +135,7 @@ export class TaskRunner implements WorkSource {
     this.#running.push(task);
     this.#tell();
     if (this.#stopping) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
-    // This one may keep the processor for long: what still waits is for another one, if one is idle.
+    // This task may keep the processor for long: another idle task worker should take the waiting ones.
     if (this.#parts.queue.hasWaiting) this.#parts.wakeAnother();
     this.#taken++;
     if (this.#taken === this.#parts.maxTasks) this.#parts.retire();

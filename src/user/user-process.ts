@@ -1,12 +1,12 @@
-/** A process of the user's own (`addProcess`): supervised like a worker, it does what `run` does. Runs in that process. */
+/** A user process (`addProcess`): supervised like a worker, it executes `run`. Runs in that process. */
 import type { WorkSource } from '../messaging/work-source.js';
 
 export interface UserProcessParts {
-  /** Called once, when no process before this one is at work. */
+  /** Called once, when no predecessor is still at work. */
   run(signal: AbortSignal): unknown;
-  /** False when `run` does not take the signal: nobody can tell it to finish, so nobody waits for it. */
+  /** False when `run` does not take the signal: it cannot be asked to finish, so the server does not wait for it. */
   readonly waits: boolean;
-  /** `run` threw: the process ends and is started again. */
+  /** `run` threw: the process ends and is respawned. */
   failed(error: unknown): void;
   wakeSoon(): void;
 }

@@ -1,2 +1,2 @@
-/** In the environment of every process that a server has started, but the daemon itself: what it has inherited. */
+/** Names the inheritance, in the environment of every process that a server has started, except the daemon itself. */
 export const CHILD_VARIABLE = 'TSWOOLE_CHILD';

@@ -1,20 +1,20 @@
-/** What `setTimeout` gave, for `clearTimeout` and nothing else. */
+/** The result of `setTimeout`, only for `clearTimeout`. */
 export type TimerHandle = unknown;
 
-/** Time as the supervising code sees it, so that tests can turn it by hand. */
+/** The clock of the supervising code, which tests can advance by hand. */
 export interface Clock {
-  /** Milliseconds that only ever grow; not the time of day. */
+  /** Monotonic milliseconds; not the time of day. */
   now(): number;
   setTimeout(callback: () => void, ms: number): TimerHandle;
   clearTimeout(handle: TimerHandle): void;
 }
 
-/** What `performance.now()`, which begins at 0 in each process and thread, lacks to the clock of the machine. */
+/** The difference between the machine's clock and `performance.now()`, which begins at 0 in each process and thread. */
 const ORIGIN_MS = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now();
 
 /**
- * Milliseconds, with a fraction, of a clock that is the same in every process and thread of the machine and that nobody
- * sets (CLOCK_MONOTONIC). Every duration is told by it; `Date.now()` is for a time of day that is shown.
+ * Milliseconds, with a fraction, of a clock that is the same in every process and thread of the machine and cannot be set
+ * (CLOCK_MONOTONIC). Use it for every duration, and `Date.now()` only for a displayed time of day.
  */
 export function monotonicMs(): number {
   return performance.now() + ORIGIN_MS;

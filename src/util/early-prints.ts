@@ -1,7 +1,7 @@
 /**
- * In a daemon: what its script prints before it calls `start()`. The log file is standard output and error there, and its
- * other lines are JSON, or text with a time; the script may print as soon as its imports are done. So, unlike others, this
- * module acts when it is imported, in processes that a server has started.
+ * In a daemon: handles output of the script from before `start()`. Standard output and error lead to the log file there,
+ * whose other lines are JSON, or text with a time, and the script may print as soon as its imports are done. So, unlike
+ * others, this module acts on import, in processes that a server has started.
  */
 import { writeSync } from 'node:fs';
 import { CHILD_VARIABLE } from './child-variable.js';
@@ -9,7 +9,7 @@ import { printedLine } from './log-output.js';
 import { replaceWrite, restAfterAWhile } from './printed.js';
 import { forgetTitleArgument } from './title-argument.js';
 
-/** Set for the daemon by the process that starts it: how its log is written, or `none` where there is no log file. */
+/** Set for the daemon by the process that starts it: the format of its log, or `none` without a log file. */
 export const DAEMON_VARIABLE = 'TSWOOLE_DAEMON';
 export type DaemonLog = 'text' | 'json' | 'none';
 
@@ -28,6 +28,6 @@ function tell(descriptor: number, line: string): void {
   try {
     writeSync(descriptor, line);
   } catch {
-    // A full disk is told of when the log is opened.
+    // A full disk is reported when the log is opened.
   }
 }

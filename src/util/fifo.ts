@@ -1,6 +1,6 @@
 /**
- * A queue in a circle that grows and never shrinks: in steady state it makes no garbage, which would live long enough to
- * be taken for long-lived.
+ * A circular queue that grows and never shrinks: in steady state it creates no garbage, which would survive long enough to
+ * reach the old generation.
  */
 export class Fifo<T> {
   #items: (T | undefined)[] = new Array(16);
@@ -30,7 +30,7 @@ export class Fifo<T> {
     return item;
   }
 
-  /** Unrolls the circle into one of twice the places; their number is a power of two. */
+  /** Copies the circle into one of twice the size, a power of two. */
   #grow(): void {
     const { length } = this.#items;
     const items: (T | undefined)[] = new Array(length * 2);

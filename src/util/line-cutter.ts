@@ -1,10 +1,10 @@
-/** Cuts bytes into lines, whatever they are and however they come. Pure. */
+/** Cuts any stream of bytes into lines, however it is split. Pure. */
 
-/** A longer line comes in several parts, so that nothing grows without a bound. */
+/** A longer line is split into several parts, so that memory stays bounded. */
 export const LIMIT_LINE_BYTES = 64 * 1024;
 const LINE_FEED = 0x0a;
 const RETURN = 0x0d;
-/** Of a UTF-8 sequence at most so many bytes follow the first. */
+/** The most bytes that follow the first one of a UTF-8 sequence. */
 const MOST_FOLLOWING = 3;
 
 export class LineCutter {
@@ -31,7 +31,7 @@ export class LineCutter {
     this.#hold(bytes.subarray(from));
   }
 
-  /** What has no end yet is a line too. */
+  /** Treats the incomplete rest as a line too. */
   end(): void {
     if (!this.isEmpty) this.#deliver();
   }
@@ -50,7 +50,7 @@ export class LineCutter {
 
   #keep(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    this.#held.push(Buffer.from(bytes)); // whose memory it is, is not known
+    this.#held.push(Buffer.from(bytes)); // a copy: the caller may reuse its memory
     this.#heldBytes += bytes.length;
   }
 
@@ -63,7 +63,7 @@ export class LineCutter {
   }
 }
 
-/** Bytes at the end that are the beginning of a character; 0 where there is nothing else. */
+/** Bytes at the end that begin an incomplete character; 0 if there are no others before them. */
 function unfinished(bytes: Buffer): number {
   for (let back = 1; back <= MOST_FOLLOWING && back < bytes.length; back++) {
     const byte = bytes[bytes.length - back] ?? 0;

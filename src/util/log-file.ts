@@ -1,18 +1,18 @@
 /**
- * Where lines go: a descriptor or a file. Written synchronously, so that the last words of a process that is about to
- * exit are not lost; each line in one write, so that processes can share a file that was opened for appending.
+ * Writes lines to a descriptor or a file. Synchronously, so that the last words of a process that exits are not lost; each
+ * line in one write, so that processes can share a file opened for appending.
  *
- * What cannot be written (no reader any more, a full disk, a full pipe that does not block) is lost and counted: a log
- * is not worth a server. That lines are lost is said on standard error once, and how many in the log when it goes on.
+ * Lines that cannot be written (no reader, a full disk, a full pipe that does not block) are lost and counted: a log must
+ * not stop a server. The loss is reported once on standard error, and the count in the log when writing works again.
  */
 import { closeSync, constants, fchownSync, fstatSync, writeSync } from 'node:fs';
 import { openUnlinked } from './open-file.js';
 
 const STANDARD_ERROR = 2;
-/** Others of the group may read it. */
+/** The group may read it. */
 const FILE_MODE = 0o640;
 const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
-/** A file that could not be opened again is tried again after so long. */
+/** Time between attempts to reopen a file. */
 const TRY_AGAIN_MS = 1000;
 
 export class LineWriter {
@@ -20,7 +20,7 @@ export class LineWriter {
   #lost = 0;
   #why = '';
   #rest: Buffer | undefined;
-  /** A line about the log itself, as the lines of that log look. */
+  /** Formats a line about the log itself like the lines of that log. */
   note: (text: string) => string = (text) => `(${text})\n`;
   /** Called when the first of some lines is lost. */
   protected failed: (why: string) => void = () => {};
@@ -40,14 +40,14 @@ export class LineWriter {
     if (this.#lost++ === 0) this.failed(this.#why);
   }
 
-  /** Lines go there from now on. */
+  /** Lines go to this descriptor from now on. */
   moveTo(descriptor: number): void {
     this.#descriptor = descriptor;
     this.#rest = undefined;
     this.#rest = undefined;
   }
 
-  /** A pipe that does not block, or a disk that is nearly full, may take a part of a long line: its rest goes first then. */
+  /** A non-blocking pipe, or a nearly full disk, may take a part of a long line: the rest is then written first. */
   #put(line: string): boolean {
     try {
       if (this.#rest !== undefined) this.#rest = restOf(this.#rest, writeSync(this.#descriptor, this.#rest));
@@ -65,20 +65,20 @@ export class LineWriter {
 export const standardError = new LineWriter(STANDARD_ERROR);
 
 export interface LogFileParts {
-  /** Takes whole lines to the process that started this one, which writes them: for one without rights to the file. */
+  /** Carries whole lines to the parent, which writes them: for a process without rights to the file. */
   readonly relay?: number | undefined;
 }
 
-/** A log file, which may be moved away at any time: `refresh` goes on in a new one of the old name. */
+/** A log file, which may be moved away at any time: `refresh` continues in a new file with the old name. */
 export class LogFile extends LineWriter {
   readonly path: string;
-  /** Grows when all processes shall open their log files again. */
+  /** Grows when all processes are to reopen their log files. */
   epoch: () => number = () => 0;
   readonly #relay: number | undefined;
   #seen = 0;
   #failures = 0;
   #tryAt = 0;
-  /** Called when this process has opened it again: other descriptors may lead there. */
+  /** Called when this process has reopened it: other descriptors may have to follow. */
   reopened: (descriptor: number) => void = () => {};
 
   /** @throws an Error with `code` */
@@ -94,7 +94,7 @@ export class LogFile extends LineWriter {
     super.write(line);
   }
 
-  /** Opens it again where somebody has asked for it. */
+  /** Reopens the file if that was requested. */
   refresh(): void {
     const epoch = this.epoch();
     if (epoch === this.#seen) return;
@@ -113,7 +113,7 @@ export class LogFile extends LineWriter {
     if (failures > 0) super.write(this.note(`the log file was opened again after ${failures} failures`));
   }
 
-  /** The new file belongs to the user the old one belonged to, as far as this process may say so. */
+  /** The new file gets the owner of the old one, as far as this process may set it. */
   #openAgain(): number {
     const before = fstatSync(this.descriptor);
     const descriptor = openUnlinked(this.path, APPEND, before.isFile() ? before.mode & 0o777 : FILE_MODE);
@@ -132,7 +132,7 @@ export class LogFile extends LineWriter {
     this.reopened(descriptor);
   }
 
-  /** One that gave up its rights hands its lines over; any other stays in the old file: better there than nowhere. */
+  /** A process that dropped its rights relays its lines; any other keeps writing to the old file, rather than nowhere. */
   #stay(error: unknown, epoch: number, tryAt: number): void {
     if (this.#relay !== undefined) {
       if (this.descriptor !== this.#relay) this.#goOnIn(this.#relay);

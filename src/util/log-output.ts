@@ -1,4 +1,4 @@
-/** How a message of the log is written: a line of text, a line of JSON (pino), or a call of the user's own logger. */
+/** Writes a log message: as a line of text, as a line of JSON (pino), or by a call of the user's logger. */
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import type { Logger } from 'pino';
@@ -6,7 +6,7 @@ import type { LogFields, PrintedBy, Severity } from './log.js';
 import { standardError } from './log-file.js';
 
 export interface LogOutput {
-  /** May throw when it cannot be written. */
+  /** May throw when writing fails. */
   write(severity: Severity, role: string, message: string, fields: LogFields): void;
 }
 
@@ -24,21 +24,21 @@ export class TextOutput implements LogOutput {
   }
 }
 
-/** What the user gives as `logger`: pino, or what takes the same calls. */
+/** The user's `logger`: pino, or an object with the same methods. */
 export interface UserLogger {
-  /** A message that helps to find a fault. */
+  /** A message for finding faults. */
   debug(fields: object, message: string): void;
-  /** What the server does. */
+  /** An action of the server. */
   info(fields: object, message: string): void;
-  /** What a person should look at. */
+  /** A condition that needs attention. */
   warn(fields: object, message: string): void;
-  /** What has failed. */
+  /** A failure. */
   error(fields: object, message: string): void;
-  /** A logger whose lines have these fields too: which process a line is from. Missing: each line gets them. */
+  /** A logger whose lines also have these fields, which name the process. Missing: they are added to each line. */
   child?(bindings: object): UserLogger;
 }
 
-/** Whose each line is: in a logger of its own, as far as it can have children. */
+/** Adds the process to each line: by a child logger where the logger supports it. */
 export class LoggerOutput implements LogOutput {
   readonly #logger: UserLogger;
   readonly #children = new Map<string, UserLogger>();
@@ -64,12 +64,12 @@ export class LoggerOutput implements LogOutput {
 
 /** One JSON object per line: `{"level":"warn","time":"…","role":"worker","workerId":3,"pid":123,"msg":"…"}`. */
 export function jsonOutput(write: (line: string) => void): LogOutput {
-  // Loaded where it is needed: a terminal gets text.
+  // Loaded on demand: a terminal gets text.
   const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino');
   const logger: Logger = pino(
     {
       base: null,
-      level: 'trace', // the level is looked at before
+      level: 'trace', // `Log` checks the level before
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
       serializers: { error: pino.stdSerializers.errWithCause },
@@ -80,9 +80,9 @@ export function jsonOutput(write: (line: string) => void): LogOutput {
 }
 
 /**
- * A line that an app has printed, as `isText` or as JSON, with its line feed:
- * `{"level":"info","time":"…","role":"worker","workerId":3,"pid":123,"stream":"stdout","msg":"…"}`. An object of JSON
- * that an app prints is in `json` besides, to be searched by its fields. What goes to standard error is a warning.
+ * A line printed by an app, as text (`isText`) or JSON, with its line feed:
+ * `{"level":"info","time":"…","role":"worker","workerId":3,"pid":123,"stream":"stdout","msg":"…"}`. A JSON object
+ * printed by an app is also in `json`, searchable by its fields. Output to standard error is a warning.
  */
 export function printedLine(isText: boolean, { role, pid, stream }: Required<PrintedBy>, line: string): string {
   const level = stream === 'stdout' ? 'info' : 'warn';
@@ -115,13 +115,13 @@ function formatValue(value: unknown): string {
   try {
     return oneLine(value instanceof Error ? (value.stack ?? String(value)) : inspect(value, INSPECT));
   } catch {
-    return typeof value; // an object whose own inspection throws
+    return typeof value; // inspecting the object throws
   }
 }
 
 const INSPECT = { breakLength: Number.POSITIVE_INFINITY, depth: 2, maxStringLength: 1000, maxArrayLength: 20 };
 
-// What a client sent may be in a message: it must not be able to forge a line, or to drive a terminal.
+// A message may contain a client's bytes: they must not forge a line, or control a terminal.
 function oneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, escapeCharacter);
 }

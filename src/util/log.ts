@@ -1,4 +1,4 @@
-/** What every process of the server says about itself. How it is written, and where to: log-output.ts. */
+/** The log of every process of the server. log-output.ts decides the format and the target. */
 import { type LogOutput, TextOutput } from './log-output.js';
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -8,7 +8,7 @@ export type Severity = Exclude<LogLevel, 'silent'>;
 export type LogFields = { readonly [key: string]: unknown };
 
 export interface LogOptions {
-  /** Who speaks: `master`, `manager`, `worker 0`. */
+  /** The role that logs: `master`, `manager`, `worker 0`. */
   readonly role: string;
   readonly level: LogLevel;
   readonly output?: LogOutput | undefined;
@@ -17,9 +17,9 @@ export interface LogOptions {
 }
 
 const SEVERITY: { readonly [L in LogLevel]: number } = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 };
-/** A line that comes again within this time is counted, not written. */
+/** A line repeated within this time is counted, not written. */
 const FOLD_MS = 5000;
-/** The count is written after this long at the latest. */
+/** The count is written after this time at the latest. */
 const TELL_COUNT_MS = 1000;
 
 /** Shared by all roles of one process. */
@@ -42,23 +42,23 @@ interface Repeated {
   timer: NodeJS.Timeout | undefined;
 }
 
-/** A line that was printed: by which process, where it was not this one, and to which stream. */
+/** The origin of a printed line: the process, if it is not this one, and the stream. */
 export interface PrintedBy {
   readonly role?: string;
   readonly pid: number;
   readonly stream: 'stdout' | 'stderr';
 }
 
-/** Where lines go that are not messages of the log: into its file as they are, whatever the level. */
+/** Takes lines that are not log messages: they go into the log file unchanged, at any level. */
 export interface Printer {
   print(by: PrintedBy & { readonly role: string }, line: string): void;
-  /** A line that another process of the server has made. */
+  /** A line formatted by another process of the server. */
   relay(line: string): void;
-  /** The file may have been moved: it is there again afterwards. */
+  /** The file may have been moved: reopens it. */
   refresh(): void;
 }
 
-/** Never throws. A line that repeats the one before is counted instead, and the count told. */
+/** Never throws. A line that repeats the one before is counted instead, and the count is logged. */
 export class Log {
   readonly #role: string;
   readonly #shared: Shared;
@@ -95,12 +95,12 @@ export class Log {
     return new Log({ role, level: this.#shared.level }, this.#shared);
   }
 
-  /** From now on the level may be changed by others. */
+  /** From now on other processes may change the level. */
   follow(override: () => LogLevel | undefined): void {
     this.#shared.override = override;
   }
 
-  /** Goes elsewhere, or to another level, from now on. */
+  /** Switches to another output or level. */
   redirect(output: LogOutput, level: LogLevel, printer?: Printer): void {
     this.flush();
     this.#shared.printer = printer;
@@ -108,7 +108,7 @@ export class Log {
     this.#shared.level = level;
   }
 
-  /** A line that an app has printed. Lost where there is no file. */
+  /** A line printed by an app. Lost without a log file. */
   print(by: PrintedBy, line: string): void {
     this.#shared.printer?.print({ role: this.#role, ...by }, line);
   }
@@ -122,7 +122,7 @@ export class Log {
     this.#shared.printer?.refresh();
   }
 
-  /** Tells how often the last line came again; to be called before the process ends. */
+  /** Logs how often the last line was repeated; call it before the process ends. */
   flush(): void {
     const { last } = this.#shared;
     this.#shared.last = undefined;
@@ -168,7 +168,7 @@ export class Log {
   }
 }
 
-/** Errors are the same when they say the same. */
+/** Errors with the same text count as the same. */
 function haveSameValues(one: LogFields, other: LogFields): boolean {
   const keys = Object.keys(one);
   return keys.length === Object.keys(other).length && keys.every((key) => isSame(one[key], other[key]));

@@ -1,9 +1,9 @@
-/** Files that the server writes to by a name: a link at that name could lead it to any file of its user's. */
+/** Opens files that the server writes by name: a link at that name could lead it to any file of its user. */
 import { constants, openSync } from 'node:fs';
 
 /**
  * open(2) that does not follow a link at the end of the path. Folders on the way may be links.
- * @throws an Error with `code`; one that says what to do where there is a link
+ * @throws an Error with `code`; for a link, with advice
  */
 export function openUnlinked(path: string, flags: number, mode: number): number {
   try {

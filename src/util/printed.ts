@@ -1,8 +1,8 @@
 /**
- * What an app prints, on its way into the log file of a daemon: line by line, with the time, the process and its pid, as
- * text or as JSON like the rest of that file. A line is written by the process that prints it, as its log is, without a
- * message to any other. What has no end yet goes to the descriptor itself: the parent process reads it there, as it reads
- * what Node or a program of another language writes, and so it is not lost with a process that is killed.
+ * Writes an app's output to the log file of a daemon: line by line, with the time, the process and its pid, as text or as
+ * JSON like the rest of that file. The printing process writes each line itself, as it does with its log, without a message
+ * to another process. An incomplete line goes to the descriptor, where the parent reads it, like output of Node itself or
+ * of other programs; so it is not lost with a killed process.
  */
 import { writeSync } from 'node:fs';
 import { LineCutter } from './line-cutter.js';
@@ -11,15 +11,15 @@ import type { Log } from './log.js';
 export type Stream = 'stdout' | 'stderr';
 
 const LINE_FEED = 0x0a;
-/** In a process whose output nobody reads: a line that has no end is told after so long. */
+/** In a process whose output has no reader: an incomplete line is logged after this time. */
 const WAIT_FOR_END_MS = 1000;
 
 type Write = typeof process.stdout.write;
 type Told = (error?: Error | null) => void;
 
 /**
- * From here on what this process prints to `stream` goes to `log`. @param isRead the parent process reads the descriptors
- * @param role who prints, where it is another one than the log's
+ * From now on output of this process to `stream` goes to `log`. @param isRead the parent process reads the descriptors
+ * @param role the printing role, if it differs from the log's
  */
 export function takePrinted(stream: Stream, log: Log, isRead: boolean, role: () => string | undefined): void {
   const take = (line: string): void => {
@@ -33,7 +33,7 @@ export function takePrinted(stream: Stream, log: Log, isRead: boolean, role: () 
 export function replaceWrite(stream: NodeJS.WriteStream, put: (bytes: Buffer) => void): void {
   const original = stream.write.bind(stream) as (...given: unknown[]) => boolean;
   const write = (chunk: unknown, encoding?: unknown, told?: unknown): boolean => {
-    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return original(chunk, encoding, told); // it throws
+    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return original(chunk, encoding, told); // throws
     const isNamed = typeof encoding === 'string' && Buffer.isEncoding(encoding);
     put(typeof chunk === 'string' ? Buffer.from(chunk, isNamed ? encoding : 'utf8') : asBuffer(chunk));
     const callback = typeof encoding === 'function' ? encoding : told;
@@ -66,11 +66,11 @@ function writeAll(descriptor: number, bytes: Buffer): void {
   try {
     for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
   } catch {
-    // The parent is gone, and this process is about to be.
+    // The parent is gone, and this process will end soon.
   }
 }
 
-/** A line is taken when it has ended, or has not gone on for a second. */
+/** Takes a line when it is complete, or has not grown for a second. */
 export function restAfterAWhile(take: (line: string) => void): (bytes: Buffer) => void {
   const cutter = new LineCutter(take);
   let timer: NodeJS.Timeout | undefined;

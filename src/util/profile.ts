@@ -1,4 +1,4 @@
-/** A process looks at itself: where its time goes, or what its memory holds. Read by Chrome's developer tools. */
+/** Profiles this process: its CPU time, or its heap. Chrome's developer tools open the files. */
 import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
 import { getHeapSnapshot } from 'node:v8';
 
@@ -7,12 +7,12 @@ export interface ProfileWish {
   readonly durationMs: number;
 }
 
-/** Takes what the profile consists of, piece by piece. A piece is good only during the call. */
+/** Takes the profile piece by piece. A piece is valid only during the call. */
 export type ProfileSink = (piece: Buffer) => void;
 
 const OWNER_ONLY = 0o600;
 
-/** @throws an Error when it cannot be taken, and what `sink` throws. A heap snapshot stops the process meanwhile. */
+/** @throws an Error when no profile can be taken, and errors of `sink`. A heap snapshot stops the process meanwhile. */
 export async function takeProfile({ kind, durationMs }: ProfileWish, sink: ProfileSink): Promise<void> {
   if (kind === 'cpu') return sink(Buffer.from(await cpuProfile(durationMs)));
   for await (const piece of getHeapSnapshot() as AsyncIterable<Buffer | string>) {
@@ -21,9 +21,9 @@ export async function takeProfile({ kind, durationMs }: ProfileWish, sink: Profi
 }
 
 /**
- * The same into a new file, with the rights of this process. The file must not be there yet, and a link is not followed:
- * the profile cannot replace anything. It is made before the time runs, so that a wrong path is told at once.
- * @throws an Error with `code`, EEXIST where something is there
+ * The same into a new file, with the rights of this process. The file must not exist, and links are not followed, so the
+ * profile cannot replace a file. It is created before the time runs, so that a wrong path is reported at once.
+ * @throws an Error with `code`, EEXIST if the path exists
  */
 export async function writeProfile(wish: ProfileWish, path: string): Promise<void> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -31,7 +31,7 @@ export async function writeProfile(wish: ProfileWish, path: string): Promise<voi
   try {
     await takeProfile(wish, (piece) => writeAll(file, piece));
   } catch (error) {
-    rmSync(path, { force: true }); // its own, and only a part
+    rmSync(path, { force: true }); // our own file, and incomplete
     throw error;
   } finally {
     closeSync(file);

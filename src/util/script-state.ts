@@ -1,6 +1,6 @@
 /**
- * How far the script of this process has come. `tswoole start` looks at it from another bundle, and maybe from another
- * copy of the package, so it lies under a symbol that all share. Absent where `tswoole start` did not start the process.
+ * How far the script of this process has come. `tswoole start` reads it from another bundle, and maybe from another copy of
+ * the package, so it lies under a global symbol. Absent where `tswoole start` did not start the process.
  */
 export interface ScriptState {
   /** The script has constructed a server. */
@@ -17,7 +17,7 @@ export function scriptHas(step: keyof ScriptState): void {
   if (state !== undefined) state[step] = true;
 }
 
-/** From now on this process tells. */
+/** From now on this process records its state. */
 export function watchState(): ScriptState {
   const state: ScriptState = { made: false, started: false };
   Reflect.set(globalThis, KEY, state);

@@ -1,6 +1,6 @@
 /**
- * The title of a process from its first moment, by an argument of Node. `process.title` cannot grow past what argv had at the
- * start, so there is room for a longer one; and argv[0] stays what it is, as Node tells people to run it again by that name
+ * Sets the title of a process from its first moment, by an argument of Node. `process.title` cannot grow beyond the
+ * original argv, so the argument also makes room for a longer one. argv[0] stays, because Node prints it in its advice
  * ("Use `node --trace-warnings ...`").
  */
 
@@ -15,7 +15,7 @@ export function isTitleArgument(argument: string): boolean {
   return argument.startsWith(ARGUMENT);
 }
 
-/** It is no argument of processes and threads that this process starts. */
+/** Keeps the argument from processes and threads that this process starts. */
 export function forgetTitleArgument(): void {
   process.execArgv = process.execArgv.filter((argument) => !isTitleArgument(argument));
 }

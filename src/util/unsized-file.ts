@@ -1,19 +1,19 @@
 /**
- * Files that `stat` calls regular and empty and that are not: those of /proc, some of FUSE. How long one is shows only when
- * it is read, so it is read before a length is told.
+ * Files that `stat` reports as regular and empty although they are not: those of /proc, some of FUSE. Only reading shows
+ * the length, so the file is read before a length is sent.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-/** What is read of one at most: it is held in memory. */
+/** The most bytes read of one file, because they are held in memory. */
 export const UNSIZED_LIMIT_BYTES = 1024 * 1024;
 export const UNSIZED_TOO_LARGE = `its size is not known before it is read, and it has more than ${UNSIZED_LIMIT_BYTES} bytes`;
 
 const PIECE_BYTES = 64 * 1024;
-/** What has taken the place of a file meanwhile, a pipe say, must not hold up the process. */
+/** Non-blocking: a pipe in the place of the file must not block the process. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
-/** All of it; empty where it is; undefined: it is longer than the limit. @throws an Error with `code` */
+/** The whole content, which may be empty; undefined: longer than the limit. @throws an Error with `code` */
 export async function readUnsized(path: string): Promise<Buffer | undefined> {
   const file = await open(path, FLAGS);
   try {
@@ -29,7 +29,7 @@ export async function readUnsized(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** The same at once, where nothing can be waited for. */
+/** The same, synchronously. */
 export function readUnsizedNow(path: string): Buffer | undefined {
   const descriptor = openSync(path, FLAGS);
   try {
@@ -59,7 +59,7 @@ class Pieces {
     return this.#next;
   }
 
-  /** @returns false: there is more than the limit */
+  /** @returns false: the file exceeds the limit */
   took(bytes: number): boolean {
     this.#pieces.push(Buffer.from(this.next().subarray(0, bytes)));
     this.#bytes += bytes;

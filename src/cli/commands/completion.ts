@@ -27,7 +27,7 @@ export function addCompletion(program: Command): void {
     .action((words: string[]) => print(candidates(program, words).join('\n')));
 }
 
-/** The shells only ask: what there is to complete is known here. */
+/** The shell scripts only ask `tswoole`, which knows the candidates. */
 const scripts = {
   bash: `_tswoole() {
   local IFS=$'\\n'
@@ -44,7 +44,7 @@ compdef _tswoole tswoole`,
 complete -c tswoole -n '__fish_seen_subcommand_from start systemd' -F`,
 };
 
-/** @param words what stands behind `tswoole`; the last one is being typed */
+/** @param words the words after `tswoole`; the last one is being typed */
 export function candidates(program: Command, words: readonly string[]): string[] {
   const typed = words.at(-1) ?? '';
   let command = program;
@@ -65,7 +65,7 @@ function flagsOf(command: Command): string[] {
   );
 }
 
-/** What may stand behind a flag. */
+/** The possible values of a flag. */
 function choicesOf(command: Command, before: string | undefined): string[] | undefined {
   const option = command.options.find((known) => known.long === before || known.short === before);
   if (!(option instanceof Option)) return undefined;

@@ -49,7 +49,7 @@ async function show(file: string, lines: number, follows: boolean): Promise<void
   let at = startOfLast(descriptor, lines);
   at = copy(descriptor, at);
   while (follows) {
-    // A rotated file goes on under its name as a new one; a truncated one begins again.
+    // After a rotation the name belongs to a new file; a truncated file begins again.
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     at = copy(descriptor, fstatSync(descriptor).size < at ? 0 : at);
     if (isSame(file, descriptor)) continue;
@@ -65,11 +65,11 @@ function isSame(file: string, descriptor: number): boolean {
   try {
     return statSync(file).ino === fstatSync(descriptor).ino;
   } catch {
-    return true; // between being moved and made again
+    return true; // moved, and not yet created again
   }
 }
 
-/** Where the last so many lines begin, found from the end. */
+/** Where the last `lines` lines begin, searched from the end. */
 function startOfLast(descriptor: number, lines: number): number {
   const { size } = fstatSync(descriptor);
   if (lines === 0) return size;

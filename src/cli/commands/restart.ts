@@ -52,7 +52,7 @@ async function startAgain({ command, cwd, flags }: RunEntry, environment: NodeJS
     throw new CliError(ExitCode.failed, 'The server has ended and did not start again: its reason stands above.');
 }
 
-/** A daemon has variables by which the processes of a server tell each other what they are. */
+/** Removes the variables by which the processes of a server identify themselves to each other. */
 function withoutOwn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const isOwn = (name: string): boolean => name.startsWith('TSWOOLE_') && !name.startsWith('TSWOOLE_OPTION_');
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !isOwn(name)));

@@ -21,18 +21,18 @@ export function addStart(program: Command): void {
   addStartFlags(command);
 }
 
-/** Nothing has begun yet. */
+/** No process has been started yet. */
 function endInOrder(): void {
   process.exit(ExitCode.ok);
 }
 
-/** Becomes Node with the script: whoever has started `tswoole` has started the master. */
+/** Replaces this process by Node with the script: the process that the caller started becomes the master. */
 async function start(given: string, args: readonly string[], flags: StartFlags): Promise<never> {
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, endInOrder);
   const { script, nodeArgs: forTypes } = commandFor(given);
   const { replaceProcess } = await import('../../os/exec.js');
   const guard = ['--import', SCRIPT_GUARD_ENTRY.href];
-  // The master runs no callbacks: what a debugger is wanted for are its workers.
+  // The master runs no callbacks: the debugger is for the workers.
   const nodeArgs = flags.nodeArgs.filter((word) => !isInspect(word));
   const runner = flags.isApp ? [fileURLToPath(RUN_APP_ENTRY)] : [];
   const words = [...guard, ...forTypes, ...nodeArgs, ...runner, script, ...args];

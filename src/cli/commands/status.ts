@@ -45,7 +45,7 @@ export function addList(program: Command): void {
     });
 }
 
-/** Flags are kept for `tswoole restart`; a list is pasted anywhere. */
+/** The entry keeps the flags for `tswoole restart`, but users paste lists anywhere. */
 function withoutSecrets<E extends RunEntry>(entry: E): E {
   const flags = Object.entries(entry.flags).map(([name, value]) => [name, isSecret(name) ? '(hidden)' : value]);
   return { ...entry, flags: Object.fromEntries(flags) as Record<string, string> };
@@ -103,7 +103,7 @@ function trafficOf({ traffic }: ServerStatus, stats: ServerStats): [string, stri
   return [unit, `${count(stats.requestCount)} to workers (${rate}), ${byItself}, ${errors}`];
 }
 
-/** A server of the list, and what it says of itself; null: it does not answer. */
+/** A server of the list, with its own status; null: it does not answer. */
 type Listed = RunEntry & Partial<Pick<ServerStatus, 'state' | 'ready' | 'crashLoops' | 'traffic'>>;
 
 const LOOK_TIMEOUT_MS = 2000;
@@ -119,7 +119,7 @@ async function lookAt(entry: RunEntry): Promise<Listed> {
       client.close();
     }
   } catch {
-    return entry; // it is shown all the same
+    return entry; // the list shows it all the same
   }
 }
 

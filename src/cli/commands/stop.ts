@@ -11,7 +11,7 @@ interface Flags extends TargetFlags {
   readonly force?: boolean;
 }
 
-/** A server takes a second wish for the same one before that. */
+/** Within this time a server takes a second signal for a repetition of the first. */
 const HURRY_AFTER_MS = 1100;
 
 export function addStop(program: Command): void {
@@ -35,7 +35,7 @@ export async function stopServer(choice: Choice, timeoutMs: number, byForce = fa
   const processStart = processStartTime(pid);
   const tell = async (): Promise<void> => {
     if (entry === undefined)
-      process.kill(pid, 'SIGTERM'); // it holds the lock of its pid file: the pid is its own
+      process.kill(pid, 'SIGTERM'); // it holds the lock of its pid file, so the pid is valid
     else await ask({ ...choice, server: String(pid), pidFile: undefined }, ({ call }) => call('shutdown'));
   };
   await tell();

@@ -84,7 +84,7 @@ function environmentFile(name: string): string {
   return existsSync(DEFAULTS) ? `${DEFAULTS}/${name}` : `/etc/${name}.env`;
 }
 
-/** Every user of the machine may read a unit. Paths of keys are no secret. */
+/** Every user of the machine may read a unit. Paths of keys are not secret. */
 function holdsSecret(name: string, value: string): boolean {
   return isSecret(name) && /"token"|"passphrase"|-----BEGIN/.test(value);
 }
@@ -99,10 +99,10 @@ function adviceFor(option: OptionName, name: string): string {
   return `tswoole: --${flagOf(option)} holds a secret, so it is not in the unit, which every user may read. Write ${variableOf(option)}='…' into ${where}, and chmod 600 that file.\n`;
 }
 
-/** Options that are paths: from here, not from the working directory of the unit. */
+/** Options that are paths: relative to the current directory, not to the unit's. */
 const PATHS = new Set(['path', 'pidFile', 'logFile', 'runDir', 'workingDir', 'chroot']);
 
-/** A daemon would leave systemd alone with a process that has ended. */
+/** Without `daemonize`: systemd would see the starting process end. */
 function flagWords({ options, nodeArgs, isApp }: StartFlags): string[] {
   const { daemonize: _, ...rest } = options;
   const open = Object.entries(rest).filter(([name, value]) => !holdsSecret(name, value));
@@ -113,7 +113,7 @@ function flagWords({ options, nodeArgs, isApp }: StartFlags): string[] {
   return [...(isApp ? ['--http'] : []), ...own, ...nodeArgs.map((word) => `--node-arg=${absolute(word)}`)];
 }
 
-/** The unit has a working directory of its own: `--import=./trace.js` is from here. */
+/** The unit has its own working directory, but `--import=./trace.js` is relative to the current one. */
 function absolute(word: string): string {
   return word.replace(
     /^(--(?:import|require|env-file)=)(\.{1,2}\/.*)$/,
@@ -125,20 +125,20 @@ function unitNameFor({ options }: StartFlags, script: string): string {
   return unitName(options['name'] ?? basename(script, extname(script)));
 }
 
-/** What systemd takes in the name of a unit, and no more. */
+/** Keeps only characters that systemd allows in the name of a unit. */
 function unitName(name: string): string {
   return name.replaceAll(/[^\w:.-]/g, '-');
 }
 
 const SHORTEST_STOP_S = 30;
-/** Beyond maxWaitMs: processes that do not end are killed and reaped. */
+/** Time beyond maxWaitMs, in which hanging processes are killed and reaped. */
 const STOP_GRACE_S = 10;
 
 function stopSeconds(maxWaitMs: string | undefined): number {
   return Math.max(SHORTEST_STOP_S, Math.ceil(Number(maxWaitMs ?? 0) / 1000) + STOP_GRACE_S);
 }
 
-/** systemd.service(5): quotes, and % and $ that mean themselves. */
+/** systemd.service(5): quotes the word, and escapes % and $. */
 function quoted(word: string): string {
   const plain = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
   if (/^[\w@%+=:,./$-]+$/.test(plain)) return plain;

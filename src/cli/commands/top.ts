@@ -13,7 +13,7 @@ interface Flags extends TargetFlags {
   readonly count?: number;
 }
 
-/** What is asked for at once. */
+/** The data of one refresh. */
 interface Look {
   readonly at: number;
   readonly status: ServerStatus;
@@ -55,7 +55,7 @@ class Top {
   #last: Look | undefined;
   #shown: readonly [Look, Look] | undefined;
   #quit = (): void => {};
-  /** What comes now is drawn on a screen that is no longer ours. */
+  /** Set when the screen is restored: later refreshes must not draw. */
   #hasEnded = false;
 
   constructor(asked: Asked, flags: Flags) {
@@ -174,7 +174,7 @@ const RELOAD_TIMEOUT_MS = 120_000;
 
 const ESCAPE = '\x1b';
 
-/** Colours take no room: what stands between an escape character and the next `m`. */
+/** Escape sequences (from an escape character to the next `m`) take no columns. */
 function clip(line: string, columns: number): string {
   let room = columns;
   const take = (text: string): string => {
@@ -289,5 +289,5 @@ function cells({ name, pid, cpu, memory, worker, packetsPerSecond }: Row): strin
   ];
 }
 
-/** A loop that has not turned for so long is worth being seen. */
+/** A loop that has not turned for this time is shown as hanging. */
 const STANDS_MS = 1000;

@@ -26,7 +26,7 @@ export function writeAccept(target: Buffer, at: number, arrival: Arrival): void 
   arrival.address.copy(target, at + ADDRESS);
 }
 
-/** @returns undefined when the frame is not one; its address is good until the frame is released */
+/** @returns undefined for another frame; the address is valid until the frame is released */
 export function readAccept({ bytes, payloadAt, length, word }: Frame): Arrival | undefined {
   if (length !== ACCEPT_BYTES) return undefined;
   return {

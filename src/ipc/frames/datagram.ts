@@ -1,5 +1,5 @@
 /**
- * A datagram on its way to a worker, behind where it came from.
+ * A datagram on its way to a worker, behind the address of its sender.
  *
  * ```
  *  0            2               4                                  124
@@ -24,7 +24,7 @@ export function writeDatagramHeader(packet: Buffer, portIndex: number, addressBy
   packet.writeUInt16LE(addressBytes, 2);
 }
 
-/** @param packet becomes the reader's own */
+/** @param packet the reader takes ownership */
 export function readDatagram(packet: Buffer): { portIndex: number; sockaddr: Buffer; data: Buffer } {
   const addressBytes = packet.readUInt16LE(2);
   return {

@@ -1,10 +1,10 @@
 /**
- * What an HTTP request carries besides its bytes: two words before its head, which spare the worker what the reactor has
- * found out, and the words by which the worker lets more of a body come.
+ * The HTTP payloads: two words before the head of a request, which pass the reactor's findings to the worker, and the
+ * number by which the worker lets more of a body come.
  *
  * ```
  *  first word:   bits (RequestBit) u8 │ method u8 │ length of the head u16
- *  second word:  end of the target u16 │ its beginning u16, both counted from the head
+ *  second word:  end of the target u16 │ start of the target u16, both counted from the head
  * ```
  */
 import type { Frame } from './frame.js';
@@ -27,7 +27,7 @@ export const bitsOf = (first: number): number => first >>> 24;
 export const targetStartOf = (second: number): number => second & 0xffff;
 export const targetEndOf = (second: number): number => second >>> 16;
 
-/** So many bytes of a body were taken. */
+/** The payload of `taken`: the number of body bytes that were taken. */
 export function takenPayload(bytes: number): Buffer {
   const payload = Buffer.allocUnsafe(8);
   payload.writeDoubleLE(bytes);
@@ -41,8 +41,8 @@ export function readTaken({ bytes, payloadAt }: Frame): number {
 const EXCHANGES = 0x10000;
 
 /**
- * The number by which another process finds a request (`res.detach()`): its exchange, and above it what the answer must
- * know of the request, the first word without the length of the head.
+ * The number by which another process finds a request (`res.detach()`): its exchange, and above it the facts the answer
+ * needs, the first word without the length of the head.
  */
 export function ticketOf(exchange: number, first: number): number {
   return exchange + (first >>> 16) * EXCHANGES;

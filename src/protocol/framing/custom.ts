@@ -1,6 +1,6 @@
 import { type Framer, MALFORMED, MORE } from './framer.js';
 
-/** What a module for custom framing exports as `packetLength`. 0: more bytes are needed; −1: malformed. */
+/** The `packetLength` export of a module for custom framing. Returns 0: more bytes are needed; −1: malformed. */
 export type PacketLengthFunction = (buffer: Buffer) => number;
 
 /** The user's own function decides. Swoole: package_length_func. */
@@ -11,7 +11,7 @@ export class CustomFramer implements Framer {
     this.#packetLength = packetLength;
   }
 
-  /** What the function throws, and what is no length, counts as malformed: it must not stop the reactor. */
+  /** An exception, or a result that is not a length, counts as malformed: it must not stop the reactor. */
   packetLength(bytes: Buffer, from: number, to: number): number {
     try {
       const length: unknown = this.#packetLength(bytes.subarray(from, to));

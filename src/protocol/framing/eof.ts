@@ -9,7 +9,7 @@ export class EofFramer implements Framer {
   }
 
   packetLength(bytes: Buffer, from: number, to: number, searched: number): number {
-    // The delimiter may have begun in what was searched before.
+    // The delimiter may begin in the bytes already searched.
     const start = from + Math.max(0, searched - this.#delimiter.length + 1);
     const at = bytes.subarray(0, to).indexOf(this.#delimiter, start);
     return at < 0 ? MORE : at + this.#delimiter.length - from;
@@ -17,7 +17,7 @@ export class EofFramer implements Framer {
 }
 
 /**
- * All that has come, when it ends with the delimiter: cheaper, and one packet may hold several messages. Swoole:
+ * All bytes received, once they end with the delimiter: cheaper, but one packet may hold several messages. Swoole:
  * open_eof_check.
  */
 export class EofCheckFramer implements Framer {

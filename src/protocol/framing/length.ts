@@ -1,4 +1,4 @@
-/** Packets that say their length in a header. Swoole: open_length_check. */
+/** Packets with a length field in a header. Swoole: open_length_check. */
 import type { LengthField } from '../../options/index.js';
 import { type Framer, MALFORMED, MORE } from './framer.js';
 
@@ -37,9 +37,9 @@ export class LengthFramer implements Framer {
   readonly #bodyOffset: number;
 
   /**
-   * @param offset where in the packet the field stands
-   * @param bodyOffset what is added to the field's value to get the whole length: 0 when it counts the whole packet, the
-   * header's size when it counts what follows
+   * @param offset the place of the field in the packet
+   * @param bodyOffset added to the field's value to get the whole length: 0 when the field counts the whole packet, the
+   * header's size when it counts only the bytes that follow
    */
   constructor(field: LengthField, offset: number, bodyOffset: number) {
     this.#field = fields[field];

@@ -1,4 +1,4 @@
-/** The Accept-Encoding field (RFC 9110, 12.5.3): which coding a client wants of those there are. */
+/** The Accept-Encoding field (RFC 9110, 12.5.3): which of the available codings a client prefers. */
 import { type ContentEncoding, contentEncodings } from '../../options/compression.js';
 
 interface Wish {
@@ -7,12 +7,12 @@ interface Wish {
   readonly weight: number;
 }
 
-/** More than any client names. */
+/** More than any real client names. */
 const LIMIT_WISHES = 32;
 
 /**
- * The coding with the greatest weight; of several br before zstd, gzip and deflate, and any before none. 'identity' also
- * where the client takes nothing that there is: an answer it may not read is better than none.
+ * The coding with the greatest weight; among equals br before zstd, gzip and deflate, and any of them before identity.
+ * 'identity' also when the client accepts no available coding: an unwanted answer is better than none.
  */
 export function chooseEncoding(
   value: string | undefined,
@@ -23,7 +23,7 @@ export function chooseEncoding(
   const weightOf = (coding: string): number | undefined => wishes.find((wish) => wish.coding === coding)?.weight;
   const weightOfOthers = weightOf('*') ?? 0;
   let chosen: ContentEncoding | 'identity' = 'identity';
-  // Identity that is not named is taken, but nobody has asked for it.
+  // Identity is acceptable even when the client does not name it, but is not preferred then.
   let best = weightOf('identity') ?? 0;
   for (const coding of contentEncodings) {
     if (!available.includes(coding)) continue;
@@ -35,7 +35,7 @@ export function chooseEncoding(
   return chosen;
 }
 
-/** What is malformed is left out: it is no wish. */
+/** Skips malformed elements. */
 function readWishes(value: string): Wish[] {
   const wishes: Wish[] = [];
   for (const item of value.toLowerCase().split(',', LIMIT_WISHES)) {

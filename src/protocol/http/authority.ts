@@ -8,7 +8,7 @@ const PERCENT = 0x25;
 const LONGEST_IPV6 = 45;
 const HIGHEST_PORT = 65_535;
 
-/** A host must be there; who the user is (`user@`) may not. */
+/** The host is required; user information (`user@`) is refused. */
 export function isAuthority(bytes: Buffer, from: number, to: number): boolean {
   if (from === to) return false;
   const hostEnd = bytes[from] === BRACKET ? endOfIPv6(bytes, from, to) : endOfName(bytes, from, to);
@@ -16,7 +16,7 @@ export function isAuthority(bytes: Buffer, from: number, to: number): boolean {
   return hostEnd === to || (bytes[hostEnd] === COLON && isPort(bytes, hostEnd + 1, to));
 }
 
-/** @returns where the name ends; −1: something is wrong with it */
+/** @returns where the name ends; −1: invalid */
 function endOfName(bytes: Buffer, from: number, to: number): number {
   let at = from;
   while (at < to) {
@@ -31,7 +31,7 @@ function endOfName(bytes: Buffer, from: number, to: number): number {
 
 function endOfIPv6(bytes: Buffer, from: number, to: number): number {
   let at = from + 1;
-  // Neither zones (`%eth0`) nor what the future may bring (`[v1.…]`).
+  // Neither zones (`%eth0`) nor future forms (`[v1.…]`).
   while (at < to && (hexValue(bytes[at]!) >= 0 || bytes[at] === COLON || bytes[at] === 0x2e)) at++;
   if (at === to || bytes[at] !== BRACKET_END || at - from > LONGEST_IPV6 + 1) return -1;
   return isIPv6(bytes.toString('latin1', from + 1, at)) ? at + 1 : -1;

@@ -1,4 +1,4 @@
-/** Which bytes may stand where (RFC 9110 5.6.2 and 5.5, RFC 3986): tables of 256, 1 for those that may. */
+/** Which bytes are allowed where (RFC 9110 5.6.2 and 5.5, RFC 3986): tables of 256, 1 for allowed bytes. */
 
 function table(isIn: (byte: number) => boolean): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, byte) => (isIn(byte) ? 1 : 0));
@@ -19,7 +19,7 @@ export const COLON = 0x3a;
 export const TOKEN = table((byte) => isLetter(byte) || isDigit(byte) || among("!#$%&'*+-.^_`|~", byte));
 /** Field value, with the whitespace around it; chunk extension. */
 export const VALUE = table((byte) => byte === HTAB || (byte >= 0x20 && byte !== 0x7f));
-/** Request target: what can be seen, without a fragment. */
+/** Request target: visible ASCII, without a fragment. */
 export const TARGET = table((byte) => byte > 0x20 && byte < 0x7f && byte !== 0x23);
 /** reg-name, without `%`, which two hex digits must follow. */
 export const REG_NAME = table((byte) => isLetter(byte) || isDigit(byte) || among("-._~!$&'()*+,;=", byte));
@@ -45,8 +45,8 @@ export function endOfToken(bytes: Buffer, from: number, to: number): number {
 }
 
 /**
- * @returns where the value that begins at `from` ends: at its first byte that may not stand in one.
- * The longest loop over a head, so eight at a time: 0.8 ns a byte instead of 1.4 (Node 20).
+ * @returns where the value that begins at `from` ends: at the first byte not allowed in a value.
+ * The longest loop over a head, so it checks eight bytes at a time: 0.8 ns a byte instead of 1.4 (Node 20).
  */
 export function endOfValue(bytes: Buffer, from: number, to: number): number {
   let at = from;
@@ -60,14 +60,14 @@ export function endOfValue(bytes: Buffer, from: number, to: number): number {
   return at;
 }
 
-/** @returns the value of a hex digit; −1: it is none */
+/** @returns the value of a hex digit; −1: not a hex digit */
 export function hexValue(byte: number): number {
   if (isDigit(byte)) return byte - 0x30;
   const letter = byte | 0x20;
   return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }
 
-/** @param word lower case letters, digits and `-`; the bytes were found to be without controls */
+/** @param word lower case letters, digits and `-`; the bytes are known to contain no controls */
 export function isWordAt(bytes: Buffer, from: number, to: number, word: Buffer): boolean {
   if (to - from !== word.length) return false;
   for (let i = 0; i < word.length; i++) if ((bytes[from + i]! | 0x20) !== word[i]) return false;

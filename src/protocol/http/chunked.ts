@@ -1,6 +1,6 @@
 /**
- * The body of a request in chunks (RFC 9112 7.1), read strictly: what the framing is made of may be cut anywhere, and another
- * process may go on in the middle.
+ * The chunked body of a request (RFC 9112 7.1), parsed strictly. The input may be cut anywhere, and another process may
+ * continue in the middle.
  */
 import { COLON, CR, endOfToken, endOfValue, hexValue, isBlank, LF, TOKEN, VALUE } from './chars.js';
 
@@ -19,7 +19,7 @@ type Phase =
   | ('size-lf' | 'data' | 'data-cr' | 'data-lf')
   | ('line' | 'name' | 'value' | 'line-lf' | 'end-lf' | 'done');
 
-/** What another process needs to go on. */
+/** The state another process needs to continue. */
 export interface ChunkedState {
   readonly phase: Phase;
   readonly digits: number;
@@ -36,7 +36,7 @@ const SEMICOLON = 0x3b;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** Fields that frame, route or govern a message come before its body (RFC 9110 6.5.1). */
+/** Fields that frame, route or control a message must come before its body (RFC 9110 6.5.1). */
 const notInTrailers: ReadonlySet<string> = new Set([
   ...['content-length', 'transfer-encoding', 'host', 'connection', 'trailer', 'expect', 'upgrade'],
 ]);
@@ -47,18 +47,18 @@ export class ChunkedDecoder {
   trailers = '';
   /** So far. */
   bodyBytes = 0;
-  /** Why the body was refused: a sentence without anything the client sent. */
+  /** Why the body was refused: a sentence that quotes no bytes of the client. */
   why = '';
 
   readonly #limits: ChunkedLimits;
   #phase: Phase = 'size';
   /** Of the chunk's size, so far. */
   #digits = 0;
-  /** Bytes of the chunk that have not come yet; while its size is read, the size so far. */
+  /** Bytes of the chunk still to come; while its size is being read, the size so far. */
   #left = 0;
   #extensionBytes = 0;
   #trailerCount = 0;
-  /** Where in `trailers` the line begins that is being read. */
+  /** Where in `trailers` the current line begins. */
   #lineStart = 0;
   /** The verdict, once there is one: minus a status. */
   #refusal = 0;
@@ -67,7 +67,7 @@ export class ChunkedDecoder {
     this.#limits = limits;
   }
 
-  /** Goes on where another decoder stopped. */
+  /** Continues where another decoder stopped. */
   static restored(limits: ChunkedLimits, state: ChunkedState): ChunkedDecoder {
     const decoder = new ChunkedDecoder(limits);
     decoder.trailers = state.trailers;
@@ -101,8 +101,8 @@ export class ChunkedDecoder {
 
   /**
    * @param piece called for each run of body bytes, [start, end) in `bytes`
-   * @returns how many bytes were taken: all of them unless the body has ended, and what follows is the next request; a
-   * negative number: minus the status to refuse it with, `why` says why
+   * @returns how many bytes were taken: all of them, or fewer when the body has ended and the next request follows; a
+   * negative number: minus the status to refuse it with, for the reason in `why`
    */
   decode(bytes: Buffer, from: number, to: number, piece: (start: number, end: number) => void): number {
     let at = from;
@@ -163,7 +163,7 @@ export class ChunkedDecoder {
     else this.#refuse(400, 'The size of a chunk holds what it may not.');
   }
 
-  /** What extensions say is ignored; each must have a name (RFC 9112 7.1.1), and a semicolon in quotes begins none. */
+  /** Extensions are ignored; each must have a name (RFC 9112 7.1.1), and a semicolon in quotes does not begin one. */
   #extension(byte: number): void {
     if (byte === CR && this.#phase === 'extension') this.#phase = 'size-lf';
     else if (byte === CR) this.#refuse(400, 'A chunk extension does not end.');
@@ -194,7 +194,7 @@ export class ChunkedDecoder {
     else this.#phase = this.#left === 0 ? 'line' : 'data';
   }
 
-  /** A line behind the last chunk begins; the empty one ends the body. @returns how many bytes were taken */
+  /** A line after the last chunk begins; the empty line ends the body. @returns how many bytes were taken */
   #line(byte: number): number {
     if (byte === CR) {
       this.#phase = 'end-lf';
@@ -216,7 +216,7 @@ export class ChunkedDecoder {
     return next - from;
   }
 
-  /** With the colon. @returns where it goes on */
+  /** With the colon. @returns where to continue */
   #name(bytes: Buffer, from: number, end: number): number {
     const at = endOfToken(bytes, from, end);
     if (at === end) return at;
@@ -226,7 +226,7 @@ export class ChunkedDecoder {
     return at + 1;
   }
 
-  /** With the CRLF. @returns where it goes on */
+  /** With the CRLF. @returns where to continue */
   #value(bytes: Buffer, from: number, end: number): number {
     let at = from;
     if (this.#phase === 'value') {

@@ -1,22 +1,22 @@
-/** Conditional requests (RFC 9110, 13): whether the client has what it asks for, and may get a part of it. */
+/** Conditional requests (RFC 9110, 13): whether the client has the current file, and may get a part of it. */
 import { parseHttpDate } from './date.js';
 
-/** The value of a field by its name in lower case; the lines of one that is there several times joined by `, `. */
+/** The value of a field by its lower-case name; repeated lines are joined by `, `. */
 export type FieldLookup = (name: string) => string | undefined;
 
-/** What tells one state of a file from another. */
+/** Values that distinguish one state of a file from another. */
 export interface Validators {
   /** With its quotes, and `W/` where it is weak; '' for none. */
   readonly etag: string;
-  /** As the client is told it: whole seconds. NaN for none. */
+  /** As sent to the client: whole seconds. NaN for none. */
   readonly lastModifiedMs: number;
-  /** Whether the file cannot have changed once more within that second, unnoticed. */
+  /** True when the file cannot have changed again within that second unnoticed. */
   readonly isDateStrong: boolean;
 }
 
 export interface Verdict {
   readonly outcome: 'send' | 304 | 412;
-  /** Whether Range is minded. */
+  /** Whether Range is honoured. */
   readonly mayRange: boolean;
 }
 
@@ -48,7 +48,7 @@ function isNews(field: FieldLookup, { etag, lastModifiedMs }: Validators, isRead
   return Number.isNaN(since) || !(lastModifiedMs <= since);
 }
 
-/** A part of the file is of use only to who has other parts of the same state. */
+/** A part of the file is useful only to a client that has other parts of the same state. */
 function isRangeMeant(ifRange: string | undefined, { etag, lastModifiedMs, isDateStrong }: Validators): boolean {
   if (ifRange === undefined) return true;
   const value = ifRange.trim();
@@ -60,7 +60,7 @@ function dateOf(value: string | undefined): number {
   return value === undefined ? Number.NaN : parseHttpDate(value);
 }
 
-/** Behind what is malformed nothing counts. */
+/** Ignores everything after a malformed element. */
 function listHas(list: string, etag: string, comparison: 'weak' | 'strong'): boolean {
   if (etag === '' || (comparison === 'strong' && etag.startsWith('W/'))) return false;
   const opaque = etag.startsWith('W/') ? etag.slice(2) : etag;

@@ -4,7 +4,7 @@ import { mimes } from 'mrmime';
 
 const DEFAULT_TYPE = 'application/octet-stream';
 
-/** Common ones that the table leaves out, as nobody has registered them, or under another name. */
+/** Common types that the table lacks, because they are unregistered or registered under another name. */
 const others: Readonly<Record<string, string>> = {
   eot: 'application/vnd.ms-fontobject',
   ico: 'image/x-icon',
@@ -12,7 +12,7 @@ const others: Readonly<Record<string, string>> = {
   tar: 'application/x-tar',
 };
 
-/** Without these words a browser takes the text for what its user's country once wrote in. XML says it itself. */
+/** Without it a browser assumes the legacy charset of its user's locale. XML declares its own. */
 const CHARSET = '; charset=utf-8';
 const HAS_CHARSET = /^(text\/(?!xml$).+|application\/(json|.+\+json|javascript|ecmascript|x-ndjson))$/;
 
@@ -28,7 +28,7 @@ function own(table: Readonly<Record<string, string>>, ending: string): string | 
   return Object.hasOwn(table, ending) ? table[ending] : undefined;
 }
 
-// Of fonts and images those that are not compressed in themselves.
+// Of fonts and images, only formats that are not compressed already.
 const COMPRESSIBLE = new RegExp(
   [
     /^text\/.+$/,
@@ -45,8 +45,8 @@ const COMPRESSIBLE = new RegExp(
 );
 
 /**
- * @param type a value of `content-type`, parameters or not. Not streams of events: what is compressed waits for more of its
- * kind, and an event must not
+ * @param type a value of `content-type`, with or without parameters. Event streams are excluded: a compressor waits for
+ * more input, and an event must not wait
  */
 export function isCompressible(type: string): boolean {
   const end = type.indexOf(';');

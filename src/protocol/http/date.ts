@@ -1,4 +1,4 @@
-/** Dates of HTTP (RFC 9110, 5.6.7): written in the one format to be sent, read in all three. */
+/** HTTP dates (RFC 9110, 5.6.7): written in the one format for senders, read in all three. */
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
@@ -10,7 +10,7 @@ let secondOfNow = Number.NaN;
 let textOfNow = '';
 
 /**
- * Such as `Sun, 06 Nov 1994 08:49:37 GMT`. Without a time it is the time now, whose text is kept for its second:
+ * Such as `Sun, 06 Nov 1994 08:49:37 GMT`. The default is the current time, whose text is cached for its second, because
  * each answer carries it.
  */
 export function httpDate(unixMs?: number): string {
@@ -18,7 +18,7 @@ export function httpDate(unixMs?: number): string {
   return dateOfNow(Date.now());
 }
 
-/** `httpDate` for who has looked at the clock already. */
+/** `httpDate` for callers that have read the clock already. */
 export function dateOfNow(unixMs: number): string {
   const second = Math.floor(unixMs / 1000);
   if (second !== secondOfNow) {
@@ -28,7 +28,7 @@ export function dateOfNow(unixMs: number): string {
   return textOfNow;
 }
 
-/** A file may claim any time: what has no year of four digits gets the nearest that has. */
+/** A file may claim any time: a year that has not four digits becomes the nearest that has. */
 function imfFixdate(unixMs: number): string {
   const time = Number.isNaN(unixMs) ? 0 : Math.min(Math.max(unixMs, EARLIEST), LATEST);
   return new Date(Math.floor(time / 1000) * 1000).toUTCString();
@@ -54,19 +54,19 @@ export function parseHttpDate(text: string, now: number = Date.now()): number {
 function timeOf(parts: Record<string, string | undefined>, now: number): number {
   const part = (name: string): number => Number(parts[name]);
   const [hour, minute, second] = [part('hour'), part('minute'), part('second')];
-  // A leap second is a second that a clock may show; Unix time has none, so it is the next one.
+  // A clock may show a leap second; Unix time has none, so it becomes the next second.
   if (hour > 23 || minute > 59 || second > 60) return Number.NaN;
   const year = parts['year']?.length === 2 ? fullYear(part('year'), now) : part('year');
   const month = months.indexOf(parts['month'] ?? '');
   const day = part('day');
   const date = new Date(0);
-  // Not Date.UTC, which takes the years 0 to 99 for 1900 to 1999.
+  // Not Date.UTC, which reads the years 0 to 99 as 1900 to 1999.
   date.setUTCFullYear(year, month, day);
   if (date.getUTCMonth() !== month || date.getUTCDate() !== day) return Number.NaN;
   return date.getTime() + hour * HOUR + minute * 60_000 + second * 1000;
 }
 
-/** What would be more than 50 years ahead is in the past. */
+/** A year more than 50 years ahead is in the past. */
 function fullYear(twoDigits: number, now: number): number {
   const thisYear = new Date(now).getUTCFullYear();
   const year = thisYear - (thisYear % 100) + twoDigits;

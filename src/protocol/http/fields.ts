@@ -1,9 +1,9 @@
-/** Field lines as text, for whoever holds a head or trailers that were found valid. */
+/** Field lines as text, for valid heads and trailers. */
 
 const token = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/;
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Fields of which the first counts and the others are nothing, as in Node. */
+/** Fields of which only the first counts, as in Node. */
 const singletons: ReadonlySet<string> = new Set([
   ...['age', 'authorization', 'content-length', 'content-type', 'etag', 'expires', 'from', 'host'],
   ...['if-modified-since', 'if-unmodified-since', 'last-modified', 'location', 'max-forwards'],
@@ -17,12 +17,12 @@ export function isToken(text: string): boolean {
   return token.test(text);
 }
 
-/** What may stand behind a field's colon (RFC 9110 5.5): without line ends, so that one value is never two fields. */
+/** A valid field value (RFC 9110 5.5): without line ends, so that one value never becomes two fields. */
 export function isFieldValue(text: string): boolean {
   return fieldValue.test(text);
 }
 
-/** @param text field lines in latin1, each with its CRLF @returns name, value, name, value …, without whitespace around */
+/** @param text field lines in latin1, each with its CRLF @returns name, value, name, value …, trimmed */
 export function parseFields(text: string): string[] {
   const fields: string[] = [];
   let at = 0;
@@ -36,7 +36,7 @@ export function parseFields(text: string): string[] {
   return fields;
 }
 
-/** `String.trim` takes more than HTTP calls whitespace: 0xa0 is part of a value. */
+/** `String.trim` removes more than HTTP's whitespace: 0xa0 is part of a value. */
 function trimmed(text: string, from: number, to: number): string {
   let start = from;
   let end = to;
@@ -47,7 +47,7 @@ function trimmed(text: string, from: number, to: number): string {
 
 const isBlank = (code: number): boolean => code === 0x20 || code === 0x09;
 
-/** Lower case names; what came more than once is put together by Node's rules. No prototype: `__proto__` is a name. */
+/** Lower-case names; repeated fields are combined by Node's rules. No prototype, because `__proto__` is a valid name. */
 export function toHeaders(raw: readonly string[]): Headers {
   const headers: Headers = Object.create(null);
   for (let i = 0; i + 1 < raw.length; i += 2) add(headers, raw[i]!.toLowerCase(), raw[i + 1]!);

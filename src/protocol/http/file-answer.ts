@@ -1,5 +1,5 @@
 /**
- * The answer that sends a file, or says why it need not or cannot: pure, for the reactor (static files) and for
+ * The answer that sends a file, or says why it need not or cannot be sent. Pure: for the reactor (static files) and for
  * `sendFile()` in a worker. Bodies of HTTP/1 and HTTP/2 are the same.
  */
 import { randomUUID } from 'node:crypto';
@@ -8,36 +8,36 @@ import { evaluateConditions, type FieldLookup, type Validators } from './conditi
 import { httpDate } from './date.js';
 import { type ByteRange, parseRange } from './ranges.js';
 
-/** What is known of a regular file. */
+/** The facts about a regular file. */
 export interface FileFacts {
   /** Absolute. */
   readonly path: string;
   readonly size: number;
   readonly mtimeMs: number;
-  /** Its content, where that is at hand. */
+  /** Its content, if loaded. */
   readonly bytes?: Buffer | undefined;
 }
 
 export interface FileAnswerOptions {
   /** '' or missing: no `cache-control`. */
   readonly cacheControl?: string | undefined;
-  /** The coding that the file is in, which becomes `content-encoding`. */
+  /** The coding of the file, which becomes `content-encoding`. */
   readonly encoding?: ContentEncoding | undefined;
-  /** There are variants in other codings, so what is sent depends on the client. */
+  /** Variants in other codings exist, so the answer depends on the client. */
   readonly varies?: boolean | undefined;
-  /** In place of the one made of size and time; '' for none. */
+  /** In place of the tag built from size and time; '' for none. */
   readonly etag?: string | undefined;
-  /** Name, value, name, value …, in every answer. Those that the answer has of its own do not belong here. */
+  /** Name, value, name, value …, in every answer. Must not contain fields that the answer sets itself. */
   readonly fields?: readonly string[] | undefined;
 }
 
-/** A file, and what is said of it in each answer: made once, good until the file changes. */
+/** A file and its answer fields: built once, valid until the file changes. */
 export interface Representation extends Validators {
   readonly file: FileFacts;
   readonly type: string;
-  /** The fields of 304: what a cache may want to know anew. */
+  /** The fields of 304, with which a cache updates its entry. */
   readonly cacheFields: readonly string[];
-  /** The fields of 200 and, but for `content-type` and `content-length` of several ranges, of 206. */
+  /** The fields of 200 and of 206, except `content-type` and `content-length` for several ranges. */
   readonly wholeFields: readonly string[];
   /** `fields` of the options. */
   readonly extraFields: readonly string[];
@@ -60,11 +60,11 @@ export interface FileAnswer {
   readonly fields: readonly string[];
   /** The body; empty for HEAD. */
   readonly pieces: readonly AnswerPiece[];
-  /** As among the fields; for HEAD what GET would send. 304 does not say it: 0. */
+  /** As in the fields; for HEAD the length of GET. 0 for 304, which has no length. */
   readonly contentLength: number;
 }
 
-/** Some file systems count time in steps of 2 s: so long after a change another one may go by under the same time. */
+/** Some file systems count time in steps of 2 s: within that time a second change may leave the same timestamp. */
 export const SETTLED_MS = 2000;
 
 export function planFileAnswer(
@@ -88,7 +88,7 @@ export function representationOf(
   const isSettled = now - file.mtimeMs >= SETTLED_MS;
   const etag =
     options.etag ?? `${isSettled ? '' : 'W/'}"${tagOf(file)}${encoding === undefined ? '' : `-${encoding}`}"`;
-  // A file from the future would never be taken for unmodified by who compares with its own clock (RFC 9110, 8.8.2.1).
+  // A client that compares with its own clock would never see a file from the future as unmodified (RFC 9110, 8.8.2.1).
   const lastModifiedMs = Math.floor(Math.min(file.mtimeMs, now) / 1000) * 1000;
   const cacheFields = ['last-modified', httpDate(lastModifiedMs)];
   if (etag !== '') cacheFields.push('etag', etag);
@@ -100,7 +100,7 @@ export function representationOf(
   return { file, type, etag, lastModifiedMs, isDateStrong: isSettled, cacheFields, wholeFields, extraFields };
 }
 
-/** Without the inode, so that machines with copies of a file agree. */
+/** Without the inode, so that machines with copies of a file produce the same tag. */
 function tagOf({ size, mtimeMs }: FileFacts): string {
   return `${size.toString(16)}-${Math.floor(mtimeMs * 1000).toString(16)}`;
 }
@@ -151,7 +151,7 @@ function part({ file, type, wholeFields }: Representation, range: ByteRange): Fi
   };
 }
 
-/** RFC 9110, 14.6. A boundary that cannot be foreseen is in no file. */
+/** RFC 9110, 14.6. No file contains an unpredictable boundary. */
 function parts({ file, type, wholeFields }: Representation, ranges: readonly ByteRange[]): FileAnswer {
   const boundary = randomUUID();
   const typeLine = type === '' ? '' : `content-type: ${type}\r\n`;

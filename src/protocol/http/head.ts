@@ -1,9 +1,9 @@
 /**
- * The head of an HTTP/1 request: request line and field lines (RFC 9112), read strictly. What two readers could take in
- * two ways is refused, so nothing can be smuggled past whoever stands before or behind.
+ * The head of an HTTP/1 request: request line and field lines (RFC 9112), parsed strictly. A head that two parsers could
+ * read differently is refused, so that no request can be smuggled past a proxy or the app.
  *
- * Bytes are looked at in order and the first fault wins, limits too: the verdict is a matter of the bytes alone, never of
- * how they were cut on their way.
+ * Bytes are checked in order and the first fault wins, limits included: the verdict depends on the bytes alone, never on
+ * how the network cut them.
  *
  * This runs for each request in the reactor: one pass, tables instead of patterns, no objects.
  */
@@ -32,11 +32,11 @@ export interface HeadLimits {
   /** Most bytes of all field lines, with the CRLF of each. */
   readonly headerBytes: number;
   readonly headerCount: number;
-  /** Expectations other than 100-continue are for the app to judge: `expectsOther` instead of 417. */
+  /** The app judges expectations other than 100-continue: `expectsOther` instead of 417. */
   readonly passesExpectations?: boolean;
 }
 
-/** The head has not ended; nothing is wrong so far. */
+/** The head has not ended; it is valid so far. */
 export const MORE = 0;
 
 const word = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -46,7 +46,7 @@ const UPGRADE = word('upgrade');
 const CONNECTION = word('connection');
 const CONTENT_LENGTH = word('content-length');
 const TRANSFER_ENCODING = word('transfer-encoding');
-/** The fields that mean something here, no two of a length. */
+/** The fields that the reactor interprets; no two have the same length. */
 const KNOWN: (Buffer | undefined)[] = Array.from({ length: TRANSFER_ENCODING.length + 1 });
 for (const name of [HOST, EXPECT, UPGRADE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING]) KNOWN[name.length] = name;
 
@@ -64,7 +64,7 @@ const SLASH = 0x2f;
 const ASTERISK = 0x2a;
 const QUESTION_MARK = 0x3f;
 
-/** The outcome of `parse`, an object that is used again for each request. */
+/** The result of `parse`, an object reused for each request. */
 export class RequestHead {
   /** Index in `methods`. */
   method = 0;
@@ -82,15 +82,15 @@ export class RequestHead {
   keepAlive = true;
   expectsContinue = false;
   expectsOther = false;
-  /** The client's version is above HTTP/1.1, and the request is taken as one of HTTP/1.1 (RFC 9110 2.5). */
+  /** The client's version is above HTTP/1.1; the request counts as HTTP/1.1 (RFC 9110 2.5). */
   isNewer = false;
   /** There is an Upgrade field, and `upgrade` among the Connection options. */
   isUpgrade = false;
-  /** Why the head was refused: a sentence without anything the client sent. */
+  /** Why the head was refused: a sentence that quotes no bytes of the client. */
   why = '';
 
   readonly #limits: HeadLimits;
-  /** A version of HTTP that is not spoken. */
+  /** An unsupported version of HTTP. */
   #isForeign = false;
   #hasHost = false;
   #hasUpgrade = false;
@@ -106,9 +106,9 @@ export class RequestHead {
   }
 
   /**
-   * Looks at the head that begins at `from`; bytes from `to` on are not there yet.
+   * Parses the head that begins at `from`; bytes from `to` on have not arrived yet.
    * @returns the head's length with the empty line that ends it, and with one empty line before the request line if there
-   * is one (RFC 9112 2.2); MORE; a negative number: minus the status to refuse it with, `why` says why
+   * is one (RFC 9112 2.2); MORE; a negative number: minus the status to refuse it with, for the reason in `why`
    */
   parse(bytes: Buffer, from: number, to: number): number {
     this.#reset();
@@ -145,14 +145,14 @@ export class RequestHead {
     return -status;
   }
 
-  /** @returns where the request line begins; `to` when that cannot be told yet */
+  /** @returns where the request line begins; `to` when that is not known yet */
   #emptyLineBefore(bytes: Buffer, from: number, to: number): number {
     if (from === to || bytes[from] !== CR) return from;
     if (from + 1 === to) return to;
     return bytes[from + 1] === LF ? from + 2 : this.#refuse(400, 'A CR without LF.');
   }
 
-  // Each of the following returns the position behind what it read, MORE, or minus a status.
+  // Each of the following returns the position after the bytes it read, MORE, or minus a status.
 
   #requestLine(bytes: Buffer, from: number, to: number): number {
     const limit = from + this.#limits.lineBytes;
@@ -202,7 +202,7 @@ export class RequestHead {
     return byte === ASTERISK ? this.method === OPTIONS : (byte | 0x20) === HTTP_SCHEME[0];
   }
 
-  /** Asterisk form (of OPTIONS, as was seen) or absolute form. */
+  /** Asterisk form (the caller has checked for OPTIONS) or absolute form. */
   #isOtherForm(bytes: Buffer, from: number, to: number): boolean {
     if (bytes[from] === ASTERISK) return to - from === 1;
     let at = from;
@@ -270,7 +270,7 @@ export class RequestHead {
     return verdict < 0 ? verdict : at + 2;
   }
 
-  /** Most fields are none of the six: length and first letter tell. @returns minus a status, or 0 */
+  /** Most fields are not among the six: length and first letter rule them out. @returns minus a status, or 0 */
   #field(bytes: Buffer, from: number, nameEnd: number, lineEnd: number): number {
     const known = KNOWN[nameEnd - from];
     if (known === undefined || (bytes[from]! | 0x20) !== known[0] || !isWordAt(bytes, from, nameEnd, known)) return 0;
@@ -285,7 +285,7 @@ export class RequestHead {
       this.#hasUpgrade = true;
       return 0;
     }
-    // Where a body ends must be plain to every reader, and some do not know a tab there. Nobody sends one in good faith.
+    // Every parser must agree where a body ends, and some do not accept a tab here. No honest client sends one.
     if (hasTab(bytes, nameEnd, lineEnd)) return this.#refuse(400, 'There is a tab in the field that frames the body.');
     return known === CONTENT_LENGTH
       ? this.#contentLength(bytes, start, end)
@@ -306,7 +306,7 @@ export class RequestHead {
     for (let at = from; at < to; at++) {
       const byte = bytes[at]!;
       if (!isDigit(byte)) return this.#refuse(400, 'The Content-Length is not a number.');
-      // In this order: the sum before the digit is a number that is exact.
+      // In this order: the sum before the last digit is still exact.
       length = length * 10 + (byte - ZERO);
     }
     if (length > Number.MAX_SAFE_INTEGER) return this.#refuse(413, 'The Content-Length is beyond all measure.');
@@ -331,7 +331,7 @@ export class RequestHead {
     return 0;
   }
 
-  /** Empty elements of the list are nothing (RFC 9110 5.6.1). */
+  /** Empty elements of the list are ignored (RFC 9110 5.6.1). */
   #connection(bytes: Buffer, from: number, to: number): number {
     for (let at = from; at < to; at++) {
       const start = skipBlanks(bytes, at, to);
@@ -358,7 +358,7 @@ export class RequestHead {
     return 0;
   }
 
-  /** What only the whole head tells. @returns minus a status, or 0 */
+  /** Checks that need the whole head. @returns minus a status, or 0 */
   #conclude(): number {
     if (this.minor === 1 && !this.#hasHost) return this.#refuse(400, 'There is no Host field.');
     if (this.#codings > 0 && !this.isChunked)

@@ -1,6 +1,6 @@
 /**
- * The methods that are accepted: those Node knows too, without CONNECT, which asks for a tunnel. A request holds an index
- * into this list, so it only ever grows at its end.
+ * The accepted methods: those of Node, without CONNECT, which asks for a tunnel. A request holds an index into this list,
+ * so append only.
  */
 export const methods = [
   ...(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE', 'QUERY', 'COPY', 'MOVE', 'LOCK'] as const),
@@ -13,7 +13,7 @@ export const OPTIONS = methods.indexOf('OPTIONS');
 const names = methods.map((name) => Buffer.from(name, 'latin1'));
 export const LONGEST_METHOD = Math.max(...methods.map(({ length }) => length));
 
-/** @returns the index of the method that stands there; −1: none that is accepted */
+/** @returns the index of the method at that place; −1: not an accepted method */
 export function methodAt(bytes: Buffer, from: number, to: number): number {
   for (let index = 0; index < names.length; index++) {
     const name = names[index]!;

@@ -1,17 +1,17 @@
-/** How fast a body comes, for `minBodyBytesPerSecond`: over HTTP/1 in the reactor, over HTTP/2 in a worker. */
+/** Measures how fast a body arrives, for `minBodyBytesPerSecond`: over HTTP/1 in the reactor, over HTTP/2 in a worker. */
 
-/** The longest time that is looked at as one: a short pause is no slowness. */
+/** The longest window: a short pause does not count as slow. */
 export const WINDOW_MS = 5000;
 
 /**
- * Bytes within a window of time, and windows follow each other: what came quickly at first does not pay for what drips
- * later. Only time in which the client is waited for counts, so each wait begins a window.
+ * Counts bytes within a window of time, and windows follow each other: a fast start does not make up for a slow rest. Only
+ * time in which the server waits for the client counts, so each wait begins a window.
  */
 export class Pace {
   #since = 0;
   #bytes = 0;
 
-  /** The client is waited for from now on. */
+  /** The server waits for the client from now on. */
   begin(now: number): void {
     this.#since = now;
     this.#bytes = 0;
@@ -22,8 +22,8 @@ export class Pace {
   }
 
   /**
-   * @param limitMs of a body that does not come at all (`requestTimeoutMs`): no window is longer; 0: there is none
-   * @returns true: fewer bytes than that came within a whole window
+   * @param limitMs the limit for a pause of the body (`requestTimeoutMs`), also the longest window; 0: no limit
+   * @returns true: fewer bytes arrived within a whole window
    */
   isTooSlow(now: number, bytesPerSecond: number, limitMs: number): boolean {
     const passed = now - this.#since;

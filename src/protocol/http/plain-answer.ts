@@ -1,12 +1,12 @@
-/** Answers the server gives by itself: a status, and a sentence that says why. */
+/** Answers that the server sends by itself: a status, and a sentence that says why. */
 import { STATUS_CODES } from 'node:http';
 import { httpDate } from './date.js';
 
 export interface PlainAnswer {
   readonly status: number;
-  /** Told to the client; nothing of what it has sent is in it. */
+  /** Sent to the client; quotes none of its bytes. */
   readonly why: string;
-  /** The connection ends behind it. */
+  /** The connection ends after it. */
   readonly close: boolean;
   /** HEAD: no body is sent. */
   readonly isHead?: boolean;

@@ -6,22 +6,22 @@ export interface ByteRange {
 }
 
 /**
- * `whole`: there is no range, or one that is not to be minded; `unsatisfiable`: answered with 416. Else at least one
- * range, none of them empty, none touching another, in the order asked for.
+ * `whole`: there is no range, or one to ignore; `unsatisfiable`: answered 416. Otherwise at least one range, none empty,
+ * none touching another, in the requested order.
  */
 export type Ranges = 'whole' | 'unsatisfiable' | readonly ByteRange[];
 
-/** Who asks for more gets the whole file: many small parts cost more than they carry. */
+/** A client that asks for more gets the whole file: many small parts cost more than they carry. */
 export const LIMIT_RANGES = 16;
 
 interface Asked {
   readonly first: number;
-  /** The byte behind the last one. */
+  /** The byte after the last one. */
   readonly end: number;
 }
 
 export function parseRange(value: string | undefined, size: number): Ranges {
-  // No Content-Range can name a part of nothing. Clients that always ask for a range get the empty file.
+  // No Content-Range can name a part of an empty file. Clients that always ask for a range get the empty file.
   if (value === undefined || size === 0) return 'whole';
   const set = /^bytes=(.*)$/is.exec(value)?.[1];
   if (set === undefined) return 'whole';
@@ -32,9 +32,9 @@ export function parseRange(value: string | undefined, size: number): Ranges {
   return merge(within).map(({ first, end }) => ({ offset: first, length: end - first }));
 }
 
-/** undefined: malformed, or too many. Ranges outside of the file are there as empty ones. */
+/** undefined: malformed, or too many. Ranges outside the file become empty ones. */
 function readSet(set: string, size: number): Asked[] | undefined {
-  // One more than the limit tells that there are more; empty elements of a list count as well.
+  // One more than the limit shows that there are too many; empty elements of a list count as well.
   const items = set.split(',', LIMIT_RANGES + 1);
   if (items.length > LIMIT_RANGES) return undefined;
   const asked: Asked[] = [];
@@ -48,7 +48,7 @@ function readSet(set: string, size: number): Asked[] | undefined {
   return asked.length === 0 ? undefined : asked;
 }
 
-/** Numbers too long for a double are rounded, which does not matter: they are beyond any file. */
+/** Numbers too long for a double are rounded, which does not matter: they exceed any file. */
 function readRange(text: string, size: number): Asked | undefined {
   const [, from, to] = /^(\d*)-(\d*)$/.exec(text) ?? [];
   if (from === undefined || to === undefined || (from === '' && to === '')) return undefined;
@@ -59,13 +59,13 @@ function readRange(text: string, size: number): Asked | undefined {
   return { first, end: Math.min(Number(to) + 1, size) };
 }
 
-/** Compared as text, as two long numbers may be one double. */
+/** Compares them as text, because two long numbers may round to the same double. */
 function comesBefore(digits: string, others: string): boolean {
   const [one, other] = [digits.replace(/^0+/, ''), others.replace(/^0+/, '')];
   return one.length === other.length ? one < other : one.length < other.length;
 }
 
-/** What overlaps or touches becomes one range, which stands where the first of them stood. */
+/** Merges ranges that overlap or touch into one, in the place of the first of them. */
 function merge(asked: readonly Asked[]): Asked[] {
   const merged: { range: Asked; place: number }[] = [];
   const sorted = asked.map((range, place) => ({ range, place })).sort((a, b) => a.range.first - b.range.first);

@@ -1,6 +1,6 @@
 /**
- * Which worker a request of Engine.IO (socket.io) must go to: workers end the session ids they give with their own id
- * (`http/engine-io.ts`), and clients send them with every request of the session. Pure.
+ * Finds the worker for a request of Engine.IO (socket.io): workers append their own id to the session ids they create
+ * (`http/engine-io.ts`), and clients send these with every request of the session. Pure.
  */
 const NAME = Buffer.from('sid=', 'latin1');
 const AMPERSAND = 38;
@@ -12,12 +12,12 @@ const SMALL_W = 119;
 const ZERO = 48;
 const MOST_DIGITS = 4;
 
-/** What a worker appends to a session id; all of it stands as it is in a query. */
+/** The suffix that a worker appends to a session id; no character of it is escaped in a query. */
 export function sessionSuffix(workerId: number): string {
   return `.w${workerId}`;
 }
 
-/** @param from where the request line begins @returns −1: the request names no session that a worker has marked */
+/** @param from where the request line begins @returns −1: the request names no session marked by a worker */
 export function workerOfSession(bytes: Buffer, from: number, length: number): number {
   const end = from + length;
   const at = bytes.indexOf(NAME, from, 'latin1');

@@ -1,6 +1,6 @@
-/** From the target of a request to the path of a file, which is refused rather than repaired. */
+/** Turns the target of a request into the path of a file; an odd target is refused rather than repaired. */
 
-/** As long as any path the system takes. */
+/** The longest path the system accepts. */
 const LIMIT_PATH = 4096;
 
 export interface StaticPath {
@@ -10,9 +10,9 @@ export interface StaticPath {
   readonly query: string;
 }
 
-/** undefined: it names no file, or in a way that only somebody does who is after another. */
+/** undefined: it names no file, or names one in a way that only attackers use. */
 export function staticPath(target: string): StaticPath | undefined {
-  // Whatever is not visible ASCII has no place in a target; nor has a fragment.
+  // A target must be visible ASCII, without a fragment.
   if (!/^[\x21\x22\x24-\x7e]+$/.test(target)) return undefined;
   const start = pathStart(target);
   if (start === -1) return undefined;
@@ -23,14 +23,14 @@ export function staticPath(target: string): StaticPath | undefined {
   return { path, query: target.slice(end) };
 }
 
-/** Of the origin form, and of the absolute one, which a server has to understand as well. */
+/** Of the origin form, and of the absolute form, which a server must accept too. */
 function pathStart(target: string): number {
   if (target.startsWith('/')) return 0;
   const authority = /^https?:\/\/[^/?\\]+/i.exec(target)?.[0];
   return authority !== undefined && target[authority.length] === '/' ? authority.length : -1;
 }
 
-/** Once. What stands for a slash, a backslash or NUL behind a percent sign is there to deceive; wrong UTF-8 too. */
+/** Decodes once. An escaped slash, backslash or NUL is an attempt to deceive, and so is invalid UTF-8. */
 function decode(path: string): string | undefined {
   if (path.includes('\\')) return undefined;
   if (!path.includes('%')) return path;
@@ -52,7 +52,7 @@ export function isPlain(path: string, dotFiles: 'ignore' | 'allow'): boolean {
   return segments.every(isName) && !/[\\\p{Cc}]/u.test(path);
 }
 
-/** The path as it may stand in `location`. As no segment but the last one is empty, it names no other host. */
+/** The path encoded for `location`. Only the last segment may be empty, so it cannot name another host. */
 export function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
