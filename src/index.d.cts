@@ -14,7 +14,7 @@ export type Server = tswoole.Server;
 export declare const HttpServer: typeof tswoole.HttpServer;
 export type HttpServer = tswoole.HttpServer;
 
-/** The error of everything tswoole refuses or fails at. Test `code`, never the message. */
+/** Every error that tswoole throws. Test `code`, never the message. */
 export declare const ServerError: typeof tswoole.ServerError;
 export type ServerError<C extends Parameters<tswoole.ServerError['is']>[0] = Parameters<tswoole.ServerError['is']>[0]> =
   tswoole.ServerError<C>;

@@ -552,7 +552,7 @@ export const errorTable = {
   ERR_HTTP_CONTENT_LENGTH: entry({
     fields: { declared: 'string', received: 'string' },
     sentence: ({ declared, received }) =>
-      `The answer declares content-length ${declared}, and its body differs: ${received}.`,
+      `The answer says content-length ${declared}, and its body differs: ${received}.`,
     advice: 'Leave content-length out: the server sets it where it is known.',
   }),
   ERR_HTTP_TRAILER: entry({

@@ -1,6 +1,6 @@
 /**
- * Passes options with secrets to a child by an inherited anonymous file, not by its environment, which stays readable in
- * /proc for as long as the process lives and is inherited by its children. Runs in master and manager.
+ * Passes options with secrets to a child by an inherited anonymous file. An environment would stay readable in /proc for
+ * the life of the process, and would pass to its children. Runs in master and manager.
  */
 import { closeSync, writeSync } from 'node:fs';
 import { secretsDescriptor, secretsForChild } from '../options/index.js';

@@ -422,7 +422,7 @@ export const definitions = {
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 60_000 },
     unit: 'ms',
-    help: 'HTTP: how long the body of a request may pause before it is answered 408, and how long the server may take to begin its answer before the client is answered 503. 0: any time.',
+    help: 'HTTP: how long the body of a request may pause, before the client gets 408; also how long the server may take to begin its answer, before the client gets 503. 0: any time.',
   }),
   minBodyBytesPerSecond: option({
     kind: integer({ min: 0, max: GIB }),

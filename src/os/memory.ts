@@ -59,8 +59,8 @@ export function mapShared(descriptor: number, offset: number, bytes: number): Ar
 }
 
 /**
- * Maps the same bytes twice in a row, so that a frame is always one contiguous range, even across the end of the ring, for
- * JavaScript and for recv(2) and send(2) alike.
+ * Maps the same bytes twice in a row. So a frame is always one contiguous range, even across the end of the ring: for
+ * JavaScript as well as for recv(2) and send(2).
  */
 export function mapRing(descriptor: number, offset: number, bytes: number): MappedRing {
   const address = mapAt(0, bytes * 2, C.PROT_NONE, C.MAP_PRIVATE | C.MAP_ANONYMOUS, NO_FILE);

@@ -1,7 +1,7 @@
 /**
  * In a daemon: handles output of the script from before `start()`. Standard output and error lead to the log file there,
- * whose other lines are JSON, or text with a time, and the script may print as soon as its imports are done. So, unlike
- * others, this module acts on import, in processes that a server has started.
+ * whose other lines are JSON, or text with a time. The script may print as soon as its imports are done, so this module
+ * acts on import, unlike others, in processes that a server has started.
  */
 import { writeSync } from 'node:fs';
 import { CHILD_VARIABLE } from './child-variable.js';

@@ -24,7 +24,7 @@ export function writeDatagramHeader(packet: Buffer, portIndex: number, addressBy
   packet.writeUInt16LE(addressBytes, 2);
 }
 
-/** @param packet the reader takes ownership */
+/** @param packet owned by the reader from now on */
 export function readDatagram(packet: Buffer): { portIndex: number; sockaddr: Buffer; data: Buffer } {
   const addressBytes = packet.readUInt16LE(2);
   return {
