@@ -60,7 +60,7 @@ describe('a pid file', () => {
   it('whose holder never says who it is, is refused all the same', async () => {
     await holder(60_000);
     expect(pidOfHolder(path)).toBe(0);
-    expect(() => PidFile.acquire(path)).toThrow(/another process runs already/);
+    expect(() => PidFile.acquire(path)).toThrow(/another process holds it already/);
   });
 
   it('that a killed server has left is taken over, and tells of it', async () => {

@@ -88,7 +88,7 @@ it.each([
   ['compression: { min|Length: 1 }', 'minLength', ['Unit: bytes', "Default: `'1k'`", '`compression_min_length`']],
   ['logRotation: { ke|ep: 1 }', 'keep', ['How many old files', 'Default: `7`']],
   ["framing: { type: 'length', field: 'u8', body|Offset: 1 }", 'bodyOffset', ['Unit: bytes', '`package_body_offset`']],
-  ["framing: { type: 'eof', delim|iter: '' }", 'delimiter', ['What ends a packet', '`package_eof`']],
+  ["framing: { type: 'eof', delim|iter: '' }", 'delimiter', ['The end of a packet', '`package_eof`']],
 ] as const)('over `%s` an editor tells what it is', async (option, name, parts) => {
   const shown = await editor.hover(`import { HttpServer } from 'tswoole';\nnew HttpServer({ ${option} });\n`);
   expect(shown).toContain(name);
