@@ -24,7 +24,7 @@ const allowed: Readonly<Record<string, string>> = {
   'protocol/http/date.ts': 'the Date field, and the century of a year with two digits',
   'protocol/http/file-answer.ts': 'what the times of files are compared with',
   'reactor/http/files.ts': 'what the times of files are compared with',
-  'server/log-of.ts': 'the time of a line',
+  'server/server-log.ts': 'the time of a line',
   'server/start-master.ts': 'the start as the note in the run directory shows it',
   'util/clock.ts': 'its comment',
   'util/log-file.ts': 'the name of a file, or the time of a line',
