@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CloseCode, MAX_PAYLOAD, Request } from '../../src/ipc/frame.js';
 import { Outbox } from '../../src/ipc/outbox.js';
+import { type LocalLink, Reply } from '../../src/ipc/reply.js';
+import { requestFrame } from '../../src/ipc/request-frame.js';
 import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { Waker } from '../../src/ipc/sleep.js';
 import { ConnectionTable, SlotFlag, SlotState } from '../../src/memory/connection-table.js';
@@ -21,12 +23,16 @@ beforeEach(() => {
 });
 
 /** With a region of its own, in which FD is open. */
-function make(hearsOfRoom: boolean): Outbox {
+function make(hearsOfRoom: boolean, direct?: LocalLink): Outbox {
   const region = Region.create(testShape({ workerNum: 1, ringBytes: 1 << 17 }));
   const place = region.layout.outbound(0, 0);
   table = new ConnectionTable(region);
   reader = new RingReader(region, place);
-  const link = { ring: new RingWriter(region, place), waker: new Waker(region.int32, 1000, { read: -1, write: -1 }) };
+  const link = {
+    ring: new RingWriter(region, place),
+    waker: new Waker(region.int32, 1000, { read: -1, write: -1 }),
+    direct,
+  };
   open(FD);
   return new Outbox(table, [link], { highWatermark: HIGH, limitBytes: LIMIT, hearsOfRoom });
 }
@@ -124,6 +130,127 @@ describe('send', () => {
     table.setState(3, SlotState.closing);
     expect(outbox.send(FD, 'x')).toBe(false);
     expect(outbox.lastError?.code).toBe('ERR_SESSION_CLOSED');
+  });
+});
+
+/** A protocol of the test's own. */
+const TYPE = 77;
+const Flag = { last: 2, ends: 4, other: 8 } as const;
+
+function replyOf(parts: Partial<Pick<Reply, 'flags' | 'head' | 'text' | 'body'>>): Reply {
+  return Object.assign(new Reply(TYPE, Flag.last | Flag.ends), { sessionId: FD, detail: 9, ...parts });
+}
+
+describe('reply', () => {
+  const head = Buffer.from('head ');
+  const body = Buffer.from('body');
+
+  it('puts head, text and body into one frame of its type', () => {
+    expect(outbox.reply(replyOf({ flags: Flag.last, head, text: 't\xe9xt ', body }))).toBe(true);
+    const payload = Buffer.from('head t\xe9xt body', 'latin1');
+    expect(takeAll()).toEqual([{ type: TYPE, flags: Flag.last, detail: 9, payload }]);
+    expect([outbox.sentCount, outbox.sentBytes]).toEqual([1, payload.length]);
+  });
+
+  it('of more than a frame bears the flags of its end on the last frame only', () => {
+    const long = Buffer.alloc(200_000, 'x');
+    outbox.reply(replyOf({ flags: Flag.last | Flag.ends | Flag.other, head, text: 'text', body: long }));
+    const frames: ReturnType<typeof takeAll> = [];
+    for (let some = takeAll(); some.length > 0; some = takeAll()) {
+      frames.push(...some.filter(({ type }) => type === TYPE));
+      if (some.some(({ type }) => type === Request.watchDrain)) outbox.writable(FD);
+      outbox.roomAgain();
+    }
+    expect(Buffer.concat(frames.map(({ payload }) => payload)).length).toBe(9 + long.length);
+    expect(new Set(frames.slice(0, -1).map(({ flags }) => flags))).toEqual(new Set([Flag.other]));
+    expect(frames.at(-1)?.flags).toBe(Flag.last | Flag.ends | Flag.other);
+    expect(new Set(frames.map(({ detail }) => detail))).toEqual(new Set([9]));
+  });
+
+  it('goes behind what is held, whole, and its object may be filled again at once', () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    const reply = replyOf({ text: 'first' });
+    outbox.reply(reply);
+    reply.text = 'second';
+    reply.flags = Flag.last;
+    outbox.reply(reply);
+    const texts: string[] = [];
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      texts.push(...frames.filter(({ type }) => type === TYPE).map(({ payload }) => payload.toString()));
+      if (frames.some(({ type }) => type === Request.watchDrain)) outbox.writable(FD);
+      outbox.roomAgain();
+    }
+    expect(texts).toEqual(['first', 'second']);
+  });
+
+  it('to a connection that is not there is refused', () => {
+    expect(outbox.reply(Object.assign(replyOf({ text: 'x' }), { sessionId: FD + 64 }))).toBe(false);
+    expect(outbox.lastError?.code).toBe('ERR_SESSION_NOT_FOUND');
+  });
+});
+
+describe('a reactor in this thread', () => {
+  let given: string[];
+  let takes: boolean;
+  let local: Outbox;
+
+  beforeEach(() => {
+    given = [];
+    takes = true;
+    local = make(true, ({ text }) => {
+      if (takes) given.push(text);
+      return takes;
+    });
+  });
+
+  it('is given whole replies by hand', () => {
+    local.reply(replyOf({ flags: Flag.last, text: 'whole' }));
+    expect([given, takeAll(), local.sentBytes]).toEqual([['whole'], [], 5]);
+  });
+
+  it('is not given a part, nor what would overtake frames that it has not taken', () => {
+    local.reply(replyOf({ text: 'part' }));
+    local.reply(replyOf({ flags: Flag.last, text: 'end' }));
+    expect(given).toEqual([]);
+    expect(takeAll().map(({ payload }) => payload.toString())).toEqual(['part', 'end']);
+    local.reply(replyOf({ flags: Flag.last, text: 'next' }));
+    expect(given).toEqual(['next']);
+  });
+
+  it('finds what it does not take in the ring', () => {
+    takes = false;
+    local.reply(replyOf({ flags: Flag.last, text: 'refused' }));
+    expect(takeAll().map(({ payload }) => payload.toString())).toEqual(['refused']);
+  });
+});
+
+describe('requests of a protocol', () => {
+  const request = requestFrame(TYPE, FD, 1, 2, Buffer.from('why'));
+
+  it('are frames', () => {
+    expect([outbox.request(request), outbox.notify(request)]).toEqual([true, true]);
+    const frame = { type: TYPE, flags: 1, detail: 2, payload: Buffer.from('why') };
+    expect(takeAll()).toEqual([frame, frame]);
+  });
+
+  it('wait behind what is held, or do not', () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    outbox.request(request);
+    outbox.notify(requestFrame(TYPE + 1, FD));
+    const types: number[] = [];
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      types.push(...frames.map(({ type }) => type));
+      if (types.includes(Request.watchDrain)) outbox.writable(FD);
+      outbox.roomAgain();
+    }
+    expect(types.at(-1)).toBe(TYPE);
+    expect(types.indexOf(TYPE + 1)).toBeLessThan(types.lastIndexOf(Request.send));
+  });
+
+  it('are refused where the connection has gone', () => {
+    table.setState(3, SlotState.closed);
+    expect([outbox.request(request), outbox.notify(request)]).toEqual([false, false]);
+    expect(takeAll()).toEqual([]);
   });
 });
 

@@ -293,6 +293,25 @@ describe('release', () => {
     expect(world.exits).toEqual([0]);
   });
 
+  it('of a process whose successor may not begin before it has finished is told when it has', async () => {
+    const world = await WorkerWorld.serving();
+    let pending = 1;
+    const none = (): void => {};
+    world.worker.setSource({
+      ...{ attach: none, release: none, stop: none, take: () => false, hasWork: false, holdsUntilFinished: true },
+      get pending() {
+        return pending;
+      },
+    });
+    world.manager({ type: 'release', deadlineMs: 1000 });
+    world.turn();
+    expect(world.told).toEqual([]);
+    pending = 0;
+    world.turn();
+    await settle();
+    expect([world.told, world.exits]).toEqual([['released'], [0]]);
+  });
+
   it('of BASE mode dismisses and hands over its sockets before it says so', async () => {
     const steps: string[] = [];
     let handedOver = (): void => {};
