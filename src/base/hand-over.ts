@@ -37,12 +37,12 @@ export class Giver implements PollerHandler {
 
   constructor(
     channel: number,
-    cargo: readonly Snapshot[],
+    snapshots: readonly Snapshot[],
     createPoller: (handler: PollerHandler) => Poller,
     done: () => void,
   ) {
     this.#channel = channel;
-    this.#messages = this.#write(cargo);
+    this.#messages = this.#write(snapshots);
     this.#done = done;
     this.#poller = createPoller(this);
     this.#poller.add(channel, 0);
@@ -68,9 +68,9 @@ export class Giver implements PollerHandler {
   }
 
   /** Each message is written when the one before it has left: there is one place to write to. */
-  *#write(cargo: readonly Snapshot[]): Generator<{ length: number; descriptor: number }, undefined> {
+  *#write(snapshots: readonly Snapshot[]): Generator<{ length: number; descriptor: number }, undefined> {
     const { bytes: space } = this.#message;
-    for (const { record, descriptor, bytes } of cargo) {
+    for (const { record, descriptor, bytes } of snapshots) {
       const head: Head = { record, bytes: bytes.reduce((sum, piece) => sum + piece.length, 0) };
       space[0] = RECORD;
       yield { length: 1 + space.write(JSON.stringify(head), 1), descriptor };

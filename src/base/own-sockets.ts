@@ -3,13 +3,14 @@
  * the worker, and accepting besides. Runs in a worker.
  */
 import { reactorBell, workerBell } from '../ipc/bells.js';
-import { closeReason } from '../ipc/frame.js';
+import { killBrokenSender } from '../ipc/broken-sender.js';
 import type { WholeAnswer } from '../ipc/outbox.js';
+import { logRefused } from '../ipc/refused-client.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
-import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
+import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import { slotsOfReactor } from '../memory/slot-count.js';
@@ -64,11 +65,7 @@ export class BaseSockets implements OwnSockets {
   attach(): void {
     const { id, lane, region, bells, reactorOptions, dispatchMode, modules, turns, reusePort, log } = this.#parts;
     const ownWaker = turns.waker(this.#workerWaker(id, lane));
-    const refusals = new Refusals(({ sessionId, code, message, others }) => {
-      const reason = closeReason(code, message);
-      const fields = { fd: sessionId, code: reason.code, ...(others > 0 ? { othersBefore: others } : {}) };
-      log.warn(`a client was disconnected: ${reason.message}`, fields);
-    });
+    const refusals = new Refusals((client) => logRefused(client, log));
     const reactor = assembleReactor({
       id,
       region,
@@ -80,7 +77,7 @@ export class BaseSockets implements OwnSockets {
       wakerOf: (worker, ofLane) => (worker === id && ofLane === lane ? ownWaker : undefined),
       createPoller: (handler) => turns.forReactor(handler as Reactor),
       onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
-      onBrokenSender: (worker) => this.#killBroken(worker),
+      onBrokenSender: (worker) => killBrokenSender(worker, new WorkerBoard(region), log),
     });
     this.#reactor = reactor;
     reactor.takeOver(this.#taker?.finish() ?? []);
@@ -135,11 +132,11 @@ export class BaseSockets implements OwnSockets {
   release(done: () => void): void {
     const { handOver, turns } = this.#parts;
     this.#acceptor?.stop();
-    const cargo = this.#reactor?.handOver() ?? [];
+    const snapshots = this.#reactor?.handOver() ?? [];
     this.#reactor = undefined;
     turns.withoutReactor();
     if (handOver === undefined) return done();
-    new Giver(handOver.give, cargo, (handler) => turns.forOther(handler), done);
+    new Giver(handOver.give, snapshots, (handler) => turns.forOther(handler), done);
   }
 
   quiesce(): void {
@@ -152,13 +149,6 @@ export class BaseSockets implements OwnSockets {
   closeAll(deadlineMs: number, done: () => void): void {
     if (this.#reactor === undefined) return done();
     this.#reactor.closeAll(deadlineMs, done);
-  }
-
-  #killBroken(worker: number): void {
-    const { region, log } = this.#parts;
-    log.error(`worker ${worker} wrote a frame that cannot be read; it is killed`);
-    const pid = worker < 0 ? 0 : new WorkerBoard(region).field(worker, WorkerField.pid);
-    if (pid !== 0) process.kill(pid, 'SIGKILL');
   }
 
   #workerWaker(worker: number, lane: number): Waker {

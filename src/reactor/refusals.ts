@@ -1,20 +1,14 @@
-/** Clients that were disconnected because of what they sent: told to the master once a second at most. */
-export interface Refusal {
-  readonly sessionId: number;
-  readonly code: number;
-  readonly message: string;
-  /** How many others there were since the last one that was told. */
-  readonly others: number;
-}
+/** Clients that were disconnected because of what they sent: reported to the master once a second at most. */
+import type { RefusedClient } from '../ipc/refused-client.js';
 
 const PAUSE_MS = 1000;
 
 export class Refusals {
-  readonly #tell: (refusal: Refusal) => void;
+  readonly #tell: (client: RefusedClient) => void;
   #toldAt = Number.NEGATIVE_INFINITY;
   #others = 0;
 
-  constructor(tell: (refusal: Refusal) => void) {
+  constructor(tell: (client: RefusedClient) => void) {
     this.#tell = tell;
   }
 
