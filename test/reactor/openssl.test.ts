@@ -33,14 +33,32 @@ async function secured(server: TlsEchoServer, options: ConnectionOptions = {}): 
   return socket;
 }
 
+/** What resumes the session of a client that was there. */
+async function ticketFrom(server: TlsEchoServer, options: ConnectionOptions): Promise<Buffer> {
+  const socket = to(server, options);
+  const tickets: Buffer[] = [];
+  socket.on('session', (ticket) => tickets.push(ticket));
+  await once(socket, 'secureConnect');
+  await echoed(socket, Buffer.from('x')); // tickets of TLS 1.3 come behind the handshake
+  const ticket = await poll('a ticket', () => tickets[0]);
+  socket.end();
+  await closed(socket);
+  return ticket;
+}
+
 /** Sends it, and takes as much back. */
 async function echoed(socket: TLSSocket, bytes: Buffer): Promise<Buffer> {
   const parts: Buffer[] = [];
   let total = 0;
+  const undo: (() => void)[] = [];
+  const on = <T>(event: string, listener: (value: T) => void): void => {
+    socket.on(event, listener);
+    undo.push(() => socket.off(event, listener));
+  };
   const whole = new Promise<void>((resolve, reject) => {
-    socket.on('error', reject);
-    socket.on('close', () => reject(new Error('closed too early')));
-    socket.on('data', (part: Buffer) => {
+    on('error', reject);
+    on('close', () => reject(new Error('closed too early')));
+    on('data', (part: Buffer) => {
       parts.push(part);
       total += part.length;
       if (total >= bytes.length) resolve();
@@ -48,7 +66,7 @@ async function echoed(socket: TLSSocket, bytes: Buffer): Promise<Buffer> {
   });
   socket.write(bytes);
   await whole;
-  socket.removeAllListeners('close').removeAllListeners('data').removeAllListeners('error');
+  for (const off of undo) off();
   return Buffer.concat(parts);
 }
 
@@ -173,11 +191,7 @@ describe('a handshake', () => {
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('resumes a session by its ticket: %s', async (version) => {
     const server = serve();
     const options = { maxVersion: version, servername: 'name.test' };
-    const first = to(server, options);
-    const [session] = (await once(first, 'session')) as [Buffer];
-    await echoed(first, Buffer.from('x'));
-    first.end();
-    await closed(first);
+    const session = await ticketFrom(server, options);
     const again = await secured(server, { ...options, session });
     expect(again.isSessionReused()).toBe(true);
     expect((await echoed(again, Buffer.from('hello'))).toString()).toBe('hello');
@@ -321,10 +335,7 @@ describe('certificates of clients', () => {
 
   it('are remembered by tickets', async () => {
     const server = serve({ requestCert: true, ca: issuer.cert });
-    const first = to(server, alice);
-    const [session] = (await once(first, 'session')) as [Buffer];
-    first.end();
-    await closed(first);
+    const session = await ticketFrom(server, alice);
     const again = await secured(server, { session });
     expect(again.isSessionReused()).toBe(true);
     expect((await echoed(again, Buffer.from('x'))).toString()).toBe('x');
@@ -413,13 +424,14 @@ describe('openssl s_client', () => {
       });
     }
     client.stdin.on('error', () => {});
+    const isGone = once(client, 'close');
     await poll('it is secured', () => server.infos.length === 1);
     for (const line of lines) {
       client.stdin.write(`${line}\n`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
     client.stdin.end();
-    await once(client, 'close');
+    await isGone;
     return text;
   }
 
