@@ -485,3 +485,40 @@ it('certificates can be renewed while sessions live, and what is collected meanw
     await closed(socket);
   }
 });
+
+describe('nothing is left', () => {
+  const count = process.env['SOAK'] === '1' ? 10_000 : 3000;
+
+  it(`of ${count} handshakes`, { timeout: 300_000 }, async () => {
+    const server = serve();
+    const url = `127.0.0.1:${server.port}`;
+    const shakeHands = async (total: number): Promise<void> => {
+      while (server.infos.length < total) {
+        const client = spawn('openssl', ['s_time', '-connect', url, '-new', '-time', '2'], { stdio: 'ignore' });
+        await once(client, 'close');
+      }
+    };
+    await shakeHands(300);
+    const before = process.memoryUsage.rss();
+    await shakeHands(300 + count);
+    const grownBytes = process.memoryUsage.rss() - before;
+    expect(server.size).toBeLessThan(3);
+    expect(grownBytes / count).toBeLessThan(5000); // a session has some 10 KiB, besides its keys
+  });
+
+  it('of 3000 clients that fail', { timeout: 300_000 }, async () => {
+    const server = serve();
+    const failed = async (total: number): Promise<void> => {
+      while (server.failures.length < total) {
+        const batch = Array.from({ length: 50 }, () => connectTcp(server.port, '127.0.0.1'));
+        for (const socket of batch) socket.end('nonsense, and more of it');
+        await Promise.all(batch.map(closed));
+      }
+    };
+    await failed(500);
+    const before = process.memoryUsage.rss();
+    await failed(3500);
+    expect(server.size).toBe(0);
+    expect((process.memoryUsage.rss() - before) / 3000).toBeLessThan(7000);
+  });
+});

@@ -21,7 +21,7 @@ export type HandshakeResult = 'done' | 'wants-read' | 'wants-write' | { readonly
 const RECORD_BYTES = 17 * 1024;
 /** One `recv` takes no more; a read of 64 KiB and what encryption adds to it. */
 const MOST_RECEIVED_BYTES = 72 * 1024;
-/** Plain bytes encrypted for one `send`: with 16 KiB, one record each, an answer of 1 MiB costs x % more CPU. */
+/** Plain bytes encrypted for one `send`: four records and one system call. What the kernel does not take of it is kept. */
 const PIECE_BYTES = 64 * 1024;
 /** Answers to requests of the protocol itself (KeyUpdate) may wait behind a piece; a client that lets more wait is broken. */
 const MOST_PENDING_BYTES = 256 * 1024;
