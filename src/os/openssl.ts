@@ -49,7 +49,6 @@ function bindAll() {
     SSL_write: bind('int SSL_write(uintptr_t, uintptr_t, int)') as Call<[number, number, number]>,
     SSL_shutdown: bind('int SSL_shutdown(uintptr_t)') as Call<[number]>,
     SSL_get_error: bind('int SSL_get_error(uintptr_t, int)') as Call<[number, number]>,
-    SSL_want: bind('int SSL_want(uintptr_t)') as Call<[number]>,
     SSL_session_reused: bind('int SSL_session_reused(uintptr_t)') as Call<[number]>,
     SSL_get_version: bind('const char *SSL_get_version(uintptr_t)') as Call<[number], Text>,
     SSL_get_current_cipher: bind('uintptr_t SSL_get_current_cipher(uintptr_t)') as Call<[number]>,
@@ -80,11 +79,8 @@ function bindAll() {
 }
 
 /** What `SSL_get_error` gives. */
-export const SSL_ERROR_SSL = 1;
 export const SSL_ERROR_WANT_READ = 2;
 export const SSL_ERROR_ZERO_RETURN = 6;
-/** What `SSL_want` gives. */
-export const SSL_READING = 3;
 
 export const SSL_VERIFY_PEER = 1;
 export const SSL_VERIFY_FAIL_IF_NO_PEER_CERT = 2;

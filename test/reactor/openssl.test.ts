@@ -3,11 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { constants } from 'node:os';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { TlsOptions } from '../../src/options/tls.js';
-import { opensslReason } from '../../src/os/openssl.js';
+import { loadOpenSsl, opensslReason } from '../../src/os/openssl.js';
+import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
 import { certificateFor, clientCertificate } from '../helpers/certificates.js';
 import { poll } from '../helpers/server-process.js';
 import { type EchoSettings, TlsEchoServer } from '../helpers/tls-echo-server.js';
@@ -411,6 +413,41 @@ describe('the end', () => {
     expect(server.ends).toEqual(['-71 decryption failed or bad record mac']);
     expect(server.size).toBe(0);
   });
+});
+
+it('errors that other code leaves behind in the thread do not count', async () => {
+  const server = serve();
+  const { openssl } = loadOpenSsl();
+  const leaveError = (): void => {
+    openssl.SSL_CTX_set_session_id_context(server.contexts.contextFor(''), Buffer.alloc(100), 100); // too long
+    expect(openssl.ERR_peek_error()).not.toBe(0);
+  };
+  const socket = to(server);
+  leaveError();
+  await once(socket, 'secureConnect');
+  for (const length of [10, 50_000]) {
+    leaveError();
+    const bytes = randomBytes(length);
+    expect((await echoed(socket, bytes)).equals(bytes)).toBe(true);
+  }
+  leaveError();
+  socket.end();
+  await closed(socket);
+  expect([server.failures, server.ends]).toEqual([[], ['0']]);
+});
+
+it('a session without a handshake, and one that was freed, is harmless', async () => {
+  const server = serve();
+  const session = new TlsSession(server.contexts, -1);
+  const calls = (): unknown[] => [session.write(0, 10), session.shutdown(), session.alpn, session.isResumed];
+  expect(calls()).toEqual([-constants.errno.ENOTCONN, 0, '', false]);
+  expect(session.read(0, 10)).toBe(-constants.errno.EAGAIN);
+  expect(session.handshake()).toEqual({ failed: 'read EBADF' });
+  session.free();
+  session.free();
+  expect(calls()).toEqual([-constants.errno.ENOTCONN, 0, '', false]);
+  expect(session.read(0, 10)).toBe(-constants.errno.EPROTO);
+  expect(() => session.info()).toThrow('no TLS session');
 });
 
 describe('openssl s_client', () => {

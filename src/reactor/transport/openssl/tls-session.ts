@@ -2,13 +2,7 @@
 import { constants } from 'node:os';
 import type { TlsInfo } from '../../../memory/tls-records.js';
 import { addressOf, allocateStable, EAGAIN, errnoName, pin } from '../../../os/libc.js';
-import {
-  loadOpenSsl,
-  type OpenSslOfThread,
-  SSL_ERROR_WANT_READ,
-  SSL_ERROR_ZERO_RETURN,
-  SSL_READING,
-} from '../../../os/openssl.js';
+import { loadOpenSsl, type OpenSslOfThread, SSL_ERROR_WANT_READ, SSL_ERROR_ZERO_RETURN } from '../../../os/openssl.js';
 import { receive, send } from '../../../os/socket.js';
 import { LONGEST_HELLO_BYTES, readClientHello } from '../../../protocol/client-hello.js';
 import { describeSession, protocolOf } from './session-info.js';
@@ -26,7 +20,7 @@ const PIECE_BYTES = 64 * 1024;
 /** Answers to requests of the protocol itself (KeyUpdate) may wait behind a piece; a client that lets more wait is broken. */
 const MOST_PENDING_BYTES = 256 * 1024;
 
-const { EPROTO } = constants.errno;
+const { ENOTCONN, EPROTO } = constants.errno;
 
 const ENDED = 'it ended in the handshake';
 
@@ -86,6 +80,7 @@ export class TlsSession {
    * @returns plain bytes; 0 when the client has ended; −EAGAIN; −errno, −EPROTO with `failure` for a broken record
    */
   read(address: number, limit: number): number {
+    if (!this.#isSecured) return this.#end === 1 ? -EAGAIN : this.#end;
     let taken = this.#end === 1 && (this.#mayPend || this.#rest !== null) ? this.#decryptRest(address, limit) : 0;
     while (taken < limit && this.#end === 1) {
       const asked = Math.min(MOST_RECEIVED_BYTES, Math.max(RECORD_BYTES, limit - taken + (limit >> 5)));
@@ -112,9 +107,10 @@ export class TlsSession {
   /**
    * Encrypts and sends. After −EAGAIN, or fewer bytes than given, the bytes that were not taken must come again, first
    * and unchanged (in any portions and from any place): some of them may be encrypted already.
-   * @returns plain bytes taken; −EAGAIN; −errno
+   * @returns plain bytes taken; −EAGAIN; −errno, −ENOTCONN before the handshake is done and after `free`
    */
   write(address: number, length: number): number {
+    if (!this.#isSecured) return -ENOTCONN;
     let taken = 0;
     if (this.#pending !== null || this.#untold > 0 || this.#sendError < 0) {
       const flushed = this.flush();
@@ -124,7 +120,7 @@ export class TlsSession {
     }
     while (taken < length) {
       const n = this.#thread.openssl.SSL_write(this.#ssl, address + taken, Math.min(length - taken, PIECE_BYTES));
-      if (n <= 0) return this.#broken(n);
+      if (n <= 0) return this.#broken(this.#reason());
       const sent = this.#sendOutput();
       if (sent < 0) {
         this.#untold = n;
@@ -154,15 +150,16 @@ export class TlsSession {
 
   /** Sends close_notify, once; the owner ends the socket's side when it has left. @returns as `flush` */
   shutdown(): number {
-    if (!this.#isSecured || this.#ssl === 0 || this.#sendError < 0 || this.failure !== '') return this.flush();
+    if (!this.#isSecured || this.#sendError < 0 || this.failure !== '') return this.flush();
     if (this.#thread.openssl.SSL_shutdown(this.#ssl) < 0) this.#thread.openssl.ERR_clear_error();
     return this.#sendOutput();
   }
 
-  /** Gives the memory back. The descriptor stays open; no call but this may follow. */
+  /** Gives the memory back. The descriptor stays open. */
   free(): void {
     if (this.#ssl !== 0) this.#thread.openssl.SSL_free(this.#ssl);
     this.#ssl = 0;
+    this.#isSecured = false;
     this.#end = Math.min(this.#end, 0);
     this.#pending = null;
     this.#rest = null;
@@ -170,16 +167,17 @@ export class TlsSession {
 
   /** The protocol that was agreed upon by ALPN, '' for none. */
   get alpn(): string {
-    return protocolOf(this.#ssl);
+    return this.#isSecured ? protocolOf(this.#ssl) : '';
   }
 
   /** True when an earlier session was resumed by a ticket. */
   get isResumed(): boolean {
-    return this.#thread.openssl.SSL_session_reused(this.#ssl) === 1;
+    return this.#isSecured && this.#thread.openssl.SSL_session_reused(this.#ssl) === 1;
   }
 
-  /** What the handshake has agreed upon. Only when it is done. */
+  /** What the handshake has agreed upon. @throws Error before it is done, and after `free` */
   info(): TlsInfo {
+    if (!this.#isSecured) throw new Error('there is no TLS session');
     return describeSession(this.#ssl, this.#serverName, this.#contexts.asksForCertificate);
   }
 
@@ -194,18 +192,18 @@ export class TlsSession {
       hello = readClientHello(this.#rest);
     }
     if (typeof hello !== 'string') this.#serverName = hello.serverName;
-    this.#open();
-    return null;
+    return this.#open() ? null : this.#failed('OpenSSL has no memory for a session');
   }
 
-  #open(): void {
+  #open(): boolean {
     const { openssl, input, output } = this.#thread;
     this.#ssl = openssl.SSL_new(this.#contexts.contextFor(this.#serverName));
-    if (this.#ssl === 0) throw new Error('OpenSSL has no memory for a session');
+    if (this.#ssl === 0) return false;
     openssl.BIO_up_ref(input.bio); // the session gives them back
     openssl.BIO_up_ref(output.bio);
     openssl.SSL_set_bio(this.#ssl, input.bio, output.bio);
     openssl.SSL_set_accept_state(this.#ssl);
+    return true;
   }
 
   #shakeHands(): HandshakeResult {
@@ -288,17 +286,18 @@ export class TlsSession {
   /** SSL_read gave no bytes. */
   #stopped(n: number): void {
     const { openssl } = this.#thread;
-    const error = openssl.SSL_get_error(this.#ssl, n);
+    let error = openssl.SSL_get_error(this.#ssl, n);
+    if (error === SSL_ERROR_WANT_READ) return;
+    const words = error === SSL_ERROR_ZERO_RETURN ? '' : this.#reason();
+    if (words !== '') error = openssl.SSL_get_error(this.#ssl, n); // an error that other code has left does not count
     if (error === SSL_ERROR_WANT_READ) return;
     if (error === SSL_ERROR_ZERO_RETURN) this.#end = 0;
-    else if (openssl.SSL_want(this.#ssl) === SSL_READING)
-      openssl.ERR_clear_error(); // of somebody else's call before
-    else this.#broken(n);
+    else this.#broken(words);
   }
 
   /** @returns −EPROTO */
-  #broken(n: number): number {
-    this.failure ||= this.#reason() || `OpenSSL gave ${n}`;
+  #broken(words: string): number {
+    this.failure ||= words;
     this.#end = -EPROTO;
     return -EPROTO;
   }
@@ -306,7 +305,7 @@ export class TlsSession {
   /** The first error that OpenSSL has noted in this thread, in its words. Clears them all. */
   #reason(): string {
     const { openssl } = this.#thread;
-    const reason = openssl.ERR_reason_error_string(openssl.ERR_peek_error()) ?? 'the handshake failed';
+    const reason = openssl.ERR_reason_error_string(openssl.ERR_peek_error()) ?? 'OpenSSL does not say why';
     openssl.ERR_clear_error();
     if (reason !== 'certificate verify failed') return reason;
     return `${reason}: ${openssl.X509_verify_cert_error_string(openssl.SSL_get_verify_result(this.#ssl))}`;
