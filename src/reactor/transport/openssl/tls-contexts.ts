@@ -29,17 +29,17 @@ const SESSION_ID_CONTEXT = Buffer.from('tswoole');
 export class TlsContexts {
   /** True when clients are asked for a certificate. */
   readonly asksForCertificate: boolean;
+  /** Referenced as long as this object is: Node frees a context that is collected, and the keys of its tickets. */
+  readonly kept: readonly SecureContext[];
   readonly #main: number;
   readonly #byName: readonly NamedContext[];
-  /** Node frees a context that is collected, and the keys of its tickets. */
-  readonly #kept: readonly SecureContext[];
 
   /** @param loaded its contexts must serve no server of Node's `tls` @throws Error where OpenSSL cannot be called directly */
   constructor(loaded: LoadedTls) {
     const { options, sni } = loaded;
     this.asksForCertificate = options.requestCert === true;
     const main = createSecureContext(options);
-    this.#kept = [main, ...sni.map(([, context]) => context)];
+    this.kept = [main, ...sni.map(([, context]) => context)];
     this.#main = prepare(main, loaded);
     // As in Node, the last one that matches counts.
     this.#byName = sni
@@ -52,11 +52,6 @@ export class TlsContexts {
     if (serverName === '' || this.#byName.length === 0) return this.#main;
     const asked = serverName.toLowerCase();
     return this.#byName.find(({ name }) => matches(name, asked))?.address ?? this.#main;
-  }
-
-  /** How many contexts it keeps. */
-  get size(): number {
-    return this.#kept.length;
   }
 }
 

@@ -64,7 +64,8 @@ export class TlsSession {
 
   /**
    * Goes on as far as it can. `wants-read`, `wants-write`: to be called again when the descriptor is readable, or writable
-   * (edges suffice). After `failed` there is only `free`.
+   * (edges suffice). After `done` `read` comes at once, as bytes may have come with the handshake; after `failed` there is
+   * only `free`.
    */
   handshake(): HandshakeResult {
     if (this.#isSecured) return 'done';
@@ -93,7 +94,7 @@ export class TlsSession {
       this.#thread.input.feed(received.address, n);
       taken += this.#decrypt(address + taken, limit - taken);
       this.#keepRest(received.buffer, n);
-      if (n < asked) break;
+      if (n < asked && taken > 0) break; // behind a part of a record the client's end may wait: no other edge tells of it
     }
     if (taken > 0) return taken;
     return this.#end === 1 ? -EAGAIN : this.#end;
