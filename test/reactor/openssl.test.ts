@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { constants } from 'node:os';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
@@ -12,6 +12,7 @@ import { loadOpenSsl, opensslReason } from '../../src/os/openssl.js';
 import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
 import { certificateFor, clientCertificate } from '../helpers/certificates.js';
 import { poll } from '../helpers/server-process.js';
+import { spoilingProxy } from '../helpers/spoiling-proxy.js';
 import { type EchoSettings, TlsEchoServer } from '../helpers/tls-echo-server.js';
 
 const main = certificateFor('main.test');
@@ -268,7 +269,6 @@ describe('a handshake', () => {
 
 /** A ClientHello as Node's client sends it. */
 async function firstBytes(): Promise<Buffer> {
-  const { createServer } = await import('node:net');
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const client = connect({ port: (server.address() as { port: number }).port, host: '127.0.0.1' });
@@ -570,4 +570,31 @@ describe('nothing is left', () => {
     expect(server.size).toBe(0);
     expect((process.memoryUsage.rss() - before) / 2000).toBeLessThan(8000);
   });
+});
+
+it('bytes that are spoiled anywhere, or cut off, end their connection, and no other', {
+  timeout: 120_000,
+}, async () => {
+  const server = serve({ requestCert: true, rejectUnauthorized: false });
+  const proxy = await spoilingProxy(server.port);
+  let whole = 0;
+  const visit = async (maxVersion: 'TLSv1.2' | 'TLSv1.3'): Promise<void> => {
+    const socket = connect({ port: proxy.port, host: '127.0.0.1', rejectUnauthorized: false, maxVersion });
+    let length = 0;
+    socket.once('secureConnect', () => socket.write(Buffer.alloc(20_000, 7)));
+    socket.on('data', (part: Buffer) => {
+      length += part.length;
+      if (length < 20_000) return;
+      whole++;
+      socket.end();
+    });
+    await closed(socket);
+  };
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(Array.from({ length: 40 }, (_, i) => visit(i % 8 < 4 ? 'TLSv1.2' : 'TLSv1.3')));
+  }
+  await poll('nothing is left', () => server.size === 0);
+  expect(whole).toBe(30); // a quarter goes through in pieces, and unspoiled
+  expect(server.failures.length + server.ends.length).toBe(120);
+  proxy.close();
 });
