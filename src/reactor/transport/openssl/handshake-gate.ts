@@ -1,0 +1,127 @@
+/**
+ * Clients of a port that speaks TLS wait here until they have shaken hands by the OpenSSL inside Node. Runs in the
+ * reactor.
+ */
+import type { Arrival } from '../../../ipc/arrival.js';
+import { type Poller, READABLE, WRITABLE } from '../../../os/poller.js';
+import { closeDescriptor } from '../../../os/socket.js';
+import type { TlsContexts } from './tls-contexts.js';
+import { TlsSession } from './tls-session.js';
+
+/** To be replaced by the entrant of the admission's gates. */
+export interface SecuredEntrant {
+  readonly arrival: Arrival;
+  readonly early: Buffer;
+  /** The poller watches its descriptor already, under a token of a gate. */
+  readonly isWatched: boolean;
+  readonly secure: TlsSession | null;
+}
+
+export interface HandshakeParts {
+  readonly contexts: TlsContexts;
+  /** A client that has not shaken hands by then is turned away. */
+  readonly handshakeTimeoutMs: number;
+  readonly poller: Poller;
+  /** Not in use by another gate, and out of the range of slots and datagrams. */
+  newToken(): number;
+  /** The gate has forgotten the client, and its descriptor is closed. */
+  refuse(arrival: Arrival, why: string): void;
+}
+
+interface Pending {
+  readonly arrival: Arrival;
+  readonly token: number;
+  readonly deadline: number;
+  readonly session: TlsSession;
+  readonly next: (entrant: SecuredEntrant) => void;
+}
+
+const LOOK_MS = 250;
+const nothing = Buffer.alloc(0);
+
+export class OpensslHandshakeGate {
+  readonly #parts: HandshakeParts;
+  readonly #pending = new Map<number, Pending>();
+  #contexts: TlsContexts;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: HandshakeParts) {
+    this.#parts = parts;
+    this.#contexts = parts.contexts;
+  }
+
+  /** Other certificates, for clients that come from now on. */
+  use(contexts: TlsContexts): void {
+    this.#contexts = contexts;
+  }
+
+  get waiting(): number {
+    return this.#pending.size;
+  }
+
+  /** @param next is given the client when it has shaken hands, never before this call returns; it reads at once */
+  admit({ arrival, early, isWatched }: SecuredEntrant, next: (entrant: SecuredEntrant) => void): void {
+    const { poller, handshakeTimeoutMs, newToken } = this.#parts;
+    const token = newToken();
+    const session = new TlsSession(this.#contexts, arrival.descriptor, early);
+    const deadline = performance.now() + handshakeTimeoutMs;
+    this.#pending.set(token, { arrival, token, deadline, session, next });
+    this.#timer ??= setInterval(() => this.#refuseLate(), LOOK_MS);
+    if (isWatched) poller.retoken(arrival.descriptor, token);
+    else poller.add(arrival.descriptor, token);
+  }
+
+  /** @returns false: the token is not one of this gate's */
+  ready(token: number): boolean {
+    const client = this.#pending.get(token);
+    if (client !== undefined) this.#shakeHands(client);
+    return client !== undefined;
+  }
+
+  owns(token: number): boolean {
+    return this.#pending.has(token);
+  }
+
+  /** None: half a handshake cannot go over to another process. */
+  handOver(): never[] {
+    return [];
+  }
+
+  clear(): void {
+    for (const client of [...this.#pending.values()]) this.#refuse(client, 'the server shuts down');
+  }
+
+  #shakeHands(client: Pending): void {
+    const { arrival, session, next } = client;
+    const result = session.handshake();
+    if (result === 'wants-read') return this.#parts.poller.rearm(arrival.descriptor, READABLE);
+    if (result === 'wants-write') return this.#parts.poller.rearm(arrival.descriptor, WRITABLE);
+    if (result !== 'done') return this.#refuse(client, result.failed);
+    this.#forget(client);
+    next({ arrival, early: nothing, isWatched: true, secure: session });
+  }
+
+  #refuse(client: Pending, why: string): void {
+    const { arrival, session } = client;
+    this.#forget(client);
+    session.free();
+    this.#parts.poller.remove(arrival.descriptor);
+    closeDescriptor(arrival.descriptor);
+    this.#parts.refuse(arrival, why);
+  }
+
+  #refuseLate(): void {
+    const now = performance.now();
+    const { handshakeTimeoutMs } = this.#parts;
+    for (const client of [...this.#pending.values()]) {
+      if (now >= client.deadline) this.#refuse(client, `it has not shaken hands within ${handshakeTimeoutMs} ms`);
+    }
+  }
+
+  #forget(client: Pending): void {
+    this.#pending.delete(client.token);
+    if (this.#pending.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}

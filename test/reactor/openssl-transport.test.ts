@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, type TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { createPoller } from '../../src/os/create-poller.js';
+import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
+import { connectTcp } from '../../src/os/socket.js';
+import { FilePart } from '../../src/reactor/out-queue.js';
+import { TlsContexts } from '../../src/reactor/transport/openssl/tls-contexts.js';
+import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
+import { OpensslTransport, type SecureConnection } from '../../src/reactor/transport/openssl-transport.js';
+import { certificateFor } from '../helpers/certificates.js';
+import { poll } from '../helpers/server-process.js';
+import { loaded } from '../helpers/tls-echo-server.js';
+
+const LIMIT_BYTES = 65_536;
+const space = allocateStable(LIMIT_BYTES);
+const spaceAddress = addressOf(space);
+const undo: (() => void)[] = [];
+afterEach(() => {
+  for (const step of undo.splice(0).reverse()) step();
+});
+
+interface World {
+  readonly transport: OpensslTransport<SecureConnection>;
+  readonly connection: SecureConnection;
+  readonly client: TLSSocket;
+  /** What the client has got. */
+  readonly got: Buffer[];
+}
+
+/** A connection that has shaken hands; `connectTcp` gives us its one end, which plays the server. */
+async function world(): Promise<World> {
+  const sockets: Socket[] = [];
+  const server: Server = createServer({ allowHalfOpen: true }, (socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const descriptor = connectTcp('127.0.0.1', (server.address() as { port: number }).port);
+  const socket = await poll('it is connected', () => sockets[0]);
+  const poller = createPoller('epoll', { ready: () => {}, turnEnd: () => {} });
+  const client = connect({ socket, rejectUnauthorized: false, allowHalfOpen: true } as object);
+  client.on('error', () => {});
+  undo.push(
+    () => poller.close(),
+    () => client.destroy(),
+    () => server.close(),
+  );
+  const secure = new TlsSession(new TlsContexts(loaded(certificateFor('main.test'))), descriptor);
+  await poll('the handshake', () => secure.handshake() === 'done');
+  poller.add(descriptor, 1);
+  const got: Buffer[] = [];
+  client.on('data', (data) => got.push(data));
+  return { transport: new OpensslTransport(poller), connection: { descriptor, secure, hangup: false }, client, got };
+}
+
+const receive = ({ transport, connection }: World): number =>
+  transport.receive(connection, space, 0, spaceAddress, LIMIT_BYTES);
+
+const someBytes = (made: World): Promise<number> =>
+  poll('bytes', () => {
+    const n = receive(made);
+    return n > 0 ? n : undefined;
+  });
+
+/** Offers the rest again until all is taken. */
+async function sendAll({ transport, connection }: World, bytes: Buffer): Promise<number> {
+  let at = 0;
+  let waits = 0;
+  await poll('all is taken', () => {
+    const n = transport.send(connection, bytes, at, addressOf(bytes) + at, bytes.length - at);
+    if (n > 0) at += n;
+    else waits++;
+    expect(n > 0 || n === -EAGAIN).toBe(true);
+    return at === bytes.length;
+  });
+  return waits;
+}
+
+describe('the transport by OpenSSL', () => {
+  it('gives what has come, then −EAGAIN, and the end once it is there', async () => {
+    const made = await world();
+    expect(receive(made)).toBe(-EAGAIN);
+    made.client.write('hello');
+    expect(await someBytes(made)).toBe(5);
+    expect(space.toString('latin1', 0, 5)).toBe('hello');
+    expect(made.connection.hangup).toBe(false);
+    made.client.end('last');
+    expect(await someBytes(made)).toBe(4);
+    await poll('the end', () => receive(made) === 0);
+    made.transport.release(made.connection);
+    await poll('the client sees it', () => made.client.readableEnded);
+  });
+
+  it('tells of an end that came with the bytes', async () => {
+    const made = await world();
+    made.client.end('last');
+    await once(made.client, 'finish');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(receive(made)).toBe(4);
+    expect(made.connection.hangup).toBe(true);
+    expect(receive(made)).toBe(0);
+    made.transport.release(made.connection);
+  });
+
+  it('takes what the kernel takes; the rest may come again in other portions', async () => {
+    const made = await world();
+    made.client.pause();
+    const bytes = randomBytes(6_000_000);
+    let at = 0;
+    for (let n = 1; n > 0; at += Math.max(n, 0)) {
+      n = made.transport.send(made.connection, bytes, at, addressOf(bytes) + at, bytes.length - at);
+    }
+    expect(at).toBeLessThan(bytes.length);
+    made.client.resume();
+    const portions = [1, 10, 100_000, 7];
+    await poll('all is taken', () => {
+      for (const portion of portions) {
+        const length = Math.min(portion, bytes.length - at);
+        if (length === 0) return true;
+        at += Math.max(0, made.transport.send(made.connection, bytes, at, addressOf(bytes) + at, length));
+      }
+      return at === bytes.length;
+    });
+    await poll('all has come', () => made.got.reduce((sum, { length }) => sum + length, 0) === bytes.length);
+    expect(Buffer.concat(made.got).equals(bytes)).toBe(true);
+    made.transport.release(made.connection);
+  });
+
+  it('encrypts files', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tswoole-transport-'));
+    undo.push(() => rmSync(folder, { recursive: true }));
+    const bytes = randomBytes(3_000_000);
+    writeFileSync(join(folder, 'file'), bytes);
+    const made = await world();
+    const part = new FilePart(join(folder, 'file'), 1000, bytes.length - 1000);
+    await poll('all is taken', () => {
+      const n = made.transport.sendFile(made.connection, part, Math.min(part.left, 262_144));
+      if (n > 0) part.sent(n);
+      return part.left === 0;
+    });
+    expect(() => made.transport.sendFile(made.connection, part, 1)).toThrow('shorter');
+    part.close();
+    await poll('all has come', () => made.got.reduce((sum, { length }) => sum + length, 0) === bytes.length - 1000);
+    expect(Buffer.concat(made.got).equals(bytes.subarray(1000))).toBe(true);
+    made.transport.release(made.connection);
+  });
+
+  it('ends behind what was sent, and reads on', async () => {
+    const made = await world();
+    await sendAll(made, randomBytes(100_000));
+    made.transport.end(made.connection);
+    await once(made.client, 'end');
+    expect(made.got.reduce((sum, { length }) => sum + length, 0)).toBe(100_000);
+    made.client.write('still');
+    expect(await someBytes(made)).toBe(5);
+    made.transport.release(made.connection);
+  });
+
+  it('ends a client that reads late, behind all that waited', async () => {
+    const made = await world();
+    made.client.pause();
+    const bytes = randomBytes(8_000_000);
+    let at = 0;
+    for (let n = 1; n > 0; at += Math.max(n, 0)) {
+      n = made.transport.send(made.connection, bytes, at, addressOf(bytes) + at, bytes.length - at);
+    }
+    made.transport.end(made.connection); // the kernel has no room for it
+    made.client.resume();
+    await poll('the end', () => {
+      receive(made);
+      return made.client.readableEnded;
+    });
+    made.transport.release(made.connection);
+  });
+
+  it('resets', async () => {
+    const made = await world();
+    made.transport.reset(made.connection);
+    await poll('the client sees it', () => made.client.destroyed || made.client.readableEnded); // as Node shows it
+  });
+});
