@@ -3,8 +3,7 @@ import { CloseSent, checkMove, Hold, Life } from './life.js';
 import type { OutQueue } from './out-queue.js';
 import type { Protocol } from './protocol.js';
 import type { Speech } from './speech.js';
-import type { TlsStream } from './transport/tls-stream.js';
-import type { Transport } from './transport/transport.js';
+import type { Secured, Transport } from './transport/transport.js';
 
 export interface ConnectionPlace {
   readonly sessionId: number;
@@ -33,7 +32,7 @@ export class Connection {
   /** How the bytes travel. */
   readonly transport: Transport;
   /** What `transport` keeps of this connection where it encrypts. */
-  readonly secure: TlsStream | null;
+  readonly secure: Secured | null;
   /** Hold: why it is not read. */
   holds = 0;
   /** The kernel may have bytes for us. */
@@ -72,7 +71,7 @@ export class Connection {
   drainWatchers: number[] | null = null;
   #life: Life = Life.open;
 
-  constructor(place: ConnectionPlace, protocol: Protocol, transport: Transport, secure: TlsStream | null) {
+  constructor(place: ConnectionPlace, protocol: Protocol, transport: Transport, secure: Secured | null) {
     this.sessionId = place.sessionId;
     this.slot = place.slot;
     this.descriptor = place.descriptor;

@@ -87,7 +87,7 @@ export class Reactor implements PollerHandler {
   }
 
   #connectionReady(connection: Connection, events: number): void {
-    if (events & WRITABLE && connection.out !== null) this.#sending.writeQueued(connection);
+    if (events & WRITABLE) this.#sending.hasRoom(connection);
     if ((events & READABLE) === 0 || connection.isClosed) return;
     connection.readable = true;
     if (events & HANGUP) connection.hangup = true;

@@ -11,7 +11,7 @@ import { monotonicMs } from '../util/clock.js';
 import type { Connection } from './connection.js';
 import type { PortOptions, ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
-import { CloseSent } from './life.js';
+import { CloseSent, Life } from './life.js';
 import { type Chunk, FilePart, OutQueue } from './out-queue.js';
 
 /** Of one file in one call, and of one connection until the others have had their turn. */
@@ -53,6 +53,12 @@ export class Sending {
     connection.out?.pushFile(part);
     this.#queueChanged(connection);
     if (isFirst && !connection.isClosed) this.writeQueued(connection);
+  }
+
+  /** The kernel has room again. */
+  hasRoom(connection: Connection): void {
+    if (connection.out !== null) this.writeQueued(connection);
+    else if (connection.life === Life.lingering) connection.transport.flush(connection);
   }
 
   /** The transport has room again. */

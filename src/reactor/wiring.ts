@@ -28,7 +28,6 @@ import { type ReactorSender, Requests } from './requests.js';
 import { Sending } from './sending.js';
 import { Shutdown } from './shutdown.js';
 import { PlainTransport } from './transport/plain.js';
-import { TlsTransport } from './transport/tls.js';
 import type { WorkerRing } from './worker-ring.js';
 
 export interface ReactorParts {
@@ -81,10 +80,9 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
     options.ports.map((port, index) => ({ index, options: port, framing: parts.framings[index] })),
   );
   const plain = new PlainTransport(context);
-  const encrypted = new TlsTransport();
   const common = { context, ending, sending, reading, protocols, inflight, slots, plain };
   const { certificates } = parts;
-  const admission = new Admission({ ...common, poller, strategy, view, encrypted, certificates, onRefused });
+  const admission = new Admission({ ...common, poller, strategy, view, certificates, onRefused });
   const requests = new Requests({ ...parts, ...common, admission });
   const { speeches } = requests;
   ending.onReleased = (connection) => {

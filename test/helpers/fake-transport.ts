@@ -72,6 +72,8 @@ export class FakeTransport implements Transport {
     this.clientOf(connection).end = 'half';
   }
 
+  flush(): void {}
+
   reset(connection: Connection): void {
     this.clientOf(connection).end = 'reset';
   }

@@ -1,5 +1,6 @@
 /** A server of one thread that echoes by `TlsSession` on bare descriptors: no reactor, no process of its own. */
 
+import { type LoadedTls, loadTls } from '../../src/listen/tls-material.js';
 import type { TlsInfo } from '../../src/memory/tls-records.js';
 import { tls as kind, type TlsOptions } from '../../src/options/tls.js';
 import { SOCKADDR_BYTES } from '../../src/os/address.js';
@@ -16,7 +17,6 @@ import {
   setNoDelay,
   shutdownWrite,
 } from '../../src/os/socket.js';
-import { type LoadedTls, loadTls } from '../../src/protocol/tls.js';
 import { TlsContexts } from '../../src/reactor/transport/openssl/tls-contexts.js';
 import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
 

@@ -8,8 +8,10 @@ import { AF_INET } from '../../src/os/constants.js';
 import { createPoller } from '../../src/os/create-poller.js';
 import { addressOf, allocateStable } from '../../src/os/libc.js';
 import { accept, bindTcp, closeDescriptor, listen, localAddress, receive } from '../../src/os/socket.js';
-import { OpensslHandshakeGate, type SecuredEntrant } from '../../src/reactor/transport/openssl/handshake-gate.js';
+import type { Entrant } from '../../src/reactor/admission/gate.js';
+import { OpensslHandshakeGate } from '../../src/reactor/admission/openssl-handshake.js';
 import { TlsContexts } from '../../src/reactor/transport/openssl/tls-contexts.js';
+import { OpensslTransport } from '../../src/reactor/transport/openssl.js';
 import { certificateFor } from '../helpers/certificates.js';
 import { poll } from '../helpers/server-process.js';
 import { loaded } from '../helpers/tls-echo-server.js';
@@ -22,7 +24,7 @@ afterEach(() => {
 /** A listener whose clients all go to the gate. @param early bytes of each client that are read before */
 function world(handshakeTimeoutMs: number, early = 0) {
   const space = allocateStable(4096);
-  const entered: SecuredEntrant[] = [];
+  const entered: Entrant[] = [];
   const refused: string[] = [];
   const listener = bindTcp('127.0.0.1', 0);
   listen(listener, 64);
@@ -31,7 +33,8 @@ function world(handshakeTimeoutMs: number, early = 0) {
     const address = Buffer.from([127, 0, 0, 1]);
     const arrival: Arrival = { descriptor, portIndex: 0, family: AF_INET, address, remotePort: 1 };
     const n = early === 0 ? 0 : receive(descriptor, addressOf(space), early);
-    gate.admit({ arrival, early: space.subarray(0, Math.max(n, 0)), isWatched: false, secure: null }, (entrant) => {
+    const begun = space.subarray(0, Math.max(n, 0));
+    gate.admit({ arrival, early: begun, isWatched: false, secure: null, transport }, (entrant) => {
       entered.push(entrant);
     });
   };
@@ -47,7 +50,9 @@ function world(handshakeTimeoutMs: number, early = 0) {
     },
     turnEnd: () => {},
   });
+  const transport = new OpensslTransport(poller);
   const gate = new OpensslHandshakeGate({
+    transport,
     contexts: new TlsContexts(loaded(certificateFor('main.test'))),
     ...{ handshakeTimeoutMs, poller },
     newToken: () => ++tokens,

@@ -12,7 +12,8 @@ import { connectTcp } from '../../src/os/socket.js';
 import { FilePart } from '../../src/reactor/out-queue.js';
 import { TlsContexts } from '../../src/reactor/transport/openssl/tls-contexts.js';
 import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
-import { OpensslTransport, type SecureConnection } from '../../src/reactor/transport/openssl-transport.js';
+import { OpensslTransport } from '../../src/reactor/transport/openssl.js';
+import type { Carried } from '../../src/reactor/transport/transport.js';
 import { certificateFor } from '../helpers/certificates.js';
 import { poll } from '../helpers/server-process.js';
 import { loaded } from '../helpers/tls-echo-server.js';
@@ -26,8 +27,8 @@ afterEach(() => {
 });
 
 interface World {
-  readonly transport: OpensslTransport<SecureConnection>;
-  readonly connection: SecureConnection;
+  readonly transport: OpensslTransport;
+  readonly connection: Carried;
   readonly client: TLSSocket;
   /** What the client has got. */
   readonly got: Buffer[];

@@ -4,7 +4,7 @@
  */
 import type { Arrival } from '../../ipc/arrival.js';
 import { CloseCode, Event } from '../../ipc/frame.js';
-import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
+import type { LoadedTls } from '../../listen/tls-material.js';
 import { ReactorCounter, WorkerField } from '../../memory/boards.js';
 import { SlotFlag } from '../../memory/connection-table.js';
 import { AF_UNIX } from '../../os/constants.js';
@@ -21,11 +21,10 @@ import { Hold } from '../life.js';
 import type { Protocols } from '../protocols/index.js';
 import type { Reading } from '../reading.js';
 import type { Sending } from '../sending.js';
-import type { TlsStream } from '../transport/tls-stream.js';
 import type { Transport } from '../transport/transport.js';
 import type { Entrant } from './gate.js';
+import { type HandshakeGate, handshakeGate } from './handshake.js';
 import { ProxyHeaderGate } from './proxy-header.js';
-import { TlsHandshakeGate } from './tls-handshake.js';
 
 export interface AdmissionParts {
   readonly context: ReactorContext;
@@ -38,7 +37,6 @@ export interface AdmissionParts {
   readonly view: DispatchView;
   readonly protocols: Protocols;
   readonly plain: Transport;
-  readonly encrypted: Transport;
   /** By listen port; undefined where it speaks plain. */
   readonly certificates: readonly (LoadedTls | undefined)[];
   onRefused(sessionId: number, code: number, message: string): void;
@@ -46,7 +44,7 @@ export interface AdmissionParts {
 
 interface PortGates {
   readonly proxyHeader: ProxyHeaderGate | undefined;
-  readonly tlsHandshake: TlsHandshakeGate | undefined;
+  readonly tlsHandshake: HandshakeGate | undefined;
 }
 
 /** Above every slot and every port for datagrams, below the token of the bell. */
@@ -69,7 +67,7 @@ export class Admission {
     this.#parts = parts;
     this.#gates = parts.context.options.ports.map(({ proxyProtocol }, port) => ({
       proxyHeader: proxyProtocol.length === 0 ? undefined : this.#proxyHeaderGate(proxyProtocol),
-      tlsHandshake: this.#tlsHandshakeGate(parts.certificates[port]),
+      tlsHandshake: this.#tlsHandshakeGate(port),
     }));
   }
 
@@ -80,7 +78,7 @@ export class Admission {
   /** The accepting thread has counted it as one of this reactor's. @param arrival may be used again afterwards */
   accept(arrival: Arrival): void {
     const { proxyHeader, tlsHandshake } = this.#gatesOf(arrival);
-    const entrant = { arrival, early: nothing, isWatched: false, secure: null };
+    const entrant = { arrival, early: nothing, isWatched: false, secure: null, transport: this.#parts.plain };
     if (proxyHeader === undefined && tlsHandshake === undefined) return this.#enter(entrant);
     const kept = { ...entrant, arrival: { ...arrival, address: Buffer.from(arrival.address) } };
     if (proxyHeader === undefined) this.#shakeHands(kept);
@@ -89,13 +87,15 @@ export class Admission {
 
   /** The poller reports a client that still waits at a gate. */
   ready(token: number): void {
-    this.#gates.some(({ proxyHeader }) => proxyHeader?.ready(token));
+    for (const { proxyHeader, tlsHandshake } of this.#gates) {
+      if (proxyHeader?.ready(token) || tlsHandshake?.ready(token)) return;
+    }
   }
 
   /** For clients that come from now on. @throws ServerError ERR_TLS_* */
   renewTls(): void {
     this.#parts.context.options.ports.forEach(({ tls }, port) => {
-      if (tls !== null) this.#gates[port]?.tlsHandshake?.use(loadTls(tls));
+      if (tls !== null) this.#gates[port]?.tlsHandshake?.renew(tls);
     });
   }
 
@@ -120,7 +120,7 @@ export class Admission {
 
   takeOver(snapshot: Snapshot<PendingRecord>): void {
     const { proxyHeader } = this.#gatesOf(snapshot.record);
-    proxyHeader?.takeOver(snapshot, (entrant) => this.#introduced(entrant));
+    proxyHeader?.takeOver(snapshot, this.#parts.plain, (entrant) => this.#introduced(entrant));
   }
 
   /** @param isWatched by the poller already, under another token */
@@ -161,15 +161,17 @@ export class Admission {
   #secured(entrant: Entrant): void {
     this.#parts.context.wake();
     const connection = this.#open(entrant);
-    if (connection === undefined || entrant.secure === null) return;
-    this.#listen(connection, entrant.secure);
+    if (connection === undefined || connection.isClosed) return;
+    this.#listen(connection);
+    connection.readable = true; // bytes may have come with the handshake
     if (this.isDismissing) connection.protocol.dismiss(connection);
     this.#parts.reading.read(connection);
   }
 
-  #listen(connection: Connection, stream: TlsStream): void {
+  /** A transport that does not read through the poller reports by itself. */
+  #listen(connection: Connection): void {
     const { context, ending, reading, sending } = this.#parts;
-    stream.listen({
+    connection.secure?.listen?.({
       readable: () => {
         context.wake();
         connection.readable = true;
@@ -204,29 +206,28 @@ export class Admission {
 
   /** @returns undefined when there is no room for it */
   #open(entrant: Entrant): Connection | undefined {
-    const { arrival, secure } = entrant;
+    const { arrival, secure, isWatched } = entrant;
     const slot = this.isClosed ? -1 : this.#parts.slots.take();
     if (slot < 0) {
-      if (secure === null) this.#letGo(arrival.descriptor);
-      else secure.destroy();
+      secure?.free();
+      if (secure === null || isWatched) this.#letGo(arrival.descriptor);
       this.#uncount(arrival);
       return undefined;
     }
-    const connection = this.#connect(arrival, slot, secure);
-    if (secure === null) this.watch(connection, entrant.isWatched);
+    const connection = this.#connect(entrant, slot);
+    if (secure === null || isWatched) this.watch(connection, isWatched);
     return connection;
   }
 
-  #connect(arrival: Arrival, slot: number, secure: TlsStream | null): Connection {
-    const { context, strategy, view, protocols, plain, encrypted } = this.#parts;
+  #connect({ arrival, secure, transport }: Entrant, slot: number): Connection {
+    const { context, strategy, view, protocols } = this.#parts;
     const { id, options, table, board, workers, connections, now } = context;
     const { descriptor, portIndex: port, family, address, remotePort } = arrival;
     const sessionId = table.nextSessionId(slot);
     const worker = chooseForConnection(strategy, { sessionId, slot, address }, view);
     table.open(slot, { sessionId, worker, portIndex: port, descriptor, family, address, remotePort, now });
-    if (secure !== null) table.setTls(slot, secure.info);
+    if (secure !== null) table.setTls(slot, secure.info());
     const place = { sessionId, slot, descriptor, worker, port };
-    const transport = secure === null ? plain : encrypted;
     const connection = new Connection(place, protocols.ofPort(port), transport, secure);
     this.#applyOptions(connection, options.ports[port]);
     connections.add(connection);
@@ -266,12 +267,14 @@ export class Admission {
     });
   }
 
-  #tlsHandshakeGate(loaded: LoadedTls | undefined): TlsHandshakeGate | undefined {
-    if (loaded === undefined) return undefined;
-    const { poller, onRefused } = this.#parts;
-    return new TlsHandshakeGate({
-      loaded,
-      abandon: (descriptor) => poller.abandon(descriptor),
+  #tlsHandshakeGate(port: number): HandshakeGate | undefined {
+    const { context, poller, onRefused, certificates } = this.#parts;
+    const loaded = certificates[port];
+    const tls = context.options.ports[port]?.tls;
+    if (loaded === undefined || !tls) return undefined;
+    return handshakeGate(loaded, tls, {
+      poller,
+      newToken: () => this.#newToken(),
       refuse: (arrival, why) => {
         onRefused(0, CloseCode.TLS_HANDSHAKE, why);
         this.#uncount(arrival);
@@ -281,7 +284,9 @@ export class Admission {
 
   #newToken(): number {
     do this.#nextToken = this.#nextToken >= LAST_TOKEN ? FIRST_TOKEN : this.#nextToken + 1;
-    while (this.#gates.some(({ proxyHeader }) => proxyHeader?.owns(this.#nextToken)));
+    while (
+      this.#gates.some((gates) => gates.proxyHeader?.owns(this.#nextToken) || gates.tlsHandshake?.owns(this.#nextToken))
+    );
     return this.#nextToken;
   }
 

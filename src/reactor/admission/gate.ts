@@ -4,7 +4,7 @@
  */
 import type { Arrival } from '../../ipc/arrival.js';
 import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
-import type { TlsStream } from '../transport/tls-stream.js';
+import type { Secured, Transport } from '../transport/transport.js';
 
 /** A client on its way in. */
 export interface Entrant {
@@ -13,8 +13,9 @@ export interface Entrant {
   readonly early: Buffer;
   /** The poller watches its descriptor already, under a token of the gate. */
   readonly isWatched: boolean;
-  /** It has shaken hands. */
-  readonly secure: TlsStream | null;
+  /** Set when it has shaken hands. */
+  readonly secure: Secured | null;
+  readonly transport: Transport;
 }
 
 export type Admit = (entrant: Entrant) => void;

@@ -11,6 +11,7 @@ import { receive } from '../../os/socket.js';
 import { type ProxiedClient, parseProxyHeader } from '../../protocol/proxy.js';
 import { type ReactorContext, SCRATCH_BYTES } from '../context.js';
 import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
+import type { Transport } from '../transport/transport.js';
 import type { AdmissionGate, Admit, Entrant } from './gate.js';
 
 export interface ProxyHeaderParts {
@@ -28,6 +29,7 @@ interface Pending extends Arrival {
   readonly token: number;
   readonly deadline: number;
   readonly next: Admit;
+  readonly transport: Transport;
   begun: Buffer;
 }
 
@@ -49,9 +51,9 @@ export class ProxyHeaderGate implements AdmissionGate {
     return this.#pending.size;
   }
 
-  admit({ arrival, early }: Entrant, next: Admit): void {
+  admit({ arrival, early, transport }: Entrant, next: Admit): void {
     if (!this.#isTrusted(arrival)) return this.#parts.refuse(arrival, 'it does not come from a trusted address');
-    this.#wait(arrival, early, next);
+    this.#wait({ ...arrival, transport, next }, early);
   }
 
   handOver(): Snapshot<PendingRecord>[] {
@@ -65,10 +67,10 @@ export class ProxyHeaderGate implements AdmissionGate {
   }
 
   /** A client that waited in the process before this one; its time begins anew. */
-  takeOver({ record, descriptor, bytes }: Snapshot<PendingRecord>, next: Admit): void {
+  takeOver({ record, descriptor, bytes }: Snapshot<PendingRecord>, transport: Transport, next: Admit): void {
     const { portIndex, family, remotePort, address } = record;
     const arrival = { descriptor, portIndex, family, remotePort, address: Buffer.from(address, 'hex') };
-    this.#wait(arrival, Buffer.concat(bytes), next);
+    this.#wait({ ...arrival, transport, next }, Buffer.concat(bytes));
   }
 
   /** @returns false: the token is not one of this gate's */
@@ -86,12 +88,12 @@ export class ProxyHeaderGate implements AdmissionGate {
     for (const client of [...this.#pending.values()]) this.#refuse(client, 'the server shuts down');
   }
 
-  #wait(arrival: Arrival, begun: Buffer, next: Admit): void {
+  #wait(client: Omit<Pending, 'token' | 'deadline' | 'begun'>, begun: Buffer): void {
     const token = this.#parts.newToken();
     const deadline = performance.now() + HEADER_MS;
-    this.#pending.set(token, { ...arrival, token, deadline, next, begun });
+    this.#pending.set(token, { ...client, token, deadline, begun });
     this.#timer ??= setInterval(() => this.#refuseLate(), LOOK_MS);
-    this.#parts.poller.add(arrival.descriptor, token);
+    this.#parts.poller.add(client.descriptor, token);
   }
 
   #read(client: Pending): void {
@@ -109,7 +111,8 @@ export class ProxyHeaderGate implements AdmissionGate {
     }
     this.#forget(client);
     const early = bytes.subarray(header.length);
-    client.next({ arrival: behind(client, header.client), early, isWatched: true, secure: null });
+    const arrival = behind(client, header.client);
+    client.next({ arrival, early, isWatched: true, secure: null, transport: client.transport });
   }
 
   #refuse(client: Pending, why: string): void {

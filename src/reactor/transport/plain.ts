@@ -48,6 +48,8 @@ export class PlainTransport implements Transport {
     shutdownWrite(descriptor);
   }
 
+  flush(): void {}
+
   reset({ descriptor }: Carried): void {
     this.#poller.remove(descriptor);
     resetConnection(descriptor);

@@ -3,25 +3,16 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { pemOf, type TlsInfo } from '../../memory/tls-records.js';
 import { EAGAIN } from '../../os/libc.js';
+import type { Secured, TransportEvents } from './transport.js';
 
-export interface TlsStreamEvents {
-  /** Bytes, or the client's end. */
-  readable(): void;
-  /** Something of what waited was encrypted and written. */
-  written(): void;
-  failed(error: NodeJS.ErrnoException): void;
-  /** The descriptor is gone. */
-  closed(): void;
-}
-
-export class TlsStream {
+export class TlsStream implements Secured {
   readonly #stream: TLSSocket;
   readonly #socket: Socket;
   /** What is left of a piece of which the reader had room for a part. */
   #rest: Buffer | null = null;
   /** The client has ended its side; what it has sent before may still be there to read. */
   #hasEnded = false;
-  #events: TlsStreamEvents | undefined;
+  #events: TransportEvents | undefined;
   readonly #written = (): void => this.#events?.written();
 
   constructor(stream: TLSSocket, socket: Socket) {
@@ -29,7 +20,7 @@ export class TlsStream {
     this.#socket = socket;
   }
 
-  listen(events: TlsStreamEvents): void {
+  listen(events: TransportEvents): void {
     this.#events = events;
     this.#stream.on('readable', () => events.readable());
     this.#stream.on('end', () => {
@@ -85,8 +76,11 @@ export class TlsStream {
     return this.#stream.alpnProtocol || '';
   }
 
-  /** What the handshake has agreed upon, and who the client is if it has said so. */
-  get info(): TlsInfo {
+  free(): void {
+    this.destroy();
+  }
+
+  info(): TlsInfo {
     const stream = this.#stream;
     const certificate = stream.getPeerCertificate();
     const hasCertificate = certificate !== null && Object.keys(certificate).length > 0;

@@ -2,14 +2,37 @@
  * How the bytes of a connection travel: recv(2) and send(2), or the same through encryption. One object per reactor and
  * kind; what it keeps of a connection lies in `connection.secure`. Runs in the reactor.
  */
+import type { TlsInfo } from '../../memory/tls-records.js';
 import type { FilePart } from '../out-queue.js';
-import type { TlsStream } from './tls-stream.js';
+
+/** What a transport that encrypts keeps of a connection. */
+export interface Secured {
+  /** The protocol that was agreed upon by ALPN, '' for none. */
+  readonly alpn: string;
+  /** What the handshake has agreed upon, and who the client is if it has said so. */
+  info(): TlsInfo;
+  /** No connection takes it. */
+  free(): void;
+  /** Only of a transport that does not read through the poller. */
+  listen?(events: TransportEvents): void;
+}
+
+export interface TransportEvents {
+  /** Bytes, or the client's end. */
+  readable(): void;
+  /** Some of the queued bytes have reached the kernel. */
+  written(): void;
+  failed(error: NodeJS.ErrnoException): void;
+  /** The descriptor is gone. */
+  closed(): void;
+}
 
 /** What a transport sees of a connection. */
 export interface Carried {
   readonly descriptor: number;
-  /** What the transport keeps of it where it encrypts. */
-  readonly secure: TlsStream | null;
+  readonly secure: Secured | null;
+  /** The kernel has reported the client's end: reading goes on until it shows. */
+  hangup: boolean;
 }
 
 /** Numbers below 0 are −errno. */
@@ -35,6 +58,8 @@ export interface Transport {
   rearm(connection: Carried, events: number): void;
   /** Ends the writing side behind all that was sent. */
   end(connection: Carried): void;
+  /** The kernel has room again for what `end` could not send. */
+  flush(connection: Carried): void;
   /** The descriptor goes, with an RST. */
   reset(connection: Carried): void;
   /** The descriptor goes. */

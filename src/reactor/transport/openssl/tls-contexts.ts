@@ -1,5 +1,6 @@
 /** The certificates of one listen port as OpenSSL knows them, chosen by the name a client asks for. Runs in the reactor. */
 import { createSecureContext, type SecureContext } from 'node:tls';
+import type { LoadedTls } from '../../../listen/tls-material.js';
 import {
   contextAddress,
   loadOpenSsl,
@@ -12,7 +13,6 @@ import {
   SSL_VERIFY_PEER,
 } from '../../../os/openssl.js';
 import { acceptAnyCertificate, protocolList, selectProtocol } from '../../../os/openssl-callbacks.js';
-import type { LoadedTls } from '../../../protocol/tls.js';
 
 interface NamedContext {
   readonly name: string;

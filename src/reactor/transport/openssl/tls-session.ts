@@ -1,10 +1,11 @@
 /** One encrypted connection on its descriptor, by the OpenSSL inside Node. Runs in the reactor. */
 import { constants } from 'node:os';
 import type { TlsInfo } from '../../../memory/tls-records.js';
-import { addressOf, allocateStable, EAGAIN, errnoName, pin } from '../../../os/libc.js';
+import { addressOf, allocateStable, EAGAIN, EINTR, errnoName, pin } from '../../../os/libc.js';
 import { loadOpenSsl, type OpenSslOfThread, SSL_ERROR_WANT_READ, SSL_ERROR_ZERO_RETURN } from '../../../os/openssl.js';
 import { receive, send } from '../../../os/socket.js';
 import { LONGEST_HELLO_BYTES, readClientHello } from '../../../protocol/client-hello.js';
+import type { Secured } from '../transport.js';
 import { describeSession, protocolOf } from './session-info.js';
 import type { TlsContexts } from './tls-contexts.js';
 
@@ -31,7 +32,7 @@ const received = pin(allocateStable(MOST_RECEIVED_BYTES));
  * The calls follow recv(2) and send(2) on a non-blocking socket, −errno included, as the plain transport does; no other
  * code reads or writes the descriptor, and closing it is the owner's. All calls are of one thread.
  */
-export class TlsSession {
+export class TlsSession implements Secured {
   readonly #contexts: TlsContexts;
   readonly #thread: OpenSslOfThread;
   readonly #descriptor: number;
@@ -87,6 +88,7 @@ export class TlsSession {
       const asked = Math.min(MOST_RECEIVED_BYTES, Math.max(RECORD_BYTES, limit - taken + (limit >> 5)));
       const n = receive(this.#descriptor, received.address, asked);
       if (n === -EAGAIN) break;
+      if (n === -EINTR) continue;
       if (n <= 0) {
         this.#end = n;
         break;
@@ -138,6 +140,7 @@ export class TlsSession {
     while (this.#pending !== null) {
       const pending: Buffer = this.#pending;
       const n = send(this.#descriptor, addressOf(pending), pending.length);
+      if (n === -EINTR) continue;
       if (n < 0) return this.#notSent(n);
       this.#pending = n < pending.length ? pending.subarray(n) : null;
     }

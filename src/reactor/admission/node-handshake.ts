@@ -5,13 +5,17 @@
 import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Arrival } from '../../ipc/arrival.js';
-import type { LoadedTls } from '../../listen/tls-material.js';
+import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
+import type { ResolvedTls } from '../../options/tls.js';
 import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
 import { TlsStream } from '../transport/tls-stream.js';
+import type { Transport } from '../transport/transport.js';
 import type { AdmissionGate, Admit, Entrant } from './gate.js';
 
-export interface TlsHandshakeParts {
+export interface NodeHandshakeParts {
   readonly loaded: LoadedTls;
+  /** Of the clients that pass. */
+  readonly transport: Transport;
   /** The poller is to forget a descriptor: it is Node's from here on. */
   abandon(descriptor: number): void;
   /** The descriptor is closed. */
@@ -27,19 +31,27 @@ interface Pending {
 const ENDED = 'it ended in the handshake, or its certificate is missing or was not accepted';
 const nothing = Buffer.alloc(0);
 
-export class TlsHandshakeGate implements AdmissionGate {
-  readonly #parts: TlsHandshakeParts;
+export class NodeHandshakeGate implements AdmissionGate {
+  readonly #parts: NodeHandshakeParts;
   readonly #pending = new Map<Socket, Pending>();
   #server: Server;
 
-  constructor(parts: TlsHandshakeParts) {
+  constructor(parts: NodeHandshakeParts) {
     this.#parts = parts;
     this.#server = this.#createServer(parts.loaded);
   }
 
-  /** Other certificates, for clients that come from now on. */
-  use(loaded: LoadedTls): void {
-    this.#server = this.#createServer(loaded);
+  renew(tls: ResolvedTls): void {
+    this.#server = this.#createServer(loadTls(tls));
+  }
+
+  /** Node watches the descriptors itself. */
+  ready(): boolean {
+    return false;
+  }
+
+  owns(): boolean {
+    return false;
   }
 
   get waiting(): number {
@@ -82,7 +94,8 @@ export class TlsHandshakeGate implements AdmissionGate {
     if (pending === undefined) return void stream.destroy();
     this.#pending.delete(socket);
     const { arrival, next } = pending;
-    next({ arrival, early: nothing, isWatched: false, secure: new TlsStream(stream, socket) });
+    const secure = new TlsStream(stream, socket);
+    next({ arrival, early: nothing, isWatched: false, secure, transport: this.#parts.transport });
   }
 
   #failed(socket: Socket, error: Error): void {

@@ -2,23 +2,20 @@
  * Clients of a port that speaks TLS wait here until they have shaken hands by the OpenSSL inside Node. Runs in the
  * reactor.
  */
-import type { Arrival } from '../../../ipc/arrival.js';
-import { type Poller, READABLE, WRITABLE } from '../../../os/poller.js';
-import { closeDescriptor } from '../../../os/socket.js';
-import type { TlsContexts } from './tls-contexts.js';
-import { TlsSession } from './tls-session.js';
+import type { Arrival } from '../../ipc/arrival.js';
+import { loadTls } from '../../listen/tls-material.js';
+import type { ResolvedTls } from '../../options/tls.js';
+import { type Poller, READABLE, WRITABLE } from '../../os/poller.js';
+import { closeDescriptor } from '../../os/socket.js';
+import { TlsContexts } from '../transport/openssl/tls-contexts.js';
+import { TlsSession } from '../transport/openssl/tls-session.js';
+import type { Transport } from '../transport/transport.js';
+import type { AdmissionGate, Admit, Entrant } from './gate.js';
 
-/** To be replaced by the entrant of the admission's gates. */
-export interface SecuredEntrant {
-  readonly arrival: Arrival;
-  readonly early: Buffer;
-  /** The poller watches its descriptor already, under a token of a gate. */
-  readonly isWatched: boolean;
-  readonly secure: TlsSession | null;
-}
-
-export interface HandshakeParts {
+export interface OpensslHandshakeParts {
   readonly contexts: TlsContexts;
+  /** Of the clients that pass. */
+  readonly transport: Transport;
   /** A client that has not shaken hands by then is turned away. */
   readonly handshakeTimeoutMs: number;
   readonly poller: Poller;
@@ -33,26 +30,25 @@ interface Pending {
   readonly token: number;
   readonly deadline: number;
   readonly session: TlsSession;
-  readonly next: (entrant: SecuredEntrant) => void;
+  readonly next: Admit;
 }
 
 const LOOK_MS = 250;
 const nothing = Buffer.alloc(0);
 
-export class OpensslHandshakeGate {
-  readonly #parts: HandshakeParts;
+export class OpensslHandshakeGate implements AdmissionGate {
+  readonly #parts: OpensslHandshakeParts;
   readonly #pending = new Map<number, Pending>();
   #contexts: TlsContexts;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(parts: HandshakeParts) {
+  constructor(parts: OpensslHandshakeParts) {
     this.#parts = parts;
     this.#contexts = parts.contexts;
   }
 
-  /** Other certificates, for clients that come from now on. */
-  use(contexts: TlsContexts): void {
-    this.#contexts = contexts;
+  renew(tls: ResolvedTls): void {
+    this.#contexts = new TlsContexts(loadTls(tls));
   }
 
   get waiting(): number {
@@ -60,7 +56,7 @@ export class OpensslHandshakeGate {
   }
 
   /** @param next is given the client when it has shaken hands, never before this call returns; it reads at once */
-  admit({ arrival, early, isWatched }: SecuredEntrant, next: (entrant: SecuredEntrant) => void): void {
+  admit({ arrival, early, isWatched }: Entrant, next: Admit): void {
     const { poller, handshakeTimeoutMs, newToken } = this.#parts;
     const token = newToken();
     const session = new TlsSession(this.#contexts, arrival.descriptor, early);
@@ -98,7 +94,7 @@ export class OpensslHandshakeGate {
     if (result === 'wants-write') return this.#parts.poller.rearm(arrival.descriptor, WRITABLE);
     if (result !== 'done') return this.#refuse(client, result.failed);
     this.#forget(client);
-    next({ arrival, early: nothing, isWatched: true, secure: session });
+    next({ arrival, early: nothing, isWatched: true, secure: session, transport: this.#parts.transport });
   }
 
   #refuse(client: Pending, why: string): void {

@@ -13,7 +13,7 @@ import type { Carried, Transport } from './transport.js';
 
 const AHEAD_BYTES = 262_144;
 
-export class TlsTransport implements Transport {
+export class NodeTlsTransport implements Transport {
   readonly drainsByShortRead = false;
   readonly isDirect = false;
   readonly canHandOff = false;
@@ -51,6 +51,8 @@ export class TlsTransport implements Transport {
   end(connection: Carried): void {
     streamOf(connection).end();
   }
+
+  flush(): void {}
 
   reset(connection: Carried): void {
     streamOf(connection).reset();

@@ -1,0 +1,60 @@
+/**
+ * By which TLS a port shakes hands: the OpenSSL inside Node, called directly; Node's `tls` where that cannot be called, or
+ * the environment asks for it. Runs in the reactor.
+ */
+import type { Arrival } from '../../ipc/arrival.js';
+import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
+import type { ResolvedTls } from '../../options/tls.js';
+import { opensslIsUsable } from '../../os/openssl.js';
+import type { Poller } from '../../os/poller.js';
+import { NodeTlsTransport } from '../transport/node-tls.js';
+import { TlsContexts } from '../transport/openssl/tls-contexts.js';
+import { OpensslTransport } from '../transport/openssl.js';
+import type { AdmissionGate } from './gate.js';
+import { NodeHandshakeGate } from './node-handshake.js';
+import { OpensslHandshakeGate } from './openssl-handshake.js';
+
+/** `node`: handshakes and encryption by Node's `tls`, as where OpenSSL cannot be called. */
+const ENGINE = 'TSWOOLE_TLS_ENGINE';
+
+export interface HandshakeGate extends AdmissionGate {
+  /** Reads the certificates again, for clients that come from now on. @throws ServerError ERR_TLS_* */
+  renew(tls: ResolvedTls): void;
+  /** @returns false: the token is not one of this gate's */
+  ready(token: number): boolean;
+  owns(token: number): boolean;
+}
+
+export interface HandshakeParts {
+  readonly poller: Poller;
+  /** Not in use by another gate, and out of the range of slots and datagrams. */
+  newToken(): number;
+  /** The gate has forgotten the client, and its descriptor is closed. */
+  refuse(arrival: Arrival, why: string): void;
+}
+
+/** @param loaded from `tls` */
+export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: HandshakeParts): HandshakeGate {
+  if (process.env[ENGINE] !== 'node' && opensslIsUsable()) {
+    const contexts = contextsOf(loaded);
+    const transport = new OpensslTransport(parts.poller);
+    const { handshakeTimeoutMs } = tls;
+    if (contexts !== undefined) return new OpensslHandshakeGate({ ...parts, contexts, transport, handshakeTimeoutMs });
+  }
+  const { poller, refuse } = parts;
+  return new NodeHandshakeGate({
+    loaded: loadTls(tls), // contexts that OpenSSL was given are not to be given to a server of Node's
+    transport: new NodeTlsTransport(),
+    abandon: (descriptor) => poller.abandon(descriptor),
+    refuse,
+  });
+}
+
+/** @returns undefined where OpenSSL does not take them as Node does */
+function contextsOf(loaded: LoadedTls): TlsContexts | undefined {
+  try {
+    return new TlsContexts(loaded);
+  } catch {
+    return undefined;
+  }
+}
