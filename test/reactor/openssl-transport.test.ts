@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createPoller } from '../../src/os/create-poller.js';
 import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
-import { connectTcp } from '../../src/os/socket.js';
+import { closeDescriptor, connectTcp } from '../../src/os/socket.js';
 import { FilePart } from '../../src/reactor/out-queue.js';
 import { TlsContexts } from '../../src/reactor/transport/openssl/tls-contexts.js';
 import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
@@ -182,4 +182,33 @@ describe('the transport by OpenSSL', () => {
     made.transport.reset(made.connection);
     await poll('the client sees it', () => made.client.destroyed || made.client.readableEnded); // as Node shows it
   });
+});
+
+it('a client that sends and resets before the server has taken the end of its handshake is a connection all the same', async () => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const descriptor = connectTcp('127.0.0.1', (server.address() as { port: number }).port);
+  const socket = await poll('it is connected', () => sockets[0]);
+  const client = connect({ socket, rejectUnauthorized: false } as object);
+  client.on('error', () => {});
+  const secure = new TlsSession(new TlsContexts(loaded(certificateFor('main.test'))), descriptor);
+  undo.push(
+    () => secure.free(),
+    () => closeDescriptor(descriptor),
+    () => server.close(),
+  );
+  const shaken = once(client, 'secureConnect');
+  await poll('the hello is answered', () => secure.handshake() === 'wants-read' && socket.bytesRead > 0);
+  await shaken;
+  await new Promise((resolve) => client.write('half a li', resolve));
+  const closed = once(socket, 'close');
+  socket.resetAndDestroy();
+  await closed;
+  await poll('the handshake', () => secure.handshake() === 'done');
+  const n = await poll('its bytes', () => Math.max(0, secure.read(spaceAddress, LIMIT_BYTES)));
+  expect(space.toString('latin1', 0, n)).toBe('half a li');
+  const { ECONNRESET, EPIPE } = constants.errno;
+  const end = await poll('the reset', () => Math.min(0, secure.read(spaceAddress, LIMIT_BYTES)));
+  expect([-ECONNRESET, -EPIPE]).toContain(end);
 });

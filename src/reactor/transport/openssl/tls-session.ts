@@ -87,12 +87,8 @@ export class TlsSession implements Secured {
     while (taken < limit && this.#end === 1) {
       const asked = Math.min(MOST_RECEIVED_BYTES, Math.max(RECORD_BYTES, limit - taken + (limit >> 5)));
       const n = receive(this.#descriptor, received.address, asked);
-      if (n === -EAGAIN) break;
-      if (n === -EINTR) continue;
-      if (n <= 0) {
-        this.#end = n;
-        break;
-      }
+      if (n <= 0 && this.#receivedNone(n)) continue;
+      if (n <= 0) break;
       this.#thread.input.feed(received.address, n);
       taken += this.#decrypt(address + taken, limit - taken);
       this.#keepRest(received.buffer, n);
@@ -100,6 +96,12 @@ export class TlsSession implements Secured {
     }
     if (taken > 0) return taken;
     return this.#end === 1 ? -EAGAIN : this.#end;
+  }
+
+  /** @returns true when the next `recv` may give some */
+  #receivedNone(n: number): boolean {
+    if (n !== -EAGAIN && n !== -EINTR) this.#end = n === 0 ? this.#sendError : n; // the kernel tells an error once: here, or to `send`
+    return n === -EINTR;
   }
 
   /** The client has ended, or the session is broken: `read` tells so when it has given all bytes. */
@@ -232,10 +234,11 @@ export class TlsSession implements Secured {
     this.#keepRest(fed, length);
     const sent = this.#sendOutput();
     if (words !== '') return this.#failed(words);
-    if (sent < 0 && sent !== -EAGAIN) return this.#failed(`write ${errnoName(-sent)}`);
-    if (n !== 1) return null;
-    this.#isSecured = true;
-    return 'done';
+    if (n === 1) {
+      this.#isSecured = true; // a reset that `send` has met shows by reading, behind what the client has sent before
+      return 'done';
+    }
+    return sent < 0 && sent !== -EAGAIN ? this.#failed(`write ${errnoName(-sent)}`) : null;
   }
 
   #receiveMore(): number {
