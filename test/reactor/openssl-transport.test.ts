@@ -198,17 +198,23 @@ it('a client that sends and resets before the server has taken the end of its ha
     () => closeDescriptor(descriptor),
     () => server.close(),
   );
+  let isGreeted = false;
+  client.once('keylog', () => {
+    isGreeted = true;
+  });
   const shaken = once(client, 'secureConnect');
-  await poll('the hello is answered', () => secure.handshake() === 'wants-read' && socket.bytesRead > 0);
+  await poll('the hello is answered', () => isGreeted || (secure.handshake() === 'done' && undefined));
   await shaken;
   await new Promise((resolve) => client.write('half a li', resolve));
   const closed = once(socket, 'close');
   socket.resetAndDestroy();
   await closed;
   await poll('the handshake', () => secure.handshake() === 'done');
-  const n = await poll('its bytes', () => Math.max(0, secure.read(spaceAddress, LIMIT_BYTES)));
+  const n = Number(await poll('its bytes', () => nonzero(secure.read(spaceAddress, LIMIT_BYTES))));
   expect(space.toString('latin1', 0, n)).toBe('half a li');
   const { ECONNRESET, EPIPE } = constants.errno;
-  const end = await poll('the reset', () => Math.min(0, secure.read(spaceAddress, LIMIT_BYTES)));
+  const end = await poll('the reset', () => nonzero(secure.read(spaceAddress, LIMIT_BYTES)));
   expect([-ECONNRESET, -EPIPE]).toContain(end);
 });
+
+const nonzero = (n: number): number | false => n !== -EAGAIN && n;
