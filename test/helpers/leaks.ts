@@ -5,8 +5,3 @@ import { readdirSync } from 'node:fs';
 export function openDescriptors(): string[] {
   return readdirSync('/dev/fd').sort((a, b) => Number(a) - Number(b));
 }
-
-/** Timers that keep this process alive. */
-export function waitingTimers(): number {
-  return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-}
