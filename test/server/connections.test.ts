@@ -19,6 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
+/** A reactor takes its slots in order. */
 const open = (slot: number, portIndex = 0): number => {
   const sessionId = table.nextSessionId(slot);
   const from = { family: AF_INET, address: Buffer.alloc(16), remotePort: 1 };
@@ -30,18 +31,17 @@ describe('the connections of a server', () => {
   it('are those that are open when they are asked for, in the order of their slots', () => {
     const connections = new Connections(table);
     expect([connections.size, [...connections]]).toEqual([0, []]);
-    const second = open(5);
-    const first = open(2);
+    const [first, second] = [open(0), open(1)];
     expect([connections.size, [...connections]]).toEqual([2, [first, second]]);
-    table.setState(2, SlotState.closing);
+    table.setState(0, SlotState.closing);
     expect([connections.size, [...connections], connections.has(first)]).toEqual([1, [second], false]);
   });
 
   it('know a session, and not the one that had its slot before', () => {
     const connections = new Connections(table);
-    const gone = open(3);
-    table.setState(3, SlotState.closed);
-    const fd = open(3);
+    const gone = open(0);
+    table.setState(0, SlotState.closed);
+    const fd = open(0);
     expect([gone, fd, fd + 1, 0, -1].map((id) => connections.has(id))).toEqual([false, true, false, false, false]);
   });
 
@@ -55,7 +55,7 @@ describe('heartbeat()', () => {
   const port = (heartbeatIdleMs: number): ListenPort => ({ settings: { heartbeatIdleMs } }) as ListenPort;
 
   it('finds clients that have been silent for heartbeatIdleMs of their port', () => {
-    const [short, long] = [open(1, 0), open(2, 1)];
+    const [short, long] = [open(0, 0), open(1, 1)];
     const ports = [port(1000), port(2000)];
     vi.advanceTimersByTime(999);
     expect(silentConnections(table, ports, undefined)).toEqual([]);
@@ -66,17 +66,17 @@ describe('heartbeat()', () => {
   });
 
   it('takes idleMs for all ports instead, those without a limit included', () => {
-    const all = [open(1, 0), open(2, 1)];
+    const all = [open(0, 0), open(1, 1)];
     vi.advanceTimersByTime(500);
     expect(silentConnections(table, [port(1000), port(0)], 500)).toEqual(all);
     expect(silentConnections(table, [port(1000), port(0)], 500.5)).toEqual([]);
   });
 
   it('leaves out clients of a port without a limit, and protected ones', () => {
-    open(1, 1);
-    open(2, 0);
-    const silent = open(3, 0);
-    table.setFlag(2, SlotFlag.protected, true);
+    open(0, 1);
+    open(1, 0);
+    const silent = open(2, 0);
+    table.setFlag(1, SlotFlag.protected, true);
     vi.advanceTimersByTime(5000);
     expect(silentConnections(table, [port(1000), port(0)], undefined)).toEqual([silent]);
   });
