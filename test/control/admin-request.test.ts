@@ -132,9 +132,9 @@ describe('arguments in a query', () => {
     ]);
   });
 
-  // JSON has no numbers with leading zeros.
-  it('are text where they begin with zeros', () => {
-    expect(fromQuery(new URLSearchParams('a=007'))).toEqual({ a: '007' });
+  it('are text where they begin with a 0 that is not all of them', () => {
+    const text = 'a=007&b=00&c=-01&d=0&e=10';
+    expect(fromQuery(new URLSearchParams(text))).toEqual({ a: '007', b: '00', c: '-01', d: 0, e: 10 });
   });
 });
 
