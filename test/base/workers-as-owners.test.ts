@@ -118,9 +118,9 @@ describe('the end', () => {
 describe('what workers do by themselves', () => {
   it('is waited for by nobody', async () => {
     const owners = await start();
-    await Promise.all([owners.ready(), owners.quiesce(), owners.withhold(1), owners.rebind()]);
+    await Promise.all([owners.ready(), owners.quiesce(), owners.withhold(), owners.rebind()]);
     owners.renew();
-    owners.useWorkers(1);
+    owners.useWorkers();
     expect(told).toEqual([]);
     await owners.stop();
   });

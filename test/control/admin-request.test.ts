@@ -7,7 +7,8 @@ import { publicError } from '../../src/control/public-error.js';
 import { ServerError } from '../../src/errors/index.js';
 import type { ResolvedAdmin } from '../../src/options/index.js';
 
-const admin = (host: string, ...hosts: string[]): HostCheck => new HostCheck({ host, hosts } as unknown as ResolvedAdmin);
+const admin = (host: string, ...hosts: string[]): HostCheck =>
+  new HostCheck({ host, hosts } as unknown as ResolvedAdmin);
 const local = admin('127.0.0.1');
 const LIMIT = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CommandTable, type CommandHandler, checkCommandName, commands } from '../../src/control/commands.js';
+import { type CommandHandler, CommandTable, checkCommandName, commands } from '../../src/control/commands.js';
 import type { Controlled } from '../../src/control/controlled.js';
 import { deferred } from '../../src/util/deferred.js';
 

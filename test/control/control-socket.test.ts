@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ControlClient } from '../../src/control/client.js';
-import { CommandTable, type CommandHandler } from '../../src/control/commands.js';
+import { type CommandHandler, CommandTable } from '../../src/control/commands.js';
 import type { Controlled } from '../../src/control/controlled.js';
-import { LIMIT_LINE_BYTES, idOf, lineReader, parseRequest } from '../../src/control/protocol.js';
+import { idOf, LIMIT_LINE_BYTES, lineReader, parseRequest } from '../../src/control/protocol.js';
 import { RateMeter } from '../../src/control/rate-meter.js';
 import { ControlServer } from '../../src/control/server.js';
 import { ServerError } from '../../src/errors/index.js';
@@ -23,9 +23,11 @@ describe('a request', () => {
     expect(parseRequest('{"command":"stats"}')).toEqual({ id: 0, command: 'stats', arguments: {} });
   });
 
-  it.each(['', 'x', '{', 'null', '1', '[]', '{}', '{"command":1}', '{"command":"a","id":"1"}'].concat(
-    ['[]', 'null', '1', '"x"'].map((given) => `{"command":"a","arguments":${given}}`),
-  ))('is not %s', (line) => {
+  it.each(
+    ['', 'x', '{', 'null', '1', '[]', '{}', '{"command":1}', '{"command":"a","id":"1"}'].concat(
+      ['[]', 'null', '1', '"x"'].map((given) => `{"command":"a","arguments":${given}}`),
+    ),
+  )('is not %s', (line) => {
     expect(() => parseRequest(line)).toThrow(
       expect.objectContaining({ code: 'ERR_COMMAND_REQUEST', detail: { why: expect.any(String) } }),
     );
@@ -120,7 +122,10 @@ describe('the control socket', () => {
     const error = await client.call('fail').catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ServerError);
     expect(error).toMatchObject({ code: 'ERR_RELOAD', detail: { why: 'no' } });
-    await expect(client.call('ecko')).rejects.toMatchObject({ code: 'ERR_COMMAND_UNKNOWN', detail: { nearest: 'echo' } });
+    await expect(client.call('ecko')).rejects.toMatchObject({
+      code: 'ERR_COMMAND_UNKNOWN',
+      detail: { nearest: 'echo' },
+    });
   });
 
   it('answers each call as soon as it can, under its id', async () => {

@@ -174,8 +174,10 @@ describe('a profile over HTTP', () => {
     destroyed = false;
     /** What `write` says. */
     isRoom = true;
-    constructor(readonly req: { method: string }) {
+    readonly req: { method: string };
+    constructor(req: { method: string }) {
       super();
+      this.req = req;
     }
     writeHead(status: number, fields: object): void {
       this.head = { status, ...fields };

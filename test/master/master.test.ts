@@ -432,7 +432,7 @@ describe('a reload', () => {
     const done = master.reloaded();
     expect(steps).toEqual(['owners: renew', 'manager: reload']);
     const { request } = manager().last('reload');
-    manager().events.message({ type: 'reloaded', request, failed: undefined });
+    manager().events.message({ type: 'reloaded', request });
     await done;
     await master.shutdown();
   });
@@ -446,7 +446,11 @@ describe('a reload', () => {
   });
 
   it.each([
-    ['failed', () => manager().events.message({ type: 'reloaded', request: 1, failed: 'syntax error' }), 'syntax error'],
+    [
+      'failed',
+      () => manager().events.message({ type: 'reloaded', request: 1, failed: 'syntax error' }),
+      'syntax error',
+    ],
     ['lost its manager', () => manager().events.exit(0, 9), 'the manager has died meanwhile'],
   ])('that %s rejects with the reason', async (_title, happens, why) => {
     await running();
@@ -458,7 +462,10 @@ describe('a reload', () => {
 
   it('is refused while the server starts, and when it has ended', async () => {
     make();
-    await expect(master.reloaded()).rejects.toMatchObject({ code: 'ERR_RELOAD', detail: { why: 'the server is starting' } });
+    await expect(master.reloaded()).rejects.toMatchObject({
+      code: 'ERR_RELOAD',
+      detail: { why: 'the server is starting' },
+    });
     await master.start();
     await master.shutdown();
     await expect(master.reloaded()).rejects.toMatchObject({ detail: { why: 'the server is ended' } });
@@ -490,7 +497,7 @@ describe('a profile', () => {
     await running();
     const [first, second] = [master.profile(0, order), master.profile(1, order)];
     manager().events.message({ type: 'profiled', request: 2, failed: 'no room', pieces: [] });
-    manager().events.message({ type: 'profiled', request: 1, failed: undefined, pieces: [] });
+    manager().events.message({ type: 'profiled', request: 1, pieces: [] });
     expect(await first).toEqual([]);
     await expect(second).rejects.toMatchObject({ code: 'ERR_PROFILE', detail: { why: 'no room' } });
     await master.shutdown();

@@ -21,7 +21,7 @@ import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { isLinux } from '../../src/os/libc.js';
 import { allowedCores } from '../../src/os/privileges.js';
 import { bindUnix } from '../../src/os/socket.js';
-import { type Deferred, deferred } from '../../src/util/deferred.js';
+import type { Deferred } from '../../src/util/deferred.js';
 import { testShape } from '../helpers/test-shape.js';
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -70,13 +70,19 @@ describe('another number of workers', () => {
     expect([steps, numbers()]).toEqual([['scale'], [4, 4]]);
     scaled();
     await done;
-    expect([steps, numbers()]).toEqual([['scale', 'useWorkers 6'], [6, 6]]);
+    expect([steps, numbers()]).toEqual([
+      ['scale', 'useWorkers 6'],
+      [6, 6],
+    ]);
   });
 
   it('that is smaller gives nothing to those that go before they are waited for, and ends them last', async () => {
     const done = scaling.to(2);
     await settle();
-    expect([steps, numbers()]).toEqual([['withhold 2', 'withdraw'], [2, 4]]);
+    expect([steps, numbers()]).toEqual([
+      ['withhold 2', 'withdraw'],
+      [2, 4],
+    ]);
     scaling.withdrawn();
     await settle();
     expect(steps).toEqual(['withhold 2', 'withdraw', 'rebind', 'scale']);
@@ -361,13 +367,16 @@ describe('what systemd is told', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it.each([{ WATCHDOG_USEC: '2000000', WATCHDOG_PID: '1' }, { WATCHDOG_USEC: '0' }])('is no sign of life with %j', (env) => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-    const notifier = ServiceNotifier.take(environment(env));
-    notifier?.ready('');
-    expect(vi.getTimerCount()).toBe(0);
-    notifier?.close();
-  });
+  it.each([{ WATCHDOG_USEC: '2000000', WATCHDOG_PID: '1' }, { WATCHDOG_USEC: '0' }])(
+    'is no sign of life with %j',
+    (env) => {
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+      const notifier = ServiceNotifier.take(environment(env));
+      notifier?.ready('');
+      expect(vi.getTimerCount()).toBe(0);
+      notifier?.close();
+    },
+  );
 
   it('is lost, and harms nobody, while systemd restarts itself', () => {
     const notifier = ServiceNotifier.take({ NOTIFY_SOCKET: join(folder, 'none') });

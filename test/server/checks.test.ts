@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
+import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { isLinux } from '../../src/os/libc.js';
 import { type CommandLine, checkCommandLine, currentCommandLine } from '../../src/server/command-line.js';
 import { fileToSend } from '../../src/server/file-to-send.js';
@@ -110,7 +110,11 @@ describe('what a server cannot do without', () => {
   const receive = (): void => {};
   const context = (given: ServerOptions, events: object = {}, more: object = {}): StartContext => {
     const options = resolveOptions({ port: 0, ...given });
-    const port = new ListenPort(undefined, () => undefined, () => {});
+    const port = new ListenPort(
+      undefined,
+      () => undefined,
+      () => {},
+    );
     port.resolve(options);
     return { options, events, apps: {}, ports: [port], ...more } as unknown as StartContext;
   };
@@ -195,7 +199,11 @@ describe('a listen port', () => {
   const server = resolveOptions({ host: '127.0.0.1', port: 9501, backlog: 7 });
 
   it('is as the server where nothing else is said', () => {
-    const port = new ListenPort({ port: 9502 }, () => undefined, () => {});
+    const port = new ListenPort(
+      { port: 9502 },
+      () => undefined,
+      () => {},
+    );
     port.resolve(server);
     expect([port.host, port.port, port.type, port.path, port.settings.backlog]).toEqual([
       ...['127.0.0.1', 9502, 'tcp', '', 7],
@@ -204,7 +212,11 @@ describe('a listen port', () => {
 
   it('has the port it was bound to as soon as there is one', () => {
     let bound: number | undefined;
-    const port = new ListenPort({ port: 0 }, () => bound, () => {});
+    const port = new ListenPort(
+      { port: 0 },
+      () => bound,
+      () => {},
+    );
     port.resolve(server);
     expect(port.port).toBe(0);
     bound = 40_000;
@@ -212,7 +224,11 @@ describe('a listen port', () => {
   });
 
   it('says of an unknown event which one may be meant', () => {
-    const port = new ListenPort({ port: 1 }, () => undefined, () => {});
+    const port = new ListenPort(
+      { port: 1 },
+      () => undefined,
+      () => {},
+    );
     expect(() => port.on('recieve' as 'receive', () => {})).toThrow(
       expect.objectContaining({ code: 'ERR_EVENT_UNKNOWN', message: expect.stringContaining('receive') }),
     );
@@ -233,7 +249,12 @@ describe('a process of the user', () => {
 
   it('is called by its number where it has no name', () => {
     expect(checkUserProcess({ run }, 3).name).toBe('3');
-    expect(checkUserProcess(Object.defineProperty(() => {}, 'name', { value: '' }), 4).name).toBe('4');
+    expect(
+      checkUserProcess(
+        Object.defineProperty(() => {}, 'name', { value: '' }),
+        4,
+      ).name,
+    ).toBe('4');
   });
 
   it.each([

@@ -77,9 +77,12 @@ describe('clear() is false', () => {
 
 describe('a callback that fails', () => {
   it.each([
-    ['throws', () => {
-      throw new Error('no');
-    }],
+    [
+      'throws',
+      () => {
+        throw new Error('no');
+      },
+    ],
     ['rejects', () => Promise.reject(new Error('no'))],
   ])('because it %s is told, and tick() goes on', async (_title, callback) => {
     timers.tick(10, callback);
@@ -111,7 +114,10 @@ describe('what is no timer', () => {
 
   it.each([undefined, null, 'callback', {}])('is refused: the callback %s', (callback) => {
     expect(() => timers.after(1, callback as () => void)).toThrow(
-      expect.objectContaining({ code: 'ERR_TIMER', detail: expect.objectContaining({ expected: 'a function to call' }) }),
+      expect.objectContaining({
+        code: 'ERR_TIMER',
+        detail: expect.objectContaining({ expected: 'a function to call' }),
+      }),
     );
   });
 });
