@@ -1,10 +1,14 @@
 import { EventEmitter } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { linksOf } from '../../src/ipc/assemble-outbox.js';
 import { createBells } from '../../src/ipc/bells.js';
+import { RingReader } from '../../src/ipc/ring.js';
+import { type BoundPort, bindPort, listenOn, unbindPort } from '../../src/listen/bind-port.js';
 import type { OwnerParts } from '../../src/master/mode.js';
 import { ReactorHandle } from '../../src/master/reactor-handle.js';
 import { ReactorThreads, reactorOptions } from '../../src/master/reactor-threads.js';
+import { ReactorBoard } from '../../src/memory/boards.js';
 import { peerOfMaster } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
 import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
@@ -246,6 +250,82 @@ describe('the reactor threads of the master', () => {
     const stopped = owners.stop();
     threads[1]?.emit('exit', 0);
     await stopped;
+  });
+});
+
+describe('accepting', () => {
+  let port: BoundPort;
+  let clients: Socket[];
+  beforeEach(async () => {
+    clients = [];
+    const options = resolveOptions({ host: '127.0.0.1', port: 0 });
+    port = await bindPort(resolveListen({ port: 0 }, options));
+    listenOn(port);
+  });
+  afterEach(() => {
+    for (const client of clients) client.destroy();
+    unbindPort(port);
+  });
+
+  const accept = async (given: ServerOptions = {}): Promise<ReactorThreads> => {
+    const options = resolveOptions({ reactorNum: 2, workerNum: 1, port: 0, ...given });
+    const owners = new ReactorThreads({
+      ...{ region, bells, options, listens: [resolveListen({ port: 0 }, options)] },
+      links: linksOf({ region, bells, peer: peerOfMaster(region.shape) }),
+      log: new Log({ role: 'master', level: 'debug', write: (line) => log.push(line) }),
+    } as unknown as OwnerParts);
+    await owners.start([port]);
+    owners.accept();
+    return owners;
+  };
+  const dial = (): Promise<void> =>
+    new Promise((resolve) => {
+      const client = connect(port.port, port.host, resolve);
+      clients.push(client.on('error', () => {}));
+    });
+  const counts = (): number[] => [0, 1].map((reactor) => new ReactorBoard(region).connections(reactor));
+  /** Descriptors that came to a reactor. */
+  const taken = (reactor: number): number[] => {
+    const ring = new RingReader(region, region.layout.outbound(reactor, peerOfMaster(region.shape)));
+    const all: number[] = [];
+    while (ring.available()) {
+      all.push(ring.sessionId);
+      ring.advance();
+    }
+    return all;
+  };
+
+  it('gives each client to the reactor with the fewest connections', async () => {
+    const owners = await accept();
+    new ReactorBoard(region).addConnections(0, 3);
+    for (let client = 1; client <= 5; client++) {
+      await dial();
+      await vi.waitFor(() => expect(counts().reduce((sum, count) => sum + count)).toBe(3 + client));
+    }
+    expect(counts()).toEqual([4, 4]);
+    expect([taken(0).length, taken(1).length]).toEqual([1, 4]);
+    owners.stopAccepting();
+  });
+
+  it('passes a reactor whose slots are in use', async () => {
+    const board = new ReactorBoard(region);
+    board.addOccupied(0, Math.floor(region.shape.slots / 2));
+    const owners = await accept();
+    await dial();
+    await dial();
+    await vi.waitFor(() => expect(counts()).toEqual([0, 2]));
+    owners.stopAccepting();
+  });
+
+  it('pauses at maxConnections, all reactors together, and ends with stopAccepting', async () => {
+    const owners = await accept({ maxConnections: 3 });
+    for (let client = 0; client < 5; client++) await dial();
+    await vi.waitFor(() => expect(log.join('\n')).toMatch(/accepting pauses: maxConnections is reached/));
+    expect(counts().reduce((sum, count) => sum + count)).toBe(3);
+    owners.stopAccepting();
+    new ReactorBoard(region).addConnections(0, -1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(counts().reduce((sum, count) => sum + count)).toBe(2);
   });
 });
 
