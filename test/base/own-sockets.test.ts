@@ -1,6 +1,6 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BaseSockets } from '../../src/base/own-sockets.js';
 import { Turns } from '../../src/base/turns.js';
 import { createBells } from '../../src/ipc/bells.js';
@@ -16,6 +16,7 @@ import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.j
 import type { Poller } from '../../src/os/poller.js';
 import { loadModules } from '../../src/reactor/assemble.js';
 import { Log } from '../../src/util/log.js';
+import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -55,7 +56,7 @@ afterEach(async () => {
       // the test has closed it
     }
   }
-  await vi.waitFor(() => expect(openDescriptors()).toEqual(before));
+  await eventually(() => expect(openDescriptors()).toEqual(before));
 });
 
 interface Process {
@@ -90,7 +91,7 @@ const dial = async (): Promise<Socket> => {
   return client;
 };
 const sessions = (): number[] => [...new ConnectionTable(region).sessions()];
-const areOpen = (count: number): Promise<void> => vi.waitFor(() => expect(sessions()).toHaveLength(count));
+const areOpen = (count: number): Promise<void> => eventually(() => expect(sessions()).toHaveLength(count));
 const ended = (client: Socket): Promise<unknown> =>
   client.closed ? Promise.resolve() : new Promise((resolve) => client.resume().once('close', resolve));
 

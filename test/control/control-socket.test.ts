@@ -12,6 +12,7 @@ import { ControlServer } from '../../src/control/server.js';
 import { ServerError } from '../../src/errors/index.js';
 import { deferred } from '../../src/util/deferred.js';
 import { Log } from '../../src/util/log.js';
+import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 
 afterEach(() => vi.useRealTimers());
@@ -95,7 +96,7 @@ describe('the control socket', () => {
     await server.close();
     await Promise.all(clients.map(({ closed }) => closed));
     rmSync(folder, { recursive: true });
-    await vi.waitFor(() => expect(openDescriptors()).toEqual(before));
+    await eventually(() => expect(openDescriptors()).toEqual(before));
   });
 
   const dial = async (): Promise<ControlClient> => {

@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Arrival } from '../../src/ipc/arrival.js';
 import { Acceptor, type AcceptorParts } from '../../src/listen/acceptor.js';
 import { type BoundPort, bindPort, listenOn, unbindPort } from '../../src/listen/bind-port.js';
@@ -11,6 +11,7 @@ import { Region } from '../../src/memory/region.js';
 import { AF_INET, AF_INET6, AF_UNIX } from '../../src/os/constants.js';
 import { createPoller } from '../../src/os/create-poller.js';
 import { Log } from '../../src/util/log.js';
+import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -40,7 +41,7 @@ afterEach(async () => {
   for (const client of clients) client.destroy();
   rmSync(folder, { recursive: true });
   closeSync(region.descriptor);
-  await vi.waitFor(() => expect(openDescriptors()).toEqual(before));
+  await eventually(() => expect(openDescriptors()).toEqual(before));
 });
 
 const bind = async (wanted: Partial<Parameters<typeof bindPort>[0]> = {}, listens = true): Promise<BoundPort> => {
@@ -81,7 +82,7 @@ const dial = async (to: BoundPort | string, times = 1): Promise<Socket[]> => {
   });
   return Promise.all(dialled);
 };
-const takenAre = (count: number): Promise<void> => vi.waitFor(() => expect(taken).toHaveLength(count));
+const takenAre = (count: number): Promise<void> => eventually(() => expect(taken).toHaveLength(count));
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('accepting', () => {
@@ -105,7 +106,7 @@ describe('accepting', () => {
     await dial(await bind(), 3);
     accept();
     await takenAre(3);
-    await vi.waitFor(() => expect(drained).toBeGreaterThan(0));
+    await eventually(() => expect(drained).toBeGreaterThan(0));
   });
 
   it('takes from a unix socket, whose clients have no address', async () => {
@@ -141,14 +142,14 @@ describe('what cannot be accepted now', () => {
     const port = await bind();
     accept();
     await dial(port, 2);
-    await vi.waitFor(() => expect(log).toHaveLength(1));
+    await eventually(() => expect(log).toHaveLength(1));
     await pause(120);
     expect(taken).toEqual([]);
     expect(log.join('\n')).toMatch(/accepting pauses: maxConnections is reached; new clients wait in the backlog/);
     expect(log).toHaveLength(1);
     may = 'yes';
     await takenAre(2);
-    await vi.waitFor(() => expect(log.join('\n')).toMatch(/accepting goes on/));
+    await eventually(() => expect(log.join('\n')).toMatch(/accepting goes on/));
     expect(log).toHaveLength(2);
   });
 
@@ -175,7 +176,7 @@ describe('clients of one address', () => {
       clients.push(client);
       client.on('error', (error) => errors.push((error as NodeJS.ErrnoException).code));
     }
-    await vi.waitFor(() => expect(errors).toEqual(['ECONNRESET', 'ECONNRESET', 'ECONNRESET']));
+    await eventually(() => expect(errors).toEqual(['ECONNRESET', 'ECONNRESET', 'ECONNRESET']));
     expect(taken).toHaveLength(2);
     expect(log).toHaveLength(1);
     expect(log[0]).toMatch(/maxConnectionsPerIp/);
@@ -230,7 +231,7 @@ describe('the end of accepting', () => {
     may = 'full';
     await dial(await bind());
     const stopped = accept();
-    await vi.waitFor(() => expect(log).toHaveLength(1));
+    await eventually(() => expect(log).toHaveLength(1));
     may = 'yes';
     stopped.stop();
     await pause(100);

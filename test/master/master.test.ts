@@ -9,6 +9,7 @@ import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { type Deferred, deferred } from '../../src/util/deferred.js';
 import { Log } from '../../src/util/log.js';
+import { eventually } from '../helpers/eventually.js';
 
 /** Everything that happens, in order: what the owners of the connections were told, what managers were, callbacks. */
 let steps: string[];
@@ -149,7 +150,7 @@ describe('the start', () => {
     deaf.add('begin');
     const started = make().start();
     started.catch(() => {});
-    await vi.waitFor(() => expect(steps).toContain('manager: begin'));
+    await eventually(() => expect(steps).toContain('manager: begin'));
     const error = serializeError(new ServerError('ERR_WORKER_BOOT', { workerId: 0, exitCode: 1 } as never));
     manager().events.message({ type: 'bootFailed', error });
     await expect(started).rejects.toMatchObject({ code: 'ERR_WORKER_BOOT', detail: { workerId: 0 } });
@@ -161,7 +162,7 @@ describe('the start', () => {
     deaf.add('boot');
     const started = make().start();
     started.catch(() => {});
-    await vi.waitFor(() => expect(managers).toHaveLength(1));
+    await eventually(() => expect(managers).toHaveLength(1));
     manager().events.exit(1, 0, 'SyntaxError');
     await expect(started).rejects.toMatchObject({
       code: 'ERR_MANAGER_BOOT',
@@ -175,7 +176,7 @@ describe('the start', () => {
     stopTime();
     const started = master.start();
     started.catch(() => {});
-    await vi.waitFor(() => expect(managers).toHaveLength(1));
+    await eventually(() => expect(managers).toHaveLength(1));
     await pass(5000);
     await expect(started).rejects.toMatchObject({
       code: 'ERR_BOOT_TIMEOUT',
@@ -188,7 +189,7 @@ describe('the start', () => {
     deaf.add('begin');
     const started = make().start();
     started.catch(() => {});
-    await vi.waitFor(() => expect(managers).toHaveLength(1));
+    await eventually(() => expect(managers).toHaveLength(1));
     owners.failed(new Error('a reactor has failed'));
     await expect(started).rejects.toThrow('a reactor has failed');
     expect(master.phase).toBe('ended');
@@ -201,7 +202,7 @@ describe('the start', () => {
     held.set(where, deferred());
     const started = make().start();
     started.catch(() => {});
-    await vi.waitFor(() => expect(steps).toContain(`owners: ${where}`));
+    await eventually(() => expect(steps).toContain(`owners: ${where}`));
     await settle();
     await master.shutdown();
     await expect(started).rejects.toMatchObject({ code: 'ERR_START_ENDED' });
@@ -214,7 +215,7 @@ describe('the start', () => {
     deaf.add('boot');
     const started = make().start();
     started.catch(() => {});
-    await vi.waitFor(() => expect(managers).toHaveLength(1));
+    await eventually(() => expect(managers).toHaveLength(1));
     await master.shutdown();
     await expect(started).rejects.toMatchObject({ code: 'ERR_START_ENDED' });
     expect(steps).toContain('manager: SIGKILL');
@@ -343,7 +344,7 @@ describe('the shutdown', () => {
     await running({ maxWaitMs: 60_000 });
     deaf.add('settle');
     const ended = master.shutdown();
-    await vi.waitFor(() => expect(steps).toContain('manager: settle'));
+    await eventually(() => expect(steps).toContain('manager: settle'));
     manager().events.exit(0, 9);
     await ended;
     expect(names()).not.toContain('manager: stop');
@@ -352,7 +353,7 @@ describe('the shutdown', () => {
   it('may be asked for by any process of the server', async () => {
     await running();
     manager().events.message({ type: 'request', action: 'shutdown' });
-    await vi.waitFor(() => expect(master.phase).toBe('ended'));
+    await eventually(() => expect(master.phase).toBe('ended'));
   });
 
   it('leaves no timer', async () => {
@@ -410,7 +411,7 @@ describe('a manager that dies', () => {
     board.setField(1, WorkerField.pid, 4711);
     manager().events.exit(0, 9);
     expect(board.field(1, WorkerField.pid)).toBe(0);
-    await vi.waitFor(() => expect(manager().told[0]).toEqual({ type: 'begin', first: false }));
+    await eventually(() => expect(manager().told[0]).toEqual({ type: 'begin', first: false }));
     expect(master.region.managerPid).toBe(manager().pid);
     await master.shutdown();
   });
@@ -421,7 +422,7 @@ describe('a manager that dies', () => {
     master.reload(true);
     master.reload();
     master.reload(true);
-    await vi.waitFor(() => expect(manager().told).toContainEqual({ type: 'reload', tasksOnly: false, request: 0 }));
+    await eventually(() => expect(manager().told).toContainEqual({ type: 'reload', tasksOnly: false, request: 0 }));
     await master.shutdown();
   });
 });

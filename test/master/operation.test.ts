@@ -11,7 +11,7 @@ import {
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ControlClient } from '../../src/control/client.js';
 import { CommandTable } from '../../src/control/commands.js';
 import type { Controlled } from '../../src/control/controlled.js';
@@ -21,6 +21,7 @@ import { PidFile } from '../../src/master/pid-file.js';
 import { Region } from '../../src/memory/region.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { Log } from '../../src/util/log.js';
+import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -50,7 +51,7 @@ afterEach(async () => {
     if (!exitListeners.includes(listener)) process.removeListener('exit', listener);
   }
   rmSync(folder, { recursive: true });
-  await vi.waitFor(() => expect(openDescriptors()).toHaveLength(before.length + kept));
+  await eventually(() => expect(openDescriptors()).toHaveLength(before.length + kept));
 });
 
 const make = (given: ServerOptions = {}): Operation => {

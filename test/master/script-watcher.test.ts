@@ -1,10 +1,11 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ScriptWatcher } from '../../src/master/script-watcher.js';
 import { type Deferred, deferred } from '../../src/util/deferred.js';
 import { Log } from '../../src/util/log.js';
+import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 
 let folder: string;
@@ -33,8 +34,7 @@ const watch = (...paths: string[]): void => {
   });
 };
 const write = (name: string, text = String(Math.random())): void => writeFileSync(join(folder, name), text);
-const reloadsAre = (count: number): Promise<void> =>
-  vi.waitFor(() => expect(reloads).toBe(count), { timeout: 5000, interval: 5 });
+const reloadsAre = (count: number): Promise<void> => eventually(() => expect(reloads).toBe(count));
 /** Longer than it waits for files to be quiet. */
 const quiet = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300));
 

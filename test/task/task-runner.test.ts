@@ -3,6 +3,7 @@ import { ServerError } from '../../src/errors/index.js';
 import type { TaskOutcome } from '../../src/messaging/task-queue.js';
 import { type Task, TaskRunner, type TaskRunnerParts } from '../../src/task/task-runner.js';
 import { type Deferred, deferred } from '../../src/util/deferred.js';
+import { eventually } from '../helpers/eventually.js';
 import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
 
 const TASK_WORKER = 2;
@@ -27,6 +28,7 @@ beforeEach(() => {
   [room, running, took, asked] = [[], [], [], []];
   [outcomes, given] = [new Map(), new Map()];
   run = ({ data }) => data;
+  vi.useFakeTimers({ toFake: ['performance'] }); // a turn is over after 10 ms
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -141,7 +143,6 @@ describe('a task', () => {
   });
 
   it('is told how long it ran', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
     const tasks = held();
     give('it');
     runner().take(yes);
@@ -158,7 +159,7 @@ describe('a task', () => {
     const tasks = runner();
     tasks.take(yes);
     expect(tasks.pending).toBe(1);
-    await vi.waitFor(() => expect(ended().get(large)).toEqual({ failed: false, value: 600_000 }));
+    await eventually(() => expect(ended().get(large)).toEqual({ failed: false, value: 600_000 }));
   });
 });
 
@@ -230,7 +231,6 @@ describe('a turn of the event loop', () => {
   });
 
   it('is over after 10 ms, and there is more to take', () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
     run = () => vi.advanceTimersByTime(5.5);
     give('a', 'b', 'c');
     const tasks = runner();
@@ -286,7 +286,7 @@ describe('a task whose caller has given up', () => {
     const handle = give('x'.repeat(600_000));
     tasks.take(yes);
     caller.queue.giveUp(handle);
-    await vi.waitFor(() => expect(tasks.pending).toBe(0));
+    await eventually(() => expect(tasks.pending).toBe(0));
     expect(begun).not.toHaveBeenCalled();
   });
 });
