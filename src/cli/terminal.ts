@@ -26,7 +26,7 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
   const texts = rows.map((row) => row.map(String));
   const widths = head.map((title, column) => Math.max(title.length, ...texts.map((row) => width(row[column] ?? ''))));
   const right = head.map(
-    (_, column) => rows.length > 0 && rows.every((row) => /^[\d.,-]*( ?[a-zA-Zµ%]+)?$/.test(width0(row[column]))),
+    (_, column) => rows.length > 0 && rows.every((row) => /^([\d.,-]+( ?[a-zA-Zµ%]+)?)?$/.test(width0(row[column]))),
   );
   const line = (cells: readonly string[]): string =>
     cells

@@ -70,12 +70,12 @@ export function allow({ method = '' }: IncomingMessage, ...methods: string[]): v
   if (!methods.includes(method)) throw new Refusal(405, `${method} is not allowed here`, { allow: methods.join(', ') });
 }
 
-/** Numbers and booleans are parsed as such: `?workerId=3&force=true`. */
+/** Numbers and booleans are meant as such: `?workerId=3&force=true`; digits behind a leading 0 are text (a postcode). */
 export function fromQuery(query: URLSearchParams): Record<string, unknown> {
   return Object.fromEntries(
     [...query].map(([name, text]) => [
       name,
-      /^(-?\d{1,15}|true|false)$/.test(text) ? (JSON.parse(text) as unknown) : text,
+      /^(-?(0|[1-9]\d{0,14})|true|false)$/.test(text) ? (JSON.parse(text) as unknown) : text,
     ]),
   );
 }

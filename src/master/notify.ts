@@ -3,7 +3,7 @@
  * listens.
  */
 import { encodeUnixAddress } from '../os/address.js';
-import { openUnixDatagram, sendTo } from '../os/socket.js';
+import { closeDescriptor, openUnixDatagram, sendTo } from '../os/socket.js';
 
 /** `@` begins a name in Linux' abstract name space, which has no closing NUL. */
 function addressFor(path: string): Buffer {
@@ -19,6 +19,7 @@ export class ServiceNotifier {
   readonly #address: Buffer;
   readonly #watchdogMs: number;
   #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   private constructor(path: string, watchdogMs: number) {
     this.#socket = openUnixDatagram();
@@ -52,9 +53,12 @@ export class ServiceNotifier {
 
   close(): void {
     clearInterval(this.#timer);
+    if (!this.#isClosed) closeDescriptor(this.#socket);
+    this.#isClosed = true;
   }
 
   #say(text: string): void {
+    if (this.#isClosed) return;
     try {
       sendTo(this.#socket, Buffer.from(text), this.#address);
     } catch {

@@ -1,0 +1,80 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { describeStatus } from '../../src/cli/commands/status.js';
+import { workerTable } from '../../src/cli/commands/workers.js';
+import type { ServerStatus } from '../../src/control/controlled.js';
+import type { ServerStats, WorkerInfo } from '../../src/control/stats.js';
+
+const status = {
+  ...{ name: 'web', state: 'running', masterPid: 1234, uptimeMs: 65_000, crashLoops: [], admin: '' },
+  ...{ listening: ['127.0.0.1:80', '/tmp/it'], script: '/srv/app.js', version: '1.0', node: 'v20', mode: 'process' },
+  ...{ workerNum: 4, generation: 2, logLevel: 'info', logFile: '', isDaemon: false, pidFile: '' },
+  traffic: { unit: 'packets', perSecond: 12.4, latencyP50: 0.0001, latencyP99: 0.002 },
+} as unknown as ServerStatus;
+const stats = {
+  ...{ idleWorkerNum: 3, workerRestarts: 1, connectionNum: 5, acceptCount: 12_345, requestCount: 100 },
+  ...{ responseCount: 99, callbackErrors: 2, receivedBytes: 2048, sentBytes: 10, bufferedBytes: 0 },
+  ...{ taskWorkerNum: 0, failedReloadCount: 0, filesServedCount: 7, refusedCount: 8, timedOutCount: 9 },
+  ...{ idleTaskWorkerNum: 1, tasks: { queued: 1, running: 2, done: 3, failed: 4, timedOut: 5 } },
+} as unknown as ServerStats;
+const text = (s: Partial<ServerStatus> = {}, t: Partial<ServerStats> = {}): string =>
+  stripVTControlCharacters(describeStatus({ ...status, ...s }, { ...stats, ...t }));
+
+describe('what "tswoole status" shows', () => {
+  it('is how the server is, where it listens, its workers and what it has done', () => {
+    const shown = text();
+    expect(shown.split('\n')[0]).toBe('web  running, pid 1234, up 1m 5s');
+    expect(shown).toMatch(/^listening +127\.0\.0\.1:80, \/tmp\/it$/m);
+    expect(shown).toMatch(/^workers +4 \(3 idle\), generation 2, 1 restarts$/m);
+    expect(shown).toMatch(/^connections +5 open, 12\.3k accepted$/m);
+    expect(shown).toMatch(/^packets +100 received, 99 sent \(12\/s, p50 100µs, p99 2\.0ms\), 2 callback errors$/m);
+    expect(shown).toMatch(/^traffic +2\.0 KiB in, 10 B out, 0 B waiting$/m);
+    expect(shown).toMatch(/^log +level info, standard error$/m);
+  });
+
+  it('is about what there is only', () => {
+    expect(text()).not.toMatch(/^(admin|tasks|reloads|pid file) /m);
+    const all = text({ admin: 'http://x/', pidFile: '/run/it.pid' }, { taskWorkerNum: 2, failedReloadCount: 3 });
+    expect(all).toMatch(/^tasks +2 task workers \(1 idle\), 1 waiting, 2 running, 3 done, 4 failed, 5 timed out$/m);
+    expect(all).toMatch(/^reloads +3 failed, see the log$/m);
+    expect(all).toMatch(/^admin +http:\/\/x\/$/m);
+    expect(all).toMatch(/^pid file +\/run\/it\.pid$/m);
+  });
+
+  it('counts requests where the server speaks HTTP', () => {
+    expect(text({ traffic: { ...status.traffic, unit: 'requests' } })).toMatch(
+      /^requests +100 to workers \(.*\), 7 files, 8 refused, 9 timed out, 2 callback errors$/m,
+    );
+  });
+
+  it('says which process does not stay up, why, and when it is started next', () => {
+    const loop = { id: 0, name: 'worker 0', failures: 3, reason: 'SyntaxError\nat x', endedAt: 1 };
+    const later = text({ crashLoops: [{ ...loop, nextAttemptAt: Date.now() + 60_500 }] });
+    expect(later).toMatch(
+      /^worker 0 +crash-looping: ended 3 times in a row; next attempt in 60\.[45]s\n +last reason: SyntaxError\n +at x$/m,
+    );
+    expect(text({ crashLoops: [{ ...loop, nextAttemptAt: 1 }] })).toContain('it has been started again');
+  });
+
+  it.each([
+    ['/var/log/it', false, '/var/log/it'],
+    ['', true, 'nowhere: a daemon needs a log file (--log-file)'],
+  ])('says where the log goes: %j, daemon %s', (logFile, isDaemon, where) => {
+    expect(text({ logFile, isDaemon })).toContain(`level info, ${where}`);
+  });
+});
+
+describe('what "tswoole workers" shows', () => {
+  it('is a line per process, of which the numbers stand to the right', () => {
+    const worker = {
+      ...{ id: 0, role: 'worker', pid: 77, state: 'idle', uptimeMs: 5000, connections: 3, requestCount: 20_000 },
+      ...{ latencyP99: 0.002, loopUtilisation: 0.256, residentBytes: 50 * 1024 ** 2, restarts: 0 },
+    } as WorkerInfo;
+    const shown = stripVTControlCharacters(workerTable([worker, { ...worker, id: 10, role: 'task' }], 'requests'));
+    expect(shown.split('\n')).toEqual([
+      'ID  ROLE    PID  STATE  UP  CONN  REQUESTS    P99  LOOP    MEMORY  RESTARTS',
+      ' 0  worker   77  idle   5s     3     20.0k  2.0ms  26 %  50.0 MiB         0',
+      '10  task     77  idle   5s     3     20.0k  2.0ms  26 %  50.0 MiB         0',
+    ]);
+  });
+});

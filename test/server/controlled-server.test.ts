@@ -1,0 +1,275 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { CrashLoop, ServerPhase } from '../../src/control/controlled.js';
+import { ServerError } from '../../src/errors/index.js';
+import type { Outbox } from '../../src/ipc/outbox.js';
+import type { Master } from '../../src/master/master.js';
+import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
+import { ConnectionTable } from '../../src/memory/connection-table.js';
+import { Region } from '../../src/memory/region.js';
+import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
+import { AF_INET } from '../../src/os/constants.js';
+import { ControlledServer, nameOf } from '../../src/server/controlled-server.js';
+import { monotonicMs } from '../../src/util/clock.js';
+import { testShape } from '../helpers/test-shape.js';
+
+let region: Region;
+let board: WorkerBoard;
+let phase: ServerPhase;
+let crashLoops: CrashLoop[];
+/** What the master and the outbox were asked. */
+let asked: unknown[][];
+let refusal: ServerError | undefined;
+
+beforeEach(() => {
+  region = Region.create(testShape({ workerNum: 3 }));
+  region.activeWorkerNum = region.seatNum = 2;
+  board = new WorkerBoard(region);
+  [phase, crashLoops, asked, refusal] = ['running', [], [], undefined];
+});
+
+const note =
+  (name: string) =>
+  async (...given: unknown[]): Promise<void> =>
+    void asked.push([name, ...given]);
+const make = (given: ServerOptions = {}, listens: object[] = [{ port: 0 }]): ControlledServer => {
+  const options = resolveOptions({ host: '127.0.0.1', port: 0, workerNum: 2, ...given });
+  const master = {
+    ...{ region, reloaded: note('reloaded'), scale: note('scale'), stopWorker: note('stopWorker') },
+    profile: note('profile'),
+    get phase() {
+      return phase;
+    },
+    get crashLoops() {
+      return crashLoops;
+    },
+  } as unknown as Master;
+  const outbox = {
+    close: (...close: unknown[]) => asked.push(['close', ...close]) > 0 && refusal === undefined,
+    get lastError() {
+      return refusal;
+    },
+  } as unknown as Outbox;
+  return new ControlledServer({
+    ...{ master, options, listens: listens.map((listen) => resolveListen(listen, options)) },
+    ...{ messaging: () => undefined, outbox: () => outbox, adminUrl: () => 'http://127.0.0.1:1/' },
+    ...{ shutdown: () => asked.push(['shutdown']), reopenLogs: () => asked.push(['reopenLogs']) },
+  });
+};
+const live = (...workers: number[]): void => {
+  for (const worker of workers) board.setField(worker, WorkerField.pid, 100 + worker);
+};
+const loop = (id: number): CrashLoop => ({
+  ...{ id, name: `worker ${id}`, failures: 2, reason: 'why', endedAt: 1, nextAttemptAt: 2 },
+});
+
+describe('the state of a server', () => {
+  it.each(['starting', 'shutting down', 'ended'] as const)('is its phase, %s, and it is not ready', (now) => {
+    live(0, 1);
+    phase = now;
+    expect(make().status()).toMatchObject({ phase: now, state: now, ready: false });
+  });
+
+  it('is ready while some worker takes packets', () => {
+    expect(make().status()).toMatchObject({ state: 'running', ready: false });
+    live(1);
+    expect(make().status()).toMatchObject({ state: 'running', ready: true });
+  });
+
+  it.each([
+    ['degraded while another worker stays up', [0, 1], [0], 'degraded', true],
+    ['degraded when a task worker does not stay up', [0, 1], [3], 'degraded', true],
+    ['crash-looping when no worker stays up', [0, 1], [0, 1], 'crash-looping', false],
+    ['crash-looping when the only one that is there does not', [0], [0], 'crash-looping', false],
+    ['crash-looping when it is the manager', [0, 1], [-1], 'crash-looping', true],
+  ])('is %s', (_title, living, looping, state, ready) => {
+    live(...living);
+    crashLoops = looping.map(loop);
+    expect(make().status()).toMatchObject({ phase: 'running', state, ready, crashLoops });
+  });
+
+  it('that shuts down is that, whatever does not stay up', () => {
+    crashLoops = [loop(-1)];
+    phase = 'shutting down';
+    expect(make().status().state).toBe('shutting down');
+  });
+});
+
+describe('the status', () => {
+  it('has the addresses as a user would write them', () => {
+    region.ports = [9501, 9502, 9503, 0, 0];
+    const listens = [
+      { port: 0 },
+      { port: 0, host: '::1' },
+      { port: 0, type: 'udp' },
+      { path: '/tmp/it', type: 'unix' },
+      { path: '/tmp/dgram', type: 'unix-dgram' },
+    ];
+    region.ports = [9501, 9502, 9503, 0, 0];
+    expect(make({}, listens).status().listening).toEqual([
+      ...['127.0.0.1:9501', '[::1]:9502', 'udp 127.0.0.1:9503', '/tmp/it', 'unix-dgram /tmp/dgram'],
+    ]);
+  });
+
+  it('has the level of the log that holds now', () => {
+    const server = make({ logLevel: 'warn' });
+    expect(server.status().logLevel).toBe('warn');
+    server.setLogLevel('debug');
+    expect([server.status().logLevel, region.logLevel]).toEqual(['debug', 'debug']);
+  });
+
+  it('counts requests where a port speaks HTTP, and packets otherwise', () => {
+    expect(make().status().traffic.unit).toBe('packets');
+    expect(make({}, [{ port: 0 }, { port: 0, protocol: 'http' }]).status().traffic.unit).toBe('requests');
+  });
+
+  it('can be sent as JSON, and so can all else that is told', () => {
+    const server = make();
+    for (const told of [server.status(), server.stats(), server.workers(), server.metrics(), server.settings()]) {
+      expect(JSON.parse(JSON.stringify(told))).toBeDefined();
+    }
+  });
+
+  it('calls a server by its name, or by its script', () => {
+    expect(nameOf(resolveOptions({ name: 'web' }))).toBe('web');
+    const script = process.argv[1];
+    for (const [path, name] of [
+      ['/srv/mail.js', 'mail'],
+      ['/srv/mail/server.mjs', 'mail'],
+      ['/srv/mail/index.ts', 'mail'],
+      ['/server.js', 'server'],
+    ] as const) {
+      process.argv[1] = path;
+      expect([path, nameOf(resolveOptions({}))]).toEqual([path, name]);
+    }
+    process.argv[1] = script as string;
+  });
+});
+
+describe('the settings', () => {
+  it('have no secret in them', () => {
+    const given = { admin: { port: 0, token: 'hunter2-hunter2-hunter2' }, logger: console } as unknown as ServerOptions;
+    const settings = make(given).settings();
+    expect(JSON.stringify(settings)).not.toContain('hunter2');
+    expect(settings).toMatchObject({ admin: { token: '(hidden)' }, logger: '(hidden)', tls: null, workerNum: 2 });
+  });
+
+  it('show a delimiter as text', () => {
+    const settings = make({ framing: { type: 'eof', delimiter: '\r\n' } } as unknown as ServerOptions).settings();
+    expect(settings['framing']).toMatchObject({ delimiter: '\r\n' });
+  });
+});
+
+describe('connections, page by page', () => {
+  /** Of workers 0 and 1 in turn, at ports 0 and 1, from two addresses. */
+  const open = (count: number): number[] => {
+    const table = new ConnectionTable(region);
+    region.ports = [80, 81];
+    return Array.from({ length: count }, (_, slot) => {
+      const sessionId = table.nextSessionId(slot);
+      const address = Buffer.alloc(16);
+      address.set([10, 0, 0, slot < 2 ? 1 : 2]);
+      const place = { worker: slot % 2, portIndex: slot < 3 ? 0 : 1, descriptor: 9, now: monotonicMs() };
+      table.open(slot, { sessionId, ...place, family: AF_INET, address, remotePort: 1 });
+      return sessionId;
+    });
+  };
+  const fds = (filter: Partial<Parameters<ControlledServer['connections']>[0]> = {}): number[] =>
+    make()
+      .connections({ after: 0, count: 100, ...filter })
+      .connections.map(({ fd }) => fd);
+
+  it('are all found, each once, however large a page is', () => {
+    const all = open(5);
+    for (const count of [1, 2, 3, 4, 5, 6]) {
+      const found: number[] = [];
+      for (let after = 0, pages = 0; pages < 10; pages++) {
+        const page = make().connections({ after, count });
+        expect(page.connections.length).toBeLessThanOrEqual(count);
+        found.push(...page.connections.map(({ fd }) => fd));
+        after = page.next;
+        if (after === 0) break;
+      }
+      expect(found).toEqual(all);
+    }
+  });
+
+  it('may be those of a worker, an address or a port', () => {
+    const [a, b, c, d, e] = open(5) as [number, number, number, number, number];
+    expect(fds({ workerId: 1 })).toEqual([b, d]);
+    expect(fds({ address: '10.0.0.1' })).toEqual([a, b]);
+    expect(fds({ port: 81 })).toEqual([d, e]);
+    expect(fds({ workerId: 0, address: '10.0.0.2', port: 80 })).toEqual([c]);
+    expect(fds({ workerId: 7 })).toEqual([]);
+  });
+});
+
+describe('what a command does', () => {
+  it('to reload tells the generation that came', async () => {
+    region.generation = 7;
+    expect(await make().reload(true)).toEqual({ generation: 7 });
+    expect(asked).toEqual([['reloaded', true]]);
+  });
+
+  it('to scale tells how many there are', async () => {
+    expect(await make().scale(3)).toEqual({ workerNum: 2 });
+    expect(asked).toEqual([['scale', 3]]);
+  });
+
+  it('to shut down comes after its answer', async () => {
+    make().shutdown();
+    expect(asked).toEqual([]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(asked).toEqual([['shutdown']]);
+  });
+
+  it('to a worker replaces it in order, or kills it, and tells which process that was', () => {
+    live(1);
+    const kill = vi.spyOn(process, 'kill').mockImplementation(() => true);
+    expect(make().stopWorker(1, false)).toEqual({ pid: 101 });
+    expect(make().stopWorker(1, true)).toEqual({ pid: 101 });
+    expect(kill.mock.calls).toEqual([[101, 'SIGKILL']]);
+    kill.mockRestore();
+    expect(asked).toEqual([['stopWorker', 1]]);
+  });
+
+  it.each([3, -1, 1.5])('to worker %d, which there is not, is refused', (id) => {
+    for (const force of [true, false]) {
+      expect(() => make().stopWorker(id, force)).toThrow(expect.objectContaining({ code: 'ERR_WORKER_ID' }));
+    }
+  });
+
+  it('to a connection closes it, or says why not', () => {
+    make().closeConnection(5, true);
+    expect(asked).toEqual([['close', 5, true]]);
+    refusal = new ServerError('ERR_SESSION_CLOSED', { fd: 5 });
+    expect(() => make().closeConnection(5, false)).toThrow(refusal);
+  });
+
+  it('to profile a process asks that one', async () => {
+    const order = { kind: 'cpu', durationMs: 10, path: '/tmp/x' } as const;
+    expect(await make().profile({ target: 1, ...order })).toEqual({ path: '/tmp/x' });
+    await make().profile({ target: 'manager', ...order });
+    expect(asked).toEqual([
+      ['profile', 1, order],
+      ['profile', -1, order],
+    ]);
+    await expect(make().profile({ target: 9, ...order })).rejects.toMatchObject({ code: 'ERR_WORKER_ID' });
+    await expect(make().takeProfile({ target: 1, ...order })).rejects.toMatchObject({
+      code: 'ERR_PROFILE',
+      detail: { why: 'the server is still starting' },
+    });
+  });
+
+  it('to profile the master where it may not write says so', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'profile-'));
+    const path = join(folder, 'none', 'it');
+    await expect(make().profile({ target: 'master', kind: 'cpu', durationMs: 1, path })).rejects.toMatchObject({
+      code: 'ERR_PROFILE',
+      detail: { why: expect.stringContaining('ENOENT') },
+    });
+    rmSync(folder, { recursive: true });
+  });
+});

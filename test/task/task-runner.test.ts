@@ -1,0 +1,350 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ServerError } from '../../src/errors/index.js';
+import type { TaskOutcome } from '../../src/messaging/task-queue.js';
+import { type Task, TaskRunner, type TaskRunnerParts } from '../../src/task/task-runner.js';
+import { type Deferred, deferred } from '../../src/util/deferred.js';
+import { eventually } from '../helpers/eventually.js';
+import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
+
+const TASK_WORKER = 2;
+
+let world: MessagingWorld;
+let caller: Member;
+let taskWorker: Member;
+let room: number[];
+let running: number[];
+let took: number[];
+/** What the runner asked for, in order. */
+let asked: string[];
+let run: (task: Task) => unknown;
+/** Outcomes by what was given. */
+let outcomes: Map<unknown, TaskOutcome>;
+let given: Map<number, unknown>;
+
+beforeEach(() => {
+  world = new MessagingWorld();
+  caller = world.member(0);
+  taskWorker = world.member(TASK_WORKER);
+  [room, running, took, asked] = [[], [], [], []];
+  [outcomes, given] = [new Map(), new Map()];
+  run = ({ data }) => data;
+  vi.useFakeTimers({ toFake: ['performance'] }); // a turn is over after 10 ms
+});
+afterEach(() => {
+  vi.useRealTimers();
+  world.close();
+});
+
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const yes = (): boolean => true;
+const runner = (parts: Partial<TaskRunnerParts> = {}): TaskRunner => {
+  const made = new TaskRunner({
+    queue: taskWorker.queue,
+    concurrency: 1,
+    maxTasks: 0,
+    run: (task) => run(task),
+    setRoom: (count) => room.push(count),
+    setRunning: (count) => running.push(count),
+    took: (ms) => took.push(ms),
+    wakeAnother: () => asked.push('another'),
+    wakeSoon: () => asked.push('soon'),
+    retire: () => asked.push('retire'),
+    ...parts,
+  });
+  made.attach();
+  return made;
+};
+/** @returns the handle of the last one */
+const give = (...all: unknown[]): number => {
+  let handle = -1;
+  for (const data of all) {
+    handle = caller.queue.give(data, -1).handle;
+    given.set(handle, data);
+  }
+  return handle;
+};
+const ended = (): Map<unknown, TaskOutcome> => {
+  caller.queue.takeEnded((handle, outcome) => {
+    outcomes.set(given.get(handle), outcome);
+    caller.queue.release(handle);
+  });
+  return outcomes;
+};
+/** Tasks that run until the test ends them. */
+const held = (): Map<unknown, Deferred<unknown>> => {
+  const all = new Map<unknown, Deferred<unknown>>();
+  run = ({ data }) => {
+    const task = deferred<unknown>();
+    all.set(data, task);
+    return task.promise;
+  };
+  return all;
+};
+
+describe('a task', () => {
+  it('ends with what the callback returns', () => {
+    const tasks = runner();
+    give({ n: 1 });
+    expect(tasks.hasWork).toBe(true);
+    expect(tasks.take(yes)).toBe(false);
+    expect([...ended().values()]).toEqual([{ failed: false, value: { n: 1 } }]);
+    expect(tasks.pending).toBe(0);
+  });
+
+  it.each([
+    ['a promise', () => Promise.resolve('later')],
+    // biome-ignore lint/suspicious/noThenProperty: what a library may give
+    ['anything with a then', () => ({ then: (done: (value: string) => void) => done('later') })],
+  ])('ends with what %s of the callback resolves to', async (_title, callback) => {
+    run = callback;
+    give('it');
+    runner().take(yes);
+    expect(ended().size).toBe(0);
+    await settle();
+    expect(ended().get('it')).toEqual({ failed: false, value: 'later' });
+  });
+
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new RangeError('no');
+      },
+    ],
+    ['rejects with', () => Promise.reject(new RangeError('no'))],
+  ])('fails with what the callback %s', async (_title, callback) => {
+    run = callback;
+    give('it');
+    const tasks = runner();
+    tasks.take(yes);
+    await settle();
+    expect(ended().get('it')).toMatchObject({ failed: true, value: { name: 'RangeError', message: 'no' } });
+    expect(tasks.pending).toBe(0);
+  });
+
+  it('keeps the code and the detail of an error of ours', () => {
+    run = () => {
+      throw new ServerError('ERR_TASK_GIVEN_UP', { taskId: 7 });
+    };
+    give('it');
+    runner().take(yes);
+    expect(ended().get('it')).toMatchObject({ value: { code: 'ERR_TASK_GIVEN_UP', detail: { taskId: 7 } } });
+  });
+
+  it('knows its id and who asked', () => {
+    let seen: Task | undefined;
+    run = (task) => {
+      seen = task;
+    };
+    const { id } = world.member(1).queue.give('it', -1);
+    runner().take(yes);
+    expect(seen).toMatchObject({ id, fromWorkerId: 1, data: 'it' });
+    expect(seen?.signal.aborted).toBe(false);
+  });
+
+  it('is told how long it ran', async () => {
+    const tasks = held();
+    give('it');
+    runner().take(yes);
+    vi.advanceTimersByTime(250);
+    tasks.get('it')?.resolve(1);
+    await settle();
+    expect(took).toEqual([250]);
+  });
+
+  it('of more than 512 KiB begins when its data was read', async () => {
+    const large = 'x'.repeat(600_000);
+    run = ({ data }) => (data as string).length;
+    give(large);
+    const tasks = runner();
+    tasks.take(yes);
+    expect(tasks.pending).toBe(1);
+    await eventually(() => expect(ended().get(large)).toEqual({ failed: false, value: 600_000 }));
+  });
+});
+
+describe('how many run at once', () => {
+  it.each([1, 3])('is at most the concurrency, %i, and what waits comes when one has ended', async (concurrency) => {
+    const tasks = held();
+    const it = runner({ concurrency });
+    const all = ['a', 'b', 'c', 'd', 'e'];
+    give(...all);
+    expect(it.take(yes)).toBe(false);
+    expect([...tasks.keys()]).toEqual(all.slice(0, concurrency));
+    expect(it.pending).toBe(concurrency);
+    expect(it.hasWork).toBe(false);
+    for (const [index, data] of all.entries()) {
+      tasks.get(data)?.resolve(index);
+      await settle();
+      it.take(yes); // what `wakeSoon` leads to, where a turn was over
+    }
+    expect([...tasks.keys()]).toEqual(all);
+    expect([...ended().values()].map(({ value }) => value)).toEqual([0, 1, 2, 3, 4]);
+    expect(it.pending).toBe(0);
+  });
+
+  it('is told to callers as room, and counted', async () => {
+    const tasks = held();
+    const it = runner({ concurrency: 2 });
+    give('a', 'b');
+    it.take(yes);
+    expect([room.at(-1), running.at(-1)]).toEqual([0, 2]);
+    tasks.get('b')?.resolve(1);
+    await settle();
+    expect([room.at(-1), running.at(-1)]).toEqual([1, 1]);
+    tasks.get('a')?.resolve(1);
+    await settle();
+    expect([room.at(-1), running.at(-1)]).toEqual([2, 0]);
+  });
+
+  it('is none before it is attached, and none after its release', async () => {
+    const it = runner();
+    it.release();
+    give('a');
+    expect(it.hasWork).toBe(false);
+    expect(it.take(yes)).toBe(false);
+    expect(room.at(-1)).toBe(0);
+    expect(world.member(3).queue.claim()).toBeDefined(); // another one takes it
+  });
+
+  it('lets another task worker look when more wait behind the one that has begun', () => {
+    held();
+    give('a', 'b');
+    runner().take(yes);
+    expect(asked).toEqual(['another']);
+  });
+
+  it('wakes nobody for a task that is the only one', () => {
+    give('a');
+    runner().take(yes);
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('a turn of the event loop', () => {
+  it('takes tasks only while it may go on', () => {
+    give('a', 'b', 'c');
+    let left = 2;
+    const tasks = runner();
+    expect(tasks.take(() => left-- > 0)).toBe(true);
+    expect(ended().size).toBe(2);
+  });
+
+  it('is over after 10 ms, and there is more to take', () => {
+    run = () => vi.advanceTimersByTime(5.5);
+    give('a', 'b', 'c');
+    const tasks = runner();
+    expect(tasks.take(yes)).toBe(true);
+    expect(ended().size).toBe(2);
+    expect(tasks.take(yes)).toBe(false);
+    expect(ended().size).toBe(3);
+  });
+});
+
+describe('a task whose caller has given up', () => {
+  it('is told by its signal, with the reason, at the next turn', async () => {
+    let signal: AbortSignal | undefined;
+    const ends = deferred<void>();
+    run = (task) => {
+      signal = task.signal;
+      return ends.promise;
+    };
+    const tasks = runner();
+    const handle = give('it');
+    tasks.take(yes);
+    caller.queue.giveUp(handle);
+    expect(signal?.aborted).toBe(false);
+    tasks.take(yes);
+    tasks.take(yes);
+    expect(signal?.reason).toMatchObject({ code: 'ERR_TASK_GIVEN_UP' });
+    ends.resolve();
+    await settle();
+    expect(tasks.pending).toBe(0);
+  });
+
+  it('finds its signal aborted also when it looks at it only then', async () => {
+    const goOn = deferred<void>();
+    let isAborted: boolean | undefined;
+    run = async (task) => {
+      await goOn.promise;
+      isAborted = task.signal.aborted;
+    };
+    const tasks = runner();
+    const handle = give('it');
+    tasks.take(yes);
+    caller.queue.giveUp(handle);
+    tasks.take(yes);
+    goOn.resolve();
+    await settle();
+    expect(isAborted).toBe(true);
+  });
+
+  it('does not begin when that was while its large data was read', async () => {
+    const begun = vi.fn();
+    run = begun;
+    const tasks = runner();
+    const handle = give('x'.repeat(600_000));
+    tasks.take(yes);
+    caller.queue.giveUp(handle);
+    await eventually(() => expect(tasks.pending).toBe(0));
+    expect(begun).not.toHaveBeenCalled();
+  });
+});
+
+describe('the end of a task worker', () => {
+  it('tells tasks that run, and those that begin afterwards, and lets them finish', async () => {
+    const signals: AbortSignal[] = [];
+    const ends: Deferred<string>[] = [];
+    run = ({ signal }) => {
+      signals.push(signal);
+      const end = deferred<string>();
+      ends.push(end);
+      return end.promise;
+    };
+    const tasks = runner({ concurrency: 2 });
+    give('a');
+    tasks.take(yes);
+    tasks.stop();
+    give('b');
+    tasks.take(yes);
+    expect(signals.map(({ reason }) => (reason as ServerError).code)).toEqual([
+      'ERR_SHUTTING_DOWN',
+      'ERR_SHUTTING_DOWN',
+    ]);
+    for (const end of ends) end.resolve('finished');
+    await settle();
+    expect([...ended().values()]).toEqual([1, 2].map(() => ({ failed: false, value: 'finished' })));
+    expect(asked).toContain('soon');
+  });
+
+  it('finishes after its release what it has begun, asks for a turn then, and takes nothing more', async () => {
+    const tasks = held();
+    const it = runner();
+    give('a', 'b');
+    it.take(yes);
+    asked.length = 0;
+    it.release();
+    expect(it.pending).toBe(1);
+    tasks.get('a')?.resolve('done');
+    await settle();
+    expect(ended().get('a')).toEqual({ failed: false, value: 'done' });
+    expect(asked).toEqual(['soon']);
+    expect([...tasks.keys()]).toEqual(['a']);
+    expect([it.pending, room.at(-1)]).toEqual([0, 0]);
+  });
+
+  it('lets its successor begin beside it', () => {
+    expect(runner().holdsUntilFinished).toBe(false);
+  });
+
+  it.each([
+    [0, 5, []],
+    [1, 3, ['retire']],
+    [3, 3, ['retire']],
+    [4, 3, []],
+  ])('is asked for after maxTasks, %i, of %i tasks: %j', (maxTasks, count, expected) => {
+    give(...Array.from({ length: count }, (_, index) => index));
+    runner({ maxTasks }).take(yes);
+    expect(asked.filter((what) => what === 'retire')).toEqual(expected);
+  });
+});
