@@ -91,7 +91,7 @@ let nextDescriptor = 1_000_000;
 const FIRST_PID = 1000;
 const MOST_TURNS = 1000;
 
-const noPoller: Poller = {
+export const noPoller: Poller = {
   name: 'epoll',
   levelTriggered: false,
   ...{ add() {}, addReadable() {}, retoken() {}, remove() {}, abandon() {}, rearm() {}, wakeSoon() {}, close() {} },

@@ -1,9 +1,6 @@
-import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterAll } from 'vitest';
 import { resolveOptions } from '../../src/options/index.js';
-import { AF_INET } from '../../src/os/constants.js';
-import { accept, bindTcp, closeDescriptor, listen, localAddress } from '../../src/os/socket.js';
 import { loadTls } from '../../src/protocol/tls.js';
 import { TlsHandshakeGate } from '../../src/reactor/admission/tls-handshake.js';
 import { Connection } from '../../src/reactor/connection.js';
@@ -12,22 +9,14 @@ import { TlsTransport } from '../../src/reactor/transport/tls.js';
 import type { TlsStream } from '../../src/reactor/transport/tls-stream.js';
 import type { Transport } from '../../src/reactor/transport/transport.js';
 import { certificateFor } from '../helpers/certificates.js';
+import { Loopback } from '../helpers/loopback.js';
 import { ReactorWorld } from '../helpers/reactor-world.js';
 import { poll } from '../helpers/server-process.js';
 import { transportConformance } from './transport.conformance.js';
 
 const world = new ReactorWorld();
-const listener = bindTcp('127.0.0.1', 0);
-listen(listener, 16);
-const { port } = localAddress(listener);
-const sockaddr = Buffer.alloc(28);
-afterAll(() => closeDescriptor(listener));
-
-const accepted = async (): Promise<number> =>
-  await poll('a client is accepted', () => {
-    const descriptor = accept(listener, sockaddr);
-    return descriptor < 0 ? undefined : descriptor;
-  });
+const loopback = new Loopback();
+afterAll(() => loopback.close());
 
 function connectionOf(descriptor: number, transport: Transport, secure: TlsStream | null): Connection {
   const place = { sessionId: 100, slot: 1, descriptor, worker: 0, port: 0 };
@@ -35,9 +24,9 @@ function connectionOf(descriptor: number, transport: Transport, secure: TlsStrea
 }
 
 transportConformance('plain', async () => {
-  const client = connectPlain({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const client = loopback.connect();
   const transport = new PlainTransport(world.context);
-  const connection = connectionOf(await accepted(), transport, null);
+  const connection = connectionOf(await loopback.accept(), transport, null);
   return { transport, client, connection, failures: [], reset: () => client.resetAndDestroy() };
 });
 
@@ -48,10 +37,9 @@ const gate = new TlsHandshakeGate({
 });
 
 transportConformance('TLS', async () => {
-  const socket = connectPlain({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const socket = loopback.connect();
   const client = connectTls({ socket, rejectUnauthorized: false });
-  const descriptor = await accepted();
-  const arrival = { descriptor, portIndex: 0, family: AF_INET, address: Buffer.alloc(16), remotePort: 1 };
+  const arrival = await loopback.arrival();
   const failures: string[] = [];
   let secure: TlsStream | null = null;
   gate.admit({ arrival, early: Buffer.alloc(0), isWatched: false, secure: null }, (entrant) => {
@@ -60,7 +48,7 @@ transportConformance('TLS', async () => {
   });
   await poll('hands are shaken', () => secure !== null && client.getProtocol() !== null);
   const transport = new TlsTransport();
-  const connection = connectionOf(descriptor, transport, secure);
+  const connection = connectionOf(arrival.descriptor, transport, secure);
   return { transport, client, connection, failures, reset: () => socket.resetAndDestroy() };
 });
 
