@@ -59,6 +59,8 @@ export interface Protocol {
   isBusy(connection: Connection): boolean;
   /** It cannot go over to the process that comes next (BASE mode): what has begun is finished, then it is closed. */
   dismiss(connection: Connection): void;
+  /** Another process can go on with it as it stands (BASE mode). Missing: always. */
+  canGoOver?(connection: Connection): boolean;
   /** What another process needs to go on (BASE mode), as JSON. */
   save(connection: Connection): unknown;
   restore(connection: Connection, saved: unknown): void;

@@ -251,6 +251,11 @@ export class Http1 implements Protocol {
     this.#answers.dismiss(connection);
   }
 
+  /** The head of an upload lies with a worker of this process, which no longer gets what follows. */
+  canGoOver(connection: Connection): boolean {
+    return stateOf(connection).phase !== Phase.streaming;
+  }
+
   save(connection: Connection): HttpRecord {
     return packHttp(stateOf(connection));
   }
