@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AnswerFlag, CloseCode, Event, goneFlags, Request } from '../../src/ipc/frame.js';
 import { filePayload } from '../../src/ipc/frames/file.js';
@@ -5,6 +6,7 @@ import { ReactorCounter } from '../../src/memory/boards.js';
 import { Life } from '../../src/reactor/life.js';
 import { chunked, get, Http1World, OK, post, sized } from '../helpers/http1-world.js';
 
+const { ECONNRESET } = constants.errno;
 const FIRST_PID = 1000;
 const LANE_1 = 1;
 
@@ -117,6 +119,38 @@ describe('an answer', () => {
     world.sends(world.connection, [{ type: Request.answerFile, detail: 1, flags: AnswerFlag.last, payload }]);
     expect(world.client(world.connection).end).toBe('reset');
     expect(world.found().at(-1)?.[2]).toBe('/missing: it is not there');
+  });
+});
+
+describe('while an answer is owed', () => {
+  const READ_AHEAD_BYTES = 65_536;
+
+  it('what comes behind is read ahead to see the end of the client, but not without end', () => {
+    const world = asked(undefined, get('/1'));
+    world.asks(...Array.from({ length: 10 }, () => 'x'.repeat(60_000)));
+    expect(world.connection.input?.length).toBeGreaterThanOrEqual(READ_AHEAD_BYTES);
+    expect(world.connection.input?.length).toBeLessThan(3 * READ_AHEAD_BYTES);
+    expect(world.client(world.connection).sent.length).toBeGreaterThan(5);
+  });
+
+  it('the end of a client that has sent more than that is taken from the kernel', () => {
+    const world = asked(undefined, get('/1'));
+    world.asks(...Array.from({ length: 10 }, () => 'x'.repeat(60_000)));
+    world.connection.hangup = true;
+    world.isReadable(world.connection);
+    expect(world.found()).toEqual([[Event.gone, goneFlags(CloseCode.CLIENT_CLOSED, true), '']]);
+    world.answers(1);
+    expect(world.got.startsWith(OK)).toBe(true);
+  });
+
+  it('the client may go away: its worker is told that the answer is of no use', () => {
+    const world = asked();
+    world.asks(-ECONNRESET);
+    expect(world.found().map(([type, flags]) => [type, flags])).toEqual([
+      [Event.gone, goneFlags(CloseCode.CLIENT_RESET)],
+      [Event.close, 0],
+    ]);
+    expect(world.board.underWay(0)).toBe(0);
   });
 });
 

@@ -73,7 +73,8 @@ export function stopsWhenHeld(spoken: Spoken, isBound: boolean): void {
   const whole = spoken.messages.join('');
   const all = { heard: spoken.expected[2], got: spoken.answers.join('') };
 
-  describe.each(isBound ? reasons : [...reasons, draining])('while $name', (reason) => {
+  const possible = isBound ? reasons : [...reasons, draining];
+  describe.each(possible.map((reason) => [reason.name, reason] as const))('while %s', (_name, reason) => {
     const open = (): Talk => new Talk(spoken, reason.options);
 
     it('is not read, and goes on afterwards without a loss', () => {
