@@ -198,6 +198,27 @@ describe('a body', () => {
     expect(world.heardRequests()).toMatchObject([{ bodyFollows: true }]);
   });
 
+  it('waits no more when its client is gone', () => {
+    const world = new Http1World();
+    world.workers.setField(0, WorkerField.dismissing, 1);
+    world.asks(sized('x'.repeat(200_000)).slice(0, 1000));
+    world.ending.reset(world.connection, CloseCode.SERVER_RESET);
+    world.workers.setField(0, WorkerField.dismissing, 0);
+    world.turn();
+    expect(world.heardRequests()).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is looked at again by itself while no worker takes it', () => {
+    const world = new Http1World();
+    const wakes = vi.fn();
+    world.context.wake = wakes;
+    world.workers.setField(0, WorkerField.dismissing, 1);
+    world.asks(sized('x'.repeat(200_000)).slice(0, 1000));
+    vi.advanceTimersByTime(100);
+    expect(wakes).toHaveBeenCalledTimes(5);
+  });
+
   it('goes to a worker that stays', () => {
     const world = new Http1World({}, { workers: 2 });
     world.workers.setField(0, WorkerField.dismissing, 1);
