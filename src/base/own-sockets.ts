@@ -4,8 +4,8 @@
  */
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
-import type { WholeAnswer } from '../ipc/outbox.js';
 import { logRefused } from '../ipc/refused-client.js';
+import type { Reply } from '../ipc/reply.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
@@ -117,7 +117,7 @@ export class BaseSockets implements OwnSockets {
   }
 
   /** @returns false: through the ring, to whoever owns the connection */
-  answer(answer: WholeAnswer): boolean {
+  answer(answer: Reply): boolean {
     const { id, lane } = this.#parts;
     return this.#reactor?.answer(answer, peerOf(id, lane)) ?? false;
   }

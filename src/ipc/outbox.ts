@@ -16,8 +16,6 @@ import type { RingWriter } from './ring.js';
 import { RoomQuestions } from './room-questions.js';
 import { UrgentRequests } from './urgent-requests.js';
 
-export type { Reply as WholeAnswer } from './reply.js';
-
 export interface OutboxOptions extends OutboxLimits {
   /** By listen port, where they differ. */
   readonly ports?: readonly OutboxLimits[];

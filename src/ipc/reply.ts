@@ -23,11 +23,6 @@ export class Reply {
     this.lastFlags = lastFlags;
   }
 
-  /** The detail, by the name that the reactor's HTTP has for it. */
-  get exchange(): number {
-    return this.detail;
-  }
-
   get isWhole(): boolean {
     return (this.flags & this.lastFlags) !== 0;
   }

@@ -3,7 +3,7 @@
  * bytes. Runs in the reactor.
  */
 import type { Frame } from '../ipc/frames/frame.js';
-import type { WholeAnswer } from '../ipc/outbox.js';
+import type { Reply } from '../ipc/reply.js';
 import type { Connection } from './connection.js';
 
 /** How a frame that a process has sent for a connection is treated before its protocol gets it. */
@@ -40,7 +40,7 @@ export interface Protocol {
   /** A frame of its own types. @param peer who has sent it */
   frame(connection: Connection, frame: Frame, peer: number): void;
   /** A whole reply of a worker in this process, by hand instead of through the ring (BASE mode). @returns false: the ring takes it */
-  reply?(connection: Connection, reply: WholeAnswer, peer: number): boolean;
+  reply?(connection: Connection, reply: Reply, peer: number): boolean;
   /** The client has taken all that waited for it. */
   flushed(connection: Connection): void;
   /** Nothing that a worker still does for it has an effect: perhaps several times. @param code CloseCode */
@@ -53,6 +53,8 @@ export interface Protocol {
   isBusy(connection: Connection): boolean;
   /** It cannot go over to the process that comes next (BASE mode): what has begun is finished, then it is closed. */
   dismiss(connection: Connection): void;
+  /** Another process can go on with it as it stands (BASE mode). Missing: always. */
+  canGoOver?(connection: Connection): boolean;
   /** What another process needs to go on (BASE mode), as JSON. */
   save(connection: Connection): unknown;
   restore(connection: Connection, saved: unknown): void;

@@ -10,7 +10,7 @@
  */
 import type { Arrival } from '../ipc/arrival.js';
 import { CloseCode } from '../ipc/frame.js';
-import type { WholeAnswer } from '../ipc/outbox.js';
+import type { Reply } from '../ipc/reply.js';
 import { ReactorCounter } from '../memory/boards.js';
 import { clearDoorbell } from '../os/doorbell.js';
 import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../os/poller.js';
@@ -161,7 +161,7 @@ export class Reactor implements PollerHandler {
   }
 
   /** A worker in this process, `peer`, gives a whole reply by hand (BASE mode). @returns false: it has to go through the ring */
-  answer(answer: WholeAnswer, peer: number): boolean {
+  answer(answer: Reply, peer: number): boolean {
     const { id, board } = this.#context;
     const connection = this.#context.connectionOf(answer.sessionId);
     if (connection === undefined || connection.isClosing) {

@@ -62,7 +62,7 @@ for (const type of [Request.close, Request.closing, Request.pause, Request.resum
 }
 
 /** Bytes for one client: a frame, or several in a row, where they lie. Used again. */
-class Reply implements Frame {
+class Gathered implements Frame {
   word = 0;
   sessionId = 0;
   bytes: Buffer = nothing;
@@ -75,7 +75,7 @@ export class Requests {
   readonly speeches: Speeches;
   readonly #parts: RequestsParts;
   readonly #closes = new DeferredCloses();
-  readonly #reply = new Reply();
+  readonly #reply = new Gathered();
 
   constructor(parts: RequestsParts) {
     const { context, ending, region } = parts;
@@ -144,7 +144,7 @@ export class Requests {
   }
 
   /** Takes one frame, and those behind it that are small parts of the same reply. */
-  #gather(ring: RingReader, reply: Reply): void {
+  #gather(ring: RingReader, reply: Gathered): void {
     const { scratch, scratchAddress } = this.#parts.context;
     const { word } = ring;
     reply.word = word;
@@ -168,7 +168,7 @@ export class Requests {
   }
 
   /** The next frame is another part of the same reply. Nothing is put behind a frame with flags: they tell what follows it. */
-  #goesOn(ring: RingReader, { word, sessionId, length }: Reply): boolean {
+  #goesOn(ring: RingReader, { word, sessionId, length }: Gathered): boolean {
     return (
       ring.available() &&
       ((ring.word ^ word) & SAME_REPLY) === 0 &&

@@ -69,6 +69,7 @@ export class Handoff {
   handOver(): Snapshot[] {
     const { context, admission } = this.#parts;
     this.#giveUp();
+    this.#resetUnfinished();
     const snapshots = [...context.connections.list().map(packConnection), ...admission.handOver()];
     for (const { descriptor } of snapshots) context.poller.abandon(descriptor);
     for (const ring of context.rings) ring.flush();
@@ -125,6 +126,17 @@ export class Handoff {
   #giveUp(): void {
     this.#parts.admission.endHandshakes();
     for (const connection of this.#bound()) this.#parts.ending.reset(connection, CloseCode.WORKER_REPLACED);
+  }
+
+  /** They have had the time that a reload gives: what is half done cannot be gone on with. */
+  #resetUnfinished(): void {
+    const { context, ending } = this.#parts;
+    for (const connection of context.connections.list()) {
+      const { protocol, isClosing } = connection;
+      if (!isClosing && protocol.canGoOver?.(connection) === false) {
+        ending.reset(connection, CloseCode.WORKER_REPLACED);
+      }
+    }
   }
 
   /** Connections that cannot be handed over. */

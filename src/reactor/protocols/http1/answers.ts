@@ -4,7 +4,7 @@
  */
 
 import { AnswerFlag, CloseCode, Event, goneFlags } from '../../../ipc/frame.js';
-import type { WholeAnswer } from '../../../ipc/outbox.js';
+import type { Reply } from '../../../ipc/reply.js';
 import { ReactorCounter } from '../../../memory/boards.js';
 import { addressOf, allocateStable } from '../../../os/libc.js';
 import type { AnswerPiece } from '../../../protocol/http/file-answer.js';
@@ -43,16 +43,12 @@ export class Answers {
    * A whole answer from a worker in this process (BASE mode), which need not go through the ring: 2 to 3 % of what a
    * request costs. @returns false: it is too long, the ring takes it in pieces
    */
-  answerDirectly(connection: Connection, { flags, head, text, body }: WholeAnswer, peer: number): boolean {
-    const textAt = head === null ? 0 : head.length;
-    const bodyAt = textAt + text.length;
-    const length = bodyAt + (body === null ? 0 : body.length);
+  answerDirectly(connection: Connection, reply: Reply, peer: number): boolean {
+    const length = reply.bytes;
     if (length > TEXT_BYTES) return false;
-    if (head !== null) this.#text.set(head, 0);
-    if (text !== '') writeLatin1(this.#text, text, textAt);
-    if (body !== null) this.#text.set(body, bodyAt);
+    reply.writeTo(this.#text, 0);
     this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, length);
-    this.answered(connection, flags, peer);
+    this.answered(connection, reply.flags, peer);
     return true;
   }
 

@@ -13,7 +13,7 @@ import { CloseCode, detailOf, flagsOf, Request, typeOf } from '../../../ipc/fram
 import { readFileRequest } from '../../../ipc/frames/file.js';
 import type { Frame } from '../../../ipc/frames/frame.js';
 import { REQUEST_PREFIX_BYTES, readTaken } from '../../../ipc/frames/http.js';
-import type { WholeAnswer } from '../../../ipc/outbox.js';
+import type { Reply } from '../../../ipc/reply.js';
 import { ReactorCounter } from '../../../memory/boards.js';
 import { RequestHead } from '../../../protocol/http/head.js';
 import type { Connection } from '../../connection.js';
@@ -204,8 +204,8 @@ export class Http1 implements Protocol {
     this.#answers.answered(connection, flagsOf(frame.word), peer);
   }
 
-  reply(connection: Connection, answer: WholeAnswer, peer: number): boolean {
-    if (!this.#answers.isAwaited(connection, answer.exchange, peer)) {
+  reply(connection: Connection, answer: Reply, peer: number): boolean {
+    if (!this.#answers.isAwaited(connection, answer.detail, peer)) {
       this.#parts.count(ReactorCounter.discarded);
       return true;
     }
@@ -243,6 +243,11 @@ export class Http1 implements Protocol {
 
   dismiss(connection: Connection): void {
     this.#answers.dismiss(connection);
+  }
+
+  /** The head of an upload lies with a worker of this process, which no longer gets what follows. */
+  canGoOver(connection: Connection): boolean {
+    return stateOf(connection).phase !== Phase.streaming;
   }
 
   save(connection: Connection): HttpRecord {

@@ -32,7 +32,7 @@ export class Uploads {
   }
 
   released(connection: Connection): void {
-    this.#held.delete(connection);
+    if (this.#held.delete(connection) && this.#held.size === 0) this.stop();
   }
 
   #hold(connection: Connection): void {
