@@ -47,8 +47,10 @@ export interface HttpRequestsParts {
 }
 
 const nothing = Buffer.alloc(0);
+/** Noted once: looking it up costs each request more than its place in shared memory. */
+const OWN_PID = process.pid;
 
-export class HttpRequests implements FrameService, ByteTaker, Http1Host {
+export class HttpRequests implements FrameService<Http1Exchange | undefined>, ByteTaker, Http1Host {
   readonly types = [Event.request, Event.body, Event.gone];
   readonly isIncomplete = false;
   readonly #host: ServiceHost;
@@ -67,11 +69,10 @@ export class HttpRequests implements FrameService, ByteTaker, Http1Host {
   readonly hearsOfEnds = true;
   isDraining = false;
   isLeaving = false;
-  /** The frame that was taken: a request, already an exchange … */
+  /** The request at the front of the ring, while it becomes an exchange. */
   readonly #request = new TakenRequest();
-  #taken: Http1Exchange | undefined;
   #length = 0;
-  /** … or what comes for one. */
+  /** The frame that was taken: a request, or what comes for one. */
   #type = 0;
   #fd = 0;
   #exchange = 0;
@@ -104,33 +105,29 @@ export class HttpRequests implements FrameService, ByteTaker, Http1Host {
 
   // ——— what reactors send ———
 
-  take(ring: RingReader): void {
+  take(ring: RingReader): Http1Exchange | undefined {
     this.#type = typeOf(ring.word);
-    if (this.#type === Event.request) this.#takeRequest(ring);
-    else this.#takeRest(ring);
+    return this.#type === Event.request ? this.#takeRequest(ring) : this.#takeRest(ring);
   }
 
-  deliver(): boolean {
-    if (this.#type === Event.request) this.#deliverRequest();
-    else this.#deliverRest();
+  deliver(exchange: Http1Exchange | undefined): boolean {
+    if (exchange !== undefined) this.#deliverRequest(exchange);
+    else if (this.#type !== Event.request) this.#deliverRest();
     return false;
   }
 
-  #takeRequest(ring: RingReader): void {
+  /** @returns nothing where the server has closed the connection */
+  #takeRequest(ring: RingReader): Http1Exchange | undefined {
     const { table } = this.#host;
     const { sessionId } = ring;
-    this.#taken = undefined;
-    if (table.isClosedByServer(sessionId)) return;
-    table.setTaker(table.slotOf(sessionId), process.pid);
+    if (table.isClosedByServer(sessionId)) return undefined;
+    table.setTaker(table.slotOf(sessionId), OWN_PID);
     this.#request.fill(ring);
     this.#length = ring.length;
-    this.#taken = new Http1Exchange(this, this.#request);
+    return new Http1Exchange(this, this.#request);
   }
 
-  #deliverRequest(): void {
-    const exchange = this.#taken;
-    if (exchange === undefined) return;
-    this.#taken = undefined;
+  #deliverRequest(exchange: Http1Exchange): void {
     this.#host.figures.countRequest(this.#length);
     this.#serve(exchange);
     this.#host.calls.ended();
@@ -148,7 +145,7 @@ export class HttpRequests implements FrameService, ByteTaker, Http1Host {
   }
 
   /** A piece of a body, or the news that the exchange is over. */
-  #takeRest(ring: RingReader): void {
+  #takeRest(ring: RingReader): undefined {
     const { word } = ring;
     this.#fd = ring.sessionId;
     this.#exchange = detailOf(word);

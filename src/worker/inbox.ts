@@ -78,10 +78,10 @@ export class Inbox {
     const type = typeOf(ring.word);
     if (type === Event.close) return this.#takeClose(ring);
     const service = this.#services[type] as FrameService;
-    service.take(ring);
+    const taken = service.take(ring);
     ring.advance();
     ring.release();
-    this.#inPacket = service.deliver();
+    this.#inPacket = service.deliver(taken);
   }
 
   /** Its room is given back behind the callback: only then may the reactor use the connection's slot again. */

@@ -13,6 +13,7 @@ import {
   RequestFlag,
 } from '../../src/ipc/frame.js';
 import { firstWordOf, secondWordOf } from '../../src/ipc/frames/http.js';
+import type { FrameService } from '../../src/worker/service.js';
 import { StreamService } from '../../src/worker/services/stream.js';
 import {
   describeClosedByServer,
@@ -62,9 +63,8 @@ function open(serve?: (exchange: Http1Exchange) => void): HttpUnderTest {
   const give = (...frames: Frame[]): void => {
     world.write(...frames);
     for (; ring.available(); ring.advance()) {
-      const taker = (ring.word & 0xff) === Event.receive ? streams : service;
-      taker.take(ring);
-      taker.deliver();
+      const taker: FrameService = (ring.word & 0xff) === Event.receive ? streams : service;
+      taker.deliver(taker.take(ring));
     }
     ring.release();
   };

@@ -44,8 +44,7 @@ it('a datagram comes with its sender, and counts as received', () => {
   const ring = world.inbound();
   world.write(whole(0, 'hello'), { type: Event.packet, payload: datagram('no such port', 7) });
   for (; ring.available(); ring.advance()) {
-    service.take(ring);
-    service.deliver();
+    service.deliver(service.take(ring));
   }
   expect([seen, peers]).toEqual([['hello'], ['from']]);
   expect(world.counter('received')).toBe(2);

@@ -39,10 +39,10 @@ export function describeFrameService(name: string, open: () => ServiceUnderTest)
     const takeOne = (): boolean => {
       expect(ring.available()).toBe(true);
       expect(it_.service.types).toContain(typeOf(ring.word));
-      it_.service.take(ring);
+      const taken = it_.service.take(ring);
       ring.advance();
       ring.release();
-      return it_.service.deliver();
+      return it_.service.deliver(taken);
     };
 
     it('claims types of its own, and not `close`', () => {
@@ -57,12 +57,12 @@ export function describeFrameService(name: string, open: () => ServiceUnderTest)
       it_.world.write(it_.whole(fd, 'one'));
       const before = it_.world.unreleased;
       ring.available();
-      it_.service.take(ring);
+      const taken = it_.service.take(ring);
       expect(it_.world.unreleased).toBe(before);
       expect(it_.seen).toEqual([]);
       ring.advance();
       ring.release();
-      expect(it_.service.deliver()).toBe(false);
+      expect(it_.service.deliver(taken)).toBe(false);
       expect(it_.seen).toEqual(['one']);
     });
 
@@ -70,11 +70,11 @@ export function describeFrameService(name: string, open: () => ServiceUnderTest)
       it_.world.write(it_.whole(fd, 'copied'));
       ring.available();
       const { payloadAt, length } = ring;
-      it_.service.take(ring);
+      const taken = it_.service.take(ring);
       ring.advance();
       ring.release();
       ring.bytes.fill(0x7e, payloadAt, payloadAt + length);
-      it_.service.deliver();
+      it_.service.deliver(taken);
       expect(it_.seen).toEqual(['copied']);
     });
 
@@ -174,10 +174,10 @@ export function describeClosedByServer(name: string, open: () => ServiceUnderTes
     world.write(whole(fd, 'too late'));
     world.table.markClosedByServer(fd);
     ring.available();
-    service.take(ring);
+    const taken = service.take(ring);
     ring.advance();
     ring.release();
-    expect(service.deliver()).toBe(false);
+    expect(service.deliver(taken)).toBe(false);
     expect(seen).toEqual([]);
     expect(world.counter('received')).toBe(0);
   });

@@ -47,8 +47,7 @@ function serving(port: PortCallbacks<FakeConnection>): { world: ServiceWorld; gi
     give: (...frames) => {
       world.write(...frames);
       for (; ring.available(); ring.advance()) {
-        service.take(ring);
-        service.deliver();
+        service.deliver(service.take(ring));
       }
       ring.release();
     },

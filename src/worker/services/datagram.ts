@@ -7,13 +7,10 @@ import { copyPayload } from '../payload.js';
 import type { FrameService } from '../service.js';
 import type { WorkerHost } from './host.js';
 
-const nothing = Buffer.alloc(0);
-
-export class DatagramService<C extends UserConnection> implements FrameService {
+export class DatagramService<C extends UserConnection> implements FrameService<Buffer> {
   readonly types = [Event.packet];
   readonly #host: WorkerHost<C>;
   #flags = 0;
-  #data: Buffer = nothing;
   /** Pieces of a datagram that is not whole yet. */
   #pieces: Buffer[] = [];
 
@@ -25,15 +22,13 @@ export class DatagramService<C extends UserConnection> implements FrameService {
     return this.#pieces.length > 0;
   }
 
-  take(ring: RingReader): void {
+  take(ring: RingReader): Buffer {
     this.#flags = flagsOf(ring.word);
-    this.#data = copyPayload(ring);
+    return copyPayload(ring);
   }
 
-  deliver(): boolean {
-    const data = this.#data;
+  deliver(data: Buffer): boolean {
     const flags = this.#flags;
-    this.#data = nothing;
     const packet = flags === 0 ? data : this.#assemble(data, flags);
     // A short one: its beginning went to a process that has died.
     if (packet !== undefined && packet.length >= DATAGRAM_HEADER_BYTES) this.#received(packet);

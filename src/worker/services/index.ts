@@ -37,22 +37,21 @@ export function byType(services: readonly FrameService[], log: Log): FrameServic
 }
 
 /** Takes frames that no protocol here knows: passes over them. */
-class UnknownFrames implements FrameService {
+class UnknownFrames implements FrameService<number> {
   readonly types = [];
   readonly isIncomplete = false;
   readonly #log: Log;
-  #type = 0;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  take(ring: RingReader): void {
-    this.#type = typeOf(ring.word);
+  take(ring: RingReader): number {
+    return typeOf(ring.word);
   }
 
-  deliver(): boolean {
-    this.#log.error('a reactor sent an event this worker does not know', { type: this.#type });
+  deliver(type: number): boolean {
+    this.#log.error('a reactor sent an event this worker does not know', { type });
     return false;
   }
 

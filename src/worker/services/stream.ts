@@ -11,14 +11,13 @@ import type { WorkerHost } from './host.js';
 
 const nothing = Buffer.alloc(0);
 
-export class StreamService<C extends UserConnection> implements FrameService {
+export class StreamService<C extends UserConnection> implements FrameService<Buffer> {
   readonly types = [Event.connect, Event.receive, Event.bufferFull, Event.bufferEmpty, Event.writable];
   readonly #host: WorkerHost<C>;
-  /** The frame that was taken. */
+  /** Of the frame that was taken. */
   #type = 0;
   #flags = 0;
   #fd = 0;
-  #data: Buffer = nothing;
 
   constructor(host: WorkerHost<C>) {
     this.#host = host;
@@ -28,22 +27,20 @@ export class StreamService<C extends UserConnection> implements FrameService {
     return this.#host.connections.incomplete > 0;
   }
 
-  take(ring: RingReader): void {
+  take(ring: RingReader): Buffer {
     const { word } = ring;
     this.#type = typeOf(word);
     this.#flags = flagsOf(word);
     this.#fd = ring.sessionId;
-    if (this.#type === Event.receive) this.#data = copyPayload(ring);
+    return this.#type === Event.receive ? copyPayload(ring) : nothing;
   }
 
-  deliver(): boolean {
+  deliver(data: Buffer): boolean {
     if (this.#type !== Event.receive) {
       this.#notify(this.#type, this.#fd);
       return false;
     }
-    const data = this.#data;
     const flags = this.#flags;
-    this.#data = nothing;
     const connection = this.#host.connections.of(this.#fd);
     const packet = flags === 0 ? data : this.#host.connections.assemble(connection, data, flags);
     if (packet !== undefined) this.#receive(connection, packet);
