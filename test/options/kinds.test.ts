@@ -461,7 +461,7 @@ describe('framing', () => {
     expect(resolved).toMatchObject({ type: 'length', offset: 0, bodyOffset: 0, field: expect.stringMatching(known) });
   });
 
-  test.each(['x', '', 5, ['n'], undefined])('%s is no field', (letter) => {
+  test.each(['x', '', 'constructor', 'toString', 5, ['n'], undefined])('%s is no field', (letter) => {
     expectRefused('framing', { type: 'length', field: letter }, 'VALUE', '.field');
   });
 
