@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { definitions, type OptionName } from '../../src/options/definitions.js';
 import { parseOption, resolveOptions, type ServerOptions } from '../../src/options/index.js';
+import { setScriptPath } from '../../src/util/script.js';
 
 const resolve = <N extends OptionName>(name: N, value: unknown) =>
   resolveOptions({ [name]: value } as ServerOptions)[name];
@@ -528,4 +529,9 @@ describe('what is given as text', () => {
       expect.objectContaining({ code: 'ERR_OPTION_TYPE' }),
     );
   });
+});
+
+it('a folder of files is found from the script of the user, also where a program of ours runs it', () => {
+  setScriptPath('/srv/app/main.js');
+  expect(resolveOptions({ ...HTTP, staticFiles: 'public' }).staticFiles[0]?.root).toBe('/srv/app/public');
 });
