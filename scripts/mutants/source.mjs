@@ -80,6 +80,7 @@ class Source {
     if (typeof node?.type !== 'string' || isLeftOut(node, this.text)) return;
     const outer = this.#place;
     if (isFunction(node)) this.#enter(node.body);
+    if (isForCompiler(node)) return this.#visit(node.left);
     this.#mutate(node);
     for (const [key, child] of Object.entries(node)) {
       if (typeof child === 'object' && !isName(node, key)) this.#visit(child);
@@ -142,9 +143,11 @@ class Source {
     this.#add(start, end, value === 0 ? '(-1)' : String(value - 1), 'number');
   }
 
+  /** Literals are changed as such. */
   #returned({ start, end, argument }) {
     if (argument === null) this.#add(start, end, ';', 'return');
-    else if (argument.name !== 'undefined') this.#add(argument.start, argument.end, 'undefined', 'return');
+    else if (argument.name !== 'undefined' && argument.type !== 'Literal')
+      this.#add(argument.start, argument.end, 'undefined', 'return');
   }
 
   #condition(test) {
@@ -166,6 +169,12 @@ class Source {
 
 function swap(text, operator) {
   return text.replace(operator, OTHER_OPERATOR[operator]);
+}
+
+/** `list[i] ?? 0`: an index out of bounds is only what the compiler fears. */
+function isForCompiler({ type, operator, left, right }) {
+  const isElement = type === 'LogicalExpression' && operator === '??' && left.computed === true;
+  return isElement && right.type === 'Literal' && typeof right.value === 'number';
 }
 
 /** Types, imports, and what is said to people: another sentence is no other behaviour. */

@@ -168,6 +168,18 @@ describe('heads that are kept', () => {
     expect(seconds(after)).toBe(Math.floor(Date.now() / 1000));
   });
 
+  it('have another date as soon as the second is over', async () => {
+    vi.resetModules();
+    vi.setSystemTime(1_700_000_000_700);
+    const { headOf: fresh } = await import('../../src/http/answer-head.js');
+    const date = () => fresh(200, '', [], -1, stays).text;
+    const before = date();
+    vi.advanceTimersByTime(299);
+    expect(date()).toBe(before);
+    vi.advanceTimersByTime(1);
+    expect(date()).not.toBe(before);
+  });
+
   it('are none where a field of the handler ends the connection', () => {
     const heads = new AnswerHeads();
     const asked: Asked = [200, '', ['connection', 'close'], 0, stays];

@@ -109,8 +109,10 @@ describe('a control channel', () => {
     const text = 'x'.repeat(1 << 19);
     theirs.write(`{"type":"known","text":"${text}"}\n`);
     theirs.on('error', () => {});
+    theirs.write('y'.repeat(1 << 20));
+    theirs.write(`\n{"type":"known","text":"behind"}\n`);
     theirs.write('y'.repeat((1 << 20) + 1));
     await ended;
-    expect(messages.map((message) => message.text)).toEqual([text]);
+    expect(messages.map((message) => message.text)).toEqual([text, 'behind']);
   });
 });
