@@ -163,7 +163,13 @@ describe('messages of the log', () => {
     const told: unknown[] = [];
     const note = (fields: object, message: string) => told.push([fields, message]);
     const logger: UserLogger = { debug: note, info: note, warn: note, error: note };
-    const output = new LoggerOutput({ ...logger, child: (bindings) => told.push(bindings) && logger });
+    const output = new LoggerOutput({
+      ...logger,
+      child(bindings) {
+        told.push(bindings);
+        return logger;
+      },
+    });
     for (const role of ['worker 3', 'worker 3', 'manager']) output.write('error', role, 'text', {});
     const of3 = { role: 'worker', workerId: 3, pid: process.pid };
     expect(told).toEqual([of3, [{}, 'text'], [{}, 'text'], { role: 'manager', pid: process.pid }, [{}, 'text']]);
