@@ -8,6 +8,8 @@ import {
   serveByFetch,
   withFiles,
 } from '../../src/http/handlers.js';
+import { sendPieces } from '../../src/http/send-file.js';
+import type { FileAnswer } from '../../src/protocol/http/file-answer.js';
 import { FakeExchange } from '../helpers/fake-exchange.js';
 
 const withStatus = (status: number) => new ServerError('ERR_FILE', { path: '/a', why: 'it is so', status });
@@ -97,4 +99,29 @@ it('an expectation that nobody knows is refused, and the connection ends', () =>
 it('where there are no files to serve, the handler is what it was', () => {
   const serve = () => {};
   expect(withFiles(serve, partsOf().parts.options)).toBe(serve);
+});
+
+describe('a file in pieces', () => {
+  const parts = [{ text: '--one\r\n' }, { path: '/file', offset: 3, length: 5 }, { bytes: Buffer.from('é') }];
+  const answer = { status: 206, fields: ['x-a', '1'], pieces: parts };
+
+  it('is sent piece by piece, texts among them', () => {
+    const exchange = new FakeExchange();
+    sendPieces(exchange, 206, '', answer as unknown as FileAnswer);
+    expect(exchange.told).toEqual([
+      { begin: 206, reason: '', fields: ['x-a', '1'] },
+      { write: Buffer.from('--one\r\n') },
+      { writeFile: parts[1] },
+      { write: Buffer.from('é') },
+      { end: undefined, trailers: undefined },
+    ]);
+  });
+
+  it.each(['HEAD', 'GET'])('that has no file in it, or is asked for by HEAD, is sent at once: %s', (method) => {
+    const exchange = new FakeExchange({ method });
+    const pieces = method === 'HEAD' ? parts : [parts[0], parts[2]];
+    sendPieces(exchange, 206, 'Part', { ...answer, pieces } as unknown as FileAnswer);
+    const body = Buffer.from('--one\r\né');
+    expect(exchange.told).toEqual([{ respond: 206, reason: 'Part', fields: ['x-a', '1'], body }]);
+  });
 });

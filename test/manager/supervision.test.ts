@@ -293,6 +293,21 @@ describe('another process in place of one', () => {
     expect(of(0)).toHaveLength(2);
   });
 
+  it('is not asked for twice by another while it boots, and serves on', () => {
+    start();
+    newest(0).die(0, 9);
+    newest(1).say({ type: 'request', action: 'stopWorker', workerId: 0, why: 'asked' });
+    newest(0).say({ type: 'ready' });
+    expect(of(0)).toHaveLength(2);
+    newest(1).say({ type: 'request', action: 'stopWorker', workerId: 0, why: 'asked' });
+    newest(0).say({ type: 'ready' });
+    const [old] = of(0) as [FakeProcess];
+    old.say({ type: 'released' });
+    old.die(0, 0);
+    expect(of(0)).toHaveLength(1);
+    expect(region.ends('asked')).toBe(1);
+  });
+
   it('comes for all by a reload that a worker asks for', async () => {
     start();
     newest(0).say({ type: 'request', action: 'reload', tasksOnly: true });
@@ -350,6 +365,23 @@ describe('the end of all', () => {
     manager.recycle(0);
     manager.obey({ type: 'scale', workerNum: 1, request: 3 });
     expect([started.length, told('scaled')]).toEqual([4, []]);
+  });
+
+  it('of a number of workers waits for a reload, and is what was asked for last', async () => {
+    start();
+    manager.reload();
+    await settle();
+    manager.obey({ type: 'scale', workerNum: 1, request: 3 });
+    expect([told('scaled'), newest(1).heard]).toEqual([[], []]);
+    const old = [0, 1, 2, 3].map((id) => of(id)[0] as FakeProcess);
+    for (const id of [0, 1, 2, 3]) newest(id).say({ type: 'ready' });
+    for (const one of old) one.say({ type: 'released' });
+    for (const one of old) one.die(0, 0);
+    expect(told('reloaded')).toEqual([{ type: 'reloaded', request: 0 }]);
+    expect(newest(1).heard).toEqual(['attach', 'stop']);
+    newest(1).die(0, 0);
+    expect(told('scaled')).toEqual([{ type: 'scaled', request: 3 }]);
+    expect([region.reloads, region.reloadsFailed, region.generation]).toEqual([1, 0, 1]);
   });
 
   it('is at once for one that boots, and when the master is gone, by signals', () => {

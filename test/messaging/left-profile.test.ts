@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ProfilePiece } from '../../src/ipc/message.js';
 import { LeftProfile } from '../../src/messaging/left-profile.js';
-import { freeParts, type Overflow } from '../../src/messaging/overflow.js';
+import { MessagingMemory } from '../../src/messaging/memory.js';
+import { freeParts, Overflow } from '../../src/messaging/overflow.js';
 import { answerProfile } from '../../src/messaging/profile-answer.js';
 import { MessagingWorld } from '../helpers/messaging-world.js';
 
@@ -96,6 +97,17 @@ describe('the file for large data', () => {
     overflow.free(one, 5000);
     expect((await overflow.read(one, 5000)).every((byte) => byte === 0)).toBe(true);
     expect((await overflow.read(two, 5000)).every((byte) => byte === 0x78)).toBe(true);
+  });
+
+  it('begins again at its start where the part of a process is full', () => {
+    const part = 2 ** 42;
+    const memory = new MessagingMemory(world.region);
+    const other = new Overflow(-1, memory, 2);
+    const at = memory.overflowPositionIndex(2);
+    memory.float64[at] = part - 8192;
+    expect([other.reserve(4097), other.reserve(1)]).toEqual([2 * part + part - 8192, 2 * part + 4096]);
+    memory.float64[at] = part - 4096;
+    expect(other.reserve(4097)).toBe(2 * part + 4096);
   });
 
   it('that ends within a value says so', async () => {

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Sleeper } from '../../src/ipc/sleep.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
 import { PeerLoop } from '../../src/messaging/peer-loop.js';
+import { closeDoorbell, createDoorbell, type DoorbellDescriptors, ringDoorbell } from '../../src/os/doorbell.js';
 import { type Poller, type PollerHandler, READABLE } from '../../src/os/poller.js';
 
 const BELL = { read: 101, write: 102 };
@@ -24,7 +25,7 @@ beforeEach(() => {
   };
 });
 
-function loop(): PeerLoop {
+function loop(bell: DoorbellDescriptors = BELL): PeerLoop {
   const sleeper = { wake: () => calls.push('wake'), sleep: () => calls.push('sleep') };
   const poller = {
     levelTriggered,
@@ -33,7 +34,7 @@ function loop(): PeerLoop {
     rearm: (descriptor: number, events: number) => calls.push(`rearm ${descriptor} ${events === READABLE}`),
     close: () => calls.push('close'),
   };
-  return new PeerLoop(messaging as Messaging, sleeper as unknown as Sleeper, BELL, (given) => {
+  return new PeerLoop(messaging as Messaging, sleeper as unknown as Sleeper, bell, (given) => {
     handler = given;
     return poller as unknown as Poller;
   });
@@ -58,6 +59,22 @@ describe('turns of a process that only gives tasks and sends', () => {
     messaging.hasWork = true;
     handler.turnEnd();
     expect(called()).toEqual(['wake', 'take true', 'sleep', 'wake soon']);
+  });
+
+  it('listen again for a bell that goes on ringing', () => {
+    levelTriggered = true;
+    const bell = createDoorbell();
+    loop(bell);
+    called();
+    ringDoorbell(bell);
+    handler.ready(0, READABLE);
+    expect(called()).toEqual([`rearm ${bell.read} true`]);
+    closeDoorbell(bell);
+    levelTriggered = false;
+    loop();
+    called();
+    handler.ready(0, READABLE);
+    expect(called()).toEqual([]);
   });
 
   it('send on where a reactor may have room again', () => {

@@ -504,6 +504,45 @@ describe('framing', () => {
   });
 });
 
+describe('tls', () => {
+  it('shows nothing of its keys', () => {
+    const { show: shown, check } = definitions.tls.kind;
+    expect([shown(null), shown(check('tls', { cert: '/a', key: '/b' }))]).toEqual(['null', '{…}']);
+  });
+
+  it('takes what it may be given at most', () => {
+    const given = {
+      cert: '/a',
+      key: '/b',
+      alpn: ['x'.repeat(255)],
+      handshakeTimeoutMs: 120_000,
+      minVersion: 'TLSv1.3',
+    };
+    expect(resolve('tls', given)).toMatchObject({
+      alpn: given.alpn,
+      handshakeTimeoutMs: 120_000,
+      minVersion: 'TLSv1.3',
+    });
+    expectRefused('tls', { ...given, alpn: ['x'.repeat(256)] }, 'VALUE', '.alpn');
+    expectRefused('tls', { ...given, alpn: 'h2' }, 'VALUE', '.alpn');
+    expectRefused('tls', { ...given, handshakeTimeoutMs: 120_001 }, 'VALUE', '.handshakeTimeoutMs');
+    expectRefused('tls', { ...given, sni: [] }, 'TYPE', '.sni');
+    expectRefused('tls', { ...given, ca: '' }, 'VALUE', '.ca');
+    expectRefused('tls', { ...given, passphrase: 5 }, 'VALUE', '.passphrase');
+  });
+
+  it.each(['a', '*.a.test', 'A_b-1.test'])('is for the server name %s', (name) => {
+    const { sni } = resolve('tls', { cert: '/a', key: '/b', sni: { [name]: { cert: '/c', key: '/d' } } }) ?? {
+      sni: {},
+    };
+    expect(sni).toEqual({ [name.toLowerCase()]: { cert: '/c', key: '/d', passphrase: undefined } });
+  });
+
+  it.each(['', '*', '*.', 'a.*.test', 'a..b', '.a'])('is for no server name "%s"', (name) => {
+    expectRefused('tls', { cert: '/a', key: '/b', sni: { [name]: { cert: '/c', key: '/d' } } }, 'VALUE', '.sni');
+  });
+});
+
 describe('what is given as text', () => {
   test.each([
     ['true', true],
