@@ -67,13 +67,13 @@ describe('turns of a process that only gives tasks and sends', () => {
     loop(bell);
     called();
     ringDoorbell(bell);
-    handler.ready(0, READABLE);
+    handler.ready(bell.read, 0, READABLE);
     expect(called()).toEqual([`rearm ${bell.read} true`]);
     closeDoorbell(bell);
     levelTriggered = false;
     loop();
     called();
-    handler.ready(0, READABLE);
+    handler.ready(BELL.read, 0, READABLE);
     expect(called()).toEqual([]);
   });
 

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -115,6 +116,20 @@ describe('a log file that was moved away', () => {
     ask();
     file.refresh();
     expect(statSync(path).mode & 0o777).toBe(0o604);
+  });
+
+  it.skipIf(process.geteuid?.() !== 0)('is succeeded by one of the same user, where it is new', () => {
+    const { file, ask } = moved();
+    chownSync(path, 65_534, 65_533);
+    renameSync(path, `${path}.1`);
+    ask();
+    file.refresh();
+    expect([statSync(path).uid, statSync(path).gid]).toEqual([65_534, 65_533]);
+    renameSync(path, `${path}.2`);
+    writeFileSync(path, 'of another\n'); // it is there already: whose it is, is not for us to change
+    ask();
+    file.refresh();
+    expect([statSync(path).uid, statSync(path).gid]).toEqual([0, statSync(folder).gid]);
   });
 
   it('goes on in the old one where the new one cannot be opened, says so once, and tries again a second later', () => {
