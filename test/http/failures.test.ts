@@ -74,7 +74,9 @@ describe.each(ways)('an error of %s', (_, thrown, event) => {
   test('that says that the client has gone is not logged', async () => {
     const gone = new ServerError('ERR_HTTP_CLIENT_GONE', {});
     const cut = new ServerError('ERR_HTTP_BODY_CUT', { reason: 'timeout', status: 408, why: 'it is so' });
-    for (const error of [gone, cut]) expect((await thrown(error)).failures).toEqual([]);
+    for (const error of [gone, cut]) {
+      expect(await thrown(error)).toMatchObject({ failures: [], answer: { respond: 400 } });
+    }
   });
 
   test('that says that the handler has answered too early is logged', async () => {
