@@ -364,7 +364,7 @@ describe('the end of all', () => {
     expect(toMaster.at(-1)).toEqual({ type: 'reloaded', request: 9, failed: 'the server is shutting down' });
     manager.recycle(0);
     manager.obey({ type: 'scale', workerNum: 1, request: 3 });
-    expect([started.length, told('scaled')]).toEqual([4, []]);
+    expect([started.length, told('scaled'), newest(1).heard]).toEqual([4, [], []]);
   });
 
   it('of a number of workers waits for a reload, and is what was asked for last', async () => {
