@@ -34,6 +34,7 @@ async function main() {
   const left = [...sample];
   await Promise.all(runners.map((runner) => attemptAll(runner, left, tests)));
   report(sources, sample, tests);
+  for (const runner of runners) runner.stop(); // they would keep this process alive
 }
 
 // —— the tests ——
