@@ -35,7 +35,7 @@ export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpA
 export function exportsApp(exported: Readonly<Record<string, unknown>>): boolean {
   return [...names, 'fetch'].some((name) => {
     const value = exported[name];
-    return isObject(value) && Object.keys(value).concat(typeof value === 'function' ? 'call' : '').length > 0;
+    return typeof value === 'function' || (isObject(value) && Object.keys(value).length > 0);
   });
 }
 

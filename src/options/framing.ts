@@ -125,7 +125,8 @@ const checkers = {
   },
 
   length(name: string, { field, offset = 0, bodyOffset = 0 }: Record<string, unknown>): ResolvedFraming {
-    const known = lengthFields.find((each) => each === field) ?? packLetters[String(field)];
+    const letter = Object.hasOwn(packLetters, String(field)) ? packLetters[String(field)] : undefined;
+    const known = lengthFields.find((each) => each === field) ?? letter;
     if (typeof field !== 'string' || known === undefined) {
       const expected = `one of ${lengthFields.join(', ')}, or one of Swoole's letters ${Object.keys(packLetters).join('')}`;
       refuse('ERR_OPTION_VALUE', `${name}.field`, expected, field);

@@ -1,5 +1,6 @@
 /** The option `staticFiles`: folders whose files are served without a worker. */
 import { dirname, resolve } from 'node:path';
+import { scriptPath } from '../util/script.js';
 import { flag, integer, jsonOrText, type Kind, refuse, text } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
@@ -98,7 +99,7 @@ function checkFolder(name: string, value: unknown): StaticFolderSettings {
   const { root, prefix, index, dotFiles, ...rest } = given as Record<string, unknown>;
   const isSet = (key: string, otherwise: boolean): boolean => isFlag.check(`${name}.${key}`, rest[key] ?? otherwise);
   return Object.freeze({
-    root: resolve(dirname(process.argv[1] ?? '.'), rootPath.check(`${name}.root`, root)),
+    root: resolve(dirname(scriptPath() ?? '.'), rootPath.check(`${name}.root`, root)),
     prefix: checkPrefix(`${name}.prefix`, prefix ?? '/'),
     index: checkIndex(`${name}.index`, index ?? 'index.html'),
     cacheControl: cacheControlOf(name, rest, isSet('immutable', false)),

@@ -93,3 +93,22 @@ describe('a PROXY header', () => {
     );
   });
 });
+
+describe('a PROXY header of version 1', () => {
+  const unknown = (length: number): string => `${'PROXY UNKNOWN '.padEnd(length - 2, 'x')}\r\n`;
+
+  it.each([106, 107])('may have %i bytes', (length) => {
+    expect(parse(Buffer.from(`${unknown(length)}GET /`))).toEqual({ length, client: undefined });
+  });
+
+  it('may not have more', () => {
+    expect(parse(Buffer.from(unknown(108)))).toBe('malformed');
+  });
+
+  it.each([
+    [106, 'more'],
+    [107, 'malformed'],
+  ])('that has no end after %i bytes: %s', (length, outcome) => {
+    expect(parse(Buffer.from('PROXY UNKNOWN '.padEnd(length, 'x')))).toBe(outcome);
+  });
+});

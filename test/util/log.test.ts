@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Log, type LogFields, type LogLevel } from '../../src/util/index.js';
 
 const HEAD = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /;
@@ -132,3 +132,83 @@ describe('a log that cannot be written', () => {
 function escapeForRegExp(text: string): string {
   return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
+
+describe('a line that comes again', () => {
+  test('is counted, and the count told a second later, or with the next one', () => {
+    vi.useFakeTimers();
+    const { log, lines } = record();
+    const said = () => lines.splice(0).map((line) => line.replace(/^\S+ (\w+) +(\S+)\[\d+\] /, '$1 $2: '));
+    for (let i = 0; i < 4; i++) log.warn('again', { a: 1 });
+    expect(said()).toEqual(['warn manager: again a=1']);
+    vi.advanceTimersByTime(999);
+    expect(said()).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(said()).toEqual(['warn manager: again (3 times more)']);
+    for (let i = 0; i < 2; i++) log.warn('again');
+    log.info('other');
+    expect(said()).toEqual(['warn manager: again', 'warn manager: again (1 times more)', 'info manager: other']);
+    vi.useRealTimers();
+  });
+
+  test.each<[string, (log: Log) => void]>([
+    ['level', (log) => log.error('again', { a: 1, b: 2 })],
+    ['role', (log) => log.child('worker').warn('again', { a: 1, b: 2 })],
+    ['text', (log) => log.warn('agaim', { a: 1, b: 2 })],
+    ['number of fields', (log) => log.warn('again', { a: 1 })],
+    ['value of a field', (log) => log.warn('again', { a: 1, b: 3 })],
+    [
+      'time',
+      (log) => vi.setSystemTime(Date.now()) && vi.advanceTimersByTime(5001) && log.warn('again', { a: 1, b: 2 }),
+    ],
+  ])('is another one where it has another %s', (_, another) => {
+    vi.useFakeTimers();
+    const { log, lines } = record();
+    log.warn('again', { a: 1, b: 2 });
+    another(log);
+    expect(lines).toHaveLength(2);
+    vi.useRealTimers();
+  });
+
+  test('with errors is the same where these say the same', () => {
+    const { log, lines } = record();
+    const error = new Error('why');
+    const same = Object.assign(new Error('why'), { stack: error.stack });
+    log.warn('failed', { error });
+    log.warn('failed', { error: same });
+    expect(lines).toHaveLength(1);
+    log.warn('failed', { error: Object.assign(new Error('why'), { stack: 'elsewhere' }) });
+    log.warn('failed', { error: Object.assign(new Error('other'), { stack: 'elsewhere' }) });
+    log.warn('failed', { error: 'other' });
+    expect(lines).toHaveLength(5); // one of them tells the count
+    log.flush();
+  });
+});
+
+test('what is printed and relayed goes to where the log was redirected, and the level that others set counts', () => {
+  const { log, lines } = record();
+  const told: unknown[] = [];
+  log.print({ pid: 1, stream: 'stdout' }, 'lost');
+  log.relay('lost');
+  const note = (...all: unknown[]) => void told.push(all);
+  const printer = { print: note, relay: note, refresh: () => note('refresh') };
+  log.redirect({ write: (severity, role, message) => note(severity, role, message) }, 'error', printer);
+  log.print({ pid: 1, stream: 'stdout' }, 'a');
+  log.print({ pid: 1, stream: 'stderr', role: 'worker 1' }, 'b');
+  log.relay('c');
+  log.refresh();
+  log.warn('too low');
+  log.error('d');
+  log.follow(() => 'debug');
+  log.child('worker 0').debug('e');
+  log.follow(() => undefined);
+  log.warn('too low');
+  expect(told).toEqual([
+    [{ role: 'manager', pid: 1, stream: 'stdout' }, 'a'],
+    [{ role: 'worker 1', pid: 1, stream: 'stderr' }, 'b'],
+    ['c'],
+    ['refresh'],
+    ['error', 'manager', 'd'],
+    ['debug', 'worker 0', 'e'],
+  ]);
+  expect(lines).toEqual([]);
+});

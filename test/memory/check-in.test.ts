@@ -1,0 +1,92 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { CheckIn } from '../../src/memory/check-in.js';
+import { ProcessRecord } from '../../src/memory/process-board.js';
+import { Region } from '../../src/memory/region.js';
+import { monotonicMs } from '../../src/util/clock.js';
+import { testShape } from '../helpers/test-shape.js';
+
+let record: ProcessRecord;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  record = ProcessRecord.ofPeer(Region.create(testShape()), 0);
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const total = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
+
+describe('a process that checks in', () => {
+  it('is seen, and its memory told, as soon as it starts; the stack of the one before is gone', () => {
+    record.stack = 'at last';
+    const checkIn = new CheckIn({ record });
+    expect([record.stack, record.seenAt]).toEqual(['', 0]);
+    checkIn.start();
+    expect(Math.abs(record.seenAt - monotonicMs())).toBeLessThan(1000);
+    expect(record.residentBytes).toBeGreaterThan(1e6);
+    checkIn.stop();
+  });
+
+  it('tells ten times a second that its loop turns, and how late it was', () => {
+    const checkIn = new CheckIn({ record });
+    checkIn.start();
+    record.seenAt = 1;
+    vi.advanceTimersByTime(99);
+    expect([record.seenAt, total(record.loopDelays.counts)]).toEqual([1, 0]);
+    vi.advanceTimersByTime(1);
+    expect(record.seenAt).toBeGreaterThan(1);
+    vi.advanceTimersByTime(900);
+    expect(total(record.loopDelays.counts)).toBe(10);
+    expect(record.loopDelays.seconds).toBeGreaterThanOrEqual(0); // a turn that comes early is not late
+    checkIn.stop();
+    vi.advanceTimersByTime(1000);
+    expect(total(record.loopDelays.counts)).toBe(10);
+  });
+
+  it('tells by how much a turn came too late', () => {
+    const checkIn = new CheckIn({ record });
+    checkIn.start();
+    const until = performance.now() + 130; // so the next turn, due after 100 ms, is late
+    while (performance.now() < until);
+    vi.advanceTimersByTime(100);
+    const { seconds } = record.loopDelays;
+    expect(seconds).toBeGreaterThan(0.025);
+    expect(seconds).toBeLessThan(20);
+    checkIn.stop();
+  });
+
+  it('looks at its memory and its loop once a second', () => {
+    const measured: number[] = [];
+    vi.spyOn(process.memoryUsage, 'rss').mockReturnValueOnce(1000).mockReturnValueOnce(2000).mockReturnValue(3000);
+    const checkIn = new CheckIn({ record, measured: (bytes) => measured.push(bytes) });
+    checkIn.start();
+    expect(record.residentBytes).toBe(1000);
+    vi.advanceTimersByTime(999);
+    expect([measured, record.residentBytes]).toEqual([[], 1000]);
+    vi.advanceTimersByTime(1);
+    expect([measured, record.residentBytes]).toEqual([[2000], 2000]);
+    vi.advanceTimersByTime(1000);
+    expect([measured, record.residentBytes]).toEqual([[2000, 3000], 3000]);
+    checkIn.stop();
+  });
+
+  it('tells the most that it has held where there is no /proc', () => {
+    vi.spyOn(process.memoryUsage, 'rss').mockImplementation(() => {
+      throw new Error('ENOENT');
+    });
+    new CheckIn({ record }).start();
+    expect(record.residentBytes).toBe(process.resourceUsage().maxRSS * 1024);
+  });
+
+  it('has no memory of its own where it is a thread', () => {
+    const checkIn = new CheckIn({ record, isThread: true, measured: () => expect.unreachable() });
+    checkIn.start();
+    vi.advanceTimersByTime(2000);
+    expect(record.residentBytes).toBe(0);
+    expect(total(record.loopDelays.counts)).toBe(20);
+    checkIn.stop();
+  });
+});

@@ -1,0 +1,226 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { TaskClient, type TaskClientParts } from '../../src/messaging/task-client.js';
+import type { TaskGiver, TaskOutcome } from '../../src/messaging/task-queue.js';
+
+/** A queue that notes; what has ended is told by hand. */
+class FakeQueue implements TaskGiver {
+  given: [data: unknown, target: number][] = [];
+  released: number[] = [];
+  gaveUp: number[] = [];
+  mayGiveUp = true;
+  outcomes: [handle: number, outcome: TaskOutcome][] = [];
+  hasEnded = false;
+
+  give(data: unknown, target: number) {
+    const handle = this.given.push([data, target]) - 1;
+    return { id: 100 + handle, handle };
+  }
+
+  giveUp(handle: number): boolean {
+    this.gaveUp.push(handle);
+    return this.mayGiveUp;
+  }
+
+  takeEnded(callback: (handle: number, outcome: TaskOutcome) => void): boolean {
+    for (const [handle, outcome] of this.outcomes.splice(0)) callback(handle, outcome);
+    return false;
+  }
+
+  release(handle: number): void {
+    this.released.push(handle);
+  }
+}
+
+let queue: FakeQueue;
+let ended: unknown[][];
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  queue = new FakeQueue();
+  ended = [];
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function clientOf(more: Partial<TaskClientParts> = {}): TaskClient {
+  return new TaskClient({
+    ...{ queue, firstTaskWorker: 2, endTaskWorker: 4, ownTaskWorkerId: undefined, timeoutMs: 500 },
+    ended: (...told) => ended.push(told),
+    call: (callback) => void callback(),
+    ...more,
+  });
+}
+
+/** A task ends, and the client takes notice. */
+function end(client: TaskClient, handle: number, value: unknown, failed = false): void {
+  queue.outcomes.push([handle, { failed, value }]);
+  client.take();
+}
+
+const counts = ({ pending, awaited }: TaskClient): number[] => [pending, awaited];
+const failure = (code: string, detail: object) => expect.objectContaining({ code, detail });
+
+describe('a task that is given', () => {
+  it('has an id, and tells its end to its callback', () => {
+    const client = clientOf();
+    const told: unknown[][] = [];
+    expect(client.give('data', undefined, (...all) => told.push(all))).toBe(100);
+    expect([queue.given, counts(client)]).toEqual([[['data', -1]], [1, 0]]);
+    end(client, 0, 'result');
+    expect([told, ended, queue.released, counts(client)]).toEqual([[[100, 'result', undefined]], [], [0], [0, 0]]);
+  });
+
+  it('that fails tells the error, and no result', () => {
+    const client = clientOf();
+    const told: unknown[][] = [];
+    client.give('data', 2, (...all) => told.push(all));
+    const error = new Error('failed');
+    end(client, 0, error, true);
+    expect(told).toEqual([[100, undefined, error]]);
+  });
+
+  it('without a callback tells its end to all', () => {
+    const client = clientOf();
+    const error = new Error('failed');
+    for (let i = 0; i < 2; i++) client.give(i, undefined, undefined);
+    end(client, 0, 'result');
+    end(client, 1, error, true);
+    expect(ended).toEqual([
+      [100, 'result', undefined],
+      [101, undefined, error],
+    ]);
+  });
+
+  it('by a process that has died is told to nobody, and its handle is free', () => {
+    const client = clientOf();
+    end(client, 7, 'result');
+    expect([ended, queue.released, counts(client)]).toEqual([[], [7], [0, 0]]);
+  });
+
+  it('with a large result ends when that is read, and is failed when it cannot be', async () => {
+    const client = clientOf();
+    for (let i = 0; i < 2; i++) client.give(i, undefined, undefined);
+    const error = new Error('unreadable');
+    end(client, 0, Promise.resolve('large'));
+    end(client, 1, Promise.reject(error));
+    expect([ended, queue.released, client.pending]).toEqual([[], [], 2]);
+    await new Promise(setImmediate);
+    expect(ended).toEqual([
+      [100, 'large', undefined],
+      [101, undefined, error],
+    ]);
+    expect([queue.released, client.pending]).toEqual([[0, 1], 0]);
+  });
+});
+
+describe('a task that is awaited', () => {
+  it('resolves to its result', async () => {
+    const client = clientOf();
+    const result = client.ask('data', 3);
+    expect([queue.given, counts(client)]).toEqual([[['data', 3]], [1, 1]]);
+    end(client, 0, { n: 1 });
+    expect(await result).toEqual({ n: 1 });
+    expect([counts(client), vi.getTimerCount()]).toEqual([[0, 0], 0]);
+  });
+
+  it('rejects with what it has thrown', async () => {
+    const client = clientOf();
+    const result = client.ask('data', undefined);
+    const error = new Error('failed');
+    end(client, 0, error, true);
+    await expect(result).rejects.toBe(error);
+    expect(ended).toEqual([]);
+  });
+
+  it('is given up when its time is over, not before', async () => {
+    const client = clientOf();
+    const result = client.ask('data', undefined);
+    const failed = expect(result).rejects.toEqual(failure('ERR_TASK_TIMEOUT', { taskId: 100, timeoutMs: 500 }));
+    vi.advanceTimersByTime(499);
+    expect([queue.gaveUp, counts(client)]).toEqual([[], [1, 1]]);
+    vi.advanceTimersByTime(1);
+    await failed;
+    expect([queue.gaveUp, counts(client)]).toEqual([[0], [0, 0]]);
+  });
+
+  it('that has ended just when its time is over has its result', async () => {
+    const client = clientOf();
+    queue.mayGiveUp = false;
+    const result = client.ask('data', undefined, 20);
+    vi.advanceTimersByTime(20);
+    end(client, 0, 'in time');
+    expect(await result).toBe('in time');
+    expect(counts(client)).toEqual([0, 0]);
+  });
+
+  it('has time to read its large result', async () => {
+    const client = clientOf();
+    const result = client.ask('data', undefined, 20);
+    let read: (value: unknown) => void = () => {};
+    end(client, 0, new Promise((resolve) => (read = resolve)));
+    vi.advanceTimersByTime(1000);
+    read('large');
+    expect([await result, queue.gaveUp]).toEqual(['large', []]);
+  });
+
+  it('for longer than a timer can be set waits as long as that', () => {
+    const client = clientOf();
+    void client.ask('data', undefined, Number.POSITIVE_INFINITY).catch(() => {});
+    vi.advanceTimersByTime(0x7fffffff - 1);
+    expect(queue.gaveUp).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(queue.gaveUp).toEqual([0]);
+  });
+
+  it.each([
+    [0, 'number 0'],
+    [-1, 'number -1'],
+    [Number.NaN, 'number NaN'],
+    ['5', 'string "5"'],
+  ])('has more than no time: %s', async (timeoutMs, received) => {
+    const client = clientOf();
+    const result = client.ask('data', undefined, timeoutMs as number);
+    await expect(result).rejects.toEqual(failure('ERR_TASK_TIMEOUT_VALUE', { received }));
+    expect(queue.given).toEqual([]);
+  });
+});
+
+describe('who runs a task', () => {
+  it.each([undefined, -1])('is whoever is free: %s', (target) => {
+    clientOf().give('data', target, undefined);
+    expect(queue.given).toEqual([['data', -1]]);
+  });
+
+  it.each([2, 3])('is the task worker that was named: %i', (target) => {
+    clientOf().give('data', target, undefined);
+    expect(queue.given).toEqual([['data', target]]);
+  });
+
+  it.each([
+    [1, 'number 1'],
+    [4, 'number 4'],
+    [2.5, 'number 2.5'],
+    [-2, 'number -2'],
+    ['2', 'string "2"'],
+  ])('is no other process: %s', async (target, received) => {
+    const error = failure('ERR_TASK_WORKER_ID', { received, first: 2, last: 3 });
+    expect(() => clientOf().give('data', target as number, undefined)).toThrowError(error);
+    await expect(clientOf().ask('data', target as number)).rejects.toEqual(error);
+    expect(queue.given).toEqual([]);
+  });
+
+  it('is nobody where there are no task workers', () => {
+    const client = clientOf({ endTaskWorker: 2 });
+    expect(() => client.give('data', undefined, undefined)).toThrowError(failure('ERR_NO_TASK_WORKERS', {}));
+  });
+
+  it('is another task worker, by its name, where a task worker asks', () => {
+    const client = clientOf({ ownTaskWorkerId: 2 });
+    const own = failure('ERR_TASK_IN_TASK_WORKER', { workerId: 2 });
+    for (const target of [undefined, -1, 2]) expect(() => client.give('data', target, undefined)).toThrowError(own);
+    client.give('data', 3, undefined);
+    expect(queue.given).toEqual([['data', 3]]);
+  });
+});
