@@ -121,9 +121,7 @@ export function readsWhatComes(spoken: Spoken): void {
       const pieces = message.match(/[\s\S]{1,60000}/g) ?? [];
       talk.sends(...pieces);
       talk.serve();
-      const { heard } = talk;
-      expect(heard.length).toBe(spoken.heard(talk.frames).length);
-      expect(heard.includes('x'.repeat(390_000))).toBe(true);
+      expect(talk.heard.includes('x'.repeat(390_000))).toBe(true);
     });
   });
 }
