@@ -385,9 +385,9 @@ describe('HTTP/2', () => {
     expect(world.statuses).toEqual([400]);
   });
 
-  it('is refused behind the first request', () => {
+  it.each([get('/'), sized('body')])('is refused behind the first request: %j', (first) => {
     const world = new Http1World();
-    world.asks(get('/') + preface);
+    world.asks(first + preface);
     world.heardRequests();
     world.answers(1);
     expect(world.statuses).toEqual([200, 400]);

@@ -83,6 +83,13 @@ describe('heartbeatIdleMs', () => {
     expect(connection.isClosed).toBe(false);
   });
 
+  it('spares one that has sent something which the server has not read yet', () => {
+    const { world, connection } = open(heartbeat);
+    connection.readable = true;
+    passes(world, 5 * IDLE_MS);
+    expect(connection.isClosed).toBe(false);
+  });
+
   it('spares one that is protected', () => {
     const { world, connection } = open(heartbeat);
     world.table.setFlag(connection.slot, SlotFlag.protected, true);

@@ -248,6 +248,21 @@ describe('a turn', () => {
     rig.reactor.turnEnd();
     expect(guest.token).toBe(-1);
   });
+
+  it('does so only then, where one turn does not take it all', async () => {
+    const rig = new Rig();
+    const guest = await rig.accept();
+    const part = { type: Request.send, detail: markOf(FIRST_PID) };
+    const load = Array.from({ length: REQUESTS_PER_TURN }, () => ({ type: Request.resume }));
+    const half = { ...part, flags: SendFlag.more, payload: 'half ' };
+    rig.world.writes(guest.sessionId, [half, ...load, { ...part, payload: 'whole' }], 0);
+    rig.world.workers.setField(0, WorkerField.processOfLane0, 0);
+    rig.world.region.countDeath();
+    rig.reactor.turnEnd();
+    rig.reactor.turnEnd();
+    await poll('all has come', () => guest.got === 'half whole');
+    expect(guest.token).toBeGreaterThanOrEqual(0);
+  });
 });
 
 describe('sleep', () => {

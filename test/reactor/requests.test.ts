@@ -82,6 +82,9 @@ describe('frames for one client', () => {
     world.sends(connection, [answer('a'), answer('b', AnswerFlag.last), answer('late')]);
     expect(world.client(connection).got).toBe('ab');
     expect(world.board.read(0, ReactorCounter.discarded)).toBe(1);
+    const next = (payload: string, flags = 0): SentFrame => ({ ...answer(payload, flags), detail: 2 });
+    world.sends(connection, [next('c', AnswerFlag.last), next('late')]);
+    expect(world.client(connection).got).toBe('abc');
   });
 
   it('are taken no more of in one turn than others can wait for', () => {
@@ -287,6 +290,16 @@ describe('a connection that is gone', () => {
     const manager = peerOfManager(world.region.shape);
     world.sends(connection, [{ type: Request.watchDrain }], manager);
     expect(world.rung).toEqual([manager]);
+  });
+
+  it('has told those who waited for room on it', () => {
+    const { world, connection, client } = open();
+    client.room = 0;
+    for (let i = 0; i < 5; i++) world.sends(connection, [send('x'.repeat(60_000))]);
+    world.sends(connection, [{ type: Request.watchDrain }]);
+    world.take();
+    world.ending.reset(connection, CloseCode.SERVER_RESET);
+    expect(world.take().map(({ type }) => type)).toEqual([Event.close, Event.writable]);
   });
 
   it('is not harmed by anything', () => {

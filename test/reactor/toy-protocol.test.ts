@@ -29,7 +29,6 @@ const spoken: Spoken = {
       .join(' '),
   worker: adder,
   isBusy: true,
-  isInTurn: false,
   overdueCode: CloseCode.ANSWER_TIMEOUT,
 };
 

@@ -6,6 +6,7 @@ import { CloseCode } from '../../ipc/frame.js';
 import { MALFORMED, MORE } from '../../protocol/framing/framer.js';
 import type { Connection } from '../connection.js';
 import { SCRATCH_BYTES } from '../context.js';
+import type { PacketGoal } from '../dispatcher.js';
 import { Input } from '../input.js';
 import type { FrameTypes, Protocol } from '../protocol.js';
 import { READS_PER_TURN } from '../reading.js';
@@ -148,10 +149,7 @@ export class Framed implements Protocol {
 
   /** @returns false when its worker has no room */
   #send(connection: Connection, input: Input): boolean {
-    const { bytes, from, packetBytes } = input;
-    const { dispatcher, context } = this.#parts;
-    const goal =
-      input.worker < 0 ? dispatcher.goalFor(connection, bytes, from, packetBytes) : context.ring(input.worker);
+    const goal = this.#goalOf(connection, input);
     if (goal === 'discard') return true;
     if (goal === 'wait') return false;
     if (goal === 'close') {
@@ -159,6 +157,13 @@ export class Framed implements Protocol {
       return false;
     }
     return this.#write(connection, input, goal);
+  }
+
+  /** The choice that was made for it stands, unless that worker goes and has nothing of it. */
+  #goalOf(connection: Connection, { bytes, from, packetBytes, worker, sent }: Input): PacketGoal {
+    const { dispatcher, context } = this.#parts;
+    const stands = worker >= 0 && (sent > 0 || !dispatcher.isDraining(worker));
+    return stands ? context.ring(worker) : dispatcher.goalFor(connection, bytes, from, packetBytes);
   }
 
   #write(connection: Connection, input: Input, ring: WorkerRing): boolean {

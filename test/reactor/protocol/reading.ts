@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EINTR } from '../../../src/os/libc.js';
+import { Life } from '../../../src/reactor/life.js';
 import { READS_PER_TURN } from '../../../src/reactor/reading.js';
 import { ReactorWorld } from '../../helpers/reactor-world.js';
 import { type Spoken, Talk } from './talk.js';
@@ -79,6 +80,18 @@ export function readsWhatComes(spoken: Spoken): void {
       expect(result(talk.talk)).toEqual(all);
     });
 
+    it('looks for the end of a client that the kernel has reported, although a read was short', () => {
+      const talk = new Talk(spoken);
+      const { world, connection } = talk;
+      world.client(connection).sent.push(Buffer.from(spoken.messages[0], 'latin1'), 'end');
+      connection.hangup = true;
+      connection.readable = true;
+      world.reading.read(connection);
+      expect(connection.life).toBe(Life.answering);
+      talk.serve();
+      expect(talk.got).toBe(spoken.answers[0]);
+    });
+
     it('goes on behind a signal that has interrupted a read', () => {
       const talk = new Talk(spoken);
       const [first, second, third] = spoken.messages;
@@ -108,9 +121,7 @@ export function readsWhatComes(spoken: Spoken): void {
       const pieces = message.match(/[\s\S]{1,60000}/g) ?? [];
       talk.sends(...pieces);
       talk.serve();
-      const { heard } = talk;
-      expect(heard.length).toBe(spoken.heard(talk.frames).length);
-      expect(heard.includes('x'.repeat(390_000))).toBe(true);
+      expect(talk.heard.includes('x'.repeat(390_000))).toBe(true);
     });
   });
 }

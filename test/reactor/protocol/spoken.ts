@@ -24,7 +24,6 @@ const bytes = {
       .join(''),
   worker: echo,
   isBusy: false,
-  isInTurn: false,
   long: (length: number) => 'x'.repeat(length),
   overdueCode: CloseCode.ANSWER_TIMEOUT,
 } as const;
@@ -102,7 +101,6 @@ export const http1: Spoken = {
       .join(''),
   worker: () => answerWhole,
   isBusy: true,
-  isInTurn: true,
   long: (length) => `POST /long HTTP/1.1\r\nhost: a\r\ncontent-length: ${length}\r\n\r\n${'x'.repeat(length)}`,
   staysFrom: (decoded[0] + decoded[1] + heads[2]).length,
   overdueCode: CloseCode.HTTP_TIMEOUT,

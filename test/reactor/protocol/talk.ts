@@ -25,8 +25,6 @@ export interface Spoken {
   worker(): (frame: TakenFrame) => readonly SentFrame[];
   /** A connection counts as busy until its worker has answered. */
   readonly isBusy: boolean;
-  /** The next message waits until the one before is answered. */
-  readonly isInTurn: boolean;
   /** A message of about so many bytes, if one may be longer than a ring. */
   long?(bytes: number): string;
   /** When so many bytes have come and workers have answered it cannot go over to another process: an upload is under way. */
