@@ -21,7 +21,7 @@ setThreadName(`reactor ${data.id}`);
 if (data.core >= 0) runOnCore(data.core);
 const exitFlag = new Int32Array(data.exitFlag);
 
-/** When the whole process ends at once, the poll handle must be closed first: a busy one would abort the process. */
+/** When the whole process exits at once, the poll handle must be closed first: a busy one would abort the process. */
 const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
 
 const refusals = new Refusals((refusal) => say({ type: 'refused', ...refusal }));

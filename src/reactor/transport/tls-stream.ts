@@ -7,7 +7,7 @@ import { EAGAIN } from '../../os/libc.js';
 export interface TlsStreamEvents {
   /** Bytes, or the client's end. */
   readable(): void;
-  /** Something of what waited was encrypted and written. */
+  /** Some of the waiting bytes were encrypted and written. */
   written(): void;
   failed(error: NodeJS.ErrnoException): void;
   /** The descriptor is gone. */
@@ -17,9 +17,9 @@ export interface TlsStreamEvents {
 export class TlsStream {
   readonly #stream: TLSSocket;
   readonly #socket: Socket;
-  /** What is left of a piece of which the reader had room for a part. */
+  /** The rest of a piece for which the reader had no room. */
   #rest: Buffer | null = null;
-  /** The client has ended its side; what it has sent before may still be there to read. */
+  /** The client has ended its side; earlier bytes may still be there to read. */
   #hasEnded = false;
   #events: TlsStreamEvents | undefined;
   readonly #written = (): void => this.#events?.written();
@@ -54,7 +54,7 @@ export class TlsStream {
     this.#stream.write(bytes, this.#written);
   }
 
-  /** Plain bytes that were not encrypted and written yet. */
+  /** Plain bytes that are not yet encrypted and written. */
   get queuedBytes(): number {
     return this.#stream.writableLength;
   }
@@ -64,7 +64,7 @@ export class TlsStream {
     return this.#stream.destroyed || this.#socket.destroyed;
   }
 
-  /** close_notify and FIN, behind all that was written. What the client still sends is thrown away. */
+  /** close_notify and FIN, behind all that was written. What the client still sends is discarded. */
   end(): void {
     this.#stream.end();
     this.#stream.resume();
@@ -80,12 +80,12 @@ export class TlsStream {
     this.#stream.destroy();
   }
 
-  /** The protocol that was agreed upon, '' for none. */
+  /** The protocol agreed upon, '' for none. */
   get alpn(): string {
     return this.#stream.alpnProtocol || '';
   }
 
-  /** What the handshake has agreed upon, and who the client is if it has said so. */
+  /** What the handshake has agreed upon, and the client's name if it has sent a certificate. */
   get info(): TlsInfo {
     const stream = this.#stream;
     const certificate = stream.getPeerCertificate();
