@@ -1,6 +1,6 @@
 /**
- * BASE mode in one process: one worker and nothing that would need another process, so the process that starts the server
- * is the worker too. What a manager would do for it comes down to passing messages on.
+ * BASE mode in one process: one worker and nothing that would need another process, so the process that starts the
+ * server is the worker too. Of the manager's work only passing on messages remains.
  */
 
 import { serializeError } from '../errors/index.js';
@@ -19,7 +19,7 @@ import type { WorkerChannel } from '../worker/run.js';
 /** True where one process is enough. */
 export function isAlone(options: ResolvedOptions, userProcessNum: number): boolean {
   const { mode, workerNum, taskWorkerNum, maxRequest, user, group, chroot, workerTimeoutMs, maxMemory } = options;
-  if (workerTimeoutMs > 0 || maxMemory > 0) return false; // somebody has to replace the worker
+  if (workerTimeoutMs > 0 || maxMemory > 0) return false; // another process has to replace the worker
   if (user !== '' || group !== '' || chroot !== '') return false; // the master keeps its rights, workers give them up
   return mode === 'base' && workerNum === 1 && taskWorkerNum === 0 && userProcessNum === 0 && maxRequest === 0;
 }
@@ -27,7 +27,7 @@ export function isAlone(options: ResolvedOptions, userProcessNum: number): boole
 export interface AloneParts {
   readonly log: Log;
   region(): Region;
-  /** Assembles the worker and boots it. @param exit called when it has finished */
+  /** Assembles the worker and boots it. @param exit called when the worker has finished */
   startWorker(shared: SharedDescriptors, own: OwnDescriptors, channel: WorkerChannel, exit: () => void): Promise<void>;
 }
 
@@ -86,13 +86,13 @@ class OneProcess implements ConnectionOwners {
   stopAtOnce(): void {}
 }
 
-/** Passes on what master and worker say to each other. All of it is heard after whoever says it has finished. */
+/** Passes messages between master and worker. The receiver gets each one after its sender has finished. */
 class AloneManager implements ManagerLink {
   readonly pid = process.pid;
   readonly #parts: AloneParts;
   readonly #start: () => Promise<void>;
   readonly #events: ManagerEvents;
-  /** Known when there is a worker. */
+  /** Set when there is a worker. */
   #toWorker: ((message: ManagerToWorker) => void) | undefined;
   #boot: 'under way' | 'done' | 'failed' = 'under way';
 
@@ -137,9 +137,9 @@ class AloneManager implements ManagerLink {
       case 'profile':
         return this.#toWorker?.({ type: 'profile', profile: message.profile });
       case 'stop':
-        // A boot that may take for ever is not waited for: the end of this process ends it.
+        // A boot that may take for ever is not waited for: the exit of this process ends it.
         if (this.#boot === 'under way') return this.#events.exit(0, 0);
-        // Nobody can end it by force but the end of this process.
+        // Only the exit of this process can end it by force.
         setTimeout(() => this.#events.exit(0, 0), message.deadlineMs);
         return this.#toWorker?.(message);
       default:
@@ -151,7 +151,7 @@ class AloneManager implements ManagerLink {
     this.#start().catch((error: unknown) => {
       this.#boot = 'failed';
       this.#events.message({ type: 'bootFailed', error: serializeError(error) });
-      if (this.#toWorker === undefined) this.#events.exit(1, 0); // else it leaves when it is told to stop
+      if (this.#toWorker === undefined) this.#events.exit(1, 0); // else the worker leaves when it is asked to stop
     });
   }
 

@@ -15,7 +15,7 @@ export interface BaseModeParts {
   readonly callbacks: ManagerCallbacks;
   readonly userProcessNames: readonly string[];
   readonly log: Log;
-  /** Known when the manager is started. */
+  /** Set when the manager is started. */
   region(): Region;
   messaging(): Messaging;
 }
@@ -28,7 +28,7 @@ export function baseMode(parts: BaseModeParts): MasterMode {
       return owners;
     },
     startManager: (_title, shared, { message, exit }): ManagerLink => {
-      // Both live in one process: what they say is heard after whoever says it has finished.
+      // Master and manager live in one process: the receiver gets a message after its sender has finished.
       const soon = (hear: () => void): void => queueMicrotask(hear);
       const { options, callbacks, userProcessNames, log } = parts;
       const manager: Manager = createManager({
