@@ -1,5 +1,5 @@
 /**
- * The worker's half of a protocol: takes its frames out of the rings and runs the user's code on them. One object per
+ * The worker's half of a protocol: takes its frames out of the rings and runs user code on them. One object per
  * protocol and process; `services/index.ts` lists those that every worker has. Runs in a worker.
  */
 import type { Outbox } from '../ipc/outbox.js';
@@ -11,27 +11,27 @@ import type { Figures } from './figures.js';
 import type { ByteTaker } from './worker-connection.js';
 
 export interface FrameService {
-  /** Of its frames (`Event`). No two services share one. */
+  /** Types of its frames (`Event`). No two services share one. */
   readonly types: readonly number[];
   /** It holds a part of a packet whose rest no other process could use: a release waits. */
   readonly isIncomplete: boolean;
   /** Copies what it needs of the frame at the front of the ring; the inbox then gives the room back. May not throw. */
   take(ring: RingReader): void;
   /**
-   * Runs the user's code on what was taken. May not throw.
+   * Runs user code on the frame taken. May not throw.
    * @returns true: it was a piece of a packet, and the next one follows at once
    */
   deliver(): boolean;
   /** Of any connection, before `close` is called for it. @param isHalf the client has ended its side only */
   connectionEnded(fd: number, isHalf: boolean): void;
   /**
-   * Another process takes over: ends what cannot go over to it. `done` when there is nothing left of that, at the deadline
-   * at the latest; called at once where there is nothing.
+   * Another process takes over: ends work that cannot be handed off. `done` when none of it is left, at the
+   * deadline at the latest; called at once where there is none.
    */
   dismiss(deadlineMs: number, done: () => void): void;
   /** The server is shutting down: asks clients not to come again. */
   drain(): void;
-  /** This process gets no frames any more: looks in shared memory whether clients are still there. */
+  /** This process receives no frames any more: looks in shared memory whether clients are still there. */
   poll(): void;
 }
 
@@ -52,9 +52,9 @@ export interface HeldConnections {
   /** From now on this process takes the bytes of the connection, and its `close` waits for `release`. */
   hold(fd: number, taker: ByteTaker): void;
   release(fd: number): void;
-  /** Of a port whose connections have no `receive`: takes the bytes of those that nothing holds. */
+  /** For a port whose connections have no `receive`: takes the bytes of connections that no protocol holds. */
   takeBytesOf(portIndex: number, taker: ByteTaker): void;
 }
 
-/** A protocol that not every worker has: whoever starts the process hands it in. */
+/** A protocol that not every worker has: the code that starts the process passes it in. */
 export type ServiceFactory = (host: ServiceHost) => FrameService;

@@ -14,7 +14,7 @@ export class DatagramService<C extends UserConnection> implements FrameService {
   readonly #host: WorkerHost<C>;
   #flags = 0;
   #data: Buffer = nothing;
-  /** Pieces of a datagram that is not whole yet. */
+  /** Pieces of an incomplete datagram. */
   #pieces: Buffer[] = [];
 
   constructor(host: WorkerHost<C>) {
