@@ -1,9 +1,12 @@
 /**
- * Keeps the right number of healthy workers: spawns them, replaces each that ends, reloads them, and stops them at the
+ * Keeps the right number of healthy workers: spawns them, replaces each that ends, reloads them, and stops them at
+ * the
  * end. Runs in the manager process; it never sees a packet.
  *
- * Whatever wakes it (a message, an exit, a timer), it does the same few things, each of which may be repeated safely:
- * terminate what is overdue, hand over to what is ready, spawn what is missing, see whether the reload or the stop is
+ * Every wake-up (a message, an exit, a timer) runs the same short list of steps, each of which may be repeated
+ * safely:
+ * terminate overdue processes, hand over to ready ones, spawn missing ones, check whether the reload or the stop
+ * is
  * complete.
  */
 import type { SerializedError } from '../errors/index.js';
@@ -25,7 +28,7 @@ import { WorkerHandle } from './worker-handle.js';
 
 /** Between SIGTERM and SIGKILL. */
 const KILL_GRACE_MS = 500;
-/** A worker that has said why it dies dies at once; Node's own teardown can hang. */
+/** A worker that has reported its fatal error dies at once; Node's own teardown can hang. */
 const LAST_WORDS_GRACE_MS = 2000;
 /** The master is gone: the whole tree has to be gone within a second. */
 const ORPHAN_STOP_MS = 300;
@@ -42,10 +45,10 @@ export class Manager {
   #begun = false;
   #started = false;
   #bootFailed = false;
-  /** Asked for before there was anything to replace: the script may have changed since. */
+  /** Requested before there was anything to replace: the script may have changed since. */
   #reloadWaits: ReloadScope | undefined;
   #requestWaits = 0;
-  /** Asked for while a reload was running. */
+  /** Requested while a reload was running. */
   #scaleWaits: (() => void) | undefined;
   #killGraceMs = KILL_GRACE_MS;
 
@@ -92,7 +95,7 @@ export class Manager {
     });
   }
 
-  // ——— what the master says ———
+  // ——— messages of the master ———
 
   obey(message: MasterToManager): void {
     switch (message.type) {
@@ -123,7 +126,7 @@ export class Manager {
     }
   }
 
-  /** The master is gone: nothing may be left of its tree. */
+  /** The master is gone: no process of its tree may stay. */
   orphaned(): void {
     if (this.#shutdown.isOver) return;
     this.#parts.log.error('the master process is gone; stopping all workers');
@@ -132,7 +135,7 @@ export class Manager {
     this.#step();
   }
 
-  /** @param first if not, the server is up: a worker that does not boot is started again, and others serve meanwhile */
+  /** @param first if not, the server is up: a worker that does not boot is respawned, and others serve meanwhile */
   #begin(first: boolean): void {
     if (this.#shutdown.isStopping) return;
     this.#begun = true;
@@ -156,8 +159,8 @@ export class Manager {
   }
 
   /**
-   * Replaces one worker: the new one boots first, then the old one ends gracefully. One that is being replaced is done
-   * with; one that boots is replaced when it serves.
+   * Replaces one worker: the new one boots first, then the old one ends gracefully. A worker that is already being
+   * replaced is left alone; one that boots is replaced when it serves.
    * @param by the process that asks
    */
   recycle(workerId: number, why: ReplaceReason = 'asked', by?: WorkerHandle): void {
@@ -170,7 +173,7 @@ export class Manager {
     this.#step();
   }
 
-  /** A reload comes to its end first: which workers it is about must not change meanwhile. */
+  /** A running reload ends first: its list of workers must not change meanwhile. */
   #scale(change: () => void): void {
     if (this.#shutdown.isNear) return;
     if (this.#reload.isRunning) {
@@ -203,12 +206,15 @@ export class Manager {
     else this.#parts.tellMaster({ type: 'profiled', request, failed: 'there is no such process now' });
   }
 
-  /** The processes that a watchdog looks after: those that boot have a deadline of their own. */
+  /** The processes that the watchdog looks after: booting ones have a deadline of their own. */
   get watched(): WorkerHandle[] {
     return this.#handles().filter(({ state, role }) => state !== 'booting' && state !== 'exited' && role !== 'user');
   }
 
-  /** SIGTERM to the manager is meant for the whole server; a process group gets it in all its processes at once. */
+  /**
+   * SIGTERM to the manager is meant for the whole server; a process group receives it in all its processes at
+   * once.
+   */
   shutdownAsked(): void {
     this.#shutdown.asked();
     this.#parts.tellMaster({ type: 'request', action: 'shutdown' });
@@ -241,7 +247,7 @@ export class Manager {
       handle.overdue ??= booting ? 'did not become ready in time' : 'did not end in time';
       const isStuck = handle.sentSignal === 'SIGKILL';
       handle.terminate(now, this.#killGraceMs);
-      // Its end is told when it has ended; this one does not, whatever is done.
+      // An end is logged when the process has ended; this one does not, whatever the manager does.
       if (isStuck) this.#parts.log.error(`${handle.name} is not ended by SIGKILL`, { childPid: handle.pid });
     }
   }
@@ -251,7 +257,7 @@ export class Manager {
     return serializeError(new ServerError('ERR_BOOT_TIMEOUT', { role: 'worker', workerId: handle.id, timeoutMs }));
   }
 
-  /** A worker that is ready takes over as soon as nobody else reads its packets. */
+  /** A ready worker takes over as soon as no other process reads its packets. */
   #handOver(now: number): void {
     if (this.#shutdown.isStopping) return;
     for (const seat of this.#seats) {
@@ -274,7 +280,7 @@ export class Manager {
     }
   }
 
-  /** It has asked for it while it booted; one that always does is not started again without end and pause. */
+  /** The worker asked for it while it booted; one that always does is not respawned without end and pause. */
   #recycleAtOnce(seat: Seat, handle: WorkerHandle, now: number): void {
     seat.recycle = handle.recycle;
     if (seat.recycle === undefined) return;
@@ -339,7 +345,7 @@ export class Manager {
     this.#alarm.setTo(this.#shutdown.isOver ? Number.POSITIVE_INFINITY : due);
   }
 
-  // ——— what workers say ———
+  // ——— messages of workers ———
 
   #hear(handle: WorkerHandle, message: WorkerToManager): void {
     if (!handle.isAlive) return;
@@ -410,7 +416,7 @@ export class Manager {
     this.#scaling.bootFailed(handle);
   }
 
-  /** A reload says itself why it has failed. */
+  /** A reload reports its failure itself. */
   #giveUpRecycling(seat: Seat, handle: WorkerHandle): void {
     if (seat.recycle === undefined) return;
     seat.recycle = undefined;
@@ -431,11 +437,11 @@ export class Manager {
       this.#parts.tellMaster({ type: 'crashed', crash });
     }
     board.addField(seat.id, WorkerField.restarts, 1);
-    if (handle.reason === 'hang' && delayMs === 0) return; // the watchdog has told it, with the stack
+    if (handle.reason === 'hang' && delayMs === 0) return; // the watchdog has logged it, with the stack
     this.#register.logEnd(handle, delayMs === 0 ? 'starting another one' : `starting another one in ${delayMs} ms`);
   }
 
-  /** At the first start there is nothing to fall back to. */
+  /** At the first start there are no old workers to fall back to. */
   #failStart(handle: WorkerHandle): void {
     if (this.#bootFailed) return this.#step();
     this.#bootFailed = true;
