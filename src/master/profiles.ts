@@ -1,4 +1,4 @@
-/** Profiles that processes of the server take of themselves, as commands ask for them. Runs in the master. */
+/** Profiles that processes of the server take of themselves, at a command. Runs in the master. */
 import { ServerError } from '../errors/index.js';
 import type { MasterToManager, ProfileOrder, ProfilePiece } from '../ipc/message.js';
 import { freeParts } from '../messaging/overflow.js';
@@ -13,7 +13,7 @@ export class Profiles {
   readonly #waiting = new Map<number, Deferred<readonly ProfilePiece[]>>();
   #last = 0;
 
-  /** @param overflow the file for large data @param tell says it to the manager; false while there is none */
+  /** @param overflow the file for large data @param notify sends to the manager; false while there is none */
   constructor(overflow: number, tell: (message: MasterToManager) => boolean) {
     this.#overflow = overflow;
     this.#tell = tell;
