@@ -1,4 +1,4 @@
-/** A person who wants to debug a worker needs to know where it listens for that. */
+/** A person who debugs a worker needs to know where its debugger listens. */
 import { openDebugger } from '../ipc/inspect.js';
 import type { Log } from '../util/log.js';
 

@@ -1,4 +1,4 @@
-/** Says, once per event, that a callback has replaced another one: often it is one that was meant to be there as well. */
+/** Warns, once per event, that a callback has replaced another one: often both were meant to run. */
 import type { Log } from '../util/log.js';
 
 export class ReplacedCallbacks {
@@ -6,7 +6,7 @@ export class ReplacedCallbacks {
   readonly #isFirst: () => boolean;
   readonly #told = new Set<string>();
 
-  /** @param isFirst every process runs the script: only the first one says it */
+  /** @param isFirst every process runs the script: only the first one warns */
   constructor(log: Pick<Log, 'warn'>, isFirst: () => boolean) {
     this.#log = log;
     this.#isFirst = isFirst;

@@ -1,4 +1,7 @@
-/** `start()` in the process that a user has started: it becomes the master, or (daemon) the one who waits for it. */
+/**
+ * `start()` in the process that a user has started: it becomes the master, or (daemon) the process that waits for
+ * it.
+ */
 
 import { statSync } from 'node:fs';
 import { aloneMode, isAlone } from '../base/alone.js';
@@ -33,12 +36,12 @@ import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import { toldFromAfar } from './told-error.js';
 
-/** What is assembled before anything starts. */
+/** The parts assembled before anything starts. */
 interface Assembled {
   readonly master: Master;
-  /** The parts of the surface in this process; known early, and complete when the server is up. */
+  /** The parts of the surface in this process; set early, and complete when the server is up. */
   runtime(): Runtime | undefined;
-  /** Undoes what was assembled, when the start fails. */
+  /** Undoes the assembly, when the start fails. */
   close(): void;
 }
 
@@ -48,7 +51,7 @@ export async function startMaster(context: StartContext): Promise<void> {
     await bringUp(context);
   } catch (error) {
     if (context.stopWish.isMade) return endInOrder(context);
-    // The process that waits tells of the error itself; what this one says of it from here on is for the log.
+    // The waiting process reports the error itself; further output of this one is for the log.
     await returnStandardError();
     reportToStarter([], error);
     throw toldFromAfar(error);
@@ -56,7 +59,10 @@ export async function startMaster(context: StartContext): Promise<void> {
   await callStart(context);
 }
 
-/** It was told to end while it started: whatever was undone, and however that step took it, it was a wish. */
+/**
+ * The server was asked to end while it started: whatever was undone, and however that step took it, the end was
+ * wanted.
+ */
 function endInOrder({ log }: StartContext): never {
   log.info('the server has shut down before its start was complete');
   log.flush();
@@ -73,7 +79,7 @@ async function waitForDaemon({ options, stopWish }: StartContext): Promise<never
   return process.exit(0);
 }
 
-/** A daemon that was told to end has not failed. Where this process was told, it has done what it was told. */
+/** A daemon that was asked to end has not failed. Where this process was asked, it has done as asked. */
 function endedEarly(error: unknown, { isMade, signal }: StopWish): never {
   const wasEnded = error instanceof ServerError && error.is('ERR_START_ENDED');
   if (!isMade && !wasEnded) throw toldFromAfar(error);
@@ -94,7 +100,7 @@ async function bringUp(context: StartContext): Promise<void> {
     throw new ServerError('ERR_OPTION_VALUE', { name: 'staticFiles.root', expected, received: describe(root) });
   }
   const { dispatchMode } = options;
-  // Says here why it cannot be used.
+  // Throws here when the module cannot be used.
   if (typeof dispatchMode !== 'string') await context.stopWish.unlessMade(loadDispatch(dispatchMode.module));
   checkIsolation(options);
   settleIn(options);
@@ -209,7 +215,7 @@ function runtimeOf(master: Master, sends: Pick<Runtime, 'outbox' | 'messaging'>)
     ...sends,
     region: master.region,
     get datagrams() {
-      return master.shared.datagrams; // known when the ports are bound
+      return master.shared.datagrams; // set when the ports are bound
     },
     requestShutdown: () => master.onShutdownRequest(),
     requestReload: (tasksOnly) => master.reload(tasksOnly),
