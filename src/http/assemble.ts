@@ -1,4 +1,4 @@
-/** Puts the HTTP of a worker together: for each port that speaks it, who answers. Runs in a worker. */
+/** Assembles the HTTP of a worker: a handler for each port that speaks it. Runs in a worker. */
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
@@ -104,7 +104,7 @@ async function handlerOfListener(
   return { serve: (exchange) => bridge.handle(exchange), http2: http2.accept, dismiss: http2.drain, drain };
 }
 
-/** HTTP/1 under way is told by reactors, HTTP/2 by workers. */
+/** Reactors publish the HTTP/1 requests under way, workers those of HTTP/2. */
 function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => boolean {
   if (maxConcurrency === 0) return () => false;
   const { reactorNum, workerNum } = region.shape;
@@ -117,7 +117,7 @@ function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => bo
   };
 }
 
-/** Made when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
+/** Created when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
   app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'tell'>,
@@ -148,7 +148,7 @@ function http2Of(
   };
 }
 
-/** Takes what comes while nobody is there to take it yet. */
+/** Buffers events until the tunnel has a listener. */
 function openEarly(source: Http2Source): Http2Source {
   const told: ((events: TunnelEvents) => void)[] = [];
   let listener: TunnelEvents | undefined;
@@ -164,7 +164,7 @@ function openEarly(source: Http2Source): Http2Source {
   return {
     ...source,
     tunnel: (events) => {
-      // Not before whoever asks has the tunnel.
+      // Not before the caller has the tunnel.
       queueMicrotask(() => {
         listener = events;
         for (const what of told.splice(0)) what(events);

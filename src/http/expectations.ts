@@ -1,4 +1,4 @@
-/** What clients expect by the Expect field (RFC 9110 10.1.1): 100-continue, and what no handler knows. */
+/** The Expect field of requests (RFC 9110 10.1.1): 100-continue, and expectations that no handler knows. */
 
 /** The sentence of 417. */
 export const OTHER_EXPECTATION = 'The Expect field asks for more than 100-continue.';
@@ -15,7 +15,7 @@ export interface ExpectingAnswer {
 
 /**
  * Calls an app in the manner of Node, as a `http.Server` does it for requests with an Expect field.
- * @param tell tells the listeners of that event; false: there are none
+ * @param tell emits that event; false: it has no listeners
  */
 export function callExpected<T>(
   expect: string,

@@ -21,7 +21,7 @@ import { refuse } from './stream-end.js';
 const OTHER = { status: 417, why: OTHER_EXPECTATION };
 export type Http2Figures = Pick<Http2Record, 'countRefused' | 'countReset' | 'held'>;
 
-/** A request that goes on after its callback. */
+/** A request that continues after its callback. */
 export type UnderWay = Http2Exchange | CompatAnswer;
 
 export interface Http2BridgeParts {
@@ -38,7 +38,7 @@ export interface Http2BridgeParts {
   serve(exchange: Exchange): void;
   /** In place of `serve`: gets Node's own request and response. */
   readonly listener?: Http2Listener | undefined;
-  /** Beside `listener`: tells the listeners of an event of Node's server; false: there are none. */
+  /** Beside `listener`: emits an event of Node's server; false: it has no listeners. */
   tell?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
   /** The listener has thrown, or its promise was rejected. */
   failed?(error: unknown): void;
@@ -58,7 +58,7 @@ export class Http2Bridge {
   readonly #parts: Http2BridgeParts;
   readonly #answers: HeldAnswers;
   readonly #connections = new Set<Http2Connection>();
-  /** Under way beyond their callback. */
+  /** Requests that continue beyond their callback. */
   readonly #exchanges = new Set<Http2Exchange>();
   #drained: Deferred<void> | undefined;
 
@@ -79,7 +79,7 @@ export class Http2Bridge {
     if (this.#drained !== undefined || this.#parts.isDraining) connection.close();
   }
 
-  /** GOAWAY to everybody. Resolves when all connections have ended. */
+  /** Sends GOAWAY to every client. Resolves when all connections have ended. */
   drain(): Promise<void> {
     this.#drained ??= deferred<void>();
     for (const exchange of [...this.#exchanges]) exchange.leave();
@@ -117,7 +117,7 @@ export class Http2Bridge {
     this.#whenRoom(held, () => this.#serveExchange(exchange));
   }
 
-  /** A client that does not take its answers waits with its requests, as one of HTTP/1 does. */
+  /** A client that does not take its answers waits with its requests, as in HTTP/1. */
   #whenRoom(held: HeldStream, serve: () => void): void {
     const { connection, stream } = held;
     const begin = (): void => {
