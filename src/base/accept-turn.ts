@@ -1,7 +1,6 @@
 /**
- * Decides which worker accepts. All workers listen on the same sockets (BASE mode) and the kernel wakes the
- * quickest, so each worker first checks whether another one has fewer connections, or has had fewer so far. Runs
- * in a worker.
+ * Decides which worker accepts. All workers listen on the same sockets (BASE mode) and the kernel wakes the quickest,
+ * so each worker first checks whether another one has fewer connections, or has had fewer so far. Runs in a worker.
  */
 import type { Wakes } from '../ipc/sleep.js';
 import { msSince, ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
@@ -23,9 +22,8 @@ const ABSENT_MS = 1000;
 /** A worker whose callbacks have run this long is not waited for. */
 const BUSY_MS = 20;
 /**
- * Small differences do not matter: the accepting worker continues for a while. But not for long: 64 clients that
- * come together, and are active, would all be with one worker (measured among 100,000 idle ones: twice the
- * latency).
+ * Small differences do not matter: the accepting worker continues for a while. But not for long: 64 clients that come
+ * together, and are active, would all be with one worker (measured among 100,000 idle ones: twice the latency).
  */
 const slackOf = (count: number): number => Math.min(Math.floor(count / 32), MOST_SLACK);
 const MOST_SLACK = 4;

@@ -1,12 +1,10 @@
 /**
- * Hands off the connections of a worker to the next process of its id (BASE mode, at a reload): over a pair of
- * unix
+ * Hands off the connections of a worker to the next process of its id (BASE mode, at a reload): over a pair of unix
  * sockets that every process of that id holds. Messages outlive the giver, and those that a taker has not taken
- * outlive
- * that taker.
+ * outlive that taker.
  *
- * A message begins with its kind: a record (JSON), with the descriptor that belongs to it, or bytes of the
- * preceding record.
+ * A message begins with its kind: a record (JSON), with the descriptor that belongs to it, or bytes of the preceding
+ * record.
  */
 import { DescriptorMessage, LONGEST_MESSAGE } from '../os/descriptor-passing.js';
 import type { Poller, PollerHandler } from '../os/poller.js';

@@ -1,8 +1,7 @@
 /**
  * Engine.IO, the base of socket.io, keeps a session in the memory of one process, and its clients poll with one
  * request after another. With several workers each of these must reach the worker that has the session: the worker
- * marks the session ids it gives, and the reactor dispatches by the mark. Runs in a worker, when its app is
- * loaded.
+ * marks the session ids it gives, and the reactor dispatches by the mark. Runs in a worker, when its app is loaded.
  */
 import { createRequire } from 'node:module';
 import { sessionSuffix } from '../protocol/http/session-worker.js';

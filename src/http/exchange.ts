@@ -46,26 +46,23 @@ export interface Exchange {
   /** Called once, when `isGone` becomes true before the answer has ended; at once when it is. */
   onGone(listener: () => void): void;
   /**
-   * Called once when the client has ended its side before the answer has ended; at once when it has. Most clients
-   * that do
-   * have gone, which only writing shows; one may still read. Never called for HTTP/2, where streams end by
+   * Called once when the client has ended its side before the answer has ended; at once when it has. Most clients that
+   * do have gone, which only writing shows; one may still read. Never called for HTTP/2, where streams end by
    * themselves.
    * @param listener gets true if the answer had begun
    */
   onHalfClosed(listener: (hasBegun: boolean) => void): void;
 
   /**
-   * Called once when this process is about to leave (reload, shutdown): answers without an end of their own shall
-   * end.
+   * Called once when this process is about to leave (reload, shutdown): answers without an end of their own shall end.
    */
   onLeaving(listener: () => void): void;
 
   /**
    * Sends head and body at once. The exchange does the framing: `content-length` is that of the body whatever the
-   * fields
-   * contain (of HEAD without a body, and of 304: that of the fields), and fields of one hop are left out. It adds
-   * `date`
-   * where the fields have none, and leaves the body out where the request or the status has none (HEAD, 204, 304).
+   * fields contain (of HEAD without a body, and of 304: that of the fields), and fields of one hop are left out. It
+   * adds `date` where the fields have none, and leaves the body out where the request or the status has none (HEAD,
+   * 204, 304).
    * @param reason '' for the usual one
    */
   respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void;
@@ -98,8 +95,7 @@ export interface Exchange {
    */
   detach(): number;
   /**
-   * Aborts an answer that cannot be finished: the end of the connection shows it to the client (HTTP/2:
-   * RST_STREAM).
+   * Aborts an answer that cannot be finished: the end of the connection shows it to the client (HTTP/2: RST_STREAM).
    */
   abort(): void;
 }

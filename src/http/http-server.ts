@@ -58,8 +58,7 @@ export class HttpServer extends Server {
   }
 
   /**
-   * The answer to a request whose worker has left it to another process by `res.detach()`; from any process, in
-   * both
+   * The answer to a request whose worker has left it to another process by `res.detach()`; from any process, in both
    * modes. It is not compressed, and a request that was answered in the meantime is not answered again. Swoole:
    * Response::create()
    * @param fd of the request @param exchange the result of `detach()`

@@ -29,8 +29,7 @@ export class RequestGate {
   }
 
   /**
-   * A request that is answered at once leaves while it is admitted: the loop goes on, instead of a call within a
-   * call.
+   * A request that is answered at once leaves while it is admitted: the loop goes on, instead of a call within a call.
    */
   #admit(): void {
     if (this.#isAdmitting) return;

@@ -33,9 +33,8 @@ class Details {
 }
 
 /**
- * A request, as the callback `request` gets it. Runs in a worker. Members are computed on demand: the constructor
- * sets four fields, and together with that of the answer takes less than 20 ns (the object of three headers alone:
- * 300).
+ * A request, as the callback `request` gets it. Runs in a worker. Members are computed on demand: the constructor sets
+ * four fields, and together with that of the answer takes less than 20 ns (the object of three headers alone: 300).
  */
 export class HttpRequest {
   readonly #exchange: Exchange;
@@ -167,13 +166,11 @@ export class HttpRequest {
   }
 
   /**
-   * Fields and files of a form, urlencoded or multipart. Files lie in a temporary folder until the answer has
-   * ended, or
-   * the client has gone; `file.keep(path)` moves one away. Further calls return the same form.
+   * Fields and files of a form, urlencoded or multipart. Files lie in a temporary folder until the answer has ended,
+   * or the client has gone; `file.keep(path)` moves one away. Further calls return the same form.
    * @param options limits that differ from those of the server
    * @throws ServerError ERR_HTTP_FORM_TYPE, ERR_HTTP_FORM_BROKEN, ERR_HTTP_FORM_LIMIT, ERR_HTTP_FORM_FILE;
-   * `detail.status`
-   * is the status to answer with
+   * `detail.status` is the status to answer with
    */
   form(options: FormOptions = {}): Promise<Form> {
     const source: FormSource = {

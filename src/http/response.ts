@@ -46,14 +46,11 @@ const NO_FIELDS: FieldList = [];
 /**
  * The answer to a request, as the callback `request` gets it. Runs in a worker.
  *
- * Once the head has been sent, calls that change it throw ERR_HTTP_HEADERS_SENT. Once the answer has ended, calls
- * that
- * send more (`write`, `end`, `json`, `redirect`, `sendFile`, `fail`) do nothing and return false: a time-out may
- * have
+ * Once the head has been sent, calls that change it throw ERR_HTTP_HEADERS_SENT. Once the answer has ended, calls that
+ * send more (`write`, `end`, `json`, `redirect`, `sendFile`, `fail`) do nothing and return false: a time-out may have
  * answered in the meantime.
  *
- * Nothing is made before it is needed, and field lines are kept as they are sent, in one flat array, searched from
- * its
+ * Nothing is made before it is needed, and field lines are kept as they are sent, in one flat array, searched from its
  * start: an answer has few. `setHeader` and `end` of a short text take some 45 ns together on the machine of the
  * benchmarks.
  */
@@ -99,8 +96,7 @@ export class HttpResponse {
 
   /**
    * Sets a header and replaces earlier values. An array makes a line for each of its values. Swoole: header()
-   * @throws ServerError ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_CONTENT_LENGTH,
-   * ERR_HTTP_HEADERS_SENT
+   * @throws ServerError ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_CONTENT_LENGTH, ERR_HTTP_HEADERS_SENT
    */
   setHeader(name: string, value: HeaderValue): this {
     if (this.#state !== OPEN) this.#requireOpen('setHeader()');
@@ -206,9 +202,8 @@ export class HttpResponse {
   }
 
   /**
-   * Ends the answer by sending the client elsewhere. Characters that a URL must not have are percent-encoded;
-   * whether the
-   * client may be sent there is for the caller to decide. Swoole: redirect()
+   * Ends the answer by sending the client elsewhere. Characters that a URL must not have are percent-encoded; whether
+   * the client may be sent there is for the caller to decide. Swoole: redirect()
    * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_VALUE
    */
   redirect(url: string, status = 302): boolean {
@@ -222,10 +217,9 @@ export class HttpResponse {
 
   /**
    * Ends the answer with a file, sent by the process that has the socket. A missing file is answered 404 where the
-   * promise
-   * is not awaited, or the error leaves the handler. Swoole: sendfile()
-   * @returns false: the answer ended in the meantime @throws ServerError ERR_FILE: nothing was sent, another file
-   * can be given
+   * promise is not awaited, or the error leaves the handler. Swoole: sendfile()
+   * @returns false: the answer ended in the meantime @throws ServerError ERR_FILE: nothing was sent, another file can
+   * be given
    */
   sendFile(path: string, options: SendFileOptions = {}): Promise<boolean> {
     const sending = this.#sendFile(path, options);
@@ -294,8 +288,7 @@ export class HttpResponse {
   /**
    * Leaves the answer to another process, which finds it by `server.response(fd, number)`. Fields set here do not
    * travel; this process has nothing left to do for it, and may end. Where no process answers, the client gets 503
-   * after
-   * `requestTimeoutMs`. Swoole: detach()
+   * after `requestTimeoutMs`. Swoole: detach()
    * @returns the number, below 2^32: pass it on with `req.fd`, in a task or a message
    * @throws ServerError ERR_HTTP_HEADERS_SENT; ERR_HTTP_DETACH: of HTTP/2, or its body has not been read
    */
@@ -342,8 +335,7 @@ export class HttpResponse {
   }
 
   /**
-   * Answers for a handler that has failed: where nothing was sent, an answer of its own without the fields and
-   * status
+   * Answers for a handler that has failed: where nothing was sent, an answer of its own without the fields and status
    * set so far; else the answer is cut off. Does nothing where it had ended.
    * @param fields checked by the caller
    */

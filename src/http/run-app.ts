@@ -66,8 +66,7 @@ function hostFor(host: string): string {
 }
 
 /**
- * The error and its causes. The stacks of this package lead through this program, so only those of others are
- * shown.
+ * The error and its causes. The stacks of this package lead through this program, so only those of others are shown.
  */
 function chainOf(error: unknown): string[] {
   if (error === undefined) return [];

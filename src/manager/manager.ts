@@ -1,12 +1,9 @@
 /**
- * Keeps the right number of healthy workers: spawns them, replaces each that ends, reloads them, and stops them at
- * the
+ * Keeps the right number of healthy workers: spawns them, replaces each that ends, reloads them, and stops them at the
  * end. Runs in the manager process; it never sees a packet.
  *
- * Every wake-up (a message, an exit, a timer) runs the same short list of steps, each of which may be repeated
- * safely:
- * terminate overdue processes, hand over to ready ones, spawn missing ones, check whether the reload or the stop
- * is
+ * Every wake-up (a message, an exit, a timer) runs the same short list of steps, each of which may be repeated safely:
+ * terminate overdue processes, hand over to ready ones, spawn missing ones, check whether the reload or the stop is
  * complete.
  */
 import type { SerializedError } from '../errors/index.js';
@@ -211,10 +208,7 @@ export class Manager {
     return this.#handles().filter(({ state, role }) => state !== 'booting' && state !== 'exited' && role !== 'user');
   }
 
-  /**
-   * SIGTERM to the manager is meant for the whole server; a process group receives it in all its processes at
-   * once.
-   */
+  /** SIGTERM to the manager is meant for the whole server; a process group receives it in all its processes at once. */
   shutdownAsked(): void {
     this.#shutdown.asked();
     this.#parts.tellMaster({ type: 'request', action: 'shutdown' });

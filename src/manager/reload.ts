@@ -1,7 +1,6 @@
 /**
- * A reload: every worker is replaced by one that runs the script as it is now. The new ones boot while the old
- * ones serve, and take over only when all are ready, so a script that does not boot changes nothing. Runs in the
- * manager.
+ * A reload: every worker is replaced by one that runs the script as it is now. The new ones boot while the old ones
+ * serve, and take over only when all are ready, so a script that does not boot changes nothing. Runs in the manager.
  */
 import type { Log } from '../util/log.js';
 import { reasonOf } from './end-reason.js';

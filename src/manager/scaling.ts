@@ -1,12 +1,10 @@
 /**
  * More or fewer workers while the server runs. Runs in the manager; the master gives the orders.
  *
- * More: processes are started for the ids behind the last one; when all of them serve, packets may go to them.
- * Fewer, in two steps, so that no packet is lost and none overtakes another: the reactors hold back packets for
- * the
- * workers that go; `withdraw`: those workers finish their pending packets and report; the reactors give their
- * connections
- * to others; `scale`: their processes end.
+ * More: processes are started for the ids behind the last one; when all of them serve, packets may go to them. Fewer,
+ * in two steps, so that no packet is lost and none overtakes another: the reactors hold back packets for the workers
+ * that go; `withdraw`: those workers finish their pending packets and report; the reactors give their connections to
+ * others; `scale`: their processes end.
  */
 import type { Log } from '../util/log.js';
 import { reasonOf } from './end-reason.js';

@@ -76,8 +76,7 @@ export class Scaling {
   }
 
   /**
-   * The manager has died and another one is up. Workers that were to come are given up; those that go must still
-   * go.
+   * The manager has died and another one is up. Workers that were to come are given up; those that go must still go.
    */
   managerIsBack(): void {
     if (this.#step === undefined || !this.#isRunning) return;

@@ -37,8 +37,7 @@ export class StopWish {
   }
 
   /**
-   * Awaits a step of the start that may take for ever, but not beyond the request. @throws ServerError
-   * ERR_START_ENDED
+   * Awaits a step of the start that may take for ever, but not beyond the request. @throws ServerError ERR_START_ENDED
    */
   async unlessMade(step: Promise<unknown>): Promise<void> {
     const made = new Promise<never>((_, reject) => {

@@ -55,10 +55,7 @@ export class Connection {
   deadline = 0;
   /** Bytes sent when the deadline was set: a reply in progress moves the deadline. */
   sentBefore = 0;
-  /**
-   * The process that owes the reply; once another process has its id, only `maxWaitMs` are left. −1: none owes
-   * one.
-   */
+  /** The process that owes the reply; once another process has its id, only `maxWaitMs` are left. −1: none owes one. */
   answererPid = 0;
   /** bufferFull was sent, bufferEmpty not yet. */
   full = false;

@@ -47,10 +47,7 @@ export class Ending {
     this.#awaitAnswer(connection, CloseCode.CLIENT_CLOSED);
   }
 
-  /**
-   * Ends a connection that cannot be handed off to the next process: the worker may still reply, then it is
-   * closed.
-   */
+  /** Ends a connection that cannot be handed off to the next process: the worker may still reply, then it is closed. */
   dismiss(connection: Connection): void {
     if (connection.closeSent !== CloseSent.none || connection.isClosing) return;
     this.#awaitAnswer(connection, CloseCode.WORKER_REPLACED);

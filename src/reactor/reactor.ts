@@ -122,8 +122,7 @@ export class Reactor implements PollerHandler {
   }
 
   /**
-   * Handles ends of processes first: what the dead have sent is taken before the reactor turns to their
-   * connections.
+   * Handles ends of processes first: what the dead have sent is taken before the reactor turns to their connections.
    */
   #takeRequests(): boolean {
     const { deaths } = this.#parts.region;
@@ -249,8 +248,7 @@ export class Reactor implements PollerHandler {
   }
 
   /**
-   * Rung 2: closes every connection once its queued bytes have left. `done` is called at the deadline at the
-   * latest.
+   * Rung 2: closes every connection once its queued bytes have left. `done` is called at the deadline at the latest.
    */
   closeAll(deadlineMs: number, done: () => void): void {
     this.#wakeUp();

@@ -29,8 +29,7 @@ export class Shutdown {
   }
 
   /**
-   * Rung 2: closes every connection once its queued bytes have left. `done` is called at the deadline at the
-   * latest.
+   * Rung 2: closes every connection once its queued bytes have left. `done` is called at the deadline at the latest.
    */
   closeAll(deadlineMs: number, done: () => void): void {
     const { context, admission, ending, reading } = this.#parts;

@@ -72,10 +72,7 @@ export class Speeches {
     if (speech !== null && markOf(this.#pidOf(speech.peer)) !== speech.mark) this.#broken(connection);
   }
 
-  /**
-   * Further bytes would be taken for the rest of the send: only the end of the connection shows that to the
-   * client.
-   */
+  /** Further bytes would be taken for the rest of the send: only the end of the connection shows that to the client. */
   #broken(connection: Connection): void {
     const { ending } = this.#parts;
     ending.reset(connection, CloseCode.WORKER_DIED, 'a process has died in the middle of what it was sending');

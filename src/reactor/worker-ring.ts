@@ -95,9 +95,8 @@ export class WorkerRing {
   }
 
   /**
-   * Writes a packet that lies elsewhere. A packet of up to half the ring is written whole or not at all; of a
-   * longer one, as much as there is room for. @param sent how much of it was written before @returns how much is
-   * written now
+   * Writes a packet that lies elsewhere. A packet of up to half the ring is written whole or not at all; of a longer
+   * one, as much as there is room for. @param sent how much of it was written before @returns how much is written now
    */
   writePacket(sessionId: number, bytes: Buffer, at: number, length: number, sent: number): number {
     const needed = this.#bytesNeeded(length);
@@ -143,8 +142,7 @@ export class WorkerRing {
   }
 
   /**
-   * Position in the ring behind everything sent so far, to be asked with `isConsumed`. Spilled events count as
-   * unseen.
+   * Position in the ring behind everything sent so far, to be asked with `isConsumed`. Spilled events count as unseen.
    */
   mark(): () => boolean {
     if (this.#spill.size > 0) return this.#markSpilled();

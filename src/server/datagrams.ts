@@ -33,8 +33,7 @@ export class DatagramPeer {
   }
 
   /**
-   * Answers through the socket the datagram came to. @returns false, and `server.lastError` says why. Swoole:
-   * sendto()
+   * Answers through the socket the datagram came to. @returns false, and `server.lastError` says why. Swoole: sendto()
    */
   send(data: string | Uint8Array): boolean {
     return this.#sender.sendBy(this.#portIndex, this.#sockaddr, data);

@@ -38,8 +38,7 @@ export interface ServerEvents extends PortEvents {
   /** Task worker: what it returns, or resolves to, is the result; what it throws is the caller's error. Swoole: onTask. */
   task(task: Task): Result;
   /**
-   * The process that asked by `task()`: the task has ended well, and had no `onFinish` of its own. Swoole:
-   * onFinish.
+   * The process that asked by `task()`: the task has ended well, and had no `onFinish` of its own. Swoole: onFinish.
    */
   finish(taskId: number, result: unknown): Result;
   /**

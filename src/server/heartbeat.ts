@@ -9,8 +9,7 @@ export interface HeartbeatOptions {
 }
 
 /**
- * Options that close clients are checked strictly: `close: 'no'` is not an answer. @throws ServerError
- * ERR_HEARTBEAT
+ * Options that close clients are checked strictly: `close: 'no'` is not an answer. @throws ServerError ERR_HEARTBEAT
  */
 export function checkHeartbeat(options: unknown): { close: boolean; idleMs: number | undefined } {
   if (typeof options !== 'object' || options === null) {

@@ -20,10 +20,7 @@ export interface PortEvents {
    * Swoole: onPacket
    */
   packet(data: Buffer, peer: DatagramPeer): Result;
-  /**
-   * Worker: once per connection that had `connect`. Sending is over; its figures can still be read. Swoole:
-   * onClose
-   */
+  /** Worker: once per connection that had `connect`. Sending is over; its figures can still be read. Swoole: onClose */
   close(conn: Connection, reason: CloseReason): Result;
   /** Worker: at least `highWatermark` bytes wait to be sent: the client does not keep up. Swoole: onBufferFull */
   bufferFull(conn: Connection): Result;

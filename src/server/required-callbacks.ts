@@ -1,6 +1,5 @@
 /**
- * Checks before the start that the required callbacks are there: a port whose packets no callback takes was not
- * meant.
+ * Checks before the start that the required callbacks are there: a port whose packets no callback takes was not meant.
  */
 import { ServerError } from '../errors/index.js';
 import { isDatagram } from '../listen/bind-port.js';

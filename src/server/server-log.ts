@@ -30,8 +30,7 @@ export class ServerLog {
   }
 
   /**
-   * Called when the options of the process are final. @param workerId of this process @throws ServerError
-   * ERR_LOG_FILE
+   * Called when the options of the process are final. @param workerId of this process @throws ServerError ERR_LOG_FILE
    */
   open(options: ResolvedOptions, workerId: () => number): void {
     const role = (): string | undefined =>

@@ -132,14 +132,12 @@ export class Server {
   }
 
   /**
-   * Starts the process tree. Resolves in the master when every worker is ready and clients can connect; in the
-   * other
-   * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then
-   * the
+   * Starts the process tree. Resolves in the master when every worker is ready and clients can connect; in the other
+   * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then the
    * processes already started are stopped and the process exits with code 0. Swoole: start()
    * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
-   * ERR_CALLBACK_MISSING, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT;
-   * then nothing is left running
+   * ERR_CALLBACK_MISSING, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then
+   * nothing is left running
    */
   async start(): Promise<void> {
     this.#mustNotHaveStarted('start');
@@ -228,12 +226,11 @@ export class Server {
   }
 
   /**
-   * Adds a supervised process, which runs `run(server, signal)` once; call it before `start()`. It is started
-   * again when
-   * it ends. `signal` aborts when it shall finish (reload, shutdown); a `run` that takes it is waited for,
+   * Adds a supervised process, which runs `run(server, signal)` once; call it before `start()`. It is started again
+   * when it ends. `signal` aborts when it shall finish (reload, shutdown); a `run` that takes it is waited for,
    * `maxWaitMs` at most.
-   * @returns its process id for `sendMessage`, which comes behind those of workers and task workers: set their
-   * numbers first
+   * @returns its process id for `sendMessage`, which comes behind those of workers and task workers: set their numbers
+   * first
    * @throws ServerError ERR_USER_PROCESS, ERR_ALREADY_STARTED. Swoole: addProcess()
    */
   addProcess(process: UserProcessRun | UserProcessDefinition): number {
@@ -262,8 +259,7 @@ export class Server {
 
   /**
    * Adds a command to the control socket: `tswoole call NAME`, `/api/NAME`. The handler runs in the master; its
-   * result,
-   * or what that resolves to, is the reply (JSON). Call it before `start()`. Swoole: addCommand()
+   * result, or what that resolves to, is the reply (JSON). Call it before `start()`. Swoole: addCommand()
    * @throws ServerError ERR_COMMAND_NAME, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED
    */
   addCommand(name: string, handler: CommandHandler): this {
@@ -276,13 +272,11 @@ export class Server {
   // ——— connections ———
 
   /**
-   * Queues `data` for a client, of any size, from any process. A send arrives as one piece, whichever processes
-   * send besides.
-   * @returns false, and `lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up
-   * (wait for
-   * `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned
-   * the
-   * connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
+   * Queues `data` for a client, of any size, from any process. A send arrives as one piece, whichever processes send
+   * besides.
+   * @returns false, and `lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up (wait
+   * for `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned
+   * the connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
    */
   send(fd: number, data: string | Uint8Array): boolean {
     return this.#clients.ask('send', fd, (outbox) => outbox.send(fd, data));
@@ -300,12 +294,10 @@ export class Server {
 
   /**
    * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the
-   * connection
-   * is not encrypted. The reactor opens it when its turn comes: a file that cannot be read by then ends the
-   * connection
-   * (FILE_FAILED). A file of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
-   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE,
-   * ERR_FILE_RANGE, or as `send`
+   * connection is not encrypted. The reactor opens it when its turn comes: a file that cannot be read by then ends the
+   * connection (FILE_FAILED). A file of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
+   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE, ERR_FILE_RANGE, or as
+   * `send`
    * Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
@@ -354,8 +346,7 @@ export class Server {
 
   /**
    * The clients that have sent nothing for `heartbeatIdleMs` of their port, or for `idleMs`; not those under
-   * `protect`.
-   * With `close` they are closed, too. From any process. Swoole: heartbeat()
+   * `protect`. With `close` they are closed, too. From any process. Swoole: heartbeat()
    * @returns session ids @throws ServerError ERR_HEARTBEAT: no port has a heartbeat and no time was given, or an
    * option is invalid
    */
@@ -408,8 +399,7 @@ export class Server {
   }
 
   /**
-   * The figures of workers, task workers and user processes, by id. Empty before the start. Swoole:
-   * getWorkerStatus()
+   * The figures of workers, task workers and user processes, by id. Empty before the start. Swoole: getWorkerStatus()
    */
   get workers(): WorkerInfo[] {
     return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);

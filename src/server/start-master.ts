@@ -1,6 +1,5 @@
 /**
- * `start()` in the process that a user has started: it becomes the master, or (daemon) the process that waits for
- * it.
+ * `start()` in the process that a user has started: it becomes the master, or (daemon) the process that waits for it.
  */
 
 import { statSync } from 'node:fs';

@@ -2,8 +2,7 @@
  * Runs the user's callbacks on what reactors dispatch. Runs in a worker process.
  *
  * Its life: booted → attached (receives packets) → released (another process has taken over) or settling (no more
- * packets
- * come) → ended. In every case it finishes its pending work: callbacks with pending promises, queued replies.
+ * packets come) → ended. In every case it finishes its pending work: callbacks with pending promises, queued replies.
  */
 
 import { returnStandardError } from '../ipc/boot-output.js';
@@ -85,8 +84,7 @@ export interface OwnSockets {
 const TURN_MS = 10;
 const FRAMES_PER_CLOCK_LOOK = 32;
 /**
- * A released worker receives no events any more; until it ends it looks this often whether a slow client has read
- * on.
+ * A released worker receives no events any more; until it ends it looks this often whether a slow client has read on.
  */
 const DRAIN_LOOK_MS = 10;
 /** The manager's SIGTERM at the deadline may be a little early by this process's clock. */

@@ -4,8 +4,7 @@ export const NativeResponse = globalThis.Response;
 export const nativeFetch = globalThis.fetch;
 
 /**
- * Makes `instanceof` hold for Node's own objects too, such as an answer of its `fetch`; a subclass checks for
- * itself.
+ * Makes `instanceof` hold for Node's own objects too, such as an answer of its `fetch`; a subclass checks for itself.
  */
 export function standFor(standIn: object, native: typeof NativeRequest | typeof NativeResponse): void {
   Object.defineProperty(standIn, Symbol.hasInstance, {

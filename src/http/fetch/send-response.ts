@@ -4,9 +4,8 @@ import { isDecodedBody, OF_CODED_BODY, untrueOfFetched } from './fetched.js';
 import { fieldsOf, LightResponse, withoutFields } from './light-response.js';
 
 /**
- * Sends the result of a handler. Strings and bytes go at once (undefined comes back); everything else by its
- * stream, at the pace of the client. The exchange does the framing; `content-encoding` leaves here only if it is
- * true.
+ * Sends the result of a handler. Strings and bytes go at once (undefined comes back); everything else by its stream,
+ * at the pace of the client. The exchange does the framing; `content-encoding` leaves here only if it is true.
  */
 export function sendResponse(exchange: Exchange, response: Response): undefined | Promise<void> {
   const plain = LightResponse.plainBodyOf(response);

@@ -32,10 +32,7 @@ interface Watch {
   hasEnded(): boolean;
 }
 
-/**
- * Reports each piece of the body before the app gets it, and ends in good order only where the client has ended
- * it.
- */
+/** Reports each piece of the body before the app gets it, and ends in good order only where the client has ended it. */
 class WatchedRequest extends Http2ServerRequest {
   watch: Watch | undefined;
 

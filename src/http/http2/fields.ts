@@ -1,7 +1,4 @@
-/**
- * Header fields between HTTP/2 and the user's objects: requests as they came, answers as Node's `http2` takes
- * them.
- */
+/** Header fields between HTTP/2 and the user's objects: requests as they came, answers as Node's `http2` takes them. */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { isAuthority } from '../../protocol/http/authority.js';
 import { httpDate } from '../../protocol/http/date.js';
@@ -34,8 +31,7 @@ export interface HeadLimits {
 const FIELD_BYTES = 32;
 
 /**
- * @param raw name, value, name, value …, with pseudo fields. @returns a refusal where the request must not be
- * served
+ * @param raw name, value, name, value …, with pseudo fields. @returns a refusal where the request must not be served
  */
 export function readHead(raw: readonly string[], { headerLimit, bodyLimit }: HeadLimits): RequestHead | Refusal {
   const pseudo: Record<string, string> = Object.create(null);

@@ -1,7 +1,6 @@
 /**
- * Answers that the clients of HTTP/2 have not taken: how much of them waits in this process, for how long, and
- * what happens
- * when it is too much or too long. Runs in a worker.
+ * Answers that the clients of HTTP/2 have not taken: how much of them waits in this process, for how long, and what
+ * happens when it is too much or too long. Runs in a worker.
  *
  * TCP does not show it: a client may take PINGs and other streams, and leave the window of a stream at 0.
  */

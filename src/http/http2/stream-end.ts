@@ -16,8 +16,7 @@ export function closeBehindAnswer(stream: ServerHttp2Stream): void {
 }
 
 /**
- * RST_STREAM shows the client that the answer is incomplete. `close` would end the answer first, as if it were
- * whole.
+ * RST_STREAM shows the client that the answer is incomplete. `close` would end the answer first, as if it were whole.
  */
 export function breakOff(stream: ServerHttp2Stream): void {
   if (!stream.destroyed) stream.destroy(new Error('the answer was broken off'));

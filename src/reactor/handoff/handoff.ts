@@ -38,9 +38,8 @@ export class Handoff {
   }
 
   /**
-   * Closes connections that cannot be handed off (TLS keys stay in this process): their workers may still reply,
-   * and queued replies are flushed first; after `deadlineMs` they are reset. `done` is called, later, when there
-   * are none.
+   * Closes connections that cannot be handed off (TLS keys stay in this process): their workers may still reply, and
+   * queued replies are flushed first; after `deadlineMs` they are reset. `done` is called, later, when there are none.
    */
   dismiss(deadlineMs: number, done: () => void): void {
     const { context, admission } = this.#parts;

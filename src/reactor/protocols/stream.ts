@@ -51,8 +51,7 @@ export class Stream implements Protocol {
   }
 
   /**
-   * A stream has no frames of its own: these are bytes of a reply that was over before the connection became a
-   * tunnel.
+   * A stream has no frames of its own: these are bytes of a reply that was over before the connection became a tunnel.
    */
   frame(): void {
     const { id, board } = this.#parts.context;

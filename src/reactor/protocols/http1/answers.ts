@@ -69,8 +69,7 @@ export class Answers {
   }
 
   /**
-   * A detached request has no taker: only the process that answers it can report that the reply will never be
-   * whole.
+   * A detached request has no taker: only the process that answers it can report that the reply will never be whole.
    */
   #noteAnswerer({ slot }: Connection, http: HttpState, peer: number): void {
     const { context, processOf } = this.#parts;
