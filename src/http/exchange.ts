@@ -1,6 +1,6 @@
 /**
  * One request under way and its answer, over any transport: HTTP/1 through the reactor (`http1-exchange.ts`) or a
- * stream of HTTP/2 (`http2-exchange.ts`). `HttpRequest` and `HttpResponse` build on it. Runs in a worker.
+ * stream of HTTP/2 (`http2/http2-exchange.ts`). `HttpRequest` and `HttpResponse` build on it. Runs in a worker.
  */
 
 /** Field lines as sent: name, value, name, value … Both were checked by `HttpResponse`. */
