@@ -59,7 +59,7 @@ class OneProcess implements ConnectionOwners {
 
   accept(): void {
     this.#parts.region.accepting = true;
-    this.#parts.tellManager({ type: 'accept' });
+    this.#parts.notifyManager({ type: 'accept' });
   }
 
   stopAccepting(): void {
@@ -104,7 +104,7 @@ class AloneManager implements ManagerLink {
         this.#toWorker = message;
       },
       send: (message) => {
-        queueMicrotask(() => this.#hear(message));
+        queueMicrotask(() => this.#onWorkerMessage(message));
         return true;
       },
       flushed: () => Promise.resolve(),
@@ -114,13 +114,13 @@ class AloneManager implements ManagerLink {
   }
 
   send(message: MasterToManager): void {
-    queueMicrotask(() => this.#obey(message));
+    queueMicrotask(() => this.#onMasterMessage(message));
   }
 
   /** There is no other process. */
   kill(): void {}
 
-  #obey(message: MasterToManager): void {
+  #onMasterMessage(message: MasterToManager): void {
     switch (message.type) {
       case 'begin':
         return this.#begin();
@@ -155,7 +155,7 @@ class AloneManager implements ManagerLink {
     });
   }
 
-  #hear(message: WorkerToManager): void {
+  #onWorkerMessage(message: WorkerToManager): void {
     if (message.type === 'ready') {
       this.#boot = 'done';
       const board = new WorkerBoard(this.#parts.region());

@@ -29,7 +29,7 @@ export function baseMode(parts: BaseModeParts): MasterMode {
     },
     startManager: (_title, shared, { message, exit }): ManagerLink => {
       // Master and manager live in one process: the receiver gets a message after its sender has finished.
-      const soon = (hear: () => void): void => queueMicrotask(hear);
+      const soon = (run: () => void): void => queueMicrotask(run);
       const { options, callbacks, userProcessNames, log } = parts;
       const manager: Manager = createManager({
         region: parts.region(),
@@ -40,11 +40,11 @@ export function baseMode(parts: BaseModeParts): MasterMode {
         userProcessNames,
         messaging: parts.messaging(),
         log,
-        tellMaster: (said) => soon(() => message(said)),
+        notifyMaster: (sent) => soon(() => message(sent)),
         exit: (code) => soon(() => exit(code, 0)),
       });
       soon(() => message({ type: 'started' }));
-      return { pid: process.pid, send: (said) => soon(() => manager.obey(said)), kill: () => {} };
+      return { pid: process.pid, send: (order) => soon(() => manager.onMessage(order)), kill: () => {} };
     },
   };
 }

@@ -45,10 +45,10 @@ export class WorkersAsOwners implements ConnectionOwners {
   }
 
   accept(): void {
-    const { region, tellManager } = this.#parts;
+    const { region, notifyManager } = this.#parts;
     for (const bound of this.#allFurther()) if (!isDatagram(bound)) listenOn(bound);
     region.accepting = true;
-    tellManager({ type: 'accept' });
+    notifyManager({ type: 'accept' });
   }
 
   stopAccepting(): void {

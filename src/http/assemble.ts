@@ -95,7 +95,7 @@ async function handlerOfListener(
   const http2 = http2Of(parts, {
     serve: () => {},
     listener: (req, res) => server.emit('request', req, res),
-    tell: (event, req, res) => server.emit(event, req, res),
+    notify: (event, req, res) => server.emit(event, req, res),
   });
   const drain = (): void => {
     void bridge.drain();
@@ -120,7 +120,7 @@ function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => bo
 /** Created when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
-  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'tell'>,
+  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'notify'>,
 ): { accept(source: Http2Source): void; drain(): void } {
   let bridge: Http2Bridge | undefined;
   let isDraining = false;
@@ -150,16 +150,16 @@ function http2Of(
 
 /** Buffers events until the tunnel has a listener. */
 function openEarly(source: Http2Source): Http2Source {
-  const told: ((events: TunnelEvents) => void)[] = [];
+  const early: ((events: TunnelEvents) => void)[] = [];
   let listener: TunnelEvents | undefined;
-  const tell = (what: (events: TunnelEvents) => void): void => {
-    if (listener === undefined) told.push(what);
+  const pass = (what: (events: TunnelEvents) => void): void => {
+    if (listener === undefined) early.push(what);
     else what(listener);
   };
   const tunnel = source.tunnel({
-    received: (data) => tell((events) => events.received(data)),
-    ended: () => tell((events) => events.ended()),
-    gone: () => tell((events) => events.gone()),
+    received: (data) => pass((events) => events.received(data)),
+    ended: () => pass((events) => events.ended()),
+    gone: () => pass((events) => events.gone()),
   });
   return {
     ...source,
@@ -167,7 +167,7 @@ function openEarly(source: Http2Source): Http2Source {
       // Not before the caller has the tunnel.
       queueMicrotask(() => {
         listener = events;
-        for (const what of told.splice(0)) what(events);
+        for (const what of early.splice(0)) what(events);
       });
       return tunnel;
     },

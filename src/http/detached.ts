@@ -27,7 +27,7 @@ export class DetachedAnswers {
         if (frames?.outbox !== present) frames = new AnswerFrames(present);
         return frames;
       },
-      ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false, hearsOfEnds: false },
+      ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false, seesEnds: false },
       ended: () => {},
       detached: () => {},
       openTunnel: () => {

@@ -15,20 +15,20 @@ export interface ExpectingAnswer {
 
 /**
  * Calls an app in the manner of Node, as a `http.Server` does it for requests with an Expect field.
- * @param tell emits that event; false: it has no listeners
+ * @param notify emits that event; false: it has no listeners
  */
 export function callExpected<T>(
   expect: string,
   response: ExpectingAnswer,
-  tell: (event: 'checkContinue' | 'checkExpectation') => boolean,
+  notify: (event: 'checkContinue' | 'checkExpectation') => boolean,
   call: () => T,
 ): T | undefined {
   if (isContinue(expect)) {
-    if (tell('checkContinue')) return undefined;
+    if (notify('checkContinue')) return undefined;
     response.writeContinue();
     return call();
   }
-  if (tell('checkExpectation')) return undefined;
+  if (notify('checkExpectation')) return undefined;
   response.statusCode = 417;
   response.end();
   return undefined;

@@ -64,7 +64,7 @@ export class HttpRequests implements FrameService, ByteTaker, Http1Host {
   #dismissed: (() => void) | undefined;
   readonly frames: AnswerFrames;
   readonly heads = new AnswerHeads();
-  readonly hearsOfEnds = true;
+  readonly seesEnds = true;
   isDraining = false;
   isLeaving = false;
   /** The frame just taken: a request, already an exchange … */

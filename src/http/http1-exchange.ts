@@ -26,7 +26,7 @@ export interface Http1Host {
   /** The server is shutting down. */
   readonly isDraining: boolean;
   /** False: no event reports the end of a connection to this process; sending shows it. */
-  readonly hearsOfEnds: boolean;
+  readonly seesEnds: boolean;
   /** This process is being replaced, or shuts down. */
   readonly isLeaving: boolean;
   readonly heads: AnswerHeads;
@@ -340,9 +340,9 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   #send(flags: number, text: string, body: Uint8Array | null): boolean {
-    const { frames, hearsOfEnds } = this.#host;
+    const { frames, seesEnds } = this.#host;
     if (frames.send(this, flags, null, text, body)) return true;
-    if (!hearsOfEnds && !frames.outbox.isOpen(this.fd)) this.gone(byServer);
+    if (!seesEnds && !frames.outbox.isOpen(this.fd)) this.gone(byServer);
     return false;
   }
 

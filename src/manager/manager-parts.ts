@@ -59,7 +59,7 @@ export interface ManagerParts {
   isDrained(workerId: number): boolean;
   /** Takes a profile of the manager process. */
   profile(order: ProfileOrder): void;
-  tellMaster(message: ManagerToMaster): void;
+  notifyMaster(message: ManagerToMaster): void;
   /** Ends the process. */
   exit(code: number): void;
 }

@@ -57,7 +57,7 @@ export class Manager {
     this.#shutdown = new Shutdown({
       seats: this.#seats,
       now: () => this.#now(),
-      tellMaster: (message) => parts.tellMaster(message),
+      notifyMaster: (message) => parts.notifyMaster(message),
       allEnded: () => void this.#leave(),
     });
     this.#scaling = new Scaling({
@@ -67,9 +67,9 @@ export class Manager {
       log: parts.log,
       now: () => this.#now(),
       isDrained: (workerId) => parts.isDrained(workerId),
-      withdrawn: () => parts.tellMaster({ type: 'withdrawn' }),
+      withdrawn: () => parts.notifyMaster({ type: 'withdrawn' }),
       scaled: (request, failed) => {
-        parts.tellMaster({ type: 'scaled', request, ...(failed === undefined ? {} : { failed }) });
+        parts.notifyMaster({ type: 'scaled', request, ...(failed === undefined ? {} : { failed }) });
         this.#startWaitingReload();
       },
     });
@@ -80,12 +80,12 @@ export class Manager {
       nextGeneration: () => ++parts.region.generation,
       completed: (request) => {
         parts.region.reloads++;
-        parts.tellMaster({ type: 'reloaded', request });
+        parts.notifyMaster({ type: 'reloaded', request });
         this.#startWaitingScale();
       },
       failed: (request, why) => {
         parts.region.reloadsFailed++;
-        parts.tellMaster({ type: 'reloaded', request, failed: why });
+        parts.notifyMaster({ type: 'reloaded', request, failed: why });
         this.#startWaitingScale();
       },
       changed: () => this.#step(),
@@ -94,7 +94,7 @@ export class Manager {
 
   // ——— messages of the master ———
 
-  obey(message: MasterToManager): void {
+  onMessage(message: MasterToManager): void {
     switch (message.type) {
       case 'begin':
         return this.#begin(message.first);
@@ -146,7 +146,7 @@ export class Manager {
   /** Replaces every process (or only the task workers) by one that runs the script as it is now. */
   reload(tasksOnly = false, request = 0): void {
     if (this.#shutdown.isNear) {
-      this.#parts.tellMaster({ type: 'reloaded', request, failed: 'the server is shutting down' });
+      this.#parts.notifyMaster({ type: 'reloaded', request, failed: 'the server is shutting down' });
       return;
     }
     const scope = tasksOnly ? 'tasks' : 'all';
@@ -200,7 +200,7 @@ export class Manager {
     const { request } = profile;
     const process = this.#seats[workerId]?.serving?.process;
     if (process !== undefined) process.send({ type: 'profile', profile });
-    else this.#parts.tellMaster({ type: 'profiled', request, failed: 'there is no such process now' });
+    else this.#parts.notifyMaster({ type: 'profiled', request, failed: 'there is no such process now' });
   }
 
   /** The processes that the watchdog looks after: booting ones have a deadline of their own. */
@@ -211,7 +211,7 @@ export class Manager {
   /** SIGTERM to the manager is meant for the whole server; a process group receives it in all its processes at once. */
   shutdownAsked(): void {
     this.#shutdown.asked();
-    this.#parts.tellMaster({ type: 'request', action: 'shutdown' });
+    this.#parts.notifyMaster({ type: 'request', action: 'shutdown' });
   }
 
   #seatsOf(role: ProcessRole): Seat[] {
@@ -298,7 +298,7 @@ export class Manager {
     const handle = new WorkerHandle({ id, role, name, lane, generation: region.generation }, now, bootTimeoutMs);
     seat.coming = handle;
     handle.process = this.#parts.spawn(handle, {
-      message: (message) => this.#hear(handle, message),
+      message: (message) => this.#onWorkerMessage(handle, message),
       exit: (exitCode, signal, wrote = '') => {
         if (!handle.wasReady) handle.wrote = wrote;
         this.#ended(seat, handle, exitCode, signal);
@@ -315,7 +315,7 @@ export class Manager {
 
   #becomeStarted(): void {
     this.#started = true;
-    this.#parts.tellMaster({ type: 'ready' });
+    this.#parts.notifyMaster({ type: 'ready' });
     this.#startWaitingReload();
   }
 
@@ -341,7 +341,7 @@ export class Manager {
 
   // ——— messages of workers ———
 
-  #hear(handle: WorkerHandle, message: WorkerToManager): void {
+  #onWorkerMessage(handle: WorkerHandle, message: WorkerToManager): void {
     if (!handle.isAlive) return;
     switch (message.type) {
       case 'ready':
@@ -363,7 +363,7 @@ export class Manager {
         handle.closed = true;
         break;
       case 'profiled':
-        return this.#parts.tellMaster(message);
+        return this.#parts.notifyMaster(message);
       case 'request':
         return this.#carryOut(message, handle);
     }
@@ -373,7 +373,7 @@ export class Manager {
   #carryOut(request: ServerRequest, by: WorkerHandle): void {
     if (request.action === 'reload') this.reload(request.tasksOnly);
     else if (request.action === 'stopWorker') this.recycle(request.workerId, request.why, by);
-    else this.#parts.tellMaster(request);
+    else this.#parts.notifyMaster(request);
   }
 
   /** The process is gone and reaped. */
@@ -394,8 +394,8 @@ export class Manager {
       if (wasBooting) this.#tellBootFailed(handle);
       this.#replace(seat, handle, isMissed, wasComing);
     }
-    if (handle.overdue !== undefined && !handle.endIsTold) this.#register.logEnd(handle);
-    if (exitCode !== 0 || signal !== 0) this.#register.tellUser(handle);
+    if (handle.overdue !== undefined && !handle.isEndLogged) this.#register.logEnd(handle);
+    if (exitCode !== 0 || signal !== 0) this.#register.notifyUser(handle);
     this.#step();
   }
 
@@ -428,7 +428,7 @@ export class Manager {
     if (backoff.failures > 0) {
       const when = { nextInMs: delayMs, healthyAfterMs: HEALTHY_UPTIME_MS };
       const crash = { id: seat.id, name, failures: backoff.failures, reason: reasonOf(handle), ...when };
-      this.#parts.tellMaster({ type: 'crashed', crash });
+      this.#parts.notifyMaster({ type: 'crashed', crash });
     }
     board.addField(seat.id, WorkerField.restarts, 1);
     if (handle.reason === 'hang' && delayMs === 0) return; // the watchdog has logged it, with the stack
@@ -442,7 +442,7 @@ export class Manager {
     const { id: workerId, exitCode, signal, wrote, lastError: cause } = handle;
     const detail = { workerId, exitCode, signal: signalName(signal), ...(wrote === '' ? {} : { wrote }) };
     const error = serializeError(new ServerError('ERR_WORKER_BOOT', detail));
-    this.#parts.tellMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
+    this.#parts.notifyMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
     this.#shutdown.stopAtOnce(this.#parts.maxWaitMs);
     this.#step();
   }

@@ -42,7 +42,7 @@ export class Register {
 
   /** One line for each process that ends unexpectedly. */
   logEnd(handle: WorkerHandle, then = ''): void {
-    handle.endIsTold = true;
+    handle.isEndLogged = true;
     const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0 && handle.overdue === undefined;
     const level = inOrder ? 'info' : 'warn';
     const fields: Record<string, unknown> = {
@@ -54,7 +54,7 @@ export class Register {
   }
 
   /** Calls `workerError`. */
-  tellUser(handle: WorkerHandle): void {
+  notifyUser(handle: WorkerHandle): void {
     const { callbacks, log } = this.#parts;
     const { id: workerId, pid, exitCode, signal } = handle;
     const bySignal = { signal: signalName(signal), signalNumber: signal };

@@ -70,10 +70,10 @@ export function runManager(inheritance: Inheritance, region: Region, declared: D
     region,
     shared,
     messaging,
-    tellMaster: (message) => void channel.send(message),
+    notifyMaster: (message) => void channel.send(message),
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
   });
-  channel.listen({ message: (message) => manager.obey(message), end: () => manager.orphaned() });
+  channel.listen({ message: (message) => manager.onMessage(message), end: () => manager.orphaned() });
   process.on('SIGTERM', () => manager.shutdownAsked());
   process.on('SIGUSR1', () => manager.reload());
   process.on('SIGUSR2', () => manager.reload(true));
@@ -100,7 +100,7 @@ export interface ManagerPlace {
   readonly userProcessNames: readonly string[];
   readonly messaging: Messaging;
   readonly log: Log;
-  tellMaster(message: ManagerToMaster): void;
+  notifyMaster(message: ManagerToMaster): void;
   exit(code: number): void;
 }
 
@@ -147,8 +147,8 @@ export function createManager(place: ManagerPlace): Manager {
       recoverAll(messaging, processes.length);
     },
     isDrained: (workerId) => isDrained(region, workerId),
-    profile: (order) => void answerProfile(order, messaging.overflow).then((answer) => place.tellMaster(answer)),
-    tellMaster: (message) => place.tellMaster(message),
+    profile: (order) => void answerProfile(order, messaging.overflow).then((answer) => place.notifyMaster(answer)),
+    notifyMaster: (message) => place.notifyMaster(message),
     exit: (code) => {
       reportLostTasks(messaging, log);
       place.exit(code);

@@ -30,7 +30,7 @@ export class Scaling {
   #seatNum: number;
   /** Workers from this id on take no new packets. */
   #withdrawFrom = Number.POSITIVE_INFINITY;
-  #saidWithdrawn = true;
+  #sentWithdrawn = true;
   /** The request under way; 0: none. */
   #request = 0;
   /** The number of workers before it. */
@@ -43,7 +43,7 @@ export class Scaling {
   }
 
   get isRunning(): boolean {
-    return this.#request !== 0 || !this.#saidWithdrawn;
+    return this.#request !== 0 || !this.#sentWithdrawn;
   }
 
   /**
@@ -60,7 +60,7 @@ export class Scaling {
 
   withdraw(from: number): void {
     this.#withdrawFrom = from;
-    this.#saidWithdrawn = false;
+    this.#sentWithdrawn = false;
     for (const seat of this.#seatsFrom(from)) {
       seat.recycle = undefined;
       if (seat.serving !== undefined && seat.coming !== undefined) seat.coming.discard();
@@ -73,7 +73,7 @@ export class Scaling {
     this.#before = this.#seatNum;
     this.#seatNum = workerNum;
     this.#withdrawFrom = Number.POSITIVE_INFINITY;
-    this.#saidWithdrawn = true;
+    this.#sentWithdrawn = true;
     for (const seat of this.#seatsFrom(workerNum)) {
       if (seat.coming !== undefined) seat.coming.discard();
       if (seat.serving !== undefined) this.attached(seat, seat.serving);
@@ -96,7 +96,7 @@ export class Scaling {
 
   /** Called at every step of the manager. */
   advance(): void {
-    if (!this.#saidWithdrawn) this.#checkWithdrawn();
+    if (!this.#sentWithdrawn) this.#checkWithdrawn();
     if (this.#request === 0) return;
     const isComplete = this.#parts.seats.every((seat) =>
       this.#isBeyond(seat) ? seat.isEmpty && this.isClosed(seat) : seat.serving !== undefined,
@@ -107,7 +107,7 @@ export class Scaling {
   #checkWithdrawn(): void {
     const going = this.#seatsFrom(this.#withdrawFrom).filter((seat) => !this.#isBeyond(seat));
     if (!going.every(({ serving }) => serving?.settled === true)) return;
-    this.#saidWithdrawn = true;
+    this.#sentWithdrawn = true;
     for (const { serving } of going) serving?.stay();
     this.#parts.withdrawn();
   }

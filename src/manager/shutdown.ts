@@ -11,7 +11,7 @@ import type { WorkerHandle } from './worker-handle.js';
 export interface ShutdownParts {
   readonly seats: readonly Seat[];
   now(): number;
-  tellMaster(message: ManagerToMaster): void;
+  notifyMaster(message: ManagerToMaster): void;
   /** Called once. */
   allEnded(): void;
 }
@@ -85,7 +85,7 @@ export class Shutdown {
 
   /** The worker got ready while all others stop: it has nothing to finish, and its end is not reported. */
   stopUnused(handle: WorkerHandle): void {
-    handle.endIsTold = true;
+    handle.isEndLogged = true;
     handle.stop(this.#parts.now(), 0);
   }
 
@@ -109,13 +109,13 @@ export class Shutdown {
     this.#tasksSettle = true;
     if (tasks.some((seat) => !seat.isSettled)) return;
     this.#settling = false;
-    this.#parts.tellMaster({ type: 'settled' });
+    this.#parts.notifyMaster({ type: 'settled' });
   }
 
   #checkClosed(): void {
     if (!this.#closing || this.#owners().some((handle) => !handle.closed)) return;
     this.#closing = false;
-    this.#parts.tellMaster({ type: 'closed' });
+    this.#parts.notifyMaster({ type: 'closed' });
   }
 
   #stopTasks(): void {

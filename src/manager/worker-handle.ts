@@ -51,7 +51,7 @@ export class WorkerHandle implements WorkerSpec {
   /** The deadline it has missed: why it is ended by a signal. */
   overdue: 'did not become ready in time' | 'did not end in time' | undefined;
   /** The log has a line about its end. */
-  endIsTold = false;
+  isEndLogged = false;
   /** The last signal sent because of it. */
   #sent: NodeJS.Signals | undefined;
   /** Set before it ends, where the end is not its own fault. */

@@ -90,7 +90,7 @@ export class ManagerKeeper {
     this.#startedAt = performance.now();
     this.#hasBegun = false;
     const manager: ManagerLink = this.#parts.start({
-      message: (message) => this.#hear(manager, message),
+      message: (message) => this.#onMessage(manager, message),
       exit: (exitCode, signal, wrote = '') => this.#ended(manager, { exitCode, signal, wrote }),
     });
     this.#manager = manager;
@@ -127,7 +127,7 @@ export class ManagerKeeper {
     }, timeoutMs);
   }
 
-  #hear(manager: ManagerLink, message: ManagerToMaster): void {
+  #onMessage(manager: ManagerLink, message: ManagerToMaster): void {
     switch (message.type) {
       case 'started':
         clearTimeout(this.#bootTimer);

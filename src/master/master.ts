@@ -94,10 +94,10 @@ export class Master {
     this.#ports = new BoundPorts(listens, options.reusePort);
     const links = linksOf({ region, bells: this.#bells, peer: peerOfMaster(region.shape) });
     this.outbox = createOutbox(region, links, options, listens, false);
-    const tell = (message: MasterToManager): boolean => this.#manager.send(message);
-    this.#reloads = new Reloads(tell);
-    this.#profiles = new Profiles(this.#overflow, tell);
-    this.#scaling = new Scaling({ region, owners: () => this.#owners, tell });
+    const notify = (message: MasterToManager): boolean => this.#manager.send(message);
+    this.#reloads = new Reloads(notify);
+    this.#profiles = new Profiles(this.#overflow, notify);
+    this.#scaling = new Scaling({ region, owners: () => this.#owners, notify });
     this.#crashes = new CrashWatch((id) =>
       id === MANAGER_ID ? this.#manager.isThere : this.#board.field(id, WorkerField.pid) !== 0,
     );
@@ -107,7 +107,7 @@ export class Master {
       brokenSender: (worker) => killBrokenSender(worker, this.#board, log),
       refused: (client) => logRefused(client, log),
       failed: (error) => this.#fatal(error),
-      tellManager: (message) => void tell(message),
+      notifyManager: (message) => void notify(message),
       closeByManager: (deadlineMs) => this.#closeByManager(deadlineMs),
     });
   }
@@ -126,7 +126,7 @@ export class Master {
         const held = this.#reloads.takeHeld();
         if (held !== 'no') this.reload(held === 'tasks');
       },
-      message: (message) => this.#hear(message),
+      message: (message) => this.#onMessage(message),
       ended: () => {
         const isLeaving = this.#phase !== 'running';
         this.#reloads.allOver(isLeaving ? 'the server has shut down' : 'the manager has died meanwhile');
@@ -153,7 +153,7 @@ export class Master {
    */
   async start(): Promise<void> {
     process.on('exit', () => this.#endAtOnce());
-    for (const told of [this.#ready, this.#startEnded]) told.promise.catch(() => {}); // if unawaited
+    for (const outcome of [this.#ready, this.#startEnded]) outcome.promise.catch(() => {}); // if unawaited
     try {
       await this.#unlessEnded(this.#checkModules());
       await this.#unlessEnded(this.#ports.bind());
@@ -217,7 +217,7 @@ export class Master {
 
   // ——— messages of the manager ———
 
-  #hear(message: ManagerToMaster): void {
+  #onMessage(message: ManagerToMaster): void {
     switch (message.type) {
       case 'crashed':
         return this.#crashes.ended(message.crash);

@@ -33,7 +33,7 @@ export interface OwnerParts {
   brokenSender(worker: number): void;
   refused(client: RefusedClient): void;
   failed(error: unknown): void;
-  tellManager(message: MasterToManager): void;
+  notifyManager(message: MasterToManager): void;
   /** Resolves when all workers have closed their connections. */
   closeByManager(deadlineMs: number): Promise<void>;
 }

@@ -36,25 +36,25 @@ export class ServiceNotifier {
   }
 
   ready(status: string): void {
-    this.#say(`READY=1\nMAINPID=${process.pid}\nSTATUS=${status}`);
+    this.#send(`READY=1\nMAINPID=${process.pid}\nSTATUS=${status}`);
     if (this.#watchdogMs <= 0) return;
     // Twice within the time systemd waits; a master whose loop stands still sends nothing.
-    this.#timer = setInterval(() => this.#say('WATCHDOG=1'), this.#watchdogMs / 2).unref();
+    this.#timer = setInterval(() => this.#send('WATCHDOG=1'), this.#watchdogMs / 2).unref();
   }
 
   status(status: string): void {
-    this.#say(`STATUS=${status}`);
+    this.#send(`STATUS=${status}`);
   }
 
   stopping(): void {
-    this.#say('STOPPING=1');
+    this.#send('STOPPING=1');
   }
 
   close(): void {
     clearInterval(this.#timer);
   }
 
-  #say(text: string): void {
+  #send(text: string): void {
     try {
       sendTo(this.#socket, Buffer.from(text), this.#address);
     } catch {

@@ -4,19 +4,19 @@ import type { MasterToManager } from '../ipc/message.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 
 export class Reloads {
-  readonly #tell: (message: MasterToManager) => boolean;
+  readonly #notify: (message: MasterToManager) => boolean;
   readonly #waiting = new Map<number, Deferred<void>>();
   #last = 0;
   /** Requested while there was no manager. */
   #held: 'no' | 'tasks' | 'all' = 'no';
 
   /** @param notify sends to the manager; false while there is none */
-  constructor(tell: (message: MasterToManager) => boolean) {
-    this.#tell = tell;
+  constructor(notify: (message: MasterToManager) => boolean) {
+    this.#notify = notify;
   }
 
   ask(tasksOnly: boolean, request = 0): void {
-    if (this.#tell({ type: 'reload', tasksOnly, request })) return;
+    if (this.#notify({ type: 'reload', tasksOnly, request })) return;
     this.#held = tasksOnly && this.#held !== 'all' ? 'tasks' : 'all';
   }
 

@@ -12,7 +12,7 @@ export interface ScalingParts {
   readonly region: Region;
   readonly owners: () => ConnectionOwners;
   /** @returns false while there is no manager */
-  tell(message: MasterToManager): boolean;
+  notify(message: MasterToManager): boolean;
 }
 
 export class Scaling {
@@ -60,7 +60,7 @@ export class Scaling {
   #ask(message: MasterToManager): Promise<void> {
     const done = deferred<void>();
     this.#step = { message, done };
-    this.#parts.tell(message);
+    this.#parts.notify(message);
     return done.promise;
   }
 
@@ -84,6 +84,6 @@ export class Scaling {
     const { region } = this.#parts;
     if (message.type === 'scale' && message.workerNum > region.seatNum) {
       done.reject(new ServerError('ERR_SCALE', { why: 'the manager has died meanwhile' }));
-    } else this.#parts.tell(message);
+    } else this.#parts.notify(message);
   }
 }

@@ -202,7 +202,7 @@ export class Ending {
     const how = connection.closeSent === CloseSent.half ? flags | CloseFlag.gone : flags;
     connection.closeSent = isHalf ? CloseSent.half : CloseSent.whole;
     const { table } = this.#context;
-    table.setFlag(connection.slot, SlotFlag.told, true);
+    table.setFlag(connection.slot, SlotFlag.closeSent, true);
     if (!isHalf) table.setState(connection.slot, SlotState.closing);
     this.#context.ring(connection.worker).sendEvent(Event.close, how, code, connection.sessionId, message);
   }
@@ -247,8 +247,8 @@ export class Ending {
     const { id, table, dead } = this.#context;
     const worker = table.worker(slot);
     dead.close(id, slot);
-    if (!table.hasFlag(slot, SlotFlag.told)) {
-      table.setFlag(slot, SlotFlag.told, true);
+    if (!table.hasFlag(slot, SlotFlag.closeSent)) {
+      table.setFlag(slot, SlotFlag.closeSent, true);
       this.#context.ring(worker).sendEvent(Event.close, 0, CloseCode.WORKER_DIED, table.sessionId(slot));
     }
     this.#leaveSlot(worker, slot);

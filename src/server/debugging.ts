@@ -2,7 +2,7 @@
 import { openDebugger } from '../ipc/inspect.js';
 import type { Log } from '../util/log.js';
 
-export async function tellOfDebugger(log: Log): Promise<void> {
+export async function logDebugger(log: Log): Promise<void> {
   const url = await openDebugger();
   if (url !== undefined) log.info('the debugger of this process listens', { url });
 }

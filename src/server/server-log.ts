@@ -59,7 +59,7 @@ function openLog(log: Log, options: ResolvedOptions, { inherited, role }: LogOwn
   if (file === undefined || !options.daemonize) return file;
   const isRead = inherited?.printed === true;
   if (!isRead) {
-    tellUncaught();
+    logUncaught();
     file.reopened = (descriptor) => {
       for (const standard of [STANDARD_OUTPUT, STANDARD_ERROR]) duplicateTo(descriptor, standard);
     };
@@ -76,7 +76,7 @@ function openLog(log: Log, options: ResolvedOptions, { inherited, role }: LogOwn
  * Node writes an uncaught error to the descriptor, as it is, into the middle of a log of other lines. Where no
  * parent reads that, this process writes it like the output of a script, and exits as Node would.
  */
-function tellUncaught(): void {
+function logUncaught(): void {
   process.on('uncaughtExceptionMonitor', (error) => {
     if (process.listenerCount('uncaughtException') > 0) return; // the script handles it and lives on
     process.stderr.write(`${inspect(error)}\n`);

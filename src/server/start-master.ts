@@ -30,7 +30,7 @@ import { version } from '../version.js';
 import type { Connection } from './connection.js';
 import type { Runtime, StartContext } from './context.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
-import { tellOfDebugger } from './debugging.js';
+import { logDebugger } from './debugging.js';
 import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import { toldFromAfar } from './told-error.js';
@@ -134,7 +134,7 @@ async function bringUp(context: StartContext): Promise<void> {
     log.flush();
     process.exit(0);
   };
-  obeySignals(context, master, operation, () => void end());
+  handleSignals(context, master, operation, () => void end());
   try {
     await operation.open();
     await master.start();
@@ -240,7 +240,7 @@ function assembleAlone(context: StartContext): Assembled {
       const { worker, outbox, messaging } = await runBaseWorker<Connection>(place);
       known = { ...runtimeOf(master, { outbox, messaging }), workerId: 0 };
       context.running(known);
-      await tellOfDebugger(log);
+      await logDebugger(log);
       await worker.boot();
     },
   });
@@ -248,7 +248,7 @@ function assembleAlone(context: StartContext): Assembled {
   return { master, runtime: () => known, close: () => {} };
 }
 
-function obeySignals({ stopWish }: StartContext, master: Master, operation: Operation, end: () => void): void {
+function handleSignals({ stopWish }: StartContext, master: Master, operation: Operation, end: () => void): void {
   master.onShutdownRequest = () => stopWish.make();
   stopWish.whenMade(end);
   process.on('SIGUSR1', () => master.reload());

@@ -14,7 +14,7 @@ import { type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
 import type { StartContext } from './context.js';
-import { tellOfDebugger } from './debugging.js';
+import { logDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 
 /** What a process of the tree is. */
@@ -84,7 +84,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
       ? runWorker<Connection>({ ...place, services: http === undefined ? [] : [http] })
       : await base.runBaseWorker<Connection>({ ...place, http, own });
   const { worker, outbox, messaging, channel } = running;
-  await tellOfDebugger(log);
+  await logDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
   if (inheritance.role === 'user') worker.setSource(userSource(inheritance, running, context));
   context.running({

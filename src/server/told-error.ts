@@ -19,7 +19,7 @@ const DEEPEST = 8;
 export function told<T>(error: T): T {
   if (!(error instanceof ServerError)) return error;
   trim(error, 0);
-  if (process.listenerCount('uncaughtException') === 0) tellIfUncaught(error);
+  if (process.listenerCount('uncaughtException') === 0) printIfUncaught(error);
   return error;
 }
 
@@ -27,7 +27,7 @@ export function told<T>(error: T): T {
 export function toldFromAfar(error: unknown): unknown {
   if (error instanceof ServerError || !(error instanceof Error)) return error;
   trim(error, 0);
-  if (process.listenerCount('uncaughtException') === 0) tellIfUncaught(error);
+  if (process.listenerCount('uncaughtException') === 0) printIfUncaught(error);
   return error;
 }
 
@@ -46,7 +46,7 @@ function trim(error: Error, depth: number): void {
 }
 
 /** Node would print the line of this package that made the error, all fields and the causes again. */
-function tellIfUncaught(error: Error): void {
+function printIfUncaught(error: Error): void {
   const listener = (uncaught: unknown): void => {
     forget();
     if (process.listenerCount('uncaughtException') > 0) return; // another listener is called too

@@ -48,7 +48,7 @@ export class HeldAnswers {
   #timer: NodeJS.Timeout | undefined;
   #lookedAt = 0;
   #waiting = 0;
-  #isToBeTold = false;
+  #willLook = false;
 
   constructor(parts: HeldParts) {
     this.#parts = parts;
@@ -90,10 +90,10 @@ export class HeldAnswers {
 
   /** Bytes have left, or were dropped. */
   moved(): void {
-    if (this.#waiting === 0 || this.#isToBeTold) return;
-    this.#isToBeTold = true;
+    if (this.#waiting === 0 || this.#willLook) return;
+    this.#willLook = true;
     setImmediate(() => {
-      this.#isToBeTold = false;
+      this.#willLook = false;
       this.#look(0);
       this.#letIn();
     });

@@ -39,7 +39,7 @@ export interface Http2BridgeParts {
   /** In place of `serve`: gets Node's own request and response. */
   readonly listener?: Http2Listener | undefined;
   /** Beside `listener`: emits an event of Node's server; false: it has no listeners. */
-  tell?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
+  notify?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
   /** The listener has thrown, or its promise was rejected. */
   failed?(error: unknown): void;
   begun(request: UnderWay): void;
@@ -180,9 +180,9 @@ export class Http2Bridge {
   #call(listener: Http2Listener, { request, response }: CompatAnswer): unknown {
     const { expect } = request.headers;
     if (expect === undefined) return listener(request, response);
-    const tell = (event: 'checkContinue' | 'checkExpectation'): boolean =>
-      this.#parts.tell?.(event, request, response) === true;
-    return callExpected(expect, response, tell, () => listener(request, response));
+    const notify = (event: 'checkContinue' | 'checkExpectation'): boolean =>
+      this.#parts.notify?.(event, request, response) === true;
+    return callExpected(expect, response, notify, () => listener(request, response));
   }
 
   #closed(connection: Http2Connection): void {

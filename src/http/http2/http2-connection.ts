@@ -75,7 +75,7 @@ export class Http2Connection {
     const onStream: StreamListener = (stream, headers, _flags, raw) => this.#opened(stream, headers, raw);
     this.#session.on('stream', onStream);
     this.#session.on('close', () => this.#closed());
-    tellOfClient(this.#session, this.#socket);
+    exposeClient(this.#session, this.#socket);
     this.#expectStream(limits.headersTimeoutMs);
   }
 
@@ -160,7 +160,7 @@ function sessionOptions({ headerLimit, headerCountLimit, sendBufferSize }: Conne
 }
 
 /** Node wraps its own socket around this one: code that reads `request.socket` finds the client's address there. */
-function tellOfClient(session: ServerHttp2Session, socket: TunnelSocket): void {
+function exposeClient(session: ServerHttp2Session, socket: TunnelSocket): void {
   // `session.socket` is a stand-in; the methods of an emitter return the emitter itself.
   const inner = session.socket.once('close', () => {});
   const { encrypted, alpnProtocol, remoteAddress, remotePort, remoteFamily } = socket;
