@@ -125,12 +125,12 @@ class AloneManager implements ManagerLink {
       case 'begin':
         return this.#begin();
       case 'reload': {
-        const failed = 'there is one process only and nobody to replace it';
+        const failed = 'the server is one process, and no other process can replace it';
         this.#parts.log.warn(`${failed}: nothing is reloaded`);
         return this.#events.message({ type: 'reloaded', request: message.request, failed });
       }
       case 'stopWorker':
-        return this.#parts.log.warn('there is one process only and nobody to replace it');
+        return this.#parts.log.warn('the server is one process, and no other process can replace it');
       case 'withdraw':
       case 'scale':
         return; // refused before
@@ -169,7 +169,8 @@ class AloneManager implements ManagerLink {
   }
 
   #carryOut(request: ServerRequest): void {
-    if (request.action === 'stopWorker') this.#parts.log.warn('there is one process only and nobody to replace it');
+    if (request.action === 'stopWorker')
+      this.#parts.log.warn('the server is one process, and no other process can replace it');
     else this.#events.message(request);
   }
 }

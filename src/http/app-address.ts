@@ -18,7 +18,7 @@ const CHANNEL_DESCRIPTOR = 3;
 /** An app that is not loaded by then is asked no longer: the workers report what is wrong with it. */
 const DEADLINE_MS = 30_000;
 
-const TOO_LATE = `The app was not loaded within ${DEADLINE_MS / 1000} s, so it could not say where it listens: say it by --host and --port.\n`;
+const TOO_LATE = `The app was not loaded within ${DEADLINE_MS / 1000} s, so its address is unknown: give --host and --port.\n`;
 
 /** True in the process that only loads the app and reports its address. */
 export function isAsked(): boolean {

@@ -36,7 +36,7 @@ export function checkApps(apps: HttpApps): HttpApps {
   }
   const [name, other] = Object.entries({ fetch, listener, app }).flatMap(([key, value]) => (value ? [key] : []));
   if (name !== undefined && other !== undefined) {
-    const why = 'one of them answers the requests';
+    const why = 'only one of them can answer the requests';
     throw new ServerError('ERR_OPTION_CONFLICT', { name, other, why });
   }
   return apps;

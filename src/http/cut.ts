@@ -19,7 +19,7 @@ export const byServer: BodyCut = { reason: 'server', status: 0, why: 'the server
 export const byAnswer: BodyCut = {
   reason: 'answered',
   status: 0,
-  why: 'the answer was given before all of it had come',
+  why: 'the answer was sent before the body had come whole',
 };
 export const byClient: BodyCut = { reason: 'client', status: 0, why: 'the client ended the connection' };
 

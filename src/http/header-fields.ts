@@ -41,7 +41,7 @@ export function headerName(name: string): string {
 
 function newName(name: unknown): KnownName {
   if (!isToken(name))
-    throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'it is no token' });
+    throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'it is not a token' });
   const lower = name.toLowerCase();
   if (lower === OF_TRANSPORT) {
     throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'the server sets it itself' });

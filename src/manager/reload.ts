@@ -93,7 +93,7 @@ export class Reload {
     if (!this.#seats.some(({ id }) => id === handle.id)) return;
     const { log } = this.#parts;
     const reason = reasonOf(handle);
-    log.error('the reload failed, the old workers go on serving', { generation: this.#generation, reason });
+    log.error('the reload failed, the old workers continue to serve', { generation: this.#generation, reason });
     this.#phase = 'idle';
     for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) seat.coming.discard();
     this.#parts.failed(this.#request, reason);

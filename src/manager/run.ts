@@ -194,5 +194,5 @@ function recoverAll(messaging: Messaging, processes: number): void {
 
 function reportLostTasks(messaging: Messaging, log: Log): void {
   const { queued, running } = messaging.queue.counts();
-  if (queued + running > 0) log.warn('tasks were left when the time of the shutdown was over', { queued, running });
+  if (queued + running > 0) log.warn('tasks were left at the end of the shutdown time', { queued, running });
 }

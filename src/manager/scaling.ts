@@ -116,7 +116,7 @@ export class Scaling {
   bootFailed(handle: WorkerHandle): void {
     if (this.#request === 0 || handle.id < this.#before) return;
     const reason = reasonOf(handle);
-    this.#parts.log.error('the new workers did not start, there are as many as before', { reason });
+    this.#parts.log.error('the new workers did not start, the number of workers stays', { reason });
     this.#seatNum = this.#before;
     for (const seat of this.#seatsFrom(this.#before)) {
       if (seat.coming !== undefined) seat.coming.discard();

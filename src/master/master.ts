@@ -363,7 +363,7 @@ export class Master {
   // ——— sudden ends ———
 
   #fatal(error: unknown): void {
-    this.#parts.log.error('a reactor thread failed, the server cannot go on', { error });
+    this.#parts.log.error('a reactor thread failed, the server cannot continue', { error });
     if (this.#phase === 'starting') this.#ready.reject(error);
     else process.exit(70);
   }

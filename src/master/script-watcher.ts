@@ -63,7 +63,7 @@ export class ScriptWatcher {
         if (entry.isDirectory() && isOfInterest(entry.name)) this.#add(join(path, entry.name));
       }
     } catch (error) {
-      this.#log.warn('this cannot be watched', { path, reason: (error as Error).message });
+      this.#log.warn('this path cannot be watched', { path, reason: (error as Error).message });
     }
   }
 

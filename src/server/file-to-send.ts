@@ -48,7 +48,7 @@ function look(path: string): { readonly size: number; readonly bytes?: Buffer } 
     const { code = 'UNKNOWN' } = error as { code?: string };
     throw new ServerError('ERR_FILE', { path, why: code }, { cause: error });
   }
-  throw new ServerError('ERR_FILE', { path, why: 'it is no regular file' });
+  throw new ServerError('ERR_FILE', { path, why: 'it is not a regular file' });
 }
 
 function isCount(value: unknown): value is number {

@@ -82,7 +82,7 @@ async function waitForDaemon({ options, stopWish }: StartContext): Promise<never
 function endedEarly(error: unknown, { isMade, signal }: StopWish): never {
   const wasEnded = error instanceof ServerError && error.is('ERR_START_ENDED');
   if (!isMade && !wasEnded) throw toldFromAfar(error);
-  process.stderr.write('The server was told to end before its start was complete; nothing of it is left.\n');
+  process.stderr.write('The server was asked to end before its start was complete; no process of it is left.\n');
   if (!isMade) return process.exit(1);
   return process.exit(signal === 'SIGINT' ? INTERRUPTED : 0);
 }

@@ -127,7 +127,7 @@ function taskSource(
     wakeAnother: () => messaging.wakeFreeTaskWorker(),
     wakeSoon: () => worker.wakeSoon(),
     retire: () => {
-      log.info('as many tasks were run as taskMaxRequest says, asking to be replaced');
+      log.info('this task worker has run taskMaxRequest tasks and asks to be replaced');
       worker.askToBeReplaced('maxRequest');
     },
   });

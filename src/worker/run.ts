@@ -118,7 +118,7 @@ function watchOver<C extends UserConnection>(
       const now = performance.now();
       if (maxMemory === 0 || residentBytes <= maxMemory || now - askedAt < ASK_AGAIN_MS) return;
       askedAt = now;
-      log.warn('more memory is in use than maxMemory says, asking to be replaced', { residentBytes, maxMemory });
+      log.warn('this process uses more memory than maxMemory and asks to be replaced', { residentBytes, maxMemory });
       worker.askToBeReplaced('memory');
     },
   });

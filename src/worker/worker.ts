@@ -283,7 +283,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   }
 
   #retire(): void {
-    this.#parts.log.info('as many packets were handled as maxRequest says, asking to be replaced');
+    this.#parts.log.info('this worker has handled maxRequest packets and asks to be replaced');
     this.askToBeReplaced('maxRequest');
   }
 

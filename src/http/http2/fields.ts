@@ -74,7 +74,7 @@ export function tooLarge(bodyLimit: number): Refusal {
 const known = new Set<string>(methods);
 
 function refusalOf(method: string, target: string, hosts: ReadonlySet<string>): Refusal | undefined {
-  if (method === 'CONNECT') return { status: 405, why: 'There are no tunnels.' };
+  if (method === 'CONNECT') return { status: 405, why: 'The server opens no tunnels.' };
   if (!known.has(method)) return { status: 501, why: 'The method is not known.' };
   if (!isTarget(target) && !(target === '*' && method === 'OPTIONS')) {
     return { status: 400, why: 'The target is not a path.' };

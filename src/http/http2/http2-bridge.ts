@@ -49,7 +49,7 @@ export interface Http2BridgeParts {
 
 const FULL: Refusal = {
   status: 503,
-  why: 'The server has as many requests under way as it takes.',
+  why: 'The server has reached its limit of requests under way.',
   retryAfterSeconds: 1,
 };
 const NO_ROOM: Refusal = { status: 503, why: 'Too many answers wait for this client.', retryAfterSeconds: 1 };

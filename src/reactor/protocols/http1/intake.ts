@@ -227,7 +227,7 @@ export class Intake {
     this.#parts.count(ReactorCounter.httpRefused);
     const close = !isWhole || !head.keepAlive;
     this.#answers.answer(connection, http, {
-      ...{ status: 503, why: 'The server has as many requests under way as it takes.', close },
+      ...{ status: 503, why: 'The server has reached its limit of requests under way.', close },
       ...{ isHead: head.method === HEAD, retryAfterSeconds: RETRY_SECONDS },
     });
     return !close;
