@@ -229,8 +229,7 @@ export class Server {
    * Adds a supervised process, which runs `run(server, signal)` once; call it before `start()`. It is started again
    * when it ends. `signal` aborts when it shall finish (reload, shutdown); a `run` that takes it is waited for,
    * `maxWaitMs` at most.
-   * @returns its process id for `sendMessage`, which comes behind those of workers and task workers: set their numbers
-   * first
+   * @returns its process id for `sendMessage`, behind those of workers and task workers: set their numbers first
    * @throws ServerError ERR_USER_PROCESS, ERR_ALREADY_STARTED. Swoole: addProcess()
    */
   addProcess(process: UserProcessRun | UserProcessDefinition): number {
@@ -272,8 +271,7 @@ export class Server {
   // ——— connections ———
 
   /**
-   * Queues `data` for a client, of any size, from any process. A send arrives as one piece, whichever processes send
-   * besides.
+   * Queues `data` for a client, of any size, from any process. A send arrives as one piece in any case.
    * @returns false, and `lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up (wait
    * for `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned
    * the connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
@@ -296,8 +294,7 @@ export class Server {
    * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the
    * connection is not encrypted. The reactor opens it when its turn comes: a file that cannot be read by then ends the
    * connection (FILE_FAILED). A file of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
-   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE, ERR_FILE_RANGE, or as
-   * `send`
+   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE, ERR_FILE_RANGE, as `send`
    * Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
@@ -305,9 +302,8 @@ export class Server {
   }
 
   /**
-   * Closes after all queued bytes have left; with `reset` at once, dropping them. From here on no packet of that
-   * client reaches a callback, in any process, and `exists` is false. Swoole: close() @returns false, and
-   * `lastError` says why
+   * Closes after all queued bytes have left; with `reset` at once, dropping them. From here on no packet of that client
+   * reaches a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
   close(fd: number, options?: { reset?: boolean }): boolean {
     return this.#clients.ask('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
@@ -365,9 +361,7 @@ export class Server {
     return this.#clients.drained(fd);
   }
 
-  /**
-   * Everything known of a connection; undefined when no connection has this id (any more). Swoole: getClientInfo()
-   */
+  /** Everything known of a connection; undefined when no connection has this id (any more). Swoole: getClientInfo() */
   getClientInfo(fd: number): ClientInfo | undefined {
     return this.#clients.info(fd);
   }
