@@ -121,7 +121,7 @@ const us = (value) => Math.round(value);
 const text = [
   '# Idle connections',
   '',
-  `Node ${process.version}; one process may have ${descriptors} descriptors here. Latency of 64 active connections (64 bytes), medians of ${ROUNDS}; clients and server share the machine. Memory is anonymous memory of all processes, shared tables besides are 128 bytes per slot.`,
+  `Node ${process.version}; one process may have ${descriptors} descriptors here. Latency of 64 active connections (64 bytes), medians of ${ROUNDS}; clients and server share the machine. Memory is anonymous memory of all processes, shared tables besides are 192 bytes per slot (decision 21).`,
   '',
   '| mode | idle connections | accepted/s | KiB each | p50 µs without | with | p99 µs without | with | answers/s without | with | p50 ratio, target ≤ 1.5 |',
   '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',

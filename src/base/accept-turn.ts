@@ -1,6 +1,6 @@
 /**
- * Whose turn it is to accept. All workers listen on the same sockets (BASE mode) and the kernel wakes whoever is
- * quickest, so each looks first whether another one has fewer connections, or has had fewer so far. Runs in a worker.
+ * Decides which worker accepts. All workers listen on the same sockets (BASE mode) and the kernel wakes the quickest,
+ * so each worker first checks whether another one has fewer connections, or has had fewer so far. Runs in a worker.
  */
 import type { Wakes } from '../ipc/sleep.js';
 import { msSince, ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../memory/boards.js';
@@ -11,19 +11,19 @@ export interface AcceptTurnParts {
   readonly region: Region;
   readonly maxConnections: number;
   readonly slotsPerReactor: number;
-  /** Each worker has sockets of its own: the kernel has decided already. */
+  /** Each worker has sockets of its own: the kernel has already decided. */
   readonly isDecided: boolean;
   wakerOf(worker: number): Wakes;
 }
 
-/** One that was called and does not come is not waited for again for a while. */
+/** A worker that was called and does not come is not waited for again for a while. */
 const PATIENCE_MS = 50;
 const ABSENT_MS = 1000;
-/** A worker that is in the same callbacks for so long is not waited for. */
+/** A worker whose callbacks have run this long is not waited for. */
 const BUSY_MS = 20;
 /**
- * Small differences do not matter: who accepts goes on for a while. But not for long: 64 clients that come together, and
- * are active, would all be with one worker (measured among 100,000 idle ones: twice the latency).
+ * Small differences do not matter: the accepting worker continues for a while. But not for long: 64 clients that come
+ * together, and are active, would all be with one worker (measured among 100,000 idle ones: twice the latency).
  */
 const slackOf = (count: number): number => Math.min(Math.floor(count / 32), MOST_SLACK);
 const MOST_SLACK = 4;
@@ -32,10 +32,10 @@ export class AcceptTurn {
   readonly #parts: AcceptTurnParts;
   readonly #reactors: ReactorBoard;
   readonly #workers: WorkerBoard;
-  /** Who was called, and when; −1: nobody. */
+  /** The worker that was called, and when; −1: none. */
   #called = -1;
   #calledAt = 0;
-  /** By worker: until when it is not waited for. */
+  /** By worker: until when the others do not wait for it. */
   readonly #absentUntil: number[];
 
   constructor(parts: AcceptTurnParts) {
@@ -51,7 +51,7 @@ export class AcceptTurn {
     return isDecided || this.#isMine(performance.now()) ? 'yes' : 'later';
   }
 
-  /** Nobody waits to be accepted any more. */
+  /** No client waits to be accepted any more. */
   drained(): void {
     this.#called = -1;
   }
@@ -80,7 +80,7 @@ export class AcceptTurn {
     return total;
   }
 
-  /** @returns a worker whose turn it is rather than ours; −1: there is none */
+  /** @returns a worker whose turn it is before this one; −1: none */
   #findBetter(now: number): number {
     const { id, region } = this.#parts;
     const connections = this.#reactors.connections(id);

@@ -1,6 +1,6 @@
 /**
- * BASE mode in one process: one worker and nothing that would need another process, so the process that starts the server
- * is the worker too. What a manager would do for it comes down to passing messages on.
+ * BASE mode in one process: one worker and nothing that would need another process, so the process that starts the
+ * server is the worker too. Of the manager's work only passing on messages remains.
  */
 
 import { serializeError } from '../errors/index.js';
@@ -19,7 +19,7 @@ import type { WorkerChannel } from '../worker/run.js';
 /** True where one process is enough. */
 export function isAlone(options: ResolvedOptions, userProcessNum: number): boolean {
   const { mode, workerNum, taskWorkerNum, maxRequest, user, group, chroot, workerTimeoutMs, maxMemory } = options;
-  if (workerTimeoutMs > 0 || maxMemory > 0) return false; // somebody has to replace the worker
+  if (workerTimeoutMs > 0 || maxMemory > 0) return false; // another process has to replace the worker
   if (user !== '' || group !== '' || chroot !== '') return false; // the master keeps its rights, workers give them up
   return mode === 'base' && workerNum === 1 && taskWorkerNum === 0 && userProcessNum === 0 && maxRequest === 0;
 }
@@ -27,7 +27,7 @@ export function isAlone(options: ResolvedOptions, userProcessNum: number): boole
 export interface AloneParts {
   readonly log: Log;
   region(): Region;
-  /** Assembles the worker and boots it. @param exit called when it has finished */
+  /** Assembles the worker and boots it. @param exit called when the worker has finished */
   startWorker(shared: SharedDescriptors, own: OwnDescriptors, channel: WorkerChannel, exit: () => void): Promise<void>;
 }
 
@@ -59,7 +59,7 @@ class OneProcess implements ConnectionOwners {
 
   accept(): void {
     this.#parts.region.accepting = true;
-    this.#parts.tellManager({ type: 'accept' });
+    this.#parts.notifyManager({ type: 'accept' });
   }
 
   stopAccepting(): void {
@@ -86,13 +86,13 @@ class OneProcess implements ConnectionOwners {
   stopAtOnce(): void {}
 }
 
-/** Passes on what master and worker say to each other. All of it is heard after whoever says it has finished. */
+/** Passes messages between master and worker. The receiver gets each one after its sender has finished. */
 class AloneManager implements ManagerLink {
   readonly pid = process.pid;
   readonly #parts: AloneParts;
   readonly #start: () => Promise<void>;
   readonly #events: ManagerEvents;
-  /** Known when there is a worker. */
+  /** Set when there is a worker. */
   #toWorker: ((message: ManagerToWorker) => void) | undefined;
   #boot: 'under way' | 'done' | 'failed' = 'under way';
 
@@ -104,7 +104,7 @@ class AloneManager implements ManagerLink {
         this.#toWorker = message;
       },
       send: (message) => {
-        queueMicrotask(() => this.#hear(message));
+        queueMicrotask(() => this.#onWorkerMessage(message));
         return true;
       },
       flushed: () => Promise.resolve(),
@@ -114,32 +114,32 @@ class AloneManager implements ManagerLink {
   }
 
   send(message: MasterToManager): void {
-    queueMicrotask(() => this.#obey(message));
+    queueMicrotask(() => this.#onMasterMessage(message));
   }
 
   /** There is no other process. */
   kill(): void {}
 
-  #obey(message: MasterToManager): void {
+  #onMasterMessage(message: MasterToManager): void {
     switch (message.type) {
       case 'begin':
         return this.#begin();
       case 'reload': {
-        const failed = 'there is one process only and nobody to replace it';
+        const failed = 'the server is one process, and no other process can replace it';
         this.#parts.log.warn(`${failed}: nothing is reloaded`);
         return this.#events.message({ type: 'reloaded', request: message.request, failed });
       }
       case 'stopWorker':
-        return this.#parts.log.warn('there is one process only and nobody to replace it');
+        return this.#parts.log.warn('the server is one process, and no other process can replace it');
       case 'withdraw':
       case 'scale':
         return; // refused before
       case 'profile':
         return this.#toWorker?.({ type: 'profile', profile: message.profile });
       case 'stop':
-        // A boot that may take for ever is not waited for: the end of this process ends it.
+        // A boot that may take for ever is not waited for: the exit of this process ends it.
         if (this.#boot === 'under way') return this.#events.exit(0, 0);
-        // Nobody can end it by force but the end of this process.
+        // Only the exit of this process can end it by force.
         setTimeout(() => this.#events.exit(0, 0), message.deadlineMs);
         return this.#toWorker?.(message);
       default:
@@ -151,11 +151,11 @@ class AloneManager implements ManagerLink {
     this.#start().catch((error: unknown) => {
       this.#boot = 'failed';
       this.#events.message({ type: 'bootFailed', error: serializeError(error) });
-      if (this.#toWorker === undefined) this.#events.exit(1, 0); // else it leaves when it is told to stop
+      if (this.#toWorker === undefined) this.#events.exit(1, 0); // else the worker leaves when it is asked to stop
     });
   }
 
-  #hear(message: WorkerToManager): void {
+  #onWorkerMessage(message: WorkerToManager): void {
     if (message.type === 'ready') {
       this.#boot = 'done';
       const board = new WorkerBoard(this.#parts.region());
@@ -169,7 +169,8 @@ class AloneManager implements ManagerLink {
   }
 
   #carryOut(request: ServerRequest): void {
-    if (request.action === 'stopWorker') this.#parts.log.warn('there is one process only and nobody to replace it');
+    if (request.action === 'stopWorker')
+      this.#parts.log.warn('the server is one process, and no other process can replace it');
     else this.#events.message(request);
   }
 }

@@ -15,7 +15,7 @@ export interface BaseModeParts {
   readonly callbacks: ManagerCallbacks;
   readonly userProcessNames: readonly string[];
   readonly log: Log;
-  /** Known when the manager is started. */
+  /** Set when the manager is started. */
   region(): Region;
   messaging(): Messaging;
 }
@@ -28,8 +28,8 @@ export function baseMode(parts: BaseModeParts): MasterMode {
       return owners;
     },
     startManager: (_title, shared, { message, exit }): ManagerLink => {
-      // Both live in one process: what they say is heard after whoever says it has finished.
-      const soon = (hear: () => void): void => queueMicrotask(hear);
+      // Master and manager live in one process: the receiver gets a message after its sender has finished.
+      const soon = (run: () => void): void => queueMicrotask(run);
       const { options, callbacks, userProcessNames, log } = parts;
       const manager: Manager = createManager({
         region: parts.region(),
@@ -40,11 +40,11 @@ export function baseMode(parts: BaseModeParts): MasterMode {
         userProcessNames,
         messaging: parts.messaging(),
         log,
-        tellMaster: (said) => soon(() => message(said)),
+        notifyMaster: (sent) => soon(() => message(sent)),
         exit: (code) => soon(() => exit(code, 0)),
       });
       soon(() => message({ type: 'started' }));
-      return { pid: process.pid, send: (said) => soon(() => manager.obey(said)), kill: () => {} };
+      return { pid: process.pid, send: (order) => soon(() => manager.onMessage(order)), kill: () => {} };
     },
   };
 }

@@ -1,9 +1,10 @@
 /**
- * How the connections of a worker go over to the next process of its id (BASE mode, at a reload): over a pair of unix
- * sockets that every process of that id holds. What was given outlives the giver, and messages that a taker has not
- * taken outlive that taker.
+ * Hands off the connections of a worker to the next process of its id (BASE mode, at a reload): over a pair of unix
+ * sockets that every process of that id holds. Messages outlive the giver, and those that a taker has not taken
+ * outlive that taker.
  *
- * A message begins with its kind: a record (JSON), with the descriptor that belongs to it, or bytes of the record before.
+ * A message begins with its kind: a record (JSON), with the descriptor that belongs to it, or bytes of the preceding
+ * record.
  */
 import { DescriptorMessage, LONGEST_MESSAGE } from '../os/descriptor-passing.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
@@ -19,14 +20,14 @@ export interface HandOverEnds {
 const RECORD = 1;
 const BYTES = 2;
 
-/** What travels in a record message. */
+/** Content of a record message. */
 interface Head {
   readonly record: SnapshotRecord;
   /** How many bytes follow in other messages. */
   readonly bytes: number;
 }
 
-/** Gives everything away; then `done`. Runs in the worker that leaves. */
+/** Hands off everything; then calls `done`. Runs in the worker that leaves. */
 export class Giver implements PollerHandler {
   readonly #channel: number;
   readonly #message = new DescriptorMessage();
@@ -67,7 +68,7 @@ export class Giver implements PollerHandler {
     this.#done();
   }
 
-  /** Each message is written when the one before it has left: there is one place to write to. */
+  /** Each message is written when the preceding one has left: there is one place to write to. */
   *#write(snapshots: readonly Snapshot[]): Generator<{ length: number; descriptor: number }, undefined> {
     const { bytes: space } = this.#message;
     for (const { record, descriptor, bytes } of snapshots) {
@@ -89,7 +90,7 @@ interface Incoming extends Snapshot {
   missing: number;
 }
 
-/** Takes what is given, from its boot on, so that the giver need not wait. Runs in the worker that comes. */
+/** Takes messages from its boot on, so that the giver need not wait. Runs in the worker that comes. */
 export class Taker implements PollerHandler {
   readonly #channel: number;
   readonly #message = new DescriptorMessage();
@@ -110,7 +111,7 @@ export class Taker implements PollerHandler {
 
   turnEnd(): void {}
 
-  /** Nobody gives any more. @returns everything that has come whole */
+  /** The giver has finished. @returns everything that has come whole */
   finish(): Snapshot[] {
     this.ready();
     this.#poller.abandon(this.#channel);
@@ -133,7 +134,7 @@ export class Taker implements PollerHandler {
     } else if (this.#incoming !== undefined) {
       this.#incoming.bytes.push(Buffer.from(space.subarray(1, length)));
       this.#incoming.missing -= length - 1;
-    } // else: a taker before this one has died with the record
+    } // else: an earlier taker has died with the record
     if (this.#incoming?.missing !== 0) return;
     this.#taken.push(this.#incoming);
     this.#incoming = undefined;

@@ -1,6 +1,6 @@
 /**
- * The connections of a worker in BASE mode: the same reactor that elsewhere runs in a thread of the master, in turns with
- * the worker, and accepting besides. Runs in a worker.
+ * The connections of a worker in BASE mode: the same reactor that elsewhere runs in a thread of the master, in
+ * turns with the worker, and accepting besides. Runs in a worker.
  */
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
@@ -40,7 +40,7 @@ export interface BaseSocketsParts {
   readonly closesPorts: boolean;
   readonly maxConnections: number;
   readonly reusePort: boolean;
-  /** Missing where nobody comes before or after: the server is one process. */
+  /** Missing where the process has neither predecessor nor successor: the server is one process. */
   readonly handOver: HandOverEnds | undefined;
   readonly turns: Turns;
   readonly log: Log;
@@ -116,7 +116,7 @@ export class BaseSockets implements OwnSockets {
     this.#acceptor.start();
   }
 
-  /** @returns false: through the ring, to whoever owns the connection */
+  /** @returns false: the reply has to go through the ring of the connection's owner */
   answer(answer: Reply): boolean {
     const { id, lane } = this.#parts;
     return this.#reactor?.answer(answer, peerOf(id, lane)) ?? false;

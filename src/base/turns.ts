@@ -8,18 +8,18 @@
 import type { Wakes } from '../ipc/sleep.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
 
-/** The reactor's tokens end below; see `Antechamber`. */
+/** The reactor's tokens end below; see `Admission`. */
 const FIRST_TOKEN = 0xfff00000;
 const TOKENS_PER_PART = 0x10000;
 const BELL_TOKEN = 0xffffffff;
 
 export interface TurnWorker extends PollerHandler {
-  /** Something came for it since its last turn. */
+  /** Packets or events have come for it since its last turn. */
   readonly hasWork: boolean;
 }
 
 export interface TurnReactor extends PollerHandler {
-  /** Shows the worker what was read. */
+  /** Shows the worker the packets just read. */
   publish(): void;
 }
 
@@ -27,7 +27,7 @@ export class Turns implements PollerHandler {
   readonly #poller: Poller;
   readonly #parts: PollerHandler[] = [];
   #worker: TurnWorker | undefined;
-  /** Missing before this process owns connections, and after it has handed them over. */
+  /** Missing before this process owns connections, and after it has handed them off. */
   #reactor: TurnReactor | undefined;
   #acceptor: PollerHandler | undefined;
   #inTurn = false;
@@ -80,8 +80,9 @@ export class Turns implements PollerHandler {
   }
 
   /**
-   * How the worker is woken by its own reactor, and the other way round: in a turn not at all, because it comes to both.
-   * @param far what to do while the reactor is not in this process
+   * Wakes the worker from its own reactor, and the other way round: in a turn not at all, because both have their
+   * share of it.
+   * @param far the waker to use while the reactor is not in this process
    */
   waker(far: Wakes): Wakes {
     return {

@@ -9,7 +9,10 @@ import { closeDescriptor } from '../os/socket.js';
 export class WorkersAsOwners implements ConnectionOwners {
   readonly #parts: OwnerParts;
   #ports: readonly ListeningPort[] = [];
-  /** With `reusePort`: by worker, then by port, what only this worker has; the first worker has the ports themselves. */
+  /**
+   * With `reusePort`: by worker, then by port, the sockets that only this worker has; the first worker has the
+   * ports themselves.
+   */
   #further: (BoundPort | undefined)[][] = [];
   #pairs: [number, number][] = [];
 
@@ -28,24 +31,24 @@ export class WorkersAsOwners implements ConnectionOwners {
   /** The manager waits for the workers. */
   async ready(): Promise<void> {}
 
-  /** What a process of this worker id is started with. */
+  /** The descriptors that a process of this worker id is started with. */
   ownOf(worker: number): OwnDescriptors {
     const { reusePort } = this.#parts.options;
     const [give, take] = this.#pairs[worker] ?? [-1, -1];
     const listeners = this.#ports.map((port, index) => {
       const own = this.#further[worker]?.[index]?.descriptor;
       if (own !== undefined) return own;
-      // The datagrams of a socket that all have go to one of them: their order is kept that way.
+      // The datagrams of a socket that all workers hold go to one of them: that keeps their order.
       return isDatagram(port) && worker > 0 && !reusePort ? -1 : port.descriptor;
     });
     return { listeners, give, take };
   }
 
   accept(): void {
-    const { region, tellManager } = this.#parts;
+    const { region, notifyManager } = this.#parts;
     for (const bound of this.#allFurther()) if (!isDatagram(bound)) listenOn(bound);
     region.accepting = true;
-    tellManager({ type: 'accept' });
+    notifyManager({ type: 'accept' });
   }
 
   stopAccepting(): void {
@@ -54,14 +57,14 @@ export class WorkersAsOwners implements ConnectionOwners {
     this.#further = [];
   }
 
-  /** Each worker does it when it is told to settle. */
+  /** Each worker does it when the manager asks it to settle. */
   async quiesce(): Promise<void> {}
 
   closeAll(deadlineMs: number): Promise<void> {
     return this.#parts.closeByManager(deadlineMs);
   }
 
-  /** The new workers read them. */
+  /** The new workers read the certificates. */
   renew(): void {}
 
   // The number of workers of BASE mode does not change.

@@ -5,7 +5,7 @@ import type { Exchange } from './exchange.js';
 import { removeFields } from './field-list.js';
 import { statusHasBody, wrongLength } from './framing-fields.js';
 
-/** What a body asks of its request. */
+/** The part of a request that an answer's body needs. */
 export interface BodyRequest {
   onGone(listener: () => void): void;
   answered(): void;
@@ -16,11 +16,11 @@ export function byteLength(data: string | Uint8Array): number {
 }
 
 /**
- * The body of an answer that is more than a text sent at once: in pieces, of a length that its user declared, encoded on
- * the way, with trailers. Most answers need none.
+ * The body of an answer that is more than a text sent at once: in pieces, of a length that its user declared,
+ * encoded on the way, with trailers. Most answers need none.
  */
 export class AnswerBody {
-  /** As it was declared; -1: it was not. */
+  /** As declared; -1: not declared. */
   contentLength = -1;
   trailers: string[] | undefined = undefined;
   stream: Writable | undefined = undefined;
@@ -28,9 +28,9 @@ export class AnswerBody {
   readonly #request: BodyRequest;
   #written = 0;
   #encoder: StreamEncoder | undefined = undefined;
-  /** The head says that there is no body: what is written is dropped. */
+  /** The head announces no body: writes are dropped. */
   #isMuted = false;
-  /** The exchange has all it needs. */
+  /** The exchange has received the whole answer. */
   #isAnswered = false;
 
   constructor(exchange: Exchange, request: BodyRequest) {
@@ -38,7 +38,7 @@ export class AnswerBody {
     this.#request = request;
   }
 
-  /** @param encoder makes the one between this and the client; null: none */
+  /** @param encoder creates the encoder between this and the client; null: none */
   begin(
     status: number,
     reason: string,
@@ -58,7 +58,7 @@ export class AnswerBody {
     if (encoder !== null && !this.#isMuted) this.#encodeWith(encoder);
   }
 
-  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: nothing of it was sent */
+  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: none of the bytes were sent */
   write(data: string | Uint8Array): boolean {
     if (this.contentLength !== -1 && !this.#isMuted) this.#count(data);
     if (this.#exchange.isGone) return false;
@@ -66,12 +66,12 @@ export class AnswerBody {
     return this.#encoder === undefined ? this.#exchange.write(data) : this.#encoder.write(data);
   }
 
-  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: it can only be cut off, for the head is on its way */
+  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: the answer can only be cut off, for the head is on its way */
   checkLast(data: string | Uint8Array): void {
     if (this.contentLength !== -1 && !this.#isMuted) this.checkTotal(this.#written + byteLength(data));
   }
 
-  /** What is declared and what is there must be the same, or the next answer would be taken for a part of this one. */
+  /** The declared and the actual length must be equal, or the client takes the next answer for a part of this one. */
   checkTotal(total: number): void {
     if (this.contentLength === -1 || total === this.contentLength) return;
     throw wrongLength(String(this.contentLength), `${total} bytes`);

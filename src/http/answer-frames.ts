@@ -1,4 +1,4 @@
-/** The frames of an HTTP answer, put together for the outbox. Runs in every process that answers. */
+/** Builds the frames of an HTTP answer for the outbox. Runs in every process that answers. */
 import { AnswerFlag, Request } from '../ipc/frame.js';
 import { filePayload } from '../ipc/frames/file.js';
 import { takenPayload } from '../ipc/frames/http.js';
@@ -7,18 +7,18 @@ import { Reply } from '../ipc/reply.js';
 import { requestFrame } from '../ipc/request-frame.js';
 import type { FilePiece } from './exchange.js';
 
-/** By which a reactor finds a request. */
+/** The number by which a reactor finds a request. */
 export interface ExchangeNumber {
   readonly fd: number;
   readonly number: number;
 }
 
-/** What only the last frame of an answer says. */
+/** Flags of the last frame of an answer. */
 const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel;
 
 export class AnswerFrames {
   readonly outbox: Outbox;
-  /** Used again. */
+  /** Reused. */
   readonly #reply = new Reply(Request.answer, AT_THE_END);
 
   constructor(outbox: Outbox) {
@@ -53,7 +53,7 @@ export class AnswerFrames {
     return this.outbox.request(requestFrame(Request.answerFile, fd, flags, number, filePayload(path, offset, length)));
   }
 
-  /** Bytes of the body were taken: the reactor may send so many more. */
+  /** Bytes of the body were taken: the reactor may send that many more. */
   taken({ fd, number }: ExchangeNumber, bytes: number): void {
     if (!this.outbox.isOpen(fd)) return;
     this.outbox.notify(requestFrame(Request.taken, fd, 0, number, takenPayload(bytes)));

@@ -1,14 +1,14 @@
-/** Heads of answers of HTTP/1: put together as text, and kept as bytes where the same one is sent again. */
+/** Heads of HTTP/1 answers: built as text, and kept as bytes where the same head is sent again. */
 import { STATUS_CODES } from 'node:http';
 import { httpDate } from '../protocol/http/date.js';
 import type { FieldList } from './exchange.js';
 import { connectionOptions, FieldKind, kindOfField, namesFields, withoutNamedFields } from './framing-fields.js';
 
-/** Whether the connection stays, as far as the request and the server say. */
+/** Whether the connection stays, as far as request and server decide. */
 export const Persistence = {
   stays: 0,
   ends: 1,
-  /** HTTP/1.0 has to be told. */
+  /** HTTP/1.0 needs `Connection: keep-alive`. */
   staysIfTold: 2,
 } as const;
 export type Persistence = (typeof Persistence)[keyof typeof Persistence];
@@ -20,8 +20,8 @@ export interface AnswerHead {
 }
 
 /**
- * Without the empty line. Of the fields, those of framing and of the connection are read, not copied: see `framing-fields.ts`.
- * @param bodyBytes what `content-length` says; −1: there is none @param reason '' for the usual one
+ * Without the empty line. Fields of framing and of the connection are read, not copied: see `framing-fields.ts`.
+ * @param bodyBytes value of `content-length`; −1: none @param reason '' for the usual one
  */
 export function headOf(
   status: number,
@@ -57,7 +57,7 @@ export function headOf(
   if (connection === '' && upgrade === '') return connectionLine(text, persistence, '');
   const options = connectionOptions(connection);
   if (namesFields(options)) return headOf(status, reason, withoutNamedFields(fields, options), bodyBytes, persistence);
-  // 426 has to say what to upgrade to (RFC 9110, 15.5.22); elsewhere `Upgrade` alone is that of another hop.
+  // 426 must name the protocol to upgrade to (RFC 9110, 15.5.22); elsewhere `Upgrade` alone is that of another hop.
   const keepsUpgrade = options.includes('upgrade') || status === UPGRADE_REQUIRED;
   const ends = options.includes('close') ? Persistence.ends : persistence;
   return connectionLine(text, ends, keepsUpgrade ? upgrade : '');
@@ -90,7 +90,7 @@ export function statusLine(status: number, reason: string): string {
   return statusLines[status] as string;
 }
 
-// The clock is asked once a second, and by a timer only while answers are given.
+// Reads the clock once a second, and by a timer only while answers are sent.
 let dateText = '';
 /** Grows with each second in which an answer was given. */
 let dateEpoch = 0;
@@ -111,20 +111,20 @@ interface KeptHead {
   readonly bodyBytes: number;
   readonly persistence: Persistence;
   readonly epoch: number;
-  /** Made when it is asked for a second time; with the empty line. */
+  /** Made at the second use; with the empty line. */
   bytes: Buffer | undefined;
 }
 
 const PLACES = 16;
 
 /**
- * The last heads, by place: most answers of a server have the same few. One that is found is copied (some 40 ns) where it
- * would be put together, flattened and encoded (300 to 400 ns for three fields, Node 20).
+ * The last heads, by place: most answers of a server have the same few. A known head is copied (some 40 ns) where
+ * it would be built, flattened and encoded (300 to 400 ns for three fields, Node 20).
  */
 export class AnswerHeads {
   readonly #kept: (KeptHead | undefined)[] = new Array(PLACES).fill(undefined);
 
-  /** @returns with the empty line; undefined: it is not known, or was seen once only */
+  /** @returns with the empty line; undefined: unknown, or seen only once */
   find(
     status: number,
     reason: string,
@@ -149,7 +149,7 @@ export class AnswerHeads {
     }
     if (kept.bytes === undefined) {
       const { text, closes } = headOf(status, reason, fields, bodyBytes, persistence);
-      if (closes !== (persistence === Persistence.ends)) return undefined; // rare: a field of the user's says so
+      if (closes !== (persistence === Persistence.ends)) return undefined; // rare: a user field decides it
       kept.bytes = Buffer.from(`${text}\r\n`, 'latin1');
     }
     return kept.bytes;

@@ -1,7 +1,7 @@
 /**
- * Where an app that was not written for tswoole says that it listens: what it calls `listen()` with, or exports as `port`
- * and `hostname`. The master binds before any worker has loaded the app, so a process of its own loads it once, is
- * asked, and ends. Every process of the server knows the answer by the environment.
+ * Finds the address of an app that was not written for tswoole: the arguments of its `listen()`, or its exports
+ * `port` and `hostname`. The master binds before any worker has loaded the app, so a process of its own loads it
+ * once, reports the address, and exits. Every process of the server knows the answer by the environment.
  */
 import { spawn } from 'node:child_process';
 import { isInspect } from '../ipc/inspect.js';
@@ -15,28 +15,28 @@ export interface AppAddress {
 const VARIABLE = 'TSWOOLE_APP_ADDRESS';
 const ASKED_VARIABLE = 'TSWOOLE_ASKED_FOR_ADDRESS';
 const CHANNEL_DESCRIPTOR = 3;
-/** An app that is not loaded by then is asked no longer: workers say what is wrong with it. */
+/** An app that is not loaded by then is asked no longer: the workers report what is wrong with it. */
 const DEADLINE_MS = 30_000;
 
-const TOO_LATE = `The app was not loaded within ${DEADLINE_MS / 1000} s, so it could not say where it listens: say it by --host and --port.\n`;
+const TOO_LATE = `The app was not loaded within ${DEADLINE_MS / 1000} s, so its address is unknown: give --host and --port.\n`;
 
-/** True in the process that only loads the app and tells. */
+/** True in the process that only loads the app and reports its address. */
 export function isAsked(): boolean {
   return process.env[ASKED_VARIABLE] !== undefined;
 }
 
-/** What another process of this server, or the one that started this daemon, has found out. */
+/** The address that another process of this server, or the one that started this daemon, has found. */
 export function knownAddress(): AppAddress | undefined {
   const text = process.env[VARIABLE];
   return text === undefined ? undefined : (JSON.parse(text) as AppAddress);
 }
 
-/** Not for the app, nor for what it starts. */
+/** Hides the address from the app, and from its children. */
 export function forgetAddress(): void {
   delete process.env[VARIABLE];
 }
 
-/** Loads the app in a process of its own. What goes wrong there is for the workers to tell. */
+/** Loads the app in a process of its own. Errors there are left for the workers to report. */
 export async function askApp(): Promise<AppAddress> {
   const address = (await ask()) ?? {};
   process.env[VARIABLE] = JSON.stringify(address);

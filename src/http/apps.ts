@@ -1,4 +1,4 @@
-/** What answers requests in place of a `request` callback. */
+/** The apps that answer requests in place of a `request` callback. */
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 
@@ -18,7 +18,7 @@ export interface BoundAddress {
 export interface HttpApps {
   readonly fetch?: FetchFunction | undefined;
   readonly listener?: RequestListener | NodeHttpServer | undefined;
-  /** Called in each worker before it is ready. @param at where clients come in: the address that is bound */
+  /** Called in each worker before it is ready. @param at where clients connect: the bound address */
   readonly app?: ((at: BoundAddress) => Promise<HttpApps>) | undefined;
 }
 
@@ -36,7 +36,7 @@ export function checkApps(apps: HttpApps): HttpApps {
   }
   const [name, other] = Object.entries({ fetch, listener, app }).flatMap(([key, value]) => (value ? [key] : []));
   if (name !== undefined && other !== undefined) {
-    const why = 'one of them answers the requests';
+    const why = 'only one of them can answer the requests';
     throw new ServerError('ERR_OPTION_CONFLICT', { name, other, why });
   }
   return apps;

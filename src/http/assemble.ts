@@ -1,4 +1,4 @@
-/** Puts the HTTP of a worker together: for each port that speaks it, who answers. Runs in a worker. */
+/** Assembles the HTTP of a worker: a handler for each port that speaks it. Runs in a worker. */
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
@@ -95,7 +95,7 @@ async function handlerOfListener(
   const http2 = http2Of(parts, {
     serve: () => {},
     listener: (req, res) => server.emit('request', req, res),
-    tell: (event, req, res) => server.emit(event, req, res),
+    notify: (event, req, res) => server.emit(event, req, res),
   });
   const drain = (): void => {
     void bridge.drain();
@@ -104,7 +104,7 @@ async function handlerOfListener(
   return { serve: (exchange) => bridge.handle(exchange), http2: http2.accept, dismiss: http2.drain, drain };
 }
 
-/** HTTP/1 under way is told by reactors, HTTP/2 by workers. */
+/** Reactors publish the HTTP/1 requests under way, workers those of HTTP/2. */
 function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => boolean {
   if (maxConcurrency === 0) return () => false;
   const { reactorNum, workerNum } = region.shape;
@@ -117,10 +117,10 @@ function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => bo
   };
 }
 
-/** Made when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
+/** Created when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
-  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'tell'>,
+  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'notify'>,
 ): { accept(source: Http2Source): void; drain(): void } {
   let bridge: Http2Bridge | undefined;
   let isDraining = false;
@@ -148,26 +148,26 @@ function http2Of(
   };
 }
 
-/** Takes what comes while nobody is there to take it yet. */
+/** Buffers events until the tunnel has a listener. */
 function openEarly(source: Http2Source): Http2Source {
-  const told: ((events: TunnelEvents) => void)[] = [];
+  const early: ((events: TunnelEvents) => void)[] = [];
   let listener: TunnelEvents | undefined;
-  const tell = (what: (events: TunnelEvents) => void): void => {
-    if (listener === undefined) told.push(what);
+  const pass = (what: (events: TunnelEvents) => void): void => {
+    if (listener === undefined) early.push(what);
     else what(listener);
   };
   const tunnel = source.tunnel({
-    received: (data) => tell((events) => events.received(data)),
-    ended: () => tell((events) => events.ended()),
-    gone: () => tell((events) => events.gone()),
+    received: (data) => pass((events) => events.received(data)),
+    ended: () => pass((events) => events.ended()),
+    gone: () => pass((events) => events.gone()),
   });
   return {
     ...source,
     tunnel: (events) => {
-      // Not before whoever asks has the tunnel.
+      // Not before the caller has the tunnel.
       queueMicrotask(() => {
         listener = events;
-        for (const what of told.splice(0)) what(events);
+        for (const what of early.splice(0)) what(events);
       });
       return tunnel;
     },

@@ -2,8 +2,8 @@ import { ServerError } from '../errors/index.js';
 import type { RequestBody } from './exchange.js';
 
 /**
- * What a client sent behind the head, read in one of two ways: collected, and then as often as one likes; or as a stream,
- * and then once.
+ * The body of a request, read in one of two ways: collected, and then any number of times; or as a stream, and
+ * then once.
  */
 export class BodyReader {
   readonly #body: RequestBody;
@@ -29,7 +29,7 @@ export class BodyReader {
     return this.#body.whole === null ? this.#next() : collectedPieces(Promise.resolve(this.#body.whole));
   }
 
-  /** True: there is nothing to be read, and it is known already. */
+  /** True: the body is known to be empty. */
   get isEmpty(): boolean {
     return this.#body.whole !== null && this.#body.whole.length === 0;
   }
@@ -53,8 +53,8 @@ export class BodyReader {
 }
 
 /**
- * A promise that may be rejected before the handler comes to wait for it: the client alone decides when it leaves, and that
- * must not end the worker. Who waits for it gets the error all the same.
+ * Marks a promise that may be rejected before the handler awaits it: the client alone decides when it leaves, and
+ * that must not end the worker. A handler that awaits it gets the error all the same.
  */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
@@ -66,7 +66,7 @@ async function* collectedPieces(collected: Promise<Buffer>): AsyncGenerator<Buff
   if (whole.length > 0) yield whole;
 }
 
-/** For a web `Request`: read as it is asked for, nothing ahead. */
+/** For a web `Request`: reads on demand, nothing ahead. */
 export function webStream(pieces: AsyncGenerator<Buffer, void, undefined>): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
@@ -104,7 +104,7 @@ export function decodeJson(bytes: Buffer): unknown {
   }
 }
 
-/** As `TextDecoder` does, without its fixed cost: a byte order mark is no part of the text. */
+/** As `TextDecoder` does, without its fixed cost: a byte order mark is not part of the text. */
 function decodeUtf8(bytes: Buffer): string {
   const hasMark = bytes.length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
   return hasMark ? bytes.toString('utf8', 3) : bytes.toString('utf8');

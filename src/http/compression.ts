@@ -1,4 +1,7 @@
-/** Content codings of answers (RFC 9110, 8.4 and 12.5.3): which one, of what, and the encoders. */
+/**
+ * Content codings of answers (RFC 9110, 8.4 and 12.5.3): the choice of a coding, the bodies it applies to, and the
+ * encoders.
+ */
 import * as zlib from 'node:zlib';
 import { describe, ServerError } from '../errors/index.js';
 import type { ContentEncoding } from '../options/compression.js';
@@ -7,11 +10,14 @@ import { chooseEncoding } from '../protocol/http/accept-encoding.js';
 export type Encoding = ContentEncoding;
 
 export interface CompressionOptions {
-  /** Of several a client takes equally, br before zstd, gzip and deflate; what this Node cannot do is left out (zstd before Node 22.15). */
+  /**
+   * Among codings that a client ranks equally, br before zstd, gzip and deflate; codings that this Node lacks are
+   * left out (zstd before Node 22.15).
+   */
   readonly encodings?: readonly Encoding[] | undefined;
-  /** Bytes: what is smaller is sent as it is. */
+  /** Bytes: smaller bodies are sent as they are. */
   readonly threshold?: number | undefined;
-  /** Media types, `text/*` for all of a kind, or a function that says which. Default: text, JSON, XML, scripts, SVG. */
+  /** Media types, `text/*` for all of a kind, or a function that decides. Default: text, JSON, XML, scripts, SVG. */
   readonly types?: readonly string[] | ((mediaType: string) => boolean) | undefined;
   /** Default: brotli 4, zstd 3, gzip and deflate 6. */
   readonly levels?: Readonly<Partial<Record<Encoding, number>>> | undefined;
@@ -26,7 +32,7 @@ interface Coder {
   readonly flush: number;
 }
 
-/** What `@types/node` 20 does not know and Node has from 22.15 on. */
+/** In Node from 22.15 on, missing in `@types/node` 20. */
 type ZstdOptions = { readonly params: Readonly<Record<number, number>> };
 interface Zstd {
   readonly zstdCompressSync?: (bytes: Uint8Array, options: ZstdOptions) => Buffer;
@@ -70,12 +76,15 @@ const coders: Readonly<Record<Encoding, Coder>> = {
   },
 };
 
-/** The codings this Node has, in the order of liking. */
+/** The codings this Node has, in order of preference. */
 export const availableEncodings: readonly Encoding[] = (Object.keys(coders) as Encoding[]).filter(
   (name) => coders[name].sync !== undefined,
 );
 
-/** Up to this many bytes the encoder runs in place: that takes 100 to 140 µs, as much as the way to the thread pool and back. */
+/**
+ * Up to this many bytes the encoder runs in place: that takes 100 to 140 µs, as much as the way to the thread pool
+ * and back.
+ */
 const IN_PLACE_LIMIT = 16 * 1024;
 const REMEMBERED = 64;
 
@@ -93,13 +102,13 @@ const TEXT_TYPES = new Set([
   ...['application/x-ndjson', 'application/toml', 'application/sql'],
 ]);
 
-/** The setting `compression` of a server, checked. For all of its answers the same object. */
+/** The setting `compression` of a server, checked. All of its answers share one object. */
 export class Compression {
   readonly threshold: number;
   readonly #encodings: readonly Encoding[];
   readonly #levels: Readonly<Record<Encoding, number>>;
   readonly #isMediaType: (mediaType: string) => boolean;
-  /** Browsers and programs send few different ones. */
+  /** Browsers and programs send few different values. */
   readonly #choices = new Map<string, Encoding | ''>();
   readonly #types = new Map<string, boolean>();
 
@@ -112,12 +121,12 @@ export class Compression {
   }
 
   /**
-   * Decides about one answer and says so in its fields: `vary` where it could have been encoded, and with an encoding
+   * Decides about one answer and sets its fields: `vary` where it could have been encoded, and with an encoding
    * `content-encoding`, no `content-length`, and a weak `etag`.
    * @param fields name (lower case), value …; changed in place
    * @param bytes length of the body, -1 where it is not known
    * @param accept the header `accept-encoding` of the request
-   * @returns '': as it is
+   * @returns '': no encoding
    */
   apply(fields: string[], bytes: number, accept: string | undefined): Encoding | '' {
     let length = bytes;
@@ -146,7 +155,7 @@ export class Compression {
     return encoding;
   }
 
-  /** @param done called before this returns where the body is short, else when the thread pool is through */
+  /** @param done called before this returns where the body is short, else when the thread pool has finished */
   compress(encoding: Encoding, body: string | Uint8Array, done: (error: Error | null, result: Buffer) => void): void {
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     const level = this.#levels[encoding];
@@ -186,7 +195,7 @@ function compressInPlace(coder: Coder, bytes: Uint8Array, level: number, done: P
   done(null, result);
 }
 
-/** Where encoded pieces go. */
+/** Receiver of encoded pieces. */
 export interface EncodedSink {
   write(bytes: Uint8Array): boolean;
   drain(): Promise<void>;
@@ -194,13 +203,13 @@ export interface EncodedSink {
   fail(): void;
 }
 
-/** An encoder between an answer and its exchange, with the pressure of the client passed on. */
+/** An encoder between an answer and its exchange, which passes on back-pressure. */
 export class StreamEncoder {
   readonly #encoder: zlib.Gzip | zlib.BrotliCompress;
   readonly #flushKind: number;
   readonly #sink: EncodedSink;
   #waiting: (() => void)[] = [];
-  /** Whatever is written is to arrive at once. */
+  /** Each write is to arrive at once. */
   flushesEach = false;
 
   constructor(encoder: zlib.Gzip | zlib.BrotliCompress, flushKind: number, sink: EncodedSink) {
@@ -245,7 +254,7 @@ export class StreamEncoder {
   }
 }
 
-/** '' (as it is) where the client prefers that, or takes nothing that there is. */
+/** '' (no coding) where the client prefers that, or accepts none of the available ones. */
 function wishOf(accept: string, available: readonly Encoding[]): Encoding | '' {
   const chosen = chooseEncoding(accept, available);
   return chosen === 'identity' ? '' : chosen;
@@ -282,7 +291,7 @@ function encoded(fields: string[], encoding: Encoding): void {
   fields.push('content-encoding', encoding);
 }
 
-/** Values come from outside: more than a few are not kept. */
+/** Values come from outside: the number kept is bounded. */
 function remember<V>(map: Map<string, V>, key: string, value: V): V {
   if (map.size >= REMEMBERED) map.clear();
   map.set(key, value);

@@ -4,9 +4,9 @@ import { isToken } from './header-fields.js';
 
 /** Attributes of a cookie, as RFC 6265bis has them. */
 export interface CookieOptions {
-  /** Paths that get it: this one and those below. Missing: the folder of the request. */
+  /** The paths that receive it: this one and those below. Missing: the folder of the request. */
   readonly path?: string | undefined;
-  /** Host that gets it, with all below it. Missing: this host alone. */
+  /** The host that receives it, with all below it. Missing: this host alone. */
   readonly domain?: string | undefined;
   /** When it is forgotten. Missing, and without `maxAge`: with the end of the browser. */
   readonly expires?: Date | undefined;
@@ -33,7 +33,7 @@ const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;
 const SAME_SITE = { strict: 'Strict', lax: 'Lax', none: 'None' } as const;
 const PRIORITY = { low: 'Low', medium: 'Medium', high: 'High' } as const;
 
-/** Name → value; of a name that comes twice the first counts, for it has the longer path. */
+/** Name → value; of repeated names the first counts, for it has the longer path. */
 export function parseCookies(header: string | undefined): Record<string, string> {
   const cookies = Object.create(null) as Record<string, string>;
   if (header === undefined) return cookies;
@@ -64,7 +64,7 @@ export function serializeCookie(name: string, value: string, options: CookieOpti
 }
 
 /**
- * The same with the value as it is: printable ASCII without a semicolon, and without spaces at its ends, which is what
+ * The same with the value as it is: printable ASCII without a semicolon, and without spaces at its ends, which
  * browsers keep unchanged (RFC 6265bis, 5.6). @throws ServerError ERR_HTTP_COOKIE
  */
 export function serializeRawCookie(name: string, value: string, options: CookieOptions): string {
@@ -81,7 +81,7 @@ function checkPair(name: string, value: unknown): void {
   if (typeof value !== 'string') throw refuse(name, `its value must be a string, received ${describe(value)}`);
 }
 
-/** @param encoded as it goes out */
+/** @param encoded the value as sent */
 function serializePair(name: string, encoded: string, options: CookieOptions): string {
   const pair = `${name}=${encoded}`;
   if (pair.length > PAIR_LIMIT) throw refuse(name, `it is longer than ${PAIR_LIMIT} bytes`);

@@ -1,13 +1,13 @@
-/** Why a body did not come whole, and the error that says so to each of its readers. Runs in a worker. */
+/** Why a body did not come whole, and the error for each of its readers. Runs in a worker. */
 import { ServerError } from '../errors/index.js';
 import { CloseCode, closeReason } from '../ipc/frame.js';
 
-/** What a reader finds in `detail.reason`. */
+/** Value of `detail.reason` for a reader. */
 export type CutReason = 'client' | 'timeout' | 'limit' | 'malformed' | 'server' | 'answered';
 
 export interface BodyCut {
   readonly reason: CutReason;
-  /** What the client was answered; 0: nothing, or by the handler itself. */
+  /** Status of the server's reply to the client; 0: none, or the handler's own. */
   readonly status: number;
   /** A part of a sentence. */
   readonly why: string;
@@ -15,11 +15,11 @@ export interface BodyCut {
 
 /** The worker, or the server, has ended the connection. */
 export const byServer: BodyCut = { reason: 'server', status: 0, why: 'the server has ended the connection' };
-/** Over HTTP/1 the connection ends behind an answer that was given before the body was there. */
+/** Over HTTP/1 the connection ends after a reply that precedes the end of the body. */
 export const byAnswer: BodyCut = {
   reason: 'answered',
   status: 0,
-  why: 'the answer was given before all of it had come',
+  why: 'the answer was sent before the body had come whole',
 };
 export const byClient: BodyCut = { reason: 'client', status: 0, why: 'the client ended the connection' };
 
@@ -30,12 +30,12 @@ export function cutOf(code: number, message: string): BodyCut {
   const { initiator, message: usual } = closeReason(code, '');
   const why = sentence === '' ? usual : sentence.replace(/\.$/, '');
   if (code === CloseCode.HTTP_REFUSED) return { reason: status === 413 ? 'limit' : 'malformed', status, why };
-  // What fails between the client and the server looks to the handler as if the client had left.
+  // To the handler a failure between client and server looks as if the client had left.
   const isLost = code === CloseCode.SOCKET_ERROR;
   return { reason: isLost ? 'client' : initiator === 'error' ? 'server' : initiator, status, why };
 }
 
-/** A new error for each reader: what one adds to it is not another's. */
+/** A new error for each reader: additions of one must not reach another. */
 export function cutError({ reason, status, why }: BodyCut): ServerError {
   if (reason === 'client') return new ServerError('ERR_HTTP_CLIENT_GONE', {}, { cause: new Error(why) });
   return new ServerError('ERR_HTTP_BODY_CUT', { reason, status, why });

@@ -1,6 +1,6 @@
 /**
- * An answer that is given by another process than the one that got its request: `res.detach()` tells the number by which
- * `server.response()` finds it. Runs in every process that can send.
+ * An answer from another process than the one that got its request: `res.detach()` gives the number by which
+ * `server.response()` finds the request. Runs in every process that can send.
  */
 import { readTicket } from '../ipc/frames/http.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -12,7 +12,7 @@ import { HttpResponse } from './response.js';
 
 const NOTHING = Buffer.alloc(0);
 
-/** Makes the answers of one process. */
+/** Creates the answers of one process. */
 export class DetachedAnswers {
   readonly #host: Http1Host;
 
@@ -27,7 +27,7 @@ export class DetachedAnswers {
         if (frames?.outbox !== present) frames = new AnswerFrames(present);
         return frames;
       },
-      ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false, hearsOfEnds: false },
+      ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false, seesEnds: false },
       ended: () => {},
       detached: () => {},
       openTunnel: () => {

@@ -1,12 +1,12 @@
 /**
- * Engine.IO, which socket.io stands on, keeps a session in the memory of one process, and its clients poll with one
- * request after another. With several workers each of these must reach the worker that has the session: this one marks the
- * session ids it gives, and the reactor goes by the mark. Runs in a worker, when its app is loaded.
+ * Engine.IO, the base of socket.io, keeps a session in the memory of one process, and its clients poll with one
+ * request after another. With several workers each of these must reach the worker that has the session: the worker
+ * marks the session ids it gives, and the reactor dispatches by the mark. Runs in a worker, when its app is loaded.
  */
 import { createRequire } from 'node:module';
 import { sessionSuffix } from '../protocol/http/session-worker.js';
 
-/** The file of each version that has the class. */
+/** The file that defines the class, in each version. */
 const SERVER_FILE = /[\\/]engine\.io[\\/](?:build|lib)[\\/]server\.js$/;
 
 type GenerateId = (request: unknown) => unknown;
@@ -31,8 +31,8 @@ function prototypesOf(exported: unknown): object[] {
 }
 
 /**
- * An app may assign a way of its own to make ids to its server, at any time: so each handshake looks whether what it will
- * call marks them.
+ * An app may assign its own id generator to its server, at any time: so each handshake checks whether the function
+ * it will call marks the ids.
  */
 function markIds(prototype: object, suffix: string): void {
   const marking = new WeakSet<GenerateId>();

@@ -14,20 +14,20 @@ export interface ServerSentEvent {
   readonly data?: string | undefined;
 }
 
-/** What the events go to. */
+/** Receiver of the events. */
 export interface EventSink {
   write(text: string): boolean;
   end(): boolean;
   drain(): Promise<void>;
 }
 
-/** What an event stream hears of its request and its answer. */
+/** What an event stream receives from its request and its answer. */
 interface EventRequest {
   onAnswered(listener: () => void): void;
   onGone(listener: () => void): void;
 }
 
-/** The stream of an answer that has begun. */
+/** The event stream of an answer that has begun. */
 export function eventsOn(
   sink: EventSink,
   request: EventRequest,
@@ -38,9 +38,9 @@ export function eventsOn(
   request.onAnswered(abort);
   request.onGone(abort);
   const events = new EventStream(sink, closed.signal);
-  // A client that has gone answers it with a reset; one that has only ended its side does not notice.
+  // A client that has gone answers the comment with a reset; one that has only ended its side does not notice.
   exchange.onHalfClosed(() => events.comment());
-  // Browsers come back by themselves, to a process that stays.
+  // Browsers reconnect by themselves, to a process that stays.
   exchange.onLeaving(() => events.close());
   return events;
 }
@@ -50,7 +50,7 @@ const LINE_BREAK = /\r\n|\r|\n/;
 /** A stream of server-sent events, as `res.sse()` begins it. Used in the worker that answers. */
 export class EventStream {
   readonly #sink: EventSink;
-  /** Aborts when the stream has ended, whoever ended it. */
+  /** Aborts when the stream has ended, from whichever side. */
   readonly closed: AbortSignal;
 
   constructor(sink: EventSink, closed: AbortSignal) {
@@ -66,7 +66,10 @@ export class EventStream {
     return this.#write(encodeEvent(event));
   }
 
-  /** Seen by nobody: keeps a connection open through proxies that close idle ones, and finds out whether the client is there. */
+  /**
+   * A comment, which clients ignore: keeps a connection open through proxies that close idle ones, and finds out
+   * whether the client is there.
+   */
   comment(text = ''): boolean {
     return this.#write(`${lines(':', text)}\n`);
   }

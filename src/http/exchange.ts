@@ -1,9 +1,9 @@
 /**
- * One request under way and its answer, whatever carries it: HTTP/1 through the reactor (`http1-exchange.ts`) or a stream of
- * HTTP/2 (`http2-exchange.ts`). `HttpRequest` and `HttpResponse` stand on this. Runs in a worker.
+ * One request under way and its answer, over any transport: HTTP/1 through the reactor (`http1-exchange.ts`) or a
+ * stream of HTTP/2 (`http2/http2-exchange.ts`). `HttpRequest` and `HttpResponse` build on it. Runs in a worker.
  */
 
-/** Field lines as they go out: name, value, name, value … Both were checked by `HttpResponse`. */
+/** Field lines as sent: name, value, name, value … Both were checked by `HttpResponse`. */
 export type FieldList = readonly string[];
 
 export interface FilePiece {
@@ -13,15 +13,15 @@ export interface FilePiece {
   readonly length: number;
 }
 
-/** What a client sends behind the head. */
+/** The body of a request. */
 export interface RequestBody {
-  /** All of it, where it was there when the request came: `next` is not needed then. Null: it comes in pieces. */
+  /** The whole body, where it came with the request: `next` is not needed then. Null: it comes in pieces. */
   readonly whole: Buffer | null;
   /**
-   * Resolves to the next piece, and to null behind the last one. The client is read on as pieces are taken.
-   * Where the body was cut it rejects behind the last piece that has come, each time it is called: with
-   * ERR_HTTP_CLIENT_GONE when the client has gone, else with ERR_HTTP_BODY_CUT. A body that has come whole is given whole,
-   * also when the client has gone since.
+   * Resolves to the next piece, and to null after the last one. The client is read on as pieces are taken. Where
+   * the body was cut it rejects after the last piece that has come, at each call: with ERR_HTTP_CLIENT_GONE when
+   * the client has gone, else with ERR_HTTP_BODY_CUT. A body that has come whole is returned whole, also when the
+   * client has gone since.
    */
   next(): Promise<Buffer | null>;
   /** Trailer fields, name, value …; empty before the end, and where there are none. */
@@ -41,54 +41,61 @@ export interface Exchange {
   readonly rawHeaders: readonly string[];
   readonly body: RequestBody;
 
-  /** The client has gone, or its time is over: nothing that is written arrives any more. */
+  /** The client has gone, or its time is over: further writes do not arrive. */
   readonly isGone: boolean;
   /** Called once, when `isGone` becomes true before the answer has ended; at once when it is. */
   onGone(listener: () => void): void;
   /**
-   * Called once when the client has ended its side before the answer has ended; at once when it has. Most clients that do
-   * have gone, which only writing shows; one may still read. Never called for HTTP/2, where streams end by themselves.
-   * @param listener is told whether the answer had begun
+   * Called once when the client has ended its side before the answer has ended; at once when it has. Most clients that
+   * do have gone, which only writing shows; one may still read. Never called for HTTP/2, where streams end by
+   * themselves.
+   * @param listener gets true if the answer had begun
    */
   onHalfClosed(listener: (hasBegun: boolean) => void): void;
 
-  /** Called once when this process is about to leave (reload, shutdown): what would never end by itself shall end. */
+  /**
+   * Called once when this process is about to leave (reload, shutdown): answers without an end of their own shall end.
+   */
   onLeaving(listener: () => void): void;
 
   /**
-   * Head and body at once. Framing is the affair of the exchange: `content-length` is that of the body whatever the fields
-   * say (of HEAD without a body, and of 304: what they say), and fields of one hop are left out. It adds `date` where the
-   * fields have none, and leaves the body out where the request or the status has none (HEAD, 204, 304).
+   * Sends head and body at once. The exchange does the framing: `content-length` is that of the body whatever the
+   * fields contain (of HEAD without a body, and of 304: that of the fields), and fields of one hop are left out. It
+   * adds `date` where the fields have none, and leaves the body out where the request or the status has none (HEAD,
+   * 204, 304).
    * @param reason '' for the usual one
    */
   respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void;
   /**
-   * Head of an answer whose body comes by `write`, `writeFile` and `end`; without a valid `content-length` among the fields
-   * it is chunked.
+   * Sends the head of an answer whose body comes by `write`, `writeFile` and `end`; without a valid
+   * `content-length` among the fields it is chunked.
    */
   begin(status: number, reason: string, fields: FieldList): void;
   /**
    * @returns false: the client does not keep up; wait for `drain`
-   * @throws ServerError ERR_HTTP_CONTENT_LENGTH: it is beyond what `begin` declared. None of it was sent; `abort` is next.
+   * @throws ServerError ERR_HTTP_CONTENT_LENGTH: the data exceeds the length that `begin` declared. None of it was
+   * sent; call `abort` next.
    */
   write(data: string | Uint8Array): boolean;
-  /** Part of a file, behind what was written; only where `begin` was told the `content-length`. */
+  /** Sends a part of a file after the bytes written; only where `begin` got a `content-length`. */
   writeFile(piece: FilePiece): void;
   /**
    * @param trailers only of chunked answers
-   * @throws ServerError ERR_HTTP_CONTENT_LENGTH: the body is not as long as `begin` declared; `abort` is next
+   * @throws ServerError ERR_HTTP_CONTENT_LENGTH: the body is shorter than `begin` declared; call `abort` next
    */
   end(data?: string | Uint8Array, trailers?: FieldList): void;
-  /** 1xx, before the answer: 103 with its fields. */
+  /** Sends 1xx, before the answer: 103 with its fields. */
   inform(status: number, fields: FieldList): void;
   /** Resolves when more can be written, or the client has gone. */
   drain(): Promise<void>;
   /**
-   * Another process answers instead: this one owes nothing more.
+   * Another process answers instead: this one has nothing left to do for it.
    * @returns the number by which that process finds the request
    * @throws ServerError ERR_HTTP_DETACH where the answer belongs to this process
    */
   detach(): number;
-  /** The answer cannot be finished: the client is told by the end of the connection (HTTP/2: RST_STREAM). */
+  /**
+   * Aborts an answer that cannot be finished: the end of the connection shows it to the client (HTTP/2: RST_STREAM).
+   */
   abort(): void;
 }

@@ -1,4 +1,4 @@
-/** What clients expect by the Expect field (RFC 9110 10.1.1): 100-continue, and what no handler knows. */
+/** The Expect field of requests (RFC 9110 10.1.1): 100-continue, and expectations that no handler knows. */
 
 /** The sentence of 417. */
 export const OTHER_EXPECTATION = 'The Expect field asks for more than 100-continue.';
@@ -15,20 +15,20 @@ export interface ExpectingAnswer {
 
 /**
  * Calls an app in the manner of Node, as a `http.Server` does it for requests with an Expect field.
- * @param tell tells the listeners of that event; false: there are none
+ * @param notify emits that event; false: it has no listeners
  */
 export function callExpected<T>(
   expect: string,
   response: ExpectingAnswer,
-  tell: (event: 'checkContinue' | 'checkExpectation') => boolean,
+  notify: (event: 'checkContinue' | 'checkExpectation') => boolean,
   call: () => T,
 ): T | undefined {
   if (isContinue(expect)) {
-    if (tell('checkContinue')) return undefined;
+    if (notify('checkContinue')) return undefined;
     response.writeContinue();
     return call();
   }
-  if (tell('checkExpectation')) return undefined;
+  if (notify('checkExpectation')) return undefined;
   response.statusCode = 417;
   response.end();
   return undefined;

@@ -1,7 +1,7 @@
 /** Field lines in one flat array: name (lower case), value, name, value … Searched from the start: an answer has few. */
 import type { FieldList } from './exchange.js';
 
-/** @returns -1: there is none */
+/** @returns -1: not found */
 export function indexOfField(fields: FieldList, name: string): number {
   for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) return at;
   return -1;
@@ -13,7 +13,7 @@ export function valuesOfField(fields: FieldList, name: string): string[] {
   return values;
 }
 
-/** One line of that name and no other, where the first one was. */
+/** Sets one line of that name and removes the others; it stands where the first one was. */
 export function setField(fields: string[], name: string, value: string): void {
   const at = indexOfField(fields, name);
   if (at === -1) {
@@ -24,7 +24,7 @@ export function setField(fields: string[], name: string, value: string): void {
   removeFields(fields, name, at + 2);
 }
 
-/** Takes out every line of that name, from `start` on. */
+/** Removes every line of that name, from `start` on. */
 export function removeFields(fields: string[], name: string, start = 0): void {
   let kept = start;
   for (let at = start; at < fields.length; at += 2) {

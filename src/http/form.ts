@@ -11,7 +11,7 @@ import { type UploadedFile, UploadFolder } from './uploads.js';
 
 /** Limits of one form, where they differ from those of the server. Beyond one: ERR_HTTP_FORM_LIMIT. */
 export interface FormOptions {
-  /** How many fields that are no files. Default: 1000. */
+  /** How many fields that are not files. Default: 1000. */
   readonly fields?: number;
   /** Bytes of one field. Default: 1 MiB. */
   readonly fieldSize?: number;
@@ -37,13 +37,13 @@ export interface Form {
   readonly files: UploadedFile[];
 }
 
-/** Where a form comes from. */
+/** The source of a form. */
 export interface FormSource {
   readonly contentType: string | undefined;
   readonly pieces: () => AsyncIterable<Buffer>;
   /** The client goes away, or ends its side. */
   readonly onGone: (listener: () => void) => void;
-  /** No answer reaches it any more. */
+  /** An answer does not reach it any more. */
   readonly isGone: () => boolean;
   /** The answer has ended. */
   readonly onEnd: (listener: () => void) => void;
@@ -61,12 +61,12 @@ export const defaultFormLimits: FormLimits = {
   folder: tmpdir(),
 };
 
-/** Of the head of one part: a name and a type are far from it. */
+/** Of the head of one part: name and type are far shorter. */
 const PART_HEADER_SIZE = 8 * 1024;
 const PART_HEADERS = 32;
 /** Files of a client that left while its form was being read. */
 const KEPT_MS = 10_000;
-/** A client that has ended its side may still get its answer; nothing tells when it is gone. */
+/** A client that has ended its side may still get its answer; no event shows when it is gone. */
 const LOOK_MS = 1000;
 /** RFC 2046, 5.1.1. */
 const BOUNDARY =
@@ -97,7 +97,7 @@ async function readUrlencoded(source: FormSource, limits: FormLimits): Promise<F
   return { fields: collector.fields, files: [] };
 }
 
-/** Fields as they come, held against the limits. */
+/** Fields as they come, checked against the limits. */
 class FieldCollector {
   readonly fields: Values = emptyValues();
   readonly #limits: FormLimits;
@@ -150,7 +150,7 @@ class MultipartReading {
       await Promise.race([this.#failed.promise, this.#feed(parser)]);
       const files = await Promise.race([this.#failed.promise, Promise.all(this.#saves)]);
       this.#isRead = true;
-      // A file input that was left empty comes as a file without name and content.
+      // An empty file input comes as a file without name and content.
       return {
         fields: this.#collector.fields,
         files: files.filter(({ filename, size }) => filename !== '' || size > 0),
@@ -163,8 +163,9 @@ class MultipartReading {
   }
 
   /**
-   * A form that had come whole is read to its end all the same: the body itself says when it was cut. The files go when
-   * the client does; those of a form that was still being read stay for a moment, or the handler would never see them.
+   * A form that had come whole is read to its end all the same: the body itself reports when it was cut. The files
+   * go when the client does; those of a form that was still being read stay for a moment, or the handler would
+   * never see them.
    */
   #clientLeft(): void {
     if (this.#folder.isRemoved) return;
@@ -188,7 +189,7 @@ class MultipartReading {
     return parser;
   }
 
-  /** As fast as the parser takes it, and that as fast as the disk. */
+  /** At the pace of the parser, which runs at the pace of the disk. */
   async #feed(parser: BusboyInstance): Promise<void> {
     const finished = once(parser, 'finish');
     finished.catch(() => undefined);
@@ -212,7 +213,7 @@ class MultipartReading {
   }
 
   #takeFile(name: string | undefined, stream: Readable, filename: string, type: string): void {
-    stream.on('error', () => undefined); // the parser says the same
+    stream.on('error', () => undefined); // the parser reports the same error
     const why = this.#wrongFile(name);
     if (why !== undefined) this.#fail(why);
     if (this.#hasFailed || name === undefined) {

@@ -1,23 +1,23 @@
 /**
- * Fields that say where an answer ends and how its connection is used (RFC 9110, 7.6.1 and 8.6; RFC 9112, 6). They belong
- * to the server: what a handler says of them is a wish, which counts where it is true.
+ * Fields that define where an answer ends and how its connection is used (RFC 9110, 7.6.1 and 8.6; RFC 9112, 6).
+ * They belong to the server: a handler's value is a wish, which counts where it is true.
  */
 import { ServerError } from '../errors/index.js';
 import type { FieldList } from './exchange.js';
 
-/** What an exchange does with a field of the user's. */
+/** What an exchange does with a user's field. */
 export const FieldKind = {
-  /** Goes out as it is. */
+  /** Sent as it is. */
   plain: 0,
   date: 1,
   connection: 2,
   upgrade: 3,
-  /** The server says it, or it belongs to another hop. */
+  /** The server sets it, or it belongs to another hop. */
   ofServer: 4,
 } as const;
 export type FieldKind = (typeof FieldKind)[keyof typeof FieldKind];
 
-/** Only the names of these lengths are looked at closely. @param name in any case */
+/** Only names of these lengths are compared. @param name in any case */
 export function kindOfField(name: string): FieldKind {
   switch (name.length) {
     case 2:
@@ -49,7 +49,7 @@ export function connectionOptions(values: string): string[] {
   return values.split(',').flatMap((option) => option.trim().toLowerCase() || []);
 }
 
-/** Options that are no names of fields, or whose fields are looked after anyway. */
+/** Options that are not names of fields, or whose fields are handled anyway. */
 const KNOWN_OPTIONS = new Set(['close', 'keep-alive', 'upgrade']);
 
 /** Whether options name fields that are for this hop alone. */
@@ -68,7 +68,7 @@ export function withoutNamedFields(fields: FieldList, options: readonly string[]
   return kept;
 }
 
-/** What an interim answer may say: it has no body, and uses its connection as it finds it. */
+/** The fields an interim answer may have: it has no body, and uses its connection as it finds it. */
 export function interimFields(fields: FieldList): string[] {
   const kept: string[] = [];
   for (let at = 0; at < fields.length; at += 2) {
@@ -80,7 +80,7 @@ export function interimFields(fields: FieldList): string[] {
 
 const NOT_DECLARED = -1;
 
-/** The `content-length` that fields declare; −1: none, or none that can be meant (no number, two that differ). */
+/** The `content-length` that fields declare; −1: none, or none that is usable (not a number, two that differ). */
 export function declaredLength(fields: FieldList): number {
   let declared = NOT_DECLARED;
   for (let at = 0; at < fields.length; at += 2) {
@@ -98,7 +98,7 @@ export function declaredLength(fields: FieldList): number {
 const NO_CONTENT = 204;
 const NOT_MODIFIED = 304;
 
-/** Whether an answer of that status has a body at all; a HEAD request is another question. */
+/** True when an answer of that status has a body at all; HEAD is a separate matter. */
 export function statusHasBody(status: number): boolean {
   return status !== NO_CONTENT && status !== NOT_MODIFIED;
 }
@@ -108,15 +108,15 @@ export function lengthToBegin(status: number, fields: FieldList): number {
   return status === NO_CONTENT ? NOT_DECLARED : declaredLength(fields);
 }
 
-/** What `content-length` of a whole answer says; −1: there is none. @param bytes of its body */
+/** The `content-length` of a whole answer; −1: none. @param bytes of its body */
 export function lengthToTell(status: number, isHead: boolean, fields: FieldList, bytes: number): number {
   if (status === NO_CONTENT) return NOT_DECLARED;
-  // What the fields say is about the answer that GET would get, or has got, which the handler knows alone.
+  // The fields describe the answer that GET would get, or has got, which only the handler knows.
   if (status === NOT_MODIFIED) return declaredLength(fields);
   return isHead && bytes === 0 ? Math.max(0, declaredLength(fields)) : bytes;
 }
 
-/** Counts a body against its declared length: a client would take what is beyond it for the next answer. */
+/** Counts a body against its declared length: a client would take excess bytes for the next answer. */
 export class LengthCount {
   readonly declared: number;
   #written = 0;
@@ -125,14 +125,14 @@ export class LengthCount {
     this.declared = declared;
   }
 
-  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: these bytes are beyond it, and may not be sent */
+  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: these bytes exceed it, and may not be sent */
   add(bytes: number): void {
     const total = this.#written + bytes;
     if (total > this.declared) throw wrongLength(String(this.declared), `${total} bytes`);
     this.#written = total;
   }
 
-  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: with the last bytes it is still short of it */
+  /** @throws ServerError ERR_HTTP_CONTENT_LENGTH: with the last bytes it is still too short */
   checkWhole(): void {
     if (this.#written !== this.declared) throw wrongLength(String(this.declared), `${this.#written} bytes`);
   }

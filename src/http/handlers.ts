@@ -1,4 +1,7 @@
-/** Who answers the requests of a port: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in a worker. */
+/**
+ * The handlers of a port's requests: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in
+ * a worker.
+ */
 import { STATUS_CODES } from 'node:http';
 import { ServerError } from '../errors/index.js';
 import { StaticFiles } from '../files/static-files.js';
@@ -21,7 +24,7 @@ import { sendPieces } from './send-file.js';
 import { knowPlace } from './upload-sweep.js';
 
 export type RequestCallback = (request: HttpRequest, response: HttpResponse) => unknown;
-/** Has one request answered. It may not throw. */
+/** Starts the answer to one request. It may not throw. */
 export type Serve = (exchange: Exchange) => void;
 
 export interface HandlerParts {
@@ -30,9 +33,9 @@ export interface HandlerParts {
   readonly server: unknown;
   remote(fd: number): Peer;
   readonly log: Log;
-  /** A request that HTTP/2 has brought is under way beyond its callback, or has ended. */
+  /** A request of HTTP/2 continues beyond its callback, or has ended. */
   countUnderWay(change: 1 | -1): void;
-  /** What HTTP/2 does in this process. */
+  /** The HTTP/2 figures of this process. */
   http2(): Http2Record;
   /** The server has `maxConcurrency` requests under way. */
   isFull(): boolean;
@@ -93,22 +96,25 @@ export async function bridgeTo(
   return new NodeHttpBridge(listener, { maxHeaderBytes, failed: (error) => failed(error, 'listener') });
 }
 
-/** What a client expects beyond 100-continue no handler knows (RFC 9110 10.1.1). */
+/** Expectations beyond 100-continue are unknown to every handler (RFC 9110 10.1.1). */
 export function refuseExpectation(exchange: Exchange): void {
   exchange.respond(417, '', [...PLAIN, 'connection', 'close'], `${OTHER_EXPECTATION}\n`);
 }
 
-/** A body that is not what the handler asked for, or a file that is not there, is the client's doing: it is told, and nothing is logged. */
+/**
+ * A body that is not of the type the handler asked for, or a missing file, is the client's fault: it gets the
+ * status, and nothing is logged.
+ */
 function faultOfClient(error: unknown): { readonly status: number; readonly message: string } | undefined {
   if (!(error instanceof ServerError)) return undefined;
-  if (isCutByClient(error)) return { status: 400, message: '' }; // there is nobody to hear it
+  if (isCutByClient(error)) return { status: 400, message: '' }; // the client cannot receive it
   const { status } = error.detail as { status?: unknown };
   return typeof status === 'number' && status >= 400 && status < 500
     ? { status, message: STATUS_CODES[status] ?? '' }
     : undefined;
 }
 
-/** Whether its body ended early by other hands than those of the handler itself. */
+/** True when its body ended early, and not through the handler itself. */
 function isCutByClient(error: ServerError): boolean {
   return error.is('ERR_HTTP_BODY_CUT') ? error.detail.reason !== 'answered' : error.is('ERR_HTTP_CLIENT_GONE');
 }
@@ -123,7 +129,7 @@ function compressionOf({ compression }: ResolvedOptions): Compression | null {
   return new Compression({ encodings, threshold, types: types ?? undefined, levels });
 }
 
-/** Static files for requests that no reactor has looked at: those of HTTP/2. */
+/** Static files for requests that no reactor has checked: those of HTTP/2. */
 export function withFiles(serve: Serve, { staticFiles }: ResolvedOptions): Serve {
   if (staticFiles.length === 0) return serve;
   const files = new StaticFiles(staticFiles);

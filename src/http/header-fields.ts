@@ -1,23 +1,23 @@
 /**
- * What may stand in the head of an answer. Everything a user gives passes here before it is a field line, so that no
- * value can end its line early (response splitting).
+ * Checks the head of an answer. Every user value passes here before it becomes a field line, so that no value can
+ * end its line early (response splitting).
  */
 import { describe, ServerError } from '../errors/index.js';
 
 /** Letters, digits and marks: RFC 9110, 5.6.2. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** Anything that a field value must not have: controls but the tab, and what does not fit into one byte. */
+/** Characters that a field value must not have: controls but the tab, and those that do not fit into one byte. */
 const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
-/** Framing is the affair of the transport: a user who could set it could make two answers of one. */
+/** The transport does the framing: a user who could set it could make two answers of one. */
 const OF_TRANSPORT = 'transfer-encoding';
-/** RFC 9110, 6.5.1: what a reader has to know before the body, and what would change where it ends. */
+/** RFC 9110, 6.5.1: fields that a reader needs before the body, and fields that change where it ends. */
 const NOT_IN_TRAILERS = new Set([
   ...['age', 'authorization', 'cache-control', 'connection', 'content-encoding', 'content-length', 'content-range'],
   ...['content-type', 'date', 'expires', 'host', 'keep-alive', 'location', 'proxy-authenticate', 'retry-after'],
   ...['set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'vary', 'www-authenticate'],
 ]);
 
-/** A name as it goes out, and the last value it had that was found to be one: most names have the same again. */
+/** A name as sent, and its last value that was found valid: most names have the same value again. */
 export interface KnownName {
   readonly lower: string;
   checked: string;
@@ -26,7 +26,7 @@ export interface KnownName {
 const KNOWN_LIMIT = 512;
 /** Longer values are not kept: they are seldom the same, and may be secrets. */
 const CHECKED_LIMIT = 64;
-/** By the name as it was given. A program uses few, and each again and again. */
+/** By the name as given. A program uses few, and each again and again. */
 const knownNames = new Map<string, KnownName>();
 
 /** @throws ServerError ERR_HTTP_HEADER_NAME */
@@ -41,12 +41,12 @@ export function headerName(name: string): string {
 
 function newName(name: unknown): KnownName {
   if (!isToken(name))
-    throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'it is no token' });
+    throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'it is not a token' });
   const lower = name.toLowerCase();
   if (lower === OF_TRANSPORT) {
     throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'the server sets it itself' });
   }
-  // Names that come from outside (a proxy) must not fill the memory.
+  // Names from outside (a proxy) must not fill the memory.
   if (knownNames.size >= KNOWN_LIMIT) knownNames.clear();
   const known = { lower, checked: '' };
   knownNames.set(name, known);
@@ -54,7 +54,7 @@ function newName(name: unknown): KnownName {
 }
 
 /**
- * The same as `headerValue` without a look at each character where the value was seen before: 20 of the 60 ns that
+ * The same as `headerValue`, without checking each character where the value was seen before: 20 of the 60 ns that
  * `setHeader` with `end` took.
  */
 export function knownValue(known: KnownName, value: string): string {
@@ -94,7 +94,7 @@ export function statusMessage(value: unknown): string {
   throw new ServerError('ERR_HTTP_STATUS_MESSAGE', { received: describe(value) });
 }
 
-/** Field lines of an object, as `inform` takes them. */
+/** Field lines of an object, for `inform`. */
 export function fieldList(headers: Readonly<Record<string, string | number | readonly string[]>>): string[] {
   const fields: string[] = [];
   for (const [name, value] of Object.entries(headers)) {
@@ -108,7 +108,7 @@ const NOT_IN_URL = /[^!#$&'()*+,\-./0-9:;=?@A-Z[\]_a-z~%]/gu;
 const LONE_PERCENT = /%(?![0-9A-Fa-f]{2})/g;
 
 /**
- * A URL as `location` may have it: what a URL must not have is percent-encoded, what is encoded stays. A backslash too,
+ * Percent-encodes a URL for `location`: invalid characters are encoded, existing escapes stay. A backslash too,
  * which browsers take for a slash.
  */
 export function encodeLocation(url: string): string {
@@ -119,7 +119,7 @@ function percentEncode(character: string): string {
   return encodeURIComponent(character);
 }
 
-/** `attachment` with the name of the file: for old readers in ASCII, for all others as RFC 8187 has it. */
+/** `attachment` with the name of the file: for old readers in ASCII, for all others by RFC 8187. */
 export function attachment(filename: string): string {
   const name = filename.toWellFormed();
   const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_');
@@ -127,7 +127,7 @@ export function attachment(filename: string): string {
   return ascii === name ? plain : `${plain}; filename*=UTF-8''${encodeExtended(name)}`;
 }
 
-/** RFC 8187, 3.2.1: what `encodeURIComponent` leaves and `attr-char` has not. */
+/** RFC 8187, 3.2.1: characters that `encodeURIComponent` leaves and `attr-char` lacks. */
 function encodeExtended(text: string): string {
   return encodeURIComponent(text).replace(/['()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
 }

@@ -1,6 +1,6 @@
 /**
- * The HTTP of a worker: takes requests out of the ring, has them served, and keeps those whose answer takes longer than
- * their callback, so that what comes for them later (bodies, the client's end) finds them. Runs in a worker.
+ * The HTTP of a worker: takes requests out of the ring, passes them to handlers, and keeps those whose answer
+ * outlasts their callback, so that later frames (bodies, the client's end) find them. Runs in a worker.
  */
 import { detailOf, Event, flagsOf, GoneFlag, goneCode, typeOf } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -26,12 +26,12 @@ export interface Http2Source {
   tunnel(events: TunnelEvents): Tunnel;
 }
 
-/** Who answers the requests of one listen port. */
+/** The handler of one listen port's requests. */
 export interface PortHandler {
   /** May not throw. */
   serve(exchange: Http1Exchange): void;
   http2(source: Http2Source): void;
-  /** Sends clients whose connections cannot go over to another process elsewhere: HTTP/2, by GOAWAY. */
+  /** Sends clients whose connections cannot be handed off to another process elsewhere: HTTP/2, by GOAWAY. */
   dismiss(): void;
   /** The server is shutting down: asks clients not to come again. */
   drain(): void;
@@ -42,7 +42,7 @@ export interface HttpRequestsParts {
   remote(fd: number): { remoteAddress: string; remotePort: number };
   /** By listen port. */
   readonly handlers: readonly (PortHandler | undefined)[];
-  /** Undefined: any number of requests is served at once. */
+  /** Undefined: this worker serves any number of requests at once. */
   readonly gate: RequestGate | undefined;
 }
 
@@ -55,9 +55,9 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
   readonly isIncomplete = false;
   readonly #host: ServiceHost;
   readonly #parts: HttpRequestsParts;
-  /** What HTTP/2 does here. */
+  /** The HTTP/2 figures of this process. */
   readonly http2: Http2Record;
-  /** Under way beyond their callback. */
+  /** Requests that continue beyond their callback. */
   readonly #exchanges = new Map<number, Http1Exchange>();
   readonly #tunnels = new Map<number, TunnelEvents>();
   /** Those among them that end by GOAWAY. */
@@ -66,7 +66,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
   #dismissed: (() => void) | undefined;
   readonly frames: AnswerFrames;
   readonly heads = new AnswerHeads();
-  readonly hearsOfEnds = true;
+  readonly seesEnds = true;
   isDraining = false;
   isLeaving = false;
   /** The request at the front of the ring, while it becomes an exchange. */
@@ -135,7 +135,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
 
   #serve(exchange: Http1Exchange): void {
     const handler = this.#parts.handlers[this.#parts.portOf(exchange.fd)];
-    if (handler === undefined) return exchange.abort(); // its port is gone with a connection that has ended
+    if (handler === undefined) return exchange.abort(); // the connection has ended, and its port is unknown
     if (exchange.isHttp2) return handler.http2(this.#http2Source(exchange));
     const { gate } = this.#parts;
     if (gate === undefined) handler.serve(exchange);
@@ -171,7 +171,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
   received(fd: number, data: Buffer): void {
     const events = this.#tunnels.get(fd);
     if (events === undefined)
-      this.outbox.close(fd, true); // it was a tunnel of a process that has died
+      this.outbox.close(fd, true); // a tunnel of a process that has died
     else events.received(data);
   }
 
@@ -217,7 +217,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
     for (const [fd, exchange] of [...this.#exchanges]) if (!this.outbox.isOpen(fd)) exchange.gone(byServer);
   }
 
-  /** Of a request that did not come through `take`. */
+  /** For a request that did not come through `take`. */
   countUnderWay(change: 1 | -1): void {
     this.#host.calls.addPending(change);
   }
@@ -236,7 +236,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
         hasEnded = true;
         outbox.close(fd, false);
       },
-      // What was written before the end still leaves.
+      // Bytes written before the end still leave.
       destroy: () => void (hasEnded || outbox.close(fd, true)),
       pause: () => void outbox.setPaused(fd, true),
       resume: () => void outbox.setPaused(fd, false),
@@ -264,7 +264,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
 
   #track(exchange: Http1Exchange): void {
     const { fd } = exchange;
-    this.#exchanges.get(fd)?.gone(byServer); // no frame has said that it is over
+    this.#exchanges.get(fd)?.gone(byServer); // no frame has reported its end
     exchange.isTracked = true;
     this.#exchanges.set(fd, exchange);
     this.#host.calls.addPending(1);

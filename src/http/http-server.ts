@@ -11,8 +11,8 @@ import type { HttpRequest } from './request.js';
 import type { HttpResponse } from './response.js';
 
 /**
- * What `new HttpServer()` takes: all options of a server, and what answers the requests in place of the callback
- * `request`.
+ * The options of `new HttpServer()`: all options of a server, and the app that answers requests in place of the
+ * callback `request`.
  */
 export interface HttpServerOptions extends ServerOptions {
   /** Answers every request, in a worker: `fetch: app.fetch` of Hono, H3, itty-router. Default: none. */
@@ -23,7 +23,10 @@ export interface HttpServerOptions extends ServerOptions {
    * Default: none.
    */
   readonly listener?: RequestListener | NodeHttpServer | undefined;
-  /** Called in each worker before it is ready: loads one of the two. Where it fails the worker does not boot. Default: none. */
+  /**
+   * Called in each worker before it is ready: loads one of the two. When it fails the worker does not boot.
+   * Default: none.
+   */
   readonly app?: HttpApps['app'];
 }
 
@@ -48,7 +51,7 @@ export class HttpServer extends Server {
         (fd) => this.getClientInfo(fd) ?? NO_PEER,
       );
     });
-    // Whoever runs callbacks must have it by then; the master and the manager have it a moment later.
+    // Processes that run callbacks must have it by then; the master and the manager have it a moment later.
     if (this.role !== 'master' && this.role !== 'manager') await loading;
     await super.start();
     await loading;
@@ -56,9 +59,9 @@ export class HttpServer extends Server {
 
   /**
    * The answer to a request whose worker has left it to another process by `res.detach()`; from any process, in both
-   * modes. It is not compressed, and what has been answered in the meantime is not answered again. Swoole:
+   * modes. It is not compressed, and a request that was answered in the meantime is not answered again. Swoole:
    * Response::create()
-   * @param fd of the request @param exchange what `detach()` has returned
+   * @param fd of the request @param exchange the result of `detach()`
    * @returns undefined where the client has gone; `lastError` says so
    * @throws ServerError ERR_NOT_STARTED; ERR_HTTP_DETACH: the number is not one of `detach()`
    */
@@ -83,7 +86,7 @@ giveHttpToPlainServers(halfWith({}));
 
 const NO_PEER = { remoteAddress: '', remotePort: 0 };
 
-/** What only a worker that speaks HTTP needs is loaded there. */
+/** Loads there the modules that only a worker with HTTP needs. */
 function halfWith(apps: HttpApps): HttpHalf {
   return {
     answers: Object.values(apps).some((app) => app !== undefined),

@@ -1,5 +1,5 @@
 /**
- * A request that came over HTTP/1, and its answer: bytes of the head go to the wire as they are put together here. Runs in
+ * A request that came over HTTP/1, and its answer: the head's bytes go to the wire as they are built here. Runs in
  * a worker.
  */
 import { ServerError } from '../errors/index.js';
@@ -19,14 +19,14 @@ import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-b
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
 import type { TakenRequest } from './taken-request.js';
 
-/** What exchanges of one worker share. */
+/** Shared by the exchanges of one worker. */
 export interface Http1Host {
   readonly outbox: Outbox;
   readonly frames: AnswerFrames;
   /** The server is shutting down. */
   readonly isDraining: boolean;
-  /** False: no event tells this process of the end of a connection; it shows when something is sent. */
-  readonly hearsOfEnds: boolean;
+  /** False: no event reports the end of a connection to this process; sending shows it. */
+  readonly seesEnds: boolean;
   /** This process is being replaced, or shuts down. */
   readonly isLeaving: boolean;
   readonly heads: AnswerHeads;
@@ -42,15 +42,15 @@ export interface Http1Host {
 const VERSION_BYTES = 11;
 const { last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
 
-/** Pieces up to this size are put together with what frames them. */
+/** Pieces up to this size are joined with their framing. */
 const SMALL_PIECE_BYTES = 16_384;
 
 export class Http1Exchange implements Exchange, RawExchange {
   readonly fd: number;
-  /** Its number: frames of the answer bear it. */
+  /** Its number: frames of the answer carry it. */
   readonly number: number;
   readonly head: string;
-  /** Something has begun that goes on after the callback: the service keeps it. */
+  /** The exchange continues after the callback: the service keeps it. */
   isTracked = false;
   isEnded = false;
   isGone = false;
@@ -133,7 +133,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#host.remote(this.fd).remotePort;
   }
 
-  // ——— what comes ———
+  // ——— incoming ———
 
   /** @param flags BodyFlag */
   bodyCame(data: Buffer, flags: number): void {
@@ -144,12 +144,12 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#body.isComplete;
   }
 
-  /** It goes on only in the process that has it: another one cannot take its body. */
+  /** True when only the process that has it can continue it: another one cannot take its body. */
   get isUpload(): boolean {
     return !this.isEnded && !this.#body.isComplete;
   }
 
-  /** The client may send the body it has asked to send. Not said where the body is there (RFC 9110 10.1.1). */
+  /** Lets the client send the body it has announced. Not sent where the body is there (RFC 9110 10.1.1). */
   sendContinue(): void {
     if (!this.isEnded && !this.#body.isComplete) this.#send(INTERIM | AnswerFlag.continue, CONTINUE, null);
   }
@@ -158,17 +158,17 @@ export class Http1Exchange implements Exchange, RawExchange {
     if (this.#body instanceof StreamedBody) this.#body.leaveContinue();
   }
 
-  /** The reactor may send so much more of the body. */
+  /** The reactor may send that many more bytes of the body. */
   taken(bytes: number): void {
     this.#host.frames.taken(this, bytes);
   }
 
-  /** The client has ended its side, behind all of its request: an answer may still reach it. */
+  /** The client has ended its side, after its whole request: an answer may still reach it. */
   ended(): void {
     if (!this.isGone) this.#clientEnded();
   }
 
-  /** No answer reaches the client any more. */
+  /** An answer does not reach the client any more. */
   gone(cut: BodyCut): void {
     if (this.isGone) return;
     this.isGone = true;
@@ -289,7 +289,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.gone(byServer);
   }
 
-  // ——— the answer as bytes, by somebody who knows HTTP himself ———
+  // ——— the answer as bytes, from code that speaks HTTP itself ———
 
   writeRaw(data: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): boolean {
     if (this.isEnded) return false;
@@ -329,7 +329,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     return methodOf(this.#first) === 1; // methods[1]
   }
 
-  /** The client would not stay, or may not: what is left of its body stands before its next request. */
+  /** The client would not stay, or may not: the rest of its body stands before its next request. */
   get mustClose(): boolean {
     return !this.#has(RequestBit.keepAlive) || this.#host.isDraining || !this.#body.isComplete;
   }
@@ -340,13 +340,13 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   #send(flags: number, text: string, body: Uint8Array | null): boolean {
-    const { frames, hearsOfEnds } = this.#host;
+    const { frames, seesEnds } = this.#host;
     if (frames.send(this, flags, null, text, body)) return true;
-    if (!hearsOfEnds && !frames.outbox.isOpen(this.fd)) this.gone(byServer);
+    if (!seesEnds && !frames.outbox.isOpen(this.fd)) this.gone(byServer);
     return false;
   }
 
-  /** @param data as `plainBytes` gives it */
+  /** @param data from `plainBytes` */
   #writePlain(flags: number, data: string | Uint8Array): boolean {
     return typeof data === 'string' ? this.#send(flags, data, null) : this.#send(flags, '', data);
   }
@@ -381,12 +381,12 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 }
 
-/** A text stays one where its characters are its bytes. */
+/** A text stays a text where its characters are its bytes. */
 function plainBytes(data: string | Uint8Array): string | Uint8Array {
   return typeof data !== 'string' || isAscii(data) ? data : Buffer.from(data);
 }
 
-/** For short texts a loop is quicker than asking for their length in bytes. */
+/** For short texts a loop is faster than computing their length in bytes. */
 const LOOP_CHARS = 64;
 
 function isAscii(text: string): boolean {

@@ -5,9 +5,9 @@ import { type BodyCut, cutError } from './cut.js';
 import type { RequestBody } from './exchange.js';
 
 export interface IncomingBody extends RequestBody {
-  /** All of it has come to this process: whatever happens, it can be read to its end. */
+  /** The whole body has come to this process: whatever happens, it can be read to its end. */
   readonly isComplete: boolean;
-  /** The rest will not come. The first cut counts; none does when all of it has come. */
+  /** The rest will not come. The first cut counts; none does when the whole body has come. */
   fail(cut: BodyCut): void;
 }
 
@@ -40,10 +40,13 @@ interface BodySource {
   sendContinue(): void;
 }
 
-/** The reactor is notified when so much was taken. */
+/** The reactor is notified after each N bytes taken. */
 const CONFIRM_BYTES = 65_536;
 
-/** What has come is kept until it is read, also behind a cut: at most the reactor's window, and as long as the request. */
+/**
+ * Received bytes are kept until they are read, also behind a cut: at most the reactor's window, and as long as the
+ * request.
+ */
 export class StreamedBody implements IncomingBody {
   readonly whole = null;
   trailers: readonly string[] = noTrailers;
@@ -53,7 +56,7 @@ export class StreamedBody implements IncomingBody {
   #waiting: { resolve: (piece: Buffer | null) => void; reject: (error: Error) => void } | undefined;
   #cut: BodyCut | undefined;
   #unconfirmed = 0;
-  /** The client waits for 100 Continue, and this body says it. */
+  /** The client waits for 100 Continue, and this body sends it. */
   #asksContinue: boolean;
 
   constructor(source: BodySource, asksContinue: boolean) {
@@ -78,7 +81,7 @@ export class StreamedBody implements IncomingBody {
     });
   }
 
-  /** Somebody else tells the client to go on, or that it need not. */
+  /** The caller sends 100 Continue to the client, or a final answer. */
   leaveContinue(): void {
     this.#asksContinue = false;
   }

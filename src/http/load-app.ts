@@ -1,4 +1,7 @@
-/** Finds what answers requests in an app that was not written for tswoole: an export, or the server it lets listen. Runs in a worker. */
+/**
+ * Finds the handler in an app that was not written for tswoole: an export, or the server that it lets listen. Runs
+ * in a worker.
+ */
 import { Server as NodeHttpServer, type RequestListener } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
@@ -8,7 +11,7 @@ import type { OwnListen } from './own-listen.js';
 /** Names under which apps are exported, the likeliest first. */
 const names = ['default', 'app', 'handler', 'server', 'application', 'api', 'fastify', 'listener'];
 
-/** An app without exports may call `listen()` so much later. */
+/** An app without exports may call `listen()` up to N ms later. */
 export const LISTEN_WAIT_MS = 5000;
 
 /** @throws ServerError ERR_HTTP_APP */
@@ -31,7 +34,7 @@ export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpA
   throw new ServerError('ERR_HTTP_APP', { path, why });
 }
 
-/** True where one of the exports may be an app; nothing of it is called. */
+/** True where one of the exports may be an app; none of them is called. */
 export function exportsApp(exported: Readonly<Record<string, unknown>>): boolean {
   return [...names, 'fetch'].some((name) => {
     const value = exported[name];
@@ -39,7 +42,7 @@ export function exportsApp(exported: Readonly<Record<string, unknown>>): boolean
   });
 }
 
-/** What is known of the shapes of apps; undefined: none of them. */
+/** Recognises the known shapes of apps; undefined: none of them. */
 async function appsOf(value: unknown): Promise<HttpApps | undefined> {
   if (value instanceof NodeHttpServer) return { listener: value };
   if (typeof value === 'function' && !has(value, 'fetch'))

@@ -1,11 +1,11 @@
 /**
- * A promise that knows whether somebody waits for it: `await` and `then` say so. Nobody is told by the process when it is
- * rejected unobserved: whoever made it looks.
+ * A promise that records whether it is awaited, by `await` or `then`. The process does not report it when it is
+ * rejected unobserved: its creator checks.
  */
 export class ObservedPromise<T> extends Promise<T> {
   isObserved = false;
 
-  /** What comes out of `then` is an ordinary promise. */
+  /** `then` returns an ordinary promise. */
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
   }

@@ -1,6 +1,6 @@
 /**
- * An app that calls `listen()` itself. Here the server listens for it: the app gets no port of its own, and the
- * `http.Server` it wanted one for is what answers the requests. Runs in a worker, before the app is loaded.
+ * An app that calls `listen()` itself. Here the server listens for it: the app gets no port of its own, and its
+ * `http.Server` answers the requests. Runs in a worker, before the app is loaded.
  */
 import { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,7 +11,7 @@ import type { AppAddress } from './app-address.js';
 export class OwnListen {
   readonly #called = deferred<Server>();
 
-  /** @param addressOfServer where clients come in; the app is told it as its own address */
+  /** @param addressOfServer where clients connect; the app sees it as its own address */
   constructor(addressOfServer: () => AddressInfo) {
     replaceListen((server, args) => {
       const callback = args.at(-1);
@@ -23,7 +23,7 @@ export class OwnListen {
   }
 
   /**
-   * Which one wanted to listen, the first of several. Many apps listen only when their database has answered.
+   * Waits for the first server that wants to listen. Many apps listen only when their database has answered.
    * @returns undefined: none until then
    */
   within(ms: number): Promise<Server | undefined> {
@@ -31,7 +31,7 @@ export class OwnListen {
   }
 }
 
-/** Where the app wants to listen, the first time it does. It does not: this process only tells. */
+/** Records where the app wants to listen, the first time it does. It does not listen: this process only reports. */
 export function listenArguments(): {
   readonly called: Promise<AppAddress>;
   within(ms: number): Promise<AppAddress | undefined>;
@@ -51,7 +51,7 @@ function replaceListen(listen: (server: Server, args: readonly unknown[]) => voi
 /** Node listens at every address where none is named. */
 const EVERY_ADDRESS = '::';
 
-/** The shapes of `net.Server.listen()`. A path or a handle is no address that clients of the server know. */
+/** The shapes of `net.Server.listen()`. A path or a handle is not an address that clients of the server know. */
 function addressOf([first, second]: readonly unknown[]): AppAddress {
   if (typeof first === 'object' && first !== null) {
     const { port, host } = first as { port?: unknown; host?: unknown };

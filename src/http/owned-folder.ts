@@ -1,6 +1,7 @@
 /**
- * Temporary folders that bear the name of the process they belong to, so that its successor can tell what a process that
- * was killed has left: `tswoole-form-SCOPE-PID-START-RANDOM`, locked (flock) for as long as its owner lives. Runs in workers.
+ * Temporary folders named after the process they belong to, so that its successor can recognise the folders of a
+ * killed process: `tswoole-form-SCOPE-PID-START-RANDOM`, locked (flock) for as long as its owner lives. Runs in
+ * workers.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
@@ -10,10 +11,10 @@ import { tryLock } from '../os/lock.js';
 import { processStartTime } from '../os/other-process.js';
 
 export interface Owner {
-  /** Within which its pid means something: a boot of a machine, and a namespace of pids. */
+  /** Where its pid is meaningful: one boot of a machine, and one namespace of pids. */
   readonly scope: string;
   readonly pid: number;
-  /** As `processStartTime` tells it. */
+  /** From `processStartTime`. */
   readonly start: string;
 }
 
@@ -31,7 +32,7 @@ export function ownerOf(name: string): Owner | undefined {
   return scope === '' ? undefined : { scope, pid: Number(pid), start };
 }
 
-/** Undefined: from here nobody can tell by its pid; the lock has to. */
+/** Undefined: the pid is not conclusive here; the lock has to decide. */
 export function isRunning({ scope, pid, start }: Owner): boolean | undefined {
   if (scope === UNKNOWN || scope !== thisProcess().scope) return undefined;
   return processStartTime(pid) === start;
@@ -39,7 +40,7 @@ export function isRunning({ scope, pid, start }: Owner): boolean | undefined {
 
 export class OwnedFolder {
   readonly path: string;
-  /** Has the lock; −1: it could not be opened. */
+  /** Holds the lock; −1: it could not be opened. */
   #descriptor: number;
 
   private constructor(path: string) {
@@ -47,7 +48,7 @@ export class OwnedFolder {
     this.#descriptor = openLocked(path);
   }
 
-  /** Synchronous, so that there is no moment at which it is there and nobody's. @throws an Error with `code` */
+  /** Synchronous, so that the folder exists at no moment without an owner. @throws an Error with `code` */
   static make(parent: string): OwnedFolder {
     const { scope, pid, start } = thisProcess();
     const folder = new OwnedFolder(mkdtempSync(join(resolve(parent), `${PREFIX}${scope}-${pid}-${start}-`)));
@@ -59,7 +60,7 @@ export class OwnedFolder {
     return folder;
   }
 
-  /** With all that is in it. Never fails: what cannot be removed is left to a successor. */
+  /** With all that is in it. Never fails: a successor removes the rest. */
   async remove(): Promise<void> {
     await rm(this.path, { recursive: true, force: true }).catch(() => undefined);
     this.#forget();
@@ -83,7 +84,7 @@ export class OwnedFolder {
   }
 }
 
-/** However the process ends, but by a signal that cannot be caught: 'exit' is told after an uncaught error too. */
+/** However the process ends, but by a signal that cannot be caught: 'exit' is emitted after an uncaught error too. */
 function removeAll(): void {
   for (const folder of [...owned]) folder.removeNow();
 }
@@ -94,7 +95,7 @@ function openLocked(path: string): number {
     descriptor = openSync(path, FLAGS);
     tryLock(descriptor);
   } catch {
-    // Some file systems have no locks, and descriptors may be short: then the pid alone says whose it is.
+    // Some file systems have no locks, and descriptors may be short: then the pid alone identifies the owner.
   }
   return descriptor;
 }
@@ -111,7 +112,7 @@ function startOf(pid: number): string {
   return start ?? '0';
 }
 
-/** Other machines and containers may share the folder: their pids are not ours. */
+/** Other machines and containers may share the folder: their pids mean nothing here. */
 function scopeOfPids(): string {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();

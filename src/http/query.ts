@@ -2,7 +2,7 @@
 
 export type Values = Record<string, string | string[]>;
 
-/** Calls `take` for each pair in order; what it throws ends it. */
+/** Calls `take` for each pair in order; an error that it throws ends the loop. */
 export function eachPair(text: string, take: (name: string, value: string) => void): void {
   let start = 0;
   while (start <= text.length) {
@@ -19,7 +19,7 @@ function takePair(text: string, start: number, end: number, take: (name: string,
   else take(decode(text.slice(start, equals)), decode(text.slice(equals + 1, end)));
 }
 
-/** The values by name, in an object without a prototype; a name that comes again has an array. */
+/** The values by name, in an object without a prototype; a repeated name has an array. */
 export function parseQuery(text: string): Values {
   const values = emptyValues();
   if (text === '') return values;
@@ -48,7 +48,7 @@ function decode(text: string): string {
   }
 }
 
-/** What is no valid escape stays as it is, and bytes that are no UTF-8 become U+FFFD. */
+/** Invalid escapes stay as they are, and bytes that are not UTF-8 become U+FFFD. */
 function decodeBytes(text: string): string {
   const from = Buffer.from(text);
   let length = 0;

@@ -1,4 +1,4 @@
-/** Lets as many requests be served at once as one worker may have, the others one after the other. Runs in a worker. */
+/** Serves as many requests at once as one worker may have, the others one after the other. Runs in a worker. */
 export class RequestGate {
   readonly #limit: number;
   /** By request, in the order in which they came. */
@@ -11,7 +11,7 @@ export class RequestGate {
     this.#limit = limit;
   }
 
-  /** Calls `begin` now, or when those before it have left. Each request that enters must leave. */
+  /** Calls `begin` now, or when earlier requests have left. Each request that enters must leave. */
   enter(request: object, begin: () => void): void {
     if (this.#running >= this.#limit || this.#waiting.size > 0) {
       this.#waiting.set(request, begin);
@@ -28,7 +28,9 @@ export class RequestGate {
     this.#admit();
   }
 
-  /** A request that is answered at once leaves while it is admitted: the loop goes on, instead of a call within a call. */
+  /**
+   * A request that is answered at once leaves while it is admitted: the loop goes on, instead of a call within a call.
+   */
   #admit(): void {
     if (this.#isAdmitting) return;
     this.#isAdmitting = true;

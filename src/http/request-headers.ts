@@ -1,7 +1,7 @@
 /** Header fields of a request as an object, by the rules of Node. */
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Of these there is one at most: the first counts. */
+/** These names allow one line: the first counts. */
 const ONLY_ONCE = new Set([
   ...['age', 'authorization', 'content-length', 'content-type', 'etag', 'expires', 'from', 'host', 'if-modified-since'],
   ...['if-unmodified-since', 'last-modified', 'location', 'max-forwards', 'proxy-authorization', 'referer'],

@@ -12,14 +12,14 @@ export interface Peer {
   readonly remotePort: number;
 }
 
-/** Of a server: for each of its requests the same object. */
+/** Of a server: one object for all its requests. */
 export interface RequestLimits {
   readonly form: FormLimits;
 }
 
 export const defaultRequestLimits: RequestLimits = { form: defaultFormLimits };
 
-/** What most requests never ask for, made when they do. */
+/** Details that most requests never use, made on demand. */
 class Details {
   headers: IncomingHttpHeaders | undefined = undefined;
   query: Values | undefined = undefined;
@@ -33,8 +33,8 @@ class Details {
 }
 
 /**
- * A request, as the callback `request` gets it. Runs in a worker. What is not asked for is not computed: the constructor
- * sets four fields, and together with that of the answer takes less than 20 ns (the object of three headers alone: 300).
+ * A request, as the callback `request` gets it. Runs in a worker. Members are computed on demand: the constructor sets
+ * four fields, and together with that of the answer takes less than 20 ns (the object of three headers alone: 300).
  */
 export class HttpRequest {
   readonly #exchange: Exchange;
@@ -72,7 +72,7 @@ export class HttpRequest {
     return path === '' ? '/' : path;
   }
 
-  /** Decoded as `URLSearchParams` does; a name that comes again has an array. Without a prototype. */
+  /** Decoded as `URLSearchParams` does; a repeated name has an array. Without a prototype. */
   get query(): Values {
     const { target } = this.#exchange;
     const mark = target.indexOf('?');
@@ -101,12 +101,12 @@ export class HttpRequest {
     return this.#exchange.rawHeaders;
   }
 
-  /** What came behind a chunked body; empty before its end. */
+  /** Fields behind a chunked body; empty before its end. */
   get trailers(): IncomingHttpHeaders {
     return headerObject(this.#exchange.body.trailers);
   }
 
-  /** Decoded, of a name that comes twice the first. Without a prototype. */
+  /** Decoded, of a repeated name the first. Without a prototype. */
   get cookies(): Record<string, string> {
     this.#details.cookies ??= parseCookies(this.header('cookie'));
     return this.#details.cookies;
@@ -133,8 +133,9 @@ export class HttpRequest {
   }
 
   /**
-   * Aborts, with ERR_HTTP_CLIENT_GONE, when the client goes away before the answer has ended or its time is over. A client
-   * that has ended its side counts as gone while nothing is answered; an answer that has begun goes on until it is known.
+   * Aborts, with ERR_HTTP_CLIENT_GONE, when the client goes away before the answer has ended or its time is over.
+   * A client that has ended its side counts as gone while no answer has begun; an answer that has begun continues
+   * until writing shows that the client has gone.
    */
   get signal(): AbortSignal {
     const details = this.#details;
@@ -148,7 +149,7 @@ export class HttpRequest {
     return details.abort.signal;
   }
 
-  /** All of the body; empty where there is none. As often as one likes. */
+  /** The whole body; empty where there is none. May be called any number of times. */
   body(): Promise<Buffer> {
     return this.#reader.collect('body()');
   }
@@ -165,11 +166,11 @@ export class HttpRequest {
   }
 
   /**
-   * Fields and files of a form, urlencoded or multipart. Files lie in a temporary folder until the answer has ended, or
-   * the client has gone; `file.keep(path)` moves one away. What was read once is given again.
+   * Fields and files of a form, urlencoded or multipart. Files lie in a temporary folder until the answer has ended,
+   * or the client has gone; `file.keep(path)` moves one away. Further calls return the same form.
    * @param options limits that differ from those of the server
-   * @throws ServerError ERR_HTTP_FORM_TYPE, ERR_HTTP_FORM_BROKEN, ERR_HTTP_FORM_LIMIT, ERR_HTTP_FORM_FILE; `detail.status`
-   * says what to answer
+   * @throws ServerError ERR_HTTP_FORM_TYPE, ERR_HTTP_FORM_BROKEN, ERR_HTTP_FORM_LIMIT, ERR_HTTP_FORM_FILE;
+   * `detail.status` is the status to answer with
    */
   form(options: FormOptions = {}): Promise<Form> {
     const source: FormSource = {
@@ -191,7 +192,7 @@ export class HttpRequest {
     return this.#reader.pieces('stream');
   }
 
-  /** The same request as the web has it. @throws ServerError ERR_HTTP_REQUEST_URL, ERR_HTTP_BODY_USED */
+  /** The same request as a web `Request`. @throws ServerError ERR_HTTP_REQUEST_URL, ERR_HTTP_BODY_USED */
   toRequest(): Request {
     const url = this.#absoluteUrl();
     const { method } = this;

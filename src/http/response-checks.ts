@@ -1,4 +1,4 @@
-/** What `HttpResponse` checks of its arguments, each with the error that says what was expected. */
+/** Checks of the arguments of `HttpResponse`, each with an error that states what was expected. */
 import { describe, ServerError } from '../errors/index.js';
 import { headerValue } from './header-fields.js';
 
@@ -24,7 +24,7 @@ export function checkInterim(status: unknown): void {
   if (!isInterim) throw new ServerError('ERR_HTTP_STATUS', { expected: '102 to 199', received: describe(status) });
 }
 
-/** Those that send a client elsewhere by themselves. */
+/** Statuses with which a client follows the redirect by itself. */
 const REDIRECTS: ReadonlySet<unknown> = new Set([301, 302, 303, 307, 308]);
 
 /** @throws ServerError ERR_HTTP_HEADER_VALUE, ERR_HTTP_STATUS */

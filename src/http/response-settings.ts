@@ -1,18 +1,18 @@
-/** What an answer stands on besides its exchange. */
+/** The dependencies of an answer besides its exchange. */
 import type { BodyRequest } from './answer-body.js';
 import type { Compression } from './compression.js';
 import type { HttpResponse } from './response.js';
 
-/** What an answer has to know of its request. `HttpRequest` is one. */
+/** The part of its request that an answer needs. `HttpRequest` has it. */
 export interface AnsweredRequest extends BodyRequest {
   header(name: string): string | undefined;
   onAnswered(listener: () => void): void;
 }
 
-/** Of a server: for each of its answers the same object. */
+/** Of a server: one object for all its answers. */
 export interface ResponseSettings {
-  /** Null: answers go as they are. */
+  /** Null: answers are not compressed. */
   readonly compression: Compression | null;
-  /** What nobody waits for has failed. */
+  /** A promise that is not awaited was rejected. */
   failed?(error: unknown, response: HttpResponse): void;
 }

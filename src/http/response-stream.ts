@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { ServerError } from '../errors/index.js';
 
-/** What such a stream asks of an answer. */
+/** The part of an answer that such a stream needs. */
 export interface StreamedAnswer {
   write(data: Uint8Array): boolean;
   end(): boolean;
@@ -10,7 +10,7 @@ export interface StreamedAnswer {
   readonly ended: boolean;
 }
 
-/** An answer as the end of a pipeline: pressure goes back through it, and a client that goes destroys it. */
+/** An answer as the end of a pipeline: back-pressure goes through it, and a client that goes destroys it. */
 export function answerStream(answer: StreamedAnswer, request: { onGone(listener: () => void): void }): Writable {
   const stream = new Writable({
     write(piece: Buffer, _encoding, done) {

@@ -34,11 +34,11 @@ export type { HeaderValue } from './response-checks.js';
 
 /** Nothing has been sent. */
 const OPEN = 0;
-/** A file is being looked at; nothing has been sent. */
+/** A file is being checked; nothing has been sent. */
 const WAITING = 1;
 /** The head has been sent. */
 const STREAMING = 2;
-/** The user has nothing more to say. */
+/** The user has ended the answer. */
 const ENDED = 3;
 
 const NO_FIELDS: FieldList = [];
@@ -46,11 +46,11 @@ const NO_FIELDS: FieldList = [];
 /**
  * The answer to a request, as the callback `request` gets it. Runs in a worker.
  *
- * Once the head has been sent, what changes it throws ERR_HTTP_HEADERS_SENT. Once the answer has ended, whatever would
- * send more (`write`, `end`, `json`, `redirect`, `sendFile`, `fail`) does nothing and returns false: a time-out may have
+ * Once the head has been sent, calls that change it throw ERR_HTTP_HEADERS_SENT. Once the answer has ended, calls that
+ * send more (`write`, `end`, `json`, `redirect`, `sendFile`, `fail`) do nothing and return false: a time-out may have
  * answered in the meantime.
  *
- * Nothing is made before it is needed, and field lines are kept as they go out, in one flat array, searched from its
+ * Nothing is made before it is needed, and field lines are kept as they are sent, in one flat array, searched from its
  * start: an answer has few. `setHeader` and `end` of a short text take some 45 ns together on the machine of the
  * benchmarks.
  */
@@ -63,7 +63,7 @@ export class HttpResponse {
   #reason = '';
   /** Name (lower case), value, name, value … */
   #fields: string[] | null = null;
-  /** Made where it is needed. */
+  /** Created on demand. */
   #made: AnswerBody | null = null;
 
   constructor(exchange: Exchange, request: AnsweredRequest, settings: ResponseSettings) {
@@ -95,7 +95,7 @@ export class HttpResponse {
   }
 
   /**
-   * Sets a header, in place of what it was. An array makes a line for each of its values. Swoole: header()
+   * Sets a header and replaces earlier values. An array makes a line for each of its values. Swoole: header()
    * @throws ServerError ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_CONTENT_LENGTH, ERR_HTTP_HEADERS_SENT
    */
   setHeader(name: string, value: HeaderValue): this {
@@ -151,7 +151,7 @@ export class HttpResponse {
   }
 
   /**
-   * Sets a cookie whose value goes out as it is: printable ASCII without a semicolon. Swoole: rawcookie()
+   * Sets a cookie whose value is sent as it is: printable ASCII without a semicolon. Swoole: rawcookie()
    * @throws ServerError ERR_HTTP_COOKIE, ERR_HTTP_HEADERS_SENT
    */
   rawCookie(name: string, value: string, options: CookieOptions = {}): this {
@@ -160,7 +160,7 @@ export class HttpResponse {
     return this;
   }
 
-  /** Lets the browser forget a cookie: path, domain and the like must be those it was set with. */
+  /** Makes the browser forget a cookie: path, domain and the like must be those it was set with. */
   clearCookie(name: string, options: CookieOptions = {}): this {
     return this.cookie(name, '', { ...options, expires: new Date(0), maxAge: 0 });
   }
@@ -191,7 +191,7 @@ export class HttpResponse {
     return true;
   }
 
-  /** Ends the answer with a value as JSON. @throws ServerError ERR_DATA_TYPE where JSON has nothing for it */
+  /** Ends the answer with a value as JSON. @throws ServerError ERR_DATA_TYPE where JSON cannot express it */
   json(value: unknown): boolean {
     if (this.#state === ENDED) return false;
     this.#requireOpen('json()');
@@ -202,8 +202,8 @@ export class HttpResponse {
   }
 
   /**
-   * Ends the answer by sending the client elsewhere. What a URL must not have is percent-encoded; whether the client may
-   * be sent there is for the caller to know. Swoole: redirect()
+   * Ends the answer by sending the client elsewhere. Characters that a URL must not have are percent-encoded; whether
+   * the client may be sent there is for the caller to decide. Swoole: redirect()
    * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_VALUE
    */
   redirect(url: string, status = 302): boolean {
@@ -216,9 +216,10 @@ export class HttpResponse {
   }
 
   /**
-   * Ends the answer with a file, sent by the process that has the socket. Where nobody waits for the promise, or the error
-   * leaves the handler, a file that is not there is answered 404. Swoole: sendfile()
-   * @returns false: the answer ended in the meantime @throws ServerError ERR_FILE: nothing was sent, another can be given
+   * Ends the answer with a file, sent by the process that has the socket. A missing file is answered 404 where the
+   * promise is not awaited, or the error leaves the handler. Swoole: sendfile()
+   * @returns false: the answer ended in the meantime @throws ServerError ERR_FILE: nothing was sent, another file can
+   * be given
    */
   sendFile(path: string, options: SendFileOptions = {}): Promise<boolean> {
     const sending = this.#sendFile(path, options);
@@ -244,7 +245,8 @@ export class HttpResponse {
   }
 
   /**
-   * A field behind the body. It needs a body without content-length, and goes nowhere in HTTP/1.0. Swoole: trailer()
+   * Adds a field behind the body. It needs a body without content-length, and is dropped in HTTP/1.0. Swoole:
+   * trailer()
    * @throws ServerError ERR_HTTP_TRAILER, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_ANSWER_ENDED
    */
   trailer(name: string, value: string | number): this {
@@ -284,9 +286,9 @@ export class HttpResponse {
   }
 
   /**
-   * Leaves the answer to another process, which finds it by `server.response(fd, number)`. What was set here does not
-   * travel; this process owes nothing more, and may end. Where no process answers, the client gets 503 after
-   * `requestTimeoutMs`. Swoole: detach()
+   * Leaves the answer to another process, which finds it by `server.response(fd, number)`. Fields set here do not
+   * travel; this process has nothing left to do for it, and may end. Where no process answers, the client gets 503
+   * after `requestTimeoutMs`. Swoole: detach()
    * @returns the number, below 2^32: pass it on with `req.fd`, in a task or a message
    * @throws ServerError ERR_HTTP_HEADERS_SENT; ERR_HTTP_DETACH: of HTTP/2, or its body has not been read
    */
@@ -298,17 +300,17 @@ export class HttpResponse {
     return ticket;
   }
 
-  /** Nothing about the head can be changed any more. */
+  /** True when the head can no longer be changed. */
   get headersSent(): boolean {
     return this.#state >= STREAMING;
   }
 
-  /** More can be sent: it has not ended, and the client is there. Swoole: isWritable() */
+  /** True while more can be sent: the answer has not ended, and the client is there. Swoole: isWritable() */
   get writable(): boolean {
     return this.#state !== ENDED && !this.#exchange.isGone;
   }
 
-  /** True when nothing more can be said. */
+  /** True when the answer has ended: further calls send nothing. */
   get ended(): boolean {
     return this.#state === ENDED;
   }
@@ -324,7 +326,7 @@ export class HttpResponse {
     return this.#body.stream;
   }
 
-  /** Gives up an answer that has not ended: the client is told by the end of the connection. */
+  /** Gives up an answer that has not ended: the end of the connection shows it to the client. */
   destroy(): void {
     if (this.#state === ENDED) return;
     this.#state = ENDED;
@@ -333,8 +335,8 @@ export class HttpResponse {
   }
 
   /**
-   * What is left to say when the handler has failed: where nothing was sent, an answer of its own without what was set
-   * so far; else the answer is cut off. Nothing, where it had ended.
+   * Answers for a handler that has failed: where nothing was sent, an answer of its own without the fields and status
+   * set so far; else the answer is cut off. Does nothing where it had ended.
    * @param fields checked by the caller
    */
   fail(status: number, message: string, fields: FieldList = NO_FIELDS): boolean {
@@ -364,7 +366,7 @@ export class HttpResponse {
     return this.#fields ?? NO_FIELDS;
   }
 
-  /** Nothing changes where a value is refused. */
+  /** A refused value changes nothing. */
   #replace(name: string, value: HeaderValue): void {
     const values = checkedValues(name, value);
     if (name === 'content-length') this.#body.contentLength = checkLength(value);
@@ -399,7 +401,7 @@ export class HttpResponse {
     return compression !== null && data.length * 3 >= compression.threshold;
   }
 
-  /** One that is declared, or compressed, or with trailers: see `end` for all others. */
+  /** For a declared length, compression, or trailers: see `end` for all others. */
   #endWith(data: string | Uint8Array): boolean {
     const bytes = byteLength(data);
     if (this.#status === 204) this.#remove('content-length');
@@ -423,7 +425,7 @@ export class HttpResponse {
     this.#request.answered();
   }
 
-  /** Its length would have to be that of the encoded body, which nobody has made. */
+  /** Its length would have to be that of the encoded body, which does not exist. */
   #respondToHead(): void {
     this.#exchange.begin(this.#status, this.#reason, this.#lines);
     this.#exchange.end();

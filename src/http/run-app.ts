@@ -1,7 +1,7 @@
 /**
- * `tswoole start APP --http`: an app that was not written for tswoole, and exports what answers its requests or listens with
- * it. This file is the program of every process; only workers load the app, and before the start one process that is
- * asked where the app listens.
+ * `tswoole start APP --http`: an app that was not written for tswoole, and exports its handler or listens with it.
+ * This file is the program of every process; only workers load the app, and before the start one process that
+ * finds out where the app listens.
  */
 import { networkInterfaces } from 'node:os';
 import { basename, extname } from 'node:path';
@@ -27,7 +27,7 @@ try {
     ...optionsFor(knownAddress() ?? (await addressOfApp())),
     app: (at) => {
       forgetAddress();
-      process.argv.splice(2, 1); // what follows the app are its arguments
+      process.argv.splice(2, 1); // the app's arguments follow it
       Object.assign(process.env, { PORT: String(at.port), HOST: at.host, NODE_APP_INSTANCE: String(server.workerId) });
       const family = at.host.includes(':') ? 'IPv6' : 'IPv4';
       return loadApp(app, new OwnListen(() => ({ address: at.host, port: at.port, family })));
@@ -42,7 +42,7 @@ try {
   process.exit(1);
 }
 
-/** Loading the app once more costs as much as a worker, so it is asked only what nobody has said. */
+/** Loading the app again costs as much as a worker, so it is loaded only for values that are given nowhere else. */
 async function addressOfApp(): Promise<AppAddress> {
   const { port = givenPort(), host } = optionsFromOutside();
   return port !== undefined && host !== undefined ? {} : askApp();
@@ -65,7 +65,9 @@ function hostFor(host: string): string {
   return hasIpv6 ? host : '0.0.0.0';
 }
 
-/** What went wrong and what was behind it. Stacks of ours lead through this program, so only those of others are shown. */
+/**
+ * The error and its causes. The stacks of this package lead through this program, so only those of others are shown.
+ */
 function chainOf(error: unknown): string[] {
   if (error === undefined) return [];
   if (!(error instanceof Error)) return [String(error)];

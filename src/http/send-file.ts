@@ -1,4 +1,4 @@
-/** From a path that a user gave to the plan of an answer. */
+/** From a user's path to the plan of an answer. */
 import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
@@ -27,11 +27,11 @@ export interface FileQuestion {
   readonly header: (name: string) => string | undefined;
   readonly file: FileFacts;
   readonly type: string;
-  /** `fields`: what the answer says besides; names in lower case. */
+  /** `fields`: further fields of the answer; names in lower case. */
   readonly options: { readonly cacheControl?: string | undefined; readonly fields: readonly string[] };
 }
 
-/** What the plan says itself; of these the user's word counts. */
+/** Fields that the plan sets itself; of these the user's value counts. */
 const planned = new Set(['content-type', 'cache-control', 'etag', 'last-modified', 'accept-ranges', 'content-length']);
 
 export function planAnswer({ method, header, file, type, options }: FileQuestion): FileAnswer {
@@ -47,7 +47,7 @@ export function planAnswer({ method, header, file, type, options }: FileQuestion
   return planFileAnswer({ method, field: header }, file, said.get('content-type') ?? type, facts);
 }
 
-/** What a user gave, checked. */
+/** A user's arguments, checked. */
 export interface FileToAnswer {
   readonly file: FileFacts;
   readonly type: string;
@@ -66,7 +66,7 @@ export async function fileToAnswer(path: string, options: SendFileOptions): Prom
   return { file, type, cacheControl, disposition };
 }
 
-/** For whom it is not there, it does not matter why. */
+/** For a client the file is missing in each of these cases. */
 const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
 const NOT_FOUND = { status: 404 };
 
@@ -89,7 +89,7 @@ async function fileFacts(given: unknown, root: string | undefined): Promise<File
   throw new ServerError('ERR_FILE', { path: given, why: 'it is not a regular file', ...NOT_FOUND });
 }
 
-/** Of a file that is empty, or one whose size shows when it is read, and whose time says nothing of its content. */
+/** Of a file that is empty, or one whose size shows when it is read, and whose time is not that of its content. */
 async function unsizedFacts(path: string, mtimeMs: number): Promise<FileFacts> {
   const bytes = await readUnsized(path);
   if (bytes === undefined) throw new ServerError('ERR_FILE', { path, why: UNSIZED_TOO_LARGE });
@@ -109,7 +109,7 @@ function dispositionOf(path: string, download: string | true): string {
   return headerValue('content-disposition', attachment(name));
 }
 
-/** Tells the exchange what was planned. */
+/** Passes the plan to the exchange. */
 export function sendPieces(exchange: Exchange, status: number, reason: string, { fields, pieces }: FileAnswer): void {
   const hasFile = pieces.some((piece) => 'path' in piece);
   if (!hasFile || exchange.method === 'HEAD') {

@@ -5,14 +5,14 @@ import type { RingReader } from '../ipc/ring.js';
 
 const nothing = Buffer.alloc(0);
 
-/** Good only until the room of its frame is given back. A process keeps one and fills it again and again. */
+/** Valid only until the room of its frame is given back. A process keeps one and fills it again and again. */
 export class TakenRequest {
   fd = 0;
-  /** Number of the exchange; each frame of its answer bears it. */
+  /** Number of the exchange; each frame of its answer carries it. */
   exchange = 0;
   /** RequestFlag. */
   flags = 0;
-  /** The two words the reactor has put before the head. */
+  /** The two words that the reactor puts before the head. */
   first = 0;
   second = 0;
   bytes: Buffer = nothing;

@@ -1,4 +1,4 @@
-/** The process that loads an app only to tell where it listens. */
+/** The process that loads an app only to report where it listens. */
 import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import type { AppAddress } from './app-address.js';
@@ -13,14 +13,14 @@ const EXPORTED_WAIT_MS = 300;
 /** Does not return. @param path of the app */
 export async function tellAddress(path: string): Promise<never> {
   const listening = listenArguments();
-  process.argv.splice(2, 1); // what follows the app are its arguments
-  // One that waits until it listens, as in `await app.listen()`, is not loaded before: here it never would be.
+  process.argv.splice(2, 1); // the app's arguments follow it
+  // An app that waits until it listens, as in `await app.listen()`, is not loaded before: here it never would be.
   const loading = load(path);
   await Promise.race([loading, listening.called]);
   const address = await listening.within(0);
   if (address !== undefined) return tell(address);
   const exported = await loading;
-  if (exported === undefined) return tell({}); // a worker will say so, and why
+  if (exported === undefined) return tell({}); // a worker will report that, with the reason
   const waitMs = exportsApp(exported) ? EXPORTED_WAIT_MS : LISTEN_WAIT_MS;
   return tell((await listening.within(waitMs)) ?? exportedAddress(exported));
 }

@@ -1,6 +1,6 @@
 /**
- * Removes what processes that were killed have left of forms. Each worker looks once as it boots, and once into each other
- * folder that its forms name. Nothing of a process that lives, and nothing of another user, is touched. Runs in workers.
+ * Removes form folders of killed processes. Each worker looks once as it boots, and once into each other folder
+ * that its forms name. Folders of living processes, and of other users, are left alone. Runs in workers.
  */
 import { constants, symlinkSync } from 'node:fs';
 import { lstat, open, opendir, readdir, readlink, rm } from 'node:fs/promises';
@@ -9,19 +9,19 @@ import { join, resolve } from 'node:path';
 import { tryLock } from '../os/lock.js';
 import { isRunning, OwnedFolder, type Owner, ownerOf } from './owned-folder.js';
 
-/** What one look does at most; the next process goes on. */
+/** Most entries of one look; the next process continues. */
 const MAX_ENTRIES = 50_000;
 const MAX_REMOVED = 1000;
 const MAX_MS = 10_000;
 /** Folders of forms that a process remembers, so that its successor finds them. */
 const MAX_PLACES = 64;
-/** A folder whose owner cannot be told by its pid may just be about to be locked. */
+/** A folder whose owner cannot be determined by its pid may just be about to be locked. */
 const YOUNG_MS = 60_000;
 
 /** Looked into by this process. */
 const places = new Set<string>();
 
-/** Where forms will be kept: looks into it the first time. */
+/** Forms will be kept there: looks into it the first time. */
 export function knowPlace(folder: string): void {
   const place = resolve(folder);
   if (places.has(place) || places.size >= MAX_PLACES) return;
@@ -29,7 +29,7 @@ export function knowPlace(folder: string): void {
   void new Sweep().run(place);
 }
 
-/** Links to the places in use that are no usual ones, in a folder that the successor looks for. */
+/** Links to the unusual places in use, in a folder that the successor searches. */
 const note = { folder: undefined as OwnedFolder | undefined, places: new Set<string>(), holders: 0 };
 
 /** Files of a form lie there from now on. @returns to be called when they are gone */
@@ -48,7 +48,7 @@ function writeDown(place: string, usual: string): void {
     symlinkSync(place, join(note.folder.path, String(note.places.size)));
     note.places.add(place);
   } catch {
-    // Without it the successor looks when it is first told the place.
+    // Without it the successor looks when a form first names the place.
   }
 }
 
@@ -64,13 +64,13 @@ class Sweep {
   #entries = 0;
   #removed = 0;
 
-  /** Never fails: what it cannot look into it leaves. */
+  /** Never fails: it leaves folders that it cannot look into. */
   async run(place: string): Promise<void> {
     const others = await this.#look(place).catch(() => []);
     for (const other of others) if (other !== place) await this.#look(other).catch(() => []);
   }
 
-  /** @returns where else the owners of what was found had forms */
+  /** @returns further places where the owners of these folders had forms */
   async #look(place: string): Promise<string[]> {
     const others = new Set<string>();
     for await (const { name } of await opendir(place)) {
@@ -102,7 +102,7 @@ class Sweep {
   }
 }
 
-/** @param otherwise what counts where the file system has no locks */
+/** @param otherwise the result where the file system has no locks */
 function isFree(descriptor: number, otherwise: boolean): boolean {
   try {
     return tryLock(descriptor);

@@ -12,9 +12,9 @@ import { holdPlace, knowPlace } from './upload-sweep.js';
 export interface FileFacts {
   /** Of the field. */
   readonly name: string;
-  /** As the client says it, without folders; not to be trusted. */
+  /** From the client, without folders; not to be trusted. */
   readonly filename: string;
-  /** As the client says it. */
+  /** From the client. */
   readonly type: string;
 }
 
@@ -22,9 +22,9 @@ export interface FileFacts {
 export class UploadedFile implements FileFacts {
   /** Name of its field. */
   readonly name: string;
-  /** Its name as the client says it, without folders; not to be trusted. */
+  /** Its name as sent by the client, without folders; not to be trusted. */
   readonly filename: string;
-  /** Its media type as the client says it; not to be trusted. */
+  /** Its media type as sent by the client; not to be trusted. */
   readonly type: string;
   /** Bytes. */
   readonly size: number;
@@ -48,7 +48,7 @@ export class UploadedFile implements FileFacts {
   }
 
   /**
-   * Moves it to where it stays, in place of what was there.
+   * Moves it to its final place, and replaces a file there.
    * @param path never one that was made of `filename` without a check
    * @throws ServerError ERR_HTTP_FORM_FILE
    */
@@ -71,8 +71,8 @@ export class UploadedFile implements FileFacts {
 }
 
 /**
- * The temporary folder of one form. Nothing is made before the first file comes. It goes with the form, or with the
- * process; what a killed process leaves its successor removes (`upload-sweep.ts`).
+ * The temporary folder of one form. It is created when the first file comes. It goes with the form, or with the
+ * process; the successor of a killed process removes its folders (`upload-sweep.ts`).
  */
 export class UploadFolder {
   readonly #parent: string;
@@ -105,7 +105,7 @@ export class UploadFolder {
     }
   }
 
-  /** Stops what is being written and removes all that was not kept. Never fails: what is left is in a temporary folder. */
+  /** Stops writing and removes all files that were not kept. Never fails: leftovers are in a temporary folder. */
   async remove(): Promise<void> {
     if (this.isRemoved) return;
     this.#stop.abort();
@@ -123,7 +123,7 @@ export class UploadFolder {
   }
 
   async #save(stream: Readable, facts: FileFacts): Promise<UploadedFile> {
-    // Names are ours: what the client calls a file never becomes a path.
+    // The server chooses the names: a client's file name never becomes a path.
     const index = this.#count++;
     let path = this.#parent;
     try {

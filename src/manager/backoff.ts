@@ -1,4 +1,4 @@
-/** How long to wait before a worker is started again. The first time at once. */
+/** Pause before the respawn of a worker, by its deaths in a row. The first respawn comes at once. */
 const DELAYS_MS = [0, 100, 300, 1000, 3000, 9000, 27_000, 30_000];
 
 /** A worker that lived this long was healthy: the count starts again. */
@@ -8,11 +8,11 @@ export interface WorkerEnd {
   readonly wasReady: boolean;
   readonly uptimeMs: number;
   readonly exitCode: number;
-  /** 0: it ended by itself. */
+  /** 0: it exited by itself. */
   readonly signal: number;
 }
 
-/** Signals that come from outside: they say nothing about the script. */
+/** Signals from outside: they are not the script's fault. */
 const FROM_OUTSIDE = new Set([1, 2, 9, 15]);
 
 /** Counts the deaths in a row that are the worker's own fault. */
@@ -30,7 +30,7 @@ export class Backoff {
     return delay;
   }
 
-  /** Ends in a row that were its own fault. */
+  /** Deaths in a row that were its own fault. */
   get failures(): number {
     return this.#failures;
   }

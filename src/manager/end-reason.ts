@@ -9,7 +9,7 @@ type EndedProcess = Pick<
   'name' | 'exitCode' | 'signal' | 'wasReady' | 'overdue' | 'sentSignal' | 'lastError' | 'wrote'
 >;
 
-/** A process that hangs in its boot is told of before it has ended. */
+/** A process that hangs in its boot is reported before it has ended. */
 export function howEnded({ exitCode, signal, wasReady, overdue, sentSignal }: EndedProcess): string {
   if (overdue !== undefined) {
     return `${overdue} and was ${sentSignal === 'SIGKILL' ? 'killed' : 'ended'} by ${sentSignal ?? 'a signal'}`;
@@ -18,14 +18,14 @@ export function howEnded({ exitCode, signal, wasReady, overdue, sentSignal }: En
   return wasReady ? how : `${how} before it was ready`;
 }
 
-/** As metrics count it. */
+/** The cause, as metrics count it. */
 export function causeOf({ reason, signal }: WorkerHandle, wasBooting: boolean): EndReason {
   if (reason !== undefined) return reason;
   if (wasBooting) return 'boot';
   return signal === 0 ? 'exit' : 'signal';
 }
 
-/** With what it threw, each cause of it, and what it wrote to standard error. */
+/** With its error, each cause of that, and its output on standard error. */
 export function reasonOf(ended: EndedProcess): string {
   const { name, lastError, wrote } = ended;
   const threw = lastError === undefined ? '' : `: ${chainOf(lastError).join('\n  because: ').replace(/\.$/, '')}`;

@@ -1,4 +1,4 @@
-/** What the manager is made of, and what it calls. */
+/** The dependencies of the manager. */
 import type { ProcessRole } from '../ipc/inheritance.js';
 import type { ManagerToMaster, ProfileOrder } from '../ipc/message.js';
 import type { WorkerBoard } from '../memory/boards.js';
@@ -7,7 +7,7 @@ import type { Clock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import type { WorkerProcess, WorkerProcessEvents, WorkerSpec } from './worker-handle.js';
 
-/** What `workerError` is called with, in the manager. Swoole: onWorkerError */
+/** The argument of `workerError`, in the manager. Swoole: onWorkerError */
 export interface WorkerErrorInfo {
   /** Of the worker, task worker or process of your own that ended. */
   readonly workerId: number;
@@ -26,7 +26,7 @@ export interface WorkerErrorInfo {
 export interface DeadProcess {
   readonly id: number;
   readonly lane: number;
-  /** It was the one that bore the id; in BASE mode it owned connections. */
+  /** It served under its id; in BASE mode it owned connections. */
   readonly wasServing: boolean;
   readonly exitCode: number;
   readonly signal: number;
@@ -41,7 +41,7 @@ export interface ManagerCallbacks {
 }
 
 export interface ManagerParts {
-  /** What each process id is for, and what the log calls it. */
+  /** The role of each process id, and its name in the log. */
   readonly processes: readonly { readonly role: ProcessRole; readonly name: string }[];
   readonly maxWaitMs: number;
   readonly bootTimeoutMs: number;
@@ -51,15 +51,15 @@ export interface ManagerParts {
   readonly log: Log;
   readonly callbacks: ManagerCallbacks;
   spawn(spec: WorkerSpec, events: WorkerProcessEvents): WorkerProcess;
-  /** A process is gone: what it ran, and what it waited for, must not be lost. */
+  /** A process is gone: its tasks, and those whose results it awaited, must not be lost. */
   recover(dead: DeadProcess): void;
-  /** The manager before this one has died, and all processes with it. */
+  /** The preceding manager has died, and all processes with it. */
   recoverAll(): void;
-  /** Nothing waits in the rings of this worker. */
+  /** The rings of this worker are empty. */
   isDrained(workerId: number): boolean;
-  /** Takes a profile of this process. */
+  /** Takes a profile of the manager process. */
   profile(order: ProfileOrder): void;
-  tellMaster(message: ManagerToMaster): void;
+  notifyMaster(message: ManagerToMaster): void;
   /** Ends the process. */
   exit(code: number): void;
 }

@@ -2,8 +2,8 @@
  * Keeps the right number of healthy workers: spawns them, replaces each that ends, reloads them, and stops them at the
  * end. Runs in the manager process; it never sees a packet.
  *
- * Whatever wakes it (a message, an exit, a timer), it does the same few things, each of which may be repeated safely:
- * terminate what is overdue, hand over to what is ready, spawn what is missing, see whether the reload or the stop is
+ * Every wake-up (a message, an exit, a timer) runs the same short list of steps, each of which may be repeated safely:
+ * terminate overdue processes, hand over to ready ones, spawn missing ones, check whether the reload or the stop is
  * complete.
  */
 import type { SerializedError } from '../errors/index.js';
@@ -25,7 +25,7 @@ import { WorkerHandle } from './worker-handle.js';
 
 /** Between SIGTERM and SIGKILL. */
 const KILL_GRACE_MS = 500;
-/** A worker that has said why it dies dies at once; Node's own teardown can hang. */
+/** A worker that has reported its fatal error dies at once; Node's own teardown can hang. */
 const LAST_WORDS_GRACE_MS = 2000;
 /** The master is gone: the whole tree has to be gone within a second. */
 const ORPHAN_STOP_MS = 300;
@@ -42,10 +42,10 @@ export class Manager {
   #begun = false;
   #started = false;
   #bootFailed = false;
-  /** Asked for before there was anything to replace: the script may have changed since. */
+  /** Requested before there was anything to replace: the script may have changed since. */
   #reloadWaits: ReloadScope | undefined;
   #requestWaits = 0;
-  /** Asked for while a reload was running. */
+  /** Requested while a reload was running. */
   #scaleWaits: (() => void) | undefined;
   #killGraceMs = KILL_GRACE_MS;
 
@@ -57,7 +57,7 @@ export class Manager {
     this.#shutdown = new Shutdown({
       seats: this.#seats,
       now: () => this.#now(),
-      tellMaster: (message) => parts.tellMaster(message),
+      notifyMaster: (message) => parts.notifyMaster(message),
       allEnded: () => void this.#leave(),
     });
     this.#scaling = new Scaling({
@@ -67,9 +67,9 @@ export class Manager {
       log: parts.log,
       now: () => this.#now(),
       isDrained: (workerId) => parts.isDrained(workerId),
-      withdrawn: () => parts.tellMaster({ type: 'withdrawn' }),
+      withdrawn: () => parts.notifyMaster({ type: 'withdrawn' }),
       scaled: (request, failed) => {
-        parts.tellMaster({ type: 'scaled', request, ...(failed === undefined ? {} : { failed }) });
+        parts.notifyMaster({ type: 'scaled', request, ...(failed === undefined ? {} : { failed }) });
         this.#startWaitingReload();
       },
     });
@@ -80,21 +80,21 @@ export class Manager {
       nextGeneration: () => ++parts.region.generation,
       completed: (request) => {
         parts.region.reloads++;
-        parts.tellMaster({ type: 'reloaded', request });
+        parts.notifyMaster({ type: 'reloaded', request });
         this.#startWaitingScale();
       },
       failed: (request, why) => {
         parts.region.reloadsFailed++;
-        parts.tellMaster({ type: 'reloaded', request, failed: why });
+        parts.notifyMaster({ type: 'reloaded', request, failed: why });
         this.#startWaitingScale();
       },
       changed: () => this.#step(),
     });
   }
 
-  // ——— what the master says ———
+  // ——— messages of the master ———
 
-  obey(message: MasterToManager): void {
+  onMessage(message: MasterToManager): void {
     switch (message.type) {
       case 'begin':
         return this.#begin(message.first);
@@ -123,7 +123,7 @@ export class Manager {
     }
   }
 
-  /** The master is gone: nothing may be left of its tree. */
+  /** The master is gone: no process of its tree may stay. */
   orphaned(): void {
     if (this.#shutdown.isOver) return;
     this.#parts.log.error('the master process is gone; stopping all workers');
@@ -132,7 +132,7 @@ export class Manager {
     this.#step();
   }
 
-  /** @param first if not, the server is up: a worker that does not boot is started again, and others serve meanwhile */
+  /** @param first if not, the server is up: a worker that does not boot is respawned, and others serve meanwhile */
   #begin(first: boolean): void {
     if (this.#shutdown.isStopping) return;
     this.#begun = true;
@@ -146,7 +146,7 @@ export class Manager {
   /** Replaces every process (or only the task workers) by one that runs the script as it is now. */
   reload(tasksOnly = false, request = 0): void {
     if (this.#shutdown.isNear) {
-      this.#parts.tellMaster({ type: 'reloaded', request, failed: 'the server is shutting down' });
+      this.#parts.notifyMaster({ type: 'reloaded', request, failed: 'the server is shutting down' });
       return;
     }
     const scope = tasksOnly ? 'tasks' : 'all';
@@ -156,8 +156,8 @@ export class Manager {
   }
 
   /**
-   * Replaces one worker: the new one boots first, then the old one ends gracefully. One that is being replaced is done
-   * with; one that boots is replaced when it serves.
+   * Replaces one worker: the new one boots first, then the old one ends gracefully. A worker that is already being
+   * replaced is left alone; one that boots is replaced when it serves.
    * @param by the process that asks
    */
   recycle(workerId: number, why: ReplaceReason = 'asked', by?: WorkerHandle): void {
@@ -170,7 +170,7 @@ export class Manager {
     this.#step();
   }
 
-  /** A reload comes to its end first: which workers it is about must not change meanwhile. */
+  /** A running reload ends first: its list of workers must not change meanwhile. */
   #scale(change: () => void): void {
     if (this.#shutdown.isNear) return;
     if (this.#reload.isRunning) {
@@ -200,18 +200,18 @@ export class Manager {
     const { request } = profile;
     const process = this.#seats[workerId]?.serving?.process;
     if (process !== undefined) process.send({ type: 'profile', profile });
-    else this.#parts.tellMaster({ type: 'profiled', request, failed: 'there is no such process now' });
+    else this.#parts.notifyMaster({ type: 'profiled', request, failed: 'there is no such process now' });
   }
 
-  /** The processes that a watchdog looks after: those that boot have a deadline of their own. */
+  /** The processes that the watchdog looks after: booting ones have a deadline of their own. */
   get watched(): WorkerHandle[] {
     return this.#handles().filter(({ state, role }) => state !== 'booting' && state !== 'exited' && role !== 'user');
   }
 
-  /** SIGTERM to the manager is meant for the whole server; a process group gets it in all its processes at once. */
+  /** SIGTERM to the manager is meant for the whole server; a process group receives it in all its processes at once. */
   shutdownAsked(): void {
     this.#shutdown.asked();
-    this.#parts.tellMaster({ type: 'request', action: 'shutdown' });
+    this.#parts.notifyMaster({ type: 'request', action: 'shutdown' });
   }
 
   #seatsOf(role: ProcessRole): Seat[] {
@@ -241,7 +241,7 @@ export class Manager {
       handle.overdue ??= booting ? 'did not become ready in time' : 'did not end in time';
       const isStuck = handle.sentSignal === 'SIGKILL';
       handle.terminate(now, this.#killGraceMs);
-      // Its end is told when it has ended; this one does not, whatever is done.
+      // An end is logged when the process has ended; this one does not, whatever the manager does.
       if (isStuck) this.#parts.log.error(`${handle.name} is not ended by SIGKILL`, { childPid: handle.pid });
     }
   }
@@ -251,7 +251,7 @@ export class Manager {
     return serializeError(new ServerError('ERR_BOOT_TIMEOUT', { role: 'worker', workerId: handle.id, timeoutMs }));
   }
 
-  /** A worker that is ready takes over as soon as nobody else reads its packets. */
+  /** A ready worker takes over as soon as no other process reads its packets. */
   #handOver(now: number): void {
     if (this.#shutdown.isStopping) return;
     for (const seat of this.#seats) {
@@ -274,7 +274,7 @@ export class Manager {
     }
   }
 
-  /** It has asked for it while it booted; one that always does is not started again without end and pause. */
+  /** The worker asked for it while it booted; one that always does is not respawned without end and pause. */
   #recycleAtOnce(seat: Seat, handle: WorkerHandle, now: number): void {
     seat.recycle = handle.recycle;
     if (seat.recycle === undefined) return;
@@ -298,7 +298,7 @@ export class Manager {
     const handle = new WorkerHandle({ id, role, name, lane, generation: region.generation }, now, bootTimeoutMs);
     seat.coming = handle;
     handle.process = this.#parts.spawn(handle, {
-      message: (message) => this.#hear(handle, message),
+      message: (message) => this.#onWorkerMessage(handle, message),
       exit: (exitCode, signal, wrote = '') => {
         if (!handle.wasReady) handle.wrote = wrote;
         this.#ended(seat, handle, exitCode, signal);
@@ -315,7 +315,7 @@ export class Manager {
 
   #becomeStarted(): void {
     this.#started = true;
-    this.#parts.tellMaster({ type: 'ready' });
+    this.#parts.notifyMaster({ type: 'ready' });
     this.#startWaitingReload();
   }
 
@@ -339,9 +339,9 @@ export class Manager {
     this.#alarm.setTo(this.#shutdown.isOver ? Number.POSITIVE_INFINITY : due);
   }
 
-  // ——— what workers say ———
+  // ——— messages of workers ———
 
-  #hear(handle: WorkerHandle, message: WorkerToManager): void {
+  #onWorkerMessage(handle: WorkerHandle, message: WorkerToManager): void {
     if (!handle.isAlive) return;
     switch (message.type) {
       case 'ready':
@@ -363,7 +363,7 @@ export class Manager {
         handle.closed = true;
         break;
       case 'profiled':
-        return this.#parts.tellMaster(message);
+        return this.#parts.notifyMaster(message);
       case 'request':
         return this.#carryOut(message, handle);
     }
@@ -373,7 +373,7 @@ export class Manager {
   #carryOut(request: ServerRequest, by: WorkerHandle): void {
     if (request.action === 'reload') this.reload(request.tasksOnly);
     else if (request.action === 'stopWorker') this.recycle(request.workerId, request.why, by);
-    else this.#parts.tellMaster(request);
+    else this.#parts.notifyMaster(request);
   }
 
   /** The process is gone and reaped. */
@@ -394,8 +394,8 @@ export class Manager {
       if (wasBooting) this.#tellBootFailed(handle);
       this.#replace(seat, handle, isMissed, wasComing);
     }
-    if (handle.overdue !== undefined && !handle.endIsTold) this.#register.logEnd(handle);
-    if (exitCode !== 0 || signal !== 0) this.#register.tellUser(handle);
+    if (handle.overdue !== undefined && !handle.isEndLogged) this.#register.logEnd(handle);
+    if (exitCode !== 0 || signal !== 0) this.#register.notifyUser(handle);
     this.#step();
   }
 
@@ -410,7 +410,7 @@ export class Manager {
     this.#scaling.bootFailed(handle);
   }
 
-  /** A reload says itself why it has failed. */
+  /** A reload reports its failure itself. */
   #giveUpRecycling(seat: Seat, handle: WorkerHandle): void {
     if (seat.recycle === undefined) return;
     seat.recycle = undefined;
@@ -428,21 +428,21 @@ export class Manager {
     if (backoff.failures > 0) {
       const when = { nextInMs: delayMs, healthyAfterMs: HEALTHY_UPTIME_MS };
       const crash = { id: seat.id, name, failures: backoff.failures, reason: reasonOf(handle), ...when };
-      this.#parts.tellMaster({ type: 'crashed', crash });
+      this.#parts.notifyMaster({ type: 'crashed', crash });
     }
     board.addField(seat.id, WorkerField.restarts, 1);
-    if (handle.reason === 'hang' && delayMs === 0) return; // the watchdog has told it, with the stack
+    if (handle.reason === 'hang' && delayMs === 0) return; // the watchdog has logged it, with the stack
     this.#register.logEnd(handle, delayMs === 0 ? 'starting another one' : `starting another one in ${delayMs} ms`);
   }
 
-  /** At the first start there is nothing to fall back to. */
+  /** At the first start there are no old workers to fall back to. */
   #failStart(handle: WorkerHandle): void {
     if (this.#bootFailed) return this.#step();
     this.#bootFailed = true;
     const { id: workerId, exitCode, signal, wrote, lastError: cause } = handle;
     const detail = { workerId, exitCode, signal: signalName(signal), ...(wrote === '' ? {} : { wrote }) };
     const error = serializeError(new ServerError('ERR_WORKER_BOOT', detail));
-    this.#parts.tellMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
+    this.#parts.notifyMaster({ type: 'bootFailed', error: cause === undefined ? error : { ...error, cause } });
     this.#shutdown.stopAtOnce(this.#parts.maxWaitMs);
     this.#step();
   }

@@ -1,6 +1,6 @@
 /**
- * Who serves and who has ended, for others to know: in shared memory, in the log, by the callback `workerError`. Runs in
- * the manager.
+ * Publishes which process serves and which has ended: in shared memory, in the log, by the callback `workerError`.
+ * Runs in the manager.
  */
 import { WorkerField } from '../memory/boards.js';
 import { monotonicMs } from '../util/clock.js';
@@ -18,7 +18,7 @@ export class Register {
     this.#parts = parts;
   }
 
-  /** It has taken over. */
+  /** The process has taken over. */
   serving(handle: WorkerHandle): void {
     const { board } = this.#parts;
     board.setField(handle.id, WorkerField.generation, handle.generation);
@@ -26,7 +26,7 @@ export class Register {
     board.setField(handle.id, WorkerField.pid, handle.pid);
   }
 
-  /** It is gone: nothing of it may be taken for its successor's. */
+  /** The process is gone: none of its records may be taken for its successor's. */
   ended(seat: Seat, handle: WorkerHandle): void {
     const { board } = this.#parts;
     board.setProcess(seat.id, handle.lane, 0);
@@ -40,9 +40,9 @@ export class Register {
     board.setField(seat.id, WorkerField.room, 0);
   }
 
-  /** One line for each process that ends other than it was meant to. */
+  /** One line for each process that ends unexpectedly. */
   logEnd(handle: WorkerHandle, then = ''): void {
-    handle.endIsTold = true;
+    handle.isEndLogged = true;
     const inOrder = handle.wasReady && handle.exitCode === 0 && handle.signal === 0 && handle.overdue === undefined;
     const level = inOrder ? 'info' : 'warn';
     const fields: Record<string, unknown> = {
@@ -54,7 +54,7 @@ export class Register {
   }
 
   /** Calls `workerError`. */
-  tellUser(handle: WorkerHandle): void {
+  notifyUser(handle: WorkerHandle): void {
     const { callbacks, log } = this.#parts;
     const { id: workerId, pid, exitCode, signal } = handle;
     const bySignal = { signal: signalName(signal), signalNumber: signal };
@@ -67,7 +67,7 @@ export class Register {
   }
 }
 
-/** Calls a callback of the user's in the manager: what it throws, or rejects with, is logged. */
+/** Calls a user callback in the manager: an error it throws, or rejects with, is logged. */
 export function callUser(name: string, call: () => unknown, log: Log): void {
   const failed = (error: unknown): void => log.error(`the '${name}' callback failed`, { error });
   try {

@@ -1,6 +1,6 @@
 /**
  * A reload: every worker is replaced by one that runs the script as it is now. The new ones boot while the old ones
- * serve; only when all are ready do they take over, so a script that does not boot changes nothing. Runs in the manager.
+ * serve, and take over only when all are ready, so a script that does not boot changes nothing. Runs in the manager.
  */
 import type { Log } from '../util/log.js';
 import { reasonOf } from './end-reason.js';
@@ -8,7 +8,7 @@ import type { Seat } from './seat.js';
 import type { WorkerHandle } from './worker-handle.js';
 
 export interface ReloadParts {
-  /** All that there are now. */
+  /** All current seats. */
   seats(): readonly Seat[];
   readonly log: Log;
   readonly callbacks: {
@@ -36,9 +36,9 @@ export class Reload {
   readonly #parts: ReloadParts;
   #phase: Phase = 'idle';
   #generation = 0;
-  /** Asked for while one was running: what changed since must take effect, so another follows. */
+  /** Requested while a reload was running: the changes since must take effect, so another one follows. */
   #again: ReloadScope | undefined;
-  /** The numbers of those who wait for the one that runs, and for the next one; 0: nobody. */
+  /** The request numbers that wait for the running reload, and for the next one; 0: none. */
   #request = 0;
   #requestOfNext = 0;
   /** The seats this reload is about. */
@@ -63,7 +63,7 @@ export class Reload {
     return this.#phase !== 'idle';
   }
 
-  /** A worker that is ready waits for the others, unless nobody serves in its place. */
+  /** A ready worker waits for the others, unless no process serves in its place. */
   holdsBack(seat: Seat): boolean {
     return this.#phase === 'booting' && seat.serving !== undefined && this.#seats.includes(seat);
   }
@@ -87,13 +87,13 @@ export class Reload {
     void this.#finish();
   }
 
-  /** A new worker did not get ready: the old ones go on. */
+  /** A new worker did not get ready: the old ones stay. */
   bootFailed(handle: WorkerHandle): void {
     if (this.#phase !== 'booting' || handle.generation !== this.#generation) return;
     if (!this.#seats.some(({ id }) => id === handle.id)) return;
     const { log } = this.#parts;
     const reason = reasonOf(handle);
-    log.error('the reload failed, the old workers go on serving', { generation: this.#generation, reason });
+    log.error('the reload failed, the old workers continue to serve', { generation: this.#generation, reason });
     this.#phase = 'idle';
     for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) seat.coming.discard();
     this.#parts.failed(this.#request, reason);
@@ -141,7 +141,7 @@ export class Reload {
     return seat.coming?.generation === this.#generation && seat.coming.state === 'ready';
   }
 
-  /** Died meanwhile and is being replaced: the replacement is new by itself. */
+  /** Died meanwhile and is being replaced: the replacement is new anyway. */
   #isMissing(seat: Seat): boolean {
     return seat.serving === undefined && (seat.coming === undefined || seat.coming.generation === this.#generation);
   }

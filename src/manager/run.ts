@@ -1,4 +1,4 @@
-/** Assembles the manager out of what its process inherited. Runs in the manager. */
+/** Assembles the manager from what its process inherited. Runs in the manager. */
 
 import { peerBell, reactorBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
@@ -70,10 +70,10 @@ export function runManager(inheritance: Inheritance, region: Region, declared: D
     region,
     shared,
     messaging,
-    tellMaster: (message) => void channel.send(message),
+    notifyMaster: (message) => void channel.send(message),
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
   });
-  channel.listen({ message: (message) => manager.obey(message), end: () => manager.orphaned() });
+  channel.listen({ message: (message) => manager.onMessage(message), end: () => manager.orphaned() });
   process.on('SIGTERM', () => manager.shutdownAsked());
   process.on('SIGUSR1', () => manager.reload());
   process.on('SIGUSR2', () => manager.reload(true));
@@ -87,20 +87,20 @@ export function runManager(inheritance: Inheritance, region: Region, declared: D
   return { manager, messaging, channel, loop };
 }
 
-/** A person sits before the debugger that a worker waits for. */
+/** A person sits at the debugger that a worker waits for. */
 const DEBUGGER_WAIT_MS = 24 * 60 * 60 * 1000;
 
 export interface ManagerPlace {
   readonly region: Region;
   readonly shared: SharedDescriptors;
-  /** BASE mode: what a worker holds besides. */
+  /** BASE mode: descriptors that a worker holds besides. */
   readonly ownOf?: (workerId: number) => OwnDescriptors;
   readonly options: ResolvedOptions;
   readonly callbacks: ManagerCallbacks;
   readonly userProcessNames: readonly string[];
   readonly messaging: Messaging;
   readonly log: Log;
-  tellMaster(message: ManagerToMaster): void;
+  notifyMaster(message: ManagerToMaster): void;
   exit(code: number): void;
 }
 
@@ -138,7 +138,7 @@ export function createManager(place: ManagerPlace): Manager {
     recover: ({ id, lane, wasServing, exitCode, signal }) => {
       const owned = options.mode === 'base' && wasServing && id < workerNum;
       if (owned) new DeadConnections(region, options).reap(id);
-      for (const waker of reactorWakers) waker.ring(); // some wait for an answer of it
+      for (const waker of reactorWakers) waker.ring(); // some wait for its reply
       messaging.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' });
     },
     recoverAll: () => {
@@ -147,8 +147,8 @@ export function createManager(place: ManagerPlace): Manager {
       recoverAll(messaging, processes.length);
     },
     isDrained: (workerId) => isDrained(region, workerId),
-    profile: (order) => void answerProfile(order, messaging.overflow).then((answer) => place.tellMaster(answer)),
-    tellMaster: (message) => place.tellMaster(message),
+    profile: (order) => void answerProfile(order, messaging.overflow).then((answer) => place.notifyMaster(answer)),
+    notifyMaster: (message) => place.notifyMaster(message),
     exit: (code) => {
       reportLostTasks(messaging, log);
       place.exit(code);
@@ -158,7 +158,7 @@ export function createManager(place: ManagerPlace): Manager {
   return manager;
 }
 
-/** Looks after the event loops of all workers. */
+/** Watches the event loops of all workers. */
 function watch(manager: Manager, timeoutMs: number, region: Region, log: Log): void {
   const watchdog = new Watchdog({
     timeoutMs,
@@ -170,7 +170,7 @@ function watch(manager: Manager, timeoutMs: number, region: Region, log: Log): v
   setInterval(() => watchdog.look(), watchdog.intervalMs).unref();
 }
 
-/** Nothing that reactors have sent waits for this worker. */
+/** True when the rings from the reactors to this worker are empty. */
 function isDrained(region: Region, workerId: number): boolean {
   const { layout, shape } = region;
   for (let reactor = 0; reactor < shape.reactorNum; reactor++) {
@@ -183,7 +183,7 @@ function named(role: ProcessRole, word: string, first: number, count: number): {
   return Array.from({ length: count }, (_, index) => ({ role, name: `${word} ${first + index}` }));
 }
 
-/** All processes of the manager before this one are gone, and nobody has seen how. */
+/** All processes of the preceding manager are gone, and no manager has reaped them. */
 function recoverAll(messaging: Messaging, processes: number): void {
   for (let peer = 0; peer < processes * LANES_PER_WORKER; peer++) {
     const workerId = Math.floor(peer / LANES_PER_WORKER);
@@ -194,5 +194,5 @@ function recoverAll(messaging: Messaging, processes: number): void {
 
 function reportLostTasks(messaging: Messaging, log: Log): void {
   const { queued, running } = messaging.queue.counts();
-  if (queued + running > 0) log.warn('tasks were left when the time of the shutdown was over', { queued, running });
+  if (queued + running > 0) log.warn('tasks were left at the end of the shutdown time', { queued, running });
 }

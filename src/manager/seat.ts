@@ -1,4 +1,4 @@
-/** One process id and the processes that have to do with it: who serves, who comes, who leaves. Runs in the manager. */
+/** One process id and its processes: the serving one, the coming one, the leaving ones. Runs in the manager. */
 import type { ProcessRole } from '../ipc/inheritance.js';
 import type { ReplaceReason } from '../ipc/message.js';
 import { LANES_PER_WORKER } from '../memory/layout.js';
@@ -8,18 +8,18 @@ import type { WorkerHandle } from './worker-handle.js';
 export class Seat {
   readonly id: number;
   readonly role: ProcessRole;
-  /** As the log calls it: `worker 0`. */
+  /** Its name in the log: `worker 0`. */
   readonly name: string;
   readonly backoff = new Backoff();
-  /** Takes packets. */
+  /** Receives packets. */
   serving: WorkerHandle | undefined;
-  /** Boots, or waits until `serving` has let go. */
+  /** Boots, or waits until `serving` has released its packets. */
   coming: WorkerHandle | undefined;
-  /** Was told to let go; ends when it has finished what it owes. */
+  /** Was asked to release its packets; each ends when it has finished its pending work. */
   readonly leaving = new Set<WorkerHandle>();
-  /** Why the one that serves is to be replaced. */
+  /** Why the serving process is to be replaced. */
   recycle: ReplaceReason | undefined;
-  /** Nobody is started before this time (monotonic ms). */
+  /** No process is started before this time (monotonic ms). */
   spawnAt = 0;
 
   constructor(id: number, role: ProcessRole, name: string) {
@@ -51,8 +51,8 @@ export class Seat {
   }
 
   /**
-   * Nobody owes an answer any more. While nobody serves, what was read waits for the one that comes; that one is asked
-   * when it takes the packets, not before.
+   * No pending work is left in any process. While no process serves, packets already read wait for the coming one,
+   * which is asked to settle when it takes them, not before.
    */
   get isSettled(): boolean {
     return [this.serving ?? this.coming, ...this.leaving].every((handle) => handle?.settled !== false);

@@ -1,7 +1,7 @@
 /**
- * How all processes end, rung by rung, as the master says: workers settle (they finish what was read), close their
- * connections (BASE mode), stop. Task workers do each of it after all others: what those are owed is still to be done.
- * Runs in the manager.
+ * Ends all processes, rung by rung, by order of the master: workers settle (they finish the packets already read),
+ * close their connections (BASE mode), stop. Task workers do each of it after all others, whose tasks are still to
+ * be run. Runs in the manager.
  */
 import type { ProcessRole } from '../ipc/inheritance.js';
 import type { ManagerToMaster } from '../ipc/message.js';
@@ -11,12 +11,12 @@ import type { WorkerHandle } from './worker-handle.js';
 export interface ShutdownParts {
   readonly seats: readonly Seat[];
   now(): number;
-  tellMaster(message: ManagerToMaster): void;
+  notifyMaster(message: ManagerToMaster): void;
   /** Called once. */
   allEnded(): void;
 }
 
-/** What a task worker may take although those before it have used up the time. */
+/** The time a task worker gets although the others have used it up. */
 const MIN_STOP_MS = 100;
 
 export class Shutdown {
@@ -34,7 +34,7 @@ export class Shutdown {
     this.#parts = parts;
   }
 
-  /** Nothing new is begun: no reload, no other number of workers. */
+  /** True when nothing new may begin: no reload, no other number of workers. */
   get isNear(): boolean {
     return this.#stopping || this.#settling || this.#isAsked;
   }
@@ -56,7 +56,7 @@ export class Shutdown {
     return this.#over;
   }
 
-  /** The master has been asked for it: it will come. */
+  /** The manager has asked the master for a shutdown: it will come. */
   asked(): void {
     this.#isAsked = true;
   }
@@ -77,15 +77,15 @@ export class Shutdown {
     for (const seat of this.#parts.seats) if (this.#tasksStop || seat.role !== 'task') this.#stopSeat(seat);
   }
 
-  /** Task workers with all others. */
+  /** Task workers together with all others. */
   stopAtOnce(deadlineMs: number): void {
     this.#tasksStop = true;
     this.stop(deadlineMs);
   }
 
-  /** It has got ready while all others stop: it has nothing to finish, and its end is no news. */
+  /** The worker got ready while all others stop: it has nothing to finish, and its end is not reported. */
   stopUnused(handle: WorkerHandle): void {
-    handle.endIsTold = true;
+    handle.isEndLogged = true;
     handle.stop(this.#parts.now(), 0);
   }
 
@@ -109,13 +109,13 @@ export class Shutdown {
     this.#tasksSettle = true;
     if (tasks.some((seat) => !seat.isSettled)) return;
     this.#settling = false;
-    this.#parts.tellMaster({ type: 'settled' });
+    this.#parts.notifyMaster({ type: 'settled' });
   }
 
   #checkClosed(): void {
     if (!this.#closing || this.#owners().some((handle) => !handle.closed)) return;
     this.#closing = false;
-    this.#parts.tellMaster({ type: 'closed' });
+    this.#parts.notifyMaster({ type: 'closed' });
   }
 
   #stopTasks(): void {
@@ -137,7 +137,7 @@ export class Shutdown {
     if (seat.coming?.state === 'booting') seat.coming.process?.kill('SIGKILL');
   }
 
-  /** BASE mode: who may own connections. */
+  /** BASE mode: processes that may own connections. */
   #owners(): WorkerHandle[] {
     return this.#seatsOf('worker').flatMap((seat) => [...seat.leaving, ...(seat.serving ? [seat.serving] : [])]);
   }

@@ -1,11 +1,14 @@
-/** Finds processes whose event loop stands still. Runs in the manager; what it goes by is told in shared memory. */
+/**
+ * Finds processes whose event loop stands still. Runs in the manager; the processes publish their turns in shared
+ * memory.
+ */
 import type { Log } from '../util/log.js';
 import type { WorkerHandle } from './worker-handle.js';
 
 export interface WatchdogParts {
   readonly timeoutMs: number;
   readonly log: Log;
-  /** The processes that are to be watched. */
+  /** The processes to be watched. */
   handles(): readonly WorkerHandle[];
   /** When the loop of that process last turned, and the stack that was taken since, if any. Monotonic ms; 0: not yet. */
   look(handle: WorkerHandle): { readonly seenAt: number; readonly stack: string };
@@ -14,7 +17,7 @@ export interface WatchdogParts {
 }
 
 const LOOKS_PER_TIMEOUT = 4;
-/** So much longer a process may stand whose stack is not there yet: on a busy machine its second thread gets no CPU. */
+/** A process whose stack is not there yet gets N ms more: on a busy machine its second thread gets no CPU. */
 const STACK_GRACE_MS = 2000;
 
 export class Watchdog {
@@ -28,11 +31,11 @@ export class Watchdog {
     this.#lookedAt = parts.now();
   }
 
-  /** To be called each `intervalMs`. */
+  /** To be called every `intervalMs`. */
   look(): void {
     const { timeoutMs, handles, look, now } = this.#parts;
     const at = now();
-    // If this process did not run either, the machine was busy or asleep: the workers get another chance.
+    // If the manager did not run either, the machine was busy or asleep: the workers get another chance.
     const wasLate = at - this.#lookedAt > 2 * this.intervalMs;
     this.#lookedAt = at;
     if (wasLate) return;

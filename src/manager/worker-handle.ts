@@ -13,20 +13,20 @@ export interface WorkerProcess {
 
 export interface WorkerProcessEvents {
   message(message: WorkerToManager): void;
-  /** @param signal 0 when it ended by itself @param wrote to standard error before it was ready: the end of it */
+  /** @param signal 0 when it exited by itself @param wrote to standard error before it was ready: the end of it */
   exit(exitCode: number, signal: number, wrote?: string): void;
 }
 
 export interface WorkerSpec {
   readonly role: ProcessRole;
-  /** As the log calls it: `worker 0`. */
+  /** Its name in the log: `worker 0`. */
   readonly name: string;
   readonly id: number;
   readonly lane: number;
   readonly generation: number;
 }
 
-/** Why a process ends, as far as it was meant to. */
+/** Why a process ends, where the end was intended. */
 export type LeaveReason = ReplaceReason | 'reload' | 'hang' | 'scale';
 
 export class WorkerHandle implements WorkerSpec {
@@ -44,21 +44,21 @@ export class WorkerHandle implements WorkerSpec {
   settled = false;
   /** BASE mode: it has closed its connections. */
   closed = false;
-  /** Not wanted any more; its end means nothing. */
+  /** Not wanted any more; its end is ignored. */
   isSurplus = false;
-  /** It was to be replaced before it served: it is, as soon as it does. */
+  /** Why it is to be replaced although it did not serve yet: it is, as soon as it does. */
   recycle: ReplaceReason | undefined;
-  /** What it has not done in time: why it is ended by a signal. */
+  /** The deadline it has missed: why it is ended by a signal. */
   overdue: 'did not become ready in time' | 'did not end in time' | undefined;
   /** The log has a line about its end. */
-  endIsTold = false;
-  /** The last signal that was sent because of it. */
+  isEndLogged = false;
+  /** The last signal sent because of it. */
   #sent: NodeJS.Signals | undefined;
-  /** Known before it ends, where it was not its own fault. */
+  /** Set before it ends, where the end is not its own fault. */
   reason: LeaveReason | undefined;
-  /** The worker's own words about why it ends. */
+  /** The worker's own report of why it ends. */
   lastError: SerializedError | undefined;
-  /** What it wrote to standard error before it was ready. */
+  /** Its output on standard error before it was ready. */
   wrote = '';
   #state: WorkerState = 'booting';
   /** What happens when `deadline` has passed: first TERM, then KILL. */
@@ -92,7 +92,7 @@ export class WorkerHandle implements WorkerSpec {
     return this.#deadline;
   }
 
-  /** Takes or will take packets. */
+  /** Receives packets, or will. */
   get isAlive(): boolean {
     return this.#state !== 'exited';
   }
@@ -108,7 +108,7 @@ export class WorkerHandle implements WorkerSpec {
     this.process?.send({ type: 'attach' });
   }
 
-  /** Rung 1 of the ladder: asks it to let go and end by itself. */
+  /** Rung 1 of the ladder: asks it to release its packets and end by itself. */
   release(now: number, deadlineMs: number): void {
     const wasServing = this.#state === 'serving';
     this.#state = move(this.#state, wasServing ? 'releasing' : 'draining');
@@ -148,19 +148,19 @@ export class WorkerHandle implements WorkerSpec {
     this.#deadline = Number.POSITIVE_INFINITY;
   }
 
-  /** It has said why it dies; if it is still there at `deadline`, only SIGKILL helps. */
+  /** The worker has reported its fatal error; if it is still there at `deadline`, only SIGKILL helps. */
   lastWords(deadline: number): void {
     this.#deadline = Math.min(this.#deadline, deadline);
     this.#next = 'SIGKILL';
   }
 
-  /** It is not wanted any more, before it has served. */
+  /** The worker is not wanted any more, before it has served. */
   discard(): void {
     this.isSurplus = true;
     this.process?.kill('SIGKILL');
   }
 
-  /** What it had to do by a deadline is done. */
+  /** The worker has met its deadline. */
   stay(): void {
     this.#deadline = Number.POSITIVE_INFINITY;
   }

@@ -1,15 +1,15 @@
 /** The life of a worker process, as the manager sees it. */
 export type WorkerState = 'booting' | 'ready' | 'serving' | 'releasing' | 'draining' | 'exited';
 
-/** From each state, where a worker may go. Anything else is a mistake of ours and throws. */
+/** From each state, where a worker may go. Anything else is a defect of this program and throws. */
 const moves: Record<WorkerState, readonly WorkerState[]> = {
   booting: ['ready', 'exited'],
-  /** Has booted and waits until the one before it has let go. */
+  /** Has booted and waits until its predecessor has released its packets. */
   ready: ['serving', 'draining', 'exited'],
   serving: ['releasing', 'exited'],
-  /** Was told to let go and has not said that it has. */
+  /** Was asked to release its packets and has not reported it yet. */
   releasing: ['draining', 'exited'],
-  /** Takes no packets any more and finishes what it owes. */
+  /** Receives no packets any more and finishes its pending work. */
   draining: ['exited'],
   exited: [],
 };

@@ -1,11 +1,14 @@
 /**
- * Processes whose parent has died: what a worker had started becomes the master's child when the worker is killed (see
- * `becomeSubreaper`), and so does everything in a container where the master is process 1. Node takes the exit status
- * of the children it has started itself; the master has to take those of the others, or they stay as zombies.
+ * Reaps processes whose parent has died: a child of a killed worker becomes the master's child (see
+ * `becomeSubreaper`), and so does everything in a container where the master is process 1. Node takes the exit
+ * status of its own children; the master has to take the status of the others, or they stay as zombies.
  */
 import { findEndedChild, reapChild } from '../os/process.js';
 
-/** Node takes the status of its own in the turn that brings SIGCHLD. One that is still there after this is not Node's. */
+/**
+ * Node takes the status of its own children in the turn that brings SIGCHLD. A process that is still there after
+ * this is not Node's.
+ */
 const LOOK_AGAIN_MS = 50;
 
 export function reapAdopted(): void {

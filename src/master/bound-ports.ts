@@ -18,12 +18,12 @@ export class BoundPorts {
     return this.#bound;
   }
 
-  /** By listen port; −1 where it is a stream's. */
+  /** By listen port; −1 for a stream. */
   get datagramDescriptors(): number[] {
     return this.#bound.map((bound) => (isDatagram(bound) ? bound.descriptor : -1));
   }
 
-  /** @throws ServerError ERR_PORT_IN_USE, ERR_PORT_PRIVILEGED, ERR_LISTEN; what was bound before it stays bound */
+  /** @throws ServerError ERR_PORT_IN_USE, ERR_PORT_PRIVILEGED, ERR_LISTEN; ports bound before it stay bound */
   async bind(): Promise<void> {
     const activation = Activation.take();
     for (const listen of this.#listens) {
@@ -42,7 +42,7 @@ export class BoundPorts {
     for (const bound of this.#bound) if (!isDatagram(bound)) unbindPort(bound);
   }
 
-  /** The last of all: until now workers have answered by them. */
+  /** Comes last: until now workers have answered by them. */
   closeDatagrams(): void {
     for (const bound of this.#bound) if (isDatagram(bound)) unbindPort(bound);
   }

@@ -1,10 +1,10 @@
-/** Whoever accepts clients and owns their connections, as the master sees it: its reactor threads, or (BASE) the workers. */
+/** The owners of connections, as the master sees them: its reactor threads, or (BASE) the workers. */
 import type { ListeningPort } from '../listen/bind-port.js';
 
 export interface ConnectionOwners {
-  /** Resolves when the manager may be started: it comes up while they do. */
+  /** Resolves when the manager may be started: both come up side by side. */
   start(ports: readonly ListeningPort[]): Promise<void>;
-  /** Resolves when they could take connections. */
+  /** Resolves when the owners could take connections. */
   ready(): Promise<void>;
   /** Clients may come: every worker is ready, the ports listen. */
   accept(): void;
@@ -12,17 +12,17 @@ export interface ConnectionOwners {
   stopAccepting(): void;
   /** Nothing more is taken in. */
   quiesce(): Promise<void>;
-  /** Resolves when what is queued for clients has left and the connections are closed, after `deadlineMs` at the latest. */
+  /** Resolves when queued bytes have left and the connections are closed, after `deadlineMs` at the latest. */
   closeAll(deadlineMs: number): Promise<void>;
-  /** Certificates are read again, where that does not happen by itself. */
+  /** Reads certificates again, where that does not happen by itself. */
   renew(): void;
-  /** New connections and packets go to so many workers. */
+  /** New connections and packets go to the first `workerNum` workers. */
   useWorkers(workerNum: number): void;
-  /** Nothing goes to workers from this id on. Resolves when nothing is on its way to them either. */
+  /** Sends nothing to workers from this id on. Resolves when nothing is on its way to them either. */
   withhold(from: number): Promise<void>;
   /** Those workers have finished: their connections go to others. */
   rebind(): Promise<void>;
   stop(): Promise<void>;
-  /** The process ends now. */
+  /** The process exits now. */
   stopAtOnce(): void;
 }

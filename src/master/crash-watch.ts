@@ -1,17 +1,17 @@
 /**
- * Which processes end again and again by their own fault, why they did so last, and when they are started next. What the
- * manager tells of each such end is kept until the process has lived long enough. Runs in the master.
+ * Processes that end again and again by their own fault, the last reason, and the time of the next start. The
+ * master keeps the manager's report of such an end until the process has lived long enough. Runs in the master.
  */
 import type { CrashLoop } from '../control/controlled.js';
 import type { CrashReport } from '../ipc/message.js';
 
-/** Of the manager, among the ids of processes. */
+/** The manager's id among the ids of processes. */
 export const MANAGER_ID = -1;
 /** From the second end in a row on: the first one may be an accident. */
 const FEWEST_FAILURES = 2;
 
 interface Known extends CrashLoop {
-  /** Monotonic ms: a process that is there by then is healthy. */
+  /** Monotonic ms: a process that has lived until then is healthy. */
   readonly healthyAt: number;
 }
 
@@ -31,7 +31,7 @@ export class CrashWatch {
     this.#known.set(crash.id, { ...crash, endedAt: now, nextAttemptAt: now + nextInMs, healthyAt });
   }
 
-  /** New ones have come, by a reload or a new manager: they begin anew. */
+  /** New processes have come, by a reload or a new manager: counting begins anew. */
   forget(): void {
     this.#known.clear();
   }

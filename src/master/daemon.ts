@@ -1,6 +1,6 @@
 /**
- * A daemon is the same script, started once more in a session of its own. The process that was called waits until it
- * hears that the server is up, or why it is not, so that whoever starts it knows.
+ * A daemon is the same script, started again in a session of its own. The calling process waits until the daemon
+ * reports that the server is up, or why it is not, and exits accordingly.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
@@ -20,11 +20,11 @@ import { within } from '../util/within.js';
 import type { StopWish } from './stop-wish.js';
 
 const REPORT_DESCRIPTOR = 3;
-/** Where its standard error leads when it is up; until then the process that waits reads it. */
+/** Where its standard error leads when it is up; until then the waiting process reads it. */
 const ERROR_DESCRIPTOR = 4;
-/** A process it has started may hold its standard error open. */
+/** A child of the daemon may hold its standard error open. */
 const LAST_WORDS_MS = 100;
-/** Beyond what the processes of the server may take: the master itself has to start, and to end. */
+/** Beyond the time of the server's processes: the master itself has to start, and to end. */
 const GRACE_MS = 15_000;
 
 type Report =
@@ -39,7 +39,7 @@ export interface StartedDaemon {
 let isTaken = false;
 let isDaemon = false;
 
-/** True in the daemon itself. Read once: what a worker starts is no daemon of ours. */
+/** True in the daemon itself. Read once: children of a worker are not the daemon. */
 export function isTheDaemon(): boolean {
   if (!isTaken) {
     isDaemon = process.env[DAEMON_VARIABLE] !== undefined;
@@ -53,7 +53,7 @@ export function isTheDaemon(): boolean {
   return isDaemon;
 }
 
-/** The daemon says that it is up, or why it is not. Once. */
+/** The daemon reports that it is up, or why it is not. Once. */
 export function reportToStarter(listening: readonly string[], error?: unknown): void {
   if (!isDaemon) return;
   isDaemon = false;
@@ -63,13 +63,13 @@ export function reportToStarter(listening: readonly string[], error?: unknown): 
     writeSync(REPORT_DESCRIPTOR, `${JSON.stringify(report)}\n`);
     closeSync(REPORT_DESCRIPTOR);
   } catch {
-    // whoever started it has not waited
+    // the starting process has not waited
   }
 }
 
 /**
- * Resolves when the daemon is up. A wish to end is passed on to it, and its end awaited.
- * @throws what it failed with; ServerError ERR_DAEMON, ERR_LOG_FILE, ERR_START_ENDED
+ * Resolves when the daemon is up. A request to end is passed on to it, and its end awaited.
+ * @throws the daemon's error; ServerError ERR_DAEMON, ERR_LOG_FILE, ERR_START_ENDED
  */
 export async function startDaemon(options: ResolvedOptions, stopWish: StopWish): Promise<StartedDaemon> {
   const { logFile, processTitle, bootTimeoutMs } = options;
@@ -107,7 +107,7 @@ function logOf({ logFile, logFormat }: ResolvedOptions): DaemonLog {
   return logFormat === 'text' ? 'text' : 'json';
 }
 
-/** What Node itself writes there, such as an uncaught error, is a line of the log too. */
+/** Output of Node itself, such as an uncaught error, is a line of the log too. */
 function asLogged(line: string, options: ResolvedOptions, pid: number): string {
   const isLogged = logOf(options) !== 'json' || line.startsWith('{"level":');
   return isLogged ? `${line}\n` : printedLine(false, { role: 'master', pid, stream: 'stderr' }, line);
@@ -131,19 +131,19 @@ async function hear(child: ChildProcess, logFile: string, output: BootOutput): P
   const report = await readReport(child.stdio?.[REPORT_DESCRIPTOR] as Readable | undefined);
   const isReady = report?.type === 'ready';
   const how = isReady ? '' : await ended;
-  // Also when it is up: what it wrote before is in the pipe still, and belongs into the log.
+  // Also when the daemon is up: its earlier output is still in the pipe, and belongs into the log.
   await within(new Promise<void>((resolve) => output.whenEnded(resolve)), LAST_WORDS_MS);
   if (isReady) return { pid: child.pid ?? 0, listening: report.listening };
   const wrote = plain(output.text);
   if (report?.type === 'failed') {
-    if (wrote !== '') process.stderr.write(`${wrote}\n`); // the error itself says why
+    if (wrote !== '') process.stderr.write(`${wrote}\n`); // the error itself gives the reason
     throw deserializeError(report.error);
   }
   const file = logFile === '' ? 'none: set "logFile"' : logFile;
   throw new ServerError('ERR_DAEMON', { how, logFile: file, ...(wrote === '' ? {} : { wrote }) });
 }
 
-/** What the script printed may have been put into lines of the log already. */
+/** Output of the script may already have been put into lines of the log. */
 function plain(text: string): string {
   const lines = text.split('\n').map((line) => {
     try {

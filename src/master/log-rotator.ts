@@ -1,6 +1,6 @@
 /**
- * Puts the log file aside when it is time, under its name and that time, and lets every process begin a new one: each
- * sees it in shared memory before its next line. Runs in the master.
+ * Rotates the log file when it is due: renames it to its name and that time, and lets every process begin a new
+ * one, which each sees in shared memory before its next line. Runs in the master.
  */
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -44,7 +44,7 @@ export class LogRotator {
       this.#period = period;
       this.#hasFailed = false;
     } catch (error) {
-      // Told once: a full disk stays full for a while.
+      // Logged once: a full disk stays full for a while.
       if (!this.#hasFailed) this.#log.error('the log file could not be rotated', { reason: (error as Error).message });
       this.#hasFailed = true;
     }
@@ -54,7 +54,7 @@ export class LogRotator {
     if (!existsSync(this.#path)) return this.#reopen();
     renameSync(this.#path, this.#free(`${this.#path}.${suffix}`));
     this.#reopen();
-    this.#log.refresh(); // makes the new file, also where nothing is to be said
+    this.#log.refresh(); // makes the new file, also where there is nothing to log
     this.#log.info('the log file was rotated');
     this.#removeOld();
   }

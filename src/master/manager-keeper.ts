@@ -1,6 +1,6 @@
 /**
- * Keeps one manager: starts it, lets it begin when no worker of the one before is left, replaces one that has died, and
- * stops the last one. Runs in the master.
+ * Keeps one manager: starts it, lets it begin when no worker of the preceding one is left, replaces one that has
+ * died, and stops the last one. Runs in the master.
  */
 import type { ServerPhase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
@@ -24,11 +24,11 @@ export interface ManagerKeeperParts {
   readonly log: Log;
   start(events: ManagerEvents): ManagerLink;
   phase(): ServerPhase;
-  /** A new one can be told what was asked for meanwhile. */
+  /** A new manager can receive the pending requests. */
   started(): void;
-  /** What it says to others than its keeper. */
+  /** Its messages to other parts than this keeper. */
   message(message: ManagerToMaster): void;
-  /** It is gone, and what it had under way. */
+  /** The manager is gone, and its work under way. */
   ended(): void;
   /** At the start only. */
   bootFailed(error: Error): void;
@@ -36,20 +36,20 @@ export interface ManagerKeeperParts {
 
 interface ManagerEnd {
   readonly exitCode: number;
-  /** 0: it ended by itself. */
+  /** 0: it exited by itself. */
   readonly signal: number;
   readonly wrote: string;
 }
 
 /** A manager that dies again within this time is started again after a pause. */
 const HEALTHY_MS = 5000;
-/** By how many died in a row. */
+/** By the number of deaths in a row. */
 const PAUSES_MS = [0, 200, 1000, 5000];
 /** Beyond the workers' deadline: the time the manager needs to kill and reap them. */
 const GRACE_MS = 2000;
-/** What is left to whom, when a second signal hurries. */
+/** Time left to each process, when a second signal hurries the shutdown. */
 const HURRIED_STOP_MS = 100;
-/** A manager that has said why it dies dies at once; Node's own teardown can hang. */
+/** A manager that has reported its fatal error dies at once; Node's own teardown can hang. */
 const LAST_WORDS_GRACE_MS = 1000;
 
 export class ManagerKeeper {
@@ -70,7 +70,7 @@ export class ManagerKeeper {
     return this.#manager !== undefined;
   }
 
-  /** Resolves when the last one has ended, in the shutdown. */
+  /** Resolves when the last manager has ended, in the shutdown. */
   get gone(): Promise<void> {
     return this.#gone.promise;
   }
@@ -90,7 +90,7 @@ export class ManagerKeeper {
     this.#startedAt = performance.now();
     this.#hasBegun = false;
     const manager: ManagerLink = this.#parts.start({
-      message: (message) => this.#hear(manager, message),
+      message: (message) => this.#onMessage(manager, message),
       exit: (exitCode, signal, wrote = '') => this.#ended(manager, { exitCode, signal, wrote }),
     });
     this.#manager = manager;
@@ -100,14 +100,14 @@ export class ManagerKeeper {
     this.#watchBoot(manager);
   }
 
-  /** @param hurried resolves when it is to be faster than said */
+  /** @param hurried resolves when the stop is to be faster than `deadlineMs` */
   async stop(deadlineMs: number, hurried: Promise<void>): Promise<void> {
     if (this.#manager !== undefined) {
       const stopBy = (ms: number): NodeJS.Timeout => {
         this.#manager?.send({ type: 'stop', deadlineMs: ms });
         return setTimeout(() => this.#manager?.kill('SIGKILL'), ms + GRACE_MS);
       };
-      // It has no workers yet, and may never come so far as to hear of it.
+      // The manager has no workers yet, and may never come so far as to receive the message.
       if (!this.#hasBegun) this.#manager.kill('SIGKILL');
       const timers = [stopBy(deadlineMs)];
       void hurried.then(() => !this.isThere || timers.push(stopBy(HURRIED_STOP_MS)));
@@ -127,7 +127,7 @@ export class ManagerKeeper {
     }, timeoutMs);
   }
 
-  #hear(manager: ManagerLink, message: ManagerToMaster): void {
+  #onMessage(manager: ManagerLink, message: ManagerToMaster): void {
     switch (message.type) {
       case 'started':
         clearTimeout(this.#bootTimer);
@@ -141,7 +141,7 @@ export class ManagerKeeper {
     }
   }
 
-  /** A manager begins when no worker of the one before it is left: two processes must not read the same packets. */
+  /** A manager begins when no worker of the preceding one is left: two processes must not read the same packets. */
   async #begin(manager: ManagerLink): Promise<void> {
     await this.#endOrphans();
     this.#hasBegun = true;
@@ -189,7 +189,7 @@ export class ManagerKeeper {
     }, nextInMs);
   }
 
-  /** Until a new manager has new workers nobody takes packets; they wait in the rings. */
+  /** Until a new manager has new workers no process takes packets; they wait in the rings. */
   #forgetWorkers(): void {
     const { board, region } = this.#parts;
     for (let worker = 0; worker < processNum(region.shape); worker++) {

@@ -1,6 +1,6 @@
 /**
  * The first process: binds, accepts, keeps the reactor threads and the manager. It never runs user code for a
- * connection, so it has no reason to fall.
+ * connection, so user code cannot crash it.
  */
 
 import type { CrashLoop, ServerPhase as Phase } from '../control/controlled.js';
@@ -42,9 +42,9 @@ export interface MasterCallbacks {
   readonly shutdown?: (() => unknown) | undefined;
 }
 
-/** At a start that fails: a reactor that hangs in a module of the user's is left to the end of the process. */
+/** At a start that fails: a reactor that hangs in a user module is left to the exit of the process. */
 const REACTOR_GRACE_MS = 1000;
-/** A signal that comes again within this time is taken for the same one. */
+/** A signal that repeats within this time counts as the same one. */
 const HURRY_AFTER_MS = 1000;
 
 export interface MasterParts {
@@ -78,7 +78,7 @@ export class Master {
   #settled: Deferred<void> | undefined;
   readonly #closed = deferred<void>();
   readonly #hurried = deferred<void>();
-  /** Another process of the tree asks for the end of all. */
+  /** Another process of the tree asks for the shutdown of the server. */
   onShutdownRequest: () => void = () => void this.shutdown();
 
   constructor(parts: MasterParts) {
@@ -94,10 +94,10 @@ export class Master {
     this.#ports = new BoundPorts(listens, options.reusePort);
     const links = linksOf({ region, bells: this.#bells, peer: peerOfMaster(region.shape) });
     this.outbox = createOutbox(region, links, options, listens, false);
-    const tell = (message: MasterToManager): boolean => this.#manager.send(message);
-    this.#reloads = new Reloads(tell);
-    this.#profiles = new Profiles(this.#overflow, tell);
-    this.#scaling = new Scaling({ region, owners: () => this.#owners, tell });
+    const notify = (message: MasterToManager): boolean => this.#manager.send(message);
+    this.#reloads = new Reloads(notify);
+    this.#profiles = new Profiles(this.#overflow, notify);
+    this.#scaling = new Scaling({ region, owners: () => this.#owners, notify });
     this.#crashes = new CrashWatch((id) =>
       id === MANAGER_ID ? this.#manager.isThere : this.#board.field(id, WorkerField.pid) !== 0,
     );
@@ -107,7 +107,7 @@ export class Master {
       brokenSender: (worker) => killBrokenSender(worker, this.#board, log),
       refused: (client) => logRefused(client, log),
       failed: (error) => this.#fatal(error),
-      tellManager: (message) => void tell(message),
+      notifyManager: (message) => void notify(message),
       closeByManager: (deadlineMs) => this.#closeByManager(deadlineMs),
     });
   }
@@ -126,7 +126,7 @@ export class Master {
         const held = this.#reloads.takeHeld();
         if (held !== 'no') this.reload(held === 'tasks');
       },
-      message: (message) => this.#hear(message),
+      message: (message) => this.#onMessage(message),
       ended: () => {
         const isLeaving = this.#phase !== 'running';
         this.#reloads.allOver(isLeaving ? 'the server has shut down' : 'the manager has died meanwhile');
@@ -135,7 +135,7 @@ export class Master {
     });
   }
 
-  /** What every process of the server holds. */
+  /** The descriptors that every process of the server holds. */
   get shared(): SharedDescriptors {
     return {
       region: this.region.descriptor,
@@ -153,7 +153,7 @@ export class Master {
    */
   async start(): Promise<void> {
     process.on('exit', () => this.#endAtOnce());
-    for (const told of [this.#ready, this.#startEnded]) told.promise.catch(() => {}); // also where nobody waits for it
+    for (const outcome of [this.#ready, this.#startEnded]) outcome.promise.catch(() => {}); // if unawaited
     try {
       await this.#unlessEnded(this.#checkModules());
       await this.#unlessEnded(this.#ports.bind());
@@ -173,13 +173,13 @@ export class Master {
     }
   }
 
-  /** What cannot be used says so before anything is bound: a module, a certificate. */
+  /** Loads modules and certificates before anything is bound, so that an unusable one fails first. */
   async #checkModules(): Promise<void> {
     for (const { framing } of this.#parts.listens) await createFramer(framing);
     for (const { tls } of this.#parts.listens) if (tls !== null) loadTls(tls);
   }
 
-  /** A step of the start, which may take for ever: a wish to end the server does not wait for it. */
+  /** A step of the start, which may take for ever: a request to end the server does not wait for it. */
   async #unlessEnded(step: Promise<unknown>): Promise<void> {
     await Promise.race([step, this.#startEnded.promise]);
     if (this.#shutdownPromise !== undefined) throw new ServerError('ERR_START_ENDED', {});
@@ -210,14 +210,14 @@ export class Master {
     return this.#phase;
   }
 
-  /** False while it starts, and for good when that failed. */
+  /** False while the server starts, and for good when the start failed. */
   get hasStarted(): boolean {
     return this.#hasStarted;
   }
 
-  // ——— what the manager says ———
+  // ——— messages of the manager ———
 
-  #hear(message: ManagerToMaster): void {
+  #onMessage(message: ManagerToMaster): void {
     switch (message.type) {
       case 'crashed':
         return this.#crashes.ended(message.crash);
@@ -245,7 +245,7 @@ export class Master {
     }
   }
 
-  // ——— what users and signals ask for ———
+  // ——— requests of users and signals ———
 
   reload(tasksOnly = false, request = 0): void {
     if (!tasksOnly) this.#owners.renew();
@@ -265,7 +265,7 @@ export class Master {
     this.#manager.send({ type: 'stopWorker', workerId, why });
   }
 
-  /** Resolves when there are so many workers. @throws ServerError ERR_SCALE */
+  /** Resolves when `workerNum` workers are there. @throws ServerError ERR_SCALE */
   async scale(workerNum: number): Promise<void> {
     if (this.#phase !== 'running') throw new ServerError('ERR_SCALE', { why: `the server is ${this.#phase}` });
     const { workerNum: most } = this.region.shape;
@@ -282,7 +282,8 @@ export class Master {
 
   /**
    * A process of the server takes a profile of itself. @param workerId −1: the manager
-   * @returns where it lies in the file for large data; nothing when it was written to a path @throws ServerError ERR_PROFILE
+   * @returns where it lies in the file for large data; nothing when it was written to a path @throws ServerError
+   * ERR_PROFILE
    */
   profile(workerId: number, order: Omit<ProfileOrder, 'request'>): Promise<readonly ProfilePiece[]> {
     return this.#profiles.take(workerId, order);
@@ -292,8 +293,8 @@ export class Master {
   #shutdownAskedAt = 0;
 
   /**
-   * A second call hurries the first one, but not at once: `npm start` passes on a signal that the terminal has sent to
-   * the whole process group already. Resolves when nothing is left but this process.
+   * Shuts the server down. A second call hurries the first one, but not at once: `npm start` passes on a signal
+   * that the terminal has already sent to the whole process group. Resolves when only this process is left.
    */
   shutdown(): Promise<void> {
     const now = performance.now();
@@ -308,13 +309,13 @@ export class Master {
     this.#hurried.resolve();
   }
 
-  /** The ladder: accept no more → finish what was read → flush and close → stop workers → stop the manager. */
+  /** The ladder: accept no more → finish packets already read → flush and close → stop workers → stop the manager. */
   async #shutDown(): Promise<void> {
     if (this.#phase === 'starting') {
       this.#parts.log.info('shutting down before the start was complete');
-      return this.#startEnded.reject(new ServerError('ERR_START_ENDED', {})); // start() undoes what it has done
+      return this.#startEnded.reject(new ServerError('ERR_START_ENDED', {})); // start() undoes its own steps
     }
-    if (!this.#hasStarted) return; // that is happening already
+    if (!this.#hasStarted) return; // that is already happening
     this.#parts.log.info('shutting down');
     this.#phase = 'shutting down';
     this.#deadline = performance.now() + this.#parts.options.maxWaitMs;
@@ -362,7 +363,7 @@ export class Master {
   // ——— sudden ends ———
 
   #fatal(error: unknown): void {
-    this.#parts.log.error('a reactor thread failed, the server cannot go on', { error });
+    this.#parts.log.error('a reactor thread failed, the server cannot continue', { error });
     if (this.#phase === 'starting') this.#ready.reject(error);
     else process.exit(70);
   }

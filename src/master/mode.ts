@@ -1,4 +1,4 @@
-/** What differs between the modes in the process that starts the server. */
+/** The differences between the modes in the process that starts the server. */
 
 import type { ChildOutput } from '../ipc/child-output.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
@@ -22,7 +22,7 @@ export interface ManagerLink {
 
 export type { ManagerEvents };
 
-/** What whoever owns the connections needs of the master. */
+/** What the owner of the connections needs of the master. */
 export interface OwnerParts {
   readonly region: Region;
   readonly bells: readonly DoorbellDescriptors[];
@@ -33,7 +33,7 @@ export interface OwnerParts {
   brokenSender(worker: number): void;
   refused(client: RefusedClient): void;
   failed(error: unknown): void;
-  tellManager(message: MasterToManager): void;
+  notifyManager(message: MasterToManager): void;
   /** Resolves when all workers have closed their connections. */
   closeByManager(deadlineMs: number): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * Tells systemd how the server is: sd_notify(3) for units of Type=notify, with its watchdog. Does nothing where nobody
- * listens.
+ * Notifies systemd of the state of the server: sd_notify(3) for units of Type=notify, with its watchdog. Does
+ * nothing where systemd does not listen.
  */
 import { encodeUnixAddress } from '../os/address.js';
 import { closeDescriptor, openUnixDatagram, sendTo } from '../os/socket.js';
@@ -27,7 +27,7 @@ export class ServiceNotifier {
     this.#watchdogMs = watchdogMs;
   }
 
-  /** The variables are taken out of the environment: they are meant for this process. */
+  /** Removes the variables from the environment: they are meant for this process. */
   static take(environment: NodeJS.ProcessEnv = process.env): ServiceNotifier | undefined {
     const { NOTIFY_SOCKET: path, WATCHDOG_USEC: microseconds, WATCHDOG_PID: pid } = environment;
     for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete environment[name];
@@ -37,18 +37,18 @@ export class ServiceNotifier {
   }
 
   ready(status: string): void {
-    this.#say(`READY=1\nMAINPID=${process.pid}\nSTATUS=${status}`);
+    this.#send(`READY=1\nMAINPID=${process.pid}\nSTATUS=${status}`);
     if (this.#watchdogMs <= 0) return;
-    // Twice within the time systemd waits; a master whose loop stands still says nothing.
-    this.#timer = setInterval(() => this.#say('WATCHDOG=1'), this.#watchdogMs / 2).unref();
+    // Twice within the time systemd waits; a master whose loop stands still sends nothing.
+    this.#timer = setInterval(() => this.#send('WATCHDOG=1'), this.#watchdogMs / 2).unref();
   }
 
   status(status: string): void {
-    this.#say(`STATUS=${status}`);
+    this.#send(`STATUS=${status}`);
   }
 
   stopping(): void {
-    this.#say('STOPPING=1');
+    this.#send('STOPPING=1');
   }
 
   close(): void {
@@ -57,12 +57,12 @@ export class ServiceNotifier {
     this.#isClosed = true;
   }
 
-  #say(text: string): void {
+  #send(text: string): void {
     if (this.#isClosed) return;
     try {
       sendTo(this.#socket, Buffer.from(text), this.#address);
     } catch {
-      // systemd is restarting itself: it asks for nothing then
+      // systemd is restarting itself: it expects nothing then
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
- * What makes a server one that can be operated: its pid file, its note in the run directory, its control socket, the
- * rotation of its log, what systemd is told. It is open from the beginning of the start to the last moment, so that a
- * server that does not get up, or does not end, can be seen. Runs in the master.
+ * The operating parts of a server: its pid file, its note in the run directory, its control socket, the rotation
+ * of its log, notifications of systemd. It is open from the beginning of the start to the last moment, so that a
+ * server that does not come up, or does not end, can be seen. Runs in the master.
  */
 import { AdminServer } from '../control/admin.js';
 import type { CommandTable } from '../control/commands.js';
@@ -24,7 +24,7 @@ export interface OperationParts {
   readonly commands: CommandTable;
   readonly log: Log;
   readonly region: Region;
-  /** All of the note but what is the same for every server. */
+  /** The note without the fields that are the same for every server. */
   readonly note: Omit<RunEntry, 'pid' | 'processStart' | 'socket'>;
 }
 
@@ -110,8 +110,8 @@ export class Operation {
   }
 
   /**
-   * A server that cannot be controlled runs all the same: the log says why. But a run directory that was named, and is
-   * another user's or a link, is a reason not to start. @throws ServerError ERR_RUN_DIR
+   * A server that cannot be controlled runs all the same: the log has the reason. But a run directory that was
+   * named, and is another user's or a link, is a reason not to start. @throws ServerError ERR_RUN_DIR
    */
   async #openControl(): Promise<void> {
     const { options, commands, log } = this.#parts;
@@ -119,7 +119,7 @@ export class Operation {
     const control = new ControlServer(commands, log);
     try {
       makeRunDir(this.#runDir);
-      removeEntry(this.#runDir, process.pid); // of a server that was killed, and had this pid
+      removeEntry(this.#runDir, process.pid); // of a killed server that had this pid
       await control.listen(socketIn(this.#runDir, process.pid));
       this.#control = control;
       this.#writeNote();
@@ -143,7 +143,7 @@ export class Operation {
     try {
       removeEntry(this.#runDir, process.pid);
     } catch {
-      // it is found to be stale by whoever looks next
+      // the next process that reads it finds it to be stale
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Workers whose manager has died. They end by themselves within a moment; one that cannot (its event loop stands
- * still) is killed. They have become the master's children, so it reaps them. Runs in the master.
+ * Workers whose manager has died. They end by themselves within a moment; the master kills one that cannot (its
+ * event loop stands still). They have become the master's children, so it reaps them. Runs in the master.
  */
 import type { WorkerBoard } from '../memory/boards.js';
 import { reapChild } from '../os/process.js';

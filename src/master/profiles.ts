@@ -1,4 +1,4 @@
-/** Profiles that processes of the server take of themselves, as commands ask for them. Runs in the master. */
+/** Profiles that processes of the server take of themselves, at a command. Runs in the master. */
 import { ServerError } from '../errors/index.js';
 import type { MasterToManager, ProfileOrder, ProfilePiece } from '../ipc/message.js';
 import { freeParts } from '../messaging/overflow.js';
@@ -9,14 +9,14 @@ const GRACE_MS = 60_000;
 
 export class Profiles {
   readonly #overflow: number;
-  readonly #tell: (message: MasterToManager) => boolean;
+  readonly #notify: (message: MasterToManager) => boolean;
   readonly #waiting = new Map<number, Deferred<readonly ProfilePiece[]>>();
   #last = 0;
 
-  /** @param overflow the file for large data @param tell says it to the manager; false while there is none */
-  constructor(overflow: number, tell: (message: MasterToManager) => boolean) {
+  /** @param overflow the file for large data @param notify sends to the manager; false while there is none */
+  constructor(overflow: number, notify: (message: MasterToManager) => boolean) {
     this.#overflow = overflow;
-    this.#tell = tell;
+    this.#notify = notify;
   }
 
   /**
@@ -31,7 +31,7 @@ export class Profiles {
       () => this.done(request, 'the process does not answer: its event loop may stand still'),
       order.durationMs + GRACE_MS,
     );
-    if (!this.#tell({ type: 'profile', workerId, profile: { ...order, request } })) {
+    if (!this.#notify({ type: 'profile', workerId, profile: { ...order, request } })) {
       this.done(request, 'the manager is being replaced');
     }
     try {

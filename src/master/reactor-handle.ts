@@ -5,7 +5,7 @@ import type { RefusedClient } from '../ipc/refused-client.js';
 import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 
-// The shapes of reactor/thread-message.ts; a parent speaks to a child in messages only.
+// The shapes of reactor/thread-message.ts; a parent and its child exchange messages only.
 type FromReactor =
   | { type: 'ready' }
   | { type: 'quiet' }
@@ -23,16 +23,16 @@ export interface ReactorHandleEvents {
   refused(client: RefusedClient): void;
   /** Certificates could not be read again. */
   notRenewed(why: string): void;
-  /** The thread has ended although nobody asked it to. */
+  /** The thread has ended without an order to. */
   failed(error: unknown): void;
 }
 
 /**
- * A reactor's garbage is small and dies at once. Without a limit V8 lets this part of the heap grow with the number of
- * connections that have come and gone (measured: 30 MiB per reactor after 200,000).
+ * A reactor's garbage is small and dies at once. Without a limit V8 lets this part of the heap grow with the
+ * number of connections that have come and gone (measured: 30 MiB per reactor after 200,000).
  */
 const YOUNG_GENERATION_MIB = 6;
-/** How long the end of the process may wait for a reactor to let its poll handle go. */
+/** How long the exit of the process may wait for a reactor to close its poll handle. */
 const EXIT_WAIT_MS = 500;
 
 export class ReactorHandle {
@@ -111,8 +111,8 @@ export class ReactorHandle {
   }
 
   /**
-   * The process is ending now: a poll handle that fires in a thread being torn down would abort it (SIGABRT). Blocks
-   * until the thread has closed it, or the time is up.
+   * The process is exiting now: a poll handle that fires in a thread being torn down would abort it (SIGABRT).
+   * Blocks until the thread has closed it, or the time is up.
    */
   stopAtOnce(): void {
     if (this.#stopping) return;

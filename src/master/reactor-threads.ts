@@ -1,4 +1,4 @@
-/** The reactor threads of the master, and the accepting that feeds them. Runs in the master's main thread. */
+/** The reactor threads of the master, and the listener that feeds them. Runs in the master's main thread. */
 
 import type { Arrival } from '../ipc/arrival.js';
 import { reactorBell } from '../ipc/bells.js';

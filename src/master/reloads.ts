@@ -1,40 +1,40 @@
-/** Reloads that somebody waits for, and one that is asked for while there is no manager. Runs in the master. */
+/** Reloads that a command waits for, and one requested while there is no manager. Runs in the master. */
 import { ServerError } from '../errors/index.js';
 import type { MasterToManager } from '../ipc/message.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 
 export class Reloads {
-  readonly #tell: (message: MasterToManager) => boolean;
+  readonly #notify: (message: MasterToManager) => boolean;
   readonly #waiting = new Map<number, Deferred<void>>();
   #last = 0;
-  /** Asked for while there was no manager. */
+  /** Requested while there was no manager. */
   #held: 'no' | 'tasks' | 'all' = 'no';
 
-  /** @param tell says it to the manager; false while there is none */
-  constructor(tell: (message: MasterToManager) => boolean) {
-    this.#tell = tell;
+  /** @param notify sends to the manager; false while there is none */
+  constructor(notify: (message: MasterToManager) => boolean) {
+    this.#notify = notify;
   }
 
   ask(tasksOnly: boolean, request = 0): void {
-    if (this.#tell({ type: 'reload', tasksOnly, request })) return;
+    if (this.#notify({ type: 'reload', tasksOnly, request })) return;
     this.#held = tasksOnly && this.#held !== 'all' ? 'tasks' : 'all';
   }
 
-  /** Number of the next one that is waited for. @returns what it resolves by */
+  /** Opens the next reload with a waiting caller. @returns its number, and the promise of its end */
   open(): { readonly request: number; readonly done: Promise<void> } {
     const done = deferred<void>();
     this.#waiting.set(++this.#last, done);
     return { request: this.#last, done: done.promise };
   }
 
-  /** A manager has been started: @returns what was asked for meanwhile */
+  /** A manager has been started: @returns the reload requested meanwhile */
   takeHeld(): 'no' | 'tasks' | 'all' {
     const held = this.#held;
     this.#held = 'no';
     return held;
   }
 
-  /** All up to this one are over. @param failed why they have failed */
+  /** All requests up to this one are over. @param failed why they have failed */
   over(upTo: number, failed: string | undefined): void {
     for (const [request, done] of this.#waiting) {
       if (request > upTo) continue;

@@ -1,6 +1,6 @@
 /**
- * Changes the number of workers while the server runs: who does what, and in which order, so that no packet is lost and
- * none overtakes another of its connection. Runs in the master; the manager's part is in manager/scaling.ts.
+ * Changes the number of workers while the server runs: the order of the steps, by which no packet is lost and none
+ * overtakes another of its connection. Runs in the master; the manager's part is in manager/scaling.ts.
  */
 import { ServerError } from '../errors/index.js';
 import type { MasterToManager } from '../ipc/message.js';
@@ -12,21 +12,21 @@ export interface ScalingParts {
   readonly region: Region;
   readonly owners: () => ConnectionOwners;
   /** @returns false while there is no manager */
-  tell(message: MasterToManager): boolean;
+  notify(message: MasterToManager): boolean;
 }
 
 export class Scaling {
   readonly #parts: ScalingParts;
   #isRunning = false;
   #lastRequest = 0;
-  /** What the manager was asked last, and waits to be done: a new manager is asked again. */
+  /** The last order to the manager that is not carried out yet: a new manager receives it again. */
   #step: { readonly message: MasterToManager; readonly done: Deferred<void> } | undefined;
 
   constructor(parts: ScalingParts) {
     this.#parts = parts;
   }
 
-  /** Resolves when there are so many. @throws ServerError ERR_SCALE */
+  /** Resolves when `workerNum` workers are there. @throws ServerError ERR_SCALE */
   async to(workerNum: number): Promise<void> {
     if (this.#isRunning) throw new ServerError('ERR_SCALE', { why: 'it is being changed already' });
     const { region } = this.#parts;
@@ -60,7 +60,7 @@ export class Scaling {
   #ask(message: MasterToManager): Promise<void> {
     const done = deferred<void>();
     this.#step = { message, done };
-    this.#parts.tell(message);
+    this.#parts.notify(message);
     return done.promise;
   }
 
@@ -75,13 +75,15 @@ export class Scaling {
     else step.done.reject(new ServerError('ERR_SCALE', { why: failed }));
   }
 
-  /** The manager has died and another one is up. Workers that were to come are given up; those that go must still go. */
+  /**
+   * The manager has died and another one is up. Workers that were to come are given up; those that go must still go.
+   */
   managerIsBack(): void {
     if (this.#step === undefined || !this.#isRunning) return;
     const { message, done } = this.#step;
     const { region } = this.#parts;
     if (message.type === 'scale' && message.workerNum > region.seatNum) {
       done.reject(new ServerError('ERR_SCALE', { why: 'the manager has died meanwhile' }));
-    } else this.#parts.tell(message);
+    } else this.#parts.notify(message);
   }
 }

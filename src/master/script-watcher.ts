@@ -23,7 +23,7 @@ export class ScriptWatcher {
     this.#reload = reload;
   }
 
-  /** @param paths what the option `watch` says; nothing is watched when there are none */
+  /** @param paths the option `watch`; nothing is watched when it is empty */
   static start(
     paths: 'script' | readonly string[],
     log: Log,
@@ -63,7 +63,7 @@ export class ScriptWatcher {
         if (entry.isDirectory() && isOfInterest(entry.name)) this.#add(join(path, entry.name));
       }
     } catch (error) {
-      this.#log.warn('this cannot be watched', { path, reason: (error as Error).message });
+      this.#log.warn('this path cannot be watched', { path, reason: (error as Error).message });
     }
   }
 
@@ -91,7 +91,7 @@ export class ScriptWatcher {
     try {
       await this.#reload();
     } catch {
-      // the manager has said why
+      // the manager has logged why
     }
     this.#isReloading = false;
     if (!this.#again) return;
@@ -108,7 +108,7 @@ function isDirectory(path: string): boolean {
   }
 }
 
-/** Not what package managers, version control and editors keep for themselves. */
+/** False for files that package managers, version control and editors keep for themselves. */
 function isOfInterest(name: string): boolean {
   return name !== 'node_modules' && !name.startsWith('.') && !/(~|\.swp|\.log|\.pid)$/.test(name);
 }

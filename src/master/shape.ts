@@ -1,24 +1,24 @@
-/** The measures of the shared memory, out of the options. Runs in the master. */
+/** Computes the sizes of the shared memory from the options. Runs in the master. */
 
 import { type RegionShape, TLS_CERTIFICATE_RECORD_BYTES, TLS_RECORD_BYTES } from '../memory/layout.js';
 import { MAX_SLOTS } from '../memory/messaging-layout.js';
 import { slotCount } from '../memory/slot-count.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 
-/** Tasks that run, results that are not read yet, and messages need slots besides the tasks that wait. */
+/** Running tasks, unread results, and messages need slots besides the waiting tasks. */
 const SLOTS_BESIDES_WAITING = 2048;
 
 /** All records about TLS together; a page of it takes memory when it is first written. */
 const TLS_BYTES = 1024 * 1024 * 1024;
 
-/** What each connection needs to be told of TLS, in bytes: 0 where no port speaks it. */
+/** Bytes per connection for its TLS record: 0 where no port speaks it. */
 export function tlsRecordBytesFor(listens: readonly Pick<ResolvedListen, 'tls'>[]): number {
   const spoken = listens.flatMap(({ tls }) => (tls === null ? [] : [tls]));
   if (spoken.length === 0) return 0;
   return spoken.some(({ requestCert }) => requestCert) ? TLS_CERTIFICATE_RECORD_BYTES : TLS_RECORD_BYTES;
 }
 
-/** As many bytes of `wanted` as all slots together may have. */
+/** The part of `wanted` bytes per slot that fits the limit for all slots together. */
 function fittingBytes(wanted: number, slots: number): number {
   return Math.min(wanted, Math.floor(TLS_BYTES / slots / 8) * 8);
 }

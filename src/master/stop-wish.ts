@@ -1,6 +1,6 @@
 /**
- * The wish that the server shall end: a signal, or `shutdown()`. It may come at any moment of the start, before there is
- * anything that could carry it out; then it waits here. Runs in the process that a user has started.
+ * The request to end the server: a signal, or `shutdown()`. It may come at any moment of the start, before any
+ * part could carry it out; then it waits here. Runs in the process that a user has started.
  */
 import { ServerError } from '../errors/index.js';
 
@@ -11,7 +11,7 @@ export class StopWish {
   #signal: NodeJS.Signals | undefined;
   #carryOut: (() => void) | undefined;
 
-  /** From now on the signals that end a server are heard. */
+  /** From now on it receives the signals that end a server. */
   listen(): void {
     for (const signal of signals) {
       process.on(signal, () => {
@@ -30,13 +30,15 @@ export class StopWish {
     return this.#signal;
   }
 
-  /** Again: the second one hurries. */
+  /** Requests the end; a second call hurries it. */
   make(): void {
     this.#made = true;
     this.#carryOut?.();
   }
 
-  /** A step of the start that may take for ever does not hold it up. @throws ServerError ERR_START_ENDED */
+  /**
+   * Awaits a step of the start that may take for ever, but not beyond the request. @throws ServerError ERR_START_ENDED
+   */
   async unlessMade(step: Promise<unknown>): Promise<void> {
     const made = new Promise<never>((_, reject) => {
       this.whenMade(() => reject(new ServerError('ERR_START_ENDED', {})));
@@ -44,7 +46,7 @@ export class StopWish {
     await Promise.race([step, made]);
   }
 
-  /** @param carryOut called at each wish, and at once when one waits */
+  /** @param carryOut called at each request, and at once when one waits */
   whenMade(carryOut: () => void): void {
     this.#carryOut = carryOut;
     if (this.#made) carryOut();

@@ -67,7 +67,7 @@ export const SlotFlag = {
   protected: 1,
   paused: 2,
   /** Its worker was sent `close`. */
-  told: 4,
+  closeSent: 4,
   tls: 8,
   /** Its reactor stops reading until its worker has handled enough. */
   throttled: 16,

@@ -1,4 +1,7 @@
-/** Puts a reactor together out of what its process or thread holds: in a reactor thread, and in a worker in BASE mode. */
+/**
+ * Assembles a reactor from the regions and links of its process or thread: in a reactor thread, and in a worker in
+ * BASE mode.
+ */
 import { peerBell, reactorBell, workerBell } from '../ipc/bells.js';
 import { RingReader, RingWriter } from '../ipc/ring.js';
 import { Sleeper, Waker, type Wakes } from '../ipc/sleep.js';
@@ -17,14 +20,14 @@ import type { ReactorSender } from './requests.js';
 import type { ReactorParts } from './wiring.js';
 import { WorkerRing } from './worker-ring.js';
 
-/** What is loaded before a reactor can be put together: modules of the user's, certificates. */
+/** Loaded before a reactor can be assembled: user modules and certificates. */
 export interface ReactorModules {
   readonly dispatch: DispatchFunction | undefined;
   readonly framings: readonly (PortFraming | undefined)[];
   readonly certificates: readonly (LoadedTls | undefined)[];
 }
 
-/** @throws ServerError when a module, or a certificate, cannot be used */
+/** @throws ServerError when a user module or a certificate cannot be used */
 export async function loadModules(ports: readonly PortOptions[], dispatchMode: DispatchMode): Promise<ReactorModules> {
   const dispatch = typeof dispatchMode === 'string' ? undefined : await loadDispatch(dispatchMode.module);
   const framings = await Promise.all(ports.map((port) => loadFraming(port, dispatch !== undefined)));
@@ -47,7 +50,7 @@ export interface ReactorPlace extends Pick<ReactorParts, 'createPoller' | 'onRef
   readonly strategy: DispatchStrategy;
   readonly modules: ReactorModules;
   readonly takesDatagrams: boolean;
-  /** How a process that is this one is woken. */
+  /** Wakes a worker that runs in this very process (BASE mode). */
   readonly wakerOf?: (worker: number, lane: number) => Wakes | undefined;
 }
 
@@ -88,7 +91,7 @@ function sendersTo(
   rings: readonly WorkerRing[],
 ): ReactorSender[] {
   const { shape, layout } = region;
-  /** Only workers take events: whoever else waits for room is rung and looks. */
+  /** Only workers receive events: other senders that wait for room are rung and look for themselves. */
   const firstOfOthers = peerOf(shape.workerNum, 0);
   return Array.from({ length: peerNum(shape) }, (_, peer) => {
     const worker = peer < firstOfOthers ? Math.floor(peer / LANES_PER_WORKER) : -1;

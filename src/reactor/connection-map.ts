@@ -1,15 +1,15 @@
 import type { Connection } from './connection.js';
 
 /**
- * The living connections of one reactor, by slot. A plain array: a Map would keep making tables that each point to the
- * next, and once one of them is old, all of them live until the next full collection.
+ * The open connections of one reactor, by slot. A plain array: a Map keeps allocating tables that each point to
+ * the next; once one of them is old, all of them live until the next full collection.
  */
 export class ConnectionMap {
   readonly #reactors: number;
   readonly #connections: (Connection | undefined)[] = [];
   #size = 0;
 
-  /** @param reactors how many reactors share the table: every so-manieth slot is ours */
+  /** @param reactors how many reactors share the table: this reactor owns every `reactors`-th slot */
   constructor(reactors: number) {
     this.#reactors = reactors;
   }
@@ -36,7 +36,7 @@ export class ConnectionMap {
     this.#size--;
   }
 
-  /** Those of this moment; they may be deleted meanwhile. */
+  /** A copy: connections may be deleted while the caller walks it. */
   list(): Connection[] {
     return this.#connections.filter((connection) => connection !== undefined);
   }

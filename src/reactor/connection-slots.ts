@@ -1,16 +1,16 @@
 /**
- * Which slots of the connection table this reactor may use next: slot = index × reactors + reactor. The longest unused
- * comes first, and a slot is used again only when the worker has seen the `close` of its last connection, so that what
- * a worker reads in the table during a callback is about the connection it was called for.
+ * Which slots of the connection table this reactor may use next: slot = index × reactors + reactor. The reactor
+ * takes the longest unused slot first, and reuses a slot only after the worker has seen the `close` of its last
+ * connection. So the table entry that a worker reads during a callback belongs to the connection of that callback.
  */
 import { Fifo } from '../util/fifo.js';
 
-/** So many free slots rest before one of them is used again; beyond that no new part of the table is touched. */
+/** N free slots rest before one of them is reused; beyond that no new part of the table is touched. */
 const RESTING_SLOTS = 1024;
 
 interface Gone {
   readonly slot: number;
-  /** True once the worker has gone past the last event of that connection. */
+  /** True once the worker has passed the last event of that connection. */
   isSeen(): boolean;
 }
 
@@ -37,15 +37,15 @@ export class ConnectionSlots {
   }
 
   /**
-   * Takes the slots over from the process before this one. @param isFree by the table; undefined: it was never used
-   * @returns those that are in use
+   * Takes the slots over from the preceding process. @param isFree by the table; undefined: it was never used
+   * @returns the slots in use
    */
   restore(isFree: (slot: number) => boolean | undefined): number[] {
     const used: number[] = [];
     for (let index = 0; index < this.#capacity; index++) {
       const slot = index * this.#reactors + this.#reactor;
       const free = isFree(slot);
-      if (free === undefined) break; // they are touched in order
+      if (free === undefined) break; // slots are touched in order
       if (free) this.#free.push(slot);
       else used.push(slot);
       this.#untouched = index + 1;
@@ -53,12 +53,12 @@ export class ConnectionSlots {
     return used;
   }
 
-  /** The connection is gone; its slot waits until its worker knows. */
+  /** The connection is gone; its slot waits until the worker has seen the end. */
   leave(worker: number, slot: number, isSeen: () => boolean): void {
     this.#gone[worker]?.push({ slot, isSeen });
   }
 
-  /** @returns how many slots came free */
+  /** @returns how many slots became free */
   reclaim(): number {
     let count = 0;
     for (const gone of this.#gone) {

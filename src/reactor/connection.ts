@@ -30,11 +30,11 @@ export class Connection {
   readonly port: number;
   /** The worker that gets `connect`, `close` and, where the dispatch is sticky, every packet. */
   worker: number;
-  /** Where the dispatch is not sticky: the worker of the packet before; −1: there was none. */
+  /** Where the dispatch is not sticky: the worker of the preceding packet; −1: none. */
   lastWorker = -1;
-  /** What the bytes mean. An upgrade is another protocol. */
+  /** What the bytes mean. An upgrade replaces it by another protocol. */
   protocol: Protocol;
-  /** What `protocol` keeps of this connection. */
+  /** The protocol's state of this connection. */
   state: unknown = null;
   /** How the bytes travel. */
   readonly transport: Transport;
@@ -42,20 +42,20 @@ export class Connection {
   readonly secure: Secured | null;
   /** Hold: why it is not read. */
   holds = 0;
-  /** The kernel may have bytes for us. */
+  /** The kernel may have bytes for the reactor. */
   readable = false;
-  /** The kernel has reported the peer's end (or an error): read on until it shows. */
+  /** The kernel has reported the peer's end, or an error: the reactor reads on until it shows. */
   hangup = false;
-  /** It is paused since it came: its port delays reading, and no process has confirmed it. */
+  /** Paused since it was accepted: its port delays reading, and no process has confirmed it. */
   unconfirmed = false;
-  /** The client seems to have gone while the connection is paused: looked at when `deadline` is over. */
+  /** The client seems to have gone while the connection is paused: checked when `deadline` is over. */
   mayBeLeft = false;
-  /** What waits in memory, in and out, as it was counted last. */
+  /** Buffered bytes, in and out, as last counted. */
   buffered = 0;
   closeSent: CloseSent = CloseSent.none;
-  /** Why it closes, a CloseCode; −1: it does not. */
+  /** Why it closes, a CloseCode; −1: it stays open. */
   closeCode = -1;
-  /** A worker has asked for the end and still holds what goes before it. */
+  /** A worker has asked for the close and still holds bytes that go before it. */
   closeAnnounced = false;
   /** In ms of `monotonicMs()`: when lingering, or waiting for the answer, is over. */
   deadline: number = ZERO;
@@ -63,18 +63,18 @@ export class Connection {
   sentBefore: number = ZERO;
   /** The process that is to answer; when its id has another one, only `maxWaitMs` are left. −1: it has. */
   answererPid = 0;
-  /** bufferFull was sent and bufferEmpty not yet. */
+  /** bufferFull was sent, bufferEmpty not yet. */
   full = false;
-  /** In ms of `monotonicMs()`: when something of what waits for the client left last. */
+  /** In ms of `monotonicMs()`: when queued bytes last left. */
   waitingSince: number = ZERO;
-  /** What the client had acknowledged when it was looked at last; negative: not yet. */
+  /** What the client had acknowledged at the last look; negative: never looked. */
   acknowledged = Number.NEGATIVE_INFINITY;
   out: OutQueue | null = null;
   /** Bytes of the client that the protocol has not taken yet. */
   input: Input | null = null;
-  /** A send in several pieces is not whole yet: whose, and what waits behind it. */
+  /** An unfinished send in several pieces: its sender, and the frames that wait behind it. */
   speech: Speech | null = null;
-  /** Who asked to be notified when there is room again: see `watcherOf`. */
+  /** Senders that asked to be notified when there is room again: see `watcherOf`. */
   drainWatchers: number[] | null = null;
   #life: Life = Life.open;
 
@@ -99,7 +99,7 @@ export class Connection {
     this.#life = life;
   }
 
-  /** As the process before this one had it. */
+  /** Restores the state it had in the preceding process. */
   restoreLife(life: Life): void {
     this.#life = life;
   }
@@ -108,7 +108,7 @@ export class Connection {
     return this.#life === Life.closed;
   }
 
-  /** The server ends it: nothing that comes from the client, or from a process, counts any more. */
+  /** The server is ending it: input of the client and requests of processes are ignored. */
   get isClosing(): boolean {
     return this.#life >= Life.closing;
   }
@@ -121,7 +121,7 @@ export class Connection {
     return (this.holds & Hold.noRoom) !== 0;
   }
 
-  /** Nothing waits to be written. */
+  /** No bytes are queued for the client. */
   get isFlushed(): boolean {
     return this.out === null && (this.secure === null || this.transport.queuedBytes(this) === 0);
   }

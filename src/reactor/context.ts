@@ -25,7 +25,7 @@ export interface ReactorOptions {
   /** 0: never. */
   readonly writeTimeoutMs: number;
   readonly halfCloseTimeoutMs: number;
-  /** 0: nobody counts. */
+  /** 0: connections are not counted. */
   readonly maxConnectionsPerIp: number;
   /** Per listen port, in the order of the region's `ports`. */
   readonly ports: readonly PortOptions[];
@@ -42,16 +42,16 @@ export interface PortOptions {
   readonly heartbeatCheckMs: number;
   /** 0: never. */
   readonly maxIdleMs: number;
-  /** Clients are read from `confirm` on. */
+  /** Clients are read only after `confirm`. */
   readonly delayReceive: boolean;
   readonly framing: ResolvedFraming;
   readonly packageMaxLength: number;
-  /** Load balancers whose PROXY header is expected; none: there is no header. */
+  /** Load balancers whose PROXY header is expected; empty: no header. */
   readonly proxyProtocol: readonly string[];
   readonly tls: ResolvedTls | null;
   /** Where the port speaks HTTP. */
   readonly http: HttpOptions | null;
-  /** The socket that takes datagrams; −1 for a stream. */
+  /** The socket that receives datagrams; −1 for a stream. */
   readonly datagrams: number;
 }
 
@@ -88,7 +88,7 @@ interface ContextParts {
   readonly poller: Poller;
 }
 
-/** How one that waits for room is known: a worker by its id, whichever process bears it, another process by its peer. */
+/** Key of a sender that waits for room: a worker by its id, whichever process has it; another process by its peer. */
 export const watcherOf = (worker: number, peer: number): number => (worker >= 0 ? worker : -1 - peer);
 const peerOfWatcher = (watcher: number): number => -1 - watcher;
 
@@ -109,11 +109,11 @@ export class ReactorContext {
   readonly scratchAddress = addressOf(this.scratch);
   /** In ms of `monotonicMs()`, looked up once per turn. */
   now = monotonicMs();
-  /** Connections that have more to read than one turn's share. */
+  /** Connections with more to read than one turn's share. */
   again: Connection[] = [];
-  /** Connections that have more to write than one turn's share. */
+  /** Connections with more to write than one turn's share. */
   writeOn: Connection[] = [];
-  /** Peers other than workers that wait for room somewhere and can look now; rung at the end of the turn. */
+  /** Peers other than workers that waited for room and can look now; rung at the end of the turn. */
   readonly #toRing = new Set<number>();
   #buffered = 0;
 
@@ -133,13 +133,13 @@ export class ReactorContext {
     parts.board.setUnderWay(parts.id, 0);
   }
 
-  /** Bytes that wait to be sent to the client. */
+  /** Bytes queued for the client. */
   queuedBytes(connection: Connection): number {
     const { out, secure } = connection;
     return (out?.bytes ?? 0) + (secure === null ? 0 : connection.transport.queuedBytes(connection));
   }
 
-  /** Counts what waits in memory for this connection, in and out. */
+  /** Updates the buffered bytes of this connection, in and out. */
   countBuffered(connection: Connection): void {
     const bytes = connection.isClosed ? 0 : this.queuedBytes(connection) + (connection.input?.length ?? 0);
     if (bytes === connection.buffered) return;
@@ -148,16 +148,16 @@ export class ReactorContext {
     this.board.set(this.id, ReactorCounter.buffered, this.#buffered);
   }
 
-  /** Something has happened outside of the poller's reports: time is looked up, and a turn follows. */
+  /** Reports an event that did not come from the poller: the reactor looks up the time and runs a turn. */
   wake: () => void = () => {};
 
-  /** @param watcher a worker's id, or a peer that takes no events: see `watcherOf` */
+  /** @param watcher a worker's id, or a peer that receives no events: see `watcherOf` */
   notifyRoom(watcher: number, sessionId: number): void {
     if (watcher >= 0) this.ring(watcher).sendEvent(Event.writable, 0, 0, sessionId);
     else this.#toRing.add(peerOfWatcher(watcher));
   }
 
-  /** By then the rings of those peers are released: they see that what they asked was taken. */
+  /** Called after the rings of those peers are released, so that each peer sees its request taken. */
   ringWatchers(ring: (peer: number) => void): void {
     if (this.#toRing.size === 0) return;
     for (const peer of this.#toRing) ring(peer);
@@ -170,7 +170,7 @@ export class ReactorContext {
     return ring;
   }
 
-  /** The living connection of a session. */
+  /** The open connection of a session. */
   connectionOf(sessionId: number): Connection | undefined {
     const connection = this.connections.get(this.table.slotOf(sessionId));
     return connection?.sessionId === sessionId ? connection : undefined;

@@ -1,6 +1,6 @@
 /**
- * Datagrams: taken from their sockets and given to workers one by one. A worker that has no room loses them, as a kernel
- * does whose buffer is full; that is counted. Runs in reactor 0.
+ * Datagrams: read from their sockets and dispatched to workers one by one. A worker without room loses them, as a
+ * kernel with a full buffer does; the reactor counts the losses. Runs in reactor 0.
  */
 
 import { Event } from '../ipc/frame.js';
@@ -16,7 +16,7 @@ import type { DispatchStrategy, DispatchView } from './dispatch/index.js';
 const FIRST_TOKEN = 0x80000000;
 const LONGEST_DATAGRAM = 65536;
 const DATAGRAMS_PER_TURN = 64;
-/** A datagram belongs to no connection. */
+/** A datagram has no connection. */
 const NO_SLOT = -1;
 
 export class Datagrams {
@@ -41,7 +41,7 @@ export class Datagrams {
     });
   }
 
-  /** Another process takes them from now on. */
+  /** Another process reads them from now on. */
   abandon(): void {
     for (const { datagrams } of this.#context.options.ports) if (datagrams >= 0) this.#poller.abandon(datagrams);
   }
@@ -54,19 +54,19 @@ export class Datagrams {
     this.#waiting.add(token - FIRST_TOKEN);
   }
 
-  /** @returns true when there is more */
+  /** @returns true when more may be waiting */
   take(): boolean {
     for (const port of this.#waiting) if (this.#takeFrom(port)) this.#waiting.delete(port);
     return this.#waiting.size > 0;
   }
 
-  /** @returns true when nothing is left */
+  /** @returns true when the socket is drained */
   #takeFrom(port: number): boolean {
     const descriptor = this.#context.options.ports[port]?.datagrams ?? -1;
     for (let i = 0; i < DATAGRAMS_PER_TURN; i++) {
       const bytes = receiveFrom(descriptor, this.#dataAddress, LONGEST_DATAGRAM, this.#sockaddrAddress);
       if (bytes === -EINTR) continue;
-      // Any other error is that of one datagram (an ICMP answer to one we sent): the next one may be well.
+      // Any other error belongs to one datagram (an ICMP answer to one the server sent): the next may be well.
       if (bytes === -EAGAIN) {
         this.#poller.rearm(descriptor, READABLE);
         return true;

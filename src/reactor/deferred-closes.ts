@@ -1,6 +1,7 @@
 /**
- * Closes that senders have asked for, until everything was taken that was sent before: each process has a ring of its own,
- * and one that was told "now close it" may be heard before the one that has sent. Runs in the reactor.
+ * Defers a requested close until everything sent before it was taken. Each process has a ring of its own, so the
+ * reactor may read the ring of the process that closes before the ring of the process that has sent. Runs in the
+ * reactor.
  */
 export interface AskedClose {
   readonly word: number;
@@ -8,7 +9,7 @@ export interface AskedClose {
   readonly peer: number;
 }
 
-/** Under a load that no turn takes whole, a close waits for so many turns at most. */
+/** Under a load that no turn takes whole, a close waits for N turns at most. */
 const MOST_TURNS = 4;
 
 export class DeferredCloses {
@@ -24,8 +25,8 @@ export class DeferredCloses {
   }
 
   /**
-   * @param takeAll takes what is in the rings @returns true when it has not come to the end of one
-   * @param carryOut one of those that were asked for before the last look at every ring
+   * @param takeAll empties the rings @returns true when one of them still holds requests
+   * @param carryOut called for each close that was requested before the last look at every ring
    */
   settle(takeAll: () => boolean, carryOut: (close: AskedClose) => void): boolean {
     const asked = this.#asked;

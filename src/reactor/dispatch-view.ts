@@ -4,7 +4,7 @@ import type { Region } from '../memory/region.js';
 import type { DispatchView } from './dispatch/index.js';
 import type { WorkerRing } from './worker-ring.js';
 
-/** What dispatch strategies see of the workers: the figures in shared memory and this reactor's rings. */
+/** What dispatch strategies see of the workers: the counters in shared memory and this reactor's rings. */
 export class SharedDispatchView implements DispatchView {
   /** Workers that new packets go to. */
   workerNum: number;

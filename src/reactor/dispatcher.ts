@@ -1,6 +1,6 @@
 /**
- * Chooses the worker that gets what a client has sent, and sees to it that the packets of one connection are handled in
- * their order: by the strategy, by a function of the user's, or by the session that a request names. Runs in the reactor.
+ * Chooses the worker for what a client has sent, and keeps the packets of one connection in order: by the
+ * strategy, by a user function, or by the session that a request names. Runs in the reactor.
  */
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
@@ -13,7 +13,7 @@ import { Hold } from './life.js';
 import { WorkerDrain } from './worker-drain.js';
 import type { WorkerRing } from './worker-ring.js';
 
-/** Where a packet goes: to a worker, nowhere, or its connection is to be closed. `wait`: its worker is about to go. */
+/** Where a packet goes: to a worker, nowhere, or its connection is closed. `wait`: its worker is draining. */
 export type PacketGoal = WorkerRing | 'discard' | 'close' | 'wait';
 
 export type ChooseByBytes = (connection: Connection, bytes: Buffer, from: number, length: number) => PacketGoal;
@@ -23,7 +23,7 @@ export interface DispatcherParts {
   readonly context: ReactorContext;
   readonly view: SharedDispatchView;
   readonly strategy: DispatchStrategy;
-  /** The user's own function, if there is one. */
+  /** The user function, if there is one. */
   readonly dispatch: DispatchFunction | undefined;
 }
 
@@ -33,7 +33,7 @@ const NO_CHOICE = -1;
 export class Dispatcher {
   readonly #parts: DispatcherParts;
   readonly #workerDrain: WorkerDrain;
-  /** A worker that was chosen for a packet, but reading gave none. */
+  /** The worker chosen for a packet that the read did not yield. */
   #unusedChoice = NO_CHOICE;
   readonly #byUser: ChooseByBytes | undefined;
   readonly #bySession: ChooseByBytes = (connection, bytes, from, length) =>
@@ -46,7 +46,7 @@ export class Dispatcher {
     this.#workerDrain = new WorkerDrain(parts.context, parts.view, parts.strategy);
   }
 
-  /** Where the next packet of a connection goes, whatever is in it. */
+  /** Where the next packet of a connection goes, whatever its content. */
   ringFor(connection: Connection): WorkerRing {
     const { context, strategy, view } = this.#parts;
     if (strategy.sticky) return context.ring(connection.worker);
@@ -58,7 +58,7 @@ export class Dispatcher {
     return context.rings.find((ring) => ring.readLimit > 0) ?? chosen;
   }
 
-  /** Where a packet goes that can be looked at. */
+  /** Where a packet goes whose bytes may be inspected. */
   goalFor(connection: Connection, bytes: Buffer, from: number, length: number): PacketGoal {
     if (this.mustWait(connection)) return 'wait';
     const { dispatch, context, view } = this.#parts;
@@ -74,21 +74,21 @@ export class Dispatcher {
   }
 
   /**
-   * How a request is looked at before its worker is chosen: by the user's function, or for the session that it names.
-   * Undefined: it is not.
+   * How a request is inspected before its worker is chosen: by the user function, or for the session that it
+   * names. Undefined: it is not inspected.
    */
   get choiceByRequest(): ChooseByBytes | undefined {
     return this.#byUser ?? (this.#parts.region.hasSessionAffinity ? this.#bySession : undefined);
   }
 
-  /** A request of a session that one worker keeps goes there; others go where they would. */
+  /** A request of a session that one worker keeps goes to that worker; other requests follow the strategy. */
   ringForSession(connection: Connection, bytes: Buffer, from: number, length: number): WorkerRing {
     const worker = workerOfSession(bytes, from, length);
     const isThere = worker >= 0 && worker < this.#parts.view.workerNum;
     return isThere ? this.#parts.context.ring(worker) : this.ringFor(connection);
   }
 
-  /** A packet has gone to its worker. */
+  /** Notes that a packet has gone to its worker. */
   dispatched(connection: Connection, ring: WorkerRing, bytes: number): void {
     if (!this.#parts.strategy.sticky) {
       connection.lastWorker = ring.worker;
@@ -97,7 +97,7 @@ export class Dispatcher {
     this.requestDispatched(connection);
   }
 
-  /** The same for a request of HTTP, whose connection waits for the answer before the next one goes. */
+  /** The same for an HTTP request, whose connection waits for the reply before the next request goes. */
   requestDispatched({ slot }: Connection): void {
     const { id, board, table, now } = this.#parts.context;
     this.#unusedChoice = NO_CHOICE;
@@ -105,7 +105,7 @@ export class Dispatcher {
     board.add(id, ReactorCounter.dispatched, 1);
   }
 
-  /** The connection is this worker's from now on. */
+  /** Gives the connection to this worker from now on. */
   rebind(connection: Connection, worker: number): void {
     if (connection.worker === worker) return;
     const { workers, table } = this.#parts.context;
@@ -122,19 +122,22 @@ export class Dispatcher {
     this.#parts.view.workerNum = workerNum;
   }
 
-  /** True while its worker goes: nothing of it may be given to a worker, and it is not read until the drain ends. */
+  /**
+   * True while the connection's worker drains: nothing of it may go to a worker, and it is not read until the
+   * drain ends.
+   */
   mustWait(connection: Connection): boolean {
     if (!this.#workerDrain.holds(connection)) return false;
     connection.holds |= Hold.draining;
     return true;
   }
 
-  /** That worker goes, or has gone. */
+  /** True when that worker drains, or has gone. */
   isDraining(worker: number): boolean {
     return this.#workerDrain.includes(worker);
   }
 
-  /** Nothing goes to workers from this id on; `done`, later, when no packet is half-way to them either. */
+  /** Sends nothing to workers from this id on; calls `done`, later, when no packet is half-way to them either. */
   drain(from: number, done: () => void): void {
     this.#unusedChoice = NO_CHOICE;
     this.#workerDrain.begin(from, done);
@@ -150,12 +153,12 @@ export class Dispatcher {
     return this.#workerDrain.end((connection, worker) => this.rebind(connection, worker));
   }
 
-  /** One packet goes to another worker only when those of its connection before it are done with. */
+  /** A packet goes to another worker only after the connection's earlier packets are handled. */
   #mustFollow({ lastWorker, slot }: Connection): boolean {
     const { context, view } = this.#parts;
     if (lastWorker < 0 || !context.table.isBeingHandled(slot)) return false;
     if (!view.isIdle(lastWorker)) return true;
-    context.table.forgetQueued(slot); // what it was handling has gone with a process that has died
+    context.table.forgetQueued(slot); // its pending packets went with a process that has died
     return false;
   }
 }

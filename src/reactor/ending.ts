@@ -1,6 +1,6 @@
 /**
- * How connections end, whoever ends them: the worker is told once, what is queued still leaves, the socket goes, and
- * the slot is used again when the worker has seen the end. Runs in the reactor.
+ * How connections end, whichever side ends them: the reactor notifies the worker once, lets queued bytes leave,
+ * closes the socket, and reuses the slot after the worker has seen the end. Runs in the reactor.
  */
 import { CloseCode, CloseFlag, Event } from '../ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
@@ -16,23 +16,23 @@ import { brokenBy, msWithoutProgress } from './progress.js';
 const SWEEP_MS = 250;
 /** How long a closed connection may take to show the peer's end before the descriptor goes. */
 const LINGER_MS = 1000;
-/** A client that has sent something within this time is taken to be sending. */
+/** A client that has sent bytes within this time counts as sending. */
 const ACTIVE_MS = 100;
-/** A client of which nothing is expected any more may take nothing for so long, where no option says it. */
+/** For how long a client that is being closed may take nothing, where no option sets the limit. */
 const CLOSING_MS = 30_000;
 
 export class Ending {
   readonly #context: ReactorContext;
   readonly #slots: ConnectionSlots;
   readonly #beforeSweep: () => void;
-  /** A client that is being closed, and takes nothing of what waits for it, is reset after so long. */
+  /** A client that is being closed and takes none of the queued bytes is reset after N ms. */
   readonly #closingMs: number;
   #slotsGone = 0;
   #sweepTimer: NodeJS.Timeout | undefined;
-  /** Called with each connection that is gone. */
+  /** Called with each released connection. */
   onReleased: (connection: Connection) => void = () => {};
 
-  /** @param beforeSweep called when deadlines are looked at outside of a turn */
+  /** @param beforeSweep called before deadlines are checked outside of a turn */
   constructor(context: ReactorContext, slots: ConnectionSlots, beforeSweep: () => void) {
     this.#context = context;
     this.#slots = slots;
@@ -41,13 +41,13 @@ export class Ending {
     this.#closingMs = writeTimeoutMs || Math.min(heartbeatIdleMs || CLOSING_MS, CLOSING_MS);
   }
 
-  /** FIN: the client sends nothing more but may wait for its answer, so the worker closes when it is done. */
+  /** FIN: the client sends nothing more but may wait for its reply, so the worker closes when it is done. */
   peerEnded(connection: Connection): void {
     connection.readable = false;
     this.#awaitAnswer(connection, CloseCode.CLIENT_CLOSED);
   }
 
-  /** It cannot go over to the process that comes next: the worker may still answer, then it is closed. */
+  /** Ends a connection that cannot be handed off to the next process: the worker may still reply, then it is closed. */
   dismiss(connection: Connection): void {
     if (connection.closeSent !== CloseSent.none || connection.isClosing) return;
     this.#awaitAnswer(connection, CloseCode.WORKER_REPLACED);
@@ -59,7 +59,7 @@ export class Ending {
     this.answering(connection);
   }
 
-  /** The client sends nothing more that counts: from here on what is left of its answer may not pause for long. */
+  /** The client's further input is ignored: from here on the rest of its reply may not pause for long. */
   answering(connection: Connection): void {
     if (connection.life === Life.open) connection.moveTo(Life.answering);
     this.#limitPauses(connection);
@@ -73,8 +73,9 @@ export class Ending {
   }
 
   /**
-   * Reading does not show the end of a client that is paused. What it has sent before may still be wanted, so it has
-   * time; a client that was never confirmed ends then, and of others those that take nothing any more (RST).
+   * Handles a paused client that seems to have gone: reading does not show it. What it sent before may still be
+   * wanted, so it has time; then a client that was never confirmed is closed, and others are reset once they take
+   * nothing any more (RST).
    */
   leftWhilePaused(connection: Connection): void {
     if (connection.life !== Life.open) return;
@@ -85,7 +86,7 @@ export class Ending {
   #checkLeft(connection: Connection): void {
     if (connection.isPaused && this.#context.now < connection.deadline) return;
     connection.mayBeLeft = false;
-    if (!connection.isPaused) return; // reading goes on and shows it
+    if (!connection.isPaused) return; // reading goes on and shows the end
     this.#failIfBroken(connection);
     if (connection.isClosed || !connection.unconfirmed) return;
     if (connection.secure === null || hasPeerEnded(connection.descriptor)) {
@@ -93,12 +94,12 @@ export class Ending {
     }
   }
 
-  /** Nothing can be written any more: a connection that is not read any more does not show it by reading. */
+  /** Nothing can be written any more, and a connection that is not read does not show it by reading. */
   broken(connection: Connection): void {
     if (connection.life !== Life.answering) return;
     this.#failIfBroken(connection);
     if (connection.isClosed) return;
-    this.notifyClose(connection, CloseCode.CLIENT_CLOSED, 0); // the close of a unix socket
+    this.notifyClose(connection, CloseCode.CLIENT_CLOSED, 0); // as the close of a unix socket
     this.release(connection);
   }
 
@@ -107,7 +108,7 @@ export class Ending {
     if (name !== '') this.failBy(connection, name);
   }
 
-  /** The worker has seen the client's end, and its answer is whole. */
+  /** The worker has seen the client's end, and its reply is whole. */
   answered(connection: Connection): void {
     connection.closeSent = CloseSent.whole;
     this.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
@@ -117,7 +118,7 @@ export class Ending {
     this.failBy(connection, errnoName(errno));
   }
 
-  /** @param name 'ECONNRESET', or what TLS has to say */
+  /** @param name 'ECONNRESET', or the reason TLS gives */
   failBy(connection: Connection, name: string): void {
     if (connection.isClosed) return;
     const code = name === 'ECONNRESET' || name === 'EPIPE' ? CloseCode.CLIENT_RESET : CloseCode.SOCKET_ERROR;
@@ -132,7 +133,7 @@ export class Ending {
     else this.failBy(connection, 'ECONNRESET');
   }
 
-  /** At once, with RST; what is queued is dropped. */
+  /** Closes at once, with RST; queued bytes are dropped. */
   reset(connection: Connection, code: number, message = ''): void {
     this.notifyClose(connection, code, 0, message);
     this.release(connection, true);
@@ -148,18 +149,20 @@ export class Ending {
     else this.startSweeping();
   }
 
-  /** What was queued has left. */
+  /** All queued bytes have left. */
   flushed(connection: Connection): void {
     if (connection.life === Life.closing) this.#finish(connection);
   }
 
-  /** The request to close it stands behind bytes that its worker still holds. */
+  /** The close request stands behind bytes that the worker still holds. */
   announceClose(connection: Connection): void {
     connection.closeAnnounced = true;
     this.startSweeping();
   }
 
-  /** All is sent. A peer that is still sending would answer a plain close with RST and might lose our last bytes. */
+  /**
+   * All is sent. A plain close to a peer that is still sending is answered with RST and might lose the last bytes.
+   */
   #finish(connection: Connection): void {
     const { scratch, scratchAddress, again } = this.#context;
     const { transport } = connection;
@@ -175,20 +178,23 @@ export class Ending {
     transport.end(connection);
   }
 
-  /** At the end of the server a client that has just been answered may have its next request on the way. */
+  /** At the server's shutdown a client that was just answered may have its next request on the way. */
   #mayStillSend({ closeCode, slot }: Connection): boolean {
     const { table, now } = this.#context;
     return closeCode === CloseCode.SERVER_SHUTDOWN && now - table.lastReceivedAt(slot) < ACTIVE_MS;
   }
 
-  /** Until the peer has ended its side too. */
+  /** Waits until the peer has ended its side too. */
   #linger(connection: Connection): void {
     connection.moveTo(Life.lingering);
     connection.deadline = this.#context.now + LINGER_MS;
     this.startSweeping();
   }
 
-  /** The `close` a worker sees, once per connection; twice where it was to answer first and the connection has gone before. */
+  /**
+   * Sends the worker its `close` event, once per connection; twice where the worker was to reply first and the
+   * connection went before.
+   */
   notifyClose(connection: Connection, code: number, flags: number, message = ''): void {
     const isHalf = (flags & CloseFlag.awaitsAnswers) !== 0;
     if (!isHalf) connection.protocol.lost(connection, code);
@@ -196,12 +202,12 @@ export class Ending {
     const how = connection.closeSent === CloseSent.half ? flags | CloseFlag.gone : flags;
     connection.closeSent = isHalf ? CloseSent.half : CloseSent.whole;
     const { table } = this.#context;
-    table.setFlag(connection.slot, SlotFlag.told, true);
+    table.setFlag(connection.slot, SlotFlag.closeSent, true);
     if (!isHalf) table.setState(connection.slot, SlotState.closing);
     this.#context.ring(connection.worker).sendEvent(Event.close, how, code, connection.sessionId, message);
   }
 
-  /** The socket goes, and the slot as soon as the worker has seen the end. */
+  /** Closes the socket, and frees the slot as soon as the worker has seen the end. */
   release(connection: Connection, reset = false): void {
     if (connection.isClosed) return;
     const { id, connections, table, board, workers } = this.#context;
@@ -217,38 +223,38 @@ export class Ending {
     this.onReleased(connection);
     this.#discountAddress(slot);
     table.setState(slot, SlotState.closed);
-    this.notifyWatchers(connection); // who looks then sees that it is gone
+    this.notifyWatchers(connection); // watchers that look now see that it is gone
     board.add(id, ReactorCounter.closed, 1);
     board.addConnections(id, -1);
     workers.addField(worker, WorkerField.connections, -1);
     this.#leaveSlot(worker, slot);
   }
 
-  /** Those that wait for room on this connection are notified that there is some, or that it is gone. */
+  /** Notifies the senders that wait for room on this connection: there is room, or the connection is gone. */
   notifyWatchers(connection: Connection): void {
     const watchers = connection.drainWatchers ?? [];
     connection.drainWatchers = null;
     for (const watcher of watchers) this.#context.notifyRoom(watcher, connection.sessionId);
   }
 
-  /** A connection that the process before this one was ending. */
+  /** Continues to end a connection that the preceding process was ending. */
   adopt(connection: Connection): void {
     if (isWatched(connection)) this.startSweeping();
   }
 
-  /** The process that owned it has died, and the socket with it; nobody has been told. */
+  /** Ends a connection whose process died, and the socket with it: no worker was notified. */
   bury(slot: number): void {
     const { id, table, dead } = this.#context;
     const worker = table.worker(slot);
     dead.close(id, slot);
-    if (!table.hasFlag(slot, SlotFlag.told)) {
-      table.setFlag(slot, SlotFlag.told, true);
+    if (!table.hasFlag(slot, SlotFlag.closeSent)) {
+      table.setFlag(slot, SlotFlag.closeSent, true);
       this.#context.ring(worker).sendEvent(Event.close, 0, CloseCode.WORKER_DIED, table.sessionId(slot));
     }
     this.#leaveSlot(worker, slot);
   }
 
-  /** Slots whose connection has ended, and whose worker may not have seen it. */
+  /** Slots of ended connections whose worker may not have seen the end. */
   get slotsGone(): number {
     return this.#slotsGone;
   }
@@ -261,7 +267,7 @@ export class Ending {
     this.#context.board.addOccupied(this.#context.id, -count);
   }
 
-  /** Looks at deadlines until there are none. */
+  /** Checks deadlines until there are none. */
   startSweeping(): void {
     this.#sweepTimer ??= setInterval(() => this.#sweep(), SWEEP_MS);
   }
@@ -318,10 +324,10 @@ export class Ending {
     if (connection.closeSent === CloseSent.half) this.#checkAnswerer(connection);
   }
 
-  /** An answer that goes on may take any time: it counts from the last of its bytes that has left. */
+  /** A reply in progress may take any time: the limit counts from the last byte that left. */
   #moveDeadline(connection: Connection): void {
     const { now, options, table } = this.#context;
-    if (connection.answererPid === -1) return; // the process that was to answer is gone
+    if (connection.answererPid === -1) return; // the process that owed the reply is gone
     const sent = table.sentBytes(connection.slot);
     const hasMoved = sent !== connection.sentBefore;
     connection.sentBefore = sent;
@@ -340,12 +346,12 @@ export class Ending {
   }
 }
 
-/** What is queued still leaves, or some more of it has to come from a worker first. */
+/** Ends after its queued bytes, or after bytes that a worker still has to send. */
 function endsWhenFlushed({ life, closeAnnounced }: Connection): boolean {
   return life === Life.closing || closeAnnounced;
 }
 
-/** It has a deadline that only looking enforces. */
+/** Has a deadline that only the sweep enforces. */
 function isWatched(connection: Connection): boolean {
   return connection.life !== Life.open || connection.mayBeLeft || connection.closeAnnounced;
 }

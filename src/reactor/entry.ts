@@ -15,16 +15,16 @@ const data = workerData as ReactorThreadData;
 const port = parentPort;
 if (port === null) throw new Error('this file is started by the master as a reactor thread');
 
-const say = (message: FromReactor): void => port.postMessage(message);
+const send = (message: FromReactor): void => port.postMessage(message);
 
 setThreadName(`reactor ${data.id}`);
 if (data.core >= 0) runOnCore(data.core);
 const exitFlag = new Int32Array(data.exitFlag);
 
-/** When the whole process ends at once, the poll handle must be closed first: a busy one would abort the process. */
+/** When the whole process exits at once, the poll handle must be closed first: a busy one would abort the process. */
 const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
 
-const refusals = new Refusals((refusal) => say({ type: 'refused', ...refusal }));
+const refusals = new Refusals((refusal) => send({ type: 'refused', ...refusal }));
 
 const region = Region.open(data.region);
 const checkIn = new CheckIn({ record: ProcessRecord.ofReactor(region, data.id), isThread: true });
@@ -43,7 +43,7 @@ const reactor = assembleReactor({
       turnEnd: () => (endsAtOnce() ? stopPolling() : handler.turnEnd()),
     }),
   onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
-  onBrokenSender: (worker) => say({ type: 'brokenSender', worker }),
+  onBrokenSender: (worker) => send({ type: 'brokenSender', worker }),
 });
 
 function stopPolling(): void {
@@ -56,7 +56,7 @@ function renewTls(): void {
   try {
     reactor.renewTls();
   } catch (error) {
-    say({ type: 'notRenewed', why: error instanceof Error ? error.message : String(error) });
+    send({ type: 'notRenewed', why: error instanceof Error ? error.message : String(error) });
   }
 }
 
@@ -64,17 +64,17 @@ port.on('message', (message: ToReactor) => {
   switch (message.type) {
     case 'quiesce':
       reactor.quiesce();
-      return say({ type: 'quiet' });
+      return send({ type: 'quiet' });
     case 'closeAll':
-      return reactor.closeAll(message.deadlineMs, () => say({ type: 'closed' }));
+      return reactor.closeAll(message.deadlineMs, () => send({ type: 'closed' }));
     case 'renewTls':
       return renewTls();
     case 'useWorkers':
       return reactor.useWorkers(message.workerNum);
     case 'withhold':
-      return reactor.withhold(message.from, () => say({ type: 'withheld' }));
+      return reactor.withhold(message.from, () => send({ type: 'withheld' }));
     case 'rebind':
-      return reactor.rebind(() => say({ type: 'rebound' }));
+      return reactor.rebind(() => send({ type: 'rebound' }));
     case 'stop':
       stopPolling();
       port.close();
@@ -82,4 +82,4 @@ port.on('message', (message: ToReactor) => {
 });
 
 checkIn.start();
-say({ type: 'ready', poller: data.backend });
+send({ type: 'ready', poller: data.backend });

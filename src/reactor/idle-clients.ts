@@ -1,4 +1,4 @@
-/** Closes clients that have gone silent, and those that do not take what is sent to them. Runs in the reactor. */
+/** Closes clients that have gone silent, and clients that do not take what is sent to them. Runs in the reactor. */
 import { CloseCode } from '../ipc/frame.js';
 import { SlotFlag } from '../memory/connection-table.js';
 import type { Connection } from './connection.js';
@@ -17,7 +17,7 @@ export class IdleClients {
     this.#ending = ending;
   }
 
-  /** @param inTurn must call what it is given in a turn of the reactor */
+  /** @param inTurn must run its callback in a turn of the reactor */
   start(inTurn: (look: () => void) => void): void {
     const { ports, writeTimeoutMs } = this.#context.options;
     const every = (ms: number, look: () => void): void => {
@@ -35,7 +35,7 @@ export class IdleClients {
     this.#timers = [];
   }
 
-  /** Those that are being closed are looked at by `Ending`. */
+  /** `Ending` looks after connections that are being closed. */
   #checkDeaf(limitMs: number): void {
     const { connections, now } = this.#context;
     for (const connection of connections.list()) {
@@ -51,14 +51,14 @@ export class IdleClients {
       if (limitMs === 0 || this.#isSpared(connection)) continue;
       const isDeaf = !connection.isFlushed && msWithoutProgress(connection, now) >= limitMs;
       const isSilent = this.#isSilent(connection, now - limitMs);
-      // What waits for it does not leave, so there is nothing to wait for.
+      // Its queued bytes do not leave, so there is nothing to wait for.
       if (isDeaf && (isSilent || options.writeTimeoutMs === 0)) {
         this.#ending.reset(connection, CloseCode.HEARTBEAT_TIMEOUT, 'the client has taken nothing for heartbeatIdleMs');
       } else if (isSilent) this.#ending.closeWhenFlushed(connection, CloseCode.HEARTBEAT_TIMEOUT);
     }
   }
 
-  /** Neither side has sent anything. What waits for the client and does not leave is not sent. */
+  /** Neither side has sent anything. Queued bytes that do not leave do not count as sent. */
   #checkIdle(): void {
     const { connections, now, options, table } = this.#context;
     for (const connection of connections.list()) {
@@ -79,7 +79,7 @@ export class IdleClients {
   }
 }
 
-/** False while it is the server that does not read, or that is to answer. */
+/** False while the server is not reading, or owes the reply. */
 function isOurTurnOver(connection: Connection): boolean {
   const isHeld = (connection.holds & (Hold.paused | Hold.noRoom)) !== 0;
   return !isHeld && !connection.readable && !connection.protocol.isBusy(connection);

@@ -1,6 +1,6 @@
 /**
- * `maxQueuedBytes`: a client whose worker has not handled so much of what it has sent is not read on. The worker says when
- * it has. Runs in the reactor.
+ * `maxQueuedBytes`: the reactor stops reading a client whose worker has this many of its bytes in flight. The
+ * worker reports when it has handled them. Runs in the reactor.
  */
 import { SlotFlag } from '../memory/connection-table.js';
 import type { Connection } from './connection.js';
@@ -8,7 +8,7 @@ import type { ReactorContext } from './context.js';
 import type { DispatchView } from './dispatch/index.js';
 import { Hold } from './life.js';
 
-/** A worker that has died takes with it what it was handling: nobody says that it is done. */
+/** A worker that dies never reports that it has handled its bytes, so the reactor looks itself. */
 const LOOK_MS = 250;
 
 export class InflightLimit {
@@ -22,7 +22,7 @@ export class InflightLimit {
     this.#view = view;
   }
 
-  /** @returns true when nothing more may be read from it now */
+  /** @returns true when the connection must not be read on now */
   mustWait(connection: Connection): boolean {
     const { options, table } = this.#context;
     const { maxQueuedBytes } = options;
@@ -43,14 +43,14 @@ export class InflightLimit {
     this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
   }
 
-  /** It may be read on. */
+  /** Lets the connection be read on. */
   release(connection: Connection): void {
     connection.holds &= ~Hold.inflight;
     this.#over.delete(connection);
     if (this.#over.size === 0) this.stop();
   }
 
-  /** @returns connections whose worker has nothing to do, so that it will not say when they may be read on */
+  /** @returns connections whose worker has nothing to do, so that it will not report them */
   takeForgotten(): Connection[] {
     if (this.#over.size === 0) return [];
     const { table } = this.#context;

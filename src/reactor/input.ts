@@ -1,6 +1,6 @@
 /**
- * Bytes of one connection that are not a whole packet yet, or found no room. It exists only while something waits, and
- * grows with what has come, never with what a client claims will come.
+ * Bytes of one connection that are an incomplete packet, or found no room. It exists only while bytes wait, and
+ * grows with what has come, never with a length that a client claims.
  */
 const FIRST_BYTES = 4096;
 
@@ -13,9 +13,9 @@ export class Input {
   to: number;
   /** How much of the packet at `from` was searched without success. */
   searched = 0;
-  /** The whole length of the packet at `from`, once it is known; 0 before. */
+  /** The whole length of the packet at `from`, once known; 0 before. */
   packetBytes = 0;
-  /** How much of that packet lies in its worker's ring already. */
+  /** How much of that packet already lies in its worker's ring. */
   sent = 0;
   /** The worker that was chosen for the packet at `from`; −1 before. */
   worker = -1;
@@ -25,7 +25,7 @@ export class Input {
     this.to = bytes.copy(this.bytes, 0, from, to);
   }
 
-  /** With a packet at the front of which `sent` bytes have gone to `worker`. */
+  /** Begins with a packet of which `sent` bytes have gone to `worker`. */
   static waiting(bytes: Buffer, from: number, to: number, packetBytes: number, gone: Gone): Input {
     const input = new Input(bytes, from, to);
     input.packetBytes = packetBytes;
@@ -34,7 +34,7 @@ export class Input {
     return input;
   }
 
-  /** As it was in the process before this one. */
+  /** As it was in the preceding process. */
   static restored(bytes: Buffer, state: InputState): Input {
     return Object.assign(new Input(bytes, 0, bytes.length), state);
   }
@@ -53,7 +53,7 @@ export class Input {
     this.to += bytes.copy(this.bytes, this.to, 0, count);
   }
 
-  /** The packet at `from` is done with. */
+  /** Drops the packet at `from`, which is handled. */
   shift(): void {
     this.from += this.packetBytes;
     this.searched = 0;

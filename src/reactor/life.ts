@@ -1,4 +1,4 @@
-/** What a connection's life consists of, and what may hold its reading back. Runs in the reactor. */
+/** The states of a connection, and what may stop its reading. Runs in the reactor. */
 
 /**
  * ```
@@ -18,11 +18,14 @@
 export const Life = {
   /** Bytes go both ways. */
   open: 0,
-  /** The client sends nothing more that counts; a worker may still answer. */
+  /** Further input of the client is ignored; a worker may still reply. */
   answering: 1,
-  /** What is queued leaves, then the socket is shut down for writing. */
+  /** Queued bytes leave, then the socket is shut down for writing. */
   closing: 2,
-  /** The socket is shut down for writing; the reactor waits for the client's end, so that no RST overtakes the last bytes. */
+  /**
+   * The socket is shut down for writing; the reactor waits for the client's end, so that no RST overtakes the last
+   * bytes.
+   */
   lingering: 3,
   /** The descriptor is gone. */
   closed: 4,
@@ -31,7 +34,7 @@ export type Life = (typeof Life)[keyof typeof Life];
 
 const names = Object.keys(Life) as (keyof typeof Life)[];
 
-/** By the state left: the states that may follow. */
+/** By state: its legal successors. */
 const legalMoves: readonly (readonly Life[])[] = [
   [Life.answering, Life.closing, Life.closed],
   [Life.open, Life.closing, Life.closed],
@@ -46,7 +49,7 @@ export function checkMove(from: Life, to: Life): void {
   throw new Error(`a connection cannot go from ${names[from]} to ${names[to]}`);
 }
 
-/** Which `close` event the connection's worker has been sent. */
+/** Which `close` event the reactor has sent to the connection's worker. */
 export const CloseSent = {
   none: 0,
   /** The client has ended its side; the worker may still answer. */
@@ -56,17 +59,20 @@ export const CloseSent = {
 } as const;
 export type CloseSent = (typeof CloseSent)[keyof typeof CloseSent];
 
-/** Why a connection is not read; reading resumes when no bit is left. Bytes of a closing connection are read and thrown away all the same. */
+/**
+ * Why the reactor does not read a connection; reading resumes when no bit is left. Bytes of a closing connection
+ * are still read, and discarded.
+ */
 export const Hold = {
-  /** A process has asked for it, or the port delays reading until `confirm`. */
+  /** A process has paused it, or the port delays reading until `confirm`. */
   paused: 1,
-  /** Its worker has not handled `maxQueuedBytes` of it. */
+  /** Its worker has `maxQueuedBytes` of it in flight. */
   inflight: 2,
   /** The ring of its worker has no room. */
   noRoom: 4,
   /** The server holds more than `maxBufferedBytes`. */
   budget: 8,
-  /** Its worker is about to go: see `WorkerDrain`. */
+  /** Its worker is draining: see `WorkerDrain`. */
   draining: 16,
   /** The server takes nothing more in: it is shutting down. */
   quiet: 32,

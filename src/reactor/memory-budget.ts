@@ -1,6 +1,6 @@
 /**
- * The byte budget of the whole server (`maxBufferedBytes`): each reactor and each worker tells in shared memory what waits
- * with it, and each reactor looks at the sum. Runs in the reactor.
+ * The byte budget of the whole server (`maxBufferedBytes`): each reactor and each worker publishes its buffered
+ * bytes in shared memory, and each reactor reads the sum. Runs in the reactor.
  */
 import { CloseCode } from '../ipc/frame.js';
 import { ReactorCounter, WorkerCounter } from '../memory/boards.js';
@@ -9,7 +9,7 @@ import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
 import { Hold } from './life.js';
 
-/** How often a reactor that does not read looks whether it may again: nobody tells it what others have drained. */
+/** How often a paused reactor checks whether it may read again: the others do not notify it when they drain. */
 const LOOK_MS = 20;
 /** Reading goes on below this share of the budget. */
 const LOW = 0.8;
@@ -19,7 +19,7 @@ export class MemoryBudget {
   readonly #ending: Ending;
   #isOver = false;
   #closedAt = Number.NEGATIVE_INFINITY;
-  /** Those that were to be read meanwhile. */
+  /** Connections that were to be read meanwhile. */
   #waiting = new Set<Connection>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -28,7 +28,7 @@ export class MemoryBudget {
     this.#ending = ending;
   }
 
-  /** @returns false: not now; `check` returns it when it may */
+  /** @returns false: not now; `check` returns the connection when it may be read */
   mayRead(connection: Connection): boolean {
     if (!this.#isOver) return true;
     connection.holds |= Hold.budget;
@@ -70,11 +70,11 @@ export class MemoryBudget {
     return waiting;
   }
 
-  /** One at a time. */
+  /** Closes one connection at a time. */
   #closeLargest(): void {
     const { now } = this.#context;
     this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
-    if (now - this.#closedAt < LOOK_MS) return; // what the last one held is not counted off yet
+    if (now - this.#closedAt < LOOK_MS) return; // the bytes of the last one are not subtracted yet
     let largest: Connection | undefined;
     for (const connection of this.#context.connections.list()) {
       if (connection.buffered > (largest?.buffered ?? 0)) largest = connection;

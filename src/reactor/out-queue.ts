@@ -1,11 +1,14 @@
-/** What the kernel did not take yet, of one connection: bytes, of which small pieces share a chunk, and parts of files. */
+/**
+ * Queued output of one connection, which the kernel did not take yet: bytes, of which small pieces share a chunk,
+ * and parts of files.
+ */
 import { closeFile, openFile } from '../os/file.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 
 const CHUNK_BYTES = 65536;
-/** The first chunk is small: most clients that are behind are so by little. */
+/** The first chunk is small: most slow clients are behind by little. */
 const FIRST_CHUNK_BYTES = 4096;
-/** What a file that waits counts for: its path, and a little. */
+/** What a queued file counts for: its path, and a little. */
 const FILE_COUNTS_BYTES = 1024;
 
 export interface Chunk {
@@ -15,7 +18,7 @@ export interface Chunk {
   end: number;
 }
 
-/** What is left of a file to be sent. It is opened when its turn comes, so a connection holds one file at most. */
+/** The rest of a file to be sent. It is opened when its turn comes, so a connection has one open file at most. */
 export class FilePart {
   readonly path: string;
   offset: number;
@@ -75,12 +78,12 @@ export class OutQueue {
     return this.#items[0];
   }
 
-  /** All that waits, without a copy. */
+  /** All queued items, without a copy. */
   get items(): readonly (Chunk | FilePart)[] {
     return this.#items;
   }
 
-  /** Forgets bytes of the head, a chunk, that were sent. */
+  /** Drops sent bytes from the head, a chunk. */
   shift(bytes: number): void {
     const chunk = this.#items[0];
     if (chunk === undefined || chunk instanceof FilePart) return;
@@ -89,14 +92,14 @@ export class OutQueue {
     if (chunk.start === chunk.end) this.#items.shift();
   }
 
-  /** The head, a file, has left. */
+  /** Drops the head, a file that was sent. */
   shiftFile(): void {
     const part = this.#items.shift();
     if (part instanceof FilePart) part.close();
     this.bytes -= FILE_COUNTS_BYTES;
   }
 
-  /** Lets files go. */
+  /** Closes open files. */
   close(): void {
     for (const item of this.#items) if (item instanceof FilePart) item.close();
   }

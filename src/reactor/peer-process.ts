@@ -1,4 +1,4 @@
-/** Which process a peer is at the moment; peers outlive their processes. Runs in the reactor. */
+/** Which process a peer is at the moment: peers outlive their processes. Runs in the reactor. */
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
 import { LANES_PER_WORKER, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';

@@ -1,13 +1,13 @@
 /**
- * Tells a client that is slow from one that takes nothing. The kernel takes bytes of the queue only when a good part of
- * its own buffer is free, so a slow client may look deaf from here for a minute: what it acknowledges tells better.
+ * Distinguishes a slow client from one that takes nothing. The kernel takes queued bytes only when a good part of
+ * its own buffer is free, so a slow client may look deaf from here for a minute; its acknowledgements show more.
  * Runs in the reactor.
  */
 import { errnoName } from '../os/libc.js';
 import { acknowledgedBytes, socketError } from '../os/socket.js';
 import type { Connection } from './connection.js';
 
-/** For how many ms the client has taken nothing of what waits for it; 0 where nothing waits. One getsockopt(2). */
+/** For how many ms the client has taken none of its queued bytes; 0 where none are queued. One getsockopt(2). */
 export function msWithoutProgress(connection: Connection, now: number): number {
   if (connection.isFlushed) return 0;
   const { descriptor, transport } = connection;
@@ -17,7 +17,7 @@ export function msWithoutProgress(connection: Connection, now: number): number {
   return now - connection.waitingSince;
 }
 
-/** What has become of a connection that is not read any more. @returns '' while it stands; a name such as 'EPIPE' */
+/** The error of a connection that is not read any more. @returns '' while it stands; a name such as 'EPIPE' */
 export function brokenBy(connection: Connection): string {
   if (!connection.transport.holdsDescriptor(connection)) return '';
   const errno = socketError(connection.descriptor);

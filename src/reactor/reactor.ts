@@ -38,7 +38,7 @@ export class Reactor implements PollerHandler {
   readonly #requests: Requests;
   readonly #sending: Sending;
   readonly #tickTimers: NodeJS.Timeout[] = [];
-  /** Deaths of processes that were seen to. */
+  /** Process deaths that this reactor has already handled. */
   #seenDeaths: number;
   #isAwake = true;
 
@@ -96,7 +96,7 @@ export class Reactor implements PollerHandler {
     if (events & BROKEN) this.#ending.broken(connection);
   }
 
-  /** Shows workers what was read. */
+  /** Shows workers the packets just read. */
   publish(): void {
     for (const ring of this.#context.rings) ring.flush();
   }
@@ -121,7 +121,9 @@ export class Reactor implements PollerHandler {
     else this.#fallAsleep();
   }
 
-  /** Ends of processes are looked at first: what the dead have sent is taken before their connections are seen to. */
+  /**
+   * Handles ends of processes first: what the dead have sent is taken before the reactor turns to their connections.
+   */
   #takeRequests(): boolean {
     const { deaths } = this.#parts.region;
     const isUnfinished = this.#requests.take();
@@ -147,7 +149,7 @@ export class Reactor implements PollerHandler {
     this.#context.now = monotonicMs();
   }
 
-  /** Announced first, looked once more afterwards: a sender that has not seen the one is seen by the other. */
+  /** Announces the sleep, then looks again: a sender that misses the announcement is seen by that look. */
   #fallAsleep(): void {
     this.#isAwake = false;
     this.#parts.sleeper.sleep();
@@ -160,7 +162,7 @@ export class Reactor implements PollerHandler {
     this.#poller.rearm(this.#parts.bell.read, READABLE);
   }
 
-  /** A worker in this process, `peer`, gives a whole reply by hand (BASE mode). @returns false: it has to go through the ring */
+  /** A worker in this process, `peer`, passes a whole reply directly (BASE mode). @returns false: it has to go through the ring */
   answer(answer: Reply, peer: number): boolean {
     const { id, board } = this.#context;
     const connection = this.#context.connectionOf(answer.sessionId);
@@ -175,7 +177,7 @@ export class Reactor implements PollerHandler {
 
   // ——— accepting ———
 
-  /** The accepting thread has counted it as one of ours. @param arrival may be used again afterwards */
+  /** The accepting thread has counted the connection for this reactor. @param arrival may be reused afterwards */
   accept(arrival: Arrival): void {
     this.#wiring.admission.accept(arrival);
   }
@@ -192,13 +194,16 @@ export class Reactor implements PollerHandler {
     this.#wiring.dispatcher.useWorkers(workerNum);
   }
 
-  /** Nothing goes to workers from this id on; `done`, later, when nothing is half-way to them either. */
+  /** Sends nothing to workers from this id on; calls `done`, later, when nothing is half-way to them either. */
   withhold(from: number, done: () => void): void {
     this.#context.wake();
     this.#wiring.dispatcher.drain(from, done);
   }
 
-  /** Those workers have finished: their connections go to others. `done`, later, when the last event is in their rings. */
+  /**
+   * Those workers have finished: their connections go to others. `done` is called, later, when the last event is
+   * in their rings.
+   */
   rebind(done: () => void): void {
     this.#context.wake();
     for (const ring of this.#context.rings) this.#reading.relieve(ring);
@@ -213,12 +218,12 @@ export class Reactor implements PollerHandler {
 
   // ——— hand-off to another process (BASE mode) ———
 
-  /** Closes connections that cannot be handed over. `done` is called, later, when there are none. */
+  /** Closes connections that cannot be handed off. `done` is called, later, when there are none. */
   dismiss(deadlineMs: number, done: () => void): void {
     this.#wiring.handoff.dismiss(deadlineMs, done);
   }
 
-  /** Lets everything go as it stands; no turn comes after this. The caller closes the descriptors. */
+  /** Packs everything as it stands; no turn comes after this. The caller closes the descriptors. */
   handOver(): Snapshot[] {
     this.#stopTimers();
     const snapshots = this.#wiring.handoff.handOver();
@@ -227,19 +232,21 @@ export class Reactor implements PollerHandler {
     return snapshots;
   }
 
-  /** Goes on with what the process before this one has handed over, before the first turn. */
+  /** Resumes what the preceding process has handed off, before the first turn. */
   takeOver(snapshots: readonly Snapshot[]): void {
     this.#wiring.handoff.takeOver(snapshots);
   }
 
   // ——— shutdown ———
 
-  /** Rung 1: takes nothing more in. What was read is with the workers when this returns. */
+  /** Rung 1: takes nothing more in. Packets already read are with the workers when this returns. */
   quiesce(): void {
     this.#wiring.shutdown.quiesce();
   }
 
-  /** Rung 2: closes every connection once what is queued for it has left. `done` is called at the deadline at the latest. */
+  /**
+   * Rung 2: closes every connection once its queued bytes have left. `done` is called at the deadline at the latest.
+   */
   closeAll(deadlineMs: number, done: () => void): void {
     this.#wakeUp();
     this.#requests.take();
@@ -247,7 +254,7 @@ export class Reactor implements PollerHandler {
     this.#poller.wakeSoon();
   }
 
-  /** Lets every descriptor go. No turn comes after this. */
+  /** Releases every descriptor. No turn comes after this. */
   stop(): void {
     this.#stopTimers();
     this.#wiring.admission.endHandshakes();

@@ -1,4 +1,4 @@
-/** Which connection may be read, and when; what is done with what recv(2) answers. Runs in the reactor. */
+/** Which connection may be read, and when; handles the results of recv(2). Runs in the reactor. */
 import { ReactorCounter } from '../memory/boards.js';
 import { SlotFlag } from '../memory/connection-table.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
@@ -11,7 +11,7 @@ import { CloseSent, Hold, Life } from './life.js';
 import type { MemoryBudget } from './memory-budget.js';
 import type { WorkerRing } from './worker-ring.js';
 
-/** A connection that has more to read lets the others go first after this many reads. */
+/** A connection with more to read lets the others go first after this many reads. */
 export const READS_PER_TURN = 4;
 
 export interface ReadingParts {
@@ -26,7 +26,7 @@ export class Reading {
   readonly #ending: Ending;
   readonly #budget: MemoryBudget;
   readonly #inflight: InflightLimit;
-  /** The server is shutting down: only connections whose worker is at it are read on. */
+  /** The server is shutting down: only connections that a worker is handling are read on. */
   isQuiet = false;
 
   constructor({ context, ending, budget, inflight }: ReadingParts) {
@@ -41,11 +41,11 @@ export class Reading {
     if (connection.isClosing || connection.closeSent !== CloseSent.none) return this.#readAndDiscard(connection);
     if (connection.holds !== 0 || !this.#mayRead(connection)) return;
     connection.protocol.readable(connection);
-    // What is not a whole packet yet, or has found no room, counts as buffered.
+    // An incomplete packet, and one that found no room, counts as buffered.
     if (connection.input !== null || connection.buffered !== 0) this.#context.countBuffered(connection);
   }
 
-  /** A reason to hold it back is over. */
+  /** A reason to hold the connection back is over. */
   readIfHasMore(connection: Connection): void {
     const hasMore = connection.readable || connection.input !== null;
     if (connection.holds === 0 && hasMore) this.read(connection);
@@ -62,25 +62,28 @@ export class Reading {
     if (connection.hangup) this.#ending.leftWhilePaused(connection);
   }
 
-  /** In the next turn. */
+  /** Reads the connection in the next turn. */
   readSoon(connection: Connection): void {
     this.#context.again.push(connection);
   }
 
-  /** Connections that had more than one turn's share, and those that were to be read in this turn. */
+  /** Reads connections that had more than one turn's share, and those that were to be read in this turn. */
   readAgain(): void {
     const { again } = this.#context;
     this.#context.again = [];
     for (const connection of again) if (connection.readable || connection.input !== null) this.read(connection);
   }
 
-  /** Once per turn: connections that a limit has held back. */
+  /** Once per turn: resumes connections that a limit has held back. */
   readHeldBack(): void {
     for (const connection of this.#budget.check()) this.readIfHasMore(connection);
     for (const connection of this.#inflight.takeForgotten()) this.readIfHasMore(connection);
   }
 
-  /** Until no connection waits for room, or the worker has been asked to ring: without room it must be asked again. */
+  /**
+   * Resumes connections that wait for room, until none is left or the worker has been asked to ring: without room
+   * it must be asked again.
+   */
   relieve(ring: WorkerRing): void {
     while (ring.isBehind) {
       const relieved = ring.takeRelieved();
@@ -97,7 +100,7 @@ export class Reading {
     board.add(id, ReactorCounter.receivedBytes, bytes);
   }
 
-  /** `n` bytes of at most `limit` have come. @returns true when that was all the kernel had */
+  /** `n` bytes of at most `limit` have come. @returns true when the kernel has no more */
   isDry(connection: Connection, n: number, limit: number): boolean {
     if (n === limit || connection.hangup || !connection.transport.drainsByShortRead) return false;
     this.#ranDry(connection);
@@ -113,7 +116,10 @@ export class Reading {
     return false;
   }
 
-  /** The connection is read on when its worker has room. @param half only when half of the ring is free: a whole packet waits */
+  /**
+   * Stops reading the connection until its worker has room. @param half only when half of the ring is free: a
+   * whole packet waits
+   */
   stall(connection: Connection, ring: WorkerRing, half: boolean): void {
     if (!connection.hasNoRoom) this.#context.board.add(this.#context.id, ReactorCounter.stalls, 1);
     ring.stall(connection, half);

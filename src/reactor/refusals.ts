@@ -4,22 +4,22 @@ import type { RefusedClient } from '../ipc/refused-client.js';
 const PAUSE_MS = 1000;
 
 export class Refusals {
-  readonly #tell: (client: RefusedClient) => void;
-  #toldAt = Number.NEGATIVE_INFINITY;
+  readonly #notify: (client: RefusedClient) => void;
+  #sentAt = Number.NEGATIVE_INFINITY;
   #others = 0;
 
-  constructor(tell: (client: RefusedClient) => void) {
-    this.#tell = tell;
+  constructor(notify: (client: RefusedClient) => void) {
+    this.#notify = notify;
   }
 
   add(sessionId: number, code: number, message: string): void {
     const now = performance.now();
-    if (now - this.#toldAt < PAUSE_MS) {
+    if (now - this.#sentAt < PAUSE_MS) {
       this.#others++;
       return;
     }
-    this.#tell({ sessionId, code, message, others: this.#others });
-    this.#toldAt = now;
+    this.#notify({ sessionId, code, message, others: this.#others });
+    this.#sentAt = now;
     this.#others = 0;
   }
 }

@@ -23,10 +23,10 @@ import { Speeches } from './speeches.js';
 /** A process that may send to this reactor's connections. */
 export interface ReactorSender {
   readonly ring: RingReader;
-  /** −1: a sender that takes no events (task worker, process of the user's own, manager, master). */
+  /** −1: a sender that receives no events (task worker, user process, manager, master). */
   readonly worker: number;
   readonly peer: number;
-  /** It waits for room in its ring. */
+  /** Wakes the process, which waits for room in its ring. */
   ringBell(): void;
   /** Only the accepting thread may hand over descriptors. */
   readonly mayAccept: boolean;
@@ -42,7 +42,7 @@ export interface RequestsParts {
   readonly reading: Reading;
   readonly inflight: InflightLimit;
   readonly admission: Admission;
-  /** A sender wrote what cannot be read. */
+  /** A sender wrote a frame that cannot be read. */
   onBrokenSender(worker: number): void;
 }
 
@@ -50,10 +50,10 @@ const nothing = Buffer.alloc(0);
 const REQUESTS_PER_TURN = 1024;
 /** Frames below this size for the same connection in a row leave in one send(2). */
 const GATHER_LIMIT = 8192;
-/** What two frames have in common that are parts of one reply: type and detail. */
+/** The bits of a frame's first word that parts of one reply have in common: type and detail. */
 const SAME_REPLY = 0xffff00ff;
 
-/** Frames of the server's own; those of protocols are in `Protocol.frames`. */
+/** The reactor's own frames; those of protocols are in `Protocol.frames`. */
 const kindOfOwn = new Uint8Array(256);
 kindOfOwn[Request.send] = FrameKind.bytes;
 for (const type of [Request.closed, Request.sendFile, Request.watchDrain]) kindOfOwn[type] = FrameKind.ordered;
@@ -256,7 +256,7 @@ export class Requests {
     this.speeches.wait(connection, peer, { word, sessionId, bytes: nothing, address: 0, payloadAt: 0, length: 0 });
   }
 
-  /** A frame that has waited until another process's send was whole. */
+  /** Carries out a frame that waited until another process's send was whole. */
   #play(frame: WaitingFrame): void {
     const { word, sessionId, peer } = frame;
     const sender = this.#parts.senders[peer];

@@ -1,6 +1,6 @@
 /**
- * Bytes to clients: given to the transport at once; what it does not take waits in the connection's queue, under
- * watermarks. Files wait in the same queue and go by sendfile(2) where there is one. Runs in the reactor.
+ * Bytes to clients: passed to the transport at once; what it does not take waits in the connection's queue, under
+ * watermarks. Files wait in the same queue and leave by sendfile(2) where the system has it. Runs in the reactor.
  */
 import { CloseCode, Event } from '../ipc/frame.js';
 import { ReactorCounter } from '../memory/boards.js';
@@ -14,7 +14,7 @@ import type { Ending } from './ending.js';
 import { CloseSent, Life } from './life.js';
 import { type Chunk, FilePart, OutQueue } from './out-queue.js';
 
-/** Of one file in one call, and of one connection until the others have had their turn. */
+/** Most bytes of one file in one call, and of one connection before the others have their turn. */
 const FILE_PIECE_BYTES = 262_144;
 const FILE_BYTES_PER_TURN = 2 ** 20;
 
@@ -70,14 +70,14 @@ export class Sending {
     this.#checkFlushed(connection);
   }
 
-  /** Connections that had more than one turn's share. */
+  /** Writes for connections that had more than one turn's share. */
   writeAgain(): void {
     const { writeOn } = this.#context;
     this.#context.writeOn = [];
     for (const connection of writeOn) if (!connection.isClosed) this.writeQueued(connection);
   }
 
-  /** A transport that holds bytes back has given some of them to the kernel. */
+  /** A transport that holds bytes back has passed some of them to the kernel. */
   transportDrained(connection: Connection): void {
     if (connection.isClosed) return;
     connection.waitingSince = monotonicMs();
@@ -89,7 +89,7 @@ export class Sending {
     this.#checkFlushed(connection);
   }
 
-  /** A process wants to know when it may send more: now, unless the queue is above its high watermark. */
+  /** Notifies a process when it may send more: now, unless the queue is above its high watermark. */
   watchDrain(connection: Connection, watcher: number): void {
     if (!connection.full) return this.#context.notifyRoom(watcher, connection.sessionId);
     connection.drainWatchers ??= [];
@@ -101,7 +101,7 @@ export class Sending {
     connection.out = new OutQueue();
   }
 
-  /** Something waits for the client from now on, if nothing has before. */
+  /** Bytes are queued for the client from now on, if none were before. */
   #noteBeginning(connection: Connection): void {
     if (!connection.isFlushed) return;
     connection.waitingSince = this.#context.now;
@@ -133,7 +133,7 @@ export class Sending {
     return !connection.isClosed;
   }
 
-  /** @returns true when all of it has left */
+  /** @returns true when the whole chunk has left */
   #writeChunk(connection: Connection, out: OutQueue, { buffer, address, start, end }: Chunk): boolean {
     const sent = connection.transport.send(connection, buffer, start, address + start, end - start);
     if (sent === -EINTR) return true;
@@ -144,7 +144,7 @@ export class Sending {
     return sent === end - start;
   }
 
-  /** @returns bytes that have left; negative: no more can */
+  /** @returns bytes sent; negative: no more can be sent */
   #writeFile(connection: Connection, out: OutQueue, part: FilePart): number {
     const sent = this.#sendFile(connection, part, Math.min(part.left, FILE_PIECE_BYTES));
     if (connection.isClosed) return -1;
@@ -178,7 +178,7 @@ export class Sending {
     }
   }
 
-  /** What was announced cannot be sent: only the end of the connection tells the client. */
+  /** Bytes that the head has announced cannot be sent: only the end of the connection shows that to the client. */
   #fileFailed(connection: Connection, { path }: FilePart, error: unknown): void {
     const why = error instanceof Error ? error.message : String(error);
     this.#ending.reset(connection, CloseCode.FILE_FAILED, `${path}: ${why}`);

@@ -20,7 +20,7 @@ export class Shutdown {
     this.#parts = parts;
   }
 
-  /** Rung 1: takes nothing more in. What was read is with the workers when this returns. */
+  /** Rung 1: takes nothing more in. Packets already read are with the workers when this returns. */
   quiesce(): void {
     const { context, admission, reading } = this.#parts;
     reading.isQuiet = true;
@@ -28,7 +28,9 @@ export class Shutdown {
     for (const ring of context.rings) ring.flush();
   }
 
-  /** Rung 2: closes every connection once what is queued for it has left. `done` is called at the deadline at the latest. */
+  /**
+   * Rung 2: closes every connection once its queued bytes have left. `done` is called at the deadline at the latest.
+   */
   closeAll(deadlineMs: number, done: () => void): void {
     const { context, admission, ending, reading } = this.#parts;
     reading.isQuiet = false;
@@ -45,7 +47,7 @@ export class Shutdown {
     if (this.#closing === undefined) return;
     const { context, ending } = this.#parts;
     if (context.now >= this.#closing.deadline) this.#releaseAll();
-    // Those whose peer still sends are waited for too: an RST could take the last answers away from it.
+    // Waits also for connections whose peer still sends: an RST could take the last replies away from it.
     if (context.connections.size > 0) return ending.startSweeping();
     for (const ring of context.rings) ring.flush();
     const { done } = this.#closing;

@@ -5,10 +5,10 @@ export interface WaitingFrame extends Frame {
   readonly peer: number;
 }
 
-/** Whose send is not whole yet, and what waits behind it. */
+/** The sender of an unfinished send, and the frames that wait behind it. */
 export interface Speech {
   readonly peer: number;
-  /** Which process that is: all pieces of a send bear it. */
+  /** Mark of that process: all pieces of a send carry it. */
   readonly mark: number;
   readonly waiting: WaitingFrame[];
 }

@@ -1,7 +1,7 @@
 /**
- * A send that is longer than a frame comes in pieces, and processes send side by side: what others send to the same
- * connection waits here until it is whole, so that no send is torn by another one. What waits is bounded by the window of
- * each sender. Runs in the reactor.
+ * Keeps long sends whole: a send longer than a frame comes in pieces, and processes send side by side, so frames
+ * of other processes for the same connection wait here until it is whole. The window of each sender bounds what
+ * waits. Runs in the reactor.
  */
 import { CloseCode, markOf } from '../ipc/frame.js';
 import type { Frame } from '../ipc/frames/frame.js';
@@ -41,7 +41,7 @@ export class Speeches {
     connection.speech?.waiting.push({ peer, word, sessionId, bytes, address: addressOf(bytes), payloadAt: 0, length });
   }
 
-  /** A piece has been written. @param more others of the same send follow */
+  /** A piece has been written. @param more further pieces of the same send follow */
   spoke(connection: Connection, peer: number, mark: number, more: boolean): void {
     const { speech } = connection;
     if (connection.isClosed) return;
@@ -57,12 +57,12 @@ export class Speeches {
     this.#connections.delete(connection);
   }
 
-  /** One whose process before this one was in the middle of it. */
+  /** Adopts a connection whose preceding process was in the middle of a send. */
   adopt(connection: Connection): void {
     if (connection.speech !== null) this.#connections.add(connection);
   }
 
-  /** Processes have ended, and all that they have sent was taken: a send that is not whole will never be. */
+  /** Processes have ended, and all that they have sent was taken: their unfinished sends will never be whole. */
   reapDead(): void {
     for (const connection of [...this.#connections]) this.#checkAlive(connection);
   }
@@ -72,7 +72,7 @@ export class Speeches {
     if (speech !== null && markOf(this.#pidOf(speech.peer)) !== speech.mark) this.#broken(connection);
   }
 
-  /** What follows would be taken for the rest of it: only the end of the connection tells the client. */
+  /** Further bytes would be taken for the rest of the send: only the end of the connection shows that to the client. */
   #broken(connection: Connection): void {
     const { ending } = this.#parts;
     ending.reset(connection, CloseCode.WORKER_DIED, 'a process has died in the middle of what it was sending');

@@ -1,4 +1,4 @@
-/** What the main thread and a reactor thread say to each other. Rare: packets and replies travel in shared memory. */
+/** Messages between the main thread and a reactor thread. Rare: packets and replies travel in shared memory. */
 import type { PollerName } from '../os/create-poller.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { ReactorOptions } from './context.js';
@@ -14,7 +14,9 @@ export interface ReactorThreadData {
   readonly backend: PollerName;
   /** −1: the system decides. */
   readonly core: number;
-  /** Int32: [0] set to 1 when the process ends at once; [1] set to 1 by the thread when its poll handle is closed. */
+  /**
+   * Int32: [0] set to 1 when the process exits at once; [1] set to 1 by the thread when its poll handle is closed.
+   */
   readonly exitFlag: SharedArrayBuffer;
 }
 
@@ -23,11 +25,11 @@ export type ToReactor =
   | { type: 'closeAll'; deadlineMs: number }
   /** Read the certificates again. */
   | { type: 'renewTls' }
-  /** New packets go to so many workers. */
+  /** New packets go to the first `workerNum` workers. */
   | { type: 'useWorkers'; workerNum: number }
-  /** Nothing goes to workers from this id on; `withheld` when it is so. */
+  /** Nothing goes to workers from this id on; the thread sends `withheld` when that is so. */
   | { type: 'withhold'; from: number }
-  /** Their connections go to others; `rebound` when it is so. */
+  /** Gives their connections to others; the thread sends `rebound` when that is done. */
   | { type: 'rebind' }
   /** Close the poll handle and end the thread. */
   | { type: 'stop' };
@@ -38,7 +40,10 @@ export type FromReactor =
   | { type: 'closed' }
   | { type: 'withheld' }
   | { type: 'rebound' }
-  /** Clients were disconnected because of what they sent: the first one, and how many others since the last message. */
+  /**
+   * Clients were disconnected because of what they sent: the first one, and the number of others since the last
+   * message.
+   */
   | { type: 'refused'; sessionId: number; code: number; message: string; others: number }
   | { type: 'notRenewed'; why: string }
   | { type: 'brokenSender'; worker: number };

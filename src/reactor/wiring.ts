@@ -1,4 +1,4 @@
-/** Puts the parts of one reactor together: each is given what it stands on. Runs in the reactor. */
+/** Assembles the parts of one reactor and passes each its dependencies. Runs in the reactor. */
 import type { Sleeper } from '../ipc/sleep.js';
 import type { LoadedTls } from '../listen/tls-material.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -35,11 +35,11 @@ export interface ReactorParts {
   readonly region: Region;
   readonly options: ReactorOptions;
   readonly strategy: DispatchStrategy;
-  /** One reactor takes all datagrams of a socket: their order is kept that way. */
+  /** One reactor reads all datagrams of a socket: that keeps their order. */
   readonly takesDatagrams: boolean;
-  /** The user's own function, if there is one; then every port is framed. */
+  /** The user function, if there is one; then every port is framed. */
   readonly dispatch: DispatchFunction | undefined;
-  /** By listen port; undefined where what one read gives is a packet. */
+  /** By listen port; undefined where the result of one read is a packet. */
   readonly framings: readonly (PortFraming | undefined)[];
   /** By listen port; undefined where it speaks plain. */
   readonly certificates: readonly (LoadedTls | undefined)[];
@@ -51,14 +51,14 @@ export interface ReactorParts {
   createPoller(handler: PollerHandler): Poller;
   /** A client was disconnected because of what it sent. */
   onRefused(sessionId: number, code: number, message: string): void;
-  /** A sender wrote what cannot be read. */
+  /** A sender wrote a frame that cannot be read. */
   onBrokenSender(worker: number): void;
 }
 
-/** What one reactor consists of. */
+/** The parts of one reactor. */
 export type Wiring = ReturnType<typeof wire>;
 
-/** @param wakeUp called when a timer of a part runs: a turn begins */
+/** @param wakeUp called when a timer of a part fires: a turn begins */
 export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   const { id, region, options, strategy, onRefused } = parts;
   const { reactorNum, workerNum, slots: slotNum } = region.shape;

@@ -1,6 +1,6 @@
 /**
- * While workers go (their number is lowered): what is for them is held back until they have finished what they have, then
- * their connections are given to others. So no packet of a connection overtakes another. Runs in the reactor.
+ * Drains workers whose number is lowered: packets for them are held back until they have finished their pending
+ * ones, then their connections go to others. So no packet of a connection overtakes another. Runs in the reactor.
  */
 import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
@@ -12,7 +12,7 @@ export class WorkerDrain {
   readonly #context: ReactorContext;
   readonly #view: SharedDispatchView;
   readonly #strategy: DispatchStrategy;
-  /** Workers from this id on go. */
+  /** Workers from this id on drain. */
   #from = Number.POSITIVE_INFINITY;
   #done: (() => void) | undefined;
 
@@ -29,18 +29,18 @@ export class WorkerDrain {
     this.#done = done;
   }
 
-  /** Its worker goes: nothing may be read from it, or given to anybody, now. */
+  /** True when the connection's worker drains: nothing may be read from it, or given to a worker, now. */
   holds({ worker, lastWorker, slot }: Connection): boolean {
     if (this.#strategy.sticky) return worker >= this.#from;
     return lastWorker >= this.#from && this.#context.table.isBeingHandled(slot);
   }
 
-  /** That worker goes, or has gone. */
+  /** True when that worker drains, or has gone. */
   includes(worker: number): boolean {
     return worker >= this.#from;
   }
 
-  /** Called at the end of each turn. A packet of which a part is in the ring goes there as a whole. */
+  /** Called at the end of each turn. A packet that is partly in the ring goes there as a whole. */
   check(): void {
     if (this.#done === undefined) return;
     const isHalf = ({ input }: Connection): boolean => input !== null && input.sent > 0 && input.worker >= this.#from;
@@ -50,7 +50,10 @@ export class WorkerDrain {
     done();
   }
 
-  /** The workers have finished. @param rebind gives a connection to a worker @returns the connections that may be read again */
+  /**
+   * The workers have finished. @param rebind gives a connection to a worker @returns the connections that may be
+   * read again
+   */
   end(rebind: (connection: Connection, worker: number) => void): Connection[] {
     const from = this.#from;
     this.#from = Number.POSITIVE_INFINITY;

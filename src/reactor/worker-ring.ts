@@ -1,6 +1,6 @@
 /**
- * A reactor's way to one worker id: the ring of packets and events, whoever reads it at the moment. It outlives every
- * process of that id. Runs in the reactor.
+ * A reactor's link to one worker id: the ring of packets and events, whichever process reads it at the moment. It
+ * outlives every process of that id. Runs in the reactor.
  */
 import { Event, flagsOf, HEADER_BYTES, MAX_PAYLOAD, PieceFlag, typeOf, wordOf } from '../ipc/frame.js';
 import type { RingWriter } from '../ipc/ring.js';
@@ -35,10 +35,10 @@ export class WorkerRing {
   /** Events that found no room. Bounded by the number of connections: no packet is read while one waits here. */
   readonly #spill = new Fifo<SpilledEvent>();
   #stalled: Connection[] = [];
-  /** One of them waits with a whole packet. */
+  /** A connection waits with a whole packet. */
   #half = false;
 
-  /** @param currentLane which of the worker's lanes takes packets now */
+  /** @param currentLane which of the worker's lanes receives packets now */
   constructor(worker: number, ring: RingWriter, wakers: readonly Wakes[], currentLane: () => number) {
     this.worker = worker;
     this.#ring = ring;
@@ -95,8 +95,8 @@ export class WorkerRing {
   }
 
   /**
-   * Writes a packet that lies elsewhere. One of up to half the ring is written whole or not at all; of a longer one as
-   * much as there is room for. @param sent how much of it was written before @returns how much is written now
+   * Writes a packet that lies elsewhere. A packet of up to half the ring is written whole or not at all; of a longer
+   * one, as much as there is room for. @param sent how much of it was written before @returns how much is written now
    */
   writePacket(sessionId: number, bytes: Buffer, at: number, length: number, sent: number): number {
     const needed = this.#bytesNeeded(length);
@@ -112,7 +112,7 @@ export class WorkerRing {
     return done;
   }
 
-  /** Writes something that belongs to no connection. @returns false when there was no room: nothing is written */
+  /** Writes a frame without a connection. @returns false when there was no room: nothing is written */
   writeWhole(type: number, bytes: Buffer, length: number): boolean {
     if (!this.#hasRoom(this.#bytesNeeded(length))) return false;
     for (let done = 0; done < length; ) {
@@ -130,7 +130,7 @@ export class WorkerRing {
     if (this.#spill.size > 0 || !this.#write(event)) this.#spill.push(event);
   }
 
-  /** Events that wait for room, for the process that comes next. */
+  /** Events that wait for room, for the next process. */
   takeSpilled(): SpilledEvent[] {
     const events: SpilledEvent[] = [];
     for (let event = this.#spill.shift(); event !== undefined; event = this.#spill.shift()) events.push(event);
@@ -141,14 +141,16 @@ export class WorkerRing {
     this.#spill.push(event);
   }
 
-  /** Position in the ring behind everything sent so far, to be asked with `isConsumed`. Spilled events count as unseen. */
+  /**
+   * Position in the ring behind everything sent so far, to be asked with `isConsumed`. Spilled events count as unseen.
+   */
   mark(): () => boolean {
     if (this.#spill.size > 0) return this.#markSpilled();
     const position = this.#ring.position;
     return () => this.#ring.isConsumed(position);
   }
 
-  /** No room: the connection is read on when there is; with `half` only when half the ring is free. */
+  /** No room: the reactor resumes the connection when there is; with `half` only when half the ring is free. */
   stall(connection: Connection, half = false): void {
     this.#half ||= half;
     if (connection.hasNoRoom) return;
@@ -230,7 +232,7 @@ export class WorkerRing {
   }
 }
 
-/** @param done bytes of the packet that went before */
+/** @param done bytes of the packet that were sent before */
 function pieceFlags(done: number, piece: number, length: number): number {
   return (done + piece < length ? PieceFlag.more : 0) | (done > 0 ? PieceFlag.continued : 0);
 }

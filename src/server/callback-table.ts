@@ -4,7 +4,10 @@ import { nearest } from '../options/index.js';
 
 type Callback = (...args: unknown[]) => unknown;
 
-/** What asks for an answer is told that there is none the second time. */
+/**
+ * At its second event a `once` callback is replaced by these: a caller that waits for a reply is answered that
+ * there is none.
+ */
 const without: Readonly<Record<string, Callback>> = {
   request: (_request, response) => {
     const answer = response as { statusCode: number; end(): void };
@@ -34,7 +37,7 @@ export class CallbackTable<E extends object> {
   readonly #replaced: (event: string) => void;
   readonly callbacks: Partial<E> = {};
 
-  /** @param replaced an event that has a callback is given another one */
+  /** @param replaced called when an event that has a callback is given another one */
   constructor(names: readonly (keyof E & string)[], replaced: (event: string) => void) {
     this.#names = names;
     this.#replaced = replaced;

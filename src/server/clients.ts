@@ -1,6 +1,6 @@
 /**
- * Clients by session id, in any process: sends to them, closes them, marks them. What answers false has been refused, and
- * `lastError` says why.
+ * Clients by session id, in any process: sends to them, closes them, marks them. A call that returns false was
+ * refused, and `lastError` has the reason.
  */
 import { describe, ServerError } from '../errors/index.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -29,7 +29,7 @@ export class Clients {
     this.table = new ConnectionTable(region);
   }
 
-  /** Has the reactor of a connection do something. */
+  /** Asks the reactor of a connection for an action. */
   ask(method: string, fd: number, call: (outbox: Outbox) => boolean): boolean {
     const { outbox } = this.#runtime(method);
     if (!isSessionId(fd)) return this.#refuseId(fd);
@@ -51,7 +51,7 @@ export class Clients {
     });
   }
 
-  /** @param call what is done to the slot of an open connection */
+  /** @param call the action on the slot of an open connection */
   withSlot(method: string, fd: number, call: (table: ConnectionTable, slot: number) => boolean): boolean {
     this.#runtime(method);
     const { table } = this;
@@ -91,7 +91,7 @@ export class Clients {
     return isSessionId(fd) ? this.table?.info(fd) : undefined;
   }
 
-  /** @param close how a silent one is closed @throws ServerError ERR_HEARTBEAT */
+  /** @param close closes a silent client @throws ServerError ERR_HEARTBEAT */
   heartbeat(options: HeartbeatOptions, ports: readonly ListenPort[], close: (fd: number) => void): number[] {
     const { close: closes, idleMs } = checkHeartbeat(options);
     const silent = silentConnections(this.table, ports, idleMs);

@@ -1,6 +1,6 @@
 /**
- * A server is started from the command line only: its processes run the script again, so there must be one that does
- * the same every time.
+ * A server is started from the command line only: its processes run the script again, so there must be a script
+ * that does the same every time.
  */
 import { existsSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';

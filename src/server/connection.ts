@@ -14,9 +14,9 @@ export interface ConnectionHost {
 }
 
 /**
- * A client's connection, as callbacks get it. Runs in a worker: the socket itself is owned by a reactor of the master
- * and outlives this worker. The same object is given to every callback of the connection in this process; it may be
- * kept, and after the connection has ended it only says no.
+ * A client's connection, as callbacks get it. Runs in a worker: a reactor of the master owns the socket, which
+ * outlives this worker. Every callback of the connection in this process gets the same object; it may be kept, and
+ * after the connection has ended its methods return false.
  */
 export class Connection {
   /** The session id (Swoole: fd): unique for the life of the server, never reused. Not a descriptor of the kernel. */
@@ -90,7 +90,7 @@ export class Connection {
     return !this.#ended && this.#host.bind(this.fd, uid);
   }
 
-  /** What is known of the connection; in `close` and afterwards what was known last. Swoole: getClientInfo() */
+  /** The connection's figures and addresses; in `close` and afterwards the last ones. Swoole: getClientInfo() */
   info(): ClientInfo | undefined {
     if (this.#ended) return this.#last;
     return this.#host.getClientInfo(this.fd);

@@ -1,4 +1,4 @@
-/** What `start()` hands to the role that the process becomes, and what it gets back. */
+/** What `start()` passes to the role that the process becomes, and what it gets back. */
 import type { CommandHandler } from '../control/commands.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { StopWish } from '../master/stop-wish.js';
@@ -12,7 +12,7 @@ import type { ServerEvents } from './events.js';
 import type { HttpHalf } from './http-half.js';
 import type { ListenPort } from './listen-port.js';
 
-/** As much of `Server` as roles know; they do not import it. */
+/** The part of `Server` that roles use; they do not import it. */
 export interface HeldServer {
   readonly workerId: number;
 }
@@ -44,15 +44,15 @@ export interface StartContext {
   readonly ports: readonly ListenPort[];
   readonly events: Partial<ServerEvents>;
   readonly log: Log;
-  /** The object the user holds: handed on to what runs the user's code. */
+  /** The object the user holds: passed on to the parts that run user code. */
   readonly server: HeldServer;
   readonly userProcesses: readonly AddedProcess[];
   readonly commands: ReadonlyMap<string, CommandHandler>;
   /** In the process that a user has started. */
   readonly stopWish: StopWish;
-  /** Undefined: nothing in this program knows HTTP. */
+  /** Undefined: no part of this program knows HTTP. */
   readonly httpHalf: HttpHalf | undefined;
-  /** The log is written as the options say from then on. @throws ServerError ERR_LOG_FILE */
+  /** From then on the log follows the options. @throws ServerError ERR_LOG_FILE */
   openLog(): void;
   createConnection(sessionId: number): Connection;
   createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;

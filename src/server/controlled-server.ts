@@ -1,4 +1,4 @@
-/** What commands can see of, and do to, the running server. Runs in the master. */
+/** What commands can see of the running server, and do to it. Runs in the master. */
 import { basename, dirname, extname } from 'node:path';
 import type {
   ConnectionFilter,
@@ -40,7 +40,7 @@ export interface ControlledParts {
   readonly master: Master;
   readonly options: ResolvedOptions;
   readonly listens: readonly ResolvedListen[];
-  /** In BASE mode with one process: known when the worker has been assembled. */
+  /** In BASE mode with one process: set when the worker has been assembled. */
   messaging(): Messaging | undefined;
   outbox(): Outbox;
   shutdown(): void;
@@ -48,7 +48,7 @@ export interface ControlledParts {
   adminUrl(): string;
 }
 
-/** How many slots of the table one page looks at, so that the master's loop goes on. */
+/** How many slots of the table one page looks at, so that the master's loop stays responsive. */
 const LOOK_AT_MOST = 20_000;
 
 export class ControlledServer implements Controlled {
@@ -67,7 +67,7 @@ export class ControlledServer implements Controlled {
     });
   }
 
-  /** From now on it knows how much happens per second. */
+  /** From now on it measures rates per second. */
   start(): void {
     this.#meter.start();
   }
@@ -159,7 +159,7 @@ export class ControlledServer implements Controlled {
   }
 
   shutdown(): void {
-    // What is answered shall leave first.
+    // The reply leaves first.
     setImmediate(() => this.#parts.shutdown());
   }
 
@@ -201,14 +201,14 @@ export class ControlledServer implements Controlled {
     return { name, bytes: left.bytes, read: () => left.read(), free: () => left.free() };
   }
 
-  /** As the manager knows it. @throws ServerError ERR_WORKER_ID */
+  /** The id, as the manager knows it. @throws ServerError ERR_WORKER_ID */
   #profileId(target: number | 'manager'): number {
     if (target === 'manager') return -1;
     checkProcessId(this.#region, target);
     return target;
   }
 
-  /** A worker that takes packets, and has not only just been started again after several ends. */
+  /** A worker that receives packets, and was not just respawned after several deaths. */
   #someWorkerStays(loops: readonly CrashLoop[]): boolean {
     const board = new WorkerBoard(this.#region);
     const inLoop = new Set(loops.map(({ id }) => id));
@@ -267,12 +267,12 @@ const NO_TASKS = {
   ...{ dropped: 0, retried: 0, refused: 0 },
 };
 
-/** What people call the server. */
+/** The server's name for people. */
 export function nameOf({ name }: ResolvedOptions): string {
   if (name !== '') return name;
   const script = scriptPath() ?? 'server';
   const own = basename(script, extname(script));
-  // Half of all scripts are called so: their folder tells more.
+  // Half of all scripts have this name: their folder is more telling.
   const folder = basename(dirname(script));
   return /^(server|index|main|app)$/.test(own) && folder !== '' ? folder : own;
 }

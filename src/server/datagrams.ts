@@ -1,4 +1,4 @@
-/** Sending datagrams: from every process directly, by the sockets they came in by. */
+/** Sending datagrams: from every process directly, through the sockets they came in by. */
 import { isIP } from 'node:net';
 import { describe, ServerError } from '../errors/index.js';
 import { decodePeer, encodeAddress, encodeUnixAddress } from '../os/address.js';
@@ -6,7 +6,7 @@ import { errnoName } from '../os/libc.js';
 import { sendTo } from '../os/socket.js';
 import type { ListenPort } from './listen-port.js';
 
-/** Whoever sent a datagram. */
+/** The sender of a datagram. */
 export class DatagramPeer {
   /** The listen port the datagram came to. */
   readonly listenPort: ListenPort | undefined;
@@ -32,7 +32,9 @@ export class DatagramPeer {
     return this.#sockaddr.length > 2 ? decodePeer(this.#sockaddr).port : 0;
   }
 
-  /** Answers by the socket the datagram came to. @returns false, and `server.lastError` says why. Swoole: sendto() */
+  /**
+   * Answers through the socket the datagram came to. @returns false, and `server.lastError` says why. Swoole: sendto()
+   */
   send(data: string | Uint8Array): boolean {
     return this.#sender.sendBy(this.#portIndex, this.#sockaddr, data);
   }
@@ -43,7 +45,7 @@ export class DatagramSender {
   readonly #ports: readonly ListenPort[];
   readonly #refuse: (error: ServerError) => false;
 
-  /** @param descriptors by listen port, −1 for streams; of a process that runs */
+  /** @param descriptors by listen port, −1 for streams; of a running process */
   constructor(
     descriptors: () => readonly number[],
     ports: readonly ListenPort[],

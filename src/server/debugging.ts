@@ -1,8 +1,8 @@
-/** A person who wants to debug a worker needs to know where it listens for that. */
+/** A person who debugs a worker needs to know where its debugger listens. */
 import { openDebugger } from '../ipc/inspect.js';
 import type { Log } from '../util/log.js';
 
-export async function tellOfDebugger(log: Log): Promise<void> {
+export async function logDebugger(log: Log): Promise<void> {
   const url = await openDebugger();
   if (url !== undefined) log.info('the debugger of this process listens', { url });
 }

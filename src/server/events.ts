@@ -11,7 +11,7 @@ export interface ServerEvents extends PortEvents {
   start(): Result;
   /** Master: shutdown begins; everything still works. Swoole: onBeforeShutdown */
   beforeShutdown(): Result;
-  /** Master: nothing is left but this process. Swoole: onShutdown */
+  /** Master: all other processes have ended. Swoole: onShutdown */
   shutdown(): Result;
   /**
    * Manager: the workers have been started. Fires again in a manager that replaces one that died.
@@ -29,15 +29,17 @@ export interface ServerEvents extends PortEvents {
   /** Worker, task worker: before its first packet or task; it waits for a promise. Swoole: onWorkerStart */
   workerStart(workerId: number): Result;
   /**
-   * Worker, task worker: it has finished what it owed and is about to stop; release timers and connections of your
-   * own. Swoole: onWorkerExit
+   * Worker, task worker: it has finished its pending work and is about to stop; release timers and connections of
+   * your own. Swoole: onWorkerExit
    */
   workerExit(workerId: number): Result;
   /** Worker, task worker: the last callback of an orderly end. Swoole: onWorkerStop */
   workerStop(workerId: number): Result;
   /** Task worker: what it returns, or resolves to, is the result; what it throws is the caller's error. Swoole: onTask. */
   task(task: Task): Result;
-  /** The process that asked by `task()`: the task has ended well, and had no `onFinish` of its own. Swoole: onFinish. */
+  /**
+   * The process that asked by `task()`: the task has ended well, and had no `onFinish` of its own. Swoole: onFinish.
+   */
   finish(taskId: number, result: unknown): Result;
   /**
    * Worker, task worker, user process: another process sent this by `sendMessage`; −1: the manager or the master.

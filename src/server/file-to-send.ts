@@ -1,4 +1,4 @@
-/** What `sendFile` was given, checked in the process that asks, so that whoever asks hears what is wrong. */
+/** Checks the arguments of `sendFile` in the calling process, so that the caller gets the error. */
 import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
@@ -12,7 +12,7 @@ export interface FileRange {
   readonly length?: number | undefined;
 }
 
-/** A part of a file for the reactor to send; or bytes, where only reading has told how many there are. */
+/** A part of a file for the reactor to send; or bytes, where only reading has shown their number. */
 export type FileToSend =
   | { readonly path: string; readonly offset: number; readonly length: number }
   | { readonly bytes: Buffer };
@@ -32,7 +32,7 @@ export function fileToSend(given: unknown, range: FileRange): FileToSend {
   return bytes === undefined ? { path, offset, length } : { bytes: bytes.subarray(offset, offset + length) };
 }
 
-/** @returns with `bytes` where the size was not known before they were read */
+/** @returns with `bytes` where the size was unknown before they were read */
 function look(path: string): { readonly size: number; readonly bytes?: Buffer } {
   try {
     accessSync(path, constants.R_OK);
@@ -48,7 +48,7 @@ function look(path: string): { readonly size: number; readonly bytes?: Buffer } 
     const { code = 'UNKNOWN' } = error as { code?: string };
     throw new ServerError('ERR_FILE', { path, why: code }, { cause: error });
   }
-  throw new ServerError('ERR_FILE', { path, why: 'it is no regular file' });
+  throw new ServerError('ERR_FILE', { path, why: 'it is not a regular file' });
 }
 
 function isCount(value: unknown): value is number {

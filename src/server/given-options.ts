@@ -1,4 +1,4 @@
-/** Options at the edge: what was given, with what comes from the environment and flags. */
+/** Options at the edge: the given ones, with those from the environment and flags. */
 import { optionsFromOutside, type ResolvedOptions, resolveOptions, type ServerOptions } from '../options/index.js';
 import { told } from './told-error.js';
 

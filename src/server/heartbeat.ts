@@ -8,7 +8,9 @@ export interface HeartbeatOptions {
   readonly idleMs?: number | undefined;
 }
 
-/** What closes clients is read closely: `close: 'no'` is no answer. @throws ServerError ERR_HEARTBEAT */
+/**
+ * Options that close clients are checked strictly: `close: 'no'` is not an answer. @throws ServerError ERR_HEARTBEAT
+ */
 export function checkHeartbeat(options: unknown): { close: boolean; idleMs: number | undefined } {
   if (typeof options !== 'object' || options === null) {
     throw new ServerError('ERR_HEARTBEAT', { why: `it takes an object with options, received ${describe(options)}` });
@@ -19,8 +21,8 @@ export function checkHeartbeat(options: unknown): { close: boolean; idleMs: numb
 }
 
 /**
- * Which clients have been silent for too long: those of each port for its `heartbeatIdleMs`, or all for `idleMs`. Read from
- * shared memory, in any process. @throws ServerError ERR_HEARTBEAT
+ * The clients that have been silent for too long: those of each port for its `heartbeatIdleMs`, or all for
+ * `idleMs`. Read from shared memory, in any process. @throws ServerError ERR_HEARTBEAT
  */
 export function silentConnections(
   table: ConnectionTable | undefined,

@@ -1,13 +1,13 @@
 /**
- * The worker's half of HTTP, as the folder above hands it down: the server does not import it. `HttpServer` has one with
- * its app; a plain `Server` whose ports speak HTTP takes the one without.
+ * The worker's half of HTTP, as the folder above hands it down: the server does not import it. `HttpServer` has
+ * one with its app; a plain `Server` whose ports speak HTTP takes the one without.
  */
 import type { Region } from '../memory/region.js';
 import type { ServiceFactory } from '../worker/service.js';
 import type { StartContext } from './context.js';
 
 export interface HttpHalf {
-  /** Requests have an answer where there is no `request` callback. */
+  /** Requests get a reply where there is no `request` callback. */
   readonly answers: boolean;
   /** Called in workers, where a port speaks HTTP. @throws ServerError when an app cannot be loaded */
   load(context: StartContext, region: Region): Promise<ServiceFactory>;

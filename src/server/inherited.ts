@@ -1,4 +1,4 @@
-/** What this process has from its parent; undefined in the process that a user has started. */
+/** What this process inherits from its parent; undefined in the process that a user has started. */
 import { borrowStandardError } from '../ipc/boot-output.js';
 import { type Inheritance, takeInheritance } from '../ipc/inheritance.js';
 import { leaveLastWords } from '../ipc/last-words.js';
@@ -17,7 +17,7 @@ export function inherited(): Inheritance | undefined {
   return inheritance;
 }
 
-/** As the log calls this process. */
+/** The name of this process in the log. */
 export function nameOfProcess(): string {
   const given = inherited();
   if (given === undefined) return 'master';

@@ -20,10 +20,7 @@ export interface PortEvents {
    * Swoole: onPacket
    */
   packet(data: Buffer, peer: DatagramPeer): Result;
-  /**
-   * Worker: once per connection that had `connect`. Sending is over; what is known of the connection can still be asked.
-   * Swoole: onClose
-   */
+  /** Worker: once per connection that had `connect`. Sending is over; its figures can still be read. Swoole: onClose */
   close(conn: Connection, reason: CloseReason): Result;
   /** Worker: at least `highWatermark` bytes wait to be sent: the client does not keep up. Swoole: onBufferFull */
   bufferFull(conn: Connection): Result;
@@ -61,7 +58,7 @@ export class ListenPort {
     this.#boundPort = boundPort;
   }
 
-  /** @internal What was not given for this port is as on the server. */
+  /** @internal Options not given for this port are those of the server. */
   resolve(server: ResolvedOptions): void {
     const { port, path, type } = server;
     this.#settings = resolveListen(this.#given ?? { port, path, type }, server);
@@ -78,7 +75,7 @@ export class ListenPort {
     return this.settings.host;
   }
 
-  /** The port number; 0 as long as the server has not started and was asked to choose. Swoole: $port */
+  /** The port number; 0 until the server has started where the system chooses it. Swoole: $port */
   get port(): number {
     return this.#boundPort() ?? this.settings.port;
   }
@@ -108,7 +105,7 @@ export class ListenPort {
     return this;
   }
 
-  /** Takes the callback of this port away: the server's is called then. @throws ServerError ERR_EVENT_UNKNOWN */
+  /** Removes the callback of this port: the server's is called then. @throws ServerError ERR_EVENT_UNKNOWN */
   off(event: keyof PortEvents): this {
     this.table.off(event);
     return this;

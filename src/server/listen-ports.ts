@@ -9,7 +9,7 @@ export class ListenPorts {
   readonly #boundPort: (index: number) => number | undefined;
   readonly #replaced: (event: string, index: number) => void;
 
-  /** @param boundPort what the kernel has chosen @param replaced an event of a port gets another callback */
+  /** @param boundPort the port that the kernel has chosen @param replaced an event of a port gets another callback */
   constructor(boundPort: (index: number) => number | undefined, replaced: (event: string, index: number) => void) {
     this.#boundPort = boundPort;
     this.#replaced = replaced;

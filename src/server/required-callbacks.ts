@@ -1,4 +1,6 @@
-/** What a server cannot do without, looked at before it starts: a port whose packets nobody takes was not meant. */
+/**
+ * Checks before the start that the required callbacks are there: a port whose packets no callback takes was not meant.
+ */
 import { ServerError } from '../errors/index.js';
 import { isDatagram } from '../listen/bind-port.js';
 import type { StartContext } from './context.js';

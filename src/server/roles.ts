@@ -26,7 +26,7 @@ export function listensOf({ ports }: StartContext): ResolvedListen[] {
   return ports.map((port) => port.settings);
 }
 
-/** Loaded where it is needed only. */
+/** Loaded only where it is needed. */
 export async function httpOf(
   context: StartContext,
   region: Region,

@@ -1,4 +1,4 @@
-/** The log of a process, as its options say. */
+/** The log of a process, as its options configure it. */
 import { isatty } from 'node:tty';
 import { inspect } from 'node:util';
 import { ServerError } from '../errors/index.js';
@@ -17,7 +17,10 @@ import { inherited, nameOfProcess } from './inherited.js';
 const STANDARD_OUTPUT = 1;
 const STANDARD_ERROR = 2;
 
-/** The log of this process: on standard error at first, then as the options say, then as `reload` and `logs` change it. */
+/**
+ * The log of this process: on standard error at first, then as the options configure it, then as `reload` and
+ * `logs` change it.
+ */
 export class ServerLog {
   readonly log: Log;
   #file: LogFile | undefined;
@@ -26,14 +29,16 @@ export class ServerLog {
     this.log = new Log({ role: nameOfProcess(), level: options.logLevel, output: outputFor(options) });
   }
 
-  /** Called when the process knows its options for good. @param workerId of this process @throws ServerError ERR_LOG_FILE */
+  /**
+   * Called when the options of the process are final. @param workerId of this process @throws ServerError ERR_LOG_FILE
+   */
   open(options: ResolvedOptions, workerId: () => number): void {
     const role = (): string | undefined =>
       inherited() === undefined && workerId() >= 0 ? `worker ${workerId()}` : undefined;
     this.#file = openLog(this.log, options, { inherited: inherited(), role });
   }
 
-  /** Level and file are what the region says from now on. */
+  /** Level and file follow the region from now on. */
   follow(region: Region): void {
     this.log.follow(() => region.logLevel);
     if (this.#file !== undefined) this.#file.epoch = () => region.logEpoch;
@@ -41,9 +46,9 @@ export class ServerLog {
 }
 
 interface LogOwner {
-  /** What the parent reads of this process. */
+  /** The output of this process that its parent reads. */
   readonly inherited: Pick<Inheritance, 'printed' | 'relay'> | undefined;
-  /** Who prints, where it is another one than the log's: in BASE mode the master may be a worker. */
+  /** The role that prints, where it is another one than the log's: in BASE mode the master may be a worker. */
   role(): string | undefined;
 }
 
@@ -54,24 +59,24 @@ function openLog(log: Log, options: ResolvedOptions, { inherited, role }: LogOwn
   if (file === undefined || !options.daemonize) return file;
   const isRead = inherited?.printed === true;
   if (!isRead) {
-    tellUncaught();
+    logUncaught();
     file.reopened = (descriptor) => {
       for (const standard of [STANDARD_OUTPUT, STANDARD_ERROR]) duplicateTo(descriptor, standard);
     };
   }
   takePrinted('stdout', log, isRead, role);
-  // Until it is ready its parent (of the daemon itself: the process that waits) reads what it writes to standard error,
-  // to know why it does not get ready.
+  // Until the process is ready its parent (of the daemon itself: the waiting process) reads its standard error, to
+  // know why it does not get ready.
   onceReady(() => takePrinted('stderr', log, isRead, role));
   if (isRead) for (const standard of [STANDARD_OUTPUT, STANDARD_ERROR]) makeBlocking(standard);
   return file;
 }
 
 /**
- * Node writes an uncaught error to the descriptor, as it is, into the middle of a log of other lines. Where no parent
- * reads that, this process writes it as what a script prints, and ends as Node would.
+ * Node writes an uncaught error to the descriptor, as it is, into the middle of a log of other lines. Where no
+ * parent reads that, this process writes it like the output of a script, and exits as Node would.
  */
-function tellUncaught(): void {
+function logUncaught(): void {
   process.on('uncaughtExceptionMonitor', (error) => {
     if (process.listenerCount('uncaughtException') > 0) return; // the script handles it and lives on
     process.stderr.write(`${inspect(error)}\n`);
@@ -92,7 +97,7 @@ function printerFor(options: ResolvedOptions, file: LogFile): Printer {
   };
 }
 
-/** Before that: what goes wrong meanwhile is told on standard error. */
+/** Before that, errors go to standard error. */
 function outputFor({ logger, logFormat }: ResolvedOptions, file?: LogFile): LogOutput {
   if (logger !== null) return new LoggerOutput(logger);
   const writer = file ?? standardError;

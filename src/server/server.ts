@@ -31,7 +31,7 @@ import { type TimerCallback, Timers } from './timers.js';
 import { told } from './told-error.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
 
-/** One server per process: its children run the same script and could not tell two apart. */
+/** One server per process: its children run the same script and could not distinguish two. */
 let startedServer: Server | undefined;
 
 /**
@@ -96,7 +96,7 @@ export class Server {
   }
 
   /**
-   * One more address; what is not given is as on the server. Swoole: listen(), addlistener()
+   * Adds an address; options not given are those of the server. Swoole: listen(), addlistener()
    * @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED
    */
   listen(options: ListenOptions): ListenPort {
@@ -115,8 +115,8 @@ export class Server {
   }
 
   /**
-   * As `on`, for the first event of each process only: those after it call nothing (a request is answered 404 then, a
-   * task fails). @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED
+   * As `on`, for the first event of each process only: those after it call nothing (a request is answered 404
+   * then, a task fails). @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED
    */
   once<K extends keyof ServerEvents>(event: K, callback: ServerEvents[K]): this {
     this.#mustNotHaveStarted('once');
@@ -124,7 +124,7 @@ export class Server {
     return this;
   }
 
-  /** Takes an event's callback away, before `start()`. @throws ServerError ERR_EVENT_UNKNOWN, ERR_ALREADY_STARTED */
+  /** Removes an event's callback, before `start()`. @throws ServerError ERR_EVENT_UNKNOWN, ERR_ALREADY_STARTED */
   off(event: keyof ServerEvents): this {
     this.#mustNotHaveStarted('off');
     this.#table.off(event);
@@ -133,10 +133,11 @@ export class Server {
 
   /**
    * Starts the process tree. Resolves in the master when every worker is ready and clients can connect; in the other
-   * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then what
-   * was started is undone and the process ends with code 0. Swoole: start()
+   * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then the
+   * processes already started are stopped and the process exits with code 0. Swoole: start()
    * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
-   * ERR_CALLBACK_MISSING, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then nothing is left running
+   * ERR_CALLBACK_MISSING, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then
+   * nothing is left running
    */
   async start(): Promise<void> {
     this.#mustNotHaveStarted('start');
@@ -171,7 +172,7 @@ export class Server {
   }
 
   /**
-   * Replaces one worker, without a gap; from any process. Without an id: the one this is called in. Swoole: stop()
+   * Replaces one worker, without a gap; from any process. Without an id: the calling one. Swoole: stop()
    * @throws ServerError ERR_WORKER_ID
    */
   stop(workerId: number = this.workerId): void {
@@ -183,7 +184,7 @@ export class Server {
   // ——— tasks, messages, processes, timers ———
 
   /**
-   * Gives a task to whichever task worker is free first, or to `workerId`. From any process; a task worker must name
+   * Gives a task to the first free task worker, or to `workerId`. From any process; a task worker must name
    * another one. Its result comes to `onFinish`, or to the `finish` event of this process.
    * @param data anything the structured clone takes, of any size; copied at once @returns the task's id
    * @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE, ERR_NO_TASK_WORKERS, ERR_TASK_WORKER_ID,
@@ -194,8 +195,8 @@ export class Server {
   }
 
   /**
-   * Resolves to the task's result. Rejects with what the task threw, with ERR_TASK_TIMEOUT after `timeoutMs` (option
-   * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with what `task` throws. Swoole: taskwait()
+   * Resolves to the task's result. Rejects with the task's error, with ERR_TASK_TIMEOUT after `timeoutMs` (option
+   * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with the errors of `task`. Swoole: taskwait()
    */
   taskWait<T = unknown>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
     const { tasks } = this.#mustRun('taskWait').messaging;
@@ -211,10 +212,11 @@ export class Server {
   }
 
   /**
-   * Sends to another worker, task worker or process of the user's own: its `pipeMessage`. Messages of one process arrive
+   * Sends to another worker, task worker or user process: its `pipeMessage`. Messages of one process arrive
    * in order, each once; those for a process that is being replaced reach its successor.
    * @returns a promise that resolves when the message lies in the receiver's queue: await it to keep pace
-   * @throws ServerError ERR_WORKER_ID, ERR_MESSAGE_TO_SELF, ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL. Swoole: sendMessage()
+   * @throws ServerError ERR_WORKER_ID, ERR_MESSAGE_TO_SELF, ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL.
+   * Swoole: sendMessage()
    */
   sendMessage(data: unknown, workerId: number): Promise<void> {
     const { region, messaging } = this.#mustRun('sendMessage');
@@ -224,9 +226,10 @@ export class Server {
   }
 
   /**
-   * One more supervised process, which runs `run(server, signal)` once; call it before `start()`. It is started again when
-   * it ends. `signal` aborts when it shall finish (reload, shutdown); a `run` that takes it is waited for, `maxWaitMs` at most.
-   * @returns its process id for `sendMessage`, which comes behind those of workers and task workers: give their numbers first
+   * Adds a supervised process, which runs `run(server, signal)` once; call it before `start()`. It is started again
+   * when it ends. `signal` aborts when it shall finish (reload, shutdown); a `run` that takes it is waited for,
+   * `maxWaitMs` at most.
+   * @returns its process id for `sendMessage`, behind those of workers and task workers: set their numbers first
    * @throws ServerError ERR_USER_PROCESS, ERR_ALREADY_STARTED. Swoole: addProcess()
    */
   addProcess(process: UserProcessRun | UserProcessDefinition): number {
@@ -254,8 +257,8 @@ export class Server {
   // ——— operation ———
 
   /**
-   * One more command of the control socket: `tswoole call NAME`, `/api/NAME`. The handler runs in the master; what it
-   * returns, or resolves to, is the answer (JSON). Call it before `start()`. Swoole: addCommand()
+   * Adds a command to the control socket: `tswoole call NAME`, `/api/NAME`. The handler runs in the master; its
+   * result, or what that resolves to, is the reply (JSON). Call it before `start()`. Swoole: addCommand()
    * @throws ServerError ERR_COMMAND_NAME, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED
    */
   addCommand(name: string, handler: CommandHandler): this {
@@ -268,10 +271,10 @@ export class Server {
   // ——— connections ———
 
   /**
-   * Queues `data` for a client, of any size, from any process. A send arrives as one piece, whoever else sends.
-   * @returns false, and `lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up (wait for
-   * `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned the
-   * connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
+   * Queues `data` for a client, of any size, from any process. A send arrives as one piece in any case.
+   * @returns false, and `lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up (wait
+   * for `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned
+   * the connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
    */
   send(fd: number, data: string | Uint8Array): boolean {
     return this.#clients.ask('send', fd, (outbox) => outbox.send(fd, data));
@@ -288,11 +291,10 @@ export class Server {
   }
 
   /**
-   * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the connection
-   * is not encrypted. It is opened when its turn comes: one that cannot be read by then ends the connection
-   * (FILE_FAILED). One of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
-   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE,
-   * ERR_FILE_RANGE, or as `send`
+   * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the
+   * connection is not encrypted. The reactor opens it when its turn comes: a file that cannot be read by then ends the
+   * connection (FILE_FAILED). A file of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
+   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE, ERR_FILE_RANGE, as `send`
    * Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
@@ -300,8 +302,8 @@ export class Server {
   }
 
   /**
-   * Closes after what was sent has left; with `reset` at once, dropping it. From here on no packet of that client reaches
-   * a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
+   * Closes after all queued bytes have left; with `reset` at once, dropping them. From here on no packet of that client
+   * reaches a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
   close(fd: number, options?: { reset?: boolean }): boolean {
     return this.#clients.ask('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
@@ -339,9 +341,10 @@ export class Server {
   }
 
   /**
-   * The clients that have sent nothing for `heartbeatIdleMs` of their port, or for `idleMs`; not those under `protect`.
-   * With `close` they are closed, too. From any process. Swoole: heartbeat()
-   * @returns session ids @throws ServerError ERR_HEARTBEAT: no port has a heartbeat and no time was given, or an option is not what it takes
+   * The clients that have sent nothing for `heartbeatIdleMs` of their port, or for `idleMs`; not those under
+   * `protect`. With `close` they are closed, too. From any process. Swoole: heartbeat()
+   * @returns session ids @throws ServerError ERR_HEARTBEAT: no port has a heartbeat and no time was given, or an
+   * option is invalid
    */
   heartbeat(options: HeartbeatOptions = {}): number[] {
     this.#mustRun('heartbeat');
@@ -358,7 +361,7 @@ export class Server {
     return this.#clients.drained(fd);
   }
 
-  /** Everything known of a connection; undefined when there is none of this id (any more). Swoole: getClientInfo() */
+  /** Everything known of a connection; undefined when no connection has this id (any more). Swoole: getClientInfo() */
   getClientInfo(fd: number): ClientInfo | undefined {
     return this.#clients.info(fd);
   }
@@ -376,35 +379,32 @@ export class Server {
     return new Connections(this.#clients.table);
   }
 
-  /** Why the last call in this process answered false. Swoole: getLastError() */
+  /** Why the last call in this process returned false. Swoole: getLastError() */
   get lastError(): ServerError | undefined {
     return this.#clients.lastError;
   }
 
   // ——— figures ———
 
-  /** Read from shared memory, without a message to anyone. Swoole: stats(). */
+  /** The figures of the server, read from shared memory, without a message to a process. Swoole: stats(). */
   stats(): ServerStats {
     const { region, messaging } = this.#mustRun('stats');
     return readStats(region, messaging.queue.counts(), messaging.messageCount);
   }
 
   /**
-   * The figures of workers, task workers and processes of the user's own, by id. Empty before the start.
-   * Swoole: getWorkerStatus()
+   * The figures of workers, task workers and user processes, by id. Empty before the start. Swoole: getWorkerStatus()
    */
   get workers(): WorkerInfo[] {
     return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);
   }
 
-  /** What this process is. Before `start()`, in the process that a person starts: `master`. */
+  /** The role of this process. Before `start()`, in the process that a person starts: `master`. */
   get role(): Role {
     return inherited()?.role ?? 'master';
   }
 
-  /**
-   * The id of a worker, task worker or process of the user's own; −1 in the master and the manager. Swoole: $worker_id
-   */
+  /** The id of a worker, task worker or user process; −1 in the master and the manager. Swoole: $worker_id */
   get workerId(): number {
     const given = inherited();
     if (given === undefined) return this.#runtime?.workerId ?? -1;
@@ -431,12 +431,12 @@ export class Server {
     return this.#options.mode;
   }
 
-  /** The main address, as it was asked for. Swoole: $host */
+  /** The main address, as configured. Swoole: $host */
   get host(): string {
     return this.#options.host;
   }
 
-  /** The bound port; before the start what was asked for. Swoole: $port */
+  /** The bound port; before the start the configured one. Swoole: $port */
   get port(): number {
     return this.ports[0]?.port ?? this.#options.port;
   }

@@ -1,4 +1,6 @@
-/** `start()` in the process that a user has started: it becomes the master, or (daemon) the one who waits for it. */
+/**
+ * `start()` in the process that a user has started: it becomes the master, or (daemon) the process that waits for it.
+ */
 
 import { statSync } from 'node:fs';
 import { aloneMode, isAlone } from '../base/alone.js';
@@ -28,17 +30,17 @@ import { version } from '../version.js';
 import type { Connection } from './connection.js';
 import type { Runtime, StartContext } from './context.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
-import { tellOfDebugger } from './debugging.js';
+import { logDebugger } from './debugging.js';
 import { requireCallbacks } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import { toldFromAfar } from './told-error.js';
 
-/** What is assembled before anything starts. */
+/** The parts assembled before anything starts. */
 interface Assembled {
   readonly master: Master;
-  /** The parts of the surface in this process; known early, and complete when the server is up. */
+  /** The parts of the surface in this process; set early, and complete when the server is up. */
   runtime(): Runtime | undefined;
-  /** Undoes what was assembled, when the start fails. */
+  /** Undoes the assembly, when the start fails. */
   close(): void;
 }
 
@@ -48,7 +50,7 @@ export async function startMaster(context: StartContext): Promise<void> {
     await bringUp(context);
   } catch (error) {
     if (context.stopWish.isMade) return endInOrder(context);
-    // The process that waits tells of the error itself; what this one says of it from here on is for the log.
+    // The waiting process reports the error itself; further output of this one is for the log.
     await returnStandardError();
     reportToStarter([], error);
     throw toldFromAfar(error);
@@ -56,7 +58,10 @@ export async function startMaster(context: StartContext): Promise<void> {
   await callStart(context);
 }
 
-/** It was told to end while it started: whatever was undone, and however that step took it, it was a wish. */
+/**
+ * The server was asked to end while it started: whatever was undone, and however that step took it, the end was
+ * wanted.
+ */
 function endInOrder({ log }: StartContext): never {
   log.info('the server has shut down before its start was complete');
   log.flush();
@@ -73,11 +78,11 @@ async function waitForDaemon({ options, stopWish }: StartContext): Promise<never
   return process.exit(0);
 }
 
-/** A daemon that was told to end has not failed. Where this process was told, it has done what it was told. */
+/** A daemon that was asked to end has not failed. Where this process was asked, it has done as asked. */
 function endedEarly(error: unknown, { isMade, signal }: StopWish): never {
   const wasEnded = error instanceof ServerError && error.is('ERR_START_ENDED');
   if (!isMade && !wasEnded) throw toldFromAfar(error);
-  process.stderr.write('The server was told to end before its start was complete; nothing of it is left.\n');
+  process.stderr.write('The server was asked to end before its start was complete; no process of it is left.\n');
   if (!isMade) return process.exit(1);
   return process.exit(signal === 'SIGINT' ? INTERRUPTED : 0);
 }
@@ -94,7 +99,7 @@ async function bringUp(context: StartContext): Promise<void> {
     throw new ServerError('ERR_OPTION_VALUE', { name: 'staticFiles.root', expected, received: describe(root) });
   }
   const { dispatchMode } = options;
-  // Says here why it cannot be used.
+  // Throws here when the module cannot be used.
   if (typeof dispatchMode !== 'string') await context.stopWish.unlessMade(loadDispatch(dispatchMode.module));
   checkIsolation(options);
   settleIn(options);
@@ -129,7 +134,7 @@ async function bringUp(context: StartContext): Promise<void> {
     log.flush();
     process.exit(0);
   };
-  obeySignals(context, master, operation, () => void end());
+  handleSignals(context, master, operation, () => void end());
   try {
     await operation.open();
     await master.start();
@@ -209,7 +214,7 @@ function runtimeOf(master: Master, sends: Pick<Runtime, 'outbox' | 'messaging'>)
     ...sends,
     region: master.region,
     get datagrams() {
-      return master.shared.datagrams; // known when the ports are bound
+      return master.shared.datagrams; // set when the ports are bound
     },
     requestShutdown: () => master.onShutdownRequest(),
     requestReload: (tasksOnly) => master.reload(tasksOnly),
@@ -235,7 +240,7 @@ function assembleAlone(context: StartContext): Assembled {
       const { worker, outbox, messaging } = await runBaseWorker<Connection>(place);
       known = { ...runtimeOf(master, { outbox, messaging }), workerId: 0 };
       context.running(known);
-      await tellOfDebugger(log);
+      await logDebugger(log);
       await worker.boot();
     },
   });
@@ -243,7 +248,7 @@ function assembleAlone(context: StartContext): Assembled {
   return { master, runtime: () => known, close: () => {} };
 }
 
-function obeySignals({ stopWish }: StartContext, master: Master, operation: Operation, end: () => void): void {
+function handleSignals({ stopWish }: StartContext, master: Master, operation: Operation, end: () => void): void {
   master.onShutdownRequest = () => stopWish.make();
   stopWish.whenMade(end);
   process.on('SIGUSR1', () => master.reload());

@@ -1,4 +1,4 @@
-/** `start()` in each role: one function each. The role was decided by whoever started the process. */
+/** `start()` in each role: one function each. The parent of the process has decided the role. */
 import { serializeError } from '../errors/index.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
@@ -14,7 +14,7 @@ import { type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
 import type { StartContext } from './context.js';
-import { tellOfDebugger } from './debugging.js';
+import { logDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 
 /** What a process of the tree is. */
@@ -30,7 +30,7 @@ export async function startRole(inheritance: Inheritance | undefined, context: S
   const { processTitle } = context.options;
   if (inheritance === undefined) {
     setProcessTitle(`${processTitle}: master`);
-    // What only one role needs is read by that role alone: each process starts so much sooner.
+    // Modules that only one role needs are loaded by that role alone: so each process starts sooner.
     const { startMaster } = await import('./start-master.js');
     return startMaster(context);
   }
@@ -45,7 +45,7 @@ export async function startRole(inheritance: Inheritance | undefined, context: S
   return startProcess(inheritance, context);
 }
 
-/** A file that only the master may write to is no reason to fall: what there is to say is said on standard error then. */
+/** A file that only the master may write to is not a reason to fail: the process then logs to standard error. */
 function openLogOfChild({ openLog, log }: StartContext): void {
   try {
     openLog();
@@ -55,19 +55,19 @@ function openLogOfChild({ openLog, log }: StartContext): void {
 }
 
 /**
- * Without a listener SIGUSR1 opens Node's debugger and the others end the process. A terminal sends SIGINT and SIGHUP
- * to every process of the tree; only the master acts on them.
+ * Without a listener SIGUSR1 opens Node's debugger and the others end the process. A terminal sends SIGINT and
+ * SIGHUP to every process of the tree; only the master acts on them.
  */
 function ignoreStraySignals(): void {
   for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
 }
 
-/** Worker, task worker, or a process of the user's own. */
+/** Worker, task worker, or user process. */
 async function startProcess(inheritance: Inheritance & { role: ProcessRole }, context: StartContext): Promise<never> {
   const { options, log } = context;
   const region = Region.open(inheritance.region);
   const { own } = inheritance;
-  // Before the rights to read it are given up.
+  // Before this process gives up the right to read the module.
   const base = own === undefined ? undefined : await import('../base/run-worker.js');
   bindToCore(coreFor(options, inheritance.id));
   if (options.workerTimeoutMs > 0 && inheritance.role !== 'user') {
@@ -84,7 +84,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
       ? runWorker<Connection>({ ...place, services: http === undefined ? [] : [http] })
       : await base.runBaseWorker<Connection>({ ...place, http, own });
   const { worker, outbox, messaging, channel } = running;
-  await tellOfDebugger(log);
+  await logDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
   if (inheritance.role === 'user') worker.setSource(userSource(inheritance, running, context));
   context.running({
@@ -127,7 +127,7 @@ function taskSource(
     wakeAnother: () => messaging.wakeFreeTaskWorker(),
     wakeSoon: () => worker.wakeSoon(),
     retire: () => {
-      log.info('as many tasks were run as taskMaxRequest says, asking to be replaced');
+      log.info('this task worker has run taskMaxRequest tasks and asks to be replaced');
       worker.askToBeReplaced('maxRequest');
     },
   });

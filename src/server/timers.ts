@@ -1,7 +1,7 @@
 /** `tick`, `after` and `clearTimer`: timers by number, of the process they are made in; they end with it. */
 import { describe, ServerError } from '../errors/index.js';
 
-/** Called in the process that made the timer. What it throws goes to the log; the timer goes on. */
+/** Called in the process that made the timer. An error it throws goes to the log; the timer continues. */
 export type TimerCallback = (timerId: number) => unknown;
 
 const LONGEST_MS = 0x7fffffff;
@@ -11,7 +11,7 @@ export class Timers {
   readonly #failed: (error: unknown) => void;
   #next = 1;
 
-  /** @param failed what a callback throws ends there; the timer goes on */
+  /** @param failed gets the error of a callback; the timer continues */
   constructor(failed: (error: unknown) => void) {
     this.#failed = failed;
   }

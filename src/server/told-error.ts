@@ -1,6 +1,6 @@
 /**
- * An error that its reader can mend (a port in use, an option that does not fit), as it reaches them: the sentence, the
- * advice and where their own script stands. How this package came to it is of no use to them.
+ * Prepares an error that its reader can mend (a port in use, an invalid option): the sentence, the advice and the
+ * place in their own script. The frames of this package are of no use to them.
  */
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,27 +12,28 @@ const OURS = dirname(dirname(fileURLToPath(CLI_ENTRY)));
 const DEEPEST = 8;
 
 /**
- * To be called with what `new Server()`, `set`, `listen` and `start` throw, just before. Takes the frames of this package
- * out of its stack and of its causes; and if the script does not catch it, only that is told. @returns the error
+ * To be called with the errors of `new Server()`, `set`, `listen` and `start`, just before the throw. Removes the
+ * frames of this package from its stack and its causes; and if the script does not catch it, only that is printed.
+ * @returns the error
  */
 export function told<T>(error: T): T {
   if (!(error instanceof ServerError)) return error;
   trim(error, 0);
-  if (process.listenerCount('uncaughtException') === 0) tellIfUncaught(error);
+  if (process.listenerCount('uncaughtException') === 0) printIfUncaught(error);
   return error;
 }
 
-/** The same for one that came from another process: for Node it would come from nowhere. @returns the error */
+/** The same for an error from another process, whose stack means nothing here. @returns the error */
 export function toldFromAfar(error: unknown): unknown {
   if (error instanceof ServerError || !(error instanceof Error)) return error;
   trim(error, 0);
-  if (process.listenerCount('uncaughtException') === 0) tellIfUncaught(error);
+  if (process.listenerCount('uncaughtException') === 0) printIfUncaught(error);
   return error;
 }
 
 function trim(error: Error, depth: number): void {
   const stack = typeof error.stack === 'string' ? error.stack : '';
-  // A message may hold a stack of its own: of what a process wrote.
+  // A message may hold a stack of its own: in the output of a process.
   const from = Math.max(stack.indexOf(error.message), 0) + error.message.length;
   const frames = stack
     .slice(from)
@@ -44,17 +45,17 @@ function trim(error: Error, depth: number): void {
   if (error.cause instanceof Error && depth < DEEPEST) trim(error.cause, depth + 1);
 }
 
-/** Node would print the line of this package that made the error, all fields and the causes once more. */
-function tellIfUncaught(error: Error): void {
+/** Node would print the line of this package that made the error, all fields and the causes again. */
+function printIfUncaught(error: Error): void {
   const listener = (uncaught: unknown): void => {
     forget();
-    if (process.listenerCount('uncaughtException') > 0) return; // somebody else has come meanwhile, and is called too
+    if (process.listenerCount('uncaughtException') > 0) return; // another listener is called too
     process.stderr.write(`${uncaught === error ? textOf(error) : describe(uncaught)}\n`);
     process.exit(process.exitCode ?? 1);
   };
   const forget = (): void => void process.removeListener('uncaughtException', listener);
   process.on('uncaughtException', listener);
-  // What is not caught is told before anything else happens.
+  // An uncaught error is printed before anything else happens.
   setTimeout(forget).unref();
 }
 
@@ -65,10 +66,10 @@ function describe(error: unknown): string {
 function textOf(error: Error): string {
   const lines = [error instanceof ServerError ? withCode(error) : (error.stack ?? error.message)];
   const { wrote } = (error instanceof ServerError ? error.detail : {}) as { readonly wrote?: string };
-  // The call that failed is in the sentence.
+  // The failed call is in the sentence.
   let { cause } = error as { cause?: unknown };
   for (let depth = 0; cause instanceof Error && depth < DEEPEST; depth++, cause = cause.cause) {
-    // Node has written it, and the process that waits has shown that.
+    // Node has written it, and the waiting process has shown that.
     if (wrote?.includes(`${cause.name}: ${cause.message}`)) continue;
     if (cause.name !== 'SyscallError') lines.push(`because: ${cause.stack ?? cause.message}`);
   }

@@ -1,11 +1,11 @@
-/** What a worker calls: the user's functions, by listen port. The types are the surface's; nothing here imports it. */
+/** The user's functions that a worker calls, by listen port. The types are the surface's; nothing here imports it. */
 import type { CloseReason } from '../ipc/frame.js';
 import type { ClientInfo } from '../memory/connection-table.js';
 
-/** What the worker needs of the object it hands to callbacks. */
+/** What the worker needs of the object it passes to callbacks. */
 export interface UserConnection {
   readonly fd: number;
-  /** Called before `close`: from here on the object answers from what it knew last. */
+  /** Called before `close`: from here on the object answers from its last state. */
   ended(info: ClientInfo | undefined): void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Calling the user: promises that are pending, failures, and how long callbacks take. An error of a callback costs its
+ * Calls user code: counts pending promises, handles failures, measures callbacks. An error of a callback costs its
  * connection, never the worker. Runs in a worker.
  */
 import { CloseCode } from '../ipc/frame.js';
@@ -15,7 +15,7 @@ export interface CallsParts {
   readonly figures: Pick<Figures, 'countFailure'>;
   readonly record: Pick<ProcessRecord, 'callbackTook'>;
   readonly log: Log;
-  /** What is under way was counted. */
+  /** The number of pending calls has changed. */
   pendingChanged(count: number): void;
 }
 
@@ -39,7 +39,7 @@ export class Calls {
     return this.#pending;
   }
 
-  /** So many more, or fewer, are under way beyond their callback. */
+  /** Adds to the pending work beyond the running callback; a negative `count` subtracts. */
   addPending(count: number): void {
     this.#pending += count;
     this.#parts.pendingChanged(this.#pending);
@@ -54,7 +54,7 @@ export class Calls {
     this.#took(this.#stamp);
   }
 
-  /** A callback that belongs to no connection. */
+  /** A callback without a connection. */
   call(event: string, call: () => unknown): void {
     try {
       const result = call();
@@ -64,7 +64,7 @@ export class Calls {
     }
   }
 
-  /** A callback for a connection: where it fails, the connection is closed. */
+  /** A callback for a connection: when it fails, the connection is closed. */
   callFor(connection: Connection, event: string, call: () => unknown): void {
     try {
       const result = call();
@@ -93,7 +93,7 @@ export class Calls {
     return startedAt;
   }
 
-  /** The promise has settled. @param startedAt where its time is to be noted */
+  /** The promise has settled. @param startedAt where its time is to be recorded */
   settled(connection: Connection, startedAt = -1): void {
     if (startedAt >= 0) this.#took(startedAt);
     connection.settled();

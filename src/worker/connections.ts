@@ -1,6 +1,6 @@
 /**
- * The connections of this process: finding them, their end, packets of which parts have come, and those that a protocol
- * holds. Runs in a worker.
+ * The connections of this process: finding them, their end, packets of which parts have come, and those that a
+ * protocol holds. Runs in a worker.
  */
 import { CloseFlag, closeReason, PieceFlag } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -20,7 +20,7 @@ export interface ConnectionsParts<C extends UserConnection> {
   /** By listen port. */
   readonly callbacks: readonly PortCallbacks<C>[];
   create(fd: number): C;
-  /** To every protocol, before `close`. */
+  /** Notifies every protocol, before `close`. */
   connectionEnded(fd: number, isHalf: boolean): void;
 }
 
@@ -37,7 +37,7 @@ export class Connections<C extends UserConnection> implements HeldConnections, C
     this.#parts = parts;
   }
 
-  /** The same object for everything in this process that concerns this session. */
+  /** The one object per session, the same for every part of this process. */
   of(fd: number): WorkerConnection<C> {
     const { table, callbacks, create } = this.#parts;
     const slot = table.slotOf(fd);
@@ -58,7 +58,7 @@ export class Connections<C extends UserConnection> implements HeldConnections, C
 
   /** @param flags CloseFlag @param code CloseCode */
   closed(fd: number, flags: number, code: number, message: string): void {
-    // This process has heard of the client's end before, and may have done with the connection.
+    // This process was notified of the client's end before, and may have finished with the connection.
     if (flags & CloseFlag.gone && this.find(fd) === undefined) return this.#parts.outbox.forget(fd);
     const connection = this.of(fd);
     this.forgetPieces(connection);

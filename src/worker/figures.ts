@@ -1,4 +1,4 @@
-/** What a worker counts, in its record of the shared region: written by this process alone. Runs in a worker. */
+/** The counters of a worker, in its record of the shared region: written by this process alone. Runs in a worker. */
 import type { Outbox } from '../ipc/outbox.js';
 import { WorkerBoard, WorkerCounter } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
@@ -32,7 +32,10 @@ export class Figures {
     this.#add(WorkerCounter.receivedBytes, bytes);
   }
 
-  /** A packet of a stream, or a request. At maxRequest the process asks to be replaced, and again if it could not be. */
+  /**
+   * A packet of a stream, or a request. At maxRequest the process asks to be replaced, and asks again if it could
+   * not be.
+   */
   countRequest(bytes: number): void {
     this.countPacket(bytes);
     if (this.#maxRequest > 0 && ++this.#requests % this.#maxRequest === 0) this.#reached();
@@ -50,7 +53,7 @@ export class Figures {
     this.#add(WorkerCounter.callbackErrors, 1);
   }
 
-  /** What was sent since the last call. */
+  /** Counts the bytes sent since the last call. */
   countSent(outbox: Outbox): void {
     if (outbox.sentCount === 0) return;
     this.#add(WorkerCounter.sent, outbox.sentCount);
@@ -59,7 +62,7 @@ export class Figures {
     outbox.sentBytes = 0;
   }
 
-  /** Bytes that wait in this process to be sent, now. */
+  /** Bytes queued in this process, now. */
   set held(bytes: number) {
     this.#float64[this.#at + WorkerCounter.held] = bytes;
   }

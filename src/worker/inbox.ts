@@ -1,6 +1,6 @@
 /**
- * Reads what reactors send to this worker id, and gives each frame to the protocol it belongs to. Only the process that
- * is attached reads; at `release` the next process goes on at the very next packet. Runs in a worker.
+ * Reads the frames that reactors send to this worker id, and gives each to its protocol. Only the attached process
+ * reads; at `release` the next process continues at the very next packet. Runs in a worker.
  */
 import { detailOf, Event, flagsOf, typeOf } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
@@ -8,14 +8,14 @@ import type { Wakes } from '../ipc/sleep.js';
 import { readMessage } from './payload.js';
 import type { FrameService } from './service.js';
 
-/** Hears of the end of connections, of whatever protocol. */
+/** Receives the end of connections, of whatever protocol. */
 export interface InboxEnds {
   /** @param flags CloseFlag @param code CloseCode */
   closed(fd: number, flags: number, code: number, message: string): void;
 }
 
 export interface InboxParts {
-  /** One per reactor, with how that reactor is woken. */
+  /** One per reactor, with its waker. */
   readonly rings: readonly RingReader[];
   readonly reactorWakers: readonly Pick<Wakes, 'ring'>[];
   /** By type of frame, for each there is. */
@@ -23,9 +23,9 @@ export interface InboxParts {
   readonly connections: InboxEnds;
 }
 
-/** So many frames of one reactor, then the next one's turn. */
+/** After N frames of one reactor the next one has its turn. */
 const FRAMES_PER_REACTOR = 256;
-/** Room is given back to the reactor after every frame; whether it waits for it is looked up this often. */
+/** The reactor gets room back after every frame; the inbox checks this often whether it waits for it. */
 const BYTES_PER_CHECK = 65536;
 
 export class Inbox {
@@ -38,12 +38,12 @@ export class Inbox {
     this.#services = parts.services;
   }
 
-  /** Goes on where the process before this one stopped. */
+  /** Continues where the preceding process stopped. */
   resync(): void {
     for (const ring of this.#parts.rings) ring.resync();
   }
 
-  /** @param goOn asked after each frame @returns true when something was there */
+  /** @param goOn asked after each frame @returns true when there were frames */
   take(goOn: () => boolean): boolean {
     const { rings } = this.#parts;
     let found = false;
@@ -61,7 +61,8 @@ export class Inbox {
     const ring = this.#parts.rings[reactor];
     if (ring === undefined || !ring.available()) return false;
     let bytes = 0;
-    // Never in the middle of a packet whose pieces are all there: this process may be about to let go.
+    // Never stops in the middle of a packet whose pieces are all there: this process may be about to release its
+    // packets.
     for (let i = 0; (this.#inPacket || (i < FRAMES_PER_REACTOR && goOn())) && ring.available(); i++) {
       bytes += ring.length;
       this.#takeOne(ring);
@@ -84,7 +85,7 @@ export class Inbox {
     this.#inPacket = service.deliver(taken);
   }
 
-  /** Its room is given back behind the callback: only then may the reactor use the connection's slot again. */
+  /** Gives its room back after the callback: only then may the reactor reuse the connection's slot. */
   #takeClose(ring: RingReader): void {
     const { word, sessionId } = ring;
     const message = readMessage(ring);

@@ -1,4 +1,4 @@
-/** The payload of the frame at the front of a ring, as something of one's own. Runs in a worker. */
+/** Copies the payload of the frame at the front of a ring. Runs in a worker. */
 import type { RingReader } from '../ipc/ring.js';
 
 export function copyPayload(ring: RingReader): Buffer {

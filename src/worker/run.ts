@@ -1,4 +1,4 @@
-/** Assembles a worker out of what its process inherited. Runs in every process that bears an id. */
+/** Assembles a worker from what its process inherited. Runs in every process with a worker id. */
 
 import { createOutbox, linksOf } from '../ipc/assemble-outbox.js';
 import { peerBell } from '../ipc/bells.js';
@@ -24,19 +24,19 @@ import type { UserConnection, WorkerCallbacks } from './callbacks.js';
 import type { ServiceFactory } from './service.js';
 import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
 
-/** One that could not be replaced asks again after so long. */
+/** A worker that could not be replaced asks again after N ms. */
 const ASK_AGAIN_MS = 30_000;
 
 /** The worker's side of its channel to the manager. */
 export type WorkerChannel = Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
 
-/** Where a worker owns connections itself (BASE mode), or is no process of its own. */
+/** Where a worker owns connections itself (BASE mode), or is not a process of its own. */
 export interface WorkerSurroundings<C extends UserConnection> {
   readonly sockets?: OwnSockets;
   readonly channel?: WorkerChannel;
   /** The short way to a reactor in this thread. */
   direct?(reactor: number): LocalLink | undefined;
-  /** How a reactor in this process is woken. */
+  /** Wakes a reactor in this process. */
   reactorWaker?(reactor: number): Wakes | undefined;
   createPoller?(worker: Worker<C>): Poller;
   exit?(code: number): void;
@@ -118,7 +118,7 @@ function watchOver<C extends UserConnection>(
       const now = performance.now();
       if (maxMemory === 0 || residentBytes <= maxMemory || now - askedAt < ASK_AGAIN_MS) return;
       askedAt = now;
-      log.warn('more memory is in use than maxMemory says, asking to be replaced', { residentBytes, maxMemory });
+      log.warn('this process uses more memory than maxMemory and asks to be replaced', { residentBytes, maxMemory });
       worker.askToBeReplaced('memory');
     },
   });
@@ -129,7 +129,7 @@ function inheritedChannel(): WorkerChannel {
   return ControlChannel.inherited<ManagerToWorker, WorkerToManager>(CONTROL_DESCRIPTOR, decodeManagerToWorker);
 }
 
-/** In the others a connection goes to another worker only when nothing of it is being handled. */
+/** In the other modes a connection goes to another worker only when none of its packets is being handled. */
 const stickyModes = new Set<unknown>(['least-connections', 'fd-mod', 'ip-mod']);
 
 /** Each worker has a limit of its own, so that not all of them are replaced at once. */

@@ -1,5 +1,5 @@
 /**
- * The worker's half of a protocol: takes its frames out of the rings and runs the user's code on them. One object per
+ * The worker's half of a protocol: takes its frames out of the rings and runs user code on them. One object per
  * protocol and process; `services/index.ts` lists those that every worker has. Runs in a worker.
  */
 import type { Outbox } from '../ipc/outbox.js';
@@ -32,13 +32,13 @@ export interface FrameService<Taken = unknown> {
   /** Of any connection, before `close` is called for it. @param isHalf the client has ended its side only */
   connectionEnded(fd: number, isHalf: boolean): void;
   /**
-   * Another process takes over: ends what cannot go over to it. `done` when there is nothing left of that, at the deadline
-   * at the latest; called at once where there is nothing.
+   * Another process takes over: ends work that cannot be handed off. `done` when none of it is left, at the
+   * deadline at the latest; called at once where there is none.
    */
   dismiss(deadlineMs: number, done: () => void): void;
   /** The server is shutting down: asks clients not to come again. */
   drain(): void;
-  /** This process gets no frames any more: looks in shared memory whether clients are still there. */
+  /** This process receives no frames any more: looks in shared memory whether clients are still there. */
   poll(): void;
 }
 
@@ -59,9 +59,9 @@ export interface HeldConnections {
   /** From now on this process takes the bytes of the connection, and its `close` waits for `release`. */
   hold(fd: number, taker: ByteTaker): void;
   release(fd: number): void;
-  /** Of a port whose connections have no `receive`: takes the bytes of those that nothing holds. */
+  /** For a port whose connections have no `receive`: takes the bytes of connections that no protocol holds. */
   takeBytesOf(portIndex: number, taker: ByteTaker): void;
 }
 
-/** A protocol that not every worker has: whoever starts the process hands it in. */
+/** A protocol that not every worker has: the code that starts the process passes it in. */
 export type ServiceFactory = (host: ServiceHost) => FrameService;

@@ -1,4 +1,4 @@
-/** The first file of the thread that looks after the main thread of a worker. */
+/** The first file of the thread that watches the main thread of a worker. */
 import { type Debugger, type InspectorNotification, Session } from 'node:inspector';
 import { workerData } from 'node:worker_threads';
 import { ProcessRecord } from '../memory/process-board.js';

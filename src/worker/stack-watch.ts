@@ -1,6 +1,6 @@
 /**
- * Finds out where an event loop stands still: a thread of the same process, which goes on when the loop does not, and
- * stops it as a debugger would. Only where the option `workerTimeoutMs` is given: the thread takes some 5 MiB.
+ * Finds out where an event loop stands still: a thread of the same process, which runs on when the loop does not,
+ * and stops it as a debugger would. Only where the option `workerTimeoutMs` is set: the thread takes some 5 MiB.
  */
 import { Worker } from 'node:worker_threads';
 import { STACK_WATCH_ENTRY } from '../entries.js';

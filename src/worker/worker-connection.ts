@@ -6,13 +6,13 @@ export interface ByteTaker {
   received(fd: number, data: Buffer): void;
 }
 
-/** What a connection tells of itself. */
+/** Ends connections. */
 export interface ConnectionEnds<C extends UserConnection> {
-  /** Nothing is pending on it any more: ends it where its client has ended. */
+  /** No call is pending on it any more: ends it where its client has ended. */
   endIfOver(connection: WorkerConnection<C>): void;
 }
 
-/** A connection as its worker keeps it: the object the user holds, and what this process still owes on it. */
+/** A connection as its worker keeps it: the object the user holds, and the pending work of this process. */
 export class WorkerConnection<C extends UserConnection> {
   readonly user: C;
   readonly callbacks: PortCallbacks<C>;
@@ -21,11 +21,11 @@ export class WorkerConnection<C extends UserConnection> {
   pending = 0;
   /** Takes its bytes in place of `receive`. */
   taker: ByteTaker | null;
-  /** A protocol has it (a tunnel): `close` fires when that lets go. */
+  /** A protocol holds it (a tunnel): `close` fires when the protocol releases it. */
   held = false;
   /** The client has ended its side while callbacks were pending: `close` fires when they have settled. */
   ending: { reason: CloseReason; awaitsAnswers: boolean } | undefined;
-  /** Pieces of a packet that is not whole yet. */
+  /** Pieces of an incomplete packet. */
   pieces: Buffer[] | null = null;
   /** `close` has been called, or is about to be. */
   ended = false;
@@ -37,7 +37,7 @@ export class WorkerConnection<C extends UserConnection> {
     this.#ends = ends;
   }
 
-  /** One of what is pending has finished. */
+  /** One pending call has finished. */
   settled(): void {
     this.pending--;
     if (this.pending === 0) this.#ends.endIfOver(this);

@@ -1,8 +1,8 @@
 /**
  * Runs the user's callbacks on what reactors dispatch. Runs in a worker process.
  *
- * Its life: booted → attached (takes packets) → released (another process has taken over) or settling (no more packets
- * come) → ended. What has begun is finished in every case: callbacks whose promises are pending, replies that wait.
+ * Its life: booted → attached (receives packets) → released (another process has taken over) or settling (no more
+ * packets come) → ended. In every case it finishes its pending work: callbacks with pending promises, queued replies.
  */
 
 import { returnStandardError } from '../ipc/boot-output.js';
@@ -41,20 +41,20 @@ export interface WorkerParts<C extends UserConnection> {
   readonly bell: DoorbellDescriptors;
   readonly channel: Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
   readonly callbacks: WorkerCallbacks<C>;
-  /** What one client may have sent that is not handled yet; 0: any amount. */
+  /** Unhandled bytes allowed per client; 0: any number. */
   readonly maxQueuedBytes: number;
-  /** Reactors want to know what is handled. */
+  /** Reactors count the bytes handled. */
   readonly countsHandled: boolean;
   /** Packets after which this process asks to be replaced; 0: never. */
   readonly maxRequest: number;
-  /** Tasks this process gives, messages it sends and gets. */
+  /** Tasks this process gives, messages it sends and receives. */
   readonly messaging: Messaging;
-  /** Where it tells how long callbacks take. */
+  /** Its record of callback times. */
   readonly record: ProcessRecord;
   readonly log: Log;
   createPoller(handler: PollerHandler): Poller;
   createConnection(sessionId: number): C;
-  /** Whoever sent a datagram. */
+  /** The sender of a datagram. */
   createPeer(portIndex: number, sockaddr: Buffer): unknown;
   /** Protocols besides those that every worker has. */
   readonly services: readonly ServiceFactory[];
@@ -64,32 +64,34 @@ export interface WorkerParts<C extends UserConnection> {
   exit(code: number): void;
 }
 
-/** Connections that the worker itself owns (BASE mode); elsewhere the reactors of the master do. */
+/** Connections that the worker itself owns (BASE mode); elsewhere the reactors of the master own them. */
 export interface OwnSockets {
-  /** This process bears the id from now on: the connections of the one before are its own. */
+  /** This process now owns the worker id and its predecessor's connections. */
   attach(): void;
   /** Clients may come. */
   accept(): void;
-  /** Ends connections that cannot go over to another process; `done`, later, when there are none. */
+  /** Ends connections that cannot be handed off to another process; `done`, later, when there are none. */
   dismiss(deadlineMs: number, done: () => void): void;
-  /** Gives all connections to the process that comes next; `done` when they have left. */
+  /** Hands off all connections to the next process; `done` when they have left. */
   release(done: () => void): void;
   /** Takes nothing more in. */
   quiesce(): void;
-  /** Closes every connection once what is queued for it has left, at the deadline at the latest. */
+  /** Closes every connection once its queued bytes have left, at the deadline at the latest. */
   closeAll(deadlineMs: number, done: () => void): void;
 }
 
-/** A turn lets timers, promises and I/O of the user's code go on after this long. */
+/** A turn gives way to timers, promises and I/O of user code after this long. */
 const TURN_MS = 10;
 const FRAMES_PER_CLOCK_LOOK = 32;
-/** A released worker hears of no event any more; until it ends it looks this often whether a slow client has read on. */
+/**
+ * A released worker receives no events any more; until it ends it looks this often whether a slow client has read on.
+ */
 const DRAIN_LOOK_MS = 10;
 /** The manager's SIGTERM at the deadline may be a little early by this process's clock. */
 const ON_ITS_WAY_MS = 50;
-/** BASE mode: what is left of the time of a release for the hand-over. */
+/** BASE mode: the part of a release's time that the hand-off needs. */
 const HAND_OVER_MS = 300;
-/** The manager is gone: what can be finished at once is, the rest is given up. */
+/** The manager is gone: the worker finishes what it can at once, and gives up the rest. */
 const ORPHAN_MS = 300;
 
 type Purpose = 'serve' | 'release' | 'settle' | 'stop';
@@ -104,7 +106,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   readonly #inbox: Inbox;
   readonly #poller: Poller;
   readonly #messaging: Messaging;
-  /** Tasks to run, or a process of the user's own: nothing in a plain worker. */
+  /** Tasks to run, or a user process: none in a plain worker. */
   #source: WorkSource | undefined;
   #attached = false;
   #awake = true;
@@ -144,7 +146,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#inbox = new Inbox({ rings, reactorWakers, services: byType(this.#services, log), connections });
   }
 
-  /** Before `boot`: what this process does besides packets. */
+  /** Before `boot`: the work of this process besides packets. */
   setSource(source: WorkSource): void {
     this.#source = source;
   }
@@ -154,7 +156,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#poller.wakeSoon();
   }
 
-  /** Fires `workerStart`, then tells the manager that this worker can take packets. */
+  /** Fires `workerStart`, then reports to the manager that this worker can receive packets. */
   async boot(): Promise<void> {
     this.#parts.channel.listen({ message: (message) => this.#onMessage(message), end: () => this.#orphaned() });
     await this.#parts.callbacks.workerStart?.(this.id);
@@ -205,7 +207,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#board.setField(this.id, WorkerField.lane, this.#parts.lane);
     this.#board.setField(this.id, WorkerField.dismissing, 0);
     this.#attached = true;
-    // Its first turn may have begun: what hangs in the first callback is seen too.
+    // Its first turn may have begun: a hang in the first callback is seen too.
     if (this.#awake) this.#board.setField(this.id, WorkerField.busy, busyStamp());
     this.#parts.sockets?.attach();
     this.#messaging.messenger.receive(this.id, (data, from) => this.#message(data, from));
@@ -247,7 +249,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   #wakeUp(): void {
     this.#awake = true;
     this.#parts.sleeper.wake();
-    // What was sent between two turns: if this one never ends, the figures are right all the same.
+    // Bytes sent between two turns: if this one never ends, the figures are right all the same.
     this.#figures.countSent(this.#parts.outbox);
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, busyStamp());
   }
@@ -260,7 +262,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     if (this.hasWork) this.#poller.wakeSoon();
   }
 
-  /** Something is there that no turn has taken. */
+  /** There are frames that no turn has taken. */
   get hasWork(): boolean {
     if (this.#messaging.hasWork || this.#source?.hasWork) return true;
     return this.#attached && this.#inbox.hasFrames;
@@ -281,7 +283,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   }
 
   #retire(): void {
-    this.#parts.log.info('as many packets were handled as maxRequest says, asking to be replaced');
+    this.#parts.log.info('this worker has handled maxRequest packets and asks to be replaced');
     this.askToBeReplaced('maxRequest');
   }
 
@@ -292,8 +294,9 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   // ——— leaving ———
 
   /**
-   * SIGTERM: asks to be replaced, so that nothing waits. One that comes while it leaves anyway changes nothing (a process
-   * group gets it in all its processes at once), unless its time is over; a second one ends it at once.
+   * SIGTERM: asks to be replaced, so that no client waits. A signal that comes while the worker leaves anyway
+   * changes nothing (a process group receives it in all its processes at once), unless its time is over; a second
+   * one ends it at once.
    */
   terminate(): void {
     if (this.#termSeen || performance.now() >= this.#leaveBy) {
@@ -317,7 +320,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#dismiss(dismissMs, () => (sockets === undefined ? release() : sockets.dismiss(dismissMs, release)));
   }
 
-  /** `done` when no protocol has anything left that cannot go over to another process. */
+  /** Calls `done` when no protocol has work left that cannot be handed off to another process. */
   #dismiss(deadlineMs: number, done: () => void): void {
     let waiting = this.#services.length;
     const oneDone = (): void => {
@@ -326,7 +329,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     for (const service of this.#services) service.dismiss(deadlineMs, oneDone);
   }
 
-  /** A packet of which a part was taken must be taken whole: the next process has not seen its beginning. */
+  /** A packet that was partly taken must be taken whole: the next process has not seen its beginning. */
   #releaseAtBorder(): void {
     if (!this.#releaseWaits || this.#services.some(({ isIncomplete }) => isIncomplete)) return;
     this.#releaseWaits = false;
@@ -375,9 +378,9 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     void this.#leave();
   }
 
-  /** What has begun and is not finished. */
+  /** True while work has begun and is not finished. */
   get #owes(): boolean {
-    // Task workers are told to hurry when all workers have settled: nobody waits for what is left then.
+    // The manager hurries task workers when all workers have settled: no caller waits for the rest then.
     const tasks = this.#purpose === 'settle' ? this.#messaging.awaited : this.#messaging.pending;
     const pending = this.#calls.pending + tasks + (this.#source?.pending ?? 0);
     return pending > 0 || this.#isHandingOver || !this.#parts.outbox.isEmpty;
@@ -401,7 +404,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#parts.exit(0);
   }
 
-  /** The manager is gone, and with it whoever would end this process. */
+  /** The manager is gone, and with it the process that would end this one. */
   #orphaned(): void {
     this.#letGo();
     this.#source?.stop();

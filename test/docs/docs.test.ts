@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -28,6 +28,49 @@ describe('links', () => {
       expect(existsSync(`${root}/${target}`), at).toBe(true);
       if (anchor !== '') expect(anchorsOf(target), at).toContain(anchor);
     }
+  });
+});
+
+const foldersOf = (folder: string): string[] =>
+  readdirSync(`${root}/${folder}`, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+/** Where a path in the repository begins: at its root, or in `src`. */
+const firstFolders = new Set(['src', 'test', 'bench', 'scripts', 'examples', 'docs', ...foldersOf('src')]);
+/** A file of TypeScript, or a path below a known folder that has an ending or a slash behind it. */
+const isPath = (text: string): boolean =>
+  /^[\w./-]+\.ts$/.test(text) ||
+  (/^[\w-]+\/[\w./-]*(?:\/|\.[a-z]+)$/.test(text) && firstFolders.has(text.slice(0, text.indexOf('/'))));
+const commentsOf = (code: string): string =>
+  [...code.matchAll(/\/\*\*[\s\S]*?\*\/|(?<=^|\s)\/\/ .*$/gm)].map(([text]) => text).join('\n');
+const sources = readdirSync(`${root}/src`, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => `src/${name}`);
+
+/** The folder itself, and those it lies in, up to `src`: a comment may leave out what they have in common. */
+function foldersAbove(file: string): string[] {
+  const parts = dirname(file).split('/');
+  return parts.map((_, index) => parts.slice(0, index + 1).join('/'));
+}
+
+const isThere = (path: string, from: readonly string[]): boolean =>
+  from.some((folder) => existsSync(`${root}/${normalize(join(folder, path))}`));
+
+describe('a path in backticks', () => {
+  it.each(pages.filter((page) => page !== 'CHANGELOG.md'))('of %s is there, from the root or from src', (page) => {
+    const paths = [...read(page).matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text).filter(isPath);
+    expect(paths.filter((path) => !isThere(path, ['.', 'src']))).toEqual([]);
+  });
+
+  it('of a comment is there, from the root, from src, or from a folder above the file', () => {
+    const missing = sources.flatMap((file) => {
+      const comments = commentsOf(read(file));
+      const quoted = [...comments.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text).filter(isPath);
+      const plain = [...comments.matchAll(/(?<![\w`./-])[\w-]+\/[\w./-]+\.ts\b/g)].map(([text]) => text);
+      const from = ['.', 'src', ...foldersAbove(file)];
+      return [...quoted, ...plain].filter((path) => !isThere(path, from)).map((path) => `${file}: ${path}`);
+    });
+    expect(missing).toEqual([]);
   });
 });
 

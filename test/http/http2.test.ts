@@ -1100,7 +1100,7 @@ describe('a body over HTTP/2', () => {
     const told: string[] = [];
     const { client } = world({
       listener: (_, response) => response.end('asked'),
-      tell: (event, _, response) => {
+      notify: (event, _, response) => {
         told.push(event);
         response.statusCode = 403;
         response.end();

@@ -40,7 +40,7 @@ class FakeWorker implements WorkerProcess {
     this.#events.message({ type: 'ready' });
   }
 
-  say(type: 'released' | 'settled'): void {
+  report(type: 'released' | 'settled'): void {
     this.#events.message({ type });
   }
 
@@ -109,7 +109,7 @@ beforeEach(() => {
     recoverAll: () => {},
     isDrained: (id) => id !== 1 || drained,
     profile: () => {},
-    tellMaster: (message) => toMaster.push(message),
+    notifyMaster: (message) => toMaster.push(message),
     exit: (code) => {
       exitCode = code;
     },
@@ -117,13 +117,13 @@ beforeEach(() => {
 });
 
 function start(): void {
-  manager.obey({ type: 'begin', first: true });
+  manager.onMessage({ type: 'begin', first: true });
   for (const worker of started) worker.ready();
 }
 
 describe('at the start', () => {
   it('starts one worker per id, attaches each when it is ready, and tells the master when all are', () => {
-    manager.obey({ type: 'begin', first: true });
+    manager.onMessage({ type: 'begin', first: true });
     expect(started.map(({ spec }) => spec)).toMatchObject([
       { id: 0, role: 'worker', name: 'worker 0', lane: 0, generation: 0 },
       { id: 1, role: 'worker', name: 'worker 1', lane: 0, generation: 0 },
@@ -137,7 +137,7 @@ describe('at the start', () => {
   });
 
   it("gives up when a worker cannot boot, with the worker's own error, and leaves none behind", async () => {
-    manager.obey({ type: 'begin', first: true });
+    manager.onMessage({ type: 'begin', first: true });
     newest(0).failBoot('no luck');
     expect(toMaster[0]).toMatchObject({
       type: 'bootFailed',
@@ -150,7 +150,7 @@ describe('at the start', () => {
   });
 
   it('kills a worker that is not ready in time', () => {
-    manager.obey({ type: 'begin', first: true });
+    manager.onMessage({ type: 'begin', first: true });
     newest(1).ready();
     clock.advance(10_000);
     expect(started[0]?.heard).toEqual(['SIGKILL']);
@@ -226,11 +226,11 @@ describe('a reload', () => {
       ['attach', 'release'],
     ]);
     expect(fresh[0].heard).toEqual([]);
-    old[0].say('released');
+    old[0].report('released');
     expect(fresh[0].heard).toEqual(['attach']);
     expect(fresh[1].heard).toEqual([]);
     old[0].die(0, 0);
-    old[1].say('released');
+    old[1].report('released');
     old[1].die(0, 0);
     await settle();
     expect(events).toEqual(['beforeReload', 'afterReload']);
@@ -270,7 +270,7 @@ describe('a reload', () => {
     manager.reload();
     for (const id of [0, 1]) newest(id).ready();
     for (const worker of started.slice(0, 2)) {
-      worker.say('released');
+      worker.report('released');
       worker.die(0, 0);
     }
     await settle();
@@ -287,7 +287,7 @@ describe('a reload', () => {
     newest(0).ready();
     expect(newest(0).heard).toEqual(['attach']);
     newest(1).ready();
-    started[1]?.say('released');
+    started[1]?.report('released');
     started[1]?.die(0, 0);
     await settle();
     expect(events).toEqual(['beforeReload', 'afterReload']);
@@ -302,7 +302,7 @@ describe('replacing one worker', () => {
     expect(old.heard).toEqual(['attach']);
     newest(1).ready();
     expect(old.heard).toEqual(['attach', 'release']);
-    old.say('released');
+    old.report('released');
     expect(newest(1).heard).toEqual(['attach']);
     expect(living(0)).toHaveLength(1);
   });
@@ -311,12 +311,12 @@ describe('replacing one worker', () => {
 describe('the end', () => {
   it('lets workers settle, then stop, then ends itself', async () => {
     start();
-    manager.obey({ type: 'settle' });
-    newest(0).say('settled');
+    manager.onMessage({ type: 'settle' });
+    newest(0).report('settled');
     expect(toMaster.at(-1)).toEqual({ type: 'ready' });
-    newest(1).say('settled');
+    newest(1).report('settled');
     expect(toMaster.at(-1)).toEqual({ type: 'settled' });
-    manager.obey({ type: 'stop', deadlineMs: 1000 });
+    manager.onMessage({ type: 'stop', deadlineMs: 1000 });
     newest(0).die(0, 0);
     newest(1).die(0, 0);
     await settle();
@@ -328,13 +328,13 @@ describe('the end', () => {
   it('asks a worker that still boots only when it has taken the packets of its predecessor', () => {
     start();
     newest(1).die(0, 9);
-    manager.obey({ type: 'settle' });
-    newest(0).say('settled');
+    manager.onMessage({ type: 'settle' });
+    newest(0).report('settled');
     expect(newest(1).heard).toEqual([]);
     newest(1).ready();
     expect(newest(1).heard).toEqual(['attach', 'settle']);
     expect(toMaster.at(-1)).toEqual({ type: 'ready' });
-    newest(1).say('settled');
+    newest(1).report('settled');
     expect(toMaster.at(-1)).toEqual({ type: 'settled' });
   });
 
@@ -344,17 +344,17 @@ describe('the end', () => {
     manager.reload();
     await settle();
     expect(started).toHaveLength(4);
-    manager.obey({ type: 'settle' });
+    manager.onMessage({ type: 'settle' });
     for (const worker of started.slice(2)) worker.ready();
     expect(first.heard).toEqual(['attach', 'settle']);
-    first.say('settled');
-    second.say('settled');
+    first.report('settled');
+    second.report('settled');
     expect(toMaster.at(-1)).toEqual({ type: 'settled' });
   });
 
   it('comes by TERM and KILL to workers that do not stop', async () => {
     start();
-    manager.obey({ type: 'stop', deadlineMs: 1000 });
+    manager.onMessage({ type: 'stop', deadlineMs: 1000 });
     clock.advance(1000);
     expect(newest(0).heard).toEqual(['attach', 'stop', 'SIGTERM']);
     clock.advance(500);
@@ -363,7 +363,7 @@ describe('the end', () => {
   });
 
   it('is no news of a worker that was killed as it got ready: it is ended without a line', () => {
-    manager.obey({ type: 'begin', first: true });
+    manager.onMessage({ type: 'begin', first: true });
     const late = newest(1);
     late.kill = (signal) => void late.heard.push(signal);
     newest(0).failBoot('no database');
@@ -424,7 +424,7 @@ describe('another number of workers', () => {
 
   it('is told when all of the new ones serve', () => {
     start();
-    manager.obey({ type: 'scale', workerNum: 4, request: 7 });
+    manager.onMessage({ type: 'scale', workerNum: 4, request: 7 });
     expect(started).toHaveLength(4);
     newest(2).ready();
     expect(toldLast()).toEqual({ type: 'ready' });
@@ -435,7 +435,7 @@ describe('another number of workers', () => {
 
   it('stays as it was when one of the new ones does not boot', () => {
     start();
-    manager.obey({ type: 'scale', workerNum: 4, request: 7 });
+    manager.onMessage({ type: 'scale', workerNum: 4, request: 7 });
     newest(2).ready();
     newest(3).failBoot('no luck');
     expect(toldLast()).toMatchObject({ type: 'scaled', request: 7, failed: expect.stringMatching(/: no luck$/) });
@@ -447,14 +447,14 @@ describe('another number of workers', () => {
 
   it('lets those that go finish first, and ends them only when it is told to', () => {
     start();
-    manager.obey({ type: 'withdraw', from: 1 });
+    manager.onMessage({ type: 'withdraw', from: 1 });
     expect(newest(1).heard).toEqual(['attach', 'settle']);
     expect(toldLast()).toEqual({ type: 'ready' });
-    newest(1).say('settled');
+    newest(1).report('settled');
     expect(toldLast()).toEqual({ type: 'withdrawn' });
     clock.advance(60_000);
     expect(newest(1).heard).toEqual(['attach', 'settle']);
-    manager.obey({ type: 'scale', workerNum: 1, request: 8 });
+    manager.onMessage({ type: 'scale', workerNum: 1, request: 8 });
     expect(newest(1).heard).toEqual(['attach', 'settle', 'stop']);
     newest(1).die(0, 0);
     expect(toldLast()).toEqual({ type: 'scaled', request: 8 });
@@ -465,20 +465,20 @@ describe('another number of workers', () => {
   it('replaces one that dies or hangs before it has finished: what is left is not lost', () => {
     start();
     const first = newest(1);
-    manager.obey({ type: 'withdraw', from: 1 });
+    manager.onMessage({ type: 'withdraw', from: 1 });
     clock.advance(4000);
     expect(first.heard).toEqual(['attach', 'settle', 'SIGTERM', 'SIGKILL']);
     newest(1).ready();
     expect(newest(1).heard).toEqual(['attach', 'settle']);
-    newest(1).say('settled');
+    newest(1).report('settled');
     expect(toldLast()).toEqual({ type: 'withdrawn' });
   });
 
   it('starts one that has died with packets left in its ring once more', () => {
     start();
-    manager.obey({ type: 'withdraw', from: 1 });
-    newest(1).say('settled');
-    manager.obey({ type: 'scale', workerNum: 1, request: 8 });
+    manager.onMessage({ type: 'withdraw', from: 1 });
+    newest(1).report('settled');
+    manager.onMessage({ type: 'scale', workerNum: 1, request: 8 });
     drained = false;
     newest(1).die(0, 9);
     clock.advance(1000);
@@ -495,11 +495,11 @@ describe('another number of workers', () => {
     start();
     manager.reload();
     await settle();
-    manager.obey({ type: 'scale', workerNum: 3, request: 7 });
+    manager.onMessage({ type: 'scale', workerNum: 3, request: 7 });
     expect(living(2)).toEqual([]);
     const old = [0, 1].map((id) => living(id)[0] as FakeWorker);
     for (const id of [0, 1]) newest(id).ready();
-    for (const worker of old) worker.say('released');
+    for (const worker of old) worker.report('released');
     for (const worker of old) worker.die(0, 0);
     expect(living(2)).toHaveLength(1);
     manager.reload(false, 5);
@@ -513,8 +513,8 @@ describe('another number of workers', () => {
 
   it('has no part in a reload as far as workers go', async () => {
     start();
-    manager.obey({ type: 'withdraw', from: 1 });
-    newest(1).say('settled');
+    manager.onMessage({ type: 'withdraw', from: 1 });
+    newest(1).report('settled');
     manager.reload(false, 5);
     await settle();
     expect(living(0)).toHaveLength(2);
@@ -533,7 +533,7 @@ describe('the reasons why processes ended', () => {
     const old = newest(0);
     manager.recycle(0, 'memory');
     newest(0).ready();
-    old.say('released');
+    old.report('released');
     old.die(0, 0);
     expect([region.ends('signal'), region.ends('exit'), region.ends('memory'), region.ends('reload')]).toEqual([
       1, 1, 1, 0,

@@ -81,9 +81,9 @@ describe('boot', () => {
     };
     const world = new WorkerWorld({ callbacks: { ports: [], workerStart } });
     const booted = world.worker.boot();
-    expect(world.told).toEqual([]);
+    expect(world.notified).toEqual([]);
     await booted;
-    expect([seen, world.told]).toEqual([['start 0'], ['ready']]);
+    expect([seen, world.notified]).toEqual([['start 0'], ['ready']]);
   });
 
   it('fails where workerStart does', async () => {
@@ -92,7 +92,7 @@ describe('boot', () => {
     };
     const world = new WorkerWorld({ callbacks: { ports: [], workerStart } });
     await expect(world.worker.boot()).rejects.toThrow('as the test wants');
-    expect(world.told).toEqual([]);
+    expect(world.notified).toEqual([]);
   });
 });
 
@@ -200,7 +200,7 @@ describe('release', () => {
     old.turn();
     old.manager({ type: 'release', deadlineMs: 1000 });
     old.turn();
-    expect(old.told).toEqual(['released']);
+    expect(old.notified).toEqual(['released']);
     old.around.write(receive(fd, 'two'));
     old.turn();
     next.manager({ type: 'attach' });
@@ -218,10 +218,10 @@ describe('release', () => {
     world.turn();
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
-    expect(world.told).toEqual([]);
+    expect(world.notified).toEqual([]);
     world.around.write(receive(fd, 'ended', PieceFlag.continued));
     world.turn();
-    expect([seen, world.told]).toEqual([['begun, ended'], ['released']]);
+    expect([seen, world.notified]).toEqual([['begun, ended'], ['released']]);
   });
 
   it('waits for what a protocol cannot give to another process, and for its parts', async () => {
@@ -229,15 +229,15 @@ describe('release', () => {
     const world = await WorkerWorld.serving(offering(service));
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
-    expect([service.calls, world.told]).toEqual([['dismiss 700'], []]);
+    expect([service.calls, world.notified]).toEqual([['dismiss 700'], []]);
     expect(world.around.board.field(0, WorkerField.dismissing)).toBe(1);
     service.isIncomplete = true;
     service.dismissed?.();
     world.turn();
-    expect(world.told).toEqual([]);
+    expect(world.notified).toEqual([]);
     service.isIncomplete = false;
     world.turn();
-    expect(world.told).toEqual(['released']);
+    expect(world.notified).toEqual(['released']);
   });
 
   it('finishes pending promises, and what they answer, before the process ends', async () => {
@@ -254,7 +254,7 @@ describe('release', () => {
     world.turn();
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
-    expect([world.told, world.exits]).toEqual([['released'], []]);
+    expect([world.notified, world.exits]).toEqual([['released'], []]);
     world.outbox.send(fd, 'answer');
     await finish();
     world.turn();
@@ -283,7 +283,7 @@ describe('release', () => {
     world.manager({ type: 'release', deadlineMs: 1000 });
     for (let i = 0; i < 3; i++) world.turn();
     await settle();
-    expect([world.told, world.exits]).toEqual([['released'], []]);
+    expect([world.notified, world.exits]).toEqual([['released'], []]);
     for (let i = 0; i < 50 && world.exits.length === 0; i++) {
       world.around.sent();
       world.outbox.poll(); // as the process does every 10 ms
@@ -305,11 +305,11 @@ describe('release', () => {
     });
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
-    expect(world.told).toEqual([]);
+    expect(world.notified).toEqual([]);
     pending = 0;
     world.turn();
     await settle();
-    expect([world.told, world.exits]).toEqual([['released'], [0]]);
+    expect([world.notified, world.exits]).toEqual([['released'], [0]]);
   });
 
   it('of BASE mode dismisses and hands over its sockets before it says so', async () => {
@@ -322,9 +322,9 @@ describe('release', () => {
     });
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
-    expect([steps, world.told]).toEqual([['attach', 'dismiss 700', 'release'], []]);
+    expect([steps, world.notified]).toEqual([['attach', 'dismiss 700', 'release'], []]);
     handedOver();
-    expect(world.told).toEqual(['released']);
+    expect(world.notified).toEqual(['released']);
   });
 });
 
@@ -336,11 +336,11 @@ describe('settle', () => {
     world.manager({ type: 'settle' });
     world.around.write(receive(world.around.connect(), 'x'));
     world.turn();
-    expect([service.calls, world.told]).toEqual([['drain'], []]);
+    expect([service.calls, world.notified]).toEqual([['drain'], []]);
     await finish();
     world.turn();
     world.turn();
-    expect([world.told, world.exits]).toEqual([['settled'], []]);
+    expect([world.notified, world.exits]).toEqual([['settled'], []]);
   });
 
   it('does not wait for tasks that nobody waits for', async () => {
@@ -348,7 +348,7 @@ describe('settle', () => {
     world.messaging.pending = 1;
     world.manager({ type: 'settle' });
     world.turn();
-    expect(world.told).toEqual(['settled']);
+    expect(world.notified).toEqual(['settled']);
   });
 });
 
@@ -382,7 +382,7 @@ describe('SIGTERM', () => {
     const fd = world.around.connect();
     world.outbox.send(fd, Buffer.alloc(600_000));
     world.worker.terminate();
-    expect([world.told, world.exits]).toEqual([['stopWorker asked'], []]);
+    expect([world.notified, world.exits]).toEqual([['stopWorker asked'], []]);
     world.worker.terminate();
     expect(world.exits).toEqual([0]);
     // A stream of which a part would be missing does not go on.
@@ -395,7 +395,7 @@ describe('SIGTERM', () => {
     world.worker.terminate();
     world.manager({ type: 'goOn' });
     world.worker.terminate();
-    expect([world.told, world.exits]).toEqual([['stopWorker asked', 'stopWorker asked'], []]);
+    expect([world.notified, world.exits]).toEqual([['stopWorker asked', 'stopWorker asked'], []]);
   });
 
   it('of a process that leaves anyway changes nothing before its deadline', async () => {
@@ -406,7 +406,7 @@ describe('SIGTERM', () => {
     world.manager({ type: 'release', deadlineMs: 60_000 });
     world.turn();
     world.worker.terminate();
-    expect([world.told, world.exits]).toEqual([['released'], []]);
+    expect([world.notified, world.exits]).toEqual([['released'], []]);
   });
 
   it('of a process whose time is over ends it', async () => {
@@ -427,10 +427,10 @@ describe('maxRequest', () => {
     const fd = world.around.connect();
     world.around.write(...['1', '2', '3'].map((text) => receive(fd, text)));
     world.turn();
-    expect(world.told).toEqual(['stopWorker maxRequest']);
+    expect(world.notified).toEqual(['stopWorker maxRequest']);
     world.around.write(receive(fd, '4'), receive(fd, '5'));
     world.turn();
-    expect(world.told).toEqual(['stopWorker maxRequest', 'stopWorker maxRequest']);
+    expect(world.notified).toEqual(['stopWorker maxRequest', 'stopWorker maxRequest']);
     expect(seen).toHaveLength(5);
   });
 
@@ -439,7 +439,7 @@ describe('maxRequest', () => {
     const fd = world.around.connect();
     world.around.write({ type: Event.connect, fd }, { type: Event.bufferEmpty, fd });
     world.turn();
-    expect(world.told).toEqual([]);
+    expect(world.notified).toEqual([]);
   });
 });
 
@@ -486,7 +486,7 @@ describe('closeAll', () => {
   it('is done where connections are owned by reactors', async () => {
     const world = await WorkerWorld.serving();
     world.manager({ type: 'closeAll', deadlineMs: 1000 });
-    expect(world.told).toEqual(['closed']);
+    expect(world.notified).toEqual(['closed']);
   });
 
   it('closes those this process owns', async () => {
@@ -496,7 +496,7 @@ describe('closeAll', () => {
     world.manager({ type: 'settle' });
     world.manager({ type: 'closeAll', deadlineMs: 1000 });
     expect(steps).toEqual(['attach', 'accept', 'quiesce', 'closeAll 1000']);
-    expect(world.told).toEqual(['closed']);
+    expect(world.notified).toEqual(['closed']);
   });
 });
 

@@ -193,7 +193,7 @@ export class WorkerWorld {
   readonly messaging = new FakeMessaging();
   readonly lane: number;
   /** Types of the messages to the manager. */
-  readonly told: string[] = [];
+  readonly notified: string[] = [];
   readonly exits: number[] = [];
   /** Asks for a turn. */
   isDue = false;
@@ -215,7 +215,7 @@ export class WorkerWorld {
           this.#manager = handler;
         },
         send: (message: WorkerToManager) => {
-          this.told.push(
+          this.notified.push(
             message.type === 'request' && 'why' in message ? `${message.action} ${message.why}` : message.type,
           );
           return true;
@@ -239,7 +239,7 @@ export class WorkerWorld {
     await world.worker.boot();
     world.manager({ type: 'attach' });
     world.turn();
-    world.told.length = 0;
+    world.notified.length = 0;
     return world;
   }
 

@@ -14,7 +14,7 @@ export function addReload(program: Command): void {
     .summary('replace workers without losing a connection')
     .description(
       'Replaces every worker and task worker by one that runs the script as it is now. No connection is lost. Returns when the ' +
-        'old ones have ended, or says why they go on.',
+        'old ones have ended, or prints why they stay.',
     )
     .argument('[server]', 'name or pid')
     .option('--tasks', 'task workers only')
@@ -25,7 +25,7 @@ export function addReload(program: Command): void {
       const { pid, entry } = await chooseServer(choice);
       if (entry === undefined) {
         process.kill(pid, tasksOnly ? 'SIGUSR2' : 'SIGUSR1');
-        return print(`The server with pid ${pid} was sent the signal to reload; its log tells how it went.`);
+        return print(`The server with pid ${pid} was sent the signal to reload; its log has the result.`);
       }
       const { generation } = await ask({ ...choice, server: String(pid), pidFile: undefined }, ({ call }) =>
         call<{ generation: number }>('reload', { tasksOnly }, flags.timeout * 1000),

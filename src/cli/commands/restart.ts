@@ -26,7 +26,7 @@ export function addRestart(program: Command): void {
       if (entry?.isDaemon !== true) {
         throw new CliError(
           ExitCode.failed,
-          `The server with pid ${pid} is no daemon: whoever has started it (a terminal, systemd, a container) has to start it again. ` +
+          `The server with pid ${pid} is not a daemon: the program that started it (a terminal, systemd, a container) has to start it again. ` +
             'To take a changed script, "tswoole reload" is enough.',
         );
       }

@@ -13,7 +13,7 @@ export function addStart(program: Command): void {
     .summary('start a server')
     .description(
       'Starts the server of a script. It runs in the foreground, or with --daemon in the background; then the command returns when ' +
-        'the server is up, or says why it is not. What follows "--" are arguments of the script.',
+        'the server is up, or prints why it is not. Arguments after "--" go to the script.',
     )
     .action((script: string, args: string[], values: Record<string, unknown>) =>
       start(script, args, startFlagsOf(values)),

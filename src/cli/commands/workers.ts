@@ -48,7 +48,7 @@ export function addScale(program: Command): void {
     .argument('<number>', 'a number, or a difference with its sign')
     .action(async (text: string, flags: TargetFlags) => {
       if (!/^[+-]?\d{1,4}$/.test(text)) {
-        throw new CliError(ExitCode.usage, `"${text}" is no number of workers. Write 6, +2 or -1.`);
+        throw new CliError(ExitCode.usage, `"${text}" is not a number of workers. Write 6, +2 or -1.`);
       }
       const given = /^[+-]/.test(text) ? { by: Number(text) } : { workerNum: Number(text) };
       const { workerNum } = await ask(choiceOf(flags), ({ call }) =>

@@ -1,19 +1,19 @@
 /**
- * Whether bytes are in the coding that `content-encoding` names, by their beginning: an app that builds an answer out of a
- * fetched one may have a field left that was true of what came over the wire. Runs in a worker.
+ * Checks by the first bytes whether a body is in the coding that `content-encoding` names: an app that builds an
+ * answer from a fetched one may pass on a field that was true only of the bytes on the wire. Runs in a worker.
  */
 import { brotliDecompressSync, constants, inflateRawSync } from 'node:zlib';
 
-/** So much of a body is looked at. */
+/** This much of a body is inspected. */
 const LOOKED_AT_BYTES = 4096;
-/** What that may become: random text that is valid by chance never gets so far. */
+/** Limit of its decoded size: random text that is valid by chance never gets so far. */
 const MAX_DECODED_BYTES = 1024 * 1024;
 
 type Test = (bytes: Uint8Array, isWhole: boolean) => boolean;
 
 const isGzip: Test = (bytes) => begins(bytes, [0x1f, 0x8b, 0x08]);
 const isZstd: Test = (bytes) => begins(bytes, [0x28, 0xb5, 0x2f, 0xfd]);
-/** RFC 1950, 2.2; some send it without that frame. */
+/** RFC 1950, 2.2; some programs send it without that frame. */
 const isDeflate: Test = (bytes, isWhole) => {
   const [first = 0, second = 0] = bytes;
   const hasFrame = (first & 0x0f) === 8 && first >>> 4 <= 7 && ((first << 8) | second) % 31 === 0;
@@ -26,8 +26,8 @@ const tests: Readonly<Record<string, Test>> = {
 };
 
 /**
- * @param codings value of `content-encoding`; the last one is outside
- * @returns undefined: not a coding that can be told
+ * @param codings value of `content-encoding`; the last one is the outermost
+ * @returns undefined: a coding without a test
  */
 export function testOf(codings: string): Test | undefined {
   const outer = codings

@@ -8,10 +8,10 @@ import { sendResponse } from './send-response.js';
 
 export interface FetchInfo<S = unknown> {
   readonly server: S;
-  /** Where the client is. */
+  /** The address of the client. */
   clientOf(exchange: Exchange): { readonly remoteAddress: string; readonly remotePort: number };
   /**
-   * The handler has thrown, or what it returned cannot be sent: to be logged, and answered with 500.
+   * The handler has thrown, or its result cannot be sent: to be logged, and answered with 500.
    * @param hasBegun the head has left; the exchange was aborted
    */
   failed(error: unknown, exchange: Exchange, hasBegun: boolean): void;
@@ -19,7 +19,7 @@ export interface FetchInfo<S = unknown> {
   readonly lightResponse?: boolean;
 }
 
-/** What a handler gets beside the request (Hono: `c.env`). Runs in a worker. */
+/** The second argument of a handler, beside the request (Hono: `c.env`). Runs in a worker. */
 export class FetchEnv<S = unknown> {
   /** The server of this worker. */
   readonly server: S;
@@ -47,7 +47,7 @@ export class FetchEnv<S = unknown> {
     return this.#info.clientOf(this.#exchange).remotePort;
   }
 
-  /** As much of Node's request as handlers written for @hono/node-server ask for. */
+  /** The part of Node's request that handlers written for @hono/node-server use. */
   get incoming(): { readonly socket: { remoteAddress: string; remotePort: number; remoteFamily: string } } {
     const { remoteAddress, remotePort } = this.#info.clientOf(this.#exchange);
     const remoteFamily = remoteAddress.includes(':') ? 'IPv6' : 'IPv4';
@@ -55,7 +55,7 @@ export class FetchEnv<S = unknown> {
   }
 }
 
-/** Makes a handler of exchanges from one of requests. Nothing it returns ever rejects. */
+/** Makes a handler of exchanges from a handler of requests. Its promise never rejects. */
 export function fetchHandler(app: FetchFunction, info: FetchInfo): (exchange: Exchange) => undefined | Promise<void> {
   const isLight = info.lightResponse !== false;
   if (isLight) installLight();
@@ -64,7 +64,7 @@ export function fetchHandler(app: FetchFunction, info: FetchInfo): (exchange: Ex
     try {
       const request = isLight ? (new LightRequest(exchange) as unknown as Request) : nativeRequest(exchange);
       const response = app(request, new FetchEnv(exchange, info));
-      // No turn of the loop is lost on handlers that answer at once.
+      // Handlers that answer at once lose no turn of the loop.
       return response instanceof NativeResponse ? outcome.send(response) : outcome.await(response);
     } catch (error) {
       outcome.failed(error);
@@ -73,7 +73,7 @@ export function fetchHandler(app: FetchFunction, info: FetchInfo): (exchange: Ex
   };
 }
 
-/** What becomes of one request. */
+/** The outcome of one request. */
 class Outcome {
   readonly #exchange: Exchange;
   readonly #info: FetchInfo;
@@ -102,7 +102,7 @@ class Outcome {
   }
 
   failed(error: unknown): void {
-    // Whoever reads the stream of a client that has gone learns it from the error; nobody is owed an answer.
+    // A reader of the stream of a client that has gone gets the error; no answer is pending.
     if (this.#exchange.isGone && this.#isStreaming) return;
     if (this.#isStreaming) this.#exchange.abort();
     this.#info.failed(error, this.#exchange, this.#isStreaming);

@@ -1,21 +1,21 @@
 /**
  * Answers of other servers that an app passes on. `fetch` decodes their bodies, and leaves `content-encoding` and
- * `content-length` as they were sent (Fetch standard, HTTP-network fetch): copied into an answer of ours they would not
- * be true of its body. Runs in a worker.
+ * `content-length` as they were sent (Fetch standard, HTTP-network fetch): copied into an answer of this server
+ * they would not be true of its body. Runs in a worker.
  */
 
 import { connectionOptions } from '../framing-fields.js';
 
 type Stream = NonNullable<Response['body']>;
 
-/** By the `headers` of the answer, which nothing can change; null: it had no body. */
+/** By the `headers` of the answer, which are immutable; null: it had no body. */
 const bodies = new WeakMap<Headers, Stream | null>();
 const decodedBodies = new WeakSet<Stream>();
 
-/** What Node's `fetch` decodes; where one of several codings is another, it decodes none of them. */
+/** The codings that Node's `fetch` decodes; where one of several codings is another, it decodes none of them. */
 const DECODED = new Set(['br', 'deflate', 'gzip', 'x-gzip']);
 
-/** Remembers what `fetch` has brought. */
+/** Records a response of `fetch`. */
 export function noteFetched(response: Response): Response {
   const { body, headers } = response;
   bodies.set(headers, body);
@@ -23,7 +23,7 @@ export function noteFetched(response: Response): Response {
   return response;
 }
 
-/** `fetch` has taken the codings off. */
+/** True when `fetch` has removed the codings. */
 function isDecodedBy(headers: Headers): boolean {
   const codings = headers.get('content-encoding');
   return codings?.split(',').every((one) => DECODED.has(one.trim().toLowerCase())) === true;
@@ -33,25 +33,25 @@ export function isDecodedBody(body: Stream): boolean {
   return decodedBodies.has(body);
 }
 
-/** Fields of a fetched answer that are not to be passed on with its body. */
+/** Fields of a fetched answer that must not be passed on with its body. */
 export function untrueOfFetched(headers: Headers): readonly string[] {
   const ofOneHop = [...OF_ONE_HOP, ...connectionOptions(headers.get('connection') ?? '')];
   return isDecodedBy(headers) ? [...ofOneHop, ...OF_CODED_BODY] : ofOneHop;
 }
 
 /**
- * The same of a copy of `headers`.
+ * The same for a copy of `headers`.
  * @param body of the copy, as the app gave it
  */
 export function untrueOfCopy(headers: Headers, body: unknown): readonly string[] {
   const fetched = bodies.get(headers);
   if (fetched === undefined) return [];
   const untrue = untrueOfFetched(headers);
-  // Whatever it is, it is not what was fetched, but made of it.
+  // In any case it is not the fetched body, but made from it.
   const isOther = body !== null && body !== undefined && body !== fetched;
   return isOther ? [...untrue, 'content-length'] : untrue;
 }
 
-/** What was said to the client, us; the exchange leaves the others of its kind out of each answer. */
+/** Fields between that server and this one; the exchange leaves the others of their kind out of each answer. */
 const OF_ONE_HOP: readonly string[] = ['connection', 'trailer', 'upgrade'];
 export const OF_CODED_BODY: readonly string[] = ['content-encoding', 'content-length'];

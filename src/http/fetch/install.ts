@@ -5,7 +5,7 @@ import { NativeRequest, nativeFetch, standFor } from './natives.js';
 
 type RequestArgs = ConstructorParameters<typeof NativeRequest>;
 
-/** Node's own `Request`, which takes a light one too: it looks into its argument behind the properties. */
+/** Node's own `Request`, which accepts a light one too: Node reads its argument past the properties. */
 class RequestOfAny extends NativeRequest {
   constructor(input: RequestArgs[0], init?: RequestArgs[1]) {
     super(ofNode(input), init);
@@ -16,7 +16,10 @@ Object.defineProperty(RequestOfAny, 'name', { value: 'Request' });
 
 let isInstalled = false;
 
-/** Puts the light `Response`, and a `Request` and `fetch` that know light requests, in place of Node's; once per process. */
+/**
+ * Replaces Node's `Response`, `Request` and `fetch` by the light `Response`, and versions that accept light
+ * requests; once per process.
+ */
 export function installLight(): void {
   if (isInstalled) return;
   isInstalled = true;

@@ -6,8 +6,8 @@ import { urlOf } from './url.js';
 type Realm = InstanceType<typeof NativeRequest>;
 
 /**
- * A `Request` over an exchange, for `fetch` handlers. Node's own costs tens of microseconds to make; here URL, headers,
- * signal and body are made when they are asked for, and the whole becomes a real one when something unusual is asked.
+ * A `Request` over an exchange, for `fetch` handlers. Node's own costs tens of microseconds to make; here URL,
+ * headers, signal and body are made on demand, and the whole becomes a real one when an unusual member is used.
  * Runs in a worker.
  */
 export class LightRequest {
@@ -135,7 +135,7 @@ export class LightRequest {
   }
 }
 
-/** What nobody asks for in a server is asked of the real one. */
+/** Members that servers do not use are taken from the real one. */
 const UNUSUAL = [
   ...['cache', 'credentials', 'destination', 'duplex', 'integrity', 'isHistoryNavigation', 'isReloadNavigation'],
   ...['keepalive', 'mode', 'redirect', 'referrer', 'referrerPolicy'],
@@ -174,7 +174,7 @@ function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-/** A copy: pieces may stand in memory that is used again. */
+/** A copy: pieces may lie in memory that is reused. */
 function bytesOf(piece: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(piece);
 }

@@ -4,20 +4,22 @@ import { NativeResponse, standFor, unusable } from './natives.js';
 type Real = InstanceType<typeof NativeResponse>;
 type Body = ConstructorParameters<typeof NativeResponse>[0];
 type Init = ConstructorParameters<typeof NativeResponse>[1];
-/** What is sent without a stream. */
+/** Bodies that are sent without a stream. */
 export type PlainBody = string | Uint8Array | null;
 
 const TEXT = 'text/plain;charset=UTF-8';
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
-/** Values that `Headers` takes as they are: printable ASCII without blanks around it. Others are its affair. */
+/**
+ * Values that `Headers` takes as they are: printable ASCII without blanks around it. It handles all others itself.
+ */
 const PLAIN_VALUE = /^[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?$/;
 const NO_FIELDS: readonly string[] = [];
 
 /**
- * A `Response` that keeps what it was given and becomes one of Node's when something unusual is asked: what a handler
- * returns is nearly always a string with a few fields, and Node's own class makes a stream of it (measured: 6 µs against
- * 0.2). It stands in for the global one. A copy of what `fetch` has brought, `new Response(body, fetched)`, has no fields
- * that are not true of its body any more (`fetched.ts`). Runs in a worker.
+ * A `Response` that keeps its arguments and becomes one of Node's when an unusual member is used: handlers nearly
+ * always return a string with a few fields, and Node's own class makes a stream of it (measured: 6 µs against
+ * 0.2). It replaces the global one. A copy of a fetched answer, `new Response(body, fetched)`, has no fields that
+ * are not true of its body any more (`fetched.ts`). Runs in a worker.
  */
 export class LightResponse {
   readonly #body: PlainBody;
@@ -33,7 +35,7 @@ export class LightResponse {
     const plain = plainBody(body);
     const fields = plain === undefined ? undefined : plainFields(init?.headers, body);
     if (plain === undefined || fields === undefined || !isPlainInit(init, plain)) {
-      // Checks, conversions and errors of everything else are those of Node.
+      // Node checks and converts everything else, and throws its errors.
       const real = new NativeResponse(...([body, init] as ConstructorParameters<typeof NativeResponse>));
       if (init?.headers instanceof Headers) {
         for (const name of untrueOfCopy(init.headers, body)) real.headers.delete(name);
@@ -69,14 +71,14 @@ export class LightResponse {
     return new LightResponse(text, { ...statusOf(init), headers });
   }
 
-  /** What can be sent as it is; undefined: by the stream of `body`. */
+  /** A body that can be sent as it is; undefined: by the stream of `body`. */
   static plainBodyOf(response: object): PlainBody | undefined {
     if (!(#body in response)) return undefined;
     if (response.#isUsed) throw unusable();
     return response.#real === null ? response.#body : undefined;
   }
 
-  /** Fields of a response that nobody has asked for its `headers`. */
+  /** Fields of a response whose `headers` were never used. */
   static plainFieldsOf(response: object): readonly string[] | null {
     return #body in response ? response.#withType() : null;
   }
@@ -162,7 +164,7 @@ export class LightResponse {
     return body.toWellFormed();
   }
 
-  /** A string says what it is, unless the fields do. */
+  /** A string sets its content type, unless the fields do. */
   #withType(): readonly string[] | null {
     const fields = this.#fields;
     if (fields === null || typeof this.#body !== 'string') return fields;
@@ -185,7 +187,7 @@ Object.setPrototypeOf(LightResponse.prototype, NativeResponse.prototype);
 standFor(LightResponse, NativeResponse);
 Object.defineProperty(LightResponse, 'name', { value: 'Response' });
 
-/** undefined: not plain. Bytes are copied, as the standard says: the caller may go on writing into them. */
+/** undefined: not plain. Bytes are copied, as the standard requires: the caller may go on writing into them. */
 function plainBody(body: Body): PlainBody | undefined {
   if (typeof body === 'string') return body;
   if (body === null || body === undefined) return null;
@@ -202,7 +204,7 @@ function isPlainInit(init: Init, body: PlainBody): boolean {
   return body === null || (status !== 204 && status !== 205 && status !== 304);
 }
 
-/** Of a record with strings that need no conversion; undefined: for `Headers` to say. */
+/** Of a record with strings that need no conversion; undefined: `Headers` decides. */
 function plainFields(headers: unknown, body: Body): readonly string[] | undefined {
   if (headers === undefined) return NO_FIELDS;
   if (headers instanceof Headers) return withoutFields(fieldsOf(headers), untrueOfCopy(headers, body));

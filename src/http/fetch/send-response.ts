@@ -4,8 +4,8 @@ import { isDecodedBody, OF_CODED_BODY, untrueOfFetched } from './fetched.js';
 import { fieldsOf, LightResponse, withoutFields } from './light-response.js';
 
 /**
- * Sends what a handler returned. Strings and bytes go at once (undefined comes back); everything else by its stream, at
- * the pace of the client. Framing is the affair of the exchange; what is said here of `content-encoding` is true.
+ * Sends the result of a handler. Strings and bytes go at once (undefined comes back); everything else by its stream,
+ * at the pace of the client. The exchange does the framing; `content-encoding` leaves here only if it is true.
  */
 export function sendResponse(exchange: Exchange, response: Response): undefined | Promise<void> {
   const plain = LightResponse.plainBodyOf(response);
@@ -16,7 +16,7 @@ export function sendResponse(exchange: Exchange, response: Response): undefined 
   const fields = LightResponse.plainFieldsOf(response) ?? sendableFields(response, body);
   if (body !== null) return sendStream(exchange, response, fields, body);
   if (exchange.method === 'HEAD' && !plain?.length) {
-    // Not `respond`: it would say that GET gets nothing.
+    // Not `respond`: its `content-length` would announce 0 bytes for GET.
     exchange.begin(response.status, response.statusText, fields);
     exchange.end();
   } else exchange.respond(response.status, response.statusText, trueOf(plain ?? '', fields), plain ?? '');
@@ -29,12 +29,12 @@ function sendableFields(response: Response, body: Stream | null): FieldList {
   return body !== null && isDecodedBody(body) ? withoutFields(fields, OF_CODED_BODY) : fields;
 }
 
-/** Fields without a `content-encoding` that the body has not. */
+/** The fields, without a `content-encoding` that is not the body's. */
 function trueOf(body: string | Uint8Array, fields: FieldList): FieldList {
   const coding = codingIn(fields);
   const isCoded = coding === undefined ? undefined : testOf(coding);
   if (isCoded === undefined || body.length === 0) return fields;
-  // No text is in one of these codings: it would not be UTF-8.
+  // Text is in none of these codings: it would not be UTF-8.
   return typeof body !== 'string' && isCoded(body, true) ? fields : withoutFields(fields, OF_CODED_BODY);
 }
 
@@ -80,12 +80,12 @@ interface Reader {
   read(): Promise<Next>;
 }
 
-/** With fewer bytes a text may look like one in a coding that has no mark of its own. */
+/** Fewer bytes of text may look like a coding that has no mark of its own. */
 const TELLING_BYTES = 256;
-/** So long the head waits for more of them, when some are there. */
+/** The head waits this long for more bytes, when some are there. */
 const WAIT_MS = 10;
 
-/** A stream whose beginning was looked at before the head of its answer. */
+/** A stream whose beginning was inspected before the head of its answer. */
 class Beginning {
   readonly #reader: Reader;
   readonly #taken: Promise<Next>[] = [];
@@ -98,7 +98,7 @@ class Beginning {
     return this.#taken.shift() ?? this.#reader.read();
   }
 
-  /** Whether the body is in the coding of its field, as far as its first bytes tell. An empty one passes. */
+  /** Whether the body is in the coding of its field, by its first bytes. An empty one passes. */
   async passes(isCoded: NonNullable<ReturnType<typeof testOf>>): Promise<boolean> {
     const first = await this.#ahead();
     if (first.done) return true;
@@ -110,7 +110,7 @@ class Beginning {
 
   #ahead(): Promise<Next> {
     const next = this.#reader.read();
-    next.catch(() => {}); // told to who reads it
+    next.catch(() => {}); // its reader gets the error
     this.#taken.push(next);
     return next;
   }
@@ -126,6 +126,6 @@ function bytes(piece: unknown): Uint8Array {
 }
 
 async function cancel(body: Stream): Promise<void> {
-  // A stream that fails while it is thrown away has nobody to tell.
+  // Errors of a stream that is discarded are ignored.
   if (!body.locked) await body.cancel().catch(() => {});
 }

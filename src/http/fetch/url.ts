@@ -1,11 +1,11 @@
 /** The URL of a request from its target and Host. Runs in a worker. */
 
-/** Nothing in such a target is changed by the URL standard; dots of segments and escapes of dots are left to `URL`. */
+/** The URL standard changes nothing in such a target; dots of segments and escapes of dots are left to `URL`. */
 const AS_IT_IS = /^\/[\w\-~!$&()*+,;=:@/?.]*$/;
 const DOT_AFTER_SLASH = '/.';
 const MAX_ORIGINS = 64;
 
-/** Host as it was sent → origin; most servers have a handful of names. */
+/** Host as sent → origin; most servers have a handful of names. */
 const origins = new Map<string, string>();
 
 /** @param host of the request, '' where there was none (HTTP/1.0) */
@@ -28,7 +28,7 @@ function originOf(host: string, isEncrypted: boolean): string {
   const known = origins.get(key);
   if (known !== undefined) return known;
   const origin = originOfUrl(key, isEncrypted);
-  // A client chooses the name: what it can make us keep is bounded.
+  // A client chooses the name, so the number kept is bounded.
   if (origins.size >= MAX_ORIGINS) origins.clear();
   origins.set(key, origin);
   return origin;

@@ -19,7 +19,7 @@ export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerR
 export interface CompatHost {
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
-  /** The app's answer is not as long as its head says. */
+  /** The app's answer is not as long as its head declares. */
   broken(fault: ServerError): void;
   readonly minBodyBytesPerSecond?: number;
   ended(answer: CompatAnswer): void;
@@ -32,7 +32,7 @@ interface Watch {
   hasEnded(): boolean;
 }
 
-/** Tells of each piece of the body before the app gets it, and ends in good order only where the client has ended it. */
+/** Reports each piece of the body before the app gets it, and ends in good order only where the client has ended it. */
 class WatchedRequest extends Http2ServerRequest {
   watch: Watch | undefined;
 
@@ -54,13 +54,13 @@ type Done = () => void;
 type Written = (error: Error) => void;
 
 /**
- * Holds the body against the `content-length` that the app declares (Node sends both as they are), and tells of what the
- * app gives, and of the end of it.
+ * Checks the body against the `content-length` that the app declares (Node sends both as they are), and reports
+ * the app's writes and the end.
  */
 class WatchedResponse extends Http2ServerResponse {
   given: (() => void) | undefined;
   whole: (() => void) | undefined;
-  /** The body is not what its head says. */
+  /** The body does not match its head. */
   broken: ((fault: ServerError) => void) | undefined;
   isHead = false;
   #written = 0;
@@ -107,7 +107,7 @@ class WatchedResponse extends Http2ServerResponse {
     return super.writeHead(status, ...(rest as [OutgoingHttpHeaders]));
   }
 
-  /** −1: it says nothing, or there is no body to hold it against. */
+  /** −1: it declares none, or there is no body to compare. */
   #declared(): number {
     if (this.statusCode === NO_CONTENT && !this.headersSent) this.removeHeader('content-length');
     if (this.#isBroken || this.isHead || !statusHasBody(this.statusCode)) return -1;
@@ -138,7 +138,7 @@ function encodingOf(encoding: unknown): BufferEncoding {
   return typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8';
 }
 
-/** One request that an app has, with the limits that Node does not keep. */
+/** One request of an app, with the limits that Node does not keep. */
 export class CompatAnswer {
   readonly request: Http2ServerRequest;
   readonly response: Http2ServerResponse;
@@ -160,7 +160,8 @@ export class CompatAnswer {
     const isAwaited = (): boolean => request.readableFlowing === true && !hasEnded();
     this.#paced = new PacedBody(host, isAwaited, () => this.refuse(TOO_SLOW));
     stream.on('aborted', () => {
-      // What has come whole is handed over whole: reading emits the pieces that the request has not asked for yet.
+      // A body that has come whole is passed on whole: reading emits the pieces that the request has not asked for
+      // yet.
       while (hasEnded() && stream.read() !== null);
     });
     this.request = request;
@@ -176,7 +177,7 @@ export class CompatAnswer {
     });
   }
 
-  /** It goes on after its callback. */
+  /** The request continues after its callback. */
   track(): void {
     this.#isTracked = true;
     if (!this.#stream.endAfterHeaders) this.#paced.start();

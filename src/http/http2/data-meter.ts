@@ -1,16 +1,16 @@
-/** Reads along what a connection of HTTP/2 sends: how much of each stream's answer goes out. Runs in a worker. */
+/** Reads along the output of an HTTP/2 connection: how much of each stream's answer leaves. Runs in a worker. */
 
 const HEADER_BYTES = 9;
 const DATA = 0;
-/** Older traffic counts half each time so much has gone out: about what a reactor keeps for a client that is slow. */
+/** Older traffic counts half after each N bytes of output: about what a reactor keeps for a slow client. */
 const RECENT_BYTES = 2 ** 20;
 
 export class DataMeter {
   readonly #sent: (stream: number, bytes: number) => void;
   readonly #header = Buffer.alloc(HEADER_BYTES);
-  /** Of the header that is coming. */
+  /** Of the current header. */
   #got = 0;
-  /** Of the payload that is coming. */
+  /** Of the current payload. */
   #left = 0;
   #recent = 0;
   #recentData = 0;
@@ -22,7 +22,7 @@ export class DataMeter {
     this.#sent = sent;
   }
 
-  /** Most of what went out lately belongs to answers: not to PING, SETTINGS and the like. */
+  /** Most of the recent output belongs to answers: not to PING, SETTINGS and the like. */
   get isMostlyData(): boolean {
     return this.#recentData * 2 >= this.#recent;
   }

@@ -1,4 +1,4 @@
-/** Header fields between HTTP/2 and what users hold: requests as they came, answers as Node's `http2` takes them. */
+/** Header fields between HTTP/2 and the user's objects: requests as they came, answers as Node's `http2` takes them. */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { isAuthority } from '../../protocol/http/authority.js';
 import { httpDate } from '../../protocol/http/date.js';
@@ -14,11 +14,11 @@ export interface RequestHead {
   readonly rawHeaders: readonly string[];
 }
 
-/** An answer that the server gives by itself. */
+/** An answer of the server itself. */
 export interface Refusal {
   readonly status: number;
   readonly why: string;
-  /** The client may come again then. */
+  /** The client may come again after that. */
   readonly retryAfterSeconds?: number;
 }
 
@@ -27,10 +27,12 @@ export interface HeadLimits {
   readonly bodyLimit: number;
 }
 
-/** What a field counts beyond its letters (RFC 9113, 6.5.2). */
+/** The size of a field beyond its letters (RFC 9113, 6.5.2). */
 const FIELD_BYTES = 32;
 
-/** @param raw name, value, name, value …, with pseudo fields. A refusal: the request is not to be served. */
+/**
+ * @param raw name, value, name, value …, with pseudo fields. @returns a refusal where the request must not be served
+ */
 export function readHead(raw: readonly string[], { headerLimit, bodyLimit }: HeadLimits): RequestHead | Refusal {
   const pseudo: Record<string, string> = Object.create(null);
   const rawHeaders: string[] = [];
@@ -56,7 +58,7 @@ export function readHead(raw: readonly string[], { headerLimit, bodyLimit }: Hea
     else if (name === 'content-length') length = Number(value);
     rawHeaders.push(name, value);
   }
-  // Node keeps to the limit only when the client has confirmed it.
+  // Node applies the limit only when the client has confirmed it.
   if (bytes > headerLimit) return { status: 431, why: `The header has more than ${headerLimit} bytes.` };
   const { ':method': method = '', ':path': target = '', ':authority': authority } = pseudo;
   if (hosts.size === 0 && authority !== undefined) rawHeaders.unshift('host', authority);
@@ -72,7 +74,7 @@ export function tooLarge(bodyLimit: number): Refusal {
 const known = new Set<string>(methods);
 
 function refusalOf(method: string, target: string, hosts: ReadonlySet<string>): Refusal | undefined {
-  if (method === 'CONNECT') return { status: 405, why: 'There are no tunnels.' };
+  if (method === 'CONNECT') return { status: 405, why: 'The server opens no tunnels.' };
   if (!known.has(method)) return { status: 501, why: 'The method is not known.' };
   if (!isTarget(target) && !(target === '*' && method === 'OPTIONS')) {
     return { status: 400, why: 'The target is not a path.' };
@@ -83,7 +85,7 @@ function refusalOf(method: string, target: string, hosts: ReadonlySet<string>): 
   return isOne ? undefined : { status: 400, why: 'There must be one host, and a valid one.' };
 }
 
-/** What a request line of HTTP/1 could hold too: visible ASCII without a fragment. */
+/** Valid in a request line of HTTP/1 too: visible ASCII without a fragment. */
 function isTarget(target: string): boolean {
   return /^\/[!"$-~]*$/.test(target);
 }
@@ -94,7 +96,7 @@ export function withHost(headers: IncomingHttpHeaders, { rawHeaders }: RequestHe
   return headers;
 }
 
-/** @param bodyBytes what `content-length` says, whatever the fields do; −1: there is none */
+/** @param bodyBytes value of `content-length`, whatever the fields contain; −1: none */
 export function answerHeaders(status: number, fields: FieldList, bodyBytes: number): OutgoingHttpHeaders {
   const headers = toHeaders(fields);
   headers[':status'] = status;
@@ -103,7 +105,9 @@ export function answerHeaders(status: number, fields: FieldList, bodyBytes: numb
   return headers;
 }
 
-/** Without those of framing and of connections, which HTTP/2 has not. Several lines of one name become an array. */
+/**
+ * Without the fields of framing and of connections, which HTTP/2 lacks. Several lines of one name become an array.
+ */
 export function toHeaders(given: FieldList): OutgoingHttpHeaders {
   const fields = withoutHop(given);
   const headers: OutgoingHttpHeaders = Object.create(null);
@@ -120,7 +124,7 @@ export function toHeaders(given: FieldList): OutgoingHttpHeaders {
   return headers;
 }
 
-/** What `Connection` names goes with it. */
+/** Fields named by `Connection` go with it. */
 function withoutHop(fields: FieldList): FieldList {
   let connection = '';
   for (let i = 0; i < fields.length; i += 2) {
@@ -131,7 +135,7 @@ function withoutHop(fields: FieldList): FieldList {
   return namesFields(options) ? withoutNamedFields(fields, options) : fields;
 }
 
-/** Of names that Node takes a single line for: the last one counts. `set-cookie` has as many as it likes. */
+/** Names for which Node takes a single line: the last one counts. `set-cookie` may have any number. */
 export function withoutRepeats(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
   for (const [name, value] of Object.entries(headers)) {
     if (Array.isArray(value) && name !== 'set-cookie') headers[name] = value[value.length - 1];

@@ -1,8 +1,8 @@
 /**
- * Answers that the clients of HTTP/2 have not taken: how much of them waits in this process, for how long, and what happens
- * when it is too much or too long. Runs in a worker.
+ * Answers that the clients of HTTP/2 have not taken: how much of them waits in this process, for how long, and what
+ * happens when it is too much or too long. Runs in a worker.
  *
- * TCP says nothing about it: a client may take PINGs and other streams, and leave the window of a stream at 0.
+ * TCP does not show it: a client may take PINGs and other streams, and leave the window of a stream at 0.
  */
 import { constants } from 'node:http2';
 import type { Http2Record } from '../../memory/boards.js';
@@ -13,9 +13,9 @@ import type { HeldConnection, HeldStream } from './held-connection.js';
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 
 export interface HeldLimits {
-  /** A stream that goes on by less than `LEAST_BYTES` in so long is reset; 0: never. */
+  /** A stream that advances by less than `LEAST_BYTES` in this time is reset; 0: never. */
   readonly writeTimeoutMs: number;
-  /** So much waits in this process at most, beside the largest answer, which may have any size. */
+  /** The most bytes that wait in this process, beside the largest answer, which may have any size. */
   readonly sendBufferSize: number;
 }
 
@@ -25,30 +25,30 @@ export interface HeldParts {
   readonly record: Pick<Http2Record, 'countReset' | 'held'>;
 }
 
-/** Above these shares of `sendBufferSize` further requests wait; above the others something has to go. */
+/** Above these shares of `sendBufferSize` further requests wait; above the others some answers are reset. */
 const CROWDED_PROCESS = 1 / 2;
 const CROWDED_CONNECTION = 1 / 8;
 const FULL_CONNECTION = 1 / 2;
 /** Where the process is crowded, a connection that holds less may have its requests served. */
 const LEAST_SHARE_BYTES = 65_536;
-/** When something has to go, those go first that have stood for so long. */
+/** When answers must be reset, those that have not advanced for this long go first. */
 const STANDS_MS = 1000;
-/** So long the next requests of its connection wait then, or the same would come again at once. */
+/** The next requests of its connection wait this long then, or the same would come again at once. */
 const PAUSE_MS = 10_000;
 const LONGEST_LOOK_MS = 250;
 const SHORTEST_LOOK_MS = 10;
-/** What is known may be so old before a request is made to wait for it. */
+/** Figures of this age are still good enough to make a request wait. */
 const BELIEVED_MS = 5;
 
 export class HeldAnswers {
   readonly #parts: HeldParts;
   readonly #connections = new Set<HeldConnection>();
-  /** Bytes; as they were last looked at. */
+  /** Bytes, at the last look. */
   total = 0;
   #timer: NodeJS.Timeout | undefined;
   #lookedAt = 0;
   #waiting = 0;
-  #isToBeTold = false;
+  #willLook = false;
 
   constructor(parts: HeldParts) {
     this.#parts = parts;
@@ -63,7 +63,7 @@ export class HeldAnswers {
     this.moved();
   }
 
-  /** Something was added to the answer of a stream. */
+  /** The answer of a stream has grown. */
   added(newest: HeldStream): void {
     newest.look(monotonicMs());
     if (newest.held === 0) return;
@@ -75,25 +75,25 @@ export class HeldAnswers {
     if (this.total > sendBufferSize) this.#relieve([...this.#connections], sendBufferSize);
   }
 
-  /** So much waits that requests of this connection have to wait too. */
+  /** So many bytes wait that requests of this connection have to wait too. */
   isCrowded(connection: HeldConnection): boolean {
     if (!this.#seemsCrowded(connection)) return false;
     this.#look(BELIEVED_MS);
     return this.#seemsCrowded(connection);
   }
 
-  /** One request more, or one fewer, waits for room. */
+  /** The number of requests that wait for room has changed. */
   countWaiting(change: 1 | -1): void {
     this.#waiting += change;
     if (this.#waiting > 0) this.#timer ??= setInterval(() => this.#sweep(), this.#lookMs).unref();
   }
 
-  /** Something has gone out, or away. */
+  /** Bytes have left, or were dropped. */
   moved(): void {
-    if (this.#waiting === 0 || this.#isToBeTold) return;
-    this.#isToBeTold = true;
+    if (this.#waiting === 0 || this.#willLook) return;
+    this.#willLook = true;
     setImmediate(() => {
-      this.#isToBeTold = false;
+      this.#willLook = false;
       this.#look(0);
       this.#letIn();
     });
@@ -147,7 +147,10 @@ export class HeldAnswers {
     }
   }
 
-  /** Too much waits: what has stood longest goes; where nothing stands, the largest but one, and so on. */
+  /**
+   * Too many bytes wait: the answers that have stood longest are reset; where none stands, the largest but one,
+   * and so on.
+   */
   #relieve(connections: readonly HeldConnection[], mostBytes: number): void {
     this.#look(BELIEVED_MS);
     const streams = connections.flatMap(({ holding }) => [...holding]);
@@ -177,7 +180,7 @@ export class HeldAnswers {
   }
 }
 
-/** Bytes that wait, without those of the largest answer: a download may be as large as it likes, and hinder nobody. */
+/** Waiting bytes, without those of the largest answer: a download may be of any size, and hinders no other client. */
 function besideLargest(streams: Iterable<HeldStream>): number {
   let total = 0;
   let largest = 0;

@@ -3,11 +3,11 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { DataMeter } from './data-meter.js';
 import type { HeldAnswers } from './held-answers.js';
 
-/** A stream that goes on by less than this in `writeTimeoutMs` stands: windows may be opened by a byte at a time. */
+/** A stream that advances by less than this in `writeTimeoutMs` stands: windows may be opened by a byte at a time. */
 const LEAST_BYTES = 4096;
 /**
- * So much of its neighbours' answers a stream lets pass while the client's TCP is slow. Then it is not TCP that it waits
- * for, as all streams with a window have their turn.
+ * A stream lets this many bytes of its neighbours' answers pass while the client's TCP is slow. Then it is not TCP
+ * that it waits for, as all streams with a window have their turn.
  */
 const PASSED_BYTES = 2 ** 20;
 
@@ -15,15 +15,15 @@ const PASSED_BYTES = 2 ** 20;
 export class HeldStream {
   readonly connection: HeldConnection;
   readonly stream: ServerHttp2Stream;
-  /** Bytes that were not given to Node yet. */
+  /** Bytes not passed to Node yet. */
   queued = 0;
-  /** Bytes that wait, as they were last looked at. */
+  /** Waiting bytes, at the last look. */
   held = 0;
-  /** When it last went on by `LEAST_BYTES`, in ms of `monotonicMs()`. */
+  /** When it last advanced by `LEAST_BYTES`, in ms of `monotonicMs()`. */
   since = 0;
-  /** What its connection had sent then. */
+  /** Bytes that its connection had sent then. */
   passed = 0;
-  /** It was not its client that broke it. */
+  /** The server has reset it, not its client. */
   isReset = false;
   #sent = 0;
   #mark = 0;
@@ -33,12 +33,12 @@ export class HeldStream {
     this.stream = stream;
   }
 
-  /** Something was added to it. */
+  /** The answer has grown. */
   added(): void {
     this.connection.answers.added(this);
   }
 
-  /** Too much waits in this process, or for this client. */
+  /** Too many bytes wait in this process, or for this client. */
   get isCrowded(): boolean {
     return this.connection.answers.isCrowded(this.connection);
   }
@@ -62,7 +62,7 @@ export class HeldStream {
     this.held = held;
   }
 
-  /** What waits is thrown away. */
+  /** Waiting bytes are discarded. */
   reset(code: number): void {
     this.isReset = true;
     if (!this.stream.closed) this.stream.close(code);
@@ -77,15 +77,15 @@ export class HeldConnection {
   readonly meter: DataMeter;
   readonly #isBlocked: () => boolean;
   readonly #streams = new Map<number, HeldStream>();
-  /** Those of which something waits. */
+  /** Streams with waiting bytes. */
   readonly holding = new Set<HeldStream>();
-  /** Bytes; as they were last looked at. */
+  /** Bytes, at the last look. */
   total = 0;
-  /** In ms of `monotonicMs()`: no request of it is served before. */
+  /** In ms of `monotonicMs()`: its requests are not served before. */
   waitsUntil = 0;
   readonly #waiting: (() => void)[] = [];
 
-  /** @param isBlocked the client does not take what was sent to it, whatever that is: its TCP is slow */
+  /** @param isBlocked the client takes none of the bytes sent to it: its TCP is slow */
   constructor(answers: HeldAnswers, fd: number, meter: DataMeter, isBlocked: () => boolean) {
     this.answers = answers;
     this.fd = fd;
@@ -114,7 +114,7 @@ export class HeldConnection {
     for (const stream of [...this.holding]) stream.look(now);
   }
 
-  /** It waits for TCP, as its neighbours do; how long that may take is the reactor's business. */
+  /** The stream waits for TCP, as its neighbours do; the reactor limits how long. */
   isExcused(stream: HeldStream): boolean {
     if (!this.#isBlocked() || !this.meter.isMostlyData) return false;
     return this.meter.dataBytes - stream.passed < PASSED_BYTES;
@@ -131,7 +131,7 @@ export class HeldConnection {
     return this.#waiting.includes(serve);
   }
 
-  /** It has waited for too long, or has gone. @returns false: it does not wait any more */
+  /** The request has waited for too long, or has gone. @returns false: it does not wait any more */
   leave(serve: () => void): boolean {
     const at = this.#waiting.indexOf(serve);
     if (at < 0) return false;

@@ -21,7 +21,7 @@ import { refuse } from './stream-end.js';
 const OTHER = { status: 417, why: OTHER_EXPECTATION };
 export type Http2Figures = Pick<Http2Record, 'countRefused' | 'countReset' | 'held'>;
 
-/** A request that goes on after its callback. */
+/** A request that continues after its callback. */
 export type UnderWay = Http2Exchange | CompatAnswer;
 
 export interface Http2BridgeParts {
@@ -38,8 +38,8 @@ export interface Http2BridgeParts {
   serve(exchange: Exchange): void;
   /** In place of `serve`: gets Node's own request and response. */
   readonly listener?: Http2Listener | undefined;
-  /** Beside `listener`: tells the listeners of an event of Node's server; false: there are none. */
-  tell?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
+  /** Beside `listener`: emits an event of Node's server; false: it has no listeners. */
+  notify?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
   /** The listener has thrown, or its promise was rejected. */
   failed?(error: unknown): void;
   begun(request: UnderWay): void;
@@ -49,7 +49,7 @@ export interface Http2BridgeParts {
 
 const FULL: Refusal = {
   status: 503,
-  why: 'The server has as many requests under way as it takes.',
+  why: 'The server has reached its limit of requests under way.',
   retryAfterSeconds: 1,
 };
 const NO_ROOM: Refusal = { status: 503, why: 'Too many answers wait for this client.', retryAfterSeconds: 1 };
@@ -58,7 +58,7 @@ export class Http2Bridge {
   readonly #parts: Http2BridgeParts;
   readonly #answers: HeldAnswers;
   readonly #connections = new Set<Http2Connection>();
-  /** Under way beyond their callback. */
+  /** Requests that continue beyond their callback. */
   readonly #exchanges = new Set<Http2Exchange>();
   #drained: Deferred<void> | undefined;
 
@@ -79,7 +79,7 @@ export class Http2Bridge {
     if (this.#drained !== undefined || this.#parts.isDraining) connection.close();
   }
 
-  /** GOAWAY to everybody. Resolves when all connections have ended. */
+  /** Sends GOAWAY to every client. Resolves when all connections have ended. */
   drain(): Promise<void> {
     this.#drained ??= deferred<void>();
     for (const exchange of [...this.#exchanges]) exchange.leave();
@@ -117,7 +117,7 @@ export class Http2Bridge {
     this.#whenRoom(held, () => this.#serveExchange(exchange));
   }
 
-  /** A client that does not take its answers waits with its requests, as one of HTTP/1 does. */
+  /** A client that does not take its answers waits with its requests, as in HTTP/1. */
   #whenRoom(held: HeldStream, serve: () => void): void {
     const { connection, stream } = held;
     const begin = (): void => {
@@ -180,9 +180,9 @@ export class Http2Bridge {
   #call(listener: Http2Listener, { request, response }: CompatAnswer): unknown {
     const { expect } = request.headers;
     if (expect === undefined) return listener(request, response);
-    const tell = (event: 'checkContinue' | 'checkExpectation'): boolean =>
-      this.#parts.tell?.(event, request, response) === true;
-    return callExpected(expect, response, tell, () => listener(request, response));
+    const notify = (event: 'checkContinue' | 'checkExpectation'): boolean =>
+      this.#parts.notify?.(event, request, response) === true;
+    return callExpected(expect, response, notify, () => listener(request, response));
   }
 
   #closed(connection: Http2Connection): void {

@@ -1,4 +1,4 @@
-/** One connection that speaks HTTP/2, and the limits that it keeps. Runs in a worker. */
+/** One HTTP/2 connection, and its limits. Runs in a worker. */
 import {
   constants,
   type IncomingHttpHeaders,
@@ -37,11 +37,11 @@ export interface ConnectionEvents {
 }
 
 const MAX_STREAMS = 128;
-/** For what is no answer. */
+/** For everything but answers. */
 const SESSION_MB = 32;
-/** More streams than these that the client has broken within a second: it keeps the server busy for nothing. */
+/** Limit of streams that the client breaks within a second: beyond it, it keeps the server busy for nothing. */
 const MAX_RESETS_PER_SECOND = 200;
-/** A connection that ends in good order, and whose client does not let it. */
+/** For a connection that ends in good order, and whose client prevents it. */
 const LINGER_MS = 5000;
 /** With the four pseudo fields. */
 const DEFAULT_HEADER_COUNT = 104;
@@ -75,11 +75,11 @@ export class Http2Connection {
     const onStream: StreamListener = (stream, headers, _flags, raw) => this.#opened(stream, headers, raw);
     this.#session.on('stream', onStream);
     this.#session.on('close', () => this.#closed());
-    tellOfClient(this.#session, this.#socket);
+    exposeClient(this.#session, this.#socket);
     this.#expectStream(limits.headersTimeoutMs);
   }
 
-  /** No new streams; it ends behind those that are under way. */
+  /** Takes no new streams; ends after those under way. */
   close(): void {
     if (this.#session.closed || this.#session.destroyed) return;
     this.#session.close();
@@ -95,7 +95,7 @@ export class Http2Connection {
   #opened(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     stream.on('error', (error) => this.#events.failed(error));
     if (this.#isExpelled) return;
-    // It was opened and broken in the same breath.
+    // The client has opened and broken it at once.
     if (stream.destroyed || stream.closed) return this.#wasReset();
     this.#streams++;
     clearTimeout(this.#timer);
@@ -106,7 +106,7 @@ export class Http2Connection {
 
   #streamClosed(stream: ServerHttp2Stream, { isReset }: HeldStream): void {
     this.#streams--;
-    // By the client itself, or because of what it has sent; other faults of ours are few.
+    // By the client itself, or because of its bytes; other faults of the server are few.
     if (stream.rstCode !== NGHTTP2_NO_ERROR && !isReset) this.#wasReset();
     if (this.#streams > 0 || this.#session.destroyed) return;
     if (this.#session.closed) this.#linger();
@@ -125,7 +125,7 @@ export class Http2Connection {
     const why = `the client has reset more than ${MAX_RESETS_PER_SECOND} streams in a second`;
     this.#isExpelled = true;
     this.#session.goaway(NGHTTP2_ENHANCE_YOUR_CALM);
-    // What `destroy` itself would say is lost when something is being written.
+    // The GOAWAY of `destroy` itself is lost while bytes are being written.
     setImmediate(() => this.#session.destroy(new Error(why), NGHTTP2_ENHANCE_YOUR_CALM));
   }
 
@@ -159,9 +159,9 @@ function sessionOptions({ headerLimit, headerCountLimit, sendBufferSize }: Conne
   };
 }
 
-/** Node puts a socket of its own around ours: whoever looks at `request.socket` finds there who the client is. */
-function tellOfClient(session: ServerHttp2Session, socket: TunnelSocket): void {
-  // What `session.socket` gives is a stand-in; the methods of an emitter return the emitter itself.
+/** Node wraps its own socket around this one: code that reads `request.socket` finds the client's address there. */
+function exposeClient(session: ServerHttp2Session, socket: TunnelSocket): void {
+  // `session.socket` is a stand-in; the methods of an emitter return the emitter itself.
   const inner = session.socket.once('close', () => {});
   const { encrypted, alpnProtocol, remoteAddress, remotePort, remoteFamily } = socket;
   for (const [name, value] of Object.entries({ encrypted, alpnProtocol, remoteAddress, remotePort, remoteFamily })) {

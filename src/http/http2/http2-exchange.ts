@@ -13,16 +13,16 @@ import { PacedBody, TOO_SLOW } from './paced-body.js';
 import { StreamBody } from './stream-body.js';
 import { breakOff, closeBehindAnswer, refuse } from './stream-end.js';
 
-/** What exchanges of one connection share. */
+/** Shared by the exchanges of one connection. */
 export interface Http2Host {
   readonly fd: number;
   readonly isEncrypted: boolean;
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
   readonly minBodyBytesPerSecond?: number;
-  /** The answer is whole, or will never be. Told of those only that were begun. */
+  /** The answer is whole, or will never be. Called only for exchanges that were begun. */
   ended(exchange: Http2Exchange): void;
-  /** Something that the client is told by the end of the stream alone. */
+  /** A failure that the client sees only by the end of the stream. */
   failed(error: unknown): void;
 }
 
@@ -76,7 +76,7 @@ export class Http2Exchange implements Exchange {
     return this.#host.isEncrypted;
   }
 
-  /** It goes on after its callback. */
+  /** The exchange continues after its callback. */
   track(): void {
     this.#isTracked = true;
     if (this.#streamed !== undefined) this.#paced.start();
@@ -215,7 +215,7 @@ export class Http2Exchange implements Exchange {
     if (!this.#try(() => this.#stream.sendTrailers(toHeaders(this.#trailers)))) this.#reset();
   }
 
-  /** Node refuses more than we do: the server goes on all the same. */
+  /** Node refuses more than this server does; the server continues all the same. */
   #try(action: () => void): boolean {
     try {
       action();
@@ -239,7 +239,7 @@ export class Http2Exchange implements Exchange {
     else this.#refuse({ status: 503, why: 'The server could not answer in time.' }, 'timeout');
   }
 
-  /** The client is answered in place of the handler, for which the exchange is gone. */
+  /** The client gets this answer in place of the handler's, for which the exchange is gone. */
   #refuse(refusal: Refusal, reason: CutReason): void {
     if (this.isEnded) return;
     this.#streamed?.fail({ reason, status: refusal.status, why: refusal.why.replace(/\.$/, '') });
@@ -258,7 +258,7 @@ export class Http2Exchange implements Exchange {
     breakOff(this.#stream);
   }
 
-  /** Nothing that the handler writes from now on arrives. */
+  /** Further writes of the handler do not arrive. */
   #lost(cut: BodyCut): void {
     this.#outgoing.close();
     if (this.isEnded) return;

@@ -7,15 +7,15 @@ import type { HeldStream } from './held-connection.js';
 
 type Item = { readonly data: string | Uint8Array } | { readonly file: FilePiece } | 'end';
 
-/** Of a file so much is read at once; the next piece when the client has taken this one. */
+/** Bytes of a file read at once; the next piece follows when the client has taken this one. */
 const FILE_BYTES = 65_536;
-/** Where too much waits in this process: every file goes on, at the pace of its client. */
+/** The same where too many bytes wait in this process: every file advances, at the pace of its client. */
 const FEW_FILE_BYTES = 8192;
 
 export class Outgoing {
   readonly #held: HeldStream;
   readonly #stream: ServerHttp2Stream;
-  /** What waits behind the file that is being read; undefined: none is. */
+  /** Items that wait behind the file that is being read; undefined: none is. */
   #queue: Item[] | undefined;
   #waiters: (() => void)[] = [];
   readonly #failed: (error: unknown) => void;
@@ -53,7 +53,7 @@ export class Outgoing {
     return new Promise((resolve) => void this.#waiters.push(resolve));
   }
 
-  /** Nothing will be sent any more. */
+  /** Further items are dropped. */
   close(): void {
     this.#queue?.splice(0);
     this.#held.queued = 0;
@@ -101,7 +101,7 @@ export class Outgoing {
     this.#write(data);
   }
 
-  /** So much more, or less, waits here. */
+  /** The number of waiting bytes has changed. */
   #count(bytes: number): void {
     if (this.#stream.destroyed) return;
     this.#held.queued += bytes;
@@ -120,7 +120,7 @@ export class Outgoing {
     }
   }
 
-  /** @returns bytes that are not there */
+  /** @returns bytes that are missing */
   async #sendFrom(file: FileHandle, offset: number, length: number): Promise<number> {
     const stream = this.#stream;
     for (let sent = 0; sent < length && !stream.destroyed; ) {

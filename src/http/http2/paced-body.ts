@@ -9,13 +9,13 @@ export interface PaceLimits {
 
 export const TOO_SLOW = { status: 408, why: 'The body came too slowly.' } as const;
 
-/** So often in a window. */
+/** Looks per window. */
 const LOOKS = 4;
 const SHORTEST_LOOK_MS = 20;
 
 export class PacedBody {
   readonly #limits: PaceLimits;
-  /** The client is waited for: only such time counts. */
+  /** True while the body waits for the client: only that time counts. */
   readonly #isAwaited: () => boolean;
   readonly #tooSlow: () => void;
   readonly #pace = new Pace();

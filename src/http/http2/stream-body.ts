@@ -6,11 +6,11 @@ import { watchEnd } from './end-seen.js';
 import { tooLarge } from './fields.js';
 
 export interface StreamBodyEvents {
-  /** Somebody wants the body: a client that has asked whether it may send it is told so. */
+  /** The handler wants the body: a client that waits for 100 Continue gets it. */
   wanted(): void;
   /** A piece was taken. */
   came(bytes: number): void;
-  /** It has more than `bodyLimit` bytes. */
+  /** It exceeds `bodyLimit` bytes. */
   overflowed(): void;
 }
 
@@ -23,7 +23,7 @@ export class StreamBody implements RequestBody {
   readonly #bodyLimit: number;
   readonly #events: StreamBodyEvents;
   readonly #hasEnded: () => boolean;
-  /** What was there when the stream went, at most its window. */
+  /** The bytes present when the stream went, at most its window. */
   #rescued: Buffer[] = [];
   #waiting: { resolve: (piece: Buffer | null) => void; reject: (error: Error) => void } | undefined;
   #isRead = false;
@@ -32,7 +32,7 @@ export class StreamBody implements RequestBody {
   #bytes = 0;
   readonly #onReadable = (): void => this.#settle();
   readonly #onEnd = (): void => {
-    if (!this.#hasEnded()) return; // the client has reset it, as it is about to say
+    if (!this.#hasEnded()) return; // the client has reset it, as Node is about to report
     this.#isComplete = true;
     this.#settle();
   };
@@ -69,7 +69,7 @@ export class StreamBody implements RequestBody {
     });
   }
 
-  /** The stream goes: the rest will not come. The first cut counts; none does when all of it has come. */
+  /** The stream goes: the rest will not come. The first cut counts; none does when the whole body has come. */
   fail(cut: BodyCut): void {
     if (this.#isComplete || this.#cut !== undefined) return;
     this.#stream.off('readable', this.#onReadable);

@@ -1,4 +1,4 @@
-/** How a stream of HTTP/2 ends when the server has said all it has to say. */
+/** How a stream of HTTP/2 ends when the server has sent its whole answer. */
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { answerHeaders, type Refusal } from './fields.js';
 
@@ -9,18 +9,20 @@ export function closeBehindAnswer(stream: ServerHttp2Stream): void {
   if (stream.endAfterHeaders || stream.readableEnded || stream.destroyed) return;
   const close = (): void => {
     if (!stream.closed) stream.close(NGHTTP2_NO_ERROR);
-    stream.resume(); // what has come of the body already is thrown away: else the stream would not end
+    stream.resume(); // bytes of the body already received are discarded: else the stream would not end
   };
   if (stream.writableFinished) close();
   else stream.once('finish', close);
 }
 
-/** The client learns by RST_STREAM that this is not all. `close` would end the answer first, as if it were whole. */
+/**
+ * RST_STREAM shows the client that the answer is incomplete. `close` would end the answer first, as if it were whole.
+ */
 export function breakOff(stream: ServerHttp2Stream): void {
   if (!stream.destroyed) stream.destroy(new Error('the answer was broken off'));
 }
 
-/** Answers in place of whoever serves the request. Nothing of what the client has sent is in it. */
+/** Answers in place of the handler. The answer contains none of the client's bytes. */
 export function refuse(stream: ServerHttp2Stream, { status, why, retryAfterSeconds }: Refusal): void {
   if (stream.destroyed || stream.closed || stream.headersSent) return;
   const body = `${why}\n`;

@@ -4,13 +4,13 @@ import type { Http2Source } from '../http-requests.js';
 import type { Tunnel } from '../node/raw-exchange.js';
 import { SocketOfReactor } from '../node/socket-of-reactor.js';
 
-/** Frames that are written together go out as one piece up to this size. */
+/** Frames written together are joined into one piece up to this size. */
 const JOINED_BYTES = 65_536;
 
-/** Looks at what goes out. */
+/** Inspects the output. */
 export interface Observer {
   passed(bytes: Uint8Array): void;
-  /** All of it was given on. */
+  /** All of it was passed on. */
   moved(): void;
 }
 
@@ -24,7 +24,7 @@ export class TunnelSocket extends SocketOfReactor {
   readonly remoteFamily: string;
   readonly #tunnel: Tunnel;
   readonly #observer: Observer | undefined;
-  /** The client does not take what was sent to it. */
+  /** The client does not take the bytes sent to it. */
   isBlocked = false;
   #isPaused = false;
   #isGone = false;
@@ -92,12 +92,12 @@ export class TunnelSocket extends SocketOfReactor {
   }
 
   override _destroy(error: Error | null, done: Done): void {
-    // Behind an orderly end the reactor still sends what it has.
+    // After an orderly end the reactor still sends its queued bytes.
     if (!this.#isGone && !this.writableFinished) this.#tunnel.destroy();
     done(error);
   }
 
-  /** At once, even where an end is under way that the client does not let happen. */
+  /** Ends it at once, even where the client holds up an end under way. */
   kill(): void {
     if (!this.#isGone) this.#tunnel.destroy();
     this.destroy();

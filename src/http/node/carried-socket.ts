@@ -21,13 +21,13 @@ type Chunk = { chunk: Buffer | string; encoding: BufferEncoding };
 const MAX_JOINED_BYTES = 64 * 1024;
 
 /**
- * What Node's servers take for the socket of a connection that another process or thread owns. It looks like a
- * `net.Socket` as far as frameworks look at one. Runs in a worker.
+ * The socket that Node's servers get for a connection that another process or thread owns. It looks like a
+ * `net.Socket` as far as frameworks inspect one. Runs in a worker.
  */
 export class CarriedSocket extends SocketOfReactor {
   readonly remoteAddress: string;
   readonly remotePort: number;
-  /** Frameworks tell https by it. */
+  /** Frameworks recognise https by it. */
   readonly encrypted: boolean;
   readonly connecting = false;
   readonly pending = false;
@@ -61,7 +61,7 @@ export class CarriedSocket extends SocketOfReactor {
     return this.#tunnel !== null;
   }
 
-  /** Where bytes go from now on; null: nobody waits for any, and they are dropped. */
+  /** The sink of the bytes from now on; null: no reader waits for any, and they are dropped. */
   carryTo(sink: Sink | null): void {
     this.#sink = sink;
   }
@@ -84,7 +84,7 @@ export class CarriedSocket extends SocketOfReactor {
     };
   }
 
-  /** Gives bytes to who reads this. @returns false: wait for `wanted` */
+  /** Passes bytes to the reader. @returns false: wait for `wanted` */
   feed(data: Buffer | string): boolean {
     if (this.destroyed || data.length === 0) return true;
     this.bytesRead += data.length;
@@ -92,7 +92,7 @@ export class CarriedSocket extends SocketOfReactor {
     return typeof data === 'string' ? this.push(data, 'latin1') : this.push(data);
   }
 
-  /** Resolves when more is read, or nothing ever will be. */
+  /** Resolves when more is read, or the socket is gone. */
   wanted(): Promise<void> {
     if (this.destroyed) return Promise.resolve();
     return new Promise((resolve) => {

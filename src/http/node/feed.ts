@@ -4,8 +4,8 @@ import type { RawExchange } from './raw-exchange.js';
 const CRLF = '\r\n';
 
 /**
- * Gives a request to Node's parser: its head as it was sent, and its body as its head announces it. The client is read on
- * as Node takes the pieces. Rejects when the client goes in the middle.
+ * Feeds a request to Node's parser: its head as it was sent, and its body as its head announces it. The client is
+ * read on as Node takes the pieces. Rejects when the client goes in the middle.
  */
 export async function feedRequest(exchange: RawExchange, socket: CarriedSocket): Promise<void> {
   const { head, body, isChunked } = exchange;

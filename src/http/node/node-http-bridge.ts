@@ -11,7 +11,7 @@ export interface NodeHttpOptions {
   readonly maxHeaderBytes?: number;
   /** A connection's socket is dropped after this time without a request; its next request gets a new one. */
   readonly idleMs?: number;
-  /** So many idle sockets are kept at most. */
+  /** The most idle sockets that are kept. */
   readonly maxIdle?: number;
   /** Node or a listener has failed on a connection outside of a request's answer. */
   readonly failed?: (error: Error) => void;
@@ -19,7 +19,7 @@ export interface NodeHttpOptions {
 
 /** Published by Node for each request of each server, before any of its listeners is called. */
 const STARTED = 'http.server.request.start';
-/** What a client has left behind is read within this time, and its reading begins within that. */
+/** The rest of a client that has left is read within this time, and its reading begins within that. */
 const LEFT_MS = 60_000;
 const UNREAD_MS = 1000;
 const DEFAULTS = { maxHeaderBytes: 256 * 1024, idleMs: 10_000, maxIdle: 1024 };
@@ -28,15 +28,15 @@ const DEFAULTS = { maxHeaderBytes: 256 * 1024, idleMs: 10_000, maxIdle: 1024 };
 interface Current {
   readonly exchange: RawExchange;
   readonly guard: AnswerGuard;
-  /** What had been written on the socket when it came. */
+  /** Bytes written on the socket when it came. */
   readonly bytesBefore: number;
-  /** What Node has made of it. */
+  /** Node's request object. */
   request: IncomingMessage | null;
   /** All of the request was given to Node. */
   isFed: boolean;
-  /** Node has understood it, and called for an answer. */
+  /** Node has parsed it, and called for an answer. */
   isStarted: boolean;
-  /** Node has handed over all of the answer. */
+  /** Node has written the whole answer. */
   isAnswered: boolean;
 }
 
@@ -55,7 +55,7 @@ export class NodeHttpBridge {
   readonly server: Server;
   readonly #options: Required<Omit<NodeHttpOptions, 'failed'>>;
   readonly #failed: (error: Error) => void;
-  /** By session id; idle ones in the order in which they became so. */
+  /** By session id; idle ones in the order in which they became idle. */
   readonly #carried = new Map<number, Carried>();
   readonly #bySocket = new WeakMap<object, Carried>();
   readonly #tunnels = new Set<CarriedSocket>();
@@ -75,7 +75,7 @@ export class NodeHttpBridge {
     this.#failed = options.failed ?? (() => {});
     this.server =
       listener instanceof Server ? listener : createServer({ maxHeaderSize: this.#options.maxHeaderBytes }, listener);
-    // Who waits too long is told by the reactor.
+    // The reactor answers clients that wait too long.
     Object.assign(this.server, { timeout: 0, keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
     subscribe(STARTED, this.#onStarted);
   }
@@ -114,11 +114,14 @@ export class NodeHttpBridge {
     );
   }
 
-  /** As of a socket that Node owns, but for one thing: a body that has come whole is read to its end, if it is being read. */
+  /**
+   * As of a socket that Node owns, with one difference: a body that has come whole is read to its end, if it is
+   * being read.
+   */
   #clientLeft({ socket }: Carried, { exchange, request }: Current): void {
     const hasBody = exchange.body.whole?.length !== 0;
     if (!exchange.hasWholeBody || !hasBody || request === null || request.readableEnded) return void socket.destroy();
-    // A handler that is not reading yet may be about to; one that never does is to hear of the end soon.
+    // A handler that is not reading yet may be about to; one that never does is to see the end soon.
     let timer = setTimeout(() => {
       if (!isRead(request)) return void socket.destroy();
       timer = setTimeout(() => socket.destroy(), LEFT_MS).unref();
@@ -144,7 +147,7 @@ export class NodeHttpBridge {
     });
   }
 
-  /** Ends what is left, and takes no more. */
+  /** Ends the rest, and takes no more. */
   close(): void {
     unsubscribe(STARTED, this.#onStarted);
     this.server.off('upgrade', this.#onUpgrade);
@@ -155,7 +158,7 @@ export class NodeHttpBridge {
 
   #carriedOf(exchange: RawExchange): Carried {
     const known = this.#carried.get(exchange.fd);
-    // What still has a request of the same connection was left by an answer that never ended.
+    // A socket that still has a request of the same connection was left by an answer that never ended.
     if (known !== undefined && known.current === null && !known.socket.destroyed && known.socket.writable) return known;
     known?.socket.destroy();
     const carried = { fd: exchange.fd, socket: new CarriedSocket(exchange), current: null, idleSince: 0 };
@@ -187,7 +190,7 @@ export class NodeHttpBridge {
     const fault = current.isAnswered ? current.guard.shortFault : undefined;
     if (fault !== undefined) return this.#broken(carried, current, fault);
     this.#release(carried);
-    // What Node does not understand it answers with a few bytes, and destroys the socket right behind them.
+    // Node answers an invalid request with a few bytes, and destroys the socket right behind them.
     const isRefused = !current.isStarted && socket.bytesWritten > current.bytesBefore;
     if (current.isAnswered || socket.writableFinished || isRefused) current.exchange.finish(true);
     else if (!current.exchange.isGone) current.exchange.abort();
@@ -222,7 +225,7 @@ export class NodeHttpBridge {
     current.exchange.finish(current.guard.endsWithConnection);
   }
 
-  /** The body is not as long as its head says. The client is told: by a 500, or by the end of its connection. */
+  /** The body does not have the length in its head. The client sees it: by a 500, or by the end of its connection. */
   #broken(carried: Carried, current: Current, fault: Error): void {
     if (carried.current !== current) return;
     const { exchange, guard } = current;
@@ -242,7 +245,7 @@ export class NodeHttpBridge {
     this.#notifyDrained();
   }
 
-  /** Ours is called first; Node asks only whether there is a listener, so it may not be the only one. */
+  /** This listener is called first; Node checks only whether there is a listener, so it may not be the only one. */
   #watchUpgrades(): void {
     this.server.off('upgrade', this.#onUpgrade);
     if (this.server.listenerCount('upgrade') > 0) this.server.prependListener('upgrade', this.#onUpgrade);
@@ -296,7 +299,7 @@ interface StartMessage {
 
 const REFUSAL = { status: 500, why: 'Internal Server Error', close: true };
 
-/** Where the bytes of one answer go. */
+/** Destination of the bytes of one answer. */
 class Answer {
   readonly #exchange: RawExchange;
   readonly #guard: AnswerGuard;
@@ -310,7 +313,7 @@ class Answer {
   }
 
   write(data: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
-    // Node writes it by itself, or when the app says so (`checkContinue`).
+    // Node writes it by itself, or when the app calls for it (`checkContinue`).
     if (data === CONTINUE && !this.#hasBegun) {
       this.#exchange.sendContinue();
       return true;

@@ -1,4 +1,4 @@
-/** A request and its answer as bytes, for somebody who knows HTTP himself: Node's own server. Runs in a worker. */
+/** A request and its answer as bytes, for code that speaks HTTP itself: Node's own server. Runs in a worker. */
 import type { RequestBody } from '../exchange.js';
 
 export interface RawExchange {
@@ -10,7 +10,7 @@ export interface RawExchange {
   readonly isUpgrade: boolean;
   readonly isEncrypted: boolean;
   readonly body: RequestBody;
-  /** All of the body has come to this process. */
+  /** The whole body has come to this process. */
   readonly hasWholeBody: boolean;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -21,7 +21,7 @@ export interface RawExchange {
   writeRaw(data: Uint8Array | string, encoding?: 'latin1' | 'utf8'): boolean;
   /** 100 Continue. */
   sendContinue(): void;
-  /** Who takes the body says 100 Continue, or does not: reading the body does not say it. */
+  /** The reader of the body sends 100 Continue itself, or does not: reading the body does not send it. */
   leaveContinue(): void;
   /** The answer is complete: the next request of this connection may come. @param close the connection ends behind it */
   finish(close: boolean): void;
@@ -44,7 +44,7 @@ export interface Tunnel {
   write(data: Uint8Array): boolean;
   drain(): Promise<void>;
   end(): void;
-  /** What was written before `end` still leaves. */
+  /** Bytes written before `end` still leave. */
   destroy(): void;
   pause(): void;
   resume(): void;

@@ -1,8 +1,8 @@
 import { Duplex } from 'node:stream';
 
 /**
- * A socket of Node by its looks: the real one is the reactor's, with its options, and keeps the process alive by other
- * means. Runs in a worker.
+ * Looks like a socket of Node: the real one is the reactor's, with its options, and keeps the process alive by
+ * other means. Runs in a worker.
  */
 export abstract class SocketOfReactor extends Duplex {
   setNoDelay(): this {

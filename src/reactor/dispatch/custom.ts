@@ -1,7 +1,7 @@
-/** Dispatch by a function of the user's, which sees each packet. Runs in the reactor. */
+/** Dispatch by a user function, which sees each packet. Runs in the reactor. */
 import { ServerError } from '../../errors/index.js';
 
-/** What the function is told of a packet. */
+/** What the function receives about a packet. */
 export interface DispatchInfo {
   /** Session id of its connection. */
   readonly fd: number;
@@ -13,11 +13,11 @@ export interface DispatchInfo {
   readonly remoteAddress: string;
   /** Index of the listen port: 0 is the server's own address. */
   readonly portIndex: number;
-  /** Workers there are: an answer is below. */
+  /** Number of workers: an id in the answer is below it. */
   readonly workerNum: number;
 }
 
-/** A worker's id; 'discard': the packet is dropped; 'close': its connection is closed; 'fallback': as fd-mod. */
+/** A worker's id; 'discard': drop the packet; 'close': close its connection; 'fallback': choose as fd-mod. */
 export type DispatchAnswer = number | 'discard' | 'close' | 'fallback';
 export type DispatchFunction = (info: DispatchInfo) => DispatchAnswer;
 
@@ -36,7 +36,7 @@ export async function loadDispatch(module: string): Promise<DispatchFunction> {
   return (info) => safely(dispatch, info);
 }
 
-/** What it throws, and any answer that means nothing, counts as 'fallback': it must not stop the reactor. */
+/** An exception, and any invalid answer, counts as 'fallback': neither may stop the reactor. */
 function safely(dispatch: DispatchFunction, info: DispatchInfo): DispatchAnswer {
   try {
     const answer: unknown = dispatch(info);

@@ -1,9 +1,9 @@
 import type { DispatchStrategy } from './strategy.js';
 
-/** One that has been busy for long is likely to stay so: a millisecond weighs as much as so many bytes that wait. */
+/** A worker that has been busy for long is likely to stay busy: each millisecond weighs as much as N queued bytes. */
 const BYTES_PER_MS = 64;
 
-/** Per packet: a worker that does nothing; when all are busy, the one with the least to do (Swoole: mode 3). */
+/** Per packet: an idle worker; when all are busy, the one with the least to do (Swoole: mode 3). */
 export const idle: DispatchStrategy = {
   sticky: false,
   keepsUnused: false,

@@ -20,7 +20,7 @@ const strategies = {
   'least-busy': leastBusy,
 } as const satisfies Record<Extract<DispatchMode, string>, DispatchStrategy>;
 
-/** For a function of the user's: what it leaves to us goes the way of fd-mod. */
+/** For a user function: packets that it leaves to the server are dispatched as fd-mod. */
 export function strategyOf(mode: DispatchMode): DispatchStrategy {
   return typeof mode === 'string' ? strategies[mode] : { ...fdMod, sticky: false, keepsUnused: false };
 }

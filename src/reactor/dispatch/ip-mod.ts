@@ -7,7 +7,7 @@ export const ipMod: DispatchStrategy = {
   choose: ({ address }, view) => hash(address) % view.workerNum,
 };
 
-/** FNV-1a: neighbours go apart. */
+/** FNV-1a: spreads neighbouring addresses. */
 function hash(bytes: Buffer): number {
   let value = 0x811c9dc5;
   for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);

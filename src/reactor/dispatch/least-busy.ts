@@ -1,16 +1,16 @@
 import { lowest, NOT_READY } from './lowest.js';
 import type { DispatchStrategy, DispatchView } from './strategy.js';
 
-/** Per packet: the worker with the least to do, by callbacks that are pending and packets that wait (Swoole: mode 9). */
+/** Per packet: the worker with the least to do, by pending callbacks and queued packets (Swoole: mode 9). */
 export const leastBusy: DispatchStrategy = {
   sticky: false,
   keepsUnused: false,
   choose: (_subject, view) => lowest(view, scoreOf),
 };
 
-/** So many bytes that wait weigh as much as one pending callback. */
+/** N queued bytes weigh as much as one pending callback. */
 const BYTES_PER_PACKET = 1024;
-/** So does so long without a break. */
+/** So do N ms without a break. */
 const MS_PER_PACKET = 10;
 
 function scoreOf(worker: number, view: DispatchView): number {

@@ -1,27 +1,27 @@
 /** Choosing the worker: what a strategy may look at. Everything is read from shared memory. Runs in the reactor. */
 export interface DispatchView {
   readonly workerNum: number;
-  /** Living connections of a worker, over all reactors. */
+  /** Open connections of a worker, over all reactors. */
   connections(worker: number): number;
-  /** True when the worker has a process that takes packets. */
+  /** True when the worker has a process that receives packets. */
   isReady(worker: number): boolean;
-  /** True while the worker runs callbacks or packets wait for it. */
+  /** True while the worker runs callbacks or has queued packets. */
   isBusy(worker: number): boolean;
-  /** For how long it has been running callbacks without a break, in ms; 0: it does not. */
+  /** For how long the worker has run callbacks without a break, in ms; 0: it runs none. */
   busyForMs(worker: number): number;
-  /** True when it has a process that neither runs nor waits for anything. */
+  /** True when the worker has a process that neither runs callbacks nor has packets queued or pending. */
   isIdle(worker: number): boolean;
-  /** Bytes that wait for this worker. */
+  /** Bytes queued for this worker. */
   queuedBytes(worker: number): number;
   /** Callbacks of this worker whose promise has not settled. */
   pending(worker: number): number;
-  /** What `bind` has given the connection in this slot; 0: nothing. */
+  /** The uid that `bind` gave the connection in this slot; 0: none. */
   uid(slot: number): number;
   /** A counter shared by all reactors. */
   nextRound(): number;
 }
 
-/** What is to be given to a worker: a connection (sticky strategies), or a packet of one. */
+/** What is to be dispatched: a connection (sticky strategies), or a packet of one. */
 export interface DispatchSubject {
   readonly sessionId: number;
   readonly slot: number;
@@ -31,16 +31,16 @@ export interface DispatchSubject {
 
 /** One way to choose. A dispatch mode is a name for one of these (`dispatch/index.ts`). */
 export interface DispatchStrategy {
-  /** True: a connection keeps the worker it was given. False: each packet is given out by itself. */
+  /** True: a connection keeps its worker. False: each packet is dispatched by itself. */
   readonly sticky: boolean;
-  /** A choice for which there was no packet after all stands for the next one; false: it would be out of date. */
+  /** A choice that no packet followed stands for the next packet; false: it would be out of date. */
   readonly keepsUnused: boolean;
-  /** The worker that all datagrams go to; undefined: those of one sender go to one worker. */
+  /** The worker of all datagrams; undefined: datagrams of one sender go to one worker. */
   readonly datagrams?: number;
   choose(subject: DispatchSubject, view: DispatchView): number;
 }
 
-/** The worker of a connection: of all its packets (sticky strategies), or of its `connect` and `close`. */
+/** The worker of a connection: for all its packets (sticky strategies), or for its `connect` and `close`. */
 export function chooseForConnection(strategy: DispatchStrategy, subject: DispatchSubject, view: DispatchView): number {
   return strategy.sticky ? strategy.choose(subject, view) : subject.sessionId % view.workerNum;
 }

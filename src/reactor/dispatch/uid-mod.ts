@@ -1,8 +1,8 @@
 import type { DispatchStrategy } from './strategy.js';
 
 /**
- * Per packet: all connections bound to one uid go to one worker; before `bind` as fd-mod (Swoole: dispatch_mode 5). Packets
- * of a connection before and after its `bind` may be handled by two workers.
+ * Per packet: all connections bound to one uid go to one worker; before `bind` as fd-mod (Swoole: dispatch_mode
+ * 5). Two workers may handle the packets before and after a connection's `bind`, one after the other.
  */
 export const uidMod: DispatchStrategy = {
   sticky: false,

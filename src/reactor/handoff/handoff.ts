@@ -1,6 +1,6 @@
 /**
- * What a reactor owns goes over to the process that comes next, and comes from the one before (BASE mode, at a reload).
- * Runs in a worker in BASE mode.
+ * Hands off what a reactor owns to the next process, and takes over from the preceding one (BASE mode, at a
+ * reload). Runs in a worker in BASE mode.
  */
 import { CloseCode } from '../../ipc/frame.js';
 import { SlotState } from '../../memory/connection-table.js';
@@ -30,7 +30,7 @@ export interface HandoffParts {
 
 export class Handoff {
   readonly #parts: HandoffParts;
-  /** Called when no connection is left that cannot be handed over. */
+  /** Called when no connection is left that cannot be handed off. */
   #dismissed: (() => void) | undefined;
 
   constructor(parts: HandoffParts) {
@@ -38,7 +38,7 @@ export class Handoff {
   }
 
   /**
-   * Closes connections that cannot be handed over (TLS keys stay in this process): their workers may still answer, and
+   * Closes connections that cannot be handed off (TLS keys stay in this process): their workers may still reply, and
    * queued replies are flushed first; after `deadlineMs` they are reset. `done` is called, later, when there are none.
    */
   dismiss(deadlineMs: number, done: () => void): void {
@@ -65,7 +65,7 @@ export class Handoff {
     done();
   }
 
-  /** No turn comes after this; the caller closes the descriptors. */
+  /** Packs everything; no turn comes after this. The caller closes the descriptors. */
   handOver(): Snapshot[] {
     const { context, admission } = this.#parts;
     this.#giveUp();
@@ -78,8 +78,8 @@ export class Handoff {
   }
 
   /**
-   * Goes on with what the process before this one has handed over, before the first turn. Connections it has not handed
-   * over have died with it.
+   * Resumes what the preceding process handed off, before the first turn. Connections it did not hand off died
+   * with it.
    */
   takeOver(snapshots: readonly Snapshot[]): void {
     const { context, ending, slots } = this.#parts;

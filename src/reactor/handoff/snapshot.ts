@@ -1,6 +1,6 @@
 /**
- * What a reactor owns, in the shape in which another process can go on with it (BASE mode, at a reload): each connection
- * with all that is known of it, clients that are not connections yet, and events that found no room.
+ * What a reactor owns, as another process can resume it (BASE mode, at a reload): each connection with all its
+ * state, clients that are not connections yet, and events that found no room.
  */
 import type { Arrival } from '../../ipc/arrival.js';
 import { addressOf, allocateStable } from '../../os/libc.js';
@@ -13,13 +13,13 @@ import type { Speech, WaitingFrame } from '../speech.js';
 import type { Transport } from '../transport/transport.js';
 import type { SpilledEvent } from '../worker-ring.js';
 
-/** Fields that go over as they are. */
+/** Fields that are copied as they are. */
 const plainFields = [
   ...(['lastWorker', 'hangup', 'unconfirmed', 'mayBeLeft', 'closeSent', 'closeCode', 'closeAnnounced'] as const),
   ...(['deadline', 'answererPid', 'full', 'waitingSince', 'drainWatchers'] as const),
 ] as const;
 
-/** What holds a connection back in the next process too; the other reasons are those of this one. */
+/** Holds that last into the next process; the other reasons are those of this one. */
 const LASTING_HOLDS = Hold.paused | Hold.inflight;
 
 /** Everything but the socket and the bytes. */
@@ -31,16 +31,16 @@ export interface ConnectionRecord extends Pick<Connection, (typeof plainFields)[
   readonly port: number;
   readonly life: Life;
   readonly holds: number;
-  /** Its name. */
+  /** The protocol's name. */
   readonly protocol: string;
-  /** What the protocol has saved. */
+  /** What the protocol saved. */
   readonly state: unknown;
-  /** Set where bytes of the client wait to be taken; they come first. */
+  /** Set where client bytes wait to be taken; they come first. */
   readonly input: InputState | null;
   readonly inputBytes: number;
-  /** A send that is not whole, and what waits behind it; their bytes come last. */
+  /** An unfinished send and the frames behind it; their bytes come last. */
   readonly speech: SpeechRecord | null;
-  /** What waits for it, in order: files, and numbers of bytes, which come behind the input. */
+  /** What is queued for the client, in order: files, and numbers of bytes, which come behind the input. */
   readonly out: readonly (number | FileRecord)[];
 }
 
@@ -50,7 +50,7 @@ interface SpeechRecord extends Omit<Speech, 'waiting'> {
 
 export type FileRecord = Pick<FilePart, 'path' | 'offset' | 'left'>;
 
-/** A client whose PROXY header is not whole. */
+/** A client whose PROXY header is incomplete. */
 export interface PendingRecord extends Omit<Arrival, 'descriptor' | 'address'> {
   readonly kind: 'pending';
   /** Hexadecimal. */
@@ -66,7 +66,7 @@ export type SnapshotRecord = ConnectionRecord | PendingRecord | EventRecord;
 
 export interface Snapshot<R extends SnapshotRecord = SnapshotRecord> {
   readonly record: R;
-  /** −1: none belongs to it. */
+  /** −1: it has none. */
   readonly descriptor: number;
   readonly bytes: readonly Buffer[];
 }

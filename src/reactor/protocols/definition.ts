@@ -13,18 +13,18 @@ export interface PortFraming {
   readonly packageMaxLength: number;
 }
 
-/** What protocols stand on: the rest of their reactor. */
+/** The reactor parts that protocols use. */
 export interface ProtocolParts {
   readonly context: ReactorContext;
   readonly ending: Ending;
   readonly sending: Sending;
   readonly dispatcher: Dispatcher;
   readonly reading: Reading;
-  /** A client was disconnected, or refused, because of what it sent. */
+  /** Reports a client that was disconnected, or refused, because of what it sent. */
   refused(connection: Connection, code: number, message: string): void;
-  /** The pid of a peer at the moment; 0: none. */
+  /** The current pid of a peer; 0: none. */
   processOf(peer: number): number;
-  /** What a connection becomes that is one worker's from here on: its bytes go both ways as they come. */
+  /** The protocol of a connection that belongs to one worker from here on: its bytes go both ways as they come. */
   readonly tunnel: Protocol;
 }
 
@@ -32,7 +32,7 @@ export interface ProtocolParts {
 export interface ProtocolPort {
   readonly index: number;
   readonly options: PortOptions;
-  /** How packets are found; undefined: what one read gives is a packet. */
+  /** How packets are found; undefined: the result of one read is a packet. */
   readonly framing: PortFraming | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Packets found in what clients send: each whole packet goes to its worker. What is not whole yet waits here, so a worker
- * never sees half of one, and its successor goes on at the next. Runs in the reactor.
+ * Finds packets in what clients send: each whole packet goes to its worker. Incomplete packets wait here, so a
+ * worker never sees half of one, and its successor continues at the next. Runs in the reactor.
  */
 import { CloseCode } from '../../ipc/frame.js';
 import { MALFORMED, MORE } from '../../protocol/framing/framer.js';
@@ -13,7 +13,7 @@ import { READS_PER_TURN } from '../reading.js';
 import type { WorkerRing } from '../worker-ring.js';
 import type { PortFraming, ProtocolDefinition, ProtocolParts, ProtocolPort } from './definition.js';
 
-/** What one read gave is a packet, but a function of the user's sees it before it is in a ring. */
+/** The result of one read is a packet, but a user function sees it before it is in a ring. */
 export const rawFraming: PortFraming = {
   framer: { packetLength: (_bytes, from, to) => to - from },
   packageMaxLength: Number.POSITIVE_INFINITY,
@@ -73,7 +73,7 @@ export class Framed implements Protocol {
     this.#parts.ending.dismiss(connection);
   }
 
-  /** What waits lies in the connection's input. */
+  /** The incomplete packet lies in the connection's input. */
   save(): null {
     return null;
   }
@@ -90,7 +90,7 @@ export class Framed implements Protocol {
     return this.#resume(connection);
   }
 
-  /** Goes on with what waits. @returns false: read nothing more now */
+  /** Continues with the stored input. @returns false: read nothing more now */
   #resume(connection: Connection): boolean {
     const { input } = connection;
     if (input === null) return true;
@@ -104,7 +104,7 @@ export class Framed implements Protocol {
     return true;
   }
 
-  /** Packets that lie whole in `bytes` go straight on. @returns what must wait; undefined when nothing has to */
+  /** Dispatches the packets that lie whole in `bytes`. @returns what must wait; undefined when nothing has to */
   #takeWhole(connection: Connection, bytes: Buffer, count: number): Input | undefined {
     let from = 0;
     while (from < count) {
@@ -147,7 +147,7 @@ export class Framed implements Protocol {
     return MALFORMED;
   }
 
-  /** @returns false when its worker has no room */
+  /** @returns false when the worker has no room */
   #send(connection: Connection, input: Input): boolean {
     const goal = this.#goalOf(connection, input);
     if (goal === 'discard') return true;
@@ -169,7 +169,7 @@ export class Framed implements Protocol {
   #write(connection: Connection, input: Input, ring: WorkerRing): boolean {
     const { bytes, from, packetBytes } = input;
     input.sent = ring.writePacket(connection.sessionId, bytes, from, packetBytes, input.sent);
-    // The choice stands also when there was no room for a single byte: a function of the user's is asked once.
+    // The choice stands also when there was no room for a single byte: a user function is asked once.
     input.worker = ring.worker;
     if (input.sent === packetBytes) {
       this.#parts.dispatcher.dispatched(connection, ring, packetBytes);
@@ -184,7 +184,7 @@ export class Framed implements Protocol {
     this.#parts.ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED);
   }
 
-  /** The client is sent nothing: its bytes are no packet. */
+  /** Closes without a reply: the client's bytes are not a packet. */
   #refuse(connection: Connection, code: number, message: string): void {
     const { refused, ending, reading } = this.#parts;
     connection.input = null;

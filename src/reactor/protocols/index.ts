@@ -1,4 +1,4 @@
-/** What listen ports may speak. A new protocol is one file here, and one line in `definitions`. */
+/** The protocols of listen ports. A new protocol is one file here, and one line in `definitions`. */
 import { FrameKind, type Protocol } from '../protocol.js';
 import type { ProtocolDefinition, ProtocolParts, ProtocolPort } from './definition.js';
 import { framed } from './framed.js';
@@ -9,12 +9,12 @@ import { Stream, type StreamParts, stream } from './stream.js';
 export const definitions: readonly ProtocolDefinition[] = [http1, framed, stream];
 
 export class Protocols {
-  /** What a connection becomes that is one worker's. */
+  /** The protocol of a connection that an upgrade has given to one worker. */
   readonly tunnel: Protocol;
   /** By listen port. */
   readonly #ofPort: readonly Protocol[];
   readonly all: readonly Protocol[];
-  /** Those that have something to do at the end of each turn. */
+  /** Protocols with work at the end of each turn. */
   readonly withTurnEnd: readonly Protocol[];
   readonly #kinds = new Uint8Array(256);
 
@@ -33,12 +33,12 @@ export class Protocols {
     return protocol;
   }
 
-  /** That of a connection which the process before this one has handed over. */
+  /** The protocol of a connection that the preceding process has handed off. */
   named(name: string, port: number): Protocol {
     return name === this.tunnel.name ? this.tunnel : this.ofPort(port);
   }
 
-  /** How a frame of one of their types is treated; `unknown`: none of them has it. */
+  /** How the reactor treats a frame of a protocol's type; `unknown`: no protocol has that type. */
   kindOf(type: number): FrameKind {
     return (this.#kinds[type] ?? FrameKind.unknown) as FrameKind;
   }

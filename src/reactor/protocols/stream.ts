@@ -1,6 +1,6 @@
 /**
- * Bytes as they come: what one read gives is a packet, and goes straight into the ring of its worker. Speaks raw ports,
- * and every tunnel: a connection that an upgrade has made one worker's. Runs in the reactor.
+ * Bytes as they come: the result of one read is a packet, and goes straight into the ring of its worker. Serves
+ * raw ports, and every tunnel: a connection that an upgrade has given to one worker. Runs in the reactor.
  */
 import { CloseCode } from '../../ipc/frame.js';
 import { ReactorCounter } from '../../memory/boards.js';
@@ -19,7 +19,7 @@ export class Stream implements Protocol {
   readonly tickMs = 0;
   readonly #parts: StreamParts;
 
-  /** @param isBound a tunnel: its bytes are no packets to be dispatched, they belong to the connection's worker */
+  /** @param isBound a tunnel: its bytes are not packets to be dispatched, they belong to the connection's worker */
   constructor(parts: StreamParts, isBound = false) {
     this.name = isBound ? 'tunnel' : 'stream';
     this.isBound = isBound;
@@ -50,7 +50,9 @@ export class Stream implements Protocol {
     this.#parts.ending.peerEnded(connection);
   }
 
-  /** It has none of its own: bytes of an answer that was over before the connection became a tunnel. */
+  /**
+   * A stream has no frames of its own: these are bytes of a reply that was over before the connection became a tunnel.
+   */
   frame(): void {
     const { id, board } = this.#parts.context;
     board.add(id, ReactorCounter.discarded, 1);
@@ -81,7 +83,7 @@ export class Stream implements Protocol {
 
   restore(): void {}
 
-  /** What a tunnel says makes no sense to the process that comes next. */
+  /** The bytes of a tunnel mean nothing to the worker's successor. */
   workerDied(): void {
     if (!this.isBound) return;
     const { context, ending } = this.#parts;
@@ -103,7 +105,7 @@ export class Stream implements Protocol {
     if (!this.isBound) this.#parts.dispatcher.dispatched(connection, ring, bytes);
   }
 
-  /** Bytes that were read before. @returns false: there is no room for all of them */
+  /** Takes bytes that were read before. @returns false: there is no room for all of them */
   #takeInput(connection: Connection): boolean {
     const { input } = connection;
     while (input !== null && input.length > 0) {

@@ -1,7 +1,7 @@
 /**
  * Encrypted bytes by Node's `tls`: its streams hold the keys, the descriptor is Node's. Runs in the reactor.
  *
- * Node keeps the bytes of a write until they are encrypted, so they are copied once; a connection is given more to encrypt
+ * Node keeps the bytes of a write until they are encrypted, so they are copied once; a connection gets more to encrypt
  * only below `AHEAD_BYTES`, the rest waits in the connection's queue as elsewhere.
  */
 import { readFileAt } from '../../os/file.js';

@@ -8,9 +8,9 @@ import type { Secured, TransportEvents } from './transport.js';
 export class TlsStream implements Secured {
   readonly #stream: TLSSocket;
   readonly #socket: Socket;
-  /** What is left of a piece of which the reader had room for a part. */
+  /** The rest of a piece for which the reader had no room. */
   #rest: Buffer | null = null;
-  /** The client has ended its side; what it has sent before may still be there to read. */
+  /** The client has ended its side; earlier bytes may still be there to read. */
   #hasEnded = false;
   #events: TransportEvents | undefined;
   readonly #written = (): void => this.#events?.written();
@@ -45,7 +45,7 @@ export class TlsStream implements Secured {
     this.#stream.write(bytes, this.#written);
   }
 
-  /** Plain bytes that were not encrypted and written yet. */
+  /** Plain bytes that are not yet encrypted and written. */
   get queuedBytes(): number {
     return this.#stream.writableLength;
   }
@@ -55,7 +55,7 @@ export class TlsStream implements Secured {
     return this.#stream.destroyed || this.#socket.destroyed;
   }
 
-  /** close_notify and FIN, behind all that was written. What the client still sends is thrown away. */
+  /** close_notify and FIN, behind all that was written. What the client still sends is discarded. */
   end(): void {
     this.#stream.end();
     this.#stream.resume();
@@ -71,7 +71,7 @@ export class TlsStream implements Secured {
     this.#stream.destroy();
   }
 
-  /** The protocol that was agreed upon, '' for none. */
+  /** The protocol agreed upon, '' for none. */
   get alpn(): string {
     return this.#stream.alpnProtocol || '';
   }

@@ -1,6 +1,6 @@
 /**
- * How the bytes of a connection travel: recv(2) and send(2), or the same through encryption. One object per reactor and
- * kind; what it keeps of a connection lies in `connection.secure`. Runs in the reactor.
+ * How the bytes of a connection travel: recv(2) and send(2), or the same through encryption. One object per
+ * reactor and kind; its state of a connection lies in `connection.secure`. Runs in the reactor.
  */
 import type { TlsInfo } from '../../memory/tls-records.js';
 import type { FilePart } from '../out-queue.js';
@@ -27,7 +27,7 @@ export interface TransportEvents {
   closed(): void;
 }
 
-/** What a transport sees of a connection. */
+/** A connection, as a transport sees it. */
 export interface Carried {
   readonly descriptor: number;
   readonly secure: Secured | null;
@@ -37,11 +37,11 @@ export interface Carried {
 
 /** Numbers below 0 are −errno. */
 export interface Transport {
-  /** A read that gave less than it could has taken all there was. */
+  /** A read that gave less than it could has emptied the kernel's buffer. */
   readonly drainsByShortRead: boolean;
-  /** What `send` has taken is with the kernel: `release` right behind it loses nothing. */
+  /** Bytes that `send` has taken are with the kernel: `release` right behind it loses nothing. */
   readonly isDirect: boolean;
-  /** Another process can go on with the descriptor (BASE mode): no keys are in this one. */
+  /** Another process can continue with the descriptor (BASE mode): this one holds no keys. */
   readonly canHandOff: boolean;
   /**
    * @param target takes at most `limit` bytes at `at`, which the kernel finds at `address`
@@ -54,16 +54,16 @@ export interface Transport {
   sendFile(connection: Carried, part: FilePart, most: number): number;
   /** Bytes it has taken that have not reached the kernel. */
   queuedBytes(connection: Carried): number;
-  /** The reactor wants to be told: READABLE or WRITABLE. */
+  /** The reactor wants reports of READABLE or WRITABLE. */
   rearm(connection: Carried, events: number): void;
-  /** Ends the writing side behind all that was sent. */
+  /** Ends the writing side behind all bytes sent. */
   end(connection: Carried): void;
   /** The kernel has room again for what `end` could not send. */
   flush(connection: Carried): void;
   /** The descriptor goes, with an RST. */
   reset(connection: Carried): void;
-  /** The descriptor goes. */
+  /** Releases the descriptor. */
   release(connection: Carried): void;
-  /** False when the descriptor may be another one's by now. */
+  /** False when the descriptor may belong to another connection by now. */
   holdsDescriptor(connection: Carried): boolean;
 }

@@ -12,7 +12,7 @@ function builtIn<C extends UserConnection>(host: WorkerHost<C>): FrameService[] 
   return [new StreamService(host), new DatagramService(host)];
 }
 
-/** @param others what whoever starts the process hands in */
+/** @param others passed in by the code that starts the process */
 export function createServices<C extends UserConnection>(
   host: WorkerHost<C>,
   others: readonly ServiceFactory[],
@@ -23,7 +23,7 @@ export function createServices<C extends UserConnection>(
 /** A frame's type is one byte. */
 const TYPES = 256;
 
-/** @returns by type of frame, for every type there can be @throws Error where two claim one type */
+/** @returns by type of frame, for every possible type @throws Error where two services claim one type */
 export function byType(services: readonly FrameService[], log: Log): FrameService[] {
   const unknown = new UnknownFrames(log);
   const table = Array.from({ length: TYPES }, (): FrameService => unknown);

@@ -49,7 +49,7 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
 
   connectionEnded(): void {}
 
-  /** Connections go over as they are. */
+  /** Connections are handed off as they are. */
   dismiss(_deadlineMs: number, done: () => void): void {
     done();
   }
@@ -77,7 +77,7 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
   #receive(connection: WorkerConnection<C>, data: Buffer): void {
     const { table, figures, calls } = this.#host;
     const { fd } = connection.user;
-    // What its client had sent until the server closed the connection is nobody's any more.
+    // Bytes that the client had sent before the server closed the connection are dropped.
     if (table.isClosedByServer(fd)) return this.#handled(fd, data.length);
     if (connection.taker !== null) return connection.taker.received(fd, data);
     figures.countRequest(data.length);
@@ -105,7 +105,7 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
     });
   }
 
-  /** The reactor has stopped reading from a client that is too far ahead: below half of the limit it may go on. */
+  /** The reactor has stopped reading a client that is too far ahead: below half of the limit it may continue. */
   #handled(fd: number, bytes: number): void {
     const { table, countsHandled, maxQueuedBytes, outbox } = this.#host;
     if (!countsHandled) return;

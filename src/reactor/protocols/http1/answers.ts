@@ -1,6 +1,6 @@
 /**
- * Every request is answered, once: by its worker, or, where that dies, takes too long, or should not be asked, by the
- * server itself. Runs in the reactor.
+ * Every request is answered, once: by its worker, or, where the worker dies, takes too long, or should not be
+ * asked, by the server itself. Runs in the reactor.
  */
 
 import { AnswerFlag, CloseCode, Event, goneFlags } from '../../../ipc/frame.js';
@@ -17,7 +17,7 @@ import type { WorkerRing } from '../../worker-ring.js';
 import { type HttpState, Phase } from './http-state.js';
 import { type Http1Parts, stateOf } from './parts.js';
 
-/** What the server says by itself is not longer. */
+/** Replies of the server itself are not longer. */
 export const TEXT_BYTES = 32_768;
 
 export class Answers {
@@ -26,13 +26,13 @@ export class Answers {
   readonly #text = allocateStable(TEXT_BYTES);
   readonly #textAddress = addressOf(this.#text);
 
-  /** @param tunnelled the worker has answered that from here on bytes go both ways */
+  /** @param tunnelled the worker has replied that from here on bytes go both ways */
   constructor(parts: Http1Parts, tunnelled: (connection: Connection, http: HttpState) => void) {
     this.#parts = parts;
     this.#tunnelled = tunnelled;
   }
 
-  /** @returns false: bytes of an exchange that is over, or that another process answers */
+  /** @returns false: the bytes belong to an exchange that is over, or that another process answers */
   isAwaited(connection: Connection, exchange: number, peer: number): boolean {
     const http = stateOf(connection);
     if (http.exchange !== exchange || !http.isOwed) return false;
@@ -40,8 +40,8 @@ export class Answers {
   }
 
   /**
-   * A whole answer from a worker in this process (BASE mode), which need not go through the ring: 2 to 3 % of what a
-   * request costs. @returns false: it is too long, the ring takes it in pieces
+   * A whole reply from a worker in this process (BASE mode), which need not go through the ring: that saves 2 to 3
+   * % of what a request costs. @returns false: it is too long, the ring takes it in pieces
    */
   answerDirectly(connection: Connection, reply: Reply, peer: number): boolean {
     const length = reply.bytes;
@@ -52,7 +52,7 @@ export class Answers {
     return true;
   }
 
-  /** Bytes of the answer were written. @param flags AnswerFlag */
+  /** Bytes of the reply were written. @param flags AnswerFlag */
   answered(connection: Connection, flags: number, peer: number): void {
     if (connection.isClosed) return;
     const http = stateOf(connection);
@@ -64,13 +64,15 @@ export class Answers {
     if (flags & AnswerFlag.last) this.finish(connection, http, (flags & AnswerFlag.close) !== 0);
   }
 
-  /** A request that was detached has no taker: only what answers it can tell that its answer will never be whole. */
+  /**
+   * A detached request has no taker: only the process that answers it can report that the reply will never be whole.
+   */
   #noteAnswerer({ slot }: Connection, http: HttpState, peer: number): void {
     const { context, processOf } = this.#parts;
     if (context.table.taker(slot) === 0) http.answerer = { peer, pid: processOf(peer) };
   }
 
-  /** The client sends its body from now on: its time begins. */
+  /** The client sends its body from now on: its time limit begins. */
   #continued(http: HttpState): void {
     http.asksContinue = false;
     http.since = this.#parts.context.now;
@@ -87,13 +89,13 @@ export class Answers {
     }
     if (connection.life === Life.answering) {
       connection.moveTo(Life.open);
-      connection.readable = true; // requests that came before the client's end, and then the end once more
+      connection.readable = true; // requests that came before the client's end, and then the end again
     }
     http.phase = Phase.flushing;
     if (connection.isFlushed) this.flushed(connection);
   }
 
-  /** The client has taken all that waited for it. */
+  /** The client has taken all queued bytes. */
   flushed(connection: Connection): void {
     const http = stateOf(connection);
     if (http.phase !== Phase.flushing) return;
@@ -110,7 +112,7 @@ export class Answers {
     this.#countUnderWay(-1);
   }
 
-  /** The server's own answer to the request at the front, or to the one that is under way. */
+  /** Sends the server's own reply to the request at the front, or to the one under way. */
   answer(connection: Connection, http: HttpState, answer: PlainAnswer): void {
     this.noLongerOwed(http);
     this.send(connection, plainAnswer(answer));
@@ -129,7 +131,10 @@ export class Answers {
     this.answer(connection, stateOf(connection), answer);
   }
 
-  /** Of a request that a worker has: it is told, and the client too if it has not been told anything yet. */
+  /**
+   * Breaks off a request that a worker has: notifies the worker, and answers the client if it has received nothing
+   * yet.
+   */
   breakOff(connection: Connection, http: HttpState, answer: PlainAnswer): void {
     this.#sendGone(connection, http, goneFlags(codeOf(answer.status)), `${answer.status} ${answer.why}`);
     if (!http.begun) return this.answer(connection, http, answer);
@@ -138,8 +143,8 @@ export class Answers {
   }
 
   /**
-   * The client has ended its side and nothing of the answer has left for halfCloseTimeoutMs. One that has not begun is
-   * left to requestTimeoutMs, where there is one.
+   * The client has ended its side and nothing of the reply has left for halfCloseTimeoutMs. A reply that has not
+   * begun is left to requestTimeoutMs, where that is set.
    */
   overdue(connection: Connection): void {
     const http = stateOf(connection);
@@ -161,7 +166,7 @@ export class Answers {
     this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, length);
   }
 
-  /** A head, and what follows: small pieces leave together with it. */
+  /** Sends a head and its body: small pieces leave together with it. */
   sendPieces(connection: Connection, head: string, pieces: readonly AnswerPiece[]): void {
     let text = head;
     for (const piece of pieces) {
@@ -183,7 +188,7 @@ export class Answers {
     this.send(connection, text);
   }
 
-  /** Bytes that wait are not looked at any more. */
+  /** Discards waiting bytes. */
   drop(connection: Connection): void {
     connection.input = null;
   }
@@ -206,7 +211,10 @@ export class Answers {
     }
   }
 
-  /** It cannot go over to the process that comes next: what is owed is answered, and nothing else. */
+  /**
+   * Dismisses a connection that cannot be handed off to the next process: pending requests are answered, and no
+   * others.
+   */
   dismiss(connection: Connection): void {
     const http = stateOf(connection);
     http.isDismissed = true;
@@ -215,7 +223,10 @@ export class Answers {
     this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
   }
 
-  /** The connection is gone, or takes no more bytes: nothing that a worker still does for it has an effect. @param code CloseCode */
+  /**
+   * The connection is gone, or takes no more bytes: further work of a worker for it has no effect. @param code
+   * CloseCode
+   */
   lost(connection: Connection, code: number): void {
     const http = stateOf(connection);
     if (!http.isOwed) return;
@@ -235,7 +246,7 @@ export class Answers {
 
   #isDead({ slot }: Connection, { answerer, worker }: HttpState): boolean {
     const { context, processOf } = this.#parts;
-    // 0: it was gone before the beginning of its answer was taken.
+    // pid 0: it was gone before the beginning of its reply was taken.
     if (answerer !== null) return answerer.pid === 0 || processOf(answerer.peer) !== answerer.pid;
     const pid = context.table.taker(slot);
     return pid !== 0 && !context.workers.processes(worker).includes(pid);
@@ -253,12 +264,12 @@ export class Answers {
     });
   }
 
-  /** True when an answer of the server's own, to the request that is under way, ends the connection. */
+  /** True when a reply of the server itself, to the request under way, ends the connection. */
   closesBehind({ life }: Connection, http: HttpState): boolean {
     return http.phase === Phase.streaming || !http.keepAlive || http.http10 || life === Life.answering;
   }
 
-  /** The server has as many requests under way as `maxConcurrency` says. */
+  /** True when `maxConcurrency` requests of the server are under way. */
   get isFull(): boolean {
     const { maxConcurrency } = this.#parts.options;
     if (maxConcurrency === 0) return false;
@@ -278,7 +289,7 @@ export class Answers {
     this.#countUnderWay(1);
   }
 
-  /** A connection that the process before this one had given to a worker. */
+  /** Adopts a connection that the preceding process had given to a worker. */
   adopt(connection: Connection): void {
     if (stateOf(connection).isOwed) this.#countUnderWay(1);
   }
@@ -289,7 +300,7 @@ export class Answers {
   }
 }
 
-/** Why a connection ends behind an answer of the server's own. */
+/** Why a connection ends after a reply of the server itself. */
 function codeOf(status: number): number {
   if (status === 502) return CloseCode.WORKER_DIED;
   return status === 408 || status === 503 ? CloseCode.HTTP_TIMEOUT : CloseCode.HTTP_REFUSED;

@@ -1,4 +1,4 @@
-/** Bodies that are given to their worker as they come, as many bytes ahead as it allows. Runs in the reactor. */
+/** Passes request bodies to their worker as they come, as many bytes ahead as it allows. Runs in the reactor. */
 import { BodyFlag, Event } from '../../../ipc/frame.js';
 import { ChunkedDecoder, type ChunkedLimits } from '../../../protocol/http/chunked.js';
 import { writeLatin1 } from '../../../util/latin1.js';
@@ -38,7 +38,7 @@ export class Bodies {
       if (http.credit > 0) this.#parts.reading.stall(connection, ring, true);
       return 0;
     }
-    http.asksContinue = false; // it has not waited
+    http.asksContinue = false; // the client has not waited
     if (http.decoder !== null) return this.#takeDecoded(cursor, ring, http.decoder, most);
     return this.#takeSized(cursor, ring, most);
   }
@@ -70,7 +70,7 @@ export class Bodies {
       return 0;
     }
     const count = end - start;
-    // What frames a body is no progress of it: it may not come in drops without end.
+    // Chunk framing is not progress of a body: it may not come in drops without end.
     if (count > 0) http.since = this.#parts.context.now;
     http.pace.came(count);
     http.credit -= count;
@@ -86,7 +86,7 @@ export class Bodies {
     this.#commit(connection, ring, length, BodyFlag.last | BodyFlag.trailers);
   }
 
-  /** Closes a piece that lies in the ring. @param flags BodyFlag */
+  /** Commits a piece that lies in the ring. @param flags BodyFlag */
   #commit(connection: Connection, ring: WorkerRing, length: number, flags: number): void {
     const http = stateOf(connection);
     ring.commit(Event.body, flags, http.exchange, connection.sessionId, length);
@@ -104,7 +104,7 @@ export class Bodies {
     const http = stateOf(connection);
     if (http.exchange !== exchange || http.phase !== Phase.streaming) return;
     const { now } = this.#parts.context;
-    if (http.credit === 0) http.pace.begin(now); // the client was not read on
+    if (http.credit === 0) http.pace.begin(now); // the reactor had stopped reading the client
     http.credit = Math.min(BODY_WINDOW, http.credit + bytes);
     http.since = now;
     this.#parts.reading.readSoon(connection);

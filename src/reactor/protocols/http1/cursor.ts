@@ -4,16 +4,16 @@ import type { HttpState } from './http-state.js';
 
 const nothing = Buffer.alloc(0);
 
-/** Where a port's reading stands in the bytes of one connection. One per port, used again: no object per request. */
+/** Position of a port's reading in the bytes of one connection. One per port, reused: no object per request. */
 export class Cursor {
   connection!: Connection;
   http!: HttpState;
   bytes: Buffer = nothing;
   /** Of the next byte to be taken. */
   at = 0;
-  /** Behind the last byte that has come. */
+  /** Behind the last byte received. */
   to = 0;
-  /** What the bytes at `at` begin with, once that is parsed. */
+  /** The head that the bytes at `at` begin with, once parsed. */
   readonly head: RequestHead;
   headBytes = 0;
 
@@ -31,7 +31,7 @@ export class Cursor {
     this.headBytes = 0;
   }
 
-  /** Bytes that have come and were not taken. */
+  /** Bytes received and not taken. */
   get length(): number {
     return this.to - this.at;
   }

@@ -20,7 +20,7 @@ const HEAD = methods.indexOf('HEAD');
 export class Files {
   readonly #parts: Http1Parts;
   readonly #answers: Answers;
-  /** Undefined where no files are served. */
+  /** Undefined where the port serves no files. */
   readonly #statics: StaticFiles | undefined;
 
   constructor(parts: Http1Parts, answers: Answers) {
@@ -34,7 +34,7 @@ export class Files {
     return this.#statics !== undefined;
   }
 
-  /** @returns false: no file is meant, or none that is there */
+  /** @returns false: the request names no file, or none that exists */
   answer({ connection, http, head, bytes, at, headBytes }: Cursor): boolean {
     const statics = this.#statics;
     if (statics === undefined || head.method > HEAD) return false;
@@ -61,7 +61,7 @@ export class Files {
   }
 }
 
-/** The fields of a head, read when one is asked for. */
+/** The fields of a head, parsed at the first request for one. */
 class LazyFields {
   readonly #bytes: Buffer;
   readonly #from: number;
@@ -74,7 +74,7 @@ class LazyFields {
     this.#to = to;
   }
 
-  /** @param name in lower case @returns several lines as the list they are */
+  /** @param name in lower case @returns several lines as one list */
   get(name: string): string | undefined {
     this.#fields ??= parseFields(readLatin1(this.#bytes, this.#from, this.#to));
     let found: string | undefined;
@@ -86,7 +86,7 @@ class LazyFields {
   }
 }
 
-/** The planner has said all but what belongs to the connection. */
+/** The planner has set every field but those that belong to the connection. */
 function fileHead({ status, fields }: FileAnswer, { keepAlive, minor }: RequestHead): string {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${httpDate()}\r\n`;
   for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;

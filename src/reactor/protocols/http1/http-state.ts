@@ -3,18 +3,18 @@ import { Pace } from '../../../protocol/http/pace.js';
 
 /** What a connection that speaks HTTP is doing. */
 export const Phase = {
-  /** Between two requests, or in the middle of a head (or of a body that is waited for as a whole). */
+  /** Between two requests, or in the middle of a head (or of a body that the reactor collects whole). */
   request: 0,
-  /** A worker owes the answer; the request has come as a whole. */
+  /** A worker owes the reply; the request has come whole. */
   owed: 1,
-  /** A worker has the head and is sent the body as it comes; it owes the answer, or has begun it. */
+  /** A worker has the head and receives the body as it comes; it owes the reply, or has begun it. */
   streaming: 2,
-  /** The answer is whole but the client has not taken all of it. */
+  /** The reply is whole but the client has not taken all of it. */
   flushing: 3,
 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
 
-/** Bytes of a body that may be on their way to a worker, beyond what it has taken. */
+/** Bytes of a body in flight to a worker, at most, beyond what it has taken. */
 export const BODY_WINDOW = 262_144;
 
 export interface Answerer {
@@ -22,46 +22,49 @@ export interface Answerer {
   readonly pid: number;
 }
 
-/** The HTTP of one connection. Runs in the reactor. */
+/** The HTTP state of one connection. Runs in the reactor. */
 export class HttpState {
   phase: Phase = Phase.request;
   /** No request has come yet: the preface of HTTP/2 may (RFC 9113, 3.4). */
   isFresh = true;
   /** ALPN has agreed upon HTTP/2: the connection becomes a tunnel before its first byte. */
   isHttp2 = false;
-  /** The number of the request that is, or was last, under way; answers bear it. */
+  /** The number of the request that is, or was last, under way; replies carry it. */
   exchange = 0;
-  /** Who has the request. */
+  /** The worker that has the request. */
   worker = -1;
-  /** The worker has begun its answer. */
+  /** The worker has begun its reply. */
   begun = false;
-  /** Of a detached request: the process that has begun its answer, and that alone goes on with it. */
+  /** Of a detached request: the process that has begun its reply; no other process may continue it. */
   answerer: Answerer | null = null;
-  /** A byte of the next request has come. */
+  /** The first byte of the next request has come. */
   hasBegun = false;
-  /** What a time-out counts from, in ms of `monotonicMs()`: the last answer, the first byte of a request, progress of a body. */
+  /**
+   * What a time-out counts from, in ms of `monotonicMs()`: the last reply, the first byte of a request, progress
+   * of a body.
+   */
   since: number;
-  /** The client would stay after the answer. */
+  /** The client would keep the connection after the reply. */
   keepAlive = false;
   isHead = false;
   http10 = false;
-  /** How long the request at the front is, head and body, while the body is waited for; 0: not known. */
+  /** Length of the request at the front, head and body, while the reactor waits for the body; 0: not known. */
   wanted = 0;
   /** How much of an incomplete head was parsed without success. */
   looked = 0;
-  /** While such a body is waited for: how much of the request there was when it was looked at last. */
+  /** While the reactor waits for such a body: bytes of the request present at the last look. */
   had = 0;
-  /** Streaming: the client waits with its body until the worker says 100 Continue. */
+  /** Streaming: the client holds its body back until the worker sends 100 Continue. */
   asksContinue = false;
-  /** How fast the body comes that the client is waited for. */
+  /** Pace of the body that the reactor waits for. */
   readonly pace = new Pace();
-  /** Streaming: what is left of a body with a length. */
+  /** Streaming: the remaining bytes of a body with a length. */
   bodyLeft = 0;
   /** Streaming: of a chunked body. */
   decoder: ChunkedDecoder | null = null;
-  /** Streaming: so many bytes may still go to the worker. */
+  /** Streaming: N more bytes may go to the worker. */
   credit = BODY_WINDOW;
-  /** No request comes behind the one that is under way: the process is being replaced. */
+  /** No request comes behind the one under way: the process is being replaced. */
   isDismissed = false;
 
   constructor(now: number) {
@@ -69,13 +72,13 @@ export class HttpState {
     this.pace.begin(now);
   }
 
-  /** A worker is to send (the rest of) an answer. */
+  /** A worker owes a reply, or the rest of one. */
   get isOwed(): boolean {
     return this.phase === Phase.owed || this.phase === Phase.streaming;
   }
 }
 
-/** What another process needs to go on with it (BASE mode): uploads and tunnels end before. */
+/** The state that another process needs to continue (BASE mode): uploads and tunnels end before. */
 export type HttpRecord = Pick<
   HttpState,
   | 'phase'

@@ -35,7 +35,7 @@ import { Http1Parts, stateOf } from './parts.js';
 import { Times } from './times.js';
 import { Uploads } from './uploads.js';
 
-/** While an answer is owed so much of what comes behind the request is read, to see the client's end. */
+/** While a reply is pending, the reactor reads at most this much behind the request, to see the client's end. */
 const READ_AHEAD_BYTES = 65_536;
 
 export class Http1 implements Protocol {
@@ -100,7 +100,7 @@ export class Http1 implements Protocol {
     }
   }
 
-  /** What has been read ahead is enough, so the client's end, of which the kernel has told, is not seen by reading. */
+  /** Enough has been read ahead, so reading does not show the client's end, which the kernel has reported. */
   #mayReadAhead(connection: Connection, http: HttpState): boolean {
     if (connection.input === null || connection.input.length < READ_AHEAD_BYTES) return true;
     if (connection.hangup && http.phase === Phase.owed) this.#answers.peerEnded(connection, http);
@@ -121,8 +121,8 @@ export class Http1 implements Protocol {
   }
 
   /**
-   * The usual case: a whole request without a body comes in one piece. It is read to where its worker will find it, and
-   * needs no copy.
+   * The usual case: a whole request without a body comes in one piece. The reactor reads it straight into its
+   * worker's ring, without a copy.
    */
   #receiveInPlace(connection: Connection, http: HttpState): boolean {
     const { context, dispatcher, reading } = this.#parts;
@@ -155,7 +155,7 @@ export class Http1 implements Protocol {
     if (taken < count && !connection.isClosing) connection.input = new Input(bytes, taken, count);
   }
 
-  /** With what waits. */
+  /** Continues with the stored input. */
   #goOn(connection: Connection, http: HttpState): void {
     const { input } = connection;
     if (input === null) return;
@@ -180,7 +180,10 @@ export class Http1 implements Protocol {
     return phase === Phase.streaming ? this.#bodies.take(this.#cursor) : 0;
   }
 
-  /** Undefined where a request is not looked at before its worker is chosen. Costs a load from shared memory per request. */
+  /**
+   * Undefined where a request is not inspected before its worker is chosen. Costs a load from shared memory per
+   * request.
+   */
   get #choose(): ChooseByBytes | undefined {
     return this.#parts.dispatcher.choiceByRequest;
   }

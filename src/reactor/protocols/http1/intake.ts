@@ -1,6 +1,6 @@
 /**
- * Finds requests in what clients send, refuses what is not one, and gives each to a worker: head and body in one piece
- * where they are short, the head alone where the body follows. Runs in the reactor.
+ * Finds requests in what clients send, refuses invalid ones, and dispatches each to a worker: head and body in one
+ * piece where they are short, the head alone where the body follows. Runs in the reactor.
  */
 import { Event, RequestBit, RequestFlag } from '../../../ipc/frame.js';
 import { firstWordOf, REQUEST_PREFIX_BYTES, secondWordOf } from '../../../ipc/frames/http.js';
@@ -24,7 +24,7 @@ const HEAD = methods.indexOf('HEAD');
 /** Behind the target: the last digit of its version. What comes after HTTP/1.1 is processed as HTTP/1.1 (RFC 9110 2.5). */
 const MINOR_AT = ' HTTP/1.'.length;
 const ONE = 0x31;
-/** A client that was told to come later. */
+/** When a client may come again that was refused for now. */
 const RETRY_SECONDS = 1;
 const SHORT_HEAD_BYTES = 512;
 const LF = 0x0a;
@@ -35,7 +35,7 @@ export interface IntakeParts {
   readonly bodies: Bodies;
   readonly files: Files;
   readonly uploads: Uploads;
-  /** Undefined where the request is not looked at before its worker is chosen. */
+  /** Undefined where the request is not inspected before its worker is chosen. */
   chooses(): ChooseByBytes | undefined;
 }
 
@@ -46,7 +46,7 @@ export class Intake {
   readonly #files: Files;
   readonly #uploads: Uploads;
   readonly #chooses: () => ChooseByBytes | undefined;
-  /** A request that is not longer, head and body, goes to its worker in one piece. */
+  /** A request up to this length, head and body, goes to its worker in one piece. */
   readonly #shortBytes: number;
 
   constructor({ parts, answers, bodies, files, uploads, chooses }: IntakeParts) {
@@ -59,7 +59,10 @@ export class Intake {
     this.#shortBytes = (parts.context.rings[0]?.longestFrame ?? 0) - REQUEST_PREFIX_BYTES;
   }
 
-  /** A whole request lies where its worker will find it. @returns false when it is not that simple; nothing has happened then */
+  /**
+   * A whole request lies where its worker will find it. @returns false when it is not that simple; nothing has
+   * happened then
+   */
   takeInPlace(cursor: Cursor, ring: WorkerRing): boolean {
     const { head, bytes, at, to, http } = cursor;
     if (mayBePreface(bytes, at)) return false;
@@ -96,7 +99,7 @@ export class Intake {
     return this.#takeWithHead(cursor);
   }
 
-  /** From its first byte on. @returns false: there was no room, the connection waits */
+  /** Makes the connection a tunnel from its first byte on. @returns false: there was no room, the connection waits */
   openTunnel(connection: Connection, http: HttpState): boolean {
     const { dispatcher, reading } = this.#parts;
     if (dispatcher.mustWait(connection)) return false;
@@ -116,7 +119,7 @@ export class Intake {
     return true;
   }
 
-  /** From here on the connection is one worker's, and bytes go both ways as they come. */
+  /** From here on the connection belongs to one worker, and bytes go both ways as they come. */
   becomeTunnel(connection: Connection, http: HttpState): void {
     const { dispatcher, ending, reading, tunnel } = this.#parts;
     this.#answers.noLongerOwed(http);
@@ -127,11 +130,14 @@ export class Intake {
     reading.readSoon(connection);
   }
 
-  /** Only the first bytes of a connection are one, and over TLS not where ALPN has said something else (RFC 9113, 3.3, 3.4). */
+  /**
+   * Only the first bytes of a connection are a preface, and over TLS not where ALPN has agreed otherwise (RFC
+   * 9113, 3.3, 3.4).
+   */
   #takePreface(connection: Connection, http: HttpState): number {
     const alpn = connection.secure?.alpn ?? '';
     if (http.isFresh && alpn === '') {
-      this.openTunnel(connection, http); // the preface itself is the tunnel's
+      this.openTunnel(connection, http); // the preface itself goes into the tunnel
       return 0;
     }
     const why = http.isFresh
@@ -154,7 +160,7 @@ export class Intake {
     }
     if (!hasBody) return this.#give(cursor, headBytes, true);
     http.asksContinue = head.expectsContinue && there === headBytes;
-    // The handler decides whether the body is to come, and the worker tells the client when it asks for it.
+    // The handler decides whether the body is to come; the worker sends 100 Continue when the handler asks for it.
     if (http.asksContinue) return this.#give(cursor, headBytes, false);
     if (isChunked) return this.#takeChunked(cursor);
     return this.#takeSized(cursor, headBytes + contentLength);
@@ -173,7 +179,7 @@ export class Intake {
     return this.#give(cursor, total, true);
   }
 
-  /** For a body that is given out as a whole. Its time counts from when more of it came last. */
+  /** For a body that is dispatched whole. Its time limit counts from the last bytes that came. */
   #waitForRest(http: HttpState, there: number): number {
     if (there > http.had) {
       http.since = this.#parts.context.now;
@@ -183,7 +189,7 @@ export class Intake {
     return 0;
   }
 
-  /** A chunked body that is all there is given out whole, as others are. */
+  /** Dispatches a chunked body that has come completely as a whole request, as others. */
   #takeChunked(cursor: Cursor): number {
     const { connection, http, bytes, at, to, headBytes } = cursor;
     const decoder = new ChunkedDecoder(chunkedLimits(this.#parts.options));
@@ -221,7 +227,7 @@ export class Intake {
     this.#parts.count(ReactorCounter.httpRefused);
     const close = !isWhole || !head.keepAlive;
     this.#answers.answer(connection, http, {
-      ...{ status: 503, why: 'The server has as many requests under way as it takes.', close },
+      ...{ status: 503, why: 'The server has reached its limit of requests under way.', close },
       ...{ isHead: head.method === HEAD, retryAfterSeconds: RETRY_SECONDS },
     });
     return !close;
@@ -239,7 +245,10 @@ export class Intake {
     return isWhole ? goal : this.#uploads.ringFor(connection, goal);
   }
 
-  /** The payload lies in the ring, behind the place of the two words. @param flags RequestFlag @param length of the payload without them */
+  /**
+   * The payload lies in the ring, behind the place of the two words. @param flags RequestFlag @param length of the
+   * payload without them
+   */
   #dispatch(cursor: Cursor, ring: WorkerRing, flags: number, length: number): void {
     const { connection, http, head, headBytes } = cursor;
     const isWhole = flags === 0;
@@ -275,8 +284,8 @@ function bitsOf({ head, http, connection }: Cursor): number {
 }
 
 /**
- * A long head that comes in drops is not parsed at each of them, only where a line may have ended, and now and then: there
- * are at most `headerCountLimit` lines.
+ * A long head that comes in drops is not parsed at each of them, only where a line may have ended, and now and
+ * then: there are at most `headerCountLimit` lines.
  */
 function isWorthALook(bytes: Buffer, at: number, to: number, looked: number): boolean {
   const there = to - at;

@@ -39,7 +39,7 @@ export class Http1Parts {
   }
 }
 
-/** Of a connection whose protocol is HTTP/1. */
+/** The state of a connection whose protocol is HTTP/1. */
 export function stateOf({ state }: Connection): HttpState {
   return state as HttpState;
 }

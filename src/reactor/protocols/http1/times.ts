@@ -1,4 +1,7 @@
-/** Requests that do not come, bodies that pause, answers that do not begin, connections without a request. Runs in the reactor. */
+/**
+ * Time limits of HTTP: requests that do not come, bodies that pause, replies that do not begin, connections
+ * without a request. Runs in the reactor.
+ */
 import { CloseCode } from '../../../ipc/frame.js';
 import { ReactorCounter } from '../../../memory/boards.js';
 import { WINDOW_MS } from '../../../protocol/http/pace.js';
@@ -12,10 +15,10 @@ import type { Uploads } from './uploads.js';
 interface Wait {
   /** 0: any time. */
   readonly limitMs: number;
-  /** It is answered with; 0: the connection ends without a word. */
+  /** Status of the reply; 0: the connection ends without one. */
   readonly status: number;
   readonly why: string;
-  /** For more of a body, and the client may send it. */
+  /** Waits for more of a body that the client may send. */
   readonly isBody?: boolean;
 }
 
@@ -61,7 +64,7 @@ export class Times {
     return http.pace.isTooSlow(this.#parts.context.now, minBodyBytesPerSecond, requestTimeoutMs);
   }
 
-  /** What it waits for; undefined: for nothing that has a limit. */
+  /** What the connection waits for; undefined: nothing that has a limit. */
   #waitOf(connection: Connection, http: HttpState): Wait | undefined {
     const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = this.#parts.options;
     if (http.phase === Phase.request) {
@@ -73,7 +76,7 @@ export class Times {
       const limitMs = isBody ? requestTimeoutMs : headersTimeoutMs;
       return { limitMs, status: 408, why: 'The request did not come in time.', isBody };
     }
-    // A client that has not been told to go on is not late.
+    // A client that was not sent 100 Continue is not late.
     if (http.phase === Phase.streaming && http.credit > 0 && !connection.hasNoRoom && !http.asksContinue) {
       return { limitMs: requestTimeoutMs, status: 408, why: 'The body did not come in time.', isBody: true };
     }

@@ -1,13 +1,13 @@
 /**
- * A worker that is being replaced finishes the uploads it has, and is given no further ones: those go to another worker, or
- * wait until there is one. Runs in the reactor.
+ * A worker that is being replaced finishes its uploads, and receives no further ones: those go to another worker,
+ * or wait until there is one. Runs in the reactor.
  */
 import { WorkerField } from '../../../memory/boards.js';
 import type { Connection } from '../../connection.js';
 import type { WorkerRing } from '../../worker-ring.js';
 import type { Http1Parts } from './parts.js';
 
-/** Nobody tells that a worker takes uploads again. */
+/** No message reports that a worker takes uploads again. */
 const LOOK_MS = 20;
 
 export class Uploads {
@@ -40,7 +40,7 @@ export class Uploads {
     this.#heldTimer ??= setInterval(() => this.#parts.context.wake(), LOOK_MS);
   }
 
-  /** Once per turn: uploads that wait for a worker that takes them. */
+  /** Once per turn: resumes uploads that wait for a worker. */
   readHeld(): void {
     if (this.#held.size === 0 || !this.#parts.context.rings.some(({ worker }) => this.#takesUploads(worker))) return;
     const held = [...this.#held];
