@@ -34,14 +34,18 @@ export function selectProtocol(): number {
   return alpnSelector;
 }
 
-function select(
-  _ssl: number,
+type AlpnArguments = [
+  ssl: number,
   chosen: number,
   chosenLength: number,
   offered: number,
   offeredLength: number,
   list: number,
-): number {
+];
+
+/** As OpenSSL's `SSL_CTX_alpn_select_cb_func`: ssl, out, outlen, in, inlen, arg. */
+function select(...given: AlpnArguments): number {
+  const [, chosen, chosenLength, offered, offeredLength, list] = given;
   const { openssl } = loadOpenSsl();
   const length = listLengths.get(list) ?? 0;
   const outcome = openssl.SSL_select_next_proto(chosen, chosenLength, list, length, offered, offeredLength);

@@ -1,7 +1,14 @@
 import { expect, it } from 'vitest';
-import { type UrgentRequest, UrgentRequests } from '../../src/ipc/urgent-requests.js';
+import type { RequestFrame } from '../../src/ipc/request-frame.js';
+import { UrgentRequests } from '../../src/ipc/urgent-requests.js';
 
-const requestOf = (code: number): UrgentRequest => ({ type: 1, code, sessionId: 64, payload: Buffer.alloc(0) });
+const requestOf = (detail: number): RequestFrame => ({
+  type: 1,
+  flags: 0,
+  detail,
+  sessionId: 64,
+  payload: Buffer.alloc(0),
+});
 
 it('a single one that waits is tried, and done with when there is room', () => {
   const waiting = new UrgentRequests();
@@ -10,17 +17,17 @@ it('a single one that waits is tried, and done with when there is room', () => {
   waiting.flush(() => false);
   expect(waiting.isEmpty).toBe(false);
   const pushed: number[] = [];
-  waiting.flush(({ code }) => pushed.push(code) > 0);
+  waiting.flush(({ detail }) => pushed.push(detail) > 0);
   expect([pushed, waiting.isEmpty]).toEqual([[1], true]);
 });
 
 it('those that find no room stay, in their order', () => {
   const waiting = new UrgentRequests();
   for (const code of [1, 2, 3, 4]) waiting.add(requestOf(code));
-  waiting.flush(({ code }) => code % 2 === 0);
+  waiting.flush(({ detail }) => detail % 2 === 0);
   waiting.add(requestOf(5));
   const left: number[] = [];
-  waiting.flush(({ code }) => left.push(code) > 0);
+  waiting.flush(({ detail }) => left.push(detail) > 0);
   expect(left).toEqual([1, 3, 5]);
   waiting.flush(() => expect.unreachable());
 });

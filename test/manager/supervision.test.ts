@@ -3,7 +3,8 @@ import { serializeError } from '../../src/errors/index.js';
 import type { ManagerToMaster, ManagerToWorker, WorkerToManager } from '../../src/ipc/message.js';
 import { Backoff } from '../../src/manager/backoff.js';
 import { howEnded, reasonOf } from '../../src/manager/end-reason.js';
-import { Manager, type ManagerParts } from '../../src/manager/manager.js';
+import { Manager } from '../../src/manager/manager.js';
+import type { ManagerParts } from '../../src/manager/manager-parts.js';
 import type { WorkerProcess, WorkerProcessEvents, WorkerSpec } from '../../src/manager/worker-handle.js';
 import { WorkerBoard, WorkerCounter, WorkerField } from '../../src/memory/boards.js';
 import { Region } from '../../src/memory/region.js';
@@ -73,7 +74,7 @@ function makeManager(more: Partial<ManagerParts> = {}): Manager {
     recoverAll: () => calls.push(['recoverAll']),
     isDrained: () => true,
     profile: (order) => calls.push(['profile', order]),
-    tellMaster: (message) => toMaster.push(message),
+    notifyMaster: (message) => toMaster.push(message),
     exit: (code) => calls.push(['exit', code]),
     ...more,
   });
@@ -92,14 +93,14 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 const told = (type: ManagerToMaster['type']): ManagerToMaster[] => toMaster.filter((message) => message.type === type);
 
 function start(): void {
-  manager.obey({ type: 'begin', first: true });
+  manager.onMessage({ type: 'begin', first: true });
   for (const one of [...started]) one.say({ type: 'ready' });
   for (const one of started) one.heard.splice(0);
 }
 
 describe('processes', () => {
   it('are started for each id, by its role, and taken for started when all serve', () => {
-    manager.obey({ type: 'begin', first: true });
+    manager.onMessage({ type: 'begin', first: true });
     expect(started.map(({ spec }) => [spec.role, spec.id, spec.lane])).toEqual([
       ['worker', 0, 0],
       ['worker', 1, 0],
@@ -115,14 +116,14 @@ describe('processes', () => {
   });
 
   it('are watched once they are ready, but for those of the user', () => {
-    manager.obey({ type: 'begin', first: true });
+    manager.onMessage({ type: 'begin', first: true });
     expect(manager.watched).toEqual([]);
     for (const one of [...started]) one.say({ type: 'ready' });
     expect(manager.watched.map(({ name }) => name)).toEqual(['worker 0', 'worker 1', 'task worker 2']);
   });
 
   it('that a new manager starts are not waited for, and what the one before has left is looked after first', () => {
-    manager.obey({ type: 'begin', first: false });
+    manager.onMessage({ type: 'begin', first: false });
     expect([toMaster, calls]).toEqual([[{ type: 'ready' }], [['recoverAll']]]);
     newest(0).die(1, 0);
     expect([told('bootFailed'), of(0).length]).toEqual([[], 1]);
@@ -130,18 +131,18 @@ describe('processes', () => {
 
   it('that accept by themselves are told when they may, those that serve', () => {
     start();
-    manager.obey({ type: 'accept' });
+    manager.onMessage({ type: 'accept' });
     expect([0, 1, 2, 3].map((id) => newest(id).heard)).toEqual([['accept'], ['accept'], [], []]);
   });
 
   it('may be asked for a profile, and this one too', () => {
     start();
     const order = { request: 7, kind: 'cpu' as const, durationMs: 1, path: '' };
-    manager.obey({ type: 'profile', workerId: 2, profile: order });
+    manager.onMessage({ type: 'profile', workerId: 2, profile: order });
     expect(newest(2).messages.at(-1)).toEqual({ type: 'profile', profile: order });
-    manager.obey({ type: 'profile', workerId: -1, profile: order });
+    manager.onMessage({ type: 'profile', workerId: -1, profile: order });
     expect(calls).toEqual([['profile', order]]);
-    manager.obey({ type: 'profile', workerId: 4, profile: order });
+    manager.onMessage({ type: 'profile', workerId: 4, profile: order });
     expect(toMaster.at(-1)).toEqual({ type: 'profiled', request: 7, failed: 'there is no such process now' });
     const answer = { type: 'profiled' as const, request: 7, pieces: [] };
     newest(2).say(answer);
@@ -260,7 +261,7 @@ describe('another process in place of one', () => {
   it('that does not boot leaves it where it is', () => {
     start();
     const serving = newest(0);
-    manager.obey({ type: 'stopWorker', workerId: 0, why: 'memory' });
+    manager.onMessage({ type: 'stopWorker', workerId: 0, why: 'memory' });
     expect([of(0).length, newest(0).spec.lane]).toEqual([2, 1]);
     newest(0).die(1, 0);
     expect([serving.heard, of(0).length]).toEqual([['goOn'], 1]);
@@ -319,13 +320,13 @@ describe('another process in place of one', () => {
 describe('the end of all', () => {
   it('is in order: workers settle before task workers, and stop before them', async () => {
     start();
-    manager.obey({ type: 'settle' });
+    manager.onMessage({ type: 'settle' });
     expect([0, 1, 2, 3].map((id) => newest(id).heard)).toEqual([['settle'], ['settle'], [], []]);
     for (const id of [0, 1]) newest(id).say({ type: 'settled' });
     expect([told('settled'), newest(2).heard]).toEqual([[], ['settle']]);
     newest(2).say({ type: 'settled' });
     expect(told('settled')).toHaveLength(1);
-    manager.obey({ type: 'stop', deadlineMs: 1000 });
+    manager.onMessage({ type: 'stop', deadlineMs: 1000 });
     expect([0, 1, 2, 3].map((id) => newest(id).heard.at(-1))).toEqual(['stop', 'stop', 'settle', 'stop']);
     expect(newest(0).messages.at(-1)).toEqual({ type: 'stop', deadlineMs: 1000 });
     clock.advance(950);
@@ -339,14 +340,14 @@ describe('the end of all', () => {
 
   it('comes although the callback for it fails', async () => {
     manager = makeManager({ callbacks: { managerStop: () => Promise.reject(new Error('of the stop')) } });
-    manager.obey({ type: 'stop', deadlineMs: 1000 });
+    manager.onMessage({ type: 'stop', deadlineMs: 1000 });
     await settle();
     expect([calls.at(-1), log.join('\n')]).toEqual([['exit', 0], expect.stringContaining('of the stop')]);
   });
 
   it('closes connections first where workers own them', () => {
     start();
-    manager.obey({ type: 'closeAll', deadlineMs: 700 });
+    manager.onMessage({ type: 'closeAll', deadlineMs: 700 });
     expect(newest(1).messages.at(-1)).toEqual({ type: 'closeAll', deadlineMs: 700 });
     expect(newest(2).heard).toEqual([]);
     newest(0).say({ type: 'closed' });
@@ -363,7 +364,7 @@ describe('the end of all', () => {
     manager.reload(false, 9);
     expect(toMaster.at(-1)).toEqual({ type: 'reloaded', request: 9, failed: 'the server is shutting down' });
     manager.recycle(0);
-    manager.obey({ type: 'scale', workerNum: 1, request: 3 });
+    manager.onMessage({ type: 'scale', workerNum: 1, request: 3 });
     expect([started.length, told('scaled'), newest(1).heard]).toEqual([4, [], []]);
   });
 
@@ -371,7 +372,7 @@ describe('the end of all', () => {
     start();
     manager.reload();
     await settle();
-    manager.obey({ type: 'scale', workerNum: 1, request: 3 });
+    manager.onMessage({ type: 'scale', workerNum: 1, request: 3 });
     expect([told('scaled'), newest(1).heard]).toEqual([[], []]);
     const old = [0, 1, 2, 3].map((id) => of(id)[0] as FakeProcess);
     for (const id of [0, 1, 2, 3]) newest(id).say({ type: 'ready' });

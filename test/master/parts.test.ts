@@ -50,7 +50,7 @@ describe('another number of workers', () => {
     scaling = new Scaling({
       region,
       owners: () => owners as unknown as ConnectionOwners,
-      tell: (message) => {
+      notify: (message) => {
         told.push(message);
         steps.push(message.type);
         return true;

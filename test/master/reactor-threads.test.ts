@@ -192,7 +192,7 @@ describe('the reactor threads of the master', () => {
       links: linksOf({ region, bells, peer: peerOfMaster(region.shape) }),
       log: new Log({ role: 'master', level: 'debug', write: (line) => log.push(line) }),
       ...{ brokenSender: note('brokenSender'), refused: note('refused'), failed: note('failed') },
-      tellManager: note('tellManager'),
+      notifyManager: note('notifyManager'),
       closeByManager: async () => {},
     } as OwnerParts);
     await owners.start([]);

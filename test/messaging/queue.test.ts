@@ -110,7 +110,7 @@ describe('a ledger', () => {
   const counts = (): number[] => [Counter.submitted, Counter.timedOut].map((counter) => memory.total(counter));
 
   beforeEach(() => {
-    ledger = new Ledger(memory);
+    ledger = new Ledger(memory, PEER);
     index = memory.wordIndex(PEER, SLOT);
     slotIn(SLOT, SlotState.queued);
     queued = memory.int32[index] as number;
@@ -118,12 +118,12 @@ describe('a ledger', () => {
 
   it('changes a word and counts it, once, and nothing where the word is another', () => {
     const running = runBy(queued, 7);
-    expect(ledger.change(PEER, index, queued, running, Counter.submitted, Counter.timedOut)).toBe(true);
+    expect(ledger.change(index, queued, running, Counter.submitted, Counter.timedOut)).toBe(true);
     expect([memory.int32[index], counts()]).toEqual([running, [1, 1]]);
-    expect(ledger.change(PEER, index, queued, running, Counter.submitted)).toBe(false);
+    expect(ledger.change(index, queued, running, Counter.submitted)).toBe(false);
     ledger.settle(PEER);
     expect([memory.int32[index], counts()]).toEqual([running, [1, 1]]);
-    expect(ledger.change(PEER, index, running, inState(running, SlotState.done), Counter.submitted)).toBe(true);
+    expect(ledger.change(index, running, inState(running, SlotState.done), Counter.submitted)).toBe(true);
     expect(counts()).toEqual([2, 1]);
   });
 
@@ -136,13 +136,13 @@ describe('a ledger', () => {
       throw new Error('killed');
     };
     try {
-      expect(() => ledger.change(PEER, index, from, to, Counter.submitted)).toThrow('killed');
+      expect(() => ledger.change(index, from, to, Counter.submitted)).toThrow('killed');
     } finally {
       Atomics.compareExchange = atomics;
     }
     memory.int32[index] = now;
-    new Ledger(memory).settle(PEER);
-    new Ledger(memory).settle(PEER);
+    new Ledger(memory, PEER).settle(PEER);
+    new Ledger(memory, PEER).settle(PEER);
     return counts().map((count, i) => count - (before[i] ?? 0));
   }
 

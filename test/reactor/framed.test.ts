@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, Event } from '../../src/ipc/frame.js';
-import { type Framer, MALFORMED, MORE } from '../../src/protocol/framing/index.js';
+import { type Framer, MALFORMED, MORE } from '../../src/protocol/framing/framer.js';
 import type { DispatchFunction } from '../../src/reactor/dispatch/index.js';
 import { rawFraming } from '../../src/reactor/protocols/framed.js';
 import { ReactorWorld, type WorldOptions } from '../helpers/reactor-world.js';

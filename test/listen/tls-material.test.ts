@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { loadTls } from '../../src/listen/tls-material.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
-import { loadTls } from '../../src/protocol/tls.js';
 import { certificateFor } from '../helpers/certificates.js';
 
 const own = certificateFor('own.test');
