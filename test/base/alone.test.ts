@@ -183,7 +183,7 @@ describe('master and worker in one process', () => {
     expect(toMaster.at(-1)).toEqual({
       type: 'reloaded',
       request: 7,
-      failed: 'there is one process only and nobody to replace it',
+      failed: 'the server is one process, and no other process can replace it',
     });
     expect(log).toHaveLength(2);
     expect(toWorker).toEqual([{ type: 'attach' }]);

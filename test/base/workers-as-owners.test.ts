@@ -36,7 +36,7 @@ const start = async (given: ServerOptions = {}): Promise<WorkersAsOwners> => {
   region.ports = bound.map(({ port }) => port);
   const owners = new WorkersAsOwners({
     ...{ region, options, listens },
-    tellManager: (message: MasterToManager) => told.push(message),
+    notifyManager: (message: MasterToManager) => told.push(message),
     closeByManager: async (deadlineMs: number) => void closedWithin.push(deadlineMs),
   } as unknown as OwnerParts);
   await owners.start(bound);

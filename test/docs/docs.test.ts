@@ -38,9 +38,11 @@ const foldersOf = (folder: string): string[] =>
 /** Where a path in the repository begins: at its root, or in `src`. */
 const firstFolders = new Set(['src', 'test', 'bench', 'scripts', 'examples', 'docs', ...foldersOf('src')]);
 /** A file of TypeScript, or a path below a known folder that has an ending or a slash behind it. */
+/** `NAME.ts` is one that is to be written. */
 const isPath = (text: string): boolean =>
-  /^[\w./-]+\.ts$/.test(text) ||
-  (/^[\w-]+\/[\w./-]*(?:\/|\.[a-z]+)$/.test(text) && firstFolders.has(text.slice(0, text.indexOf('/'))));
+  !text.includes('NAME.') &&
+  (/^[\w./-]+\.ts$/.test(text) ||
+    (/^[\w-]+\/[\w./-]*(?:\/|\.[a-z]+)$/.test(text) && firstFolders.has(text.slice(0, text.indexOf('/')))));
 const commentsOf = (code: string): string =>
   [...code.matchAll(/\/\*\*[\s\S]*?\*\/|(?<=^|\s)\/\/ .*$/gm)].map(([text]) => text).join('\n');
 const sources = readdirSync(`${root}/src`, { recursive: true, encoding: 'utf8' })
@@ -73,6 +75,36 @@ describe('a path in backticks', () => {
     expect(missing).toEqual([]);
   });
 });
+
+describe('docs/tour.md', () => {
+  const tour = read('docs/tour.md');
+
+  it('is short enough to be read at once', () => expect(tour.split('\n').length).toBeLessThanOrEqual(120));
+
+  /** `Class.member`, `Class` or `function`, each behind the file it is in; a later mention needs no file. */
+  const mentions = [...tour.matchAll(/`(src\/[\w./-]+\.ts)`\s+`([A-Za-z][A-Za-z0-9]*)(?:\.([A-Za-z]+))?`/g)];
+  const fileOf = new Map(mentions.map(([, file = '', name = '']) => [name, file]));
+
+  it('names files and functions that exist', () => {
+    expect(mentions.length).toBeGreaterThan(40);
+    const missing = mentions.filter(([, file = '', name = '', member]) => !isIn(read(file), name, member));
+    expect(missing.map(([all]) => all)).toEqual([]);
+  });
+
+  it('names no member without having said where its class is', () => {
+    const bare = [...tour.matchAll(/`([A-Z][A-Za-z0-9]+)\.([a-z][A-Za-z]+)`/g)];
+    const missing = bare.filter(
+      ([, name = '', member]) => !isIn(read(fileOf.get(name) ?? 'package.json'), name, member),
+    );
+    expect(missing.map(([all]) => all)).toEqual([]);
+  });
+});
+
+/** The file declares the class, interface, constant or function, and the member in it. */
+function isIn(code: string, name: string, member: string | undefined): boolean {
+  if (!new RegExp(`(class|interface|const|function) ${name}\\b`).test(code)) return false;
+  return member === undefined || new RegExp(`^  (readonly |get )?${member}\\b`, 'm').test(code);
+}
 
 describe('docs/migrating/from-swoole.md', () => {
   it('names members and options that exist', () => {

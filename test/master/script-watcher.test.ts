@@ -119,7 +119,7 @@ describe('watching for changes', () => {
 
   it('of what is not there is told, and the rest is watched', async () => {
     watch(join(folder, 'none'), folder);
-    expect(log.join('\n')).toMatch(/this cannot be watched.*none/s);
+    expect(log.join('\n')).toMatch(/this path cannot be watched.*none/s);
     write('a.js');
     await reloadsAre(1);
   });

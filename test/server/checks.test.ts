@@ -94,7 +94,7 @@ describe('a file to send', () => {
     mkdirSync(join(folder, 'folder'));
     chmodSync(path(), 0);
     expect(refused('none')).toBe('ENOENT');
-    expect(refused('folder')).toBe('it is no regular file');
+    expect(refused('folder')).toBe('it is not a regular file');
     if (process.getuid?.() !== 0) expect(refused('it')).toBe('EACCES');
   });
 
