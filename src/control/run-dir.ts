@@ -52,10 +52,12 @@ export function runDirFor(chosen: string, environment: NodeJS.ProcessEnv = proce
 
 /** @throws ServerError ERR_RUN_DIR when it belongs to another user, or other users may write to it */
 export function makeRunDir(path: string): void {
-  try {
-    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new ServerError('ERR_RUN_DIR', { path, why: `it cannot be made (${(error as Error).message})` });
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new ServerError('ERR_RUN_DIR', { path, why: `it cannot be made (${(error as Error).message})` });
+    }
   }
   refuseStranger(path);
 }

@@ -120,7 +120,7 @@ describe('a restart', () => {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     await new Promise((resolve) => child.stdout.once('data', resolve));
-    expect(await line.run('restart')).toMatchObject({ code: 1, stderr: expect.stringContaining('no daemon') });
+    expect(await line.run('restart')).toMatchObject({ code: 1, stderr: expect.stringContaining('not a daemon') });
     await line.must('stop');
   });
 });
