@@ -40,6 +40,8 @@ export class Outbox {
   readonly #options: OutboxOptions;
   readonly #states: (OutState | undefined)[] = [];
   readonly #holding = new Set<OutState>();
+  /** Someone waits for `drain`. */
+  readonly #awaited = new Set<OutState>();
   readonly #questions: RoomQuestions;
   readonly #urgent = new UrgentRequests();
   #lookTimer: NodeJS.Timeout | undefined;
@@ -161,6 +163,7 @@ export class Outbox {
     return new Promise((resolve) => {
       state.waiters ??= [];
       state.waiters.push(resolve);
+      this.#awaited.add(state);
       this.#askForRoom(state);
       if (!state.asked) this.#wait(state);
     });
@@ -200,7 +203,7 @@ export class Outbox {
     this.#questions.forget(state);
     if (this.#table.isGone(sessionId)) return this.forget(sessionId);
     this.#pump(state);
-    if (state.held === null && !state.asked) state.resolveWaiters();
+    if (state.held === null && !state.asked) this.#resolveWaiters(state);
   }
 
   /** A ring has room again, or (where reactors tell by no event) a connection may have. */
@@ -214,7 +217,7 @@ export class Outbox {
 
   /** For a process that hears no news any more: looks into the connection table instead. */
   poll(): void {
-    for (const state of this.#holding) {
+    for (const state of new Set([...this.#holding, ...this.#awaited])) {
       const slot = this.#table.slotOf(state.sessionId);
       const gone = this.#table.isGone(state.sessionId);
       if (gone || this.#table.sendQueued(slot) < state.limits.highWatermark) this.writable(state.sessionId);
@@ -229,7 +232,7 @@ export class Outbox {
     this.#states[slot] = undefined;
     this.#questions.forget(state);
     this.#dropHeld(state);
-    state.resolveWaiters();
+    this.#resolveWaiters(state);
   }
 
   /** While true the owner calls `flush` at the end of its turn. */
@@ -243,6 +246,11 @@ export class Outbox {
   }
 
   // ——— inside ———
+
+  #resolveWaiters(state: OutState): void {
+    this.#awaited.delete(state);
+    state.resolveWaiters();
+  }
 
   #stateOf(sessionId: number): OutState {
     const slot = this.#table.slotOf(sessionId);

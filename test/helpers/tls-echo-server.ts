@@ -52,6 +52,8 @@ export class TlsEchoServer {
   readonly ends: string[] = [];
   resumed = 0;
   waits = 0;
+  /** Bytes. */
+  echoed = 0;
   readonly port: number;
   contexts: TlsContexts;
   readonly #settings: EchoSettings;
@@ -140,7 +142,10 @@ export class TlsEchoServer {
       const n = session.read(this.#address, limitBytes);
       if (n === -EAGAIN) return;
       if (n <= 0) return this.#ended(token, client, session, n);
-      if (!client.isClosing) client.queue.push(this.#copy(n));
+      if (!client.isClosing) {
+        client.queue.push(this.#copy(n));
+        this.echoed += n;
+      }
       this.#flush(token, client, session);
       if (!this.#clients.has(token)) return;
       if (n < limitBytes && (events & HANGUP) === 0 && !session.hasEnded) return;

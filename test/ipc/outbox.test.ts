@@ -330,6 +330,29 @@ describe('drain', () => {
     expect(await settled(drained)).toBe(true);
   });
 
+  it('resolves for a process that hears no news any more', async () => {
+    outbox.send(FD, Buffer.alloc(2 * HIGH));
+    let isDrained = false;
+    const drained = outbox.drain(FD).then(() => {
+      isDrained = true;
+    });
+    drainAllButLast();
+    expect(outbox.isEmpty).toBe(true);
+    await Promise.resolve();
+    expect(isDrained).toBe(false);
+    outbox.poll();
+    await drained;
+  });
+
+  /** The answer to the last question goes to the successor. */
+  function drainAllButLast(): void {
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      const isAsked = frames.some(({ type }) => type === Request.watchDrain);
+      if (isAsked && !outbox.isEmpty) outbox.writable(FD);
+      outbox.roomAgain();
+    }
+  }
+
   it('resolves when the connection goes', async () => {
     outbox.send(FD, Buffer.alloc(300_000));
     const drained = outbox.drain(FD);

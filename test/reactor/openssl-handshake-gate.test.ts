@@ -22,7 +22,7 @@ afterEach(() => {
 });
 
 /** A listener whose clients all go to the gate. @param early bytes of each client that are read before */
-function world(handshakeTimeoutMs: number, early = 0) {
+function world(handshakeTimeoutMs: number, early = 0, backend: 'epoll' | 'poll' = 'epoll') {
   const space = allocateStable(4096);
   const entered: Entrant[] = [];
   const refused: string[] = [];
@@ -38,7 +38,7 @@ function world(handshakeTimeoutMs: number, early = 0) {
       entered.push(entrant);
     });
   };
-  const poller = createPoller('epoll', {
+  const poller = createPoller(backend, {
     ready: (token) => {
       if (token !== 0) return void gate.ready(token);
       for (let fd = accept(listener, Buffer.alloc(SOCKADDR_BYTES)); fd >= 0; ) {
@@ -74,8 +74,16 @@ function world(handshakeTimeoutMs: number, early = 0) {
 }
 
 describe('the gate of handshakes by OpenSSL', () => {
-  it.each([0, 20])('lets in clients that shake hands, with %i bytes read before', async (early) => {
-    const { gate, entered, port } = world(10_000, early);
+  const WHOLE_HELLO = 4096;
+  it.each([
+    [0, 'epoll'],
+    [20, 'epoll'],
+    [WHOLE_HELLO, 'epoll'],
+    [0, 'poll'],
+    [20, 'poll'],
+    [WHOLE_HELLO, 'poll'],
+  ] as const)('lets in clients that shake hands, with up to %i bytes read before, by %s', async (early, backend) => {
+    const { gate, entered, port } = world(10_000, early, backend);
     const client = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
     await once(client, 'secureConnect');
     const entrant = await poll('it is let in', () => entered[0]);

@@ -11,6 +11,7 @@ import type { TlsOptions } from '../../src/options/tls.js';
 import { loadOpenSsl, opensslReason } from '../../src/os/openssl.js';
 import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
 import { certificateFor, clientCertificate } from '../helpers/certificates.js';
+import { KeyUpdater } from '../helpers/key-updates.js';
 import { poll } from '../helpers/server-process.js';
 import { spoilingProxy } from '../helpers/spoiling-proxy.js';
 import { type EchoSettings, TlsEchoServer } from '../helpers/tls-echo-server.js';
@@ -506,6 +507,31 @@ describe('openssl s_client', () => {
   it('may ask for small records', async () => {
     const text = await talk(serve(), ['-maxfraglen', '512'], ['a'.repeat(3000)]);
     expect(text).toContain('a'.repeat(3000));
+  });
+});
+
+describe('a client that changes its keys', () => {
+  const MANY = 3000;
+
+  it('often, with data in between, is served', async () => {
+    const server = serve();
+    const client = await KeyUpdater.open(server.port);
+    for (let i = 0; i < 3; i++) {
+      client.update(MANY);
+      client.say('data');
+    }
+    await poll('all is echoed', () => server.echoed === 12);
+    expect(server.ends).toEqual([]);
+    await client.free();
+  });
+
+  it('and sends nothing else is turned away: it would occupy the thread', async () => {
+    const server = serve();
+    const client = await KeyUpdater.open(server.port);
+    client.update(3 * MANY);
+    await poll('it is turned away', () => server.ends.length > 0);
+    expect(server.ends).toEqual([`-${constants.errno.EPROTO} it sends records without data`]);
+    await client.free();
   });
 });
 

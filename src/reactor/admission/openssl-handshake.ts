@@ -65,6 +65,8 @@ export class OpensslHandshakeGate implements AdmissionGate {
     this.#timer ??= setInterval(() => this.#refuseLate(), LOOK_MS);
     if (isWatched) poller.retoken(arrival.descriptor, token);
     else poller.add(arrival.descriptor, token);
+    // It may have said all it has to say: then only its room for our answer is reported.
+    if (early.length > 0) poller.rearm(arrival.descriptor, READABLE | WRITABLE);
   }
 
   /** @returns false: the token is not one of this gate's */
