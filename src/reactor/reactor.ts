@@ -27,6 +27,8 @@ import type { Sending } from './sending.js';
 import { type ReactorParts, type Wiring, wire } from './wiring.js';
 
 const BELL_TOKEN = 0xffffffff;
+/** Others may go on sending while the last replies are taken. */
+const MOST_TAKES = 64;
 
 export class Reactor implements PollerHandler {
   readonly #parts: ReactorParts;
@@ -225,11 +227,20 @@ export class Reactor implements PollerHandler {
 
   /** Packs everything as it stands; no turn comes after this. The caller closes the descriptors. */
   handOver(): Snapshot[] {
+    this.#takeLastReplies();
     this.#stopTimers();
     const snapshots = this.#wiring.handoff.handOver();
     this.#wiring.datagrams?.abandon();
     this.#poller.abandon(this.#parts.bell.read);
     return snapshots;
+  }
+
+  /**
+   * What this process's worker has sent just before. In the next process the new worker may reply before the reactor
+   * looks, by a ring that is looked at first: the replies of a connection would change places.
+   */
+  #takeLastReplies(): void {
+    for (let i = 0; i < MOST_TAKES && this.#requests.take(); i++);
   }
 
   /** Resumes what the preceding process has handed off, before the first turn. */

@@ -72,7 +72,7 @@ describe('the number of workers', () => {
     expect(both.map(({ code }) => code).sort()).toEqual([0, 1]);
     expect(await line.must('scale', '2')).toContain('2 workers');
     const gone = await line.run('worker', 'stop', '3');
-    expect(gone).toMatchObject({ code: 2, stderr: expect.stringContaining('there are 2 now') });
+    expect(gone).toMatchObject({ code: 2, stderr: expect.stringContaining('2 workers run now') });
     expect(await line.must('scale', '+1')).toContain('3 workers');
   });
 

@@ -383,4 +383,20 @@ describe('another process', () => {
     const received = next.world.takeAll().filter(({ type }) => type === Event.receive);
     expect(received.map(({ text }) => text)).toEqual(['before', 'behind']);
   });
+
+  it('replies in order, where the worker has sent just before it went and the next one at once', async () => {
+    const rig = new Rig();
+    const guest = await rig.accept();
+    const { sessionId } = guest;
+    // The ring of the process that goes is looked at behind that of its successor.
+    rig.world.writes(sessionId, [{ type: Request.send, payload: 'first ' }], 1);
+    const snapshots = rig.reactor.handOver();
+    rigs.length = 0;
+    const next = new Rig({}, rig.world);
+    next.reactor.takeOver(snapshots);
+    rig.world.writes(sessionId, [{ type: Request.send, payload: 'second' }], 0);
+    next.reactor.turnEnd();
+    await poll('both have come', () => guest.got.length >= 12);
+    expect(guest.got).toBe('first second');
+  });
 });
