@@ -95,6 +95,7 @@ class AloneManager implements ManagerLink {
   /** Set when there is a worker. */
   #toWorker: ((message: ManagerToWorker) => void) | undefined;
   #boot: 'under way' | 'done' | 'failed' = 'under way';
+  #stopTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: AloneParts, shared: SharedDescriptors, own: OwnDescriptors, events: ManagerEvents) {
     this.#parts = parts;
@@ -109,7 +110,7 @@ class AloneManager implements ManagerLink {
       },
       flushed: () => Promise.resolve(),
     };
-    this.#start = () => parts.startWorker(shared, own, channel, () => queueMicrotask(() => events.exit(0, 0)));
+    this.#start = () => parts.startWorker(shared, own, channel, () => queueMicrotask(() => this.#exit()));
     queueMicrotask(() => events.message({ type: 'started' }));
   }
 
@@ -140,11 +141,16 @@ class AloneManager implements ManagerLink {
         // A boot that may take for ever is not waited for: the exit of this process ends it.
         if (this.#boot === 'under way') return this.#events.exit(0, 0);
         // Only the exit of this process can end it by force.
-        setTimeout(() => this.#events.exit(0, 0), message.deadlineMs);
+        this.#stopTimer = setTimeout(() => this.#exit(), message.deadlineMs);
         return this.#toWorker?.(message);
       default:
         return this.#toWorker?.(message);
     }
+  }
+
+  #exit(): void {
+    clearTimeout(this.#stopTimer);
+    this.#events.exit(0, 0);
   }
 
   #begin(): void {

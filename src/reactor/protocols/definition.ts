@@ -28,6 +28,9 @@ export interface ProtocolParts {
   readonly tunnel: Protocol;
 }
 
+/** What tunnels themselves stand on. */
+export type StreamParts = Omit<ProtocolParts, 'tunnel'>;
+
 /** A listen port, as a protocol sees it. */
 export interface ProtocolPort {
   readonly index: number;

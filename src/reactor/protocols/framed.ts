@@ -8,10 +8,10 @@ import type { Connection } from '../connection.js';
 import { SCRATCH_BYTES } from '../context.js';
 import type { PacketGoal } from '../dispatcher.js';
 import { Input } from '../input.js';
-import type { FrameTypes, Protocol } from '../protocol.js';
 import { READS_PER_TURN } from '../reading.js';
 import type { WorkerRing } from '../worker-ring.js';
-import type { PortFraming, ProtocolDefinition, ProtocolParts, ProtocolPort } from './definition.js';
+import type { PortFraming, ProtocolDefinition, ProtocolPort, StreamParts } from './definition.js';
+import { PacketProtocol } from './packets.js';
 
 /** The result of one read is a packet, but a user function sees it before it is in a ring. */
 export const rawFraming: PortFraming = {
@@ -19,23 +19,18 @@ export const rawFraming: PortFraming = {
   packageMaxLength: Number.POSITIVE_INFINITY,
 };
 
-export class Framed implements Protocol {
+export class Framed extends PacketProtocol {
   readonly name = 'framed';
   readonly isBound = false;
-  readonly frames: FrameTypes = [];
-  readonly tickMs = 0;
-  readonly #parts: ProtocolParts;
   readonly #framing: PortFraming;
 
-  constructor(parts: ProtocolParts, framing: PortFraming) {
-    this.#parts = parts;
+  constructor(parts: StreamParts, framing: PortFraming) {
+    super(parts);
     this.#framing = framing;
   }
 
-  open(): void {}
-
   readable(connection: Connection): void {
-    const { context, reading } = this.#parts;
+    const { context, reading } = this.parts;
     const { scratch, scratchAddress } = context;
     if (!this.#resume(connection)) return;
     for (let i = 0; i < READS_PER_TURN; i++) {
@@ -48,37 +43,6 @@ export class Framed implements Protocol {
     }
     context.again.push(connection);
   }
-
-  peerEnded(connection: Connection): void {
-    this.#parts.ending.peerEnded(connection);
-  }
-
-  frame(): void {}
-  flushed(): void {}
-  lost(): void {}
-  closed(): void {}
-  tick(): void {}
-  workerDied(): void {}
-  stop(): void {}
-
-  overdue(connection: Connection): void {
-    this.#parts.ending.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
-  }
-
-  isBusy(): boolean {
-    return false;
-  }
-
-  dismiss(connection: Connection): void {
-    this.#parts.ending.dismiss(connection);
-  }
-
-  /** The incomplete packet lies in the connection's input. */
-  save(): null {
-    return null;
-  }
-
-  restore(): void {}
 
   /** @param bytes the next `count` bytes of the client @returns false: read nothing more now */
   #take(connection: Connection, bytes: Buffer, count: number): boolean {
@@ -111,13 +75,13 @@ export class Framed implements Protocol {
       const length = this.#lengthAt(connection, bytes, from, count, 0);
       if (length < 0) return undefined;
       if (length === MORE || from + length > count) return new Input(bytes, from, count);
-      const goal = this.#parts.dispatcher.goalFor(connection, bytes, from, length);
+      const goal = this.parts.dispatcher.goalFor(connection, bytes, from, length);
       if (goal === 'close') return this.#close(connection);
       if (goal === 'wait') return Input.waiting(bytes, from, count, length, NOTHING_SENT);
       if (goal !== 'discard') {
         const sent = goal.writePacket(connection.sessionId, bytes, from, length, 0);
         if (sent < length) return Input.waiting(bytes, from, count, length, { sent, worker: goal.worker });
-        this.#parts.dispatcher.dispatched(connection, goal, length);
+        this.parts.dispatcher.dispatched(connection, goal, length);
       }
       from += length;
     }
@@ -161,7 +125,7 @@ export class Framed implements Protocol {
 
   /** The choice that was made for it stands, unless that worker goes and has nothing of it. */
   #goalOf(connection: Connection, { bytes, from, packetBytes, worker, sent }: Input): PacketGoal {
-    const { dispatcher, context } = this.#parts;
+    const { dispatcher, context } = this.parts;
     const stands = worker >= 0 && (sent > 0 || !dispatcher.isDraining(worker));
     return stands ? context.ring(worker) : dispatcher.goalFor(connection, bytes, from, packetBytes);
   }
@@ -172,21 +136,21 @@ export class Framed implements Protocol {
     // The choice stands also when there was no room for a single byte: a user function is asked once.
     input.worker = ring.worker;
     if (input.sent === packetBytes) {
-      this.#parts.dispatcher.dispatched(connection, ring, packetBytes);
+      this.parts.dispatcher.dispatched(connection, ring, packetBytes);
       return true;
     }
-    this.#parts.reading.stall(connection, ring, true);
+    this.parts.reading.stall(connection, ring, true);
     return false;
   }
 
   #close(connection: Connection): undefined {
     connection.input = null;
-    this.#parts.ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED);
+    this.parts.ending.closeWhenFlushed(connection, CloseCode.SERVER_CLOSED);
   }
 
   /** Closes without a reply: the client's bytes are not a packet. */
   #refuse(connection: Connection, code: number, message: string): void {
-    const { refused, ending, reading } = this.#parts;
+    const { refused, ending, reading } = this.parts;
     connection.input = null;
     refused(connection, code, message);
     ending.notifyClose(connection, code, 0, message);

@@ -1,9 +1,9 @@
 /** The protocols of listen ports. A new protocol is one file here, and one line in `definitions`. */
 import { FrameKind, type Protocol } from '../protocol.js';
-import type { ProtocolDefinition, ProtocolParts, ProtocolPort } from './definition.js';
+import type { ProtocolDefinition, ProtocolParts, ProtocolPort, StreamParts } from './definition.js';
 import { framed } from './framed.js';
 import { http1 } from './http1/http1.js';
-import { Stream, type StreamParts, stream } from './stream.js';
+import { Stream, stream } from './stream.js';
 
 /** A port gets the first that speaks it. */
 export const definitions: readonly ProtocolDefinition[] = [http1, framed, stream];

@@ -3,33 +3,25 @@
  * raw ports, and every tunnel: a connection that an upgrade has given to one worker. Runs in the reactor.
  */
 import { CloseCode } from '../../ipc/frame.js';
-import { ReactorCounter } from '../../memory/boards.js';
 import type { Connection } from '../connection.js';
-import type { FrameTypes, Protocol } from '../protocol.js';
 import { READS_PER_TURN } from '../reading.js';
 import type { WorkerRing } from '../worker-ring.js';
-import type { ProtocolDefinition, ProtocolParts } from './definition.js';
+import type { ProtocolDefinition, StreamParts } from './definition.js';
+import { PacketProtocol } from './packets.js';
 
-export type StreamParts = Omit<ProtocolParts, 'tunnel'>;
-
-export class Stream implements Protocol {
+export class Stream extends PacketProtocol {
   readonly name: string;
   readonly isBound: boolean;
-  readonly frames: FrameTypes = [];
-  readonly tickMs = 0;
-  readonly #parts: StreamParts;
 
   /** @param isBound a tunnel: its bytes are not packets to be dispatched, they belong to the connection's worker */
   constructor(parts: StreamParts, isBound = false) {
+    super(parts);
     this.name = isBound ? 'tunnel' : 'stream';
     this.isBound = isBound;
-    this.#parts = parts;
   }
 
-  open(): void {}
-
   readable(connection: Connection): void {
-    const { reading, dispatcher, context } = this.#parts;
+    const { reading, dispatcher, context } = this.parts;
     if (!this.isBound && dispatcher.mustWait(connection)) return;
     if (connection.input !== null && !this.#takeInput(connection)) return;
     for (let i = 0; i < READS_PER_TURN; i++) {
@@ -46,47 +38,15 @@ export class Stream implements Protocol {
     context.again.push(connection);
   }
 
-  peerEnded(connection: Connection): void {
-    this.#parts.ending.peerEnded(connection);
-  }
-
-  /**
-   * A stream has no frames of its own: these are bytes of a reply that was over before the connection became a tunnel.
-   */
-  frame(): void {
-    const { id, board } = this.#parts.context;
-    board.add(id, ReactorCounter.discarded, 1);
-  }
-
-  flushed(): void {}
-  lost(): void {}
-  closed(): void {}
-  tick(): void {}
-  stop(): void {}
-
-  overdue(connection: Connection): void {
-    this.#parts.ending.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
-  }
-
-  isBusy(): boolean {
-    return false;
-  }
-
   /** The worker of a tunnel ends it. */
-  dismiss(connection: Connection): void {
-    if (!this.isBound) this.#parts.ending.dismiss(connection);
+  override dismiss(connection: Connection): void {
+    if (!this.isBound) super.dismiss(connection);
   }
-
-  save(): null {
-    return null;
-  }
-
-  restore(): void {}
 
   /** The bytes of a tunnel mean nothing to the worker's successor. */
-  workerDied(): void {
+  override workerDied(): void {
     if (!this.isBound) return;
-    const { context, ending } = this.#parts;
+    const { context, ending } = this.parts;
     for (const connection of context.connections.list()) {
       if (connection.protocol !== this) continue;
       const pid = context.table.taker(connection.slot);
@@ -96,13 +56,13 @@ export class Stream implements Protocol {
   }
 
   #ringFor(connection: Connection): WorkerRing {
-    const { context, dispatcher } = this.#parts;
+    const { context, dispatcher } = this.parts;
     return this.isBound ? context.ring(connection.worker) : dispatcher.ringFor(connection);
   }
 
   #give(connection: Connection, ring: WorkerRing, bytes: number): void {
     ring.commitPacket(connection.sessionId, bytes);
-    if (!this.isBound) this.#parts.dispatcher.dispatched(connection, ring, bytes);
+    if (!this.isBound) this.parts.dispatcher.dispatched(connection, ring, bytes);
   }
 
   /** Takes bytes that were read before. @returns false: there is no room for all of them */
@@ -112,7 +72,7 @@ export class Stream implements Protocol {
       const ring = this.#ringFor(connection);
       const count = Math.min(ring.readLimit, input.length);
       if (count === 0) {
-        this.#parts.reading.stall(connection, ring, false);
+        this.parts.reading.stall(connection, ring, false);
         return false;
       }
       input.bytes.copy(ring.bytes, ring.payloadAt, input.from, input.from + count);
