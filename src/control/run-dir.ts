@@ -52,7 +52,7 @@ export function runDirFor(chosen: string, environment: NodeJS.ProcessEnv = proce
 
 /** @throws ServerError ERR_RUN_DIR when it belongs to another user, or other users may write to it */
 export function makeRunDir(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
+  if (!isThere(path)) {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
     } catch (error) {
@@ -60,6 +60,16 @@ export function makeRunDir(path: string): void {
     }
   }
   refuseStranger(path);
+}
+
+/** A path below a file is as little there as one below nothing. A link is there, whatever it leads to. */
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return false;
+    throw error;
+  }
 }
 
 function refuseStranger(path: string): void {
