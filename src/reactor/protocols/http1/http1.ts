@@ -18,7 +18,6 @@ import { ReactorCounter } from '../../../memory/boards.js';
 import { RequestHead } from '../../../protocol/http/head.js';
 import type { Connection } from '../../connection.js';
 import { type HttpOptions, SCRATCH_BYTES } from '../../context.js';
-import type { ChooseByBytes } from '../../dispatcher.js';
 import { Input } from '../../input.js';
 import { Life } from '../../life.js';
 import { FilePart } from '../../out-queue.js';
@@ -66,7 +65,6 @@ export class Http1 implements Protocol {
     this.#intake = new Intake({
       ...{ parts: this.#parts, answers: this.#answers, bodies: this.#bodies, uploads: this.#uploads },
       files: new Files(this.#parts, this.#answers),
-      chooses: () => this.#choose,
     });
   }
 
@@ -109,7 +107,8 @@ export class Http1 implements Protocol {
 
   /** @returns true when there may be more */
   #receive(connection: Connection, http: HttpState): boolean {
-    const isUsual = http.phase === Phase.request && connection.input === null && this.#choose === undefined;
+    const isUsual =
+      http.phase === Phase.request && connection.input === null && this.#parts.dispatcher.choiceByRequest === undefined;
     if (isUsual) return this.#receiveInPlace(connection, http);
     const { context, reading } = this.#parts;
     const { scratch, scratchAddress } = context;
@@ -178,14 +177,6 @@ export class Http1 implements Protocol {
   #takeOne({ phase }: HttpState): number {
     if (phase === Phase.request) return this.#intake.take(this.#cursor);
     return phase === Phase.streaming ? this.#bodies.take(this.#cursor) : 0;
-  }
-
-  /**
-   * Undefined where a request is not inspected before its worker is chosen. Costs a load from shared memory per
-   * request.
-   */
-  get #choose(): ChooseByBytes | undefined {
-    return this.#parts.dispatcher.choiceByRequest;
   }
 
   // ——— what workers send ———

@@ -8,7 +8,6 @@ import { ReactorCounter } from '../../../memory/boards.js';
 import { ChunkedDecoder } from '../../../protocol/http/chunked.js';
 import { methods } from '../../../protocol/http/methods.js';
 import type { Connection } from '../../connection.js';
-import type { ChooseByBytes } from '../../dispatcher.js';
 import { Life } from '../../life.js';
 import type { WorkerRing } from '../../worker-ring.js';
 import type { Answers } from './answers.js';
@@ -35,8 +34,6 @@ export interface IntakeParts {
   readonly bodies: Bodies;
   readonly files: Files;
   readonly uploads: Uploads;
-  /** Undefined where the request is not inspected before its worker is chosen. */
-  chooses(): ChooseByBytes | undefined;
 }
 
 export class Intake {
@@ -45,17 +42,15 @@ export class Intake {
   readonly #bodies: Bodies;
   readonly #files: Files;
   readonly #uploads: Uploads;
-  readonly #chooses: () => ChooseByBytes | undefined;
   /** A request up to this length, head and body, goes to its worker in one piece. */
   readonly #shortBytes: number;
 
-  constructor({ parts, answers, bodies, files, uploads, chooses }: IntakeParts) {
+  constructor({ parts, answers, bodies, files, uploads }: IntakeParts) {
     this.#parts = parts;
     this.#answers = answers;
     this.#bodies = bodies;
     this.#files = files;
     this.#uploads = uploads;
-    this.#chooses = chooses;
     this.#shortBytes = (parts.context.rings[0]?.longestFrame ?? 0) - REQUEST_PREFIX_BYTES;
   }
 
@@ -236,7 +231,7 @@ export class Intake {
   #choose({ connection, bytes, at }: Cursor, length: number, isWhole: boolean): WorkerRing | undefined {
     const { dispatcher } = this.#parts;
     if (dispatcher.mustWait(connection)) return undefined;
-    const goal = this.#chooses()?.(connection, bytes, at, length) ?? dispatcher.ringFor(connection);
+    const goal = dispatcher.choiceByRequest?.(connection, bytes, at, length) ?? dispatcher.ringFor(connection);
     if (goal === 'wait') return undefined;
     if (goal === 'discard' || goal === 'close') {
       this.#refuse(connection, 503, 'The request is not served here.');
