@@ -38,6 +38,8 @@ export class OutState {
   /** The reactor was asked to say when there is room. */
   asked = false;
   held: HeldItem[] | null = null;
+  /** The successor of this process may send too, and waits until what is held here has left: see `Outbox.keepPlaces`. */
+  keepsPlace = false;
   heldBytes = 0;
   waiters: (() => void)[] | null = null;
 

@@ -182,6 +182,22 @@ export class Outbox {
     this.flush();
   }
 
+  /**
+   * The successor of this process may reply from now on: to the reactor all that is held here becomes one send, and
+   * frames of others wait until it is whole.
+   */
+  keepPlaces(): void {
+    for (const state of this.#holding) {
+      const { held, sessionId } = state;
+      if (!held?.some((item) => 'data' in item && item.frame.type === Request.send)) continue;
+      state.keepsPlace = true;
+      const begin = requestFrame(Request.send, sessionId, SendFlag.more, OWN_MARK);
+      if (!this.#links.push(this.#linkOf(sessionId), begin)) held.unshift(begin);
+      held.push(requestFrame(Request.send, sessionId, 0, OWN_MARK));
+    }
+    this.flush();
+  }
+
   /** True when nothing waits in this process. */
   get isEmpty(): boolean {
     return this.#holding.size === 0 && this.#urgent.isEmpty;
@@ -386,11 +402,17 @@ export class Outbox {
         this.#holding.delete(state);
         return;
       }
-      if ('payload' in item) {
-        if (this.#links.push(link, item)) state.held.shift();
-        else if (link.ring.waitForRoom()) return;
-      } else if (!this.#sendPiece(state, link, item)) return;
+      const hasLeft = 'payload' in item ? this.#sendRequest(state, link, item) : this.#sendPiece(state, link, item);
+      if (!hasLeft) return;
     }
+  }
+
+  /** @returns false when it waits for room */
+  #sendRequest(state: OutState, link: ReactorLink, request: RequestFrame): boolean {
+    if (!this.#links.push(link, request)) return !link.ring.waitForRoom();
+    state.held?.shift();
+    if (request.type === Request.send && request.flags === 0) state.keepsPlace = false;
+    return true;
   }
 
   #sendPiece(state: OutState, link: ReactorLink, item: HeldData): boolean {
@@ -408,8 +430,9 @@ export class Outbox {
     this.heldBytes -= left;
     const isLast = item.at === item.data.length;
     const { type, flags, lastFlags, detail } = item.frame;
-    const isPiece = type === Request.send && left < item.data.length;
-    if (isPiece) ring.commit(type, isLast ? 0 : SendFlag.more, OWN_MARK, state.sessionId, left);
+    const isPiece = type === Request.send && (state.keepsPlace || left < item.data.length);
+    const more = state.keepsPlace || !isLast ? SendFlag.more : 0;
+    if (isPiece) ring.commit(type, more, OWN_MARK, state.sessionId, left);
     else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, left);
     this.#committed(state, link, left);
     if (isLast) state.held?.shift();

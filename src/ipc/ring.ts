@@ -147,8 +147,17 @@ export class RingReader extends RingEnd {
 
   /** True when a frame is available; reads the writer's progress only when the cached value is used up. */
   available(): boolean {
-    if (this.#head !== this.#tail) return true;
+    return this.#head !== this.#tail || this.look();
+  }
+
+  /** The same, and reads the writer's progress in any case. */
+  look(): boolean {
     this.#tail = Atomics.load(this.shared, this.at + TAIL);
+    return this.#head !== this.#tail;
+  }
+
+  /** True when a frame is left of those seen at the last look. */
+  get hasVisible(): boolean {
     return this.#head !== this.#tail;
   }
 

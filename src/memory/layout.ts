@@ -89,6 +89,11 @@ export function peerOf(id: number, lane: number): number {
   return id * LANES_PER_WORKER + lane;
 }
 
+/** The number of the other process that may have the same id. */
+export function otherLaneOf(peer: number): number {
+  return peer ^ 1;
+}
+
 export function peerOfManager(shape: RegionShape): number {
   return processNum(shape) * LANES_PER_WORKER;
 }

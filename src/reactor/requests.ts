@@ -4,7 +4,8 @@ import { readAccept } from '../ipc/frames/accept.js';
 import { readFileRequest } from '../ipc/frames/file.js';
 import type { Frame } from '../ipc/frames/frame.js';
 import type { RingReader } from '../ipc/ring.js';
-import { ReactorCounter } from '../memory/boards.js';
+import { ReactorCounter, WorkerField } from '../memory/boards.js';
+import { otherLaneOf, peerOf } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import type { Admission } from './admission/admission.js';
 import type { Connection } from './connection.js';
@@ -48,6 +49,8 @@ export interface RequestsParts {
 
 const nothing = Buffer.alloc(0);
 const REQUESTS_PER_TURN = 1024;
+/** More than a ring holds. */
+const ALL = 2 ** 30;
 /** Frames below this size for the same connection in a row leave in one send(2). */
 const GATHER_LIMIT = 8192;
 /** The bits of a frame's first word that parts of one reply have in common: type and detail. */
@@ -100,22 +103,44 @@ export class Requests {
   #takeAll(): boolean {
     let isUnfinished = false;
     for (const sender of this.#parts.senders) {
-      if (!sender.ring.available()) continue;
-      if (this.#takeFrom(sender)) isUnfinished = true;
-      sender.ring.release();
-      if (sender.ring.writerWantsBell()) sender.ringBell();
+      if (sender.ring.available() && this.#takeFrom(sender)) isUnfinished = true;
     }
     return isUnfinished;
   }
 
   #takeFrom(sender: ReactorSender): boolean {
     const { ring } = sender;
-    for (let i = 0; i < REQUESTS_PER_TURN; i++) {
-      if (!ring.available()) return false;
+    let left = REQUESTS_PER_TURN;
+    while (left > 0 && ring.available()) {
+      this.#takeOfPredecessor(sender);
+      left = this.#takeVisible(sender, left);
+    }
+    releaseRoom(sender);
+    return left <= 0;
+  }
+
+  /**
+   * A worker replies after the process that had its id before has let go: what that one has sent goes first. Called when
+   * frames of the successor are visible, for then all earlier ones are.
+   */
+  #takeOfPredecessor({ worker, peer }: ReactorSender): void {
+    if (worker < 0) return;
+    const { context, senders } = this.#parts;
+    const predecessor = senders[otherLaneOf(peer)];
+    if (predecessor === undefined || peer !== peerOf(worker, context.workers.field(worker, WorkerField.lane))) return;
+    if (!predecessor.ring.look()) return;
+    this.#takeVisible(predecessor, ALL);
+    releaseRoom(predecessor);
+  }
+
+  /** Takes the frames that were visible at the last look. @param most of them @returns how many more may be taken */
+  #takeVisible(sender: ReactorSender, most: number): number {
+    const { ring } = sender;
+    for (let left = most; left > 0; left--) {
       if (!ring.isSound) {
         ring.discard();
         this.#parts.onBrokenSender(sender.worker);
-        return false;
+        return left;
       }
       const type = typeOf(ring.word);
       // Most frames are sends: without the look-up a raw packet and its echo cost some 5 % less.
@@ -124,8 +149,9 @@ export class Requests {
         this.#takeRequest(ring, sender);
         ring.advance();
       }
+      if (!ring.hasVisible) return left - 1;
     }
-    return true;
+    return 0;
   }
 
   #kindOf(type: number): FrameKind {
@@ -172,7 +198,7 @@ export class Requests {
   /** The next frame is another part of the same reply. Nothing is put behind a frame with flags: they tell what follows it. */
   #goesOn(ring: RingReader, { word, sessionId, length }: Gathered): boolean {
     return (
-      ring.available() &&
+      ring.hasVisible &&
       ((ring.word ^ word) & SAME_REPLY) === 0 &&
       ring.sessionId === sessionId &&
       ring.isSound &&
@@ -267,4 +293,9 @@ export class Requests {
     if (this.#kindOf(typeOf(word)) !== FrameKind.bytes) return this.#takeRequest(frame, sender);
     this.#carryOutReply(this.#parts.context.connectionOf(sessionId), frame, peer);
   }
+}
+
+function releaseRoom({ ring, ringBell }: ReactorSender): void {
+  ring.release();
+  if (ring.writerWantsBell()) ringBell();
 }

@@ -334,19 +334,22 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     if (!this.#releaseWaits || this.#services.some(({ isIncomplete }) => isIncomplete)) return;
     this.#releaseWaits = false;
     this.#letGo();
-    if (this.#parts.sockets !== undefined) this.#handOver(this.#parts.sockets);
-    else if (!this.#source?.holdsUntilFinished) this.#sendReleased();
+    this.#isHandingOver = true;
+    // What an `async` callback sends without having waited for anything comes before what the next process sends.
+    setImmediate(() => this.#handOver());
     this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
-    this.#poller.wakeSoon();
   }
 
-  #handOver(sockets: OwnSockets): void {
-    this.#isHandingOver = true;
-    sockets.release(() => {
+  #handOver(): void {
+    const { outbox, sockets } = this.#parts;
+    outbox.keepPlaces();
+    const handedOver = (): void => {
       this.#isHandingOver = false;
-      this.#sendReleased();
+      if (sockets !== undefined || !this.#source?.holdsUntilFinished) this.#sendReleased();
       this.#poller.wakeSoon();
-    });
+    };
+    if (sockets === undefined) handedOver();
+    else sockets.release(handedOver);
   }
 
   #letGo(): void {

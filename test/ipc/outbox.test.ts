@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CloseCode, MAX_PAYLOAD, Request } from '../../src/ipc/frame.js';
+import { CloseCode, MAX_PAYLOAD, markOf, Request, SendFlag } from '../../src/ipc/frame.js';
 import { Outbox } from '../../src/ipc/outbox.js';
 import { type LocalLink, Reply } from '../../src/ipc/reply.js';
 import { requestFrame } from '../../src/ipc/request-frame.js';
@@ -287,6 +287,83 @@ describe('a process that no event tells of room', () => {
     await drained;
     expect(looking.isEmpty).toBe(true);
     expect(looking.heldBytes).toBe(0);
+  });
+});
+
+describe('before a successor replies', () => {
+  const raw = (frames: ReturnType<typeof takeAll>) => frames.filter(({ type }) => type === Request.send);
+  /** Text and whether more of the same send follows. */
+  const seen = (frames: ReturnType<typeof takeAll>) =>
+    raw(frames).map(({ payload, flags, detail }) => {
+      expect(detail).toBe(markOf(process.pid));
+      return [payload.length, flags === SendFlag.more];
+    });
+
+  it('all that is held becomes one send, begun at once and ended behind the last of it', () => {
+    for (let i = 0; i < 4; i++) {
+      outbox.send(FD, Buffer.alloc(WINDOW / 4));
+      takeAll();
+    }
+    outbox.send(FD, Buffer.alloc(10));
+    outbox.send(FD, Buffer.alloc(20));
+    outbox.keepPlaces();
+    expect(seen(takeAll())).toEqual([[0, true]]);
+    outbox.writable(FD);
+    expect(seen(takeAll())).toEqual([
+      [10, true],
+      [20, true],
+      [0, false],
+    ]);
+    outbox.send(FD, 'later');
+    expect(takeAll()).toMatchObject([{ flags: 0, detail: 0 }]);
+  });
+
+  it('a send that has begun goes on as part of it', () => {
+    outbox.send(FD, Buffer.alloc(WINDOW + 70_000));
+    outbox.send(FD, 'next');
+    takeAll();
+    outbox.roomAgain();
+    takeAll();
+    outbox.keepPlaces();
+    let frames = takeAll();
+    for (let i = 0; i < 20 && !outbox.isEmpty; i++) {
+      outbox.writable(FD);
+      frames = [...frames, ...takeAll()];
+    }
+    const ends = seen(frames);
+    expect(ends.filter(([, more]) => !more)).toEqual([[0, false]]);
+    expect(ends.at(-1)).toEqual([0, false]);
+    expect(raw(frames).at(-2)?.payload.toString()).toBe('next');
+  });
+
+  it('is begun as soon as the ring has room', () => {
+    const other = FD + 1;
+    open(other);
+    for (let i = 0; i < 4; i++) {
+      outbox.send(FD, Buffer.alloc(WINDOW / 4));
+      takeAll();
+    }
+    outbox.send(FD, 'held');
+    for (let i = 0; i < 9000; i++) outbox.readOn(other);
+    outbox.keepPlaces();
+    const frames = takeAll();
+    outbox.writable(FD);
+    for (let i = 0; i < 3; i++) {
+      frames.push(...takeAll());
+      outbox.roomAgain();
+    }
+    expect(seen(frames)).toEqual([
+      [0, true],
+      [4, true],
+      [0, false],
+    ]);
+  });
+
+  it('connections for which nothing is held are left alone, and those with requests only', () => {
+    outbox.send(FD, 'a');
+    takeAll();
+    outbox.keepPlaces();
+    expect(takeAll()).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AnswerFlag, CloseCode, Event, MAX_PAYLOAD, markOf, Request, SendFlag } from '../../src/ipc/frame.js';
 import { ACCEPT_BYTES, writeAccept } from '../../src/ipc/frames/accept.js';
-import { ReactorCounter } from '../../src/memory/boards.js';
+import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
 import { peerOf, peerOfManager, peerOfMaster } from '../../src/memory/layout.js';
 import { AF_INET } from '../../src/os/constants.js';
 import type { Connection } from '../../src/reactor/connection.js';
@@ -34,6 +34,46 @@ function open(workers = 1) {
   const sends = vi.spyOn(world.transport, 'send');
   return { world, connection, client, sends };
 }
+
+describe('a worker that is being replaced', () => {
+  const [present, former] = [peerOf(0, 0), peerOf(0, 1)];
+
+  it('has its frames carried out before those of its successor, wherever both are found', () => {
+    const { world, connection, client } = open();
+    world.writes(connection.sessionId, [send('1')], former);
+    world.writes(connection.sessionId, [send('2')], present);
+    world.turn();
+    world.workers.setField(0, WorkerField.lane, 1);
+    world.writes(connection.sessionId, [send('3')], present);
+    world.writes(connection.sessionId, [send('4')], former);
+    world.turn();
+    expect(client.got).toBe('1234');
+  });
+
+  it('too when both come while the reactor takes what the successor has sent before', () => {
+    const { world, connection, client, sends } = open();
+    const other = world.connect();
+    sends.mockImplementationOnce(() => {
+      world.writes(connection.sessionId, [send('former')], former);
+      world.writes(connection.sessionId, [send(' present')], present);
+      return 'hello'.length;
+    });
+    world.writes(other.sessionId, [send('hello')], present);
+    world.turn();
+    expect(client.got).toBe('former present');
+  });
+
+  it('too when it has sent more than a turn takes', () => {
+    const { world, connection, client } = open();
+    const count = REQUESTS_PER_TURN + 10;
+    // Frames of other connections in between are not gathered with them.
+    const other = world.connect();
+    for (let i = 0; i < count; i++) world.writes(i % 2 ? other.sessionId : connection.sessionId, [send('a')], former);
+    world.writes(connection.sessionId, [send('b')], present);
+    world.turn();
+    expect(client.got).toBe(`${'a'.repeat(count / 2)}b`);
+  });
+});
 
 describe('frames for one client', () => {
   it('that are small and follow each other leave in one send', () => {
@@ -189,13 +229,13 @@ describe('a close', () => {
   });
 
   it('waits for a few turns at most under a load that no turn takes whole', () => {
-    const { world, connection } = open();
+    const { world, connection } = open(2);
     const busy = world.connect();
     const load = Array.from({ length: 2 * REQUESTS_PER_TURN + 10 }, () => ({ type: Request.watchDrain }));
     world.writes(connection.sessionId, [close()], peerOf(0, 0));
     let turns = 0;
     for (; turns < 10 && !connection.isClosed; turns++) {
-      world.writes(busy.sessionId, load, peerOf(0, 1));
+      world.writes(busy.sessionId, load, peerOf(1, 0));
       world.requests.take();
     }
     expect(turns).toBeGreaterThan(1);

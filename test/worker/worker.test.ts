@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CloseCode, CloseFlag, Event, PieceFlag, Request } from '../../src/ipc/frame.js';
+import { CloseCode, CloseFlag, Event, PieceFlag, Request, SendFlag } from '../../src/ipc/frame.js';
 import { WorkerField } from '../../src/memory/boards.js';
 import type { PortCallbacks, WorkerCallbacks } from '../../src/worker/callbacks.js';
 import type { FrameService, ServiceHost } from '../../src/worker/service.js';
@@ -200,6 +200,7 @@ describe('release', () => {
     old.turn();
     old.manager({ type: 'release', deadlineMs: 1000 });
     old.turn();
+    await settle();
     expect(old.notified).toEqual(['released']);
     old.around.write(receive(fd, 'two'));
     old.turn();
@@ -208,6 +209,41 @@ describe('release', () => {
     expect(seen).toEqual(['one', 'next two']);
     await settle();
     expect(old.exits).toEqual([0]);
+  });
+
+  it('comes after what a callback sends that has waited for nothing', async () => {
+    const steps: string[] = [];
+    const world = await WorkerWorld.serving({
+      callbacks: {
+        ports: [
+          {
+            receive: async () => {
+              world.manager({ type: 'release', deadlineMs: 1000 });
+              await Promise.resolve();
+              steps.push('sent');
+            },
+          },
+        ],
+      },
+      sockets: fakeSockets(steps, () => {}),
+    });
+    world.around.write(receive(world.around.connect(), 'x'));
+    world.turn();
+    await settle();
+    expect(steps).toEqual(['attach', 'dismiss 700', 'sent', 'release']);
+  });
+
+  it('gives what is held for a slow client its place before what the next process sends', async () => {
+    const world = await WorkerWorld.serving({ callbacks: { ports: [{}] } });
+    const fd = world.around.connect();
+    world.outbox.send(fd, Buffer.alloc(300_000));
+    world.around.sent();
+    world.outbox.send(fd, 'last');
+    world.manager({ type: 'release', deadlineMs: 1000 });
+    world.turn();
+    await settle();
+    expect(world.notified).toEqual(['released']);
+    expect(world.around.sent().at(-1)).toMatchObject({ type: Request.send, flags: SendFlag.more, text: '' });
   });
 
   it('waits in the middle of a packet for its rest', async () => {
@@ -221,6 +257,7 @@ describe('release', () => {
     expect(world.notified).toEqual([]);
     world.around.write(receive(fd, 'ended', PieceFlag.continued));
     world.turn();
+    await settle();
     expect([seen, world.notified]).toEqual([['begun, ended'], ['released']]);
   });
 
@@ -237,6 +274,7 @@ describe('release', () => {
     expect(world.notified).toEqual([]);
     service.isIncomplete = false;
     world.turn();
+    await settle();
     expect(world.notified).toEqual(['released']);
   });
 
@@ -254,6 +292,7 @@ describe('release', () => {
     world.turn();
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
+    await settle();
     expect([world.notified, world.exits]).toEqual([['released'], []]);
     world.outbox.send(fd, 'answer');
     await finish();
@@ -305,6 +344,7 @@ describe('release', () => {
     });
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
+    await settle();
     expect(world.notified).toEqual([]);
     pending = 0;
     world.turn();
@@ -322,6 +362,7 @@ describe('release', () => {
     });
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
+    await settle();
     expect([steps, world.notified]).toEqual([['attach', 'dismiss 700', 'release'], []]);
     handedOver();
     expect(world.notified).toEqual(['released']);
@@ -405,6 +446,7 @@ describe('SIGTERM', () => {
     world.turn();
     world.manager({ type: 'release', deadlineMs: 60_000 });
     world.turn();
+    await settle();
     world.worker.terminate();
     expect([world.notified, world.exits]).toEqual([['released'], []]);
   });
