@@ -139,9 +139,14 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
     if (exchange.isHttp2) return handler.http2(this.#http2Source(exchange));
     const { gate } = this.#parts;
     if (gate === undefined) handler.serve(exchange);
-    else gate.enter(exchange, () => handler.serve(exchange));
+    else gate.enter(exchange, () => this.#admitted(exchange, handler));
     if (!exchange.isEnded) this.#track(exchange);
     else gate?.leave(exchange);
+  }
+
+  /** A client may have left while its request waited: the event that tells it comes with a later turn. */
+  #admitted(exchange: Http1Exchange, handler: PortHandler): void {
+    if (this.outbox.isOpen(exchange.fd)) handler.serve(exchange);
   }
 
   /** A piece of a body, or the news that the exchange is over. */

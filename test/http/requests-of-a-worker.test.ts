@@ -14,6 +14,7 @@ import {
   RequestFlag,
 } from '../../src/ipc/frame.js';
 import { firstWordOf, secondWordOf } from '../../src/ipc/frames/http.js';
+import { SlotState } from '../../src/memory/connection-table.js';
 import { StreamService } from '../../src/worker/services/stream.js';
 import { type Frame, ServiceWorld, settle } from '../worker/world.js';
 
@@ -162,6 +163,18 @@ describe('a request', () => {
     expect([served, pending()]).toEqual([[first], 3]);
     gone(waits, 1, clientClosed);
     first.respond(204, '', [], '');
+    expect([served, second.isGone, pending()]).toEqual([[first, third], true, 1]);
+  });
+
+  it('whose client has left while it waited is not served, though the event that tells it is still to come', () => {
+    setUp({}, new RequestGate(1));
+    const leaves = world.connect();
+    const [first, second] = [serve(world.connect()), serve(leaves)];
+    world.table.setState(world.table.slotOf(leaves), SlotState.closed);
+    first.respond(204, '', [], '');
+    expect([served, pending()]).toEqual([[first], 1]);
+    gone(leaves, 1, clientClosed);
+    const third = serve(world.connect());
     expect([served, second.isGone, pending()]).toEqual([[first, third], true, 1]);
   });
 
