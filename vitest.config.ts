@@ -7,8 +7,10 @@ const soak = process.env['SOAK'] === '1';
 const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-shutdown', 'limits', 'tasks', 'times'];
 /** What takes long, in PROCESS mode: `npm run test:modes`. */
 const long = [
-  ...['admin-guard', 'apps', 'causes', 'http-corpus', 'http-examples', 'http2', 'package', 'scale', 'send-anywhere'],
-  ...['stalled', 'start-ended', 'start-script', 'tasks-crash', 'uploads', 'wall-clock'],
+  ...['activation', 'admin-guard', 'apps', 'bodies', 'budget', 'causes', 'command-line', 'detach', 'http-corpus'],
+  ...['http-examples', 'http2', 'log-noise', 'log-safety', 'members', 'package', 'printed', 'scale', 'secrets'],
+  ...['send-anywhere', 'stalled', 'start-ended', 'start-script', 'stop-worker', 'surroundings', 'tasks-crash'],
+  ...['uploads', 'wall-clock'],
 ];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
