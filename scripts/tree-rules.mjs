@@ -133,7 +133,7 @@ export const composers = {
 
 /** Folders that import nothing from outside of `src` but this, and load no file while they run. */
 export const pure = {
-  protocol: ['mrmime', 'node:crypto', 'node:http', 'node:net', 'node:path'],
+  protocol: ['mrmime', 'node:buffer', 'node:crypto', 'node:http', 'node:net', 'node:path'],
 };
 
 /** Packages that only one folder knows. */
