@@ -25,8 +25,8 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
   readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
   readonly log: Log;
-  /** Where ports speak HTTP. */
-  readonly http: ServiceFactory | undefined;
+  /** Protocols that not every worker has. */
+  readonly services: readonly ServiceFactory[];
   /** Where the whole server is one process. */
   readonly alone?: Pick<WorkerSurroundings<C>, 'channel' | 'exit'>;
 }
@@ -62,7 +62,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
   return runWorker({
     ...{ inheritance, region, options, listens, callbacks, create, log, sockets },
     ...alone,
-    services: place.http === undefined ? [] : [place.http],
+    services: place.services,
     direct: (reactor) => (reactor === id ? (answer) => sockets.answer(answer) : undefined),
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),
     createPoller: (worker) => turns.forWorker(worker),

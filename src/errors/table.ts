@@ -222,6 +222,43 @@ export const errorTable = {
       `The data was taken, but the client of connection ${fd} does not keep up: ${queuedBytes} of at most ${limitBytes} bytes wait.`,
     advice: 'Wait for conn.drain() or bufferEmpty before you send more; above the limit the connection is closed.',
   }),
+  ERR_ROOM_BUFFER_FULL: entry({
+    fields: { queuedBytes: 'number', limitBytes: 'number' },
+    sentence: ({ queuedBytes, limitBytes }) =>
+      `The publication was not taken: ${queuedBytes} of at most ${limitBytes} bytes wait for a reactor that does not keep up.`,
+    advice: 'Publish less at once, or raise the option "sendBufferSize".',
+  }),
+  ERR_ROOM_NAME: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `The name of a room must be a string of 1 to 128 bytes (UTF-8), received ${received}.`,
+    advice: 'Use a shorter name, for example a hash of the long one.',
+  }),
+  ERR_ROOM_LIMIT: entry({
+    fields: { room: 'string', maxRooms: 'number' },
+    sentence: ({ room, maxRooms }) => `The room "${room}" cannot be made: there are as many as maxRooms allows, ${maxRooms}.`,
+    advice: 'Raise the option "maxRooms", or leave rooms that are not needed: a room without members is gone.',
+  }),
+  ERR_CONNECTION_DATA: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `conn.data must be cloneable and take at most 4096 bytes: ${why}.`,
+    advice: 'Keep a key in conn.data, and what it stands for in a database or a shared table.',
+  }),
+  ERR_NOT_WEBSOCKET: entry({
+    fields: { fd: 'number' },
+    sentence: ({ fd }) => `Connection ${fd} is no WebSocket.`,
+    advice: 'Use the fd of a connection that "open" or "message" was called with.',
+  }),
+  ERR_CLOSE_CODE: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) =>
+      `The code of a close must be 1000 to 1003, 1007 to 1014 or 3000 to 4999, and its reason a string, received ${received}.`,
+    advice: 'Codes of your own begin at 4000 (RFC 6455, 7.4.2).',
+  }),
+  ERR_HANDSHAKE: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `A handshake must be answered by accept() or reject(): ${why}.`,
+    advice: 'Return accept(), accept({ protocol, data, headers }) or reject(status, body) from the "handshake" callback.',
+  }),
   ERR_DATA_TYPE: entry({
     fields: { received: 'string' },
     sentence: ({ received }) => `Data must be a string or a Uint8Array (a Buffer is one), received ${received}.`,

@@ -14,7 +14,7 @@ export interface ExchangeNumber {
 }
 
 /** Flags of the last frame of an answer. */
-const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel;
+const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel | AnswerFlag.webSocket;
 
 export class AnswerFrames {
   readonly outbox: Outbox;

@@ -23,8 +23,19 @@ import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
 import { RequestGate } from './request-gate.js';
 
-/** @throws ServerError when an app cannot be loaded */
-export async function assembleHttp(context: StartContext, region: Region, apps: HttpApps): Promise<ServiceFactory> {
+/** Takes an upgrade request. @returns false: it is a request as any other */
+export type TakeUpgrade = (exchange: Http1Exchange) => boolean;
+
+/**
+ * @param upgradeOf of a listen port; undefined: upgrades are requests as any other
+ * @throws ServerError when an app cannot be loaded
+ */
+export async function assembleHttp(
+  context: StartContext,
+  region: Region,
+  apps: HttpApps,
+  upgradeOf: (port: ListenPort) => TakeUpgrade | undefined = () => undefined,
+): Promise<ServiceFactory> {
   const table = new ConnectionTable(region);
   const { options, log, server } = context;
   const remote = (fd: number): { remoteAddress: string; remotePort: number } => {
@@ -53,8 +64,10 @@ export async function assembleHttp(context: StartContext, region: Region, apps: 
     if (server.workerId === 0) log.info('Engine.IO is in use: requests of a session go to the worker that keeps it');
   }
   const handlers = await Promise.all(
-    context.ports.map((port) =>
-      port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,
+    context.ports.map(async (port) =>
+      speaksHttp(port.settings.protocol)
+        ? withUpgrade(await handlerOf(port, context, loaded, parts), upgradeOf(port))
+        : undefined,
     ),
   );
   let requests: HttpRequests;
@@ -63,6 +76,14 @@ export async function assembleHttp(context: StartContext, region: Region, apps: 
     requests = new HttpRequests(host, { portOf, remote, handlers, gate });
     return requests;
   };
+}
+
+function withUpgrade(handler: PortHandler, takeUpgrade: TakeUpgrade | undefined): PortHandler {
+  if (takeUpgrade === undefined) return handler;
+  const serve = (exchange: Http1Exchange): void => {
+    if (!exchange.isUpgrade || !takeUpgrade(exchange)) handler.serve(exchange);
+  };
+  return { ...handler, serve };
 }
 
 /** A `request` callback of the port comes first, then that of the server, then an app. */

@@ -87,12 +87,12 @@ giveHttpToPlainServers(halfWith({}));
 const NO_PEER = { remoteAddress: '', remotePort: 0 };
 
 /** Loads there the modules that only a worker with HTTP needs. */
-function halfWith(apps: HttpApps): HttpHalf {
+export function halfWith(apps: HttpApps): HttpHalf {
   return {
     answers: Object.values(apps).some((app) => app !== undefined),
     load: async (context, region) => {
       const { assembleHttp } = await import('./assemble.js');
-      return assembleHttp(context, region, apps);
+      return [await assembleHttp(context, region, apps)];
     },
   };
 }

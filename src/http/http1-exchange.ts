@@ -304,6 +304,13 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#end();
   }
 
+  /** Accepts the upgrade to WebSocket: from here on the reactor frames what comes. @param head of the 101, whole */
+  becomeWebSocket(head: string, deflate: boolean): void {
+    if (this.isEnded) return;
+    this.#send(LAST | AnswerFlag.webSocket | (deflate ? AnswerFlag.deflate : 0), head, null);
+    this.#end();
+  }
+
   tunnel(events: TunnelEvents): Tunnel {
     const tunnel = this.#host.openTunnel(this.fd, events);
     this.#send(LAST | TUNNEL, '', null);

@@ -44,6 +44,16 @@ export const Event = {
   body: 9,
   /** HTTP. detail: the exchange, whose client has gone or which timed out. flags: `goneFlags`; payload: see `GoneFlag`. */
   gone: 10,
+  /**
+   * WebSocket: a message. flags: MessageFlag, PieceFlag; detail: bytes before it in the payload that mean nothing (it lies
+   * where the reactor has received it).
+   */
+  message: 11,
+  /**
+   * WebSocket: the connection ends. detail: the code of its Close frame (RFC 6455 7.4); payload: the reason. flags:
+   * ClosingFlag.
+   */
+  closing: 12,
 } as const;
 
 /** Worker (or manager, or the accepting thread) → reactor. */
@@ -72,6 +82,16 @@ export const Request = {
   answer: 12,
   /** HTTP. As `answer`; payload: as `sendFile`. */
   answerFile: 13,
+  /** WebSocket: ends the connection by a Close frame. detail: its code; payload: its reason (UTF-8). */
+  disconnect: 14,
+  /** WebSocket. payload: of a Ping frame. */
+  ping: 15,
+  /** payload: the name of a room that the connection is a member of from now on. */
+  join: 16,
+  /** payload: the name of a room; empty: all of them. */
+  leave: 17,
+  /** No connection. flags: PieceFlag; payload: `frames/publish.ts`. */
+  publish: 18,
 } as const;
 
 /** A packet longer than a frame travels in pieces. */
@@ -80,6 +100,23 @@ export const PieceFlag = {
   more: 1,
   /** Pieces of the same packet came before. */
   continued: 2,
+} as const;
+
+/** WebSocket: flags of a message, beside PieceFlag. */
+export const MessageFlag = {
+  binary: 4,
+  /** A text, and every byte is a character. */
+  ascii: 8,
+  /** Compressed, and its text not checked (RFC 7692). */
+  deflated: 16,
+} as const;
+
+/** WebSocket: flags of `closing`. */
+export const ClosingFlag = {
+  /** The reactor waits for `disconnect`: what the worker has sent before leaves first. */
+  awaitsAnswer: 1,
+  /** The client has begun. */
+  byClient: 2,
 } as const;
 
 export const CloseFlag = {
@@ -124,6 +161,8 @@ export function goneCode(flags: number): number {
 
 /** HTTP: flags of bytes a worker sends. */
 export const AnswerFlag = {
+  /** From now on the connection speaks WebSocket. */
+  webSocket: 1,
   /** They complete the answer. */
   last: 2,
   /** The connection ends after the answer. */
@@ -134,6 +173,8 @@ export const AnswerFlag = {
   tunnel: 16,
   /** With `interim`: it is 100 Continue, the client may send its body. */
   continue: 32,
+  /** With `webSocket`: permessage-deflate was agreed upon. */
+  deflate: 128,
 } as const;
 
 /** Flags of raw bytes a process sends. */
@@ -200,6 +241,8 @@ const closeCodes = [
   ['HTTP_TIMEOUT', 'timeout', 'the request did not come, or was not answered, in time'],
   ['KEEP_ALIVE_TIMEOUT', 'timeout', 'the client has sent no request for keepAliveTimeoutMs'],
   ['IDLE_TIMEOUT', 'timeout', 'neither the server nor the client has sent anything for maxIdleMs'],
+  ['PING_TIMEOUT', 'timeout', 'the client has not answered two pings in a row'],
+  ['SLOW_CONSUMER', 'limit', 'the client does not keep up with its rooms'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

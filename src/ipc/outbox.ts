@@ -14,6 +14,7 @@ import type { Reply } from './reply.js';
 import { type RequestFrame, requestFrame } from './request-frame.js';
 import type { RingWriter } from './ring.js';
 import { RoomQuestions } from './room-questions.js';
+import { RoomRequests } from './room-requests.js';
 import { UrgentRequests } from './urgent-requests.js';
 
 export interface OutboxOptions extends OutboxLimits {
@@ -44,6 +45,8 @@ export class Outbox {
   readonly #awaited = new Set<OutState>();
   readonly #questions: RoomQuestions;
   readonly #urgent = new UrgentRequests();
+  /** Joins, leaves and publications of rooms. */
+  readonly rooms: RoomRequests;
   #lookTimer: NodeJS.Timeout | undefined;
   /** Why the last call answered false. */
   lastError: ServerError | undefined;
@@ -56,6 +59,14 @@ export class Outbox {
     this.#table = table;
     this.#links = new ReactorLinks(links);
     this.#options = options;
+    this.rooms = new RoomRequests(table, this.#links, {
+      limitBytes: options.limitBytes,
+      isDead: (reactor) => options.isDead?.(reactor) === true,
+      waits: () => this.#startLooking(),
+      refused: (error) => {
+        this.lastError = error;
+      },
+    });
     this.#questions = new RoomQuestions(table, {
       writable: (sessionId) => this.writable(sessionId),
       forget: (sessionId) => this.forget(sessionId),
@@ -200,7 +211,7 @@ export class Outbox {
 
   /** True when nothing waits in this process. */
   get isEmpty(): boolean {
-    return this.#holding.size === 0 && this.#urgent.isEmpty;
+    return this.#holding.size === 0 && this.#urgent.isEmpty && this.rooms.isEmpty;
   }
 
   /** True when `roomAgain` should be called in the next turn. */
@@ -228,6 +239,7 @@ export class Outbox {
       (request) => this.#table.isGone(request.sessionId) || this.#links.push(this.#linkOf(request.sessionId), request),
     );
     if (!this.#questions.isEmpty) this.#questions.look(false);
+    this.rooms.pump();
     for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
   }
 
@@ -359,7 +371,9 @@ export class Outbox {
     return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
   }
 
-  #holdReply(state: OutState, { type, flags, lastFlags, detail, head, text, body }: Reply): boolean {
+  #holdReply(state: OutState, reply: Reply): boolean {
+    const { type, flags, lastFlags, detail, head, text, body } = reply;
+    if (type === Request.send) return this.#hold(state, wholeOf(reply)); // one send, however many parts it has
     const pieces = [head, text === '' ? null : Buffer.from(text, 'latin1'), body].filter((piece) => piece !== null);
     const last = pieces.pop() ?? nothing;
     for (const piece of pieces) {
@@ -456,6 +470,12 @@ export class Outbox {
     this.lastError = new ServerError(code, detail as never);
     return false;
   }
+}
+
+function wholeOf(reply: Reply): Buffer {
+  const bytes = Buffer.allocUnsafe(reply.bytes);
+  reply.writeTo(bytes, 0);
+  return bytes;
 }
 
 /** One that fits whenever half of the ring is free: that is what the reactor rings for. */

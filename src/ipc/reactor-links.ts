@@ -24,6 +24,10 @@ export class ReactorLinks {
     this.#links = links;
   }
 
+  get count(): number {
+    return this.#links.length;
+  }
+
   of(reactor: number): ReactorLink {
     const link = this.#links[reactor];
     if (link === undefined) throw new RangeError(`there is no reactor ${reactor} of ${this.#links.length}`);

@@ -65,6 +65,10 @@ export class RingWriter extends RingEnd {
     this.#knownHead = Atomics.load(this.shared, this.at + HEAD);
   }
 
+  get words(): Int32Array {
+    return this.int32;
+  }
+
   /** Free bytes, headers included. Reads the reader's progress only when `wanted` does not fit by the cached value. */
   room(wanted: number): number {
     let free = this.size - ((this.#tail - this.#knownHead) | 0);

@@ -28,11 +28,25 @@ export const ReactorCounter = numbered([
   'badGateways',
   /** HTTP requests answered with a file, without a worker. */
   'filesServed',
+  /** WebSockets, now. */
+  'webSockets',
+  /** Messages that came by WebSocket. */
+  'messages',
+  /** What processes have published to rooms that have members here. */
+  'published',
+  /** Publications sent to members, and those that slow members did not get. */
+  'deliveries',
+  'drops',
 ]);
+
+/** How WebSockets end: the codes of RFC 6455 7.4 that are counted one by one. */
+export const closeCodesCounted = [1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013] as const;
 
 const reactorRecord = layoutRecord(
   {
     counters: float64(Object.keys(ReactorCounter).length),
+    /** By `closeCodesCounted`; the last one: all other codes. */
+    closes: float64(closeCodesCounted.length + 1),
     connections: int32(),
     sleep: int32(),
     occupied: int32(),
@@ -155,6 +169,22 @@ export class ReactorBoard {
 
   read(reactor: number, counter: number): number {
     return this.#float64[this.#float(reactor) + reactorRecord.counters + counter] ?? 0;
+  }
+
+  /** A WebSocket has ended. @param code RFC 6455 7.4 */
+  countClose(reactor: number, code: number): void {
+    const place = (closeCodesCounted as readonly number[]).indexOf(code);
+    const index = this.#closes(reactor) + (place < 0 ? closeCodesCounted.length : place);
+    this.#float64[index] = (this.#float64[index] ?? 0) + 1;
+  }
+
+  /** How often WebSockets have ended by each code; 0: by another one. */
+  closes(reactor: number): { code: number; count: number }[] {
+    return [...closeCodesCounted, 0].map((code, i) => ({ code, count: this.#float64[this.#closes(reactor) + i] ?? 0 }));
+  }
+
+  #closes(reactor: number): number {
+    return this.#float(reactor) + reactorRecord.closes;
   }
 
   /** Live connections, including those on their way from the accepting thread. */

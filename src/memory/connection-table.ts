@@ -73,6 +73,8 @@ export const SlotFlag = {
   throttled: 16,
   /** Its queue has passed the high watermark, and has not fallen to the low one since. */
   full: 32,
+  /** It speaks WebSocket. */
+  webSocket: 64,
 } as const;
 
 /** The public facts about a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */

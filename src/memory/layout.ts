@@ -5,7 +5,7 @@
  * ```
  * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
  * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS           │ ring headers │ rings       │ messaging │
- * │ 4 KiB  │ R × 128 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
+ * │ 4 KiB  │ R × 384 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
  * └────────┴───────────┴───────────┴─────────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
  * ```
  * T is 768, or up to 4,096 where clients show certificates. P processes have an id: workers first, then task workers, then
@@ -35,7 +35,7 @@ export interface RegionShape {
 }
 
 export const HEADER_BYTES = 4096;
-export const REACTOR_RECORD_BYTES = 128;
+export const REACTOR_RECORD_BYTES = 384;
 export const WORKER_RECORD_BYTES = 256;
 /** See `process-board.ts`. */
 export const PROCESS_RECORD_BYTES = 4096;

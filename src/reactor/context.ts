@@ -51,8 +51,19 @@ export interface PortOptions {
   readonly tls: ResolvedTls | null;
   /** Where the port speaks HTTP. */
   readonly http: HttpOptions | null;
+  /** Where the port speaks WebSocket. */
+  readonly webSocket: WebSocketLimits | null;
   /** The socket that receives datagrams; −1 for a stream. */
   readonly datagrams: number;
+}
+
+export interface WebSocketLimits {
+  readonly maxMessageBytes: number;
+  /** 0: never. */
+  readonly pingIntervalMs: number;
+  /** What a member gets whose queue is above `roomHighWatermark`. */
+  readonly slowConsumer: SlowConsumer;
+  readonly roomHighWatermark: number;
 }
 
 export interface HttpOptions {
@@ -141,7 +152,7 @@ export class ReactorContext {
 
   /** Updates the buffered bytes of this connection, in and out. */
   countBuffered(connection: Connection): void {
-    const bytes = connection.isClosed ? 0 : this.queuedBytes(connection) + (connection.input?.length ?? 0);
+    const bytes = connection.isClosed ? 0 : this.queuedBytes(connection) + (connection.input?.length ?? 0) + connection.kept;
     if (bytes === connection.buffered) return;
     this.#buffered += bytes - connection.buffered;
     connection.buffered = bytes;

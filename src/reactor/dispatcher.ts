@@ -132,6 +132,13 @@ export class Dispatcher {
     return true;
   }
 
+  /** The same for a connection whose packets all go to the worker that it is bound to. */
+  mayGiveTo(connection: Connection): boolean {
+    if (!this.#workerDrain.includes(connection.worker)) return true;
+    connection.holds |= Hold.draining;
+    return false;
+  }
+
   /** True when that worker drains, or has gone. */
   isDraining(worker: number): boolean {
     return this.#workerDrain.includes(worker);

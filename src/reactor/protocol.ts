@@ -5,6 +5,7 @@
 import type { Frame } from '../ipc/frames/frame.js';
 import type { Reply } from '../ipc/reply.js';
 import type { Connection } from './connection.js';
+import type { Batch } from './rooms.js';
 
 /** How the reactor treats a frame from a process before the connection's protocol gets it. */
 export const FrameKind = {
@@ -15,6 +16,8 @@ export const FrameKind = {
   ordered: 2,
   /** May overtake. */
   urgent: 3,
+  /** For no connection in particular. */
+  wide: 4,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
@@ -41,6 +44,8 @@ export interface Protocol {
   frame(connection: Connection, frame: Frame, peer: number): void;
   /** A whole reply of a worker in this process, passed directly instead of through the ring (BASE mode). @returns false: the ring takes it */
   reply?(connection: Connection, reply: Reply, peer: number): boolean;
+  /** Something was published to a room of the connection. Missing: connections of this protocol are in no rooms. */
+  publish?(connection: Connection, batch: Batch): void;
   /** The client has taken all queued bytes. */
   flushed(connection: Connection): void;
   /** Further work of a worker for it has no effect: may be called several times. @param code CloseCode */

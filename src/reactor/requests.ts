@@ -17,6 +17,7 @@ import { FilePart } from './out-queue.js';
 import { FrameKind } from './protocol.js';
 import type { Protocols } from './protocols/index.js';
 import type { Reading } from './reading.js';
+import type { Rooms } from './rooms.js';
 import type { Sending } from './sending.js';
 import type { WaitingFrame } from './speech.js';
 import { Speeches } from './speeches.js';
@@ -43,6 +44,7 @@ export interface RequestsParts {
   readonly reading: Reading;
   readonly inflight: InflightLimit;
   readonly admission: Admission;
+  readonly rooms: Rooms;
   /** A sender wrote a frame that cannot be read. */
   onBrokenSender(worker: number): void;
 }
@@ -63,6 +65,8 @@ for (const type of [Request.closed, Request.sendFile, Request.watchDrain]) kindO
 for (const type of [Request.close, Request.closing, Request.pause, Request.resume, Request.readOn, Request.accept]) {
   kindOfOwn[type] = FrameKind.urgent;
 }
+for (const type of [Request.join, Request.leave]) kindOfOwn[type] = FrameKind.urgent;
+kindOfOwn[Request.publish] = FrameKind.wide;
 
 /** Bytes for one client: a frame, or several in a row, where they lie. Used again. */
 class Gathered implements Frame {
@@ -105,6 +109,7 @@ export class Requests {
     for (const sender of this.#parts.senders) {
       if (sender.ring.available() && this.#takeFrom(sender)) isUnfinished = true;
     }
+    this.#parts.rooms.flush();
     return isUnfinished;
   }
 
@@ -164,6 +169,8 @@ export class Requests {
   #takeReply(ring: RingReader, peer: number): void {
     const reply = this.#reply;
     this.#gather(ring, reply);
+    const { rooms } = this.#parts;
+    if (rooms.isPending) rooms.flush();
     const connection = this.#parts.context.connectionOf(reply.sessionId);
     if (connection !== undefined && this.speeches.holds(connection, peer)) {
       return this.speeches.wait(connection, peer, reply);
@@ -225,9 +232,12 @@ export class Requests {
     const kind = this.#kindOf(type);
     const arrival = type === Request.accept && sender.mayAccept ? readAccept(frame) : undefined;
     if (arrival !== undefined) return this.#parts.admission.accept(arrival);
+    if (kind === FrameKind.wide) return this.#parts.rooms.take(frame, flagsOf(word), sender.peer);
     if (kind === FrameKind.unknown || type === Request.accept) return this.#parts.onBrokenSender(sender.worker);
     const connection = this.#parts.context.connectionOf(sessionId);
     if (connection === undefined) return this.#forGone(type, sessionId, sender);
+    const { rooms } = this.#parts;
+    if (rooms.isPending) rooms.flush();
     if (kind === FrameKind.ordered && this.speeches.holds(connection, sender.peer)) {
       return this.speeches.wait(connection, sender.peer, frame);
     }
@@ -250,6 +260,10 @@ export class Requests {
       case Request.readOn:
         inflight.release(connection);
         return reading.readIfHasMore(connection);
+      case Request.join:
+        return this.#parts.rooms.join(connection, textOf(frame));
+      case Request.leave:
+        return this.#parts.rooms.leave(connection, textOf(frame));
       case Request.sendFile:
         return this.#sendFile(connection, frame);
       case Request.watchDrain:
@@ -293,6 +307,10 @@ export class Requests {
     if (this.#kindOf(typeOf(word)) !== FrameKind.bytes) return this.#takeRequest(frame, sender);
     this.#carryOutReply(this.#parts.context.connectionOf(sessionId), frame, peer);
   }
+}
+
+function textOf({ bytes, payloadAt, length }: Frame): string {
+  return bytes.utf8Slice(payloadAt, payloadAt + length);
 }
 
 function releaseRoom({ ring, ringBell }: ReactorSender): void {

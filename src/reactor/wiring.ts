@@ -1,4 +1,5 @@
 /** Assembles the parts of one reactor and passes each its dependencies. Runs in the reactor. */
+import { Request } from '../ipc/frame.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import type { LoadedTls } from '../listen/tls-material.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -6,6 +7,7 @@ import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import { DeadConnections } from '../memory/dead-connections.js';
 import type { Region } from '../memory/region.js';
+import { RoomBoard } from '../memory/room-board.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
 import { Admission } from './admission/admission.js';
@@ -25,6 +27,7 @@ import type { PortFraming } from './protocols/definition.js';
 import { Protocols } from './protocols/index.js';
 import { Reading } from './reading.js';
 import { type ReactorSender, Requests } from './requests.js';
+import { Rooms } from './rooms.js';
 import { Sending } from './sending.js';
 import { Shutdown } from './shutdown.js';
 import { PlainTransport } from './transport/plain.js';
@@ -71,22 +74,29 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   const inflight = new InflightLimit(context, view);
   const reading = new Reading({ context, ending, budget, inflight });
   const dispatcher = new Dispatcher({ ...parts, context, view });
+  const rooms = new Rooms(context, new RoomBoard(region));
   const protocols = new Protocols(
     {
       ...{ context, ending, sending, reading, dispatcher },
       refused: ({ sessionId }, code, message) => onRefused(sessionId, code, message),
       processOf: (peer) => processOfPeer(region, context.workers, peer),
+      rooms,
+      waitForSpeech: (connection, { source, address, peer }, at, length) => {
+        const frame = { word: Request.send, sessionId: connection.sessionId, bytes: source, address, payloadAt: at, length };
+        requests.speeches.wait(connection, peer, frame);
+      },
     },
     options.ports.map((port, index) => ({ index, options: port, framing: parts.framings[index] })),
   );
   const plain = new PlainTransport(context);
-  const common = { context, ending, sending, reading, protocols, inflight, slots, plain };
+  const common = { context, ending, sending, reading, protocols, inflight, slots, plain, rooms };
   const { certificates } = parts;
   const admission = new Admission({ ...common, poller, strategy, view, certificates, onRefused });
-  const requests = new Requests({ ...parts, ...common, admission });
+  const requests: Requests = new Requests({ ...parts, ...common, admission });
   const { speeches } = requests;
   ending.onReleased = (connection) => {
     if (connection.speech !== null) speeches.forget(connection);
+    if (connection.rooms !== null) rooms.leaveAll(connection);
   };
   return {
     ...{ context, ending, sending, reading, dispatcher, protocols, budget, inflight, admission, requests, speeches },

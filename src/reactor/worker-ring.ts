@@ -89,6 +89,26 @@ export class WorkerRing {
     return this.#hasRoom(bytes + HEADER_BYTES + 8 + RESERVED_FOR_EVENTS);
   }
 
+  /** The ring in words, for who works on bytes in place. */
+  get words(): Int32Array {
+    return this.#ring.words;
+  }
+
+  /** The longest piece of a long packet. */
+  get pieceBytes(): number {
+    return this.#pieceBytes;
+  }
+
+  /** True when a packet of that length is written whole or not at all. */
+  takesWhole(bytes: number): boolean {
+    return this.#bytesNeeded(bytes) <= this.#ring.size / 2;
+  }
+
+  /** True when all pieces of a packet of that length, and events behind it, find room. */
+  hasRoomForAll(bytes: number): boolean {
+    return this.#hasRoom(this.#bytesNeeded(bytes));
+  }
+
   /** The longest request that this ring takes as one frame. */
   get longestFrame(): number {
     return Math.min(MAX_PAYLOAD, this.#ring.size / 2 - RESERVED_FOR_EVENTS - HEADER_BYTES - 8);

@@ -3,14 +3,18 @@
  * one with its app; a plain `Server` whose ports speak HTTP takes the one without.
  */
 import type { Region } from '../memory/region.js';
+import type { PortCallbacks } from '../worker/callbacks.js';
 import type { ServiceFactory } from '../worker/service.js';
+import type { Connection } from './connection.js';
 import type { StartContext } from './context.js';
 
 export interface HttpHalf {
   /** Requests get a reply where there is no `request` callback. */
   readonly answers: boolean;
   /** Called in workers, where a port speaks HTTP. @throws ServerError when an app cannot be loaded */
-  load(context: StartContext, region: Region): Promise<ServiceFactory>;
+  load(context: StartContext, region: Region): Promise<readonly ServiceFactory[]>;
+  /** The callbacks of a port, as workers call them. */
+  callbacks?(callbacks: PortCallbacks<Connection>): PortCallbacks<Connection>;
 }
 
 let ofPlainServers: HttpHalf | undefined;

@@ -11,9 +11,10 @@ import type { StartContext } from './context.js';
 
 type CallbacksOfWorker = WorkerCallbacks<Connection> & { readonly finish?: FinishCallback | undefined };
 
-export function callbacksOf({ ports, events }: StartContext, isUser = false): CallbacksOfWorker {
+export function callbacksOf({ ports, events, httpHalf }: StartContext, isUser = false): CallbacksOfWorker {
+  const asCalled = httpHalf?.callbacks ?? ((callbacks) => callbacks);
   return {
-    ports: ports.map((port) => ({ ...events, ...port.table.callbacks })),
+    ports: ports.map((port) => asCalled({ ...events, ...port.table.callbacks })),
     workerStart: isUser ? undefined : events.workerStart,
     workerExit: isUser ? undefined : events.workerExit,
     workerStop: isUser ? undefined : events.workerStop,
@@ -31,7 +32,7 @@ export async function httpOf(
   context: StartContext,
   region: Region,
   role: ProcessRole,
-): Promise<ServiceFactory | undefined> {
-  if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return undefined;
-  return context.httpHalf?.load(context, region);
+): Promise<readonly ServiceFactory[]> {
+  if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return [];
+  return (await context.httpHalf?.load(context, region)) ?? [];
 }

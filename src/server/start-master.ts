@@ -235,8 +235,8 @@ function assembleAlone(context: StartContext): Assembled {
       const inheritance = { role: 'worker' as const, id: 0, lane: 0, generation: 0, ...shared };
       const alone = { channel, exit };
       const callbacks = callbacksOf(context);
-      const http = await httpOf(context, region, 'worker');
-      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone, http };
+      const services = await httpOf(context, region, 'worker');
+      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone, services };
       const { worker, outbox, messaging } = await runBaseWorker<Connection>(place);
       known = { ...runtimeOf(master, { outbox, messaging }), workerId: 0 };
       context.running(known);

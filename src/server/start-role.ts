@@ -77,12 +77,12 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   giveUpRights(options);
   const callbacks = callbacksOf(context, inheritance.role === 'user');
   const listens = listensOf(context);
-  const http = await httpOf(context, region, inheritance.role);
+  const services = await httpOf(context, region, inheritance.role);
   const place = { inheritance, region, options, listens, callbacks, create: context, log };
   const running =
     base === undefined || own === undefined
-      ? runWorker<Connection>({ ...place, services: http === undefined ? [] : [http] })
-      : await base.runBaseWorker<Connection>({ ...place, http, own });
+      ? runWorker<Connection>({ ...place, services })
+      : await base.runBaseWorker<Connection>({ ...place, services, own });
   const { worker, outbox, messaging, channel } = running;
   await logDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));

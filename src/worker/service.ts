@@ -7,6 +7,7 @@ import type { RingReader } from '../ipc/ring.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import type { Calls } from './calls.js';
+import type { UserConnection } from './callbacks.js';
 import type { Figures } from './figures.js';
 import type { ByteTaker } from './worker-connection.js';
 
@@ -49,18 +50,29 @@ export interface ServiceHost {
   readonly region: Region;
   readonly table: ConnectionTable;
   readonly outbox: Outbox;
-  readonly calls: Pick<Calls, 'addPending' | 'failed' | 'ended'>;
+  readonly calls: Pick<Calls, 'addPending' | 'failed' | 'ended' | 'callFor' | 'failedFor' | 'begin' | 'settled'>;
   readonly figures: Pick<Figures, 'countRequest'>;
   readonly connections: HeldConnections;
 }
 
-/** Connections whose bytes belong to a protocol and not to `receive`. */
+/** The connections of a process, as protocols see them: their bytes may belong to a protocol and not to `receive`. */
 export interface HeldConnections {
+  /** The one object per session, the same for every part of this process. */
+  of(fd: number): CalledConnection;
   /** From now on this process takes the bytes of the connection, and its `close` waits for `release`. */
   hold(fd: number, taker: ByteTaker): void;
   release(fd: number): void;
   /** For a port whose connections have no `receive`: takes the bytes of connections that no protocol holds. */
   takeBytesOf(portIndex: number, taker: ByteTaker): void;
+}
+
+/** A connection that calls are made for. */
+export interface CalledConnection {
+  /** What callbacks get. */
+  readonly user: UserConnection;
+  pending: number;
+  readonly ended: boolean;
+  settled(): void;
 }
 
 /** A protocol that not every worker has: the code that starts the process passes it in. */

@@ -6,6 +6,7 @@ import type { Dispatcher } from '../dispatcher.js';
 import type { Ending } from '../ending.js';
 import type { Protocol } from '../protocol.js';
 import type { Reading } from '../reading.js';
+import type { Batch, Rooms } from '../rooms.js';
 import type { Sending } from '../sending.js';
 
 export interface PortFraming {
@@ -24,12 +25,22 @@ export interface ProtocolParts {
   refused(connection: Connection, code: number, message: string): void;
   /** The current pid of a peer; 0: none. */
   processOf(peer: number): number;
+  readonly rooms: Rooms;
+  /** Part of a batch goes to the connection when the send in pieces that is under way is whole. */
+  waitForSpeech(connection: Connection, batch: Batch, at: number, length: number): void;
   /** The protocol of a connection that belongs to one worker from here on: its bytes go both ways as they come. */
   readonly tunnel: Protocol;
+  /** The protocol of a connection that an upgrade has made a WebSocket. */
+  readonly webSocket: WebSocketUpgrade;
 }
 
-/** What tunnels themselves stand on. */
-export type StreamParts = Omit<ProtocolParts, 'tunnel'>;
+export interface WebSocketUpgrade extends Protocol {
+  /** @param deflate permessage-deflate was agreed upon */
+  begin(connection: Connection, deflate: boolean): void;
+}
+
+/** What the protocols of upgrades themselves stand on. */
+export type StreamParts = Omit<ProtocolParts, 'tunnel' | 'webSocket'>;
 
 /** A listen port, as a protocol sees it. */
 export interface ProtocolPort {

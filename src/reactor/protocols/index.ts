@@ -4,6 +4,7 @@ import type { ProtocolDefinition, ProtocolParts, ProtocolPort, StreamParts } fro
 import { framed } from './framed.js';
 import { http1 } from './http1/http1.js';
 import { Stream, stream } from './stream.js';
+import { WebSockets } from './websocket/web-sockets.js';
 
 /** A port gets the first that speaks it. */
 export const definitions: readonly ProtocolDefinition[] = [http1, framed, stream];
@@ -11,6 +12,7 @@ export const definitions: readonly ProtocolDefinition[] = [http1, framed, stream
 export class Protocols {
   /** The protocol of a connection that an upgrade has given to one worker. */
   readonly tunnel: Protocol;
+  readonly webSocket: Protocol;
   /** By listen port. */
   readonly #ofPort: readonly Protocol[];
   readonly all: readonly Protocol[];
@@ -19,12 +21,15 @@ export class Protocols {
   readonly #kinds = new Uint8Array(256);
 
   constructor(parts: StreamParts, ports: readonly ProtocolPort[], from = definitions) {
-    this.tunnel = new Stream(parts, true);
-    const all: ProtocolParts = { ...parts, tunnel: this.tunnel };
+    const tunnel = new Stream(parts, true);
+    const webSocket = new WebSockets(parts);
+    const all: ProtocolParts = { ...parts, tunnel, webSocket };
+    this.tunnel = tunnel;
+    this.webSocket = webSocket;
     this.#ofPort = ports.map((port) => createFor(port, all, from));
-    this.all = [this.tunnel, ...this.#ofPort];
+    this.all = [tunnel, webSocket, ...this.#ofPort];
     this.withTurnEnd = this.all.filter(({ turnEnd }) => turnEnd !== undefined);
-    for (const { frames } of this.#ofPort) for (const [type, kind] of frames) this.#kinds[type] = kind;
+    for (const { frames } of this.all) for (const [type, kind] of frames) this.#kinds[type] = kind;
   }
 
   ofPort(port: number): Protocol {
@@ -35,7 +40,7 @@ export class Protocols {
 
   /** The protocol of a connection that the preceding process has handed off. */
   named(name: string, port: number): Protocol {
-    return name === this.tunnel.name ? this.tunnel : this.ofPort(port);
+    return [this.tunnel, this.webSocket].find((upgrade) => upgrade.name === name) ?? this.ofPort(port);
   }
 
   /** How the reactor treats a frame of a protocol's type; `unknown`: no protocol has that type. */

@@ -22,14 +22,14 @@ export const TEXT_BYTES = 32_768;
 
 export class Answers {
   readonly #parts: Http1Parts;
-  readonly #tunnelled: (connection: Connection, http: HttpState) => void;
+  readonly #upgraded: (connection: Connection, http: HttpState, flags: number) => void;
   readonly #text = allocateStable(TEXT_BYTES);
   readonly #textAddress = addressOf(this.#text);
 
-  /** @param tunnelled the worker has replied that from here on bytes go both ways */
-  constructor(parts: Http1Parts, tunnelled: (connection: Connection, http: HttpState) => void) {
+  /** @param upgraded the worker has replied that the connection speaks another protocol from here on (AnswerFlag) */
+  constructor(parts: Http1Parts, upgraded: (connection: Connection, http: HttpState, flags: number) => void) {
     this.#parts = parts;
-    this.#tunnelled = tunnelled;
+    this.#upgraded = upgraded;
   }
 
   /** @returns false: the bytes belong to an exchange that is over, or that another process answers */
@@ -60,7 +60,7 @@ export class Answers {
       if (!http.begun && (flags & AnswerFlag.last) === 0) this.#noteAnswerer(connection, http, peer);
       http.begun = true;
     } else if (flags & AnswerFlag.continue) this.#continued(http);
-    if (flags & AnswerFlag.tunnel) return this.#tunnelled(connection, http);
+    if (flags & (AnswerFlag.tunnel | AnswerFlag.webSocket)) return this.#upgraded(connection, http, flags);
     if (flags & AnswerFlag.last) this.finish(connection, http, (flags & AnswerFlag.close) !== 0);
   }
 

@@ -2,7 +2,7 @@
  * Finds requests in what clients send, refuses invalid ones, and dispatches each to a worker: head and body in one
  * piece where they are short, the head alone where the body follows. Runs in the reactor.
  */
-import { Event, RequestBit, RequestFlag } from '../../../ipc/frame.js';
+import { AnswerFlag, Event, RequestBit, RequestFlag } from '../../../ipc/frame.js';
 import { firstWordOf, REQUEST_PREFIX_BYTES, secondWordOf } from '../../../ipc/frames/http.js';
 import { ReactorCounter } from '../../../memory/boards.js';
 import { ChunkedDecoder } from '../../../protocol/http/chunked.js';
@@ -114,15 +114,34 @@ export class Intake {
     return true;
   }
 
+  /** The worker has accepted an upgrade. @param flags AnswerFlag */
+  upgraded(connection: Connection, http: HttpState, flags: number): void {
+    if (flags & AnswerFlag.webSocket) this.#becomeWebSocket(connection, http, (flags & AnswerFlag.deflate) !== 0);
+    else this.becomeTunnel(connection, http);
+  }
+
   /** From here on the connection belongs to one worker, and bytes go both ways as they come. */
   becomeTunnel(connection: Connection, http: HttpState): void {
-    const { dispatcher, ending, reading, tunnel } = this.#parts;
-    this.#answers.noLongerOwed(http);
-    dispatcher.rebind(connection, http.worker);
+    const { ending, reading, tunnel } = this.#parts;
+    this.#leave(connection, http);
     connection.protocol = tunnel;
     connection.state = null;
     if (connection.life === Life.answering) return ending.peerEnded(connection);
     reading.readSoon(connection);
+  }
+
+  #becomeWebSocket(connection: Connection, http: HttpState, deflate: boolean): void {
+    const { reading, webSocket } = this.#parts;
+    this.#leave(connection, http);
+    webSocket.begin(connection, deflate);
+    if (connection.life === Life.answering) return webSocket.peerEnded(connection);
+    reading.readSoon(connection);
+  }
+
+  /** The connection speaks HTTP no more, and belongs to the worker that has answered. */
+  #leave(connection: Connection, http: HttpState): void {
+    this.#answers.noLongerOwed(http);
+    this.#parts.dispatcher.rebind(connection, http.worker);
   }
 
   /**

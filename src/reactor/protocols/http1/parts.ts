@@ -17,6 +17,7 @@ export class Http1Parts {
   readonly dispatcher: Dispatcher;
   readonly reading: Reading;
   readonly tunnel: Protocol;
+  readonly webSocket: ProtocolParts['webSocket'];
   /** Of the port. */
   readonly options: HttpOptions;
   readonly refused: ProtocolParts['refused'];
@@ -29,6 +30,7 @@ export class Http1Parts {
     this.dispatcher = parts.dispatcher;
     this.reading = parts.reading;
     this.tunnel = parts.tunnel;
+    this.webSocket = parts.webSocket;
     this.refused = parts.refused;
     this.processOf = parts.processOf;
     this.options = port.options.http as HttpOptions;

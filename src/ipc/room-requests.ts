@@ -1,0 +1,133 @@
+/**
+ * What a process sends to reactors for rooms: joins, leaves, publications, in order to each reactor. What a ring has no room
+ * for waits here, up to a bound. Runs in every process that sends.
+ */
+import { ServerError } from '../errors/index.js';
+import type { ConnectionTable } from '../memory/connection-table.js';
+import { frameBytes, MAX_PAYLOAD, PieceFlag, Request } from './frame.js';
+import type { ReactorLink, ReactorLinks } from './reactor-links.js';
+
+interface Waiting {
+  readonly type: number;
+  /** 0: for no connection in particular. */
+  readonly sessionId: number;
+  readonly payload: Uint8Array;
+  /** Bytes of the payload. */
+  sent: number;
+}
+
+export interface RoomRequestsOptions {
+  /** What may wait for one reactor, in bytes. */
+  readonly limitBytes: number;
+  /** The process that this reactor is part of has ended: it has no members. */
+  isDead(reactor: number): boolean;
+  /** Something waits for room: `pump` is to be called now and then. */
+  waits(): void;
+  /** Why the last call returned false. */
+  refused(error: ServerError): void;
+}
+
+/** Room that is left to requests which may not wait. */
+const RESERVED_BYTES = 4096;
+
+export class RoomRequests {
+  readonly #table: ConnectionTable;
+  readonly #links: ReactorLinks;
+  readonly #options: RoomRequestsOptions;
+  /** By reactor. */
+  readonly #waiting: Waiting[][];
+  readonly #waitingBytes: number[];
+
+  constructor(table: ConnectionTable, links: ReactorLinks, options: RoomRequestsOptions) {
+    this.#table = table;
+    this.#links = links;
+    this.#options = options;
+    this.#waiting = Array.from({ length: links.count }, () => []);
+    this.#waitingBytes = this.#waiting.map(() => 0);
+  }
+
+  get isEmpty(): boolean {
+    return this.#waiting.every(({ length }) => length === 0);
+  }
+
+  /** @returns false: it was refused */
+  join(sessionId: number, room: string): boolean {
+    return this.#change(Request.join, sessionId, room);
+  }
+
+  /** @param room '' for all of them @returns false: it was refused */
+  leave(sessionId: number, room: string): boolean {
+    return this.#change(Request.leave, sessionId, room);
+  }
+
+  /** To every reactor. @param payload `frames/publish.ts` @returns false: it was refused, and goes to no reactor */
+  publish(payload: Uint8Array): boolean {
+    if (!this.#hasRoom(payload.length)) return false;
+    for (let reactor = 0; reactor < this.#links.count; reactor++) {
+      this.#push(reactor, { type: Request.publish, sessionId: 0, payload, sent: 0 });
+    }
+    return true;
+  }
+
+  #change(type: number, sessionId: number, room: string): boolean {
+    const payload = Buffer.from(room);
+    if (!this.#hasRoom(payload.length)) return false;
+    this.#push(this.#table.reactorOf(sessionId), { type, sessionId, payload, sent: 0 });
+    return true;
+  }
+
+  #hasRoom(bytes: number): boolean {
+    const { limitBytes, refused } = this.#options;
+    const most = Math.max(...this.#waitingBytes);
+    if (most === 0 || most + bytes <= limitBytes) return true;
+    refused(new ServerError('ERR_ROOM_BUFFER_FULL', { queuedBytes: most, limitBytes }));
+    return false;
+  }
+
+  #push(reactor: number, frame: Waiting): void {
+    if (this.#options.isDead(reactor)) return;
+    const waiting = this.#waiting[reactor] as Waiting[];
+    waiting.push(frame);
+    this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) + frame.payload.length;
+    if (waiting.length === 1) this.#pump(reactor, waiting);
+    if (waiting.length > 0) this.#options.waits();
+  }
+
+  /** The rings may have room again. */
+  pump(): void {
+    for (const [reactor, waiting] of this.#waiting.entries()) if (waiting.length > 0) this.#pump(reactor, waiting);
+  }
+
+  #pump(reactor: number, waiting: Waiting[]): void {
+    if (this.#options.isDead(reactor)) {
+      waiting.length = 0;
+      this.#waitingBytes[reactor] = 0;
+    }
+    const link = this.#links.of(reactor);
+    let done = 0;
+    for (; done < waiting.length; done++) {
+      const frame = waiting[done] as Waiting;
+      if (!this.#send(link, frame)) break;
+      this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) - frame.payload.length;
+    }
+    waiting.splice(0, done);
+  }
+
+  /** @returns false: the rest of it waits for room */
+  #send(link: ReactorLink, frame: Waiting): boolean {
+    const { ring } = link;
+    const { type, sessionId, payload } = frame;
+    const most = Math.min(MAX_PAYLOAD, ring.size / 2 - RESERVED_BYTES - frameBytes(0));
+    do {
+      const length = Math.min(payload.length - frame.sent, most);
+      const needed = frameBytes(length) + RESERVED_BYTES;
+      if (ring.room(needed) < needed && ring.waitForRoom()) return false;
+      ring.bytes.set(payload.subarray(frame.sent, frame.sent + length), ring.payloadAt);
+      const continued = frame.sent > 0 ? PieceFlag.continued : 0;
+      frame.sent += length;
+      ring.commit(type, continued | (frame.sent < payload.length ? PieceFlag.more : 0), 0, sessionId, length);
+      this.#links.publish(link);
+    } while (frame.sent < payload.length);
+    return true;
+  }
+}

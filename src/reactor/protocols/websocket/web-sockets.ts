@@ -1,0 +1,397 @@
+/**
+ * WebSocket (RFC 6455) on a connection that an HTTP upgrade has made one. All its state lies here: so it outlives every
+ * process of its worker. Frames are read where they will lie: a whole message that comes in one read is unmasked in the
+ * ring of its worker and not copied. Runs in the reactor.
+ *
+ * ```
+ *  open ──── Close frame, or a broken rule ────▶ its worker has sent what it has ──▶ Close frame out ──▶ closing (life.ts)
+ *    └────── disconnect() of a process ──────────────────────────────────────────────────▲
+ * ```
+ */
+import { CloseCode, detailOf, Request, typeOf } from '../../../ipc/frame.js';
+import type { Frame } from '../../../ipc/frames/frame.js';
+import { ReactorCounter } from '../../../memory/boards.js';
+import { SlotFlag } from '../../../memory/connection-table.js';
+import { addressOf, allocateStable } from '../../../os/libc.js';
+import { readClosePayload } from '../../../protocol/websocket/close-codes.js';
+import { FrameHeader, Opcode } from '../../../protocol/websocket/frame-header.js';
+import { maskAt, unmask } from '../../../protocol/websocket/unmask.js';
+import type { Connection } from '../../connection.js';
+import { type PortOptions, SCRATCH_BYTES, type WebSocketLimits } from '../../context.js';
+import { Input } from '../../input.js';
+import { FrameKind, type FrameTypes, type Protocol } from '../../protocol.js';
+import { READS_PER_TURN } from '../../reading.js';
+import type { Batch, Rooms } from '../../rooms.js';
+import type { WorkerRing } from '../../worker-ring.js';
+import type { StreamParts } from '../definition.js';
+import { Closing } from './closing.js';
+import { Given, isTextOf, Messages } from './messages.js';
+import { Pings } from './pings.js';
+import { RoomQueue } from './room-queue.js';
+import { Assembly, packSocket, type SocketRecord, SocketState, stateOf, unpackSocket } from './socket-state.js';
+
+/** Behind the six bytes of a short frame's header its payload lies at a multiple of 8. */
+const LEAD = 2;
+const FIN = 0x80;
+const TICK_MS = 1000;
+/** It has ended without a Close frame (RFC 6455 7.1.5). */
+const ABNORMAL = 1006;
+const MOST_CONTROL_BYTES = 125;
+
+export class WebSockets implements Protocol {
+  readonly name = 'websocket';
+  readonly isBound = false;
+  readonly frames: FrameTypes = [
+    [Request.disconnect, FrameKind.ordered],
+    [Request.ping, FrameKind.ordered],
+  ];
+  readonly tickMs = TICK_MS;
+  readonly #parts: StreamParts;
+  readonly #rooms: Rooms;
+  readonly #messages: Messages;
+  readonly #closing: Closing;
+  readonly #pings: Pings;
+  readonly #queue: RoomQueue;
+  readonly #header = new FrameHeader();
+  /** Control frames are built here. */
+  readonly #control = allocateStable(2 + MOST_CONTROL_BYTES);
+  readonly #controlAddress = addressOf(this.#control);
+  readonly #controlWords = new Int32Array(this.#control.buffer, 0, this.#control.buffer.byteLength >> 2);
+  /** A pong of theirs waits until a send in pieces is whole. */
+  readonly #owing = new Set<Connection>();
+
+  constructor(parts: StreamParts) {
+    this.#parts = parts;
+    this.#rooms = parts.rooms;
+    this.#messages = new Messages(parts);
+    this.#closing = new Closing(parts);
+    this.#pings = new Pings(parts, (connection) => this.#sendControl(connection, Opcode.ping, 0));
+    this.#queue = new RoomQueue(parts);
+  }
+
+  open(): void {}
+
+  /** From here on the connection speaks WebSocket. */
+  begin(connection: Connection, deflate: boolean): void {
+    connection.protocol = this;
+    connection.state = new SocketState(deflate);
+    const { table, board, id } = this.#parts.context;
+    table.setFlag(connection.slot, SlotFlag.webSocket, true);
+    board.add(id, ReactorCounter.webSockets, 1);
+  }
+
+  // ——— reading ———
+
+  readable(connection: Connection): void {
+    const state = stateOf(connection);
+    if (state.endCode >= 0) return; // nothing counts behind a close
+    const { context, dispatcher, reading } = this.#parts;
+    if (!dispatcher.mayGiveTo(connection) || !this.#goOn(connection, state)) return;
+    const { scratch, scratchAddress } = context;
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      const ring = context.ring(connection.worker);
+      const room = ring.readLimit - LEAD;
+      if (room <= 0) return reading.stall(connection, ring, false);
+      const inPlace = connection.input === null;
+      const limit = inPlace ? room : SCRATCH_BYTES;
+      const n = inPlace
+        ? connection.transport.receive(connection, ring.bytes, ring.payloadAt + LEAD, ring.packetAddress + LEAD, limit)
+        : connection.transport.receive(connection, scratch, 0, scratchAddress, limit);
+      if (n <= 0) {
+        if (reading.endOfBytes(connection, n)) continue;
+        return;
+      }
+      reading.countReceived(connection, n);
+      if (inPlace) this.#takeInPlace(connection, state, ring, n);
+      else {
+        connection.input?.append(scratch, n);
+        this.#goOn(connection, state);
+      }
+      if (state.endCode >= 0 || connection.holds !== 0 || connection.isClosed) return;
+      if (reading.isDry(connection, n, limit)) return;
+    }
+    context.again.push(connection);
+  }
+
+  /** The usual case: one message comes whole in one read, and needs no copy. */
+  #takeInPlace(connection: Connection, state: SocketState, ring: WorkerRing, n: number): void {
+    const { bytes } = ring;
+    const at = ring.payloadAt + LEAD;
+    const header = this.#header;
+    header.allowsCompression = state.deflate;
+    const { scratch } = this.#parts.context;
+    const isOne = state.assembly === null && header.parse(bytes, at, at + n) === 1 && this.#isMessage(header);
+    const total = header.headerBytes + header.length;
+    if (!isOne || total > n || header.length > this.#limitsOf(connection).maxMessageBytes) {
+      bytes.copy(scratch, 0, at, at + n);
+      return this.#take(connection, state, scratch, n);
+    }
+    const { opcode, headerBytes, length, isCompressed: isDeflated } = header;
+    const rest = n - total;
+    if (rest > 0) bytes.copy(scratch, 0, at + total, at + n);
+    const from = at + headerBytes;
+    const mask = maskAt(bytes, from - 4);
+    const isText = isTextOf(opcode);
+    const message = { bytes, at: from, length, mask, isText, isDeflated, isUnchecked: isText && !isDeflated };
+    if (!this.#messages.giveInPlace(connection, ring, LEAD + headerBytes, message)) return this.#notUtf8(connection);
+    this.#counted();
+    if (rest > 0) this.#take(connection, state, scratch, rest);
+  }
+
+  #isMessage({ opcode, isFinal }: FrameHeader): boolean {
+    return isFinal && (opcode === Opcode.text || opcode === Opcode.binary);
+  }
+
+  #take(connection: Connection, state: SocketState, bytes: Buffer, count: number): void {
+    const taken = this.#consume(connection, state, bytes, 0, count);
+    if (taken < count && state.endCode < 0 && !connection.isClosing) connection.input = new Input(bytes, taken, count);
+  }
+
+  /** Continues with what is stored. @returns false: nothing more is read now */
+  #goOn(connection: Connection, state: SocketState): boolean {
+    if (state.assembly?.isWhole && !this.#giveAssembled(connection, state)) return false;
+    const { input } = connection;
+    if (input === null) return state.endCode < 0;
+    input.from = this.#consume(connection, state, input.bytes, input.from, input.to);
+    if (input.from >= input.to && connection.input === input) connection.input = null;
+    return !connection.hasNoRoom && state.endCode < 0 && !connection.isClosing;
+  }
+
+  /** Takes whole frames. @returns where it stopped: the rest has to wait */
+  #consume(connection: Connection, state: SocketState, bytes: Buffer, from: number, to: number): number {
+    const header = this.#header;
+    let at = from;
+    while (at < to && state.endCode < 0 && !connection.isClosing) {
+      header.allowsCompression = state.deflate;
+      const found = header.parse(bytes, at, to);
+      if (found < 0) {
+        this.#closing.refuse(connection, -found, header.why);
+        break;
+      }
+      if (found === 0 || !this.#isAllowed(connection, state)) break;
+      const { headerBytes, length } = header;
+      if (at + headerBytes + length > to || !this.#takeFrame(connection, state, bytes, at + headerBytes)) break;
+      at += headerBytes + length;
+    }
+    return at;
+  }
+
+  /** Before a byte of its payload is kept: the order of frames, and the limit. */
+  #isAllowed(connection: Connection, state: SocketState): boolean {
+    const { opcode, length } = this.#header;
+    if (opcode >= Opcode.close) return true;
+    const { assembly } = state;
+    if ((opcode === Opcode.continuation) !== (assembly !== null)) {
+      const why = assembly === null ? 'a continuation without a beginning' : 'a new message inside of another';
+      this.#closing.refuse(connection, 1002, why);
+      return false;
+    }
+    const { maxMessageBytes } = this.#limitsOf(connection);
+    if (length + (assembly?.bytes ?? 0) <= maxMessageBytes) return true;
+    this.#closing.refuse(connection, 1009, `a message has more than ${maxMessageBytes} bytes`);
+    return false;
+  }
+
+  /** @param at of its payload @returns false: it waits for room */
+  #takeFrame(connection: Connection, state: SocketState, bytes: Buffer, at: number): boolean {
+    const { opcode, length, isCompressed: isDeflated, isFinal } = this.#header;
+    const mask = maskAt(bytes, at - 4);
+    if (opcode >= Opcode.close) {
+      this.#takeControl(connection, state, bytes, at);
+      return true;
+    }
+    if (!isFinal || state.assembly !== null) return this.#takeFragment(connection, state, bytes, at);
+    const isText = isTextOf(opcode);
+    const message = { bytes, at, length, mask, isText, isDeflated, isUnchecked: isText && !isDeflated };
+    const given = this.#messages.give(connection, message);
+    if (given === Given.notUtf8) this.#notUtf8(connection);
+    else if (given === Given.whole) this.#counted();
+    return given === Given.whole;
+  }
+
+  /** @returns true: the frame is taken, whether its message found room or not */
+  #takeFragment(connection: Connection, state: SocketState, bytes: Buffer, at: number): boolean {
+    const { opcode, length, isFinal, isCompressed } = this.#header;
+    state.assembly ??= new Assembly(opcode, isCompressed, isTextOf(opcode));
+    const { assembly } = state;
+    const piece = Buffer.allocUnsafeSlow(length);
+    bytes.copy(piece, 0, at, at + length);
+    unmask(piece, new Int32Array(piece.buffer, 0, length >> 2), 0, length, maskAt(bytes, at - 4));
+    const { utf8 } = assembly;
+    if (utf8 !== null && (!utf8.push(piece, 0, length) || (isFinal && !utf8.end()))) {
+      this.#notUtf8(connection);
+      return false;
+    }
+    assembly.add(piece);
+    connection.kept = assembly.bytes;
+    assembly.isWhole = isFinal;
+    if (isFinal) this.#giveAssembled(connection, state);
+    return true;
+  }
+
+  /** @returns false: it waits for room */
+  #giveAssembled(connection: Connection, state: SocketState): boolean {
+    const { assembly } = state;
+    if (assembly === null) return true;
+    const { opcode, isDeflated, bytes: length } = assembly;
+    const isText = isTextOf(opcode);
+    const message = { bytes: assembly.join(), at: 0, length, mask: 0, isText, isDeflated, isUnchecked: false };
+    if (this.#messages.give(connection, message) !== Given.whole) return false;
+    state.assembly = null;
+    connection.kept = 0;
+    this.#counted();
+    return true;
+  }
+
+  #notUtf8(connection: Connection): void {
+    this.#closing.refuse(connection, 1007, 'a text is not UTF-8');
+  }
+
+  #counted(): void {
+    const { board, id } = this.#parts.context;
+    board.add(id, ReactorCounter.messages, 1);
+  }
+
+  #limitsOf({ port }: Connection): WebSocketLimits {
+    const { webSocket } = this.#parts.context.options.ports[port] as PortOptions;
+    return webSocket ?? NO_LIMITS;
+  }
+
+  // ——— control frames ———
+
+  #takeControl(connection: Connection, state: SocketState, bytes: Buffer, at: number): void {
+    const { opcode, length } = this.#header;
+    const control = this.#control;
+    bytes.copy(control, 2, at, at + length);
+    unmask(control, this.#controlWords, 2, length, maskAt(bytes, at - 4));
+    if (opcode === Opcode.pong) state.pings = 0;
+    else if (opcode === Opcode.ping) this.#pong(connection, state, length);
+    else this.#takeClose(connection, length);
+  }
+
+  #takeClose(connection: Connection, length: number): void {
+    const close = readClosePayload(this.#control, 2, length);
+    if ('refuse' in close) this.#closing.refuse(connection, close.refuse, close.why);
+    else this.#closing.clientCloses(connection, close.code, close.reason);
+  }
+
+  /** Its payload lies in `control`. Of several pings only the last has to be answered (RFC 6455 5.5.3). */
+  #pong(connection: Connection, state: SocketState, length: number): void {
+    if (connection.speech === null && connection.out === null) return this.#sendControl(connection, Opcode.pong, length);
+    state.owedPong = Buffer.from(this.#control.subarray(2, 2 + length));
+    this.#owing.add(connection);
+  }
+
+  #payOwed(connection: Connection): void {
+    const state = stateOf(connection);
+    const { owedPong } = state;
+    if (connection.speech !== null || connection.out !== null) return;
+    this.#owing.delete(connection);
+    state.owedPong = null;
+    if (owedPong === null || connection.isClosing || state.endCode >= 0) return;
+    owedPong.copy(this.#control, 2);
+    this.#sendControl(connection, Opcode.pong, owedPong.length);
+  }
+
+  /** @param length of the payload in `control` @returns false: a send in pieces is under way */
+  #sendControl(connection: Connection, opcode: number, length: number): void {
+    if (connection.speech !== null || connection.isClosing) return;
+    this.#control[0] = FIN | opcode;
+    this.#control[1] = length;
+    this.#parts.sending.write(connection, this.#control, 0, this.#controlAddress, 2 + length);
+  }
+
+  // ——— what processes send ———
+
+  frame(connection: Connection, frame: Frame): void {
+    const { word, bytes, payloadAt, length } = frame;
+    switch (typeOf(word)) {
+      case Request.disconnect:
+        return this.#closing.disconnect(connection, detailOf(word), bytes.utf8Slice(payloadAt, payloadAt + length));
+      case Request.ping: {
+        const count = bytes.copy(this.#control, 2, payloadAt, payloadAt + Math.min(length, MOST_CONTROL_BYTES));
+        return this.#sendControl(connection, Opcode.ping, count);
+      }
+    }
+  }
+
+  publish(connection: Connection, batch: Batch): void {
+    const state = stateOf(connection);
+    if (state.endCode < 0 && !connection.isClosing) this.#queue.publish(connection, state, batch, this.#limitsOf(connection));
+  }
+
+  flushed(connection: Connection): void {
+    this.#queue.flushed(connection);
+  }
+
+  // ——— ends ———
+
+  peerEnded(connection: Connection): void {
+    connection.readable = false;
+    this.#closing.abandoned(connection);
+  }
+
+  lost(connection: Connection, code: number): void {
+    this.#closing.lost(connection, code);
+  }
+
+  overdue(connection: Connection): void {
+    this.#parts.ending.closeWhenFlushed(connection, CloseCode.ANSWER_TIMEOUT);
+  }
+
+  closed(connection: Connection): void {
+    this.#closing.forget(connection);
+    this.#owing.delete(connection);
+    this.#queue.forget(connection);
+    connection.kept = 0;
+    const { table, board, id } = this.#parts.context;
+    const { endCode } = stateOf(connection);
+    table.setFlag(connection.slot, SlotFlag.webSocket, false);
+    board.add(id, ReactorCounter.webSockets, -1);
+    board.countClose(id, endCode < 0 ? ABNORMAL : endCode);
+  }
+
+  isBusy(): boolean {
+    return false;
+  }
+
+  /** It cannot go to the next process: the client is told to come again. */
+  dismiss(connection: Connection): void {
+    this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
+  }
+
+  save(connection: Connection): SocketRecord {
+    return packSocket(stateOf(connection), this.#rooms.namesOf(connection));
+  }
+
+  restore(connection: Connection, saved: unknown): void {
+    const record = saved as SocketRecord;
+    connection.state = unpackSocket(record);
+    connection.kept = stateOf(connection).assembly?.bytes ?? 0;
+    for (const name of record.rooms) this.#rooms.join(connection, name);
+    this.#closing.adopt(connection);
+  }
+
+  // ——— time ———
+
+  turnEnd(): void {
+    for (const connection of this.#owing) this.#payOwed(connection);
+  }
+
+  tick(): void {
+    this.#closing.check();
+    for (const connection of this.#parts.context.connections.list()) {
+      if (connection.protocol === this) this.#pings.check(connection, this.#limitsOf(connection));
+    }
+  }
+
+  /** Nothing of it belongs to one process. */
+  workerDied(): void {}
+
+  stop(): void {}
+}
+
+/** Of a port whose HTTP app has answered an upgrade of its own as one of the server: not to be. */
+const NO_LIMITS: WebSocketLimits = {
+  ...{ maxMessageBytes: 1 << 20, pingIntervalMs: 0, slowConsumer: 'close', roomHighWatermark: 1 << 20 },
+};

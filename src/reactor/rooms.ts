@@ -1,0 +1,225 @@
+/**
+ * Rooms: which connections of this reactor are members, and what is published to them. What one process publishes
+ * reaches each member in order, and in its place among what that process sends to the member itself. Runs in the
+ * reactor.
+ */
+import { PieceFlag } from '../ipc/frame.js';
+import type { Frame } from '../ipc/frames/frame.js';
+import { PublicationView } from '../ipc/frames/publish.js';
+import { ReactorCounter } from '../memory/boards.js';
+import type { RoomBoard } from '../memory/room-board.js';
+import { addressOf, allocateStable } from '../os/libc.js';
+import type { Connection } from './connection.js';
+import type { ReactorContext } from './context.js';
+
+/** Short publications in a row to one room leave in one send(2) per member. */
+const GATHER_BYTES = 65_536;
+const SHORT_BYTES = 8192;
+
+export class Room {
+  readonly name: string;
+  readonly members: Connection[] = [];
+  /** Its place in the board of shared memory; −1: the board is full. */
+  readonly place: number;
+
+  constructor(name: string, place: number) {
+    this.name = name;
+    this.place = place;
+  }
+}
+
+/** Publications on their way to the members of a room. Good until the call returns. */
+export interface Batch {
+  readonly source: Buffer;
+  /** Where `source` begins for the kernel. */
+  readonly address: number;
+  /** WebSocket frames. */
+  readonly at: number;
+  readonly length: number;
+  /** The same, compressed; length 0: they are not. */
+  readonly deflatedAt: number;
+  readonly deflatedBytes: number;
+  /** How many publications it holds. */
+  readonly messages: number;
+  /** Those that are texts, in order, decoded once for all members that want it. */
+  texts(): readonly string[];
+  /** The process that has published. */
+  readonly peer: number;
+}
+
+export class Rooms {
+  readonly #context: ReactorContext;
+  readonly #board: RoomBoard;
+  readonly #rooms = new Map<string, Room>();
+  readonly #view = new PublicationView();
+  /** Of publications longer than a frame, by the peer that sends them. */
+  readonly #pieces = new Map<number, Buffer[]>();
+  readonly #gathered = allocateStable(GATHER_BYTES);
+  readonly #gatheredAddress = addressOf(this.#gathered);
+  #gatheredBytes = 0;
+  #gatheredMessages = 0;
+  #gatheredRoom: Room | undefined;
+  #gatheredPeer = -1;
+
+  constructor(context: ReactorContext, board: RoomBoard) {
+    this.#context = context;
+    this.#board = board;
+  }
+
+  /** Short publications wait to leave together: to be flushed before anything else goes to a member. */
+  get isPending(): boolean {
+    return this.#gatheredRoom !== undefined;
+  }
+
+  // ——— members ———
+
+  join(connection: Connection, name: string): void {
+    if (connection.isClosing) return;
+    this.flush();
+    const room = this.#rooms.get(name) ?? this.#open(name);
+    connection.rooms ??= new Map();
+    if (connection.rooms.has(room)) return;
+    connection.rooms.set(room, room.members.push(connection) - 1);
+    this.#count(room, 1);
+  }
+
+  /** @param name empty: of all rooms */
+  leave(connection: Connection, name: string): void {
+    if (connection.rooms === null) return;
+    this.flush();
+    if (name === '') return this.leaveAll(connection);
+    const room = this.#rooms.get(name);
+    if (room !== undefined) this.#remove(room, connection);
+  }
+
+  /** The connection ends. */
+  leaveAll(connection: Connection): void {
+    if (connection.rooms === null) return;
+    for (const room of [...connection.rooms.keys()]) this.#remove(room, connection);
+    connection.rooms = null;
+  }
+
+  namesOf({ rooms }: Connection): string[] {
+    return rooms === null ? [] : Array.from(rooms.keys(), ({ name }) => name);
+  }
+
+  #open(name: string): Room {
+    const room = new Room(name, this.#board.place(name));
+    this.#rooms.set(name, room);
+    return room;
+  }
+
+  #remove(room: Room, connection: Connection): void {
+    const place = connection.rooms?.get(room);
+    if (place === undefined) return;
+    connection.rooms?.delete(room);
+    const last = room.members.pop();
+    if (last !== undefined && last !== connection) {
+      room.members[place] = last;
+      last.rooms?.set(room, place);
+    }
+    this.#count(room, -1);
+    if (room.members.length === 0) this.#rooms.delete(room.name);
+  }
+
+  #count({ place }: Room, change: 1 | -1): void {
+    if (place >= 0) this.#board.add(place, this.#context.id, change);
+  }
+
+  // ——— publications ———
+
+  /** @param flags PieceFlag */
+  take(frame: Frame, flags: number, peer: number): void {
+    if (flags === 0 && !this.#pieces.has(peer)) return this.#publish(frame, peer);
+    const pieces = (flags & PieceFlag.continued) === 0 ? [] : this.#pieces.get(peer);
+    if (pieces === undefined) return; // the rest of one whose beginning went to another process
+    pieces.push(Buffer.from(frame.bytes.subarray(frame.payloadAt, frame.payloadAt + frame.length)));
+    if (flags & PieceFlag.more) return void this.#pieces.set(peer, pieces);
+    this.#pieces.delete(peer);
+    const bytes = allocateStable(pieces.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const piece of pieces) at += piece.copy(bytes, at);
+    this.#publish({ ...whole, bytes, address: addressOf(bytes), length: at }, peer);
+  }
+
+  #publish({ bytes, address, payloadAt, length }: Frame, peer: number): void {
+    const view = this.#view;
+    if (!view.read(bytes, payloadAt, length)) return;
+    const room = this.#rooms.get(view.room);
+    if (room === undefined) return this.flush();
+    const isShort = view.plainBytes <= SHORT_BYTES && view.deflatedBytes === 0 && view.except.length === 0;
+    if (isShort && view.isText) return this.#gather(room, view, peer);
+    this.flush();
+    const { plainAt: at, plainBytes, deflatedAt, deflatedBytes, isText } = view;
+    const texts = lazily(() => (isText ? [textOf(bytes, at, plainBytes)] : []));
+    const batch = { source: bytes, address, at, length: plainBytes, deflatedAt, deflatedBytes, messages: 1, texts, peer };
+    this.#deliver(room, batch, view.except);
+  }
+
+  #gather(room: Room, { bytes, plainAt, plainBytes }: PublicationView, peer: number): void {
+    const isSame = this.#gatheredRoom === room && this.#gatheredPeer === peer;
+    if (!isSame || this.#gatheredBytes + plainBytes > GATHER_BYTES) this.flush();
+    bytes.copy(this.#gathered, this.#gatheredBytes, plainAt, plainAt + plainBytes);
+    this.#gatheredBytes += plainBytes;
+    this.#gatheredMessages++;
+    this.#gatheredRoom = room;
+    this.#gatheredPeer = peer;
+  }
+
+  /** Called before anything else goes to a member, and at the end of the turn. */
+  flush(): void {
+    const room = this.#gatheredRoom;
+    if (room === undefined) return;
+    const length = this.#gatheredBytes;
+    const messages = this.#gatheredMessages;
+    const source = this.#gathered;
+    this.#gatheredRoom = undefined;
+    this.#gatheredBytes = 0;
+    this.#gatheredMessages = 0;
+    const texts = lazily(() => textsOf(source, length));
+    const place = { source, address: this.#gatheredAddress, at: 0, length, deflatedAt: 0, deflatedBytes: 0 };
+    this.#deliver(room, { ...place, messages, texts, peer: this.#gatheredPeer }, []);
+  }
+
+  #deliver({ members }: Room, batch: Batch, except: readonly number[]): void {
+    const { id, board } = this.#context;
+    board.add(id, ReactorCounter.published, batch.messages);
+    // From the end: a member that is closed over it is replaced by one that was served already.
+    for (let i = members.length - 1; i >= 0; i--) {
+      const connection = members[i] as Connection;
+      if (except.length > 0 && except.includes(connection.sessionId)) continue;
+      connection.protocol.publish?.(connection, batch);
+    }
+  }
+}
+
+const whole = { word: 0, sessionId: 0, payloadAt: 0 };
+
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** @param at of a server's frame, which is not masked */
+function textOf(bytes: Buffer, at: number, length: number): string {
+  return bytes.utf8Slice(at + headerBytes(bytes[at + 1] as number), at + length);
+}
+
+function textsOf(bytes: Buffer, length: number): string[] {
+  const texts: string[] = [];
+  for (let at = 0; at < length; ) {
+    const header = headerBytes(bytes[at + 1] as number);
+    const size = header === 2 ? (bytes[at + 1] as number) : bytes.readUInt16BE(at + 2);
+    texts.push(bytes.utf8Slice(at + header, at + header + size));
+    at += header + size;
+  }
+  return texts;
+}
+
+function headerBytes(second: number): 2 | 4 | 10 {
+  if (second < 126) return 2;
+  return second === 126 ? 4 : 10;
+}

@@ -1,0 +1,57 @@
+/** What the `handshake` callback answers. Runs in a worker. */
+import { describe, ServerError } from '../errors/index.js';
+
+export interface AcceptOptions<Data = unknown> {
+  /** One of the subprotocols that the client has offered (`req.headers['sec-websocket-protocol']`). */
+  readonly protocol?: string | undefined;
+  /** `conn.data` from its beginning. */
+  readonly data?: Data | undefined;
+  /** Further fields of the answer, for example cookies. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+export class Accepted<Data = unknown> {
+  readonly options: AcceptOptions<Data>;
+
+  constructor(options: AcceptOptions<Data>) {
+    this.options = options;
+  }
+}
+
+export class Rejected {
+  readonly status: number;
+  readonly body: string;
+
+  constructor(status: number, body: string) {
+    this.status = status;
+    this.body = body;
+  }
+}
+
+export type HandshakeAnswer<Data = unknown> = Accepted<Data> | Rejected;
+
+/** Answers `handshake`: the client becomes a WebSocket. @throws ServerError ERR_HANDSHAKE */
+export function accept<Data = unknown>(options: AcceptOptions<Data> = {}): Accepted<Data> {
+  const { protocol, headers = {} } = options;
+  if (protocol !== undefined && typeof protocol !== 'string') {
+    throw new ServerError('ERR_HANDSHAKE', { why: `protocol must be a string, and is ${describe(protocol)}` });
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    if (!NAME.test(name) || typeof value !== 'string' || BAD_VALUE.test(value)) {
+      throw new ServerError('ERR_HANDSHAKE', { why: `the field ${describe(name)} has a name or value that HTTP forbids` });
+    }
+  }
+  return new Accepted(options);
+}
+
+/** Answers `handshake`: the client gets this status, and no WebSocket. @param status 400 to 599 @throws ServerError ERR_HANDSHAKE */
+export function reject(status = 403, body = ''): Rejected {
+  if (!Number.isInteger(status) || status < 400 || status > 599 || typeof body !== 'string') {
+    throw new ServerError('ERR_HANDSHAKE', { why: `reject() takes a status from 400 to 599 and a text, not ${describe(status)}` });
+  }
+  return new Rejected(status, body);
+}
+
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is forbidden
+const BAD_VALUE = /[\0-\x08\x0a-\x1f\x7f]|[^\0-\xff]/;
