@@ -99,6 +99,7 @@ export const folders = [
     holds: "what a user of HTTP holds, and the worker's half of it",
     sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'ipc', 'worker', 'server'],
   },
+  { name: 'websocket', holds: 'what a user of WebSocket holds: compression of messages', sees: [] },
   {
     name: 'cli',
     holds: '`tswoole` at a terminal',
