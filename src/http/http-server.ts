@@ -39,9 +39,9 @@ export interface HttpServerOptions extends ServerOptions {
 export class HttpServer extends Server {
   #detached: DetachedAnswers | undefined;
 
-  /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
-  constructor(options: HttpServerOptions = {}) {
-    super(...split(options));
+  /** @param half @internal the worker's half, of its app @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
+  constructor(options: HttpServerOptions = {}, half: (apps: HttpApps) => HttpHalf = halfWith) {
+    super(...split(options, half));
   }
 
   override async start(): Promise<void> {
@@ -87,7 +87,7 @@ giveHttpToPlainServers(halfWith({}));
 const NO_PEER = { remoteAddress: '', remotePort: 0 };
 
 /** Loads there the modules that only a worker with HTTP needs. */
-export function halfWith(apps: HttpApps): HttpHalf {
+function halfWith(apps: HttpApps): HttpHalf {
   return {
     answers: Object.values(apps).some((app) => app !== undefined),
     load: async (context, region) => {
@@ -97,11 +97,11 @@ export function halfWith(apps: HttpApps): HttpHalf {
   };
 }
 
-function split(given: unknown): [ServerOptions, HttpHalf] {
+function split(given: unknown, half: (apps: HttpApps) => HttpHalf): [ServerOptions, HttpHalf] {
   if (typeof given !== 'object' || given === null) {
     const expected = 'an object with options by name';
     throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
   }
   const { fetch, listener, app, ...options } = given as HttpServerOptions;
-  return [{ protocol: 'http', ...options }, halfWith(checkApps({ fetch, listener, app }))];
+  return [{ protocol: 'http', ...options }, half(checkApps({ fetch, listener, app }))];
 }

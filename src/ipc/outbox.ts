@@ -180,6 +180,12 @@ export class Outbox {
     });
   }
 
+  /** Bytes for this connection that wait in this process. */
+  heldBytesOf(sessionId: number): number {
+    const state = this.#states[this.#table.slotOf(sessionId)];
+    return state?.sessionId === sessionId ? state.heldBytes : 0;
+  }
+
   /** True while the connection can be sent to. */
   isOpen(sessionId: number): boolean {
     return this.#table.isOpen(sessionId);

@@ -75,6 +75,8 @@ export const SlotFlag = {
   full: 32,
   /** It speaks WebSocket. */
   webSocket: 64,
+  /** It takes compressed messages (RFC 7692). */
+  deflate: 128,
 } as const;
 
 /** The public facts about a connection (Swoole: getClientInfo). Times are Unix time in ms, sizes bytes. */

@@ -28,12 +28,15 @@ export interface PortEvents {
   bufferEmpty(conn: Connection): Result;
 }
 
-/** `request` is declared by the folder that knows HTTP. */
+/** `request` is declared by the folder that knows HTTP, `handshake`, `open` and `message` by that which knows WebSocket. */
 export const portEventNames = [
   'connect',
   'receive',
   'packet',
   'request',
+  'handshake',
+  'open',
+  'message',
   'close',
   'bufferFull',
   'bufferEmpty',

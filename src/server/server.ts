@@ -5,6 +5,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import { StopWish } from '../master/stop-wish.js';
 import type { ClientInfo } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
+import type { Region } from '../memory/region.js';
 import type { FinishCallback } from '../messaging/task-client.js';
 import type { ListenOptions, ResolvedOptions, ServerOptions } from '../options/index.js';
 import '../util/early-prints.js';
@@ -465,7 +466,7 @@ export class Server {
       httpHalf: this.#http,
       stopWish: this.#stopWish,
       openLog: () => this.#log.open(this.#options, () => this.workerId),
-      createConnection: (fd) => new Connection(fd, this),
+      createConnection: (fd) => this.createConnection(fd),
       createPeer: (portIndex, sockaddr) => this.#sender.peer(portIndex, sockaddr),
       running: (runtime) => {
         this.#runtime = runtime;
@@ -474,6 +475,22 @@ export class Server {
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
+  }
+
+  /** @internal What callbacks get for a session. */
+  protected createConnection(fd: number): Connection {
+    return new Connection(fd, this);
+  }
+
+  /** @internal @throws ServerError ERR_NOT_STARTED */
+  protected regionFor(method: string): Region {
+    return this.#mustRun(method).region;
+  }
+
+  /** @internal @param error why a call returns false; undefined: it is known already */
+  protected refuse(error: ServerError | undefined): false {
+    if (error !== undefined) this.#clients.lastError = error;
+    return false;
   }
 
   /** @internal How this process sends. @throws ServerError ERR_NOT_STARTED */

@@ -18,8 +18,8 @@ export interface SocketCallbacks {
 export interface WebSocketServiceParts {
   /** Of a connection's listen port. */
   callbacksOf(fd: number): SocketCallbacks;
-  maxMessageBytesOf(fd: number): number;
-  closings: Closings;
+  readonly maxMessageBytes: number;
+  readonly closings: Closings;
 }
 
 /** How a WebSocket ends. */
@@ -116,7 +116,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
 
   #inflate(fd: number, data: Buffer, flags: number): string | Buffer | undefined {
     this.#inflater ??= new Inflater();
-    const limit = this.#parts.maxMessageBytesOf(fd);
+    const limit = this.#parts.maxMessageBytes;
     const inflated = this.#inflater.inflate(data, limit);
     if (inflated === 'tooLong') return this.#refuse(fd, TOO_LONG, `a message has more than ${limit} bytes`);
     if (inflated === 'broken') return this.#refuse(fd, NOT_UTF8, 'a message cannot be inflated');

@@ -77,6 +77,7 @@ export class WebSockets implements Protocol {
     connection.state = new SocketState(deflate);
     const { table, board, id } = this.#parts.context;
     table.setFlag(connection.slot, SlotFlag.webSocket, true);
+    table.setFlag(connection.slot, SlotFlag.deflate, deflate);
     board.add(id, ReactorCounter.webSockets, 1);
   }
 
@@ -344,9 +345,8 @@ export class WebSockets implements Protocol {
     this.#owing.delete(connection);
     this.#queue.forget(connection);
     connection.kept = 0;
-    const { table, board, id } = this.#parts.context;
+    const { board, id } = this.#parts.context;
     const { endCode } = stateOf(connection);
-    table.setFlag(connection.slot, SlotFlag.webSocket, false);
     board.add(id, ReactorCounter.webSockets, -1);
     board.countClose(id, endCode < 0 ? ABNORMAL : endCode);
   }

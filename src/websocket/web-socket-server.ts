@@ -1,0 +1,276 @@
+/** A WebSocket server: an `HttpServer` whose clients may also become WebSockets. */
+import { deserialize, serialize } from 'node:v8';
+import { describe, ServerError } from '../errors/index.js';
+import { HttpServer, type HttpServerOptions } from '../http/http-server.js';
+import type { HttpRequest } from '../http/request.js';
+import type { HttpResponse } from '../http/response.js';
+import { Request } from '../ipc/frame.js';
+import { packPublication } from '../ipc/frames/publish.js';
+import type { Outbox } from '../ipc/outbox.js';
+import { requestFrame } from '../ipc/request-frame.js';
+import { ConnectionData } from '../memory/connection-data.js';
+import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import type { Region } from '../memory/region.js';
+import { RoomBoard } from '../memory/room-board.js';
+import { isSendable } from '../protocol/websocket/close-codes.js';
+import type { ServerEvents } from '../server/events.js';
+import { MessageFrames } from './message-frames.js';
+import { type PublishOptions, type PushOptions, type SocketHost, WebSocketConnection } from './web-socket-connection.js';
+import { webSocketHalf } from './web-socket-half.js';
+import type { HandshakeAnswer } from './handshake-answer.js';
+
+type Result = void | Promise<void> | unknown;
+
+/** How a WebSocket has ended. */
+export interface WebSocketClose {
+  /** RFC 6455 7.4: 1000 for a usual end, 1005 where the client gave none, 1006 where it left without a Close frame. */
+  readonly code: number;
+  readonly reason: string;
+  readonly initiator: 'client' | 'server' | 'timeout' | 'limit' | 'error';
+}
+
+/** Events of a `WebSocketServer`; all others are those of `Server`. */
+export interface WebSocketEvents<Data> extends Omit<ServerEvents, 'close' | 'request' | 'bufferFull' | 'bufferEmpty'> {
+  /** Worker: a client wants to become a WebSocket: see `accept` and `reject`. Without it every client is accepted. Swoole: onHandshake */
+  handshake(req: HttpRequest): HandshakeAnswer<Data> | Promise<HandshakeAnswer<Data>>;
+  /** Worker: the client is a WebSocket. Swoole: onOpen */
+  open(conn: WebSocketConnection<Data>, req: HttpRequest): Result;
+  /** Worker: one whole message: a text as a string, bytes as a Buffer of the callback's own. Swoole: onMessage */
+  message(conn: WebSocketConnection<Data>, data: string | Buffer): Result;
+  /** Worker: once per WebSocket. Swoole: onClose */
+  close(conn: WebSocketConnection<Data>, close: WebSocketClose): Result;
+  /** Worker: one request over HTTP that is no WebSocket's. */
+  request(request: HttpRequest, response: HttpResponse): Result;
+  /** Worker: at least `highWatermark` bytes wait to be sent: the client does not keep up. */
+  bufferFull(conn: WebSocketConnection<Data>): Result;
+  /** Worker: after `bufferFull`, at most `lowWatermark` bytes wait. */
+  bufferEmpty(conn: WebSocketConnection<Data>): Result;
+}
+
+export type WebSocketServerOptions = HttpServerOptions;
+
+/** What this process needs once it runs. */
+interface Running {
+  readonly outbox: Outbox;
+  readonly region: Region;
+  readonly table: ConnectionTable;
+  readonly frames: MessageFrames;
+  readonly rooms: RoomBoard;
+  readonly data: ConnectionData;
+}
+
+const MOST_ROOM_NAME_BYTES = 128;
+const MOST_CONTROL_BYTES = 125;
+const MOST_REASON_BYTES = 123;
+
+/**
+ * @example
+ * const server = new WebSocketServer<{ name: string }>({ port: 8080 });
+ * server.on('open', (conn) => conn.join('lobby'));
+ * server.on('message', (conn, text) => server.publish('lobby', `${conn.data.name}: ${text}`));
+ * await server.start();
+ */
+export class WebSocketServer<Data = unknown> extends HttpServer implements SocketHost {
+  #running: Running | undefined;
+
+  /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
+  constructor(options: WebSocketServerOptions = {}) {
+    super({ protocol: 'websocket', ...options }, webSocketHalf);
+  }
+
+  override on<K extends keyof WebSocketEvents<Data>>(event: K, callback: WebSocketEvents<Data>[K]): this {
+    return super.on(event as keyof ServerEvents, callback as never);
+  }
+
+  override once<K extends keyof WebSocketEvents<Data>>(event: K, callback: WebSocketEvents<Data>[K]): this {
+    return super.once(event as keyof ServerEvents, callback as never);
+  }
+
+  override off(event: keyof WebSocketEvents<Data>): this {
+    return super.off(event as keyof ServerEvents);
+  }
+
+  // ——— messages ———
+
+  /**
+   * Sends a message to a WebSocket, from any process: a string as text, bytes as binary. Swoole: push()
+   * @returns false, and `lastError` says why: as `send`; ERR_NOT_WEBSOCKET @throws ServerError ERR_DATA_TYPE
+   */
+  push(fd: number, data: string | Uint8Array, options?: PushOptions): boolean {
+    checkData(data);
+    return this.#ask('push', fd, ({ table, frames, outbox }) => {
+      const deflated = options?.compress !== false && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
+      return frames.push(fd, data, deflated) || this.refuse(outbox.lastError);
+    });
+  }
+
+  /** The same as `push` where the connection is a WebSocket. */
+  override send(fd: number, data: string | Uint8Array): boolean {
+    return this.isEstablished(fd) ? this.push(fd, data) : super.send(fd, data);
+  }
+
+  /** Sends a Ping frame. @param data at most 125 bytes @returns false, and `lastError` says why */
+  ping(fd: number, data: string | Uint8Array = ''): boolean {
+    checkData(data);
+    const payload = Buffer.from(data as Uint8Array).subarray(0, MOST_CONTROL_BYTES);
+    return this.#ask('ping', fd, ({ outbox }) => outbox.request(requestFrame(Request.ping, fd, 0, 0, payload)));
+  }
+
+  /** Ends a WebSocket by a Close frame, from any process. Swoole: disconnect() @throws ServerError ERR_CLOSE_CODE */
+  disconnect(fd: number, code = 1000, reason = ''): boolean {
+    if (!isSendable(code) || typeof reason !== 'string') {
+      throw new ServerError('ERR_CLOSE_CODE', { received: `${describe(code)}, ${describe(reason)}` });
+    }
+    return this.#ask('disconnect', fd, ({ outbox, table }) => {
+      const payload = cutUtf8(Buffer.from(reason), MOST_REASON_BYTES);
+      const asked = outbox.request(requestFrame(Request.disconnect, fd, 0, code, payload));
+      if (asked) table.markClosedByServer(fd);
+      return asked;
+    });
+  }
+
+  /** True while the connection is a WebSocket that can be sent to. Swoole: isEstablished() */
+  isEstablished(fd: number): boolean {
+    const { table } = this.#running ?? {};
+    if (table === undefined || !Number.isSafeInteger(fd) || fd <= 0) return false;
+    return table.isOpen(fd) && table.hasFlag(table.slotOf(fd), SlotFlag.webSocket);
+  }
+
+  // ——— rooms ———
+
+  /** From here on it gets what is published to the room; from any process. @throws ServerError ERR_ROOM_NAME, ERR_ROOM_LIMIT */
+  join(fd: number, room: string): boolean {
+    checkRoom(room);
+    return this.#ask('join', fd, ({ outbox, rooms }) => {
+      if (rooms.place(room) < 0) {
+        throw new ServerError('ERR_ROOM_LIMIT', { room, maxRooms: this.options.maxRooms });
+      }
+      return outbox.rooms.join(fd, room);
+    });
+  }
+
+  /** @param room missing: all rooms @returns false, and `lastError` says why @throws ServerError ERR_ROOM_NAME */
+  leave(fd: number, room?: string): boolean {
+    if (room !== undefined) checkRoom(room);
+    return this.#ask('leave', fd, ({ outbox }) => outbox.rooms.leave(fd, room ?? ''));
+  }
+
+  /**
+   * Sends a message to all members of a room, from any process; of one process each member gets all in order.
+   * @returns false, and `lastError` says why: ERR_ROOM_BUFFER_FULL, it was not taken @throws ServerError ERR_ROOM_NAME,
+   * ERR_DATA_TYPE
+   */
+  publish(room: string, data: string | Uint8Array, options: PublishOptions = {}): boolean {
+    checkRoom(room);
+    checkData(data);
+    const { outbox, frames } = this.#mustRun('publish');
+    const deflated = options.compress !== false && this.#compresses(data) ? frames.deflate(data) : null;
+    const except = options.except === undefined ? [] : [options.except].flat();
+    const isText = typeof data === 'string';
+    return (
+      outbox.rooms.publish(packPublication({ room, plain: frames.plain(data), deflated, except, isText })) ||
+      this.refuse(outbox.lastError)
+    );
+  }
+
+  /** How many members a room has, over all workers. */
+  roomSize(room: string): number {
+    checkRoom(room);
+    return this.#mustRun('roomSize').rooms.size(room);
+  }
+
+  /** The rooms that have members. */
+  get rooms(): { name: string; members: number }[] {
+    return this.#running?.rooms.list() ?? [];
+  }
+
+  // ——— what a connection asks ———
+
+  /** @internal */
+  readData(fd: number): unknown {
+    const bytes = this.#running?.data.read(fd);
+    return bytes === undefined ? undefined : deserialize(bytes);
+  }
+
+  /** @internal @throws ServerError ERR_CONNECTION_DATA */
+  writeData(fd: number, value: unknown): void {
+    const { data, table } = this.#mustRun('data');
+    if (!table.isKnown(fd)) return;
+    if (value === undefined) return data.clear(fd);
+    const bytes = cloned(value);
+    if (!data.write(fd, bytes)) throw new ServerError('ERR_CONNECTION_DATA', { why: `it takes ${bytes.length} bytes` });
+  }
+
+  /** @internal */
+  bufferedAmount(fd: number): number {
+    const { table, outbox } = this.#mustRun('bufferedAmount');
+    return table.isOpen(fd) ? table.sendQueued(table.slotOf(fd)) + outbox.heldBytesOf(fd) : 0;
+  }
+
+  /** @internal */
+  protected override createConnection(fd: number): WebSocketConnection<Data> {
+    return new WebSocketConnection<Data>(fd, this);
+  }
+
+  #compresses(data: string | Uint8Array): boolean {
+    const { websocketCompression } = this.options;
+    return websocketCompression !== null && data.length >= websocketCompression.threshold;
+  }
+
+  #ask(method: string, fd: number, call: (running: Running) => boolean): boolean {
+    const running = this.#mustRun(method);
+    if (!this.mustBeOpen(method, fd)) return false;
+    if (!this.isEstablished(fd)) return this.refuse(new ServerError('ERR_NOT_WEBSOCKET', { fd }));
+    return call(running) || this.refuse(running.outbox.lastError);
+  }
+
+  #mustRun(method: string): Running {
+    if (this.#running !== undefined) return this.#running;
+    const outbox = this.outboxFor(method);
+    const region = this.regionFor(method);
+    const running = {
+      ...{ outbox, region, table: new ConnectionTable(region), frames: new MessageFrames(outbox) },
+      ...{ rooms: new RoomBoard(region), data: new ConnectionData(region) },
+    };
+    this.#running = running;
+    return running;
+  }
+}
+
+function checkRoom(room: string): void {
+  const bytes = typeof room === 'string' ? Buffer.byteLength(room) : 0;
+  if (bytes < 1 || bytes > MOST_ROOM_NAME_BYTES) throw new ServerError('ERR_ROOM_NAME', { received: describe(room) });
+}
+
+function checkData(data: unknown): void {
+  if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+    throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
+  }
+}
+
+function cloned(value: unknown): Buffer {
+  try {
+    return serialize(value);
+  } catch (error) {
+    throw new ServerError('ERR_CONNECTION_DATA', { why: (error as Error).message });
+  }
+}
+
+/** At the border of a character. */
+function cutUtf8(bytes: Buffer, most: number): Buffer {
+  let end = Math.min(bytes.length, most);
+  while (end < bytes.length && end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, end);
+}
+
+declare module '../server/listen-port.js' {
+  interface PortEvents {
+    /** Worker, of a `WebSocketServer`: a client wants to become a WebSocket. Swoole: onHandshake */
+    handshake(req: HttpRequest): HandshakeAnswer | Promise<HandshakeAnswer>;
+    /** Worker, of a `WebSocketServer`: the client is a WebSocket. Swoole: onOpen */
+    open(conn: WebSocketConnection, req: HttpRequest): Result;
+    /** Worker, of a `WebSocketServer`: one whole message. Swoole: onMessage */
+    message(conn: WebSocketConnection, data: string | Buffer): Result;
+  }
+}
+
