@@ -2,7 +2,7 @@
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
-import type { ResolvedOptions } from '../options/index.js';
+import { type ResolvedOptions, speaksHttp } from '../options/index.js';
 import type { StartContext } from '../server/context.js';
 import type { ListenPort } from '../server/listen-port.js';
 import type { ServiceFactory } from '../worker/service.js';
@@ -54,7 +54,7 @@ export async function assembleHttp(context: StartContext, region: Region, apps: 
   }
   const handlers = await Promise.all(
     context.ports.map((port) =>
-      port.settings.protocol === 'http' ? handlerOf(port, context, loaded, parts) : undefined,
+      speaksHttp(port.settings.protocol) ? handlerOf(port, context, loaded, parts) : undefined,
     ),
   );
   let requests: HttpRequests;

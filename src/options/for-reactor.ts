@@ -1,5 +1,6 @@
 /** The options as a reactor gets them: per listen port, without what other roles need. */
 import type { ResolvedListen, ResolvedOptions } from './option-types.js';
+import { speaksHttp } from './protocol.js';
 import type { ResolvedTls } from './tls.js';
 
 /** What a reactor needs of the options. @param datagrams by listen port; −1 for a stream's */
@@ -24,7 +25,7 @@ export function reactorOptions(
     ) => {
       const { sendBufferSize, highWatermark, lowWatermark, heartbeatIdleMs, heartbeatCheckMs, maxIdleMs } = limits;
       const idle = { heartbeatIdleMs, heartbeatCheckMs, maxIdleMs };
-      const forHttp = protocol === 'http' ? http : null;
+      const forHttp = speaksHttp(protocol) ? http : null;
       const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
       const input = { delayReceive, framing, packageMaxLength, proxyProtocol };
       const settings = { noDelay, keepAlive, ...idle, ...input, tls: forTls, http: forHttp };
