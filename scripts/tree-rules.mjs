@@ -99,7 +99,11 @@ export const folders = [
     holds: "what a user of HTTP holds, and the worker's half of it",
     sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'ipc', 'worker', 'server'],
   },
-  { name: 'websocket', holds: 'what a user of WebSocket holds: compression of messages', sees: [] },
+  {
+    name: 'websocket',
+    holds: "what a user of WebSocket holds, and the worker's half of it",
+    sees: ['errors', 'util', 'options', 'protocol', 'memory', 'ipc', 'worker', 'server', 'http'],
+  },
   {
     name: 'cli',
     holds: '`tswoole` at a terminal',
@@ -116,7 +120,7 @@ export const files = [
     holds: 'public exports, nothing else',
     sees: [
       ...['errors', 'util', 'options', 'memory', 'ipc', 'messaging', 'control'],
-      ...['reactor', 'task', 'manager', 'server', 'http', 'version.ts'],
+      ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
     ],
   },
 ];
@@ -129,6 +133,7 @@ export const composers = {
   base: 'a worker with a reactor of its own; the manager in the process that is started',
   server: '`start()` makes the process one of the roles',
   http: "the worker's half of HTTP is a service of the worker",
+  websocket: "the worker's half of WebSocket is a service of the worker",
   'index.ts': 'types that callbacks of a role are given',
 };
 

@@ -28,7 +28,7 @@ export function report(items, turn) {
 
 export const shape = {
   ...{ reactorNum: 1, workerNum: 1, taskWorkerNum: 0, userProcessNum: 0, tlsSlots: 0, tlsRecordBytes: 0 },
-  ...{ slots: 64, ringBytes: 1 << 18, messageSlots: 64 },
+  ...{ dataSlots: 0, rooms: 0, slots: 64, ringBytes: 1 << 18, messageSlots: 64 },
 };
 
 export const HEAD = Buffer.from(

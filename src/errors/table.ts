@@ -235,7 +235,8 @@ export const errorTable = {
   }),
   ERR_ROOM_LIMIT: entry({
     fields: { room: 'string', maxRooms: 'number' },
-    sentence: ({ room, maxRooms }) => `The room "${room}" cannot be made: there are as many as maxRooms allows, ${maxRooms}.`,
+    sentence: ({ room, maxRooms }) =>
+      `The room "${room}" cannot be made: there are as many as maxRooms allows, ${maxRooms}.`,
     advice: 'Raise the option "maxRooms", or leave rooms that are not needed: a room without members is gone.',
   }),
   ERR_CONNECTION_DATA: entry({
@@ -257,7 +258,8 @@ export const errorTable = {
   ERR_HANDSHAKE: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `A handshake must be answered by accept() or reject(): ${why}.`,
-    advice: 'Return accept(), accept({ protocol, data, headers }) or reject(status, body) from the "handshake" callback.',
+    advice:
+      'Return accept(), accept({ protocol, data, headers }) or reject(status, body) from the "handshake" callback.',
   }),
   ERR_DATA_TYPE: entry({
     fields: { received: 'string' },

@@ -2,7 +2,7 @@
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
-import type { ResolvedOptions } from '../options/index.js';
+import { type ResolvedOptions, speaksHttp } from '../options/index.js';
 import type { StartContext } from '../server/context.js';
 import type { ListenPort } from '../server/listen-port.js';
 import type { ServiceFactory } from '../worker/service.js';

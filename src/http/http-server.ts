@@ -3,6 +3,7 @@ import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import { isTicket } from '../ipc/frames/http.js';
 import type { ServerOptions } from '../options/index.js';
+import type { ServerEvents } from '../server/events.js';
 import { giveHttpToPlainServers, type HttpHalf } from '../server/http-half.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
@@ -36,7 +37,7 @@ export interface HttpServerOptions extends ServerOptions {
  * server.on('request', (req, res) => res.json({ path: req.path }));
  * await server.start();
  */
-export class HttpServer extends Server {
+export class HttpServer<Events extends object = ServerEvents> extends Server<Events> {
   #detached: DetachedAnswers | undefined;
 
   /** @param half @internal the worker's half, of its app @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */

@@ -35,7 +35,7 @@ import { killOrphans } from './orphans.js';
 import { Profiles } from './profiles.js';
 import { Reloads } from './reloads.js';
 import { Scaling } from './scaling.js';
-import { shapeOf, tlsRecordBytesFor } from './shape.js';
+import { needsOf, shapeOf } from './shape.js';
 
 export interface MasterCallbacks {
   readonly beforeShutdown?: (() => unknown) | undefined;
@@ -84,7 +84,7 @@ export class Master {
   constructor(parts: MasterParts) {
     const { options, listens, mode, userProcessNum, log } = parts;
     this.#parts = parts;
-    const region = Region.create(shapeOf(options, userProcessNum, tlsRecordBytesFor(listens)));
+    const region = Region.create(shapeOf(options, userProcessNum, needsOf(listens)));
     region.activeWorkerNum = options.workerNum;
     region.seatNum = options.workerNum;
     this.region = region;

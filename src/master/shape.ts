@@ -23,11 +23,26 @@ function fittingBytes(wanted: number, slots: number): number {
   return Math.min(wanted, Math.floor(TLS_BYTES / slots / 8) * 8);
 }
 
-export function shapeOf(options: ResolvedOptions, userProcessNum: number, tlsRecordBytes: number): RegionShape {
+/** What only some ports need. */
+export interface PortNeeds {
+  readonly tlsRecordBytes: number;
+  /** Connections may have data, and be in rooms. */
+  readonly webSockets: boolean;
+}
+
+export function needsOf(listens: readonly Pick<ResolvedListen, 'tls' | 'protocol'>[]): PortNeeds {
+  return {
+    tlsRecordBytes: tlsRecordBytesFor(listens),
+    webSockets: listens.some(({ protocol }) => protocol === 'websocket'),
+  };
+}
+
+export function shapeOf(options: ResolvedOptions, userProcessNum: number, needs: PortNeeds): RegionShape {
   // In BASE mode each worker is the reactor of its own connections.
   const reactorNum = options.mode === 'base' ? options.workerNum : options.reactorNum;
   const { maxWorkerNum: workerNum, taskWorkerNum, maxConnections, channelSize, taskQueueLimit } = options;
   const waiting = taskWorkerNum === 0 ? 0 : taskQueueLimit;
+  const { tlsRecordBytes, webSockets } = needs;
   const slots = slotCount(maxConnections, reactorNum);
   return {
     reactorNum,
@@ -37,6 +52,8 @@ export function shapeOf(options: ResolvedOptions, userProcessNum: number, tlsRec
     slots,
     tlsSlots: tlsRecordBytes === 0 ? 0 : slots,
     tlsRecordBytes: Math.max(Math.min(tlsRecordBytes, TLS_RECORD_BYTES), fittingBytes(tlsRecordBytes, slots)),
+    dataSlots: webSockets ? slots : 0,
+    rooms: webSockets ? 2 ** Math.ceil(Math.log2(options.maxRooms)) : 0,
     ringBytes: channelSize,
     messageSlots: Math.min(waiting + SLOTS_BESIDES_WAITING, MAX_SLOTS),
   };

@@ -3,10 +3,13 @@
  * maps it and finds its parts by the arithmetic below, from the few numbers of `RegionShape`.
  *
  * ```
- * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬───────────────┬──────────────┬─────────────┬──────────┐
- * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS           │ ring headers │ rings       │ messaging │
- * │ 4 KiB  │ R × 384 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B   │ 256 B each   │ mapped twice│          │
- * └────────┴───────────┴───────────┴─────────────┴──────────────────┴───────────┴───────────────┴──────────────┴─────────────┴──────────┘
+ * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬─────────────┬──────────────┐
+ * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS         │ ring headers │ mapped once,
+ * │ 4 KiB  │ R × 384 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B │ 256 B each   │ by every process
+ * ├────────┴─────┬─────┴─────┬─────┴─────────────┴───┬──────────────┴───────┬───┴─────────────┴──────────────┘
+ * │ rings        │ messaging │ rooms                 │ data of connections  │
+ * │ mapped twice │           │ see `room-board.ts`   │ `connection-data.ts` │ mapped by the processes that need them
+ * └──────────────┴───────────┴───────────────────────┴──────────────────────┘
  * ```
  * T is 768, or up to 4,096 where clients show certificates. P processes have an id: workers first, then task workers, then
  * the user's own. The messaging area (tasks and messages between processes) has its own layout: `messaging-layout.ts`.
@@ -28,6 +31,10 @@ export interface RegionShape {
   readonly tlsSlots: number;
   /** Bytes of each TLS record: more where clients show certificates. */
   readonly tlsRecordBytes: number;
+  /** As many as `slots` where a port speaks WebSocket, else 0. */
+  readonly dataSlots: number;
+  /** The most rooms at once: a power of two, or 0 where no port speaks WebSocket. */
+  readonly rooms: number;
   /** Bytes of each ring between a reactor and a worker; a power of two. */
   readonly ringBytes: number;
   /** How many tasks and messages of one process may be in flight. */
@@ -49,6 +56,17 @@ export const TLS_CERTIFICATE_RECORD_BYTES = 4096;
 export const ADDRESS_COUNTERS = 65_536;
 /** Rings of the manager and of the accepting thread: a few short frames each. */
 export const SMALL_RING_BYTES = 65536;
+
+/** A connection's data, where it is short: see `connection-data.ts`. */
+export const DATA_RECORD_BYTES = 256;
+/** The longest data of a connection; each has two of these, for data that does not fit its record. */
+export const LONG_DATA_BYTES = 4096;
+/** See `room-board.ts`. */
+export const ROOM_HEADER_BYTES = 64;
+/** The longest name of a room, in UTF-8. */
+export const ROOM_NAME_BYTES = 128;
+/** Hash, stamp, next and length, then the name. */
+export const ROOM_RECORD_BYTES = 16 + ROOM_NAME_BYTES;
 
 /** Each process id has two lanes, so that the successor can already send while the old process drains. */
 export const LANES_PER_WORKER = 2;
@@ -75,6 +93,18 @@ export interface RegionLayout {
   /** Sender → reactor: replies and requests. `sender` is a peer: see `peerOf`. */
   outbound(reactor: number, sender: number): RingPlace;
   readonly messaging: MessagingLayout;
+  /** Header, heads of chains, records; then a counter for each room and reactor. Each part begins on a page. */
+  readonly rooms: AreaPlace;
+  readonly roomCounters: AreaPlace;
+  /** A record for each connection; then the long data of each. */
+  readonly data: AreaPlace;
+  readonly longData: AreaPlace;
+}
+
+/** A part of the file that is mapped by itself. */
+export interface AreaPlace {
+  readonly at: number;
+  readonly bytes: number;
 }
 
 const alignTo = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
@@ -138,6 +168,12 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     peers: peerNum(shape),
     slots: shape.messageSlots,
   });
+  const [rooms, roomCounters, data, longData] = layoutAreas(messaging.endsAt, [
+    shape.rooms === 0 ? 0 : ROOM_HEADER_BYTES + shape.rooms * (4 + ROOM_RECORD_BYTES),
+    shape.rooms * reactorNum * 4,
+    shape.dataSlots * DATA_RECORD_BYTES,
+    shape.dataSlots * 2 * LONG_DATA_BYTES,
+  ]);
 
   return {
     shape,
@@ -148,9 +184,24 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     addressesAt,
     tlsAt,
     plainBytes,
-    totalBytes: messaging.endsAt,
+    totalBytes: alignTo(longData.at + longData.bytes, PAGE_BYTES),
     inbound: (reactor, worker) => place(reactor, worker),
     outbound: (reactor, sender) => place(reactor, workerNum + sender),
     messaging,
+    rooms,
+    roomCounters,
+    data,
+    longData,
   };
+}
+
+/** One area behind the other, each on a page of its own. */
+function layoutAreas<const B extends readonly number[]>(at: number, sizes: B): { [I in keyof B]: AreaPlace } {
+  let next = at;
+  const places = sizes.map((bytes): AreaPlace => {
+    const place = { at: next, bytes };
+    next = alignTo(next + bytes, PAGE_BYTES);
+    return place;
+  });
+  return places as { [I in keyof B]: AreaPlace };
 }

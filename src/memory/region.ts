@@ -13,6 +13,8 @@ const shapeNames = [
   'slots',
   'tlsSlots',
   'tlsRecordBytes',
+  'dataSlots',
+  'rooms',
   'ringBytes',
   'messageSlots',
 ] as const satisfies readonly (keyof RegionShape)[];
@@ -78,6 +80,7 @@ export class Region {
   readonly float64: Float64Array;
   readonly bytes: Buffer;
   readonly #wall: WallTime;
+  readonly #parts = new Map<number, ArrayBuffer>();
 
   private constructor(descriptor: number, layout: RegionLayout, memory: ArrayBuffer) {
     this.descriptor = descriptor;
@@ -118,6 +121,15 @@ export class Region {
 
   get shape(): RegionShape {
     return this.layout.shape;
+  }
+
+  /** Parts that not every process needs are mapped when first asked for, and once. `at` is a multiple of the page size. */
+  part(at: number, bytes: number): ArrayBuffer {
+    const known = this.#parts.get(at);
+    if (known !== undefined) return known;
+    const memory = mapShared(this.descriptor, at, bytes);
+    this.#parts.set(at, memory);
+    return memory;
   }
 
   mapRing(place: RingPlace): MappedRing {

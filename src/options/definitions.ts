@@ -5,9 +5,11 @@ import { framing } from './framing.js';
 import { cores, umask } from './identity.js';
 import { logger, logRotation } from './logs.js';
 import type { Machine } from './machine.js';
+import { type ProtocolName, protocols, speaksHttp } from './protocol.js';
 import { GIB, KIB, MIB } from './size.js';
 import { staticFiles } from './static-files.js';
 import { tls } from './tls.js';
+import { messageCompression, origins, slowConsumers } from './websocket.js';
 
 /** One option: the source of its types, its check, its default, its messages and its line in docs/options.md. */
 export interface Definition<Given, Resolved> {
@@ -39,7 +41,7 @@ export interface Chosen {
   readonly writeTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly mode: 'process' | 'base';
-  readonly protocol: 'raw' | 'http';
+  readonly protocol: ProtocolName;
   readonly packageMaxLength: number;
 }
 
@@ -50,11 +52,14 @@ const LIMIT_RINGS_BYTES = 256 * MIB;
 /** Shared-memory rings between one reactor and one worker. */
 const RINGS_PER_PAIR = 3;
 
+/** Shared memory is laid out for this number; a power of two. */
+const MOST_ROOMS = 1_048_576;
+
 const HALF_CLOSE_TIMEOUT_MS = 30_000;
 
 /** HTTP: never longer than the time a connection may be silent, or a client may take nothing. */
 function halfCloseTimeout({ protocol, writeTimeoutMs, keepAliveTimeoutMs }: Chosen): number {
-  if (protocol !== 'http') return HALF_CLOSE_TIMEOUT_MS;
+  if (!speaksHttp(protocol)) return HALF_CLOSE_TIMEOUT_MS;
   const limits = [writeTimeoutMs, keepAliveTimeoutMs].filter((ms) => ms > 0);
   return Math.max(10, Math.min(HALF_CLOSE_TIMEOUT_MS, ...limits));
 }
@@ -99,9 +104,9 @@ export const definitions = {
     swoole: 'mode (constructor)',
   }),
   protocol: option({
-    kind: choice(['raw', 'http']),
+    kind: choice(protocols),
     default: { value: 'raw' },
-    help: 'The protocol of clients: `http` for an `HttpServer`, whose default it is: [http.md](http.md). `raw`: bytes, or packets by `framing`.',
+    help: 'The protocol of clients: `http` for an `HttpServer`, whose default it is: [http.md](http.md). `websocket`: HTTP, and WebSocket for clients that ask for it. `raw`: bytes, or packets by `framing`.',
     swoole: 'open_http_protocol',
   }),
   reactorNum: option({
@@ -211,7 +216,7 @@ export const definitions = {
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: {
       says: '0; of an HttpServer 60000',
-      compute: (_machine, { protocol }) => (protocol === 'http' ? 60_000 : 0),
+      compute: (_machine, { protocol }) => (speaksHttp(protocol) ? 60_000 : 0),
     },
     unit: 'ms',
     help: 'A client that has taken none of the bytes queued for it for this time is disconnected; of HTTP/2 its stream is reset. 0: never.',
@@ -239,7 +244,7 @@ export const definitions = {
     default: {
       says: '`least-connections`; in PROCESS mode of an HttpServer `least-busy`',
       compute: (_machine, { mode, protocol }) =>
-        mode === 'process' && protocol === 'http' ? 'least-busy' : 'least-connections',
+        mode === 'process' && speaksHttp(protocol) ? 'least-busy' : 'least-connections',
     },
     help:
       'How the reactor chooses the worker for a packet. `least-connections`: a connection stays with the worker that had the ' +
@@ -262,6 +267,11 @@ export const definitions = {
     kind: integer({ min: 0, max: 1_000_000 }),
     default: { value: 0 },
     help: 'Connections one client address may have open at once; a further one is reset at once. 0: any number.',
+  }),
+  maxRooms: option({
+    kind: integer({ min: 1, max: MOST_ROOMS }),
+    default: { value: 16_384 },
+    help: 'WebSocket: rooms that have members at once, in the whole server; rounded up to a power of two. A room ends with its last member.',
   }),
   backlog: option({
     kind: integer({ min: 1, max: 65_535 }),
@@ -468,6 +478,46 @@ export const definitions = {
     default: { value: [] },
     help: 'HTTP: folders whose files are served without a worker: a path, or `{root, prefix, index, maxAge, …}`, or several. [http.md](http.md).',
     swoole: 'enable_static_handler, document_root, static_handler_locations, http_index_files',
+  }),
+  websocketPath: option({
+    kind: text({ min: 0, max: 1024 }),
+    default: { value: '' },
+    help: 'WebSocket: the path at which clients may become WebSockets; elsewhere an upgrade is a request as any other. Empty: every path.',
+  }),
+  allowedOrigins: option({
+    kind: origins(),
+    default: { value: '*' },
+    help: 'WebSocket: pages whose scripts may connect: `"*"` all, `"same"` those of the host that they connect to, or a list such as `["https://example.com", "https://*.example.com"]`. Others get 403. Clients that are no browsers send no Origin, and are accepted.',
+  }),
+  maxMessageBytes: option({
+    kind: size({ min: 1, max: GIB }),
+    default: { value: MIB },
+    unit: 'bytes',
+    help: 'WebSocket: longest message of a client, also inflated; a longer one ends it with 1009.',
+    swoole: 'package_max_length',
+  }),
+  pingIntervalMs: option({
+    kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
+    default: { value: 30_000 },
+    unit: 'ms',
+    help: 'WebSocket: a client that has sent nothing for so long is sent a ping; after two without an answer its connection is reset. 0: never.',
+  }),
+  websocketCompression: option({
+    kind: messageCompression(),
+    default: { value: null },
+    help: 'WebSocket: compress messages for clients that accept it (permessage-deflate, without context takeover); `true`, or `{threshold}`, the least number of bytes (1024).',
+    swoole: 'websocket_compression',
+  }),
+  slowConsumer: option({
+    kind: choice(slowConsumers),
+    default: { value: 'close' },
+    help: 'WebSocket: what becomes of a member of a room that does not keep up: `close` ends it with 1013, `drop` leaves messages out, `skipToLatest` leaves out all but the latest.',
+  }),
+  roomHighWatermark: option({
+    kind: size({ min: 1024, max: GIB }),
+    default: { value: MIB },
+    unit: 'bytes',
+    help: 'WebSocket: queued bytes from which a member of a room does not keep up.',
   }),
   http2: option({
     kind: flag(),

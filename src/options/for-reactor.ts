@@ -1,5 +1,6 @@
 /** The options as a reactor gets them: per listen port, without what other roles need. */
 import type { ResolvedListen, ResolvedOptions } from './option-types.js';
+import { speaksHttp } from './protocol.js';
 import type { ResolvedTls } from './tls.js';
 
 /** What a reactor needs of the options. @param datagrams by listen port; −1 for a stream's */
@@ -16,6 +17,8 @@ export function reactorOptions(
     ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
     ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles },
   };
+  const { maxMessageBytes, pingIntervalMs, slowConsumer, roomHighWatermark } = options;
+  const webSocket = { maxMessageBytes, pingIntervalMs, slowConsumer, roomHighWatermark };
   const times = { maxWaitMs, heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs };
   const ports = listens.map(
     (
@@ -24,11 +27,19 @@ export function reactorOptions(
     ) => {
       const { sendBufferSize, highWatermark, lowWatermark, heartbeatIdleMs, heartbeatCheckMs, maxIdleMs } = limits;
       const idle = { heartbeatIdleMs, heartbeatCheckMs, maxIdleMs };
-      const forHttp = protocol === 'http' ? http : null;
+      const forHttp = speaksHttp(protocol) ? http : null;
       const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
       const input = { delayReceive, framing, packageMaxLength, proxyProtocol };
       const settings = { noDelay, keepAlive, ...idle, ...input, tls: forTls, http: forHttp };
-      return { ...settings, sendBufferSize, highWatermark, lowWatermark, datagrams: datagrams[index] ?? -1 };
+      const forWebSocket = protocol === 'websocket' ? webSocket : null;
+      return {
+        ...settings,
+        webSocket: forWebSocket,
+        sendBufferSize,
+        highWatermark,
+        lowWatermark,
+        datagrams: datagrams[index] ?? -1,
+      };
     },
   );
   return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ...times, maxConnectionsPerIp, ports };

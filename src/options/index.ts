@@ -21,4 +21,5 @@ export type { LogRotation, ResolvedLogRotation } from './logs.js';
 export { currentMachine, type Machine } from './machine.js';
 export { nearest } from './nearest.js';
 export type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
+export { speaksHttp } from './protocol.js';
 export { resolveListen, resolveOptions } from './resolve.js';

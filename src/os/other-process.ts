@@ -8,6 +8,16 @@ export function processStartTime(pid: number): string | undefined {
   return isLinux ? startTimeFromProc(pid) : startTimeFromPs(pid);
 }
 
+/** False too for a process that has ended and was not reaped yet, where the kernel reveals it (Linux, /proc). */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+  return !isLinux || statFields(pid)?.[0] !== 'Z';
+}
+
 /** Field 22 of proc(5) stat; the name of the process, before it, may contain any character. */
 function startTimeFromProc(pid: number): string | undefined {
   const fields = statFields(pid);

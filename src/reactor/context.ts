@@ -6,6 +6,7 @@ import type { DeadConnections } from '../memory/dead-connections.js';
 import type { ResolvedFraming } from '../options/index.js';
 import type { ResolvedStaticFiles } from '../options/static-files.js';
 import type { ResolvedTls } from '../options/tls.js';
+import type { SlowConsumer } from '../options/websocket.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
 import { monotonicMs } from '../util/clock.js';
@@ -152,7 +153,9 @@ export class ReactorContext {
 
   /** Updates the buffered bytes of this connection, in and out. */
   countBuffered(connection: Connection): void {
-    const bytes = connection.isClosed ? 0 : this.queuedBytes(connection) + (connection.input?.length ?? 0) + connection.kept;
+    const bytes = connection.isClosed
+      ? 0
+      : this.queuedBytes(connection) + (connection.input?.length ?? 0) + connection.kept;
     if (bytes === connection.buffered) return;
     this.#buffered += bytes - connection.buffered;
     connection.buffered = bytes;

@@ -1,4 +1,5 @@
 /** Carries out what workers and other processes send for connections. Runs in the reactor. */
+
 import { CloseFlag, detailOf, flagsOf, Request, SendFlag, typeOf } from '../ipc/frame.js';
 import { readAccept } from '../ipc/frames/accept.js';
 import { readFileRequest } from '../ipc/frames/file.js';
@@ -7,6 +8,7 @@ import type { RingReader } from '../ipc/ring.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
 import { otherLaneOf, peerOf } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
+import { readUtf8 } from '../util/utf8.js';
 import type { Admission } from './admission/admission.js';
 import type { Connection } from './connection.js';
 import { type ReactorContext, SCRATCH_BYTES, watcherOf } from './context.js';
@@ -310,7 +312,7 @@ export class Requests {
 }
 
 function textOf({ bytes, payloadAt, length }: Frame): string {
-  return bytes.utf8Slice(payloadAt, payloadAt + length);
+  return readUtf8(bytes, payloadAt, payloadAt + length);
 }
 
 function releaseRoom({ ring, ringBell }: ReactorSender): void {

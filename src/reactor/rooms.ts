@@ -3,12 +3,14 @@
  * reaches each member in order, and in its place among what that process sends to the member itself. Runs in the
  * reactor.
  */
+
 import { PieceFlag } from '../ipc/frame.js';
 import type { Frame } from '../ipc/frames/frame.js';
 import { PublicationView } from '../ipc/frames/publish.js';
 import { ReactorCounter } from '../memory/boards.js';
 import type { RoomBoard } from '../memory/room-board.js';
 import { addressOf, allocateStable } from '../os/libc.js';
+import { readUtf8 } from '../util/utf8.js';
 import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 
@@ -19,12 +21,11 @@ const SHORT_BYTES = 8192;
 export class Room {
   readonly name: string;
   readonly members: Connection[] = [];
-  /** Its place in the board of shared memory; −1: the board is full. */
-  readonly place: number;
+  /** Its place in the board of shared memory; −1: the board has none for it. */
+  place = -1;
 
-  constructor(name: string, place: number) {
+  constructor(name: string) {
     this.name = name;
-    this.place = place;
   }
 }
 
@@ -64,6 +65,7 @@ export class Rooms {
   constructor(context: ReactorContext, board: RoomBoard) {
     this.#context = context;
     this.#board = board;
+    board.resetReactor(context.id); // what a preceding process has counted; the connections it hands off join again
   }
 
   /** Short publications wait to leave together: to be flushed before anything else goes to a member. */
@@ -80,7 +82,8 @@ export class Rooms {
     connection.rooms ??= new Map();
     if (connection.rooms.has(room)) return;
     connection.rooms.set(room, room.members.push(connection) - 1);
-    this.#count(room, 1);
+    if (room.members.length === 1) room.place = this.#board.join(name, this.#context.id);
+    else this.#count(room, 1);
   }
 
   /** @param name empty: of all rooms */
@@ -104,7 +107,7 @@ export class Rooms {
   }
 
   #open(name: string): Room {
-    const room = new Room(name, this.#board.place(name));
+    const room = new Room(name);
     this.#rooms.set(name, room);
     return room;
   }
@@ -152,7 +155,17 @@ export class Rooms {
     this.flush();
     const { plainAt: at, plainBytes, deflatedAt, deflatedBytes, isText } = view;
     const texts = lazily(() => (isText ? [textOf(bytes, at, plainBytes)] : []));
-    const batch = { source: bytes, address, at, length: plainBytes, deflatedAt, deflatedBytes, messages: 1, texts, peer };
+    const batch = {
+      source: bytes,
+      address,
+      at,
+      length: plainBytes,
+      deflatedAt,
+      deflatedBytes,
+      messages: 1,
+      texts,
+      peer,
+    };
     this.#deliver(room, batch, view.except);
   }
 
@@ -205,7 +218,7 @@ function lazily<T>(make: () => T): () => T {
 
 /** @param at of a server's frame, which is not masked */
 function textOf(bytes: Buffer, at: number, length: number): string {
-  return bytes.utf8Slice(at + headerBytes(bytes[at + 1] as number), at + length);
+  return readUtf8(bytes, at + headerBytes(bytes[at + 1] as number), at + length);
 }
 
 function textsOf(bytes: Buffer, length: number): string[] {
@@ -213,7 +226,7 @@ function textsOf(bytes: Buffer, length: number): string[] {
   for (let at = 0; at < length; ) {
     const header = headerBytes(bytes[at + 1] as number);
     const size = header === 2 ? (bytes[at + 1] as number) : bytes.readUInt16BE(at + 2);
-    texts.push(bytes.utf8Slice(at + header, at + header + size));
+    texts.push(readUtf8(bytes, at + header, at + header + size));
     at += header + size;
   }
   return texts;

@@ -82,7 +82,14 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
       processOf: (peer) => processOfPeer(region, context.workers, peer),
       rooms,
       waitForSpeech: (connection, { source, address, peer }, at, length) => {
-        const frame = { word: Request.send, sessionId: connection.sessionId, bytes: source, address, payloadAt: at, length };
+        const frame = {
+          word: Request.send,
+          sessionId: connection.sessionId,
+          bytes: source,
+          address,
+          payloadAt: at,
+          length,
+        };
         requests.speeches.wait(connection, peer, frame);
       },
     },

@@ -30,7 +30,7 @@ import { checkProcessId } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
 import { LeftProfile, leaveProfile } from '../messaging/left-profile.js';
 import type { Messaging } from '../messaging/messaging.js';
-import type { ResolvedFraming, ResolvedListen, ResolvedOptions } from '../options/index.js';
+import { type ResolvedFraming, type ResolvedListen, type ResolvedOptions, speaksHttp } from '../options/index.js';
 import type { LogLevel } from '../util/log.js';
 import { writeProfile } from '../util/profile.js';
 import { scriptPath } from '../util/script.js';
@@ -226,7 +226,7 @@ export class ControlledServer implements Controlled {
   }
 
   #traffic(): Traffic {
-    const unit = this.#parts.listens.some(({ protocol }) => protocol === 'http') ? 'requests' : 'packets';
+    const unit = this.#parts.listens.some(({ protocol }) => speaksHttp(protocol)) ? 'requests' : 'packets';
     return { unit, perSecond: this.#meter.perSecond, ...readLatencies(this.#region) };
   }
 

@@ -3,6 +3,7 @@
  */
 import { ServerError } from '../errors/index.js';
 import { isDatagram } from '../listen/bind-port.js';
+import { speaksHttp } from '../options/index.js';
 import type { StartContext } from './context.js';
 import type { ListenPort } from './listen-port.js';
 
@@ -31,5 +32,5 @@ function requireOf(port: ListenPort, { events, httpHalf, options }: StartContext
 
 function neededBy({ settings }: ListenPort): NeededEvent {
   if (isDatagram(settings)) return 'packet';
-  return settings.protocol === 'http' ? 'request' : 'receive';
+  return speaksHttp(settings.protocol) ? 'request' : 'receive';
 }

@@ -3,7 +3,7 @@
 import type { ProcessRole } from '../ipc/inheritance.js';
 import type { Region } from '../memory/region.js';
 import type { FinishCallback } from '../messaging/task-client.js';
-import type { ResolvedListen } from '../options/index.js';
+import { type ResolvedListen, speaksHttp } from '../options/index.js';
 import type { WorkerCallbacks } from '../worker/callbacks.js';
 import type { ServiceFactory } from '../worker/service.js';
 import type { Connection } from './connection.js';
@@ -33,6 +33,6 @@ export async function httpOf(
   region: Region,
   role: ProcessRole,
 ): Promise<readonly ServiceFactory[]> {
-  if (role !== 'worker' || listensOf(context).every(({ protocol }) => protocol !== 'http')) return [];
+  if (role !== 'worker' || listensOf(context).every(({ protocol }) => !speaksHttp(protocol))) return [];
   return (await context.httpHalf?.load(context, region)) ?? [];
 }

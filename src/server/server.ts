@@ -33,7 +33,7 @@ import { told } from './told-error.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
 
 /** One server per process: its children run the same script and could not distinguish two. */
-let startedServer: Server | undefined;
+let startedServer: unknown;
 
 /**
  * A server: declared the same way in every process, started by `start()`, which makes this process the master and
@@ -45,7 +45,7 @@ let startedServer: Server | undefined;
  * await server.start();
  * console.log(`listening on ${server.port}`);   // only the master gets here
  */
-export class Server {
+export class Server<Events extends object = ServerEvents> {
   readonly #http: HttpHalf | undefined;
   #given: ServerOptions;
   #options: ResolvedOptions;
@@ -109,9 +109,9 @@ export class Server {
    * One callback per event; a later one replaces the earlier, with a warning.
    * @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED. Swoole: on()
    */
-  on<K extends keyof ServerEvents>(event: K, callback: ServerEvents[K]): this {
+  on<K extends keyof Events>(event: K, callback: Events[K]): this {
     this.#mustNotHaveStarted('on');
-    this.#table.on(event, callback);
+    this.#table.on(...asOfServer(event, callback));
     return this;
   }
 
@@ -119,16 +119,16 @@ export class Server {
    * As `on`, for the first event of each process only: those after it call nothing (a request is answered 404
    * then, a task fails). @throws ServerError ERR_EVENT_UNKNOWN, ERR_CALLBACK_TYPE, ERR_ALREADY_STARTED
    */
-  once<K extends keyof ServerEvents>(event: K, callback: ServerEvents[K]): this {
+  once<K extends keyof Events>(event: K, callback: Events[K]): this {
     this.#mustNotHaveStarted('once');
-    this.#table.once(event, callback);
+    this.#table.once(...asOfServer(event, callback));
     return this;
   }
 
   /** Removes an event's callback, before `start()`. @throws ServerError ERR_EVENT_UNKNOWN, ERR_ALREADY_STARTED */
-  off(event: keyof ServerEvents): this {
+  off(event: keyof Events): this {
     this.#mustNotHaveStarted('off');
-    this.#table.off(event);
+    this.#table.off(event as keyof ServerEvents);
     return this;
   }
 
@@ -511,4 +511,9 @@ export class Server {
   #mustNotHaveStarted(method: string): void {
     if (this.#started) throw new ServerError('ERR_ALREADY_STARTED', { method });
   }
+}
+
+/** A subclass has its own types of callbacks, by the same names. */
+function asOfServer(event: unknown, callback: unknown): ['receive', ServerEvents['receive']] {
+  return [event as 'receive', callback as ServerEvents['receive']];
 }

@@ -38,7 +38,9 @@ export function accept<Data = unknown>(options: AcceptOptions<Data> = {}): Accep
   }
   for (const [name, value] of Object.entries(headers)) {
     if (!NAME.test(name) || typeof value !== 'string' || BAD_VALUE.test(value)) {
-      throw new ServerError('ERR_HANDSHAKE', { why: `the field ${describe(name)} has a name or value that HTTP forbids` });
+      throw new ServerError('ERR_HANDSHAKE', {
+        why: `the field ${describe(name)} has a name or value that HTTP forbids`,
+      });
     }
   }
   return new Accepted(options);
@@ -47,7 +49,9 @@ export function accept<Data = unknown>(options: AcceptOptions<Data> = {}): Accep
 /** Answers `handshake`: the client gets this status, and no WebSocket. @param status 400 to 599 @throws ServerError ERR_HANDSHAKE */
 export function reject(status = 403, body = ''): Rejected {
   if (!Number.isInteger(status) || status < 400 || status > 599 || typeof body !== 'string') {
-    throw new ServerError('ERR_HANDSHAKE', { why: `reject() takes a status from 400 to 599 and a text, not ${describe(status)}` });
+    throw new ServerError('ERR_HANDSHAKE', {
+      why: `reject() takes a status from 400 to 599 and a text, not ${describe(status)}`,
+    });
   }
   return new Rejected(status, body);
 }

@@ -4,10 +4,10 @@
  */
 import { describe, ServerError } from '../errors/index.js';
 import type { TakeUpgrade } from '../http/assemble.js';
+import type { Http1Exchange } from '../http/http1-exchange.js';
 import type { Peer } from '../http/request.js';
 import { defaultRequestLimits, HttpRequest } from '../http/request.js';
 import { findHeader } from '../http/request-headers.js';
-import type { Http1Exchange } from '../http/http1-exchange.js';
 import { chooseDeflate } from '../protocol/websocket/deflate-offer.js';
 import { acceptKey, checkOpening, isOriginAllowed, offeredProtocols } from '../protocol/websocket/handshake.js';
 import { isThenable } from '../util/thenable.js';

@@ -30,7 +30,7 @@ export function webSocketHalf(apps: HttpApps): HttpHalf {
       ...callbacks,
       close: (conn: Connection, reason: CloseReason) => {
         const isSocket = table?.hasFlag(table.slotOf(conn.fd), SlotFlag.webSocket) === true;
-        if (isSocket) return close(conn as WebSocketConnection, reason, closings, callbacks);
+        return isSocket ? close(conn as WebSocketConnection, reason, closings, callbacks) : undefined;
       },
     }),
   };
@@ -74,6 +74,8 @@ async function loadServices(
     const connection = host?.connections.of(fd);
     if (connection === undefined) return;
     const user = connection.user as WebSocketConnection;
+    // The reactor says so too, when the 101 has come to it; `open` may send at once.
+    table.setFlag(table.slotOf(fd), SlotFlag.webSocket, true);
     host?.calls.callFor(connection as never, 'open', () => {
       if (data !== undefined) user.data = data;
       return portOf(fd).open?.(user, req);

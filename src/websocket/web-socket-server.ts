@@ -14,10 +14,15 @@ import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
 import { isSendable } from '../protocol/websocket/close-codes.js';
 import type { ServerEvents } from '../server/events.js';
-import { MessageFrames } from './message-frames.js';
-import { type PublishOptions, type PushOptions, type SocketHost, WebSocketConnection } from './web-socket-connection.js';
-import { webSocketHalf } from './web-socket-half.js';
 import type { HandshakeAnswer } from './handshake-answer.js';
+import { MessageFrames } from './message-frames.js';
+import {
+  type PublishOptions,
+  type PushOptions,
+  type SocketHost,
+  WebSocketConnection,
+} from './web-socket-connection.js';
+import { webSocketHalf } from './web-socket-half.js';
 
 type Result = void | Promise<void> | unknown;
 
@@ -70,24 +75,12 @@ const MOST_REASON_BYTES = 123;
  * server.on('message', (conn, text) => server.publish('lobby', `${conn.data.name}: ${text}`));
  * await server.start();
  */
-export class WebSocketServer<Data = unknown> extends HttpServer implements SocketHost {
+export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<Data>> implements SocketHost {
   #running: Running | undefined;
 
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
   constructor(options: WebSocketServerOptions = {}) {
     super({ protocol: 'websocket', ...options }, webSocketHalf);
-  }
-
-  override on<K extends keyof WebSocketEvents<Data>>(event: K, callback: WebSocketEvents<Data>[K]): this {
-    return super.on(event as keyof ServerEvents, callback as never);
-  }
-
-  override once<K extends keyof WebSocketEvents<Data>>(event: K, callback: WebSocketEvents<Data>[K]): this {
-    return super.once(event as keyof ServerEvents, callback as never);
-  }
-
-  override off(event: keyof WebSocketEvents<Data>): this {
-    return super.off(event as keyof ServerEvents);
   }
 
   // ——— messages ———
@@ -99,7 +92,8 @@ export class WebSocketServer<Data = unknown> extends HttpServer implements Socke
   push(fd: number, data: string | Uint8Array, options?: PushOptions): boolean {
     checkData(data);
     return this.#ask('push', fd, ({ table, frames, outbox }) => {
-      const deflated = options?.compress !== false && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
+      const deflated =
+        options?.compress !== false && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
       return frames.push(fd, data, deflated) || this.refuse(outbox.lastError);
     });
   }
@@ -142,7 +136,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer implements Socke
   join(fd: number, room: string): boolean {
     checkRoom(room);
     return this.#ask('join', fd, ({ outbox, rooms }) => {
-      if (rooms.place(room) < 0) {
+      if (rooms.isFull && rooms.size(room) === 0) {
         throw new ServerError('ERR_ROOM_LIMIT', { room, maxRooms: this.options.maxRooms });
       }
       return outbox.rooms.join(fd, room);
@@ -273,4 +267,3 @@ declare module '../server/listen-port.js' {
     message(conn: WebSocketConnection, data: string | Buffer): Result;
   }
 }
-

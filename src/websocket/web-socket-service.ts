@@ -2,12 +2,15 @@
  * The worker's half of WebSocket: takes messages out of the ring and calls `message`; answers closes. Runs in a
  * worker.
  */
+
 import { isUtf8 } from 'node:buffer';
 import { ClosingFlag, detailOf, Event, flagsOf, MessageFlag, PieceFlag, Request, typeOf } from '../ipc/frame.js';
 import { requestFrame } from '../ipc/request-frame.js';
 import type { RingReader } from '../ipc/ring.js';
-import type { CalledConnection, FrameService, ServiceHost } from '../worker/service.js';
+import { readLatin1 } from '../util/latin1.js';
 import { isThenable } from '../util/thenable.js';
+import { readUtf8 } from '../util/utf8.js';
+import type { CalledConnection, FrameService, ServiceHost } from '../worker/service.js';
 import { Inflater } from './deflate.js';
 import type { WebSocketConnection } from './web-socket-connection.js';
 
@@ -66,12 +69,12 @@ export class WebSocketService implements FrameService<string | Buffer> {
     const end = payloadAt + length;
     if (this.#type === Event.closing) {
       this.#code = detailOf(word);
-      return bytes.utf8Slice(payloadAt, end);
+      return readUtf8(bytes, payloadAt, end);
     }
     const at = payloadAt + detailOf(word);
     const flags = this.#flags;
-    if (flags === MessageFlag.ascii) return bytes.latin1Slice(at, end);
-    if (flags === 0) return bytes.utf8Slice(at, end);
+    if (flags === MessageFlag.ascii) return readLatin1(bytes, at, end);
+    if (flags === 0) return readUtf8(bytes, at, end);
     return Buffer.from(bytes.subarray(at, end));
   }
 
@@ -101,7 +104,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
     this.#pieces.delete(fd);
     const data = Buffer.concat(pieces);
     const isText = (flags & (MessageFlag.binary | MessageFlag.deflated)) === 0;
-    this.#whole(fd, isText ? data.utf8Slice(0, data.length) : data, flags);
+    this.#whole(fd, isText ? readUtf8(data, 0, data.length) : data, flags);
     return false;
   }
 
@@ -122,7 +125,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
     if (inflated === 'broken') return this.#refuse(fd, NOT_UTF8, 'a message cannot be inflated');
     if ((flags & MessageFlag.binary) !== 0) return inflated;
     if (!isUtf8(inflated)) return this.#refuse(fd, NOT_UTF8, 'a text is not UTF-8');
-    return inflated.utf8Slice(0, inflated.length);
+    return readUtf8(inflated, 0, inflated.length);
   }
 
   #refuse(fd: number, code: number, why: string): undefined {
@@ -176,4 +179,3 @@ export class WebSocketService implements FrameService<string | Buffer> {
 
   poll(): void {}
 }
-

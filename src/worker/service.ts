@@ -6,8 +6,8 @@ import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
-import type { Calls } from './calls.js';
 import type { UserConnection } from './callbacks.js';
+import type { Calls } from './calls.js';
 import type { Figures } from './figures.js';
 import type { ByteTaker } from './worker-connection.js';
 

@@ -9,6 +9,8 @@ export function testShape(wanted: Partial<RegionShape> = {}): RegionShape {
     userProcessNum: 0,
     tlsSlots: 0,
     tlsRecordBytes: 0,
+    dataSlots: 0,
+    rooms: 0,
     slots: 64,
     ringBytes: 65536,
     messageSlots: 64,

@@ -10,7 +10,7 @@ import { CrashWatch } from '../../src/master/crash-watch.js';
 import { ServiceNotifier } from '../../src/master/notify.js';
 import { endOrphans, killOrphans } from '../../src/master/orphans.js';
 import { Scaling } from '../../src/master/scaling.js';
-import { shapeOf, tlsRecordBytesFor } from '../../src/master/shape.js';
+import { needsOf, shapeOf, tlsRecordBytesFor } from '../../src/master/shape.js';
 import { StopWish } from '../../src/master/stop-wish.js';
 import { WorkerBoard } from '../../src/memory/boards.js';
 import { TLS_CERTIFICATE_RECORD_BYTES, TLS_RECORD_BYTES } from '../../src/memory/layout.js';
@@ -221,7 +221,8 @@ describe('the slots of connections', () => {
 });
 
 describe('the measures of the shared memory', () => {
-  const shape = (given: ServerOptions, tls = 0) => shapeOf(resolveOptions(given), 1, tls);
+  const shape = (given: ServerOptions, tlsRecordBytes = 0, webSockets = false) =>
+    shapeOf(resolveOptions(given), 1, { tlsRecordBytes, webSockets });
 
   it('have a reactor per thread, and in BASE mode one per worker', () => {
     expect(shape({ mode: 'process', reactorNum: 3, workerNum: 2 })).toMatchObject({ reactorNum: 3, workerNum: 2 });
@@ -245,6 +246,18 @@ describe('the measures of the shared memory', () => {
     expect(tlsRecordBytesFor([{ tls: null }])).toBe(0);
     expect(tlsRecordBytesFor([{ tls: null }, port(false)])).toBe(TLS_RECORD_BYTES);
     expect(tlsRecordBytesFor([port(false), port(true)])).toBe(TLS_CERTIFICATE_RECORD_BYTES);
+  });
+
+  it('have data and rooms where a port speaks WebSocket', () => {
+    expect(shape({})).toMatchObject({ dataSlots: 0, rooms: 0 });
+    const { slots, dataSlots, rooms } = shape({}, 0, true);
+    expect([dataSlots, rooms]).toEqual([slots, 16_384]);
+    expect([1, 2, 1000, 1024, 1025].map((maxRooms) => shape({ maxRooms }, 0, true).rooms)).toEqual([
+      ...[1, 2, 1024, 1024, 2048],
+    ]);
+    const port = (protocol: 'raw' | 'http' | 'websocket') => ({ tls: null, protocol });
+    expect(needsOf([port('raw'), port('http')])).toEqual({ tlsRecordBytes: 0, webSockets: false });
+    expect(needsOf([port('http'), port('websocket')]).webSockets).toBe(true);
   });
 
   it('keep records of certificates within a gigabyte, however many connections there may be', () => {

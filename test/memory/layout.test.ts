@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import {
   ADDRESS_COUNTERS,
   CONNECTION_RECORD_BYTES,
+  DATA_RECORD_BYTES,
+  LONG_DATA_BYTES,
   layoutRegion,
   PROCESS_RECORD_BYTES,
   peerNum,
@@ -42,8 +44,12 @@ const shapes = fc
     tls: fc.constantFrom(0, 768, 4096),
     ringBytes: fc.constantFrom(65_536, 1 << 20),
     messageSlots: fc.constantFrom(1, 31, 32, 33, 1024),
+    rooms: fc.constantFrom(0, 1, 1024),
   })
-  .map(({ tls, ...shape }): RegionShape => ({ ...shape, tlsSlots: tls === 0 ? 0 : shape.slots, tlsRecordBytes: tls }));
+  .map(({ tls, ...shape }): RegionShape => {
+    const dataSlots = shape.rooms === 0 ? 0 : shape.slots;
+    return { ...shape, tlsSlots: tls === 0 ? 0 : shape.slots, tlsRecordBytes: tls, dataSlots };
+  });
 
 describe('the shared region', () => {
   it('has a place of its own for everything, on whole pages where it is mapped', () => {
@@ -76,7 +82,16 @@ describe('the shared region', () => {
         for (const at of [layout.plainBytes, layout.messaging.at, ...rings.map(({ dataAt }) => dataAt)]) {
           expect(at % PAGE_BYTES).toBe(0);
         }
-        expect(layout.totalBytes).toBe(layout.messaging.endsAt);
+        const { messaging, rooms, roomCounters, data: records, longData } = layout;
+        const end = expectApart([
+          [0, messaging.endsAt, 'all before'],
+          [rooms.at, rooms.bytes, 'rooms'],
+          [roomCounters.at, shape.rooms * reactorNum * 4, 'members of rooms'],
+          [records.at, shape.dataSlots * DATA_RECORD_BYTES, 'data'],
+          [longData.at, shape.dataSlots * 2 * LONG_DATA_BYTES, 'long data'],
+        ]);
+        for (const { at } of [rooms, roomCounters, records, longData]) expect(at % PAGE_BYTES).toBe(0);
+        expect(layout.totalBytes).toBe(Math.ceil(end / PAGE_BYTES) * PAGE_BYTES);
       }),
     );
   });

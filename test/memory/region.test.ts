@@ -18,7 +18,14 @@ afterEach(() => {
 describe('a region', () => {
   it('is the same for whoever maps it', () => {
     const shape = { reactorNum: 2, workerNum: 3, taskWorkerNum: 4, userProcessNum: 5, slots: 128, tlsSlots: 128 };
-    const made = Region.create({ ...shape, tlsRecordBytes: 768, ringBytes: 131_072, messageSlots: 32 });
+    const made = Region.create({
+      ...shape,
+      tlsRecordBytes: 768,
+      dataSlots: 128,
+      rooms: 16,
+      ringBytes: 131_072,
+      messageSlots: 32,
+    });
     const mapped = Region.open(made.descriptor);
     expect(mapped.shape).toEqual(made.shape);
     expect(mapped.layout.totalBytes).toBe(made.layout.totalBytes);

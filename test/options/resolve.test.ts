@@ -84,6 +84,7 @@ describe('defaults', () => {
       dispatchMode: 'least-connections',
       maxConnections: 19_900,
       maxConnectionsPerIp: 0,
+      maxRooms: 16_384,
       backlog: 512,
       delayReceive: false,
       maxIdleMs: 0,
@@ -200,6 +201,7 @@ describe('boundaries', () => {
     ['maxWaitMs', 0, 3_600_000],
     ['bootTimeoutMs', 1, 3_600_000],
     ['maxConnections', 1, 1_000_000],
+    ['maxRooms', 1, 1_048_576],
     ['backlog', 1, 65_535],
   ];
 

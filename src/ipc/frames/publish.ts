@@ -9,6 +9,7 @@
  * └──────────┴────────────┴────────────┴──────────────┴────────────┴─────────┴─────────────┴─frame)────────┴─same)────┘
  * ```
  */
+import { readUtf8 } from '../../util/utf8.js';
 export interface Publication {
   readonly room: string;
   /** A WebSocket frame, as it goes to members. */
@@ -67,7 +68,7 @@ export class PublicationView {
     this.plainAt = nameAt + to8(nameBytes);
     this.deflatedAt = this.plainAt + to8(this.plainBytes);
     if (this.deflatedAt + this.deflatedBytes > at + to8(length)) return false;
-    this.room = bytes.utf8Slice(nameAt, nameAt + nameBytes);
+    this.room = readUtf8(bytes, nameAt, nameAt + nameBytes);
     this.except =
       excepted === 0 ? [] : Array.from({ length: excepted }, (_, i) => bytes.readDoubleLE(at + HEAD_BYTES + 8 * i));
     return true;

@@ -56,7 +56,9 @@ export class Http1 implements Protocol {
 
   constructor(parts: ProtocolParts, port: ProtocolPort) {
     this.#parts = new Http1Parts(parts, port);
-    this.#answers = new Answers(this.#parts, (connection, http, flags) => this.#intake.upgraded(connection, http, flags));
+    this.#answers = new Answers(this.#parts, (connection, http, flags) =>
+      this.#intake.upgraded(connection, http, flags),
+    );
     this.#bodies = new Bodies(this.#parts, this.#answers);
     this.#uploads = new Uploads(this.#parts);
     this.#times = new Times(this.#parts, this.#answers, this.#uploads);

@@ -94,7 +94,8 @@ export class Closing {
   /** The client has ended its side without a Close frame. */
   abandoned(connection: Connection): void {
     const state = stateOf(connection);
-    if (state.endCode < 0) this.#note(connection, state, { code: ABNORMAL, reason: '', cause: CloseCode.CLIENT_CLOSED });
+    if (state.endCode < 0)
+      this.#note(connection, state, { code: ABNORMAL, reason: '', cause: CloseCode.CLIENT_CLOSED });
     this.#waiting.delete(connection);
     this.#parts.ending.closeWhenFlushed(connection, state.endCause);
   }
@@ -131,7 +132,9 @@ export class Closing {
   }
 
   #tell(connection: Connection, { endCode, endReason }: SocketState, flags: number): void {
-    this.#parts.context.ring(connection.worker).sendEvent(Event.closing, flags, endCode, connection.sessionId, endReason);
+    this.#parts.context
+      .ring(connection.worker)
+      .sendEvent(Event.closing, flags, endCode, connection.sessionId, endReason);
   }
 
   #finish(connection: Connection, state: SocketState): void {

@@ -51,7 +51,8 @@ export class Messages {
 
   give(connection: Connection, message: Incoming): Given {
     const ring = this.#parts.context.ring(connection.worker);
-    if (ring.takesWhole(message.length) && message.length <= ring.pieceBytes) return this.#giveOne(connection, ring, message);
+    if (ring.takesWhole(message.length) && message.length <= ring.pieceBytes)
+      return this.#giveOne(connection, ring, message);
     return this.#giveInPieces(connection, ring, message);
   }
 
@@ -71,7 +72,8 @@ export class Messages {
   #giveInPieces(connection: Connection, ring: WorkerRing, message: Incoming): Given {
     const state = stateOf(connection);
     const { length, isUnchecked } = message;
-    if (state.given === 0 && ring.takesWhole(length) && !ring.hasRoomForAll(length)) return this.#stall(connection, ring);
+    if (state.given === 0 && ring.takesWhole(length) && !ring.hasRoomForAll(length))
+      return this.#stall(connection, ring);
     if (isUnchecked && state.utf8 === null) state.utf8 = checkOf(message, state.given);
     while (state.given < length) {
       const piece = Math.min(ring.pieceBytes, length - state.given);

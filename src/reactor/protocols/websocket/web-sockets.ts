@@ -8,6 +8,7 @@
  *    └────── disconnect() of a process ──────────────────────────────────────────────────▲
  * ```
  */
+
 import { CloseCode, detailOf, Request, typeOf } from '../../../ipc/frame.js';
 import type { Frame } from '../../../ipc/frames/frame.js';
 import { ReactorCounter } from '../../../memory/boards.js';
@@ -16,6 +17,7 @@ import { addressOf, allocateStable } from '../../../os/libc.js';
 import { readClosePayload } from '../../../protocol/websocket/close-codes.js';
 import { FrameHeader, Opcode } from '../../../protocol/websocket/frame-header.js';
 import { maskAt, unmask } from '../../../protocol/websocket/unmask.js';
+import { readUtf8 } from '../../../util/utf8.js';
 import type { Connection } from '../../connection.js';
 import { type PortOptions, SCRATCH_BYTES, type WebSocketLimits } from '../../context.js';
 import { Input } from '../../input.js';
@@ -86,32 +88,44 @@ export class WebSockets implements Protocol {
   readable(connection: Connection): void {
     const state = stateOf(connection);
     if (state.endCode >= 0) return; // nothing counts behind a close
-    const { context, dispatcher, reading } = this.#parts;
+    const { context, dispatcher } = this.#parts;
     if (!dispatcher.mayGiveTo(connection) || !this.#goOn(connection, state)) return;
-    const { scratch, scratchAddress } = context;
-    for (let i = 0; i < READS_PER_TURN; i++) {
-      const ring = context.ring(connection.worker);
-      const room = ring.readLimit - LEAD;
-      if (room <= 0) return reading.stall(connection, ring, false);
-      const inPlace = connection.input === null;
-      const limit = inPlace ? room : SCRATCH_BYTES;
-      const n = inPlace
-        ? connection.transport.receive(connection, ring.bytes, ring.payloadAt + LEAD, ring.packetAddress + LEAD, limit)
-        : connection.transport.receive(connection, scratch, 0, scratchAddress, limit);
-      if (n <= 0) {
-        if (reading.endOfBytes(connection, n)) continue;
-        return;
-      }
-      reading.countReceived(connection, n);
-      if (inPlace) this.#takeInPlace(connection, state, ring, n);
-      else {
-        connection.input?.append(scratch, n);
-        this.#goOn(connection, state);
-      }
-      if (state.endCode >= 0 || connection.holds !== 0 || connection.isClosed) return;
-      if (reading.isDry(connection, n, limit)) return;
-    }
+    for (let i = 0; i < READS_PER_TURN; i++) if (!this.#receive(connection, state)) return;
     context.again.push(connection);
+  }
+
+  /** @returns true when there may be more */
+  #receive(connection: Connection, state: SocketState): boolean {
+    const { context, reading } = this.#parts;
+    const ring = context.ring(connection.worker);
+    const room = ring.readLimit - LEAD;
+    if (room <= 0) {
+      reading.stall(connection, ring, false);
+      return false;
+    }
+    if (connection.input !== null) return this.#receiveMore(connection, state, connection.input);
+    const at = ring.payloadAt + LEAD;
+    const n = connection.transport.receive(connection, ring.bytes, at, ring.packetAddress + LEAD, room);
+    if (n <= 0) return reading.endOfBytes(connection, n);
+    reading.countReceived(connection, n);
+    this.#takeInPlace(connection, state, ring, n);
+    return this.#mayReadOn(connection, state) && !reading.isDry(connection, n, room);
+  }
+
+  /** Behind what is not whole yet. */
+  #receiveMore(connection: Connection, state: SocketState, input: Input): boolean {
+    const { context, reading } = this.#parts;
+    const { scratch, scratchAddress } = context;
+    const n = connection.transport.receive(connection, scratch, 0, scratchAddress, SCRATCH_BYTES);
+    if (n <= 0) return reading.endOfBytes(connection, n);
+    reading.countReceived(connection, n);
+    input.append(scratch, n);
+    this.#goOn(connection, state);
+    return this.#mayReadOn(connection, state) && !reading.isDry(connection, n, SCRATCH_BYTES);
+  }
+
+  #mayReadOn({ holds, isClosed }: Connection, { endCode }: SocketState): boolean {
+    return endCode < 0 && holds === 0 && !isClosed;
   }
 
   /** The usual case: one message comes whole in one read, and needs no copy. */
@@ -278,7 +292,8 @@ export class WebSockets implements Protocol {
 
   /** Its payload lies in `control`. Of several pings only the last has to be answered (RFC 6455 5.5.3). */
   #pong(connection: Connection, state: SocketState, length: number): void {
-    if (connection.speech === null && connection.out === null) return this.#sendControl(connection, Opcode.pong, length);
+    if (connection.speech === null && connection.out === null)
+      return this.#sendControl(connection, Opcode.pong, length);
     state.owedPong = Buffer.from(this.#control.subarray(2, 2 + length));
     this.#owing.add(connection);
   }
@@ -308,7 +323,7 @@ export class WebSockets implements Protocol {
     const { word, bytes, payloadAt, length } = frame;
     switch (typeOf(word)) {
       case Request.disconnect:
-        return this.#closing.disconnect(connection, detailOf(word), bytes.utf8Slice(payloadAt, payloadAt + length));
+        return this.#closing.disconnect(connection, detailOf(word), readUtf8(bytes, payloadAt, payloadAt + length));
       case Request.ping: {
         const count = bytes.copy(this.#control, 2, payloadAt, payloadAt + Math.min(length, MOST_CONTROL_BYTES));
         return this.#sendControl(connection, Opcode.ping, count);
@@ -318,7 +333,8 @@ export class WebSockets implements Protocol {
 
   publish(connection: Connection, batch: Batch): void {
     const state = stateOf(connection);
-    if (state.endCode < 0 && !connection.isClosing) this.#queue.publish(connection, state, batch, this.#limitsOf(connection));
+    if (state.endCode < 0 && !connection.isClosing)
+      this.#queue.publish(connection, state, batch, this.#limitsOf(connection));
   }
 
   flushed(connection: Connection): void {
