@@ -265,6 +265,7 @@ describe('on a port of packets', () => {
     client.send(`bytes ${LARGE}\nclose\n`);
     await readSlowly(client);
     expect(client.receivedBytes).toBe(LARGE);
+    await server.waitForEvent('close');
     expect(reasons(server)).toMatchObject([{ code: 'SERVER_CLOSED' }]);
   });
 

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
+import { PACE } from '../helpers/deadline.js';
 import {
   endServers,
   inProcessMode,
@@ -16,7 +17,7 @@ afterEach(endServers);
 
 const HANGING_MODULE = fileURLToPath(new URL('../fixtures/hangs-in-a-module.js', import.meta.url));
 /** It would be longer without a mend: the deadlines of a boot. */
-const SOON_MS = 8000;
+const SOON_MS = 8000 * PACE;
 
 function spawnEarly(how: string, given: StartOptions = {}): ServerProcess {
   return spawnServer('ended-early.js', { ...given, env: { HOW: how, ...given.env } });
