@@ -8,6 +8,7 @@ import { ConnectionTable } from '../../src/memory/connection-table.js';
 import { DeadConnections } from '../../src/memory/dead-connections.js';
 import { LANES_PER_WORKER, peerNum, peerOf, peerOfMaster } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
+import { RoomBoard } from '../../src/memory/room-board.js';
 import { AF_INET } from '../../src/os/constants.js';
 import type { Poller } from '../../src/os/poller.js';
 import { Admission } from '../../src/reactor/admission/admission.js';
@@ -29,6 +30,7 @@ import type { PortFraming, ProtocolDefinition } from '../../src/reactor/protocol
 import { definitions, Protocols } from '../../src/reactor/protocols/index.js';
 import { Reading } from '../../src/reactor/reading.js';
 import { type ReactorSender, Requests } from '../../src/reactor/requests.js';
+import { Rooms } from '../../src/reactor/rooms.js';
 import { Sending } from '../../src/reactor/sending.js';
 import { Shutdown } from '../../src/reactor/shutdown.js';
 import type { Secured } from '../../src/reactor/transport/transport.js';
@@ -71,7 +73,7 @@ export interface TakenFrame {
 const aPort: PortOptions = {
   ...{ sendBufferSize: 1 << 20, highWatermark: 1 << 18, lowWatermark: 1 << 16, noDelay: false, keepAlive: false },
   ...{ heartbeatIdleMs: 0, heartbeatCheckMs: 0, maxIdleMs: 0, delayReceive: false, framing: { type: 'raw' } },
-  ...{ packageMaxLength: 1 << 20, proxyProtocol: [], tls: null, http: null, datagrams: -1 },
+  ...{ packageMaxLength: 1 << 20, proxyProtocol: [], tls: null, http: null, webSocket: null, datagrams: -1 },
 } as PortOptions;
 
 export const someHttp: HttpOptions = {
@@ -110,6 +112,7 @@ export class ReactorWorld {
   readonly reading: Reading;
   readonly budget: MemoryBudget;
   readonly inflight: InflightLimit;
+  readonly rooms: Rooms;
   readonly protocols: Protocols;
   readonly admission: Admission;
   readonly requests: Requests;
@@ -156,11 +159,17 @@ export class ReactorWorld {
     const strategy = strategyOf(mode);
     this.dispatcher = new Dispatcher({ context, region, view, strategy, dispatch });
     const { reading, dispatcher } = this;
+    this.rooms = new Rooms(context, new RoomBoard(region));
     this.protocols = new Protocols(
       {
         ...{ context, ending, sending, reading, dispatcher },
         refused: (_connection, code, message) => this.refused.push([code, message]),
         processOf: (peer) => this.processes.get(peer) ?? processOfPeer(region, workers, peer),
+        rooms: this.rooms,
+        waitForSpeech: (connection, { source, address, peer }, at, length) => {
+          const place = { bytes: source, address, payloadAt: at, length };
+          this.requests.speeches.wait(connection, peer, { word: Request.send, sessionId: connection.sessionId, ...place });
+        },
       },
       [{ index: 0, options: port, framing: given.framing }],
       [...(given.definitions ?? []), ...definitions],
@@ -178,6 +187,7 @@ export class ReactorWorld {
       inflight,
       protocols: this.protocols,
       admission: this.admission,
+      rooms: this.rooms,
     };
     this.requests = new Requests({
       ...{ ...shared, region, senders: this.#openSenders() },
@@ -189,6 +199,7 @@ export class ReactorWorld {
     this.idleClients = new IdleClients(context, ending);
     ending.onReleased = (connection) => {
       if (connection.speech !== null) speeches.forget(connection);
+      if (connection.rooms !== null) this.rooms.leaveAll(connection);
     };
   }
 
