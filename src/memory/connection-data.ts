@@ -10,7 +10,9 @@
  * └──────┴─────────┴───────────────────┴─────────┴─────────┘  └─────────┴─────────┘
  * ```
  * The lowest bit of the version names the half that counts. A writer fills the other one and then adds 1 to the version: a
- * writer killed before that leaves the preceding value. Writers of one slot take turns by its lock; readers take none.
+ * writer killed before that leaves the preceding value. Writers of one slot take turns by its lock; readers take none. A
+ * writer that is stopped for long loses its turn, and may spoil the half that counts when it goes on: readers recognise that by
+ * the checksum and take the preceding value, until it, or the next writer, has filled that half again.
  *
  * Address space: slots × 256 B, and slots × 8 KiB mapped in pieces of 16 MiB when they are first used (with the default
  * `maxConnections` 131,072 slots: 32 MiB and at most 1 GiB). Memory: the pages of records in use (a page holds 16), and up to
@@ -181,18 +183,24 @@ export class ConnectionData {
     return this.#sessionId(slot, this.#version(slot) & 1) > sessionId;
   }
 
-  /** @returns false when another writer has seized the lock meanwhile: the half may be spoilt, and is written again */
+  /** @returns false when another writer has seized the lock meanwhile: the half may be spoilt, and is filled again */
   #replace(sessionId: number, bytes: Uint8Array | undefined): boolean {
     const slot = this.#slotOf(sessionId);
     const version = this.#version(slot);
-    const half = (version & 1) ^ 1;
+    const step = this.#isWhole(slot, version & 1) ? 1 : 2;
     this.#atStep();
-    this.#fill(sessionId, half, bytes);
+    this.#fill(sessionId, (version + step) & 1, bytes);
     this.#atStep();
-    const next = (version + 1) | 0;
+    const next = (version + step) | 0;
     const found = Atomics.compareExchange(this.#int32, slot * INTS + record.version, version, next);
     this.#atStep();
     return found === version;
+  }
+
+  #isWhole(slot: number, half: number): boolean {
+    const size = this.#size(slot, half);
+    const bytes = size > MAX_DATA_BYTES ? EMPTY : this.#room(slot, half, size).subarray(0, size);
+    return this.#int32[slot * INTS + record.checksum + half] === checksumOf(this.#sessionId(slot, half), bytes);
   }
 
   #fill(sessionId: number, half: number, given: Uint8Array | undefined): void {

@@ -78,9 +78,6 @@ export interface BoardParts extends Partial<LockParts> {
   readonly atStep?: () => void;
 }
 
-/** The name asked for, in UTF-8, of this thread. */
-const asked = Buffer.alloc(ROOM_NAME_BYTES * 3);
-
 /** Runs in reactors, which write, and in every process, which reads. */
 export class RoomBoard {
   readonly #rooms: number;
@@ -88,6 +85,8 @@ export class RoomBoard {
   readonly #int32: Int32Array;
   readonly #bytes: Buffer;
   readonly #members: Int32Array;
+  /** The name asked for, in UTF-8. */
+  readonly #asked = Buffer.alloc(ROOM_NAME_BYTES * 3);
   readonly #headsAt = ROOM_HEADER_BYTES / 4;
   readonly #recordsAt: number;
   readonly #seed: number;
@@ -119,7 +118,7 @@ export class RoomBoard {
   join(name: string, reactor: number, amount = 1): number {
     const length = this.#ask(name);
     if (length === 0 || !this.#lock.acquire(header.lock)) return -1;
-    const hash = this.#hash(asked, 0, length);
+    const hash = this.#hash(this.#asked, 0, length);
     const known = this.#find(hash, length);
     const place = known === -1 ? this.#insert(hash, length) : known;
     if (place !== -1) Atomics.add(this.#members, place * this.#reactorNum + reactor, amount);
@@ -138,7 +137,7 @@ export class RoomBoard {
   size(name: string): number {
     const length = this.#ask(name);
     if (length === 0) return 0;
-    const hash = this.#hash(asked, 0, length);
+    const hash = this.#hash(this.#asked, 0, length);
     let members = 0;
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const changes = this.#read(header.changes);
@@ -176,7 +175,7 @@ export class RoomBoard {
   /** @returns its length in `asked`; 0 where it cannot be the name of a room */
   #ask(name: string): number {
     if (this.#rooms === 0 || name.length > ROOM_NAME_BYTES) return 0;
-    const length = asked.write(name);
+    const length = this.#asked.write(name);
     return length > ROOM_NAME_BYTES ? 0 : length;
   }
 
@@ -239,7 +238,7 @@ export class RoomBoard {
   #isNamed(place: number, length: number): boolean {
     if (this.#read(this.#field(place, record.length)) !== length) return false;
     const at = this.#field(place, record.name) * 4;
-    return this.#bytes.compare(asked, 0, length, at, at + length) === 0;
+    return this.#bytes.compare(this.#asked, 0, length, at, at + length) === 0;
   }
 
   // ——— with the lock held; a process may be killed before and after each store ———
@@ -307,7 +306,7 @@ export class RoomBoard {
     Atomics.store(this.#int32, this.#field(place, record.hash), hash);
     this.#atStep();
     Atomics.store(this.#int32, this.#field(place, record.length), length);
-    this.#bytes.set(asked.subarray(0, length), this.#field(place, record.name) * 4);
+    this.#bytes.set(this.#asked.subarray(0, length), this.#field(place, record.name) * 4);
     this.#atStep();
     Atomics.store(this.#int32, stamp, (odd + 1) | 0);
     this.#atStep();
