@@ -13,6 +13,7 @@ export const cases = [
   echo('echo, 1 KiB', { bytes: 1024 }),
   echo('echo, 64 KiB', { bytes: 65_536 }),
   echo('echo, 16 B, 16 in flight', { bytes: 16, 'in-flight': 16 }),
+  echo('echo, 16 B, 16 in flight, gathered by the client', { bytes: 16, 'in-flight': 16, gathered: true }),
   broadcast('broadcast, 64 B to 1,000', 1),
   broadcast('broadcast, 64 B to 1,000, four outstanding', 4),
   { ...echo('deflate echo, 1 KiB JSON', {}), isCompressed: true },

@@ -2,7 +2,7 @@
  * Load for WebSocket servers that costs little: one thread, epoll, frames that are masked once.
  *
  *   load --port N [--mode echo|broadcast|idle] [--connections N] [--bytes N | --payload FILE] [--in-flight N]
- *        [--seconds S] [--warm-up S] [--path P] [--publish-path P] [--deflate] [--socket-io]
+ *        [--seconds S] [--warm-up S] [--path P] [--publish-path P] [--deflate] [--socket-io] [--gathered]
  *
  * echo       every connection keeps `in-flight` messages under way.
  * broadcast  the connections (at `path`) are subscribers; one more, at `publish-path`, sends a message whenever fewer than
@@ -10,6 +10,7 @@
  * idle       the connections do nothing.
  *
  * --payload FILE  is sent instead of text of `bytes`. --deflate: FILE is already compressed (permessage-deflate).
+ * --gathered      messages that are due together leave in one send(2); otherwise each has its own, as most clients do it.
  * --socket-io     packets of Socket.IO: event "m" is echoed, event "p" published. The path is its own.
  *
  * When it has warmed up it prints `measuring` and waits for a line on standard input, so that the caller can read the CPU
@@ -37,7 +38,7 @@ enum { MOST_IN_FLIGHT = 1024, LONGEST_HEADER = 14, DIALED_AT_ONCE = 64, MOST_EVE
 enum { SLOWEST_US = 2000000, STALLED_MS = 10000, SETTLING_US = 300000 };
 
 static struct {
-  int port, connections, bytes, in_flight, is_broadcast, is_idle, deflate, socket_io;
+  int port, connections, bytes, in_flight, is_broadcast, is_idle, deflate, socket_io, gathered;
   double seconds, warm_up;
   const char *path, *publish_path, *payload;
 } option = {.connections = 64, .bytes = 16, .in_flight = 1, .seconds = 2, .warm_up = 1, .path = "/", .publish_path = "/publish"};
@@ -95,7 +96,9 @@ static int dial(void) {
   int on = 1;
   struct linger reset = {.l_onoff = 1, .l_linger = 0}; /* no TIME_WAIT for the next run */
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  struct timeval patience = {.tv_sec = STALLED_MS / 1000}; /* for the handshake; afterwards nothing blocks */
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   for (int tries = 0; connect(fd, (void *)&address, sizeof address) != 0; tries++) {
     if (tries == 200) fail("connect");
     usleep(20000);
@@ -238,7 +241,7 @@ static void make_frames(void) {
 
 static void send_owed(Connection *connection) {
   while (connection->owed > 0) {
-    uint64_t all = (uint64_t)option.in_flight * frame_bytes - connection->phase;
+    uint64_t all = (option.gathered ? (uint64_t)option.in_flight : 1) * frame_bytes - connection->phase;
     uint64_t bytes = connection->owed < all ? connection->owed : all;
     ssize_t written = send(connection->fd, frames + connection->phase, bytes, MSG_NOSIGNAL);
     if (written < 0 && errno != EAGAIN) fail("send");
@@ -297,6 +300,8 @@ static int end_frame(Connection *connection, uint64_t now) {
   connection->in_payload = 0;
   errno = 0;
   if (opcode == 8) fail("the server has closed a connection");
+  if (option.deflate && (opcode == 1 || opcode == 2) && (connection->header[0] & 0x40) == 0)
+    fail("the server has not compressed its answer");
   if (opcode > 8 || !is_last) return 0;
   take_message(connection, now);
   return 1;
@@ -431,6 +436,7 @@ static void read_options(int argc, char **argv) {
       {"port", 1, 0, 'p'},      {"mode", 1, 0, 'm'},     {"connections", 1, 0, 'c'}, {"bytes", 1, 0, 'b'},
       {"payload", 1, 0, 'f'},   {"in-flight", 1, 0, 'i'}, {"seconds", 1, 0, 's'},     {"warm-up", 1, 0, 'w'},
       {"path", 1, 0, 'u'},      {"publish-path", 1, 0, 'v'}, {"deflate", 0, 0, 'd'},  {"socket-io", 0, 0, 'o'},
+      {"gathered", 0, 0, 'g'},
       {0, 0, 0, 0}};
   for (int key; (key = getopt_long(argc, argv, "", known, NULL)) != -1;) {
     switch (key) {
@@ -446,6 +452,7 @@ static void read_options(int argc, char **argv) {
       case 'v': option.publish_path = optarg; break;
       case 'd': option.deflate = 1; break;
       case 'o': option.socket_io = 1; break;
+      case 'g': option.gathered = 1; break;
       default: exit(2);
     }
   }
