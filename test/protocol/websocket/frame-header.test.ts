@@ -146,7 +146,7 @@ describe('the length (5.2)', () => {
 
   it('with its top bit set is refused at its first byte', () => {
     expect(refusedAfter([0x82, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0, ...KEY])).toBe(3);
-    expect(whyOf([0x82, 0xff, 0xff])).toBe('The top bit of the length is set.');
+    expect(whyOf([0x82, 0xff, 0x80])).toBe('The top bit of the length is set.');
   });
 
   it('above 2^53 - 1 is refused at the byte that shows it', () => {
