@@ -1,6 +1,9 @@
 /**
- * Unmasking where bytes have to be copied anyway: a payload that lies elsewhere than its worker's ring. The way leads
- * through a memory of 16 KiB that stays in the processor's cache, where vector instructions unmask: TIMES.
+ * Unmasking where bytes have to be copied anyway: a payload that lies elsewhere than in its worker's ring. The bytes pass
+ * through a memory of 16 KiB that stays in the processor's cache, where vector instructions unmask them. From an odd place
+ * into shared memory this takes 187 ns for 1 KiB and 5.3 µs for 64 KiB, `copy` and `unmask` 486 ns and 26.7 µs (Node 20;
+ * on Node 24 286 ns and 10.5 µs against 321 ns and 17.1 µs). Below 256 bytes those two are faster. In place it takes half
+ * the time of `unmask` from 4 KiB on.
  */
 import { unmask } from './unmask.js';
 import { loadVectorUnmask, STEP_BYTES, type VectorUnmask } from './vector-unmask.js';

@@ -33,8 +33,10 @@ interface WebAssemblyLike {
 }
 
 /**
- * @returns undefined: there is no WebAssembly (`--jitless`), the processor lacks the instructions, or no address space is
- * left for the memory (Node reserves 8 GiB of it for each, which a `ulimit -v` may forbid)
+ * Compiles the module, which takes some milliseconds. Node reserves address space for its memory (10 GiB, of which 64 KiB
+ * are used), as it does for its own `fetch`.
+ * @returns undefined: there is no WebAssembly (`--jitless`), the processor lacks the instructions, or `ulimit -v` leaves no
+ * address space
  */
 export function loadVectorUnmask(): VectorUnmask | undefined {
   const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyLike };
