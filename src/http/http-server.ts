@@ -40,7 +40,7 @@ export interface HttpServerOptions extends ServerOptions {
 export class HttpServer<Events extends object = ServerEvents> extends Server<Events> {
   #detached: DetachedAnswers | undefined;
 
-  /** @param half @internal the worker's half, of its app @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
+  /** @param half of subclasses: the worker's half of their protocol @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
   constructor(options: HttpServerOptions = {}, half: (apps: HttpApps) => HttpHalf = halfWith) {
     super(...split(options, half));
   }
@@ -48,7 +48,7 @@ export class HttpServer<Events extends object = ServerEvents> extends Server<Eve
   override async start(): Promise<void> {
     const loading = import('./detached.js').then(({ DetachedAnswers }) => {
       this.#detached = new DetachedAnswers(
-        () => this.outboxFor('response'),
+        () => this.runtimeFor('response').outbox,
         (fd) => this.getClientInfo(fd) ?? NO_PEER,
       );
     });
@@ -72,7 +72,7 @@ export class HttpServer<Events extends object = ServerEvents> extends Server<Eve
     if (!isTicket(exchange)) {
       throw new ServerError('ERR_HTTP_DETACH', { why: `the number is ${describe(exchange)}` });
     }
-    return this.mustBeOpen('response', fd) ? detached.response(fd, exchange) : undefined;
+    return this.clients.withSlot('response', fd, () => true) ? detached.response(fd, exchange) : undefined;
   }
 }
 

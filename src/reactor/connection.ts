@@ -2,7 +2,7 @@ import type { Input } from './input.js';
 import { CloseSent, checkMove, Hold, Life } from './life.js';
 import type { OutQueue } from './out-queue.js';
 import type { Protocol } from './protocol.js';
-import type { Room } from './rooms.js';
+import type { JoinedRoom } from './publication.js';
 import type { Speech } from './speech.js';
 import type { Secured, Transport } from './transport/transport.js';
 
@@ -80,7 +80,7 @@ export class Connection {
   /** Bytes that the protocol keeps of the client beside `input`. */
   kept = 0;
   /** Where it is a member: its place among the members. */
-  rooms: Map<Room, number> | null = null;
+  rooms: Map<JoinedRoom, number> | null = null;
   #life: Life = Life.open;
 
   constructor(place: ConnectionPlace, protocol: Protocol, transport: Transport, secure: Secured | null) {

@@ -5,7 +5,7 @@
 import type { Frame } from '../ipc/frames/frame.js';
 import type { Reply } from '../ipc/reply.js';
 import type { Connection } from './connection.js';
-import type { Batch } from './rooms.js';
+import type { Batch } from './publication.js';
 
 /** How the reactor treats a frame from a process before the connection's protocol gets it. */
 export const FrameKind = {

@@ -13,12 +13,13 @@ import { addressOf, allocateStable } from '../os/libc.js';
 import { readUtf8 } from '../util/utf8.js';
 import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
+import type { Batch, JoinedRoom } from './publication.js';
 
 /** Short publications in a row to one room leave in one send(2) per member. */
 const GATHER_BYTES = 65_536;
 const SHORT_BYTES = 8192;
 
-export class Room {
+class Room implements JoinedRoom {
   readonly name: string;
   readonly members: Connection[] = [];
   /** Its place in the board of shared memory; −1: the board has none for it. */
@@ -27,25 +28,6 @@ export class Room {
   constructor(name: string) {
     this.name = name;
   }
-}
-
-/** Publications on their way to the members of a room. Good until the call returns. */
-export interface Batch {
-  readonly source: Buffer;
-  /** Where `source` begins for the kernel. */
-  readonly address: number;
-  /** WebSocket frames. */
-  readonly at: number;
-  readonly length: number;
-  /** The same, compressed; length 0: they are not. */
-  readonly deflatedAt: number;
-  readonly deflatedBytes: number;
-  /** How many publications it holds. */
-  readonly messages: number;
-  /** Those that are texts, in order, decoded once for all members that want it. */
-  texts(): readonly string[];
-  /** The process that has published. */
-  readonly peer: number;
 }
 
 export class Rooms {
@@ -98,7 +80,7 @@ export class Rooms {
   /** The connection ends. */
   leaveAll(connection: Connection): void {
     if (connection.rooms === null) return;
-    for (const room of [...connection.rooms.keys()]) this.#remove(room, connection);
+    for (const room of [...connection.rooms.keys()]) this.#remove(room as Room, connection);
     connection.rooms = null;
   }
 

@@ -13,7 +13,7 @@ export interface HttpHalf {
   readonly answers: boolean;
   /** Called in workers, where a port speaks HTTP. @throws ServerError when an app cannot be loaded */
   load(context: StartContext, region: Region): Promise<readonly ServiceFactory[]>;
-  /** The callbacks of a port, as workers call them. */
+  /** @internal The callbacks of a port, as workers call them. */
   callbacks?(callbacks: PortCallbacks<Connection>): PortCallbacks<Connection>;
 }
 

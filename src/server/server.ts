@@ -1,11 +1,9 @@
 import { type CommandHandler, checkCommand } from '../control/commands.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
-import type { Outbox } from '../ipc/outbox.js';
 import { StopWish } from '../master/stop-wish.js';
 import type { ClientInfo } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
-import type { Region } from '../memory/region.js';
 import type { FinishCallback } from '../messaging/task-client.js';
 import type { ListenOptions, ResolvedOptions, ServerOptions } from '../options/index.js';
 import '../util/early-prints.js';
@@ -56,7 +54,8 @@ export class Server<Events extends object = ServerEvents> {
   readonly #replaced: ReplacedCallbacks;
   readonly #log: ServerLog;
   #runtime: Runtime | undefined;
-  readonly #clients = new Clients((method) => this.#mustRun(method));
+  /** @internal */
+  protected readonly clients = new Clients((method) => this.#mustRun(method));
   readonly #sender: DatagramSender;
   readonly #stopWish = new StopWish();
   readonly #commands = new Map<string, CommandHandler>();
@@ -82,7 +81,7 @@ export class Server<Events extends object = ServerEvents> {
     this.#ports = new ListenPorts(boundPort, (event, index) => this.#replaced.replaced(event, index));
     this.#ports.add(undefined, this.#options);
     const descriptors = (): readonly number[] => this.#mustRun('sendTo').datagrams;
-    this.#sender = new DatagramSender(descriptors, this.ports, (error) => this.#clients.refuse(error));
+    this.#sender = new DatagramSender(descriptors, this.ports, (error) => this.clients.refuse(error));
   }
 
   /** Merges more options in, before `start()`. Swoole: set() @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
@@ -111,7 +110,7 @@ export class Server<Events extends object = ServerEvents> {
    */
   on<K extends keyof Events>(event: K, callback: Events[K]): this {
     this.#mustNotHaveStarted('on');
-    this.#table.on(...asOfServer(event, callback));
+    this.#table.on(event as keyof ServerEvents, callback as never);
     return this;
   }
 
@@ -121,7 +120,7 @@ export class Server<Events extends object = ServerEvents> {
    */
   once<K extends keyof Events>(event: K, callback: Events[K]): this {
     this.#mustNotHaveStarted('once');
-    this.#table.once(...asOfServer(event, callback));
+    this.#table.once(event as keyof ServerEvents, callback as never);
     return this;
   }
 
@@ -278,7 +277,7 @@ export class Server<Events extends object = ServerEvents> {
    * the connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
    */
   send(fd: number, data: string | Uint8Array): boolean {
-    return this.#clients.ask('send', fd, (outbox) => outbox.send(fd, data));
+    return this.clients.ask('send', fd, (outbox) => outbox.send(fd, data));
   }
 
   /**
@@ -299,7 +298,7 @@ export class Server<Events extends object = ServerEvents> {
    * Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {
-    return this.#clients.sendFile(fd, path, range);
+    return this.clients.sendFile(fd, path, range);
   }
 
   /**
@@ -307,12 +306,12 @@ export class Server<Events extends object = ServerEvents> {
    * reaches a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
   close(fd: number, options?: { reset?: boolean }): boolean {
-    return this.#clients.ask('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
+    return this.clients.ask('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
   }
 
   /** True while the connection can be sent to. Swoole: exist() */
   exists(fd: number): boolean {
-    return this.#clients.isOpen(fd);
+    return this.clients.isOpen(fd);
   }
 
   /**
@@ -320,12 +319,12 @@ export class Server<Events extends object = ServerEvents> {
    * @returns false, and `lastError` says why
    */
   pause(fd: number): boolean {
-    return this.#clients.ask('pause', fd, (outbox) => outbox.setPaused(fd, true));
+    return this.clients.ask('pause', fd, (outbox) => outbox.setPaused(fd, true));
   }
 
   /** Ends a `pause`. @returns false, and `lastError` says why. Swoole: resume() */
   resume(fd: number): boolean {
-    return this.#clients.ask('resume', fd, (outbox) => outbox.setPaused(fd, false));
+    return this.clients.ask('resume', fd, (outbox) => outbox.setPaused(fd, false));
   }
 
   /** Lets the server read from a client of a port with `delayReceive`: the same as `resume`. Swoole: confirm() */
@@ -338,7 +337,7 @@ export class Server<Events extends object = ServerEvents> {
    * @returns false, and `lastError` says why
    */
   protect(fd: number, on = true): boolean {
-    return this.#clients.protect(fd, on);
+    return this.clients.protect(fd, on);
   }
 
   /**
@@ -349,22 +348,22 @@ export class Server<Events extends object = ServerEvents> {
    */
   heartbeat(options: HeartbeatOptions = {}): number[] {
     this.#mustRun('heartbeat');
-    return this.#clients.heartbeat(options, this.ports, (fd) => this.close(fd));
+    return this.clients.heartbeat(options, this.ports, (fd) => this.close(fd));
   }
 
   /** Gives the connection a user id, once. Swoole: bind() @param uid 1 to 2^31 − 1 @throws ServerError ERR_UID */
   bind(fd: number, uid: number): boolean {
-    return this.#clients.bind(fd, uid);
+    return this.clients.bind(fd, uid);
   }
 
   /** Resolves when the client can be sent more again, or the connection is gone. In any process. */
   drain(fd: number): Promise<void> {
-    return this.#clients.drained(fd);
+    return this.clients.drained(fd);
   }
 
   /** Everything known of a connection; undefined when no connection has this id (any more). Swoole: getClientInfo() */
   getClientInfo(fd: number): ClientInfo | undefined {
-    return this.#clients.info(fd);
+    return this.clients.info(fd);
   }
 
   /**
@@ -372,17 +371,17 @@ export class Server<Events extends object = ServerEvents> {
    * Swoole: getClientList()
    */
   getClientList(after = 0, count = 10): number[] {
-    return this.#clients.list(after, count);
+    return this.clients.list(after, count);
   }
 
   /** The open connections of all listen ports: iterable session ids, with `size`. Swoole: $connections */
   get connections(): Connections {
-    return new Connections(this.#clients.table);
+    return new Connections(this.clients.table);
   }
 
   /** Why the last call in this process returned false. Swoole: getLastError() */
   get lastError(): ServerError | undefined {
-    return this.#clients.lastError;
+    return this.clients.lastError;
   }
 
   // ——— figures ———
@@ -471,7 +470,7 @@ export class Server<Events extends object = ServerEvents> {
       running: (runtime) => {
         this.#runtime = runtime;
         this.#log.follow(runtime.region);
-        this.#clients.running(runtime.region);
+        this.clients.running(runtime.region);
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
@@ -482,25 +481,9 @@ export class Server<Events extends object = ServerEvents> {
     return new Connection(fd, this);
   }
 
-  /** @internal @throws ServerError ERR_NOT_STARTED */
-  protected regionFor(method: string): Region {
-    return this.#mustRun(method).region;
-  }
-
-  /** @internal @param error why a call returns false; undefined: it is known already */
-  protected refuse(error: ServerError | undefined): false {
-    if (error !== undefined) this.#clients.lastError = error;
-    return false;
-  }
-
-  /** @internal How this process sends. @throws ServerError ERR_NOT_STARTED */
-  protected outboxFor(method: string): Outbox {
-    return this.#mustRun(method).outbox;
-  }
-
-  /** @internal @returns false, and `lastError` says why */
-  protected mustBeOpen(method: string, fd: number): boolean {
-    return this.#clients.withSlot(method, fd, () => true);
+  /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */
+  protected runtimeFor(method: string): Runtime {
+    return this.#mustRun(method);
   }
 
   #mustRun(method: string): Runtime {
@@ -511,9 +494,4 @@ export class Server<Events extends object = ServerEvents> {
   #mustNotHaveStarted(method: string): void {
     if (this.#started) throw new ServerError('ERR_ALREADY_STARTED', { method });
   }
-}
-
-/** A subclass has its own types of callbacks, by the same names. */
-function asOfServer(event: unknown, callback: unknown): ['receive', ServerEvents['receive']] {
-  return [event as 'receive', callback as ServerEvents['receive']];
 }

@@ -18,8 +18,11 @@ export interface SocketHost extends ConnectionHost {
   join(fd: number, room: string): boolean;
   leave(fd: number, room?: string): boolean;
   publish(room: string, data: string | Uint8Array, options?: PublishOptions): boolean;
+  /** @internal */
   readData(fd: number): unknown;
+  /** @internal */
   writeData(fd: number, data: unknown): void;
+  /** @internal */
   bufferedAmount(fd: number): number;
 }
 

@@ -94,7 +94,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     return this.#ask('push', fd, ({ table, frames, outbox }) => {
       const deflated =
         options?.compress !== false && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
-      return frames.push(fd, data, deflated) || this.refuse(outbox.lastError);
+      return frames.push(fd, data, deflated) || this.#refuse(outbox.lastError);
     });
   }
 
@@ -163,7 +163,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     const isText = typeof data === 'string';
     return (
       outbox.rooms.publish(packPublication({ room, plain: frames.plain(data), deflated, except, isText })) ||
-      this.refuse(outbox.lastError)
+      this.#refuse(outbox.lastError)
     );
   }
 
@@ -213,15 +213,18 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   #ask(method: string, fd: number, call: (running: Running) => boolean): boolean {
     const running = this.#mustRun(method);
-    if (!this.mustBeOpen(method, fd)) return false;
-    if (!this.isEstablished(fd)) return this.refuse(new ServerError('ERR_NOT_WEBSOCKET', { fd }));
-    return call(running) || this.refuse(running.outbox.lastError);
+    if (!this.clients.withSlot(method, fd, () => true)) return false;
+    if (!this.isEstablished(fd)) return this.#refuse(new ServerError('ERR_NOT_WEBSOCKET', { fd }));
+    return call(running) || this.#refuse(running.outbox.lastError);
+  }
+
+  #refuse(error: ServerError | undefined): false {
+    return error !== undefined && this.clients.refuse(error);
   }
 
   #mustRun(method: string): Running {
     if (this.#running !== undefined) return this.#running;
-    const outbox = this.outboxFor(method);
-    const region = this.regionFor(method);
+    const { outbox, region } = this.runtimeFor(method);
     const running = {
       ...{ outbox, region, table: new ConnectionTable(region), frames: new MessageFrames(outbox) },
       ...{ rooms: new RoomBoard(region), data: new ConnectionData(region) },

@@ -168,7 +168,11 @@ export class ReactorWorld {
         rooms: this.rooms,
         waitForSpeech: (connection, { source, address, peer }, at, length) => {
           const place = { bytes: source, address, payloadAt: at, length };
-          this.requests.speeches.wait(connection, peer, { word: Request.send, sessionId: connection.sessionId, ...place });
+          this.requests.speeches.wait(connection, peer, {
+            word: Request.send,
+            sessionId: connection.sessionId,
+            ...place,
+          });
         },
       },
       [{ index: 0, options: port, framing: given.framing }],

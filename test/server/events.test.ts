@@ -53,7 +53,7 @@ describe('callbacks', () => {
   it.each([
     ['recieve', 'receive'],
     ['workerstart', 'workerStart'],
-    ['message', undefined],
+    ['datagram', undefined],
     ['toString', undefined],
   ])('of the event %s, which there is not, are refused, and %s named', (event, nearest) => {
     for (const register of ['on', 'once', 'off'] as const) {

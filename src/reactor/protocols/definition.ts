@@ -5,8 +5,9 @@ import type { PortOptions, ReactorContext } from '../context.js';
 import type { Dispatcher } from '../dispatcher.js';
 import type { Ending } from '../ending.js';
 import type { Protocol } from '../protocol.js';
+import type { Batch } from '../publication.js';
 import type { Reading } from '../reading.js';
-import type { Batch, Rooms } from '../rooms.js';
+import type { Rooms } from '../rooms.js';
 import type { Sending } from '../sending.js';
 
 export interface PortFraming {

@@ -7,7 +7,7 @@ import { ReactorCounter } from '../../../memory/boards.js';
 import { addressOf, allocateStable } from '../../../os/libc.js';
 import type { Connection } from '../../connection.js';
 import type { WebSocketLimits } from '../../context.js';
-import type { Batch } from '../../rooms.js';
+import type { Batch } from '../../publication.js';
 import type { StreamParts } from '../definition.js';
 import type { SocketState } from './socket-state.js';
 
