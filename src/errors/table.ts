@@ -233,6 +233,11 @@ export const errorTable = {
     sentence: ({ received }) => `The name of a room must be a string of 1 to 128 bytes (UTF-8), received ${received}.`,
     advice: 'Use a shorter name, for example a hash of the long one.',
   }),
+  ERR_NO_ROOMS: entry({
+    fields: {},
+    sentence: () => 'Rooms need a port that speaks WebSocket, and this server has none.',
+    advice: 'Make a WebSocketServer in place of the HttpServer: it serves requests as well.',
+  }),
   ERR_ROOM_LIMIT: entry({
     fields: { room: 'string', maxRooms: 'number' },
     sentence: ({ room, maxRooms }) =>

@@ -1,5 +1,6 @@
 /** Server-sent events, as the HTML standard has them. */
 import { describe, ServerError } from '../errors/index.js';
+import { checkRoomName } from '../ipc/room-name.js';
 import type { Exchange } from './exchange.js';
 
 /** One event, as the HTML standard has it. */
@@ -31,13 +32,13 @@ interface EventRequest {
 export function eventsOn(
   sink: EventSink,
   request: EventRequest,
-  exchange: Pick<Exchange, 'onHalfClosed' | 'onLeaving'>,
+  exchange: Pick<Exchange, 'onHalfClosed' | 'onLeaving' | 'join'>,
 ): EventStream {
   const closed = new AbortController();
   const abort = (): void => closed.abort();
   request.onAnswered(abort);
   request.onGone(abort);
-  const events = new EventStream(sink, closed.signal);
+  const events = new EventStream(sink, closed.signal, exchange);
   // A client that has gone answers the comment with a reset; one that has only ended its side does not notice.
   exchange.onHalfClosed(() => events.comment());
   // Browsers reconnect by themselves, to a process that stays.
@@ -50,12 +51,14 @@ const LINE_BREAK = /\r\n|\r|\n/;
 /** A stream of server-sent events, as `res.sse()` begins it. Used in the worker that answers. */
 export class EventStream {
   readonly #sink: EventSink;
+  readonly #member: Pick<Exchange, 'join'>;
   /** Aborts when the stream has ended, from whichever side. */
   readonly closed: AbortSignal;
 
-  constructor(sink: EventSink, closed: AbortSignal) {
+  constructor(sink: EventSink, closed: AbortSignal, member: Pick<Exchange, 'join'>) {
     this.#sink = sink;
     this.closed = closed;
+    this.#member = member;
   }
 
   /**
@@ -64,6 +67,17 @@ export class EventStream {
    */
   send(event: ServerSentEvent): boolean {
     return this.#write(encodeEvent(event));
+  }
+
+  /**
+   * From here on the stream gets what is published to the room (`server.publish` of a `WebSocketServer`), each text as an
+   * event. Events that it is sent itself may have at most 16 KiB then. Over HTTP/1 only.
+   * @returns false: the stream has ended, or the server has no rooms @throws ServerError ERR_ROOM_NAME, ERR_HTTP_SSE
+   */
+  join(room: string): boolean {
+    checkRoomName(room);
+    if (this.#member.join === undefined) throw wrong('join', 'a request over HTTP/1', room);
+    return !this.closed.aborted && this.#member.join(room);
   }
 
   /**

@@ -53,6 +53,15 @@ export interface Exchange {
    */
   onHalfClosed(listener: (hasBegun: boolean) => void): void;
 
+  /** `join` may be called once the answer has begun. */
+  readonly mayJoin?: boolean;
+
+  /**
+   * The answer that has begun, a stream of server-sent events, gets what is published to a room. Missing: that needs
+   * HTTP/1. @returns false: it was refused
+   */
+  join?(room: string): boolean;
+
   /**
    * Called once when this process is about to leave (reload, shutdown): answers without an end of their own shall end.
    */

@@ -3,7 +3,7 @@
  * a worker.
  */
 import { ServerError } from '../errors/index.js';
-import { AnswerFlag, RequestBit, RequestFlag } from '../ipc/frame.js';
+import { AnswerFlag, JoinAs, RequestBit, RequestFlag } from '../ipc/frame.js';
 import { bitsOf, headBytesOf, methodOf, targetEndOf, targetStartOf, ticketOf } from '../ipc/frames/http.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { parseFields } from '../protocol/http/fields.js';
@@ -44,6 +44,8 @@ const { last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFla
 
 /** Pieces up to this size are joined with their framing. */
 const SMALL_PIECE_BYTES = 16_384;
+/** One frame takes it whatever the channel's size. */
+const MOST_MEMBER_BYTES = 16_384;
 
 export class Http1Exchange implements Exchange, RawExchange {
   readonly fd: number;
@@ -62,6 +64,8 @@ export class Http1Exchange implements Exchange, RawExchange {
   #isChunkedAnswer = false;
   #closes = false;
   #hasNoBody = false;
+  /** What is published to rooms comes between its pieces: each piece leaves in one frame. */
+  #isMember = false;
   /** Of an answer in pieces with a length. */
   #length: LengthCount | null = null;
   #leavingListener: (() => void) | undefined;
@@ -270,6 +274,16 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#send(INTERIM, `${statusLine(status, '')}${fieldLines(interimFields(fields))}\r\n`, null);
   }
 
+  get mayJoin(): boolean {
+    return this.#host.outbox.rooms.areThere;
+  }
+
+  join(room: string): boolean {
+    if (this.isEnded || !this.#hasBegun || this.#hasNoBody) return false;
+    this.#isMember = true;
+    return this.#host.outbox.rooms.join(this.fd, room, this.#isChunkedAnswer ? JoinAs.chunkedEvents : JoinAs.events);
+  }
+
   drain(): Promise<void> {
     return this.isGone ? Promise.resolve() : this.#host.outbox.drain(this.fd);
   }
@@ -368,12 +382,13 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   #writeChunk(flags: number, data: string | Uint8Array, tail: string): boolean {
+    if (this.#isMember) checkMemberPiece(typeof data === 'string' ? Buffer.byteLength(data) : data.length);
     if (typeof data === 'string' && isAscii(data)) {
       return this.#send(flags, `${data.length.toString(16)}\r\n${data}\r\n${tail}`, null);
     }
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
     const size = `${bytes.length.toString(16)}\r\n`;
-    if (bytes.length <= SMALL_PIECE_BYTES) {
+    if (bytes.length <= SMALL_PIECE_BYTES || this.#isMember) {
       return this.#send(flags, size, Buffer.concat([bytes, Buffer.from(`\r\n${tail}`, 'latin1')]));
     }
     this.#send(0, size, bytes);
@@ -386,6 +401,13 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#body.fail(byAnswer);
     if (this.isTracked) this.#host.ended(this);
   }
+}
+
+/** @throws ServerError ERR_HTTP_SSE */
+function checkMemberPiece(length: number): void {
+  if (length <= MOST_MEMBER_BYTES) return;
+  const expected = `at most ${MOST_MEMBER_BYTES} bytes in a stream that is a member of rooms`;
+  throw new ServerError('ERR_HTTP_SSE', { field: 'data', expected, received: `${length} bytes` });
 }
 
 /** A text stays a text where its characters are its bytes. */

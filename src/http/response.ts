@@ -277,7 +277,8 @@ export class HttpResponse {
   sse(): EventStream {
     this.#requireOpen('sse()');
     this.#replace('content-type', 'text/event-stream');
-    this.#replace('cache-control', 'no-store');
+    // What is published to rooms comes between its own pieces, so a stream that may be a member is not compressed.
+    this.#replace('cache-control', this.#exchange.mayJoin === true ? 'no-store, no-transform' : 'no-store');
     this.#replace('x-accel-buffering', 'no');
     this.#remove('content-length');
     this.#begin();

@@ -49,6 +49,7 @@ export function createOutbox(
     limitBytes,
     ports: limitsOf(listens),
     hearsOfRoom,
+    hasRooms: region.shape.rooms > 0,
     // In BASE mode a reactor is part of the worker of the same number.
     isDead: (reactor) => mode === 'base' && board.field(reactor, WorkerField.pid) === 0,
   });

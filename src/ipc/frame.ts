@@ -86,7 +86,7 @@ export const Request = {
   disconnect: 14,
   /** WebSocket. payload: of a Ping frame. */
   ping: 15,
-  /** payload: the name of a room that the connection is a member of from now on. */
+  /** detail: JoinAs; payload: the name of a room that the connection is a member of from now on. */
   join: 16,
   /** payload: the name of a room; empty: all of them. */
   leave: 17,
@@ -101,6 +101,16 @@ export const PieceFlag = {
   /** Pieces of the same packet came before. */
   continued: 2,
 } as const;
+
+/** In which form a member gets what is published. */
+export const JoinAs = {
+  /** WebSocket frames. */
+  frames: 0,
+  /** Server-sent events, in chunks of HTTP/1.1 or as they are. */
+  chunkedEvents: 1,
+  events: 2,
+} as const;
+export type JoinAs = (typeof JoinAs)[keyof typeof JoinAs];
 
 /** WebSocket: flags of a message, beside PieceFlag. */
 export const MessageFlag = {

@@ -22,6 +22,8 @@ export interface OutboxOptions extends OutboxLimits {
   readonly ports?: readonly OutboxLimits[];
   /** True where `writable` is called by events; else this process looks whether there is room: see `roomAgain`. */
   readonly hearsOfRoom: boolean;
+  /** The server has a port that speaks WebSocket. */
+  readonly hasRooms?: boolean;
   /** The process that this reactor is part of has died. */
   isDead?(reactor: number): boolean;
 }
@@ -60,6 +62,7 @@ export class Outbox {
     this.#links = new ReactorLinks(links);
     this.#options = options;
     this.rooms = new RoomRequests(table, this.#links, {
+      hasRooms: options.hasRooms === true,
       limitBytes: options.limitBytes,
       isDead: (reactor) => options.isDead?.(reactor) === true,
       waits: () => this.#startLooking(),

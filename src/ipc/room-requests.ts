@@ -4,11 +4,12 @@
  */
 import { ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
-import { frameBytes, MAX_PAYLOAD, PieceFlag, Request } from './frame.js';
+import { frameBytes, JoinAs, MAX_PAYLOAD, PieceFlag, Request } from './frame.js';
 import type { ReactorLink, ReactorLinks } from './reactor-links.js';
 
 interface Waiting {
   readonly type: number;
+  readonly detail: number;
   /** 0: for no connection in particular. */
   readonly sessionId: number;
   readonly payload: Uint8Array;
@@ -17,6 +18,8 @@ interface Waiting {
 }
 
 export interface RoomRequestsOptions {
+  /** The server has a port that speaks WebSocket. */
+  readonly hasRooms: boolean;
   /** What may wait for one reactor, in bytes. */
   readonly limitBytes: number;
   /** The process that this reactor is part of has ended: it has no members. */
@@ -46,38 +49,47 @@ export class RoomRequests {
     this.#waitingBytes = this.#waiting.map(() => 0);
   }
 
+  /** The server has rooms. */
+  get areThere(): boolean {
+    return this.#options.hasRooms;
+  }
+
   get isEmpty(): boolean {
     return this.#waiting.every(({ length }) => length === 0);
   }
 
   /** @returns false: it was refused */
-  join(sessionId: number, room: string): boolean {
-    return this.#change(Request.join, sessionId, room);
+  join(sessionId: number, room: string, as: JoinAs = JoinAs.frames): boolean {
+    return this.#change(Request.join, sessionId, room, as);
   }
 
   /** @param room '' for all of them @returns false: it was refused */
   leave(sessionId: number, room: string): boolean {
-    return this.#change(Request.leave, sessionId, room);
+    return this.#change(Request.leave, sessionId, room, 0);
   }
 
   /** To every reactor. @param payload `frames/publish.ts` @returns false: it was refused, and goes to no reactor */
   publish(payload: Uint8Array): boolean {
     if (!this.#hasRoom(payload.length)) return false;
     for (let reactor = 0; reactor < this.#links.count; reactor++) {
-      this.#push(reactor, { type: Request.publish, sessionId: 0, payload, sent: 0 });
+      this.#push(reactor, { type: Request.publish, detail: 0, sessionId: 0, payload, sent: 0 });
     }
     return true;
   }
 
-  #change(type: number, sessionId: number, room: string): boolean {
+  #change(type: number, sessionId: number, room: string, detail: number): boolean {
     const payload = Buffer.from(room);
     if (!this.#hasRoom(payload.length)) return false;
-    this.#push(this.#table.reactorOf(sessionId), { type, sessionId, payload, sent: 0 });
+    this.#push(this.#table.reactorOf(sessionId), { type, detail, sessionId, payload, sent: 0 });
     return true;
   }
 
   #hasRoom(bytes: number): boolean {
     const { limitBytes, refused } = this.#options;
+    if (!this.#options.hasRooms) {
+      refused(new ServerError('ERR_NO_ROOMS', {}));
+      return false;
+    }
     const most = Math.max(...this.#waitingBytes);
     if (most === 0 || most + bytes <= limitBytes) return true;
     refused(new ServerError('ERR_ROOM_BUFFER_FULL', { queuedBytes: most, limitBytes }));
@@ -116,7 +128,7 @@ export class RoomRequests {
   /** @returns false: the rest of it waits for room */
   #send(link: ReactorLink, frame: Waiting): boolean {
     const { ring } = link;
-    const { type, sessionId, payload } = frame;
+    const { type, detail, sessionId, payload } = frame;
     const most = Math.min(MAX_PAYLOAD, ring.size / 2 - RESERVED_BYTES - frameBytes(0));
     do {
       const length = Math.min(payload.length - frame.sent, most);
@@ -125,7 +137,7 @@ export class RoomRequests {
       ring.bytes.set(payload.subarray(frame.sent, frame.sent + length), ring.payloadAt);
       const continued = frame.sent > 0 ? PieceFlag.continued : 0;
       frame.sent += length;
-      ring.commit(type, continued | (frame.sent < payload.length ? PieceFlag.more : 0), 0, sessionId, length);
+      ring.commit(type, continued | (frame.sent < payload.length ? PieceFlag.more : 0), detail, sessionId, length);
       this.#links.publish(link);
     } while (frame.sent < payload.length);
     return true;

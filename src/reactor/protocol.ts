@@ -44,6 +44,8 @@ export interface Protocol {
   frame(connection: Connection, frame: Frame, peer: number): void;
   /** A whole reply of a worker in this process, passed directly instead of through the ring (BASE mode). @returns false: the ring takes it */
   reply?(connection: Connection, reply: Reply, peer: number): boolean;
+  /** The connection is about to become a member of a room. Missing: it may. @param as JoinAs @returns false: it may not */
+  joins?(connection: Connection, as: number): boolean;
   /** Something was published to a room of the connection. Missing: connections of this protocol are in no rooms. */
   publish?(connection: Connection, batch: Batch): void;
   /** The client has taken all queued bytes. */

@@ -263,7 +263,7 @@ export class Requests {
         inflight.release(connection);
         return reading.readIfHasMore(connection);
       case Request.join:
-        return this.#parts.rooms.join(connection, textOf(frame));
+        return this.#join(connection, frame);
       case Request.leave:
         return this.#parts.rooms.leave(connection, textOf(frame));
       case Request.sendFile:
@@ -278,6 +278,12 @@ export class Requests {
   /** A connection that is gone has room for everything: the process that asks drops what it holds for it. */
   #forGone(type: number, sessionId: number, { worker, peer }: ReactorSender): void {
     if (type === Request.watchDrain) this.#parts.context.notifyRoom(watcherOf(worker, peer), sessionId);
+  }
+
+  #join(connection: Connection, frame: Frame): void {
+    const { publish, joins } = connection.protocol;
+    if (publish === undefined || joins?.call(connection.protocol, connection, detailOf(frame.word)) === false) return;
+    this.#parts.rooms.join(connection, textOf(frame));
   }
 
   #sendFile(connection: Connection, frame: Frame): void {

@@ -81,6 +81,7 @@ export class Answers {
 
   finish(connection: Connection, http: HttpState, close: boolean): void {
     const isWhole = http.phase !== Phase.streaming;
+    if (http.joinedAs !== 0) this.#leaveRooms(connection, http);
     this.noLongerOwed(http);
     if (close || !isWhole || http.isDismissed) {
       this.drop(connection);
@@ -103,6 +104,12 @@ export class Answers {
     http.hasBegun = false;
     http.since = this.#parts.context.now;
     if (connection.input !== null || connection.readable) this.#parts.reading.readSoon(connection);
+  }
+
+  /** The answer was a member of rooms until now. */
+  #leaveRooms(connection: Connection, http: HttpState): void {
+    http.joinedAs = 0;
+    this.#parts.rooms.leaveAll(connection);
   }
 
   noLongerOwed(http: HttpState): void {

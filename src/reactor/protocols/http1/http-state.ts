@@ -37,6 +37,8 @@ export class HttpState {
   begun = false;
   /** Of a detached request: the process that has begun its reply; no other process may continue it. */
   answerer: Answerer | null = null;
+  /** JoinAs, where the answer is a member of rooms; 0: it is not. */
+  joinedAs = 0;
   /** The first byte of the next request has come. */
   hasBegun = false;
   /**

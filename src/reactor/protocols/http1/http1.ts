@@ -9,7 +9,7 @@
  *     └────────────▶ streaming ────────────────┘ body whole        101, or HTTP/2 ───▶ another protocol: the tunnel
  * ```
  */
-import { CloseCode, detailOf, flagsOf, Request, typeOf } from '../../../ipc/frame.js';
+import { CloseCode, detailOf, flagsOf, JoinAs, Request, typeOf } from '../../../ipc/frame.js';
 import { readFileRequest } from '../../../ipc/frames/file.js';
 import type { Frame } from '../../../ipc/frames/frame.js';
 import { REQUEST_PREFIX_BYTES, readTaken } from '../../../ipc/frames/http.js';
@@ -22,6 +22,7 @@ import { Input } from '../../input.js';
 import { Life } from '../../life.js';
 import { FilePart } from '../../out-queue.js';
 import { FrameKind, type FrameTypes, type Protocol } from '../../protocol.js';
+import type { Batch } from '../../publication.js';
 import { READS_PER_TURN } from '../../reading.js';
 import type { ProtocolDefinition, ProtocolParts, ProtocolPort } from '../definition.js';
 import { Answers } from './answers.js';
@@ -31,6 +32,7 @@ import { Files } from './files.js';
 import { type HttpRecord, HttpState, Phase, packHttp, unpackHttp } from './http-state.js';
 import { Intake } from './intake.js';
 import { Http1Parts, stateOf } from './parts.js';
+import { RoomEvents } from './room-events.js';
 import { Times } from './times.js';
 import { Uploads } from './uploads.js';
 
@@ -53,6 +55,7 @@ export class Http1 implements Protocol {
   readonly #times: Times;
   readonly #intake: Intake;
   readonly #cursor: Cursor;
+  readonly #roomEvents: RoomEvents;
 
   constructor(parts: ProtocolParts, port: ProtocolPort) {
     this.#parts = new Http1Parts(parts, port);
@@ -63,6 +66,7 @@ export class Http1 implements Protocol {
     this.#uploads = new Uploads(this.#parts);
     this.#times = new Times(this.#parts, this.#answers, this.#uploads);
     this.#cursor = new Cursor(new RequestHead(headLimits(this.#parts.options)));
+    this.#roomEvents = new RoomEvents(this.#parts);
     this.tickMs = this.#times.lookMs;
     this.#intake = new Intake({
       ...{ parts: this.#parts, answers: this.#answers, bodies: this.#bodies, uploads: this.#uploads },
@@ -208,6 +212,18 @@ export class Http1 implements Protocol {
     if (!this.#answers.answerDirectly(connection, answer, peer)) return false;
     this.#parts.count(ReactorCounter.replies);
     return true;
+  }
+
+  /** Only an answer under way that is a stream of events. */
+  joins(connection: Connection, as: number): boolean {
+    const http = stateOf(connection);
+    if (as === JoinAs.frames || !http.isOwed || !http.begun) return false;
+    http.joinedAs = as;
+    return true;
+  }
+
+  publish(connection: Connection, batch: Batch): void {
+    this.#roomEvents.publish(connection, stateOf(connection), batch);
   }
 
   flushed(connection: Connection): void {

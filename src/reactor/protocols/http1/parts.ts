@@ -18,6 +18,7 @@ export class Http1Parts {
   readonly reading: Reading;
   readonly tunnel: Protocol;
   readonly webSocket: ProtocolParts['webSocket'];
+  readonly rooms: ProtocolParts['rooms'];
   /** Of the port. */
   readonly options: HttpOptions;
   readonly refused: ProtocolParts['refused'];
@@ -31,6 +32,7 @@ export class Http1Parts {
     this.reading = parts.reading;
     this.tunnel = parts.tunnel;
     this.webSocket = parts.webSocket;
+    this.rooms = parts.rooms;
     this.refused = parts.refused;
     this.processOf = parts.processOf;
     this.options = port.options.http as HttpOptions;
