@@ -18,7 +18,7 @@ const inBase = [
   ...['data', 'datagrams', 'detach', 'dispatch', 'framing', 'http'],
   ...['http-corpus', 'http-operated', 'http2', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'log-noise', 'log-safety', 'members', 'messages', 'pressure'],
-  ...['printed', 'proxy', 'refused', 'secrets', 'send-anywhere', 'send-file'],
+  ...['printed', 'proxy', 'refused', 'room-streams', 'secrets', 'send-anywhere', 'send-file'],
   ...['start-ended', 'times', 'tls', 'unix', 'uploads', 'wall-clock'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */

@@ -133,7 +133,7 @@ export class Rooms {
     const room = this.#rooms.get(view.room);
     if (room === undefined) return this.flush();
     const isShort = view.plainBytes <= SHORT_BYTES && view.deflatedBytes === 0 && view.except.length === 0;
-    if (isShort && view.isText) return this.#gather(room, view, peer);
+    if (isShort) return this.#gather(room, view, peer);
     this.flush();
     const { plainAt: at, plainBytes, deflatedAt, deflatedBytes, isText } = view;
     const texts = lazily(() => (isText ? [textOf(bytes, at, plainBytes)] : []));
@@ -206,13 +206,18 @@ function textOf(bytes: Buffer, at: number, length: number): string {
 function textsOf(bytes: Buffer, length: number): string[] {
   const texts: string[] = [];
   for (let at = 0; at < length; ) {
+    const isText = ((bytes[at] as number) & OPCODE_BITS) === TEXT;
     const header = headerBytes(bytes[at + 1] as number);
     const size = header === 2 ? (bytes[at + 1] as number) : bytes.readUInt16BE(at + 2);
-    texts.push(readUtf8(bytes, at + header, at + header + size));
+    if (isText) texts.push(readUtf8(bytes, at + header, at + header + size));
     at += header + size;
   }
   return texts;
 }
+
+/** RFC 6455 5.2. */
+const OPCODE_BITS = 0x0f;
+const TEXT = 1;
 
 function headerBytes(second: number): 2 | 4 | 10 {
   if (second < 126) return 2;
