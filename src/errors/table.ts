@@ -233,6 +233,11 @@ export const errorTable = {
     sentence: ({ received }) => `The name of a room must be a string of 1 to 128 bytes (UTF-8), received ${received}.`,
     advice: 'Use a shorter name, for example a hash of the long one.',
   }),
+  ERR_ROOM_QUESTION: entry({
+    fields: { why: 'string' },
+    sentence: ({ why }) => `Who is in a room can be asked by a worker, and was not answered: ${why}.`,
+    advice: 'Ask in a callback of a connection; roomSize() and rooms can be read in every process.',
+  }),
   ERR_NO_ROOMS: entry({
     fields: {},
     sentence: () => 'Rooms need a port that speaks WebSocket, and this server has none.',

@@ -54,6 +54,8 @@ export const Event = {
    * ClosingFlag.
    */
   closing: 12,
+  /** No connection. flags: PieceFlag; payload: the answer to `ask` (`frames/room-question.ts`). */
+  told: 13,
 } as const;
 
 /** Worker (or manager, or the accepting thread) → reactor. */
@@ -92,6 +94,8 @@ export const Request = {
   leave: 17,
   /** No connection. flags: PieceFlag; payload: `frames/publish.ts`. */
   publish: 18,
+  /** A worker asks about rooms; the session id may be 0. payload: `frames/room-question.ts`. */
+  ask: 19,
 } as const;
 
 /** A packet longer than a frame travels in pieces. */

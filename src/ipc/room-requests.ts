@@ -77,6 +77,26 @@ export class RoomRequests {
     return true;
   }
 
+  /** Asks every reactor. @returns how many will answer */
+  ask(payload: Uint8Array): number {
+    if (!this.#hasRoom(payload.length)) return 0;
+    let asked = 0;
+    for (let reactor = 0; reactor < this.#links.count; reactor++) {
+      if (this.#options.isDead(reactor)) continue;
+      this.#push(reactor, { type: Request.ask, detail: 0, sessionId: 0, payload, sent: 0 });
+      asked++;
+    }
+    return asked;
+  }
+
+  /** Asks the reactor of a connection. @returns how many will answer */
+  askFor(sessionId: number, payload: Uint8Array): number {
+    const reactor = this.#table.reactorOf(sessionId);
+    if (this.#options.isDead(reactor) || !this.#hasRoom(payload.length)) return 0;
+    this.#push(reactor, { type: Request.ask, detail: 0, sessionId, payload, sent: 0 });
+    return 1;
+  }
+
   #change(type: number, sessionId: number, room: string, detail: number): boolean {
     const payload = Buffer.from(room);
     if (!this.#hasRoom(payload.length)) return false;

@@ -19,6 +19,7 @@ import { FilePart } from './out-queue.js';
 import { FrameKind } from './protocol.js';
 import type { Protocols } from './protocols/index.js';
 import type { Reading } from './reading.js';
+import type { RoomAnswers } from './room-answers.js';
 import type { Rooms } from './rooms.js';
 import type { Sending } from './sending.js';
 import type { WaitingFrame } from './speech.js';
@@ -47,6 +48,7 @@ export interface RequestsParts {
   readonly inflight: InflightLimit;
   readonly admission: Admission;
   readonly rooms: Rooms;
+  readonly roomAnswers: RoomAnswers;
   /** A sender wrote a frame that cannot be read. */
   onBrokenSender(worker: number): void;
 }
@@ -69,6 +71,7 @@ for (const type of [Request.close, Request.closing, Request.pause, Request.resum
 }
 for (const type of [Request.join, Request.leave]) kindOfOwn[type] = FrameKind.urgent;
 kindOfOwn[Request.publish] = FrameKind.wide;
+kindOfOwn[Request.ask] = FrameKind.wide;
 
 /** Bytes for one client: a frame, or several in a row, where they lie. Used again. */
 class Gathered implements Frame {
@@ -112,6 +115,7 @@ export class Requests {
       if (sender.ring.available() && this.#takeFrom(sender)) isUnfinished = true;
     }
     this.#parts.rooms.flush();
+    this.#parts.roomAnswers.flush();
     return isUnfinished;
   }
 
@@ -234,7 +238,7 @@ export class Requests {
     const kind = this.#kindOf(type);
     const arrival = type === Request.accept && sender.mayAccept ? readAccept(frame) : undefined;
     if (arrival !== undefined) return this.#parts.admission.accept(arrival);
-    if (kind === FrameKind.wide) return this.#parts.rooms.take(frame, flagsOf(word), sender.peer);
+    if (kind === FrameKind.wide) return this.#takeWide(frame, sender);
     if (kind === FrameKind.unknown || type === Request.accept) return this.#parts.onBrokenSender(sender.worker);
     const connection = this.#parts.context.connectionOf(sessionId);
     if (connection === undefined) return this.#forGone(type, sessionId, sender);
@@ -244,6 +248,12 @@ export class Requests {
       return this.speeches.wait(connection, sender.peer, frame);
     }
     this.#carryOut(connection, frame, sender);
+  }
+
+  #takeWide(frame: Frame, { peer, worker }: ReactorSender): void {
+    const { rooms, roomAnswers } = this.#parts;
+    if (typeOf(frame.word) === Request.ask) roomAnswers.ask(frame, worker);
+    else rooms.take(frame, flagsOf(frame.word), peer);
   }
 
   #carryOut(connection: Connection, frame: Frame, sender: ReactorSender): void {

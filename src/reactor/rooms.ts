@@ -88,6 +88,10 @@ export class Rooms {
     return rooms === null ? [] : Array.from(rooms.keys(), ({ name }) => name);
   }
 
+  membersOf(name: string): number[] {
+    return (this.#rooms.get(name)?.members ?? []).map(({ sessionId }) => sessionId);
+  }
+
   #open(name: string): Room {
     const room = new Room(name);
     this.#rooms.set(name, room);

@@ -27,6 +27,7 @@ import type { PortFraming } from './protocols/definition.js';
 import { Protocols } from './protocols/index.js';
 import { Reading } from './reading.js';
 import { type ReactorSender, Requests } from './requests.js';
+import { RoomAnswers } from './room-answers.js';
 import { Rooms } from './rooms.js';
 import { Sending } from './sending.js';
 import { Shutdown } from './shutdown.js';
@@ -97,9 +98,10 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   );
   const plain = new PlainTransport(context);
   const common = { context, ending, sending, reading, protocols, inflight, slots, plain, rooms };
+  const roomAnswers = new RoomAnswers(context, rooms);
   const { certificates } = parts;
   const admission = new Admission({ ...common, poller, strategy, view, certificates, onRefused });
-  const requests: Requests = new Requests({ ...parts, ...common, admission });
+  const requests: Requests = new Requests({ ...parts, ...common, admission, roomAnswers });
   const { speeches } = requests;
   ending.onReleased = (connection) => {
     if (connection.speech !== null) speeches.forget(connection);

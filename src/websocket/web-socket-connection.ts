@@ -24,6 +24,7 @@ export interface SocketHost extends ConnectionHost {
   writeData(fd: number, data: unknown): void;
   /** @internal */
   bufferedAmount(fd: number): number;
+  roomsOf(fd: number): Promise<string[]>;
 }
 
 /**
@@ -102,6 +103,11 @@ export class WebSocketConnection<Data = unknown> extends Connection {
   /** @param room missing: all rooms */
   leave(room?: string): boolean {
     return this.isOpen && this.#host.leave(this.fd, room);
+  }
+
+  /** The rooms that it is a member of. Rejects with ERR_ROOM_QUESTION */
+  rooms(): Promise<string[]> {
+    return this.isOpen ? this.#host.roomsOf(this.fd) : Promise.resolve([]);
   }
 
   /** To all members of a room but this one; `server.publish` reaches all. */

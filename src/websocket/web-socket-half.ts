@@ -11,20 +11,22 @@ import type { ListenPort, PortEvents } from '../server/listen-port.js';
 import type { PortCallbacks } from '../worker/callbacks.js';
 import type { ServiceFactory, ServiceHost } from '../worker/service.js';
 import type { Accepted } from './handshake-answer.js';
+import type { RoomQuestions } from './room-questions.js';
 import type { WebSocketConnection } from './web-socket-connection.js';
 import type { Closings } from './web-socket-service.js';
 
 /** It has ended without a Close frame (RFC 6455 7.1.5). */
 const ABNORMAL = 1006;
 
-export function webSocketHalf(apps: HttpApps): HttpHalf {
+export function webSocketHalf(apps: HttpApps, questions: RoomQuestions): HttpHalf {
   const closings: Closings = new Map();
   let table: ConnectionTable | undefined;
   return {
     answers: true,
     load: async (context, region) => {
       table = new ConnectionTable(region);
-      return loadServices(context, region, apps, closings);
+      questions.isHeard = true;
+      return [...(await loadServices(context, region, apps, closings)), () => questions];
     },
     callbacks: (callbacks) => ({
       ...callbacks,

@@ -8,6 +8,7 @@ import { Request } from '../ipc/frame.js';
 import { packPublication } from '../ipc/frames/publish.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { requestFrame } from '../ipc/request-frame.js';
+import { checkRoomName } from '../ipc/room-name.js';
 import { ConnectionData } from '../memory/connection-data.js';
 import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
@@ -16,6 +17,7 @@ import { isSendable } from '../protocol/websocket/close-codes.js';
 import type { ServerEvents } from '../server/events.js';
 import type { HandshakeAnswer } from './handshake-answer.js';
 import { MessageFrames } from './message-frames.js';
+import { RoomQuestions } from './room-questions.js';
 import {
   type PublishOptions,
   type PushOptions,
@@ -64,7 +66,6 @@ interface Running {
   readonly data: ConnectionData;
 }
 
-const MOST_ROOM_NAME_BYTES = 128;
 const MOST_CONTROL_BYTES = 125;
 const MOST_REASON_BYTES = 123;
 
@@ -76,11 +77,14 @@ const MOST_REASON_BYTES = 123;
  * await server.start();
  */
 export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<Data>> implements SocketHost {
+  readonly #questions: RoomQuestions;
   #running: Running | undefined;
 
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
   constructor(options: WebSocketServerOptions = {}) {
-    super({ protocol: 'websocket', ...options }, webSocketHalf);
+    const questions = new RoomQuestions();
+    super({ protocol: 'websocket', ...options }, (apps) => webSocketHalf(apps, questions));
+    this.#questions = questions;
   }
 
   // ——— messages ———
@@ -134,7 +138,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /** From here on it gets what is published to the room; from any process. @throws ServerError ERR_ROOM_NAME, ERR_ROOM_LIMIT */
   join(fd: number, room: string): boolean {
-    checkRoom(room);
+    checkRoomName(room);
     return this.#ask('join', fd, ({ outbox, rooms }) => {
       if (rooms.isFull && rooms.size(room) === 0) {
         throw new ServerError('ERR_ROOM_LIMIT', { room, maxRooms: this.options.maxRooms });
@@ -145,7 +149,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /** @param room missing: all rooms @returns false, and `lastError` says why @throws ServerError ERR_ROOM_NAME */
   leave(fd: number, room?: string): boolean {
-    if (room !== undefined) checkRoom(room);
+    if (room !== undefined) checkRoomName(room);
     return this.#ask('leave', fd, ({ outbox }) => outbox.rooms.leave(fd, room ?? ''));
   }
 
@@ -155,7 +159,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
    * ERR_DATA_TYPE
    */
   publish(room: string, data: string | Uint8Array, options: PublishOptions = {}): boolean {
-    checkRoom(room);
+    checkRoomName(room);
     checkData(data);
     const { outbox, frames } = this.#mustRun('publish');
     const deflated = options.compress !== false && this.#compresses(data) ? frames.deflate(data) : null;
@@ -169,8 +173,22 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /** How many members a room has, over all workers. */
   roomSize(room: string): number {
-    checkRoom(room);
+    checkRoomName(room);
     return this.#mustRun('roomSize').rooms.size(room);
+  }
+
+  /**
+   * The session ids of a room's members, over all workers, in no order. Called in a worker.
+   * @throws ServerError ERR_ROOM_NAME, ERR_ROOM_QUESTION (rejects)
+   */
+  async members(room: string): Promise<number[]> {
+    checkRoomName(room);
+    return this.#questions.members(this.#mustRun('members').outbox, room);
+  }
+
+  /** The rooms of one WebSocket. Called in a worker. Rejects with ERR_ROOM_QUESTION */
+  async roomsOf(fd: number): Promise<string[]> {
+    return this.#questions.roomsOf(this.#mustRun('roomsOf').outbox, fd);
   }
 
   /** The rooms that have members. */
@@ -232,11 +250,6 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     this.#running = running;
     return running;
   }
-}
-
-function checkRoom(room: string): void {
-  const bytes = typeof room === 'string' ? Buffer.byteLength(room) : 0;
-  if (bytes < 1 || bytes > MOST_ROOM_NAME_BYTES) throw new ServerError('ERR_ROOM_NAME', { received: describe(room) });
 }
 
 function checkData(data: unknown): void {

@@ -30,6 +30,7 @@ import type { PortFraming, ProtocolDefinition } from '../../src/reactor/protocol
 import { definitions, Protocols } from '../../src/reactor/protocols/index.js';
 import { Reading } from '../../src/reactor/reading.js';
 import { type ReactorSender, Requests } from '../../src/reactor/requests.js';
+import { RoomAnswers } from '../../src/reactor/room-answers.js';
 import { Rooms } from '../../src/reactor/rooms.js';
 import { Sending } from '../../src/reactor/sending.js';
 import { Shutdown } from '../../src/reactor/shutdown.js';
@@ -192,6 +193,7 @@ export class ReactorWorld {
       protocols: this.protocols,
       admission: this.admission,
       rooms: this.rooms,
+      roomAnswers: new RoomAnswers(context, this.rooms),
     };
     this.requests = new Requests({
       ...{ ...shared, region, senders: this.#openSenders() },

@@ -10,7 +10,13 @@ const OPENING = [
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
 ].join('\r\n');
 
-async function ask(port: number, path: string): Promise<{ members: number }> {
+interface Told {
+  readonly members: number;
+  readonly list: readonly number[];
+  readonly rooms: readonly (readonly string[])[];
+}
+
+async function ask(port: number, path: string): Promise<Told> {
   const client = await HttpClient.connect(port);
   const { body } = await client.send(request(path)).answer();
   await client.close();
@@ -33,6 +39,9 @@ describe('one publish', () => {
     old.send('GET /events HTTP/1.0\r\n\r\n');
     for (const client of [socket, ...rest]) client.send(`${OPENING}\r\n\r\n`);
     await poll('all are members', async () => (await ask(port, '/size')).members === clients.length);
+    const { list, rooms } = await ask(port, '/members');
+    expect(new Set(list).size).toBe(clients.length);
+    expect(rooms).toEqual(clients.map(() => ['news']));
     await ask(port, '/publish?text=hello%0Aw%C3%B6rld');
     await poll('it has come to all', () => got.every((text) => text.includes('wörld')));
     for (const i of [0, 1]) expect(got[i]).toContain('1a\r\ndata: hello\ndata: wörld\n\n\r\n');

@@ -1,8 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
-import { AnswerFlag, JoinAs, markOf, PieceFlag, Request, SendFlag } from '../../src/ipc/frame.js';
+import { AnswerFlag, Event, JoinAs, markOf, PieceFlag, Request, SendFlag } from '../../src/ipc/frame.js';
 import { type Publication, packPublication } from '../../src/ipc/frames/publish.js';
+import { packQuestion, RoomAnswer } from '../../src/ipc/frames/room-question.js';
 import { ReactorCounter } from '../../src/memory/boards.js';
-import { peerOf } from '../../src/memory/layout.js';
+import { peerOf, peerOfMaster } from '../../src/memory/layout.js';
 import type { Connection } from '../../src/reactor/connection.js';
 import { ReactorWorld, type SentFrame, someHttp } from '../helpers/reactor-world.js';
 
@@ -233,5 +234,51 @@ describe('a stream of server-sent events', () => {
     world.clientSends(connection, HEAD);
     world.sends(connection, [join('a', JoinAs.frames)]);
     expect(connection.rooms).toBe(null);
+  });
+});
+
+describe('a question', () => {
+  const asked = (number: number, room: string): SentFrame => ({
+    type: Request.ask,
+    payload: packQuestion(number, room),
+  });
+  const told = (world: ReactorWorld, worker = 0) =>
+    world.take(worker).map(({ type, text }) => [type, new RoomAnswer(Buffer.from(text, 'latin1'))] as const);
+
+  it('who is in a room, or where one connection is, is answered to the worker that asks', () => {
+    const { world, member } = open();
+    const [one, two] = [member(), member()] as [Connection, Connection];
+    for (const connection of [one, two]) world.sends(connection, [join('a')]);
+    world.sends(two, [join('b')]);
+    world.writes(0, [asked(7, 'a'), asked(8, 'nobody')], peerOf(1, 0));
+    world.writes(two.sessionId, [asked(9, '')], peerOf(1, 0));
+    world.turn();
+    const answers = told(world, 1);
+    expect(answers.map(([type]) => type)).toEqual([Event.told, Event.told, Event.told]);
+    const [members, none, rooms] = answers.map(([, answer]) => answer) as [RoomAnswer, RoomAnswer, RoomAnswer];
+    expect([members.number, members.members.toSorted()]).toEqual([7, [one.sessionId, two.sessionId].toSorted()]);
+    expect([none.number, none.members]).toEqual([8, []]);
+    expect([rooms.number, rooms.rooms]).toEqual([9, ['a', 'b']]);
+  });
+
+  it('is answered when the worker has room', () => {
+    const { world, member } = open();
+    world.sends(member(), [join('a')]);
+    world.take();
+    world.fill(0);
+    world.writes(0, [asked(1, 'a')], peerOf(0, 0));
+    world.turn();
+    expect(told(world)).toEqual([]);
+    world.turn();
+    expect(told(world)).toHaveLength(1);
+  });
+
+  it('of a process that hears no events, or that cannot be read, is not answered', () => {
+    const { world } = open();
+    world.writes(0, [asked(1, 'a')], peerOfMaster(world.region.shape));
+    world.writes(0, [{ type: Request.ask, payload: 'short' }], peerOf(0, 0));
+    world.turn();
+    expect(told(world).map(([, { number }]) => number)).toEqual([-1]);
+    expect(world.brokenSenders).toEqual([]);
   });
 });

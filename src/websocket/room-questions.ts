@@ -1,0 +1,96 @@
+/** Asks the reactors about rooms: each knows those of its connections. Runs in a worker. */
+import { ServerError } from '../errors/index.js';
+import { Event, flagsOf, PieceFlag } from '../ipc/frame.js';
+import { packQuestion, RoomAnswer } from '../ipc/frames/room-question.js';
+import type { Outbox } from '../ipc/outbox.js';
+import type { RingReader } from '../ipc/ring.js';
+import { copyPayload } from '../worker/payload.js';
+import type { FrameService } from '../worker/service.js';
+
+interface Question {
+  /** Reactors that have not answered. */
+  missing: number;
+  readonly answers: RoomAnswer[];
+  done(answers: readonly RoomAnswer[]): void;
+}
+
+const ANSWER_MS = 5000;
+
+/** The process that holds the server asks, its worker hears the answers. */
+export class RoomQuestions implements FrameService<Buffer> {
+  readonly types = [Event.told];
+  /** True where answers come: in workers. */
+  isHeard = false;
+  readonly #questions = new Map<number, Question>();
+  readonly #pieces: Buffer[] = [];
+  #flags = 0;
+  #last = 0;
+
+  /** @param room whose members are asked for; rejects with ERR_ROOM_QUESTION */
+  async members(outbox: Outbox, room: string): Promise<number[]> {
+    const answers = await this.#ask((number) => outbox.rooms.ask(packQuestion(number, room)));
+    return answers.flatMap(({ members }) => members);
+  }
+
+  /** Of one connection; rejects with ERR_ROOM_QUESTION. */
+  async roomsOf(outbox: Outbox, sessionId: number): Promise<string[]> {
+    const answers = await this.#ask((number) => outbox.rooms.askFor(sessionId, packQuestion(number, '')));
+    return answers.flatMap(({ rooms }) => rooms);
+  }
+
+  #ask(send: (number: number) => number): Promise<readonly RoomAnswer[]> {
+    if (!this.isHeard) throw new ServerError('ERR_ROOM_QUESTION', { why: 'this process is no worker' });
+    const number = ++this.#last;
+    const missing = send(number);
+    if (missing === 0) return Promise.resolve([]);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#questions.delete(number);
+        reject(new ServerError('ERR_ROOM_QUESTION', { why: `a reactor has not answered within ${ANSWER_MS} ms` }));
+      }, ANSWER_MS);
+      const done = (answers: readonly RoomAnswer[]): void => {
+        clearTimeout(timer);
+        resolve(answers);
+      };
+      this.#questions.set(number, { missing, answers: [], done });
+    });
+  }
+
+  // ——— the answers ———
+
+  get isIncomplete(): boolean {
+    return false;
+  }
+
+  take(ring: RingReader): Buffer {
+    this.#flags = flagsOf(ring.word);
+    return copyPayload(ring);
+  }
+
+  deliver(piece: Buffer): boolean {
+    if ((this.#flags & PieceFlag.continued) === 0) this.#pieces.length = 0;
+    this.#pieces.push(piece);
+    if ((this.#flags & PieceFlag.more) !== 0) return true;
+    this.#told(new RoomAnswer(Buffer.concat(this.#pieces.splice(0))));
+    return false;
+  }
+
+  #told(answer: RoomAnswer): void {
+    const question = this.#questions.get(answer.number);
+    if (question === undefined) return;
+    question.answers.push(answer);
+    if (--question.missing > 0) return;
+    this.#questions.delete(answer.number);
+    question.done(question.answers);
+  }
+
+  connectionEnded(): void {}
+
+  dismiss(_deadlineMs: number, done: () => void): void {
+    done();
+  }
+
+  drain(): void {}
+
+  poll(): void {}
+}
