@@ -273,11 +273,10 @@ export class HttpResponse {
     return true;
   }
 
-  /** Begins a stream of server-sent events. @throws ServerError ERR_HTTP_HEADERS_SENT */
+  /** Begins a stream of server-sent events; not compressed where it may join rooms. @throws ServerError ERR_HTTP_HEADERS_SENT */
   sse(): EventStream {
     this.#requireOpen('sse()');
     this.#replace('content-type', 'text/event-stream');
-    // What is published to rooms comes between its own pieces, so a stream that may be a member is not compressed.
     this.#replace('cache-control', this.#exchange.mayJoin === true ? 'no-store, no-transform' : 'no-store');
     this.#replace('x-accel-buffering', 'no');
     this.#remove('content-length');
