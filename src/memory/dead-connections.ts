@@ -2,10 +2,14 @@
 import type { ResolvedOptions } from '../options/index.js';
 import { AddressCounters } from './address-counters.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from './boards.js';
-import { ConnectionTable, SlotState } from './connection-table.js';
+import { ConnectionTable, SlotFlag, SlotState } from './connection-table.js';
 import type { Region } from './region.js';
+import { RoomBoard } from './room-board.js';
 
 export type CountsAddresses = Pick<ResolvedOptions, 'maxConnectionsPerIp'>;
+
+/** A WebSocket has ended without a Close frame (RFC 6455 7.1.5). */
+const ABNORMAL = 1006;
 
 /** They no longer count, and accept no sends. The next process of that reactor reports their `close`. */
 export class DeadConnections {
@@ -14,6 +18,7 @@ export class DeadConnections {
   readonly #workers: WorkerBoard;
   readonly #addresses: AddressCounters;
   readonly #options: CountsAddresses;
+  readonly #rooms: RoomBoard;
   readonly #reactorNum: number;
 
   constructor(region: Region, options: CountsAddresses) {
@@ -22,6 +27,7 @@ export class DeadConnections {
     this.#workers = new WorkerBoard(region);
     this.#addresses = new AddressCounters(region);
     this.#options = options;
+    this.#rooms = new RoomBoard(region);
     this.#reactorNum = region.shape.reactorNum;
   }
 
@@ -31,6 +37,8 @@ export class DeadConnections {
     this.#reactors.addConnections(reactor, -this.#reactors.connections(reactor));
     this.#reactors.setUnderWay(reactor, 0);
     this.#reactors.set(reactor, ReactorCounter.buffered, 0);
+    this.#reactors.set(reactor, ReactorCounter.webSockets, 0);
+    this.#rooms.resetReactor(reactor);
   }
 
   /** @returns false when it was closed before */
@@ -39,6 +47,7 @@ export class DeadConnections {
     if (state === SlotState.free || state === SlotState.closed) return false;
     this.#table.setState(slot, SlotState.closed);
     this.#reactors.add(reactor, ReactorCounter.closed, 1);
+    if (this.#table.hasFlag(slot, SlotFlag.webSocket)) this.#reactors.countClose(reactor, ABNORMAL);
     this.#workers.addField(this.#table.worker(slot), WorkerField.connections, -1);
     const isCounted = this.#options.maxConnectionsPerIp > 0 && !this.#table.isUnix(slot);
     if (isCounted) this.#addresses.add(this.#table.address(slot), 0, -1);

@@ -42,7 +42,8 @@ export class Reading {
     if (connection.holds !== 0 || !this.#mayRead(connection)) return;
     connection.protocol.readable(connection);
     // An incomplete packet, and one that found no room, counts as buffered.
-    if (connection.input !== null || connection.buffered !== 0) this.#context.countBuffered(connection);
+    const holds = connection.input !== null || connection.kept !== 0;
+    if (holds || connection.buffered !== 0) this.#context.countBuffered(connection);
   }
 
   /** A reason to hold the connection back is over. */
