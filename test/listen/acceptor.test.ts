@@ -202,6 +202,25 @@ describe('clients of one address', () => {
 });
 
 describe('the end of accepting', () => {
+  it('comes once, however often it is told', async () => {
+    await bind();
+    let closed = 0;
+    const watched = accept({
+      createPoller: (handler) => {
+        const poller = createPoller('auto', handler);
+        const close = poller.close.bind(poller);
+        poller.close = () => {
+          closed++;
+          close();
+        };
+        return poller;
+      },
+    });
+    watched.stop();
+    watched.stop();
+    expect(closed).toBe(1);
+  });
+
   it('leaves the port open: who comes waits for another one', async () => {
     const port = await bind();
     const first = accept();
