@@ -275,6 +275,18 @@ describe('tswoole profile', () => {
   });
 });
 
+describe.each(['stop', 'reload', 'restart', 'call'])('tswoole %s', (command) => {
+  it.each(['0', '86401', '1.5'])('does not wait %s seconds', async (text) => {
+    const { failure, err } = await world.run(command, '--timeout', text);
+    expect([failure, err]).toEqual([refused, expect.stringContaining('from 1 to 86400')]);
+  });
+
+  it.each(['1', '86400'])('waits %s seconds', async (text) => {
+    const { failure } = await world.run(command, '--timeout', text); // no server runs
+    expect(failure).toEqual([ExitCode.notRunning, expect.any(String)]);
+  });
+});
+
 describe('tswoole info', () => {
   it('has versions, limits and what would be the default here', async () => {
     vi.stubEnv('TSWOOLE_OPTION_RUN_DIR', world.runDir);

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -87,6 +87,29 @@ describe('the script', () => {
       ExitCode.failed,
       expect.stringMatching(/is TypeScript/),
     ]);
+  });
+
+  it.each([
+    ['strip', true],
+    ['transform', true],
+    [false, false],
+    [undefined, false],
+  ])('of TypeScript is left to a Node whose feature for it is %j: %s', (feature, isLeft) => {
+    const before = Object.getOwnPropertyDescriptor(process.features, 'typescript');
+    Object.defineProperty(process.features, 'typescript', { value: feature, configurable: true });
+    const script = file('a.ts');
+    const said = cliError(() => commandFor(script));
+    Reflect.deleteProperty(process.features, 'typescript');
+    if (before !== undefined) Object.defineProperty(process.features, 'typescript', before);
+    expect(said).toEqual(isLeft ? { script, nodeArgs: [] } : [ExitCode.failed, expect.any(String)]);
+  });
+
+  it('of TypeScript is run by the tsx of its project', () => {
+    const tsx = join(folder, 'node_modules', 'tsx');
+    mkdirSync(tsx, { recursive: true });
+    writeFileSync(join(tsx, 'index.js'), '');
+    const { nodeArgs } = commandFor(file('a.ts'), false);
+    expect(nodeArgs).toEqual(['--import', expect.stringMatching(/^file:.*node_modules\/tsx\/index\.js$/)]);
   });
 
   it('must be a file', () => {

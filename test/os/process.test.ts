@@ -14,26 +14,25 @@ import { becomeSubreaper, findEndedChild, reapChild, setThreadName } from '../..
 import { setProcessTitle } from '../../src/os/process-title.js';
 import { eventually } from '../helpers/eventually.js';
 
-const children: ChildProcess[] = [];
+/** With the moment when Node has reaped them. */
+const children: [ChildProcess, Promise<unknown>][] = [];
 afterEach(async () => {
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
-  await Promise.all(children.splice(0).map(ended));
+  for (const [child] of children) child.kill('SIGKILL');
+  await Promise.all(children.splice(0).map(([, hasEnded]) => hasEnded));
 });
 
-/** Until Node has reaped it. */
-function ended(child: ChildProcess): Promise<unknown> {
-  const exit = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGKILL');
-  return exit;
-}
+/** In a shell: a child that lives until the shell's input ends. Its pid is printed. */
+const WAITING_CHILD = 'exec 3<&0; cat <&3 >/dev/null & echo $!';
 
 /** A process that runs until the test ends; what it prints first. */
-async function shell(script: string, env: NodeJS.ProcessEnv = {}): Promise<{ pid: number; printed: string }> {
-  const child = spawn('/bin/sh', ['-c', script], { env, stdio: ['ignore', 'pipe', 'ignore'] });
-  children.push(child);
+async function shell(script: string, env: NodeJS.ProcessEnv = {}) {
+  const child = spawn('/bin/sh', ['-c', script], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+  const hasEnded = new Promise((resolve) => child.once('exit', resolve));
+  children.push([child, hasEnded]);
   const printed = await new Promise<string>((resolve) => child.stdout.once('data', (data) => resolve(String(data))));
-  return { pid: child.pid as number, printed: printed.trim() };
+  return { pid: child.pid as number, printed: printed.trim(), letGo: () => child.stdin.end(), hasEnded };
 }
 
 const onLinux = process.platform === 'linux';
@@ -58,8 +57,12 @@ describe.runIf(onLinux)('another process', () => {
   });
 
   it('is gone when it has ended, although nobody has reaped it', async () => {
-    const { printed } = await shell('sleep 0 & echo $!; exec sleep 600');
+    // Not before the shell has become a program that reaps nobody.
+    const { pid: parent, printed, letGo } = await shell(`${WAITING_CHILD}; exec 3<&-; exec sleep 600 </dev/null`);
+    await eventually(() => expect(readFileSync(`/proc/${parent}/comm`, 'latin1')).toBe('sleep\n'));
     const pid = Number(printed);
+    expect(processStartTime(pid)).toBe(statOf(pid)[22 - 3]);
+    letGo();
     await eventually(() => expect(statOf(pid)[0]).toBe('Z'));
     expect(processStartTime(pid)).toBeUndefined();
   });
@@ -89,8 +92,9 @@ describe.runIf(onLinux)('children that Node does not know of', () => {
 
   it('come to us when their parent ends, are found when they end, and are reaped', async () => {
     becomeSubreaper();
-    const { stdout } = spawnSync('/bin/sh', ['-c', 'sleep 0.05 >&- & echo $!'], { encoding: 'utf8' });
-    const pid = Number(stdout);
+    const { printed, hasEnded } = await shell(WAITING_CHILD);
+    await hasEnded; // and with it the pipe that its child waits for
+    const pid = Number(printed);
     const parent = Number(statOf(pid)[4 - 3]);
     libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
     expect(parent).toBe(process.pid);
