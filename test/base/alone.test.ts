@@ -102,6 +102,13 @@ describe('master and worker in one process', () => {
     expect(own).toEqual({ listeners: [42], give: -1, take: -1 });
   });
 
+  it('leave to themselves what is refused before: no worker can be withdrawn, or added', async () => {
+    await begin();
+    const [before, said] = [toWorker.length, toMaster.length];
+    await say({ type: 'withdraw' } as MasterToManager, { type: 'scale' } as MasterToManager);
+    expect([toWorker.length, toMaster.length, log]).toEqual([before, said, []]);
+  });
+
   it('are ready when the worker is, which then takes packets and is seen in the figures', async () => {
     await begin();
     expect(toWorker).toEqual([{ type: 'attach' }]);

@@ -214,6 +214,23 @@ describe('a worker that settles', () => {
   });
 });
 
+describe('a worker whose clients go to no other process', () => {
+  it('accepts no more from plain ports, and is done when its connections have gone', async () => {
+    region.accepting = true;
+    const { sockets } = await start();
+    sockets.attach();
+    const client = await dial();
+    await areOpen(1);
+    let isDone = false;
+    sockets.dismiss(1000, () => {
+      isDone = true;
+    });
+    client.resetAndDestroy(); // one that only ends its side has time for answers
+    await eventually(() => expect(isDone).toBe(true));
+    await areOpen(0);
+  });
+});
+
 describe('a reload', () => {
   it('gives the connections to the process that comes, with their session ids, and their clients notice nothing', async () => {
     region.accepting = true;

@@ -169,7 +169,8 @@ describe('what cannot be accepted now', () => {
 describe('clients of one address', () => {
   it('are turned away with a reset beyond maxConnectionsPerIp, which is said once a second at most', async () => {
     const port = await bind();
-    accept({ maxConnectionsPerIp: 2 });
+    const addresses = new AddressCounters(region);
+    accept({ maxConnectionsPerIp: 2, addresses });
     const errors: unknown[] = [];
     for (let i = 0; i < 5; i++) {
       const client = connect(port.port, port.host);
@@ -180,6 +181,7 @@ describe('clients of one address', () => {
     expect(taken).toHaveLength(2);
     expect(log).toHaveLength(1);
     expect(log[0]).toMatch(/maxConnectionsPerIp/);
+    expect(addresses.add(taken[0]?.address ?? Buffer.alloc(16), 0, 0)).toBe(2); // those turned away are not counted
   });
 
   it('may come again when one has gone', async () => {
