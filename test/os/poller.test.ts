@@ -185,8 +185,8 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     const made = poller();
     const { descriptor, peer } = await connection();
     const other = await connection();
-    made.add(descriptor, 1);
     made.add(other.descriptor, 2);
+    made.add(descriptor, 1);
     made.abandon(descriptor);
     peer.write('x');
     other.peer.write('x');
