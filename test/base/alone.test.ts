@@ -38,6 +38,24 @@ describe('a server of BASE mode is one process', () => {
   });
 });
 
+describe('the ports of a server of one process', () => {
+  it('are accepted from, or not, as shared memory says, and closed by the worker', async () => {
+    const region = Region.create(testShape());
+    const told: unknown[] = [];
+    const owners = aloneMode({} as Parameters<typeof aloneMode>[0]).createOwners({
+      region,
+      notifyManager: (message: unknown) => told.push(message),
+      closeByManager: async (deadlineMs: number) => void told.push(['close', deadlineMs]),
+    } as unknown as OwnerParts);
+    owners.accept();
+    expect([region.accepting, told]).toEqual([true, [{ type: 'accept' }]]);
+    owners.stopAccepting();
+    expect(region.accepting).toBe(false);
+    await owners.closeAll(5);
+    expect(told.slice(1)).toEqual([['close', 5]]);
+  });
+});
+
 describe('master and worker in one process', () => {
   let region: Region;
   let log: string[];

@@ -28,6 +28,7 @@ import { PidFile } from '../../src/control/pid-file.js';
 import { makeRunDir, type RunEntry, socketIn, writeEntry } from '../../src/control/run-dir.js';
 import { ControlServer } from '../../src/control/server.js';
 import { ServerError } from '../../src/errors/index.js';
+import { definitions } from '../../src/options/definitions.js';
 import { processStartTime } from '../../src/os/other-process.js';
 import { monotonicMs } from '../../src/util/clock.js';
 import { Log } from '../../src/util/log.js';
@@ -157,6 +158,23 @@ describe('options of the server', () => {
     });
     expect(parse('--workers', '2', '--task-workers=1')).toEqual({ workerNum: '2', taskWorkerNum: '1' });
     expect(parse()).toEqual({});
+  });
+
+  it('are described by the first sentence of their help, as plain text', () => {
+    const command = new Command('start');
+    addServerOptions(command);
+    const described = command.options.map(({ description }) => description);
+    expect(described.filter((text) => text.length < 5 || /[.;]$|[.;] [A-Z]|`|\]\(/.test(text))).toEqual([]);
+    expect(described).toContain('the same as --worker-num');
+    const helps = Object.values(definitions).map(({ help }) =>
+      help
+        .split('`')
+        .join('')
+        .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1'),
+    );
+    const own = described.filter((text) => !text.startsWith('the same as '));
+    const isOfHelp = (text: string): boolean => helps.some((help) => help.startsWith(text));
+    expect(own.filter((text) => !isOfHelp(text))).toEqual([]);
   });
 
   it('are refused before anything starts, with what was expected', () => {
