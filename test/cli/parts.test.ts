@@ -58,6 +58,11 @@ describe('arguments of Node', () => {
     ['--import=./trace.js app.js', '--node-arg=--import=./trace.js app.js'],
     ['-r ./a.cjs app.js', '--node-arg=--require=./a.cjs app.js'],
     ['-C dev app.js', '--node-arg=--conditions=dev app.js'],
+    ['--conditions dev app.js', '--node-arg=--conditions=dev app.js'],
+    ['--require ./a.cjs app.js', '--node-arg=--require=./a.cjs app.js'],
+    ['--loader ./a.mjs app.js', '--node-arg=--loader=./a.mjs app.js'],
+    ['--experimental-loader ./a.mjs app.js', '--node-arg=--experimental-loader=./a.mjs app.js'],
+    ['--env-file .env app.js', '--node-arg=--env-file=.env app.js'],
     ['--node-arg --x app.js', '--node-arg=--x app.js'],
     ['app.js --port 1', 'app.js --port 1'],
     ['app.js -p --unknown', 'app.js -p --unknown'],
@@ -124,6 +129,8 @@ describe('the script', () => {
     [['node', '/srv/app.js'], '/srv/app.js'],
     [['node', '--inspect', '--import', './trace.js', 'app.ts', '--flag'], 'app.ts'],
     [['node', '-r', 'x', '--conditions=dev', 'app.js', 'other.js'], 'app.js'],
+    [['node', '--require', 'x', '--loader', 'x', '--experimental-loader', 'x', 'app.js'], 'app.js'],
+    [['node', '-C', 'x', '--conditions', 'x', 'app.js'], 'app.js'],
     [['node'], ''],
   ])('of the command %j is %j', (command, script) => {
     expect(scriptOf({ command })).toBe(script);
@@ -259,6 +266,7 @@ describe('what is printed', () => {
     [9999, '9999'],
     [10_000, '10.0k'],
     [12_345, '12.3k'],
+    [99_900, '99.9k'],
     [100_000, '100k'],
     [1e6, '1.0M'],
     [1e9, '1.0G'],

@@ -128,6 +128,40 @@ describe.runIf(onLinux)('the name of a thread, and the title of a process', () =
   });
 });
 
+describe.runIf(onLinux)('the map of memory that a longer title needs', () => {
+  /** struct prctl_mm_map (prctl(2)), each with its field in proc(5) stat. */
+  const FIELDS = [
+    ...[['start_code', 26] as const, ['end_code', 27] as const, ['start_data', 45] as const, ['end_data', 46] as const],
+    ...[['start_brk', 47] as const, ['brk', 0] as const, ['start_stack', 28] as const, ['arg_start', 0] as const],
+    ...[['arg_end', 0] as const, ['env_start', 50] as const, ['env_end', 51] as const],
+  ];
+
+  it('is as it was but for the arguments', () => {
+    const title = process.title;
+    let map = Buffer.alloc(0);
+    vi.spyOn(libc, 'prctl').mockImplementation((what, ...given) => {
+      if (what !== 35) return 0; // PR_SET_MM
+      const [how, address, size] = given;
+      expect([how, size]).toEqual([14, 104]); // PR_SET_MM_MAP
+      map = Buffer.from(Buffer.from(viewMemory(address, size)));
+      return 0;
+    });
+    const heap = /^[0-9a-f]+-([0-9a-f]+) .*\[heap\]$/m.exec(readFileSync('/proc/self/maps', 'latin1'))?.[1];
+    setProcessTitle(`x${'y'.repeat(5000)}`);
+    process.title = title;
+    if (heap === undefined) return expect(map).toHaveLength(0); // a kernel that does not tell is not asked
+    const stat = statOf(process.pid);
+    const at = (name: string): bigint => map.readBigUInt64LE(8 * FIELDS.findIndex(([known]) => known === name));
+    for (const [name, field] of FIELDS)
+      if (field > 0) expect([name, at(name)]).toEqual([name, BigInt(stat[field - 3] ?? 0)]);
+    expect(at('brk') % 4096n).toBe(0n);
+    expect(at('brk')).toBeGreaterThanOrEqual(BigInt(`0x${heap}`));
+    const shown = Buffer.from(viewMemory(Number(at('arg_start')), Number(at('arg_end') - at('arg_start'))));
+    expect(shown.toString('latin1')).toBe(`x${'y'.repeat(5000)}\0`);
+    expect([map.readBigUInt64LE(88), map.readInt32LE(100)]).toEqual([0n, -1]);
+  });
+});
+
 describe('becoming another program', () => {
   /** The texts behind a table of pointers, up to the null pointer. */
   function textsOf(table: Buffer): string[] {
