@@ -49,6 +49,22 @@ describe('tswoole status', () => {
     expect((await world.run('status')).exitCode).toBe(ExitCode.unwell);
   });
 
+  it('cannot ask a server that has no control socket, or does not answer', async () => {
+    const path = join(folder, 'pid');
+    const file = PidFile.acquire(path);
+    expect((await world.run('status', '--pid-file', path)).failure).toEqual([
+      ...[ExitCode.failed, expect.stringMatching(new RegExp(`as process ${process.pid}, but cannot be asked`))],
+    ]);
+    file.remove();
+    world.note(process.pid);
+    expect((await world.run('status')).failure).toEqual([
+      ...[ExitCode.failed, expect.stringMatching(new RegExp(`pid ${process.pid} does not answer: .*ENOENT`))],
+    ]);
+    expect((await world.run('status', '--pid-file', join(process.execPath, 'pid'))).failure).toEqual([
+      ...[ExitCode.failed, expect.stringMatching(/pid file .* cannot be read/)],
+    ]);
+  });
+
   it('fails where none runs', async () => {
     expect((await world.run('status')).failure).toEqual([ExitCode.notRunning, expect.any(String)]);
   });
@@ -106,6 +122,7 @@ describe('tswoole workers, worker and scale', () => {
       ['stopWorker', 2000, true],
     ]);
     expect((await world.run('worker', 'stop', '2001')).failure).toEqual(refused);
+    expect((await world.run('worker', 'stop', '0')).failure).toBeUndefined();
   });
 
   it.each([
@@ -421,6 +438,10 @@ describe('tswoole logs', () => {
     world.note(process.pid, { logFile: log() });
     expect(existsSync(log())).toBe(false);
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('is not there')]);
+  });
+
+  it.each(['-1', '1000001', 'x'])('has no last %s lines', async (text) => {
+    expect((await world.run('logs', `--lines=${text}`)).failure).toEqual(refused);
   });
 
   it('has the server open its files again', async () => {

@@ -304,6 +304,22 @@ describe('tswoole top, on a terminal', () => {
     expect(pieces[0]).not.toContain('\x1b[');
   });
 
+  it.each([
+    ['running', 32],
+    ['starting', 33],
+    ['degraded', 33],
+  ] as const)('shows by its colour that a server is %s, and that a loop hangs', async (state, code) => {
+    vi.stubEnv('NO_COLOR', '');
+    vi.stubEnv('TERM', 'xterm');
+    vi.resetModules();
+    await world.serve(growing({ status: () => ({ ...STATUS, state }) }));
+    await watch(press('q'));
+    const screen = drawn.find((text) => text.startsWith(HOME)) ?? '';
+    expect(screen).toContain(`  \x1b[${code}m${state}\x1b[39m  up `);
+    expect(screen).toContain('\x1b[31mhangs 1s\x1b[39m');
+    expect(screen).toContain('\x1b[2mq quit');
+  });
+
   it('is coloured unless that is not wanted, and is cut by what one sees', async () => {
     vi.stubEnv('NO_COLOR', '');
     vi.stubEnv('TERM', 'xterm');

@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Arrival } from '../../src/ipc/arrival.js';
 import { Acceptor, type AcceptorParts } from '../../src/listen/acceptor.js';
 import { type BoundPort, bindPort, listenOn, unbindPort } from '../../src/listen/bind-port.js';
@@ -10,10 +10,14 @@ import { AddressCounters } from '../../src/memory/address-counters.js';
 import { Region } from '../../src/memory/region.js';
 import { AF_INET, AF_INET6, AF_UNIX } from '../../src/os/constants.js';
 import { createPoller } from '../../src/os/create-poller.js';
+import { errnoOf } from '../../src/os/libc.js';
+import * as socket from '../../src/os/socket.js';
 import { Log } from '../../src/util/log.js';
 import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 import { testShape } from '../helpers/test-shape.js';
+
+vi.mock('../../src/os/socket.js', { spy: true });
 
 let before: string[];
 let folder: string;
@@ -133,6 +137,27 @@ describe('accepting', () => {
     accept();
     await takenAre(1);
     expect(taken[0]?.portIndex).toBe(1);
+  });
+});
+
+describe('a client that has gone, and a signal in between', () => {
+  it.each(['EINTR', 'ECONNABORTED'])('do not stop accepting: %s', async (name) => {
+    await dial(await bind());
+    vi.mocked(socket.accept).mockReturnValueOnce(-errnoOf(name));
+    accept();
+    await takenAre(1);
+    expect(log).toEqual([]);
+  });
+
+  it('are told from what does, until it is over', async () => {
+    await dial(await bind());
+    vi.mocked(socket.accept).mockReturnValueOnce(-errnoOf('EMFILE'));
+    accept();
+    await takenAre(1);
+    expect(log.map((line) => line.replace(/^.*?\] /, '').trim())).toEqual([
+      'accepting pauses: accept failed with EMFILE; new clients wait in the backlog',
+      expect.stringMatching(/^accepting goes on after="?accept failed with EMFILE/),
+    ]);
   });
 });
 

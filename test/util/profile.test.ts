@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { takeProfile, writeProfile } from '../../src/util/profile.js';
+import { openDescriptors } from '../helpers/leaks.js';
 
 const heap = vi.hoisted(() => ({ snapshot: (): unknown => undefined }));
 vi.mock('node:v8', async (original) => ({
@@ -38,7 +39,9 @@ describe('a profile', () => {
 
   it('is written to a new file of its owner', async () => {
     const path = join(folder, 'x');
+    const before = openDescriptors();
     await writeProfile(wish('heap'), path);
+    expect(openDescriptors()).toEqual(before);
     expect(readFileSync(path, 'utf8')).toBe('{"ä":1}');
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
