@@ -304,6 +304,20 @@ describe.each(['stop', 'reload', 'restart', 'call'])('tswoole %s', (command) => 
   });
 });
 
+it.each([
+  [['scale'], 'number'],
+  [['worker', 'stop'], 'id'],
+  [['close'], 'fd'],
+  [['profile'], 'process'],
+  [['log-level'], 'level'],
+  [['completion'], 'shell'],
+  [['start'], 'script'],
+  [['systemd'], 'script'],
+])('%j does not go without its argument, which is named', async (words, name) => {
+  const { err, failure } = await run(...words);
+  expect([failure, err]).toEqual([refused, expect.stringContaining(`missing required argument '${name}'`)]);
+});
+
 describe('tswoole info', () => {
   it('has versions, limits and what would be the default here', async () => {
     vi.stubEnv('TSWOOLE_OPTION_RUN_DIR', world.runDir);

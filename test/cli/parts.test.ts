@@ -269,6 +269,7 @@ describe('what is printed', () => {
     [99_900, '99.9k'],
     [100_000, '100k'],
     [1e6, '1.0M'],
+    [999_999_999, '1000.0M'],
     [1e9, '1.0G'],
     [123_456, '123k'],
     [1_234_567, '1.2M'],
@@ -425,8 +426,8 @@ describe('a unit of systemd', () => {
   });
 
   it('keeps %, $, quotes and line ends as they are meant', () => {
-    const text = unit({}, { args: ['100%', '$HOME', 'say "hi"', 'a\nb', 'back\\slash '] });
-    expect(line(text, 'ExecStart')).toMatch(/ -- 100%% \$\$HOME "say \\"hi\\"" "a\\nb" "back\\\\slash "$/);
+    const text = unit({}, { args: ['100%', '$HOME', 'say "hi"', 'a\nb', 'c\td\r', 'back\\slash '] });
+    expect(line(text, 'ExecStart')).toMatch(/ -- 100%% \$\$HOME "say \\"hi\\"" "a\\nb" "c\\td\\r" "back\\\\slash "$/);
   });
 
   it('does not become a daemon, and makes paths absolute', () => {

@@ -225,6 +225,10 @@ describe('tswoole start', () => {
   });
 });
 
+it('exit codes are those of docs/operating.md, on which scripts rely', () => {
+  expect(ExitCode).toEqual({ ok: 0, failed: 1, usage: 2, notRunning: 3, several: 4, timedOut: 5, unwell: 6 });
+});
+
 describe('the program', () => {
   const main = async (...words: string[]): Promise<{ out: string; err: string; code: unknown }> => {
     const { argv } = process;

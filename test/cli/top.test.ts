@@ -279,6 +279,17 @@ describe('tswoole top, on a terminal', () => {
     expect(lines[8]).toBe('q quit  s sort (id) ');
   });
 
+  it('says how much there is where there is room for a line', async () => {
+    await world.serve(growing());
+    Object.assign(process.stdout, { rows: 2 });
+    const screens: string[] = [];
+    await watch((screen) => {
+      screens.push(screen);
+      keyboard.write('q');
+    });
+    expect(screens[0]?.split('\n')).toEqual(['… 12 more', expect.stringMatching(/^q quit/)]);
+  });
+
   it('says that the server has ended, and ends', async () => {
     await world.serve(growing());
     const { out, failure } = await watch(() => void world.hangUp());

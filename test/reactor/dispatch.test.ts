@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { RefusedClient } from '../../src/ipc/refused-client.js';
 import { WorkerField } from '../../src/memory/boards.js';
+import { peerOf, peerOfManager, peerOfMaster } from '../../src/memory/layout.js';
 import {
   chooseForConnection,
   type DispatchInfo,
@@ -13,6 +14,7 @@ import {
   ownWorker,
   strategyOf,
 } from '../../src/reactor/dispatch/index.js';
+import { processOfPeer } from '../../src/reactor/peer-process.js';
 import { Refusals } from '../../src/reactor/refusals.js';
 import { ReactorWorld } from '../helpers/reactor-world.js';
 
@@ -210,6 +212,17 @@ describe('what is seen of a worker', () => {
     world.table.bindUid(slot, 42);
     expect([world.view.uid(slot), world.view.uid(-1)]).toEqual([42, 0]);
   });
+});
+
+it('a peer is the process that has its place at the moment', () => {
+  const { region, workers } = new ReactorWorld({ workers: 2 });
+  const { shape } = region;
+  region.managerPid = 71;
+  vi.spyOn(region, 'masterPid', 'get').mockReturnValue(72);
+  workers.setField(1, WorkerField.processOfLane0, 73);
+  workers.setField(1, WorkerField.processOfLane1, 74);
+  const peers = [peerOfManager(shape), peerOfMaster(shape), peerOf(1, 0), peerOf(1, 1), peerOf(0, 1)];
+  expect(peers.map((peer) => processOfPeer(region, workers, peer))).toEqual([71, 72, 73, 74, 0]);
 });
 
 describe('dispatch by a function of the user', () => {

@@ -59,6 +59,20 @@ describe('a connection that is released', () => {
     expect([world.client(connection).end, world.ending.slotsGone]).toEqual(['released', 1]);
   });
 
+  it.each([
+    ['is', 5, false, 1],
+    ['is not, where addresses are not counted,', 0, false, 2],
+    ['is not, where it has none,', 5, true, 2],
+  ])('%s counted off its address', (_title, maxConnectionsPerIp, isUnix, left) => {
+    const world = new ReactorWorld({ options: { maxConnectionsPerIp } });
+    const connection = world.connect();
+    const address = Buffer.from(world.table.address(connection.slot));
+    vi.spyOn(world.table, 'isUnix').mockReturnValue(isUnix);
+    world.context.addresses.add(address, 0, 2);
+    world.ending.release(connection);
+    expect(world.context.addresses.add(address, 0, 0)).toBe(left);
+  });
+
   it('leaves its slot when its worker has seen the end', () => {
     const { world, connection } = open();
     world.ending.fail(connection, EPIPE);
