@@ -122,8 +122,10 @@ const secured = (more: Partial<Secured> = {}): Secured => ({
 describe('a client of a plain port', () => {
   it('is a connection at once, which its worker and every process know', () => {
     const { world, watched, connections, arrive } = open();
+    const opened = vi.spyOn(world.protocols.ofPort(0), 'open');
     arrive();
     const [connection] = connections() as [Connection];
+    expect(opened).toHaveBeenCalledWith(connection);
     const { slot, sessionId, worker } = connection;
     expect(worker).toBe(sessionId % 2);
     expect(world.table.info(sessionId)).toMatchObject({

@@ -120,7 +120,9 @@ describe('a reactor thread', () => {
 
   it('ends when it is told to, and says so in memory, where the master may wait', async () => {
     await begin();
+    const notify = vi.spyOn(Atomics, 'notify');
     tell({ type: 'stop' });
+    expect(notify).toHaveBeenCalledWith(exitFlag, 1);
     expect(thread.calls.slice(1)).toEqual([['stop']]);
     expect([port.isClosed, exitFlag[1]]).toEqual([true, 1]);
   });
