@@ -38,6 +38,24 @@ describe('a server of BASE mode is one process', () => {
   });
 });
 
+describe('the ports of a server of one process', () => {
+  it('are accepted from, or not, as shared memory says, and closed by the worker', async () => {
+    const region = Region.create(testShape());
+    const told: unknown[] = [];
+    const owners = aloneMode({} as Parameters<typeof aloneMode>[0]).createOwners({
+      region,
+      notifyManager: (message: unknown) => told.push(message),
+      closeByManager: async (deadlineMs: number) => void told.push(['close', deadlineMs]),
+    } as unknown as OwnerParts);
+    owners.accept();
+    expect([region.accepting, told]).toEqual([true, [{ type: 'accept' }]]);
+    owners.stopAccepting();
+    expect(region.accepting).toBe(false);
+    await owners.closeAll(5);
+    expect(told.slice(1)).toEqual([['close', 5]]);
+  });
+});
+
 describe('master and worker in one process', () => {
   let region: Region;
   let log: string[];
@@ -100,6 +118,13 @@ describe('master and worker in one process', () => {
   it('begin with the ports themselves, and nobody to hand over to', async () => {
     await begin();
     expect(own).toEqual({ listeners: [42], give: -1, take: -1 });
+  });
+
+  it('leave to themselves what is refused before: no worker can be withdrawn, or added', async () => {
+    await begin();
+    const [before, said] = [toWorker.length, toMaster.length];
+    await say({ type: 'withdraw' } as MasterToManager, { type: 'scale' } as MasterToManager);
+    expect([toWorker.length, toMaster.length, log]).toEqual([before, said, []]);
   });
 
   it('are ready when the worker is, which then takes packets and is seen in the figures', async () => {

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BaseSockets } from '../../src/base/own-sockets.js';
+import { BaseSockets, type BaseSocketsParts } from '../../src/base/own-sockets.js';
 import { Turns } from '../../src/base/turns.js';
 import { createBells } from '../../src/ipc/bells.js';
 import { type BoundPort, bindPort, listenOn } from '../../src/listen/bind-port.js';
@@ -66,7 +66,12 @@ interface Process {
 }
 
 /** A process of worker 0, as far as it owns sockets. */
-const start = async (lane = 0, closesPorts = false, withHandOver = true): Promise<Process> => {
+const start = async (
+  lane = 0,
+  closesPorts = false,
+  withHandOver = true,
+  more: Partial<BaseSocketsParts> = {},
+): Promise<Process> => {
   const turns = new Turns((handler) => {
     const poller = createPoller('auto', handler);
     pollers.push(poller);
@@ -80,6 +85,7 @@ const start = async (lane = 0, closesPorts = false, withHandOver = true): Promis
     modules: await loadModules(forReactor.ports, options.dispatchMode),
     handOver: withHandOver ? { give: pair[0], take: pair[1] } : undefined,
     log: new Log({ role: 'worker 0', level: 'debug', write: (line) => log.push(line) }),
+    ...more,
   });
   return { sockets, leave: () => new Promise((resolve) => sockets.closeAll(1000, resolve)) };
 };
@@ -153,6 +159,38 @@ describe('a worker that owns connections', () => {
   });
 });
 
+describe('one of several workers', () => {
+  beforeEach(() => {
+    closeSync(region.descriptor);
+    for (const bell of bells) closeDoorbell(bell);
+    region = Region.create(testShape({ ringBytes: 65_536, reactorNum: 2, workerNum: 3 }));
+    for (const worker of [0, 1, 2]) new WorkerBoard(region).setField(worker, WorkerField.pid, process.pid);
+    bells = createBells(region.shape);
+    region.accepting = true;
+  });
+
+  /** The workers of four clients that worker 1 has accepted. */
+  const workersOf = async (dispatchMode: 'least-connections' | 'fd-mod'): Promise<unknown[]> => {
+    const modules = await loadModules(forReactor.ports, dispatchMode);
+    const { sockets, leave } = await start(0, false, true, { id: 1, dispatchMode, modules, reusePort: true });
+    sockets.attach();
+    for (let i = 0; i < 4; i++) await dial();
+    await areOpen(4);
+    const table = new ConnectionTable(region);
+    const workers = sessions().map((session) => table.info(session)?.workerId);
+    await leave();
+    return workers;
+  };
+
+  it('keeps its clients by itself where the one with the fewest is to have them', async () => {
+    expect(await workersOf('least-connections')).toEqual([1, 1, 1, 1]);
+  });
+
+  it('shares them with the others where their session ids say so', async () => {
+    expect(new Set(await workersOf('fd-mod'))).toEqual(new Set([0, 1, 2]));
+  });
+});
+
 describe('a worker that settles', () => {
   it.each([
     ['closes its copies of the ports', true],
@@ -173,6 +211,23 @@ describe('a worker that settles', () => {
       expect(sessions()).toHaveLength(1);
     }
     await leave();
+  });
+});
+
+describe('a worker whose clients go to no other process', () => {
+  it('accepts no more from plain ports, and is done when its connections have gone', async () => {
+    region.accepting = true;
+    const { sockets } = await start();
+    sockets.attach();
+    const client = await dial();
+    await areOpen(1);
+    let isDone = false;
+    sockets.dismiss(1000, () => {
+      isDone = true;
+    });
+    client.resetAndDestroy(); // one that only ends its side has time for answers
+    await eventually(() => expect(isDone).toBe(true));
+    await areOpen(0);
   });
 });
 

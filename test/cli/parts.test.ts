@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -28,6 +28,7 @@ import { PidFile } from '../../src/control/pid-file.js';
 import { makeRunDir, type RunEntry, socketIn, writeEntry } from '../../src/control/run-dir.js';
 import { ControlServer } from '../../src/control/server.js';
 import { ServerError } from '../../src/errors/index.js';
+import { definitions } from '../../src/options/definitions.js';
 import { processStartTime } from '../../src/os/other-process.js';
 import { monotonicMs } from '../../src/util/clock.js';
 import { Log } from '../../src/util/log.js';
@@ -57,6 +58,11 @@ describe('arguments of Node', () => {
     ['--import=./trace.js app.js', '--node-arg=--import=./trace.js app.js'],
     ['-r ./a.cjs app.js', '--node-arg=--require=./a.cjs app.js'],
     ['-C dev app.js', '--node-arg=--conditions=dev app.js'],
+    ['--conditions dev app.js', '--node-arg=--conditions=dev app.js'],
+    ['--require ./a.cjs app.js', '--node-arg=--require=./a.cjs app.js'],
+    ['--loader ./a.mjs app.js', '--node-arg=--loader=./a.mjs app.js'],
+    ['--experimental-loader ./a.mjs app.js', '--node-arg=--experimental-loader=./a.mjs app.js'],
+    ['--env-file .env app.js', '--node-arg=--env-file=.env app.js'],
     ['--node-arg --x app.js', '--node-arg=--x app.js'],
     ['app.js --port 1', 'app.js --port 1'],
     ['app.js -p --unknown', 'app.js -p --unknown'],
@@ -89,6 +95,29 @@ describe('the script', () => {
     ]);
   });
 
+  it.each([
+    ['strip', true],
+    ['transform', true],
+    [false, false],
+    [undefined, false],
+  ])('of TypeScript is left to a Node whose feature for it is %j: %s', (feature, isLeft) => {
+    const before = Object.getOwnPropertyDescriptor(process.features, 'typescript');
+    Object.defineProperty(process.features, 'typescript', { value: feature, configurable: true });
+    const script = file('a.ts');
+    const said = cliError(() => commandFor(script));
+    Reflect.deleteProperty(process.features, 'typescript');
+    if (before !== undefined) Object.defineProperty(process.features, 'typescript', before);
+    expect(said).toEqual(isLeft ? { script, nodeArgs: [] } : [ExitCode.failed, expect.any(String)]);
+  });
+
+  it('of TypeScript is run by the tsx of its project', () => {
+    const tsx = join(folder, 'node_modules', 'tsx');
+    mkdirSync(tsx, { recursive: true });
+    writeFileSync(join(tsx, 'index.js'), '');
+    const { nodeArgs } = commandFor(file('a.ts'), false);
+    expect(nodeArgs).toEqual(['--import', expect.stringMatching(/^file:.*node_modules\/tsx\/index\.js$/)]);
+  });
+
   it('must be a file', () => {
     expect(cliError(() => commandFor(join(folder, 'none.js')))).toEqual([
       ...[ExitCode.usage, expect.stringMatching(/There is no file .*none\.js/)],
@@ -100,6 +129,8 @@ describe('the script', () => {
     [['node', '/srv/app.js'], '/srv/app.js'],
     [['node', '--inspect', '--import', './trace.js', 'app.ts', '--flag'], 'app.ts'],
     [['node', '-r', 'x', '--conditions=dev', 'app.js', 'other.js'], 'app.js'],
+    [['node', '--require', 'x', '--loader', 'x', '--experimental-loader', 'x', 'app.js'], 'app.js'],
+    [['node', '-C', 'x', '--conditions', 'x', 'app.js'], 'app.js'],
     [['node'], ''],
   ])('of the command %j is %j', (command, script) => {
     expect(scriptOf({ command })).toBe(script);
@@ -134,6 +165,23 @@ describe('options of the server', () => {
     });
     expect(parse('--workers', '2', '--task-workers=1')).toEqual({ workerNum: '2', taskWorkerNum: '1' });
     expect(parse()).toEqual({});
+  });
+
+  it('are described by the first sentence of their help, as plain text', () => {
+    const command = new Command('start');
+    addServerOptions(command);
+    const described = command.options.map(({ description }) => description);
+    expect(described.filter((text) => text.length < 5 || /[.;]$|[.;] [A-Z]|`|\]\(/.test(text))).toEqual([]);
+    expect(described).toContain('the same as --worker-num');
+    const helps = Object.values(definitions).map(({ help }) =>
+      help
+        .split('`')
+        .join('')
+        .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1'),
+    );
+    const own = described.filter((text) => !text.startsWith('the same as '));
+    const isOfHelp = (text: string): boolean => helps.some((help) => help.startsWith(text));
+    expect(own.filter((text) => !isOfHelp(text))).toEqual([]);
   });
 
   it('are refused before anything starts, with what was expected', () => {
@@ -203,7 +251,10 @@ describe('what is printed', () => {
   it.each([
     [0, '0µs'],
     [0.00018, '180µs'],
+    [0.0009999, '1000µs'],
+    [0.001, '1.0ms'],
     [0.0012, '1.2ms'],
+    [0.01, '10ms'],
     [0.25, '250ms'],
     [1, '1.0s'],
   ])('is %d seconds as %s', (value, text) => {
@@ -213,7 +264,13 @@ describe('what is printed', () => {
   it.each([
     [0, '0'],
     [9999, '9999'],
+    [10_000, '10.0k'],
     [12_345, '12.3k'],
+    [99_900, '99.9k'],
+    [100_000, '100k'],
+    [1e6, '1.0M'],
+    [999_999_999, '1000.0M'],
+    [1e9, '1.0G'],
     [123_456, '123k'],
     [1_234_567, '1.2M'],
     [1.5e9, '1.5G'],
@@ -369,8 +426,8 @@ describe('a unit of systemd', () => {
   });
 
   it('keeps %, $, quotes and line ends as they are meant', () => {
-    const text = unit({}, { args: ['100%', '$HOME', 'say "hi"', 'a\nb', 'back\\slash '] });
-    expect(line(text, 'ExecStart')).toMatch(/ -- 100%% \$\$HOME "say \\"hi\\"" "a\\nb" "back\\\\slash "$/);
+    const text = unit({}, { args: ['100%', '$HOME', 'say "hi"', 'a\nb', 'c\td\r', 'back\\slash '] });
+    expect(line(text, 'ExecStart')).toMatch(/ -- 100%% \$\$HOME "say \\"hi\\"" "a\\nb" "c\\td\\r" "back\\\\slash "$/);
   });
 
   it('does not become a daemon, and makes paths absolute', () => {

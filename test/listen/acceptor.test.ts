@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Arrival } from '../../src/ipc/arrival.js';
 import { Acceptor, type AcceptorParts } from '../../src/listen/acceptor.js';
 import { type BoundPort, bindPort, listenOn, unbindPort } from '../../src/listen/bind-port.js';
@@ -10,10 +10,14 @@ import { AddressCounters } from '../../src/memory/address-counters.js';
 import { Region } from '../../src/memory/region.js';
 import { AF_INET, AF_INET6, AF_UNIX } from '../../src/os/constants.js';
 import { createPoller } from '../../src/os/create-poller.js';
+import { errnoOf } from '../../src/os/libc.js';
+import * as socket from '../../src/os/socket.js';
 import { Log } from '../../src/util/log.js';
 import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 import { testShape } from '../helpers/test-shape.js';
+
+vi.mock('../../src/os/socket.js', { spy: true });
 
 let before: string[];
 let folder: string;
@@ -136,6 +140,27 @@ describe('accepting', () => {
   });
 });
 
+describe('a client that has gone, and a signal in between', () => {
+  it.each(['EINTR', 'ECONNABORTED'])('do not stop accepting: %s', async (name) => {
+    await dial(await bind());
+    vi.mocked(socket.accept).mockReturnValueOnce(-errnoOf(name));
+    accept();
+    await takenAre(1);
+    expect(log).toEqual([]);
+  });
+
+  it('are told from what does, until it is over', async () => {
+    await dial(await bind());
+    vi.mocked(socket.accept).mockReturnValueOnce(-errnoOf('EMFILE'));
+    accept();
+    await takenAre(1);
+    expect(log.map((line) => line.replace(/^.*?\] /, '').trim())).toEqual([
+      'accepting pauses: accept failed with EMFILE; new clients wait in the backlog',
+      expect.stringMatching(/^accepting goes on after="?accept failed with EMFILE/),
+    ]);
+  });
+});
+
 describe('what cannot be accepted now', () => {
   it('waits in the backlog from maxConnections on, with one line, and comes when there is room', async () => {
     may = 'full';
@@ -169,7 +194,8 @@ describe('what cannot be accepted now', () => {
 describe('clients of one address', () => {
   it('are turned away with a reset beyond maxConnectionsPerIp, which is said once a second at most', async () => {
     const port = await bind();
-    accept({ maxConnectionsPerIp: 2 });
+    const addresses = new AddressCounters(region);
+    accept({ maxConnectionsPerIp: 2, addresses });
     const errors: unknown[] = [];
     for (let i = 0; i < 5; i++) {
       const client = connect(port.port, port.host);
@@ -180,6 +206,7 @@ describe('clients of one address', () => {
     expect(taken).toHaveLength(2);
     expect(log).toHaveLength(1);
     expect(log[0]).toMatch(/maxConnectionsPerIp/);
+    expect(addresses.add(taken[0]?.address ?? Buffer.alloc(16), 0, 0)).toBe(2); // those turned away are not counted
   });
 
   it('may come again when one has gone', async () => {
@@ -202,6 +229,25 @@ describe('clients of one address', () => {
 });
 
 describe('the end of accepting', () => {
+  it('comes once, however often it is told', async () => {
+    await bind();
+    let closed = 0;
+    const watched = accept({
+      createPoller: (handler) => {
+        const poller = createPoller('auto', handler);
+        const close = poller.close.bind(poller);
+        poller.close = () => {
+          closed++;
+          close();
+        };
+        return poller;
+      },
+    });
+    watched.stop();
+    watched.stop();
+    expect(closed).toBe(1);
+  });
+
   it('leaves the port open: who comes waits for another one', async () => {
     const port = await bind();
     const first = accept();

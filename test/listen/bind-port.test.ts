@@ -265,6 +265,15 @@ describe('who holds a port', () => {
     expect(findPortHolder(port)).toBeUndefined();
   });
 
+  it.runIf(isLinux)('is not somebody who listens elsewhere', async () => {
+    const [here, there] = [portOf(await other(0, '127.0.0.1')), createServer().listen(0, '127.0.0.1')];
+    await once(there, 'listening');
+    const gone = portOf(there);
+    await new Promise((resolve) => there.close(resolve));
+    expect(findPortHolder(here)).toContain(`(pid ${process.pid})`);
+    expect(findPortHolder(gone)).toBeUndefined();
+  });
+
   it.runIf(isLinux)('is found by IPv6 too', async () => {
     expect(findPortHolder(portOf(await other(0, '::1')))).toContain(`(pid ${process.pid})`);
   });

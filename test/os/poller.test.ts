@@ -164,6 +164,39 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     expect(seen).toEqual([]);
   });
 
+  it('keeps its process running until it is closed', () => {
+    const timers = (): string[] => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout');
+    const before = timers();
+    const made = poller();
+    made.close();
+    expect(timers()).toEqual(before);
+  });
+
+  it('has no turn after it was closed, though it was asked for one', async () => {
+    const made = poller();
+    made.wakeSoon();
+    made.close();
+    made.close(); // told twice
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(turns).toBe(0);
+  });
+
+  it('says nothing more of what was abandoned, though it stays open', async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    const other = await connection();
+    made.add(other.descriptor, 2);
+    made.add(descriptor, 1);
+    made.abandon(descriptor);
+    peer.write('x');
+    other.peer.write('x');
+    await poll('the other one is told', () => saw(other.descriptor, READABLE));
+    expect(seen.filter(({ token, events }) => token === 1 && (events & READABLE) !== 0)).toEqual([]);
+    made.remove(other.descriptor);
+    closeDescriptor(other.descriptor);
+    closeDescriptor(descriptor);
+  });
+
   it('can be closed from inside its own report', async () => {
     const made = poller();
     const { descriptor, peer } = await connection();

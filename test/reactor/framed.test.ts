@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, Event } from '../../src/ipc/frame.js';
+import { ReactorCounter } from '../../src/memory/boards.js';
 import { type Framer, MALFORMED, MORE } from '../../src/protocol/framing/framer.js';
 import type { DispatchFunction } from '../../src/reactor/dispatch/index.js';
 import { rawFraming } from '../../src/reactor/protocols/framed.js';
@@ -23,6 +24,19 @@ function open(options: WorldOptions = {}) {
   const packets = () => world.takeAll().map(({ worker, text }) => [worker, text] as const);
   return { world, connection, packets };
 }
+
+describe('packets that lie whole in what was read', () => {
+  it('are counted as dispatched, each with its bytes', () => {
+    const { world, connection, packets } = open();
+    world.clientSends(connection, 'one\nthree\n');
+    expect(packets()).toEqual([
+      [0, 'one\n'],
+      [0, 'three\n'],
+    ]);
+    expect(world.board.read(0, ReactorCounter.dispatched)).toBe(2);
+    expect(world.table.queuedBytes(connection.slot)).toBe(10);
+  });
+});
 
 describe("a function of the user's that chooses the worker", () => {
   const choosing = (...answers: ReturnType<DispatchFunction>[]) => {

@@ -127,3 +127,13 @@ describe('over the budget, where clients are closed', () => {
     expect([connection.isClosed, world.take().length]).toEqual([false, 1]);
   });
 });
+
+it('a single byte that waits is enough to be the largest', () => {
+  const world = new BudgetWorld({ overloadPolicy: 'close' });
+  const [one, other] = [world.waitsFor(1), world.connect()];
+  world.pass(60_000);
+  world.workerHolds(2000);
+  world.connect();
+  world.clientSends(other, 'x');
+  expect([one.isClosed, other.isClosed]).toEqual([true, false]);
+});

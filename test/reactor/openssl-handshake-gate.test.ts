@@ -107,6 +107,18 @@ describe('the gate of handshakes by OpenSSL', () => {
     expect([entered.length, gate.waiting]).toEqual([0, 0]);
   });
 
+  it('looks for late clients only while some wait', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const { gate, port } = world(10_000);
+    const before = timers();
+    const client = connectTcp(port, '127.0.0.1').on('error', () => {});
+    await poll('it waits', () => gate.waiting === 1);
+    expect(timers()).toBeGreaterThan(before);
+    gate.clear();
+    expect(timers()).toBe(before);
+    client.destroy();
+  });
+
   it('turns away all at the end', async () => {
     const { gate, refused, port } = world(10_000);
     const clients = Array.from({ length: 3 }, () =>

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readLatin1, writeLatin1 } from '../../src/util/latin1.js';
 import { scriptHas, watchState } from '../../src/util/script-state.js';
 import { signalName } from '../../src/util/signal-name.js';
@@ -38,6 +38,20 @@ it('characters up to U+00FF are their bytes', () => {
   expect(writeLatin1(bytes, 'aéÿ', 2)).toBe(3);
   expect([...bytes]).toEqual([0x2e, 0x2e, 0x61, 0xe9, 0xff, 0x2e]);
   expect(readLatin1(bytes, 2, 5)).toBe('aéÿ');
+});
+
+it('characters are their bytes too where Buffer has no methods of its own for that', async () => {
+  const prototype = Buffer.prototype as { latin1Write?: unknown; latin1Slice?: unknown };
+  const { latin1Write, latin1Slice } = prototype;
+  Object.assign(prototype, { latin1Write: undefined, latin1Slice: undefined });
+  vi.resetModules();
+  const plain = await import('../../src/util/latin1.js').finally(() =>
+    Object.assign(prototype, { latin1Write, latin1Slice }),
+  );
+  const bytes = Buffer.alloc(6, 0x2e);
+  expect(plain.writeLatin1(bytes, 'aéÿ', 2)).toBe(3);
+  expect([...bytes]).toEqual([0x2e, 0x2e, 0x61, 0xe9, 0xff, 0x2e]);
+  expect(plain.readLatin1(bytes, 2, 5)).toBe('aéÿ');
 });
 
 describe('a file whose size is not known', () => {
