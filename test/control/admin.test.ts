@@ -34,7 +34,7 @@ afterEach(() => admin.close());
 const server = {
   status: () => ({ state, ready, workerNum: 4 }),
   stats: () => ({ requestCount: 3 }),
-  metrics: () => [{ name: 'it', help: 'what it is', type: 'gauge', samples: [{ value: 5 }] }],
+  metrics: () => [{ name: 'it', help: 'what it is', type: 'gauge', samples: [{ labels: {}, value: 5 }] }],
   reload: async (tasksOnly: boolean) => asked.push(['reload', tasksOnly]),
   connections: (filter: object) => ({ connections: [], next: 0, filter }),
   takeProfile: async (request: object): Promise<TakenProfile> => {
@@ -71,6 +71,7 @@ function ask(path: string, method = 'GET', headers: OutgoingHttpHeaders = {}, bo
     request.on('error', reject).end(body);
   });
 }
+const turn = () => new Promise(setImmediate);
 const withToken = { authorization: `Bearer ${TOKEN}` };
 const post = (path: string, body = '', headers: OutgoingHttpHeaders = withToken): Promise<Answer> =>
   ask(path, 'POST', headers, body);
@@ -127,7 +128,7 @@ describe('the admin listener', () => {
     expect(status).toBe(200);
     expect(headers).toMatchObject({ 'cache-control': 'no-store', 'content-length': String(body.length) });
     expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
-    expect(body).toMatch(/# TYPE tswoole_it gauge\ntswoole_it 5\n/);
+    expect(body).toMatch(/# TYPE it gauge\nit 5\n/);
   });
 
   it('answers HEAD without a body, and refuses other methods', async () => {
@@ -300,8 +301,10 @@ describe('a command over HTTP', () => {
     request.on('error', () => {}).end();
     await begun;
     await admin.close(); // its connections are closed
+    await turn(); // and Node has told the answers of them
+    await turn();
     fail?.(new Error('nobody is there'));
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
     expect(log).toEqual([]);
   });
 });
