@@ -204,7 +204,13 @@ describe('a server that has started', () => {
 
   beforeAll(async () => {
     server = new Server({ host: '127.0.0.1', port: 0, workerNum: 2, heartbeatIdleMs: 0 });
-    server.on('receive', nothing).addCommand('own', nothing).addProcess({ name: 'mail', run: nothing });
+    server
+      .on('receive', nothing)
+      .once('connect', nothing)
+      .on('close', nothing)
+      .off('close')
+      .addCommand('own', nothing)
+      .addProcess({ name: 'mail', run: nothing });
     becomes.start = async () => {
       server.shutdown();
       isStopWished = becomes.context?.stopWish.isMade;
@@ -228,7 +234,7 @@ describe('a server that has started', () => {
   it('gives its role what the script has declared', () => {
     const { options, events, ports, userProcesses, commands, server: held } = becomes.context as StartContext;
     expect([options, ports, held]).toEqual([server.options, server.ports, server]);
-    expect([Object.keys(events), userProcesses.map(({ name }) => name)]).toEqual([['receive'], ['mail']]);
+    expect([Object.keys(events), userProcesses.map(({ name }) => name)]).toEqual([['receive', 'connect'], ['mail']]);
     expect([...commands.keys()]).toEqual(['own']);
     const conn = becomes.context?.createConnection(9) as Connection;
     expect([conn instanceof Connection, conn.fd]).toEqual([true, 9]);
