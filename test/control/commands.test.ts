@@ -235,3 +235,14 @@ describe('the limits of arguments', () => {
       await expect(run(length)).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_OPTION_/) });
   });
 });
+
+it('a profile is one of the processor, of ten seconds, where nothing else is said', async () => {
+  await table.run('profile', { target: 0, path: '/tmp/it' });
+  await table.runForRemote('profile', { target: 'master' });
+  await table.runForRemote('profile', { target: 'manager', kind: 'heap', seconds: 1 });
+  expect(asked).toEqual([
+    ['profile', { target: 0, kind: 'cpu', durationMs: 10_000, path: '/tmp/it' }],
+    ['takeProfile', { target: 'master', kind: 'cpu', durationMs: 10_000 }],
+    ['takeProfile', { target: 'manager', kind: 'heap', durationMs: 1000 }],
+  ]);
+});

@@ -60,6 +60,8 @@ describe('the run directory', () => {
     writeEntry(runDir, entry(process.ppid, '1'));
     writeEntry(runDir, entry(4_000_000, '5'));
     writeFileSync(join(runDir, '77.json'), '{"half');
+    writeFileSync(join(runDir, '78.json'), JSON.stringify({ ...entry(process.pid), socket: undefined }));
+    writeFileSync(join(runDir, '79.json'), JSON.stringify({ ...entry(process.pid), pid: String(process.pid) }));
     writeFileSync(join(runDir, 'other.txt'), '');
     expect(listEntries(runDir).map(({ pid }) => pid)).toEqual([process.pid]);
     expect(() => statSync(join(runDir, `${process.ppid}.json`))).toThrow('ENOENT');
