@@ -233,7 +233,12 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#framesThisTurn = 0;
     if (outbox.waitsForRoom) outbox.roomAgain();
     const goOn = (): boolean => this.#mayGoOn();
-    while (this.#attached && goOn() && this.#inbox.take(goOn));
+    let isInTime = true; // between two looks at the clock `goOn` would say yes again
+    const takeOn = (): boolean => {
+      isInTime &&= goOn();
+      return isInTime;
+    };
+    while (this.#attached && takeOn() && this.#inbox.take(takeOn));
     this.#releaseAtBorder();
     const more = this.#messaging.take(goOn);
     const moreTasks = this.#source?.take(goOn);

@@ -209,3 +209,40 @@ describe('a client that is no user of this machine', () => {
     expect(await table.runForRemote('stats', {})).toBe('stats answered');
   });
 });
+
+describe('the limits of arguments', () => {
+  it.each([
+    ['scale', 'by', -1000, 1000],
+    ['scale', 'workerNum', 1, 1000],
+    ['connections', 'count', 1, 1000],
+    ['connections', 'port', 0, 65_535],
+    ['connections', 'after', 0, Number.MAX_SAFE_INTEGER],
+    ['connections', 'workerId', 0, 2000],
+  ])('of %s, %s, are %d and %d', async (name, argument, min, max) => {
+    for (const value of [min, max]) await table.run(name, { [argument]: value });
+    expect(asked.filter(([asking]) => asking === name)).toHaveLength(2);
+    for (const value of [min - 1, max + 1]) {
+      await expect((async () => table.run(name, { [argument]: value }))()).rejects.toMatchObject({
+        code: expect.stringMatching(/^ERR_OPTION_/),
+      });
+    }
+  });
+
+  it('of an address are 1 and 64 characters', async () => {
+    const run = async (length: number): Promise<unknown> => table.run('connections', { address: 'x'.repeat(length) });
+    for (const length of [1, 64]) await run(length);
+    for (const length of [0, 65])
+      await expect(run(length)).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_OPTION_/) });
+  });
+});
+
+it('a profile is one of the processor, of ten seconds, where nothing else is said', async () => {
+  await table.run('profile', { target: 0, path: '/tmp/it' });
+  await table.runForRemote('profile', { target: 'master' });
+  await table.runForRemote('profile', { target: 'manager', kind: 'heap', seconds: 1 });
+  expect(asked).toEqual([
+    ['profile', { target: 0, kind: 'cpu', durationMs: 10_000, path: '/tmp/it' }],
+    ['takeProfile', { target: 'master', kind: 'cpu', durationMs: 10_000 }],
+    ['takeProfile', { target: 'manager', kind: 'heap', durationMs: 1000 }],
+  ]);
+});

@@ -9,7 +9,7 @@ import type { Controlled } from '../../src/control/controlled.js';
 import { idOf, LIMIT_LINE_BYTES, lineReader, parseRequest } from '../../src/control/protocol.js';
 import { RateMeter } from '../../src/control/rate-meter.js';
 import { ControlServer } from '../../src/control/server.js';
-import { ServerError } from '../../src/errors/index.js';
+import { ServerError, serializeError } from '../../src/errors/index.js';
 import { deferred } from '../../src/util/deferred.js';
 import { Log } from '../../src/util/log.js';
 import { eventually } from '../helpers/eventually.js';
@@ -75,9 +75,11 @@ describe('the control socket', () => {
   let clients: ControlClient[];
   let sockets: Socket[];
   let log: string[];
+  let umask: number;
 
   beforeEach(async () => {
     before = openDescriptors();
+    umask = process.umask();
     folder = mkdtempSync(join(tmpdir(), 'control-'));
     path = join(folder, 'it.sock');
     [own, clients, sockets, log] = [new Map(), [], [], []];
@@ -114,6 +116,7 @@ describe('the control socket', () => {
 
   it('is for this user alone', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(process.umask()).toBe(umask);
   });
 
   it('answers with the result, or with the error, its code and its detail', async () => {
@@ -176,6 +179,15 @@ describe('the control socket', () => {
     await expect(ControlClient.connect(path)).rejects.toMatchObject({ code: expect.stringMatching(/ENOENT|ECONNREF/) });
   });
 
+  it('leaves no timer at a client whose call was answered', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    const client = await dial();
+    expect(timers()).toBe(before);
+    await client.call('echo');
+    expect(timers()).toBe(before);
+  });
+
   it('is not made twice at the same path', async () => {
     const second = new ControlServer(new CommandTable({} as Controlled, own), new Log({ role: 'x', level: 'silent' }));
     const umask = process.umask();
@@ -197,6 +209,25 @@ describe('a server that does not answer', () => {
     await expect(client.call('stats')).rejects.toThrow('the server has ended');
     await client.closed;
     await new Promise((resolve) => mute.close(resolve));
+    rmSync(folder, { recursive: true });
+  });
+});
+
+describe('a server that turns its client away', () => {
+  it('refuses all calls at once', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'away-'));
+    const error = serializeError(new ServerError('ERR_CONTROL_PEER', { uid: 7 }));
+    const server = createServer(
+      (socket) => void socket.once('data', () => socket.end(`${JSON.stringify({ id: 0, error })}\n`)),
+    );
+    await new Promise<void>((resolve) => server.listen(join(folder, 's'), resolve));
+    const client = await ControlClient.connect(join(folder, 's'));
+    const calls = await Promise.allSettled([client.call('stats'), client.call('status')]);
+    for (const call of calls) {
+      expect(call).toMatchObject({ status: 'rejected', reason: { code: 'ERR_CONTROL_PEER', detail: { uid: 7 } } });
+    }
+    await client.closed;
+    await new Promise((resolve) => server.close(resolve));
     rmSync(folder, { recursive: true });
   });
 });

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   listEntries,
   makeRunDir,
@@ -60,12 +60,29 @@ describe('the run directory', () => {
     writeEntry(runDir, entry(process.ppid, '1'));
     writeEntry(runDir, entry(4_000_000, '5'));
     writeFileSync(join(runDir, '77.json'), '{"half');
+    writeFileSync(join(runDir, '78.json'), JSON.stringify({ ...entry(process.pid), socket: undefined }));
+    writeFileSync(join(runDir, '79.json'), JSON.stringify({ ...entry(process.pid), pid: String(process.pid) }));
     writeFileSync(join(runDir, 'other.txt'), '');
     expect(listEntries(runDir).map(({ pid }) => pid)).toEqual([process.pid]);
     expect(() => statSync(join(runDir, `${process.ppid}.json`))).toThrow('ENOENT');
     removeEntry(runDir, process.pid);
     expect(listEntries(runDir)).toEqual([]);
     expect(listEntries(join(folder, 'nowhere'))).toEqual([]);
+  });
+
+  it('is made with the folders above it', () => {
+    makeRunDir(join(runDir, 'a', 'b'));
+    expect(statSync(join(runDir, 'a', 'b')).mode & 0o777).toBe(0o700);
+  });
+
+  it.each([
+    [{ XDG_RUNTIME_DIR: '/run/user/7' }, '/run/user/7/tswoole'],
+    [{ XDG_RUNTIME_DIR: '' }, join(tmpdir(), 'tswoole-7')],
+    [{}, join(tmpdir(), 'tswoole-7')],
+  ])('of a user who is not root is, with %j, %s', (environment, path) => {
+    const getuid = vi.spyOn(process, 'getuid').mockReturnValue(7);
+    expect([runDirFor('', environment), runDirFor('/chosen', environment)]).toEqual([path, '/chosen']);
+    getuid.mockRestore();
   });
 
   it('is where the user may have one', () => {

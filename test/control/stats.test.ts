@@ -237,3 +237,17 @@ describe('a profile over HTTP', () => {
     expect([response.written, response.ended, freed()]).toEqual([['a'], false, 1]);
   });
 });
+
+it('what is pending is callbacks in a worker, and tasks in a task worker', () => {
+  for (const id of [0, 3]) {
+    live(id);
+    board.setField(id, WorkerField.pending, 5 + id);
+  }
+  const pending = readWorkers(region).map(({ id, pendingCallbacks, runningTasks }) => [
+    id,
+    pendingCallbacks,
+    runningTasks,
+  ]);
+  expect(pending).toContainEqual([0, 5, 0]);
+  expect(pending).toContainEqual([3, 0, 8]);
+});

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as frame from '../../src/ipc/frame.js';
 
@@ -42,6 +43,12 @@ describe('why a connection has ended', () => {
     expect(['client', 'server', 'timeout', 'limit', 'error']).toContain(reason.initiator);
     expect(closeReason(code, 'another sentence')).toEqual({ ...reason, message: 'another sentence' });
     for (const isHalf of [false, true]) expect(goneCode(goneFlags(code, isHalf))).toBe(code);
+  });
+
+  it('is one of those that docs/lifecycle.md names', () => {
+    const lifecycle = readFileSync(new URL('../../docs/lifecycle.md', import.meta.url), 'utf8');
+    const named = new Set(lifecycle.match(/(?<=`)[A-Z]+_[A-Z_]+(?=`)/g));
+    for (const name of Object.keys(CloseCode)) expect([name, named.has(name)]).toEqual([name, true]);
   });
 
   it.each([

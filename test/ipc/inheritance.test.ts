@@ -1,6 +1,9 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { bequeath, CONTROL_DESCRIPTOR, takeInheritance } from '../../src/ipc/inheritance.js';
+import { letGoOfSecrets } from '../../src/ipc/secrets.js';
 import { CHILD_VARIABLE } from '../../src/util/child-variable.js';
+
+vi.mock(import('../../src/ipc/secrets.js'), async (original) => ({ ...(await original()), letGoOfSecrets: vi.fn() }));
 
 const shared = {
   ...{ region: 20, overflow: 21, datagrams: [-1, 30] },
@@ -68,5 +71,13 @@ describe('a child', () => {
   it('takes its inheritance out of the environment: what it starts has none', () => {
     found(bequeath(worker, shared));
     expect([process.env[CHILD_VARIABLE], takeInheritance()]).toEqual([undefined, undefined]);
+  });
+
+  it('keeps the secrets of the options only where it passes them on: in the manager', () => {
+    vi.mocked(letGoOfSecrets).mockClear();
+    found(bequeath({ role: 'manager' }, shared));
+    expect(letGoOfSecrets).not.toHaveBeenCalled();
+    found(bequeath(worker, shared));
+    expect(letGoOfSecrets).toHaveBeenCalledOnce();
   });
 });

@@ -247,6 +247,28 @@ describe('requests of a protocol', () => {
     expect(types.indexOf(TYPE + 1)).toBeLessThan(types.lastIndexOf(Request.send));
   });
 
+  it('find room although data fills the ring', () => {
+    outbox.send(FD, Buffer.alloc(300_000));
+    outbox.notify(request);
+    expect(takeAll().at(-1)).toMatchObject({ type: TYPE });
+  });
+
+  it('wait where the reactor takes nothing at all, all in order, and are refused where too many do', () => {
+    let count = 0;
+    while (count < 50_000 && outbox.setPaused(FD, count % 2 === 0)) count++;
+    expect([count > 10_000, count < 50_000]).toEqual([true, true]);
+    expect(outbox.lastError).toMatchObject({
+      ...{ code: 'ERR_CHANNEL_BROKEN', detail: { why: 'its reactor takes no requests' } },
+    });
+    const types: number[] = [];
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      types.push(...frames.map(({ type }) => type));
+      outbox.roomAgain();
+    }
+    expect(types).toEqual(Array.from({ length: count }, (_, i) => (i % 2 === 0 ? Request.pause : Request.resume)));
+    expect(outbox.isEmpty).toBe(true);
+  });
+
   it('are refused where the connection has gone', () => {
     table.setState(3, SlotState.closed);
     expect([outbox.request(request), outbox.notify(request)]).toEqual([false, false]);
@@ -363,6 +385,39 @@ describe('before a successor replies', () => {
     outbox.send(FD, 'a');
     takeAll();
     outbox.keepPlaces();
+    expect(takeAll()).toEqual([]);
+  });
+});
+
+describe('news of another session in the same slot', () => {
+  it('changes nothing', () => {
+    outbox.send(FD, Buffer.alloc(1 << 19));
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) outbox.roomAgain();
+    outbox.writable(FD + 64);
+    outbox.forget(FD + 64);
+    expect([takeAll(), outbox.isEmpty]).toEqual([[], false]);
+    outbox.writable(FD);
+    expect(takeAll().length).toBeGreaterThan(0);
+  });
+});
+
+describe('a process that gives up', () => {
+  it('resets a stream of which a byte would be missing', () => {
+    for (let i = 0; i < 3; i++) {
+      outbox.send(FD, Buffer.alloc(50_000));
+      takeAll();
+    }
+    outbox.send(FD, 'x');
+    expect(outbox.heldBytes).toBe(1);
+    outbox.giveUp();
+    expect(takeAll().at(-1)).toMatchObject({ type: Request.close, flags: 1, detail: CloseCode.WORKER_REPLACED });
+    expect([outbox.heldBytes, outbox.isEmpty]).toEqual([0, true]);
+  });
+
+  it('leaves all others as they are', () => {
+    outbox.send(FD, 'x');
+    takeAll();
+    outbox.giveUp();
     expect(takeAll()).toEqual([]);
   });
 });

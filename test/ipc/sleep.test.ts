@@ -23,8 +23,13 @@ describe('sleep and wake-up', () => {
     expect(epoch()).toBe(1);
     sleeper.wake();
     expect(epoch()).toBe(2);
-    waker.wake();
-    expect(rings).toBe(0);
+    expect([waker.wake(), rings]).toEqual([false, 0]);
+    sleeper.sleep();
+    expect([waker.wake(), waker.wake(), rings]).toEqual([true, false, 1]);
+    sleeper.wake();
+    sleeper.sleep();
+    expect([waker.wake(), rings]).toEqual([true, 2]);
+    sleeper.wake();
     // A successor of a sleeper that was killed asleep begins awake.
     sleeper.sleep();
     const successor = new Sleeper(shared, 0);

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MessagingMemory } from '../../src/messaging/memory.js';
 import { Records } from '../../src/messaging/record.js';
-import { Slots } from '../../src/messaging/slots.js';
-import { SlotState, stateOf, useOf } from '../../src/messaging/word.js';
+import { endMessage, Slots, signalOwner } from '../../src/messaging/slots.js';
+import { GONE, SlotState, stateOf, useOf } from '../../src/messaging/word.js';
 import { MessagingWorld } from '../helpers/messaging-world.js';
 
 const PEER = 1;
@@ -56,4 +56,27 @@ it('those that another process has changed are told once, each', () => {
   expect(slots.takeSignalled((slot) => told.push(slot))).toBe(true);
   expect(told).toEqual([0, 3, 31, 39]);
   expect(slots.takeSignalled(() => expect.unreachable())).toBe(false);
+});
+
+it('news is there as soon as one of them has some, and until it was taken', () => {
+  for (let i = 0; i < 40; i++) slots.take();
+  for (const slot of [0, 31, 32, 39]) {
+    expect(slots.hasSignals).toBe(false);
+    signalOwner(memory, PEER, slot);
+    expect(slots.hasSignals).toBe(true);
+    const told: number[] = [];
+    slots.takeSignalled((each) => told.push(each));
+    expect(told).toEqual([slot]);
+  }
+});
+
+it('a message that was taken goes back to its owner, who is told; one whose owner has gone is free at once', () => {
+  const records = new Records(memory, world.overflow);
+  const [taken, left] = [slots.take(), slots.take()];
+  endMessage(memory, records, PEER, taken);
+  expect([stateOf(wordOf(taken)), slots.hasSignals]).toEqual([SlotState.done, true]);
+  slots.takeSignalled(() => {});
+  memory.int32[memory.wordIndex(PEER, left)] = wordOf(left) | GONE;
+  endMessage(memory, records, PEER, left);
+  expect([stateOf(wordOf(left)), slots.hasSignals]).toEqual([SlotState.free, false]);
 });

@@ -45,3 +45,18 @@ it('small plain objects take the fast way, and shared references, holes and othe
 it('what calls itself JSON-able by toJSON is no exception', () => {
   expect(() => encodeValue({ toJSON: () => 1 })).toThrow(expect.objectContaining({ code: 'ERR_DATA_NOT_CLONEABLE' }));
 });
+
+it('numbers, bytes, text and nothing have ways of their own', () => {
+  const kinds = [1.5, Buffer.of(1), new Uint8Array(1), 'ä', undefined].map((value) => encodeValue(value).kind);
+  expect(kinds).toEqual([ValueKind.number, ValueKind.buffer, ValueKind.bytes, ValueKind.string, ValueKind.undefined]);
+});
+
+it('up to 256 items and 32 objects take the fast way, and one more does not', () => {
+  const items = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+  const record = (count: number): object => Object.fromEntries(items(count).map((index) => [`k${index}`, index]));
+  const objects = (count: number): object[] => items(count - 1).map(() => ({}));
+  for (const make of [items, record]) {
+    expect([encodeValue(make(256)).kind, encodeValue(make(257)).kind]).toEqual([ValueKind.json, ValueKind.clone]);
+  }
+  expect([encodeValue(objects(32)).kind, encodeValue(objects(33)).kind]).toEqual([ValueKind.json, ValueKind.clone]);
+});

@@ -9,10 +9,12 @@ import type { Master } from '../../src/master/master.js';
 import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { ConnectionTable } from '../../src/memory/connection-table.js';
 import { Region } from '../../src/memory/region.js';
+import type { Messaging } from '../../src/messaging/messaging.js';
 import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { AF_INET } from '../../src/os/constants.js';
-import { ControlledServer, nameOf } from '../../src/server/controlled-server.js';
+import { type ControlledParts, ControlledServer, nameOf } from '../../src/server/controlled-server.js';
 import { monotonicMs } from '../../src/util/clock.js';
+import { MessagingWorld } from '../helpers/messaging-world.js';
 import { testShape } from '../helpers/test-shape.js';
 
 let region: Region;
@@ -22,23 +24,32 @@ let crashLoops: CrashLoop[];
 /** What the master and the outbox were asked. */
 let asked: unknown[][];
 let refusal: ServerError | undefined;
+/** Where a process has put its profile. */
+let left: { offset: number; bytes: number }[];
 
 beforeEach(() => {
   region = Region.create(testShape({ workerNum: 3 }));
   region.activeWorkerNum = region.seatNum = 2;
   board = new WorkerBoard(region);
-  [phase, crashLoops, asked, refusal] = ['running', [], [], undefined];
+  [phase, crashLoops, asked, refusal, left] = ['running', [], [], undefined, []];
 });
 
 const note =
   (name: string) =>
   async (...given: unknown[]): Promise<void> =>
     void asked.push([name, ...given]);
-const make = (given: ServerOptions = {}, listens: object[] = [{ port: 0 }]): ControlledServer => {
+const make = (
+  given: ServerOptions = {},
+  listens: object[] = [{ port: 0 }],
+  more: Partial<ControlledParts> = {},
+): ControlledServer => {
   const options = resolveOptions({ host: '127.0.0.1', port: 0, workerNum: 2, ...given });
   const master = {
     ...{ region, reloaded: note('reloaded'), scale: note('scale'), stopWorker: note('stopWorker') },
-    profile: note('profile'),
+    profile: async (...given: unknown[]) => {
+      asked.push(['profile', ...given]);
+      return left;
+    },
     get phase() {
       return phase;
     },
@@ -56,6 +67,7 @@ const make = (given: ServerOptions = {}, listens: object[] = [{ port: 0 }]): Con
     ...{ master, options, listens: listens.map((listen) => resolveListen(listen, options)) },
     ...{ messaging: () => undefined, outbox: () => outbox, adminUrl: () => 'http://127.0.0.1:1/' },
     ...{ shutdown: () => asked.push(['shutdown']), reopenLogs: () => asked.push(['reopenLogs']) },
+    ...more,
   });
 };
 const live = (...workers: number[]): void => {
@@ -261,6 +273,28 @@ describe('what a command does', () => {
       code: 'ERR_PROFILE',
       detail: { why: 'the server is still starting' },
     });
+  });
+
+  it.each([
+    [1, 'heap', 'worker-1.heapsnapshot', 1],
+    ['manager', 'cpu', 'manager.cpuprofile', -1],
+    ['master', 'cpu', 'master.cpuprofile', undefined],
+  ] as const)('to take a profile of %s (%s) gives it, under a name of its own', async (target, kind, name, id) => {
+    const world = new MessagingWorld();
+    const offset = world.overflow.reserve(6);
+    world.overflow.write(offset, Buffer.from('pieces'));
+    const server = make({}, undefined, { messaging: () => ({ overflow: world.overflow }) as unknown as Messaging });
+    left = [{ offset, bytes: 6 }];
+    const profile = await server.takeProfile({ target, kind, durationMs: 1 });
+    const pieces: Buffer[] = [];
+    for await (const piece of profile.read()) pieces.push(piece);
+    const bytes = Buffer.concat(pieces);
+    expect([profile.name, profile.bytes]).toEqual([name, bytes.length]);
+    if (id === undefined) expect(JSON.parse(bytes.toString())).toHaveProperty('nodes');
+    else expect(bytes.toString()).toBe('pieces');
+    expect(asked).toEqual(id === undefined ? [] : [['profile', id, { kind, durationMs: 1, path: '' }]]);
+    profile.free();
+    world.close();
   });
 
   it('to profile the master where it may not write says so', async () => {

@@ -113,6 +113,11 @@ export class Surroundings {
     return this.#toWorker.queuedBytes;
   }
 
+  /** The reactor wants to know when half of the inbound ring is free. */
+  waitForRoom(): void {
+    this.#toWorker.waitForRoom();
+  }
+
   counter(name: keyof typeof WorkerCounter): number {
     return this.board.read(0, WorkerCounter[name]);
   }

@@ -1,0 +1,128 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { BootOutput } from '../../src/ipc/boot-output.js';
+import { CONTROL_DESCRIPTOR, type SharedDescriptors } from '../../src/ipc/inheritance.js';
+import { type StartedChild, spawnRole, whenEnded } from '../../src/ipc/spawn-role.js';
+import type { Log } from '../../src/util/log.js';
+
+vi.mock(import('node:child_process'), async (original) => ({ ...(await original()), spawn: vi.fn() }));
+
+const turn = () => new Promise(setImmediate);
+
+/** A process that never was: its streams, and what happens to it, are the test's. */
+function fakeChild(isStarted = true) {
+  const streams = Array.from({ length: 5 }, () => new PassThrough());
+  const [, stdout, stderr] = streams;
+  const started = { pid: 4711, stdout, stderr, stdio: streams };
+  return { streams, child: Object.assign(new EventEmitter(), isStarted ? started : {}) as unknown as ChildProcess };
+}
+
+describe('a process of a role', () => {
+  let argv: string[];
+  let execArgv: string[];
+  const shared: SharedDescriptors = { region: 20, overflow: 21, datagrams: [], bells: [{ read: 22, write: 22 }] };
+  const worker = { role: 'worker', id: 1, lane: 0, generation: 1 } as const;
+  const call = (): [string, string[], SpawnOptions] => vi.mocked(spawn).mock.calls[0] as never;
+
+  beforeEach(() => {
+    [argv, execArgv] = [process.argv, process.execArgv];
+    process.argv = ['/usr/bin/node', '/srv/it.js', '--port', '1'];
+    process.execArgv = ['--import', './trace.js', '--inspect=9229', '--title=tswoole: master'];
+  });
+  afterEach(() => {
+    [process.argv, process.execArgv] = [argv, execArgv];
+    vi.mocked(spawn).mockReset();
+  });
+  const start = (output?: Parameters<typeof spawnRole>[4], isStarted = true) => {
+    const made = fakeChild(isStarted);
+    vi.mocked(spawn).mockReturnValue(made.child as never);
+    return { ...made, started: spawnRole(worker, 'tswoole: worker 1', shared, undefined, output) };
+  };
+
+  it('runs the same script with the same arguments, from where this one was started, under a title of its own', () => {
+    const { child, started } = start();
+    const [program, args, options] = call();
+    expect([program, options.cwd, started.process]).toEqual([process.execPath, process.cwd(), child]);
+    expect(args.slice(-5)).toEqual(['--import', './trace.js', '/srv/it.js', '--port', '1']);
+    expect(args[0]).toMatch(/^--title=tswoole: worker 1/);
+    expect(args.filter((argument) => argument.startsWith('--title'))).toHaveLength(1);
+    expect(args).not.toContain('--inspect=9229');
+  });
+
+  it('is heard over its control channel', () => {
+    const { started, streams } = start();
+    expect(started.control).toBe(streams[CONTROL_DESCRIPTOR]);
+    expect(started.heard).toEqual([]);
+  });
+
+  it('has a channel that says nothing where there was no descriptor left for it', () => {
+    const { started } = start(undefined, false);
+    expect(started.control).toBeInstanceOf(Socket);
+    expect(started.boot.text).toBe('');
+  });
+
+  it('has its last words on standard error kept until it is ready', async () => {
+    const { started, streams } = start({ log: { print: () => {} } as unknown as Log, printed: true, relayed: false });
+    streams[2]?.write('Error: no\n');
+    await turn();
+    expect(started.boot.text).toBe('Error: no');
+    expect(started.heard).toEqual([streams[1], streams[2]]);
+  });
+});
+
+describe('the end of a process', () => {
+  let child: ChildProcess;
+  let control: PassThrough;
+  let stderr: PassThrough;
+  let heard: PassThrough;
+  let ends: unknown[][];
+
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    ({ child } = fakeChild());
+    [control, stderr, heard, ends] = [new PassThrough(), new PassThrough(), new PassThrough(), []];
+    const started: StartedChild = {
+      ...{ process: child, control: control as unknown as Socket, boot: new BootOutput(stderr), heard: [heard] },
+    };
+    whenEnded(started, (...end) => ends.push(end));
+  });
+  afterEach(() => vi.useRealTimers());
+
+  it('is told when its last words have been read', async () => {
+    child.emit('exit', 3, null);
+    stderr.write('Error: why\n');
+    await turn();
+    for (const stream of [control, heard]) stream.destroy();
+    await turn();
+    expect(ends).toEqual([]);
+    stderr.destroy();
+    await turn();
+    expect(ends).toEqual([[3, 0, 'Error: why']]);
+  });
+
+  it('is told with the number of the signal', async () => {
+    for (const stream of [control, heard, stderr]) stream.destroy();
+    await turn();
+    child.emit('exit', null, 'SIGKILL');
+    expect(ends).toEqual([[0, 9, '']]);
+  });
+
+  it('is told soon also where another process holds its streams open, and once', async () => {
+    child.emit('exit', 1, null);
+    vi.advanceTimersByTime(49);
+    expect(ends).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(ends).toEqual([[1, 0, '']]);
+    for (const stream of [control, heard, stderr]) stream.destroy();
+    await turn();
+    expect(ends).toHaveLength(1);
+  });
+
+  it('that could not be started is told as the code 1', () => {
+    child.emit('error', new Error('spawn ENOENT'));
+    expect(ends).toEqual([[1, 0, '']]);
+  });
+});
