@@ -36,3 +36,17 @@ export declare const fromSwoole: typeof tswoole.fromSwoole;
 
 /** Of this package. */
 export declare const version: typeof tswoole.version;
+
+/** An `HttpServer` whose clients may also become WebSockets. */
+export declare const WebSocketServer: typeof tswoole.WebSocketServer;
+export type WebSocketServer<Data = unknown> = tswoole.WebSocketServer<Data>;
+
+/** A WebSocket, as callbacks get it. */
+export declare const WebSocketConnection: typeof tswoole.WebSocketConnection;
+export type WebSocketConnection<Data = unknown> = tswoole.WebSocketConnection<Data>;
+
+/** Answers `handshake`: the client becomes a WebSocket. */
+export declare const accept: typeof tswoole.accept;
+
+/** Answers `handshake`: the client gets a status, and no WebSocket. */
+export declare const reject: typeof tswoole.reject;

@@ -251,7 +251,7 @@ export const errorTable = {
   }),
   ERR_CONNECTION_DATA: entry({
     fields: { why: 'string' },
-    sentence: ({ why }) => `conn.data must be cloneable and take at most 4096 bytes: ${why}.`,
+    sentence: ({ why }) => `The data of a connection must be cloneable and take at most 4096 bytes: ${why}.`,
     advice: 'Keep a key in conn.data, and what it stands for in a database or a shared table.',
   }),
   ERR_NOT_WEBSOCKET: entry({

@@ -6,7 +6,10 @@ import { type PortEvents, portEventNames } from './listen-port.js';
 type Result = void | Promise<void> | unknown;
 
 /** Events of the server. */
-export interface ServerEvents extends PortEvents {
+export interface ServerEvents extends PortEvents, ProcessEvents {}
+
+/** Events that are no listen port's. */
+export interface ProcessEvents {
   /** Master: every worker is ready and clients can connect. Swoole: onStart */
   start(): Result;
   /** Master: shutdown begins; everything still works. Swoole: onBeforeShutdown */

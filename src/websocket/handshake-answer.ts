@@ -1,6 +1,7 @@
 /** What the `handshake` callback answers. Runs in a worker. */
 import { describe, ServerError } from '../errors/index.js';
 
+/** What a client that is accepted gets. */
 export interface AcceptOptions<Data = unknown> {
   /** One of the subprotocols that the client has offered (`req.headers['sec-websocket-protocol']`). */
   readonly protocol?: string | undefined;
@@ -28,6 +29,7 @@ export class Rejected {
   }
 }
 
+/** What `handshake` returns: `accept()` or `reject()`. */
 export type HandshakeAnswer<Data = unknown> = Accepted<Data> | Rejected;
 
 /** Answers `handshake`: the client becomes a WebSocket. @throws ServerError ERR_HANDSHAKE */

@@ -1,10 +1,12 @@
 import { Connection, type ConnectionHost } from '../server/connection.js';
 
+/** How a message is sent. */
 export interface PushOptions {
   /** False: it is sent as it is, though the client takes compressed messages. Default: true. */
   readonly compress?: boolean | undefined;
 }
 
+/** How a message is published. */
 export interface PublishOptions extends PushOptions {
   /** Session ids of members that do not get it. */
   readonly except?: number | readonly number[] | undefined;

@@ -14,7 +14,9 @@ import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
 import { isSendable } from '../protocol/websocket/close-codes.js';
-import type { ServerEvents } from '../server/events.js';
+import type { Connection } from '../server/connection.js';
+import type { DatagramPeer } from '../server/datagrams.js';
+import type { ProcessEvents } from '../server/events.js';
 import type { HandshakeAnswer } from './handshake-answer.js';
 import { MessageFrames } from './message-frames.js';
 import { RoomQuestions } from './room-questions.js';
@@ -32,12 +34,21 @@ type Result = void | Promise<void> | unknown;
 export interface WebSocketClose {
   /** RFC 6455 7.4: 1000 for a usual end, 1005 where the client gave none, 1006 where it left without a Close frame. */
   readonly code: number;
+  /** What the Close frame said; mostly empty. */
   readonly reason: string;
+  /** The client, the server, or the rule of the server that ended it. */
   readonly initiator: 'client' | 'server' | 'timeout' | 'limit' | 'error';
 }
 
 /** Events of a `WebSocketServer`; all others are those of `Server`. */
-export interface WebSocketEvents<Data> extends Omit<ServerEvents, 'close' | 'request' | 'bufferFull' | 'bufferEmpty'> {
+export interface WebSocketEvents<Data = unknown>
+  extends ProcessEvents {
+  /** Worker: a client has connected; most ask for nothing yet. Swoole: onConnect */
+  connect(conn: WebSocketConnection<Data>): Result;
+  /** Worker: one whole packet, of a port with `protocol: 'raw'`. Swoole: onReceive */
+  receive(conn: Connection, data: Buffer): Result;
+  /** Worker: one datagram, of a port of type 'udp' or 'unix-dgram'. Swoole: onPacket */
+  packet(data: Buffer, peer: DatagramPeer): Result;
   /** Worker: a client wants to become a WebSocket: see `accept` and `reject`. Without it every client is accepted. Swoole: onHandshake */
   handshake(req: HttpRequest): HandshakeAnswer<Data> | Promise<HandshakeAnswer<Data>>;
   /** Worker: the client is a WebSocket. Swoole: onOpen */
@@ -54,6 +65,7 @@ export interface WebSocketEvents<Data> extends Omit<ServerEvents, 'close' | 'req
   bufferEmpty(conn: WebSocketConnection<Data>): Result;
 }
 
+/** The options of `new WebSocketServer()`: those of an `HttpServer`. */
 export type WebSocketServerOptions = HttpServerOptions;
 
 /** What this process needs once it runs. */

@@ -13,6 +13,7 @@ const exported = [...index.matchAll(/export (?:type )?\{([^}]*)\}/g)]
 const withoutMembers = new Set([
   ...['fromSwoole', 'version', 'SwooleSettings'],
   ...['CloseInitiator', 'DispatchAnswer', 'Framing', 'HeaderValue', 'LogRotation', 'Role', 'StaticFilesOptions'],
+  ...['accept', 'HandshakeAnswer', 'reject'],
 ]);
 /** Types that are not exported by a name: a member leads there, or a type that is one of several. */
 const unnamed = [

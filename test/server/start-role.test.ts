@@ -235,12 +235,12 @@ describe('a worker', () => {
     const own = { listeners: [9], give: 10, take: 11 };
     await started(inheritance('worker', 1, { own }), contextOf());
     expect(runWorker).not.toHaveBeenCalled();
-    expect(vi.mocked(runBaseWorker).mock.calls[0]?.[0]).toMatchObject({ own, http: undefined });
+    expect(vi.mocked(runBaseWorker).mock.calls[0]?.[0]).toMatchObject({ own, services: [] });
   });
 
   it('knows HTTP where a port speaks it', async () => {
     const service = () => ({});
-    const httpHalf = { answers: true, load: async () => service } as unknown as StartContext['httpHalf'];
+    const httpHalf = { answers: true, load: async () => [service] } as unknown as StartContext['httpHalf'];
     await started(inheritance('worker', 1), contextOf({ protocol: 'http' } as ServerOptions, { httpHalf }));
     expect(vi.mocked(runWorker).mock.calls[0]?.[0].services).toEqual([service]);
     vi.mocked(runWorker).mockClear();
