@@ -8,7 +8,18 @@ const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-s
 /** What takes long, in PROCESS mode: `npm run test:modes`. */
 const long = [
   ...['activation', 'admin-guard', 'apps', 'bodies', 'budget', 'causes', 'command-line', 'detach', 'http-corpus'],
-  ...['http-examples', 'http2', 'log-noise', 'log-safety', 'members', 'package', 'printed', 'scale', 'secrets'],
+  ...[
+    'game-tick',
+    'http-examples',
+    'http2',
+    'log-noise',
+    'log-safety',
+    'members',
+    'package',
+    'printed',
+    'scale',
+    'secrets',
+  ],
   ...['send-anywhere', 'stalled', 'start-ended', 'start-script', 'stop-worker', 'surroundings', 'tasks-crash'],
   ...['uploads', 'wall-clock'],
 ];

@@ -132,6 +132,12 @@ const turns: Readonly<Record<string, Turn>> = {
   open_http_protocol: (options, value) => {
     options.protocol = value ? 'http' : 'raw';
   },
+  open_websocket_protocol: (options, value) => {
+    if (value) options.protocol = 'websocket';
+  },
+  websocket_compression: (options, value) => {
+    options.websocketCompression = Boolean(value);
+  },
   open_http2_protocol: (options, value) => {
     options.http2 = Boolean(value);
   },
@@ -169,6 +175,7 @@ const turns: Readonly<Record<string, Turn>> = {
 };
 
 const NOT_YET = 'this version does not have it yet';
+const PINGS = 'the reactor answers pings, and sends its own after pingIntervalMs';
 const ALWAYS = 'Node always works that way';
 const IN_REACTOR = 'a function cannot be passed to the reactor threads; name a module instead:';
 
@@ -208,7 +215,10 @@ export const unused: Readonly<Record<string, string>> = {
   ssl_method: 'TLS 1.2 and 1.3; tls.minVersion and tls.maxVersion narrow it',
   open_mqtt_protocol: NOT_YET,
   open_redis_protocol: NOT_YET,
-  open_websocket_protocol: NOT_YET,
+  open_websocket_close_frame: 'the close event has the code and the reason',
+  open_websocket_ping_frame: PINGS,
+  open_websocket_pong_frame: PINGS,
+  websocket_subprotocol: 'answer the handshake event by accept({ protocol })',
   cpu_affinity_ignore: 'name the cores that are used: cpuAffinity',
   stats_file: 'scrape /metrics (option admin), or read "tswoole status --json"',
   stats_timer_interval: 'figures are read on demand',

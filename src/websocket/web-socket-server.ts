@@ -141,7 +141,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /** True while the connection is a WebSocket that can be sent to. Swoole: isEstablished() */
   isEstablished(fd: number): boolean {
-    const { table } = this.#running ?? {};
+    const { table } = this.#here ?? {};
     if (table === undefined || !Number.isSafeInteger(fd) || fd <= 0) return false;
     return table.isOpen(fd) && table.hasFlag(table.slotOf(fd), SlotFlag.webSocket);
   }
@@ -205,14 +205,14 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /** The rooms that have members. */
   get rooms(): { name: string; members: number }[] {
-    return this.#running?.rooms.list() ?? [];
+    return this.#here?.rooms.list() ?? [];
   }
 
   // ——— what a connection asks ———
 
   /** @internal */
   readData(fd: number): unknown {
-    const bytes = this.#running?.data.read(fd);
+    const bytes = this.#here?.data.read(fd);
     return bytes === undefined ? undefined : deserialize(bytes);
   }
 
@@ -250,6 +250,11 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   #refuse(error: ServerError | undefined): false {
     return error !== undefined && this.clients.refuse(error);
+  }
+
+  /** Undefined before the start. */
+  get #here(): Running | undefined {
+    return this.clients.table === undefined ? undefined : this.#mustRun('');
   }
 
   #mustRun(method: string): Running {

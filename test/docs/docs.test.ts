@@ -2,10 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { HttpServer } from '../../src/http/http-server.js';
 import { HttpRequest } from '../../src/http/request.js';
 import { HttpResponse } from '../../src/http/response.js';
 import { CloseCode, closeReason } from '../../src/ipc/frame.js';
+import { WebSocketConnection } from '../../src/websocket/web-socket-connection.js';
+import { WebSocketServer } from '../../src/websocket/web-socket-server.js';
 import { anchorsOf, linksOf, pages } from '../helpers/pages.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -106,24 +107,36 @@ function isIn(code: string, name: string, member: string | undefined): boolean {
   return member === undefined || new RegExp(`^  (readonly |get )?${member}\\b`, 'm').test(code);
 }
 
-describe('docs/migrating/from-swoole.md', () => {
-  it('names members and options that exist', () => {
-    const page = read('docs/migrating/from-swoole.md');
-    const table = page.slice(page.indexOf('## Members'), page.indexOf('## Settings'));
-    const here = [...table.matchAll(/^\|[^|]*\|([^|]*)\|/gm)].flatMap(([, cell = '']) => [
-      ...cell.matchAll(/`([^`]+)`/g),
-    ]);
-    const names = here.map(([, name = '']) => name).filter((name) => /^[a-z][A-Za-z]*\.[A-Za-z]+$/.test(name));
-    const owners: Record<string, object> = {
-      server: HttpServer.prototype,
-      res: HttpResponse.prototype,
-      req: HttpRequest.prototype,
-    };
-    const missing = names.filter((name) => {
-      const [owner = '', member = ''] = name.split('.');
-      return owners[owner] !== undefined && !(member in owners[owner]);
-    });
-    expect(names.length).toBeGreaterThan(40);
-    expect(missing).toEqual([]);
+/** Members in the second column of the tables of a text: `server.push`, `conn.close`. */
+function membersIn(tables: string): string[] {
+  const cells = [...tables.matchAll(/^\|[^|]*\|([^|]*)\|/gm)].map(([, cell = '']) => cell);
+  const quoted = cells.flatMap((cell) => [...cell.matchAll(/`([^`(]+)(?:\([^`]*)?`/g)].map(([, name = '']) => name));
+  return quoted.filter((name) => /^[a-z][A-Za-z]*\.[A-Za-z]+$/.test(name));
+}
+
+const owners: Record<string, object> = {
+  server: WebSocketServer.prototype,
+  conn: WebSocketConnection.prototype,
+  ws: WebSocketConnection.prototype,
+  res: HttpResponse.prototype,
+  req: HttpRequest.prototype,
+};
+
+const isMissing = (name: string): boolean => {
+  const [owner = '', member = ''] = name.split('.');
+  return owners[owner] !== undefined && !(member in owners[owner]);
+};
+
+describe('docs/migrating', () => {
+  it.each([
+    ['from-swoole', 40],
+    ['from-ws', 10],
+    ['from-bun', 15],
+  ])('%s.md names members that exist', (name, least) => {
+    const page = read(`docs/migrating/${name}.md`);
+    const [tables = ''] = page.split('\n## Settings');
+    const members = membersIn(tables);
+    expect(members.length).toBeGreaterThan(least);
+    expect(members.filter(isMissing)).toEqual([]);
   });
 });

@@ -11,11 +11,13 @@ const consumer = new Consumer([
   '@types/node',
   '@types/express',
   '@types/koa',
+  '@types/ws',
   'express',
   'fastify',
   'hono',
   'h3',
   'koa',
+  'ws',
 ]);
 afterAll(() => consumer.remove());
 

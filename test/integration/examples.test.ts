@@ -26,8 +26,8 @@ it('examples/rpc answers several calls at once, and says what is wrong', async (
   client.close();
 });
 
-it('examples/chat brings what one says to all others', async () => {
-  const port = await startExample('chat');
+it('examples/line-chat brings what one says to all others', async () => {
+  const port = await startExample('line-chat');
   const come = async (name: string): Promise<TcpClient> => {
     const client = await TcpClient.connect(port);
     expect(await client.readLine()).toBe('Who are you?');

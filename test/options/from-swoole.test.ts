@@ -68,6 +68,16 @@ describe("Swoole's settings", () => {
     expect(turn({ http_compression: false })[0]).toEqual({ compression: false });
   });
 
+  it('of WebSocket become options of WebSocket, or are named with what is in their place', () => {
+    const [options, unused] = turn({ open_websocket_protocol: true, websocket_compression: true });
+    expect(options).toEqual({ protocol: 'websocket', websocketCompression: true });
+    expect(unused).toEqual([]);
+    const names = ['open_websocket_close_frame', 'open_websocket_ping_frame', 'open_websocket_pong_frame'];
+    const [none, told] = turn(Object.fromEntries([...names, 'websocket_subprotocol'].map((name) => [name, true])));
+    expect(none).toEqual({});
+    expect(told.map(({ name }) => name)).toEqual([...names, 'websocket_subprotocol']);
+  });
+
   it.each([
     [
       { open_eof_split: true, package_eof: '\r\n' },

@@ -1,0 +1,98 @@
+/** Pages in a headless Chromium, driven over the DevTools protocol. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { WebSocket } from 'ws';
+
+interface Answer {
+  readonly id?: number;
+  readonly error?: { readonly message: string };
+  readonly result?: Record<string, unknown>;
+}
+
+const FLAGS = [
+  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
+  ...['--disable-background-networking', '--disable-component-update', '--remote-debugging-port=0'],
+];
+
+export class Chromium {
+  readonly #child: ChildProcess;
+  readonly #profile: string;
+  readonly #socket: WebSocket;
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
+  #asked = 0;
+
+  private constructor(child: ChildProcess, profile: string, socket: WebSocket) {
+    this.#child = child;
+    this.#profile = profile;
+    this.#socket = socket;
+    socket.on('message', (data) => {
+      const answer = JSON.parse(String(data)) as Answer;
+      this.#waiting.get(answer.id ?? 0)?.(answer);
+    });
+  }
+
+  static async start(): Promise<Chromium> {
+    const profile = mkdtempSync(join(tmpdir(), 'profile-'));
+    const child = spawn('chromium', [...FLAGS, `--user-data-dir=${profile}`], { stdio: ['ignore', 'ignore', 'pipe'] });
+    for await (const line of createInterface({ input: child.stderr })) {
+      const [, url] = /DevTools listening on (ws:\S+)/.exec(line) ?? [];
+      if (url === undefined) continue;
+      child.stderr.resume();
+      const socket = new WebSocket(url);
+      await once(socket, 'open');
+      return new Chromium(child, profile, socket);
+    }
+    throw new Error('chromium has ended before it listened');
+  }
+
+  async open(url: string): Promise<Page> {
+    const { targetId } = await this.call('Target.createTarget', { url });
+    const { sessionId } = await this.call('Target.attachToTarget', { targetId, flatten: true });
+    return new Page(this, sessionId as string);
+  }
+
+  /** @internal */
+  async call(method: string, params: object, sessionId?: string): Promise<Record<string, unknown>> {
+    const id = ++this.#asked;
+    const answered = new Promise<Answer>((resolve) => this.#waiting.set(id, resolve));
+    this.#socket.send(JSON.stringify({ id, method, params, sessionId }));
+    const { error, result = {} } = await answered;
+    this.#waiting.delete(id);
+    if (error !== undefined) throw new Error(`${method}: ${error.message}`);
+    return result;
+  }
+
+  async close(): Promise<void> {
+    const exited = once(this.#child, 'exit');
+    this.#socket.send(JSON.stringify({ id: 0, method: 'Browser.close' }));
+    await exited;
+    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 10 });
+  }
+}
+
+export class Page {
+  readonly #browser: Chromium;
+  readonly #sessionId: string;
+
+  constructor(browser: Chromium, sessionId: string) {
+    this.#browser = browser;
+    this.#sessionId = sessionId;
+  }
+
+  /** @returns the value of an expression, as JSON brings it */
+  async evaluate(expression: string): Promise<unknown> {
+    const params = { expression, returnByValue: true, awaitPromise: true };
+    const { result } = await this.#browser.call('Runtime.evaluate', params, this.#sessionId);
+    return (result as { value?: unknown }).value;
+  }
+
+  /** The texts of the elements that the selector finds. */
+  async texts(selector: string): Promise<string[]> {
+    const list = `[...document.querySelectorAll(${JSON.stringify(selector)})].map((one) => one.textContent)`;
+    return (await this.evaluate(list)) as string[];
+  }
+}
