@@ -41,8 +41,7 @@ export interface WebSocketClose {
 }
 
 /** Events of a `WebSocketServer`; all others are those of `Server`. */
-export interface WebSocketEvents<Data = unknown>
-  extends ProcessEvents {
+export interface WebSocketEvents<Data = unknown> extends ProcessEvents {
   /** Worker: a client has connected; most ask for nothing yet. Swoole: onConnect */
   connect(conn: WebSocketConnection<Data>): Result;
   /** Worker: one whole packet, of a port with `protocol: 'raw'`. Swoole: onReceive */
