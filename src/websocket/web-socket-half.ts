@@ -17,11 +17,13 @@ import type { Closings } from './web-socket-service.js';
 /** It has ended without a Close frame (RFC 6455 7.1.5). */
 const ABNORMAL = 1006;
 
-export function webSocketHalf(apps: HttpApps): HttpHalf {
+/** @param publish as `WebSocketServer.publish`, but throws where that returns false */
+export function webSocketHalf(apps: HttpApps, publish: (room: string, text: string) => void): HttpHalf {
   const closings: Closings = new Map();
   let table: ConnectionTable | undefined;
   return {
     answers: true,
+    publish,
     load: async (context, region) => {
       table = new ConnectionTable(region);
       return loadServices(context, region, apps, closings);

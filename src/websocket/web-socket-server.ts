@@ -80,7 +80,9 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
   constructor(options: WebSocketServerOptions = {}) {
-    super({ protocol: 'websocket', ...options }, webSocketHalf);
+    super({ protocol: 'websocket', ...options }, (apps) =>
+      webSocketHalf(apps, (room, text) => this.#mustPublish(room, text)),
+    );
   }
 
   // ——— messages ———
@@ -165,6 +167,10 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
       outbox.rooms.publish(packPublication({ room, plain: frames.plain(data), deflated, except, isText })) ||
       this.#refuse(outbox.lastError)
     );
+  }
+
+  #mustPublish(room: string, text: string): void {
+    if (!this.publish(room, text)) throw this.lastError;
   }
 
   /** How many members a room has, over all workers. */

@@ -43,6 +43,10 @@ describe('a command', () => {
     ['closeConnection', { fd: 1 }, ['closeConnection', 1, false]],
     ['closeConnection', { fd: 2 ** 53 - 1, reset: true }, ['closeConnection', 2 ** 53 - 1, true]],
     ['logLevel', { level: 'debug' }, ['setLogLevel', 'debug']],
+    ['rooms', {}, ['rooms', 100]],
+    ['rooms', { count: 10_000 }, ['rooms', 10_000]],
+    ['publish', { room: 'a', text: '' }, ['publish', 'a', '']],
+    ['publish', { room: '\n', text: 'two\nlines' }, ['publish', '\n', 'two\nlines']],
     [
       'profile',
       { target: 0, path: '/tmp/it' },
