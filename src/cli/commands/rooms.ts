@@ -34,7 +34,7 @@ interface RoomFlags {
   readonly count: number;
 }
 
-function describeRooms({ rooms, total }: RoomReport): string {
+export function describeRooms({ rooms, total }: RoomReport): string {
   if (rooms.length === 0) return 'Nobody is in a room.';
   const text = table(
     ['ROOM', 'MEMBERS'],
