@@ -152,12 +152,20 @@ describe.each(['process', 'base'])('a server of WebSockets in %s mode', (mode) =
     await poll('so have the rooms', async () => (await statsOf(line)).roomMembers === 4 - lost);
   });
 
-  it('refuses a file, and says what is a WebSocket', async () => {
+  it('refuses a file, and does for a WebSocket what else is for connections', async () => {
     const { port } = await start(mode);
     const member = await Member.open(port);
     expect(await member.ask('file')).toEqual({ taken: false, code: 'ERR_IS_WEBSOCKET' });
     expect(await member.ask('info')).toMatchObject({ webSocket: true, closing: false });
     expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe('over HTTP');
+    member.socket.send('send 42');
+    await poll('a message of its own', () => member.messages.at(-1) === '42');
+    const silent = await Member.open(port);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const ended = silent.ended();
+    member.socket.send('heartbeat');
+    expect(await ended).toBe(1000);
+    expect(await member.ask('info')).toMatchObject({ closing: false });
   });
 
   it('has the same over HTTP, under the guards of the admin listener', async () => {
@@ -193,6 +201,37 @@ describe.each(['process', 'base'])('a server of WebSockets in %s mode', (mode) =
     );
   });
 });
+
+it.each(['drop', 'skipToLatest'])(
+  'with %s each message of a room is delivered or dropped, in the end',
+  async (slow) => {
+    const { line, port } = await start('process', '--slow-consumer', slow, '--room-high-watermark', '1k');
+    const [publisher, member] = [await Member.open(port), await Member.open(port)];
+    await member.join('lobby');
+    member.socket.pause();
+    const got = (): string | undefined => member.messages.at(-1)?.trim();
+    const published = async (from: number, count: number): Promise<ServerStats> => {
+      for (let i = from; i < from + count; i++) publisher.socket.send(`publish lobby ${i} 60000`);
+      await publisher.ask('pid');
+      return poll('all were published', async () => {
+        const stats = await statsOf(line);
+        return stats.messagesPublished === from + count && stats;
+      });
+    };
+    let stats = await published(0, 100);
+    for (let i = 100; stats.roomDrops === 0; i += 100) {
+      const { roomDrops } = stats;
+      stats = await published(i, 100);
+      expect(stats.roomDrops).toBeGreaterThanOrEqual(roomDrops);
+    }
+    const { messagesPublished, roomDeliveries, roomDrops } = stats;
+    expect(messagesPublished - roomDeliveries - roomDrops).toBe(slow === 'drop' ? 0 : 1);
+    member.socket.resume();
+    const last = slow === 'drop' ? roomDeliveries - 1 : messagesPublished - 1;
+    await poll('the last one has come', () => got() === String(last));
+    expect(await statsOf(line)).toMatchObject({ roomDrops, roomDeliveries: messagesPublished - roomDrops });
+  },
+);
 
 it('a room that cannot be is wrong usage, and a server without WebSocket says that it is one', async () => {
   const { line } = await start('process');
