@@ -9,6 +9,7 @@ import { addLogs } from './commands/logs.js';
 import { addProfile } from './commands/profile.js';
 import { addReload } from './commands/reload.js';
 import { addRestart } from './commands/restart.js';
+import { addRooms } from './commands/rooms.js';
 import { addStart } from './commands/start.js';
 import { addList, addStatus } from './commands/status.js';
 import { addStop } from './commands/stop.js';
@@ -34,6 +35,7 @@ export function createProgram(): Command {
   addWorkers(program);
   addScale(program);
   addConnections(program);
+  addRooms(program);
   addCall(program);
   addProfile(program);
   addInfo(program);

@@ -137,7 +137,8 @@ async function call<T>(client: ControlClient, command: string, given?: object, t
   } catch (error) {
     const isLate = error instanceof ServerError && error.is('ERR_COMMAND_TIMEOUT');
     const isUsage =
-      error instanceof ServerError && /^ERR_(OPTION_|COMMAND_UNKNOWN|COMMAND_NAME|WORKER_ID)/.test(error.code);
+      error instanceof ServerError &&
+      /^ERR_(OPTION_|COMMAND_UNKNOWN|COMMAND_NAME|WORKER_ID|ROOM_NAME)/.test(error.code);
     if (isLate) throw new CliError(ExitCode.timedOut, messageOf(error));
     throw new CliError(isUsage ? ExitCode.usage : ExitCode.failed, messageOf(error));
   }

@@ -164,8 +164,8 @@ export class AdminServer {
 function statusOf(error: unknown): number {
   if (!(error instanceof ServerError)) return 500;
   if (error.is('ERR_COMMAND_UNKNOWN') || error.is('ERR_SESSION_NOT_FOUND')) return 404;
-  if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID)/.test(error.code)) return 400;
-  return /^ERR_(RELOAD|SCALE|PROFILE)$/.test(error.code) ? 409 : 500;
+  if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID|ROOM_NAME)/.test(error.code)) return 400;
+  return /^ERR_(RELOAD|SCALE|PROFILE|NO_WEBSOCKET|ROOM_BUFFER_FULL)$/.test(error.code) ? 409 : 500;
 }
 
 function send(

@@ -24,6 +24,7 @@ const BOOLEAN = flag();
 const FD = integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 const MOST_CONNECTIONS = 1000;
+const MOST_ROOMS = 10_000;
 
 export const commands = {
   status: {
@@ -56,6 +57,19 @@ export const commands = {
       port: integer({ min: 0, max: 65_535 }),
     },
     run: (server, given) => server.connections({ after: 0, count: 100, ...given }),
+  },
+  rooms: {
+    help: 'The rooms with the most WebSockets in them, and how many there are in all.',
+    changes: false,
+    takes: { count: integer({ min: 1, max: MOST_ROOMS }) },
+    run: (server, { count = 100 }) => server.rooms(count as number),
+  },
+  publish: {
+    help: 'Sends a text to all WebSockets in a room, and tells how many these are.',
+    changes: true,
+    takes: { room: anyText(), text: anyText() },
+    required: ['room', 'text'],
+    run: (server, { room, text: message }) => server.publish(room as string, message as string),
   },
   settings: {
     help: 'Every option with its value; secrets are left out.',
@@ -145,6 +159,17 @@ function target(): Kind<number | string, number | 'master' | 'manager'> {
       if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return value;
       return refuse('ERR_OPTION_VALUE', name, expected, value);
     },
+  };
+}
+
+/** Of any length: what it means is checked where it is used. */
+function anyText(): Kind<string, string> {
+  const expected = 'a string';
+  return {
+    type: 'string',
+    expected,
+    show: String,
+    check: (name, value) => (typeof value === 'string' ? value : refuse('ERR_OPTION_TYPE', name, expected, value)),
   };
 }
 

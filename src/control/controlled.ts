@@ -1,5 +1,6 @@
 /** The control interface of a running server, for the command line, the admin listener and the API. */
 import type { ClientInfo } from '../memory/connection-table.js';
+import type { RoomSize, RoomTotals } from '../memory/room-board.js';
 import type { MetricFamily } from './metrics.js';
 import type { ServerStats, WorkerInfo } from './stats.js';
 
@@ -69,6 +70,8 @@ export interface ServerStatus {
   readonly logFile: string;
   /** The address of the admin listener; empty: there is none. */
   readonly admin: string;
+  /** Some port speaks WebSocket. */
+  readonly speaksWebSocket: boolean;
 }
 
 export interface ConnectionFilter {
@@ -84,6 +87,13 @@ export interface ConnectionPage {
   readonly connections: readonly ClientInfo[];
   /** Pass it as `after` to get the next page; 0: there is none. */
   readonly next: number;
+}
+
+export interface RoomReport {
+  /** How many rooms have members, and how many memberships there are. */
+  readonly total: RoomTotals;
+  /** Those with the most members, these first. */
+  readonly rooms: readonly RoomSize[];
 }
 
 /** A profile, or a snapshot of the heap, that a process takes of itself. */
@@ -112,6 +122,14 @@ export interface Controlled {
   workers(): WorkerInfo[];
   metrics(): MetricFamily[];
   connections(filter: ConnectionFilter): ConnectionPage;
+  /** @throws ServerError ERR_NO_WEBSOCKET */
+  rooms(count: number): RoomReport;
+  /**
+   * Publishes a text to a room, in order with what the master publishes. A room that nobody is in has 0 members, which is no
+   * error. @returns how many members the room has now
+   * @throws ServerError ERR_NO_WEBSOCKET, ERR_ROOM_NAME, ERR_ROOM_BUFFER_FULL
+   */
+  publish(room: string, text: string): { readonly members: number };
   /** Options without secrets. */
   settings(): Readonly<Record<string, unknown>>;
   /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */

@@ -12,7 +12,7 @@ import { endReasons, type Region } from '../memory/region.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
 import { processUsage } from '../os/other-process.js';
 import type { ServerStatus } from './controlled.js';
-import { readStats, type WorkerInfo } from './stats.js';
+import { readCloseCodes, readStats, type WorkerInfo } from './stats.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -56,6 +56,7 @@ export function readMetrics(sources: MetricSources): MetricFamily[] {
   return [
     ...ofServer(sources),
     ...ofReactors(sources),
+    ...ofWebSockets(sources),
     ...ofWorkers(sources),
     ...ofTasks(sources),
     ...ofProcesses(sources),
@@ -129,6 +130,33 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
       ...range(region.shape.reactorNum).map((reactor) =>
         sample(board.connections(reactor), { reactor: String(reactor) }),
       ),
+    ),
+  ];
+}
+
+/** Where a port speaks WebSocket. */
+function ofWebSockets({ region, tasks, messageCount }: MetricSources): MetricFamily[] {
+  if (region.shape.rooms === 0) return [];
+  const { rooms, roomMembers, messagesPublished } = readStats(region, tasks, messageCount);
+  const board = new ReactorBoard(region);
+  const each = (index: number): Sample[] =>
+    range(region.shape.reactorNum).map((reactor) => sample(board.read(reactor, index), { reactor: String(reactor) }));
+  return [
+    gauge('websockets', 'Open WebSockets.', ...each(ReactorCounter.webSockets)),
+    counter('websocket_messages_total', 'Messages that came by WebSocket.', ...each(ReactorCounter.messages)),
+    counter(
+      'websocket_closes_total',
+      'WebSockets that have ended, by the code of the close.',
+      ...Array.from(readCloseCodes(region), ([code, count]) => sample(count, { code })),
+    ),
+    gauge('rooms', 'Rooms that have members.', sample(rooms)),
+    gauge('room_members', 'Memberships in rooms.', sample(roomMembers)),
+    counter('room_publications_total', 'Messages that processes have published to rooms.', sample(messagesPublished)),
+    counter('room_deliveries_total', 'Published messages sent to members.', ...each(ReactorCounter.deliveries)),
+    counter(
+      'room_drops_total',
+      'Published messages that members did not get because they did not keep up.',
+      ...each(ReactorCounter.drops),
     ),
   ];
 }

@@ -5,6 +5,7 @@ import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField }
 import { peerOf, processNum } from '../memory/layout.js';
 import { addHistograms, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
+import { RoomBoard, type RoomTotals } from '../memory/room-board.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
 
 import { monotonicMs } from '../util/clock.js';
@@ -73,6 +74,22 @@ export interface ServerStats {
   tasks: TaskCounts;
   /** Messages sent by `sendMessage`. */
   messageCount: number;
+  /** Open WebSockets. */
+  webSockets: number;
+  /** Messages that came by WebSocket. */
+  messagesReceived: number;
+  /** How many WebSockets have ended by each code (RFC 6455 7.4), by code; `other`: codes of your own. Only those that occurred. */
+  closeCodes: Record<string, number>;
+  /** Rooms that have members. */
+  rooms: number;
+  /** Memberships: a connection in two rooms counts twice. */
+  roomMembers: number;
+  /** Messages that processes have published to rooms, with or without members. */
+  messagesPublished: number;
+  /** Published messages that were sent to members, each member counted. */
+  roomDeliveries: number;
+  /** Published messages that members did not get because they did not keep up: see `slowConsumer`. */
+  roomDrops: number;
 }
 
 export type WorkerInfoState = 'absent' | 'busy' | 'idle';
@@ -140,8 +157,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
   // Includes the work of workers that `scale` has ended.
   const processes = allIds(region).map((id) => readCounts(region, board, id));
   const workers = processes.filter((process) => process.role === 'worker');
-  const overReactors = (read: (reactor: number) => number): number =>
-    sum(Array.from({ length: reactorNum }, (_, r) => read(r)));
+  const overReactors = (read: (reactor: number) => number): number => sum(ofReactors(region, read));
   const counter = (index: number): number => overReactors((r) => reactors.read(r, index));
   const overWorkers = (read: (worker: WorkerCounts) => number): number => sum(workers.map(read));
   return {
@@ -177,7 +193,45 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     idleTaskWorkerNum: processes.filter(({ role, state }) => role === 'task' && state === 'idle').length,
     tasks,
     messageCount,
+    ...readWebSockets(region, reactors),
   };
+}
+
+type WebSocketStats = Pick<
+  ServerStats,
+  | ('webSockets' | 'messagesReceived' | 'closeCodes' | 'rooms' | 'roomMembers')
+  | ('messagesPublished' | 'roomDeliveries' | 'roomDrops')
+>;
+
+function readWebSockets(region: Region, board: ReactorBoard): WebSocketStats {
+  const each = (index: number): number[] => ofReactors(region, (reactor) => board.read(reactor, index));
+  const { rooms, members: roomMembers } = readRooms(region);
+  return {
+    webSockets: sum(each(ReactorCounter.webSockets)),
+    messagesReceived: sum(each(ReactorCounter.messages)),
+    closeCodes: Object.fromEntries([...readCloseCodes(region)].filter(([, count]) => count > 0)),
+    ...{ rooms, roomMembers },
+    // Each comes to every reactor; in BASE mode one whose worker is being replaced misses some.
+    messagesPublished: Math.max(...each(ReactorCounter.published)),
+    roomDeliveries: sum(each(ReactorCounter.deliveries)),
+    roomDrops: sum(each(ReactorCounter.drops)),
+  };
+}
+
+/** How many rooms and members there are now. */
+export function readRooms(region: Region): RoomTotals {
+  return region.shape.rooms === 0 ? { rooms: 0, members: 0 } : new RoomBoard(region).totals();
+}
+
+/** How often WebSockets have ended by each code that is counted; `other`: by another one. */
+export function readCloseCodes(region: Region): Map<string, number> {
+  const board = new ReactorBoard(region);
+  const counts = new Map<string, number>();
+  for (const { code, count } of ofReactors(region, (reactor) => board.closes(reactor)).flat()) {
+    const name = code === 0 ? 'other' : String(code);
+    counts.set(name, (counts.get(name) ?? 0) + count);
+  }
+  return counts;
 }
 
 /** The current ones. */
@@ -205,6 +259,10 @@ export function readLatencies(region: Region): { readonly latencyP50: number; re
 
 function allIds(region: Region): number[] {
   return Array.from({ length: processNum(region.shape) }, (_, id) => id);
+}
+
+function ofReactors<T>({ shape: { reactorNum } }: Region, read: (reactor: number) => T): T[] {
+  return Array.from({ length: reactorNum }, (_, reactor) => read(reactor));
 }
 
 function isThere(region: Region, id: number): boolean {

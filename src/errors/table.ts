@@ -259,6 +259,17 @@ export const errorTable = {
     sentence: ({ fd }) => `Connection ${fd} is no WebSocket.`,
     advice: 'Use the fd of a connection that "open" or "message" was called with.',
   }),
+  ERR_IS_WEBSOCKET: entry({
+    fields: { fd: 'number', method: 'string' },
+    sentence: ({ fd, method }) =>
+      `${method} cannot be used on connection ${fd}: it is a WebSocket, and bytes outside of a message would break its framing.`,
+    advice: 'Send the content as a message, server.push(fd, bytes), or offer the file over HTTP and send its URL.',
+  }),
+  ERR_NO_WEBSOCKET: entry({
+    fields: { command: 'string' },
+    sentence: ({ command }) => `The command "${command}" is for a server that speaks WebSocket; this one does not.`,
+    advice: 'Name another server ("tswoole list" shows them), or use a WebSocketServer.',
+  }),
   ERR_CLOSE_CODE: entry({
     fields: { received: 'string' },
     sentence: ({ received }) =>

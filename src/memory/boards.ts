@@ -32,7 +32,7 @@ export const ReactorCounter = numbered([
   'webSockets',
   /** Messages that came by WebSocket. */
   'messages',
-  /** What processes have published to rooms that have members here. */
+  /** What processes have published to rooms: each publication comes to every reactor. */
   'published',
   /** Publications sent to members, and those that slow members did not get. */
   'deliveries',

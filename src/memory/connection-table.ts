@@ -121,6 +121,8 @@ export interface ClientInfo {
   sendQueuedBytes: number;
   /** True once it is being closed. */
   closing: boolean;
+  /** True once the client has become a WebSocket. Swoole: websocket_status. */
+  webSocket: boolean;
   /** The result of the handshake; missing where the port does not speak TLS. */
   tls?: TlsInfo | undefined;
 }
@@ -437,6 +439,7 @@ export class ConnectionTable {
       sentBytes: float(record.sentBytes),
       sendQueuedBytes: int(record.sendQueued),
       closing: state !== SlotState.open || this.isClosedByServer(sessionId),
+      webSocket: (flags & SlotFlag.webSocket) !== 0,
     };
     if ((flags & SlotFlag.tls) !== 0) info.tls = new TlsRecords(this.#region).read(slot);
     return this.sessionId(slot) === sessionId ? info : undefined; // reused while we read?

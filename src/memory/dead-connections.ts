@@ -8,8 +8,8 @@ import { RoomBoard } from './room-board.js';
 
 export type CountsAddresses = Pick<ResolvedOptions, 'maxConnectionsPerIp'>;
 
-/** A WebSocket has ended without a Close frame (RFC 6455 7.1.5). */
-const ABNORMAL = 1006;
+/** RFC 6455 7.1.5. */
+const WITHOUT_CLOSE_FRAME = 1006;
 
 /** They no longer count, and accept no sends. The next process of that reactor reports their `close`. */
 export class DeadConnections {
@@ -18,8 +18,9 @@ export class DeadConnections {
   readonly #workers: WorkerBoard;
   readonly #addresses: AddressCounters;
   readonly #options: CountsAddresses;
-  readonly #rooms: RoomBoard;
   readonly #reactorNum: number;
+  readonly #region: Region;
+  readonly #hasRooms: boolean;
 
   constructor(region: Region, options: CountsAddresses) {
     this.#table = new ConnectionTable(region);
@@ -27,8 +28,9 @@ export class DeadConnections {
     this.#workers = new WorkerBoard(region);
     this.#addresses = new AddressCounters(region);
     this.#options = options;
-    this.#rooms = new RoomBoard(region);
     this.#reactorNum = region.shape.reactorNum;
+    this.#region = region;
+    this.#hasRooms = region.shape.rooms > 0;
   }
 
   /** The process of this reactor has been reaped. Called by its manager, before another one takes over. */
@@ -38,7 +40,7 @@ export class DeadConnections {
     this.#reactors.setUnderWay(reactor, 0);
     this.#reactors.set(reactor, ReactorCounter.buffered, 0);
     this.#reactors.set(reactor, ReactorCounter.webSockets, 0);
-    this.#rooms.resetReactor(reactor);
+    if (this.#hasRooms) new RoomBoard(this.#region).resetReactor(reactor);
   }
 
   /** @returns false when it was closed before */
@@ -47,10 +49,15 @@ export class DeadConnections {
     if (state === SlotState.free || state === SlotState.closed) return false;
     this.#table.setState(slot, SlotState.closed);
     this.#reactors.add(reactor, ReactorCounter.closed, 1);
-    if (this.#table.hasFlag(slot, SlotFlag.webSocket)) this.#reactors.countClose(reactor, ABNORMAL);
+    if (this.#table.hasFlag(slot, SlotFlag.webSocket)) this.#countWebSocket(reactor);
     this.#workers.addField(this.#table.worker(slot), WorkerField.connections, -1);
     const isCounted = this.#options.maxConnectionsPerIp > 0 && !this.#table.isUnix(slot);
     if (isCounted) this.#addresses.add(this.#table.address(slot), 0, -1);
     return true;
+  }
+
+  #countWebSocket(reactor: number): void {
+    this.#reactors.add(reactor, ReactorCounter.webSockets, -1);
+    this.#reactors.countClose(reactor, WITHOUT_CLOSE_FRAME);
   }
 }

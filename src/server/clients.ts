@@ -39,6 +39,7 @@ export class Clients {
   }
 
   sendFile(fd: number, path: string, range: FileRange): boolean {
+    if (this.#isWebSocket(fd)) return this.refuse(new ServerError('ERR_IS_WEBSOCKET', { fd, method: 'sendFile' }));
     return this.ask('sendFile', fd, (outbox) => {
       try {
         const file = fileToSend(path, range);
@@ -107,6 +108,11 @@ export class Clients {
       list.push(fd);
     }
     return list;
+  }
+
+  #isWebSocket(fd: number): boolean {
+    const { table } = this;
+    return table !== undefined && this.isOpen(fd) && table.hasFlag(table.slotOf(fd), SlotFlag.webSocket);
   }
 
   refuse(error: ServerError): false {

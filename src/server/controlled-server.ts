@@ -6,6 +6,7 @@ import type {
   Controlled,
   CrashLoop,
   ProfileRequest,
+  RoomReport,
   ServerState,
   ServerStatus,
   TakenProfile,
@@ -16,6 +17,7 @@ import { RateMeter } from '../control/rate-meter.js';
 import {
   readEveryWorker,
   readLatencies,
+  readRooms,
   readStats,
   readWorkers,
   type ServerStats,
@@ -28,6 +30,7 @@ import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { type ClientInfo, ConnectionTable } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
+import { RoomBoard } from '../memory/room-board.js';
 import { LeftProfile, leaveProfile } from '../messaging/left-profile.js';
 import type { Messaging } from '../messaging/messaging.js';
 import { type ResolvedFraming, type ResolvedListen, type ResolvedOptions, speaksHttp } from '../options/index.js';
@@ -43,6 +46,8 @@ export interface ControlledParts {
   /** In BASE mode with one process: set when the worker has been assembled. */
   messaging(): Messaging | undefined;
   outbox(): Outbox;
+  /** Publishes a text to a room, from this process; undefined: no part of this program knows rooms. */
+  readonly publish: ((room: string, text: string) => void) | undefined;
   shutdown(): void;
   reopenLogs(): void;
   adminUrl(): string;
@@ -103,6 +108,7 @@ export class ControlledServer implements Controlled {
       pidFile: options.pidFile,
       logFile: options.logFile,
       admin: this.#parts.adminUrl(),
+      speaksWebSocket: region.shape.rooms > 0,
     };
   }
 
@@ -140,6 +146,16 @@ export class ControlledServer implements Controlled {
       if (connections.length >= count || ++looked >= LOOK_AT_MOST) return { connections, next: fd };
     }
     return { connections, next: 0 };
+  }
+
+  rooms(count: number): RoomReport {
+    this.#mustSpeakWebSocket('rooms');
+    return { total: readRooms(this.#region), rooms: new RoomBoard(this.#region).largest(count) };
+  }
+
+  publish(room: string, text: string): { readonly members: number } {
+    this.#mustSpeakWebSocket('publish')(room, text);
+    return { members: new RoomBoard(this.#region).size(room) };
   }
 
   settings(): Readonly<Record<string, unknown>> {
@@ -206,6 +222,13 @@ export class ControlledServer implements Controlled {
     if (target === 'manager') return -1;
     checkProcessId(this.#region, target);
     return target;
+  }
+
+  /** @returns how to publish @throws ServerError ERR_NO_WEBSOCKET */
+  #mustSpeakWebSocket(command: string): (room: string, text: string) => void {
+    const { publish } = this.#parts;
+    if (publish === undefined || this.#region.shape.rooms === 0) throw new ServerError('ERR_NO_WEBSOCKET', { command });
+    return publish;
   }
 
   /** A worker that receives packets, and was not just respawned after several deaths. */

@@ -13,6 +13,8 @@ export interface HttpHalf {
   readonly answers: boolean;
   /** Called in workers, where a port speaks HTTP. @throws ServerError when an app cannot be loaded */
   load(context: StartContext, region: Region): Promise<readonly ServiceFactory[]>;
+  /** @internal Publishes a text to a room, from this process. Missing: this program has no rooms. @throws ServerError as `publish` */
+  publish?(room: string, text: string): void;
   /** @internal The callbacks of a port, as workers call them. */
   callbacks?(callbacks: PortCallbacks<Connection>): PortCallbacks<Connection>;
 }

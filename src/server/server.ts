@@ -294,7 +294,7 @@ export class Server<Events extends object = ServerEvents> {
    * Sends a file, or a part of it, behind what was sent before; by sendfile(2) where the kernel has it and the
    * connection is not encrypted. The reactor opens it when its turn comes: a file that cannot be read by then ends the
    * connection (FILE_FAILED). A file of unknown size (/proc) is read at once, up to 1 MiB, and sent as bytes.
-   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE, ERR_FILE_RANGE, as `send`
+   * @param path from the working directory @returns false, and `lastError` says why: ERR_FILE, ERR_FILE_RANGE, ERR_IS_WEBSOCKET, as `send`
    * Swoole: sendfile()
    */
   sendFile(fd: number, path: string, range: FileRange = {}): boolean {

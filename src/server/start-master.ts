@@ -113,6 +113,7 @@ async function bringUp(context: StartContext): Promise<void> {
     listens: listensOf(context),
     messaging: () => runtime()?.messaging,
     outbox: () => runtime()?.outbox ?? master.outbox,
+    publish: context.httpHalf?.publish,
     shutdown: () => void end(),
     reopenLogs: () => operation.reopenLogs(),
     adminUrl: () => operation.adminUrl,

@@ -18,11 +18,18 @@ import type { Closings } from './web-socket-service.js';
 /** It has ended without a Close frame (RFC 6455 7.1.5). */
 const ABNORMAL = 1006;
 
-export function webSocketHalf(apps: HttpApps, questions: RoomQuestions): HttpHalf {
+export interface HalfParts {
+  readonly questions: RoomQuestions;
+  /** As `WebSocketServer.publish`, but throws where that returns false. */
+  publish(room: string, text: string): void;
+}
+
+export function webSocketHalf(apps: HttpApps, { questions, publish }: HalfParts): HttpHalf {
   const closings: Closings = new Map();
   let table: ConnectionTable | undefined;
   return {
     answers: true,
+    publish,
     load: async (context, region) => {
       table = new ConnectionTable(region);
       questions.isHeard = true;

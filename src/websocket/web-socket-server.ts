@@ -94,7 +94,8 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
   constructor(options: WebSocketServerOptions = {}) {
     const questions = new RoomQuestions();
-    super({ protocol: 'websocket', ...options }, (apps) => webSocketHalf(apps, questions));
+    const publish = (room: string, text: string): void => this.#mustPublish(room, text);
+    super({ protocol: 'websocket', ...options }, (apps) => webSocketHalf(apps, { questions, publish }));
     this.#questions = questions;
   }
 
@@ -180,6 +181,10 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
       outbox.rooms.publish(packPublication({ room, plain: frames.plain(data), deflated, except, isText })) ||
       this.#refuse(outbox.lastError)
     );
+  }
+
+  #mustPublish(room: string, text: string): void {
+    if (!this.publish(room, text)) throw this.lastError;
   }
 
   /** How many members a room has, over all workers. */

@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { describeRooms } from '../../src/cli/commands/rooms.js';
 import { describeStatus } from '../../src/cli/commands/status.js';
 import { workerTable } from '../../src/cli/commands/workers.js';
 import type { ServerStatus } from '../../src/control/controlled.js';
@@ -20,7 +21,38 @@ const stats = {
 const text = (s: Partial<ServerStatus> = {}, t: Partial<ServerStats> = {}): string =>
   stripVTControlCharacters(describeStatus({ ...status, ...s }, { ...stats, ...t }));
 
+describe('what "tswoole rooms" shows', () => {
+  const rooms = [
+    { name: 'lobby', members: 12 },
+    { name: 'a\u001b[2J\u202eb\n', members: 3 },
+  ];
+
+  it('is their names and members, and nothing that a terminal acts on', () => {
+    expect(describeRooms({ rooms, total: { rooms: 2, members: 15 } })).toBe(
+      'ROOM                      MEMBERS\nlobby                          12\na\\u{1b}[2J\\u{202e}b\\u{a}        3',
+    );
+  });
+
+  it('is how many more there are, or that there is none', () => {
+    expect(describeRooms({ rooms, total: { rooms: 5, members: 20 } })).toMatch(/\n3 more, 20 members in all: --count$/);
+    expect(describeRooms({ rooms: [], total: { rooms: 0, members: 0 } })).toBe('Nobody is in a room.');
+  });
+});
+
 describe('what "tswoole status" shows', () => {
+  it('has WebSockets and rooms where a port speaks WebSocket', () => {
+    const figures = {
+      ...{ webSockets: 3, messagesReceived: 12_345, closeCodes: {}, rooms: 2, roomMembers: 4 },
+      ...{ messagesPublished: 7, roomDeliveries: 28, roomDrops: 1 },
+    };
+    expect(text({}, figures)).not.toMatch(/sockets|rooms/);
+    const shown = text({ speaksWebSocket: true }, figures);
+    expect(shown).toMatch(/^sockets +3 open, 12\.3k messages received$/m);
+    expect(shown).toMatch(/^rooms +2 with 4 members; 7 published, 28 delivered, 1 dropped$/m);
+    const ended = text({ speaksWebSocket: true }, { ...figures, closeCodes: { 1000: 5, other: 2 } });
+    expect(ended).toMatch(/messages received; ended: 1000 5×, other 2×$/m);
+  });
+
   it('is how the server is, where it listens, its workers and what it has done', () => {
     const shown = text();
     expect(shown.split('\n')[0]).toBe('web  running, pid 1234, up 1m 5s');

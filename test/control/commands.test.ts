@@ -43,6 +43,10 @@ describe('a command', () => {
     ['closeConnection', { fd: 1 }, ['closeConnection', 1, false]],
     ['closeConnection', { fd: 2 ** 53 - 1, reset: true }, ['closeConnection', 2 ** 53 - 1, true]],
     ['logLevel', { level: 'debug' }, ['setLogLevel', 'debug']],
+    ['rooms', {}, ['rooms', 100]],
+    ['rooms', { count: 10_000 }, ['rooms', 10_000]],
+    ['publish', { room: 'a', text: '' }, ['publish', 'a', '']],
+    ['publish', { room: '\n', text: 'two\nlines' }, ['publish', '\n', 'two\nlines']],
     [
       'profile',
       { target: 0, path: '/tmp/it' },
@@ -91,6 +95,12 @@ describe('a command', () => {
     ['logLevel', { level: 'loud' }],
     ['logLevel', {}],
     ['profile', { target: 0 }],
+    ['rooms', { count: 0 }],
+    ['rooms', { count: 10_001 }],
+    ['publish', { room: 'a' }],
+    ['publish', { text: 'a' }],
+    ['publish', { room: 7, text: 'a' }],
+    ['publish', { room: 'a', text: {} }],
     ['profile', { target: 'worker', path: '/tmp/x' }],
     ['profile', { target: -1, path: '/tmp/x' }],
     ['profile', { target: 0, path: '/tmp/x', seconds: 601 }],
@@ -179,7 +189,7 @@ describe('the list of commands', () => {
 
   it('says which only look: they need no token that may change something', () => {
     const looks = Object.keys(commands).filter((name) => !table.changes(name));
-    expect(looks).toEqual(['status', 'stats', 'workers', 'metrics', 'connections', 'settings']);
+    expect(looks).toEqual(['status', 'stats', 'workers', 'metrics', 'connections', 'rooms', 'settings']);
     expect(['commands', 'greet', 'unknown'].map((name) => table.changes(name))).toEqual([false, true, true]);
   });
 });

@@ -15,6 +15,7 @@ import {
 import { peerOf } from '../../src/memory/layout.js';
 import { ProcessRecord } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
+import { RoomBoard } from '../../src/memory/room-board.js';
 import type { TaskCounts } from '../../src/messaging/task-queue.js';
 import { monotonicMs } from '../../src/util/clock.js';
 import { testShape } from '../helpers/test-shape.js';
@@ -43,7 +44,8 @@ const live = (worker: number, pid = 100 + worker): void => {
 
 describe('the figures of a server', () => {
   it('are all 0 before anything has happened', () => {
-    const { startedAt, reactorNum, workerNum, taskWorkerNum, tasks: told, messageCount, ...rest } = stats();
+    const { startedAt, reactorNum, workerNum, taskWorkerNum, tasks: told, messageCount, closeCodes, ...rest } = stats();
+    expect(closeCodes).toEqual({});
     expect({ reactorNum, workerNum, taskWorkerNum, told, messageCount }).toEqual({
       ...{ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, told: tasks, messageCount: 5 },
     });
@@ -69,6 +71,10 @@ describe('the figures of a server', () => {
       ...{ refusedCount: sum(ReactorCounter.httpRefused), timedOutCount: sum(ReactorCounter.httpTimedOut) },
       ...{ badGatewayCount: sum(ReactorCounter.badGateways), filesServedCount: sum(ReactorCounter.filesServed) },
       underWayNum: 11,
+      ...{ webSockets: sum(ReactorCounter.webSockets), messagesReceived: sum(ReactorCounter.messages) },
+      ...{ roomDeliveries: sum(ReactorCounter.deliveries), roomDrops: sum(ReactorCounter.drops) },
+      // Every reactor gets each one.
+      messagesPublished: 10 * (ReactorCounter.published + 1),
     });
   });
 
@@ -83,6 +89,31 @@ describe('the figures of a server', () => {
     expect(stats()).toMatchObject({
       ...{ requestCount: 111, responseCount: 7, callbackErrors: 2, bufferedBytes: 50, pendingCallbacks: 4 },
     });
+  });
+
+  it('have the codes by which WebSockets have ended, those of all reactors together', () => {
+    for (const [reactor, code] of [
+      [0, 1000],
+      [1, 1000],
+      [0, 1006],
+      [1, 4001],
+      [0, 4002],
+    ] as const) {
+      reactors.countClose(reactor, code);
+    }
+    expect(stats().closeCodes).toEqual({ 1000: 2, 1006: 1, other: 2 });
+  });
+
+  it('have the rooms of all reactors', () => {
+    expect(stats()).toMatchObject({ rooms: 0, roomMembers: 0 });
+    region = Region.create(testShape({ reactorNum: 2, rooms: 8 }));
+    const rooms = new RoomBoard(region);
+    rooms.join('a', 0, 3);
+    rooms.join('a', 1);
+    const gone = rooms.join('b', 1);
+    rooms.join('c', 1);
+    rooms.add(gone, 1, -1);
+    expect(stats()).toMatchObject({ rooms: 2, roomMembers: 5 });
   });
 
   it('of tasks are not those of requests', () => {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { AddressCounters } from '../../src/memory/address-counters.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../../src/memory/boards.js';
-import { ConnectionTable, SlotState } from '../../src/memory/connection-table.js';
+import { ConnectionTable, SlotFlag, SlotState } from '../../src/memory/connection-table.js';
 import { DeadConnections } from '../../src/memory/dead-connections.js';
 import { Region } from '../../src/memory/region.js';
+import { RoomBoard } from '../../src/memory/room-board.js';
 import { AF_INET, AF_UNIX } from '../../src/os/constants.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -53,7 +54,7 @@ describe('connections whose process has died', () => {
   const ADDRESS = addressOf(7).subarray(0, 16);
 
   function world(maxConnectionsPerIp: number) {
-    const region = Region.create(testShape({ reactorNum: 2, workerNum: 2 }));
+    const region = Region.create(testShape({ reactorNum: 2, workerNum: 2, rooms: 4 }));
     const parts = { table: new ConnectionTable(region), reactors: new ReactorBoard(region) };
     const workers = new WorkerBoard(region);
     const addresses = new AddressCounters(region);
@@ -63,7 +64,8 @@ describe('connections whose process has died', () => {
       parts.table.setState(slot, state);
       workers.addField(slot % 2, WorkerField.connections, 1);
     };
-    return { ...parts, workers, addresses, open, dead: new DeadConnections(region, { maxConnectionsPerIp }) };
+    const rooms = new RoomBoard(region);
+    return { ...parts, workers, addresses, rooms, open, dead: new DeadConnections(region, { maxConnectionsPerIp }) };
   }
 
   it('are closed, once each, and counted no more; those of other reactors stay', () => {
@@ -87,6 +89,22 @@ describe('connections whose process has died', () => {
     expect(addresses.add(ADDRESS, 0, 0)).toBe(1);
     expect([dead.close(1, 1), dead.close(1, 7), dead.close(0, 2)]).toEqual([false, false, true]);
     expect(reactors.read(1, ReactorCounter.closed)).toBe(2);
+  });
+
+  it('that were WebSockets have ended without a Close frame, and are in no room', () => {
+    const { table, reactors, rooms, open, dead } = world(0);
+    for (const slot of [0, 1, 3, 5, 7]) {
+      open(slot, SlotState.open);
+      if (slot !== 7) table.setFlag(slot, SlotFlag.webSocket, true);
+      if (slot !== 7) reactors.add(slot % 2, ReactorCounter.webSockets, 1);
+      rooms.join('a', slot % 2);
+    }
+    const closes = (reactor: number) => reactors.closes(reactor).filter(({ count }) => count > 0);
+    dead.close(1, 5);
+    expect([reactors.read(1, ReactorCounter.webSockets), closes(1)]).toEqual([2, [{ code: 1006, count: 1 }]]);
+    dead.reap(1);
+    expect([reactors.read(1, ReactorCounter.webSockets), closes(1)]).toEqual([0, [{ code: 1006, count: 3 }]]);
+    expect([reactors.read(0, ReactorCounter.webSockets), closes(0), rooms.size('a')]).toEqual([1, [], 1]);
   });
 
   it('are not taken from counts that nobody keeps', () => {

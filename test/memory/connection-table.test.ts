@@ -69,7 +69,7 @@ describe('of a connection is told', () => {
       ...{ portIndex: 1, socketFd: 21, uid: 1234, protected: false, paused: false, connectedAt },
       ...{ lastReceivedAt: region.unixMs(now + 2), lastSentAt: region.unixMs(now + 4) },
       ...{ lastDispatchTime: region.unixMs(now + 5), closeErrno: 104, receivedBytes: 111, sentBytes: 55 },
-      ...{ sendQueuedBytes: 77, closing: false },
+      ...{ sendQueuedBytes: 77, closing: false, webSocket: false },
     });
     expect([table.worker(7), table.portIndex(7), table.sendQueued(7), table.sentBytes(7)]).toEqual([3, 1, 77, 55]);
     expect([table.lastReceivedAt(7), table.lastMovedAt(7)]).toEqual([now + 2, now + 4]);
@@ -89,10 +89,13 @@ describe('of a connection is told', () => {
     table.setTaker(7, 4711);
     table.setFlag(7, SlotFlag.protected, true);
     table.setFlag(7, SlotFlag.tls, true);
+    table.setFlag(7, SlotFlag.webSocket, true);
+    expect(table.info(table.sessionId(7))).toMatchObject({ webSocket: true });
     const fd = open(7, { now });
     expect(table.info(fd)).toMatchObject({
       ...{ uid: 0, protected: false, paused: false, lastReceivedAt: 0, lastSentAt: 0, lastDispatchTime: 0 },
       ...{ closeErrno: 0, receivedBytes: 0, sentBytes: 0, sendQueuedBytes: 0, closing: false },
+      webSocket: false,
     });
     expect(table.info(fd)).not.toHaveProperty('tls');
     expect([table.taker(7), table.queuedBytes(7), table.isBeingHandled(7), table.uid(7)]).toEqual([0, 0, false, 0]);

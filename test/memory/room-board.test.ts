@@ -67,6 +67,39 @@ describe('a room', () => {
   });
 });
 
+describe('the figures of all rooms', () => {
+  it('are how many rooms have members, and how many members these have', () => {
+    expect(board.totals()).toEqual({ rooms: 0, members: 0 });
+    board.join('a', 0, 3);
+    board.join('a', 2);
+    board.add(board.join('b', 1), 1, -1);
+    board.join('c', 1, 5);
+    expect(board.totals()).toEqual({ rooms: 2, members: 9 });
+    board.resetReactor(1);
+    expect(board.totals()).toEqual({ rooms: 1, members: 4 });
+  });
+
+  it.each([1, 2, 3, 10, 31, 64, 1000])('have the %i largest first, however they came', (count) => {
+    const sizes = Array.from({ length: 64 }, (_, i) => 1 + ((i * 37) % 32));
+    for (const [i, members] of sizes.entries()) board.join(`room ${i}`, i % 3, members);
+    const rooms = board.largest(count);
+    expect(rooms.map(({ members }) => members)).toEqual(sizes.sort((a, b) => b - a).slice(0, count));
+    for (const { name, members } of rooms) expect(board.size(name)).toBe(members);
+    expect(new Set(rooms.map(({ name }) => name)).size).toBe(rooms.length);
+  });
+
+  it('have rooms of one size by name, and none without members', () => {
+    for (const name of ['b', 'a', 'c']) board.join(name, 0);
+    board.add(board.join('d', 0, 2), 0, -2);
+    expect(board.largest(10).map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('are none where no port speaks WebSocket', () => {
+    create(0);
+    expect([board.totals(), board.largest(5)]).toEqual([{ rooms: 0, members: 0 }, []]);
+  });
+});
+
 describe('a board', () => {
   it.each([1, 2, 64])('holds %i rooms, and one more when one has ended', (rooms) => {
     create(rooms);

@@ -9,6 +9,7 @@ import type { Master } from '../../src/master/master.js';
 import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { ConnectionTable } from '../../src/memory/connection-table.js';
 import { Region } from '../../src/memory/region.js';
+import { RoomBoard } from '../../src/memory/room-board.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
 import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { AF_INET } from '../../src/os/constants.js';
@@ -26,12 +27,14 @@ let asked: unknown[][];
 let refusal: ServerError | undefined;
 /** Where a process has put its profile. */
 let left: { offset: number; bytes: number }[];
+let speaksWebSocket: boolean;
 
 beforeEach(() => {
   region = Region.create(testShape({ workerNum: 3 }));
   region.activeWorkerNum = region.seatNum = 2;
   board = new WorkerBoard(region);
   [phase, crashLoops, asked, refusal, left] = ['running', [], [], undefined, []];
+  speaksWebSocket = false;
 });
 
 const note =
@@ -66,6 +69,7 @@ const make = (
   return new ControlledServer({
     ...{ master, options, listens: listens.map((listen) => resolveListen(listen, options)) },
     ...{ messaging: () => undefined, outbox: () => outbox, adminUrl: () => 'http://127.0.0.1:1/' },
+    publish: speaksWebSocket ? (room, text) => void asked.push(['publish', room, text]) : undefined,
     ...{ shutdown: () => asked.push(['shutdown']), reopenLogs: () => asked.push(['reopenLogs']) },
     ...more,
   });
@@ -215,6 +219,52 @@ describe('connections, page by page', () => {
     expect(fds({ port: 81 })).toEqual([d, e]);
     expect(fds({ workerId: 0, address: '10.0.0.2', port: 80 })).toEqual([c]);
     expect(fds({ workerId: 7 })).toEqual([]);
+  });
+});
+
+describe('rooms', () => {
+  const withRooms = (...sizes: [name: string, members: number][]): ControlledServer => {
+    region = Region.create(testShape({ rooms: 16 }));
+    const rooms = new RoomBoard(region);
+    for (const [name, members] of sizes) rooms.join(name, 0, members);
+    speaksWebSocket = true;
+    return make({}, [{ port: 0, protocol: 'websocket' }]);
+  };
+
+  it('are told with the most members first, as many as wanted, and how many there are', () => {
+    const server = withRooms(['b', 1], ['a', 1], ['c', 7]);
+    const total = { rooms: 3, members: 9 };
+    const [a, b, c] = [
+      { name: 'a', members: 1 },
+      { name: 'b', members: 1 },
+      { name: 'c', members: 7 },
+    ];
+    expect(server.rooms(100)).toEqual({ total, rooms: [c, a, b] });
+    expect(server.rooms(1)).toEqual({ total, rooms: [c] });
+    expect(server.status().speaksWebSocket).toBe(true);
+  });
+
+  it('are published to, also where nobody is in one', () => {
+    const server = withRooms(['a', 2]);
+    expect(server.publish('a', 'x')).toEqual({ members: 2 });
+    expect(server.publish('b', 'y')).toEqual({ members: 0 });
+    expect(asked).toEqual([
+      ['publish', 'a', 'x'],
+      ['publish', 'b', 'y'],
+    ]);
+  });
+
+  it.each([false, true])('are not those of a server without WebSocket, whose program knows them: %s', (knows) => {
+    speaksWebSocket = knows;
+    const server = make();
+    expect(server.status().speaksWebSocket).toBe(false);
+    for (const [command, call] of [
+      ['rooms', () => server.rooms(1)],
+      ['publish', () => server.publish('a', 'x')],
+    ] as const) {
+      expect(call).toThrow(expect.objectContaining({ code: 'ERR_NO_WEBSOCKET', detail: { command } }));
+    }
+    expect(asked).toEqual([]);
   });
 });
 

@@ -53,9 +53,11 @@ function describePage({ connections, next }: ConnectionPage): string {
     info.remoteAddress === '' ? 'unix' : `${info.remoteAddress}:${info.remotePort}`,
     info.serverPort,
     duration(now - info.connectedAt),
-    bytes(info.receivedBytes ?? 0),
+    bytes(info.receivedBytes),
+    info.webSocket ? 'WebSocket' : '',
   ]);
   if (rows.length === 0) return 'No connection fits.';
-  const text = table(['FD', 'WORKER', 'CLIENT', 'PORT', 'SINCE', 'RECEIVED'], rows);
+  const head = ['FD', 'WORKER', 'CLIENT', 'PORT', 'SINCE', 'RECEIVED'];
+  const text = table(connections.some(({ webSocket }) => webSocket) ? [...head, 'SPEAKS'] : head, rows);
   return next === 0 ? text : `${text}\nThere may be more: --after ${next}`;
 }

@@ -71,6 +71,7 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
       `${bytes(stats.receivedBytes)} in, ${bytes(stats.sentBytes)} out, ${bytes(stats.bufferedBytes)} waiting`,
     ],
   ];
+  if (status.speaksWebSocket) entries.push(...describeSockets(stats));
   if (stats.taskWorkerNum > 0) {
     const { queued, running, done, failed, timedOut } = tasks;
     const numbers = `${queued} waiting, ${running} running, ${count(done)} done, ${failed} failed, ${timedOut} timed out`;
@@ -80,6 +81,17 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
   entries.push(['log', `level ${status.logLevel}, ${whereTo(status)}`]);
   if (status.pidFile !== '') entries.push(['pid file', status.pidFile]);
   return `${head}\n${list(entries)}`;
+}
+
+function describeSockets(stats: ServerStats): [string, string][] {
+  const closes = Object.entries(stats.closeCodes).map(([code, times]) => `${code} ${count(times)}×`);
+  const ended = closes.length === 0 ? '' : `; ended: ${closes.join(', ')}`;
+  const { rooms, roomMembers, messagesPublished, roomDeliveries, roomDrops } = stats;
+  const published = `${count(messagesPublished)} published, ${count(roomDeliveries)} delivered, ${count(roomDrops)} dropped`;
+  return [
+    ['sockets', `${stats.webSockets} open, ${count(stats.messagesReceived)} messages received${ended}`],
+    ['rooms', `${rooms} with ${roomMembers} members; ${published}`],
+  ];
 }
 
 function paintState(state: string): string {

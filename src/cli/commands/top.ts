@@ -202,6 +202,11 @@ function header(before: Look, { at, status, stats }: Look): string[] {
     `connections ${stats.connectionNum} (${count(rate((s) => s.acceptCount))}/s new)   ${status.traffic.unit} ${count(rate((s) => s.requestCount))}/s in, ${count(rate((s) => s.responseCount))}/s out   errors ${stats.callbackErrors}`,
     `traffic ${bytes(rate((s) => s.receivedBytes))}/s in, ${bytes(rate((s) => s.sentBytes))}/s out, ${bytes(stats.bufferedBytes)} waiting   restarts ${stats.workerRestarts}`,
   ];
+  if (status.speaksWebSocket) {
+    lines.push(
+      `sockets ${stats.webSockets}   messages ${count(rate((s) => s.messagesReceived))}/s in, ${count(rate((s) => s.messagesPublished))}/s published, ${count(rate((s) => s.roomDeliveries))}/s delivered, ${count(stats.roomDrops)} dropped   rooms ${stats.rooms}`,
+    );
+  }
   if (stats.taskWorkerNum > 0) {
     lines.push(
       `tasks ${count(rate((s) => s.tasks.done))}/s   ${tasks.queued} waiting, ${tasks.running} running, ${tasks.failed} failed, ${tasks.timedOut} timed out`,

@@ -11,10 +11,15 @@ import type { Batch } from '../../publication.js';
 import type { StreamParts } from '../definition.js';
 import type { SocketState } from './socket-state.js';
 
+interface Latest {
+  readonly bytes: Buffer;
+  readonly messages: number;
+}
+
 export class RoomQueue {
   readonly #parts: StreamParts;
   /** The latest that a member has not been sent, by member. */
-  readonly #latest = new Map<Connection, Buffer>();
+  readonly #latest = new Map<Connection, Latest>();
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
@@ -34,14 +39,14 @@ export class RoomQueue {
   }
 
   #slow(connection: Connection, batch: Batch, at: number, length: number, { slowConsumer }: WebSocketLimits): void {
-    const { ending, context } = this.#parts;
-    context.board.add(context.id, ReactorCounter.drops, batch.messages);
-    if (slowConsumer === 'close') return ending.closeWhenFlushed(connection, CloseCode.SLOW_CONSUMER);
+    if (slowConsumer !== 'skipToLatest') this.#countDrops(batch.messages);
+    if (slowConsumer === 'close') return this.#parts.ending.closeWhenFlushed(connection, CloseCode.SLOW_CONSUMER);
     if (slowConsumer === 'drop') return;
+    this.forget(connection);
     // Of several gathered ones all stay: they are one piece of bytes, and short.
     const latest = allocateStable(length);
     batch.source.copy(latest, 0, at, at + length);
-    this.#latest.set(connection, latest);
+    this.#latest.set(connection, { bytes: latest, messages: batch.messages });
   }
 
   /** The client has taken all that was queued. */
@@ -50,12 +55,19 @@ export class RoomQueue {
     if (latest === undefined || connection.speech !== null) return;
     this.#latest.delete(connection);
     const { sending, context } = this.#parts;
-    sending.write(connection, latest, 0, addressOf(latest), latest.length);
-    context.board.add(context.id, ReactorCounter.deliveries, 1);
-    context.board.add(context.id, ReactorCounter.drops, -1);
+    const { bytes, messages } = latest;
+    sending.write(connection, bytes, 0, addressOf(bytes), bytes.length);
+    context.board.add(context.id, ReactorCounter.deliveries, messages);
   }
 
+  /** What was kept for it will not be sent: it counts as dropped now, since counters never fall. */
   forget(connection: Connection): void {
+    this.#countDrops(this.#latest.get(connection)?.messages ?? 0);
     this.#latest.delete(connection);
+  }
+
+  #countDrops(messages: number): void {
+    const { board, id } = this.#parts.context;
+    if (messages > 0) board.add(id, ReactorCounter.drops, messages);
   }
 }

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import type { ServerStatus } from '../../src/control/controlled.js';
+import { type MetricFamily, readMetrics } from '../../src/control/metrics.js';
+import { ReactorBoard, ReactorCounter } from '../../src/memory/boards.js';
+import { Region } from '../../src/memory/region.js';
+import { RoomBoard } from '../../src/memory/room-board.js';
+import type { TaskCounts } from '../../src/messaging/task-queue.js';
+import { testShape } from '../helpers/test-shape.js';
+
+const read = (region: Region): MetricFamily[] =>
+  readMetrics({ region, workers: [], status: {} as ServerStatus, tasks: {} as TaskCounts, messageCount: 0 });
+
+describe('the metrics of WebSocket', () => {
+  const isOfWebSocket = ({ name }: MetricFamily): boolean => /_(websockets?|rooms?)(_|$)/.test(name);
+
+  it('are there only where a port speaks it', () => {
+    expect(read(Region.create(testShape())).filter(isOfWebSocket)).toEqual([]);
+  });
+
+  it('are by reactor, by code of the close, and of the whole server', () => {
+    const region = Region.create(testShape({ reactorNum: 2, rooms: 8 }));
+    const board = new ReactorBoard(region);
+    const counters = ['webSockets', 'messages', 'published', 'deliveries', 'drops'] as const;
+    for (const [i, name] of counters.entries()) board.add(1, ReactorCounter[name], i + 1);
+    board.countClose(0, 1000);
+    board.countClose(1, 1000);
+    board.countClose(1, 4999);
+    new RoomBoard(region).join('a', 1, 7);
+    const samples = read(region)
+      .filter(isOfWebSocket)
+      .flatMap(({ name, type, samples }) =>
+        samples.map(({ labels, value }) => [name.slice('tswoole_'.length), type, Object.values(labels)[0], value]),
+      )
+      .filter(([, , , value]) => value !== 0);
+    expect(samples).toEqual([
+      ['websockets', 'gauge', '1', 1],
+      ['websocket_messages_total', 'counter', '1', 2],
+      ['websocket_closes_total', 'counter', '1000', 2],
+      ['websocket_closes_total', 'counter', 'other', 1],
+      ['rooms', 'gauge', undefined, 1],
+      ['room_members', 'gauge', undefined, 7],
+      ['room_publications_total', 'counter', undefined, 3],
+      ['room_deliveries_total', 'counter', '1', 4],
+      ['room_drops_total', 'counter', '1', 5],
+    ]);
+  });
+});
