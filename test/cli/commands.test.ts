@@ -152,7 +152,7 @@ describe('tswoole connections and close', () => {
     }) as unknown as ClientInfo;
 
   it('prints a page, and how to get the next one', async () => {
-    const connections = [client({}), client({ fd: 8, remoteAddress: '', receivedBytes: undefined })];
+    const connections = [client({}), client({ fd: 8, remoteAddress: '', receivedBytes: 0 })];
     await world.serve({ connections: () => ({ connections, next: 8 }) });
     expect((await world.run('connections')).out.trimEnd().split('\n')).toEqual([
       expect.stringMatching(/^FD +WORKER +CLIENT +PORT +SINCE +RECEIVED$/),

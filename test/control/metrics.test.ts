@@ -41,7 +41,7 @@ describe('the figures of a server', () => {
     ...{ submitted: 21, queued: 22, running: 23, done: 24, failed: 25, timedOut: 26, dropped: 27 },
     ...{ retried: 28, refused: 29 },
   };
-  const status = { name: 'web', version: '1', node: 'v20', mode: 'process', ready: true, masterPid: 1, managerPid: 2 };
+  const status = { name: 'web', version: '1', node: 'v20', mode: 'process', ready: true, speaksWebSocket: true };
   const workers = readEveryWorker(region);
   const sources = { region, workers, tasks, messageCount: 31, status: status as unknown as ServerStatus };
   const reactors = new ReactorBoard(region);

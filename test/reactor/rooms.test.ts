@@ -62,7 +62,7 @@ describe('a room', () => {
     expect(textsOf(world.client(one).got)).toBe('first third');
     expect(textsOf(world.client(two).got)).toBe('first second third');
     expect(textsOf(world.client(other).got)).toBe('second');
-    expect(world.board.read(0, ReactorCounter.published)).toBe(3);
+    expect(world.board.read(0, ReactorCounter.published)).toBe(4);
     expect(world.board.read(0, ReactorCounter.deliveries)).toBe(6);
   });
 
