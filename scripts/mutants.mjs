@@ -2,7 +2,7 @@
 //   node scripts/mutants.mjs --count 200 --seed 1 --folders ipc,memory
 // Everything happens in a copy of the tree. docs/decisions/0024-mutants.md says what is changed and what is found.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { GRACE_MS, makeCopy, Runner } from './mutants/runner.mjs';
@@ -73,6 +73,7 @@ class Memory {
     if (this.#known[file]?.print === print) return this.#known[file];
     const found = { ...(await find()), print };
     if (found.outcome === 'passed') this.#known[file] = found;
+    mkdirSync(dirname(this.#path), { recursive: true });
     writeFileSync(this.#path, JSON.stringify(this.#known));
     return found;
   }

@@ -36,7 +36,7 @@ describe('the text format of Prometheus', () => {
 });
 
 describe('the figures of a server', () => {
-  const region = Region.create(testShape({ reactorNum: 2, workerNum: 2, taskWorkerNum: 1 }));
+  const region = Region.create(testShape({ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, rooms: 16 }));
   const tasks = {
     ...{ submitted: 21, queued: 22, running: 23, done: 24, failed: 25, timedOut: 26, dropped: 27 },
     ...{ retried: 28, refused: 29 },
