@@ -13,7 +13,8 @@
  * A packet longer than `MAX_PAYLOAD` travels as several frames.
  */
 export const HEADER_BYTES = 16;
-export const MAX_PAYLOAD = 65536;
+/** Room for 64 KiB and for what a protocol puts around them: a message of 64 KiB travels in one frame. */
+export const MAX_PAYLOAD = 65536 + 64;
 
 /** The second word of a header. */
 export function wordOf(type: number, flags: number, detail: number): number {

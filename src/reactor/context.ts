@@ -1,4 +1,4 @@
-import { Event } from '../ipc/frame.js';
+import { Event, MAX_PAYLOAD } from '../ipc/frame.js';
 import type { AddressCounters } from '../memory/address-counters.js';
 import { type ReactorBoard, ReactorCounter, type WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
@@ -85,7 +85,8 @@ export interface HttpOptions {
   readonly staticFiles: ResolvedStaticFiles;
 }
 
-export const SCRATCH_BYTES = 65536;
+/** As much as a read into a ring may have brought. */
+export const SCRATCH_BYTES = MAX_PAYLOAD;
 
 interface ContextParts {
   readonly id: number;

@@ -11,6 +11,8 @@ import { Hold } from './life.js';
 
 /** Packets leave this much of the ring to events, so that a connect or close seldom has to wait. */
 const RESERVED_FOR_EVENTS = 8192;
+/** What one read takes at most: a packet of raw bytes is not longer. */
+const MAX_READ = 65_536;
 /** Below this much room reading stops: tiny pieces cost more than waiting. */
 const MIN_READ = 4096;
 const MAX_EVENT_BYTES = 512;
@@ -48,11 +50,19 @@ export class WorkerRing {
 
   /** How many bytes may be read for this worker now; 0 when it is behind. */
   get readLimit(): number {
+    return this.#limitOf(MAX_READ);
+  }
+
+  /** The same for a protocol that reads its messages in place, with what is around them. */
+  get messageLimit(): number {
+    return this.#limitOf(MAX_PAYLOAD);
+  }
+
+  #limitOf(most: number): number {
     if (this.#spill.size > 0) return 0;
-    const wanted = MAX_PAYLOAD + HEADER_BYTES + RESERVED_FOR_EVENTS;
-    const limit = this.#ring.room(wanted) - HEADER_BYTES - RESERVED_FOR_EVENTS;
+    const limit = this.#ring.room(most + HEADER_BYTES + RESERVED_FOR_EVENTS) - HEADER_BYTES - RESERVED_FOR_EVENTS;
     if (limit < MIN_READ) return 0;
-    return limit < MAX_PAYLOAD ? limit & ~7 : MAX_PAYLOAD;
+    return limit < most ? limit & ~7 : most;
   }
 
   /** Where recv(2) puts the next packet. */

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { Event, MAX_PAYLOAD, PieceFlag } from '../../src/ipc/frame.js';
+import { Event, PieceFlag } from '../../src/ipc/frame.js';
 import { RingWriter } from '../../src/ipc/ring.js';
 import { Hold } from '../../src/reactor/life.js';
 import { WorkerRing } from '../../src/reactor/worker-ring.js';
@@ -21,19 +21,19 @@ const codes = (frames: readonly TakenFrame[]): number[] => frames.map(({ detail 
 describe('the room of a ring', () => {
   it('is what one read may take, at most a frame', () => {
     const { ring } = open();
-    expect(ring.readLimit).toBe(MAX_PAYLOAD);
-    ring.commitPacket(SESSION, MAX_PAYLOAD);
-    expect(ring.readLimit).toBeLessThan(MAX_PAYLOAD);
+    expect(ring.readLimit).toBe(65_536);
+    ring.commitPacket(SESSION, 65_536);
+    expect(ring.readLimit).toBeLessThan(65_536);
     expect(ring.readLimit % 8).toBe(0);
   });
 
   it('is none where only tiny pieces would fit', () => {
     const { world, ring } = open();
-    ring.commitPacket(SESSION, MAX_PAYLOAD);
+    ring.commitPacket(SESSION, 65_536);
     ring.commitPacket(SESSION, ring.readLimit - MIN_READ);
     expect(ring.readLimit).toBe(0);
     world.take();
-    expect(ring.readLimit).toBe(MAX_PAYLOAD);
+    expect(ring.readLimit).toBe(65_536);
   });
 
   it('is none while an event has found none: it may not be overtaken', () => {

@@ -99,7 +99,7 @@ export class WebSockets implements Protocol {
   #receive(connection: Connection, state: SocketState): boolean {
     const { context, reading } = this.#parts;
     const ring = context.ring(connection.worker);
-    const room = ring.readLimit - LEAD;
+    const room = ring.messageLimit - LEAD;
     if (room <= 0) {
       reading.stall(connection, ring, false);
       return false;
