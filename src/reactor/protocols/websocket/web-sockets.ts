@@ -21,6 +21,7 @@ import { readUtf8 } from '../../../util/utf8.js';
 import type { Connection } from '../../connection.js';
 import { type PortOptions, SCRATCH_BYTES, type WebSocketLimits } from '../../context.js';
 import { Input } from '../../input.js';
+import { Life } from '../../life.js';
 import { FrameKind, type FrameTypes, type Protocol } from '../../protocol.js';
 import type { Batch } from '../../publication.js';
 import { READS_PER_TURN } from '../../reading.js';
@@ -346,7 +347,8 @@ export class WebSockets implements Protocol {
 
   peerEnded(connection: Connection): void {
     connection.readable = false;
-    this.#closing.abandoned(connection);
+    if (connection.life === Life.answering) this.#closing.abandoned(connection);
+    else this.#parts.ending.peerEnded(connection);
   }
 
   lost(connection: Connection, code: number): void {
@@ -374,7 +376,7 @@ export class WebSockets implements Protocol {
 
   /** It cannot go to the next process: the client is told to come again. */
   dismiss(connection: Connection): void {
-    this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
+    this.#closing.dismiss(connection);
   }
 
   save(connection: Connection): SocketRecord {
