@@ -1,6 +1,6 @@
 /** The protocols of listen ports. A new protocol is one file here, and one line in `definitions`. */
 import { FrameKind, type Protocol } from '../protocol.js';
-import type { ProtocolDefinition, ProtocolParts, ProtocolPort, StreamParts } from './definition.js';
+import type { ProtocolDefinition, ProtocolParts, ProtocolPort, StreamParts, WebSocketUpgrade } from './definition.js';
 import { framed } from './framed.js';
 import { http1 } from './http1/http1.js';
 import { Stream, stream } from './stream.js';
@@ -12,7 +12,7 @@ export const definitions: readonly ProtocolDefinition[] = [http1, framed, stream
 export class Protocols {
   /** The protocol of a connection that an upgrade has given to one worker. */
   readonly tunnel: Protocol;
-  readonly webSocket: Protocol;
+  readonly webSocket: WebSocketUpgrade;
   /** By listen port. */
   readonly #ofPort: readonly Protocol[];
   readonly all: readonly Protocol[];
