@@ -48,6 +48,11 @@ export class Socket {
 
   /** The worker takes what there is, and does not answer yet. @returns how many frames it was */
   takes(): number {
+    const count = this.#takeAll();
+    return count > 0 ? count : this.#takeAll(); // there was no room for what comes now
+  }
+
+  #takeAll(): number {
     const frames = this.world.takeAll().filter(({ sessionId }) => sessionId === this.connection.sessionId);
     for (const frame of frames) this.#take(frame);
     this.world.turn();

@@ -204,7 +204,7 @@ export class WebSockets implements Protocol {
       return false;
     }
     const { maxMessageBytes } = this.#limitsOf(connection);
-    if (length + (assembly?.bytes ?? 0) <= maxMessageBytes) return true;
+    if (length + (assembly?.length ?? 0) <= maxMessageBytes) return true;
     this.#closing.refuse(connection, 1009, `a message has more than ${maxMessageBytes} bytes`);
     return false;
   }
@@ -231,16 +231,12 @@ export class WebSockets implements Protocol {
     const { opcode, length, isFinal, isCompressed } = this.#header;
     state.assembly ??= new Assembly(opcode, isCompressed, isTextOf(opcode));
     const { assembly } = state;
-    const piece = Buffer.allocUnsafeSlow(length);
-    bytes.copy(piece, 0, at, at + length);
-    unmask(piece, new Int32Array(piece.buffer, 0, length >> 2), 0, length, maskAt(bytes, at - 4));
-    const { utf8 } = assembly;
-    if (utf8 !== null && (!utf8.push(piece, 0, length) || (isFinal && !utf8.end()))) {
+    const isSound = assembly.add(bytes, at, length, maskAt(bytes, at - 4));
+    if (!isSound || (isFinal && assembly.utf8?.end() === false)) {
       this.#notUtf8(connection);
       return false;
     }
-    assembly.add(piece);
-    connection.kept = assembly.bytes;
+    this.#keeps(connection, assembly.length);
     assembly.isWhole = isFinal;
     if (isFinal) this.#giveAssembled(connection, state);
     return true;
@@ -250,14 +246,20 @@ export class WebSockets implements Protocol {
   #giveAssembled(connection: Connection, state: SocketState): boolean {
     const { assembly } = state;
     if (assembly === null) return true;
-    const { opcode, isDeflated, bytes: length } = assembly;
+    const { opcode, isDeflated, bytes, length } = assembly;
     const isText = isTextOf(opcode);
-    const message = { bytes: assembly.join(), at: 0, length, mask: 0, isText, isDeflated, isUnchecked: false };
+    const message = { bytes, at: 0, length, mask: 0, isText, isDeflated, isUnchecked: false };
     if (this.#messages.give(connection, message) !== Given.whole) return false;
     state.assembly = null;
-    connection.kept = 0;
+    this.#keeps(connection, 0);
     this.#counted();
     return true;
+  }
+
+  /** Fragments count as bytes that the server holds. */
+  #keeps(connection: Connection, bytes: number): void {
+    connection.kept = bytes;
+    this.#parts.context.countBuffered(connection);
   }
 
   #notUtf8(connection: Connection): void {
@@ -386,7 +388,7 @@ export class WebSockets implements Protocol {
   restore(connection: Connection, saved: unknown): void {
     const record = saved as SocketRecord;
     connection.state = unpackSocket(record);
-    connection.kept = stateOf(connection).assembly?.bytes ?? 0;
+    connection.kept = stateOf(connection).assembly?.length ?? 0;
     for (const name of record.rooms) this.#rooms.join(connection, name);
     this.#closing.adopt(connection);
   }
