@@ -105,6 +105,14 @@ describe('a client that takes nothing', () => {
     expect([socket.echoes, socket.pongs]).toEqual([['ta'], ['3']]);
   });
 
+  it('gets it from the process that takes over, too', () => {
+    const socket = full();
+    socket.sends(ping('1'));
+    socket.goesOver();
+    socket.world.clientTakes(socket.connection);
+    expect([socket.echoes, socket.pongs]).toEqual([['ta'], ['1']]);
+  });
+
   it('gets no pong behind the Close frame', () => {
     const socket = full();
     socket.sends(ping('1'), close(closePayload(1000))).serve();

@@ -90,6 +90,8 @@ export interface SocketRecord {
   readonly endReason: string;
   readonly endBy: number;
   readonly endCause: number;
+  /** base64; null: none is owed. */
+  readonly owedPong: string | null;
   readonly rooms: readonly string[];
 }
 
@@ -104,12 +106,14 @@ interface AssemblyRecord {
 export function packSocket(state: SocketState, rooms: readonly string[]): SocketRecord {
   const { deflate, given, endCode, endReason, endBy, endCause } = state;
   const assembly = state.assembly && packAssembly(state.assembly);
-  return { deflate, assembly, given, endCode, endReason, endBy, endCause, rooms };
+  const owedPong = state.owedPong?.toString('base64') ?? null;
+  return { deflate, assembly, given, endCode, endReason, endBy, endCause, owedPong, rooms };
 }
 
-export function unpackSocket({ assembly, rooms: _, deflate, ...record }: SocketRecord): SocketState {
+export function unpackSocket({ assembly, owedPong, rooms: _, deflate, ...record }: SocketRecord): SocketState {
   const state = Object.assign(new SocketState(deflate), record);
   if (assembly !== null) state.assembly = unpackAssembly(assembly);
+  if (owedPong !== null) state.owedPong = Buffer.from(owedPong, 'base64');
   return state;
 }
 

@@ -387,8 +387,10 @@ export class WebSockets implements Protocol {
 
   restore(connection: Connection, saved: unknown): void {
     const record = saved as SocketRecord;
-    connection.state = unpackSocket(record);
-    connection.kept = stateOf(connection).assembly?.length ?? 0;
+    const state = unpackSocket(record);
+    connection.state = state;
+    connection.kept = state.assembly?.length ?? 0;
+    if (state.owedPong !== null) this.#owing.add(connection);
     for (const name of record.rooms) this.#rooms.join(connection, name);
     this.#closing.adopt(connection);
   }
