@@ -26,6 +26,16 @@ describe('while the ring of the worker has no room', () => {
     return socket;
   };
 
+  it('a message that was read before waits, with all behind it', () => {
+    const socket = stalled();
+    const all = Buffer.concat([text('a', first), more('b'), text('c'), ping('p'), close(closePayload(1000))]);
+    socket.world.comesEarly(socket.connection, all.toString('latin1'));
+    socket.world.reading.readSoon(socket.connection);
+    socket.world.turn();
+    socket.serve();
+    expect([socket.messages, socket.closings, socket.close?.code]).toEqual([['tab', 'tc'], [[1000, '', true]], 1000]);
+  });
+
   it('long messages come whole and in order, whatever room there is', () => {
     const socket = new Socket(webSocketWorld({}, { port: { sendBufferSize: 1 << 24 } }));
     const sizes = [60_000, 70_000, 10, 40_000, 200_000, 3, 50_000];

@@ -178,7 +178,7 @@ export class WebSockets implements Protocol {
   #consume(connection: Connection, state: SocketState, bytes: Buffer, from: number, to: number): number {
     const header = this.#header;
     let at = from;
-    while (at < to && state.endCode < 0 && !connection.isClosing) {
+    while (at < to && this.#mayTake(connection, state)) {
       header.allowsCompression = state.deflate;
       const found = header.parse(bytes, at, to);
       if (found < 0) {
@@ -191,6 +191,11 @@ export class WebSockets implements Protocol {
       at += headerBytes + length;
     }
     return at;
+  }
+
+  /** A message whose last fragment has come goes first. */
+  #mayTake({ isClosing }: Connection, { endCode, assembly }: SocketState): boolean {
+    return endCode < 0 && !isClosing && assembly?.isWhole !== true;
   }
 
   /** Before a byte of its payload is kept: the order of frames, and the limit. */
