@@ -199,9 +199,28 @@ describe('a close', () => {
     expect([socket.echoes, socket.close?.code, socket.connection.isClosed]).toEqual([['ta'], 1001, true]);
   });
 
+  it.each<[string, (socket: Socket) => void]>([
+    ['of a process', ({ world, connection }) => world.sends(connection, [{ type: Request.disconnect, detail: 1000 }])],
+    ['for a broken rule', (socket) => void socket.sends(clientFrame(3)).serve()],
+    [
+      'at the shutdown',
+      ({ world, connection }) => world.ending.closeWhenFlushed(connection, CloseCode.SERVER_SHUTDOWN),
+    ],
+  ])('%s is not answered with RST by the kernel where the client has sent more meanwhile', (_whose, act) => {
+    const socket = new Socket(webSocketWorld());
+    act(socket);
+    expect([socket.connection.life, socket.world.client(socket.connection).end]).toEqual([Life.lingering, 'half']);
+    socket.sends(text('on its way'), close(closePayload(1000)), 'end').takes();
+    expect([socket.messages, socket.connection.isClosed]).toEqual([[], true]);
+  });
+
+  it('of the client ends the connection at once', () => {
+    const socket = new Socket(webSocketWorld()).sends(close(closePayload(1000))).serve();
+    expect([socket.close?.code, socket.connection.isClosed]).toEqual([1000, true]);
+  });
+
   it('is waited for a second at most after ours', () => {
     const socket = new Socket(webSocketWorld());
-    socket.world.client(socket.connection).sent.push(text('still sending'));
     socket.world.sends(socket.connection, [{ type: Request.disconnect, detail: 1000 }]);
     expect(socket.connection.life).toBe(Life.lingering);
     passes(socket, 1500);

@@ -316,6 +316,7 @@ export function isClosedByWorkers(spoken: Spoken): void {
 
 /** Its worker was told of the end once, and before that of the client's at most; the descriptor is gone. */
 function expectEnd(talk: Talk, code: number): void {
+  if (talk.spoken.farewell !== undefined) talk.sends('end'); // which is what it asks for
   expect(talk.connection.isClosed).toBe(true);
   expect(talk.world.client(talk.connection).end).toMatch(/released|reset/);
   expect(talk.closes.length).toBeLessThanOrEqual(2);

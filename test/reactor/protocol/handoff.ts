@@ -108,6 +108,7 @@ export function goesOver(spoken: Spoken): void {
       talk.world.clientTakes(talk.connection);
       talk.serve();
       expect(talk.got).toBe(spoken.answers[0] + (spoken.farewell?.(CloseCode.SERVER_CLOSED) ?? ''));
+      if (spoken.farewell !== undefined) talk.sends('end');
       expect([talk.connection.isClosed, talk.closes.at(-1)]).toEqual([true, CloseCode.SERVER_CLOSED]);
     });
 

@@ -153,6 +153,7 @@ export class Closing {
     if (connection.isClosed || connection.speech !== null) return;
     const echoed = endCause === CloseCode.CLIENT_CLOSED;
     const length = writeClosePayload(this.#bytes, 2, endCode === NO_CODE ? NO_CODE : endCode, echoed ? '' : endReason);
+    connection.awaitsEnd = !echoed;
     this.#bytes[0] = FIN | Opcode.close;
     this.#bytes[1] = length;
     this.#parts.sending.write(connection, this.#bytes, 0, this.#address, 2 + length);
