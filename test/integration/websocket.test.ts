@@ -14,8 +14,8 @@ import {
   text,
   type WebSocketCase,
 } from '../helpers/websocket-cases.js';
-import { HandClient, type OpeningFields } from '../helpers/websocket-client.js';
-import { closePayload } from '../helpers/websocket-frames.js';
+import { HandClient, type OpeningFields, opening } from '../helpers/websocket-client.js';
+import { closePayload, Op, serverFrame } from '../helpers/websocket-frames.js';
 
 const DEFLATE = { fields: { 'sec-websocket-extensions': 'permessage-deflate' } };
 const MARK = '~';
@@ -157,9 +157,11 @@ describe('an opening request', () => {
   it('may follow requests on the same connection, in the same packet, too', async () => {
     const client = await HandClient.connect(server.port);
     for (const path of ['/1', '/2']) expect(await client.http.get(path)).toMatchObject({ body: `served GET ${path}` });
-    client.http.send(request('/3'));
-    const answer = client.ask();
-    expect(await answer).toMatchObject({ status: 200, body: 'served GET /3' });
+    client.http.send(request('/3') + opening());
+    const answers = [await client.http.answer(), await client.http.answer()];
+    expect(answers).toMatchObject([{ status: 200, body: 'served GET /3' }, { status: 101 }]);
+    client.text('hi');
+    expect(await client.http.tcp.read(4)).toEqual(serverFrame(Op.text, 'hi'));
     await client.close();
   });
 
