@@ -2,7 +2,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { reset } from '../helpers/dial.js';
 import { HttpClient, request } from '../helpers/http-client.js';
-import { endServers, type Line, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  inProcessMode,
+  type Line,
+  type ServerProcess,
+  startServer,
+  whereConnectionsStay,
+} from '../helpers/server-process.js';
 import {
   binary,
   cases,
@@ -20,11 +27,15 @@ import { closePayload, Op, serverFrame } from '../helpers/websocket-frames.js';
 const DEFLATE = { fields: { 'sec-websocket-extensions': 'permessage-deflate' } };
 const MARK = '~';
 
+const options = {
+  ...{ workerNum: 2, maxMessageBytes: LIMIT, websocketCompression: { threshold: 0 } },
+  allowedOrigins: ['https://good.test'],
+};
+
 let server: ServerProcess;
 
 beforeAll(async () => {
-  const options = { workerNum: 2, maxMessageBytes: LIMIT, websocketCompression: { threshold: 0 } };
-  server = await startServer('websocket.js', { options: { ...options, allowedOrigins: ['https://good.test'] } });
+  server = await startServer('websocket.js', { options });
 });
 afterAll(endServers);
 
@@ -34,6 +45,11 @@ const open = (given?: OpeningFields): Promise<HandClient> => HandClient.open(ser
 async function endOf({ localPort }: HandClient): Promise<Line['close']> {
   const line = await server.waitForEvent('close', ({ port }) => port === localPort);
   return line['close'];
+}
+
+/** Cases that stay open are closed by the client. */
+function expectedEnd({ pongs = [], close: code }: Pick<WebSocketCase, 'pongs' | 'close'>) {
+  return code === undefined ? { pongs: [...pongs, MARK], close: 1000 } : { pongs, close: code };
 }
 
 /** Where the table is cut here: in the first header, in the last payload, between frames. */
@@ -65,13 +81,62 @@ describe.each([...cases, ...inflatingCases].map((one) => [`${one.section}: ${one
   '%s',
   (_title, one) => {
     it('is the same wherever it is cut', async () => {
-      const { messages = [], pongs = [], close: code } = one;
-      const expected = code === undefined ? { pongs: [...pongs, MARK], close: 1000 } : { pongs, close: code };
+      const { messages = [] } = one;
+      const expected = expectedEnd(one);
       const results = await Promise.all(piecesOf(one.frames).map((pieces) => run(one, pieces)));
       for (const result of results) expect(result).toEqual({ messages, ...expected });
     });
   },
 );
+
+describe('every case', () => {
+  const all = [...cases, ...inflatingCases];
+
+  /** In the middle of the frame by which its first message ends: a process that is killed takes whole messages along. */
+  function middleOf(frames: readonly Buffer[]): number {
+    const ends = frames.findIndex(([first = 0]) => (first & 0x80) !== 0 && (first & 0x0f) <= Op.close);
+    const index = ends < 0 ? frames.length - 1 : ends;
+    return Buffer.concat(frames.slice(0, index)).length + (frames[index]!.length >> 1);
+  }
+
+  /** The first half of each is sent before, the rest after it. */
+  async function around(act: (of: ServerProcess) => Promise<unknown>): Promise<void> {
+    const of = await startServer('websocket.js', { options });
+    const clients = await Promise.all(all.map(({ deflate }) => HandClient.open(of.port, deflate ? DEFLATE : {})));
+    const halves = all.map(({ frames }) => {
+      const bytes = Buffer.concat(frames);
+      return [bytes.subarray(0, middleOf(frames)), bytes.subarray(middleOf(frames))] as const;
+    });
+    for (const [at, client] of clients.entries()) client.send(halves[at]![0]);
+    await soon();
+    await act(of);
+    for (const [at, client] of clients.entries()) {
+      client.send(halves[at]![1]);
+      if (all[at]!.close === undefined) client.send(ping(MARK), close(closePayload(1000)));
+    }
+    await Promise.all(clients.map((client) => client.closed()));
+    for (const [at, { messages, pongs, closeCode }] of clients.entries()) {
+      const { section, title, ...one } = all[at]!;
+      const expected = { messages: one.messages ?? [], ...expectedEnd(one) };
+      expect({ section, title, messages, pongs, close: closeCode }).toEqual({ section, title, ...expected });
+    }
+  }
+
+  whereConnectionsStay('is the same with a reload in its middle', () =>
+    around((of) => {
+      of.signal('SIGUSR1');
+      return of.waitForEvent('afterReload');
+    }),
+  );
+
+  inProcessMode('is the same where all workers are killed in its middle', () =>
+    around(async (of) => {
+      await soon();
+      for (const { pid } of of.workers) of.signal('SIGKILL', pid);
+      return of.waitFor('four starts', () => of.events('workerStart')[3]);
+    }),
+  );
+});
 
 describe('an opening request', () => {
   const ask = async (given: OpeningFields) => {
