@@ -30,10 +30,10 @@ const inBase = [
   ...['http-corpus', 'http-operated', 'http2', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'log-noise', 'log-safety', 'members', 'messages', 'pressure'],
   ...['printed', 'proxy', 'refused', 'room-streams', 'secrets', 'send-anywhere', 'send-file'],
-  ...['start-ended', 'times', 'tls', 'unix', 'uploads', 'wall-clock'],
+  ...['start-ended', 'times', 'tls', 'unix', 'uploads', 'wall-clock', 'websocket'],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
-const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file', 'stalled'];
+const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file', 'stalled', 'websocket'];
 
 const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);

@@ -3,8 +3,8 @@
  * sockets that every process of that id holds. Messages outlive the giver, and those that a taker has not taken
  * outlive that taker.
  *
- * A message begins with its kind: a record (JSON), with the descriptor that belongs to it, or bytes of the preceding
- * record.
+ * A message begins with its kind: a record (JSON, behind its length in four bytes), with the descriptor that belongs to
+ * it; the rest of a record that is too long for one message; or bytes of the preceding record.
  */
 import { DescriptorMessage, LONGEST_MESSAGE } from '../os/descriptor-passing.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
@@ -19,6 +19,8 @@ export interface HandOverEnds {
 
 const RECORD = 1;
 const BYTES = 2;
+const REST = 3;
+const LENGTH_BYTES = 4;
 
 /** Content of a record message. */
 interface Head {
@@ -73,20 +75,32 @@ export class Giver implements PollerHandler {
     const { bytes: space } = this.#message;
     for (const { record, descriptor, bytes } of snapshots) {
       const head: Head = { record, bytes: bytes.reduce((sum, piece) => sum + piece.length, 0) };
+      const text = Buffer.from(JSON.stringify(head));
       space[0] = RECORD;
-      yield { length: 1 + space.write(JSON.stringify(head), 1), descriptor };
-      for (const piece of bytes) {
-        for (let from = 0; from < piece.length; from += LONGEST_MESSAGE - 1) {
-          space[0] = BYTES;
-          yield { length: 1 + piece.copy(space, 1, from, from + LONGEST_MESSAGE - 1), descriptor: -1 };
-        }
-      }
+      space.writeUInt32LE(text.length, 1);
+      const written = text.copy(space, 1 + LENGTH_BYTES, 0, LONGEST_MESSAGE - 1 - LENGTH_BYTES);
+      yield { length: 1 + LENGTH_BYTES + written, descriptor };
+      yield* this.#pieces(REST, text.subarray(written));
+      for (const piece of bytes) yield* this.#pieces(BYTES, piece);
+    }
+  }
+
+  *#pieces(kind: number, bytes: Buffer): Generator<{ length: number; descriptor: number }, undefined> {
+    const { bytes: space } = this.#message;
+    for (let from = 0; from < bytes.length; from += LONGEST_MESSAGE - 1) {
+      space[0] = kind;
+      yield { length: 1 + bytes.copy(space, 1, from, from + LONGEST_MESSAGE - 1), descriptor: -1 };
     }
   }
 }
 
-interface Incoming extends Snapshot {
+interface Incoming {
+  readonly descriptor: number;
+  readonly text: Buffer[];
   readonly bytes: Buffer[];
+  /** Undefined: not all of it has come. */
+  record: SnapshotRecord | undefined;
+  /** Bytes of the record's text; then of the bytes that follow it. */
   missing: number;
 }
 
@@ -128,15 +142,25 @@ export class Taker implements PollerHandler {
 
   #take({ length, descriptor }: { length: number; descriptor: number }): void {
     const { bytes: space } = this.#message;
-    if (space[0] === RECORD) {
-      const { record, bytes } = JSON.parse(space.toString('utf8', 1, length)) as Head;
-      this.#incoming = { record, descriptor, bytes: [], missing: bytes };
-    } else if (this.#incoming !== undefined) {
-      this.#incoming.bytes.push(Buffer.from(space.subarray(1, length)));
-      this.#incoming.missing -= length - 1;
-    } // else: an earlier taker has died with the record
-    if (this.#incoming?.missing !== 0) return;
-    this.#taken.push(this.#incoming);
+    const [kind] = space;
+    if (kind === RECORD) {
+      this.#incoming = { descriptor, text: [], bytes: [], record: undefined, missing: space.readUInt32LE(1) };
+    }
+    const incoming = this.#incoming;
+    if (incoming === undefined) return; // an earlier taker has died with the record
+    const piece = Buffer.from(space.subarray(kind === RECORD ? 1 + LENGTH_BYTES : 1, length));
+    incoming.missing -= piece.length;
+    if (kind === BYTES) incoming.bytes.push(piece);
+    else incoming.text.push(piece);
+    if (incoming.missing === 0 && incoming.record === undefined) this.#read(incoming);
+    if (incoming.missing > 0 || incoming.record === undefined) return;
+    this.#taken.push({ record: incoming.record, descriptor: incoming.descriptor, bytes: incoming.bytes });
     this.#incoming = undefined;
+  }
+
+  #read(incoming: Incoming): void {
+    const { record, bytes } = JSON.parse(Buffer.concat(incoming.text).toString()) as Head;
+    incoming.record = record;
+    incoming.missing = bytes;
   }
 }

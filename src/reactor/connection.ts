@@ -79,6 +79,8 @@ export class Connection {
   drainWatchers: number[] | null = null;
   /** Bytes that the protocol keeps of the client beside `input`. */
   kept = 0;
+  /** What was sent last asks the client to end its side: a plain close might be answered with RST and lose it. */
+  awaitsEnd = false;
   /** Where it is a member: its place among the members. */
   rooms: Map<JoinedRoom, number> | null = null;
   #life: Life = Life.open;

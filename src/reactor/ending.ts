@@ -179,7 +179,8 @@ export class Ending {
   }
 
   /** At the server's shutdown a client that was just answered may have its next request on the way. */
-  #mayStillSend({ closeCode, slot }: Connection): boolean {
+  #mayStillSend({ awaitsEnd, closeCode, slot }: Connection): boolean {
+    if (awaitsEnd) return true;
     const { table, now } = this.#context;
     return closeCode === CloseCode.SERVER_SHUTDOWN && now - table.lastReceivedAt(slot) < ACTIVE_MS;
   }

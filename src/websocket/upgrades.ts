@@ -82,8 +82,7 @@ class Opening {
   /** @param answer what the user has returned */
   #answer(answer: unknown): void {
     try {
-      const { status, body } = answer as Rejected;
-      if (answer instanceof Rejected) return this.#refuse(status, body, []);
+      if (answer instanceof Rejected) return this.#refuse(answer.status, answer.body, []);
       if (answer === undefined || answer instanceof Accepted) return this.#accept(answer ?? new Accepted({}));
       throw new ServerError('ERR_HANDSHAKE', { why: `the callback has returned ${describe(answer)}` });
     } catch (error) {

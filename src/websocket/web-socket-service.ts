@@ -51,6 +51,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
   #flags = 0;
   #fd = 0;
   #code = 0;
+  #bytes = 0;
 
   constructor(host: ServiceHost, parts: WebSocketServiceParts) {
     this.#host = host;
@@ -72,6 +73,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
       return readUtf8(bytes, payloadAt, end);
     }
     const at = payloadAt + detailOf(word);
+    this.#bytes = end - at;
     const flags = this.#flags;
     if (flags === MessageFlag.ascii) return readLatin1(bytes, at, end);
     if (flags === 0) return readUtf8(bytes, at, end);
@@ -86,7 +88,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
     const flags = this.#flags;
     const fd = this.#fd;
     if ((flags & (PieceFlag.more | PieceFlag.continued)) !== 0) return this.#piece(fd, data as Buffer, flags);
-    this.#whole(fd, data, flags);
+    this.#whole(fd, data, flags, this.#bytes);
     return false;
   }
 
@@ -104,15 +106,16 @@ export class WebSocketService implements FrameService<string | Buffer> {
     this.#pieces.delete(fd);
     const data = Buffer.concat(pieces);
     const isText = (flags & (MessageFlag.binary | MessageFlag.deflated)) === 0;
-    this.#whole(fd, isText ? readUtf8(data, 0, data.length) : data, flags);
+    this.#whole(fd, isText ? readUtf8(data, 0, data.length) : data, flags, data.length);
     return false;
   }
 
-  #whole(fd: number, data: string | Buffer, flags: number): void {
+  /** @param bytes that the client has sent */
+  #whole(fd: number, data: string | Buffer, flags: number, bytes: number): void {
     const { table, connections, figures } = this.#host;
-    figures.countRequest(data.length);
     // What the client had sent before the server closed the connection is dropped.
     if (table.isClosedByServer(fd)) return;
+    figures.countRequest(bytes);
     const message = (flags & MessageFlag.deflated) !== 0 ? this.#inflate(fd, data as Buffer, flags) : data;
     if (message !== undefined) this.#call(connections.of(fd), message);
   }

@@ -72,6 +72,29 @@ describe('what is given away', () => {
     for (const descriptor of [one, three]) closeSync(descriptor ?? -1);
   });
 
+  it.each([100, 40, 20, 0, -LONGEST_MESSAGE])(
+    'comes whole where its record is about as long as a message (%d less), or longer',
+    (less) => {
+      const name = 'é'.repeat((LONGEST_MESSAGE - less) / 2);
+      giver(snapshot(name as never, file('one'), Buffer.from('a')), snapshot(2, -1));
+      const taken = taker().finish();
+      expect(taken.map(({ record }) => (record as EventRecord).worker)).toEqual([name, 2]);
+      expect(taken.map((one) => bytesOf(one).toString())).toEqual(['a', '']);
+      closeSync(taken[0]?.descriptor ?? -1);
+    },
+  );
+
+  it('is skipped where an earlier taker has died with the beginning of a long record', () => {
+    giver(snapshot('x'.repeat(LONGEST_MESSAGE * 2) as never, -1, Buffer.from('a')), snapshot(2, -1));
+    const message = new DescriptorMessage();
+    message.receive(take);
+    expect(
+      taker()
+        .finish()
+        .map(({ record }) => (record as EventRecord).worker),
+    ).toEqual([2]);
+  });
+
   it('is no more open at the giver, whose copy is closed when it has left', () => {
     const mine = file('one');
     giver(snapshot(1, mine));

@@ -14,7 +14,13 @@ import type { Poller } from '../../src/os/poller.js';
 import { Admission } from '../../src/reactor/admission/admission.js';
 import { Connection } from '../../src/reactor/connection.js';
 import { ConnectionSlots } from '../../src/reactor/connection-slots.js';
-import { type HttpOptions, type PortOptions, ReactorContext, type ReactorOptions } from '../../src/reactor/context.js';
+import {
+  type HttpOptions,
+  type PortOptions,
+  ReactorContext,
+  type ReactorOptions,
+  type WebSocketLimits,
+} from '../../src/reactor/context.js';
 import { type DispatchFunction, strategyOf } from '../../src/reactor/dispatch/index.js';
 import { SharedDispatchView } from '../../src/reactor/dispatch-view.js';
 import { Dispatcher } from '../../src/reactor/dispatcher.js';
@@ -82,6 +88,10 @@ export const someHttp: HttpOptions = {
   ...{ headersTimeoutMs: 0, requestTimeoutMs: 0, minBodyBytesPerSecond: 0, keepAliveTimeoutMs: 0 },
   ...{ maxConcurrency: 0, http2: true, staticFiles: [] },
 } as HttpOptions;
+
+export const someWebSocket: WebSocketLimits = {
+  ...{ maxMessageBytes: 1 << 20, pingIntervalMs: 0, slowConsumer: 'close', roomHighWatermark: 1 << 18 },
+};
 
 const serverOptions: ReactorOptions = {
   ...{ maxQueuedBytes: 0, maxBufferedBytes: 0, overloadPolicy: 'pause', maxWaitMs: 3000 },

@@ -197,6 +197,8 @@ export function isClosedByWorkers(spoken: Spoken): void {
   const whole = spoken.messages.join('');
   const [answer] = spoken.answers;
   const close = { type: Request.close, detail: CloseCode.SERVER_CLOSED };
+  const farewell = (code: number): string => spoken.farewell?.(code) ?? '';
+  const last = answer + farewell(CloseCode.SERVER_CLOSED);
 
   /** An answer of which the client has taken one byte, and a worker that has closed behind it. */
   function behind(): Talk {
@@ -214,7 +216,7 @@ export function isClosedByWorkers(spoken: Spoken): void {
       const talk = behind();
       talk.world.clientTakes(talk.connection);
       talk.serve();
-      expect(talk.got).toBe(answer);
+      expect(talk.got).toBe(last);
       expectEnd(talk, CloseCode.SERVER_CLOSED);
     });
 
@@ -225,7 +227,7 @@ export function isClosedByWorkers(spoken: Spoken): void {
       talk.world.clientTakes(talk.connection);
       talk.serve();
       expect(talk.heard).toBe(spoken.expected[0]);
-      expect(talk.got).toBe(answer);
+      expect(talk.got).toBe(last);
     });
 
     it('counts what workers send behind it as discarded', () => {
@@ -233,14 +235,14 @@ export function isClosedByWorkers(spoken: Spoken): void {
       const before = talk.discarded;
       talk.workerSends({ type: Request.send, payload: 'late' });
       talk.world.clientTakes(talk.connection);
-      expect([talk.got, talk.discarded]).toEqual([answer, before + 1]);
+      expect([talk.got, talk.discarded]).toEqual([last, before + 1]);
     });
 
     it('waits for the end of a client that still sends, so that no RST takes the last bytes away', () => {
       const talk = behind();
       talk.world.client(talk.connection).sent.push(Buffer.from(spoken.messages[1], 'latin1'));
       talk.world.clientTakes(talk.connection);
-      expect([talk.got, talk.connection.life]).toEqual([answer, Life.lingering]);
+      expect([talk.got, talk.connection.life]).toEqual([last, Life.lingering]);
       expect(talk.world.client(talk.connection).end).toBe('half');
       talk.sends(spoken.messages[2], 'end');
       talk.sends('end');
@@ -296,7 +298,7 @@ export function isClosedByWorkers(spoken: Spoken): void {
       talk.connection.protocol.dismiss(talk.connection);
       talk.connection.protocol.dismiss(talk.connection);
       talk.serve();
-      expect(talk.got).toBe(spoken.answers[0]);
+      expect(talk.got).toBe(answer + farewell(CloseCode.WORKER_REPLACED));
       if (!talk.connection.protocol.isBound) expectEnd(talk, CloseCode.WORKER_REPLACED);
     });
 
@@ -307,13 +309,14 @@ export function isClosedByWorkers(spoken: Spoken): void {
       talk.connection.protocol.dismiss(talk.connection);
       talk.serve();
       if (!talk.connection.protocol.isBound) expectEnd(talk, CloseCode.WORKER_REPLACED);
-      expect(talk.got).toBe(spoken.answers[0]);
+      expect(talk.got).toBe(answer + farewell(CloseCode.WORKER_REPLACED));
     });
   });
 }
 
 /** Its worker was told of the end once, and before that of the client's at most; the descriptor is gone. */
 function expectEnd(talk: Talk, code: number): void {
+  if (talk.spoken.farewell !== undefined) talk.sends('end'); // which is what it asks for
   expect(talk.connection.isClosed).toBe(true);
   expect(talk.world.client(talk.connection).end).toMatch(/released|reset/);
   expect(talk.closes.length).toBeLessThanOrEqual(2);

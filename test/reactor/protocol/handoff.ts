@@ -107,7 +107,8 @@ export function goesOver(spoken: Spoken): void {
       talk.goesOver();
       talk.world.clientTakes(talk.connection);
       talk.serve();
-      expect(talk.got).toBe(spoken.answers[0]);
+      expect(talk.got).toBe(spoken.answers[0] + (spoken.farewell?.(CloseCode.SERVER_CLOSED) ?? ''));
+      if (spoken.farewell !== undefined) talk.sends('end');
       expect([talk.connection.isClosed, talk.closes.at(-1)]).toEqual([true, CloseCode.SERVER_CLOSED]);
     });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Request } from '../../../src/ipc/frame.js';
+import { CloseCode, Request } from '../../../src/ipc/frame.js';
 import { WorkerCounter, WorkerField } from '../../../src/memory/boards.js';
 import { Hold } from '../../../src/reactor/life.js';
 import { type Spoken, Talk, type TalkOptions } from './talk.js';
@@ -161,7 +161,7 @@ export function stopsWhenHeld(spoken: Spoken, isBound: boolean): void {
       talk.serve();
       expect({ heard: talk.heard, got: talk.got, closed: talk.connection.isClosed }).toEqual({
         heard: spoken.expected[0],
-        got: spoken.answers[0],
+        got: spoken.answers[0] + (spoken.farewell?.(CloseCode.SERVER_SHUTDOWN) ?? ''),
         closed: true,
       });
     });

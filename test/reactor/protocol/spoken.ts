@@ -3,7 +3,14 @@ import { AnswerFlag, BodyFlag, CloseCode, Event, PieceFlag, Request, RequestFlag
 import { type Framer, MORE } from '../../../src/protocol/framing/framer.js';
 import type { Connection } from '../../../src/reactor/connection.js';
 import type { TlsStream } from '../../../src/reactor/transport/tls-stream.js';
-import { type ReactorWorld, type SentFrame, someHttp, type TakenFrame } from '../../helpers/reactor-world.js';
+import {
+  type ReactorWorld,
+  type SentFrame,
+  someHttp,
+  someWebSocket,
+  type TakenFrame,
+} from '../../helpers/reactor-world.js';
+import { clientFrame, closePayload, Op, serverFrame } from '../../helpers/websocket-frames.js';
 import type { Spoken } from './talk.js';
 
 const isPacket = ({ type }: TakenFrame): boolean => type === Event.receive;
@@ -115,4 +122,53 @@ function answerWhole({ type, flags, detail, text }: TakenFrame): readonly SentFr
   const taken = type === Event.body ? [{ type: Request.taken, detail, payload: size }] : [];
   if (!isWhole) return taken;
   return [...taken, { type: Request.answer, flags: AnswerFlag.last, detail, payload: OK }];
+}
+
+const latin1 = (frames: readonly Buffer[]): string => Buffer.concat(frames).toString('latin1');
+const spokenTexts = ['one', 'the second', 'and a third one'] as const;
+
+export const webSocket: Spoken = {
+  name: 'websocket',
+  options: { port: { http: someHttp, webSocket: someWebSocket } },
+  open: openWebSocket,
+  messages: [
+    latin1([clientFrame(Op.text, spokenTexts[0])]),
+    latin1([clientFrame(Op.text, 'the ', { fin: false }), clientFrame(Op.continuation, 'second')]),
+    latin1([clientFrame(Op.binary, spokenTexts[2], { mask: 0x01020384 })]),
+  ],
+  answers: spokenTexts.map((text) => latin1([serverFrame(Op.text, text)])) as unknown as Spoken['answers'],
+  expected: spokenTexts.map((_, index) => spokenTexts.slice(0, index + 1).join('|')) as unknown as Spoken['expected'],
+  heard: (frames) => messagesIn(frames).join('|'),
+  worker: () => {
+    const taken: TakenFrame[] = [];
+    return (frame) => {
+      taken.push(frame);
+      if (frame.type === Event.closing) return [{ type: Request.disconnect, detail: frame.detail }];
+      if (frame.type !== Event.message || (frame.flags & PieceFlag.more) !== 0) return [];
+      const [text = ''] = messagesIn(taken.splice(0));
+      return [{ type: Request.send, payload: serverFrame(Op.text, Buffer.from(text, 'latin1')) }];
+    };
+  },
+  isBusy: false,
+  long: (length) => latin1([clientFrame(Op.text, 'x'.repeat(length))]),
+  farewell: (code) => latin1([serverFrame(Op.close, closePayload(code === CloseCode.SERVER_CLOSED ? 1000 : 1012))]),
+  overdueCode: CloseCode.ANSWER_TIMEOUT,
+};
+
+/** Messages in what workers have got. */
+function messagesIn(frames: readonly TakenFrame[]): string[] {
+  const messages: string[] = [];
+  for (const { type, flags, detail, text } of frames) {
+    if (type !== Event.message) continue;
+    const payload = text.slice(detail);
+    if ((flags & PieceFlag.continued) === 0) messages.push(payload);
+    else messages[messages.length - 1] += payload;
+  }
+  return messages;
+}
+
+function openWebSocket(world: ReactorWorld, worker: number, secure: TlsStream | null): Connection {
+  const connection = world.connect(worker, secure);
+  world.protocols.webSocket.begin(connection, false);
+  return connection;
 }

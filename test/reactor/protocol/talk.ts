@@ -29,6 +29,8 @@ export interface Spoken {
   long?(bytes: number): string;
   /** When so many bytes have come and workers have answered it cannot go over to another process: an upload is under way. */
   readonly staysFrom?: number;
+  /** What a client hears last when the server ends the connection. @param code CloseCode */
+  farewell?(code: number): string;
   /** CloseCode of a connection whose client has ended its side and whose worker does not answer. */
   readonly overdueCode: number;
 }

@@ -91,13 +91,17 @@ export class Closing {
     this.#write(connection, state);
   }
 
-  /** The client has ended its side without a Close frame. */
+  /** The client had ended its side before this was a WebSocket: it can neither answer nor close. */
   abandoned(connection: Connection): void {
     const state = stateOf(connection);
-    if (state.endCode < 0)
-      this.#note(connection, state, { code: ABNORMAL, reason: '', cause: CloseCode.CLIENT_CLOSED });
-    this.#waiting.delete(connection);
+    this.#note(connection, state, { code: ABNORMAL, reason: '', cause: CloseCode.CLIENT_CLOSED });
     this.#parts.ending.closeWhenFlushed(connection, state.endCause);
+  }
+
+  /** It cannot go to the next process: behind what its worker still sends, the client is told to come again. */
+  dismiss(connection: Connection): void {
+    const cause = CloseCode.WORKER_REPLACED;
+    if (!connection.isClosing) this.#begin(connection, { code: codes.get(cause)!, reason: '', cause, flags: 0 });
   }
 
   forget(connection: Connection): void {
@@ -149,6 +153,7 @@ export class Closing {
     if (connection.isClosed || connection.speech !== null) return;
     const echoed = endCause === CloseCode.CLIENT_CLOSED;
     const length = writeClosePayload(this.#bytes, 2, endCode === NO_CODE ? NO_CODE : endCode, echoed ? '' : endReason);
+    connection.awaitsEnd = !echoed;
     this.#bytes[0] = FIN | Opcode.close;
     this.#bytes[1] = length;
     this.#parts.sending.write(connection, this.#bytes, 0, this.#address, 2 + length);

@@ -1,18 +1,23 @@
 /** What the reactor knows of one WebSocket, and how it goes to another process. Runs in the reactor. */
+import { unmask } from '../../../protocol/websocket/unmask.js';
 import { Utf8Check } from '../../../protocol/websocket/utf8.js';
 import type { Connection } from '../../connection.js';
+
+const FIRST_BYTES = 256;
 
 /** Of a message that comes in fragments, or waits for room. */
 export class Assembly {
   readonly opcode: number;
   readonly isDeflated: boolean;
-  /** Not masked any more. */
-  pieces: Buffer[] = [];
-  bytes = 0;
+  /** How much of `#bytes` is filled. */
+  length = 0;
   /** The last fragment has come: it waits for room. */
   isWhole = false;
   /** Of a text that is not compressed. */
   readonly utf8: Utf8Check | null;
+  /** One memory for all: a buffer for each would cost a hundred bytes where a fragment has one, or none. */
+  #bytes = Buffer.allocUnsafeSlow(0);
+  #words = new Int32Array(0);
 
   constructor(opcode: number, isDeflated: boolean, isText: boolean) {
     this.opcode = opcode;
@@ -20,18 +25,30 @@ export class Assembly {
     this.utf8 = isText && !isDeflated ? new Utf8Check() : null;
   }
 
-  add(piece: Buffer): void {
-    this.pieces.push(piece);
-    this.bytes += piece.length;
+  /**
+   * Adds a fragment, and unmasks it there.
+   * @param mask as `maskAt` gives it; 0: it is not masked any more
+   * @returns false: it is a text that is not UTF-8
+   */
+  add(source: Buffer, at: number, length: number, mask: number): boolean {
+    const from = this.length;
+    if (from + length > this.#bytes.length) this.#grow(from + length);
+    source.copy(this.#bytes, from, at, at + length);
+    unmask(this.#bytes, this.#words, from, length, mask);
+    this.length += length;
+    return this.utf8?.push(this.#bytes, from, this.length) !== false;
   }
 
-  /** All fragments as one. */
-  join(): Buffer {
-    const [first] = this.pieces;
-    if (first !== undefined && this.pieces.length === 1) return first;
-    const joined = Buffer.concat(this.pieces);
-    this.pieces = [joined];
-    return joined;
+  /** All fragments as one; valid until the next is added. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.length);
+  }
+
+  #grow(wanted: number): void {
+    const bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, wanted, this.length * 2));
+    this.#bytes.copy(bytes, 0, 0, this.length);
+    this.#bytes = bytes;
+    this.#words = new Int32Array(bytes.buffer, 0, bytes.length >> 2);
   }
 }
 
@@ -73,6 +90,8 @@ export interface SocketRecord {
   readonly endReason: string;
   readonly endBy: number;
   readonly endCause: number;
+  /** base64; null: none is owed. */
+  readonly owedPong: string | null;
   readonly rooms: readonly string[];
 }
 
@@ -85,26 +104,28 @@ interface AssemblyRecord {
 }
 
 export function packSocket(state: SocketState, rooms: readonly string[]): SocketRecord {
-  const { deflate, assembly, given, endCode, endReason, endBy, endCause } = state;
-  return { deflate, assembly: assembly && packAssembly(assembly), given, endCode, endReason, endBy, endCause, rooms };
+  const { deflate, given, endCode, endReason, endBy, endCause } = state;
+  const assembly = state.assembly && packAssembly(state.assembly);
+  const owedPong = state.owedPong?.toString('base64') ?? null;
+  return { deflate, assembly, given, endCode, endReason, endBy, endCause, owedPong, rooms };
 }
 
-export function unpackSocket({ assembly, rooms: _, deflate, ...record }: SocketRecord): SocketState {
+export function unpackSocket({ assembly, owedPong, rooms: _, deflate, ...record }: SocketRecord): SocketState {
   const state = Object.assign(new SocketState(deflate), record);
   if (assembly !== null) state.assembly = unpackAssembly(assembly);
+  if (owedPong !== null) state.owedPong = Buffer.from(owedPong, 'base64');
   return state;
 }
 
 function packAssembly(assembly: Assembly): AssemblyRecord {
   const { opcode, isDeflated, isWhole } = assembly;
-  return { opcode, isDeflated, isWhole, bytes: assembly.join().toString('base64') };
+  return { opcode, isDeflated, isWhole, bytes: assembly.bytes.toString('base64') };
 }
 
 function unpackAssembly({ opcode, isDeflated, isWhole, bytes }: AssemblyRecord): Assembly {
   const assembly = new Assembly(opcode, isDeflated, opcode === 1);
   const data = Buffer.from(bytes, 'base64');
-  assembly.add(data);
-  assembly.utf8?.push(data, 0, data.length);
+  assembly.add(data, 0, data.length, 0);
   assembly.isWhole = isWhole;
   return assembly;
 }

@@ -21,6 +21,7 @@ import { readUtf8 } from '../../../util/utf8.js';
 import type { Connection } from '../../connection.js';
 import { type PortOptions, SCRATCH_BYTES, type WebSocketLimits } from '../../context.js';
 import { Input } from '../../input.js';
+import { Life } from '../../life.js';
 import { FrameKind, type FrameTypes, type Protocol } from '../../protocol.js';
 import type { Batch } from '../../publication.js';
 import { READS_PER_TURN } from '../../reading.js';
@@ -177,7 +178,7 @@ export class WebSockets implements Protocol {
   #consume(connection: Connection, state: SocketState, bytes: Buffer, from: number, to: number): number {
     const header = this.#header;
     let at = from;
-    while (at < to && state.endCode < 0 && !connection.isClosing) {
+    while (at < to && this.#mayTake(connection, state)) {
       header.allowsCompression = state.deflate;
       const found = header.parse(bytes, at, to);
       if (found < 0) {
@@ -192,6 +193,11 @@ export class WebSockets implements Protocol {
     return at;
   }
 
+  /** A message whose last fragment has come goes first. */
+  #mayTake({ isClosing }: Connection, { endCode, assembly }: SocketState): boolean {
+    return endCode < 0 && !isClosing && assembly?.isWhole !== true;
+  }
+
   /** Before a byte of its payload is kept: the order of frames, and the limit. */
   #isAllowed(connection: Connection, state: SocketState): boolean {
     const { opcode, length } = this.#header;
@@ -203,7 +209,7 @@ export class WebSockets implements Protocol {
       return false;
     }
     const { maxMessageBytes } = this.#limitsOf(connection);
-    if (length + (assembly?.bytes ?? 0) <= maxMessageBytes) return true;
+    if (length + (assembly?.length ?? 0) <= maxMessageBytes) return true;
     this.#closing.refuse(connection, 1009, `a message has more than ${maxMessageBytes} bytes`);
     return false;
   }
@@ -230,16 +236,12 @@ export class WebSockets implements Protocol {
     const { opcode, length, isFinal, isCompressed } = this.#header;
     state.assembly ??= new Assembly(opcode, isCompressed, isTextOf(opcode));
     const { assembly } = state;
-    const piece = Buffer.allocUnsafeSlow(length);
-    bytes.copy(piece, 0, at, at + length);
-    unmask(piece, new Int32Array(piece.buffer, 0, length >> 2), 0, length, maskAt(bytes, at - 4));
-    const { utf8 } = assembly;
-    if (utf8 !== null && (!utf8.push(piece, 0, length) || (isFinal && !utf8.end()))) {
+    const isSound = assembly.add(bytes, at, length, maskAt(bytes, at - 4));
+    if (!isSound || (isFinal && assembly.utf8?.end() === false)) {
       this.#notUtf8(connection);
       return false;
     }
-    assembly.add(piece);
-    connection.kept = assembly.bytes;
+    this.#keeps(connection, assembly.length);
     assembly.isWhole = isFinal;
     if (isFinal) this.#giveAssembled(connection, state);
     return true;
@@ -249,14 +251,20 @@ export class WebSockets implements Protocol {
   #giveAssembled(connection: Connection, state: SocketState): boolean {
     const { assembly } = state;
     if (assembly === null) return true;
-    const { opcode, isDeflated, bytes: length } = assembly;
+    const { opcode, isDeflated, bytes, length } = assembly;
     const isText = isTextOf(opcode);
-    const message = { bytes: assembly.join(), at: 0, length, mask: 0, isText, isDeflated, isUnchecked: false };
+    const message = { bytes, at: 0, length, mask: 0, isText, isDeflated, isUnchecked: false };
     if (this.#messages.give(connection, message) !== Given.whole) return false;
     state.assembly = null;
-    connection.kept = 0;
+    this.#keeps(connection, 0);
     this.#counted();
     return true;
+  }
+
+  /** Fragments count as bytes that the server holds. */
+  #keeps(connection: Connection, bytes: number): void {
+    connection.kept = bytes;
+    this.#parts.context.countBuffered(connection);
   }
 
   #notUtf8(connection: Connection): void {
@@ -346,7 +354,8 @@ export class WebSockets implements Protocol {
 
   peerEnded(connection: Connection): void {
     connection.readable = false;
-    this.#closing.abandoned(connection);
+    if (connection.life === Life.answering) this.#closing.abandoned(connection);
+    else this.#parts.ending.peerEnded(connection);
   }
 
   lost(connection: Connection, code: number): void {
@@ -374,7 +383,7 @@ export class WebSockets implements Protocol {
 
   /** It cannot go to the next process: the client is told to come again. */
   dismiss(connection: Connection): void {
-    this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
+    this.#closing.dismiss(connection);
   }
 
   save(connection: Connection): SocketRecord {
@@ -383,8 +392,10 @@ export class WebSockets implements Protocol {
 
   restore(connection: Connection, saved: unknown): void {
     const record = saved as SocketRecord;
-    connection.state = unpackSocket(record);
-    connection.kept = stateOf(connection).assembly?.bytes ?? 0;
+    const state = unpackSocket(record);
+    connection.state = state;
+    connection.kept = state.assembly?.length ?? 0;
+    if (state.owedPong !== null) this.#owing.add(connection);
     for (const name of record.rooms) this.#rooms.join(connection, name);
     this.#closing.adopt(connection);
   }
