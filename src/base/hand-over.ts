@@ -3,8 +3,15 @@
  * sockets that every process of that id holds. Messages outlive the giver, and those that a taker has not taken
  * outlive that taker.
  *
- * A message begins with its kind: a record (JSON), with the descriptor that belongs to it, or bytes of the preceding
- * record.
+ * A message begins with its kind: the beginning of a record (JSON), with the descriptor that belongs to it, or what follows:
+ * the rest of the record, as long as it may be, and its bytes.
+ *
+ * ```
+ *  0      1                  5                9                       0      1
+ * ┌──────┬──────────────────┬────────────────┬─────────────────┐    ┌──────┬──────┐
+ * │ 1 u8 │ record bytes u32 │ more bytes u32 │ record          │    │ 2 u8 │ rest │
+ * └──────┴──────────────────┴────────────────┴─────────────────┘    └──────┴──────┘
+ * ```
  */
 import { DescriptorMessage, LONGEST_MESSAGE } from '../os/descriptor-passing.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
@@ -20,12 +27,7 @@ export interface HandOverEnds {
 const RECORD = 1;
 const BYTES = 2;
 
-/** Content of a record message. */
-interface Head {
-  readonly record: SnapshotRecord;
-  /** How many bytes follow in other messages. */
-  readonly bytes: number;
-}
+const HEAD_BYTES = 9;
 
 /** Hands off everything; then calls `done`. Runs in the worker that leaves. */
 export class Giver implements PollerHandler {
@@ -70,23 +72,39 @@ export class Giver implements PollerHandler {
 
   /** Each message is written when the preceding one has left: there is one place to write to. */
   *#write(snapshots: readonly Snapshot[]): Generator<{ length: number; descriptor: number }, undefined> {
-    const { bytes: space } = this.#message;
     for (const { record, descriptor, bytes } of snapshots) {
-      const head: Head = { record, bytes: bytes.reduce((sum, piece) => sum + piece.length, 0) };
-      space[0] = RECORD;
-      yield { length: 1 + space.write(JSON.stringify(head), 1), descriptor };
-      for (const piece of bytes) {
-        for (let from = 0; from < piece.length; from += LONGEST_MESSAGE - 1) {
-          space[0] = BYTES;
-          yield { length: 1 + piece.copy(space, 1, from, from + LONGEST_MESSAGE - 1), descriptor: -1 };
-        }
-      }
+      const json = Buffer.from(JSON.stringify(record));
+      yield { length: this.#writeHead(json, bytes), descriptor };
+      yield* this.#writeRest(json, LONGEST_MESSAGE - HEAD_BYTES);
+      for (const piece of bytes) yield* this.#writeRest(piece, 0);
+    }
+  }
+
+  #writeHead(json: Buffer, bytes: readonly Buffer[]): number {
+    const { bytes: space } = this.#message;
+    space[0] = RECORD;
+    space.writeUInt32LE(json.length, 1);
+    space.writeUInt32LE(
+      bytes.reduce((sum, piece) => sum + piece.length, 0),
+      5,
+    );
+    return HEAD_BYTES + json.copy(space, HEAD_BYTES);
+  }
+
+  *#writeRest(piece: Buffer, begin: number): Generator<{ length: number; descriptor: number }, undefined> {
+    const { bytes: space } = this.#message;
+    for (let from = begin; from < piece.length; from += LONGEST_MESSAGE - 1) {
+      space[0] = BYTES;
+      yield { length: 1 + piece.copy(space, 1, from, from + LONGEST_MESSAGE - 1), descriptor: -1 };
     }
   }
 }
 
-interface Incoming extends Snapshot {
-  readonly bytes: Buffer[];
+interface Incoming {
+  readonly descriptor: number;
+  readonly recordBytes: number;
+  /** Of the record first. */
+  readonly pieces: Buffer[];
   missing: number;
 }
 
@@ -128,15 +146,24 @@ export class Taker implements PollerHandler {
 
   #take({ length, descriptor }: { length: number; descriptor: number }): void {
     const { bytes: space } = this.#message;
-    if (space[0] === RECORD) {
-      const { record, bytes } = JSON.parse(space.toString('utf8', 1, length)) as Head;
-      this.#incoming = { record, descriptor, bytes: [], missing: bytes };
-    } else if (this.#incoming !== undefined) {
-      this.#incoming.bytes.push(Buffer.from(space.subarray(1, length)));
-      this.#incoming.missing -= length - 1;
-    } // else: an earlier taker has died with the record
-    if (this.#incoming?.missing !== 0) return;
-    this.#taken.push(this.#incoming);
+    const isBeginning = space[0] === RECORD;
+    if (isBeginning) {
+      const recordBytes = space.readUInt32LE(1);
+      this.#incoming = { descriptor, recordBytes, pieces: [], missing: recordBytes + space.readUInt32LE(5) };
+    }
+    const incoming = this.#incoming;
+    if (incoming === undefined) return; // an earlier taker has died with the beginning
+    const piece = Buffer.from(space.subarray(isBeginning ? HEAD_BYTES : 1, length));
+    incoming.pieces.push(piece);
+    incoming.missing -= piece.length;
+    if (incoming.missing > 0) return;
+    this.#taken.push(snapshotOf(incoming));
     this.#incoming = undefined;
   }
+}
+
+function snapshotOf({ pieces, recordBytes, descriptor }: Incoming): Snapshot {
+  const all = Buffer.concat(pieces);
+  const record = JSON.parse(all.toString('utf8', 0, recordBytes)) as SnapshotRecord;
+  return { record, descriptor, bytes: [all.subarray(recordBytes)] };
 }
