@@ -30,7 +30,7 @@ import type { StreamParts } from '../definition.js';
 import { Closing } from './closing.js';
 import { Given, isTextOf, Messages } from './messages.js';
 import { Pings } from './pings.js';
-import { RoomQueue } from './room-queue.js';
+import { RoomQueue, type SavedLatest } from './room-queue.js';
 import { Assembly, packSocket, type SocketRecord, SocketState, stateOf, unpackSocket } from './socket-state.js';
 
 /** Behind the six bytes of a short frame's header its payload lies at a multiple of 8. */
@@ -377,15 +377,17 @@ export class WebSockets implements Protocol {
     this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_REPLACED);
   }
 
-  save(connection: Connection): SocketRecord {
-    return packSocket(stateOf(connection), this.#rooms.namesOf(connection));
+  save(connection: Connection): SavedSocket {
+    const socket = packSocket(stateOf(connection), this.#rooms.namesOf(connection));
+    return { ...socket, latest: this.#queue.save(connection) };
   }
 
   restore(connection: Connection, saved: unknown): void {
-    const record = saved as SocketRecord;
+    const { latest, ...record } = saved as SavedSocket;
     connection.state = unpackSocket(record);
     connection.kept = stateOf(connection).assembly?.bytes ?? 0;
     for (const name of record.rooms) this.#rooms.join(connection, name);
+    if (latest !== undefined) this.#queue.restore(connection, latest);
     this.#closing.adopt(connection);
   }
 
@@ -393,6 +395,7 @@ export class WebSockets implements Protocol {
 
   turnEnd(): void {
     for (const connection of this.#owing) this.#payOwed(connection);
+    this.#queue.turnEnd();
   }
 
   tick(): void {
@@ -406,6 +409,10 @@ export class WebSockets implements Protocol {
   workerDied(): void {}
 
   stop(): void {}
+}
+
+interface SavedSocket extends SocketRecord {
+  readonly latest?: SavedLatest | undefined;
 }
 
 /** Of a port whose HTTP app has answered an upgrade of its own as one of the server: not to be. */
