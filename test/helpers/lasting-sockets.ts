@@ -1,7 +1,12 @@
 /** Sockets in rooms through reloads and killed workers: what the short form and the long one have in common. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import { RoomMember } from './room-members.js';
 import { poll, type ServerProcess } from './server-process.js';
+
+const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 export interface Lasting {
   readonly count: number;
@@ -28,6 +33,12 @@ export async function killWorker(server: ServerProcess, id: number): Promise<voi
     const now = server.worker(id);
     return now !== undefined && now.pid !== victim.pid;
   });
+}
+
+/** By `tswoole scale`. */
+export async function scale(server: ServerProcess, workerNum: number): Promise<void> {
+  const env = { ...process.env, TSWOOLE_OPTION_RUN_DIR: server.runDir };
+  await promisify(execFile)(process.execPath, [CLI, 'scale', String(workerNum)], { env, cwd: server.folder });
 }
 
 /** Nobody was closed, and everybody can speak, and is who it was. */
