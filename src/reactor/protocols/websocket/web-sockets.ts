@@ -29,14 +29,13 @@ import type { WorkerRing } from '../../worker-ring.js';
 import type { StreamParts } from '../definition.js';
 import { Closing } from './closing.js';
 import { Given, isTextOf, Messages } from './messages.js';
-import { Pings } from './pings.js';
+import { Pings, tickMsFor } from './pings.js';
 import { RoomQueue, type SavedLatest } from './room-queue.js';
 import { Assembly, packSocket, type SocketRecord, SocketState, stateOf, unpackSocket } from './socket-state.js';
 
 /** Behind the six bytes of a short frame's header its payload lies at a multiple of 8. */
 const LEAD = 2;
 const FIN = 0x80;
-const TICK_MS = 1000;
 /** It has ended without a Close frame (RFC 6455 7.1.5). */
 const ABNORMAL = 1006;
 const MOST_CONTROL_BYTES = 125;
@@ -48,7 +47,7 @@ export class WebSockets implements Protocol {
     [Request.disconnect, FrameKind.ordered],
     [Request.ping, FrameKind.ordered],
   ];
-  readonly tickMs = TICK_MS;
+  readonly tickMs: number;
   readonly #parts: StreamParts;
   readonly #rooms: Rooms;
   readonly #messages: Messages;
@@ -65,6 +64,7 @@ export class WebSockets implements Protocol {
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
+    this.tickMs = tickMsFor(parts.context.options.ports.map(({ webSocket }) => webSocket?.pingIntervalMs ?? 0));
     this.#rooms = parts.rooms;
     this.#messages = new Messages(parts);
     this.#closing = new Closing(parts);
