@@ -3,8 +3,15 @@
  * sockets that every process of that id holds. Messages outlive the giver, and those that a taker has not taken
  * outlive that taker.
  *
- * A message begins with its kind: a record (JSON, behind its length in four bytes), with the descriptor that belongs to
- * it; the rest of a record that is too long for one message; or bytes of the preceding record.
+ * A message begins with its kind: the beginning of a record (JSON), with the descriptor that belongs to it, or what follows:
+ * the rest of the record, as long as it may be, and its bytes.
+ *
+ * ```
+ *  0      1                  5                9                       0      1
+ * ┌──────┬──────────────────┬────────────────┬─────────────────┐    ┌──────┬──────┐
+ * │ 1 u8 │ record bytes u32 │ more bytes u32 │ record          │    │ 2 u8 │ rest │
+ * └──────┴──────────────────┴────────────────┴─────────────────┘    └──────┴──────┘
+ * ```
  */
 import { DescriptorMessage, LONGEST_MESSAGE } from '../os/descriptor-passing.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
@@ -19,15 +26,8 @@ export interface HandOverEnds {
 
 const RECORD = 1;
 const BYTES = 2;
-const REST = 3;
-const LENGTH_BYTES = 4;
 
-/** Content of a record message. */
-interface Head {
-  readonly record: SnapshotRecord;
-  /** How many bytes follow in other messages. */
-  readonly bytes: number;
-}
+const HEAD_BYTES = 9;
 
 /** Hands off everything; then calls `done`. Runs in the worker that leaves. */
 export class Giver implements PollerHandler {
@@ -72,35 +72,39 @@ export class Giver implements PollerHandler {
 
   /** Each message is written when the preceding one has left: there is one place to write to. */
   *#write(snapshots: readonly Snapshot[]): Generator<{ length: number; descriptor: number }, undefined> {
-    const { bytes: space } = this.#message;
     for (const { record, descriptor, bytes } of snapshots) {
-      const head: Head = { record, bytes: bytes.reduce((sum, piece) => sum + piece.length, 0) };
-      const text = Buffer.from(JSON.stringify(head));
-      space[0] = RECORD;
-      space.writeUInt32LE(text.length, 1);
-      const written = text.copy(space, 1 + LENGTH_BYTES, 0, LONGEST_MESSAGE - 1 - LENGTH_BYTES);
-      yield { length: 1 + LENGTH_BYTES + written, descriptor };
-      yield* this.#pieces(REST, text.subarray(written));
-      for (const piece of bytes) yield* this.#pieces(BYTES, piece);
+      const json = Buffer.from(JSON.stringify(record));
+      yield { length: this.#writeHead(json, bytes), descriptor };
+      yield* this.#writeRest(json, LONGEST_MESSAGE - HEAD_BYTES);
+      for (const piece of bytes) yield* this.#writeRest(piece, 0);
     }
   }
 
-  *#pieces(kind: number, bytes: Buffer): Generator<{ length: number; descriptor: number }, undefined> {
+  #writeHead(json: Buffer, bytes: readonly Buffer[]): number {
     const { bytes: space } = this.#message;
-    for (let from = 0; from < bytes.length; from += LONGEST_MESSAGE - 1) {
-      space[0] = kind;
-      yield { length: 1 + bytes.copy(space, 1, from, from + LONGEST_MESSAGE - 1), descriptor: -1 };
+    space[0] = RECORD;
+    space.writeUInt32LE(json.length, 1);
+    space.writeUInt32LE(
+      bytes.reduce((sum, piece) => sum + piece.length, 0),
+      5,
+    );
+    return HEAD_BYTES + json.copy(space, HEAD_BYTES);
+  }
+
+  *#writeRest(piece: Buffer, begin: number): Generator<{ length: number; descriptor: number }, undefined> {
+    const { bytes: space } = this.#message;
+    for (let from = begin; from < piece.length; from += LONGEST_MESSAGE - 1) {
+      space[0] = BYTES;
+      yield { length: 1 + piece.copy(space, 1, from, from + LONGEST_MESSAGE - 1), descriptor: -1 };
     }
   }
 }
 
 interface Incoming {
   readonly descriptor: number;
-  readonly text: Buffer[];
-  readonly bytes: Buffer[];
-  /** Undefined: not all of it has come. */
-  record: SnapshotRecord | undefined;
-  /** Bytes of the record's text; then of the bytes that follow it. */
+  readonly recordBytes: number;
+  /** Of the record first. */
+  readonly pieces: Buffer[];
   missing: number;
 }
 
@@ -142,25 +146,24 @@ export class Taker implements PollerHandler {
 
   #take({ length, descriptor }: { length: number; descriptor: number }): void {
     const { bytes: space } = this.#message;
-    const [kind] = space;
-    if (kind === RECORD) {
-      this.#incoming = { descriptor, text: [], bytes: [], record: undefined, missing: space.readUInt32LE(1) };
+    const isBeginning = space[0] === RECORD;
+    if (isBeginning) {
+      const recordBytes = space.readUInt32LE(1);
+      this.#incoming = { descriptor, recordBytes, pieces: [], missing: recordBytes + space.readUInt32LE(5) };
     }
     const incoming = this.#incoming;
-    if (incoming === undefined) return; // an earlier taker has died with the record
-    const piece = Buffer.from(space.subarray(kind === RECORD ? 1 + LENGTH_BYTES : 1, length));
+    if (incoming === undefined) return; // an earlier taker has died with the beginning
+    const piece = Buffer.from(space.subarray(isBeginning ? HEAD_BYTES : 1, length));
+    incoming.pieces.push(piece);
     incoming.missing -= piece.length;
-    if (kind === BYTES) incoming.bytes.push(piece);
-    else incoming.text.push(piece);
-    if (incoming.missing === 0 && incoming.record === undefined) this.#read(incoming);
-    if (incoming.missing > 0 || incoming.record === undefined) return;
-    this.#taken.push({ record: incoming.record, descriptor: incoming.descriptor, bytes: incoming.bytes });
+    if (incoming.missing > 0) return;
+    this.#taken.push(snapshotOf(incoming));
     this.#incoming = undefined;
   }
+}
 
-  #read(incoming: Incoming): void {
-    const { record, bytes } = JSON.parse(Buffer.concat(incoming.text).toString()) as Head;
-    incoming.record = record;
-    incoming.missing = bytes;
-  }
+function snapshotOf({ pieces, recordBytes, descriptor }: Incoming): Snapshot {
+  const all = Buffer.concat(pieces);
+  const record = JSON.parse(all.toString('utf8', 0, recordBytes)) as SnapshotRecord;
+  return { record, descriptor, bytes: [all.subarray(recordBytes)] };
 }

@@ -30,6 +30,8 @@ export interface RoomRequestsOptions {
   refused(error: ServerError): void;
 }
 
+/** What one that waits costs beside its payload, about. */
+const ENTRY_BYTES = 128;
 /** Room that is left to requests which may not wait. */
 const RESERVED_BYTES = 4096;
 
@@ -111,7 +113,7 @@ export class RoomRequests {
       return false;
     }
     const most = Math.max(...this.#waitingBytes);
-    if (most === 0 || most + bytes <= limitBytes) return true;
+    if (most === 0 || most + bytes + ENTRY_BYTES <= limitBytes) return true;
     refused(new ServerError('ERR_ROOM_BUFFER_FULL', { queuedBytes: most, limitBytes }));
     return false;
   }
@@ -120,7 +122,7 @@ export class RoomRequests {
     if (this.#options.isDead(reactor)) return;
     const waiting = this.#waiting[reactor] as Waiting[];
     waiting.push(frame);
-    this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) + frame.payload.length;
+    this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) + costOf(frame);
     if (waiting.length === 1) this.#pump(reactor, waiting);
     if (waiting.length > 0) this.#options.waits();
   }
@@ -140,7 +142,7 @@ export class RoomRequests {
     for (; done < waiting.length; done++) {
       const frame = waiting[done] as Waiting;
       if (!this.#send(link, frame)) break;
-      this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) - frame.payload.length;
+      this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) - costOf(frame);
     }
     waiting.splice(0, done);
   }
@@ -163,3 +165,5 @@ export class RoomRequests {
     return true;
   }
 }
+
+const costOf = ({ payload }: Waiting): number => payload.length + ENTRY_BYTES;

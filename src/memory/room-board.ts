@@ -268,7 +268,7 @@ export class RoomBoard {
   /** Without a look at all records, as long as none has become free. */
   /** As many rooms have members as there may be. */
   get isFull(): boolean {
-    return this.#read(header.fullAt) === ((this.#read(header.frees) + 1) | 0);
+    return this.#rooms > 0 && this.#read(header.fullAt) === ((this.#read(header.frees) + 1) | 0);
   }
 
   #freed(place: number): void {

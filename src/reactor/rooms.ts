@@ -61,11 +61,12 @@ export class Rooms {
     if (connection.isClosing) return;
     this.flush();
     const room = this.#rooms.get(name) ?? this.#open(name);
+    if (room === undefined) return;
     connection.rooms ??= new Map();
     if (connection.rooms.has(room)) return;
     connection.rooms.set(room, room.members.push(connection) - 1);
-    if (room.members.length === 1) room.place = this.#board.join(name, this.#context.id);
-    else this.#count(room, 1);
+    if (room.place >= 0 && room.members.length > 1) this.#count(room, 1);
+    else if (room.place < 0) room.place = this.#board.join(name, this.#context.id, room.members.length);
   }
 
   /** @param name empty: of all rooms */
@@ -92,8 +93,11 @@ export class Rooms {
     return (this.#rooms.get(name)?.members ?? []).map(({ sessionId }) => sessionId);
   }
 
-  #open(name: string): Room {
+  /** @returns undefined: there are as many rooms as may be; processes that ask now are refused before they send */
+  #open(name: string): Room | undefined {
     const room = new Room(name);
+    room.place = this.#board.join(name, this.#context.id);
+    if (room.place < 0 && this.#board.isFull) return undefined;
     this.#rooms.set(name, room);
     return room;
   }
@@ -129,6 +133,18 @@ export class Rooms {
     let at = 0;
     for (const piece of pieces) at += piece.copy(bytes, at);
     this.#publish({ ...whole, bytes, address: addressOf(bytes), length: at }, peer);
+  }
+
+  /** Publications of which the beginning has come, by peer: for the next process. */
+  takeBegun(): [peer: number, pieces: Buffer[]][] {
+    const begun = [...this.#pieces];
+    this.#pieces.clear();
+    return begun;
+  }
+
+  /** The preceding process has had these pieces of a publication. */
+  resume(peer: number, pieces: Buffer[]): void {
+    this.#pieces.set(peer, pieces);
   }
 
   #publish({ bytes, address, payloadAt, length }: Frame, peer: number): void {

@@ -11,4 +11,6 @@ export interface Speech {
   /** Mark of that process: all pieces of a send carry it. */
   readonly mark: number;
   readonly waiting: WaitingFrame[];
+  /** Bytes of those. */
+  waitingBytes: number;
 }

@@ -34,11 +34,13 @@ export class Speeches {
     return speech !== null && speech.peer !== peer;
   }
 
-  wait(connection: Connection, peer: number, frame: Frame): void {
+  wait({ speech }: Connection, peer: number, frame: Frame): void {
+    if (speech === null) return;
     const { word, sessionId, length, payloadAt } = frame;
     const bytes = allocateStable(length);
     frame.bytes.copy(bytes, 0, payloadAt, payloadAt + length);
-    connection.speech?.waiting.push({ peer, word, sessionId, bytes, address: addressOf(bytes), payloadAt: 0, length });
+    speech.waiting.push({ peer, word, sessionId, bytes, address: addressOf(bytes), payloadAt: 0, length });
+    speech.waitingBytes += length;
   }
 
   /** A piece has been written. @param more further pieces of the same send follow */
@@ -47,7 +49,7 @@ export class Speeches {
     if (connection.isClosed) return;
     if (speech !== null && speech.mark !== mark) return this.#broken(connection);
     if (!more) return this.#end(connection);
-    connection.speech ??= { peer, mark, waiting: [] };
+    connection.speech ??= { peer, mark, waiting: [], waitingBytes: 0 };
     this.#connections.add(connection);
   }
 
@@ -87,8 +89,14 @@ export class Speeches {
       if (frame === undefined) break;
       this.#parts.play(frame);
     }
-    connection.speech?.waiting.push(...waiting);
+    for (const frame of waiting) this.#waitOn(connection, frame);
     this.#checkAlive(connection);
+  }
+
+  #waitOn({ speech }: Connection, frame: WaitingFrame): void {
+    if (speech === null) return;
+    speech.waiting.push(frame);
+    speech.waitingBytes += frame.length;
   }
 
   #pidOf(peer: number): number {

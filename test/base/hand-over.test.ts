@@ -95,6 +95,25 @@ describe('what is given away', () => {
     ).toEqual([2]);
   });
 
+  it.each([LONGEST_MESSAGE - 100, LONGEST_MESSAGE, 3 * LONGEST_MESSAGE, 1 << 20])(
+    'may have a record of %s characters',
+    (length) => {
+      const record = { kind: 'event', state: 'é'.repeat(length / 2) } as unknown as EventRecord;
+      const closer = giver({ record, descriptor: file('one'), bytes: [Buffer.from('ab')] }, snapshot(2, -1));
+      const comer = taker();
+      while (done === 0) {
+        comer.ready();
+        closer.ready();
+      }
+      const [long, short] = comer.finish() as [Snapshot, Snapshot];
+      expect(long.record).toEqual(record);
+      expect(bytesOf(long).toString()).toBe('ab');
+      expect(readFileSync(long.descriptor, 'utf8')).toBe('one');
+      expect(short.record).toEqual({ kind: 'event', worker: 2 });
+      closeSync(long.descriptor);
+    },
+  );
+
   it('is no more open at the giver, whose copy is closed when it has left', () => {
     const mine = file('one');
     giver(snapshot(1, mine));

@@ -107,9 +107,9 @@ describe('a connection in a snapshot', () => {
       ...frame,
       ...{ bytes: Buffer.from(text), length: text.length },
     }));
-    connection.speech = { peer: 2, mark: 5, waiting };
+    connection.speech = { peer: 2, mark: 5, waiting, waitingBytes: 11 };
     const { speech } = travel(connection, world);
-    expect(speech).toMatchObject({ peer: 2, mark: 5 });
+    expect(speech).toMatchObject({ peer: 2, mark: 5, waitingBytes: 11 });
     expect(speech?.waiting.map(({ bytes, word, peer }) => [bytes.toString(), word, peer])).toEqual([
       ['first', 7, 4],
       ['', 7, 4],

@@ -13,9 +13,17 @@ import type { Ending } from '../ending.js';
 import type { InflightLimit } from '../inflight-limit.js';
 import { Hold } from '../life.js';
 import type { Protocols } from '../protocols/index.js';
+import type { Rooms } from '../rooms.js';
 import type { Speeches } from '../speeches.js';
 import type { Transport } from '../transport/transport.js';
-import { packConnection, packEvent, type Snapshot, unpackConnection } from './snapshot.js';
+import {
+  packConnection,
+  packEvent,
+  packPieces,
+  type Snapshot,
+  type SnapshotRecord,
+  unpackConnection,
+} from './snapshot.js';
 
 export interface HandoffParts {
   readonly context: ReactorContext;
@@ -26,6 +34,7 @@ export interface HandoffParts {
   readonly slots: ConnectionSlots;
   readonly speeches: Speeches;
   readonly plain: Transport;
+  readonly rooms: Rooms;
 }
 
 export class Handoff {
@@ -67,14 +76,15 @@ export class Handoff {
 
   /** Packs everything; no turn comes after this. The caller closes the descriptors. */
   handOver(): Snapshot[] {
-    const { context, admission } = this.#parts;
+    const { context, admission, rooms } = this.#parts;
     this.#giveUp();
     this.#resetUnfinished();
     const snapshots = [...context.connections.list().map(packConnection), ...admission.handOver()];
     for (const { descriptor } of snapshots) context.poller.abandon(descriptor);
     for (const ring of context.rings) ring.flush();
     const spilled = context.rings.flatMap((ring) => ring.takeSpilled().map((event) => packEvent(ring.worker, event)));
-    return [...snapshots, ...spilled];
+    const begun = rooms.takeBegun().map(([peer, pieces]) => packPieces(peer, pieces));
+    return [...snapshots, ...spilled, ...begun];
   }
 
   /**
@@ -89,7 +99,7 @@ export class Handoff {
       table.sessionId(slot) === 0 ? undefined : table.state(slot) === SlotState.free,
     );
     for (const slot of used) if (connections.get(slot) === undefined) ending.bury(slot);
-    const living = snapshots.filter(({ record }) => record.kind !== 'event').length;
+    const living = snapshots.filter(({ record }) => isClient(record)).length;
     board.addConnections(id, living - board.connections(id));
     board.addOccupied(id, living + ending.slotsGone - board.occupied(id));
   }
@@ -99,6 +109,8 @@ export class Handoff {
     switch (record.kind) {
       case 'event':
         return context.ring(record.worker).spill({ ...record, payload: Buffer.concat(bytes) });
+      case 'publication':
+        return this.#parts.rooms.resume(record.peer, [...bytes]);
       case 'pending':
         return admission.takeOver({ record, descriptor, bytes });
       case 'connection': {
@@ -143,4 +155,8 @@ export class Handoff {
   #bound(): Connection[] {
     return this.#parts.context.connections.list().filter(({ transport }) => !transport.canHandOff);
   }
+}
+
+function isClient({ kind }: SnapshotRecord): boolean {
+  return kind === 'connection' || kind === 'pending';
 }

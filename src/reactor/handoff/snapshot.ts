@@ -44,7 +44,7 @@ export interface ConnectionRecord extends Pick<Connection, (typeof plainFields)[
   readonly out: readonly (number | FileRecord)[];
 }
 
-interface SpeechRecord extends Omit<Speech, 'waiting'> {
+interface SpeechRecord extends Omit<Speech, 'waiting' | 'waitingBytes'> {
   readonly waiting: readonly Pick<WaitingFrame, 'peer' | 'word' | 'sessionId' | 'length'>[];
 }
 
@@ -62,7 +62,13 @@ export interface EventRecord extends Omit<SpilledEvent, 'payload'> {
   readonly worker: number;
 }
 
-export type SnapshotRecord = ConnectionRecord | PendingRecord | EventRecord;
+/** A publication of which the beginning has come; all pieces lie in one. */
+export interface PublicationRecord {
+  readonly kind: 'publication';
+  readonly peer: number;
+}
+
+export type SnapshotRecord = ConnectionRecord | PendingRecord | EventRecord | PublicationRecord;
 
 export interface Snapshot<R extends SnapshotRecord = SnapshotRecord> {
   readonly record: R;
@@ -73,6 +79,10 @@ export interface Snapshot<R extends SnapshotRecord = SnapshotRecord> {
 
 export function packEvent(worker: number, { payload, ...event }: SpilledEvent): Snapshot<EventRecord> {
   return { record: { kind: 'event', worker, ...event }, descriptor: -1, bytes: [payload] };
+}
+
+export function packPieces(peer: number, bytes: readonly Buffer[]): Snapshot<PublicationRecord> {
+  return { record: { kind: 'publication', peer }, descriptor: -1, bytes };
 }
 
 export function packConnection(connection: Connection): Snapshot<ConnectionRecord> {
@@ -130,14 +140,15 @@ function packSpeech({ peer, mark, waiting }: Speech): SpeechRecord {
 
 /** @param all ends with its bytes */
 function unpackSpeech({ peer, mark, waiting }: SpeechRecord, all: Buffer): Speech {
-  let at = all.length - waiting.reduce((sum, { length }) => sum + length, 0);
+  const waitingBytes = waiting.reduce((sum, { length }) => sum + length, 0);
+  let at = all.length - waitingBytes;
   const frames = waiting.map((frame) => {
     const bytes = allocateStable(frame.length);
     all.copy(bytes, 0, at, at + frame.length);
     at += frame.length;
     return { ...frame, bytes, address: addressOf(bytes), payloadAt: 0 };
   });
-  return { peer, mark, waiting: frames };
+  return { peer, mark, waiting: frames, waitingBytes };
 }
 
 function unpackOut({ out, inputBytes }: ConnectionRecord, bytes: Buffer): OutQueue {

@@ -6,6 +6,14 @@ import type { StreamParts } from '../definition.js';
 import { stateOf } from './socket-state.js';
 
 const MOST_PINGS = 2;
+const LONGEST_TICK_MS = 1000;
+const SHORTEST_TICK_MS = 20;
+
+/** How often to look: a quarter of the shortest interval. @param intervals of ports, in ms; 0: never */
+export function tickMsFor(intervals: readonly number[]): number {
+  const shortest = Math.min(...intervals.filter((ms) => ms > 0));
+  return Math.max(SHORTEST_TICK_MS, Math.min(LONGEST_TICK_MS, Math.floor(shortest / 4)));
+}
 
 export class Pings {
   readonly #parts: StreamParts;
@@ -17,7 +25,7 @@ export class Pings {
     this.#send = send;
   }
 
-  /** Called once a second. */
+  /** Called at each tick. */
   check(connection: Connection, { pingIntervalMs }: WebSocketLimits): void {
     if (pingIntervalMs === 0 || connection.isClosing) return;
     const { context, ending } = this.#parts;

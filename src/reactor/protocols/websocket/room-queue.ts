@@ -18,8 +18,10 @@ interface Latest {
 
 export class RoomQueue {
   readonly #parts: StreamParts;
-  /** The latest that a member has not been sent, by member. */
+  /** What members get next that have not taken what came before, by member. */
   readonly #latest = new Map<Connection, Latest>();
+  /** Those that have a latest message behind a send in pieces: no queue may become empty that tells of its end. */
+  readonly #held = new Set<Connection>();
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
@@ -30,29 +32,44 @@ export class RoomQueue {
     const at = isDeflated ? batch.deflatedAt : batch.at;
     const length = isDeflated ? batch.deflatedBytes : batch.length;
     const { sending, waitForSpeech, context } = this.#parts;
-    if (connection.out !== null && context.queuedBytes(connection) + length > limits.roomHighWatermark) {
-      return this.#slow(connection, batch, at, length, limits);
-    }
+    if (this.#isSlow(connection, length, limits)) return this.#slow(connection, batch, at, length, limits);
     if (connection.speech !== null) return waitForSpeech(connection, batch, at, length);
     sending.write(connection, batch.source, at, batch.address + at, length);
     context.board.add(context.id, ReactorCounter.deliveries, batch.messages);
   }
 
+  /** While a latest message waits, those that follow replace it: else they would overtake it. */
+  #isSlow(connection: Connection, length: number, { roomHighWatermark }: WebSocketLimits): boolean {
+    if (this.#latest.has(connection)) return true;
+    const { out, speech } = connection;
+    if (out === null && speech === null) return false;
+    const waiting = this.#parts.context.queuedBytes(connection) + (speech?.waitingBytes ?? 0);
+    return waiting > 0 && waiting + length > roomHighWatermark;
+  }
+
   #slow(connection: Connection, batch: Batch, at: number, length: number, { slowConsumer }: WebSocketLimits): void {
-    if (slowConsumer !== 'skipToLatest') this.#countDrops(batch.messages);
-    if (slowConsumer === 'close') return this.#parts.ending.closeWhenFlushed(connection, CloseCode.SLOW_CONSUMER);
+    const { ending } = this.#parts;
+    if (slowConsumer !== 'skipToLatest') this.#dropped(batch.messages);
+    if (slowConsumer === 'close') return ending.closeWhenFlushed(connection, CloseCode.SLOW_CONSUMER);
     if (slowConsumer === 'drop') return;
     this.forget(connection);
     // Of several gathered ones all stay: they are one piece of bytes, and short.
-    const latest = allocateStable(length);
-    batch.source.copy(latest, 0, at, at + length);
-    this.#latest.set(connection, { bytes: latest, messages: batch.messages });
+    const bytes = allocateStable(length);
+    batch.source.copy(bytes, 0, at, at + length);
+    this.#latest.set(connection, { bytes, messages: batch.messages });
+    if (connection.speech !== null) this.#held.add(connection);
+  }
+
+  #dropped(messages: number): void {
+    const { context } = this.#parts;
+    context.board.add(context.id, ReactorCounter.drops, messages);
   }
 
   /** The client has taken all that was queued. */
   flushed(connection: Connection): void {
     const latest = this.#latest.get(connection);
-    if (latest === undefined || connection.speech !== null) return;
+    if (latest === undefined) return;
+    if (connection.speech !== null) return void this.#held.add(connection);
     this.#latest.delete(connection);
     const { sending, context } = this.#parts;
     const { bytes, messages } = latest;
@@ -60,14 +77,42 @@ export class RoomQueue {
     context.board.add(context.id, ReactorCounter.deliveries, messages);
   }
 
-  /** What was kept for it will not be sent: it counts as dropped now, since counters never fall. */
-  forget(connection: Connection): void {
-    this.#countDrops(this.#latest.get(connection)?.messages ?? 0);
-    this.#latest.delete(connection);
+  /** Sends in pieces may have become whole. */
+  turnEnd(): void {
+    for (const connection of this.#held) {
+      if (connection.speech !== null) continue;
+      this.#held.delete(connection);
+      if (connection.isFlushed) this.flushed(connection);
+    }
   }
 
-  #countDrops(messages: number): void {
-    const { board, id } = this.#parts.context;
-    if (messages > 0) board.add(id, ReactorCounter.drops, messages);
+  /** The latest of this member leaves nothing behind but a count. */
+  forget(connection: Connection): void {
+    this.#held.delete(connection);
+    const latest = this.#latest.get(connection);
+    if (latest === undefined) return;
+    this.#latest.delete(connection);
+    this.#dropped(latest.messages);
   }
+
+  /** For the next process; undefined: nothing waits. */
+  save(connection: Connection): SavedLatest | undefined {
+    const latest = this.#latest.get(connection);
+    return latest && { bytes: latest.bytes.toString('base64'), messages: latest.messages };
+  }
+
+  restore(connection: Connection, { bytes: text, messages }: SavedLatest): void {
+    const saved = Buffer.from(text, 'base64');
+    const bytes = allocateStable(saved.length);
+    saved.copy(bytes);
+    this.#latest.set(connection, { bytes, messages });
+    this.#held.add(connection);
+  }
+}
+
+/** As JSON. */
+export interface SavedLatest {
+  /** base64 */
+  readonly bytes: string;
+  readonly messages: number;
 }

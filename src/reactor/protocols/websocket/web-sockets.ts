@@ -30,14 +30,13 @@ import type { WorkerRing } from '../../worker-ring.js';
 import type { StreamParts } from '../definition.js';
 import { Closing } from './closing.js';
 import { Given, isTextOf, Messages } from './messages.js';
-import { Pings } from './pings.js';
-import { RoomQueue } from './room-queue.js';
+import { Pings, tickMsFor } from './pings.js';
+import { RoomQueue, type SavedLatest } from './room-queue.js';
 import { Assembly, packSocket, type SocketRecord, SocketState, stateOf, unpackSocket } from './socket-state.js';
 
 /** Behind the six bytes of a short frame's header its payload lies at a multiple of 8. */
 const LEAD = 2;
 const FIN = 0x80;
-const TICK_MS = 1000;
 /** It has ended without a Close frame (RFC 6455 7.1.5). */
 const ABNORMAL = 1006;
 const MOST_CONTROL_BYTES = 125;
@@ -49,7 +48,7 @@ export class WebSockets implements Protocol {
     [Request.disconnect, FrameKind.ordered],
     [Request.ping, FrameKind.ordered],
   ];
-  readonly tickMs = TICK_MS;
+  readonly tickMs: number;
   readonly #parts: StreamParts;
   readonly #rooms: Rooms;
   readonly #messages: Messages;
@@ -66,6 +65,7 @@ export class WebSockets implements Protocol {
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
+    this.tickMs = tickMsFor(parts.context.options.ports.map(({ webSocket }) => webSocket?.pingIntervalMs ?? 0));
     this.#rooms = parts.rooms;
     this.#messages = new Messages(parts);
     this.#closing = new Closing(parts);
@@ -386,17 +386,19 @@ export class WebSockets implements Protocol {
     this.#closing.dismiss(connection);
   }
 
-  save(connection: Connection): SocketRecord {
-    return packSocket(stateOf(connection), this.#rooms.namesOf(connection));
+  save(connection: Connection): SavedSocket {
+    const socket = packSocket(stateOf(connection), this.#rooms.namesOf(connection));
+    return { ...socket, latest: this.#queue.save(connection) };
   }
 
   restore(connection: Connection, saved: unknown): void {
-    const record = saved as SocketRecord;
+    const { latest, ...record } = saved as SavedSocket;
     const state = unpackSocket(record);
     connection.state = state;
     connection.kept = state.assembly?.length ?? 0;
     if (state.owedPong !== null) this.#owing.add(connection);
     for (const name of record.rooms) this.#rooms.join(connection, name);
+    if (latest !== undefined) this.#queue.restore(connection, latest);
     this.#closing.adopt(connection);
   }
 
@@ -404,6 +406,7 @@ export class WebSockets implements Protocol {
 
   turnEnd(): void {
     for (const connection of this.#owing) this.#payOwed(connection);
+    this.#queue.turnEnd();
   }
 
   tick(): void {
@@ -417,6 +420,10 @@ export class WebSockets implements Protocol {
   workerDied(): void {}
 
   stop(): void {}
+}
+
+interface SavedSocket extends SocketRecord {
+  readonly latest?: SavedLatest | undefined;
 }
 
 /** Of a port whose HTTP app has answered an upgrade of its own as one of the server: not to be. */
