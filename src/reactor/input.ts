@@ -20,8 +20,10 @@ export class Input {
   /** The worker that was chosen for the packet at `from`; −1 before. */
   worker = -1;
 
-  constructor(bytes: Buffer, from: number, to: number) {
-    this.bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, to - from));
+  /** @param space where it begins to lie, if it fits */
+  constructor(bytes: Buffer, from: number, to: number, space?: Buffer) {
+    const fits = space !== undefined && space.length >= to - from;
+    this.bytes = fits ? space : Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, to - from));
     this.to = bytes.copy(this.bytes, 0, from, to);
   }
 

@@ -126,7 +126,10 @@ describe('pings', () => {
   });
 
   it('find clients that are gone: one that answers nothing is reset after two', async () => {
-    const server = await startServer('websocket-rooms.js', { options: { pingIntervalMs: 200 }, env: { TELL_CLOSES: '1' } });
+    const server = await startServer('websocket-rooms.js', {
+      options: { pingIntervalMs: 200 },
+      env: { TELL_CLOSES: '1' },
+    });
     const [silent, answering] = [await open(server), await open(server)];
     const begin = performance.now();
     void (async () => {

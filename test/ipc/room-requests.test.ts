@@ -29,6 +29,7 @@ beforeEach(() => {
   refusals = [];
   dead = new Set();
   requests = new RoomRequests(new ConnectionTable(region), new ReactorLinks(links), {
+    hasRooms: true,
     limitBytes: LIMIT,
     isDead: (reactor) => dead.has(reactor),
     waits: () => {},

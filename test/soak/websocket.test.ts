@@ -23,7 +23,10 @@ describe('500 sockets in rooms', () => {
   });
 
   it('outlive 20 reloads in BASE mode', async () => {
-    const server = await startServer('websocket-rooms.js', { env, options: { mode: 'base', maxRequest: 1_000_000_000 } });
+    const server = await startServer('websocket-rooms.js', {
+      env,
+      options: { mode: 'base', maxRequest: 1_000_000_000 },
+    });
     const members = await last(server, { count: COUNT, tls: false, reloads: TIMES, kills: 0 });
     for (const { socket } of members) socket.terminate();
   });

@@ -6,11 +6,16 @@ import { isUtf8 } from 'node:buffer';
 import { Event, MessageFlag, PieceFlag } from '../../../ipc/frame.js';
 import { Opcode } from '../../../protocol/websocket/frame-header.js';
 import { turned, unmask } from '../../../protocol/websocket/unmask.js';
+import { unmaskCopy } from '../../../protocol/websocket/unmask-copy.js';
 import { Utf8Check } from '../../../protocol/websocket/utf8.js';
 import type { Connection } from '../../connection.js';
 import type { WorkerRing } from '../../worker-ring.js';
 import type { StreamParts } from '../definition.js';
 import { stateOf } from './socket-state.js';
+
+/** From here on SIMD is faster: in place, and where the bytes are copied anyway. */
+const LONG_BYTES = 4096;
+const SHORT_BYTES = 256;
 
 /** A message of a client, where it was read. */
 export interface Incoming {
@@ -42,7 +47,10 @@ export class Messages {
    */
   giveInPlace(connection: Connection, ring: WorkerRing, lead: number, message: Incoming): boolean {
     const { bytes, at, length, mask, isText, isDeflated } = message;
-    const isAscii = unmask(bytes, ring.words, at, length, mask);
+    const isAscii =
+      length < LONG_BYTES
+        ? unmask(bytes, ring.words, at, length, mask)
+        : unmaskCopy(bytes.subarray(at, at + length), bytes, at, mask);
     if (isText && !isDeflated && !isAscii && !isUtf8(bytes.subarray(at, at + length))) return false;
     ring.commit(Event.message, flagsOf(message, isAscii), lead, connection.sessionId, lead + length);
     this.#parts.dispatcher.requestDispatched(connection);
@@ -57,12 +65,10 @@ export class Messages {
   }
 
   #giveOne(connection: Connection, ring: WorkerRing, message: Incoming): Given {
-    const { bytes, at, length, mask, isUnchecked } = message;
+    const { length, isUnchecked } = message;
     if (!ring.hasRoomFor(length)) return this.#stall(connection, ring);
     const to = ring.payloadAt;
-    bytes.copy(ring.bytes, to, at, at + length);
-    // What is not masked goes through it too: it says whether all is ASCII.
-    const isAscii = unmask(ring.bytes, ring.words, to, length, mask);
+    const isAscii = copyUnmasked(message, ring, to);
     if (isUnchecked && !isAscii && !isUtf8(ring.bytes.subarray(to, to + length))) return Given.notUtf8;
     ring.commit(Event.message, flagsOf(message, isAscii), 0, connection.sessionId, length);
     this.#parts.dispatcher.requestDispatched(connection);
@@ -104,6 +110,13 @@ export class Messages {
     this.#parts.reading.stall(connection, ring, true);
     return Given.noRoom;
   }
+}
+
+/** What is not masked goes through it too: it says whether all is ASCII. */
+function copyUnmasked({ bytes, at, length, mask }: Incoming, ring: WorkerRing, to: number): boolean {
+  if (length >= SHORT_BYTES) return unmaskCopy(bytes.subarray(at, at + length), ring.bytes, to, mask);
+  bytes.copy(ring.bytes, to, at, at + length);
+  return unmask(ring.bytes, ring.words, to, length, mask);
 }
 
 /** For a message of which the preceding process has given the beginning. */

@@ -33,6 +33,7 @@ import { Given, isTextOf, Messages } from './messages.js';
 import { Pings, tickMsFor } from './pings.js';
 import { RoomQueue, type SavedLatest } from './room-queue.js';
 import { Assembly, packSocket, type SocketRecord, SocketState, stateOf, unpackSocket } from './socket-state.js';
+import { Spaces } from './spaces.js';
 
 /** Behind the six bytes of a short frame's header its payload lies at a multiple of 8. */
 const LEAD = 2;
@@ -56,6 +57,9 @@ export class WebSockets implements Protocol {
   readonly #pings: Pings;
   readonly #queue: RoomQueue;
   readonly #header = new FrameHeader();
+  readonly #spaces = new Spaces();
+  /** Length of the frame at the front, where a part of it has come; 0: it is whole, or its length is not known. */
+  #missing = 0;
   /** Control frames are built here. */
   readonly #control = allocateStable(2 + MOST_CONTROL_BYTES);
   readonly #controlAddress = addressOf(this.#control);
@@ -161,7 +165,8 @@ export class WebSockets implements Protocol {
 
   #take(connection: Connection, state: SocketState, bytes: Buffer, count: number): void {
     const taken = this.#consume(connection, state, bytes, 0, count);
-    if (taken < count && state.endCode < 0 && !connection.isClosing) connection.input = new Input(bytes, taken, count);
+    if (taken >= count || state.endCode >= 0 || connection.isClosing) return;
+    connection.input = new Input(bytes, taken, count, this.#spaces.forFrame(this.#missing));
   }
 
   /** Continues with what is stored. @returns false: nothing more is read now */
@@ -170,7 +175,10 @@ export class WebSockets implements Protocol {
     const { input } = connection;
     if (input === null) return state.endCode < 0;
     input.from = this.#consume(connection, state, input.bytes, input.from, input.to);
-    if (input.from >= input.to && connection.input === input) connection.input = null;
+    if (input.from >= input.to && connection.input === input) {
+      connection.input = null;
+      this.#spaces.giveBack(input.bytes);
+    }
     return !connection.hasNoRoom && state.endCode < 0 && !connection.isClosing;
   }
 
@@ -178,6 +186,7 @@ export class WebSockets implements Protocol {
   #consume(connection: Connection, state: SocketState, bytes: Buffer, from: number, to: number): number {
     const header = this.#header;
     let at = from;
+    this.#missing = 0;
     while (at < to && this.#mayTake(connection, state)) {
       header.allowsCompression = state.deflate;
       const found = header.parse(bytes, at, to);
@@ -187,7 +196,8 @@ export class WebSockets implements Protocol {
       }
       if (found === 0 || !this.#isAllowed(connection, state)) break;
       const { headerBytes, length } = header;
-      if (at + headerBytes + length > to || !this.#takeFrame(connection, state, bytes, at + headerBytes)) break;
+      this.#missing = at + headerBytes + length > to ? headerBytes + length : 0;
+      if (this.#missing > 0 || !this.#takeFrame(connection, state, bytes, at + headerBytes)) break;
       at += headerBytes + length;
     }
     return at;
