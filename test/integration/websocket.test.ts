@@ -42,8 +42,8 @@ afterAll(endServers);
 const open = (given?: OpeningFields): Promise<HandClient> => HandClient.open(server.port, given);
 
 /** How the worker has seen the end of this WebSocket. */
-async function endOf({ localPort }: HandClient): Promise<Line['close']> {
-  const line = await server.waitForEvent('close', ({ port }) => port === localPort);
+async function endOf({ localPort, openedAt }: HandClient): Promise<Line['close']> {
+  const line = await server.waitForEvent('close', ({ port, at }) => port === localPort && at > openedAt);
   return line['close'];
 }
 
