@@ -395,7 +395,7 @@ describe('a WebSocket', () => {
   });
 });
 
-it('a WebSocket whose worker hangs is answered its pings, and its close after two seconds', async () => {
+inProcessMode('a WebSocket whose worker hangs is answered its pings, and its close after two seconds', async () => {
   const hanging = await startServer('websocket.js', { options: { workerNum: 1, reactorNum: 1 } });
   const client = await HandClient.open(hanging.port);
   client.send(text('!block 5000'));
