@@ -27,6 +27,8 @@ export function opening({ method = 'GET', path = '/', version = '1.1', fields = 
 export class HandClient {
   readonly http: HttpClient;
   readonly localPort: number;
+  /** In ms of `performance.now()`: the port was another connection's before. */
+  readonly openedAt = performance.now();
   readonly frames: ReadFrame[] = [];
   readonly #listeners = new Set<() => void>();
   #unread = Buffer.alloc(0);
