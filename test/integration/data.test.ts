@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
+import { PACE } from '../helpers/deadline.js';
 import { OVER_TLS, reset } from '../helpers/dial.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
@@ -13,25 +14,33 @@ describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend
   const start = (fixture: string, options: object = {}): Promise<ServerProcess> =>
     startServer(fixture, { options: { reactorBackend, workerNum: 2, ...options }, env: { QUIET: '1' } });
 
-  it('a message of 64 MiB arrives intact in both directions', async () => {
-    server = await start('echo.js');
-    const client = await Client.open(server.port, { keepText: false });
-    const message = randomBytes(64 << 20);
-    const got = createHash('sha256');
-    client.socket.on('data', (data) => got.update(data));
-    client.write(message);
-    await client.until('all of it came back', () => client.receivedBytes === message.length, 30_000);
-    expect(got.digest('hex')).toBe(hash(message));
-    await client.close();
-  }, 40_000);
+  it(
+    'a message of 64 MiB arrives intact in both directions',
+    async () => {
+      server = await start('echo.js');
+      const client = await Client.open(server.port, { keepText: false });
+      const message = randomBytes(64 << 20);
+      const got = createHash('sha256');
+      client.socket.on('data', (data) => got.update(data));
+      client.write(message);
+      await client.until('all of it came back', () => client.receivedBytes === message.length, 30_000);
+      expect(got.digest('hex')).toBe(hash(message));
+      await client.close();
+    },
+    40_000 * PACE,
+  );
 
-  it('one send of 64 MiB arrives whole', async () => {
-    server = await start('commands.js');
-    const client = await Client.open(server.port, { keepText: false });
-    client.write(`bytes ${64 << 20}\n`);
-    await client.until('all of it came', () => client.receivedBytes === 64 << 20, 20_000);
-    await client.close();
-  }, 30_000);
+  it(
+    'one send of 64 MiB arrives whole',
+    async () => {
+      server = await start('commands.js');
+      const client = await Client.open(server.port, { keepText: false });
+      client.write(`bytes ${64 << 20}\n`);
+      await client.until('all of it came', () => client.receivedBytes === 64 << 20, 20_000);
+      await client.close();
+    },
+    30_000 * PACE,
+  );
 
   it('clients that dribble, half-close or reset disturb nobody else', async () => {
     server = await start('commands.js', { workerNum: 1 });

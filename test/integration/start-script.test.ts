@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { PACE } from '../helpers/deadline.js';
 import { poll } from '../helpers/server-process.js';
 import { hasProgram } from '../helpers/wrk.js';
 
@@ -142,16 +143,20 @@ describe('tswoole systemd', () => {
   });
 });
 
-it('each command line of docs/migrating/from-pm2.md does what it says', async () => {
-  const page = readFileSync(fileURLToPath(new URL('../../docs/migrating/from-pm2.md', import.meta.url)), 'utf8');
-  const rows = page.split('\n').filter((row) => row.startsWith('| ') && !row.startsWith('| ---'));
-  const commands = rows.flatMap((row) =>
-    [...(row.split(' | ')[1] ?? '').matchAll(/`tswoole ([^`]+)`/g)].map(([, words]) => words ?? ''),
-  );
-  expect(commands.length).toBeGreaterThan(15);
-  const line = lineWith('app.js', APP);
-  for (const words of commands) await runAsWritten(line, words);
-}, 120_000);
+it(
+  'each command line of docs/migrating/from-pm2.md does what it says',
+  async () => {
+    const page = readFileSync(fileURLToPath(new URL('../../docs/migrating/from-pm2.md', import.meta.url)), 'utf8');
+    const rows = page.split('\n').filter((row) => row.startsWith('| ') && !row.startsWith('| ---'));
+    const commands = rows.flatMap((row) =>
+      [...(row.split(' | ')[1] ?? '').matchAll(/`tswoole ([^`]+)`/g)].map(([, words]) => words ?? ''),
+    );
+    expect(commands.length).toBeGreaterThan(15);
+    const line = lineWith('app.js', APP);
+    for (const words of commands) await runAsWritten(line, words);
+  },
+  120_000 * PACE,
+);
 
 /** Servers in the foreground end by SIGTERM when they are up, others by `tswoole stop`. */
 async function runAsWritten(line: CommandLine, words: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { TaskCounts } from '../../src/messaging/task-queue.js';
+import { PACE } from '../helpers/deadline.js';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { clientPerWorker, run, runToFail } from '../helpers/tasks.js';
 import { TcpClient } from '../helpers/tcp-client.js';
@@ -64,11 +65,13 @@ describe('a task worker that dies', () => {
     await end();
   });
 
-  it('at random under 100,000 tasks of 4 workers loses none: each ends once at its caller, counters add up', async () => {
-    await start({ workerNum: 4, taskWorkerNum: 2, taskRetries: 3 });
-    const clients = await clientPerWorker(server.port, 4);
-    const each = 25_000;
-    const code = `let next = 0; let right = 0; const wrong = [];
+  it(
+    'at random under 100,000 tasks of 4 workers loses none: each ends once at its caller, counters add up',
+    async () => {
+      await start({ workerNum: 4, taskWorkerNum: 2, taskRetries: 3 });
+      const clients = await clientPerWorker(server.port, 4);
+      const each = 25_000;
+      const code = `let next = 0; let right = 0; const wrong = [];
       const loop = async () => {
         for (let i = next++; i < ${each}; i = next++) {
           const value = server.workerId * ${each} + i;
@@ -78,22 +81,24 @@ describe('a task worker that dies', () => {
       };
       await Promise.all(Array.from({ length: 200 }, loop));
       return { worker: server.workerId, right, wrong }`;
-    let over = false;
-    const all = Promise.all(clients.map((each_) => run(each_, code, 120_000))).finally(() => (over = true));
-    let kills = 0;
-    while (!over && kills < 40) {
-      const victim = oneOf(server.taskWorkers);
-      if (victim !== undefined) server.signal('SIGKILL', victim.pid);
-      kills++;
-      await sleep(150); // the pace of the kills, about the time in which a task worker boots; nothing is waited for
-    }
-    const results = (await all) as { worker: number; right: number; wrong: unknown[] }[];
-    expect(results.map(({ worker }) => worker).sort()).toEqual([0, 1, 2, 3]);
-    for (const { right, wrong } of results) expect({ right, wrong }).toEqual({ right: each, wrong: [] });
-    expect(kills).toBeGreaterThan(2);
-    expect(await finalCounts()).toMatchObject({ submitted: 4 * each, done: 4 * each, failed: 0, dropped: 0 });
-    await end();
-  }, 150_000);
+      let over = false;
+      const all = Promise.all(clients.map((each_) => run(each_, code, 120_000))).finally(() => (over = true));
+      let kills = 0;
+      while (!over && kills < 40) {
+        const victim = oneOf(server.taskWorkers);
+        if (victim !== undefined) server.signal('SIGKILL', victim.pid);
+        kills++;
+        await sleep(150); // the pace of the kills, about the time in which a task worker boots; nothing is waited for
+      }
+      const results = (await all) as { worker: number; right: number; wrong: unknown[] }[];
+      expect(results.map(({ worker }) => worker).sort()).toEqual([0, 1, 2, 3]);
+      for (const { right, wrong } of results) expect({ right, wrong }).toEqual({ right: each, wrong: [] });
+      expect(kills).toBeGreaterThan(2);
+      expect(await finalCounts()).toMatchObject({ submitted: 4 * each, done: 4 * each, failed: 0, dropped: 0 });
+      await end();
+    },
+    150_000 * PACE,
+  );
 });
 
 describe('a worker that dies', () => {
@@ -198,26 +203,30 @@ describe('taskMaxRequest', () => {
 });
 
 describe('large data', () => {
-  it('of 200 MiB goes to a task and back intact, and small tasks flow meanwhile', async () => {
-    await start({ workerNum: 2, taskWorkerNum: 2 });
-    const [one, two] = await clientPerWorker(server.port, 2);
-    const large = `const { randomFillSync } = await import("node:crypto");
+  it(
+    'of 200 MiB goes to a task and back intact, and small tasks flow meanwhile',
+    async () => {
+      await start({ workerNum: 2, taskWorkerNum: 2 });
+      const [one, two] = await clientPerWorker(server.port, 2);
+      const large = `const { randomFillSync } = await import("node:crypto");
       const data = randomFillSync(Buffer.allocUnsafe(200 * 2 ** 20));
       say("large");
       const back = await server.taskWait({ do: "echo", value: data });
       return back.length === data.length && hash(back) === hash(data)`;
-    const small = `let flowed = 0;
+      const small = `let flowed = 0;
       for (let i = 0; i < 300; i++) {
         if (await server.taskWait({ do: "echo", value: i }) === i) flowed++;
         await sleep(1);
       }
       return flowed`;
-    const answer = run(one as TcpClient, large, 60_000);
-    await server.waitForEvent('large');
-    expect(await run(two as TcpClient, small, 60_000)).toBe(300);
-    expect(await answer).toBe(true);
-    await end();
-  }, 90_000);
+      const answer = run(one as TcpClient, large, 60_000);
+      await server.waitForEvent('large');
+      expect(await run(two as TcpClient, small, 60_000)).toBe(300);
+      expect(await answer).toBe(true);
+      await end();
+    },
+    90_000 * PACE,
+  );
 
   it('is given back: what many large tasks have used is free again', async () => {
     await start({ taskWorkerNum: 1 });

@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { PACE } from '../helpers/deadline.js';
 import { TEST_MODE } from '../helpers/server-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -40,7 +41,7 @@ beforeAll(async () => {
   const tsc = [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'];
   execFileSync(process.execPath, tsc, { cwd: tree, stdio: 'pipe' });
   await bundle();
-}, 120_000);
+}, 120_000 * PACE);
 
 afterAll(() => rmSync(tree, { recursive: true }));
 
@@ -60,38 +61,42 @@ function addLine(file: string, imported: string, [before, after]: readonly [stri
   writeFileSync(path, `${imported}\n${code.replace(before, after)}`);
 }
 
-it('a protocol of two files and two lines is spoken by a whole server', async () => {
-  const script = join(tree, 'server.js');
-  writeFileSync(
-    script,
-    `import { Server } from ${JSON.stringify(pathToFileURL(join(tree, 'dist/index.js')).href)};
+it(
+  'a protocol of two files and two lines is spoken by a whole server',
+  async () => {
+    const script = join(tree, 'server.js');
+    writeFileSync(
+      script,
+      `import { Server } from ${JSON.stringify(pathToFileURL(join(tree, 'dist/index.js')).href)};
 const server = new Server({ port: 0, host: '127.0.0.1', mode: '${TEST_MODE}', workerNum: 2, reactorNum: 1, maxRequest: 1e9 });
 server.on('receive', () => {});
 server.on('start', () => console.log(\`port \${server.port}\`));
 await server.start();
 `,
-  );
-  const server = spawn(process.execPath, [script], { cwd: tree, stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = new Promise((resolve) => server.once('exit', resolve));
-  try {
-    const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
-    const port = Number((await lines.next()).value?.slice('port '.length));
-    const client = connect({ port, host: '127.0.0.1' });
-    const answers = createInterface({ input: client })[Symbol.asyncIterator]();
-    const ask = async (numbers: string): Promise<string | undefined> => {
-      client.write(numbers);
-      return (await answers.next()).value;
-    };
-    expect([await ask('3\n'), await ask('4\n'), await ask('-10\n')]).toEqual(['3', '7', '-3']);
-    client.write('5\n6\n');
-    expect([(await answers.next()).value, (await answers.next()).value]).toEqual(['2', '8']);
-    client.end();
-    expect((await answers.next()).done).toBe(true);
-    const other = connect({ port, host: '127.0.0.1' });
-    other.write('no number\n');
-    await new Promise((resolve) => other.once('close', resolve).resume());
-  } finally {
-    server.kill('SIGTERM');
-    await exited;
-  }
-}, 60_000);
+    );
+    const server = spawn(process.execPath, [script], { cwd: tree, stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = new Promise((resolve) => server.once('exit', resolve));
+    try {
+      const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
+      const port = Number((await lines.next()).value?.slice('port '.length));
+      const client = connect({ port, host: '127.0.0.1' });
+      const answers = createInterface({ input: client })[Symbol.asyncIterator]();
+      const ask = async (numbers: string): Promise<string | undefined> => {
+        client.write(numbers);
+        return (await answers.next()).value;
+      };
+      expect([await ask('3\n'), await ask('4\n'), await ask('-10\n')]).toEqual(['3', '7', '-3']);
+      client.write('5\n6\n');
+      expect([(await answers.next()).value, (await answers.next()).value]).toEqual(['2', '8']);
+      client.end();
+      expect((await answers.next()).done).toBe(true);
+      const other = connect({ port, host: '127.0.0.1' });
+      other.write('no number\n');
+      await new Promise((resolve) => other.once('close', resolve).resume());
+    } finally {
+      server.kill('SIGTERM');
+      await exited;
+    }
+  },
+  60_000 * PACE,
+);
