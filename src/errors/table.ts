@@ -262,7 +262,7 @@ export const errorTable = {
   ERR_IS_WEBSOCKET: entry({
     fields: { fd: 'number', method: 'string' },
     sentence: ({ fd, method }) =>
-      `${method} cannot be used on connection ${fd}: it is a WebSocket, and bytes outside of a message would break its framing.`,
+      `The method ${method}() cannot be used on connection ${fd}: it is a WebSocket, and bytes outside of a message would break its framing.`,
     advice: 'Send the content as a message, server.push(fd, bytes), or offer the file over HTTP and send its URL.',
   }),
   ERR_NO_WEBSOCKET: entry({

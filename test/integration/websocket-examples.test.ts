@@ -87,7 +87,7 @@ describe('examples/chat', () => {
     const port = await startExample('chat');
     browser = await Chromium.start();
     const url = `http://127.0.0.1:${port}/`;
-    const [anna, ben] = [await browser.open(`${url}?name=anna`), await browser.open(`${url}?name=ben`)];
+    const anna = await browser.open(`${url}?name=anna`);
     const says = (page: typeof anna, text: string) =>
       page.evaluate(
         `document.querySelector('input').value = ${JSON.stringify(text)}; document.querySelector('form').requestSubmit()`,
@@ -96,6 +96,8 @@ describe('examples/chat', () => {
       vi.waitFor(async () => expect(await page.texts(selector)).toEqual(expect.arrayContaining([...texts])), {
         timeout: DEADLINE_MS,
       });
+    await sees(anna, '#members li', ['anna']);
+    const ben = await browser.open(`${url}?name=ben`);
     for (const page of [anna, ben]) await sees(page, '#members li', ['anna', 'ben']);
     await says(anna, 'before');
     await sees(ben, '#log li', ['anna: before']);
