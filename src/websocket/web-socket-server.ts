@@ -107,11 +107,13 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
    */
   push(fd: number, data: string | Uint8Array, options?: PushOptions): boolean {
     checkData(data);
-    return this.#ask('push', fd, ({ table, frames, outbox }) => {
-      const deflated =
-        options?.compress !== false && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
-      return frames.push(fd, data, deflated) || this.#refuse(outbox.lastError);
-    });
+    const { table, frames, outbox } = this.#mustRun('push');
+    // The outbox sees by itself whether the session is open.
+    const isSocket = isSessionId(fd) && table.hasFlag(table.slotOf(fd), SlotFlag.webSocket);
+    if (!isSocket) return this.#ask('push', fd, () => this.push(fd, data, options));
+    const deflated =
+      options?.compress !== false && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
+    return frames.push(fd, data, deflated) || this.#refuse(outbox.lastError);
   }
 
   /** The same as `push` where the connection is a WebSocket. */
@@ -142,7 +144,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
   /** True while the connection is a WebSocket that can be sent to. Swoole: isEstablished() */
   isEstablished(fd: number): boolean {
     const { table } = this.#here ?? {};
-    if (table === undefined || !Number.isSafeInteger(fd) || fd <= 0) return false;
+    if (table === undefined || !isSessionId(fd)) return false;
     return table.isOpen(fd) && table.hasFlag(table.slotOf(fd), SlotFlag.webSocket);
   }
 
@@ -271,6 +273,10 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     this.#running = running;
     return running;
   }
+}
+
+function isSessionId(fd: number): boolean {
+  return Number.isSafeInteger(fd) && fd > 0;
 }
 
 function checkData(data: unknown): void {
