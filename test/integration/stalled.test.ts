@@ -204,6 +204,7 @@ describe('a client that reads a file slowly', () => {
     const client = await askDeaf(server, `/file?path=${largeFile}`, 'Connection: close');
     await readSlowly(client);
     expect(client.receivedBytes).toBeGreaterThan(LARGE);
+    await server.waitForEvent('close');
     expect(reasons(server)).toMatchObject([{ code: 'SERVER_CLOSED' }]);
   });
 });
@@ -285,6 +286,7 @@ describe('on a port of packets', () => {
     client.socket.end(`later 350\nlater 700\nlater 1050\nlater 1400\nlater 1750\n`);
     await client.closed;
     expect(client.received).toBe('later\n'.repeat(5));
+    await server.waitForEvent('close');
     expect(reasons(server)).toMatchObject([{ code: 'CLIENT_CLOSED' }]);
   });
 });
