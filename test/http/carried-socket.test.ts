@@ -116,4 +116,54 @@ describe('a carried socket', () => {
     await new Promise(setImmediate);
     expect([socket.destroyed, written.length]).toEqual([true, 1]);
   });
+
+  it('tells its writer when there is room, and drops what no reader waits for', async () => {
+    const socket = socketOf();
+    socket.carryTo(null);
+    expect(socket.write('a')).toBe(true);
+    await new Promise(setImmediate);
+    expect([written, socket.bytesWritten, socket.address()]).toEqual([[], 1, {}]);
+  });
+
+  it('tells its feeder when more is wanted, and when it is gone', async () => {
+    const socket = socketOf();
+    expect([socket.feed(Buffer.alloc(70_000)), socket.bytesRead]).toEqual([false, 70_000]);
+    let isWanted = false;
+    const wanted = socket.wanted().then(() => {
+      isWanted = true;
+    });
+    await new Promise(setImmediate);
+    expect(isWanted).toBe(false);
+    socket.resume();
+    await wanted;
+    const atEnd = socket.wanted();
+    socket.destroy();
+    await atEnd;
+    await socket.wanted();
+    expect([socket.feed('late'), socket.bytesRead]).toEqual([true, 70_000]);
+  });
+
+  it('keeps its side open when the client has ended, and says so', async () => {
+    const socket = socketOf();
+    socket.resume().push(null);
+    await new Promise(setImmediate);
+    expect([socket.readyState, socket.destroyed]).toEqual(['writeOnly', false]);
+    const other = socketOf();
+    other.end();
+    await new Promise(setImmediate);
+    expect(other.readyState).toBe('readOnly');
+  });
+
+  it('that times out again does so anew, and once', () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const socket = socketOf();
+    let timeouts = 0;
+    socket.on('timeout', () => timeouts++).setTimeout(100);
+    vi.advanceTimersByTime(90);
+    socket.feed('x');
+    vi.advanceTimersByTime(90);
+    socket.setTimeout(50);
+    vi.advanceTimersByTime(1000);
+    expect(timeouts).toBe(1);
+  });
 });

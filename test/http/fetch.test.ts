@@ -1,6 +1,8 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { ServerError } from '../../src/errors/index.js';
 import type { FetchFunction } from '../../src/http/apps.js';
+import { noteFetched } from '../../src/http/fetch/fetched.js';
 import { type FetchEnv, type FetchInfo, fetchHandler } from '../../src/http/fetch/index.js';
 import { NativeRequest, NativeResponse } from '../../src/http/fetch/natives.js';
 import { FakeExchange, type FakeRequest } from './fake-exchange.js';
@@ -280,6 +282,227 @@ describe('the response', () => {
   });
 });
 
+describe('what a Response can do', () => {
+  const json = () => new Response('{"a":1}', { headers: { 'content-type': 'text/x' } });
+
+  test('is read as bytes, blob, form and stream, once', async () => {
+    const bytes = await (json() as unknown as Body2).bytes();
+    expect(Buffer.from(bytes).toString()).toBe('{"a":1}');
+    const blob = await json().blob();
+    expect([await blob.text(), blob.type]).toEqual(['{"a":1}', 'text/x']);
+    expect((await new Response(new URLSearchParams({ a: '1' })).formData()).get('a')).toBe('1');
+    const form = { 'content-type': 'application/x-www-form-urlencoded' };
+    expect((await new Response('b=2', { headers: form }).formData()).get('b')).toBe('2');
+    const read = json();
+    expect([read.bodyUsed, await new Response(read.body).text(), read.bodyUsed]).toEqual([false, '{"a":1}', true]);
+    for (const again of ['text', 'json', 'blob', 'arrayBuffer', 'formData'] as const) {
+      const used = json();
+      await used.text();
+      await expect(used[again]()).rejects.toThrow(TypeError);
+    }
+  });
+
+  test('of bytes, of nothing, and of text with half a letter', async () => {
+    expect(await new Response(new Uint8Array([123, 125])).json()).toEqual({});
+    expect(await new Response(new Uint8Array([97])).text()).toBe('a');
+    expect([new Response(null).body, await new Response(null).text()]).toEqual([null, '']);
+    expect(await new Response('\ud800').text()).toBe('\ufffd');
+  });
+
+  test('is named and shown as one', () => {
+    expect([String(json()), Response.name, Request.name]).toEqual(['[object Response]', 'Response', 'Request']);
+    expect(Response.error().type).toBe('error');
+  });
+
+  test.each([
+    [199, RangeError],
+    [200, undefined],
+    [599, undefined],
+    [600, RangeError],
+    [200.5, undefined],
+  ])('has the status %d', (status, type) => {
+    const make = (Class: typeof Response) => () => new Class('', { status }).status;
+    if (type !== undefined) expect(make(Response)).toThrow(type);
+    else expect(make(Response)()).toBe(make(NativeResponse)());
+  });
+
+  test.each([
+    [199, false],
+    [200, true],
+    [299, true],
+    [300, false],
+  ])('of status %d is ok: %s', (status, ok) => {
+    if (status >= 200) expect(new Response(null, { status }).ok).toBe(ok);
+  });
+
+  test.each([204, 205, 304])('has no body with the status %d', (status) => {
+    expect(() => new Response('', { status })).toThrow(TypeError);
+    expect(new Response(null, { status }).status).toBe(status);
+  });
+
+  test('of JSON keeps its status, reason and type', async () => {
+    const headers = { 'content-type': 'application/problem+json', 'x-a': '1' };
+    const response = Response.json({ a: 1 }, { status: 418, statusText: 'Tea', headers });
+    expect([response.status, response.statusText, response.headers.get('content-type')]).toEqual([
+      418,
+      'Tea',
+      'application/problem+json',
+    ]);
+    expect([response.headers.get('x-a'), await response.json()]).toEqual(['1', { a: 1 }]);
+  });
+
+  test('clones with status, reason and the fields as they are now', async () => {
+    const response = new Response('x', { status: 201, statusText: 'Made' });
+    await response.clone().text();
+    response.headers.set('x-late', '1');
+    const copy = response.clone();
+    expect([copy.status, copy.statusText, copy.headers.get('x-late'), await copy.text()]).toEqual([
+      201,
+      'Made',
+      '1',
+      'x',
+    ]);
+    expect(await response.text()).toBe('x');
+  });
+
+  test.each<[string, RequestInit['headers'] & {}]>([
+    ['pairs', [['X-A', '1']]],
+    ['Headers', new Headers({ 'X-A': '1' })],
+    ['a value with blanks around it', { 'X-A': ' 1 ' }],
+    ['a number', { 'X-A': 1 } as never],
+  ])('takes its fields from %s', async (_, headers) => {
+    expect(new Response('x', { headers }).headers.get('x-a')).toBe('1');
+    const { exchange } = await ask(() => new Response('x', { headers }));
+    expect(exchange.values('x-a')).toEqual(['1']);
+  });
+
+  test('may have an empty value, and one with letters beyond ASCII', () => {
+    const { headers } = new Response('', { headers: { 'x-a': '', 'x-b': 'é' } });
+    expect([headers.get('x-a'), headers.get('x-b')]).toEqual(['', 'é']);
+  });
+});
+
+describe('an answer of another server that is passed on', () => {
+  const fields = {
+    ...{ 'content-encoding': 'gzip', 'content-length': '999', connection: 'x-hop', 'x-hop': '1', upgrade: 'h2c' },
+    ...{ trailer: 'x-sum', 'x-a': '1' },
+  };
+  /** As `fetch` gives it: decoded, its fields as they were sent. */
+  const fetched = (body: Body | null = 'decoded', headers: Record<string, string> = fields) =>
+    noteFetched(new NativeResponse(body, { headers }) as Response);
+
+  test('has no fields in a copy that are not true of its body', async () => {
+    const origin = fetched();
+    const { exchange } = await ask(() => new Response(origin.body, origin));
+    expect(exchange.text).toBe('decoded');
+    expect(exchange.fields.filter((_, at) => at % 2 === 0).sort()).toEqual(['content-type', 'x-a']);
+  });
+
+  test('keeps its coding where fetch did not decode it', async () => {
+    const origin = fetched(gzipSync('x'), { ...fields, 'content-encoding': 'gzip, zstd' });
+    const copy = new Response(origin.body, origin);
+    expect([copy.headers.get('content-encoding'), copy.headers.get('content-length')]).toEqual(['gzip, zstd', '999']);
+    expect([copy.headers.get('connection'), copy.headers.get('x-hop')]).toEqual([null, null]);
+  });
+
+  test.each([
+    ['another body', 'other', null],
+    ['no body', null, '999'],
+  ])('has a length with %s where it is true', (_, body, length) => {
+    const origin = fetched('plain', { 'content-length': '999', 'x-a': '1' });
+    const copy = new Response(body, { headers: origin.headers });
+    expect([copy.headers.get('content-length'), copy.headers.get('x-a')]).toEqual([length, '1']);
+  });
+
+  test('is not taken for coded where only its decoded body is used', async () => {
+    const origin = fetched();
+    const { exchange } = await ask(
+      () => new NativeResponse(origin.body, { headers: { 'content-encoding': 'gzip', 'x-a': '1' } }) as Response,
+    );
+    expect([exchange.values('content-encoding'), exchange.values('x-a'), exchange.text]).toEqual([
+      [],
+      ['1'],
+      'decoded',
+    ]);
+  });
+});
+
+describe('a content-encoding', () => {
+  const gzip = gzipSync('a text that is coded');
+  const coded = { 'Content-Encoding': 'gzip', 'content-length': '9' };
+  const plainStream = (...pieces: (string | Uint8Array)[]) =>
+    new ReadableStream({
+      start(controller) {
+        for (const piece of pieces) controller.enqueue(typeof piece === 'string' ? Buffer.from(piece) : piece);
+        controller.close();
+      },
+    });
+
+  test.each<[string, () => Body, boolean]>([
+    ['bytes in it', () => new Uint8Array(gzip), true],
+    ['bytes that are not', () => new Uint8Array([1, 2, 3]), false],
+    ['text', () => 'a text', false],
+    ['nothing', () => '', true],
+    ['a stream in it', () => plainStream(gzip), true],
+    ['a stream in it, in small pieces', () => plainStream(gzip.subarray(0, 5), gzip.subarray(5)), true],
+    ['a stream that is not', () => plainStream('a text'), false],
+    ['a long stream that is not', () => plainStream('x'.repeat(300), 'y'), false],
+    ['a stream of nothing', () => plainStream(), true],
+  ])('of %s leaves here only if it is true', async (_, body, isTrue) => {
+    const { exchange, failures } = await ask(() => new Response(body(), { headers: coded }));
+    expect(failures).toEqual([]);
+    expect(exchange.values('content-encoding')).toEqual(isTrue ? ['gzip'] : []);
+    if (!isTrue) expect(exchange.values('content-length')).toEqual([]);
+    expect(Buffer.concat(exchange.pieces)).toEqual(Buffer.from(await new NativeResponse(body()).arrayBuffer()));
+  });
+});
+
+describe('an answer that nobody gets', () => {
+  const cancelled = () => {
+    const reasons: unknown[] = [];
+    const stream = new ReadableStream({ cancel: (reason) => void reasons.push(reason ?? 'cancelled') });
+    return { stream, reasons };
+  };
+
+  test.each<[string, FakeRequest, boolean]>([
+    ['has gone', {}, true],
+    ['asks for the head', { method: 'HEAD' }, false],
+  ])('since its client %s cancels its stream', async (_, request, isGone) => {
+    const { stream, reasons } = cancelled();
+    const exchange = new FakeExchange(request);
+    if (isGone) exchange.goAway();
+    await fetchHandler(() => new Response(stream), { server, clientOf, failed: () => {} })(exchange);
+    expect([reasons.length, exchange.calls]).toEqual([1, isGone ? [] : ['begin', 'end']]);
+  });
+
+  test('since its client has gone and it is plain is not sent', async () => {
+    const exchange = new FakeExchange();
+    exchange.goAway();
+    await fetchHandler(() => new Response('x'), { server, clientOf, failed: () => {} })(exchange);
+    expect(exchange.calls).toEqual([]);
+  });
+
+  test('since its stream is being read by another is a failure', async () => {
+    const { failures } = await ask(() => {
+      const response = new Response(new ReadableStream());
+      response.body?.getReader();
+      return response;
+    });
+    expect(failures).toEqual([expect.any(TypeError)]);
+  });
+
+  test('since its stream has text in it is a failure', async () => {
+    const stream = new ReadableStream({ start: (controller) => controller.enqueue('text') });
+    const { failures } = await ask(() => new Response(stream));
+    expect(failures).toEqual([expect.any(TypeError)]);
+  });
+
+  test('to HEAD with text tells its length', async () => {
+    const { exchange } = await ask(() => new Response('hello'), { method: 'HEAD' });
+    expect(exchange.calls).toEqual(['respond']);
+  });
+});
+
 describe('a failure', () => {
   const boom = new Error('boom');
   test.each<[string, FetchFunction]>([
@@ -327,6 +550,8 @@ describe('a failure', () => {
     expect((await ask(() => Response.error())).failures[0]).toBeInstanceOf(RangeError);
   });
 });
+
+type Body = ConstructorParameters<typeof Response>[0];
 
 interface Body2 {
   bytes(): Promise<Uint8Array>;

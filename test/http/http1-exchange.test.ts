@@ -3,7 +3,7 @@ import { AnswerFrames } from '../../src/http/answer-frames.js';
 import { AnswerHeads } from '../../src/http/answer-head.js';
 import { byClient } from '../../src/http/cut.js';
 import { Http1Exchange, type Http1Host } from '../../src/http/http1-exchange.js';
-import { AnswerFlag, BodyFlag, Request, RequestBit, RequestFlag } from '../../src/ipc/frame.js';
+import { AnswerFlag, BodyFlag, JoinAs, Request, RequestBit, RequestFlag } from '../../src/ipc/frame.js';
 import { filePayload } from '../../src/ipc/frames/file.js';
 import { firstWordOf, readTicket, secondWordOf, takenPayload } from '../../src/ipc/frames/http.js';
 import type { Outbox } from '../../src/ipc/outbox.js';
@@ -45,6 +45,10 @@ class FakeHost implements Http1Host {
     close: (...args: unknown[]) => this.calls.push(['close', ...args]),
     drain: async () => void this.calls.push(['drain']),
     isOpen: () => this.isOpen,
+    rooms: {
+      areThere: true,
+      join: (...args: unknown[]) => this.calls.push(['join', ...args]) > 0,
+    },
   } as unknown as Outbox;
 
   readonly frames = new AnswerFrames(this.outbox);
@@ -451,6 +455,55 @@ describe('a request that another process answers', () => {
     const exchange = exchangeOf({ bodyFollows: true });
     expect(() => exchange.detach()).toThrowError(expect.objectContaining({ code: 'ERR_HTTP_DETACH' }));
     expect(exchange.isEnded).toBe(false);
+  });
+});
+
+describe('an event stream in a room', () => {
+  it.each([
+    ['in chunks', STAYS, JoinAs.chunkedEvents],
+    ['without them, to a client of HTTP/1.0', RequestBit.http10, JoinAs.events],
+  ])('joins %s', (_, bits, as) => {
+    const exchange = exchangeOf({ bits });
+    exchange.begin(200, '', []);
+    expect([exchange.mayJoin, exchange.join('news'), host.calls]).toEqual([true, true, [['join', FD, 'news', as]]]);
+  });
+
+  it('has begun, has a body, and has not ended', () => {
+    const exchange = exchangeOf();
+    expect(exchange.join('news')).toBe(false);
+    exchange.begin(200, '', []);
+    exchange.end();
+    expect(exchange.join('news')).toBe(false);
+    const head = exchangeOf({ method: 'HEAD' });
+    head.begin(200, '', []);
+    expect(head.join('news')).toBe(false);
+    expect(host.calls).not.toContainEqual(expect.arrayContaining(['join']));
+  });
+
+  it('gets events of 16 KiB at most, which others may stand between', () => {
+    const exchange = exchangeOf();
+    exchange.begin(200, '', []);
+    exchange.join('news');
+    const most = 16 * 1024;
+    expect(exchange.write('x'.repeat(most))).toBe(true);
+    expect(() => exchange.write('x'.repeat(most + 1))).toThrowError(
+      expect.objectContaining({
+        code: 'ERR_HTTP_SSE',
+        detail: expect.objectContaining({ field: 'data', received: `${most + 1} bytes` }),
+      }),
+    );
+  });
+});
+
+describe('an upgrade to WebSocket', () => {
+  it.each([
+    [false, AnswerFlag.webSocket],
+    [true, AnswerFlag.webSocket | AnswerFlag.deflate],
+  ])('passes on its head and whether it deflates (%s), once', (deflate, flags) => {
+    const exchange = exchangeOf();
+    exchange.becomeWebSocket('HTTP/1.1 101 X\r\n\r\n', deflate);
+    exchange.becomeWebSocket('again', deflate);
+    expect([wire(), flagsSent(), exchange.isEnded]).toEqual(['HTTP/1.1 101 X\n\n', [LAST | flags], true]);
   });
 });
 

@@ -878,6 +878,11 @@ describe('an app in the manner of Node over HTTP/2', () => {
     };
   }
 
+  function declaring(response: Http2ServerResponse, bytes: number): Http2ServerResponse {
+    response.setHeader('content-length', bytes);
+    return response;
+  }
+
   test('gets requests with their bodies, and answers them', async () => {
     const seen: unknown[] = [];
     const listener = app(
@@ -934,6 +939,97 @@ describe('an app in the manner of Node over HTTP/2', () => {
     client.close();
     await closed(client);
     expect(underWay.size).toBe(0);
+  });
+
+  test('writes text in its encoding, bytes, and calls back', async () => {
+    const called: string[] = [];
+    const { client } = world({
+      listener: (_, response) => {
+        response.setHeader('content-length', '7');
+        response.write('c3a9', 'hex', () => called.push('write'));
+        response.write('é', () => called.push('plain'));
+        response.write(Buffer.from('b'));
+        response.end('6363', 'hex', () => called.push('end'));
+      },
+    });
+    const { status, body } = await fetched(client);
+    expect([status, body.toString(), called.sort()]).toEqual([200, 'éébcc', ['end', 'plain', 'write']]);
+  });
+
+  test.each<[string, (response: Http2ServerResponse, done: () => void) => void]>([
+    ['a callback alone', (response, done) => response.end(done)],
+    ['text and a callback', (response, done) => response.end('', done)],
+    ['nothing, an encoding and a callback', (response, done) => response.end(null as never, 'utf8', done)],
+  ])('may end with %s', async (_, end) => {
+    const done = deferred<void>();
+    const { client } = world({ listener: (_request, response) => end(response, () => done.resolve()) });
+    expect((await fetched(client)).status).toBe(200);
+    await done.promise;
+  });
+
+  test.each<[string, (response: Http2ServerResponse) => void]>([
+    ['more in one piece', (response) => declaring(response, 1).end('ab')],
+    ['less', (response) => declaring(response, 3).end('ab')],
+    ['nothing', (response) => declaring(response, 3).end()],
+    ['more in pieces', (response) => declaring(response, 1).write('ab')],
+  ])('that sends %s than it has declared is told of, and its client sees it', async (_, answer) => {
+    const failures: unknown[] = [];
+    const { client } = world({
+      failed: (error) => void failures.push(error),
+      listener: (_request, response) => answer(response),
+    });
+    const got = await fetched(client);
+    expect(failures).toEqual([expect.objectContaining({ code: 'ERR_HTTP_CONTENT_LENGTH' })]);
+    expect(got.status).toBe(500);
+  });
+
+  test('that sends less than it has declared, in pieces, breaks its stream off', async () => {
+    const failures: unknown[] = [];
+    const { client } = world({
+      failed: (error) => void failures.push(error),
+      listener: (_request, response) => {
+        response.setHeader('content-length', 5);
+        response.write('ab');
+        setImmediate(() => response.end());
+      },
+    });
+    const { status, code } = await fetched(client);
+    expect([status, code, failures.length]).toEqual([200, NGHTTP2_INTERNAL_ERROR, 1]);
+  });
+
+  test('declares to HEAD what GET would have', async () => {
+    const { client } = world({ listener: (_, response) => declaring(response, 5).end() });
+    const { status, headers } = await fetched(client, { ':method': 'HEAD' });
+    expect([status, headers['content-length']]).toEqual([200, '5']);
+  });
+
+  test.each<[string, (response: Http2ServerResponse) => void]>([
+    ['writeHead', (response) => response.writeHead(204, { 'Content-Length': '5', 'x-a': '1' }).end()],
+    ['its fields', (response) => declaring(response, 5).writeHead(204, { 'x-a': '1' }).end()],
+    [
+      'its status',
+      (response) => {
+        response.statusCode = 204;
+        response.setHeader('x-a', '1');
+        declaring(response, 5).end();
+      },
+    ],
+  ])('has no length with 204, which %s may say', async (_, answer) => {
+    const { client } = world({ listener: (_request, response) => answer(response) });
+    const { status, headers } = await fetched(client);
+    expect([status, headers['content-length'], headers['x-a']]).toEqual([204, undefined, '1']);
+  });
+
+  test.each(['app', 'exchange'])('is not served where the server is full: for an %s', async (kind) => {
+    let refused = 0;
+    let served = 0;
+    const { client, underWay } = world({
+      ...(kind === 'app' ? { listener: () => void served++ } : { serve: () => void served++ }),
+      isFull: () => true,
+      record: { countRefused: () => void refused++, countReset: () => {}, held: () => {} },
+    });
+    const { status, headers } = await fetched(client);
+    expect([status, headers['retry-after'], refused, served, underWay.size]).toEqual([503, '1', 1, 0, 0]);
   });
 
   test('is asked for its body by 100 Continue', async () => {

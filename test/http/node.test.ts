@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
-import { afterEach, describe, expect, test } from 'vitest';
+import type { Duplex } from 'node:stream';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { NodeHttpBridge, type NodeHttpOptions } from '../../src/http/node/index.js';
 import { FakeRawExchange, type FakeRawRequest } from './raw-server.js';
 
 const bridges: NodeHttpBridge[] = [];
 afterEach(() => {
+  vi.useRealTimers();
   for (const bridge of bridges.splice(0)) bridge.close();
 });
 
@@ -240,4 +242,219 @@ test('draining waits for requests under way, and their answers end their connect
   expect(await late.finished).toBe(true);
   expect(late.text).toContain('Connection: close');
   expect(await exchange.finished).toBe(false);
+});
+
+describe('an upgrade', () => {
+  const head = 'GET /chat HTTP/1.1\nHost: h\nConnection: Upgrade\nUpgrade: toy\n\n';
+
+  /** A server whose upgrades are taken by this listener. */
+  async function upgraded() {
+    const server = createServer();
+    const taken = new Promise<Duplex>((resolve) => {
+      server.on('upgrade', (_: IncomingMessage, socket: Duplex) => resolve(socket));
+    });
+    const bridge = bridgeOf(server);
+    const exchange = new FakeRawExchange({ head, isUpgrade: true });
+    bridge.handle(exchange);
+    return { bridge, exchange, socket: await taken };
+  }
+
+  test('becomes a tunnel, which is no request under way any more', async () => {
+    const { bridge, exchange, socket } = await upgraded();
+    expect([bridge.requestCount, bridge.tunnelCount]).toEqual([0, 1]);
+    socket.write('HTTP/1.1 101 X\r\n\r\n');
+    expect(exchange.tunnelCalls).toEqual(['write HTTP/1.1 101 X\r\n\r\n']);
+    const received: string[] = [];
+    socket.on('data', (data: Buffer) => received.push(data.toString()));
+    exchange.tunnelEvents?.received(Buffer.from('ping'));
+    await new Promise(setImmediate);
+    expect(received).toEqual(['ping']);
+  });
+
+  test('leaves the next request of that number a socket of its own', async () => {
+    const { bridge, exchange, socket } = await upgraded();
+    expect(exchange.fd).toBe(7);
+    let other: unknown;
+    bridge.server.on('request', (req: IncomingMessage, res: ServerResponse) => {
+      other = req.socket;
+      res.end();
+    });
+    await ask(bridge, { head: GET, fd: 7 });
+    expect([other !== socket, socket.destroyed, bridge.tunnelCount]).toEqual([true, false, 1]);
+  });
+
+  test('pauses a client that is not read, and resumes it when it is', async () => {
+    const { exchange, socket } = await upgraded();
+    exchange.tunnelEvents?.received(Buffer.alloc(200_000, 'x'));
+    expect(exchange.tunnelCalls).toEqual(['pause']);
+    socket.resume();
+    await new Promise(setImmediate);
+    expect(exchange.tunnelCalls).toEqual(['pause', 'resume']);
+  });
+
+  test('hears that its client has ended, and ends its own side', async () => {
+    const { exchange, socket } = await upgraded();
+    const ended = once(socket.resume(), 'end');
+    exchange.tunnelEvents?.ended();
+    await ended;
+    exchange.tunnelEvents?.ended();
+    expect(socket.writable).toBe(true);
+    socket.end('bye');
+    await once(socket, 'close');
+    expect(exchange.tunnelCalls).toEqual(['write bye', 'end', 'destroy']);
+  });
+
+  test('is destroyed when its client has gone, and when the bridge closes', async () => {
+    const first = await upgraded();
+    first.exchange.tunnelEvents?.gone();
+    await once(first.socket, 'close');
+    expect(first.bridge.tunnelCount).toBe(0);
+    const second = await upgraded();
+    second.bridge.close();
+    expect(second.socket.destroyed).toBe(true);
+  });
+
+  test('is waited for as the bridge drains', async () => {
+    const { bridge, socket } = await upgraded();
+    let isDrained = false;
+    const drained = bridge.drain().then(() => {
+      isDrained = true;
+    });
+    await new Promise(setImmediate);
+    expect(isDrained).toBe(false);
+    socket.destroy();
+    await drained;
+  });
+});
+
+describe('an idle connection', () => {
+  test('loses its socket after a while, one that is busy does not', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    const sockets = new Map<string, { destroyed: boolean }>();
+    const bridge = bridgeOf(
+      (req, res) => {
+        sockets.set(req.url ?? '', req.socket);
+        if (req.url !== '/busy') res.end();
+      },
+      { idleMs: 1000 },
+    );
+    const state = () => [...sockets.values()].map(({ destroyed }) => destroyed);
+    bridge.handle(new FakeRawExchange({ head: 'GET /busy HTTP/1.1\nHost: h\n\n', fd: 1 }));
+    await ask(bridge, { head: 'GET /old HTTP/1.1\nHost: h\n\n', fd: 2 });
+    vi.advanceTimersByTime(400);
+    await ask(bridge, { head: 'GET /young HTTP/1.1\nHost: h\n\n', fd: 3 });
+    vi.advanceTimersByTime(600);
+    expect(state()).toEqual([false, false, false]);
+    vi.advanceTimersByTime(500);
+    expect(state()).toEqual([false, true, true]);
+    bridge.gone(1);
+    await new Promise(setImmediate);
+    vi.advanceTimersByTime(1000);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('is no part of a bridge that is closed', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    let socket: { destroyed: boolean } | undefined;
+    const bridge = bridgeOf((req, res) => {
+      socket = req.socket;
+      res.end();
+    });
+    await ask(bridge, { head: GET });
+    bridge.close();
+    expect([socket?.destroyed, vi.getTimerCount()]).toEqual([true, 0]);
+  });
+});
+
+describe('a client that leaves behind its whole request', () => {
+  const POST = 'POST / HTTP/1.1\nHost: h\nContent-Length: 6\n\n';
+
+  function leaving(listener: RequestListener) {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    let request: IncomingMessage | undefined;
+    const bridge = bridgeOf((req, res) => {
+      request = req.on('error', () => {});
+      listener(req, res);
+    });
+    const exchange = new FakeRawExchange({ head: POST, body: 'abcdef' });
+    bridge.handle(exchange);
+    const isDestroyed = () => request?.socket.destroyed;
+    return { exchange, isDestroyed, request: () => request as IncomingMessage };
+  }
+
+  test('is read to its end', async () => {
+    const { exchange, isDestroyed, request } = leaving(() => {});
+    await new Promise(setImmediate);
+    exchange.goAway();
+    expect(isDestroyed()).toBe(false);
+    const pieces: string[] = [];
+    request().on('data', (piece: Buffer) => pieces.push(piece.toString()));
+    await once(request(), 'end');
+    await new Promise(setImmediate);
+    expect([pieces, isDestroyed(), vi.getTimerCount()]).toEqual([['abcdef'], true, 0]);
+  });
+
+  test('is seen as gone after a second where nobody reads', async () => {
+    const { exchange, isDestroyed } = leaving(() => {});
+    await new Promise(setImmediate);
+    exchange.goAway();
+    vi.advanceTimersByTime(999);
+    expect(isDestroyed()).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(isDestroyed()).toBe(true);
+  });
+
+  test('may be read for a minute more', async () => {
+    const { exchange, isDestroyed } = leaving((req) => void req.on('data', () => {}).pause());
+    await new Promise(setImmediate);
+    exchange.goAway();
+    vi.advanceTimersByTime(1000);
+    expect(isDestroyed()).toBe(false);
+    vi.advanceTimersByTime(59_999);
+    expect(isDestroyed()).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(isDestroyed()).toBe(true);
+  });
+
+  test('is seen as gone at once where it was read already', async () => {
+    const { exchange, isDestroyed, request } = leaving((req) => void req.resume());
+    await new Promise(setImmediate);
+    expect(request().readableEnded).toBe(true);
+    exchange.goAway();
+    expect(isDestroyed()).toBe(true);
+  });
+});
+
+describe('an answer that is not as long as its head says', () => {
+  test('and has not begun is 500, told, and the end of the connection', async () => {
+    const told: Error[] = [];
+    const bridge = bridgeOf((_, res) => void res.writeHead(200, { 'content-length': '2' }).end('long'), {
+      failed: (error) => told.push(error),
+    });
+    const { how, text } = await ask(bridge, { head: GET });
+    expect([how, text.startsWith('HTTP/1.1 500 '), told.length, bridge.requestCount]).toEqual([true, true, 1, 0]);
+    expect(text).toContain('Internal Server Error');
+  });
+
+  test('ends in its middle where it has begun', async () => {
+    const bridge = bridgeOf((_, res) => {
+      res.writeHead(200, { 'content-length': '10' }).write('part');
+      setImmediate(() => res.end());
+    });
+    expect((await ask(bridge, { head: GET })).how).toBe('aborted');
+  });
+});
+
+test('what fails on a socket is told while its client is there', async () => {
+  const told: unknown[] = [];
+  const sockets: Duplex[] = [];
+  const bridge = bridgeOf((req) => void sockets.push(req.socket), { failed: (error) => told.push(error) });
+  const exchange = new FakeRawExchange({ head: GET });
+  bridge.handle(exchange);
+  await new Promise(setImmediate);
+  const fault = new Error('as the test wants');
+  sockets[0]?.emit('error', fault);
+  exchange.isGone = true;
+  sockets[0]?.emit('error', fault);
+  expect(told).toEqual([fault]);
 });

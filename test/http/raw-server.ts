@@ -66,8 +66,25 @@ export class FakeRawExchange implements RawExchange {
     this.#finish('aborted');
   }
 
-  tunnel(_events: TunnelEvents): Tunnel {
-    throw new Error('no tunnel here');
+  /** What the bridge hears of the client once it is a tunnel. */
+  tunnelEvents: TunnelEvents | undefined;
+  /** What was done with the tunnel, in order. */
+  tunnelCalls: string[] = [];
+
+  tunnel(events: TunnelEvents): Tunnel {
+    this.tunnelEvents = events;
+    const note = (what: string) => void this.tunnelCalls.push(what);
+    return {
+      write: (data) => {
+        note(`write ${Buffer.from(data).toString()}`);
+        return this.canTake;
+      },
+      drain: () => this.drain(),
+      end: () => note('end'),
+      destroy: () => note('destroy'),
+      pause: () => note('pause'),
+      resume: () => note('resume'),
+    };
   }
 
   onGone(listener: () => void): void {

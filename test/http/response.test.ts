@@ -534,4 +534,42 @@ describe('server-sent events', () => {
     expect([events.send({ data: 'x' }), events.comment()]).toEqual([false, false]);
     expect(exchange.told.some((it) => 'write' in it)).toBe(false);
   });
+
+  test('wait for a client that does not keep up', async () => {
+    const { exchange, response } = answerOf();
+    const events = response.sse();
+    exchange.hasRoom = false;
+    expect(events.send({ data: 'x' })).toBe(false);
+    const drained = events.drain();
+    exchange.flow();
+    await drained;
+    expect(events.send({ data: 'y' })).toBe(true);
+  });
+
+  test('join rooms while they last, where their protocol has rooms', () => {
+    const { exchange, response } = answerOf();
+    const joined: string[] = [];
+    const join = (room: string): boolean => joined.push(room) > 0;
+    const events = response.sse();
+    expect(() => events.join('news')).toThrow(failure('ERR_HTTP_SSE', { field: 'join' }));
+    Object.assign(exchange, { join });
+    expect(events.join('news')).toBe(true);
+    expect(() => events.join('')).toThrow(failure('ERR_ROOM_NAME'));
+    events.close();
+    expect([events.join('late'), joined]).toEqual([false, ['news']]);
+  });
+
+  test('say a word to a client that has ended its side, and end when their process leaves', () => {
+    const { exchange, response } = answerOf();
+    const listeners: Record<string, () => void> = {};
+    Object.assign(exchange, {
+      onHalfClosed: (listener: () => void) => Object.assign(listeners, { halfClosed: listener }),
+      onLeaving: (listener: () => void) => Object.assign(listeners, { leaving: listener }),
+    });
+    const events = response.sse();
+    listeners['halfClosed']?.();
+    expect(exchange.told.at(-1)).toEqual({ write: ':\n\n' });
+    listeners['leaving']?.();
+    expect([events.closed.aborted, 'end' in (exchange.told.at(-1) ?? {})]).toEqual([true, true]);
+  });
 });
