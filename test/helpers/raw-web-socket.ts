@@ -1,5 +1,4 @@
 /** A WebSocket by hand: what no proper client would send. */
-import { once } from 'node:events';
 import { DEADLINE_MS } from './deadline.js';
 import { TcpClient } from './tcp-client.js';
 
@@ -100,7 +99,8 @@ export class RawWebSocket {
 
   /** Waits until what was sent is with the kernel. */
   async drained(): Promise<void> {
-    if (this.client.socket.writableLength > 0) await once(this.client.socket, 'drain');
+    const { socket } = this.client;
+    if (socket.writableLength > 0) await new Promise<void>((resolve) => void socket.write('', () => resolve()));
   }
 
   async close(): Promise<void> {

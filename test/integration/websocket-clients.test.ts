@@ -181,7 +181,9 @@ it("Node's own WebSocket", async () => {
   for (const server of [plain, compressing]) {
     const args = [...flags, '--no-warnings', '--input-type=module', '-e', nodeScript, url(server, '')];
     const { stdout } = await run(process.execPath, args, { timeout: 20_000 });
-    expect(JSON.parse(stdout)).toEqual([
+    const told = JSON.parse(stdout) as unknown[][];
+    // Newer versions tell of the end behind the error.
+    expect(told.map((one) => (one[0] === 'error' ? ['error'] : one))).toEqual([
       ['b', 'tschüß €😀', 70_000, 'x'.repeat(20), 'end', 4000, '', true],
       ['', 4321, 'tschüß', true],
       ['', 1011, '', true],
