@@ -21,7 +21,7 @@ const long = [
     'secrets',
   ],
   ...['send-anywhere', 'stalled', 'start-ended', 'start-script', 'stop-worker', 'surroundings', 'tasks-crash'],
-  ...['uploads', 'wall-clock'],
+  ...['uploads', 'wall-clock', 'websocket-examples', 'websocket-hostile', 'websocket-operated'],
 ];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
