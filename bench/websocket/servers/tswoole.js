@@ -9,7 +9,7 @@ const server = new WebSocketServer({
   workerNum: 1,
   maxConnections: 12_000,
   logLevel: 'error',
-  compression: COMPRESSION === '1',
+  websocketCompression: COMPRESSION === '1',
 });
 server.on('open', (conn, req) => {
   if (req.path === '/subscribe') conn.join('room');
