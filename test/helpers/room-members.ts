@@ -1,5 +1,5 @@
 /**
- * Clients of fixtures/websocket.js on `ws`, an implementation that is not ours: each sees whether a message of a room is
+ * Clients of fixtures/websocket-rooms.js on `ws`, an implementation that is not ours: each sees whether a message of a room is
  * lost, doubled or out of order, and how the server ends it.
  */
 import { WebSocket } from 'ws';

@@ -20,7 +20,9 @@ const KERNEL_BYTES = 8 << 20;
 
 /** Publishes `messages` of 2 KiB. @returns figures, and what went wrong for the fast ones */
 export async function serveSlow({ slowConsumer, fast, slow, messages }: SlowParts) {
-  const options = { slowConsumer, roomHighWatermark: HIGH_BYTES, workerNum: 2, reactorNum: 1 };
+  // On a busy machine they take nothing for longer than clients usually may.
+  const patient = { pingIntervalMs: 0, writeTimeoutMs: 600_000 };
+  const options = { slowConsumer, roomHighWatermark: HIGH_BYTES, workerNum: 2, reactorNum: 1, ...patient };
   const server = await startServer('websocket-rooms.js', { options });
   const members = await RoomMember.openMany(server.port, { count: fast });
   const stuck = await openStuck(server.port, slow);
