@@ -281,6 +281,17 @@ export class ServerProcess {
     process.kill(pid, signal);
   }
 
+  /** To every process at once, as a terminal or an init system does: some end before they are reached. */
+  signalAll(signal: NodeJS.Signals): void {
+    for (const { pid } of this.tree()) {
+      try {
+        process.kill(pid, signal);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
+  }
+
   // ——— its end ———
 
   /** SIGTERM, then SIGKILL for everything that was ever seen. Rejects when force was needed. */

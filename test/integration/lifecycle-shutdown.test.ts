@@ -48,12 +48,12 @@ describe('a shutdown under load answers all that was read and ends with code 0',
 
   it('by SIGTERM to every process at once, as an init system sends it', () =>
     underLoad({ DELAY_MS: '20' }, 1, (server) => {
-      for (const { pid } of server.tree()) server.signal('SIGTERM', pid);
+      server.signalAll('SIGTERM');
     }));
 
   it('by SIGINT to every process at once, as a terminal sends it', () =>
     underLoad({ DELAY_MS: '20' }, 1, (server) => {
-      for (const { pid } of server.tree()) server.signal('SIGINT', pid);
+      server.signalAll('SIGINT');
     }));
 
   it('by SIGTERM right after SIGUSR1', () =>

@@ -1,6 +1,9 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { eventually } from '../helpers/eventually.js';
 
 afterEach(endCommandLines);
 
@@ -68,8 +71,13 @@ describe('the number of workers', () => {
     await line.daemon('--max-worker-num', '4');
     expect(await line.run('scale', '5')).toMatchObject({ code: 1, stderr: expect.stringContaining('maxWorkerNum') });
     expect(await line.run('scale', '0')).toMatchObject({ code: 2 });
-    const both = await Promise.all([line.run('scale', '4'), line.run('scale', '3')]);
-    expect(both.map(({ code }) => code).sort()).toEqual([0, 1]);
+    const hold = join(line.folder, 'hold');
+    writeFileSync(hold, '');
+    const first = line.run('scale', '4');
+    await eventually(() => expect(existsSync(join(line.folder, 'held'))).toBe(true));
+    expect(await line.run('scale', '3')).toMatchObject({ code: 1 });
+    rmSync(hold);
+    expect(await first).toMatchObject({ code: 0 });
     expect(await line.must('scale', '2')).toContain('2 workers');
     const gone = await line.run('worker', 'stop', '3');
     expect(gone).toMatchObject({ code: 2, stderr: expect.stringContaining('2 workers run now') });

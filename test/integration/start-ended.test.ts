@@ -99,14 +99,14 @@ describe('a server that is told to end while it starts ends in order, with code 
   it('by SIGINT to every process at once, as a terminal sends it', async () => {
     const server = spawnEarly('workerStart hangs');
     await server.waitForEvent('hangs');
-    for (const { pid } of server.tree()) server.signal('SIGINT', pid);
+    server.signalAll('SIGINT');
     await expectOrderlyEnd(server);
   });
 
   it('by SIGTERM to every process at once, as an init system sends it', async () => {
     const server = spawnEarly('script hangs');
     await server.waitForEvent('hangs');
-    for (const { pid } of server.tree()) server.signal('SIGTERM', pid);
+    server.signalAll('SIGTERM');
     await expectOrderlyEnd(server);
   });
 
