@@ -23,6 +23,8 @@ const EMPTY = Buffer.alloc(0);
 export class Inflater {
   readonly #engine: Engine;
   readonly #kept = Buffer.allocUnsafeSlow(KEPT_BYTES);
+  /** The last message was one stream without a final block, as nearly all clients send it. */
+  wasUsual = false;
 
   /** @param open for tests: the stream whose handle is kept */
   constructor(open?: OpenStream) {
@@ -40,6 +42,7 @@ export class Inflater {
    *   of it); `broken`, it is not DEFLATE, or its end is missing
    */
   inflate(data: Buffer, maxBytes: number): Buffer | 'tooLong' | 'broken' {
+    this.wasUsual = false;
     // Some clients send nothing at all instead of one empty block.
     if (data.length === 0) return EMPTY;
     const end = data.length + SUFFIX.length;
@@ -66,7 +69,10 @@ export class Inflater {
       const output = this.#engine.run(input, from, end, maxBytes - total + MARKER.length);
       if (typeof output === 'string') return output;
       const { unread } = this.#engine;
-      if (unread === 0) return withoutMarker(pieces, output);
+      if (unread === 0) {
+        this.wasUsual = streams === 0;
+        return withoutMarker(pieces, output);
+      }
       total += output.length;
       if (total > maxBytes) return 'tooLong';
       pieces.push(output);

@@ -4,6 +4,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import { Reply } from '../ipc/reply.js';
 import { FIN, headerBytesFor, Opcode, RSV1, writeHeader } from '../protocol/websocket/frame-header.js';
 import { Deflater } from './deflate.js';
+import type { ReceivedText } from './received-text.js';
 
 const MOST_HEADER_BYTES = 10;
 /** For short texts a loop is faster than computing their length in bytes. */
@@ -11,14 +12,16 @@ const LOOP_CHARS = 64;
 
 export class MessageFrames {
   readonly #outbox: Outbox;
+  readonly #received: ReceivedText;
   /** Used again. */
   readonly #reply = new Reply(Request.send, 0);
   readonly #heads = new Map<number, Buffer>();
   readonly #head = Buffer.alloc(MOST_HEADER_BYTES);
   #deflater: Deflater | undefined;
 
-  constructor(outbox: Outbox) {
+  constructor(outbox: Outbox, received: ReceivedText) {
     this.#outbox = outbox;
+    this.#received = received;
   }
 
   /** @param deflated the client takes compressed messages, and this one is to be @returns as `Outbox.send` */
@@ -43,8 +46,12 @@ export class MessageFrames {
   }
 
   deflate(data: string | Uint8Array): Buffer {
+    return frame(FIN | RSV1 | opcodeOf(data), this.#received.compressedFormOf(data) ?? this.#compress(data));
+  }
+
+  #compress(data: string | Uint8Array): Buffer {
     this.#deflater ??= new Deflater();
-    return frame(FIN | RSV1 | opcodeOf(data), this.#deflater.deflate(bytesOf(data)));
+    return this.#deflater.deflate(bytesOf(data));
   }
 
   #headOf(first: number, length: number): Buffer {

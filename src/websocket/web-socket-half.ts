@@ -11,20 +11,22 @@ import type { ListenPort, PortEvents } from '../server/listen-port.js';
 import type { PortCallbacks } from '../worker/callbacks.js';
 import type { ServiceFactory, ServiceHost } from '../worker/service.js';
 import type { Accepted } from './handshake-answer.js';
+import type { ReceivedText } from './received-text.js';
 import type { RoomQuestions } from './room-questions.js';
 import type { WebSocketConnection } from './web-socket-connection.js';
-import type { Closings } from './web-socket-service.js';
+import type { Closings, WebSocketServiceParts } from './web-socket-service.js';
 
 /** It has ended without a Close frame (RFC 6455 7.1.5). */
 const ABNORMAL = 1006;
 
 export interface HalfParts {
   readonly questions: RoomQuestions;
+  readonly received: ReceivedText;
   /** As `WebSocketServer.publish`, but throws where that returns false. */
   publish(room: string, text: string): void;
 }
 
-export function webSocketHalf(apps: HttpApps, { questions, publish }: HalfParts): HttpHalf {
+export function webSocketHalf(apps: HttpApps, { questions, received, publish }: HalfParts): HttpHalf {
   const closings: Closings = new Map();
   let table: ConnectionTable | undefined;
   return {
@@ -33,7 +35,7 @@ export function webSocketHalf(apps: HttpApps, { questions, publish }: HalfParts)
     load: async (context, region) => {
       table = new ConnectionTable(region);
       questions.isHeard = true;
-      return [...(await loadServices(context, region, apps, closings)), () => questions];
+      return [...(await loadServices(context, region, apps, { closings, received })), () => questions];
     },
     callbacks: (callbacks) => ({
       ...callbacks,
@@ -63,7 +65,7 @@ async function loadServices(
   context: StartContext,
   region: Region,
   apps: HttpApps,
-  closings: Closings,
+  { closings, received }: Pick<WebSocketServiceParts, 'closings' | 'received'>,
 ): Promise<readonly ServiceFactory[]> {
   const [{ assembleHttp }, { upgrades }, { WebSocketService }] = await Promise.all([
     import('../http/assemble.js'),
@@ -109,6 +111,7 @@ async function loadServices(
     host = serviceHost;
     return new WebSocketService(serviceHost, {
       closings,
+      received,
       callbacksOf: (fd) => ({ message: portOf(fd).message }),
       maxMessageBytes: options.maxMessageBytes,
     });

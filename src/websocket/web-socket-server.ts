@@ -19,6 +19,7 @@ import type { DatagramPeer } from '../server/datagrams.js';
 import type { ProcessEvents } from '../server/events.js';
 import type { HandshakeAnswer } from './handshake-answer.js';
 import { MessageFrames } from './message-frames.js';
+import { ReceivedText } from './received-text.js';
 import { RoomQuestions } from './room-questions.js';
 import {
   type PublishOptions,
@@ -89,14 +90,17 @@ const MOST_REASON_BYTES = 123;
  */
 export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<Data>> implements SocketHost {
   readonly #questions: RoomQuestions;
+  readonly #received: ReceivedText;
   #running: Running | undefined;
 
   /** @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER */
   constructor(options: WebSocketServerOptions = {}) {
     const questions = new RoomQuestions();
+    const received = new ReceivedText();
     const publish = (room: string, text: string): void => this.#mustPublish(room, text);
-    super({ protocol: 'websocket', ...options }, (apps) => webSocketHalf(apps, { questions, publish }));
+    super({ protocol: 'websocket', ...options }, (apps) => webSocketHalf(apps, { questions, received, publish }));
     this.#questions = questions;
+    this.#received = received;
   }
 
   // ——— messages ———
@@ -267,7 +271,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     if (this.#running !== undefined) return this.#running;
     const { outbox, region } = this.runtimeFor(method);
     const running = {
-      ...{ outbox, region, table: new ConnectionTable(region), frames: new MessageFrames(outbox) },
+      ...{ outbox, region, table: new ConnectionTable(region), frames: new MessageFrames(outbox, this.#received) },
       ...{ rooms: new RoomBoard(region), data: new ConnectionData(region) },
     };
     this.#running = running;

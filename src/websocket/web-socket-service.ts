@@ -12,6 +12,7 @@ import { isThenable } from '../util/thenable.js';
 import { readUtf8 } from '../util/utf8.js';
 import type { CalledConnection, FrameService, ServiceHost } from '../worker/service.js';
 import { Inflater } from './deflate.js';
+import type { ReceivedText } from './received-text.js';
 import type { WebSocketConnection } from './web-socket-connection.js';
 
 export interface SocketCallbacks {
@@ -23,6 +24,7 @@ export interface WebSocketServiceParts {
   callbacksOf(fd: number): SocketCallbacks;
   readonly maxMessageBytes: number;
   readonly closings: Closings;
+  readonly received: ReceivedText;
 }
 
 /** How a WebSocket ends. */
@@ -128,7 +130,9 @@ export class WebSocketService implements FrameService<string | Buffer> {
     if (inflated === 'broken') return this.#refuse(fd, NOT_UTF8, 'a message cannot be inflated');
     if ((flags & MessageFlag.binary) !== 0) return inflated;
     if (!isUtf8(inflated)) return this.#refuse(fd, NOT_UTF8, 'a text is not UTF-8');
-    return readUtf8(inflated, 0, inflated.length);
+    const text = readUtf8(inflated, 0, inflated.length);
+    if (this.#inflater.wasUsual) this.#parts.received.keep(text, data, inflated.length);
+    return text;
   }
 
   #refuse(fd: number, code: number, why: string): undefined {

@@ -2,6 +2,7 @@ import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { CloseCode, CloseFlag, ClosingFlag, Event, MessageFlag, PieceFlag, Request } from '../../src/ipc/frame.js';
 import type { RingReader } from '../../src/ipc/ring.js';
+import { ReceivedText } from '../../src/websocket/received-text.js';
 import { type Closings, WebSocketService } from '../../src/websocket/web-socket-service.js';
 import {
   describeClosedByServer,
@@ -37,6 +38,7 @@ type Receive = (data: string | Buffer, fd: number) => unknown;
 class Served {
   readonly closings: Closings = new Map();
   readonly seen: (string | Buffer)[] = [];
+  readonly received = new ReceivedText();
   readonly world: ServiceWorld;
   readonly service: WebSocketService;
   readonly ring: RingReader;
@@ -46,6 +48,7 @@ class Served {
     this.world = new ServiceWorld({ ports: [{ close: (conn) => void this.seen.push(`close ${conn.fd}`) }] });
     this.service = new WebSocketService(this.world.host, {
       closings: this.closings,
+      received: this.received,
       maxMessageBytes: LIMIT,
       callbacksOf: () => ({ message: (conn, data) => this.receive(data, conn.fd) }),
     });
@@ -170,6 +173,38 @@ describe('a message', () => {
     const connection = served.world.host.connections.of(fd);
     served.world.host.connections.closed(fd, 0, CloseCode.CLIENT_RESET, '');
     expect([served.seen, connection.ended]).toEqual([['a', `close ${fd}`], true]);
+  });
+});
+
+describe('a compressed text', () => {
+  const text = 'a text that comes again, '.repeat(10);
+
+  it('is kept as it came, for when it is sent on', () => {
+    const served = new Served();
+    served.gets(message(served.world.connect(), deflated(text), MessageFlag.deflated));
+    expect(served.received.compressedFormOf(text)).toEqual(deflated(text));
+    expect(served.received.compressedFormOf(`${text}!`)).toBeUndefined();
+    expect(served.received.compressedFormOf(Buffer.from(text))).toBeUndefined();
+  });
+
+  it.each([
+    ['bytes, which the callback may change', deflated(text), MessageFlag.deflated | MessageFlag.binary],
+    ['what is not smaller', deflateRawSync(text, { level: 0, finishFlush: 2 }).subarray(0, -4), MessageFlag.deflated],
+    ['a final block, which is unusual', deflateRawSync(text), MessageFlag.deflated],
+    ['a final block first', Buffer.concat([deflateRawSync(text), deflated('')]), MessageFlag.deflated],
+  ])('is not kept: %s', (_, payload, flags) => {
+    const served = new Served();
+    served.gets(message(served.world.connect(), payload, flags));
+    expect(String(served.seen)).toBe(text);
+    expect(served.received.compressedFormOf(text)).toBeUndefined();
+  });
+
+  it('is forgotten with the next one', () => {
+    const served = new Served();
+    served.gets(message(served.world.connect(), deflated(text), MessageFlag.deflated));
+    served.gets(message(served.world.connect(), deflated(text.toUpperCase()), MessageFlag.deflated));
+    expect(served.received.compressedFormOf(text)).toBeUndefined();
+    expect(served.received.compressedFormOf(text.toUpperCase())).toEqual(deflated(text.toUpperCase()));
   });
 });
 
