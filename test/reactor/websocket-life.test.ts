@@ -162,7 +162,7 @@ describe('a close', () => {
     const socket = new Socket(webSocketWorld()).sends(text('a'), close(closePayload(4000, 'x')));
     socket.goesOver();
     socket.serve();
-    expect([socket.echoes, socket.close]).toEqual([['ta'], { code: 4000, reason: '' }]);
+    expect([socket.echoes, socket.close]).toEqual([['ta'], { code: 4000, reason: 'x' }]);
     const hung = new Socket(webSocketWorld()).sends(close(closePayload(4000)));
     hung.goesOver();
     passes(hung, 2100);

@@ -41,7 +41,7 @@ function expected({ messages = [], pongs = [], close, reason }: WebSocketCase) {
   return {
     ...{ messages, pongs, echoes: messages },
     ...{ code: close, closings: close === undefined ? [] : [[close, isByClient]] },
-    ...(isByClient && { reason, answer: '' }),
+    ...(isByClient && { reason, answer: reason }),
     isClosing: close !== undefined,
   };
 }

@@ -16,7 +16,6 @@ import { type SocketState, stateOf } from './socket-state.js';
 /** How long a worker may take to answer a close. */
 const ANSWER_MS = 2000;
 const FIN = 0x80;
-const NO_CODE = 1005;
 const ABNORMAL = 1006;
 const MOST_CONTROL_BYTES = 125;
 
@@ -164,9 +163,8 @@ export class Closing {
   /** In the middle of a send in pieces a Close frame would be taken for a part of it. */
   #write(connection: Connection, { endCode, endReason, endCause }: SocketState): void {
     if (connection.isClosed || connection.speech !== null) return;
-    const echoed = endCause === CloseCode.CLIENT_CLOSED;
-    const length = writeClosePayload(this.#bytes, 2, endCode === NO_CODE ? NO_CODE : endCode, echoed ? '' : endReason);
-    connection.awaitsEnd = !echoed;
+    const length = writeClosePayload(this.#bytes, 2, endCode, endReason);
+    connection.awaitsEnd = endCause !== CloseCode.CLIENT_CLOSED;
     this.#bytes[0] = FIN | Opcode.close;
     this.#bytes[1] = length;
     this.#parts.sending.write(connection, this.#bytes, 0, this.#address, 2 + length);
