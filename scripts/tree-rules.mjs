@@ -33,6 +33,11 @@ export const folders = [
     sees: ['errors', 'util', 'options', 'os'],
   },
   {
+    name: 'shared',
+    holds: "the user's shared objects: table, atomic, lock, cache, limiter",
+    sees: ['errors', 'util', 'options', 'os', 'memory'],
+  },
+  {
     name: 'ipc',
     holds: 'rings, frames, bells, control messages, how a child is started',
     sees: ['errors', 'util', 'options', 'os', 'memory'],

@@ -390,6 +390,34 @@ export const errorTable = {
     sentence: ({ bytes }) => `There was no room in memory for ${bytes} bytes on their way to another process.`,
     advice: 'Give the machine (or the container) more memory, or pass large data as a file.',
   }),
+  ERR_SHARED_SCHEMA: entry({
+    fields: { kind: 'string', name: 'string', there: 'string', declared: 'string' },
+    sentence: ({ kind, name, there, declared }) =>
+      `The shared ${kind} "${name}" is there as ${there}; the script declares it as ${declared}.`,
+    advice: 'Restart the server to change what is shared, or give the new one another name.',
+  }),
+  ERR_SHARED_LIMIT: entry({
+    fields: { kind: 'string', name: 'string', why: 'string' },
+    sentence: ({ kind, name, why }) => `The shared ${kind} "${name}" cannot be made: ${why}.`,
+    advice: 'Declare shared objects once, at the top of the script; put many small things into one table.',
+  }),
+  ERR_SHARED_NAME: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) =>
+      `The name of a shared object must be a string of 1 to 256 bytes (UTF-8), received "${received}".`,
+    advice: 'Use a shorter name.',
+  }),
+  ERR_SHARED_BUSY: entry({
+    fields: { name: 'string' },
+    sentence: ({ name }) =>
+      `"${name}" was not attached: a process that is stopped holds the directory of shared objects.`,
+    advice: 'Let the stopped process go on (SIGCONT), or end it.',
+  }),
+  ERR_SHARED_OWNERS: entry({
+    fields: { limit: 'number' },
+    sentence: ({ limit }) => `${limit} processes use this shared memory already.`,
+    advice: 'Start fewer processes.',
+  }),
   ERR_MESSAGE_QUEUE_FULL: entry({
     fields: { workerId: 'number', limitBytes: 'number' },
     sentence: ({ workerId, limitBytes }) =>

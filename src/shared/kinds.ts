@@ -1,0 +1,3 @@
+/** What lies in an arena. Their numbers are written to files: new ones come last. */
+export const kinds = ['table', 'atomic', 'lock', 'semaphore', 'cache', 'limiter', 'once', 'topic', 'waiters'] as const;
+export type Kind = (typeof kinds)[number];
