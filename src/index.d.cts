@@ -50,3 +50,15 @@ export declare const accept: typeof tswoole.accept;
 
 /** Answers `handshake`: the client gets a status, and no WebSocket. */
 export declare const reject: typeof tswoole.reject;
+
+/** A whole number of 32 bits that all processes share. */
+export declare const Atomic: typeof tswoole.Atomic;
+export type Atomic = tswoole.Atomic;
+
+/** A lock that all processes share. */
+export declare const Lock: typeof tswoole.Lock;
+export type Lock = tswoole.Lock;
+
+/** Permits that all processes share. */
+export declare const Semaphore: typeof tswoole.Semaphore;
+export type Semaphore = tswoole.Semaphore;

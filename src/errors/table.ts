@@ -418,6 +418,35 @@ export const errorTable = {
     sentence: ({ limit }) => `${limit} processes use this shared memory already.`,
     advice: 'Start fewer processes.',
   }),
+  ERR_SHARED_TIMEOUT: entry({
+    fields: { kind: 'string', name: 'string', timeoutMs: 'number' },
+    sentence: ({ kind, name, timeoutMs }) =>
+      `The shared ${kind} "${name}" was not to be had within ${timeoutMs} ms: others hold it.`,
+    advice: 'Hold it for a shorter time, raise "timeoutMs", or see whether a process waits for what it holds itself.',
+  }),
+  ERR_SHARED_WAITERS: entry({
+    fields: { kind: 'string', name: 'string', limit: 'number', option: 'string' },
+    sentence: ({ kind, name, limit, option }) =>
+      `The shared ${kind} "${name}" has room for ${limit} ${option}, and all are in use.`,
+    advice: 'Raise that option of its constructor, or let fewer callers wait at a time.',
+  }),
+  ERR_SHARED_STUCK: entry({
+    fields: { kind: 'string', name: 'string' },
+    sentence: ({ kind, name }) =>
+      `The shared ${kind} "${name}" was not changed: a process that is stopped is in the midst of changing it.`,
+    advice: 'Let the stopped process go on (SIGCONT), or end it.',
+  }),
+  ERR_SHARED_VALUE_SIZE: entry({
+    fields: { kind: 'string', name: 'string', what: 'string', bytes: 'number', limit: 'number', option: 'string' },
+    sentence: ({ kind, name, what, bytes, limit, option }) =>
+      `The shared ${kind} "${name}" takes a ${what} of at most ${limit} bytes ("${option}"), received ${bytes}.`,
+    advice: 'Raise that option of its constructor, or share less: a name of what lies elsewhere.',
+  }),
+  ERR_SHARED_KEYS: entry({
+    fields: { kind: 'string', name: 'string', limit: 'number' },
+    sentence: ({ kind, name, limit }) => `The shared ${kind} "${name}" has ${limit} keys, and all are in use.`,
+    advice: 'Raise the option "keys" of its constructor, or work on fewer keys at a time.',
+  }),
   ERR_MESSAGE_QUEUE_FULL: entry({
     fields: { workerId: 'number', limitBytes: 'number' },
     sentence: ({ workerId, limitBytes }) =>
