@@ -40,12 +40,12 @@ export const folders = [
   {
     name: 'ipc',
     holds: 'rings, frames, bells, control messages, how a child is started',
-    sees: ['errors', 'util', 'options', 'os', 'memory'],
+    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared'],
   },
   {
     name: 'messaging',
     holds: 'tasks and messages between processes',
-    sees: ['errors', 'util', 'os', 'memory', 'ipc'],
+    sees: ['errors', 'util', 'os', 'memory', 'shared', 'ipc'],
   },
   {
     name: 'listen',
@@ -55,7 +55,7 @@ export const folders = [
   {
     name: 'control',
     holds: 'run directory, pid file, control socket, commands, admin listener, metrics',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'ipc', 'messaging'],
+    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging'],
   },
   {
     name: 'reactor',
@@ -71,23 +71,23 @@ export const folders = [
   {
     name: 'worker',
     holds: "role: runs the user's callbacks",
-    sees: ['errors', 'util', 'options', 'os', 'protocol', 'memory', 'ipc', 'messaging', 'entries.ts'],
+    sees: ['errors', 'util', 'options', 'os', 'protocol', 'memory', 'shared', 'ipc', 'messaging', 'entries.ts'],
   },
   {
     name: 'manager',
     holds: 'role: keeps the right number of healthy workers',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'ipc', 'messaging'],
+    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging'],
   },
   {
     name: 'master',
     holds: 'role: the first process; binds, accepts, leads start and shutdown',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'ipc', 'messaging', 'listen', 'control', 'entries.ts'],
+    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control', 'entries.ts'],
   },
   {
     name: 'base',
     holds: 'BASE mode: roles put together where there are no reactor threads',
     sees: [
-      ...['errors', 'util', 'options', 'os', 'memory', 'ipc', 'messaging', 'listen'],
+      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen'],
       ...['reactor', 'worker', 'manager', 'master'],
     ],
   },
@@ -95,7 +95,7 @@ export const folders = [
     name: 'server',
     holds: 'what a user holds: Server, Connection, events; puts the roles together',
     sees: [
-      ...['errors', 'util', 'options', 'os', 'memory', 'ipc', 'messaging', 'listen', 'control'],
+      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control'],
       ...['reactor', 'task', 'user', 'worker', 'manager', 'master', 'base', 'entries.ts', 'version.ts'],
     ],
   },

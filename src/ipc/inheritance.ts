@@ -6,6 +6,7 @@
 import type { StdioOptions } from 'node:child_process';
 import { flagsForChild, SECRETS_VARIABLE } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { ARENA_DESCRIPTOR } from '../shared/objects.js';
 import { CHILD_VARIABLE } from '../util/child-variable.js';
 import { keepsBootOutput, realStandardError } from './boot-output.js';
 import { leaveInspect } from './inspect.js';
@@ -14,7 +15,7 @@ import { letGoOfSecrets, secretsToBequeath } from './secrets.js';
 export const CONTROL_DESCRIPTOR = 3;
 const REGION_DESCRIPTOR = 4;
 const OVERFLOW_DESCRIPTOR = 5;
-const FIRST_FREE_DESCRIPTOR = 6;
+const FIRST_FREE_DESCRIPTOR = ARENA_DESCRIPTOR + 1;
 
 /** Roles that have a process id, and run the user's callbacks. */
 export type ProcessRole = 'worker' | 'task' | 'user';
@@ -26,6 +27,8 @@ export interface SharedDescriptors {
   readonly region: number;
   /** Data too large for the region: see `Overflow`. */
   readonly overflow: number;
+  /** The user's shared objects: see `Arena`. */
+  readonly arena: number;
   /** By listen port: the socket for sending datagrams; −1 for a stream port. */
   readonly datagrams: readonly number[];
   readonly bells: readonly DoorbellDescriptors[];
@@ -73,7 +76,7 @@ export function bequeath(
   own?: OwnDescriptors,
   { printed, relayed }: Heard = NOT_HEARD,
 ): ChildStart {
-  const { region, overflow, bells } = shared;
+  const { region, overflow, arena, bells } = shared;
   const descriptors: (number | 'pipe')[] = [];
   const inherit = (descriptor: number | 'pipe'): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
   const numbers = bells.map(({ read, write }) => {
@@ -94,6 +97,7 @@ export function bequeath(
     ...(isKept && { standardError: inherit(realStandardError()) }),
     region: REGION_DESCRIPTOR,
     overflow: OVERFLOW_DESCRIPTOR,
+    arena: ARENA_DESCRIPTOR,
     datagrams,
     bells: numbers,
     ...(owned && { own: owned }),
@@ -103,7 +107,7 @@ export function bequeath(
   const standard = printed ? 'pipe' : 'inherit';
   const secrets = inheritAny(secretsToBequeath());
   return {
-    stdio: ['ignore', standard, isKept ? 'pipe' : standard, 'pipe', region, overflow, ...descriptors],
+    stdio: ['ignore', standard, isKept ? 'pipe' : standard, 'pipe', region, overflow, arena, ...descriptors],
     env: {
       ...process.env,
       ...flagsForChild(),

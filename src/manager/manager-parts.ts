@@ -24,6 +24,7 @@ export interface WorkerErrorInfo {
 }
 
 export interface DeadProcess {
+  readonly pid: number;
   readonly id: number;
   readonly lane: number;
   /** It served under its id; in BASE mode it owned connections. */

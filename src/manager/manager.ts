@@ -387,7 +387,7 @@ export class Manager {
     this.#register.ended(seat, handle);
     if (!handle.isSurplus && !this.#shutdown.isStopping) this.#parts.region.countEnd(causeOf(handle, wasBooting));
     this.#parts.region.countDeath();
-    this.#parts.recover({ id: handle.id, lane: handle.lane, wasServing, exitCode, signal });
+    this.#parts.recover({ pid: handle.pid, id: handle.id, lane: handle.lane, wasServing, exitCode, signal });
     const isMissed = wasServing || (wasComing && seat.serving === undefined);
     if (!handle.isSurplus && !this.#shutdown.isStopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);

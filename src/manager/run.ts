@@ -27,6 +27,7 @@ import { answerProfile } from '../messaging/profile-answer.js';
 import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
+import { processDied } from '../shared/registry.js';
 import { monotonicMs, systemClock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
@@ -53,8 +54,8 @@ export interface DeclaredForManager {
 export function runManager(inheritance: Inheritance, region: Region, declared: DeclaredForManager): RunningManager {
   const { options, callbacks, log } = declared;
   const channel = ControlChannel.inherited<MasterToManager, ManagerToMaster>(CONTROL_DESCRIPTOR, decodeMasterToManager);
-  const { overflow, datagrams, bells } = inheritance;
-  const shared = { region: region.descriptor, overflow, datagrams, bells };
+  const { overflow, arena, datagrams, bells } = inheritance;
+  const shared = { region: region.descriptor, overflow, arena, datagrams, bells };
   const peer = peerOfManager(region.shape);
   const messaging = new Messaging({
     region,
@@ -135,7 +136,8 @@ export function createManager(place: ManagerPlace): Manager {
       const own = { descriptors, output };
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
-    recover: ({ id, lane, wasServing, exitCode, signal }) => {
+    recover: ({ pid, id, lane, wasServing, exitCode, signal }) => {
+      processDied(pid);
       const owned = options.mode === 'base' && wasServing && id < workerNum;
       if (owned) new DeadConnections(region, options).reap(id);
       for (const waker of reactorWakers) waker.ring(); // some wait for its reply

@@ -2,12 +2,14 @@
  * Keeps one manager: starts it, lets it begin when no worker of the preceding one is left, replaces one that has
  * died, and stops the last one. Runs in the master.
  */
+
 import type { ServerPhase } from '../control/controlled.js';
 import { deserializeError, ServerError } from '../errors/index.js';
 import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
 import { processNum } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
+import { processDied } from '../shared/registry.js';
 import { deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
@@ -172,6 +174,7 @@ export class ManagerKeeper {
 
   #replace(pid: number, { exitCode, signal, wrote }: ManagerEnd): void {
     this.#forgetWorkers();
+    processDied(pid);
     const uptimeMs = performance.now() - this.#startedAt;
     this.#deaths = uptimeMs >= HEALTHY_MS ? 0 : this.#deaths + 1;
     const nextInMs = PAUSES_MS[Math.min(this.#deaths, PAUSES_MS.length) - 1] ?? 0;

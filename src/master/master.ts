@@ -22,6 +22,7 @@ import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';
+import { ourArena } from '../shared/objects.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { within } from '../util/within.js';
@@ -140,6 +141,7 @@ export class Master {
     return {
       region: this.region.descriptor,
       overflow: this.#overflow,
+      arena: ourArena().descriptor,
       datagrams: this.#ports.datagramDescriptors,
       bells: this.#bells,
     };

@@ -2,8 +2,10 @@
  * Messaging of this process: the tasks it submits, the messages it sends and receives. The owner of the event loop calls
  * `take` in each turn, and checks `hasWork` after it has announced its sleep. Runs in every process.
  */
+
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
+import { lookAtWaiters, setRinger } from '../shared/waiting/waiting.js';
 import { Counter, MessagingMemory } from './memory.js';
 import { Messenger } from './messenger.js';
 import { Overflow } from './overflow.js';
@@ -55,6 +57,7 @@ export class Messaging {
     const peers = new Peers(region, parts.bells);
     this.#memory = memory;
     this.#peers = peers;
+    setRinger((bell) => peers.ring(bell), peer);
     const common = { region, memory, records, slots, peers, peer };
     const queueParts = { ...common, limit: options.taskQueueLimit, retries: options.taskRetries };
     this.queue = new SharedTaskQueue(queueParts);
@@ -84,6 +87,7 @@ export class Messaging {
   take(goOn: () => boolean): boolean {
     this.tasks.take();
     this.messenger.flush();
+    lookAtWaiters();
     return this.messenger.take(goOn);
   }
 

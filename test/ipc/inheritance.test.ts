@@ -6,7 +6,7 @@ import { CHILD_VARIABLE } from '../../src/util/child-variable.js';
 vi.mock(import('../../src/ipc/secrets.js'), async (original) => ({ ...(await original()), letGoOfSecrets: vi.fn() }));
 
 const shared = {
-  ...{ region: 20, overflow: 21, datagrams: [-1, 30] },
+  ...{ region: 20, overflow: 21, arena: 12, datagrams: [-1, 30] },
   bells: [
     { read: 40, write: 40 },
     { read: 41, write: 42 },

@@ -1,0 +1,54 @@
+/** What each kind of shared object tells of itself, and what is to be done for it when a process has died. */
+import type { Arena, SharedObject } from './arena.js';
+import { atomicFigures, settleDeadAtomic } from './atomic.js';
+import type { Figures } from './figures.js';
+import type { Kind } from './kinds.js';
+import { lockFigures, settleDeadLock } from './lock.js';
+import { openArenas } from './objects.js';
+import { semaphoreFigures, settleDeadSemaphore } from './semaphore.js';
+
+interface Entry {
+  figures(object: SharedObject): Figures;
+  /** What the dead have held goes on to those that wait. Missing: whoever comes next sees it by itself. */
+  settle?(object: SharedObject): void;
+}
+
+const bytesAlone = (object: SharedObject): Figures => ({ bytes: object.memory.byteLength });
+
+const entries: Readonly<Record<Kind, Entry>> = {
+  table: { figures: bytesAlone },
+  atomic: { figures: atomicFigures, settle: settleDeadAtomic },
+  lock: { figures: lockFigures, settle: settleDeadLock },
+  semaphore: { figures: semaphoreFigures, settle: settleDeadSemaphore },
+  cache: { figures: bytesAlone },
+  limiter: { figures: bytesAlone },
+  once: { figures: bytesAlone },
+  topic: { figures: bytesAlone },
+  waiters: { figures: bytesAlone },
+};
+
+/** One object and what it has to tell. */
+export interface ObjectFigures {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly figures: Figures;
+}
+
+/** Called by whoever has reaped a process. */
+export function processDied(pid: number): void {
+  for (const arena of openArenas()) {
+    arena.owners.markDead(pid);
+    for (const object of arena.objects()) entries[object.kind].settle?.(object);
+  }
+}
+
+/** Of all objects of the server, made by any process. */
+export function sharedFigures(): ObjectFigures[] {
+  return openArenas().flatMap((arena: Arena) =>
+    arena.objects().map((object) => ({
+      kind: object.kind,
+      name: object.name,
+      figures: entries[object.kind].figures(object),
+    })),
+  );
+}
