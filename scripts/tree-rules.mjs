@@ -60,7 +60,7 @@ export const folders = [
   {
     name: 'reactor',
     holds: 'role: a thread that owns connections',
-    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'ipc', 'listen'],
+    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'listen'],
   },
   {
     name: 'task',
@@ -81,13 +81,13 @@ export const folders = [
   {
     name: 'master',
     holds: 'role: the first process; binds, accepts, leads start and shutdown',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'ipc', 'messaging', 'listen', 'control', 'entries.ts'],
+    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control', 'entries.ts'],
   },
   {
     name: 'base',
     holds: 'BASE mode: roles put together where there are no reactor threads',
     sees: [
-      ...['errors', 'util', 'options', 'os', 'memory', 'ipc', 'messaging', 'listen'],
+      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen'],
       ...['reactor', 'worker', 'manager', 'master'],
     ],
   },
@@ -102,7 +102,7 @@ export const folders = [
   {
     name: 'http',
     holds: "what a user of HTTP holds, and the worker's half of it",
-    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'ipc', 'worker', 'server'],
+    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'worker', 'server'],
   },
   {
     name: 'websocket',
@@ -124,7 +124,7 @@ export const files = [
     name: 'index.ts',
     holds: 'public exports, nothing else',
     sees: [
-      ...['errors', 'util', 'options', 'memory', 'ipc', 'messaging', 'control'],
+      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control'],
       ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
     ],
   },

@@ -50,3 +50,11 @@ export declare const accept: typeof tswoole.accept;
 
 /** Answers `handshake`: the client gets a status, and no WebSocket. */
 export declare const reject: typeof tswoole.reject;
+
+/** A limit for each key, the same in all processes: so many per second, and a burst. */
+export declare const RateLimiter: typeof tswoole.RateLimiter;
+export type RateLimiter = tswoole.RateLimiter;
+
+/** What one process has computed, for all of them. */
+export declare const SharedCache: typeof tswoole.SharedCache;
+export type SharedCache<V = unknown> = tswoole.SharedCache<V>;

@@ -31,6 +31,7 @@ export type {
   UnusedSetting,
 } from './options/index.js';
 export { fromSwoole } from './options/index.js';
+export type { LimitedRequest, RateLimitOptions } from './options/rate-limit.js';
 export type { StaticFilesOptions, StaticFolderOptions } from './options/static-files.js';
 export type { TlsKeys, TlsOptions } from './options/tls.js';
 export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
@@ -43,6 +44,14 @@ export { Server } from './server/server.js';
 export type { Role } from './server/start-role.js';
 export type { TimerCallback } from './server/timers.js';
 export type { UserProcessDefinition, UserProcessRun } from './server/user-processes.js';
+export {
+  type CacheStats,
+  SharedCache,
+  type SharedCacheOptions,
+  type WrapOptions,
+} from './shared/cache/shared-cache.js';
+export type { LimiterAnswer } from './shared/limiter-cells.js';
+export { type RateLimit, RateLimiter, type RateLimiterOptions, type WindowLimit } from './shared/rate-limiter.js';
 export type { Task } from './task/task-runner.js';
 export type { UserLogger } from './util/log-output.js';
 export { version } from './version.js';
