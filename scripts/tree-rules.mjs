@@ -81,7 +81,19 @@ export const folders = [
   {
     name: 'master',
     holds: 'role: the first process; binds, accepts, leads start and shutdown',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control', 'entries.ts'],
+    sees: [
+      'errors',
+      'util',
+      'options',
+      'os',
+      'memory',
+      'shared',
+      'ipc',
+      'messaging',
+      'listen',
+      'control',
+      'entries.ts',
+    ],
   },
   {
     name: 'base',

@@ -21,8 +21,8 @@ const DEATH = new Error('the process has died here');
 
 /** A cache, as several processes have it; processes die at a step, and time goes on while they sleep. */
 class World {
-  readonly arena = Arena.create({ pid: 1, isRunning: () => true, startTimeOf: () => '1' });
   readonly dead = new Set<number>();
+  readonly arena = Arena.create({ pid: 1, isRunning: (pid) => !this.dead.has(pid), startTimeOf: () => '1' });
   readonly #settings: CacheSettings;
   now = 1_000_000;
   /** Until the process that is writing dies. */
