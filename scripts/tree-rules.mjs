@@ -60,7 +60,7 @@ export const folders = [
   {
     name: 'reactor',
     holds: 'role: a thread that owns connections',
-    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'ipc', 'listen'],
+    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'listen'],
   },
   {
     name: 'task',
@@ -81,7 +81,19 @@ export const folders = [
   {
     name: 'master',
     holds: 'role: the first process; binds, accepts, leads start and shutdown',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control', 'entries.ts'],
+    sees: [
+      'errors',
+      'util',
+      'options',
+      'os',
+      'memory',
+      'shared',
+      'ipc',
+      'messaging',
+      'listen',
+      'control',
+      'entries.ts',
+    ],
   },
   {
     name: 'base',
@@ -102,12 +114,12 @@ export const folders = [
   {
     name: 'http',
     holds: "what a user of HTTP holds, and the worker's half of it",
-    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'ipc', 'worker', 'server'],
+    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'worker', 'server'],
   },
   {
     name: 'websocket',
     holds: "what a user of WebSocket holds, and the worker's half of it",
-    sees: ['errors', 'util', 'options', 'protocol', 'memory', 'ipc', 'worker', 'server', 'http'],
+    sees: ['errors', 'util', 'options', 'protocol', 'memory', 'shared', 'ipc', 'worker', 'server', 'http'],
   },
   {
     name: 'cli',
@@ -124,7 +136,7 @@ export const files = [
     name: 'index.ts',
     holds: 'public exports, nothing else',
     sees: [
-      ...['errors', 'util', 'options', 'memory', 'ipc', 'messaging', 'control'],
+      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control'],
       ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
     ],
   },

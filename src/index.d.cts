@@ -62,3 +62,10 @@ export type Lock = tswoole.Lock;
 /** Permits that all processes share. */
 export declare const Semaphore: typeof tswoole.Semaphore;
 export type Semaphore = tswoole.Semaphore;
+/** A limit for each key, the same in all processes: so many per second, and a burst. */
+export declare const RateLimiter: typeof tswoole.RateLimiter;
+export type RateLimiter = tswoole.RateLimiter;
+
+/** What one process has computed, for all of them. */
+export declare const SharedCache: typeof tswoole.SharedCache;
+export type SharedCache<V = unknown> = tswoole.SharedCache<V>;

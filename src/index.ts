@@ -31,6 +31,7 @@ export type {
   UnusedSetting,
 } from './options/index.js';
 export { fromSwoole } from './options/index.js';
+export type { LimitedRequest, RateLimitOptions } from './options/rate-limit.js';
 export type { StaticFilesOptions, StaticFolderOptions } from './options/static-files.js';
 export type { TlsKeys, TlsOptions } from './options/tls.js';
 export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
@@ -44,7 +45,15 @@ export type { Role } from './server/start-role.js';
 export type { TimerCallback } from './server/timers.js';
 export type { UserProcessDefinition, UserProcessRun } from './server/user-processes.js';
 export { Atomic, type AtomicOptions, type AtomicWaitOptions, type BigAtomic } from './shared/atomic.js';
+export {
+  type CacheStats,
+  SharedCache,
+  type SharedCacheOptions,
+  type WrapOptions,
+} from './shared/cache/shared-cache.js';
+export type { LimiterAnswer } from './shared/limiter-cells.js';
 export { Lock, type LockAcquireOptions, type LockOptions } from './shared/lock.js';
+export { type RateLimit, RateLimiter, type RateLimiterOptions, type WindowLimit } from './shared/rate-limiter.js';
 export { Semaphore, type SemaphoreOptions } from './shared/semaphore.js';
 export type { AcquireOptions, Held } from './shared/waiting/held.js';
 export type { Task } from './task/task-runner.js';

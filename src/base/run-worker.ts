@@ -8,6 +8,7 @@ import { reactorOptions } from '../options/for-reactor.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { loadModules } from '../reactor/assemble.js';
+import { ourArena } from '../shared/objects.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from '../worker/callbacks.js';
 import { type RunningWorker, runWorker, type WorkerSurroundings } from '../worker/run.js';
@@ -41,7 +42,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     proxied: proxyProtocol.length > 0,
   }));
   const datagrams = ports.map((port) => (isDatagram(port) ? port.descriptor : -1));
-  const forReactor = reactorOptions(options, listens, datagrams);
+  const forReactor = reactorOptions(options, listens, datagrams, () => ourArena().descriptor);
   const turns = new Turns((handler) => createPoller(options.reactorBackend, handler));
   const sockets = new BaseSockets({
     id,

@@ -50,7 +50,7 @@ export interface ServerStats {
   stallCount: number;
   /** HTTP requests in flight: a worker has yet to answer them. */
   underWayNum: number;
-  /** HTTP requests that the server refused by itself: 4xx, 501, 505, and 503 above maxConcurrency. */
+  /** HTTP requests that the server refused by itself: 4xx (also 429 of rateLimit), 501, 505, and 503 above maxConcurrency. */
   refusedCount: number;
   /** HTTP/2 streams that were reset because their client did not take its answer. */
   streamResetCount: number;

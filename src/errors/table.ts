@@ -447,6 +447,17 @@ export const errorTable = {
     sentence: ({ kind, name, limit }) => `The shared ${kind} "${name}" has ${limit} keys, and all are in use.`,
     advice: 'Raise the option "keys" of its constructor, or work on fewer keys at a time.',
   }),
+  ERR_SHARED_ARGUMENT: entry({
+    fields: { what: 'string', expected: 'string', received: 'string' },
+    sentence: ({ what, expected, received }) => `The argument "${what}" must be ${expected}, received ${received}.`,
+    advice: 'Pass a value of that kind.',
+  }),
+  ERR_LIMITER_BUSY: entry({
+    fields: { name: 'string' },
+    sentence: ({ name }) =>
+      `The rate limiter "${name}" gave no answer: a process that is stopped holds the cell of the key.`,
+    advice: 'Let the stopped process go on (SIGCONT), or end it.',
+  }),
   ERR_MESSAGE_QUEUE_FULL: entry({
     fields: { workerId: 'number', limitBytes: 'number' },
     sentence: ({ workerId, limitBytes }) =>

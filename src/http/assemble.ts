@@ -20,6 +20,7 @@ import {
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
 import type { Http1Exchange } from './http1-exchange.js';
 import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
+import type { WorkerLimit, WorkerLimitParts } from './limited.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
 import { RequestGate } from './request-gate.js';
 
@@ -44,9 +45,10 @@ export async function assembleHttp(
   };
   const { workerMaxConcurrency } = options;
   const gate = workerMaxConcurrency === 0 ? undefined : new RequestGate(workerMaxConcurrency);
+  const failed = (error: unknown, what: string): void => requests.failed(error, what);
   const parts: HandlerParts = {
-    ...{ options, log, server, remote },
-    failed: (error, what) => requests.failed(error, what),
+    ...{ options, log, server, remote, failed },
+    limit: await limitOf(options, { remote, failed }),
     countUnderWay: (change) => {
       requests.http2.countUnderWay(change);
       requests.countUnderWay(change);
@@ -99,9 +101,12 @@ async function handlerOf(
     callback === undefined && fetch !== undefined
       ? await serveByFetch(fetch, parts)
       : serveByCallback(callback ?? notFound, parts);
-  const http2 = http2Of(parts, { serve: withFiles(serve, parts.options) });
+  const { limit } = parts;
+  const forHttp2 = limit === undefined ? serve : limit.guard(serve, () => parts.http2().countRefused());
+  const http2 = http2Of(parts, { serve: withFiles(forHttp2, parts.options) });
+  const forHttp1 = limit?.isOfWorkers ? limit.guard(serve) : serve;
   const serveExpected = (exchange: Http1Exchange): void =>
-    exchange.expectsOther ? refuseExpectation(exchange) : serve(exchange);
+    exchange.expectsOther ? refuseExpectation(exchange) : forHttp1(exchange);
   return { serve: serveExpected, http2: http2.accept, dismiss: http2.drain, drain: http2.drain };
 }
 
@@ -122,7 +127,19 @@ async function handlerOfListener(
     void bridge.drain();
     http2.drain();
   };
-  return { serve: (exchange) => bridge.handle(exchange), http2: http2.accept, dismiss: http2.drain, drain };
+  const { limit } = parts;
+  const serve = (exchange: Http1Exchange): void => {
+    const refusal = limit?.isOfWorkers ? limit.refusalOf(exchange, exchange.fd) : undefined;
+    if (refusal === undefined) bridge.handle(exchange);
+    else limit?.refuse(exchange, refusal);
+  };
+  return { serve, http2: http2.accept, dismiss: http2.drain, drain };
+}
+
+async function limitOf({ rateLimit }: ResolvedOptions, parts: WorkerLimitParts): Promise<WorkerLimit | undefined> {
+  if (rateLimit === null) return undefined;
+  const { WorkerLimit } = await import('./limited.js');
+  return new WorkerLimit(rateLimit, parts);
 }
 
 /** Reactors publish the HTTP/1 requests under way, workers those of HTTP/2. */
@@ -151,9 +168,9 @@ function http2Of(
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
     const failed = (error: unknown): void => parts.failed(error, 'listener');
-    const { isFull, gate } = parts;
+    const { isFull, gate, limit } = parts;
     const record = parts.http2();
-    bridge ??= new Http2Bridge({ options, log, record, gate, isDraining, isFull, begun, ended, failed, ...app });
+    bridge ??= new Http2Bridge({ options, log, record, gate, limit, isDraining, isFull, begun, ended, failed, ...app });
     return bridge;
   };
   return {

@@ -14,6 +14,7 @@ import type { FetchFunction, HttpApps } from './apps.js';
 import { Compression } from './compression.js';
 import type { Exchange } from './exchange.js';
 import { OTHER_EXPECTATION } from './expectations.js';
+import type { WorkerLimit } from './limited.js';
 import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
 import type { RequestGate } from './request-gate.js';
@@ -39,6 +40,8 @@ export interface HandlerParts {
   http2(): Http2Record;
   /** The server has `maxConcurrency` requests under way. */
   isFull(): boolean;
+  /** Undefined: no limit. */
+  readonly limit: WorkerLimit | undefined;
   /** Undefined: this worker serves any number of requests at once. */
   readonly gate: RequestGate | undefined;
   /** A callback has failed: it is logged and counted. */

@@ -12,6 +12,7 @@ import { slotsOfReactor } from '../memory/slot-count.js';
 import { reactorOptions } from '../options/for-reactor.js';
 import { createPoller } from '../os/create-poller.js';
 import { coreFor } from '../os/isolation.js';
+import { ourArena } from '../shared/objects.js';
 import type { ConnectionOwners } from './connection-owners.js';
 import type { OwnerParts } from './mode.js';
 import { ReactorHandle } from './reactor-handle.js';
@@ -37,7 +38,7 @@ export class ReactorThreads implements ConnectionOwners {
     const data = {
       region: region.descriptor,
       bells,
-      options: reactorOptions(options, listens, descriptors),
+      options: reactorOptions(options, listens, descriptors, () => ourArena().descriptor),
       dispatchMode: options.dispatchMode,
       backend: options.reactorBackend,
     };

@@ -20,7 +20,7 @@ export const ReactorCounter = numbered([
   'stalls',
   /** Bytes buffered in its memory now, in and out. */
   'buffered',
-  /** HTTP requests that the reactor refused: 4xx, 501, 505, and 503 of maxConcurrency. */
+  /** HTTP requests that the reactor refused: 4xx (also 429 of rateLimit), 501, 505, and 503 of maxConcurrency. */
   'httpRefused',
   /** HTTP requests, and bodies, that took too long: 408, 503. */
   'httpTimedOut',

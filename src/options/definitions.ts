@@ -6,6 +6,7 @@ import { cores, umask } from './identity.js';
 import { logger, logRotation } from './logs.js';
 import type { Machine } from './machine.js';
 import { type ProtocolName, protocols, speaksHttp } from './protocol.js';
+import { rateLimit } from './rate-limit.js';
 import { GIB, KIB, MIB } from './size.js';
 import { staticFiles } from './static-files.js';
 import { tls } from './tls.js';
@@ -466,6 +467,11 @@ export const definitions = {
     default: { value: 0 },
     help: 'HTTP: requests that one worker serves at once; further ones wait in that worker, in order, for `requestTimeoutMs` at most. 0: any number.',
     swoole: 'worker_max_concurrency',
+  }),
+  rateLimit: option({
+    kind: rateLimit(),
+    default: { value: null },
+    help: 'HTTP: requests per second and client, over all workers: `{perSecond, burst, by, keys}`; further ones are answered 429 with Retry-After. [http.md](http.md).',
   }),
   compression: option({
     kind: compression(),

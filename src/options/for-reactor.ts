@@ -1,13 +1,23 @@
 /** The options as a reactor gets them: per listen port, without what other roles need. */
+
 import type { ResolvedListen, ResolvedOptions } from './option-types.js';
 import { speaksHttp } from './protocol.js';
+import type { ResolvedRateLimit } from './rate-limit.js';
 import type { ResolvedTls } from './tls.js';
 
-/** What a reactor needs of the options. @param datagrams by listen port; −1 for a stream's */
+/** Of a limit that the reactor checks. */
+export interface ReactorRateLimit extends ResolvedRateLimit {
+  readonly by: 'address' | { readonly header: string };
+  /** Descriptor of the server's shared objects. */
+  readonly arena: number;
+}
+
+/** What a reactor needs of the options. @param datagrams by listen port; −1 for a stream's @param arena of the shared objects */
 export function reactorOptions(
   options: ResolvedOptions,
   listens: readonly ResolvedListen[],
   datagrams: readonly number[],
+  arena: () => number,
 ) {
   const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
   const { heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs, maxConnectionsPerIp } = options;
@@ -16,6 +26,7 @@ export function reactorOptions(
   const http = {
     ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
     ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles },
+    rateLimit: rateLimitOf(options.rateLimit, arena),
   };
   const { maxMessageBytes, pingIntervalMs, slowConsumer, roomHighWatermark } = options;
   const webSocket = { maxMessageBytes, pingIntervalMs, slowConsumer, roomHighWatermark };
@@ -43,6 +54,12 @@ export function reactorOptions(
     },
   );
   return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ...times, maxConnectionsPerIp, ports };
+}
+
+/** A limit by a function is the workers'. Reactor threads open the memory of shared objects by its descriptor. */
+function rateLimitOf(limit: ResolvedRateLimit | null, arena: () => number): ReactorRateLimit | null {
+  if (limit === null || typeof limit.by === 'function') return null;
+  return { ...limit, by: limit.by, arena: arena() };
 }
 
 /** What clients of an HTTP port are offered, unless the certificate says otherwise. */

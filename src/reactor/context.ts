@@ -3,6 +3,7 @@ import type { AddressCounters } from '../memory/address-counters.js';
 import { type ReactorBoard, ReactorCounter, type WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { DeadConnections } from '../memory/dead-connections.js';
+import type { ReactorRateLimit } from '../options/for-reactor.js';
 import type { ResolvedFraming } from '../options/index.js';
 import type { ResolvedStaticFiles } from '../options/static-files.js';
 import type { ResolvedTls } from '../options/tls.js';
@@ -83,6 +84,8 @@ export interface HttpOptions {
   readonly http2: boolean;
   /** Folders whose files are served here, without a worker. */
   readonly staticFiles: ResolvedStaticFiles;
+  /** Null: none, or one that workers check. */
+  readonly rateLimit: ReactorRateLimit | null;
 }
 
 /** As much as a read into a ring may have brought. */

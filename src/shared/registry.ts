@@ -1,10 +1,12 @@
 /** What each kind of shared object tells of itself, and what is to be done for it when a process has died. */
 import type { Arena, SharedObject } from './arena.js';
 import { atomicFigures, settleDeadAtomic } from './atomic.js';
+import { cacheFigures } from './cache/cache-core.js';
 import type { Figures } from './figures.js';
 import type { Kind } from './kinds.js';
 import { lockFigures, settleDeadLock } from './lock.js';
 import { openArenas } from './objects.js';
+import { limiterFigures } from './rate-limiter.js';
 import { semaphoreFigures, settleDeadSemaphore } from './semaphore.js';
 
 interface Entry {
@@ -20,8 +22,8 @@ const entries: Readonly<Record<Kind, Entry>> = {
   atomic: { figures: atomicFigures, settle: settleDeadAtomic },
   lock: { figures: lockFigures, settle: settleDeadLock },
   semaphore: { figures: semaphoreFigures, settle: settleDeadSemaphore },
-  cache: { figures: bytesAlone },
-  limiter: { figures: bytesAlone },
+  cache: { figures: cacheFigures },
+  limiter: { figures: limiterFigures },
   once: { figures: bytesAlone },
   topic: { figures: bytesAlone },
   waiters: { figures: bytesAlone },

@@ -24,7 +24,7 @@ import { testShape } from '../helpers/test-shape.js';
 const idle = { hasWork: false, ready() {}, turnEnd() {} };
 const options = resolveOptions({ mode: 'base', workerNum: 1, port: 0 });
 const listens = [resolveListen({ port: 0 }, options)];
-const forReactor = reactorOptions(options, listens, [-1]);
+const forReactor = reactorOptions(options, listens, [-1], () => -1);
 
 let before: string[];
 let region: Region;

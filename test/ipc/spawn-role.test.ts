@@ -23,7 +23,13 @@ function fakeChild(isStarted = true) {
 describe('a process of a role', () => {
   let argv: string[];
   let execArgv: string[];
-  const shared: SharedDescriptors = { region: 20, overflow: 21, datagrams: [], bells: [{ read: 22, write: 22 }] };
+  const shared: SharedDescriptors = {
+    region: 20,
+    overflow: 21,
+    arena: 12,
+    datagrams: [],
+    bells: [{ read: 22, write: 22 }],
+  };
   const worker = { role: 'worker', id: 1, lane: 0, generation: 1 } as const;
   const call = (): [string, string[], SpawnOptions] => vi.mocked(spawn).mock.calls[0] as never;
 

@@ -199,8 +199,8 @@ describe('a process that ends', () => {
     ).toEqual([0, 11, 2]);
     expect([region.deaths, region.ends('exit'), region.ends('signal')]).toEqual([2, 1, 1]);
     expect(calls).toEqual([
-      ['recover', { id: 2, lane: 0, wasServing: true, exitCode: 3, signal: 0 }],
-      ['recover', { id: 2, lane: 0, wasServing: true, exitCode: 0, signal: 11 }],
+      ['recover', { pid: expect.any(Number), id: 2, lane: 0, wasServing: true, exitCode: 3, signal: 0 }],
+      ['recover', { pid: expect.any(Number), id: 2, lane: 0, wasServing: true, exitCode: 0, signal: 11 }],
     ]);
   });
 

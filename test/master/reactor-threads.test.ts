@@ -334,7 +334,7 @@ describe('accepting', () => {
 describe('what a reactor is told of the options', () => {
   const optionsOf = (given: ServerOptions, listen: object = {}) => {
     const options = resolveOptions({ port: 0, ...given });
-    return reactorOptions(options, [resolveListen({ port: 0, ...listen }, options)], [-1]);
+    return reactorOptions(options, [resolveListen({ port: 0, ...listen }, options)], [-1], () => -1);
   };
 
   it('has a port per listen port, with HTTP where it speaks that', () => {

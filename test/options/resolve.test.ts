@@ -100,6 +100,7 @@ describe('defaults', () => {
       keepAliveTimeoutMs: 75_000,
       halfCloseTimeoutMs: 30_000,
       maxConcurrency: 0,
+      rateLimit: null,
       workerMaxConcurrency: 0,
       compression: null,
       staticFiles: [],

@@ -49,7 +49,17 @@ afterEach(() => {
 function run(given: ServerOptions = {}, role: ProcessRole = 'worker', more: Partial<WorkerPlace<FakeConnection>> = {}) {
   const id = { worker: 1, task: 2, user: 3 }[role];
   return runWorker<FakeConnection>({
-    inheritance: { role, id, lane: 0, generation: 1, bells, region: -1, overflow: -1, datagrams: [] } as Inheritance & {
+    inheritance: {
+      role,
+      id,
+      lane: 0,
+      generation: 1,
+      bells,
+      region: -1,
+      overflow: -1,
+      arena: -1,
+      datagrams: [],
+    } as Inheritance & {
       role: ProcessRole;
     },
     ...{ region, options: resolveOptions({ port: 0, workerNum: 2, ...given }), listens: [], callbacks: { ports: [] } },

@@ -8,6 +8,7 @@ import { isThenable } from '../../util/thenable.js';
 import type { Exchange } from '../exchange.js';
 import { callExpected, isContinue, OTHER_EXPECTATION } from '../expectations.js';
 import type { Http2Source } from '../http-requests.js';
+import type { WorkerLimit } from '../limited.js';
 import type { RequestGate } from '../request-gate.js';
 import { CompatAnswer, type CompatHost, type Http2Listener } from './compat.js';
 import { type Refusal, readHead } from './fields.js';
@@ -34,6 +35,8 @@ export interface Http2BridgeParts {
   readonly record: Http2Figures;
   /** Undefined: any number of requests is served at once. */
   readonly gate?: RequestGate | undefined;
+  /** Asked where Node's own request and response are served; `serve` has it built in. */
+  readonly limit?: Pick<WorkerLimit, 'refusalOf'> | undefined;
   /** May not throw. */
   serve(exchange: Exchange): void;
   /** In place of `serve`: gets Node's own request and response. */
@@ -109,7 +112,11 @@ export class Http2Bridge {
     const { listener } = this.#parts;
     if (listener !== undefined) {
       const answer = new CompatAnswer(host, held, headers, head);
-      return this.#whenRoom(held, () => this.#serveApp(listener, answer));
+      return this.#whenRoom(held, () => {
+        const refusal = this.#parts.limit?.refusalOf(head, host.fd);
+        if (refusal === undefined) this.#serveApp(listener, answer);
+        else this.#refuse(stream, refusal);
+      });
     }
     const { expect } = headers;
     if (expect !== undefined && !isContinue(expect)) return refuse(stream, OTHER);

@@ -102,6 +102,7 @@ export class Answers {
     if (http.phase !== Phase.flushing) return;
     http.phase = Phase.request;
     http.hasBegun = false;
+    http.verdict = 0;
     http.since = this.#parts.context.now;
     if (connection.input !== null || connection.readable) this.#parts.reading.readSoon(connection);
   }

@@ -4,7 +4,6 @@ import { StaticFiles } from '../../../files/static-files.js';
 import { CloseCode } from '../../../ipc/frame.js';
 import { ReactorCounter } from '../../../memory/boards.js';
 import { httpDate } from '../../../protocol/http/date.js';
-import { parseFields } from '../../../protocol/http/fields.js';
 import type { FileAnswer } from '../../../protocol/http/file-answer.js';
 import type { RequestHead } from '../../../protocol/http/head.js';
 import { methods } from '../../../protocol/http/methods.js';
@@ -13,6 +12,7 @@ import type { Connection } from '../../connection.js';
 import type { Answers } from './answers.js';
 import type { Cursor } from './cursor.js';
 import { type HttpState, Phase } from './http-state.js';
+import { LazyFields } from './lazy-fields.js';
 import type { Http1Parts } from './parts.js';
 
 const HEAD = methods.indexOf('HEAD');
@@ -58,31 +58,6 @@ export class Files {
     }
     http.phase = Phase.flushing;
     if (connection.isFlushed) this.#answers.flushed(connection);
-  }
-}
-
-/** The fields of a head, parsed at the first request for one. */
-class LazyFields {
-  readonly #bytes: Buffer;
-  readonly #from: number;
-  readonly #to: number;
-  #fields: string[] | undefined;
-
-  constructor(bytes: Buffer, from: number, to: number) {
-    this.#bytes = bytes;
-    this.#from = from;
-    this.#to = to;
-  }
-
-  /** @param name in lower case @returns several lines as one list */
-  get(name: string): string | undefined {
-    this.#fields ??= parseFields(readLatin1(this.#bytes, this.#from, this.#to));
-    let found: string | undefined;
-    for (let i = 0; i < this.#fields.length; i += 2) {
-      if (this.#fields[i]?.toLowerCase() !== name) continue;
-      found = found === undefined ? this.#fields[i + 1] : `${found}, ${this.#fields[i + 1]}`;
-    }
-    return found;
   }
 }
 

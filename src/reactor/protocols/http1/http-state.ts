@@ -58,6 +58,8 @@ export class HttpState {
   had = 0;
   /** Streaming: the client holds its body back until the worker sends 100 Continue. */
   asksContinue = false;
+  /** `rateLimit`, of the request at the front: 0: not asked yet; −1: it may go on; else refused, come again after that many ms. */
+  verdict = 0;
   /** Pace of the body that the reactor waits for. */
   readonly pace = new Pace();
   /** Streaming: the remaining bytes of a body with a length. */

@@ -32,6 +32,7 @@ import { Files } from './files.js';
 import { type HttpRecord, HttpState, Phase, packHttp, unpackHttp } from './http-state.js';
 import { Intake } from './intake.js';
 import { Http1Parts, stateOf } from './parts.js';
+import { rateCheckOf } from './rate-check.js';
 import { RoomEvents } from './room-events.js';
 import { Times } from './times.js';
 import { Uploads } from './uploads.js';
@@ -71,6 +72,7 @@ export class Http1 implements Protocol {
     this.#intake = new Intake({
       ...{ parts: this.#parts, answers: this.#answers, bodies: this.#bodies, uploads: this.#uploads },
       files: new Files(this.#parts, this.#answers),
+      rate: rateCheckOf(this.#parts),
     });
   }
 

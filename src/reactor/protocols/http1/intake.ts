@@ -7,6 +7,8 @@ import { firstWordOf, REQUEST_PREFIX_BYTES, secondWordOf } from '../../../ipc/fr
 import { ReactorCounter } from '../../../memory/boards.js';
 import { ChunkedDecoder } from '../../../protocol/http/chunked.js';
 import { methods } from '../../../protocol/http/methods.js';
+import type { PlainAnswer } from '../../../protocol/http/plain-answer.js';
+import { tooManyRequests } from '../../../protocol/http/too-many.js';
 import type { Connection } from '../../connection.js';
 import { Life } from '../../life.js';
 import type { WorkerRing } from '../../worker-ring.js';
@@ -17,14 +19,19 @@ import type { Files } from './files.js';
 import { type HttpState, Phase } from './http-state.js';
 import type { Http1Parts } from './parts.js';
 import { lookForPreface, mayBePreface } from './preface.js';
+import type { RateCheck } from './rate-check.js';
 import type { Uploads } from './uploads.js';
 
 const HEAD = methods.indexOf('HEAD');
 /** Behind the target: the last digit of its version. What comes after HTTP/1.1 is processed as HTTP/1.1 (RFC 9110 2.5). */
 const MINOR_AT = ' HTTP/1.'.length;
 const ONE = 0x31;
-/** When a client may come again that was refused for now. */
-const RETRY_SECONDS = 1;
+type ForNow = Pick<PlainAnswer, 'status' | 'why' | 'retryAfterSeconds'>;
+const FULL: ForNow = {
+  status: 503,
+  why: 'The server has reached its limit of requests under way.',
+  retryAfterSeconds: 1,
+};
 const SHORT_HEAD_BYTES = 512;
 const LF = 0x0a;
 
@@ -34,6 +41,8 @@ export interface IntakeParts {
   readonly bodies: Bodies;
   readonly files: Files;
   readonly uploads: Uploads;
+  /** Undefined: no limit. */
+  readonly rate: RateCheck | undefined;
 }
 
 export class Intake {
@@ -42,15 +51,17 @@ export class Intake {
   readonly #bodies: Bodies;
   readonly #files: Files;
   readonly #uploads: Uploads;
+  readonly #rate: RateCheck | undefined;
   /** A request up to this length, head and body, goes to its worker in one piece. */
   readonly #shortBytes: number;
 
-  constructor({ parts, answers, bodies, files, uploads }: IntakeParts) {
+  constructor({ parts, answers, bodies, files, uploads, rate }: IntakeParts) {
     this.#parts = parts;
     this.#answers = answers;
     this.#bodies = bodies;
     this.#files = files;
     this.#uploads = uploads;
+    this.#rate = rate;
     this.#shortBytes = (parts.context.rings[0]?.longestFrame ?? 0) - REQUEST_PREFIX_BYTES;
   }
 
@@ -64,9 +75,10 @@ export class Intake {
     const length = head.parse(bytes, at, to);
     if (length <= 0 || head.isChunked || head.contentLength > 0) return false;
     if (this.#files.areServed || this.#answers.isFull) return false;
+    cursor.headBytes = length;
+    if (this.#rate?.admits(cursor) === false) return false;
     http.hasBegun = true;
     http.isFresh = false;
-    cursor.headBytes = length;
     this.#dispatch(cursor, ring, 0, length);
     return true;
   }
@@ -224,7 +236,8 @@ export class Intake {
   /** @param isWhole no body follows @returns `length`, or 0: it has to wait, or the connection ends */
   #give(cursor: Cursor, length: number, isWhole: boolean): number {
     const { connection, bytes, at } = cursor;
-    if (this.#answers.isFull) return this.#turnAway(cursor, isWhole) ? length : 0;
+    if (this.#rate?.admits(cursor) === false) return this.#turnAway(cursor, isWhole, tooMany(cursor)) ? length : 0;
+    if (this.#answers.isFull) return this.#turnAway(cursor, isWhole, FULL) ? length : 0;
     const ring = this.#choose(cursor, length, isWhole);
     if (ring === undefined) return 0;
     if (!ring.hasRoomFor(length + REQUEST_PREFIX_BYTES)) {
@@ -236,13 +249,13 @@ export class Intake {
     return length;
   }
 
-  /** maxConcurrency. @returns true: the connection goes on */
-  #turnAway({ connection, http, head }: Cursor, isWhole: boolean): boolean {
+  /** For now: the client may come again. @returns true: the connection goes on */
+  #turnAway({ connection, http, head }: Cursor, isWhole: boolean, answer: ForNow): boolean {
     this.#parts.count(ReactorCounter.httpRefused);
     const close = !isWhole || !head.keepAlive;
     this.#answers.answer(connection, http, {
-      ...{ status: 503, why: 'The server has reached its limit of requests under way.', close },
-      ...{ isHead: head.method === HEAD, retryAfterSeconds: RETRY_SECONDS },
+      ...answer,
+      ...{ close, isHead: head.method === HEAD },
     });
     return !close;
   }
@@ -284,6 +297,10 @@ export class Intake {
     this.#answers.refuse(connection, { status, why, close: true });
     return 0;
   }
+}
+
+function tooMany({ http }: Cursor): ForNow {
+  return tooManyRequests(http.verdict);
 }
 
 function bitsOf({ head, http, connection }: Cursor): number {
