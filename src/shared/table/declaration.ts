@@ -33,21 +33,29 @@ export interface Declaration {
   readonly object: SharedObject;
 }
 
+/** How a table gets its memory: tests have arenas of their own. */
+export type Attach = typeof attach;
+
 /** @throws ServerError ERR_TABLE_DECLARATION, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT, ERR_SHARED_NAME */
-export function declareTable(rows: number, specs: ColumnSpecs, options: TableOptions): Declaration {
+export function declareTable(
+  rows: number,
+  specs: ColumnSpecs,
+  options: TableOptions,
+  attachTo: Attach = attach,
+): Declaration {
   if (!isInRange(rows, MAX_ROWS)) throw wrong('number of rows', `an integer from 1 to ${MAX_ROWS}`, rows);
   if (typeof options !== 'object' || options === null) throw wrong('options', 'an object', options);
   checkOptions(options);
   const columns = layOutColumns(specs);
   const keyBytes = options.keyBytes ?? DEFAULT_KEY_BYTES;
   const layout = layOutTable({ rows, columns, keyBytes, isEvicting: options.onFull === 'evict' });
-  const object = attachTable(layout, options);
+  const object = attachTable(layout, options, attachTo);
   return { layout, object, expiresMs: options.expiresMs, isOfFile: options.file !== undefined };
 }
 
 /** The one place where a table gets its memory. */
-function attachTable(layout: Layout, { name, file }: TableOptions): SharedObject {
-  return attach({
+function attachTable(layout: Layout, { name, file }: TableOptions, attachTo: Attach): SharedObject {
+  return attachTo({
     kind: 'table',
     name,
     schema: schemaOf(layout),

@@ -5,7 +5,7 @@ import { monotonicMs } from '../../util/clock.js';
 import { isThenable } from '../../util/thenable.js';
 import type { SharedObject } from '../arena.js';
 import { type Column, FLOAT, INT, INT32 } from './columns.js';
-import { checkExpiry, type Declaration, declareTable, type TableOptions } from './declaration.js';
+import { type Attach, checkExpiry, declareTable, type TableOptions } from './declaration.js';
 import { type TableFigures, tableFigures } from './figures.js';
 import { Keys } from './keys.js';
 import type { Layout } from './layout.js';
@@ -22,8 +22,8 @@ export interface SetOptions {
 }
 
 /** For tests. */
-interface TableParts extends Partial<WriteParts> {
-  readonly declare?: (rows: number, columns: ColumnSpecs, options: TableOptions) => Declaration;
+export interface TableParts extends Partial<WriteParts> {
+  readonly attach?: Attach;
 }
 
 /**
@@ -60,7 +60,7 @@ export class Table<const S extends ColumnSpecs> implements Iterable<[string, Row
   /** @internal */
   constructor(rows: number, columns: S, options?: TableOptions, parts?: TableParts);
   constructor(rows: number, columns: S, options: TableOptions = {}, parts: TableParts = {}) {
-    const { object, layout, expiresMs, isOfFile } = (parts.declare ?? declareTable)(rows, columns, options);
+    const { object, layout, expiresMs, isOfFile } = declareTable(rows, columns, options, parts.attach);
     const { now = isOfFile ? Date.now : monotonicMs, patienceMs = PATIENCE_MS, atStep = nothing } = parts;
     const { memory, name, owners } = object;
     this.#object = object;

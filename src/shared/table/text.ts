@@ -16,6 +16,7 @@ const codes = Array.from({ length: SHORT + 1 }, (_, length) => new Array<number>
 /** @param word the length, and whether it is ASCII */
 export function readText(bytes: Buffer, at: number, word: number, size: number): string {
   const length = Math.min(word & LENGTH_MASK, size);
+  if (length === 0) return '';
   if ((word & ASCII) === 0) return bytes.toString('utf8', at, at + length);
   const list = codes[length];
   if (list === undefined) return bytes.toString('latin1', at, at + length);
@@ -23,7 +24,7 @@ export function readText(bytes: Buffer, at: number, word: number, size: number):
   return fromCharCode.apply(undefined, list);
 }
 
-/** @returns the length and `ASCII`, or −1: the text is not short, or not ASCII */
+/** @returns the length and `ASCII`; 0 for an empty text, as in a row never set; −1: the text is not short, or not ASCII */
 export function writeShortAscii(bytes: Buffer, at: number, text: string, size: number): number {
   const { length } = text;
   if (length > SHORT || length > size) return -1;
@@ -33,5 +34,6 @@ export function writeShortAscii(bytes: Buffer, at: number, text: string, size: n
     all |= code;
     bytes[at + index] = code;
   }
+  if (length === 0) return 0;
   return all < 0x80 ? length | ASCII : -1;
 }

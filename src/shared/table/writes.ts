@@ -116,6 +116,7 @@ export class Writes {
   #lock(hash: number): void {
     if (this.#isChanging) throw new ServerError('ERR_TABLE_NESTED', { table: this.#name });
     if (!this.#stripes.lock(hash)) throw this.#busy();
+    this.#atStep();
   }
 
   #busy(): ServerError {
