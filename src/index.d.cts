@@ -31,6 +31,10 @@ export type DatagramPeer = tswoole.DatagramPeer;
 export declare const ListenPort: typeof tswoole.ListenPort;
 export type ListenPort = tswoole.ListenPort;
 
+/** Rows in shared memory, the same in every process. */
+export declare const Table: typeof tswoole.Table;
+export type Table<S extends tswoole.ColumnSpecs> = tswoole.Table<S>;
+
 /** Takes the settings of Swoole by their names there. */
 export declare const fromSwoole: typeof tswoole.fromSwoole;
 

@@ -458,6 +458,63 @@ export const errorTable = {
       `The rate limiter "${name}" gave no answer: a process that is stopped holds the cell of the key.`,
     advice: 'Let the stopped process go on (SIGCONT), or end it.',
   }),
+  ERR_TABLE_DECLARATION: entry({
+    fields: { part: 'string', expected: 'string', received: 'string' },
+    sentence: ({ part, expected, received }) => `The ${part} of a table must be ${expected}, received ${received}.`,
+    advice: 'Correct the declaration: new Table(rows, { column: kind }, options).',
+  }),
+  ERR_TABLE_KEY: entry({
+    fields: { table: 'string', received: 'string' },
+    sentence: ({ table, received }) =>
+      `A key of table "${table}" must be a string of well-formed Unicode, received ${received}.`,
+    advice: 'Make a string of it; half of a surrogate pair cannot be stored.',
+  }),
+  ERR_TABLE_KEY_TOO_LONG: entry({
+    fields: { table: 'string', bytes: 'number', limit: 'number' },
+    sentence: ({ table, bytes, limit }) =>
+      `A key of table "${table}" takes at most ${limit} bytes (UTF-8), received ${bytes}.`,
+    advice: 'Raise keyBytes in the declaration of the table, or use a hash of the key.',
+  }),
+  ERR_TABLE_COLUMN: entry({
+    fields: { table: 'string', column: 'string', columns: 'string' },
+    sentence: ({ table, column, columns }) => `Table "${table}" has no column "${column}"; it has ${columns}.`,
+    advice: 'Correct the name, or declare the column.',
+  }),
+  ERR_TABLE_VALUE: entry({
+    fields: { table: 'string', part: 'string', expected: 'string', received: 'string' },
+    sentence: ({ table, part, expected, received }) =>
+      `In table "${table}", ${part} must be ${expected}, received ${received}.`,
+    advice: 'Pass a value of the declared kind; nothing was changed.',
+  }),
+  ERR_TABLE_VALUE_TOO_LONG: entry({
+    fields: { table: 'string', column: 'string', bytes: 'number', limit: 'number' },
+    sentence: ({ table, column, bytes, limit }) =>
+      `Column "${column}" of table "${table}" takes at most ${limit} bytes, received ${bytes}.`,
+    advice: 'Raise the size of the column, or cut the value; nothing was changed.',
+  }),
+  ERR_TABLE_FULL: entry({
+    fields: { table: 'string', rows: 'number' },
+    sentence: ({ table, rows }) => `All ${rows} rows of table "${table}" are taken.`,
+    advice: "Declare more rows, give rows an expiresMs, or set onFull to 'evict'.",
+  }),
+  ERR_TABLE_BUSY: entry({
+    fields: { table: 'string' },
+    sentence: ({ table }) =>
+      `A process that is alive has been writing to table "${table}" for a second: it is stopped, or gets no processor.`,
+    advice: 'Let it go on (SIGCONT), or end it; then write again. Reading works meanwhile.',
+  }),
+  ERR_TABLE_NESTED: entry({
+    fields: { table: 'string' },
+    sentence: ({ table }) =>
+      `Table "${table}" was written to in the midst of another write: by the function of update(), or by a getter of a row.`,
+    advice: 'Change the row that update() passes, and write other rows afterwards.',
+  }),
+  ERR_TABLE_CHANGE: entry({
+    fields: { table: 'string', received: 'string' },
+    sentence: ({ table, received }) =>
+      `update() of table "${table}" takes a function that is done when it returns, received ${received}.`,
+    advice: 'Await first, then call update() with a synchronous function; other processes wait while it runs.',
+  }),
   ERR_MESSAGE_QUEUE_FULL: entry({
     fields: { workerId: 'number', limitBytes: 'number' },
     sentence: ({ workerId, limitBytes }) =>

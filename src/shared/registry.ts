@@ -8,6 +8,7 @@ import { lockFigures, settleDeadLock } from './lock.js';
 import { openArenas } from './objects.js';
 import { limiterFigures } from './rate-limiter.js';
 import { semaphoreFigures, settleDeadSemaphore } from './semaphore.js';
+import { tableFigures } from './table/figures.js';
 
 interface Entry {
   figures(object: SharedObject): Figures;
@@ -18,7 +19,7 @@ interface Entry {
 const bytesAlone = (object: SharedObject): Figures => ({ bytes: object.memory.byteLength });
 
 const entries: Readonly<Record<Kind, Entry>> = {
-  table: { figures: bytesAlone },
+  table: { figures: tableFigures },
   atomic: { figures: atomicFigures, settle: settleDeadAtomic },
   lock: { figures: lockFigures, settle: settleDeadLock },
   semaphore: { figures: semaphoreFigures, settle: settleDeadSemaphore },

@@ -121,7 +121,18 @@ function contextOf(given: ServerOptions = {}, more: Partial<StartContext> = {}):
   } as unknown as StartContext;
 }
 const inheritance = (role: string, id = 0, more: object = {}): Inheritance =>
-  ({ role, id, lane: 0, generation: 1, region: 4, overflow: 5, arena: 6, datagrams: [-1], bells: [], ...more }) as Inheritance;
+  ({
+    role,
+    id,
+    lane: 0,
+    generation: 1,
+    region: 4,
+    overflow: 5,
+    arena: 6,
+    datagrams: [-1],
+    bells: [],
+    ...more,
+  }) as Inheritance;
 /** Until the process has booted: then it serves for ever. */
 async function started(given: Inheritance, context: StartContext): Promise<void> {
   void startRole(given, context);
