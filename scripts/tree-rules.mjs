@@ -124,7 +124,7 @@ export const folders = [
   {
     name: 'cli',
     holds: '`tswoole` at a terminal',
-    sees: ['errors', 'util', 'options', 'os', 'ipc', 'control', 'entries.ts', 'version.ts'],
+    sees: ['errors', 'util', 'options', 'os', 'shared', 'ipc', 'control', 'entries.ts', 'version.ts'],
   },
 ];
 

@@ -11,6 +11,7 @@ import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../m
 import { endReasons, type Region } from '../memory/region.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
 import { processUsage } from '../os/other-process.js';
+import { sharedObjects } from '../shared/registry.js';
 import type { ServerStatus } from './controlled.js';
 import { readCloseCodes, readStats, type WorkerInfo } from './stats.js';
 
@@ -57,6 +58,7 @@ export function readMetrics(sources: MetricSources): MetricFamily[] {
     ...ofServer(sources),
     ...ofReactors(sources),
     ...ofWebSockets(sources),
+    ...ofSharedObjects(),
     ...ofWorkers(sources),
     ...ofTasks(sources),
     ...ofProcesses(sources),
@@ -132,6 +134,47 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
       ),
     ),
   ];
+}
+
+const sharedGauges: Readonly<Record<string, string>> = {
+  bytes: 'Address space of a shared object; pages that were never written take no memory.',
+  bytesUsed: 'Bytes that a cache holds.',
+  rows: 'Rows that a table has room for.',
+  rowsUsed: 'Rows that are taken.',
+  keys: 'Keys that a cache, a limiter or a Once holds.',
+  waiting: 'Callers that wait for a lock, a semaphore or an atomic.',
+  held: 'Locks and permits that are held.',
+};
+
+const sharedCounters: Readonly<Record<string, string>> = {
+  lockWaits: 'How often a process had to wait for another one.',
+  brokenLocks: 'Locks whose holder died.',
+  evictions: 'Rows or values that had to make room.',
+  hits: 'Values that a cache had.',
+  misses: 'Values that a cache did not have.',
+  allowed: 'What a limiter let through.',
+  refused: 'What a limiter refused.',
+  published: 'Values published to a topic.',
+  gaps: 'Values of a topic that were overwritten before a subscriber had read them.',
+};
+
+/** Where the script has declared shared objects. */
+function ofSharedObjects(): MetricFamily[] {
+  const objects = sharedObjects();
+  const each = (name: string): Sample[] =>
+    objects
+      .filter(({ figures }) => figures[name] !== undefined)
+      .map(({ kind, name: object, figures }) => sample(figures[name] ?? 0, { kind, name: object }));
+  return [
+    ...Object.entries(sharedGauges).map(([name, help]) => gauge(`shared_${snakeCase(name)}`, help, ...each(name))),
+    ...Object.entries(sharedCounters).map(([name, help]) =>
+      counter(`shared_${snakeCase(name)}_total`, help, ...each(name)),
+    ),
+  ].filter(({ samples }) => samples.length > 0);
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Where a port speaks WebSocket. */

@@ -7,6 +7,7 @@ import { addHistograms, ProcessRecord, quantile } from '../memory/process-board.
 import type { Region } from '../memory/region.js';
 import { RoomBoard, type RoomTotals } from '../memory/room-board.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
+import { type SharedObjectStats, sharedObjects } from '../shared/registry.js';
 
 import { monotonicMs } from '../util/clock.js';
 
@@ -74,6 +75,8 @@ export interface ServerStats {
   tasks: TaskCounts;
   /** Messages sent by `sendMessage`. */
   messageCount: number;
+  /** Tables, locks, caches and other objects that all processes share. */
+  shared: SharedObjectStats[];
   /** Open WebSockets. */
   webSockets: number;
   /** Messages that came by WebSocket. */
@@ -194,6 +197,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     tasks,
     messageCount,
     ...readWebSockets(region, reactors),
+    shared: sharedObjects(),
   };
 }
 

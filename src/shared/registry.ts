@@ -30,8 +30,8 @@ const entries: Readonly<Record<Kind, Entry>> = {
   waiters: { figures: bytesAlone },
 };
 
-/** One object and what it has to tell. */
-export interface ObjectFigures {
+/** One shared object: its memory in bytes, and what its kind counts. Objects without a name are called `#1`, `#2`, … */
+export interface SharedObjectStats {
   readonly kind: Kind;
   readonly name: string;
   readonly figures: Figures;
@@ -46,7 +46,7 @@ export function processDied(pid: number): void {
 }
 
 /** Of all objects of the server, made by any process. */
-export function sharedFigures(): ObjectFigures[] {
+export function sharedObjects(): SharedObjectStats[] {
   return openArenas().flatMap((arena: Arena) =>
     arena.objects().map((object) => ({
       kind: object.kind,

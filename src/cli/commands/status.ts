@@ -4,6 +4,7 @@ import type { CrashLoop, ServerStatus } from '../../control/controlled.js';
 import type { RunEntry } from '../../control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../control/stats.js';
 import { isSecret } from '../../options/index.js';
+import type { SharedObjectStats } from '../../shared/registry.js';
 import { monotonicMs } from '../../util/clock.js';
 import { ExitCode } from '../exit.js';
 import { ask, runningServers, scriptOf } from '../servers.js';
@@ -72,6 +73,7 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
     ],
   ];
   if (status.speaksWebSocket) entries.push(...describeSockets(stats));
+  entries.push(...stats.shared.map(describeShared));
   if (stats.taskWorkerNum > 0) {
     const { queued, running, done, failed, timedOut } = tasks;
     const numbers = `${queued} waiting, ${running} running, ${count(done)} done, ${failed} failed, ${timedOut} timed out`;
@@ -92,6 +94,15 @@ function describeSockets(stats: ServerStats): [string, string][] {
     ['sockets', `${stats.webSockets} open, ${count(stats.messagesReceived)} messages received${ended}`],
     ['rooms', `${rooms} with ${roomMembers} members; ${published}`],
   ];
+}
+
+/** Figures that say nothing yet are left out. */
+function describeShared({ kind, name, figures }: SharedObjectStats): [string, string] {
+  const told = Object.entries(figures).filter(([figure, value]) => figure !== 'bytes' && value !== 0);
+  const words = told.map(
+    ([figure, value]) => `${count(value)} ${figure.replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)}`,
+  );
+  return [`${kind} ${name}`, [...words, bytes(figures.bytes)].join(', ')];
 }
 
 function paintState(state: string): string {

@@ -1,0 +1,71 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { Client } from '../helpers/client.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+
+afterEach(endServers);
+
+interface Asked {
+  readonly client: Client;
+  ask<T>(line: string): Promise<T>;
+}
+
+async function connect({ port }: ServerProcess): Promise<Asked> {
+  const client = await Client.open(port);
+  return { client, ask: async (line) => JSON.parse(await client.ask(line, 30_000)) };
+}
+
+/** One connection to each of two workers. */
+async function connectToTwo(server: ServerProcess): Promise<[Asked, Asked]> {
+  const first = await connect(server);
+  const pid = await first.ask('pid');
+  return poll('a connection of the other worker', async () => {
+    const other = await connect(server);
+    if ((await other.ask('pid')) !== pid) return [first, other];
+    other.client.socket.destroy();
+    return undefined;
+  });
+}
+
+const start = (options: object = {}): Promise<ServerProcess> =>
+  startServer('shared-memory.js', { options: { workerNum: 2, reactorNum: 1, ...options } });
+
+describe('a shared object', () => {
+  it('is the same in every process, from before the start, and over a reload', async () => {
+    const server = await start();
+    const [one, two] = await connectToTwo(server);
+    // The master, the manager (BASE mode: in the same process), a process of the user's.
+    await poll('all have added', async () => (await one.ask<number>('count')) === 1_101_000);
+    expect(await one.ask('row made by')).toEqual({ hits: 7, by: 'the first process' });
+    await one.ask('add 1');
+    await two.ask('add 2');
+    expect(await one.ask('task add 4')).toBe(1_101_007);
+    expect(await two.ask('count')).toBe(1_101_007);
+    expect([await one.ask('hit x'), await two.ask('hit x'), await one.ask('task hit x')]).toEqual([1, 2, 3]);
+    const reloaded = server.waitForEvent('reloaded');
+    server.signal('SIGUSR1');
+    await reloaded;
+    const later = await connect(server);
+    expect(await later.ask('hit x')).toBe(4);
+    expect(await later.ask<number>('count')).toBeGreaterThanOrEqual(1_101_007);
+  });
+
+  it('may be made while the server runs, by any process', async () => {
+    const server = await start();
+    const [one, two] = await connectToTwo(server);
+    expect(await one.ask('late added')).toBe(1);
+    expect(await two.ask('late added')).toBe(2);
+    expect(await one.ask('task late added')).toBe(3);
+  });
+
+  it('goes on from a worker that is killed: its lock to the one that waits, its rows as they are', async () => {
+    const server = await start();
+    const [one, two] = await connectToTwo(server);
+    const pid = await one.ask<number>('pid');
+    expect(await one.ask('take')).toBe(false);
+    await one.ask('hit x');
+    const taken = two.ask('take');
+    process.kill(pid, 'SIGKILL');
+    expect(await taken).toBe(true);
+    expect(await two.ask('hit x')).toBe(2);
+  });
+});
