@@ -410,12 +410,12 @@ export const errorTable = {
   ERR_SHARED_BUSY: entry({
     fields: { name: 'string' },
     sentence: ({ name }) =>
-      `"${name}" was not attached: a process that is stopped holds the directory of shared objects.`,
+      `The shared object "${name}" was not attached: a process that is stopped holds the directory of shared objects.`,
     advice: 'Let the stopped process go on (SIGCONT), or end it.',
   }),
   ERR_SHARED_OWNERS: entry({
     fields: { limit: 'number' },
-    sentence: ({ limit }) => `${limit} processes use this shared memory already.`,
+    sentence: ({ limit }) => `This shared memory is used by ${limit} processes already, and no more can use it.`,
     advice: 'Start fewer processes.',
   }),
   ERR_SHARED_TIMEOUT: entry({
@@ -512,7 +512,7 @@ export const errorTable = {
   ERR_TABLE_CHANGE: entry({
     fields: { table: 'string', received: 'string' },
     sentence: ({ table, received }) =>
-      `update() of table "${table}" takes a function that is done when it returns, received ${received}.`,
+      `The method update() of table "${table}" takes a function that is done when it returns, received ${received}.`,
     advice: 'Await first, then call update() with a synchronous function; other processes wait while it runs.',
   }),
   ERR_MESSAGE_QUEUE_FULL: entry({

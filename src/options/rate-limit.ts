@@ -8,6 +8,7 @@ export interface LimitedRequest {
   readonly method: string;
   /** Path and query, as sent. */
   readonly target: string;
+  /** Of the client, or of the one that a trusted proxy names. */
   readonly remoteAddress: string;
   /** @param name in any case @returns several lines as one list; undefined: there is none */
   header(name: string): string | undefined;

@@ -14,6 +14,7 @@ const MOST_SLOTS = 65_536;
 const MOST_INT = 2 ** 31 - 1;
 const MOST_BIG = 2n ** 63n - 1n;
 
+/** What an `Atomic` is declared with, the same in every process. */
 export interface AtomicOptions {
   /** The same in each process. Default: the order of declaration. */
   readonly name?: string;
@@ -21,6 +22,7 @@ export interface AtomicOptions {
   readonly waiters?: number;
 }
 
+/** How long `Atomic.wait` waits. */
 export interface AtomicWaitOptions {
   /** Longest wait. Default: without end. */
   readonly timeoutMs?: number;
@@ -106,10 +108,12 @@ export class Atomic extends AnyAtomic<number> {
     return new BigAtomic(value, options);
   }
 
+  /** @returns the number, as the last process has left it */
   get(): number {
     return Atomics.load(this.values, 0);
   }
 
+  /** Wakes those that wait. @throws ServerError where it is no integer of 32 bits */
   set(value: number): void {
     checkInt('value', value);
     Atomics.store(this.values, 0, value);
@@ -155,10 +159,12 @@ export class BigAtomic extends AnyAtomic<bigint> {
     super(new BigInt64Array(object.memory, 0, 1), atomicQueue(object));
   }
 
+  /** @returns the number, as the last process has left it */
   get(): bigint {
     return Atomics.load(this.values, 0);
   }
 
+  /** Wakes those that wait. @throws ServerError where it is no integer of 64 bits */
   set(value: bigint): void {
     checkBig('value', value);
     Atomics.store(this.values, 0, value);

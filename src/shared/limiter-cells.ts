@@ -55,7 +55,9 @@ export interface LimiterRule {
   readonly keys: number;
 }
 
+/** What `RateLimiter.take` says: whether it is allowed, how many are left now, and after how many ms to come again. */
 export interface LimiterAnswer {
+  /** It was taken; false: nothing was. */
   readonly allowed: boolean;
   /** As many more are allowed at once. */
   readonly remaining: number;

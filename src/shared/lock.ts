@@ -11,6 +11,7 @@ const SHARED = 2;
 const SLOTS = 1024;
 const MOST_SLOTS = 65_536;
 
+/** What a `Lock` is declared with, the same in every process. */
 export interface LockOptions {
   /** The same in each process. Default: the order of declaration. */
   readonly name?: string;
@@ -18,6 +19,7 @@ export interface LockOptions {
   readonly waiters?: number;
 }
 
+/** How `Lock.acquire` waits, and whether others may share the lock. */
 export interface LockAcquireOptions extends AcquireOptions {
   /** Together with others that ask for it shared. Default false: alone. */
   readonly shared?: boolean;

@@ -18,6 +18,11 @@ export function ourArena(): Arena {
   return arena;
 }
 
+/** For programs that inherit the descriptor in another way. */
+export function inheritArena(descriptor: number): void {
+  arena = Arena.open(descriptor);
+}
+
 /** Those that this process has mapped: the server's, and those of files. */
 export function openArenas(): readonly Arena[] {
   return arena === undefined && !isChild ? [] : [ourArena()];

@@ -20,16 +20,21 @@ interface LimiterPlace {
 
 /** `perSecond` in the long run, and at most `burst` at once. */
 export interface RateLimit extends LimiterPlace {
+  /** What comes back each second, a fraction too. */
   readonly perSecond: number;
+  /** The most at once. */
   readonly burst: number;
 }
 
 /** `limit` at once, and as many again over each `windowMs`: they come back one by one, not all at the end of a window. */
 export interface WindowLimit extends LimiterPlace {
+  /** The most at once, and in each window. */
   readonly limit: number;
+  /** Unit: ms. */
   readonly windowMs: number;
 }
 
+/** What a `RateLimiter` is declared with: so many per second and a burst, or so many in a span of time. */
 export type RateLimiterOptions = RateLimit | WindowLimit;
 
 const PATIENCE_MS = 1000;

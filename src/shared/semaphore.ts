@@ -11,6 +11,7 @@ const SLOTS = 1024;
 const MOST_SLOTS = 65_536;
 const MOST_PERMITS = 2 ** 31 - 1;
 
+/** What a `Semaphore` is declared with, the same in every process. */
 export interface SemaphoreOptions {
   /** The same in each process. Default: the order of declaration. */
   readonly name?: string;
@@ -20,6 +21,7 @@ export interface SemaphoreOptions {
 
 /** Permits are given in the order of asking: who wants many is not overtaken by those who want few. */
 export class Semaphore {
+  /** How many there are. */
   readonly permits: number;
   readonly #queue: Queue;
 

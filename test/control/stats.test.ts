@@ -44,8 +44,18 @@ const live = (worker: number, pid = 100 + worker): void => {
 
 describe('the figures of a server', () => {
   it('are all 0 before anything has happened', () => {
-    const { startedAt, reactorNum, workerNum, taskWorkerNum, tasks: told, messageCount, closeCodes, ...rest } = stats();
-    expect(closeCodes).toEqual({});
+    const {
+      startedAt,
+      reactorNum,
+      workerNum,
+      taskWorkerNum,
+      tasks: told,
+      messageCount,
+      closeCodes,
+      shared,
+      ...rest
+    } = stats();
+    expect([closeCodes, shared]).toEqual([{}, []]);
     expect({ reactorNum, workerNum, taskWorkerNum, told, messageCount }).toEqual({
       ...{ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, told: tasks, messageCount: 5 },
     });

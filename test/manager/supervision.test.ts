@@ -209,7 +209,10 @@ describe('a process that ends', () => {
     newest(1).die(1, 0);
     newest(1).die(1, 0);
     expect([region.ends('exit'), region.ends('boot')]).toEqual([1, 1]);
-    expect(calls.at(-1)).toEqual(['recover', { id: 1, lane: 0, wasServing: false, exitCode: 1, signal: 0 }]);
+    expect(calls.at(-1)).toEqual([
+      'recover',
+      { pid: expect.any(Number), id: 1, lane: 0, wasServing: false, exitCode: 1, signal: 0 },
+    ]);
   });
 
   it('says nothing more, whatever comes of it', () => {

@@ -14,6 +14,7 @@ const withoutMembers = new Set([
   ...['fromSwoole', 'version', 'SwooleSettings'],
   ...['CloseInitiator', 'DispatchAnswer', 'Framing', 'HeaderValue', 'LogRotation', 'Role', 'StaticFilesOptions'],
   ...['accept', 'HandshakeAnswer', 'reject'],
+  ...['ColumnSpec', 'ColumnSpecs', 'NumberColumn', 'RateLimiterOptions', 'RowOf'],
 ]);
 /** Types that are not exported by a name: a member leads there, or a type that is one of several. */
 const unnamed = [

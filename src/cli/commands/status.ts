@@ -73,7 +73,8 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
     ],
   ];
   if (status.speaksWebSocket) entries.push(...describeSockets(stats));
-  entries.push(...stats.shared.map(describeShared));
+  // A server of an earlier version has none.
+  entries.push(...(stats.shared ?? []).map(describeShared));
   if (stats.taskWorkerNum > 0) {
     const { queued, running, done, failed, timedOut } = tasks;
     const numbers = `${queued} waiting, ${running} running, ${count(done)} done, ${failed} failed, ${timedOut} timed out`;

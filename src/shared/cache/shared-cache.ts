@@ -9,6 +9,7 @@ import { attach } from '../objects.js';
 import { CacheCore, type CacheSettings, cacheFigures, cacheSpec } from './cache-core.js';
 import { MOST_KEY_LENGTH } from './layout.js';
 
+/** What a `SharedCache` is declared with, the same in every process: sizes in bytes, times in ms. */
 export interface SharedCacheOptions {
   /** Finds the cache in each process. Default: its number among the caches that the script declares. */
   readonly name?: string;
@@ -20,6 +21,7 @@ export interface SharedCacheOptions {
   readonly ttlMs?: number;
 }
 
+/** How long `SharedCache.wrap` keeps, serves and waits for a value, in ms. */
 export interface WrapOptions {
   /** How long the value is fresh. Default: `ttlMs` of the cache. */
   readonly ttlMs?: number;
@@ -29,13 +31,19 @@ export interface WrapOptions {
   readonly timeoutMs?: number;
 }
 
+/** Figures of a `SharedCache` over all processes: bytes, and counts since it was made. */
 export interface CacheStats {
+  /** Of address space; pages that were never written take no memory. */
   readonly bytes: number;
+  /** Of the values that are there, and of those that have gone since the last of them was written. */
   readonly bytesUsed: number;
   /** Values that are there, fresh or not. */
   readonly keys: number;
+  /** Values that were asked for and there. */
   readonly hits: number;
+  /** Values that were asked for and not there, or no longer fresh. */
   readonly misses: number;
+  /** Values that had to make room. */
   readonly evictions: number;
   /** Processes that died while they wrote. */
   readonly brokenLocks: number;

@@ -13,6 +13,7 @@ const MAX_ROWS = 2 ** 26;
 /** A longer description is told apart by its checksum. */
 const MAX_TEXT = 2000;
 
+/** What a `Table` is declared with beside its rows and columns, the same in every process. */
 export interface TableOptions {
   /** The same in each process. Without one, a table is the n-th that the script declares. */
   readonly name?: string;

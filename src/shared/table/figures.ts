@@ -2,6 +2,7 @@
 import type { SharedObject } from '../arena.js';
 import { allocator, header, STRIPES, stripe, stripeOf } from './layout.js';
 
+/** What a `Table` tells of itself, over all processes. */
 export interface TableFigures {
   /** That it has room for. */
   readonly rows: number;

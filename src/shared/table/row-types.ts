@@ -11,6 +11,7 @@ export type ColumnSpec =
   | 'bool'
   | { readonly type: 'string' | 'bytes'; readonly size: number };
 
+/** The columns of a `Table`, by name. */
 export type ColumnSpecs = Readonly<Record<string, ColumnSpec>>;
 
 type ValueOf<C extends ColumnSpec> = C extends 'bool'

@@ -39,7 +39,7 @@ export interface TableParts extends Partial<WriteParts> {
  * visits.incr('/index.html', 'count');
  * visits.get('/index.html')?.count;
  */
-export class Table<const S extends ColumnSpecs> implements Iterable<[string, RowOf<S>]> {
+export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterable<[string, RowOf<S>]> {
   readonly #object: SharedObject;
   readonly #layout: Layout;
   readonly #rows: Rows;
@@ -76,6 +76,7 @@ export class Table<const S extends ColumnSpecs> implements Iterable<[string, Row
 
   /** @returns a copy of the row, or the value of one column; undefined when there is no such key */
   get(key: string): RowOf<S> | undefined;
+  /** @returns the value of one column; undefined when there is no such key */
   get<N extends keyof S & string>(key: string, column: N): RowOf<S>[N] | undefined;
   get(key: string, column?: string): unknown {
     const hash = this.#keys.take(key);
@@ -83,6 +84,7 @@ export class Table<const S extends ColumnSpecs> implements Iterable<[string, Row
     return this.#rows.readColumn(hash, this.#keys, this.#columnOf(column));
   }
 
+  /** Whether there is such a key. Cheaper than `get`. */
   has(key: string): boolean {
     return this.#rows.has(this.#keys.take(key), this.#keys);
   }

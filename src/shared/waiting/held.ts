@@ -13,6 +13,7 @@ export interface Held {
   readonly ownerDied: boolean;
 }
 
+/** How a lock or permits are waited for. */
 export interface AcquireOptions {
   /** Longest wait. Default: without end. */
   readonly timeoutMs?: number;
