@@ -62,3 +62,7 @@ export type Lock = tswoole.Lock;
 /** Permits that all processes share. */
 export declare const Semaphore: typeof tswoole.Semaphore;
 export type Semaphore = tswoole.Semaphore;
+
+/** One process computes, all get the result. */
+export declare const Once: typeof tswoole.Once;
+export type Once = tswoole.Once;

@@ -45,6 +45,7 @@ export type { TimerCallback } from './server/timers.js';
 export type { UserProcessDefinition, UserProcessRun } from './server/user-processes.js';
 export { Atomic, type AtomicOptions, type AtomicWaitOptions, type BigAtomic } from './shared/atomic.js';
 export { Lock, type LockAcquireOptions, type LockOptions } from './shared/lock.js';
+export { Once, type OnceOptions, type OnceRunOptions } from './shared/once.js';
 export { Semaphore, type SemaphoreOptions } from './shared/semaphore.js';
 export type { AcquireOptions, Held } from './shared/waiting/held.js';
 export type { Task } from './task/task-runner.js';
