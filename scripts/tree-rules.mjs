@@ -125,7 +125,7 @@ export const files = [
     holds: 'public exports, nothing else',
     sees: [
       ...['errors', 'util', 'options', 'memory', 'ipc', 'messaging', 'control'],
-      ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
+      ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'shared', 'version.ts'],
     ],
   },
 ];
