@@ -66,6 +66,11 @@ export type Lock = tswoole.Lock;
 /** Permits that all processes share. */
 export declare const Semaphore: typeof tswoole.Semaphore;
 export type Semaphore = tswoole.Semaphore;
+
+/** One process computes, all get the result. */
+export declare const Once: typeof tswoole.Once;
+export type Once = tswoole.Once;
+
 /** A limit for each key, the same in all processes: so many per second, and a burst. */
 export declare const RateLimiter: typeof tswoole.RateLimiter;
 export type RateLimiter = tswoole.RateLimiter;

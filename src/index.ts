@@ -53,6 +53,7 @@ export {
 } from './shared/cache/shared-cache.js';
 export type { LimiterAnswer } from './shared/limiter-cells.js';
 export { Lock, type LockAcquireOptions, type LockOptions } from './shared/lock.js';
+export { Once, type OnceOptions, type OnceRunOptions } from './shared/once.js';
 export { type RateLimit, RateLimiter, type RateLimiterOptions, type WindowLimit } from './shared/rate-limiter.js';
 export { Semaphore, type SemaphoreOptions } from './shared/semaphore.js';
 export type { TableOptions } from './shared/table/declaration.js';

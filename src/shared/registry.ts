@@ -6,6 +6,7 @@ import type { Figures } from './figures.js';
 import type { Kind } from './kinds.js';
 import { lockFigures, settleDeadLock } from './lock.js';
 import { openArenas } from './objects.js';
+import { onceFigures, settleDeadOnce } from './once.js';
 import { limiterFigures } from './rate-limiter.js';
 import { semaphoreFigures, settleDeadSemaphore } from './semaphore.js';
 import { tableFigures } from './table/figures.js';
@@ -25,7 +26,7 @@ const entries: Readonly<Record<Kind, Entry>> = {
   semaphore: { figures: semaphoreFigures, settle: settleDeadSemaphore },
   cache: { figures: cacheFigures },
   limiter: { figures: limiterFigures },
-  once: { figures: bytesAlone },
+  once: { figures: onceFigures, settle: settleDeadOnce },
   topic: { figures: bytesAlone },
   waiters: { figures: bytesAlone },
 };

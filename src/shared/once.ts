@@ -1,0 +1,340 @@
+/** One process computes, all get the result. */
+import { deserialize, serialize } from 'node:v8';
+import { crc32 } from 'node:zlib';
+import { describe, ServerError } from '../errors/index.js';
+import { float64, int32, layoutRecord } from '../memory/record.js';
+import { monotonicMs } from '../util/clock.js';
+import type { SharedObject } from './arena.js';
+import type { Figures } from './figures.js';
+import { attach } from './objects.js';
+import { callable, checkName, milliseconds, optionsObject, whole } from './waiting/check.js';
+import { longestWaiting } from './waiting/held.js';
+import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes, WAITING } from './waiting/queue.js';
+import { waitFor } from './waiting/wait-for.js';
+
+const CELL_HEAD_BYTES = 32;
+const cell = layoutRecord(
+  { state: int32(), hash: int32(), keyBytes: int32(), valueBytes: int32(), expiresAt: float64() },
+  CELL_HEAD_BYTES,
+).at;
+const EMPTY = 0;
+/** Who leads is the slot that holds it; without one, the next caller leads. */
+const COMPUTING = 1;
+const READY = 2;
+/** Only for those who waited for it. */
+const RETIRED = 3;
+
+/** What a `Once` is declared with, the same in every process. */
+export interface OnceOptions {
+  /** The same in each process. Default: the order of declaration. */
+  readonly name?: string;
+  /** Keys at a time, computed or kept. Default 256. */
+  readonly keys?: number;
+  /** Longest key. Default 128. */
+  readonly keyBytes?: number;
+  /** Longest result, as node:v8 serialises it. Default 16,384. Memory: keys × (32 + keyBytes + valueBytes), once written. */
+  readonly valueBytes?: number;
+  /** Calls at a time that wait or compute: one per process and key. Default 1,024; 32 bytes each. */
+  readonly waiters?: number;
+}
+
+/** How long the result of `Once.run` is kept. */
+export interface OnceRunOptions {
+  /** How long later callers get the same result. Default 0: only those who waited get it. */
+  readonly leaseMs?: number;
+}
+
+/**
+ * A call by key that runs in one process at a time; callers in all processes get its result. A leader that dies is followed by
+ * one who waited. An error is not kept: it goes to the callers of the leader's process, and those of the next try for themselves.
+ */
+export class Once {
+  readonly #cells: OnceCells;
+  readonly #running = new Map<string, Promise<Buffer>>();
+
+  /** @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT */
+  constructor(options: OnceOptions = {}) {
+    checkName(options);
+    const keys = whole('keys', options.keys, [1, 65_536], 256);
+    const keyBytes = whole('keyBytes', options.keyBytes, [1, 4096], 128);
+    const valueBytes = whole('valueBytes', options.valueBytes, [1, 2 ** 26], 16_384);
+    const waiters = whole('waiters', options.waiters, [1, 65_536], 1024);
+    const schema = `once with ${keys} keys of ${keyBytes} bytes, results of ${valueBytes} bytes, for ${waiters} waiters`;
+    const bytes = queueBytes(waiters) + keys * cellBytes(keyBytes, valueBytes);
+    this.#cells = new OnceCells(attach({ kind: 'once', name: options.name, schema, bytes }));
+  }
+
+  /**
+   * Calls `fn`, or waits for the one who does. Its caller gets what it returned, the others a copy.
+   * @throws what `fn` throws; ServerError ERR_SHARED_VALUE_SIZE, ERR_SHARED_KEYS, ERR_SHARED_WAITERS, ERR_SHARED_STUCK
+   */
+  async run<T>(key: string, fn: () => T | PromiseLike<T>, options: OnceRunOptions = {}): Promise<T> {
+    callable('fn', fn);
+    optionsObject(options);
+    const leaseMs = milliseconds('leaseMs', options.leaseMs) ?? 0;
+    const bytesOfKey = this.#cells.checkKey(key);
+    const running = this.#running.get(key);
+    if (running !== undefined) return deserialize(await running) as T;
+    let own: { readonly value: T } | undefined;
+    const lead = async () => {
+      own = { value: await fn() };
+      return serialize(own.value);
+    };
+    const promise = this.#cells.run(bytesOfKey, lead, leaseMs);
+    this.#running.set(key, promise);
+    try {
+      const bytes = await promise;
+      return own === undefined ? (deserialize(bytes) as T) : own.value;
+    } finally {
+      this.#running.delete(key);
+    }
+  }
+}
+
+/** What tests replace. */
+export interface OnceParts extends QueueParts {
+  readonly now?: () => number;
+}
+
+/** The view of the memory; values are bytes. */
+export class OnceCells {
+  readonly queue: Queue;
+  readonly #object: SharedObject;
+  readonly #shape: { readonly keys: number; readonly keyBytes: number; readonly valueBytes: number };
+  readonly #int32: Int32Array;
+  readonly #float64: Float64Array;
+  readonly #bytes: Buffer;
+  readonly #from: number;
+  readonly #cellBytes: number;
+  readonly #now: () => number;
+
+  constructor(object: SharedObject, { now = monotonicMs, ...parts }: OnceParts = {}) {
+    const found = /with (\d+) keys of (\d+) bytes, results of (\d+) bytes, for (\d+) waiters/.exec(object.schema);
+    const [keys = 0, keyBytes = 0, valueBytes = 0, slots = 0] = (found ?? []).slice(1).map(Number);
+    this.#object = object;
+    this.#shape = { keys, keyBytes, valueBytes };
+    this.#int32 = new Int32Array(object.memory);
+    this.#float64 = new Float64Array(object.memory);
+    this.#bytes = Buffer.from(object.memory);
+    this.#from = queueBytes(slots);
+    this.#cellBytes = cellBytes(keyBytes, valueBytes);
+    this.#now = now;
+    this.queue = new QueueOf(object, { at: 0, slots, option: 'waiters' }, () => this.#grant(), parts);
+  }
+
+  /** @throws ServerError ERR_OPTION_TYPE, ERR_SHARED_VALUE_SIZE */
+  checkKey(key: string): Buffer {
+    if (typeof key !== 'string')
+      throw new ServerError('ERR_OPTION_TYPE', { name: 'key', expected: 'a string', received: describe(key) });
+    const bytes = Buffer.from(key);
+    if (bytes.length > this.#shape.keyBytes) throw this.#tooLong('key', bytes.length, 'keyBytes');
+    return bytes;
+  }
+
+  async run(key: Buffer, lead: () => Promise<Buffer>, leaseMs: number): Promise<Buffer> {
+    const entered = this.#enter(key);
+    if (typeof entered !== 'number') return entered;
+    const { queue } = this;
+    const index = entered;
+    const take = () => this.#take(index);
+    const giveUp = () => queue.locked(() => queue.leave(index, false));
+    const timedOut = () => 'lead' as const;
+    const wait = { queue, take, giveUp, timeoutMs: undefined, signal: undefined, timedOut };
+    const taken = take() ?? (await waitFor<Buffer | 'lead'>(wait));
+    return taken === 'lead' ? this.#lead(index, lead, leaseMs) : taken;
+  }
+
+  /** Results that are kept. */
+  get kept(): number {
+    let count = 0;
+    for (let index = 0; index < this.#shape.keys; index++) if (this.#state(index) === READY) count++;
+    return count;
+  }
+
+  async #lead(index: number, lead: () => Promise<Buffer>, leaseMs: number): Promise<Buffer> {
+    const { queue } = this;
+    let isDone = false;
+    try {
+      const bytes = await lead();
+      if (bytes.length > this.#shape.valueBytes) throw this.#tooLong('result', bytes.length, 'valueBytes');
+      queue.locked(() => {
+        this.#publish(queue.want(index), bytes, leaseMs);
+        queue.leave(index, false);
+      });
+      isDone = true;
+      return bytes;
+    } finally {
+      if (!isDone) queue.locked(() => queue.leave(index, false));
+    }
+  }
+
+  /** @returns the kept result, or the slot that leads or waits */
+  #enter(key: Buffer): Buffer | number {
+    const entered = this.#tryEnter(key);
+    if (typeof entered !== 'string') return entered;
+    this.queue.settle('all');
+    const again = this.#tryEnter(key);
+    if (typeof again !== 'string') return again;
+    if (again === 'waiters') throw this.queue.full();
+    const { kind, name } = this.#object;
+    throw new ServerError('ERR_SHARED_KEYS', { kind, name, limit: this.#shape.keys });
+  }
+
+  #tryEnter(key: Buffer): Buffer | number | 'waiters' | 'keys' {
+    return this.queue.locked(() => {
+      const found = this.#find(key);
+      if (found >= 0 && this.#state(found) === READY && this.#isKept(found)) return this.#value(found);
+      if (found >= 0 && this.#state(found) === READY) this.#setState(found, RETIRED);
+      const index = found >= 0 && this.#state(found) === COMPUTING ? found : this.#begin(key);
+      if (index < 0) return 'keys';
+      const slot = this.queue.enter(index);
+      return slot < 0 ? 'waiters' : slot;
+    });
+  }
+
+  /** Only its own slot is looked at without the guard. */
+  #take(index: number): Buffer | 'lead' | undefined {
+    const { queue } = this;
+    if (queue.state(index) !== GRANTED) return undefined;
+    const at = queue.want(index);
+    if (this.#state(at) === COMPUTING) {
+      queue.take(index);
+      return 'lead';
+    }
+    const bytes = this.#value(at);
+    queue.locked(() => queue.leave(index, false));
+    return bytes;
+  }
+
+  /** Under the guard. All who wait for a result that is there get it; without a leader, the longest waiting leads. */
+  #grant(): void {
+    const { queue } = this;
+    for (let slot = 0; slot < queue.top; slot++) {
+      if (queue.state(slot) !== WAITING) continue;
+      const at = queue.want(slot);
+      if (this.#state(at) !== COMPUTING) queue.grant(slot);
+      else if (!this.#isPinned(at, GRANTED)) queue.grant(longestWaiting(queue, (want) => want === at));
+    }
+  }
+
+  /** A slot refers to the cell. */
+  #isPinned(at: number, least: number): boolean {
+    for (let slot = 0; slot < this.queue.top; slot++) {
+      if (this.queue.state(slot) >= least && this.queue.want(slot) === at) return true;
+    }
+    return false;
+  }
+
+  #find(key: Buffer): number {
+    const hash = crc32(key) | 0;
+    for (let index = 0; index < this.#shape.keys; index++) {
+      const state = this.#state(index);
+      if (state !== COMPUTING && state !== READY) continue;
+      if (this.#int(index, cell.hash) === hash && this.#key(index).equals(key)) return index;
+    }
+    return -1;
+  }
+
+  /** @returns the cell, which nobody computes yet; −1: all are in use */
+  #begin(key: Buffer): number {
+    const index = this.#reusable();
+    if (index < 0) return -1;
+    this.#setState(index, EMPTY);
+    this.#int32[this.#ints(index) + cell.hash] = crc32(key) | 0;
+    this.#int32[this.#ints(index) + cell.keyBytes] = key.length;
+    key.copy(this.#bytes, this.#at(index) + CELL_HEAD_BYTES);
+    this.#setState(index, COMPUTING);
+    return index;
+  }
+
+  /** One that is not needed; else the result that is kept for the shortest time. */
+  #reusable(): number {
+    let found = -1;
+    for (let index = 0; index < this.#shape.keys; index++) {
+      if (this.#state(index) === EMPTY) return index;
+      if (this.#isPinned(index, WAITING)) continue;
+      if (this.#state(index) !== READY || !this.#isKept(index)) return index;
+      if (found < 0 || this.#expiresAt(index) < this.#expiresAt(found)) found = index;
+    }
+    return found;
+  }
+
+  #publish(index: number, bytes: Buffer, leaseMs: number): void {
+    bytes.copy(this.#bytes, this.#valueAt(index));
+    this.queue.step();
+    this.#int32[this.#ints(index) + cell.valueBytes] = bytes.length;
+    this.#float64[this.#at(index) / 8 + cell.expiresAt] = this.#now() + leaseMs;
+    this.#setState(index, READY);
+  }
+
+  #setState(index: number, state: number): void {
+    this.queue.step();
+    Atomics.store(this.#int32, this.#ints(index) + cell.state, state);
+    this.queue.step();
+  }
+
+  #state(index: number): number {
+    return this.#int(index, cell.state);
+  }
+
+  #isKept(index: number): boolean {
+    return this.#expiresAt(index) > this.#now();
+  }
+
+  #expiresAt(index: number): number {
+    return this.#float64[this.#at(index) / 8 + cell.expiresAt] ?? 0;
+  }
+
+  #key(index: number): Buffer {
+    const at = this.#at(index) + CELL_HEAD_BYTES;
+    return this.#bytes.subarray(at, at + this.#int(index, cell.keyBytes));
+  }
+
+  /** A copy. */
+  #value(index: number): Buffer {
+    const at = this.#valueAt(index);
+    return Buffer.from(this.#bytes.subarray(at, at + this.#int(index, cell.valueBytes)));
+  }
+
+  #valueAt(index: number): number {
+    return this.#at(index) + CELL_HEAD_BYTES + align(this.#shape.keyBytes);
+  }
+
+  #int(index: number, field: number): number {
+    return this.#int32[this.#ints(index) + field] ?? 0;
+  }
+
+  #at(index: number): number {
+    return this.#from + index * this.#cellBytes;
+  }
+
+  #ints(index: number): number {
+    return this.#at(index) / 4;
+  }
+
+  #tooLong(what: string, bytes: number, option: 'keyBytes' | 'valueBytes'): ServerError {
+    const { kind, name } = this.#object;
+    return new ServerError('ERR_SHARED_VALUE_SIZE', { kind, name, what, bytes, limit: this.#shape[option], option });
+  }
+}
+
+/** From the shared memory alone. `held`: calls that compute, or take their result. */
+export function onceFigures(object: SharedObject): Figures {
+  const cells = new OnceCells(object);
+  return { bytes: object.memory.byteLength, keys: cells.kept, ...cells.queue.figures() };
+}
+
+/** Called in the manager once it has reaped a process. */
+export function settleDeadOnce(object: SharedObject): void {
+  const { queue } = new OnceCells(object);
+  queue.settle('all');
+  queue.ringGranted();
+}
+
+function cellBytes(keyBytes: number, valueBytes: number): number {
+  return CELL_HEAD_BYTES + align(keyBytes) + align(valueBytes);
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / 8) * 8;
+}
