@@ -431,7 +431,9 @@ describe('the body of a stream of HTTP/2', () => {
     const reading = exchange.body.next();
     stream.push(Buffer.alloc(bytes));
     if (bytes === 10) return expect((await reading)?.length).toBe(10);
+    const why = 'The body has more than 10 bytes, which is the bodyLimit';
     await expect(reading).rejects.toMatchObject({ detail: expect.objectContaining({ status: 413 }) });
+    await expect(exchange.body.next()).rejects.toMatchObject({ detail: expect.objectContaining({ why }) });
     expect(stream.told[0]).toMatchObject({ headers: { ':status': 413 } });
     return expect([exchange.isEnded, exchange.isGone]).toEqual([true, true]);
   });
