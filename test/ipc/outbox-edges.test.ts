@@ -8,6 +8,7 @@ import { Reply } from '../../src/ipc/reply.js';
 import { requestFrame } from '../../src/ipc/request-frame.js';
 import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { RoomRequests } from '../../src/ipc/room-requests.js';
+import type { Wakes } from '../../src/ipc/sleep.js';
 import { ConnectionTable, SlotFlag, SlotState } from '../../src/memory/connection-table.js';
 import { Region } from '../../src/memory/region.js';
 import { testShape } from '../helpers/test-shape.js';
@@ -21,7 +22,7 @@ const FD = 64 + 3;
 let region: Region;
 let table: ConnectionTable;
 let readers: RingReader[];
-let links: { ring: RingWriter; waker: { wake(): void; ring(): void } }[];
+let links: { ring: RingWriter; waker: Wakes }[];
 /** Reactors that were woken, in order. */
 let woken: number[];
 let dead: Set<number>;
@@ -35,7 +36,7 @@ beforeEach(() => {
   readers = places.map((place) => new RingReader(region, place));
   links = places.map((place, reactor) => ({
     ring: new RingWriter(region, place),
-    waker: { wake: () => void woken.push(reactor), ring: () => {} },
+    waker: { wake: () => woken.push(reactor) > 0, ring: () => {} },
   }));
   open(FD);
   outbox = make();

@@ -41,7 +41,7 @@ const usual: Events = {
 async function start(events: Events = usual, ofPort: Events = {}, options: ServerOptions = {}) {
   const half = webSocketHalf({}, { questions: new RoomQuestions(), publish: () => {} });
   const port = half.callbacks?.({
-    close: (conn, close) => void seen.push(['close', conn.fd, close]),
+    close: (conn: { fd: number }, close: unknown) => void seen.push(['close', conn.fd, close]),
   } as never) as never;
   const world = new ServiceWorld({ ports: [port, port, port] });
   world.region.ports = [9501, 9502, 9503];
