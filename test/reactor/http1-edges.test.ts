@@ -342,6 +342,18 @@ describe('a static file', () => {
     expect(isOpen(world)).toBe(line.endsWith('keep-alive'));
   });
 
+  it.runIf(process.platform === 'linux')('whose size shows only when it is read is sent whole, however long', () => {
+    const ofSystem: ResolvedStaticFiles = [{ ...folder, root: `/proc/${process.pid}`, fallthrough: false, fields: [] }];
+    const world = new Http1World({ staticFiles: ofSystem });
+    world.asks(get('/smaps') + get('/comm'));
+    const [head = ''] = world.got.split('\r\n\r\n');
+    const length = Number(/content-length: (\d+)/i.exec(head)?.[1]);
+    expect(length).toBeGreaterThan(40_000);
+    const rest = world.got.slice(head.length + 4);
+    expect(rest.slice(length)).toMatch(/^HTTP\/1.1 200 OK\r\n[\s\S]*\n$/);
+    expect(rest.slice(0, length).endsWith('\n')).toBe(true);
+  });
+
   it('goes to a worker where it expects what nobody knows', () => {
     const world = new Http1World({ staticFiles });
     world.asks(get('/a.txt', 'expect: a-miracle\r\n'));
