@@ -74,12 +74,10 @@ describe('cookies', () => {
   test('are lines of their own, percent-encoded or as they are', () => {
     const { response } = answerOf();
     response.cookie('a', 'b c').rawCookie('d', 'e%20f').clearCookie('g', { path: '/x' });
-    expect(response.getHeader('set-cookie')).toEqual([
-      'a=b%20c',
-      'd=e%20f',
-      expect.stringMatching(/^g=; .*(Max-Age=0|Expires=Thu, 01 Jan 1970).*$/),
-    ]);
-    expect(String((response.getHeader('set-cookie') as string[])[2])).toContain('Path=/x');
+    expect(response.getHeader('set-cookie')).toEqual(['a=b%20c', 'd=e%20f', expect.stringMatching(/^g=;.* Path=\/x/i)]);
+    const cleared = String((response.getHeader('set-cookie') as string[])[2]);
+    expect(cleared).toMatch(/Max-Age=0(;|$)/);
+    expect(cleared).toContain('Expires=Thu, 01 Jan 1970 00:00:00 GMT');
   });
 
   test('may be the first field of all', () => {

@@ -142,6 +142,19 @@ describe('what waits', () => {
     expect(outbox.isOpen(FD)).toBe(false);
   });
 
+  it.each([
+    [WINDOW / 2 - 1, 0],
+    [WINDOW / 2, 1],
+  ])('is asked about before it has to wait: behind %d bytes %d times', (bytes, questions) => {
+    for (let left = bytes; left > 0; left -= 50_000) outbox.send(FD, Buffer.alloc(Math.min(left, 50_000)));
+    const frames = take();
+    expect([bytesOf(frames), ofType(frames, Request.watchDrain).length, outbox.isEmpty]).toEqual([
+      bytes,
+      questions,
+      true,
+    ]);
+  });
+
   it('goes on as soon as the reactor has room, and leaves nothing behind', () => {
     outbox.send(FD, Buffer.alloc(700_000));
     expect([outbox.isEmpty, outbox.waitsForRoom]).toEqual([false, true]);

@@ -230,6 +230,16 @@ describe('requests under way', () => {
     expect(world.board.underWay(0)).toBe(0);
   });
 
+  it('are counted by the process that takes over, and those between two requests are not', () => {
+    const world = new Http1World();
+    world.asks(get('/1'));
+    world.connect();
+    const next = world.successor();
+    expect(next.board.underWay(0)).toBe(1);
+    next.sends(world.connection, [{ type: Request.answer, detail: 1, flags: AnswerFlag.last, payload: OK }]);
+    expect([next.board.underWay(0), next.client(world.connection).got]).toEqual([0, OK]);
+  });
+
   it('are maxConcurrency at most, those of HTTP/2 counted', () => {
     const world = new Http1World({ maxConcurrency: 2 });
     world.workers.addField(0, WorkerField.streamsOfLane0, 1);
