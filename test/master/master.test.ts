@@ -550,6 +550,35 @@ describe('a profile', () => {
   });
 });
 
+describe('the exit of the process', () => {
+  const exits = (): void => {
+    for (const listener of process.listeners('exit')) {
+      if (!listenersBefore.get('exit')?.includes(listener)) listener(0);
+    }
+  };
+  /** No process has this number. */
+  const PID = 4_000_001;
+  /** What a worker is told whose manager may not come to end it. */
+  const signals = (): unknown[] => {
+    const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+    new WorkerBoard(master.region).setProcess(0, 0, PID);
+    exits();
+    return kill.mock.calls.filter(([pid, signal]) => pid === PID && signal !== 0).map(([, signal]) => signal);
+  };
+
+  it('stops the owners, kills the manager and what runs under it', async () => {
+    await running();
+    expect(signals()).toEqual(['SIGKILL']);
+    expect(steps).toEqual(['owners: stopAtOnce', 'manager: SIGKILL']);
+  });
+
+  it('behind the shutdown kills nobody', async () => {
+    await running();
+    await master.shutdown();
+    expect(signals()).toEqual([]);
+  });
+});
+
 describe('a sudden end', () => {
   it('of an owner ends the process while the server runs', async () => {
     await running();
