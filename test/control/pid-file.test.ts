@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -72,6 +72,65 @@ describe('a pid file', () => {
     expect(readFileSync(path, 'utf8')).toBe(`${process.pid}\n`);
     file.remove();
     expect(pidOfHolder(path)).toBe(0);
+  });
+});
+
+describe('what lies under the name of a pid file', () => {
+  const refused = (why: string) => expect.objectContaining({ code: 'ERR_PID_FILE', detail: { path, why } });
+
+  it('is refused where it is another file too, and keeps its content', () => {
+    const other = join(folder, 'precious');
+    writeFileSync(other, 'content');
+    linkSync(other, path);
+    expect(() => PidFile.acquire(path)).toThrowError(refused('it has another name too (a hard link)'));
+    expect(readFileSync(other, 'utf8')).toBe('content');
+  });
+
+  it('is refused where it is no file', () => {
+    spawnSync('mkfifo', [path]);
+    expect(() => PidFile.acquire(path)).toThrowError(refused('it is no regular file'));
+  });
+
+  it('is refused where it cannot be opened, with the reason', () => {
+    const inside = join(folder, 'missing', 'it.pid');
+    expect(() => PidFile.acquire(inside)).toThrowError(
+      expect.objectContaining({
+        code: 'ERR_PID_FILE',
+        detail: { path: inside, why: expect.stringContaining('ENOENT') },
+      }),
+    );
+  });
+
+  it.each(['', 'x', '-5', '0x10', '1234567890', '12 34', '1'.repeat(40)])('is no pid where it says "%s"', (text) => {
+    writeFileSync(path, text);
+    expect(PidFile.acquire(path).leftover).toBe(0);
+  });
+
+  it.each([
+    ['7\n', 7],
+    [' 123456789 ', 123_456_789],
+  ])('is a pid where it says %j', (text, pid) => {
+    writeFileSync(path, text);
+    expect(PidFile.acquire(path).leftover).toBe(pid);
+  });
+
+  it('stays where it is not ours any more', () => {
+    const file = PidFile.acquire(path);
+    renameSync(path, join(folder, 'moved'));
+    writeFileSync(path, 'of another server');
+    file.remove();
+    expect(readFileSync(path, 'utf8')).toBe('of another server');
+    rmSync(path);
+    file.remove();
+    const again = PidFile.acquire(path);
+    again.remove();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('is readable for all, and long content before is gone', () => {
+    writeFileSync(path, 'x'.repeat(1000));
+    PidFile.acquire(path);
+    expect(readFileSync(path, 'utf8')).toBe(`${process.pid}\n`);
   });
 });
 

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { keepsBootOutput } from '../../src/ipc/boot-output.js';
 import { bequeath, CONTROL_DESCRIPTOR, takeInheritance } from '../../src/ipc/inheritance.js';
 import { letGoOfSecrets } from '../../src/ipc/secrets.js';
 import { CHILD_VARIABLE } from '../../src/util/child-variable.js';
@@ -66,6 +67,22 @@ describe('a child', () => {
     const { inheritance } = found(bequeath({ role: 'manager' }, shared));
     expect(inheritance.role).toBe('manager');
     expect(inheritance).not.toHaveProperty('printed');
+  });
+
+  it.runIf(keepsBootOutput())(
+    'tells its parent why it does not become ready: what it prints until then is read, and it knows where to write then',
+    () => {
+      const start = bequeath(worker, shared);
+      const { inheritance, at } = found(start);
+      expect((start.stdio as unknown[]).slice(0, 4)).toEqual(['ignore', 'inherit', 'pipe', 'pipe']);
+      expect(at(inheritance.standardError ?? -1)).toBe(2);
+    },
+  );
+
+  it('has the environment of its parent, and no word of secrets where there are none', () => {
+    const { env } = bequeath(worker, shared);
+    expect(env).toMatchObject({ PATH: process.env['PATH'] });
+    expect(Object.keys(env).filter((name) => /SECRET/.test(name))).toEqual([]);
   });
 
   it('takes its inheritance out of the environment: what it starts has none', () => {

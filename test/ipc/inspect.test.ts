@@ -68,6 +68,7 @@ describe('a process that is inspected', () => {
     const args = [0, 1, 2].flatMap((id) => [0, 1].map((lane) => inspectArgs(id, lane)));
     expect(args).toEqual([9501, 9502, 9503, 9504, 9505, 9506].map((port) => [`--inspect=127.0.0.1:${port}`]));
     expect(process.env[INSPECT_VARIABLE]).toBe('--inspect=127.0.0.1:9501');
+    expect(process.env).not.toHaveProperty('NODE_OPTIONS');
   });
 
   it('gives free ports where it has one, and where there are no more', async () => {

@@ -113,6 +113,14 @@ describe('a manager', () => {
     expect(managers).toHaveLength(1);
   });
 
+  it('that dies in the start without a word fails it with how alone', async () => {
+    keeper.start();
+    newest().events.exit(0, 9);
+    expect(bootErrors).toEqual([
+      expect.objectContaining({ code: 'ERR_MANAGER_BOOT', detail: { exitCode: 0, signal: 'SIGKILL' } }),
+    ]);
+  });
+
   it('is killed a second after its last words when it does not end', async () => {
     const manager = await run();
     manager.events.message({ type: 'fatal', error: serializeError(new Error('no')) });

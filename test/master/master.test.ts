@@ -484,12 +484,44 @@ describe('another number of workers', () => {
     await master.shutdown();
   });
 
+  it.each([
+    [1, 'owners: withhold 1'],
+    [4, 'manager: scale'],
+  ])('may be %i where maxWorkerNum is 4', async (workerNum, first) => {
+    await running({ maxWorkerNum: 4 });
+    void master.scale(workerNum);
+    await settle();
+    expect(steps[0]).toBe(first);
+    await master.shutdown();
+  });
+
   it('is refused in BASE mode, and while the server does not run', async () => {
     await expect(make().scale(1)).rejects.toMatchObject({ detail: { why: 'the server is starting' } });
     await running({ mode: 'base' });
     await expect(master.scale(1)).rejects.toMatchObject({ code: 'ERR_SCALE', detail: { why: /BASE mode/ } });
     await master.shutdown();
   });
+});
+
+it('every process gets the descriptors of what all share, the manager first', async () => {
+  const startManager = vi.spyOn(fakeMode, 'startManager');
+  await running({ processTitle: 'web' });
+  const [title, shared] = startManager.mock.calls[0] ?? [];
+  expect([title, shared]).toEqual(['web: manager', master.shared]);
+  expect([master.shared.region, master.shared.datagrams]).toEqual([master.region.descriptor, [-1]]);
+  expect(master.shared.region).toBeGreaterThan(2);
+  expect(master.shared.overflow).toBeGreaterThan(2);
+  expect(master.shared.bells.length).toBeGreaterThan(0);
+  await master.shutdown();
+});
+
+it('a reload is refused while its manager is being replaced', async () => {
+  await running();
+  manager().events.exit(1, 0);
+  await expect(master.reloaded()).rejects.toMatchObject({
+    ...{ code: 'ERR_RELOAD', detail: { why: 'the manager is being replaced' } },
+  });
+  await master.shutdown();
 });
 
 describe('a profile', () => {
@@ -515,6 +547,35 @@ describe('a profile', () => {
     expect(vi.getTimerCount()).toBe(0);
     vi.useRealTimers();
     await master.shutdown();
+  });
+});
+
+describe('the exit of the process', () => {
+  const exits = (): void => {
+    for (const listener of process.listeners('exit')) {
+      if (!listenersBefore.get('exit')?.includes(listener)) listener(0);
+    }
+  };
+  /** No process has this number. */
+  const PID = 4_000_001;
+  /** What a worker is told whose manager may not come to end it. */
+  const signals = (): unknown[] => {
+    const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+    new WorkerBoard(master.region).setProcess(0, 0, PID);
+    exits();
+    return kill.mock.calls.filter(([pid, signal]) => pid === PID && signal !== 0).map(([, signal]) => signal);
+  };
+
+  it('stops the owners, kills the manager and what runs under it', async () => {
+    await running();
+    expect(signals()).toEqual(['SIGKILL']);
+    expect(steps).toEqual(['owners: stopAtOnce', 'manager: SIGKILL']);
+  });
+
+  it('behind the shutdown kills nobody', async () => {
+    await running();
+    await master.shutdown();
+    expect(signals()).toEqual([]);
   });
 });
 

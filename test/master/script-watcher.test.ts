@@ -69,6 +69,14 @@ describe('watching for changes', () => {
     await reloadsAre(4);
   });
 
+  it('watches a folder once, though it is named twice', async () => {
+    watch(folder, folder);
+    watcher?.stop();
+    write('a.js');
+    await quiet();
+    expect(reloads).toBe(0);
+  });
+
   it('leaves alone what tools keep for themselves', async () => {
     mkdirSync(join(folder, 'node_modules'));
     mkdirSync(join(folder, '.git'));

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { isAuthority } from '../../protocol/http/authority.js';
 import { httpDate } from '../../protocol/http/date.js';
 import { methods } from '../../protocol/http/methods.js';
+import type { BodyCut, CutReason } from '../cut.js';
 import type { FieldList } from '../exchange.js';
 import { connectionOptions, FieldKind, kindOfField, namesFields, withoutNamedFields } from '../framing-fields.js';
 
@@ -69,6 +70,11 @@ export function readHead(raw: readonly string[], { headerLimit, bodyLimit }: Hea
 
 export function tooLarge(bodyLimit: number): Refusal {
   return { status: 413, why: `The body has more than ${bodyLimit} bytes, which is the bodyLimit.` };
+}
+
+/** What readers of the body get in place of its rest, where the client gets a refusal. */
+export function cutBy({ status, why }: Refusal, reason: CutReason): BodyCut {
+  return { reason, status, why: why.replace(/\.$/, '') }; // a part of a sentence
 }
 
 const known = new Set<string>(methods);

@@ -6,7 +6,7 @@ import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js
 import { LengthCount, lengthToBegin, lengthToTell, statusHasBody } from '../framing-fields.js';
 import { WholeBody } from '../incoming-body.js';
 import { findHeader } from '../request-headers.js';
-import { answerHeaders, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
+import { answerHeaders, cutBy, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
 import type { HeldStream } from './held-connection.js';
 import { Outgoing } from './outgoing.js';
 import { PacedBody, TOO_SLOW } from './paced-body.js';
@@ -242,7 +242,7 @@ export class Http2Exchange implements Exchange {
   /** The client gets this answer in place of the handler's, for which the exchange is gone. */
   #refuse(refusal: Refusal, reason: CutReason): void {
     if (this.isEnded) return;
-    this.#streamed?.fail({ reason, status: refusal.status, why: refusal.why.replace(/\.$/, '') });
+    this.#streamed?.fail(cutBy(refusal, reason));
     if (this.#stream.headersSent) this.#reset();
     else this.#try(() => refuse(this.#stream, refusal));
     this.#lost(byServer);

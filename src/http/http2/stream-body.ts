@@ -3,7 +3,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { type BodyCut, cutError } from '../cut.js';
 import type { RequestBody } from '../exchange.js';
 import { watchEnd } from './end-seen.js';
-import { tooLarge } from './fields.js';
+import { cutBy, tooLarge } from './fields.js';
 
 export interface StreamBodyEvents {
   /** The handler wants the body: a client that waits for 100 Continue gets it. */
@@ -74,8 +74,7 @@ export class StreamBody implements RequestBody {
     if (this.#isComplete || this.#cut !== undefined) return;
     this.#stream.off('readable', this.#onReadable);
     this.#rescue();
-    const { status, why } = tooLarge(this.#bodyLimit);
-    if (this.#bytes > this.#bodyLimit) this.#cut = { reason: 'limit', status, why };
+    if (this.#bytes > this.#bodyLimit) this.#cut = cutBy(tooLarge(this.#bodyLimit), 'limit');
     else if (this.#hasEnded()) this.#isComplete = true;
     else this.#cut = cut;
     const waiting = this.#waiting;

@@ -180,10 +180,8 @@ export class Answers {
     for (const piece of pieces) {
       if ('text' in piece) text += piece.text;
       else if ('bytes' in piece) {
-        const begun = writeLatin1(this.#text, text, 0);
+        this.#sendBytes(connection, text, piece.bytes);
         text = '';
-        const end = begun + piece.bytes.copy(this.#text, begun);
-        this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, end);
       } else {
         this.send(connection, text);
         text = '';
@@ -194,6 +192,18 @@ export class Answers {
       if (connection.isClosed) return;
     }
     this.send(connection, text);
+  }
+
+  /** Small files are held whole, and those whose size shows only when they are read may be longer than `#text`. */
+  #sendBytes(connection: Connection, text: string, bytes: Buffer): void {
+    let begun = writeLatin1(this.#text, text, 0);
+    let at = 0;
+    do {
+      const count = bytes.copy(this.#text, begun, at);
+      this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, begun + count);
+      at += count;
+      begun = 0;
+    } while (at < bytes.length && !connection.isClosed);
   }
 
   /** Discards waiting bytes. */
