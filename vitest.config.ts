@@ -30,7 +30,17 @@ const inBase = [
   ...['http-corpus', 'http-operated', 'http2', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'log-noise', 'log-safety', 'members', 'messages', 'pressure'],
   ...['printed', 'proxy', 'refused', 'room-streams', 'secrets', 'send-anywhere', 'send-file'],
-  ...['start-ended', 'times', 'tls', 'unix', 'uploads', 'wall-clock', 'websocket', 'websocket-lasting'],
+  ...[
+    'shared-memory',
+    'start-ended',
+    'times',
+    'tls',
+    'unix',
+    'uploads',
+    'wall-clock',
+    'websocket',
+    'websocket-lasting',
+  ],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file', 'stalled', 'websocket'];

@@ -11,7 +11,7 @@ const rare = { perSecond: 0.05, burst: 2 };
 
 describe.each(['process', 'base'])('rateLimit in %s mode', (mode) => {
   function start(rateLimit: object, env: Record<string, string> = {}): Promise<ServerProcess> {
-    const shape = mode === 'base' || env['BY'] !== undefined ? { workerNum: 1 } : { workerNum: 2, reactorNum: 2 };
+    const shape = mode === 'base' ? { workerNum: 2 } : { workerNum: 2, reactorNum: 2 };
     return startServer('rate-limit.js', { env, options: { mode, ...shape, rateLimit } });
   }
 
