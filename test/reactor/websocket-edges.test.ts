@@ -194,11 +194,11 @@ describe('the end of a WebSocket', () => {
     expect(counter(one, 'webSockets')).toBe(0);
   });
 
-  it('by the client is answered without its reason, by a process with its own', () => {
+  it('by the client is answered with its reason, by a process with its own', () => {
     const socket = open()
       .sends(close(closePayload(4000, 'why')))
       .serve();
-    expect([socket.close, socket.closings]).toEqual([{ code: 4000, reason: '' }, [[4000, 'why', true]]]);
+    expect([socket.close, socket.closings]).toEqual([{ code: 4000, reason: 'why' }, [[4000, 'why', true]]]);
     const other = open();
     other.world.sends(other.connection, [{ type: Request.disconnect, detail: 4000, payload: Buffer.from('ü') }]);
     other.takes();

@@ -11,8 +11,8 @@ const SECONDS = Number(process.env['SOAK_TASK_SECONDS'] ?? 60);
 const MANAGER_MS = 7000;
 const oneOf = <T>(list: readonly T[]): T | undefined => list[Math.floor(Math.random() * list.length)];
 
-/** Gives tasks of all kinds until it is killed or told to stop; nobody counts but the server. */
-const GIVE = `const end = performance.now() + 1000 * ${SECONDS};
+/** Gives tasks of all kinds until it is killed, or the kills are over; nobody counts but the server. */
+const giveUntil = (unixMs: number): string => `
   const kinds = [
     () => server.taskWait({ do: "echo", value: { i: 1 } }),
     () => server.taskWait({ do: "echo", value: Buffer.alloc(20000) }),
@@ -21,7 +21,7 @@ const GIVE = `const end = performance.now() + 1000 * ${SECONDS};
     () => server.task({ do: "sleep", ms: 5 }, { onFinish() {} }),
   ];
   const loop = async () => {
-    while (performance.now() < end) await Promise.resolve(kinds[Math.floor(Math.random() * 5)]()).catch(() => sleep(1));
+    while (Date.now() < ${unixMs}) await Promise.resolve(kinds[Math.floor(Math.random() * 5)]()).catch(() => sleep(1));
   };
   for (let i = 0; i < 20; i++) void loop()`;
 
@@ -31,13 +31,14 @@ it(
     const options = { workerNum: 2, taskWorkerNum: 2, taskConcurrency: 3, taskRetries: 1, logLevel: 'silent' };
     const server: ServerProcess = await startServer('tasks.js', { options });
     const end = performance.now() + SECONDS * 1000;
+    const give = giveUntil(Date.now() + SECONDS * 1000);
     let managerKilledAt = performance.now();
     const given = new Set<number>();
     const keepGiving = async (): Promise<void> => {
       for (const { pid } of server.workers) {
         if (given.has(pid)) continue;
         const client = await TcpClient.connect(server.port);
-        const answer = run<number>(client, `${GIVE}; return process.pid`).catch(() => 0);
+        const answer = run<number>(client, `${give}; return process.pid`).catch(() => 0);
         given.add(await answer);
       }
     };

@@ -15,6 +15,7 @@ import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import type { StartContext } from '../../src/server/context.js';
 import { ListenPort } from '../../src/server/listen-port.js';
 import { accept, reject } from '../../src/websocket/handshake-answer.js';
+import { ReceivedText } from '../../src/websocket/received-text.js';
 import { RoomQuestions } from '../../src/websocket/room-questions.js';
 import { webSocketHalf } from '../../src/websocket/web-socket-half.js';
 import type { FrameService } from '../../src/worker/service.js';
@@ -39,7 +40,7 @@ const usual: Events = {
 
 /** Port 0 speaks WebSocket, port 1 does so with callbacks of its own, port 2 speaks HTTP. */
 async function start(events: Events = usual, ofPort: Events = {}, options: ServerOptions = {}) {
-  const half = webSocketHalf({}, { questions: new RoomQuestions(), publish: () => {} });
+  const half = webSocketHalf({}, { questions: new RoomQuestions(), received: new ReceivedText(), publish: () => {} });
   const port = half.callbacks?.({
     close: (conn: { fd: number }, close: unknown) => void seen.push(['close', conn.fd, close]),
   } as never) as never;

@@ -12,6 +12,7 @@ import { AF_INET } from '../../src/os/constants.js';
 import { Clients } from '../../src/server/clients.js';
 import type { Runtime } from '../../src/server/context.js';
 import { MessageFrames } from '../../src/websocket/message-frames.js';
+import { ReceivedText } from '../../src/websocket/received-text.js';
 import { WebSocketConnection } from '../../src/websocket/web-socket-connection.js';
 import { WebSocketServer, type WebSocketServerOptions } from '../../src/websocket/web-socket-server.js';
 import { testShape } from '../helpers/test-shape.js';
@@ -451,7 +452,7 @@ describe('a WebSocket', () => {
 });
 
 it('frames of a room are those of one client', () => {
-  const frames = new MessageFrames(outbox as unknown as Outbox);
+  const frames = new MessageFrames(outbox as unknown as Outbox, new ReceivedText());
   expect(frames.plain('ü')).toEqual(Buffer.from([0x81, 2, 0xc3, 0xbc]));
   expect(frames.plain(Buffer.alloc(126))).toEqual(Buffer.concat([Buffer.from([0x82, 126, 0, 126]), Buffer.alloc(126)]));
 });
