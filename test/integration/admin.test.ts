@@ -209,7 +209,7 @@ describe('a worker whose loop stands still', () => {
     );
     const log = await line.must('logs');
     expect(log).toMatch(/stands still, it is killed/);
-    expect(log).toMatch(/operated\.js:15:\d+/);
+    expect(log).toMatch(/operated\.js:22:\d+/);
     // The packet that made it hang died with it; the connection goes on.
     const [, after] = (await client.ask('b')).split(' ');
     expect(after).not.toBe(before);

@@ -182,5 +182,5 @@ it.skipIf(!hasProgram('chromium'))('Chromium loads a page, runs its script, fetc
     expect(stdout).toContain('<p id="fetched">from the browser</p>');
     expect(stdout).toContain('<p id="events">3</p>');
   }
-  rmSync(profile, { recursive: true, force: true });
+  rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
 });

@@ -26,6 +26,7 @@ const allowed: Readonly<Record<string, string>> = {
   'reactor/protocols/http1/files.ts': 'what the times of files are compared with',
   'server/server-log.ts': 'the time of a line',
   'server/start-master.ts': 'the start as the note in the run directory shows it',
+  'shared/table/table.ts': 'when a row of a file expires: the monotonic clock begins anew with the machine',
   'util/clock.ts': 'its comment',
   'util/log-file.ts': 'the name of a file, or the time of a line',
   'util/log-output.ts': 'the time of a line',
