@@ -248,7 +248,7 @@ it.skipIf(!hasProgram('chromium'))('Chromium', async () => {
       await once(browser, 'exit');
     }
   }
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
 });
 
 const PYTHON = '/usr/bin/python3';
