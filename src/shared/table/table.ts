@@ -206,7 +206,7 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
 
   #add(key: string, name: string, by: number): number {
     const column = this.#columnOf(name);
-    if (column.kind > INT32) throw this.#image.wrongValue(column, by);
+    if (column.kind > INT32) throw this.#notCountable(column);
     if (!isNumberOf(column.kind === INT32 ? INT : column.kind, by)) throw this.#image.wrongValue(column, by);
     const hash = this.#keys.take(key);
     for (;;) {
@@ -245,6 +245,13 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
       part,
       expected,
       received: `a larger one after adding ${by}`,
+    });
+  }
+
+  #notCountable({ name }: Column): ServerError {
+    const expected = "an 'int', 'int32' or 'float', which can be counted";
+    return new ServerError('ERR_TABLE_VALUE', {
+      ...{ table: this.#object.name, part: `column "${name}"`, expected, received: 'a column of another kind' },
     });
   }
 
