@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { io } from 'socket.io-client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { endExample, startExample } from '../helpers/example.js';
+import { endExample, reloadExample, startExample } from '../helpers/example.js';
 
 afterEach(endExample);
 
@@ -130,6 +130,33 @@ describe('an app that knows nothing of tswoole', () => {
 
 it('examples/http says which worker', async () => {
   expect(await text(await startExample('http'))).toMatch(/^Hello from worker \d\n$/);
+});
+
+it('examples/visits counts over all workers, over a reload, and limits each client', async () => {
+  const port = await startExample('visits');
+  const get = async (path: string): Promise<string> => {
+    for (;;) {
+      const answer = await fetch(at(port, path));
+      const body = await answer.text();
+      if (answer.status === 200) return body;
+      expect([answer.status, Number(answer.headers.get('retry-after'))]).toEqual([429, 1]);
+    }
+  };
+  for (let i = 1; i <= 3; i++)
+    expect(await get('/a')).toMatch(new RegExp(`^/a: visit ${i}, answered by worker [01]\n$`));
+  reloadExample();
+  for (let i = 4; i <= 30; i++) expect(await get('/a')).toContain(`visit ${i},`);
+  expect(await get('/')).toMatch(/^30 visits\n30 \/a \d{4}-/);
+});
+
+it('examples/cache computes once for a thousand requests', async () => {
+  const port = await startExample('cache');
+  const one = async (): Promise<unknown> => JSON.parse(await text(port, '/report?city=Graz'));
+  const reports = await Promise.all(Array.from({ length: 1000 }, one));
+  expect(new Set(reports.map((report) => JSON.stringify(report))).size).toBe(1);
+  expect(reports[0]).toMatchObject({ city: 'Graz', inhabitants: 4000 });
+  expect(JSON.parse(await text(port, '/stats'))).toMatchObject({ computed: 1, keys: 1 });
+  expect((await fetch(at(port, '/nothing'))).status).toBe(404);
 });
 
 it('examples/json-api routes, computes elsewhere, and says what is wrong', async () => {
