@@ -66,6 +66,7 @@ export interface Batch {
 /** What tests replace. */
 export interface RingParts {
   readonly patienceMs?: number;
+  readonly batchBytes?: number;
   /** Called before each store that others see, and between the pieces of a message. */
   readonly atStep?: () => void;
 }
@@ -91,9 +92,11 @@ export class MessageRing {
   readonly #ringAt: number;
   readonly #publishers: OwnedLock;
   readonly #readers: OwnedLock;
+  readonly #batchBytes: number;
   readonly #step: () => void;
 
-  constructor(object: SharedObject, { patienceMs = PATIENCE_MS, atStep = () => {} }: RingParts = {}) {
+  constructor(object: SharedObject, parts: RingParts = {}) {
+    const { patienceMs = PATIENCE_MS, batchBytes = BATCH_BYTES, atStep = () => {} } = parts;
     const found = /of (\d+) bytes, values of (\d+) bytes, for (\d+) subscribers/.exec(object.schema);
     const [bytes = 0, maxValueBytes = 0, subscribers = 0] = (found ?? []).slice(1).map(Number);
     this.object = object;
@@ -104,6 +107,7 @@ export class MessageRing {
     this.#ringAt = ringAt(subscribers);
     this.#publishers = new OwnedLock(this.#int32, object.owners, patienceMs);
     this.#readers = new OwnedLock(this.#int32, object.owners, Math.min(patienceMs, READER_PATIENCE_MS));
+    this.#batchBytes = batchBytes;
     this.#step = atStep;
   }
 
@@ -261,7 +265,7 @@ export class MessageRing {
   #copy(from: Place, end: number): { readonly messages: Message[]; readonly next: Place } {
     const messages: Message[] = [];
     let { position, sequence } = from;
-    for (let copied = 0; position < end && copied < BATCH_BYTES; sequence++) {
+    for (let copied = 0; position < end && copied < this.#batchBytes; sequence++) {
       const bytes = this.#bytesOf(position);
       const carried = this.#float(this.#byteOf(position) / 8 + message.sequence);
       messages.push({ sequence: carried, value: this.#copyOf(position + MESSAGE_HEAD_BYTES, bytes) });

@@ -91,13 +91,18 @@ export class Subscriptions<T> {
   #deliver({ sequence, value }: Message): void {
     const meant = [...this.#subscriptions].filter(({ from }) => from <= sequence);
     if (meant.length === 0) return;
-    const given = deserialize(value) as T;
-    for (const subscription of meant) this.#call(subscription, () => subscription.call(given));
+    this.#try(() => {
+      const given = deserialize(value) as T;
+      for (const subscription of meant) this.#call(subscription, () => subscription.call(given));
+    });
   }
 
   /** Not one that a callback before has ended. */
   #call(subscription: Subscription<T>, callback: () => unknown): void {
-    if (!this.#subscriptions.has(subscription)) return;
+    if (this.#subscriptions.has(subscription)) this.#try(callback);
+  }
+
+  #try(callback: () => unknown): void {
     try {
       callback();
     } catch (error) {
