@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
+import { PACE } from '../helpers/deadline.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 afterEach(endServers);
@@ -67,5 +68,25 @@ describe('a shared object', () => {
     process.kill(pid, 'SIGKILL');
     expect(await taken).toBe(true);
     expect(await two.ask('hit x')).toBe(2);
+  });
+
+  it('tells the subscribers of all processes what one publishes', async () => {
+    const server = await start();
+    const [one, two] = await connectToTwo(server);
+    await one.ask('publish first');
+    await one.ask('task publish second');
+    await two.ask('publish third');
+    for (const worker of [one, two, { ask: (order: string) => one.ask(`task ${order}`) }]) {
+      await poll('all is heard', async () => ((await worker.ask('heard')) as string[]).length === 3);
+      expect(await worker.ask('heard')).toEqual(['first', 'second', 'third']);
+    }
+  });
+
+  it('wakes a process that waits by its doorbell: 100 messages do not take 100 turns of a timer', async () => {
+    const server = await start();
+    const [one, two] = await connectToTwo(server);
+    await Promise.all([one.ask('play'), two.ask('play')]);
+    // The timer of a process that has a doorbell takes 50 ms.
+    expect(await one.ask<number>('serve 100')).toBeLessThan(2500 * PACE);
   });
 });
