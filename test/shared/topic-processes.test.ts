@@ -46,7 +46,7 @@ async function told<T>(child: ChildProcess): Promise<T> {
   return message as T;
 }
 
-const figures = (shared: Arena) => {
+const figures = (shared: Arena): Readonly<Record<string, number>> => {
   const object = shared.objects().find(({ kind }) => kind === 'topic');
   return object === undefined ? {} : topicFigures(object);
 };
