@@ -27,6 +27,7 @@ async function connectToTwo(server: ServerProcess): Promise<[Asked, Asked]> {
   });
 }
 
+const modes = ['process', 'base'] as const;
 const start = (options: object = {}): Promise<ServerProcess> =>
   startServer('shared-memory.js', { options: { workerNum: 2, reactorNum: 1, ...options } });
 
@@ -70,8 +71,8 @@ describe('a shared object', () => {
     expect(await two.ask('hit x')).toBe(2);
   });
 
-  it('tells the subscribers of all processes what one publishes', async () => {
-    const server = await start();
+  it.each(modes)('tells the subscribers of all processes what one publishes, in %s mode', async (mode) => {
+    const server = await start({ mode });
     const [one, two] = await connectToTwo(server);
     await one.ask('publish first');
     await one.ask('task publish second');
@@ -82,11 +83,14 @@ describe('a shared object', () => {
     }
   });
 
-  it('wakes a process that waits by its doorbell: 100 messages do not take 100 turns of a timer', async () => {
-    const server = await start();
-    const [one, two] = await connectToTwo(server);
-    await Promise.all([one.ask('play'), two.ask('play')]);
-    // The timer of a process that has a doorbell takes 50 ms.
-    expect(await one.ask<number>('serve 100')).toBeLessThan(2500 * PACE);
-  });
+  it.each(modes)(
+    'wakes a process by its doorbell, not by a timer, for each of 100 messages, in %s mode',
+    async (mode) => {
+      const server = await start({ mode });
+      const [one, two] = await connectToTwo(server);
+      await Promise.all([one.ask('play'), two.ask('play')]);
+      // The timer of a process that has a doorbell takes 50 ms.
+      expect(await one.ask<number>('serve 100')).toBeLessThan(2500 * PACE);
+    },
+  );
 });

@@ -222,7 +222,7 @@ describe('a topic', () => {
     expect(topicFigures(object(1))['published']).toBe(0);
   });
 
-  it('lets readers go on, and publishers fail, while a stopped process is at work', () => {
+  it('fails to publish while a process is stopped in the midst of it, and does not hold up subscribers', () => {
     const { open, pass } = processes();
     const one = open(10);
     const got = one.collect();
