@@ -78,3 +78,7 @@ export type RateLimiter = tswoole.RateLimiter;
 /** What one process has computed, for all of them. */
 export declare const SharedCache: typeof tswoole.SharedCache;
 export type SharedCache<V = unknown> = tswoole.SharedCache<V>;
+
+/** Messages to the subscribers of all processes. */
+export declare const Topic: typeof tswoole.Topic;
+export type Topic<T = unknown> = tswoole.Topic<T>;

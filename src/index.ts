@@ -60,6 +60,7 @@ export type { TableOptions } from './shared/table/declaration.js';
 export type { TableFigures } from './shared/table/figures.js';
 export type { ColumnSpec, ColumnSpecs, NumberColumn, RowOf } from './shared/table/row-types.js';
 export { type SetOptions, Table } from './shared/table/table.js';
+export { type SubscribeOptions, Topic, type TopicGap, type TopicOptions } from './shared/topic.js';
 export type { AcquireOptions, Held } from './shared/waiting/held.js';
 export type { Task } from './task/task-runner.js';
 export type { UserLogger } from './util/log-output.js';

@@ -55,39 +55,20 @@ abstract class AnyAtomic<T extends number | bigint> {
     optionsObject(options);
     const timeoutMs = milliseconds('timeoutMs', options.timeoutMs);
     checkSignal(options.signal);
-    if (this.get() !== whileEqual) return true;
-    const queue = this.#queue;
-    const index = queue.enterSurely(0);
-    const leave = () => queue.locked(() => queue.leave(index, false));
-    const take = () => {
-      if (queue.state(index) !== GRANTED && this.get() === whileEqual) return undefined;
-      leave();
-      return true;
-    };
-    return take() ?? waitFor({ queue, take, giveUp: leave, timeoutMs, signal: options.signal, timedOut: () => false });
+    return waitWhile(this.#queue, () => this.get() === whileEqual, { timeoutMs, signal: options.signal });
   }
 
   /** Ends up to `n` waits, the longest first, whatever the value is. Default: all. @returns how many */
   wake(n: number = MOST_INT): number {
     const most = whole('n', n, [0, MOST_INT], MOST_INT);
-    return this.#queue.locked(() => {
-      let woken = 0;
-      for (let next = longestWaiting(this.#queue); next >= 0 && woken < most; next = longestWaiting(this.#queue)) {
-        this.#queue.grant(next);
-        woken++;
-      }
-      return woken;
-    });
+    return wakeLongest(this.#queue, most);
   }
 
   protected abstract check(name: string, value: unknown): void;
 
   /** Costs one plain load while nobody waits. */
   protected changed(): void {
-    const queue = this.#queue;
-    if (queue.top === 0) return;
-    for (let index = 0; index < queue.top; index++) queue.ringLater(index);
-    queue.ring();
+    ringWaiters(this.#queue);
   }
 }
 
@@ -199,6 +180,44 @@ export class BigAtomic extends AnyAtomic<bigint> {
   protected check(name: string, value: unknown): void {
     checkBig(name, value);
   }
+}
+
+/** How long, and what ends it earlier. */
+export interface AtomicWait {
+  readonly timeoutMs: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @returns false: the time has passed */
+export async function waitWhile(queue: Queue, isSame: () => boolean, wait: AtomicWait): Promise<boolean> {
+  if (!isSame()) return true;
+  const index = queue.enterSurely(0);
+  const leave = () => queue.locked(() => queue.leave(index, false));
+  const take = () => {
+    if (queue.state(index) !== GRANTED && isSame()) return undefined;
+    leave();
+    return true;
+  };
+  return take() ?? waitFor({ ...wait, queue, take, giveUp: leave, timedOut: () => false });
+}
+
+/** @returns how many have been woken */
+export function wakeLongest(queue: Queue, most: number): number {
+  return queue.locked(() => {
+    let woken = 0;
+    for (let next = longestWaiting(queue); next >= 0 && woken < most; next = longestWaiting(queue)) {
+      queue.grant(next);
+      woken++;
+    }
+    return woken;
+  });
+}
+
+/** All look at the value again. */
+export function ringWaiters(queue: Queue): void {
+  if (queue.top === 0) return;
+  for (let index = 0; index < queue.top; index++) queue.ringLater(index);
+  queue.ring();
 }
 
 /** The waiters of an atomic, behind its value. */

@@ -10,6 +10,7 @@ import { onceFigures, settleDeadOnce } from './once.js';
 import { limiterFigures } from './rate-limiter.js';
 import { semaphoreFigures, settleDeadSemaphore } from './semaphore.js';
 import { tableFigures } from './table/figures.js';
+import { settleDeadTopic, topicFigures } from './topic.js';
 
 interface Entry {
   figures(object: SharedObject): Figures;
@@ -27,7 +28,7 @@ const entries: Readonly<Record<Kind, Entry>> = {
   cache: { figures: cacheFigures },
   limiter: { figures: limiterFigures },
   once: { figures: onceFigures, settle: settleDeadOnce },
-  topic: { figures: bytesAlone },
+  topic: { figures: topicFigures, settle: settleDeadTopic },
   waiters: { figures: bytesAlone },
 };
 

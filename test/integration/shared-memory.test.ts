@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
+import { PACE } from '../helpers/deadline.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 afterEach(endServers);
@@ -26,6 +27,7 @@ async function connectToTwo(server: ServerProcess): Promise<[Asked, Asked]> {
   });
 }
 
+const modes = ['process', 'base'] as const;
 const start = (options: object = {}): Promise<ServerProcess> =>
   startServer('shared-memory.js', { options: { workerNum: 2, reactorNum: 1, ...options } });
 
@@ -68,4 +70,27 @@ describe('a shared object', () => {
     expect(await taken).toBe(true);
     expect(await two.ask('hit x')).toBe(2);
   });
+
+  it.each(modes)('tells the subscribers of all processes what one publishes, in %s mode', async (mode) => {
+    const server = await start({ mode });
+    const [one, two] = await connectToTwo(server);
+    await one.ask('publish first');
+    await one.ask('task publish second');
+    await two.ask('publish third');
+    for (const worker of [one, two, { ask: (order: string) => one.ask(`task ${order}`) }]) {
+      await poll('all is heard', async () => ((await worker.ask('heard')) as string[]).length === 3);
+      expect(await worker.ask('heard')).toEqual(['first', 'second', 'third']);
+    }
+  });
+
+  it.each(modes)(
+    'wakes a process by its doorbell, not by a timer, for each of 100 messages, in %s mode',
+    async (mode) => {
+      const server = await start({ mode });
+      const [one, two] = await connectToTwo(server);
+      await Promise.all([one.ask('play'), two.ask('play')]);
+      // The timer of a process that has a doorbell takes 50 ms.
+      expect(await one.ask<number>('serve 100')).toBeLessThan(2500 * PACE);
+    },
+  );
 });

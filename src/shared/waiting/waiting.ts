@@ -35,7 +35,8 @@ export class Waiting {
   readonly clock: Clock;
   readonly #soon: (callback: () => void) => void;
   readonly #waiters = new Set<Waiter>();
-  readonly #toldBell = new WeakSet<Owners>();
+  /** Of all that have waited: few, one per arena. */
+  readonly #owners = new Set<Owners>();
   #ring: ((bell: number) => void) | undefined;
   #ownBell = -1;
   #timer: TimerHandle | undefined;
@@ -56,10 +57,14 @@ export class Waiting {
   setRinger(ring: (bell: number) => void, ownBell: number): void {
     this.#ring = ring;
     this.#ownBell = ownBell;
+    for (const owners of this.#owners) this.#tellBell(owners);
   }
 
   add(waiter: Waiter, owners: Owners): void {
-    this.#tellBell(owners);
+    if (!this.#owners.has(owners)) {
+      this.#owners.add(owners);
+      this.#tellBell(owners);
+    }
     this.#waiters.add(waiter);
     this.#delayMs = this.#hasBell ? FIRST_WITH_BELL_MS : FIRST_MS;
     this.#restart();
@@ -100,9 +105,7 @@ export class Waiting {
   }
 
   #tellBell(owners: Owners): void {
-    if (!this.#hasBell || this.#toldBell.has(owners)) return;
-    this.#toldBell.add(owners);
-    owners.bell = this.#ownBell;
+    if (this.#hasBell) owners.bell = this.#ownBell;
   }
 
   #restart(): void {
@@ -139,7 +142,7 @@ export const ourWaiting = new Waiting();
  * Gives this process its doorbell.
  *
  * @param ring wakes the process that has that doorbell
- * @param ownBell others learn it when this process first waits
+ * @param ownBell others learn it when this process first waits, or now if it does already
  */
 export function setRinger(ring: (bell: number) => void, ownBell: number): void {
   ourWaiting.setRinger(ring, ownBell);
