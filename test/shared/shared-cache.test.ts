@@ -181,6 +181,7 @@ describe('a shared cache', () => {
       expect(survivor.get('probe')).toBe(round);
     }
     expect(deaths).toBeGreaterThan(1000);
+    for (let key = 0; key < 200; key++) survivor.delete(`${key}`); // the last deaths may be in any stripe
     expect(world.figures.brokenLocks).toBe(deaths);
   });
 
