@@ -6,7 +6,7 @@ import { readFileRequest } from '../ipc/frames/file.js';
 import type { Frame } from '../ipc/frames/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import { ReactorCounter, WorkerField } from '../memory/boards.js';
-import { otherLaneOf, peerOf } from '../memory/layout.js';
+import { LANES_PER_WORKER, otherLaneOf, peerOf } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import { readUtf8 } from '../util/utf8.js';
 import type { Admission } from './admission/admission.js';
@@ -88,6 +88,8 @@ export class Requests {
   readonly #parts: RequestsParts;
   readonly #closes = new DeferredCloses();
   readonly #reply = new Gathered();
+  /** What a worker has sent goes before a frame of another process: see `takeOfItsWorker`. */
+  #isTakingFirst = false;
 
   constructor(parts: RequestsParts) {
     const { context, ending, region } = parts;
@@ -153,6 +155,7 @@ export class Requests {
         this.#parts.onBrokenSender(sender.worker);
         return left;
       }
+      this.#takeOfItsWorker(ring.sessionId, sender);
       const type = typeOf(ring.word);
       // Most frames are sends: without the look-up a raw packet and its echo cost some 5 % less.
       if (type === Request.send || this.#kindOf(type) === FrameKind.bytes) this.#takeReply(ring, sender.peer);
@@ -163,6 +166,26 @@ export class Requests {
       if (!ring.hasVisible) return left - 1;
     }
     return 0;
+  }
+
+  /**
+   * A process that sends to a connection whose answer another worker owes has heard of it from that worker: what the worker
+   * has sent goes first. Otherwise a message of a WebSocket could leave before the 101 that makes it one.
+   */
+  #takeOfItsWorker(sessionId: number, sender: ReactorSender): void {
+    const connection = this.#parts.context.connectionOf(sessionId);
+    const worker = connection?.protocol.answeringWorker?.(connection) ?? -1;
+    if (worker < 0 || worker === sender.worker || this.#isTakingFirst) return;
+    this.#isTakingFirst = true;
+    for (let lane = 0; lane < LANES_PER_WORKER; lane++) this.#takeFirst(peerOf(worker, lane), sender);
+    this.#isTakingFirst = false;
+  }
+
+  #takeFirst(peer: number, before: ReactorSender): void {
+    const first = this.#parts.senders[peer];
+    if (first === undefined || first === before || !first.ring.look()) return;
+    this.#takeVisible(first, ALL);
+    releaseRoom(first);
   }
 
   #kindOf(type: number): FrameKind {

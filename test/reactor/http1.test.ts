@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AnswerFlag, BodyFlag, CloseCode, Event, goneFlags, Request } from '../../src/ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
+import { peerOf } from '../../src/memory/layout.js';
 import type { ResolvedStaticFiles } from '../../src/options/static-files.js';
 import { BODY_WINDOW } from '../../src/reactor/protocols/http1/http-state.js';
 import { chunked, get, Http1World, OK, post, sized } from '../helpers/http1-world.js';
@@ -324,6 +325,37 @@ describe('an upgrade', () => {
       [Event.receive, 'second'],
     ]);
     expect([world.statuses, world.board.underWay(0)]).toEqual([[101], 0]);
+  });
+
+  it.each([
+    ['a tunnel', AnswerFlag.tunnel],
+    ['a WebSocket', AnswerFlag.webSocket],
+  ])('is answered before another process sends, which has heard of %s from the worker', (_, flag) => {
+    const world = new Http1World({}, { workers: 2, mode: 'round-robin' });
+    world.asks(get('/'));
+    const first = world.takeAll()[0]?.worker ?? -1;
+    if (first === 0) {
+      world.answers(1, OK, AnswerFlag.last, 0);
+    } else {
+      world.answers(1, OK, AnswerFlag.last, peerOf(1, 0));
+      world.asks(get('/'));
+      world.takeAll();
+      world.answers(2, OK, AnswerFlag.last, 0);
+    }
+    world.asks(request);
+    const [frame] = world.takeAll();
+    expect(frame?.worker).toBe(1); // the reactor looks at the ring of worker 0 before
+    const exchange = first === 0 ? 2 : 3;
+    const switching = 'HTTP/1.1 101 Switching Protocols\r\n\r\n';
+    const { sessionId } = world.connection;
+    world.writes(
+      sessionId,
+      [{ type: Request.answer, detail: exchange, flags: flag, payload: switching }],
+      peerOf(1, 0),
+    );
+    world.writes(sessionId, [{ type: Request.send, payload: 'message' }], peerOf(0, 0));
+    world.turn();
+    expect(world.got.slice(world.got.indexOf('HTTP/1.1 101'))).toBe(`${switching}message`);
   });
 
   it('may be declined', () => {

@@ -255,6 +255,11 @@ export class Http1 implements Protocol {
     return stateOf(connection).isOwed;
   }
 
+  answeringWorker(connection: Connection): number {
+    const { isOwed, worker } = stateOf(connection);
+    return isOwed ? worker : -1;
+  }
+
   dismiss(connection: Connection): void {
     this.#answers.dismiss(connection);
   }
