@@ -93,6 +93,7 @@ describe('a detached request', () => {
     const { server, client } = await open();
     client.send(request('/task?how=begun&also=process'));
     const { pid } = await server.waitForEvent('begun');
+    await server.waitForEvent('waits');
     for (const worker of server.workers) server.signal('SIGCONT', worker.pid);
     await server.waitForEvent('also');
     await poll('the second answer was dropped', async () => {

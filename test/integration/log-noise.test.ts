@@ -53,8 +53,10 @@ describe('the end of a process', () => {
     server.signal('SIGTERM');
     await server.exited;
     await server.silent;
-    expect(ends(server)).toHaveLength(2);
-    expect(ends(server)[1]).toMatch(/worker \d did not end in time and was killed by SIGKILL /);
+    const last = ends(server).slice(1); // on a busy machine another worker may be too slow as well
+    expect(last.length).toBeGreaterThan(0);
+    for (const line of last) expect(line).toMatch(/worker \d did not end in time and was killed by SIGKILL /);
+    expect(new Set(last.map((line) => /worker \d/.exec(line)?.[0])).size).toBe(last.length);
   });
 
   it('is told in one line when its loop stands still', async () => {
