@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { PACE } from '../helpers/deadline.js';
@@ -49,6 +52,22 @@ describe('a shared object', () => {
     const later = await connect(server);
     expect(await later.ask('hit x')).toBe(4);
     expect(await later.ask<number>('count')).toBeGreaterThanOrEqual(1_101_007);
+  });
+
+  it('stays as it is declared: a reload that declares it otherwise fails, and tells both', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'shared-'));
+    const file = join(folder, 'rows');
+    writeFileSync(file, '100');
+    const options = { workerNum: 2, reactorNum: 1 };
+    const server = await startServer('shared-memory.js', { env: { ROWS_FILE: file }, options });
+    const { ask } = await connect(server);
+    expect(await ask('hit x')).toBe(1);
+    writeFileSync(file, '200');
+    server.signal('SIGUSR1');
+    await server.waitFor('the reload has failed', () => server.stderr.includes('ERR_SHARED_SCHEMA'));
+    expect(server.stderr).toMatch(/"visits" is there as .*100 rows.*declares it as .*200 rows/);
+    expect(await ask('hit x')).toBe(2);
+    rmSync(folder, { recursive: true });
   });
 
   it('may be made while the server runs, by any process', async () => {
