@@ -123,11 +123,11 @@ describe('a client that takes nothing', () => {
     expect([socket.echoes, socket.pongs]).toEqual([['ta'], ['1']]);
   });
 
-  it('gets no pong behind the Close frame', () => {
+  it('gets the pong before the Close frame, for its ping came before its own', () => {
     const socket = full();
     socket.sends(ping('1'), close(closePayload(1000))).serve();
     socket.world.clientTakes(socket.connection);
-    expect([socket.echoes, socket.close?.code]).toEqual([['ta'], 1000]);
+    expect(socket.got.map(({ opcode }) => opcode)).toEqual([Op.text, Op.pong, Op.close]);
   });
 });
 
@@ -141,6 +141,17 @@ describe('a pong', () => {
     expect(socket.world.client(socket.connection).got.length).toBe(50);
     socket.world.sends(socket.connection, [{ ...send, payload: tail }]);
     expect(socket.got.map(({ opcode }) => opcode)).toEqual([Op.binary, Op.pong]);
+  });
+
+  it('behind a long send comes before the Close frame', () => {
+    const socket = new Socket(webSocketWorld());
+    const [head, tail] = [serverFrame(Op.binary, Buffer.alloc(100)).subarray(0, 50), Buffer.alloc(52)];
+    const send = { type: Request.send, detail: 1000 };
+    socket.world.sends(socket.connection, [{ ...send, flags: SendFlag.more, payload: head }]);
+    socket.sends(ping('p'), close(closePayload(1000)));
+    socket.world.sends(socket.connection, [{ ...send, payload: tail }]);
+    socket.serve();
+    expect(socket.got.map(({ opcode }) => opcode)).toEqual([Op.binary, Op.pong, Op.close]);
   });
 });
 

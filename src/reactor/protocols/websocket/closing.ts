@@ -42,8 +42,12 @@ export class Closing {
   /** They wait for their worker. */
   readonly #waiting = new Set<Connection>();
 
-  constructor(parts: StreamParts) {
+  readonly #sendOwed: (connection: Connection) => void;
+
+  /** @param sendOwed sends the pong that a ping of before still waits for */
+  constructor(parts: StreamParts, sendOwed: (connection: Connection) => void) {
     this.#parts = parts;
+    this.#sendOwed = sendOwed;
   }
 
   /** The client has sent a Close frame. */
@@ -163,6 +167,8 @@ export class Closing {
   /** In the middle of a send in pieces a Close frame would be taken for a part of it. */
   #write(connection: Connection, { endCode, endReason, endCause }: SocketState): void {
     if (connection.isClosed || connection.speech !== null) return;
+    this.#sendOwed(connection);
+    if (connection.isClosed) return;
     const length = writeClosePayload(this.#bytes, 2, endCode, endReason);
     connection.awaitsEnd = endCause !== CloseCode.CLIENT_CLOSED;
     this.#bytes[0] = FIN | Opcode.close;

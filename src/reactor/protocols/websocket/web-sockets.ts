@@ -72,7 +72,7 @@ export class WebSockets implements Protocol {
     this.tickMs = tickMsFor(parts.context.options.ports.map(({ webSocket }) => webSocket?.pingIntervalMs ?? 0));
     this.#rooms = parts.rooms;
     this.#messages = new Messages(parts);
-    this.#closing = new Closing(parts);
+    this.#closing = new Closing(parts, (connection) => this.#sendOwed(connection));
     this.#pings = new Pings(parts, (connection) => this.#sendControl(connection, Opcode.ping, 0));
     this.#queue = new RoomQueue(parts);
   }
@@ -318,17 +318,21 @@ export class WebSockets implements Protocol {
   }
 
   #payOwed(connection: Connection): void {
+    if (connection.speech === null && connection.out === null) this.#sendOwed(connection);
+  }
+
+  /** Before the Close frame at the latest: the ping came before that of the client (RFC 6455 5.5.2). */
+  #sendOwed(connection: Connection): void {
     const state = stateOf(connection);
     const { owedPong } = state;
-    if (connection.speech !== null || connection.out !== null) return;
     this.#owing.delete(connection);
     state.owedPong = null;
-    if (owedPong === null || connection.isClosing || state.endCode >= 0) return;
+    if (owedPong === null || connection.isClosing) return;
     owedPong.copy(this.#control, 2);
     this.#sendControl(connection, Opcode.pong, owedPong.length);
   }
 
-  /** @param length of the payload in `control` @returns false: a send in pieces is under way */
+  /** Not in the middle of a send in pieces. @param length of the payload in `control` */
   #sendControl(connection: Connection, opcode: number, length: number): void {
     if (connection.speech !== null || connection.isClosing) return;
     this.#control[0] = FIN | opcode;
