@@ -318,8 +318,13 @@ const lingerZero = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 
 /** Closes with RST: unsent bytes are dropped, and the peer sees the reset. */
 export function resetConnection(descriptor: number): void {
-  libc.setsockopt(descriptor, C.SOL_SOCKET, C.SO_LINGER, lingerZero, 8);
+  resetOnClose(descriptor);
   libc.close(descriptor);
+}
+
+/** The same, when its owner closes it. */
+export function resetOnClose(descriptor: number): void {
+  libc.setsockopt(descriptor, C.SOL_SOCKET, C.SO_LINGER, lingerZero, 8);
 }
 
 /** Children do not get it. */

@@ -2,7 +2,7 @@
  * What every transport must do, over real sockets with a client of Node's at the other end. A further one joins with what
  * opens a connection: see `transports.test.ts`.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { fstatSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -125,6 +125,15 @@ class Line {
       if (n > 0 || n === -EAGAIN || n === -EINTR) return this.failures[0];
       return n === 0 ? 'end' : n;
     });
+  }
+}
+
+/** 0: it is closed. */
+function inodeOf(descriptor: number): number {
+  try {
+    return fstatSync(descriptor).ino;
+  } catch {
+    return 0;
   }
 }
 
@@ -342,11 +351,24 @@ function ends(open: Open): void {
       expect(line.error).toBe('');
     });
 
-    it('resets: the client sees ECONNRESET', async () => {
+    it('resets: the client sees ECONNRESET, and no end before it', async () => {
+      for (let round = 0; round < 20; round++) {
+        const line = await open();
+        line.transport.reset(line.connection);
+        await poll('the client has seen it', () => line.isClosed || line.hasSeenEnd);
+        expect([line.hasSeenEnd, line.error]).toEqual([false, 'ECONNRESET']);
+      }
+    });
+
+    it('resets a client that takes nothing: its descriptor goes with all that waits', async () => {
       const line = await open();
+      const { descriptor } = line.connection;
+      const { ino } = fstatSync(descriptor);
+      line.client.pause();
+      const bytes = pattern(SPACE_BYTES);
+      for (let i = 0; i < 256 && line.send(bytes) > 0; i++);
       line.transport.reset(line.connection);
-      await poll('the client has seen it', () => line.isClosed);
-      expect(line.error).toBe('ECONNRESET');
+      await poll('its descriptor is gone', () => inodeOf(descriptor) !== ino);
     });
 
     it('lets the descriptor go: the client sees an end', async () => {

@@ -6,6 +6,7 @@
  */
 import { readFileAt } from '../../os/file.js';
 import { EAGAIN } from '../../os/libc.js';
+import { resetOnClose } from '../../os/socket.js';
 import { SCRATCH_BYTES } from '../context.js';
 import type { FilePart } from '../out-queue.js';
 import type { TlsStream } from './tls-stream.js';
@@ -54,8 +55,10 @@ export class NodeTlsTransport implements Transport {
 
   flush(): void {}
 
+  /** By the descriptor: Node's `resetAndDestroy` ends the plain socket first, and while that is under way it resets nothing. */
   reset(connection: Carried): void {
-    streamOf(connection).reset();
+    if (this.holdsDescriptor(connection)) resetOnClose(connection.descriptor);
+    this.release(connection);
   }
 
   release(connection: Carried): void {

@@ -66,11 +66,6 @@ export class TlsStream implements Secured {
     this.#socket.destroy();
   }
 
-  reset(): void {
-    this.#socket.resetAndDestroy();
-    this.#stream.destroy();
-  }
-
   /** The protocol agreed upon, '' for none. */
   get alpn(): string {
     return this.#stream.alpnProtocol || '';
