@@ -404,8 +404,13 @@ export const errorTable = {
   ERR_SHARED_NAME: entry({
     fields: { received: 'string' },
     sentence: ({ received }) =>
-      `The name of a shared object must be a string of 1 to 256 bytes (UTF-8), received "${received}".`,
-    advice: 'Use a shorter name.',
+      `The name of a shared object must be a string of 1 to 256 bytes (UTF-8) that does not begin with "#", received "${received}".`,
+    advice: 'Use another name.',
+  }),
+  ERR_SHARED_FILE: entry({
+    fields: { path: 'string', why: 'string' },
+    sentence: ({ path, why }) => `The file "${path}" cannot hold this shared object: ${why}.`,
+    advice: 'Give the path of a file that this declaration has made, or of none; move the old one away to begin anew.',
   }),
   ERR_SHARED_BUSY: entry({
     fields: { name: 'string' },

@@ -1,12 +1,14 @@
 /** Memory shared by processes: a mapped anonymous file. Children inherit the descriptor through spawn's `stdio`. */
-import { openSync, unlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { fstatSync, openSync, unlinkSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as C from './constants.js';
 import { check, isLinux, lastErrno, libc, syscallError, viewMemory } from './libc.js';
 
 /** Offsets and lengths of mappings are multiples of this on every platform we run on (arm64 macOS has 16 KiB pages). */
 export const PAGE_BYTES = isLinux ? 4096 : 16384;
+
+const CANNOT_ALLOCATE = constants.errno.EOPNOTSUPP;
 
 export interface MappedRing {
   /** `2 × size` bytes: byte `i` and byte `i + size` are the same memory. */
@@ -31,6 +33,18 @@ export function punchHole(descriptor: number, offset: number, bytes: number): vo
   hole.writeBigInt64LE(BigInt(offset), 8);
   hole.writeBigInt64LE(BigInt(bytes), 16);
   libc.fcntlWith(descriptor, C.F_PUNCHHOLE, hole);
+}
+
+/**
+ * Gives the file at least this length, and blocks of the disk for all of it where the file system can (Linux): a mapped page
+ * that finds no block when it is written ends the process (SIGBUS).
+ * @throws SyscallError ENOSPC, EDQUOT, EFBIG
+ */
+export function reserve(descriptor: number, bytes: number): void {
+  if (fstatSync(descriptor).size < bytes) check(libc.ftruncate(descriptor, bytes), 'ftruncate');
+  if (!isLinux || libc.fallocate(descriptor, 0, 0, bytes) === 0) return;
+  const errno = lastErrno();
+  if (errno !== CANNOT_ALLOCATE) throw syscallError(errno, 'fallocate');
 }
 
 function unlinkedFile(name: string): number {

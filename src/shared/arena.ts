@@ -1,5 +1,5 @@
 /**
- * The memory of the user's shared objects: one anonymous file per server, or one that has a path. Every process maps the
+ * The memory of the user's shared objects: an anonymous file per server, and files of the user's. Every process maps the
  * beginning, finds an object in the directory by its kind and name, and maps it. Objects can be added while the server runs:
  * whoever asks for one first makes it. They are never removed.
  *
@@ -10,7 +10,9 @@
  * └────────┴──────────────┴───────────────────────┴──────────┴──────────┴──
  * ```
  */
-import { fstatSync, ftruncateSync } from 'node:fs';
+import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { StringDecoder } from 'node:string_decoder';
+import { crc32 } from 'node:zlib';
 import { ServerError } from '../errors/index.js';
 import { float64, int32, layoutRecord } from '../memory/record.js';
 import { createSharedFile, mapShared, PAGE_BYTES } from '../os/memory.js';
@@ -29,7 +31,13 @@ const PATIENCE_MS = 1000;
 /** The largest that one view can have on every Node that runs this. */
 export const MAX_OBJECT_BYTES = 2 ** 32;
 
-const header = layoutRecord({ magic: int32(), lock: int32(), objects: int32(), endsAt: float64() }, HEADER_BYTES).at;
+/** Of all that lies in an arena; another one cannot be read here. */
+const LAYOUT = 1;
+
+const header = layoutRecord(
+  { magic: int32(), layout: int32(), lock: int32(), objects: int32(), space: int32(), endsAt: float64() },
+  HEADER_BYTES,
+).at;
 const entry = layoutRecord(
   { kind: int32(), nameBytes: int32(), schemaBytes: int32(), spare: int32(), at: float64(), bytes: float64() },
   ENTRY_BYTES,
@@ -56,6 +64,13 @@ export interface SharedObject {
   readonly owners: Owners;
 }
 
+/** Makes the file at least so long. */
+export type Grow = (descriptor: number, bytes: number) => void;
+
+const lengthen: Grow = (descriptor, bytes) => {
+  if (fstatSync(descriptor).size < bytes) ftruncateSync(descriptor, bytes);
+};
+
 export class Arena {
   readonly descriptor: number;
   readonly owners: Owners;
@@ -65,9 +80,12 @@ export class Arena {
   readonly #lock: OwnedLock;
   readonly #attached = new Map<number, SharedObject>();
 
-  private constructor(descriptor: number, parts: OwnersParts) {
+  readonly #grow: Grow;
+
+  private constructor(descriptor: number, parts: OwnersParts, grow: Grow) {
     const memory = mapShared(descriptor, 0, FIRST_OBJECT_AT);
     this.descriptor = descriptor;
+    this.#grow = grow;
     this.#int32 = new Int32Array(memory);
     this.#float64 = new Float64Array(memory);
     this.#bytes = Buffer.from(memory);
@@ -76,17 +94,44 @@ export class Arena {
   }
 
   static create(parts: OwnersParts = {}): Arena {
-    const arena = new Arena(createSharedFile('tswoole-shared', FIRST_OBJECT_AT), parts);
-    arena.#float64[header.endsAt] = FIRST_OBJECT_AT;
-    Atomics.store(arena.#int32, header.magic, MAGIC_VALUE);
-    return arena;
+    return Arena.found(createSharedFile('tswoole-shared', 0), parts);
   }
 
-  /** @param descriptor inherited, or, in another thread, the same number */
-  static open(descriptor: number, parts: OwnersParts = {}): Arena {
-    const arena = new Arena(descriptor, parts);
-    if (arena.#int32[header.magic] !== MAGIC_VALUE) throw new Error(`descriptor ${descriptor} holds no shared objects`);
-    return arena;
+  /** In an empty file. The header is written at once, so that a process that dies here leaves an empty file, or an arena. */
+  static found(descriptor: number, parts: OwnersParts = {}, grow = lengthen): Arena {
+    const page = Buffer.alloc(HEADER_BYTES);
+    page.writeInt32LE(MAGIC_VALUE, header.magic * 4);
+    page.writeInt32LE(LAYOUT, header.layout * 4);
+    page.writeDoubleLE(FIRST_OBJECT_AT, header.endsAt * 8);
+    writeSync(descriptor, page, 0, HEADER_BYTES, 0);
+    grow(descriptor, FIRST_OBJECT_AT);
+    return new Arena(descriptor, parts, grow);
+  }
+
+  /**
+   * @param descriptor inherited, or, in another thread, the same number
+   * @throws Error that says what else the file holds
+   */
+  static open(descriptor: number, parts: OwnersParts = {}, grow = lengthen): Arena {
+    const page = Buffer.alloc(HEADER_BYTES);
+    readSync(descriptor, page, 0, HEADER_BYTES, 0);
+    if (page.readInt32LE(header.magic * 4) !== MAGIC_VALUE) throw new Error('it holds no shared objects');
+    const layout = page.readInt32LE(header.layout * 4);
+    if (layout !== LAYOUT) throw new Error(`it is laid out by another version (layout ${layout}, here ${LAYOUT})`);
+    if (page.readInt32LE(header.objects * 4) === 0) grow(descriptor, FIRST_OBJECT_AT);
+    checkLength(descriptor, FIRST_OBJECT_AT);
+    return new Arena(descriptor, parts, grow);
+  }
+
+  /** Which space of pids its owners are of: 0 is none. */
+  get space(): number {
+    return Atomics.load(this.#int32, header.space);
+  }
+
+  /** No other process has it open: whatever its owners have held is nobody's. */
+  beginRun(space: number): void {
+    this.owners.reset();
+    Atomics.store(this.#int32, header.space, space);
   }
 
   /**
@@ -95,9 +140,7 @@ export class Arena {
    *   ERR_SHARED_NAME; ERR_SHARED_BUSY
    */
   attach(spec: ObjectSpec): SharedObject {
-    const nameBytes = Buffer.byteLength(spec.name);
-    if (nameBytes === 0 || nameBytes > MAX_NAME_BYTES)
-      throw new ServerError('ERR_SHARED_NAME', { received: spec.name });
+    if (!isName(spec.name)) throw new ServerError('ERR_SHARED_NAME', { received: spec.name });
     if (spec.bytes > MAX_OBJECT_BYTES)
       throw tooMuch(spec, `it takes ${spec.bytes} bytes, of at most ${MAX_OBJECT_BYTES}`);
     if (this.#lock.acquire(header.lock) === 'busy') throw new ServerError('ERR_SHARED_BUSY', { name: spec.name });
@@ -132,18 +175,19 @@ export class Arena {
     return this.#object(index);
   }
 
-  /** The count comes last: a process that dies before leaves nothing that others see. */
+  /** The count comes last: a process that dies before, or throws, leaves nothing that others see, and its memory unused. */
   #make(spec: ObjectSpec): SharedObject {
     const index = this.#count;
     if (index >= MAX_OBJECTS) throw tooMuch(spec, `there are ${MAX_OBJECTS} already`);
     const at = this.#float64[header.endsAt] ?? 0;
     const bytes = alignTo(spec.bytes, PAGE_BYTES);
-    if (fstatSync(this.descriptor).size < at + bytes) ftruncateSync(this.descriptor, at + bytes);
-    this.#describe(index, spec, at);
-    const made = this.#object(index);
-    spec.initialise?.(made.memory);
+    this.#grow(this.descriptor, at + bytes);
     this.#float64[header.endsAt] = at + bytes;
+    this.#describe(index, spec, at);
+    const made = this.#map(index);
+    spec.initialise?.(made.memory);
     Atomics.store(this.#int32, header.objects, index + 1);
+    this.#attached.set(index, made);
     return made;
   }
 
@@ -159,20 +203,20 @@ export class Arena {
   #object(index: number): SharedObject {
     const known = this.#attached.get(index);
     if (known !== undefined) return known;
+    const mapped = this.#map(index);
+    this.#attached.set(index, mapped);
+    return mapped;
+  }
+
+  #map(index: number): SharedObject {
     const floats = this.#entryAt(index) / 8;
-    const made: SharedObject = {
-      kind: kinds[this.#int(index, entry.at.kind)] ?? kinds[0],
-      name: this.#nameOf(index),
-      schema: this.#schemaOf(index),
-      memory: mapShared(
-        this.descriptor,
-        this.#float64[floats + entry.at.at] ?? 0,
-        this.#float64[floats + entry.at.bytes] ?? 0,
-      ),
-      owners: this.owners,
-    };
-    this.#attached.set(index, made);
-    return made;
+    const kind = kinds[this.#int(index, entry.at.kind)];
+    if (kind === undefined) throw new Error(`the shared object "${this.#nameOf(index)}" is of a kind unknown here`);
+    const at = this.#float64[floats + entry.at.at] ?? 0;
+    const bytes = this.#float64[floats + entry.at.bytes] ?? 0;
+    checkLength(this.descriptor, at + bytes);
+    const memory = mapShared(this.descriptor, at, bytes);
+    return { kind, name: this.#nameOf(index), schema: this.#schemaOf(index), memory, owners: this.owners };
   }
 
   #nameOf(index: number): string {
@@ -198,14 +242,28 @@ export class Arena {
   }
 }
 
+/** Whoever touches a mapped page behind the end of its file is ended by the kernel (SIGBUS). */
+function checkLength(descriptor: number, bytes: number): void {
+  const { size } = fstatSync(descriptor);
+  if (size < bytes) throw new Error(`it is cut off: it has ${size} of ${bytes} bytes`);
+}
+
 function alignTo(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }
 
-/** A schema that finds no room is compared by its beginning. */
+/** Half a surrogate pair has no form in UTF-8: it would be stored as another name. */
+function isName(name: string): boolean {
+  const bytes = Buffer.from(name);
+  return bytes.length > 0 && bytes.length <= MAX_NAME_BYTES && bytes.toString() === name;
+}
+
+/** A schema that finds no room is stored as its beginning and its checksum. */
 function clip(schema: string): string {
   const bytes = Buffer.from(schema);
-  return bytes.length <= MAX_SCHEMA_BYTES ? schema : `${bytes.toString('latin1', 0, MAX_SCHEMA_BYTES - 3)}...`;
+  if (bytes.length <= MAX_SCHEMA_BYTES) return schema;
+  const end = `… (checksum ${crc32(bytes)})`;
+  return new StringDecoder('utf8').write(bytes.subarray(0, MAX_SCHEMA_BYTES - Buffer.byteLength(end))) + end;
 }
 
 function tooMuch({ kind, name }: ObjectSpec, why: string): ServerError {

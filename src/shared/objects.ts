@@ -1,7 +1,9 @@
 /** The arena of this process: the server's, which children inherit, or one of a script's own. */
 
+import { ServerError } from '../errors/index.js';
 import { CHILD_VARIABLE } from '../util/child-variable.js';
 import { Arena, type ObjectSpec, type SharedObject } from './arena.js';
+import { attachInFile, fileArenas } from './file-arena.js';
 import type { Kind } from './kinds.js';
 
 /** Where a child of a server finds its arena. */
@@ -23,14 +25,27 @@ export function inheritArena(descriptor: number): void {
   arena = Arena.open(descriptor);
 }
 
-/** Those that this process has mapped: the server's, and those of files. */
+/** Those that this process has mapped: the server's, and files of the user's. */
 export function openArenas(): readonly Arena[] {
-  return arena === undefined && !isChild ? [] : [ourArena()];
+  const ours = arena === undefined && !isChild ? [] : [ourArena()];
+  return [...ours, ...fileArenas()];
+}
+
+export interface Declared extends Omit<ObjectSpec, 'name'> {
+  readonly name?: string | undefined;
+  /** Path; undefined: it ends with the server. */
+  readonly file?: string | undefined;
 }
 
 /** An object without a name is the n-th of its kind that the script declares, which is the same in each process. */
-export function attach(spec: Omit<ObjectSpec, 'name'> & { readonly name?: string | undefined }): SharedObject {
+export function attach({ name, file, ...spec }: Declared): SharedObject {
+  if (name?.startsWith('#')) throw new ServerError('ERR_SHARED_NAME', { received: name });
+  if (file !== undefined) return withName(attachInFile(file, spec), name);
   const number = (declared.get(spec.kind) ?? 0) + 1;
   declared.set(spec.kind, number);
-  return ourArena().attach({ ...spec, name: spec.name ?? `#${number}` });
+  return ourArena().attach({ ...spec, name: name ?? `#${number}` });
+}
+
+function withName(object: SharedObject, name: string | undefined): SharedObject {
+  return name === undefined ? object : { ...object, name };
 }

@@ -7,6 +7,8 @@
  * record, 24 B: ┌─────┬─────────────┬────────┬──────┬───────────┐   word: ┌─────────────┬────────────┐
  *               │ pid │ incarnation │ thread │ bell │ startTime │         │ incarnation │ record + 1 │
  *               └─────┴─────────────┴────────┴──────┴───────────┘         └── 21 bits ──┴── 10 bits ─┘
+ *
+ * pid: 0 free │ pid + 2^30 that process is just checking in │ pid its owner │ -pid its owner is dead
  * ```
  */
 
@@ -30,6 +32,8 @@ const record = layoutRecord(
   { pid: int32(), incarnation: int32(), thread: int32(), bell: int32(), startTime: float64() },
   RECORD_BYTES,
 ).at;
+/** Larger than any pid. The record changes hands: no word of it has a living owner. */
+const CHECKING_IN = 2 ** 30;
 const INTS = RECORD_BYTES / 4;
 const FLOATS = RECORD_BYTES / 8;
 
@@ -49,6 +53,8 @@ export class Owners {
   readonly #float64: Float64Array;
   readonly #parts: Required<OwnersParts>;
   #word = 0;
+  /** Of this process, once it was asked for. */
+  #startTime: number | undefined;
 
   /** @param memory `OWNERS_BYTES`, zeroed at first */
   constructor(memory: ArrayBuffer, at: number, parts: OwnersParts = {}) {
@@ -69,7 +75,7 @@ export class Owners {
     const at = index * INTS;
     if (this.#incarnation(at) !== word >>> RECORD_BITS) return false;
     const pid = this.#read(at + record.pid);
-    return pid > 0 && this.#isSame(pid, this.#float64[index * FLOATS + record.startTime] ?? 0);
+    return pid > 0 && pid < CHECKING_IN && this.#isSame(pid, this.#startTimeAt(index));
   }
 
   /** The doorbell of the owner of that word, as it has told it; −1: none, it looks by itself. */
@@ -89,9 +95,17 @@ export class Owners {
     }
   }
 
+  /** Nobody has any of them: of memory that no other process has open. Not while this process holds a word itself. */
+  reset(): void {
+    for (let at = 0; at < MAX_OWNERS * INTS; at += INTS) {
+      Atomics.add(this.#int32, at + record.incarnation, 1);
+      Atomics.store(this.#int32, at + record.pid, 0);
+    }
+  }
+
+  /** The pid comes last: whoever reads it finds the start time that belongs to it. */
   #checkIn(): number {
-    const { pid, thread, startTimeOf } = this.#parts;
-    const startTime = hashOf(startTimeOf(pid));
+    const { pid, thread } = this.#parts;
     for (let tries = 0; tries < MAX_OWNERS; tries++) {
       const index = (pid + thread + tries) % MAX_OWNERS;
       if (!this.#claim(index)) continue;
@@ -99,7 +113,8 @@ export class Owners {
       const incarnation = (Atomics.add(this.#int32, at + record.incarnation, 1) + 1) & INCARNATION_MASK;
       Atomics.store(this.#int32, at + record.thread, thread);
       Atomics.store(this.#int32, at + record.bell, 0);
-      this.#float64[index * FLOATS + record.startTime] = startTime;
+      this.#float64[index * FLOATS + record.startTime] = this.#ownStartTime();
+      Atomics.store(this.#int32, at + record.pid, pid);
       return (incarnation << RECORD_BITS) | (index + 1);
     }
     throw new ServerError('ERR_SHARED_OWNERS', { limit: MAX_OWNERS });
@@ -109,15 +124,30 @@ export class Owners {
   #claim(index: number): boolean {
     const at = index * INTS + record.pid;
     const found = this.#read(at);
-    if (found > 0 && this.#isSame(found, this.#float64[index * FLOATS + record.startTime] ?? 0)) return false;
-    return Atomics.compareExchange(this.#int32, at, found, this.#parts.pid) === found;
+    if (found > 0 && this.#isTaken(found, index)) return false;
+    return Atomics.compareExchange(this.#int32, at, found, this.#parts.pid + CHECKING_IN) === found;
   }
 
-  /** A start time of 0 is that of an owner that is just checking in, or of a system that does not tell it. */
+  #isTaken(found: number, index: number): boolean {
+    if (found < CHECKING_IN) return this.#isSame(found, this.#startTimeAt(index));
+    return this.#parts.isRunning(found - CHECKING_IN);
+  }
+
+  /** A start time of 0 is that of a system that does not tell it. */
   #isSame(pid: number, startTime: number): boolean {
-    if (pid === this.#parts.pid) return true;
+    if (pid === this.#parts.pid) return startTime === this.#ownStartTime();
     if (!this.#parts.isRunning(pid)) return false;
     return startTime === 0 || hashOf(this.#parts.startTimeOf(pid)) === startTime;
+  }
+
+  #ownStartTime(): number {
+    const { pid, startTimeOf } = this.#parts;
+    this.#startTime ??= hashOf(startTimeOf(pid));
+    return this.#startTime;
+  }
+
+  #startTimeAt(index: number): number {
+    return this.#float64[index * FLOATS + record.startTime] ?? 0;
   }
 
   #incarnation(at: number): number {

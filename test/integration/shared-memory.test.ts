@@ -70,6 +70,20 @@ describe('a shared object', () => {
     rmSync(folder, { recursive: true });
   });
 
+  it.each(modes)('in a file is there again after all processes were killed, in %s mode', async (mode) => {
+    const folder = mkdtempSync(join(tmpdir(), 'shared-'));
+    const env = { TABLE_FILE: join(folder, 'kept.table') };
+    const options = { workerNum: 2, reactorNum: 1, mode };
+    for (let run = 0; run < 3; run++) {
+      const server = await startServer('shared-memory.js', { env, options });
+      const [one, two] = await connectToTwo(server);
+      expect([await one.ask('keep x'), await two.ask('keep x')]).toEqual([run * 2 + 1, run * 2 + 2]);
+      server.signalAll('SIGKILL');
+      await server.exited;
+    }
+    rmSync(folder, { recursive: true });
+  });
+
   it('may be made while the server runs, by any process', async () => {
     const server = await start();
     const [one, two] = await connectToTwo(server);

@@ -1,5 +1,6 @@
-import { closeSync } from 'node:fs';
+import { closeSync, ftruncateSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import { mapShared } from '../../src/os/memory.js';
 import { Arena, MAX_OBJECTS } from '../../src/shared/arena.js';
 import { OwnedLock } from '../../src/shared/owned-lock.js';
 
@@ -57,6 +58,7 @@ describe('an arena', () => {
   it.each([
     ['no name', { ...spec, name: '' }, /ERR_SHARED_NAME/],
     ['a name of 257 bytes', { ...spec, name: 'é'.repeat(129) }, /ERR_SHARED_NAME/],
+    ['a name with half a character', { ...spec, name: 'a\ud800' }, /ERR_SHARED_NAME/],
     ['more bytes than a view may have', { ...spec, bytes: 2 ** 32 + 1 }, /ERR_SHARED_LIMIT/],
   ])('refuses %s', (_, given, code) => {
     expect(() => create().attach(given)).toThrow(expect.objectContaining({ code: expect.stringMatching(code) }));
@@ -69,18 +71,45 @@ describe('an arena', () => {
     expect(arena.attach({ ...spec, name: 'n255', bytes: 8 }).name).toBe('n255');
   });
 
-  it('begins an object anew that was being made when its process died', () => {
+  it('begins an object anew, in memory that is zero, that was being made when its process died', () => {
     const arena = create();
     const dies = () =>
       arena.attach({
         ...spec,
-        initialise: () => {
+        initialise: (memory) => {
+          new Uint8Array(memory).fill(7);
           throw new Error('dies');
         },
       });
     expect(dies).toThrow('dies');
     expect(arena.objects()).toEqual([]);
-    expect(arena.attach(spec).memory.byteLength).toBe(5000);
+    const { memory } = arena.attach(spec);
+    expect([memory.byteLength, new Set(new Uint8Array(memory))]).toEqual([5000, new Set([0])]);
+    expect(Arena.open(arena.descriptor).attach(spec).schema).toBe(spec.schema);
+  });
+
+  it.each(['x', 'é', '漢', '😀'])('compares schemas that are longer than an entry, of %s', (character) => {
+    const arena = create();
+    const schema = character.repeat(5000);
+    const next = { ...spec, name: 'next' };
+    arena.attach({ ...spec, schema });
+    arena.attach(next);
+    const other = Arena.open(arena.descriptor);
+    expect(other.objects().map(({ name }) => name)).toEqual(['visits', 'next']);
+    expect(other.attach({ ...spec, schema }).schema).toMatch(/^\S{800,}… \(checksum \d+\)$/);
+    expect(() => other.attach({ ...spec, schema: `${schema.slice(0, -2)}ab` })).toThrow(/is there as/);
+  });
+
+  it('refuses a descriptor that holds none, or less than it says', () => {
+    const { descriptor } = create();
+    ftruncateSync(descriptor, 8000);
+    expect(() => Arena.open(descriptor)).not.toThrow(); // nothing was in it: it is made whole
+    const arena = create();
+    arena.attach(spec);
+    ftruncateSync(arena.descriptor, 8000);
+    expect(() => Arena.open(arena.descriptor)).toThrow(/cut off: it has 8000 of/);
+    ftruncateSync(arena.descriptor, 0);
+    expect(() => Arena.open(arena.descriptor)).toThrow('it holds no shared objects');
   });
 });
 
@@ -117,5 +146,61 @@ describe('an owned lock', () => {
     expect(lockOf(arena, 1, () => true).lock.acquire(0)).toBe('free');
     arena.owners.markDead(1);
     expect(lockOf(arena, 2, () => true).lock.acquire(0)).toBe('inherited');
+  });
+
+  it('is inherited from an earlier process that had the pid of this one', () => {
+    const arena = create();
+    const at = (startTime: string) => {
+      const parts = { pid: 1, isRunning: () => true, startTimeOf: () => startTime };
+      const other = Arena.open(arena.descriptor, parts);
+      return new OwnedLock(new Int32Array(other.attach(spec).memory), other.owners, 20);
+    };
+    expect(at('1').acquire(0)).toBe('free');
+    const later = at('2');
+    expect([later.acquire(0), later.acquire(0)]).toEqual(['inherited', 'busy']);
+  });
+
+  it("is nobody's once a run begins, whoever runs under that pid", () => {
+    const arena = create();
+    expect(lockOf(arena, 1, () => true).lock.acquire(0)).toBe('free');
+    Arena.open(arena.descriptor).beginRun(1);
+    expect(lockOf(arena, 2, () => true).lock.acquire(0)).toBe('inherited');
+  });
+});
+
+describe('a record of an owner', () => {
+  const parts = (pid: number, over: object = {}) => ({
+    pid,
+    isRunning: () => true,
+    startTimeOf: (of: number) => `${of}`,
+    ...over,
+  });
+
+  it('has the start time of its new owner before its pid', () => {
+    const arena = create();
+    const first = Arena.open(arena.descriptor, parts(5)).owners;
+    const { word } = first;
+    arena.owners.markDead(5);
+    const seen: boolean[] = [];
+    const later = Arena.open(arena.descriptor, parts(5 + 1023, { startTimeOf: () => 'late' })).owners; // the same record
+    const watcher = Arena.open(
+      arena.descriptor,
+      parts(7, { startTimeOf: (of: number) => (of === 7 ? '7' : 'late') }),
+    ).owners;
+    const next = later.word;
+    seen.push(watcher.isAlive(word), watcher.isAlive(next));
+    expect(seen).toEqual([false, true]);
+  });
+
+  it('is not taken from a process that is just checking in, unless that one has died', () => {
+    const arena = create();
+    const running = new Set([9]);
+    const claim = (pid: number) =>
+      Arena.open(arena.descriptor, parts(pid, { isRunning: (of: number) => running.has(of) })).owners;
+    const index = (word: number) => (word & 1023) - 1;
+    new Int32Array(mapShared(arena.descriptor, 4096, 24_576))[9 * 6] = 9 + 2 ** 30;
+    expect(index(claim(9 + 1023).word)).toBe(10);
+    running.delete(9);
+    expect(index(claim(9 + 2046).word)).toBe(9);
   });
 });

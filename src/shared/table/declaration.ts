@@ -23,7 +23,11 @@ export interface TableOptions {
   readonly onFull?: 'error' | 'evict';
   /** How long a row stays after each `set`, `insert`, `update` or `compareAndSet`. Default: for ever. Unit: milliseconds. */
   readonly expiresMs?: number;
-  /** Keeps the table in this file, for a warm start after the server was restarted or killed; no promise against power loss. */
+  /**
+   * Keeps the table in this file, which takes its whole size on the disk: the rows are there when the server starts again, also
+   * after it was killed. A crash of the machine may lose or tear rows. Processes of one machine may share it, also without a
+   * server. The path is resolved against the working directory; the file belongs to this table alone.
+   */
   readonly file?: string;
 }
 
@@ -37,7 +41,7 @@ export interface Declaration {
 /** How a table gets its memory: tests have arenas of their own. */
 export type Attach = typeof attach;
 
-/** @throws ServerError ERR_TABLE_DECLARATION, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT, ERR_SHARED_NAME */
+/** @throws ServerError ERR_TABLE_DECLARATION, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT, ERR_SHARED_NAME, ERR_SHARED_FILE */
 export function declareTable(
   rows: number,
   specs: ColumnSpecs,
@@ -62,7 +66,7 @@ function attachTable(layout: Layout, { name, file }: TableOptions, attachTo: Att
     schema: schemaOf(layout),
     bytes: layout.bytes,
     initialise: (memory) => initialise(memory, layout),
-    ...(file === undefined ? {} : { file }),
+    file,
   });
 }
 
@@ -85,7 +89,7 @@ function textOf({ text }: Columns): string {
 
 function checkOptions({ name, keyBytes, onFull, expiresMs, file }: TableOptions): void {
   if (name !== undefined && typeof name !== 'string') throw wrong('option "name"', 'a string', name);
-  if (file !== undefined && typeof file !== 'string') throw wrong('option "file"', 'a path', file);
+  if (file !== undefined && (typeof file !== 'string' || file === '')) throw wrong('option "file"', 'a path', file);
   if (keyBytes !== undefined && !isInRange(keyBytes, MAX_VALUE_BYTES)) {
     throw wrong('option "keyBytes"', `an integer from 1 to ${MAX_VALUE_BYTES}`, keyBytes);
   }

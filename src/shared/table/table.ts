@@ -54,7 +54,8 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
   /**
    * @param rows it takes exactly so many
    * @param columns each with its kind; a column that was never set is 0, false or empty
-   * @throws ServerError ERR_TABLE_DECLARATION; ERR_SHARED_SCHEMA when another table has this name; ERR_SHARED_LIMIT
+   * @throws ServerError ERR_TABLE_DECLARATION; ERR_SHARED_SCHEMA when another table has this name; ERR_SHARED_LIMIT;
+   *   ERR_SHARED_FILE
    */
   constructor(rows: number, columns: S, options?: TableOptions);
   /** @internal */

@@ -1,0 +1,92 @@
+/**
+ * Objects in files of the user's, which outlive the server. A process that opens a file shares a lock on it (flock(2)) until it
+ * ends, however it ends: whoever has the lock alone begins a run, and knows that all owners of before are dead.
+ */
+import { closeSync, constants, fstatSync, readlinkSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { ServerError } from '../errors/index.js';
+import { tryLock, tryShare } from '../os/lock.js';
+import { reserve } from '../os/memory.js';
+import { monotonicMs } from '../util/clock.js';
+import { openUnlinked } from '../util/open-file.js';
+import { Arena, type ObjectSpec, type SharedObject } from './arena.js';
+
+/** To begin a run takes some microseconds; who takes longer is stopped. */
+const PATIENCE_MS = 1000;
+const NAP_MS = 1;
+const napping = new Int32Array(new SharedArrayBuffer(4));
+
+/** Of this process, by path. */
+const opened = new Map<string, Arena>();
+
+export function fileArenas(): readonly Arena[] {
+  return [...opened.values()];
+}
+
+/**
+ * The one object of a file. A file that is not there is made, for the user of this process alone.
+ * @param path resolved against the working directory
+ * @throws ServerError ERR_SHARED_FILE, ERR_SHARED_LIMIT, ERR_SHARED_BUSY, ERR_SHARED_OWNERS
+ */
+export function attachInFile(path: string, spec: Omit<ObjectSpec, 'name'>): SharedObject {
+  const file = resolve(path);
+  try {
+    const arena = opened.get(file) ?? openArena(file);
+    opened.set(file, arena);
+    return arena.attach({ ...spec, name: arena.objects()[0]?.name ?? basename(file) });
+  } catch (error) {
+    if (error instanceof ServerError && error.code !== 'ERR_SHARED_SCHEMA') throw error;
+    throw new ServerError('ERR_SHARED_FILE', { path: file, why: reasonOf(error) }, { cause: error });
+  }
+}
+
+function openArena(file: string): Arena {
+  const descriptor = openUnlinked(file, constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    if (!fstatSync(descriptor).isFile()) throw new Error('it is not a regular file');
+    return tryLock(descriptor) ? begin(descriptor) : join(descriptor);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+function begin(descriptor: number): Arena {
+  const isNew = fstatSync(descriptor).size === 0;
+  const arena = isNew ? Arena.found(descriptor, {}, reserve) : Arena.open(descriptor, {}, reserve);
+  arena.beginRun(spaceOfPids());
+  share(descriptor);
+  return arena;
+}
+
+function join(descriptor: number): Arena {
+  share(descriptor);
+  const arena = Arena.open(descriptor, {}, reserve);
+  if (arena.space === spaceOfPids()) return arena;
+  throw new Error('it is in use by processes of another container, whose deaths are not seen from here');
+}
+
+function share(descriptor: number): void {
+  const until = monotonicMs() + PATIENCE_MS;
+  while (!tryShare(descriptor)) {
+    if (monotonicMs() >= until) throw new Error('another process is opening it, and is stopped');
+    Atomics.wait(napping, 0, 0, NAP_MS);
+  }
+}
+
+/** Two processes with the same number here see the same pids (pid_namespaces(7)). */
+function spaceOfPids(): number {
+  try {
+    return crc32(readlinkSync('/proc/self/ns/pid')) | 1;
+  } catch {
+    return 1; // a system without them, or without /proc
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof ServerError) || !error.is('ERR_SHARED_SCHEMA')) return error.message;
+  const { there, declared } = error.detail;
+  return `it holds ${there}; the script declares ${declared}`;
+}
