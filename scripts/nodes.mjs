@@ -55,7 +55,8 @@ function runTests(binary, extra) {
   say(`Testing on Node ${versionOf(binary)}`);
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const env = { ...process.env, PATH: `${dirname(binary)}${delimiter}${process.env.PATH}` };
-  const { status } = spawnSync(binary, [vitest, 'run', ...PROJECTS, ...TESTS, ...extra], {
+  const tests = extra.some((argument) => argument.endsWith('.test.ts')) ? [] : TESTS;
+  const { status } = spawnSync(binary, [vitest, 'run', ...PROJECTS, ...tests, ...extra], {
     cwd: root,
     env,
     stdio: 'inherit',

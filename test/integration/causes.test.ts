@@ -2,12 +2,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { PACE } from '../helpers/deadline.js';
 import { poll } from '../helpers/server-process.js';
 
 afterEach(endCommandLines);
 
+/** Time enough for a worker to come to its callback. */
+const SHORT_MS = Math.round(1500 * PACE);
+
 /** What happens in the worker before it is ready, and what has to be told. */
-const causes: readonly (readonly [how: string, code: string, told: readonly RegExp[]])[] = [
+const causes: readonly (readonly [how: string, code: string, told: readonly RegExp[], options?: object])[] = [
   [
     'throws in workerStart',
     `boot(() => { throw new TypeError('no database', { cause: new Error('port 5432 is closed') }); })`,
@@ -37,7 +41,8 @@ const causes: readonly (readonly [how: string, code: string, told: readonly RegE
   [
     'is not ready in time',
     `boot(async () => { console.error('waiting for the cache'); await new Promise((done) => setTimeout(done, 60000)); })`,
-    [/waiting for the cache/, /1500 ms/],
+    [/waiting for the cache/, new RegExp(`${SHORT_MS} ms`)],
+    { bootTimeoutMs: SHORT_MS },
   ],
   [
     'rejects without being waited for',
@@ -51,7 +56,7 @@ function script(code: string): string {
   return `import { Server } from 'tswoole';
 const inChild = process.title.includes(': worker') || process.title.includes(': manager');
 const boot = (start, prepare = () => {}) => {
-  const server = new Server({ bootTimeoutMs: 1500, ...(process.env.MORE ? JSON.parse(process.env.MORE) : {}) });
+  const server = new Server(JSON.parse(process.env.MORE ?? '{}'));
   server.on('receive', () => {});
   server.on('task', () => {});
   server.on('workerStart', start);
@@ -113,8 +118,8 @@ const places: readonly (readonly [where: string, code: string, env: Record<strin
 ];
 
 describe('start --daemon says why the server does not come up:', () => {
-  it.each(causes)('a worker %s', async (_, code, told) => {
-    const line = lineWith(script(code));
+  it.each(causes)('a worker %s', async (_, code, told, options = {}) => {
+    const line = lineWith(script(code), { MORE: JSON.stringify(options) });
     const { code: exitCode, stderr } = await line.run('start', line.script, '--daemon');
     for (const pattern of told) expect(stderr).toMatch(pattern);
     expect(exitCode).toBe(1);
@@ -123,7 +128,7 @@ describe('start --daemon says why the server does not come up:', () => {
 
   it('a worker runs out of memory', async () => {
     const grow = `boot(() => { const all = []; for (;;) all.push(new Array(1000).fill({})); })`;
-    const line = lineWith(script(grow), { MORE: '{"bootTimeoutMs":60000}' });
+    const line = lineWith(script(grow));
     const { code, stderr } = await line.run('start', line.script, '--daemon', '--node-arg=--max-old-space-size=48');
     expect(stderr).toMatch(/It wrote to standard error:.*heap out of memory/s);
     expect(code).toBe(1);
