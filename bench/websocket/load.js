@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { compressedPayload } from './cases.js';
 
-const WARM_UP_SECONDS = 1;
+const WARM_UP_SECONDS = 2;
 /** Collections that are due after the last connection. */
 const SETTLING_MS = 2000;
 /** Before memory is read for the first time, the server has had this many connections. */

@@ -13,6 +13,7 @@ const DATA_AT = EVENT_BYTES - 8;
 const MAX_EVENTS = 512;
 /** How often one wake-up polls the kernel again before timers and messages of this thread get their turn. */
 const ROUNDS_PER_WAKE = 8;
+const MANY_EVENTS = 16;
 
 const BOTH = C.EPOLLIN | C.EPOLLOUT | C.EPOLLRDHUP | C.EPOLLET;
 
@@ -83,13 +84,18 @@ export class EpollPoller implements Poller {
     check(libc.epoll_ctl(this.#epoll, how, descriptor, event), 'epoll_ctl');
   }
 
+  /**
+   * Behind many events there are probably more by now, and to ask costs less than to be woken again. Behind a few there
+   * are hardly any.
+   */
   #wake(): void {
-    for (let round = 0; round < ROUNDS_PER_WAKE && !this.#closed; round++) {
+    for (let round = 0; round < ROUNDS_PER_WAKE; round++) {
       const count = libc.epoll_wait(this.#epoll, this.#eventsAddress, MAX_EVENTS, 0);
+      if (count < 1 && round > 0) return; // this turn has ended already
       for (let i = 0; i < count && !this.#closed; i++) this.#report(i * EVENT_BYTES);
       if (this.#closed) return;
       this.#handler.turnEnd();
-      if (count < 1) return;
+      if (count < MANY_EVENTS || this.#closed) return;
     }
   }
 

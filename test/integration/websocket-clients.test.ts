@@ -327,7 +327,8 @@ async def main(url, port):
     for offers in ([], [PerMessageDeflateOffer()]):
         done = loop.create_future()
         factory = WebSocketClientFactory(url + '/protocol', protocols=['a', 'b'])
-        factory.setProtocolOptions(perMessageCompressionOffers=offers, perMessageCompressionAccept=accept)
+        factory.setProtocolOptions(perMessageCompressionOffers=offers, perMessageCompressionAccept=accept,
+            openHandshakeTimeout=15, closeHandshakeTimeout=15)
         factory.protocol = Client
         await loop.create_connection(factory, '127.0.0.1', port)
         await done

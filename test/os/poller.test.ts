@@ -68,6 +68,23 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     return total;
   }
 
+  it('ends one turn for each time it is woken by a few events', async () => {
+    const made = poller();
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    onReady = () => {
+      clearDoorbell(bell);
+      made.rearm(bell.read, READABLE);
+    };
+    made.addReadable(bell.read, 1);
+    for (let rings = 1; rings <= 3; rings++) {
+      ringDoorbell(bell);
+      await poll('it is told', () => seen.length === rings);
+      await new Promise(setImmediate);
+      expect(turns).toBe(rings);
+    }
+  });
+
   it('tells it under another token from the moment it is given one, also what is ready already', async () => {
     const made = poller();
     const { descriptor, peer } = await connection();

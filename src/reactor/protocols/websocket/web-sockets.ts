@@ -361,6 +361,7 @@ export class WebSockets implements Protocol {
   }
 
   flushed(connection: Connection): void {
+    if (stateOf(connection).owedPong !== null) this.#payOwed(connection);
     this.#queue.flushed(connection);
   }
 
