@@ -149,6 +149,34 @@ it('examples/visits counts over all workers, over a reload, and limits each clie
   expect(await get('/')).toMatch(/^30 visits\n30 \/a \d{4}-/);
 });
 
+it('examples/sessions knows a session in every worker, over a reload and a restart', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sessions-'));
+  process.env['SESSIONS'] = join(folder, 'sessions.table');
+  let port = await startExample('sessions');
+  const answer = async (path: string, cookie = '', init: RequestInit = {}): Promise<[number, string]> => {
+    const response = await fetch(at(port, path), { ...init, headers: { cookie } });
+    return [response.status, await response.text()];
+  };
+  expect(await answer('/')).toEqual([401, 'POST /login first\n']);
+  expect((await answer('/login', '', { method: 'POST', body: new URLSearchParams({ name: '' }) }))[0]).toBe(400);
+  const login = await fetch(at(port, '/login'), { method: 'POST', body: new URLSearchParams({ name: 'Ada' }) });
+  expect(await login.text()).toBe('Welcome, Ada\n');
+  const [cookie = ''] = (login.headers.get('set-cookie') ?? '').split(';');
+  for (let visit = 1; visit <= 20; visit++) {
+    if (visit === 10) reloadExample();
+    if (visit === 15) {
+      await endExample();
+      port = await startExample('sessions');
+    }
+    expect(await answer('/', cookie)).toEqual([200, expect.stringMatching(`^Hello, Ada: visit ${visit}, answered by`)]);
+  }
+  expect(await answer('/logout', cookie, { method: 'POST' })).toEqual([200, 'Goodbye\n']);
+  expect((await answer('/', cookie))[0]).toBe(401);
+  await endExample();
+  delete process.env['SESSIONS'];
+  rmSync(folder, { recursive: true });
+});
+
 it('examples/cache computes once for a thousand requests', async () => {
   const port = await startExample('cache');
   const one = async (): Promise<unknown> => JSON.parse(await text(port, '/report?city=Graz'));
