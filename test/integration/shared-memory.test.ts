@@ -104,6 +104,19 @@ describe('a shared object', () => {
     expect(await two.ask('hit x')).toBe(2);
   });
 
+  it('goes on where the manager is killed while a lock is held: the new workers see that its holder died', async () => {
+    const server = await start();
+    const { ask } = await connect(server);
+    expect(await ask('take')).toBe(false);
+    expect(await ask('hit x')).toBe(1);
+    server.signal('SIGKILL', server.manager?.pid);
+    await poll('a new worker has the lock', async () => {
+      const later = await connect(server);
+      return later.ask<boolean>('take').catch(() => undefined);
+    });
+    expect(await (await connect(server)).ask('hit x')).toBe(2);
+  });
+
   it.each(modes)('tells the subscribers of all processes what one publishes, in %s mode', async (mode) => {
     const server = await start({ mode });
     const [one, two] = await connectToTwo(server);
