@@ -7,7 +7,7 @@ import { monotonicMs } from '../util/clock.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
-import { callable, checkName, milliseconds, optionsObject, whole } from './waiting/check.js';
+import { callable, checkDeclaration, milliseconds, optionsObject, whole } from './waiting/check.js';
 import { longestWaiting } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes, WAITING } from './waiting/queue.js';
 import { waitFor } from './waiting/wait-for.js';
@@ -54,7 +54,7 @@ export class Once {
 
   /** @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT */
   constructor(options: OnceOptions = {}) {
-    checkName(options);
+    checkDeclaration(options, ['keys', 'keyBytes', 'valueBytes', 'waiters']);
     const keys = whole('keys', options.keys, [1, 65_536], 256);
     const keyBytes = whole('keyBytes', options.keyBytes, [1, 4096], 128);
     const valueBytes = whole('valueBytes', options.valueBytes, [1, 2 ** 26], 16_384);
@@ -70,7 +70,7 @@ export class Once {
    */
   async run<T>(key: string, fn: () => T | PromiseLike<T>, options: OnceRunOptions = {}): Promise<T> {
     callable('fn', fn);
-    optionsObject(options);
+    optionsObject(options, ['leaseMs']);
     const leaseMs = milliseconds('leaseMs', options.leaseMs) ?? 0;
     const bytesOfKey = this.#cells.checkKey(key);
     const running = this.#running.get(key);

@@ -72,15 +72,8 @@ export class RateLimiter {
 export function ruleOf(name: string, given: unknown): LimiterRule {
   const expected = '{perSecond, burst} or {limit, windowMs}';
   if (typeof given !== 'object' || given === null) refuse('ERR_OPTION_TYPE', name, expected, given);
-  const {
-    perSecond,
-    burst,
-    limit,
-    windowMs,
-    keys = DEFAULT_KEYS,
-    ...others
-  } = given as Partial<RateLimit & WindowLimit>;
-  refuseUnknownNames(name, others, ['name']);
+  refuseUnknownNames(name, given, ['name', 'keys', 'perSecond', 'burst', 'limit', 'windowMs']);
+  const { perSecond, burst, limit, windowMs, keys = DEFAULT_KEYS } = given as Partial<RateLimit & WindowLimit>;
   const isWindow = limit !== undefined || windowMs !== undefined;
   if (isWindow === (perSecond !== undefined || burst !== undefined)) refuse('ERR_OPTION_VALUE', name, expected, given);
   const checked = keysKind.check('keys', keys);

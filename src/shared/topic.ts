@@ -6,7 +6,7 @@ import type { Figures } from './figures.js';
 import { attach } from './objects.js';
 import { MessageRing, topicBytes } from './topic/message-ring.js';
 import { Subscriptions } from './topic/subscriptions.js';
-import { callable, checkName, optionsObject, whole } from './waiting/check.js';
+import { callable, checkDeclaration, optionsObject, whole } from './waiting/check.js';
 import { ourWaiting } from './waiting/waiting.js';
 
 const LEAST_BYTES = 4096;
@@ -51,7 +51,7 @@ export class Topic<T = unknown> {
 
   /** @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT */
   constructor(options: TopicOptions = {}) {
-    checkName(options);
+    checkDeclaration(options, ['bytes', 'maxValueBytes', 'subscribers']);
     const bytes = ringBytes(options.bytes);
     const fallback = Math.min(VALUE_BYTES, bytes / 4);
     const maxValueBytes = whole('maxValueBytes', options.maxValueBytes, [1, bytes / 2], fallback);
@@ -79,7 +79,7 @@ export class Topic<T = unknown> {
    */
   subscribe(fn: (value: T) => void, options: SubscribeOptions = {}): () => void {
     callable('fn', fn);
-    optionsObject(options);
+    optionsObject(options, ['onGap']);
     if (options.onGap !== undefined) callable('onGap', options.onGap);
     return this.#subscriptions.add({ call: fn, onGap: options.onGap });
   }
