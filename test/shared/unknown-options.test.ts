@@ -26,7 +26,7 @@ describe('an option whose name is mistyped', () => {
     ['Atomic.big', () => Atomic.big(0n, only('waiter')), 'waiter', 'name, waiters'],
     ['atomic.wait', () => new Atomic().wait(0, only('timeoutMS')), 'timeoutMS', 'timeoutMs, signal'],
     ['new Once', () => new Once(only('keyByte')), 'keyByte', 'name, keys, keyBytes, valueBytes, waiters'],
-    ['once.run', () => new Once().run('a', () => 1, only('timeoutMS')), 'timeoutMS', 'leaseMs'],
+    ['once.run', () => new Once().run('a', () => 1, only('timeoutMS')), 'timeoutMS', 'leaseMs, timeoutMs, signal'],
     ['new Topic', () => new Topic(only('subscriber')), 'subscriber', 'name, bytes, maxValueBytes, subscribers'],
     ['topic.subscribe', () => new Topic().subscribe(() => {}, only('onGaps')), 'onGaps', 'onGap'],
     [
