@@ -222,6 +222,23 @@ describe('a topic', () => {
     expect(topicFigures(object(1))['published']).toBe(0);
   });
 
+  it('is free again where publishing or reading throws in the midst of it', () => {
+    const { open, pass } = processes();
+    const one = open(10);
+    const got = one.collect();
+    const wrong = new Proxy(Buffer.from('x'), {
+      get: (target, name) => {
+        if (name === 'copy') throw new Error('no memory');
+        return Reflect.get(target, name);
+      },
+    });
+    expect(() => open(11).messages.publish(wrong)).toThrow('no memory');
+    expect(() => one.messages.read(0, undefined as never)).toThrow(TypeError);
+    open(12).publish(1);
+    pass();
+    expect(got).toEqual([1]);
+  });
+
   it('fails to publish while a process is stopped in the midst of it, and does not hold up subscribers', () => {
     const { open, pass } = processes();
     const one = open(10);
