@@ -7,7 +7,7 @@ import { attach } from './objects.js';
 import { MessageRing, topicBytes } from './topic/message-ring.js';
 import { Subscriptions } from './topic/subscriptions.js';
 import { callable, checkDeclaration, optionsObject, whole } from './waiting/check.js';
-import { ourWaiting } from './waiting/waiting.js';
+import { ourWaiting, type Waiting } from './waiting/waiting.js';
 
 const LEAST_BYTES = 4096;
 const MOST_BYTES = 2 ** 30;
@@ -91,9 +91,11 @@ export function topicFigures(object: SharedObject): Figures {
   return { bytes: object.memory.byteLength, published, gaps, subscribers };
 }
 
-/** Called in the manager once it has reaped a process. */
-export function settleDeadTopic(object: SharedObject): void {
-  new MessageRing(object).settle();
+/** Called in the manager once it has reaped a process. One that died after its message was whole may have rung nobody. */
+export function settleDeadTopic(object: SharedObject, waiting: Waiting = ourWaiting): void {
+  const ring = new MessageRing(object);
+  ring.settle();
+  for (const word of ring.subscribed) waiting.ring(object.owners, word);
 }
 
 function ringBytes(value: unknown): number {

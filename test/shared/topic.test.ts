@@ -296,6 +296,26 @@ describe('a process that dies at any step', () => {
     return !isThrough;
   }
 
+  it('of publishing has its message read at once when the one who reaped it says so', () => {
+    let whole = 0;
+    for (let step = 0; step < 15; step++) {
+      const { dead, arena, object, open } = processes();
+      const subscriber = open(11, { bell: 2 });
+      const got = subscriber.collect();
+      const manager = open(1, { bell: 1, ring: (bell) => bell === 2 && subscriber.waiting.look() });
+      const dies = open(13, { bell: 3, atStep: dyingAt(step, () => dead.add(13)) });
+      tries(() => dies.publish('last'));
+      expect(got).toEqual([]);
+      dead.add(13);
+      arena.owners.markDead(13);
+      settleDeadTopic(object(1), manager.waiting);
+      expect(got, `step ${step}`).toEqual(dies.messages.published === 1 ? ['last'] : []);
+      whole += got.length;
+      for (const { descriptor } of arenas.splice(0)) closeSync(descriptor);
+    }
+    expect(whole).toBeGreaterThan(1);
+  });
+
   it('of subscribing and reading keeps nobody from going on', () => {
     for (let step = 0; step < 6; step++) {
       const { dead, open } = processes();

@@ -191,6 +191,11 @@ export class MessageRing {
     return this.#owners.filter((word) => word !== 0 && this.object.owners.isAlive(word)).length;
   }
 
+  /** The words of those that have slots, each once. */
+  get subscribed(): ReadonlySet<number> {
+    return new Set(this.#owners.filter((word) => word !== 0));
+  }
+
   /** Frees the slots of the dead. */
   settle(): void {
     for (const [index, word] of this.#owners.entries()) {
