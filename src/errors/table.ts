@@ -18,8 +18,9 @@ const entry = <const F extends Fields>(it: ErrorEntry<F>): ErrorEntry<F> => it;
  */
 export const errorTable = {
   ERR_OPTION_UNKNOWN: entry({
-    fields: { name: 'string', nearest: 'string?' },
-    sentence: ({ name, nearest }) => `There is no option "${name}"${nearestName(nearest)}.`,
+    fields: { name: 'string', nearest: 'string?', known: 'string?' },
+    sentence: ({ name, nearest, known }) =>
+      `There is no option "${name}"${nearestName(nearest)}.${known === undefined ? '' : ` There are: ${known}.`}`,
     advice: 'Correct the name or remove it; docs/options.md lists every option.',
   }),
   ERR_OPTION_TYPE: entry({

@@ -5,5 +5,6 @@ import { nearest } from './nearest.js';
 export function refuseUnknownNames(option: string, given: object, known: readonly string[]): void {
   const unknown = Object.keys(given).find((key) => !known.includes(key));
   if (unknown === undefined) return;
-  throw new ServerError('ERR_OPTION_UNKNOWN', { name: `${option}.${unknown}`, nearest: nearest(unknown, known) });
+  const detail = { name: `${option}.${unknown}`, nearest: nearest(unknown, known), known: known.join(', ') };
+  throw new ServerError('ERR_OPTION_UNKNOWN', detail);
 }

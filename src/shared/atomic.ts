@@ -3,8 +3,8 @@ import { describe, ServerError } from '../errors/index.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
-import { checkName, checkSignal, milliseconds, optionsObject, whole } from './waiting/check.js';
-import { longestWaiting } from './waiting/held.js';
+import { checkDeclaration, checkSignal, milliseconds, optionsObject, whole } from './waiting/check.js';
+import { acquireOptions, longestWaiting } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes } from './waiting/queue.js';
 import { waitFor } from './waiting/wait-for.js';
 
@@ -52,7 +52,7 @@ abstract class AnyAtomic<T extends number | bigint> {
    */
   async wait(whileEqual: T, options: AtomicWaitOptions = {}): Promise<boolean> {
     this.check('whileEqual', whileEqual);
-    optionsObject(options);
+    optionsObject(options, acquireOptions);
     const timeoutMs = milliseconds('timeoutMs', options.timeoutMs);
     checkSignal(options.signal);
     return waitWhile(this.#queue, () => this.get() === whileEqual, { timeoutMs, signal: options.signal });
@@ -237,7 +237,7 @@ export function settleDeadAtomic(object: SharedObject): void {
 }
 
 function declare(what: string, options: AtomicOptions, initialise: (memory: ArrayBuffer) => void): SharedObject {
-  checkName(options);
+  checkDeclaration(options, ['waiters']);
   const slots = whole('waiters', options.waiters, [1, MOST_SLOTS], SLOTS);
   const bytes = VALUE_BYTES + queueBytes(slots);
   return attach({ kind: 'atomic', name: options.name, schema: `${what} for ${slots} waiters`, bytes, initialise });

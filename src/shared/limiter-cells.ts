@@ -88,6 +88,13 @@ function ticksPerPeriod(periodMs: number, burst: number): number {
   return Math.max(1, Math.min(fine, 2 ** Math.floor(Math.log2(MOST_BURST_TICKS / burst))));
 }
 
+export interface LimiterParts {
+  /** How long a stopped process may block this one. */
+  readonly patienceMs: number;
+  /** What tests replace: called before each store that others see. */
+  readonly atStep?: () => void;
+}
+
 /** One per process, or thread, that asks. */
 export class LimiterCells {
   readonly #name: string;
@@ -101,9 +108,11 @@ export class LimiterCells {
   readonly #ticksPerMs: number;
   readonly #period: number;
   readonly #burst: number;
+  readonly #step: () => void;
 
   /** @param now milliseconds of a clock that all processes share and that cannot be set */
-  constructor(object: SharedObject, { periodMs, burst }: LimiterRule, now: () => number, patienceMs: number) {
+  constructor(object: SharedObject, { periodMs, burst }: LimiterRule, now: () => number, parts: LimiterParts) {
+    const { patienceMs, atStep = () => {} } = parts;
     this.#name = object.name;
     this.#now = now;
     this.#int32 = new Int32Array(object.memory);
@@ -115,6 +124,7 @@ export class LimiterCells {
     this.#ticksPerMs = this.#float64[header.ticksPerMs] ?? 1;
     this.#period = ticksPerPeriod(periodMs, burst);
     this.#burst = burst * this.#period;
+    this.#step = atStep;
   }
 
   /** @throws ServerError ERR_LIMITER_BUSY a process that is stopped holds the key's cell */
@@ -124,6 +134,7 @@ export class LimiterCells {
     const lock = HEADER_BYTES / 4 + at * SET_INTS + set.lock;
     if (this.#lock.acquire(lock) === 'busy') throw new ServerError('ERR_LIMITER_BUSY', { name: this.#name });
     const taken = this.#takeFrom(at, this.#ticks(), Math.round(cost * this.#period));
+    this.#step();
     this.#lock.release(lock);
     return taken;
   }
@@ -137,12 +148,15 @@ export class LimiterCells {
     const before = Math.max(memory[cell] ?? 0, now);
     const ahead = before + cost - now;
     if (ahead > this.#burst) {
+      this.#step();
       memory[floats + set.refused] = (memory[floats + set.refused] ?? 0) + 1;
       const waits = cost > this.#burst ? Number.POSITIVE_INFINITY : before + cost - this.#burst - exactNow;
       const retryAfterMs = Math.max(1, Math.ceil(waits / this.#ticksPerMs - ROUNDING_MS));
       return { allowed: false, remaining: this.#left(before - now), retryAfterMs };
     }
+    this.#step();
     memory[cell] = before + cost;
+    this.#step();
     memory[floats + set.allowed] = (memory[floats + set.allowed] ?? 0) + 1;
     return { allowed: true, remaining: this.#left(ahead), retryAfterMs: 0 };
   }
@@ -169,10 +183,14 @@ export class LimiterCells {
       if ((this.#float64[cells + way] ?? 0) < (this.#float64[cells + idle] ?? 0)) idle = way;
     }
     if ((this.#float64[cells + idle] ?? 0) > now) {
+      this.#step();
       this.#int32[ints + set.evictions] = (this.#int32[ints + set.evictions] ?? 0) + 1;
     }
+    this.#step();
     this.#float64[cells + idle] = 0;
+    this.#step();
     this.#int32[ints + set.low + idle] = this.#hash.low;
+    this.#step();
     this.#int32[ints + set.high + idle] = this.#hash.high;
     return idle;
   }

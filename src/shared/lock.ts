@@ -2,8 +2,8 @@
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
-import { callable, checkName, optionsObject, whole } from './waiting/check.js';
-import { type AcquireOptions, acquire, type Held, longestWaiting, tryAcquire } from './waiting/held.js';
+import { callable, checkDeclaration, optionsObject, whole } from './waiting/check.js';
+import { type AcquireOptions, acquire, acquireOptions, type Held, longestWaiting, tryAcquire } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes, WAITING } from './waiting/queue.js';
 
 const EXCLUSIVE = 1;
@@ -34,7 +34,7 @@ export class Lock {
 
   /** @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT */
   constructor(options: LockOptions = {}) {
-    checkName(options);
+    checkDeclaration(options, ['waiters']);
     const slots = whole('waiters', options.waiters, [1, MOST_SLOTS], SLOTS);
     const schema = `a lock for ${slots} waiters`;
     this.#queue = lockQueue(attach({ kind: 'lock', name: options.name, schema, bytes: queueBytes(slots) }));
@@ -45,13 +45,13 @@ export class Lock {
    * @throws ServerError ERR_SHARED_TIMEOUT, ERR_SHARED_WAITERS, ERR_SHARED_STUCK; the reason of the signal
    */
   async acquire(options: LockAcquireOptions = {}): Promise<Held> {
-    optionsObject(options);
+    optionsObject(options, ['shared', ...acquireOptions]);
     return acquire(this.#queue, options.shared === true ? SHARED : EXCLUSIVE, options);
   }
 
   /** Does not wait. @returns undefined: another one has it, or waits to have it alone */
   tryAcquire(options: { readonly shared?: boolean } = {}): Held | undefined {
-    optionsObject(options);
+    optionsObject(options, ['shared']);
     return tryAcquire(this.#queue, options.shared === true ? SHARED : EXCLUSIVE);
   }
 

@@ -1,5 +1,4 @@
 /** One process computes, all get the result. */
-import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import { describe, ServerError } from '../errors/index.js';
 import { float64, int32, layoutRecord } from '../memory/record.js';
@@ -7,8 +6,9 @@ import { monotonicMs } from '../util/clock.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
-import { callable, checkName, milliseconds, optionsObject, whole } from './waiting/check.js';
-import { longestWaiting } from './waiting/held.js';
+import { Calls } from './waiting/calls.js';
+import { callable, checkDeclaration, checkSignal, milliseconds, optionsObject, whole } from './waiting/check.js';
+import { acquireOptions, longestWaiting } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes, WAITING } from './waiting/queue.js';
 import { waitFor } from './waiting/wait-for.js';
 
@@ -38,10 +38,14 @@ export interface OnceOptions {
   readonly waiters?: number;
 }
 
-/** How long the result of `Once.run` is kept. */
+/** How long the result of `Once.run` is kept, and how long a call waits for another one's. */
 export interface OnceRunOptions {
-  /** How long later callers get the same result. Default 0: only those who waited get it. */
+  /** How long later callers get the same result, in ms. Default 0: only those who waited get it. */
   readonly leaseMs?: number;
+  /** Longest wait for the one that computes, in ms. Default: without end. A call that computes itself goes on. */
+  readonly timeoutMs?: number;
+  /** Ends the wait; `run` rejects with the signal's reason. A call that computes itself goes on. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -49,46 +53,44 @@ export interface OnceRunOptions {
  * one who waited. An error is not kept: it goes to the callers of the leader's process, and those of the next try for themselves.
  */
 export class Once {
-  readonly #cells: OnceCells;
-  readonly #running = new Map<string, Promise<Buffer>>();
+  readonly #calls: Calls;
 
   /** @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT */
   constructor(options: OnceOptions = {}) {
-    checkName(options);
+    checkDeclaration(options, ['keys', 'keyBytes', 'valueBytes', 'waiters']);
     const keys = whole('keys', options.keys, [1, 65_536], 256);
     const keyBytes = whole('keyBytes', options.keyBytes, [1, 4096], 128);
     const valueBytes = whole('valueBytes', options.valueBytes, [1, 2 ** 26], 16_384);
     const waiters = whole('waiters', options.waiters, [1, 65_536], 1024);
     const schema = `once with ${keys} keys of ${keyBytes} bytes, results of ${valueBytes} bytes, for ${waiters} waiters`;
     const bytes = queueBytes(waiters) + keys * cellBytes(keyBytes, valueBytes);
-    this.#cells = new OnceCells(attach({ kind: 'once', name: options.name, schema, bytes }));
+    this.#calls = new Calls(new OnceCells(attach({ kind: 'once', name: options.name, schema, bytes })));
   }
 
   /**
-   * Calls `fn`, or waits for the one who does. Its caller gets what it returned, the others a copy.
-   * @throws what `fn` throws; ServerError ERR_SHARED_VALUE_SIZE, ERR_SHARED_KEYS, ERR_SHARED_WAITERS, ERR_SHARED_STUCK
+   * Calls `fn`, or waits for the one who does. Its caller gets what it returned, the others a copy. A call that gives up leaves
+   * the others waiting, and the one that computes goes on for them.
+   * @throws what `fn` throws; the reason of the signal; ServerError ERR_SHARED_TIMEOUT, ERR_SHARED_VALUE_SIZE, ERR_SHARED_KEYS,
+   *   ERR_SHARED_WAITERS, ERR_SHARED_STUCK
    */
   async run<T>(key: string, fn: () => T | PromiseLike<T>, options: OnceRunOptions = {}): Promise<T> {
     callable('fn', fn);
-    optionsObject(options);
+    optionsObject(options, ['leaseMs', ...acquireOptions]);
     const leaseMs = milliseconds('leaseMs', options.leaseMs) ?? 0;
-    const bytesOfKey = this.#cells.checkKey(key);
-    const running = this.#running.get(key);
-    if (running !== undefined) return deserialize(await running) as T;
-    let own: { readonly value: T } | undefined;
-    const lead = async () => {
-      own = { value: await fn() };
-      return serialize(own.value);
-    };
-    const promise = this.#cells.run(bytesOfKey, lead, leaseMs);
-    this.#running.set(key, promise);
-    try {
-      const bytes = await promise;
-      return own === undefined ? (deserialize(bytes) as T) : own.value;
-    } finally {
-      this.#running.delete(key);
-    }
+    const timeoutMs = milliseconds('timeoutMs', options.timeoutMs);
+    checkSignal(options.signal);
+    return (await this.#calls.run(key, { fn, leaseMs, timeoutMs, signal: options.signal })) as T;
   }
+}
+
+/** A call as the memory sees it. */
+export interface OnceCall {
+  /** Called when it is this process that computes. */
+  lead(): Promise<Buffer>;
+  /** How long the result is kept. Asked once there is one. */
+  readonly leaseMs: number;
+  /** Ends the wait for another process. */
+  readonly signal?: AbortSignal;
 }
 
 /** What tests replace. */
@@ -131,7 +133,8 @@ export class OnceCells {
     return bytes;
   }
 
-  async run(key: Buffer, lead: () => Promise<Buffer>, leaseMs: number): Promise<Buffer> {
+  /** @throws what `lead` throws; the reason of the signal; ServerError ERR_SHARED_* */
+  async run(key: Buffer, call: OnceCall): Promise<Buffer> {
     const entered = this.#enter(key);
     if (typeof entered !== 'number') return entered;
     const { queue } = this;
@@ -139,9 +142,9 @@ export class OnceCells {
     const take = () => this.#take(index);
     const giveUp = () => queue.locked(() => queue.leave(index, false));
     const timedOut = () => 'lead' as const;
-    const wait = { queue, take, giveUp, timeoutMs: undefined, signal: undefined, timedOut };
+    const wait = { queue, take, giveUp, timeoutMs: undefined, signal: call.signal, timedOut };
     const taken = take() ?? (await waitFor<Buffer | 'lead'>(wait));
-    return taken === 'lead' ? this.#lead(index, lead, leaseMs) : taken;
+    return taken === 'lead' ? this.#lead(index, call) : taken;
   }
 
   /** Results that are kept. */
@@ -151,14 +154,14 @@ export class OnceCells {
     return count;
   }
 
-  async #lead(index: number, lead: () => Promise<Buffer>, leaseMs: number): Promise<Buffer> {
+  async #lead(index: number, call: OnceCall): Promise<Buffer> {
     const { queue } = this;
     let isDone = false;
     try {
-      const bytes = await lead();
+      const bytes = await call.lead();
       if (bytes.length > this.#shape.valueBytes) throw this.#tooLong('result', bytes.length, 'valueBytes');
       queue.locked(() => {
-        this.#publish(queue.want(index), bytes, leaseMs);
+        this.#publish(queue.want(index), bytes, call.leaseMs);
         queue.leave(index, false);
       });
       isDone = true;

@@ -53,7 +53,7 @@ export class RateLimiter {
   constructor(options: RateLimiterOptions) {
     const rule = ruleOf('options', options);
     const object = attach({ ...limiterSpec(rule, monotonicMs()), name: nameOf(options.name) });
-    this.#cells = new LimiterCells(object, rule, monotonicMs, PATIENCE_MS);
+    this.#cells = new LimiterCells(object, rule, monotonicMs, { patienceMs: PATIENCE_MS });
   }
 
   /**
@@ -72,15 +72,8 @@ export class RateLimiter {
 export function ruleOf(name: string, given: unknown): LimiterRule {
   const expected = '{perSecond, burst} or {limit, windowMs}';
   if (typeof given !== 'object' || given === null) refuse('ERR_OPTION_TYPE', name, expected, given);
-  const {
-    perSecond,
-    burst,
-    limit,
-    windowMs,
-    keys = DEFAULT_KEYS,
-    ...others
-  } = given as Partial<RateLimit & WindowLimit>;
-  refuseUnknownNames(name, others, ['name']);
+  refuseUnknownNames(name, given, ['name', 'keys', 'perSecond', 'burst', 'limit', 'windowMs']);
+  const { perSecond, burst, limit, windowMs, keys = DEFAULT_KEYS } = given as Partial<RateLimit & WindowLimit>;
   const isWindow = limit !== undefined || windowMs !== undefined;
   if (isWindow === (perSecond !== undefined || burst !== undefined)) refuse('ERR_OPTION_VALUE', name, expected, given);
   const checked = keysKind.check('keys', keys);
@@ -98,7 +91,7 @@ export function ruleOf(name: string, given: unknown): LimiterRule {
 /** The limiter of a server's own, in whichever process or thread. @param patienceMs how long a stopped process may block it */
 export function limiterIn(arena: Arena, name: string, rule: LimiterRule, patienceMs: number): LimiterCells {
   const object = arena.attach({ ...limiterSpec(rule, monotonicMs()), name });
-  return new LimiterCells(object, rule, monotonicMs, patienceMs);
+  return new LimiterCells(object, rule, monotonicMs, { patienceMs });
 }
 
 /** From the memory alone, in any process. */

@@ -3,8 +3,8 @@ import { describe, ServerError } from '../errors/index.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
-import { checkName, optionsObject, whole } from './waiting/check.js';
-import { type AcquireOptions, acquire, type Held, longestWaiting, tryAcquire } from './waiting/held.js';
+import { checkDeclaration, optionsObject, whole } from './waiting/check.js';
+import { type AcquireOptions, acquire, acquireOptions, type Held, longestWaiting, tryAcquire } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes } from './waiting/queue.js';
 
 const SLOTS = 1024;
@@ -30,7 +30,7 @@ export class Semaphore {
    * @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT
    */
   constructor(permits: number, options: SemaphoreOptions = {}) {
-    checkName(options);
+    checkDeclaration(options, ['waiters']);
     this.permits = wholePermits('permits', permits, MOST_PERMITS);
     const slots = whole('waiters', options.waiters, [1, MOST_SLOTS], SLOTS);
     const schema = `a semaphore of ${this.permits} permits for ${slots} waiters`;
@@ -42,7 +42,7 @@ export class Semaphore {
    * @throws ServerError ERR_SHARED_TIMEOUT, ERR_SHARED_WAITERS, ERR_SHARED_STUCK; the reason of the signal
    */
   async acquire(n = 1, options: AcquireOptions = {}): Promise<Held> {
-    optionsObject(options);
+    optionsObject(options, acquireOptions);
     return acquire(this.#queue, wholePermits('n', n, this.permits), options);
   }
 

@@ -6,8 +6,8 @@ import type { Figures } from './figures.js';
 import { attach } from './objects.js';
 import { MessageRing, topicBytes } from './topic/message-ring.js';
 import { Subscriptions } from './topic/subscriptions.js';
-import { callable, checkName, optionsObject, whole } from './waiting/check.js';
-import { ourWaiting } from './waiting/waiting.js';
+import { callable, checkDeclaration, optionsObject, whole } from './waiting/check.js';
+import { ourWaiting, type Waiting } from './waiting/waiting.js';
 
 const LEAST_BYTES = 4096;
 const MOST_BYTES = 2 ** 30;
@@ -51,7 +51,7 @@ export class Topic<T = unknown> {
 
   /** @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT */
   constructor(options: TopicOptions = {}) {
-    checkName(options);
+    checkDeclaration(options, ['bytes', 'maxValueBytes', 'subscribers']);
     const bytes = ringBytes(options.bytes);
     const fallback = Math.min(VALUE_BYTES, bytes / 4);
     const maxValueBytes = whole('maxValueBytes', options.maxValueBytes, [1, bytes / 2], fallback);
@@ -79,7 +79,7 @@ export class Topic<T = unknown> {
    */
   subscribe(fn: (value: T) => void, options: SubscribeOptions = {}): () => void {
     callable('fn', fn);
-    optionsObject(options);
+    optionsObject(options, ['onGap']);
     if (options.onGap !== undefined) callable('onGap', options.onGap);
     return this.#subscriptions.add({ call: fn, onGap: options.onGap });
   }
@@ -91,9 +91,11 @@ export function topicFigures(object: SharedObject): Figures {
   return { bytes: object.memory.byteLength, published, gaps, subscribers };
 }
 
-/** Called in the manager once it has reaped a process. */
-export function settleDeadTopic(object: SharedObject): void {
-  new MessageRing(object).settle();
+/** Called in the manager once it has reaped a process. One that died after its message was whole may have rung nobody. */
+export function settleDeadTopic(object: SharedObject, waiting: Waiting = ourWaiting): void {
+  const ring = new MessageRing(object);
+  ring.settle();
+  for (const word of ring.subscribed) waiting.ring(object.owners, word);
 }
 
 function ringBytes(value: unknown): number {

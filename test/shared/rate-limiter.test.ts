@@ -1,10 +1,17 @@
 import { closeSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Arena } from '../../src/shared/arena.js';
-import { LimiterCells, type LimiterRule, limiterFiguresAt, limiterSpec } from '../../src/shared/limiter-cells.js';
+import {
+  LimiterCells,
+  type LimiterParts,
+  type LimiterRule,
+  limiterFiguresAt,
+  limiterSpec,
+} from '../../src/shared/limiter-cells.js';
 import { RateLimiter, type RateLimiterOptions } from '../../src/shared/rate-limiter.js';
 import { PACE } from '../helpers/deadline.js';
 import { runSharers } from '../helpers/sharers.js';
+import { dies, Fate } from '../helpers/table-world.js';
 
 const opened: Arena[] = [];
 afterEach(() => {
@@ -23,11 +30,11 @@ class World {
     opened.push(this.arena);
   }
 
-  process(pid: number): LimiterCells {
+  process(pid: number, parts: Partial<LimiterParts> = {}): LimiterCells {
     const arena = Arena.open(this.arena.descriptor, {
       ...{ pid, isRunning: (other: number) => !this.dead.has(other), startTimeOf: () => '1' },
     });
-    return new LimiterCells(this.#attach(arena), this.#rule, () => this.now, 20);
+    return new LimiterCells(this.#attach(arena), this.#rule, () => this.now, { patienceMs: 20, ...parts });
   }
 
   get figures() {
@@ -137,6 +144,46 @@ describe('a rate limiter', () => {
   it('is exact over four processes', async () => {
     const told = await runSharers(4, 'limiter', 20_000 * Math.ceil(PACE));
     expect(told.reduce((sum, text) => sum + Number(text), 0)).toBe(1000);
+  });
+});
+
+describe('a process that dies at any step of take()', () => {
+  /** One set of 16 keys, each of a burst of 3. */
+  const full = (world: World, keys: number): void => {
+    const process = world.process(1);
+    for (let n = 0; n < keys; n++) {
+      world.now += 0.01;
+      process.take(`other ${n}`, 2);
+    }
+  };
+
+  it.each<[what: string, others: number, known: boolean, cost: number, steps: number]>([
+    ['of a key that is known', 4, true, 1, 3],
+    ['of one that is refused', 4, true, 3, 2],
+    ['of a new key', 4, false, 1, 6],
+    ['of one that takes the place of another', 16, false, 1, 7],
+  ])('%s leaves nothing held, and no key more than its burst', (_, others, known, cost, steps) => {
+    for (let step = 0; ; step++) {
+      const world = new World({ burst: 3, keys: 1 });
+      full(world, others);
+      const survivor = world.process(1);
+      if (known) survivor.take('key', 1);
+      const before = known ? 2 : 3;
+      const fate = new Fate();
+      fate.left = step;
+      const isDead = dies(() => world.process(20, { atStep: fate.step }).take('key', cost));
+      world.dead.add(20);
+      const after = survivor.take('key', 0).remaining;
+      expect([before, cost > before ? before : before - cost], `step ${step}`).toContain(after);
+      const allowed = [1, 2, 3, 4].filter(() => survivor.take('key', 1).allowed).length;
+      expect(allowed, `step ${step}`).toBe(after);
+      expect(survivor.take('key', 1)).toMatchObject({ allowed: false, remaining: 0 });
+      for (let n = 1; n < others; n++) expect(survivor.take(`other ${n}`, 0).remaining, `step ${step}`).toBe(1);
+      if (!isDead) {
+        expect(step).toBe(steps);
+        return;
+      }
+    }
   });
 });
 

@@ -9,8 +9,8 @@ import {
   type WrapTimes,
 } from '../../src/shared/cache/cache-core.js';
 import { SharedCache, type SharedCacheOptions } from '../../src/shared/cache/shared-cache.js';
-import { PACE } from '../helpers/deadline.js';
-import { heardFrom, startSharer } from '../helpers/sharers.js';
+import { DEADLINE_MS, PACE } from '../helpers/deadline.js';
+import { heardFrom, runSharers, startSharer } from '../helpers/sharers.js';
 
 const opened: Arena[] = [];
 afterEach(() => {
@@ -286,6 +286,25 @@ describe('real processes that write to a cache', () => {
     const [found, wrong] = (await heard).split(' ').map(Number);
     expect(found).toBeGreaterThan(1000);
     expect(wrong).toBe(0);
+  });
+});
+
+describe('four real processes that ask for one value at once', () => {
+  it('compute it once', { timeout: DEADLINE_MS }, async () => {
+    const told = await runSharers(4, 'wrapper', 0);
+    expect(told.sort()).toEqual(['computes;value 1', 'value 1', 'value 1', 'value 1']);
+  });
+
+  it('compute it once more where the one that computes is killed', { timeout: DEADLINE_MS }, async () => {
+    const arena = Arena.create();
+    opened.push(arena);
+    const all = [1, 2, 3, 4].map(() => startSharer(arena, 'wrapper', 1));
+    const told = all.map(heardFrom);
+    const first = await Promise.race(
+      all.map((child) => new Promise<typeof child>((resolve) => child.stdout?.once('data', () => resolve(child)))),
+    );
+    first.kill('SIGKILL');
+    expect((await Promise.all(told)).sort()).toEqual(['computes;', 'computes;value 2', 'value 2', 'value 2']);
   });
 });
 

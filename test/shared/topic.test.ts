@@ -222,6 +222,23 @@ describe('a topic', () => {
     expect(topicFigures(object(1))['published']).toBe(0);
   });
 
+  it('is free again where publishing or reading throws in the midst of it', () => {
+    const { open, pass } = processes();
+    const one = open(10);
+    const got = one.collect();
+    const wrong = new Proxy(Buffer.from('x'), {
+      get: (target, name) => {
+        if (name === 'copy') throw new Error('no memory');
+        return Reflect.get(target, name);
+      },
+    });
+    expect(() => open(11).messages.publish(wrong)).toThrow('no memory');
+    expect(() => one.messages.read(0, undefined as never)).toThrow(TypeError);
+    open(12).publish(1);
+    pass();
+    expect(got).toEqual([1]);
+  });
+
   it('fails to publish while a process is stopped in the midst of it, and does not hold up subscribers', () => {
     const { open, pass } = processes();
     const one = open(10);
@@ -278,6 +295,26 @@ describe('a process that dies at any step', () => {
     for (const { descriptor } of arenas.splice(0)) closeSync(descriptor);
     return !isThrough;
   }
+
+  it('of publishing has its message read at once when the one who reaped it says so', () => {
+    let whole = 0;
+    for (let step = 0; step < 15; step++) {
+      const { dead, arena, object, open } = processes();
+      const subscriber = open(11, { bell: 2 });
+      const got = subscriber.collect();
+      const manager = open(1, { bell: 1, ring: (bell) => bell === 2 && subscriber.waiting.look() });
+      const dies = open(13, { bell: 3, atStep: dyingAt(step, () => dead.add(13)) });
+      tries(() => dies.publish('last'));
+      expect(got).toEqual([]);
+      dead.add(13);
+      arena.owners.markDead(13);
+      settleDeadTopic(object(1), manager.waiting);
+      expect(got, `step ${step}`).toEqual(dies.messages.published === 1 ? ['last'] : []);
+      whole += got.length;
+      for (const { descriptor } of arenas.splice(0)) closeSync(descriptor);
+    }
+    expect(whole).toBeGreaterThan(1);
+  });
 
   it('of subscribing and reading keeps nobody from going on', () => {
     for (let step = 0; step < 6; step++) {

@@ -5,7 +5,7 @@ import type { Kind } from '../../src/shared/kinds.js';
 import { lockQueue, settleDeadLock } from '../../src/shared/lock.js';
 import { semaphoreQueue } from '../../src/shared/semaphore.js';
 import { acquire, tryAcquire } from '../../src/shared/waiting/held.js';
-import { type Queue, type QueueParts, queueBytes } from '../../src/shared/waiting/queue.js';
+import { FREE, Queue, type QueueParts, queueBytes } from '../../src/shared/waiting/queue.js';
 import { Waiting } from '../../src/shared/waiting/waiting.js';
 import { FakeClock } from '../helpers/fake-clock.js';
 
@@ -173,6 +173,32 @@ describe('a lock', () => {
     const queue = all.queue(10);
     for (let i = 0; i < 8; i++) void follow(acquire(queue, EXCLUSIVE, {}));
     await expect(acquire(queue, EXCLUSIVE, {})).rejects.toThrow(/8 waiters, and all are in use. Raise that option/);
+  });
+});
+
+describe('a change that throws', () => {
+  it('leaves the guard free, and what it has freed goes on to the next', async () => {
+    const all = locks();
+    const queue = all.queue(10);
+    await acquire(queue, EXCLUSIVE, {});
+    const second = follow(acquire(all.queue(11), EXCLUSIVE, {}));
+    const breaks = () => {
+      queue.setState(0, FREE);
+      throw new Error('no memory');
+    };
+    expect(() => queue.locked(breaks)).toThrow('no memory');
+    await pass(all, 50);
+    expect(second.value).toBeDefined();
+    second.value?.release();
+    expect(tryAcquire(all.queue(12), EXCLUSIVE)).toBeDefined();
+  });
+
+  it('throws as it has, also where the queue cannot give anything to others', () => {
+    const queue = new Queue(locks().object(10), { at: 0, slots: 8, option: 'waiters' }, () => {
+      throw new Error('no memory');
+    });
+    for (let times = 0; times < 2; times++) expect(() => queue.locked(() => queue.enter(1))).toThrow('no memory');
+    expect(queue.locked(() => 'free')).toBe('free');
   });
 });
 

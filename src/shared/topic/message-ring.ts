@@ -94,6 +94,8 @@ export class MessageRing {
   readonly #readers: OwnedLock;
   readonly #batchBytes: number;
   readonly #step: () => void;
+  /** A death that a test has made up leaves all as it is. */
+  #isDead = false;
 
   constructor(object: SharedObject, parts: RingParts = {}) {
     const { patienceMs = PATIENCE_MS, batchBytes = BATCH_BYTES, atStep = () => {} } = parts;
@@ -108,7 +110,7 @@ export class MessageRing {
     this.#publishers = new OwnedLock(this.#int32, object.owners, patienceMs);
     this.#readers = new OwnedLock(this.#int32, object.owners, Math.min(patienceMs, READER_PATIENCE_MS));
     this.#batchBytes = batchBytes;
-    this.#step = atStep;
+    this.#step = () => this.#mortal(atStep);
   }
 
   /** Another one than before: there may be something new. */
@@ -162,13 +164,20 @@ export class MessageRing {
    */
   read(index: number, place: Place): Batch | undefined {
     if (this.#readers.acquire(header.guard) === 'busy') return undefined;
+    try {
+      return this.#readAll(index, place);
+    } finally {
+      if (!this.#isDead) this.#readers.release(header.guard);
+    }
+  }
+
+  #readAll(index: number, place: Place): Batch {
     const { begin, end, oldest } = this.#state;
     const isOvertaken = place.position < begin;
     if (isOvertaken) this.#float64[header.gaps] = this.gaps + 1;
     const { messages, next } = this.#copy(isOvertaken ? { position: begin, sequence: oldest } : place, end);
     const isLast = next.position === end;
     if (isLast) this.#storeSlot(index, slot.asleep, 1);
-    this.#readers.release(header.guard);
     return { messages, oldest, next, isLast };
   }
 
@@ -182,6 +191,11 @@ export class MessageRing {
     return this.#owners.filter((word) => word !== 0 && this.object.owners.isAlive(word)).length;
   }
 
+  /** The words of those that have slots, each once. */
+  get subscribed(): ReadonlySet<number> {
+    return new Set(this.#owners.filter((word) => word !== 0));
+  }
+
   /** Frees the slots of the dead. */
   settle(): void {
     for (const [index, word] of this.#owners.entries()) {
@@ -192,20 +206,29 @@ export class MessageRing {
 
   // ——— the rest is done with the lock ———
 
-  /** `work` throws errors for the user alone: whatever else a test throws is a death, with the lock taken. */
   #locked<T>(work: () => T): T {
     if (this.#publishers.acquire(header.guard) === 'busy') throw new ServerError('ERR_SHARED_STUCK', this.#names);
-    let result: T;
     try {
-      result = work();
-    } catch (error) {
-      if (error instanceof ServerError) this.#publishers.release(header.guard);
-      throw error;
+      const result = work();
+      this.#step();
+      return result;
+    } finally {
+      if (!this.#isDead) this.#unlock();
     }
-    this.#step();
+  }
+
+  #unlock(): void {
     this.#publishers.release(header.guard);
     this.#step();
-    return result;
+  }
+
+  #mortal(atStep: () => void): void {
+    try {
+      atStep();
+    } catch (error) {
+      this.#isDead = true;
+      throw error;
+    }
   }
 
   #makeRoom(bytes: number): void {

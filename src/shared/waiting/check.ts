@@ -1,5 +1,6 @@
 /** Checks of what the user passes to the objects that wait. */
 import { describe, ServerError } from '../../errors/index.js';
+import { refuseUnknownNames } from '../../options/known-names.js';
 
 /** @returns the fallback for undefined. @throws ServerError ERR_OPTION_RANGE */
 export function whole(name: string, value: unknown, limits: readonly [number, number], fallback: number): number {
@@ -27,15 +28,15 @@ export function callable(name: string, value: unknown): void {
   throw new ServerError('ERR_OPTION_TYPE', { name, expected: 'a function', received: describe(value) });
 }
 
-/** @throws ServerError ERR_OPTION_TYPE */
-export function optionsObject(value: unknown): void {
-  if (typeof value === 'object' && value !== null) return;
+/** A mistyped name is an error: a time-out that was not meant would never come. @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN */
+export function optionsObject(value: unknown, known: readonly string[]): void {
+  if (typeof value === 'object' && value !== null) return refuseUnknownNames('options', value, known);
   throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected: 'an object', received: describe(value) });
 }
 
-/** @throws ServerError ERR_SHARED_NAME, ERR_OPTION_TYPE */
-export function checkName(options: { readonly name?: string }): void {
-  optionsObject(options);
+/** @param known the others of its options @throws ServerError ERR_SHARED_NAME, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN */
+export function checkDeclaration(options: { readonly name?: string }, known: readonly string[]): void {
+  optionsObject(options, ['name', ...known]);
   if (options.name === undefined || typeof options.name === 'string') return;
   throw new ServerError('ERR_SHARED_NAME', { received: describe(options.name) });
 }

@@ -21,6 +21,9 @@ export interface AcquireOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Their names. */
+export const acquireOptions: readonly (keyof AcquireOptions)[] = ['timeoutMs', 'signal'];
+
 /** @throws ServerError ERR_SHARED_TIMEOUT, ERR_SHARED_WAITERS, ERR_SHARED_STUCK; the reason of the signal */
 export async function acquire(queue: Queue, want: number, options: AcquireOptions): Promise<Held> {
   const timeoutMs = milliseconds('timeoutMs', options.timeoutMs);

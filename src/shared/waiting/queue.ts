@@ -77,12 +77,14 @@ export class Queue {
   readonly #float64: Float64Array;
   readonly #guard: OwnedLock;
   readonly #toRing = new Set<number>();
+  /** A death that a test has made up leaves all as it is. */
+  #isDead = false;
 
   constructor(object: SharedObject, shape: QueueShape, grant: Grant, parts: QueueParts = {}) {
     const bytes = queueBytes(shape.slots);
     this.object = object;
     this.waiting = parts.waiting ?? ourWaiting;
-    this.step = parts.atStep ?? (() => {});
+    this.step = parts.atStep === undefined ? () => {} : this.#mortal(parts.atStep);
     this.#shape = shape;
     this.#grant = grant;
     this.#int32 = new Int32Array(object.memory, shape.at, bytes / 4);
@@ -91,20 +93,45 @@ export class Queue {
   }
 
   /**
-   * Changes under the guard, then rings whom it has granted something. `change` must not throw: the guard would stay taken.
-   * @throws ServerError ERR_SHARED_STUCK a stopped process holds the guard
+   * Changes under the guard, then rings whom it has granted something. Where it throws, the guard is free again, and what it has
+   * freed goes on to others as after a death.
+   * @throws ServerError ERR_SHARED_STUCK a stopped process holds the guard; what `change` throws
    */
   locked<T>(change: () => T): T {
     const acquired = this.#guard.acquire(header.guard);
     if (acquired === 'busy') throw new ServerError('ERR_SHARED_STUCK', this.#names);
-    if (acquired === 'inherited') this.#grant(this);
-    this.step();
-    const result = change();
-    this.step();
-    this.#guard.release(header.guard);
-    this.step();
-    this.ring();
-    return result;
+    let isWhole = false;
+    try {
+      if (acquired === 'inherited') this.#grant(this);
+      this.step();
+      const result = change();
+      this.step();
+      isWhole = true;
+      return result;
+    } finally {
+      if (!this.#isDead) this.#unlock(isWhole);
+    }
+  }
+
+  #unlock(isWhole: boolean): void {
+    try {
+      if (!isWhole) this.#grant(this);
+    } finally {
+      this.#guard.release(header.guard);
+      this.step();
+      this.ring();
+    }
+  }
+
+  #mortal(atStep: () => void): () => void {
+    return () => {
+      try {
+        atStep();
+      } catch (error) {
+        this.#isDead = true;
+        throw error;
+      }
+    };
   }
 
   /**
