@@ -10,7 +10,7 @@ import { Calls } from './waiting/calls.js';
 import { callable, checkDeclaration, checkSignal, milliseconds, optionsObject, whole } from './waiting/check.js';
 import { acquireOptions, longestWaiting } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes, WAITING } from './waiting/queue.js';
-import { waitFor } from './waiting/wait-for.js';
+import { giveUpSurely, waitFor } from './waiting/wait-for.js';
 
 const CELL_HEAD_BYTES = 32;
 const cell = layoutRecord(
@@ -167,8 +167,14 @@ export class OnceCells {
       isDone = true;
       return bytes;
     } finally {
-      if (!isDone) queue.locked(() => queue.leave(index, false));
+      if (!isDone) this.#leave(index);
     }
+  }
+
+  /** As soon as the guard is free: a slot left behind would keep others waiting for as long as this process lives. */
+  #leave(index: number): void {
+    const { queue } = this;
+    giveUpSurely({ queue, giveUp: () => queue.locked(() => queue.leave(index, false)) });
   }
 
   /** @returns the kept result, or the slot that leads or waits */
@@ -205,7 +211,7 @@ export class OnceCells {
       return 'lead';
     }
     const bytes = this.#value(at);
-    queue.locked(() => queue.leave(index, false));
+    this.#leave(index);
     return bytes;
   }
 

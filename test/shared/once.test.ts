@@ -114,6 +114,28 @@ function open() {
   return { fn, finish: (value: string) => finish(value) };
 }
 
+describe('a leader that cannot tell of its end', () => {
+  it('because a process was stopped in the midst of a change leaves as soon as that one goes on', async () => {
+    const { object, cells, pass } = processes();
+    const queue = cells(10);
+    const guard = new Int32Array(object(1).memory);
+    const fails = follow(
+      queue.run(key, {
+        lead: () => {
+          guard[0] = object(12).owners.word;
+          return Promise.reject(new Error('broken'));
+        },
+        leaseMs: 0,
+      }),
+    );
+    await pass(10);
+    expect(fails.error).toMatchObject({ message: 'broken' });
+    guard[0] = 0;
+    await pass(50);
+    expect(onceFigures(object(1))).toMatchObject({ held: 0, waiting: 0 });
+  });
+});
+
 describe('a call that gives up', () => {
   it('by its time or its signal leaves the leader and the others at work, and no slot behind', async () => {
     const { object, calls, pass } = processes();

@@ -73,7 +73,7 @@ function trySettle(queue: Queue): void {
 }
 
 /** Tried until the guard is free: a slot left behind would be granted, and never released. */
-function giveUpSurely<T>({ queue, giveUp }: Wait<T>): void {
+export function giveUpSurely({ queue, giveUp }: Pick<Wait<unknown>, 'queue' | 'giveUp'>): void {
   const waiter: Waiter = {
     isAwaited: false,
     look: () => {
