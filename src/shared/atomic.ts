@@ -6,7 +6,7 @@ import { attach } from './objects.js';
 import { checkDeclaration, checkSignal, milliseconds, optionsObject, whole } from './waiting/check.js';
 import { acquireOptions, longestWaiting } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes } from './waiting/queue.js';
-import { waitFor } from './waiting/wait-for.js';
+import { giveUpSurely, waitFor } from './waiting/wait-for.js';
 
 const VALUE_BYTES = 64;
 const SLOTS = 256;
@@ -195,7 +195,7 @@ export async function waitWhile(queue: Queue, isSame: () => boolean, wait: Atomi
   const leave = () => queue.locked(() => queue.leave(index, false));
   const take = () => {
     if (queue.state(index) !== GRANTED && isSame()) return undefined;
-    leave();
+    giveUpSurely({ queue, giveUp: leave });
     return true;
   };
   return take() ?? waitFor({ ...wait, queue, take, giveUp: leave, timedOut: () => false });

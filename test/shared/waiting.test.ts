@@ -284,3 +284,19 @@ describe('a process that dies at any step', () => {
     }
   }
 });
+
+describe('what is released while a process is stopped in the midst of a change', () => {
+  it('goes on as soon as that one does, and `release` does not throw', async () => {
+    const world = locks();
+    const [queue, other] = [world.queue(10), world.queue(11)];
+    const held = await acquire(queue, EXCLUSIVE, {});
+    const guard = new Int32Array(queue.object.memory);
+    const stopped = world.object(12).owners.word;
+    guard[0] = stopped;
+    held.release();
+    expect(() => tryAcquire(other, EXCLUSIVE)).toThrow(expect.objectContaining({ code: 'ERR_SHARED_STUCK' }));
+    guard[0] = 0;
+    await world.clock.advance(500);
+    expect(tryAcquire(other, EXCLUSIVE)).toMatchObject({ ownerDied: false });
+  });
+});

@@ -2,11 +2,14 @@
 import { ServerError } from '../../errors/index.js';
 import { checkSignal, milliseconds } from './check.js';
 import { GRANTED, type Queue, TAKEN, WAITING } from './queue.js';
-import { waitFor } from './wait-for.js';
+import { giveUpSurely, waitFor } from './wait-for.js';
 
 /** What `acquire` gives. Release it when the work is done; `using` does so at the end of the block. */
 export interface Held {
-  /** Passes it on to the next. Does nothing the second time. */
+  /**
+   * Passes it on to the next. Does nothing the second time. Where a process was stopped in the midst of changing the queue, it
+   * goes on to the next as soon as that process goes on, or has ended.
+   */
   release(): void;
   [Symbol.dispose](): void;
   /** A process died while it held this, and nobody has been told before: what it protects may be half done. Repair it first. */
@@ -91,10 +94,13 @@ class HeldSlot implements Held {
 
   release(): void {
     if (this.#isReleased) return;
-    this.#queue.locked(() => {
-      if (this.#isOurs) this.#queue.leave(this.#index, false);
-    });
     this.#isReleased = true;
+    const queue = this.#queue;
+    const giveUp = (): void =>
+      queue.locked(() => {
+        if (this.#isOurs) queue.leave(this.#index, false);
+      });
+    giveUpSurely({ queue, giveUp });
   }
 
   [Symbol.dispose](): void {

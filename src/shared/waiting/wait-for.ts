@@ -1,4 +1,5 @@
 /** A promise for what another process gives. */
+import { ServerError } from '../../errors/index.js';
 import type { Queue } from './queue.js';
 import type { Waiter } from './waiting.js';
 
@@ -80,7 +81,8 @@ export function giveUpSurely({ queue, giveUp }: Pick<Wait<unknown>, 'queue' | 'g
       try {
         giveUp();
         queue.waiting.remove(waiter);
-      } catch {
+      } catch (error) {
+        if (!(error instanceof ServerError)) throw error;
         queue.waiting.add(waiter, queue.object.owners);
       }
     },

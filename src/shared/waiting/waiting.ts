@@ -123,9 +123,12 @@ export class Waiting {
   #tick(): void {
     this.#timer = undefined;
     this.#delayMs = Math.min(this.#delayMs * 2, this.#hasBell ? LAST_WITH_BELL_MS : LAST_MS);
-    this.look();
-    if (this.clock.now() - this.#lookedForDeadMs >= DEAD_MS) this.#lookForDead();
-    if (this.#waiters.size > 0) this.#restart();
+    try {
+      this.look();
+      if (this.clock.now() - this.#lookedForDeadMs >= DEAD_MS) this.#lookForDead();
+    } finally {
+      if (this.#waiters.size > 0) this.#restart();
+    }
   }
 
   #lookForDead(): void {
