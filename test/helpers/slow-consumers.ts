@@ -55,7 +55,9 @@ export async function serveSlow({ slowConsumer, fast, slow, messages }: SlowPart
   const p99 = delays[Math.floor(delays.length * 0.99)] ?? 0;
   // Its queues, and what the fast ones were behind by.
   expect(most - before).toBeLessThan(64 + (slow * HIGH_BYTES * 2) / (1 << 20) + (fast * HIGH_BYTES) / (1 << 20));
-  return { faults, grownMiB: Math.round(most - before), p99Ms: Math.round(p99), ends: [...new Set(ends)] };
+  const p50 = delays[delays.length >> 1] ?? 0;
+  const grownMiB = Math.round(most - before);
+  return { faults, grownMiB, p50Ms: Math.round(p50), p99Ms: Math.round(p99), ends: [...new Set(ends)] };
 }
 
 async function openStuck(port: number, count: number): Promise<RawWebSocket[]> {

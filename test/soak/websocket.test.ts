@@ -37,9 +37,14 @@ describe('slow consumers beside 1,000 fast ones', () => {
   it.each(['close', 'drop', 'skipToLatest'] as const)(
     '%s: the fast ones get all in order, memory is bounded',
     async (slowConsumer) => {
+      const alone = await serveSlow({ slowConsumer, fast: 1000, slow: 0, messages: 3000 });
       const result = await serveSlow({ slowConsumer, fast: 1000, slow: 20, messages: 3000 });
-      process.stdout.write(`${slowConsumer}: ${JSON.stringify(result)}\n`);
+      process.stdout.write(
+        `${slowConsumer}: without slow ones ${JSON.stringify(alone)}, with ${JSON.stringify(result)}\n`,
+      );
       expect(result.faults).toEqual([]);
+      // They are 2 % of the members. Twice is the noise of a machine with other work, and far from one that waits for the slow.
+      expect(result.p99Ms).toBeLessThan(alone.p99Ms * 2);
     },
   );
 });
