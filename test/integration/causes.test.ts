@@ -11,7 +11,7 @@ afterEach(endCommandLines);
 const SHORT_MS = Math.round(1500 * PACE);
 
 /** What happens in the worker before it is ready, and what has to be told. */
-const causes: readonly (readonly [how: string, code: string, told: readonly RegExp[], options?: object])[] = [
+const causes: readonly (readonly [how: string, code: string, told: readonly RegExp[]])[] = [
   [
     'throws in workerStart',
     `boot(() => { throw new TypeError('no database', { cause: new Error('port 5432 is closed') }); })`,
@@ -40,9 +40,8 @@ const causes: readonly (readonly [how: string, code: string, told: readonly RegE
   ['loads a module that is not there', `if (inChild) await import('lost-package'); boot(() => {})`, [/lost-package/]],
   [
     'is not ready in time',
-    `boot(async () => { console.error('waiting for the cache'); await new Promise((done) => setTimeout(done, 60000)); })`,
+    `boot(async () => { console.error('waiting for the cache'); await new Promise((done) => setTimeout(done, 60000)); }, () => {}, { bootTimeoutMs: ${SHORT_MS} })`,
     [/waiting for the cache/, new RegExp(`${SHORT_MS} ms`)],
-    { bootTimeoutMs: SHORT_MS },
   ],
   [
     'rejects without being waited for',
@@ -55,8 +54,8 @@ const causes: readonly (readonly [how: string, code: string, told: readonly RegE
 function script(code: string): string {
   return `import { Server } from 'tswoole';
 const inChild = process.title.includes(': worker') || process.title.includes(': manager');
-const boot = (start, prepare = () => {}) => {
-  const server = new Server(JSON.parse(process.env.MORE ?? '{}'));
+const boot = (start, prepare = () => {}, options = {}) => {
+  const server = new Server({ ...options, ...JSON.parse(process.env.MORE ?? '{}') });
   server.on('receive', () => {});
   server.on('task', () => {});
   server.on('workerStart', start);
@@ -118,8 +117,8 @@ const places: readonly (readonly [where: string, code: string, env: Record<strin
 ];
 
 describe('start --daemon says why the server does not come up:', () => {
-  it.each(causes)('a worker %s', async (_, code, told, options = {}) => {
-    const line = lineWith(script(code), { MORE: JSON.stringify(options) });
+  it.each(causes)('a worker %s', async (_, code, told) => {
+    const line = lineWith(script(code));
     const { code: exitCode, stderr } = await line.run('start', line.script, '--daemon');
     for (const pattern of told) expect(stderr).toMatch(pattern);
     expect(exitCode).toBe(1);

@@ -343,3 +343,16 @@ describe('the class SharedCache', () => {
     await expect(cache.wrap('a', 5 as unknown as () => unknown)).rejects.toThrow(wrong);
   });
 });
+
+describe('a mistyped option', () => {
+  it.each([
+    ['of a cache', async () => new SharedCache({ maxBytes: '1m', ttl: 5 } as never)],
+    ['of set', async () => new SharedCache({ maxBytes: '1m' }).set('k', 1, { ttl: 5 } as object)],
+    ['of wrap', () => new SharedCache({ maxBytes: '1m' }).wrap('k', () => 1, { stale: 5 } as object)],
+  ])('%s is refused, with those that there are', async (_, make) => {
+    await expect(make()).rejects.toMatchObject({
+      code: 'ERR_OPTION_UNKNOWN',
+      message: expect.stringContaining('ttlMs'),
+    });
+  });
+});

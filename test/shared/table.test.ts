@@ -396,3 +396,14 @@ describe('another process', () => {
     }
   });
 });
+
+describe('a mistyped option', () => {
+  it.each([
+    ['of a table', (): unknown => new Table(1, { n: 'int' }, { expireMs: 5 } as object)],
+    ['of a write', () => new Table(1, { n: 'int' }).set('k', { n: 1 }, { expires: 5 } as object)],
+    ['of an insert', () => new Table(1, { n: 'int' }).insert('k', { n: 1 }, { ttlMs: 5 } as object)],
+  ])('%s is refused, with those that there are', (_, make) => {
+    expect(make).toThrow(expect.objectContaining({ code: 'ERR_OPTION_UNKNOWN' }));
+    expect(make).toThrow(/There are: .*expiresMs/);
+  });
+});

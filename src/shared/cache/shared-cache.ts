@@ -1,11 +1,11 @@
 /** What one process has computed, for all of them. */
 import { describe, ServerError } from '../../errors/index.js';
 import { integer, refuse, size } from '../../options/check.js';
-import { refuseUnknownNames } from '../../options/known-names.js';
 import { MIB } from '../../options/size.js';
 import { monotonicMs } from '../../util/clock.js';
 import type { SharedObject } from '../arena.js';
 import { attach } from '../objects.js';
+import { optionsObject } from '../waiting/check.js';
 import { CacheCore, type CacheSettings, cacheFigures, cacheSpec } from './cache-core.js';
 import { MOST_KEY_LENGTH } from './layout.js';
 
@@ -60,6 +60,7 @@ const bytesKind = size({ min: LEAST_BYTES, max: MOST_BYTES });
 const milliseconds = integer({ min: 1, max: MOST_MS }, 'ms');
 const stale = integer({ min: 0, max: MOST_MS }, 'ms');
 const names = ['name', 'maxBytes', 'maxValueBytes', 'ttlMs'];
+const wrapNames = ['ttlMs', 'staleMs', 'timeoutMs'];
 
 /**
  * Values are copied in and out: strings and Buffers as they are, others by the structured clone algorithm (`node:v8`).
@@ -75,9 +76,7 @@ export class SharedCache<V = unknown> {
 
   /** @throws ServerError ERR_OPTION_*, ERR_SHARED_* */
   constructor(options: SharedCacheOptions) {
-    const expected = '{maxBytes, maxValueBytes, ttlMs, name}';
-    if (typeof options !== 'object' || options === null) refuse('ERR_OPTION_TYPE', 'options', expected, options);
-    refuseUnknownNames('options', options, names);
+    optionsObject(options, names);
     const { name } = options;
     if (name !== undefined && typeof name !== 'string') refuse('ERR_OPTION_TYPE', 'name', 'a string', name);
     const settings = settingsOf(options);
@@ -96,9 +95,10 @@ export class SharedCache<V = unknown> {
    * @returns false: the value was not kept: it has more than `maxValueBytes`, or a process that was stopped is in the way
    * @throws ServerError ERR_SHARED_ARGUMENT, ERR_DATA_NOT_CLONEABLE, ERR_OPTION_*
    */
-  set(key: string, value: V, { ttlMs }: { readonly ttlMs?: number } = {}): boolean {
+  set(key: string, value: V, options?: { readonly ttlMs?: number }): boolean {
     if (value === undefined) throw wrong('value', 'something other than undefined', value);
-    return this.#core.set(checkKey(key), value, ttlOf('ttlMs', ttlMs, this.#ttlMs));
+    if (options !== undefined) optionsObject(options, ['ttlMs']);
+    return this.#core.set(checkKey(key), value, ttlOf('ttlMs', options?.ttlMs, this.#ttlMs));
   }
 
   /** @returns whether it was there @throws ServerError ERR_SHARED_ARGUMENT */
@@ -114,6 +114,7 @@ export class SharedCache<V = unknown> {
    */
   async wrap(key: string, make: () => V | Promise<V>, options: WrapOptions = {}): Promise<V> {
     if (typeof make !== 'function') throw wrong('make', 'a function', make);
+    optionsObject(options, wrapNames);
     const times = {
       ttlMs: ttlOf('ttlMs', options.ttlMs, this.#ttlMs),
       staleMs: stale.check('staleMs', options.staleMs ?? 0),

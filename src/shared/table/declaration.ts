@@ -1,7 +1,9 @@
 /** A declared table: its checked options, its layout, and its memory. */
 import { crc32 } from 'node:zlib';
+import { refuseUnknownNames } from '../../options/known-names.js';
 import type { SharedObject } from '../arena.js';
 import { attach } from '../objects.js';
+import { optionsObject } from '../waiting/check.js';
 import { type Columns, layOutColumns, MAX_VALUE_BYTES, wrong } from './columns.js';
 import { drawSeed } from './keys.js';
 import { header, type Layout, layOutTable } from './layout.js';
@@ -41,7 +43,7 @@ export interface Declaration {
 /** How a table gets its memory: tests have arenas of their own. */
 export type Attach = typeof attach;
 
-/** @throws ServerError ERR_TABLE_DECLARATION, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT, ERR_SHARED_NAME, ERR_SHARED_FILE */
+/** @throws ServerError ERR_TABLE_DECLARATION, ERR_OPTION_UNKNOWN, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT, ERR_SHARED_NAME, ERR_SHARED_FILE */
 export function declareTable(
   rows: number,
   specs: ColumnSpecs,
@@ -50,6 +52,7 @@ export function declareTable(
 ): Declaration {
   if (!isInRange(rows, MAX_ROWS)) throw wrong('number of rows', `an integer from 1 to ${MAX_ROWS}`, rows);
   if (typeof options !== 'object' || options === null) throw wrong('options', 'an object', options);
+  refuseUnknownNames('options', options, ['name', 'keyBytes', 'onFull', 'expiresMs', 'file']);
   checkOptions(options);
   const columns = layOutColumns(specs);
   const keyBytes = options.keyBytes ?? DEFAULT_KEY_BYTES;
@@ -97,6 +100,11 @@ function checkOptions({ name, keyBytes, onFull, expiresMs, file }: TableOptions)
     throw wrong('option "onFull"', "'error' or 'evict'", onFull);
   }
   if (expiresMs !== undefined) checkExpiry(expiresMs);
+}
+
+/** Those of a single write. @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN */
+export function checkWriteOptions(options: unknown): void {
+  optionsObject(options, ['expiresMs']);
 }
 
 /** Also of a single write. `Infinity`: never. */

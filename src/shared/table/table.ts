@@ -5,7 +5,7 @@ import { monotonicMs } from '../../util/clock.js';
 import { isThenable } from '../../util/thenable.js';
 import type { SharedObject } from '../arena.js';
 import { type Column, FLOAT, INT, INT32 } from './columns.js';
-import { type Attach, checkExpiry, declareTable, type TableOptions } from './declaration.js';
+import { type Attach, checkExpiry, checkWriteOptions, declareTable, type TableOptions } from './declaration.js';
 import { type TableFigures, tableFigures } from './figures.js';
 import { Keys } from './keys.js';
 import type { Layout } from './layout.js';
@@ -54,7 +54,7 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
   /**
    * @param rows it takes exactly so many
    * @param columns each with its kind; a column that was never set is 0, false or empty
-   * @throws ServerError ERR_TABLE_DECLARATION; ERR_SHARED_SCHEMA when another table has this name; ERR_SHARED_LIMIT;
+   * @throws ServerError ERR_TABLE_DECLARATION; ERR_OPTION_UNKNOWN; ERR_SHARED_SCHEMA when another table has this name; ERR_SHARED_LIMIT;
    *   ERR_SHARED_FILE
    */
   constructor(rows: number, columns: S, options?: TableOptions);
@@ -225,6 +225,7 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
   }
 
   #until(options: SetOptions | undefined): number {
+    if (options !== undefined) checkWriteOptions(options);
     const ms = options?.expiresMs ?? this.#expiresMs;
     if (ms === undefined) return KEEP;
     if (ms !== this.#expiresMs) checkExpiry(ms);
