@@ -194,7 +194,9 @@ describe('reload says why the old workers go on:', () => {
   it.each([...causes, ['is a script with a syntax error', 'boot(() => {', [/SyntaxError/]] as const])(
     'a new worker %s',
     async (_, code, told) => {
-      const line = lineWith(GOOD);
+      // The time-out is that of the running server.
+      const isSlow = code.includes('bootTimeoutMs');
+      const line = lineWith(GOOD, isSlow ? { MORE: JSON.stringify({ bootTimeoutMs: SHORT_MS }) } : {});
       await line.daemon();
       writeFileSync(line.script, script(code));
       const { code: exitCode, stderr } = await line.run('reload');
