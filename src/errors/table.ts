@@ -21,7 +21,7 @@ export const errorTable = {
     fields: { name: 'string', nearest: 'string?', known: 'string?' },
     sentence: ({ name, nearest, known }) =>
       `There is no option "${name}"${nearestName(nearest)}.${known === undefined ? '' : ` There are: ${known}.`}`,
-    advice: 'Correct the name or remove it; docs/options.md lists every option.',
+    advice: 'Correct the name or remove it; docs/options.md lists the options of a server.',
   }),
   ERR_OPTION_TYPE: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
@@ -411,7 +411,8 @@ export const errorTable = {
   ERR_SHARED_FILE: entry({
     fields: { path: 'string', why: 'string' },
     sentence: ({ path, why }) => `The file "${path}" cannot hold this shared object: ${why}.`,
-    advice: 'Give the path of a file that this declaration has made, or of none; move the old one away to begin anew.',
+    advice:
+      'Make room or give rights where these are missing. Where it holds something else, give another path, or stop the server and move the file away.',
   }),
   ERR_SHARED_BUSY: entry({
     fields: { name: 'string' },
@@ -506,8 +507,9 @@ export const errorTable = {
   ERR_TABLE_BUSY: entry({
     fields: { table: 'string' },
     sentence: ({ table }) =>
-      `A process that is alive has been writing to table "${table}" for a second: it is stopped, or gets no processor.`,
-    advice: 'Let it go on (SIGCONT), or end it; then write again. Reading works meanwhile.',
+      `A process that is alive has been writing to table "${table}" for a second: it is in a long update() function, stopped, or gets no processor.`,
+    advice:
+      'Shorten the function; let a stopped process go on (SIGCONT), or end it; then write again. Reading works meanwhile.',
   }),
   ERR_TABLE_NESTED: entry({
     fields: { table: 'string' },

@@ -3,7 +3,7 @@
  * ends, however it ends: whoever has the lock alone begins a run, and knows that all owners of before are dead.
  */
 import { closeSync, constants, fstatSync, readlinkSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { basename } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { ServerError } from '../errors/index.js';
 import { tryLock, tryShare } from '../os/lock.js';
@@ -20,19 +20,23 @@ const napping = new Int32Array(new SharedArrayBuffer(4));
 /** Of this process, by path. */
 const opened = new Map<string, Arena>();
 
-export function fileArenas(): readonly Arena[] {
-  return [...opened.values()];
+export function fileArenas(): readonly (readonly [path: string, arena: Arena])[] {
+  return [...opened];
 }
 
 /**
  * The one object of a file. A file that is not there is made, for the user of this process alone.
- * @param path resolved against the working directory
+ * @param file absolute path
+ * @param check throws where the other processes of the server have another file
  * @throws ServerError ERR_SHARED_FILE, ERR_SHARED_LIMIT, ERR_SHARED_BUSY, ERR_SHARED_OWNERS
  */
-export function attachInFile(path: string, spec: Omit<ObjectSpec, 'name'>): SharedObject {
-  const file = resolve(path);
+export function attachInFile(
+  file: string,
+  spec: Omit<ObjectSpec, 'name'>,
+  check: (identity: string) => void,
+): SharedObject {
   try {
-    const arena = opened.get(file) ?? openArena(file);
+    const arena = opened.get(file) ?? openArena(file, check);
     opened.set(file, arena);
     return arena.attach({ ...spec, name: arena.objects()[0]?.name ?? basename(file) });
   } catch (error) {
@@ -41,10 +45,12 @@ export function attachInFile(path: string, spec: Omit<ObjectSpec, 'name'>): Shar
   }
 }
 
-function openArena(file: string): Arena {
+function openArena(file: string, check: (identity: string) => void): Arena {
   const descriptor = openUnlinked(file, constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
-    if (!fstatSync(descriptor).isFile()) throw new Error('it is not a regular file');
+    const stat = fstatSync(descriptor);
+    if (!stat.isFile()) throw new Error('it is not a regular file');
+    check(`file ${stat.dev}:${stat.ino}`);
     return tryLock(descriptor) ? begin(descriptor) : join(descriptor);
   } catch (error) {
     closeSync(descriptor);

@@ -126,8 +126,10 @@ export class OnceCells {
 
   /** @throws ServerError ERR_OPTION_TYPE, ERR_SHARED_VALUE_SIZE */
   checkKey(key: string): Buffer {
-    if (typeof key !== 'string')
-      throw new ServerError('ERR_OPTION_TYPE', { name: 'key', expected: 'a string', received: describe(key) });
+    if (typeof key !== 'string' || !key.isWellFormed()) {
+      const expected = 'a string of well-formed Unicode';
+      throw new ServerError('ERR_OPTION_TYPE', { name: 'key', expected, received: describe(key) });
+    }
     const bytes = Buffer.from(key);
     if (bytes.length > this.#shape.keyBytes) throw this.#tooLong('key', bytes.length, 'keyBytes');
     return bytes;

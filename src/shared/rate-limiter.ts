@@ -63,7 +63,8 @@ export class RateLimiter {
    */
   take(key: string, cost = 1): LimiterAnswer {
     if (typeof key !== 'string') throw wrong('key', 'a string', key);
-    if (typeof cost !== 'number' || !(cost >= 0 && cost <= MOST_COST)) throw wrong('cost', 'a number from 0 on', cost);
+    if (typeof cost !== 'number' || !(cost >= 0 && cost <= MOST_COST))
+      throw wrong('cost', `a number from 0 to ${MOST_COST}`, cost);
     return this.#cells.take(key, cost);
   }
 }

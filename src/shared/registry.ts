@@ -1,5 +1,5 @@
 /** What each kind of shared object tells of itself, and what is to be done for it when a process has died. */
-import type { Arena, SharedObject } from './arena.js';
+import type { SharedObject } from './arena.js';
 import { atomicFigures, settleDeadAtomic } from './atomic.js';
 import { cacheFigures } from './cache/cache-core.js';
 import type { Figures } from './figures.js';
@@ -30,9 +30,10 @@ const entries: Readonly<Record<Kind, Entry>> = {
   once: { figures: onceFigures, settle: settleDeadOnce },
   topic: { figures: topicFigures, settle: settleDeadTopic },
   waiters: { figures: bytesAlone },
+  file: { figures: bytesAlone },
 };
 
-/** One shared object: its memory in bytes, and what its kind counts. Objects without a name are called `#1`, `#2`, … */
+/** One shared object: its memory in bytes, and what its kind counts. Objects without a name are called `#1`, `#2`, …, those in files by the path. */
 export interface SharedObjectStats {
   readonly kind: Kind;
   readonly name: string;
@@ -41,7 +42,7 @@ export interface SharedObjectStats {
 
 /** Called by whoever has reaped a process. */
 export function processDied(pid: number): void {
-  for (const arena of openArenas()) {
+  for (const { arena } of openArenas()) {
     arena.owners.markDead(pid);
     for (const object of arena.objects()) entries[object.kind].settle?.(object);
   }
@@ -49,11 +50,14 @@ export function processDied(pid: number): void {
 
 /** Of all objects of the server, made by any process. */
 export function sharedObjects(): SharedObjectStats[] {
-  return openArenas().flatMap((arena: Arena) =>
-    arena.objects().map((object) => ({
-      kind: object.kind,
-      name: object.name,
-      figures: entries[object.kind].figures(object),
-    })),
+  return openArenas().flatMap(({ arena, path }) =>
+    arena
+      .objects()
+      .filter(({ kind }) => kind !== 'file')
+      .map((object) => ({
+        kind: object.kind,
+        name: path ?? object.name,
+        figures: entries[object.kind].figures(object),
+      })),
   );
 }

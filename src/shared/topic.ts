@@ -1,7 +1,7 @@
 /** Messages to the subscribers of all processes. */
-import { serialize } from 'node:v8';
 import { describe, ServerError } from '../errors/index.js';
 import type { SharedObject } from './arena.js';
+import { clonedBytes } from './cloned.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
 import { MessageRing, topicBytes } from './topic/message-ring.js';
@@ -68,7 +68,7 @@ export class Topic<T = unknown> {
    */
   publish(value: T): void {
     const { owners } = this.#ring.object;
-    for (const word of this.#ring.publish(serialize(value))) ourWaiting.ring(owners, word);
+    for (const word of this.#ring.publish(clonedBytes(value))) ourWaiting.ring(owners, word);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -81,6 +81,26 @@ describe('a shared object', () => {
       server.signalAll('SIGKILL');
       await server.exited;
     }
+    rmSync(folder, { recursive: true });
+  });
+
+  it('in a file that was moved away is not another one to a new worker: the reload fails, and says why', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'shared-'));
+    const file = join(folder, 'kept.table');
+    const options = { workerNum: 2, reactorNum: 1 };
+    const server = await startServer('shared-memory.js', { env: { TABLE_FILE: file }, options });
+    const { ask } = await connect(server);
+    expect(await ask('keep x')).toBe(1);
+    renameSync(file, join(folder, 'old.table'));
+    server.signal('SIGUSR1');
+    await server.waitFor('the reload has failed', () => server.stderr.includes('ERR_SHARED_FILE'));
+    expect(server.stderr).toMatch(/kept\.table" cannot hold .* another file than the one that this server has open/);
+    expect(await ask('keep x')).toBe(2);
+    renameSync(join(folder, 'old.table'), file);
+    const reloaded = server.waitForEvent('reloaded');
+    server.signal('SIGUSR1');
+    await reloaded;
+    expect(await (await connect(server)).ask('keep x')).toBe(3);
     rmSync(folder, { recursive: true });
   });
 

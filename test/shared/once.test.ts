@@ -241,3 +241,10 @@ describe('the class Once', () => {
     await expect(once.run('k', () => 1, { signal: {} as never })).rejects.toThrow(coded('ERR_OPTION_TYPE'));
   });
 });
+
+it('a key or a result that other processes cannot get is refused', async () => {
+  const once = new Once();
+  await expect(once.run('\ud800', () => 1)).rejects.toMatchObject({ code: 'ERR_OPTION_TYPE' });
+  await expect(once.run('k', () => () => 1)).rejects.toMatchObject({ code: 'ERR_DATA_NOT_CLONEABLE' });
+  expect(await once.run('k', () => 2)).toBe(2);
+});

@@ -37,7 +37,11 @@ class World {
     const arena = Arena.open(this.arena.descriptor, {
       ...{ pid, isRunning: (other: number) => !this.dead.has(other), startTimeOf: () => '1' },
     });
-    const parts = { now: () => this.now, patienceMs: 20, sleep: (ms: number) => this.#sleep(ms) };
+    const parts = {
+      now: () => this.now,
+      patienceMs: 20,
+      sleep: (ms: number, signal?: AbortSignal) => this.#sleep(ms, signal),
+    };
     const step = (): void => {
       if (this.stepsLeft-- > 0) return;
       this.dead.add(pid);
@@ -50,9 +54,12 @@ class World {
     return cacheFigures(this.#attach(this.arena));
   }
 
-  async #sleep(ms: number): Promise<void> {
-    this.now += ms;
-    await new Promise((resolve) => setImmediate(resolve));
+  /** One that may end early lets others make the time pass. */
+  async #sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    const until = this.now + ms;
+    if (signal === undefined) this.now = until;
+    do await new Promise((resolve) => setImmediate(resolve));
+    while (this.now < until && !signal?.aborted);
   }
 
   #attach(arena: Arena) {
@@ -354,5 +361,41 @@ describe('a mistyped option', () => {
       code: 'ERR_OPTION_UNKNOWN',
       message: expect.stringContaining('ttlMs'),
     });
+  });
+});
+
+describe('callers of one process', () => {
+  it('do not wait for one that never ends longer than they say, and those that come later wait for the next', async () => {
+    const world = new World();
+    const cache = world.process(10);
+    const never = cache.wrap('k', () => new Promise(() => {}), times);
+    let calls = 0;
+    let finish = (_: string): void => {};
+    const make = (): Promise<string> => {
+      calls++;
+      return new Promise((resolve) => {
+        finish = resolve;
+      });
+    };
+    const second = cache.wrap('k', make, times);
+    const third = cache.wrap('k', make, times);
+    await new Promise(setImmediate);
+    expect(calls).toBe(0);
+    world.now += 500;
+    while (calls === 0) await new Promise(setImmediate);
+    const later = cache.wrap('k', make, times);
+    finish('made');
+    expect(await Promise.all([second, third, later])).toEqual(['made', 'made', 'made']);
+    expect(calls).toBe(1);
+    void never;
+  });
+
+  it('in a real process leave no timer behind', async () => {
+    const cache = new SharedCache({ maxBytes: '1m' });
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    const make = (): Promise<number> => new Promise((resolve) => setTimeout(resolve, 5, 7));
+    expect(await Promise.all([1, 2, 3].map(() => cache.wrap('k', make)))).toEqual([7, 7, 7]);
+    expect(timers()).toBe(before);
   });
 });

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ColumnSpecs, Table, type TableOptions } from '../../src/index.js';
 import { Keys } from '../../src/shared/table/keys.js';
@@ -161,6 +163,8 @@ describe('a table', () => {
     expect(codeOf(() => table.update('a', async () => {}))).toBe('ERR_TABLE_CHANGE');
     expect(codeOf(() => table.update('a', () => Promise.resolve()))).toBe('ERR_TABLE_CHANGE');
     expect(codeOf(() => table.update('a', 'no' as never))).toBe('ERR_TABLE_CHANGE');
+    expect(codeOf(() => table.update('a', function* () {}))).toBe('ERR_TABLE_CHANGE');
+    expect(codeOf(() => table.update('a', async function* () {}))).toBe('ERR_TABLE_CHANGE');
     expect(codeOf(() => table.update('a', () => table.set('b', {})))).toBe('ERR_TABLE_NESTED');
     expect(codeOf(() => table.update('a', (row) => Object.assign(row, { n: 'x' })))).toBe('ERR_TABLE_VALUE');
     const getter = {
@@ -406,4 +410,31 @@ describe('a mistyped option', () => {
     expect(make).toThrow(expect.objectContaining({ code: 'ERR_OPTION_UNKNOWN' }));
     expect(make).toThrow(/There are: .*expiresMs/);
   });
+});
+
+describe('a table that was full', () => {
+  it('has room as soon as a row expires, also after it has refused one', () => {
+    let now = 1000;
+    const table = worldOf({ n: 'int' }, 3, { expiresMs: 5 }).of(1, { now: () => now });
+    for (let burst = 0; burst < 5; burst++, now += 5) {
+      for (const key of ['a', 'b', 'c']) table.set(`${key} ${burst}`, {});
+      expect(codeOf(() => table.set('d', {}))).toBe('ERR_TABLE_FULL');
+      now += 2;
+      expect(codeOf(() => table.set('d', {}))).toBe('ERR_TABLE_FULL');
+    }
+  });
+});
+
+it('rows are read as well where code may not be made of text', () => {
+  const table = fileURLToPath(new URL('../../build/shared/table/table.js', import.meta.url));
+  const script = `const { Table } = await import(${JSON.stringify(table)});
+    const table = new Table(1, { s: { type: 'string', size: 8 }, 'a "b"': 'int' });
+    table.set('k', { s: 'x', 'a "b"': 7 });
+    console.log(JSON.stringify(table.get('k')));`;
+  for (const flags of [[], ['--disallow-code-generation-from-strings']]) {
+    const { stdout } = spawnSync(process.execPath, [...flags, '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('{"s":"x","a \\"b\\"":7}\n');
+  }
 });

@@ -18,7 +18,8 @@ export interface CacheParts {
   readonly now: () => number;
   /** How long a process that was stopped may keep others from a stripe. */
   readonly patienceMs: number;
-  readonly sleep: (ms: number) => Promise<void>;
+  /** Ends early, without an error, when the signal says so. */
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
   /** See `RingLog`. */
   readonly step?: () => void;
 }
@@ -32,6 +33,7 @@ export interface WrapTimes {
 
 const FIRST_NAP_MS = 1;
 const LONGEST_NAP_MS = 20;
+const LATE = Symbol('late');
 
 export function cacheSpec({ maxBytes, maxValueBytes }: CacheSettings): Omit<ObjectSpec, 'name'> {
   const geometry = L.geometryOf(maxBytes, maxValueBytes);
@@ -94,7 +96,7 @@ export class CacheCore {
     const now = this.#parts.now();
     const isUsable = found !== undefined && now < found.staleUntil;
     this.#log.count(this.#hash, isUsable ? 'hits' : 'misses');
-    if (!isUsable) return this.#once(key, () => this.#obtain(key, make, times));
+    if (!isUsable) return this.#join(key, make, times) ?? this.#once(key, () => this.#obtain(key, make, times));
     // Whoever asks after the stale one is over gets the error.
     if (now >= found.expiresAt) this.#once(key, () => this.#refresh(key, make, times)).catch(() => {});
     return Promise.resolve(found.value);
@@ -118,9 +120,36 @@ export class CacheCore {
   #once(key: string, run: () => Promise<unknown>): Promise<unknown> {
     const known = this.#underWay.get(key);
     if (known !== undefined) return known;
-    const promise = run().finally(() => this.#underWay.delete(key));
+    const promise = run().finally(() => this.#forget(key, promise));
     this.#underWay.set(key, promise);
     return promise;
+  }
+
+  #forget(key: string, promise: Promise<unknown>): void {
+    if (this.#underWay.get(key) === promise) this.#underWay.delete(key);
+  }
+
+  /** Waits for a call of this process that computes already, or waits for another process. @returns undefined: there is none */
+  #join(key: string, make: () => unknown, times: WrapTimes): Promise<unknown> | undefined {
+    const known = this.#underWay.get(key);
+    return (
+      known &&
+      this.#await(known, times.timeoutMs, () => {
+        this.#forget(key, known); // those that come later wait for the new one
+        return this.#once(key, () => this.#compute(key, make, times, 'each'));
+      })
+    );
+  }
+
+  async #await(known: Promise<unknown>, timeoutMs: number, onLate: () => Promise<unknown>): Promise<unknown> {
+    const over = new AbortController();
+    try {
+      const late = this.#parts.sleep(timeoutMs, over.signal).then(() => LATE);
+      const first = await Promise.race([known, late]);
+      return first === LATE ? await onLate() : first;
+    } finally {
+      over.abort();
+    }
   }
 
   /** The one that holds the lease computes, the others look from time to time. */

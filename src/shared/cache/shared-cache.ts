@@ -82,7 +82,6 @@ export class SharedCache<V = unknown> {
     const settings = settingsOf(options);
     this.#ttlMs = ttlOf('ttlMs', options.ttlMs, Number.POSITIVE_INFINITY);
     this.#object = attach({ ...cacheSpec(settings), name });
-    const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
     this.#core = new CacheCore(this.#object, settings, { now: monotonicMs, patienceMs: PATIENCE_MS, sleep });
   }
 
@@ -127,6 +126,16 @@ export class SharedCache<V = unknown> {
   stats(): CacheStats {
     return cacheFigures(this.#object);
   }
+}
+
+function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 function settingsOf(options: SharedCacheOptions): CacheSettings {

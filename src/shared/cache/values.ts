@@ -1,6 +1,6 @@
 /** Values as bytes: strings and Buffers as they are, everything else by `node:v8`. */
-import { deserialize, serialize } from 'node:v8';
-import { ServerError } from '../../errors/index.js';
+import { deserialize } from 'node:v8';
+import { clonedBytes } from '../cloned.js';
 
 /** How the bytes of an entry are meant; `pad` fills the end of a ring. */
 export const Form = { pad: 0, ascii: 1, utf16: 2, bytes: 3, v8: 4 } as const;
@@ -17,12 +17,8 @@ export interface Encoded {
 export function encode(value: unknown): Encoded {
   if (typeof value === 'string') return encodeText(value);
   if (Buffer.isBuffer(value)) return { form: Form.bytes, length: value.length, data: value };
-  try {
-    const data = serialize(value);
-    return { form: Form.v8, length: data.length, data };
-  } catch (error) {
-    throw new ServerError('ERR_DATA_NOT_CLONEABLE', { why: error instanceof Error ? error.message : String(error) });
-  }
+  const data = clonedBytes(value);
+  return { form: Form.v8, length: data.length, data };
 }
 
 /** UTF-16 keeps lone surrogates. */

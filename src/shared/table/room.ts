@@ -4,8 +4,10 @@ import type { RowAllocator } from './row-allocator.js';
 import type { Rows } from './rows.js';
 import type { Stripes } from './stripes.js';
 
-/** A search of a whole table finds nothing new before. */
+/** A search of a whole table that has found nothing is repeated when the next row expires, or after this time. */
 const SEARCH_EVERY_MS = 100;
+/** Searches take at most one part in so many of a process's time. */
+const SEARCH_SHARE = 5;
 
 /** `busy`: a living owner has held a lock for the whole time. */
 export type Room = 'made' | 'none' | 'busy';
@@ -71,13 +73,18 @@ export class RoomMaker {
   }
 
   #expel(): Room {
-    if (this.#int32[at.hasExpiry] === 0 || this.#now() < this.#searchAgainAt) return 'none';
+    const began = this.#now();
+    if (this.#int32[at.hasExpiry] === 0 || began < this.#searchAgainAt) return 'none';
+    let next = began + SEARCH_EVERY_MS;
     for (let steps = 0; steps < this.#rows.layout.rows; steps++) {
       const index = this.#nextIndex();
       const hash = this.#int32[this.#rows.at(index) + row.hash] ?? 0;
-      if (hash !== 0 && this.#isExpired(index)) return this.remove(index, hash) ? 'made' : 'busy';
+      if (hash === 0) continue;
+      if (this.#isExpired(index)) return this.remove(index, hash) ? 'made' : 'busy';
+      next = Math.min(next, this.#rows.expiresAt(this.#halfOf(index)));
     }
-    this.#searchAgainAt = this.#now() + SEARCH_EVERY_MS;
+    const now = this.#now();
+    this.#searchAgainAt = Math.max(next, now + (now - began) * SEARCH_SHARE);
     return 'none';
   }
 
@@ -89,7 +96,12 @@ export class RoomMaker {
   }
 
   #isExpired(index: number): boolean {
+    return this.#rows.isExpired(this.#halfOf(index));
+  }
+
+  /** The half that counts. */
+  #halfOf(index: number): number {
     const rowAt = this.#rows.at(index);
-    return this.#rows.isExpired(this.#rows.halfOf(rowAt, this.#rows.version(rowAt)));
+    return this.#rows.halfOf(rowAt, this.#rows.version(rowAt));
   }
 }

@@ -127,7 +127,7 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
    * @throws ServerError as `set`; ERR_TABLE_CHANGE for an async function; ERR_TABLE_NESTED
    */
   update<R>(key: string, change: (row: RowOf<S>) => R): R {
-    if (typeof change !== 'function' || types.isAsyncFunction(change)) throw this.#notSynchronous(change);
+    if (typeof change !== 'function' || isDeferred(change)) throw this.#notSynchronous(change);
     const hash = this.#keys.take(key);
     let result: R | undefined;
     this.#writes.update(hash, this.#image, this.#until(undefined), (row) => {
@@ -226,7 +226,7 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
 
   #until(options: SetOptions | undefined): number {
     if (options !== undefined) checkWriteOptions(options);
-    const ms = options?.expiresMs ?? this.#expiresMs;
+    const ms = options?.expiresMs === undefined ? this.#expiresMs : options.expiresMs;
     if (ms === undefined) return KEEP;
     if (ms !== this.#expiresMs) checkExpiry(ms);
     return ms === Number.POSITIVE_INFINITY ? NEVER : this.#now() + ms;
@@ -260,6 +260,11 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
   #notSynchronous(received: unknown): ServerError {
     return new ServerError('ERR_TABLE_CHANGE', { table: this.#object.name, received: describe(received) });
   }
+}
+
+/** Its body does not run, or not to its end, when it is called. */
+function isDeferred(change: unknown): boolean {
+  return types.isAsyncFunction(change) || types.isGeneratorFunction(change);
 }
 
 function nothing(): void {}

@@ -1,7 +1,8 @@
 /** The calls of one process by key: those for the same key wait, and compute, as one. Each may give up by itself. */
-import { deserialize, serialize } from 'node:v8';
+import { deserialize } from 'node:v8';
 import { ServerError } from '../../errors/index.js';
 import type { TimerHandle } from '../../util/clock.js';
+import { clonedBytes } from '../cloned.js';
 import type { OnceCells } from '../once.js';
 import type { Queue } from './queue.js';
 
@@ -100,7 +101,7 @@ class Group {
     this.#leader = leader;
     leader?.stopWaiting();
     this.#value = await leader?.request.fn();
-    return serialize(this.#value);
+    return clonedBytes(this.#value);
   }
 
   succeed(result: Buffer): void {
