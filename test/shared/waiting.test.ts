@@ -300,3 +300,15 @@ describe('what is released while a process is stopped in the midst of a change',
     expect(tryAcquire(other, EXCLUSIVE)).toMatchObject({ ownerDied: false });
   });
 });
+
+it('a queue that is full of dead waiters is not full for whoever does not wait', async () => {
+  const all = locks();
+  const held = await acquire(all.queue(10), EXCLUSIVE, {});
+  const waiting = all.queue(11);
+  for (let i = 0; i < 7; i++) follow(acquire(waiting, EXCLUSIVE, {}));
+  expect(() => tryAcquire(all.queue(12), EXCLUSIVE)).toThrow(expect.objectContaining({ code: 'ERR_SHARED_WAITERS' }));
+  all.dead.add(11);
+  expect(tryAcquire(all.queue(12), EXCLUSIVE)).toBeUndefined();
+  held.release();
+  expect(tryAcquire(all.queue(12), EXCLUSIVE)).toMatchObject({ ownerDied: false });
+});

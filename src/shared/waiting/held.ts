@@ -50,22 +50,27 @@ export async function acquire(queue: Queue, want: number, options: AcquireOption
 
 /** Does not wait. Takes over from a holder that died. @throws ServerError ERR_SHARED_WAITERS, ERR_SHARED_STUCK */
 export function tryAcquire(queue: Queue, want: number): Held | undefined {
-  const held = tryOnce(queue, want);
-  if (held !== undefined) return held;
-  queue.settle('holders');
-  return tryOnce(queue, want);
+  let index = tryEnter(queue, want);
+  if (index === NOT_NOW || index === FULL) {
+    queue.settle(index === FULL ? 'all' : 'holders'); // those that have died make room
+    index = tryEnter(queue, want);
+  }
+  if (index === FULL) throw queue.full();
+  return index === NOT_NOW ? undefined : take(queue, index);
 }
 
-function tryOnce(queue: Queue, want: number): Held | undefined {
-  const index = queue.locked(() => {
+const FULL = -1;
+const NOT_NOW = -2;
+
+/** @returns the slot that has got it; `FULL`, `NOT_NOW` */
+function tryEnter(queue: Queue, want: number): number {
+  return queue.locked(() => {
     const entered = queue.enter(want);
-    if (entered < 0 || queue.state(entered) === GRANTED) return entered;
+    if (entered < 0) return FULL;
+    if (queue.state(entered) === GRANTED) return entered;
     queue.leave(entered, false);
-    return undefined;
+    return NOT_NOW;
   });
-  if (index === undefined) return undefined;
-  if (index < 0) throw queue.full();
-  return take(queue, index);
 }
 
 function take(queue: Queue, index: number): Held | undefined {
