@@ -6,6 +6,11 @@ import { readEveryWorker } from '../../src/control/stats.js';
 import { ReactorBoard, ReactorCounter } from '../../src/memory/boards.js';
 import { BUCKETS } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
+import { SharedCache } from '../../src/shared/cache/shared-cache.js';
+import { Lock } from '../../src/shared/lock.js';
+import { RateLimiter } from '../../src/shared/rate-limiter.js';
+import { Table } from '../../src/shared/table/table.js';
+import { Topic } from '../../src/shared/topic.js';
 import { testShape } from '../helpers/test-shape.js';
 
 describe('the text format of Prometheus', () => {
@@ -35,6 +40,15 @@ describe('the text format of Prometheus', () => {
   });
 });
 
+/** Together they have all figures of shared objects. */
+function declareSharedObjects(): void {
+  new Table(1, { n: 'int' });
+  new Lock();
+  new Topic();
+  new SharedCache({ maxBytes: '256k' });
+  new RateLimiter({ perSecond: 1, burst: 1 });
+}
+
 describe('the figures of a server', () => {
   const region = Region.create(testShape({ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, rooms: 16 }));
   const tasks = {
@@ -46,6 +60,7 @@ describe('the figures of a server', () => {
   const sources = { region, workers, tasks, messageCount: 31, status: status as unknown as ServerStatus };
   const reactors = new ReactorBoard(region);
   for (const index of Object.values(ReactorCounter)) reactors.add(1, index, 100 + index);
+  declareSharedObjects();
   const families = readMetrics(sources);
   const of = (name: string): unknown[] =>
     families.find((family) => family.name === `tswoole_${name}`)?.samples.map(({ value }) => value) ?? [];
