@@ -143,7 +143,7 @@ const sharedGauges: Readonly<Record<string, string>> = {
   rowsUsed: 'Rows that are taken.',
   keys: 'Keys that a cache, a limiter or a Once holds.',
   waiting: 'Callers that wait for a lock, a semaphore or an atomic.',
-  held: 'Locks and permits that are held.',
+  held: 'Acquisitions of locks and semaphores that are held, and calls of Once that compute.',
 };
 
 const sharedCounters: Readonly<Record<string, string>> = {
@@ -155,7 +155,7 @@ const sharedCounters: Readonly<Record<string, string>> = {
   allowed: 'What a limiter let through.',
   refused: 'What a limiter refused.',
   published: 'Values published to a topic.',
-  gaps: 'Values of a topic that were overwritten before a subscriber had read them.',
+  gaps: 'How often a process was overtaken by a topic, and has missed values.',
 };
 
 /** Where the script has declared shared objects. */
