@@ -12,8 +12,8 @@ interface LimiterPlace {
   /** Finds the limiter in each process. Default: its number among the limiters that the script declares. */
   readonly name?: string;
   /**
-   * So many keys at least are known at once, for 40 bytes each; far beyond them the one that was idle for longest is forgotten, and has its
-   * whole burst again. Default: `100_000`.
+   * So many keys at least are known at once, for 40 bytes each; far beyond them the one that was idle for longest is forgotten,
+   * and has its whole burst again. Default: `100_000`.
    */
   readonly keys?: number;
 }

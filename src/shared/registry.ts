@@ -33,7 +33,10 @@ const entries: Readonly<Record<Kind, Entry>> = {
   file: { figures: bytesAlone },
 };
 
-/** One shared object: its memory in bytes, and what its kind counts. Objects without a name are called `#1`, `#2`, …, those in files by the path. */
+/**
+ * One shared object: its memory in bytes, and what its kind counts. Objects without a name are called `#1`, `#2`, …, those in
+ * files by the path.
+ */
 export interface SharedObjectStats {
   readonly kind: Kind;
   readonly name: string;
