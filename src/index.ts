@@ -66,7 +66,8 @@ export type { Task } from './task/task-runner.js';
 export type { UserLogger } from './util/log-output.js';
 export { version } from './version.js';
 export { type AcceptOptions, accept, type HandshakeAnswer, reject } from './websocket/handshake-answer.js';
-export { type PublishOptions, type PushOptions, WebSocketConnection } from './websocket/web-socket-connection.js';
+export type { PublishOptions, PushOptions } from './websocket/publish-options.js';
+export { WebSocketConnection } from './websocket/web-socket-connection.js';
 export {
   type WebSocketClose,
   type WebSocketEvents,

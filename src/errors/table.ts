@@ -232,7 +232,7 @@ export const errorTable = {
   ERR_ROOM_NAME: entry({
     fields: { received: 'string' },
     sentence: ({ received }) => `The name of a room must be a string of 1 to 128 bytes (UTF-8), received ${received}.`,
-    advice: 'Use a shorter name, for example a hash of the long one.',
+    advice: 'Give a text; where it may be longer, for example its hash.',
   }),
   ERR_ROOM_QUESTION: entry({
     fields: { why: 'string' },

@@ -10,7 +10,7 @@ import { rateLimit } from './rate-limit.js';
 import { GIB, KIB, MIB } from './size.js';
 import { staticFiles } from './static-files.js';
 import { tls } from './tls.js';
-import { messageCompression, origins, slowConsumers } from './websocket.js';
+import { messageCompression, origins, slowConsumers, urlPath } from './websocket.js';
 
 /** One option: the source of its types, its check, its default, its messages and its line in docs/options.md. */
 export interface Definition<Given, Resolved> {
@@ -486,7 +486,7 @@ export const definitions = {
     swoole: 'enable_static_handler, document_root, static_handler_locations, http_index_files',
   }),
   websocketPath: option({
-    kind: text({ min: 0, max: 1024 }),
+    kind: urlPath(),
     default: { value: '' },
     help: 'WebSocket: the path at which clients may become WebSockets; elsewhere an upgrade is a request as any other. Empty: every path.',
   }),

@@ -1,5 +1,5 @@
 /** Options of ports that speak WebSocket. */
-import { flag, jsonOrText, type Kind, listOf, refuse, size } from './check.js';
+import { flag, jsonOrText, type Kind, listOf, refuse, size, text } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 import { MIB } from './size.js';
 
@@ -38,6 +38,21 @@ export function messageCompression(): Kind<MessageCompressionOptions | boolean, 
       refuseUnknownNames(name, given as object, ['threshold']);
       const least = (given as Record<string, unknown>)['threshold'] ?? 1024;
       return Object.freeze({ threshold: threshold.check(`${name}.threshold`, least) });
+    },
+  };
+}
+
+/** Of a request, without its query. Empty: every path. */
+export function urlPath(): Kind<string, string> {
+  const word = text({ min: 0, max: 1024 });
+  const expected = 'a path that begins with "/", such as "/chat"; empty for every path';
+  return {
+    ...word,
+    expected,
+    check(name, value) {
+      const given = word.check(name, value);
+      if (given !== '' && !given.startsWith('/')) refuse('ERR_OPTION_VALUE', name, expected, value);
+      return given;
     },
   };
 }

@@ -1,16 +1,5 @@
 import { Connection, type ConnectionHost } from '../server/connection.js';
-
-/** How a message is sent. */
-export interface PushOptions {
-  /** False: it is sent as it is, though the client takes compressed messages. Default: true. */
-  readonly compress?: boolean | undefined;
-}
-
-/** How a message is published. */
-export interface PublishOptions extends PushOptions {
-  /** Session ids of members that do not get it. */
-  readonly except?: number | readonly number[] | undefined;
-}
+import { exceptOf, type PublishOptions, type PushOptions } from './publish-options.js';
 
 /** What a WebSocket asks of its server. */
 export interface SocketHost extends ConnectionHost {
@@ -114,8 +103,8 @@ export class WebSocketConnection<Data = unknown> extends Connection {
 
   /** To all members of a room but this one; `server.publish` reaches all. */
   publish(room: string, data: string | Uint8Array, options?: PublishOptions): boolean {
-    const { except = [] } = options ?? {};
-    return this.#host.publish(room, data, { ...options, except: [this.fd, ...[except].flat()] });
+    const except = [this.fd, ...exceptOf(options)];
+    return this.#host.publish(room, data, { ...options, except });
   }
 
   /** Bytes that wait to be sent to this client. */

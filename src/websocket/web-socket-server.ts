@@ -19,14 +19,10 @@ import type { DatagramPeer } from '../server/datagrams.js';
 import type { ProcessEvents } from '../server/events.js';
 import type { HandshakeAnswer } from './handshake-answer.js';
 import { MessageFrames } from './message-frames.js';
+import { exceptOf, type PublishOptions, type PushOptions } from './publish-options.js';
 import { ReceivedText } from './received-text.js';
 import { RoomQuestions } from './room-questions.js';
-import {
-  type PublishOptions,
-  type PushOptions,
-  type SocketHost,
-  WebSocketConnection,
-} from './web-socket-connection.js';
+import { type SocketHost, WebSocketConnection } from './web-socket-connection.js';
 import { webSocketHalf } from './web-socket-half.js';
 
 type Result = void | Promise<void> | unknown;
@@ -98,6 +94,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     const questions = new RoomQuestions();
     const received = new ReceivedText();
     const publish = (room: string, text: string): void => this.#mustPublish(room, text);
+    refusePathBesidePort(options);
     super({ protocol: 'websocket', ...options }, (apps) => webSocketHalf(apps, { questions, received, publish }));
     this.#questions = questions;
     this.#received = received;
@@ -174,14 +171,14 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
   /**
    * Sends a message to all members of a room, from any process; of one process each member gets all in order.
    * @returns false, and `lastError` says why: ERR_ROOM_BUFFER_FULL, it was not taken @throws ServerError ERR_ROOM_NAME,
-   * ERR_DATA_TYPE
+   * ERR_DATA_TYPE, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN
    */
-  publish(room: string, data: string | Uint8Array, options: PublishOptions = {}): boolean {
+  publish(room: string, data: string | Uint8Array, options?: PublishOptions): boolean {
     checkRoomName(room);
     checkData(data);
+    const except = exceptOf(options);
     const { outbox, frames } = this.#mustRun('publish');
-    const deflated = options.compress !== false && this.#compresses(data) ? frames.deflate(data) : null;
-    const except = options.except === undefined ? [] : [options.except].flat();
+    const deflated = options?.compress !== false && this.#compresses(data) ? frames.deflate(data) : null;
     const isText = typeof data === 'string';
     return (
       outbox.rooms.publish(packPublication({ room, plain: frames.plain(data), deflated, except, isText })) ||
@@ -295,6 +292,13 @@ function cloned(value: unknown): Buffer {
   } catch (error) {
     throw new ServerError('ERR_CONNECTION_DATA', { why: (error as Error).message });
   }
+}
+
+/** Elsewhere `path` is that of the requests; here it would take the place of host and port. */
+function refusePathBesidePort({ path, port }: WebSocketServerOptions): void {
+  if (port === undefined || path === undefined || path === '') return;
+  const why = 'path is that of a unix socket, in place of a port; the path of requests is "websocketPath"';
+  throw new ServerError('ERR_OPTION_CONFLICT', { name: 'path', other: 'port', why });
 }
 
 /** At the border of a character. */

@@ -1,0 +1,32 @@
+/** How a message is sent, to one or to a room. */
+import { refuse } from '../options/check.js';
+import { refuseUnknownNames } from '../options/known-names.js';
+
+/** How a message is sent. */
+export interface PushOptions {
+  /** False: it is sent as it is, though the client takes compressed messages. Default: true. */
+  readonly compress?: boolean | undefined;
+}
+
+/** How a message is published. */
+export interface PublishOptions extends PushOptions {
+  /** Session ids of members that do not get it. */
+  readonly except?: number | readonly number[] | undefined;
+}
+
+const NOBODY: readonly number[] = [];
+const EXPECTED = 'a session id, or a list of session ids';
+
+/** @returns who does not get it @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN */
+export function exceptOf(options: PublishOptions | undefined): readonly number[] {
+  if (options === undefined) return NOBODY;
+  if (typeof options !== 'object' || options === null) {
+    refuse('ERR_OPTION_TYPE', 'options', '{ except, compress }', options);
+  }
+  refuseUnknownNames('options', options, ['except', 'compress']);
+  const { except } = options;
+  if (except === undefined) return NOBODY;
+  const list: readonly unknown[] = Array.isArray(except) ? except : [except];
+  for (const fd of list) if (!Number.isSafeInteger(fd)) refuse('ERR_OPTION_TYPE', 'options.except', EXPECTED, fd);
+  return list as readonly number[];
+}
