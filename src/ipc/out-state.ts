@@ -8,6 +8,17 @@ export interface OutboxLimits {
   readonly limitBytes: number;
 }
 
+export interface OutboxOptions extends OutboxLimits {
+  /** By listen port, where they differ. */
+  readonly ports?: readonly OutboxLimits[];
+  /** True where `writable` is called by events; else this process looks whether there is room: see `roomAgain`. */
+  readonly hearsOfRoom: boolean;
+  /** The server has a port that speaks WebSocket. */
+  readonly hasRooms?: boolean;
+  /** The process that this reactor is part of has died. */
+  isDead?(reactor: number): boolean;
+}
+
 /** What the frames of held bytes say. */
 export interface HeldFrame {
   /** Request.send, or the type of a protocol's own frames. */
@@ -26,6 +37,11 @@ export interface HeldData {
 
 export type HeldItem = HeldData | RequestFrame;
 
+interface Barrier {
+  readonly ordinal: number;
+  readonly mark: number;
+}
+
 const MIN_WINDOW = 65536;
 
 export class OutState {
@@ -38,6 +54,11 @@ export class OutState {
   /** The reactor was asked to say when there is room. */
   asked = false;
   held: HeldItem[] | null = null;
+  /** Items that were held so far, and those of them that have left. */
+  entered = 0;
+  left = 0;
+  /** Items that came after something for rooms, which still waits. */
+  #barriers: Barrier[] = [];
   /** The successor of this process may send too, and waits until what is held here has left: see `Outbox.keepPlaces`. */
   keepsPlace = false;
   heldBytes = 0;
@@ -47,6 +68,36 @@ export class OutState {
     this.sessionId = sessionId;
     this.limits = limits;
     this.window = Math.max(MIN_WINDOW, limits.highWatermark / 2);
+  }
+
+  /** @param mark of what waits for rooms and came before it; 0: nothing does */
+  enter(mark: number): void {
+    this.entered++;
+    if (mark > 0 && this.#barriers.at(-1)?.mark !== mark) this.#barriers.push({ ordinal: this.entered, mark });
+  }
+
+  /** The first item has left. @returns how many: 1 */
+  shift(): number {
+    this.held?.shift();
+    this.left++;
+    return 1;
+  }
+
+  /** The next item came after something for rooms that has not left. @param sent mark of what has */
+  mustWait(sent: number): boolean {
+    for (;;) {
+      const [barrier] = this.#barriers;
+      if (barrier === undefined || this.left + 1 < barrier.ordinal) return false;
+      if (sent < barrier.mark) return true;
+      this.#barriers.shift();
+    }
+  }
+
+  drop(): void {
+    this.held = null;
+    this.heldBytes = 0;
+    this.left = this.entered;
+    this.#barriers = [];
   }
 
   resolveWaiters(): void {

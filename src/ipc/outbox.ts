@@ -6,34 +6,22 @@
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
-import { CloseCode, CloseFlag, frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
+import { CloseCode, CloseFlag, frameBytes, markOf, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
-import { type HeldData, type HeldFrame, type HeldItem, type OutboxLimits, OutState } from './out-state.js';
+import { HeldBefore } from './held-before.js';
+import { type HeldData, type HeldFrame, type HeldItem, type OutboxOptions, OutState } from './out-state.js';
+import { longestPiece, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
 import type { Reply } from './reply.js';
 import { type RequestFrame, requestFrame } from './request-frame.js';
-import type { RingWriter } from './ring.js';
 import { RoomQuestions } from './room-questions.js';
 import { RoomRequests } from './room-requests.js';
 import { UrgentRequests } from './urgent-requests.js';
-
-export interface OutboxOptions extends OutboxLimits {
-  /** By listen port, where they differ. */
-  readonly ports?: readonly OutboxLimits[];
-  /** True where `writable` is called by events; else this process looks whether there is room: see `roomAgain`. */
-  readonly hearsOfRoom: boolean;
-  /** The server has a port that speaks WebSocket. */
-  readonly hasRooms?: boolean;
-  /** The process that this reactor is part of has died. */
-  isDead?(reactor: number): boolean;
-}
 
 const nothing = new Uint8Array(0);
 const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, detail: 0 };
 /** Sends of several pieces bear it: a reactor sees by it when a process has died in the middle of one. */
 const OWN_MARK = markOf(process.pid);
-/** Asking for room and closing must find a place although packets fill the ring. */
-const RESERVED_FOR_REQUESTS = 4096;
 /** While something waits: a reactor may have died, or a client's queue may have filled up again, without a word. */
 const LOOK_MS = 50;
 
@@ -47,6 +35,9 @@ export class Outbox {
   readonly #awaited = new Set<OutState>();
   readonly #questions: RoomQuestions;
   readonly #urgent = new UrgentRequests();
+  readonly #heldBefore: HeldBefore;
+  /** Items that have left, of all connections. */
+  #itemsLeft = 0;
   /** Joins, leaves and publications of rooms. */
   readonly rooms: RoomRequests;
   #lookTimer: NodeJS.Timeout | undefined;
@@ -60,11 +51,13 @@ export class Outbox {
   constructor(table: ConnectionTable, links: readonly ReactorLink[], options: OutboxOptions) {
     this.#table = table;
     this.#links = new ReactorLinks(links);
+    this.#heldBefore = new HeldBefore(links.length);
     this.#options = options;
     this.rooms = new RoomRequests(table, this.#links, {
       hasRooms: options.hasRooms === true,
       limitBytes: options.limitBytes,
       isDead: (reactor) => options.isDead?.(reactor) === true,
+      takeHeld: (reactor) => this.#heldBefore.take(reactor),
       waits: () => this.#startLooking(),
       refused: (error) => {
         this.lastError = error;
@@ -92,7 +85,8 @@ export class Outbox {
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     if (data.length === 0) return true;
     const state = this.#stateOf(sessionId);
-    if (state.held === null && state.unconfirmed < state.window && this.#sendNow(state, data)) return true;
+    const isFree = state.held === null && state.unconfirmed < state.window && !this.#waitsForRooms(sessionId);
+    if (isFree && this.#sendNow(state, data)) return true;
     return this.#hold(state, typeof data === 'string' ? Buffer.from(data) : data);
   }
 
@@ -104,9 +98,8 @@ export class Outbox {
     const { bytes } = reply;
     const link = this.#linkOf(sessionId);
     const { ring } = link;
-    if (state.held !== null || state.unconfirmed >= state.window || bytes > longestPiece(ring)) {
-      return this.#holdReply(state, reply);
-    }
+    const mustWait = state.held !== null || state.unconfirmed >= state.window || this.#waitsForRooms(sessionId);
+    if (mustWait || bytes > longestPiece(ring)) return this.#holdReply(state, reply);
     // What was sent before goes first.
     if (link.direct !== undefined && reply.isWhole && ring.isConsumed(ring.position) && link.direct(reply)) {
       this.#countSent(bytes);
@@ -212,8 +205,12 @@ export class Outbox {
       if (!held?.some((item) => 'data' in item && item.frame.type === Request.send)) continue;
       state.keepsPlace = true;
       const begin = requestFrame(Request.send, sessionId, SendFlag.more, OWN_MARK);
-      if (!this.#links.push(this.#linkOf(sessionId), begin)) held.unshift(begin);
+      if (!this.#links.push(this.#linkOf(sessionId), begin)) {
+        held.unshift(begin);
+        state.left--;
+      }
       held.push(requestFrame(Request.send, sessionId, 0, OWN_MARK));
+      state.entered++;
     }
     this.flush();
   }
@@ -239,6 +236,7 @@ export class Outbox {
     this.#questions.forget(state);
     if (this.#table.isGone(sessionId)) return this.forget(sessionId);
     this.#pump(state);
+    if (!this.rooms.isEmpty) this.#pumpAll();
     if (state.held === null && !state.asked) this.#resolveWaiters(state);
   }
 
@@ -248,8 +246,17 @@ export class Outbox {
       (request) => this.#table.isGone(request.sessionId) || this.#links.push(this.#linkOf(request.sessionId), request),
     );
     if (!this.#questions.isEmpty) this.#questions.look(false);
-    this.rooms.pump();
-    for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
+    this.#pumpAll();
+  }
+
+  /** What waits for rooms and what waits for connections leaves in the order in which it came: each may wait for the other. */
+  #pumpAll(): void {
+    for (let isMoving = true; isMoving; ) {
+      const before = this.#itemsLeft;
+      isMoving = this.rooms.pump();
+      for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
+      isMoving = !this.rooms.isEmpty && (isMoving || this.#itemsLeft !== before);
+    }
   }
 
   /** For a process that hears no news any more: looks into the connection table instead. */
@@ -298,6 +305,11 @@ export class Outbox {
     const state = new OutState(sessionId, limits);
     this.#states[slot] = state;
     return state;
+  }
+
+  /** What was sent to rooms before has not left. */
+  #waitsForRooms(sessionId: number): boolean {
+    return !this.rooms.isEmpty && this.rooms.mark(this.#table.reactorOf(sessionId)) > 0;
   }
 
   #linkOf(sessionId: number): ReactorLink {
@@ -395,6 +407,9 @@ export class Outbox {
   #holdItem(state: OutState, item: HeldItem): void {
     const held = this.#wait(state);
     held.push(item);
+    const reactor = this.#table.reactorOf(state.sessionId);
+    state.enter(this.rooms.mark(reactor));
+    if (this.rooms.areThere) this.#heldBefore.add(reactor, state);
     if (held.length === 1) this.#pump(state);
   }
 
@@ -408,7 +423,8 @@ export class Outbox {
 
   /** Requests keep their place behind data that is held. */
   #request(state: OutState, request: RequestFrame): boolean {
-    const goesNow = state.held === null && this.#links.push(this.#linkOf(state.sessionId), request);
+    const isFree = state.held === null && !this.#waitsForRooms(state.sessionId);
+    const goesNow = isFree && this.#links.push(this.#linkOf(state.sessionId), request);
     if (!goesNow) this.#holdItem(state, request);
     return true;
   }
@@ -421,10 +437,9 @@ export class Outbox {
       if (item === undefined) {
         if (state.waiters !== null) this.#askForRoom(state);
         if (state.waiters !== null && !state.asked) return void link.ring.waitForRoom();
-        state.held = null;
-        this.#holding.delete(state);
-        return;
+        return this.#dropHeld(state);
       }
+      if (this.rooms.areThere && state.mustWait(this.rooms.left(this.#table.reactorOf(state.sessionId)))) return;
       const hasLeft = 'payload' in item ? this.#sendRequest(state, link, item) : this.#sendPiece(state, link, item);
       if (!hasLeft) return;
     }
@@ -433,7 +448,7 @@ export class Outbox {
   /** @returns false when it waits for room */
   #sendRequest(state: OutState, link: ReactorLink, request: RequestFrame): boolean {
     if (!this.#links.push(link, request)) return !link.ring.waitForRoom();
-    state.held?.shift();
+    this.#itemsLeft += state.shift();
     if (request.type === Request.send && request.flags === 0) state.keepsPlace = false;
     return true;
   }
@@ -458,15 +473,16 @@ export class Outbox {
     if (isPiece) ring.commit(type, more, OWN_MARK, state.sessionId, left);
     else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, left);
     this.#committed(state, link, left);
-    if (isLast) state.held?.shift();
+    if (isLast) this.#itemsLeft += state.shift();
     return true;
   }
 
+  /** Nothing is held for it any more. */
   #dropHeld(state: OutState): void {
-    state.held = null;
     this.heldBytes -= state.heldBytes;
-    state.heldBytes = 0;
+    state.drop();
     this.#holding.delete(state);
+    this.#heldBefore.forget(this.#table.reactorOf(state.sessionId), state);
   }
 
   #refuseGone(fd: number): false {
@@ -479,15 +495,4 @@ export class Outbox {
     this.lastError = new ServerError(code, detail as never);
     return false;
   }
-}
-
-function wholeOf(reply: Reply): Buffer {
-  const bytes = Buffer.allocUnsafe(reply.bytes);
-  reply.writeTo(bytes, 0);
-  return bytes;
-}
-
-/** One that fits whenever half of the ring is free: that is what the reactor rings for. */
-function longestPiece({ size }: RingWriter): number {
-  return Math.min(MAX_PAYLOAD, size / 2 - RESERVED_FOR_REQUESTS - frameBytes(0));
 }

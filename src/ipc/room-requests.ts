@@ -1,18 +1,25 @@
 /**
- * What a process sends to reactors for rooms: joins, leaves, publications, in order to each reactor. What a ring has no room
- * for waits here, up to a bound. Runs in every process that sends.
+ * What a process sends to reactors for rooms: joins, leaves, publications, in order to each reactor, and in order with what it
+ * sends to connections. What a ring has no room for waits here, up to a bound; what came before it goes first, and what comes
+ * after it waits (`Outbox`). Runs in every process that sends.
  */
 import { ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import { frameBytes, JoinAs, MAX_PAYLOAD, PieceFlag, Request } from './frame.js';
+import { type HeldItems, haveLeft } from './held-before.js';
 import type { ReactorLink, ReactorLinks } from './reactor-links.js';
 
-interface Waiting {
+interface RoomRequest {
   readonly type: number;
   readonly detail: number;
   /** 0: for no connection in particular. */
   readonly sessionId: number;
   readonly payload: Uint8Array;
+}
+
+interface Waiting extends RoomRequest {
+  /** Of connections of that reactor: it came after these. */
+  readonly behind: HeldItems;
   /** Bytes of the payload. */
   sent: number;
 }
@@ -24,6 +31,8 @@ export interface RoomRequestsOptions {
   readonly limitBytes: number;
   /** The process that this reactor is part of has ended: it has no members. */
   isDead(reactor: number): boolean;
+  /** What waits for connections of that reactor, and has not been taken into account yet. */
+  takeHeld(reactor: number): HeldItems;
   /** Something waits for room: `pump` is to be called now and then. */
   waits(): void;
   /** Why the last call returned false. */
@@ -42,6 +51,10 @@ export class RoomRequests {
   /** By reactor. */
   readonly #waiting: Waiting[][];
   readonly #waitingBytes: number[];
+  /** How many have entered, and have left. */
+  readonly #entered: number[];
+  readonly #left: number[];
+  #count = 0;
 
   constructor(table: ConnectionTable, links: ReactorLinks, options: RoomRequestsOptions) {
     this.#table = table;
@@ -49,6 +62,8 @@ export class RoomRequests {
     this.#options = options;
     this.#waiting = Array.from({ length: links.count }, () => []);
     this.#waitingBytes = this.#waiting.map(() => 0);
+    this.#entered = this.#waiting.map(() => 0);
+    this.#left = this.#waiting.map(() => 0);
   }
 
   /** The server has rooms. */
@@ -57,7 +72,17 @@ export class RoomRequests {
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.every(({ length }) => length === 0);
+    return this.#count === 0;
+  }
+
+  /** For what is sent now to a connection of that reactor: it waits until this has left; 0: nothing waits. */
+  mark(reactor: number): number {
+    return this.#count > 0 && this.#waiting[reactor]?.length !== 0 ? (this.#entered[reactor] ?? 0) : 0;
+  }
+
+  /** The last that has left. */
+  left(reactor: number): number {
+    return this.#left[reactor] ?? 0;
   }
 
   /** @returns false: it was refused */
@@ -74,7 +99,7 @@ export class RoomRequests {
   publish(payload: Uint8Array): boolean {
     if (!this.#hasRoom(payload.length)) return false;
     for (let reactor = 0; reactor < this.#links.count; reactor++) {
-      this.#push(reactor, { type: Request.publish, detail: 0, sessionId: 0, payload, sent: 0 });
+      this.#push(reactor, { type: Request.publish, detail: 0, sessionId: 0, payload });
     }
     return true;
   }
@@ -85,7 +110,7 @@ export class RoomRequests {
     let asked = 0;
     for (let reactor = 0; reactor < this.#links.count; reactor++) {
       if (this.#options.isDead(reactor)) continue;
-      this.#push(reactor, { type: Request.ask, detail: 0, sessionId: 0, payload, sent: 0 });
+      this.#push(reactor, { type: Request.ask, detail: 0, sessionId: 0, payload });
       asked++;
     }
     return asked;
@@ -95,14 +120,14 @@ export class RoomRequests {
   askFor(sessionId: number, payload: Uint8Array): number {
     const reactor = this.#table.reactorOf(sessionId);
     if (this.#options.isDead(reactor) || !this.#hasRoom(payload.length)) return 0;
-    this.#push(reactor, { type: Request.ask, detail: 0, sessionId, payload, sent: 0 });
+    this.#push(reactor, { type: Request.ask, detail: 0, sessionId, payload });
     return 1;
   }
 
   #change(type: number, sessionId: number, room: string, detail: number): boolean {
     const payload = Buffer.from(room);
     if (!this.#hasRoom(payload.length)) return false;
-    this.#push(this.#table.reactorOf(sessionId), { type, detail, sessionId, payload, sent: 0 });
+    this.#push(this.#table.reactorOf(sessionId), { type, detail, sessionId, payload });
     return true;
   }
 
@@ -118,22 +143,29 @@ export class RoomRequests {
     return false;
   }
 
-  #push(reactor: number, frame: Waiting): void {
+  #push(reactor: number, request: RoomRequest): void {
     if (this.#options.isDead(reactor)) return;
     const waiting = this.#waiting[reactor] as Waiting[];
+    const frame = { ...request, behind: this.#options.takeHeld(reactor), sent: 0 };
     waiting.push(frame);
+    this.#count++;
+    this.#entered[reactor] = (this.#entered[reactor] ?? 0) + 1;
     this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) + costOf(frame);
     if (waiting.length === 1) this.#pump(reactor, waiting);
     if (waiting.length > 0) this.#options.waits();
   }
 
-  /** The rings may have room again. */
-  pump(): void {
+  /** The rings may have room again, or what came before may have left. @returns true: something has left */
+  pump(): boolean {
+    if (this.#count === 0) return false;
+    const before = this.#count;
     for (const [reactor, waiting] of this.#waiting.entries()) if (waiting.length > 0) this.#pump(reactor, waiting);
+    return this.#count < before;
   }
 
   #pump(reactor: number, waiting: Waiting[]): void {
     if (this.#options.isDead(reactor)) {
+      this.#leave(reactor, waiting.length);
       waiting.length = 0;
       this.#waitingBytes[reactor] = 0;
     }
@@ -141,10 +173,16 @@ export class RoomRequests {
     let done = 0;
     for (; done < waiting.length; done++) {
       const frame = waiting[done] as Waiting;
-      if (!this.#send(link, frame)) break;
+      if (!haveLeft(frame.behind) || !this.#send(link, frame)) break;
       this.#waitingBytes[reactor] = (this.#waitingBytes[reactor] ?? 0) - costOf(frame);
     }
     waiting.splice(0, done);
+    this.#leave(reactor, done);
+  }
+
+  #leave(reactor: number, count: number): void {
+    this.#count -= count;
+    this.#left[reactor] = (this.#left[reactor] ?? 0) + count;
   }
 
   /** @returns false: the rest of it waits for room */

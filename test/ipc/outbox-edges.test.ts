@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, CloseFlag, JoinAs, Request, SendFlag } from '../../src/ipc/frame.js';
 import { readFileRequest } from '../../src/ipc/frames/file.js';
 import type { Frame } from '../../src/ipc/frames/frame.js';
-import { Outbox, type OutboxOptions } from '../../src/ipc/outbox.js';
+import type { OutboxOptions } from '../../src/ipc/out-state.js';
+import { Outbox } from '../../src/ipc/outbox.js';
 import { ReactorLinks } from '../../src/ipc/reactor-links.js';
 import { Reply } from '../../src/ipc/reply.js';
 import { requestFrame } from '../../src/ipc/request-frame.js';
@@ -329,6 +330,7 @@ describe('requests for rooms', () => {
     requests = new RoomRequests(table, new ReactorLinks(links), {
       ...{ hasRooms, limitBytes: 10_000 },
       isDead: (reactor) => dead.has(reactor),
+      takeHeld: () => [],
       waits: () => void waits++,
       refused: (refusal) => void refusals.push(refusal),
     });

@@ -32,6 +32,7 @@ beforeEach(() => {
     hasRooms: true,
     limitBytes: LIMIT,
     isDead: (reactor) => dead.has(reactor),
+    takeHeld: () => [],
     waits: () => {},
     refused: (error) => refusals.push(error),
   });
