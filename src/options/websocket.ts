@@ -45,13 +45,14 @@ export function messageCompression(): Kind<MessageCompressionOptions | boolean, 
 /** Of a request, without its query. Empty: every path. */
 export function urlPath(): Kind<string, string> {
   const word = text({ min: 0, max: 1024 });
-  const expected = 'a path that begins with "/", such as "/chat"; empty for every path';
+  const expected = 'a path that begins with "/", without a query, such as "/chat"; empty for every path';
   return {
     ...word,
     expected,
     check(name, value) {
       const given = word.check(name, value);
-      if (given !== '' && !given.startsWith('/')) refuse('ERR_OPTION_VALUE', name, expected, value);
+      if (given !== '' && (!given.startsWith('/') || /[?#]/.test(given)))
+        refuse('ERR_OPTION_VALUE', name, expected, value);
       return given;
     },
   };

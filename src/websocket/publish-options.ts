@@ -15,9 +15,11 @@ export interface PublishOptions extends PushOptions {
 }
 
 const NOBODY: readonly number[] = [];
+/** Their number is written in 16 bits. */
+const MOST = 65_535;
 const EXPECTED = 'a session id, or a list of session ids';
 
-/** @returns who does not get it @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN */
+/** @returns who does not get it @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_RANGE, ERR_OPTION_UNKNOWN */
 export function exceptOf(options: PublishOptions | undefined): readonly number[] {
   if (options === undefined) return NOBODY;
   if (typeof options !== 'object' || options === null) {
@@ -27,6 +29,7 @@ export function exceptOf(options: PublishOptions | undefined): readonly number[]
   const { except } = options;
   if (except === undefined) return NOBODY;
   const list: readonly unknown[] = Array.isArray(except) ? except : [except];
+  if (list.length > MOST) refuse('ERR_OPTION_RANGE', 'options.except', `a list of at most ${MOST}`, list.length);
   for (const fd of list) if (!Number.isSafeInteger(fd)) refuse('ERR_OPTION_TYPE', 'options.except', EXPECTED, fd);
   return list as readonly number[];
 }

@@ -21,8 +21,10 @@ export interface UpgradesParts {
   readonly deflate: boolean;
   readonly handshake: ((req: HttpRequest) => unknown) | undefined;
   peerOf(fd: number): Peer;
-  /** The connection is a WebSocket: see the answer for its data. */
-  opened(fd: number, req: HttpRequest, answer: Accepted): void;
+  /** Keeps the data of the answer. @throws ServerError ERR_CONNECTION_DATA, ERR_DATA_NOT_CLONEABLE */
+  prepare(fd: number, answer: Accepted): void;
+  /** The connection is a WebSocket. */
+  opened(fd: number, req: HttpRequest): void;
   /** The callback has failed: it is logged and counted. */
   failed(error: unknown, what: string): void;
 }
@@ -61,6 +63,7 @@ class Opening {
     const { method, httpVersion } = this.#exchange;
     const found = checkOpening({ method, httpVersion, header: (name) => this.#header(name) });
     if ('status' in found) return this.#refuse(found.status, found.why, found.headers.flat());
+    if (this.#hasBody) return this.#refuse(400, 'An upgrade has no body.', []);
     const { allowedOrigins, handshake } = this.#parts;
     if (!isOriginAllowed(this.#header('origin'), this.#header('host') ?? '', allowedOrigins)) {
       return this.#refuse(403, 'This origin may not connect.', []);
@@ -83,7 +86,8 @@ class Opening {
   #answer(answer: unknown): void {
     try {
       if (answer instanceof Rejected) return this.#refuse(answer.status, answer.body, []);
-      if (answer === undefined || answer instanceof Accepted) return this.#accept(answer ?? new Accepted({}));
+      if (answer instanceof Accepted) return this.#accept(answer);
+      // Not even undefined: whoever forgets `return` before reject() would let everybody in.
       throw new ServerError('ERR_HANDSHAKE', { why: `the callback has returned ${describe(answer)}` });
     } catch (error) {
       this.#failed(error);
@@ -104,6 +108,7 @@ class Opening {
     if (exchange.isEnded || exchange.isGone) return;
     const { protocol, headers = {} } = answer.options;
     this.#checkProtocol(protocol);
+    this.#parts.prepare(exchange.fd, answer);
     const deflate = this.#parts.deflate ? chooseDeflate(this.#header('sec-websocket-extensions')) : undefined;
     const isDeflated = deflate?.windowBits === FULL_WINDOW_BITS;
     const fields = [
@@ -111,10 +116,15 @@ class Opening {
       `Sec-WebSocket-Accept: ${acceptKey(this.#key)}`,
       ...(protocol === undefined ? [] : [`Sec-WebSocket-Protocol: ${protocol}`]),
       ...(isDeflated ? [`Sec-WebSocket-Extensions: ${deflate.response}`] : []),
-      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+      ...Object.entries(headers).flatMap(([name, value]) => [value].flat().map((each) => `${name}: ${each}`)),
     ];
     exchange.becomeWebSocket(`${fields.join('\r\n')}\r\n\r\n`, isDeflated);
-    this.#parts.opened(exchange.fd, this.#req, answer);
+    this.#parts.opened(exchange.fd, this.#req);
+  }
+
+  /** What came behind it would be taken for frames. */
+  get #hasBody(): boolean {
+    return this.#header('transfer-encoding') !== undefined || Number(this.#header('content-length') ?? 0) > 0;
   }
 
   #checkProtocol(protocol: string | undefined): void {

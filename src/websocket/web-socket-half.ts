@@ -81,16 +81,17 @@ async function loadServices(
   });
   const byPort = context.ports.map(eventsOf);
   const portOf = (fd: number): Partial<PortEvents> => byPort[table.portIndex(table.slotOf(fd))] ?? {};
-  const opened = (fd: number, req: HttpRequest, { options: { data } }: Accepted): void => {
+  const prepare = (fd: number, { options: { data } }: Accepted): void => {
+    const user = host?.connections.of(fd)?.user as WebSocketConnection | undefined;
+    if (data !== undefined && user !== undefined) user.data = data;
+  };
+  const opened = (fd: number, req: HttpRequest): void => {
     const connection = host?.connections.of(fd);
     if (connection === undefined) return;
     const user = connection.user as WebSocketConnection;
     // The reactor says so too, when the 101 has come to it; `open` may send at once.
     table.setFlag(table.slotOf(fd), SlotFlag.webSocket, true);
-    host?.calls.callFor(connection as never, 'open', () => {
-      if (data !== undefined) user.data = data;
-      return portOf(fd).open?.(user, req);
-    });
+    host?.calls.callFor(connection as never, 'open', () => portOf(fd).open?.(user, req));
   };
   const http = await assembleHttp(context, region, apps, (port) => {
     if (port.settings.protocol !== 'websocket') return undefined;
@@ -103,6 +104,7 @@ async function loadServices(
         const { remoteAddress = '', remotePort = 0 } = table.info(fd) ?? {};
         return { remoteAddress, remotePort };
       },
+      prepare,
       opened,
       failed: (error, what) => host?.calls.failed(error, what),
     });

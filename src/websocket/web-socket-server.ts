@@ -13,6 +13,7 @@ import { ConnectionData } from '../memory/connection-data.js';
 import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
+import { refuse } from '../options/check.js';
 import { isSendable } from '../protocol/websocket/close-codes.js';
 import type { Connection } from '../server/connection.js';
 import type { DatagramPeer } from '../server/datagrams.js';
@@ -94,7 +95,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     const questions = new RoomQuestions();
     const received = new ReceivedText();
     const publish = (room: string, text: string): void => this.#mustPublish(room, text);
-    refusePathBesidePort(options);
+    checkShape(options);
     super({ protocol: 'websocket', ...options }, (apps) => webSocketHalf(apps, { questions, received, publish }));
     this.#questions = questions;
     this.#received = received;
@@ -295,8 +296,11 @@ function cloned(value: unknown): Buffer {
 }
 
 /** Elsewhere `path` is that of the requests; here it would take the place of host and port. */
-function refusePathBesidePort({ path, port }: WebSocketServerOptions): void {
-  if (port === undefined || path === undefined || path === '') return;
+function checkShape(options: WebSocketServerOptions): void {
+  const expected = 'an object with options by name';
+  if (typeof options !== 'object' || options === null) refuse('ERR_OPTION_TYPE', 'options', expected, options);
+  const { path = '', port } = options;
+  if (port === undefined || path === '') return;
   const why = 'path is that of a unix socket, in place of a port; the path of requests is "websocketPath"';
   throw new ServerError('ERR_OPTION_CONFLICT', { name: 'path', other: 'port', why });
 }

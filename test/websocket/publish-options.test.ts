@@ -24,6 +24,7 @@ describe('who does not get what is published', () => {
     [{ except: [7, '8'] }, 'ERR_OPTION_TYPE'],
     [{ except: [1n] }, 'ERR_OPTION_TYPE'],
     [{ excpet: 7 }, 'ERR_OPTION_UNKNOWN'],
+    [{ except: Array(65_536).fill(1) }, 'ERR_OPTION_RANGE'],
   ])('cannot be %o', (options, code) => {
     expect(() => exceptOf(options as never)).toThrow(expect.objectContaining({ code }));
   });
@@ -32,7 +33,13 @@ describe('who does not get what is published', () => {
 describe('the path', () => {
   it('of WebSocket begins with a slash', () => {
     expect(resolveOptions({ websocketPath: '/chat' }).websocketPath).toBe('/chat');
-    expect(() => resolveOptions({ websocketPath: 'chat' })).toThrow(/begins with "\/"/);
+    for (const websocketPath of ['chat', '/chat?a', '/#']) {
+      expect(() => resolveOptions({ websocketPath })).toThrow(/begins with "\/", without a query/);
+    }
+  });
+
+  it.each([null, 5, 'x'])('options are an object, not %j', (options) => {
+    expect(() => new WebSocketServer(options as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_TYPE' }));
   });
 
   it('of a unix socket beside a port is taken for a mistake, which is explained', () => {

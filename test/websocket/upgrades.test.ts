@@ -21,9 +21,10 @@ class Upgrading extends FakeExchange {
 
 let opened: [fd: number, data: unknown, path: string][];
 let failures: [error: unknown, what: string][];
+let prepared: Map<number, unknown>;
 
 beforeEach(() => {
-  [opened, failures] = [[], []];
+  [opened, failures, prepared] = [[], [], new Map()];
 });
 
 function ask(given: Partial<UpgradesParts> = {}, options: FakeExchangeOptions & { more?: readonly string[] } = {}) {
@@ -35,7 +36,8 @@ function ask(given: Partial<UpgradesParts> = {}, options: FakeExchangeOptions & 
   const take = upgrades({
     ...{ path: '', allowedOrigins: '*', deflate: true, handshake: undefined },
     peerOf: (fd) => ({ remoteAddress: `address of ${fd}`, remotePort: 9 }),
-    opened: (fd, req, answer) => void opened.push([fd, answer.options.data, req.path]),
+    prepare: (fd, { options }) => void prepared.set(fd, options.data),
+    opened: (fd, req) => void opened.push([fd, prepared.get(fd), req.path]),
     failed: (error, what) => void failures.push([error, what]),
     ...given,
   });
@@ -124,6 +126,16 @@ describe('a request to become a WebSocket', () => {
   });
 });
 
+it.each([
+  [['Content-Length', '5'], 400],
+  [['Transfer-Encoding', 'chunked'], 400],
+  [['Content-Length', '0'], 0],
+])('an upgrade with %j behind it: %d', (more, status) => {
+  const { exchange } = ask({}, { more });
+  expect(exchange.told).toEqual(status === 0 ? [] : answer(400, 'An upgrade has no body.'));
+  expect(exchange.became.length).toBe(status === 0 ? 1 : 0);
+});
+
 describe('the callback of a handshake', () => {
   const more = ['Sec-WebSocket-Protocol', 'one, two'];
 
@@ -146,10 +158,7 @@ describe('the callback of a handshake', () => {
     expect(opened).toEqual([[7, { name: 'x' }, '/']]);
   });
 
-  it.each<[string, () => unknown]>([
-    ['nothing', () => undefined],
-    ['accept()', () => accept()],
-  ])('that returns %s accepts', (_, handshake) => {
+  it.each<[string, () => unknown]>([['accept()', () => accept()]])('that returns %s accepts', (_, handshake) => {
     expect(ask({ handshake }).exchange.became).toEqual([[lines(), false]]);
   });
 
@@ -179,8 +188,34 @@ describe('the callback of a handshake', () => {
     expect([failures, opened, exchange.became]).toEqual([[[boom, 'handshake']], [], []]);
   });
 
+  it('whose data cannot be kept has failed, before the client hears anything', () => {
+    const prepare = (): void => {
+      throw boom;
+    };
+    const { exchange } = ask({ handshake: () => accept({ data: 1 }), prepare });
+    expect(exchange.told).toEqual(answer(500, 'Internal Server Error'));
+    expect([failures, opened, exchange.became]).toEqual([[[boom, 'handshake']], [], []]);
+  });
+
+  it('may set several cookies', () => {
+    const { exchange } = ask({ handshake: () => accept({ headers: { 'set-cookie': ['a=1', 'b=2'] } }) });
+    expect(exchange.became).toEqual([[lines('set-cookie: a=1', 'set-cookie: b=2'), false]]);
+  });
+
+  it.each([
+    [null, /takes an object, not null/],
+    [{ headers: null }, /headers must be an object/],
+    [{ headers: { Upgrade: 'h2c' } }, /is that of the handshake itself/],
+    [{ headers: { 'Sec-WebSocket-Accept': 'x' } }, /is that of the handshake itself/],
+    [{ headers: { 'content-length': '5' } }, /is that of the handshake itself/],
+    [{ headers: { 'set-cookie': ['a', 5] } }, /a name or value that HTTP forbids/],
+  ])('cannot accept with %j', (options, why) => {
+    expect(() => accept(options as never)).toThrow(why);
+  });
+
   it.each<[unknown, RegExp]>([
     [true, /returned/],
+    [undefined, /returned undefined/],
     [accept({ protocol: 'three' }), /\["one","two"\], and "three" is none of them/],
   ])('that returns %o has failed', (value, why) => {
     const { exchange } = ask({ handshake: () => value }, { more });
