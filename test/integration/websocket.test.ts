@@ -168,6 +168,7 @@ describe('an opening request', () => {
     ['for which it rejects with a status that is none', 500, { path: '/status' }, ''],
     ['for which it chooses a subprotocol that was not offered', 500, { path: '/other-protocol' }, ''],
     ['for which it gives a field that HTTP forbids', 500, { path: '/bad-header' }, ''],
+    ['for which it gives data that are too long', 500, { path: '/long-data' }, ''],
   ])('%s is answered %d', async (_what, status, given, field) => {
     const answer = await ask(given);
     expect(answer.status).toBe(status);
@@ -324,7 +325,6 @@ describe('a WebSocket', () => {
     ['`message` rejects', '!throw-later', {}],
     ['a command is not known', '!unknown', {}],
     ['`open` throws', 'x', { path: '/open-throws' }],
-    ['its data is too long', 'x', { path: '/long-data' }],
   ])('is closed with 1011 where %s', async (_what, message, given) => {
     const client = await open(given);
     await client.text(message).closed();
