@@ -142,7 +142,7 @@ const sharedGauges: Readonly<Record<string, string>> = {
   rows: 'Rows that a table has room for.',
   rowsUsed: 'Rows that are taken.',
   keys: 'Keys that a cache, a limiter or a Once holds.',
-  waiting: 'Callers that wait for a lock, a semaphore or an atomic.',
+  waiting: 'Callers that wait for a lock, a semaphore, an atomic or a Once.',
   held: 'Acquisitions of locks and semaphores that are held, and calls of Once that compute.',
 };
 

@@ -76,11 +76,10 @@ export class OutState {
     if (mark > 0 && this.#barriers.at(-1)?.mark !== mark) this.#barriers.push({ ordinal: this.entered, mark });
   }
 
-  /** The first item has left. @returns how many: 1 */
-  shift(): number {
+  /** The first item has left. */
+  shift(): void {
     this.held?.shift();
     this.left++;
-    return 1;
   }
 
   /** The next item came after something for rooms that has not left. @param sent mark of what has */

@@ -36,8 +36,6 @@ export class Outbox {
   readonly #questions: RoomQuestions;
   readonly #urgent = new UrgentRequests();
   readonly #heldBefore: HeldBefore;
-  /** Items that have left, of all connections. */
-  #itemsLeft = 0;
   /** Joins, leaves and publications of rooms. */
   readonly rooms: RoomRequests;
   #lookTimer: NodeJS.Timeout | undefined;
@@ -251,11 +249,11 @@ export class Outbox {
 
   /** What waits for rooms and what waits for connections leaves in the order in which it came: each may wait for the other. */
   #pumpAll(): void {
-    for (let isMoving = true; isMoving; ) {
-      const before = this.#itemsLeft;
-      isMoving = this.rooms.pump();
+    for (let before = Number.NaN; before !== this.#links.written; ) {
+      before = this.#links.written;
+      this.rooms.pump();
       for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
-      isMoving = !this.rooms.isEmpty && (isMoving || this.#itemsLeft !== before);
+      if (this.rooms.isEmpty) return;
     }
   }
 
@@ -448,7 +446,7 @@ export class Outbox {
   /** @returns false when it waits for room */
   #sendRequest(state: OutState, link: ReactorLink, request: RequestFrame): boolean {
     if (!this.#links.push(link, request)) return !link.ring.waitForRoom();
-    this.#itemsLeft += state.shift();
+    state.shift();
     if (request.type === Request.send && request.flags === 0) state.keepsPlace = false;
     return true;
   }
@@ -473,7 +471,7 @@ export class Outbox {
     if (isPiece) ring.commit(type, more, OWN_MARK, state.sessionId, left);
     else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, left);
     this.#committed(state, link, left);
-    if (isLast) this.#itemsLeft += state.shift();
+    if (isLast) state.shift();
     return true;
   }
 

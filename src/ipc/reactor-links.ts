@@ -28,6 +28,11 @@ export class ReactorLinks {
     return this.#links.length;
   }
 
+  /** Changes with each frame to any of them. */
+  get written(): number {
+    return this.#links.reduce((sum, { ring }) => sum + ring.position, 0);
+  }
+
   of(reactor: number): ReactorLink {
     const link = this.#links[reactor];
     if (link === undefined) throw new RangeError(`there is no reactor ${reactor} of ${this.#links.length}`);

@@ -155,12 +155,10 @@ export class RoomRequests {
     if (waiting.length > 0) this.#options.waits();
   }
 
-  /** The rings may have room again, or what came before may have left. @returns true: something has left */
-  pump(): boolean {
-    if (this.#count === 0) return false;
-    const before = this.#count;
+  /** The rings may have room again, or what came before may have left. */
+  pump(): void {
+    if (this.#count === 0) return;
     for (const [reactor, waiting] of this.#waiting.entries()) if (waiting.length > 0) this.#pump(reactor, waiting);
-    return this.#count < before;
   }
 
   #pump(reactor: number, waiting: Waiting[]): void {

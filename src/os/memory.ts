@@ -3,7 +3,7 @@ import { fstatSync, openSync, unlinkSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as C from './constants.js';
-import { check, isLinux, lastErrno, libc, syscallError, viewMemory } from './libc.js';
+import { check, EINTR, isLinux, lastErrno, libc, syscallError, viewMemory } from './libc.js';
 
 /** Offsets and lengths of mappings are multiples of this on every platform we run on (arm64 macOS has 16 KiB pages). */
 export const PAGE_BYTES = isLinux ? 4096 : 16384;
@@ -42,9 +42,11 @@ export function punchHole(descriptor: number, offset: number, bytes: number): vo
  */
 export function reserve(descriptor: number, bytes: number): void {
   if (fstatSync(descriptor).size < bytes) check(libc.ftruncate(descriptor, bytes), 'ftruncate');
-  if (!isLinux || libc.fallocate(descriptor, 0, 0, bytes) === 0) return;
-  const errno = lastErrno();
-  if (errno !== CANNOT_ALLOCATE) throw syscallError(errno, 'fallocate');
+  while (isLinux && libc.fallocate(descriptor, 0, 0, bytes) !== 0) {
+    const errno = lastErrno();
+    if (errno === CANNOT_ALLOCATE) return;
+    if (errno !== EINTR) throw syscallError(errno, 'fallocate');
+  }
 }
 
 function unlinkedFile(name: string): number {

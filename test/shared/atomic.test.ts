@@ -4,6 +4,7 @@ import { Arena } from '../../src/shared/arena.js';
 import { Atomic, atomicFigures, atomicQueue, ringWaiters, waitWhile, wakeLongest } from '../../src/shared/atomic.js';
 import { Waiting } from '../../src/shared/waiting/waiting.js';
 import { FakeClock } from '../helpers/fake-clock.js';
+import { follow } from '../helpers/follow.js';
 
 const arenas: Arena[] = [];
 afterEach(() => {
@@ -41,16 +42,6 @@ function processes() {
     }
   };
   return { dead, object, open, pass };
-}
-
-/** What a promise has come to. */
-function follow(promise: Promise<unknown>): { value?: unknown; error?: unknown } {
-  const seen: { value?: unknown; error?: unknown } = {};
-  promise.then(
-    (value) => Object.assign(seen, { value }),
-    (error: unknown) => Object.assign(seen, { error }),
-  );
-  return seen;
 }
 
 const coded = (code: string) => expect.objectContaining({ code });

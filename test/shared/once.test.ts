@@ -5,6 +5,7 @@ import { Once, OnceCells, onceFigures, settleDeadOnce } from '../../src/shared/o
 import { Calls } from '../../src/shared/waiting/calls.js';
 import { Waiting } from '../../src/shared/waiting/waiting.js';
 import { FakeClock } from '../helpers/fake-clock.js';
+import { follow } from '../helpers/follow.js';
 
 const arenas: Arena[] = [];
 afterEach(() => {
@@ -96,16 +97,6 @@ describe('once', () => {
     );
   });
 });
-
-/** What a promise has come to. */
-function follow(promise: Promise<unknown>): { value?: unknown; error?: unknown } {
-  const seen: { value?: unknown; error?: unknown } = {};
-  promise.then(
-    (value) => Object.assign(seen, { value }),
-    (error: unknown) => Object.assign(seen, { error }),
-  );
-  return seen;
-}
 
 /** A call that computes until it is told to finish. */
 function open() {

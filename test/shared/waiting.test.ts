@@ -8,6 +8,7 @@ import { acquire, tryAcquire } from '../../src/shared/waiting/held.js';
 import { FREE, Queue, type QueueParts, queueBytes } from '../../src/shared/waiting/queue.js';
 import { Waiting } from '../../src/shared/waiting/waiting.js';
 import { FakeClock } from '../helpers/fake-clock.js';
+import { follow } from '../helpers/follow.js';
 
 const EXCLUSIVE = 1;
 const SHARED = 2;
@@ -51,20 +52,6 @@ class Processes {
 const locks = () => new Processes({ kind: 'lock', schema: 'a lock for 8 waiters' }, lockQueue);
 const semaphores = () =>
   new Processes({ kind: 'semaphore', schema: 'a semaphore of 3 permits for 8 waiters' }, semaphoreQueue);
-
-/** Follows a promise whose answer comes with the fake clock. */
-function follow<T>(promise: Promise<T>): { value?: T; error?: unknown } {
-  const seen: { value?: T; error?: unknown } = {};
-  promise.then(
-    (value) => {
-      seen.value = value;
-    },
-    (error: unknown) => {
-      seen.error = error;
-    },
-  );
-  return seen;
-}
 
 async function pass(processes: Processes, ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 5) {

@@ -98,9 +98,11 @@ class Group {
   /** The longest waiting computes; from now on it does not give up. */
   async lead(): Promise<Buffer> {
     const [leader] = this.#members;
+    // All have given up in the turn in which it was given to them: it goes on to the next process.
+    if (leader === undefined) throw this.signal.reason;
     this.#leader = leader;
-    leader?.stopWaiting();
-    this.#value = await leader?.request.fn();
+    leader.stopWaiting();
+    this.#value = await leader.request.fn();
     return clonedBytes(this.#value);
   }
 
