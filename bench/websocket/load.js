@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { compressedPayload } from './cases.js';
 
 const WARM_UP_SECONDS = 2;
-/** Collections that are due after the last connection. */
-const SETTLING_MS = 2000;
+/** Collections that are due after the last connection, and those of a process that has become quiet. */
+const SETTLING_MS = 6000;
 /** Before memory is read for the first time, the server has had this many connections. */
 const FIRST_CONNECTIONS = 64;
 
@@ -59,7 +59,7 @@ async function measureIdle(load, options, { memoryKiB }) {
     use();
     client.go();
     await client.gone;
-    await new Promise((resolve) => setTimeout(resolve, SETTLING_MS / 4));
+    await new Promise((resolve) => setTimeout(resolve, SETTLING_MS / 12));
   };
   let [before, after] = [0, 0];
   await hold(FIRST_CONNECTIONS, () => {

@@ -1,6 +1,7 @@
 /** Records ten times a second that the event loop turns, and its delays. Runs in every process and reactor thread. */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { monotonicMs } from '../util/clock.js';
+import { HeapTrim } from './heap-trim.js';
 import type { ProcessRecord } from './process-board.js';
 
 const INTERVAL_MS = 100;
@@ -17,6 +18,7 @@ export interface CheckInParts {
 
 export class CheckIn {
   readonly #parts: CheckInParts;
+  readonly #trim = new HeapTrim();
   #timer: NodeJS.Timeout | undefined;
   #expectedAt = 0;
   #ticks = 0;
@@ -51,9 +53,11 @@ export class CheckIn {
   #look(): void {
     const { record, isThread, measured } = this.#parts;
     const utilisation = performance.eventLoopUtilization();
-    record.loopRan(utilisation.active - this.#utilisation.active, utilisation.idle - this.#utilisation.idle);
+    const [active, idle] = [utilisation.active - this.#utilisation.active, utilisation.idle - this.#utilisation.idle];
+    record.loopRan(active, idle);
     this.#utilisation = utilisation;
     if (isThread === true) return;
+    void this.#trim.look(active / (active + idle));
     const bytes = residentBytes();
     record.residentBytes = bytes;
     measured?.(bytes);

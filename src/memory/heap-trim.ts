@@ -1,0 +1,57 @@
+/**
+ * Gives memory back when a process has become quiet. V8 keeps what a busy moment has made it take, boot and a rush of
+ * handshakes among them: its young generation grows, and never shrinks by itself. Runs in every process.
+ */
+import { getHeapStatistics } from 'node:v8';
+import { monotonicMs } from '../util/clock.js';
+
+/** Of a second in which the event loop was at work. */
+const QUIET = 0.02;
+const BUSY = 0.05;
+/** A collection stops the process for about 1 ms per MiB in use: more than this is not worth it. */
+const MOST_BYTES = 64 * 2 ** 20;
+/** What V8 has taken and does not use. */
+const FEWEST_BYTES = 4 * 2 ** 20;
+const INTERVAL_MS = 60_000;
+
+export interface HeapTrimParts {
+  /** A full collection after which V8 returns what it does not use. */
+  collect(): Promise<void>;
+  statistics(): { readonly used_heap_size: number; readonly total_heap_size: number };
+  now(): number;
+}
+
+export class HeapTrim {
+  readonly #parts: HeapTrimParts;
+  #isDue = true;
+  #wasQuiet = false;
+  #nextAt = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: Partial<HeapTrimParts> = {}) {
+    this.#parts = { collect: collectGarbage, statistics: getHeapStatistics, now: monotonicMs, ...parts };
+  }
+
+  /** Called about once a second. @param active the share of it in which the event loop was at work, 0 … 1 */
+  async look(active: number): Promise<void> {
+    if (active >= BUSY) this.#isDue = true;
+    const isQuiet = active < QUIET;
+    const hasBecomeQuiet = isQuiet && this.#wasQuiet;
+    this.#wasQuiet = isQuiet;
+    if (!hasBecomeQuiet || !this.#isDue || this.#parts.now() < this.#nextAt) return;
+    this.#isDue = false;
+    const { used_heap_size: used, total_heap_size: taken } = this.#parts.statistics();
+    if (used > MOST_BYTES || taken - used < FEWEST_BYTES) return;
+    this.#nextAt = this.#parts.now() + INTERVAL_MS;
+    await this.#parts.collect();
+  }
+}
+
+/** V8's answer to memory pressure, of which `gc()` is but a part. Does nothing in a process that is being debugged. */
+async function collectGarbage(): Promise<void> {
+  const { Session, url } = await import('node:inspector');
+  if (url() !== undefined) return;
+  const session = new Session();
+  session.connect();
+  await new Promise<void>((resolve) => session.post('HeapProfiler.collectGarbage', () => resolve()));
+  session.disconnect();
+}

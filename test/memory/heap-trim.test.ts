@@ -1,0 +1,64 @@
+import { getHeapStatistics } from 'node:v8';
+import { describe, expect, it } from 'vitest';
+import { HeapTrim } from '../../src/memory/heap-trim.js';
+
+const MIB = 2 ** 20;
+
+function open(used = 20, taken = 40) {
+  const heap = { used_heap_size: used * MIB, total_heap_size: taken * MIB };
+  let now = 0;
+  let collections = 0;
+  const trim = new HeapTrim({
+    collect: async () => void collections++,
+    statistics: () => heap,
+    now: () => now,
+  });
+  /** Seconds with so much work. @returns collections in them */
+  const seconds = async (active: number, count = 1): Promise<number> => {
+    const before = collections;
+    for (let i = 0; i < count; i++) {
+      now += 1000;
+      await trim.look(active);
+    }
+    return collections - before;
+  };
+  return { heap, seconds };
+}
+
+describe('memory that V8 does not use', () => {
+  it('is given back once when a process has become quiet', async () => {
+    const { seconds } = open();
+    expect(await seconds(0.5, 10)).toBe(0);
+    expect(await seconds(0.001)).toBe(0);
+    expect(await seconds(0.001)).toBe(1);
+    expect(await seconds(0.001, 300)).toBe(0);
+  });
+
+  it('is given back again behind more work, at most once a minute', async () => {
+    const { seconds } = open();
+    expect(await seconds(0.001, 2)).toBe(1);
+    expect(await seconds(0.3, 2)).toBe(0);
+    expect(await seconds(0.001, 50)).toBe(0);
+    expect(await seconds(0.001, 20)).toBe(1);
+  });
+
+  it('stays while there is a little to do all the time', async () => {
+    expect(await open().seconds(0.03, 100)).toBe(0);
+  });
+
+  it('stays where a collection would stop the process for long, and where it would bring little', async () => {
+    expect(await open(100, 300).seconds(0, 10)).toBe(0);
+    expect(await open(20, 23).seconds(0, 10)).toBe(0);
+  });
+
+  it('really goes back to the system', async () => {
+    let garbage: unknown[] = [];
+    for (let i = 0; i < 200_000; i++) garbage.push({ i });
+    garbage = [];
+    const before = getHeapStatistics().total_heap_size;
+    const trim = new HeapTrim({ statistics: () => ({ used_heap_size: 0, total_heap_size: before }) });
+    await trim.look(0);
+    await trim.look(0);
+    expect(getHeapStatistics().total_heap_size).toBeLessThan(before);
+  });
+});
