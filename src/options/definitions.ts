@@ -666,6 +666,11 @@ export const definitions = {
     default: { value: 'auto' },
     help: 'How descriptors are watched. `epoll`: Linux; `poll`: everywhere, slower; `auto`: the best one available.',
   }),
+  ioUring: option({
+    kind: flag(),
+    default: { value: true },
+    help: 'What is published to many connections enters the kernel in one call, by io_uring(7), where the system lets us. Off: by one send(2) each, for sandboxes that end a process because it asks.',
+  }),
 } as const;
 
 /** The options that each further listen port may set for itself. */

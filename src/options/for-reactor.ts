@@ -19,7 +19,7 @@ export function reactorOptions(
   datagrams: readonly number[],
   arena: () => number,
 ) {
-  const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy } = options;
+  const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy, ioUring } = options;
   const { heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs, maxConnectionsPerIp } = options;
   const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles } = options;
   const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond } = options;
@@ -53,7 +53,7 @@ export function reactorOptions(
       };
     },
   );
-  return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ...times, maxConnectionsPerIp, ports };
+  return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ioUring, ...times, maxConnectionsPerIp, ports };
 }
 
 /** A limit by a function is the workers'. Reactor threads open the memory of shared objects by its descriptor. */

@@ -32,6 +32,7 @@ export const TCP_INFO = 11; // Linux only
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = pick(26, 27);
 export const MSG_NOSIGNAL = isLinux ? 0x4000 : 0;
+export const MSG_DONTWAIT = pick(0x40, 0x80);
 export const MSG_CMSG_CLOEXEC = 0x40000000; // Linux only
 export const SCM_RIGHTS = 1;
 export const SHUT_WR = 1;
@@ -74,3 +75,13 @@ export const WNOHANG = 1;
 export const P_ALL = 0;
 export const WEXITED = 4;
 export const WNOWAIT = 0x01000000; // Linux only
+
+// io_uring, Linux only
+export const SYS_io_uring_setup = 425;
+export const SYS_io_uring_enter = 426;
+export const IORING_SETUP_SINGLE_ISSUER = 1 << 12;
+export const IORING_SETUP_DEFER_TASKRUN = 1 << 13;
+export const IORING_OFF_SQ_RING = 0;
+export const IORING_OFF_SQES = 0x10000000;
+export const IORING_ENTER_GETEVENTS = 1;
+export const IORING_OP_SEND = 26;

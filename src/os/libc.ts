@@ -60,6 +60,10 @@ export const libc = {
   epoll_create1: bindOnLinux('int epoll_create1(int)') as Call<[number]>,
   epoll_ctl: bindOnLinux('int epoll_ctl(int, int, int, const void *)') as Call<[number, number, number, Buffer]>,
   epoll_wait: bindOnLinux('int epoll_wait(int, uintptr_t, int, int)') as Call<[number, number, number, number]>,
+  io_uring_setup: bindOnLinux('long syscall(long, uint32_t, uintptr_t)') as Call<[number, number, number]>,
+  io_uring_enter: bindOnLinux('long syscall(long, int, uint32_t, uint32_t, uint32_t, uintptr_t, size_t)') as Call<
+    [number, number, number, number, number, number, number]
+  >,
   memfd_create: bindOnLinux('int memfd_create(const char *, uint32_t)') as Call<[string, number]>,
   ftruncate: bind('int ftruncate(int, int64_t)') as Call<[number, number]>,
   mmap: bind('intptr_t mmap(uintptr_t, size_t, int, int, int, int64_t)') as (

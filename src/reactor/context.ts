@@ -29,6 +29,7 @@ export interface ReactorOptions {
   readonly halfCloseTimeoutMs: number;
   /** 0: connections are not counted. */
   readonly maxConnectionsPerIp: number;
+  readonly ioUring: boolean;
   /** Per listen port, in the order of the region's `ports`. */
   readonly ports: readonly PortOptions[];
 }
@@ -131,6 +132,9 @@ export class ReactorContext {
   writeOn: Connection[] = [];
   /** Peers other than workers that waited for room and can look now; rung at the end of the turn. */
   readonly #toRing = new Set<number>();
+  /** Of this turn: reads that found bytes, and the messages in them that went to workers. */
+  reads = 0;
+  messages = 0;
   #buffered = 0;
 
   constructor(parts: ContextParts) {

@@ -99,7 +99,9 @@ export class Dispatcher {
 
   /** The same for an HTTP request, whose connection waits for the reply before the next request goes. */
   requestDispatched({ slot }: Connection): void {
-    const { id, board, table, now } = this.#parts.context;
+    const { context } = this.#parts;
+    const { id, board, table, now } = context;
+    context.messages++;
     this.#unusedChoice = NO_CHOICE;
     table.dispatched(slot, now);
     board.add(id, ReactorCounter.dispatched, 1);

@@ -119,8 +119,9 @@ export class Reactor implements PollerHandler {
     this.#wiring.shutdown.check();
     this.#wiring.handoff.check();
     const hasMore = this.#context.again.length > 0 || this.#context.writeOn.length > 0;
-    if (isUnfinished || hasMoreDatagrams || hasMore) this.#poller.wakeSoon();
-    else this.#fallAsleep();
+    if (isUnfinished || hasMoreDatagrams || hasMore) return this.#poller.wakeSoon();
+    this.#wiring.moderation.turnEnd();
+    this.#fallAsleep();
   }
 
   /**

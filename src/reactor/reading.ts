@@ -97,6 +97,7 @@ export class Reading {
 
   countReceived({ slot }: Connection, bytes: number): void {
     const { id, table, board, now } = this.#context;
+    this.#context.reads++;
     table.countReceived(slot, bytes, now);
     board.add(id, ReactorCounter.receivedBytes, bytes);
   }

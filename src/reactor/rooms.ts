@@ -13,6 +13,7 @@ import { addressOf, allocateStable } from '../os/libc.js';
 import { readUtf8 } from '../util/utf8.js';
 import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
+import type { FanOut } from './fan-out.js';
 import type { Batch, JoinedRoom } from './publication.js';
 
 /** Short publications in a row to one room leave in one send(2) per member. */
@@ -33,6 +34,7 @@ class Room implements JoinedRoom {
 export class Rooms {
   readonly #context: ReactorContext;
   readonly #board: RoomBoard;
+  readonly #fanOut: FanOut;
   readonly #rooms = new Map<string, Room>();
   readonly #view = new PublicationView();
   /** Of publications longer than a frame, by the peer that sends them. */
@@ -44,7 +46,8 @@ export class Rooms {
   #gatheredRoom: Room | undefined;
   #gatheredPeer = -1;
 
-  constructor(context: ReactorContext, board: RoomBoard) {
+  constructor(context: ReactorContext, board: RoomBoard, fanOut: FanOut) {
+    this.#fanOut = fanOut;
     this.#context = context;
     this.#board = board;
     board.resetReactor(context.id); // what a preceding process has counted; the connections it hands off join again
@@ -198,12 +201,14 @@ export class Rooms {
   }
 
   #deliver({ members }: Room, batch: Batch, except: readonly number[]): void {
+    this.#fanOut.begin(members.length);
     // From the end: a member that is closed over it is replaced by one that was served already.
     for (let i = members.length - 1; i >= 0; i--) {
       const connection = members[i] as Connection;
       if (except.length > 0 && except.includes(connection.sessionId)) continue;
       connection.protocol.publish?.(connection, batch);
     }
+    this.#fanOut.end();
   }
 }
 

@@ -29,20 +29,25 @@ export class Sending {
 
   /** @param source holds the bytes at `at`, the kernel finds them at `address` */
   write(connection: Connection, source: Buffer, at: number, address: number, length: number): void {
-    let sent = 0;
     const { transport } = connection;
     if (connection.out === null) {
       if (!transport.isDirect) this.#noteBeginning(connection);
-      sent = transport.send(connection, source, at, address, length);
-      if (sent < 0) {
-        if (sent !== -EAGAIN && sent !== -EINTR) return this.#ending.fail(connection, -sent);
-        sent = 0;
-      }
-      this.#count(connection, sent);
-      if (sent === length) return transport.isDirect ? undefined : this.#queueChanged(connection);
-      this.#openQueue(connection);
-      transport.rearm(connection, WRITABLE);
+      const taken = transport.send(connection, source, at, address, length);
+      return this.taken(connection, taken, source, at, length);
     }
+    connection.out.push(source, at, at + length);
+    this.#queueChanged(connection);
+  }
+
+  /** @param taken bytes that the transport has taken of these; the rest waits. Negative: −errno */
+  taken(connection: Connection, taken: number, source: Buffer, at: number, length: number): void {
+    const { transport } = connection;
+    if (taken < 0 && taken !== -EAGAIN && taken !== -EINTR) return this.#ending.fail(connection, -taken);
+    const sent = Math.max(taken, 0);
+    this.#count(connection, sent);
+    if (sent === length) return transport.isDirect ? undefined : this.#queueChanged(connection);
+    this.#openQueue(connection);
+    transport.rearm(connection, WRITABLE);
     connection.out?.push(source, at + sent, at + length);
     this.#queueChanged(connection);
   }

@@ -10,6 +10,7 @@ import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { Poller, PollerHandler } from '../os/poller.js';
+import { SendBatch } from '../os/send-batch.js';
 import { Admission } from './admission/admission.js';
 import { ConnectionSlots } from './connection-slots.js';
 import { ReactorContext, type ReactorOptions } from './context.js';
@@ -18,10 +19,12 @@ import type { DispatchFunction, DispatchStrategy } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
 import { Dispatcher } from './dispatcher.js';
 import { Ending } from './ending.js';
+import { FanOut } from './fan-out.js';
 import { Handoff } from './handoff/handoff.js';
 import { IdleClients } from './idle-clients.js';
 import { InflightLimit } from './inflight-limit.js';
 import { MemoryBudget } from './memory-budget.js';
+import { Moderation } from './moderation.js';
 import { processOfPeer } from './peer-process.js';
 import type { PortFraming } from './protocols/definition.js';
 import { Protocols } from './protocols/index.js';
@@ -75,10 +78,11 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   const inflight = new InflightLimit(context, view);
   const reading = new Reading({ context, ending, budget, inflight });
   const dispatcher = new Dispatcher({ ...parts, context, view });
-  const rooms = new Rooms(context, new RoomBoard(region));
+  const fanOut = new FanOut(sending, () => (options.ioUring ? SendBatch.open() : undefined));
+  const rooms = new Rooms(context, new RoomBoard(region), fanOut);
   const protocols = new Protocols(
     {
-      ...{ context, ending, sending, reading, dispatcher },
+      ...{ context, ending, sending, fanOut, reading, dispatcher },
       refused: ({ sessionId }, code, message) => onRefused(sessionId, code, message),
       processOf: (peer) => processOfPeer(region, context.workers, peer),
       rooms,
@@ -111,6 +115,7 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
     ...{ context, ending, sending, reading, dispatcher, protocols, budget, inflight, admission, requests, speeches },
     handoff: new Handoff({ ...common, admission, speeches }),
     shutdown: new Shutdown({ ...common, admission }),
+    moderation: new Moderation(context),
     idleClients: new IdleClients(context, ending),
     datagrams: parts.takesDatagrams ? new Datagrams(context, strategy, view, poller) : undefined,
   };

@@ -28,6 +28,7 @@ export interface FakeClient {
 export class FakeTransport implements Transport {
   drainsByShortRead = true;
   isDirect = true;
+  isPlain = false;
   canHandOff = true;
   /** Connections of which the reactor wants to be told when there is something to read. */
   readonly armed = new Set<Connection>();
@@ -66,7 +67,13 @@ export class FakeTransport implements Transport {
     return count;
   }
 
-  send(connection: Connection, source: Buffer, at: number, _address: number, length: number): number {
+  send(
+    connection: Pick<Connection, 'descriptor'>,
+    source: Buffer,
+    at: number,
+    _address: number,
+    length: number,
+  ): number {
     const client = this.clientOf(connection);
     const failure = client.sendFailures.shift();
     if (failure !== undefined) return failure;

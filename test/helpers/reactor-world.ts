@@ -25,6 +25,7 @@ import { type DispatchFunction, strategyOf } from '../../src/reactor/dispatch/in
 import { SharedDispatchView } from '../../src/reactor/dispatch-view.js';
 import { Dispatcher } from '../../src/reactor/dispatcher.js';
 import { Ending } from '../../src/reactor/ending.js';
+import { FanOut } from '../../src/reactor/fan-out.js';
 import { Handoff } from '../../src/reactor/handoff/handoff.js';
 import type { Snapshot } from '../../src/reactor/handoff/snapshot.js';
 import { IdleClients } from '../../src/reactor/idle-clients.js';
@@ -42,6 +43,7 @@ import { Sending } from '../../src/reactor/sending.js';
 import { Shutdown } from '../../src/reactor/shutdown.js';
 import type { Secured } from '../../src/reactor/transport/transport.js';
 import { WorkerRing } from '../../src/reactor/worker-ring.js';
+import { FakeBatch } from './fake-batch.js';
 import { type FakeClient, FakeTransport, type FromClient } from './fake-transport.js';
 import { testShape } from './test-shape.js';
 
@@ -57,6 +59,8 @@ export interface WorldOptions {
   /** Shared memory, and clients, of a process before this one. */
   readonly before?: Pick<ReactorWorld, 'region' | 'transport'>;
   readonly slots?: number;
+  /** The kernel takes many sends in one call: see `batch`. */
+  readonly batched?: boolean;
 }
 
 /** What a worker, or another process, sends to a connection. Text is latin1. */
@@ -95,7 +99,8 @@ export const someWebSocket: WebSocketLimits = {
 
 const serverOptions: ReactorOptions = {
   ...{ maxQueuedBytes: 0, maxBufferedBytes: 0, overloadPolicy: 'pause', maxWaitMs: 3000 },
-  ...{ heartbeatIdleMs: 0, writeTimeoutMs: 0, halfCloseTimeoutMs: 30_000, maxConnectionsPerIp: 0, ports: [] },
+  ...{ heartbeatIdleMs: 0, writeTimeoutMs: 0, halfCloseTimeoutMs: 30_000, maxConnectionsPerIp: 0, ioUring: true },
+  ports: [],
 };
 
 /** No descriptor of this process has this number: closing it by mistake hits nothing. */
@@ -132,6 +137,7 @@ export class ReactorWorld {
   readonly idleClients: IdleClients;
   readonly transport: FakeTransport;
   readonly slots: ConnectionSlots;
+  readonly batch: FakeBatch;
   /** What clients were disconnected for: close code and message. */
   readonly refused: (readonly [code: number, message: string])[] = [];
   /** Senders that have written what cannot be read: worker ids. */
@@ -151,6 +157,7 @@ export class ReactorWorld {
     const reactorOptions = { ...serverOptions, ports: [port], ...given.options };
     this.region = before?.region ?? Region.create(testShape({ workerNum, ringBytes: 131_072, slots }));
     this.transport = before?.transport ?? new FakeTransport();
+    this.batch = new FakeBatch(this.transport);
     this.region.activeWorkerNum = workerNum;
     this.workers = new WorkerBoard(this.region);
     this.table = new ConnectionTable(this.region);
@@ -170,10 +177,12 @@ export class ReactorWorld {
     const strategy = strategyOf(mode);
     this.dispatcher = new Dispatcher({ context, region, view, strategy, dispatch });
     const { reading, dispatcher } = this;
-    this.rooms = new Rooms(context, new RoomBoard(region));
+    this.transport.isPlain = given.batched === true;
+    const fanOut = new FanOut(sending, () => this.batch);
+    this.rooms = new Rooms(context, new RoomBoard(region), fanOut);
     this.protocols = new Protocols(
       {
-        ...{ context, ending, sending, reading, dispatcher },
+        ...{ context, ending, sending, fanOut, reading, dispatcher },
         refused: (_connection, code, message) => this.refused.push([code, message]),
         processOf: (peer) => this.processes.get(peer) ?? processOfPeer(region, workers, peer),
         rooms: this.rooms,

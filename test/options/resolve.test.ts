@@ -129,6 +129,7 @@ describe('defaults', () => {
       logLevel: 'info',
       processTitle: 'tswoole',
       reactorBackend: 'auto',
+      ioUring: true,
     });
   });
 

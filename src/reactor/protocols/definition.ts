@@ -4,6 +4,7 @@ import type { Connection } from '../connection.js';
 import type { PortOptions, ReactorContext } from '../context.js';
 import type { Dispatcher } from '../dispatcher.js';
 import type { Ending } from '../ending.js';
+import type { FanOut } from '../fan-out.js';
 import type { Protocol } from '../protocol.js';
 import type { Batch } from '../publication.js';
 import type { Reading } from '../reading.js';
@@ -20,6 +21,7 @@ export interface ProtocolParts {
   readonly context: ReactorContext;
   readonly ending: Ending;
   readonly sending: Sending;
+  readonly fanOut: FanOut;
   readonly dispatcher: Dispatcher;
   readonly reading: Reading;
   /** Reports a client that was disconnected, or refused, because of what it sent. */

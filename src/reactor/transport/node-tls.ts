@@ -17,6 +17,7 @@ const AHEAD_BYTES = 262_144;
 export class NodeTlsTransport implements Transport {
   readonly drainsByShortRead = false;
   readonly isDirect = false;
+  readonly isPlain = false;
   readonly canHandOff = false;
 
   receive(connection: Carried, target: Buffer, at: number, _address: number, limit: number): number {

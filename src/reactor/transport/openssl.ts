@@ -15,6 +15,7 @@ const FILE_PIECE_BYTES = 64 * 1024;
 export class OpensslTransport implements Transport {
   readonly drainsByShortRead = true;
   readonly isDirect = true;
+  readonly isPlain = false;
   readonly canHandOff = false;
   readonly #poller: Poller;
   readonly #piece = allocateStable(FILE_PIECE_BYTES);

@@ -9,6 +9,7 @@ import type { Carried, Transport } from './transport.js';
 export class PlainTransport implements Transport {
   readonly drainsByShortRead = true;
   readonly isDirect = true;
+  readonly isPlain = true;
   readonly canHandOff = true;
   readonly #context: ReactorContext;
 

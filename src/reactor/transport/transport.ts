@@ -41,6 +41,8 @@ export interface Transport {
   readonly drainsByShortRead: boolean;
   /** Bytes that `send` has taken are with the kernel: `release` right behind it loses nothing. */
   readonly isDirect: boolean;
+  /** The descriptor carries the bytes as they are. */
+  readonly isPlain: boolean;
   /** Another process can continue with the descriptor (BASE mode): this one holds no keys. */
   readonly canHandOff: boolean;
   /**

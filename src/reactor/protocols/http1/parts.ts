@@ -4,6 +4,7 @@ import type { Connection } from '../../connection.js';
 import type { HttpOptions, ReactorContext } from '../../context.js';
 import type { Dispatcher } from '../../dispatcher.js';
 import type { Ending } from '../../ending.js';
+import type { FanOut } from '../../fan-out.js';
 import type { Protocol } from '../../protocol.js';
 import type { Reading } from '../../reading.js';
 import type { Sending } from '../../sending.js';
@@ -14,6 +15,7 @@ export class Http1Parts {
   readonly context: ReactorContext;
   readonly ending: Ending;
   readonly sending: Sending;
+  readonly fanOut: FanOut;
   readonly dispatcher: Dispatcher;
   readonly reading: Reading;
   readonly tunnel: Protocol;
@@ -28,6 +30,7 @@ export class Http1Parts {
     this.context = parts.context;
     this.ending = parts.ending;
     this.sending = parts.sending;
+    this.fanOut = parts.fanOut;
     this.dispatcher = parts.dispatcher;
     this.reading = parts.reading;
     this.tunnel = parts.tunnel;

@@ -32,11 +32,11 @@ export class RoomEvents {
     if (http.joinedAs === 0 || !http.isOwed || connection.isClosing) return;
     const { bytes, address } = this.#eventsOf(batch, http.joinedAs);
     if (bytes.length === 0) return;
-    const { context, sending } = this.#parts;
+    const { context, fanOut } = this.#parts;
     const { webSocket } = context.options.ports[connection.port] as PortOptions;
     const isSlow = webSocket !== null && context.queuedBytes(connection) + bytes.length > webSocket.roomHighWatermark;
     if (isSlow && connection.out !== null) return context.board.add(context.id, ReactorCounter.drops, batch.messages);
-    sending.write(connection, bytes, 0, address, bytes.length);
+    fanOut.write(connection, bytes, 0, address, bytes.length);
     context.board.add(context.id, ReactorCounter.deliveries, batch.messages);
   }
 

@@ -31,18 +31,18 @@ export class RoomQueue {
     const isDeflated = state.deflate && batch.deflatedBytes > 0;
     const at = isDeflated ? batch.deflatedAt : batch.at;
     const length = isDeflated ? batch.deflatedBytes : batch.length;
-    const { sending, waitForSpeech, context } = this.#parts;
+    const { fanOut, waitForSpeech, context } = this.#parts;
     if (this.#isSlow(connection, length, limits)) return this.#slow(connection, batch, at, length, limits);
     if (connection.speech !== null) return waitForSpeech(connection, batch, at, length);
-    sending.write(connection, batch.source, at, batch.address + at, length);
+    fanOut.write(connection, batch.source, at, batch.address + at, length);
     context.board.add(context.id, ReactorCounter.deliveries, batch.messages);
   }
 
   /** While a latest message waits, those that follow replace it: else they would overtake it. */
   #isSlow(connection: Connection, length: number, { roomHighWatermark }: WebSocketLimits): boolean {
-    if (this.#latest.has(connection)) return true;
     const { out, speech } = connection;
-    if (out === null && speech === null) return false;
+    if (out === null && speech === null && this.#latest.size === 0) return false;
+    if (this.#latest.has(connection)) return true;
     const waiting = this.#parts.context.queuedBytes(connection) + (speech?.waitingBytes ?? 0);
     return waiting > 0 && waiting + length > roomHighWatermark;
   }
