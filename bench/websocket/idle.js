@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { freePort } from '../servers.js';
+import { freePort } from '../harness/processes.js';
 
 const { values } = parseArgs({
   options: {

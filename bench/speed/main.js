@@ -1,0 +1,85 @@
+// npm run bench -- [--row TEXT] [--quick] [--rounds N] [--seconds N] [--save] [--list]
+// Every target of speed beside its peers. All servers of a row take turns in every round; medians. A whole run is written
+// to SPEED.md, the plots and the README; one of some rows (--row, part of a title or a group) only with --save, in place
+// of what was known of these rows.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { endAllAtExit } from '../harness/processes.js';
+import { countOf, inTurn } from '../harness/rounds.js';
+import { cases, FIGURES } from './cases.js';
+import { measure } from './measure.js';
+import { readResults, tableOf, writeReport, writeResults } from './report.js';
+import { listServers, listTools } from './servers.js';
+
+const { values } = parseArgs({
+  options: {
+    row: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    save: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+  },
+});
+const rounds = countOf('rounds', values.rounds ?? (values.quick ? '1' : '5'));
+const seconds = countOf('seconds', values.seconds ?? (values.quick ? '1' : '2'));
+const isWanted = ({ group, title }) => `${group}: ${title}`.toLowerCase().includes(values.row.toLowerCase());
+const chosen = cases.filter(isWanted);
+if (chosen.length === 0) {
+  console.error(`bench: no row has "${values.row}" in its title; --list shows them`);
+  process.exit(1);
+}
+if (values.list) {
+  for (const { group, title } of chosen) console.log(`${group}: ${title}`);
+  process.exit(0);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'bench-speed-'));
+endAllAtExit(() => rmSync(folder, { recursive: true, force: true }));
+const [known, tools] = [listServers(folder), listTools(folder)];
+const measured = {};
+for (const [index, one] of chosen.entries()) measured[one.title] = await measureRow({ ...one, id: `row-${index}` });
+
+const isWhole = chosen.length === cases.length && !values.quick;
+const machine = {
+  cpu: cpus()[0]?.model ?? 'unknown',
+  cores: cpus().length,
+  node: process.version,
+  kernel: `${process.platform} ${release()} ${process.arch}`,
+};
+const before = values.save ? readResults().rows : {};
+const results = { machine, rows: { ...before, ...measured } };
+if (isWhole || values.save) {
+  writeResults(results);
+  writeReport(results);
+}
+console.log(tableOf({ machine, rows: measured }).filter(isShown).join('\n'));
+
+/** The heading, and the lines of what was measured. */
+function isShown(line, index) {
+  return index < 2 || chosen.some(({ title }) => line.startsWith(`| ${title} |`));
+}
+
+async function measureRow(one) {
+  const servers = one.servers.map((name) => ({ ...known[one.kind][name], name }));
+  const { runs, failed } = await inTurn(
+    servers,
+    rounds,
+    async (server) => measure(server, one, tools, seconds),
+    (name, round, figures) => console.error(`${one.title}, round ${round}: ${name}: ${say(figures)}`),
+  );
+  for (const [name, reason] of Object.entries(failed)) console.error(`${one.title}: ${name}: not measured: ${reason}`);
+  return { rounds, ...(usesSeconds(one) && { seconds }), runs, failed };
+}
+
+function usesSeconds({ kind }) {
+  return ['http', 'socket', 'tasks'].includes(kind);
+}
+
+function say(figures) {
+  const shown = Object.entries(figures).filter(([figure]) => FIGURES[figure] !== undefined);
+  const parts = shown.map(([figure, value]) => `${FIGURES[figure].words} ${value.toFixed(FIGURES[figure].digits)}`);
+  return [...parts, ...(figures.errors ? [`errors ${figures.errors}`] : [])].join(', ');
+}
