@@ -13,7 +13,7 @@ const running = new Set();
  * @param server `command` (a list, or what makes one of the port) and `env`; by `readyWhen` it is ready when it `says`
  *   something (the default), when it `accepts`, or once it is `spawned`
  * @param settings of its environment, beside PORT
- * @param use gets port, pid, startedAt (by performance.now), lines() of all output until now, cpuUs(), residentKiB(), pssKiB()
+ * @param use gets port, pid, startedAt (by performance.now), lines() of all output until now, cpuUs(), pssKiB()
  */
 export async function withServer(server, settings, use) {
   const port = await freePort();
@@ -42,8 +42,7 @@ function handleOf(pid, port, output) {
     pid,
     lines: () => output.text.split('\n'),
     cpuUs: () => sessionCpuUs(pid),
-    residentKiB: () => sessionKiB(pid, 'status', /^VmRSS:\s+(\d+)/m),
-    pssKiB: () => sessionKiB(pid, 'smaps_rollup', /^Pss:\s+(\d+)/m),
+    pssKiB: () => sessionPssKiB(pid),
   };
 }
 
@@ -119,6 +118,16 @@ export function killSession(session) {
 /** @returns CPU time of all processes of a session in µs */
 export function sessionCpuUs(session) {
   return sum(processesOf(session).map(({ ticks }) => ticks)) * 10_000;
+}
+
+/** @returns memory of all processes of a session: of what several share, each counts its part */
+export function sessionPssKiB(session) {
+  return sessionKiB(session, 'smaps_rollup', /^Pss:\s+(\d+)/m);
+}
+
+/** @returns memory of all processes of a session that is no file's and not shared */
+export function sessionAnonymousKiB(session) {
+  return sessionKiB(session, 'status', /^RssAnon:\s+(\d+)/m);
 }
 
 /** @returns of each process of a session a figure of a file in /proc, together */

@@ -62,7 +62,9 @@ async function measureCase(one) {
   const runs = [];
   for (let round = 1; round <= rounds; round++) {
     for (const server of able) {
-      const figures = await withHttpServer(server, one, (started) => measureRequests(started, script, one, seconds));
+      const figures = await withHttpServer(server, one, (started) =>
+        measureRequests(started, script, one, { seconds }),
+      );
       runs.push({ server: server.name, round, ...figures });
       const rate = Math.round(figures.requestsPerSecond);
       console.error(`${one.title}, round ${round}: ${server.name}: ${rate}/s, ${figures.cpuUs.toFixed(2)} µs`);

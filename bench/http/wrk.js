@@ -2,7 +2,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 
-const WARM_UP_SECONDS = 1;
 const REPORT = `
 done = function(summary, latency)
   local e = summary.errors
@@ -22,15 +21,15 @@ export function writeScript(file, { fields = {}, body, pipelined }) {
   const lines = Object.entries(fields).map(([name, value]) => `wrk.headers["${name}"] = "${value}"`);
   if (body !== undefined) lines.push('wrk.method = "POST"', `wrk.body = "${body}"`);
   if (pipelined !== undefined) {
-    lines.push(`init = function(args) wrk.init(args); batch = string.rep(wrk.format(), ${pipelined}) end`);
+    lines.push(`init = function() batch = string.rep(wrk.format(), ${pipelined}) end`);
     lines.push('request = function() return batch end');
   }
   writeFileSync(file, `${lines.join('\n')}\n${REPORT}`);
 }
 
-/** Warms a server up and measures it: requests, requests/s, CPU µs per request, p50Us, p99Us, errors of both kinds. */
-export async function measureRequests({ port, cpuUs }, script, one, seconds) {
-  await runWrk(script, port, one, WARM_UP_SECONDS);
+/** Warms a server up (for `warmUp` seconds) and measures it: requests, requests/s, CPU µs per request, p50Us, p99Us, errors of both kinds. */
+export async function measureRequests({ port, cpuUs }, script, one, { warmUp = 1, seconds }) {
+  await runWrk(script, port, one, warmUp);
   const before = cpuUs();
   const { durationUs, requests, ...figures } = await runWrk(script, port, one, seconds);
   return {

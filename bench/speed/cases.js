@@ -18,7 +18,7 @@ const plain = { path: '/', answer: TEXT, contentType: 'text/plain', connections:
 const large = (path, answer, connections) => ({ path, answer, contentType: 'text/plain', connections });
 const post = { 'Content-Type': 'application/octet-stream' };
 const body = 'x'.repeat(4096);
-/** Their CPU, BASE against one and PROCESS against another; a list of targets. */
+/** Targets: a figure of one over that of another. */
 const cpu = (one, other, atMost) => ({ figure: 'cpuUs', one, other, atMost });
 const p50 = (one, other, atMost) => ({ figure: 'p50Us', one, other, atMost });
 const rate = (one, other, atLeast) => ({ figure: 'perSecond', one, other, atLeast });
@@ -150,7 +150,7 @@ export const cases = [
     title: 'HTTP, 12 bytes, 64 connections',
     kind: 'http',
     load: plain,
-    servers: ['BASE', 'PROCESS', 'Bun', 'node'],
+    servers: ['BASE', 'BASE, again', 'PROCESS', 'Bun', 'node'],
     targets: [cpu('BASE', 'Bun', 0.95)],
   },
   {
@@ -220,9 +220,9 @@ export const cases = [
   },
   {
     group: 'Echo and idle connections',
-    title: 'memory of an idle connection, of 10,000',
+    title: 'memory of an idle connection, of 10,000 beside 5,000',
     kind: 'idle',
-    load: { connections: 10_000 },
+    load: { first: 5000, connections: 10_000 },
     servers: ['BASE', 'PROCESS', 'node'],
     targets: [limit('bytes', 'BASE', 1400), limit('bytes', 'PROCESS', 930)],
     shows: 'bytes',

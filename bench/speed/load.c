@@ -22,7 +22,7 @@
 #include <openssl/ssl.h>
 #endif
 
-enum { MESSAGE = 64, SLOWEST_US = 1000000, LOST_MS = 100, WARM_UP_MS = 1000, MOST_EVENTS = 256, AT_ONCE = 200 };
+enum { MESSAGE = 64, SLOWEST_US = 1000000, LOST_MS = 100, WARM_UP_MS = 2000, MOST_EVENTS = 256, AT_ONCE = 200 };
 
 typedef struct {
   int fd, missing;

@@ -1,6 +1,6 @@
 // npm run bench -- [--row TEXT] [--quick] [--rounds N] [--seconds N] [--save] [--list]
 // Every target of speed beside its peers. All servers of a row take turns in every round; medians. A whole run is written
-// to SPEED.md, the plots and the README; one of some rows (--row, part of a title or a group) only with --save, in place
+// to SPEED.md, the plots and the README; one of some rows (--row, part of a title or a group; may be given again) only with --save, in place
 // of what was known of these rows.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import { listServers, listTools } from './servers.js';
 
 const { values } = parseArgs({
   options: {
-    row: { type: 'string', default: '' },
+    row: { type: 'string', multiple: true, default: [''] },
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -24,11 +24,12 @@ const { values } = parseArgs({
   },
 });
 const rounds = countOf('rounds', values.rounds ?? (values.quick ? '1' : '5'));
-const seconds = countOf('seconds', values.seconds ?? (values.quick ? '1' : '2'));
-const isWanted = ({ group, title }) => `${group}: ${title}`.toLowerCase().includes(values.row.toLowerCase());
+const seconds = countOf('seconds', values.seconds ?? '1');
+const isWanted = ({ group, title }) =>
+  values.row.some((text) => `${group}: ${title}`.toLowerCase().includes(text.toLowerCase()));
 const chosen = cases.filter(isWanted);
 if (chosen.length === 0) {
-  console.error(`bench: no row has "${values.row}" in its title; --list shows them`);
+  console.error(`bench: no row has "${values.row.join('" or "')}" in its title; --list shows them`);
   process.exit(1);
 }
 if (values.list) {

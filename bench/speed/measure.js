@@ -12,12 +12,12 @@ import { checkAnswers } from '../http/servers.js';
 import { measureRequests, writeScript } from '../http/wrk.js';
 import { measurePool } from '../tasks/measure.js';
 
+/** V8 compiles what is hot within this. */
+const WARM_UP_SECONDS = 2;
 /** Collections that are due, workers that still boot. */
 const SETTLING_MS = 2000;
 const RELOAD_MS = 10_000;
-/** Before memory is read for the first time, the server has had this many connections. */
-const FIRST_CONNECTIONS = 1000;
-/** Of nothing that is measured: so long does one try wait for the server that boots. */
+/** Between two looks at whether a server has got so far. */
 const POLL_MS = 2;
 
 /** @param tools of listTools() */
@@ -46,7 +46,10 @@ function http(server, { load, id }, tools, seconds) {
   writeScript(script, load);
   return withServer(server, secured(load.isSecure, tools), async (running) => {
     await checkAnswers(running.port, expected(load, server));
-    const { requests, requestsPerSecond, ...figures } = await measureRequests(running, script, load, seconds);
+    const { requests, requestsPerSecond, ...figures } = await measureRequests(running, script, load, {
+      warmUp: WARM_UP_SECONDS,
+      seconds,
+    });
     const errors = figures.socketErrors + figures.badStatuses;
     return { cpuUs: figures.cpuUs, p50Us: figures.p50Us, perSecond: requestsPerSecond, count: requests, errors };
   });
@@ -64,7 +67,7 @@ function socket(server, { load: { mode, connections } }, tools, seconds) {
   const kind = isSecure ? 'tls' : mode;
   return withServer(server, { KIND: kind, ...secured(isSecure, tools) }, async ({ port, cpuUs }) => {
     const client = startLoad(program, [mode, port, connections, seconds]);
-    await client.measuring();
+    await client.line();
     const before = cpuUs();
     const { count, seconds: passed, p50Us, errors } = JSON.parse(await client.line());
     if (count === 0) throw new Error('no answer came');
@@ -76,21 +79,22 @@ async function tasks(pool, { load }, _tools, seconds) {
   return measurePool(pool, load, seconds);
 }
 
-function idle(server, { load: { connections } }, tools) {
+/** What each further connection takes: the first ones let the heaps grow. */
+function idle(server, { load: { first, connections } }, tools) {
   const { program } = need(tools.load);
-  const hold = async (port, count, use) => {
-    const client = startLoad(program, ['idle', port, count, 1]);
-    await client.measuring();
+  const hold = async (port, count) => {
+    const holder = startLoad(program, ['idle', port, count, 1]);
+    await holder.line();
     await sleep(SETTLING_MS);
-    const result = use();
-    await client.end();
-    return result;
+    return holder;
   };
   return withServer(server, { KIND: 'tcp' }, async ({ port, pssKiB }) => {
-    const before = await hold(port, FIRST_CONNECTIONS, pssKiB);
-    await sleep(SETTLING_MS / 4);
-    const after = await hold(port, connections, pssKiB);
-    return { bytes: ((after - before) * 1024) / (connections - FIRST_CONNECTIONS) };
+    const holders = [await hold(port, first)];
+    const before = pssKiB();
+    holders.push(await hold(port, connections));
+    const after = pssKiB();
+    await Promise.all(holders.map((holder) => holder.end()));
+    return { bytes: ((after - before) * 1024) / connections };
   });
 }
 
@@ -110,7 +114,7 @@ function startLoad(program, args) {
     child.stdin.end();
     return gone;
   };
-  return { line, end, measuring: line };
+  return { line, end };
 }
 
 /** From exec until it answers; then its CPU and memory at rest, and (of tswoole) a reload. */

@@ -107,6 +107,7 @@ function pageOf(results) {
     `\`npm run bench\`. Medians, all servers of a row in turn in every round; CPU (user and kernel) of all processes of a server, per request, message, datagram or task. BASE is one worker, PROCESS one reactor and one worker, unless a row says otherwise; \`node\` is what Node has for it (\`node:http\`, \`node:https\`, \`node:net\`, \`node:tls\`, \`node:dgram\`). The load runs on the same cores, so per second means server and load together. The machine may be shared: ratios count, not figures. Where a row says "failed", a server has answered with errors. Many idle connections, hostile clients: [IDLE.md](IDLE.md), [HOSTILE.md](HOSTILE.md). Every round: [results.json](speed/results.json).`,
     '',
     summaryOf(results),
+    ...noiseOf(results),
     '',
     ...tableOf(results),
     ...groups.flatMap((group) => sectionOf(results, group)),
@@ -122,6 +123,15 @@ function summaryOf(results) {
   const counts = ['met', 'missed', 'failed', 'not measured'].map((word) => [word, count(word)]);
   const shown = counts.filter(([word, number]) => word === 'met' || number > 0);
   return `Of ${lines.length} targets: ${shown.map(([word, number]) => `${number} ${word}`).join(', ')}.`;
+}
+
+/** One server measured as two. */
+function noiseOf({ rows }) {
+  const row = Object.values(rows).find(({ runs }) => runs.some(({ server }) => server === 'BASE, again'));
+  if (row === undefined) return [];
+  const of = (name) => median(row.runs.filter(({ server }) => server === name).map(({ cpuUs }) => cpuUs));
+  const ratio = (of('BASE, again') / of('BASE')).toFixed(2);
+  return ['', `How noisy the machine was: the same server measured as two, BASE again ÷ BASE (12 bytes): ${ratio} ×.`];
 }
 
 function sectionOf(results, group) {

@@ -28,6 +28,7 @@ export function listServers(folder) {
     http: {
       BASE: js('http/peers/tswoole.js', { ...BASE, FILES: root }),
       PROCESS: js('http/peers/tswoole.js', PROCESS),
+      'BASE, again': js('http/peers/tswoole.js', BASE),
       Bun: byBun('http/peers/bun.js'),
       node: js('http/peers/node.js'),
       nginx: nginx(folder, root),
@@ -67,7 +68,7 @@ function nginx(folder, root) {
     writeFileSync(config, nginxConfig(folder, root, port));
     return [program, '-p', folder, '-e', 'stderr', '-c', config];
   };
-  return { command: write, env: {}, readyWhen: 'accepts' };
+  return { command: write, env: { FILES: root }, readyWhen: 'accepts' };
 }
 
 function nginxConfig(folder, root, port) {
