@@ -1,4 +1,5 @@
-import { Server } from '../../dist/index.js';
+// DIST is that of another checkout where two are compared.
+const { Server } = await import(process.env.DIST ?? '../../dist/index.js');
 
 const { CERT, KEY, KIND, MODE, PORT, REACTORS, WORKERS } = process.env;
 const server = new Server({

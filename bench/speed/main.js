@@ -1,16 +1,16 @@
-// npm run bench -- [--row TEXT] [--quick] [--rounds N] [--seconds N] [--save] [--list]
+// npm run bench -- [--row TEXT] [--quick] [--rounds N] [--seconds N] [--save] [--against DIR] [--list]
 // Every target of speed beside its peers. All servers of a row take turns in every round; medians. A whole run is written
 // to SPEED.md, the plots and the README; one of some rows (--row, part of a title or a group; may be given again) only with --save, in place
-// of what was known of these rows.
+// of what was known of these rows. --against measures the tswoole of another checkout (built) beside this one.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { endAllAtExit } from '../harness/processes.js';
 import { countOf, inTurn } from '../harness/rounds.js';
-import { cases, FIGURES } from './cases.js';
+import { cases, FIGURES, isOurs } from './cases.js';
 import { measure } from './measure.js';
-import { readResults, tableOf, writeReport, writeResults } from './report.js';
+import { againstOf, readResults, tableOf, writeReport, writeResults } from './report.js';
 import { listServers, listTools } from './servers.js';
 
 const { values } = parseArgs({
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     save: { type: 'boolean', default: false },
+    against: { type: 'string' },
     list: { type: 'boolean', default: false },
   },
 });
@@ -40,6 +41,7 @@ if (values.list) {
 const folder = mkdtempSync(join(tmpdir(), 'bench-speed-'));
 endAllAtExit(() => rmSync(folder, { recursive: true, force: true }));
 const [known, tools] = [listServers(folder), listTools(folder)];
+const before = values.against === undefined ? undefined : listServers(folder, values.against);
 const measured = {};
 for (const [index, one] of chosen.entries()) measured[one.title] = await measureRow({ ...one, id: `row-${index}` });
 
@@ -50,12 +52,12 @@ const machine = {
   node: process.version,
   kernel: `${process.platform} ${release()} ${process.arch}`,
 };
-const before = values.save ? readResults().rows : {};
-const results = { machine, rows: { ...before, ...measured } };
+const results = { machine, rows: { ...(values.save ? readResults().rows : {}), ...measured } };
 if (isWhole || values.save) {
   writeResults(results);
   writeReport(results);
 }
+if (before !== undefined) console.log(`${againstOf(measured).join('\n')}\n`);
 console.log(tableOf({ machine, rows: measured }).filter(isShown).join('\n'));
 
 /** The heading, and the lines of what was measured. */
@@ -64,15 +66,20 @@ function isShown(line, index) {
 }
 
 async function measureRow(one) {
-  const servers = one.servers.map((name) => ({ ...known[one.kind][name], name }));
-  const { runs, failed } = await inTurn(
+  const servers = one.servers.flatMap((name) => [
+    { ...known[one.kind][name], name },
+    ...(before !== undefined && isOurs(name) ? [{ ...before[one.kind][name], name: `${name}, before` }] : []),
+  ]);
+  const { runs, missing, failed } = await inTurn(
     servers,
     rounds,
     async (server) => measure(server, one, tools, seconds),
     (name, round, figures) => console.error(`${one.title}, round ${round}: ${name}: ${say(figures)}`),
   );
-  for (const [name, reason] of Object.entries(failed)) console.error(`${one.title}: ${name}: not measured: ${reason}`);
-  return { rounds, ...(usesSeconds(one) && { seconds }), runs, failed };
+  for (const [name, reason] of Object.entries({ ...missing, ...failed })) {
+    console.error(`${one.title}: ${name}: ${name in missing ? 'not measured' : 'failed'}: ${reason}`);
+  }
+  return { rounds, ...(usesSeconds(one) && { seconds }), runs, missing, failed };
 }
 
 function usesSeconds({ kind }) {

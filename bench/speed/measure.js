@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withServer } from '../harness/processes.js';
-import { median } from '../harness/rounds.js';
+import { Missing, median } from '../harness/rounds.js';
 import { checkAnswers } from '../http/servers.js';
 import { measureRequests, writeScript } from '../http/wrk.js';
 import { measurePool } from '../tasks/measure.js';
@@ -22,14 +22,14 @@ const POLL_MS = 2;
 
 /** @param tools of listTools() */
 export function measure(server, one, tools, seconds) {
-  if (server.missing) throw new Error(server.missing);
+  need(server);
   return kinds[one.kind](server, one, tools, seconds);
 }
 
 const kinds = { http, socket, tasks, boot, command, idle };
 
 function need(tool) {
-  if (tool.missing) throw new Error(tool.missing);
+  if (tool.missing) throw new Missing(tool.missing);
   return tool;
 }
 

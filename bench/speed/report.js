@@ -37,19 +37,15 @@ function judgeAll({ rows }) {
   return cases.flatMap((one) => {
     const row = rows[one.title];
     const servers = row === undefined ? [] : summarize(row);
-    return one.targets.map((target) => ({ ...target, ...judge(one, target, servers, row?.failed ?? {}) }));
+    return one.targets.map((target) => ({ ...target, ...judge(one, target, servers, row) }));
   });
 }
 
-function judge(one, { figure, one: ours, other, atMost, atLeast }, servers, failed) {
+function judge(one, { figure, one: ours, other, atMost, atLeast }, servers, row) {
   const find = (name) => servers.find((server) => server.name === name);
   const [mine, peer] = [find(ours), find(other)];
   const shown = { title: one.title, mine: mine?.[figure], peer: peer?.[figure], peerName: other };
-  const reason = failed[ours] ?? (other && failed[other]);
-  if (mine === undefined || (other && peer === undefined)) {
-    const who = failed[ours] ? ours : other;
-    return { ...shown, result: reason ? `not measured: ${who}: ${reason}` : 'not measured' };
-  }
+  if (mine === undefined || (other && peer === undefined)) return { ...shown, result: whyNot(row, [ours, other]) };
   const value = other ? mine[figure] / peer[figure] : mine[figure];
   const wrong = [mine, peer].filter((server) => server && server.errors > (one.tolerated ?? 0) * server.count);
   const isMet = atMost === undefined ? value >= atLeast : value <= atMost;
@@ -57,6 +53,13 @@ function judge(one, { figure, one: ours, other, atMost, atLeast }, servers, fail
   const verdict = isMet ? 'met' : '**missed**';
   const result = wrong.length > 0 ? `**failed**: errors of ${wrong.map(({ name }) => name).join(', ')}` : verdict;
   return { ...shown, value, errors, result };
+}
+
+function whyNot({ missing = {}, failed = {} } = {}, names) {
+  const failing = names.find((name) => name in failed);
+  if (failing !== undefined) return `**failed**: ${failing}: ${failed[failing]}`;
+  const absent = names.find((name) => name in missing);
+  return absent === undefined ? 'not measured' : `not measured: ${absent}: ${missing[absent]}`;
 }
 
 function write(figure, value) {
@@ -93,6 +96,29 @@ export function tableOf(results) {
       return `| ${[...cells, result, errors ?? '–'].join(' | ')} |`;
     }),
   ];
+}
+
+/** What this checkout takes over what another does, of every server of tswoole and every figure. */
+export function againstOf(rows) {
+  const lines = Object.entries(rows).flatMap(([title, row]) => {
+    const servers = summarize(row);
+    const pairs = servers.map((now) => [now, servers.find(({ name }) => name === `${now.name}, before`)]);
+    return pairs.filter(([, before]) => before !== undefined).flatMap((pair) => linesAgainst(title, pair));
+  });
+  return [
+    '| row | server | figure | now | before | now ÷ before |',
+    '| --- | --- | --- | ---: | ---: | ---: |',
+    ...lines,
+  ];
+}
+
+function linesAgainst(title, [now, before]) {
+  const figures = Object.keys(FIGURES).filter((figure) => now[figure] !== undefined && before[figure] !== undefined);
+  return figures.map((figure) => {
+    const ratio = (now[figure] / before[figure]).toFixed(2);
+    const cells = [title, now.name, FIGURES[figure].words, write(figure, now[figure]), write(figure, before[figure])];
+    return `| ${cells.join(' | ')} | ${ratio} |`;
+  });
 }
 
 /** @returns the whole of SPEED.md */
@@ -150,7 +176,7 @@ function detailsOf({ rows }, { title }) {
   const row = rows[title];
   const servers = summarize(row);
   const figures = Object.keys(FIGURES).filter((figure) => servers.some((server) => server[figure] !== undefined));
-  const failed = Object.entries(row.failed);
+  const { missing = {}, failed } = row;
   return [
     '',
     `**${title[0].toUpperCase()}${title.slice(1)}** (${row.rounds} rounds${row.seconds ? ` of ${row.seconds} s` : ''})`,
@@ -162,7 +188,8 @@ function detailsOf({ rows }, { title }) {
       const name = server.runs === undefined ? server.name : `${server.name} (${server.runs} run the app)`;
       return `| ${[name, ...cells, server.errors].join(' | ')} |`;
     }),
-    ...failed.map(([name, reason]) => `\nNot measured: ${name}: ${reason}.`),
+    ...Object.entries(missing).map(([name, reason]) => `\nNot measured: ${name}: ${reason}.`),
+    ...Object.entries(failed).map(([name, reason]) => `\nFailed: ${name}: ${reason}.`),
   ];
 }
 
@@ -180,7 +207,7 @@ function plotOf({ rows }, group) {
 }
 
 function panelsOf({ shows = 'cpuUs', targets }) {
-  const figures = [...new Set([shows, ...targets.map(({ figure }) => figure)])].slice(0, 2);
+  const figures = [...new Set([shows, ...targets.map(({ figure }) => figure)])].slice(0, 3);
   return figures.map((figure) => {
     const better = figure === 'perSecond' ? 'more is better' : 'less is better';
     return { title: `${FIGURES[figure].words} (${better})`, figure, format: (value) => write(figure, value) };

@@ -1,7 +1,7 @@
 // Which program stands behind a name of a case; of one that cannot be had, why.
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, fetchBun, findNginx, makeCertificate } from '../harness/tools.js';
 import { MIB } from '../http/answers.js';
 import { hasWrk } from '../http/wrk.js';
@@ -12,40 +12,46 @@ const js = (name, env = {}) => ({ command: [process.execPath, file(name)], env }
 const BASE = { MODE: 'base', WORKERS: '1' };
 const PROCESS = { MODE: 'process', REACTORS: '1', WORKERS: '1' };
 
-/** @param folder for what is compiled and made @returns by kind, by name: a server, or `{ missing }`: why */
-export function listServers(folder) {
+/**
+ * @param folder for what is compiled and made
+ * @param checkout whose `dist` is run; this one by default
+ * @returns by kind, by name: a server, or `{ missing }`: why
+ */
+export function listServers(folder, checkout = file('..')) {
+  const dist = join(resolve(checkout), 'dist');
+  const ours = (name, env) => js(name, { ...env, DIST: join(dist, 'index.js') });
   const root = makeFiles(folder);
   const bun = fetchBun();
   const byBun = (name) => (bun ? { command: [bun, file(name)], env: {} } : missing('npm could not fetch Bun'));
   const echo = compile(file('peers/echo.c'), join(folder, 'echo'));
   const sockets = {
-    BASE: js('peers/tswoole.js', BASE),
-    PROCESS: js('peers/tswoole.js', PROCESS),
+    BASE: ours('peers/tswoole.js', BASE),
+    PROCESS: ours('peers/tswoole.js', PROCESS),
     node: js('peers/node.js'),
     'C epoll': echo ? { command: [echo], env: {} } : missing('there is no C compiler'),
   };
   return {
     http: {
-      BASE: js('http/peers/tswoole.js', { ...BASE, FILES: root }),
-      PROCESS: js('http/peers/tswoole.js', PROCESS),
-      'BASE, again': js('http/peers/tswoole.js', BASE),
+      BASE: ours('http/peers/tswoole.js', { ...BASE, FILES: root }),
+      PROCESS: ours('http/peers/tswoole.js', PROCESS),
+      'BASE, again': ours('http/peers/tswoole.js', BASE),
       Bun: byBun('http/peers/bun.js'),
       node: js('http/peers/node.js'),
       nginx: nginx(folder, root),
-      'BASE, Hono': js('http/peers/tswoole.js', { ...BASE, HANDLER: 'fetch' }),
+      'BASE, Hono': ours('http/peers/tswoole.js', { ...BASE, HANDLER: 'fetch' }),
       'Hono on Bun': byBun('http/peers/hono-bun.js'),
-      'BASE, Express': js('http/peers/tswoole.js', { ...BASE, HANDLER: 'listener' }),
+      'BASE, Express': ours('http/peers/tswoole.js', { ...BASE, HANDLER: 'listener' }),
       'Express on node': js('http/peers/express.js'),
     },
     socket: sockets,
     idle: sockets,
-    tasks: { tswoole: pools[0], piscina: pools[1], tinypool: pools[2] },
+    tasks: { tswoole: { ...pools[0], env: { DIST: join(dist, 'index.js') } }, piscina: pools[1], tinypool: pools[2] },
     boot: {
-      'PROCESS 2 + 2': js('speed/peers/app.js', { MODE: 'process', WORKERS: '2' }),
+      'PROCESS 2 + 2': ours('speed/peers/app.js', { MODE: 'process', WORKERS: '2' }),
       'node:cluster × 2': js('speed/peers/app.js', { WORKERS: '2' }),
       'node app.js': js('speed/peers/app.js'),
     },
-    command: commands(),
+    command: commands(dist),
   };
 }
 
@@ -53,7 +59,7 @@ const missing = (why) => ({ missing: why });
 
 function makeFiles(folder) {
   const root = join(folder, 'files');
-  mkdirSync(root);
+  mkdirSync(root, { recursive: true });
   writeFileSync(join(root, '10kib.txt'), MIB.subarray(0, 10 * 1024));
   writeFileSync(join(root, '1mib.txt'), MIB);
   return root;
@@ -88,10 +94,10 @@ http {
 }
 
 /** What is run to its end; `readsMs`: it prints what it took, else it is timed from outside. */
-function commands() {
-  const entry = new URL('../../dist/index.js', import.meta.url).href;
+function commands(dist) {
+  const entry = pathToFileURL(join(dist, 'index.js')).href;
   const timed = `const began = performance.now(); await import('${entry}'); console.log(performance.now() - began);`;
-  const wrong = [file('../dist/cli/main.js'), 'start', file('speed/peers/app.js'), '--worker-nmu', '4'];
+  const wrong = [join(dist, 'cli/main.js'), 'start', file('speed/peers/app.js'), '--worker-nmu', '4'];
   return {
     import: { command: [process.execPath, '--input-type=module', '-e', timed], readsMs: true, status: 0 },
     'tswoole start': { command: [process.execPath, ...wrong], status: 2 },

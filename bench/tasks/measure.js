@@ -14,10 +14,10 @@ export const pools = [
 ];
 
 /** @returns round trips: `perSecond`, and `cpuUs` of each, of all processes */
-export async function measurePool({ program }, { kind, inFlight }, seconds) {
+export async function measurePool({ program, env: given }, { kind, inFlight }, seconds) {
   const file = fileURLToPath(new URL(program, import.meta.url));
   const args = [file, kind, String(inFlight), String(seconds)];
-  const env = { ...process.env, WORKERS };
+  const env = { ...process.env, ...given, WORKERS };
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   const gone = new Promise((resolve) => child.once('exit', resolve));
   const timer = setTimeout(() => killSession(child.pid), seconds * 1000 + PATIENCE_MS);

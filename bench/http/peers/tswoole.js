@@ -1,6 +1,7 @@
-import { HttpServer } from '../../../dist/index.js';
 import { JSON_VALUE, KIB, KIB_100, MIB, PIECE, PIECES, TEXT } from '../answers.js';
 
+// DIST is that of another checkout where two are compared.
+const { HttpServer } = await import(process.env.DIST ?? '../../../dist/index.js');
 const { CERT, FILES, HANDLER, KEY, MODE, PORT, REACTORS, WORKERS } = process.env;
 
 function answer(res, type, body) {

@@ -3,10 +3,10 @@ import cluster from 'node:cluster';
 import { createServer } from 'node:http';
 
 console.log('runs the app');
-const { MODE, PORT, WORKERS } = process.env;
+const { DIST = '../../../dist/index.js', MODE, PORT, WORKERS } = process.env;
 
 async function serveByTswoole() {
-  const { HttpServer } = await import('../../../dist/index.js');
+  const { HttpServer } = await import(DIST);
   const settings = { mode: MODE, reactorNum: Number(WORKERS), workerNum: Number(WORKERS), logLevel: 'silent' };
   const server = new HttpServer({ host: '127.0.0.1', port: Number(PORT), ...settings });
   server.on('request', (_req, res) => res.end('Hello World\n'));
