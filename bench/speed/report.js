@@ -46,7 +46,8 @@ function judge(one, { figure, one: ours, other, atMost, atLeast }, servers, row)
   const [mine, peer] = [find(ours), find(other)];
   const shown = { title: one.title, mine: mine?.[figure], peer: peer?.[figure], peerName: other };
   if (mine === undefined || (other && peer === undefined)) return { ...shown, result: whyNot(row, [ours, other]) };
-  const value = other ? mine[figure] / peer[figure] : mine[figure];
+  // As it is shown, so that both agree.
+  const value = other ? Number((mine[figure] / peer[figure]).toFixed(2)) : mine[figure];
   const wrong = [mine, peer].filter((server) => server && server.errors > (one.tolerated ?? 0) * server.count);
   const isMet = atMost === undefined ? value >= atLeast : value <= atMost;
   const errors = mine.errors + (peer?.errors ?? 0);
