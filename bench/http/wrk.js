@@ -27,7 +27,10 @@ export function writeScript(file, { fields = {}, body, pipelined }) {
   writeFileSync(file, `${lines.join('\n')}\n${REPORT}`);
 }
 
-/** Warms a server up (for `warmUp` seconds) and measures it: requests, requests/s, CPU µs per request, p50Us, p99Us, errors of both kinds. */
+/**
+ * Warms a server up, for `warmUp` seconds, and measures it.
+ * @returns requests, requests/s, CPU µs per request, p50Us, p99Us, errors of both kinds
+ */
 export async function measureRequests({ port, cpuUs }, script, one, { warmUp = 1, seconds }) {
   await runWrk(script, port, one, warmUp);
   const before = cpuUs();

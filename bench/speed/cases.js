@@ -1,5 +1,5 @@
 // What is measured, on which servers, and what it may be. One line of the report per target.
-import { KIB_100, MIB, PIECE, PIECES, TEXT } from '../http/answers.js';
+import { KIB_100, KIB_100_TEXT, MIB, PIECE, PIECES, TEXT } from '../http/answers.js';
 
 /** What a figure is called, and how it is written. More is better only of `perSecond`. */
 export const FIGURES = {
@@ -60,6 +60,14 @@ export const cases = [
     title: '100 KiB from memory, 64 connections',
     kind: 'http',
     load: large('/100kib', KIB_100, 64),
+    servers: ['BASE', 'PROCESS', 'Bun', 'node'],
+    targets: [cpu('BASE', 'Bun', 1.1), cpu('PROCESS', 'node', 0.8)],
+  },
+  {
+    group: 'Large answers',
+    title: '100 KiB as a string, 64 connections',
+    kind: 'http',
+    load: large('/100kib-text', KIB_100_TEXT, 64),
     servers: ['BASE', 'PROCESS', 'Bun', 'node'],
     targets: [cpu('BASE', 'Bun', 1.1), cpu('PROCESS', 'node', 0.8)],
   },

@@ -1,7 +1,8 @@
 // npm run bench -- [--row TEXT] [--quick] [--rounds N] [--seconds N] [--save] [--against DIR] [--list]
 // Every target of speed beside its peers. All servers of a row take turns in every round; medians. A whole run is written
-// to SPEED.md, the plots and the README; one of some rows (--row, part of a title or a group; may be given again) only with --save, in place
-// of what was known of these rows. --against measures the tswoole of another checkout (built) beside this one.
+// to SPEED.md, the plots and the README; one of some rows (--row: part of a title or a group, may be given again) only with
+// --save, in place of what was known of these rows. --against measures the tswoole of another checkout, which is built,
+// beside this one, and is not written.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,6 +47,7 @@ const measured = {};
 for (const [index, one] of chosen.entries()) measured[one.title] = await measureRow({ ...one, id: `row-${index}` });
 
 const isWhole = chosen.length === cases.length && !values.quick;
+const isWritten = (isWhole || values.save) && before === undefined;
 const machine = {
   cpu: cpus()[0]?.model ?? 'unknown',
   cores: cpus().length,
@@ -53,7 +55,7 @@ const machine = {
   kernel: `${process.platform} ${release()} ${process.arch}`,
 };
 const results = { machine, rows: { ...(values.save ? readResults().rows : {}), ...measured } };
-if (isWhole || values.save) {
+if (isWritten) {
   writeResults(results);
   writeReport(results);
 }

@@ -1,5 +1,5 @@
 /* Run by Bun. */
-import { JSON_VALUE, KIB, KIB_100, MIB, TEXT } from '../answers.js';
+import { JSON_VALUE, KIB, KIB_100, KIB_100_TEXT, MIB, TEXT } from '../answers.js';
 
 const { CERT, KEY, PORT } = process.env;
 const text = (body) => new Response(body, { headers: { 'content-type': 'text/plain' } });
@@ -13,6 +13,7 @@ Bun.serve({
     '/json': () => Response.json(JSON_VALUE),
     '/kib': () => text(KIB),
     '/100kib': () => text(KIB_100),
+    '/100kib-text': () => text(KIB_100_TEXT),
     '/mib': () => text(MIB),
     '/echo': async (request) => text(await request.arrayBuffer()),
     '/post': async (request) => text(String((await request.arrayBuffer()).byteLength)),

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { JSON_VALUE, KIB, KIB_100, MIB, PIECE, PIECES, TEXT } from '../answers.js';
+import { JSON_VALUE, KIB, KIB_100, KIB_100_TEXT, MIB, PIECE, PIECES, TEXT } from '../answers.js';
 
 const { CERT, KEY, PORT, WORKERS } = process.env;
 const workers = Number(WORKERS ?? 0);
@@ -38,6 +38,7 @@ function serve(req, res) {
   else if (req.url === '/json') answer(res, 'application/json', JSON.stringify(JSON_VALUE));
   else if (req.url === '/kib') answer(res, 'text/plain', KIB);
   else if (req.url === '/100kib') answer(res, 'text/plain', KIB_100);
+  else if (req.url === '/100kib-text') answer(res, 'text/plain', KIB_100_TEXT);
   else if (req.url === '/mib') answer(res, 'text/plain', MIB);
   else if (req.url === '/echo') echo(req, res);
   else if (req.url === '/stream') return stream(res);

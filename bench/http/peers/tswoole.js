@@ -1,4 +1,4 @@
-import { JSON_VALUE, KIB, KIB_100, MIB, PIECE, PIECES, TEXT } from '../answers.js';
+import { JSON_VALUE, KIB, KIB_100, KIB_100_TEXT, MIB, PIECE, PIECES, TEXT } from '../answers.js';
 
 // DIST is that of another checkout where two are compared.
 const { HttpServer } = await import(process.env.DIST ?? '../../../dist/index.js');
@@ -28,6 +28,7 @@ function route(req, res) {
   else if (req.path === '/json') answer(res, 'application/json', JSON.stringify(JSON_VALUE));
   else if (req.path === '/kib') answer(res, 'text/plain', KIB);
   else if (req.path === '/100kib') answer(res, 'text/plain', KIB_100);
+  else if (req.path === '/100kib-text') answer(res, 'text/plain', KIB_100_TEXT);
   else if (req.path === '/mib') answer(res, 'text/plain', MIB);
   else if (req.path === '/echo') return echo(req, res);
   else if (req.path === '/stream') return stream(res);
