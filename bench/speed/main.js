@@ -61,6 +61,7 @@ if (isWritten) {
 }
 if (before !== undefined) console.log(`${againstOf(measured).join('\n')}\n`);
 console.log(tableOf({ machine, rows: measured }).filter(isShown).join('\n'));
+console.error(`took ${Math.round(performance.now() / 1000)} s`);
 
 /** The heading, and the lines of what was measured. */
 function isShown(line, index) {
