@@ -7,7 +7,7 @@ export const FIGURES = {
   p50Us: { words: 'p50 µs', digits: 0 },
   perSecond: { words: 'per second', digits: 0 },
   answersMs: { words: 'ms until it answers', digits: 0 },
-  bootCpuMs: { words: 'CPU ms per process that runs the app', digits: 0 },
+  bootCpuMs: { words: 'CPU ms per app process', digits: 0 },
   treeMiB: { words: 'MiB (PSS), idle tree', digits: 1 },
   reloadMs: { words: 'ms for a reload', digits: 0 },
   ms: { words: 'ms', digits: 0 },
