@@ -14,6 +14,7 @@ const checks = {
   lockfile: ['scripts/lockfile.mjs'],
   package: ['scripts/package.mjs'],
   'generated docs': ['scripts/docs.mjs', '--check'],
+  'figures of speed': ['bench/speed/report.js', '--check'],
 };
 
 const failed = Object.keys(checks).filter((name) => !passes(name));

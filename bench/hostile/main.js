@@ -1,13 +1,15 @@
 // npm run bench:hostile -- [--seconds N] [--mode process|base]: good clients beside hostile ones. What their answers take
 // (p99, target 50 ms), and what the server's memory does.
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { sessionAnonymousKiB } from '../harness/processes.js';
+import { makeCertificate } from '../harness/tools.js';
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '10' }, mode: { type: 'string' }, out: { type: 'string' } },
@@ -27,41 +29,7 @@ const kinds = [
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-hostile-'));
-const [CERT, KEY] = [join(folder, 'crt'), join(folder, 'key')];
-execFileSync(
-  'openssl',
-  [
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-subj',
-    '/CN=localhost',
-    '-keyout',
-    KEY,
-    '-out',
-    CERT,
-    '-days',
-    '2',
-  ],
-  { stdio: 'ignore' },
-);
-
-const residentMiB = (session) =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .reduce((sum, pid) => {
-      try {
-        const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-        if (Number(fields[3]) !== session) return sum;
-        return sum + Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
-      } catch {
-        return sum;
-      }
-    }, 0);
+const { cert: CERT, key: KEY } = makeCertificate(folder) ?? {};
 
 async function measure(mode) {
   const server = spawn(process.execPath, [path('./server.js')], {
@@ -78,17 +46,17 @@ async function measure(mode) {
     });
   });
   const calm = await goodClients(ports[0], 2);
-  const before = residentMiB(server.pid);
+  const before = sessionAnonymousKiB(server.pid) / 1024;
   const attackers = kinds.map((kind) =>
     spawn(process.execPath, [path('./attacker.js'), kind, String(seconds), ...ports], { stdio: 'inherit' }),
   );
   let most = before;
-  const watch = setInterval(() => (most = Math.max(most, residentMiB(server.pid))), 500);
+  const watch = setInterval(() => (most = Math.max(most, sessionAnonymousKiB(server.pid) / 1024)), 500);
   const under = await goodClients(ports[0], seconds - 1);
   clearInterval(watch);
   await Promise.all(attackers.map((child) => new Promise((resolve) => child.once('exit', resolve))));
   await new Promise((resolve) => setTimeout(resolve, 1500)); // the last reasons are told once a second
-  const after = residentMiB(server.pid);
+  const after = sessionAnonymousKiB(server.pid) / 1024;
   server.kill('SIGTERM');
   await new Promise((resolve) => server.once('exit', resolve));
   const reasons = {};

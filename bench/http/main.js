@@ -5,13 +5,14 @@ import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { endAllAtExit } from '../harness/processes.js';
+import { countOf } from '../harness/rounds.js';
 import { cases } from './cases.js';
 import { drawPlots } from './plot.js';
 import { writeReport } from './report.js';
-import { checkAnswers, killServers, listServers, withServer } from './servers.js';
-import { hasWrk, runWrk, writeScript } from './wrk.js';
+import { checkAnswers, listServers, withHttpServer } from './servers.js';
+import { hasWrk, measureRequests, writeScript } from './wrk.js';
 
-const WARM_UP_SECONDS = 1;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
@@ -21,7 +22,7 @@ const { values } = parseArgs({
     out: { type: 'string', default: fileURLToPath(new URL('..', import.meta.url)) },
   },
 });
-const [rounds, seconds] = [count('rounds'), count('seconds')];
+const [rounds, seconds] = [countOf('rounds', values.rounds), countOf('seconds', values.seconds)];
 
 if (!hasWrk()) {
   console.error(
@@ -30,17 +31,7 @@ if (!hasWrk()) {
   process.exit(1);
 }
 const folder = mkdtempSync(join(tmpdir(), 'bench-http-'));
-process.once('exit', () => {
-  killServers();
-  rmSync(folder, { recursive: true, force: true });
-});
-for (const [signal, number] of [
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-  ['SIGHUP', 1],
-]) {
-  process.once(signal, () => process.exit(128 + number));
-}
+endAllAtExit(() => rmSync(folder, { recursive: true, force: true }));
 
 const servers = listServers(folder).filter(({ name }) => name.toLowerCase().includes(values.servers.toLowerCase()));
 const chosen = cases.filter(({ title }) => title.toLowerCase().includes(values.case.toLowerCase()));
@@ -71,7 +62,9 @@ async function measureCase(one) {
   const runs = [];
   for (let round = 1; round <= rounds; round++) {
     for (const server of able) {
-      const figures = await withServer(server, one, (started) => measure(started, script, one));
+      const figures = await withHttpServer(server, one, (started) =>
+        measureRequests(started, script, one, { seconds }),
+      );
       runs.push({ server: server.name, round, ...figures });
       const rate = Math.round(figures.requestsPerSecond);
       console.error(`${one.title}, round ${round}: ${server.name}: ${rate}/s, ${figures.cpuUs.toFixed(2)} µs`);
@@ -85,7 +78,7 @@ async function checkAll(one) {
   const [able, unavailable] = [[], []];
   for (const server of servers) {
     try {
-      await withServer(server, one, ({ port }) => checkAnswers(port, one));
+      await withHttpServer(server, one, ({ port }) => checkAnswers(port, one));
       able.push(server);
     } catch (error) {
       unavailable.push({ server: server.name, reason: error.message });
@@ -93,25 +86,6 @@ async function checkAll(one) {
     }
   }
   return { able, unavailable };
-}
-
-async function measure({ port, cpuUs }, script, one) {
-  await runWrk(script, port, one, WARM_UP_SECONDS);
-  const before = cpuUs();
-  const { durationUs, requests, ...figures } = await runWrk(script, port, one, seconds);
-  return {
-    requests,
-    requestsPerSecond: (requests * 1e6) / durationUs,
-    cpuUs: (cpuUs() - before) / Math.max(1, requests),
-    ...figures,
-  };
-}
-
-function count(name) {
-  const value = Number(values[name]);
-  if (!Number.isInteger(value) || value < 1)
-    fail(`--${name} takes a whole number of at least 1, not "${values[name]}"`);
-  return value;
 }
 
 function fail(sentence) {

@@ -1,6 +1,6 @@
 // From the raw figures to bench/HTTP.md.
 import { writeFileSync } from 'node:fs';
-import { median } from '../servers.js';
+import { median } from '../harness/rounds.js';
 import { PLAIN_64 } from './cases.js';
 import { NAMES } from './servers.js';
 

@@ -1,15 +1,13 @@
-// Which servers are measured, and how one is started, asked once whether it answers right, and ended.
-import { spawn, spawnSync } from 'node:child_process';
+// Which servers are measured, and how one is asked whether it answers right.
 import { Agent, request } from 'node:http';
+import { request as requestSecurely, Agent as SecureAgent } from 'node:https';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fetchBun, freePort, killSession, sessionCpuUs } from '../servers.js';
+import { withServer } from '../harness/processes.js';
+import { compile, fetchBun } from '../harness/tools.js';
 
-const START_MS = 15_000;
-const STOP_MS = 3000;
 const ANSWER_MS = 5000;
 const peer = (name) => fileURLToPath(new URL(`./peers/${name}`, import.meta.url));
-const running = new Set();
 
 /** As they stand in the tables, and as the targets name them. */
 export const NAMES = {
@@ -32,7 +30,7 @@ export const NAMES = {
 export function listServers(folder) {
   const js = (name, file, env = {}) => ({ name, command: [process.execPath, peer(file)], env });
   const ours = (name, env) => js(name, 'tswoole.js', env);
-  const [bun, fixed] = [fetchBun(), compileFixed(folder)];
+  const [bun, fixed] = [fetchBun(), compile(peer('fixed.c'), join(folder, 'fixed'))];
   return [
     ours(NAMES.base, { MODE: 'base', WORKERS: '1' }),
     ours(NAMES.process, { MODE: 'process', REACTORS: '1', WORKERS: '1' }),
@@ -50,66 +48,9 @@ export function listServers(folder) {
   ];
 }
 
-/** Where a C compiler exists; undefined otherwise. */
-function compileFixed(folder) {
-  const program = join(folder, 'fixed');
-  return spawnSync('cc', ['-O2', '-o', program, peer('fixed.c')], { stdio: 'ignore' }).status === 0
-    ? program
-    : undefined;
-}
-
-/** Runs `use` beside a server of its own session, and ends the server whatever happens. */
-export async function withServer({ command: [program, ...args], env }, one, use) {
-  const port = await freePort();
-  const settings = { ...process.env, NODE_ENV: 'production', ...env, PORT: String(port), ANSWER: fixedAnswer(one) };
-  const child = spawn(program, args, { env: settings, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-  const gone = new Promise((resolve) => child.once('close', resolve));
-  running.add(child.pid);
-  try {
-    await isReady(child);
-    return await use({ port, cpuUs: () => sessionCpuUs(child.pid) });
-  } finally {
-    await endServer(child, gone);
-  }
-}
-
-/** Resolves when the server says that it is ready. */
-function isReady(child) {
-  return new Promise((resolve, reject) => {
-    let complaint = '';
-    child.stderr.on('data', (data) => {
-      complaint = `${complaint}${data}`.slice(0, 4000);
-    });
-    const timer = setTimeout(() => reject(new Error(`not ready after ${START_MS} ms`)), START_MS);
-    child.once('error', reject);
-    child.stdout.once('data', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    child.once('close', () => {
-      clearTimeout(timer);
-      const reason = /^\w*Error.*$/m.exec(complaint)?.[0] ?? complaint.trim().split('\n')[0];
-      reject(new Error(`it has ended: ${reason}`));
-    });
-  });
-}
-
-async function endServer(child, gone) {
-  try {
-    process.kill(-child.pid, 'SIGTERM');
-  } catch {
-    // it has ended
-  }
-  const timer = setTimeout(() => killSession(child.pid), STOP_MS);
-  await gone;
-  clearTimeout(timer);
-  killSession(child.pid);
-  running.delete(child.pid);
-}
-
-/** For the way out that does not wait: Ctrl+C, an error. */
-export function killServers() {
-  for (const session of running) killSession(session);
+/** Runs `use` beside a server; the one that always answers the same gets told what. */
+export function withHttpServer(server, one, use) {
+  return withServer(server, { ANSWER: fixedAnswer(one) }, use);
 }
 
 function fixedAnswer({ answer, contentType }) {
@@ -118,7 +59,7 @@ function fixedAnswer({ answer, contentType }) {
 
 /** Asks twice over one connection, so that all are known to do the same work. Throws with what is wrong. */
 export async function checkAnswers(port, one) {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const agent = new (one.isSecure ? SecureAgent : Agent)({ keepAlive: true, maxSockets: 1 });
   try {
     expectAnswer(await ask(port, one, agent), one);
     const second = await ask(port, one, agent);
@@ -135,11 +76,13 @@ function expectAnswer({ status, type, body }, { answer, contentType }) {
   if (body !== answer) throw new Error(`another body: ${JSON.stringify(body.slice(0, 60))}`);
 }
 
-function ask(port, { path, fields, body }, agent) {
+function ask(port, { path, fields, body, isSecure }, agent) {
+  const send = isSecure ? requestSecurely : request;
   const method = body === undefined ? 'GET' : 'POST';
   const options = { host: '127.0.0.1', port, path, method, headers: fields, agent, timeout: ANSWER_MS };
+  if (isSecure) options.rejectUnauthorized = false;
   return new Promise((resolve, reject) => {
-    const asked = request(options, (res) => {
+    const asked = send(options, (res) => {
       const pieces = [];
       res.on('data', (piece) => pieces.push(piece));
       res.on('error', reject);

@@ -2,10 +2,12 @@
 // Many idle connections: how fast they are accepted, what each takes in memory, and what they do to the latency of 64
 // active ones (target: at most 1.5 × that without them).
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { sessionAnonymousKiB } from '../harness/processes.js';
+import { median } from '../harness/rounds.js';
 
 const { values } = parseArgs({
   options: {
@@ -29,21 +31,6 @@ function plan(mode) {
   return { mode, workers, connections: WANTED };
 }
 
-function residentKiB(session) {
-  let sum = 0;
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-      if (Number(fields[3]) !== session) continue;
-      // Shared memory is counted once per process that has touched it; anonymous memory is each one's own.
-      sum += Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
-    } catch {
-      // it has ended
-    }
-  }
-  return sum;
-}
-
 /** Latencies of 64 active connections, in µs. */
 async function latency(port) {
   const load = spawn(process.execPath, [path('../load/main.js'), 'echo', port, 64, 64, 2].map(String), {
@@ -53,7 +40,6 @@ async function latency(port) {
   throw new Error('the load generator said nothing');
 }
 
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 async function latencies(port) {
   const results = [];
   for (let round = 0; round < ROUNDS; round++) results.push(await latency(port));
@@ -80,7 +66,7 @@ async function measure({ mode, workers, connections }) {
       });
     });
     const alone = await latencies(port);
-    const before = residentKiB(server.pid);
+    const before = sessionAnonymousKiB(server.pid);
     const began = performance.now();
     const perHolder = Math.min(PER_PROCESS, 18_000);
     for (let left = connections, address = 2; left > 0; left -= perHolder, address += 2) {
@@ -103,7 +89,7 @@ async function measure({ mode, workers, connections }) {
     while (open < connections) await new Promise((resolve) => setTimeout(resolve, 20));
     const tookMs = performance.now() - began;
     await new Promise((resolve) => setTimeout(resolve, 2000)); // collections that are due
-    const each = (residentKiB(server.pid) - before) / connections;
+    const each = (sessionAnonymousKiB(server.pid) - before) / connections;
     const among = await latencies(port);
     return { mode, workers, connections, rate: connections / (tookMs / 1000), each, alone, among };
   } finally {

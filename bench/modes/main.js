@@ -1,14 +1,16 @@
 // npm run bench:modes -- [--rounds N] [--seconds N] [--case TEXT] [--out FILE]
 // Echo of 64 bytes: both modes beside node:net, node:cluster, bare C and Bun, plain, encrypted and by datagrams.
 // Messages/s and CPU per message of each server's whole process group, all in turn in every round, medians.
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { fetchBun, freePort, median, sessionCpuUs } from '../servers.js';
+import { endAllAtExit, withServer } from '../harness/processes.js';
+import { median } from '../harness/rounds.js';
+import { compile, fetchBun, makeCertificate } from '../harness/tools.js';
 
 const { values } = parseArgs({
   options: {
@@ -22,39 +24,28 @@ const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'bench-modes-'));
-const [CERT, KEY] = [join(folder, 'crt'), join(folder, 'key')];
-const makeCertificate = () =>
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-      ...['-subj', '/CN=localhost', '-keyout', KEY, '-out', CERT],
-    ],
-    { stdio: 'ignore' },
-  );
-
-/** Where a C compiler exists. */
-function compileEcho() {
-  const program = join(folder, 'echo');
-  const source = path('../peers/echo.c');
-  return spawnSync('cc', ['-O2', '-o', program, source], { stdio: 'ignore' }).status === 0 ? program : undefined;
-}
+endAllAtExit(() => rmSync(folder, { recursive: true, force: true }));
+const { cert: CERT, key: KEY } = makeCertificate(folder) ?? {};
 
 const node = process.execPath;
 const bun = fetchBun();
-const echo = compileEcho();
-const tswoole = path('./peers/tswoole.js');
-const nodePeer = path('./peers/node.js');
+const echo = compile(path('../peers/echo.c'), join(folder, 'echo'));
+const tswoole = path('../peers/tswoole.js');
+const nodePeer = path('../peers/node.js');
 const ours = [
-  { name: 'PROCESS, 1 reactor + 1 worker', command: [node, tswoole], env: { MODE: 'process' } },
-  { name: 'BASE, 1 worker', command: [node, tswoole], env: { MODE: 'base' } },
+  {
+    name: 'PROCESS, 1 reactor + 1 worker',
+    command: [node, tswoole],
+    env: { MODE: 'process', REACTORS: '1', WORKERS: '1' },
+  },
+  { name: 'BASE, 1 worker', command: [node, tswoole], env: { MODE: 'base', WORKERS: '1' } },
 ];
-const bunPeer = bun ? [{ name: 'Bun', command: [bun, path('./peers/bun.js')], env: {} }] : [];
+const bunPeer = bun ? [{ name: 'Bun', command: [bun, path('../peers/bun.js')], env: {} }] : [];
 const plain = [
   ...ours,
   { name: 'node:net', command: [node, nodePeer], env: {} },
-  { name: 'node:cluster × 1', command: [node, nodePeer], env: { CLUSTER: '1' } },
-  ...(echo ? [{ name: 'C epoll', command: [echo], env: {}, isSilent: true }] : []),
+  { name: 'node:cluster × 1', command: [node, nodePeer], env: { WORKERS: '1' } },
+  ...(echo ? [{ name: 'C epoll', command: [echo], env: {} }] : []),
   ...bunPeer,
 ];
 
@@ -77,17 +68,8 @@ const cases = [
   },
 ].filter(({ title }) => title.includes(values.case));
 
-async function measure({ command: [program, ...args], env, isSilent }, { kind, connections }) {
-  const port = await freePort();
-  const settings = { ...process.env, ...env, PORT: String(port), KIND: kind, CERT, KEY };
-  const server = spawn(program, args, { env: settings, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-  const gone = new Promise((resolve) => server.once('exit', resolve));
-  try {
-    await new Promise((resolve, reject) => {
-      server.stdout.once('data', resolve);
-      server.once('exit', () => reject(new Error('it has ended')));
-      if (isSilent) setTimeout(resolve, 200);
-    });
+function measure(server, { kind, connections }) {
+  return withServer(server, { KIND: kind, CERT, KEY }, async ({ port, cpuUs }) => {
     const load =
       kind === 'tcp'
         ? [path('../load/main.js'), 'echo', port, connections, 64, seconds]
@@ -95,26 +77,15 @@ async function measure({ command: [program, ...args], env, isSilent }, { kind, c
     const client = spawn(node, load.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
     let before = 0;
     for await (const line of createInterface({ input: client.stdout })) {
-      if (line === 'measuring') before = sessionCpuUs(server.pid);
+      if (line === 'measuring') before = cpuUs();
       else {
-        const cpuUs = sessionCpuUs(server.pid) - before;
+        const passed = cpuUs() - before;
         const result = JSON.parse(line);
-        return { ...result, cpuPerMessage: cpuUs / Math.max(1, result.messages) };
+        return { ...result, cpuPerMessage: passed / Math.max(1, result.messages) };
       }
     }
     throw new Error('the load generator said nothing');
-  } finally {
-    try {
-      process.kill(-server.pid, 'SIGTERM');
-    } catch {
-      // it has ended
-    }
-    setTimeout(
-      () => server.exitCode === null && server.signalCode === null && process.kill(-server.pid, 'SIGKILL'),
-      3000,
-    ).unref();
-    await gone;
-  }
+  });
 }
 
 const lines = [
@@ -124,7 +95,6 @@ const lines = [
 ];
 const found = new Map();
 
-makeCertificate();
 for (const one of cases) {
   const results = new Map(one.servers.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
@@ -170,4 +140,3 @@ for (const [title, of, one, other, most] of targets) {
 if (!bun) lines.push('', 'Bun could not be installed.');
 console.log(lines.join('\n'));
 if (values.out) writeFileSync(values.out, `${lines.join('\n')}\n`);
-rmSync(folder, { recursive: true });

@@ -1,6 +1,7 @@
 /* The bare minimum: one thread, level-triggered epoll, echo. What a server can cost at the least. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,6 +17,8 @@ int main(void) {
   if (bind(listener, (void *)&address, sizeof address) < 0 || listen(listener, 511) < 0) return 1;
   event.data.fd = listener;
   epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+  puts("ready");
+  fflush(stdout);
   for (;;) {
     int count = epoll_wait(epoll, events, 512, -1);
     for (int i = 0; i < count; i++) {

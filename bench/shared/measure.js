@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { killSession, sessionCpuUs } from '../servers.js';
+import { killSession, sessionCpuUs } from '../harness/processes.js';
 
 const PATIENCE_MS = 60_000;
 const host = fileURLToPath(new URL('host.js', import.meta.url));

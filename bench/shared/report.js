@@ -1,6 +1,6 @@
 // Figures as text: a table for each case, and what the targets say.
 import { cpus } from 'node:os';
-import { median } from '../servers.js';
+import { median } from '../harness/rounds.js';
 import { cases } from './cases.js';
 
 /** @param results `{ title, figures: { store: [{ ns, perSecond, cpuUs }] } }` by the title of the case */

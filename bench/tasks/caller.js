@@ -1,5 +1,5 @@
 // What every peer does: keeps `inFlight` tasks in flight for some seconds and reports how many came back.
-const WARM_UP_MS = 500;
+const WARM_UP_MS = 1500;
 
 /** @param run gives one task and resolves to its result */
 export async function measureCaller(run) {

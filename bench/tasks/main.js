@@ -7,7 +7,8 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { sessionCpuUs } from '../servers.js';
+import { median } from '../harness/rounds.js';
+import { measurePool, pools, WORKERS } from './measure.js';
 
 const { values } = parseArgs({
   options: {
@@ -19,13 +20,7 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
 const seconds = Number(values.seconds ?? (values.quick ? 1 : 2));
-const WORKERS = '2';
 
-const pools = [
-  { name: 'tswoole (processes)', program: 'tswoole.js' },
-  { name: 'piscina (threads)', program: 'piscina.js' },
-  { name: 'tinypool (child_process)', program: 'tinypool.js' },
-];
 const loads = [
   { title: '100 B string, 100 in flight', kind: 'string', inFlight: 100 },
   { title: '100 B string, 1 at a time', kind: 'string', inFlight: 1 },
@@ -38,28 +33,6 @@ const print = (line = '') => {
   lines.push(line);
   console.log(line);
 };
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
-
-async function measure({ program }, { kind, inFlight }) {
-  const file = fileURLToPath(new URL(program, import.meta.url));
-  const args = [file, kind, String(inFlight), String(seconds)];
-  const env = { ...process.env, WORKERS };
-  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  let before = 0;
-  let measured;
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (line === 'measuring') before = sessionCpuUs(child.pid);
-    else {
-      const cpuUs = sessionCpuUs(child.pid) - before;
-      const { roundTrips, ms } = JSON.parse(line);
-      measured = { perSecond: (roundTrips / ms) * 1000, cpu: cpuUs / roundTrips };
-    }
-  }
-  await gone;
-  if (measured === undefined) throw new Error(`${program} said nothing`);
-  return measured;
-}
 
 print(
   `Node ${process.version}, ${process.platform} ${process.arch}, medians of ${rounds} rounds of ${seconds} s each,`,
@@ -69,14 +42,14 @@ const first = {};
 for (const load of loads) {
   const results = new Map(pools.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const pool of pools) results.get(pool.name).push(await measure(pool, load));
+    for (const pool of pools) results.get(pool.name).push(await measurePool(pool, load, seconds));
   }
   print(`\n**${load.title}**\n`);
   print('| pool | round trips/s | CPU µs/round trip |');
   print('| --- | ---: | ---: |');
   for (const { name } of pools) {
     const perSecond = median(results.get(name).map((result) => result.perSecond));
-    const cpu = median(results.get(name).map((result) => result.cpu));
+    const cpu = median(results.get(name).map((result) => result.cpuUs));
     if (load === loads[0]) first[name] = perSecond;
     print(`| ${name} | ${Math.round(perSecond).toLocaleString('en')} | ${cpu.toFixed(1)} |`);
   }

@@ -1,5 +1,7 @@
-import { Server } from '../../dist/index.js';
 import { measureCaller } from './caller.js';
+
+// DIST is that of another checkout where two are compared.
+const { Server } = await import(process.env.DIST ?? '../../dist/index.js');
 
 const workers = Number(process.env.WORKERS);
 const server = new Server({ workerNum: 1, reactorNum: 1, taskWorkerNum: workers, logLevel: 'error' });

@@ -2,13 +2,13 @@
 // Idle WebSockets in rooms, each with `conn.data`: memory of the server's whole process tree per connection, when a
 // publication arrives at all of them, how long a reload takes with them, and whether each has outlived it.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { freePort } from '../servers.js';
+import { freePort, sessionPssKiB } from '../harness/processes.js';
 
 const { values } = parseArgs({
   options: {
@@ -56,21 +56,6 @@ function start(command, args, options = {}) {
   return child;
 }
 
-/** Proportional set sizes: shared memory counts once. */
-function treeKiB(session) {
-  let sum = 0;
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-      if (Number(fields[3]) !== session) continue;
-      sum += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
-    } catch {
-      // it has ended
-    }
-  }
-  return sum;
-}
-
 const port = await freePort();
 const env = { ...process.env, PORT: port, MODE: values.mode, WORKERS: workers, CONNECTIONS: connections };
 const server = start(process.execPath, [path('./servers/idle.js')], { env, detached: true });
@@ -79,7 +64,7 @@ const ask = async (what) => Number(await (await fetch(`http://127.0.0.1:${port}/
 await ask('size');
 await sleep(SETTLING_MS);
 
-const before = treeKiB(server.pid);
+const before = sessionPssKiB(server.pid);
 const began = performance.now();
 const holders = [];
 for (let left = connections, address = 2; left > 0; left -= PER_HOLDER, address += 2) {
@@ -89,7 +74,7 @@ await Promise.all(holders.map((each) => each.line()));
 const openedS = (performance.now() - began) / 1000;
 while ((await ask('size')) < connections) await sleep(100);
 await sleep(SETTLING_MS);
-const each = ((treeKiB(server.pid) - before) * 1024) / connections;
+const each = ((sessionPssKiB(server.pid) - before) * 1024) / connections;
 
 /** @returns delays in µs, sorted */
 async function publish() {

@@ -51,7 +51,7 @@ async function measureMessages(load, options, { cpuUs }) {
   return { messages, perSecond, p50Us, p99Us, cpuUs: (cpuUs() - before) / messages };
 }
 
-async function measureIdle(load, options, { memoryKiB }) {
+async function measureIdle(load, options, { pssKiB }) {
   const hold = async (connections, use) => {
     const client = start(load, { ...options, connections });
     expectLine(await client.lines.next(), 'measuring');
@@ -63,10 +63,10 @@ async function measureIdle(load, options, { memoryKiB }) {
   };
   let [before, after] = [0, 0];
   await hold(FIRST_CONNECTIONS, () => {
-    before = memoryKiB();
+    before = pssKiB();
   });
   await hold(options.connections, () => {
-    after = memoryKiB();
+    after = pssKiB();
   });
   return { bytes: ((after - before) * 1024) / (options.connections - FIRST_CONNECTIONS) };
 }

@@ -5,10 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { median } from '../servers.js';
+import { endAllAtExit } from '../harness/processes.js';
+import { median } from '../harness/rounds.js';
 import { cases } from './cases.js';
 import { compileLoad, measure } from './load.js';
-import { canDo, killServers, listServers, withServer } from './servers.js';
+import { canDo, listServers, withServerOf } from './servers.js';
 
 const { values } = parseArgs({
   options: {
@@ -22,11 +23,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const folder = mkdtempSync(join(tmpdir(), 'bench-websocket-'));
-process.once('exit', () => {
-  killServers();
-  rmSync(folder, { recursive: true, force: true });
-});
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+endAllAtExit(() => rmSync(folder, { recursive: true, force: true }));
 
 const notes = [];
 const note = (line) => {
@@ -68,7 +65,7 @@ async function measureAll(servers, one) {
   for (let round = 0; round < rounds; round++) {
     for (const server of servers) {
       try {
-        const result = await withServer(server, one, (running) => measure(load, { server, one, seconds, running }));
+        const result = await withServerOf(server, one, (running) => measure(load, { server, one, seconds, running }));
         results.get(server.name).push(result);
       } catch (error) {
         note(`${server.name}, ${one.title}: ${error.message}`);

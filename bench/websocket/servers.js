@@ -1,19 +1,17 @@
-// Which servers are measured, how one is started in a session of its own, and ended, and what it takes.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+// Which servers are measured, and what each can do.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fetchBun, freePort, killSession, sessionCpuUs } from '../servers.js';
+import { withServer } from '../harness/processes.js';
+import { fetchBun } from '../harness/tools.js';
 
-const START_MS = 15_000;
-const STOP_MS = 3000;
 const WANTED = ['ws@8', 'bufferutil@4', 'socket.io@4'];
 const prefix = fileURLToPath(new URL('../../.cache/websocket', import.meta.url));
 /** Where `createRequire` begins to look for what was fetched. */
 const PACKAGES = join(prefix, 'packages.cjs');
 const file = (name) => fileURLToPath(new URL(`./servers/${name}`, import.meta.url));
-const running = new Set();
 
 /** @param say is told of each server that is left out, and why */
 export async function listServers(say) {
@@ -55,71 +53,7 @@ export function canDo({ isSocketIo = false }, { isCompressed = false, load }) {
   return !isSocketIo || (!isCompressed && (load.bytes ?? 0) < 65_536);
 }
 
-/** Runs `use` beside a server, and ends the server whatever happens. */
-export async function withServer({ command: [program, ...args], env }, { mode, isCompressed }, use) {
-  const port = await freePort();
-  const settings = { ...process.env, NODE_ENV: 'production', ...env, PORT: String(port), CASE: mode };
-  settings.COMPRESSION = isCompressed ? '1' : '0';
-  const child = spawn(program, args, { env: settings, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-  const gone = new Promise((resolve) => child.once('close', resolve));
-  running.add(child.pid);
-  try {
-    await isReady(child);
-    return await use({ port, cpuUs: () => sessionCpuUs(child.pid), memoryKiB: () => sessionKiB(child.pid) });
-  } finally {
-    await endServer(child, gone);
-  }
-}
-
-function isReady(child) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not ready after ${START_MS} ms`)), START_MS);
-    const settle = (then) => (value) => {
-      clearTimeout(timer);
-      then(value);
-    };
-    child.once('error', settle(reject));
-    child.stdout.once('data', settle(resolve));
-    child.once('close', () => settle(reject)(new Error('it has ended')));
-  });
-}
-
-async function endServer(child, gone) {
-  try {
-    process.kill(-child.pid, 'SIGTERM');
-  } catch {
-    // it has ended
-  }
-  const timer = setTimeout(() => killSession(child.pid), STOP_MS);
-  await gone;
-  clearTimeout(timer);
-  killSession(child.pid);
-  running.delete(child.pid);
-}
-
-/** For the way out that does not wait: Ctrl+C, an error. */
-export function killServers() {
-  for (const session of running) killSession(session);
-}
-
-/** @returns KiB of all processes of a session: their own memory, and what they share once (proportional set size) */
-function sessionKiB(session) {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && sessionOf(name) === session);
-  return pids.reduce(
-    (total, pid) => total + Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0),
-    0,
-  );
-}
-
-function sessionOf(pid) {
-  const stat = read(`/proc/${pid}/stat`);
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
-}
-
-function read(name) {
-  try {
-    return readFileSync(name, 'utf8');
-  } catch {
-    return '';
-  }
+/** Runs `use` beside a server that is set up for a case. */
+export function withServerOf(server, { mode, isCompressed }, use) {
+  return withServer(server, { CASE: mode, COMPRESSION: isCompressed ? '1' : '0' }, use);
 }

@@ -1,7 +1,8 @@
-import { HttpServer } from '../../../dist/index.js';
-import { JSON_VALUE, KIB, TEXT } from '../answers.js';
+import { JSON_VALUE, KIB, KIB_100, KIB_100_TEXT, MIB, PIECE, PIECES, TEXT } from '../answers.js';
 
-const { HANDLER, MODE, PORT, REACTORS, WORKERS } = process.env;
+// DIST is that of another checkout where two are compared.
+const { HttpServer } = await import(process.env.DIST ?? '../../../dist/index.js');
+const { CERT, FILES, HANDLER, KEY, MODE, PORT, REACTORS, WORKERS } = process.env;
 
 function answer(res, type, body) {
   res.setHeader('content-type', type);
@@ -12,10 +13,25 @@ async function countBody(req, res) {
   answer(res, 'text/plain', String((await req.body()).length));
 }
 
+async function echo(req, res) {
+  answer(res, 'text/plain', await req.body());
+}
+
+async function stream(res) {
+  res.setHeader('content-type', 'text/plain');
+  for (let i = 0; i < PIECES; i++) if (!res.write(PIECE)) await res.drain();
+  res.end();
+}
+
 function route(req, res) {
   if (req.path === '/') answer(res, 'text/plain', TEXT);
   else if (req.path === '/json') answer(res, 'application/json', JSON.stringify(JSON_VALUE));
   else if (req.path === '/kib') answer(res, 'text/plain', KIB);
+  else if (req.path === '/100kib') answer(res, 'text/plain', KIB_100);
+  else if (req.path === '/100kib-text') answer(res, 'text/plain', KIB_100_TEXT);
+  else if (req.path === '/mib') answer(res, 'text/plain', MIB);
+  else if (req.path === '/echo') return echo(req, res);
+  else if (req.path === '/stream') return stream(res);
   else return countBody(req, res);
 }
 
@@ -31,6 +47,8 @@ const server = new HttpServer({
   port: Number(PORT),
   mode: MODE,
   workerNum: Number(WORKERS),
+  ...(CERT !== undefined && { tls: { cert: CERT, key: KEY } }),
+  ...(FILES !== undefined && { staticFiles: FILES }),
   ...(REACTORS !== undefined && { reactorNum: Number(REACTORS) }),
   logLevel: 'silent',
   ...(await handlerOptions()),

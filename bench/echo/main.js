@@ -1,11 +1,13 @@
-// npm run bench -- [--quick] [--rounds N] [--seconds N] [--case TEXT] [--out FILE]
+// npm run bench:echo -- [--quick] [--rounds N] [--seconds N] [--case TEXT] [--out FILE]
 // Messages/s and CPU per message of each server's whole process group, all servers in turn in every round, medians.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { listServers, MeasuredServer } from './servers.js';
+import { endAllAtExit, withServer } from '../harness/processes.js';
+import { median } from '../harness/rounds.js';
+import { listServers } from './servers.js';
 
 const { values } = parseArgs({
   options: {
@@ -30,34 +32,31 @@ const loads = [
 ].filter(({ title }) => title.includes(values.case));
 
 const IDLE_CONNECTIONS = 10_000;
-const loadProgram = fileURLToPath(new URL('./load/main.js', import.meta.url));
+const loadProgram = fileURLToPath(new URL('../load/main.js', import.meta.url));
 const lines = [];
 const print = (line = '') => {
   lines.push(line);
   console.log(line);
 };
 
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+endAllAtExit();
 
 /** Runs one load against one server. */
-async function measure(spec, { mode, connections, bytes }) {
-  const server = await MeasuredServer.start(spec);
-  try {
-    const args = [loadProgram, mode, server.port, connections, bytes, seconds].map(String);
+function measure(spec, { mode, connections, bytes }) {
+  return withServer(spec, {}, async ({ port, cpuUs }) => {
+    const args = [loadProgram, mode, port, connections, bytes, seconds].map(String);
     const load = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let cpuBefore = 0;
+    let before = 0;
     for await (const line of createInterface({ input: load.stdout })) {
-      if (line === 'measuring') cpuBefore = server.cpuUs();
+      if (line === 'measuring') before = cpuUs();
       else {
-        const cpuUs = server.cpuUs() - cpuBefore;
+        const passed = cpuUs() - before;
         const result = JSON.parse(line);
-        return { ...result, cpuPerMessage: cpuUs / Math.max(1, result.messages) };
+        return { ...result, cpuPerMessage: passed / Math.max(1, result.messages) };
       }
     }
     throw new Error('the load generator said nothing');
-  } finally {
-    await server.stop();
-  }
+  });
 }
 
 async function compare(servers, load) {
@@ -86,28 +85,24 @@ function printTable(title, rows) {
 }
 
 /** Memory per idle connection: what the server has more with 10,000 of them than without. */
-async function measureIdle(spec) {
-  const server = await MeasuredServer.start(spec);
-  try {
-    await measureWarmUp(server);
-    const before = server.resident();
-    const args = [loadProgram, 'idle', server.port, IDLE_CONNECTIONS, 64, 60].map(String);
+function measureIdle(spec) {
+  return withServer(spec, {}, async ({ port, pssKiB }) => {
+    await warmUp(port);
+    const before = pssKiB();
+    const args = [loadProgram, 'idle', port, IDLE_CONNECTIONS, 64, 60].map(String);
     const load = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const input = createInterface({ input: load.stdout });
     const held = await new Promise((resolve) => input.once('line', (line) => resolve(JSON.parse(line).held)));
     await new Promise((resolve) => setTimeout(resolve, 1000)); // the server may still be accepting
-    const after = server.resident();
+    const after = pssKiB();
     load.kill('SIGKILL');
-    const perConnection = (key) => ((after[key] - before[key]) * 1024) / held;
-    return { name: spec.name, main: perConnection('main'), all: perConnection('all'), held };
-  } finally {
-    await server.stop();
-  }
+    return { name: spec.name, bytes: ((after - before) * 1024) / held };
+  });
 }
 
 /** So that what grows is the connections, not the first use of everything. */
-async function measureWarmUp(server) {
-  const args = [loadProgram, 'echo', server.port, 64, 64, 1].map(String);
+async function warmUp(port) {
+  const args = [loadProgram, 'echo', port, 64, 64, 1].map(String);
   const load = spawn(process.execPath, args, { stdio: 'ignore' });
   await new Promise((resolve) => load.once('exit', resolve));
 }
@@ -132,8 +127,8 @@ function printTargets(echo64, idle) {
     );
   const memory = idle.find((row) => row.name === 'tswoole 1+1');
   if (memory) {
-    const bytes = Math.round(memory.main);
-    say('master memory per idle connection', `${bytes} bytes`, 'at most 1,024', bytes <= 1024);
+    const bytes = Math.round(memory.bytes);
+    say('memory per idle connection', `${bytes} bytes`, 'at most 1,024', bytes <= 1024);
   }
 }
 
@@ -154,12 +149,12 @@ for (const load of loads) {
 const idle = [];
 if ('idle connections'.includes(values.case)) {
   print(`\n**Memory per idle connection** (${IDLE_CONNECTIONS.toLocaleString('en')} connections)\n`);
-  print('| server | first process, bytes | all processes, bytes |');
-  print('| --- | ---: | ---: |');
+  print('| server | bytes, all processes |');
+  print('| --- | ---: |');
   for (const spec of servers.filter(({ name }) => !name.includes('cluster') && !name.startsWith('C '))) {
     const row = await measureIdle(spec);
     idle.push(row);
-    print(`| ${row.name} | ${Math.round(row.main)} | ${Math.round(row.all)} |`);
+    print(`| ${row.name} | ${Math.round(row.bytes)} |`);
   }
 }
 printTargets(echo64, idle);
