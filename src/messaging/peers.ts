@@ -11,7 +11,7 @@ export class Peers {
   readonly #board: WorkerBoard;
   readonly #bells: readonly DoorbellDescriptors[];
   readonly #wakers: (Waker | undefined)[] = [];
-  #nextTaskWorker = 0;
+  #lastTaskWorker = 0;
 
   constructor(region: Region, bells: readonly DoorbellDescriptors[]) {
     this.#region = region;
@@ -38,14 +38,20 @@ export class Peers {
     this.ring(peerOf(id, this.#board.field(id, WorkerField.lane)));
   }
 
-  /** Wakes one task worker that sleeps and has room, if there is one. Each one that takes a task wakes the next. */
+  /**
+   * Wakes one task worker that sleeps and has room, if there is one, and none while another looks for tasks by itself.
+   * Each one that takes a task wakes the next. The last one woken comes first: its caches are warm.
+   */
   wakeFreeTaskWorker(): void {
     const { workerNum, taskWorkerNum } = this.#region.shape;
+    for (let id = workerNum; id < workerNum + taskWorkerNum; id++) {
+      if (this.#board.field(id, WorkerField.looking) === 1) return;
+    }
     for (let i = 0; i < taskWorkerNum; i++) {
-      const id = workerNum + ((this.#nextTaskWorker + i) % taskWorkerNum);
+      const id = workerNum + ((this.#lastTaskWorker + i) % taskWorkerNum);
       if (this.#board.field(id, WorkerField.room) <= 0) continue;
       if (!this.wake(peerOf(id, this.#board.field(id, WorkerField.lane)))) continue;
-      this.#nextTaskWorker = id - workerNum + 1;
+      this.#lastTaskWorker = id - workerNum;
       return;
     }
   }

@@ -28,6 +28,8 @@ export interface TaskRunnerParts {
   run(task: Task): unknown;
   /** Publishes how many tasks it could take now. */
   setRoom(count: number): void;
+  /** Publishes whether it finds a task without being woken. */
+  setLooking(looks: boolean): void;
   setRunning(count: number): void;
   /** How long a task ran, in ms. */
   took(ms: number): void;
@@ -101,6 +103,14 @@ export class TaskRunner implements WorkSource {
     return this.#hasRoom && this.#parts.queue.hasWaiting;
   }
 
+  get isFree(): boolean {
+    return this.#attached && this.#running.length === 0;
+  }
+
+  look(looks: boolean): void {
+    this.#parts.setLooking(looks);
+  }
+
   get pending(): number {
     return this.#running.length;
   }
@@ -167,7 +177,8 @@ export class TaskRunner implements WorkSource {
       this.#end(task, true, error);
     }
     this.#claim(() => this.#hasTime);
-    if (this.hasWork || !this.#attached || this.#stopping) this.#parts.wakeSoon();
+    // A turn is where it waits for the next task, also where there is none yet.
+    if (this.#running.length === 0 || this.hasWork || !this.#attached || this.#stopping) this.#parts.wakeSoon();
   }
 
   #end(task: RunningTask, failed: boolean, value: unknown): void {
