@@ -82,6 +82,8 @@ export class TaskRunner implements WorkSource {
   #stopping = false;
   #taken = 0;
   #turnStarted = 0;
+  /** The last look at the clock: when a task began or ended. */
+  #lookedAt = 0;
 
   constructor(parts: TaskRunnerParts) {
     this.#parts = parts;
@@ -94,6 +96,7 @@ export class TaskRunner implements WorkSource {
 
   take(goOn: () => boolean): boolean {
     this.#turnStarted = performance.now();
+    this.#lookedAt = this.#turnStarted;
     this.#abortGivenUp();
     this.#claim(() => goOn() && this.#hasTime);
     return this.hasWork;
@@ -130,7 +133,7 @@ export class TaskRunner implements WorkSource {
   }
 
   get #hasTime(): boolean {
-    return performance.now() - this.#turnStarted <= TURN_MS;
+    return this.#lookedAt - this.#turnStarted <= TURN_MS;
   }
 
   #claim(goOn: () => boolean): void {
@@ -143,6 +146,7 @@ export class TaskRunner implements WorkSource {
 
   #begin(task: RunningTask): void {
     this.#running.push(task);
+    this.#lookedAt = task.startedAt;
     this.#tell();
     if (this.#stopping) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
     // This task may keep the processor for long: another idle task worker should take the waiting ones.
@@ -186,7 +190,8 @@ export class TaskRunner implements WorkSource {
     const last = this.#running.pop() as RunningTask;
     if (last !== task) this.#running[at] = last;
     this.#parts.queue.finish(task.claimed, failed, value);
-    this.#parts.took(performance.now() - task.startedAt);
+    this.#lookedAt = performance.now();
+    this.#parts.took(this.#lookedAt - task.startedAt);
     this.#tell();
   }
 

@@ -11,7 +11,7 @@ import type { ManagerToWorker, ReplaceReason, WorkerToManager } from '../ipc/mes
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Wakes } from '../ipc/sleep.js';
-import { Spin } from '../ipc/spin.js';
+import type { Spin } from '../ipc/spin.js';
 import { busyStamp, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { ProcessRecord } from '../memory/process-board.js';
@@ -39,6 +39,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly reactorWakers: readonly Wakes[];
   readonly outbox: Outbox;
   readonly sleeper: Sleeper;
+  /** Before sleep, while a task or the result of one may come at any moment. */
+  readonly spin: Pick<Spin, 'isWorthwhile' | 'wait' | 'woke'>;
   readonly bell: DoorbellDescriptors;
   readonly channel: Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
   readonly callbacks: WorkerCallbacks<C>;
@@ -109,8 +111,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   readonly #messaging: Messaging;
   /** Tasks to run, or a user process: none in a plain worker. */
   #source: WorkSource | undefined;
-  /** Before sleep, while a task or the result of one may come at any moment. */
-  readonly #spin = new Spin();
+  readonly #spin: WorkerParts<C>['spin'];
   readonly #looks = (): boolean => this.hasWork;
   /** The next turn begins with a wait for results. */
   #waits = false;
@@ -136,6 +137,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#poller = parts.createPoller(this);
     this.#poller.addReadable(parts.bell.read, 0);
     this.#messaging = parts.messaging;
+    this.#spin = parts.spin;
     this.#messaging.messenger.wantsTurn = () => this.#poller.wakeSoon();
     const table = new ConnectionTable(region);
     const figures = new Figures({ region, id, lane, maxRequest: parts.maxRequest, reached: () => this.#retire() });
@@ -233,12 +235,12 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   turnEnd(): void {
     if (!this.#awake) this.#wakeUp();
     const inVain = this.#waits && !this.#waitForResult();
-    const mayExpect = this.#expectsResult;
+    const mayExpect = this.#messaging.expectsResult;
     let more = this.#takeTurn();
     const end = this.#turnStarted + TURN_MS;
     while (!more && this.#waitForTask()) more = this.#takeTurn() || this.#turnStarted > end;
     letPromisesGoOn();
-    this.#waits = !more && !inVain && this.#spin.isWorthwhile && (mayExpect || this.#expectsResult);
+    this.#waits = !more && !inVain && this.#spin.isWorthwhile && (mayExpect || this.#messaging.expectsResult);
     if (more || this.#waits) this.#poller.wakeSoon();
     else this.#fallAsleep();
     if (this.#purpose !== 'serve') this.#checkPurpose();
@@ -270,14 +272,10 @@ export class Worker<C extends UserConnection> implements PollerHandler {
 
   // ——— waiting awake ———
 
-  get #expectsResult(): boolean {
-    return this.#messaging.tasks.pending > 0;
-  }
-
   /** In a turn of its own: the next tasks are submitted when the promises of the last results go on. */
   #waitForResult(): boolean {
     this.#waits = false;
-    return this.#expectsResult && this.#spin.wait(this.#looks);
+    return this.#messaging.expectsResult && this.#spin.wait(this.#looks);
   }
 
   /** At the end of a turn: meanwhile callers need not wake another task worker. */
@@ -290,8 +288,8 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   }
 
   #learnFromSleep(): void {
-    if (!this.#expectsResult && this.#source?.isFree !== true) return;
-    const byTask = this.#messaging.queue.hasEnded || this.#source?.hasWork === true;
+    if (!this.#messaging.expectsResult && this.#source?.isFree !== true) return;
+    const byTask = this.#messaging.hasResult || this.#source?.hasWork === true;
     this.#spin.woke(byTask, performance.now() - this.#turnStarted);
   }
 
