@@ -127,7 +127,7 @@ export const WorkerField = {
   processOfLane1: workerRecord.processOfLane1,
   /** Task workers: how many more tasks it can run now. */
   room: workerRecord.room,
-  /** Task workers: 1 while it looks for tasks by itself: see `Spin`. */
+  /** Task workers: odd while it looks for tasks by itself: see `Spin`. */
   looking: workerRecord.looking,
   /** HTTP: 1 while it waits for uploads to end before another process takes over: it gets no new uploads. */
   dismissing: workerRecord.dismissing,
@@ -282,6 +282,12 @@ export class WorkerBoard {
 
   addField(worker: number, field: WorkerField, amount: number): number {
     return Atomics.add(this.#int32, this.#int(worker) + field, amount);
+  }
+
+  /** Each look has a number of its own, so that whoever relies on it does so once: the process may be stopped meanwhile. */
+  setLooking(worker: number, looks: boolean): void {
+    const look = this.field(worker, WorkerField.looking);
+    if ((look & 1) !== Number(looks)) this.setField(worker, WorkerField.looking, look + 1);
   }
 
   setProcess(worker: number, lane: number, pid: number): void {

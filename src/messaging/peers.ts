@@ -12,6 +12,8 @@ export class Peers {
   readonly #bells: readonly DoorbellDescriptors[];
   readonly #wakers: (Waker | undefined)[] = [];
   #lastTaskWorker = 0;
+  /** By task worker: the last look that a task was left to. */
+  readonly #reliedOn: number[] = [];
 
   constructor(region: Region, bells: readonly DoorbellDescriptors[]) {
     this.#region = region;
@@ -44,9 +46,7 @@ export class Peers {
    */
   wakeFreeTaskWorker(): void {
     const { workerNum, taskWorkerNum } = this.#region.shape;
-    for (let id = workerNum; id < workerNum + taskWorkerNum; id++) {
-      if (this.#board.field(id, WorkerField.looking) === 1) return;
-    }
+    if (this.#someoneLooks()) return;
     for (let i = 0; i < taskWorkerNum; i++) {
       const id = workerNum + ((this.#lastTaskWorker + i) % taskWorkerNum);
       if (this.#board.field(id, WorkerField.room) <= 0) continue;
@@ -54,6 +54,18 @@ export class Peers {
       this.#lastTaskWorker = id - workerNum;
       return;
     }
+  }
+
+  /** Relies on each look once, as each sleep is rung for once: the second task wakes another task worker. */
+  #someoneLooks(): boolean {
+    const { workerNum, taskWorkerNum } = this.#region.shape;
+    for (let id = workerNum; id < workerNum + taskWorkerNum; id++) {
+      const look = this.#board.field(id, WorkerField.looking);
+      if ((look & 1) === 0 || look === this.#reliedOn[id]) continue;
+      this.#reliedOn[id] = look;
+      return true;
+    }
+    return false;
   }
 
   /** After a death: makes every task worker check again, because the dead one may have been rung for a waiting task. */

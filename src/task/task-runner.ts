@@ -91,6 +91,7 @@ export class TaskRunner implements WorkSource {
 
   attach(): void {
     this.#attached = true;
+    this.#parts.setLooking(false); // its predecessor may have died looking
     this.#tell();
   }
 

@@ -59,12 +59,18 @@ it('begins with the one woken last', () => {
   expect(rung()).toEqual([2]);
 });
 
-it('wakes none while one looks for tasks by itself', () => {
+it('wakes none while one looks for tasks by itself, and leaves one task to each look', () => {
   sleepers.get(3)?.wake();
-  board.setField(3, WorkerField.looking, 1);
+  board.setLooking(3, true);
   peers.wakeFreeTaskWorker();
   expect(rung()).toEqual([]);
-  board.setField(3, WorkerField.looking, 0);
-  peers.wakeFreeTaskWorker();
+  peers.wakeFreeTaskWorker(); // the first one still waits, or the task worker was stopped
   expect(rung()).toEqual([1]);
+  board.setLooking(3, false);
+  board.setLooking(3, true);
+  peers.wakeFreeTaskWorker();
+  expect(rung()).toEqual([]);
+  board.setLooking(3, false);
+  peers.wakeFreeTaskWorker();
+  expect(rung()).toEqual([2]);
 });

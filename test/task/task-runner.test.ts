@@ -53,6 +53,7 @@ const runner = (parts: Partial<TaskRunnerParts> = {}): TaskRunner => {
     ...parts,
   });
   made.attach();
+  asked.length = 0;
   return made;
 };
 /** @returns the handle of the last one */
@@ -247,8 +248,11 @@ describe('a task worker that waits awake', () => {
     expect(asked).toEqual(['soon']);
   });
 
-  it('says so', () => {
+  it('says so, and begins by saying that it does not: its predecessor may have died meanwhile', () => {
     const made = runner();
+    made.attach();
+    expect(asked).toEqual(['look no more']);
+    asked.length = 0;
     made.look(true);
     made.look(false);
     expect(asked).toEqual(['look', 'look no more']);
