@@ -39,6 +39,7 @@ print(
 );
 print(`${WORKERS} task workers in every pool. All pools take turns in every round: ratios count, not figures.`);
 const first = {};
+const single = {};
 for (const load of loads) {
   const results = new Map(pools.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
@@ -51,6 +52,7 @@ for (const load of loads) {
     const perSecond = median(results.get(name).map((result) => result.perSecond));
     const cpu = median(results.get(name).map((result) => result.cpuUs));
     if (load === loads[0]) first[name] = perSecond;
+    if (load === loads[1]) single[name] = perSecond;
     print(`| ${name} | ${Math.round(perSecond).toLocaleString('en')} | ${cpu.toFixed(1)} |`);
   }
 }
@@ -104,8 +106,9 @@ const say = (what, ratio, limit) =>
   print(
     `- ${ratio >= limit ? 'met' : '**missed**'}: round trips/s against ${what}: ${ratio.toFixed(2)} × (at least ${limit} ×)`,
   );
-say('tinypool with child processes', ours / processes, 3);
-say('piscina', ours / threads, 1);
+say('tinypool with child processes', ours / processes, 15);
+say('piscina', ours / threads, 6);
+say('piscina, 1 at a time', single[pools[0].name] / single[pools[1].name], 1.2);
 print(
   `- ${busy.plain < 5 ? 'met' : '**missed**'}: p99 while a task computes: ${busy.plain.toFixed(2)} ms (under 5 ms)`,
 );

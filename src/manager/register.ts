@@ -38,6 +38,7 @@ export class Register {
     board.setField(seat.id, WorkerField.busy, 0);
     board.setField(seat.id, WorkerField.pending, 0);
     board.setField(seat.id, WorkerField.room, 0);
+    board.setLooking(seat.id, false);
   }
 
   /** One line for each process that ends unexpectedly. */

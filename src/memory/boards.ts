@@ -97,6 +97,7 @@ const workerRecord = layoutRecord(
     processOfLane0: int32(),
     processOfLane1: int32(),
     room: int32(),
+    looking: int32(),
     dismissing: int32(),
     streamsOfLane0: int32(),
     streamsOfLane1: int32(),
@@ -126,6 +127,8 @@ export const WorkerField = {
   processOfLane1: workerRecord.processOfLane1,
   /** Task workers: how many more tasks it can run now. */
   room: workerRecord.room,
+  /** Task workers: odd while it looks for tasks by itself: see `Spin`. */
+  looking: workerRecord.looking,
   /** HTTP: 1 while it waits for uploads to end before another process takes over: it gets no new uploads. */
   dismissing: workerRecord.dismissing,
   /** HTTP/2 requests in flight in a process: see `Http2Record`. */
@@ -279,6 +282,12 @@ export class WorkerBoard {
 
   addField(worker: number, field: WorkerField, amount: number): number {
     return Atomics.add(this.#int32, this.#int(worker) + field, amount);
+  }
+
+  /** Each look has a number of its own, so that whoever relies on it does so once: the process may be stopped meanwhile. */
+  setLooking(worker: number, looks: boolean): void {
+    const look = this.field(worker, WorkerField.looking);
+    if ((look & 1) !== Number(looks)) this.setField(worker, WorkerField.looking, look + 1);
   }
 
   setProcess(worker: number, lane: number, pid: number): void {

@@ -83,6 +83,11 @@ export class MessagingMemory {
     return Atomics.add(this.int32, TICKET, 1);
   }
 
+  /** The number that the next task gets. */
+  get ticket(): number {
+    return Atomics.load(this.int32, TICKET);
+  }
+
   wordIndex(peer: number, slot: number): number {
     return this.layout.wordsAt + peer * this.shape.slots + slot;
   }

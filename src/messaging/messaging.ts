@@ -95,6 +95,15 @@ export class Messaging {
     return this.queue.hasEnded || this.messenger.hasMessages;
   }
 
+  /** It has submitted tasks whose results may come at any moment. */
+  get expectsResult(): boolean {
+    return this.tasks.pending > 0;
+  }
+
+  get hasResult(): boolean {
+    return this.queue.hasEnded;
+  }
+
   /** Messages sent by all processes since the start. */
   get messageCount(): number {
     return this.#memory.total(Counter.messages);

@@ -94,13 +94,14 @@ export class Messenger {
     const way = this.#way(id);
     if (way.held.size === 0 && this.#put(way, value)) return taken;
     const { limitBytes } = this.#parts;
-    if (this.#holding > 0 && this.#heldBytes + value.bytes.length > limitBytes) {
+    if (this.#holding > 0 && this.#heldBytes + value.length > limitBytes) {
       throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { workerId: id, limitBytes });
     }
     // The slots of taken messages are freed in a later turn.
     if (!this.#turnAsked) this.wantsTurn();
     this.#turnAsked = true;
-    return this.#hold(way, { kind: value.kind, bytes: Uint8Array.from(value.bytes) });
+    const { kind, content, length } = value;
+    return this.#hold(way, { kind, content: typeof content === 'string' ? content : Uint8Array.from(content), length });
   }
 
   /** Messages that wait in this process. */
@@ -156,7 +157,7 @@ export class Messenger {
       records.writeData(peer, slot, value);
     } catch (error) {
       slots.release(slot);
-      throw new ServerError('ERR_DATA_STORE', { bytes: value.bytes.length }, { cause: error });
+      throw new ServerError('ERR_DATA_STORE', { bytes: value.length }, { cause: error });
     }
     memory.int32[memory.ticketIndex(peer, slot)] = memory.nextTicket();
     const queued = Word.inState(Atomics.load(memory.int32, index), SlotState.queued);
@@ -169,7 +170,7 @@ export class Messenger {
   }
 
   #hold(way: Way, value: EncodedValue): Promise<void> {
-    this.#heldBytes += value.bytes.length + HELD_BYTES;
+    this.#heldBytes += value.length + HELD_BYTES;
     this.#holding++;
     const promise = new Promise<void>((resolve, reject) => {
       way.held.push({ value, taken: resolve, failed: reject });
@@ -187,7 +188,7 @@ export class Messenger {
       }
       way.held.shift();
       this.#holding--;
-      this.#heldBytes -= held.value.bytes.length + HELD_BYTES;
+      this.#heldBytes -= held.value.length + HELD_BYTES;
     }
   }
 

@@ -11,7 +11,9 @@ export class Peers {
   readonly #board: WorkerBoard;
   readonly #bells: readonly DoorbellDescriptors[];
   readonly #wakers: (Waker | undefined)[] = [];
-  #nextTaskWorker = 0;
+  #lastTaskWorker = 0;
+  /** By task worker: the last look that a task was left to. */
+  readonly #reliedOn: number[] = [];
 
   constructor(region: Region, bells: readonly DoorbellDescriptors[]) {
     this.#region = region;
@@ -38,16 +40,32 @@ export class Peers {
     this.ring(peerOf(id, this.#board.field(id, WorkerField.lane)));
   }
 
-  /** Wakes one task worker that sleeps and has room, if there is one. Each one that takes a task wakes the next. */
+  /**
+   * Wakes one task worker that sleeps and has room, if there is one, and none while another looks for tasks by itself.
+   * Each one that takes a task wakes the next. The last one woken comes first: its caches are warm.
+   */
   wakeFreeTaskWorker(): void {
     const { workerNum, taskWorkerNum } = this.#region.shape;
+    if (this.#someoneLooks()) return;
     for (let i = 0; i < taskWorkerNum; i++) {
-      const id = workerNum + ((this.#nextTaskWorker + i) % taskWorkerNum);
+      const id = workerNum + ((this.#lastTaskWorker + i) % taskWorkerNum);
       if (this.#board.field(id, WorkerField.room) <= 0) continue;
       if (!this.wake(peerOf(id, this.#board.field(id, WorkerField.lane)))) continue;
-      this.#nextTaskWorker = id - workerNum + 1;
+      this.#lastTaskWorker = id - workerNum;
       return;
     }
+  }
+
+  /** Relies on each look once, as each sleep is rung for once: the second task wakes another task worker. */
+  #someoneLooks(): boolean {
+    const { workerNum, taskWorkerNum } = this.#region.shape;
+    for (let id = workerNum; id < workerNum + taskWorkerNum; id++) {
+      const look = this.#board.field(id, WorkerField.looking);
+      if ((look & 1) === 0 || look === this.#reliedOn[id]) continue;
+      this.#reliedOn[id] = look;
+      return true;
+    }
+    return false;
   }
 
   /** After a death: makes every task worker check again, because the dead one may have been rung for a waiting task. */

@@ -12,9 +12,10 @@
  * writes the result is run again on the same data.
  */
 import { SLOT_BYTES } from '../memory/messaging-layout.js';
+import { readUtf8, writeUtf8 } from '../util/utf8.js';
 import type { MessagingMemory } from './memory.js';
 import type { Overflow } from './overflow.js';
-import { decodeValue, type EncodedValue } from './value.js';
+import { decodeText, decodeValue, type EncodedValue, isText } from './value.js';
 
 /** The places of the fields of `data` or `result`. */
 interface Part {
@@ -87,16 +88,19 @@ export class Records {
   #write(peer: number, slot: number, part: Part, value: EncodedValue): void {
     const { bytes, int32, float64 } = this.#memory.slotsOf(peer);
     const floats = (slot * SLOT_BYTES) / 8 + part.lengthAt;
-    int32[(slot * SLOT_BYTES) / 4 + part.kindAt] = value.kind;
-    float64[floats] = value.bytes.length;
-    if (value.bytes.length <= INLINE_BYTES) {
+    const { kind, content, length } = value;
+    int32[(slot * SLOT_BYTES) / 4 + part.kindAt] = kind;
+    float64[floats] = length;
+    if (length <= INLINE_BYTES) {
       float64[floats + 1] = 0;
-      bytes.set(value.bytes, slot * SLOT_BYTES + part.inlineAt);
+      const at = slot * SLOT_BYTES + part.inlineAt;
+      if (typeof content === 'string') writeUtf8(bytes, content, at, length);
+      else bytes.set(content, at);
       return;
     }
-    const offset = this.#overflow.reserve(value.bytes.length);
+    const offset = this.#overflow.reserve(length);
     float64[floats + 1] = offset;
-    this.#overflow.write(offset, value.bytes);
+    this.#overflow.write(offset, typeof content === 'string' ? Buffer.from(content) : content);
   }
 
   #read(peer: number, slot: number, part: Part): unknown | Promise<unknown> {
@@ -110,6 +114,7 @@ export class Records {
       return data instanceof Promise ? data.then((all) => decodeValue(kind, all)) : decodeValue(kind, data);
     }
     const at = slot * SLOT_BYTES + part.inlineAt;
+    if (isText(kind)) return decodeText(kind, readUtf8(bytes, at, at + length));
     const copy = Buffer.allocUnsafe(length);
     bytes.copy(copy, 0, at, at + length);
     return decodeValue(kind, copy);

@@ -13,7 +13,7 @@ import { Purpose, type Records } from './record.js';
 import { dropTask, eachSlot } from './shared-task-keeper.js';
 import { type Slots, signalOwner } from './slots.js';
 import type { ClaimedTask, GivenTask, TaskCounts, TaskOutcome, TaskQueue } from './task-queue.js';
-import { type EncodedValue, encodeError, encodeValue } from './value.js';
+import { type EncodedValue, encodeError, encodeValue, ValueKind } from './value.js';
 import * as Word from './word.js';
 import { SlotState } from './word.js';
 
@@ -30,6 +30,9 @@ export interface SharedTaskQueueParts {
   /** How often a task is retried after its task worker has died. */
   readonly retries: number;
 }
+
+/** Retried tasks have old tickets: at the latest after this many tasks all queues are compared again. */
+const CLAIMS_PER_COMPARISON = 32;
 
 /** A task claimed by the task worker that runs it. */
 class SharedTask implements ClaimedTask {
@@ -67,6 +70,13 @@ export class SharedTaskQueue implements TaskQueue {
   readonly #out: Queue[];
   /** Queues this task worker takes from, one or two of every peer. */
   #in: Queue[] = [];
+  /** The queue last found to have the oldest task: while its tasks have lower tickets than this, no other has an older. */
+  #best: Queue | undefined;
+  #bestUntil = 0;
+  #bestLeft = 0;
+  /** Entries of all queues, when the next ticket was `countedAt`. */
+  #counted = Number.POSITIVE_INFINITY;
+  #countedAt = 0;
 
   constructor(parts: SharedTaskQueueParts) {
     this.#parts = parts;
@@ -100,7 +110,7 @@ export class SharedTaskQueue implements TaskQueue {
       records.writeData(peer, slot, value);
     } catch (error) {
       slots.release(slot);
-      throw new ServerError('ERR_DATA_STORE', { bytes: value.bytes.length }, { cause: error });
+      throw new ServerError('ERR_DATA_STORE', { bytes: value.length }, { cause: error });
     }
     const ticket = this.#memory.nextTicket();
     this.#int32[this.#memory.ticketIndex(peer, slot)] = ticket;
@@ -152,9 +162,9 @@ export class SharedTaskQueue implements TaskQueue {
 
   claim(): SharedTask | undefined {
     for (;;) {
-      const found = this.#oldest();
-      if (found === undefined) return undefined;
-      const { queue, entry } = found;
+      const queue = this.#oldest();
+      const entry = queue?.peek() ?? 0;
+      if (queue === undefined || entry === 0) return undefined;
       const owner = Word.ownerOfEntry(entry);
       const slot = Word.slotOfEntry(entry);
       const index = this.#memory.wordIndex(owner, slot);
@@ -175,14 +185,13 @@ export class SharedTaskQueue implements TaskQueue {
     for (;;) {
       const word = Atomics.load(this.#int32, index);
       if (Word.isUnwanted(word)) {
-        const counter = outcome.failed ? Counter.failed : Counter.done;
-        dropTask({ memory, records, ledger: this.#ledger }, owner, slot, counter);
+        dropTask({ memory, records, ledger: this.#ledger }, owner, slot, counterOf(outcome));
         return false;
       }
       if (!written) outcome = this.#store(owner, slot, outcome);
       written = true;
-      const ended = Word.inState(word, outcome.failed ? SlotState.failed : SlotState.done);
-      if (!this.#ledger.change(index, word, ended, outcome.failed ? Counter.failed : Counter.done)) continue;
+      const ended = Word.inState(word, hasFailed(outcome) ? SlotState.failed : SlotState.done);
+      if (!this.#ledger.change(index, word, ended, counterOf(outcome))) continue;
       signalOwner(this.#memory, owner, slot);
       peers.wake(owner);
       return true;
@@ -190,6 +199,7 @@ export class SharedTaskQueue implements TaskQueue {
   }
 
   get hasWaiting(): boolean {
+    if (this.#best !== undefined && this.#best.peek() !== 0) return true;
     return this.#in.some((queue) => queue.peek() !== 0);
   }
 
@@ -221,9 +231,22 @@ export class SharedTaskQueue implements TaskQueue {
     return this.#out[target < 0 ? 0 : queueOfTaskWorker(this.#memory.shape, target)] as Queue;
   }
 
-  /** Entries of abandoned tasks count until their turn comes, so a long queue is scanned before it counts as full. */
+  /**
+   * Each waiting task has a ticket of its own, so the queues are counted only where the tickets given since the last count
+   * could have filled them. (A task retried meanwhile may have had its ticket before: as many too many may wait.)
+   */
   #isFull(): boolean {
     const { limit } = this.#parts;
+    const { ticket } = this.#memory;
+    if (this.#counted + ((ticket - this.#countedAt) >>> 0) < limit) return false;
+    this.#counted = this.#countEntries();
+    this.#countedAt = ticket;
+    if (this.#counted < limit) return false;
+    // Entries of abandoned tasks count until their turn comes, so a long queue is scanned before it counts as full.
+    return this.#countStates()[0] >= limit;
+  }
+
+  #countEntries(): number {
     const { peers } = this.#memory.shape;
     let entries = 0;
     for (let queue = 0; queue < this.#out.length; queue++) {
@@ -232,7 +255,7 @@ export class SharedTaskQueue implements TaskQueue {
         entries += (Atomics.load(this.#int32, at + 1) - Atomics.load(this.#int32, at)) | 0;
       }
     }
-    return entries >= limit && this.#countStates()[0] >= limit;
+    return entries;
   }
 
   #refuse(): ServerError {
@@ -242,41 +265,55 @@ export class SharedTaskQueue implements TaskQueue {
     return new ServerError('ERR_TASK_QUEUE_FULL', { limit });
   }
 
-  /** The entry of the task with the lowest ticket. */
-  #oldest(): { queue: Queue; entry: number } | undefined {
+  /** The queue whose first task has the lowest ticket. */
+  #oldest(): Queue | undefined {
+    if (this.#bestLeft-- > 0) {
+      const entry = this.#best?.peek() ?? 0;
+      if (entry !== 0 && ((this.#ticketOf(entry) - this.#bestUntil) | 0) < 0) return this.#best;
+    }
+    return this.#compareAll();
+  }
+
+  #compareAll(): Queue | undefined {
     let best: Queue | undefined;
-    let bestEntry = 0;
-    let bestTicket = 0;
+    let lowest = this.#memory.ticket; // no later task is older
+    let second = lowest;
     for (const queue of this.#in) {
       const entry = queue.peek();
       if (entry === 0) continue;
-      const ticket = this.#int32[this.#memory.ticketIndex(Word.ownerOfEntry(entry), Word.slotOfEntry(entry))] ?? 0;
-      if (best !== undefined && ((ticket - bestTicket) | 0) >= 0) continue;
-      best = queue;
-      bestEntry = entry;
-      bestTicket = ticket;
+      const ticket = this.#ticketOf(entry);
+      if (best === undefined || ((ticket - lowest) | 0) < 0) {
+        second = best === undefined ? second : lowest;
+        [best, lowest] = [queue, ticket];
+      } else if (((ticket - second) | 0) < 0) second = ticket;
     }
-    return best === undefined ? undefined : { queue: best, entry: bestEntry };
+    this.#best = best;
+    this.#bestUntil = second;
+    this.#bestLeft = CLAIMS_PER_COMPARISON;
+    return best;
   }
 
-  #encode(failed: boolean, value: unknown): EncodedValue & { failed: boolean } {
-    if (failed) return { ...encodeError(value), failed };
+  #ticketOf(entry: number): number {
+    return this.#int32[this.#memory.ticketIndex(Word.ownerOfEntry(entry), Word.slotOfEntry(entry))] ?? 0;
+  }
+
+  #encode(failed: boolean, value: unknown): EncodedValue {
+    if (failed) return encodeError(value);
     try {
-      return { ...encodeValue(value), failed };
+      return encodeValue(value);
     } catch (error) {
-      return { ...encodeError(error), failed: true };
+      return encodeError(error);
     }
   }
 
-  #store(owner: number, slot: number, outcome: EncodedValue & { failed: boolean }): EncodedValue & { failed: boolean } {
+  #store(owner: number, slot: number, outcome: EncodedValue): EncodedValue {
     try {
       this.#parts.records.writeResult(owner, slot, outcome);
       return outcome;
     } catch (error) {
-      const failure = new ServerError('ERR_DATA_STORE', { bytes: outcome.bytes.length }, { cause: error });
-      const encoded = { ...encodeError(failure), failed: true };
-      this.#parts.records.writeResult(owner, slot, encoded);
-      return encoded;
+      const failure = encodeError(new ServerError('ERR_DATA_STORE', { bytes: outcome.length }, { cause: error }));
+      this.#parts.records.writeResult(owner, slot, failure);
+      return failure;
     }
   }
 
@@ -298,6 +335,9 @@ export class SharedTaskQueue implements TaskQueue {
 
 /** The first task has id 1. */
 const idOf = (ticket: number): number => (ticket >>> 0) + 1;
+
+const hasFailed = (outcome: EncodedValue): boolean => outcome.kind === ValueKind.error;
+const counterOf = (outcome: EncodedValue): Counter => (hasFailed(outcome) ? Counter.failed : Counter.done);
 
 /** A value that cannot be read is an error for its caller, not for this process. */
 function readSafely(read: () => unknown): unknown | Promise<unknown> {

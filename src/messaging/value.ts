@@ -4,6 +4,7 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
+import { readUtf8 } from '../util/utf8.js';
 
 export const ValueKind = {
   undefined: 0,
@@ -19,26 +20,41 @@ export type ValueKind = (typeof ValueKind)[keyof typeof ValueKind];
 
 export interface EncodedValue {
   readonly kind: ValueKind;
-  readonly bytes: Uint8Array;
+  /** Short text is encoded where it goes to, as UTF-8: a buffer for it alone costs more than the task's way. */
+  readonly content: Uint8Array | string;
+  /** Bytes, not characters. */
+  readonly length: number;
 }
 
 const nothing = Buffer.alloc(0);
+/** Text of more characters is encoded at once. */
+const SHORT_TEXT = 256;
 
 /** Bytes are not copied here. @throws ServerError ERR_DATA_NOT_CLONEABLE */
 export function encodeValue(value: unknown): EncodedValue {
   // UTF-8 cannot hold lone surrogates; the clone keeps them.
-  if (typeof value === 'string' && value.isWellFormed()) return { kind: ValueKind.string, bytes: Buffer.from(value) };
-  if (Buffer.isBuffer(value)) return { kind: ValueKind.buffer, bytes: value };
-  if (value instanceof Uint8Array) return { kind: ValueKind.bytes, bytes: value };
-  if (value === undefined) return { kind: ValueKind.undefined, bytes: nothing };
-  if (typeof value === 'number')
-    return { kind: ValueKind.number, bytes: new Uint8Array(new Float64Array([value]).buffer) };
-  if (isSmallJson(value, [])) return { kind: ValueKind.json, bytes: Buffer.from(JSON.stringify(value)) };
-  return { kind: ValueKind.clone, bytes: clone(value) };
+  if (typeof value === 'string' && value.isWellFormed()) return ofText(ValueKind.string, value);
+  if (Buffer.isBuffer(value)) return ofBytes(ValueKind.buffer, value);
+  if (value instanceof Uint8Array) return ofBytes(ValueKind.bytes, value);
+  if (value === undefined) return ofBytes(ValueKind.undefined, nothing);
+  if (typeof value === 'number') return ofBytes(ValueKind.number, new Uint8Array(new Float64Array([value]).buffer));
+  if (isSmallJson(value, [])) return ofText(ValueKind.json, JSON.stringify(value));
+  return ofBytes(ValueKind.clone, clone(value));
 }
 
 export function encodeError(error: unknown): EncodedValue {
-  return { kind: ValueKind.error, bytes: Buffer.from(JSON.stringify(serializeError(error))) };
+  return ofText(ValueKind.error, JSON.stringify(serializeError(error)));
+}
+
+const ofBytes = (kind: ValueKind, content: Uint8Array): EncodedValue => ({ kind, content, length: content.length });
+
+function ofText(kind: ValueKind, text: string): EncodedValue {
+  if (text.length > SHORT_TEXT) return ofBytes(kind, Buffer.from(text));
+  return { kind, content: text, length: Buffer.byteLength(text) };
+}
+
+export function isText(kind: number): boolean {
+  return kind === ValueKind.string || kind === ValueKind.json || kind === ValueKind.error;
 }
 
 /** @param bytes become the value's own */
@@ -50,17 +66,20 @@ export function decodeValue(kind: number, bytes: Buffer): unknown {
       return bytes;
     case ValueKind.bytes:
       return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-    case ValueKind.string:
-      return bytes.toString();
     case ValueKind.number:
       return bytes.readDoubleLE();
-    case ValueKind.error:
-      return deserializeError(JSON.parse(bytes.toString()) as SerializedError);
-    case ValueKind.json:
-      return JSON.parse(bytes.toString());
-    default:
+    case ValueKind.clone:
       return deserialize(bytes);
+    default:
+      return decodeText(kind, readUtf8(bytes, 0, bytes.length));
   }
+}
+
+/** @param kind one of text */
+export function decodeText(kind: number, text: string): unknown {
+  if (kind === ValueKind.string) return text;
+  const value: unknown = JSON.parse(text);
+  return kind === ValueKind.error ? deserializeError(value as SerializedError) : value;
 }
 
 /** Beyond this many objects the check costs more than it saves. */

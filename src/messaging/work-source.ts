@@ -9,6 +9,10 @@ export interface WorkSource {
   take(goOn: () => boolean): boolean;
   /** Checked once more after sleep was announced. */
   readonly hasWork: boolean;
+  /** It has nothing to do, and work may come at any moment. */
+  readonly isFree: boolean;
+  /** From now on it finds work without being woken, or no longer. Only between the two calls, in one turn. */
+  look(looks: boolean): void;
   /** Work begun and not finished. */
   readonly pending: number;
   /** Another process owns the id from now on: takes no more work, finishes what it has begun. */

@@ -49,6 +49,9 @@ export const libc = {
   sendfile: bindOnLinux('intptr_t sendfile(int, int, uintptr_t, size_t)') as Call<[number, number, number, number]>,
   socketpair: bind('int socketpair(int, int, int, void *)') as Call<[number, number, number, Buffer]>,
   sendmsg: bind('intptr_t sendmsg(int, uintptr_t, int)') as Call<[number, number, number]>,
+  recvmmsg: bindOnLinux('int recvmmsg(int, uintptr_t, uint32_t, int, uintptr_t)') as Call<
+    [number, number, number, number, number]
+  >,
   recvmsg: bind('intptr_t recvmsg(int, uintptr_t, int)') as Call<[number, number, number]>,
   read: bind('intptr_t read(int, uintptr_t, size_t)') as Call<[number, number, number]>,
   write: bind('intptr_t write(int, uintptr_t, size_t)') as Call<[number, number, number]>,

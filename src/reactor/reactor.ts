@@ -98,8 +98,9 @@ export class Reactor implements PollerHandler {
     if (events & BROKEN) this.#ending.broken(connection);
   }
 
-  /** Shows workers the packets just read. */
+  /** Reads datagrams, and shows workers the packets just read. */
   publish(): void {
+    this.#takeDatagrams();
     for (const ring of this.#context.rings) ring.flush();
   }
 
@@ -111,7 +112,7 @@ export class Reactor implements PollerHandler {
     for (const protocol of this.#wiring.protocols.withTurnEnd) protocol.turnEnd?.();
     if (this.#context.again.length > 0) this.#reading.readAgain();
     if (this.#context.writeOn.length > 0) this.#sending.writeAgain();
-    const hasMoreDatagrams = !this.#reading.isQuiet && this.#wiring.datagrams?.take() === true;
+    const hasMoreDatagrams = this.#takeDatagrams();
     this.#reading.readHeldBack();
     this.#wakeWorkers();
     this.#ending.reclaimSlots();
@@ -122,6 +123,11 @@ export class Reactor implements PollerHandler {
     if (isUnfinished || hasMoreDatagrams || hasMore) return this.#poller.wakeSoon();
     this.#wiring.moderation.turnEnd();
     this.#fallAsleep();
+  }
+
+  /** @returns true when more may be waiting */
+  #takeDatagrams(): boolean {
+    return !this.#reading.isQuiet && this.#wiring.datagrams?.take() === true;
   }
 
   /**

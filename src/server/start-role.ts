@@ -122,6 +122,7 @@ function taskSource(
     maxTasks: options.taskMaxRequest,
     run: (task) => events.task?.(task),
     setRoom: (count) => board.setField(id, WorkerField.room, count),
+    setLooking: (looks) => board.setLooking(id, looks),
     took: (ms) => record.callbackTook(ms),
     setRunning: (count) => board.setField(id, WorkerField.pending, count),
     wakeAnother: () => messaging.wakeFreeTaskWorker(),

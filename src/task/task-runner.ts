@@ -28,6 +28,8 @@ export interface TaskRunnerParts {
   run(task: Task): unknown;
   /** Publishes how many tasks it could take now. */
   setRoom(count: number): void;
+  /** Publishes whether it finds a task without being woken. */
+  setLooking(looks: boolean): void;
   setRunning(count: number): void;
   /** How long a task ran, in ms. */
   took(ms: number): void;
@@ -80,6 +82,8 @@ export class TaskRunner implements WorkSource {
   #stopping = false;
   #taken = 0;
   #turnStarted = 0;
+  /** The last look at the clock: when a task began or ended. */
+  #lookedAt = 0;
 
   constructor(parts: TaskRunnerParts) {
     this.#parts = parts;
@@ -87,11 +91,13 @@ export class TaskRunner implements WorkSource {
 
   attach(): void {
     this.#attached = true;
+    this.#parts.setLooking(false); // its predecessor may have died looking
     this.#tell();
   }
 
   take(goOn: () => boolean): boolean {
     this.#turnStarted = performance.now();
+    this.#lookedAt = this.#turnStarted;
     this.#abortGivenUp();
     this.#claim(() => goOn() && this.#hasTime);
     return this.hasWork;
@@ -99,6 +105,14 @@ export class TaskRunner implements WorkSource {
 
   get hasWork(): boolean {
     return this.#hasRoom && this.#parts.queue.hasWaiting;
+  }
+
+  get isFree(): boolean {
+    return this.#attached && this.#running.length === 0;
+  }
+
+  look(looks: boolean): void {
+    this.#parts.setLooking(looks);
   }
 
   get pending(): number {
@@ -120,7 +134,7 @@ export class TaskRunner implements WorkSource {
   }
 
   get #hasTime(): boolean {
-    return performance.now() - this.#turnStarted <= TURN_MS;
+    return this.#lookedAt - this.#turnStarted <= TURN_MS;
   }
 
   #claim(goOn: () => boolean): void {
@@ -133,6 +147,7 @@ export class TaskRunner implements WorkSource {
 
   #begin(task: RunningTask): void {
     this.#running.push(task);
+    this.#lookedAt = task.startedAt;
     this.#tell();
     if (this.#stopping) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
     // This task may keep the processor for long: another idle task worker should take the waiting ones.
@@ -167,7 +182,8 @@ export class TaskRunner implements WorkSource {
       this.#end(task, true, error);
     }
     this.#claim(() => this.#hasTime);
-    if (this.hasWork || !this.#attached || this.#stopping) this.#parts.wakeSoon();
+    // A turn is where it waits for the next task, also where there is none yet.
+    if (this.#running.length === 0 || this.hasWork || !this.#attached || this.#stopping) this.#parts.wakeSoon();
   }
 
   #end(task: RunningTask, failed: boolean, value: unknown): void {
@@ -175,7 +191,8 @@ export class TaskRunner implements WorkSource {
     const last = this.#running.pop() as RunningTask;
     if (last !== task) this.#running[at] = last;
     this.#parts.queue.finish(task.claimed, failed, value);
-    this.#parts.took(performance.now() - task.startedAt);
+    this.#lookedAt = performance.now();
+    this.#parts.took(this.#lookedAt - task.startedAt);
     this.#tell();
   }
 

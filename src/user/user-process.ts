@@ -14,6 +14,7 @@ export interface UserProcessParts {
 export class UserProcess implements WorkSource {
   readonly holdsUntilFinished = true;
   readonly hasWork = false;
+  readonly isFree = false;
   readonly #parts: UserProcessParts;
   readonly #controller = new AbortController();
   #isRunning = false;
@@ -33,6 +34,8 @@ export class UserProcess implements WorkSource {
   take(): boolean {
     return false;
   }
+
+  look(): void {}
 
   release(): void {
     this.#controller.abort();

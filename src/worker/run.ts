@@ -9,6 +9,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import type { LocalLink } from '../ipc/reply.js';
 import { RingReader } from '../ipc/ring.js';
 import { Sleeper, type Wakes } from '../ipc/sleep.js';
+import { Spin } from '../ipc/spin.js';
 import { WorkerBoard } from '../memory/boards.js';
 import { CheckIn } from '../memory/check-in.js';
 import { peerOf } from '../memory/layout.js';
@@ -79,6 +80,7 @@ export function runWorker<C extends UserConnection>(place: WorkerPlace<C>): Runn
     rings: takesPackets ? links.map((_, reactor) => new RingReader(region, layout.inbound(reactor, id))) : [],
     reactorWakers: links.map(({ waker }) => waker),
     sleeper: new Sleeper(region.int32, board.sleepIndex(id, lane)),
+    spin: new Spin(),
     bell: peerBell(bells, shape, peer),
     maxQueuedBytes: options.maxQueuedBytes,
     countsHandled: options.maxQueuedBytes > 0 || !stickyModes.has(options.dispatchMode),

@@ -11,6 +11,7 @@ import type { ManagerToWorker, ReplaceReason, WorkerToManager } from '../ipc/mes
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Sleeper, Wakes } from '../ipc/sleep.js';
+import type { Spin } from '../ipc/spin.js';
 import { busyStamp, WorkerBoard, WorkerField } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { ProcessRecord } from '../memory/process-board.js';
@@ -38,6 +39,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly reactorWakers: readonly Wakes[];
   readonly outbox: Outbox;
   readonly sleeper: Sleeper;
+  /** Before sleep, while a task or the result of one may come at any moment. */
+  readonly spin: Pick<Spin, 'isWorthwhile' | 'wait' | 'woke'>;
   readonly bell: DoorbellDescriptors;
   readonly channel: Pick<ControlChannel<ManagerToWorker, WorkerToManager>, 'listen' | 'send' | 'flushed'>;
   readonly callbacks: WorkerCallbacks<C>;
@@ -108,6 +111,10 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   readonly #messaging: Messaging;
   /** Tasks to run, or a user process: none in a plain worker. */
   #source: WorkSource | undefined;
+  readonly #spin: WorkerParts<C>['spin'];
+  readonly #looks = (): boolean => this.hasWork;
+  /** The next turn begins with a wait for results. */
+  #waits = false;
   #attached = false;
   #awake = true;
   #purpose: Purpose = 'serve';
@@ -130,6 +137,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#poller = parts.createPoller(this);
     this.#poller.addReadable(parts.bell.read, 0);
     this.#messaging = parts.messaging;
+    this.#spin = parts.spin;
     this.#messaging.messenger.wantsTurn = () => this.#poller.wakeSoon();
     const table = new ConnectionTable(region);
     const figures = new Figures({ region, id, lane, maxRequest: parts.maxRequest, reached: () => this.#retire() });
@@ -226,6 +234,20 @@ export class Worker<C extends UserConnection> implements PollerHandler {
 
   turnEnd(): void {
     if (!this.#awake) this.#wakeUp();
+    const inVain = this.#waits && !this.#waitForResult();
+    const mayExpect = this.#messaging.expectsResult;
+    let more = this.#takeTurn();
+    const end = this.#turnStarted + TURN_MS;
+    while (!more && this.#waitForTask()) more = this.#takeTurn() || this.#turnStarted > end;
+    letPromisesGoOn();
+    this.#waits = !more && !inVain && this.#spin.isWorthwhile && (mayExpect || this.#messaging.expectsResult);
+    if (more || this.#waits) this.#poller.wakeSoon();
+    else this.#fallAsleep();
+    if (this.#purpose !== 'serve') this.#checkPurpose();
+  }
+
+  /** @returns true when there is more to take at once */
+  #takeTurn(): boolean {
     const { outbox } = this.#parts;
     outbox.inTurn = true;
     this.#turnStarted = performance.now();
@@ -241,19 +263,40 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     while (this.#attached && takeOn() && this.#inbox.take(takeOn));
     this.#releaseAtBorder();
     const more = this.#messaging.take(goOn);
-    const moreTasks = this.#source?.take(goOn);
+    const moreTasks = this.#source?.take(goOn) === true;
     outbox.inTurn = false;
     outbox.flush();
     this.#figures.held = outbox.heldBytes;
-    letPromisesGoOn();
-    if (more || moreTasks || (this.#attached && this.#inbox.hasFrames)) this.#poller.wakeSoon();
-    else this.#fallAsleep();
-    if (this.#purpose !== 'serve') this.#checkPurpose();
+    return more || moreTasks || (this.#attached && this.#inbox.hasFrames);
+  }
+
+  // ——— waiting awake ———
+
+  /** In a turn of its own: the next tasks are submitted when the promises of the last results go on. */
+  #waitForResult(): boolean {
+    this.#waits = false;
+    return this.#messaging.expectsResult && this.#spin.wait(this.#looks);
+  }
+
+  /** At the end of a turn: meanwhile callers need not wake another task worker. */
+  #waitForTask(): boolean {
+    if (!this.#spin.isWorthwhile || this.#source?.isFree !== true) return false;
+    this.#source.look(true);
+    const found = this.#spin.wait(this.#looks);
+    this.#source.look(false);
+    return found;
+  }
+
+  #learnFromSleep(): void {
+    if (!this.#messaging.expectsResult && this.#source?.isFree !== true) return;
+    const byTask = this.#messaging.hasResult || this.#source?.hasWork === true;
+    this.#spin.woke(byTask, performance.now() - this.#turnStarted);
   }
 
   #wakeUp(): void {
     this.#awake = true;
     this.#parts.sleeper.wake();
+    this.#learnFromSleep();
     // Bytes sent between two turns: if this one never ends, the figures are right all the same.
     this.#figures.countSent(this.#parts.outbox);
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, busyStamp());

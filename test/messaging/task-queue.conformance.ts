@@ -113,6 +113,33 @@ export function describeTaskQueue(name: string, open: () => QueueUnderTest): voi
       expect(it_.figures.counts()).toMatchObject({ submitted: LIMIT + 1, queued: LIMIT, running: 1 });
     });
 
+    it('is full at its limit however many tasks have gone through it before', () => {
+      const [one, two] = it_.callers;
+      const [taker] = it_.takers;
+      for (let i = 0; i < 5 * LIMIT; i++) {
+        one.give(i, FREE);
+        const task = taker.claim();
+        if (task) taker.finish(task, false, i);
+        one.takeEnded((handle) => one.release(handle));
+      }
+      for (let i = 0; i < LIMIT; i++) (i % 2 ? one : two).give(i, FREE);
+      expect(() => one.give('one more', FREE)).toThrow(expect.objectContaining({ code: 'ERR_TASK_QUEUE_FULL' }));
+      expect(() => two.give('one more', FREE)).toThrow(expect.objectContaining({ code: 'ERR_TASK_QUEUE_FULL' }));
+    });
+
+    it('runs the tasks of all callers in the order they came, in whatever turns they come', () => {
+      const [one, two] = it_.callers;
+      const [taker] = it_.takers;
+      const turns = [one, one, one, two, one, two, two, one, two, one];
+      const claimed: unknown[] = [];
+      turns.forEach((caller, i) => {
+        caller.give(i, i % 4 === 3 ? 2 : FREE);
+        if (i % 3 === 2) claimed.push(taker.claim()?.readData());
+      });
+      for (let task = taker.claim(); task !== undefined; task = taker.claim()) claimed.push(task.readData());
+      expect(claimed).toEqual(turns.map((_, i) => i));
+    });
+
     it('lets a caller give up a task that waits: nobody runs it', () => {
       const [caller] = it_.callers;
       const { handle } = caller.give('too late', FREE);

@@ -4,8 +4,10 @@ import { AnswerFlag, CloseCode, Event, markOf, Request, SendFlag } from '../../s
 import { Reply } from '../../src/ipc/reply.js';
 import { Sleeper } from '../../src/ipc/sleep.js';
 import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
+import { encodeAddress } from '../../src/os/address.js';
 import { closeDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
 import { HANGUP, type Poller, READABLE, WRITABLE } from '../../src/os/poller.js';
+import { bindUdp, closeDescriptor, localAddress, sendTo } from '../../src/os/socket.js';
 import { assembleReactor } from '../../src/reactor/assemble.js';
 import type { ReactorOptions } from '../../src/reactor/context.js';
 import { strategyOf } from '../../src/reactor/dispatch/index.js';
@@ -71,7 +73,8 @@ class Rig {
   constructor(options: Partial<ReactorOptions> = {}, world = new ReactorWorld({ workers: 2 })) {
     this.world = world;
     this.reactor = assembleReactor({
-      ...{ id: 0, region: world.region, bells: Array<typeof bell>(64).fill(bell), takesDatagrams: false },
+      ...{ id: 0, region: world.region, bells: Array<typeof bell>(64).fill(bell) },
+      takesDatagrams: world.context.options.ports.some(({ datagrams }) => datagrams >= 0),
       options: { ...world.context.options, ...options },
       strategy: strategyOf('fd-mod'),
       modules: { dispatch: undefined, framings: [undefined], certificates: [undefined] },
@@ -157,6 +160,16 @@ beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'
 afterEach(() => {
   for (const { reactor } of rigs.splice(0)) reactor.stop();
   vi.useRealTimers();
+});
+
+it('reads datagrams before it shows workers what came, so that their callbacks run in the same turn', () => {
+  const [to, from] = [bindUdp('127.0.0.1', 0), bindUdp('127.0.0.1', 0)];
+  const rig = new Rig({}, new ReactorWorld({ workers: 2, port: { datagrams: to } }));
+  sendTo(from, Buffer.from('x'), encodeAddress('127.0.0.1', localAddress(to).port));
+  rig.reactor.ready(0x80000000, to, READABLE);
+  rig.reactor.publish();
+  expect(rig.world.takeAll().map(({ type }) => type)).toEqual([Event.packet]);
+  for (const descriptor of [to, from]) closeDescriptor(descriptor);
 });
 
 describe('a turn', () => {

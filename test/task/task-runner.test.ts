@@ -44,6 +44,7 @@ const runner = (parts: Partial<TaskRunnerParts> = {}): TaskRunner => {
     maxTasks: 0,
     run: (task) => run(task),
     setRoom: (count) => room.push(count),
+    setLooking: (looks) => asked.push(looks ? 'look' : 'look no more'),
     setRunning: (count) => running.push(count),
     took: (ms) => took.push(ms),
     wakeAnother: () => asked.push('another'),
@@ -52,6 +53,7 @@ const runner = (parts: Partial<TaskRunnerParts> = {}): TaskRunner => {
     ...parts,
   });
   made.attach();
+  asked.length = 0;
   return made;
 };
 /** @returns the handle of the last one */
@@ -221,6 +223,42 @@ describe('how many run at once', () => {
   });
 });
 
+describe('a task worker that waits awake', () => {
+  it('is free when it runs nothing and is attached', async () => {
+    const tasks = held();
+    const made = runner();
+    expect(made.isFree).toBe(true);
+    give('one');
+    made.take(yes);
+    expect(made.isFree).toBe(false);
+    tasks.get('one')?.resolve(1);
+    await settle();
+    expect(made.isFree).toBe(true);
+    made.release();
+    expect(made.isFree).toBe(false);
+  });
+
+  it('asks for a turn behind an asynchronous task, to wait for the next', async () => {
+    run = async ({ data }) => data;
+    const made = runner();
+    give('one');
+    made.take(yes);
+    expect(asked).toEqual([]);
+    await settle();
+    expect(asked).toEqual(['soon']);
+  });
+
+  it('says so, and begins by saying that it does not: its predecessor may have died meanwhile', () => {
+    const made = runner();
+    made.attach();
+    expect(asked).toEqual(['look no more']);
+    asked.length = 0;
+    made.look(true);
+    made.look(false);
+    expect(asked).toEqual(['look', 'look no more']);
+  });
+});
+
 describe('a turn of the event loop', () => {
   it('takes tasks only while it may go on', () => {
     give('a', 'b', 'c');
@@ -228,6 +266,17 @@ describe('a turn of the event loop', () => {
     const tasks = runner();
     expect(tasks.take(() => left-- > 0)).toBe(true);
     expect(ended().size).toBe(2);
+  });
+
+  it('is over after 10 ms also of tasks that go on afterwards', () => {
+    run = () => {
+      vi.advanceTimersByTime(6);
+      return new Promise(() => {});
+    };
+    const made = runner({ concurrency: 10 });
+    give(1, 2, 3, 4, 5);
+    expect(made.take(yes)).toBe(true);
+    expect(made.pending).toBe(3);
   });
 
   it('is over after 10 ms, and there is more to take', () => {

@@ -87,11 +87,98 @@ describe('a turn', () => {
     const none = (): void => {};
     world.worker.setSource({
       ...{ attach: none, release: none, stop: none, take: () => tasks, hasWork: false, holdsUntilFinished: false },
+      ...{ isFree: false, look: none },
       pending: 0,
     });
     world.isDue = false;
     world.worker.turnEnd();
     expect([world.isDue, isAsleep(world)]).toEqual([true, false]);
+  });
+
+  it('begins with a wait for the result of a task where that is worthwhile, once, when promises have gone on', async () => {
+    const world = await WorkerWorld.serving();
+    world.messaging.expectsResult = true;
+    world.turn();
+    expect([world.spin.waits, isAsleep(world)]).toEqual([0, true]);
+    world.spin.isWorthwhile = true;
+    world.isDue = false;
+    world.worker.turnEnd();
+    expect([world.spin.waits, world.isDue, isAsleep(world)]).toEqual([0, true, false]);
+    world.worker.turnEnd();
+    expect([world.spin.waits, isAsleep(world)]).toEqual([1, true]);
+  });
+
+  it('in which the last result has come is followed by one that waits, if there is another task by then', async () => {
+    const world = await WorkerWorld.serving();
+    world.spin.isWorthwhile = true;
+    world.messaging.expectsResult = true;
+    vi.spyOn(world.messaging, 'take').mockImplementation(() => {
+      world.messaging.expectsResult = false;
+      return false;
+    });
+    world.isDue = false;
+    world.worker.turnEnd();
+    expect([world.isDue, isAsleep(world)]).toEqual([true, false]);
+    world.turn();
+    expect([world.spin.waits, isAsleep(world)]).toEqual([0, true]);
+  });
+
+  it('of a task worker goes on as long as tasks come at once, which callers know meanwhile', async () => {
+    const world = await WorkerWorld.serving();
+    const seen: string[] = [];
+    let waiting = 0;
+    const none = (): void => {};
+    world.worker.setSource({
+      ...{ attach: none, release: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
+      get hasWork() {
+        return waiting > 0;
+      },
+      take: () => {
+        if (waiting > 0) seen.push('take');
+        waiting = 0;
+        return false;
+      },
+      look: (looks) => seen.push(looks ? 'look' : 'look away'),
+    });
+    world.turn();
+    expect(seen).toEqual([]);
+    world.spin.isWorthwhile = true;
+    world.spin.meanwhile = () => {
+      seen.push(isAsleep(world) ? 'asleep' : 'awake');
+      if (world.spin.waits < 3) waiting = 1;
+    };
+    world.turn();
+    const look = ['look', 'awake', 'look away'];
+    expect(seen).toEqual([...look, 'take', ...look, 'take', ...look]);
+    expect(isAsleep(world)).toBe(true);
+  });
+
+  it('of a task worker to which tasks come at once all the time ends after 10 ms', async () => {
+    const world = await WorkerWorld.serving();
+    let nowMs = 1000;
+    const none = (): void => {};
+    world.worker.setSource({
+      ...{ attach: none, release: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
+      ...{ hasWork: true, take: () => false, look: none },
+    });
+    world.spin.isWorthwhile = true;
+    vi.spyOn(performance, 'now').mockImplementation(() => nowMs++);
+    world.isDue = false;
+    world.worker.turnEnd();
+    expect([world.spin.waits > 5, world.spin.waits < 20, world.isDue]).toEqual([true, true, true]);
+  });
+
+  it('learns from a sleep in which a result was expected, and from no other', async () => {
+    const world = await WorkerWorld.serving();
+    world.worker.ready();
+    expect(world.spin.wakes).toEqual([]);
+    world.turn();
+    world.messaging.expectsResult = true;
+    world.worker.ready();
+    world.turn();
+    world.messaging.hasResult = true;
+    world.worker.ready();
+    expect(world.spin.wakes).toEqual([false, true]);
   });
 
   it('is asked for where frames lie there that no turn has taken', async () => {

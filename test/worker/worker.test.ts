@@ -338,6 +338,7 @@ describe('release', () => {
     const none = (): void => {};
     world.worker.setSource({
       ...{ attach: none, release: none, stop: none, take: () => false, hasWork: false, holdsUntilFinished: true },
+      ...{ isFree: false, look: none },
       get pending() {
         return pending;
       },

@@ -167,11 +167,31 @@ export interface WorkerWorldOptions extends Partial<Omit<WorkerParts<FakeConnect
   readonly beside?: WorkerWorld;
 }
 
+/** Stays awake when the test says so; `meanwhile` is what happens then. */
+class FakeSpin {
+  isWorthwhile = false;
+  waits = 0;
+  readonly wakes: boolean[] = [];
+  meanwhile: () => void = () => {};
+
+  wait(hasWork: () => boolean): boolean {
+    this.waits++;
+    this.meanwhile();
+    return hasWork();
+  }
+
+  woke(byWork: boolean): void {
+    this.wakes.push(byWork);
+  }
+}
+
 /** What messaging has under way. */
 export class FakeMessaging {
   pending = 0;
   awaited = 0;
   hasWork = false;
+  expectsResult = false;
+  hasResult = false;
   isReceiving = false;
   deliver: (data: unknown, from: number) => void = () => {};
   readonly messenger = {
@@ -196,6 +216,7 @@ export class WorkerWorld {
   readonly worker: Worker<FakeConnection>;
   readonly outbox: Outbox;
   readonly messaging = new FakeMessaging();
+  readonly spin = new FakeSpin();
   readonly lane: number;
   /** Types of the messages to the manager. */
   readonly notified: string[] = [];
@@ -229,6 +250,7 @@ export class WorkerWorld {
       },
       callbacks: callbacks ?? { ports: [] },
       messaging: this.messaging as unknown as Messaging,
+      spin: this.spin,
       record: ProcessRecord.ofPeer(region, peerOf(0, this.lane)),
       createPoller: () => this.#poller(),
       createConnection: (fd) => new FakeConnection(fd),

@@ -11,7 +11,7 @@
  */
 import { LONGEST_SOCKADDR_BYTES } from '../../os/address.js';
 
-const SOCKADDR_AT = 4;
+export const SOCKADDR_AT = 4;
 export const DATAGRAM_HEADER_BYTES = 124;
 
 /** Where the kernel writes the address of the sender. */
