@@ -26,7 +26,7 @@ export class AnswerFrames {
   }
 
   /**
-   * Bytes of an answer: `head`, then `text` (latin1), then `body`.
+   * Bytes of an answer: `head`, then `text` (latin1), then `body`, then `tail` (latin1).
    * @param flags AnswerFlag @returns as `Outbox.send`
    */
   send(
@@ -35,6 +35,7 @@ export class AnswerFrames {
     head: Uint8Array | null,
     text: string,
     body: Uint8Array | null,
+    tail = '',
   ): boolean {
     const reply = this.#reply;
     reply.sessionId = fd;
@@ -43,6 +44,7 @@ export class AnswerFrames {
     reply.head = head;
     reply.text = text;
     reply.body = body;
+    reply.tail = tail;
     const goesOn = this.outbox.reply(reply);
     reply.body = null; // not kept until the next answer
     return goesOn;
