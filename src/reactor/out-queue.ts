@@ -110,6 +110,15 @@ export class OutQueue {
     }
   }
 
+  /** Copies. @param from as `lend` */
+  pushParts(parts: readonly Buffer[], from: number): void {
+    let at = from;
+    for (const part of parts) {
+      if (at < part.length) this.push(part, at, part.length);
+      at = Math.max(0, at - part.length);
+    }
+  }
+
   pushFile(part: FilePart): void {
     this.bytes += FILE_COUNTS_BYTES;
     this.#items.push(part);

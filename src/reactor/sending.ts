@@ -61,8 +61,11 @@ export class Sending {
     for (const connection of held) if (connection.out?.isHeld === true) this.writeQueued(connection);
   }
 
-  /** Bytes that lie in this process (BASE mode): what the kernel does not take stays there until it does. */
-  lend(connection: Connection, parts: readonly Buffer[], length: number): void {
+  /**
+   * Bytes that lie in this process (BASE mode), in one call.
+   * @param lent what the kernel does not take stays there until it does; else it is copied
+   */
+  writeParts(connection: Connection, parts: readonly Buffer[], length: number, lent: boolean): void {
     let sent = 0;
     const { transport } = connection;
     if (connection.out === null) {
@@ -70,15 +73,16 @@ export class Sending {
       sent = this.#offered(connection, transport.sendParts(connection, parts), length);
       if (sent < 0) return;
     }
-    connection.out?.lend(parts, sent);
+    if (lent) connection.out?.lend(parts, sent);
+    else connection.out?.pushParts(parts, sent);
     this.#queueChanged(connection);
   }
 
   /**
-   * Whether so many bytes may be lent: as much as may lie in the queue by way of a worker's ring, its window behind a
+   * Whether so many bytes may be written from where they lie: as much as may lie in the queue by way of a worker's ring, its window behind a
    * queue that is not full.
    */
-  mayLend(connection: Connection, length: number): boolean {
+  hasRoomFor(connection: Connection, length: number): boolean {
     const { highWatermark, sendBufferSize } = this.#context.options.ports[connection.port] as PortOptions;
     const bytes = this.#context.queuedBytes(connection);
     return bytes < highWatermark && bytes + length <= Math.min(highWatermark * 1.5, sendBufferSize);

@@ -58,6 +58,16 @@ describe('a long answer of a worker in this process', () => {
     expect(world.got).toBe(`first;${HEAD}${'x'.repeat(LONG)};last`);
   });
 
+  it('in parts leaves nothing with its user: the buffer may be filled again for the next part', () => {
+    const world = asked(50);
+    const body = Buffer.alloc(LONG, 'x');
+    gives(world, 1, body, 0);
+    gives(world, 1, body.fill('y'), 0);
+    body.fill('z');
+    world.clientTakes(world.connection);
+    expect(world.got).toBe(`${HEAD}${'x'.repeat(LONG)}${HEAD}${'y'.repeat(LONG)}`);
+  });
+
   it('is not taken where the queue has no room for it: the ring brings it in pieces', () => {
     const world = asked(0);
     const { highWatermark } = world.context.options.ports[0] as { highWatermark: number };

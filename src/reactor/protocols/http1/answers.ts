@@ -44,16 +44,17 @@ export class Answers {
   }
 
   /**
-   * (A part of) a reply from a worker in this process (BASE mode), which need not go through the ring; the body of a long
+   * (A part of) a reply from a worker in this process (BASE mode), which need not go through the ring; the body of a whole
    * one is not copied. @returns false: there is no room for it, the ring takes it in pieces
    */
   answerDirectly(connection: Connection, reply: Reply, peer: number): boolean {
     const length = reply.bytes;
     const { sending } = this.#parts;
     if (length > TEXT_BYTES) {
-      if (!sending.mayLend(connection, length)) return false;
+      if (!sending.hasRoomFor(connection, length)) return false;
       if (reply.body === null && length <= LONG_TEXT_BYTES) this.#writeLongText(connection, reply, length);
-      else sending.lend(connection, reply.parts, length);
+      // Who streams may fill its buffer again for the next part; the body of a whole answer is given away.
+      else sending.writeParts(connection, reply.parts, length, reply.isWhole);
     } else {
       reply.writeTo(this.#text, 0);
       if (goesOn(connection, reply)) sending.hold(connection, this.#text, length);
