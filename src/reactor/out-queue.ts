@@ -133,6 +133,11 @@ export class OutQueue {
     return this.#items;
   }
 
+  /** Lent bytes are gone: the rest cannot be sent. */
+  get isTakenAway(): boolean {
+    return this.#items.some((item) => item instanceof Chunk && item.isTakenAway);
+  }
+
   /** The chunks at the head, as many as leave in one call. */
   get leading(): Chunk[] {
     const end = this.#items.findIndex((item) => item instanceof FilePart);

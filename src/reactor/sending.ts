@@ -78,10 +78,7 @@ export class Sending {
     this.#queueChanged(connection);
   }
 
-  /**
-   * Whether so many bytes may be written from where they lie: as much as may lie in the queue by way of a worker's ring, its window behind a
-   * queue that is not full.
-   */
+  /** As much as may lie in the queue by way of a worker's ring: its window, behind a queue that is not full. */
   hasRoomFor(connection: Connection, length: number): boolean {
     const { highWatermark, sendBufferSize } = this.#context.options.ports[connection.port] as PortOptions;
     const bytes = this.#context.queuedBytes(connection);
@@ -197,8 +194,8 @@ export class Sending {
 
   /** @returns true when all that was offered has left */
   #writeChunks(connection: Connection, out: OutQueue): boolean {
+    if (out.isTakenAway) return this.#takenAway(connection);
     const { leading } = out;
-    if (leading.some(({ isTakenAway }) => isTakenAway)) return this.#takenAway(connection);
     let bytes = 0;
     for (const { start, end } of leading) bytes += end - start;
     const sent = sendChunks(connection, leading);

@@ -116,6 +116,17 @@ describe('a long answer of a worker in this process', () => {
   });
 });
 
+describe('a hand-over', () => {
+  it('takes no connection whose lent memory is gone', () => {
+    const world = asked(50);
+    const body = new Uint8Array(LONG);
+    gives(world, 1, body);
+    new MessageChannel().port1.postMessage(0, [body.buffer]);
+    expect(world.successor().context.connections.list()).toEqual([]);
+    expect(world.client(world.connection).end).toBe('reset');
+  });
+});
+
 describe('answers to a batch of requests', () => {
   const batch = get('/1') + get('/2') + get('/3');
 
