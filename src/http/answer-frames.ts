@@ -26,7 +26,7 @@ export class AnswerFrames {
   }
 
   /**
-   * Bytes of an answer: `head`, then `text` (latin1), then `body`, then `tail` (latin1).
+   * Bytes of an answer: `head`, then `text` (latin1), then `body`.
    * @param flags AnswerFlag @returns as `Outbox.send`
    */
   send(
@@ -35,7 +35,6 @@ export class AnswerFrames {
     head: Uint8Array | null,
     text: string,
     body: Uint8Array | null,
-    tail = '',
   ): boolean {
     const reply = this.#reply;
     reply.sessionId = fd;
@@ -44,9 +43,16 @@ export class AnswerFrames {
     reply.head = head;
     reply.text = text;
     reply.body = body;
-    reply.tail = tail;
     const goesOn = this.outbox.reply(reply);
     reply.body = null; // not kept until the next answer
+    return goesOn;
+  }
+
+  /** As `send`: the size line of a chunk, its bytes, and what comes behind them (latin1). */
+  sendChunk(exchange: ExchangeNumber, flags: number, size: string, body: Uint8Array | null, tail: string): boolean {
+    this.#reply.tail = tail;
+    const goesOn = this.send(exchange, flags, null, size, body);
+    this.#reply.tail = '';
     return goesOn;
   }
 

@@ -360,7 +360,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   #send(flags: number, text: string, body: Uint8Array | null, tail = ''): boolean {
     const { frames, seesEnds } = this.#host;
-    if (frames.send(this, flags, null, text, body, tail)) return true;
+    if (frames.sendChunk(this, flags, text, body, tail)) return true;
     if (!seesEnds && !frames.outbox.isOpen(this.fd)) this.gone(byServer);
     return false;
   }
