@@ -5,7 +5,7 @@
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
 import { logRefused } from '../ipc/refused-client.js';
-import type { Reply } from '../ipc/reply.js';
+import type { LocalLink } from '../ipc/reply.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
@@ -116,10 +116,15 @@ export class BaseSockets implements OwnSockets {
     this.#acceptor.start();
   }
 
-  /** @returns false: the reply has to go through the ring of the connection's owner */
-  answer(answer: Reply): boolean {
+  /** To this process's own reactor, while it has one. */
+  get direct(): LocalLink {
     const { id, lane } = this.#parts;
-    return this.#reactor?.answer(answer, peerOf(id, lane)) ?? false;
+    const peer = peerOf(id, lane);
+    return {
+      reply: (reply) => this.#reactor?.answer(reply, peer) ?? false,
+      catchUp: () => this.#reactor?.catchUp(),
+      isFull: (sessionId) => this.#reactor?.isFull(sessionId) ?? false,
+    };
   }
 
   dismiss(deadlineMs: number, done: () => void): void {

@@ -64,7 +64,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     ...{ inheritance, region, options, listens, callbacks, create, log, sockets },
     ...alone,
     services: place.services,
-    direct: (reactor) => (reactor === id ? (answer) => sockets.answer(answer) : undefined),
+    direct: (reactor) => (reactor === id ? sockets.direct : undefined),
     reactorWaker: (reactor) => (reactor === id ? sockets.reactorWaker : undefined),
     createPoller: (worker) => turns.forWorker(worker),
   });

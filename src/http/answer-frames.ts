@@ -48,6 +48,14 @@ export class AnswerFrames {
     return goesOn;
   }
 
+  /** As `send`: the size line of a chunk, its bytes, and what comes behind them (latin1). */
+  sendChunk(exchange: ExchangeNumber, flags: number, size: string, body: Uint8Array | null, tail: string): boolean {
+    this.#reply.tail = tail;
+    const goesOn = this.send(exchange, flags, null, size, body);
+    this.#reply.tail = '';
+    return goesOn;
+  }
+
   /** A part of a file as (the end of) an answer. */
   sendFile({ fd, number }: ExchangeNumber, flags: number, { path, offset, length }: FilePiece): boolean {
     return this.outbox.request(requestFrame(Request.answerFile, fd, flags, number, filePayload(path, offset, length)));

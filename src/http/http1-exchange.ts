@@ -42,8 +42,6 @@ export interface Http1Host {
 const VERSION_BYTES = 11;
 const { last: LAST, close: CLOSE, interim: INTERIM, tunnel: TUNNEL } = AnswerFlag;
 
-/** Pieces up to this size are joined with their framing. */
-const SMALL_PIECE_BYTES = 16_384;
 /** One frame takes it whatever the channel's size. */
 const MOST_MEMBER_BYTES = 16_384;
 
@@ -360,9 +358,9 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#has(RequestBit.http10) ? Persistence.staysIfTold : Persistence.stays;
   }
 
-  #send(flags: number, text: string, body: Uint8Array | null): boolean {
+  #send(flags: number, text: string, body: Uint8Array | null, tail = ''): boolean {
     const { frames, seesEnds } = this.#host;
-    if (frames.send(this, flags, null, text, body)) return true;
+    if (frames.sendChunk(this, flags, text, body, tail)) return true;
     if (!seesEnds && !frames.outbox.isOpen(this.fd)) this.gone(byServer);
     return false;
   }
@@ -388,11 +386,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     }
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
     const size = `${bytes.length.toString(16)}\r\n`;
-    if (bytes.length <= SMALL_PIECE_BYTES || this.#isMember) {
-      return this.#send(flags, size, Buffer.concat([bytes, Buffer.from(`\r\n${tail}`, 'latin1')]));
-    }
-    this.#send(0, size, bytes);
-    return this.#send(flags, `\r\n${tail}`, null);
+    return this.#send(flags, size, bytes, `\r\n${tail}`);
   }
 
   #end(): void {

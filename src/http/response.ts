@@ -177,7 +177,7 @@ export class HttpResponse {
   }
 
   /**
-   * Ends the answer. Where nothing was written before, head and body go together, with their length. Swoole: end()
+   * Ends the answer; a head that was not sent goes with it, and the length. Do not change the bytes afterwards. Swoole: end()
    * @returns false: it had ended before
    * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
    */

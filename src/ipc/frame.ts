@@ -10,7 +10,8 @@
  * └───────────────┴───────┴───────┴────────┴───────────────────────────────┴─────────────┴──────┘
  * ```
  * Native byte order (both ends run on one machine). Frames begin at multiples of 8, so that a header is two aligned reads.
- * A packet longer than `MAX_PAYLOAD` travels as several frames.
+ * A packet longer than `MAX_PAYLOAD` travels as several frames; what is sent to clients may have longer ones
+ * (`longestFrame`).
  */
 export const HEADER_BYTES = 16;
 /** Room for 64 KiB and for what a protocol puts around them: a message of 64 KiB travels in one frame. */

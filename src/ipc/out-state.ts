@@ -82,6 +82,17 @@ export class OutState {
     this.left++;
   }
 
+  /** What is held becomes one send. @param begin null: it has left already */
+  keepPlace(begin: RequestFrame | null, end: RequestFrame): void {
+    this.keepsPlace = true;
+    if (begin !== null) {
+      this.held?.unshift(begin);
+      this.left--;
+    }
+    this.held?.push(end);
+    this.entered++;
+  }
+
   /** The next item came after something for rooms that has not left. @param sent mark of what has */
   mustWait(sent: number): boolean {
     for (;;) {

@@ -6,13 +6,14 @@
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
-import { CloseCode, CloseFlag, frameBytes, markOf, Request, SendFlag } from './frame.js';
+import { CloseCode, CloseFlag, frameBytes, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
 import { HeldBefore } from './held-before.js';
 import { type HeldData, type HeldFrame, type HeldItem, type OutboxOptions, OutState } from './out-state.js';
-import { longestPiece, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
+import { commitPiece, longestFrame, OWN_MARK, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
+import { passDirectly, passPiece } from './pass-directly.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
-import type { Reply } from './reply.js';
+import type { LocalLink, Reply } from './reply.js';
 import { type RequestFrame, requestFrame } from './request-frame.js';
 import { RoomQuestions } from './room-questions.js';
 import { RoomRequests } from './room-requests.js';
@@ -20,8 +21,6 @@ import { UrgentRequests } from './urgent-requests.js';
 
 const nothing = new Uint8Array(0);
 const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, detail: 0 };
-/** Sends of several pieces bear it: a reactor sees by it when a process has died in the middle of one. */
-const OWN_MARK = markOf(process.pid);
 /** While something waits: a reactor may have died, or a client's queue may have filled up again, without a word. */
 const LOOK_MS = 50;
 
@@ -97,12 +96,9 @@ export class Outbox {
     const link = this.#linkOf(sessionId);
     const { ring } = link;
     const mustWait = state.held !== null || state.unconfirmed >= state.window || this.#waitsForRooms(sessionId);
-    if (mustWait || bytes > longestPiece(ring)) return this.#holdReply(state, reply);
-    // What was sent before goes first.
-    if (link.direct !== undefined && reply.isWhole && ring.isConsumed(ring.position) && link.direct(reply)) {
-      this.#countSent(bytes);
-      return true;
-    }
+    if (mustWait) return this.#holdReply(state, reply);
+    if (link.direct !== undefined && passDirectly(link, reply)) return this.#passed(state, link.direct, bytes);
+    if (bytes > longestFrame(ring, state)) return this.#holdReply(state, reply);
     const needed = frameBytes(bytes) + RESERVED_FOR_REQUESTS;
     if (ring.room(needed) < needed) return this.#holdReply(state, reply);
     reply.writeTo(ring.bytes, ring.payloadAt);
@@ -201,14 +197,9 @@ export class Outbox {
     for (const state of this.#holding) {
       const { held, sessionId } = state;
       if (!held?.some((item) => 'data' in item && item.frame.type === Request.send)) continue;
-      state.keepsPlace = true;
       const begin = requestFrame(Request.send, sessionId, SendFlag.more, OWN_MARK);
-      if (!this.#links.push(this.#linkOf(sessionId), begin)) {
-        held.unshift(begin);
-        state.left--;
-      }
-      held.push(requestFrame(Request.send, sessionId, 0, OWN_MARK));
-      state.entered++;
+      const hasBegun = this.#links.push(this.#linkOf(sessionId), begin);
+      state.keepPlace(hasBegun ? null : begin, requestFrame(Request.send, sessionId, 0, OWN_MARK));
     }
     this.flush();
   }
@@ -318,7 +309,7 @@ export class Outbox {
     const mostBytes = typeof data === 'string' ? data.length * 3 : data.length;
     const link = this.#linkOf(state.sessionId);
     const { ring } = link;
-    if (mostBytes > longestPiece(ring)) return false;
+    if (mostBytes > longestFrame(ring, state)) return false;
     const needed = frameBytes(mostBytes) + RESERVED_FOR_REQUESTS;
     if (ring.room(needed) < needed) return false;
     let bytes = mostBytes;
@@ -335,6 +326,14 @@ export class Outbox {
     this.#countSent(bytes);
     state.unconfirmed += bytes;
     if (state.unconfirmed >= state.window / 2) this.#askForRoom(state);
+  }
+
+  /** A reactor in this thread has taken a reply. */
+  #passed({ sessionId: fd, limits }: OutState, direct: LocalLink, bytes: number): boolean {
+    this.#countSent(bytes);
+    if (!direct.isFull(fd)) return true;
+    const { highWatermark: queuedBytes, limitBytes } = limits;
+    return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes, limitBytes });
   }
 
   #countSent(bytes: number): void {
@@ -391,11 +390,10 @@ export class Outbox {
   }
 
   #holdReply(state: OutState, reply: Reply): boolean {
-    const { type, flags, lastFlags, detail, head, text, body } = reply;
+    const { type, flags, lastFlags, detail, parts } = reply;
     if (type === Request.send) return this.#hold(state, wholeOf(reply)); // one send, however many parts it has
-    const pieces = [head, text === '' ? null : Buffer.from(text, 'latin1'), body].filter((piece) => piece !== null);
-    const last = pieces.pop() ?? nothing;
-    for (const piece of pieces) {
+    const last = parts.pop() ?? nothing;
+    for (const piece of parts) {
       this.#hold(state, piece, { type, flags: flags & ~lastFlags, lastFlags, detail });
       if (!this.#table.isOpen(state.sessionId)) return false;
     }
@@ -452,26 +450,30 @@ export class Outbox {
   }
 
   #sendPiece(state: OutState, link: ReactorLink, item: HeldData): boolean {
-    if (state.unconfirmed >= state.window) {
+    const { ring, direct } = link;
+    const isOwn = direct !== undefined && item.frame.type !== Request.send;
+    if (state.unconfirmed >= state.window || (isOwn && direct.isFull(state.sessionId))) {
       this.#askForRoom(state);
-      return !state.asked && !link.ring.waitForRoom();
+      return !state.asked && !ring.waitForRoom();
     }
-    const { ring } = link;
-    const left = Math.min(item.data.length - item.at, longestPiece(ring));
+    const passed = isOwn ? passPiece(link, state.sessionId, item, state.window) : 0;
+    if (passed > 0) {
+      this.#countSent(passed);
+      return this.#pieceHasLeft(state, item, passed);
+    }
+    const left = Math.min(item.data.length - item.at, longestFrame(ring, state));
     const needed = frameBytes(left) + RESERVED_FOR_REQUESTS;
     if (ring.room(needed) < needed && ring.waitForRoom()) return false;
-    ring.bytes.set(item.data.subarray(item.at, item.at + left), ring.payloadAt);
-    item.at += left;
-    state.heldBytes -= left;
-    this.heldBytes -= left;
-    const isLast = item.at === item.data.length;
-    const { type, flags, lastFlags, detail } = item.frame;
-    const isPiece = type === Request.send && (state.keepsPlace || left < item.data.length);
-    const more = state.keepsPlace || !isLast ? SendFlag.more : 0;
-    if (isPiece) ring.commit(type, more, OWN_MARK, state.sessionId, left);
-    else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, left);
+    commitPiece(ring, state, item, left);
     this.#committed(state, link, left);
-    if (isLast) state.shift();
+    return this.#pieceHasLeft(state, item, left);
+  }
+
+  #pieceHasLeft(state: OutState, item: HeldData, bytes: number): true {
+    item.at += bytes;
+    state.heldBytes -= bytes;
+    this.heldBytes -= bytes;
+    if (item.at === item.data.length) state.shift();
     return true;
   }
 

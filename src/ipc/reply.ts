@@ -13,10 +13,11 @@ export class Reply {
   /** Of its frames. */
   detail = 0;
   flags = 0;
-  /** What goes out: `head`, then `text` (latin1), then `body`. */
+  /** What goes out: `head`, then `text` (latin1), then `body`, then `tail` (latin1). */
   head: Uint8Array | null = null;
   text = '';
   body: Uint8Array | null = null;
+  tail = '';
 
   constructor(type: number, lastFlags: number) {
     this.type = type;
@@ -28,23 +29,44 @@ export class Reply {
   }
 
   get bytes(): number {
-    const { head, text, body } = this;
-    return (head === null ? 0 : head.length) + text.length + (body === null ? 0 : body.length);
+    const { head, text, body, tail } = this;
+    return (head === null ? 0 : head.length) + text.length + (body === null ? 0 : body.length) + tail.length;
   }
 
   writeTo(target: Buffer, at: number): void {
-    const { head, text, body } = this;
+    const { head, text, body, tail } = this;
     const textAt = at + (head === null ? 0 : head.length);
     if (head !== null) target.set(head, at);
     if (text !== '') writeLatin1(target, text, textAt);
-    if (body !== null) target.set(body, textAt + text.length);
+    const bodyAt = textAt + text.length;
+    if (body !== null) target.set(body, bodyAt);
+    if (tail !== '') writeLatin1(target, tail, bodyAt + (body === null ? 0 : body.length));
+  }
+
+  /** The same where it lies: the body is not copied. */
+  get parts(): Buffer[] {
+    const { head, text, body, tail } = this;
+    const begin = Buffer.allocUnsafe((head === null ? 0 : head.length) + text.length);
+    if (head !== null) begin.set(head);
+    if (text !== '') writeLatin1(begin, text, begin.length - text.length);
+    const rest = body === null ? [] : [Buffer.from(body.buffer, body.byteOffset, body.length)];
+    return [begin, ...rest, Buffer.from(tail, 'latin1')].filter(({ length }) => length > 0);
   }
 }
 
 /**
- * The short way to a reactor in the same thread (BASE mode): takes a whole reply without the ring, which saves 2 to 3 % of
- * what a request costs. The outbox offers it only where the reactor has taken all frames that were sent before, so nothing
- * is overtaken. The reply is good only until the call returns.
- * @returns false: not this one (another process owns the connection, or it is too long): it goes through the ring
+ * The short way to a reactor in the same thread (BASE mode). Short replies save 2 to 3 % of what a request costs by it, and
+ * bodies of long ones are not copied: they stay with the user until the kernel has taken them.
  */
-export type LocalLink = (reply: Reply) => boolean;
+export interface LocalLink {
+  /**
+   * Takes a reply without the ring. The outbox offers it only where the reactor has taken all frames that were sent before,
+   * so nothing is overtaken. The reply is good only until the call returns, its body until it has left.
+   * @returns false: not this one (another process owns the connection, or its queue has no room): it goes through the ring
+   */
+  reply(reply: Reply): boolean;
+  /** Takes all frames that were sent before. */
+  catchUp(): void;
+  /** The client's queue, which lies here, is above its high watermark. */
+  isFull(sessionId: number): boolean;
+}

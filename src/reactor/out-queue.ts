@@ -4,6 +4,7 @@
  */
 import { closeFile, openFile } from '../os/file.js';
 import { addressOf, allocateStable } from '../os/libc.js';
+import { MOST_PARTS } from '../os/send-parts.js';
 
 const CHUNK_BYTES = 65536;
 /** The first chunk is small: most slow clients are behind by little. */
@@ -11,11 +12,39 @@ const FIRST_CHUNK_BYTES = 4096;
 /** What a queued file counts for: its path, and a little. */
 const FILE_COUNTS_BYTES = 1024;
 
-export interface Chunk {
+/** Chunks that were sent, to be filled again: fresh memory costs more than the copy into it. At most 1 MiB per thread. */
+const spare: Chunk[] = [];
+const MOST_SPARE = 16;
+
+/** Bytes of the queue's own, or lent ones: those lie with their sender in this process (BASE mode). */
+export class Chunk {
   readonly buffer: Buffer;
-  readonly address: number;
-  start: number;
+  readonly isLent: boolean;
+  start = 0;
   end: number;
+  readonly #address: number;
+
+  /** @param lent bytes; undefined: an empty chunk of `bytes` */
+  constructor(lent: Buffer | undefined, bytes: number) {
+    this.isLent = lent !== undefined;
+    this.buffer = lent ?? allocateStable(bytes);
+    this.end = lent?.length ?? 0;
+    this.#address = this.isLent ? 0 : addressOf(this.buffer);
+  }
+
+  /** Looked up each time for lent bytes, whose memory the user may take away. */
+  get address(): number {
+    return this.isLent ? addressOf(this.buffer) : this.#address;
+  }
+
+  /** The user has transferred the memory to another thread, or shrunk it. */
+  get isTakenAway(): boolean {
+    return this.buffer.length < this.end;
+  }
+
+  get rest(): Buffer {
+    return this.buffer.subarray(this.start, this.end);
+  }
 }
 
 /** The rest of a file to be sent. It is opened when its turn comes, so a connection has one open file at most. */
@@ -51,6 +80,8 @@ export class FilePart {
 export class OutQueue {
   /** In memory. */
   bytes = 0;
+  /** Nothing of it was offered to the kernel yet: it leaves at the end of the turn. */
+  isHeld = false;
   readonly #items: (Chunk | FilePart)[] = [];
 
   get isEmpty(): boolean {
@@ -69,6 +100,25 @@ export class OutQueue {
     }
   }
 
+  /** Bytes that stay where they are until they have left. @param from bytes of them that have left */
+  lend(parts: readonly Buffer[], from: number): void {
+    let at = from;
+    for (const part of parts) {
+      if (at < part.length) this.#items.push(new Chunk(at === 0 ? part : part.subarray(at), 0));
+      this.bytes += Math.max(0, part.length - at);
+      at = Math.max(0, at - part.length);
+    }
+  }
+
+  /** Copies. @param from as `lend` */
+  pushParts(parts: readonly Buffer[], from: number): void {
+    let at = from;
+    for (const part of parts) {
+      if (at < part.length) this.push(part, at, part.length);
+      at = Math.max(0, at - part.length);
+    }
+  }
+
   pushFile(part: FilePart): void {
     this.bytes += FILE_COUNTS_BYTES;
     this.#items.push(part);
@@ -83,13 +133,36 @@ export class OutQueue {
     return this.#items;
   }
 
-  /** Drops sent bytes from the head, a chunk. */
+  /** Lent bytes are gone: the rest cannot be sent. */
+  get isTakenAway(): boolean {
+    return this.#items.some((item) => item instanceof Chunk && item.isTakenAway);
+  }
+
+  /** The chunks at the head, as many as leave in one call. */
+  get leading(): Chunk[] {
+    const end = this.#items.findIndex((item) => item instanceof FilePart);
+    return this.#items.slice(0, Math.min(MOST_PARTS, end < 0 ? MOST_PARTS : end)) as Chunk[];
+  }
+
+  /** Drops sent bytes from the head, chunks. */
   shift(bytes: number): void {
-    const chunk = this.#items[0];
-    if (chunk === undefined || chunk instanceof FilePart) return;
-    chunk.start += bytes;
-    this.bytes -= bytes;
-    if (chunk.start === chunk.end) this.#items.shift();
+    for (let left = bytes; left > 0; ) {
+      const [chunk] = this.#items;
+      if (!(chunk instanceof Chunk)) return;
+      const taken = Math.min(left, chunk.end - chunk.start);
+      chunk.start += taken;
+      left -= taken;
+      this.bytes -= taken;
+      if (chunk.start === chunk.end) this.#release(chunk);
+    }
+  }
+
+  #release(chunk: Chunk): void {
+    this.#items.shift();
+    if (chunk.isLent || chunk.buffer.length < CHUNK_BYTES || spare.length >= MOST_SPARE) return;
+    chunk.start = 0;
+    chunk.end = 0;
+    spare.push(chunk);
   }
 
   /** Drops the head, a file that was sent. */
@@ -106,10 +179,9 @@ export class OutQueue {
 
   #chunkWithRoom(wanted: number): Chunk {
     const last = this.#items.at(-1);
-    if (last && !(last instanceof FilePart) && last.end < last.buffer.length) return last;
+    if (last instanceof Chunk && last.end < last.buffer.length) return last;
     const small = this.#items.length === 0 && wanted <= FIRST_CHUNK_BYTES;
-    const buffer = allocateStable(small ? FIRST_CHUNK_BYTES : CHUNK_BYTES);
-    const chunk = { buffer, address: addressOf(buffer), start: 0, end: 0 };
+    const chunk = small ? new Chunk(undefined, FIRST_CHUNK_BYTES) : (spare.pop() ?? new Chunk(undefined, CHUNK_BYTES));
     this.#items.push(chunk);
     return chunk;
   }

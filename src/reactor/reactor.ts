@@ -109,6 +109,7 @@ export class Reactor implements PollerHandler {
     const { id, board } = this.#context;
     board.add(id, ReactorCounter.wakeUps, 1);
     const isUnfinished = this.#takeRequests();
+    if (this.#context.held.length > 0) this.#sending.writeHeld();
     for (const protocol of this.#wiring.protocols.withTurnEnd) protocol.turnEnd?.();
     if (this.#context.again.length > 0) this.#reading.readAgain();
     if (this.#context.writeOn.length > 0) this.#sending.writeAgain();
@@ -171,7 +172,18 @@ export class Reactor implements PollerHandler {
     this.#poller.rearm(this.#parts.bell.read, READABLE);
   }
 
-  /** A worker in this process, `peer`, passes a whole reply directly (BASE mode). @returns false: it has to go through the ring */
+  /** Takes what workers have sent until now: one in this process wants to pass something directly (BASE mode). */
+  catchUp(): void {
+    if (!this.#isAwake) this.#context.wake();
+    this.#requests.take();
+  }
+
+  /** True when that client's queue is above its high watermark. */
+  isFull(sessionId: number): boolean {
+    return this.#context.connectionOf(sessionId)?.full === true;
+  }
+
+  /** A worker in this process, `peer`, passes (a part of) a reply directly (BASE mode). @returns false: it has to go through the ring */
   answer(answer: Reply, peer: number): boolean {
     const { id, board } = this.#context;
     const connection = this.#context.connectionOf(answer.sessionId);

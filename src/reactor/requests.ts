@@ -90,6 +90,8 @@ export class Requests {
   readonly #reply = new Gathered();
   /** What a worker has sent goes before a frame of another process: see `takeOfItsWorker`. */
   #isTakingFirst = false;
+  /** A reactor in a worker's thread may be asked to catch up at any time (BASE mode). */
+  #isTaking = false;
 
   constructor(parts: RequestsParts) {
     const { context, ending, region } = parts;
@@ -101,8 +103,18 @@ export class Requests {
     return this.#parts.senders.some(({ ring }) => ring.available());
   }
 
-  /** @returns true when there is more than one turn's share */
+  /** @returns true when there is more than one turn's share, or they are being taken already */
   take(): boolean {
+    if (this.#isTaking) return true;
+    this.#isTaking = true;
+    try {
+      return this.#take();
+    } finally {
+      this.#isTaking = false;
+    }
+  }
+
+  #take(): boolean {
     const isUnfinished = this.#takeAll();
     if (this.#closes.isEmpty) return isUnfinished;
     return this.#closes.settle(

@@ -17,6 +17,8 @@ import { type Chunk, FilePart, OutQueue } from './out-queue.js';
 /** Most bytes of one file in one call, and of one connection before the others have their turn. */
 const FILE_PIECE_BYTES = 262_144;
 const FILE_BYTES_PER_TURN = 2 ** 20;
+/** Answers of one batch of requests that leave together. */
+const MOST_HELD_BYTES = 16_384;
 
 export class Sending {
   readonly #context: ReactorContext;
@@ -32,8 +34,7 @@ export class Sending {
     const { transport } = connection;
     if (connection.out === null) {
       if (!transport.isDirect) this.#noteBeginning(connection);
-      const taken = transport.send(connection, source, at, address, length);
-      return this.taken(connection, taken, source, at, length);
+      return this.taken(connection, transport.send(connection, source, at, address, length), source, at, length);
     }
     connection.out.push(source, at, at + length);
     this.#queueChanged(connection);
@@ -41,15 +42,70 @@ export class Sending {
 
   /** @param taken bytes that the transport has taken of these; the rest waits. Negative: −errno */
   taken(connection: Connection, taken: number, source: Buffer, at: number, length: number): void {
-    const { transport } = connection;
-    if (taken < 0 && taken !== -EAGAIN && taken !== -EINTR) return this.#ending.fail(connection, -taken);
-    const sent = Math.max(taken, 0);
-    this.#count(connection, sent);
-    if (sent === length) return transport.isDirect ? undefined : this.#queueChanged(connection);
-    this.#openQueue(connection);
-    transport.rearm(connection, WRITABLE);
+    const sent = this.#offered(connection, taken, length);
+    if (sent < 0) return;
     connection.out?.push(source, at + sent, at + length);
     this.#queueChanged(connection);
+  }
+
+  /** As `write`, but what is held within one turn leaves at its end, in one call. */
+  hold(connection: Connection, source: Buffer, length: number): void {
+    let { out } = connection;
+    if (out === null) {
+      out = this.#openQueue(connection);
+      out.isHeld = true;
+      this.#context.held.push(connection);
+    }
+    out.push(source, 0, length);
+    if (out.bytes >= MOST_HELD_BYTES) this.writeQueued(connection);
+  }
+
+  /** At the end of the turn. */
+  writeHeld(): void {
+    const { held } = this.#context;
+    this.#context.held = [];
+    for (const connection of held) if (connection.out?.isHeld === true) this.writeQueued(connection);
+  }
+
+  /**
+   * Bytes that lie in this process (BASE mode), in one call.
+   * @param lent what the kernel does not take stays there until it does; else it is copied
+   */
+  writeParts(connection: Connection, parts: readonly Buffer[], length: number, lent: boolean): void {
+    let sent = 0;
+    const { transport } = connection;
+    if (connection.out === null) {
+      if (!transport.isDirect) this.#noteBeginning(connection);
+      sent = this.#offered(connection, transport.sendParts(connection, parts), length);
+      if (sent < 0) return;
+    }
+    if (lent) connection.out?.lend(parts, sent);
+    else connection.out?.pushParts(parts, sent);
+    this.#queueChanged(connection);
+  }
+
+  /** As much as may lie in the queue by way of a worker's ring: its window, behind a queue that is not full. */
+  hasRoomFor(connection: Connection, length: number): boolean {
+    const { highWatermark, sendBufferSize } = this.#context.options.ports[connection.port] as PortOptions;
+    const bytes = this.#context.queuedBytes(connection);
+    return bytes < highWatermark && bytes + length <= Math.min(highWatermark * 1.5, sendBufferSize);
+  }
+
+  /** @param taken as `Transport.send` @returns bytes that have left; −1: nothing is to be queued */
+  #offered(connection: Connection, taken: number, length: number): number {
+    if (taken < 0 && taken !== -EAGAIN && taken !== -EINTR) {
+      this.#ending.fail(connection, -taken);
+      return -1;
+    }
+    const sent = Math.max(taken, 0);
+    this.#count(connection, sent);
+    if (sent === length) {
+      if (!connection.transport.isDirect) this.#queueChanged(connection);
+      return -1;
+    }
+    this.#openQueue(connection);
+    connection.transport.rearm(connection, WRITABLE);
+    return sent;
   }
 
   writeFile(connection: Connection, part: FilePart): void {
@@ -69,7 +125,9 @@ export class Sending {
   /** The transport has room again. */
   writeQueued(connection: Connection): void {
     const { out } = connection;
-    if (out === null || !this.#writeOut(connection, out)) return;
+    if (out === null) return;
+    out.isHeld = false;
+    if (!this.#writeOut(connection, out)) return;
     if (out.isEmpty) connection.out = null;
     this.#queueChanged(connection);
     this.#checkFlushed(connection);
@@ -101,9 +159,11 @@ export class Sending {
     if (!connection.drainWatchers.includes(watcher)) connection.drainWatchers.push(watcher);
   }
 
-  #openQueue(connection: Connection): void {
+  #openQueue(connection: Connection): OutQueue {
     this.#noteBeginning(connection);
-    connection.out = new OutQueue();
+    const out = new OutQueue();
+    connection.out = out;
+    return out;
   }
 
   /** Bytes are queued for the client from now on, if none were before. */
@@ -124,7 +184,7 @@ export class Sending {
     let ofFiles = 0;
     for (let { head } = out; head !== undefined; { head } = out) {
       if (!(head instanceof FilePart)) {
-        if (!this.#writeChunk(connection, out, head)) break;
+        if (!this.#writeChunks(connection, out)) break;
         continue;
       }
       if (ofFiles >= FILE_BYTES_PER_TURN) {
@@ -138,15 +198,26 @@ export class Sending {
     return !connection.isClosed;
   }
 
-  /** @returns true when the whole chunk has left */
-  #writeChunk(connection: Connection, out: OutQueue, { buffer, address, start, end }: Chunk): boolean {
-    const sent = connection.transport.send(connection, buffer, start, address + start, end - start);
+  /** @returns true when all that was offered has left */
+  #writeChunks(connection: Connection, out: OutQueue): boolean {
+    if (out.isTakenAway) return this.#takenAway(connection);
+    const { leading } = out;
+    let bytes = 0;
+    for (const { start, end } of leading) bytes += end - start;
+    const sent = sendChunks(connection, leading);
     if (sent === -EINTR) return true;
     if (this.#mustWait(connection, sent)) return false;
     this.#left(connection, sent);
     out.shift(sent);
-    if (sent < end - start) connection.transport.rearm(connection, WRITABLE);
-    return sent === end - start;
+    if (sent < bytes) connection.transport.rearm(connection, WRITABLE);
+    return sent === bytes;
+  }
+
+  /** Bytes that were announced cannot be sent: only the end of the connection shows that to the client. */
+  #takenAway(connection: Connection): false {
+    const why = 'the memory of an answer was transferred or shrunk before the client had taken it';
+    this.#ending.reset(connection, CloseCode.SERVER_RESET, why);
+    return false;
   }
 
   /** @returns bytes sent; negative: no more can be sent */
@@ -221,4 +292,16 @@ export class Sending {
     if (connection.closeSent !== CloseSent.none) return;
     this.#context.ring(connection.worker).sendEvent(event, 0, 0, connection.sessionId);
   }
+}
+
+function sendChunks(connection: Connection, chunks: readonly Chunk[]): number {
+  const [first] = chunks;
+  if (first === undefined) return 0;
+  const { transport } = connection;
+  if (chunks.length > 1)
+    return transport.sendParts(
+      connection,
+      chunks.map(({ rest }) => rest),
+    );
+  return transport.send(connection, first.buffer, first.start, first.address + first.start, first.end - first.start);
 }

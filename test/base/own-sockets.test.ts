@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BaseSockets, type BaseSocketsParts } from '../../src/base/own-sockets.js';
 import { Turns } from '../../src/base/turns.js';
 import { createBells } from '../../src/ipc/bells.js';
+import { Reply } from '../../src/ipc/reply.js';
 import { type BoundPort, bindPort, listenOn } from '../../src/listen/bind-port.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { ConnectionTable } from '../../src/memory/connection-table.js';
@@ -143,7 +144,9 @@ describe('a worker that owns connections', () => {
     sockets.release(() => done.push('released'));
     sockets.quiesce();
     expect(done).toEqual(['dismissed', 'closed', 'released']);
-    expect(sockets.answer({ sessionId: 1 } as Parameters<typeof sockets.answer>[0])).toBe(false);
+    const { direct } = sockets;
+    direct.catchUp();
+    expect([direct.reply(new Reply(12, 2)), direct.isFull(1)]).toEqual([false, false]);
   });
 
   it('closes every connection at the end, and its clients see that', async () => {

@@ -20,6 +20,8 @@ export interface FakeClient {
   readonly sendFailures: number[];
   /** Reads that have given bytes. */
   reads: number;
+  /** Sends that have given bytes. */
+  calls: number;
   /** What has become of the descriptor. */
   end: 'open' | 'half' | 'reset' | 'released';
 }
@@ -45,7 +47,7 @@ export class FakeTransport implements Transport {
     const known = this.#clients.get(descriptor);
     if (known !== undefined) return known;
     const room = Number.POSITIVE_INFINITY;
-    const client: FakeClient = { sent: [], got: '', held: '', room, sendFailures: [], reads: 0, end: 'open' };
+    const client: FakeClient = { sent: [], got: '', held: '', room, sendFailures: [], reads: 0, calls: 0, end: 'open' };
     this.#clients.set(descriptor, client);
     return client;
   }
@@ -80,8 +82,14 @@ export class FakeTransport implements Transport {
     const count = Math.min(client.room, length);
     if (count === 0) return -EAGAIN;
     client.room -= count;
+    client.calls++;
     this.#give(client, source.toString('latin1', at, at + count));
     return count;
+  }
+
+  sendParts(connection: Connection, parts: readonly Buffer[]): number {
+    const all = Buffer.concat(parts);
+    return this.send(connection, all, 0, 0, all.length);
   }
 
   sendFile(connection: Connection, part: FilePart, most: number): number {

@@ -338,7 +338,7 @@ export class ReactorWorld {
   /** A worker in this process gives a whole answer by hand (BASE mode). */
   answersByHand(
     connection: Connection,
-    answer: Partial<Pick<Reply, 'detail' | 'flags' | 'head' | 'text' | 'body'>>,
+    answer: Partial<Pick<Reply, 'detail' | 'flags' | 'head' | 'text' | 'body' | 'tail'>>,
     peer = 0,
   ): boolean | undefined {
     const reply = new Reply(Request.answer, AnswerFlag.last | AnswerFlag.close);
@@ -357,6 +357,7 @@ export class ReactorWorld {
   #oneTurn(): boolean {
     const hasReported = this.#reportReadable();
     const isUnfinished = this.requests.take();
+    this.sending.writeHeld();
     for (const protocol of this.protocols.withTurnEnd) protocol.turnEnd?.();
     this.reading.readAgain();
     this.sending.writeAgain();

@@ -137,7 +137,7 @@ describe('send', () => {
 const TYPE = 77;
 const Flag = { last: 2, ends: 4, other: 8 } as const;
 
-function replyOf(parts: Partial<Pick<Reply, 'flags' | 'head' | 'text' | 'body'>>): Reply {
+function replyOf(parts: Partial<Pick<Reply, 'flags' | 'head' | 'text' | 'body' | 'tail'>>): Reply {
   return Object.assign(new Reply(TYPE, Flag.last | Flag.ends), { sessionId: FD, detail: 9, ...parts });
 }
 
@@ -192,14 +192,29 @@ describe('reply', () => {
 describe('a reactor in this thread', () => {
   let given: string[];
   let takes: boolean;
+  let isFull: boolean;
+  /** What the reactor has found in the ring when it was asked to catch up. */
+  let caughtUp: string[];
+  let hasAsked: boolean;
   let local: Outbox;
 
   beforeEach(() => {
     given = [];
+    hasAsked = false;
+    caughtUp = [];
     takes = true;
-    local = make(true, ({ text }) => {
-      if (takes) given.push(text);
-      return takes;
+    isFull = false;
+    local = make(true, {
+      reply: (reply) => {
+        if (takes) given.push(Buffer.concat(reply.parts).toString('latin1'));
+        return takes;
+      },
+      catchUp: () => {
+        const frames = takeAll();
+        hasAsked ||= frames.some(({ type }) => type === Request.watchDrain);
+        caughtUp.push(...frames.map(({ payload }) => payload.toString()));
+      },
+      isFull: () => isFull,
     });
   });
 
@@ -215,6 +230,48 @@ describe('a reactor in this thread', () => {
     expect(takeAll().map(({ payload }) => payload.toString())).toEqual(['part', 'end']);
     local.reply(replyOf({ flags: Flag.last, text: 'next' }));
     expect(given).toEqual(['next']);
+  });
+
+  it('is given long parts by hand too, behind what lies in the ring', () => {
+    local.reply(replyOf({ text: 'head' }));
+    expect(
+      local.reply(
+        replyOf({ text: '3e80\r\n', body: Buffer.alloc(16_000, 'x'), tail: '\r\n-more than 16 KiB'.padEnd(500) }),
+      ),
+    ).toBe(true);
+    expect([caughtUp, given.length, given[0]?.slice(0, 8)]).toEqual([['head'], 1, '3e80\r\nxx']);
+    expect(takeAll()).toEqual([]);
+  });
+
+  it('says when the client does not keep up: the bytes are taken, and the sender has to wait', () => {
+    isFull = true;
+    expect(local.reply(replyOf({ flags: Flag.last, text: 'full' }))).toBe(false);
+    expect([given, local.lastError?.code, local.heldBytes]).toEqual([['full'], 'ERR_SEND_BUFFER_FULL', 0]);
+  });
+
+  it('gets what is longer than its room in pieces, each when there is room, and the end on the last one', () => {
+    const whole = Buffer.alloc(700_000, 'x');
+    takes = false;
+    local.reply(replyOf({ flags: Flag.last, body: whole }));
+    takes = true;
+    for (let i = 0; i < 100 && local.heldBytes > 0; i++) {
+      if (takeAll().some(({ type }) => type === Request.watchDrain) || hasAsked) local.writable(FD);
+      hasAsked = false;
+      local.roomAgain();
+    }
+    expect(local.heldBytes).toBe(0);
+    expect(given.length).toBeGreaterThan(1);
+    expect(Math.max(...given.map(({ length }) => length))).toBeLessThanOrEqual(Math.max(65_536, HIGH / 2));
+  });
+
+  it('gets no piece while the queue of its client is full: it is asked to tell of room', () => {
+    takes = false;
+    isFull = true;
+    local.reply(replyOf({ flags: Flag.last, body: Buffer.alloc(300_000) }));
+    expect(takeAll().map(({ type }) => type)).toEqual([Request.watchDrain]);
+    [takes, isFull] = [true, false];
+    local.writable(FD);
+    expect([given.join('').length, local.heldBytes]).toEqual([300_000, 0]);
   });
 
   it('finds what it does not take in the ring', () => {

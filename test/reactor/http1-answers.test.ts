@@ -105,7 +105,7 @@ describe('an answer', () => {
     const [head, body] = [Buffer.from('head '), Buffer.from(' body')];
     const answer = { detail: 1, flags: AnswerFlag.last, head, text: 'text', body };
     expect(world.answersByHand(world.connection, { ...answer, detail: 7 })).toBe(true);
-    expect(world.answersByHand(world.connection, { ...answer, text: 'x'.repeat(40_000) })).toBe(false);
+    expect(world.answersByHand(world.connection, { ...answer, text: 'x'.repeat(400_000) })).toBe(false);
     expect(world.got).toBe('');
     expect(world.answersByHand(world.connection, answer)).toBe(true);
     world.turn();

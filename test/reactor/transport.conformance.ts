@@ -128,6 +128,15 @@ class Line {
   }
 }
 
+function partsBehind(parts: readonly Buffer[], from: number): Buffer[] {
+  let at = from;
+  return parts.flatMap((part) => {
+    const rest = at < part.length ? [part.subarray(at)] : [];
+    at = Math.max(0, at - part.length);
+    return rest;
+  });
+}
+
 /** 0: it is closed. */
 function inodeOf(descriptor: number): number {
   try {
@@ -216,6 +225,27 @@ function receives(open: Open): void {
 
 function sends(open: Open): void {
   describe('sends to the client', () => {
+    it.each([
+      ['a few', [7, 20_000, 2]],
+      ['more than one call takes', Array.from({ length: 40 }, (_, i) => 1 + i * 999)],
+      ['a long one between short ones', [100, 1 << 20, 3]],
+    ])('sends parts in a row, %s, as room comes', async (_what, lengths) => {
+      const line = await open();
+      const parts = lengths.map((length, i) => Buffer.alloc(length, 97 + (i % 26)));
+      const all = Buffer.concat(parts);
+      let sent = 0;
+      await poll('all is sent', () => {
+        while (sent < all.length) {
+          const n = line.transport.sendParts(line.connection, partsBehind(parts, sent));
+          if (n < 0) return n === -EAGAIN ? false : Promise.reject(new Error(String(n)));
+          sent += n;
+        }
+        return true;
+      });
+      await poll('all is there', () => line.got.length >= all.length);
+      expect(line.got.equals(all)).toBe(true);
+    });
+
     it('bytes that may be overwritten afterwards', async () => {
       const line = await open();
       expect([line.send(Buffer.from('hello ')), line.send(Buffer.from('world'), 100)]).toEqual([6, 5]);

@@ -144,8 +144,9 @@ export class Handoff {
   #resetUnfinished(): void {
     const { context, ending } = this.#parts;
     for (const connection of context.connections.list()) {
-      const { protocol, isClosing } = connection;
-      if (!isClosing && protocol.canGoOver?.(connection) === false) {
+      const { protocol, isClosing, out } = connection;
+      const isUnfinished = !isClosing && protocol.canGoOver?.(connection) === false;
+      if (isUnfinished || out?.isTakenAway === true) {
         ending.reset(connection, CloseCode.WORKER_REPLACED);
       }
     }

@@ -90,7 +90,7 @@ export function packConnection(connection: Connection): Snapshot<ConnectionRecor
   const waiting = input === null ? [] : [input.bytes.subarray(input.from, input.to)];
   const items = out?.items ?? [];
   const queued = items.flatMap((item) =>
-    item instanceof FilePart ? [] : [item.buffer.subarray(item.start, item.end)],
+    item instanceof FilePart ? [] : [item.isLent ? Buffer.from(item.rest) : item.rest],
   );
   const plain = Object.fromEntries(plainFields.map((field) => [field, connection[field]]));
   const record = {

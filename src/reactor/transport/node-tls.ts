@@ -33,6 +33,17 @@ export class NodeTlsTransport implements Transport {
     return taken;
   }
 
+  sendParts(connection: Carried, parts: readonly Buffer[]): number {
+    let taken = 0;
+    for (const part of parts) {
+      const n = this.send(connection, part, 0, 0, part.length);
+      if (n < 0) return taken > 0 ? taken : n;
+      taken += n;
+      if (n < part.length) break;
+    }
+    return taken;
+  }
+
   sendFile(connection: Carried, part: FilePart, most: number): number {
     const stream = streamOf(connection);
     if (stream.queuedBytes >= AHEAD_BYTES) return -EAGAIN;

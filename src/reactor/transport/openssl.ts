@@ -41,6 +41,33 @@ export class OpensslTransport implements Transport {
     return sessionOf(connection).write(address, length);
   }
 
+  /** A small part goes into a record with what follows it: a head and its body begin in one. */
+  sendParts(connection: Carried, parts: readonly Buffer[]): number {
+    let taken = 0;
+    let at = 0;
+    for (let i = 0; i < parts.length; ) {
+      const part = parts[i] as Buffer;
+      const isJoined = part.length - at < FILE_PIECE_BYTES && i < parts.length - 1;
+      const length = isJoined ? this.#join(parts, i, at) : part.length - at;
+      const n = sessionOf(connection).write(isJoined ? this.#pieceAddress : addressOf(part) + at, length);
+      if (n < 0) return taken > 0 ? taken : n;
+      taken += n;
+      if (n < length) return taken;
+      at += n;
+      while (i < parts.length && at >= (parts[i] as Buffer).length) at -= (parts[i++] as Buffer).length;
+    }
+    return taken;
+  }
+
+  /** Copies as much as `#piece` holds. @returns how much */
+  #join(parts: readonly Buffer[], from: number, at: number): number {
+    let length = 0;
+    for (let i = from; i < parts.length && length < FILE_PIECE_BYTES; i++) {
+      length += (parts[i] as Buffer).copy(this.#piece, length, i === from ? at : 0);
+    }
+    return length;
+  }
+
   sendFile(connection: Carried, part: FilePart, most: number): number {
     const read = readFileAt(part.descriptor, this.#piece, Math.min(most, FILE_PIECE_BYTES), part.offset);
     if (read === 0) throw new Error('it is shorter than it was');

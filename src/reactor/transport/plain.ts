@@ -1,6 +1,7 @@
 /** Bytes as they are, straight from and to the kernel. Runs in the reactor. */
 import { hasSendfile, readFileAt, sendFile } from '../../os/file.js';
 import type { Poller } from '../../os/poller.js';
+import { sendParts } from '../../os/send-parts.js';
 import { closeDescriptor, receive, resetConnection, send, shutdownWrite } from '../../os/socket.js';
 import { type ReactorContext, SCRATCH_BYTES } from '../context.js';
 import type { FilePart } from '../out-queue.js';
@@ -23,6 +24,10 @@ export class PlainTransport implements Transport {
 
   send({ descriptor }: Carried, _source: Buffer, _at: number, address: number, length: number): number {
     return send(descriptor, address, length);
+  }
+
+  sendParts({ descriptor }: Carried, parts: readonly Buffer[]): number {
+    return sendParts(descriptor, parts);
   }
 
   sendFile({ descriptor }: Carried, part: FilePart, most: number): number {

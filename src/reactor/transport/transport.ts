@@ -52,6 +52,8 @@ export interface Transport {
   receive(connection: Carried, target: Buffer, at: number, address: number, limit: number): number;
   /** @param source holds the bytes at `at`, the kernel finds them at `address` @returns bytes taken; −EAGAIN: none now */
   send(connection: Carried, source: Buffer, at: number, address: number, length: number): number;
+  /** Parts in a row, which are not empty; the caller keeps them. @returns as `send` */
+  sendParts(connection: Carried, parts: readonly Buffer[]): number;
   /** @returns bytes of the file taken, of at most `most` @throws Error when the file cannot be read */
   sendFile(connection: Carried, part: FilePart, most: number): number;
   /** Bytes it has taken that have not reached the kernel. */

@@ -6,7 +6,7 @@
 import { AnswerFlag, CloseCode, Event, goneFlags } from '../../../ipc/frame.js';
 import type { Reply } from '../../../ipc/reply.js';
 import { ReactorCounter } from '../../../memory/boards.js';
-import { addressOf, allocateStable } from '../../../os/libc.js';
+import { addressOf, allocateStable, pin } from '../../../os/libc.js';
 import type { AnswerPiece } from '../../../protocol/http/file-answer.js';
 import { type PlainAnswer, plainAnswer } from '../../../protocol/http/plain-answer.js';
 import { writeLatin1 } from '../../../util/latin1.js';
@@ -19,6 +19,10 @@ import { type Http1Parts, stateOf } from './parts.js';
 
 /** Replies of the server itself are not longer. */
 export const TEXT_BYTES = 32_768;
+
+/** Where long texts are encoded, one place per thread, made when the first one comes. */
+const LONG_TEXT_BYTES = 524_288;
+let longText: ReturnType<typeof pin> | undefined;
 
 export class Answers {
   readonly #parts: Http1Parts;
@@ -40,16 +44,31 @@ export class Answers {
   }
 
   /**
-   * A whole reply from a worker in this process (BASE mode), which need not go through the ring: that saves 2 to 3
-   * % of what a request costs. @returns false: it is too long, the ring takes it in pieces
+   * (A part of) a reply from a worker in this process (BASE mode), which need not go through the ring; the body of a whole
+   * one is not copied. @returns false: there is no room for it, the ring takes it in pieces
    */
   answerDirectly(connection: Connection, reply: Reply, peer: number): boolean {
     const length = reply.bytes;
-    if (length > TEXT_BYTES) return false;
-    reply.writeTo(this.#text, 0);
-    this.#parts.sending.write(connection, this.#text, 0, this.#textAddress, length);
+    const { sending } = this.#parts;
+    if (length > TEXT_BYTES) {
+      if (!sending.hasRoomFor(connection, length)) return false;
+      if (reply.body === null && length <= LONG_TEXT_BYTES) this.#writeLongText(connection, reply, length);
+      // Who streams may fill its buffer again for the next part; the body of a whole answer is given away.
+      else sending.writeParts(connection, reply.parts, length, reply.isWhole);
+    } else {
+      reply.writeTo(this.#text, 0);
+      if (goesOn(connection, reply)) sending.hold(connection, this.#text, length);
+      else sending.write(connection, this.#text, 0, this.#textAddress, length);
+    }
     this.answered(connection, reply.flags, peer);
     return true;
+  }
+
+  /** A text has no bytes that could be lent: it is encoded into memory that is used again, and leaves from there. */
+  #writeLongText(connection: Connection, reply: Reply, length: number): void {
+    longText ??= pin(allocateStable(LONG_TEXT_BYTES));
+    reply.writeTo(longText.buffer, 0);
+    this.#parts.sending.write(connection, longText.buffer, 0, longText.address, length);
   }
 
   /** Bytes of the reply were written. @param flags AnswerFlag */
@@ -93,18 +112,31 @@ export class Answers {
       connection.readable = true; // requests that came before the client's end, and then the end again
     }
     http.phase = Phase.flushing;
-    if (connection.isFlushed) this.flushed(connection);
+    if (connection.out?.isHeld === true) this.#takeNext(connection, http);
+    else if (connection.isFlushed) this.flushed(connection);
+  }
+
+  /** The next request of a batch is given to the worker in the same turn, and its answer joins the one that is held. */
+  #takeNext(connection: Connection, http: HttpState): void {
+    const { worker } = http;
+    this.#readyForNext(http);
+    this.#parts.reading.read(connection);
+    this.#parts.context.ring(worker).flush();
   }
 
   /** The client has taken all queued bytes. */
   flushed(connection: Connection): void {
     const http = stateOf(connection);
     if (http.phase !== Phase.flushing) return;
+    this.#readyForNext(http);
+    if (connection.input !== null || connection.readable) this.#parts.reading.readSoon(connection);
+  }
+
+  #readyForNext(http: HttpState): void {
     http.phase = Phase.request;
     http.hasBegun = false;
     http.verdict = 0;
     http.since = this.#parts.context.now;
-    if (connection.input !== null || connection.readable) this.#parts.reading.readSoon(connection);
   }
 
   /** The answer was a member of rooms until now. */
@@ -322,4 +354,9 @@ export class Answers {
 function codeOf(status: number): number {
   if (status === 502) return CloseCode.WORKER_DIED;
   return status === 408 || status === 503 ? CloseCode.HTTP_TIMEOUT : CloseCode.HTTP_REFUSED;
+}
+
+/** Further requests have come with this one (pipelining), and nothing else is queued before its answer. */
+function goesOn({ input, out, life }: Connection, { flags }: Reply): boolean {
+  return input !== null && flags === AnswerFlag.last && life === Life.open && (out === null || out.isHeld);
 }

@@ -88,6 +88,7 @@ export class Http1 implements Protocol {
     const http = stateOf(connection);
     if (http.isHttp2) return void this.#intake.openTunnel(connection, http);
     if (connection.input !== null) this.#goOn(connection, http);
+    if (!connection.readable) return;
     for (let i = 0; i < READS_PER_TURN; i++) {
       if (!this.#mayReceive(connection, http) || !this.#receive(connection, http)) return;
     }
