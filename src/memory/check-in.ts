@@ -12,6 +12,8 @@ export interface CheckInParts {
   readonly record: ProcessRecord;
   /** A thread has no resident memory of its own to report. */
   readonly isThread?: boolean;
+  /** For how long in all the thread has slept where Node's event loop does not see it. */
+  blockedMs?(): number;
   /** Called about once a second with the memory of the process. */
   measured?(residentBytes: number): void;
 }
@@ -22,6 +24,7 @@ export class CheckIn {
   #timer: NodeJS.Timeout | undefined;
   #expectedAt = 0;
   #ticks = 0;
+  #blockedMs = 0;
   #utilisation: EventLoopUtilization = performance.eventLoopUtilization();
 
   constructor(parts: CheckInParts) {
@@ -53,9 +56,13 @@ export class CheckIn {
   #look(): void {
     const { record, isThread, measured } = this.#parts;
     const utilisation = performance.eventLoopUtilization();
-    const [active, idle] = [utilisation.active - this.#utilisation.active, utilisation.idle - this.#utilisation.idle];
+    const blockedMs = this.#parts.blockedMs?.() ?? 0;
+    const blocked = blockedMs - this.#blockedMs;
+    const active = Math.max(0, utilisation.active - this.#utilisation.active - blocked);
+    const idle = utilisation.idle - this.#utilisation.idle + blocked;
     record.loopRan(active, idle);
     this.#utilisation = utilisation;
+    this.#blockedMs = blockedMs;
     if (isThread === true) return;
     void this.#trim.look(active / (active + idle));
     const bytes = residentBytes();

@@ -1,3 +1,4 @@
+import { BlockingPoller } from './blocking-poller.js';
 import { DescriptorPoller } from './descriptor-poller.js';
 import { EpollPoller } from './epoll-poller.js';
 import { isLinux } from './libc.js';
@@ -7,6 +8,12 @@ export type PollerName = 'auto' | 'epoll' | 'poll';
 
 /** 'auto': epoll where available. */
 export function createPoller(name: PollerName, handler: PollerHandler): Poller {
-  const epoll = name === 'epoll' || (name === 'auto' && isLinux);
-  return epoll ? new EpollPoller(handler) : new DescriptorPoller(handler);
+  return usesEpoll(name) ? new EpollPoller(handler) : new DescriptorPoller(handler);
 }
+
+/** For a thread that does nothing else: see `BlockingPoller`. */
+export function createBlockingPoller(name: PollerName, handler: PollerHandler): Poller {
+  return usesEpoll(name) ? new BlockingPoller(handler) : new DescriptorPoller(handler);
+}
+
+const usesEpoll = (name: PollerName): boolean => name === 'epoll' || (name === 'auto' && isLinux);

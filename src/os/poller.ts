@@ -35,6 +35,13 @@ export interface Poller {
   wakeSoon(): void;
   /** True where a report repeats until the descriptor is read, so that a doorbell must be cleared. */
   readonly levelTriggered: boolean;
+  /**
+   * Node's own I/O takes place in this thread from now on, with its streams and promises: a poller that blocks must leave
+   * the waiting to Node's event loop.
+   */
+  leaveWaitingToNode?(): void;
+  /** Milliseconds for which the poller has blocked: Node's event loop takes that for work. */
+  readonly blockedMs?: number;
   /** No report comes after this. */
   close(): void;
 }

@@ -3,7 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { CheckIn } from '../memory/check-in.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import { Region } from '../memory/region.js';
-import { createPoller } from '../os/create-poller.js';
+import { createBlockingPoller } from '../os/create-poller.js';
+import type { Poller } from '../os/poller.js';
 import { runOnCore } from '../os/privileges.js';
 import { setThreadName } from '../os/process.js';
 import { assembleReactor, loadModules } from './assemble.js';
@@ -27,7 +28,12 @@ const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
 const refusals = new Refusals((refusal) => send({ type: 'refused', ...refusal }));
 
 const region = Region.open(data.region);
-const checkIn = new CheckIn({ record: ProcessRecord.ofReactor(region, data.id), isThread: true });
+let poller: Poller | undefined;
+const checkIn = new CheckIn({
+  record: ProcessRecord.ofReactor(region, data.id),
+  isThread: true,
+  blockedMs: () => poller?.blockedMs ?? 0,
+});
 
 const reactor = assembleReactor({
   id: data.id,
@@ -37,11 +43,13 @@ const reactor = assembleReactor({
   strategy: strategyOf(data.dispatchMode),
   takesDatagrams: data.id === 0,
   modules: await loadModules(data.options.ports, data.dispatchMode),
-  createPoller: (handler) =>
-    createPoller(data.backend, {
+  createPoller: (handler) => {
+    poller = createBlockingPoller(data.backend, {
       ready: (token, descriptor, events) => handler.ready(token, descriptor, events),
       turnEnd: () => (endsAtOnce() ? stopPolling() : handler.turnEnd()),
-    }),
+    });
+    return poller;
+  },
   onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
   onBrokenSender: (worker) => send({ type: 'brokenSender', worker }),
 });

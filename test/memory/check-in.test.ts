@@ -73,6 +73,21 @@ describe('a process that checks in', () => {
     checkIn.stop();
   });
 
+  it('counts as idle what its thread has slept unknown to the event loop', () => {
+    const ran = vi.spyOn(ProcessRecord.prototype, 'loopRan');
+    let blockedMs = 0;
+    const checkIn = new CheckIn({ record, isThread: true, blockedMs: () => blockedMs });
+    checkIn.start();
+    vi.advanceTimersByTime(1000);
+    blockedMs = 1e6; // more than can be
+    vi.advanceTimersByTime(1000);
+    expect(ran.mock.calls[1]?.[0]).toBe(0);
+    expect(ran.mock.calls[1]?.[1]).toBeGreaterThanOrEqual(1e6);
+    vi.advanceTimersByTime(1000);
+    expect(ran.mock.calls[2]?.[1]).toBeLessThan(1e6);
+    checkIn.stop();
+  });
+
   it('tells the most that it has held where there is no /proc', () => {
     vi.spyOn(process.memoryUsage, 'rss').mockImplementation(() => {
       throw new Error('ENOENT');

@@ -1,9 +1,10 @@
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createPoller } from '../../src/os/create-poller.js';
+import { BlockingPoller } from '../../src/os/blocking-poller.js';
+import { createBlockingPoller, createPoller } from '../../src/os/create-poller.js';
 import { clearDoorbell, closeDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
 import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
-import { HANGUP, type Poller, READABLE, WRITABLE } from '../../src/os/poller.js';
+import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../../src/os/poller.js';
 import { closeDescriptor, connectTcp, receive, send, socketError } from '../../src/os/socket.js';
 import { poll } from '../helpers/server-process.js';
 
@@ -30,7 +31,13 @@ async function connection(): Promise<{ descriptor: number; peer: Socket }> {
   return { descriptor, peer };
 }
 
-describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
+const pollers: [name: string, create: (handler: PollerHandler) => Poller][] = [
+  ['epoll', (handler) => createPoller('epoll', handler)],
+  ['poll', (handler) => createPoller('poll', handler)],
+  ['blocking', (handler) => createBlockingPoller('epoll', handler)],
+];
+
+describe.each(pollers)('the %s poller', (_, create) => {
   const seen: { token: number; descriptor: number; events: number }[] = [];
   let turns = 0;
   let onReady: (() => void) | undefined;
@@ -39,7 +46,7 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     seen.length = 0;
     turns = 0;
     onReady = undefined;
-    const made = createPoller(name, {
+    const made = create({
       ready(token, descriptor, events) {
         seen.push({ token, descriptor, events });
         onReady?.();
@@ -226,5 +233,165 @@ describe.each(['epoll', 'poll'] as const)('the %s poller', (name) => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(turns).toBe(before);
     closeDescriptor(descriptor);
+  });
+});
+
+describe('a poller that blocks', () => {
+  /** Rings its own bell in each turn until told to stop, so the poller has always something to do. */
+  function busy(): { poller: BlockingPoller; turns: () => number; stop: () => void } {
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    let turns = 0;
+    let goesOn = true;
+    const poller = new BlockingPoller({
+      ready() {},
+      turnEnd() {
+        turns++;
+        if (goesOn) ringDoorbell(bell);
+      },
+    });
+    cleanUp.push(() => poller.close());
+    poller.addReadable(bell.read, 1);
+    ringDoorbell(bell);
+    const stop = (): void => {
+      goesOn = false;
+    };
+    return { poller, turns: () => turns, stop };
+  }
+
+  it('lets timers, immediates, promises and messages have their turn while it is busy', async () => {
+    const { turns } = busy();
+    await poll('it is busy', () => turns() > 100);
+    const { port1, port2 } = new MessageChannel();
+    cleanUp.push(() => port1.close());
+    for (let i = 0; i < 5; i++) {
+      const began = performance.now();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await new Promise((resolve) => setImmediate(resolve));
+      const came = new Promise((resolve) => port2.addEventListener('message', resolve, { once: true }));
+      port2.start();
+      port1.postMessage('x');
+      await came;
+      expect(performance.now() - began).toBeLessThan(500); // 5 ms each, on a machine with nothing else to do
+    }
+  });
+
+  it('serves many wake-ups in one turn of the event loop of Node', async () => {
+    const { turns } = busy();
+    await poll('it is busy', () => turns() > 100);
+    await new Promise((resolve) => setImmediate(resolve));
+    const before = turns();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(turns() - before).toBeGreaterThan(20);
+  });
+
+  it('leaves the waiting to Node when nothing happens any more, and sleeps', async () => {
+    const { turns, stop } = busy();
+    await poll('it is busy', () => turns() > 100);
+    stop();
+    await poll('it is calm', async () => {
+      const before = turns();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return turns() === before;
+    });
+    const { user, system } = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const used = process.cpuUsage({ user, system });
+    expect((used.user + used.system) / 1000).toBeLessThan(150);
+  });
+
+  it('is woken by one that is rarely ready without blocking', async () => {
+    const { poller, turns, stop } = busy();
+    stop();
+    await poll('it is woken', () => turns() > 0);
+    expect(poller.blockedMs).toBe(0);
+  });
+
+  it('counts the time in which it slept, which Node does not see', async () => {
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    let turns = 0;
+    const made = new BlockingPoller({ ready() {}, turnEnd: () => turns++ });
+    cleanUp.push(() => made.close());
+    made.addReadable(bell.read, 1);
+    for (let i = 0; i < 50 && made.blockedMs === 0; i++) {
+      ringDoorbell(bell);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(made.blockedMs).toBeGreaterThan(1);
+    expect(made.blockedMs).toBeLessThan(1000);
+    expect(turns).toBeGreaterThan(1);
+  });
+
+  it('never blocks where the I/O of Node takes place too', async () => {
+    const { poller, turns } = busy();
+    poller.leaveWaitingToNode();
+    await poll('it is woken often', () => turns() > 200);
+    await new Promise((resolve) => setImmediate(resolve));
+    const before = turns();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(turns() - before).toBeLessThan(5);
+    expect(poller.blockedMs).toBe(0);
+  });
+
+  it('stops blocking when that begins while it is busy', async () => {
+    const { poller, turns } = busy();
+    await poll('it is busy', () => turns() > 100);
+    poller.leaveWaitingToNode();
+    const before = turns();
+    await poll('Node watches', () => turns() > before + 20);
+    await new Promise((resolve) => setImmediate(resolve));
+    const blocked = poller.blockedMs;
+    const then = turns();
+    await poll('it goes on', () => turns() > then + 20);
+    expect(poller.blockedMs).toBe(blocked);
+  });
+
+  it('can be closed from inside its own turn while it is busy, and from a timer', async () => {
+    const { poller, turns } = busy();
+    await poll('it is busy', () => turns() > 100);
+    poller.close();
+    const before = turns();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(turns()).toBe(before);
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    let seen = 0;
+    const made = new BlockingPoller({
+      ready() {},
+      turnEnd() {
+        if (++seen === 200) made.close();
+        else ringDoorbell(bell);
+      },
+    });
+    made.addReadable(bell.read, 1);
+    ringDoorbell(bell);
+    await poll('it is closed', () => seen === 200);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(seen).toBe(200);
+  });
+
+  it('lets an exception of a turn be an uncaught one, and goes on', async () => {
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    let turns = 0;
+    const made = new BlockingPoller({
+      ready() {},
+      turnEnd() {
+        ringDoorbell(bell);
+        if (++turns === 200) throw new Error('in a turn');
+      },
+    });
+    cleanUp.push(() => made.close());
+    const listeners = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    const caught: string[] = [];
+    process.on('uncaughtException', (error) => caught.push(error.message));
+    made.addReadable(bell.read, 1);
+    ringDoorbell(bell);
+    await poll('it has gone on', () => turns > 300);
+    process.removeAllListeners('uncaughtException');
+    for (const listener of listeners) process.on('uncaughtException', listener);
+    expect(caught).toEqual(['in a turn']);
   });
 });

@@ -30,7 +30,9 @@ vi.mock('node:worker_threads', async (original) => ({
 }));
 vi.mock('../../src/os/privileges.js', () => ({ runOnCore: (core: number) => thread.cores.push(core) }));
 vi.mock('../../src/os/process.js', () => ({ setThreadName: (name: string) => thread.names.push(name) }));
-vi.mock('../../src/os/create-poller.js', () => ({ createPoller: (...given: unknown[]) => thread.pollers.push(given) }));
+vi.mock('../../src/os/create-poller.js', () => ({
+  createBlockingPoller: (...given: unknown[]) => thread.pollers.push(given),
+}));
 vi.mock('../../src/memory/region.js', () => ({ Region: { open: () => ({}) } }));
 vi.mock('../../src/memory/process-board.js', () => ({ ProcessRecord: { ofReactor: () => ({}) } }));
 vi.mock('../../src/memory/check-in.js', () => ({

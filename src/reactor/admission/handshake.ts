@@ -42,6 +42,7 @@ export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: Handsh
     if (contexts !== undefined) return new OpensslHandshakeGate({ ...parts, contexts, transport, handshakeTimeoutMs });
   }
   const { poller, refuse } = parts;
+  poller.leaveWaitingToNode?.();
   return new NodeHandshakeGate({
     loaded: loadTls(tls), // contexts that OpenSSL was given are not to be given to a server of Node's
     transport: new NodeTlsTransport(),
