@@ -6,8 +6,10 @@
  * Saves a wake-up two polls by libuv, a poll of the set, and the call from libuv into JavaScript. Only for a thread that
  * runs neither code of the user nor I/O of Node: both would wait meanwhile, and promises would not continue.
  */
+
+import { EPOLLIN } from './constants.js';
 import { type DescriptorWatch, guardCallback, watchDescriptor } from './descriptor-watch.js';
-import { EpollSet } from './epoll.js';
+import { BOTH_WAYS, EpollSet } from './epoll.js';
 import type { Poller, PollerHandler } from './poller.js';
 
 /** A thread woken twice within this time is busy, and a busy one that nothing wakes for this long is not. */
@@ -41,15 +43,15 @@ export class BlockingPoller implements Poller {
   }
 
   add(descriptor: number, token: number): void {
-    this.#set.add(descriptor, token);
+    this.#set.add(descriptor, token, BOTH_WAYS);
   }
 
   addReadable(descriptor: number, token: number): void {
-    this.#set.addReadable(descriptor, token);
+    this.#set.add(descriptor, token, EPOLLIN);
   }
 
   retoken(descriptor: number, token: number): void {
-    this.#set.retoken(descriptor, token);
+    this.#set.change(descriptor, token, BOTH_WAYS);
   }
 
   remove(): void {}

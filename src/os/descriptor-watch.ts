@@ -12,6 +12,8 @@ export interface DescriptorWatch {
 export interface Interest {
   readonly readable?: boolean;
   readonly writable?: boolean;
+  /** The peer has ended its side. */
+  readonly disconnect?: boolean;
 }
 
 export interface WatchEvents {

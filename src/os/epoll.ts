@@ -11,8 +11,7 @@ const EVENT_BYTES = process.arch === 'x64' ? 12 : 16; // struct epoll_event is p
 const DATA_AT = EVENT_BYTES - 8;
 const MAX_EVENTS = 512;
 
-const READING = C.EPOLLIN | C.EPOLLET;
-const BOTH = READING | C.EPOLLOUT | C.EPOLLRDHUP;
+export const BOTH_WAYS = C.EPOLLIN | C.EPOLLOUT | C.EPOLLRDHUP;
 
 export class EpollSet {
   readonly descriptor = check(libc.epoll_create1(C.EPOLL_CLOEXEC), 'epoll_create1');
@@ -22,16 +21,14 @@ export class EpollSet {
   readonly #registration = Buffer.alloc(EVENT_BYTES);
   #isClosed = false;
 
-  add(descriptor: number, token: number): void {
-    this.#register(C.EPOLL_CTL_ADD, descriptor, token, BOTH);
+  /** @param events of `EPOLLIN`, `EPOLLOUT` and `EPOLLRDHUP`: see `BOTH_WAYS` */
+  add(descriptor: number, token: number, events: number): void {
+    this.#register(C.EPOLL_CTL_ADD, descriptor, token, events);
   }
 
-  addReadable(descriptor: number, token: number): void {
-    this.#register(C.EPOLL_CTL_ADD, descriptor, token, READING);
-  }
-
-  retoken(descriptor: number, token: number): void {
-    this.#register(C.EPOLL_CTL_MOD, descriptor, token, BOTH);
+  /** Another token, other events; what is ready already is reported again. */
+  change(descriptor: number, token: number, events: number): void {
+    this.#register(C.EPOLL_CTL_MOD, descriptor, token, events);
   }
 
   /** Only for a descriptor that stays open somewhere: close(2) removes the others by itself. */
@@ -49,6 +46,15 @@ export class EpollSet {
     for (let i = 0; i < count && !this.#isClosed; i++) this.#reportOne(i * EVENT_BYTES, handler);
   }
 
+  /** Of the first event of the last wait. */
+  get firstDescriptor(): number {
+    return this.#view.getUint32(DATA_AT + 4, true);
+  }
+
+  get firstToken(): number {
+    return this.#view.getUint32(DATA_AT, true);
+  }
+
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -60,7 +66,7 @@ export class EpollSet {
 
   #register(how: number, descriptor: number, token: number, events: number): void {
     const event = this.#registration;
-    event.writeUInt32LE(events >>> 0, 0);
+    event.writeUInt32LE((events | C.EPOLLET) >>> 0, 0);
     event.writeUInt32LE(token, DATA_AT);
     event.writeUInt32LE(descriptor, DATA_AT + 4);
     check(libc.epoll_ctl(this.descriptor, how, descriptor, event), 'epoll_ctl');

@@ -4,7 +4,7 @@ import { BlockingPoller } from '../../src/os/blocking-poller.js';
 import { createBlockingPoller, createPoller } from '../../src/os/create-poller.js';
 import { clearDoorbell, closeDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
 import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
-import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../../src/os/poller.js';
+import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../../src/os/poller.js';
 import { closeDescriptor, connectTcp, receive, send, socketError } from '../../src/os/socket.js';
 import { poll } from '../helpers/server-process.js';
 
@@ -233,6 +233,156 @@ describe.each(pollers)('the %s poller', (_, create) => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(turns).toBe(before);
     closeDescriptor(descriptor);
+  });
+});
+
+/** More wake-ups in a row by one descriptor alone than make the event loop watch it itself. */
+const OFTEN = 40;
+
+describe('the epoll poller, where one descriptor alone is ready again and again', () => {
+  /** Echoes as a reactor does: reads until a read is short, then asks for the next report. */
+  function echo(): { made: Poller; tokens: number[]; events: number[]; repeats: () => boolean; stopReading(): void } {
+    const tokens: number[] = [];
+    const events: number[] = [];
+    let isReading = true;
+    let repeats = false;
+    const made = createPoller('epoll', {
+      ready(token, descriptor, seen) {
+        tokens.push(token);
+        events.push(seen);
+        repeats = made.levelTriggered;
+        if (!isReading || (seen & READABLE) === 0) return;
+        const n = receive(descriptor, spaceAddress, space.length);
+        if (n > 0) send(descriptor, spaceAddress, n);
+        made.rearm(descriptor, READABLE);
+      },
+      turnEnd() {},
+    });
+    cleanUp.push(() => made.close());
+    const stopReading = (): void => {
+      isReading = false;
+    };
+    return { made, tokens, events, repeats: () => repeats, stopReading };
+  }
+
+  async function talk(peer: Socket, times: number): Promise<void> {
+    for (let i = 0; i < times; i++) {
+      const answered = new Promise((resolve) => peer.once('data', resolve));
+      peer.write('x');
+      await answered;
+    }
+  }
+
+  async function lone() {
+    const { descriptor, peer } = await connection();
+    const echoing = echo();
+    echoing.made.add(descriptor, 7);
+    cleanUp.push(() => closeDescriptor(descriptor));
+    await talk(peer, OFTEN);
+    expect(echoing.repeats()).toBe(true);
+    return { descriptor, peer, ...echoing };
+  }
+
+  it('answers all the time, and another descriptor too that becomes ready', async () => {
+    const { made, peer, tokens, repeats } = await lone();
+    const other = await connection();
+    made.add(other.descriptor, 8);
+    cleanUp.push(() => closeDescriptor(other.descriptor));
+    for (let i = 0; i < 3; i++) {
+      await Promise.all([talk(other.peer, 5), talk(peer, 5)]);
+      await talk(other.peer, OFTEN);
+      expect([repeats(), tokens.at(-1)]).toEqual([true, 8]);
+      await talk(peer, OFTEN);
+      expect([repeats(), tokens.at(-1)]).toEqual([true, 7]);
+    }
+  });
+
+  it("reports the peer's end, and its break", async () => {
+    const ended = await lone();
+    ended.peer.end();
+    await poll('its end is reported', () => ended.events.some((event) => (event & HANGUP) !== 0));
+    const broken = await lone();
+    broken.peer.resetAndDestroy();
+    await poll('its break is reported', () => broken.events.some((event) => (event & BROKEN) !== 0));
+  });
+
+  it('is not reported over and over where it is not read', async () => {
+    const { descriptor, made, peer, tokens, stopReading } = await lone();
+    stopReading();
+    peer.write('x');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const before = tokens.length;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(tokens.length).toBe(before);
+    made.retoken(descriptor, 9);
+    await poll('it is reported under another token', () => tokens.at(-1) === 9);
+  });
+
+  it('is reported under the token it is given meanwhile, and no more when it is removed or abandoned', async () => {
+    const { descriptor, made, peer, tokens } = await lone();
+    made.retoken(descriptor, 9);
+    await talk(peer, OFTEN);
+    expect(tokens.at(-1)).toBe(9);
+    made.abandon(descriptor);
+    const before = tokens.length;
+    peer.write('x');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(tokens.length).toBe(before);
+    const next = await lone();
+    next.made.remove(next.descriptor);
+    next.peer.write('x');
+    const then = next.tokens.length;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(next.tokens.length).toBe(then);
+  });
+
+  it('reports that it can be written again', async () => {
+    const { descriptor, peer, events } = await lone();
+    peer.pause();
+    while (send(descriptor, spaceAddress, space.length) > 0);
+    events.length = 0;
+    peer.resume();
+    await poll('it can be written', () => events.some((event) => (event & WRITABLE) !== 0));
+  });
+
+  it('hears every ring of a bell, and clears it only where it would be reported again', async () => {
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    let heard = 0;
+    let cleared = 0;
+    let turns = 0;
+    const made = createPoller('epoll', {
+      ready() {
+        heard++;
+        if (!made.levelTriggered) return;
+        cleared++;
+        clearDoorbell(bell);
+        made.rearm(bell.read, READABLE);
+      },
+      turnEnd() {
+        turns++;
+      },
+    });
+    cleanUp.push(() => made.close());
+    made.addReadable(bell.read, 1);
+    for (let rings = 1; rings <= OFTEN * 3; rings++) {
+      const before = heard;
+      ringDoorbell(bell);
+      while (heard === before) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(cleared).toBeGreaterThan(OFTEN);
+    expect(cleared).toBeLessThan(OFTEN * 3);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(turns).toBeLessThan(OFTEN * 3 + 5);
+  });
+
+  it('is closed with the poller, in the midst of a report too', async () => {
+    const { made, peer, tokens } = await lone();
+    made.close();
+    const before = tokens.length;
+    peer.write('x');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(tokens.length).toBe(before);
   });
 });
 
