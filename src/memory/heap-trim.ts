@@ -42,7 +42,11 @@ export class HeapTrim {
     const { used_heap_size: used, total_heap_size: taken } = this.#parts.statistics();
     if (used > MOST_BYTES || taken - used < FEWEST_BYTES) return;
     this.#nextAt = this.#parts.now() + INTERVAL_MS;
-    await this.#parts.collect();
+    try {
+      await this.#parts.collect();
+    } catch {
+      this.#nextAt = Number.POSITIVE_INFINITY; // a Node without inspector
+    }
   }
 }
 

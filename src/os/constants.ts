@@ -81,6 +81,7 @@ export const SYS_io_uring_setup = 425;
 export const SYS_io_uring_enter = 426;
 export const IORING_SETUP_SINGLE_ISSUER = 1 << 12;
 export const IORING_SETUP_DEFER_TASKRUN = 1 << 13;
+export const IORING_FEAT_FAST_POLL = 1 << 5;
 export const IORING_OFF_SQ_RING = 0;
 export const IORING_OFF_SQES = 0x10000000;
 export const IORING_ENTER_GETEVENTS = 1;

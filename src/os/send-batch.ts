@@ -15,6 +15,7 @@ const RESULT_MASK = RESULTS - 1;
 // Words of struct io_uring_params.
 const PARAMS_WORDS = 30;
 const SETUP_FLAGS = 2;
+const FEATURES = 5;
 const SUBMISSIONS = 10;
 const COMPLETIONS = 20;
 // Words of struct io_sqring_offsets and io_cqring_offsets, which lie in it.
@@ -35,6 +36,10 @@ const USER_DATA = 8;
 const CQE_WORDS = 4;
 const RESULT = 2;
 
+/** Linux 6.1 and later. */
+export const FOR_ONE_THREAD = C.IORING_SETUP_SINGLE_ISSUER | C.IORING_SETUP_DEFER_TASKRUN;
+export const FOR_OLD_KERNELS = 0;
+
 const WORD_BYTES = 4;
 /** No errno. */
 const NOT_DONE = -(2 ** 31);
@@ -52,15 +57,28 @@ export class SendBatch {
   #count = 0;
   #isUsable = true;
 
-  /** @returns undefined where the kernel does not have io_uring, or does not let us use it (containers often do not) */
-  static open(): SendBatch | undefined {
+  /**
+   * @param setups flags of the ring, those that are tried first
+   * @returns undefined where the kernel does not have io_uring, or does not let us use it (containers often do not)
+   */
+  static open(setups: readonly number[] = [FOR_ONE_THREAD, FOR_OLD_KERNELS]): SendBatch | undefined {
     if (!isLinux) return undefined;
+    for (const flags of setups) {
+      const batch = SendBatch.#openWith(flags);
+      if (batch !== undefined) return batch;
+    }
+    return undefined;
+  }
+
+  static #openWith(flags: number): SendBatch | undefined {
     const memory = allocateStable(PARAMS_WORDS * WORD_BYTES);
     const params = new Int32Array(memory.buffer, memory.byteOffset, PARAMS_WORDS);
-    params[SETUP_FLAGS] = C.IORING_SETUP_SINGLE_ISSUER | C.IORING_SETUP_DEFER_TASKRUN;
+    params[SETUP_FLAGS] = flags;
     const ring = libc.io_uring_setup(C.SYS_io_uring_setup, ENTRIES, addressOf(memory));
     if (ring < 0) return undefined;
     try {
+      // A kernel that has not this knows no sends either (5.6): each would fail.
+      if (((params[FEATURES] as number) & C.IORING_FEAT_FAST_POLL) === 0) throw new Error('the kernel is too old');
       return new SendBatch(ring, params);
     } catch {
       closeDescriptor(ring);

@@ -51,6 +51,19 @@ describe('memory that V8 does not use', () => {
     expect(await open(20, 23).seconds(0, 10)).toBe(0);
   });
 
+  it('stays where Node cannot collect, which is asked once', async () => {
+    let asked = 0;
+    const trim = new HeapTrim({
+      collect: async () => {
+        asked++;
+        throw new Error('no inspector');
+      },
+      statistics: () => ({ used_heap_size: 0, total_heap_size: 100 * MIB }),
+    });
+    for (let second = 0; second < 10; second++) await trim.look(second % 5 === 0 ? 1 : 0);
+    expect(asked).toBe(1);
+  });
+
   it('really goes back to the system', async () => {
     let garbage: unknown[] = [];
     for (let i = 0; i < 200_000; i++) garbage.push({ i });

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import * as C from '../../src/os/constants.js';
 import { addressOf, allocateStable, check, EAGAIN, libc } from '../../src/os/libc.js';
-import { SendBatch } from '../../src/os/send-batch.js';
+import { FOR_OLD_KERNELS, FOR_ONE_THREAD, SendBatch } from '../../src/os/send-batch.js';
 
 const EPIPE = 32;
 const EBADF = 9;
@@ -19,12 +19,6 @@ const isThere = (() => {
   batch?.close();
   return batch !== undefined;
 })();
-
-function openBatch(): SendBatch {
-  const batch = SendBatch.open() as SendBatch;
-  batches.push(batch);
-  return batch;
-}
 
 function pair(): [number, number] {
   const ends = Buffer.alloc(8);
@@ -46,7 +40,16 @@ function received(descriptor: number): string {
   return bytes.toString('latin1', 0, Math.max(count, 0));
 }
 
-describe.skipIf(!isThere)('many sends in one call', () => {
+describe.skipIf(!isThere).each([
+  ['for one thread', FOR_ONE_THREAD],
+  ['for old kernels', FOR_OLD_KERNELS],
+])('many sends in one call, a ring %s', (_, flags) => {
+  function openBatch(): SendBatch {
+    const batch = SendBatch.open([flags]) as SendBatch;
+    batches.push(batch);
+    return batch;
+  }
+
   test('each gets its own bytes, and each result is told', () => {
     const batch = openBatch();
     const pairs = [pair(), pair(), pair()];
