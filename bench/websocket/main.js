@@ -1,4 +1,4 @@
-// npm run bench:websocket -- [--rounds N] [--seconds N] [--case TEXT] [--servers TEXT,TEXT] [--out FILE]
+// npm run bench:websocket -- [--rounds N] [--seconds N] [--case TEXT]… [--servers TEXT,TEXT] [--out FILE]
 // WebSocket servers side by side: CPU per message of each server's whole process group, messages/s, latency, memory of an
 // idle connection. All servers in turn in every round, medians; first one server against itself, which shows the noise.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '2' },
-    case: { type: 'string', default: '' },
+    case: { type: 'string', multiple: true, default: [''] },
     servers: { type: 'string', default: '' },
     out: { type: 'string' },
   },
@@ -45,7 +45,7 @@ if (load === undefined) {
 
 async function run(servers) {
   const sections = [];
-  const chosen = cases.filter(({ title }) => title.includes(values.case));
+  const chosen = cases.filter(({ title }) => values.case.some((text) => title.includes(text)));
   const [first] = servers;
   if (first !== undefined && chosen.length > 0) {
     const twice = [first, { ...first, name: `${first.name}, again` }];

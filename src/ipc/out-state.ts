@@ -67,7 +67,7 @@ export class OutState {
   constructor(sessionId: number, limits: OutboxLimits) {
     this.sessionId = sessionId;
     this.limits = limits;
-    this.window = Math.max(MIN_WINDOW, limits.highWatermark / 2);
+    this.window = Math.max(MIN_WINDOW, Math.floor(limits.highWatermark / 2));
   }
 
   /** @param mark of what waits for rooms and came before it; 0: nothing does */

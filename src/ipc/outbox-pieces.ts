@@ -21,7 +21,7 @@ export function wholeOf(reply: Reply): Buffer {
  * than the window allows, but for a piece of the usual length.
  */
 export function longestFrame({ size }: RingWriter, { window, unconfirmed }: OutState): number {
-  const most = Math.max(MAX_PAYLOAD, Math.min(window / 2 + MAX_PAYLOAD, window - unconfirmed));
+  const most = Math.max(MAX_PAYLOAD, Math.min((window >> 1) + MAX_PAYLOAD, window - unconfirmed));
   // What fits whenever half of the ring is free: that is what the reactor rings for.
   return Math.min(most, size / 2 - RESERVED_FOR_REQUESTS - frameBytes(0));
 }

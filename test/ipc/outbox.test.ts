@@ -23,8 +23,8 @@ beforeEach(() => {
 });
 
 /** With a region of its own, in which FD is open. */
-function make(hearsOfRoom: boolean, direct?: LocalLink): Outbox {
-  const region = Region.create(testShape({ workerNum: 1, ringBytes: 1 << 17 }));
+function make(hearsOfRoom: boolean, direct?: LocalLink, { highWatermark = HIGH, ringBytes = 1 << 17 } = {}): Outbox {
+  const region = Region.create(testShape({ workerNum: 1, ringBytes }));
   const place = region.layout.outbound(0, 0);
   table = new ConnectionTable(region);
   reader = new RingReader(region, place);
@@ -34,7 +34,7 @@ function make(hearsOfRoom: boolean, direct?: LocalLink): Outbox {
     direct,
   };
   open(FD);
-  return new Outbox(table, [link], { highWatermark: HIGH, limitBytes: LIMIT, hearsOfRoom });
+  return new Outbox(table, [link], { highWatermark, limitBytes: LIMIT, hearsOfRoom });
 }
 
 function open(sessionId: number): void {
@@ -83,6 +83,13 @@ describe('send', () => {
     expect(outbox.isEmpty).toBe(false);
     expect(drainAll().equals(Buffer.concat([big, Buffer.from('behind')]))).toBe(true);
     expect(outbox.isEmpty).toBe(true);
+  });
+
+  it('loses no byte where half of the high watermark is no whole number', () => {
+    outbox = make(true, undefined, { highWatermark: 262_143, ringBytes: 1 << 20 });
+    const big = Buffer.from(Array.from({ length: 700_001 }, (_, index) => index % 251));
+    outbox.send(FD, big);
+    expect(drainAll().equals(big)).toBe(true);
   });
 
   it('has no more under way than a window that the reactor has not confirmed', () => {
