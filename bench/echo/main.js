@@ -1,10 +1,12 @@
 // npm run bench:echo -- [--quick] [--rounds N] [--seconds N] [--case TEXT] [--out FILE]
 // Messages/s and CPU per message of each server's whole process group, all servers in turn in every round, medians.
+
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runLoad } from '../harness/message-load.js';
 import { endAllAtExit, withServer } from '../harness/processes.js';
 import { median } from '../harness/rounds.js';
 import { listServers } from './servers.js';
@@ -43,20 +45,9 @@ endAllAtExit();
 
 /** Runs one load against one server. */
 function measure(spec, { mode, connections, bytes }) {
-  return withServer(spec, {}, async ({ port, cpuUs }) => {
-    const args = [loadProgram, mode, port, connections, bytes, seconds].map(String);
-    const load = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let before = 0;
-    for await (const line of createInterface({ input: load.stdout })) {
-      if (line === 'measuring') before = cpuUs();
-      else {
-        const passed = cpuUs() - before;
-        const result = JSON.parse(line);
-        return { ...result, cpuPerMessage: passed / Math.max(1, result.messages) };
-      }
-    }
-    throw new Error('the load generator said nothing');
-  });
+  return withServer(spec, {}, ({ port, cpuUs }) =>
+    runLoad([loadProgram, mode, port, connections, bytes, seconds], cpuUs),
+  );
 }
 
 async function compare(servers, load) {

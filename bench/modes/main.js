@@ -1,13 +1,13 @@
 // npm run bench:modes -- [--rounds N] [--seconds N] [--case TEXT] [--out FILE]
 // Echo of 64 bytes: both modes beside node:net, node:cluster, bare C and Bun, plain, encrypted and by datagrams.
 // Messages/s and CPU per message of each server's whole process group, all in turn in every round, medians.
-import { spawn } from 'node:child_process';
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runLoad } from '../harness/message-load.js';
 import { endAllAtExit, withServer } from '../harness/processes.js';
 import { median } from '../harness/rounds.js';
 import { compile, fetchBun, makeCertificate } from '../harness/tools.js';
@@ -69,23 +69,11 @@ const cases = [
 ].filter(({ title }) => title.includes(values.case));
 
 function measure(server, { kind, connections }) {
-  return withServer(server, { KIND: kind, CERT, KEY }, async ({ port, cpuUs }) => {
-    const load =
-      kind === 'tcp'
-        ? [path('../load/main.js'), 'echo', port, connections, 64, seconds]
-        : [path('./load.js'), kind, port, connections, seconds];
-    const client = spawn(node, load.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
-    let before = 0;
-    for await (const line of createInterface({ input: client.stdout })) {
-      if (line === 'measuring') before = cpuUs();
-      else {
-        const passed = cpuUs() - before;
-        const result = JSON.parse(line);
-        return { ...result, cpuPerMessage: passed / Math.max(1, result.messages) };
-      }
-    }
-    throw new Error('the load generator said nothing');
-  });
+  return withServer(server, { KIND: kind, CERT, KEY }, ({ port, cpuUs }) =>
+    kind === 'tcp'
+      ? runLoad([path('../load/main.js'), 'echo', port, connections, 64, seconds], cpuUs)
+      : runLoad([path('./load.js'), kind, port, connections, seconds], cpuUs),
+  );
 }
 
 const lines = [
