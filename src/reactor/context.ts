@@ -130,8 +130,6 @@ export class ReactorContext {
   again: Connection[] = [];
   /** Connections with more to write than one turn's share. */
   writeOn: Connection[] = [];
-  /** Connections with answers that leave at the end of the turn, together. */
-  held: Connection[] = [];
   /** Peers other than workers that waited for room and can look now; rung at the end of the turn. */
   readonly #toRing = new Set<number>();
   /** Of this turn: reads that found bytes, and the messages in them that went to workers. */

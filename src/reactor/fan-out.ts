@@ -1,9 +1,7 @@
 /** The same message to many: their sends enter the kernel together, where it can do that. Runs in the reactor. */
-import type { SendBatch } from '../os/send-batch.js';
+import type { Batch } from './batch.js';
 import type { Connection } from './connection.js';
 import type { Sending } from './sending.js';
-
-export type Batch = Pick<SendBatch, 'isUsable' | 'isFull' | 'add' | 'submit' | 'resultOf'>;
 
 /** For fewer, each its own send(2) costs as little. */
 const FEWEST = 8;

@@ -12,9 +12,14 @@ const FIRST_CHUNK_BYTES = 4096;
 /** What a queued file counts for: its path, and a little. */
 const FILE_COUNTS_BYTES = 1024;
 
-/** Chunks that were sent, to be filled again: fresh memory costs more than the copy into it. At most 1 MiB per thread. */
+/**
+ * Chunks that were sent, to be filled again: fresh memory costs more than the copy into it. At most 1 MiB of long ones and
+ * 512 KiB of first ones per thread.
+ */
 const spare: Chunk[] = [];
 const MOST_SPARE = 16;
+const spareFirst: Chunk[] = [];
+const MOST_SPARE_FIRST = 128;
 
 /** Bytes of the queue's own, or lent ones: those lie with their sender in this process (BASE mode). */
 export class Chunk {
@@ -133,6 +138,12 @@ export class OutQueue {
     return this.#items;
   }
 
+  /** The one chunk of its own that is all there is to send. */
+  get only(): Chunk | undefined {
+    const [first] = this.#items;
+    return this.#items.length === 1 && first instanceof Chunk && !first.isLent ? first : undefined;
+  }
+
   /** Lent bytes are gone: the rest cannot be sent. */
   get isTakenAway(): boolean {
     return this.#items.some((item) => item instanceof Chunk && item.isTakenAway);
@@ -159,10 +170,12 @@ export class OutQueue {
 
   #release(chunk: Chunk): void {
     this.#items.shift();
-    if (chunk.isLent || chunk.buffer.length < CHUNK_BYTES || spare.length >= MOST_SPARE) return;
+    if (chunk.isLent) return;
+    const isLong = chunk.buffer.length === CHUNK_BYTES;
+    if (isLong ? spare.length >= MOST_SPARE : spareFirst.length >= MOST_SPARE_FIRST) return;
     chunk.start = 0;
     chunk.end = 0;
-    spare.push(chunk);
+    (isLong ? spare : spareFirst).push(chunk);
   }
 
   /** Drops the head, a file that was sent. */
@@ -180,8 +193,9 @@ export class OutQueue {
   #chunkWithRoom(wanted: number): Chunk {
     const last = this.#items.at(-1);
     if (last instanceof Chunk && last.end < last.buffer.length) return last;
-    const small = this.#items.length === 0 && wanted <= FIRST_CHUNK_BYTES;
-    const chunk = small ? new Chunk(undefined, FIRST_CHUNK_BYTES) : (spare.pop() ?? new Chunk(undefined, CHUNK_BYTES));
+    const isFirst = this.#items.length === 0 && wanted <= FIRST_CHUNK_BYTES;
+    const bytes = isFirst ? FIRST_CHUNK_BYTES : CHUNK_BYTES;
+    const chunk = (isFirst ? spareFirst : spare).pop() ?? new Chunk(undefined, bytes);
     this.#items.push(chunk);
     return chunk;
   }

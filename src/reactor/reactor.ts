@@ -102,14 +102,16 @@ export class Reactor implements PollerHandler {
   publish(): void {
     this.#takeDatagrams();
     for (const ring of this.#context.rings) ring.flush();
+    this.#sending.held.beginTurn(true);
   }
 
   turnEnd(): void {
     if (!this.#isAwake) this.#wakeUp();
     const { id, board } = this.#context;
     board.add(id, ReactorCounter.wakeUps, 1);
+    this.#sending.held.beginTurn(false);
     const isUnfinished = this.#takeRequests();
-    if (this.#context.held.length > 0) this.#sending.writeHeld();
+    this.#sending.held.endTurn();
     for (const protocol of this.#wiring.protocols.withTurnEnd) protocol.turnEnd?.();
     if (this.#context.again.length > 0) this.#reading.readAgain();
     if (this.#context.writeOn.length > 0) this.#sending.writeAgain();

@@ -8,9 +8,11 @@ import { SlotFlag } from '../memory/connection-table.js';
 import { EAGAIN, EINTR } from '../os/libc.js';
 import { WRITABLE } from '../os/poller.js';
 import { monotonicMs } from '../util/clock.js';
+import type { Batch } from './batch.js';
 import type { Connection } from './connection.js';
 import type { PortOptions, ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
+import { HeldSends } from './held-sends.js';
 import { CloseSent, Life } from './life.js';
 import { type Chunk, FilePart, OutQueue } from './out-queue.js';
 
@@ -21,18 +23,28 @@ const FILE_BYTES_PER_TURN = 2 ** 20;
 const MOST_HELD_BYTES = 16_384;
 
 export class Sending {
+  /** Answers of this turn that leave together. */
+  readonly held: HeldSends;
   readonly #context: ReactorContext;
   readonly #ending: Ending;
 
-  constructor(context: ReactorContext, ending: Ending) {
+  /** @param openBatch asked once, when a turn first has answers for several clients */
+  constructor(context: ReactorContext, ending: Ending, openBatch: () => Batch | undefined) {
     this.#context = context;
     this.#ending = ending;
+    this.held = new HeldSends({
+      openBatch,
+      write: (connection) => this.writeQueued(connection),
+      taken: (connection, out, taken) => this.#heldTaken(connection, out, taken),
+      now: monotonicMs,
+    });
   }
 
   /** @param source holds the bytes at `at`, the kernel finds them at `address` */
   write(connection: Connection, source: Buffer, at: number, address: number, length: number): void {
     const { transport } = connection;
     if (connection.out === null) {
+      if (transport.isPlain && this.held.takes(length)) return this.hold(connection, source, at, length);
       if (!transport.isDirect) this.#noteBeginning(connection);
       return this.taken(connection, transport.send(connection, source, at, address, length), source, at, length);
     }
@@ -49,22 +61,28 @@ export class Sending {
   }
 
   /** As `write`, but what is held within one turn leaves at its end, in one call. */
-  hold(connection: Connection, source: Buffer, length: number): void {
-    let { out } = connection;
-    if (out === null) {
-      out = this.#openQueue(connection);
-      out.isHeld = true;
-      this.#context.held.push(connection);
-    }
-    out.push(source, 0, length);
-    if (out.bytes >= MOST_HELD_BYTES) this.writeQueued(connection);
+  hold(connection: Connection, source: Buffer, at: number, length: number): void {
+    const isFirst = connection.out === null;
+    const out = connection.out ?? this.#openQueue(connection);
+    out.push(source, at, at + length);
+    if (out.bytes >= MOST_HELD_BYTES) return this.writeQueued(connection);
+    if (!isFirst) return;
+    out.isHeld = true;
+    this.held.add(connection);
   }
 
-  /** At the end of the turn. */
-  writeHeld(): void {
-    const { held } = this.#context;
-    this.#context.held = [];
-    for (const connection of held) if (connection.out?.isHeld === true) this.writeQueued(connection);
+  /** @param taken of the only chunk, by the kernel */
+  #heldTaken(connection: Connection, out: OutQueue, taken: number): void {
+    out.isHeld = false;
+    const { bytes } = out;
+    if (taken < 0 && taken !== -EAGAIN && taken !== -EINTR) return this.#ending.fail(connection, -taken);
+    const sent = Math.max(taken, 0);
+    this.#left(connection, sent);
+    out.shift(sent);
+    if (sent === bytes) connection.out = null;
+    else connection.transport.rearm(connection, WRITABLE);
+    this.#queueChanged(connection);
+    this.#checkFlushed(connection);
   }
 
   /**

@@ -73,12 +73,13 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   const view = new SharedDispatchView(region, context.workers, context.table, parts.rings);
   const slots = new ConnectionSlots(id, reactorNum, slotNum, workerNum);
   const ending = new Ending(context, slots, wakeUp);
-  const sending = new Sending(context, ending);
+  const openBatch = () => (options.ioUring ? SendBatch.open() : undefined);
+  const sending = new Sending(context, ending, openBatch);
   const budget = new MemoryBudget(context, ending);
   const inflight = new InflightLimit(context, view);
   const reading = new Reading({ context, ending, budget, inflight });
   const dispatcher = new Dispatcher({ ...parts, context, view });
-  const fanOut = new FanOut(sending, () => (options.ioUring ? SendBatch.open() : undefined));
+  const fanOut = new FanOut(sending, openBatch);
   const rooms = new Rooms(context, new RoomBoard(region), fanOut);
   const protocols = new Protocols(
     {

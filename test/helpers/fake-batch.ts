@@ -1,5 +1,5 @@
 import { viewMemory } from '../../src/os/libc.js';
-import type { Batch } from '../../src/reactor/fan-out.js';
+import type { Batch } from '../../src/reactor/batch.js';
 import type { FakeTransport } from './fake-transport.js';
 
 interface Added {

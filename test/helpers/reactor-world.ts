@@ -169,7 +169,7 @@ export class ReactorWorld {
     this.view = new SharedDispatchView(region, workers, table, rings);
     this.slots = new ConnectionSlots(0, 1, region.shape.slots, workerNum);
     this.ending = new Ending(context, this.slots, () => {});
-    this.sending = new Sending(context, this.ending);
+    this.sending = new Sending(context, this.ending, () => (given.batched === true ? this.batch : undefined));
     this.budget = new MemoryBudget(context, this.ending);
     this.inflight = new InflightLimit(context, this.view);
     const { ending, sending, budget, inflight, view } = this;
@@ -356,8 +356,9 @@ export class ReactorWorld {
   /** @returns true when another one is to follow */
   #oneTurn(): boolean {
     const hasReported = this.#reportReadable();
+    this.sending.held.beginTurn(false);
     const isUnfinished = this.requests.take();
-    this.sending.writeHeld();
+    this.sending.held.endTurn();
     for (const protocol of this.protocols.withTurnEnd) protocol.turnEnd?.();
     this.reading.readAgain();
     this.sending.writeAgain();

@@ -57,7 +57,7 @@ export class Answers {
       else sending.writeParts(connection, reply.parts, length, reply.isWhole);
     } else {
       reply.writeTo(this.#text, 0);
-      if (goesOn(connection, reply)) sending.hold(connection, this.#text, length);
+      if (goesOn(connection, reply)) sending.hold(connection, this.#text, 0, length);
       else sending.write(connection, this.#text, 0, this.#textAddress, length);
     }
     this.answered(connection, reply.flags, peer);
@@ -120,6 +120,7 @@ export class Answers {
   #takeNext(connection: Connection, http: HttpState): void {
     const { worker } = http;
     this.#readyForNext(http);
+    if (connection.input === null && !connection.readable) return;
     this.#parts.reading.read(connection);
     this.#parts.context.ring(worker).flush();
   }

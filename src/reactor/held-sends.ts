@@ -1,0 +1,118 @@
+/**
+ * Answers of one turn wait for each other: those to one client leave in one send, and those to many clients enter the
+ * kernel in one call, where it can do that. Runs in the reactor.
+ */
+import type { Batch } from './batch.js';
+import type { Connection } from './connection.js';
+import type { OutQueue } from './out-queue.js';
+
+/** For fewer, each its own send(2) costs as little. */
+const FEWEST = 8;
+/** So many answers wait for each other at most: by then a call more costs each of them next to nothing. */
+const MOST = 64;
+/** Longer answers leave by themselves: to copy them costs more than the call. */
+const LONGEST_BYTES = 4096;
+/** A callback that takes so long keeps nobody else waiting: answers leave at once where callbacks do (BASE mode). */
+const SLOW_MS = 0.05;
+
+export interface HeldSendsParts {
+  /** Asked once, when a turn first has several answers. */
+  openBatch(): Batch | undefined;
+  /** Its queue is to be passed to the transport. */
+  write(connection: Connection): void;
+  /** @param taken bytes of the queue's first chunk, which was all it had; negative: −errno */
+  taken(connection: Connection, out: OutQueue, taken: number): void;
+  /** In ms. */
+  now(): number;
+}
+
+export class HeldSends {
+  readonly #parts: HeldSendsParts;
+  readonly #results = new Int32Array(MOST);
+  #connections: Connection[] = [];
+  #batch: Batch | undefined;
+  #isOpened = false;
+  #isTurn = false;
+  #runsCallbacks = false;
+  /** Answers of this turn so far. */
+  #answers = 0;
+  /** The turn before had many. */
+  #isBusy = false;
+  #lastMs = 0;
+
+  constructor(parts: HeldSendsParts) {
+    this.#parts = parts;
+  }
+
+  /** From here to `endTurn` answers may wait. @param runsCallbacks of the user, in this thread */
+  beginTurn(runsCallbacks: boolean): void {
+    this.#isTurn = true;
+    this.#runsCallbacks = runsCallbacks;
+    if (runsCallbacks && this.#isBusy) this.#lastMs = this.#parts.now();
+  }
+
+  /** Asked for every answer. @returns true: it is to be held */
+  takes(length: number): boolean {
+    this.#answers++;
+    if (!this.#isBusy || !this.#isTurn || length > LONGEST_BYTES) return false;
+    if (!this.#runsCallbacks) return true;
+    const now = this.#parts.now();
+    const isSlow = now - this.#lastMs > SLOW_MS;
+    this.#lastMs = now;
+    if (isSlow) this.flush();
+    return !isSlow;
+  }
+
+  add(connection: Connection): void {
+    this.#connections.push(connection);
+    if (this.#connections.length >= MOST) this.flush();
+  }
+
+  endTurn(): void {
+    if (this.#connections.length > 0) this.flush();
+    this.#isTurn = false;
+    this.#isBusy = this.#answers >= FEWEST && this.#isBatchOpen();
+    this.#answers = 0;
+  }
+
+  flush(): void {
+    const held = this.#connections;
+    this.#connections = [];
+    const batch = held.length >= FEWEST ? this.#batch : undefined;
+    if (batch === undefined) for (const connection of held) this.#writeAlone(connection);
+    else this.#writeTogether(held, batch);
+  }
+
+  #isBatchOpen(): boolean {
+    if (!this.#isOpened) this.#batch = this.#parts.openBatch();
+    this.#isOpened = true;
+    return this.#batch !== undefined;
+  }
+
+  #writeAlone(connection: Connection): void {
+    if (connection.out?.isHeld === true) this.#parts.write(connection);
+  }
+
+  #writeTogether(held: readonly Connection[], batch: Batch): void {
+    const sent: Connection[] = [];
+    for (const connection of held) {
+      const { out, transport, descriptor } = connection;
+      if (out?.isHeld !== true) continue;
+      const { only } = out;
+      if (!transport.isPlain || only === undefined) {
+        this.#writeAlone(connection);
+        continue;
+      }
+      batch.add(descriptor, only.address + only.start, only.end - only.start);
+      sent.push(connection);
+    }
+    if (sent.length === 0) return;
+    batch.submit();
+    if (!batch.isUsable) this.#batch = undefined;
+    for (let i = 0; i < sent.length; i++) this.#results[i] = batch.resultOf(i);
+    for (let i = 0; i < sent.length; i++) {
+      const connection = sent[i] as Connection;
+      this.#parts.taken(connection, connection.out as OutQueue, this.#results[i] as number);
+    }
+  }
+}
