@@ -80,6 +80,7 @@ export class BaseSockets implements OwnSockets {
       onBrokenSender: (worker) => killBrokenSender(worker, new WorkerBoard(region), log),
     });
     this.#reactor = reactor;
+    process.once('exit', () => this.#reactor?.leave());
     reactor.takeOver(this.#taker?.finish() ?? []);
     if (region.accepting) this.accept();
   }

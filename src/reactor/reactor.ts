@@ -180,6 +180,12 @@ export class Reactor implements PollerHandler {
     this.#requests.take();
   }
 
+  /** This process ends in the midst of a turn (BASE mode): what its worker has sent goes to the kernel. */
+  leave(): void {
+    this.#takeLastReplies();
+    this.#sending.held.flush();
+  }
+
   /** True when that client's queue is above its high watermark. */
   isFull(sessionId: number): boolean {
     return this.#context.connectionOf(sessionId)?.full === true;
