@@ -669,7 +669,7 @@ export const definitions = {
   ioUring: option({
     kind: flag(),
     default: { value: true },
-    help: 'What is published to many connections enters the kernel in one call, by io_uring(7), where the system lets us. Off: by one send(2) each, for sandboxes that end a process because it asks.',
+    help: 'What goes to many connections at once (publications, the answers of one turn) enters the kernel in one call, by io_uring(7), where the system lets us. Off: by one send(2) each, for sandboxes that end a process because it asks.',
   }),
 } as const;
 
