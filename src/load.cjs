@@ -5,39 +5,53 @@
 // compiler makes ES modules only, and Node loads CommonJS sooner.
 //
 // The cache lies beside the program, so who can write it can write the program too. A process that may not write there,
-// or does not own the program (root in a user's folder), goes without.
+// or does not own the program (root in a user's folder), goes without; no fault of the cache is ever an error.
 const fs = require('node:fs');
 const { createRequire } = require('node:module');
 const { basename, join } = require('node:path');
+const { cachedDataVersionTag } = require('node:v8');
 const { constants, Script } = require('node:vm');
+const { threadId } = require('node:worker_threads');
+const { crc32 } = require('node:zlib');
 
 const HEAD = '(function (exports, require, module, __filename, __dirname) {';
 const TAIL = '\n})';
 /** The build ends each file with a hash of it, in as many letters. */
 const HASH_LENGTH = 16;
+/** At the end of a file of the cache. V8 believes what it reads, and crashes by a part that did not reach the disk. */
+const CHECKSUM_BYTES = 4;
 /** By then a process has called what it needs to start, and V8 caches only what it has compiled. */
 const WRITE_AFTER_MS = 1000;
 const CACHE = join(__dirname, '.cache');
 
 const loaded = new Map();
+/** What was compiled, by the file of the cache that is to hold it. */
+const uncached = new Map();
+let timer;
 
 module.exports = load;
 
 /**
  * @param {string} name of a bundled file, such as `server`
  * @returns what it exports
+ * @throws what the file throws, each time it is asked for
  */
 function load(name) {
   const file = join(__dirname, `${name}.cjs`);
-  const known = loaded.get(file);
+  const known = loaded.get(name);
   if (known !== undefined) return known.exports;
   const requireOther = createRequire(file);
-  // Node knows the source maps only of what it has loaded itself.
-  if (process.sourceMapsEnabled) return requireOther(file);
-  const module = { exports: {} };
-  loaded.set(file, module);
+  // Node knows the source maps only of what it has loaded itself. Node 21 and 22.0 have no checksum.
+  if (process.sourceMapsEnabled || crc32 === undefined) return requireOther(file);
   const requireAny = (id) => (id.startsWith('./') ? load(basename(id, '.cjs')) : requireOther(id));
-  compile(file, name)(module.exports, requireAny, module, file, __dirname);
+  const module = { exports: {} };
+  loaded.set(name, module);
+  try {
+    compile(file, name)(module.exports, requireAny, module, file, __dirname);
+  } catch (error) {
+    loaded.delete(name);
+    throw error;
+  }
   return module.exports;
 }
 
@@ -45,10 +59,12 @@ function load(name) {
 function compile(file, name) {
   const text = readWrapped(file);
   const hash = text.slice(-HASH_LENGTH - TAIL.length, -TAIL.length);
-  const cacheFile = join(CACHE, `${name}-${hash}-${process.version}-${process.arch}`);
+  // The tag stands for the version of V8, its flags and the processor.
+  const cacheFile = join(CACHE, `${name}-${hash}-${cachedDataVersionTag().toString(16)}`);
   const cachedData = readCache(cacheFile);
   const script = new Script(text, {
     filename: file,
+    columnOffset: -HEAD.length,
     cachedData,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
@@ -71,33 +87,53 @@ function readWrapped(file) {
   }
 }
 
+/** @returns undefined: there is none, or it is not whole */
 function readCache(file) {
   try {
-    return fs.readFileSync(file);
+    const bytes = fs.readFileSync(file);
+    const end = bytes.length - CHECKSUM_BYTES;
+    const data = bytes.subarray(0, end);
+    return crc32(data) === bytes.readUInt32LE(end) ? data : undefined;
   } catch {
     return undefined;
   }
 }
 
-function writeLater(script, file) {
-  if (fs.statSync(__dirname).uid !== process.geteuid?.()) return;
-  const write = () => {
-    clearTimeout(timer);
-    process.off('exit', write);
-    writeCache(script, file);
-  };
-  const timer = setTimeout(write, WRITE_AFTER_MS).unref();
-  process.on('exit', write);
+/** A second after the last file was loaded, or when the process ends before. */
+function writeLater(script, cacheFile) {
+  uncached.set(cacheFile, script);
+  if (timer !== undefined) return timer.refresh();
+  timer = setTimeout(writeAll, WRITE_AFTER_MS).unref();
+  process.on('exit', writeAll);
 }
 
-/** Whole or not at all, as V8 believes what it reads. Without a cache the next process compiles, as this one did. */
-function writeCache(script, file) {
-  const own = `${file}.${process.pid}`;
+function writeAll() {
+  clearTimeout(timer);
+  timer = undefined;
+  process.off('exit', writeAll);
   try {
-    fs.mkdirSync(CACHE, { recursive: true });
-    fs.writeFileSync(own, script.createCachedData(), { flag: 'wx', flush: true });
-    fs.renameSync(own, file);
+    if (fs.statSync(__dirname).uid !== process.geteuid?.()) return;
+    // Nobody else may write there, whatever the umask says.
+    fs.mkdirSync(CACHE, { recursive: true, mode: 0o755 });
+    for (const [file, script] of uncached) writeCache(script, file);
   } catch {
+    // The next process compiles, as this one did.
+  } finally {
+    uncached.clear();
+  }
+}
+
+/** Under a name of its own first: several processes and threads may do so at once, and others read meanwhile. */
+function writeCache(script, file) {
+  const own = `${file}.${process.pid}.${threadId}`;
+  const data = script.createCachedData();
+  const checksum = Buffer.alloc(CHECKSUM_BYTES);
+  checksum.writeUInt32LE(crc32(data));
+  try {
+    fs.writeFileSync(own, Buffer.concat([data, checksum]), { mode: 0o644 });
+    fs.renameSync(own, file);
+  } catch (error) {
     fs.rmSync(own, { force: true });
+    throw error;
   }
 }

@@ -14,7 +14,7 @@ const MUSL_LOADERS: { readonly [arch: string]: string } = {
   arm64: '/lib/ld-musl-aarch64.so.1',
 };
 
-export const koffi: Koffi = loadBinary() ?? (createRequire(import.meta.url)('koffi') as Koffi);
+export const koffi: Koffi = loadBinary() ?? (createRequire(import.meta.url)('koffi') as { default: Koffi }).default;
 
 /** @returns undefined: it is not where it is known to lie, or cannot be used */
 function loadBinary(): Koffi | undefined {
