@@ -53,7 +53,8 @@ await describeOptions();
 const bundled = [];
 for (const program of PROGRAMS) bundled.push(...(await bundle(program)));
 const guard = await bundleGuard();
-removeOrphans([...bundled, ...guard, ...(await writeEntries()), ...copyByHand()]);
+const byHand = [...(await writeEntries()), ...copyByHand()];
+removeOrphans([...bundled, ...guard, ...byHand, ...declarationsOf(at('dist/index.d.ts'))]);
 rmSync(at('dist/.cache'), { recursive: true, force: true });
 
 function compile() {
@@ -171,16 +172,25 @@ function folderOfMost(modules) {
   return most?.[0].replace(/\.ts$/, '') ?? 'bundler';
 }
 
-/** What an earlier build has left, of a source file that is gone or in a chunk that is called otherwise now. */
-function removeOrphans(kept) {
-  for (const file of filesIn(at('dist'))) {
-    if (/\.d\.c?ts$/.test(file) ? !hasSource('dist', file) && !kept.includes(file) : !kept.includes(file)) rmSync(file);
+/** The declarations that a user's compiler reads: a quarter of those that the compiler makes. */
+function declarationsOf(path, found = new Set()) {
+  if (found.has(path)) return found;
+  found.add(path);
+  for (const [, target] of readFileSync(path, 'utf8').matchAll(/(?:from |import |import\()['"](\.[^'"]*)\.js['"]/g)) {
+    declarationsOf(join(dirname(path), `${target}.d.ts`), found);
   }
-  for (const file of filesIn(at('build'))) if (!hasSource('build', file)) rmSync(file);
+  return found;
 }
 
-function hasSource(folder, file) {
-  return existsSync(at('src', relative(at(folder), file).replace(/(?:\.d)?\.(c?)(?:ts|js)(?:\.map)?$/, '.$1ts')));
+/** What the compiler makes and no user reads, and what an earlier build has left. */
+function removeOrphans(kept) {
+  for (const file of filesIn(at('dist'))) if (!kept.includes(file)) rmSync(file);
+  for (const file of filesIn(at('build'))) if (!hasSource(file)) rmSync(file);
+}
+
+/** @param {string} file in build */
+function hasSource(file) {
+  return existsSync(at('src', relative(at('build'), file).replace(/\.js(?:\.map)?$/, '.ts')));
 }
 
 function filesIn(folder) {

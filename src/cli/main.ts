@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** `tswoole`: the command line. */
 import { CommanderError } from 'commander';
 import { ServerError } from '../errors/index.js';
