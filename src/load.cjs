@@ -10,7 +10,7 @@ const fs = require('node:fs');
 const { createRequire } = require('node:module');
 const { basename, join } = require('node:path');
 const { cachedDataVersionTag } = require('node:v8');
-const { constants, Script } = require('node:vm');
+const { Script } = require('node:vm');
 const { threadId } = require('node:worker_threads');
 const { crc32 } = require('node:zlib');
 
@@ -44,7 +44,7 @@ function load(name) {
   // Node knows the source maps only of what it has loaded itself. Node 21 and 22.0 have no checksum.
   if (process.sourceMapsEnabled || crc32 === undefined) return requireOther(file);
   const requireAny = (id) => (id.startsWith('./') ? load(basename(id, '.cjs')) : requireOther(id));
-  const module = { exports: {} };
+  const module = { exports: {}, importModule };
   loaded.set(name, module);
   try {
     compile(file, name)(module.exports, requireAny, module, file, __dirname);
@@ -53,6 +53,11 @@ function load(name) {
     throw error;
   }
   return module.exports;
+}
+
+/** For code from the cache, which has none of its own: src/util/import-module.ts. */
+function importModule(specifier) {
+  return import(specifier);
 }
 
 /** @returns the function that Node makes of a CommonJS module */
@@ -66,7 +71,6 @@ function compile(file, name) {
     filename: file,
     columnOffset: -HEAD.length,
     cachedData,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   if (cachedData === undefined || script.cachedDataRejected) writeLater(script, cacheFile);
   return script.runInThisContext();

@@ -96,7 +96,7 @@ it.each<[string, (file: string) => void]>([
 });
 
 it('keeps one for each set of flags that V8 compiles by', () => {
-  const other = ['--no-lazy-feedback-allocation', 'probe.cjs'];
+  const other = ['--no-opt', 'probe.cjs'];
   for (const args of [['probe.cjs'], other]) {
     expect(run(args)).toBe(`${version} compiled`);
     expect(run(args)).toBe(`${version} cached`);
@@ -147,6 +147,22 @@ it('throws what a part has thrown each time, with its place in the file', () => 
   const place = `at ${join(DIST, 'broken.cjs')}:1:25`;
   expect(run(['-e', twice])).toBe(`${place}\n${place}`);
   expect(run(['-e', twice])).toBe(`${place}\n${place}`); // from the cache
+});
+
+it('imports modules of the user, by the import() of the loader alone', () => {
+  const files = readdirSync(DIST).filter((name) => name.endsWith('.cjs'));
+  const own = files.filter((name) => /\bimport\(/.test(readFileSync(join(DIST, name), 'utf8')));
+  expect(own.sort()).toEqual(['load.cjs', 'reactor.cjs', 'server.cjs']); // the two for source maps
+  writeFileSync(join(copy, 'framing.mjs'), 'await 0;\nexport const packetLength = () => 1;');
+  writeFileSync(
+    join(copy, 'imports.cjs'),
+    `const { Server } = require('./dist/index.cjs');
+    const server = new Server({ port: 0, logLevel: 'error', workerNum: 2, reactorNum: 1, framing: { type: 'custom', length: '${copy}/framing.mjs' } });
+    server.on('receive', () => {});
+    server.on('start', () => { console.log('up'); server.shutdown(); });
+    void server.start();`,
+  );
+  for (const _ of ['compiled', 'cached']) expect(run(['imports.cjs'])).toBe('up');
 });
 
 it('gives require() and import the same objects', () => {
