@@ -24,6 +24,8 @@ const at = (...parts) => join(root, ...parts);
 
 /** Packages, and the modules of Node. */
 const EXTERNAL = /^[^./]/;
+/** Importing any other module does nothing: it is left out where nothing of it is used, such as koffi of the command line. */
+const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
 /** As in src/load.cjs. */
 const HASH_LENGTH = 16;
 /** What `import 'tswoole'` loads, in one file. */
@@ -78,6 +80,7 @@ async function bundle({ entries, isSplit = false }) {
     external: EXTERNAL,
     tsconfig: false,
     preserveEntrySignatures: 'allow-extension', // as the group of modules needs it
+    treeshake: { moduleSideEffects: (id) => ACTS_AT_IMPORT.test(id) },
   });
   try {
     const { output } = await program.write({
