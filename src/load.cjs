@@ -18,7 +18,7 @@ const HEAD = '(function (exports, require, module, __filename, __dirname) {';
 const TAIL = '\n})';
 /** The build ends each file with a hash of it, in as many letters. */
 const HASH_LENGTH = 16;
-/** At the end of a file of the cache. V8 believes what it reads, and crashes by a part that did not reach the disk. */
+/** At the end of a file of the cache. V8 believes what it reads, also a part that did not reach the disk. */
 const CHECKSUM_BYTES = 4;
 /** By then a process has called what it needs to start, and V8 caches only what it has compiled. */
 const WRITE_AFTER_MS = 1000;
