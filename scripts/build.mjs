@@ -1,24 +1,63 @@
 // Builds the program. The compiler checks the types and puts their declarations into dist, and each module as JavaScript
 // into build, where tests and tools take single modules from. The bundler draws the modules together into a few files in
-// dist, which is what runs and what the package has: a process of the tree reads 26 files where it read 107, and every
-// start, reload and replacement of a worker takes a third less CPU (docs/decisions/0019-bundled.md).
+// dist, which is what runs and what the package has. They are CommonJS, so that src/load.cjs can load them with V8's code
+// cache (docs/decisions/0019-bundled.md, 0029-start-and-memory.md).
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { createHash } from 'node:crypto';
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const at = (...parts) => join(root, ...parts);
 
-/** What is imported by users or runs as a program or thread of its own: src/entries.ts. */
-const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry', 'cli/main', 'cli/script-guard', 'http/run-app'];
+/** Packages, and the modules of Node. */
+const EXTERNAL = /^[^./]/;
+/** Importing any other module does nothing: it is left out where nothing of it is used, such as koffi of the command line. */
+const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
+/** As in src/load.cjs. */
+const HASH_LENGTH = 16;
+/** What `import 'tswoole'` loads, in one file. */
+const IMPORTED_AT_ONCE = { name: 'server', tags: ['$initial'], test: (id) => !id.endsWith('/run-app.ts') };
+
+/**
+ * One program for each kind of process or thread, which share no objects: so nearly all calls stay within a file, where
+ * V8 makes them fastest. `server` is split further, by what is loaded where it is needed. Those in src/entries.ts, and:
+ * what users import.
+ */
+const PROGRAMS = [
+  { entries: { server: 'index', 'run-app': 'http/run-app' }, isSplit: true },
+  { entries: { reactor: 'reactor/entry' } },
+  { entries: { 'stack-watch': 'worker/stack-watch-entry' } },
+  { entries: { cli: 'cli/main' } },
+];
+
+/** By the path of its entry, as src/entries.ts has it. */
+const STARTED = {
+  'reactor/entry.cjs': 'reactor',
+  'worker/stack-watch-entry.cjs': 'stack-watch',
+  'http/run-app.cjs': 'run-app',
+};
 
 compile();
 await describeOptions();
-const written = await bundle();
-removeOrphans([...written, ...copyForRequire()]);
-chmodSync(at('dist/cli/main.js'), 0o755);
+const bundled = [];
+for (const program of PROGRAMS) bundled.push(...(await bundle(program)));
+const guard = await bundleGuard();
+const byHand = [...(await writeEntries()), ...copyByHand()];
+removeOrphans([...bundled, ...guard, ...byHand, ...declarationsOf(at('dist/index.d.ts'))]);
+rmSync(at('dist/.cache'), { recursive: true, force: true });
 
 function compile() {
   const { status } = spawnSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.json')], {
@@ -34,30 +73,93 @@ async function describeOptions() {
 }
 
 /** @returns the paths of the files in dist */
-async function bundle() {
+async function bundle({ entries, isSplit = false }) {
   const program = await rolldown({
-    input: Object.fromEntries(ENTRIES.map((name) => [name, at('src', `${name}.ts`)])),
+    input: Object.fromEntries(Object.entries(entries).map(([name, source]) => [name, at('src', `${source}.ts`)])),
     platform: 'node',
-    external: /^[^./]/, // packages, and the modules of Node
+    external: EXTERNAL,
     tsconfig: false,
+    preserveEntrySignatures: 'allow-extension', // as the group of modules needs it
+    treeshake: { moduleSideEffects: (id) => ACTS_AT_IMPORT.test(id) },
   });
   try {
     const { output } = await program.write({
       dir: at('dist'),
+      format: 'cjs',
       sourcemap: true,
-      chunkFileNames: ({ moduleIds }) => `${folderOfMost(moduleIds)}.js`,
+      comments: false, // they are a third of it, and V8 would keep them in memory
+      charset: 'ascii', // V8 keeps a byte per letter
+      entryFileNames: '[name].cjs',
+      chunkFileNames: ({ moduleIds }) => `${Object.keys(entries)[0]}-${folderOfMost(moduleIds)}.cjs`,
+      codeSplitting: isSplit && { groups: [IMPORTED_AT_ONCE], includeDependenciesRecursively: false },
     });
+    const files = output.map(({ fileName }) => at('dist', fileName));
+    for (const file of files) if (file.endsWith('.cjs')) appendHash(file);
+    return files;
+  } finally {
+    await program.close();
+  }
+}
+
+/** Loaded by Node itself, before the script and beside any other copy of the package. */
+async function bundleGuard() {
+  const program = await rolldown({
+    input: { 'cli/script-guard': at('src/cli/script-guard.ts') },
+    platform: 'node',
+    external: EXTERNAL,
+    tsconfig: false,
+  });
+  try {
+    const { output } = await program.write({ dir: at('dist'), sourcemap: true });
     return output.map(({ fileName }) => at('dist', fileName));
   } finally {
     await program.close();
   }
 }
 
-/** What `require('tswoole')` finds, with its types: written by hand, as the compiler makes ES modules only. */
-function copyForRequire() {
-  return ['index.cjs', 'index.d.cts'].map((name) => {
-    copyFileSync(at('src', name), at('dist', name));
-    return at('dist', name);
+/** src/load.cjs knows by it which cache belongs to the file. */
+function appendHash(path) {
+  const hash = createHash('sha256').update(readFileSync(path)).digest('hex');
+  appendFileSync(path, `\n//# ${hash.slice(0, HASH_LENGTH)}`);
+}
+
+/** The files by which Node comes into the program. */
+async function writeEntries() {
+  const names = Object.keys(await import('../build/index.js'));
+  const index = [
+    "import { createRequire } from 'node:module';",
+    '',
+    "const program = createRequire(import.meta.url)('./load.cjs')('server');",
+    ...names.map((name) => `export const ${name} = program.${name};`),
+  ];
+  const cli = [
+    '#!/usr/bin/env node',
+    "import { createRequire } from 'node:module';",
+    '',
+    "createRequire(import.meta.url)('../load.cjs')('cli');",
+  ];
+  const written = [writeLines('index.js', index), writeLines('cli/main.js', cli)];
+  chmodSync(at('dist/cli/main.js'), 0o755);
+  for (const [path, name] of Object.entries(STARTED)) {
+    written.push(writeLines(path, [`require('../load.cjs')('${name}');`]));
+  }
+  return written;
+}
+
+/** @returns its path */
+function writeLines(name, lines) {
+  const path = at('dist', name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  return path;
+}
+
+/** The loader, and what `require('tswoole')` finds, with its types: the compiler makes no such declarations. */
+function copyByHand() {
+  const copies = { 'src/load.cjs': 'load.cjs', 'src/index.cjs': 'index.cjs', 'src/index.d.cts': 'index.d.cts' };
+  return Object.entries(copies).map(([from, to]) => {
+    copyFileSync(at(from), at('dist', to));
+    return at('dist', to);
   });
 }
 
@@ -66,22 +168,32 @@ function folderOfMost(modules) {
   const counts = new Map();
   for (const module of modules) {
     const [folder] = relative(at('src'), module).split('/');
+    if (folder === '..') continue; // of the bundler itself
     counts.set(folder, (counts.get(folder) ?? 0) + 1);
   }
   const [most] = [...counts].sort(([, a], [, b]) => b - a);
-  return most?.[0].replace(/\.ts$/, '') ?? 'shared';
+  return most?.[0].replace(/\.ts$/, '') ?? 'bundler';
 }
 
-/** What an earlier build has left, of a source file that is gone or in a chunk that is called otherwise now. */
-function removeOrphans(bundled) {
-  for (const file of filesIn(at('dist'))) {
-    if (file.endsWith('.d.ts') ? !hasSource('dist', file) : !bundled.includes(file)) rmSync(file);
+/** The declarations that a user's compiler reads: a quarter of those that the compiler makes. */
+function declarationsOf(path, found = new Set()) {
+  if (found.has(path)) return found;
+  found.add(path);
+  for (const [, target] of readFileSync(path, 'utf8').matchAll(/(?:from |import |import\()['"](\.[^'"]*)\.js['"]/g)) {
+    declarationsOf(join(dirname(path), `${target}.d.ts`), found);
   }
-  for (const file of filesIn(at('build'))) if (!hasSource('build', file)) rmSync(file);
+  return found;
 }
 
-function hasSource(folder, file) {
-  return existsSync(at('src', relative(at(folder), file).replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts')));
+/** What the compiler makes and no user reads, and what an earlier build has left. */
+function removeOrphans(kept) {
+  for (const file of filesIn(at('dist'))) if (!kept.includes(file)) rmSync(file);
+  for (const file of filesIn(at('build'))) if (!hasSource(file)) rmSync(file);
+}
+
+/** @param {string} file in build */
+function hasSource(file) {
+  return existsSync(at('src', relative(at('build'), file).replace(/\.js(?:\.map)?$/, '.ts')));
 }
 
 function filesIn(folder) {

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** `tswoole`: the command line. */
 import { CommanderError } from 'commander';
 import { ServerError } from '../errors/index.js';
@@ -14,11 +13,11 @@ if (process.platform === 'win32') {
     if (error.code === 'EPIPE') process.exit(ExitCode.ok); // "tswoole logs | head"
     throw error;
   });
-  try {
-    await createProgram().parseAsync(withExplicitValues(process.argv.slice(2)), { from: 'user' });
-  } catch (error) {
-    fail(error);
-  }
+  run().catch(fail);
+}
+
+async function run(): Promise<void> {
+  await createProgram().parseAsync(withExplicitValues(process.argv.slice(2)), { from: 'user' });
 }
 
 function fail(error: unknown): void {

@@ -46,16 +46,18 @@ export class HttpServer<Events extends object = ServerEvents> extends Server<Eve
   }
 
   override async start(): Promise<void> {
-    const loading = import('./detached.js').then(({ DetachedAnswers }) => {
-      this.#detached = new DetachedAnswers(
-        () => this.runtimeFor('response').outbox,
-        (fd) => this.getClientInfo(fd) ?? NO_PEER,
-      );
-    });
-    // Processes that run callbacks must have it by then; the master and the manager have it a moment later.
-    if (this.role !== 'master' && this.role !== 'manager') await loading;
+    // Processes that run callbacks must have it by then; the master has it when the server is up.
+    if (this.role !== 'master') await this.#loadDetached();
     await super.start();
-    await loading;
+    if (this.role === 'master') await this.#loadDetached();
+  }
+
+  async #loadDetached(): Promise<void> {
+    const { DetachedAnswers } = await import('./detached.js');
+    this.#detached = new DetachedAnswers(
+      () => this.runtimeFor('response').outbox,
+      (fd) => this.getClientInfo(fd) ?? NO_PEER,
+    );
   }
 
   /**

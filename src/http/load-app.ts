@@ -5,6 +5,7 @@
 import { Server as NodeHttpServer, type RequestListener } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
+import { importModule } from '../util/import-module.js';
 import type { FetchFunction, HttpApps } from './apps.js';
 import type { OwnListen } from './own-listen.js';
 
@@ -18,7 +19,7 @@ export const LISTEN_WAIT_MS = 5000;
 export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpApps> {
   let exported: Record<string, unknown>;
   try {
-    exported = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+    exported = await importModule<Record<string, unknown>>(pathToFileURL(path).href);
   } catch (error) {
     throw new ServerError('ERR_HTTP_APP', { path, why: 'it cannot be loaded' }, { cause: error });
   }

@@ -17,11 +17,23 @@ const DEFAULT_PORT = 3000;
 
 const [, , app = ''] = process.argv;
 setScriptPath(app);
-if (isAsked()) {
-  const { tellAddress } = await import('./tell-address.js');
-  await tellAddress(app);
+void run();
+
+async function run(): Promise<void> {
+  if (isAsked()) {
+    const { tellAddress } = await import('./tell-address.js');
+    await tellAddress(app);
+  }
+  try {
+    await serve();
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error;
+    for (const line of chainOf(error)) process.stderr.write(`${line}\n`);
+    process.exit(1);
+  }
 }
-try {
+
+async function serve(): Promise<void> {
   const server = new HttpServer({
     name: basename(app, extname(app)),
     ...optionsFor(knownAddress() ?? (await addressOfApp())),
@@ -36,10 +48,6 @@ try {
   await server.start();
   const { host } = server;
   process.stdout.write(`listening on ${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
-} catch (error) {
-  if (!(error instanceof ServerError)) throw error;
-  for (const line of chainOf(error)) process.stderr.write(`${line}\n`);
-  process.exit(1);
 }
 
 /** Loading the app again costs as much as a worker, so it is loaded only for values that are given nowhere else. */

@@ -1,6 +1,7 @@
 /** The process that loads an app only to report where it listens. */
 import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
+import { importModule } from '../util/import-module.js';
 import type { AppAddress } from './app-address.js';
 import { exportsApp, LISTEN_WAIT_MS } from './load-app.js';
 import { listenArguments } from './own-listen.js';
@@ -27,7 +28,7 @@ export async function tellAddress(path: string): Promise<never> {
 
 async function load(path: string): Promise<Record<string, unknown> | undefined> {
   try {
-    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+    return await importModule<Record<string, unknown>>(pathToFileURL(path).href);
   } catch {
     return undefined;
   }

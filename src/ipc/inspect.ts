@@ -3,6 +3,7 @@
  * reload two processes have the same id; they differ by their lane, so their ports do not clash.
  */
 import { LANES_PER_WORKER } from '../memory/layout.js';
+import { importModule } from '../util/import-module.js';
 
 /** Passed from `tswoole start` to the server, and from each process to its children. */
 export const INSPECT_VARIABLE = 'TSWOOLE_INSPECT';
@@ -82,7 +83,7 @@ export function leaveInspect(): void {
 export async function openDebugger(): Promise<string | undefined> {
   const wish = inspectWish();
   if (wish === undefined) return undefined;
-  const inspector = await import('node:inspector');
+  const inspector = await importModule<typeof import('node:inspector')>('node:inspector');
   if (inspector.url() === undefined) {
     inspector.open(wish.port, wish.host.replaceAll(/[[\]]/g, ''));
     if (waitsForDebugger(wish)) inspector.waitForDebugger();

@@ -5,6 +5,7 @@ import { CustomFramer, type PacketLengthFunction } from '../protocol/framing/cus
 import { EofCheckFramer, EofFramer } from '../protocol/framing/eof.js';
 import type { Framer } from '../protocol/framing/framer.js';
 import { LengthFramer } from '../protocol/framing/length.js';
+import { importModule } from '../util/import-module.js';
 
 /** @returns undefined for raw framing @throws ServerError ERR_FRAMING_MODULE */
 export async function createFramer(framing: ResolvedFraming): Promise<Framer | undefined> {
@@ -23,7 +24,7 @@ export async function createFramer(framing: ResolvedFraming): Promise<Framer | u
 async function loadPacketLength(module: string): Promise<PacketLengthFunction> {
   let exported: { packetLength?: unknown };
   try {
-    exported = await import(module);
+    exported = await importModule(module);
   } catch (error) {
     throw new ServerError('ERR_FRAMING_MODULE', { module, why: 'it cannot be loaded' }, { cause: error });
   }

@@ -52,6 +52,8 @@ export interface ManagerParts {
   readonly log: Log;
   readonly callbacks: ManagerCallbacks;
   spawn(spec: WorkerSpec, events: WorkerProcessEvents): WorkerProcess;
+  /** How long a process was ready to run and got no CPU, since its start. */
+  starvedMs(pid: number): number;
   /** A process is gone: its tasks, and those whose results it awaited, must not be lost. */
   recover(dead: DeadProcess): void;
   /** The preceding manager has died, and all processes with it. */

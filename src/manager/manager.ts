@@ -235,7 +235,7 @@ export class Manager {
 
   #terminateOverdue(now: number): void {
     for (const handle of this.#handles()) {
-      if (now < handle.deadline) continue;
+      if (now < handle.deadline || handle.growBootTime(now, this.#parts.starvedMs(handle.pid))) continue;
       const booting = handle.state === 'booting';
       if (booting) handle.lastError ??= this.#bootTimeout(handle);
       handle.overdue ??= booting ? 'did not become ready in time' : 'did not end in time';

@@ -27,6 +27,7 @@ import { answerProfile } from '../messaging/profile-answer.js';
 import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
+import { starvedMs } from '../os/other-process.js';
 import { processDied } from '../shared/registry.js';
 import { monotonicMs, systemClock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
@@ -136,6 +137,7 @@ export function createManager(place: ManagerPlace): Manager {
       const own = { descriptors, output };
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
+    starvedMs,
     recover: ({ pid, id, lane, wasServing, exitCode, signal }) => {
       processDied(pid);
       const owned = options.mode === 'base' && wasServing && id < workerNum;

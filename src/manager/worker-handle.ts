@@ -64,6 +64,8 @@ export class WorkerHandle implements WorkerSpec {
   /** What happens when `deadline` has passed: first TERM, then KILL. */
   #deadline = Number.POSITIVE_INFINITY;
   #next: NodeJS.Signals = 'SIGTERM';
+  readonly #bootTimeoutMs: number;
+  #bootDeadline: number;
 
   constructor(spec: WorkerSpec, now: number, bootTimeoutMs: number) {
     this.role = spec.role;
@@ -72,7 +74,9 @@ export class WorkerHandle implements WorkerSpec {
     this.lane = spec.lane;
     this.generation = spec.generation;
     this.startedAt = now;
-    this.#deadline = now + bootTimeoutMs;
+    this.#bootTimeoutMs = bootTimeoutMs;
+    this.#bootDeadline = now + bootTimeoutMs;
+    this.#deadline = this.#bootDeadline;
     this.#next = 'SIGKILL';
   }
 
@@ -101,6 +105,19 @@ export class WorkerHandle implements WorkerSpec {
     this.#state = move(this.#state, 'ready');
     this.wasReady = true;
     this.#deadline = Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Its time to boot does not include the time in which it got no CPU.
+   * @param starvedMs how long that was, since it was started @returns false: its time is up all the same
+   */
+  growBootTime(now: number, starvedMs: number): boolean {
+    const isBooting = this.#state === 'booting' && this.#deadline === this.#bootDeadline;
+    const deadline = this.startedAt + this.#bootTimeoutMs + starvedMs;
+    if (!isBooting || deadline <= now) return false;
+    this.#bootDeadline = deadline;
+    this.#deadline = deadline;
+    return true;
   }
 
   attach(): void {

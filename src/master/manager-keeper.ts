@@ -9,6 +9,7 @@ import type { ManagerToMaster, MasterToManager } from '../ipc/message.js';
 import { type WorkerBoard, WorkerField } from '../memory/boards.js';
 import { processNum } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
+import { starvedMs } from '../os/other-process.js';
 import { processDied } from '../shared/registry.js';
 import { deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
@@ -121,12 +122,19 @@ export class ManagerKeeper {
 
   #watchBoot(manager: ManagerLink): void {
     const { bootTimeoutMs: timeoutMs, bootFailed } = this.#parts;
-    this.#bootTimer = setTimeout(() => {
+    const overdue = (): void => {
+      // The time in which it got no CPU does not count.
+      const leftMs = this.#startedAt + timeoutMs + starvedMs(manager.pid) - performance.now();
+      if (leftMs > 0) {
+        this.#bootTimer = setTimeout(overdue, Math.ceil(leftMs));
+        return;
+      }
       const error = new ServerError('ERR_BOOT_TIMEOUT', { role: 'manager', timeoutMs });
       bootFailed(error); // later it is the reason in the log
       this.#lastError = error;
       manager.kill('SIGKILL');
-    }, timeoutMs);
+    };
+    this.#bootTimer = setTimeout(overdue, timeoutMs);
   }
 
   #onMessage(manager: ManagerLink, message: ManagerToMaster): void {

@@ -14,7 +14,6 @@ import type { ManagerToMaster, MasterToManager, ProfileOrder, ProfilePiece, Repl
 import type { Outbox } from '../ipc/outbox.js';
 import { logRefused } from '../ipc/refused-client.js';
 import { createFramer } from '../listen/create-framer.js';
-import { loadTls } from '../listen/tls-material.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
@@ -178,7 +177,11 @@ export class Master {
   /** Loads modules and certificates before anything is bound, so that an unusable one fails first. */
   async #checkModules(): Promise<void> {
     for (const { framing } of this.#parts.listens) await createFramer(framing);
-    for (const { tls } of this.#parts.listens) if (tls !== null) loadTls(tls);
+    for (const { tls } of this.#parts.listens) {
+      if (tls === null) continue;
+      const { loadTls } = await import('../listen/tls-material.js');
+      loadTls(tls);
+    }
   }
 
   /** A step of the start, which may take for ever: a request to end the server does not wait for it. */

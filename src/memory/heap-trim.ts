@@ -4,6 +4,7 @@
  */
 import { getHeapStatistics } from 'node:v8';
 import { monotonicMs } from '../util/clock.js';
+import { importModule } from '../util/import-module.js';
 
 /** Of a second in which the event loop was at work. */
 const QUIET = 0.02;
@@ -52,7 +53,7 @@ export class HeapTrim {
 
 /** V8's answer to memory pressure, of which `gc()` is but a part. Does nothing in a process that is being debugged. */
 async function collectGarbage(): Promise<void> {
-  const { Session, url } = await import('node:inspector');
+  const { Session, url } = await importModule<typeof import('node:inspector')>('node:inspector');
   if (url() !== undefined) return;
   const session = new Session();
   session.connect();

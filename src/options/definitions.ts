@@ -238,7 +238,7 @@ export const definitions = {
     kind: integer({ min: 1, max: 3_600_000 }, 'ms'),
     default: { value: 30_000 },
     unit: 'ms',
-    help: 'How long the manager, or a worker with its `workerStart` callback, may take to become ready.',
+    help: 'How long the manager, or a worker with its `workerStart` callback, may take to become ready. Time in which it gets no CPU does not count.',
   }),
   dispatchMode: option({
     kind: choiceOrModule(['least-connections', 'fd-mod', 'ip-mod', 'uid-mod', 'round-robin', 'idle', 'least-busy']),

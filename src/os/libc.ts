@@ -5,7 +5,7 @@
  * `Buffer.subarray` costs 734 ns (Node 20). Addresses are below 2^48, so a number holds them exactly.
  */
 import { constants, platform } from 'node:os';
-import koffi from 'koffi';
+import { koffi } from './koffi.js';
 import { SyscallError } from './syscall-error.js';
 
 export const isLinux = platform() === 'linux';

@@ -56,6 +56,19 @@ export function processUsage(pid: number): ProcessUsage | undefined {
   return { residentBytes: residentBytes(pid), cpuSeconds: (at(14) + at(15)) / TICKS_PER_SECOND };
 }
 
+/**
+ * How long its main thread was ready to run and got no CPU, in ms: 0 for a process that waits for something else, and
+ * where the kernel does not tell (it needs /proc and schedstats).
+ */
+export function starvedMs(pid: number): number {
+  try {
+    const [, waitedNs = '0'] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ');
+    return Number(waitedNs) / 1e6;
+  } catch {
+    return 0;
+  }
+}
+
 /** The environment it was started with; undefined where the kernel does not reveal it (another user's, no /proc). */
 export function environmentOf(pid: number): NodeJS.ProcessEnv | undefined {
   try {

@@ -1,5 +1,5 @@
 /** The first file of a reactor thread. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { CheckIn } from '../memory/check-in.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import { Region } from '../memory/region.js';
@@ -9,50 +9,66 @@ import { runOnCore } from '../os/privileges.js';
 import { setThreadName } from '../os/process.js';
 import { assembleReactor, loadModules } from './assemble.js';
 import { strategyOf } from './dispatch/index.js';
+import type { Reactor } from './reactor.js';
 import { Refusals } from './refusals.js';
 import type { FromReactor, ReactorThreadData, ToReactor } from './thread-message.js';
 
 const data = workerData as ReactorThreadData;
-const port = parentPort;
-if (port === null) throw new Error('this file is started by the master as a reactor thread');
-
-const send = (message: FromReactor): void => port.postMessage(message);
+const port = portToMaster();
+const exitFlag = new Int32Array(data.exitFlag);
+const refusals = new Refusals((refusal) => send({ type: 'refused', ...refusal }));
+const region = Region.open(data.region);
+let poller: Poller | undefined;
+/** From `run` on; messages are taken only then. */
+let reactor: Reactor;
 
 setThreadName(`reactor ${data.id}`);
 if (data.core >= 0) runOnCore(data.core);
-const exitFlag = new Int32Array(data.exitFlag);
+void run();
+
+/** A function, as the bundle is CommonJS, which has no `await` at its top. */
+async function run(): Promise<void> {
+  const checkIn = new CheckIn({
+    record: ProcessRecord.ofReactor(region, data.id),
+    isThread: true,
+    blockedMs: () => poller?.blockedMs ?? 0,
+  });
+  reactor = assembleReactor({
+    id: data.id,
+    region,
+    bells: data.bells,
+    options: data.options,
+    strategy: strategyOf(data.dispatchMode),
+    takesDatagrams: data.id === 0,
+    modules: await loadModules(data.options.ports, data.dispatchMode),
+    createPoller: (handler) => {
+      poller = createBlockingPoller(data.backend, {
+        ready: (token, descriptor, events) => handler.ready(token, descriptor, events),
+        turnEnd: () => (endsAtOnce() ? stopPolling() : handler.turnEnd()),
+      });
+      return poller;
+    },
+    onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
+    onBrokenSender: (worker) => send({ type: 'brokenSender', worker }),
+  });
+  port.on('message', onMessage);
+  checkIn.start();
+  send({ type: 'ready', poller: data.backend });
+}
+
+function portToMaster(): MessagePort {
+  if (parentPort === null) throw new Error('this file is started by the master as a reactor thread');
+  return parentPort;
+}
+
+function send(message: FromReactor): void {
+  port.postMessage(message);
+}
 
 /** When the whole process exits at once, the poll handle must be closed first: a busy one would abort the process. */
-const endsAtOnce = (): boolean => Atomics.load(exitFlag, 0) === 1;
-
-const refusals = new Refusals((refusal) => send({ type: 'refused', ...refusal }));
-
-const region = Region.open(data.region);
-let poller: Poller | undefined;
-const checkIn = new CheckIn({
-  record: ProcessRecord.ofReactor(region, data.id),
-  isThread: true,
-  blockedMs: () => poller?.blockedMs ?? 0,
-});
-
-const reactor = assembleReactor({
-  id: data.id,
-  region,
-  bells: data.bells,
-  options: data.options,
-  strategy: strategyOf(data.dispatchMode),
-  takesDatagrams: data.id === 0,
-  modules: await loadModules(data.options.ports, data.dispatchMode),
-  createPoller: (handler) => {
-    poller = createBlockingPoller(data.backend, {
-      ready: (token, descriptor, events) => handler.ready(token, descriptor, events),
-      turnEnd: () => (endsAtOnce() ? stopPolling() : handler.turnEnd()),
-    });
-    return poller;
-  },
-  onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
-  onBrokenSender: (worker) => send({ type: 'brokenSender', worker }),
-});
+function endsAtOnce(): boolean {
+  return Atomics.load(exitFlag, 0) === 1;
+}
 
 function stopPolling(): void {
   reactor.stop();
@@ -68,7 +84,7 @@ function renewTls(): void {
   }
 }
 
-port.on('message', (message: ToReactor) => {
+function onMessage(message: ToReactor): void {
   switch (message.type) {
     case 'quiesce':
       reactor.quiesce();
@@ -87,7 +103,4 @@ port.on('message', (message: ToReactor) => {
       stopPolling();
       port.close();
   }
-});
-
-checkIn.start();
-send({ type: 'ready', poller: data.backend });
+}

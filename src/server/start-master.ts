@@ -4,8 +4,6 @@
 
 import { statSync } from 'node:fs';
 import { aloneMode, isAlone } from '../base/alone.js';
-import { baseMode } from '../base/base-mode.js';
-import { runBaseWorker } from '../base/run-worker.js';
 import { CommandTable } from '../control/commands.js';
 import { describe, ServerError } from '../errors/index.js';
 import { peerBell } from '../ipc/bells.js';
@@ -105,7 +103,7 @@ async function bringUp(context: StartContext): Promise<void> {
   settleIn(options);
   context.openLog();
   const isOneProcess = isAlone(options, context.userProcesses.length);
-  const assembled = isOneProcess ? assembleAlone(context) : assemble(context);
+  const assembled = isOneProcess ? assembleAlone(context) : await assemble(context);
   const { master, runtime } = assembled;
   const controlled = new ControlledServer({
     master,
@@ -167,13 +165,14 @@ function noteOf({ options }: StartContext) {
   };
 }
 
-function assemble(context: StartContext): Assembled {
+/** The parts of BASE mode hold the reactor and the manager, so they are loaded only there. */
+async function assemble(context: StartContext): Promise<Assembled> {
   const { options, events, log } = context;
   const names = context.userProcesses.map(({ name }) => name);
   const mode: MasterMode =
     options.mode === 'process'
       ? processMode
-      : baseMode({
+      : (await import('../base/base-mode.js')).baseMode({
           options,
           callbacks: events,
           userProcessNames: names,
@@ -232,6 +231,7 @@ function assembleAlone(context: StartContext): Assembled {
     log,
     region: () => master.region,
     startWorker: async (shared, own, channel, exit) => {
+      const { runBaseWorker } = await import('../base/run-worker.js');
       const { region } = master;
       const inheritance = { role: 'worker' as const, id: 0, lane: 0, generation: 0, ...shared };
       const alone = { channel, exit };

@@ -1,6 +1,7 @@
 /** Profiles this process: its CPU time, or its heap. Chrome's developer tools open the files. */
 import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
 import { getHeapSnapshot } from 'node:v8';
+import { importModule } from './import-module.js';
 
 export interface ProfileWish {
   readonly kind: 'cpu' | 'heap';
@@ -52,7 +53,7 @@ function writeAll(file: number, piece: Buffer): void {
 }
 
 async function cpuProfile(durationMs: number): Promise<string> {
-  const { Session } = await import('node:inspector/promises'); // few processes ever need it
+  const { Session } = await importModule<typeof import('node:inspector/promises')>('node:inspector/promises'); // few processes ever need it
   const session = new Session();
   session.connect();
   try {

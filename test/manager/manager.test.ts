@@ -68,6 +68,7 @@ let manager: Manager;
 let region: Region;
 /** Nothing waits for worker 1. */
 let drained: boolean;
+let starvedMs: number;
 
 const living = (id: number): FakeWorker[] => started.filter((worker) => worker.spec.id === id && !worker.gone);
 const newest = (id: number): FakeWorker => living(id).at(-1) as FakeWorker;
@@ -79,6 +80,7 @@ beforeEach(() => {
   region = Region.create(testShape({ workerNum: 4, ringBytes: 65536 }));
   region.seatNum = 2;
   drained = true;
+  starvedMs = 0;
   board = new WorkerBoard(region);
   [started, toMaster, errors, events, log, exitCode] = [[], [], [], [], [], undefined];
   manager = new Manager({
@@ -105,6 +107,7 @@ beforeEach(() => {
       started.push(worker);
       return worker;
     },
+    starvedMs: () => starvedMs,
     recover: () => {},
     recoverAll: () => {},
     isDrained: (id) => id !== 1 || drained,
@@ -155,6 +158,15 @@ describe('at the start', () => {
     clock.advance(10_000);
     expect(started[0]?.heard).toEqual(['SIGKILL']);
     expect(toMaster[0]).toMatchObject({ type: 'bootFailed', error: { cause: { code: 'ERR_BOOT_TIMEOUT' } } });
+  });
+
+  it('gives a worker that got no CPU the time it missed', () => {
+    manager.onMessage({ type: 'begin', first: true });
+    starvedMs = 4000;
+    clock.advance(13_999);
+    expect(started[0]?.heard).toEqual([]);
+    clock.advance(1);
+    expect(started[0]?.heard).toEqual(['SIGKILL']);
   });
 });
 

@@ -70,6 +70,7 @@ function makeManager(more: Partial<ManagerParts> = {}): Manager {
     log: new Log({ role: 'manager', level: 'debug', write: (line) => log.push(line) }),
     callbacks: {},
     spawn: fakeProcess,
+    starvedMs: () => 0,
     recover: (dead) => calls.push(['recover', dead]),
     recoverAll: () => calls.push(['recoverAll']),
     isDrained: () => true,

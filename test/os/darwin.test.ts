@@ -22,7 +22,7 @@ vi.mock('node:child_process', async (original) => ({
   ...(await original<typeof import('node:child_process')>()),
   spawnSync: vi.fn(),
 }));
-vi.mock('koffi', () => {
+vi.mock('../../src/os/koffi.js', () => {
   const func = (prototype: string) => {
     const name = /(\w+)\(/.exec(prototype)?.[1] ?? '';
     return (...given: unknown[]): number => {
@@ -36,7 +36,7 @@ vi.mock('koffi', () => {
     return { func };
   };
   const handle = { start() {}, stop() {}, close() {} };
-  return { default: { load, errno: () => 35, address: () => 4096n, node: { poll: () => handle } } };
+  return { koffi: { load, errno: () => 35, address: () => 4096n, node: { poll: () => handle } } };
 });
 
 import { decodeAddress, decodePeer, encodeAddress, encodeUnixAddress } from '../../src/os/address.js';

@@ -1,5 +1,6 @@
 /** Dispatch by a user function, which sees each packet. Runs in the reactor. */
 import { ServerError } from '../../errors/index.js';
+import { importModule } from '../../util/import-module.js';
 
 /** What the function receives about a packet. */
 export interface DispatchInfo {
@@ -25,7 +26,7 @@ export type DispatchFunction = (info: DispatchInfo) => DispatchAnswer;
 export async function loadDispatch(module: string): Promise<DispatchFunction> {
   let exported: { dispatch?: unknown };
   try {
-    exported = await import(module);
+    exported = await importModule(module);
   } catch (error) {
     throw new ServerError('ERR_DISPATCH_MODULE', { module, why: 'it cannot be loaded' }, { cause: error });
   }

@@ -1,0 +1,143 @@
+'use strict';
+// Loads a part of the bundled program, with V8's code cache: what an earlier process has compiled is read, not compiled
+// again. Every start, reload and replacement of a worker loads the program, so this is much of what they cost
+// (docs/decisions/0029-start-and-memory.md). Runs in every process and thread, before all else. Written by hand: the
+// compiler makes ES modules only, and Node loads CommonJS sooner.
+//
+// The cache lies beside the program, so who can write it can write the program too. A process that may not write there,
+// or does not own the program (root in a user's folder), goes without; no fault of the cache is ever an error.
+const fs = require('node:fs');
+const { createRequire } = require('node:module');
+const { basename, join } = require('node:path');
+const { cachedDataVersionTag } = require('node:v8');
+const { Script } = require('node:vm');
+const { threadId } = require('node:worker_threads');
+const { crc32 } = require('node:zlib');
+
+const HEAD = '(function (exports, require, module, __filename, __dirname) {';
+const TAIL = '\n})';
+/** The build ends each file with a hash of it, in as many letters. */
+const HASH_LENGTH = 16;
+/** At the end of a file of the cache. V8 believes what it reads, also a part that did not reach the disk. */
+const CHECKSUM_BYTES = 4;
+/** By then a process has called what it needs to start, and V8 caches only what it has compiled. */
+const WRITE_AFTER_MS = 1000;
+const CACHE = join(__dirname, '.cache');
+
+const loaded = new Map();
+/** What was compiled, by the file of the cache that is to hold it. */
+const uncached = new Map();
+let timer;
+
+module.exports = load;
+
+/**
+ * @param {string} name of a bundled file, such as `server`
+ * @returns what it exports
+ * @throws what the file throws, each time it is asked for
+ */
+function load(name) {
+  const file = join(__dirname, `${name}.cjs`);
+  const known = loaded.get(name);
+  if (known !== undefined) return known.exports;
+  const requireOther = createRequire(file);
+  // Node knows the source maps only of what it has loaded itself. Node 21 and 22.0 have no checksum.
+  if (process.sourceMapsEnabled || crc32 === undefined) return requireOther(file);
+  const requireAny = (id) => (id.startsWith('./') ? load(basename(id, '.cjs')) : requireOther(id));
+  const module = { exports: {}, importModule };
+  loaded.set(name, module);
+  try {
+    compile(file, name)(module.exports, requireAny, module, file, __dirname);
+  } catch (error) {
+    loaded.delete(name);
+    throw error;
+  }
+  return module.exports;
+}
+
+/** For code from the cache, which has none of its own: src/util/import-module.ts. */
+function importModule(specifier) {
+  return import(specifier);
+}
+
+/** @returns the function that Node makes of a CommonJS module */
+function compile(file, name) {
+  const text = readWrapped(file);
+  const hash = text.slice(-HASH_LENGTH - TAIL.length, -TAIL.length);
+  // The tag stands for the version of V8, its flags and the processor.
+  const cacheFile = join(CACHE, `${name}-${hash}-${cachedDataVersionTag().toString(16)}`);
+  const cachedData = readCache(cacheFile);
+  const script = new Script(text, {
+    filename: file,
+    columnOffset: -HEAD.length,
+    cachedData,
+  });
+  if (cachedData === undefined || script.cachedDataRejected) writeLater(script, cacheFile);
+  return script.runInThisContext();
+}
+
+/** In one string: V8 keeps it, and would keep a text that was put together twice. The build writes ASCII. */
+function readWrapped(file) {
+  const descriptor = fs.openSync(file, 'r');
+  try {
+    const { size } = fs.fstatSync(descriptor);
+    const bytes = Buffer.allocUnsafeSlow(HEAD.length + size + TAIL.length);
+    bytes.write(HEAD, 'latin1');
+    fs.readSync(descriptor, bytes, HEAD.length, size, 0);
+    bytes.write(TAIL, HEAD.length + size, 'latin1');
+    return bytes.toString('latin1');
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** @returns undefined: there is none, or it is not whole */
+function readCache(file) {
+  try {
+    const bytes = fs.readFileSync(file);
+    const end = bytes.length - CHECKSUM_BYTES;
+    const data = bytes.subarray(0, end);
+    return crc32(data) === bytes.readUInt32LE(end) ? data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A second after the last file was loaded, or when the process ends before. */
+function writeLater(script, cacheFile) {
+  uncached.set(cacheFile, script);
+  if (timer !== undefined) return timer.refresh();
+  timer = setTimeout(writeAll, WRITE_AFTER_MS).unref();
+  process.on('exit', writeAll);
+}
+
+function writeAll() {
+  clearTimeout(timer);
+  timer = undefined;
+  process.off('exit', writeAll);
+  try {
+    if (fs.statSync(__dirname).uid !== process.geteuid?.()) return;
+    // Nobody else may write there, whatever the umask says.
+    fs.mkdirSync(CACHE, { recursive: true, mode: 0o755 });
+    for (const [file, script] of uncached) writeCache(script, file);
+  } catch {
+    // The next process compiles, as this one did.
+  } finally {
+    uncached.clear();
+  }
+}
+
+/** Under a name of its own first: several processes and threads may do so at once, and others read meanwhile. */
+function writeCache(script, file) {
+  const own = `${file}.${process.pid}.${threadId}`;
+  const data = script.createCachedData();
+  const checksum = Buffer.alloc(CHECKSUM_BYTES);
+  checksum.writeUInt32LE(crc32(data));
+  try {
+    fs.writeFileSync(own, Buffer.concat([data, checksum]), { mode: 0o644 });
+    fs.renameSync(own, file);
+  } catch (error) {
+    fs.rmSync(own, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,11 @@
+/** `import()` of what does not belong to the program: modules of the user's, and those of Node that few processes need. */
+
+type ImportModule = <Exports>(specifier: string) => Promise<Exports>;
+
+/** In the bundle it has an importer: code that V8 takes from a cache has no `import()` on Node 20 (src/load.cjs). */
+declare const module: { readonly importModule?: ImportModule } | undefined;
+
+const loader = typeof module === 'undefined' ? undefined : module;
+
+/** @param specifier the name of a package or module of Node, or a URL */
+export const importModule: ImportModule = loader?.importModule ?? ((specifier) => import(specifier));
