@@ -116,12 +116,16 @@ export interface ClusterDriver {
   /** Why it is `down` although nobody stopped it: ERR_CLUSTER_NODE_ID. */
   readonly failure: Error | undefined;
   /**
+   * To be called once per driver: after a failure make a new one.
    * Connects, looks for the other nodes (half a heartbeat long) and announces this one.
    * @throws ServerError ERR_CLUSTER_CONNECT, ERR_CLUSTER_ENGINE, ERR_CLUSTER_PACKAGE, ERR_CLUSTER_NODE_ID (a living server
    * has this id), ERR_CLUSTER_DOWN (stopped meanwhile)
    */
   start(self: NodeInfo, on: ClusterEvents): Promise<void>;
-  /** Says goodbye and closes everything within 2 s. @param drain waits for running requests first, at most `ttlMs` */
+  /**
+   * Says goodbye and closes everything within 2 s; an attempt to connect ends within `connectTimeoutMs`.
+   * @param drain waits for the answers this node still owes first, at most `ttlMs`
+   */
   stop(drain: boolean): Promise<void>;
   /**
    * At most once, in order per sender and subject, to all nodes that subscribe, this one included.
