@@ -26,5 +26,9 @@ const engines: Readonly<Record<DriverName, (options: ResolvedDriverOptions) => E
 export function createDriver(name: DriverName, options: DriverOptions): ClusterDriver {
   const driver = choice(driverNames).check('cluster.driver', name);
   const resolved = resolveDriverOptions(driver, options);
-  return new BrokerDriver(engines[driver](resolved), resolved);
+  return new BrokerDriver(createEngine(driver, resolved), resolved);
+}
+
+export function createEngine(name: DriverName, options: ResolvedDriverOptions): Engine {
+  return engines[name](options);
 }

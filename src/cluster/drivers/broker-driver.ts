@@ -111,7 +111,8 @@ export class BrokerDriver implements cluster.ClusterDriver {
   publish(subject: string, data: Uint8Array): boolean {
     checkName('subject', subject);
     const head = this.#running?.head;
-    const taken = head !== undefined && this.#offer(`subject/${subject}`, encodePublication(head, data));
+    const fits = head !== undefined && data.length <= this.#capabilities.maxPayload;
+    const taken = fits && this.#offer(`subject/${subject}`, encodePublication(head, data));
     if (taken) this.#published++;
     else this.#lost++;
     return taken;
@@ -125,6 +126,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
   async request(node: cluster.NodeId, data: Uint8Array, { timeoutMs }: { timeoutMs: number }): Promise<Uint8Array> {
     integer({ min: 1, max: 86_400_000 }, 'ms').check('timeoutMs', timeoutMs);
     this.#upLink();
+    this.#checkPayload(data);
     const info = this.#running?.membership.find(node);
     if (info === undefined) throw new ServerError('ERR_NODE_LOST', { node });
     return await this.#ask(info, Asked.user, data, timeoutMs);
@@ -148,8 +150,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const self = this.#self;
     const requests = new Requests(self, {
       send: (channel, bytes) => this.#send(channel, bytes),
-      answer: async (to, data, from) =>
-        to === Asked.members ? this.presence.answer(data) : await on.request(data, from),
+      answer: (to, data, from) => this.#answer(to, data, on.request, from),
     });
     const membership = new Membership(self, this.#options, {
       send: (bytes) => this.#connection.link?.send(NODES, bytes),
@@ -162,6 +163,18 @@ export class BrokerDriver implements cluster.ClusterDriver {
       silent: () => this.#connection.lose(),
     });
     return { on, head: publicationHead(self.id), membership, requests };
+  }
+
+  async #answer(
+    to: number,
+    data: Buffer,
+    handler: cluster.ClusterEvents['request'],
+    from: cluster.NodeId,
+  ): Promise<Uint8Array> {
+    if (to === Asked.members) return this.presence.answer(data);
+    const answer = await handler(data, from);
+    if (answer instanceof Uint8Array) this.#checkPayload(answer);
+    return answer;
   }
 
   async #join({ membership }: Running): Promise<void> {
@@ -239,10 +252,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
     }
   }
 
-  /** @returns false: over a bound, or not up */
+  /** @returns false: over the bound, or not up */
   #offer(channel: Channel, bytes: Buffer): boolean {
     const { link } = this.#connection;
-    if (link === undefined || this.#state !== 'up' || bytes.length > this.#mostBytes) return false;
+    if (link === undefined || this.#state !== 'up') return false;
     if (link.bufferedBytes + bytes.length > this.#options.maxBufferedBytes) return false;
     link.send(channel, bytes);
     return true;
@@ -251,14 +264,13 @@ export class BrokerDriver implements cluster.ClusterDriver {
   #send(channel: Channel, bytes: Buffer): void {
     if (this.#offer(channel, bytes)) return;
     this.#upLink();
-    const most = this.#capabilities.maxPayload;
-    if (bytes.length > this.#mostBytes) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes: bytes.length, most });
     const what = 'bytes under way to the engine';
     throw new ServerError('ERR_CLUSTER_FULL', { what, most: this.#options.maxBufferedBytes });
   }
 
-  get #mostBytes(): number {
-    return this.#capabilities.maxPayload + ENVELOPE_BYTES;
+  #checkPayload({ length: bytes }: Uint8Array): void {
+    const most = this.#capabilities.maxPayload;
+    if (bytes > most) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes, most });
   }
 
   #capabilitiesOf(linkPayload: number, config: boolean): cluster.Capabilities {

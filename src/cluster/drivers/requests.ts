@@ -9,7 +9,7 @@ const MOST_RUNNING = 10_000;
 const MOST_WAITING = 100_000;
 
 export interface RequestEvents {
-  /** @throws ServerError ERR_CLUSTER_DOWN, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_FULL */
+  /** @throws ServerError ERR_CLUSTER_DOWN, ERR_CLUSTER_FULL */
   send(channel: Channel, bytes: Buffer): void;
   /** Answers what another node, or this one, asks. */
   answer(to: number, data: Buffer, from: NodeId): Promise<Uint8Array>;
