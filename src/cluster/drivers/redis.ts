@@ -181,6 +181,7 @@ async function open(clients: readonly Redis[], options: ResolvedDriverOptions, a
   }, options.connectTimeoutMs);
   abort.addEventListener('abort', end, { once: true });
   try {
+    abort.throwIfAborted();
     await Promise.all(clients.map((client) => client.connect()));
     refuseOld(await clients[0]!.info('server'), options);
   } catch (cause) {
