@@ -58,6 +58,11 @@ export const folders = [
     sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging'],
   },
   {
+    name: 'cluster',
+    holds: 'drivers of several machines; knows no server',
+    sees: ['errors', 'util', 'options'],
+  },
+  {
     name: 'reactor',
     holds: 'role: a thread that owns connections',
     sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'listen'],
@@ -166,6 +171,8 @@ export const packages = {
   commander: ['cli'],
   '@fastify/busboy': ['http'],
   mrmime: ['protocol'],
+  ioredis: ['cluster'],
+  '@nats-io/transport-node': ['cluster'],
 };
 
 /** Circles inside a folder: two files may know each other, not more. */
