@@ -59,8 +59,8 @@ export const folders = [
   },
   {
     name: 'cluster',
-    holds: 'drivers of several machines; knows no server',
-    sees: ['errors', 'util', 'options'],
+    holds: 'several machines: drivers, the broker process, what every process sees of it',
+    sees: ['errors', 'util', 'options', 'memory', 'messaging'],
   },
   {
     name: 'reactor',

@@ -1,17 +1,17 @@
 import { choice } from '../options/check.js';
-import type { ClusterDriver } from './driver.js';
-import { BrokerDriver } from './drivers/broker-driver.js';
-import type { Engine } from './drivers/engine.js';
-import { memoryEngine } from './drivers/memory.js';
-import { natsEngine } from './drivers/nats.js';
-import { redisEngine } from './drivers/redis.js';
 import {
   type DriverName,
   type DriverOptions,
   driverNames,
   type ResolvedDriverOptions,
   resolveDriverOptions,
-} from './options.js';
+} from '../options/cluster.js';
+import type { ClusterDriver } from './driver.js';
+import { BrokerDriver } from './drivers/broker-driver.js';
+import type { Engine } from './drivers/engine.js';
+import { memoryEngine } from './drivers/memory.js';
+import { natsEngine } from './drivers/nats.js';
+import { redisEngine } from './drivers/redis.js';
 
 const engines: Readonly<Record<DriverName, (options: ResolvedDriverOptions) => Engine>> = {
   memory: memoryEngine,

@@ -822,6 +822,27 @@ export const errorTable = {
     sentence: ({ what, most }) => `There are already ${what} (at most ${most}).`,
     advice: 'Slow down: the engine or the other node does not keep up; "maxBufferedBytes" is the bound for bytes.',
   }),
+  ERR_NO_CLUSTER: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method} needs the option "cluster", which this server was not given.`,
+    advice: 'Give cluster: {driver, url} to the server; docs/several-machines.md.',
+  }),
+  ERR_CLUSTER_ADDRESS: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `The address of a connection must be NODE~INCARNATION:FD, received ${received}.`,
+    advice: 'Take it from cluster.addressOf(fd) on the node that has the connection.',
+  }),
+  ERR_CLUSTER_TOO_EARLY: entry({
+    fields: {},
+    sentence: () =>
+      'A process may ask other nodes once it serves, and this one does not yet, or is the master or the manager.',
+    advice: 'Ask in a callback that comes later than workerStart, or in a user process.',
+  }),
+  ERR_CLUSTER_NO_HANDLER: entry({
+    fields: { node: 'string' },
+    sentence: ({ node }) => `Node "${node}" has no callback for requests of other nodes.`,
+    advice: 'Register it there with server.on("clusterRequest", (data, from) => answer).',
+  }),
   ERR_CLUSTER_UNSUPPORTED: entry({
     fields: { engine: 'string', what: 'string', why: 'string' },
     sentence: ({ engine, what, why }) => `${engine} cannot do ${what} here: ${why}.`,

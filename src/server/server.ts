@@ -1,3 +1,6 @@
+import type { LocalRooms } from '../cluster/broker/rooms.js';
+import type { Cluster } from '../cluster/cluster.js';
+import type { ConnectionCall } from '../cluster/messages.js';
 import { type CommandHandler, checkCommand } from '../control/commands.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
@@ -10,6 +13,7 @@ import '../util/early-prints.js';
 import { scriptHas } from '../util/script-state.js';
 import { CallbackTable } from './callback-table.js';
 import { Clients } from './clients.js';
+import { ClusterNode } from './cluster-node.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
 import { Connections } from './connections.js';
@@ -54,6 +58,7 @@ export class Server<Events extends object = ServerEvents> {
   readonly #replaced: ReplacedCallbacks;
   readonly #log: ServerLog;
   #runtime: Runtime | undefined;
+  #node: ClusterNode | undefined;
   /** @internal */
   protected readonly clients = new Clients((method) => this.#mustRun(method));
   readonly #sender: DatagramSender;
@@ -276,8 +281,16 @@ export class Server<Events extends object = ServerEvents> {
    * for `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned
    * the connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
    */
-  send(fd: number, data: string | Uint8Array): boolean {
-    return this.clients.ask('send', fd, (outbox) => outbox.send(fd, data));
+  send(fd: number, data: string | Uint8Array): boolean;
+  /**
+   * To a client of any node, by `cluster.addressOf(fd)`. Resolves to what `send` returns there.
+   * @throws ServerError (rejects) ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_CLUSTER_TIMEOUT
+   */
+  send(address: string, data: string | Uint8Array): Promise<boolean>;
+  send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean>;
+  send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean> {
+    if (typeof to === 'string') return this.#elsewhere(to, { method: 'send', data }) as Promise<boolean>;
+    return this.clients.ask('send', to, (outbox) => outbox.send(to, data));
   }
 
   /**
@@ -305,8 +318,14 @@ export class Server<Events extends object = ServerEvents> {
    * Closes after all queued bytes have left; with `reset` at once, dropping them. From here on no packet of that client
    * reaches a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
-  close(fd: number, options?: { reset?: boolean }): boolean {
-    return this.clients.ask('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
+  close(fd: number, options?: { reset?: boolean }): boolean;
+  /** A client of any node, by `cluster.addressOf(fd)`. Rejects as `send` does. */
+  close(address: string, options?: { reset?: boolean }): Promise<boolean>;
+  close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean>;
+  close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean> {
+    const reset = options?.reset === true;
+    if (typeof to === 'string') return this.#elsewhere(to, { method: 'close', reset }) as Promise<boolean>;
+    return this.clients.ask('close', to, (outbox) => outbox.close(to, reset));
   }
 
   /** True while the connection can be sent to. Swoole: exist() */
@@ -362,8 +381,13 @@ export class Server<Events extends object = ServerEvents> {
   }
 
   /** Everything known of a connection; undefined when no connection has this id (any more). Swoole: getClientInfo() */
-  getClientInfo(fd: number): ClientInfo | undefined {
-    return this.clients.info(fd);
+  getClientInfo(fd: number): ClientInfo | undefined;
+  /** Of a client of any node, by `cluster.addressOf(fd)`. Rejects as `send` does. */
+  getClientInfo(address: string): Promise<ClientInfo | undefined>;
+  getClientInfo(of: number | string): ClientInfo | undefined | Promise<ClientInfo | undefined> {
+    if (typeof of === 'string')
+      return this.#elsewhere(of, { method: 'getClientInfo' }) as Promise<ClientInfo | undefined>;
+    return this.clients.info(of);
   }
 
   /**
@@ -382,6 +406,49 @@ export class Server<Events extends object = ServerEvents> {
   /** Why the last call in this process returned false. Swoole: getLastError() */
   get lastError(): ServerError | undefined {
     return this.clients.lastError;
+  }
+
+  // ——— several machines ———
+
+  /** Other nodes: messages to them, requests, who is there. @throws ServerError ERR_NO_CLUSTER: the option `cluster` was not given */
+  get cluster(): Cluster {
+    return this.#clusterNode('cluster').cluster;
+  }
+
+  #clusterNode(method: string): ClusterNode {
+    if (this.#options.cluster === null) throw new ServerError('ERR_NO_CLUSTER', { method });
+    this.#node ??= new ClusterNode({
+      options: () => this.#options,
+      callbacks: this.#table.callbacks,
+      userProcessNum: () => this.#userProcesses.length,
+      server: () => ({ rooms: this.localRooms, call: (call) => this.#callHere(call) }),
+      log: this.#log.log,
+    });
+    return this.#node;
+  }
+
+  /** @internal Rooms of this node; a server without WebSocket has none. */
+  protected get localRooms(): LocalRooms | undefined {
+    return undefined;
+  }
+
+  /** @internal To members of a room on other nodes, where there are any. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
+  protected toOtherNodes(room: string, data: string | Uint8Array): void {
+    if (this.#options.cluster !== null) this.cluster.toRoom(room, data);
+  }
+
+  #elsewhere(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
+    this.#mustRun(call.method);
+    const { cluster } = this.#clusterNode(call.method);
+    const incarnation = cluster.self.incarnation;
+    return cluster.call(address, call, (fd) => this.#callHere({ ...call, incarnation, fd }));
+  }
+
+  #callHere({ method, fd, data = '', reset = false }: ConnectionCall): unknown {
+    if (method === 'getClientInfo') return this.getClientInfo(fd);
+    const isDone = method === 'send' ? this.send(fd, data) : this.close(fd, { reset });
+    if (!isDone && this.lastError?.code === 'ERR_SESSION_NOT_FOUND') throw this.lastError;
+    return isDone;
   }
 
   // ——— figures ———
@@ -460,7 +527,7 @@ export class Server<Events extends object = ServerEvents> {
       events: this.#table.callbacks,
       log: this.#log.log,
       server: this,
-      userProcesses: this.#userProcesses,
+      userProcesses: this.#allProcesses(),
       commands: this.#commands,
       httpHalf: this.#http,
       stopWish: this.#stopWish,
@@ -471,9 +538,15 @@ export class Server<Events extends object = ServerEvents> {
         this.#runtime = runtime;
         this.#log.follow(runtime.region);
         this.clients.running(runtime.region);
+        if (this.#options.cluster !== null) this.#clusterNode('start').running(runtime);
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
+  }
+
+  #allProcesses(): StartContext['userProcesses'] {
+    if (this.#options.cluster === null) return this.#userProcesses;
+    return [...this.#userProcesses, this.#clusterNode('start').process];
   }
 
   /** @internal What callbacks get for a session. */

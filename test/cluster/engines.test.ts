@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { DriverName } from '../../src/cluster/options.js';
+import type { DriverName } from '../../src/options/cluster.js';
 import { certificateFor } from '../helpers/certificates.js';
 import { DEADLINE_MS, PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';

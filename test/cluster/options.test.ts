@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { createDriver } from '../../src/cluster/create-driver.js';
 import { loadPeer, peers } from '../../src/cluster/load-peer.js';
-import { type DriverName, type DriverOptions, resolveDriverOptions } from '../../src/cluster/options.js';
+import { type DriverName, type DriverOptions, resolveDriverOptions } from '../../src/options/cluster.js';
 
 const url = 'redis://127.0.0.1:6379';
 const redis = (options: object) => resolveDriverOptions('redis', { url, ...options });

@@ -5,7 +5,7 @@ import type { ClusterDriver, ClusterEvents, NodeEnd } from '../../src/cluster/dr
 import { BrokerDriver } from '../../src/cluster/drivers/broker-driver.js';
 import type { Engine, Link } from '../../src/cluster/drivers/engine.js';
 import { memoryHub } from '../../src/cluster/drivers/memory.js';
-import { type DriverName, type DriverOptions, resolveDriverOptions } from '../../src/cluster/options.js';
+import { type DriverName, type DriverOptions, resolveDriverOptions } from '../../src/options/cluster.js';
 import { PACE } from '../helpers/deadline.js';
 import { hasNats, startNats } from '../helpers/nats.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';

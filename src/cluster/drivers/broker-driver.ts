@@ -1,10 +1,10 @@
 import { ServerError } from '../../errors/index.js';
 import { integer } from '../../options/check.js';
+import type { ResolvedDriverOptions } from '../../options/cluster.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import { within } from '../../util/within.js';
 import type * as cluster from '../driver.js';
 import { checkName, checkNode } from '../names.js';
-import type { ResolvedDriverOptions } from '../options.js';
 import { ConfigStore } from './config-store.js';
 import { Connection } from './connection.js';
 import type { Channel, Engine, Link } from './engine.js';

@@ -1,8 +1,8 @@
 /** An engine in this process: for tests, and for programs whose one node uses what a cluster has. */
 import { ServerError } from '../../errors/index.js';
+import type { ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
-import type { ResolvedDriverOptions } from '../options.js';
 import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
 
 const MAX_PAYLOAD = 8 * MIB;

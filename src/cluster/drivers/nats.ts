@@ -2,10 +2,10 @@
 import { connect as connectSocket } from 'node:net';
 import type { ConnectionOptions, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { ServerError } from '../../errors/index.js';
+import type { ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
-import type { ResolvedDriverOptions } from '../options.js';
 import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
 import { NatsConfig } from './nats-config.js';
 

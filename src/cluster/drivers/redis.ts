@@ -1,10 +1,10 @@
 /** Redis 6.2 or newer, and what speaks as it does, over ioredis: one connection for commands, one for subscriptions. */
 import type { Redis, RedisOptions } from 'ioredis';
 import { ServerError } from '../../errors/index.js';
+import type { ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
-import type { ResolvedDriverOptions } from '../options.js';
 import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
 
 const NEEDED = { version: '6.2', major: 6, minor: 2 };

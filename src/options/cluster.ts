@@ -1,8 +1,9 @@
-/** The options of a driver: checked once, before anything connects. */
+/** The option `cluster`, and those of a driver: checked once, before anything connects. */
+import { hostname } from 'node:os';
 import { ServerError } from '../errors/index.js';
-import { describeSecret, integer, type Kind, refuse, refuseSecret, size, text } from '../options/check.js';
-import { refuseUnknownNames } from '../options/known-names.js';
-import { GIB, KIB, MIB } from '../options/size.js';
+import { describeSecret, integer, jsonOrText, type Kind, refuse, refuseSecret, size, text } from './check.js';
+import { refuseUnknownNames } from './known-names.js';
+import { GIB, KIB, MIB } from './size.js';
 
 export const driverNames = ['memory', 'redis', 'nats'] as const;
 export type DriverName = (typeof driverNames)[number];
@@ -149,4 +150,79 @@ function fromUrl(part: string): string | undefined {
   } catch {
     return part;
   }
+}
+
+// ——— the option `cluster` ———
+
+/** The option `cluster`: this server is a node of several, which reach each other by an engine that people run already. */
+export interface ClusterOptions extends DriverOptions {
+  /** `'redis'` needs the package ioredis, `'nats'` @nats-io/transport-node; `'memory'` is one node alone, for tests. */
+  readonly driver: DriverName;
+  /** 1 to 128 of `A-Za-z0-9._-`, another one on each node. Default: the name of the host. */
+  readonly nodeId?: string;
+  /** Where operators find this node; shown by `tswoole nodes`. Default: the name of the host, and the main port. */
+  readonly address?: string;
+  /** How long `server.cluster.request` waits for an answer. Default: 5000. */
+  readonly requestTimeoutMs?: number;
+  /** `/readyz` says no while the engine cannot be reached. Default: false. */
+  readonly readyNeedsEngine?: boolean;
+}
+
+export interface ResolvedClusterOptions {
+  readonly driver: DriverName;
+  /** As given: resolved again where the driver is made. */
+  readonly given: DriverOptions;
+  readonly resolved: ResolvedDriverOptions;
+  readonly nodeId: string;
+  /** '': host and main port. */
+  readonly address: string;
+  readonly requestTimeoutMs: number;
+  readonly readyNeedsEngine: boolean;
+}
+
+const EXPECTED = 'null, or {driver, url, nodeId, …} with the driver "redis", "nats" or "memory"';
+const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
+
+/** null: this server is alone. */
+export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | null> {
+  return {
+    type: 'ClusterOptions | null',
+    expected: EXPECTED,
+    secret: true,
+    show: (value) =>
+      value === null
+        ? 'null'
+        : JSON.stringify({ driver: value.driver, engine: value.resolved.address, nodeId: value.nodeId }),
+    parse: jsonOrText,
+    check(name, value) {
+      if (value === null || value === undefined) return null;
+      if (typeof value !== 'object' || Array.isArray(value)) refuseSecret('ERR_OPTION_TYPE', name, EXPECTED, value);
+      return Object.freeze(checkCluster(name, value as ClusterOptions));
+    },
+  };
+}
+
+function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptions {
+  const {
+    driver,
+    nodeId = hostname(),
+    address = '',
+    requestTimeoutMs = 5000,
+    readyNeedsEngine = false,
+    ...given
+  } = value;
+  if (!driverNames.includes(driver)) {
+    refuse('ERR_OPTION_VALUE', `${name}.driver`, driverNames.map((each) => `"${each}"`).join(' or '), driver);
+  }
+  const expected = '1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-"';
+  if (typeof nodeId !== 'string' || !NODE_ID.test(nodeId))
+    refuse('ERR_OPTION_VALUE', `${name}.nodeId`, expected, nodeId);
+  if (typeof readyNeedsEngine !== 'boolean') {
+    refuse('ERR_OPTION_TYPE', `${name}.readyNeedsEngine`, 'true or false', readyNeedsEngine);
+  }
+  return {
+    ...{ driver, given, nodeId, readyNeedsEngine, resolved: resolveDriverOptions(driver, given) },
+    address: text({ min: 0, max: 256 }).check(`${name}.address`, address),
+    requestTimeoutMs: integer({ min: 10, max: 600_000 }, 'ms').check(`${name}.requestTimeoutMs`, requestTimeoutMs),
+  };
 }
