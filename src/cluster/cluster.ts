@@ -202,6 +202,7 @@ export class Cluster {
       case 'asked':
         return void this.#answer(message.id, message.data, message.from);
       case 'restarted':
+        this.#state = 'reconnecting';
         if (this.#isHeard) this.hear();
         return;
       default:

@@ -7,6 +7,7 @@ import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
+import { readWorkers } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
@@ -137,6 +138,7 @@ export class ClusterNode {
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
       },
       callConnection: (call) => this.#callHere(call),
+      isSuccessor: readWorkers(region)[id]!.restarts > 0,
       reload: () => this.#reload(),
     });
     this.#toBroker = (message, from) => broker.onMessage(message, from);
