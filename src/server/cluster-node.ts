@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
-import { Cluster } from '../cluster/cluster.js';
+import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
 import { readWorkers } from '../control/stats.js';
@@ -53,6 +53,7 @@ export class ClusterNode {
       self: () => this.#self(),
       requestTimeoutMs,
       ttlMs: resolved.ttlMs,
+      isBroker: () => this.#toBroker !== undefined,
       callbacks: parts.callbacks,
       say: (message) => this.#say(message),
       failed: (event, error) => parts.log.error(`the callback of "${event}" failed`, { error }),
@@ -95,7 +96,11 @@ export class ClusterNode {
     const region = this.#runtime?.region;
     const port = region?.ports[0] ?? this.#parts.options().port;
     return {
-      ...{ id: nodeId, incarnation: region?.incarnation ?? '-', version },
+      ...{
+        id: nodeId === '' ? ownName(region?.masterPid ?? 0) : nodeId,
+        incarnation: region?.incarnation ?? NOT_YET,
+        version,
+      },
       address: address === '' ? `${hostname()}:${port}` : address,
     };
   }
@@ -167,6 +172,12 @@ export class ClusterNode {
     }
   }
 }
+
+/** Of this server among all that use the engine, those of the same machine too. */
+const ownName = (masterPid: number): string =>
+  `${hostname()
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 100)}-${masterPid}`;
 
 const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
 

@@ -106,6 +106,24 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     await toA.until('presence', [ann]);
   });
 
+  test('share topics and caches: a message reaches all, a key is forgotten by the others', async () => {
+    const [toA, toB] = await startTwo();
+    await toA.ask('price 1');
+    await toB.ask('price 2');
+    for (const client of [toA, toB]) {
+      await client.until(
+        'prices',
+        expect.toSatisfy((list) => isSame(list, [{ value: '1' }, { value: '2' }])),
+      );
+    }
+    expect([await toA.ask('compute old'), await toB.ask('compute other')]).toEqual(['old', 'other']);
+    await toA.ask('put new');
+    await toB.until('get', null);
+    expect([await toA.ask('get'), await toB.ask('compute mine'), await toA.ask('get')]).toEqual(['new', 'mine', 'new']);
+    await toB.ask('forget');
+    await toA.until('get', null);
+  });
+
   test('keep the connection to the engine over reloads, and start its process again when it is killed', async () => {
     const [toA, toB, a] = await startTwo();
     await toB.ask('join room');
