@@ -204,7 +204,13 @@ export class Broker {
       this.#driver.presence.put(ownKey(key), member, meta, ttl);
     }
     this.#tellAll(this.#now());
-    if (this.#parts.isSuccessor) for (const { name } of rooms?.list() ?? []) this.#tellAll(gapOf(name));
+    if (this.#parts.isSuccessor) void this.#tellWhatIsMissed();
+  }
+
+  /** From the end of the process before to here. */
+  async #tellWhatIsMissed(): Promise<void> {
+    await this.#rooms?.ready();
+    for (const { name } of this.#parts.rooms?.list() ?? []) this.#tellAll(gapOf(name));
   }
 
   #events(): ClusterEvents {
