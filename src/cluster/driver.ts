@@ -105,7 +105,7 @@ export interface Config {
    * @returns the new version
    */
   put(key: string, value: Uint8Array, ifVersion?: number): Promise<number>;
-  /** Calls `fn` with the value there is (if any) and with each later one; values in between may be left out. */
+  /** Calls `fn` with the value there is (if any) and with each later one; values in between may be left out. @throws as `get` */
   watch(key: string, fn: (entry: ConfigEntry) => void): Subscription;
 }
 

@@ -381,6 +381,19 @@ for (const kind of kinds) {
         expect(members.at(-1)).toMatchObject({ meta: { i: 9999 }, stale: false });
       });
 
+      test('many subjects and keys are subscribed again at once', async () => {
+        const a = await start('a');
+        const received = new Received();
+        const subjects = Array.from({ length: 5000 }, (_, i) => `room ${i}`);
+        await Promise.all(subjects.map((subject) => a.driver.subscribe(subject, received.take).ready));
+        await engine.kill();
+        await eventually(() => expect(a.driver.state).toBe('reconnecting'));
+        await engine.restart();
+        await eventually(() => expect(a.told.filter((line) => line.startsWith('gap'))).toHaveLength(5000));
+        for (const subject of subjects) a.driver.publish(subject, text('x'));
+        await eventually(() => expect(received.texts).toHaveLength(5000));
+      });
+
       test("a silent node's members stay, stale, and leave after the ttl; those of a node that left are gone", async () => {
         const [a, b, c] = (await together('a', 'b', 'c')) as [TestNode, TestNode, TestNode];
         for (const node of [b, c]) node.driver.presence.put('room', node.id, null, TTL_MS);

@@ -1,5 +1,5 @@
 import { ServerError } from '../../errors/index.js';
-import { integer } from '../../options/check.js';
+import { refuse } from '../../options/check.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import { within } from '../../util/within.js';
 import type * as cluster from '../driver.js';
@@ -16,6 +16,8 @@ import { callSafely, Subjects, type Subscriber } from './subjects.js';
 
 const NODES: Channel = 'nodes/';
 const GOODBYE_MS = 1000;
+/** A day. */
+const LONGEST_WAIT_MS = 86_400_000;
 
 /** What exists between `start` and the end. */
 interface Running {
@@ -73,6 +75,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     });
     this.config = new ConfigStore({
       link: () => this.#upLink(),
+      refuseMissing: () => this.#refuseMissingConfig(),
       inTime: (work) => this.#inTime(work),
       changed: (channel) => void this.#offer(channel, Buffer.from('.')),
     });
@@ -124,7 +127,8 @@ export class BrokerDriver implements cluster.ClusterDriver {
   }
 
   async request(node: cluster.NodeId, data: Uint8Array, { timeoutMs }: { timeoutMs: number }): Promise<Uint8Array> {
-    integer({ min: 1, max: 86_400_000 }, 'ms').check('timeoutMs', timeoutMs);
+    const inRange = timeoutMs > 0 && timeoutMs <= LONGEST_WAIT_MS;
+    if (!inRange) refuse('ERR_OPTION_RANGE', 'timeoutMs', `above 0, up to ${LONGEST_WAIT_MS} ms`, timeoutMs);
     this.#upLink();
     this.#checkPayload(data);
     const info = this.#running?.membership.find(node);
@@ -171,7 +175,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     handler: cluster.ClusterEvents['request'],
     from: cluster.NodeId,
   ): Promise<Uint8Array> {
-    if (to === Asked.members) return this.presence.answer(data);
+    if (to === Asked.members) return this.presence.answer(data, this.#capabilities.maxPayload);
     const answer = await handler(data, from);
     if (answer instanceof Uint8Array) this.#checkPayload(answer);
     return answer;
@@ -266,6 +270,12 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.#upLink();
     const what = 'bytes under way to the engine';
     throw new ServerError('ERR_CLUSTER_FULL', { what, most: this.#options.maxBufferedBytes });
+  }
+
+  #refuseMissingConfig(): void {
+    if (this.#capabilities.config) return;
+    const why = 'JetStream is not enabled (nats-server -js)';
+    throw new ServerError('ERR_CLUSTER_UNSUPPORTED', { engine: this.#engine.name, what: 'config', why });
   }
 
   #checkPayload({ length: bytes }: Uint8Array): void {

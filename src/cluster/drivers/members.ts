@@ -8,7 +8,7 @@ import { monotonicMs } from '../../util/clock.js';
 import type { Member, NodeId, NodeInfo, Presence } from '../driver.js';
 import { checkName } from '../names.js';
 
-/** One page of an answer; also far below the least payload an engine has by default (NATS: 1 MiB). */
+/** One page of an answer, or less where the engine takes only small payloads. */
 const PAGE_BYTES = 64 * 1024;
 const MOST_META_BYTES = 16 * 1024;
 /** Lists whose last known members are kept, for a node that does not answer. */
@@ -81,10 +81,10 @@ export class Members implements Presence {
     return [...own.map((row) => toMember(row, this.#self(), false)), ...lists.flat()];
   }
 
-  /** The answer to a question of another node. */
-  answer(question: Buffer): Buffer {
+  /** The answer to a question of another node. A page has an eighth of the payload: as JSON it becomes up to 6 times larger. */
+  answer(question: Buffer, maxPayload: number): Buffer {
     const { key, after } = JSON.parse(question.toString()) as { key: string; after: number };
-    return Buffer.from(JSON.stringify(this.#page(key, after, PAGE_BYTES)));
+    return Buffer.from(JSON.stringify(this.#page(key, after, Math.min(PAGE_BYTES, maxPayload / 8))));
   }
 
   #page(key: string, after: number, mostBytes: number): Page {

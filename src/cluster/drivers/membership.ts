@@ -158,7 +158,8 @@ export class Membership {
 
   #retire(node: NodeInfo): void {
     this.#retired.add(startOf(node));
-    if (this.#retired.size > MOST_RETIRED) for (const [oldest] of [this.#retired]) this.#retired.delete(oldest!);
+    const [oldest] = this.#retired;
+    if (this.#retired.size > MOST_RETIRED) this.#retired.delete(oldest!);
   }
 
   #heardOwnId(announcement: Announcement): void {

@@ -1,5 +1,5 @@
 /** NATS: core publish and subscribe, and JetStream (where the server has it) for config, over its client. */
-import { connect as connectSocket } from 'node:net';
+import { connect as connectSocket, isIP } from 'node:net';
 import type { ConnectionOptions, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { ServerError } from '../../errors/index.js';
 import { MIB } from '../../options/size.js';
@@ -127,12 +127,15 @@ export function natsEngine(options: ResolvedDriverOptions): Engine {
 /** `Connection` connects anew and subscribes anew: the client must not. */
 function clientOptions(options: ResolvedDriverOptions): ConnectionOptions {
   const { tls, username, password, connectTimeoutMs, prefix } = options;
+  const host = hostOf(options);
+  // By itself the client would look for "localhost" in the certificate of a server that is given by its IP address.
+  const identity = isIP(host) === 0 ? {} : { host };
   return {
     servers: [hostAndPort(options)],
     name: `tswoole:${prefix}`,
     ...(username === undefined ? {} : { user: username }),
     ...(password === undefined ? {} : { pass: password }),
-    ...(tls === null ? {} : { tls: { ...tls } }),
+    ...(tls === null ? {} : { tls: { ...tls, ...identity } }),
     timeout: connectTimeoutMs,
     reconnect: false,
     ignoreClusterUpdates: true,
@@ -143,14 +146,19 @@ function hostAndPort({ url }: ResolvedDriverOptions): string {
   return `${url.hostname}:${url.port || DEFAULT_PORT}`;
 }
 
+/** An IPv6 address without its brackets. */
+function hostOf({ url }: ResolvedDriverOptions): string {
+  return url.hostname.replace(/^\[(.*)\]$/, '$1');
+}
+
 /**
  * Resolves when a server greets at that address. The client keeps the socket of an attempt that timed out for ever, and
  * cannot be stopped: so this looks first, whether it would wait.
  */
-function greeted({ url, connectTimeoutMs }: ResolvedDriverOptions, abort: AbortSignal): Promise<void> {
+function greeted(options: ResolvedDriverOptions, abort: AbortSignal): Promise<void> {
+  const { url, connectTimeoutMs } = options;
   return new Promise((resolve, reject) => {
-    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-    const socket = connectSocket({ host, port: Number(url.port || DEFAULT_PORT) });
+    const socket = connectSocket({ host: hostOf(options), port: Number(url.port || DEFAULT_PORT) });
     const stop = () => socket.destroy(new Error('stopped'));
     socket.setTimeout(connectTimeoutMs, () => socket.destroy(new Error(`no greeting within ${connectTimeoutMs} ms`)));
     socket.once('data', (data) => {

@@ -12,6 +12,9 @@ const NEEDED = { version: '6.2', major: 6, minor: 2 };
 /** Redis ends a subscriber that has 32 MiB waiting (client-output-buffer-limit): one message stays well below. */
 const MAX_PAYLOAD = 8 * MIB;
 
+/** Of one command: a node with many rooms subscribes in several. */
+const MOST_NAMES = 1000;
+
 /** Compare, set and count in one step. Returns whether it has written, and the version there is now. */
 const PUT_IF_VERSION = `
 local found = tonumber(redis.call('HGET', KEYS[1], 'version') or '0')
@@ -55,7 +58,11 @@ class RedisLink implements Link {
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
-    await this.#subscriber.subscribe(...channels.map((channel) => this.#prefix + channel));
+    const names = channels.map((channel) => this.#prefix + channel);
+    const commands: Promise<unknown>[] = [];
+    for (let i = 0; i < names.length; i += MOST_NAMES)
+      commands.push(this.#subscriber.subscribe(...names.slice(i, i + MOST_NAMES)));
+    await Promise.all(commands);
   }
 
   unsubscribe(channel: Channel): void {
