@@ -194,7 +194,7 @@ describe.each([
     async () => {
       const settings = driver === 'redis' ? ['--client-output-buffer-limit', 'pubsub 8mb 8mb 1'] : [];
       const server = await kept(
-        startServer({ settings, ...(driver === 'nats' ? { config: 'max_pending: 8MB' } : {}) }),
+        startServer({ settings, ...(driver === 'nats' ? { config: 'max_pending: 8MB, write_deadline: "1s"' } : {}) }),
       );
       const patient = { ttlMs: 100 * HEARTBEAT_MS };
       const a = await nodes.start(at(driver, server.url), 'a', patient);

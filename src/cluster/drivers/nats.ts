@@ -39,8 +39,9 @@ class NatsLink implements Link {
   }
 
   send(channel: Channel, data: Buffer): void {
-    this.#connection.publish(subjectOf(this.#prefix, channel), data);
     this.#outstanding.add(channel, data);
+    if (this.#connection.isClosed()) return; // `close` follows, and counts it as lost
+    this.#connection.publish(subjectOf(this.#prefix, channel), data);
     this.#sinceFlush.add(channel, data);
     if (!this.#isFlushing) this.#confirm();
   }
@@ -56,7 +57,7 @@ class NatsLink implements Link {
   }
 
   unsubscribe(channel: Channel): void {
-    if (!this.#isClosed) this.#subscriptions.get(channel)?.unsubscribe();
+    if (!this.#connection.isClosed()) this.#subscriptions.get(channel)?.unsubscribe();
     this.#subscriptions.delete(channel);
   }
 
