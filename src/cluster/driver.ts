@@ -113,7 +113,7 @@ export interface Config {
 export interface ClusterDriver {
   readonly capabilities: Capabilities;
   readonly state: DriverState;
-  /** Why it is `down` although nobody stopped it: ERR_CLUSTER_NODE_ID. */
+  /** Why it is `down` without a `stop`: ERR_CLUSTER_NODE_ID. */
   readonly failure: Error | undefined;
   /**
    * To be called once per driver: after a failure make a new one.

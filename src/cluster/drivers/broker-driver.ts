@@ -30,7 +30,7 @@ interface Running {
 /**
  * A cluster driver over any engine. Runs in the process that holds the node's connection, or in a test alone.
  *
- * `Connection` keeps a link and proves it, `Membership` knows who lives, `Requests` asks single nodes, `Subjects` has the
+ * `Connection` keeps a link and proves it, `Membership` knows the living nodes, `Requests` asks single nodes, `Subjects` has the
  * local subscribers, `Members` and `ConfigStore` are presence and config; this class leads messages between them.
  */
 export class BrokerDriver implements cluster.ClusterDriver {
@@ -181,11 +181,13 @@ export class BrokerDriver implements cluster.ClusterDriver {
     return answer;
   }
 
-  async #join({ membership }: Running): Promise<void> {
+  async #join({ membership, requests }: Running): Promise<void> {
     const { heartbeatMs } = this.#options;
     await this.#connection.open();
     membership.ask();
     await within(this.#startFailed.promise, heartbeatMs / 2);
+    // The answers that the engine has by now come before this echo, however busy this process is.
+    await this.#echo(requests, this.#connection.link);
     if (this.#ending !== undefined) throw this.#downError('stopped');
     membership.join();
     this.#heartbeat = setInterval(() => this.#tick(), heartbeatMs);
@@ -207,6 +209,12 @@ export class BrokerDriver implements cluster.ClusterDriver {
       this.#subjects.attach(link),
       this.config.attach(link),
     ]);
+    await this.#echo(requests, link);
+  }
+
+  /** Rejects when the link ends, or does not bring the message back in time. */
+  async #echo(requests: Requests, link: Link | undefined): Promise<void> {
+    if (link === undefined) throw this.#downError('lost');
     await requests.echo((channel, bytes) => link.send(channel, bytes), this.#options.connectTimeoutMs);
   }
 
@@ -216,9 +224,9 @@ export class BrokerDriver implements cluster.ClusterDriver {
   }
 
   #engineLost(): void {
+    this.#running?.requests.engineGone(() => this.#downError('lost'));
     if (this.#running?.membership.joined !== true) return this.#startFailed.reject(this.#downError('lost'));
     this.#setState('reconnecting');
-    this.#running.requests.engineGone(() => this.#downError('lost'));
   }
 
   #engineRestored(): void {

@@ -27,7 +27,7 @@ export interface ConfigEvents {
 
 /**
  * Values in the engine, each with a version. A watcher reads again when a node says that the value has changed, when the
- * engine is back, and once per ttl, since what is said may get lost.
+ * engine is back, and once per ttl, since notifications may get lost.
  */
 export class ConfigStore implements Config {
   readonly #events: ConfigEvents;

@@ -121,7 +121,7 @@ export class Connection {
       try {
         return await this.#establish(this.#events.restored);
       } catch {
-        // The next attempt may do better; whoever waits sees the state.
+        // The next attempt may do better; until then the state says `reconnecting`.
       }
     }
   }

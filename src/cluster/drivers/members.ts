@@ -138,7 +138,7 @@ export class Members implements Presence {
     for (const node of kept?.keys() ?? []) if (!others.some(({ id }) => id === node)) kept!.delete(node);
   }
 
-  /** While the engine is lost nobody can say more: then age does not count. */
+  /** While the engine is lost no node can say more: then age does not count. */
   #lastKnown(node: NodeId, key: string): Member[] {
     const { rows = [], atMs = 0 } = this.#kept.get(key)?.get(node) ?? {};
     const ageMs = this.#events.isUp() ? monotonicMs() - atMs : 0;

@@ -5,7 +5,7 @@ import { ServerError } from '../../errors/index.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
-import type { ResolvedDriverOptions } from '../options.js';
+import { hostOf, type ResolvedDriverOptions } from '../options.js';
 import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
 import { NatsConfig } from './nats-config.js';
 
@@ -90,7 +90,7 @@ class NatsLink implements Link {
       try {
         await this.#connection.flush();
       } catch {
-        return; // the link has ended, and `close` counts what was under way
+        return; // the link has ended, and `close` counts the publications under way
       }
       if (this.#isClosed) return;
       this.#outstanding.remove(arrived);
@@ -145,11 +145,6 @@ function clientOptions(options: ResolvedDriverOptions): ConnectionOptions {
 
 function hostAndPort({ url }: ResolvedDriverOptions): string {
   return `${url.hostname}:${url.port || DEFAULT_PORT}`;
-}
-
-/** An IPv6 address without its brackets. */
-function hostOf({ url }: ResolvedDriverOptions): string {
-  return url.hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 /**

@@ -1,10 +1,11 @@
 /** Redis 6.2 or newer, and what speaks as it does, over ioredis: one connection for commands, one for subscriptions. */
+import { isIP } from 'node:net';
 import type { Redis, RedisOptions } from 'ioredis';
 import { ServerError } from '../../errors/index.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
-import type { ResolvedDriverOptions } from '../options.js';
+import { hostOf, type ResolvedDriverOptions } from '../options.js';
 import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
 
 const NEEDED = { version: '6.2', major: 6, minor: 2 };
@@ -156,13 +157,16 @@ export function redisEngine(options: ResolvedDriverOptions): Engine {
 /** `Connection` connects anew and subscribes anew: the client must not do either, nor keep commands meanwhile. */
 function clientOptions(options: ResolvedDriverOptions): Omit<RedisOptions, 'replyMapping'> {
   const { url, tls, username, password, connectTimeoutMs } = options;
+  const host = hostOf(options);
+  // Hosted engines share an address and choose the certificate by the name (SNI), which an IP address is not.
+  const name = isIP(host) === 0 ? { servername: host } : {};
   return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    host,
     port: Number(url.port || 6379),
     db: Number(/^\/(\d+)$/.exec(url.pathname)?.[1] ?? 0),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
-    ...(tls === null ? {} : { tls }),
+    ...(tls === null ? {} : { tls: { ...name, ...tls } }),
     protocol: 2,
     connectTimeout: connectTimeoutMs,
     lazyConnect: true,
