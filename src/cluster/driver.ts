@@ -95,6 +95,8 @@ export interface Presence {
   drop(key: string, member: string): void;
   /** Members on all nodes in `nodes()`; a silent node's are the last known, not older than their ttl, and marked stale. */
   list(key: string): Promise<Member[]>;
+  /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave. */
+  count(key: string): Promise<number>;
 }
 
 export interface Config {
