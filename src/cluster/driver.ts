@@ -93,7 +93,10 @@ export interface Presence {
   /** Adds or replaces a member of this node. It stays until `drop`, `stop`, or the end of the node. @param meta JSON */
   put(key: string, member: string, meta: unknown, ttlMs: number): void;
   drop(key: string, member: string): void;
-  /** Members on all nodes in `nodes()`; a silent node's are the last known, not older than their ttl, and marked stale. */
+  /**
+   * Members on all nodes in `nodes()`. A node that does not answer within a heartbeat: its last known members, not older
+   * than their ttl and marked stale; without such, the list waits for it as long as it counts as living (`ttlMs`).
+   */
   list(key: string): Promise<Member[]>;
   /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave. */
   count(key: string): Promise<number>;

@@ -397,6 +397,15 @@ for (const kind of kinds) {
         expect(await a.driver.presence.list('room')).toEqual([]);
       });
 
+      test('a silent node whose members are not known is waited for as long as it counts as living', async () => {
+        const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
+        b.driver.presence.put('room', 'bob', null, 600_000);
+        b.cut();
+        const sizes = await Promise.all([a.driver.presence.count('room'), a.driver.presence.list('room')]);
+        expect(sizes).toEqual([0, []]);
+        expect(a.told.at(-1)).toBe('lost b');
+      });
+
       test('while the engine is lost the last known members are listed, the own ones fresh; after it all are', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
         a.driver.presence.put('room', 'ann', 1, 1000);

@@ -71,7 +71,8 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.presence = new Members(() => this.#self.id, {
       others: () => this.#running?.membership.others ?? [],
       isUp: () => this.#state === 'up',
-      ask: (node, question) => this.#ask(node, Asked.members, question, options.heartbeatMs),
+      ask: (node, question, patient) =>
+        this.#ask(node, Asked.members, question, patient ? options.ttlMs : options.heartbeatMs),
     });
     this.config = new ConfigStore({
       link: () => this.#upLink(),

@@ -47,8 +47,11 @@ interface Kept {
 export interface MembersEvents {
   others(): readonly NodeInfo[];
   isUp(): boolean;
-  /** Rejects when the node does not answer. */
-  ask(node: NodeInfo, question: Buffer): Promise<Buffer>;
+  /**
+   * Rejects when the node does not answer, or is lost meanwhile.
+   * @param patient waits as long as the node counts as living: there is no last known answer
+   */
+  ask(node: NodeInfo, question: Buffer, patient: boolean): Promise<Buffer>;
 }
 
 export class Members implements Presence {
@@ -141,7 +144,8 @@ export class Members implements Presence {
   }
 
   async #ask(node: NodeInfo, question: Question): Promise<Page> {
-    const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)));
+    const patient = this.#kept.get(question.key)?.has(node.id) !== true;
+    const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)), patient);
     return JSON.parse(answer.toString()) as Page;
   }
 
@@ -170,6 +174,7 @@ export class Members implements Presence {
 
   /** While the engine is lost no node can say more: then age does not count. */
   #lastKnown(node: NodeId, key: string): Member[] {
+    if (!this.#events.others().some(({ id }) => id === node)) return []; // lost while it was asked
     const { rows = [], atMs = 0 } = this.#kept.get(key)?.get(node) ?? {};
     const ageMs = this.#events.isUp() ? monotonicMs() - atMs : 0;
     return rows.filter(([, , ttlMs]) => ageMs < ttlMs).map((row) => toMember(row, node, true));
