@@ -94,7 +94,7 @@ export interface Presence {
   put(key: string, member: string, meta: unknown, ttlMs: number): void;
   drop(key: string, member: string): void;
   /**
-   * Members on all nodes in `nodes()`. A node that does not answer within a heartbeat: its last known members, not older
+   * Members on all nodes in `nodes()`. A node that does not answer within two heartbeats: its last known members, not older
    * than their ttl and marked stale; without such, the list waits for it as long as it counts as living (`ttlMs`).
    */
   list(key: string): Promise<Member[]>;

@@ -403,7 +403,7 @@ for (const kind of kinds) {
         b.cut();
         const sizes = await Promise.all([a.driver.presence.count('room'), a.driver.presence.list('room')]);
         expect(sizes).toEqual([0, []]);
-        expect(a.told.at(-1)).toBe('lost b');
+        await eventually(() => expect(a.told.at(-1)).toBe('lost b'));
       });
 
       test('while the engine is lost the last known members are listed, the own ones fresh; after it all are', async () => {

@@ -72,7 +72,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
       others: () => this.#running?.membership.others ?? [],
       isUp: () => this.#state === 'up',
       ask: (node, question, patient) =>
-        this.#ask(node, Asked.members, question, patient ? options.ttlMs : options.heartbeatMs),
+        this.#ask(node, Asked.members, question, options.heartbeatMs * 2 + (patient ? options.ttlMs : 0)),
     });
     this.config = new ConfigStore({
       link: () => this.#upLink(),
