@@ -134,6 +134,15 @@ describe('membership', () => {
     expect(told).toEqual(['taken by 2']);
   });
 
+  test('is not kept from starting by a late heartbeat of an earlier start of its id', () => {
+    const { membership, told } = member();
+    membership.close();
+    announce(membership, 'here', { ...self, incarnation: '0' }, { forMs: 60_000 });
+    expect(told).toEqual([]);
+    announce(membership, 'taken', { ...self, incarnation: '0' }, { to: '1' });
+    expect(told).toEqual(['taken by 0']);
+  });
+
   test('tells a starting server of its id that it is taken, and others soon that it is here', async () => {
     const { membership, sent } = member();
     announce(membership, 'hello', { ...self, incarnation: '2' });

@@ -185,7 +185,7 @@ export class Membership {
 
   /** One of the two was paused, or cut off, while the other joined: the longer life without a pause keeps the id. */
   #yieldsTo({ node, forMs }: Announcement): boolean {
-    if (!this.#joined) return true;
+    if (!this.#joined) return false; // a living one says `taken`; this may be the last word of a dead one
     if (this.#retired.has(startOf(node))) return false;
     const longer = forMs - (monotonicMs() - this.#sinceMs);
     return Math.abs(longer) > EQUALLY_LONG_MS ? longer > 0 : node.incarnation < this.#self.incarnation;
