@@ -58,6 +58,11 @@ export const folders = [
     sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging'],
   },
   {
+    name: 'cluster',
+    holds: 'several machines: drivers, the broker process, what every process sees of it',
+    sees: ['errors', 'util', 'options', 'memory', 'shared', 'messaging'],
+  },
+  {
     name: 'reactor',
     holds: 'role: a thread that owns connections',
     sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'listen'],
@@ -107,7 +112,7 @@ export const folders = [
     name: 'server',
     holds: 'what a user holds: Server, Connection, events; puts the roles together',
     sees: [
-      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control'],
+      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control', 'cluster'],
       ...['reactor', 'task', 'user', 'worker', 'manager', 'master', 'base', 'entries.ts', 'version.ts'],
     ],
   },
@@ -119,7 +124,9 @@ export const folders = [
   {
     name: 'websocket',
     holds: "what a user of WebSocket holds, and the worker's half of it",
-    sees: ['errors', 'util', 'options', 'protocol', 'memory', 'shared', 'ipc', 'worker', 'server', 'http'],
+    sees: [
+      ...['errors', 'util', 'options', 'protocol', 'memory', 'shared', 'ipc', 'cluster', 'worker', 'server', 'http'],
+    ],
   },
   {
     name: 'cli',
@@ -136,7 +143,7 @@ export const files = [
     name: 'index.ts',
     holds: 'public exports, nothing else',
     sees: [
-      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control'],
+      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control', 'cluster'],
       ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
     ],
   },
@@ -166,6 +173,8 @@ export const packages = {
   commander: ['cli'],
   '@fastify/busboy': ['http'],
   mrmime: ['protocol'],
+  ioredis: ['cluster'],
+  '@nats-io/transport-node': ['cluster'],
 };
 
 /** Circles inside a folder: two files may know each other, not more. */

@@ -770,6 +770,90 @@ export const errorTable = {
     advice:
       'Return "new Response(...)" on every path; of a framework, pass its fetch function, as in fetch: app.fetch.',
   }),
+  ERR_CLUSTER_PACKAGE: entry({
+    fields: { package: 'string', range: 'string', why: 'string' },
+    sentence: (it) =>
+      `The driver of the cluster needs the package ${it.package}, version ${it.range}, which cannot be loaded: ${it.why}.`,
+    advice: 'Install it beside tswoole, as the message says: it is an optional peer.',
+  }),
+  ERR_CLUSTER_CONNECT: entry({
+    fields: { engine: 'string', address: 'string', why: 'string' },
+    sentence: ({ engine, address, why }) => `${engine} at ${address} must accept this connection, and did not: ${why}.`,
+    advice: 'Check that it runs, that the address can be reached from here, and user, password and TLS.',
+  }),
+  ERR_CLUSTER_ENGINE: entry({
+    fields: { engine: 'string', address: 'string', needed: 'string', received: 'string' },
+    sentence: ({ engine, address, needed, received }) =>
+      `${engine} at ${address} must be version ${needed} or newer, received ${received}.`,
+    advice: 'Update it, or use another one.',
+  }),
+  ERR_CLUSTER_DOWN: entry({
+    fields: { engine: 'string', state: 'string' },
+    sentence: ({ engine, state }) => `This needs the connection to ${engine}, which is ${state}.`,
+    advice: 'The driver connects again by itself: try later. A request may have run on the other node.',
+  }),
+  ERR_CLUSTER_TIMEOUT: entry({
+    fields: { node: 'string', timeoutMs: 'number' },
+    sentence: ({ node, timeoutMs }) => `Node "${node}" must answer within ${timeoutMs} ms, and did not.`,
+    advice: 'The request may have run there: repeat only what may be repeated, or wait longer.',
+  }),
+  ERR_NODE_LOST: entry({
+    fields: { node: 'string' },
+    sentence: ({ node }) => `Node "${node}" is not, or no longer, in the cluster.`,
+    advice: 'Ask one of nodes(). The request may have run there before the node was lost.',
+  }),
+  ERR_CLUSTER_NODE_ID: entry({
+    fields: { node: 'string', address: 'string' },
+    sentence: ({ node, address }) => `The node id "${node}" belongs to a living server at ${address}.`,
+    advice: 'Give each server an id of its own, or leave the id out: host name and pid are the default.',
+  }),
+  ERR_CLUSTER_CONFLICT: entry({
+    fields: { key: 'string', expected: 'number', found: 'number' },
+    sentence: ({ key, expected, found }) =>
+      `Key "${key}" must have version ${expected} to be written, and has ${found}.`,
+    advice: 'Get it again, decide again, and put it with the version you got.',
+  }),
+  ERR_CLUSTER_PAYLOAD: entry({
+    fields: { bytes: 'number', most: 'number' },
+    sentence: ({ bytes, most }) => `One message may have ${most} bytes on this cluster, received ${bytes}.`,
+    advice: 'Send less, or put the data where the other node can get it; capabilities.maxPayload has the limit.',
+  }),
+  ERR_CLUSTER_FULL: entry({
+    fields: { what: 'string', most: 'number' },
+    sentence: ({ what, most }) => `There are already ${what} (at most ${most}).`,
+    advice: 'Slow down: the engine or the other node does not keep up; "maxBufferedBytes" is the bound for bytes.',
+  }),
+  ERR_NO_CLUSTER: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method} needs the option "cluster", which this server was not given.`,
+    advice: 'Give cluster: {driver, url} to the server; docs/several-machines.md.',
+  }),
+  ERR_CLUSTER_ADDRESS: entry({
+    fields: { received: 'string' },
+    sentence: ({ received }) => `The address of a connection must be NODE~INCARNATION:FD, received ${received}.`,
+    advice: 'Take it from cluster.addressOf(fd) on the node that has the connection.',
+  }),
+  ERR_CLUSTER_TOO_EARLY: entry({
+    fields: {},
+    sentence: () =>
+      'A process may ask other nodes once it serves, and this one does not yet, or is the master or the manager.',
+    advice: 'Ask in a callback that comes later than workerStart, or in a user process.',
+  }),
+  ERR_CLUSTER_NO_HANDLER: entry({
+    fields: { node: 'string' },
+    sentence: ({ node }) => `Node "${node}" has no callback for requests of other nodes.`,
+    advice: 'Register it there with server.on("clusterRequest", (data, from) => answer).',
+  }),
+  ERR_CLUSTER_UNSUPPORTED: entry({
+    fields: { engine: 'string', what: 'string', why: 'string' },
+    sentence: ({ engine, what, why }) => `${engine} cannot do ${what} here: ${why}.`,
+    advice: 'Change the settings of the engine as said, or use the driver "redis".',
+  }),
+  ERR_CLUSTER_SUBJECT: entry({
+    fields: { what: 'string', expected: 'string', received: 'string' },
+    sentence: ({ what, expected, received }) => `A ${what} must be ${expected}, received ${received}.`,
+    advice: 'Shorten or correct it; a long name can be replaced by its hash.',
+  }),
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

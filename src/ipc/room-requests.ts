@@ -48,6 +48,8 @@ export class RoomRequests {
   readonly #table: ConnectionTable;
   readonly #links: ReactorLinks;
   readonly #options: RoomRequestsOptions;
+  /** A connection joins a room: other nodes' messages to it are to come here. */
+  joined: ((room: string) => void) | undefined;
   /** By reactor. */
   readonly #waiting: Waiting[][];
   readonly #waitingBytes: number[];
@@ -87,7 +89,9 @@ export class RoomRequests {
 
   /** @returns false: it was refused */
   join(sessionId: number, room: string, as: JoinAs = JoinAs.frames): boolean {
-    return this.#change(Request.join, sessionId, room, as);
+    const isTaken = this.#change(Request.join, sessionId, room, as);
+    if (isTaken) this.joined?.(room);
+    return isTaken;
   }
 
   /** @param room '' for all of them @returns false: it was refused */

@@ -41,9 +41,17 @@ export interface ManagerCallbacks {
   readonly workerError?: ((info: WorkerErrorInfo) => unknown) | undefined;
 }
 
+/** A process that the manager keeps: its id is its place in the list. */
+export interface PlannedProcess {
+  readonly role: ProcessRole;
+  readonly name: string;
+  /** A reload leaves it alone: it runs none of the user's callbacks. */
+  readonly outlivesReloads?: boolean;
+}
+
 export interface ManagerParts {
   /** The role of each process id, and its name in the log. */
-  readonly processes: readonly { readonly role: ProcessRole; readonly name: string }[];
+  readonly processes: readonly PlannedProcess[];
   readonly maxWaitMs: number;
   readonly bootTimeoutMs: number;
   readonly region: Region;

@@ -51,7 +51,9 @@ export class Manager {
 
   constructor(parts: ManagerParts) {
     this.#parts = parts;
-    this.#seats = parts.processes.map(({ role, name }, id) => new Seat(id, role, name));
+    this.#seats = parts.processes.map(
+      ({ role, name, outlivesReloads }, id) => new Seat(id, role, name, outlivesReloads),
+    );
     this.#register = new Register(parts);
     this.#alarm = new Alarm(parts.clock, () => this.#step());
     this.#shutdown = new Shutdown({

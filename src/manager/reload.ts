@@ -112,7 +112,7 @@ export class Reload {
     const { log } = this.#parts;
     await this.#callUser('beforeReload');
     this.#generation = this.#parts.nextGeneration();
-    const seats = this.#parts.seats();
+    const seats = this.#parts.seats().filter(({ outlivesReloads }) => !outlivesReloads);
     this.#seats = scope === 'all' ? seats : seats.filter(({ role }) => role === 'task');
     const which = scope === 'all' ? 'workers' : 'task workers';
     log.info(`reload: starting new ${which}`, { generation: this.#generation });

@@ -115,7 +115,12 @@ export function createManager(place: ManagerPlace): Manager {
   const processes = [
     ...named('worker', 'worker', 0, workerNum),
     ...named('task', 'task worker', workerNum, taskWorkerNum),
-    ...userProcessNames.map((name) => ({ role: 'user' as const, name: `process ${name}` })),
+    ...userProcessNames.map((name, index) => ({
+      role: 'user' as const,
+      name: `process ${name}`,
+      // The last one holds the connection to the cluster's engine.
+      outlivesReloads: options.cluster !== null && index === userProcessNames.length - 1,
+    })),
   ];
   const reactors = new ReactorBoard(region);
   const reactorWakers = Array.from(

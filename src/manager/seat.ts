@@ -10,6 +10,8 @@ export class Seat {
   readonly role: ProcessRole;
   /** Its name in the log: `worker 0`. */
   readonly name: string;
+  /** A reload leaves its process alone. */
+  readonly outlivesReloads: boolean;
   readonly backoff = new Backoff();
   /** Receives packets. */
   serving: WorkerHandle | undefined;
@@ -22,7 +24,8 @@ export class Seat {
   /** No process is started before this time (monotonic ms). */
   spawnAt = 0;
 
-  constructor(id: number, role: ProcessRole, name: string) {
+  constructor(id: number, role: ProcessRole, name: string, outlivesReloads = false) {
+    this.outlivesReloads = outlivesReloads;
     this.id = id;
     this.role = role;
     this.name = name;

@@ -171,6 +171,11 @@ export class Region {
     Atomics.store(this.int32, header.reloadsFailed, count);
   }
 
+  /** Of this start of the server: no other start, on whatever machine, has the same beside the same node id. */
+  get incarnation(): string {
+    return `${this.masterPid.toString(36)}-${Math.round(this.startedAt).toString(36)}`;
+  }
+
   /** The newest generation of workers; survives the manager. */
   get generation(): number {
     return this.#read(header.generation);

@@ -30,6 +30,7 @@ export interface MessengerParts {
 export type MessageHandler = (data: unknown, fromWorkerId: number) => void;
 
 interface Held {
+  readonly purpose: Purpose;
   readonly value: EncodedValue;
   readonly taken: () => void;
   readonly failed: (error: unknown) => void;
@@ -63,6 +64,10 @@ export class Messenger {
   #turnAsked = false;
   /** Requests a turn from the owner of the event loop. */
   wantsTurn: () => void = () => {};
+  /** Takes messages of the server's own. */
+  service: MessageHandler | undefined;
+  /** This process reads the messages for its id from now on. */
+  receives: (() => void) | undefined;
 
   constructor(parts: MessengerParts) {
     this.#parts = parts;
@@ -78,6 +83,7 @@ export class Messenger {
       peer,
       reading: false,
     }));
+    this.receives?.();
   }
 
   /** Another process reads them from now on. */
@@ -89,10 +95,10 @@ export class Messenger {
    * @returns a promise that resolves when the message lies in the receiver's queue: awaiting it keeps pace with the receiver
    * @throws ServerError ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL
    */
-  send(data: unknown, id: number): Promise<void> {
+  send(data: unknown, id: number, purpose: Purpose = Purpose.message): Promise<void> {
     const value = encodeValue(data);
     const way = this.#way(id);
-    if (way.held.size === 0 && this.#put(way, value)) return taken;
+    if (way.held.size === 0 && this.#put(way, value, purpose)) return taken;
     const { limitBytes } = this.#parts;
     if (this.#holding > 0 && this.#heldBytes + value.length > limitBytes) {
       throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { workerId: id, limitBytes });
@@ -101,7 +107,8 @@ export class Messenger {
     if (!this.#turnAsked) this.wantsTurn();
     this.#turnAsked = true;
     const { kind, content, length } = value;
-    return this.#hold(way, { kind, content: typeof content === 'string' ? content : Uint8Array.from(content), length });
+    const copy = typeof content === 'string' ? content : Uint8Array.from(content);
+    return this.#hold(way, { kind, content: copy, length }, purpose);
   }
 
   /** Messages that wait in this process. */
@@ -143,7 +150,7 @@ export class Messenger {
     return way;
   }
 
-  #put(way: Way, value: EncodedValue): boolean {
+  #put(way: Way, value: EncodedValue, purpose: Purpose): boolean {
     const { memory, slots, records, peer, peers } = this.#parts;
     if (!way.queue.hasRoom() && way.queue.waitForRoom()) return false;
     const slot = slots.take();
@@ -153,7 +160,7 @@ export class Messenger {
     }
     const index = memory.wordIndex(peer, slot);
     try {
-      records.describe(peer, slot, Purpose.message, way.id);
+      records.describe(peer, slot, purpose, way.id);
       records.writeData(peer, slot, value);
     } catch (error) {
       slots.release(slot);
@@ -169,11 +176,11 @@ export class Messenger {
     return true;
   }
 
-  #hold(way: Way, value: EncodedValue): Promise<void> {
+  #hold(way: Way, value: EncodedValue, purpose: Purpose): Promise<void> {
     this.#heldBytes += value.length + HELD_BYTES;
     this.#holding++;
     const promise = new Promise<void>((resolve, reject) => {
-      way.held.push({ value, taken: resolve, failed: reject });
+      way.held.push({ value, purpose, taken: resolve, failed: reject });
     });
     return promise;
   }
@@ -181,7 +188,7 @@ export class Messenger {
   #flushWay(way: Way): void {
     for (let held = way.held.peek(); held !== undefined; held = way.held.peek()) {
       try {
-        if (!this.#put(way, held.value)) return;
+        if (!this.#put(way, held.value, held.purpose)) return;
         held.taken();
       } catch (error) {
         held.failed(error);
@@ -213,9 +220,11 @@ export class Messenger {
 
   /** Frees the slot first, so that a callback that kills the process does not get the message again. */
   #deliver(owner: number, slot: number, data: unknown, from: number): void {
-    endMessage(this.#parts.memory, this.#parts.records, owner, slot);
-    if (data instanceof Unreadable) this.#parts.failed(data.reason);
-    else this.#handler?.(data, from);
+    const { memory, records, failed } = this.#parts;
+    const handler = records.isService(owner, slot) ? this.service : this.#handler;
+    endMessage(memory, records, owner, slot);
+    if (data instanceof Unreadable) failed(data.reason);
+    else handler?.(data, from);
   }
 
   #read(owner: number, slot: number): unknown {

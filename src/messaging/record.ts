@@ -30,7 +30,8 @@ const INLINE_BYTES = 224;
 const TARGET = 10;
 const PURPOSE = 11;
 
-export const Purpose = { task: 0, message: 1 } as const;
+/** `service`: a message of the server's own, such as one to the broker process of a cluster. */
+export const Purpose = { task: 0, message: 1, service: 2 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
 export class Records {
@@ -55,7 +56,11 @@ export class Records {
   }
 
   isMessage(peer: number, slot: number): boolean {
-    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + PURPOSE] === Purpose.message;
+    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + PURPOSE] !== Purpose.task;
+  }
+
+  isService(peer: number, slot: number): boolean {
+    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + PURPOSE] === Purpose.service;
   }
 
   writeData(peer: number, slot: number, value: EncodedValue): void {

@@ -1,5 +1,6 @@
 import { admin, memoryLimit, watch } from './admin.js';
 import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, path, size, text } from './check.js';
+import { cluster } from './cluster.js';
 import { compression } from './compression.js';
 import { framing } from './framing.js';
 import { cores, umask } from './identity.js';
@@ -484,6 +485,11 @@ export const definitions = {
     default: { value: [] },
     help: 'HTTP: folders whose files are served without a worker: a path, or `{root, prefix, index, maxAge, …}`, or several. [http.md](http.md).',
     swoole: 'enable_static_handler, document_root, static_handler_locations, http_index_files',
+  }),
+  cluster: option({
+    kind: cluster(),
+    default: { value: null },
+    help: 'Several machines: `{driver, url, nodeId, …}` of a Redis or NATS server that all nodes reach. Rooms, messages and jobs go beyond this machine then. [several-machines.md](several-machines.md).',
   }),
   websocketPath: option({
     kind: urlPath(),

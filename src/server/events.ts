@@ -1,4 +1,5 @@
 /** The events of a server: their callbacks, and the process each runs in. */
+import type { DriverState, NodeInfo } from '../cluster/driver.js';
 import type { WorkerErrorInfo } from '../manager/manager-parts.js';
 import type { Task } from '../task/task-runner.js';
 import { type PortEvents, portEventNames } from './listen-port.js';
@@ -49,6 +50,16 @@ export interface ProcessEvents {
    * Swoole: onPipeMessage
    */
   pipeMessage(data: unknown, fromWorkerId: number): Result;
+  /** Worker: another node asks by `cluster.request`; what it returns, or resolves to, is the answer, what it throws the error. */
+  clusterRequest(data: unknown, fromNode: string): Result;
+  /** Worker, task worker, user process: a node has joined the cluster. */
+  nodeUp(node: NodeInfo): Result;
+  /** Worker, task worker, user process: `'left'`: it has said goodbye; `'lost'`: it has not been heard of for `ttlMs`. */
+  nodeDown(nodeId: string, why: 'left' | 'lost'): Result;
+  /** Worker, task worker, user process: whether messages reach other nodes. */
+  clusterState(state: DriverState): Result;
+  /** Worker, task worker, user process: messages to that room or subject may have been missed. */
+  clusterGap(roomOrSubject: string): Result;
 }
 
 export const serverEventNames = [
@@ -67,4 +78,9 @@ export const serverEventNames = [
   'task',
   'finish',
   'pipeMessage',
+  'clusterRequest',
+  'nodeUp',
+  'nodeDown',
+  'clusterState',
+  'clusterGap',
 ] as const satisfies readonly (keyof ServerEvents)[];

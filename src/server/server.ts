@@ -1,5 +1,7 @@
+import type { LocalRooms } from '../cluster/broker/rooms.js';
+import type { Cluster } from '../cluster/cluster.js';
+import type { ConnectionCall } from '../cluster/messages.js';
 import { type CommandHandler, checkCommand } from '../control/commands.js';
-import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import { StopWish } from '../master/stop-wish.js';
 import type { ClientInfo } from '../memory/connection-table.js';
@@ -10,6 +12,7 @@ import '../util/early-prints.js';
 import { scriptHas } from '../util/script-state.js';
 import { CallbackTable } from './callback-table.js';
 import { Clients } from './clients.js';
+import { ClusterNode } from './cluster-node.js';
 import { checkCommandLine } from './command-line.js';
 import { Connection } from './connection.js';
 import { Connections } from './connections.js';
@@ -24,8 +27,9 @@ import { inherited } from './inherited.js';
 import type { ListenPort } from './listen-port.js';
 import { ListenPorts } from './listen-ports.js';
 import { ReplacedCallbacks } from './replaced-callbacks.js';
+import { type Facts, ServerFacts } from './server-facts.js';
 import { ServerLog } from './server-log.js';
-import { type Role, startRole } from './start-role.js';
+import { startRole } from './start-role.js';
 import { type TimerCallback, Timers } from './timers.js';
 import { told } from './told-error.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
@@ -43,7 +47,7 @@ let startedServer: unknown;
  * await server.start();
  * console.log(`listening on ${server.port}`);   // only the master gets here
  */
-export class Server<Events extends object = ServerEvents> {
+export class Server<Events extends object = ServerEvents> extends ServerFacts {
   readonly #http: HttpHalf | undefined;
   #given: ServerOptions;
   #options: ResolvedOptions;
@@ -54,8 +58,9 @@ export class Server<Events extends object = ServerEvents> {
   readonly #replaced: ReplacedCallbacks;
   readonly #log: ServerLog;
   #runtime: Runtime | undefined;
+  #node: ClusterNode | undefined;
   /** @internal */
-  protected readonly clients = new Clients((method) => this.#mustRun(method));
+  protected readonly clients = new Clients((method) => this.runtimeFor(method));
   readonly #sender: DatagramSender;
   readonly #stopWish = new StopWish();
   readonly #commands = new Map<string, CommandHandler>();
@@ -67,6 +72,7 @@ export class Server<Events extends object = ServerEvents> {
    * @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER
    */
   constructor(options: ServerOptions = {}, http: HttpHalf | undefined = httpOfPlainServers()) {
+    super();
     this.#http = http;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
     scriptHas('made');
@@ -80,7 +86,7 @@ export class Server<Events extends object = ServerEvents> {
     const boundPort = (index: number): number | undefined => this.#runtime?.region.ports[index];
     this.#ports = new ListenPorts(boundPort, (event, index) => this.#replaced.replaced(event, index));
     this.#ports.add(undefined, this.#options);
-    const descriptors = (): readonly number[] => this.#mustRun('sendTo').datagrams;
+    const descriptors = (): readonly number[] => this.runtimeFor('sendTo').datagrams;
     this.#sender = new DatagramSender(descriptors, this.ports, (error) => this.clients.refuse(error));
   }
 
@@ -168,7 +174,7 @@ export class Server<Events extends object = ServerEvents> {
    * process. Swoole: reload().
    */
   reload({ tasksOnly = false }: { tasksOnly?: boolean } = {}): void {
-    this.#mustRun('reload').requestReload(tasksOnly);
+    this.runtimeFor('reload').requestReload(tasksOnly);
   }
 
   /**
@@ -176,7 +182,7 @@ export class Server<Events extends object = ServerEvents> {
    * @throws ServerError ERR_WORKER_ID
    */
   stop(workerId: number = this.workerId): void {
-    const runtime = this.#mustRun('stop');
+    const runtime = this.runtimeFor('stop');
     checkProcessId(runtime.region, workerId);
     runtime.requestStopWorker(workerId);
   }
@@ -191,7 +197,7 @@ export class Server<Events extends object = ServerEvents> {
    * ERR_TASK_IN_TASK_WORKER. Swoole: task()
    */
   task(data: unknown, options: { workerId?: number; onFinish?: FinishCallback } = {}): number {
-    return this.#mustRun('task').messaging.tasks.give(data, options.workerId, options.onFinish);
+    return this.runtimeFor('task').messaging.tasks.give(data, options.workerId, options.onFinish);
   }
 
   /**
@@ -199,7 +205,7 @@ export class Server<Events extends object = ServerEvents> {
    * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with the errors of `task`. Swoole: taskwait()
    */
   taskWait<T = unknown>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
-    const { tasks } = this.#mustRun('taskWait').messaging;
+    const { tasks } = this.runtimeFor('taskWait').messaging;
     return tasks.ask(data, options.workerId, options.timeoutMs) as Promise<T>;
   }
 
@@ -208,7 +214,7 @@ export class Server<Events extends object = ServerEvents> {
     list: readonly unknown[],
     options: { timeoutMs?: number } = {},
   ): Promise<PromiseSettledResult<T>[]> {
-    return this.#mustRun('taskWaitMulti').messaging.tasks.askAll<T>(list, options.timeoutMs);
+    return this.runtimeFor('taskWaitMulti').messaging.tasks.askAll<T>(list, options.timeoutMs);
   }
 
   /**
@@ -219,7 +225,7 @@ export class Server<Events extends object = ServerEvents> {
    * Swoole: sendMessage()
    */
   sendMessage(data: unknown, workerId: number): Promise<void> {
-    const { region, messaging } = this.#mustRun('sendMessage');
+    const { region, messaging } = this.runtimeFor('sendMessage');
     checkProcessId(region, workerId);
     if (workerId === this.workerId) throw new ServerError('ERR_MESSAGE_TO_SELF', { workerId });
     return messaging.messenger.send(data, workerId);
@@ -276,8 +282,16 @@ export class Server<Events extends object = ServerEvents> {
    * for `drain`); not taken: ERR_SESSION_CLOSED, ERR_SESSION_NOT_FOUND, or ERR_CHANNEL_BROKEN, the worker that owned
    * the connection has died (BASE mode) @throws ServerError ERR_DATA_TYPE. Swoole: send()
    */
-  send(fd: number, data: string | Uint8Array): boolean {
-    return this.clients.ask('send', fd, (outbox) => outbox.send(fd, data));
+  send(fd: number, data: string | Uint8Array): boolean;
+  /**
+   * To a client of any node, by `cluster.addressOf(fd)`. Resolves to what `send` returns there.
+   * @throws ServerError (rejects) ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_CLUSTER_TIMEOUT
+   */
+  send(address: string, data: string | Uint8Array): Promise<boolean>;
+  send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean>;
+  send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean> {
+    if (this.#isAddress(to)) return this.#elsewhere(to, { method: 'send', data }) as Promise<boolean>;
+    return this.clients.ask('send', to as number, (outbox) => outbox.send(to as number, data));
   }
 
   /**
@@ -286,7 +300,7 @@ export class Server<Events extends object = ServerEvents> {
    * ERR_DATAGRAM_ADDRESS. Swoole: sendto()
    */
   sendTo(address: string, port: number, data: string | Uint8Array): boolean {
-    this.#mustRun('sendTo');
+    this.runtimeFor('sendTo');
     return this.#sender.sendTo(address, port, data);
   }
 
@@ -305,8 +319,14 @@ export class Server<Events extends object = ServerEvents> {
    * Closes after all queued bytes have left; with `reset` at once, dropping them. From here on no packet of that client
    * reaches a callback, in any process, and `exists` is false. Swoole: close() @returns false, and `lastError` says why
    */
-  close(fd: number, options?: { reset?: boolean }): boolean {
-    return this.clients.ask('close', fd, (outbox) => outbox.close(fd, options?.reset === true));
+  close(fd: number, options?: { reset?: boolean }): boolean;
+  /** A client of any node, by `cluster.addressOf(fd)`. Rejects as `send` does. */
+  close(address: string, options?: { reset?: boolean }): Promise<boolean>;
+  close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean>;
+  close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean> {
+    const reset = options?.reset === true;
+    if (this.#isAddress(to)) return this.#elsewhere(to, { method: 'close', reset }) as Promise<boolean>;
+    return this.clients.ask('close', to, (outbox) => outbox.close(to, reset));
   }
 
   /** True while the connection can be sent to. Swoole: exist() */
@@ -347,7 +367,7 @@ export class Server<Events extends object = ServerEvents> {
    * option is invalid
    */
   heartbeat(options: HeartbeatOptions = {}): number[] {
-    this.#mustRun('heartbeat');
+    this.runtimeFor('heartbeat');
     return this.clients.heartbeat(options, this.ports, (fd) => this.close(fd));
   }
 
@@ -362,8 +382,12 @@ export class Server<Events extends object = ServerEvents> {
   }
 
   /** Everything known of a connection; undefined when no connection has this id (any more). Swoole: getClientInfo() */
-  getClientInfo(fd: number): ClientInfo | undefined {
-    return this.clients.info(fd);
+  getClientInfo(fd: number): ClientInfo | undefined;
+  /** Of a client of any node, by `cluster.addressOf(fd)`. Rejects as `send` does. */
+  getClientInfo(address: string): Promise<ClientInfo | undefined>;
+  getClientInfo(of: number | string): ClientInfo | undefined | Promise<ClientInfo | undefined> {
+    if (this.#isAddress(of)) return this.#elsewhere(of, { method: 'getClientInfo' }) as Promise<ClientInfo | undefined>;
+    return this.clients.info(of);
   }
 
   /**
@@ -384,71 +408,44 @@ export class Server<Events extends object = ServerEvents> {
     return this.clients.lastError;
   }
 
-  // ——— figures ———
+  // ——— several machines ———
 
-  /** The figures of the server, read from shared memory, without a message to a process. Swoole: stats(). */
-  stats(): ServerStats {
-    const { region, messaging } = this.#mustRun('stats');
-    return readStats(region, messaging.queue.counts(), messaging.messageCount);
+  /** Other nodes: messages to them, requests, who is there. @throws ServerError ERR_NO_CLUSTER: the option `cluster` was not given */
+  get cluster(): Cluster {
+    return this.#clusterNode('cluster').cluster;
   }
 
-  /**
-   * The figures of workers, task workers and user processes, by id. Empty before the start. Swoole: getWorkerStatus()
-   */
-  get workers(): WorkerInfo[] {
-    return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);
+  #clusterNode(method: string): ClusterNode {
+    if (this.#options.cluster === null) throw new ServerError('ERR_NO_CLUSTER', { method });
+    this.#node ??= new ClusterNode({
+      options: () => this.#options,
+      callbacks: this.#table.callbacks,
+      userProcessNum: () => this.#userProcesses.length,
+      server: this,
+      rooms: () => this.localRooms,
+      log: this.#log.log,
+    });
+    return this.#node;
   }
 
-  /** The role of this process. Before `start()`, in the process that a person starts: `master`. */
-  get role(): Role {
-    return inherited()?.role ?? 'master';
+  /** @internal Rooms of this node; a server without WebSocket has none. */
+  protected get localRooms(): LocalRooms | undefined {
+    return undefined;
   }
 
-  /** The id of a worker, task worker or user process; −1 in the master and the manager. Swoole: $worker_id */
-  get workerId(): number {
-    const given = inherited();
-    if (given === undefined) return this.#runtime?.workerId ?? -1;
-    return given.role === 'manager' ? -1 : given.id;
+  /** @internal To members of a room on other nodes, where there are any. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
+  protected toOtherNodes(room: string, data: string | Uint8Array): void {
+    if (this.#options.cluster !== null) this.cluster.toRoom(room, data);
   }
 
-  /** Pid of the master; 0 before the start. Swoole: $master_pid */
-  get masterPid(): number {
-    return this.#runtime?.region.masterPid ?? 0;
+  /** Without a cluster a text is no session id. */
+  #isAddress(of: number | string): of is string {
+    return typeof of === 'string' && this.#options.cluster !== null;
   }
 
-  /** Pid of the manager; 0 before the start. Swoole: $manager_pid */
-  get managerPid(): number {
-    return this.#runtime?.region.managerPid ?? 0;
-  }
-
-  /** The pid of this process where it has a `workerId`, 0 elsewhere. Swoole: $worker_pid */
-  get workerPid(): number {
-    return this.workerId >= 0 ? process.pid : 0;
-  }
-
-  /** `'process'` or `'base'`: see docs/modes.md. Swoole: $mode */
-  get mode(): ResolvedOptions['mode'] {
-    return this.#options.mode;
-  }
-
-  /** The main address, as configured. Swoole: $host */
-  get host(): string {
-    return this.#options.host;
-  }
-
-  /** The bound port; before the start the configured one. Swoole: $port */
-  get port(): number {
-    return this.ports[0]?.port ?? this.#options.port;
-  }
-
-  /** The main address first, then those of `listen()`. Swoole: $ports */
-  get ports(): readonly ListenPort[] {
-    return this.#ports.list;
-  }
-
-  /** Every option with its value, checked and frozen; from the environment and flags too. Swoole: $setting */
-  get options(): ResolvedOptions {
-    return this.#options;
+  #elsewhere(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
+    this.runtimeFor(call.method);
+    return this.#clusterNode(call.method).call(address, call);
   }
 
   // ——— inside ———
@@ -460,7 +457,10 @@ export class Server<Events extends object = ServerEvents> {
       events: this.#table.callbacks,
       log: this.#log.log,
       server: this,
-      userProcesses: this.#userProcesses,
+      userProcesses: [
+        ...this.#userProcesses,
+        ...(this.#options.cluster === null ? [] : [this.#clusterNode('start').process]),
+      ],
       commands: this.#commands,
       httpHalf: this.#http,
       stopWish: this.#stopWish,
@@ -471,6 +471,7 @@ export class Server<Events extends object = ServerEvents> {
         this.#runtime = runtime;
         this.#log.follow(runtime.region);
         this.clients.running(runtime.region);
+        if (this.#options.cluster !== null) this.#clusterNode('start').running(runtime);
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
@@ -481,12 +482,13 @@ export class Server<Events extends object = ServerEvents> {
     return new Connection(fd, this);
   }
 
-  /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */
-  protected runtimeFor(method: string): Runtime {
-    return this.#mustRun(method);
+  /** @internal */
+  protected get facts(): Facts {
+    return { runtime: this.#runtime, options: this.#options, ports: this.#ports.list };
   }
 
-  #mustRun(method: string): Runtime {
+  /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */
+  protected runtimeFor(method: string): Runtime {
     if (this.#runtime === undefined) throw new ServerError('ERR_NOT_STARTED', { method });
     return this.#runtime;
   }

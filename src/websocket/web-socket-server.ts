@@ -1,5 +1,6 @@
 /** A WebSocket server: an `HttpServer` whose clients may also become WebSockets. */
 import { deserialize, serialize } from 'node:v8';
+import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { describe, ServerError } from '../errors/index.js';
 import { HttpServer, type HttpServerOptions } from '../http/http-server.js';
 import type { HttpRequest } from '../http/request.js';
@@ -119,8 +120,11 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
   }
 
   /** The same as `push` where the connection is a WebSocket. */
-  override send(fd: number, data: string | Uint8Array): boolean {
-    return this.isEstablished(fd) ? this.push(fd, data) : super.send(fd, data);
+  override send(fd: number, data: string | Uint8Array): boolean;
+  override send(address: string, data: string | Uint8Array): Promise<boolean>;
+  override send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean>;
+  override send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean> {
+    return typeof to === 'number' && this.isEstablished(to) ? this.push(to, data) : super.send(to, data);
   }
 
   /** Sends a Ping frame. @param data at most 125 bytes @returns false, and `lastError` says why */
@@ -171,10 +175,32 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /**
    * Sends a message to all members of a room, from any process; of one process each member gets all in order.
-   * @returns false, and `lastError` says why: ERR_ROOM_BUFFER_FULL, it was not taken @throws ServerError ERR_ROOM_NAME,
+   * With the option `cluster` members on other nodes get it, too.
+   * @returns false, and `lastError` says why: ERR_ROOM_BUFFER_FULL, it was not taken; ERR_MESSAGE_QUEUE_FULL, other nodes do not
+   * get it @throws ServerError ERR_ROOM_NAME,
    * ERR_DATA_TYPE, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN
    */
   publish(room: string, data: string | Uint8Array, options?: PublishOptions): boolean {
+    if (!this.#publishHere(room, data, options)) return false;
+    try {
+      this.toOtherNodes(room, data);
+      return true;
+    } catch (error) {
+      return this.#refuse(error as ServerError);
+    }
+  }
+
+  /** @internal */
+  protected override get localRooms(): LocalRooms {
+    const { rooms } = this.#mustRun('rooms');
+    return {
+      publish: (room, data) => this.#publishHere(room, data),
+      size: (room) => rooms.size(room),
+      list: () => rooms.list(),
+    };
+  }
+
+  #publishHere(room: string, data: string | Uint8Array, options?: PublishOptions): boolean {
     checkRoomName(room);
     checkData(data);
     const except = exceptOf(options);

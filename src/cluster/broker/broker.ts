@@ -1,0 +1,295 @@
+/**
+ * The broker process of a node: it holds the only connection to the engine, and passes on what processes of this node and
+ * other nodes say to each other. It runs none of the user's callbacks, so a worker that hangs, or ends, costs it nothing; a
+ * reload leaves it alone. When it ends, it is started again, and processes say hello.
+ */
+import { ServerError, serializeError } from '../../errors/index.js';
+import type { Log } from '../../util/log.js';
+import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../driver.js';
+import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
+import { Questions } from '../questions.js';
+import { SubjectKind, subjectOf } from '../subjects.js';
+import { packValue, unpackRequest, unpackValue } from './node-messages.js';
+import { BrokerRooms, type LocalRooms } from './rooms.js';
+
+export interface BrokerParts {
+  readonly self: NodeInfo;
+  readonly ttlMs: number;
+  readonly requestTimeoutMs: number;
+  /** A new one for each attempt to start. */
+  createDriver(): ClusterDriver;
+  /** undefined: this server has no rooms. */
+  readonly rooms: LocalRooms | undefined;
+  /** Ids of the processes that are to know what happens, workers first. */
+  readonly processes: readonly number[];
+  readonly workerNum: () => number;
+  /** @throws ServerError ERR_MESSAGE_QUEUE_FULL */
+  send(message: FromBroker, processId: number): void;
+  /** Of this node: what `server.send` and the others return. @throws ServerError */
+  callConnection(call: ConnectionCall): unknown;
+  /** Another broker process of this server has ended: what came meanwhile is lost. */
+  readonly isSuccessor: boolean;
+  /** Resolves when this node's workers are new. */
+  reload(): Promise<void>;
+  /** The figures and nodes have changed. */
+  changed?(): void;
+  readonly log: Log;
+}
+
+/** Questions of other nodes that this node's workers have not answered yet. */
+const MOST_QUESTIONS = 10_000;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 10_000;
+
+export class Broker {
+  readonly #parts: BrokerParts;
+  readonly #questions = new Questions(MOST_QUESTIONS);
+  /** By subject: the processes that want it. */
+  readonly #subscribers = new Map<string, { readonly subscription: Subscription; readonly processes: Set<number> }>();
+  readonly #present = new Map<string, { key: string; member: string; meta: unknown; ttlMs: number }>();
+  #driver: ClusterDriver;
+  #rooms: BrokerRooms | undefined;
+  /** Processes that have said hello. */
+  readonly #greeted = new Set<number>();
+  #nextWorker = 0;
+  /** Messages that processes of this node did not take in time. */
+  #lost = 0;
+
+  constructor(parts: BrokerParts) {
+    this.#parts = parts;
+    this.#driver = parts.createDriver();
+  }
+
+  get driver(): ClusterDriver {
+    return this.#driver;
+  }
+
+  /** Messages lost between this process and others of its node, and rooms that could not take one. */
+  get lost(): number {
+    return this.#lost + (this.#rooms?.lost ?? 0);
+  }
+
+  /** Connects, however long the engine needs, and stays until the signal comes. */
+  async run(signal: AbortSignal): Promise<void> {
+    for (const id of this.#parts.processes) this.#send({ say: 'restarted' }, id);
+    const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    await this.#connect(signal);
+    await ended;
+    this.#rooms?.close();
+    this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
+    await this.#driver.stop(true);
+  }
+
+  // ——— this node's processes ———
+
+  onMessage(message: ToBroker, from: number): void {
+    switch (message.say) {
+      case 'hello':
+        return this.#hello(message.subjects, from);
+      case 'subscribe':
+        return this.#subscribe(message.subject, from);
+      case 'unsubscribe':
+        return this.#unsubscribe(message.subject, from);
+      case 'publish':
+        return void this.#driver.publish(message.subject, packValue(message.data));
+      case 'joined':
+        return this.#rooms?.joined(message.room);
+      case 'room':
+        return void this.#rooms?.publish(message.room, message.data);
+      case 'present':
+        return this.#putPresent(message);
+      case 'absent':
+        this.#present.delete(presentKey(message));
+        return this.#driver.presence.drop(ownKey(message.key), message.member);
+      case 'ask':
+        return void this.#answer(message.id, message.question, from);
+      default:
+        return this.#questions.answered(message);
+    }
+  }
+
+  #hello(subjects: readonly string[], from: number): void {
+    const wanted = new Set(subjects);
+    for (const [subject, { processes }] of this.#subscribers) {
+      if (processes.has(from) && !wanted.has(subject)) this.#unsubscribe(subject, from);
+    }
+    const missed = this.#parts.isSuccessor && !this.#greeted.has(from);
+    this.#greeted.add(from);
+    for (const subject of wanted) this.#subscribe(subject, from);
+    this.#send(this.#now(), from);
+    if (missed) for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
+  }
+
+  #subscribe(subject: string, from: number): void {
+    const known = this.#subscribers.get(subject);
+    if (known !== undefined) return void known.processes.add(from);
+    const processes = new Set([from]);
+    const subscription = this.#driver.subscribe(subject, (data, node) => {
+      const message = { say: 'published', subject, data: unpackValue(data), from: node } as const;
+      for (const id of processes) this.#send(message, id);
+    });
+    this.#subscribers.set(subject, { subscription, processes });
+  }
+
+  #unsubscribe(subject: string, from: number): void {
+    const known = this.#subscribers.get(subject);
+    known?.processes.delete(from);
+    if (known === undefined || known.processes.size > 0) return;
+    known.subscription.close();
+    this.#subscribers.delete(subject);
+  }
+
+  #putPresent({ key, member, meta, ttlMs }: Extract<ToBroker, { say: 'present' }>): void {
+    this.#present.set(presentKey({ key, member }), { key, member, meta, ttlMs });
+    this.#driver.presence.put(ownKey(key), member, meta, ttlMs);
+  }
+
+  async #answer(id: number, question: Question, from: number): Promise<void> {
+    try {
+      this.#send({ say: 'answer', id, value: await this.#find(question) }, from);
+    } catch (error) {
+      this.#send({ say: 'failed', id, error: serializeError(error) }, from);
+    }
+  }
+
+  async #find(question: Question): Promise<unknown> {
+    switch (question.ask) {
+      case 'request': {
+        const { node, data, timeoutMs } = question;
+        const answer = await this.#driver.request(node, packValue({ ask: 'request', data }), { timeoutMs });
+        return unpackValue(answer);
+      }
+      case 'connection': {
+        const { node, call } = question;
+        const { requestTimeoutMs } = this.#parts;
+        const request = packValue({ ask: 'connection', call });
+        return unpackValue(await this.#driver.request(node, request, { timeoutMs: requestTimeoutMs }));
+      }
+      case 'members':
+        return (await this.#rooms?.members(question.room)) ?? [];
+      case 'presence':
+        return this.#driver.presence.list(ownKey(question.key));
+    }
+  }
+
+  // ——— other nodes ———
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      try {
+        await this.#driver.start(this.#parts.self, this.#events());
+        return this.#started();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#parts.log.error('this node is not in its cluster; it serves alone, and tries again', { error });
+        await this.#driver.stop(false);
+        await sleep(pauseMs * (0.5 + Math.random() / 2), signal);
+        this.#again();
+      }
+    }
+  }
+
+  /** A driver is started once. */
+  #again(): void {
+    const subjects = [...this.#subscribers].map(([subject, { processes }]) => ({ subject, processes: [...processes] }));
+    this.#subscribers.clear();
+    this.#driver = this.#parts.createDriver();
+    for (const { subject, processes } of subjects) for (const id of processes) this.#subscribe(subject, id);
+  }
+
+  #started(): void {
+    const { rooms, self, ttlMs } = this.#parts;
+    if (rooms !== undefined) this.#rooms = new BrokerRooms(this.#driver, self.id, rooms, ttlMs);
+    for (const { key, member, meta, ttlMs: ttl } of this.#present.values()) {
+      this.#driver.presence.put(ownKey(key), member, meta, ttl);
+    }
+    this.#tellAll(this.#now());
+    if (this.#parts.isSuccessor) void this.#tellWhatIsMissed();
+  }
+
+  /** From the end of the process before to here. */
+  async #tellWhatIsMissed(): Promise<void> {
+    await this.#rooms?.ready();
+    for (const { name } of this.#parts.rooms?.list() ?? []) this.#tellAll(gapOf(name));
+  }
+
+  #events(): ClusterEvents {
+    return {
+      nodeUp: (node) => this.#happened({ event: 'nodeUp', args: [node] }),
+      nodeDown: (id, why) => this.#happened({ event: 'nodeDown', args: [id, why] }),
+      state: (state) => {
+        const { log } = this.#parts;
+        if (state === 'up') log.info('this node is in its cluster', { nodes: this.#driver.nodes().length });
+        else if (state === 'reconnecting')
+          log.warn('the engine of the cluster is lost; this node serves alone meanwhile');
+        else if (this.#driver.failure !== undefined) {
+          log.error('this node has left its cluster', { error: this.#driver.failure });
+        }
+        this.#happened({ event: 'clusterState', args: [state] });
+      },
+      gap: (subject) => {
+        this.#tellAll(gapOf(this.#rooms?.roomOf(subject) ?? nameOf(subject)));
+      },
+      request: (data, from) => this.#asked(data, from),
+    };
+  }
+
+  #happened(event: ClusterEvent): void {
+    this.#tellAll(this.#now());
+    this.#tellAll({ say: 'event', ...event });
+    this.#parts.changed?.();
+  }
+
+  async #asked(bytes: Uint8Array, from: string): Promise<Uint8Array> {
+    const request = unpackRequest(bytes);
+    if (request.ask === 'reload') {
+      await this.#parts.reload();
+      return packValue(true);
+    }
+    if (request.ask === 'connection') return packValue(this.#parts.callConnection(request.call));
+    return packValue(await this.#askWorker(request.data, from));
+  }
+
+  /** One after another; who does not answer is not asked again, for the request may have run. */
+  #askWorker(data: unknown, from: string): Promise<unknown> {
+    const { self, requestTimeoutMs, workerNum } = this.#parts;
+    const worker = this.#nextWorker++ % workerNum();
+    return this.#questions.ask(self.id, requestTimeoutMs, (id) =>
+      this.#parts.send({ say: 'asked', id, data, from }, worker),
+    );
+  }
+
+  #now(): FromBroker {
+    return { say: 'now', state: this.#driver.state, nodes: this.#driver.nodes() };
+  }
+
+  #tellAll(message: FromBroker): void {
+    for (const id of this.#parts.processes) this.#send(message, id);
+  }
+
+  #send(message: FromBroker, id: number): void {
+    try {
+      this.#parts.send(message, id);
+    } catch {
+      this.#lost++;
+    }
+  }
+}
+
+const gapOf = (name: string): FromBroker => ({ say: 'event', event: 'clusterGap', args: [name] });
+/** Without the letter of its kind. */
+const nameOf = (subject: string): string => subject.slice(2);
+const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
+const presentKey = ({ key, member }: { key: string; member: string }): string => JSON.stringify([key, member]);
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

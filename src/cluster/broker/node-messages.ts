@@ -1,0 +1,19 @@
+/** What broker processes of two nodes say to each other: requests of users, and calls on connections. */
+import { deserialize, serialize } from 'node:v8';
+import type { ConnectionCall } from '../messages.js';
+
+export type NodeRequest =
+  | { readonly ask: 'request'; readonly data: unknown }
+  | { readonly ask: 'connection'; readonly call: ConnectionCall }
+  /** Replaces this node's workers: `tswoole reload --all-nodes`. */
+  | { readonly ask: 'reload' };
+
+export const packValue = (value: unknown): Uint8Array => serialize(value);
+export const unpackValue = (bytes: Uint8Array): unknown => deserialize(bytes);
+
+/** @throws Error for what no broker process of this version sends */
+export function unpackRequest(bytes: Uint8Array): NodeRequest {
+  const request = deserialize(bytes) as NodeRequest;
+  if (!['request', 'connection', 'reload'].includes(request?.ask)) throw new Error('the request cannot be read');
+  return request;
+}

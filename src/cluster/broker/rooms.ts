@@ -1,0 +1,111 @@
+/**
+ * Rooms over several nodes: this node subscribes once to each room that has members here, gets one copy of each message, and
+ * its reactors fan it out. Runs in the broker process.
+ */
+import { monotonicMs } from '../../util/clock.js';
+import type { ClusterDriver, NodeId, Subscription } from '../driver.js';
+import { SubjectKind, subjectOf } from '../subjects.js';
+import { packRoomData, unpackRoomData } from './room-data.js';
+
+/** The rooms of this node. */
+export interface LocalRooms {
+  publish(room: string, data: string | Uint8Array): boolean;
+  size(room: string): number;
+  list(): readonly { readonly name: string; readonly members: number }[];
+}
+
+/** How often rooms are counted, and those without members left. */
+const LOOK_MS = 1000;
+/** A room that somebody has just joined may not have been counted yet. */
+const JOINING_MS = 5000;
+
+interface Followed {
+  readonly subscription: Subscription;
+  joinedAt: number;
+  /** As other nodes know it. */
+  members: number;
+}
+
+export class BrokerRooms {
+  readonly #driver: ClusterDriver;
+  readonly #self: NodeId;
+  readonly #local: LocalRooms;
+  readonly #ttlMs: number;
+  readonly #followed = new Map<string, Followed>();
+  readonly #timer: NodeJS.Timeout;
+  /** Messages that a node has published and this one could not read, or give to its rooms. */
+  lost = 0;
+
+  constructor(driver: ClusterDriver, self: NodeId, local: LocalRooms, ttlMs: number) {
+    this.#driver = driver;
+    this.#self = self;
+    this.#local = local;
+    this.#ttlMs = ttlMs;
+    for (const { name } of local.list()) this.joined(name);
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  /** A connection of this node joins it. */
+  joined(room: string): void {
+    const followed = this.#followed.get(room);
+    if (followed !== undefined) {
+      followed.joinedAt = monotonicMs();
+      return;
+    }
+    const subscription = this.#driver.subscribe(subjectOf(SubjectKind.room, room), (data, from) => {
+      if (from !== this.#self) this.#deliver(room, data);
+    });
+    this.#followed.set(room, { subscription, joinedAt: monotonicMs(), members: 0 });
+  }
+
+  /** Resolves when the engine has confirmed the rooms that are followed now. */
+  async ready(): Promise<void> {
+    await Promise.all([...this.#followed.values()].map(({ subscription }) => subscription.ready));
+  }
+
+  /** To the members on other nodes. @returns false: it is lost */
+  publish(room: string, data: string | Uint8Array): boolean {
+    return this.#driver.publish(subjectOf(SubjectKind.room, room), packRoomData(data));
+  }
+
+  /** Of all nodes. */
+  async members(room: string): Promise<{ node: NodeId; members: number }[]> {
+    const all = await this.#driver.presence.list(subjectOf(SubjectKind.room, room));
+    return all.map(({ node, meta }) => ({ node, members: Number(meta) }));
+  }
+
+  /** Whether a gap of that subject is one of a room: its name. */
+  roomOf(subject: string): string | undefined {
+    for (const [room, { subscription }] of this.#followed) if (subscription.subject === subject) return room;
+    return undefined;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const { subscription } of this.#followed.values()) subscription.close();
+    this.#followed.clear();
+  }
+
+  #deliver(room: string, packed: Uint8Array): void {
+    const data = unpackRoomData(packed);
+    if (data === undefined || !this.#local.publish(room, data)) this.lost++;
+  }
+
+  #look(): void {
+    const now = monotonicMs();
+    for (const [room, followed] of this.#followed) {
+      const members = this.#local.size(room);
+      if (members !== followed.members) this.#count(room, followed, members);
+      if (members > 0 || now - followed.joinedAt < JOINING_MS) continue;
+      followed.subscription.close();
+      this.#followed.delete(room);
+    }
+  }
+
+  #count(room: string, followed: Followed, members: number): void {
+    const key = subjectOf(SubjectKind.room, room);
+    followed.members = members;
+    if (members === 0) this.#driver.presence.drop(key, this.#self);
+    else this.#driver.presence.put(key, this.#self, members, this.#ttlMs);
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * Several machines, as the user's code sees them: `server.cluster`. Runs in every process; what it says goes to the broker
+ * process of this node.
+ */
+import { describe, ServerError, serializeError } from '../errors/index.js';
+import { integer } from '../options/check.js';
+import type { SharedBetweenNodes } from '../shared/between-nodes.js';
+import { monotonicMs } from '../util/clock.js';
+import { addressText, readAddress } from './address.js';
+import type { DriverState, Member, NodeInfo } from './driver.js';
+import type { ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
+import { checkName } from './names.js';
+import { Questions } from './questions.js';
+import { SubjectKind, subjectOf } from './subjects.js';
+
+export interface ClusterParts {
+  /** Its incarnation is known once this process runs. */
+  self(): NodeInfo;
+  readonly requestTimeoutMs: number;
+  readonly ttlMs: number;
+  /** This is the broker process. */
+  isBroker(): boolean;
+  /** The user's callbacks. */
+  readonly callbacks: Partial<ClusterCallbacks> & {
+    readonly clusterRequest?: ((data: unknown, from: string) => unknown) | undefined;
+  };
+  /** @throws ServerError ERR_MESSAGE_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
+  say(message: ToBroker): void;
+  /** A callback of the user has failed. */
+  failed(what: string, error: unknown): void;
+}
+
+/** One subscription of `cluster.subscribe`. */
+export interface ClusterSubscription {
+  readonly subject: string;
+  close(): void;
+}
+
+/** Members of one room on one node. */
+export interface RoomMembers {
+  readonly node: string;
+  readonly members: number;
+}
+
+type Subscriber = (data: unknown, from: string) => void;
+
+const MOST_QUESTIONS = 10_000;
+/** The broker forgets a room after five times as long. */
+const SAY_JOINED_AGAIN_MS = 1000;
+const MOST_ROOMS_SAID = 10_000;
+
+/**
+ * @example
+ * server.cluster.subscribe('prices', (price, from) => log(from, price));
+ * server.cluster.publish('prices', { EUR: 1.09 });
+ * const answer = await server.cluster.request('node-b', { ask: 'time' });   // its `clusterRequest`
+ */
+export class Cluster {
+  readonly #parts: ClusterParts;
+  readonly #questions = new Questions(MOST_QUESTIONS);
+  readonly #subscribers = new Map<string, Set<Subscriber>>();
+  /** One process of each node takes what other nodes say of shared objects: the broker process. */
+  readonly #shared: { readonly subject: string; readonly take: Subscriber }[] = [];
+  /** When the broker has last heard of a join of that room. */
+  readonly #joined = new Map<string, number>();
+  #state: DriverState = 'down';
+  #nodes: readonly NodeInfo[] | undefined;
+  #isHeard = false;
+
+  /** @internal */
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+  }
+
+  /** This node. `incarnation` is another one at each start of its server. */
+  get self(): NodeInfo {
+    return this.#parts.self();
+  }
+
+  /** `'up'`: messages reach other nodes. In the master and the manager: `'down'`. */
+  get state(): DriverState {
+    return this.#state;
+  }
+
+  /** This node first. While the engine is lost: as last known. */
+  get nodes(): readonly NodeInfo[] {
+    return this.#nodes ?? [this.self];
+  }
+
+  /**
+   * To every process of every node that has subscribed, this one included: at most once, in order of each sender.
+   * @param data what the structured clone takes @throws ServerError ERR_CLUSTER_SUBJECT, ERR_DATA_NOT_CLONEABLE,
+   * ERR_MESSAGE_QUEUE_FULL
+   */
+  publish(subject: string, data: unknown): void {
+    checkName('subject', subject);
+    this.#parts.say({ say: 'publish', subject: subjectOf(SubjectKind.own, subject), data });
+  }
+
+  /** Call it at the top of the script, or in `workerStart`: each process subscribes for itself. @throws ServerError ERR_CLUSTER_SUBJECT */
+  subscribe(subject: string, callback: Subscriber): ClusterSubscription {
+    checkName('subject', subject);
+    if (typeof callback !== 'function') {
+      throw new ServerError('ERR_CALLBACK_TYPE', { event: 'cluster.subscribe', received: describe(callback) });
+    }
+    const name = subjectOf(SubjectKind.own, subject);
+    const known = this.#subscribers.get(name);
+    const subscribers = known ?? new Set<Subscriber>();
+    subscribers.add(callback);
+    this.#subscribers.set(name, subscribers);
+    if (known === undefined && this.#isHeard) this.#parts.say({ say: 'subscribe', subject: name });
+    return { subject, close: () => this.#unsubscribe(name, callback) };
+  }
+
+  /**
+   * Asks another node, or this one: a worker of it runs the `clusterRequest` callback. It may have run even when this rejects.
+   * @throws ServerError ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL, the error of the callback
+   */
+  async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
+    const timeoutMs = milliseconds.check('timeoutMs', options.timeoutMs ?? this.#parts.requestTimeoutMs);
+    return (await this.#ask({ ask: 'request', node, data, timeoutMs }, node, timeoutMs)) as T;
+  }
+
+  /** How many members a room has, node by node; what other nodes have is at most some seconds old. */
+  async members(room: string): Promise<RoomMembers[]> {
+    return (await this.#ask({ ask: 'members', room })) as RoomMembers[];
+  }
+
+  /**
+   * Other nodes hear of a shared object, too. What is published to a `Topic` reaches the subscribers of all nodes. Of a
+   * `SharedCache` they forget a key when it is set or deleted here; what `wrap` computes stays each node's own. Call it at the
+   * top of the script, which declares the same objects on every node.
+   * @throws ServerError ERR_OPTION_TYPE
+   */
+  share(object: Shareable): void {
+    if (typeof object?.shareBetweenNodes !== 'function') {
+      throw new ServerError('ERR_OPTION_TYPE', {
+        name: 'object',
+        expected: 'a Topic or a SharedCache',
+        received: describe(object),
+      });
+    }
+    let subject = '';
+    const shared = object.shareBetweenNodes((data) => {
+      if (this.#isRunning()) this.#parts.say({ say: 'publish', subject, data });
+    });
+    subject = subjectOf(SubjectKind[shared.kind], shared.name);
+    const take: Subscriber = (bytes, from) => {
+      if (from !== this.self.id) shared.take(bytes as Uint8Array);
+    };
+    this.#shared.push({ subject, take });
+    if (this.#isHeard) this.#takeShared();
+  }
+
+  /** Who is there, under keys of your own, such as users by room: members of all living nodes. */
+  readonly presence = {
+    /** Adds or replaces a member of this node; it goes with its node. @param meta JSON */
+    put: (key: string, member: string, meta: unknown = null): void => {
+      checkName('key', key);
+      checkName('member', member);
+      this.#parts.say({ say: 'present', key, member, meta, ttlMs: this.#parts.ttlMs });
+    },
+    drop: (key: string, member: string): void => {
+      checkName('key', key);
+      checkName('member', member);
+      this.#parts.say({ say: 'absent', key, member });
+    },
+    list: async (key: string): Promise<Member[]> => {
+      checkName('key', key);
+      return (await this.#ask({ ask: 'presence', key })) as Member[];
+    },
+  };
+
+  /** The address of a connection of this node, for `server.send` and `server.close` on any node. */
+  addressOf(fd: number): string {
+    const { id: node, incarnation } = this.self;
+    return addressText({ node, incarnation, fd });
+  }
+
+  /**
+   * @internal A call on a connection by its address. @param here for one of this node
+   * @throws ServerError ERR_CLUSTER_ADDRESS; rejects with ERR_SESSION_NOT_FOUND, or as `request`
+   */
+  async call(
+    address: string,
+    call: Omit<ConnectionCall, 'incarnation' | 'fd'>,
+    here: (fd: number) => unknown,
+  ): Promise<unknown> {
+    const { node, incarnation, fd } = readAddress(address);
+    const { self } = this;
+    if (node === self.id && incarnation === self.incarnation) return here(fd);
+    if (node === self.id) throw new ServerError('ERR_SESSION_NOT_FOUND', { fd });
+    return this.#ask({ ask: 'connection', node, call: { ...call, incarnation, fd } }, node);
+  }
+
+  /** @internal A connection of this node joins a room. */
+  joined(room: string): void {
+    const now = monotonicMs();
+    if (now - (this.#joined.get(room) ?? Number.NEGATIVE_INFINITY) < SAY_JOINED_AGAIN_MS) return;
+    if (this.#joined.size >= MOST_ROOMS_SAID) this.#joined.clear();
+    this.#joined.set(room, now);
+    this.#parts.say({ say: 'joined', room });
+  }
+
+  /** @internal To members of a room on other nodes. */
+  toRoom(room: string, data: string | Uint8Array): void {
+    this.#parts.say({ say: 'room', room, data });
+  }
+
+  /** @internal This process reads its messages from now on, or the broker process is a new one. */
+  hear(): void {
+    this.#isHeard = true;
+    this.#joined.clear();
+    this.#takeShared();
+    this.#parts.say({ say: 'hello', subjects: [...this.#subscribers.keys()] });
+  }
+
+  /** @internal */
+  onMessage(message: FromBroker): void {
+    switch (message.say) {
+      case 'now':
+        this.#state = message.state;
+        this.#nodes = message.nodes;
+        return;
+      case 'event':
+        return this.#callBack(message.event, () =>
+          (this.#parts.callbacks[message.event] as Callback)?.(...message.args),
+        );
+      case 'published':
+        for (const subscriber of this.#subscribers.get(message.subject) ?? []) {
+          this.#callBack('cluster.subscribe', () => subscriber(message.data, message.from));
+        }
+        return;
+      case 'asked':
+        return void this.#answer(message.id, message.data, message.from);
+      case 'restarted':
+        this.#state = 'reconnecting';
+        if (this.#isHeard) this.hear();
+        return;
+      default:
+        return this.#questions.answered(message);
+    }
+  }
+
+  /** What a script publishes while it is loaded goes to nobody else. */
+  #isRunning(): boolean {
+    return this.self.incarnation !== NOT_YET;
+  }
+
+  #takeShared(): void {
+    if (!this.#parts.isBroker()) return;
+    for (const { subject, take } of this.#shared) this.#subscribers.set(subject, new Set([take]));
+  }
+
+  #unsubscribe(name: string, callback: Subscriber): void {
+    const subscribers = this.#subscribers.get(name);
+    subscribers?.delete(callback);
+    if (subscribers === undefined || subscribers.size > 0) return;
+    this.#subscribers.delete(name);
+    if (this.#isHeard) this.#parts.say({ say: 'unsubscribe', subject: name });
+  }
+
+  /** Of the broker process: it waits a little longer than the other node may take. */
+  #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
+    if (!this.#isHeard) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});
+    return this.#questions.ask(node, timeoutMs + GRACE_MS, (id) => this.#parts.say({ say: 'ask', id, question }));
+  }
+
+  async #answer(id: number, data: unknown, from: string): Promise<void> {
+    const { say, callbacks } = this.#parts;
+    try {
+      if (callbacks.clusterRequest === undefined)
+        throw new ServerError('ERR_CLUSTER_NO_HANDLER', { node: this.self.id });
+      say({ say: 'answer', id, value: await callbacks.clusterRequest(data, from) });
+    } catch (error) {
+      say({ say: 'failed', id, error: serializeError(error) });
+    }
+  }
+
+  #callBack(what: string, call: () => unknown): void {
+    try {
+      const result = call();
+      if (result instanceof Promise) result.catch((error: unknown) => this.#parts.failed(what, error));
+    } catch (error) {
+      this.#parts.failed(what, error);
+    }
+  }
+}
+
+/** A `Topic` or a `SharedCache`. */
+export interface Shareable {
+  /** @internal */
+  shareBetweenNodes(send: (bytes: Uint8Array) => void): SharedBetweenNodes;
+}
+
+/** The incarnation of a server that has not started. */
+export const NOT_YET = '-';
+
+type Callback = ((...args: readonly unknown[]) => unknown) | undefined;
+
+const milliseconds = integer({ min: 1, max: 2_147_483_647 }, 'ms');
+const GRACE_MS = 500;

@@ -1,0 +1,75 @@
+/** What the drivers differ in: one connection to one kind of engine. Everything else is `BrokerDriver`, once for all. */
+import type { ConfigEntry } from '../driver.js';
+
+/**
+ * - `nodes/`: all nodes announce themselves here.
+ * - `node/ID/INCARNATION`: requests and answers for one start of one node.
+ * - `subject/SUBJECT`: publications.
+ * - `config/KEY`: "the value has changed".
+ */
+export type Channel = `${'nodes' | 'node' | 'subject' | 'config'}/${string}`;
+
+export interface LinkEvents {
+  /** Must not throw. */
+  message(channel: Channel, data: Buffer): void;
+  /** Publications of subjects that the engine refused, or may not have got. */
+  dropped(count: number): void;
+  /** The connection has ended without `close`; called once, and not before `connect` has resolved. */
+  closed(why: string): void;
+}
+
+/** One connection, from the first byte to the last: it never connects again by itself. */
+export interface Link {
+  /** Bytes of one message. */
+  readonly maxPayload: number;
+  /** Given to `send` and not confirmed by the engine. */
+  readonly bufferedBytes: number;
+  readonly hasConfig: boolean;
+  /** In order per channel. The data must not change afterwards. */
+  send(channel: Channel, data: Buffer): void;
+  /** Resolves when the engine has confirmed all; rejects when the link ends before. */
+  subscribe(channels: readonly Channel[]): Promise<void>;
+  unsubscribe(channel: Channel): void;
+  /** Resolves when the engine has everything that was sent before; rejects when the link ends before. */
+  flush(): Promise<void>;
+  configGet(key: string): Promise<ConfigEntry | undefined>;
+  configPut(key: string, value: Uint8Array, ifVersion: number | undefined): Promise<PutResult>;
+  /** At once, without goodbye; resolves when its sockets are gone. */
+  close(): Promise<void>;
+}
+
+/** The version there is now, and whether this put has made it. */
+export interface PutResult {
+  readonly written: boolean;
+  readonly version: number;
+}
+
+export interface Engine {
+  /** As people write it: Redis, NATS. */
+  readonly name: string;
+  /** Host and port, for messages. */
+  readonly address: string;
+  /** Before `connect` says more. */
+  readonly usual: { readonly maxPayload: number; readonly config: boolean };
+  /**
+   * One attempt, within the time for connecting; an abort ends it earlier where the client can.
+   * @throws ServerError ERR_CLUSTER_CONNECT, ERR_CLUSTER_ENGINE, ERR_CLUSTER_PACKAGE
+   */
+  connect(events: LinkEvents, abort: AbortSignal): Promise<Link>;
+}
+
+/** Bytes and publications under way; what a link ends with is lost. */
+export class Outstanding {
+  bytes = 0;
+  publications = 0;
+
+  add(channel: Channel, data: Buffer): void {
+    this.bytes += data.length;
+    if (channel.startsWith('subject/')) this.publications++;
+  }
+
+  remove(other: Outstanding): void {
+    this.bytes -= other.bytes;
+    this.publications -= other.publications;
+  }
+}

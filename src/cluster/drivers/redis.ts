@@ -1,0 +1,227 @@
+/** Redis 6.2 or newer, and what speaks as it does, over ioredis: one connection for commands, one for subscriptions. */
+import { isIP } from 'node:net';
+import type { Redis, RedisOptions } from 'ioredis';
+import { ServerError } from '../../errors/index.js';
+import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
+import { MIB } from '../../options/size.js';
+import type { ConfigEntry } from '../driver.js';
+import { loadPeer } from '../load-peer.js';
+import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
+
+const NEEDED = { version: '6.2', major: 6, minor: 2 };
+
+/** Redis ends a subscriber that has 32 MiB waiting (client-output-buffer-limit): one message stays well below. */
+const MAX_PAYLOAD = 8 * MIB;
+
+/** Of one command: a node with many rooms subscribes in several. */
+const MOST_NAMES = 1000;
+
+/** Compare, set and count in one step. Returns whether it has written, and the version there is now. */
+const PUT_IF_VERSION = `
+local found = tonumber(redis.call('HGET', KEYS[1], 'version') or '0')
+if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= found then return {0, found} end
+redis.call('HSET', KEYS[1], 'version', found + 1, 'value', ARGV[1])
+return {1, found + 1}`;
+
+class RedisLink implements Link {
+  readonly maxPayload = MAX_PAYLOAD;
+  readonly hasConfig = true;
+  readonly #commands: Redis;
+  readonly #subscriber: Redis;
+  readonly #prefix: string;
+  readonly #events: LinkEvents;
+  readonly #outstanding = new Outstanding();
+  #turn: { readonly channel: string; readonly data: Buffer }[] = [];
+  #turnOutstanding = new Outstanding();
+  #isClosed = false;
+
+  constructor(clients: readonly [commands: Redis, subscriber: Redis], prefix: string, events: LinkEvents) {
+    [this.#commands, this.#subscriber] = clients;
+    this.#prefix = `${prefix}:`;
+    this.#events = events;
+    this.#subscriber.on('messageBuffer', (channel: Buffer, data: Buffer) => {
+      events.message(channel.toString().slice(this.#prefix.length) as Channel, data);
+    });
+    for (const client of clients) {
+      client.once('end', () => this.#lost(client));
+      if (client.status !== 'ready') queueMicrotask(() => this.#lost(client));
+    }
+  }
+
+  get bufferedBytes(): number {
+    return this.#outstanding.bytes;
+  }
+
+  send(channel: Channel, data: Buffer): void {
+    this.#outstanding.add(channel, data);
+    this.#turnOutstanding.add(channel, data);
+    if (this.#turn.push({ channel: this.#prefix + channel, data }) === 1) setImmediate(() => this.#sendTurn());
+  }
+
+  async subscribe(channels: readonly Channel[]): Promise<void> {
+    const names = channels.map((channel) => this.#prefix + channel);
+    const commands: Promise<unknown>[] = [];
+    for (let i = 0; i < names.length; i += MOST_NAMES)
+      commands.push(this.#subscriber.subscribe(...names.slice(i, i + MOST_NAMES)));
+    await Promise.all(commands);
+  }
+
+  unsubscribe(channel: Channel): void {
+    this.#subscriber.unsubscribe(this.#prefix + channel).catch(() => {}); // the link has ended: so has the subscription
+  }
+
+  async flush(): Promise<void> {
+    if (this.#turn.length > 0) this.#sendTurn();
+    await this.#commands.ping();
+  }
+
+  async configGet(key: string): Promise<ConfigEntry | undefined> {
+    const [value, version] = await this.#commands.hmgetBuffer(this.#configKey(key), 'value', 'version');
+    if (value === null || value === undefined || version === null || version === undefined) return undefined;
+    return { value, version: Number(version) };
+  }
+
+  async configPut(key: string, value: Uint8Array, ifVersion: number | undefined): Promise<PutResult> {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
+    const result = await this.#commands.eval(PUT_IF_VERSION, 1, this.#configKey(key), bytes, ifVersion ?? '');
+    const [written, version] = result as [number, number];
+    return { written: written === 1, version };
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await Promise.all([endOf(this.#commands), endOf(this.#subscriber)]);
+    this.#drop(this.#turnOutstanding);
+    this.#turn = [];
+  }
+
+  /** Publications of one turn of the loop go out in one write, and are confirmed together. */
+  #sendTurn(): void {
+    const turn = this.#turn;
+    const outstanding = this.#turnOutstanding;
+    if (turn.length === 0) return;
+    this.#turn = [];
+    this.#turnOutstanding = new Outstanding();
+    const pipeline = this.#commands.pipeline();
+    for (const { channel, data } of turn) pipeline.publish(channel, data);
+    pipeline.exec().then(
+      (results) => this.#confirm(outstanding, results ?? []),
+      () => this.#drop(outstanding),
+    );
+  }
+
+  /** A single refusal (an ACL, no memory) fails its own publication only. */
+  #confirm(outstanding: Outstanding, results: readonly [Error | null, unknown][]): void {
+    this.#outstanding.remove(outstanding);
+    const refused = results.filter(([error]) => error !== null).length;
+    if (refused > 0) this.#events.dropped(Math.min(refused, outstanding.publications));
+  }
+
+  #drop(outstanding: Outstanding): void {
+    this.#outstanding.remove(outstanding);
+    if (outstanding.publications > 0) this.#events.dropped(outstanding.publications);
+  }
+
+  #lost(client: Redis): void {
+    if (this.#isClosed) return;
+    const which = client === this.#commands ? 'commands' : 'subscriptions';
+    void this.close();
+    this.#events.closed(`the connection for ${which} has ended`);
+  }
+
+  #configKey(key: string): string {
+    return `${this.#prefix}config:${key}`;
+  }
+}
+
+export function redisEngine(options: ResolvedDriverOptions): Engine {
+  return {
+    name: 'Redis',
+    address: options.address,
+    usual: { maxPayload: MAX_PAYLOAD, config: true },
+    async connect(events, abort) {
+      const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
+      const clients = [new Redis(clientOptions(options)), new Redis(clientOptions(options))] as const;
+      try {
+        await open(clients, options, abort);
+      } catch (error) {
+        await Promise.all(clients.map(endOf));
+        throw error;
+      }
+      return new RedisLink(clients, options.prefix, events);
+    },
+  };
+}
+
+/** `Connection` connects anew and subscribes anew: the client must not do either, nor keep commands meanwhile. */
+function clientOptions(options: ResolvedDriverOptions): Omit<RedisOptions, 'replyMapping'> {
+  const { url, tls, username, password, connectTimeoutMs } = options;
+  const host = hostOf(options);
+  // Hosted engines share an address and choose the certificate by the name (SNI), which an IP address is not.
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  return {
+    host,
+    port: Number(url.port || 6379),
+    db: Number(/^\/(\d+)$/.exec(url.pathname)?.[1] ?? 0),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls === null ? {} : { tls: { ...name, ...tls } }),
+    protocol: 2,
+    connectTimeout: connectTimeoutMs,
+    lazyConnect: true,
+    retryStrategy: null,
+    enableOfflineQueue: false,
+    enableReadyCheck: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: null,
+    connectionName: `tswoole:${options.prefix}`,
+  };
+}
+
+async function open(clients: readonly Redis[], options: ResolvedDriverOptions, abort: AbortSignal): Promise<void> {
+  const errors: Error[] = [];
+  for (const client of clients) client.on('error', (error) => errors.push(error)); // else the client prints them
+  const end = () => {
+    for (const client of clients) void endOf(client);
+  };
+  const timer = setTimeout(() => {
+    errors.push(new Error(`no answer within ${options.connectTimeoutMs} ms`));
+    end();
+  }, options.connectTimeoutMs);
+  abort.addEventListener('abort', end, { once: true });
+  try {
+    abort.throwIfAborted();
+    await Promise.all(clients.map((client) => client.connect()));
+    refuseOld(await clients[0]!.info('server'), options);
+  } catch (cause) {
+    if (cause instanceof ServerError) throw cause;
+    throw connectError(options, errors[0] ?? (cause as Error));
+  } finally {
+    clearTimeout(timer);
+    abort.removeEventListener('abort', end);
+  }
+}
+
+function refuseOld(info: string, { address }: ResolvedDriverOptions): void {
+  const [, version = 'none', major, minor] = /redis_version:((\d+)\.(\d+)\S*)/.exec(info) ?? [];
+  const isNew = Number(major) > NEEDED.major || (Number(major) === NEEDED.major && Number(minor) >= NEEDED.minor);
+  if (isNew) return;
+  throw new ServerError('ERR_CLUSTER_ENGINE', { engine: 'Redis', address, needed: NEEDED.version, received: version });
+}
+
+function connectError({ address, password }: ResolvedDriverOptions, { message }: Error): ServerError {
+  const why = password === undefined ? message : message.replaceAll(password, '(hidden)');
+  return new ServerError('ERR_CLUSTER_CONNECT', { engine: 'Redis', address, why });
+}
+
+/** At once: a goodbye to an engine that does not answer would keep the socket for two seconds. */
+function endOf(client: Redis): Promise<void> {
+  if (client.status === 'end') return Promise.resolve();
+  return new Promise((resolve) => {
+    client.once('end', () => resolve());
+    client.disconnect();
+    (client.stream as Redis['stream'] | undefined)?.destroy();
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * What processes of one node and its broker process say to each other: messages between processes, marked as the server's
+ * own. Values are copied by structured clone.
+ */
+import type { SerializedError } from '../errors/index.js';
+import type { DriverState, NodeInfo } from './driver.js';
+
+/** Answers a question by its number. */
+export type Answer =
+  | { readonly say: 'answer'; readonly id: number; readonly value?: unknown }
+  | { readonly say: 'failed'; readonly id: number; readonly error: SerializedError };
+
+/** What a process may ask. */
+export type Question =
+  | { readonly ask: 'request'; readonly node: string; readonly data: unknown; readonly timeoutMs: number }
+  /** A call on a connection of another node. */
+  | { readonly ask: 'connection'; readonly node: string; readonly call: ConnectionCall }
+  | { readonly ask: 'members'; readonly room: string }
+  | { readonly ask: 'presence'; readonly key: string };
+
+/** A method of the server, on the node that has the connection. */
+export interface ConnectionCall {
+  /** Of the start of the node that had it. */
+  readonly incarnation: string;
+  readonly fd: number;
+  readonly method: 'send' | 'close' | 'getClientInfo';
+  readonly data?: string | Uint8Array;
+  readonly reset?: boolean;
+}
+
+export type ToBroker =
+  /** This process reads its messages now, and subscribes to these. */
+  | { readonly say: 'hello'; readonly subjects: readonly string[] }
+  | { readonly say: 'subscribe' | 'unsubscribe'; readonly subject: string }
+  | { readonly say: 'publish'; readonly subject: string; readonly data: unknown }
+  /** A connection of this node joins that room. */
+  | { readonly say: 'joined'; readonly room: string }
+  | { readonly say: 'room'; readonly room: string; readonly data: string | Uint8Array }
+  | {
+      readonly say: 'present';
+      readonly key: string;
+      readonly member: string;
+      readonly meta: unknown;
+      readonly ttlMs: number;
+    }
+  | { readonly say: 'absent'; readonly key: string; readonly member: string }
+  | { readonly say: 'ask'; readonly id: number; readonly question: Question }
+  | Answer;
+
+/** Events of the cluster, as the user's callbacks get them. */
+export interface ClusterCallbacks {
+  nodeUp(node: NodeInfo): void;
+  nodeDown(nodeId: string, why: 'left' | 'lost'): void;
+  clusterState(state: DriverState): void;
+  /** @param subject a room, or what `cluster.subscribe` has got */
+  clusterGap(subject: string): void;
+}
+
+export type ClusterEvent = {
+  [K in keyof ClusterCallbacks]: { readonly event: K; readonly args: Parameters<ClusterCallbacks[K]> };
+}[keyof ClusterCallbacks];
+
+export type FromBroker =
+  | { readonly say: 'now'; readonly state: DriverState; readonly nodes: readonly NodeInfo[] }
+  | ({ readonly say: 'event' } & ClusterEvent)
+  | { readonly say: 'published'; readonly subject: string; readonly data: unknown; readonly from: string }
+  /** Another node asks by `request`: one worker answers. */
+  | { readonly say: 'asked'; readonly id: number; readonly data: unknown; readonly from: string }
+  /** The broker process has started again: say hello. */
+  | { readonly say: 'restarted' }
+  | Answer;

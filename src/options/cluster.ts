@@ -1,0 +1,226 @@
+/** The option `cluster`, and those of a driver: checked once, before anything connects. */
+import { ServerError } from '../errors/index.js';
+import { describeSecret, integer, jsonOrText, type Kind, refuse, refuseSecret, size, text } from './check.js';
+import { refuseUnknownNames } from './known-names.js';
+import { GIB, KIB, MIB } from './size.js';
+
+export const driverNames = ['memory', 'redis', 'nats'] as const;
+export type DriverName = (typeof driverNames)[number];
+
+/** TLS to the engine. Texts are PEM. */
+export interface ClusterTls {
+  /** Authorities to trust instead of the system's. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export interface DriverOptions {
+  /**
+   * `redis://user:password@host:6379/0` (`rediss:` with TLS), `nats://user:password@host:4222` (`tls:` with TLS),
+   * `memory://name`. The password may stand in `password` instead.
+   */
+  readonly url: string;
+  /** Before every name in the engine, so that clusters share one. Default: `'tswoole'`. */
+  readonly prefix?: string;
+  /** Default: 1000. */
+  readonly heartbeatMs?: number;
+  /** A node without a heartbeat for this long is lost; at least twice `heartbeatMs`. Default: 5000. */
+  readonly ttlMs?: number;
+  /** Bytes the engine may leave unconfirmed before `publish` refuses. Default: 16 MiB. */
+  readonly maxBufferedBytes?: number | string;
+  /** For each attempt to connect. Default: 3000. */
+  readonly connectTimeoutMs?: number;
+  /** Default: TLS when the URL says so. */
+  readonly tls?: boolean | ClusterTls;
+  readonly username?: string;
+  readonly password?: string;
+}
+
+export interface ResolvedDriverOptions {
+  readonly url: URL;
+  /** Host and port, without user and password: for messages. */
+  readonly address: string;
+  readonly prefix: string;
+  readonly heartbeatMs: number;
+  readonly ttlMs: number;
+  readonly maxBufferedBytes: number;
+  readonly connectTimeoutMs: number;
+  /** null: none. */
+  readonly tls: ClusterTls | null;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+}
+
+const known: readonly (keyof DriverOptions)[] = [
+  ...(['url', 'prefix', 'heartbeatMs', 'ttlMs', 'maxBufferedBytes'] as const),
+  ...(['connectTimeoutMs', 'tls', 'username', 'password'] as const),
+];
+
+/** Schemes of each driver, the one with TLS last. */
+const schemes: Readonly<Record<DriverName, readonly [string, string?]>> = {
+  memory: ['memory:'],
+  redis: ['redis:', 'rediss:'],
+  nats: ['nats:', 'tls:'],
+};
+const defaultPorts: Readonly<Record<DriverName, string>> = { memory: '', redis: '6379', nats: '4222' };
+
+/** @throws ServerError ERR_OPTION_*; the URL, user and password are never part of a message */
+export function resolveDriverOptions(driver: DriverName, given: DriverOptions): ResolvedDriverOptions {
+  if (typeof given !== 'object' || given === null) refuse('ERR_OPTION_TYPE', 'cluster', 'an object', given);
+  refuseUnknownNames('cluster', given, known);
+  const url = checkUrl(driver, given.url);
+  const heartbeatMs = checked(integer({ min: 20, max: 60_000 }, 'ms'), 'heartbeatMs', given.heartbeatMs ?? 1000);
+  const ttlMs = checked(integer({ min: 40, max: 600_000 }, 'ms'), 'ttlMs', given.ttlMs ?? 5000);
+  if (ttlMs < 2 * heartbeatMs) refuseShortTtl();
+  return Object.freeze({
+    url,
+    address: url.port === '' && defaultPorts[driver] !== '' ? `${url.hostname}:${defaultPorts[driver]}` : url.host,
+    prefix: checkPrefix(given.prefix ?? 'tswoole'),
+    heartbeatMs,
+    ttlMs,
+    maxBufferedBytes: checked(
+      size({ min: 64 * KIB, max: GIB }),
+      'maxBufferedBytes',
+      given.maxBufferedBytes ?? 16 * MIB,
+    ),
+    connectTimeoutMs: checked(
+      integer({ min: 50, max: 60_000 }, 'ms'),
+      'connectTimeoutMs',
+      given.connectTimeoutMs ?? 3000,
+    ),
+    tls: checkTls(given.tls ?? url.protocol === schemes[driver][1]),
+    username: secret('username', given.username) ?? fromUrl(url.username),
+    password: secret('password', given.password) ?? fromUrl(url.password),
+  });
+}
+
+/** The host of the URL; an IPv6 address without its brackets. */
+export function hostOf({ url }: ResolvedDriverOptions): string {
+  return url.hostname.replace(/^\[(.*)\]$/, '$1');
+}
+
+function checked<Given, Resolved>(kind: Kind<Given, Resolved>, name: string, value: unknown): Resolved {
+  return kind.check(`cluster.${name}`, value);
+}
+
+function refuseShortTtl(): never {
+  const why = 'one late heartbeat would lose a node: the ttl must be at least twice the heartbeat';
+  throw new ServerError('ERR_OPTION_CONFLICT', { name: 'cluster.ttlMs', other: 'cluster.heartbeatMs', why });
+}
+
+function checkUrl(driver: DriverName, value: unknown): URL {
+  const allowed = schemes[driver];
+  const expected = `a URL such as ${allowed[0]}//host${defaultPorts[driver] === '' ? '' : `:${defaultPorts[driver]}`}`;
+  if (typeof value !== 'string') refuseSecret('ERR_OPTION_TYPE', 'cluster.url', expected, value);
+  const url = URL.canParse(value) ? new URL(value) : refuseSecret('ERR_OPTION_VALUE', 'cluster.url', expected, value);
+  if (!allowed.includes(url.protocol) || url.hostname === '') {
+    const received = `${describeSecret(value)}, which begins with "${url.protocol}"`;
+    throw new ServerError('ERR_OPTION_VALUE', { name: 'cluster.url', expected, received });
+  }
+  return url;
+}
+
+/** Tokens of a NATS subject, so that permissions such as `my-app.>` can be given. */
+function checkPrefix(value: unknown): string {
+  const expected = '1 to 64 of A-Z, a-z, 0-9, "_" and "-", with single dots between them';
+  const prefix = text({ min: 1, max: 64 }).check('cluster.prefix', value);
+  if (!/^[\w-]+(\.[\w-]+)*$/.test(prefix)) refuse('ERR_OPTION_VALUE', 'cluster.prefix', expected, value);
+  return prefix;
+}
+
+function checkTls(value: unknown): ClusterTls | null {
+  if (typeof value === 'boolean') return value ? {} : null;
+  const expected = 'true, false or {ca, cert, key} with PEM texts';
+  if (typeof value !== 'object' || value === null) refuseSecret('ERR_OPTION_TYPE', 'cluster.tls', expected, value);
+  refuseUnknownNames('cluster.tls', value, ['ca', 'cert', 'key']);
+  for (const [name, pem] of Object.entries(value)) {
+    if (typeof pem !== 'string') refuseSecret('ERR_OPTION_TYPE', `cluster.tls.${name}`, 'a PEM text', pem);
+  }
+  return Object.freeze({ ...value });
+}
+
+function secret(name: string, value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'string') refuseSecret('ERR_OPTION_TYPE', `cluster.${name}`, 'a text', value);
+  return value === '' ? undefined : value;
+}
+
+/** `%40` stands for `@`; badly encoded text is taken as it stands. */
+function fromUrl(part: string): string | undefined {
+  if (part === '') return undefined;
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+// ——— the option `cluster` ———
+
+/** The option `cluster`: this server is a node of several, which reach each other by an engine that people run already. */
+export interface ClusterOptions extends DriverOptions {
+  /** `'redis'` needs the package ioredis, `'nats'` @nats-io/transport-node; `'memory'` is one node alone, for tests. */
+  readonly driver: DriverName;
+  /** 1 to 128 of `A-Za-z0-9._-`, another one on each node. Default: the name of the host, and the pid of the master. */
+  readonly nodeId?: string;
+  /** Where operators find this node; shown by `tswoole nodes`. Default: the name of the host, and the main port. */
+  readonly address?: string;
+  /** How long `server.cluster.request` waits for an answer. Default: 5000. */
+  readonly requestTimeoutMs?: number;
+  /** `/readyz` says no while the engine cannot be reached. Default: false. */
+  readonly readyNeedsEngine?: boolean;
+}
+
+export interface ResolvedClusterOptions {
+  readonly driver: DriverName;
+  /** As given: resolved again where the driver is made. */
+  readonly given: DriverOptions;
+  readonly resolved: ResolvedDriverOptions;
+  /** '': host and pid. */
+  readonly nodeId: string;
+  /** '': host and main port. */
+  readonly address: string;
+  readonly requestTimeoutMs: number;
+  readonly readyNeedsEngine: boolean;
+}
+
+const EXPECTED = 'null, or {driver, url, nodeId, …} with the driver "redis", "nats" or "memory"';
+const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
+
+/** null: this server is alone. */
+export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | null> {
+  return {
+    type: 'ClusterOptions | null',
+    expected: EXPECTED,
+    secret: true,
+    show: (value) =>
+      value === null
+        ? 'null'
+        : JSON.stringify({ driver: value.driver, engine: value.resolved.address, nodeId: value.nodeId }),
+    parse: jsonOrText,
+    check(name, value) {
+      if (value === null || value === undefined) return null;
+      if (typeof value !== 'object' || Array.isArray(value)) refuseSecret('ERR_OPTION_TYPE', name, EXPECTED, value);
+      return Object.freeze(checkCluster(name, value as ClusterOptions));
+    },
+  };
+}
+
+function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptions {
+  const { driver, nodeId = '', address = '', requestTimeoutMs = 5000, readyNeedsEngine = false, ...given } = value;
+  if (!driverNames.includes(driver)) {
+    refuse('ERR_OPTION_VALUE', `${name}.driver`, driverNames.map((each) => `"${each}"`).join(' or '), driver);
+  }
+  const expected = '1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-"';
+  if (typeof nodeId !== 'string' || (nodeId !== '' && !NODE_ID.test(nodeId)))
+    refuse('ERR_OPTION_VALUE', `${name}.nodeId`, expected, nodeId);
+  if (typeof readyNeedsEngine !== 'boolean') {
+    refuse('ERR_OPTION_TYPE', `${name}.readyNeedsEngine`, 'true or false', readyNeedsEngine);
+  }
+  return {
+    ...{ driver, given, nodeId, readyNeedsEngine, resolved: resolveDriverOptions(driver, given) },
+    address: text({ min: 0, max: 256 }).check(`${name}.address`, address),
+    requestTimeoutMs: integer({ min: 10, max: 600_000 }, 'ms').check(`${name}.requestTimeoutMs`, requestTimeoutMs),
+  };
+}

@@ -1,0 +1,190 @@
+/**
+ * A server as one node of several: what `server.cluster` is in each process, and the broker process, which the manager keeps as
+ * it keeps a user process. What needs an engine is loaded by the broker process alone.
+ */
+import { hostname } from 'node:os';
+import type { LocalRooms } from '../cluster/broker/rooms.js';
+import { Cluster, NOT_YET } from '../cluster/cluster.js';
+import type { NodeInfo } from '../cluster/driver.js';
+import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
+import { readWorkers } from '../control/stats.js';
+import { ServerError } from '../errors/index.js';
+import { Purpose } from '../messaging/record.js';
+import type { ResolvedOptions } from '../options/index.js';
+import { monotonicMs } from '../util/clock.js';
+import type { Log } from '../util/log.js';
+import { version } from '../version.js';
+import type { AddedProcess, Runtime } from './context.js';
+import type { ServerEvents } from './events.js';
+
+/** The server, as far as other nodes may call it. */
+export interface CalledServer {
+  send(fd: number, data: string | Uint8Array): boolean;
+  close(fd: number, options: { readonly reset: boolean }): boolean;
+  getClientInfo(fd: number): unknown;
+  readonly lastError: ServerError | undefined;
+}
+
+export interface ClusterNodeParts {
+  options(): ResolvedOptions;
+  readonly callbacks: Partial<ServerEvents>;
+  /** How many processes the user has added. */
+  userProcessNum(): number;
+  readonly server: CalledServer;
+  rooms(): LocalRooms | undefined;
+  readonly log: Log;
+}
+
+/** Its name in `ps` and in the log. */
+const BROKER_NAME = 'cluster';
+const LOOK_AT_RELOAD_MS = 50;
+
+export class ClusterNode {
+  readonly cluster: Cluster;
+  readonly #parts: ClusterNodeParts;
+  #runtime: Runtime | undefined;
+  /** In the broker process: what others say to it. */
+  #toBroker: ((message: ToBroker, from: number) => void) | undefined;
+
+  constructor(parts: ClusterNodeParts) {
+    this.#parts = parts;
+    const { requestTimeoutMs, resolved } = this.#options;
+    this.cluster = new Cluster({
+      self: () => this.#self(),
+      requestTimeoutMs,
+      ttlMs: resolved.ttlMs,
+      isBroker: () => this.#toBroker !== undefined,
+      callbacks: parts.callbacks,
+      say: (message) => this.#say(message),
+      failed: (event, error) => parts.log.error(`the callback of "${event}" failed`, { error }),
+    });
+  }
+
+  /** This process has become what it is. @param hears it has an id: others can send to it */
+  running(runtime: Runtime): void {
+    this.#runtime = runtime;
+    const { messaging, outbox } = runtime;
+    messaging.messenger.service = (message, from) => this.#heard(message, from);
+    messaging.messenger.receives = () => this.cluster.hear();
+    outbox.rooms.joined = (room) => this.cluster.joined(room);
+  }
+
+  /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, or as `cluster.request` */
+  call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
+    const { incarnation } = this.#self();
+    return this.cluster.call(address, call, (fd) => callHere(this.#parts.server, { ...call, incarnation, fd }));
+  }
+
+  /** Behind those of the user. */
+  get process(): AddedProcess {
+    return { name: BROKER_NAME, run: (_server, signal) => this.#runBroker(signal) };
+  }
+
+  get #options() {
+    const { cluster } = this.#parts.options();
+    if (cluster === null) throw new ServerError('ERR_NO_CLUSTER', { method: 'cluster' });
+    return cluster;
+  }
+
+  get #brokerId(): number {
+    const { maxWorkerNum, taskWorkerNum } = this.#parts.options();
+    return maxWorkerNum + taskWorkerNum + this.#parts.userProcessNum();
+  }
+
+  #self(): NodeInfo {
+    const { nodeId, address } = this.#options;
+    const region = this.#runtime?.region;
+    const port = region?.ports[0] ?? this.#parts.options().port;
+    return {
+      ...{
+        id: nodeId === '' ? ownName(region?.masterPid ?? 0) : nodeId,
+        incarnation: region?.incarnation ?? NOT_YET,
+        version,
+      },
+      address: address === '' ? `${hostname()}:${port}` : address,
+    };
+  }
+
+  #say(message: ToBroker): void {
+    const runtime = this.#running('cluster');
+    const toBroker = this.#toBroker;
+    if (toBroker !== undefined) return queueMicrotask(() => toBroker(message, this.#brokerId));
+    void runtime.messaging.messenger.send(message, this.#brokerId, Purpose.service).catch(() => {});
+  }
+
+  #heard(message: unknown, from: number): void {
+    if (this.#toBroker !== undefined) this.#toBroker(message as ToBroker, from);
+    else this.cluster.onMessage(message as FromBroker);
+  }
+
+  #running(method: string): Runtime {
+    if (this.#runtime === undefined) throw new ServerError('ERR_NOT_STARTED', { method });
+    return this.#runtime;
+  }
+
+  // ——— the broker process ———
+
+  async #runBroker(signal: AbortSignal): Promise<void> {
+    const [{ Broker }, { createDriver }] = await Promise.all([
+      import('../cluster/broker/broker.js'),
+      import('../cluster/create-driver.js'),
+    ]);
+    const { region, messaging } = this.#running('cluster');
+    const { driver, given, resolved, requestTimeoutMs } = this.#options;
+    const id = this.#brokerId;
+    const broker = new Broker({
+      ...{ self: this.#self(), ttlMs: resolved.ttlMs, requestTimeoutMs, log: this.#parts.log },
+      createDriver: () => createDriver(driver, given),
+      rooms: this.#parts.rooms(),
+      processes: Array.from({ length: id }, (_, each) => each).concat(id),
+      workerNum: () => region.activeWorkerNum,
+      send: (message, to) => {
+        if (to === id) return queueMicrotask(() => this.cluster.onMessage(message));
+        void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
+      },
+      callConnection: (call) => this.#callHere(call),
+      isSuccessor: readWorkers(region)[id]!.restarts > 0,
+      reload: () => this.#reload(),
+    });
+    this.#toBroker = (message, from) => broker.onMessage(message, from);
+    this.cluster.hear();
+    await broker.run(signal);
+  }
+
+  /** For another node. */
+  #callHere(call: ConnectionCall): unknown {
+    const { region } = this.#running('cluster');
+    if (call.incarnation !== region.incarnation) throw new ServerError('ERR_SESSION_NOT_FOUND', { fd: call.fd });
+    return callHere(this.#parts.server, call);
+  }
+
+  /** Resolves when the reload that is asked for now is over. */
+  async #reload(): Promise<void> {
+    const { region, requestReload } = this.#running('reload');
+    const { bootTimeoutMs, maxWaitMs } = this.#parts.options();
+    const [reloads, failures] = [region.reloads, region.reloadsFailed];
+    const until = monotonicMs() + bootTimeoutMs + maxWaitMs;
+    requestReload(false);
+    while (region.reloads === reloads) {
+      if (region.reloadsFailed !== failures) throw failedReload('its log says why');
+      if (monotonicMs() > until) throw failedReload('it has not ended in time');
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AT_RELOAD_MS));
+    }
+  }
+}
+
+/** Of this server among all that use the engine, those of the same machine too. */
+const ownName = (masterPid: number): string =>
+  `${hostname()
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 100)}-${masterPid}`;
+
+const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
+
+/** @throws ServerError ERR_SESSION_NOT_FOUND */
+function callHere(server: CalledServer, { method, fd, data = '', reset = false }: ConnectionCall): unknown {
+  if (method === 'getClientInfo') return server.getClientInfo(fd);
+  const isDone = method === 'send' ? server.send(fd, data) : server.close(fd, { reset });
+  if (!isDone && server.lastError?.code === 'ERR_SESSION_NOT_FOUND') throw server.lastError;
+  return isDone;
+}

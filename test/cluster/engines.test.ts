@@ -1,0 +1,336 @@
+/** What one engine has and the others have not, and nodes in processes of their own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { DriverName } from '../../src/options/cluster.js';
+import { certificateFor } from '../helpers/certificates.js';
+import { DEADLINE_MS, PACE } from '../helpers/deadline.js';
+import type { EngineProcess } from '../helpers/engine-process.js';
+import { eventually } from '../helpers/eventually.js';
+import { hasNats, startNats } from '../helpers/nats.js';
+import { hasRedis, startRedis } from '../helpers/redis.js';
+import { begin, HEARTBEAT_MS, Nodes, Received, type TestEngine, TTL_MS } from './world.js';
+
+const nodes = new Nodes();
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  await nodes.stop();
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+const SECRET = encodeURIComponent('p@ss w:rd/');
+const PASSWORD = 'p@ss w:rd/';
+
+async function kept(starting: Promise<EngineProcess>): Promise<EngineProcess> {
+  const server = await starting;
+  ends.push(() => server.stop());
+  return server;
+}
+
+const at = (driver: DriverName, url: string): TestEngine => ({ driver, url }) as TestEngine;
+
+describe.skipIf(!hasRedis)('Redis', () => {
+  test('a node subscribes once per subject, and not at all after the last subscriber is gone', async () => {
+    const server = await kept(startRedis());
+    const a = await nodes.start(at('redis', server.url), 'a');
+    const subscriptions = Array.from({ length: 5 }, () => a.driver.subscribe('s', () => {}));
+    await Promise.all(subscriptions.map(({ ready }) => ready));
+    const count = () => ask(server.port, 'PUBSUB NUMSUB tswoole:subject/s\r\n');
+    expect(await count()).toContain(':1\r\n');
+    for (const subscription of subscriptions) subscription.close();
+    await eventuallyAsync(async () => expect(await count()).toContain(':0\r\n'));
+  });
+
+  test('user and password of the URL or of the options are used, and a wrong one is in no message', async () => {
+    const server = await kept(startRedis({ settings: ['--requirepass', PASSWORD] }));
+    const address = `127.0.0.1:${server.port}`;
+    await nodes.start(at('redis', `redis://:${SECRET}@${address}`), 'a');
+    await nodes.start(at('redis', `redis://default@${address}`), 'b', { password: PASSWORD });
+    for (const options of [{ url: `redis://:wr0ng-secret@${address}` }, { password: 'wr0ng-secret' }, {}]) {
+      const error = await begin(nodes.make(at('redis', server.url), 'c', options)).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'ERR_CLUSTER_CONNECT', detail: { engine: 'Redis', address } });
+      expect(String(error)).toMatch(/WRONGPASS|NOAUTH/);
+      expect(JSON.stringify(error) + (error as Error).stack).not.toContain('wr0ng-secret');
+    }
+  });
+
+  test('a Redis before 6.2 is refused by its version', async () => {
+    const port = await serve((socket) => socket.on('data', (data) => socket.write(answersOfRedis(data, '6.0.16'))));
+    const starting = begin(nodes.make(at('redis', `redis://127.0.0.1:${port}`), 'a'));
+    await expect(starting).rejects.toMatchObject({
+      code: 'ERR_CLUSTER_ENGINE',
+      detail: { needed: '6.2', received: '6.0.16' },
+    });
+  });
+
+  test('a subscriber over the output limit of Redis is cut off: it has a gap and goes on', async () => {
+    const limit = ['--client-output-buffer-limit', 'pubsub 256kb 256kb 1'];
+    const server = await kept(startRedis({ settings: limit }));
+    const [a, b] = [await nodes.start(at('redis', server.url), 'a'), await nodes.start(at('redis', server.url), 'b')];
+    const received = new Received();
+    await b.driver.subscribe('s', received.take).ready;
+    a.driver.publish('s', Buffer.alloc(4 * 1024 * 1024));
+    await eventually(() => expect(b.told).toContain('gap s'));
+    expect(a.driver.publish('s', Buffer.from('x'))).toBe(true);
+    await eventually(() => expect(received.texts).toContain('a: x'));
+  });
+
+  test('with an append-only file, config survives kill -9; without, the watcher sees the next value', async () => {
+    for (const appendOnly of [true, false]) {
+      const server = await kept(startRedis({ appendOnly }));
+      const a = await nodes.start(at('redis', server.url), 'a');
+      const seen: string[] = [];
+      await a.driver.config.watch('k', ({ value }) => seen.push(String(value))).ready;
+      for (const value of ['1', '2']) await a.driver.config.put('k', Buffer.from(value));
+      await eventually(() => expect(seen.at(-1)).toBe('2'));
+      await server.kill('SIGKILL');
+      await eventually(() => expect(a.driver.state).toBe('reconnecting'));
+      await server.restart();
+      await eventually(() => expect(a.driver.state).toBe('up'));
+      expect(String((await a.driver.config.get('k'))?.value)).toBe(appendOnly ? '2' : 'undefined');
+      await a.driver.config.put('k', Buffer.from('3'));
+      await eventually(() => expect(seen.at(-1)).toBe('3'));
+    }
+  });
+
+  test('over TLS, with the authority that was given and with no other', async () => {
+    const { cert, key } = certificateFor('redis.test');
+    const tls = [
+      '--tls-cert-file',
+      cert,
+      '--tls-key-file',
+      key,
+      '--tls-ca-cert-file',
+      cert,
+      '--tls-auth-clients',
+      'no',
+    ];
+    const port = 30_000 + (process.pid % 2000);
+    const server = await kept(startRedis({ settings: ['--tls-port', String(port), ...tls] })).catch(() => undefined);
+    if (server === undefined) return; // a Redis built without TLS
+    const url = `rediss://127.0.0.1:${port}`;
+    await nodes.start(at('redis', url), 'a', { tls: { ca: readFileSync(cert, 'utf8') } });
+    await expect(begin(nodes.make(at('redis', url), 'b'))).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
+  });
+});
+
+describe.skipIf(!hasNats)('NATS', () => {
+  test('user and password are used, and a wrong one is in no message', async () => {
+    const server = await kept(startNats({ settings: ['--user', 'joe', '--pass', PASSWORD] }));
+    const address = `127.0.0.1:${server.port}`;
+    await nodes.start(at('nats', `nats://joe:${SECRET}@${address}`), 'a');
+    await nodes.start(at('nats', server.url), 'b', { username: 'joe', password: PASSWORD });
+    for (const options of [{ url: `nats://joe:wr0ng-secret@${address}` }, {}]) {
+      const error = await begin(nodes.make(at('nats', server.url), 'c', options)).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'ERR_CLUSTER_CONNECT', detail: { engine: 'NATS', address } });
+      expect(String(error)).toMatch(/authorization/i);
+      expect(JSON.stringify(error) + (error as Error).stack).not.toContain('wr0ng-secret');
+    }
+  });
+
+  test('without JetStream everything but config works, and config says what is missing', async () => {
+    const server = await kept(startNats({ jetStream: false }));
+    const a = await nodes.start(at('nats', server.url), 'a');
+    await nodes.start(at('nats', server.url), 'b');
+    expect(a.driver.capabilities).toMatchObject({ config: false, presence: true });
+    for (const call of [a.driver.config.get('k'), a.driver.config.put('k', Buffer.from('1'))]) {
+      await expect(call).rejects.toMatchObject({ code: 'ERR_CLUSTER_UNSUPPORTED' });
+    }
+    await eventually(() => expect(a.told).toContain('up b'));
+    expect(() => a.driver.config.watch('k', () => {})).toThrow('nats-server -js');
+    expect(String(await a.driver.request('b', Buffer.from('x'), { timeoutMs: DEADLINE_MS }))).toBe('> x');
+  });
+});
+
+describe.skipIf(!hasNats)('NATS over TLS', () => {
+  test('takes the authority that was given and no other', async () => {
+    const { cert, key } = certificateFor('nats.test');
+    const server = await kept(startNats({ settings: ['--tls', '--tlscert', cert, '--tlskey', key] }));
+    const url = server.url.replace('nats:', 'tls:');
+    const tls = { ca: readFileSync(cert, 'utf8') };
+    await nodes.start(at('nats', url), 'a', { tls });
+    const otherName = nodes.make(at('nats', url.replace('127.0.0.1', 'localhost')), 'b', { tls });
+    await expect(begin(otherName)).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
+    for (const given of [url, server.url]) {
+      await expect(begin(nodes.make(at('nats', given), 'b'))).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
+    }
+  });
+
+  test('is not given up for a server without TLS: the password stays here', async () => {
+    const server = await kept(startNats());
+    const url = server.url.replace('nats://', `tls://joe:${SECRET}@`);
+    const starting = begin(nodes.make(at('nats', url), 'a'));
+    await expect(starting).rejects.toMatchObject({
+      code: 'ERR_CLUSTER_CONNECT',
+      detail: { why: expect.stringMatching(/tls/i) },
+    });
+  });
+});
+
+describe.each([
+  ['redis', hasRedis, startRedis],
+  ['nats', hasNats, startNats],
+] as const)('%s', (driver, isHere, startServer) => {
+  test.skipIf(!isHere)('a node that is killed with -9 is lost after the ttl, and its members with it', async () => {
+    const server = await kept(startServer());
+    const a = await nodes.start(at(driver, server.url), 'a');
+    const b = await startProcess(driver, server.url, 'b');
+    await eventually(() => expect(a.told).toContain('up b'));
+    expect((await a.driver.presence.list('room')).map(({ member }) => member)).toEqual(['b']);
+    const asked = a.driver.request('b', Buffer.from(''), { timeoutMs: DEADLINE_MS });
+    const lost = expect(asked).rejects.toMatchObject({ code: 'ERR_NODE_LOST' });
+    b.child.kill('SIGKILL');
+    await lost;
+    expect(a.told.at(-1)).toBe('lost b');
+    expect(await a.driver.presence.list('room')).toEqual([]);
+  });
+
+  test.skipIf(!isHere)(
+    'a subscriber that stands still does not hold up the others, and has a gap when it goes on',
+    async () => {
+      const settings = driver === 'redis' ? ['--client-output-buffer-limit', 'pubsub 8mb 8mb 1'] : [];
+      const server = await kept(
+        startServer({ settings, ...(driver === 'nats' ? { config: 'max_pending: 8MB, write_deadline: "1s"' } : {}) }),
+      );
+      const patient = { ttlMs: 100 * HEARTBEAT_MS };
+      const a = await nodes.start(at(driver, server.url), 'a', patient);
+      const c = await nodes.start(at(driver, server.url), 'c', patient);
+      const received = new Received();
+      await c.driver.subscribe('s', received.take).ready;
+      const b = await startProcess(driver, server.url, 'b');
+      b.child.kill('SIGSTOP');
+      for (let sent = 0; sent < 100; sent++) {
+        a.driver.publish('s', Buffer.alloc(512 * 1024));
+        while (a.driver.stats().bufferedBytes > 0) await sleep(1);
+      }
+      await eventually(() => expect(received.bytes).toHaveLength(100));
+      b.child.kill('SIGCONT');
+      await eventually(() => expect(b.told).toContain('gap s'));
+      expect(b.received.length).toBeLessThan(100);
+      await eventually(() => {
+        a.driver.publish('s', Buffer.from('again'));
+        expect(b.received.at(-1)).toBe('again'.length);
+      });
+    },
+  );
+
+  test('a server that accepts and says nothing is given up in time; a stop gives up at once', async () => {
+    const sockets = new Set<Socket>();
+    const port = await serve((socket) => sockets.add(socket.resume().once('close', () => sockets.delete(socket))));
+    const engine = at(driver, `${driver}://127.0.0.1:${port}`);
+    await expect(begin(nodes.make(engine, 'a', { connectTimeoutMs: 100 }))).rejects.toMatchObject({
+      code: 'ERR_CLUSTER_CONNECT',
+      detail: { why: expect.stringContaining('100 ms') },
+    });
+    const node = nodes.make(engine, 'a', { connectTimeoutMs: 60_000 });
+    const starting = expect(begin(node)).rejects.toMatchObject({ code: 'ERR_CLUSTER_DOWN' });
+    await eventually(() => expect(sockets.size).toBeGreaterThan(0));
+    const begun = performance.now();
+    await node.driver.stop(true);
+    await starting;
+    expect(performance.now() - begun).toBeLessThan(1000 * PACE);
+    await eventually(() => expect(sockets.size).toBe(0));
+  });
+
+  test('what answers like another server is refused', async () => {
+    const port = await serve((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    const starting = begin(nodes.make(at(driver, `${driver}://127.0.0.1:${port}`), 'a'));
+    await expect(starting).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
+  });
+
+  test.skipIf(!isHere)('five losses in a row: five gaps, and the memory of what waited is bounded', async () => {
+    const server = await kept(startServer());
+    const a = await nodes.start(at(driver, server.url), 'a', { maxBufferedBytes: '64k' });
+    await a.driver.subscribe('s', () => {}).ready;
+    for (let i = 1; i <= 5; i++) {
+      await server.kill('SIGKILL');
+      await eventually(() => expect(a.driver.state).toBe('reconnecting'));
+      for (let j = 0; j < 100; j++) a.driver.publish('s', Buffer.alloc(10_000));
+      expect(a.driver.stats()).toMatchObject({ bufferedBytes: 0, lost: 100 * i });
+      await server.restart();
+      await eventually(() => expect(a.driver.stats().reconnects).toBe(i));
+    }
+    expect(a.told.filter((line) => line === 'gap s')).toHaveLength(5);
+  });
+
+  test.skipIf(!isHere)('a process that stood still loses nobody, and is not taken for another', async () => {
+    const server = await kept(startServer());
+    const a = await nodes.start(at(driver, server.url), 'a');
+    const b = await startProcess(driver, server.url, 'b');
+    await eventually(() => expect(b.told).toContain('up a'));
+    const until = performance.now() + 3 * TTL_MS;
+    while (performance.now() < until); // a callback that computes
+    await sleep(2 * HEARTBEAT_MS);
+    expect(a.told.filter((line) => line.startsWith('lost'))).toEqual([]);
+    await eventually(() => expect(b.told.slice(-2)).toEqual(['lost a', 'up a']));
+  });
+});
+
+/** A node in a process of its own. */
+async function startProcess(driver: DriverName, url: string, id: string) {
+  const path = fileURLToPath(new URL('../fixtures/cluster-node.js', import.meta.url));
+  const options = JSON.stringify({ url, heartbeatMs: HEARTBEAT_MS, ttlMs: TTL_MS });
+  const child: ChildProcess = spawn(process.execPath, [path, driver, options, id], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  ends.push(() => child.kill('SIGKILL'));
+  const told: string[] = [];
+  const received: number[] = [];
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    const { told: text, received: bytes } = JSON.parse(line) as { told?: string; received?: number };
+    if (text === undefined) received.push(bytes!);
+    else told.push(text);
+  });
+  await eventually(() => expect(told).toContain('ready'));
+  return { child, told, received };
+}
+
+async function serve(accept: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}));
+    accept(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  ends.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as { port: number }).port;
+}
+
+/** As Redis answers what a client says first; every command but INFO with OK. */
+function answersOfRedis(data: Buffer, version: string): string {
+  const commands = data.toString('latin1').split(/(?=\*\d+\r\n)/);
+  const info = `redis_version:${version}\r\n`;
+  return commands.map((command) => (/\binfo\b/i.test(command) ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n')).join('');
+}
+
+function ask(port: number, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    import('node:net').then(({ connect }) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(command));
+      socket.once('error', reject);
+      socket.once('data', (data) => {
+        socket.destroy();
+        resolve(data.toString());
+      });
+    }, reject);
+  });
+}
+
+async function eventuallyAsync(check: () => Promise<void>): Promise<void> {
+  const until = performance.now() + DEADLINE_MS;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      await sleep(10);
+    }
+  }
+}
