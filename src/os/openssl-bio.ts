@@ -86,6 +86,26 @@ export class OutputBio {
     return bytes;
   }
 
+  /** What waits stays where it is, at this offset, while further calls write behind it; until `taken`. */
+  stage(): number {
+    const offset = this.#takenBytes;
+    this.#takenBytes = this.#words[0] as number;
+    return offset;
+  }
+
+  /** Where a staged part lies; valid until OpenSSL is called again. */
+  addressAt(offset: number): number {
+    const words = this.#words;
+    return (words[3] as number) * WORD + (words[2] as number) + offset;
+  }
+
+  /** A copy of a staged part. */
+  copyAt(offset: number, length: number): Buffer {
+    const bytes = allocateStable(length);
+    this.#openssl.memcpy(addressOf(bytes), this.addressAt(offset), length);
+    return bytes;
+  }
+
   /** All that waits was taken away. */
   taken(): void {
     const length = this.#words[0] as number;

@@ -4,7 +4,8 @@
  */
 import type { Batch } from './batch.js';
 import type { Connection } from './connection.js';
-import type { OutQueue } from './out-queue.js';
+import type { Chunk, OutQueue } from './out-queue.js';
+import type { Staged } from './transport/transport.js';
 
 /** For fewer, each its own send(2) costs as little. */
 const FEWEST = 8;
@@ -93,26 +94,44 @@ export class HeldSends {
     if (connection.out?.isHeld === true) this.#parts.write(connection);
   }
 
+  /** Bytes that are to be encrypted are encrypted first, all of them, and lie behind each other then. */
   #writeTogether(held: readonly Connection[], batch: Batch): void {
     const sent: Connection[] = [];
+    const alone: Connection[] = [];
+    const staged: (Staged | undefined)[] = [];
     for (const connection of held) {
-      const { out, transport, descriptor } = connection;
+      const { out, transport } = connection;
       if (out?.isHeld !== true) continue;
       const { only } = out;
-      if (!transport.isPlain || only === undefined) {
-        this.#writeAlone(connection);
-        continue;
-      }
-      batch.add(descriptor, only.address + only.start, only.end - only.start);
-      sent.push(connection);
+      const isPlain = only !== undefined && transport.isPlain;
+      const ready = only === undefined || isPlain ? undefined : this.#stage(connection, only);
+      if (!isPlain && ready === undefined) alone.push(connection);
+      else staged[sent.push(connection) - 1] = ready;
     }
-    if (sent.length === 0) return;
+    if (sent.length > 0) this.#send(sent, staged, batch);
+    for (const connection of alone) this.#writeAlone(connection);
+  }
+
+  #stage(connection: Connection, { address, start, end }: Chunk): Staged | undefined {
+    return connection.transport.stage?.(connection, address + start, end - start);
+  }
+
+  #send(sent: readonly Connection[], staged: readonly (Staged | undefined)[], batch: Batch): void {
+    for (let i = 0; i < sent.length; i++) {
+      const { descriptor, out } = sent[i] as Connection;
+      const { address, start, end } = (out as OutQueue).only as Chunk;
+      const ready = staged[i];
+      if (ready === undefined) batch.add(descriptor, address + start, end - start);
+      else batch.add(descriptor, ready.address(), ready.bytes);
+    }
     batch.submit();
     if (!batch.isUsable) this.#batch = undefined;
-    for (let i = 0; i < sent.length; i++) this.#results[i] = batch.resultOf(i);
+    const results = this.#results;
+    for (let i = 0; i < sent.length; i++) results[i] = staged[i]?.done(batch.resultOf(i)) ?? batch.resultOf(i);
+    for (const ready of staged) ready?.end();
     for (let i = 0; i < sent.length; i++) {
       const connection = sent[i] as Connection;
-      this.#parts.taken(connection, connection.out as OutQueue, this.#results[i] as number);
+      this.#parts.taken(connection, connection.out as OutQueue, results[i] as number);
     }
   }
 }

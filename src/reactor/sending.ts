@@ -44,7 +44,8 @@ export class Sending {
   write(connection: Connection, source: Buffer, at: number, address: number, length: number): void {
     const { transport } = connection;
     if (connection.out === null) {
-      if (transport.isPlain && this.held.takes(length)) return this.hold(connection, source, at, length);
+      if ((transport.isPlain || transport.stage !== undefined) && this.held.takes(length))
+        return this.hold(connection, source, at, length);
       if (!transport.isDirect) this.#noteBeginning(connection);
       return this.taken(connection, transport.send(connection, source, at, address, length), source, at, length);
     }

@@ -8,12 +8,12 @@ import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createPoller } from '../../src/os/create-poller.js';
 import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
-import { closeDescriptor, connectTcp, shutdownWrite } from '../../src/os/socket.js';
+import { closeDescriptor, connectTcp, send, shutdownWrite } from '../../src/os/socket.js';
 import { FilePart } from '../../src/reactor/out-queue.js';
 import { TlsContexts } from '../../src/reactor/transport/openssl/tls-contexts.js';
 import { TlsSession } from '../../src/reactor/transport/openssl/tls-session.js';
 import { OpensslTransport } from '../../src/reactor/transport/openssl.js';
-import type { Carried } from '../../src/reactor/transport/transport.js';
+import type { Carried, Staged } from '../../src/reactor/transport/transport.js';
 import { certificateFor } from '../helpers/certificates.js';
 import { poll } from '../helpers/server-process.js';
 import { loaded } from '../helpers/tls-echo-server.js';
@@ -215,3 +215,50 @@ it('a server that cannot send any more at the end of a handshake reads all the s
 });
 
 const nonzero = (n: number): number | false => n !== -EAGAIN && n;
+
+describe('bytes of several connections, encrypted for one call', () => {
+  /** How many of its encrypted bytes the kernel takes: all, some, none, or an error. */
+  it.each([
+    ['all', (bytes: number) => bytes],
+    ['a part', () => 7],
+    ['nothing', () => 0],
+    ['nothing, for it is full', () => -EAGAIN],
+  ])('arrive whole and in order where the kernel takes %s of one', async (_what, takes) => {
+    const worlds = await Promise.all([world(), world(), world()]);
+    const texts = ['first', 'x'.repeat(4096), 'third'].map((text) => Buffer.from(`${text}\n`));
+    const staged = worlds.map(({ transport, connection }, i) => {
+      const bytes = texts[i] as Buffer;
+      return transport.stage(connection, addressOf(bytes), bytes.length) as Staged;
+    });
+    const taken = staged.map((ready, i) => {
+      const most = i === 1 ? takes(ready.bytes) : ready.bytes;
+      const { descriptor } = (worlds[i] as World).connection;
+      return ready.done(most > 0 ? send(descriptor, ready.address(), most) : most);
+    });
+    for (const ready of staged) ready.end();
+    expect(taken).toEqual(texts.map(({ length }, i) => (i === 1 && takes(1e6) !== 1e6 ? -EAGAIN : length)));
+    if (taken[1] === -EAGAIN) await sendAll(worlds[1] as World, texts[1] as Buffer);
+    for (const made of worlds) await sendAll(made, Buffer.from('behind it'));
+    for (const [i, { got }] of worlds.entries()) {
+      await poll('all has come', () => Buffer.concat(got).toString() === `${texts[i]}behind it`);
+    }
+    for (const { transport, connection } of worlds) transport.release(connection);
+  });
+
+  it('are left to a send of its own where bytes wait already, and for one that is gone', async () => {
+    const made = await world();
+    const bytes = Buffer.from('hello');
+    const ready = made.transport.stage(made.connection, addressOf(bytes), bytes.length) as Staged;
+    expect(ready.done(-EAGAIN)).toBe(-EAGAIN);
+    ready.end();
+    expect(made.transport.stage(made.connection, addressOf(bytes), bytes.length)).toBeUndefined();
+    await sendAll(made, bytes);
+    await poll('it has come once', () => Buffer.concat(made.got).toString() === 'hello');
+    const again = made.transport.stage(made.connection, addressOf(bytes), bytes.length) as Staged;
+    expect(again.done(-constants.errno.ECONNRESET)).toBe(-constants.errno.ECONNRESET);
+    again.end();
+    expect(made.transport.stage(made.connection, addressOf(bytes), bytes.length)).toBeUndefined();
+    made.transport.reset(made.connection);
+    expect(made.transport.stage(made.connection, addressOf(bytes), bytes.length)).toBeUndefined();
+  });
+});

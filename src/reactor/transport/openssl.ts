@@ -8,7 +8,7 @@ import type { Poller } from '../../os/poller.js';
 import { closeDescriptor, resetConnection, shutdownWrite } from '../../os/socket.js';
 import type { FilePart } from '../out-queue.js';
 import type { TlsSession } from './openssl/tls-session.js';
-import type { Carried, Transport } from './transport.js';
+import type { Carried, Staged, Transport } from './transport.js';
 
 const FILE_PIECE_BYTES = 64 * 1024;
 
@@ -39,6 +39,18 @@ export class OpensslTransport implements Transport {
   /** What it did not take must come again, unchanged (`TlsSession.write`). */
   send(connection: Carried, _source: Buffer, _at: number, address: number, length: number): number {
     return sessionOf(connection).write(address, length);
+  }
+
+  stage(connection: Carried, address: number, length: number): Staged | undefined {
+    const session = sessionOf(connection);
+    const output = session.stage(address, length);
+    if (output === undefined) return undefined;
+    return {
+      bytes: output.bytes,
+      address: () => session.addressOfStaged(output),
+      done: (sent) => session.staged(output, sent, length),
+      end: () => session.endStaging(),
+    };
   }
 
   /** A small part goes into a record with what follows it: a head and its body begin in one. */

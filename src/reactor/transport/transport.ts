@@ -35,6 +35,17 @@ export interface Carried {
   hangup: boolean;
 }
 
+/** Bytes of one connection that are ready for the kernel. */
+export interface Staged {
+  readonly bytes: number;
+  /** Asked when those of all connections are ready. */
+  address(): number;
+  /** @param sent what the kernel has taken of them, or −errno @returns as `Transport.send` */
+  done(sent: number): number;
+  /** All connections have been told. */
+  end(): void;
+}
+
 /** Numbers below 0 are −errno. */
 export interface Transport {
   /** A read that gave less than it could has emptied the kernel's buffer. */
@@ -56,6 +67,11 @@ export interface Transport {
   sendParts(connection: Carried, parts: readonly Buffer[]): number;
   /** @returns bytes of the file taken, of at most `most` @throws Error when the file cannot be read */
   sendFile(connection: Carried, part: FilePart, most: number): number;
+  /**
+   * For a send of many connections in one call, by `Batch`: makes the bytes ready. No other call of this transport comes before
+   * `staged` of all. Missing: its sends cannot be put together. @returns undefined: `send` is to do it
+   */
+  stage?(connection: Carried, address: number, length: number): Staged | undefined;
   /** Bytes it has taken that have not reached the kernel. */
   queuedBytes(connection: Carried): number;
   /** The reactor wants reports of READABLE or WRITABLE. */

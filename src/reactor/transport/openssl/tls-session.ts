@@ -12,6 +12,12 @@ import type { TlsContexts } from './tls-contexts.js';
 /** `failed`: OpenSSL's words, or those of the system; the client was told by an alert where there is one for it. */
 export type HandshakeResult = 'done' | 'wants-read' | 'wants-write' | { readonly failed: string };
 
+/** Encrypted bytes among those of other sessions of the thread. */
+export interface StagedOutput {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 /** A record of the greatest length, and some more. */
 const RECORD_BYTES = 17 * 1024;
 /** One `recv` takes no more; a read of 64 KiB and what encryption adds to it. */
@@ -144,6 +150,41 @@ export class TlsSession implements Secured {
       taken += n;
     }
     return taken;
+  }
+
+  /**
+   * Encrypts, for a `send` of many connections in one call: the bytes lie with those of other sessions of this thread, and no
+   * other call of any session comes before `staged`.
+   * @returns undefined: `write` is to do it, because bytes wait already, or to tell of a failure
+   */
+  stage(address: number, length: number): StagedOutput | undefined {
+    const isFree = this.#pending === null && this.#untold === 0 && this.#sendError === 0 && this.#isSecured;
+    if (!isFree || length > PIECE_BYTES) return undefined;
+    const { openssl, output } = this.#thread;
+    if (openssl.SSL_write(this.#ssl, address, length) <= 0) return undefined; // `write` fails in the same way, and says why
+    const bytes = output.length;
+    return { offset: output.stage(), bytes };
+  }
+
+  /** Where it lies: asked when all is staged. */
+  addressOfStaged({ offset }: StagedOutput): number {
+    return this.#thread.output.addressAt(offset);
+  }
+
+  /** @param sent what the kernel has taken of it, or −errno @returns as `write` */
+  staged({ offset, bytes }: StagedOutput, sent: number, length: number): number {
+    if (sent === bytes) return length;
+    const from = Math.max(sent, 0);
+    if (sent >= 0 || sent === -EAGAIN || sent === -EINTR) {
+      this.#pending = this.#thread.output.copyAt(offset + from, bytes - from);
+    }
+    this.#untold = length;
+    return sent < 0 && sent !== -EINTR ? this.#notSent(sent) : -EAGAIN;
+  }
+
+  /** All that was staged in this thread is done with. */
+  endStaging(): void {
+    this.#thread.output.taken();
   }
 
   /** Sends what the kernel did not take before. @returns 0 when nothing waits; −EAGAIN; −errno */
