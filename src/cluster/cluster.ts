@@ -7,7 +7,7 @@ import { integer } from '../options/check.js';
 import { monotonicMs } from '../util/clock.js';
 import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
-import type { ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
+import type { ClusterCallbacks, ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName } from './names.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
@@ -21,6 +21,8 @@ export interface ClusterParts {
   readonly callbacks: Partial<ClusterCallbacks> & {
     readonly clusterRequest?: ((data: unknown, from: string) => unknown) | undefined;
   };
+  /** Rooms that have members on this node. */
+  rooms(): readonly string[];
   /** @throws ServerError ERR_MESSAGE_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
   say(message: ToBroker): void;
   /** A callback of the user has failed. */
@@ -59,8 +61,12 @@ export class Cluster {
   /** When the broker has last heard of a join of that room. */
   readonly #joined = new Map<string, number>();
   #state: DriverState = 'down';
-  #nodes: readonly NodeInfo[] | undefined;
+  #nodes: readonly NodeInfo[] = [];
+  /** A broker process has said how things stand. */
+  #isTold = false;
   #isHeard = false;
+  /** The broker process was replaced: what other nodes published meanwhile is missed. */
+  #hasGap = false;
 
   /** @internal */
   constructor(parts: ClusterParts) {
@@ -79,7 +85,7 @@ export class Cluster {
 
   /** This node first. While the engine is lost: as last known. */
   get nodes(): readonly NodeInfo[] {
-    return this.#nodes ?? [this.self];
+    return this.#nodes.length > 0 ? this.#nodes : [this.self];
   }
 
   /**
@@ -189,11 +195,10 @@ export class Cluster {
       case 'now':
         this.#state = message.state;
         this.#nodes = message.nodes;
+        this.#isTold = true;
         return;
       case 'event':
-        return this.#callBack(message.event, () =>
-          (this.#parts.callbacks[message.event] as Callback)?.(...message.args),
-        );
+        return this.#happened(message);
       case 'published':
         for (const subscriber of this.#subscribers.get(message.subject) ?? []) {
           this.#callBack('cluster.subscribe', () => subscriber(message.data, message.from));
@@ -202,11 +207,26 @@ export class Cluster {
       case 'asked':
         return void this.#answer(message.id, message.data, message.from);
       case 'restarted':
-        if (this.#isHeard) this.hear();
-        return;
+        return this.#restarted();
       default:
         return this.#questions.answered(message);
     }
+  }
+
+  #happened({ event, args }: ClusterEvent): void {
+    this.#callBack(event, () => (this.#parts.callbacks[event] as Callback)?.(...args));
+    if (event !== 'clusterState' || args[0] !== 'up' || !this.#hasGap) return;
+    this.#hasGap = false;
+    const subjects = Array.from(this.#subscribers.keys(), (name) => name.slice(2));
+    for (const missed of [...subjects, ...this.#parts.rooms()]) this.#happened({ event: 'clusterGap', args: [missed] });
+  }
+
+  /** Unless it is the first one: it does not know what the one before was asked. */
+  #restarted(): void {
+    if (this.#state !== 'down') this.#hasGap = true;
+    if (this.#isTold)
+      this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
+    if (this.#isHeard) this.hear();
   }
 
   #unsubscribe(name: string, callback: Subscriber): void {

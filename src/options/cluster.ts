@@ -203,6 +203,7 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
 }
 
 function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptions {
+  refuseUnknownNames(name, value, ['driver', 'nodeId', 'address', 'requestTimeoutMs', 'readyNeedsEngine', ...known]);
   const {
     driver,
     nodeId = hostname(),

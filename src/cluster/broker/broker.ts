@@ -168,13 +168,17 @@ export class Broker {
   // ——— other nodes ———
 
   async #connect(signal: AbortSignal): Promise<void> {
+    let told = '';
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         await this.#driver.start(this.#parts.self, this.#events());
         return this.#started();
       } catch (error) {
         if (signal.aborted) return;
-        this.#parts.log.error('this node is not in its cluster; it serves alone, and tries again', { error });
+        const { message } = error as Error;
+        const level = message === told ? 'debug' : 'error'; // once per reason, not at each attempt
+        this.#parts.log[level]('this node is not in its cluster; it serves alone, and tries again', { error });
+        told = message;
         await this.#driver.stop(false);
         await sleep(pauseMs * (0.5 + Math.random() / 2), signal);
         this.#again();
