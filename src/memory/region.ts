@@ -67,6 +67,8 @@ const header = layoutRecord(
     startedAt: float64(),
     /** The difference of that clock to Unix time, see `WallTime`. */
     wallOffset: float64(),
+    /** Unix time in ms when the server was started, as the clock showed it then. */
+    firstUnixMs: float64(),
   },
   HEADER_BYTES,
 ).at;
@@ -104,6 +106,7 @@ export class Region {
     );
     region.float64[header.startedAt] = monotonicMs();
     region.#wall.set();
+    region.float64[header.firstUnixMs] = region.startedAt;
     region.activeWorkerNum = shape.workerNum;
     region.seatNum = shape.workerNum;
     return region;
@@ -171,9 +174,12 @@ export class Region {
     Atomics.store(this.int32, header.reloadsFailed, count);
   }
 
-  /** Of this start of the server: no other start, on whatever machine, has the same beside the same node id. */
+  /**
+   * Of this start of the server: no other start, on whatever machine, has the same beside the same node id. The same in every
+   * process, also after the clock was set: so not from `startedAt`, which follows the clock.
+   */
   get incarnation(): string {
-    return `${this.masterPid.toString(36)}-${Math.round(this.startedAt).toString(36)}`;
+    return `${this.masterPid.toString(36)}-${(this.float64[header.firstUnixMs] ?? 0).toString(36)}`;
   }
 
   /** The newest generation of workers; survives the manager. */
