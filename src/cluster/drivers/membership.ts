@@ -122,7 +122,7 @@ export class Membership {
     if (announcement === undefined) return;
     if (announcement.node.id === this.#self.id) return this.#heardOwnId(announcement);
     const { say, node } = announcement;
-    if (say === 'hello') this.#answerSoon();
+    if (say === 'hello') this.#starts(node);
     else if (say === 'here') this.#alive(node);
     else if (say === 'bye') this.#left(node);
   }
@@ -144,6 +144,12 @@ export class Membership {
     }
     this.#others.set(node.id, { node, missed: 0 });
     this.#events.nodeUp(node);
+  }
+
+  /** Also one that has said goodbye: its server has given the connection to another process. */
+  #starts(node: NodeInfo): void {
+    this.#retired.delete(startOf(node));
+    this.#answerSoon();
   }
 
   #left(node: NodeInfo): void {
