@@ -65,10 +65,10 @@ const header = layoutRecord(
     shape: int32(shapeNames.length),
     /** In ms of `monotonicMs()`. */
     startedAt: float64(),
-    /** The difference of that clock to Unix time, see `WallTime`. */
-    wallOffset: float64(),
     /** Unix time in ms when the server was started, as the clock showed it then. */
     firstUnixMs: float64(),
+    /** The difference of that clock to Unix time, see `WallTime`. */
+    wallOffset: float64(),
   },
   HEADER_BYTES,
 ).at;

@@ -48,7 +48,7 @@ export class Membership {
   readonly #ttlMs: number;
   readonly #events: MembershipEvents;
   readonly #others = new Map<NodeId, Other>();
-  /** Starts that have ended for good: a late message must not bring them back. */
+  /** Starts that have ended: a late heartbeat must not bring them back, a new `hello` does. */
   readonly #retired = new Set<string>();
   #joined = false;
   #sinceMs = monotonicMs();
@@ -127,6 +127,12 @@ export class Membership {
     else if (say === 'bye') this.#left(node);
   }
 
+  /** A start that has said goodbye may come again: its broker process has been replaced. */
+  #starts(node: NodeInfo): void {
+    this.#retired.delete(startOf(node));
+    this.#answerSoon();
+  }
+
   get #mostMissed(): number {
     return Math.ceil(this.#ttlMs / this.#heartbeatMs);
   }
@@ -144,12 +150,6 @@ export class Membership {
     }
     this.#others.set(node.id, { node, missed: 0 });
     this.#events.nodeUp(node);
-  }
-
-  /** Also one that has said goodbye: its server has given the connection to another process. */
-  #starts(node: NodeInfo): void {
-    this.#retired.delete(startOf(node));
-    this.#answerSoon();
   }
 
   #left(node: NodeInfo): void {
