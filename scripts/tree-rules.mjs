@@ -60,7 +60,7 @@ export const folders = [
   {
     name: 'cluster',
     holds: 'several machines: drivers, the broker process, what every process sees of it',
-    sees: ['errors', 'util', 'options', 'memory', 'messaging'],
+    sees: ['errors', 'util', 'options', 'memory', 'shared', 'messaging'],
   },
   {
     name: 'reactor',

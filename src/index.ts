@@ -1,4 +1,7 @@
 /// <reference types="node" preserve="true" />
+
+export type { Cluster, ClusterSubscription, RoomMembers, Shareable } from './cluster/cluster.js';
+export type { DriverState, Member, NodeInfo } from './cluster/driver.js';
 export type { CommandHandler } from './control/commands.js';
 export type { ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
@@ -18,6 +21,7 @@ export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
 export type { FinishCallback } from './messaging/task-client.js';
 export type { TaskCounts } from './messaging/task-queue.js';
+export type { ClusterOptions, ClusterTls, DriverName, DriverOptions } from './options/cluster.js';
 export type { CompressionOptions } from './options/compression.js';
 export type {
   AdminOptions,

@@ -4,10 +4,11 @@
  */
 import { describe, ServerError, serializeError } from '../errors/index.js';
 import { integer } from '../options/check.js';
+import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { monotonicMs } from '../util/clock.js';
 import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
-import type { ClusterCallbacks, ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
+import type { ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName } from './names.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
@@ -17,12 +18,12 @@ export interface ClusterParts {
   self(): NodeInfo;
   readonly requestTimeoutMs: number;
   readonly ttlMs: number;
+  /** This is the broker process. */
+  isBroker(): boolean;
   /** The user's callbacks. */
   readonly callbacks: Partial<ClusterCallbacks> & {
     readonly clusterRequest?: ((data: unknown, from: string) => unknown) | undefined;
   };
-  /** Rooms that have members on this node. */
-  rooms(): readonly string[];
   /** @throws ServerError ERR_MESSAGE_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
   say(message: ToBroker): void;
   /** A callback of the user has failed. */
@@ -58,6 +59,8 @@ export class Cluster {
   readonly #parts: ClusterParts;
   readonly #questions = new Questions(MOST_QUESTIONS);
   readonly #subscribers = new Map<string, Set<Subscriber>>();
+  /** One process of each node takes what other nodes say of shared objects: the broker process. */
+  readonly #shared: { readonly subject: string; readonly take: Subscriber }[] = [];
   /** When the broker has last heard of a join of that room. */
   readonly #joined = new Map<string, number>();
   #state: DriverState = 'down';
@@ -65,8 +68,6 @@ export class Cluster {
   /** A broker process has said how things stand. */
   #isTold = false;
   #isHeard = false;
-  /** The broker process was replaced: what other nodes published meanwhile is missed. */
-  #hasGap = false;
 
   /** @internal */
   constructor(parts: ClusterParts) {
@@ -125,6 +126,32 @@ export class Cluster {
   /** How many members a room has, node by node; what other nodes have is at most some seconds old. */
   async members(room: string): Promise<RoomMembers[]> {
     return (await this.#ask({ ask: 'members', room })) as RoomMembers[];
+  }
+
+  /**
+   * Other nodes hear of a shared object, too. What is published to a `Topic` reaches the subscribers of all nodes. Of a
+   * `SharedCache` they forget a key when it is set or deleted here; what `wrap` computes stays each node's own. Call it at the
+   * top of the script, which declares the same objects on every node.
+   * @throws ServerError ERR_OPTION_TYPE
+   */
+  share(object: Shareable): void {
+    if (typeof object?.shareBetweenNodes !== 'function') {
+      throw new ServerError('ERR_OPTION_TYPE', {
+        name: 'object',
+        expected: 'a Topic or a SharedCache',
+        received: describe(object),
+      });
+    }
+    let subject = '';
+    const shared = object.shareBetweenNodes((data) => {
+      if (this.#isRunning()) this.#parts.say({ say: 'publish', subject, data });
+    });
+    subject = subjectOf(SubjectKind[shared.kind], shared.name);
+    const take: Subscriber = (bytes, from) => {
+      if (from !== this.self.id) shared.take(bytes as Uint8Array);
+    };
+    this.#shared.push({ subject, take });
+    if (this.#isHeard) this.#takeShared();
   }
 
   /** Who is there, under keys of your own, such as users by room: members of all living nodes. */
@@ -186,7 +213,8 @@ export class Cluster {
   hear(): void {
     this.#isHeard = true;
     this.#joined.clear();
-    this.#parts.say({ say: 'hello', subjects: [...this.#subscribers.keys()] });
+    this.#takeShared();
+    this.#parts.say({ say: 'hello', subjects: this.#ownSubjects() });
   }
 
   /** @internal */
@@ -198,7 +226,10 @@ export class Cluster {
         this.#isTold = true;
         return;
       case 'event':
-        return this.#happened(message);
+        if (this.#parts.isBroker()) return;
+        return this.#callBack(message.event, () =>
+          (this.#parts.callbacks[message.event] as Callback)?.(...message.args),
+        );
       case 'published':
         for (const subscriber of this.#subscribers.get(message.subject) ?? []) {
           this.#callBack('cluster.subscribe', () => subscriber(message.data, message.from));
@@ -213,20 +244,28 @@ export class Cluster {
     }
   }
 
-  #happened({ event, args }: ClusterEvent): void {
-    this.#callBack(event, () => (this.#parts.callbacks[event] as Callback)?.(...args));
-    if (event !== 'clusterState' || args[0] !== 'up' || !this.#hasGap) return;
-    this.#hasGap = false;
-    const subjects = Array.from(this.#subscribers.keys(), (name) => name.slice(2));
-    for (const missed of [...subjects, ...this.#parts.rooms()]) this.#happened({ event: 'clusterGap', args: [missed] });
-  }
-
   /** Unless it is the first one: it does not know what the one before was asked. */
   #restarted(): void {
-    if (this.#state !== 'down') this.#hasGap = true;
-    if (this.#isTold)
-      this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
+    if (this.#isTold) {
+      this.#state = 'reconnecting';
+      this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'reconnecting' }));
+    }
     if (this.#isHeard) this.hear();
+  }
+
+  /** The broker process runs nothing of the user's, which may compute for long: it takes only what shared objects are told. */
+  #ownSubjects(): string[] {
+    return this.#parts.isBroker() ? this.#shared.map(({ subject }) => subject) : [...this.#subscribers.keys()];
+  }
+
+  /** What a script publishes while it is loaded goes to nobody else. */
+  #isRunning(): boolean {
+    return this.self.incarnation !== NOT_YET;
+  }
+
+  #takeShared(): void {
+    if (!this.#parts.isBroker()) return;
+    for (const { subject, take } of this.#shared) this.#subscribers.set(subject, new Set([take]));
   }
 
   #unsubscribe(name: string, callback: Subscriber): void {
@@ -263,6 +302,15 @@ export class Cluster {
     }
   }
 }
+
+/** A `Topic` or a `SharedCache`. */
+export interface Shareable {
+  /** @internal */
+  shareBetweenNodes(send: (bytes: Uint8Array) => void): SharedBetweenNodes;
+}
+
+/** The incarnation of a server that has not started. */
+export const NOT_YET = '-';
 
 type Callback = ((...args: readonly unknown[]) => unknown) | undefined;
 

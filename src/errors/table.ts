@@ -805,8 +805,7 @@ export const errorTable = {
   ERR_CLUSTER_NODE_ID: entry({
     fields: { node: 'string', address: 'string' },
     sentence: ({ node, address }) => `The node id "${node}" belongs to a living server at ${address}.`,
-    advice:
-      'Give each server a nodeId of its own: the default is the name of the host, which is not enough for two on one.',
+    advice: 'Give each server an id of its own, or leave the id out: host name and pid are the default.',
   }),
   ERR_CLUSTER_CONFLICT: entry({
     fields: { key: 'string', expected: 'number', found: 'number' },

@@ -4,9 +4,10 @@
  */
 import { hostname } from 'node:os';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
-import { Cluster } from '../cluster/cluster.js';
+import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
+import { readWorkers } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
@@ -55,8 +56,8 @@ export class ClusterNode {
       self: () => this.#self(),
       requestTimeoutMs,
       ttlMs: resolved.ttlMs,
+      isBroker: () => this.#toBroker !== undefined,
       callbacks: parts.callbacks,
-      rooms: () => (parts.rooms()?.list() ?? []).map(({ name }) => name),
       say: (message) => this.#say(message),
       failed: (event, error) => parts.log.error(`the callback of "${event}" failed`, { error }),
     });
@@ -101,7 +102,11 @@ export class ClusterNode {
     const region = this.#runtime?.region;
     const port = region?.ports[0] ?? this.#parts.options().port;
     return {
-      ...{ id: nodeId, incarnation: region?.incarnation ?? '-', version },
+      ...{
+        id: nodeId === '' ? ownName(region?.masterPid ?? 0) : nodeId,
+        incarnation: region?.incarnation ?? NOT_YET,
+        version,
+      },
       address: address === '' ? `${hostname()}:${port}` : address,
     };
   }
@@ -148,9 +153,11 @@ export class ClusterNode {
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
       },
       callConnection: (call) => this.#callHere(call),
+      isSuccessor: readWorkers(region)[id]!.restarts > 0,
       reload: () => this.#reload(),
     });
     this.#toBroker = (message, from) => broker.onMessage(message, from);
+    this.cluster.hear();
     const end = broker.run(signal);
     for (const { message, from } of this.#early.splice(0)) broker.onMessage(message, from);
     await end;
@@ -177,6 +184,12 @@ export class ClusterNode {
     }
   }
 }
+
+/** Of this server among all that use the engine, those of the same machine too. */
+const ownName = (masterPid: number): string =>
+  `${hostname()
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 100)}-${masterPid}`;
 
 const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
 

@@ -290,8 +290,8 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   send(address: string, data: string | Uint8Array): Promise<boolean>;
   send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean>;
   send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean> {
-    if (typeof to === 'string') return this.#elsewhere(to, { method: 'send', data }) as Promise<boolean>;
-    return this.clients.ask('send', to, (outbox) => outbox.send(to, data));
+    if (this.#isAddress(to)) return this.#elsewhere(to, { method: 'send', data }) as Promise<boolean>;
+    return this.clients.ask('send', to as number, (outbox) => outbox.send(to as number, data));
   }
 
   /**
@@ -325,7 +325,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean>;
   close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean> {
     const reset = options?.reset === true;
-    if (typeof to === 'string') return this.#elsewhere(to, { method: 'close', reset }) as Promise<boolean>;
+    if (this.#isAddress(to)) return this.#elsewhere(to, { method: 'close', reset }) as Promise<boolean>;
     return this.clients.ask('close', to, (outbox) => outbox.close(to, reset));
   }
 
@@ -386,8 +386,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   /** Of a client of any node, by `cluster.addressOf(fd)`. Rejects as `send` does. */
   getClientInfo(address: string): Promise<ClientInfo | undefined>;
   getClientInfo(of: number | string): ClientInfo | undefined | Promise<ClientInfo | undefined> {
-    if (typeof of === 'string')
-      return this.#elsewhere(of, { method: 'getClientInfo' }) as Promise<ClientInfo | undefined>;
+    if (this.#isAddress(of)) return this.#elsewhere(of, { method: 'getClientInfo' }) as Promise<ClientInfo | undefined>;
     return this.clients.info(of);
   }
 
@@ -439,6 +438,11 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     if (this.#options.cluster !== null) this.cluster.toRoom(room, data);
   }
 
+  /** Without a cluster a text is no session id. */
+  #isAddress(of: number | string): of is string {
+    return typeof of === 'string' && this.#options.cluster !== null;
+  }
+
   #elsewhere(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
     this.runtimeFor(call.method);
     return this.#clusterNode(call.method).call(address, call);
@@ -453,7 +457,10 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
       events: this.#table.callbacks,
       log: this.#log.log,
       server: this,
-      userProcesses: this.#allProcesses(),
+      userProcesses: [
+        ...this.#userProcesses,
+        ...(this.#options.cluster === null ? [] : [this.#clusterNode('start').process]),
+      ],
       commands: this.#commands,
       httpHalf: this.#http,
       stopWish: this.#stopWish,
@@ -468,11 +475,6 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
-  }
-
-  #allProcesses(): StartContext['userProcesses'] {
-    if (this.#options.cluster === null) return this.#userProcesses;
-    return [...this.#userProcesses, this.#clusterNode('start').process];
   }
 
   /** @internal What callbacks get for a session. */

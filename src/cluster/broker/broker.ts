@@ -27,6 +27,8 @@ export interface BrokerParts {
   send(message: FromBroker, processId: number): void;
   /** Of this node: what `server.send` and the others return. @throws ServerError */
   callConnection(call: ConnectionCall): unknown;
+  /** Another broker process of this server has ended: what came meanwhile is lost. */
+  readonly isSuccessor: boolean;
   /** Resolves when this node's workers are new. */
   reload(): Promise<void>;
   /** The figures and nodes have changed. */
@@ -47,6 +49,8 @@ export class Broker {
   readonly #present = new Map<string, { key: string; member: string; meta: unknown; ttlMs: number }>();
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
+  /** Processes that have said hello. */
+  readonly #greeted = new Set<number>();
   #nextWorker = 0;
   /** Messages that processes of this node did not take in time. */
   #lost = 0;
@@ -109,8 +113,12 @@ export class Broker {
     for (const [subject, { processes }] of this.#subscribers) {
       if (processes.has(from) && !wanted.has(subject)) this.#unsubscribe(subject, from);
     }
+    const missed = this.#parts.isSuccessor && !this.#greeted.has(from);
+    this.#greeted.add(from);
     for (const subject of wanted) this.#subscribe(subject, from);
     this.#send(this.#now(), from);
+    if (!missed || this.#driver.state !== 'up') return; // who was there before is told when this node is in its cluster
+    for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
   }
 
   #subscribe(subject: string, from: number): void {
@@ -201,6 +209,9 @@ export class Broker {
       this.#driver.presence.put(ownKey(key), member, meta, ttl);
     }
     this.#tellAll(this.#now());
+    if (!this.#parts.isSuccessor) return;
+    for (const { name } of rooms?.list() ?? []) this.#tellAll(gapOf(name));
+    for (const subject of this.#subscribers.keys()) this.#tellAll(gapOf(nameOf(subject)));
   }
 
   #events(): ClusterEvents {
@@ -218,8 +229,7 @@ export class Broker {
         this.#happened({ event: 'clusterState', args: [state] });
       },
       gap: (subject) => {
-        const name = this.#rooms?.roomOf(subject) ?? subject.slice(2);
-        this.#happened({ event: 'clusterGap', args: [name] });
+        this.#tellAll(gapOf(this.#rooms?.roomOf(subject) ?? nameOf(subject)));
       },
       request: (data, from) => this.#asked(data, from),
     };
@@ -267,6 +277,9 @@ export class Broker {
   }
 }
 
+const gapOf = (name: string): FromBroker => ({ say: 'event', event: 'clusterGap', args: [name] });
+/** Without the letter of its kind. */
+const nameOf = (subject: string): string => subject.slice(2);
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
 const presentKey = ({ key, member }: { key: string; member: string }): string => JSON.stringify([key, member]);
 
