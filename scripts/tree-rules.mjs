@@ -143,7 +143,7 @@ export const files = [
     name: 'index.ts',
     holds: 'public exports, nothing else',
     sees: [
-      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control'],
+      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control', 'cluster'],
       ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
     ],
   },

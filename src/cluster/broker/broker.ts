@@ -209,8 +209,13 @@ export class Broker {
       this.#driver.presence.put(ownKey(key), member, meta, ttl);
     }
     this.#tellAll(this.#now());
-    if (!this.#parts.isSuccessor) return;
-    for (const { name } of rooms?.list() ?? []) this.#tellAll(gapOf(name));
+    if (this.#parts.isSuccessor) void this.#tellWhatIsMissed();
+  }
+
+  /** From the end of the process before to here. */
+  async #tellWhatIsMissed(): Promise<void> {
+    await this.#rooms?.ready();
+    for (const { name } of this.#parts.rooms?.list() ?? []) this.#tellAll(gapOf(name));
     for (const subject of this.#subscribers.keys()) this.#tellAll(gapOf(nameOf(subject)));
   }
 
