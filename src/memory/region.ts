@@ -56,6 +56,8 @@ const header = layoutRecord(
     seats: int32(),
     /** Workers that have ended since the start: when it grows, reactors look for requests that will not be answered. */
     deaths: int32(),
+    /** Processes that have held the connection to the cluster, one after another. */
+    brokers: int32(),
     /** 1: requests may name the worker that holds their session. */
     sessionAffinity: int32(),
     /** One counter for each of `endReasons`. */
@@ -180,6 +182,11 @@ export class Region {
    */
   get incarnation(): string {
     return `${this.masterPid.toString(36)}-${(this.float64[header.firstUnixMs] ?? 0).toString(36)}`;
+  }
+
+  /** To be called by the process that is to hold the connection to the cluster. @returns how many were there before */
+  countBroker(): number {
+    return Atomics.add(this.int32, header.brokers, 1);
   }
 
   /** The newest generation of workers; survives the manager. */

@@ -7,7 +7,6 @@ import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
-import { readWorkers } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
@@ -153,7 +152,7 @@ export class ClusterNode {
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
       },
       callConnection: (call) => this.#callHere(call),
-      isSuccessor: readWorkers(region)[id]!.restarts > 0,
+      isSuccessor: region.countBroker() > 0,
       reload: () => this.#reload(),
     });
     this.#toBroker = (message, from) => broker.onMessage(message, from);

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 afterEach(endServers);
 
@@ -28,5 +28,13 @@ it('when the broker process was killed, its node is told that something may be m
   await saidByBoth(server, 'gap', 1);
   await saidByBoth(server, 'heard', 4);
   expect(idsOf(server, 'gap')).toEqual([0, 1]);
+  expect(server.events('gap')[0]).toMatchObject({ missed: 'news' });
+});
+
+inProcessMode('when the manager was killed, which ends the broker process too, it is told the same', async () => {
+  const server = await startServer('cluster-callbacks.js');
+  await saidByBoth(server, 'heard', 2);
+  server.signal('SIGKILL', server.manager?.pid);
+  await server.waitForEvent('gap');
   expect(server.events('gap')[0]).toMatchObject({ missed: 'news' });
 });
