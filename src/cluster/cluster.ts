@@ -64,7 +64,9 @@ export class Cluster {
   /** When the broker has last heard of a join of that room. */
   readonly #joined = new Map<string, number>();
   #state: DriverState = 'down';
-  #nodes: readonly NodeInfo[] | undefined;
+  #nodes: readonly NodeInfo[] = [];
+  /** A broker process has said how things stand. */
+  #isTold = false;
   #isHeard = false;
 
   /** @internal */
@@ -84,7 +86,7 @@ export class Cluster {
 
   /** This node first. While the engine is lost: as last known. */
   get nodes(): readonly NodeInfo[] {
-    return this.#nodes ?? [this.self];
+    return this.#nodes.length > 0 ? this.#nodes : [this.self];
   }
 
   /**
@@ -212,7 +214,7 @@ export class Cluster {
     this.#isHeard = true;
     this.#joined.clear();
     this.#takeShared();
-    this.#parts.say({ say: 'hello', subjects: [...this.#subscribers.keys()] });
+    this.#parts.say({ say: 'hello', subjects: this.#ownSubjects() });
   }
 
   /** @internal */
@@ -221,8 +223,10 @@ export class Cluster {
       case 'now':
         this.#state = message.state;
         this.#nodes = message.nodes;
+        this.#isTold = true;
         return;
       case 'event':
+        if (this.#parts.isBroker()) return;
         return this.#callBack(message.event, () =>
           (this.#parts.callbacks[message.event] as Callback)?.(...message.args),
         );
@@ -234,12 +238,24 @@ export class Cluster {
       case 'asked':
         return void this.#answer(message.id, message.data, message.from);
       case 'restarted':
-        this.#state = 'reconnecting';
-        if (this.#isHeard) this.hear();
-        return;
+        return this.#restarted();
       default:
         return this.#questions.answered(message);
     }
+  }
+
+  /** Unless it is the first one: it does not know what the one before was asked. */
+  #restarted(): void {
+    if (this.#isTold) {
+      this.#state = 'reconnecting';
+      this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'reconnecting' }));
+    }
+    if (this.#isHeard) this.hear();
+  }
+
+  /** The broker process runs nothing of the user's, which may compute for long: it takes only what shared objects are told. */
+  #ownSubjects(): string[] {
+    return this.#parts.isBroker() ? this.#shared.map(({ subject }) => subject) : [...this.#subscribers.keys()];
   }
 
   /** What a script publishes while it is loaded goes to nobody else. */

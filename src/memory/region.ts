@@ -56,6 +56,8 @@ const header = layoutRecord(
     seats: int32(),
     /** Workers that have ended since the start: when it grows, reactors look for requests that will not be answered. */
     deaths: int32(),
+    /** Processes that have held the connection to the cluster, one after another. */
+    brokers: int32(),
     /** 1: requests may name the worker that holds their session. */
     sessionAffinity: int32(),
     /** One counter for each of `endReasons`. */
@@ -65,6 +67,8 @@ const header = layoutRecord(
     shape: int32(shapeNames.length),
     /** In ms of `monotonicMs()`. */
     startedAt: float64(),
+    /** Unix time in ms when the server was started, as the clock showed it then. */
+    firstUnixMs: float64(),
     /** The difference of that clock to Unix time, see `WallTime`. */
     wallOffset: float64(),
   },
@@ -104,6 +108,7 @@ export class Region {
     );
     region.float64[header.startedAt] = monotonicMs();
     region.#wall.set();
+    region.float64[header.firstUnixMs] = region.startedAt;
     region.activeWorkerNum = shape.workerNum;
     region.seatNum = shape.workerNum;
     return region;
@@ -171,9 +176,17 @@ export class Region {
     Atomics.store(this.int32, header.reloadsFailed, count);
   }
 
-  /** Of this start of the server: no other start, on whatever machine, has the same beside the same node id. */
+  /**
+   * Of this start of the server: no other start, on whatever machine, has the same beside the same node id. The same in every
+   * process, also after the clock was set: so not from `startedAt`, which follows the clock.
+   */
   get incarnation(): string {
-    return `${this.masterPid.toString(36)}-${Math.round(this.startedAt).toString(36)}`;
+    return `${this.masterPid.toString(36)}-${(this.float64[header.firstUnixMs] ?? 0).toString(36)}`;
+  }
+
+  /** To be called by the process that is to hold the connection to the cluster. @returns how many were there before */
+  countBroker(): number {
+    return Atomics.add(this.int32, header.brokers, 1);
   }
 
   /** The newest generation of workers; survives the manager. */

@@ -67,7 +67,7 @@ export class Messenger {
   /** Takes messages of the server's own. */
   service: MessageHandler | undefined;
   /** This process reads the messages for its id from now on. */
-  receives: (() => void) | undefined;
+  receives: ((id: number) => void) | undefined;
 
   constructor(parts: MessengerParts) {
     this.#parts = parts;
@@ -83,7 +83,7 @@ export class Messenger {
       peer,
       reading: false,
     }));
-    this.receives?.();
+    this.receives?.(id);
   }
 
   /** Another process reads them from now on. */

@@ -208,6 +208,7 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
 }
 
 function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptions {
+  refuseUnknownNames(name, value, ['driver', 'nodeId', 'address', 'requestTimeoutMs', 'readyNeedsEngine', ...known]);
   const { driver, nodeId = '', address = '', requestTimeoutMs = 5000, readyNeedsEngine = false, ...given } = value;
   if (!driverNames.includes(driver)) {
     refuse('ERR_OPTION_VALUE', `${name}.driver`, driverNames.map((each) => `"${each}"`).join(' or '), driver);

@@ -7,7 +7,6 @@ import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
-import { readWorkers } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
@@ -38,6 +37,7 @@ export interface ClusterNodeParts {
 /** Its name in `ps` and in the log. */
 const BROKER_NAME = 'cluster';
 const LOOK_AT_RELOAD_MS = 50;
+const MOST_EARLY = 10_000;
 
 export class ClusterNode {
   readonly cluster: Cluster;
@@ -45,6 +45,8 @@ export class ClusterNode {
   #runtime: Runtime | undefined;
   /** In the broker process: what others say to it. */
   #toBroker: ((message: ToBroker, from: number) => void) | undefined;
+  /** What came while its modules were still being loaded. */
+  readonly #early: { readonly message: ToBroker; readonly from: number }[] = [];
 
   constructor(parts: ClusterNodeParts) {
     this.#parts = parts;
@@ -65,7 +67,10 @@ export class ClusterNode {
     this.#runtime = runtime;
     const { messaging, outbox } = runtime;
     messaging.messenger.service = (message, from) => this.#heard(message, from);
-    messaging.messenger.receives = () => this.cluster.hear();
+    messaging.messenger.receives = (id) => {
+      if (id === this.#brokerId) this.#toBroker ??= (message, from) => this.#keepEarly(message, from);
+      else this.cluster.hear();
+    };
     outbox.rooms.joined = (room) => this.cluster.joined(room);
   }
 
@@ -117,6 +122,10 @@ export class ClusterNode {
     else this.cluster.onMessage(message as FromBroker);
   }
 
+  #keepEarly(message: ToBroker, from: number): void {
+    if (this.#early.length < MOST_EARLY) this.#early.push({ message, from });
+  }
+
   #running(method: string): Runtime {
     if (this.#runtime === undefined) throw new ServerError('ERR_NOT_STARTED', { method });
     return this.#runtime;
@@ -136,19 +145,21 @@ export class ClusterNode {
       ...{ self: this.#self(), ttlMs: resolved.ttlMs, requestTimeoutMs, log: this.#parts.log },
       createDriver: () => createDriver(driver, given),
       rooms: this.#parts.rooms(),
-      processes: Array.from({ length: id }, (_, each) => each).concat(id),
+      processes: Array.from({ length: id }, (_, each) => each),
       workerNum: () => region.activeWorkerNum,
       send: (message, to) => {
         if (to === id) return queueMicrotask(() => this.cluster.onMessage(message));
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
       },
       callConnection: (call) => this.#callHere(call),
-      isSuccessor: readWorkers(region)[id]!.restarts > 0,
+      isSuccessor: region.countBroker() > 0,
       reload: () => this.#reload(),
     });
     this.#toBroker = (message, from) => broker.onMessage(message, from);
     this.cluster.hear();
-    await broker.run(signal);
+    const end = broker.run(signal);
+    for (const { message, from } of this.#early.splice(0)) broker.onMessage(message, from);
+    await end;
   }
 
   /** For another node. */

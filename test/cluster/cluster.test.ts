@@ -60,6 +60,32 @@ describe('server.cluster', () => {
     expect(said).toEqual([1, 2].map(() => ({ say: 'hello', subjects: ['m:prices'] })));
   });
 
+  it('in the broker process takes what shared objects are told, and calls nothing of the user', () => {
+    const got: string[] = [];
+    const callbacks = { clusterState: () => got.push('state') };
+    const { cluster, said } = open({ isBroker: () => true, callbacks }, false);
+    cluster.subscribe('news', () => got.push('news'));
+    const shared = { kind: 'topic', name: 'prices', take: () => got.push('prices') } as const;
+    cluster.share({ shareBetweenNodes: () => shared });
+    cluster.hear();
+    expect(said).toEqual([{ say: 'hello', subjects: ['t:prices'] }]);
+    cluster.onMessage({ say: 'event', event: 'clusterState', args: ['up'] });
+    cluster.onMessage({ say: 'published', subject: 't:prices', data: Buffer.from('1'), from: 'b' });
+    expect(got).toEqual(['prices']);
+  });
+
+  it('fails at once what the broker process before was asked; the first one finds what was asked before it', async () => {
+    const { cluster, asked } = open();
+    const early = cluster.request('b', 1);
+    cluster.onMessage({ say: 'restarted' });
+    cluster.onMessage({ say: 'answer', id: asked()[0]?.id as number, value: 'yes' });
+    expect(await early).toBe('yes');
+    cluster.onMessage({ say: 'now', state: 'up', nodes: [self] });
+    const lost = expect(cluster.request('b', 2)).rejects.toEqual(code('ERR_CLUSTER_DOWN'));
+    cluster.onMessage({ say: 'restarted' });
+    await lost;
+  });
+
   it('asks, and gets the answer, the error, or the end of its patience', async () => {
     const { cluster, asked } = open();
     const [good, bad, late] = [

@@ -265,6 +265,16 @@ for (const kind of kinds) {
         expect(b.told).toEqual(['up a', 'state up', 'state down']);
       });
 
+      test('a start that has left comes back, when its server connects by another process', async () => {
+        const [a, b] = [await start('a'), await start('b', {}, 'same')];
+        await eventually(() => expect(a.driver.nodes()).toHaveLength(2));
+        await b.driver.stop(true);
+        await eventually(() => expect(a.driver.nodes()).toHaveLength(1));
+        await start('b', {}, 'same');
+        await eventually(() => expect(a.told).toEqual(['state up', 'up b', 'left b', 'up b']));
+        expect(String(await a.driver.request('b', text('x'), soon))).toBe('> x');
+      });
+
       test('a silent node is lost after the ttl, and comes back with the same start', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
         const begun = performance.now();

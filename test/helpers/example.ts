@@ -4,28 +4,35 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { expect } from 'vitest';
 
-let end: (() => Promise<unknown>) | undefined;
+const ends: (() => Promise<unknown>)[] = [];
 let master = 0;
 
 /** For `afterEach`: an example ends in order. */
 export async function endExample(): Promise<void> {
-  await end?.();
-  end = undefined;
+  await Promise.all(ends.splice(0).map((end) => end()));
 }
 
 /** @returns the port it says it listens on */
-export async function startExample(name: string, ...words: string[]): Promise<number> {
-  const command = words.length > 0 ? words : [`examples/${name}/server.js`];
+export function startExample(name: string, ...words: string[]): Promise<number> {
+  return start(words.length > 0 ? words : [`examples/${name}/server.js`], {});
+}
+
+/** One of several at once, each with its own environment. @returns as `startExample` */
+export function startExampleWith(env: Readonly<Record<string, string>>, name: string): Promise<number> {
+  return start([`examples/${name}/server.js`], env);
+}
+
+async function start(command: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
   const child = spawn(process.execPath, command, {
-    env: { ...process.env, PORT: '0' },
+    env: { ...process.env, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   master = child.pid ?? 0;
   const exited = once(child, 'exit');
-  end = async () => {
+  ends.push(async () => {
     child.kill('SIGTERM');
     expect(await exited).toEqual([0, null]);
-  };
+  });
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
   return Number(/:(\d+)$/.exec(line)?.[1]);
 }

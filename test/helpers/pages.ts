@@ -27,7 +27,7 @@ export interface Block {
   readonly prelude: string;
 }
 
-const PRELUDE = /<!-- before the example: (.*?) -->\n+$/s;
+const PRELUDE = /<!-- before the example: ((?:(?!-->).)*) -->\n+$/s;
 
 export function blocksOf(page: string): Block[] {
   const text = readPage(page);

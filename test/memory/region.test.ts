@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endReasons, MAX_PORTS, Region } from '../../src/memory/region.js';
 import { createSharedFile } from '../../src/os/memory.js';
 import { logLevels } from '../../src/util/log.js';
@@ -34,6 +34,15 @@ describe('a region', () => {
     mapped.generation = 12;
     expect(made.generation).toBe(12);
     expect(mapped.unixMs(1000)).toBe(made.unixMs(1000));
+  });
+
+  it('keeps its incarnation when the clock is set', () => {
+    const { incarnation } = region;
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
+    expect(region.startedAt).toBeGreaterThan(Date.now() - 30_000);
+    expect(region.incarnation).toBe(incarnation);
+    expect(Region.open(region.descriptor).incarnation).toBe(incarnation);
+    vi.useRealTimers();
   });
 
   it('is refused where the descriptor is that of something else', () => {

@@ -117,7 +117,8 @@ export class Broker {
     this.#greeted.add(from);
     for (const subject of wanted) this.#subscribe(subject, from);
     this.#send(this.#now(), from);
-    if (missed) for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
+    if (!missed || this.#driver.state !== 'up') return; // who was there before is told when this node is in its cluster
+    for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
   }
 
   #subscribe(subject: string, from: number): void {
@@ -175,13 +176,17 @@ export class Broker {
   // ——— other nodes ———
 
   async #connect(signal: AbortSignal): Promise<void> {
+    let told = '';
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         await this.#driver.start(this.#parts.self, this.#events());
         return this.#started();
       } catch (error) {
         if (signal.aborted) return;
-        this.#parts.log.error('this node is not in its cluster; it serves alone, and tries again', { error });
+        const { message } = error as Error;
+        const level = message === told ? 'debug' : 'error'; // once per reason, not at each attempt
+        this.#parts.log[level]('this node is not in its cluster; it serves alone, and tries again', { error });
+        told = message;
         await this.#driver.stop(false);
         await sleep(pauseMs * (0.5 + Math.random() / 2), signal);
         this.#again();
@@ -211,6 +216,7 @@ export class Broker {
   async #tellWhatIsMissed(): Promise<void> {
     await this.#rooms?.ready();
     for (const { name } of this.#parts.rooms?.list() ?? []) this.#tellAll(gapOf(name));
+    for (const subject of this.#subscribers.keys()) this.#tellAll(gapOf(nameOf(subject)));
   }
 
   #events(): ClusterEvents {
