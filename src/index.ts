@@ -1,6 +1,6 @@
 /// <reference types="node" preserve="true" />
 export type { CommandHandler } from './control/commands.js';
-export type { ServerStats, WorkerInfo } from './control/stats.js';
+export type { ClusterStats, ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
 export type { FetchFunction } from './http/apps.js';
 export type { CookieOptions } from './http/cookies.js';

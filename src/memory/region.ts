@@ -67,6 +67,8 @@ const header = layoutRecord(
     startedAt: float64(),
     /** The difference of that clock to Unix time, see `WallTime`. */
     wallOffset: float64(),
+    /** See `cluster-record.ts`. */
+    cluster: float64(16),
   },
   HEADER_BYTES,
 ).at;
@@ -147,6 +149,11 @@ export class Region {
 
   get masterSleepIndex(): number {
     return header.masterSleep;
+  }
+
+  /** The place of the `ClusterRecord`. */
+  get clusterIndex(): number {
+    return header.cluster;
   }
 
   get managerPid(): number {

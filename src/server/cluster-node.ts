@@ -6,11 +6,11 @@ import { hostname } from 'node:os';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
-import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
+import type { ConnectionCall, FromBroker, ToBroker, ToMaster } from '../cluster/messages.js';
 import { ServerError } from '../errors/index.js';
+import { ClusterRecord } from '../memory/cluster-record.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
-import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { version } from '../version.js';
 import type { AddedProcess, Runtime } from './context.js';
@@ -34,9 +34,12 @@ export interface ClusterNodeParts {
   readonly log: Log;
 }
 
+/** A reload that has not ended by then does not end: new workers boot, then old ones finish. */
+export const reloadTimeoutMs = ({ bootTimeoutMs, maxWaitMs }: ResolvedOptions): number =>
+  bootTimeoutMs + maxWaitMs + 5000;
+
 /** Its name in `ps` and in the log. */
 const BROKER_NAME = 'cluster';
-const LOOK_AT_RELOAD_MS = 50;
 
 export class ClusterNode {
   readonly cluster: Cluster;
@@ -119,11 +122,13 @@ export class ClusterNode {
   // ——— the broker process ———
 
   async #runBroker(signal: AbortSignal): Promise<void> {
-    const [{ Broker }, { createDriver }] = await Promise.all([
+    const [{ Broker }, { Reporter }, { createDriver }] = await Promise.all([
       import('../cluster/broker/broker.js'),
+      import('../cluster/broker/reporter.js'),
       import('../cluster/create-driver.js'),
     ]);
-    const { region, messaging } = this.#running('cluster');
+    const { region, messaging, tellMaster } = this.#running('cluster');
+    const tell = (message: ToMaster): void => tellMaster?.(message);
     const { driver, given, resolved, requestTimeoutMs } = this.#options;
     const id = this.#brokerId;
     const broker = new Broker({
@@ -137,11 +142,15 @@ export class ClusterNode {
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
       },
       callConnection: (call) => this.#callHere(call),
-      reload: () => this.#reload(),
+      tellMaster: tell,
+      reloadTimeoutMs: reloadTimeoutMs(this.#parts.options()),
+      changed: () => reporter.report(),
     });
+    const reporter = new Reporter(broker, new ClusterRecord(region), tell);
     this.#toBroker = (message, from) => broker.onMessage(message, from);
     this.cluster.hear();
     await broker.run(signal);
+    reporter.close();
   }
 
   /** For another node. */
@@ -150,23 +159,7 @@ export class ClusterNode {
     if (call.incarnation !== region.incarnation) throw new ServerError('ERR_SESSION_NOT_FOUND', { fd: call.fd });
     return callHere(this.#parts.server, call);
   }
-
-  /** Resolves when the reload that is asked for now is over. */
-  async #reload(): Promise<void> {
-    const { region, requestReload } = this.#running('reload');
-    const { bootTimeoutMs, maxWaitMs } = this.#parts.options();
-    const [reloads, failures] = [region.reloads, region.reloadsFailed];
-    const until = monotonicMs() + bootTimeoutMs + maxWaitMs;
-    requestReload(false);
-    while (region.reloads === reloads) {
-      if (region.reloadsFailed !== failures) throw failedReload('its log says why');
-      if (monotonicMs() > until) throw failedReload('it has not ended in time');
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AT_RELOAD_MS));
-    }
-  }
 }
-
-const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
 
 /** @throws ServerError ERR_SESSION_NOT_FOUND */
 function callHere(server: CalledServer, { method, fd, data = '', reset = false }: ConnectionCall): unknown {

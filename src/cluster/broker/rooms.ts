@@ -58,6 +58,11 @@ export class BrokerRooms {
     this.#followed.set(room, { subscription, joinedAt: monotonicMs(), members: 0 });
   }
 
+  /** Rooms this node subscribes to. */
+  get followed(): number {
+    return this.#followed.size;
+  }
+
   /** To the members on other nodes. @returns false: it is lost */
   publish(room: string, data: string | Uint8Array): boolean {
     return this.#driver.publish(subjectOf(SubjectKind.room, room), packRoomData(data));

@@ -1,0 +1,147 @@
+/**
+ * A node of several, as operators see and order it: its nodes, and a reload of all of them, one after another. Runs in the
+ * master; what needs the engine is done by the broker process, by messages.
+ */
+import type { NodeInfo } from '../cluster/driver.js';
+import type { ToBroker, ToMaster } from '../cluster/messages.js';
+import { Questions } from '../cluster/questions.js';
+import type { ClusterControl, ClusterStatus, NodeReload, NodesReload } from '../control/controlled.js';
+import { ServerError, serializeError } from '../errors/index.js';
+import type { ClusterRecord } from '../memory/cluster-record.js';
+import type { ResolvedClusterOptions } from '../options/cluster.js';
+
+export interface ClusterOperationParts {
+  readonly options: ResolvedClusterOptions;
+  readonly record: ClusterRecord;
+  /** To the broker process. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
+  say(message: ToBroker): void;
+  /** Resolves when all workers of this node are new. @throws ServerError ERR_RELOAD */
+  reloadHere(): Promise<void>;
+  /** How long a node may take for that. */
+  readonly reloadTimeoutMs: number;
+}
+
+type Step = { -readonly [K in keyof NodeReload]: NodeReload[K] };
+
+/** The other node answers, or says that it is late, before it is given up. */
+const GRACE_MS = 5000;
+const LOOK_AT_BROKER_MS = 500;
+
+export class ClusterOperation implements ClusterControl {
+  readonly #parts: ClusterOperationParts;
+  readonly #questions = new Questions(1);
+  #nodes: readonly NodeInfo[] = [];
+  #why = '';
+  #reload: NodesReload | undefined;
+
+  constructor(parts: ClusterOperationParts) {
+    this.#parts = parts;
+  }
+
+  /** The broker process says something. */
+  hear(message: ToMaster): void {
+    switch (message.say) {
+      case 'nodes':
+        this.#nodes = message.nodes;
+        this.#why = message.why;
+        return;
+      case 'reload':
+        return void this.#reloadFor(message.id);
+      default:
+        return this.#questions.answered(message);
+    }
+  }
+
+  status(): ClusterStatus {
+    const { driver, resolved, nodeId, readyNeedsEngine } = this.#parts.options;
+    const state = this.#state;
+    return {
+      ...{ nodeId, driver, engine: resolved.address, state, readyNeedsEngine },
+      why: state === 'up' ? '' : this.#whyNotUp,
+      nodes: this.#nodes.map(({ id, incarnation, address, version }) => ({
+        ...{ id, incarnation, address, version },
+        self: id === nodeId,
+      })),
+      reload: this.#reload ?? null,
+    };
+  }
+
+  async reload(): Promise<NodesReload> {
+    const { nodeId } = this.#parts.options;
+    if (this.#reload?.running === true) throw refuse(nodeId, 'another reload of all nodes is running');
+    if (this.#state !== 'up') throw refuse(nodeId, `the engine of the cluster is ${this.#state}`);
+    const others = this.#nodes.map(({ id }) => id).filter((id) => id !== nodeId);
+    const steps = [...others.sort(), nodeId].map((node): Step => ({ node, state: 'waiting', why: '' }));
+    const reload = { running: true, nodes: steps };
+    this.#reload = reload;
+    try {
+      for (const step of steps) await this.#take(step, steps);
+      return reload;
+    } finally {
+      reload.running = false;
+    }
+  }
+
+  get #state(): ClusterStatus['state'] {
+    return this.#parts.record.read()?.state ?? 'down';
+  }
+
+  get #whyNotUp(): string {
+    const hasBroker = this.#parts.record.brokerPid !== 0;
+    return hasBroker ? this.#why : 'the broker process of this node has ended, and is started again';
+  }
+
+  async #take(step: Step, steps: readonly Step[]): Promise<void> {
+    step.state = 'reloading';
+    try {
+      step.state = (await this.#reloadNode(step.node)) ? 'reloaded' : 'skipped';
+      if (step.state === 'skipped') step.why = 'it has left the cluster';
+    } catch (error) {
+      step.state = 'failed';
+      step.why = whyOf(error);
+      const left = steps.filter(({ state }) => state === 'waiting').map(({ node }) => node);
+      const then = left.length === 0 ? '' : `; the nodes after it keep their workers: ${left.join(', ')}`;
+      throw new ServerError('ERR_NODE_RELOAD', { node: step.node, why: `${step.why}${then}` }, { cause: error });
+    }
+  }
+
+  /** @returns false: it is not in the cluster any more */
+  async #reloadNode(node: string): Promise<unknown> {
+    const { options, record, say, reloadHere } = this.#parts;
+    const timeoutMs = this.#parts.reloadTimeoutMs + GRACE_MS;
+    if (node === options.nodeId) return reloadHere().then(() => true);
+    const { brokerPid } = record;
+    // It would not know of the question of its predecessor.
+    const watch = setInterval(() => {
+      if (record.brokerPid === brokerPid) return;
+      const state = 'lost: the broker process of this node has ended';
+      this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'other nodes', state }));
+    }, LOOK_AT_BROKER_MS);
+    try {
+      return await this.#questions.ask(node, timeoutMs + GRACE_MS, (id) =>
+        say({ say: 'reloadNode', id, node, timeoutMs }),
+      );
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  /** Another node asks. */
+  async #reloadFor(id: number): Promise<void> {
+    const { say, reloadHere } = this.#parts;
+    try {
+      await reloadHere();
+      say({ say: 'answer', id });
+    } catch (error) {
+      say({ say: 'failed', id, error: serializeError(error) });
+    }
+  }
+}
+
+const refuse = (node: string, why: string): ServerError => new ServerError('ERR_NODE_RELOAD', { node, why });
+
+/** Without what ERR_NODE_RELOAD says itself. */
+function whyOf(error: unknown): string {
+  if (error instanceof ServerError && error.is('ERR_RELOAD')) return error.detail.why;
+  return (error as Error).message.replace(/\.$/, '');
+}
