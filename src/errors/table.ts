@@ -803,8 +803,9 @@ export const errorTable = {
     advice: 'Ask one of nodes(). The request may have run there before the node was lost.',
   }),
   ERR_NODE_RELOAD: entry({
-    fields: { node: 'string', why: 'string' },
-    sentence: ({ node, why }) => `The reload of all nodes stopped at node "${node}": ${why}.`,
+    fields: { node: 'string', left: 'string', why: 'string' },
+    sentence: ({ node, left, why }) =>
+      `The reload of all nodes stopped at node "${node}"${left === '' ? '' : ` (before ${left})`}: ${why}.`,
     advice: 'Nodes before it have new workers; it and those after it serve on. Correct it and reload all nodes again.',
   }),
   ERR_CLUSTER_NODE_ID: entry({

@@ -100,8 +100,7 @@ export class ClusterOperation implements ClusterControl {
       step.state = 'failed';
       step.why = whyOf(error);
       const left = steps.filter(({ state }) => state === 'waiting').map(({ node }) => node);
-      const then = left.length === 0 ? '' : `; the nodes after it keep their workers: ${left.join(', ')}`;
-      throw new ServerError('ERR_NODE_RELOAD', { node: step.node, why: `${step.why}${then}` }, { cause: error });
+      throw new ServerError('ERR_NODE_RELOAD', { node: step.node, left: left.join(', '), why: step.why });
     }
   }
 
@@ -138,7 +137,7 @@ export class ClusterOperation implements ClusterControl {
   }
 }
 
-const refuse = (node: string, why: string): ServerError => new ServerError('ERR_NODE_RELOAD', { node, why });
+const refuse = (node: string, why: string): ServerError => new ServerError('ERR_NODE_RELOAD', { node, left: '', why });
 
 /** Without what ERR_NODE_RELOAD says itself. */
 function whyOf(error: unknown): string {
