@@ -36,8 +36,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 const CLUSTER: ClusterStatus = {
   ...{ nodeId: 'a', driver: 'redis', engine: 'host:6379', state: 'up', why: '', readyNeedsEngine: false, reload: null },
   nodes: [
-    { id: 'a', incarnation: 'i-1', address: 'h:1', version: '1.0', self: true },
-    { id: 'b', incarnation: 'i-2', address: 'h:2', version: '1.1', self: false },
+    { id: 'a', incarnation: 'i-1', address: 'h:1', version: '1.0.0', self: true },
+    { id: 'b', incarnation: 'i-2', address: 'h:2', version: '1.1.0', self: false },
   ],
 };
 
@@ -329,8 +329,8 @@ describe('tswoole nodes', () => {
     await world.serve({ nodes: () => CLUSTER });
     expect((await world.run('nodes')).out.trimEnd().split('\n')).toEqual([
       '   NODE  INCARNATION  ADDRESS  VERSION',
-      '*  a     i-1          h:1      1.0',
-      '   b     i-2          h:2      1.1',
+      '*  a     i-1          h:1      1.0.0',
+      '   b     i-2          h:2      1.1.0',
       'redis host:6379 up',
     ]);
     expect(JSON.parse((await world.run('nodes', '--json')).out)).toEqual(CLUSTER);
