@@ -329,8 +329,8 @@ describe('tswoole nodes', () => {
     await world.serve({ nodes: () => CLUSTER });
     expect((await world.run('nodes')).out.trimEnd().split('\n')).toEqual([
       '   NODE  INCARNATION  ADDRESS  VERSION',
-      '*  a     i-1          h:1      1.0.0',
-      '   b     i-2          h:2      1.1.0',
+      '*  a     i-1          h:1        1.0.0',
+      '   b     i-2          h:2        1.1.0',
       'redis host:6379 up',
     ]);
     expect(JSON.parse((await world.run('nodes', '--json')).out)).toEqual(CLUSTER);
