@@ -3,10 +3,11 @@
  * it keeps a user process. What needs an engine is loaded by the broker process alone.
  */
 import { hostname } from 'node:os';
+import type { MasterLink } from '../cluster/broker/master-link.js';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
-import type { ConnectionCall, FromBroker, ToBroker, ToMaster } from '../cluster/messages.js';
+import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
 import { ServerError } from '../errors/index.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { Purpose } from '../messaging/record.js';
@@ -47,6 +48,7 @@ export class ClusterNode {
   #runtime: Runtime | undefined;
   /** In the broker process: what others say to it. */
   #toBroker: ((message: ToBroker, from: number) => void) | undefined;
+  #toMaster: MasterLink | undefined;
 
   constructor(parts: ClusterNodeParts) {
     this.#parts = parts;
@@ -110,6 +112,7 @@ export class ClusterNode {
   }
 
   #heard(message: unknown, from: number): void {
+    if (this.#toMaster?.onMessage(message as ToBroker) === true) return;
     if (this.#toBroker !== undefined) this.#toBroker(message as ToBroker, from);
     else this.cluster.onMessage(message as FromBroker);
   }
@@ -122,16 +125,16 @@ export class ClusterNode {
   // ——— the broker process ———
 
   async #runBroker(signal: AbortSignal): Promise<void> {
-    const [{ Broker }, { Reporter }, { createDriver }] = await Promise.all([
+    const [{ Broker }, { MasterLink }, { createDriver }] = await Promise.all([
       import('../cluster/broker/broker.js'),
-      import('../cluster/broker/reporter.js'),
+      import('../cluster/broker/master-link.js'),
       import('../cluster/create-driver.js'),
     ]);
-    const { region, messaging, tellMaster } = this.#running('cluster');
-    const tell = (message: ToMaster): void => tellMaster?.(message);
+    const { region, messaging } = this.#running('cluster');
     const { driver, given, resolved, requestTimeoutMs } = this.#options;
     const id = this.#brokerId;
     const broker = new Broker({
+      changed: () => this.#toMaster?.changed(),
       ...{ self: this.#self(), ttlMs: resolved.ttlMs, requestTimeoutMs, log: this.#parts.log },
       createDriver: () => createDriver(driver, given),
       rooms: this.#parts.rooms(),
@@ -142,15 +145,17 @@ export class ClusterNode {
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
       },
       callConnection: (call) => this.#callHere(call),
-      tellMaster: tell,
-      reloadTimeoutMs: reloadTimeoutMs(this.#parts.options()),
-      changed: () => reporter.report(),
+      reload: () => this.#reload(),
     });
-    const reporter = new Reporter(broker, new ClusterRecord(region), tell);
+    this.#toMaster = new MasterLink(broker, {
+      ...{ self: this.#self().id, record: new ClusterRecord(region) },
+      reloadTimeoutMs: reloadTimeoutMs(this.#parts.options()),
+      tell: (message) => this.#running('cluster').tellMaster?.(message),
+    });
     this.#toBroker = (message, from) => broker.onMessage(message, from);
     this.cluster.hear();
+    signal.addEventListener('abort', () => this.#toMaster?.close());
     await broker.run(signal);
-    reporter.close();
   }
 
   /** For another node. */
@@ -159,7 +164,15 @@ export class ClusterNode {
     if (call.incarnation !== region.incarnation) throw new ServerError('ERR_SESSION_NOT_FOUND', { fd: call.fd });
     return callHere(this.#parts.server, call);
   }
+
+  /** For another node: resolves when this one's workers are new. */
+  #reload(): Promise<void> {
+    if (this.#toMaster === undefined) throw failedReload('its broker process is still starting');
+    return this.#toMaster.reloadHere();
+  }
 }
+
+const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
 
 /** @throws ServerError ERR_SESSION_NOT_FOUND */
 function callHere(server: CalledServer, { method, fd, data = '', reset = false }: ConnectionCall): unknown {

@@ -3,7 +3,7 @@
  * master; what needs the engine is done by the broker process, by messages.
  */
 import type { NodeInfo } from '../cluster/driver.js';
-import type { ToBroker, ToMaster } from '../cluster/messages.js';
+import type { FromMaster, ToMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
 import type { ClusterControl, ClusterStatus, NodeReload, NodesReload } from '../control/controlled.js';
 import { ServerError, serializeError } from '../errors/index.js';
@@ -14,7 +14,7 @@ export interface ClusterOperationParts {
   readonly options: ResolvedClusterOptions;
   readonly record: ClusterRecord;
   /** To the broker process. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
-  say(message: ToBroker): void;
+  say(message: FromMaster): void;
   /** Resolves when all workers of this node are new. @throws ServerError ERR_RELOAD */
   reloadHere(): Promise<void>;
   /** How long a node may take for that. */
@@ -30,18 +30,21 @@ const LOOK_AT_BROKER_MS = 500;
 export class ClusterOperation implements ClusterControl {
   readonly #parts: ClusterOperationParts;
   readonly #questions = new Questions(1);
+  #self: string;
   #nodes: readonly NodeInfo[] = [];
   #why = '';
   #reload: NodesReload | undefined;
 
   constructor(parts: ClusterOperationParts) {
     this.#parts = parts;
+    this.#self = parts.options.nodeId;
   }
 
   /** The broker process says something. */
   hear(message: ToMaster): void {
     switch (message.say) {
       case 'nodes':
+        this.#self = message.self;
         this.#nodes = message.nodes;
         this.#why = message.why;
         return;
@@ -53,8 +56,9 @@ export class ClusterOperation implements ClusterControl {
   }
 
   status(): ClusterStatus {
-    const { driver, resolved, nodeId, readyNeedsEngine } = this.#parts.options;
+    const { driver, resolved, readyNeedsEngine } = this.#parts.options;
     const state = this.#state;
+    const nodeId = this.#self;
     return {
       ...{ nodeId, driver, engine: resolved.address, state, readyNeedsEngine },
       why: state === 'up' ? '' : this.#whyNotUp,
@@ -67,7 +71,7 @@ export class ClusterOperation implements ClusterControl {
   }
 
   async reload(): Promise<NodesReload> {
-    const { nodeId } = this.#parts.options;
+    const nodeId = this.#self;
     if (this.#reload?.running === true) throw refuse(nodeId, 'another reload of all nodes is running');
     if (this.#state !== 'up') throw refuse(nodeId, `the engine of the cluster is ${this.#state}`);
     const others = this.#nodes.map(({ id }) => id).filter((id) => id !== nodeId);
@@ -106,9 +110,9 @@ export class ClusterOperation implements ClusterControl {
 
   /** @returns false: it is not in the cluster any more */
   async #reloadNode(node: string): Promise<unknown> {
-    const { options, record, say, reloadHere } = this.#parts;
+    const { record, say, reloadHere } = this.#parts;
     const timeoutMs = this.#parts.reloadTimeoutMs + GRACE_MS;
-    if (node === options.nodeId) return reloadHere().then(() => true);
+    if (node === this.#self) return reloadHere().then(() => true);
     const { brokerPid } = record;
     // It would not know of the question of its predecessor.
     const watch = setInterval(() => {
@@ -130,9 +134,9 @@ export class ClusterOperation implements ClusterControl {
     const { say, reloadHere } = this.#parts;
     try {
       await reloadHere();
-      say({ say: 'answer', id });
+      say({ say: 'ofMaster', answer: { say: 'answer', id } });
     } catch (error) {
-      say({ say: 'failed', id, error: serializeError(error) });
+      say({ say: 'ofMaster', answer: { say: 'failed', id, error: serializeError(error) } });
     }
   }
 }

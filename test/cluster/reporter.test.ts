@@ -36,7 +36,7 @@ beforeEach(() => {
   driver = new FakeDriver();
   broker = { driver, lost: 0, followedRooms: 2, failure: undefined };
   told = [];
-  reporter = new Reporter(broker as unknown as Broker, record, (message) => told.push(message));
+  reporter = new Reporter(broker as unknown as Broker, { self: 'a', record, tell: (message) => told.push(message) });
 });
 afterEach(() => {
   reporter.close();
@@ -68,12 +68,12 @@ describe('the report of a broker process', () => {
   });
 
   it('tells the master of the nodes when they change, and not again', () => {
-    expect(told).toEqual([{ say: 'nodes', nodes: [node('a')], why: '' }]);
+    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '' }]);
     vi.advanceTimersByTime(5000);
     expect(told).toHaveLength(1);
     driver.known = [node('a'), node('b')];
     reporter.report();
-    expect(told.at(-1)).toEqual({ say: 'nodes', nodes: [node('a'), node('b')], why: '' });
+    expect(told.at(-1)).toEqual({ say: 'nodes', self: 'a', nodes: [node('a'), node('b')], why: '' });
   });
 
   it('has the reason while the engine is not up', () => {

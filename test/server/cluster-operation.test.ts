@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NodeInfo } from '../../src/cluster/driver.js';
-import type { ToBroker } from '../../src/cluster/messages.js';
+import type { FromMaster } from '../../src/cluster/messages.js';
 import { ServerError, serializeError } from '../../src/errors/index.js';
 import type { ClusterFigures, ClusterRecord } from '../../src/memory/cluster-record.js';
 import { resolveOptions } from '../../src/options/index.js';
 import { ClusterOperation } from '../../src/server/cluster-operation.js';
 
-type Order = Extract<ToBroker, { say: 'reloadNode' }>;
+type Order = Extract<FromMaster, { say: 'reloadNode' }>;
 
 const node = (id: string): NodeInfo => ({ id, incarnation: `i-${id}`, address: `${id}:1`, version: '1' });
 
-let said: ToBroker[];
+let said: FromMaster[];
 let state: ClusterFigures['state'];
 let brokerPid: number;
 let reloadHere: () => Promise<void>;
@@ -32,7 +32,7 @@ beforeEach(() => {
     say: (message) => said.push(message),
     reloadHere: () => reloadHere(),
   });
-  operation.hear({ say: 'nodes', nodes: [node('b'), node('c'), node('a')], why: '' });
+  operation.hear({ say: 'nodes', self: 'b', nodes: [node('b'), node('c'), node('a')], why: '' });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -66,7 +66,7 @@ describe('the status of a node', () => {
 
   it('says why it is not up', () => {
     state = 'down';
-    operation.hear({ say: 'nodes', nodes: [node('b')], why: 'no route' });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route' });
     expect(operation.status()).toMatchObject({ state: 'down', why: 'no route' });
     brokerPid = 0;
     expect(operation.status().why).toContain('broker process');
@@ -107,7 +107,7 @@ describe('a reload of all nodes', () => {
   });
 
   it('fails when this node does', async () => {
-    operation.hear({ say: 'nodes', nodes: [node('b')], why: '' });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '' });
     reloadHere = () => Promise.reject(new Error('It is broken.'));
     const detail = { node: 'b', left: '', why: 'It is broken' };
     expect(await outcome(operation.reload())).toMatchObject({ code: 'ERR_NODE_RELOAD', detail });
@@ -148,10 +148,10 @@ describe('a reload that another node asks for', () => {
   it('is answered when this one has new workers, or says why not', async () => {
     operation.hear({ say: 'reload', id: 5 });
     await settle();
-    expect(said).toEqual([{ say: 'answer', id: 5 }]);
+    expect(said).toEqual([{ say: 'ofMaster', answer: { say: 'answer', id: 5 } }]);
     reloadHere = () => Promise.reject(new ServerError('ERR_RELOAD', { why: 'x' }));
     operation.hear({ say: 'reload', id: 6 });
     await settle();
-    expect(said.at(-1)).toMatchObject({ say: 'failed', id: 6, error: { code: 'ERR_RELOAD' } });
+    expect(said.at(-1)).toMatchObject({ answer: { say: 'failed', id: 6, error: { code: 'ERR_RELOAD' } } });
   });
 });

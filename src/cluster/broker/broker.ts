@@ -6,7 +6,7 @@
 import { ServerError, serializeError } from '../../errors/index.js';
 import type { Log } from '../../util/log.js';
 import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../driver.js';
-import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker, ToMaster } from '../messages.js';
+import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
@@ -27,11 +27,10 @@ export interface BrokerParts {
   send(message: FromBroker, processId: number): void;
   /** Of this node: what `server.send` and the others return. @throws ServerError */
   callConnection(call: ConnectionCall): unknown;
-  tellMaster(message: ToMaster): void;
-  /** How long this node's master may take to replace all workers. */
-  readonly reloadTimeoutMs: number;
-  /** The state or the nodes have changed. */
-  changed(): void;
+  /** Resolves when this node's workers are new. */
+  reload(): Promise<void>;
+  /** The figures and nodes have changed. */
+  changed?(): void;
   readonly log: Log;
 }
 
@@ -49,9 +48,9 @@ export class Broker {
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
   #nextWorker = 0;
-  #connectError: Error | undefined;
   /** Messages that processes of this node did not take in time. */
   #lost = 0;
+  #connectError: Error | undefined;
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
@@ -111,8 +110,6 @@ export class Broker {
         return this.#driver.presence.drop(ownKey(message.key), message.member);
       case 'ask':
         return void this.#answer(message.id, message.question, from);
-      case 'reloadNode':
-        return void this.#reloadNode(message);
       default:
         return this.#questions.answered(message);
     }
@@ -189,7 +186,6 @@ export class Broker {
       } catch (error) {
         if (signal.aborted) return;
         this.#connectError = error as Error;
-        this.#parts.changed();
         this.#parts.log.error('this node is not in its cluster; it serves alone, and tries again', { error });
         await this.#driver.stop(false);
         await sleep(pauseMs * (0.5 + Math.random() / 2), signal);
@@ -207,14 +203,13 @@ export class Broker {
   }
 
   #started(): void {
-    const { rooms, self, ttlMs } = this.#parts;
     this.#connectError = undefined;
+    const { rooms, self, ttlMs } = this.#parts;
     if (rooms !== undefined) this.#rooms = new BrokerRooms(this.#driver, self.id, rooms, ttlMs);
     for (const { key, member, meta, ttlMs: ttl } of this.#present.values()) {
       this.#driver.presence.put(ownKey(key), member, meta, ttl);
     }
     this.#tellAll(this.#now());
-    this.#parts.changed();
   }
 
   #events(): ClusterEvents {
@@ -242,31 +237,17 @@ export class Broker {
   #happened(event: ClusterEvent): void {
     this.#tellAll(this.#now());
     this.#tellAll({ say: 'event', ...event });
-    this.#parts.changed();
+    this.#parts.changed?.();
   }
 
   async #asked(bytes: Uint8Array, from: string): Promise<Uint8Array> {
     const request = unpackRequest(bytes);
-    if (request.ask === 'reload') return packValue(await this.#reloadHere());
+    if (request.ask === 'reload') {
+      await this.#parts.reload();
+      return packValue(true);
+    }
     if (request.ask === 'connection') return packValue(this.#parts.callConnection(request.call));
     return packValue(await this.#askWorker(request.data, from));
-  }
-
-  /** The master knows when all workers are new, and why not. */
-  #reloadHere(): Promise<unknown> {
-    const { self, reloadTimeoutMs, tellMaster } = this.#parts;
-    return this.#questions.ask(self.id, reloadTimeoutMs, (id) => tellMaster({ say: 'reload', id }));
-  }
-
-  async #reloadNode({ id, node, timeoutMs }: Extract<ToBroker, { say: 'reloadNode' }>): Promise<void> {
-    const { tellMaster } = this.#parts;
-    try {
-      const isThere = this.#driver.nodes().some((each) => each.id === node);
-      if (isThere) await this.#driver.request(node, packValue({ ask: 'reload' }), { timeoutMs });
-      tellMaster({ say: 'answer', id, value: isThere });
-    } catch (error) {
-      tellMaster({ say: 'failed', id, error: serializeError(error) });
-    }
   }
 
   /** One after another; who does not answer is not asked again, for the request may have run. */

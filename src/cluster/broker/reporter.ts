@@ -12,20 +12,26 @@ const REPORT_MS = 1000;
 type Counted = Readonly<Record<ClusterCounter, number>>;
 const NONE: Counted = { published: 0, delivered: 0, lost: 0, reconnects: 0 };
 
+export interface ReporterParts {
+  /** Node id. */
+  readonly self: string;
+  readonly record: ClusterRecord;
+  /** By the manager, to the master. */
+  tell(message: ToMaster): void;
+}
+
 export class Reporter {
   readonly #broker: Broker;
-  readonly #record: ClusterRecord;
-  readonly #tellMaster: (message: ToMaster) => void;
+  readonly #parts: ReporterParts;
   readonly #timer: NodeJS.Timeout;
   #driver: ClusterDriver | undefined;
   #counted = NONE;
   #lostHere = 0;
   #told = '';
 
-  constructor(broker: Broker, record: ClusterRecord, tellMaster: (message: ToMaster) => void) {
+  constructor(broker: Broker, parts: ReporterParts) {
     this.#broker = broker;
-    this.#record = record;
-    this.#tellMaster = tellMaster;
+    this.#parts = parts;
     this.#timer = setInterval(() => this.report(), REPORT_MS);
     this.report();
   }
@@ -35,12 +41,12 @@ export class Reporter {
     const { state } = driver;
     const nodes = driver.nodes();
     const { bufferedBytes } = driver.stats();
-    this.#record.write({ state, nodeNum: nodes.length, followedRooms, bufferedBytes }, this.#countMore());
+    this.#parts.record.write({ state, nodeNum: nodes.length, followedRooms, bufferedBytes }, this.#countMore());
     const why = state === 'up' ? '' : (failure?.message ?? '');
     const text = JSON.stringify([nodes, why]);
     if (text === this.#told) return;
     this.#told = text;
-    this.#tellMaster({ say: 'nodes', nodes, why });
+    this.#parts.tell({ say: 'nodes', self: this.#parts.self, nodes, why });
   }
 
   close(): void {

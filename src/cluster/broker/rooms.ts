@@ -58,11 +58,6 @@ export class BrokerRooms {
     this.#followed.set(room, { subscription, joinedAt: monotonicMs(), members: 0 });
   }
 
-  /** Rooms this node subscribes to. */
-  get followed(): number {
-    return this.#followed.size;
-  }
-
   /** To the members on other nodes. @returns false: it is lost */
   publish(room: string, data: string | Uint8Array): boolean {
     return this.#driver.publish(subjectOf(SubjectKind.room, room), packRoomData(data));
@@ -78,6 +73,11 @@ export class BrokerRooms {
   roomOf(subject: string): string | undefined {
     for (const [room, { subscription }] of this.#followed) if (subscription.subject === subject) return room;
     return undefined;
+  }
+
+  /** Rooms this node subscribes to. */
+  get followed(): number {
+    return this.#followed.size;
   }
 
   close(): void {
