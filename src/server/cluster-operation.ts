@@ -6,7 +6,7 @@ import type { NodeInfo } from '../cluster/driver.js';
 import type { FromMaster, ToMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
 import type { ClusterControl, ClusterStatus, NodeReload, NodesReload } from '../control/controlled.js';
-import { ServerError, serializeError } from '../errors/index.js';
+import { type ErrorCode, errorTable, ServerError, serializeError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
 
@@ -143,8 +143,10 @@ export class ClusterOperation implements ClusterControl {
 
 const refuse = (node: string, why: string): ServerError => new ServerError('ERR_NODE_RELOAD', { node, left: '', why });
 
-/** Without what ERR_NODE_RELOAD says itself. */
+/** Without the advice, and without what ERR_NODE_RELOAD says itself. */
 function whyOf(error: unknown): string {
   if (error instanceof ServerError && error.is('ERR_RELOAD')) return error.detail.why;
-  return (error as Error).message.replace(/\.$/, '');
+  const { message } = error as Error;
+  const advice = error instanceof ServerError ? ` ${errorTable[error.code as ErrorCode].advice}` : '';
+  return message.replace(advice, '').replace(/\.$/, '');
 }
