@@ -86,7 +86,9 @@ export class ClusterOperation implements ClusterControl {
     }
   }
 
+  /** Until the nodes are known this node is alone. */
   get #state(): ClusterStatus['state'] {
+    if (this.#nodes.length === 0) return 'down';
     return this.#parts.record.read()?.state ?? 'down';
   }
 

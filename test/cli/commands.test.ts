@@ -37,7 +37,7 @@ const CLUSTER: ClusterStatus = {
   ...{ nodeId: 'a', driver: 'redis', engine: 'host:6379', state: 'up', why: '', readyNeedsEngine: false, reload: null },
   nodes: [
     { id: 'a', incarnation: 'i-1', address: 'h:1', version: '1.0.0', self: true },
-    { id: 'b', incarnation: 'i-2', address: 'h:2', version: '1.1.0', self: false },
+    { id: 'b', incarnation: 'i-2', address: 'h\u001b:2', version: '1.1.0', self: false },
   ],
 };
 
@@ -328,9 +328,9 @@ describe('tswoole nodes', () => {
   it('lists them, this one marked, and says how the engine is', async () => {
     await world.serve({ nodes: () => CLUSTER });
     expect((await world.run('nodes')).out.trimEnd().split('\n')).toEqual([
-      '   NODE  INCARNATION  ADDRESS  VERSION',
-      '*  a     i-1          h:1        1.0.0',
-      '   b     i-2          h:2        1.1.0',
+      '   NODE  INCARNATION  ADDRESS    VERSION',
+      '*  a     i-1          h:1          1.0.0',
+      '   b     i-2          h\\u{1b}:2    1.1.0',
       'redis host:6379 up',
     ]);
     expect(JSON.parse((await world.run('nodes', '--json')).out)).toEqual(CLUSTER);

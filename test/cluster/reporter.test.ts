@@ -76,6 +76,14 @@ describe('the report of a broker process', () => {
     expect(told.at(-1)).toEqual({ say: 'nodes', self: 'a', nodes: [node('a'), node('b')], why: '' });
   });
 
+  it('has no more nodes than a message takes, and how many there are', () => {
+    driver.known = Array.from({ length: 2000 }, (_, index) => node(`n${index}`));
+    reporter.report();
+    const [, last] = told;
+    expect(last?.say === 'nodes' && last.nodes).toHaveLength(1500);
+    expect(figures()?.nodeNum).toBe(2000);
+  });
+
   it('has the reason while the engine is not up', () => {
     broker.failure = new Error('no route');
     reporter.report();

@@ -64,6 +64,12 @@ describe('the status of a node', () => {
     });
   });
 
+  it('is down until the nodes are known, whatever the figures say', async () => {
+    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '' });
+    expect(operation.status().state).toBe('down');
+    await expect(operation.reload()).rejects.toMatchObject({ code: 'ERR_NODE_RELOAD' });
+  });
+
   it('says why it is not up', () => {
     state = 'down';
     operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route' });

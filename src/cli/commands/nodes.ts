@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { ClusterStatus } from '../../control/controlled.js';
 import { ask } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { paint, print, printJson, table } from '../terminal.js';
+import { paint, print, printJson, table, visible } from '../terminal.js';
 
 export function addNodes(program: Command): void {
   withTarget(program.command('nodes'))
@@ -18,7 +18,8 @@ export function addNodes(program: Command): void {
 
 export function describeNodes(cluster: ClusterStatus): string {
   const rows = cluster.nodes.map(({ self, id, incarnation, address, version }) => [
-    ...[self ? '*' : '', id, incarnation, address, version],
+    self ? '*' : '',
+    ...[id, incarnation, address, version].map(visible),
   ]);
   const nodes = table(['', 'NODE', 'INCARNATION', 'ADDRESS', 'VERSION'], rows);
   return `${nodes}\n${describeEngine(cluster)}`;

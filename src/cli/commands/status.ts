@@ -9,7 +9,7 @@ import { monotonicMs } from '../../util/clock.js';
 import { ExitCode } from '../exit.js';
 import { ask, runningServers, scriptOf } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { bytes, count, duration, list, paint, print, printJson, seconds, table } from '../terminal.js';
+import { bytes, count, duration, list, paint, print, printJson, seconds, table, visible } from '../terminal.js';
 import { describeEngine } from './nodes.js';
 
 interface Flags extends TargetFlags {
@@ -91,7 +91,7 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
 
 function describeCluster(cluster: ClusterStatus, stats: ServerStats): [string, string][] {
   const { published = 0, delivered = 0, lost = 0, reconnects = 0 } = stats.cluster ?? {};
-  const nodes = cluster.nodes.map(({ id, self }) => (self ? `${id} (this one)` : id));
+  const nodes = cluster.nodes.map(({ id, self }) => (self ? `${visible(id)} (this one)` : visible(id)));
   const figures = `${count(published)} published, ${count(delivered)} delivered, ${count(lost)} lost, ${reconnects} reconnects`;
   return [
     ['nodes', nodes.length === 0 ? 'none known' : nodes.join(', ')],

@@ -8,6 +8,8 @@ import type { ToMaster } from '../messages.js';
 import type { Broker } from './broker.js';
 
 const REPORT_MS = 1000;
+/** A control message has 1 MiB at most, and a node up to 600 bytes. */
+const MOST_NODES = 1500;
 
 type Counted = Readonly<Record<ClusterCounter, number>>;
 const NONE: Counted = { published: 0, delivered: 0, lost: 0, reconnects: 0 };
@@ -39,9 +41,10 @@ export class Reporter {
   report(): void {
     const { driver, failure, followedRooms } = this.#broker;
     const { state } = driver;
-    const nodes = driver.nodes();
+    const all = driver.nodes();
     const { bufferedBytes } = driver.stats();
-    this.#parts.record.write({ state, nodeNum: nodes.length, followedRooms, bufferedBytes }, this.#countMore());
+    this.#parts.record.write({ state, nodeNum: all.length, followedRooms, bufferedBytes }, this.#countMore());
+    const nodes = all.slice(0, MOST_NODES);
     const why = state === 'up' ? '' : (failure?.message ?? '');
     const text = JSON.stringify([nodes, why]);
     if (text === this.#told) return;
