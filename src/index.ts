@@ -3,7 +3,7 @@
 export type { Cluster, ClusterSubscription, RoomMembers, Shareable } from './cluster/cluster.js';
 export type { DriverState, Member, NodeInfo } from './cluster/driver.js';
 export type { CommandHandler } from './control/commands.js';
-export type { ServerStats, WorkerInfo } from './control/stats.js';
+export type { ClusterStats, ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
 export type { FetchFunction } from './http/apps.js';
 export type { CookieOptions } from './http/cookies.js';

@@ -6,6 +6,7 @@ import { addCompletion } from './commands/completion.js';
 import { addConnections } from './commands/connections.js';
 import { addInfo } from './commands/info.js';
 import { addLogs } from './commands/logs.js';
+import { addNodes } from './commands/nodes.js';
 import { addProfile } from './commands/profile.js';
 import { addReload } from './commands/reload.js';
 import { addRestart } from './commands/restart.js';
@@ -36,6 +37,7 @@ export function createProgram(): Command {
   addScale(program);
   addConnections(program);
   addRooms(program);
+  addNodes(program);
   addCall(program);
   addProfile(program);
   addInfo(program);

@@ -93,3 +93,11 @@ export function count(value: number): string {
   if (value < 1e6) return `${(value / 1000).toFixed(value < 1e5 ? 1 : 0)}k`;
   return value < 1e9 ? `${(value / 1e6).toFixed(1)}M` : `${(value / 1e9).toFixed(1)}G`;
 }
+
+/** Names that others choose, such as clients and nodes: what a terminal would act on is escaped. */
+export function visible(name: string): string {
+  return name.replaceAll(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+}

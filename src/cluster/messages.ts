@@ -47,6 +47,21 @@ export type ToBroker =
   | { readonly say: 'ask'; readonly id: number; readonly question: Question }
   | Answer;
 
+/** What the broker process says to its master, by the manager, as JSON. */
+export type ToMaster =
+  /** At each change. `why` this node is not in its cluster; empty: nothing is known. */
+  | { readonly say: 'nodes'; readonly self: string; readonly nodes: readonly NodeInfo[]; readonly why: string }
+  /** Another node asks that this one replaces its workers. */
+  | { readonly say: 'reload'; readonly id: number }
+  /** To `reloadNode`. */
+  | Answer;
+
+export type FromMaster =
+  /** That node is to replace its workers. The answer is false when it is not in the cluster any more. */
+  | { readonly say: 'reloadNode'; readonly id: number; readonly node: string; readonly timeoutMs: number }
+  /** To `reload`. */
+  | { readonly say: 'ofMaster'; readonly answer: Answer };
+
 /** Events of the cluster, as the user's callbacks get them. */
 export interface ClusterCallbacks {
   nodeUp(node: NodeInfo): void;

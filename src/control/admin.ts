@@ -10,7 +10,7 @@ import type { ResolvedAdmin } from '../options/index.js';
 import type { Log } from '../util/log.js';
 import { allow, fromQuery, Refusal, readBody, readTarget, shorten, type Target } from './admin-request.js';
 import type { CommandTable } from './commands.js';
-import type { Controlled, TakenProfile } from './controlled.js';
+import type { Controlled, ServerStatus, TakenProfile } from './controlled.js';
 import { HostCheck } from './host-check.js';
 import { PROMETHEUS_TYPE, toPrometheus } from './metrics.js';
 import { publicError } from './public-error.js';
@@ -106,10 +106,10 @@ export class AdminServer {
         return send(response, isLost ? 503 : 200, isLost || state === 'degraded' ? `${state}\n` : 'ok\n');
       }
       case '/readyz': {
-        const { ready, state } = this.#server.status();
-        return ready
-          ? send(response, 200, state === 'degraded' ? 'ready, degraded\n' : 'ready\n')
-          : send(response, 503, `${state === 'running' ? 'no worker is ready' : state}\n`);
+        const status = this.#server.status();
+        return status.ready
+          ? send(response, 200, status.state === 'degraded' ? 'ready, degraded\n' : 'ready\n')
+          : send(response, 503, `${whyNotReady(status)}\n`);
       }
       case '/':
         return send(response, 200, 'tswoole: /metrics /healthz /readyz /api\n');
@@ -161,11 +161,21 @@ export class AdminServer {
   }
 }
 
+function whyNotReady({ state, cluster }: ServerStatus): string {
+  const isRunning = state === 'running' || state === 'degraded';
+  if (isRunning && cluster?.readyNeedsEngine === true && cluster.state !== 'up') {
+    return `the engine of the cluster is ${cluster.state}`;
+  }
+  return state === 'running' ? 'no worker is ready' : state;
+}
+
 function statusOf(error: unknown): number {
   if (!(error instanceof ServerError)) return 500;
   if (error.is('ERR_COMMAND_UNKNOWN') || error.is('ERR_SESSION_NOT_FOUND')) return 404;
   if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID|ROOM_NAME)/.test(error.code)) return 400;
-  return /^ERR_(RELOAD|SCALE|PROFILE|NO_WEBSOCKET|ROOM_BUFFER_FULL)$/.test(error.code) ? 409 : 500;
+  return /^ERR_(RELOAD|SCALE|PROFILE|NO_WEBSOCKET|NO_CLUSTER|NODE_RELOAD|ROOM_BUFFER_FULL)$/.test(error.code)
+    ? 409
+    : 500;
 }
 
 function send(

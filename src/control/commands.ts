@@ -71,6 +71,12 @@ export const commands = {
     required: ['room', 'text'],
     run: (server, { room, text: message }) => server.publish(room as string, message as string),
   },
+  nodes: {
+    help: 'The nodes of the cluster, how this one is in it, and how far a reload of all nodes is.',
+    changes: false,
+    takes: {},
+    run: (server) => server.nodes(),
+  },
   settings: {
     help: 'Every option with its value; secrets are left out.',
     changes: false,
@@ -78,10 +84,14 @@ export const commands = {
     run: (server) => server.settings(),
   },
   reload: {
-    help: 'Replaces every worker, or with tasksOnly every task worker, by one that runs the script as it is now.',
+    help: 'Replaces every worker, or with tasksOnly every task worker, by one that runs the script as it is now; with allNodes on every node of the cluster, one after another.',
     changes: true,
-    takes: { tasksOnly: BOOLEAN },
-    run: (server, { tasksOnly = false }) => server.reload(tasksOnly as boolean),
+    takes: { tasksOnly: BOOLEAN, allNodes: BOOLEAN },
+    run: (server, { tasksOnly = false, allNodes = false }) => {
+      if (allNodes !== true) return server.reload(tasksOnly as boolean);
+      if (tasksOnly === true) refuseBoth('allNodes', 'tasksOnly');
+      return server.reloadNodes();
+    },
   },
   shutdown: {
     help: 'Ends the server in order.',
@@ -147,6 +157,10 @@ export const commands = {
 } as const satisfies Readonly<Record<string, Command>>;
 
 export type CommandName = keyof typeof commands;
+
+function refuseBoth(name: string, other: string): never {
+  throw new ServerError('ERR_OPTION_CONFLICT', { name, other, why: 'nodes replace all of their workers' });
+}
 
 function target(): Kind<number | string, number | 'master' | 'manager'> {
   const expected = 'the id of a process, "master" or "manager"';

@@ -1,4 +1,5 @@
 /** The control interface of a running server, for the command line, the admin listener and the API. */
+import type { ClusterState } from '../memory/cluster-record.js';
 import type { ClientInfo } from '../memory/connection-table.js';
 import type { RoomSize, RoomTotals } from '../memory/room-board.js';
 import type { MetricFamily } from './metrics.js';
@@ -38,6 +39,54 @@ export interface Traffic {
   readonly latencyP99: number;
 }
 
+/** One node of the cluster; its fields as in `NodeInfo`. */
+export interface ClusterMember {
+  readonly id: string;
+  readonly incarnation: string;
+  readonly address: string;
+  readonly version: string;
+  /** It is this server. */
+  readonly self: boolean;
+}
+
+/** How far a reload of all nodes is with one of them. */
+export interface NodeReload {
+  readonly node: string;
+  readonly state: 'waiting' | 'reloading' | 'reloaded' | 'skipped' | 'failed';
+  /** Of `skipped` and `failed`; empty elsewhere. */
+  readonly why: string;
+}
+
+/** A reload of all nodes, ordered at this one: the others by name, this one last. */
+export interface NodesReload {
+  readonly running: boolean;
+  readonly nodes: readonly NodeReload[];
+}
+
+/** A node of several, and what it knows of the others. */
+export interface ClusterStatus {
+  readonly nodeId: string;
+  readonly driver: string;
+  /** Host and port of the engine. */
+  readonly engine: string;
+  /** `down` also while the broker process is dead or hangs. */
+  readonly state: ClusterState;
+  /** Why it is not up, as far as is known. */
+  readonly why: string;
+  /** While the state is not `up`: as last known. */
+  readonly nodes: readonly ClusterMember[];
+  readonly readyNeedsEngine: boolean;
+  /** The last one that was ordered here; null: none. */
+  readonly reload: NodesReload | null;
+}
+
+/** The cluster's part of the control interface. */
+export interface ClusterControl {
+  status(): ClusterStatus;
+  /** Resolves when the workers of all nodes are new; nodes that left meanwhile are skipped. @throws ServerError ERR_NODE_RELOAD */
+  reload(): Promise<NodesReload>;
+}
+
 export interface ServerStatus {
   readonly name: string;
   readonly version: string;
@@ -48,7 +97,7 @@ export interface ServerStatus {
   /** Empty while all processes stay up. */
   readonly crashLoops: readonly CrashLoop[];
   readonly traffic: Traffic;
-  /** Clients are served: the server is running, and some worker stays up. */
+  /** Clients are served: the server is running, and some worker stays up (and the cluster's engine, with `readyNeedsEngine`). */
   readonly ready: boolean;
   readonly script: string;
   readonly masterPid: number;
@@ -72,6 +121,8 @@ export interface ServerStatus {
   readonly admin: string;
   /** Some port speaks WebSocket. */
   readonly speaksWebSocket: boolean;
+  /** null: the server is alone. */
+  readonly cluster: ClusterStatus | null;
 }
 
 export interface ConnectionFilter {
@@ -134,6 +185,10 @@ export interface Controlled {
   settings(): Readonly<Record<string, unknown>>;
   /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */
   reload(tasksOnly: boolean): Promise<{ readonly generation: number }>;
+  /** @throws ServerError ERR_NO_CLUSTER */
+  nodes(): ClusterStatus;
+  /** As `ClusterControl.reload`. @throws ServerError ERR_NO_CLUSTER, ERR_NODE_RELOAD */
+  reloadNodes(): Promise<NodesReload>;
   /** Begins the shutdown, which is complete when the process has ended. */
   shutdown(): void;
   /** @throws ServerError ERR_WORKER_ID */

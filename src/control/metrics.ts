@@ -6,6 +6,7 @@
 
 import { queuedBytesAt } from '../ipc/ring.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
+import { ClusterRecord } from '../memory/cluster-record.js';
 import { peerOf, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../memory/process-board.js';
 import { endReasons, type Region } from '../memory/region.js';
@@ -58,6 +59,7 @@ export function readMetrics(sources: MetricSources): MetricFamily[] {
     ...ofServer(sources),
     ...ofReactors(sources),
     ...ofWebSockets(sources),
+    ...ofCluster(sources),
     ...ofSharedObjects(),
     ...ofWorkers(sources),
     ...ofTasks(sources),
@@ -133,6 +135,23 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
         sample(board.connections(reactor), { reactor: String(reactor) }),
       ),
     ),
+  ];
+}
+
+/** Where the server is a node of several. */
+function ofCluster({ region }: MetricSources): MetricFamily[] {
+  const figures = new ClusterRecord(region).read();
+  if (figures === undefined) return [];
+  const { state, nodeNum, followedRooms, published, delivered, lost, reconnects, bufferedBytes } = figures;
+  return [
+    gauge('cluster_up', '1 while messages reach other nodes.', sample(state === 'up' ? 1 : 0)),
+    gauge('cluster_nodes', 'Living nodes, this one included, as last known.', sample(nodeNum)),
+    gauge('cluster_rooms', 'Rooms this node subscribes to.', sample(followedRooms)),
+    gauge('cluster_buffered_bytes', 'Bytes the engine has not confirmed yet.', sample(bufferedBytes)),
+    counter('cluster_published_total', 'Messages the engine has taken from this node.', sample(published)),
+    counter('cluster_delivered_total', 'Messages that came to subscribers of this node.', sample(delivered)),
+    counter('cluster_lost_total', 'Messages that are known to be lost.', sample(lost)),
+    counter('cluster_reconnects_total', 'Connections to the engine that replaced a lost one.', sample(reconnects)),
   ];
 }
 

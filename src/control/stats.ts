@@ -2,6 +2,7 @@
 
 import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
+import { ClusterRecord } from '../memory/cluster-record.js';
 import { peerOf, processNum } from '../memory/layout.js';
 import { addHistograms, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
@@ -93,6 +94,28 @@ export interface ServerStats {
   roomDeliveries: number;
   /** Published messages that members did not get because they did not keep up: see `slowConsumer`. */
   roomDrops: number;
+  /** This node among several; null without the option `cluster`. */
+  cluster: ClusterStats | null;
+}
+
+/** As the broker process of this node has written them, at each change and every second. Counters are totals since the start. */
+export interface ClusterStats {
+  /** `'up'`: messages reach other nodes. `'down'` also while the broker process is dead, or has not written for 5 s. */
+  state: 'up' | 'reconnecting' | 'down';
+  /** Living nodes, this one included; while the state is not `'up'`, as last known. */
+  nodeNum: number;
+  /** Rooms with members here, to which this node subscribes. */
+  followedRooms: number;
+  /** Messages that the engine has taken from this node. */
+  published: number;
+  /** Messages of the engine that came to subscribers here. */
+  delivered: number;
+  /** Messages that are known to be lost: refused by the driver, or not taken in time by a process of this node. */
+  lost: number;
+  /** Connections to the engine that replaced a lost one. */
+  reconnects: number;
+  /** Bytes that the engine has not confirmed yet. */
+  bufferedBytes: number;
 }
 
 export type WorkerInfoState = 'absent' | 'busy' | 'idle';
@@ -198,6 +221,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     messageCount,
     ...readWebSockets(region, reactors),
     shared: sharedObjects(),
+    cluster: new ClusterRecord(region).read() ?? null,
   };
 }
 

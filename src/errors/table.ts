@@ -802,6 +802,12 @@ export const errorTable = {
     sentence: ({ node }) => `Node "${node}" is not, or no longer, in the cluster.`,
     advice: 'Ask one of nodes(). The request may have run there before the node was lost.',
   }),
+  ERR_NODE_RELOAD: entry({
+    fields: { node: 'string', left: 'string', why: 'string' },
+    sentence: ({ node, left, why }) =>
+      `The reload of all nodes stopped at node "${node}"${left === '' ? '' : ` (before ${left})`}: ${why}.`,
+    advice: 'Nodes before it have new workers; it and those after it serve on. Correct it and reload all nodes again.',
+  }),
   ERR_CLUSTER_NODE_ID: entry({
     fields: { node: 'string', address: 'string' },
     sentence: ({ node, address }) => `The node id "${node}" belongs to a living server at ${address}.`,

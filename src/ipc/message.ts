@@ -43,6 +43,12 @@ export interface CrashReport {
   readonly healthyAfterMs: number;
 }
 
+/** What the broker process of a cluster says to the master: see `ToMaster` in `cluster/messages.ts`. */
+export interface ClusterReport {
+  readonly type: 'cluster';
+  readonly said: object;
+}
+
 export type MasterToManager =
   /** Old workers (of a manager that died) are gone: begin. `first`: the server is not up yet. */
   | { type: 'begin'; first: boolean }
@@ -76,6 +82,7 @@ export type ManagerToMaster =
   /** `failed` says why the number of workers has not changed. */
   | { type: 'scaled'; request: number; failed?: string }
   | ProfileAnswer
+  | ClusterReport
   /** The last words of a manager that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -104,6 +111,7 @@ export type WorkerToManager =
   | { type: 'settled' }
   | { type: 'closed' }
   | ProfileAnswer
+  | ClusterReport
   /** The last words of a worker that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -141,6 +149,7 @@ export const decodeManagerToMaster = decoder<ManagerToMaster>([
   'withdrawn',
   'scaled',
   'profiled',
+  'cluster',
   'fatal',
   'request',
 ]);
@@ -161,6 +170,7 @@ export const decodeWorkerToManager = decoder<WorkerToManager>([
   'settled',
   'closed',
   'profiled',
+  'cluster',
   'fatal',
   'request',
 ]);

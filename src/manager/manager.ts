@@ -365,6 +365,7 @@ export class Manager {
         handle.closed = true;
         break;
       case 'profiled':
+      case 'cluster':
         return this.#parts.notifyMaster(message);
       case 'request':
         return this.#carryOut(message, handle);

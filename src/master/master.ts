@@ -80,6 +80,8 @@ export class Master {
   readonly #hurried = deferred<void>();
   /** Another process of the tree asks for the shutdown of the server. */
   onShutdownRequest: () => void = () => void this.shutdown();
+  /** The broker process of a cluster says something. */
+  onClusterReport: (said: object) => void = () => {};
 
   constructor(parts: MasterParts) {
     const { options, listens, mode, userProcessNum, log } = parts;
@@ -244,6 +246,8 @@ export class Master {
         return this.#scaling.scaled(message.request, message.failed);
       case 'profiled':
         return this.#profiles.done(message.request, message.failed, message.pieces);
+      case 'cluster':
+        return this.onClusterReport(message.said);
       case 'request':
         if (message.action === 'shutdown') this.onShutdownRequest();
         return;

@@ -71,6 +71,8 @@ const header = layoutRecord(
     firstUnixMs: float64(),
     /** The difference of that clock to Unix time, see `WallTime`. */
     wallOffset: float64(),
+    /** See `cluster-record.ts`. */
+    cluster: float64(16),
   },
   HEADER_BYTES,
 ).at;
@@ -152,6 +154,11 @@ export class Region {
 
   get masterSleepIndex(): number {
     return header.masterSleep;
+  }
+
+  /** The place of the `ClusterRecord`. */
+  get clusterIndex(): number {
+    return header.cluster;
   }
 
   get managerPid(): number {

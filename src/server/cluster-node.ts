@@ -3,14 +3,15 @@
  * it keeps a user process. What needs an engine is loaded by the broker process alone.
  */
 import { hostname } from 'node:os';
+import type { MasterLink } from '../cluster/broker/master-link.js';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
 import { ServerError } from '../errors/index.js';
+import { ClusterRecord } from '../memory/cluster-record.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
-import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { version } from '../version.js';
 import type { AddedProcess, Runtime } from './context.js';
@@ -34,9 +35,12 @@ export interface ClusterNodeParts {
   readonly log: Log;
 }
 
+/** A reload that has not ended by then does not end: new workers boot, then old ones finish. */
+export const reloadTimeoutMs = ({ bootTimeoutMs, maxWaitMs }: ResolvedOptions): number =>
+  bootTimeoutMs + maxWaitMs + 5000;
+
 /** Its name in `ps` and in the log. */
 const BROKER_NAME = 'cluster';
-const LOOK_AT_RELOAD_MS = 50;
 const MOST_EARLY = 10_000;
 
 export class ClusterNode {
@@ -47,6 +51,7 @@ export class ClusterNode {
   #toBroker: ((message: ToBroker, from: number) => void) | undefined;
   /** What came while its modules were still being loaded. */
   readonly #early: { readonly message: ToBroker; readonly from: number }[] = [];
+  #toMaster: MasterLink | undefined;
 
   constructor(parts: ClusterNodeParts) {
     this.#parts = parts;
@@ -118,6 +123,7 @@ export class ClusterNode {
   }
 
   #heard(message: unknown, from: number): void {
+    if (this.#toMaster?.onMessage(message as ToBroker) === true) return;
     if (this.#toBroker !== undefined) this.#toBroker(message as ToBroker, from);
     else this.cluster.onMessage(message as FromBroker);
   }
@@ -134,14 +140,16 @@ export class ClusterNode {
   // ——— the broker process ———
 
   async #runBroker(signal: AbortSignal): Promise<void> {
-    const [{ Broker }, { createDriver }] = await Promise.all([
+    const [{ Broker }, { MasterLink }, { createDriver }] = await Promise.all([
       import('../cluster/broker/broker.js'),
+      import('../cluster/broker/master-link.js'),
       import('../cluster/create-driver.js'),
     ]);
     const { region, messaging } = this.#running('cluster');
     const { driver, given, resolved, requestTimeoutMs } = this.#options;
     const id = this.#brokerId;
     const broker = new Broker({
+      changed: () => this.#toMaster?.changed(),
       ...{ self: this.#self(), ttlMs: resolved.ttlMs, requestTimeoutMs, log: this.#parts.log },
       createDriver: () => createDriver(driver, given),
       rooms: this.#parts.rooms(),
@@ -155,8 +163,14 @@ export class ClusterNode {
       isSuccessor: region.countBroker() > 0,
       reload: () => this.#reload(),
     });
+    this.#toMaster = new MasterLink(broker, {
+      ...{ self: this.#self().id, record: new ClusterRecord(region) },
+      reloadTimeoutMs: reloadTimeoutMs(this.#parts.options()),
+      tell: (message) => this.#running('cluster').tellMaster?.(message),
+    });
     this.#toBroker = (message, from) => broker.onMessage(message, from);
     this.cluster.hear();
+    signal.addEventListener('abort', () => this.#toMaster?.close());
     const end = broker.run(signal);
     for (const { message, from } of this.#early.splice(0)) broker.onMessage(message, from);
     await end;
@@ -169,18 +183,10 @@ export class ClusterNode {
     return callHere(this.#parts.server, call);
   }
 
-  /** Resolves when the reload that is asked for now is over. */
-  async #reload(): Promise<void> {
-    const { region, requestReload } = this.#running('reload');
-    const { bootTimeoutMs, maxWaitMs } = this.#parts.options();
-    const [reloads, failures] = [region.reloads, region.reloadsFailed];
-    const until = monotonicMs() + bootTimeoutMs + maxWaitMs;
-    requestReload(false);
-    while (region.reloads === reloads) {
-      if (region.reloadsFailed !== failures) throw failedReload('its log says why');
-      if (monotonicMs() > until) throw failedReload('it has not ended in time');
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AT_RELOAD_MS));
-    }
+  /** For another node: resolves when this one's workers are new. */
+  #reload(): Promise<void> {
+    if (this.#toMaster === undefined) throw failedReload('its broker process is still starting');
+    return this.#toMaster.reloadHere();
   }
 }
 

@@ -35,6 +35,8 @@ export interface Runtime {
   requestShutdown(): void;
   requestReload(tasksOnly: boolean): void;
   requestStopWorker(workerId: number): void;
+  /** The broker process says something to the master. Not in the master and the manager. */
+  tellMaster?(said: object): void;
   /** The object callbacks of this process get for a session. */
   connection?(sessionId: number): Connection;
 }

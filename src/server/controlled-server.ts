@@ -1,10 +1,13 @@
 /** What commands can see of the running server, and do to it. Runs in the master. */
 import { basename, dirname, extname } from 'node:path';
 import type {
+  ClusterControl,
+  ClusterStatus,
   ConnectionFilter,
   ConnectionPage,
   Controlled,
   CrashLoop,
+  NodesReload,
   ProfileRequest,
   RoomReport,
   ServerState,
@@ -48,6 +51,8 @@ export interface ControlledParts {
   outbox(): Outbox;
   /** Publishes a text to a room, from this process; undefined: no part of this program knows rooms. */
   readonly publish: ((room: string, text: string) => void) | undefined;
+  /** Undefined: this server is alone. */
+  readonly cluster?: ClusterControl | undefined;
   shutdown(): void;
   reopenLogs(): void;
   adminUrl(): string;
@@ -82,6 +87,8 @@ export class ControlledServer implements Controlled {
     const region = this.#region;
     const { crashLoops } = master;
     const { connectionNum, requestCount } = this.stats();
+    const cluster = this.#parts.cluster?.status() ?? null;
+    const lacksEngine = cluster?.readyNeedsEngine === true && cluster.state !== 'up';
     return {
       name: nameOf(options),
       version,
@@ -91,7 +98,7 @@ export class ControlledServer implements Controlled {
       state: this.#state(crashLoops),
       crashLoops,
       traffic: this.#traffic(),
-      ready: master.phase === 'running' && this.#someWorkerStays(crashLoops),
+      ready: master.phase === 'running' && this.#someWorkerStays(crashLoops) && !lacksEngine,
       script: scriptPath() ?? '',
       masterPid: process.pid,
       managerPid: region.managerPid,
@@ -109,6 +116,7 @@ export class ControlledServer implements Controlled {
       logFile: options.logFile,
       admin: this.#parts.adminUrl(),
       speaksWebSocket: region.shape.rooms > 0,
+      cluster,
     };
   }
 
@@ -174,6 +182,17 @@ export class ControlledServer implements Controlled {
     return { generation: this.#region.generation };
   }
 
+  nodes(): ClusterStatus {
+    return this.#mustBeNode('The command "nodes"').status();
+  }
+
+  reloadNodes(): Promise<NodesReload> {
+    const { phase } = this.#parts.master;
+    const cluster = this.#mustBeNode('A reload of all nodes');
+    if (phase !== 'running') throw new ServerError('ERR_RELOAD', { why: `the server is ${phase}` });
+    return cluster.reload();
+  }
+
   shutdown(): void {
     // The reply leaves first.
     setImmediate(() => this.#parts.shutdown());
@@ -222,6 +241,13 @@ export class ControlledServer implements Controlled {
     if (target === 'manager') return -1;
     checkProcessId(this.#region, target);
     return target;
+  }
+
+  /** @throws ServerError ERR_NO_CLUSTER */
+  #mustBeNode(method: string): ClusterControl {
+    const { cluster } = this.#parts;
+    if (cluster === undefined) throw new ServerError('ERR_NO_CLUSTER', { method });
+    return cluster;
   }
 
   /** @returns how to publish @throws ServerError ERR_NO_WEBSOCKET */

@@ -4,7 +4,9 @@
 
 import { statSync } from 'node:fs';
 import { aloneMode, isAlone } from '../base/alone.js';
+import type { ToMaster } from '../cluster/messages.js';
 import { CommandTable } from '../control/commands.js';
+import type { ClusterControl } from '../control/controlled.js';
 import { describe, ServerError } from '../errors/index.js';
 import { peerBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
@@ -15,16 +17,20 @@ import { type MasterMode, processMode } from '../master/mode.js';
 import { Operation } from '../master/operation.js';
 import type { StopWish } from '../master/stop-wish.js';
 import { CheckIn } from '../memory/check-in.js';
+import { ClusterRecord } from '../memory/cluster-record.js';
 import { peerOfMaster } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import { Messaging } from '../messaging/messaging.js';
 import { PeerLoop } from '../messaging/peer-loop.js';
+import { Purpose } from '../messaging/record.js';
 import { takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { checkIsolation, settleIn } from '../os/isolation.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
+import { reloadTimeoutMs } from './cluster-node.js';
+import { ClusterOperation } from './cluster-operation.js';
 import type { Connection } from './connection.js';
 import type { Runtime, StartContext } from './context.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
@@ -112,6 +118,7 @@ async function bringUp(context: StartContext): Promise<void> {
     messaging: () => runtime()?.messaging,
     outbox: () => runtime()?.outbox ?? master.outbox,
     publish: context.httpHalf?.publish,
+    cluster: clusterOf(context, assembled),
     shutdown: () => void end(),
     reopenLogs: () => operation.reopenLogs(),
     adminUrl: () => operation.adminUrl,
@@ -147,6 +154,28 @@ async function bringUp(context: StartContext): Promise<void> {
   controlled.start();
   operation.ready(listening);
   reportToStarter(listening);
+}
+
+/** Where the server is a node of several, the last of its processes is the broker process. */
+function clusterOf(
+  { options, userProcesses }: StartContext,
+  { master, runtime }: Assembled,
+): ClusterControl | undefined {
+  const { cluster } = options;
+  if (cluster === null) return undefined;
+  const record = new ClusterRecord(master.region);
+  const brokerId = options.maxWorkerNum + options.taskWorkerNum + userProcesses.length - 1;
+  record.begin(brokerId);
+  const operation = new ClusterOperation({
+    ...{ options: cluster, record, reloadTimeoutMs: reloadTimeoutMs(options) },
+    say: (message) =>
+      void runtime()
+        ?.messaging.messenger.send(message, brokerId, Purpose.service)
+        .catch(() => {}),
+    reloadHere: () => master.reloaded(),
+  });
+  master.onClusterReport = (said) => operation.hear(said as ToMaster);
+  return operation;
 }
 
 function noteOf({ options }: StartContext) {

@@ -96,6 +96,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     requestReload: (tasksOnly) => void channel.send({ type: 'request', action: 'reload', tasksOnly }),
     requestStopWorker: (workerId) =>
       void channel.send({ type: 'request', action: 'stopWorker', workerId, why: 'asked' }),
+    tellMaster: (said) => void channel.send({ type: 'cluster', said }),
   });
   try {
     await worker.boot();

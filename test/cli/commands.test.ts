@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ExitCode } from '../../src/cli/exit.js';
-import type { CrashLoop } from '../../src/control/controlled.js';
+import type { ClusterStatus, CrashLoop, NodeReload, NodesReload } from '../../src/control/controlled.js';
 import { PidFile } from '../../src/control/pid-file.js';
+import { ServerError } from '../../src/errors/index.js';
 import type { ClientInfo } from '../../src/memory/connection-table.js';
+import { deferred } from '../../src/util/deferred.js';
 import { version } from '../../src/version.js';
 import { CliWorld, run, STATS, STATUS, WORKER } from '../helpers/cli-world.js';
 
@@ -28,6 +30,16 @@ afterEach(async () => {
   await world.end();
   rmSync(folder, { recursive: true });
 });
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+const CLUSTER: ClusterStatus = {
+  ...{ nodeId: 'a', driver: 'redis', engine: 'host:6379', state: 'up', why: '', readyNeedsEngine: false, reload: null },
+  nodes: [
+    { id: 'a', incarnation: 'i-1', address: 'h:1', version: '1.0.0', self: true },
+    { id: 'b', incarnation: 'i-2', address: 'h\u001b:2', version: '1.1.0', self: false },
+  ],
+};
 
 /** Commander prints the error itself. */
 const refused = expect.any(CommanderError);
@@ -249,6 +261,56 @@ describe('tswoole reload', () => {
     ]);
   });
 
+  it('of all nodes shows each when its turn has come, then how many there were', async () => {
+    const done = deferred<NodesReload>();
+    const nodes: Mutable<NodeReload>[] = [
+      { node: 'b', state: 'reloading', why: '' },
+      { node: 'c', state: 'waiting', why: '' },
+      { node: 'a', state: 'waiting', why: '' },
+    ];
+    const reload = { running: true, nodes };
+    const asked: (() => void)[] = [
+      () => Object.assign(nodes[0] ?? {}, { state: 'reloaded' }),
+      () => Object.assign(nodes[1] ?? {}, { state: 'skipped', why: 'it has left' }),
+      () => {
+        Object.assign(nodes[2] ?? {}, { state: 'reloaded' });
+        done.resolve({ running: false, nodes });
+      },
+    ];
+    const status = (): ClusterStatus => {
+      const now = structuredClone({ ...CLUSTER, reload });
+      asked.shift()?.();
+      return now;
+    };
+    await world.serve({ reloadNodes: () => done.promise, nodes: status });
+    const { out, exitCode } = await world.run('reload', '--all-nodes');
+    const lines = out.split('\n');
+    expect(lines.slice(0, -2)).toEqual(['b: reloading …', 'b: reloaded', 'c: skipped, it has left', 'a: reloaded']);
+    expect(lines.at(-2)).toMatch(/^2 nodes have new workers, after \d+\w+; 1 had left\.$/);
+    expect(exitCode).toBeUndefined();
+  });
+
+  it('of all nodes that fails says which one, behind those that are done', async () => {
+    const error = new ServerError('ERR_NODE_RELOAD', { node: 'b', left: 'a', why: 'it threw' });
+    const nodes = [
+      { node: 'c', state: 'reloaded', why: '' } as const,
+      { node: 'b', state: 'failed', why: 'x' } as const,
+    ];
+    const status = { ...CLUSTER, reload: { running: false, nodes } };
+    await world.serve({ reloadNodes: () => Promise.reject(error), nodes: () => status });
+    const { out, failure } = await world.run('reload', '--all-nodes');
+    expect(out).toBe('c: reloaded\n');
+    const message = 'The reload of all nodes stopped at node "b" (before a): it threw.';
+    expect(failure).toEqual([ExitCode.failed, expect.stringContaining(message)]);
+  });
+
+  it('of all nodes is not one of task workers only, and may take too long', async () => {
+    await world.serve({ reloadNodes: () => new Promise(() => {}), nodes: () => CLUSTER });
+    expect((await world.run('reload', '--all-nodes', '--tasks')).failure).toEqual(refused);
+    const { failure } = await world.run('reload', '--all-nodes', '--timeout', '1');
+    expect(failure).toEqual([ExitCode.timedOut, expect.any(String)]);
+  });
+
   it('sends a signal to a server that has no control socket', async () => {
     const path = join(folder, 'pid');
     const file = PidFile.acquire(path);
@@ -259,6 +321,32 @@ describe('tswoole reload', () => {
     await world.run('reload', '--tasks', '--pid-file', path);
     expect(kill).toHaveBeenLastCalledWith(process.pid, 'SIGUSR2');
     file.remove();
+  });
+});
+
+describe('tswoole nodes', () => {
+  it('lists them, this one marked, and says how the engine is', async () => {
+    await world.serve({ nodes: () => CLUSTER });
+    expect((await world.run('nodes')).out.trimEnd().split('\n')).toEqual([
+      '   NODE  INCARNATION  ADDRESS    VERSION',
+      '*  a     i-1          h:1          1.0.0',
+      '   b     i-2          h\\u{1b}:2    1.1.0',
+      'redis host:6379 up',
+    ]);
+    expect(JSON.parse((await world.run('nodes', '--json')).out)).toEqual(CLUSTER);
+  });
+
+  it('says why the engine is not up', async () => {
+    await world.serve({ nodes: () => ({ ...CLUSTER, state: 'down', why: 'no route' }) });
+    expect((await world.run('nodes')).out).toMatch(/\nredis host:6379 down: nodes as last known; no route\n$/);
+  });
+
+  it('fails where the server is alone', async () => {
+    const nodes = (): never => {
+      throw new ServerError('ERR_NO_CLUSTER', { method: 'The command "nodes"' });
+    };
+    await world.serve({ nodes });
+    expect((await world.run('nodes')).failure).toEqual([ExitCode.failed, expect.stringContaining('ERR_NO_CLUSTER')]);
   });
 });
 

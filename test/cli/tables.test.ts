@@ -53,6 +53,21 @@ describe('what "tswoole status" shows', () => {
     expect(ended).toMatch(/messages received; ended: 1000 5×, other 2×$/m);
   });
 
+  it('has the nodes of a cluster, and how the engine is', () => {
+    const cluster = {
+      ...{ nodeId: 'a', driver: 'redis', engine: 'host:1', state: 'up', why: '' },
+      nodes: [
+        { id: 'b', self: false },
+        { id: 'a', self: true },
+      ],
+    } as unknown as ServerStatus['cluster'];
+    const figures = { published: 12_345, delivered: 2, lost: 3, reconnects: 4 } as ServerStats['cluster'];
+    expect(text({ cluster: null })).not.toMatch(/^(nodes|cluster) /m);
+    const shown = text({ cluster }, { cluster: figures });
+    expect(shown).toMatch(/^nodes +b, a \(this one\)$/m);
+    expect(shown).toMatch(/^cluster +redis host:1 up; 12\.3k published, 2 delivered, 3 lost, 4 reconnects$/m);
+  });
+
   it('is how the server is, where it listens, its workers and what it has done', () => {
     const shown = text();
     expect(shown.split('\n')[0]).toBe('web  running, pid 1234, up 1m 5s');

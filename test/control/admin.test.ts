@@ -3,7 +3,7 @@ import { createServer, type Server as NetServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AdminServer } from '../../src/control/admin.js';
 import { type CommandHandler, CommandTable } from '../../src/control/commands.js';
-import type { Controlled, ServerState, TakenProfile } from '../../src/control/controlled.js';
+import type { ClusterStatus, Controlled, ServerState, TakenProfile } from '../../src/control/controlled.js';
 import { ServerError } from '../../src/errors/index.js';
 import type { ResolvedAdmin } from '../../src/options/index.js';
 import { Log } from '../../src/util/log.js';
@@ -19,6 +19,7 @@ interface Answer {
 let admin: AdminServer;
 let state: ServerState;
 let ready: boolean;
+let cluster: Pick<ClusterStatus, 'state' | 'readyNeedsEngine'> | null;
 /** What the server was asked to do. */
 let asked: unknown[][];
 let own: Map<string, CommandHandler>;
@@ -26,13 +27,13 @@ let log: string[];
 let profile: { pieces: string[]; freed: number };
 
 beforeEach(() => {
-  [state, ready, asked, own, log] = ['running', true, [], new Map(), []];
+  [state, ready, cluster, asked, own, log] = ['running', true, null, [], new Map(), []];
   profile = { pieces: ['{"a":', '1}'], freed: 0 };
 });
 afterEach(() => admin.close());
 
 const server = {
-  status: () => ({ state, ready, workerNum: 4 }),
+  status: () => ({ state, ready, cluster, workerNum: 4 }),
   stats: () => ({ requestCount: 3 }),
   metrics: () => [{ name: 'it', help: 'what it is', type: 'gauge', samples: [{ labels: {}, value: 5 }] }],
   reload: async (tasksOnly: boolean) => asked.push(['reload', tasksOnly]),
@@ -164,6 +165,21 @@ describe('the admin listener', () => {
     await listen();
     expect(await ask('/readyz')).toMatchObject({ status, body });
   });
+
+  it.each([
+    ['running', true, 'reconnecting', 'the engine of the cluster is reconnecting\n'],
+    ['degraded', true, 'down', 'the engine of the cluster is down\n'],
+    ['running', true, 'up', 'no worker is ready\n'],
+    ['running', false, 'down', 'no worker is ready\n'],
+    ['shutting down', true, 'down', 'shutting down\n'],
+  ] as const)(
+    'says why one that is %s is not ready (needs the engine: %s, which is %s)',
+    async (now, needs, engine, body) => {
+      [state, ready, cluster] = [now, false, { state: engine, readyNeedsEngine: needs }];
+      await listen();
+      expect(await ask('/readyz')).toMatchObject({ status: 503, body });
+    },
+  );
 });
 
 describe('a command over HTTP', () => {

@@ -37,6 +37,10 @@ describe('a command', () => {
     ['connections', { port: 0, address: '::1' }, ['connections', { after: 0, count: 100, port: 0, address: '::1' }]],
     ['reload', {}, ['reload', false]],
     ['reload', { tasksOnly: true }, ['reload', true]],
+    ['reload', { allNodes: false }, ['reload', false]],
+    ['reload', { allNodes: true }, ['reloadNodes']],
+    ['reload', { allNodes: true, tasksOnly: false }, ['reloadNodes']],
+    ['nodes', {}, ['nodes']],
     ['scale', { workerNum: 7 }, ['scale', 7]],
     ['stopWorker', { workerId: 3 }, ['stopWorker', 3, false]],
     ['stopWorker', { workerId: 0, force: true }, ['stopWorker', 0, true]],
@@ -78,6 +82,8 @@ describe('a command', () => {
 
   it.each([
     ['reload', { tasksOnly: 'yes' }],
+    ['reload', { allNodes: 1 }],
+    ['reload', { allNodes: true, tasksOnly: true }],
     ['stopWorker', {}],
     ['stopWorker', { workerId: undefined }],
     ['stopWorker', { workerId: -1 }],
@@ -189,7 +195,7 @@ describe('the list of commands', () => {
 
   it('says which only look: they need no token that may change something', () => {
     const looks = Object.keys(commands).filter((name) => !table.changes(name));
-    expect(looks).toEqual(['status', 'stats', 'workers', 'metrics', 'connections', 'rooms', 'settings']);
+    expect(looks).toEqual(['status', 'stats', 'workers', 'metrics', 'connections', 'rooms', 'nodes', 'settings']);
     expect(['commands', 'greet', 'unknown'].map((name) => table.changes(name))).toEqual([false, true, true]);
   });
 });

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ServerStatus } from '../../src/control/controlled.js';
 import { type MetricFamily, readMetrics } from '../../src/control/metrics.js';
-import { ReactorBoard, ReactorCounter } from '../../src/memory/boards.js';
+import { readStats } from '../../src/control/stats.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../../src/memory/boards.js';
+import { ClusterRecord } from '../../src/memory/cluster-record.js';
 import { Region } from '../../src/memory/region.js';
 import { RoomBoard } from '../../src/memory/room-board.js';
 import type { TaskCounts } from '../../src/messaging/task-queue.js';
@@ -9,6 +11,36 @@ import { testShape } from '../helpers/test-shape.js';
 
 const read = (region: Region): MetricFamily[] =>
   readMetrics({ region, workers: [], status: {} as ServerStatus, tasks: {} as TaskCounts, messageCount: 0 });
+
+describe('the metrics of a cluster', () => {
+  const isOfCluster = ({ name }: MetricFamily): boolean => name.startsWith('tswoole_cluster_');
+
+  it('are there only where the server is a node of several', () => {
+    expect(read(Region.create(testShape())).filter(isOfCluster)).toEqual([]);
+  });
+
+  it('are what the broker process has written', () => {
+    const region = Region.create(testShape({ userProcessNum: 1 }));
+    const record = new ClusterRecord(region);
+    record.begin(1);
+    const values = (): unknown[] =>
+      read(region)
+        .filter(isOfCluster)
+        .map(({ samples }) => samples[0]?.value);
+    expect(values()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+    new WorkerBoard(region).setField(1, WorkerField.pid, process.pid);
+    record.write(
+      { state: 'up', nodeNum: 2, followedRooms: 3, bufferedBytes: 4 },
+      { published: 5, delivered: 6, lost: 7, reconnects: 8 },
+    );
+    expect(values()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(readStats(region, {} as TaskCounts, 0).cluster).toEqual({
+      ...{ state: 'up', nodeNum: 2, followedRooms: 3, bufferedBytes: 4 },
+      ...{ published: 5, delivered: 6, lost: 7, reconnects: 8 },
+    });
+    expect(readStats(Region.create(testShape()), {} as TaskCounts, 0).cluster).toBeNull();
+  });
+});
 
 describe('the metrics of WebSocket', () => {
   const isOfWebSocket = ({ name }: MetricFamily): boolean => /_(websockets?|rooms?)(_|$)/.test(name);

@@ -4,6 +4,7 @@ import type { ServerStatus } from '../../src/control/controlled.js';
 import { readMetrics, toPrometheus } from '../../src/control/metrics.js';
 import { readEveryWorker } from '../../src/control/stats.js';
 import { ReactorBoard, ReactorCounter } from '../../src/memory/boards.js';
+import { ClusterRecord } from '../../src/memory/cluster-record.js';
 import { BUCKETS } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
 import { SharedCache } from '../../src/shared/cache/shared-cache.js';
@@ -51,6 +52,7 @@ function declareSharedObjects(): void {
 
 describe('the figures of a server', () => {
   const region = Region.create(testShape({ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, rooms: 16 }));
+  new ClusterRecord(region).begin(2);
   const tasks = {
     ...{ submitted: 21, queued: 22, running: 23, done: 24, failed: 25, timedOut: 26, dropped: 27 },
     ...{ retried: 28, refused: 29 },

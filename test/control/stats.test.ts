@@ -53,9 +53,10 @@ describe('the figures of a server', () => {
       messageCount,
       closeCodes,
       shared,
+      cluster,
       ...rest
     } = stats();
-    expect([closeCodes, shared]).toEqual([{}, []]);
+    expect([closeCodes, shared, cluster]).toEqual([{}, [], null]);
     expect({ reactorNum, workerNum, taskWorkerNum, told, messageCount }).toEqual({
       ...{ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, told: tasks, messageCount: 5 },
     });

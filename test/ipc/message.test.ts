@@ -6,7 +6,7 @@ import {
   decodeWorkerToManager,
 } from '../../src/ipc/message.js';
 
-const shared = { up: ['ready', 'bootFailed', 'settled', 'closed', 'profiled', 'fatal', 'request'] };
+const shared = { up: ['ready', 'bootFailed', 'settled', 'closed', 'profiled', 'cluster', 'fatal', 'request'] };
 const channels = [
   {
     channel: 'master → manager',

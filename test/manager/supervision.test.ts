@@ -150,6 +150,13 @@ describe('processes', () => {
     expect(toMaster.at(-1)).toBe(answer);
   });
 
+  it('may say something to the master that is of no matter here', () => {
+    start();
+    const report = { type: 'cluster' as const, said: { say: 'nodes' } };
+    newest(2).say(report);
+    expect(toMaster.at(-1)).toBe(report);
+  });
+
   it('may ask for what the master does', () => {
     start();
     newest(0).say({ type: 'request', action: 'shutdown' });

@@ -524,6 +524,16 @@ it('a reload is refused while its manager is being replaced', async () => {
   await master.shutdown();
 });
 
+it('passes on what the broker process of a cluster says', async () => {
+  await running();
+  const heard: object[] = [];
+  manager().events.message({ type: 'cluster', said: { say: 'unheard' } });
+  master.onClusterReport = (said) => heard.push(said);
+  manager().events.message({ type: 'cluster', said: { say: 'nodes' } });
+  expect(heard).toEqual([{ say: 'nodes' }]);
+  await master.shutdown();
+});
+
 describe('a profile', () => {
   const order = { kind: 'cpu', durationMs: 1000, path: '/tmp/x' } as unknown as Parameters<Master['profile']>[1];
 

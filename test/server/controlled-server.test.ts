@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type { CrashLoop, ServerPhase } from '../../src/control/controlled.js';
+import type { ClusterStatus, CrashLoop, NodesReload, ServerPhase } from '../../src/control/controlled.js';
 import { ServerError } from '../../src/errors/index.js';
 import type { Outbox } from '../../src/ipc/outbox.js';
 import type { Master } from '../../src/master/master.js';
@@ -265,6 +265,38 @@ describe('rooms', () => {
       expect(call).toThrow(expect.objectContaining({ code: 'ERR_NO_WEBSOCKET', detail: { command } }));
     }
     expect(asked).toEqual([]);
+  });
+});
+
+describe('a node of several', () => {
+  const of = (state: ClusterStatus['state'], readyNeedsEngine: boolean): ControlledServer => {
+    const status = { state, readyNeedsEngine } as ClusterStatus;
+    const reload = async (): Promise<NodesReload> => ({ running: false, nodes: [] });
+    return make({}, [{ port: 0 }], { cluster: { status: () => status, reload } });
+  };
+
+  it.each([
+    ['up', true, true],
+    ['reconnecting', true, false],
+    ['down', true, false],
+    ['down', false, true],
+  ] as const)('whose engine is %s, which it needs: %s, is ready: %s', (state, needs, ready) => {
+    live(0, 1);
+    expect(of(state, needs).status()).toMatchObject({ ready, cluster: { state } });
+  });
+
+  it('tells its nodes, and reloads all of them while it runs', async () => {
+    expect(of('up', false).nodes()).toMatchObject({ state: 'up' });
+    expect(await of('up', false).reloadNodes()).toEqual({ running: false, nodes: [] });
+    phase = 'shutting down';
+    expect(() => of('up', false).reloadNodes()).toThrow(expect.objectContaining({ code: 'ERR_RELOAD' }));
+  });
+
+  it('is not a server alone', () => {
+    expect(make().status().cluster).toBeNull();
+    for (const call of [() => make().nodes(), () => make().reloadNodes()]) {
+      expect(call).toThrow(expect.objectContaining({ code: 'ERR_NO_CLUSTER' }));
+    }
   });
 });
 

@@ -3,7 +3,7 @@ import type { RoomReport } from '../../control/controlled.js';
 import { integerBetween } from '../number.js';
 import { ask } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { print, printJson, table } from '../terminal.js';
+import { print, printJson, table, visible } from '../terminal.js';
 
 export function addRooms(program: Command): void {
   withTarget(program.command('rooms'))
@@ -42,12 +42,4 @@ export function describeRooms({ rooms, total }: RoomReport): string {
   );
   const more = total.rooms - rooms.length;
   return more > 0 ? `${text}\n${more} more, ${total.members} members in all: --count` : text;
-}
-
-/** Clients may choose names: what a terminal would act on is escaped. */
-function visible(name: string): string {
-  return name.replaceAll(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
-  );
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ControlClient } from '../../control/client.js';
-import type { CrashLoop, ServerStatus } from '../../control/controlled.js';
+import type { ClusterStatus, CrashLoop, ServerStatus } from '../../control/controlled.js';
 import type { RunEntry } from '../../control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../control/stats.js';
 import { isSecret } from '../../options/index.js';
@@ -9,7 +9,8 @@ import { monotonicMs } from '../../util/clock.js';
 import { ExitCode } from '../exit.js';
 import { ask, runningServers, scriptOf } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { bytes, count, duration, list, paint, print, printJson, seconds, table } from '../terminal.js';
+import { bytes, count, duration, list, paint, print, printJson, seconds, table, visible } from '../terminal.js';
+import { describeEngine } from './nodes.js';
 
 interface Flags extends TargetFlags {
   readonly json?: boolean;
@@ -72,6 +73,8 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
       `${bytes(stats.receivedBytes)} in, ${bytes(stats.sentBytes)} out, ${bytes(stats.bufferedBytes)} waiting`,
     ],
   ];
+  const { cluster } = status; // undefined: a server of an earlier version
+  if (cluster !== null && cluster !== undefined) entries.push(...describeCluster(cluster, stats));
   if (status.speaksWebSocket) entries.push(...describeSockets(stats));
   // A server of an earlier version has none.
   entries.push(...(stats.shared ?? []).map(describeShared));
@@ -84,6 +87,16 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
   entries.push(['log', `level ${status.logLevel}, ${whereTo(status)}`]);
   if (status.pidFile !== '') entries.push(['pid file', status.pidFile]);
   return `${head}\n${list(entries)}`;
+}
+
+function describeCluster(cluster: ClusterStatus, stats: ServerStats): [string, string][] {
+  const { published = 0, delivered = 0, lost = 0, reconnects = 0 } = stats.cluster ?? {};
+  const nodes = cluster.nodes.map(({ id, self }) => (self ? `${visible(id)} (this one)` : visible(id)));
+  const figures = `${count(published)} published, ${count(delivered)} delivered, ${count(lost)} lost, ${reconnects} reconnects`;
+  return [
+    ['nodes', nodes.length === 0 ? 'none known' : nodes.join(', ')],
+    ['cluster', `${describeEngine(cluster)}; ${figures}`],
+  ];
 }
 
 function describeSockets(stats: ServerStats): [string, string][] {

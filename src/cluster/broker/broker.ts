@@ -54,6 +54,7 @@ export class Broker {
   #nextWorker = 0;
   /** Messages that processes of this node did not take in time. */
   #lost = 0;
+  #connectError: Error | undefined;
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
@@ -67,6 +68,16 @@ export class Broker {
   /** Messages lost between this process and others of its node, and rooms that could not take one. */
   get lost(): number {
     return this.#lost + (this.#rooms?.lost ?? 0);
+  }
+
+  /** Rooms this node subscribes to. */
+  get followedRooms(): number {
+    return this.#rooms?.followed ?? 0;
+  }
+
+  /** Why this node is not in its cluster. */
+  get failure(): Error | undefined {
+    return this.#driver.failure ?? this.#connectError;
   }
 
   /** Connects, however long the engine needs, and stays until the signal comes. */
@@ -183,6 +194,7 @@ export class Broker {
         return this.#started();
       } catch (error) {
         if (signal.aborted) return;
+        this.#connectError = error as Error;
         const { message } = error as Error;
         const level = message === told ? 'debug' : 'error'; // once per reason, not at each attempt
         this.#parts.log[level]('this node is not in its cluster; it serves alone, and tries again', { error });
@@ -203,6 +215,7 @@ export class Broker {
   }
 
   #started(): void {
+    this.#connectError = undefined;
     const { rooms, self, ttlMs } = this.#parts;
     if (rooms !== undefined) this.#rooms = new BrokerRooms(this.#driver, self.id, rooms, ttlMs);
     for (const { key, member, meta, ttlMs: ttl } of this.#present.values()) {

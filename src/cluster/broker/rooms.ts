@@ -80,6 +80,11 @@ export class BrokerRooms {
     return undefined;
   }
 
+  /** Rooms this node subscribes to. */
+  get followed(): number {
+    return this.#followed.size;
+  }
+
   close(): void {
     clearInterval(this.#timer);
     for (const { subscription } of this.#followed.values()) subscription.close();

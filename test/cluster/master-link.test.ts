@@ -1,0 +1,106 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Broker } from '../../src/cluster/broker/broker.js';
+import { MasterLink } from '../../src/cluster/broker/master-link.js';
+import { unpackRequest } from '../../src/cluster/broker/node-messages.js';
+import type { ToMaster } from '../../src/cluster/messages.js';
+import { ServerError, serializeError } from '../../src/errors/index.js';
+import type { ClusterRecord } from '../../src/memory/cluster-record.js';
+
+const stats = { published: 0, delivered: 0, lost: 0, reconnects: 0, bufferedBytes: 0 };
+
+let told: ToMaster[];
+/** What other nodes were asked: who, what, how long it may take. */
+let asked: unknown[][];
+let answer: () => Promise<Uint8Array>;
+let written: number;
+let link: MasterLink;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  [told, asked, written] = [[], [], 0];
+  answer = async () => new Uint8Array();
+  const driver = {
+    state: 'up',
+    nodes: () => [{ id: 'a' }, { id: 'b' }],
+    stats: () => stats,
+    request: (node: string, data: Uint8Array, { timeoutMs }: { timeoutMs: number }) => {
+      asked.push([node, unpackRequest(data), timeoutMs]);
+      return answer();
+    },
+  };
+  const broker = { driver, lost: 0, followedRooms: 0, failure: undefined } as unknown as Broker;
+  const record = { write: () => written++ } as unknown as ClusterRecord;
+  link = new MasterLink(broker, { self: 'a', record, reloadTimeoutMs: 1000, tell: (message) => told.push(message) });
+  told.length = 0; // the nodes
+});
+afterEach(() => {
+  link.close();
+  vi.useRealTimers();
+});
+
+describe('the reload of another node', () => {
+  const order = (node: string): boolean => link.onMessage({ say: 'reloadNode', id: 5, node, timeoutMs: 700 } as never);
+
+  it('is asked of that node, and answered when it is over', async () => {
+    expect(order('b')).toBe(true);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toEqual([['b', { ask: 'reload' }, 700]]);
+    expect(told).toEqual([{ say: 'answer', id: 5, value: true }]);
+  });
+
+  it('is not asked of one that has left', () => {
+    order('c');
+    expect(asked).toEqual([]);
+    expect(told).toEqual([{ say: 'answer', id: 5, value: false }]);
+  });
+
+  it('fails as that node does', async () => {
+    answer = () => Promise.reject(new ServerError('ERR_RELOAD', { why: 'x' }));
+    order('b');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(told).toMatchObject([{ say: 'failed', id: 5, error: { code: 'ERR_RELOAD' } }]);
+  });
+});
+
+describe('a reload of this node that another one asks for', () => {
+  const begin = (): { id: number; ended: Promise<unknown> } => {
+    const ended = link.reloadHere().then(
+      () => 'done',
+      (error: ServerError) => error.code,
+    );
+    const [question] = told;
+    if (question?.say !== 'reload') throw new Error('the master was not asked');
+    return { id: question.id, ended };
+  };
+
+  it('is over when the master says so', async () => {
+    const { id, ended } = begin();
+    expect(link.onMessage({ say: 'ofMaster', answer: { say: 'answer', id } } as never)).toBe(true);
+    expect(await ended).toBe('done');
+  });
+
+  it('fails with the reason of the master', async () => {
+    const { id, ended } = begin();
+    const error = serializeError(new ServerError('ERR_RELOAD', { why: 'x' }));
+    link.onMessage({ say: 'ofMaster', answer: { say: 'failed', id, error } } as never);
+    expect(await ended).toBe('ERR_RELOAD');
+  });
+
+  it('fails when the master takes too long, and when this node leaves', async () => {
+    const late = begin();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await late.ended).toBe('ERR_CLUSTER_TIMEOUT');
+    told.length = 0;
+    const { ended } = begin();
+    link.close();
+    expect(await ended).toBe('ERR_SHUTTING_DOWN');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+it('messages of other processes are left alone, and changes reported', () => {
+  expect(link.onMessage({ say: 'hello' })).toBe(false);
+  const before = written;
+  link.changed();
+  expect(written).toBe(before + 1);
+});

@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Broker } from '../../src/cluster/broker/broker.js';
+import { Reporter } from '../../src/cluster/broker/reporter.js';
+import type { DriverState, DriverStats, NodeInfo } from '../../src/cluster/driver.js';
+import type { ToMaster } from '../../src/cluster/messages.js';
+import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
+import { type ClusterFigures, ClusterRecord } from '../../src/memory/cluster-record.js';
+import { Region } from '../../src/memory/region.js';
+import { testShape } from '../helpers/test-shape.js';
+
+const NOTHING: DriverStats = { published: 0, delivered: 0, lost: 0, reconnects: 0, bufferedBytes: 0 };
+const node = (id: string): NodeInfo => ({ id, incarnation: 'i', address: 'x:1', version: '1' });
+
+/** A driver as far as it is reported. */
+class FakeDriver {
+  state: DriverState = 'up';
+  counted = NOTHING;
+  known: NodeInfo[] = [node('a')];
+  stats = (): DriverStats => this.counted;
+  nodes = (): readonly NodeInfo[] => this.known;
+}
+
+let driver: FakeDriver;
+let broker: { driver: FakeDriver; lost: number; followedRooms: number; failure: Error | undefined };
+let told: ToMaster[];
+let reporter: Reporter;
+let record: ClusterRecord;
+const figures = (): ClusterFigures | undefined => record.read();
+
+beforeEach(() => {
+  const region = Region.create(testShape({ userProcessNum: 1 })); // it measures the clock
+  vi.useFakeTimers();
+  record = new ClusterRecord(region);
+  record.begin(1);
+  new WorkerBoard(region).setField(1, WorkerField.pid, process.pid);
+  driver = new FakeDriver();
+  broker = { driver, lost: 0, followedRooms: 2, failure: undefined };
+  told = [];
+  reporter = new Reporter(broker as unknown as Broker, { self: 'a', record, tell: (message) => told.push(message) });
+});
+afterEach(() => {
+  reporter.close();
+  vi.useRealTimers();
+});
+
+describe('the report of a broker process', () => {
+  it('is there at once, then every second', () => {
+    expect(figures()).toMatchObject({ state: 'up', nodeNum: 1, followedRooms: 2, published: 0 });
+    driver.counted = { published: 3, delivered: 4, lost: 5, reconnects: 6, bufferedBytes: 7 };
+    broker.lost = 10;
+    vi.advanceTimersByTime(1000);
+    expect(figures()).toMatchObject({ published: 3, delivered: 4, lost: 15, reconnects: 6, bufferedBytes: 7 });
+    vi.advanceTimersByTime(3000);
+    expect(figures()).toMatchObject({ published: 3, delivered: 4, lost: 15, reconnects: 6 });
+    reporter.close();
+    driver.counted = { ...NOTHING, published: 9 };
+    vi.advanceTimersByTime(3000);
+    expect(figures()?.published).toBe(3);
+  });
+
+  it('goes on counting when the driver is a new one', () => {
+    driver.counted = { ...NOTHING, published: 3 };
+    reporter.report();
+    broker.driver = new FakeDriver();
+    broker.driver.counted = { ...NOTHING, published: 2 };
+    reporter.report();
+    expect(figures()?.published).toBe(5);
+  });
+
+  it('tells the master of the nodes when they change, and not again', () => {
+    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '' }]);
+    vi.advanceTimersByTime(5000);
+    expect(told).toHaveLength(1);
+    driver.known = [node('a'), node('b')];
+    reporter.report();
+    expect(told.at(-1)).toEqual({ say: 'nodes', self: 'a', nodes: [node('a'), node('b')], why: '' });
+  });
+
+  it('has no more nodes than a message takes, and how many there are', () => {
+    driver.known = Array.from({ length: 2000 }, (_, index) => node(`n${index}`));
+    reporter.report();
+    const [, last] = told;
+    expect(last?.say === 'nodes' && last.nodes).toHaveLength(1500);
+    expect(figures()?.nodeNum).toBe(2000);
+  });
+
+  it('has the reason while the engine is not up', () => {
+    broker.failure = new Error('no route');
+    reporter.report();
+    expect(told).toHaveLength(1);
+    driver.state = 'down';
+    reporter.report();
+    expect(told.at(-1)).toMatchObject({ why: 'no route' });
+    expect(figures()?.state).toBe('down');
+  });
+});

@@ -1,0 +1,277 @@
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ControlClient } from '../../src/control/client.js';
+import type { ClusterStatus, ServerStatus } from '../../src/control/controlled.js';
+import type { ClusterStats, ServerStats } from '../../src/control/stats.js';
+import { ClusterClient } from '../helpers/cluster-client.js';
+import type { EngineProcess } from '../helpers/engine-process.js';
+import { hasRedis, startRedis } from '../helpers/redis.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+let engine: EngineProcess | undefined;
+afterEach(async () => {
+  await endServers();
+  await engine?.stop();
+});
+
+async function startNode(nodeId: string, more: object = {}): Promise<ServerProcess> {
+  const cluster = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...more };
+  const options = { admin: { port: 0 } };
+  return startServer('cluster.js', { copy: true, options, env: { CLUSTER: JSON.stringify(cluster) } });
+}
+
+/** All of them know each other. */
+async function startNodes<const I extends readonly string[]>(...ids: I): Promise<{ [K in keyof I]: ServerProcess }> {
+  engine = await startRedis();
+  const servers = await Promise.all(ids.map((id) => startNode(id)));
+  for (const server of servers) await knows(server, ids);
+  return servers as { [K in keyof I]: ServerProcess };
+}
+
+/** One command by the control socket. */
+async function call<T>(server: ServerProcess, command: string, given: object = {}): Promise<T> {
+  const client = await ControlClient.connect(join(server.runDir, `${server.masterPid}.sock`));
+  try {
+    return (await client.call(command, given, 30_000)) as T;
+  } finally {
+    client.close();
+  }
+}
+
+const nodesOf = (server: ServerProcess): Promise<ClusterStatus> => call(server, 'nodes');
+
+async function knows(server: ServerProcess, ids: readonly string[]): Promise<void> {
+  await poll(`it knows ${ids.join(', ')}`, async () => {
+    const { state, nodes } = await nodesOf(server);
+    return (
+      state === 'up' &&
+      nodes
+        .map(({ id }) => id)
+        .sort()
+        .join() === [...ids].sort().join()
+    );
+  });
+}
+
+async function tswoole(
+  server: ServerProcess,
+  ...args: string[]
+): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args, '--run-dir', server.runDir], {
+    env: { ...process.env, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { code, out, err };
+}
+
+async function admin(server: ServerProcess, path: string): Promise<{ status: number; text: string }> {
+  const { admin: url } = await call<ServerStatus>(server, 'status');
+  const answer = await fetch(`${url}${path}`);
+  return { status: answer.status, text: await answer.text() };
+}
+
+const workerPids = ({ workers }: ServerProcess): number[] => workers.map(({ pid }) => pid).sort();
+
+function broker(server: ServerProcess): number {
+  const [found] = server.tree().filter(({ title }) => title.endsWith(': process cluster'));
+  if (found === undefined) throw new Error('there is no broker process');
+  return found.pid;
+}
+
+/** New workers of that node wait until the test lets them go on. */
+function holdBoot(server: ServerProcess): () => void {
+  server.edit((source) => {
+    const wait =
+      "while (!(await import('node:fs')).existsSync('go')) await new Promise((next) => setTimeout(next, 20));";
+    return source.replace('const cluster', `${wait}\nconst cluster`);
+  });
+  return () => writeFileSync(join(server.folder, 'go'), '');
+}
+
+/** How far the reload that was ordered at this node is. */
+async function stateOf(at: ServerProcess, node: string): Promise<string | undefined> {
+  return (await nodesOf(at)).reload?.nodes.find((step) => step.node === node)?.state;
+}
+
+const replaced = async (server: ServerProcess, before: readonly number[]): Promise<void> => {
+  await poll('the old workers have ended', () => workerPids(server).every((pid) => !before.includes(pid)));
+};
+
+describe.skipIf(!hasRedis)('the nodes of a cluster', () => {
+  it('are listed, and this one is marked', async () => {
+    const [a] = await startNodes('a', 'b');
+    const { code, out } = await tswoole(a, 'nodes');
+    expect(code).toBe(0);
+    const lines = out.split('\n');
+    expect(lines[0]).toMatch(/NODE +INCARNATION +ADDRESS +VERSION/);
+    expect(lines.find((line) => line.startsWith('*'))).toMatch(/^\* +a +\S+-\S+ +\S+:\d+ +\S+/);
+    expect(lines.filter((line) => / b +\S+-\S+ +\S+:\d+/.test(line))).toHaveLength(1);
+    expect(out).toContain(`redis 127.0.0.1:${engine?.port} up`);
+    const json = JSON.parse((await tswoole(a, 'nodes', '--json')).out) as ClusterStatus;
+    expect(json).toMatchObject({ nodeId: 'a', driver: 'redis', state: 'up', why: '', reload: null });
+    expect(json.nodes.map(({ id, self }) => [id, self]).sort()).toEqual([
+      ['a', true],
+      ['b', false],
+    ]);
+    expect(JSON.parse((await admin(a, '/api/nodes')).text)).toEqual(json);
+    const { out: status } = await tswoole(a, 'status');
+    expect(status).toMatch(/^nodes +a \(this one\), b$/m);
+    expect(status).toMatch(/^cluster +redis \S+ up; 0 published/m);
+  });
+
+  it('are counted in the metrics, and in stats() of every process', async () => {
+    const [a, b] = await startNodes('a', 'b');
+    const client = await ClusterClient.connect(a.port);
+    await client.ask('join hall');
+    await client.ask('news one');
+    await poll('the figures are there', async () => {
+      const { followedRooms, published, delivered } = (await client.ask('figures')) as ClusterStats;
+      return followedRooms === 1 && published === 1 && delivered === 1;
+    });
+    const figures = (await call<ServerStats>(a, 'stats')).cluster;
+    expect(figures).toMatchObject({ state: 'up', nodeNum: 2, published: 1, lost: 0, reconnects: 0, bufferedBytes: 0 });
+    const { text } = await admin(a, '/metrics');
+    for (const line of ['up 1', 'nodes 2', 'rooms 1', 'published_total 1', 'lost_total 0', 'reconnects_total 0']) {
+      expect(text).toContain(`\ntswoole_cluster_${line}\n`);
+    }
+    await b.stop();
+    await knows(a, ['a']);
+  });
+
+  it('say when the engine is lost, and when it is there again', async () => {
+    engine = await startRedis();
+    const [a, b] = await Promise.all([startNode('a', { readyNeedsEngine: true }), startNode('b')]);
+    await knows(a, ['a', 'b']);
+    expect(await admin(a, '/readyz')).toEqual({ status: 200, text: 'ready\n' });
+    await engine.kill('SIGKILL');
+    await poll('it is seen', async () => (await nodesOf(a)).state === 'reconnecting');
+    expect(await admin(a, '/readyz')).toEqual({ status: 503, text: 'the engine of the cluster is reconnecting\n' });
+    expect((await admin(b, '/readyz')).status).toBe(200);
+    expect((await admin(a, '/metrics')).text).toMatch(/\ntswoole_ready 0\n[\s\S]*\ntswoole_cluster_up 0\n/);
+    const lost = await tswoole(a, 'nodes');
+    expect(lost.out).toMatch(/ b +/);
+    expect(lost.out).toContain('reconnecting: nodes as last known');
+    expect((await tswoole(a, 'status')).out).toMatch(/^cluster +redis \S+ reconnecting: /m);
+    const refused = await tswoole(a, 'reload', '--all-nodes');
+    expect(refused).toMatchObject({ code: 1, err: expect.stringMatching(/reconnecting.*ERR_NODE_RELOAD/) });
+    await engine.restart();
+    await knows(a, ['a', 'b']);
+    expect((await admin(a, '/readyz')).status).toBe(200);
+    const { state, reconnects } = (await call<ServerStats>(a, 'stats')).cluster as ClusterStats;
+    expect({ state, hasCounted: reconnects > 0 }).toEqual({ state: 'up', hasCounted: true });
+  });
+
+  it('are listed again after a kill of the broker process, which goes on counting', async () => {
+    const [a] = await startNodes('a', 'b');
+    const client = await ClusterClient.connect(a.port);
+    await client.ask('news one');
+    await poll('it is counted', async () => (await call<ServerStats>(a, 'stats')).cluster?.published === 1);
+    const before = broker(a);
+    a.signal('SIGKILL', before);
+    await poll('it is seen', async () => (await nodesOf(a)).state === 'down');
+    await knows(a, ['a', 'b']);
+    expect(broker(a)).not.toBe(before);
+    await client.ask('news two');
+    await poll('it goes on', async () => (await call<ServerStats>(a, 'stats')).cluster?.published === 2);
+  });
+
+  it('say why there is no cluster, where the engine was never there', async () => {
+    engine = await startRedis();
+    await engine.kill('SIGKILL');
+    const a = await startNode('a');
+    const told = await poll('the reason is known', async () => {
+      const status = await nodesOf(a);
+      return status.why !== '' && status;
+    });
+    expect(told.state).toBe('down');
+    expect(told.why).toContain(String(engine.port));
+    await engine.restart();
+    await knows(a, ['a']);
+  });
+});
+
+describe.skipIf(!hasRedis)('a reload of all nodes', () => {
+  it('takes one node after another, this one last', async () => {
+    const servers = await startNodes('a', 'b', 'c');
+    const [a, b, c] = servers;
+    const before = servers.map(workerPids);
+    const go = holdBoot(b);
+    const reload = tswoole(a, 'reload', '--all-nodes');
+    await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    await poll('its new workers boot', () => workerPids(b).length > 2);
+    const second = await tswoole(a, 'reload', '--all-nodes');
+    expect(second).toMatchObject({ code: 1, err: expect.stringContaining('another reload of all nodes is running') });
+    expect([await stateOf(a, 'c'), await stateOf(a, 'a')]).toEqual(['waiting', 'waiting']);
+    expect([workerPids(a), workerPids(c)]).toEqual([before[0], before[2]]);
+    go();
+    const { code, out, err } = await reload;
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(
+      /^b: reloading …\nb: reloaded\n[\s\S]*c: reloaded\n[\s\S]*a: reloaded\n3 nodes have new workers/,
+    );
+    for (const [index, server] of servers.entries()) await replaced(server, before[index] ?? []);
+  });
+
+  it('stops at a node whose new workers do not boot, and names it', async () => {
+    const servers = await startNodes('a', 'b', 'c');
+    const [a, b, c] = servers;
+    const before = servers.map(workerPids);
+    c.edit((source) => source.replace('const cluster', "throw new Error('broken by the test');\nconst cluster"));
+    const { code, out, err } = await tswoole(a, 'reload', '--all-nodes');
+    expect(code).toBe(1);
+    expect(out).toContain('b: reloaded\n');
+    expect(err).toContain('stopped at node "c" (before a): worker ');
+    expect(err).toContain('broken by the test');
+    await replaced(b, before[1] ?? []);
+    await poll('those of the others stay', () => workerPids(c).join() === before[2]?.join());
+    expect(workerPids(a)).toEqual(before[0]);
+    expect((await nodesOf(a)).reload).toMatchObject({
+      running: false,
+      nodes: [
+        { node: 'b', state: 'reloaded' },
+        { node: 'c', state: 'failed', why: expect.stringContaining('broken by the test') },
+        { node: 'a', state: 'waiting' },
+      ],
+    });
+  });
+
+  it('skips a node that has left meanwhile, and names it', async () => {
+    const [a, b, c] = await startNodes('a', 'b', 'c');
+    const go = holdBoot(b);
+    const reload = tswoole(a, 'reload', '--all-nodes');
+    await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    await c.stop();
+    await knows(a, ['a', 'b']);
+    go();
+    const { code, out } = await reload;
+    expect(code).toBe(0);
+    expect(out).toContain('c: skipped, it has left the cluster\n');
+    expect(out).toMatch(/2 nodes have new workers, after .*; 1 had left\.\n$/);
+  });
+
+  it('ends when the broker process is killed, and when the node that reloads is', async () => {
+    const [a, b] = await startNodes('a', 'b');
+    holdBoot(b);
+    const orphaned = tswoole(a, 'reload', '--all-nodes');
+    await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    a.signal('SIGKILL', broker(a));
+    expect(await orphaned).toMatchObject({ code: 1, err: expect.stringContaining('broker process of this node') });
+    await knows(a, ['a', 'b']);
+    const left = tswoole(a, 'reload', '--all-nodes');
+    await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    for (const { pid } of b.tree()) b.signal('SIGKILL', pid);
+    expect(await left).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('Node "b" is not, or no longer, in the cluster. Nodes'),
+    });
+  });
+});

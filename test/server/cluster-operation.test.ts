@@ -1,0 +1,165 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { NodeInfo } from '../../src/cluster/driver.js';
+import type { FromMaster } from '../../src/cluster/messages.js';
+import { ServerError, serializeError } from '../../src/errors/index.js';
+import type { ClusterFigures, ClusterRecord } from '../../src/memory/cluster-record.js';
+import { resolveOptions } from '../../src/options/index.js';
+import { ClusterOperation } from '../../src/server/cluster-operation.js';
+
+type Order = Extract<FromMaster, { say: 'reloadNode' }>;
+
+const node = (id: string): NodeInfo => ({ id, incarnation: `i-${id}`, address: `${id}:1`, version: '1' });
+
+let said: FromMaster[];
+let state: ClusterFigures['state'];
+let brokerPid: number;
+let reloadHere: () => Promise<void>;
+let operation: ClusterOperation;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  [said, state, brokerPid, reloadHere] = [[], 'up', 7, async () => {}];
+  const { cluster } = resolveOptions({ cluster: { driver: 'redis', url: 'redis://me:secret@host:1', nodeId: 'b' } });
+  if (cluster === null) throw new Error('there is no cluster');
+  const record = {
+    read: () => ({ state }),
+    get brokerPid() {
+      return brokerPid;
+    },
+  } as unknown as ClusterRecord;
+  operation = new ClusterOperation({
+    ...{ options: cluster, record, reloadTimeoutMs: 10_000 },
+    say: (message) => said.push(message),
+    reloadHere: () => reloadHere(),
+  });
+  operation.hear({ say: 'nodes', self: 'b', nodes: [node('b'), node('c'), node('a')], why: '' });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
+/** The last order to the broker process. */
+async function order(): Promise<Order> {
+  await settle();
+  const last = said.at(-1);
+  if (last?.say !== 'reloadNode') throw new Error('nothing was ordered');
+  return last;
+}
+const steps = (): string[] => operation.status().reload?.nodes.map(({ node: id, state: how }) => `${id} ${how}`) ?? [];
+/** How it ends, from now on. */
+const outcome = (reload: Promise<unknown>): Promise<unknown> => reload.then(() => 'done').catch((error) => error);
+
+describe('the status of a node', () => {
+  it('has all nodes, this one marked, and no secret', () => {
+    const { nodes, ...rest } = operation.status();
+    expect(nodes).toEqual([
+      { ...node('b'), self: true },
+      { ...node('c'), self: false },
+      { ...node('a'), self: false },
+    ]);
+    expect(rest).toEqual({
+      ...{ nodeId: 'b', driver: 'redis', engine: 'host:1', state: 'up', why: '' },
+      ...{ readyNeedsEngine: false, reload: null },
+    });
+  });
+
+  it('is down until the nodes are known, whatever the figures say', async () => {
+    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '' });
+    expect(operation.status().state).toBe('down');
+    await expect(operation.reload()).rejects.toMatchObject({ code: 'ERR_NODE_RELOAD' });
+  });
+
+  it('says why it is not up', () => {
+    state = 'down';
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route' });
+    expect(operation.status()).toMatchObject({ state: 'down', why: 'no route' });
+    brokerPid = 0;
+    expect(operation.status().why).toContain('broker process');
+  });
+});
+
+describe('a reload of all nodes', () => {
+  it('orders one after another, by name, and this one last', async () => {
+    const reload = operation.reload();
+    const first = await order();
+    expect([first.node, first.timeoutMs]).toEqual(['a', 15_000]);
+    expect(steps()).toEqual(['a reloading', 'c waiting', 'b waiting']);
+    operation.hear({ say: 'answer', id: first.id, value: true });
+    const second = await order();
+    expect(second.node).toBe('c');
+    operation.hear({ say: 'answer', id: second.id, value: true });
+    expect(await reload).toMatchObject({ running: false });
+    expect(steps()).toEqual(['a reloaded', 'c reloaded', 'b reloaded']);
+    expect(said).toHaveLength(2);
+  });
+
+  it('skips a node that is not there any more', async () => {
+    const reload = operation.reload();
+    operation.hear({ say: 'answer', id: (await order()).id, value: false });
+    operation.hear({ say: 'answer', id: (await order()).id, value: true });
+    expect((await reload).nodes[0]).toEqual({ node: 'a', state: 'skipped', why: 'it has left the cluster' });
+    expect(steps()).toEqual(['a skipped', 'c reloaded', 'b reloaded']);
+  });
+
+  it('stops at the first that fails, and says which follow', async () => {
+    const ended = outcome(operation.reload());
+    const error = serializeError(new ServerError('ERR_RELOAD', { why: 'worker 0 threw' }));
+    operation.hear({ say: 'failed', id: (await order()).id, error });
+    const detail = { node: 'a', left: 'c, b', why: 'worker 0 threw' };
+    expect(await ended).toMatchObject({ code: 'ERR_NODE_RELOAD', detail });
+    expect(steps()).toEqual(['a failed', 'c waiting', 'b waiting']);
+    expect(operation.status().reload?.running).toBe(false);
+  });
+
+  it('fails when this node does', async () => {
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '' });
+    reloadHere = () => Promise.reject(new Error('It is broken.'));
+    const detail = { node: 'b', left: '', why: 'It is broken' };
+    expect(await outcome(operation.reload())).toMatchObject({ code: 'ERR_NODE_RELOAD', detail });
+  });
+
+  it('ends when the broker process that was asked is gone', async () => {
+    const ended = outcome(operation.reload());
+    await order();
+    brokerPid = 8;
+    await vi.advanceTimersByTimeAsync(600);
+    expect(await ended).toMatchObject({ detail: { node: 'a', why: expect.stringContaining('broker process') } });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('ends when nobody answers', async () => {
+    const ended = outcome(operation.reload());
+    await order();
+    await vi.advanceTimersByTimeAsync(20_500);
+    expect(await ended).toMatchObject({
+      detail: { node: 'a', why: 'Node "a" must answer within 20000 ms, and did not' },
+    });
+  });
+
+  it('is refused while another one runs, and while the engine is lost', async () => {
+    const running = outcome(operation.reload());
+    const { id } = await order();
+    await expect(operation.reload()).rejects.toMatchObject({
+      detail: { why: expect.stringContaining('another reload') },
+    });
+    operation.hear({ say: 'failed', id, error: serializeError(new Error('x')) });
+    await running;
+    state = 'reconnecting';
+    await expect(operation.reload()).rejects.toMatchObject({
+      detail: { why: expect.stringContaining('reconnecting') },
+    });
+  });
+});
+
+describe('a reload that another node asks for', () => {
+  it('is answered when this one has new workers, or says why not', async () => {
+    operation.hear({ say: 'reload', id: 5 });
+    await settle();
+    expect(said).toEqual([{ say: 'ofMaster', answer: { say: 'answer', id: 5 } }]);
+    reloadHere = () => Promise.reject(new ServerError('ERR_RELOAD', { why: 'x' }));
+    operation.hear({ say: 'reload', id: 6 });
+    await settle();
+    expect(said.at(-1)).toMatchObject({ answer: { say: 'failed', id: 6, error: { code: 'ERR_RELOAD' } } });
+  });
+});
