@@ -16,8 +16,8 @@ export class ClusterClient {
   readonly bytes: Buffer[] = [];
   readonly #answers: Reply[] = [];
 
-  private constructor(port: number) {
-    this.socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+  private constructor(port: number, host: string) {
+    this.socket = new WebSocket(`ws://${host}:${port}/`);
     this.socket.on('message', (data: Buffer, isBinary) => {
       if (isBinary) this.bytes.push(data);
       else if (String(data).startsWith('{')) this.#answers.push(JSON.parse(String(data)) as Reply);
@@ -26,8 +26,8 @@ export class ClusterClient {
     this.socket.on('error', () => {});
   }
 
-  static async connect(port: number): Promise<ClusterClient> {
-    const client = new ClusterClient(port);
+  static async connect(port: number, host = '127.0.0.1'): Promise<ClusterClient> {
+    const client = new ClusterClient(port, host);
     await vi.waitFor(() => expect(client.socket.readyState).toBe(WebSocket.OPEN), {
       timeout: DEADLINE_MS,
       interval: 5,

@@ -48,7 +48,7 @@ export class Membership {
   readonly #ttlMs: number;
   readonly #events: MembershipEvents;
   readonly #others = new Map<NodeId, Other>();
-  /** Starts that have ended for good: a late message must not bring them back. */
+  /** Starts that have ended: a late heartbeat must not bring them back, a new `hello` does. */
   readonly #retired = new Set<string>();
   #joined = false;
   #sinceMs = monotonicMs();
@@ -122,9 +122,15 @@ export class Membership {
     if (announcement === undefined) return;
     if (announcement.node.id === this.#self.id) return this.#heardOwnId(announcement);
     const { say, node } = announcement;
-    if (say === 'hello') this.#answerSoon();
+    if (say === 'hello') this.#starts(node);
     else if (say === 'here') this.#alive(node);
     else if (say === 'bye') this.#left(node);
+  }
+
+  /** A start that has said goodbye may come again: its broker process has been replaced. */
+  #starts(node: NodeInfo): void {
+    this.#retired.delete(startOf(node));
+    this.#answerSoon();
   }
 
   get #mostMissed(): number {
