@@ -192,10 +192,10 @@ class ClusterLoad {
 
   #turn(begin: number): void {
     const due = ((performance.now() - begin) / 1000) * this.#parts.messagesPerSecond;
+    const living = this.#sources.filter(({ client }) => !client.isEnded);
     for (; this.#turns < due; this.#turns++) {
-      const source = this.#sources[this.#turns % this.#sources.length]!;
-      if (source.client.isEnded) continue;
-      const room = Math.floor(this.#turns / this.#sources.length) % this.#rooms;
+      const source = living[this.#turns % living.length]!;
+      const room = Math.floor(this.#turns / living.length) % this.#rooms;
       const times = source.sentAt[room]!;
       source.client.send(`r${room} ${source.name} ${times.length}`);
       times.push(performance.now());
@@ -224,7 +224,7 @@ class ClusterLoad {
     await Promise.all(
       this.#servers.map((server, node) => {
         const rooms = new Set(this.#membersNow(node).map(({ room }) => `r${room}`));
-        const told = (): Set<string> => new Set(server.events('clusterGap').map(({ args }) => (args as string[])[0]!));
+        const told = (): Set<string> => new Set(gapsOf(server));
         return server.waitFor(`gaps of ${rooms.size} rooms`, () => [...rooms].every((room) => told().has(room)));
       }),
     );
@@ -259,7 +259,7 @@ class ClusterLoad {
       lostWithNode: tally.lostWithNode,
       lostInOutage: tally.lostInOutage,
       outageMs: Math.round(outage.to - outage.from),
-      gaps: this.#servers.reduce((sum, server) => sum + server.events('clusterGap').length, 0),
+      gaps: this.#servers.reduce((sum, server) => sum + gapsOf(server).length, 0),
       slowestMs: Math.round(this.#slowestMs),
       faults: tally.faults.slice(0, MOST_FAULTS),
     };
@@ -313,6 +313,10 @@ class ClusterLoad {
     const next = member.next.get(name) ?? (member.isLate ? last : 0);
     for (let number = next; number < last; number++) yield number;
   }
+}
+
+function gapsOf(server: ServerProcess): string[] {
+  return server.events('gaps').flatMap(({ rooms }) => rooms as string[]);
 }
 
 export function expectNothingUntold(result: LoadResult): void {
