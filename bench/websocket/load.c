@@ -1,8 +1,8 @@
 /*
  * Load for WebSocket servers that costs little: one thread, epoll, frames that are masked once.
  *
- *   load --port N [--mode echo|broadcast|idle] [--connections N] [--bytes N | --payload FILE] [--in-flight N]
- *        [--seconds S] [--warm-up S] [--path P] [--publish-path P] [--deflate] [--socket-io] [--gathered]
+ *   load --port N[,N…] [--mode echo|broadcast|idle] [--connections N] [--bytes N | --payload FILE] [--in-flight N]
+ *        [--seconds S] [--warm-up S] [--path P] [--publish-path P] [--deflate] [--socket-io] [--gathered] [--rate N]
  *
  * echo       every connection keeps `in-flight` messages under way.
  * broadcast  the connections (at `path`) are subscribers; one more, at `publish-path`, sends a message whenever fewer than
@@ -11,6 +11,8 @@
  *
  * --payload FILE  is sent instead of text of `bytes`. --deflate: FILE is already compressed (permessage-deflate).
  * --gathered      messages that are due together leave in one send(2); otherwise each has its own, as most clients do it.
+ * --port N,N      connections go to these ports in turn, the publisher's to the first.
+ * --rate N        broadcast: so many messages a second, whatever has arrived.
  * --socket-io     packets of Socket.IO: event "m" is echoed, event "p" published. The path is its own.
  *
  * When it has warmed up it prints `measuring` and waits for a line on standard input, so that the caller can read the CPU
@@ -35,10 +37,10 @@
 #include <unistd.h>
 
 enum { MOST_IN_FLIGHT = 1024, LONGEST_HEADER = 14, DIALED_AT_ONCE = 64, MOST_EVENTS = 1024 };
-enum { SLOWEST_US = 2000000, STALLED_MS = 10000, SETTLING_US = 300000 };
+enum { SLOWEST_US = 2000000, STALLED_MS = 10000, SETTLING_US = 300000, MOST_PORTS = 16, LONGEST_WAIT_MS = 100 };
 
 static struct {
-  int port, connections, bytes, in_flight, is_broadcast, is_idle, deflate, socket_io, gathered;
+  int ports[MOST_PORTS], port_count, rate, connections, bytes, in_flight, is_broadcast, is_idle, deflate, socket_io, gathered;
   double seconds, warm_up;
   const char *path, *publish_path, *payload;
 } option = {.connections = 64, .bytes = 16, .in_flight = 1, .seconds = 2, .warm_up = 1, .path = "/", .publish_path = "/publish"};
@@ -59,7 +61,7 @@ typedef struct {
 static struct {
   uint64_t messages, last_at;
   uint32_t *histogram;
-  uint64_t published, outstanding, published_at[MOST_IN_FLIGHT];
+  uint64_t published, outstanding, published_at[MOST_IN_FLIGHT], publishing_since, rested_since;
 } count;
 
 static uint8_t *frames; /* `in_flight` times the frame */
@@ -88,8 +90,9 @@ static uint64_t now_ns(void) {
 
 /* Connecting */
 
-static int dial(void) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)option.port)};
+static int dial(int number) {
+  int port = option.ports[number % option.port_count];
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   if (fd < 0) fail("socket");
@@ -111,7 +114,7 @@ static void ask_upgrade(int fd, const char *path) {
   int length = snprintf(request, sizeof request,
                         "GET %s HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-                        path, option.port,
+                        path, option.ports[0],
                         option.deflate ? "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; "
                                          "server_no_context_takeover\r\n"
                                        : "");
@@ -182,11 +185,11 @@ static void connect_all(void) {
   connections = allocate((uint64_t)total, sizeof *connections);
   for (int first = 0; first < total; first += DIALED_AT_ONCE) {
     int end = first + DIALED_AT_ONCE < total ? first + DIALED_AT_ONCE : total;
-    for (int i = first; i < end; i++) ask_upgrade(connections[i].fd = dial(), option.path);
+    for (int i = first; i < end; i++) ask_upgrade(connections[i].fd = dial(i), option.path);
     for (int i = first; i < end; i++) finish_upgrade(connections[i].fd);
   }
   if (!option.is_broadcast) return;
-  ask_upgrade(publisher.fd = dial(), option.publish_path);
+  ask_upgrade(publisher.fd = dial(0), option.publish_path);
   finish_upgrade(publisher.fd);
   fcntl(publisher.fd, F_SETFL, O_NONBLOCK);
   usleep(SETTLING_US); /* the last of them has joined */
@@ -264,11 +267,30 @@ static void send_messages(Connection *connection, int messages, uint64_t now) {
   send_owed(connection);
 }
 
+static uint64_t due_at(uint64_t message) {
+  return count.publishing_since + message * 1000000000u / (uint64_t)option.rate;
+}
+
+static int is_due(uint64_t now) {
+  uint64_t subscribers = (uint64_t)option.connections;
+  if (option.rate > 0) return due_at(count.published) <= now;
+  return count.outstanding + subscribers <= subscribers * (uint64_t)option.in_flight;
+}
+
+/* Of the poller, in ms. */
+static int longest_wait(void) {
+  uint64_t now = now_ns();
+  if (!option.is_broadcast || option.rate == 0) return LONGEST_WAIT_MS;
+  return due_at(count.published) <= now ? 0 : (int)((due_at(count.published) - now) / 1000000 + 1);
+}
+
 static void publish(void) {
   uint64_t subscribers = (uint64_t)option.connections;
   while (recv(publisher.fd, received, sizeof received, 0) > 0) continue;
   uint64_t now = now_ns();
-  while (count.outstanding + subscribers <= subscribers * (uint64_t)option.in_flight) {
+  if (count.publishing_since == 0) count.publishing_since = now;
+  while (is_due(now)) {
+    if (option.rate > 0 && count.outstanding > (MOST_IN_FLIGHT - 1) * subscribers) fail("the server does not keep up");
     count.published_at[count.published++ % MOST_IN_FLIGHT] = now;
     count.outstanding += subscribers;
     publisher.owed += frame_bytes;
@@ -355,7 +377,7 @@ static void receive(Connection *connection) {
 static void turn(void) {
   struct epoll_event events[MOST_EVENTS];
   if (option.is_broadcast) publish();
-  int ready = epoll_wait(poller, events, MOST_EVENTS, 100);
+  int ready = epoll_wait(poller, events, MOST_EVENTS, longest_wait());
   for (int i = 0; i < ready; i++) {
     Connection *connection = events[i].data.ptr;
     if (events[i].events & EPOLLOUT) send_owed(connection);
@@ -381,6 +403,7 @@ static void await_line(void) {
 
 /* What was under way has waited for the caller. */
 static void start_clocks(uint64_t now) {
+  count.publishing_since += option.rate > 0 ? now - count.rested_since : 0;
   for (int i = 0; option.is_broadcast && i < MOST_IN_FLIGHT; i++) count.published_at[i] = now;
   for (int i = 0; !option.is_broadcast && i < option.connections; i++)
     for (int at = 0; at < option.in_flight; at++) connections[i].sent_at[at] = now;
@@ -401,6 +424,7 @@ static void measure(void) {
   uint64_t now = now_ns();
   for (int i = 0; !option.is_broadcast && i < option.connections; i++) send_messages(&connections[i], option.in_flight, now);
   run_for(option.warm_up);
+  count.rested_since = now_ns();
   await_line();
   memset(count.histogram, 0, (SLOWEST_US + 1) * sizeof *count.histogram);
   count.messages = 0;
@@ -424,6 +448,11 @@ static int number(const char *name, const char *text, int most) {
   exit(2);
 }
 
+static void set_ports(char *text) {
+  for (char *port = strtok(text, ","); port != NULL && option.port_count < MOST_PORTS; port = strtok(NULL, ","))
+    option.ports[option.port_count++] = number("port", port, 65535);
+}
+
 static void set_mode(const char *mode) {
   option.is_broadcast = strcmp(mode, "broadcast") == 0;
   option.is_idle = strcmp(mode, "idle") == 0;
@@ -436,11 +465,12 @@ static void read_options(int argc, char **argv) {
       {"port", 1, 0, 'p'},      {"mode", 1, 0, 'm'},     {"connections", 1, 0, 'c'}, {"bytes", 1, 0, 'b'},
       {"payload", 1, 0, 'f'},   {"in-flight", 1, 0, 'i'}, {"seconds", 1, 0, 's'},     {"warm-up", 1, 0, 'w'},
       {"path", 1, 0, 'u'},      {"publish-path", 1, 0, 'v'}, {"deflate", 0, 0, 'd'},  {"socket-io", 0, 0, 'o'},
-      {"gathered", 0, 0, 'g'},
+      {"gathered", 0, 0, 'g'},  {"rate", 1, 0, 'r'},
       {0, 0, 0, 0}};
   for (int key; (key = getopt_long(argc, argv, "", known, NULL)) != -1;) {
     switch (key) {
-      case 'p': option.port = number("port", optarg, 65535); break;
+      case 'p': set_ports(optarg); break;
+      case 'r': option.rate = number("rate", optarg, 1000000); break;
       case 'm': set_mode(optarg); break;
       case 'c': option.connections = number("connections", optarg, 1000000); break;
       case 'b': option.bytes = number("bytes", optarg, 1 << 24); break;
@@ -457,7 +487,7 @@ static void read_options(int argc, char **argv) {
     }
   }
   errno = 0;
-  if (option.port == 0) fail("--port is missing");
+  if (option.port_count == 0) fail("--port is missing");
 }
 
 int main(int argc, char **argv) {

@@ -17,8 +17,8 @@ export class ClusterClient {
   readonly closed: Promise<void>;
   readonly #answers: Reply[] = [];
 
-  private constructor(port: number) {
-    this.socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+  private constructor(port: number, host: string) {
+    this.socket = new WebSocket(`ws://${host}:${port}/`);
     this.socket.on('message', (data: Buffer, isBinary) => {
       if (isBinary) this.bytes.push(data);
       else if (String(data).startsWith('{')) this.#answers.push(JSON.parse(String(data)) as Reply);
@@ -30,8 +30,8 @@ export class ClusterClient {
     });
   }
 
-  static async connect(port: number): Promise<ClusterClient> {
-    const client = new ClusterClient(port);
+  static async connect(port: number, host = '127.0.0.1'): Promise<ClusterClient> {
+    const client = new ClusterClient(port, host);
     await vi.waitFor(() => expect(client.socket.readyState).toBe(WebSocket.OPEN), {
       timeout: DEADLINE_MS,
       interval: 5,

@@ -26,6 +26,8 @@ export interface EngineProgram {
   /** Sent after connecting; empty: it speaks first. */
   readonly ping: string;
   readonly pong: RegExp;
+  /** Where it listens. Default: 127.0.0.1. */
+  readonly host?: string;
 }
 
 export async function startEngine(engine: EngineProgram): Promise<EngineProcess> {
@@ -40,7 +42,7 @@ export async function startEngine(engine: EngineProgram): Promise<EngineProcess>
   };
   return {
     port,
-    url: `${engine.scheme}//127.0.0.1:${port}`,
+    url: `${engine.scheme}//${engine.host ?? '127.0.0.1'}:${port}`,
     kill,
     restart: async () => {
       await kill('SIGKILL');
@@ -77,9 +79,9 @@ function isOver(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-function answers({ ping, pong }: EngineProgram, port: number): Promise<boolean> {
+function answers({ ping, pong, host = '127.0.0.1' }: EngineProgram, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write(ping));
+    const socket = connect(port, host, () => socket.write(ping));
     let received = '';
     socket.setTimeout(1000, () => socket.destroy());
     socket.on('error', () => {});

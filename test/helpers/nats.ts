@@ -16,16 +16,23 @@ export interface NatsSettings {
   readonly settings?: readonly string[];
   /** What its file of settings says. */
   readonly config?: string;
+  readonly host?: string;
 }
 
 /** A NATS server of one test. It greets when this resolves; `stop` leaves nothing behind. */
-export function startNats({ jetStream = true, settings = [], config = '' }: NatsSettings = {}): Promise<EngineProcess> {
+export function startNats({
+  jetStream = true,
+  settings = [],
+  config = '',
+  host = '127.0.0.1',
+}: NatsSettings = {}): Promise<EngineProcess> {
   return startEngine({
+    host,
     program: PROGRAM,
     scheme: 'nats:',
     args: (port, folder) => [
       ...['-c', written(join(folder, 'nats.conf'), config)],
-      ...['-a', '127.0.0.1', '-p', String(port)],
+      ...['-a', host, '-p', String(port)],
       ...(jetStream ? ['-js', '-sd', folder] : []),
       ...settings,
     ],

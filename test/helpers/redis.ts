@@ -9,16 +9,22 @@ export interface RedisSettings {
   readonly appendOnly?: boolean;
   /** More settings, as on the command line: `['--requirepass', 'secret']`. */
   readonly settings?: readonly string[];
+  readonly host?: string;
 }
 
 /** A Redis of one test. It answers a ping when this resolves; `stop` leaves nothing behind. */
-export function startRedis({ appendOnly = false, settings = [] }: RedisSettings = {}): Promise<EngineProcess> {
+export function startRedis({
+  appendOnly = false,
+  settings = [],
+  host = '127.0.0.1',
+}: RedisSettings = {}): Promise<EngineProcess> {
   const persistence = appendOnly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no'];
   return startEngine({
+    host,
     program: 'redis-server',
     scheme: 'redis:',
     args: (port, folder) => [
-      ...['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder],
+      ...['--port', String(port), '--bind', host, '--protected-mode', 'no', '--save', '', '--dir', folder],
       ...persistence,
       ...settings,
     ],

@@ -32,6 +32,8 @@ export class BrokerRooms {
   readonly #local: LocalRooms;
   readonly #ttlMs: number;
   readonly #followed = new Map<string, Followed>();
+  /** By subject: after an outage each room has a gap. */
+  readonly #roomOf = new Map<string, string>();
   readonly #timer: NodeJS.Timeout;
   /** Messages that a node has published and this one could not read, or give to its rooms. */
   lost = 0;
@@ -56,6 +58,7 @@ export class BrokerRooms {
       if (from !== this.#self) this.#deliver(room, data);
     });
     this.#followed.set(room, { subscription, joinedAt: monotonicMs(), members: 0 });
+    this.#roomOf.set(subscription.subject, room);
   }
 
   /** Resolves when the engine has confirmed the rooms that are followed now. */
@@ -76,8 +79,7 @@ export class BrokerRooms {
 
   /** Whether a gap of that subject is one of a room: its name. */
   roomOf(subject: string): string | undefined {
-    for (const [room, { subscription }] of this.#followed) if (subscription.subject === subject) return room;
-    return undefined;
+    return this.#roomOf.get(subject);
   }
 
   /** Rooms this node subscribes to. */
@@ -89,6 +91,7 @@ export class BrokerRooms {
     clearInterval(this.#timer);
     for (const { subscription } of this.#followed.values()) subscription.close();
     this.#followed.clear();
+    this.#roomOf.clear();
   }
 
   #deliver(room: string, packed: Uint8Array): void {
@@ -104,6 +107,7 @@ export class BrokerRooms {
       if (members > 0 || now - followed.joinedAt < JOINING_MS) continue;
       followed.subscription.close();
       this.#followed.delete(room);
+      this.#roomOf.delete(followed.subscription.subject);
     }
   }
 
