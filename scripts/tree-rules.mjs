@@ -58,6 +58,11 @@ export const folders = [
     sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging'],
   },
   {
+    name: 'cluster',
+    holds: 'drivers of several machines; knows no server',
+    sees: ['errors', 'util', 'options'],
+  },
+  {
     name: 'reactor',
     holds: 'role: a thread that owns connections',
     sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'listen'],
@@ -163,9 +168,13 @@ export const pure = {
 export const packages = {
   koffi: ['os'],
   pino: ['util'],
+  bullmq: ['cluster'],
+  pg: ['cluster'],
   commander: ['cli'],
   '@fastify/busboy': ['http'],
   mrmime: ['protocol'],
+  ioredis: ['cluster'],
+  '@nats-io/transport-node': ['cluster'],
 };
 
 /** Circles inside a folder: two files may know each other, not more. */

@@ -13,6 +13,8 @@ export type JobId = string;
 export interface JobBackoff {
   readonly type: 'fixed' | 'exponential';
   readonly delayMs: number;
+  /** Most an exponential pause grows to. Default: one day. */
+  readonly maxDelayMs?: number;
   /** Part of the pause that is chosen at random, 0 to 1: with 0.5 and 1,000 ms the pause is 500 to 1,000 ms. Default 0. */
   readonly jitter?: number;
 }
