@@ -772,13 +772,14 @@ export const errorTable = {
   }),
   ERR_CLUSTER_PACKAGE: entry({
     fields: { package: 'string', range: 'string', why: 'string' },
-    sentence: (it) => `The package "${it.package}" ${it.range} is needed and cannot be loaded: ${it.why}.`,
-    advice: 'Install it beside tswoole: npm install with its name and that range.',
+    sentence: (it) =>
+      `The driver of the cluster needs the package ${it.package}, version ${it.range}, which cannot be loaded: ${it.why}.`,
+    advice: 'Install it beside tswoole, as the message says: it is an optional peer.',
   }),
   ERR_CLUSTER_DOWN: entry({
-    fields: { engine: 'string', why: 'string' },
-    sentence: ({ engine, why }) => `The engine at ${engine} cannot be used now: ${why}.`,
-    advice: 'Nothing is kept to be sent later. Try again; give a job an id, for the engine may have it all the same.',
+    fields: { engine: 'string', state: 'string' },
+    sentence: ({ engine, state }) => `This needs the connection to ${engine}, which is ${state}.`,
+    advice: 'The driver connects again by itself: try later. A request may have run on the other node.',
   }),
   ERR_JOB_OPTION: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },

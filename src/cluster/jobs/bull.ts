@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { JobsOptions, Queue } from 'bullmq';
 import { describe, ServerError } from '../../errors/index.js';
 import { monotonicMs } from '../../util/clock.js';
+import { loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, whyOf } from './engine.js';
 import { checkJobData, type DataLimits } from './job-data.js';
@@ -9,7 +10,6 @@ import { checkName, fromJobId, toEngineId, toEngineKey, toJobId } from './job-id
 import { toJobCounts, toJobInfo } from './job-info.js';
 import { toDelay, toLimiter, toRepeat, toTemplate } from './job-options.js';
 import { integer, LONGEST_MS } from './limits.js';
-import { loadPeer } from './load-peer.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
 import { RedisEngine } from './redis-engine.js';
@@ -63,7 +63,7 @@ class BullJobQueue implements Jobs.JobQueue {
   }
 
   async open(): Promise<void> {
-    this.#bull = await loadPeer('bullmq', '^6.7.0', () => import('bullmq'));
+    this.#bull = await loadPeer('bullmq', () => import('bullmq'));
     const isRedis = this.#engineOptions.url.protocol.startsWith('redis');
     const kind = isRedis ? RedisEngine : PostgresEngine;
     this.#engine = await kind.open(this.#bull, this.#engineOptions);
@@ -225,7 +225,7 @@ class BullJobQueue implements Jobs.JobQueue {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         isLate = true;
-        reject(down(this.#engine.name, `no answer within ${this.#deadlineMs} ms`));
+        reject(down(this.#engine.name, `silent: no answer within ${this.#deadlineMs} ms`));
       }, this.#deadlineMs);
     });
     const answer = this.#engine.ready().then(() => (isLate ? late : act()));
@@ -241,11 +241,11 @@ class BullJobQueue implements Jobs.JobQueue {
   #toCaller(error: unknown): unknown {
     if (error instanceof ServerError || isCoded(error)) return error;
     this.#engine.failed(error);
-    return down(this.#engine.name, whyOf(error, this.#engineOptions));
+    return down(this.#engine.name, `refusing: ${whyOf(error, this.#engineOptions)}`);
   }
 
   #tellState(state: EngineState, why: string): void {
-    if (state === 'down') this.#tell(down(this.#engineOptions.url.host, why));
+    if (state === 'down') this.#tell(down(this.#engine.name, `down: ${why}`));
   }
 
   /** While the engine is down, every worker says so again. */

@@ -20,7 +20,7 @@ export interface BullSettings {
  */
 export interface Engine {
   readonly state: EngineState;
-  /** Host and port, without user and password. */
+  /** What and where, without user and password. */
   readonly name: string;
   /** Resolves once the engine can be used; rejects when it is known to be down. The caller holds the deadline. */
   ready(): Promise<void>;
@@ -52,8 +52,9 @@ export function whyOf(error: unknown, { url, password }: Pick<EngineOptions, 'ur
   return secrets.reduce<string>((text, secret) => (secret ? text.replaceAll(secret, '***') : text), said);
 }
 
-export function down(engine: string, why: string): ServerError<'ERR_CLUSTER_DOWN'> {
-  return new ServerError('ERR_CLUSTER_DOWN', { engine, why });
+/** @param state as in "the connection, which is …" */
+export function down(engine: string, state: string): ServerError<'ERR_CLUSTER_DOWN'> {
+  return new ServerError('ERR_CLUSTER_DOWN', { engine, state });
 }
 
 /** Pause before another try to connect, in milliseconds: doubling to 2 s, and no two nodes at the same time. */

@@ -1,4 +1,5 @@
 import type { ConnectionOptions, PostgresQueueBackend, RedisQueueBackend } from 'bullmq';
+import { loadPeer } from '../load-peer.js';
 import {
   type Bull,
   type BullSettings,
@@ -8,7 +9,6 @@ import {
   type EngineState,
   whyOf,
 } from './engine.js';
-import { loadPeer } from './load-peer.js';
 
 /** Connections of one pool: one of the producers, and one of each worker. */
 const POOL = 4;
@@ -27,14 +27,14 @@ export class PostgresEngine implements Engine {
 
   static async open(bull: Bull, options: EngineOptions): Promise<PostgresEngine> {
     // BullMQ loads it itself; here a missing one is told as every other.
-    await loadPeer('pg', '^8.23.1', () => import('pg' as string) as Promise<object>);
+    await loadPeer('pg', () => import('pg' as string));
     return new PostgresEngine(bull, options);
   }
 
   constructor(bull: Bull, options: EngineOptions) {
     this.#bull = bull;
     this.#options = options;
-    this.name = options.url.host;
+    this.name = `PostgreSQL at ${options.url.host}`;
   }
 
   get state(): EngineState {
@@ -76,7 +76,7 @@ export class PostgresEngine implements Engine {
       this.#enter('up', 'connected');
     } catch (error) {
       this.failed(error);
-      throw down(this.name, whyOf(error, this.#options));
+      throw down(this.name, `down: ${whyOf(error, this.#options)}`);
     }
   }
 

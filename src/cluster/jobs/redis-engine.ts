@@ -1,4 +1,5 @@
 import type { Redis, RedisOptions } from 'ioredis';
+import { loadPeer } from '../load-peer.js';
 import {
   type Bull,
   type BullSettings,
@@ -9,7 +10,6 @@ import {
   pauseBefore,
   whyOf,
 } from './engine.js';
-import { loadPeer } from './load-peer.js';
 
 /**
  * Two connections for everything but the waiting of workers, which needs one of each worker's own: a command of a producer
@@ -26,7 +26,7 @@ export class RedisEngine implements Engine {
   #why = 'not connected yet';
 
   static async open(bull: Bull, options: EngineOptions): Promise<RedisEngine> {
-    const { Redis } = await loadPeer('ioredis', '^6.0.0', () => import('ioredis'));
+    const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
     return new RedisEngine(bull, options, new Redis(settingsOf(options)));
   }
 
@@ -34,7 +34,7 @@ export class RedisEngine implements Engine {
     this.#bull = bull;
     this.#options = options;
     this.#producer = producer;
-    this.name = options.url.host;
+    this.name = `Redis at ${options.url.host}`;
     producer.on('ready', () => this.#enter('up', 'connected'));
     producer.on('error', (error) => {
       this.#why = whyOf(error, options);
@@ -49,9 +49,9 @@ export class RedisEngine implements Engine {
 
   async ready(): Promise<void> {
     if (this.#state === 'up') return;
-    if (this.#state !== 'starting') throw down(this.name, this.#why);
+    if (this.#state !== 'starting') throw down(this.name, `down: ${this.#why}`);
     await new Promise<void>((resolve, reject) => {
-      this.#producer.once('ready', resolve).once('close', () => reject(down(this.name, this.#why)));
+      this.#producer.once('ready', resolve).once('close', () => reject(down(this.name, `down: ${this.#why}`)));
     });
   }
 

@@ -1,0 +1,37 @@
+/** Loads the client of an engine: an optional peer, so that a server on one machine installs none of them. */
+import { ServerError } from '../errors/index.js';
+
+/** The optional peers and the versions that fit; package.json says the same, and a test compares the two. */
+export const peers = {
+  ioredis: '^6.0.0',
+  '@nats-io/transport-node': '^3.3.1',
+  bullmq: '^6.7.0',
+  pg: '^8.23.1',
+} as const;
+
+export type PeerName = keyof typeof peers;
+
+/**
+ * Runs in the process that holds the connection, at the first `start` of a driver.
+ * @param load the import, written out where it is used, so that the compiler knows the types
+ * @throws ServerError ERR_CLUSTER_PACKAGE
+ */
+export async function loadPeer<T>(name: PeerName, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    throw new ServerError(
+      'ERR_CLUSTER_PACKAGE',
+      { package: name, range: peers[name], why: whyNot(name, cause) },
+      { cause },
+    );
+  }
+}
+
+function whyNot(name: PeerName, cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') {
+    return `it is not installed; run "npm install ${name}@${peers[name]}"`;
+  }
+  return message;
+}
