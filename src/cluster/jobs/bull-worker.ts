@@ -91,7 +91,7 @@ export class BullWorker implements JobWorker {
 
   /** What BullMQ calls for each job it fetched. To resolve or reject records the end; a `WaitingError` records nothing. */
   async #process(bull: Bull, job: Job, token: string): Promise<unknown> {
-    const lease = this.#leases.take(job.id as string, token, ageOf(job));
+    const lease = this.#leases.take(job.id as string, token);
     this.#guardRecord(job, lease);
     this.#enter();
     try {
@@ -197,11 +197,6 @@ export class BullWorker implements JobWorker {
     this.#idle = deferred();
     await within(this.#idle.promise, drainMs);
   }
-}
-
-/** Since the job was asked for, in milliseconds. A clock that was set makes it wrong; then the engine decides. */
-function ageOf({ processedOn }: Job): number {
-  return processedOn === undefined ? 0 : Math.max(0, Date.now() - processedOn);
 }
 
 /** A code of BullMQ: no such job, no lock, a stranger's lock, not under way. */

@@ -40,19 +40,11 @@ export class Leases {
     this.#wait();
   }
 
-  get count(): number {
-    return this.#held.size;
-  }
-
-  /**
-   * A job that comes again while its last run here is under way has lost the lease of that run.
-   *
-   * @param ageMs since the job was asked for: the engine's time began in between
-   */
-  take(id: string, token: string, ageMs: number): Lease {
+  /** A job that comes again while its last run here is under way has lost the lease of that run. */
+  take(id: string, token: string): Lease {
     const former = this.#held.get(id);
     if (former !== undefined) this.lose(former);
-    const lease = new HeldLease(id, token, this.#o.clock.now() - ageMs);
+    const lease = new HeldLease(id, token, this.#o.clock.now());
     this.#held.set(id, lease);
     return lease;
   }
