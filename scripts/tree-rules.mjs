@@ -112,7 +112,7 @@ export const folders = [
     name: 'server',
     holds: 'what a user holds: Server, Connection, events; puts the roles together',
     sees: [
-      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control'],
+      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control', 'cluster'],
       ...['reactor', 'task', 'user', 'worker', 'manager', 'master', 'base', 'entries.ts', 'version.ts'],
     ],
   },
@@ -124,7 +124,9 @@ export const folders = [
   {
     name: 'websocket',
     holds: "what a user of WebSocket holds, and the worker's half of it",
-    sees: ['errors', 'util', 'options', 'protocol', 'memory', 'shared', 'ipc', 'worker', 'server', 'http'],
+    sees: [
+      ...['errors', 'util', 'options', 'protocol', 'memory', 'shared', 'ipc', 'cluster', 'worker', 'server', 'http'],
+    ],
   },
   {
     name: 'cli',

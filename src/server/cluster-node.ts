@@ -16,11 +16,12 @@ import { version } from '../version.js';
 import type { AddedProcess, Runtime } from './context.js';
 import type { ServerEvents } from './events.js';
 
-/** What the server knows of connections and rooms in this process. */
-export interface NodeServer {
-  readonly rooms: LocalRooms | undefined;
-  /** @throws ServerError for what the method refuses */
-  call(call: ConnectionCall): unknown;
+/** The server, as far as other nodes may call it. */
+export interface CalledServer {
+  send(fd: number, data: string | Uint8Array): boolean;
+  close(fd: number, options: { readonly reset: boolean }): boolean;
+  getClientInfo(fd: number): unknown;
+  readonly lastError: ServerError | undefined;
 }
 
 export interface ClusterNodeParts {
@@ -28,7 +29,8 @@ export interface ClusterNodeParts {
   readonly callbacks: Partial<ServerEvents>;
   /** How many processes the user has added. */
   userProcessNum(): number;
-  server(): NodeServer;
+  readonly server: CalledServer;
+  rooms(): LocalRooms | undefined;
   readonly log: Log;
 }
 
@@ -63,6 +65,12 @@ export class ClusterNode {
     messaging.messenger.service = (message, from) => this.#heard(message, from);
     messaging.messenger.receives = () => this.cluster.hear();
     outbox.rooms.joined = (room) => this.cluster.joined(room);
+  }
+
+  /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, or as `cluster.request` */
+  call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
+    const { incarnation } = this.#self();
+    return this.cluster.call(address, call, (fd) => callHere(this.#parts.server, { ...call, incarnation, fd }));
   }
 
   /** Behind those of the user. */
@@ -121,7 +129,7 @@ export class ClusterNode {
     const broker = new Broker({
       ...{ self: this.#self(), ttlMs: resolved.ttlMs, requestTimeoutMs, log: this.#parts.log },
       createDriver: () => createDriver(driver, given),
-      rooms: this.#parts.server().rooms,
+      rooms: this.#parts.rooms(),
       processes: Array.from({ length: id }, (_, each) => each).concat(id),
       workerNum: () => region.activeWorkerNum,
       send: (message, to) => {
@@ -140,7 +148,7 @@ export class ClusterNode {
   #callHere(call: ConnectionCall): unknown {
     const { region } = this.#running('cluster');
     if (call.incarnation !== region.incarnation) throw new ServerError('ERR_SESSION_NOT_FOUND', { fd: call.fd });
-    return this.#parts.server().call(call);
+    return callHere(this.#parts.server, call);
   }
 
   /** Resolves when the reload that is asked for now is over. */
@@ -159,3 +167,11 @@ export class ClusterNode {
 }
 
 const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
+
+/** @throws ServerError ERR_SESSION_NOT_FOUND */
+function callHere(server: CalledServer, { method, fd, data = '', reset = false }: ConnectionCall): unknown {
+  if (method === 'getClientInfo') return server.getClientInfo(fd);
+  const isDone = method === 'send' ? server.send(fd, data) : server.close(fd, { reset });
+  if (!isDone && server.lastError?.code === 'ERR_SESSION_NOT_FOUND') throw server.lastError;
+  return isDone;
+}

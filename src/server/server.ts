@@ -2,7 +2,6 @@ import type { LocalRooms } from '../cluster/broker/rooms.js';
 import type { Cluster } from '../cluster/cluster.js';
 import type { ConnectionCall } from '../cluster/messages.js';
 import { type CommandHandler, checkCommand } from '../control/commands.js';
-import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import { StopWish } from '../master/stop-wish.js';
 import type { ClientInfo } from '../memory/connection-table.js';
@@ -28,8 +27,9 @@ import { inherited } from './inherited.js';
 import type { ListenPort } from './listen-port.js';
 import { ListenPorts } from './listen-ports.js';
 import { ReplacedCallbacks } from './replaced-callbacks.js';
+import { type Facts, ServerFacts } from './server-facts.js';
 import { ServerLog } from './server-log.js';
-import { type Role, startRole } from './start-role.js';
+import { startRole } from './start-role.js';
 import { type TimerCallback, Timers } from './timers.js';
 import { told } from './told-error.js';
 import { checkUserProcess, type UserProcessDefinition, type UserProcessRun } from './user-processes.js';
@@ -47,7 +47,7 @@ let startedServer: unknown;
  * await server.start();
  * console.log(`listening on ${server.port}`);   // only the master gets here
  */
-export class Server<Events extends object = ServerEvents> {
+export class Server<Events extends object = ServerEvents> extends ServerFacts {
   readonly #http: HttpHalf | undefined;
   #given: ServerOptions;
   #options: ResolvedOptions;
@@ -60,7 +60,7 @@ export class Server<Events extends object = ServerEvents> {
   #runtime: Runtime | undefined;
   #node: ClusterNode | undefined;
   /** @internal */
-  protected readonly clients = new Clients((method) => this.#mustRun(method));
+  protected readonly clients = new Clients((method) => this.runtimeFor(method));
   readonly #sender: DatagramSender;
   readonly #stopWish = new StopWish();
   readonly #commands = new Map<string, CommandHandler>();
@@ -72,6 +72,7 @@ export class Server<Events extends object = ServerEvents> {
    * @throws ServerError ERR_OPTION_*, ERR_ONE_SERVER
    */
   constructor(options: ServerOptions = {}, http: HttpHalf | undefined = httpOfPlainServers()) {
+    super();
     this.#http = http;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
     scriptHas('made');
@@ -85,7 +86,7 @@ export class Server<Events extends object = ServerEvents> {
     const boundPort = (index: number): number | undefined => this.#runtime?.region.ports[index];
     this.#ports = new ListenPorts(boundPort, (event, index) => this.#replaced.replaced(event, index));
     this.#ports.add(undefined, this.#options);
-    const descriptors = (): readonly number[] => this.#mustRun('sendTo').datagrams;
+    const descriptors = (): readonly number[] => this.runtimeFor('sendTo').datagrams;
     this.#sender = new DatagramSender(descriptors, this.ports, (error) => this.clients.refuse(error));
   }
 
@@ -173,7 +174,7 @@ export class Server<Events extends object = ServerEvents> {
    * process. Swoole: reload().
    */
   reload({ tasksOnly = false }: { tasksOnly?: boolean } = {}): void {
-    this.#mustRun('reload').requestReload(tasksOnly);
+    this.runtimeFor('reload').requestReload(tasksOnly);
   }
 
   /**
@@ -181,7 +182,7 @@ export class Server<Events extends object = ServerEvents> {
    * @throws ServerError ERR_WORKER_ID
    */
   stop(workerId: number = this.workerId): void {
-    const runtime = this.#mustRun('stop');
+    const runtime = this.runtimeFor('stop');
     checkProcessId(runtime.region, workerId);
     runtime.requestStopWorker(workerId);
   }
@@ -196,7 +197,7 @@ export class Server<Events extends object = ServerEvents> {
    * ERR_TASK_IN_TASK_WORKER. Swoole: task()
    */
   task(data: unknown, options: { workerId?: number; onFinish?: FinishCallback } = {}): number {
-    return this.#mustRun('task').messaging.tasks.give(data, options.workerId, options.onFinish);
+    return this.runtimeFor('task').messaging.tasks.give(data, options.workerId, options.onFinish);
   }
 
   /**
@@ -204,7 +205,7 @@ export class Server<Events extends object = ServerEvents> {
    * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with the errors of `task`. Swoole: taskwait()
    */
   taskWait<T = unknown>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
-    const { tasks } = this.#mustRun('taskWait').messaging;
+    const { tasks } = this.runtimeFor('taskWait').messaging;
     return tasks.ask(data, options.workerId, options.timeoutMs) as Promise<T>;
   }
 
@@ -213,7 +214,7 @@ export class Server<Events extends object = ServerEvents> {
     list: readonly unknown[],
     options: { timeoutMs?: number } = {},
   ): Promise<PromiseSettledResult<T>[]> {
-    return this.#mustRun('taskWaitMulti').messaging.tasks.askAll<T>(list, options.timeoutMs);
+    return this.runtimeFor('taskWaitMulti').messaging.tasks.askAll<T>(list, options.timeoutMs);
   }
 
   /**
@@ -224,7 +225,7 @@ export class Server<Events extends object = ServerEvents> {
    * Swoole: sendMessage()
    */
   sendMessage(data: unknown, workerId: number): Promise<void> {
-    const { region, messaging } = this.#mustRun('sendMessage');
+    const { region, messaging } = this.runtimeFor('sendMessage');
     checkProcessId(region, workerId);
     if (workerId === this.workerId) throw new ServerError('ERR_MESSAGE_TO_SELF', { workerId });
     return messaging.messenger.send(data, workerId);
@@ -299,7 +300,7 @@ export class Server<Events extends object = ServerEvents> {
    * ERR_DATAGRAM_ADDRESS. Swoole: sendto()
    */
   sendTo(address: string, port: number, data: string | Uint8Array): boolean {
-    this.#mustRun('sendTo');
+    this.runtimeFor('sendTo');
     return this.#sender.sendTo(address, port, data);
   }
 
@@ -366,7 +367,7 @@ export class Server<Events extends object = ServerEvents> {
    * option is invalid
    */
   heartbeat(options: HeartbeatOptions = {}): number[] {
-    this.#mustRun('heartbeat');
+    this.runtimeFor('heartbeat');
     return this.clients.heartbeat(options, this.ports, (fd) => this.close(fd));
   }
 
@@ -421,7 +422,8 @@ export class Server<Events extends object = ServerEvents> {
       options: () => this.#options,
       callbacks: this.#table.callbacks,
       userProcessNum: () => this.#userProcesses.length,
-      server: () => ({ rooms: this.localRooms, call: (call) => this.#callHere(call) }),
+      server: this,
+      rooms: () => this.localRooms,
       log: this.#log.log,
     });
     return this.#node;
@@ -438,84 +440,8 @@ export class Server<Events extends object = ServerEvents> {
   }
 
   #elsewhere(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
-    this.#mustRun(call.method);
-    const { cluster } = this.#clusterNode(call.method);
-    const incarnation = cluster.self.incarnation;
-    return cluster.call(address, call, (fd) => this.#callHere({ ...call, incarnation, fd }));
-  }
-
-  #callHere({ method, fd, data = '', reset = false }: ConnectionCall): unknown {
-    if (method === 'getClientInfo') return this.getClientInfo(fd);
-    const isDone = method === 'send' ? this.send(fd, data) : this.close(fd, { reset });
-    if (!isDone && this.lastError?.code === 'ERR_SESSION_NOT_FOUND') throw this.lastError;
-    return isDone;
-  }
-
-  // ——— figures ———
-
-  /** The figures of the server, read from shared memory, without a message to a process. Swoole: stats(). */
-  stats(): ServerStats {
-    const { region, messaging } = this.#mustRun('stats');
-    return readStats(region, messaging.queue.counts(), messaging.messageCount);
-  }
-
-  /**
-   * The figures of workers, task workers and user processes, by id. Empty before the start. Swoole: getWorkerStatus()
-   */
-  get workers(): WorkerInfo[] {
-    return this.#runtime === undefined ? [] : readWorkers(this.#runtime.region);
-  }
-
-  /** The role of this process. Before `start()`, in the process that a person starts: `master`. */
-  get role(): Role {
-    return inherited()?.role ?? 'master';
-  }
-
-  /** The id of a worker, task worker or user process; −1 in the master and the manager. Swoole: $worker_id */
-  get workerId(): number {
-    const given = inherited();
-    if (given === undefined) return this.#runtime?.workerId ?? -1;
-    return given.role === 'manager' ? -1 : given.id;
-  }
-
-  /** Pid of the master; 0 before the start. Swoole: $master_pid */
-  get masterPid(): number {
-    return this.#runtime?.region.masterPid ?? 0;
-  }
-
-  /** Pid of the manager; 0 before the start. Swoole: $manager_pid */
-  get managerPid(): number {
-    return this.#runtime?.region.managerPid ?? 0;
-  }
-
-  /** The pid of this process where it has a `workerId`, 0 elsewhere. Swoole: $worker_pid */
-  get workerPid(): number {
-    return this.workerId >= 0 ? process.pid : 0;
-  }
-
-  /** `'process'` or `'base'`: see docs/modes.md. Swoole: $mode */
-  get mode(): ResolvedOptions['mode'] {
-    return this.#options.mode;
-  }
-
-  /** The main address, as configured. Swoole: $host */
-  get host(): string {
-    return this.#options.host;
-  }
-
-  /** The bound port; before the start the configured one. Swoole: $port */
-  get port(): number {
-    return this.ports[0]?.port ?? this.#options.port;
-  }
-
-  /** The main address first, then those of `listen()`. Swoole: $ports */
-  get ports(): readonly ListenPort[] {
-    return this.#ports.list;
-  }
-
-  /** Every option with its value, checked and frozen; from the environment and flags too. Swoole: $setting */
-  get options(): ResolvedOptions {
-    return this.#options;
+    this.runtimeFor(call.method);
+    return this.#clusterNode(call.method).call(address, call);
   }
 
   // ——— inside ———
@@ -554,12 +480,13 @@ export class Server<Events extends object = ServerEvents> {
     return new Connection(fd, this);
   }
 
-  /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */
-  protected runtimeFor(method: string): Runtime {
-    return this.#mustRun(method);
+  /** @internal */
+  protected get facts(): Facts {
+    return { runtime: this.#runtime, options: this.#options, ports: this.#ports.list };
   }
 
-  #mustRun(method: string): Runtime {
+  /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */
+  protected runtimeFor(method: string): Runtime {
     if (this.#runtime === undefined) throw new ServerError('ERR_NOT_STARTED', { method });
     return this.#runtime;
   }
