@@ -1,4 +1,19 @@
 /// <reference types="node" preserve="true" />
+
+export type {
+  JobBackoff,
+  JobCounts,
+  JobInfo,
+  JobKeep,
+  JobOptions,
+  JobPage,
+  JobRule,
+  JobState,
+  NewJob,
+  ScheduledJob,
+} from './cluster/jobs/queue.js';
+export type { Job, JobHandler } from './cluster/jobs-client/handlers.js';
+export type { Jobs, JobWorkOptions } from './cluster/jobs-client/jobs.js';
 export type { CommandHandler } from './control/commands.js';
 export type { ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';

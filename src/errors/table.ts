@@ -853,6 +853,21 @@ export const errorTable = {
     sentence: ({ what, expected, received }) => `A ${what} must be ${expected}, received ${received}.`,
     advice: 'Shorten or correct it; a long name can be replaced by its hash.',
   }),
+  ERR_NO_JOBS: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method} needs the option "cluster.jobs", which this server was not given.`,
+    advice: 'Give cluster: {driver, url, jobs: {}} to the server; docs/jobs.md.',
+  }),
+  ERR_JOB_NO_TASK_WORKERS: entry({
+    fields: { name: 'string' },
+    sentence: ({ name }) => `The handler of the jobs "${name}" runs in task workers, and taskWorkerNum is 0.`,
+    advice: 'Give taskWorkerNum, or register no handler on a node that only enqueues.',
+  }),
+  ERR_JOB_NO_HANDLER: entry({
+    fields: { name: 'string' },
+    sentence: ({ name }) => `This task worker has no handler for the jobs "${name}".`,
+    advice: 'Call server.jobs.work(name, handler) at the top of the script, in every process.',
+  }),
   ERR_JOB_OPTION: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
     sentence: ({ name, expected, received }) => `"${name}" of a job must be ${expected}, received ${received}.`,

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { ServerError } from '../errors/index.js';
 import { describeSecret, integer, jsonOrText, type Kind, refuse, refuseSecret, size, text } from './check.js';
+import { type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
 import { refuseUnknownNames } from './known-names.js';
 import { GIB, KIB, MIB } from './size.js';
 
@@ -166,6 +167,8 @@ export interface ClusterOptions extends DriverOptions {
   readonly requestTimeoutMs?: number;
   /** `/readyz` says no while the engine cannot be reached. Default: false. */
   readonly readyNeedsEngine?: boolean;
+  /** Durable jobs, `server.jobs`: `{}` for all defaults. Default: none. */
+  readonly jobs?: JobsOptions | null;
 }
 
 export interface ResolvedClusterOptions {
@@ -178,6 +181,8 @@ export interface ResolvedClusterOptions {
   readonly address: string;
   readonly requestTimeoutMs: number;
   readonly readyNeedsEngine: boolean;
+  /** null: no durable jobs. */
+  readonly jobs: ResolvedJobsOptions | null;
 }
 
 const EXPECTED = 'null, or {driver, url, nodeId, …} with the driver "redis", "nats" or "memory"';
@@ -209,6 +214,7 @@ function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptio
     address = '',
     requestTimeoutMs = 5000,
     readyNeedsEngine = false,
+    jobs = null,
     ...given
   } = value;
   if (!driverNames.includes(driver)) {
@@ -220,8 +226,9 @@ function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptio
   if (typeof readyNeedsEngine !== 'boolean') {
     refuse('ERR_OPTION_TYPE', `${name}.readyNeedsEngine`, 'true or false', readyNeedsEngine);
   }
+  const resolved = resolveDriverOptions(driver, given);
   return {
-    ...{ driver, given, nodeId, readyNeedsEngine, resolved: resolveDriverOptions(driver, given) },
+    ...{ driver, given, nodeId, readyNeedsEngine, resolved, jobs: resolveJobs(jobs, driver, resolved) },
     address: text({ min: 0, max: 256 }).check(`${name}.address`, address),
     requestTimeoutMs: integer({ min: 10, max: 600_000 }, 'ms').check(`${name}.requestTimeoutMs`, requestTimeoutMs),
   };

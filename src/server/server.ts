@@ -1,5 +1,6 @@
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import type { Cluster } from '../cluster/cluster.js';
+import type { Jobs } from '../cluster/jobs-client/jobs.js';
 import type { ConnectionCall } from '../cluster/messages.js';
 import { type CommandHandler, checkCommand } from '../control/commands.js';
 import { ServerError } from '../errors/index.js';
@@ -416,6 +417,11 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     return this.#clusterNode('cluster').cluster;
   }
 
+  /** Durable jobs: docs/jobs.md. @throws ServerError ERR_NO_CLUSTER, ERR_NO_JOBS: the option `cluster.jobs` was not given */
+  get jobs(): Jobs {
+    return this.#clusterNode('jobs').jobs;
+  }
+
   #clusterNode(method: string): ClusterNode {
     if (this.#options.cluster === null) throw new ServerError('ERR_NO_CLUSTER', { method });
     this.#node ??= new ClusterNode({
@@ -454,6 +460,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
       log: this.#log.log,
       server: this,
       userProcesses: this.#allProcesses(),
+      jobHandlers: this.#options.cluster === null ? undefined : this.#clusterNode('start').jobHandlers,
       commands: this.#commands,
       httpHalf: this.#http,
       stopWish: this.#stopWish,

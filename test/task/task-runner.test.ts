@@ -17,6 +17,7 @@ let took: number[];
 /** What the runner asked for, in order. */
 let asked: string[];
 let run: (task: Task) => unknown;
+let runJob: (task: Task) => unknown;
 /** Outcomes by what was given. */
 let outcomes: Map<unknown, TaskOutcome>;
 let given: Map<number, unknown>;
@@ -28,6 +29,7 @@ beforeEach(() => {
   [room, running, took, asked] = [[], [], [], []];
   [outcomes, given] = [new Map(), new Map()];
   run = ({ data }) => data;
+  runJob = ({ data }) => ({ job: data });
   vi.useFakeTimers({ toFake: ['performance'] }); // a turn is over after 10 ms
 });
 afterEach(() => {
@@ -43,6 +45,7 @@ const runner = (parts: Partial<TaskRunnerParts> = {}): TaskRunner => {
     concurrency: 1,
     maxTasks: 0,
     run: (task) => run(task),
+    runJob: (task) => runJob(task),
     setRoom: (count) => room.push(count),
     setLooking: (looks) => asked.push(looks ? 'look' : 'look no more'),
     setRunning: (count) => running.push(count),

@@ -9,6 +9,7 @@ import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../dr
 import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
+import type { BrokerJobs } from './jobs.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
 
@@ -29,6 +30,8 @@ export interface BrokerParts {
   callConnection(call: ConnectionCall): unknown;
   /** Resolves when this node's workers are new. */
   reload(): Promise<void>;
+  /** Durable jobs; undefined: this server has none. */
+  readonly jobs?: BrokerJobs | undefined;
   /** The figures and nodes have changed. */
   changed?(): void;
   readonly log: Log;
@@ -65,12 +68,19 @@ export class Broker {
     return this.#lost + (this.#rooms?.lost ?? 0);
   }
 
+  /** Durable jobs of this node; undefined: it has none. */
+  get jobs(): BrokerJobs | undefined {
+    return this.#parts.jobs;
+  }
+
   /** Connects, however long the engine needs, and stays until the signal comes. */
   async run(signal: AbortSignal): Promise<void> {
     for (const id of this.#parts.processes) this.#send({ say: 'restarted' }, id);
     const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    this.jobs?.open();
+    const jobsClosed = ended.then(() => this.jobs?.close());
     await this.#connect(signal);
-    await ended;
+    await jobsClosed;
     this.#rooms?.close();
     this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
     await this.#driver.stop(true);
@@ -97,6 +107,8 @@ export class Broker {
       case 'absent':
         this.#present.delete(presentKey(message));
         return this.#driver.presence.drop(ownKey(message.key), message.member);
+      case 'works':
+        return this.jobs?.offered(message.offers, from);
       case 'ask':
         return void this.#answer(message.id, message.question, from);
       default:
@@ -162,6 +174,8 @@ export class Broker {
         return (await this.#rooms?.members(question.room)) ?? [];
       case 'presence':
         return this.#driver.presence.list(ownKey(question.key));
+      case 'jobs':
+        return this.jobs?.answer(question.call);
     }
   }
 
