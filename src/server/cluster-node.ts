@@ -41,6 +41,8 @@ export interface ClusterNodeParts {
 
 /** Its name in `ps` and in the log. */
 const BROKER_NAME = 'cluster';
+/** Messages to the broker process while it loads its parts. */
+const MOST_EARLY = 10_000;
 const LOOK_AT_RELOAD_MS = 50;
 
 export class ClusterNode {
@@ -157,6 +159,8 @@ export class ClusterNode {
   // ——— the broker process ———
 
   async #runBroker(signal: AbortSignal): Promise<void> {
+    const early: [message: ToBroker, from: number][] = [];
+    this.#toBroker = (...told) => early.length < MOST_EARLY && early.push(told);
     const [{ Broker }, { createDriver }] = await Promise.all([
       import('../cluster/broker/broker.js'),
       import('../cluster/create-driver.js'),
@@ -180,7 +184,9 @@ export class ClusterNode {
     });
     this.#toBroker = (message, from) => broker.onMessage(message, from);
     this.cluster.hear();
-    await broker.run(signal);
+    const ended = broker.run(signal);
+    for (const told of early) broker.onMessage(...told);
+    await ended;
   }
 
   async #brokerJobs(): Promise<BrokerJobs | undefined> {
