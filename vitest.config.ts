@@ -25,7 +25,7 @@ const long = [
 ];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
-  ...['answers', 'api', 'bodies', 'broadcast', 'budget', 'closes'],
+  ...['answers', 'api', 'bodies', 'broadcast', 'budget', 'closes', 'cluster'],
   ...['data', 'datagrams', 'detach', 'dispatch', 'framing', 'http'],
   ...['http-corpus', 'http-operated', 'http2', 'leaves', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
   ...['limits', 'log-noise', 'log-safety', 'members', 'messages', 'pressure'],

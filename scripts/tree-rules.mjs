@@ -60,7 +60,7 @@ export const folders = [
   {
     name: 'cluster',
     holds: 'several machines: drivers, the broker process, what every process sees of it',
-    sees: ['errors', 'util', 'options', 'memory', 'messaging'],
+    sees: ['errors', 'util', 'options', 'memory', 'shared', 'messaging'],
   },
   {
     name: 'reactor',
@@ -143,7 +143,7 @@ export const files = [
     name: 'index.ts',
     holds: 'public exports, nothing else',
     sees: [
-      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control'],
+      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control', 'cluster'],
       ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
     ],
   },

@@ -1,5 +1,7 @@
 /// <reference types="node" preserve="true" />
 
+export type { Cluster, ClusterSubscription, RoomMembers, Shareable } from './cluster/cluster.js';
+export type { DriverState, Member, NodeInfo } from './cluster/driver.js';
 export type {
   JobBackoff,
   JobCounts,
@@ -33,6 +35,7 @@ export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
 export type { FinishCallback } from './messaging/task-client.js';
 export type { TaskCounts } from './messaging/task-queue.js';
+export type { ClusterOptions, ClusterTls, DriverName, DriverOptions } from './options/cluster.js';
 export type { CompressionOptions } from './options/compression.js';
 export type {
   AdminOptions,

@@ -4,6 +4,7 @@
  */
 import { describe, ServerError, serializeError } from '../errors/index.js';
 import { integer } from '../options/check.js';
+import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { monotonicMs } from '../util/clock.js';
 import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
@@ -17,6 +18,8 @@ export interface ClusterParts {
   self(): NodeInfo;
   readonly requestTimeoutMs: number;
   readonly ttlMs: number;
+  /** This is the broker process. */
+  isBroker(): boolean;
   /** The user's callbacks. */
   readonly callbacks: Partial<ClusterCallbacks> & {
     readonly clusterRequest?: ((data: unknown, from: string) => unknown) | undefined;
@@ -56,6 +59,8 @@ export class Cluster {
   readonly #parts: ClusterParts;
   readonly #questions = new Questions(MOST_QUESTIONS);
   readonly #subscribers = new Map<string, Set<Subscriber>>();
+  /** One process of each node takes what other nodes say of shared objects: the broker process. */
+  readonly #shared: { readonly subject: string; readonly take: Subscriber }[] = [];
   /** When the broker has last heard of a join of that room. */
   readonly #joined = new Map<string, number>();
   #state: DriverState = 'down';
@@ -121,6 +126,32 @@ export class Cluster {
     return (await this.#ask({ ask: 'members', room })) as RoomMembers[];
   }
 
+  /**
+   * Other nodes hear of a shared object, too. What is published to a `Topic` reaches the subscribers of all nodes. Of a
+   * `SharedCache` they forget a key when it is set or deleted here; what `wrap` computes stays each node's own. Call it at the
+   * top of the script, which declares the same objects on every node.
+   * @throws ServerError ERR_OPTION_TYPE
+   */
+  share(object: Shareable): void {
+    if (typeof object?.shareBetweenNodes !== 'function') {
+      throw new ServerError('ERR_OPTION_TYPE', {
+        name: 'object',
+        expected: 'a Topic or a SharedCache',
+        received: describe(object),
+      });
+    }
+    let subject = '';
+    const shared = object.shareBetweenNodes((data) => {
+      if (this.#isRunning()) this.#parts.say({ say: 'publish', subject, data });
+    });
+    subject = subjectOf(SubjectKind[shared.kind], shared.name);
+    const take: Subscriber = (bytes, from) => {
+      if (from !== this.self.id) shared.take(bytes as Uint8Array);
+    };
+    this.#shared.push({ subject, take });
+    if (this.#isHeard) this.#takeShared();
+  }
+
   /** Who is there, under keys of your own, such as users by room: members of all living nodes. */
   readonly presence = {
     /** Adds or replaces a member of this node; it goes with its node. @param meta JSON */
@@ -180,6 +211,7 @@ export class Cluster {
   hear(): void {
     this.#isHeard = true;
     this.#joined.clear();
+    this.#takeShared();
     this.#parts.say({ say: 'hello', subjects: [...this.#subscribers.keys()] });
   }
 
@@ -202,11 +234,22 @@ export class Cluster {
       case 'asked':
         return void this.#answer(message.id, message.data, message.from);
       case 'restarted':
+        this.#state = 'reconnecting';
         if (this.#isHeard) this.hear();
         return;
       default:
         return this.#questions.answered(message);
     }
+  }
+
+  /** What a script publishes while it is loaded goes to nobody else. */
+  #isRunning(): boolean {
+    return this.self.incarnation !== NOT_YET;
+  }
+
+  #takeShared(): void {
+    if (!this.#parts.isBroker()) return;
+    for (const { subject, take } of this.#shared) this.#subscribers.set(subject, new Set([take]));
   }
 
   #unsubscribe(name: string, callback: Subscriber): void {
@@ -248,6 +291,15 @@ export class Cluster {
     }
   }
 }
+
+/** A `Topic` or a `SharedCache`. */
+export interface Shareable {
+  /** @internal */
+  shareBetweenNodes(send: (bytes: Uint8Array) => void): SharedBetweenNodes;
+}
+
+/** The incarnation of a server that has not started. */
+export const NOT_YET = '-';
 
 type Callback = ((...args: readonly unknown[]) => unknown) | undefined;
 

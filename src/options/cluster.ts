@@ -1,5 +1,4 @@
 /** The option `cluster`, and those of a driver: checked once, before anything connects. */
-import { hostname } from 'node:os';
 import { ServerError } from '../errors/index.js';
 import { describeSecret, integer, jsonOrText, type Kind, refuse, refuseSecret, size, text } from './check.js';
 import { type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
@@ -159,7 +158,7 @@ function fromUrl(part: string): string | undefined {
 export interface ClusterOptions extends DriverOptions {
   /** `'redis'` needs the package ioredis, `'nats'` @nats-io/transport-node; `'memory'` is one node alone, for tests. */
   readonly driver: DriverName;
-  /** 1 to 128 of `A-Za-z0-9._-`, another one on each node. Default: the name of the host. */
+  /** 1 to 128 of `A-Za-z0-9._-`, another one on each node. Default: the name of the host, and the pid of the master. */
   readonly nodeId?: string;
   /** Where operators find this node; shown by `tswoole nodes`. Default: the name of the host, and the main port. */
   readonly address?: string;
@@ -176,6 +175,7 @@ export interface ResolvedClusterOptions {
   /** As given: resolved again where the driver is made. */
   readonly given: DriverOptions;
   readonly resolved: ResolvedDriverOptions;
+  /** '': host and pid. */
   readonly nodeId: string;
   /** '': host and main port. */
   readonly address: string;
@@ -210,7 +210,7 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
 function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptions {
   const {
     driver,
-    nodeId = hostname(),
+    nodeId = '',
     address = '',
     requestTimeoutMs = 5000,
     readyNeedsEngine = false,
@@ -221,7 +221,7 @@ function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptio
     refuse('ERR_OPTION_VALUE', `${name}.driver`, driverNames.map((each) => `"${each}"`).join(' or '), driver);
   }
   const expected = '1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-"';
-  if (typeof nodeId !== 'string' || !NODE_ID.test(nodeId))
+  if (typeof nodeId !== 'string' || (nodeId !== '' && !NODE_ID.test(nodeId)))
     refuse('ERR_OPTION_VALUE', `${name}.nodeId`, expected, nodeId);
   if (typeof readyNeedsEngine !== 'boolean') {
     refuse('ERR_OPTION_TYPE', `${name}.readyNeedsEngine`, 'true or false', readyNeedsEngine);

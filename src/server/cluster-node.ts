@@ -5,11 +5,12 @@
 import { hostname } from 'node:os';
 import type { BrokerJobs } from '../cluster/broker/jobs.js';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
-import { Cluster } from '../cluster/cluster.js';
+import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { JobQueueOptions } from '../cluster/jobs/queue.js';
 import { Jobs } from '../cluster/jobs-client/jobs.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
+import { readWorkers } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
@@ -61,6 +62,7 @@ export class ClusterNode {
       self: () => this.#self(),
       requestTimeoutMs,
       ttlMs: resolved.ttlMs,
+      isBroker: () => this.#toBroker !== undefined,
       callbacks: parts.callbacks,
       say: (message) => this.#say(message),
       failed: (event, error) => parts.log.error(`the callback of "${event}" failed`, { error }),
@@ -114,7 +116,11 @@ export class ClusterNode {
     const region = this.#runtime?.region;
     const port = region?.ports[0] ?? this.#parts.options().port;
     return {
-      ...{ id: nodeId, incarnation: region?.incarnation ?? '-', version },
+      ...{
+        id: nodeId === '' ? ownName(region?.masterPid ?? 0) : nodeId,
+        incarnation: region?.incarnation ?? NOT_YET,
+        version,
+      },
       address: address === '' ? `${hostname()}:${port}` : address,
     };
   }
@@ -180,6 +186,7 @@ export class ClusterNode {
       },
       callConnection: (call) => this.#callHere(call),
       jobs: await this.#brokerJobs(),
+      isSuccessor: readWorkers(region)[id]!.restarts > 0,
       reload: () => this.#reload(),
     });
     this.#toBroker = (message, from) => broker.onMessage(message, from);
@@ -242,6 +249,11 @@ function engineOf({ url, username, password, prefix, deadlineMs, maxJobBytes }: 
     ...(password !== undefined && { password }),
   };
 }
+/** Of this server among all that use the engine, those of the same machine too. */
+const ownName = (masterPid: number): string =>
+  `${hostname()
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 100)}-${masterPid}`;
 
 const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
 

@@ -1,6 +1,5 @@
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import type { Cluster } from '../cluster/cluster.js';
-import type { Jobs } from '../cluster/jobs-client/jobs.js';
 import type { ConnectionCall } from '../cluster/messages.js';
 import { type CommandHandler, checkCommand } from '../control/commands.js';
 import { ServerError } from '../errors/index.js';
@@ -291,8 +290,8 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   send(address: string, data: string | Uint8Array): Promise<boolean>;
   send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean>;
   send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean> {
-    if (typeof to === 'string') return this.#elsewhere(to, { method: 'send', data }) as Promise<boolean>;
-    return this.clients.ask('send', to, (outbox) => outbox.send(to, data));
+    if (this.#isAddress(to)) return this.#elsewhere(to, { method: 'send', data }) as Promise<boolean>;
+    return this.clients.ask('send', to as number, (outbox) => outbox.send(to as number, data));
   }
 
   /**
@@ -326,7 +325,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean>;
   close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean> {
     const reset = options?.reset === true;
-    if (typeof to === 'string') return this.#elsewhere(to, { method: 'close', reset }) as Promise<boolean>;
+    if (this.#isAddress(to)) return this.#elsewhere(to, { method: 'close', reset }) as Promise<boolean>;
     return this.clients.ask('close', to, (outbox) => outbox.close(to, reset));
   }
 
@@ -387,8 +386,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   /** Of a client of any node, by `cluster.addressOf(fd)`. Rejects as `send` does. */
   getClientInfo(address: string): Promise<ClientInfo | undefined>;
   getClientInfo(of: number | string): ClientInfo | undefined | Promise<ClientInfo | undefined> {
-    if (typeof of === 'string')
-      return this.#elsewhere(of, { method: 'getClientInfo' }) as Promise<ClientInfo | undefined>;
+    if (this.#isAddress(of)) return this.#elsewhere(of, { method: 'getClientInfo' }) as Promise<ClientInfo | undefined>;
     return this.clients.info(of);
   }
 
@@ -417,11 +415,6 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     return this.#clusterNode('cluster').cluster;
   }
 
-  /** Durable jobs: docs/jobs.md. @throws ServerError ERR_NO_CLUSTER, ERR_NO_JOBS: the option `cluster.jobs` was not given */
-  get jobs(): Jobs {
-    return this.#clusterNode('jobs').jobs;
-  }
-
   #clusterNode(method: string): ClusterNode {
     if (this.#options.cluster === null) throw new ServerError('ERR_NO_CLUSTER', { method });
     this.#node ??= new ClusterNode({
@@ -445,6 +438,11 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     if (this.#options.cluster !== null) this.cluster.toRoom(room, data);
   }
 
+  /** Without a cluster a text is no session id. */
+  #isAddress(of: number | string): of is string {
+    return typeof of === 'string' && this.#options.cluster !== null;
+  }
+
   #elsewhere(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
     this.runtimeFor(call.method);
     return this.#clusterNode(call.method).call(address, call);
@@ -453,14 +451,15 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   // ——— inside ———
 
   #context(): StartContext {
+    const node = this.#options.cluster === null ? undefined : this.#clusterNode('start');
     return {
       options: this.#options,
       ports: this.ports,
       events: this.#table.callbacks,
       log: this.#log.log,
       server: this,
-      userProcesses: this.#allProcesses(),
-      jobHandlers: this.#options.cluster === null ? undefined : this.#clusterNode('start').jobHandlers,
+      userProcesses: [...this.#userProcesses, ...(node === undefined ? [] : [node.process])],
+      jobHandlers: node?.jobHandlers,
       commands: this.#commands,
       httpHalf: this.#http,
       stopWish: this.#stopWish,
@@ -471,15 +470,10 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
         this.#runtime = runtime;
         this.#log.follow(runtime.region);
         this.clients.running(runtime.region);
-        if (this.#options.cluster !== null) this.#clusterNode('start').running(runtime);
+        node?.running(runtime);
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
-  }
-
-  #allProcesses(): StartContext['userProcesses'] {
-    if (this.#options.cluster === null) return this.#userProcesses;
-    return [...this.#userProcesses, this.#clusterNode('start').process];
   }
 
   /** @internal What callbacks get for a session. */
@@ -489,7 +483,8 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
 
   /** @internal */
   protected get facts(): Facts {
-    return { runtime: this.#runtime, options: this.#options, ports: this.#ports.list };
+    const node = (method: string): ClusterNode => this.#clusterNode(method);
+    return { node, runtime: this.#runtime, options: this.#options, ports: this.#ports.list };
   }
 
   /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */

@@ -1,6 +1,7 @@
 /** Messages to the subscribers of all processes. */
 import { describe, ServerError } from '../errors/index.js';
 import type { SharedObject } from './arena.js';
+import type { SharedBetweenNodes } from './between-nodes.js';
 import { clonedBytes } from './cloned.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
@@ -48,6 +49,7 @@ export interface TopicGap {
 export class Topic<T = unknown> {
   readonly #ring: MessageRing;
   readonly #subscriptions: Subscriptions<T>;
+  #toOtherNodes: ((bytes: Uint8Array) => void) | undefined;
 
   /** @throws ServerError ERR_OPTION_RANGE, ERR_OPTION_TYPE, ERR_SHARED_NAME, ERR_SHARED_SCHEMA, ERR_SHARED_LIMIT */
   constructor(options: TopicOptions = {}) {
@@ -67,8 +69,20 @@ export class Topic<T = unknown> {
    * @throws ServerError ERR_SHARED_VALUE_SIZE, ERR_SHARED_STUCK; the error of node:v8 for what it cannot serialise
    */
   publish(value: T): void {
+    const bytes = clonedBytes(value);
+    this.#publishHere(bytes);
+    this.#toOtherNodes?.(bytes);
+  }
+
+  /** @internal For `cluster.share`. @param send called with what is published here @returns how to publish here what comes from there */
+  shareBetweenNodes(send: (bytes: Uint8Array) => void): SharedBetweenNodes {
+    this.#toOtherNodes = send;
+    return { kind: 'topic', name: this.#ring.object.name, take: (bytes) => this.#publishHere(Buffer.from(bytes)) };
+  }
+
+  #publishHere(bytes: Buffer): void {
     const { owners } = this.#ring.object;
-    for (const word of this.#ring.publish(clonedBytes(value))) ourWaiting.ring(owners, word);
+    for (const word of this.#ring.publish(bytes)) ourWaiting.ring(owners, word);
   }
 
   /**

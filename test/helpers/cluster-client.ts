@@ -14,6 +14,7 @@ export class ClusterClient {
   readonly socket: WebSocket;
   readonly said: string[] = [];
   readonly bytes: Buffer[] = [];
+  readonly closed: Promise<void>;
   readonly #answers: Reply[] = [];
 
   private constructor(port: number) {
@@ -24,6 +25,9 @@ export class ClusterClient {
       else this.said.push(String(data));
     });
     this.socket.on('error', () => {});
+    this.closed = new Promise((resolve) => {
+      this.socket.once('close', () => resolve());
+    });
   }
 
   static async connect(port: number): Promise<ClusterClient> {

@@ -3,12 +3,14 @@ import { ClusterClient } from '../helpers/cluster-client.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { hasNats, startNats } from '../helpers/nats.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
-import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 const engines = [
   ['redis', hasRedis, startRedis],
   ['nats', hasNats, startNats],
 ] as const;
+
+const both = ['a', 'b'].map((node) => ({ node, members: 1 }));
 
 let engine: EngineProcess | undefined;
 afterEach(async () => {
@@ -36,10 +38,7 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     const [toA, toB] = await startTwo();
     await toA.ask('join room');
     await toB.ask('join room');
-    await toA.until('members room', [
-      { node: 'a', members: 1 },
-      { node: 'b', members: 1 },
-    ]);
+    await toA.until('members room', both);
     expect(await toA.ask('publish room hello')).toBe(true);
     expect(await toB.ask('publish room you')).toBe(true);
     await toA.got(['hello', 'you']);
@@ -47,4 +46,160 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     await toA.ask('binary room');
     expect(await toB.nextBinary()).toEqual(Buffer.from([0, 255, 1]));
   });
+
+  test('ask each other: answers, errors and time limits come back', async () => {
+    const [toA] = await startTwo();
+    expect(await toA.ask('ask b')).toEqual({ from: 'a', node: 'b', sum: '13' });
+    expect(await toA.ask('ask a')).toEqual({ from: 'a', node: 'a', sum: '13' });
+    expect(await toA.ask('refuse b')).toMatchObject({ code: 'E_TODAY', message: 'not today' });
+    expect(await toA.ask('spin b')).toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });
+    expect(await toA.ask('ask nobody')).toMatchObject({ code: 'ERR_NODE_LOST' });
+  });
+
+  test('reach a connection of another node by its address, and not one of an earlier start', async () => {
+    const [toA, toB, , b] = await startTwo();
+    const address = await toB.ask('address');
+    expect(await toA.ask(`send ${address} from afar`)).toBe(true);
+    await toB.got(['from afar']);
+    expect(await toA.ask(`info ${address}`)).toMatchObject({
+      remoteAddress: '127.0.0.1',
+      workerId: expect.any(Number),
+    });
+    const own = await toA.ask('address');
+    expect(await toA.ask(`send ${own} from here`)).toBe(true);
+    await toA.got(['from here']);
+    expect(await toA.ask('send 5 x')).toMatchObject({ code: 'ERR_CLUSTER_ADDRESS' });
+    const earlier = String(address).replace('~', '~x');
+    for (const what of ['send', 'close', 'info']) {
+      expect(await toA.ask(`${what} ${earlier} x`.trim())).toMatchObject({
+        code: expect.stringMatching(/ERR_SESSION_NOT_FOUND|ERR_CLUSTER_ADDRESS/),
+      });
+    }
+    expect(await toA.ask(`close ${address}`)).toBe(true);
+    await toB.closed;
+    await toA.until(`send ${address} x`, expect.objectContaining({ code: 'ERR_SESSION_NOT_FOUND' }));
+    b.signal('SIGTERM');
+    await b.exited;
+    await toA.until('nodes', ['a']);
+    expect(await toA.ask(`send ${address} x`)).toMatchObject({ code: 'ERR_NODE_LOST' });
+  });
+
+  test('tell every process that has subscribed, and know who is there', async () => {
+    const [toA, toB] = await startTwo();
+    await toA.ask('news one');
+    for (const client of [toA, toB]) await client.until('heard', [{ data: { data: 'one' }, from: 'a' }]);
+    await toA.ask('present ann');
+    await toB.ask('present bob');
+    const [ann, bob] = ['a', 'b'].map((node, i) => ({
+      member: ['ann', 'bob'][i],
+      node,
+      meta: { mood: 'good' },
+      stale: false,
+    }));
+    for (const client of [toA, toB])
+      await client.until(
+        'presence',
+        expect.toSatisfy((list) => isSame(list, [ann, bob])),
+      );
+    await toB.ask('absent bob');
+    await toA.until('presence', [ann]);
+  });
+
+  test('share topics and caches: a message reaches all, a key is forgotten by the others', async () => {
+    const [toA, toB] = await startTwo();
+    await toA.ask('price 1');
+    await toB.ask('price 2');
+    for (const client of [toA, toB]) {
+      await client.until(
+        'prices',
+        expect.toSatisfy((list) => isSame(list, [{ value: '1' }, { value: '2' }])),
+      );
+    }
+    expect([await toA.ask('compute old'), await toB.ask('compute other')]).toEqual(['old', 'other']);
+    await toA.ask('put new');
+    await toB.until('get', null);
+    expect([await toA.ask('get'), await toB.ask('compute mine'), await toA.ask('get')]).toEqual(['new', 'mine', 'new']);
+    await toB.ask('forget');
+    await toA.until('get', null);
+  });
+
+  test('keep the connection to the engine over reloads, and start its process again when it is killed', async () => {
+    const [toA, toB, a] = await startTwo();
+    await toB.ask('join room');
+    await toA.ask('join room');
+    await toA.until('members room', both);
+    const broker = brokerOf(a);
+    a.signal('SIGUSR1');
+    await a.waitForEvent('reloaded');
+    expect(brokerOf(a)).toBe(broker);
+    expect(await toA.ask('publish room after the reload')).toBe(true);
+    await toB.got(['after the reload']);
+    a.signal('SIGKILL', broker);
+    await poll('it is back', () => ![undefined, broker].includes(brokerOf(a)));
+    await poll('who joined a room is told of the gap', () =>
+      a.events('clusterGap').some(({ args }) => String(args) === 'room'),
+    );
+    await toA.until('state', 'up');
+    await toA.until('nodes', ['a', 'b']);
+    expect(await toB.ask('publish room after the kill')).toBe(true);
+    await toA.got(['after the reload', 'after the kill']);
+    await toA.until('heard', []);
+    await toB.ask('news two');
+    await toA.until('heard', [{ data: { data: 'two' }, from: 'b' }]);
+  });
+
+  test('serve alone while the engine is gone, say so, and are told of the gap', async () => {
+    const [toA, toB, a] = await startTwo();
+    await toA.ask('join room');
+    await toB.ask('join room');
+    await toA.until('members room', both);
+    await engine?.kill('SIGKILL');
+    await toA.until('state', 'reconnecting');
+    expect(await toA.ask('ask b')).toMatchObject({ code: 'ERR_CLUSTER_DOWN' });
+    expect(await toA.ask('publish room alone')).toBe(true);
+    await toA.got(['alone']);
+    await engine?.restart();
+    for (const client of [toA, toB]) await client.until('state', 'up');
+    await a.waitForEvent('clusterGap');
+    await poll('the gap of the room is told', () => a.events('clusterGap').some(({ args }) => String(args) === 'room'));
+    expect(await toA.ask('publish room together')).toBe(true);
+    await toB.got(['together']);
+  });
+
+  test('start without the engine, serve, and join when it comes', async () => {
+    engine = await startEngine();
+    await engine.kill('SIGKILL');
+    const a = await startNode('a');
+    const toA = await ClusterClient.connect(a.port);
+    expect(await toA.ask('nodes')).toEqual(['a']);
+    await toA.ask('join room');
+    await engine.restart();
+    const b = await startNode('b');
+    const toB = await ClusterClient.connect(b.port);
+    await toB.until('members room', [{ node: 'a', members: 1 }]);
+    expect(await toB.ask('publish room hello')).toBe(true);
+    await toA.got(['hello']);
+  });
+
+  test('have another name each', async () => {
+    engine = await startEngine();
+    const first = await startNode('a');
+    const toFirst = await ClusterClient.connect(first.port);
+    await toFirst.until('state', 'up');
+    const second = await startNode('a');
+    await poll('it says why', () => second.stderr.includes('belongs to a living server'));
+    const toSecond = await ClusterClient.connect(second.port);
+    expect(await toSecond.ask('state')).toBe('down');
+    expect(await toFirst.ask('state')).toBe('up');
+  });
 });
+
+function brokerOf(server: ServerProcess): number | undefined {
+  return server.tree().find(({ title }) => title.endsWith(': process cluster'))?.pid;
+}
+
+function isSame(list: unknown, members: readonly unknown[]): boolean {
+  const sorted = (all: unknown): string =>
+    JSON.stringify([...(all as object[])].map((each) => JSON.stringify(Object.entries(each).sort())).sort());
+  return Array.isArray(list) && sorted(list) === sorted(members);
+}

@@ -73,7 +73,7 @@ describe('a manager is put together', () => {
       { role: 'worker', name: 'worker 0' },
       { role: 'worker', name: 'worker 1' },
       { role: 'task', name: 'task worker 2' },
-      { role: 'user', name: 'process mail' },
+      { role: 'user', name: 'process mail', outlivesReloads: false },
     ]);
     expect([parts.bootTimeoutMs, parts.maxWaitMs]).toEqual([
       resolveOptions({}).bootTimeoutMs,

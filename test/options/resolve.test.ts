@@ -58,6 +58,7 @@ describe('defaults', () => {
     expect(resolve({})).toEqual({
       host: '127.0.0.1',
       port: 0,
+      cluster: null,
       path: '',
       type: 'tcp',
       mode: 'process',

@@ -28,6 +28,8 @@ export interface BrokerParts {
   send(message: FromBroker, processId: number): void;
   /** Of this node: what `server.send` and the others return. @throws ServerError */
   callConnection(call: ConnectionCall): unknown;
+  /** Another broker process of this server has ended: what came meanwhile is lost. */
+  readonly isSuccessor: boolean;
   /** Resolves when this node's workers are new. */
   reload(): Promise<void>;
   /** Durable jobs; undefined: this server has none. */
@@ -50,6 +52,8 @@ export class Broker {
   readonly #present = new Map<string, { key: string; member: string; meta: unknown; ttlMs: number }>();
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
+  /** Processes that have said hello. */
+  readonly #greeted = new Set<number>();
   #nextWorker = 0;
   /** Messages that processes of this node did not take in time. */
   #lost = 0;
@@ -121,8 +125,11 @@ export class Broker {
     for (const [subject, { processes }] of this.#subscribers) {
       if (processes.has(from) && !wanted.has(subject)) this.#unsubscribe(subject, from);
     }
+    const missed = this.#parts.isSuccessor && !this.#greeted.has(from);
+    this.#greeted.add(from);
     for (const subject of wanted) this.#subscribe(subject, from);
     this.#send(this.#now(), from);
+    if (missed) for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
   }
 
   #subscribe(subject: string, from: number): void {
@@ -211,6 +218,13 @@ export class Broker {
       this.#driver.presence.put(ownKey(key), member, meta, ttl);
     }
     this.#tellAll(this.#now());
+    if (this.#parts.isSuccessor) void this.#tellWhatIsMissed();
+  }
+
+  /** From the end of the process before to here. */
+  async #tellWhatIsMissed(): Promise<void> {
+    await this.#rooms?.ready();
+    for (const { name } of this.#parts.rooms?.list() ?? []) this.#tellAll(gapOf(name));
   }
 
   #events(): ClusterEvents {
@@ -228,8 +242,7 @@ export class Broker {
         this.#happened({ event: 'clusterState', args: [state] });
       },
       gap: (subject) => {
-        const name = this.#rooms?.roomOf(subject) ?? subject.slice(2);
-        this.#happened({ event: 'clusterGap', args: [name] });
+        this.#tellAll(gapOf(this.#rooms?.roomOf(subject) ?? nameOf(subject)));
       },
       request: (data, from) => this.#asked(data, from),
     };
@@ -277,6 +290,9 @@ export class Broker {
   }
 }
 
+const gapOf = (name: string): FromBroker => ({ say: 'event', event: 'clusterGap', args: [name] });
+/** Without the letter of its kind. */
+const nameOf = (subject: string): string => subject.slice(2);
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
 const presentKey = ({ key, member }: { key: string; member: string }): string => JSON.stringify([key, member]);
 

@@ -58,6 +58,11 @@ export class BrokerRooms {
     this.#followed.set(room, { subscription, joinedAt: monotonicMs(), members: 0 });
   }
 
+  /** Resolves when the engine has confirmed the rooms that are followed now. */
+  async ready(): Promise<void> {
+    await Promise.all([...this.#followed.values()].map(({ subscription }) => subscription.ready));
+  }
+
   /** To the members on other nodes. @returns false: it is lost */
   publish(room: string, data: string | Uint8Array): boolean {
     return this.#driver.publish(subjectOf(SubjectKind.room, room), packRoomData(data));

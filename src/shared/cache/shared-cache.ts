@@ -4,6 +4,7 @@ import { integer, refuse, size } from '../../options/check.js';
 import { MIB } from '../../options/size.js';
 import { monotonicMs } from '../../util/clock.js';
 import type { SharedObject } from '../arena.js';
+import type { SharedBetweenNodes } from '../between-nodes.js';
 import { attach } from '../objects.js';
 import { optionsObject } from '../waiting/check.js';
 import { CacheCore, type CacheSettings, cacheFigures, cacheSpec } from './cache-core.js';
@@ -73,6 +74,7 @@ export class SharedCache<V = unknown> {
   readonly #object: SharedObject;
   readonly #core: CacheCore;
   readonly #ttlMs: number;
+  #toOtherNodes: ((key: Uint8Array) => void) | undefined;
 
   /** @throws ServerError ERR_OPTION_*, ERR_SHARED_* */
   constructor(options: SharedCacheOptions) {
@@ -97,12 +99,23 @@ export class SharedCache<V = unknown> {
   set(key: string, value: V, options?: { readonly ttlMs?: number }): boolean {
     if (value === undefined) throw wrong('value', 'something other than undefined', value);
     if (options !== undefined) optionsObject(options, ['ttlMs']);
-    return this.#core.set(checkKey(key), value, ttlOf('ttlMs', options?.ttlMs, this.#ttlMs));
+    const isKept = this.#core.set(checkKey(key), value, ttlOf('ttlMs', options?.ttlMs, this.#ttlMs));
+    this.#toOtherNodes?.(Buffer.from(key));
+    return isKept;
   }
 
   /** @returns whether it was there @throws ServerError ERR_SHARED_ARGUMENT */
   delete(key: string): boolean {
-    return this.#core.delete(checkKey(key));
+    const wasThere = this.#core.delete(checkKey(key));
+    this.#toOtherNodes?.(Buffer.from(key));
+    return wasThere;
+  }
+
+  /** @internal For `cluster.share`. @param send called with a key that other nodes are to forget */
+  shareBetweenNodes(send: (key: Uint8Array) => void): SharedBetweenNodes {
+    this.#toOtherNodes = send;
+    const take = (key: Uint8Array): void => void this.#core.delete(Buffer.from(key).toString());
+    return { kind: 'cache', name: this.#object.name, take };
   }
 
   /**

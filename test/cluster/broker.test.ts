@@ -1,0 +1,208 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Broker, type BrokerParts } from '../../src/cluster/broker/broker.js';
+import { packRoomData, unpackRoomData } from '../../src/cluster/broker/room-data.js';
+import { createDriver } from '../../src/cluster/create-driver.js';
+import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.js';
+import { ServerError } from '../../src/errors/index.js';
+import { Log } from '../../src/util/log.js';
+import { eventually } from '../helpers/eventually.js';
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+const url = (): string => `memory://${randomUUID()}`;
+const options = { heartbeatMs: 50, ttlMs: 400 };
+
+/** The broker process of a node, whose workers 0 and 1 note what they are told; rooms are a map of sizes. */
+function openNode(id: string, at: string, more: Partial<BrokerParts> = {}) {
+  const told: [FromBroker, number][] = [];
+  const sizes = new Map<string, number>();
+  const published: [string, string | Uint8Array][] = [];
+  const log: string[] = [];
+  const broker = new Broker({
+    self: { id, incarnation: `${id}-1`, address: id, version: '1' },
+    ...{ ttlMs: options.ttlMs, requestTimeoutMs: 1000, processes: [0, 1], workerNum: () => 2, isSuccessor: false },
+    createDriver: () => createDriver('memory', { url: at, ...options }),
+    rooms: {
+      publish: (room, data) => published.push([room, data]) > 0,
+      size: (room) => sizes.get(room) ?? 0,
+      list: () => [...sizes].map(([name, members]) => ({ name, members })),
+    },
+    send: (message, process) => {
+      told.push([message, process]);
+      if (message.say === 'asked') say({ say: 'answer', id: message.id, value: [message.data, message.from] }, process);
+    },
+    callConnection: ({ fd, method }) => {
+      if (fd === 404) throw new ServerError('ERR_SESSION_NOT_FOUND', { fd });
+      return method === 'send';
+    },
+    reload: async () => {},
+    log: new Log({ role: 'process', level: 'info', write: (line) => log.push(line) }),
+    ...more,
+  });
+  const say = (message: ToBroker, from = 0): void => broker.onMessage(message, from);
+  const stop = new AbortController();
+  const running = broker.run(stop.signal);
+  const end = async (): Promise<void> => {
+    stop.abort();
+    await running;
+  };
+  ends.push(end);
+  let questions = 0;
+  const ask = async (question: Question): Promise<unknown> => {
+    const number = ++questions;
+    say({ say: 'ask', id: number, question });
+    let answer: FromBroker | undefined;
+    await eventually(() => {
+      [answer] =
+        told.find(
+          ([{ say: what, ...rest }]) => ['answer', 'failed'].includes(what) && (rest as { id: number }).id === number,
+        ) ?? [];
+      expect(answer).toBeDefined();
+    });
+    return answer?.say === 'failed' ? answer.error.code : (answer as { value?: unknown }).value;
+  };
+  const of = (what: FromBroker['say']): FromBroker[] =>
+    told.filter(([{ say: each }]) => each === what).map(([each]) => each);
+  return { broker, say, ask, told, of, sizes, published, log, end };
+}
+
+async function openTwo() {
+  const at = url();
+  const a = openNode('a', at);
+  const b = openNode('b', at);
+  await eventually(() => {
+    for (const { broker } of [a, b])
+      expect(
+        broker.driver
+          .nodes()
+          .map(({ id }) => id)
+          .sort(),
+      ).toEqual(['a', 'b']);
+  });
+  return { at, a, b };
+}
+
+describe('a broker process', () => {
+  it('passes a message to a room on where it has members, and never back to where it came from', async () => {
+    const { a, b } = await openTwo();
+    b.say({ say: 'joined', room: 'room' });
+    a.say({ say: 'joined', room: 'room' });
+    a.say({ say: 'room', room: 'room', data: 'text' });
+    a.say({ say: 'room', room: 'room', data: new Uint8Array([1, 255]) });
+    a.say({ say: 'room', room: 'elsewhere', data: 'x' });
+    await eventually(() =>
+      expect(b.published).toEqual([
+        ['room', 'text'],
+        ['room', Buffer.from([1, 255])],
+      ]),
+    );
+    expect(a.published).toEqual([]);
+  });
+
+  it('follows the rooms that have members when it starts, counts them, and lets go of those that have none', async () => {
+    const { a, b } = await openTwo();
+    a.say({ say: 'joined', room: 'room' });
+    a.sizes.set('room', 3);
+    await eventually(() => expect(b.broker.driver.state).toBe('up'));
+    await expect
+      .poll(() => b.ask({ ask: 'members', room: 'room' }), { timeout: 10_000 })
+      .toEqual([{ node: 'a', members: 3 }]);
+    a.sizes.set('room', 0);
+    await expect.poll(() => b.ask({ ask: 'members', room: 'room' }), { timeout: 10_000 }).toEqual([]);
+  });
+
+  it('gives a subject to each process that wants it, once', async () => {
+    const { a, b } = await openTwo();
+    b.say({ say: 'hello', subjects: ['m:news'] }, 0);
+    b.say({ say: 'subscribe', subject: 'm:news' }, 1);
+    a.say({ say: 'publish', subject: 'm:news', data: { n: 1 } });
+    await eventually(() => expect(b.of('published')).toHaveLength(2));
+    expect(b.told.filter(([{ say }]) => say === 'published')).toEqual(
+      [0, 1].map((process) => [{ say: 'published', subject: 'm:news', data: { n: 1 }, from: 'a' }, process]),
+    );
+    b.say({ say: 'unsubscribe', subject: 'm:news' }, 1);
+    b.say({ say: 'hello', subjects: [] }, 0);
+    a.say({ say: 'publish', subject: 'm:news', data: 2 });
+    await b.ask({ ask: 'request', node: 'a', data: 'behind it', timeoutMs: 1000 });
+    expect(b.of('published')).toHaveLength(2);
+  });
+
+  it('lets one worker after another answer what other nodes ask, and calls on connections by itself', async () => {
+    const { a, b } = await openTwo();
+    for (let i = 0; i < 2; i++) {
+      expect(await a.ask({ ask: 'request', node: 'b', data: i, timeoutMs: 1000 })).toEqual([i, 'a']);
+    }
+    expect(b.told.filter(([{ say }]) => say === 'asked').map(([, process]) => process)).toEqual([0, 1]);
+    const call = { incarnation: 'b-1', fd: 7, method: 'send', data: 'x' } as const;
+    expect(await a.ask({ ask: 'connection', node: 'b', call })).toBe(true);
+    expect(await a.ask({ ask: 'connection', node: 'b', call: { ...call, fd: 404 } })).toBe('ERR_SESSION_NOT_FOUND');
+    expect(await a.ask({ ask: 'request', node: 'c', data: 1, timeoutMs: 1000 })).toBe('ERR_NODE_LOST');
+  });
+
+  it('tells of nodes that come and go, and remembers who is there', async () => {
+    const { at, a, b } = await openTwo();
+    b.say({ say: 'present', key: 'lobby', member: 'bob', meta: 1, ttlMs: 400 });
+    const bob = { member: 'bob', node: 'b', meta: 1, stale: false };
+    await expect.poll(() => a.ask({ ask: 'presence', key: 'lobby' }), { timeout: 10_000 }).toEqual([bob]);
+    await b.end();
+    await eventually(() =>
+      expect(a.of('event')).toContainEqual({ say: 'event', event: 'nodeDown', args: ['b', 'left'] }),
+    );
+    expect(a.of('now').at(-1)).toMatchObject({ state: 'up', nodes: [{ id: 'a' }] });
+    openNode('c', at);
+    await eventually(() =>
+      expect(a.of('event')).toContainEqual({
+        say: 'event',
+        event: 'nodeUp',
+        args: [expect.objectContaining({ id: 'c' })],
+      }),
+    );
+  });
+
+  it('whose predecessor has ended says that messages may be missing', async () => {
+    const at = url();
+    const sizes = { publish: () => true, size: () => 1, list: () => [{ name: 'room', members: 1 }] };
+    const a = openNode('a', at, { isSuccessor: true, rooms: sizes });
+    a.say({ say: 'hello', subjects: ['m:news'] }, 1);
+    const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
+    await eventually(() => expect(a.of('event')).toEqual(expect.arrayContaining([gap('room'), gap('news')])));
+    expect(a.told).toContainEqual([{ say: 'restarted' }, 0]);
+  });
+
+  it('counts what processes of its own node do not take', async () => {
+    const a = openNode('a', url(), {
+      send: () => {
+        throw new Error('no room');
+      },
+    });
+    await eventually(() => expect(a.broker.lost).toBeGreaterThan(0));
+  });
+
+  it('tries again under another driver while its name belongs to a living node', async () => {
+    const { at } = await openTwo();
+    const second = openNode('a', at, { self: { id: 'a', incarnation: 'a-2', address: '', version: '' } });
+    await eventually(() => expect(second.log.join()).toContain('belongs to a living server'));
+    expect(second.broker.driver.state).toBe('down');
+  });
+});
+
+describe('a message to a room', () => {
+  it.each(['', 'text', 'ü€😀', new Uint8Array(0), new Uint8Array([0, 1, 255])])(
+    '%j comes out as it went in',
+    (data) => {
+      const out = unpackRoomData(packRoomData(data));
+      expect(typeof out === 'string' ? out : Buffer.from(out as Uint8Array)).toEqual(
+        typeof data === 'string' ? data : Buffer.from(data),
+      );
+    },
+  );
+
+  it('of another version is not read', () => {
+    expect(unpackRoomData(new Uint8Array([7, 1]))).toBeUndefined();
+    expect(unpackRoomData(new Uint8Array(0))).toBeUndefined();
+  });
+});

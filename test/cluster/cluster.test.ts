@@ -1,0 +1,162 @@
+import { describe, expect, it, vi } from 'vitest';
+import { addressText, readAddress } from '../../src/cluster/address.js';
+import { Cluster, type ClusterParts } from '../../src/cluster/cluster.js';
+import type { ToBroker } from '../../src/cluster/messages.js';
+import { subjectOf } from '../../src/cluster/subjects.js';
+import { serializeError } from '../../src/errors/index.js';
+import { eventually } from '../helpers/eventually.js';
+
+const self = { id: 'a', incarnation: '1-2', address: 'here', version: '1' };
+const code = (expected: string) => expect.objectContaining({ code: expected });
+
+function open(more: Partial<ClusterParts> = {}, hears = true) {
+  const said: ToBroker[] = [];
+  const failures: unknown[] = [];
+  const cluster = new Cluster({
+    ...{ self: () => self, requestTimeoutMs: 1000, ttlMs: 5000, isBroker: () => false, callbacks: {} },
+    say: (message) => said.push(message),
+    failed: (what, error) => failures.push([what, error]),
+    ...more,
+  });
+  if (hears) cluster.hear();
+  const asked = () => said.filter((each) => each.say === 'ask') as Extract<ToBroker, { say: 'ask' }>[];
+  return { cluster, said, failures, asked };
+}
+
+describe('server.cluster', () => {
+  it('knows itself, and what the broker process has told', () => {
+    const { cluster } = open();
+    expect([cluster.state, cluster.nodes, cluster.self]).toEqual(['down', [self], self]);
+    const other = { ...self, id: 'b' };
+    cluster.onMessage({ say: 'now', state: 'up', nodes: [self, other] });
+    expect([cluster.state, cluster.nodes]).toEqual(['up', [self, other]]);
+    cluster.onMessage({ say: 'restarted' });
+    expect(cluster.state).toBe('reconnecting');
+  });
+
+  it('calls each subscriber until it is closed, also where another one throws', () => {
+    const { cluster, said, failures } = open();
+    const got: unknown[] = [];
+    cluster.subscribe('news', () => {
+      throw new Error('mine');
+    });
+    const second = cluster.subscribe('news', (data, from) => got.push([data, from]));
+    expect(said.filter(({ say }) => say === 'subscribe')).toEqual([{ say: 'subscribe', subject: 'm:news' }]);
+    const message = { say: 'published', subject: 'm:news', data: 1, from: 'b' } as const;
+    cluster.onMessage(message);
+    second.close();
+    cluster.onMessage(message);
+    expect([got, failures.length]).toEqual([[[1, 'b']], 2]);
+    expect(said.some(({ say }) => say === 'unsubscribe')).toBe(false);
+  });
+
+  it('says what it has subscribed to when it is heard, and again to another broker process', () => {
+    const { cluster, said } = open({}, false);
+    cluster.subscribe('news', () => {}).close();
+    cluster.subscribe('prices', () => {});
+    expect(said).toEqual([]);
+    cluster.hear();
+    cluster.onMessage({ say: 'restarted' });
+    expect(said).toEqual([1, 2].map(() => ({ say: 'hello', subjects: ['m:prices'] })));
+  });
+
+  it('asks, and gets the answer, the error, or the end of its patience', async () => {
+    const { cluster, asked } = open();
+    const [good, bad, late] = [
+      cluster.request('b', 1),
+      cluster.request('b', 2),
+      cluster.request('b', 3, { timeoutMs: 1 }),
+    ];
+    const refused = expect(bad).rejects.toEqual(code('E_MINE'));
+    const patient = expect(late).rejects.toEqual(code('ERR_CLUSTER_TIMEOUT'));
+    await eventually(() => expect(asked()).toHaveLength(3));
+    const [first, second] = asked().map(({ id }) => id);
+    cluster.onMessage({ say: 'answer', id: first as number, value: 'yes' });
+    cluster.onMessage({
+      say: 'failed',
+      id: second as number,
+      error: serializeError(Object.assign(new Error(), { code: 'E_MINE' })),
+    });
+    expect(await good).toBe('yes');
+    await Promise.all([refused, patient]);
+  });
+
+  it('asks nobody before it is heard, and for no time that is none', async () => {
+    const { cluster } = open({}, false);
+    await expect(cluster.request('b', 1)).rejects.toEqual(code('ERR_CLUSTER_TOO_EARLY'));
+    await expect(open().cluster.request('b', 1, { timeoutMs: 0 })).rejects.toEqual(code('ERR_OPTION_RANGE'));
+  });
+
+  it('lets the callback answer other nodes, and says so where there is none', async () => {
+    const clusterRequest = vi.fn(async (data: unknown) => [data]);
+    const { cluster, said } = open({ callbacks: { clusterRequest } });
+    cluster.onMessage({ say: 'asked', id: 5, data: 'x', from: 'b' });
+    await eventually(() => expect(said.at(-1)).toEqual({ say: 'answer', id: 5, value: ['x'] }));
+    const without = open();
+    without.cluster.onMessage({ say: 'asked', id: 6, data: 'x', from: 'b' });
+    await eventually(() =>
+      expect(without.said.at(-1)).toMatchObject({ say: 'failed', id: 6, error: { code: 'ERR_CLUSTER_NO_HANDLER' } }),
+    );
+  });
+
+  it('calls back what happens', () => {
+    const happened: unknown[] = [];
+    const note =
+      (name: string) =>
+      (...args: unknown[]) =>
+        happened.push([name, ...args]);
+    const { cluster } = open({ callbacks: { nodeUp: note('up'), nodeDown: note('down'), clusterGap: note('gap') } });
+    cluster.onMessage({ say: 'event', event: 'nodeUp', args: [self] });
+    cluster.onMessage({ say: 'event', event: 'nodeDown', args: ['a', 'lost'] });
+    cluster.onMessage({ say: 'event', event: 'clusterGap', args: ['room'] });
+    cluster.onMessage({ say: 'event', event: 'clusterState', args: ['up'] });
+    expect(happened).toEqual([
+      ['up', self],
+      ['down', 'a', 'lost'],
+      ['gap', 'room'],
+    ]);
+  });
+
+  it('says of many joins of a room once in a while', () => {
+    const { cluster, said } = open();
+    for (let i = 0; i < 100; i++) cluster.joined('room');
+    expect(said.filter(({ say }) => say === 'joined')).toHaveLength(1);
+  });
+
+  it('refuses subjects, keys and callbacks that are none', () => {
+    const { cluster } = open();
+    for (const subject of ['', 'x'.repeat(129), '\ud800', 7 as never]) {
+      expect(() => cluster.publish(subject, 1)).toThrow(code('ERR_CLUSTER_SUBJECT'));
+      expect(() => cluster.presence.put(subject, 'm')).toThrow(code('ERR_CLUSTER_SUBJECT'));
+    }
+    expect(() => cluster.subscribe('x', 7 as never)).toThrow(code('ERR_CALLBACK_TYPE'));
+    expect(() => cluster.share({} as never)).toThrow(code('ERR_OPTION_TYPE'));
+  });
+});
+
+describe('the address of a connection', () => {
+  it('is read as it was written', () => {
+    const address = { node: 'a.b-c_1', incarnation: 'x-1', fd: 2 ** 40 };
+    expect(readAddress(addressText(address))).toEqual(address);
+  });
+
+  it.each(['', '5', 'a:5', 'a~b:0', 'a~b:-1', 'a~b:9007199254740993', 'a b~c:1', 'a~b:1x'])('is not %j', (text) => {
+    expect(() => readAddress(text)).toThrow(code('ERR_CLUSTER_ADDRESS'));
+  });
+
+  it('of a connection of this node needs nobody else; one of an earlier start is nobody’s', async () => {
+    const { cluster, asked } = open();
+    const call = { method: 'send', data: 'x' } as const;
+    expect(await cluster.call('a~1-2:7', call, (fd) => `here ${fd}`)).toBe('here 7');
+    await expect(cluster.call('a~0-0:7', call, () => true)).rejects.toEqual(code('ERR_SESSION_NOT_FOUND'));
+    void cluster.call('b~9:7', call, () => true).catch(() => {});
+    expect(asked()[0]?.question).toEqual({ ask: 'connection', node: 'b', call: { ...call, incarnation: '9', fd: 7 } });
+  });
+});
+
+it('a subject that is too long with its kind goes by its hash, and never for another', () => {
+  const [one, other] = ['x'.repeat(127), `${'x'.repeat(126)}y`].map((name) => subjectOf('r', name));
+  expect(one).not.toBe(other);
+  for (const subject of [one, other]) expect(Buffer.byteLength(subject as string)).toBeLessThanOrEqual(128);
+  expect(subjectOf('r', 'room')).toBe('r:room');
+});
