@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { JobsOptions, Queue } from 'bullmq';
 import { describe, ServerError } from '../../errors/index.js';
 import { monotonicMs } from '../../util/clock.js';
@@ -6,7 +5,7 @@ import { loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, whyOf } from './engine.js';
 import { checkJobData, type DataLimits } from './job-data.js';
-import { checkName, fromJobId, toEngineId, toEngineKey, toJobId } from './job-id.js';
+import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } from './job-id.js';
 import { toJobCounts, toJobInfo } from './job-info.js';
 import { toDelay, toLimiter, toRepeat, toTemplate } from './job-options.js';
 import { integer, LONGEST_MS } from './limits.js';
@@ -71,24 +70,18 @@ class BullJobQueue implements Jobs.JobQueue {
 
   async enqueue(name: string, data: unknown, options: Jobs.JobOptions = {}): Promise<Jobs.JobId> {
     const job = this.#prepare({ ...options, name, data });
-    const { id = '' } = await this.#enqueueing(1, () => this.#queue(name).add(job.name, job.data, job.opts));
-    return toJobId(name, id);
+    await this.#enqueueing(1, () => this.#queue(name).add(name, data, job.opts));
+    return idOf(job);
   }
 
   async enqueueMany(jobs: readonly Jobs.NewJob[]): Promise<Jobs.JobId[]> {
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
-    const ids = new Array<Jobs.JobId>(jobs.length);
-    const ready = jobs.map((job, at) => ({ ...this.#prepare(job), at }));
-    const byName = groupByName(ready);
+    const prepared = jobs.map((job) => this.#prepare(job));
+    const groups = [...groupByName(prepared)];
     await this.#enqueueing(jobs.length, () =>
-      Promise.all(
-        [...byName].map(async ([name, group]) => {
-          const added = await this.#queue(name).addBulk(group);
-          for (const [nth, { at }] of group.entries()) ids[at] = toJobId(name, added[nth]?.id ?? '');
-        }),
-      ),
+      Promise.all(groups.map(([name, group]) => this.#queue(name).addBulk(group))),
     );
-    return ids;
+    return prepared.map(idOf);
   }
 
   async schedule(key: string, rule: Jobs.JobRule, job: Jobs.ScheduledJob): Promise<void> {
@@ -168,14 +161,15 @@ class BullJobQueue implements Jobs.JobQueue {
     await this.#engine.close();
   }
 
-  #prepare(job: Jobs.NewJob): { name: string; data: unknown; opts: JobsOptions } {
-    const { name, data, opts } = this.#prepareTemplate(job);
+  #prepare(job: Jobs.NewJob): PreparedJob {
+    const prepared = this.#prepareTemplate(job);
     const delay = toDelay(job.delayMs);
-    const jobId = toEngineId(job.id ?? randomUUID());
-    return { name, data, opts: { ...opts, jobId, ...(delay > 0 && { delay }) } };
+    if (delay > 0) prepared.opts.delay = delay;
+    prepared.opts.jobId = job.id === undefined ? newEngineId() : toEngineId(job.id);
+    return prepared;
   }
 
-  #prepareTemplate(job: Jobs.ScheduledJob): { name: string; data: unknown; opts: JobsOptions } {
+  #prepareTemplate(job: Jobs.ScheduledJob): PreparedJob {
     checkName('name', job.name);
     checkJobData(job.data, this.#limits);
     return { name: job.name, data: job.data, opts: toTemplate(job) };
@@ -261,6 +255,18 @@ class BullJobQueue implements Jobs.JobQueue {
     this.#toldAt.set(error.message, now);
     this.#onProblem(error);
   }
+}
+
+/** As BullMQ takes it. */
+interface PreparedJob {
+  readonly name: string;
+  readonly data: unknown;
+  readonly opts: JobsOptions;
+}
+
+/** Known before the engine answers: a job it knows already has the same. */
+function idOf({ name, opts }: PreparedJob): Jobs.JobId {
+  return toJobId(name, opts.jobId ?? '');
 }
 
 function groupByName<T extends { name: string }>(jobs: readonly T[]): Map<string, T[]> {
