@@ -34,6 +34,7 @@ async function compare() {
   const port = await freePort();
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--dir', folder];
   const redis = spawn('redis-server', args, { stdio: 'ignore' });
+  process.once('SIGTERM', () => redis.kill());
   try {
     report(await rounds(port));
   } finally {

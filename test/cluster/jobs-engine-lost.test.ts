@@ -181,6 +181,19 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     queues.problems.splice(0);
   });
 
+  it.each([
+    ['there', false],
+    ['gone', true],
+  ])('leaves nothing that would keep its process, Redis being %s', async (_, isGone) => {
+    const engine = await redis();
+    const child = queues.spawnScript('job-closes.js', [engine.url]);
+    await child.line('ready');
+    if (isGone) await engine.kill('SIGKILL');
+    child.child.stdin?.write('close');
+    await child.line('closed');
+    await eventually(() => expect(child.child.exitCode).toBe(0));
+  });
+
   it('names no password in any error', async () => {
     const password = 'geheim%40' as const;
     const engine = await redis({ settings: ['--requirepass', 'geheim@'] });

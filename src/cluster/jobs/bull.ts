@@ -17,6 +17,8 @@ const MEBIBYTE = 2 ** 20;
 /** Jobs of one `enqueueMany`, and of one page. */
 const MOST_AT_ONCE = 10_000;
 const MOST_OF_A_PAGE = 1_000;
+/** Names whose queue is kept: whoever makes names without end still has bounded memory. */
+const MOST_QUEUES = 1_000;
 /** The same problem is told so seldom, in milliseconds. */
 const QUIET_MS = 1_000;
 const STATES = ['wait', 'prioritized', 'delayed', 'active', 'completed', 'failed'] as const;
@@ -56,7 +58,14 @@ class BullJobQueue implements Jobs.JobQueue {
     const prefix = o.prefix ?? 'tswoole';
     checkName('prefix', prefix);
     this.#engineOptions = {
-      ...{ url: urlOf(o.url), prefix, username: o.username, password: o.password, deadlineMs: this.#deadlineMs },
+      ...{
+        url: urlOf(o.url),
+        prefix,
+        username: o.username,
+        password: o.password,
+        tls: o.tls,
+        deadlineMs: this.#deadlineMs,
+      },
       onState: (state, why) => this.#tellState(state, why),
     };
   }
@@ -184,16 +193,24 @@ class BullJobQueue implements Jobs.JobQueue {
     }
   }
 
-  /** One for each name; all share a connection. One whose first command was cut off never works again. */
+  /** One for each name, of the newest `MOST_QUEUES`; all share a connection. One whose first command was cut off never works again. */
   #queue(name: string): Queue {
     const known = this.#queues.get(name);
     if (known !== undefined) return known;
+    this.#forgetOldest();
     const { connection, prefix, factory } = this.#engine.producer();
     const queue = new this.#bull.Queue(name, { connection, prefix }, factory);
     queue.on('error', (error) => this.#problem(error));
     queue.waitUntilReady().catch(() => this.#queues.delete(name));
     this.#queues.set(name, queue);
     return queue;
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#queues;
+    if (oldest === undefined || this.#queues.size < MOST_QUEUES) return;
+    this.#queues.delete(oldest[0]);
+    void oldest[1].close().catch(() => undefined);
   }
 
   async #enqueueing<T>(jobs: number, act: () => Promise<T>): Promise<T> {

@@ -103,7 +103,13 @@ export class RedisEngine implements Engine {
   }
 }
 
-function settingsOf({ url, username, password, deadlineMs }: EngineOptions): RedisOptions & { replyMapping: 'legacy' } {
+function settingsOf({
+  url,
+  username,
+  password,
+  tls,
+  deadlineMs,
+}: EngineOptions): RedisOptions & { replyMapping: 'legacy' } {
   const user = username ?? decodeURIComponent(url.username);
   const pass = password ?? decodeURIComponent(url.password);
   return {
@@ -112,7 +118,7 @@ function settingsOf({ url, username, password, deadlineMs }: EngineOptions): Red
     db: Number(url.pathname.slice(1) || 0),
     ...(user !== '' && { username: user }),
     ...(pass !== '' && { password: pass }),
-    ...(url.protocol === 'rediss:' && { tls: {} }),
+    ...((tls !== undefined || url.protocol === 'rediss:') && { tls: { ...tls } }),
     connectTimeout: deadlineMs,
     // BullMQ reads replies as RESP2 has them.
     replyMapping: 'legacy',
