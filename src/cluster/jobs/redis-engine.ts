@@ -35,7 +35,7 @@ export class RedisEngine implements Engine {
     this.#options = options;
     this.#producer = producer;
     this.name = `Redis at ${options.url.host}`;
-    producer.on('ready', () => this.#enter('up', 'connected'));
+    producer.on('ready', () => this.#enter('up', 'the connection was closed'));
     producer.on('error', (error) => {
       this.#why = whyOf(error, options);
       if (this.#state === 'starting') this.#enter('down', this.#why);
@@ -95,6 +95,7 @@ export class RedisEngine implements Engine {
     return { connection, prefix: `${prefix}:jobs`, factory: this.#bull.createRedisBackend };
   }
 
+  /** @param why the next loss, unless an error says more */
   #enter(state: EngineState, why: string): void {
     if (this.#state === state || this.#state === 'closed') return;
     this.#state = state;
