@@ -50,8 +50,17 @@ export interface EngineOptions {
 export function whyOf(error: unknown, { url, password }: Pick<EngineOptions, 'url' | 'password'>): string {
   const { message, code } = error as NodeJS.ErrnoException;
   const said = (typeof message === 'string' && message !== '' ? message : String(code ?? error)).slice(0, 500);
-  const secrets = [password, url.password, decodeURIComponent(url.password)];
+  const secrets = [password, url.password, decoded(url.password)];
   return secrets.reduce<string>((text, secret) => (secret ? text.replaceAll(secret, '***') : text), said);
+}
+
+/** Part of a URL; one with a bare '%' is taken as it is. */
+export function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** @param state as in "the connection, which is …" */

@@ -3,6 +3,7 @@ import { loadPeer } from '../load-peer.js';
 import {
   type Bull,
   type BullSettings,
+  decoded,
   down,
   type Engine,
   type EngineOptions,
@@ -111,8 +112,8 @@ function settingsOf({
   tls,
   deadlineMs,
 }: EngineOptions): RedisOptions & { replyMapping: 'legacy' } {
-  const user = username ?? decodeURIComponent(url.username);
-  const pass = password ?? decodeURIComponent(url.password);
+  const user = username ?? decoded(url.username);
+  const pass = password ?? decoded(url.password);
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port === '' ? 6379 : url.port),
