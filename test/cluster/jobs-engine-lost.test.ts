@@ -204,8 +204,9 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     expect(await queue.enqueue('q', 1, { id: '1' })).toBe('q:1');
     const wrong = await queues.open({ url: engine.url, username: 'default', password: 'wr0ng-secret' });
     const none = await queues.open({ url: engine.url.replace('redis://', 'redis://me:pass-in-url@') });
+    const bare = await queues.open({ url: engine.url.replace('redis://', 'redis://:geheim100%@') });
     const errors = await Promise.all(
-      [wrong, none].map((each) => each.enqueue('q', 1).catch((error: unknown) => error)),
+      [wrong, none, bare].map((each) => each.enqueue('q', 1).catch((error: unknown) => error)),
     );
     for (const error of [...errors, ...queues.problems.splice(0)]) {
       expect(error).toMatchObject(down);
