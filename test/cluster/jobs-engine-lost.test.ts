@@ -107,7 +107,9 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     await eventually(async () => expect(await queue.counts('idle')).toMatchObject({ waiting: 0 }));
     await queue.enqueueMany([2, 3].map((data) => ({ name: 'q', data })));
     await eventually(() => expect(seen).toEqual([1, 2, 3]));
-    queues.problems.splice(0);
+    expect(queues.problems.splice(0).map(({ message }) => message)).toContainEqual(
+      expect.stringContaining('which is down: the connection was closed'),
+    );
   });
 
   it('a run that outlasts a restart of Redis is recorded, and runs once', async () => {
@@ -181,6 +183,19 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     queues.problems.splice(0);
   });
 
+  it.each([
+    ['there', false],
+    ['gone', true],
+  ])('leaves nothing that would keep its process, Redis being %s', async (_, isGone) => {
+    const engine = await redis();
+    const child = queues.spawnScript('job-closes.js', [engine.url]);
+    await child.line('ready');
+    if (isGone) await engine.kill('SIGKILL');
+    child.child.stdin?.write('close');
+    await child.line('closed');
+    await eventually(() => expect(child.child.exitCode).toBe(0));
+  });
+
   it('names no password in any error', async () => {
     const password = 'geheim%40' as const;
     const engine = await redis({ settings: ['--requirepass', 'geheim@'] });
@@ -189,8 +204,9 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     expect(await queue.enqueue('q', 1, { id: '1' })).toBe('q:1');
     const wrong = await queues.open({ url: engine.url, username: 'default', password: 'wr0ng-secret' });
     const none = await queues.open({ url: engine.url.replace('redis://', 'redis://me:pass-in-url@') });
+    const bare = await queues.open({ url: engine.url.replace('redis://', 'redis://:geheim100%@') });
     const errors = await Promise.all(
-      [wrong, none].map((each) => each.enqueue('q', 1).catch((error: unknown) => error)),
+      [wrong, none, bare].map((each) => each.enqueue('q', 1).catch((error: unknown) => error)),
     );
     for (const error of [...errors, ...queues.problems.splice(0)]) {
       expect(error).toMatchObject(down);

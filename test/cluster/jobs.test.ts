@@ -8,6 +8,8 @@ import { hasRedis, startRedis } from '../helpers/redis.js';
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const one = { concurrency: 1 };
+/** The shortest, longer where the machine stalls. */
+const leaseMs = Math.ceil(1_000 * PACE);
 
 const engines = [
   { engine: 'Redis', isHere: hasRedis, start: startRedis },
@@ -195,9 +197,9 @@ describe.each(engines.filter(({ isHere }) => isHere))('durable jobs on $engine',
     let runs = 0;
     const run: RunJob = async () => {
       runs++;
-      await sleep(3_500);
+      await sleep(3.5 * leaseMs);
     };
-    for (const each of [first, second]) await each.work(name, run, { concurrency: 2, leaseMs: 1000 });
+    for (const each of [first, second]) await each.work(name, run, { concurrency: 2, leaseMs });
     await queue.enqueue(name, 0);
     await eventually(async () => expect(await queue.counts(name)).toMatchObject({ done: 1 }));
     expect(runs).toBe(1);
@@ -205,12 +207,12 @@ describe.each(engines.filter(({ isHere }) => isHere))('durable jobs on $engine',
   });
 
   test('a worker that is stopped loses its lease: one more run elsewhere, and its own end counts for nothing', async () => {
-    const stopped = await queues.spawn(engine.url, name, 1000);
-    const id = await queue.enqueue(name, { ms: 1500 });
+    const stopped = await queues.spawn(engine.url, name, leaseMs);
+    const id = await queue.enqueue(name, { ms: 1.5 * leaseMs });
     await stopped.line(`began ${id}`);
     stopped.child.kill('SIGSTOP');
     const runs: number[] = [];
-    await queue.work(name, async ({ attempt }) => void runs.push(attempt), { concurrency: 1, leaseMs: 1000 });
+    await queue.work(name, async ({ attempt }) => void runs.push(attempt), { concurrency: 1, leaseMs });
     await eventually(async () => expect(await queue.counts(name)).toMatchObject({ done: 1, running: 0 }));
     stopped.child.kill('SIGCONT');
     await stopped.line(`aborted ${id} ERR_JOB_LEASE_LOST`);
@@ -223,26 +225,26 @@ describe.each(engines.filter(({ isHere }) => isHere))('durable jobs on $engine',
   });
 
   test('a worker that is killed loses its lease: exactly one more run', async () => {
-    const killed = await queues.spawn(engine.url, name, 1000);
+    const killed = await queues.spawn(engine.url, name, leaseMs);
     const id = await queue.enqueue(name, { ms: 60_000 });
     await killed.line(`began ${id}`);
     killed.child.kill('SIGKILL');
     let runs = 0;
-    await queue.work(name, async () => runs++, { concurrency: 1, leaseMs: 1000 });
+    await queue.work(name, async () => runs++, { concurrency: 1, leaseMs });
     await eventually(async () => expect(await queue.counts(name)).toMatchObject({ done: 1 }));
-    await sleep(1500);
+    await sleep(1.5 * leaseMs);
     expect(runs).toBe(1);
   });
 
   test('a job that ends its worker each time is dead after so many lost leases', async () => {
     const id = await queue.enqueue(name, { ms: 60_000 });
     for (let times = 0; times < 2; times++) {
-      const killed = await queues.spawn(engine.url, name, 1000);
+      const killed = await queues.spawn(engine.url, name, leaseMs);
       await killed.line(`began ${id}`);
       killed.child.kill('SIGKILL');
     }
     let runs = 0;
-    await queue.work(name, async () => runs++, { concurrency: 1, leaseMs: 1000, maxLeaseLosses: 1 });
+    await queue.work(name, async () => runs++, { concurrency: 1, leaseMs, maxLeaseLosses: 1 });
     await eventually(async () => expect(await queue.dead(name)).toMatchObject([{ id }]));
     expect(runs).toBe(0);
   });

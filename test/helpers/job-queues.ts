@@ -5,7 +5,7 @@ import { openJobQueue } from '../../src/cluster/jobs/bull.js';
 import type { JobQueue, JobQueueOptions } from '../../src/cluster/jobs/queue.js';
 import { DEADLINE_MS } from './deadline.js';
 
-const FIXTURE = fileURLToPath(new URL('../fixtures/job-worker.js', import.meta.url));
+const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url));
 
 /** Queues and processes of one test: closed after it, whatever became of them. */
 export class JobQueues {
@@ -25,11 +25,15 @@ export class JobQueues {
 
   /** A process that works on the queue `name`; it takes as long for a job as its data says. */
   async spawn(url: string, name: string, leaseMs: number): Promise<JobProcess> {
-    const child = spawn(process.execPath, [FIXTURE, url, name, `${leaseMs}`], { stdio: ['ignore', 'pipe', 'inherit'] });
-    this.#children.push(child);
-    const started = new JobProcess(child);
+    const started = this.spawnScript('job-worker.js', [url, name, `${leaseMs}`]);
     await started.line('ready');
     return started;
+  }
+
+  spawnScript(fixture: string, args: readonly string[]): JobProcess {
+    const child = spawn(process.execPath, [FIXTURES + fixture, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#children.push(child);
+    return new JobProcess(child);
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,7 @@ import { checkJobData, type DataLimits } from './job-data.js';
 import { toJobId } from './job-id.js';
 import { backoffOf } from './job-options.js';
 import { type Lease, Leases } from './leases.js';
-import type { JobStats, JobWorker, RunJob } from './queue.js';
+import type { JobStats, JobWorker, RunJob, RunningJob } from './queue.js';
 
 /** What all workers of a queue count into. */
 export type Counts = { -readonly [K in keyof JobStats]: JobStats[K] };
@@ -41,7 +41,6 @@ export class BullWorker implements JobWorker {
   readonly #o: BullWorkerOptions;
   readonly #worker: Worker;
   readonly #leases: Leases;
-  readonly #giveBacks = new Set<() => void>();
   #idle: Deferred<void> | undefined;
   #running = 0;
   #closing: Promise<void> | undefined;
@@ -95,39 +94,27 @@ export class BullWorker implements JobWorker {
     this.#guardRecord(job, lease);
     this.#enter();
     try {
-      return await this.#result(job, lease);
+      const result = await this.#result(job, lease);
+      // Of a lease that ended meanwhile nothing is recorded, whatever is returned.
+      if (lease.ended === undefined && result !== undefined) checkJobData(result, this.#o.limits);
+      if (lease.ended === undefined) return result;
     } catch (error) {
-      if (lease.ended === 'given back') await this.#handOver(job, lease);
-      throw lease.ended === undefined ? storable(error) : new bull.WaitingError();
+      if (lease.ended === undefined) throw storable(error);
     } finally {
       this.#leave();
     }
-  }
-
-  /** @throws what the run throws; anything once the lease has ended */
-  async #result(job: Job, lease: Lease): Promise<unknown> {
-    // Fetched while this worker was told to take no more.
-    if (this.#closing !== undefined) this.#leases.giveBack(lease);
-    const result = await this.#untilGivenBack(lease, () => this.#run(job, lease));
-    lease.signal.throwIfAborted();
-    if (result !== undefined) checkJobData(result, this.#o.limits);
-    return result;
-  }
-
-  async #run({ data, attemptsStarted, id = '' }: Job, { signal }: Lease): Promise<unknown> {
-    const { name, run } = this.#o;
-    return await run({ id: toJobId(name, id), name, data, attempt: attemptsStarted, signal });
+    if (lease.ended === 'given back') await this.#handOver(job, lease);
+    throw new bull.WaitingError();
   }
 
   /** A run that lost its lease keeps its place until it ends, so that `concurrency` holds. One given back is not waited for. */
-  #untilGivenBack(lease: Lease, run: () => Promise<unknown>): Promise<unknown> {
-    if (lease.ended !== undefined) return Promise.reject(lease.signal.reason);
+  #result(job: Job, lease: Lease): Promise<unknown> {
+    const { name, run } = this.#o;
     return new Promise((resolve, reject) => {
-      const giveBack = () => reject(lease.signal.reason);
-      this.#giveBacks.add(giveBack);
-      run()
-        .then(resolve, reject)
-        .finally(() => this.#giveBacks.delete(giveBack));
+      lease.onGiveBack = reject;
+      // Fetched while this worker was told to take no more.
+      if (this.#closing !== undefined) this.#leases.giveBack(lease);
+      else run(new BullRunningJob(name, job, lease)).then(resolve, reject);
     });
   }
 
@@ -136,10 +123,10 @@ export class BullWorker implements JobWorker {
    * failure of the job. Whatever else goes wrong is tried again as long as the lease may be held.
    */
   #guardRecord(job: Job, lease: Lease): void {
-    const complete = job.moveToCompleted.bind(job);
-    const fail = job.moveToFailed.bind(job);
-    job.moveToCompleted = (...args) => this.#record(lease, 'done', () => complete(...args));
-    job.moveToFailed = (...args) => this.#record(lease, 'failed', () => fail(...args)) as ReturnType<typeof fail>;
+    const { moveToCompleted, moveToFailed } = job;
+    job.moveToCompleted = (...args) => this.#record(lease, 'done', () => moveToCompleted.apply(job, args));
+    job.moveToFailed = (...args) =>
+      this.#record(lease, 'failed', () => moveToFailed.apply(job, args)) as ReturnType<typeof moveToFailed>;
   }
 
   async #record<T>(lease: Lease, counter: 'done' | 'failed', tell: () => Promise<T>): Promise<T | undefined> {
@@ -186,7 +173,6 @@ export class BullWorker implements JobWorker {
     await this.#worker.pause(true);
     await this.#drained(drainMs);
     this.#leases.giveBackAll();
-    for (const giveBack of this.#giveBacks) giveBack();
     await within(this.#worker.close(), this.#o.deadlineMs);
     this.#leases.close();
     this.#o.onClosed(this);
@@ -196,6 +182,27 @@ export class BullWorker implements JobWorker {
     if (this.#running === 0) return;
     this.#idle = deferred();
     await within(this.#idle.promise, drainMs);
+  }
+}
+
+/** A class, and not an object with a getter: that is made anew, with its shape, for each job. */
+class BullRunningJob implements RunningJob {
+  readonly id: string;
+  readonly name: string;
+  readonly data: unknown;
+  readonly attempt: number;
+  readonly #lease: Lease;
+
+  constructor(name: string, job: Job, lease: Lease) {
+    this.id = toJobId(name, lease.id);
+    this.name = name;
+    this.data = job.data;
+    this.attempt = job.attemptsStarted;
+    this.#lease = lease;
+  }
+
+  get signal(): AbortSignal {
+    return this.#lease.signal;
   }
 }
 

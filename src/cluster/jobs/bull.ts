@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { JobsOptions, Queue } from 'bullmq';
 import { describe, ServerError } from '../../errors/index.js';
 import { monotonicMs } from '../../util/clock.js';
@@ -6,7 +5,7 @@ import { loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, whyOf } from './engine.js';
 import { checkJobData, type DataLimits } from './job-data.js';
-import { checkName, fromJobId, toEngineId, toEngineKey, toJobId } from './job-id.js';
+import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } from './job-id.js';
 import { toJobCounts, toJobInfo } from './job-info.js';
 import { toDelay, toLimiter, toRepeat, toTemplate } from './job-options.js';
 import { integer, LONGEST_MS } from './limits.js';
@@ -18,6 +17,8 @@ const MEBIBYTE = 2 ** 20;
 /** Jobs of one `enqueueMany`, and of one page. */
 const MOST_AT_ONCE = 10_000;
 const MOST_OF_A_PAGE = 1_000;
+/** Names whose queue is kept: whoever makes names without end still has bounded memory. */
+const MOST_QUEUES = 1_000;
 /** The same problem is told so seldom, in milliseconds. */
 const QUIET_MS = 1_000;
 const STATES = ['wait', 'prioritized', 'delayed', 'active', 'completed', 'failed'] as const;
@@ -57,7 +58,14 @@ class BullJobQueue implements Jobs.JobQueue {
     const prefix = o.prefix ?? 'tswoole';
     checkName('prefix', prefix);
     this.#engineOptions = {
-      ...{ url: urlOf(o.url), prefix, username: o.username, password: o.password, deadlineMs: this.#deadlineMs },
+      ...{
+        url: urlOf(o.url),
+        prefix,
+        username: o.username,
+        password: o.password,
+        tls: o.tls,
+        deadlineMs: this.#deadlineMs,
+      },
       onState: (state, why) => this.#tellState(state, why),
     };
   }
@@ -71,24 +79,18 @@ class BullJobQueue implements Jobs.JobQueue {
 
   async enqueue(name: string, data: unknown, options: Jobs.JobOptions = {}): Promise<Jobs.JobId> {
     const job = this.#prepare({ ...options, name, data });
-    const { id = '' } = await this.#enqueueing(1, () => this.#queue(name).add(job.name, job.data, job.opts));
-    return toJobId(name, id);
+    await this.#enqueueing(1, () => this.#queue(name).add(name, data, job.opts));
+    return idOf(job);
   }
 
   async enqueueMany(jobs: readonly Jobs.NewJob[]): Promise<Jobs.JobId[]> {
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
-    const ids = new Array<Jobs.JobId>(jobs.length);
-    const ready = jobs.map((job, at) => ({ ...this.#prepare(job), at }));
-    const byName = groupByName(ready);
+    const prepared = jobs.map((job) => this.#prepare(job));
+    const groups = [...groupByName(prepared)];
     await this.#enqueueing(jobs.length, () =>
-      Promise.all(
-        [...byName].map(async ([name, group]) => {
-          const added = await this.#queue(name).addBulk(group);
-          for (const [nth, { at }] of group.entries()) ids[at] = toJobId(name, added[nth]?.id ?? '');
-        }),
-      ),
+      Promise.all(groups.map(([name, group]) => this.#queue(name).addBulk(group))),
     );
-    return ids;
+    return prepared.map(idOf);
   }
 
   async schedule(key: string, rule: Jobs.JobRule, job: Jobs.ScheduledJob): Promise<void> {
@@ -168,14 +170,15 @@ class BullJobQueue implements Jobs.JobQueue {
     await this.#engine.close();
   }
 
-  #prepare(job: Jobs.NewJob): { name: string; data: unknown; opts: JobsOptions } {
-    const { name, data, opts } = this.#prepareTemplate(job);
+  #prepare(job: Jobs.NewJob): PreparedJob {
+    const prepared = this.#prepareTemplate(job);
     const delay = toDelay(job.delayMs);
-    const jobId = toEngineId(job.id ?? randomUUID());
-    return { name, data, opts: { ...opts, jobId, ...(delay > 0 && { delay }) } };
+    if (delay > 0) prepared.opts.delay = delay;
+    prepared.opts.jobId = job.id === undefined ? newEngineId() : toEngineId(job.id);
+    return prepared;
   }
 
-  #prepareTemplate(job: Jobs.ScheduledJob): { name: string; data: unknown; opts: JobsOptions } {
+  #prepareTemplate(job: Jobs.ScheduledJob): PreparedJob {
     checkName('name', job.name);
     checkJobData(job.data, this.#limits);
     return { name: job.name, data: job.data, opts: toTemplate(job) };
@@ -190,16 +193,24 @@ class BullJobQueue implements Jobs.JobQueue {
     }
   }
 
-  /** One for each name; all share a connection. One whose first command was cut off never works again. */
+  /** One for each name, of the newest `MOST_QUEUES`; all share a connection. One whose first command was cut off never works again. */
   #queue(name: string): Queue {
     const known = this.#queues.get(name);
     if (known !== undefined) return known;
+    this.#forgetOldest();
     const { connection, prefix, factory } = this.#engine.producer();
     const queue = new this.#bull.Queue(name, { connection, prefix }, factory);
     queue.on('error', (error) => this.#problem(error));
     queue.waitUntilReady().catch(() => this.#queues.delete(name));
     this.#queues.set(name, queue);
     return queue;
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#queues;
+    if (oldest === undefined || this.#queues.size < MOST_QUEUES) return;
+    this.#queues.delete(oldest[0]);
+    void oldest[1].close().catch(() => undefined);
   }
 
   async #enqueueing<T>(jobs: number, act: () => Promise<T>): Promise<T> {
@@ -261,6 +272,18 @@ class BullJobQueue implements Jobs.JobQueue {
     this.#toldAt.set(error.message, now);
     this.#onProblem(error);
   }
+}
+
+/** As BullMQ takes it. */
+interface PreparedJob {
+  readonly name: string;
+  readonly data: unknown;
+  readonly opts: JobsOptions;
+}
+
+/** Known before the engine answers: a job it knows already has the same. */
+function idOf({ name, opts }: PreparedJob): Jobs.JobId {
+  return toJobId(name, opts.jobId ?? '');
 }
 
 function groupByName<T extends { name: string }>(jobs: readonly T[]): Map<string, T[]> {

@@ -1,4 +1,5 @@
-import type { BackendFactory, ConnectionOptions, RedisQueueBackend } from 'bullmq';
+import type { ConnectionOptions } from 'node:tls';
+import type { BackendFactory, ConnectionOptions as EngineConnection, RedisQueueBackend } from 'bullmq';
 import { ServerError } from '../../errors/index.js';
 
 /** The part of BullMQ that is used, loaded. */
@@ -9,7 +10,7 @@ export type EngineState = 'starting' | 'up' | 'down' | 'closed';
 
 /** What BullMQ's classes are made with. Typed as for Redis: only what all backends have is used. */
 export interface BullSettings {
-  readonly connection: ConnectionOptions;
+  readonly connection: EngineConnection;
   readonly prefix: string;
   readonly factory: BackendFactory<RedisQueueBackend>;
 }
@@ -39,6 +40,7 @@ export interface EngineOptions {
   readonly prefix: string;
   readonly username: string | undefined;
   readonly password: string | undefined;
+  readonly tls: ConnectionOptions | undefined;
   readonly deadlineMs: number;
   /** Told once when the engine goes, with why, and once when it is back. */
   readonly onState: (state: EngineState, why: string) => void;
@@ -48,8 +50,17 @@ export interface EngineOptions {
 export function whyOf(error: unknown, { url, password }: Pick<EngineOptions, 'url' | 'password'>): string {
   const { message, code } = error as NodeJS.ErrnoException;
   const said = (typeof message === 'string' && message !== '' ? message : String(code ?? error)).slice(0, 500);
-  const secrets = [password, url.password, decodeURIComponent(url.password)];
+  const secrets = [password, url.password, decoded(url.password)];
   return secrets.reduce<string>((text, secret) => (secret ? text.replaceAll(secret, '***') : text), said);
+}
+
+/** Part of a URL; one with a bare '%' is taken as it is. */
+export function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** @param state as in "the connection, which is …" */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { describe, ServerError } from '../../errors/index.js';
 import type { JobId } from './queue.js';
 
@@ -26,6 +27,10 @@ export function toEngineId(id: unknown): string {
     });
   }
   return `=${escapeColons(id)}`;
+}
+
+export function newEngineId(): string {
+  return `=${randomUUID()}`;
 }
 
 /** Key of a schedule, as BullMQ gets it: colons would let it take the key for one of its old form. */
@@ -63,5 +68,5 @@ function escapeColons(text: string): string {
 }
 
 function restoreColons(text: string): string {
-  return text.replaceAll('%3A', ':').replaceAll('%25', '%');
+  return text.includes('%') ? text.replaceAll('%3A', ':').replaceAll('%25', '%') : text;
 }

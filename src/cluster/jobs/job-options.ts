@@ -14,14 +14,15 @@ const KEPT_STACKS = 5;
 
 /** Everything but the id and the delay: what a schedule gives its jobs too. */
 export function toTemplate(o: JobOptions): JobsOptions {
-  return {
+  const options: JobsOptions = {
     attempts: integer('attempts', o.attempts ?? 1, { min: 1, max: 1_000 }),
     removeOnComplete: keep('keep.done', o.keep?.done ?? KEPT_DONE),
     removeOnFail: keep('keep.dead', o.keep?.dead ?? KEPT_DEAD),
-    stackTraceLimit: KEPT_STACKS,
-    ...(o.priority !== undefined && { priority: integer('priority', o.priority, { min: 1, max: LOWEST_PRIORITY }) }),
-    ...(o.backoff !== undefined && { backoff: toBackoff(o.backoff) }),
   };
+  if (options.attempts !== 1) options.stackTraceLimit = KEPT_STACKS;
+  if (o.priority !== undefined) options.priority = integer('priority', o.priority, { min: 1, max: LOWEST_PRIORITY });
+  if (o.backoff !== undefined) options.backoff = toBackoff(o.backoff);
+  return options;
 }
 
 export function toDelay(delayMs = 0): number {

@@ -95,12 +95,13 @@ export class PostgresEngine implements Engine {
   }
 
   #settings(factory: BullSettings['factory']): BullSettings {
-    const { username, password, prefix, deadlineMs } = this.#options;
+    const { username, password, tls, prefix, deadlineMs } = this.#options;
     const url = new URL(this.#options.url);
     if (username !== undefined) url.username = username;
     if (password !== undefined) url.password = password;
     const connection = {
       connectionString: url.href,
+      ...(tls !== undefined && { ssl: tls }),
       ...{ max: POOL, connectionTimeoutMillis: deadlineMs },
       ...{ schema: `${prefix.replaceAll(/[.-]/g, '_')}_jobs`, migrate: true },
     };

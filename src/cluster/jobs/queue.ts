@@ -3,6 +3,8 @@
  * Everything here runs in the broker process of a node, which runs no code of the user.
  */
 
+import type { ConnectionOptions } from 'node:tls';
+
 /**
  * `name:id`: the queue's name and the id inside it, one text, so that `retry` needs nothing else. A job of a schedule is
  * `name:repeat:KEY:TIME`.
@@ -65,7 +67,7 @@ export interface RunningJob {
   readonly id: JobId;
   readonly name: string;
   readonly data: unknown;
-  /** 1 at the first run. A run whose lease was lost counts as well. */
+  /** 1 at the first run. A run whose lease was lost, or that was given back, counts as well. */
   readonly attempt: number;
   /** Aborted when the lease is lost, or when `close` gives the job back: the result would not be recorded. */
   readonly signal: AbortSignal;
@@ -150,7 +152,10 @@ export interface JobStats {
 export interface JobQueue {
   /** Resolves only when the engine has the job. After ERR_CLUSTER_DOWN it may have it all the same: retry with an `id`. */
   enqueue(name: string, data: unknown, options?: JobOptions): Promise<JobId>;
-  /** One round trip per queue named. A job that is refused refuses all, before anything is sent. */
+  /**
+   * One round trip per queue named. A job that is refused refuses all, before anything is sent; after ERR_CLUSTER_DOWN the
+   * engine may have some of them.
+   */
   enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]>;
   /** Makes or replaces the schedule `key` of the queue `job.name`: one run a tick, however many nodes call it. */
   schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void>;
@@ -181,6 +186,11 @@ export interface JobQueueOptions {
   readonly maxJobBytes?: number;
   /** Arrays and objects inside each other. Default 64. */
   readonly maxJobDepth?: number;
-  /** Told of what no caller waits for: the engine gone or back, a job given back that could not be. Not more than once a second for one text. */
+  /** What TLS needs beyond `rediss://` or `?sslmode=`, as `tls.connect` takes it: `ca`, `cert`, `key`, `servername` … */
+  readonly tls?: ConnectionOptions;
+  /**
+   * Told of what no caller waits for: the engine gone, once; a lease that could not be renewed, a job that could not be
+   * given back. Not more than once a second for one text.
+   */
   readonly onProblem?: (error: Error) => void;
 }

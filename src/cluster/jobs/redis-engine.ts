@@ -3,6 +3,7 @@ import { loadPeer } from '../load-peer.js';
 import {
   type Bull,
   type BullSettings,
+  decoded,
   down,
   type Engine,
   type EngineOptions,
@@ -35,7 +36,7 @@ export class RedisEngine implements Engine {
     this.#options = options;
     this.#producer = producer;
     this.name = `Redis at ${options.url.host}`;
-    producer.on('ready', () => this.#enter('up', 'connected'));
+    producer.on('ready', () => this.#enter('up', 'the connection was closed'));
     producer.on('error', (error) => {
       this.#why = whyOf(error, options);
       if (this.#state === 'starting') this.#enter('down', this.#why);
@@ -95,6 +96,7 @@ export class RedisEngine implements Engine {
     return { connection, prefix: `${prefix}:jobs`, factory: this.#bull.createRedisBackend };
   }
 
+  /** @param why the next loss, unless an error says more */
   #enter(state: EngineState, why: string): void {
     if (this.#state === state || this.#state === 'closed') return;
     this.#state = state;
@@ -103,16 +105,22 @@ export class RedisEngine implements Engine {
   }
 }
 
-function settingsOf({ url, username, password, deadlineMs }: EngineOptions): RedisOptions & { replyMapping: 'legacy' } {
-  const user = username ?? decodeURIComponent(url.username);
-  const pass = password ?? decodeURIComponent(url.password);
+function settingsOf({
+  url,
+  username,
+  password,
+  tls,
+  deadlineMs,
+}: EngineOptions): RedisOptions & { replyMapping: 'legacy' } {
+  const user = username ?? decoded(url.username);
+  const pass = password ?? decoded(url.password);
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port === '' ? 6379 : url.port),
     db: Number(url.pathname.slice(1) || 0),
     ...(user !== '' && { username: user }),
     ...(pass !== '' && { password: pass }),
-    ...(url.protocol === 'rediss:' && { tls: {} }),
+    ...((tls !== undefined || url.protocol === 'rediss:') && { tls: { ...tls } }),
     connectTimeout: deadlineMs,
     // BullMQ reads replies as RESP2 has them.
     replyMapping: 'legacy',
