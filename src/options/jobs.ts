@@ -1,7 +1,7 @@
 /** The option `cluster.jobs`: checked once, before anything connects. */
 import { ServerError } from '../errors/index.js';
 import { describeSecret, integer, refuseSecret, size } from './check.js';
-import type { DriverName, ResolvedDriverOptions } from './cluster.js';
+import type { ClusterTls, DriverName, ResolvedDriverOptions } from './cluster.js';
 import { refuseUnknownNames } from './known-names.js';
 import { KIB, MIB } from './size.js';
 
@@ -14,6 +14,8 @@ export interface JobsOptions {
   readonly url?: string;
   readonly username?: string;
   readonly password?: string;
+  /** What TLS needs beyond `rediss:` and `?sslmode=`. */
+  readonly tls?: ClusterTls | null;
   /** Default: `prefix` of the cluster. */
   readonly prefix?: string;
   /** A job whose node has been silent for so long runs elsewhere; `work` may say otherwise. Default: 30,000. */
@@ -33,6 +35,8 @@ export interface ResolvedJobsOptions {
   readonly url: string;
   readonly username: string | undefined;
   readonly password: string | undefined;
+  /** null: nothing beyond what the URL says. */
+  readonly tls: ClusterTls | null;
   readonly prefix: string;
   readonly leaseMs: number;
   readonly maxLeaseLosses: number;
@@ -42,7 +46,7 @@ export interface ResolvedJobsOptions {
 }
 
 const known: readonly (keyof JobsOptions)[] = [
-  ...(['url', 'username', 'password', 'prefix', 'leaseMs'] as const),
+  ...(['url', 'username', 'password', 'tls', 'prefix', 'leaseMs'] as const),
   ...(['maxLeaseLosses', 'drainMs', 'deadlineMs', 'maxJobBytes'] as const),
 ];
 const NAME = 'cluster.jobs';
@@ -79,7 +83,7 @@ export function resolveJobs(
   });
 }
 
-type Engine = Pick<ResolvedJobsOptions, 'url' | 'username' | 'password'>;
+type Engine = Pick<ResolvedJobsOptions, 'url' | 'username' | 'password' | 'tls'>;
 
 /** Of the cluster. */
 function engineOf(driver: DriverName, { url, tls, username, password }: ResolvedDriverOptions): Engine {
@@ -87,24 +91,27 @@ function engineOf(driver: DriverName, { url, tls, username, password }: Resolved
     const expected = `${URL_EXPECTED}, because the driver "${driver}" keeps no jobs`;
     throw new ServerError('ERR_OPTION_VALUE', { name: `${NAME}.url`, expected, received: 'nothing' });
   }
-  if (tls !== null && Object.keys(tls).length > 0) {
-    const why =
-      'jobs connect with the authorities of the system only: give NODE_EXTRA_CA_CERTS, or jobs a url of their own';
-    throw new ServerError('ERR_OPTION_CONFLICT', { name: NAME, other: 'cluster.tls', why });
-  }
   const engine = new URL(url);
   if (tls !== null) engine.protocol = 'rediss:';
-  return { url: engine.href, username, password };
+  return { url: engine.href, username, password, tls };
 }
 
-function ownEngine({ url, username, password }: JobsOptions): Engine {
+function ownEngine({ url, username, password, tls = null }: JobsOptions): Engine {
   if (typeof url !== 'string') refuseSecret('ERR_OPTION_TYPE', `${NAME}.url`, URL_EXPECTED, url);
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !schemes.includes(parsed.protocol) || parsed.hostname === '') {
     const received = describeSecret(url);
     throw new ServerError('ERR_OPTION_VALUE', { name: `${NAME}.url`, expected: URL_EXPECTED, received });
   }
-  return { url, username: secret('username', username), password: secret('password', password) };
+  return { url, username: secret('username', username), password: secret('password', password), tls: checkTls(tls) };
+}
+
+function checkTls(value: unknown): ClusterTls | null {
+  if (value === null) return null;
+  const expected = 'null, or {ca, cert, key} with PEM texts';
+  if (typeof value !== 'object') refuseSecret('ERR_OPTION_TYPE', `${NAME}.tls`, expected, value);
+  refuseUnknownNames(`${NAME}.tls`, value, ['ca', 'cert', 'key']);
+  return Object.freeze({ ...value });
 }
 
 function secret(name: string, value: unknown): string | undefined {

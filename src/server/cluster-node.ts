@@ -242,9 +242,11 @@ export class ClusterNode {
 /** Task workers and connections have the rest of the time. */
 const DRAIN_PART = 0.6;
 
-function engineOf({ url, username, password, prefix, deadlineMs, maxJobBytes }: ResolvedJobsOptions): JobQueueOptions {
+function engineOf({ username, password, tls, ...options }: ResolvedJobsOptions): JobQueueOptions {
+  const { url, prefix, deadlineMs, maxJobBytes } = options;
   return {
     ...{ url, prefix, deadlineMs, maxJobBytes },
+    ...(tls !== null && { tls }),
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
   };

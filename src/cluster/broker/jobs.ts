@@ -6,6 +6,7 @@
 import { ServerError } from '../../errors/index.js';
 import type { Log } from '../../util/log.js';
 import { pause } from '../../util/pause.js';
+import { within } from '../../util/within.js';
 import type { JobQueue, JobStats, RunningJob, WorkOptions } from '../jobs/queue.js';
 import type { JobCall, OfferedWork } from '../messages.js';
 import { WorkedQueue } from './worked-queue.js';
@@ -35,6 +36,8 @@ const TRY_AGAIN_MS = 100;
 /** How long a reload may leave jobs without a handler. */
 const NO_HANDLER_MS = 10_000;
 
+const GIVE_BACK_MS = 1000;
+
 const nothingDone: JobStats = { enqueued: 0, refused: 0, running: 0, done: 0, failed: 0, leaseLost: 0, givenBack: 0 };
 
 export class BrokerJobs {
@@ -55,8 +58,9 @@ export class BrokerJobs {
     this.#opening = this.#parts.open();
     this.#opening.then(
       (queue) => {
+        if (this.#isClosing) return queue.close(0);
         this.#queue = queue;
-        this.#adjust();
+        return this.#adjust();
       },
       (error: unknown) => this.#parts.log.error('this node has no durable jobs', { error }),
     );
@@ -95,9 +99,13 @@ export class BrokerJobs {
     this.#adjust();
   }
 
-  /** Within `drainMs`; the jobs under way then are given to another node. */
+  /** Jobs have `drainMs`; those under way then are given to another node. An engine that is lost is not waited for. */
   async close(): Promise<void> {
     this.#isClosing = true;
+    await within(this.#closeAll(), this.#parts.drainMs + GIVE_BACK_MS);
+  }
+
+  async #closeAll(): Promise<void> {
     const { drainMs } = this.#parts;
     await Promise.all([...this.#worked.values()].map((worked) => worked.close(drainMs)));
     await this.#queue?.close(0);

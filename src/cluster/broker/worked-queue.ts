@@ -18,11 +18,11 @@ const TRY_AGAIN_MS = 500;
 export class WorkedQueue {
   readonly #parts: WorkedQueueParts;
   readonly #closing = new AbortController();
-  readonly #begun: Promise<JobWorker | undefined>;
+  #worker: JobWorker | undefined;
 
   constructor(parts: WorkedQueueParts) {
     this.#parts = parts;
-    this.#begun = this.#begin();
+    void this.#begin();
   }
 
   hasOptions(options: WorkOptions): boolean {
@@ -32,21 +32,28 @@ export class WorkedQueue {
   /** Jobs under way have `drainMs`, then they are given back. */
   async close(drainMs: number): Promise<void> {
     this.#closing.abort();
-    const worker = await this.#begun;
-    await worker?.close(drainMs);
+    await this.#worker?.close(drainMs);
   }
 
-  async #begin(): Promise<JobWorker | undefined> {
-    const { queue, name, run, options, after, log } = this.#parts;
+  async #begin(): Promise<void> {
+    const { name, after, log } = this.#parts;
+    const { signal } = this.#closing;
     await after;
-    for (let tries = 0; !this.#closing.signal.aborted; tries++) {
+    for (let tries = 0; !signal.aborted && this.#worker === undefined; tries++) {
       try {
-        return await queue.work(name, run, options);
+        await this.#work();
       } catch (error) {
-        if (tries === 0) log.warn(`no jobs "${name}" are taken yet; tried again`, { error });
-        await pause(TRY_AGAIN_MS, this.#closing.signal);
+        if (tries === 0 && !signal.aborted) log.warn(`no jobs "${name}" are taken yet; tried again`, { error });
+        await pause(TRY_AGAIN_MS, signal);
       }
     }
-    return undefined;
+  }
+
+  /** @throws ServerError ERR_CLUSTER_DOWN */
+  async #work(): Promise<void> {
+    const { queue, name, run, options } = this.#parts;
+    const worker = await queue.work(name, run, options);
+    if (this.#closing.signal.aborted) return worker.close(0);
+    this.#worker = worker;
   }
 }
