@@ -198,7 +198,7 @@ describe('a node', () => {
   });
 
   test('finishes jobs in its old task workers at a reload', async () => {
-    const node = await start();
+    const node = await start({ options: { maxWaitMs: 60_000 } });
     await node.enqueue({ do: 'wait', ms: 1500 * PACE }, { id: 'long' });
     await node.begun(id('long'));
     const before = node.server.taskWorkers.map(({ pid }) => pid);

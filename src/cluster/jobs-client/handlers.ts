@@ -2,7 +2,8 @@
 import { describe, ServerError } from '../../errors/index.js';
 import type { JobTask } from '../broker/jobs.js';
 import { checkName } from '../jobs/job-id.js';
-import { integer, numeric } from '../jobs/limits.js';
+import { toLimiter } from '../jobs/job-options.js';
+import { integer } from '../jobs/limits.js';
 import type { RunningJob, WorkOptions } from '../jobs/queue.js';
 import type { OfferedWork } from '../messages.js';
 
@@ -61,5 +62,5 @@ function checkOptions({ concurrency, leaseMs, maxLeaseLosses, rate }: Partial<Wo
   if (concurrency !== undefined) integer('concurrency', concurrency, { min: 1, max: 10_000 });
   if (leaseMs !== undefined) integer('leaseMs', leaseMs, { min: 1000, max: 24 * 3600 * 1000 });
   if (maxLeaseLosses !== undefined) integer('maxLeaseLosses', maxLeaseLosses, { min: 0, max: 1_000_000 });
-  if (rate !== undefined) numeric('rate.perSecond', rate.perSecond, { min: 0.001, max: 1_000_000 });
+  if (rate !== undefined) toLimiter(rate);
 }
