@@ -93,8 +93,13 @@ export interface Presence {
   /** Adds or replaces a member of this node. It stays until `drop`, `stop`, or the end of the node. @param meta JSON */
   put(key: string, member: string, meta: unknown, ttlMs: number): void;
   drop(key: string, member: string): void;
-  /** Members on all nodes in `nodes()`; a silent node's are the last known, not older than their ttl, and marked stale. */
+  /**
+   * Members on all nodes in `nodes()`. A node that does not answer within two heartbeats: its last known members, not older
+   * than their ttl and marked stale; without such, the list waits for it as long as it counts as living (`ttlMs`).
+   */
   list(key: string): Promise<Member[]>;
+  /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave. */
+  count(key: string): Promise<number>;
 }
 
 export interface Config {
@@ -105,7 +110,7 @@ export interface Config {
    * @returns the new version
    */
   put(key: string, value: Uint8Array, ifVersion?: number): Promise<number>;
-  /** Calls `fn` with the value there is (if any) and with each later one; values in between may be left out. */
+  /** Calls `fn` with the value there is (if any) and with each later one; values in between may be left out. @throws as `get` */
   watch(key: string, fn: (entry: ConfigEntry) => void): Subscription;
 }
 
@@ -113,7 +118,7 @@ export interface Config {
 export interface ClusterDriver {
   readonly capabilities: Capabilities;
   readonly state: DriverState;
-  /** Why it is `down` although nobody stopped it: ERR_CLUSTER_NODE_ID. */
+  /** Why it is `down` without a `stop`: ERR_CLUSTER_NODE_ID. */
   readonly failure: Error | undefined;
   /**
    * To be called once per driver: after a failure make a new one.

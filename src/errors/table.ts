@@ -809,7 +809,8 @@ export const errorTable = {
   }),
   ERR_CLUSTER_CONFLICT: entry({
     fields: { key: 'string', expected: 'number', found: 'number' },
-    sentence: ({ key, expected, found }) => `"${key}" must have version ${expected} to be written, and has ${found}.`,
+    sentence: ({ key, expected, found }) =>
+      `Key "${key}" must have version ${expected} to be written, and has ${found}.`,
     advice: 'Get it again, decide again, and put it with the version you got.',
   }),
   ERR_CLUSTER_PAYLOAD: entry({

@@ -96,6 +96,11 @@ export function resolveDriverOptions(driver: DriverName, given: DriverOptions): 
   });
 }
 
+/** The host of the URL; an IPv6 address without its brackets. */
+export function hostOf({ url }: ResolvedDriverOptions): string {
+  return url.hostname.replace(/^\[(.*)\]$/, '$1');
+}
+
 function checked<Given, Resolved>(kind: Kind<Given, Resolved>, name: string, value: unknown): Resolved {
   return kind.check(`cluster.${name}`, value);
 }
@@ -142,7 +147,7 @@ function secret(name: string, value: unknown): string | undefined {
   return value === '' ? undefined : value;
 }
 
-/** `%40` stands for `@`; what is not well encoded is meant as it stands. */
+/** `%40` stands for `@`; badly encoded text is taken as it stands. */
 function fromUrl(part: string): string | undefined {
   if (part === '') return undefined;
   try {

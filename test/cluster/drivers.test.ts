@@ -375,10 +375,14 @@ for (const kind of kinds) {
 
       test('10,000 members are listed in pages, each once', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
-        for (let i = 0; i < 10_000; i++) b.driver.presence.put('room', `m${i}`, { i, text: 'x'.repeat(20) }, TTL_MS);
+        for (let i = 0; i < 10_000; i++) b.driver.presence.put('room', `m${i}`, { i, text: 'x'.repeat(20) }, 600_000);
         const members = await a.driver.presence.list('room');
         expect(members.map(({ member }) => member)).toEqual(Array.from({ length: 10_000 }, (_, i) => `m${i}`));
         expect(members.at(-1)).toMatchObject({ meta: { i: 9999 }, stale: false });
+        a.driver.presence.put('room', 'own', null, TTL_MS);
+        expect([await a.driver.presence.count('room'), await b.driver.presence.count('none')]).toEqual([10_001, 0]);
+        b.cut();
+        expect(await a.driver.presence.count('room')).toBeGreaterThanOrEqual(10_001);
       });
 
       test("a silent node's members stay, stale, and leave after the ttl; those of a node that left are gone", async () => {
@@ -391,6 +395,15 @@ for (const kind of kinds) {
         expect(await a.driver.presence.list('room')).toEqual([{ member: 'b', node: 'b', meta: null, stale: true }]);
         await eventually(() => expect(a.told).toContain('lost b'));
         expect(await a.driver.presence.list('room')).toEqual([]);
+      });
+
+      test('a silent node whose members are not known is waited for as long as it counts as living', async () => {
+        const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
+        b.driver.presence.put('room', 'bob', null, 600_000);
+        b.cut();
+        const sizes = await Promise.all([a.driver.presence.count('room'), a.driver.presence.list('room')]);
+        expect(sizes).toEqual([0, []]);
+        await eventually(() => expect(a.told.at(-1)).toBe('lost b'));
       });
 
       test('while the engine is lost the last known members are listed, the own ones fresh; after it all are', async () => {
@@ -493,6 +506,19 @@ for (const kind of kinds) {
         ]);
         expect(a.told.filter((line) => line !== 'up b')).toEqual(['state up', 'state reconnecting', 'state up']);
         expect(b.driver.stats().reconnects).toBe(1);
+      });
+
+      test('5000 subjects are subscribed again at once', async () => {
+        const a = await start('a');
+        const received = new Received();
+        const subjects = Array.from({ length: 5000 }, (_, i) => `room ${i}`);
+        await Promise.all(subjects.map((subject) => a.driver.subscribe(subject, received.take).ready));
+        await engine.kill();
+        await eventually(() => expect(a.driver.state).toBe('reconnecting'));
+        await engine.restart();
+        await eventually(() => expect(a.told.filter((line) => line.startsWith('gap'))).toHaveLength(5000));
+        for (const subject of subjects) a.driver.publish(subject, text('x'));
+        await eventually(() => expect(received.texts).toHaveLength(5000));
       });
 
       test('an engine that stands still is noticed by the heartbeats, and found again when it goes on', async () => {

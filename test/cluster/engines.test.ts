@@ -134,12 +134,40 @@ describe.skipIf(!hasNats)('NATS', () => {
 
   test('without JetStream everything but config works, and config says what is missing', async () => {
     const server = await kept(startNats({ jetStream: false }));
-    const [a] = [await nodes.start(at('nats', server.url), 'a'), await nodes.start(at('nats', server.url), 'b')];
+    const a = await nodes.start(at('nats', server.url), 'a');
+    await nodes.start(at('nats', server.url), 'b');
     expect(a.driver.capabilities).toMatchObject({ config: false, presence: true });
     for (const call of [a.driver.config.get('k'), a.driver.config.put('k', Buffer.from('1'))]) {
       await expect(call).rejects.toMatchObject({ code: 'ERR_CLUSTER_UNSUPPORTED' });
     }
+    await eventually(() => expect(a.told).toContain('up b'));
+    expect(() => a.driver.config.watch('k', () => {})).toThrow('nats-server -js');
     expect(String(await a.driver.request('b', Buffer.from('x'), { timeoutMs: DEADLINE_MS }))).toBe('> x');
+  });
+});
+
+describe.skipIf(!hasNats)('NATS over TLS', () => {
+  test('takes the authority that was given and no other', async () => {
+    const { cert, key } = certificateFor('nats.test');
+    const server = await kept(startNats({ settings: ['--tls', '--tlscert', cert, '--tlskey', key] }));
+    const url = server.url.replace('nats:', 'tls:');
+    const tls = { ca: readFileSync(cert, 'utf8') };
+    await nodes.start(at('nats', url), 'a', { tls });
+    const otherName = nodes.make(at('nats', url.replace('127.0.0.1', 'localhost')), 'b', { tls });
+    await expect(begin(otherName)).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
+    for (const given of [url, server.url]) {
+      await expect(begin(nodes.make(at('nats', given), 'b'))).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
+    }
+  });
+
+  test('is not given up for a server without TLS: the password stays here', async () => {
+    const server = await kept(startNats());
+    const url = server.url.replace('nats://', `tls://joe:${SECRET}@`);
+    const starting = begin(nodes.make(at('nats', url), 'a'));
+    await expect(starting).rejects.toMatchObject({
+      code: 'ERR_CLUSTER_CONNECT',
+      detail: { why: expect.stringMatching(/tls/i) },
+    });
   });
 });
 
@@ -166,7 +194,7 @@ describe.each([
     async () => {
       const settings = driver === 'redis' ? ['--client-output-buffer-limit', 'pubsub 8mb 8mb 1'] : [];
       const server = await kept(
-        startServer({ settings, ...(driver === 'nats' ? { config: 'max_pending: 8MB' } : {}) }),
+        startServer({ settings, ...(driver === 'nats' ? { config: 'max_pending: 8MB, write_deadline: "1s"' } : {}) }),
       );
       const patient = { ttlMs: 100 * HEARTBEAT_MS };
       const a = await nodes.start(at(driver, server.url), 'a', patient);

@@ -1,7 +1,7 @@
 /** A server such as Redis in a temporary folder, on a port of loopback that stays the same over restarts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { DEADLINE_MS } from './deadline.js';
 export interface EngineProcess {
   readonly port: number;
   readonly url: string;
-  /** SIGKILL resolves when it is gone; SIGSTOP and SIGCONT at once. */
+  /** Resolves when it is gone (SIGKILL) or stands still (SIGSTOP); after SIGCONT at once. */
   kill(signal: NodeJS.Signals): Promise<void>;
   /** On the same port and folder; resolves when it answers. */
   restart(): Promise<void>;
@@ -35,7 +35,8 @@ export async function startEngine(engine: EngineProgram): Promise<EngineProcess>
   const kill = async (signal: NodeJS.Signals) => {
     const ended = isOver(child) ? undefined : once(child, 'exit');
     child.kill(signal);
-    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await ended;
+    if (signal === 'SIGSTOP') await untilStopped(child);
+    else if (signal !== 'SIGCONT') await ended;
   };
   return {
     port,
@@ -63,6 +64,13 @@ async function launch(engine: EngineProgram, port: number, folder: string): Prom
     await sleep(10);
   }
   return child;
+}
+
+/** The signal stops one thread first, and that one the others: on a busy machine they go on for a while. */
+async function untilStopped({ pid }: ChildProcess): Promise<void> {
+  const tasks = `/proc/${pid}/task`;
+  const isStopped = (task: string) => /\) [Tt] /.test(readFileSync(`${tasks}/${task}/stat`, 'latin1'));
+  while (existsSync(tasks) && !readdirSync(tasks).every(isStopped)) await sleep(5);
 }
 
 function isOver(child: ChildProcess): boolean {

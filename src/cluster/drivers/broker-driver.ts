@@ -1,5 +1,5 @@
 import { ServerError } from '../../errors/index.js';
-import { integer } from '../../options/check.js';
+import { refuse } from '../../options/check.js';
 import type { ResolvedDriverOptions } from '../../options/cluster.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import { within } from '../../util/within.js';
@@ -16,6 +16,8 @@ import { callSafely, Subjects, type Subscriber } from './subjects.js';
 
 const NODES: Channel = 'nodes/';
 const GOODBYE_MS = 1000;
+/** A day. */
+const LONGEST_WAIT_MS = 86_400_000;
 
 /** What exists between `start` and the end. */
 interface Running {
@@ -28,7 +30,7 @@ interface Running {
 /**
  * A cluster driver over any engine. Runs in the process that holds the node's connection, or in a test alone.
  *
- * `Connection` keeps a link and proves it, `Membership` knows who lives, `Requests` asks single nodes, `Subjects` has the
+ * `Connection` keeps a link and proves it, `Membership` knows the living nodes, `Requests` asks single nodes, `Subjects` has the
  * local subscribers, `Members` and `ConfigStore` are presence and config; this class leads messages between them.
  */
 export class BrokerDriver implements cluster.ClusterDriver {
@@ -69,10 +71,12 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.presence = new Members(() => this.#self.id, {
       others: () => this.#running?.membership.others ?? [],
       isUp: () => this.#state === 'up',
-      ask: (node, question) => this.#ask(node, Asked.members, question, options.heartbeatMs),
+      ask: (node, question, patient) =>
+        this.#ask(node, Asked.members, question, options.heartbeatMs * 2 + (patient ? options.ttlMs : 0)),
     });
     this.config = new ConfigStore({
       link: () => this.#upLink(),
+      refuseMissing: () => this.#refuseMissingConfig(),
       inTime: (work) => this.#inTime(work),
       changed: (channel) => void this.#offer(channel, Buffer.from('.')),
     });
@@ -124,7 +128,8 @@ export class BrokerDriver implements cluster.ClusterDriver {
   }
 
   async request(node: cluster.NodeId, data: Uint8Array, { timeoutMs }: { timeoutMs: number }): Promise<Uint8Array> {
-    integer({ min: 1, max: 86_400_000 }, 'ms').check('timeoutMs', timeoutMs);
+    const inRange = timeoutMs > 0 && timeoutMs <= LONGEST_WAIT_MS;
+    if (!inRange) refuse('ERR_OPTION_RANGE', 'timeoutMs', `above 0, up to ${LONGEST_WAIT_MS} ms`, timeoutMs);
     this.#upLink();
     this.#checkPayload(data);
     const info = this.#running?.membership.find(node);
@@ -171,17 +176,19 @@ export class BrokerDriver implements cluster.ClusterDriver {
     handler: cluster.ClusterEvents['request'],
     from: cluster.NodeId,
   ): Promise<Uint8Array> {
-    if (to === Asked.members) return this.presence.answer(data);
+    if (to === Asked.members) return this.presence.answer(data, this.#capabilities.maxPayload);
     const answer = await handler(data, from);
     if (answer instanceof Uint8Array) this.#checkPayload(answer);
     return answer;
   }
 
-  async #join({ membership }: Running): Promise<void> {
+  async #join({ membership, requests }: Running): Promise<void> {
     const { heartbeatMs } = this.#options;
     await this.#connection.open();
     membership.ask();
     await within(this.#startFailed.promise, heartbeatMs / 2);
+    // The answers that the engine has by now come before this echo, however busy this process is.
+    await this.#echo(requests, this.#connection.link);
     if (this.#ending !== undefined) throw this.#downError('stopped');
     membership.join();
     this.#heartbeat = setInterval(() => this.#tick(), heartbeatMs);
@@ -203,6 +210,12 @@ export class BrokerDriver implements cluster.ClusterDriver {
       this.#subjects.attach(link),
       this.config.attach(link),
     ]);
+    await this.#echo(requests, link);
+  }
+
+  /** Rejects when the link ends, or does not bring the message back in time. */
+  async #echo(requests: Requests, link: Link | undefined): Promise<void> {
+    if (link === undefined) throw this.#downError('lost');
     await requests.echo((channel, bytes) => link.send(channel, bytes), this.#options.connectTimeoutMs);
   }
 
@@ -212,9 +225,9 @@ export class BrokerDriver implements cluster.ClusterDriver {
   }
 
   #engineLost(): void {
+    this.#running?.requests.engineGone(() => this.#downError('lost'));
     if (this.#running?.membership.joined !== true) return this.#startFailed.reject(this.#downError('lost'));
     this.#setState('reconnecting');
-    this.#running.requests.engineGone(() => this.#downError('lost'));
   }
 
   #engineRestored(): void {
@@ -266,6 +279,12 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.#upLink();
     const what = 'bytes under way to the engine';
     throw new ServerError('ERR_CLUSTER_FULL', { what, most: this.#options.maxBufferedBytes });
+  }
+
+  #refuseMissingConfig(): void {
+    if (this.#capabilities.config) return;
+    const why = 'JetStream is not enabled (nats-server -js)';
+    throw new ServerError('ERR_CLUSTER_UNSUPPORTED', { engine: this.#engine.name, what: 'config', why });
   }
 
   #checkPayload({ length: bytes }: Uint8Array): void {

@@ -17,6 +17,8 @@ interface Watcher {
 export interface ConfigEvents {
   /** @throws ServerError ERR_CLUSTER_DOWN */
   link(): Link;
+  /** @throws ServerError ERR_CLUSTER_UNSUPPORTED */
+  refuseMissing(): void;
   /** Rejects with ERR_CLUSTER_DOWN when the engine does not answer in time. */
   inTime<T>(work: Promise<T>): Promise<T>;
   /** Tells the watchers on all nodes. */
@@ -25,7 +27,7 @@ export interface ConfigEvents {
 
 /**
  * Values in the engine, each with a version. A watcher reads again when a node says that the value has changed, when the
- * engine is back, and once per ttl, since what is said may get lost.
+ * engine is back, and once per ttl, since notifications may get lost.
  */
 export class ConfigStore implements Config {
   readonly #events: ConfigEvents;
@@ -39,11 +41,13 @@ export class ConfigStore implements Config {
 
   async get(key: string): Promise<ConfigEntry | undefined> {
     checkName('key', key);
+    this.#events.refuseMissing();
     return await this.#events.inTime(this.#events.link().configGet(key));
   }
 
   async put(key: string, value: Uint8Array, ifVersion?: number): Promise<number> {
     checkName('key', key);
+    this.#events.refuseMissing();
     // Half a payload: NATS answers in base64.
     const most = Math.floor(this.#events.link().maxPayload / 2);
     if (value.length > most) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes: value.length, most });
@@ -55,6 +59,7 @@ export class ConfigStore implements Config {
 
   watch(key: string, fn: (entry: ConfigEntry) => void): Subscription {
     checkName('key', key);
+    this.#events.refuseMissing();
     const { promise, resolve } = deferred();
     const watcher: Watcher = { fn, ready: resolve, version: 0, read: 0 };
     const watchers = this.#watchers.get(key) ?? new Set();

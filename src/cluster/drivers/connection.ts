@@ -14,7 +14,7 @@ export interface ConnectionEvents extends Pick<LinkEvents, 'message' | 'dropped'
   /** It was in use until now; a new one is being made. */
   lost(): void;
   /** A later link is in use. */
-  restored(): void;
+  readonly restored: () => void;
 }
 
 /** Keeps one proven link to the engine: connects anew after a loss, with growing pauses and jitter, until it is closed. */
@@ -42,7 +42,7 @@ export class Connection {
 
   /** One attempt. @throws ServerError ERR_CLUSTER_* */
   open(): Promise<void> {
-    this.#opening = this.#establish();
+    this.#opening = this.#establish(() => {});
     return this.#opening;
   }
 
@@ -64,23 +64,29 @@ export class Connection {
     await Promise.allSettled([this.#opening, this.#reconnecting]);
   }
 
-  async #establish(): Promise<void> {
+  /** @param proven runs in the same step as the link becomes the one in use: in between it could be lost again */
+  async #establish(proven: () => void): Promise<void> {
     const { message, dropped } = this.#events;
     const broken = deferred<never>();
     broken.promise.catch(() => {});
+    let gone: string | undefined;
+    let link: Link | undefined;
     const closed = (why: string) => {
+      gone = why;
       broken.reject(new Error(why));
-      this.#closed(link);
+      if (link !== undefined) this.#closed(link);
     };
-    const link = await this.#engine.connect({ message, dropped, closed }, this.#abort.signal);
+    link = await this.#engine.connect({ message, dropped, closed }, this.#abort.signal);
     try {
       await this.#prove(link, broken);
+      if (gone !== undefined || this.#abort.signal.aborted) throw new Error(gone ?? 'stopped');
     } catch (cause) {
       this.#events.detach();
       await link.close();
       throw this.#unproven(cause);
     }
     this.#link = link;
+    proven();
   }
 
   async #prove(link: Link, broken: Deferred<never>): Promise<void> {
@@ -113,10 +119,9 @@ export class Connection {
       await this.#pause(pauseMs(attempt));
       if (this.#abort.signal.aborted) return;
       try {
-        await this.#establish();
-        return this.#events.restored();
+        return await this.#establish(this.#events.restored);
       } catch {
-        // The next attempt may do better; whoever waits sees the state.
+        // The next attempt may do better; until then the state says `reconnecting`.
       }
     }
   }

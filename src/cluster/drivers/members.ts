@@ -8,7 +8,7 @@ import { monotonicMs } from '../../util/clock.js';
 import type { Member, NodeId, NodeInfo, Presence } from '../driver.js';
 import { checkName } from '../names.js';
 
-/** One page of an answer; also far below the least payload an engine has by default (NATS: 1 MiB). */
+/** One page of an answer, or less where the engine takes only small payloads. */
 const PAGE_BYTES = 64 * 1024;
 const MOST_META_BYTES = 16 * 1024;
 /** Lists whose last known members are kept, for a node that does not answer. */
@@ -28,6 +28,15 @@ interface Page {
   readonly rows: readonly Row[];
   /** Ask again after this one; 0: that is all. */
   readonly next: number;
+  /** All members of the key on that node. */
+  readonly size: number;
+}
+
+interface Question {
+  readonly key: string;
+  readonly after: number;
+  /** Without rows: for a count. */
+  readonly only: 'rows' | 'size';
 }
 
 interface Kept {
@@ -38,8 +47,11 @@ interface Kept {
 export interface MembersEvents {
   others(): readonly NodeInfo[];
   isUp(): boolean;
-  /** Rejects when the node does not answer. */
-  ask(node: NodeInfo, question: Buffer): Promise<Buffer>;
+  /**
+   * Rejects when the node does not answer, or is lost meanwhile.
+   * @param patient waits as long as the node counts as living: there is no last known answer
+   */
+  ask(node: NodeInfo, question: Buffer, patient: boolean): Promise<Buffer>;
 }
 
 export class Members implements Presence {
@@ -81,29 +93,38 @@ export class Members implements Presence {
     return [...own.map((row) => toMember(row, this.#self(), false)), ...lists.flat()];
   }
 
-  /** The answer to a question of another node. */
-  answer(question: Buffer): Buffer {
-    const { key, after } = JSON.parse(question.toString()) as { key: string; after: number };
-    return Buffer.from(JSON.stringify(this.#page(key, after, PAGE_BYTES)));
+  async count(key: string): Promise<number> {
+    checkName('key', key);
+    const sizes = await Promise.all(this.#events.others().map((node) => this.#sizeOf(node, key)));
+    return sizes.reduce((sum, size) => sum + size, this.#own.get(key)?.size ?? 0);
+  }
+
+  /** The answer to a question of another node. A page has an eighth of the payload: as JSON it becomes up to 6 times larger. */
+  answer(question: Buffer, maxPayload: number): Buffer {
+    const { key, after, only } = JSON.parse(question.toString()) as Question;
+    const size = this.#own.get(key)?.size ?? 0;
+    if (only === 'size') return Buffer.from(JSON.stringify({ rows: [], next: 0, size } satisfies Page));
+    return Buffer.from(JSON.stringify(this.#page(key, after, Math.min(PAGE_BYTES, maxPayload / 8))));
   }
 
   #page(key: string, after: number, mostBytes: number): Page {
     const rows: Row[] = [];
     let bytes = 0;
     let last = 0;
-    for (const [member, { number, meta, ttlMs }] of this.#own.get(key) ?? []) {
+    const members = this.#own.get(key) ?? new Map<string, OwnMember>();
+    for (const [member, { number, meta, ttlMs }] of members) {
       if (number <= after) continue;
-      if (bytes > 0 && bytes + meta.length > mostBytes) return { rows, next: last };
+      if (bytes > 0 && bytes + meta.length > mostBytes) return { rows, next: last, size: members.size };
       bytes += member.length + meta.length + 32;
       last = number;
       rows.push([member, meta, ttlMs]);
     }
-    return { rows, next: 0 };
+    return { rows, next: 0, size: members.size };
   }
 
   async #listOf(node: NodeInfo, key: string): Promise<Member[]> {
     try {
-      const rows = await this.#ask(node, key);
+      const rows = await this.#rowsOf(node, key);
       this.#keep(node.id, key, rows);
       return rows.map((row) => toMember(row, node.id, false));
     } catch {
@@ -111,16 +132,29 @@ export class Members implements Presence {
     }
   }
 
-  async #ask(node: NodeInfo, key: string): Promise<Row[]> {
+  async #rowsOf(node: NodeInfo, key: string): Promise<Row[]> {
     const rows: Row[] = [];
     let after = 0;
     do {
-      const answer = await this.#events.ask(node, Buffer.from(JSON.stringify({ key, after })));
-      const page = JSON.parse(answer.toString()) as Page;
+      const page = await this.#ask(node, { key, after, only: 'rows' });
       rows.push(...page.rows);
       after = page.next;
     } while (after > 0);
     return rows;
+  }
+
+  async #ask(node: NodeInfo, question: Question): Promise<Page> {
+    const patient = this.#kept.get(question.key)?.has(node.id) !== true;
+    const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)), patient);
+    return JSON.parse(answer.toString()) as Page;
+  }
+
+  async #sizeOf(node: NodeInfo, key: string): Promise<number> {
+    try {
+      return (await this.#ask(node, { key, after: 0, only: 'size' })).size;
+    } catch {
+      return this.#lastKnown(node.id, key).length;
+    }
   }
 
   #keep(node: NodeId, key: string, rows: readonly Row[]): void {
@@ -138,8 +172,9 @@ export class Members implements Presence {
     for (const node of kept?.keys() ?? []) if (!others.some(({ id }) => id === node)) kept!.delete(node);
   }
 
-  /** While the engine is lost nobody can say more: then age does not count. */
+  /** While the engine is lost no node can say more: then age does not count. */
   #lastKnown(node: NodeId, key: string): Member[] {
+    if (!this.#events.others().some(({ id }) => id === node)) return []; // lost while it was asked
     const { rows = [], atMs = 0 } = this.#kept.get(key)?.get(node) ?? {};
     const ageMs = this.#events.isUp() ? monotonicMs() - atMs : 0;
     return rows.filter(([, , ttlMs]) => ageMs < ttlMs).map((row) => toMember(row, node, true));

@@ -1,5 +1,5 @@
 /**
- * Who lives: heartbeats on the channel `nodes/`, as JSON `{ say, node, forMs }`.
+ * The living nodes: heartbeats on the channel `nodes/`, as JSON `{ say, node, forMs }`.
  *
  * - `hello`: "I start; who is there?" Others answer with `here`, together and after a random pause.
  * - `here`: the heartbeat; `forMs` is how long it has lived without a pause of more than the ttl.
@@ -7,7 +7,7 @@
  * - `bye`: it stops.
  *
  * Ages are counted in own heartbeats, not in time: after a pause of this process its timer comes before the messages that
- * have waited in the socket, and a clock would declare everybody lost.
+ * have waited in the socket, and a clock would declare all nodes lost.
  */
 import { monotonicMs } from '../../util/clock.js';
 import type { NodeEnd, NodeId, NodeInfo } from '../driver.js';
@@ -79,7 +79,7 @@ export class Membership {
     return id === this.#self.id ? this.#self : this.#others.get(id)?.node;
   }
 
-  /** Asks who is there. The caller waits half a heartbeat before `join`. */
+  /** Asks all nodes to announce themselves. The caller waits half a heartbeat before `join`. */
   ask(): void {
     this.#say('hello');
   }
@@ -91,7 +91,7 @@ export class Membership {
     this.resume();
   }
 
-  /** The engine is back: nobody is counted as silent for the time without it. */
+  /** The engine is back: the time without it counts for no node as silence. */
   resume(): void {
     this.#unanswered = 0;
     for (const other of this.#others.values()) other.missed = 0;
@@ -158,7 +158,8 @@ export class Membership {
 
   #retire(node: NodeInfo): void {
     this.#retired.add(startOf(node));
-    if (this.#retired.size > MOST_RETIRED) for (const [oldest] of [this.#retired]) this.#retired.delete(oldest!);
+    const [oldest] = this.#retired;
+    if (this.#retired.size > MOST_RETIRED) this.#retired.delete(oldest!);
   }
 
   #heardOwnId(announcement: Announcement): void {
@@ -176,21 +177,21 @@ export class Membership {
     this.#unanswered = 0;
   }
 
-  /** Who has joined keeps the id; of two that start, the smaller incarnation does. */
+  /** A node that has joined keeps the id; of two that start, the smaller incarnation does. */
   #heardRival({ node }: Announcement): void {
     if (this.#joined || this.#self.incarnation < node.incarnation) this.#say('taken', node.incarnation);
     else this.#events.taken(node);
   }
 
-  /** It was paused, or cut off, while another start of its id joined: who has lived longer without a pause stays. */
+  /** One of the two was paused, or cut off, while the other joined: the longer life without a pause keeps the id. */
   #yieldsTo({ node, forMs }: Announcement): boolean {
-    if (!this.#joined) return true;
+    if (!this.#joined) return false; // a living one says `taken`; this may be the last word of a dead one
     if (this.#retired.has(startOf(node))) return false;
     const longer = forMs - (monotonicMs() - this.#sinceMs);
     return Math.abs(longer) > EQUALLY_LONG_MS ? longer > 0 : node.incarnation < this.#self.incarnation;
   }
 
-  /** One answer for all who start now: 100 nodes that each answered each other would send 10,000 messages to 100. */
+  /** One answer for all nodes that start now: 100 nodes that each answered each other would send 10,000 messages to 100. */
   #answerSoon(): void {
     if (!this.#joined || this.#answering !== undefined) return;
     this.#answering = setTimeout(
@@ -215,7 +216,7 @@ function startOf(node: NodeInfo): string {
   return `${node.id} ${node.incarnation}`;
 }
 
-/** Anybody at the engine can publish here: what is not an announcement is ignored. */
+/** Any client of the engine can publish here: other messages are ignored. */
 function decode(bytes: Buffer): Announcement | undefined {
   try {
     const { say, node, forMs, to } = JSON.parse(bytes.toString()) as Record<string, unknown>;

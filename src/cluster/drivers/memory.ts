@@ -128,7 +128,7 @@ class MemoryLink implements Link {
   }
 
   receive(channel: Channel, data: Buffer): void {
-    // A copy each, as from a socket: nobody sees what another subscriber changes.
+    // A copy each, as from a socket: a subscriber that changes its data changes no other's.
     if (this.#channels.has(channel)) this.#events.message(this.#unnamed(channel), Buffer.from(data));
   }
 

@@ -1,8 +1,8 @@
 /** NATS: core publish and subscribe, and JetStream (where the server has it) for config, over its client. */
-import { connect as connectSocket } from 'node:net';
+import { connect as connectSocket, isIP } from 'node:net';
 import type { ConnectionOptions, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { ServerError } from '../../errors/index.js';
-import type { ResolvedDriverOptions } from '../../options/cluster.js';
+import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
@@ -39,8 +39,9 @@ class NatsLink implements Link {
   }
 
   send(channel: Channel, data: Buffer): void {
-    this.#connection.publish(subjectOf(this.#prefix, channel), data);
     this.#outstanding.add(channel, data);
+    if (this.#connection.isClosed()) return; // `close` follows, and counts it as lost
+    this.#connection.publish(subjectOf(this.#prefix, channel), data);
     this.#sinceFlush.add(channel, data);
     if (!this.#isFlushing) this.#confirm();
   }
@@ -56,7 +57,7 @@ class NatsLink implements Link {
   }
 
   unsubscribe(channel: Channel): void {
-    if (!this.#isClosed) this.#subscriptions.get(channel)?.unsubscribe();
+    if (!this.#connection.isClosed()) this.#subscriptions.get(channel)?.unsubscribe();
     this.#subscriptions.delete(channel);
   }
 
@@ -89,7 +90,7 @@ class NatsLink implements Link {
       try {
         await this.#connection.flush();
       } catch {
-        return; // the link has ended, and `close` counts what was under way
+        return; // the link has ended, and `close` counts the publications under way
       }
       if (this.#isClosed) return;
       this.#outstanding.remove(arrived);
@@ -127,12 +128,15 @@ export function natsEngine(options: ResolvedDriverOptions): Engine {
 /** `Connection` connects anew and subscribes anew: the client must not. */
 function clientOptions(options: ResolvedDriverOptions): ConnectionOptions {
   const { tls, username, password, connectTimeoutMs, prefix } = options;
+  const host = hostOf(options);
+  // By itself the client would look for "localhost" in the certificate of a server that is given by its IP address.
+  const identity = isIP(host) === 0 ? {} : { host };
   return {
     servers: [hostAndPort(options)],
     name: `tswoole:${prefix}`,
     ...(username === undefined ? {} : { user: username }),
     ...(password === undefined ? {} : { pass: password }),
-    ...(tls === null ? {} : { tls: { ...tls } }),
+    ...(tls === null ? {} : { tls: { ...tls, ...identity } }),
     timeout: connectTimeoutMs,
     reconnect: false,
     ignoreClusterUpdates: true,
@@ -147,10 +151,10 @@ function hostAndPort({ url }: ResolvedDriverOptions): string {
  * Resolves when a server greets at that address. The client keeps the socket of an attempt that timed out for ever, and
  * cannot be stopped: so this looks first, whether it would wait.
  */
-function greeted({ url, connectTimeoutMs }: ResolvedDriverOptions, abort: AbortSignal): Promise<void> {
+function greeted(options: ResolvedDriverOptions, abort: AbortSignal): Promise<void> {
+  const { url, connectTimeoutMs } = options;
   return new Promise((resolve, reject) => {
-    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-    const socket = connectSocket({ host, port: Number(url.port || DEFAULT_PORT) });
+    const socket = connectSocket({ host: hostOf(options), port: Number(url.port || DEFAULT_PORT) });
     const stop = () => socket.destroy(new Error('stopped'));
     socket.setTimeout(connectTimeoutMs, () => socket.destroy(new Error(`no greeting within ${connectTimeoutMs} ms`)));
     socket.once('data', (data) => {

@@ -1,7 +1,8 @@
 /** Redis 6.2 or newer, and what speaks as it does, over ioredis: one connection for commands, one for subscriptions. */
+import { isIP } from 'node:net';
 import type { Redis, RedisOptions } from 'ioredis';
 import { ServerError } from '../../errors/index.js';
-import type { ResolvedDriverOptions } from '../../options/cluster.js';
+import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
@@ -11,6 +12,9 @@ const NEEDED = { version: '6.2', major: 6, minor: 2 };
 
 /** Redis ends a subscriber that has 32 MiB waiting (client-output-buffer-limit): one message stays well below. */
 const MAX_PAYLOAD = 8 * MIB;
+
+/** Of one command: a node with many rooms subscribes in several. */
+const MOST_NAMES = 1000;
 
 /** Compare, set and count in one step. Returns whether it has written, and the version there is now. */
 const PUT_IF_VERSION = `
@@ -55,7 +59,11 @@ class RedisLink implements Link {
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
-    await this.#subscriber.subscribe(...channels.map((channel) => this.#prefix + channel));
+    const names = channels.map((channel) => this.#prefix + channel);
+    const commands: Promise<unknown>[] = [];
+    for (let i = 0; i < names.length; i += MOST_NAMES)
+      commands.push(this.#subscriber.subscribe(...names.slice(i, i + MOST_NAMES)));
+    await Promise.all(commands);
   }
 
   unsubscribe(channel: Channel): void {
@@ -149,13 +157,16 @@ export function redisEngine(options: ResolvedDriverOptions): Engine {
 /** `Connection` connects anew and subscribes anew: the client must not do either, nor keep commands meanwhile. */
 function clientOptions(options: ResolvedDriverOptions): Omit<RedisOptions, 'replyMapping'> {
   const { url, tls, username, password, connectTimeoutMs } = options;
+  const host = hostOf(options);
+  // Hosted engines share an address and choose the certificate by the name (SNI), which an IP address is not.
+  const name = isIP(host) === 0 ? { servername: host } : {};
   return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    host,
     port: Number(url.port || 6379),
     db: Number(/^\/(\d+)$/.exec(url.pathname)?.[1] ?? 0),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
-    ...(tls === null ? {} : { tls }),
+    ...(tls === null ? {} : { tls: { ...name, ...tls } }),
     protocol: 2,
     connectTimeout: connectTimeoutMs,
     lazyConnect: true,
