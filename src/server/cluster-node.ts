@@ -251,6 +251,7 @@ function engineOf({ username, password, tls, ...options }: ResolvedJobsOptions):
     ...(password !== undefined && { password }),
   };
 }
+
 /** Of this server among all that use the engine, those of the same machine too. */
 const ownName = (masterPid: number): string =>
   `${hostname()

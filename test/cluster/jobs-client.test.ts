@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Job } from '../../src/cluster/jobs-client/handlers.js';
 import { Jobs, type JobsParts } from '../../src/cluster/jobs-client/jobs.js';
 import type { OfferedWork, Question } from '../../src/cluster/messages.js';
+import { Server } from '../../src/server/server.js';
 
 let asked: [Question, number][];
 let offered: (readonly OfferedWork[])[];
@@ -27,6 +28,16 @@ const jobsOf = (more: Partial<JobsParts> = {}): Jobs =>
 const task = (name: string, data: unknown = null, signal = new AbortController().signal) => ({
   data: { id: `${name}:1`, name, data, attempt: 2 },
   signal,
+});
+
+describe('server.jobs', () => {
+  it('needs the option', () => {
+    const cluster = { driver: 'memory', url: 'memory://alone' } as const;
+    expect(() => new Server({ port: 0 }).jobs).toThrow(expect.objectContaining({ code: 'ERR_NO_CLUSTER' }));
+    expect(() => new Server({ port: 0, cluster }).jobs).toThrow(expect.objectContaining({ code: 'ERR_NO_JOBS' }));
+    const server = new Server({ port: 0, cluster: { ...cluster, jobs: { url: 'redis://host' } } });
+    expect(server.jobs).toBeInstanceOf(Jobs);
+  });
 });
 
 describe('a handler', () => {

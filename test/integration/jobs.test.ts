@@ -30,11 +30,12 @@ interface NodeOptions extends StartOptions {
   readonly nodeId?: string;
   readonly jobs?: object | null;
   readonly work?: object;
+  readonly cluster?: object;
 }
 
-function given({ nodeId = 'a', jobs = {}, work = {}, env, ...more }: NodeOptions = {}): StartOptions {
-  const cluster = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500 };
-  const all = { ...cluster, jobs: jobs && { leaseMs: LEASE_MS, drainMs: 1000, ...jobs } };
+function given({ nodeId = 'a', jobs = {}, work = {}, cluster, env, ...more }: NodeOptions = {}): StartOptions {
+  const node = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...cluster };
+  const all = { ...node, jobs: jobs && { leaseMs: LEASE_MS, drainMs: 1000, ...jobs } };
   return { ...more, env: { CLUSTER: JSON.stringify(all), WORK: JSON.stringify(work), ...env } };
 }
 
@@ -183,6 +184,14 @@ describe('a node', () => {
     for (const each of ['a', 'b', 'c', 'd']) await node.enqueue({ do: 'wait', ms: 1500 * PACE }, { id: each });
     await node.counted({ running: 2, waiting: 2 });
     await node.counted({ running: 0, done: 4 });
+  });
+
+  test('needs no others, and no engine but that of its jobs', async () => {
+    engine = await startRedis();
+    const cluster = { driver: 'memory', url: 'memory://alone' };
+    const node = await start({ cluster, jobs: { url: engine.url, prefix: 'own' } });
+    await node.enqueue({ do: 'give' }, { id: 'one' });
+    await node.ended(id('one'));
   });
 
   test('that has no task workers does not start with a handler; one that only enqueues does', async () => {
