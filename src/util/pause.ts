@@ -1,4 +1,4 @@
-/** Resolves after `ms`, or at once when `signal` aborts; it rejects never. */
+/** Resolves after `ms`, or at once when `signal` aborts; never rejects. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

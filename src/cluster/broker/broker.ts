@@ -5,6 +5,7 @@
  */
 import { ServerError, serializeError } from '../../errors/index.js';
 import type { Log } from '../../util/log.js';
+import { pause } from '../../util/pause.js';
 import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../driver.js';
 import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
 import { Questions } from '../questions.js';
@@ -197,7 +198,7 @@ export class Broker {
         if (signal.aborted) return;
         this.#parts.log.error('this node is not in its cluster; it serves alone, and tries again', { error });
         await this.#driver.stop(false);
-        await sleep(pauseMs * (0.5 + Math.random() / 2), signal);
+        await pause(pauseMs * (0.5 + Math.random() / 2), signal);
         this.#again();
       }
     }
@@ -295,15 +296,3 @@ const gapOf = (name: string): FromBroker => ({ say: 'event', event: 'clusterGap'
 const nameOf = (subject: string): string => subject.slice(2);
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
 const presentKey = ({ key, member }: { key: string; member: string }): string => JSON.stringify([key, member]);
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
-}
