@@ -170,6 +170,8 @@ export const pure = {
 export const packages = {
   koffi: ['os'],
   pino: ['util'],
+  bullmq: ['cluster'],
+  pg: ['cluster'],
   commander: ['cli'],
   '@fastify/busboy': ['http'],
   mrmime: ['protocol'],

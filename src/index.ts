@@ -2,6 +2,20 @@
 
 export type { Cluster, ClusterSubscription, RoomMembers, Shareable } from './cluster/cluster.js';
 export type { DriverState, Member, NodeInfo } from './cluster/driver.js';
+export type {
+  JobBackoff,
+  JobCounts,
+  JobInfo,
+  JobKeep,
+  JobOptions,
+  JobPage,
+  JobRule,
+  JobState,
+  NewJob,
+  ScheduledJob,
+} from './cluster/jobs/queue.js';
+export type { Job, JobHandler } from './cluster/jobs-client/handlers.js';
+export type { Jobs, JobWorkOptions } from './cluster/jobs-client/jobs.js';
 export type { CommandHandler } from './control/commands.js';
 export type { ClusterStats, ServerStats, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';

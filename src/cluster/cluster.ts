@@ -276,6 +276,11 @@ export class Cluster {
     if (this.#isHeard) this.#parts.say({ say: 'unsubscribe', subject: name });
   }
 
+  /** @internal A question to the broker process for another part of the server. */
+  askBroker(question: Question, timeoutMs: number): Promise<unknown> {
+    return this.#ask(question, this.self.id, timeoutMs);
+  }
+
   /** Of the broker process: it waits a little longer than the other node may take. */
   #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
     if (!this.#isHeard) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});

@@ -5,6 +5,8 @@ import { ServerError } from '../errors/index.js';
 export const peers = {
   ioredis: '^6.0.0',
   '@nats-io/transport-node': '^3.3.1',
+  bullmq: '^6.7.0',
+  pg: '^8.23.1',
 } as const;
 
 export type PeerName = keyof typeof peers;

@@ -4,6 +4,7 @@
  */
 import type { SerializedError } from '../errors/index.js';
 import type { DriverState, NodeInfo } from './driver.js';
+import type { JobQueue, WorkOptions } from './jobs/queue.js';
 
 /** Answers a question by its number. */
 export type Answer =
@@ -16,7 +17,19 @@ export type Question =
   /** A call on a connection of another node. */
   | { readonly ask: 'connection'; readonly node: string; readonly call: ConnectionCall }
   | { readonly ask: 'members'; readonly room: string }
-  | { readonly ask: 'presence'; readonly key: string };
+  | { readonly ask: 'presence'; readonly key: string }
+  | { readonly ask: 'jobs'; readonly call: JobCall };
+
+type JobMethod = 'enqueue' | 'enqueueMany' | 'schedule' | 'unschedule' | 'dead' | 'retry' | 'counts';
+/** A call of the queue of durable jobs. */
+export type JobCall = {
+  [M in JobMethod]: { readonly method: M; readonly args: Parameters<JobQueue[M]> };
+}[JobMethod];
+
+/** A handler that a task worker has for jobs of that name. */
+export interface OfferedWork extends Partial<WorkOptions> {
+  readonly name: string;
+}
 
 /** A method of the server, on the node that has the connection. */
 export interface ConnectionCall {
@@ -44,6 +57,8 @@ export type ToBroker =
       readonly ttlMs: number;
     }
   | { readonly say: 'absent'; readonly key: string; readonly member: string }
+  /** Of a task worker: it has these handlers now. */
+  | { readonly say: 'works'; readonly offers: readonly OfferedWork[] }
   | { readonly say: 'ask'; readonly id: number; readonly question: Question }
   | Answer;
 

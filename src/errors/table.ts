@@ -860,6 +860,52 @@ export const errorTable = {
     sentence: ({ what, expected, received }) => `A ${what} must be ${expected}, received ${received}.`,
     advice: 'Shorten or correct it; a long name can be replaced by its hash.',
   }),
+  ERR_NO_JOBS: entry({
+    fields: { method: 'string' },
+    sentence: ({ method }) => `${method} needs the option "cluster.jobs", which this server was not given.`,
+    advice: 'Give cluster: {driver, url, jobs: {}} to the server; docs/jobs.md.',
+  }),
+  ERR_JOB_NO_TASK_WORKERS: entry({
+    fields: { name: 'string' },
+    sentence: ({ name }) => `The handler of the jobs "${name}" runs in task workers, and taskWorkerNum is 0.`,
+    advice: 'Give taskWorkerNum, or register no handler on a node that only enqueues.',
+  }),
+  ERR_JOB_NO_HANDLER: entry({
+    fields: { name: 'string' },
+    sentence: ({ name }) => `This task worker has no handler for the jobs "${name}".`,
+    advice: 'Call server.jobs.work(name, handler) at the top of the script, in every process.',
+  }),
+  ERR_JOB_OPTION: entry({
+    fields: { name: 'string', expected: 'string', received: 'string' },
+    sentence: ({ name, expected, received }) => `"${name}" of a job must be ${expected}, received ${received}.`,
+    advice: 'Correct the value; nothing was enqueued.',
+  }),
+  ERR_JOB_DATA: entry({
+    fields: { path: 'string', expected: 'string', received: 'string' },
+    sentence: ({ path, expected, received }) => `"${path}" of a job must be ${expected}, received ${received}.`,
+    advice: 'A job is kept as JSON: leave the field out, or turn it into text.',
+  }),
+  ERR_JOB_SIZE: entry({
+    fields: { bytes: 'number', maxBytes: 'number' },
+    sentence: ({ bytes, maxBytes }) =>
+      `The JSON of a job must have at most ${maxBytes} bytes, and has at least ${bytes}.`,
+    advice: 'Keep the bulk elsewhere and give the job its name, or raise maxJobBytes.',
+  }),
+  ERR_JOB_NOT_DEAD: entry({
+    fields: { id: 'string' },
+    sentence: ({ id }) => `Job "${id}" cannot be retried: it is not there, or not dead.`,
+    advice: 'Take the id from dead(); the engine keeps only as many as "keep" says.',
+  }),
+  ERR_JOB_LEASE_LOST: entry({
+    fields: { id: 'string' },
+    sentence: ({ id }) => `The lease of job "${id}" is lost: it runs again, here or elsewhere.`,
+    advice: 'End this run; its result is not recorded. Give a longer lease if the machine stalls for so long.',
+  }),
+  ERR_JOB_GIVEN_BACK: entry({
+    fields: { id: 'string' },
+    sentence: ({ id }) => `Job "${id}" is given back, because this node takes no more: another one runs it at once.`,
+    advice: 'End this run; its result is not recorded.',
+  }),
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

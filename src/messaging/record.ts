@@ -30,8 +30,11 @@ const INLINE_BYTES = 224;
 const TARGET = 10;
 const PURPOSE = 11;
 
-/** `service`: a message of the server's own, such as one to the broker process of a cluster. */
-export const Purpose = { task: 0, message: 1, service: 2 } as const;
+/**
+ * `service`: a message of the server's own, such as one to the broker process of a cluster. `job`: a task that runs the
+ * handler of a durable job; its queue alone decides whether it runs again.
+ */
+export const Purpose = { task: 0, message: 1, service: 2, job: 3 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
 export class Records {
@@ -56,11 +59,16 @@ export class Records {
   }
 
   isMessage(peer: number, slot: number): boolean {
-    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + PURPOSE] !== Purpose.task;
+    const purpose = this.#purpose(peer, slot);
+    return purpose === Purpose.message || purpose === Purpose.service;
   }
 
   isService(peer: number, slot: number): boolean {
-    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + PURPOSE] === Purpose.service;
+    return this.#purpose(peer, slot) === Purpose.service;
+  }
+
+  isJob(peer: number, slot: number): boolean {
+    return this.#purpose(peer, slot) === Purpose.job;
   }
 
   writeData(peer: number, slot: number, value: EncodedValue): void {
@@ -88,6 +96,10 @@ export class Records {
   free(peer: number, slot: number): void {
     this.#free(peer, slot, DATA);
     this.#free(peer, slot, RESULT);
+  }
+
+  #purpose(peer: number, slot: number): number | undefined {
+    return this.#memory.slotsOf(peer).int32[(slot * SLOT_BYTES) / 4 + PURPOSE];
   }
 
   #write(peer: number, slot: number, part: Part, value: EncodedValue): void {

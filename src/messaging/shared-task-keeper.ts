@@ -66,7 +66,8 @@ export class SharedTaskKeeper implements TaskKeeper {
 
   /** @returns false when its owner has changed the word meanwhile */
   #settleRun(owner: number, slot: number, index: number, word: number, dead: DeadPeer): boolean {
-    const { retries, records } = this.#parts;
+    const { records } = this.#parts;
+    const retries = records.isJob(owner, slot) ? 0 : this.#parts.retries;
     if (Word.triesOf(word) < retries && (word & ABORTED) === 0) {
       const again = Word.tryAgain(word);
       if (!this.#ledger.change(index, word, again, Counter.retried)) return false;

@@ -38,6 +38,7 @@ const CLAIMS_PER_COMPARISON = 32;
 class SharedTask implements ClaimedTask {
   readonly id: number;
   readonly fromWorkerId: number;
+  readonly isJob: boolean;
   readonly owner: number;
   readonly slot: number;
   readonly index: number;
@@ -50,6 +51,7 @@ class SharedTask implements ClaimedTask {
     this.index = index;
     this.id = idOf(parts.memory.int32[parts.memory.ticketIndex(owner, slot)] ?? 0);
     this.fromWorkerId = parts.peers.idOf(owner);
+    this.isJob = parts.records.isJob(owner, slot);
   }
 
   readData(): unknown | Promise<unknown> {
@@ -57,7 +59,8 @@ class SharedTask implements ClaimedTask {
   }
 
   get isAborted(): boolean {
-    return (Atomics.load(this.#parts.memory.int32, this.index) & Word.ABORTED) !== 0;
+    const word = Atomics.load(this.#parts.memory.int32, this.index);
+    return this.isJob ? Word.isUnwanted(word) : (word & Word.ABORTED) !== 0;
   }
 }
 
@@ -96,7 +99,7 @@ export class SharedTaskQueue implements TaskQueue {
 
   // ——— callers ———
 
-  give(data: unknown, target: number): GivenTask {
+  give(data: unknown, target: number, isJob = false): GivenTask {
     const value = encodeValue(data);
     const queue = this.#queueFor(target);
     if (!queue.hasRoom() || this.#isFull()) throw this.#refuse();
@@ -106,7 +109,7 @@ export class SharedTaskQueue implements TaskQueue {
     const index = this.#memory.wordIndex(peer, slot);
     const word = Atomics.load(this.#int32, index);
     try {
-      records.describe(peer, slot, Purpose.task, target);
+      records.describe(peer, slot, isJob ? Purpose.job : Purpose.task, target);
       records.writeData(peer, slot, value);
     } catch (error) {
       slots.release(slot);

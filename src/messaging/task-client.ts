@@ -72,6 +72,30 @@ export class TaskClient {
     });
   }
 
+  /**
+   * Of a durable job: no time limit and no second try. `signal` gives it up: its handler's signal is aborted then.
+   * @throws ServerError (rejects) the handler's error, ERR_TASK_WORKER_DIED, errors of `give`; the reason of `signal`
+   */
+  askJob(data: unknown, signal: AbortSignal): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const { id, handle } = this.#parts.queue.give(data, this.#target(undefined), true);
+      const giveUp = (): void => {
+        if (!this.#parts.queue.giveUp(handle)) return;
+        this.#forget(handle);
+        reject(signal.reason);
+      };
+      const end = <T>(settle: (value: T) => void) => {
+        return (value: T): void => {
+          signal.removeEventListener('abort', giveUp);
+          settle(value);
+        };
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      this.#wait(handle, { id, onFinish: undefined, resolve: end(resolve), reject: end(reject), timer: undefined });
+    });
+  }
+
   /** Several at once: settled results in the order of `list`. @throws ServerError ERR_TASK_LIST */
   askAll<T>(list: unknown, timeoutMs: number | undefined): Promise<PromiseSettledResult<T>[]> {
     if (!Array.isArray(list)) throw new ServerError('ERR_TASK_LIST', { received: describe(list) });

@@ -21,8 +21,12 @@ export interface TaskOutcome {
 
 /** For callers. */
 export interface TaskGiver {
-  /** @param target task worker, −1: the first free one @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
-  give(data: unknown, target: number): GivenTask;
+  /**
+   * @param target task worker, −1: the first free one
+   * @param isJob it runs at most once, and not at all when this process has died
+   * @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE
+   */
+  give(data: unknown, target: number, isJob?: boolean): GivenTask;
   /** Its time-out has passed. @returns false when it has ended meanwhile: its outcome follows */
   giveUp(handle: number): boolean;
   /** Calls back once per task that has ended; `release` must follow when the value was read. */
@@ -37,9 +41,11 @@ export interface ClaimedTask {
   readonly id: number;
   /** Process id of the caller; −1: the manager or the master. */
   readonly fromWorkerId: number;
+  /** It is for the handler of a durable job, not for the `task` callback. */
+  readonly isJob: boolean;
   /** A promise where the value is large. @throws the error of reading it */
   readData(): unknown | Promise<unknown>;
-  /** The caller no longer waits; the task should stop. */
+  /** The caller no longer waits, or for a job: no longer lives. It should stop. */
   readonly isAborted: boolean;
 }
 

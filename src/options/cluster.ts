@@ -1,6 +1,7 @@
 /** The option `cluster`, and those of a driver: checked once, before anything connects. */
 import { ServerError } from '../errors/index.js';
 import { describeSecret, integer, jsonOrText, type Kind, refuse, refuseSecret, size, text } from './check.js';
+import { type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
 import { refuseUnknownNames } from './known-names.js';
 import { GIB, KIB, MIB } from './size.js';
 
@@ -170,6 +171,8 @@ export interface ClusterOptions extends DriverOptions {
   readonly requestTimeoutMs?: number;
   /** `/readyz` says no while the engine cannot be reached. Default: false. */
   readonly readyNeedsEngine?: boolean;
+  /** Durable jobs, `server.jobs`: `{}` for all defaults. Default: none. */
+  readonly jobs?: JobsOptions | null;
 }
 
 export interface ResolvedClusterOptions {
@@ -183,6 +186,8 @@ export interface ResolvedClusterOptions {
   readonly address: string;
   readonly requestTimeoutMs: number;
   readonly readyNeedsEngine: boolean;
+  /** null: no durable jobs. */
+  readonly jobs: ResolvedJobsOptions | null;
 }
 
 const EXPECTED = 'null, or {driver, url, nodeId, …} with the driver "redis", "nats" or "memory"';
@@ -207,9 +212,19 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
   };
 }
 
+const ownNames = ['driver', 'nodeId', 'address', 'requestTimeoutMs', 'readyNeedsEngine', 'jobs'];
+
 function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptions {
-  refuseUnknownNames(name, value, ['driver', 'nodeId', 'address', 'requestTimeoutMs', 'readyNeedsEngine', ...known]);
-  const { driver, nodeId = '', address = '', requestTimeoutMs = 5000, readyNeedsEngine = false, ...given } = value;
+  refuseUnknownNames(name, value, [...ownNames, ...known]);
+  const {
+    driver,
+    nodeId = '',
+    address = '',
+    requestTimeoutMs = 5000,
+    readyNeedsEngine = false,
+    jobs = null,
+    ...given
+  } = value;
   if (!driverNames.includes(driver)) {
     refuse('ERR_OPTION_VALUE', `${name}.driver`, driverNames.map((each) => `"${each}"`).join(' or '), driver);
   }
@@ -219,8 +234,9 @@ function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptio
   if (typeof readyNeedsEngine !== 'boolean') {
     refuse('ERR_OPTION_TYPE', `${name}.readyNeedsEngine`, 'true or false', readyNeedsEngine);
   }
+  const resolved = resolveDriverOptions(driver, given);
   return {
-    ...{ driver, given, nodeId, readyNeedsEngine, resolved: resolveDriverOptions(driver, given) },
+    ...{ driver, given, nodeId, readyNeedsEngine, resolved, jobs: resolveJobs(jobs, driver, resolved) },
     address: text({ min: 0, max: 256 }).check(`${name}.address`, address),
     requestTimeoutMs: integer({ min: 10, max: 600_000 }, 'ms').check(`${name}.requestTimeoutMs`, requestTimeoutMs),
   };

@@ -3,19 +3,24 @@
  * it keeps a user process. What needs an engine is loaded by the broker process alone.
  */
 import { hostname } from 'node:os';
+import type { BrokerJobs } from '../cluster/broker/jobs.js';
 import type { MasterLink } from '../cluster/broker/master-link.js';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
+import type { JobQueueOptions } from '../cluster/jobs/queue.js';
+import { Jobs } from '../cluster/jobs-client/jobs.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
 import { ServerError } from '../errors/index.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
+import type { ResolvedJobsOptions } from '../options/jobs.js';
 import type { Log } from '../util/log.js';
 import { version } from '../version.js';
 import type { AddedProcess, Runtime } from './context.js';
 import type { ServerEvents } from './events.js';
+import { inherited } from './inherited.js';
 
 /** The server, as far as other nodes may call it. */
 export interface CalledServer {
@@ -41,11 +46,13 @@ export const reloadTimeoutMs = ({ bootTimeoutMs, maxWaitMs }: ResolvedOptions): 
 
 /** Its name in `ps` and in the log. */
 const BROKER_NAME = 'cluster';
+/** Messages to the broker process while it loads its parts. */
 const MOST_EARLY = 10_000;
 
 export class ClusterNode {
   readonly cluster: Cluster;
   readonly #parts: ClusterNodeParts;
+  readonly #jobs: Jobs | undefined;
   #runtime: Runtime | undefined;
   /** In the broker process: what others say to it. */
   #toBroker: ((message: ToBroker, from: number) => void) | undefined;
@@ -55,7 +62,8 @@ export class ClusterNode {
 
   constructor(parts: ClusterNodeParts) {
     this.#parts = parts;
-    const { requestTimeoutMs, resolved } = this.#options;
+    const { requestTimeoutMs, resolved, jobs } = this.#options;
+    if (jobs !== null) this.#jobs = this.#makeJobs(jobs);
     this.cluster = new Cluster({
       self: () => this.#self(),
       requestTimeoutMs,
@@ -67,6 +75,17 @@ export class ClusterNode {
     });
   }
 
+  /** @throws ServerError ERR_NO_JOBS */
+  get jobs(): Jobs {
+    if (this.#jobs === undefined) throw new ServerError('ERR_NO_JOBS', { method: 'jobs' });
+    return this.#jobs;
+  }
+
+  /** For the role that this process becomes. */
+  get jobHandlers(): Jobs['handlers'] | undefined {
+    return this.#jobs?.handlers;
+  }
+
   /** This process has become what it is. @param hears it has an id: others can send to it */
   running(runtime: Runtime): void {
     this.#runtime = runtime;
@@ -74,7 +93,7 @@ export class ClusterNode {
     messaging.messenger.service = (message, from) => this.#heard(message, from);
     messaging.messenger.receives = (id) => {
       if (id === this.#brokerId) this.#toBroker ??= (message, from) => this.#keepEarly(message, from);
-      else this.cluster.hear();
+      else this.#hear();
     };
     outbox.rooms.joined = (room) => this.cluster.joined(room);
   }
@@ -124,8 +143,28 @@ export class ClusterNode {
 
   #heard(message: unknown, from: number): void {
     if (this.#toMaster?.onMessage(message as ToBroker) === true) return;
-    if (this.#toBroker !== undefined) this.#toBroker(message as ToBroker, from);
-    else this.cluster.onMessage(message as FromBroker);
+    if (this.#toBroker !== undefined) return this.#toBroker(message as ToBroker, from);
+    this.cluster.onMessage(message as FromBroker);
+    if ((message as FromBroker).say === 'restarted') this.#jobs?.hear();
+  }
+
+  #hear(): void {
+    this.cluster.hear();
+    this.#jobs?.hear();
+  }
+
+  #makeJobs({ deadlineMs, maxJobBytes }: ResolvedJobsOptions): Jobs {
+    const role = inherited()?.role;
+    return new Jobs({
+      ...{ deadlineMs, maxJobBytes },
+      mayAsk: () => {
+        this.#running('jobs');
+        return role !== undefined && role !== 'manager';
+      },
+      ask: (question, timeoutMs) => this.cluster.askBroker(question, timeoutMs),
+      offer: (offers) => role === 'task' && this.#say({ say: 'works', offers }),
+      isRunning: () => this.#runtime !== undefined,
+    });
   }
 
   #keepEarly(message: ToBroker, from: number): void {
@@ -160,6 +199,7 @@ export class ClusterNode {
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
       },
       callConnection: (call) => this.#callHere(call),
+      jobs: await this.#brokerJobs(),
       isSuccessor: region.countBroker() > 0,
       reload: () => this.#reload(),
     });
@@ -176,6 +216,27 @@ export class ClusterNode {
     await end;
   }
 
+  async #brokerJobs(): Promise<BrokerJobs | undefined> {
+    const { cluster, maxWorkerNum, taskWorkerNum, taskConcurrency, maxWaitMs } = this.#parts.options();
+    const jobs = cluster?.jobs ?? null;
+    if (jobs === null) return undefined;
+    const [{ BrokerJobs }, { openJobQueue }] = await Promise.all([
+      import('../cluster/broker/jobs.js'),
+      import('../cluster/jobs/bull.js'),
+    ]);
+    const { log } = this.#parts;
+    const { tasks } = this.#running('jobs').messaging;
+    const onProblem = (error: Error): void => log.warn('durable jobs: a problem with the engine', { error });
+    return new BrokerJobs({
+      ...{ leaseMs: jobs.leaseMs, maxLeaseLosses: jobs.maxLeaseLosses, log },
+      open: () => openJobQueue({ ...engineOf(jobs), onProblem }),
+      run: (task, signal) => tasks.askJob(task, signal),
+      taskWorkers: Array.from({ length: taskWorkerNum }, (_, nth) => maxWorkerNum + nth),
+      places: taskWorkerNum * taskConcurrency,
+      drainMs: Math.min(jobs.drainMs, maxWaitMs * DRAIN_PART),
+    });
+  }
+
   /** For another node. */
   #callHere(call: ConnectionCall): unknown {
     const { region } = this.#running('cluster');
@@ -188,6 +249,19 @@ export class ClusterNode {
     if (this.#toMaster === undefined) throw failedReload('its broker process is still starting');
     return this.#toMaster.reloadHere();
   }
+}
+
+/** Task workers and connections have the rest of the time. */
+const DRAIN_PART = 0.6;
+
+function engineOf({ username, password, tls, ...options }: ResolvedJobsOptions): JobQueueOptions {
+  const { url, prefix, deadlineMs, maxJobBytes } = options;
+  return {
+    ...{ url, prefix, deadlineMs, maxJobBytes },
+    ...(tls !== null && { tls }),
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+  };
 }
 
 /** Of this server among all that use the engine, those of the same machine too. */

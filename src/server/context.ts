@@ -1,4 +1,5 @@
 /** What `start()` passes to the role that the process becomes, and what it gets back. */
+import type { JobHandlers } from '../cluster/jobs-client/handlers.js';
 import type { CommandHandler } from '../control/commands.js';
 import type { Outbox } from '../ipc/outbox.js';
 import type { StopWish } from '../master/stop-wish.js';
@@ -49,6 +50,8 @@ export interface StartContext {
   /** The object the user holds: passed on to the parts that run user code. */
   readonly server: HeldServer;
   readonly userProcesses: readonly AddedProcess[];
+  /** Of durable jobs; undefined: this server has none. */
+  readonly jobHandlers?: JobHandlers | undefined;
   readonly commands: ReadonlyMap<string, CommandHandler>;
   /** In the process that a user has started. */
   readonly stopWish: StopWish;

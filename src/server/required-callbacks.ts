@@ -9,11 +9,13 @@ import type { ListenPort } from './listen-port.js';
 
 type NeededEvent = 'receive' | 'packet' | 'request';
 
-/** @throws ServerError ERR_CALLBACK_MISSING. Swoole: "require onReceive callback" and its like */
+/** @throws ServerError ERR_CALLBACK_MISSING, ERR_JOB_NO_TASK_WORKERS. Swoole: "require onReceive callback" and its like */
 export function requireCallbacks(context: StartContext): void {
-  const { options, events, ports } = context;
+  const { options, events, ports, jobHandlers } = context;
   const { taskWorkerNum: count } = options;
-  if (count > 0 && events.task === undefined) {
+  const [job] = jobHandlers?.offers ?? [];
+  if (count === 0 && job !== undefined) throw new ServerError('ERR_JOB_NO_TASK_WORKERS', { name: job.name });
+  if (count > 0 && events.task === undefined && job === undefined) {
     throw new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: `task workers (taskWorkerNum: ${count})` });
   }
   for (const port of ports) requireOf(port, context);

@@ -1,6 +1,8 @@
 /** What a server is and does, as any process may look it up. */
+import type { Jobs } from '../cluster/jobs-client/jobs.js';
 import { readStats, readWorkers, type ServerStats, type WorkerInfo } from '../control/stats.js';
 import type { ResolvedOptions } from '../options/index.js';
+import type { ClusterNode } from './cluster-node.js';
 import type { Runtime } from './context.js';
 import { inherited } from './inherited.js';
 import type { ListenPort } from './listen-port.js';
@@ -12,6 +14,8 @@ export interface Facts {
   readonly runtime: Runtime | undefined;
   readonly options: ResolvedOptions;
   readonly ports: readonly ListenPort[];
+  /** @throws ServerError ERR_NO_CLUSTER */
+  node(method: string): ClusterNode;
 }
 
 export abstract class ServerFacts {
@@ -31,6 +35,11 @@ export abstract class ServerFacts {
    */
   get workers(): WorkerInfo[] {
     return this.facts.runtime === undefined ? [] : readWorkers(this.facts.runtime.region);
+  }
+
+  /** Durable jobs: docs/jobs.md. @throws ServerError ERR_NO_CLUSTER, ERR_NO_JOBS: the option `cluster.jobs` was not given */
+  get jobs(): Jobs {
+    return this.facts.node('jobs').jobs;
   }
 
   /** The role of this process. Before `start()`, in the process that a person starts: `master`. */

@@ -451,16 +451,15 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   // ——— inside ———
 
   #context(): StartContext {
+    const node = this.#options.cluster === null ? undefined : this.#clusterNode('start');
     return {
       options: this.#options,
       ports: this.ports,
       events: this.#table.callbacks,
       log: this.#log.log,
       server: this,
-      userProcesses: [
-        ...this.#userProcesses,
-        ...(this.#options.cluster === null ? [] : [this.#clusterNode('start').process]),
-      ],
+      userProcesses: [...this.#userProcesses, ...(node === undefined ? [] : [node.process])],
+      jobHandlers: node?.jobHandlers,
       commands: this.#commands,
       httpHalf: this.#http,
       stopWish: this.#stopWish,
@@ -471,7 +470,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
         this.#runtime = runtime;
         this.#log.follow(runtime.region);
         this.clients.running(runtime.region);
-        if (this.#options.cluster !== null) this.#clusterNode('start').running(runtime);
+        node?.running(runtime);
         if (inherited() !== undefined) this.#stopWish.whenMade(() => runtime.requestShutdown());
       },
     };
@@ -484,7 +483,8 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
 
   /** @internal */
   protected get facts(): Facts {
-    return { runtime: this.#runtime, options: this.#options, ports: this.#ports.list };
+    const node = (method: string): ClusterNode => this.#clusterNode(method);
+    return { node, runtime: this.#runtime, options: this.#options, ports: this.#ports.list };
   }
 
   /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */

@@ -1,5 +1,5 @@
 /** `start()` in each role: one function each. The parent of the process has decided the role. */
-import { serializeError } from '../errors/index.js';
+import { ServerError, serializeError } from '../errors/index.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';
@@ -113,7 +113,7 @@ function taskSource(
   { id }: Inheritance & { role: ProcessRole },
   { worker, messaging, record }: RunningWorker<Connection>,
   region: Region,
-  { options, events, log }: StartContext,
+  { options, events, jobHandlers, log }: StartContext,
 ): TaskRunner {
   const board = new WorkerBoard(region);
   messaging.queue.takeFor(id);
@@ -121,7 +121,8 @@ function taskSource(
     queue: messaging.queue,
     concurrency: options.taskConcurrency,
     maxTasks: options.taskMaxRequest,
-    run: (task) => events.task?.(task),
+    run: (task) => (events.task ?? noCallback)(task),
+    runJob: (task) => jobHandlers?.run(task),
     setRoom: (count) => board.setField(id, WorkerField.room, count),
     setLooking: (looks) => board.setLooking(id, looks),
     took: (ms) => record.callbackTook(ms),
@@ -133,6 +134,11 @@ function taskSource(
       worker.askToBeReplaced('maxRequest');
     },
   });
+}
+
+/** Its handlers are for durable jobs. */
+function noCallback(): never {
+  throw new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: 'what server.task is given' });
 }
 
 function userSource(

@@ -26,6 +26,8 @@ export interface TaskRunnerParts {
   /** Tasks after which this process asks to be replaced; 0: never. */
   readonly maxTasks: number;
   run(task: Task): unknown;
+  /** The handler of a durable job. */
+  runJob(task: Task): unknown;
   /** Publishes how many tasks it could take now. */
   setRoom(count: number): void;
   /** Publishes whether it finds a task without being woken. */
@@ -115,8 +117,10 @@ export class TaskRunner implements WorkSource {
     this.#parts.setLooking(looks);
   }
 
+  /** At a stop jobs are not waited for: their queue gives them to another node. */
   get pending(): number {
-    return this.#running.length;
+    if (!this.#stopping) return this.#running.length;
+    return this.#running.reduce((count, { claimed }) => count + (claimed.isJob ? 0 : 1), 0);
   }
 
   release(): void {
@@ -126,7 +130,7 @@ export class TaskRunner implements WorkSource {
 
   stop(): void {
     this.#stopping = true;
-    for (const task of this.#running) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
+    for (const task of this.#running) this.#abortAtStop(task);
   }
 
   get #hasRoom(): boolean {
@@ -149,12 +153,13 @@ export class TaskRunner implements WorkSource {
     this.#running.push(task);
     this.#lookedAt = task.startedAt;
     this.#tell();
-    if (this.#stopping) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
+    if (this.#stopping) this.#abortAtStop(task);
     // This task may keep the processor for long: another idle task worker should take the waiting ones.
     if (this.#parts.queue.hasWaiting) this.#parts.wakeAnother();
     this.#taken++;
     if (this.#taken === this.#parts.maxTasks) this.#parts.retire();
     try {
+      if (task.claimed.isJob && task.claimed.isAborted) throw new ServerError('ERR_TASK_GIVEN_UP', { taskId: task.id });
       const data = task.claimed.readData();
       const result = data instanceof Promise ? this.#runLater(task, data) : this.#run(task, data);
       if (isThenable(result)) void this.#await(task, result);
@@ -166,7 +171,7 @@ export class TaskRunner implements WorkSource {
 
   #run(task: RunningTask, data: unknown): unknown {
     task.data = data;
-    return this.#parts.run(task);
+    return task.claimed.isJob ? this.#parts.runJob(task) : this.#parts.run(task);
   }
 
   async #runLater(task: RunningTask, data: Promise<unknown>): Promise<unknown> {
@@ -194,6 +199,11 @@ export class TaskRunner implements WorkSource {
     this.#lookedAt = performance.now();
     this.#parts.took(this.#lookedAt - task.startedAt);
     this.#tell();
+  }
+
+  /** A job ends well, or until its queue gives it up. */
+  #abortAtStop(task: RunningTask): void {
+    if (!task.claimed.isJob) task.abort(new ServerError('ERR_SHUTTING_DOWN', {}));
   }
 
   #abortGivenUp(): void {

@@ -57,6 +57,29 @@ describe('a death', () => {
     expect(caller.queue.counts()).toMatchObject({ submitted: 2, running: 1, failed: 1, retried: 2 });
   });
 
+  it('of a task worker fails a job, which its queue may run again', () => {
+    world = new MessagingWorld({ retries: 2 });
+    const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
+    caller.queue.give('job', FREE, true);
+    expect(taker.queue.claim()).toMatchObject({ isJob: true, isAborted: false });
+    manager.keeper.recover(dead(taker, 2));
+    expect(values(caller)).toMatchObject([{ code: 'ERR_TASK_WORKER_DIED', detail: { tries: 1 } }]);
+    expect(world.member(3).queue.claim()).toBeUndefined();
+  });
+
+  it('of a caller aborts its jobs, and not its tasks', () => {
+    world = new MessagingWorld();
+    const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
+    caller.queue.give('job', FREE, true);
+    caller.queue.give('task', FREE);
+    const claimed = [taker.queue.claim(), taker.queue.claim()];
+    manager.keeper.recover(dead(caller, 0));
+    expect(claimed.map((task) => [task?.isJob, task?.isAborted])).toEqual([
+      [true, true],
+      [false, false],
+    ]);
+  });
+
   it('of a task worker that had written half of a large result leaves the data whole', async () => {
     world = new MessagingWorld({ retries: 1 });
     const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];

@@ -62,6 +62,46 @@ function end(client: TaskClient, handle: number, value: unknown, failed = false)
 const counts = ({ pending, awaited }: TaskClient): number[] => [pending, awaited];
 const failure = (code: string, detail: object) => expect.objectContaining({ code, detail });
 
+describe('a durable job', () => {
+  it('ends with its result or its error, however long that takes', async () => {
+    const client = clientOf();
+    const jobs = [0, 1].map((data) => client.askJob(data, new AbortController().signal));
+    expect([queue.given, counts(client)]).toEqual([
+      [
+        [0, -1],
+        [1, -1],
+      ],
+      [2, 2],
+    ]);
+    vi.advanceTimersByTime(1e9);
+    end(client, 0, 'result');
+    end(client, 1, new Error('failed'), true);
+    expect(await jobs[0]).toBe('result');
+    await expect(jobs[1]).rejects.toThrow('failed');
+    expect([queue.gaveUp, counts(client)]).toEqual([[], [0, 0]]);
+  });
+
+  it('is given up by its signal, once, and not after its end', async () => {
+    const client = clientOf();
+    const [lost, done] = [new AbortController(), new AbortController()];
+    const job = client.askJob('lost', lost.signal);
+    const other = client.askJob('done', done.signal);
+    end(client, 1, 'result');
+    await other;
+    for (const { signal } of [lost, done]) expect(signal.aborted).toBe(false);
+    lost.abort(new Error('lease lost'));
+    done.abort();
+    await expect(job).rejects.toThrow('lease lost');
+    expect([queue.gaveUp, counts(client)]).toEqual([[0], [0, 0]]);
+  });
+
+  it('that was given up already is not given', async () => {
+    const client = clientOf();
+    await expect(client.askJob('data', AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone');
+    expect(queue.given).toEqual([]);
+  });
+});
+
 describe('a task that is given', () => {
   it('has an id, and tells its end to its callback', () => {
     const client = clientOf();

@@ -45,6 +45,16 @@ export function describeTaskQueue(name: string, open: () => QueueUnderTest): voi
       expect(outcomes(caller)).toEqual([]);
     });
 
+    it('tells jobs from tasks', () => {
+      const [caller] = it_.callers;
+      for (const isJob of [true, false]) caller.give(isJob, FREE, isJob);
+      const tasks = [0, 1].map(() => it_.takers[0].claim());
+      expect(tasks.map((task) => [task?.isJob, task?.readData()])).toEqual([
+        [true, true],
+        [false, false],
+      ]);
+    });
+
     it('keeps the order in which tasks were given, whoever gave them', () => {
       const [one, two] = it_.callers;
       const ids = Array.from({ length: 30 }, (_, i) => (i % 3 === 0 ? two : one).give(i, FREE).id);

@@ -17,6 +17,7 @@ let took: number[];
 /** What the runner asked for, in order. */
 let asked: string[];
 let run: (task: Task) => unknown;
+let runJob: (task: Task) => unknown;
 /** Outcomes by what was given. */
 let outcomes: Map<unknown, TaskOutcome>;
 let given: Map<number, unknown>;
@@ -28,6 +29,7 @@ beforeEach(() => {
   [room, running, took, asked] = [[], [], [], []];
   [outcomes, given] = [new Map(), new Map()];
   run = ({ data }) => data;
+  runJob = ({ data }) => ({ job: data });
   vi.useFakeTimers({ toFake: ['performance'] }); // a turn is over after 10 ms
 });
 afterEach(() => {
@@ -43,6 +45,7 @@ const runner = (parts: Partial<TaskRunnerParts> = {}): TaskRunner => {
     concurrency: 1,
     maxTasks: 0,
     run: (task) => run(task),
+    runJob: (task) => runJob(task),
     setRoom: (count) => room.push(count),
     setLooking: (looks) => asked.push(looks ? 'look' : 'look no more'),
     setRunning: (count) => running.push(count),
@@ -340,6 +343,24 @@ describe('a task whose caller has given up', () => {
   });
 });
 
+describe('a durable job', () => {
+  it('is for its own handler', () => {
+    given.set(caller.queue.give('data', -1, true).handle, 'data');
+    runner().take(yes);
+    expect(ended().get('data')).toEqual({ failed: false, value: { job: 'data' } });
+  });
+
+  it('does not begin when the process that gave it has died', () => {
+    const begun = vi.fn();
+    runJob = begun;
+    caller.queue.give('data', -1, true);
+    world.manager().keeper.recover({ peer: caller.peer, workerId: 0, exitCode: 0, signal: 'SIGKILL' });
+    const tasks = runner();
+    tasks.take(yes);
+    expect([begun.mock.calls.length, tasks.pending]).toEqual([0, 0]);
+  });
+});
+
 describe('the end of a task worker', () => {
   it('tells tasks that run, and those that begin afterwards, and lets them finish', async () => {
     const signals: AbortSignal[] = [];
@@ -364,6 +385,21 @@ describe('the end of a task worker', () => {
     await settle();
     expect([...ended().values()]).toEqual([1, 2].map(() => ({ failed: false, value: 'finished' })));
     expect(asked).toContain('soon');
+  });
+
+  it('neither tells jobs nor waits for them: their queue gives them up', async () => {
+    const reasons: unknown[] = [];
+    runJob = ({ signal }) =>
+      new Promise(() => signal.addEventListener('abort', () => reasons.push((signal.reason as ServerError).code)));
+    const tasks = runner({ concurrency: 2 });
+    const { handle } = caller.queue.give('job', -1, true);
+    tasks.take(yes);
+    expect(tasks.pending).toBe(1);
+    tasks.stop();
+    expect([tasks.pending, reasons]).toEqual([0, []]);
+    caller.queue.giveUp(handle);
+    tasks.take(yes);
+    expect(reasons).toEqual(['ERR_TASK_GIVEN_UP']);
   });
 
   it('finishes after its release what it has begun, asks for a turn then, and takes nothing more', async () => {

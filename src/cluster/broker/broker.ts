@@ -5,10 +5,12 @@
  */
 import { ServerError, serializeError } from '../../errors/index.js';
 import type { Log } from '../../util/log.js';
+import { pause } from '../../util/pause.js';
 import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../driver.js';
 import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
+import type { BrokerJobs } from './jobs.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
 
@@ -31,6 +33,8 @@ export interface BrokerParts {
   readonly isSuccessor: boolean;
   /** Resolves when this node's workers are new. */
   reload(): Promise<void>;
+  /** Durable jobs; undefined: this server has none. */
+  readonly jobs?: BrokerJobs | undefined;
   /** The figures and nodes have changed. */
   changed?(): void;
   readonly log: Log;
@@ -80,12 +84,19 @@ export class Broker {
     return this.#driver.failure ?? this.#connectError;
   }
 
+  /** Durable jobs of this node; undefined: it has none. */
+  get jobs(): BrokerJobs | undefined {
+    return this.#parts.jobs;
+  }
+
   /** Connects, however long the engine needs, and stays until the signal comes. */
   async run(signal: AbortSignal): Promise<void> {
     for (const id of this.#parts.processes) this.#send({ say: 'restarted' }, id);
     const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    this.jobs?.open();
+    const jobsClosed = ended.then(() => this.jobs?.close());
     await this.#connect(signal);
-    await ended;
+    await jobsClosed;
     this.#rooms?.close();
     this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
     await this.#driver.stop(true);
@@ -112,6 +123,8 @@ export class Broker {
       case 'absent':
         this.#present.delete(presentKey(message));
         return this.#driver.presence.drop(ownKey(message.key), message.member);
+      case 'works':
+        return this.jobs?.offered(message.offers, from);
       case 'ask':
         return void this.#answer(message.id, message.question, from);
       default:
@@ -181,6 +194,8 @@ export class Broker {
         return (await this.#rooms?.members(question.room)) ?? [];
       case 'presence':
         return this.#driver.presence.list(ownKey(question.key));
+      case 'jobs':
+        return this.jobs?.answer(question.call);
     }
   }
 
@@ -200,7 +215,7 @@ export class Broker {
         this.#parts.log[level]('this node is not in its cluster; it serves alone, and tries again', { error });
         told = message;
         await this.#driver.stop(false);
-        await sleep(pauseMs * (0.5 + Math.random() / 2), signal);
+        await pause(pauseMs * (0.5 + Math.random() / 2), signal);
         this.#again();
       }
     }
@@ -300,15 +315,3 @@ const gapOf = (name: string): FromBroker => ({ say: 'event', event: 'clusterGap'
 const nameOf = (subject: string): string => subject.slice(2);
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
 const presentKey = ({ key, member }: { key: string; member: string }): string => JSON.stringify([key, member]);
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
-}

@@ -1,0 +1,66 @@
+/** The handlers of a script for durable jobs. Every process registers them; task workers run them. */
+import { describe, ServerError } from '../../errors/index.js';
+import type { JobTask } from '../broker/jobs.js';
+import { checkName } from '../jobs/job-id.js';
+import { toLimiter } from '../jobs/job-options.js';
+import { integer } from '../jobs/limits.js';
+import type { RunningJob, WorkOptions } from '../jobs/queue.js';
+import type { OfferedWork } from '../messages.js';
+
+/** A job, as its handler gets it. `signal` aborts when this run is no longer wanted: its result is not recorded then. */
+export interface Job<T = unknown> extends Omit<RunningJob, 'data'> {
+  readonly data: T;
+}
+
+/** What it returns, or resolves to, is kept as the job's result (JSON); what it throws ends this attempt. */
+export type JobHandler<T = unknown> = (job: Job<T>) => unknown;
+
+/** The part of a task that is used. */
+export interface TaskOfJob {
+  readonly data: unknown;
+  readonly signal: AbortSignal;
+}
+
+export class JobHandlers {
+  readonly #handlers = new Map<string, JobHandler>();
+  readonly #offers: OfferedWork[] = [];
+
+  /** @throws ServerError ERR_JOB_OPTION, ERR_CALLBACK_TYPE */
+  add(name: string, handler: JobHandler, options: Partial<WorkOptions>): void {
+    checkName('name', name);
+    if (typeof handler !== 'function') {
+      throw new ServerError('ERR_CALLBACK_TYPE', { event: 'jobs.work', received: describe(handler) });
+    }
+    if (this.#handlers.has(name)) {
+      throw new ServerError('ERR_JOB_OPTION', { name: 'name', expected: 'another one per handler', received: name });
+    }
+    checkOptions(options);
+    this.#handlers.set(name, handler);
+    this.#offers.push({ ...options, name });
+  }
+
+  get offers(): readonly OfferedWork[] {
+    return this.#offers;
+  }
+
+  /** In a task worker. @returns what the handler returns @throws ServerError ERR_JOB_NO_HANDLER, what the handler throws */
+  run(task: TaskOfJob): unknown {
+    const job = task.data as JobTask;
+    const handler = this.#handlers.get(job.name);
+    if (handler === undefined) throw new ServerError('ERR_JOB_NO_HANDLER', { name: job.name });
+    const { id, name, data, attempt } = job;
+    return handler({
+      ...{ id, name, data, attempt },
+      get signal() {
+        return task.signal;
+      },
+    });
+  }
+}
+
+function checkOptions({ concurrency, leaseMs, maxLeaseLosses, rate }: Partial<WorkOptions>): void {
+  if (concurrency !== undefined) integer('concurrency', concurrency, { min: 1, max: 10_000 });
+  if (leaseMs !== undefined) integer('leaseMs', leaseMs, { min: 1000, max: 24 * 3600 * 1000 });
+  if (maxLeaseLosses !== undefined) integer('maxLeaseLosses', maxLeaseLosses, { min: 0, max: 1_000_000 });
+  if (rate !== undefined) toLimiter(rate);
+}

@@ -1,0 +1,159 @@
+/**
+ * Durable jobs, as the user's code sees them: `server.jobs`. Runs in every process; what it asks goes to the broker process
+ * of this node, which has the connection to the engine.
+ */
+import { ServerError } from '../../errors/index.js';
+import { deferred } from '../../util/deferred.js';
+import { within } from '../../util/within.js';
+import { checkJobData } from '../jobs/job-data.js';
+import { integer } from '../jobs/limits.js';
+import type {
+  JobCounts,
+  JobId,
+  JobInfo,
+  JobOptions,
+  JobPage,
+  JobRule,
+  NewJob,
+  ScheduledJob,
+  WorkOptions,
+} from '../jobs/queue.js';
+import type { JobCall, OfferedWork, Question } from '../messages.js';
+import { type JobHandler, JobHandlers } from './handlers.js';
+
+export interface JobsParts {
+  readonly deadlineMs: number;
+  readonly maxJobBytes: number;
+  /** False in the master and the manager, which hear no answers. @throws ServerError ERR_NOT_STARTED */
+  mayAsk(): boolean;
+  /** @throws ServerError ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL, the error of the answer */
+  ask(question: Question, timeoutMs: number): Promise<unknown>;
+  /** In a task worker: tells the broker process what it can run. */
+  offer(offers: readonly OfferedWork[]): void;
+  /** The server has been started. */
+  isRunning(): boolean;
+}
+
+/** Options of `work`: each is optional. */
+export interface JobWorkOptions extends Partial<WorkOptions> {
+  /** Jobs of this name that run at a time on this node. Default, and at most: as many tasks as its task workers run at a time. */
+  readonly concurrency?: number;
+  /** Default: `cluster.jobs.leaseMs`. */
+  readonly leaseMs?: number;
+}
+
+/** Of one `enqueueMany`: about 0.7 s of the engine's time. */
+const MOST_AT_ONCE = 1000;
+/** Calls that wait because this process does not serve yet. */
+const MOST_EARLY = 10_000;
+const MOST_DEPTH = 64;
+
+/**
+ * @example
+ * server.jobs.work('mail', async (job: Job<Mail>) => send(job.data), { concurrency: 4 });   // runs in task workers
+ * await server.start();
+ * // anywhere, such as in `request`:
+ * await server.jobs.enqueue('mail', { to }, { id: `welcome-${user}`, attempts: 5, backoff: { type: 'exponential', delayMs: 1000 } });
+ */
+export class Jobs {
+  readonly #parts: JobsParts;
+  readonly #handlers = new JobHandlers();
+  readonly #heard = deferred<true>();
+  #isHeard = false;
+  #early = 0;
+
+  /** @internal */
+  constructor(parts: JobsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Registers the handler for jobs of that name, before `start()`: task workers run it. Promised is at least one run, so it
+   * must do no harm to run it twice.
+   * @throws ServerError ERR_ALREADY_STARTED, ERR_JOB_OPTION, ERR_CALLBACK_TYPE
+   */
+  work<T = unknown>(name: string, handler: JobHandler<T>, options: JobWorkOptions = {}): void {
+    if (this.#parts.isRunning()) throw new ServerError('ERR_ALREADY_STARTED', { method: 'jobs.work' });
+    this.#handlers.add(name, handler as JobHandler, options);
+  }
+
+  /**
+   * Resolves when the engine has the job: from then on it runs at least once. After ERR_CLUSTER_DOWN or ERR_CLUSTER_TIMEOUT
+   * the engine may have it all the same: enqueue it again under the same `id`.
+   * @param data JSON @throws ServerError (rejects) ERR_CLUSTER_DOWN, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL,
+   * ERR_CLUSTER_PACKAGE, ERR_CLUSTER_TOO_EARLY, ERR_JOB_OPTION, ERR_JOB_DATA, ERR_JOB_SIZE; as all methods
+   */
+  async enqueue(name: string, data: unknown = null, options: JobOptions = {}): Promise<JobId> {
+    const args = [name, this.#toJson(data), options] as const;
+    return (await this.#ask({ method: 'enqueue', args: [...args] })) as JobId;
+  }
+
+  /** At most 1,000 at once, in one round trip per name. One that is refused refuses all, before anything is sent. */
+  async enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]> {
+    integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
+    const ready = jobs.map((job) => ({ ...job, data: this.#toJson(job.data ?? null) }));
+    return (await this.#ask({ method: 'enqueueMany', args: [ready] })) as JobId[];
+  }
+
+  /** Makes or replaces a schedule: one run a tick, however many processes and nodes call it. */
+  async schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void> {
+    const scheduled = { ...job, data: this.#toJson(job.data ?? null) };
+    await this.#ask({ method: 'schedule', args: [key, rule, scheduled] });
+  }
+
+  /** Ends a schedule; jobs that it has enqueued stay. @returns whether there was one */
+  async unschedule(name: string, key: string): Promise<boolean> {
+    return (await this.#ask({ method: 'unschedule', args: [name, key] })) as boolean;
+  }
+
+  /** Jobs whose last attempt has failed, newest first. */
+  async dead(name: string, page: JobPage = {}): Promise<JobInfo[]> {
+    return (await this.#ask({ method: 'dead', args: [name, page] })) as JobInfo[];
+  }
+
+  /** Runs a dead job again, with all its attempts. @throws ServerError (rejects) ERR_JOB_NOT_DEAD */
+  async retry(id: JobId): Promise<void> {
+    await this.#ask({ method: 'retry', args: [id] });
+  }
+
+  /** Of one name, over all nodes. */
+  async counts(name: string): Promise<JobCounts> {
+    return (await this.#ask({ method: 'counts', args: [name] })) as JobCounts;
+  }
+
+  /** @internal */
+  get handlers(): JobHandlers {
+    return this.#handlers;
+  }
+
+  /** @internal This process hears answers from now on, or the broker process is a new one. */
+  hear(): void {
+    this.#isHeard = true;
+    this.#heard.resolve(true);
+    this.#parts.offer(this.#handlers.offers);
+  }
+
+  async #ask(call: JobCall): Promise<unknown> {
+    const { deadlineMs } = this.#parts;
+    if (!this.#isHeard) await this.#untilHeard();
+    return this.#parts.ask({ ask: 'jobs', call }, deadlineMs);
+  }
+
+  /** `workerStart` runs before a process serves. */
+  async #untilHeard(): Promise<void> {
+    if (!this.#parts.mayAsk()) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});
+    if (this.#early >= MOST_EARLY) {
+      throw new ServerError('ERR_CLUSTER_FULL', { what: 'calls before this process serves', most: MOST_EARLY });
+    }
+    this.#early++;
+    const isHeard = await within(this.#heard.promise, this.#parts.deadlineMs);
+    this.#early--;
+    if (isHeard === undefined) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});
+  }
+
+  /** As it will arrive: between processes it would keep more, and lose a `toJSON`. */
+  #toJson(data: unknown): unknown {
+    checkJobData(data, { maxBytes: this.#parts.maxJobBytes, maxDepth: MOST_DEPTH });
+    return JSON.parse(JSON.stringify(data));
+  }
+}

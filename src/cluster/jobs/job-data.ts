@@ -1,0 +1,102 @@
+import { describe, ServerError } from '../../errors/index.js';
+
+export interface DataLimits {
+  readonly maxBytes: number;
+  readonly maxDepth: number;
+}
+
+/**
+ * Refuses what JSON would drop, change or choke on, before the engine has anything of it: a job that runs with other data
+ * than it was given is worse than one that is refused.
+ *
+ * @throws ServerError ERR_JOB_DATA, with the path of the value; ERR_JOB_SIZE
+ */
+export function checkJobData(data: unknown, limits: DataLimits): void {
+  const { maxBytes, maxDepth } = limits;
+  // Field by field: a spread costs more than the whole search of a small job.
+  const search: Search = { maxBytes, maxDepth, steps: [], values: 0, atMost: 0 };
+  check(data, search);
+  // Most jobs are far below the limit: those are turned into JSON once, by the engine.
+  if (search.atMost <= maxBytes) return;
+  const bytes = Buffer.byteLength(stringify(data));
+  if (bytes > maxBytes) refuseSize(bytes, limits);
+}
+
+interface Search extends DataLimits {
+  /** Names and indexes of the way to the value that is looked at. */
+  readonly steps: (string | number)[];
+  values: number;
+  /** Bytes that the JSON has at most; infinite where a `toJSON` decides. */
+  atMost: number;
+}
+
+/** A character of a text is at most `\\u0000`; the longest number is -1.2345678901234567e-300. */
+const [BYTES_OF_CHARACTER, BYTES_OF_NUMBER, BYTES_AROUND] = [6, 25, 6];
+
+function check(value: unknown, search: Search): void {
+  // Each takes a byte at least. What holds one array in two places, again and again, would take for ever.
+  if (++search.values > search.maxBytes) refuseSize(search.values, search);
+  search.atMost += BYTES_AROUND;
+  if (value === null || typeof value === 'boolean') return;
+  if (typeof value === 'string') search.atMost += BYTES_OF_CHARACTER * value.length;
+  else if (typeof value === 'number' && Number.isFinite(value)) search.atMost += BYTES_OF_NUMBER;
+  else if (typeof value === 'object') checkInside(value, search);
+  else refuse(value, search, 'a value that JSON can hold');
+}
+
+function checkInside(value: object, search: Search): void {
+  // An object inside itself ends here as well.
+  if (search.steps.length >= search.maxDepth) {
+    refuse(value, search, `at most ${search.maxDepth} arrays and objects inside each other, none inside itself`);
+  }
+  if (Array.isArray(value)) checkElements(value, search);
+  else checkFields(value, search);
+}
+
+function checkElements(array: readonly unknown[], search: Search): void {
+  // By index: a hole is as wrong as `undefined`.
+  for (let at = 0; at < array.length; at++) checkStep(at, array[at], search);
+}
+
+function checkFields(object: object, search: Search): void {
+  if (typeof Reflect.get(object, 'toJSON') === 'function') {
+    search.atMost = Number.POSITIVE_INFINITY;
+    return;
+  }
+  const prototype: unknown = Object.getPrototypeOf(object);
+  // One level below null: `Object.prototype`, also that of another realm.
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    refuse(object, search, 'a plain object, an array or something with toJSON()');
+  }
+  for (const name of Object.keys(object)) {
+    search.atMost += BYTES_OF_CHARACTER * name.length;
+    checkStep(name, Reflect.get(object, name), search);
+  }
+}
+
+function checkStep(step: string | number, value: unknown, search: Search): void {
+  search.steps.push(step);
+  check(value, search);
+  search.steps.pop();
+}
+
+/** A `toJSON` may give anything. */
+function stringify(data: unknown): string {
+  const top = { steps: [] };
+  try {
+    const text = JSON.stringify(data) as string | undefined;
+    if (text !== undefined) return text;
+  } catch (error) {
+    refuse(error, top, 'a value that JSON can hold');
+  }
+  return refuse(undefined, top, 'a value that JSON can hold');
+}
+
+function refuse(value: unknown, { steps }: Pick<Search, 'steps'>, expected: string): never {
+  const way = steps.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('');
+  throw new ServerError('ERR_JOB_DATA', { path: `data${way.slice(0, 200)}`, expected, received: describe(value) });
+}
+
+function refuseSize(bytes: number, { maxBytes }: DataLimits): never {
+  throw new ServerError('ERR_JOB_SIZE', { bytes, maxBytes });
+}

@@ -1,0 +1,116 @@
+import type { ConnectionOptions, PostgresQueueBackend, RedisQueueBackend } from 'bullmq';
+import { loadPeer } from '../load-peer.js';
+import {
+  type Bull,
+  type BullSettings,
+  down,
+  type Engine,
+  type EngineOptions,
+  type EngineState,
+  whyOf,
+} from './engine.js';
+
+/** Connections of one pool: one of the producers, and one of each worker. */
+const POOL = 4;
+
+/**
+ * Jobs in a schema of their own (`PREFIX_jobs`), which is made or brought up to date at the first connection. A pool has no
+ * connection whose return could be told: so `ready` asks, as long as a command has failed.
+ */
+export class PostgresEngine implements Engine {
+  readonly name: string;
+  readonly #bull: Bull;
+  readonly #options: EngineOptions;
+  #producers: PostgresQueueBackend | undefined;
+  #opening: Promise<void> | undefined;
+  #state: EngineState = 'starting';
+
+  static async open(bull: Bull, options: EngineOptions): Promise<PostgresEngine> {
+    // BullMQ loads it itself; here a missing one is told as every other.
+    await loadPeer('pg', () => import('pg' as string));
+    return new PostgresEngine(bull, options);
+  }
+
+  constructor(bull: Bull, options: EngineOptions) {
+    this.#bull = bull;
+    this.#options = options;
+    this.name = `PostgreSQL at ${options.url.host}`;
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  ready(): Promise<void> {
+    if (this.#state === 'up') return Promise.resolve();
+    if (this.#state === 'closed') return Promise.reject(down(this.name, 'closed'));
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  failed(error: unknown): void {
+    this.#enter('down', whyOf(error, this.#options));
+  }
+
+  producer(): BullSettings {
+    const producers = this.#producers;
+    if (producers === undefined) throw down(this.name, 'not connected yet');
+    return this.#settings((name) => producers.forQueue(name) as unknown as RedisQueueBackend);
+  }
+
+  consumer(): BullSettings {
+    return this.#settings(this.#bull.createPostgresBackend as unknown as BullSettings['factory']);
+  }
+
+  async close(): Promise<void> {
+    this.#enter('closed', 'closed');
+    await this.#producers?.close();
+  }
+
+  async #open(): Promise<void> {
+    try {
+      if (this.#producers === undefined) this.#producers = await this.#connect();
+      else await this.#producers.connection.pool.query('select 1');
+      this.#enter('up', 'connected');
+    } catch (error) {
+      this.failed(error);
+      throw down(this.name, `down: ${whyOf(error, this.#options)}`);
+    }
+  }
+
+  /** BullMQ remembers a first connection that failed for ever: so each try is a new one. */
+  async #connect(): Promise<PostgresQueueBackend> {
+    const { connection, factory } = this.consumer();
+    const producers = factory('producers', { connection }, {}) as unknown as PostgresQueueBackend;
+    producers.on('error', (error: unknown) => this.failed(error));
+    try {
+      await producers.waitUntilReady();
+      return producers;
+    } catch (error) {
+      await producers.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #settings(factory: BullSettings['factory']): BullSettings {
+    const { username, password, tls, prefix, deadlineMs } = this.#options;
+    const url = new URL(this.#options.url);
+    if (username !== undefined) url.username = username;
+    if (password !== undefined) url.password = password;
+    const connection = {
+      connectionString: url.href,
+      ...(tls !== undefined && { ssl: tls }),
+      ...{ max: POOL, connectionTimeoutMillis: deadlineMs },
+      ...{ schema: `${prefix.replaceAll(/[.-]/g, '_')}_jobs`, migrate: true },
+    };
+    return { connection: connection as ConnectionOptions, prefix, factory };
+  }
+
+  #enter(state: EngineState, why: string): void {
+    if (this.#state === state || this.#state === 'closed') return;
+    this.#state = state;
+    this.#options.onState(state, why);
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * Durable jobs, as the rest of the server sees them: what an engine under them must promise, and no word of which engine.
+ * Everything here runs in the broker process of a node, which runs no code of the user.
+ */
+
+import type { ConnectionOptions } from 'node:tls';
+
+/**
+ * `name:id`: the queue's name and the id inside it, one text, so that `retry` needs nothing else. A job of a schedule is
+ * `name:repeat:KEY:TIME`.
+ */
+export type JobId = string;
+
+/** Pause before the next attempt, in milliseconds. Attempts count from 1; `exponential` doubles after each. */
+export interface JobBackoff {
+  readonly type: 'fixed' | 'exponential';
+  readonly delayMs: number;
+  /** Most an exponential pause grows to. Default: one day. */
+  readonly maxDelayMs?: number;
+  /** Part of the pause that is chosen at random, 0 to 1: with 0.5 and 1,000 ms the pause is 500 to 1,000 ms. Default 0. */
+  readonly jitter?: number;
+}
+
+/** How many ended jobs the engine keeps. What is kept is what `dead`, `retry` and idempotence by `id` can know. */
+export interface JobKeep {
+  /** Completed jobs kept per queue; 0 keeps none. Default 1,000. */
+  readonly done?: number;
+  /** Dead jobs kept per queue, the newest first. Default 10,000. */
+  readonly dead?: number;
+}
+
+export interface JobOptions {
+  /**
+   * 1 to 256 bytes of UTF-8, unique in its queue while the engine keeps the job (`keep`); it may not begin with `repeat:`.
+   * A second enqueue with a known id changes nothing and resolves with the same id. Default: a new random one.
+   */
+  readonly id?: string;
+  /** Not before so many milliseconds from now. Default 0. */
+  readonly delayMs?: number;
+  /** 1 to 2,097,152; 1 runs before 2. Jobs without a priority run before all that have one. */
+  readonly priority?: number;
+  /** Runs at most until the job is dead, the first included. Default 1. */
+  readonly attempts?: number;
+  /** Pause between attempts. Default: none. */
+  readonly backoff?: JobBackoff;
+  readonly keep?: JobKeep;
+}
+
+/** One job of `enqueueMany`. */
+export interface NewJob extends JobOptions {
+  /** The queue: 1 to 128 of `A-Za-z0-9._-`. */
+  readonly name: string;
+  /** Anything JSON can hold: within `maxJobBytes` and `maxJobDepth`. */
+  readonly data: unknown;
+}
+
+/** What a schedule enqueues at each tick. Id and time are the schedule's. */
+export type ScheduledJob = Omit<NewJob, 'id' | 'delayMs'>;
+
+/** When a schedule ticks. A tick missed while every node is down runs once when the first is back, not once for each. */
+export type JobRule =
+  /** Five or six fields (the first of six is the second), in the time zone `tz` (IANA name). Default: the machine's zone. */
+  { readonly cron: string; readonly tz?: string } | { readonly everyMs: number };
+
+/** What `run` gets. */
+export interface RunningJob {
+  readonly id: JobId;
+  readonly name: string;
+  readonly data: unknown;
+  /** 1 at the first run. A run whose lease was lost, or that was given back, counts as well. */
+  readonly attempt: number;
+  /** Aborted when the lease is lost, or when `close` gives the job back: the result would not be recorded. */
+  readonly signal: AbortSignal;
+}
+
+/** In the server it sends the job to a task worker and waits for the answer, which is recorded as the job's result. */
+export type RunJob = (job: RunningJob) => Promise<unknown>;
+
+export interface WorkOptions {
+  /** Jobs under way at a time in this worker: 1 to 10,000. */
+  readonly concurrency: number;
+  /** After so long without renewal the job runs elsewhere; it is renewed every third of it. At least 1,000. Default 30,000. */
+  readonly leaseMs?: number;
+  /** Starts per second over all nodes that work on this name, exactly; every node has to give the same figure. */
+  readonly rate?: { readonly perSecond: number };
+  /** A job whose lease was lost so often is dead. Default 10. */
+  readonly maxLeaseLosses?: number;
+}
+
+/** One `work`. */
+export interface JobWorker {
+  /**
+   * Takes no further job, waits up to `drainMs` for those under way, then gives the rest back: their `signal` is aborted
+   * and another node takes them at once.
+   */
+  close(drainMs: number): Promise<void>;
+}
+
+export type JobState = 'waiting' | 'delayed' | 'running' | 'done' | 'dead';
+
+/** Times are milliseconds since 1970, of the engine's clock or of the node that wrote them. */
+export interface JobInfo {
+  readonly id: JobId;
+  readonly name: string;
+  readonly state: JobState;
+  readonly data: unknown;
+  /** Runs that ended in an error so far. */
+  readonly attemptsMade: number;
+  readonly attempts: number;
+  readonly enqueuedAt: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** Why the last run failed. */
+  readonly reason?: string;
+}
+
+/** Jobs of one queue, over all nodes. */
+export interface JobCounts {
+  readonly waiting: number;
+  readonly delayed: number;
+  readonly running: number;
+  readonly done: number;
+  readonly dead: number;
+}
+
+/** Newest first. `limit` is at most 1,000; default 100. */
+export interface JobPage {
+  readonly offset?: number;
+  readonly limit?: number;
+}
+
+/** What this process did since its start. */
+export interface JobStats {
+  readonly enqueued: number;
+  /** Enqueues that rejected because the engine could not be reached in time. */
+  readonly refused: number;
+  readonly running: number;
+  readonly done: number;
+  /** Runs that ended in an error, the last of a dead job included. */
+  readonly failed: number;
+  /** Runs whose lease was refused or could not be renewed in time: the job runs again, here or elsewhere. */
+  readonly leaseLost: number;
+  /** Jobs given back by `close`. */
+  readonly givenBack: number;
+}
+
+/**
+ * A durable queue: at least once after `enqueue` has resolved, idempotent by `id`. What the engine itself may lose (Redis
+ * with AOF everysec: one second; without AOF: everything since the last snapshot) is lost here as well.
+ * Errors: ERR_CLUSTER_DOWN when the engine cannot be reached within the deadline, ERR_JOB_… for what the caller gave.
+ */
+export interface JobQueue {
+  /** Resolves only when the engine has the job. After ERR_CLUSTER_DOWN it may have it all the same: retry with an `id`. */
+  enqueue(name: string, data: unknown, options?: JobOptions): Promise<JobId>;
+  /**
+   * One round trip per queue named. A job that is refused refuses all, before anything is sent; after ERR_CLUSTER_DOWN the
+   * engine may have some of them.
+   */
+  enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]>;
+  /** Makes or replaces the schedule `key` of the queue `job.name`: one run a tick, however many nodes call it. */
+  schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void>;
+  /** Whether there was one. The run under way goes on. */
+  unschedule(name: string, key: string): Promise<boolean>;
+  work(name: string, run: RunJob, options: WorkOptions): Promise<JobWorker>;
+  /** Jobs that failed for the last time. */
+  dead(name: string, page?: JobPage): Promise<JobInfo[]>;
+  /** Runs a dead job again, with all its attempts. ERR_JOB_NOT_DEAD when it is not there or not dead. */
+  retry(id: JobId): Promise<void>;
+  counts(name: string): Promise<JobCounts>;
+  stats(): JobStats;
+  /** Closes every worker with `drainMs`, then the connections. Afterwards every call rejects with ERR_CLUSTER_DOWN. */
+  close(drainMs: number): Promise<void>;
+}
+
+/** Where the engine is, and the bounds of what it is given. */
+export interface JobQueueOptions {
+  /** `redis://`, `rediss://`, `postgres://` or `postgresql://`. A user name and password in it never appear in an error. */
+  readonly url: string;
+  /** Begins every key of the engine. 1 to 128 of `A-Za-z0-9._-`. Default `tswoole`. */
+  readonly prefix?: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** How long any one call waits for the engine before ERR_CLUSTER_DOWN. Default 5,000. */
+  readonly deadlineMs?: number;
+  /** Of the JSON of one job's data, and of one result. Default 1 MiB. */
+  readonly maxJobBytes?: number;
+  /** Arrays and objects inside each other. Default 64. */
+  readonly maxJobDepth?: number;
+  /** What TLS needs beyond `rediss://` or `?sslmode=`, as `tls.connect` takes it: `ca`, `cert`, `key`, `servername` … */
+  readonly tls?: ConnectionOptions;
+  /**
+   * Told of what no caller waits for: the engine gone, once; a lease that could not be renewed, a job that could not be
+   * given back. Not more than once a second for one text.
+   */
+  readonly onProblem?: (error: Error) => void;
+}

@@ -1,0 +1,133 @@
+import type { Redis, RedisOptions } from 'ioredis';
+import { loadPeer } from '../load-peer.js';
+import {
+  type Bull,
+  type BullSettings,
+  decoded,
+  down,
+  type Engine,
+  type EngineOptions,
+  type EngineState,
+  pauseBefore,
+  whyOf,
+} from './engine.js';
+
+/**
+ * Two connections for everything but the waiting of workers, which needs one of each worker's own: a command of a producer
+ * is refused at once when Redis is gone, one of a worker (the result of a job) waits until it is back.
+ */
+export class RedisEngine implements Engine {
+  readonly name: string;
+  readonly #producer: Redis;
+  readonly #bull: Bull;
+  readonly #options: EngineOptions;
+  readonly #ofWorkers = new Set<Redis>();
+  #consumer: Redis | undefined;
+  #state: EngineState = 'starting';
+  #why = 'not connected yet';
+
+  static async open(bull: Bull, options: EngineOptions): Promise<RedisEngine> {
+    const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
+    return new RedisEngine(bull, options, new Redis(settingsOf(options)));
+  }
+
+  constructor(bull: Bull, options: EngineOptions, producer: Redis) {
+    this.#bull = bull;
+    this.#options = options;
+    this.#producer = producer;
+    this.name = `Redis at ${options.url.host}`;
+    producer.on('ready', () => this.#enter('up', 'the connection was closed'));
+    producer.on('error', (error) => {
+      this.#why = whyOf(error, options);
+      if (this.#state === 'starting') this.#enter('down', this.#why);
+    });
+    producer.on('close', () => this.#enter('down', this.#why));
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  async ready(): Promise<void> {
+    if (this.#state === 'up') return;
+    if (this.#state !== 'starting') throw down(this.name, `down: ${this.#why}`);
+    await new Promise<void>((resolve, reject) => {
+      this.#producer.once('ready', resolve).once('close', () => reject(down(this.name, `down: ${this.#why}`)));
+    });
+  }
+
+  /** The connection tells it by itself. */
+  failed(): void {}
+
+  producer(): BullSettings {
+    return this.#settings(this.#producer);
+  }
+
+  consumer(): BullSettings {
+    this.#consumer ??= this.#connectConsumer();
+    return this.#settings(this.#consumer);
+  }
+
+  async close(): Promise<void> {
+    this.#enter('closed', 'closed');
+    this.#producer.disconnect();
+    for (const connection of this.#ofWorkers) connection.disconnect();
+  }
+
+  /**
+   * BullMQ duplicates it for each worker. It cannot end a connection that is being tried again, so all are remembered; and
+   * an error without a listener would end the process.
+   */
+  #connectConsumer(): Redis {
+    const patient = { enableOfflineQueue: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: null };
+    const consumer = this.#remember(this.#producer.duplicate(patient));
+    const duplicate = consumer.duplicate.bind(consumer);
+    consumer.duplicate = (override) => this.#remember(duplicate(override ?? {}));
+    return consumer;
+  }
+
+  #remember(connection: Redis): Redis {
+    this.#ofWorkers.add(connection);
+    return connection.on('error', () => undefined).on('end', () => this.#ofWorkers.delete(connection));
+  }
+
+  #settings(connection: Redis): BullSettings {
+    const { prefix } = this.#options;
+    return { connection, prefix: `${prefix}:jobs`, factory: this.#bull.createRedisBackend };
+  }
+
+  /** @param why the next loss, unless an error says more */
+  #enter(state: EngineState, why: string): void {
+    if (this.#state === state || this.#state === 'closed') return;
+    this.#state = state;
+    this.#why = why;
+    this.#options.onState(state, why);
+  }
+}
+
+function settingsOf({
+  url,
+  username,
+  password,
+  tls,
+  deadlineMs,
+}: EngineOptions): RedisOptions & { replyMapping: 'legacy' } {
+  const user = username ?? decoded(url.username);
+  const pass = password ?? decoded(url.password);
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port === '' ? 6379 : url.port),
+    db: Number(url.pathname.slice(1) || 0),
+    ...(user !== '' && { username: user }),
+    ...(pass !== '' && { password: pass }),
+    ...((tls !== undefined || url.protocol === 'rediss:') && { tls: { ...tls } }),
+    connectTimeout: deadlineMs,
+    // BullMQ reads replies as RESP2 has them.
+    replyMapping: 'legacy',
+    retryStrategy: pauseBefore,
+    // Nothing of a producer is kept for later: what cannot be sent now rejects now.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+  };
+}

@@ -1,0 +1,130 @@
+/** The option `cluster.jobs`: checked once, before anything connects. */
+import { ServerError } from '../errors/index.js';
+import { describeSecret, integer, refuseSecret, size } from './check.js';
+import type { ClusterTls, DriverName, ResolvedDriverOptions } from './cluster.js';
+import { refuseUnknownNames } from './known-names.js';
+import { KIB, MIB } from './size.js';
+
+/** Durable jobs: docs/jobs.md. They need the package bullmq, and ioredis or pg. */
+export interface JobsOptions {
+  /**
+   * `redis://user:password@host:6379/0` (`rediss:` with TLS), or `postgres://user:password@host/database`. Default: `url`,
+   * user, password and TLS of the cluster where its driver is `'redis'`; with another driver it must be given.
+   */
+  readonly url?: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** What TLS needs beyond `rediss:` and `?sslmode=`. */
+  readonly tls?: ClusterTls | null;
+  /** Default: `prefix` of the cluster. */
+  readonly prefix?: string;
+  /** A job whose node has been silent for so long runs elsewhere; `work` may say otherwise. Default: 30,000. */
+  readonly leaseMs?: number;
+  /** A job whose lease was lost so often is dead. Default: 10. */
+  readonly maxLeaseLosses?: number;
+  /** How long jobs may go on at a shutdown before they are given to another node; within `maxWaitMs`. Default: 5000. */
+  readonly drainMs?: number;
+  /** How long a call of `server.jobs` waits for the engine. Default: 5000. */
+  readonly deadlineMs?: number;
+  /** Of the JSON of a job's data, and of its result. Default: 1 MiB. */
+  readonly maxJobBytes?: number | string;
+}
+
+export interface ResolvedJobsOptions {
+  /** With user and password: never part of a message. */
+  readonly url: string;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  /** null: nothing beyond what the URL says. */
+  readonly tls: ClusterTls | null;
+  readonly prefix: string;
+  readonly leaseMs: number;
+  readonly maxLeaseLosses: number;
+  readonly drainMs: number;
+  readonly deadlineMs: number;
+  readonly maxJobBytes: number;
+}
+
+const known: readonly (keyof JobsOptions)[] = [
+  ...(['url', 'username', 'password', 'tls', 'prefix', 'leaseMs'] as const),
+  ...(['maxLeaseLosses', 'drainMs', 'deadlineMs', 'maxJobBytes'] as const),
+];
+const NAME = 'cluster.jobs';
+const EXPECTED = 'null, or {url, leaseMs, drainMs, …}';
+const URL_EXPECTED = 'a URL such as redis://host:6379 or postgres://host/database';
+const schemes = ['redis:', 'rediss:', 'postgres:', 'postgresql:'];
+const DAY_MS = 24 * 3600 * 1000;
+
+const numbers = {
+  leaseMs: integer({ min: 1000, max: DAY_MS }, 'ms'),
+  maxLeaseLosses: integer({ min: 0, max: 1_000_000 }),
+  drainMs: integer({ min: 0, max: 3_600_000 }, 'ms'),
+  deadlineMs: integer({ min: 50, max: 600_000 }, 'ms'),
+};
+
+/** @returns null: no jobs @throws ServerError ERR_OPTION_*; URL, user and password are never part of a message */
+export function resolveJobs(
+  given: unknown,
+  driver: DriverName,
+  cluster: ResolvedDriverOptions,
+): ResolvedJobsOptions | null {
+  if (given === undefined || given === null) return null;
+  if (typeof given !== 'object' || Array.isArray(given)) refuseSecret('ERR_OPTION_TYPE', NAME, EXPECTED, given);
+  refuseUnknownNames(NAME, given, known);
+  const jobs = given as JobsOptions;
+  return Object.freeze({
+    ...(jobs.url === undefined ? engineOf(driver, cluster) : ownEngine(jobs)),
+    prefix: checkPrefix(jobs.prefix ?? cluster.prefix),
+    leaseMs: checked('leaseMs', jobs.leaseMs ?? 30_000),
+    maxLeaseLosses: checked('maxLeaseLosses', jobs.maxLeaseLosses ?? 10),
+    drainMs: checked('drainMs', jobs.drainMs ?? 5000),
+    deadlineMs: checked('deadlineMs', jobs.deadlineMs ?? 5000),
+    maxJobBytes: size({ min: KIB, max: 256 * MIB }).check(`${NAME}.maxJobBytes`, jobs.maxJobBytes ?? MIB),
+  });
+}
+
+type Engine = Pick<ResolvedJobsOptions, 'url' | 'username' | 'password' | 'tls'>;
+
+/** Of the cluster. */
+function engineOf(driver: DriverName, { url, tls, username, password }: ResolvedDriverOptions): Engine {
+  if (driver !== 'redis') {
+    const expected = `${URL_EXPECTED}, because the driver "${driver}" keeps no jobs`;
+    throw new ServerError('ERR_OPTION_VALUE', { name: `${NAME}.url`, expected, received: 'nothing' });
+  }
+  const engine = new URL(url);
+  if (tls !== null) engine.protocol = 'rediss:';
+  return { url: engine.href, username, password, tls };
+}
+
+function ownEngine({ url, username, password, tls = null }: JobsOptions): Engine {
+  if (typeof url !== 'string') refuseSecret('ERR_OPTION_TYPE', `${NAME}.url`, URL_EXPECTED, url);
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !schemes.includes(parsed.protocol) || parsed.hostname === '') {
+    const received = describeSecret(url);
+    throw new ServerError('ERR_OPTION_VALUE', { name: `${NAME}.url`, expected: URL_EXPECTED, received });
+  }
+  return { url, username: secret('username', username), password: secret('password', password), tls: checkTls(tls) };
+}
+
+function checkTls(value: unknown): ClusterTls | null {
+  if (value === null) return null;
+  const expected = 'null, or {ca, cert, key} with PEM texts';
+  if (typeof value !== 'object') refuseSecret('ERR_OPTION_TYPE', `${NAME}.tls`, expected, value);
+  refuseUnknownNames(`${NAME}.tls`, value, ['ca', 'cert', 'key']);
+  return Object.freeze({ ...value });
+}
+
+function secret(name: string, value: unknown): string | undefined {
+  if (value === undefined || typeof value === 'string') return value;
+  return refuseSecret('ERR_OPTION_TYPE', `${NAME}.${name}`, 'a text', value);
+}
+
+/** Of the cluster it is checked already, and no stricter. */
+function checkPrefix(prefix: unknown): string {
+  if (typeof prefix === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(prefix)) return prefix;
+  return refuseSecret('ERR_OPTION_VALUE', `${NAME}.prefix`, '1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-"', prefix);
+}
+
+function checked(name: keyof typeof numbers, value: unknown): number {
+  return numbers[name].check(`${NAME}.${name}`, value);
+}

@@ -1,0 +1,128 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Job } from '../../src/cluster/jobs-client/handlers.js';
+import { Jobs, type JobsParts } from '../../src/cluster/jobs-client/jobs.js';
+import type { OfferedWork, Question } from '../../src/cluster/messages.js';
+import { Server } from '../../src/server/server.js';
+
+let asked: [Question, number][];
+let offered: (readonly OfferedWork[])[];
+let isRunning: boolean;
+
+beforeEach(() => {
+  [asked, offered, isRunning] = [[], [], false];
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const jobsOf = (more: Partial<JobsParts> = {}): Jobs =>
+  new Jobs({
+    ...{ deadlineMs: 1000, maxJobBytes: 1000, mayAsk: () => true, isRunning: () => isRunning },
+    ask: async (...all) => {
+      asked.push(all);
+      return 'answer';
+    },
+    offer: (offers) => offered.push(offers),
+    ...more,
+  });
+const task = (name: string, data: unknown = null, signal = new AbortController().signal) => ({
+  data: { id: `${name}:1`, name, data, attempt: 2 },
+  signal,
+});
+
+describe('server.jobs', () => {
+  it('needs the option', () => {
+    const cluster = { driver: 'memory', url: 'memory://alone' } as const;
+    expect(() => new Server({ port: 0 }).jobs).toThrow(expect.objectContaining({ code: 'ERR_NO_CLUSTER' }));
+    expect(() => new Server({ port: 0, cluster }).jobs).toThrow(expect.objectContaining({ code: 'ERR_NO_JOBS' }));
+    const server = new Server({ port: 0, cluster: { ...cluster, jobs: { url: 'redis://host' } } });
+    expect(server.jobs).toBeInstanceOf(Jobs);
+  });
+});
+
+describe('a handler', () => {
+  it('is offered when its process hears, and again to a new broker process', () => {
+    const jobs = jobsOf();
+    jobs.work('mail', () => {}, { concurrency: 2 });
+    jobs.hear();
+    jobs.hear();
+    expect(offered).toEqual([[{ name: 'mail', concurrency: 2 }], [{ name: 'mail', concurrency: 2 }]]);
+  });
+
+  it('gets the job, and its signal', () => {
+    const jobs = jobsOf();
+    jobs.work<{ to: string }>('mail', ({ signal, ...job }: Job<{ to: string }>) => [job, signal.aborted]);
+    const job = { id: 'mail:1', name: 'mail', data: { to: 'x' }, attempt: 2 };
+    expect(jobs.handlers.run(task('mail', { to: 'x' }, AbortSignal.abort()))).toEqual([job, true]);
+    expect(() => jobs.handlers.run(task('other'))).toThrow(expect.objectContaining({ code: 'ERR_JOB_NO_HANDLER' }));
+  });
+
+  it.each([
+    ['a:b', () => {}, {}, 'ERR_JOB_OPTION'],
+    ['mail', 'no function', {}, 'ERR_CALLBACK_TYPE'],
+    ['mail', () => {}, { concurrency: 0 }, 'ERR_JOB_OPTION'],
+    ['mail', () => {}, { leaseMs: 10 }, 'ERR_JOB_OPTION'],
+    ['mail', () => {}, { maxLeaseLosses: -1 }, 'ERR_JOB_OPTION'],
+    ['mail', () => {}, { rate: { perSecond: 0 } }, 'ERR_JOB_OPTION'],
+    ['known', () => {}, {}, 'ERR_JOB_OPTION'],
+  ])('of %s, %s, %j is refused', (name, handler, options, code) => {
+    const jobs = jobsOf();
+    jobs.work('known', () => {});
+    expect(() => jobs.work(name, handler as never, options)).toThrow(expect.objectContaining({ code }));
+  });
+
+  it('is registered before the start', () => {
+    isRunning = true;
+    expect(() => jobsOf().work('mail', () => {})).toThrow(expect.objectContaining({ code: 'ERR_ALREADY_STARTED' }));
+  });
+});
+
+describe('a call', () => {
+  it('goes to the broker process, with data as they will arrive', async () => {
+    const jobs = jobsOf();
+    jobs.hear();
+    expect(await jobs.enqueue('mail', { at: new Date(0) }, { id: 'x' })).toBe('answer');
+    await jobs.enqueueMany([{ name: 'mail', data: [1] }]);
+    await jobs.schedule('nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null });
+    await jobs.unschedule('clean', 'nightly');
+    await jobs.dead('mail');
+    await jobs.retry('mail:x');
+    await jobs.counts('mail');
+    expect(asked.map(([question]) => (question as Extract<Question, { ask: 'jobs' }>).call)).toEqual([
+      { method: 'enqueue', args: ['mail', { at: '1970-01-01T00:00:00.000Z' }, { id: 'x' }] },
+      { method: 'enqueueMany', args: [[{ name: 'mail', data: [1] }]] },
+      { method: 'schedule', args: ['nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null }] },
+      { method: 'unschedule', args: ['clean', 'nightly'] },
+      { method: 'dead', args: ['mail', {}] },
+      { method: 'retry', args: ['mail:x'] },
+      { method: 'counts', args: ['mail'] },
+    ]);
+    expect(new Set(asked.map(([, timeoutMs]) => timeoutMs))).toEqual(new Set([1000]));
+  });
+
+  it('with data that JSON cannot hold, or too many of them, goes nowhere', async () => {
+    const jobs = jobsOf();
+    jobs.hear();
+    await expect(jobs.enqueue('mail', { n: 1n })).rejects.toMatchObject({ code: 'ERR_JOB_DATA' });
+    await expect(jobs.enqueue('mail', 'x'.repeat(1000))).rejects.toMatchObject({ code: 'ERR_JOB_SIZE' });
+    const many = Array.from({ length: 1001 }, () => ({ name: 'mail', data: null }));
+    await expect(jobs.enqueueMany(many)).rejects.toMatchObject({ code: 'ERR_JOB_OPTION' });
+    expect(asked).toEqual([]);
+  });
+
+  it('before the process serves waits for that, within its deadline', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const jobs = jobsOf();
+    const early = jobs.counts('mail');
+    jobs.hear();
+    expect(await early).toBe('answer');
+    const never = expect(jobsOf().counts('mail')).rejects.toMatchObject({ code: 'ERR_CLUSTER_TOO_EARLY' });
+    await vi.advanceTimersByTimeAsync(1000);
+    await never;
+  });
+
+  it('in the master fails at once', async () => {
+    const jobs = jobsOf({ mayAsk: () => false });
+    await expect(jobs.counts('mail')).rejects.toMatchObject({ code: 'ERR_CLUSTER_TOO_EARLY' });
+  });
+});
