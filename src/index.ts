@@ -1,6 +1,6 @@
 /// <reference types="node" preserve="true" />
 
-export type { Cluster, ClusterSubscription, RoomMembers, Shareable } from './cluster/cluster.js';
+export type { Cluster, ClusterSubscription, RoomMembers } from './cluster/cluster.js';
 export type { DriverState, Member, NodeInfo } from './cluster/driver.js';
 export type {
   JobBackoff,

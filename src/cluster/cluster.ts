@@ -32,13 +32,17 @@ export interface ClusterParts {
 
 /** One subscription of `cluster.subscribe`. */
 export interface ClusterSubscription {
+  /** As it was given to `subscribe`. */
   readonly subject: string;
+  /** The callback is not called any more. */
   close(): void;
 }
 
 /** Members of one room on one node. */
 export interface RoomMembers {
+  /** Its id. */
   readonly node: string;
+  /** Connections of that node which are members. */
   readonly members: number;
 }
 

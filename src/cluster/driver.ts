@@ -8,6 +8,7 @@ export type NodeId = string;
 
 /** One living server of the cluster. */
 export interface NodeInfo {
+  /** Its name in the cluster, as the option `nodeId` has it. */
   readonly id: NodeId;
   /** New at each start of the server, 1 to 64 of `A-Za-z0-9._-`: a message for an earlier start never reaches a later one. */
   readonly incarnation: string;
@@ -40,6 +41,7 @@ export interface Subscription {
 export interface Member {
   /** As given to `put`. */
   readonly member: string;
+  /** The id of the node that has put it. */
   readonly node: NodeId;
   /** As given to `put`: any value JSON can hold. */
   readonly meta: unknown;

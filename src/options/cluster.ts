@@ -6,16 +6,20 @@ import { refuseUnknownNames } from './known-names.js';
 import { GIB, KIB, MIB } from './size.js';
 
 export const driverNames = ['memory', 'redis', 'nats'] as const;
+/** The engines there are. */
 export type DriverName = (typeof driverNames)[number];
 
 /** TLS to the engine. Texts are PEM. */
 export interface ClusterTls {
   /** Authorities to trust instead of the system's. */
   readonly ca?: string;
+  /** Certificate of this client, with `key`. */
   readonly cert?: string;
+  /** Its private key. */
   readonly key?: string;
 }
 
+/** How the engine is reached. */
 export interface DriverOptions {
   /**
    * `redis://user:password@host:6379/0` (`rediss:` with TLS), `nats://user:password@host:4222` (`tls:` with TLS),
@@ -34,7 +38,9 @@ export interface DriverOptions {
   readonly connectTimeoutMs?: number;
   /** Default: TLS when the URL says so. */
   readonly tls?: boolean | ClusterTls;
+  /** Default: that of the URL. */
   readonly username?: string;
+  /** Default: that of the URL. */
   readonly password?: string;
 }
 

@@ -8,9 +8,7 @@ import type { RunningJob, WorkOptions } from '../jobs/queue.js';
 import type { OfferedWork } from '../messages.js';
 
 /** A job, as its handler gets it. `signal` aborts when this run is no longer wanted: its result is not recorded then. */
-export interface Job<T = unknown> extends Omit<RunningJob, 'data'> {
-  readonly data: T;
-}
+export type Job<T = unknown> = RunningJob<T>;
 
 /** What it returns, or resolves to, is kept as the job's result (JSON); what it throws ends this attempt. */
 export type JobHandler<T = unknown> = (job: Job<T>) => unknown;

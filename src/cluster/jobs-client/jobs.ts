@@ -7,17 +7,7 @@ import { deferred } from '../../util/deferred.js';
 import { within } from '../../util/within.js';
 import { checkJobData } from '../jobs/job-data.js';
 import { integer } from '../jobs/limits.js';
-import type {
-  JobCounts,
-  JobId,
-  JobInfo,
-  JobOptions,
-  JobPage,
-  JobRule,
-  NewJob,
-  ScheduledJob,
-  WorkOptions,
-} from '../jobs/queue.js';
+import type { JobCounts, JobId, JobInfo, JobOptions, JobPage, JobRule, NewJob, ScheduledJob } from '../jobs/queue.js';
 import type { JobCall, OfferedWork, Question } from '../messages.js';
 import { type JobHandler, JobHandlers } from './handlers.js';
 
@@ -35,11 +25,15 @@ export interface JobsParts {
 }
 
 /** Options of `work`: each is optional. */
-export interface JobWorkOptions extends Partial<WorkOptions> {
+export interface JobWorkOptions {
   /** Jobs of this name that run at a time on this node. Default, and at most: as many tasks as its task workers run at a time. */
   readonly concurrency?: number;
   /** Default: `cluster.jobs.leaseMs`. */
   readonly leaseMs?: number;
+  /** Starts per second over all nodes that work on this name, exactly; every node has to give the same figure. */
+  readonly rate?: { readonly perSecond: number };
+  /** A job whose lease was lost so often is dead. Default: `cluster.jobs.maxLeaseLosses`. */
+  readonly maxLeaseLosses?: number;
 }
 
 /** Of one `enqueueMany`: about 0.7 s of the engine's time. */

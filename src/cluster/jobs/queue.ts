@@ -13,7 +13,9 @@ export type JobId = string;
 
 /** Pause before the next attempt, in milliseconds. Attempts count from 1; `exponential` doubles after each. */
 export interface JobBackoff {
+  /** `'fixed'`: the same pause each time; `'exponential'`: it doubles after each. */
   readonly type: 'fixed' | 'exponential';
+  /** The first pause, in ms. */
   readonly delayMs: number;
   /** Most an exponential pause grows to. Default: one day. */
   readonly maxDelayMs?: number;
@@ -29,7 +31,20 @@ export interface JobKeep {
   readonly dead?: number;
 }
 
-export interface JobOptions {
+/** How a job is run. */
+export interface JobPolicy {
+  /** 1 to 2,097,152; 1 runs before 2. Jobs without a priority run before all that have one. */
+  readonly priority?: number;
+  /** Runs at most until the job is dead, the first included. Default 1. */
+  readonly attempts?: number;
+  /** Pause between attempts. Default: none. */
+  readonly backoff?: JobBackoff;
+  /** How many ended jobs of the queue are kept. */
+  readonly keep?: JobKeep;
+}
+
+/** How one job is enqueued. */
+export interface JobOptions extends JobPolicy {
   /**
    * 1 to 256 bytes of UTF-8, unique in its queue while the engine keeps the job (`keep`); it may not begin with `repeat:`.
    * A second enqueue with a known id changes nothing and resolves with the same id. Default: a new random one.
@@ -37,13 +52,6 @@ export interface JobOptions {
   readonly id?: string;
   /** Not before so many milliseconds from now. Default 0. */
   readonly delayMs?: number;
-  /** 1 to 2,097,152; 1 runs before 2. Jobs without a priority run before all that have one. */
-  readonly priority?: number;
-  /** Runs at most until the job is dead, the first included. Default 1. */
-  readonly attempts?: number;
-  /** Pause between attempts. Default: none. */
-  readonly backoff?: JobBackoff;
-  readonly keep?: JobKeep;
 }
 
 /** One job of `enqueueMany`. */
@@ -55,7 +63,12 @@ export interface NewJob extends JobOptions {
 }
 
 /** What a schedule enqueues at each tick. Id and time are the schedule's. */
-export type ScheduledJob = Omit<NewJob, 'id' | 'delayMs'>;
+export interface ScheduledJob extends JobPolicy {
+  /** The queue: 1 to 128 of `A-Za-z0-9._-`. */
+  readonly name: string;
+  /** Anything JSON can hold: within `maxJobBytes` and `maxJobDepth`. */
+  readonly data: unknown;
+}
 
 /** When a schedule ticks. A tick missed while every node is down runs once when the first is back, not once for each. */
 export type JobRule =
@@ -63,10 +76,13 @@ export type JobRule =
   { readonly cron: string; readonly tz?: string } | { readonly everyMs: number };
 
 /** What `run` gets. */
-export interface RunningJob {
+export interface RunningJob<T = unknown> {
+  /** As `enqueue` has resolved to it. */
   readonly id: JobId;
+  /** The queue. */
   readonly name: string;
-  readonly data: unknown;
+  /** As it was given to `enqueue`, by way of JSON. */
+  readonly data: T;
   /** 1 at the first run. A run whose lease was lost, or that was given back, counts as well. */
   readonly attempt: number;
   /** Aborted when the lease is lost, or when `close` gives the job back: the result would not be recorded. */
@@ -96,19 +112,28 @@ export interface JobWorker {
   close(drainMs: number): Promise<void>;
 }
 
+/** Where a job stands. */
 export type JobState = 'waiting' | 'delayed' | 'running' | 'done' | 'dead';
 
 /** Times are milliseconds since 1970, of the engine's clock or of the node that wrote them. */
 export interface JobInfo {
+  /** As `retry` takes it. */
   readonly id: JobId;
+  /** The queue. */
   readonly name: string;
+  /** Where it stands. */
   readonly state: JobState;
+  /** As it was given to `enqueue`. */
   readonly data: unknown;
   /** Runs that ended in an error so far. */
   readonly attemptsMade: number;
+  /** Most runs it may have. */
   readonly attempts: number;
+  /** When the engine got it. */
   readonly enqueuedAt: number;
+  /** When its last run began; missing: it has not run. */
   readonly startedAt?: number;
+  /** When its last run ended; missing: it has not. */
   readonly endedAt?: number;
   /** Why the last run failed. */
   readonly reason?: string;
@@ -116,16 +141,23 @@ export interface JobInfo {
 
 /** Jobs of one queue, over all nodes. */
 export interface JobCounts {
+  /** They run as soon as there is room. */
   readonly waiting: number;
+  /** They wait for their time, or for the pause before another attempt. */
   readonly delayed: number;
+  /** Under way on some node. */
   readonly running: number;
+  /** Ended well, and still kept. */
   readonly done: number;
+  /** Failed for the last time, and still kept. */
   readonly dead: number;
 }
 
 /** Newest first. `limit` is at most 1,000; default 100. */
 export interface JobPage {
+  /** How many to pass over. Default 0. */
   readonly offset?: number;
+  /** How many to return: 1 to 1,000. Default 100. */
   readonly limit?: number;
 }
 
