@@ -871,12 +871,12 @@ export const errorTable = {
   }),
   ERR_JOB_OPTION: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
-    sentence: ({ name, expected, received }) => `"${name}" of a job must be ${expected}, received ${received}.`,
+    sentence: ({ name, expected, received }) => `The "${name}" of a job must be ${expected}, received ${received}.`,
     advice: 'Correct the value; nothing was enqueued.',
   }),
   ERR_JOB_DATA: entry({
     fields: { path: 'string', expected: 'string', received: 'string' },
-    sentence: ({ path, expected, received }) => `"${path}" of a job must be ${expected}, received ${received}.`,
+    sentence: ({ path, expected, received }) => `The "${path}" of a job must be ${expected}, received ${received}.`,
     advice: 'A job is kept as JSON: leave the field out, or turn it into text.',
   }),
   ERR_JOB_SIZE: entry({
