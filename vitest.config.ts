@@ -28,7 +28,16 @@ const long = [
 const inBase = [
   ...['answers', 'api', 'bodies', 'broadcast', 'budget', 'closes', 'cluster'],
   ...['data', 'datagrams', 'detach', 'dispatch', 'framing', 'http'],
-  ...['http-corpus', 'http-operated', 'http2', 'leaves', 'lifecycle-recycle', 'lifecycle-reload', 'lifecycle-shutdown'],
+  ...[
+    'http-corpus',
+    'http-operated',
+    'http2',
+    'jobs',
+    'leaves',
+    'lifecycle-recycle',
+    'lifecycle-reload',
+    'lifecycle-shutdown',
+  ],
   ...['limits', 'log-noise', 'log-safety', 'members', 'messages', 'pressure'],
   ...['printed', 'proxy', 'refused', 'room-streams', 'secrets', 'send-anywhere', 'send-file'],
   ...[

@@ -220,6 +220,16 @@ describe('a node', () => {
     expect(node.runs(id('long'))).toHaveLength(1);
   });
 
+  test('takes jobs for the handlers that a reload has brought, and no others', async () => {
+    const node = await start({ copy: true });
+    node.server.edit((source) => source.replaceAll("'work',", "'more',"));
+    node.server.signal('SIGUSR1');
+    await node.ask('enqueue', 'more', { do: 'give' }, { id: 'x' });
+    await node.ended('more:x');
+    await node.enqueue({ do: 'give' }, { id: 'late' });
+    await node.counted({ waiting: 1 });
+  });
+
   test('that shuts down gives its jobs to another one at once', async () => {
     const a = await start({ jobs: { leaseMs: 60_000 } });
     await a.enqueue({ do: 'stay', on: 'a' }, { id: 'long' });
