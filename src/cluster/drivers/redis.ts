@@ -12,9 +12,6 @@ const NEEDED = { version: '6.2', major: 6, minor: 2 };
 /** Redis ends a subscriber that has 32 MiB waiting (client-output-buffer-limit): one message stays well below. */
 const MAX_PAYLOAD = 8 * MIB;
 
-/** A call with some 120,000 arguments would overflow the stack, and a node may follow that many rooms. */
-const CHANNELS_AT_ONCE = 1000;
-
 /** Compare, set and count in one step. Returns whether it has written, and the version there is now. */
 const PUT_IF_VERSION = `
 local found = tonumber(redis.call('HGET', KEYS[1], 'version') or '0')
@@ -58,11 +55,7 @@ class RedisLink implements Link {
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
-    const names = channels.map((channel) => this.#prefix + channel);
-    const batches = Array.from({ length: Math.ceil(names.length / CHANNELS_AT_ONCE) }, (_, i) =>
-      names.slice(i * CHANNELS_AT_ONCE, (i + 1) * CHANNELS_AT_ONCE),
-    );
-    await Promise.all(batches.map((batch) => this.#subscriber.subscribe(...batch)));
+    await this.#subscriber.subscribe(...channels.map((channel) => this.#prefix + channel));
   }
 
   unsubscribe(channel: Channel): void {
