@@ -30,13 +30,13 @@ const engines = {
 export function listServers(say) {
   const node = (program) => [process.execPath, file(program)];
   const tswoole = (mode, driver) => ({
-    name: `tswoole ${mode.toUpperCase()}, ${driver === 'redis' ? 'Redis' : 'NATS'}`,
+    name: `tswoole ${mode.toUpperCase()} on ${driver === 'redis' ? 'Redis' : 'NATS'}`,
     command: node('tswoole.js'),
     env: { MODE: mode, DRIVER: driver },
     driver,
   });
   const socketIo = {
-    name: 'socket.io, Redis streams',
+    name: 'socket.io on Redis streams',
     command: node('socket-io.js'),
     env: { PACKAGES },
     driver: 'redis',
