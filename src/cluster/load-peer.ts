@@ -13,7 +13,7 @@ export type PeerName = keyof typeof peers;
 
 /**
  * Runs in the process that holds the connection, at the first `start` of a driver.
- * @param load the import, written out where it is used, so that the compiler knows the types
+ * @param load the import, by `importModule`, with the types that the compiler is to know
  * @throws ServerError ERR_CLUSTER_PACKAGE
  */
 export async function loadPeer<T>(name: PeerName, load: () => Promise<T>): Promise<T> {

@@ -1,5 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
 
@@ -12,28 +13,40 @@ const idsOf = (server: ServerProcess, event: string): unknown[] =>
 const saidByBoth = (server: ServerProcess, event: string, times: number): Promise<boolean> =>
   server.waitFor(`${event} of both workers`, () => idsOf(server, event).length >= 2 * times);
 
-it('the broker process runs none of the callbacks', async () => {
+/** Both workers are in their cluster and hear what is published then. */
+async function startAndHear(): Promise<ServerProcess> {
   const server = await startServer('cluster-callbacks.js');
-  await saidByBoth(server, 'heard', 2);
+  await saidByBoth(server, 'state', 1);
+  await hear(server, 2);
+  return server;
+}
+
+async function hear(server: ServerProcess, times: number): Promise<void> {
+  const client = await TcpClient.connect(server.port);
+  client.send('publish');
+  await saidByBoth(server, 'heard', times);
+  client.socket.destroy();
+}
+
+it('the broker process runs none of the callbacks', async () => {
+  const server = await startAndHear();
   expect(idsOf(server, 'heard')).toEqual([0, 0, 1, 1]);
   expect(idsOf(server, 'state')).toEqual([0, 1]);
   expect(server.events('gap')).toEqual([]);
 });
 
 it('when the broker process was killed, its node is told that something may be missing', async () => {
-  const server = await startServer('cluster-callbacks.js');
-  await saidByBoth(server, 'heard', 2);
+  const server = await startAndHear();
   const broker = server.tree().find(({ title }) => title.includes('process cluster'));
   server.signal('SIGKILL', broker?.pid);
   await saidByBoth(server, 'gap', 1);
-  await saidByBoth(server, 'heard', 4);
+  await hear(server, 4);
   expect(idsOf(server, 'gap')).toEqual([0, 1]);
   expect(server.events('gap')[0]).toMatchObject({ missed: 'news' });
 });
 
 inProcessMode('when the manager was killed, which ends the broker process too, it is told the same', async () => {
-  const server = await startServer('cluster-callbacks.js');
-  await saidByBoth(server, 'heard', 2);
+  const server = await startAndHear();
   server.signal('SIGKILL', server.manager?.pid);
   await server.waitForEvent('gap');
   expect(server.events('gap')[0]).toMatchObject({ missed: 'news' });

@@ -1,9 +1,11 @@
 /** NATS: core publish and subscribe, and JetStream (where the server has it) for config, over its client. */
+
 import { connect as connectSocket, isIP } from 'node:net';
 import type { ConnectionOptions, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { ServerError } from '../../errors/index.js';
 import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
+import { importModule } from '../../util/import-module.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
 import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
@@ -112,7 +114,9 @@ export function natsEngine(options: ResolvedDriverOptions): Engine {
     address: options.address,
     usual: { maxPayload: MIB, config: true },
     async connect(events, abort) {
-      const nats = await loadPeer('@nats-io/transport-node', () => import('@nats-io/transport-node'));
+      const nats = await loadPeer('@nats-io/transport-node', () =>
+        importModule<typeof import('@nats-io/transport-node')>('@nats-io/transport-node'),
+      );
       try {
         await greeted(options, abort);
         const connection = await nats.connect(clientOptions(options));

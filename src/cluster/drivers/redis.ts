@@ -1,9 +1,11 @@
 /** Redis 6.2 or newer, and what speaks as it does, over ioredis: one connection for commands, one for subscriptions. */
+
 import { isIP } from 'node:net';
 import type { Redis, RedisOptions } from 'ioredis';
 import { ServerError } from '../../errors/index.js';
 import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
+import { importModule } from '../../util/import-module.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
 import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
@@ -141,7 +143,7 @@ export function redisEngine(options: ResolvedDriverOptions): Engine {
     address: options.address,
     usual: { maxPayload: MAX_PAYLOAD, config: true },
     async connect(events, abort) {
-      const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
+      const { Redis } = await loadPeer('ioredis', () => importModule<typeof import('ioredis')>('ioredis'));
       const clients = [new Redis(clientOptions(options)), new Redis(clientOptions(options))] as const;
       try {
         await open(clients, options, abort);

@@ -1,6 +1,7 @@
 import type { JobsOptions, Queue } from 'bullmq';
 import { describe, ServerError } from '../../errors/index.js';
 import { monotonicMs } from '../../util/clock.js';
+import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, whyOf } from './engine.js';
@@ -71,7 +72,7 @@ class BullJobQueue implements Jobs.JobQueue {
   }
 
   async open(): Promise<void> {
-    this.#bull = await loadPeer('bullmq', () => import('bullmq'));
+    this.#bull = await loadPeer('bullmq', () => importModule<typeof import('bullmq')>('bullmq'));
     const isRedis = this.#engineOptions.url.protocol.startsWith('redis');
     const kind = isRedis ? RedisEngine : PostgresEngine;
     this.#engine = await kind.open(this.#bull, this.#engineOptions);

@@ -1,4 +1,5 @@
 import type { ConnectionOptions, PostgresQueueBackend, RedisQueueBackend } from 'bullmq';
+import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
 import {
   type Bull,
@@ -27,7 +28,7 @@ export class PostgresEngine implements Engine {
 
   static async open(bull: Bull, options: EngineOptions): Promise<PostgresEngine> {
     // BullMQ loads it itself; here a missing one is told as every other.
-    await loadPeer('pg', () => import('pg' as string));
+    await loadPeer('pg', () => importModule('pg'));
     return new PostgresEngine(bull, options);
   }
 

@@ -1,4 +1,5 @@
 import type { Redis, RedisOptions } from 'ioredis';
+import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
 import {
   type Bull,
@@ -27,7 +28,7 @@ export class RedisEngine implements Engine {
   #why = 'not connected yet';
 
   static async open(bull: Bull, options: EngineOptions): Promise<RedisEngine> {
-    const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
+    const { Redis } = await loadPeer('ioredis', () => importModule<typeof import('ioredis')>('ioredis'));
     return new RedisEngine(bull, options, new Redis(settingsOf(options)));
   }
 
