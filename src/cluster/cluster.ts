@@ -8,7 +8,7 @@ import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { monotonicMs } from '../util/clock.js';
 import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
-import type { ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
+import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName } from './names.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
@@ -18,6 +18,8 @@ export interface ClusterParts {
   self(): NodeInfo;
   readonly requestTimeoutMs: number;
   readonly ttlMs: number;
+  /** An answer that this process has not asked for: its predecessor has. */
+  passOn(answer: Answer): void;
   /** This is the broker process. */
   isBroker(): boolean;
   /** The user's callbacks. */
@@ -221,8 +223,8 @@ export class Cluster {
     this.#parts.say({ say: 'hello', subjects: this.#ownSubjects() });
   }
 
-  /** @internal */
-  onMessage(message: FromBroker): void {
+  /** @internal @param isPassedOn the successor of this process has got it first */
+  onMessage(message: FromBroker, isPassedOn = false): void {
     switch (message.say) {
       case 'now':
         this.#state = message.state;
@@ -244,7 +246,8 @@ export class Cluster {
       case 'restarted':
         return this.#restarted();
       default:
-        return this.#questions.answered(message);
+        if (!this.#questions.answered(message) && !isPassedOn) this.#parts.passOn(message);
+        return;
     }
   }
 

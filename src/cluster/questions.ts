@@ -42,10 +42,12 @@ export class Questions {
     return promise;
   }
 
-  answered(answer: Answer): void {
+  /** @returns false: nobody here waits for it (any more) */
+  answered(answer: Answer): boolean {
     const pending = this.#end(answer.id);
     if (answer.say === 'answer') pending?.resolve(answer.value);
     else pending?.reject(deserializeError(answer.error));
+    return pending !== undefined;
   }
 
   /** All of them fail. */

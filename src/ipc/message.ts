@@ -102,7 +102,9 @@ export type ManagerToWorker =
   | { type: 'settle' }
   /** Take the remaining packets, then end. */
   | { type: 'stop'; deadlineMs: number }
-  | { type: 'profile'; profile: ProfileOrder };
+  | { type: 'profile'; profile: ProfileOrder }
+  /** The successor has got this in your place: see `messaging/passed-on.ts`. */
+  | { type: 'passedOn'; packed: string };
 
 export type WorkerToManager =
   | { type: 'ready' }
@@ -112,6 +114,8 @@ export type WorkerToManager =
   | { type: 'closed' }
   | ProfileAnswer
   | ClusterReport
+  /** For the processes of this id that are leaving. */
+  | { type: 'passOn'; packed: string }
   /** The last words of a worker that ends by an uncaught error. */
   | { type: 'fatal'; error: SerializedError }
   | ServerRequest;
@@ -162,6 +166,7 @@ export const decodeManagerToWorker = decoder<ManagerToWorker>([
   'settle',
   'stop',
   'profile',
+  'passedOn',
 ]);
 export const decodeWorkerToManager = decoder<WorkerToManager>([
   'ready',
@@ -171,6 +176,7 @@ export const decodeWorkerToManager = decoder<WorkerToManager>([
   'closed',
   'profiled',
   'cluster',
+  'passOn',
   'fatal',
   'request',
 ]);

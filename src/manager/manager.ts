@@ -367,6 +367,11 @@ export class Manager {
       case 'profiled':
       case 'cluster':
         return this.#parts.notifyMaster(message);
+      case 'passOn':
+        for (const leaving of this.#seats[handle.id]?.leaving ?? []) {
+          leaving.process?.send({ type: 'passedOn', packed: message.packed });
+        }
+        return;
       case 'request':
         return this.#carryOut(message, handle);
     }

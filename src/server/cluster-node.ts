@@ -68,6 +68,7 @@ export class ClusterNode {
       self: () => this.#self(),
       requestTimeoutMs,
       ttlMs: resolved.ttlMs,
+      passOn: (answer) => this.#runtime?.passOn?.(answer),
       isBroker: () => this.#toBroker !== undefined,
       callbacks: parts.callbacks,
       say: (message) => this.#say(message),
@@ -115,6 +116,11 @@ export class ClusterNode {
     return cluster;
   }
 
+  get #ownId(): number {
+    const given = inherited();
+    return given === undefined || given.role === 'manager' ? -1 : given.id;
+  }
+
   get #brokerId(): number {
     const { maxWorkerNum, taskWorkerNum } = this.#parts.options();
     return maxWorkerNum + taskWorkerNum + this.#parts.userProcessNum();
@@ -144,7 +150,8 @@ export class ClusterNode {
   #heard(message: unknown, from: number): void {
     if (this.#toMaster?.onMessage(message as ToBroker) === true) return;
     if (this.#toBroker !== undefined) return this.#toBroker(message as ToBroker, from);
-    this.cluster.onMessage(message as FromBroker);
+    // From its own id: the successor has passed it on.
+    this.cluster.onMessage(message as FromBroker, from === this.#ownId);
     if ((message as FromBroker).say === 'restarted') this.#jobs?.hear();
   }
 

@@ -51,7 +51,7 @@ export class ClusterOperation implements ClusterControl {
       case 'reload':
         return void this.#reloadFor(message.id);
       default:
-        return this.#questions.answered(message);
+        return void this.#questions.answered(message);
     }
   }
 

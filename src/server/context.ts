@@ -38,6 +38,8 @@ export interface Runtime {
   requestStopWorker(workerId: number): void;
   /** The broker process says something to the master. Not in the master and the manager. */
   tellMaster?(said: object): void;
+  /** An answer is for the process that had this id before. Not in the master and the manager. */
+  passOn?(message: unknown): void;
   /** The object callbacks of this process get for a session. */
   connection?(sessionId: number): Connection;
 }

@@ -4,6 +4,7 @@ import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
+import { packForPredecessor } from '../messaging/passed-on.js';
 import { exitWithoutTeardown } from '../os/exit.js';
 import { bindToCore, coreFor, giveUpRights, settleIn } from '../os/isolation.js';
 import { ignoreLostOutput } from '../os/lost-output.js';
@@ -97,6 +98,10 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     requestStopWorker: (workerId) =>
       void channel.send({ type: 'request', action: 'stopWorker', workerId, why: 'asked' }),
     tellMaster: (said) => void channel.send({ type: 'cluster', said }),
+    passOn: (message) => {
+      const packed = packForPredecessor(message);
+      if (packed !== undefined) channel.send({ type: 'passOn', packed });
+    },
   });
   try {
     await worker.boot();

@@ -17,6 +17,7 @@ import { ConnectionTable } from '../memory/connection-table.js';
 import type { ProcessRecord } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 import type { Messaging } from '../messaging/messaging.js';
+import { unpackForPredecessor } from '../messaging/passed-on.js';
 import { answerProfile } from '../messaging/profile-answer.js';
 import type { WorkSource } from '../messaging/work-source.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
@@ -197,6 +198,8 @@ export class Worker<C extends UserConnection> implements PollerHandler {
         this.#leaveBy = performance.now() + message.deadlineMs - ON_ITS_WAY_MS;
         this.#source?.stop();
         return this.#poller.wakeSoon();
+      case 'passedOn':
+        return this.#messaging.messenger.service?.(unpackForPredecessor(message.packed), this.id);
       case 'profile':
         return void answerProfile(message.profile, this.#parts.messaging.overflow).then((answer) =>
           this.#parts.channel.send(answer),

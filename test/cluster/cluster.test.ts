@@ -12,15 +12,17 @@ const code = (expected: string) => expect.objectContaining({ code: expected });
 function open(more: Partial<ClusterParts> = {}, hears = true) {
   const said: ToBroker[] = [];
   const failures: unknown[] = [];
+  const passedOn: unknown[] = [];
   const cluster = new Cluster({
     ...{ self: () => self, requestTimeoutMs: 1000, ttlMs: 5000, isBroker: () => false, callbacks: {} },
     say: (message) => said.push(message),
+    passOn: (answer) => passedOn.push(answer),
     failed: (what, error) => failures.push([what, error]),
     ...more,
   });
   if (hears) cluster.hear();
   const asked = () => said.filter((each) => each.say === 'ask') as Extract<ToBroker, { say: 'ask' }>[];
-  return { cluster, said, failures, asked };
+  return { cluster, said, failures, asked, passedOn };
 }
 
 describe('server.cluster', () => {
@@ -105,6 +107,14 @@ describe('server.cluster', () => {
     });
     expect(await good).toBe('yes');
     await Promise.all([refused, patient]);
+  });
+
+  it('passes on what its predecessor has asked, and only what comes to it first', () => {
+    const { cluster, passedOn } = open();
+    const answer = { say: 'answer', id: 7, value: 'yes' } as const;
+    cluster.onMessage(answer);
+    cluster.onMessage({ ...answer, id: 8 }, true);
+    expect(passedOn).toEqual([answer]);
   });
 
   it('asks nobody before it is heard, and for no time that is none', async () => {

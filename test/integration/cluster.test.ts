@@ -23,7 +23,7 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
 
   async function startNode(nodeId: string, more: object = {}): Promise<ServerProcess> {
     const cluster = { driver, url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...more };
-    return startServer('cluster.js', { env: { CLUSTER: JSON.stringify(cluster) } });
+    return startServer('cluster.js', { options: { maxWaitMs: 20_000 }, env: { CLUSTER: JSON.stringify(cluster) } });
   }
 
   async function startTwo(): Promise<[ClusterClient, ClusterClient, ServerProcess, ServerProcess]> {
@@ -131,7 +131,7 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     await toA.until('members room', both);
     const broker = brokerOf(a);
     a.signal('SIGUSR1');
-    await a.waitForEvent('reloaded');
+    await a.waitForEvent('afterReload');
     expect(brokerOf(a)).toBe(broker);
     expect(await toA.ask('publish room after the reload')).toBe(true);
     await toB.got(['after the reload']);
@@ -147,6 +147,15 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     await toA.until('heard', []);
     await toB.ask('news two');
     await toA.until('heard', [{ data: { data: 'two' }, from: 'b' }]);
+  });
+
+  test('get their answers although a reload has replaced the worker that asks', async () => {
+    const [toA, , a] = await startTwo();
+    const answers = toA.ask('slow b');
+    await a.waitForEvent('asks');
+    a.signal('SIGUSR1');
+    expect(await answers).toEqual({ from: 'a', after: 'the reload' });
+    expect(a.events('afterReload')).toHaveLength(0);
   });
 
   test('serve alone while the engine is gone, say so, and are told of the gap', async () => {

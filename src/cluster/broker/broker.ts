@@ -128,7 +128,7 @@ export class Broker {
       case 'ask':
         return void this.#answer(message.id, message.question, from);
       default:
-        return this.#questions.answered(message);
+        return void this.#questions.answered(message);
     }
   }
 
