@@ -9,6 +9,7 @@ import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
 import type { JobQueueOptions } from '../cluster/jobs/queue.js';
+import type { JobHandlers } from '../cluster/jobs-client/handlers.js';
 import { Jobs } from '../cluster/jobs-client/jobs.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
 import { ServerError } from '../errors/index.js';
@@ -83,7 +84,7 @@ export class ClusterNode {
   }
 
   /** For the role that this process becomes. */
-  get jobHandlers(): Jobs['handlers'] | undefined {
+  get jobHandlers(): JobHandlers | undefined {
     return this.#jobs?.handlers;
   }
 

@@ -248,7 +248,7 @@ it.skipIf(!hasProgram('chromium'))('Chromium', async () => {
       await once(browser, 'exit');
     }
   }
-  rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+  rmSync(profile, { recursive: true, force: true, maxRetries: 30, retryDelay: 200 }); // its children end a little later
 });
 
 const PYTHON = '/usr/bin/python3';
