@@ -69,6 +69,8 @@ export class BootOutput {
  * child (back-pressure): no output is lost, and none piles up here.
  */
 export function passOnBytes(stream: Readable): void {
+  // Node makes a pipe non-blocking when it opens its stream: else a reader that does not read would stop this process.
+  void process.stderr;
   let left: Buffer | undefined;
   const pump = (): void => {
     try {
