@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEADLINE_MS } from './deadline.js';
+import { engineFolder } from './global-setup.js';
 
 export interface EngineProcess {
   readonly port: number;
@@ -32,7 +33,7 @@ export interface EngineProgram {
 
 export async function startEngine(engine: EngineProgram): Promise<EngineProcess> {
   const port = await freePort();
-  const folder = mkdtempSync(join(tmpdir(), 'tswoole-engine-'));
+  const folder = mkdtempSync(join(tmpdir(), engineFolder()));
   let child = await launch(engine, port, folder);
   const kill = async (signal: NodeJS.Signals) => {
     const ended = isOver(child) ? undefined : once(child, 'exit');

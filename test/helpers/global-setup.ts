@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const MARKER = 'TSWOOLE_TEST_RUN';
@@ -47,11 +47,25 @@ export function findLeftOvers(runId: string): LeftOver[] {
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     const commandLine = readProc(pid, 'cmdline').replaceAll('\0', ' ').trim();
     const title = readProc(pid, 'comm').trim();
-    if (!isServer(`${commandLine} ${title}`)) continue;
-    if (!readProc(pid, 'environ').split('\0').includes(mark)) continue;
+    const isEngine = folderOf(pid).includes(engineFolder(runId));
+    if (!isEngine && !isServer(`${commandLine} ${title}`)) continue;
+    if (!isEngine && !readProc(pid, 'environ').split('\0').includes(mark)) continue;
     found.push({ pid, commandLine: commandLine || title });
   }
   return found;
+}
+
+/** Redis writes its title over its environment: it is known by its folder. */
+export function engineFolder(runId = process.env[MARKER] ?? ''): string {
+  return `tswoole-engine-${runId.slice(0, 8)}-`;
+}
+
+function folderOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return '';
+  }
 }
 
 // vitest's own workers carry the mark too, and are recognized by their path: the checkout may be called tswoole.

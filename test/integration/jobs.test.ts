@@ -24,6 +24,7 @@ afterEach(async () => {
   redis = undefined;
   await endServers();
   await engine?.stop();
+  engine = undefined;
 });
 
 interface NodeOptions extends StartOptions {
@@ -102,10 +103,6 @@ function kept(id: string, field: string): Promise<string | null> {
 
 const test = it.skipIf(!hasRedis);
 const id = (name: string): string => `work:${name}`;
-
-afterEach(() => {
-  engine = undefined;
-});
 
 describe('a job', () => {
   test('runs in a task worker, and its result is kept', async () => {
