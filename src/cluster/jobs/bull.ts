@@ -99,7 +99,8 @@ class BullJobQueue implements Jobs.JobQueue {
     const { name, data, opts } = this.#prepareTemplate(job);
     const repeat = toRepeat(rule);
     this.#checkCron(repeat.pattern, repeat.tz);
-    await this.#ask(() => this.#queue(name).upsertJobScheduler(engineKey, repeat, { name, data, opts }));
+    const upsert = () => this.#queue(name).upsertJobScheduler(engineKey, repeat, { name, data, opts });
+    await this.#ask(() => againWhereTaken(upsert));
   }
 
   async unschedule(name: string, key: string): Promise<boolean> {
@@ -312,4 +313,20 @@ function urlOf(text: string): URL {
     expected: 'redis://, rediss://, postgres:// or postgresql:// with a host',
     received: url === undefined ? 'no URL' : `a URL of ${url.protocol}`,
   });
+}
+
+const MOST_UPSERTS = 5;
+
+/**
+ * On PostgreSQL a node that makes a schedule in the same moment as another one may be told that the job of the next tick is
+ * there already: it is the other's, and the next attempt finds it.
+ */
+async function againWhereTaken<T>(upsert: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await upsert();
+    } catch (error) {
+      if (attempt === MOST_UPSERTS || !(error as Error).message.includes('job ID already exists')) throw error;
+    }
+  }
 }

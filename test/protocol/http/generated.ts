@@ -166,7 +166,12 @@ export function hasStrangeExtension(text: string): boolean {
 
 /** Node does not know what comes after HTTP/1.1; here it is read as HTTP/1.1 (RFC 9110 2.5). */
 export function asKnownVersion(text: string): string {
-  return text.replace(/^([\r\n]*[^\r\n]* HTTP\/1\.)[2-9](?=\r\n)/, '$11'); // not in a body that looks like a request
+  return text.replace(/( HTTP\/1\.)[2-9](?=\r\n)/g, '$11');
+}
+
+/** The same of one request, whose body may look like another. */
+export function asKnownVersionOfOne(request: string): string {
+  return request.replace(/^([\r\n]*[^\r\n]* HTTP\/1\.)[2-9](?=\r\n)/, '$11');
 }
 
 const scrap = fc.constantFrom(
