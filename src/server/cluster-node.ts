@@ -88,7 +88,7 @@ export class ClusterNode {
     return this.#jobs?.handlers;
   }
 
-  /** This process has become what it is. @param hears it has an id: others can send to it */
+  /** This process has become what it is. */
   running(runtime: Runtime): void {
     this.#runtime = runtime;
     const { messaging, outbox } = runtime;

@@ -1,5 +1,6 @@
 import { ServerError } from '../../errors/index.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
+import { pause } from '../../util/pause.js';
 import { within } from '../../util/within.js';
 import type { Engine, Link, LinkEvents } from './engine.js';
 
@@ -116,7 +117,7 @@ export class Connection {
 
   async #reconnect(): Promise<void> {
     for (let attempt = 0; !this.#abort.signal.aborted; attempt++) {
-      await this.#pause(pauseMs(attempt));
+      await pause(pauseMs(attempt), this.#abort.signal);
       if (this.#abort.signal.aborted) return;
       try {
         return await this.#establish(this.#events.restored);
@@ -124,16 +125,6 @@ export class Connection {
         // The next attempt may do better; until then the state says `reconnecting`.
       }
     }
-  }
-
-  #pause(ms: number): Promise<void> {
-    const { promise, resolve } = deferred();
-    const timer = setTimeout(resolve, ms);
-    this.#interrupt = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    return promise;
   }
 }
 

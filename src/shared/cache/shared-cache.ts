@@ -3,6 +3,7 @@ import { describe, ServerError } from '../../errors/index.js';
 import { integer, refuse, size } from '../../options/check.js';
 import { MIB } from '../../options/size.js';
 import { monotonicMs } from '../../util/clock.js';
+import { pause } from '../../util/pause.js';
 import type { SharedObject } from '../arena.js';
 import type { SharedBetweenNodes } from '../between-nodes.js';
 import { attach } from '../objects.js';
@@ -84,7 +85,7 @@ export class SharedCache<V = unknown> {
     const settings = settingsOf(options);
     this.#ttlMs = ttlOf('ttlMs', options.ttlMs, Number.POSITIVE_INFINITY);
     this.#object = attach({ ...cacheSpec(settings), name });
-    this.#core = new CacheCore(this.#object, settings, { now: monotonicMs, patienceMs: PATIENCE_MS, sleep });
+    this.#core = new CacheCore(this.#object, settings, { now: monotonicMs, patienceMs: PATIENCE_MS, sleep: pause });
   }
 
   /** @returns undefined: it is not there, or not fresh @throws ServerError ERR_SHARED_ARGUMENT */
@@ -139,16 +140,6 @@ export class SharedCache<V = unknown> {
   stats(): CacheStats {
     return cacheFigures(this.#object);
   }
-}
-
-function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }
 
 function settingsOf(options: SharedCacheOptions): CacheSettings {
