@@ -54,8 +54,8 @@ export const folders = [
   },
   {
     name: 'control',
-    holds: 'run directory, pid file, control socket, commands, admin listener, metrics',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging'],
+    holds: 'run directory, pid file, control socket, commands, admin listener, dashboard, metrics',
+    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'entries.ts'],
   },
   {
     name: 'cluster',

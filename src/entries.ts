@@ -15,5 +15,7 @@ export const STACK_WATCH_ENTRY = entry('./worker/stack-watch-entry');
 export const RUN_APP_ENTRY = entry('./http/run-app');
 /** Loaded by `tswoole start` before the script. */
 export const SCRIPT_GUARD_ENTRY = new URL('./cli/script-guard.js', import.meta.url);
+/** The built page of the dashboard: `index.html` and `assets`. */
+export const DASHBOARD_FOLDER = new URL('./dashboard/', import.meta.url);
 /** The command line. */
 export const CLI_ENTRY = new URL('./cli/main.js', import.meta.url);

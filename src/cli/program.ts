@@ -4,6 +4,7 @@ import { version } from '../version.js';
 import { addCall } from './commands/call.js';
 import { addCompletion } from './commands/completion.js';
 import { addConnections } from './commands/connections.js';
+import { addDashboard } from './commands/dashboard.js';
 import { addInfo } from './commands/info.js';
 import { addLogs } from './commands/logs.js';
 import { addNodes } from './commands/nodes.js';
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   addStatus(program);
   addList(program);
   addTop(program);
+  addDashboard(program);
   addLogs(program);
   addWorkers(program);
   addScale(program);

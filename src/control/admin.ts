@@ -2,18 +2,22 @@
  * The admin listener: metrics, health and the commands over HTTP, for Prometheus, Kubernetes and browsers. It runs in the
  * master's main thread and reads shared memory, so it answers when workers do not.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { DASHBOARD_FOLDER } from '../entries.js';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedAdmin } from '../options/index.js';
 import type { Log } from '../util/log.js';
+import { Access, type Client } from './access.js';
 import { allow, fromQuery, Refusal, readBody, readTarget, shorten, type Target } from './admin-request.js';
 import type { CommandTable } from './commands.js';
 import type { Controlled, ServerStatus, TakenProfile } from './controlled.js';
+import { Dashboard, nameOf } from './dashboard/dashboard.js';
 import { HostCheck } from './host-check.js';
 import { PROMETHEUS_TYPE, toPrometheus } from './metrics.js';
 import { publicError } from './public-error.js';
+import { send } from './send.js';
 import { sendProfile } from './send-profile.js';
 
 const LIMIT_CONNECTIONS = 128;
@@ -29,14 +33,25 @@ export class AdminServer {
   readonly #commands: CommandTable;
   readonly #log: Log;
   readonly #hosts: HostCheck;
+  readonly #access: Access;
+  readonly #dashboard: Dashboard | undefined;
   readonly #http: HttpServer;
 
-  constructor(admin: ResolvedAdmin, server: Controlled, commands: CommandTable, log: Log) {
+  /** @param folder of the built dashboard */
+  constructor(
+    admin: ResolvedAdmin,
+    server: Controlled,
+    commands: CommandTable,
+    log: Log,
+    folder = fileURLToPath(DASHBOARD_FOLDER),
+  ) {
     this.#admin = admin;
     this.#server = server;
     this.#commands = commands;
     this.#log = log;
     this.#hosts = new HostCheck(admin);
+    this.#access = new Access(admin);
+    this.#dashboard = admin.dashboard ? new Dashboard({ server, access: this.#access, log, folder }) : undefined;
     this.#http = createServer(
       {
         requestTimeout: REQUEST_TIMEOUT_MS,
@@ -79,6 +94,7 @@ export class AdminServer {
   }
 
   async close(): Promise<void> {
+    this.#dashboard?.close();
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#http.closeAllConnections();
     await closed;
@@ -96,6 +112,7 @@ export class AdminServer {
     const target = readTarget(request, this.#hosts);
     const { path } = target;
     if (path === '/api' || path.startsWith('/api/')) return this.#api(request, response, target);
+    if ((await this.#dashboard?.answer(request, response, path)) === true) return;
     allow(request, 'GET', 'HEAD');
     switch (path) {
       case '/metrics':
@@ -112,22 +129,29 @@ export class AdminServer {
           : send(response, 503, `${whyNotReady(status)}\n`);
       }
       case '/':
-        return send(response, 200, 'tswoole: /metrics /healthz /readyz /api\n');
+        return send(response, 200, `tswoole: ${this.#paths.join(' ')}\n`);
     }
-    throw new Refusal(404, `there is no ${shorten(path)}; there are /metrics, /healthz, /readyz and /api`);
+    const last = this.#paths.at(-1) ?? '';
+    const others = this.#paths.slice(0, -1).join(', ');
+    throw new Refusal(404, `there is no ${shorten(path)}; there are ${others} and ${last}`);
+  }
+
+  get #paths(): string[] {
+    return ['/metrics', '/healthz', '/readyz', '/api', ...(this.#dashboard === undefined ? [] : ['/dashboard'])];
   }
 
   async #api(request: IncomingMessage, response: ServerResponse, { path, query }: Target): Promise<void> {
     const name = path.slice('/api/'.length);
     allow(request, 'GET', 'HEAD', 'POST');
     const isPost = request.method === 'POST';
-    this.#mustBeAllowed(request, isPost);
+    const client = this.#access.check(request, isPost);
     const command = name === '' ? 'commands' : name;
     if (!this.#commands.has(command)) this.#commands.refuseUnknown(shorten(command));
     if (!isPost && this.#commands.changes(command)) {
       throw new Refusal(405, `${command} changes something: POST it`, { allow: 'POST' });
     }
     const given = isPost ? await readBody(request) : fromQuery(query);
+    if (isPost && this.#commands.changes(command)) this.#logChange(client, command, given);
     request.socket.setTimeout(0); // a reload may take any time
     const result = await this.#commands
       .runForRemote(command, given)
@@ -136,16 +160,11 @@ export class AdminServer {
     send(response, 200, `${JSON.stringify(result ?? null)}\n`, 'application/json');
   }
 
-  /** Checks the token, where one is set. */
-  #mustBeAllowed({ headers }: IncomingMessage, isPost: boolean): void {
-    const { token } = this.#admin;
-    if (token === '') {
-      if (isPost) throw new Refusal(403, 'commands can be given only where the option admin has a token');
-      return;
-    }
-    const [scheme = '', given = ''] = (headers.authorization ?? '').split(' ');
-    if (scheme.toLowerCase() === 'bearer' && isSame(given, token)) return;
-    throw new Refusal(401, 'send the token: Authorization: Bearer TOKEN', { 'www-authenticate': 'Bearer' });
+  /** Whoever changes something is in the log: from where, with which token. */
+  #logChange({ address, rights, by }: Client, command: string, given: Readonly<Record<string, unknown>>): void {
+    const who = { address, token: nameOf(rights), by };
+    const fields = { command, ...this.#commands.loggable(command, given) };
+    this.#log.info('a command came to the admin listener', { ...fields, ...who });
   }
 
   #refuse(response: ServerResponse, error: unknown): void {
@@ -173,29 +192,9 @@ function statusOf(error: unknown): number {
   if (!(error instanceof ServerError)) return 500;
   if (error.is('ERR_COMMAND_UNKNOWN') || error.is('ERR_SESSION_NOT_FOUND')) return 404;
   if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID|ROOM_NAME)/.test(error.code)) return 400;
-  return /^ERR_(RELOAD|SCALE|PROFILE|NO_WEBSOCKET|NO_CLUSTER|NODE_RELOAD|ROOM_BUFFER_FULL)$/.test(error.code)
+  return /^ERR_(RELOAD|SCALE|PROFILE|NO_WEBSOCKET|NO_CLUSTER|NO_DASHBOARD|NODE_RELOAD|ROOM_BUFFER_FULL)$/.test(
+    error.code,
+  )
     ? 409
     : 500;
-}
-
-function send(
-  response: ServerResponse,
-  status: number,
-  body: string,
-  type = 'text/plain; charset=utf-8',
-  headers = {},
-): void {
-  response.writeHead(status, {
-    'content-type': type,
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-    ...headers,
-  });
-  response.end(response.req.method === 'HEAD' ? undefined : body);
-}
-
-/** Takes the same time for every difference. */
-function isSame(one: string, other: string): boolean {
-  const hash = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(hash(one), hash(other));
 }

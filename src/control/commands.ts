@@ -24,7 +24,10 @@ const BOOLEAN = flag();
 const FD = integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 const MOST_CONNECTIONS = 1000;
+const severities = ['debug', 'info', 'warn', 'error'] as const;
 const MOST_ROOMS = 10_000;
+const MOST_LINES = 1000;
+const MOST_ENDS = 100;
 
 export const commands = {
   status: {
@@ -63,6 +66,35 @@ export const commands = {
     changes: false,
     takes: { count: integer({ min: 1, max: MOST_ROOMS }) },
     run: (server, { count = 100 }) => server.rooms(count as number),
+  },
+  history: {
+    help: 'Requests, connections, bytes, latencies, load and memory of each second of the last 15 minutes.',
+    changes: false,
+    takes: {},
+    run: (server) => server.history(),
+  },
+  log: {
+    help: 'The newest lines that the processes have logged, where the dashboard is on: after a number, from a level up, with a text.',
+    changes: false,
+    takes: {
+      after: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+      count: integer({ min: 1, max: MOST_LINES }),
+      level: choice(severities),
+      text: text({ min: 0, max: 256 }),
+    },
+    run: (server, given) => server.log({ after: 0, count: 200, ...given }),
+  },
+  ends: {
+    help: 'The last processes that have ended, with the reason, code, signal and stack.',
+    changes: false,
+    takes: { count: integer({ min: 1, max: MOST_ENDS }) },
+    run: (server, { count = MOST_ENDS }) => server.ends(count as number),
+  },
+  objects: {
+    help: 'The tables, caches, locks and other objects that all processes share, with who holds them.',
+    changes: false,
+    takes: {},
+    run: (server) => server.objects(),
   },
   publish: {
     help: 'Sends a text to all WebSockets in a room, and tells how many these are.',
@@ -187,6 +219,9 @@ function anyText(): Kind<string, string> {
   };
 }
 
+/** Arguments that are words. */
+const TOLD: ReadonlySet<string> = new Set(['target', 'kind', 'level', 'room']);
+
 const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
 
 /** @throws ServerError ERR_COMMAND_NAME */
@@ -225,6 +260,23 @@ export class CommandTable {
   /** False for a read-only command; unknown ones and the user's own may change something. */
   changes(name: string): boolean {
     return name !== 'commands' && builtIn(name)?.changes !== false;
+  }
+
+  /**
+   * What the log may tell of the arguments: numbers, booleans and short words of the server's own commands. Texts, and what
+   * the user's commands take, may be secret.
+   */
+  loggable(name: string, given: Arguments): Record<string, unknown> {
+    const takes = builtIn(name)?.takes;
+    if (takes === undefined) return {};
+    const isTold = (key: string, value: unknown): boolean =>
+      Object.hasOwn(takes, key) &&
+      (typeof value === 'number' || typeof value === 'boolean' || (typeof value === 'string' && TOLD.has(key)));
+    return Object.fromEntries(
+      Object.entries(given)
+        .filter(([key, value]) => isTold(key, value))
+        .map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, 128) : value]),
+    );
   }
 
   /** @throws ServerError ERR_COMMAND_UNKNOWN, ERR_OPTION_*, and the command's own error */

@@ -1,9 +1,14 @@
 /** The control interface of a running server, for the command line, the admin listener and the API. */
 import type { ClusterState } from '../memory/cluster-record.js';
 import type { ClientInfo } from '../memory/connection-table.js';
+import type { LogLines } from '../memory/log-board.js';
 import type { RoomSize, RoomTotals } from '../memory/room-board.js';
+import type { SharedObjectDetails } from '../shared/registry.js';
+import type { Doing } from './dashboard/doing.js';
+import type { EndReport } from './dashboard/ends.js';
+import type { History, Rates } from './dashboard/history.js';
 import type { MetricFamily } from './metrics.js';
-import type { ServerStats, WorkerInfo } from './stats.js';
+import type { ReactorState, ServerStats, WorkerInfo } from './stats.js';
 
 export type ServerPhase = 'starting' | 'running' | 'shutting down' | 'ended';
 
@@ -140,6 +145,17 @@ export interface ConnectionPage {
   readonly next: number;
 }
 
+export interface LogFilter {
+  /** Lines after this number. */
+  readonly after: number;
+  /** The newest of those that fit. */
+  readonly count: number;
+  /** Lines of this level and more severe ones. */
+  readonly level?: string | undefined;
+  /** In the line or the name of its process, in letters of either case. */
+  readonly text?: string | undefined;
+}
+
 export interface RoomReport {
   /** How many rooms have members, and how many memberships there are. */
   readonly total: RoomTotals;
@@ -202,6 +218,22 @@ export interface Controlled {
   /** The same without a file. @throws ServerError ERR_PROFILE, ERR_WORKER_ID */
   takeProfile(request: Omit<ProfileRequest, 'path'>): Promise<TakenProfile>;
   setLogLevel(level: string): void;
+  /** The newest lines of all processes. @throws ServerError ERR_NO_DASHBOARD */
+  log(filter: LogFilter): LogLines;
+  /** The last 15 minutes. */
+  history(): History;
+  /** The newest point of the history; null in the first second. */
+  rates(): Rates | null;
+  /** The last ends of processes, at most `count` of them. */
+  ends(count: number): EndReport;
+  /** The shared objects, with who holds them. */
+  objects(): { readonly objects: readonly SharedObjectDetails[] };
+  /** In BASE mode: none, its workers are the reactors. */
+  reactors(): ReactorState[];
+  /** The reload or scaling that runs now; null: none. */
+  doing(): Doing | null;
+  /** Unix time in ms. */
+  now(): number;
   /** Every process reopens its log file: `logrotate` has moved it. */
   reopenLogs(): void;
 }

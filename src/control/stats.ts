@@ -174,6 +174,42 @@ export interface WorkerInfo extends WorkerCounts {
   loopStandsMs: number;
   /** Resident memory in bytes, as last reported. */
   residentBytes: number;
+  /** Its event loop has not turned for a second; null: it has. */
+  standsStill: StandsStill | null;
+}
+
+/** An event loop that is blocked. */
+export interface StandsStill {
+  /** For how long. */
+  sinceMs: number;
+  /** Where, a line per call; empty: unknown, as without the option `workerTimeoutMs`, and before 70% of it. */
+  stack: string;
+}
+
+/** A reactor thread of PROCESS mode. Counters are totals since the start. */
+export interface ReactorState {
+  /** From 0. */
+  id: number;
+  /** Open connections. */
+  connections: number;
+  /** Connections it has got. */
+  acceptCount: number;
+  bytesIn: number;
+  bytesOut: number;
+  /** Bytes buffered in its memory now. */
+  bufferedBytes: number;
+  /** Packets dispatched to workers. */
+  dispatchCount: number;
+  /** How often it stopped reading because a worker was behind. */
+  stallCount: number;
+  /** Open WebSockets. */
+  webSockets: number;
+  /** Within which 99 of 100 turns of its event loop were late, since the start. */
+  loopDelayMs: number;
+  /** Share of the last second in which its event loop was busy, 0 to 1. */
+  loopUtilisation: number;
+  /** Time since its event loop last turned. */
+  loopStandsMs: number;
 }
 
 export function readStats(region: Region, tasks: TaskCounts, messageCount: number): ServerStats {
@@ -276,6 +312,28 @@ export function readEveryWorker(region: Region): WorkerInfo[] {
     .map((id) => ({ ...readCounts(region, board, id), ...readHealth(region, board, id) }));
 }
 
+/** In BASE mode there are none. */
+export function readReactors(region: Region): ReactorState[] {
+  const board = new ReactorBoard(region);
+  return ofReactors(region, (id) => {
+    const record = ProcessRecord.ofReactor(region, id);
+    return {
+      id,
+      connections: board.connections(id),
+      acceptCount: board.read(id, ReactorCounter.accepted),
+      bytesIn: board.read(id, ReactorCounter.receivedBytes),
+      bytesOut: board.read(id, ReactorCounter.sentBytes),
+      bufferedBytes: board.read(id, ReactorCounter.buffered),
+      dispatchCount: board.read(id, ReactorCounter.dispatched),
+      stallCount: board.read(id, ReactorCounter.stalls),
+      webSockets: board.read(id, ReactorCounter.webSockets),
+      loopDelayMs: quantile(record.loopDelays, 0.99) * 1000,
+      loopUtilisation: record.loopUtilisation,
+      loopStandsMs: msSinceSeen(record.seenAt),
+    };
+  });
+}
+
 /** Of all workers together, as seconds. */
 export function readLatencies(region: Region): { readonly latencyP50: number; readonly latencyP99: number } {
   const records = allIds(region)
@@ -332,6 +390,9 @@ function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCount
   };
 }
 
+/** Loops check in several times a second. */
+const STANDS_STILL_MS = 1200;
+
 type Health = Omit<WorkerInfo, keyof WorkerCounts>;
 
 /** Costs more, so it is skipped where only sums are needed. */
@@ -341,11 +402,16 @@ function readHealth(region: Region, board: WorkerBoard, id: number): Health {
   const latencies = { latencyP50: quantile(callbacks, 0.5), latencyP99: quantile(callbacks, 0.99) };
   const present = records[board.field(id, WorkerField.lane)];
   if (present === undefined || board.field(id, WorkerField.pid) === 0) {
-    return { ...latencies, loopUtilisation: 0, loopStandsMs: 0, residentBytes: 0 };
+    return { ...latencies, loopUtilisation: 0, loopStandsMs: 0, residentBytes: 0, standsStill: null };
   }
   const { loopUtilisation, seenAt, residentBytes } = present;
-  const loopStandsMs = seenAt === 0 ? 0 : Math.max(0, Math.round(monotonicMs() - seenAt));
-  return { ...latencies, loopUtilisation, loopStandsMs, residentBytes };
+  const loopStandsMs = msSinceSeen(seenAt);
+  const standsStill = loopStandsMs < STANDS_STILL_MS ? null : { sinceMs: loopStandsMs, stack: present.stack };
+  return { ...latencies, loopUtilisation, loopStandsMs, residentBytes, standsStill };
+}
+
+function msSinceSeen(seenAt: number): number {
+  return seenAt === 0 ? 0 : Math.max(0, Math.round(monotonicMs() - seenAt));
 }
 
 function sum(values: readonly number[]): number {

@@ -834,6 +834,11 @@ export const errorTable = {
     sentence: ({ method }) => `${method} needs the option "cluster", which this server was not given.`,
     advice: 'Give cluster: {driver, url} to the server; docs/several-machines.md.',
   }),
+  ERR_NO_DASHBOARD: entry({
+    fields: { command: 'string' },
+    sentence: ({ command }) => `The command "${command}" needs the dashboard, which is off: nothing is kept for it.`,
+    advice: 'Give admin: {port, dashboard: true} to the server; docs/dashboard.md.',
+  }),
   ERR_CLUSTER_ADDRESS: entry({
     fields: { received: 'string' },
     sentence: ({ received }) => `The address of a connection must be NODE~INCARNATION:FD, received ${received}.`,

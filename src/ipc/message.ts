@@ -43,6 +43,26 @@ export interface CrashReport {
   readonly healthyAfterMs: number;
 }
 
+/** A process of the server has ended: how, and why. */
+export interface ProcessEnd {
+  readonly kind: 'worker' | 'task' | 'user' | 'manager';
+  /** Of a process with an id; −1: the manager. */
+  readonly id: number;
+  /** Its name in the log. */
+  readonly name: string;
+  readonly pid: number;
+  /** In one word: see `endReasons`; `'exit'` or `'signal'` for the manager. */
+  readonly cause: string;
+  /** In a sentence for people, with its error. */
+  readonly reason: string;
+  readonly code: number;
+  /** 'SIGKILL'; null: it exited by itself. */
+  readonly signal: string | null;
+  readonly uptimeMs: number;
+  /** Of its error, or of its blocked loop; empty: none is known. */
+  readonly stack: string;
+}
+
 /** What the broker process of a cluster says to the master: see `ToMaster` in `cluster/messages.ts`. */
 export interface ClusterReport {
   readonly type: 'cluster';
@@ -72,6 +92,8 @@ export type MasterToManager =
 export type ManagerToMaster =
   | { type: 'started' }
   | { type: 'crashed'; crash: CrashReport }
+  /** Of any process, whatever the reason, but not in the shutdown. */
+  | { type: 'ended'; end: ProcessEnd }
   | { type: 'ready' }
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'settled' }
@@ -145,6 +167,7 @@ export const decodeMasterToManager = decoder<MasterToManager>([
 export const decodeManagerToMaster = decoder<ManagerToMaster>([
   'started',
   'crashed',
+  'ended',
   'ready',
   'bootFailed',
   'settled',

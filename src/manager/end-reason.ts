@@ -1,5 +1,6 @@
 /** Why a process has ended, in words for people. */
 import type { SerializedError } from '../errors/index.js';
+import type { ProcessEnd } from '../ipc/message.js';
 import type { EndReason } from '../memory/region.js';
 import { signalName } from '../util/signal-name.js';
 import type { WorkerHandle } from './worker-handle.js';
@@ -23,6 +24,20 @@ export function causeOf({ reason, signal }: WorkerHandle, wasBooting: boolean): 
   if (reason !== undefined) return reason;
   if (wasBooting) return 'boot';
   return signal === 0 ? 'exit' : 'signal';
+}
+
+const LONGEST_REASON = 2048;
+const LONGEST_STACK = 8192;
+
+/** For the list of ends. @param now of the clock that the handle has its start from */
+export function endOf(handle: WorkerHandle, wasBooting: boolean, now: number): ProcessEnd {
+  const { role, id, name, pid, exitCode, signal, lastError, stack, startedAt } = handle;
+  return {
+    ...{ kind: role, id, name, pid, cause: causeOf(handle, wasBooting), code: exitCode, signal: signalName(signal) },
+    reason: reasonOf(handle).slice(0, LONGEST_REASON),
+    uptimeMs: Math.round(now - startedAt),
+    stack: (stack === '' ? (lastError?.stack ?? '') : stack).slice(0, LONGEST_STACK),
+  };
 }
 
 /** With its error, each cause of that, and its output on standard error. */

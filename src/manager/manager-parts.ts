@@ -1,6 +1,6 @@
 /** The dependencies of the manager. */
 import type { ProcessRole } from '../ipc/inheritance.js';
-import type { ManagerToMaster, ProfileOrder } from '../ipc/message.js';
+import type { ManagerToMaster, ProcessEnd, ProfileOrder } from '../ipc/message.js';
 import type { WorkerBoard } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
 import type { Clock } from '../util/clock.js';
@@ -71,6 +71,8 @@ export interface ManagerParts {
   /** Takes a profile of the manager process. */
   profile(order: ProfileOrder): void;
   notifyMaster(message: ManagerToMaster): void;
+  /** A process has ended, and not in the shutdown. */
+  ended(end: ProcessEnd): void;
   /** Ends the process. */
   exit(code: number): void;
 }

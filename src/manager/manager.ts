@@ -14,7 +14,7 @@ import { WorkerField } from '../memory/boards.js';
 import { signalName } from '../util/signal-name.js';
 import { Alarm } from './alarm.js';
 import { HEALTHY_UPTIME_MS } from './backoff.js';
-import { causeOf, reasonOf } from './end-reason.js';
+import { causeOf, endOf, reasonOf } from './end-reason.js';
 import type { ManagerParts } from './manager-parts.js';
 import { callUser, Register } from './register.js';
 import { Reload, type ReloadScope, widest } from './reload.js';
@@ -393,6 +393,7 @@ export class Manager {
     handle.exited(exitCode, signal);
     seat.forget(handle);
     this.#register.ended(seat, handle);
+    if (!this.#shutdown.isStopping) this.#parts.ended(endOf(handle, wasBooting, this.#now()));
     if (!handle.isSurplus && !this.#shutdown.isStopping) this.#parts.region.countEnd(causeOf(handle, wasBooting));
     this.#parts.region.countDeath();
     this.#parts.recover({ pid: handle.pid, id: handle.id, lane: handle.lane, wasServing, exitCode, signal });

@@ -158,6 +158,7 @@ export function createManager(place: ManagerPlace): Manager {
     isDrained: (workerId) => isDrained(region, workerId),
     profile: (order) => void answerProfile(order, messaging.overflow).then((answer) => place.notifyMaster(answer)),
     notifyMaster: (message) => place.notifyMaster(message),
+    ended: (end) => place.notifyMaster({ type: 'ended', end }),
     exit: (code) => {
       reportLostTasks(messaging, log);
       place.exit(code);

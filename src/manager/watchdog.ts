@@ -51,6 +51,7 @@ export class Watchdog {
     const fields = { childPid: handle.pid, stoodMs: Math.round(stoodMs), ...(stack === '' ? {} : { stack }) };
     this.#parts.log.error(`the event loop of ${handle.name} stands still, it is killed and replaced`, fields);
     handle.reason = 'hang';
+    handle.stack = stack;
     handle.process?.kill('SIGKILL');
   }
 }

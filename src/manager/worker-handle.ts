@@ -58,6 +58,8 @@ export class WorkerHandle implements WorkerSpec {
   reason: LeaveReason | undefined;
   /** The worker's own report of why it ends. */
   lastError: SerializedError | undefined;
+  /** Of its loop, where that was blocked. */
+  stack = '';
   /** Its output on standard error before it was ready. */
   wrote = '';
   #state: WorkerState = 'booting';

@@ -192,6 +192,14 @@ export class ManagerKeeper {
     const crash = { id: MANAGER_ID, name: 'the manager', failures: this.#deaths };
     const reason = `the manager ${how}${threw}${said}`;
     this.#parts.crashes.ended({ ...crash, reason, nextInMs, healthyAfterMs: HEALTHY_MS });
+    this.#parts.message({
+      type: 'ended',
+      end: {
+        ...{ kind: 'manager', id: MANAGER_ID, name: 'the manager', pid, cause: signal === 0 ? 'exit' : 'signal' },
+        ...{ reason, code: exitCode, signal: signalName(signal), uptimeMs: Math.round(uptimeMs) },
+        stack: this.#lastError?.stack ?? '',
+      },
+    });
     const fields: Record<string, unknown> = { childPid: pid, uptimeMs: Math.round(uptimeMs) };
     if (this.#lastError !== undefined) fields['reason'] = this.#lastError.message;
     this.#parts.log.error(`the manager ${how}; starting another one`, fields);

@@ -10,7 +10,14 @@ import { createBells } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
 import { outputOfManager } from '../ipc/child-output.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
-import type { ManagerToMaster, MasterToManager, ProfileOrder, ProfilePiece, ReplaceReason } from '../ipc/message.js';
+import type {
+  ManagerToMaster,
+  MasterToManager,
+  ProcessEnd,
+  ProfileOrder,
+  ProfilePiece,
+  ReplaceReason,
+} from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { logRefused } from '../ipc/refused-client.js';
 import { createFramer } from '../listen/create-framer.js';
@@ -80,6 +87,8 @@ export class Master {
   readonly #hurried = deferred<void>();
   /** Another process of the tree asks for the shutdown of the server. */
   onShutdownRequest: () => void = () => void this.shutdown();
+  /** A process of the server has ended, other than in the shutdown. */
+  onEnd: (end: ProcessEnd) => void = () => {};
   /** The broker process of a cluster says something. */
   onClusterReport: (said: object) => void = () => {};
 
@@ -228,6 +237,8 @@ export class Master {
     switch (message.type) {
       case 'crashed':
         return this.#crashes.ended(message.crash);
+      case 'ended':
+        return this.onEnd(message.end);
       case 'ready':
         this.#scaling.managerIsBack();
         return this.#ready.resolve();

@@ -23,6 +23,9 @@ function fittingBytes(wanted: number, slots: number): number {
   return Math.min(wanted, Math.floor(TLS_BYTES / slots / 8) * 8);
 }
 
+/** Lines of the log that the dashboard can show. */
+const LOG_LINES = 2000;
+
 /** What only some ports need. */
 export interface PortNeeds {
   readonly tlsRecordBytes: number;
@@ -56,5 +59,6 @@ export function shapeOf(options: ResolvedOptions, userProcessNum: number, needs:
     rooms: webSockets ? 2 ** Math.ceil(Math.log2(options.maxRooms)) : 0,
     ringBytes: channelSize,
     messageSlots: Math.min(waiting + SLOTS_BESIDES_WAITING, MAX_SLOTS),
+    logSlots: options.admin?.dashboard === true ? LOG_LINES : 0,
   };
 }

@@ -7,9 +7,9 @@
  * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS         │ ring headers │ mapped once,
  * │ 4 KiB  │ R × 384 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B │ 256 B each   │ by every process
  * ├────────┴─────┬─────┴─────┬─────┴─────────────┴───┬──────────────┴───────┬───┴─────────────┴──────────────┘
- * │ rings        │ messaging │ rooms                 │ data of connections  │
- * │ mapped twice │           │ see `room-board.ts`   │ `connection-data.ts` │ mapped by the processes that need them
- * └──────────────┴───────────┴───────────────────────┴──────────────────────┘
+ * │ rings        │ messaging │ rooms                 │ data of connections  │ log            │
+ * │ mapped twice │           │ see `room-board.ts`   │ `connection-data.ts` │ `log-board.ts` │ mapped by the processes
+ * └──────────────┴───────────┴───────────────────────┴──────────────────────┴────────────────┘ that need them
  * ```
  * T is 768, or up to 4,096 where clients show certificates. P processes have an id: workers first, then task workers, then
  * the user's own. The messaging area (tasks and messages between processes) has its own layout: `messaging-layout.ts`.
@@ -39,6 +39,8 @@ export interface RegionShape {
   readonly ringBytes: number;
   /** How many tasks and messages of one process may be in flight. */
   readonly messageSlots: number;
+  /** Lines of the log that are kept for the dashboard; 0 where it is off. */
+  readonly logSlots: number;
 }
 
 export const HEADER_BYTES = 4096;
@@ -67,6 +69,10 @@ export const ROOM_HEADER_BYTES = 64;
 export const ROOM_NAME_BYTES = 128;
 /** Hash, stamp, next and length, then the name. */
 export const ROOM_RECORD_BYTES = 16 + ROOM_NAME_BYTES;
+
+/** See `log-board.ts`. */
+export const LOG_HEADER_BYTES = 64;
+export const LOG_SLOT_BYTES = 2176;
 
 /** Each process id has two lanes, so that the successor can already send while the old process drains. */
 export const LANES_PER_WORKER = 2;
@@ -99,6 +105,7 @@ export interface RegionLayout {
   /** A record for each connection; then the long data of each. */
   readonly data: AreaPlace;
   readonly longData: AreaPlace;
+  readonly log: AreaPlace;
 }
 
 /** A part of the file that is mapped by itself. */
@@ -168,11 +175,12 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     peers: peerNum(shape),
     slots: shape.messageSlots,
   });
-  const [rooms, roomCounters, data, longData] = layoutAreas(messaging.endsAt, [
+  const [rooms, roomCounters, data, longData, log] = layoutAreas(messaging.endsAt, [
     shape.rooms === 0 ? 0 : ROOM_HEADER_BYTES + shape.rooms * (4 + ROOM_RECORD_BYTES),
     shape.rooms * reactorNum * 4,
     shape.dataSlots * DATA_RECORD_BYTES,
     shape.dataSlots * 2 * LONG_DATA_BYTES,
+    shape.logSlots === 0 ? 0 : LOG_HEADER_BYTES + shape.logSlots * LOG_SLOT_BYTES,
   ]);
 
   return {
@@ -184,7 +192,7 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     addressesAt,
     tlsAt,
     plainBytes,
-    totalBytes: alignTo(longData.at + longData.bytes, PAGE_BYTES),
+    totalBytes: alignTo(log.at + log.bytes, PAGE_BYTES),
     inbound: (reactor, worker) => place(reactor, worker),
     outbound: (reactor, sender) => place(reactor, workerNum + sender),
     messaging,
@@ -192,6 +200,7 @@ export function layoutRegion(shape: RegionShape): RegionLayout {
     roomCounters,
     data,
     longData,
+    log,
   };
 }
 

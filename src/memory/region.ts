@@ -17,6 +17,7 @@ const shapeNames = [
   'rooms',
   'ringBytes',
   'messageSlots',
+  'logSlots',
 ] as const satisfies readonly (keyof RegionShape)[];
 
 const MAGIC_VALUE = 0x7473_7730; // 'tsw0'

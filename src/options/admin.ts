@@ -1,13 +1,13 @@
 /** The options `admin`, `watch` and `maxMemory`. */
 import { ServerError } from '../errors/index.js';
-import { host, integer, jsonOrText, type Kind, listOf, refuse, refuseSecret, size, text } from './check.js';
+import { flag, host, integer, jsonOrText, type Kind, listOf, refuse, refuseSecret, size, text } from './check.js';
 import { GIB, MIB } from './size.js';
 
 /** The option `admin`: where the admin listener listens, and what it asks for. */
 export interface AdminOptions {
   /** Port to listen on, 0 to 65535. Default: `0`, a free one. */
   readonly port?: number;
-  /** Address to listen on; beyond loopback a `token` is required. Default: `'127.0.0.1'`. */
+  /** Address to listen on; beyond loopback a `token` or `readToken` is required. Default: `'127.0.0.1'`. */
   readonly host?: string;
   /**
    * The token that `Authorization: Bearer …` must carry, 16 to 256 characters. Default: none; the listener is read-only
@@ -15,56 +15,82 @@ export interface AdminOptions {
    */
   readonly token?: string;
   /**
+   * A second token that only reads: with it no command changes anything. 16 to 256 characters, and not `token`.
+   * Default: none.
+   */
+  readonly readToken?: string;
+  /**
    * Other names by which clients reach this listener, such as that of a proxy or a service; without a port.
    * Default: none.
    */
   readonly hosts?: readonly string[];
+  /** Whether the listener has the dashboard, at `/dashboard/`. Default: `false`. */
+  readonly dashboard?: boolean;
 }
 
 export interface ResolvedAdmin {
   readonly port: number;
   readonly host: string;
+  /** Empty: there is none. */
   readonly token: string;
+  /** Empty: there is none. */
+  readonly readToken: string;
   readonly hosts: readonly string[];
+  readonly dashboard: boolean;
 }
 
-const adminNames = ['port', 'host', 'token', 'hosts'];
+const adminNames = ['port', 'host', 'token', 'readToken', 'hosts', 'dashboard'];
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 export function admin(): Kind<AdminOptions | number | null, ResolvedAdmin | null> {
   const expected =
-    'a port, or {port, host, token, hosts} with a token of 16 to 256 characters; beyond loopback the token is a must';
+    'a port, or {port, host, token, readToken, hosts, dashboard} with tokens of 16 to 256 characters, which differ; beyond loopback a token is a must';
   const port = integer({ min: 0, max: 65_535 });
   const address = host();
+  const isOn = flag();
   return {
     type: 'AdminOptions | number | null',
     expected,
     secret: true,
     show: (value) =>
-      value === null ? 'null' : JSON.stringify({ ...value, token: value.token === '' ? '' : '(hidden)' }),
+      value === null
+        ? 'null'
+        : JSON.stringify({ ...value, token: shown(value.token), readToken: shown(value.readToken) }),
     parse: (given) => (/^\d+$/.test(given) ? Number(given) : jsonOrText(given)),
     check(name, value) {
       if (value === null) return null;
-      if (typeof value === 'number')
-        return Object.freeze({ port: port.check(name, value), host: '127.0.0.1', token: '', hosts: [] });
+      if (typeof value === 'number') return Object.freeze({ ...NOTHING_MORE, port: port.check(name, value) });
       if (typeof value !== 'object' || Array.isArray(value)) refuseSecret('ERR_OPTION_TYPE', name, expected, value);
       const given = value as Record<string, unknown>;
-      const { port: at = 0, host: on = '127.0.0.1', token, hosts = [] } = given;
+      const { port: at = 0, host: on = '127.0.0.1', token, readToken, hosts = [], dashboard = false } = given;
       if (!Object.keys(given).every((key) => adminNames.includes(key)))
         refuse('ERR_OPTION_VALUE', name, expected, value);
       const checked = {
         port: port.check(`${name}.port`, at),
         host: address.check(`${name}.host`, on),
-        token: token === undefined || token === '' ? '' : checkToken(`${name}.token`, token),
+        token: checkToken(`${name}.token`, token),
+        readToken: checkToken(`${name}.readToken`, readToken),
         hosts: checkHosts(`${name}.hosts`, hosts),
+        dashboard: isOn.check(`${name}.dashboard`, dashboard),
       };
-      if (checked.token === '' && !LOOPBACK.test(checked.host)) refuse('ERR_OPTION_VALUE', name, expected, value);
+      const hasToken = checked.token !== '' || checked.readToken !== '';
+      const isSame = hasToken && checked.token === checked.readToken;
+      if (isSame || (!hasToken && !LOOPBACK.test(checked.host)))
+        refuseSecret('ERR_OPTION_VALUE', name, expected, value);
       return Object.freeze(checked);
     },
   };
 }
 
+const NOTHING_MORE = { host: '127.0.0.1', token: '', readToken: '', hosts: [], dashboard: false };
+
+function shown(token: string): string {
+  return token === '' ? '' : '(hidden)';
+}
+
+/** Missing and empty: there is none. */
 function checkToken(name: string, value: unknown): string {
+  if (value === undefined || value === '') return '';
   const secret = text({ min: 16, max: 256 });
   try {
     return secret.check(name, value);

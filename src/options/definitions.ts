@@ -579,7 +579,7 @@ export const definitions = {
   admin: option({
     kind: admin(),
     default: { value: null },
-    help: 'An HTTP listener with `/metrics`, `/healthz`, `/readyz` and `/api/`: [metrics.md](metrics.md). A port alone listens on loopback.',
+    help: 'An HTTP listener with `/metrics`, `/healthz`, `/readyz` and `/api/`: [metrics.md](metrics.md); with `dashboard: true` also [the dashboard](dashboard.md). A port alone listens on loopback.',
     swoole: 'admin_server',
   }),
   watch: option({

@@ -7,6 +7,7 @@ import type {
   ConnectionPage,
   Controlled,
   CrashLoop,
+  LogFilter,
   NodesReload,
   ProfileRequest,
   RoomReport,
@@ -15,11 +16,17 @@ import type {
   TakenProfile,
   Traffic,
 } from '../control/controlled.js';
+import { type Doing, DoingWatch } from '../control/dashboard/doing.js';
+import { type EndReport, Ends } from '../control/dashboard/ends.js';
+import { type History, HistoryMeter, type Rates } from '../control/dashboard/history.js';
+import { selectLines } from '../control/dashboard/select-lines.js';
 import { type MetricFamily, readMetrics } from '../control/metrics.js';
 import { RateMeter } from '../control/rate-meter.js';
 import {
+  type ReactorState,
   readEveryWorker,
   readLatencies,
+  readReactors,
   readRooms,
   readStats,
   readWorkers,
@@ -31,12 +38,15 @@ import type { Outbox } from '../ipc/outbox.js';
 import type { Master } from '../master/master.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { type ClientInfo, ConnectionTable } from '../memory/connection-table.js';
+import { LogBoard, type LogLines } from '../memory/log-board.js';
 import { checkProcessId } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
 import { LeftProfile, leaveProfile } from '../messaging/left-profile.js';
 import type { Messaging } from '../messaging/messaging.js';
 import { type ResolvedFraming, type ResolvedListen, type ResolvedOptions, speaksHttp } from '../options/index.js';
+import { type SharedObjectDetails, sharedObjectDetails } from '../shared/registry.js';
+import { monotonicMs } from '../util/clock.js';
 import type { LogLevel } from '../util/log.js';
 import { writeProfile } from '../util/profile.js';
 import { scriptPath } from '../util/script.js';
@@ -66,6 +76,10 @@ export class ControlledServer implements Controlled {
   readonly #region: Region;
   readonly #table: ConnectionTable;
   readonly #meter: RateMeter;
+  readonly #history: HistoryMeter;
+  readonly #ends: Ends;
+  readonly #doing: DoingWatch;
+  #board: LogBoard | undefined;
 
   constructor(parts: ControlledParts) {
     this.#parts = parts;
@@ -75,11 +89,16 @@ export class ControlledServer implements Controlled {
       const { requestCount, filesServedCount } = this.stats();
       return requestCount + filesServedCount;
     });
+    this.#history = new HistoryMeter({ region: this.#region, endedTasks: () => this.#endedTasks() });
+    this.#doing = new DoingWatch(this.#region, () => this.now());
+    this.#ends = new Ends(() => this.now());
+    parts.master.onEnd = (end) => this.#ends.add(end);
   }
 
   /** From now on it measures rates per second. */
   start(): void {
     this.#meter.start();
+    this.#history.start();
   }
 
   status(): ServerStatus {
@@ -172,7 +191,7 @@ export class ControlledServer implements Controlled {
       ...rest,
       framing: readable(framing),
       logger: logger === null ? null : HIDDEN,
-      admin: admin === null ? null : { ...admin, token: admin.token === '' ? '' : HIDDEN },
+      admin: admin === null ? null : { ...admin, token: hidden(admin.token), readToken: hidden(admin.readToken) },
       tls: tls === null ? null : { ...tls, key: HIDDEN, passphrase: HIDDEN, sni: Object.keys(tls.sni) },
     };
   }
@@ -212,7 +231,7 @@ export class ControlledServer implements Controlled {
   }
 
   async scale(workerNum: number): Promise<{ readonly workerNum: number }> {
-    await this.#parts.master.scale(workerNum);
+    await this.#doing.scaling(workerNum, () => this.#parts.master.scale(workerNum));
     return { workerNum: this.#region.activeWorkerNum };
   }
 
@@ -287,6 +306,45 @@ export class ControlledServer implements Controlled {
     this.#region.logLevel = level as LogLevel;
   }
 
+  log({ after, ...filter }: LogFilter): LogLines {
+    if (this.#region.shape.logSlots === 0) throw new ServerError('ERR_NO_DASHBOARD', { command: 'log' });
+    this.#board ??= new LogBoard(this.#region);
+    return selectLines(this.#board.read(after), filter);
+  }
+
+  history(): History {
+    return this.#history.report();
+  }
+
+  rates(): Rates | null {
+    return this.#history.newest ?? null;
+  }
+
+  ends(count: number): EndReport {
+    return this.#ends.report(count);
+  }
+
+  objects(): { readonly objects: readonly SharedObjectDetails[] } {
+    return { objects: sharedObjectDetails() };
+  }
+
+  reactors(): ReactorState[] {
+    return this.#parts.options.mode === 'base' ? [] : readReactors(this.#region);
+  }
+
+  doing(): Doing | null {
+    return this.#doing.now();
+  }
+
+  now(): number {
+    return Math.round(this.#region.unixMs(monotonicMs()));
+  }
+
+  #endedTasks(): number {
+    const { done, failed, timedOut } = this.#parts.messaging()?.queue.counts() ?? NO_TASKS;
+    return done + failed + timedOut;
+  }
+
   #listening(): string[] {
     const bound = this.#region.ports;
     return this.#parts.listens.map(({ type, host, path }, index) => {
@@ -311,6 +369,11 @@ async function asProfileError<T>(taking: Promise<T>): Promise<T> {
 }
 
 const HIDDEN = '(hidden)';
+
+function hidden(secret: string): string {
+  return secret === '' ? '' : HIDDEN;
+}
+
 const NO_TASKS = {
   ...{ submitted: 0, queued: 0, running: 0, done: 0, failed: 0, timedOut: 0 },
   ...{ dropped: 0, retried: 0, refused: 0 },

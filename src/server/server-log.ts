@@ -4,13 +4,15 @@ import { inspect } from 'node:util';
 import { ServerError } from '../errors/index.js';
 import { onceReady } from '../ipc/boot-output.js';
 import type { Inheritance } from '../ipc/inheritance.js';
+import { LogBoard } from '../memory/log-board.js';
 import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { duplicateTo } from '../os/lock.js';
 import { makeBlocking } from '../os/socket.js';
-import { Log, type Printer } from '../util/log.js';
+import { monotonicMs } from '../util/clock.js';
+import { Log, type LogTap, type Printer } from '../util/log.js';
 import { LogFile, standardError } from '../util/log-file.js';
-import { jsonOutput, LoggerOutput, type LogOutput, printedLine, TextOutput } from '../util/log-output.js';
+import { jsonOutput, LoggerOutput, type LogOutput, messageLine, printedLine, TextOutput } from '../util/log-output.js';
 import { takePrinted } from '../util/printed.js';
 import { inherited, nameOfProcess } from './inherited.js';
 
@@ -41,8 +43,18 @@ export class ServerLog {
   /** Level and file follow the region from now on. */
   follow(region: Region): void {
     this.log.follow(() => region.logLevel);
+    if (region.shape.logSlots > 0) this.log.tap(tapInto(new LogBoard(region)));
     if (this.#file !== undefined) this.#file.epoch = () => region.logEpoch;
   }
+}
+
+/** The dashboard shows the lines of all processes. */
+function tapInto(board: LogBoard): LogTap {
+  return {
+    logged: (severity, role, message, fields) =>
+      board.write(severity, role, messageLine(message, fields), monotonicMs()),
+    printed: (severity, role, line) => board.write(severity, role, line, monotonicMs()),
+  };
 }
 
 interface LogOwner {

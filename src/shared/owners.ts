@@ -78,6 +78,13 @@ export class Owners {
     return pid > 0 && pid < CHECKING_IN && this.#isSame(pid, this.#startTimeAt(index));
   }
 
+  /** The process of the owner of that word; 0: it is known to be dead. */
+  pidOf(word: number): number {
+    const at = ((word & RECORD_MASK) - 1) * INTS;
+    const pid = this.#read(at + record.pid);
+    return this.#incarnation(at) === word >>> RECORD_BITS && pid > 0 && pid < CHECKING_IN ? pid : 0;
+  }
+
   /** The doorbell of the owner of that word, as it has told it; −1: none, it looks by itself. */
   bellOf(word: number): number {
     return this.#read(((word & RECORD_MASK) - 1) * INTS + record.bell) - 1;

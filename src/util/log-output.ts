@@ -20,8 +20,13 @@ export class TextOutput implements LogOutput {
 
   write(severity: Severity, role: string, message: string, fields: LogFields): void {
     const head = `${new Date().toISOString()} ${severity.padEnd(5)} ${role}[${process.pid}]`;
-    this.#write([head, oneLine(message), ...Object.entries(fields).map(formatField)].join(' '));
+    this.#write(`${head} ${messageLine(message, fields)}`);
   }
+}
+
+/** `message key=value`, in one line. */
+export function messageLine(message: string, fields: LogFields): string {
+  return [oneLine(message), ...Object.entries(fields).map(formatField)].join(' ');
 }
 
 /** The user's `logger`: pino, or an object with the same methods. */

@@ -29,6 +29,8 @@ interface Shared {
   override: () => LogLevel | undefined;
   output: LogOutput;
   printer: Printer | undefined;
+  /** Sees every line besides. */
+  tap: LogTap | undefined;
   last: Repeated | undefined;
 }
 
@@ -58,6 +60,12 @@ export interface Printer {
   refresh(): void;
 }
 
+/** Sees each line that is logged or printed, after the output; it must not throw. */
+export interface LogTap {
+  logged(severity: Severity, role: string, message: string, fields: LogFields): void;
+  printed(severity: Severity, role: string, line: string): void;
+}
+
 /** Never throws. A line that repeats the one before is counted instead, and the count is logged. */
 export class Log {
   readonly #role: string;
@@ -70,6 +78,7 @@ export class Log {
       override: () => undefined,
       output: output ?? new TextOutput(write),
       printer: undefined,
+      tap: undefined,
       last: undefined,
     };
   }
@@ -100,6 +109,11 @@ export class Log {
     this.#shared.override = override;
   }
 
+  /** From now on this one sees every line too. */
+  tap(tap: LogTap): void {
+    this.#shared.tap = tap;
+  }
+
   /** Switches to another output or level. */
   redirect(output: LogOutput, level: LogLevel, printer?: Printer): void {
     this.flush();
@@ -110,7 +124,9 @@ export class Log {
 
   /** A line printed by an app. Lost without a log file. */
   print(by: PrintedBy, line: string): void {
-    this.#shared.printer?.print({ role: this.#role, ...by }, line);
+    const { printer, tap } = this.#shared;
+    printer?.print({ role: this.#role, ...by }, line);
+    tap?.printed(by.stream === 'stdout' ? 'info' : 'warn', by.role ?? this.#role, line);
   }
 
   relay(line: string): void {
@@ -165,6 +181,7 @@ export class Log {
     } catch {
       // A log that cannot be written must not take the server down with it.
     }
+    this.#shared.tap?.logged(severity, role, message, fields);
   }
 }
 

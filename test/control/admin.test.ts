@@ -53,7 +53,7 @@ const server = {
 
 async function listen(given: Partial<ResolvedAdmin> = {}): Promise<AdminServer> {
   const output = new Log({ role: 'master', level: 'debug', write: (line) => log.push(line) });
-  const options = { host: '127.0.0.1', port: 0, token: '', hosts: [], ...given };
+  const options = { host: '127.0.0.1', port: 0, token: '', readToken: '', hosts: [], dashboard: false, ...given };
   admin = new AdminServer(options, server, new CommandTable(server, own), output);
   await admin.listen();
   return admin;
@@ -81,7 +81,7 @@ const errorOf = ({ body }: Answer): unknown => (JSON.parse(body) as { error: unk
 describe('the admin listener', () => {
   it('has an address while it listens, and none before and after', async () => {
     const output = new Log({ role: 'master', level: 'silent' });
-    const options = { host: '127.0.0.1', port: 0, token: '', hosts: [] };
+    const options = { host: '127.0.0.1', port: 0, token: '', readToken: '', hosts: [], dashboard: false };
     const unheard = new AdminServer(options, server, new CommandTable(server, own), output);
     expect(unheard.url).toBe('');
     expect((await listen()).url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);

@@ -14,6 +14,7 @@ export function testShape(wanted: Partial<RegionShape> = {}): RegionShape {
     slots: 64,
     ringBytes: 65536,
     messageSlots: 64,
+    logSlots: 0,
     ...wanted,
   };
 }

@@ -113,6 +113,7 @@ beforeEach(() => {
     isDrained: (id) => id !== 1 || drained,
     profile: () => {},
     notifyMaster: (message) => toMaster.push(message),
+    ended: () => {},
     exit: (code) => {
       exitCode = code;
     },

@@ -76,6 +76,7 @@ function makeManager(more: Partial<ManagerParts> = {}): Manager {
     isDrained: () => true,
     profile: (order) => calls.push(['profile', order]),
     notifyMaster: (message) => toMaster.push(message),
+    ended: () => {},
     exit: (code) => calls.push(['exit', code]),
     ...more,
   });

@@ -45,6 +45,7 @@ const shapes = fc
     ringBytes: fc.constantFrom(65_536, 1 << 20),
     messageSlots: fc.constantFrom(1, 31, 32, 33, 1024),
     rooms: fc.constantFrom(0, 1, 1024),
+    logSlots: fc.constantFrom(0, 1, 2000),
   })
   .map(({ tls, ...shape }): RegionShape => {
     const dataSlots = shape.rooms === 0 ? 0 : shape.slots;

@@ -25,6 +25,7 @@ describe('a region', () => {
       rooms: 16,
       ringBytes: 131_072,
       messageSlots: 32,
+      logSlots: 8,
     });
     const mapped = Region.open(made.descriptor);
     expect(mapped.shape).toEqual(made.shape);

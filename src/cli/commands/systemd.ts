@@ -86,7 +86,7 @@ function environmentFile(name: string): string {
 
 /** Every user of the machine may read a unit. Paths of keys are not secret. */
 function holdsSecret(name: string, value: string): boolean {
-  return isSecret(name) && /"token"|"passphrase"|-----BEGIN/.test(value);
+  return isSecret(name) && /"(?:token|readToken)"|"passphrase"|-----BEGIN/.test(value);
 }
 
 function secretsAmong({ options }: StartFlags): OptionName[] {

@@ -254,6 +254,12 @@ export class Queue {
     return this.#get(index, slot.flags) !== 0;
   }
 
+  /** The words of those that hold it. */
+  holders(): number[] {
+    const all = Array.from({ length: this.top }, (_, index) => index);
+    return all.filter((index) => this.state(index) >= GRANTED).map((index) => this.owner(index));
+  }
+
   figures(): QueueFigures {
     const states = Array.from({ length: this.top }, (_, index) => this.state(index));
     return {
