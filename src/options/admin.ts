@@ -74,9 +74,9 @@ export function admin(): Kind<AdminOptions | number | null, ResolvedAdmin | null
         dashboard: isOn.check(`${name}.dashboard`, dashboard),
       };
       const hasToken = checked.token !== '' || checked.readToken !== '';
-      const isSame = hasToken && checked.token === checked.readToken;
-      if (isSame || (!hasToken && !LOOPBACK.test(checked.host)))
-        refuseSecret('ERR_OPTION_VALUE', name, expected, value);
+      if (hasToken && checked.token === checked.readToken)
+        refuseSecret('ERR_OPTION_VALUE', `${name}.readToken`, 'another text than that of token', readToken);
+      if (!hasToken && !LOOPBACK.test(checked.host)) refuseSecret('ERR_OPTION_VALUE', name, expected, value);
       return Object.freeze(checked);
     },
   };

@@ -4,6 +4,8 @@ import {
   ADDRESS_COUNTERS,
   CONNECTION_RECORD_BYTES,
   DATA_RECORD_BYTES,
+  LOG_HEADER_BYTES,
+  LOG_SLOT_BYTES,
   LONG_DATA_BYTES,
   layoutRegion,
   PROCESS_RECORD_BYTES,
@@ -83,15 +85,16 @@ describe('the shared region', () => {
         for (const at of [layout.plainBytes, layout.messaging.at, ...rings.map(({ dataAt }) => dataAt)]) {
           expect(at % PAGE_BYTES).toBe(0);
         }
-        const { messaging, rooms, roomCounters, data: records, longData } = layout;
+        const { messaging, rooms, roomCounters, data: records, longData, log } = layout;
         const end = expectApart([
           [0, messaging.endsAt, 'all before'],
           [rooms.at, rooms.bytes, 'rooms'],
           [roomCounters.at, shape.rooms * reactorNum * 4, 'members of rooms'],
           [records.at, shape.dataSlots * DATA_RECORD_BYTES, 'data'],
           [longData.at, shape.dataSlots * 2 * LONG_DATA_BYTES, 'long data'],
+          [log.at, shape.logSlots === 0 ? 0 : LOG_HEADER_BYTES + shape.logSlots * LOG_SLOT_BYTES, 'log'],
         ]);
-        for (const { at } of [rooms, roomCounters, records, longData]) expect(at % PAGE_BYTES).toBe(0);
+        for (const { at } of [rooms, roomCounters, records, longData, log]) expect(at % PAGE_BYTES).toBe(0);
         expect(layout.totalBytes).toBe(Math.ceil(end / PAGE_BYTES) * PAGE_BYTES);
       }),
     );

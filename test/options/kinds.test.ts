@@ -186,7 +186,7 @@ describe('compression', () => {
 });
 
 describe('admin', () => {
-  const usual = { port: 0, host: '127.0.0.1', token: '', hosts: [] };
+  const usual = { port: 0, host: '127.0.0.1', token: '', readToken: '', hosts: [], dashboard: false };
   const token = 't'.repeat(16);
 
   it.each([
@@ -204,6 +204,14 @@ describe('admin', () => {
       { ...usual, host: '0.0.0.0', token },
     ],
     [{ token: 't'.repeat(256) }, { ...usual, token: 't'.repeat(256) }],
+    [
+      { host: '0.0.0.0', readToken: token },
+      { ...usual, host: '0.0.0.0', readToken: token },
+    ],
+    [
+      { token, readToken: `${token}2`, dashboard: true },
+      { ...usual, token, readToken: `${token}2`, dashboard: true },
+    ],
     [{ hosts: ['a.test', '[::1]', '::1'] }, { ...usual, hosts: ['a.test', '::1', '::1'] }],
   ])('takes %j', (value, resolved) => {
     expect(resolve('admin', value)).toEqual(resolved);
@@ -223,6 +231,9 @@ describe('admin', () => {
     [{ token: 't'.repeat(257) }, 'RANGE', '.token'],
     [{ token: `${token}\n` }, 'VALUE', '.token'],
     [{ token: 5 }, 'TYPE', '.token'],
+    [{ readToken: 't'.repeat(15) }, 'RANGE', '.readToken'],
+    [{ token, readToken: token }, 'VALUE', '.readToken'],
+    [{ dashboard: 'yes' }, 'TYPE', '.dashboard'],
     [{ hosts: 'a.test' }, 'TYPE', '.hosts'],
     [{ hosts: ['a.test:80'] }, 'VALUE', '.hosts'],
   ])('refuses %j', (value, code, inner) => {
@@ -231,10 +242,13 @@ describe('admin', () => {
 
   it('never shows its token, also where it is wrong', () => {
     const secret = 'a secret that is long';
-    expect(show('admin', { token: secret })).toBe('{"port":0,"host":"127.0.0.1","token":"(hidden)","hosts":[]}');
-    expect(show('admin', {})).toBe('{"port":0,"host":"127.0.0.1","token":"","hosts":[]}');
+    const usual = { port: 0, host: '127.0.0.1', token: '', readToken: '', hosts: [], dashboard: false };
+    const shown = (value: unknown): unknown => JSON.parse(show('admin', value));
+    expect(shown({ token: secret })).toEqual({ ...usual, token: '(hidden)' });
+    expect(shown({ readToken: secret })).toEqual({ ...usual, readToken: '(hidden)' });
+    expect(shown({})).toEqual(usual);
     expect(show('admin', null)).toBe('null');
-    for (const value of [`{token: ${secret}`, { token: `${secret}\n` }]) {
+    for (const value of [`{token: ${secret}`, { token: `${secret}\n` }, { token: secret, readToken: secret }]) {
       const text = (() => {
         try {
           return String(resolve('admin', value));

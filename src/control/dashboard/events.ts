@@ -87,10 +87,11 @@ export class Events {
 
   #build(): void {
     try {
-      const state = this.#parts.build();
+      const state = Object.entries(this.#parts.build()).map(
+        ([key, value]) => [key, JSON.stringify(value ?? null)] as const,
+      );
       this.#number++;
-      for (const [key, value] of Object.entries(state)) {
-        const json = JSON.stringify(value ?? null);
+      for (const [key, json] of state) {
         if (this.#state.get(key)?.json !== json) this.#state.set(key, { json, changed: this.#number });
       }
     } catch (error) {
