@@ -107,8 +107,8 @@ class Viewer {
     this.#stop.abort();
   }
 
-  until(what: string, is: (state: State) => boolean, withinMs = DEADLINE_MS): Promise<void> {
-    return poll(what, () => this.events.length > 0 && is(this.state as State), withinMs);
+  async until(what: string, is: (state: State) => boolean, withinMs = DEADLINE_MS): Promise<void> {
+    await poll(what, () => this.events.length > 0 && is(this.state as State), withinMs);
   }
 
   async #read(answer: Response): Promise<void> {
