@@ -29,6 +29,7 @@ import {
   readReactors,
   readRooms,
   readStats,
+  readTraffic,
   readWorkers,
   type ServerStats,
   type WorkerInfo,
@@ -86,7 +87,7 @@ export class ControlledServer implements Controlled {
     this.#region = parts.master.region;
     this.#table = new ConnectionTable(this.#region);
     this.#meter = new RateMeter(() => {
-      const { requestCount, filesServedCount } = this.stats();
+      const { requestCount, filesServedCount } = readTraffic(this.#region);
       return requestCount + filesServedCount;
     });
     this.#history = new HistoryMeter({ region: this.#region, endedTasks: () => this.#endedTasks() });
@@ -105,7 +106,7 @@ export class ControlledServer implements Controlled {
     const { master, options } = this.#parts;
     const region = this.#region;
     const { crashLoops } = master;
-    const { connectionNum, requestCount } = this.stats();
+    const { connectionNum, requestCount } = readTraffic(region);
     const cluster = this.#parts.cluster?.status() ?? null;
     const lacksEngine = cluster?.readyNeedsEngine === true && cluster.state !== 'up';
     return {
