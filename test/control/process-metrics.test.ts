@@ -259,6 +259,18 @@ describe('the health of a worker', () => {
     expect(first()?.loopStandsMs).toBeLessThan(60_000);
   });
 
+  it('says since when a loop stands still, and where, if that is known', () => {
+    const record = live(0);
+    record.seenAt = monotonicMs() - 1000;
+    expect(first()?.standsStill).toBeNull();
+    record.seenAt = monotonicMs() - 5000;
+    expect(first()?.standsStill).toEqual({ sinceMs: first()?.loopStandsMs, stack: '' });
+    record.stack = 'at spin (file.js:1:1)';
+    expect(first()?.standsStill?.stack).toBe('at spin (file.js:1:1)');
+    board.setField(0, WorkerField.pid, 0);
+    expect(first()?.standsStill).toBeNull();
+  });
+
   it('is nothing of a process that has gone, and does not say that a new loop stands', () => {
     const record = live(0);
     record.loopRan(1, 0);

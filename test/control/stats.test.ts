@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { sendProfile } from '../../src/control/send-profile.js';
-import { readEveryWorker, readLatencies, readStats, readWorkers } from '../../src/control/stats.js';
+import { readEveryWorker, readLatencies, readReactors, readStats, readWorkers } from '../../src/control/stats.js';
 import {
   busyStamp,
   Http2Record,
@@ -292,4 +292,22 @@ it('what is pending is callbacks in a worker, and tasks in a task worker', () =>
   ]);
   expect(pending).toContainEqual([0, 5, 0]);
   expect(pending).toContainEqual([3, 0, 8]);
+});
+
+it('the figures of each reactor are its own', () => {
+  reactors.add(1, ReactorCounter.accepted, 9);
+  reactors.add(1, ReactorCounter.receivedBytes, 10);
+  reactors.add(1, ReactorCounter.sentBytes, 20);
+  reactors.addConnections(1, 4);
+  const record = ProcessRecord.ofReactor(region, 1);
+  record.loopWasLate(3);
+  record.loopRan(1, 3);
+  record.seenAt = monotonicMs() - 400;
+  const [idle, busy] = readReactors(region);
+  expect(idle).toMatchObject({ id: 0, connections: 0, acceptCount: 0, loopDelayMs: 0, loopStandsMs: 0 });
+  expect(busy).toMatchObject({
+    ...{ id: 1, connections: 4, acceptCount: 9, bytesIn: 10, bytesOut: 20, loopUtilisation: 0.25 },
+    loopDelayMs: 4.096,
+  });
+  expect(busy?.loopStandsMs).toBeGreaterThanOrEqual(400);
 });

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { serializeError } from '../../src/errors/index.js';
-import type { ManagerToMaster, ManagerToWorker } from '../../src/ipc/message.js';
+import type { ManagerToMaster, ManagerToWorker, ProcessEnd } from '../../src/ipc/message.js';
 import { Backoff } from '../../src/manager/backoff.js';
 import { Manager } from '../../src/manager/manager.js';
 import type { WorkerErrorInfo } from '../../src/manager/manager-parts.js';
@@ -63,6 +63,7 @@ let toMaster: ManagerToMaster[];
 let errors: WorkerErrorInfo[];
 let events: string[];
 let log: string[];
+let ended: ProcessEnd[];
 let exitCode: number | undefined;
 let manager: Manager;
 let region: Region;
@@ -83,6 +84,7 @@ beforeEach(() => {
   starvedMs = 0;
   board = new WorkerBoard(region);
   [started, toMaster, errors, events, log, exitCode] = [[], [], [], [], [], undefined];
+  ended = [];
   manager = new Manager({
     processes: [
       { role: 'worker', name: 'worker 0' },
@@ -113,7 +115,7 @@ beforeEach(() => {
     isDrained: (id) => id !== 1 || drained,
     profile: () => {},
     notifyMaster: (message) => toMaster.push(message),
-    ended: () => {},
+    ended: (end) => ended.push(end),
     exit: (code) => {
       exitCode = code;
     },
@@ -185,6 +187,27 @@ describe('a worker that dies', () => {
     newest(0).ready();
     expect(newest(0).heard).toEqual(['attach']);
     expect(log.join('\n')).toContain('SIGKILL');
+  });
+
+  it('is told to the master, with the reason and the stack, but not in the shutdown', () => {
+    start();
+    clock.advance(1234);
+    const { pid } = newest(0);
+    newest(0).die(0, 9);
+    expect(ended).toEqual([
+      {
+        ...{ kind: 'worker', id: 0, name: 'worker 0', pid, cause: 'signal', code: 0, signal: 'SIGKILL' },
+        ...{ reason: 'worker 0 was killed by SIGKILL', uptimeMs: 1234, stack: '' },
+      },
+    ]);
+    newest(0).failBoot('it is not my day');
+    expect(ended[1]).toMatchObject({ cause: 'boot', code: 1, signal: null });
+    expect(ended[1]?.reason).toContain('exited with code 1 before it was ready: Error: it is not my day');
+    expect(ended[1]?.stack).toMatch(/^Error: it is not my day\n +at /);
+    manager.shutdownAsked();
+    manager.onMessage({ type: 'stop', deadlineMs: 100 });
+    newest(1).die(0, 0);
+    expect(ended).toHaveLength(2);
   });
 
   it('by its own fault is started after longer and longer, and at once again when it was healthy', () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ServerPhase } from '../../src/control/controlled.js';
 import { ServerError, serializeError } from '../../src/errors/index.js';
-import type { ManagerToMaster, MasterToManager } from '../../src/ipc/message.js';
+import type { ManagerToMaster, MasterToManager, ProcessEnd } from '../../src/ipc/message.js';
 import { CrashWatch } from '../../src/master/crash-watch.js';
 import type { ManagerEvents } from '../../src/master/manager-handle.js';
 import { ManagerKeeper } from '../../src/master/manager-keeper.js';
@@ -39,6 +39,7 @@ let phase: ServerPhase;
 let heard: ManagerToMaster['type'][];
 let bootErrors: Error[];
 let ends: number;
+let told: ProcessEnd[];
 let log: string[];
 let region: Region;
 let board: WorkerBoard;
@@ -51,6 +52,7 @@ beforeEach(() => {
   [managers, heard, bootErrors, log] = [[], [], [], []];
   phase = 'starting';
   ends = 0;
+  told = [];
   region = Region.create(testShape()); // before time stands still: it measures
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   board = new WorkerBoard(region);
@@ -67,7 +69,10 @@ beforeEach(() => {
     },
     phase: () => phase,
     started: () => {},
-    message: ({ type }) => void heard.push(type),
+    message: (message) => {
+      heard.push(message.type);
+      if (message.type === 'ended') told.push(message.end);
+    },
     ended: () => void ends++,
     bootFailed: (error) => void bootErrors.push(error),
   });
@@ -143,6 +148,11 @@ describe('a manager', () => {
       newest().events.message({ type: 'started' });
     }
     expect(ends).toBe(5);
+    expect(told).toHaveLength(5);
+    expect(told[0]).toMatchObject({
+      ...{ kind: 'manager', id: -1, name: 'the manager', cause: 'signal', code: 0, signal: 'SIGKILL', stack: '' },
+      ...{ reason: 'the manager was killed by SIGKILL', pid: managers[0]?.pid },
+    });
     expect(log[0]).toContain('the manager was killed by SIGKILL; starting another one');
     expect(crashes.loops()).toMatchObject([{ id: -1, name: 'the manager', failures: 5 }]);
   });

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ClusterStatus, CrashLoop, NodesReload, ServerPhase } from '../../src/control/controlled.js';
 import { ServerError } from '../../src/errors/index.js';
+import type { ProcessEnd } from '../../src/ipc/message.js';
 import type { Outbox } from '../../src/ipc/outbox.js';
 import type { Master } from '../../src/master/master.js';
 import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { ConnectionTable } from '../../src/memory/connection-table.js';
+import { LogBoard } from '../../src/memory/log-board.js';
 import { Region } from '../../src/memory/region.js';
 import { RoomBoard } from '../../src/memory/room-board.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
@@ -28,6 +30,7 @@ let refusal: ServerError | undefined;
 /** Where a process has put its profile. */
 let left: { offset: number; bytes: number }[];
 let speaksWebSocket: boolean;
+let tellEnd: (end: ProcessEnd) => void;
 
 beforeEach(() => {
   region = Region.create(testShape({ workerNum: 3 }));
@@ -52,6 +55,9 @@ const make = (
     profile: async (...given: unknown[]) => {
       asked.push(['profile', ...given]);
       return left;
+    },
+    set onEnd(told: (end: ProcessEnd) => void) {
+      tellEnd = told;
     },
     get phase() {
       return phase;
@@ -110,6 +116,41 @@ describe('the state of a server', () => {
     crashLoops = [loop(-1)];
     phase = 'shutting down';
     expect(make().status().state).toBe('shutting down');
+  });
+});
+
+describe('what the dashboard shows', () => {
+  const admin = { dashboard: true };
+
+  it('has the log where the dashboard is on', () => {
+    expect(() => make().log({ after: 0, count: 1 })).toThrow(
+      expect.objectContaining({ code: 'ERR_NO_DASHBOARD', detail: { command: 'log' } }),
+    );
+    region = Region.create(testShape({ logSlots: 8 }));
+    const server = make({ admin });
+    expect(server.log({ after: 0, count: 1 })).toEqual({ lines: [], newest: 0, lost: 0 });
+    new LogBoard(region).write('info', 'master', 'it is up', monotonicMs());
+    expect(server.log({ after: 0, count: 1 })).toMatchObject({ lines: [{ text: 'it is up' }], newest: 1 });
+  });
+
+  it('has the reactors of PROCESS mode; in BASE mode workers are their own', () => {
+    expect(make().reactors()).toMatchObject([{ id: 0 }]);
+    expect(make({ mode: 'base' }).reactors()).toEqual([]);
+  });
+
+  it('has the ends that the master is told of', () => {
+    const server = make();
+    expect([server.ends(9), server.rates(), server.history().points]).toEqual([{ ends: [], newest: 0 }, null, []]);
+    tellEnd({ id: 1, reason: 'why' } as ProcessEnd);
+    expect(server.ends(9)).toMatchObject({ ends: [{ number: 1, id: 1, reason: 'why' }], newest: 1 });
+  });
+
+  it('says that the number of workers changes while it does', async () => {
+    const server = make();
+    const scaled = server.scale(3);
+    expect(server.doing()).toMatchObject({ what: 'scale', detail: 'from 2 to 3 workers' });
+    await scaled;
+    expect(server.doing()).toBeNull();
   });
 });
 

@@ -212,3 +212,27 @@ test('what is printed and relayed goes to where the log was redirected, and the 
   ]);
   expect(lines).toEqual([]);
 });
+
+test('a tap sees what is logged and printed, in every role, after the output, and whatever becomes of that', () => {
+  const { log } = record('info');
+  const seen: unknown[] = [];
+  log.tap({
+    logged: (severity, role, message, fields) => void seen.push([severity, role, message, fields]),
+    printed: (severity, role, line) => void seen.push([severity, role, line]),
+  });
+  log.debug('too low');
+  log.child('worker 0').warn('a', { b: 1 });
+  log.print({ pid: 1, stream: 'stdout' }, 'c');
+  log.print({ pid: 1, stream: 'stderr', role: 'worker 1' }, 'd');
+  const fails = (): never => {
+    throw new Error('the disk is full');
+  };
+  log.redirect({ write: fails }, 'info');
+  log.info('e');
+  expect(seen).toEqual([
+    ['warn', 'worker 0', 'a', { b: 1 }],
+    ['info', 'manager', 'c'],
+    ['warn', 'worker 1', 'd'],
+    ['info', 'manager', 'e', {}],
+  ]);
+});
