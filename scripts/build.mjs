@@ -18,6 +18,7 @@ import {
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { buildDashboard } from './dashboard.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const at = (...parts) => join(root, ...parts);
@@ -56,7 +57,8 @@ const bundled = [];
 for (const program of PROGRAMS) bundled.push(...(await bundle(program)));
 const guard = await bundleGuard();
 const byHand = [...(await writeEntries()), ...copyByHand()];
-removeOrphans([...bundled, ...guard, ...byHand, ...declarationsOf(at('dist/index.d.ts'))]);
+const page = await buildDashboard();
+removeOrphans([...bundled, ...guard, ...byHand, ...page, ...declarationsOf(at('dist/index.d.ts'))]);
 rmSync(at('dist/.cache'), { recursive: true, force: true });
 
 function compile() {

@@ -9,6 +9,7 @@ const checks = {
   'lint and format': ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
   'types of src': [tsc, '-p', 'tsconfig.json', '--noEmit'],
   'types of tests': [tsc, '-p', 'tsconfig.test.json'],
+  'types of the dashboard': [tsc, '-p', 'dashboard/tsconfig.json'],
   imports: ['scripts/imports.mjs'],
   sizes: ['scripts/sizes.mjs'],
   lockfile: ['scripts/lockfile.mjs'],

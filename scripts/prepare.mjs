@@ -69,6 +69,7 @@ function build() {
 function sourceFingerprint() {
   const inputs = [
     ...filesIn(at('src')),
+    ...filesIn(at('dashboard')),
     ...[
       'scripts/build.mjs',
       'scripts/option-types.mjs',
