@@ -2,6 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
+import { timeOfDay } from './format.ts';
 import { history } from './store.ts';
 import type { Rates } from './types.ts';
 
@@ -73,7 +74,7 @@ function optionsOf({ lines, show }: ChartOf, element: HTMLElement): uPlot.Option
     cursor: { y: false },
     scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
-      axis,
+      { ...axis, space: 70, values: (_plot, values) => values.map((value) => timeOfDay(value * 1000).slice(0, 8)) },
       { ...axis, size: 64, values: (_plot, values) => values.map((value) => (value === null ? '' : show(value))) },
     ],
     series: [

@@ -142,12 +142,12 @@ function ThemeSwitch() {
 }
 
 function LogIn() {
-  const [token, setToken] = useState('');
   const [why, setWhy] = useState('');
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
+    const token = new FormData(event.currentTarget as HTMLFormElement).get('token');
     try {
-      await logIn(token);
+      await logIn(String(token));
       await connect();
     } catch (error) {
       setWhy(error instanceof Refused ? error.message : String(error));
@@ -159,13 +159,7 @@ function LogIn() {
         <h1>tswoole</h1>
         <label>
           Token of the option admin
-          <input
-            type="password"
-            autocomplete="current-password"
-            autofocus
-            value={token}
-            onInput={(event) => setToken(event.currentTarget.value)}
-          />
+          <input type="password" name="token" autocomplete="current-password" autofocus required />
         </label>
         {why !== '' && (
           <p class="bad" role="alert">
