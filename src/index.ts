@@ -17,7 +17,7 @@ export type {
 export type { Job, JobHandler } from './cluster/jobs-client/handlers.js';
 export type { Jobs, JobWorkOptions } from './cluster/jobs-client/jobs.js';
 export type { CommandHandler } from './control/commands.js';
-export type { ClusterStats, ServerStats, WorkerInfo } from './control/stats.js';
+export type { ClusterStats, ServerStats, StandsStill, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';
 export type { FetchFunction } from './http/apps.js';
 export type { CookieOptions } from './http/cookies.js';

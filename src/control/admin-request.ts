@@ -81,14 +81,17 @@ export function fromQuery(query: URLSearchParams): Record<string, unknown> {
 }
 
 /** The listener's time-out bounds how long it takes. @throws Refusal 400, 413 */
-export async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
-  const tooLong = (): Refusal => new Refusal(413, `the body is longer than ${LIMIT_BODY_BYTES} bytes`);
-  if (Number(request.headers['content-length'] ?? 0) > LIMIT_BODY_BYTES) throw tooLong();
+export async function readBody(
+  request: IncomingMessage,
+  limitBytes = LIMIT_BODY_BYTES,
+): Promise<Record<string, unknown>> {
+  const tooLong = (): Refusal => new Refusal(413, `the body is longer than ${limitBytes} bytes`);
+  if (Number(request.headers['content-length'] ?? 0) > limitBytes) throw tooLong();
   const pieces: Buffer[] = [];
   let length = 0;
   for await (const piece of request as AsyncIterable<Buffer>) {
     length += piece.length;
-    if (length > LIMIT_BODY_BYTES) throw tooLong();
+    if (length > limitBytes) throw tooLong();
     pieces.push(piece);
   }
   const text = Buffer.concat(pieces).toString('utf8').trim();

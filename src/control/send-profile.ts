@@ -10,6 +10,7 @@ export async function sendProfile(response: ServerResponse, profile: TakenProfil
       'content-length': profile.bytes,
       'content-disposition': `attachment; filename="${profile.name}"`,
       'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
     });
     if (response.req.method === 'HEAD') return void response.end();
     for await (const piece of profile.read()) {

@@ -90,8 +90,12 @@ export class ControlledServer implements Controlled {
       const { requestCount, filesServedCount } = readTraffic(this.#region);
       return requestCount + filesServedCount;
     });
-    this.#history = new HistoryMeter({ region: this.#region, endedTasks: () => this.#endedTasks() });
     this.#doing = new DoingWatch(this.#region, () => this.now());
+    this.#history = new HistoryMeter({
+      region: this.#region,
+      endedTasks: () => this.#endedTasks(),
+      sampled: () => void this.#doing.now(), // it must see each manager, and when a reload begins
+    });
     this.#ends = new Ends(() => this.now());
     parts.master.onEnd = (end) => this.#ends.add(end);
   }

@@ -143,6 +143,15 @@ describe('the log-in', () => {
     },
   );
 
+  it('is refused with a long body, and after ten wrong tries without a word in the log', async () => {
+    await listen();
+    expect((await logIn('t'.repeat(4096))).status).toBe(413);
+    for (let i = 0; i < 10; i++) expect((await logIn(`wrong token ${i}`)).status).toBe(401);
+    const lines = log.length;
+    const late = await logIn(TOKEN);
+    expect([late.status, Number(late.headers.get('retry-after')) > 0, log.length]).toEqual([429, true, lines]);
+  });
+
   it('that only reads changes nothing, and neither does an empty token that is not set', async () => {
     await listen({ token: '', readToken: TOKEN });
     expect((await logIn('')).status).toBe(401);

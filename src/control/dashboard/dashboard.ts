@@ -19,6 +19,9 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'permissions-policy': 'camera=(), microphone=(), geolocation=()',
 };
 
+/** The longest body of a log-in, which comes from people unknown. */
+const LOGIN_BYTES = 4096;
+
 const NOT_BUILT =
   'The page of the dashboard is not built. In a checkout of tswoole run "node scripts/prepare.mjs", which builds it into dist/dashboard; an installed package has it, so install it again. Everything else, such as /api and /metrics, works without it.\n';
 
@@ -81,14 +84,16 @@ export class Dashboard {
       throw new Refusal(415, 'the body must be JSON, with content-type: application/json');
     }
     if (!access.needsToken) throw new Refusal(400, 'the option admin has no token: there is nothing to log in with');
-    const { token } = await readBody(request);
+    const { token } = await readBody(request, LOGIN_BYTES);
     try {
       const { cookie, client } = access.logIn(request, token);
       log.info('somebody logged in to the dashboard', { address: client.address, token: nameOf(client.rights) });
       send(response, 204, '', undefined, { 'set-cookie': cookie });
     } catch (error) {
       const { remoteAddress: address } = request.socket;
-      if (error instanceof Refusal) log.warn('a log-in to the dashboard was refused', { address, why: error.message });
+      // Those that come too often are no lines: they would fill the log.
+      if (error instanceof Refusal && error.status === 401)
+        log.warn('a log-in to the dashboard was refused', { address, why: error.message });
       throw error;
     }
   }

@@ -51,6 +51,8 @@ export interface HistoryParts {
   readonly region: Region;
   /** Tasks that have ended since the start. */
   endedTasks(): number;
+  /** Called with each point. */
+  sampled?(): void;
   /** Monotonic ms. */
   now?(): number;
 }
@@ -58,14 +60,16 @@ export interface HistoryParts {
 export class HistoryMeter {
   readonly #region: Region;
   readonly #endedTasks: () => number;
+  readonly #sampled: () => void;
   readonly #now: () => number;
   readonly #ring = new Ring<Rates>(POINTS);
   #before: Totals | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ region, endedTasks, now = monotonicMs }: HistoryParts) {
+  constructor({ region, endedTasks, sampled = () => {}, now = monotonicMs }: HistoryParts) {
     this.#region = region;
     this.#endedTasks = endedTasks;
+    this.#sampled = sampled;
     this.#now = now;
   }
 
@@ -90,6 +94,7 @@ export class HistoryMeter {
 
   /** The first call only begins to measure. */
   sample(): void {
+    this.#sampled();
     const now = this.#totals();
     const before = this.#before;
     const elapsedMs = now.monotonic - (before?.monotonic ?? now.monotonic);
