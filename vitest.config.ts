@@ -20,6 +20,7 @@ const long = [
     'printed',
     'scale',
     'secrets',
+    'site',
   ],
   ...['send-anywhere', 'stalled', 'start-ended', 'start-script', 'stop-worker', 'surroundings', 'tasks-crash'],
   ...['uploads', 'wall-clock', 'websocket-examples', 'websocket-hostile', 'websocket-operated'],

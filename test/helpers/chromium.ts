@@ -90,6 +90,16 @@ export class Page {
     return (result as { value?: unknown }).value;
   }
 
+  async goto(url: string): Promise<void> {
+    await this.#browser.call('Page.navigate', { url }, this.#sessionId);
+  }
+
+  /** Makes the page as wide and high as a screen of so many pixels. */
+  async resize(width: number, height: number): Promise<void> {
+    const metrics = { width, height, deviceScaleFactor: 1, mobile: true };
+    await this.#browser.call('Emulation.setDeviceMetricsOverride', metrics, this.#sessionId);
+  }
+
   /** The texts of the elements that the selector finds. */
   async texts(selector: string): Promise<string[]> {
     const list = `[...document.querySelectorAll(${JSON.stringify(selector)})].map((one) => one.textContent)`;
