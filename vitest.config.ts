@@ -20,9 +20,10 @@ const long = [
     'printed',
     'scale',
     'secrets',
+    'site',
   ],
   ...['send-anywhere', 'stalled', 'start-ended', 'start-script', 'stop-worker', 'surroundings', 'tasks-crash'],
-  ...['uploads', 'wall-clock', 'websocket-examples', 'websocket-hostile', 'websocket-operated'],
+  ...['uploads', 'wall-clock', 'websocket-examples', 'websocket-hostile', 'websocket-mix', 'websocket-operated'],
 ];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
@@ -50,6 +51,7 @@ const inBase = [
     'wall-clock',
     'websocket',
     'websocket-lasting',
+    'websocket-mix',
   ],
 ];
 /** The same over TLS, in both modes: `npm run test:modes`. */
@@ -115,7 +117,13 @@ export default defineConfig({
       { test: { name: 'base', include: files(inBase.filter((name) => !isTimed(name))), env: base, ...severalAtATime } },
       { test: { name: 'tls', include: files(encrypted), env: tls, ...severalAtATime } },
       { test: { name: 'base-tls', include: files(encrypted), env: { ...base, ...tls }, ...severalAtATime } },
-      { test: { name: 'soak', include: ['test/soak/**/*.test.ts', ...files(['pressure', 'limits'])], ...oneByOne } },
+      {
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts', ...files(['pressure', 'limits', 'websocket-mix'])],
+          ...oneByOne,
+        },
+      },
     ],
   },
 });

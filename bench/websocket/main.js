@@ -10,6 +10,7 @@ import { median } from '../harness/rounds.js';
 import { cases } from './cases.js';
 import { compileLoad, measure } from './load.js';
 import { canDo, listServers, withServerOf } from './servers.js';
+import { targetsTable } from './targets.js';
 
 const { values } = parseArgs({
   options: {
@@ -45,6 +46,7 @@ if (load === undefined) {
 
 async function run(servers) {
   const sections = [];
+  const measured = new Map();
   const chosen = cases.filter(({ title }) => values.case.some((text) => title.includes(text)));
   const [first] = servers;
   if (first !== undefined && chosen.length > 0) {
@@ -54,9 +56,16 @@ async function run(servers) {
   }
   for (const one of chosen) {
     const able = servers.filter((server) => canDo(server, one));
-    sections.push(section(one, await measureAll(able, one)));
+    const results = await measureAll(able, one);
+    measured.set(one.title, results);
+    sections.push(section(one, results));
   }
-  return [...heading(), ...sections.flat(), ...(notes.length > 0 ? ['', '## Left out', '', ...notes] : [])].join('\n');
+  return [
+    ...heading(),
+    ...targetsTable(measured),
+    ...sections.flat(),
+    ...(notes.length > 0 ? ['', '## Left out', '', ...notes] : []),
+  ].join('\n');
 }
 
 /** @returns the results of each server that could be measured, by name */

@@ -277,6 +277,11 @@ export const errorTable = {
       `The code of a close must be 1000 to 1003, 1007 to 1014 or 3000 to 4999, and its reason a string, received ${received}.`,
     advice: 'Codes of your own begin at 4000 (RFC 6455, 7.4.2).',
   }),
+  ERR_PING_LENGTH: entry({
+    fields: { bytes: 'number' },
+    sentence: ({ bytes }) => `The data of a ping must be at most 125 bytes, received ${bytes}.`,
+    advice: 'Longer data goes as a message (RFC 6455, 5.5).',
+  }),
   ERR_HANDSHAKE: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `A handshake must be answered by accept() or reject(): ${why}.`,

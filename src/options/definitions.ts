@@ -527,9 +527,12 @@ export const definitions = {
   }),
   roomHighWatermark: option({
     kind: size({ min: 1024, max: GIB }),
-    default: { value: MIB },
+    default: {
+      says: '1m, or `sendBufferSize` when that is less',
+      compute: (_machine, { sendBufferSize }) => Math.min(MIB, sendBufferSize),
+    },
     unit: 'bytes',
-    help: 'WebSocket: queued bytes from which a member of a room does not keep up.',
+    help: 'WebSocket: queued bytes from which a member of a room does not keep up; at most `sendBufferSize`, above which its connection is closed.',
   }),
   http2: option({
     kind: flag(),

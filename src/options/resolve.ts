@@ -130,6 +130,14 @@ function refuseConflicts(options: ResolvedOptions): void {
     });
   }
   refuseWatermarks(options);
+  const { roomHighWatermark, sendBufferSize } = options;
+  if (roomHighWatermark > sendBufferSize) {
+    throw new ServerError('ERR_OPTION_CONFLICT', {
+      name: 'roomHighWatermark',
+      other: 'sendBufferSize',
+      why: `it must be at most sendBufferSize, or a slow member is closed before slowConsumer applies, received ${roomHighWatermark} and ${sendBufferSize} bytes`,
+    });
+  }
 }
 
 function refuseScaling({ mode, workerNum, maxWorkerNum }: ResolvedOptions): void {

@@ -66,7 +66,7 @@ export class WebSocketConnection<Data = unknown> extends Connection {
     return this.push(data);
   }
 
-  /** Asks the client whether it is there; the server does so by itself after `pingIntervalMs`. @param data at most 125 bytes */
+  /** Asks the client whether it is there; the server does so by itself after `pingIntervalMs`. @param data at most 125 bytes @throws ServerError ERR_PING_LENGTH */
   ping(data?: string | Uint8Array): boolean {
     return this.isOpen && this.#host.ping(this.fd, data);
   }

@@ -127,10 +127,11 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     return typeof to === 'number' && this.isEstablished(to) ? this.push(to, data) : super.send(to, data);
   }
 
-  /** Sends a Ping frame. @param data at most 125 bytes @returns false, and `lastError` says why */
+  /** Sends a Ping frame. @param data at most 125 bytes @returns false, and `lastError` says why @throws ServerError ERR_PING_LENGTH, ERR_DATA_TYPE */
   ping(fd: number, data: string | Uint8Array = ''): boolean {
     checkData(data);
-    const payload = Buffer.from(data as Uint8Array).subarray(0, MOST_CONTROL_BYTES);
+    const payload = Buffer.from(data as Uint8Array);
+    if (payload.length > MOST_CONTROL_BYTES) throw new ServerError('ERR_PING_LENGTH', { bytes: payload.length });
     return this.#ask('ping', fd, ({ outbox }) => outbox.request(requestFrame(Request.ping, fd, 0, 0, payload)));
   }
 

@@ -9,6 +9,8 @@ import { WebSocket } from 'ws';
 
 interface Answer {
   readonly id?: number;
+  readonly method?: string;
+  readonly params?: Record<string, unknown>;
   readonly error?: { readonly message: string };
   readonly result?: Record<string, unknown>;
 }
@@ -22,6 +24,7 @@ export class Chromium {
   readonly #child: ChildProcess;
   readonly #profile: string;
   readonly #socket: WebSocket;
+  readonly #listeners: ((method: string, params: Record<string, unknown>) => void)[] = [];
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   #asked = 0;
 
@@ -32,7 +35,13 @@ export class Chromium {
     socket.on('message', (data) => {
       const answer = JSON.parse(String(data)) as Answer;
       this.#waiting.get(answer.id ?? 0)?.(answer);
+      if (answer.method !== undefined) for (const hear of this.#listeners) hear(answer.method, answer.params ?? {});
     });
+  }
+
+  /** Hears of every event of the protocol from now on. */
+  listen(hear: (method: string, params: Record<string, unknown>) => void): void {
+    this.#listeners.push(hear);
   }
 
   static async start(): Promise<Chromium> {
@@ -88,6 +97,48 @@ export class Page {
     const params = { expression, returnByValue: true, awaitPromise: true };
     const { result } = await this.#browser.call('Runtime.evaluate', params, this.#sessionId);
     return (result as { value?: unknown }).value;
+  }
+
+  async goto(url: string): Promise<void> {
+    await this.#browser.call('Page.navigate', { url }, this.#sessionId);
+  }
+
+  /** Makes the page as wide and high as a screen of so many pixels. */
+  async resize(width: number, height: number): Promise<void> {
+    const metrics = { width, height, deviceScaleFactor: 1, mobile: true };
+    await this.#browser.call('Emulation.setDeviceMetricsOverride', metrics, this.#sessionId);
+  }
+
+  /** Has the browser tell of what its page logs, and of the requests that it sends. */
+  async observe(): Promise<void> {
+    for (const domain of ['Log', 'Runtime', 'Network']) await this.#browser.call(`${domain}.enable`, {}, this.#sessionId);
+  }
+
+  /** Types into the input that the selector finds. */
+  async fill(selector: string, text: string): Promise<void> {
+    await this.evaluate(`(() => {
+      const input = document.querySelector(${JSON.stringify(selector)});
+      input.value = ${JSON.stringify(text)};
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    })()`);
+  }
+
+  /** Clicks the first element of those that the selector finds whose text this is. @returns whether there is one */
+  async click(selector: string, text: string): Promise<boolean> {
+    const found = `[...document.querySelectorAll(${JSON.stringify(selector)})].find((one) => one.textContent.trim() === ${JSON.stringify(text)})`;
+    return (await this.evaluate(`((one) => { one?.click(); return one !== undefined; })(${found})`)) as boolean;
+  }
+
+  /** A picture of what is seen, as PNG. */
+  async picture(): Promise<Buffer> {
+    const { data } = await this.#browser.call('Page.captureScreenshot', { format: 'png' }, this.#sessionId);
+    return Buffer.from(data as string, 'base64');
+  }
+
+  /** As the person's system says: `light` or `dark`. */
+  async prefer(scheme: 'light' | 'dark'): Promise<void> {
+    const features = [{ name: 'prefers-color-scheme', value: scheme }];
+    await this.#browser.call('Emulation.setEmulatedMedia', { features }, this.#sessionId);
   }
 
   /** The texts of the elements that the selector finds. */

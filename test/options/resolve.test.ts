@@ -271,6 +271,14 @@ describe('boundaries', () => {
     expect(error.message).toContain(`received ${MIB + 1} and ${MIB} bytes`);
   });
 
+  test('members of a room are slow at sendBufferSize at the latest', () => {
+    expect(resolve({}).roomHighWatermark).toBe(MIB);
+    expect(resolve({ sendBufferSize: '64k' }).roomHighWatermark).toBe(64 * KIB);
+    expect(resolve({ sendBufferSize: '2m', roomHighWatermark: '2m' }).roomHighWatermark).toBe(2 * MIB);
+    const error = refusal(() => resolve({ sendBufferSize: '2m', roomHighWatermark: 2 * MIB + 1 }));
+    expect(error.detail).toMatchObject({ name: 'roomHighWatermark', other: 'sendBufferSize' });
+  });
+
   test('the low watermark may be 0 and must be below the high one', () => {
     expect(resolve({ lowWatermark: 0, highWatermark: 1 })).toMatchObject({ lowWatermark: 0, highWatermark: 1 });
     expect(resolve({ lowWatermark: 9, highWatermark: 10 }).lowWatermark).toBe(9);

@@ -198,9 +198,12 @@ describe('whether a connection is a WebSocket', () => {
 describe('a Ping and the end', () => {
   it('go to the reactor, within their limits', () => {
     const fd = socket(3);
-    expect([server.ping(fd), server.ping(fd, 'x'.repeat(200)), server.ping(fd, new Uint8Array([1]))]).toEqual([
+    expect([server.ping(fd), server.ping(fd, 'x'.repeat(125)), server.ping(fd, new Uint8Array([1]))]).toEqual([
       ...[true, true, true],
     ]);
+    for (const long of ['x'.repeat(126), 'é'.repeat(63), new Uint8Array(126)]) {
+      expect(() => server.ping(fd, long)).toThrow(code('ERR_PING_LENGTH', { bytes: 126 }));
+    }
     const payloads = outbox.requests.map(({ payload }) => payload.length);
     expect([payloads, outbox.requests[0]]).toEqual([
       [0, 125, 1],
