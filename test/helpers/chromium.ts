@@ -111,7 +111,8 @@ export class Page {
 
   /** Has the browser tell of what its page logs, and of the requests that it sends. */
   async observe(): Promise<void> {
-    for (const domain of ['Log', 'Runtime', 'Network']) await this.#browser.call(`${domain}.enable`, {}, this.#sessionId);
+    for (const domain of ['Log', 'Runtime', 'Network'])
+      await this.#browser.call(`${domain}.enable`, {}, this.#sessionId);
   }
 
   /** Types into the input that the selector finds. */
