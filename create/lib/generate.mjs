@@ -67,14 +67,11 @@ function valuesOf({ name, template, js, pm }) {
     lock,
     image,
     production,
-    entry: entryOf(js),
+    entry: js ? 'src/server.js' : 'dist/src/server.js',
+    public: js ? '../public' : '../../public',
     source: js ? 'src/server.js' : 'src/server.ts',
     test: js ? 'test/server.test.js' : 'test/server.test.ts',
   };
-}
-
-function entryOf(js) {
-  return js ? 'src/server.js' : 'dist/src/server.js';
 }
 
 function packageOf({ name, template, js, tswoole = `^${version}` }) {

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { accept, reject, WebSocketServer } from 'tswoole';
 
 /** Each machine runs this file, and all reach the same Redis. A node that has none serves on alone. */
@@ -6,11 +7,16 @@ const { NODE_ID = hostname(), REDIS_URL = 'redis://127.0.0.1:6379' } = process.e
 
 const WORD = /^[\p{L}\p{N}_-]{1,20}$/u;
 
+/** A field that the query has twice is a list. */
+function isWord(text) {
+  return typeof text === 'string' && WORD.test(text);
+}
+
 /** `conn.data` lies outside of the workers, as rooms do: both survive reloads and crashes, and so does every connection. */
 const server = new WebSocketServer({
   host: '127.0.0.1',
   port: Number(process.env.PORT ?? 8080),
-  staticFiles: 'public',
+  staticFiles: fileURLToPath(new URL('{{public}}', import.meta.url)),
   websocketPath: '/chat',
   allowedOrigins: 'same', // other sites' pages may not connect
   maxMessageBytes: '4k',
@@ -24,7 +30,7 @@ function tell(room, message) {
 
 server.on('handshake', (req) => {
   const { name = '', room = 'lobby' } = req.query;
-  if (!WORD.test(name) || !WORD.test(room)) return reject(400, 'A name has 1 to 20 letters, digits, _ and -.');
+  if (!isWord(name) || !isWord(room)) return reject(400, 'A name has 1 to 20 letters, digits, _ and -.');
   return accept({ data: { name, room } });
 });
 

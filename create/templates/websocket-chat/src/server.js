@@ -1,12 +1,18 @@
+import { fileURLToPath } from 'node:url';
 import { accept, reject, WebSocketServer } from 'tswoole';
 
 const WORD = /^[\p{L}\p{N}_-]{1,20}$/u;
+
+/** A field that the query has twice is a list. */
+function isWord(text) {
+  return typeof text === 'string' && WORD.test(text);
+}
 
 /** `conn.data` lies outside of the workers, as rooms do: both survive reloads and crashes, and so does every connection. */
 const server = new WebSocketServer({
   host: '127.0.0.1',
   port: Number(process.env.PORT ?? 8080),
-  staticFiles: 'public',
+  staticFiles: fileURLToPath(new URL('{{public}}', import.meta.url)),
   websocketPath: '/chat',
   allowedOrigins: 'same', // other sites' pages may not connect
   maxMessageBytes: '4k',
@@ -19,7 +25,7 @@ function tell(room, message) {
 
 server.on('handshake', (req) => {
   const { name = '', room = 'lobby' } = req.query;
-  if (!WORD.test(name) || !WORD.test(room)) return reject(400, 'A name has 1 to 20 letters, digits, _ and -.');
+  if (!isWord(name) || !isWord(room)) return reject(400, 'A name has 1 to 20 letters, digits, _ and -.');
   return accept({ data: { name, room } });
 });
 
