@@ -9,7 +9,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 /**
  * Writes a project. A file that ends in `.ts` is written with the ending `.js` for JavaScript: it holds no types then. Where
  * it does, a `.js` file of the same name lies beside it. A leading `_` stands for a dot, which npm would not pack.
- * @param project `{folder, name, template, js, pm}`; `tswoole`: what the project depends on (default: this version)
+ * @param project `{folder, name, template, js, pm}`
  * @returns the paths that were written, relative to the folder
  */
 export function generate(project) {
@@ -74,7 +74,7 @@ function valuesOf({ name, template, js, pm }) {
   };
 }
 
-function packageOf({ name, template, js, tswoole = `^${version}` }) {
+function packageOf({ name, template, js }) {
   const { dependencies = {}, types = {} } = templates[template];
   const scripts = js
     ? {
@@ -95,7 +95,7 @@ function packageOf({ name, template, js, tswoole = `^${version}` }) {
     type: 'module',
     engines: { node: '>=20.19' },
     scripts,
-    dependencies: { ...dependencies, tswoole },
+    dependencies: { ...dependencies, tswoole: `^${version}` },
     ...(js ? {} : { devDependencies: { ...types, '@types/node': '>=20.19', typescript: '^7.0.2' } }),
   };
 }
