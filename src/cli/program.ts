@@ -5,6 +5,7 @@ import { addCall } from './commands/call.js';
 import { addCompletion } from './commands/completion.js';
 import { addConnections } from './commands/connections.js';
 import { addInfo } from './commands/info.js';
+import { addInit } from './commands/init.js';
 import { addLogs } from './commands/logs.js';
 import { addNodes } from './commands/nodes.js';
 import { addProfile } from './commands/profile.js';
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     .showHelpAfterError('See "tswoole --help".')
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
+  addInit(program);
   addStart(program);
   addStop(program);
   addReload(program);

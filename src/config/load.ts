@@ -78,7 +78,7 @@ function cannotStrip(): string {
 }
 
 /** Node 22.18, 23.6 and newer, unless it is turned off. */
-function nodeStripsTypes(): boolean {
+export function nodeStripsTypes(): boolean {
   const kind: unknown = Reflect.get(process.features, 'typescript');
   return typeof kind === 'string';
 }
