@@ -105,7 +105,7 @@ function findScript(
   return [usual.find((path) => isFile(join(folder, path))), 'by its name'];
 }
 
-/** The file in `node --enable-source-maps dist/main` or `NODE_ENV=production tsx src/server.ts`. */
+/** The file in `node --enable-source-maps dist/main` or `NODE_ENV=production tsx server.ts`. */
 function scriptOfCommand(folder: string, command: string): string | undefined {
   const words = command.split(/\s+/);
   const runner = words.findIndex((word) => /^(?:node|tsx|ts-node|nodemon|tswoole)$/.test(word));

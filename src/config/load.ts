@@ -11,6 +11,7 @@ import { checkConfig } from './check.js';
 export const CONFIG_NAMES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((ending) => `tswoole.config.${ending}`);
 
 const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
+const WRITABLE_BY_OTHERS = 0o002;
 const MODULES = new Set([...TYPESCRIPT, '.js', '.mjs', '.cjs']);
 
 /**
@@ -26,10 +27,26 @@ export function findConfig(folder: string, given?: string): string | undefined {
   }
   const found = CONFIG_NAMES.map((name) => join(folder, name)).filter((file) => existsSync(file));
   const [first, second] = found;
-  if (first === undefined || second === undefined) return first;
+  if (first === undefined) return undefined;
+  refuseStranger(first);
+  if (second === undefined) return first;
   throw new ServerError('ERR_CONFIG', {
     file: first,
     why: `${second} is there too, and only one can hold; remove one of them, or choose by --config FILE`,
+  });
+}
+
+/** A command only finds the file because it was called in its folder, and the file is a program: another user's is not run. */
+function refuseStranger(file: string): void {
+  const { uid, mode } = statSync(file);
+  const own = process.geteuid?.() ?? uid;
+  const caller = own === 0 ? Number(process.env['SUDO_UID'] ?? 0) : own;
+  const isOurs = uid === 0 || uid === own || uid === caller;
+  if (isOurs && (mode & WRITABLE_BY_OTHERS) === 0) return;
+  const why = isOurs ? 'every user may write to it' : `it belongs to user ${uid}`;
+  throw new ServerError('ERR_CONFIG', {
+    file,
+    why: `${why}, so it is not run unasked; name it by --config FILE if you trust it`,
   });
 }
 
@@ -72,8 +89,8 @@ function parse(file: string): unknown {
 
 function cannotStrip(): string {
   return (
-    `it is TypeScript, which Node ${process.version} does not run by itself: Node from 22.18 on, and from 23.6 on, does. ` +
-    'Take one of those, or rename it to tswoole.config.mjs: defineConfig completes and checks the keys there too'
+    `it is TypeScript, which Node ${process.version} does not run by itself: Node 22.18 and later, and 23.6 and later, do. ` +
+    'Take one of these, or rename it to tswoole.config.mjs: defineConfig completes and checks the keys there too'
   );
 }
 

@@ -1,14 +1,17 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { findConfig, loadConfig } from '../../src/config/load.js';
 
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'config-'));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
 
 function write(name: string, text: string): string {
   const file = join(folder, name);
@@ -36,6 +39,25 @@ describe('the config file', () => {
     expect(() => findConfig(folder, 'config')).toThrow(/there is no such file/);
   });
 
+  it('that every user may write to is run only when it is named', () => {
+    const file = write('tswoole.config.js', '');
+    chmodSync(file, 0o666);
+    expect(() => findConfig(folder)).toThrow(
+      /every user may write to it, so it is not run unasked; name it by --config/,
+    );
+    expect(findConfig(folder, file)).toBe(file);
+  });
+
+  it.runIf(process.getuid?.() === 0)('of another user is run only when it is named, or by sudo of that user', () => {
+    const file = write('tswoole.config.js', '');
+    chownSync(file, 1234, 1234);
+    vi.stubEnv('SUDO_UID', undefined);
+    expect(() => findConfig(folder)).toThrow(/it belongs to user 1234/);
+    expect(findConfig(folder, file)).toBe(file);
+    vi.stubEnv('SUDO_UID', '1234');
+    expect(findConfig(folder)).toBe(file);
+  });
+
   it.each([
     ['a.mjs', `export default { name: 'a', script: 'x.js' };`],
     ['a.js', `export default { name: 'a', script: 'x.js' };`],
@@ -50,7 +72,7 @@ describe('the config file', () => {
   it('of TypeScript needs a Node that strips types, and says which do', async () => {
     const file = write('a.mts', `export default { name: 'a', script: 'x.js' as string };`);
     await expect(loadConfig(file, false)).rejects.toThrow(
-      /Node v\d+.* from 22\.18 on.* from 23\.6 on.*tswoole\.config\.mjs/,
+      /Node v\d+.* Node 22\.18 and later, and 23\.6 and later.*tswoole\.config\.mjs/,
     );
   });
 

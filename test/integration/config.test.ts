@@ -1,7 +1,7 @@
 // tswoole.config.*: several apps by one command line.
 
 import { spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
@@ -157,6 +157,24 @@ export default defineConfig({
 
   await line.must('start', '--env', 'production', '--max-request', '9', 'api', 'given');
   expect([await maxRequest(), (await ask(line, 'api')).args]).toEqual([9, ['given']]);
+});
+
+it('a config of TypeScript is run by Node, and by an older one refused', async () => {
+  const line = lineWith({});
+  rmSync(join(line.folder, 'tswoole.config.json'));
+  const config = `import { type Config, defineConfig } from 'tswoole';
+const app: Config = { name: 'typed', script: 'tells.js', daemonize: true };
+export default defineConfig(app);
+`;
+  writeFileSync(join(line.folder, 'tswoole.config.ts'), config);
+  const { code, stdout, stderr } = await line.run('start');
+  if (typeof Reflect.get(process.features, 'typescript') !== 'string') {
+    return expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/is TypeScript, which Node v.* does not run by itself/),
+    ]);
+  }
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/typed runs in the background/)]);
 });
 
 it('wrong usage starts nothing, and says what would be right', async () => {
