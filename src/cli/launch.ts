@@ -1,5 +1,6 @@
 /** How a server is started: the command by which Node runs its script, and the environment of it. */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { App } from '../config/app.js';
 import { environmentOf, optionsBelow } from '../config/merge.js';
@@ -29,6 +30,7 @@ export function launchOfScript(script: string, args: readonly string[], flags: S
  * @param args '[]': those of the file @param file the config file @throws CliError
  */
 export function launchOfApp(app: App, args: readonly string[], flags: StartFlags, file: string): Launch {
+  refuseMissing(app, file);
   const environment = environmentFromFile(app, file);
   const options = { ...optionsBelow(environment, app.options), ...flags.options, name: app.name };
   const nodeArgs = [...app.nodeArgs, ...flags.nodeArgs];
@@ -36,6 +38,16 @@ export function launchOfApp(app: App, args: readonly string[], flags: StartFlags
     ...{ script: app.script, args: args.length > 0 ? args : app.args, cwd: app.cwd, environment },
     flags: { options, nodeArgs, isApp: app.http || flags.isApp },
   });
+}
+
+/** Here, because Node would only say that it cannot be started. */
+function refuseMissing({ name, cwd, script }: App, file: string): void {
+  const lacks = !existsSync(cwd) ? `the folder ${cwd}` : existsSync(script) ? '' : `the script ${script}`;
+  if (lacks === '') return;
+  throw new CliError(
+    ExitCode.usage,
+    `App ${name} of ${file} cannot be started: ${lacks} is not there. Correct the file; if a build makes it, build first.`,
+  );
 }
 
 function environmentFromFile(app: App, file: string): NodeJS.ProcessEnv {

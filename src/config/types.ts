@@ -46,6 +46,6 @@ export type Config = AppConfig | AppsConfig;
  * The config as it is, for an editor that knows the keys: `export default defineConfig({ name: 'api', script: 'server.js' })`.
  * It is checked when a command reads the file.
  */
-export function defineConfig<C extends Config>(config: C): C {
+export function defineConfig(config: Config): Config {
   return config;
 }

@@ -110,6 +110,18 @@ describe('a config', () => {
     expect(refusal(app(more))).toContain(FILE);
   });
 
+  it('is checked by the compiler too', () => {
+    // @ts-expect-error a mistyped key
+    defineConfig({ name: 'api', script: 'server.js', wrokerNum: 2 });
+    // @ts-expect-error a text where a number is expected
+    defineConfig({ apps: [{ name: 'api', script: 'server.js', port: '80' }] });
+    // @ts-expect-error without a script
+    defineConfig({ name: 'api' });
+    // @ts-expect-error a mistyped key of an environment
+    const config = defineConfig({ name: 'a', script: 'b', environments: { production: { prot: 80 } } });
+    expect(refusal(config)).toMatch(/"environments\.production\.prot"/);
+  });
+
   it('never shows a secret that is refused', () => {
     expect(refusal(app({ admin: { port: 9100, token: 'short-secret' } }))).not.toContain('short-secret');
   });

@@ -177,6 +177,23 @@ export default defineConfig(app);
   expect([code, stdout]).toEqual([0, expect.stringMatching(/typed runs in the background/)]);
 });
 
+it('an app without a control socket is found by its pid file, and one with a run directory of its own there', async () => {
+  const common = { script: 'tells.js', daemonize: true, port: 0, host: '127.0.0.1' };
+  const line = lineWith({
+    apps: [
+      { name: 'mute', ...common, control: false, pidFile: 'mute.pid' },
+      { name: 'apart', ...common, environments: { production: { runDir: 'apart' } } },
+    ],
+  });
+  delete line.env['TSWOOLE_OPTION_RUN_DIR'];
+  line.env['XDG_RUNTIME_DIR'] = line.folder;
+  await line.must('start', '--env', 'production');
+  expect(await line.must('reload')).toMatch(/^mute: .* was sent the signal to reload.*\napart: Workers were replaced/);
+  expect((await line.report('apart')).status.name).toBe('apart');
+  expect(await line.must('stop')).toMatch(/^mute: The server .* has ended\.\napart: The server .* has ended\.\n$/);
+  expect(line.tree()).toEqual([]);
+});
+
 it('wrong usage starts nothing, and says what would be right', async () => {
   const line = lineWith(TWO);
   const refusal = async (...words: string[]): Promise<string> => {
@@ -193,7 +210,18 @@ it('wrong usage starts nothing, and says what would be right', async () => {
   expect(await refusal('start', 'api', 'web', 'x')).toMatch(/Arguments of a script \(x\) fit one app/);
   expect(await refusal('start', '--config', 'lost.js')).toMatch(/there is no such file/);
   expect(await refusal('systemd')).toMatch(/has 2 apps \(api, web\).*--output FOLDER/);
-  writeFileSync(join(line.folder, 'tswoole.config.json'), '{"name":"api","script":"tells.js","wrokerNum":2}');
+  const write = (more: object): void =>
+    writeFileSync(
+      join(line.folder, 'tswoole.config.json'),
+      JSON.stringify({ name: 'api', script: 'tells.js', ...more }),
+    );
+  write({ script: 'lost.js' });
+  expect(await refusal('start')).toMatch(/App api of .* cannot be started: the script .*lost\.js is not there/);
+  write({ cwd: 'lost' });
+  expect(await refusal('start')).toMatch(/the folder .*lost is not there/);
+  write({ envFile: 'lost.env' });
+  expect(await refusal('start')).toMatch(/the envFile of app "api" cannot be read \(ENOENT/);
+  write({ wrokerNum: 2 });
   for (const command of ['start', 'stop', 'status'])
     expect(await refusal(command)).toMatch(
       /unknown key "wrokerNum" of app "api"; the nearest known name is "workerNum"/,

@@ -42,6 +42,8 @@ async function startApps(chosen: ChosenApps, flags: StartFlags): Promise<void> {
   const [only] = launches;
   if (only === undefined) return;
   if (launches.length === 1 && chosen.apps.length === 1) return become(only.launch);
+  // From here on there are processes: a signal that ends this one must not look like success.
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, endInOrder);
   const failed = await startDaemons(launches.filter(({ launch }) => launch.isDaemon));
   const others = launches.filter(({ launch }) => !launch.isDaemon);
   if (failed.length > 0) {
@@ -49,7 +51,6 @@ async function startApps(chosen: ChosenApps, flags: StartFlags): Promise<void> {
     throw new CliError(ExitCode.failed, `${failed.join(' and ')} did not start: the reason stands above.${rest}`);
   }
   if (others.length === 0) return;
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, endInOrder);
   process.exitCode = await runTogether(others);
 }
 
