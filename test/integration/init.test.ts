@@ -91,7 +91,8 @@ server.on('request', (_, response) => response.end('served by ' + server.workerI
 ];
 
 function lineWith({ manifest, script, source, packages = [] }: App): CommandLine {
-  const line = new CommandLine();
+  // With an address of its own the app is not loaded once more only to ask for it.
+  const line = new CommandLine({ TSWOOLE_OPTION_HOST: '127.0.0.1', TSWOOLE_OPTION_WORKER_NUM: '1' });
   writeFileSync(join(line.folder, 'package.json'), JSON.stringify(manifest));
   mkdirSync(join(line.folder, script, '..'), { recursive: true });
   writeFileSync(join(line.folder, script), source);
@@ -111,7 +112,7 @@ describe('the config that tswoole init writes', () => {
     const { status } = await line.report();
     const [address = ''] = status.listening;
     const answer = await fetch(`http://127.0.0.1:${address.split(':').at(-1)}/`);
-    expect(await answer.text()).toMatch(/^served by [01]$/);
+    expect(await answer.text()).toMatch(/^served by 0$/);
     await line.must('stop');
   });
 });
