@@ -13,6 +13,7 @@ const long = [
     'game-tick',
     'http-examples',
     'http2',
+    'init',
     'log-noise',
     'log-safety',
     'members',

@@ -13,6 +13,11 @@ export const folders = [
     sees: ['errors', 'util'],
   },
   {
+    name: 'config',
+    holds: 'tswoole.config.ts: its keys, found, loaded, checked, for one environment',
+    sees: ['errors', 'util', 'options'],
+  },
+  {
     name: 'os',
     holds: 'libc through koffi; what a process does to itself',
     sees: ['errors', 'options'],
@@ -131,7 +136,7 @@ export const folders = [
   {
     name: 'cli',
     holds: '`tswoole` at a terminal',
-    sees: ['errors', 'util', 'options', 'os', 'shared', 'ipc', 'control', 'entries.ts', 'version.ts'],
+    sees: ['errors', 'util', 'options', 'config', 'os', 'shared', 'ipc', 'control', 'entries.ts', 'version.ts'],
   },
 ];
 
@@ -143,7 +148,7 @@ export const files = [
     name: 'index.ts',
     holds: 'public exports, nothing else',
     sees: [
-      ...['errors', 'util', 'options', 'memory', 'shared', 'ipc', 'messaging', 'control', 'cluster'],
+      ...['errors', 'util', 'options', 'config', 'memory', 'shared', 'ipc', 'messaging', 'control', 'cluster'],
       ...['reactor', 'task', 'manager', 'server', 'http', 'websocket', 'version.ts'],
     ],
   },

@@ -4,11 +4,11 @@
 export const contents = [
   {
     text: 'Begin',
-    pages: ['getting-started', 'http', 'frameworks', 'websocket', 'tasks', 'shared-memory'],
+    pages: ['getting-started', 'create', 'http', 'frameworks', 'websocket', 'tasks', 'shared-memory'],
   },
   {
     text: 'Operate',
-    pages: ['operating', 'metrics', 'debugging', 'performance', 'faq'],
+    pages: ['operating', 'config', 'dashboard', 'metrics', 'debugging', 'performance', 'faq'],
   },
   {
     text: 'Deploy',

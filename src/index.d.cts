@@ -19,6 +19,9 @@ export declare const ServerError: typeof tswoole.ServerError;
 export type ServerError<C extends Parameters<tswoole.ServerError['is']>[0] = Parameters<tswoole.ServerError['is']>[0]> =
   tswoole.ServerError<C>;
 
+/** The config as it is, for an editor that knows the keys of `tswoole.config.cjs`. */
+export declare const defineConfig: typeof tswoole.defineConfig;
+
 /** A client's connection, as callbacks get it. */
 export declare const Connection: typeof tswoole.Connection;
 export type Connection = tswoole.Connection;

@@ -16,6 +16,7 @@ export type {
 } from './cluster/jobs/queue.js';
 export type { Job, JobHandler } from './cluster/jobs-client/handlers.js';
 export type { Jobs, JobWorkOptions } from './cluster/jobs-client/jobs.js';
+export { type AppConfig, type AppSettings, type AppsConfig, type Config, defineConfig } from './config/types.js';
 export type { CommandHandler } from './control/commands.js';
 export type { ClusterStats, ServerStats, StandsStill, WorkerInfo } from './control/stats.js';
 export { ServerError } from './errors/index.js';

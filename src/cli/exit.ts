@@ -26,3 +26,13 @@ export class CliError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** With the code, which leads to docs/errors.md. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code: unknown = Reflect.get(error, 'code');
+  const cause = error.cause instanceof Error ? `\n  because: ${messageOf(error.cause)}` : '';
+  return typeof code === 'string' && code.startsWith('ERR_')
+    ? `${error.message} (${code})${cause}`
+    : error.message + cause;
+}

@@ -1,10 +1,9 @@
 /** `tswoole`: the command line. */
 import { CommanderError } from 'commander';
 import { ServerError } from '../errors/index.js';
-import { CliError, ExitCode } from './exit.js';
+import { CliError, ExitCode, messageOf } from './exit.js';
 import { withExplicitValues } from './option-flags.js';
 import { createProgram } from './program.js';
-import { messageOf } from './servers.js';
 
 if (process.platform === 'win32') {
   fail(new ServerError('ERR_PLATFORM', { platform: process.platform, why: 'Windows has no unix process model' }));

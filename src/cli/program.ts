@@ -6,6 +6,7 @@ import { addCompletion } from './commands/completion.js';
 import { addConnections } from './commands/connections.js';
 import { addDashboard } from './commands/dashboard.js';
 import { addInfo } from './commands/info.js';
+import { addInit } from './commands/init.js';
 import { addLogs } from './commands/logs.js';
 import { addNodes } from './commands/nodes.js';
 import { addProfile } from './commands/profile.js';
@@ -26,6 +27,7 @@ export function createProgram(): Command {
     .showHelpAfterError('See "tswoole --help".')
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
+  addInit(program);
   addStart(program);
   addStop(program);
   addReload(program);

@@ -3,6 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { nodeStripsTypes } from '../config/load.js';
 import { CliError, ExitCode } from './exit.js';
 
 const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
@@ -37,12 +38,6 @@ export function commandFor(given: string, stripsTypes = nodeStripsTypes()): Node
     `${script} is TypeScript. Node ${process.version} does not run it by itself (from 22.18 on it does), and the project has no tsx. ` +
       'Take a newer Node, or: npm install --save-dev tsx',
   );
-}
-
-/** From Node 22.18 on, unless turned off. */
-function nodeStripsTypes(): boolean {
-  const kind: unknown = Reflect.get(process.features, 'typescript');
-  return typeof kind === 'string';
 }
 
 /** The project's own. */

@@ -1,40 +1,31 @@
 /** Finds the server that a command is for, and connects to it. */
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../control/client.js';
 import type { CommandName } from '../control/commands.js';
-import { listEntries, type RunEntry, runDirFor } from '../control/run-dir.js';
-import { RUN_APP_ENTRY } from '../entries.js';
+import type { RunEntry } from '../control/run-dir.js';
 import { ServerError } from '../errors/index.js';
-import { variableOf } from '../options/index.js';
 import { processStartTime } from '../os/other-process.js';
-import { monotonicMs } from '../util/clock.js';
-import { CliError, ExitCode } from './exit.js';
-import { duration, table } from './terminal.js';
+import { configIn } from './config-file.js';
+import { CliError, ExitCode, messageOf } from './exit.js';
+import { type Choice, type Found, runningServers, serverTable } from './running.js';
+import { chooseApp } from './running-apps.js';
 
-/** How a user chooses a server; nothing is needed where only one runs. */
-export interface Choice {
-  /** Name or pid. */
-  readonly server?: string | undefined;
-  readonly pidFile?: string | undefined;
-  readonly runDir?: string | undefined;
-}
-
-/** A server found by its pid file; without an entry it can only receive signals. */
-export interface Found {
-  readonly pid: number;
-  readonly entry: RunEntry | undefined;
-}
-
-export function runningServers({ runDir }: Choice): RunEntry[] {
-  return listEntries(runDirFor(runDir ?? process.env[variableOf('runDir')] ?? ''));
-}
+export { type Choice, type Found, runningServers, scriptOf, serverTable } from './running.js';
 
 /** @throws CliError notRunning, several */
 export async function chooseServer(choice: Choice): Promise<Found> {
-  if (choice.pidFile !== undefined) return byPidFile(choice, choice.pidFile);
-  const all = runningServers(choice);
   const { server } = choice;
+  if (choice.pidFile !== undefined) return byPidFile(choice, choice.pidFile);
+  // A pid is taken whatever the config says, also where it cannot be read.
+  const config = isPid(server) ? undefined : await configIn(process.cwd(), choice.config);
+  if (config !== undefined) {
+    const found = await chooseApp(config, choice);
+    if (found !== undefined) return found;
+  }
+  return oneOf(runningServers(choice), server);
+}
+
+function oneOf(all: readonly RunEntry[], server: string | undefined): Found {
   const fits = server === undefined ? all : all.filter(({ name, pid }) => name === server || String(pid) === server);
   if (fits.length > 1) {
     throw new CliError(
@@ -45,6 +36,10 @@ export async function chooseServer(choice: Choice): Promise<Found> {
   const [entry] = fits;
   if (entry !== undefined) return { pid: entry.pid, entry };
   throw new CliError(ExitCode.notRunning, server === undefined ? NOTHING_RUNS : noneCalled(server, all));
+}
+
+export function isPid(server: string | undefined): boolean {
+  return server !== undefined && /^\d+$/.test(server);
 }
 
 const NOTHING_RUNS = 'No server of this user runs. Start one with "tswoole start SCRIPT".';
@@ -72,28 +67,6 @@ async function byPidFile(choice: Choice, file: string): Promise<Found> {
   return { pid, entry: runningServers(choice).find((entry) => entry.pid === pid) };
 }
 
-/** For an app the program is ours, and unknown to the user. */
-const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
-
-/** Arguments of Node that take the next word; others use `=`. */
-const TAKES_NEXT = new Set(['--import', '--require', '-r', '--loader', '--experimental-loader', '-C', '--conditions']);
-
-/** The script as given, without arguments of Node and our own program. */
-export function scriptOf({ command }: Pick<RunEntry, 'command'>): string {
-  const words = command.slice(1);
-  const isScript = (word: string, at: number): boolean =>
-    !word.startsWith('-') && word !== RUN_APP && !TAKES_NEXT.has(words[at - 1] ?? '');
-  return words.find(isScript) ?? '';
-}
-
-export function serverTable(entries: readonly RunEntry[]): string {
-  const rows = entries.map((entry) => {
-    const { name, pid, mode, startedAtMonotonic } = entry;
-    return [name, pid, mode, duration(monotonicMs() - startedAtMonotonic), scriptOf(entry)];
-  });
-  return table(['NAME', 'PID', 'MODE', 'UP', 'SCRIPT'], rows);
-}
-
 export interface Asked {
   readonly pid: number;
   readonly entry: RunEntry;
@@ -103,7 +76,11 @@ export interface Asked {
 
 /** Connects, runs the commands, and closes. @throws CliError */
 export async function ask<T>(choice: Choice, what: (asked: Asked) => Promise<T>): Promise<T> {
-  const { pid, entry } = await chooseServer(choice);
+  return askFound(await chooseServer(choice), what);
+}
+
+/** The same of a server that was found before. */
+export async function askFound<T>({ pid, entry }: Found, what: (asked: Asked) => Promise<T>): Promise<T> {
   if (entry === undefined) {
     throw new CliError(
       ExitCode.failed,
@@ -142,16 +119,6 @@ async function call<T>(client: ControlClient, command: string, given?: object, t
     if (isLate) throw new CliError(ExitCode.timedOut, messageOf(error));
     throw new CliError(isUsage ? ExitCode.usage : ExitCode.failed, messageOf(error));
   }
-}
-
-/** With the code, which leads to docs/errors.md. */
-export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code: unknown = Reflect.get(error, 'code');
-  const cause = error.cause instanceof Error ? `\n  because: ${messageOf(error.cause)}` : '';
-  return typeof code === 'string' && code.startsWith('ERR_')
-    ? `${error.message} (${code})${cause}`
-    : error.message + cause;
 }
 
 /** @param processStart distinguishes it from a later process with the same pid @returns true when it ended in time */

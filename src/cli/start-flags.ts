@@ -13,8 +13,9 @@ export interface StartFlags {
 export function addStartFlags(command: Command): void {
   command
     .argument(
-      '<script>',
-      'a file of JavaScript or TypeScript that makes a Server and calls start(); with --http one that exports an app',
+      '[script]',
+      'a file of JavaScript or TypeScript that makes a Server and calls start(); with --http one that exports an app; or the name of an ' +
+        'app of the config file',
     )
     .argument('[arguments...]', 'arguments of the script')
     .option(
@@ -26,7 +27,9 @@ export function addStartFlags(command: Command): void {
     .option(
       '--http',
       'the script is an app of Express, Fastify, Hono, … that exports what answers its requests, or calls listen()',
-    );
+    )
+    .option('--config <file>', 'the config file (default: tswoole.config.* of this folder)')
+    .option('--env <name>', 'the environment of the config file that goes over the rest, such as production');
   addServerOptions(command);
 }
 

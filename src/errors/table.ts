@@ -38,6 +38,23 @@ export const errorTable = {
     sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
     advice: 'Correct the value; docs/options.md says what it may be.',
   }),
+  ERR_CONFIG: entry({
+    fields: { file: 'string', why: 'string' },
+    sentence: ({ file, why }) => `The config file ${file} cannot be used: ${why}.`,
+    advice: 'Correct it; docs/config.md describes the file.',
+  }),
+  ERR_CONFIG_KEY: entry({
+    fields: { file: 'string', app: 'string?', key: 'string', nearest: 'string?' },
+    sentence: ({ file, app, key, nearest }) =>
+      `The config file ${file} has an unknown key "${key}"${ofApp(app)}${nearestName(nearest)}.`,
+    advice: 'Correct the key or remove it; docs/config.md lists them.',
+  }),
+  ERR_CONFIG_VALUE: entry({
+    fields: { file: 'string', app: 'string?', key: 'string', expected: 'string', received: 'string' },
+    sentence: ({ file, app, key, expected, received }) =>
+      `In the config file ${file}, "${key}"${ofApp(app)} must be ${expected}, received ${received}.`,
+    advice: 'Correct the value; docs/config.md describes each key.',
+  }),
   ERR_OPTION_CONFLICT: entry({
     fields: { name: 'string', other: 'string', why: 'string' },
     sentence: ({ name, other, why }) => `Options "${name}" and "${other}" do not fit together: ${why}.`,
@@ -945,6 +962,10 @@ function entryOf<C extends ErrorCode>(
   code: C,
 ): { fields: Fields; sentence: (detail: ErrorDetails[C]) => string; advice: string } {
   return errorTable[code] as unknown as ReturnType<typeof entryOf<C>>;
+}
+
+function ofApp(app: string | undefined): string {
+  return app === undefined ? '' : ` of app "${app}"`;
 }
 
 function nearestName(nearest: string | undefined): string {

@@ -4,6 +4,7 @@
  * `tswoole start` passes in one variable. Both override the script.
  */
 import { fstatSync, readSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { ServerError } from '../errors/index.js';
 import { type Definition, definitions, type OptionName } from './definitions.js';
 import { nearest } from './nearest.js';
@@ -36,9 +37,25 @@ function parserOf(name: OptionName): ((text: string) => unknown) | undefined {
 /** @param source its name in messages @throws ServerError ERR_OPTION_* */
 export function parseOption(name: OptionName, text: string, source: string): unknown {
   const value = parserOf(name)?.(text) ?? text;
-  const { kind }: Definition<unknown, unknown> = definitions[name];
-  kind.check(source, value);
+  checkOption(name, value, source);
   return value;
+}
+
+/** @param source its name in messages @returns the value as a server uses it @throws ServerError ERR_OPTION_* */
+export function checkOption(name: OptionName, value: unknown, source: string = name): unknown {
+  const { kind }: Definition<unknown, unknown> = definitions[name];
+  return kind.check(source, value);
+}
+
+/**
+ * The text of a value, as an operator would write it on the command line.
+ * @returns undefined where no text means the same, as for a function, a pattern or bytes
+ */
+export function textOfOption(name: OptionName, value: unknown): string | undefined {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  if (text === undefined || parserOf(name) === undefined) return undefined;
+  const read = checkOption(name, parseOption(name, text, name));
+  return isDeepStrictEqual(read, checkOption(name, value)) ? text : undefined;
 }
 
 /**

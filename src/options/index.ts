@@ -1,6 +1,7 @@
 export type { AdminOptions, ResolvedAdmin } from './admin.js';
 export type { OptionName } from './definitions.js';
 export {
+  checkOption,
   environmentForMaster,
   FLAGS_VARIABLE,
   flagOf,
@@ -12,6 +13,7 @@ export {
   secretsDescriptor,
   secretsForChild,
   takeFlags,
+  textOfOption,
   textOptions,
   variableOf,
 } from './environment.js';
@@ -22,4 +24,4 @@ export { currentMachine, type Machine } from './machine.js';
 export { nearest } from './nearest.js';
 export type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 export { speaksHttp } from './protocol.js';
-export { resolveListen, resolveOptions } from './resolve.js';
+export { optionNames, resolveListen, resolveOptions } from './resolve.js';

@@ -12,7 +12,7 @@ import { currentMachine, type Machine } from './machine.js';
 import { nearest } from './nearest.js';
 import type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 
-const optionNames = Object.keys(definitions) as OptionName[];
+export const optionNames = Object.keys(definitions) as OptionName[];
 
 /**
  * Checks the user's options and fills in the rest. The server reads no option before this.

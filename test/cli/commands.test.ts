@@ -399,11 +399,16 @@ it.each([
   [['profile'], 'process'],
   [['log-level'], 'level'],
   [['completion'], 'shell'],
-  [['start'], 'script'],
-  [['systemd'], 'script'],
 ])('%j does not go without its argument, which is named', async (words, name) => {
   const { err, failure } = await run(...words);
   expect([failure, err]).toEqual([refused, expect.stringContaining(`missing required argument '${name}'`)]);
+});
+
+it.each([['start'], ['systemd']])('%s without a script says that there is no config file either', async (word) => {
+  vi.spyOn(process, 'cwd').mockReturnValue(folder);
+  expect((await run(word)).failure).toEqual([
+    ...[ExitCode.usage, expect.stringMatching(/no config file in this folder.*tswoole start server\.js.*tswoole init/)],
+  ]);
 });
 
 describe('tswoole info', () => {

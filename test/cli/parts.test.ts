@@ -5,21 +5,13 @@ import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { candidates } from '../../src/cli/commands/completion.js';
 import { unitFor } from '../../src/cli/commands/systemd.js';
-import { CliError, ExitCode } from '../../src/cli/exit.js';
+import { CliError, ExitCode, messageOf } from '../../src/cli/exit.js';
 import { withNodeArguments } from '../../src/cli/node-arguments.js';
 import { integerBetween } from '../../src/cli/number.js';
 import { addServerOptions, givenOptions } from '../../src/cli/option-flags.js';
 import { createProgram } from '../../src/cli/program.js';
 import { commandFor } from '../../src/cli/script.js';
-import {
-  ask,
-  chooseServer,
-  messageOf,
-  runningServers,
-  scriptOf,
-  serverTable,
-  waitUntilGone,
-} from '../../src/cli/servers.js';
+import { ask, chooseServer, runningServers, scriptOf, serverTable, waitUntilGone } from '../../src/cli/servers.js';
 import { choiceOf } from '../../src/cli/target.js';
 import { bytes, count, duration, list, seconds, table } from '../../src/cli/terminal.js';
 import { CommandTable } from '../../src/control/commands.js';

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { stopServer } from '../../src/cli/commands/stop.js';
 import { CliError, ExitCode } from '../../src/cli/exit.js';
+import { chooseServer } from '../../src/cli/servers.js';
 import { PidFile } from '../../src/control/pid-file.js';
 import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../../src/entries.js';
 import { processStartTime } from '../../src/os/other-process.js';
@@ -66,7 +67,7 @@ describe('tswoole stop', () => {
     const child = await someProcess();
     await world.serve({}, child.pid);
     skipWaits();
-    expect(await cliError(stopServer({ runDir: world.runDir }, 2000))).toEqual([
+    expect(await cliError(stopServer(await chooseServer({ runDir: world.runDir }), 2000))).toEqual([
       ...[ExitCode.timedOut, expect.stringMatching(/still there after 2 s\. "tswoole stop \d+ --force"/)],
     ]);
     expect(world.calls).toEqual([['shutdown']]);
@@ -100,7 +101,7 @@ describe('tswoole stop', () => {
     const file = PidFile.acquire(path);
     const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
     skipWaits();
-    expect(await cliError(stopServer({ pidFile: path, runDir: world.runDir }, 0))).toEqual([
+    expect(await cliError(stopServer(await chooseServer({ pidFile: path, runDir: world.runDir }), 0))).toEqual([
       ...[ExitCode.timedOut, expect.any(String)],
     ]);
     expect(kill).toHaveBeenLastCalledWith(process.pid, 'SIGTERM');
@@ -239,6 +240,7 @@ describe('the program', () => {
     vi.resetModules();
     try {
       await import('../../src/cli/main.js');
+      await vi.waitFor(() => expect(process.exitCode).toBeDefined());
       return { out: out.text(), err: err.text(), code: process.exitCode };
     } finally {
       process.argv = argv;

@@ -39,9 +39,9 @@ const foldersOf = (folder: string): string[] =>
 /** Where a path in the repository begins: at its root, or in `src`. */
 const firstFolders = new Set(['src', 'test', 'bench', 'scripts', 'examples', 'docs', ...foldersOf('src')]);
 /** A file of TypeScript, or a path below a known folder that has an ending or a slash behind it. */
-/** `NAME.ts` is one that is to be written. */
+/** `NAME.ts` is one that is to be written, and a config is the user's. */
 const isPath = (text: string): boolean =>
-  !text.includes('NAME.') &&
+  !/NAME\.|^tswoole\.config\./.test(text) &&
   (/^[\w./-]+\.ts$/.test(text) ||
     (/^[\w-]+\/[\w./-]*(?:\/|\.[a-z]+)$/.test(text) && firstFolders.has(text.slice(0, text.indexOf('/')))));
 const commentsOf = (code: string): string =>

@@ -12,6 +12,7 @@ const exported = [...index.matchAll(/export (?:type )?\{([^}]*)\}/g)]
 /** Values, and types that are one of several: these have no members of their own. */
 const withoutMembers = new Set([
   ...['fromSwoole', 'version', 'SwooleSettings'],
+  ...['Config', 'defineConfig'],
   ...['CloseInitiator', 'DispatchAnswer', 'Framing', 'HeaderValue', 'LogRotation', 'Role', 'StaticFilesOptions'],
   ...['accept', 'HandshakeAnswer', 'JobRule', 'reject'],
   ...['ColumnSpec', 'ColumnSpecs', 'NumberColumn', 'RateLimiterOptions', 'RowOf'],

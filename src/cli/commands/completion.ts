@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { configIn } from '../config-file.js';
 import { runningServers } from '../servers.js';
 import { print } from '../terminal.js';
 
@@ -24,7 +25,7 @@ export function addCompletion(program: Command): void {
     .argument('[words...]')
     .allowUnknownOption()
     .helpOption(false)
-    .action((words: string[]) => print(candidates(program, words).join('\n')));
+    .action(async (words: string[]) => print(candidates(program, words, await appNames()).join('\n')));
 }
 
 /** The shell scripts only ask `tswoole`, which knows the candidates. */
@@ -44,19 +45,34 @@ compdef _tswoole tswoole`,
 complete -c tswoole -n '__fish_seen_subcommand_from start systemd' -F`,
 };
 
-/** @param words the words after `tswoole`; the last one is being typed */
-export function candidates(program: Command, words: readonly string[]): string[] {
+/** Of the config file in this folder. A shell must not see errors of the file: the command itself tells them. */
+async function appNames(): Promise<string[]> {
+  try {
+    return (await configIn(process.cwd()))?.apps.map(({ name }) => name) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+/** @param words the words after `tswoole`; the last one is being typed @param apps names of apps of the config file */
+export function candidates(program: Command, words: readonly string[], apps: readonly string[] = []): string[] {
   const typed = words.at(-1) ?? '';
   let command = program;
   for (const word of words.slice(0, -1))
     command = command.commands.find((sub) => sub.name() === word || sub.aliases().includes(word)) ?? command;
   if (typed.startsWith('-')) return flagsOf(command).filter((flag) => flag.startsWith(typed));
-  const valuesOfFlag = choicesOf(command, words.at(-2));
+  const valuesOfFlag = choicesOf(command, words.at(-2), apps);
   if (valuesOfFlag !== undefined) return valuesOfFlag;
   const subcommands = command.commands.map((sub) => sub.name()).filter((name) => !name.startsWith('_'));
-  const names = command.registeredArguments.some((argument) => argument.name() === 'server') ? serverNames() : [];
-  const all = command.name() === 'completion' ? [...shells] : [...subcommands, ...names];
-  return all.filter((name) => name.startsWith(typed));
+  const all = command.name() === 'completion' ? [...shells] : [...subcommands, ...namesFor(command, apps)];
+  return [...new Set(all)].filter((name) => name.startsWith(typed));
+}
+
+/** Apps can be started, and servers that run be operated. */
+function namesFor(command: Command, apps: readonly string[]): string[] {
+  const takes = command.registeredArguments.map((argument) => argument.name());
+  if (takes.includes('script')) return [...apps];
+  return takes.includes('server') || takes.includes('servers') ? [...apps, ...serverNames()] : [];
 }
 
 function flagsOf(command: Command): string[] {
@@ -66,10 +82,10 @@ function flagsOf(command: Command): string[] {
 }
 
 /** The possible values of a flag. */
-function choicesOf(command: Command, before: string | undefined): string[] | undefined {
+function choicesOf(command: Command, before: string | undefined, apps: readonly string[]): string[] | undefined {
   const option = command.options.find((known) => known.long === before || known.short === before);
   if (!(option instanceof Option)) return undefined;
-  return option.long === '--server' ? serverNames() : undefined;
+  return option.long === '--server' ? [...new Set([...apps, ...serverNames()])] : undefined;
 }
 
 function serverNames(): string[] {

@@ -1,10 +1,11 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
+import { LineCutter } from '../../util/line-cutter.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
-import { ask, chooseServer } from '../servers.js';
-import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { print } from '../terminal.js';
+import { ask, type Choice, chooseServer, type Found } from '../servers.js';
+import { onEach, type Say, type TargetFlags, targetsOf, withTarget } from '../target.js';
+import { paint, print } from '../terminal.js';
 
 interface Flags extends TargetFlags {
   readonly follow?: boolean;
@@ -18,23 +19,38 @@ const LOOK_MS = 200;
 export function addLogs(program: Command): void {
   withTarget(program.command('logs'))
     .summary('the end of the log file')
-    .argument('[server]', 'name or pid')
+    .argument('[servers...]', 'names or pids; without one all apps of the config file')
     .option('-f, --follow', 'and what is written from now on, until Ctrl+C')
     .option('-n, --lines <count>', 'how many lines', integerBetween(0, 1_000_000), 50)
     .option('--reopen', 'the server opens its log file again, after it was moved')
-    .action(async (server: string | undefined, flags: Flags) => {
-      const choice = choiceOf(flags, server);
-      if (flags.reopen === true) {
-        await ask(choice, ({ call }) => call('reopenLogs'));
-        return print('The log files are opened again.');
-      }
-      const { pid, entry } = await chooseServer(choice);
-      const file = entry?.logFile ?? '';
-      if (file === '') throw new CliError(ExitCode.failed, noFile(pid, entry?.isDaemon === true));
-      if (!existsSync(file))
-        throw new CliError(ExitCode.failed, `The log file ${file} of the server with pid ${pid} is not there.`);
-      await show(file, flags.lines, flags.follow === true);
+    .action(async (servers: string[], flags: Flags) => {
+      const targets = await targetsOf(flags, servers);
+      if (flags.reopen === true) return onEach(targets, ({ choice }, say) => reopen(choice, say));
+      const width = Math.max(...targets.all.map(({ name }) => name.length));
+      const following: Promise<void>[] = [];
+      await onEach(targets, async ({ name, choice }) => {
+        const file = logFileOf(await chooseServer(choice));
+        const write = targets.areSeveral ? withHead(paint('cyan', `${name.padEnd(width)} |`)) : writeBytes;
+        const end = new LogEnd(file, write);
+        end.last(flags.lines);
+        if (flags.follow === true) following.push(end.follow());
+        else end.close();
+      });
+      await Promise.all(following);
     });
+}
+
+async function reopen(choice: Choice, say: Say): Promise<void> {
+  await ask(choice, ({ call }) => call('reopenLogs'));
+  say('The log files are opened again.');
+}
+
+function logFileOf({ pid, entry }: Found): string {
+  const file = entry?.logFile ?? '';
+  if (file === '') throw new CliError(ExitCode.failed, noFile(pid, entry?.isDaemon === true));
+  if (!existsSync(file))
+    throw new CliError(ExitCode.failed, `The log file ${file} of the server with pid ${pid} is not there.`);
+  return file;
 }
 
 function noFile(pid: number, isDaemon: boolean): string {
@@ -44,21 +60,55 @@ function noFile(pid: number, isDaemon: boolean): string {
   return `The server with pid ${pid} ${where}.`;
 }
 
-async function show(file: string, lines: number, follows: boolean): Promise<void> {
-  let descriptor = openSync(file, 'r');
-  let at = startOfLast(descriptor, lines);
-  at = copy(descriptor, at);
-  while (follows) {
-    // After a rotation the name belongs to a new file; a truncated file begins again.
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    at = copy(descriptor, fstatSync(descriptor).size < at ? 0 : at);
-    if (isSame(file, descriptor)) continue;
-    copy(descriptor, at);
-    closeSync(descriptor);
-    descriptor = openSync(file, 'r');
-    at = copy(descriptor, 0);
+type Write = (bytes: Buffer) => void;
+
+function writeBytes(bytes: Buffer): void {
+  process.stdout.write(bytes);
+}
+
+function withHead(head: string): Write {
+  const cutter = new LineCutter((line) => print(`${head} ${line}`));
+  return (bytes) => cutter.write(bytes);
+}
+
+/** The end of one log file. */
+class LogEnd {
+  readonly #file: string;
+  readonly #write: Write;
+  #descriptor: number;
+  #at = 0;
+
+  constructor(file: string, write: Write) {
+    this.#file = file;
+    this.#write = write;
+    this.#descriptor = openSync(file, 'r');
   }
-  closeSync(descriptor);
+
+  last(lines: number): void {
+    this.#copyFrom(startOfLast(this.#descriptor, lines));
+  }
+
+  /** Does not return. */
+  async follow(): Promise<void> {
+    for (;;) {
+      // After a rotation the name belongs to a new file; a truncated file begins again.
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      this.#copyFrom(fstatSync(this.#descriptor).size < this.#at ? 0 : this.#at);
+      if (isSame(this.#file, this.#descriptor)) continue;
+      this.#copyFrom(this.#at);
+      this.close();
+      this.#descriptor = openSync(this.#file, 'r');
+      this.#copyFrom(0);
+    }
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+
+  #copyFrom(from: number): void {
+    this.#at = copy(this.#descriptor, from, this.#write);
+  }
 }
 
 function isSame(file: string, descriptor: number): boolean {
@@ -84,12 +134,12 @@ function startOfLast(descriptor: number, lines: number): number {
 }
 
 /** @returns where to read on */
-function copy(descriptor: number, from: number): number {
+function copy(descriptor: number, from: number, write: Write): number {
   const chunk = Buffer.alloc(CHUNK_BYTES);
   for (let at = from; ; ) {
     const length = readSync(descriptor, chunk, 0, CHUNK_BYTES, at);
     if (length === 0) return at;
-    process.stdout.write(Buffer.from(chunk.subarray(0, length)));
+    write(Buffer.from(chunk.subarray(0, length)));
     at += length;
   }
 }

@@ -1,8 +1,7 @@
 import { type Command, Option } from 'commander';
 import { integerBetween } from '../number.js';
-import { ask, chooseServer } from '../servers.js';
-import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { print } from '../terminal.js';
+import { ask, askFound, type Choice, chooseServer } from '../servers.js';
+import { onEach, type Say, type TargetFlags, targetsOf, withTarget } from '../target.js';
 import { reloadNodes } from './reload-nodes.js';
 
 interface Flags extends TargetFlags {
@@ -22,7 +21,7 @@ export function addReload(program: Command): void {
       'Replaces every worker and task worker by one that runs the script as it is now. No connection is lost. Returns when the ' +
         'old ones have ended, or prints why they stay.',
     )
-    .argument('[server]', 'name or pid')
+    .argument('[servers...]', 'names or pids; without one all apps of the config file')
     .option('--tasks', 'task workers only')
     .addOption(
       new Option('--all-nodes', 'of every node of the cluster, one after another, until one fails').conflicts('tasks'),
@@ -32,20 +31,21 @@ export function addReload(program: Command): void {
       `how long to wait (default: ${WAIT_SECONDS}; for all nodes ${WAIT_FOR_NODES_SECONDS})`,
       integerBetween(1, 86_400),
     )
-    .action(async (server: string | undefined, flags: Flags) => {
-      const choice = choiceOf(flags, server);
-      if (flags.allNodes === true) {
-        return ask(choice, (asked) => reloadNodes(asked, (flags.timeout ?? WAIT_FOR_NODES_SECONDS) * 1000));
-      }
-      const tasksOnly = flags.tasks === true;
-      const { pid, entry } = await chooseServer(choice);
-      if (entry === undefined) {
-        process.kill(pid, tasksOnly ? 'SIGUSR2' : 'SIGUSR1');
-        return print(`The server with pid ${pid} was sent the signal to reload; its log has the result.`);
-      }
-      const { generation } = await ask({ ...choice, server: String(pid), pidFile: undefined }, ({ call }) =>
-        call<{ generation: number }>('reload', { tasksOnly }, (flags.timeout ?? WAIT_SECONDS) * 1000),
-      );
-      print(`${tasksOnly ? 'Task workers' : 'Workers'} were replaced: generation ${generation}.`);
-    });
+    .action(async (servers: string[], flags: Flags) =>
+      onEach(await targetsOf(flags, servers), ({ choice }, say) => reload(choice, flags, say)),
+    );
+}
+
+async function reload(choice: Choice, { allNodes, tasks, timeout }: Flags, say: Say): Promise<void> {
+  if (allNodes === true) return ask(choice, (asked) => reloadNodes(asked, (timeout ?? WAIT_FOR_NODES_SECONDS) * 1000));
+  const tasksOnly = tasks === true;
+  const found = await chooseServer(choice);
+  if (found.entry === undefined) {
+    process.kill(found.pid, tasksOnly ? 'SIGUSR2' : 'SIGUSR1');
+    return say(`The server with pid ${found.pid} was sent the signal to reload; its log has the result.`);
+  }
+  const { generation } = await askFound(found, ({ call }) =>
+    call<{ generation: number }>('reload', { tasksOnly }, (timeout ?? WAIT_SECONDS) * 1000),
+  );
+  say(`${tasksOnly ? 'Task workers' : 'Workers'} were replaced: generation ${generation}.`);
 }

@@ -8,7 +8,7 @@ import type { SharedObjectStats } from '../../shared/registry.js';
 import { monotonicMs } from '../../util/clock.js';
 import { ExitCode } from '../exit.js';
 import { ask, runningServers, scriptOf } from '../servers.js';
-import { choiceOf, type TargetFlags, withTarget } from '../target.js';
+import { onEach, type TargetFlags, type Targets, targetsOf, withTarget } from '../target.js';
 import { bytes, count, duration, list, paint, print, printJson, seconds, table, visible } from '../terminal.js';
 import { describeEngine } from './nodes.js';
 
@@ -19,18 +19,36 @@ interface Flags extends TargetFlags {
 export function addStatus(program: Command): void {
   withTarget(program.command('status').alias('show'))
     .summary('what runs, and how it does')
-    .argument('[server]', 'name or pid')
-    .option('--json', 'everything, for programs: {status, stats, workers}')
-    .action(async (server: string | undefined, flags: Flags) => {
-      const all = await ask(choiceOf(flags, server), async ({ call }) => ({
-        status: await call<ServerStatus>('status'),
-        stats: await call<ServerStats>('stats'),
-        workers: await call<WorkerInfo[]>('workers'),
-      }));
-      if (flags.json === true) printJson(all);
-      else print(describeStatus(all.status, all.stats));
-      if (all.status.crashLoops.length > 0) process.exitCode = ExitCode.unwell;
-    });
+    .argument('[servers...]', 'names or pids; without one all apps of the config file')
+    .option('--json', 'everything, for programs: {status, stats, workers}; of several a list of these')
+    .action(async (servers: string[], flags: Flags) =>
+      showStatus(await targetsOf(flags, servers), flags.json === true),
+    );
+}
+
+interface Report {
+  readonly status: ServerStatus;
+  readonly stats: ServerStats;
+  readonly workers: readonly WorkerInfo[];
+}
+
+async function showStatus(targets: Targets, asJson: boolean): Promise<void> {
+  const reports: Report[] = [];
+  await onEach({ ...targets, absent: [] }, async ({ choice }) => {
+    const all = await ask(choice, async ({ call }) => ({
+      status: await call<ServerStatus>('status'),
+      stats: await call<ServerStats>('stats'),
+      workers: await call<WorkerInfo[]>('workers'),
+    }));
+    reports.push(all);
+    if (!asJson) print(`${describeStatus(all.status, all.stats)}${targets.areSeveral ? '\n' : ''}`);
+    if (all.status.crashLoops.length > 0) process.exitCode = ExitCode.unwell;
+  });
+  if (asJson) printJson(targets.areSeveral ? reports : reports[0]);
+  for (const name of targets.absent) {
+    process.stderr.write(`tswoole: ${name}: it does not run.\n`);
+    process.exitCode ??= ExitCode.notRunning;
+  }
 }
 
 export function addList(program: Command): void {

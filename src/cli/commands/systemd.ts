@@ -1,10 +1,13 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import type { App } from '../../config/app.js';
 import { CLI_ENTRY } from '../../entries.js';
 import { flagOf, isSecret, type OptionName, variableOf } from '../../options/index.js';
+import { type ChosenApps, chosenApps, type FileFlags } from '../chosen-apps.js';
+import { CliError, ExitCode } from '../exit.js';
 import { commandFor } from '../script.js';
 import { addStartFlags, type StartFlags, startFlagsOf } from '../start-flags.js';
 import { print } from '../terminal.js';
@@ -18,35 +21,121 @@ interface UnitParts {
   readonly main: string;
 }
 
+interface Flags extends FileFlags {
+  readonly serviceUser: string;
+  readonly output?: string;
+}
+
 export function addSystemd(program: Command): void {
   const command = program
     .command('systemd')
-    .summary('a unit file for systemd')
+    .summary('a unit file for systemd, or one for each app of the config file')
     .description(
-      'Prints a unit file that runs the script as a service: tswoole systemd app.js --port 80 > /etc/systemd/system/app.service. ' +
-        'Flags of the server go into it.',
+      'Prints a unit file that runs the script, or the app of the config file, as a service: tswoole systemd app.js --port 80 > ' +
+        '/etc/systemd/system/app.service. Flags of the server go into it. Without a script: one unit for each app, into --output.',
     )
     .option('--service-user <name>', 'the user of the whole service', userInfo().username)
-    .action((given: string, args: string[], values: Record<string, unknown>) => {
-      const { script } = commandFor(given);
-      const main = realpathSync(fileURLToPath(CLI_ENTRY));
-      const user = String(values['serviceUser']);
-      const flags = startFlagsOf(values);
-      print(unitFor({ script, flags, args, user, node: process.execPath, main }));
-      for (const name of secretsAmong(flags)) process.stderr.write(adviceFor(name, unitNameFor(flags, script)));
-    });
+    .option('-o, --output <folder>', 'write NAME.service files into this folder')
+    .action((script: string | undefined, args: string[], values: Record<string, unknown>) =>
+      systemd(script === undefined ? [] : [script, ...args], startFlagsOf(values), values as unknown as Flags),
+    );
   addStartFlags(command);
 }
 
-export function unitFor({ script, flags, args, user, node, main }: UnitParts): string {
-  const name = unitNameFor(flags, script);
-  const words = [node, main, 'start', script, ...flagWords(flags), ...(args.length === 0 ? [] : ['--', ...args])];
-  const secrets = secretsAmong(flags).map(
-    (option) => `\n# ${variableOf(option)} holds a secret: it is to stand there.`,
+async function systemd(words: readonly string[], flags: StartFlags, ofUnit: Flags): Promise<void> {
+  const chosen = await chosenApps(words, ofUnit, flags);
+  const main = realpathSync(fileURLToPath(CLI_ENTRY));
+  const common = { user: ofUnit.serviceUser, node: process.execPath, main };
+  const units =
+    chosen === undefined
+      ? [unitOfScript(words, flags, common)]
+      : chosen.apps.map((app) => unitOfApp(app, chosen, { flags, env: ofUnit.env ?? '', ...common }));
+  put(units, ofUnit.output);
+  for (const { name } of units) {
+    for (const secret of secretsAmong(flags)) process.stderr.write(adviceFor(secret, name));
+  }
+}
+
+interface NamedUnit {
+  readonly name: string;
+  readonly text: string;
+}
+
+type Common = Pick<UnitParts, 'user' | 'node' | 'main'>;
+
+function unitOfScript([given = '', ...args]: readonly string[], flags: StartFlags, common: Common): NamedUnit {
+  const { script } = commandFor(given);
+  return { name: unitNameFor(flags, script), text: unitFor({ script, flags, args, ...common }) };
+}
+
+/** The unit names the file and the app, so a change of the file counts from the next start on. */
+function unitOfApp(
+  app: App,
+  { file, args }: ChosenApps,
+  { flags, env, user, node, main }: Common & { readonly flags: StartFlags; readonly env: string },
+): NamedUnit {
+  const name = unitName(app.name);
+  const ofFile = [app.name, `--config=${file}`, ...(env === '' ? [] : [`--env=${env}`]), '--daemonize=false'];
+  const ofScript = args.length === 0 ? [] : ['--', ...args];
+  const { options } = app;
+  return {
+    name,
+    text: unitText({
+      name,
+      words: [node, main, 'start', ...ofFile, ...flagWords(flags), ...ofScript],
+      ...{ secrets: secretsAmong(flags), user, cwd: app.cwd },
+      maxWaitMs: flags.options['maxWaitMs'] ?? options['maxWaitMs'],
+    }),
+  };
+}
+
+function put(units: readonly NamedUnit[], folder: string | undefined): void {
+  if (folder !== undefined) {
+    for (const { name, text } of units) {
+      const file = resolve(folder, `${name}.service`);
+      writeUnit(file, text);
+      print(file);
+    }
+    return;
+  }
+  const [only, ...others] = units;
+  if (only !== undefined && others.length === 0) return print(only.text);
+  const names = units.map(({ name }) => name).join(', ');
+  throw new CliError(
+    ExitCode.usage,
+    `The config file has ${units.length} apps (${names}), and each gets a unit of its own. Give --output FOLDER, or name one app.`,
   );
+}
+
+function writeUnit(file: string, text: string): void {
+  try {
+    writeFileSync(file, `${text}\n`);
+  } catch (error) {
+    throw new CliError(ExitCode.failed, `The unit ${file} cannot be written: ${(error as Error).message}.`);
+  }
+}
+
+export function unitFor({ script, flags, args, user, node, main }: UnitParts): string {
+  const words = [node, main, 'start', script, ...flagWords(flags), ...(args.length === 0 ? [] : ['--', ...args])];
+  const name = unitNameFor(flags, script);
+  const maxWaitMs = flags.options['maxWaitMs'];
+  return unitText({ name, words, secrets: secretsAmong(flags), user, cwd: dirname(script), maxWaitMs });
+}
+
+interface UnitText {
+  readonly name: string;
+  readonly words: readonly string[];
+  readonly secrets: readonly OptionName[];
+  readonly user: string;
+  readonly cwd: string;
+  readonly maxWaitMs: string | undefined;
+}
+
+function unitText({ name, words, secrets: options, user, cwd, maxWaitMs }: UnitText): string {
+  const secrets = options.map((option) => `\n# ${variableOf(option)} holds a secret: it is to stand there.`);
   const isRead = secrets.length > 0 || existsSync(DEFAULTS);
   const environment = isRead ? `${secrets.join('')}\nEnvironmentFile=-${environmentFile(name)}` : '';
-  const stopS = stopSeconds(flags.options['maxWaitMs']);
+  const stopS = stopSeconds(maxWaitMs);
   return `# Put this into /etc/systemd/system/${name}.service, then: systemctl daemon-reload && systemctl enable --now ${name}
 [Unit]
 Description=${name}, a tswoole server
@@ -66,7 +155,7 @@ KillMode=mixed
 TimeoutStopSec=${stopS}
 Restart=on-failure
 RestartSec=1
-WorkingDirectory=${dirname(script).replaceAll('%', '%%')}
+WorkingDirectory=${cwd.replaceAll('%', '%%')}
 User=${user}${environment}
 Environment=NODE_ENV=production
 LimitNOFILE=1048576

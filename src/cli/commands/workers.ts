@@ -4,24 +4,19 @@ import type { WorkerInfo } from '../../control/stats.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { ask } from '../servers.js';
-import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { bytes, count, duration, print, printJson, seconds, table } from '../terminal.js';
+import { choiceOf, onEach, type TargetFlags, type Targets, targetsOf, withTarget } from '../target.js';
+import { bytes, count, duration, paint, print, printJson, seconds, table } from '../terminal.js';
 
 const HIGHEST_ID = 2000;
 
 export function addWorkers(program: Command): void {
   withTarget(program.command('workers'))
     .summary('each worker and task worker, and how it does')
-    .argument('[server]', 'name or pid')
-    .option('--json', 'for programs')
-    .action(async (server: string | undefined, flags: TargetFlags & { json?: boolean }) => {
-      const { workers, unit } = await ask(choiceOf(flags, server), async ({ call }) => ({
-        workers: await call<WorkerInfo[]>('workers'),
-        unit: (await call<ServerStatus>('status')).traffic.unit,
-      }));
-      if (flags.json === true) printJson(workers);
-      else print(workerTable(workers, unit));
-    });
+    .argument('[servers...]', 'names or pids; without one all apps of the config file')
+    .option('--json', 'for programs; of several by their names')
+    .action(async (servers: string[], flags: TargetFlags & { json?: boolean }) =>
+      showWorkers(await targetsOf(flags, servers), flags.json === true),
+    );
 
   const worker = program.command('worker').summary('one worker');
   withTarget(worker.command('stop'))
@@ -37,6 +32,21 @@ export function addWorkers(program: Command): void {
         `Process ${pid} of worker ${workerId} ${force ? 'was killed; another one starts' : 'is replaced when another one is ready'}.`,
       );
     });
+}
+
+async function showWorkers(targets: Targets, asJson: boolean): Promise<void> {
+  const byName: Record<string, WorkerInfo[]> = {};
+  await onEach({ ...targets, absent: asJson ? [] : targets.absent }, async ({ name, choice }) => {
+    const { workers, unit } = await ask(choice, async ({ call }) => ({
+      workers: await call<WorkerInfo[]>('workers'),
+      unit: (await call<ServerStatus>('status')).traffic.unit,
+    }));
+    byName[name] = workers;
+    if (asJson) return;
+    const table = workerTable(workers, unit);
+    print(targets.areSeveral ? `${paint('bold', name)}\n${table}\n` : table);
+  });
+  if (asJson) printJson(targets.areSeveral ? byName : Object.values(byName)[0]);
 }
 
 export function addScale(program: Command): void {

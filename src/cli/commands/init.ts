@@ -1,0 +1,113 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { CONFIG_NAMES, nodeStripsTypes } from '../../config/load.js';
+import { CliError, ExitCode } from '../exit.js';
+import { lookAtProject, type Project } from '../project.js';
+import { print } from '../terminal.js';
+
+export function addInit(program: Command): void {
+  program
+    .command('init')
+    .summary('write a config file for the app in this folder')
+    .description(
+      'Writes tswoole.config.* for the app it finds in this folder: it reads package.json and looks for the script that starts the ' +
+        'app. Says what it found, and what to do next.',
+    )
+    .argument('[entry]', 'the script that starts the app, where it is not found')
+    .option('-f, --force', 'write over a config file that is there')
+    .action((entry: string | undefined, { force }: { force?: boolean }) => init(process.cwd(), entry, force === true));
+}
+
+/** @throws CliError usage when there is a config file, or no script is found */
+export function init(
+  folder: string,
+  entry: string | undefined,
+  isForced: boolean,
+  stripsTypes = nodeStripsTypes(),
+): void {
+  const project = projectIn(folder, entry);
+  const { script, isMissing, foundBy } = project;
+  if (script === undefined) {
+    throw new CliError(
+      ExitCode.usage,
+      `No script that starts an app was found in ${folder}. Name it: tswoole init src/server.js`,
+    );
+  }
+  if (entry !== undefined && isMissing) throw new CliError(ExitCode.usage, `There is no file ${join(folder, entry)}.`);
+  const name = fileNameFor(project, stripsTypes);
+  refuseOthers(folder, name, isForced);
+  writeFileSync(join(folder, name), configText(project, script));
+  print(`Found ${kindOf(project)}: ${script} (${foundBy}).`);
+  print(`Wrote ${name}. docs/config.md describes all keys.`);
+  print(['Next:', ...stepsFor(project)].join('\n  '));
+}
+
+function projectIn(folder: string, entry: string | undefined): Project {
+  try {
+    return lookAtProject(folder, entry);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new CliError(ExitCode.usage, `${join(folder, 'package.json')} is not JSON: ${error.message}.`);
+  }
+}
+
+/** With --force, the file that is written over may only be the one of the same name: Node would find two. */
+function refuseOthers(folder: string, name: string, isForced: boolean): void {
+  const there = CONFIG_NAMES.filter((known) => existsSync(join(folder, known)));
+  const [first] = there;
+  if (first === undefined) return;
+  if (!isForced) throw new CliError(ExitCode.usage, `There is ${first} already; --force writes over it.`);
+  const other = there.find((known) => known !== name);
+  if (other === undefined) return;
+  throw new CliError(
+    ExitCode.usage,
+    `${name} would be written, and ${other} is there too: only one can hold. Remove it.`,
+  );
+}
+
+/** A config is an ES module, whatever the package is. */
+function fileNameFor({ hasTypeScript, isModule }: Project, stripsTypes: boolean): string {
+  const letters = hasTypeScript && stripsTypes ? 'ts' : 'js';
+  return `tswoole.config.${isModule ? '' : 'm'}${letters}`;
+}
+
+function kindOf({ framework, http }: Project): string {
+  if (!http) return 'a server of tswoole';
+  return framework === '' ? 'an app' : `an app of ${framework}`;
+}
+
+function configText({ name, framework, http, hasEnvFile, hasTswoole }: Project, script: string): string {
+  const what = framework === '' ? 'an app that listens by node:http, or exports its handler' : `an app of ${framework}`;
+  const lines = [
+    `name: ${quoted(name)},`,
+    `script: ${quoted(script)},`,
+    ...(http ? [`http: true, // ${what}`] : []),
+    '// port: 3000, // without it: as the script says',
+    '// workerNum: 4, // without it: the number of cores',
+    ...(hasEnvFile ? ["envFile: '.env',"] : []),
+    '// tswoole start --env production',
+    'environments: {',
+    "  production: { env: { NODE_ENV: 'production' } },",
+    '},',
+  ];
+  const inner = lines.map((line) => `  ${line}\n`).join('');
+  if (hasTswoole) return `import { defineConfig } from 'tswoole';\n\nexport default defineConfig({\n${inner}});\n`;
+  return `/** @type {import('tswoole').Config} */\nexport default {\n${inner}};\n`;
+}
+
+function quoted(text: string): string {
+  return `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
+}
+
+function stepsFor({ framework, isMissing, hasTswoole, script }: Project): string[] {
+  const build =
+    framework === 'Next' ? "npm run build, with output: 'standalone' in the config of Next" : 'npm run build';
+  return [
+    ...(hasTswoole ? [] : ['npm install tswoole']),
+    ...(isMissing ? [`${build} (it makes ${script})`] : []),
+    'npx tswoole start            in the foreground, until Ctrl+C',
+    'npx tswoole start --daemon --env production',
+    'npx tswoole status, reload, logs, stop',
+  ];
+}

@@ -1,0 +1,49 @@
+/** The servers that run, as their run directory tells of them, and how a command names one. */
+import { fileURLToPath } from 'node:url';
+import { listEntries, type RunEntry, runDirFor } from '../control/run-dir.js';
+import { RUN_APP_ENTRY } from '../entries.js';
+import { variableOf } from '../options/index.js';
+import { monotonicMs } from '../util/clock.js';
+import { duration, table } from './terminal.js';
+
+/** How a user chooses a server; nothing is needed where only one runs. */
+export interface Choice {
+  /** Name or pid. */
+  readonly server?: string | undefined;
+  readonly pidFile?: string | undefined;
+  readonly runDir?: string | undefined;
+  /** The config file; undefined: the one in the current folder, where there is one. */
+  readonly config?: string | undefined;
+}
+
+/** A server found by its pid file; without an entry it can only receive signals. */
+export interface Found {
+  readonly pid: number;
+  readonly entry: RunEntry | undefined;
+}
+
+export function runningServers({ runDir }: Choice): RunEntry[] {
+  return listEntries(runDirFor(runDir ?? process.env[variableOf('runDir')] ?? ''));
+}
+
+/** For an app the program is ours, and unknown to the user. */
+const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
+
+/** Arguments of Node that take the next word; others use `=`. */
+const TAKES_NEXT = new Set(['--import', '--require', '-r', '--loader', '--experimental-loader', '-C', '--conditions']);
+
+/** The script as given, without arguments of Node and our own program. */
+export function scriptOf({ command }: Pick<RunEntry, 'command'>): string {
+  const words = command.slice(1);
+  const isScript = (word: string, at: number): boolean =>
+    !word.startsWith('-') && word !== RUN_APP && !TAKES_NEXT.has(words[at - 1] ?? '');
+  return words.find(isScript) ?? '';
+}
+
+export function serverTable(entries: readonly RunEntry[]): string {
+  const rows = entries.map((entry) => {
+    const { name, pid, mode, startedAtMonotonic } = entry;
+    return [name, pid, mode, duration(monotonicMs() - startedAtMonotonic), scriptOf(entry)];
+  });
+  return table(['NAME', 'PID', 'MODE', 'UP', 'SCRIPT'], rows);
+}

@@ -1,0 +1,101 @@
+/** Finds and loads the config file. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { extname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ServerError } from '../errors/index.js';
+import { importModule } from '../util/import-module.js';
+import type { CheckedConfig } from './app.js';
+import { checkConfig } from './check.js';
+
+/** In the order in which they are looked for. */
+export const CONFIG_NAMES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((ending) => `tswoole.config.${ending}`);
+
+const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
+const WRITABLE_BY_OTHERS = 0o002;
+const MODULES = new Set([...TYPESCRIPT, '.js', '.mjs', '.cjs']);
+
+/**
+ * @param given the file of `--config`; undefined: the one in the folder
+ * @returns absolute; undefined where the folder has none
+ * @throws ServerError ERR_CONFIG when the given one is not there, or the folder has several
+ */
+export function findConfig(folder: string, given?: string): string | undefined {
+  if (given !== undefined) {
+    const file = resolve(folder, given);
+    if (existsSync(file) && statSync(file).isFile()) return file;
+    throw new ServerError('ERR_CONFIG', { file, why: 'there is no such file' });
+  }
+  const found = CONFIG_NAMES.map((name) => join(folder, name)).filter((file) => existsSync(file));
+  const [first, second] = found;
+  if (first === undefined) return undefined;
+  refuseStranger(first);
+  if (second === undefined) return first;
+  throw new ServerError('ERR_CONFIG', {
+    file: first,
+    why: `${second} is there too, and only one can hold; remove one of them, or choose by --config FILE`,
+  });
+}
+
+/** A command only finds the file because it was called in its folder, and the file is a program: another user's is not run. */
+function refuseStranger(file: string): void {
+  const { uid, mode } = statSync(file);
+  const own = process.geteuid?.() ?? uid;
+  const caller = own === 0 ? Number(process.env['SUDO_UID'] ?? 0) : own;
+  const isOurs = uid === 0 || uid === own || uid === caller;
+  if (isOurs && (mode & WRITABLE_BY_OTHERS) === 0) return;
+  const why = isOurs ? 'every user may write to it' : `it belongs to user ${uid}`;
+  throw new ServerError('ERR_CONFIG', {
+    file,
+    why: `${why}, so it is not run unasked; name it by --config FILE if you trust it`,
+  });
+}
+
+/** @throws ServerError ERR_CONFIG, ERR_CONFIG_KEY, ERR_CONFIG_VALUE */
+export async function loadConfig(file: string, stripsTypes = nodeStripsTypes()): Promise<CheckedConfig> {
+  return checkConfig(await exportedBy(file, stripsTypes), file);
+}
+
+async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> {
+  const ending = extname(file);
+  if (ending === '.json') return parse(file);
+  if (!MODULES.has(ending)) {
+    throw new ServerError('ERR_CONFIG', { file, why: `"${ending}" is none of .ts, .mts, .js, .mjs, .cjs and .json` });
+  }
+  if (TYPESCRIPT.has(ending) && !stripsTypes) throw new ServerError('ERR_CONFIG', { file, why: cannotStrip() });
+  let exported: Record<string, unknown>;
+  try {
+    exported = await importModule<Record<string, unknown>>(pathToFileURL(file).href);
+  } catch (error) {
+    throw new ServerError('ERR_CONFIG', { file, why: 'it cannot be loaded' }, { cause: error });
+  }
+  if ('default' in exported) return exported['default'];
+  throw new ServerError('ERR_CONFIG', {
+    file,
+    why: 'it has no default export (export default defineConfig({ … }); in CommonJS: module.exports = { … })',
+  });
+}
+
+function parse(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as unknown;
+  } catch (error) {
+    throw new ServerError(
+      'ERR_CONFIG',
+      { file, why: `it is not JSON (${(error as Error).message})` },
+      { cause: error },
+    );
+  }
+}
+
+function cannotStrip(): string {
+  return (
+    `it is TypeScript, which Node ${process.version} does not run by itself: Node 22.18 and later, and 23.6 and later, do. ` +
+    'Take one of these, or rename it to tswoole.config.mjs: defineConfig completes and checks the keys there too'
+  );
+}
+
+/** Node 22.18, 23.6 and newer, unless it is turned off. */
+export function nodeStripsTypes(): boolean {
+  const kind: unknown = Reflect.get(process.features, 'typescript');
+  return typeof kind === 'string';
+}
