@@ -264,7 +264,8 @@ describe('the health of a worker', () => {
     record.seenAt = monotonicMs() - 1000;
     expect(first()?.standsStill).toBeNull();
     record.seenAt = monotonicMs() - 5000;
-    expect(first()?.standsStill).toEqual({ sinceMs: first()?.loopStandsMs, stack: '' });
+    const blocked = first();
+    expect(blocked?.standsStill).toEqual({ sinceMs: blocked?.loopStandsMs, stack: '' });
     record.stack = 'at spin (file.js:1:1)';
     expect(first()?.standsStill?.stack).toBe('at spin (file.js:1:1)');
     board.setField(0, WorkerField.pid, 0);
