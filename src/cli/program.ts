@@ -4,6 +4,7 @@ import { version } from '../version.js';
 import { addCall } from './commands/call.js';
 import { addCompletion } from './commands/completion.js';
 import { addConnections } from './commands/connections.js';
+import { addDoctor } from './commands/doctor.js';
 import { addInfo } from './commands/info.js';
 import { addLogs } from './commands/logs.js';
 import { addNodes } from './commands/nodes.js';
@@ -41,6 +42,7 @@ export function createProgram(): Command {
   addCall(program);
   addProfile(program);
   addInfo(program);
+  addDoctor(program);
   addSystemd(program);
   addCompletion(program);
   for (const command of allOf(program)) command.copyInheritedSettings(program);
