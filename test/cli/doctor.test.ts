@@ -122,8 +122,8 @@ describe('limits of the cgroup', () => {
     [{}, 'ok'],
     [{ '/sys/fs/cgroup/memory.max': 'max' }, 'ok'],
     [{ '/sys/fs/cgroup/memory/memory.limit_in_bytes': '9223372036854771712' }, 'ok'],
-    [{ '/sys/fs/cgroup/memory.max': String(385 * MIB) }, 'ok'],
-    [{ '/sys/fs/cgroup/memory.max': String(385 * MIB - 1) }, 'mend'],
+    [{ '/sys/fs/cgroup/memory.max': String(195 * MIB) }, 'ok'],
+    [{ '/sys/fs/cgroup/memory.max': String(195 * MIB - 1) }, 'mend'],
     [{ '/sys/fs/cgroup/memory/memory.limit_in_bytes': String(128 * MIB) }, 'mend'],
   ])('of memory: %j is %s', (files, level) => {
     expect(look(memoryLimit, files as unknown as Files)[0]).toBe(level);

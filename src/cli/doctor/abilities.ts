@@ -43,7 +43,7 @@ export const openssl: Check = ({ opensslFault }) => {
   return note(
     'TLS',
     `Node's OpenSSL cannot be called: ${why}`,
-    'TLS runs through node:tls, at about half the speed. Use the Node of nodejs.org.',
+    'TLS runs through node:tls, which costs more CPU. Use the Node of nodejs.org.',
   );
 };
 

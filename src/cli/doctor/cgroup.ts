@@ -2,9 +2,10 @@
 import { type Check, fault, type Machine, numberIn, ok } from './finding.js';
 
 const MIB = 1024 * 1024;
-/** Master, manager and one reactor, without load. */
+/** One reactor, two workers and the broker process, without load (docs/kubernetes.md). */
 const BASE_BYTES = 145 * MIB;
-const WORKER_BYTES = 60 * MIB;
+/** Each further worker. */
+const WORKER_BYTES = 25 * MIB;
 /** Version 1 writes about 2⁶³ for "any amount". */
 const ANY_AMOUNT = 2 ** 60;
 
@@ -37,7 +38,7 @@ export const memoryLimit: Check = (machine) => {
     numberIn(machine, '/sys/fs/cgroup/memory/memory.limit_in_bytes') ??
     Number.POSITIVE_INFINITY;
   if (limit >= ANY_AMOUNT) return ok('memory', 'the cgroup has no limit');
-  const needed = BASE_BYTES + machine.cores * WORKER_BYTES;
+  const needed = BASE_BYTES + Math.max(0, machine.cores - 2) * WORKER_BYTES;
   const says = `the cgroup may use ${Math.round(limit / MIB)} MiB`;
   if (limit >= needed) return ok('memory', says);
   const mend = `${machine.cores} workers need some ${Math.round(needed / MIB)} MiB before your code holds anything, and the kernel kills what is above the limit. Raise it, or lower workerNum.`;
