@@ -19,6 +19,8 @@ import type { WorkerChannel } from '../worker/run.js';
 /** True where one process is enough. */
 export function isAlone(options: ResolvedOptions, userProcessNum: number): boolean {
   const { mode, workerNum, taskWorkerNum, maxRequest, user, group, chroot, workerTimeoutMs, maxMemory } = options;
+  const { maxUptimeMs, cronReload } = options;
+  if (maxUptimeMs > 0 || cronReload !== '') return false;
   if (workerTimeoutMs > 0 || maxMemory > 0) return false; // another process has to replace the worker
   if (user !== '' || group !== '' || chroot !== '') return false; // the master keeps its rights, workers give them up
   return mode === 'base' && workerNum === 1 && taskWorkerNum === 0 && userProcessNum === 0 && maxRequest === 0;

@@ -5,6 +5,7 @@ import { addCall } from './commands/call.js';
 import { addCompletion } from './commands/completion.js';
 import { addConnections } from './commands/connections.js';
 import { addDashboard } from './commands/dashboard.js';
+import { addDoctor } from './commands/doctor.js';
 import { addInfo } from './commands/info.js';
 import { addInit } from './commands/init.js';
 import { addLogs } from './commands/logs.js';
@@ -45,6 +46,7 @@ export function createProgram(): Command {
   addCall(program);
   addProfile(program);
   addInfo(program);
+  addDoctor(program);
   addSystemd(program);
   addCompletion(program);
   for (const command of allOf(program)) command.copyInheritedSettings(program);

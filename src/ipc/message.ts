@@ -2,7 +2,7 @@
 import type { SerializedError } from '../errors/index.js';
 
 /** Why a process is replaced without having failed. */
-export type ReplaceReason = 'asked' | 'maxRequest' | 'memory';
+export type ReplaceReason = 'asked' | 'maxRequest' | 'maxUptime' | 'memory';
 
 /** Requests of any process, carried out by the master or the manager. */
 export type ServerRequest =

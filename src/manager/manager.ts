@@ -80,6 +80,7 @@ export class Manager {
       log: parts.log,
       callbacks: parts.callbacks,
       nextGeneration: () => ++parts.region.generation,
+      setRunning: (is) => (parts.region.isReloading = is),
       completed: (request) => {
         parts.region.reloads++;
         parts.notifyMaster({ type: 'reloaded', request });
@@ -138,6 +139,7 @@ export class Manager {
   #begin(first: boolean): void {
     if (this.#shutdown.isStopping) return;
     this.#begun = true;
+    this.#parts.region.isReloading = false; // a manager before this one may have died in a reload
     if (!first) this.#parts.recoverAll();
     this.#step();
     if (!first) this.#becomeStarted();

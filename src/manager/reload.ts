@@ -16,6 +16,8 @@ export interface ReloadParts {
     readonly afterReload?: (() => unknown) | undefined;
   };
   nextGeneration(): number;
+  /** For processes that ask whether a reload is running. */
+  setRunning(is: boolean): void;
   /** @param request the last one this reload has carried out */
   completed(request: number): void;
   failed(request: number, why: string): void;
@@ -55,7 +57,7 @@ export class Reload {
       return;
     }
     this.#request = request;
-    this.#phase = 'announcing';
+    this.#setPhase('announcing');
     void this.#announce(scope);
   }
 
@@ -83,7 +85,7 @@ export class Reload {
     if (this.#phase !== 'leaving') return;
     if (seats.some((seat) => seat.serving?.generation !== this.#generation && !this.#isMissing(seat))) return;
     if (seats.some((seat) => seat.leaving.size > 0)) return;
-    this.#phase = 'idle';
+    this.#setPhase('idle');
     void this.#finish();
   }
 
@@ -94,7 +96,7 @@ export class Reload {
     const { log } = this.#parts;
     const reason = reasonOf(handle);
     log.error('the reload failed, the old workers continue to serve', { generation: this.#generation, reason });
-    this.#phase = 'idle';
+    this.#setPhase('idle');
     for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) seat.coming.discard();
     this.#parts.failed(this.#request, reason);
     this.#requestAgain();
@@ -144,6 +146,11 @@ export class Reload {
   /** Died meanwhile and is being replaced: the replacement is new anyway. */
   #isMissing(seat: Seat): boolean {
     return seat.serving === undefined && (seat.coming === undefined || seat.coming.generation === this.#generation);
+  }
+
+  #setPhase(phase: 'announcing' | 'idle'): void {
+    this.#phase = phase;
+    this.#parts.setRunning(this.isRunning);
   }
 
   async #callUser(name: 'beforeReload' | 'afterReload'): Promise<void> {

@@ -14,6 +14,7 @@ import type { Region } from '../memory/region.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { processStartTime } from '../os/other-process.js';
 import type { Log } from '../util/log.js';
+import { CronReload } from './cron-reload.js';
 import { LogRotator } from './log-rotator.js';
 import { ServiceNotifier } from './notify.js';
 import { ScriptWatcher } from './script-watcher.js';
@@ -37,6 +38,7 @@ export class Operation {
   #rotator: LogRotator | undefined;
   #admin: AdminServer | undefined;
   #watcher: ScriptWatcher | undefined;
+  #cron: CronReload | undefined;
 
   constructor(parts: OperationParts) {
     this.#parts = parts;
@@ -59,8 +61,11 @@ export class Operation {
   /** Clients can connect. */
   ready(listening: readonly string[]): void {
     this.#notifier?.ready(`listening on ${listening.join(', ')}`);
-    const { options, controlled, log } = this.#parts;
-    this.#watcher = ScriptWatcher.start(options.watch, log, () => controlled.reload(false));
+    const { options, controlled, log, region } = this.#parts;
+    const reload = () => controlled.reload(false);
+    this.#watcher = ScriptWatcher.start(options.watch, log, reload);
+    const isReloading = () => region.isReloading;
+    this.#cron = CronReload.start({ expression: options.cronReload, log, isReloading, reload });
   }
 
   /** Empty while there is none. */
@@ -72,6 +77,7 @@ export class Operation {
   stopping(): void {
     this.#notifier?.stopping();
     this.#watcher?.stop();
+    this.#cron?.stop();
   }
 
   async close(): Promise<void> {

@@ -32,6 +32,7 @@ export const endReasons = [
   'asked',
   'reload',
   'scale',
+  'maxUptime',
 ] as const;
 export type EndReason = (typeof endReasons)[number];
 export const MAX_PORTS = 256;
@@ -44,6 +45,8 @@ const header = layoutRecord(
     managerPid: int32(),
     reloads: int32(),
     reloadsFailed: int32(),
+    /** 1: a reload is running. Written by the manager. */
+    reloading: int32(),
     round: int32(),
     generation: int32(),
     managerSleep: int32(),
@@ -203,6 +206,13 @@ export class Region {
   }
   set generation(value: number) {
     Atomics.store(this.int32, header.generation, value);
+  }
+
+  get isReloading(): boolean {
+    return this.#read(header.reloading) === 1;
+  }
+  set isReloading(is: boolean) {
+    Atomics.store(this.int32, header.reloading, is ? 1 : 0);
   }
 
   /** Some worker marks the ids of its sessions: reactors look for them in requests. */

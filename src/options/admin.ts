@@ -1,5 +1,6 @@
-/** The options `admin`, `watch` and `maxMemory`. */
+/** The options `admin`, `watch`, `cronReload` and `maxMemory`. */
 import { ServerError } from '../errors/index.js';
+import { parseCron } from '../util/cron.js';
 import { flag, host, integer, jsonOrText, type Kind, listOf, refuse, refuseSecret, size, text } from './check.js';
 import { GIB, MIB } from './size.js';
 
@@ -128,6 +129,22 @@ export function watch(): Kind<boolean | string | readonly string[], 'script' | r
       if (typeof value === 'string') return Object.freeze([each.check(name, value)]);
       if (!Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
       return Object.freeze(value.map((item) => each.check(name, item)));
+    },
+  };
+}
+
+/** A cron expression; empty: none. */
+export function cron(): Kind<string, string> {
+  const expected =
+    'empty, or five fields "minute hour day month weekday", such as "0 4 * * mon-fri", with numbers, names, *, ranges 1-5, lists 1,3 and steps 0-59/10, of days that there are';
+  const line = text({ min: 0, max: 1000 });
+  return {
+    ...line,
+    expected,
+    check(name, value) {
+      const given = line.check(name, value).trim();
+      if (given !== '' && parseCron(given) === undefined) refuse('ERR_OPTION_VALUE', name, expected, value);
+      return given;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { admin, memoryLimit, watch } from './admin.js';
+import { admin, cron, memoryLimit, watch } from './admin.js';
 import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, path, size, text } from './check.js';
 import { cluster } from './cluster.js';
 import { compression } from './compression.js';
@@ -38,6 +38,7 @@ export interface Chosen {
   readonly sendBufferSize: number;
   readonly highWatermark: number;
   readonly maxRequest: number;
+  readonly maxUptimeMs: number;
   readonly path: string;
   readonly heartbeatIdleMs: number;
   readonly writeTimeoutMs: number;
@@ -190,6 +191,26 @@ export const definitions = {
     help: 'Each process draws a number from 0 to this when it starts, and adds it to `maxRequest`, so that not all workers are replaced at once. 0: exactly at `maxRequest`.',
     swoole: 'max_request_grace',
   }),
+  maxUptimeMs: option({
+    kind: integer({ min: 0, max: 31_536_000_000 }, 'ms'),
+    default: { value: 0 },
+    unit: 'ms',
+    help: 'A worker or task worker that has run for this time, plus a time of its own from 0 to `maxUptimeJitterMs`, asks for a successor, and is replaced without a gap. At least 1000; 0: never.',
+  }),
+  maxUptimeJitterMs: option({
+    kind: integer({ min: 0, max: 31_536_000_000 }, 'ms'),
+    default: {
+      says: 'a tenth of `maxUptimeMs`',
+      compute: (_machine, { maxUptimeMs }) => Math.floor(maxUptimeMs / 10),
+    },
+    unit: 'ms',
+    help: 'Each process draws a time from 0 to this when it starts, and adds it to `maxUptimeMs`, so that not all are replaced at once. 0: exactly at `maxUptimeMs`.',
+  }),
+  cronReload: option({
+    kind: cron(),
+    default: { value: '' },
+    help: 'When the server reloads all workers: a cron expression of five fields (minute, hour, day of the month, month, day of the week) in the time zone of the process, such as `0 4 * * mon-fri`. A reload that is running then is left alone. Empty: never.',
+  }),
   heartbeatIdleMs: option({
     kind: integer({ min: 0, max: 2_147_483_647 }, 'ms'),
     default: { value: 0 },
@@ -233,7 +254,7 @@ export const definitions = {
     kind: memoryLimit(),
     default: { value: 0 },
     unit: 'bytes',
-    help: 'Resident memory above which a worker or task worker is replaced by a new one, without a gap; 0: any amount.',
+    help: 'Resident memory above which a worker or task worker is replaced by a new one, without a gap (PM2: `max_memory_restart`); 0: any amount.',
   }),
   bootTimeoutMs: option({
     kind: integer({ min: 1, max: 3_600_000 }, 'ms'),

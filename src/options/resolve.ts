@@ -102,6 +102,8 @@ function refusePath({ type, path }: { readonly type: string; readonly path: stri
 const LIMIT_PROCESSES = 1000;
 /** The watchdog checks the loop of each process a few times a second. */
 const MIN_WORKER_TIMEOUT_MS = 1000;
+/** A process looks at its age once a second. */
+const MIN_UPTIME_MS = 1000;
 
 function refuseConflicts(options: ResolvedOptions): void {
   const { maxWorkerNum: workerNum, taskWorkerNum } = options;
@@ -120,6 +122,13 @@ function refuseConflicts(options: ResolvedOptions): void {
       name: 'workerTimeoutMs',
       expected: `0, or at least ${MIN_WORKER_TIMEOUT_MS}`,
       received: describe(options.workerTimeoutMs),
+    });
+  }
+  if (options.maxUptimeMs > 0 && options.maxUptimeMs < MIN_UPTIME_MS) {
+    throw new ServerError('ERR_OPTION_RANGE', {
+      name: 'maxUptimeMs',
+      expected: `0, or at least ${MIN_UPTIME_MS}`,
+      received: describe(options.maxUptimeMs),
     });
   }
   if (options.reusePort && options.mode !== 'base') {

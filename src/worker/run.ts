@@ -91,7 +91,7 @@ export function runWorker<C extends UserConnection>(place: WorkerPlace<C>): Runn
     createPeer: (portIndex, sockaddr) => create.createPeer(portIndex, sockaddr),
     exit: (code) => (place.exit ?? process.exit)(code),
   });
-  watchOver(worker, record, options, log);
+  watchOver(worker, record, { ...options, maxUptimeMs: role === 'user' ? 0 : options.maxUptimeMs }, log);
   if (place.channel === undefined) process.on('SIGTERM', () => worker.terminate());
   return { worker, outbox, messaging, channel, record };
 }
@@ -110,18 +110,23 @@ function messagingOf<C extends UserConnection>(place: WorkerPlace<C>, peer: numb
 function watchOver<C extends UserConnection>(
   worker: Worker<C>,
   record: ProcessRecord,
-  { maxMemory }: ResolvedOptions,
+  { maxMemory, maxUptimeMs, maxUptimeJitterMs }: ResolvedOptions,
   log: Log,
 ): void {
+  const longestMs = jittered(maxUptimeMs, maxUptimeJitterMs);
   let askedAt = Number.NEGATIVE_INFINITY;
   const checkIn = new CheckIn({
     record,
     measured: (residentBytes) => {
-      const now = performance.now();
-      if (maxMemory === 0 || residentBytes <= maxMemory || now - askedAt < ASK_AGAIN_MS) return;
+      const now = performance.now(); // since the start of this process
+      const isTooOld = longestMs > 0 && now >= longestMs;
+      const isTooLarge = maxMemory > 0 && residentBytes > maxMemory;
+      if ((!isTooOld && !isTooLarge) || now - askedAt < ASK_AGAIN_MS) return;
       askedAt = now;
-      log.warn('this process uses more memory than maxMemory and asks to be replaced', { residentBytes, maxMemory });
-      worker.askToBeReplaced('memory');
+      if (isTooLarge) {
+        log.warn('this process uses more memory than maxMemory and asks to be replaced', { residentBytes, maxMemory });
+      } else log.info('this process has run for maxUptimeMs and asks to be replaced', { uptimeMs: Math.round(now) });
+      worker.askToBeReplaced(isTooLarge ? 'memory' : 'maxUptime');
     },
   });
   checkIn.start();

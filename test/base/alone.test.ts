@@ -25,6 +25,8 @@ describe('a server of BASE mode is one process', () => {
     ['its worker is replaced after some requests', { maxRequest: 1 }],
     ['its worker is replaced when it hangs', { workerTimeoutMs: 1000 }],
     ['its worker is replaced when it is too large', { maxMemory: 2 ** 30 }],
+    ['its worker is replaced when it is too old', { maxUptimeMs: 1000 }],
+    ['it reloads by the clock', { cronReload: '0 4 * * *' }],
     ['its worker gives up rights', { user: 'nobody' }],
     ['its worker changes its group', { group: 'nogroup' }],
     ['its worker lives in another root', { chroot: '/tmp' }],

@@ -8,6 +8,17 @@ import { poll } from '../helpers/server-process.js';
 
 afterEach(endCommandLines);
 
+describe('tswoole doctor', () => {
+  it('looks at this machine, and its exit code says whether something is to be mended', async () => {
+    const line = new CommandLine();
+    const { code, stdout } = await line.run('doctor', line.script, '--json');
+    const found = JSON.parse(stdout) as { subject: string; level: string }[];
+    expect(found).toContainEqual(expect.objectContaining({ subject: 'Node', level: 'ok', says: process.version }));
+    expect(code).toBe(found.some(({ level }) => level === 'mend') ? 1 : 0);
+    expect(await line.run('doctor', 'missing.js')).toMatchObject({ code: 2 });
+  });
+});
+
 describe('a daemon', () => {
   it('is started, asked, reloaded, scaled, restarted and stopped by the command line, and leaves nothing', async () => {
     const line = new CommandLine();

@@ -46,6 +46,18 @@ describe('one worker is replaced without a gap', () => {
     await underLoad((server, pid) => server.signal('SIGTERM', pid));
   });
 
+  it('when it has run for maxUptimeMs', async () => {
+    const options = { workerNum: 1, maxUptimeMs: 1000, maxUptimeJitterMs: 0 };
+    const server = await startServer('commands.js', { options });
+    const load = await Load.start(server.port, 20, 1, 'echo ');
+    await replaced(server, 0, server.worker(0)?.pid ?? 0);
+    await load.progress(3);
+    const { lost, faults, ended } = await load.finish();
+    expect({ lost, faults, ended }).toEqual(nothingWrong);
+    expect(server.events('workerError')).toEqual([]);
+    load.close();
+  });
+
   it('by SIGTERM to it, twice in a row', async () => {
     const server = await startServer('late-echo.js', { options: { workerNum: 2 } });
     const clients = await TcpClient.connectMany(server.port, 10);

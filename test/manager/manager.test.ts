@@ -300,6 +300,23 @@ describe('a reload', () => {
     expect(events).toEqual(['beforeReload']);
   });
 
+  it('is seen by every process while it runs, however it ends', async () => {
+    start();
+    expect(region.isReloading).toBe(false);
+    await reload();
+    expect(region.isReloading).toBe(true);
+    newest(0).failBoot('syntax error');
+    expect(region.isReloading).toBe(false);
+    await settle();
+    const old = [newest(0), newest(1)];
+    await reload();
+    for (const id of [0, 1]) newest(id).ready();
+    for (const worker of old) worker?.report('released');
+    expect(region.isReloading).toBe(true);
+    for (const worker of old) worker?.die(0, 0);
+    expect(region.isReloading).toBe(false);
+  });
+
   it('asked for during a reload follows it', async () => {
     start();
     await reload();

@@ -326,6 +326,23 @@ describe('maxMemory', () => {
   });
 });
 
+describe('cronReload', () => {
+  it.each([
+    ['', ''],
+    [' 0 4 * * mon-fri ', '0 4 * * mon-fri'],
+  ])('takes %j', (value, resolved) => {
+    expect(resolve('cronReload', value)).toBe(resolved);
+  });
+
+  it.each([
+    ['0 4 * *', 'VALUE'],
+    ['0 0 30 2 *', 'VALUE'],
+    [4, 'TYPE'],
+  ])('refuses %j', (value, code) => {
+    expectRefused('cronReload', value, code);
+  });
+});
+
 describe('logRotation', () => {
   it.each([
     ['daily', { every: 'daily', sizeBytes: 0, keep: 7 }],

@@ -19,6 +19,7 @@ const allowed: Readonly<Record<string, string>> = {
   'http/send-file.ts': 'the time of a file whose size only reading tells',
   'http/upload-sweep.ts': 'what the times of files are compared with',
   'master/crash-watch.ts': 'when a process has ended, and is started next, as status shows it',
+  'master/cron-reload.ts': 'whether the time of a schedule has come',
   'master/log-rotator.ts': 'days and hours of the log, and the names of its files',
   'memory/wall-time.ts': 'the time of day of what is shown',
   'os/memory.ts': 'the name of a file',

@@ -180,3 +180,24 @@ describe('memory', () => {
     expect(asked()).toEqual([]);
   });
 });
+
+describe('age', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  it.each([
+    ['worker', 1],
+    ['task', 1],
+    ['user', 0],
+  ] as const)('above maxUptimeMs and a part of its jitter is a reason for a %s to be replaced: %i', (role, count) => {
+    vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    run({ maxUptimeMs: 10_000, maxUptimeJitterMs: 1000, taskWorkerNum: 1 }, role);
+    vi.spyOn(performance, 'now').mockReturnValue(10_499);
+    measured?.(1);
+    expect(worker.askToBeReplaced.mock.calls).toEqual([]);
+    vi.spyOn(performance, 'now').mockReturnValue(10_500);
+    measured?.(1);
+    measured?.(1);
+    expect(worker.askToBeReplaced.mock.calls).toEqual(Array(count).fill(['maxUptime']));
+  });
+});

@@ -1,0 +1,58 @@
+/** All checks, and the machine they look at. */
+import { closeSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { resolveOptions } from '../../options/index.js';
+import { ioUring, nodeVersion, openssl, packagesOf, sharedMemory } from './abilities.js';
+import { cpuQuota, memoryLimit, outOfMemory } from './cgroup.js';
+import type { Finding, Machine } from './finding.js';
+import { acceptQueue, ephemeralPorts, openFiles, processes, socketBuffers, swap } from './kernel.js';
+
+const checks = [
+  ...[nodeVersion, cpuQuota, memoryLimit, outOfMemory, swap, openFiles, processes],
+  ...[acceptQueue, socketBuffers, ephemeralPorts, sharedMemory, ioUring, openssl],
+];
+
+export function examine(machine: Machine): Finding[] {
+  return [...checks.map((check) => check(machine)).filter((found) => found !== undefined), ...packagesOf(machine)];
+}
+
+/** @param script where packages are looked for from; relative to the current folder */
+export async function thisMachine(script = 'index.js'): Promise<Machine> {
+  const { createSharedFile } = await import('../../os/memory.js');
+  const { SendBatch } = await import('../../os/send-batch.js');
+  const { opensslIsUsable, opensslReason } = await import('../../os/openssl.js');
+  return {
+    read,
+    platform: process.platform,
+    nodeVersion: process.version,
+    cores: availableParallelism(),
+    backlog: resolveOptions({}).backlog,
+    createSharedMemory: () => closeSync(createSharedFile('tswoole-doctor', 4096)),
+    hasIoUring: () => {
+      const batch = SendBatch.open();
+      batch?.close();
+      return batch !== undefined;
+    },
+    opensslFault: () => (opensslIsUsable() ? '' : opensslReason()),
+    packageVersion: (name) => packageVersion(resolve(script), name),
+  };
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** By its files: a package may export neither its package.json nor anything for `require`. */
+function packageVersion(script: string, name: string): string | undefined {
+  for (const folder of createRequire(script).resolve.paths(name) ?? []) {
+    const text = read(join(folder, name, 'package.json'));
+    if (text !== undefined) return String((JSON.parse(text) as { version?: unknown }).version);
+  }
+  return undefined;
+}
