@@ -23,9 +23,9 @@ export interface ClusterTls {
 export interface DriverOptions {
   /**
    * `redis://user:password@host:6379/0` (`rediss:` with TLS), `nats://user:password@host:4222` (`tls:` with TLS),
-   * `memory://name`. The password may stand in `password` instead.
+   * `memory://name`. The password may stand in `password` instead. The driver `'memory'` needs none.
    */
-  readonly url: string;
+  readonly url?: string;
   /** Before every name in the engine, so that clusters share one. Default: `'tswoole'`. */
   readonly prefix?: string;
   /** Default: 1000. */
@@ -116,7 +116,8 @@ function refuseShortTtl(): never {
   throw new ServerError('ERR_OPTION_CONFLICT', { name: 'cluster.ttlMs', other: 'cluster.heartbeatMs', why });
 }
 
-function checkUrl(driver: DriverName, value: unknown): URL {
+function checkUrl(driver: DriverName, given: unknown): URL {
+  const value = given === undefined && driver === 'memory' ? 'memory://local' : given;
   const allowed = schemes[driver];
   const expected = `a URL such as ${allowed[0]}//host${defaultPorts[driver] === '' ? '' : `:${defaultPorts[driver]}`}`;
   if (typeof value !== 'string') refuseSecret('ERR_OPTION_TYPE', 'cluster.url', expected, value);

@@ -5,6 +5,7 @@
 import { statSync } from 'node:fs';
 import { aloneMode, isAlone } from '../base/alone.js';
 import type { ToMaster } from '../cluster/messages.js';
+import { requirePackages } from '../cluster/needed-packages.js';
 import { CommandTable } from '../control/commands.js';
 import type { ClusterControl } from '../control/controlled.js';
 import { describe, ServerError } from '../errors/index.js';
@@ -102,6 +103,7 @@ async function bringUp(context: StartContext): Promise<void> {
     const expected = 'a folder that is there';
     throw new ServerError('ERR_OPTION_VALUE', { name: 'staticFiles.root', expected, received: describe(root) });
   }
+  if (options.cluster !== null) requirePackages(options.cluster);
   const { dispatchMode } = options;
   // Throws here when the module cannot be used.
   if (typeof dispatchMode !== 'string') await context.stopWish.unlessMade(loadDispatch(dispatchMode.module));

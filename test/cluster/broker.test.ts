@@ -131,6 +131,22 @@ describe('a broker process', () => {
     expect(b.of('published')).toHaveLength(2);
   });
 
+  it('that are longer than the engine takes are told in the log, with their length; those behind them arrive', async () => {
+    const at = url();
+    const [a, b] = [openNode('a', at), openNode('b', at)];
+    await eventually(() => expect([a, b].map(({ broker }) => broker.driver.nodes().length)).toEqual([2, 2]));
+    b.say({ say: 'hello', subjects: ['m:news'] }, 0);
+    const most = a.broker.driver.capabilities.maxPayload;
+    a.say({ say: 'publish', subject: 'm:news', data: Buffer.alloc(most) });
+    a.say({ say: 'room', room: 'lobby', data: 'x'.repeat(most) });
+    a.say({ say: 'publish', subject: 'm:news', data: 'short' });
+    await eventually(() => expect(b.of('published')).toHaveLength(1));
+    const told = a.log.filter((line) => line.includes('longer than the engine takes'));
+    expect(told).toHaveLength(2);
+    expect([told[0], told[1]]).toEqual([expect.stringContaining('news'), expect.stringContaining('lobby')]);
+    for (const line of told) expect(line).toContain(String(most));
+  });
+
   it('lets one worker after another answer what other nodes ask, and calls on connections by itself', async () => {
     const { a, b } = await openTwo();
     for (let i = 0; i < 2; i++) {

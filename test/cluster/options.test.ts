@@ -7,6 +7,13 @@ import { type DriverName, type DriverOptions, resolveDriverOptions } from '../..
 const url = 'redis://127.0.0.1:6379';
 const redis = (options: object) => resolveDriverOptions('redis', { url, ...options });
 
+test('the driver memory needs no url', () => {
+  expect(resolveDriverOptions('memory', {}).url.href).toBe('memory://local');
+  for (const driver of ['redis', 'nats'] as const) {
+    expect(() => resolveDriverOptions(driver, {})).toThrow(/cluster\.url/);
+  }
+});
+
 describe('the options of a driver', () => {
   test('have defaults, and are frozen', () => {
     const { url: _, ...resolved } = redis({});

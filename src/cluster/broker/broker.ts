@@ -12,6 +12,7 @@ import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
 import type { BrokerJobs } from './jobs.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
+import { packRoomData } from './room-data.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
 
 export interface BrokerParts {
@@ -113,11 +114,12 @@ export class Broker {
       case 'unsubscribe':
         return this.#unsubscribe(message.subject, from);
       case 'publish':
-        return void this.#driver.publish(message.subject, packValue(message.data));
+        return this.#publish(message.subject, packValue(message.data));
       case 'joined':
         return this.#rooms?.joined(message.room);
       case 'room':
-        return void this.#rooms?.publish(message.room, message.data);
+        if (this.#rooms === undefined) return;
+        return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
       case 'present':
         return this.#putPresent(message);
       case 'absent':
@@ -130,6 +132,14 @@ export class Broker {
       default:
         return void this.#questions.answered(message);
     }
+  }
+
+  /** To the other nodes. What the engine does not take is counted as lost; why is told here, as its sender does not wait. */
+  #publish(subject: string, data: Uint8Array): void {
+    const { maxPayload } = this.#driver.capabilities;
+    if (this.#driver.publish(subject, data) || data.length <= maxPayload) return;
+    const figures = { subject: subject.slice(2), bytes: data.length, mostBytes: maxPayload };
+    this.#parts.log.error('a publication is longer than the engine takes: other nodes do not get it', figures);
   }
 
   #hello(subjects: readonly string[], from: number): void {

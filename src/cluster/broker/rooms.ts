@@ -5,7 +5,7 @@
 import { monotonicMs } from '../../util/clock.js';
 import type { ClusterDriver, NodeId, Subscription } from '../driver.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
-import { packRoomData, unpackRoomData } from './room-data.js';
+import { unpackRoomData } from './room-data.js';
 
 /** The rooms of this node. */
 export interface LocalRooms {
@@ -64,11 +64,6 @@ export class BrokerRooms {
   /** Resolves when the engine has confirmed the rooms that are followed now. */
   async ready(): Promise<void> {
     await Promise.all([...this.#followed.values()].map(({ subscription }) => subscription.ready));
-  }
-
-  /** To the members on other nodes. @returns false: it is lost */
-  publish(room: string, data: string | Uint8Array): boolean {
-    return this.#driver.publish(subjectOf(SubjectKind.room, room), packRoomData(data));
   }
 
   /** Of all nodes. */
