@@ -72,6 +72,7 @@ function sourceFingerprint() {
     ...filesIn(at('dashboard')),
     ...[
       'scripts/build.mjs',
+      'scripts/dashboard.mjs',
       'scripts/option-types.mjs',
       'tsconfig.json',
       'tsconfig.base.json',

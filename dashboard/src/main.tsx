@@ -124,11 +124,28 @@ function Notice() {
 
 const themes = ['auto', 'light', 'dark'] as const;
 
+/** Where the browser allows no storage, the choice lasts as long as the page. */
+function keptTheme(): string {
+  try {
+    return localStorage.getItem('theme') ?? 'auto';
+  } catch {
+    return 'auto';
+  }
+}
+
+function keepTheme(theme: string): void {
+  try {
+    localStorage.setItem('theme', theme);
+  } catch {
+    // as above
+  }
+}
+
 function ThemeSwitch() {
-  const [theme, setTheme] = useState(localStorage.getItem('theme') ?? 'auto');
+  const [theme, setTheme] = useState(keptTheme);
   useEffect(() => {
     document.documentElement.dataset['theme'] = theme;
-    localStorage.setItem('theme', theme);
+    keepTheme(theme);
   }, [theme]);
   return (
     <select aria-label="Colours" value={theme} onChange={(event) => setTheme(event.currentTarget.value)}>

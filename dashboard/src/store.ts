@@ -1,7 +1,8 @@
 /** What the page knows: the session, the newest state, the history. Views read signals; only this file writes them. */
 import { computed, effect, signal } from '@preact/signals';
 import { read, readSession } from './api.ts';
-import type { Rates, Session, State, Worker } from './types.ts';
+import { mergeState, ratesOf } from './merge.ts';
+import type { Rates, Session, State } from './types.ts';
 
 /** Points that are shown: fifteen minutes. */
 const MOST_POINTS = 900;
@@ -76,25 +77,4 @@ function take(delta: Partial<State>): void {
   state.value = now;
   const point = delta.rates;
   if (point && point.at !== history.value.at(-1)?.at) history.value = [...history.value, point].slice(-MOST_POINTS);
-}
-
-export function mergeState(before: State | null, delta: Partial<State>): State {
-  return { ...before, ...delta } as State;
-}
-
-/** Requests per second between two states; of a process whose count has fallen, 0. */
-export function ratesOf(
-  before: State | null,
-  now: State,
-  last: ReadonlyMap<number, number>,
-): ReadonlyMap<number, number> {
-  const seconds = before === null ? 0 : (now.at - before.at) / 1000;
-  if (before === null || seconds <= 0) return last;
-  const counts = new Map(before.workers.map((worker: Worker) => [worker.id, worker.requestCount]));
-  return new Map(
-    now.workers.map(({ id, requestCount }) => [
-      id,
-      Math.max(0, requestCount - (counts.get(id) ?? requestCount)) / seconds,
-    ]),
-  );
 }

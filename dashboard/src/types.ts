@@ -26,6 +26,8 @@ export interface Worker {
   readonly latencyP99: number;
   /** 0 to 1. */
   readonly loopUtilisation: number;
+  /** Time since its event loop last turned. */
+  readonly loopStandsMs: number;
   readonly residentBytes: number;
   readonly standsStill: { readonly sinceMs: number; readonly stack: string } | null;
 }

@@ -31,7 +31,7 @@ export function Log() {
         <div class="row">
           <select aria-label="Least level" value={level} onChange={(event) => setLevel(event.currentTarget.value)}>
             <option value="">all levels</option>
-            {['info', 'warn', 'error'].map((one) => (
+            {['debug', 'info', 'warn', 'error'].map((one) => (
               <option key={one} value={one}>{`${one} and above`}</option>
             ))}
           </select>

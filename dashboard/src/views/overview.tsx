@@ -119,7 +119,7 @@ function ProcessTree({ now }: { now: State }) {
                 {title}
               </th>
             ))}
-            {['Conn', 'Req/s', 'P50', 'P99', 'Loop', 'Memory', 'Respawns'].map((title) => (
+            {['Conn', 'Req/s', 'P50', 'P99', 'Delay', 'Loop', 'Memory', 'Respawns'].map((title) => (
               <th key={title} scope="col" class="number">
                 {title}
               </th>
@@ -153,7 +153,7 @@ function Parent({ name, pid, depth, note }: { name: string; pid: number; depth: 
         {name}
       </th>
       <td>{pid}</td>
-      <td colSpan={11} class="quiet">
+      <td colSpan={12} class="quiet">
         {note}
       </td>
     </tr>
@@ -172,6 +172,7 @@ function ReactorRow({ reactor }: { reactor: Reactor }) {
         {reactor.webSockets > 0 ? `, ${count(reactor.webSockets)} WebSockets` : ''}
       </td>
       <td class="number">{count(reactor.connections)}</td>
+      <td class="number" />
       <td class="number" />
       <td class="number" />
       <td class="number" title="99 of 100 turns of its loop were late by at most this">
@@ -206,6 +207,9 @@ function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
         <td class="number">{count(Math.round(requestRates.value.get(id) ?? 0))}</td>
         <td class="number">{duration(worker.latencyP50 * 1000)}</td>
         <td class="number">{duration(worker.latencyP99 * 1000)}</td>
+        <td class="number" title="Time since its loop last turned">
+          {duration(worker.loopStandsMs)}
+        </td>
         <td class="number">
           <Bar share={worker.loopUtilisation} />
         </td>
@@ -213,20 +217,33 @@ function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
         <td class="number">{worker.restarts}</td>
         <td>
           {role !== 'user' && (
-            <ActButton
-              label="Replace"
-              question={`Replace ${name} (pid ${pid}) without a gap? Its successor boots first.`}
-              run={async () => {
-                await change('stopWorker', { workerId: id });
-                return `${name} is being replaced`;
-              }}
-            />
+            <span class="row">
+              <ActButton
+                label="Replace"
+                question={`Replace ${name} (pid ${pid}) without a gap? Its successor boots first.`}
+                run={async () => {
+                  await change('stopWorker', { workerId: id });
+                  return `${name} is being replaced`;
+                }}
+              />
+              {standsStill !== null && (
+                <ActButton
+                  label="Kill"
+                  isDangerous
+                  question={`Kill ${name} (pid ${pid})? What it is handling is lost; another one takes its place.`}
+                  run={async () => {
+                    await change('stopWorker', { workerId: id, force: true });
+                    return `${name} is killed`;
+                  }}
+                />
+              )}
+            </span>
           )}
         </td>
       </tr>
       {standsStill !== null && (
         <tr class="still">
-          <td colSpan={13}>
+          <td colSpan={14}>
             <pre class="stack">{standsStill.stack || 'Its stack is not known: set workerTimeoutMs to see it.'}</pre>
           </td>
         </tr>
