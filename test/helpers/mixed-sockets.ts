@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { numbersFrom } from './numbers.js';
 
 export interface Mix {
   readonly echoes: number;
@@ -33,7 +34,7 @@ export class MixedSockets {
 
   constructor(port: number, seed: number) {
     this.#url = `ws://127.0.0.1:${port}`;
-    this.#random = randomFrom(seed);
+    this.#random = numbersFrom(seed);
   }
 
   /** @param during what happens to the server meanwhile; the sockets go on until it has settled */
@@ -166,15 +167,4 @@ class MixedSocket {
   #fault(text: string): void {
     if (this.#mix.faults.length < 20) this.#mix.faults.push(`${this.#name}: ${text}`);
   }
-}
-
-/** @returns numbers from 0 to 1, the same for the same seed (mulberry32) */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

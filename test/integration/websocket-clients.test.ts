@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { certificateFor } from '../helpers/certificates.js';
+import { numbersFrom } from '../helpers/numbers.js';
 import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { hasProgram } from '../helpers/wrk.js';
 
@@ -30,17 +31,6 @@ beforeAll(async () => {
 afterAll(endServers);
 
 const url = ({ port }: ServerProcess, path = '/', scheme = 'ws'): string => `${scheme}://127.0.0.1:${port}${path}`;
-
-/** Numbers from 0 to 1, the same for the same seed. */
-function numbersFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 const SIZES = [0, 1, 2, 3, 7, 124, 125, 126, 127, 128, 1023, 1024, 16_383, 65_535, 65_536, 200_000];
 const LETTERS = ['a', 'b', ' ', 'ü', '€', '😀'];
