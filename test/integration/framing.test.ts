@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { DEADLINE_MS } from '../helpers/deadline.js';
 import {
   endServers,
   inProcessMode,
@@ -32,7 +33,7 @@ async function exchange(client: TcpClient, packets: readonly Buffer[], cuts: num
   const stream = Buffer.concat(packets);
   const places = Array.from({ length: cuts }, () => Math.floor(Math.random() * stream.length)).sort((a, b) => a - b);
   const answers = (async () => {
-    for (const each of packets) expect(await client.readLine(20_000)).toBe(answer(each));
+    for (const each of packets) expect(await client.readLine(2 * DEADLINE_MS)).toBe(answer(each));
   })();
   for (const [i, place] of [0, ...places].entries()) {
     client.send(stream.subarray(place, places[i] ?? stream.length));
