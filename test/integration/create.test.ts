@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
  * Kibibytes on the disk of everything that `npm install tswoole` brings: a bound on growth. 20.5 MiB were measured, 9.7 of
  * them tswoole itself; the goal is 13 MB, and is missed.
  */
-const MOST_KIB = 21 * 1024;
+const MOST_KIB = 22 * 1024;
 
 const projects = new Projects();
 afterAll(() => projects.remove());
@@ -24,7 +24,7 @@ function run(command: string, args: readonly string[], cwd: string): string {
 }
 
 describe('a generated project', () => {
-  it('installs in at most 21 MiB without a script of a package, and passes its test', () => {
+  it('installs in at most 22 MiB without a script of a package, and passes its test', () => {
     const folder = projects.generate('http', 'js');
     const file = join(folder, 'package.json');
     const project = JSON.parse(readFileSync(file, 'utf8')) as { dependencies: Record<string, string> };
