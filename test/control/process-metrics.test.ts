@@ -70,7 +70,13 @@ describe('the metrics of the server', () => {
     expect(told(all, 'reloads_total')).toEqual(['result done = 3', 'result failed = 4']);
     expect(told(all, 'process_ends_total')).toEqual([
       ...['reason exit = 0', 'reason signal = 0', 'reason boot = 0', 'reason hang = 2', 'reason memory = 0'],
-      ...['reason max_request = 1', 'reason asked = 0', 'reason reload = 0', 'reason scale = 0', 'reason max_uptime = 0'],
+      ...[
+        'reason max_request = 1',
+        'reason asked = 0',
+        'reason reload = 0',
+        'reason scale = 0',
+        'reason max_uptime = 0',
+      ],
     ]);
   });
 
