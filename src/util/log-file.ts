@@ -44,7 +44,6 @@ export class LineWriter {
   moveTo(descriptor: number): void {
     this.#descriptor = descriptor;
     this.#rest = undefined;
-    this.#rest = undefined;
   }
 
   /** A non-blocking pipe, or a nearly full disk, may take a part of a long line: the rest is then written first. */

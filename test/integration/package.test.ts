@@ -139,6 +139,20 @@ describe('in an empty project', () => {
     expect(run('npx', ['--no-install', 'tswoole', '--version'])).toBe(`tswoole ${version}\n`);
   });
 
+  it('a cluster whose engine has no package here is refused, with the command that installs it', () => {
+    const script = `import { Server } from 'tswoole';
+      const server = new Server({ port: 0, cluster: { driver: 'redis', url: 'redis://127.0.0.1:1' } });
+      server.on('receive', () => {});
+      await server.start().catch(({ code, message }) => {
+        console.log(code, message);
+        process.exit(0);
+      });`;
+    writeFileSync(join(app, 'cluster.mjs'), script);
+    const said = run(process.execPath, ['cluster.mjs']);
+    expect(said).toContain('ERR_CLUSTER_PACKAGE');
+    expect(said).toContain('npm install ioredis@^');
+  });
+
   it('the first example of README runs as it stands', async () => {
     const example = blocksOf('README.md').find(({ language }) => language === 'js')?.text ?? '';
     await withServer('server.mjs', example, async (line) => expect(await ask(line, 'hello')).toBe('hello'));
