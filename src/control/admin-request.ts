@@ -3,6 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import { type HostCheck, hostName } from './host-check.js';
 
 const LIMIT_BODY_BYTES = 1024 * 1024;
+/** Of a refused request's body this much is read and thrown away, within this time. */
+const LIMIT_DRAINED_BYTES = 16 * 1024 * 1024;
+const DRAIN_MS = 2_000;
 /** Characters of the input that an error quotes. */
 const SHOWN_CHARACTERS = 60;
 
@@ -89,7 +92,8 @@ export async function readBody(
   if (Number(request.headers['content-length'] ?? 0) > limitBytes) throw tooLong();
   const pieces: Buffer[] = [];
   let length = 0;
-  for await (const piece of request as AsyncIterable<Buffer>) {
+  // Left early, the plain iterator would destroy the request, and its connection with it, before the refusal is sent.
+  for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += piece.length;
     if (length > limitBytes) throw tooLong();
     pieces.push(piece);
@@ -103,6 +107,29 @@ export async function readBody(
     // said below
   }
   throw new Refusal(400, 'the body must be a JSON object with the arguments of the command');
+}
+
+/**
+ * Reads what is still to come of a refused request. A connection that is closed with unread bytes is reset (RFC 9112
+ * section 9.6), and a client that is still sending would see the reset instead of the answer. Whoever sends more, or more
+ * slowly, than the limits is answered at once.
+ */
+export function drain(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    let length = 0;
+    const stop = (): void => {
+      clearTimeout(deadline);
+      request.off('data', count).off('end', stop).off('close', stop);
+      resolve();
+    };
+    const count = (piece: Buffer): void => {
+      length += piece.length;
+      if (length > LIMIT_DRAINED_BYTES) stop();
+    };
+    const deadline = setTimeout(stop, DRAIN_MS);
+    request.on('data', count).once('end', stop).once('close', stop);
+  });
 }
 
 export function shorten(text: string): string {

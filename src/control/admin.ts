@@ -10,7 +10,7 @@ import { ServerError } from '../errors/index.js';
 import type { ResolvedAdmin } from '../options/index.js';
 import type { Log } from '../util/log.js';
 import { Access, type Client } from './access.js';
-import { allow, fromQuery, Refusal, readBody, readTarget, shorten, type Target } from './admin-request.js';
+import { allow, drain, fromQuery, Refusal, readBody, readTarget, shorten, type Target } from './admin-request.js';
 import type { CommandTable } from './commands.js';
 import type { Controlled, ServerStatus, TakenProfile } from './controlled.js';
 import { Dashboard, nameOf } from './dashboard/dashboard.js';
@@ -104,6 +104,7 @@ export class AdminServer {
     try {
       await this.#answer(request, response);
     } catch (error) {
+      await drain(request);
       this.#refuse(response, error);
     }
   }

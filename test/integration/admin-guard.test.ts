@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -37,6 +39,39 @@ function raw(port: number, bytes: string): Promise<string> {
 const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1] ?? 0);
 const get = (target: string, ...fields: string[]): string =>
   `GET ${target} HTTP/1.1\r\n${[...fields, 'Connection: close'].join('\r\n')}\r\n\r\n`;
+
+describe('a refusal', () => {
+  /** The body leaves piece by piece, and all of it before the client reads: a reset would end the request. */
+  const upload = async (url: string, fields: Record<string, string>, pieces: number): Promise<number> => {
+    const sent = request(url, { method: 'POST', headers: fields, agent: false });
+    const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+    const piece = Buffer.alloc(65_536, 'x');
+    for (let count = 0; count < pieces; count++) if (!sent.write(piece)) await once(sent, 'drain');
+    sent.end();
+    const [answer] = await answered;
+    answer.resume();
+    await once(answer, 'end');
+    return answer.statusCode ?? 0;
+  };
+  const authorization = `Bearer ${TOKEN}`;
+
+  it.each([
+    ['of a wrong token', '/api/greet', { authorization: 'Bearer another-token-of-some' }, 401],
+    ['of an unknown command', '/api/nix', { authorization }, 404],
+    ['of an unknown path', '/nix', {}, 405],
+    ['of a body whose length is too long', '/api/greet', { authorization, 'content-length': String(65_536 * 48) }, 413],
+    ['of a body without a length that becomes too long', '/api/greet', { authorization }, 413],
+  ])('%s reaches a client that sends 3 MiB before it reads', async (_, path, fields, status) => {
+    const { url } = await start({ token: TOKEN });
+    expect(await upload(`${url}${path}`, fields, 48)).toBe(status);
+  });
+
+  it('reaches a client that never ends its body', async () => {
+    const { port } = await start({ token: TOKEN });
+    const fields = `Host: 127.0.0.1:${port}\r\nContent-Length: 5000000`;
+    expect(statusOf(await raw(port, `POST /api/greet HTTP/1.1\r\n${fields}\r\n\r\nbegun`))).toBe(401);
+  });
+});
 
 describe('a profile', () => {
   it('asked for over HTTP is the answer, and no path is taken', async () => {
