@@ -7,6 +7,7 @@ import { residentMiB } from '../helpers/proc.js';
 import { Load, type LoadResult } from '../helpers/tcp-client.js';
 
 export interface OperatedParts {
+  /** At least; two rounds are made, also where a slow machine takes longer for them. */
   readonly seconds: number;
   /** In each of these a reload, a worker that is killed, a rotation of the log, and more or fewer workers. */
   readonly roundSeconds: number;
@@ -59,7 +60,7 @@ export async function operate({ seconds, roundSeconds, connections, warmUpSecond
     },
     () => line.must('scale', String([5, 2, 4, 1, 3][rounds % 5])),
   ];
-  while (elapsed() < seconds) {
+  while (elapsed() < seconds || rounds < 2) {
     for (const [index, step] of steps.entries()) {
       await step();
       const due = (rounds + (index + 1) / steps.length) * roundSeconds;
