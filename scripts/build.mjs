@@ -23,25 +23,27 @@ import { buildDashboard } from './dashboard.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const at = (...parts) => join(root, ...parts);
 
-/** Packages, and the modules of Node. */
-const EXTERNAL = /^[^./]/;
+/** The command line holds this package: so it is read from V8's code cache, and one file less is looked for. */
+const HELD = 'commander';
+/** The other packages, and the modules of Node. */
+const isExternal = (id) => /^[^./]/.test(id) && id !== HELD;
 /** Importing any other module does nothing: it is left out where nothing of it is used, such as koffi of the command line. */
 const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
 /** As in src/load.cjs. */
 const HASH_LENGTH = 16;
 /** What `import 'tswoole'` loads, in one file. */
-const IMPORTED_AT_ONCE = { name: 'server', tags: ['$initial'], test: (id) => !id.endsWith('/run-app.ts') };
+const isImportedAtOnce = (id) => !id.endsWith('/run-app.ts');
 
 /**
  * One program for each kind of process or thread, which share no objects: so nearly all calls stay within a file, where
- * V8 makes them fastest. `server` is split further, by what is loaded where it is needed. Those in src/entries.ts, and:
- * what users import.
+ * V8 makes them fastest. `server` and `cli` are split further, by what is loaded where it is needed. Those in
+ * src/entries.ts, and: what users import.
  */
 const PROGRAMS = [
-  { entries: { server: 'index', 'run-app': 'http/run-app' }, isSplit: true },
+  { entries: { server: 'index', 'run-app': 'http/run-app' }, atOnce: isImportedAtOnce },
   { entries: { reactor: 'reactor/entry' } },
   { entries: { 'stack-watch': 'worker/stack-watch-entry' } },
-  { entries: { cli: 'cli/main' } },
+  { entries: { cli: 'cli/main' }, atOnce: () => true },
 ];
 
 /** By the path of its entry, as src/entries.ts has it. */
@@ -75,11 +77,13 @@ async function describeOptions() {
 }
 
 /** @returns the paths of the files in dist */
-async function bundle({ entries, isSplit = false }) {
+async function bundle({ entries, atOnce }) {
+  const [name] = Object.keys(entries);
+  const first = { name, tags: ['$initial'], test: atOnce };
   const program = await rolldown({
     input: Object.fromEntries(Object.entries(entries).map(([name, source]) => [name, at('src', `${source}.ts`)])),
     platform: 'node',
-    external: EXTERNAL,
+    external: isExternal,
     tsconfig: false,
     preserveEntrySignatures: 'allow-extension', // as the group of modules needs it
     treeshake: { moduleSideEffects: (id) => ACTS_AT_IMPORT.test(id) },
@@ -92,8 +96,8 @@ async function bundle({ entries, isSplit = false }) {
       comments: false, // they are a third of it, and V8 would keep them in memory
       charset: 'ascii', // V8 keeps a byte per letter
       entryFileNames: '[name].cjs',
-      chunkFileNames: ({ moduleIds }) => `${Object.keys(entries)[0]}-${folderOfMost(moduleIds)}.cjs`,
-      codeSplitting: isSplit && { groups: [IMPORTED_AT_ONCE], includeDependenciesRecursively: false },
+      chunkFileNames: ({ moduleIds }) => `${name}-${folderOfMost(moduleIds)}.cjs`,
+      codeSplitting: atOnce !== undefined && { groups: [first], includeDependenciesRecursively: false },
     });
     const files = output.map(({ fileName }) => at('dist', fileName));
     for (const file of files) if (file.endsWith('.cjs')) appendHash(file);
@@ -108,7 +112,7 @@ async function bundleGuard() {
   const program = await rolldown({
     input: { 'cli/script-guard': at('src/cli/script-guard.ts') },
     platform: 'node',
-    external: EXTERNAL,
+    external: isExternal,
     tsconfig: false,
   });
   try {
@@ -134,14 +138,9 @@ async function writeEntries() {
     "const program = createRequire(import.meta.url)('./load.cjs')('server');",
     ...names.map((name) => `export const ${name} = program.${name};`),
   ];
-  const cli = [
-    '#!/usr/bin/env node',
-    "import { createRequire } from 'node:module';",
-    '',
-    "createRequire(import.meta.url)('../load.cjs')('cli');",
-  ];
-  const written = [writeLines('index.js', index), writeLines('cli/main.js', cli)];
-  chmodSync(at('dist/cli/main.js'), 0o755);
+  const cli = ['#!/usr/bin/env node', "require('../load.cjs')('cli');"];
+  const written = [writeLines('index.js', index), writeLines('cli/main.cjs', cli)];
+  chmodSync(at('dist/cli/main.cjs'), 0o755);
   for (const [path, name] of Object.entries(STARTED)) {
     written.push(writeLines(path, [`require('../load.cjs')('${name}');`]));
   }
@@ -156,9 +155,17 @@ function writeLines(name, lines) {
   return path;
 }
 
-/** The loader, and what `require('tswoole')` finds, with its types: the compiler makes no such declarations. */
+/**
+ * The loader, what `require('tswoole')` finds, with its types, as the compiler makes no such declarations, and the licence
+ * of the package that the command line holds.
+ */
 function copyByHand() {
-  const copies = { 'src/load.cjs': 'load.cjs', 'src/index.cjs': 'index.cjs', 'src/index.d.cts': 'index.d.cts' };
+  const copies = {
+    [`node_modules/${HELD}/LICENSE`]: `cli/${HELD}.LICENSE`,
+    'src/load.cjs': 'load.cjs',
+    'src/index.cjs': 'index.cjs',
+    'src/index.d.cts': 'index.d.cts',
+  };
   return Object.entries(copies).map(([from, to]) => {
     copyFileSync(at(from), at('dist', to));
     return at('dist', to);

@@ -16,7 +16,7 @@ const packages = [
   {
     folder: '.',
     budget: 10 * MIB,
-    needed: ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/cli/main.js', 'README.md', 'LICENSE'],
+    needed: ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/cli/main.cjs', 'README.md', 'LICENSE'],
     foreign: /^(src|test|scripts|build|create|node_modules|\.)/,
   },
   {

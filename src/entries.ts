@@ -18,4 +18,4 @@ export const SCRIPT_GUARD_ENTRY = new URL('./cli/script-guard.js', import.meta.u
 /** The built page of the dashboard: `index.html` and `assets`. */
 export const DASHBOARD_FOLDER = new URL('./dashboard/', import.meta.url);
 /** The command line. */
-export const CLI_ENTRY = new URL('./cli/main.js', import.meta.url);
+export const CLI_ENTRY = new URL('./cli/main.cjs', import.meta.url);

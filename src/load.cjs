@@ -11,7 +11,6 @@ const { createRequire } = require('node:module');
 const { basename, join } = require('node:path');
 const { cachedDataVersionTag } = require('node:v8');
 const { Script } = require('node:vm');
-const { threadId } = require('node:worker_threads');
 const { crc32 } = require('node:zlib');
 
 const HEAD = '(function (exports, require, module, __filename, __dirname) {';
@@ -129,6 +128,7 @@ function writeAll() {
 
 /** Under a name of its own first: several processes and threads may do so at once, and others read meanwhile. */
 function writeCache(script, file) {
+  const { threadId } = require('node:worker_threads'); // 4 ms, so not in each process
   const own = `${file}.${process.pid}.${threadId}`;
   const data = script.createCachedData();
   const checksum = Buffer.alloc(CHECKSUM_BYTES);

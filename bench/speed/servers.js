@@ -97,7 +97,7 @@ http {
 function commands(dist) {
   const entry = pathToFileURL(join(dist, 'index.js')).href;
   const timed = `const began = performance.now(); await import('${entry}'); console.log(performance.now() - began);`;
-  const wrong = [join(dist, 'cli/main.js'), 'start', file('speed/peers/app.js'), '--worker-nmu', '4'];
+  const wrong = [join(dist, 'cli/main.cjs'), 'start', file('speed/peers/app.js'), '--worker-nmu', '4'];
   return {
     import: { command: [process.execPath, '--input-type=module', '-e', timed], readsMs: true, status: 0 },
     'tswoole start': { command: [process.execPath, ...wrong], status: 2 },

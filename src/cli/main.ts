@@ -16,7 +16,8 @@ if (process.platform === 'win32') {
 }
 
 async function run(): Promise<void> {
-  await createProgram().parseAsync(withExplicitValues(process.argv.slice(2)), { from: 'user' });
+  const words = process.argv.slice(2);
+  await createProgram(words[0]).parseAsync(withExplicitValues(words), { from: 'user' });
 }
 
 function fail(error: unknown): void {

@@ -21,34 +21,41 @@ import { addSystemd } from './commands/systemd.js';
 import { addTop } from './commands/top.js';
 import { addScale, addWorkers } from './commands/workers.js';
 
-export function createProgram(): Command {
+/** In the order of the help. */
+const COMMANDS: ReadonlyMap<string, (program: Command) => void> = new Map([
+  ['init', addInit],
+  ['start', addStart],
+  ['stop', addStop],
+  ['reload', addReload],
+  ['restart', addRestart],
+  ['status', addStatus],
+  ['list', addList],
+  ['top', addTop],
+  ['dashboard', addDashboard],
+  ['logs', addLogs],
+  ['workers', addWorkers],
+  ['scale', addScale],
+  ['connections', addConnections],
+  ['rooms', addRooms],
+  ['nodes', addNodes],
+  ['call', addCall],
+  ['profile', addProfile],
+  ['info', addInfo],
+  ['doctor', addDoctor],
+  ['systemd', addSystemd],
+  ['completion', addCompletion],
+]);
+
+/** @param word the first of the command line: where it is the name of a command, the others need not be described */
+export function createProgram(word?: string): Command {
   const program = new Command('tswoole')
     .description('Starts and operates servers: a master with reactor threads, a manager, workers.')
     .version(`tswoole ${version}`, '-V, --version')
     .showHelpAfterError('See "tswoole --help".')
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
-  addInit(program);
-  addStart(program);
-  addStop(program);
-  addReload(program);
-  addRestart(program);
-  addStatus(program);
-  addList(program);
-  addTop(program);
-  addDashboard(program);
-  addLogs(program);
-  addWorkers(program);
-  addScale(program);
-  addConnections(program);
-  addRooms(program);
-  addNodes(program);
-  addCall(program);
-  addProfile(program);
-  addInfo(program);
-  addDoctor(program);
-  addSystemd(program);
-  addCompletion(program);
+  const named = word === undefined ? undefined : COMMANDS.get(word);
+  for (const add of named === undefined ? COMMANDS.values() : [named]) add(program);
   for (const command of allOf(program)) command.copyInheritedSettings(program);
   return program;
 }

@@ -381,6 +381,26 @@ describe('which server is meant', () => {
   });
 });
 
+describe('the program', () => {
+  const every = createProgram();
+
+  it.each(every.commands.map((command) => command.name()))('describes %s alone as among all', (name) => {
+    const find = ({ commands }: Command): Command | undefined => commands.find((each) => each.name() === name);
+    expect(find(createProgram(name))?.helpInformation()).toBe(find(every)?.helpInformation());
+  });
+
+  it('describes only what is asked for, where that is known', () => {
+    expect(createProgram('start').commands.map((command) => command.name())).toEqual(['start']);
+  });
+
+  it.each(['nix', 'ls', '--help', '__proto__', undefined])(
+    'describes all commands where the first word is %s',
+    (word) => {
+      expect(createProgram(word).commands).toHaveLength(every.commands.length);
+    },
+  );
+});
+
 describe('completion', () => {
   const program = createProgram();
 

@@ -12,7 +12,7 @@ import { DEADLINE_MS } from './deadline.js';
 import { describeTree, isMarked, listProcesses, poll, type TreeProcess } from './server-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const MAIN = join(ROOT, 'dist/cli/main.js');
+const MAIN = join(ROOT, 'dist/cli/main.cjs');
 
 export interface Result {
   readonly code: number | null;

@@ -6,7 +6,7 @@ import { expect } from 'vitest';
 import { RoomMember } from './room-members.js';
 import { poll, type ServerProcess } from './server-process.js';
 
-const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url));
 
 export interface Lasting {
   readonly count: number;

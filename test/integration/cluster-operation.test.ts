@@ -11,7 +11,7 @@ import type { EngineProcess } from '../helpers/engine-process.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url));
 
 let engine: EngineProcess | undefined;
 afterEach(async () => {

@@ -16,7 +16,11 @@ const projects = new Projects();
 
 beforeAll(() => {
   const links = PACKAGES.map((name): [string, string] => [name, join(ROOT, 'node_modules', name)]);
-  links.push(['tswoole', ROOT], ['.bin/tsc', '../typescript/bin/tsc'], ['.bin/tswoole', '../tswoole/dist/cli/main.js']);
+  links.push(
+    ['tswoole', ROOT],
+    ['.bin/tsc', '../typescript/bin/tsc'],
+    ['.bin/tswoole', '../tswoole/dist/cli/main.cjs'],
+  );
   for (const [name, target] of links) {
     const path = join(projects.folder, 'node_modules', name);
     mkdirSync(dirname(path), { recursive: true });

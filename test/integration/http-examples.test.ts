@@ -75,7 +75,7 @@ describe('an app as its framework has it', () => {
 });
 
 describe('an app that knows nothing of tswoole', () => {
-  const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  const cli = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url));
   let folder = '';
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
