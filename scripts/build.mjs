@@ -100,7 +100,10 @@ async function bundle({ entries, atOnce }) {
       codeSplitting: atOnce !== undefined && { groups: [first], includeDependenciesRecursively: false },
     });
     const files = output.map(({ fileName }) => at('dist', fileName));
-    for (const file of files) if (file.endsWith('.cjs')) appendHash(file);
+    for (const file of files) {
+      if (file.endsWith('.cjs')) appendHash(file);
+      else dropSources(file);
+    }
     return files;
   } finally {
     await program.close();
@@ -117,10 +120,18 @@ async function bundleGuard() {
   });
   try {
     const { output } = await program.write({ dir: at('dist'), sourcemap: true });
-    return output.map(({ fileName }) => at('dist', fileName));
+    const files = output.map(({ fileName }) => at('dist', fileName));
+    for (const file of files) if (file.endsWith('.map')) dropSources(file);
+    return files;
   } finally {
     await program.close();
   }
+}
+
+/** A map of the whole tells where a line came from; the text of all sources would be a fifth of an installation. */
+function dropSources(path) {
+  const { sourcesContent: _, ...map } = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(path, JSON.stringify(map));
 }
 
 /** src/load.cjs knows by it which cache belongs to the file. */
