@@ -506,7 +506,7 @@ export const definitions = {
   sticky: option({
     kind: sticky(),
     default: { value: null },
-    help: 'HTTP: requests with the same value of a cookie or a header go to the same worker: `{cookie: NAME}` or `{header: NAME}`; others by `dispatchMode`. PROCESS mode, HTTP/1. [dispatch.md](dispatch.md).',
+    help: 'HTTP: requests with the same value of a cookie or a header go to the same worker: `{cookie: NAME}` or `{header: NAME}`; others go by `dispatchMode`. HTTP/1 alone. [dispatch.md](dispatch.md#sessions).',
   }),
   compression: option({
     kind: compression(),

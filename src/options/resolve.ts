@@ -150,13 +150,8 @@ function refuseConflicts(options: ResolvedOptions): void {
   }
 }
 
-function refuseSticky({ sticky, mode, http2 }: ResolvedOptions): void {
-  if (sticky === null) return;
-  if (mode === 'base') {
-    const why = 'in BASE mode each worker answers the requests of the connections that it owns; use PROCESS mode';
-    throw new ServerError('ERR_OPTION_CONFLICT', { name: 'sticky', other: 'mode', why });
-  }
-  if (!http2) return;
+function refuseSticky({ sticky, http2 }: ResolvedOptions): void {
+  if (sticky === null || !http2) return;
   const why = 'a connection of HTTP/2 carries the requests of many sessions to one worker; leave http2 out, or false';
   throw new ServerError('ERR_OPTION_CONFLICT', { name: 'sticky', other: 'http2', why });
 }

@@ -32,14 +32,13 @@ describe('the option sticky', () => {
     );
   });
 
-  it('is refused where a worker owns its connections, or a connection carries many sessions', () => {
+  it('is refused where a connection carries the requests of many sessions', () => {
     const sticky = { cookie: 'sid' };
     const conflict = (other: string) =>
       expect.objectContaining({
         code: 'ERR_OPTION_CONFLICT',
         detail: { name: 'sticky', other, why: expect.any(String) },
       });
-    expect(() => resolveOptions({ sticky, mode: 'base' })).toThrow(conflict('mode'));
     expect(() => resolveOptions({ sticky, http2: true })).toThrow(conflict('http2'));
   });
 });

@@ -4,6 +4,7 @@
  */
 import type { ResolvedSticky } from '../../options/sticky.js';
 import { COLON, CR, isBlank, skipBlanks } from './chars.js';
+import { markedWorker } from './session-worker.js';
 
 const SEMICOLON = 0x3b;
 const COOKIE = Buffer.from('cookie', 'latin1');
@@ -11,8 +12,7 @@ const COOKIE = Buffer.from('cookie', 'latin1');
 const BASIS = 0x811c9dc5;
 const PRIME = 0x01000193;
 
-/** No request has such a hash: it has no value. */
-export const NO_VALUE = -1;
+export const NO_WORKER = -1;
 
 export class StickyValue {
   /** In lower case. */
@@ -27,34 +27,34 @@ export class StickyValue {
 
   /**
    * @param from of the first field line @param to behind the last one: of a valid head
-   * @returns a number of 32 bits for the first value that is not empty; NO_VALUE: there is none
+   * @returns the worker of the first value that is not empty; NO_WORKER: there is none
    */
-  hash(bytes: Buffer, from: number, to: number): number {
+  workerOf(bytes: Buffer, from: number, to: number, workerNum: number): number {
     const length = this.#field.length;
     for (let at = from; at < to; ) {
       const found = bytes.indexOf(CR, at);
       const end = found < 0 || found > to ? to : found;
       if (bytes[at + length] === COLON && isNamed(bytes, at, this.#field)) {
-        const hash = this.#hashOfField(bytes, at + length + 1, end);
-        if (hash !== NO_VALUE) return hash;
+        const worker = this.#inField(bytes, at + length + 1, end, workerNum);
+        if (worker !== NO_WORKER) return worker;
       }
       at = end + 2;
     }
-    return NO_VALUE;
+    return NO_WORKER;
   }
 
-  #hashOfField(bytes: Buffer, from: number, to: number): number {
-    if (this.#cookie === undefined) return hashOf(bytes, from, to);
+  #inField(bytes: Buffer, from: number, to: number, workerNum: number): number {
+    if (this.#cookie === undefined) return workerOfValue(bytes, from, to, workerNum);
     for (let at = from; at < to; at++) {
       const start = skipBlanks(bytes, at, to);
       at = start;
       while (at < to && bytes[at] !== SEMICOLON) at++;
       const valueAt = start + this.#cookie.length;
       if (valueAt > at || bytes.compare(this.#cookie, 0, this.#cookie.length, start, valueAt) !== 0) continue;
-      const hash = hashOf(bytes, valueAt, at);
-      if (hash !== NO_VALUE) return hash;
+      const worker = workerOfValue(bytes, valueAt, at, workerNum);
+      if (worker !== NO_WORKER) return worker;
     }
-    return NO_VALUE;
+    return NO_WORKER;
   }
 }
 
@@ -68,16 +68,18 @@ function isNamed(bytes: Buffer, from: number, name: Buffer): boolean {
   return true;
 }
 
-/** Of the bytes without blanks around them. */
-function hashOf(bytes: Buffer, from: number, to: number): number {
-  let at = from;
+/** A value may name its worker, `….w3`: so a worker gives out values that come back to it. Blanks around it do not count. */
+function workerOfValue(bytes: Buffer, from: number, to: number, workerNum: number): number {
+  let start = from;
   let end = to;
-  while (at < end && isBlank(bytes[at]!)) at++;
-  while (end > at && isBlank(bytes[end - 1]!)) end--;
-  if (at === end) return NO_VALUE;
+  while (start < end && isBlank(bytes[start]!)) start++;
+  while (end > start && isBlank(bytes[end - 1]!)) end--;
+  if (start === end) return NO_WORKER;
+  const marked = markedWorker(bytes, start, end);
+  if (marked >= 0 && marked < workerNum) return marked;
   let hash = BASIS;
-  for (; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, PRIME);
-  return mix(hash);
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, PRIME);
+  return workerOfHash(mix(hash), workerNum);
 }
 
 /** Each bit of the sum reaches each bit of the result (murmur3's finalizer). */
@@ -89,8 +91,8 @@ function mix(hash: number): number {
 }
 
 /**
- * The worker of a value, by jump consistent hashing (Lamping and Veach, 2014): with one worker more, only the values move
- * that go to the new one.
+ * The worker of a hash, by jump consistent hashing (Lamping and Veach, 2014): with one worker more, only those move
+ * that go to the new one. @param hash 32 bits
  */
 export function workerOfHash(hash: number, workerNum: number): number {
   let state = hash;

@@ -1,15 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { NO_VALUE, StickyValue, workerOfHash } from '../../../src/protocol/http/sticky-value.js';
+import { NO_WORKER, StickyValue, workerOfHash } from '../../../src/protocol/http/sticky-value.js';
 
 const cookie = new StickyValue({ by: 'cookie', name: 'sid' });
 const header = new StickyValue({ by: 'header', name: 'x_session-id' });
 
-function hash(value: StickyValue, ...lines: string[]): number {
+/** Of so many workers that no two values meet by chance. */
+const MANY = 2 ** 30;
+
+function place(value: StickyValue, lines: readonly string[], workerNum: number): number {
   const before = 'GET / HTTP/1.1\r\n';
   const fields = lines.map((line) => `${line}\r\n`).join('');
   const bytes = Buffer.from(`${before}${fields}\r\nsid=body; cookie: sid=body\r\n`, 'latin1');
-  return value.hash(bytes, before.length, before.length + fields.length);
+  return value.workerOf(bytes, before.length, before.length + fields.length, workerNum);
 }
+
+const hash = (value: StickyValue, ...lines: string[]): number => place(value, lines, MANY);
 
 describe('the value of a cookie', () => {
   const abc = hash(cookie, 'cookie: sid=abc');
@@ -35,7 +40,7 @@ describe('the value of a cookie', () => {
     ['another name', ['cookie: sid2=abc; SID=abc; xsid=abc; sid']],
     ['no value', ['cookie: sid=; sid= ', 'cookie: sid=']],
     ['empty lines', ['cookie:', 'cookie: ']],
-  ])('is not found: %s', (_, lines) => expect(hash(cookie, 'host: sid=abc', ...lines)).toBe(NO_VALUE));
+  ])('is not found: %s', (_, lines) => expect(hash(cookie, 'host: sid=abc', ...lines)).toBe(NO_WORKER));
 
   it('tells values apart', () => {
     const hashes = new Set(Array.from({ length: 10_000 }, (_, i) => hash(cookie, `cookie: sid=${i}`)));
@@ -49,24 +54,43 @@ describe('the value of a header', () => {
     expect(hash(header, 'X_Session-ID:abc  ')).toBe(abc);
     expect(hash(header, 'x_session-id:', 'x_session-id: abc', 'x_session-id: xyz')).toBe(abc);
     expect(hash(header, 'x_session-id: abc; d')).not.toBe(abc);
-    expect(hash(header, 'x-session-id: abc', 'x_session-id: ')).toBe(NO_VALUE);
+    expect(hash(header, 'x-session-id: abc', 'x_session-id: ')).toBe(NO_WORKER);
+  });
+});
+
+describe('a value that names its worker', () => {
+  const of = (sid: string, workerNum: number): number => place(cookie, [`cookie: a=1; sid=${sid} ; b=2`], workerNum);
+
+  it('goes there while there is one', () => {
+    expect([of('abc.w3', 4), of('abc.w0', 1), of('.w12', 20)]).toEqual([3, 0, 12]);
+    expect(place(header, ['x_session-id: abc.w2'], 3)).toBe(2);
+    expect(of('abc.w3', 3)).toBe(of('abc.w3', 3));
+    expect(of('abc.w3', 3)).toBeLessThan(3);
+  });
+
+  it('is a value as any other where it does not quite', () => {
+    for (const sid of ['abcw3', 'abc.w', 'abc.W3', 'abc.w3x', 'w3']) expect(of(sid, MANY), sid).toBeGreaterThan(1000);
   });
 });
 
 describe('the worker of a value', () => {
-  const values = Array.from({ length: 20_000 }, (_, i) => hash(cookie, `cookie: sid=session-${i}`));
+  const values = Array.from({ length: 20_000 }, (_, i) => `cookie: sid=session-${i}`);
+  const placesAmong = (workerNum: number): number[] => values.map((line) => place(cookie, [line], workerNum));
 
   it('is any, as often as the others', () => {
     const counts = new Array<number>(8).fill(0);
-    for (const value of values) counts[workerOfHash(value, 8)]!++;
+    for (const worker of placesAmong(8)) counts[worker]!++;
     for (const count of counts) expect(Math.abs(count / 2500 - 1)).toBeLessThan(0.1);
   });
 
   it('changes with the number of workers only to the new one', () => {
+    let places = placesAmong(1);
     for (let workerNum = 1; workerNum < 12; workerNum++) {
-      const moved = values.filter((value) => workerOfHash(value, workerNum) !== workerOfHash(value, workerNum + 1));
-      expect(moved.every((value) => workerOfHash(value, workerNum + 1) === workerNum)).toBe(true);
+      const after = placesAmong(workerNum + 1);
+      const moved = after.filter((worker, i) => worker !== places[i]);
+      expect(new Set(moved)).toEqual(new Set([workerNum]));
       expect(Math.abs(moved.length / (values.length / (workerNum + 1)) - 1)).toBeLessThan(0.15);
+      places = after;
     }
   });
 

@@ -1,5 +1,5 @@
 /** `sticky`: requests with the same value go to the same worker id, whichever connection brings them. Runs in the reactor. */
-import { NO_VALUE, StickyValue, workerOfHash } from '../../../protocol/http/sticky-value.js';
+import { NO_WORKER, StickyValue } from '../../../protocol/http/sticky-value.js';
 import type { WorkerRing } from '../../worker-ring.js';
 import type { Cursor } from './cursor.js';
 import type { Http1Parts } from './parts.js';
@@ -14,22 +14,21 @@ export class Sticky {
   }
 
   /**
-   * A session that a worker keeps comes first: its worker may be another one since the number of workers has changed.
+   * A session of Engine.IO comes first: it stays with its worker when the number of workers changes.
    * @param length of the request @returns undefined: the request has no value, or no worker is ready
    */
   ringFor({ bytes, at, head, headBytes }: Cursor, length: number): WorkerRing | undefined {
-    return (
-      this.#parts.dispatcher.ringOfSession(bytes, at, length) ??
-      this.#ringOfValue(this.#value.hash(bytes, at + head.linesStart, at + headBytes - 2))
-    );
+    const { dispatcher } = this.#parts;
+    const ofSession = dispatcher.ringOfSession(bytes, at, length);
+    if (ofSession !== undefined) return ofSession;
+    const worker = this.#value.workerOf(bytes, at + head.linesStart, at + headBytes - 2, dispatcher.workerNum);
+    return worker === NO_WORKER ? undefined : this.#readyFrom(worker);
   }
 
-  #ringOfValue(hash: number): WorkerRing | undefined {
-    if (hash === NO_VALUE) return undefined;
+  /** While a worker is being respawned, its sessions keep to the next one that is there. */
+  #readyFrom(first: number): WorkerRing | undefined {
     const { context, dispatcher } = this.#parts;
     const { workerNum } = dispatcher;
-    const first = workerOfHash(hash, workerNum);
-    // While its worker is being respawned, a session keeps to one other worker.
     for (let i = 0; i < workerNum; i++) {
       const worker = (first + i) % workerNum;
       if (dispatcher.isReady(worker)) return context.ring(worker);
