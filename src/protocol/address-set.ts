@@ -1,8 +1,12 @@
 /** Addresses and ranges of addresses, such as `10.0.0.0/8`. */
 import { BlockList, isIP } from 'node:net';
 
+/** Asking the list costs microseconds, and most requests come from the same few proxies. */
+const MOST_KNOWN = 1024;
+
 export class AddressSet {
   readonly #list = new BlockList();
+  readonly #known = new Map<string, boolean>();
 
   /** @param ranges checked by the options */
   constructor(ranges: readonly string[]) {
@@ -16,7 +20,12 @@ export class AddressSet {
 
   /** @param address anything: what is no address is not there */
   has(address: string): boolean {
-    return isIP(address) !== 0 && this.#list.check(address, familyOf(address));
+    const known = this.#known.get(address);
+    if (known !== undefined) return known;
+    const has = isIP(address) !== 0 && this.#list.check(address, familyOf(address));
+    if (this.#known.size === MOST_KNOWN) this.#known.clear();
+    this.#known.set(address, has);
+    return has;
   }
 }
 

@@ -26,5 +26,14 @@ describe('a set of addresses', () => {
     expect([set.has('::ffff:10.1.2.3'), set.has('::ffff:11.1.2.3')]).toEqual([true, false]);
   });
 
+  it('answers the same again, however many addresses it was asked for', () => {
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 3000; i++) {
+        const address = `${i % 2 === 0 ? 10 : 11}.0.${i >> 8}.${i & 255}`;
+        expect(set.has(address)).toBe(i % 2 === 0);
+      }
+    }
+  });
+
   it('has nothing where it is empty', () => expect(new AddressSet([]).has('127.0.0.1')).toBe(false));
 });
