@@ -52,7 +52,9 @@ export type {
 export { fromSwoole } from './options/index.js';
 export type { LimitedRequest, RateLimitOptions } from './options/rate-limit.js';
 export type { StaticFilesOptions, StaticFolderOptions } from './options/static-files.js';
+export type { StickyOptions } from './options/sticky.js';
 export type { TlsKeys, TlsOptions } from './options/tls.js';
+export type { ForwardedField, TrustProxyOptions } from './options/trust-proxy.js';
 export type { DispatchAnswer, DispatchInfo } from './reactor/dispatch/custom.js';
 export { Connection } from './server/connection.js';
 export { DatagramPeer } from './server/datagrams.js';

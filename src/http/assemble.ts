@@ -22,6 +22,7 @@ import type { Http1Exchange } from './http1-exchange.js';
 import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
 import type { WorkerLimit, WorkerLimitParts } from './limited.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
+import { RequestClients } from './request-clients.js';
 import { RequestGate } from './request-gate.js';
 
 /** Takes an upgrade request. @returns false: it is a request as any other */
@@ -39,16 +40,17 @@ export async function assembleHttp(
 ): Promise<ServiceFactory> {
   const table = new ConnectionTable(region);
   const { options, log, server } = context;
-  const remote = (fd: number): { remoteAddress: string; remotePort: number } => {
-    const { remoteAddress = '', remotePort = 0 } = table.info(fd) ?? {};
-    return { remoteAddress, remotePort };
-  };
+  const clients = new RequestClients(
+    table,
+    context.ports.map(({ settings }) => settings),
+  );
+  const { peer: remote, forwarded } = clients;
   const { workerMaxConcurrency } = options;
   const gate = workerMaxConcurrency === 0 ? undefined : new RequestGate(workerMaxConcurrency);
   const failed = (error: unknown, what: string): void => requests.failed(error, what);
   const parts: HandlerParts = {
-    ...{ options, log, server, remote, failed },
-    limit: await limitOf(options, { remote, failed }),
+    ...{ options, log, server, remote, forwarded, failed },
+    limit: await limitOf(options, { clientOf: clients.of, failed }),
     countUnderWay: (change) => {
       requests.http2.countUnderWay(change);
       requests.countUnderWay(change);
@@ -75,7 +77,7 @@ export async function assembleHttp(
   let requests: HttpRequests;
   const portOf = (fd: number): number => table.portIndex(table.slotOf(fd));
   return (host) => {
-    requests = new HttpRequests(host, { portOf, remote, handlers, gate });
+    requests = new HttpRequests(host, { portOf, remote, forwarded, handlers, gate });
     return requests;
   };
 }
@@ -168,9 +170,12 @@ function http2Of(
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
     const failed = (error: unknown): void => parts.failed(error, 'listener');
-    const { isFull, gate, limit } = parts;
+    const { isFull, gate, limit, forwarded } = parts;
     const record = parts.http2();
-    bridge ??= new Http2Bridge({ options, log, record, gate, limit, isDraining, isFull, begun, ended, failed, ...app });
+    bridge ??= new Http2Bridge({
+      ...{ options, log, record, gate, limit, isDraining, isFull, forwarded, begun, ended, failed },
+      ...app,
+    });
     return bridge;
   };
   return {

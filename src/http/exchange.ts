@@ -3,6 +3,8 @@
  * stream of HTTP/2 (`http2/http2-exchange.ts`). `HttpRequest` and `HttpResponse` build on it. Runs in a worker.
  */
 
+import type { Forwarded } from '../protocol/http/forwarded.js';
+
 /** Field lines as sent: name, value, name, value … Both were checked by `HttpResponse`. */
 export type FieldList = readonly string[];
 
@@ -36,7 +38,10 @@ export interface Exchange {
   readonly method: string;
   /** As it was sent: origin form, `*`, or absolute form. Of HTTP/2: `:path`. */
   readonly target: string;
+  /** Of the connection. */
   readonly isEncrypted: boolean;
+  /** What trusted proxies say of the request; undefined: none has brought it. Read from the fields at each call. */
+  readonly forwarded?: Forwarded | undefined;
   /** Name, value, name, value …, as sent (HTTP/2: with `host` for `:authority`). */
   readonly rawHeaders: readonly string[];
   readonly body: RequestBody;

@@ -7,6 +7,7 @@ import { ServerError } from '../errors/index.js';
 import { StaticFiles } from '../files/static-files.js';
 import type { Http2Record } from '../memory/boards.js';
 import type { ResolvedOptions } from '../options/index.js';
+import type { Forwarded } from '../protocol/http/forwarded.js';
 import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { isThenable } from '../util/thenable.js';
@@ -17,6 +18,7 @@ import { OTHER_EXPECTATION } from './expectations.js';
 import type { WorkerLimit } from './limited.js';
 import type { NodeHttpBridge } from './node/index.js';
 import { defaultRequestLimits, HttpRequest, type Peer } from './request.js';
+import type { Sent } from './request-clients.js';
 import type { RequestGate } from './request-gate.js';
 import { findHeader } from './request-headers.js';
 import { HttpResponse } from './response.js';
@@ -33,6 +35,7 @@ export interface HandlerParts {
   /** The server the user holds. */
   readonly server: unknown;
   remote(fd: number): Peer;
+  forwarded(sent: Sent): Forwarded | undefined;
   readonly log: Log;
   /** A request of HTTP/2 continues beyond its callback, or has ended. */
   countUnderWay(change: 1 | -1): void;
@@ -76,7 +79,7 @@ export async function serveByFetch(app: FetchFunction, parts: HandlerParts): Pro
   const { fetchHandler } = await import('./fetch/index.js');
   const serve = fetchHandler(app, {
     server: parts.server,
-    clientOf: ({ fd }) => parts.remote(fd),
+    clientOf: ({ fd, forwarded }) => forwarded?.client ?? parts.remote(fd),
     failed: (error, exchange, hasBegun) => {
       const fault = faultOfClient(error);
       if (fault === undefined) parts.failed(error, 'fetch');

@@ -6,6 +6,7 @@ import { detailOf, Event, flagsOf, GoneFlag, goneCode, typeOf } from '../ipc/fra
 import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import { Http2Record } from '../memory/boards.js';
+import type { Forwarded } from '../protocol/http/forwarded.js';
 import { copyPayload, readMessage } from '../worker/payload.js';
 import type { FrameService, ServiceHost } from '../worker/service.js';
 import type { ByteTaker } from '../worker/worker-connection.js';
@@ -14,6 +15,7 @@ import { AnswerHeads } from './answer-head.js';
 import { byServer, cutOf } from './cut.js';
 import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import type { Tunnel, TunnelEvents } from './node/raw-exchange.js';
+import type { Sent } from './request-clients.js';
 import type { RequestGate } from './request-gate.js';
 import { TakenRequest } from './taken-request.js';
 
@@ -40,6 +42,8 @@ export interface PortHandler {
 export interface HttpRequestsParts {
   portOf(fd: number): number;
   remote(fd: number): { remoteAddress: string; remotePort: number };
+  /** Missing: no proxy is trusted. */
+  forwarded?(sent: Sent): Forwarded | undefined;
   /** By listen port. */
   readonly handlers: readonly (PortHandler | undefined)[];
   /** Undefined: this worker serves any number of requests at once. */
@@ -96,6 +100,10 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
 
   remote(fd: number): { remoteAddress: string; remotePort: number } {
     return this.#parts.remote(fd);
+  }
+
+  forwarded(exchange: Http1Exchange): Forwarded | undefined {
+    return this.#parts.forwarded?.(exchange);
   }
 
   /** A callback has failed: it is logged and counted. */

@@ -7,6 +7,7 @@ import { AnswerFlag, JoinAs, RequestBit, RequestFlag } from '../ipc/frame.js';
 import { bitsOf, headBytesOf, methodOf, targetEndOf, targetStartOf, ticketOf } from '../ipc/frames/http.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { parseFields } from '../protocol/http/fields.js';
+import type { Forwarded } from '../protocol/http/forwarded.js';
 import { methods } from '../protocol/http/methods.js';
 import { CONTINUE } from '../protocol/http/plain-answer.js';
 import { readLatin1 } from '../util/latin1.js';
@@ -31,6 +32,8 @@ export interface Http1Host {
   readonly isLeaving: boolean;
   readonly heads: AnswerHeads;
   remote(fd: number): { remoteAddress: string; remotePort: number };
+  /** Missing: no proxy is trusted. */
+  forwarded?(exchange: Http1Exchange): Forwarded | undefined;
   /** The answer is whole, or will never be. */
   ended(exchange: Http1Exchange): void;
   openTunnel(fd: number, events: TunnelEvents): Tunnel;
@@ -127,6 +130,11 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#body;
   }
 
+  get forwarded(): Forwarded | undefined {
+    return this.#host.forwarded?.(this);
+  }
+
+  /** Of the connection, as `remotePort`: what servers of Node call the address of a socket. */
   get remoteAddress(): string {
     return this.#host.remote(this.fd).remoteAddress;
   }

@@ -10,6 +10,7 @@ import type { Exchange } from './exchange.js';
 import type { Serve } from './handlers.js';
 import type { Refusal } from './http2/fields.js';
 import type { Peer } from './request.js';
+import type { Sent } from './request-clients.js';
 import { findHeader } from './request-headers.js';
 
 /** What both kinds of request have. */
@@ -20,7 +21,8 @@ export interface RequestLine {
 }
 
 export interface WorkerLimitParts {
-  remote(fd: number): Peer;
+  /** Behind trusted proxies the client that they name. */
+  clientOf(sent: Sent): Peer;
   /** The function of the user has failed. */
   failed(error: unknown, what: string): void;
 }
@@ -74,12 +76,16 @@ export class WorkerLimit {
   #keyOf(request: RequestLine, fd: number): string | undefined {
     if (typeof this.#by === 'function') return checkKey(this.#by(this.#describe(request, fd)));
     const value = this.#by === 'address' ? undefined : findLines(request.rawHeaders, this.#by.header);
-    return value === undefined ? keyOfAddress(this.#parts.remote(fd).remoteAddress) : keyOfHeader(value);
+    return value === undefined ? keyOfAddress(this.#addressOf(request, fd)) : keyOfHeader(value);
   }
 
   #describe({ method, target, rawHeaders }: RequestLine, fd: number): LimitedRequest {
-    const { remoteAddress } = this.#parts.remote(fd);
+    const remoteAddress = this.#addressOf({ rawHeaders }, fd);
     return { method, target, remoteAddress, header: (name) => findHeader(rawHeaders, name.toLowerCase()) };
+  }
+
+  #addressOf({ rawHeaders }: Pick<RequestLine, 'rawHeaders'>, fd: number): string {
+    return this.#parts.clientOf({ fd, rawHeaders }).remoteAddress;
   }
 }
 

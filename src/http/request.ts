@@ -112,12 +112,12 @@ export class HttpRequest {
     return this.#details.cookies;
   }
 
-  /** IP address of the client. */
+  /** IP address of the client; through a proxy that `trustProxy` names, the one that it names. */
   get remoteAddress(): string {
     return this.#peer.remoteAddress;
   }
 
-  /** Port of the client. */
+  /** Port of the client; 0 where a trusted proxy does not tell it. */
   get remotePort(): number {
     return this.#peer.remotePort;
   }
@@ -127,9 +127,9 @@ export class HttpRequest {
     return this.#exchange.fd;
   }
 
-  /** True over TLS. */
+  /** True over TLS; through a trusted proxy, where the client speaks TLS with it. */
   get isEncrypted(): boolean {
-    return this.#exchange.isEncrypted;
+    return this.#exchange.forwarded?.isEncrypted ?? this.#exchange.isEncrypted;
   }
 
   /**
@@ -234,7 +234,7 @@ export class HttpRequest {
   }
 
   get #peer(): Peer {
-    this.#details.peer ??= this.#peerOf(this.#exchange.fd);
+    this.#details.peer ??= this.#exchange.forwarded?.client ?? this.#peerOf(this.#exchange.fd);
     return this.#details.peer;
   }
 
@@ -244,9 +244,9 @@ export class HttpRequest {
   }
 
   #absoluteUrl(): string {
-    const { target, isEncrypted } = this.#exchange;
-    const scheme = isEncrypted ? 'https' : 'http';
-    const origin = `${scheme}://${this.header('host') || 'localhost'}`;
+    const { target, forwarded } = this.#exchange;
+    const scheme = this.isEncrypted ? 'https' : 'http';
+    const origin = `${scheme}://${forwarded?.host ?? (this.header('host') || 'localhost')}`;
     const isOrigin = target.startsWith('/') || target === '*';
     const url = isOrigin ? `${origin}${target === '*' ? '/*' : target}` : target;
     if (URL.canParse(url)) return url;

@@ -216,7 +216,8 @@ export function jsonOrText(text: string): unknown {
   }
 }
 
-function isRange(value: unknown): boolean {
+/** An IP address, or a range of them. */
+export function isRange(value: unknown): value is string {
   if (typeof value !== 'string') return false;
   const [address = '', bits, ...rest] = value.split('/');
   const family = isIP(address);

@@ -10,7 +10,9 @@ import { type ProtocolName, protocols, speaksHttp } from './protocol.js';
 import { rateLimit } from './rate-limit.js';
 import { GIB, KIB, MIB } from './size.js';
 import { staticFiles } from './static-files.js';
+import { type ResolvedSticky, sticky } from './sticky.js';
 import { tls } from './tls.js';
+import { trustProxy } from './trust-proxy.js';
 import { messageCompression, origins, slowConsumers, urlPath } from './websocket.js';
 
 /** One option: the source of its types, its check, its default, its messages and its line in docs/options.md. */
@@ -46,6 +48,7 @@ export interface Chosen {
   readonly mode: 'process' | 'base';
   readonly protocol: ProtocolName;
   readonly packageMaxLength: number;
+  readonly sticky: ResolvedSticky | null;
 }
 
 const LIMIT_DEFAULT_CONNECTIONS = 100_000;
@@ -495,6 +498,16 @@ export const definitions = {
     default: { value: null },
     help: 'HTTP: requests per second and client, over all workers: `{perSecond, burst, by, keys}`; further ones are answered 429 with Retry-After. [http.md](http.md).',
   }),
+  trustProxy: option({
+    kind: trustProxy(),
+    default: { value: null },
+    help: 'HTTP: proxies whose `X-Forwarded-For`, `-Proto`, `-Host` or `Forwarded` name the client of each request: addresses and ranges, `loopback`, `private`, `unix`, or how many proxies stand in front; `{from, fields}` chooses the fields. The last address that is not a proxy counts, for `remoteAddress`, `rateLimit` and URLs. [behind-a-proxy.md](behind-a-proxy.md).',
+  }),
+  sticky: option({
+    kind: sticky(),
+    default: { value: null },
+    help: 'HTTP: requests with the same value of a cookie or a header go to the same worker: `{cookie: NAME}` or `{header: NAME}`; others go by `dispatchMode`. HTTP/1 alone. [dispatch.md](dispatch.md#sessions).',
+  }),
   compression: option({
     kind: compression(),
     default: { value: null },
@@ -557,7 +570,7 @@ export const definitions = {
   }),
   http2: option({
     kind: flag(),
-    default: { value: true },
+    default: { says: 'true; with `sticky` false', compute: (_machine, { sticky }) => sticky === null },
     help: 'HTTP: speak HTTP/2 with clients that ask for it, by ALPN or by its preface (h2c).',
     swoole: 'open_http2_protocol',
   }),
@@ -715,6 +728,7 @@ export const listenNames = [
   'framing',
   'packageMaxLength',
   'proxyProtocol',
+  'trustProxy',
   'tls',
   'noDelay',
   'heartbeatIdleMs',

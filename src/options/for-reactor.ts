@@ -4,6 +4,7 @@ import type { ResolvedListen, ResolvedOptions } from './option-types.js';
 import { speaksHttp } from './protocol.js';
 import type { ResolvedRateLimit } from './rate-limit.js';
 import type { ResolvedTls } from './tls.js';
+import { trustOfPort } from './trust-proxy.js';
 
 /** Of a limit that the reactor checks. */
 export interface ReactorRateLimit extends ResolvedRateLimit {
@@ -21,24 +22,22 @@ export function reactorOptions(
 ) {
   const { maxWaitMs, maxQueuedBytes, maxBufferedBytes, overloadPolicy, ioUring } = options;
   const { heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs, maxConnectionsPerIp } = options;
-  const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles } = options;
+  const { bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2, staticFiles, sticky } =
+    options;
   const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond } = options;
   const http = {
     ...{ bodyLimit, requestLineLimit, headerLimit, headerCountLimit, maxConcurrency, http2 },
-    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles },
+    ...{ headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, minBodyBytesPerSecond, staticFiles, sticky },
     rateLimit: rateLimitOf(options.rateLimit, arena),
   };
   const { maxMessageBytes, pingIntervalMs, slowConsumer, roomHighWatermark } = options;
   const webSocket = { maxMessageBytes, pingIntervalMs, slowConsumer, roomHighWatermark };
   const times = { maxWaitMs, heartbeatIdleMs, writeTimeoutMs, halfCloseTimeoutMs };
   const ports = listens.map(
-    (
-      { noDelay, keepAlive, delayReceive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...limits },
-      index,
-    ) => {
-      const { sendBufferSize, highWatermark, lowWatermark, heartbeatIdleMs, heartbeatCheckMs, maxIdleMs } = limits;
+    ({ noDelay, keepAlive, delayReceive, framing, packageMaxLength, proxyProtocol, tls, protocol, ...rest }, index) => {
+      const { sendBufferSize, highWatermark, lowWatermark, heartbeatIdleMs, heartbeatCheckMs, maxIdleMs } = rest;
       const idle = { heartbeatIdleMs, heartbeatCheckMs, maxIdleMs };
-      const forHttp = speaksHttp(protocol) ? http : null;
+      const forHttp = speaksHttp(protocol) ? { ...http, trustProxy: trustOfPort(rest) } : null;
       const forTls = forHttp === null || tls === null ? tls : withAlpn(tls, http2);
       const input = { delayReceive, framing, packageMaxLength, proxyProtocol };
       const settings = { noDelay, keepAlive, ...idle, ...input, tls: forTls, http: forHttp };

@@ -138,6 +138,7 @@ function refuseConflicts(options: ResolvedOptions): void {
       why: `only workers of BASE mode have sockets of their own; mode is '${options.mode}'`,
     });
   }
+  refuseSticky(options);
   refuseWatermarks(options);
   const { roomHighWatermark, sendBufferSize } = options;
   if (roomHighWatermark > sendBufferSize) {
@@ -147,6 +148,12 @@ function refuseConflicts(options: ResolvedOptions): void {
       why: `it must be at most sendBufferSize, or a slow member is closed before slowConsumer applies, received ${roomHighWatermark} and ${sendBufferSize} bytes`,
     });
   }
+}
+
+function refuseSticky({ sticky, http2 }: ResolvedOptions): void {
+  if (sticky === null || !http2) return;
+  const why = 'a connection of HTTP/2 carries the requests of many sessions to one worker; leave http2 out, or false';
+  throw new ServerError('ERR_OPTION_CONFLICT', { name: 'sticky', other: 'http2', why });
 }
 
 function refuseScaling({ mode, workerNum, maxWorkerNum }: ResolvedOptions): void {

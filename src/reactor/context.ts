@@ -6,7 +6,9 @@ import type { DeadConnections } from '../memory/dead-connections.js';
 import type { ReactorRateLimit } from '../options/for-reactor.js';
 import type { ResolvedFraming } from '../options/index.js';
 import type { ResolvedStaticFiles } from '../options/static-files.js';
+import type { ResolvedSticky } from '../options/sticky.js';
 import type { ResolvedTls } from '../options/tls.js';
+import type { ResolvedTrustProxy } from '../options/trust-proxy.js';
 import type { SlowConsumer } from '../options/websocket.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Poller } from '../os/poller.js';
@@ -87,6 +89,10 @@ export interface HttpOptions {
   readonly staticFiles: ResolvedStaticFiles;
   /** Null: none, or one that workers check. */
   readonly rateLimit: ReactorRateLimit | null;
+  /** Proxies that name the client of a request. */
+  readonly trustProxy: ResolvedTrustProxy | null;
+  /** Requests with the same value go to the same worker. */
+  readonly sticky: ResolvedSticky | null;
 }
 
 /** As much as a read into a ring may have brought. */

@@ -83,9 +83,24 @@ export class Dispatcher {
 
   /** A request of a session that one worker keeps goes to that worker; other requests follow the strategy. */
   ringForSession(connection: Connection, bytes: Buffer, from: number, length: number): WorkerRing {
+    return this.ringOfSession(bytes, from, length) ?? this.ringFor(connection);
+  }
+
+  /** The ring of the worker that keeps the session which a request names; undefined: it names none. */
+  ringOfSession(bytes: Buffer, from: number, length: number): WorkerRing | undefined {
+    const { context, region, view } = this.#parts;
+    if (!region.hasSessionAffinity) return undefined;
     const worker = workerOfSession(bytes, from, length);
-    const isThere = worker >= 0 && worker < this.#parts.view.workerNum;
-    return isThere ? this.#parts.context.ring(worker) : this.ringFor(connection);
+    return worker >= 0 && worker < view.workerNum ? context.ring(worker) : undefined;
+  }
+
+  /** Workers that new packets go to: those below this id. */
+  get workerNum(): number {
+    return this.#parts.view.workerNum;
+  }
+
+  isReady(worker: number): boolean {
+    return this.#parts.view.isReady(worker);
   }
 
   /** Notes that a packet has gone to its worker. */

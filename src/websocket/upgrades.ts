@@ -65,7 +65,8 @@ class Opening {
     if ('status' in found) return this.#refuse(found.status, found.why, found.headers.flat());
     if (this.#hasBody) return this.#refuse(400, 'An upgrade has no body.', []);
     const { allowedOrigins, handshake } = this.#parts;
-    if (!isOriginAllowed(this.#header('origin'), this.#header('host') ?? '', allowedOrigins)) {
+    const host = this.#exchange.forwarded?.host ?? this.#header('host') ?? '';
+    if (!isOriginAllowed(this.#header('origin'), host, allowedOrigins)) {
       return this.#refuse(403, 'This origin may not connect.', []);
     }
     this.#key = found.key;

@@ -90,7 +90,7 @@ const aPort: PortOptions = {
 export const someHttp: HttpOptions = {
   ...{ bodyLimit: 1 << 20, requestLineLimit: 8192, headerLimit: 16_384, headerCountLimit: 100 },
   ...{ headersTimeoutMs: 0, requestTimeoutMs: 0, minBodyBytesPerSecond: 0, keepAliveTimeoutMs: 0 },
-  ...{ maxConcurrency: 0, http2: true, staticFiles: [], rateLimit: null },
+  ...{ maxConcurrency: 0, http2: true, staticFiles: [], rateLimit: null, trustProxy: null, sticky: null },
 } as HttpOptions;
 
 export const someWebSocket: WebSocketLimits = {

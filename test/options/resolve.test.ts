@@ -105,6 +105,8 @@ describe('defaults', () => {
       halfCloseTimeoutMs: 30_000,
       maxConcurrency: 0,
       rateLimit: null,
+      trustProxy: null,
+      sticky: null,
       workerMaxConcurrency: 0,
       compression: null,
       staticFiles: [],
@@ -424,6 +426,7 @@ describe('listen', () => {
       protocol: 'raw',
       packageMaxLength: 2 * MIB,
       proxyProtocol: [],
+      trustProxy: null,
       noDelay: false,
       keepAlive: true,
       tls: null,
@@ -455,7 +458,7 @@ describe('listen', () => {
       highWatermark: 50_000,
       lowWatermark: 1000,
     };
-    expect(resolveListen(given, server)).toEqual(given);
+    expect(resolveListen(given, server)).toEqual({ ...given, trustProxy: null });
     expect(Object.isFrozen(resolveListen(given, server))).toBe(true);
   });
 

@@ -42,8 +42,8 @@ export class LightRequest {
 
   get url(): string {
     if (this.#url === undefined) {
-      const { target, rawHeaders, isEncrypted } = this.#exchange;
-      this.#url = urlOf(target, hostOf(rawHeaders), isEncrypted);
+      const { target, rawHeaders, isEncrypted, forwarded } = this.#exchange;
+      this.#url = urlOf(target, forwarded?.host ?? hostOf(rawHeaders), forwarded?.isEncrypted ?? isEncrypted);
     }
     return this.#url;
   }

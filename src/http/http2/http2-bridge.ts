@@ -2,6 +2,7 @@
 
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Http2Record } from '../../memory/boards.js';
+import type { Forwarded } from '../../protocol/http/forwarded.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import type { Log } from '../../util/log.js';
 import { isThenable } from '../../util/thenable.js';
@@ -9,6 +10,7 @@ import type { Exchange } from '../exchange.js';
 import { callExpected, isContinue, OTHER_EXPECTATION } from '../expectations.js';
 import type { Http2Source } from '../http-requests.js';
 import type { WorkerLimit } from '../limited.js';
+import type { Sent } from '../request-clients.js';
 import type { RequestGate } from '../request-gate.js';
 import { CompatAnswer, type CompatHost, type Http2Listener } from './compat.js';
 import { type Refusal, readHead } from './fields.js';
@@ -33,6 +35,8 @@ export interface Http2BridgeParts {
   /** The server has `maxConcurrency` requests under way. */
   isFull(): boolean;
   readonly record: Http2Figures;
+  /** Missing: no proxy is trusted. */
+  forwarded?(sent: Sent): Forwarded | undefined;
   /** Undefined: any number of requests is served at once. */
   readonly gate?: RequestGate | undefined;
   /** Asked where Node's own request and response are served; `serve` has it built in. */
@@ -95,6 +99,7 @@ export class Http2Bridge {
     const { bodyLimit, requestTimeoutMs, minBodyBytesPerSecond = 0 } = this.#parts.options;
     return {
       ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs, minBodyBytesPerSecond },
+      forwarded: (sent) => this.#parts.forwarded?.(sent),
       ended: (request: UnderWay) => {
         if (request instanceof Http2Exchange) this.#exchanges.delete(request);
         this.#parts.gate?.leave(request);

@@ -1,10 +1,12 @@
 /** A request that came as a stream of HTTP/2, and its answer. Runs in a worker. */
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
 import { ServerError } from '../../errors/index.js';
+import type { Forwarded } from '../../protocol/http/forwarded.js';
 import { type BodyCut, byAnswer, byClient, byServer, type CutReason } from '../cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
 import { LengthCount, lengthToBegin, lengthToTell, statusHasBody } from '../framing-fields.js';
 import { WholeBody } from '../incoming-body.js';
+import type { Sent } from '../request-clients.js';
 import { findHeader } from '../request-headers.js';
 import { answerHeaders, cutBy, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
 import type { HeldStream } from './held-connection.js';
@@ -20,6 +22,8 @@ export interface Http2Host {
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
   readonly minBodyBytesPerSecond?: number;
+  /** Missing: no proxy is trusted. */
+  forwarded?(sent: Sent): Forwarded | undefined;
   /** The answer is whole, or will never be. Called only for exchanges that were begun. */
   ended(exchange: Http2Exchange): void;
   /** A failure that the client sees only by the end of the stream. */
@@ -74,6 +78,10 @@ export class Http2Exchange implements Exchange {
 
   get isEncrypted(): boolean {
     return this.#host.isEncrypted;
+  }
+
+  get forwarded(): Forwarded | undefined {
+    return this.#host.forwarded?.(this);
   }
 
   /** The exchange continues after its callback. */

@@ -27,10 +27,11 @@ export function workerOfSession(bytes: Buffer, from: number, length: number): nu
   if ((before !== QUESTION_MARK && before !== AMPERSAND) || (lineEnd >= 0 && lineEnd < at)) return -1;
   let to = at + NAME.length;
   while (to < end && bytes[to] !== AMPERSAND && bytes[to] !== SPACE) to++;
-  return suffixBefore(bytes, at + NAME.length, to);
+  return markedWorker(bytes, at + NAME.length, to);
 }
 
-function suffixBefore(bytes: Buffer, from: number, to: number): number {
+/** The worker whose suffix ends these bytes; −1: they have none. */
+export function markedWorker(bytes: Buffer, from: number, to: number): number {
   let worker = 0;
   let digits = 0;
   for (let at = to - 1, unit = 1; at >= from; at--, unit *= 10, digits++) {

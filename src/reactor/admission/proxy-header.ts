@@ -1,13 +1,13 @@
 /**
  * Clients behind a load balancer wait here until the PROXY header that says who they are is whole. Runs in the reactor.
  */
-import { BlockList } from 'node:net';
 import type { Arrival } from '../../ipc/arrival.js';
 import { formatIPv4, formatIPv6 } from '../../os/address.js';
 import { AF_INET, AF_UNIX } from '../../os/constants.js';
 import { EAGAIN, EINTR } from '../../os/libc.js';
 import { type Poller, READABLE } from '../../os/poller.js';
 import { receive } from '../../os/socket.js';
+import { AddressSet } from '../../protocol/address-set.js';
 import { type ProxiedClient, parseProxyHeader } from '../../protocol/proxy.js';
 import { type ReactorContext, SCRATCH_BYTES } from '../context.js';
 import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
@@ -38,13 +38,13 @@ const LOOK_MS = 250;
 
 export class ProxyHeaderGate implements AdmissionGate {
   readonly #parts: ProxyHeaderParts;
-  readonly #trusted: BlockList;
+  readonly #trusted: AddressSet;
   readonly #pending = new Map<number, Pending>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: ProxyHeaderParts) {
     this.#parts = parts;
-    this.#trusted = listOf(parts.trusted);
+    this.#trusted = new AddressSet(parts.trusted);
   }
 
   get waiting(): number {
@@ -138,21 +138,8 @@ export class ProxyHeaderGate implements AdmissionGate {
   /** A unix socket is as trusted as its file. */
   #isTrusted({ family, address }: Arrival): boolean {
     if (family === AF_UNIX) return true;
-    if (family === AF_INET) return this.#trusted.check(formatIPv4(address, 0), 'ipv4');
-    const text = formatIPv6(address, 0);
-    return this.#trusted.check(text, text.includes(':') ? 'ipv6' : 'ipv4');
+    return this.#trusted.has(family === AF_INET ? formatIPv4(address, 0) : formatIPv6(address, 0));
   }
-}
-
-function listOf(addresses: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const text of addresses) {
-    const [address = '', bits] = text.split('/');
-    const family = address.includes(':') ? 'ipv6' : 'ipv4';
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return list;
 }
 
 function behind(arrival: Arrival, client: ProxiedClient | undefined): Arrival {

@@ -34,6 +34,7 @@ import { Intake } from './intake.js';
 import { Http1Parts, stateOf } from './parts.js';
 import { rateCheckOf } from './rate-check.js';
 import { RoomEvents } from './room-events.js';
+import { stickyOf } from './sticky.js';
 import { Times } from './times.js';
 import { Uploads } from './uploads.js';
 
@@ -73,6 +74,7 @@ export class Http1 implements Protocol {
       ...{ parts: this.#parts, answers: this.#answers, bodies: this.#bodies, uploads: this.#uploads },
       files: new Files(this.#parts, this.#answers),
       rate: rateCheckOf(this.#parts),
+      sticky: stickyOf(this.#parts),
     });
   }
 
@@ -116,8 +118,7 @@ export class Http1 implements Protocol {
 
   /** @returns true when there may be more */
   #receive(connection: Connection, http: HttpState): boolean {
-    const isUsual =
-      http.phase === Phase.request && connection.input === null && this.#parts.dispatcher.choiceByRequest === undefined;
+    const isUsual = http.phase === Phase.request && connection.input === null && !this.#intake.choosesByRequest;
     if (isUsual) return this.#receiveInPlace(connection, http);
     const { context, reading } = this.#parts;
     const { scratch, scratchAddress } = context;

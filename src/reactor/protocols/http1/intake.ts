@@ -20,6 +20,7 @@ import { type HttpState, Phase } from './http-state.js';
 import type { Http1Parts } from './parts.js';
 import { lookForPreface, mayBePreface } from './preface.js';
 import type { RateCheck } from './rate-check.js';
+import type { Sticky } from './sticky.js';
 import type { Uploads } from './uploads.js';
 
 const HEAD = methods.indexOf('HEAD');
@@ -43,6 +44,8 @@ export interface IntakeParts {
   readonly uploads: Uploads;
   /** Undefined: no limit. */
   readonly rate: RateCheck | undefined;
+  /** Undefined: requests go by the dispatch alone. */
+  readonly sticky: Sticky | undefined;
 }
 
 export class Intake {
@@ -52,17 +55,24 @@ export class Intake {
   readonly #files: Files;
   readonly #uploads: Uploads;
   readonly #rate: RateCheck | undefined;
+  readonly #sticky: Sticky | undefined;
   /** A request up to this length, head and body, goes to its worker in one piece. */
   readonly #shortBytes: number;
 
-  constructor({ parts, answers, bodies, files, uploads, rate }: IntakeParts) {
+  constructor({ parts, answers, bodies, files, uploads, rate, sticky }: IntakeParts) {
     this.#parts = parts;
     this.#answers = answers;
     this.#bodies = bodies;
     this.#files = files;
     this.#uploads = uploads;
     this.#rate = rate;
+    this.#sticky = sticky;
     this.#shortBytes = (parts.context.rings[0]?.longestFrame ?? 0) - REQUEST_PREFIX_BYTES;
+  }
+
+  /** The worker depends on what the request says, so that it is not read into the ring of one. */
+  get choosesByRequest(): boolean {
+    return this.#sticky !== undefined || this.#parts.dispatcher.choiceByRequest !== undefined;
   }
 
   /**
@@ -260,10 +270,12 @@ export class Intake {
     return !close;
   }
 
-  #choose({ connection, bytes, at }: Cursor, length: number, isWhole: boolean): WorkerRing | undefined {
+  #choose(cursor: Cursor, length: number, isWhole: boolean): WorkerRing | undefined {
     const { dispatcher } = this.#parts;
+    const { connection, bytes, at } = cursor;
     if (dispatcher.mustWait(connection)) return undefined;
-    const goal = dispatcher.choiceByRequest?.(connection, bytes, at, length) ?? dispatcher.ringFor(connection);
+    const ring = this.#sticky?.ringFor(cursor, length);
+    const goal = ring ?? dispatcher.choiceByRequest?.(connection, bytes, at, length) ?? dispatcher.ringFor(connection);
     if (goal === 'wait') return undefined;
     if (goal === 'discard' || goal === 'close') {
       this.#refuse(connection, 503, 'The request is not served here.');

@@ -1,0 +1,43 @@
+/** The option `sticky`: HTTP requests with the same cookie or header go to the same worker. */
+import { flag, jsonOrText, type Kind, refuse } from './check.js';
+import { refuseUnknownNames } from './known-names.js';
+
+/** The option `sticky`: by the value of a cookie, or of a header. */
+export type StickyOptions = { readonly cookie: string } | { readonly header: string };
+
+export interface ResolvedSticky {
+  readonly by: 'cookie' | 'header';
+  /** A header in lower case. */
+  readonly name: string;
+}
+
+const EXPECTED = 'false, {cookie: NAME} or {header: NAME}';
+const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]{1,128}$/i;
+
+/** null: requests go by `dispatchMode` alone. */
+export function sticky(): Kind<StickyOptions | false, ResolvedSticky | null> {
+  const word = flag();
+  return {
+    type: 'StickyOptions | false',
+    expected: EXPECTED,
+    show: (value) => (value === null ? 'false' : JSON.stringify({ [value.by]: value.name })),
+    parse(given) {
+      const json = jsonOrText(given);
+      return typeof json === 'string' ? word.parse?.(json) : json;
+    },
+    check(name, value) {
+      if (value === false || value === null) return null;
+      if (typeof value !== 'object' || Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, EXPECTED, value);
+      return Object.freeze(checkSticky(name, value as Record<string, unknown>));
+    },
+  };
+}
+
+function checkSticky(name: string, given: Record<string, unknown>): ResolvedSticky {
+  refuseUnknownNames(name, given, ['cookie', 'header']);
+  const { cookie, header } = given;
+  if ((cookie === undefined) === (header === undefined)) refuse('ERR_OPTION_VALUE', name, EXPECTED, given);
+  const wanted = cookie ?? header;
+  if (typeof wanted !== 'string' || !TOKEN.test(wanted)) refuse('ERR_OPTION_VALUE', name, EXPECTED, given);
+  return cookie === undefined ? { by: 'header', name: wanted.toLowerCase() } : { by: 'cookie', name: wanted };
+}

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { parseOption } from '../../src/options/index.js';
+import { resolveListen, resolveOptions } from '../../src/options/resolve.js';
+import { forwardedFields, type TrustProxyOptions } from '../../src/options/trust-proxy.js';
+
+const resolve = (trustProxy: unknown) => resolveOptions({ trustProxy: trustProxy as TrustProxyOptions }).trustProxy;
+
+describe('the option trustProxy', () => {
+  it('takes addresses, ranges and names', () => {
+    expect(resolve(['192.0.2.0/24', '::1', 'loopback', 'unix'])).toEqual({
+      ...{ from: ['192.0.2.0/24', '::1', '127.0.0.0/8', '::1'], unix: true, hops: 0, fields: forwardedFields },
+    });
+    expect(resolve('private')?.from).toEqual(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
+    expect(resolve('unix')).toMatchObject({ from: [], unix: true });
+  });
+
+  it('takes a number of proxies', () => {
+    expect([resolve(1)?.hops, resolve(32)?.hops]).toEqual([1, 32]);
+  });
+
+  it('takes the fields that are believed', () => {
+    expect(resolve({ from: 2, fields: ['Forwarded', 'x-forwarded-proto'] })).toMatchObject({
+      ...{ hops: 2, fields: ['forwarded', 'x-forwarded-proto'] },
+    });
+    expect(resolve({ from: ['loopback'] })?.fields).toEqual(forwardedFields);
+  });
+
+  it('is off by default', () => expect([resolve(undefined), resolve(false)]).toEqual([null, null]));
+
+  it('is a listen port’s own, or the server’s', () => {
+    const server = resolveOptions({ trustProxy: 'loopback' });
+    expect(resolveListen({ port: 1 }, server).trustProxy).toBe(server.trustProxy);
+    expect(resolveListen({ port: 1, trustProxy: false }, server).trustProxy).toBe(null);
+    expect(resolveListen({ port: 1, trustProxy: 'unix' }, server).trustProxy).toMatchObject({ unix: true });
+  });
+
+  it.each([
+    ['true', true, 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['no address', [], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['all addresses', ['0.0.0.0/0'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['all addresses of IPv6', ['::/00'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['another name', ['everyone'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['a name of every object', ['constructor'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['a range that is none', ['10.0.0.0/33'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['no proxy', 0, 'ERR_OPTION_RANGE', 'trustProxy'],
+    ['33 proxies', 33, 'ERR_OPTION_RANGE', 'trustProxy'],
+    ['half a proxy', 1.5, 'ERR_OPTION_TYPE', 'trustProxy'],
+    ['nothing to trust', {}, 'ERR_OPTION_TYPE', 'trustProxy.from'],
+    ['another field', { from: 1, fields: ['x-real-ip'] }, 'ERR_OPTION_VALUE', 'trustProxy.fields'],
+    ['no field', { from: 1, fields: [] }, 'ERR_OPTION_VALUE', 'trustProxy.fields'],
+    ['another key', { from: 1, hops: 2 }, 'ERR_OPTION_UNKNOWN', 'trustProxy.hops'],
+  ])('refuses %s', (_, given, code, name) => {
+    expect(() => resolve(given)).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(`"${name}"`) }),
+    );
+  });
+
+  it.each([
+    ['loopback,10.0.0.0/8', ['127.0.0.0/8', '::1', '10.0.0.0/8'], 0],
+    ['["unix", "10.0.0.1"]', ['10.0.0.1'], 0],
+    ['2', [], 2],
+    ['{"from": "private"}', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'], 0],
+  ])('is read from %s', (text, from, hops) => {
+    expect(resolve(parseOption('trustProxy', text, '--trust-proxy'))).toMatchObject({ from, hops });
+  });
+
+  it('is off as text too', () => {
+    expect(['false', 'off', '0'].map((text) => resolve(parseOption('trustProxy', text, '--trust-proxy')))).toEqual([
+      null,
+      null,
+      null,
+    ]);
+  });
+});
