@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const packages = [
   {
     folder: '.',
-    budget: 10 * MIB,
+    budget: 7 * MIB,
     needed: ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/cli/main.cjs', 'README.md', 'LICENSE'],
     foreign: /^(src|test|scripts|build|create|node_modules|\.)/,
   },
