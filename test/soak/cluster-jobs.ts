@@ -48,7 +48,6 @@ const LEAST_RUN_MS = 5;
 const SPIN = 'work:spin';
 /** The work lasts so much longer than the spin. */
 const LONGER = 1.3;
-const CUT_OFF = Symbol('cut off');
 
 const KINDS = ['broker process', 'task worker', 'node', 'worker'] as const;
 const KINDS_BY_WEIGHT = KINDS.flatMap((kind) =>
@@ -88,11 +87,15 @@ class JobSoak {
     const { spinMs, withinMs, jobs } = this.#parts;
     for (const nodeId of NODES) await this.#start(nodeId);
     const until = machineMs() + withinMs;
-    await this.#enqueue([{ name: 'work', id: 'spin', attempts: 5, data: { do: 'spin', ms: spinMs } }]);
+    await this.#enqueue([{ ...this.#job('spin', 5), data: { do: 'spin', ms: spinMs } }]);
     await poll('it spins', () => this.#linesOf('begin', SPIN).length > 0);
-    const enqueuing = this.#enqueueAll();
+    let failure: unknown;
+    const enqueuing = this.#enqueueAll().catch((error: unknown) => {
+      failure = error;
+    });
     try {
       while (this.#ended().size < jobs + 1) {
+        if (failure !== undefined) throw failure;
         if (machineMs() > until) throw new Error(`${this.#ended().size} of ${jobs + 1} jobs are done`);
         await sleep(PAUSE_MS.least + this.#below(PAUSE_MS.more));
         await this.#killSomething();
@@ -125,11 +128,16 @@ class JobSoak {
     const mostMs = Math.max(10, Math.ceil((2 * LONGER * spinMs * places) / jobs));
     for (let first = 0; first < jobs && !this.#isOver; first += BATCH) {
       const batch = Array.from({ length: Math.min(BATCH, jobs - first) }, (_, i) => ({
-        ...{ name: 'work', id: String(first + i), attempts: 20, keep: { done: jobs + 1 } },
+        ...this.#job(String(first + i), 20),
         data: { do: 'wait', ms: LEAST_RUN_MS + this.#below(mostMs) },
       }));
       await this.#enqueue(batch);
     }
+  }
+
+  /** Kept when it is done, so that it is known when it is enqueued again. */
+  #job(id: string, attempts: number): object {
+    return { name: 'work', id, attempts, keep: { done: this.#parts.jobs + 1 } };
   }
 
   /** At whatever node lives, until it is said that the engine has all of them: the same id twice is one job. */
@@ -138,22 +146,23 @@ class JobSoak {
     for (let tries = 0; ; tries++) {
       const ids = await this.#ask(NODES[tries % NODES.length]!, 'enqueueMany', batch);
       if (Array.isArray(ids) && ids.length === batch.length) return;
-      if (machineMs() > end || this.#isOver) throw new Error(`jobs are not enqueued: ${JSON.stringify(ids)}`);
+      if (machineMs() > end || this.#isOver) throw new Error('jobs are not enqueued', { cause: ids });
       await sleep(50);
     }
   }
 
-  /** @returns the answer; `CUT_OFF`'s text when the node or its worker died */
+  /** @returns the answer; an error when the node, its worker or its broker process died */
   async #ask(nodeId: string, method: string, ...args: readonly unknown[]): Promise<unknown> {
-    const server = this.#servers.get(nodeId)!;
-    if (server.tree().length === 0) return CUT_OFF.description;
-    const client = await ClusterClient.connect(server.port);
+    let client: ClusterClient | undefined;
     try {
+      client = await ClusterClient.connect(this.#servers.get(nodeId)!.port);
       const asked = client.ask(`${method} ${JSON.stringify(args)}`);
       asked.catch(() => {}); // where the connection closed first
-      return await Promise.race([asked, client.closed.then(() => CUT_OFF.description)]);
+      return await Promise.race([asked, client.closed.then(() => new Error('The connection was closed'))]);
+    } catch (error) {
+      return error;
     } finally {
-      client.socket.terminate();
+      client?.socket.terminate();
     }
   }
 

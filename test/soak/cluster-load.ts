@@ -143,7 +143,8 @@ class ClusterLoad {
   }
 
   async #launch(node: number): Promise<ServerProcess> {
-    const cluster = { driver: 'redis', url: this.#engine.url, nodeId: NODES[node], ttlMs: 3000 };
+    const { url } = this.#engine;
+    const cluster = { driver: new URL(url).protocol.slice(0, -1), url, nodeId: NODES[node], ttlMs: 3000 };
     return startServer('cluster-rooms.js', {
       env: { CLUSTER: JSON.stringify(cluster) },
       options: { maxConnections: this.#parts.connections + 100 },
