@@ -44,6 +44,8 @@ const NODES = ['a', 'b', 'c'] as const;
 /** Runs that one node has under way: its task workers, a job each. */
 const PLACES = 2;
 const PAUSE_MS = { least: 500, more: 1200 };
+/** Jobs that end from one kill to the next at least: a slow machine that only starts processes anew would do none. */
+const BETWEEN_KILLS = { share: 1 / 50, most: 50 };
 const LEAST_RUN_MS = 5;
 const SPIN = 'work:spin';
 /** The work lasts so much longer than the spin. */
@@ -90,6 +92,7 @@ class JobSoak {
     await this.#enqueue([{ ...this.#job('spin', 5), data: { do: 'spin', ms: spinMs } }]);
     await poll('it spins', () => this.#linesOf('begin', SPIN).length > 0);
     let failure: unknown;
+    let mayKillAt = 0;
     const enqueuing = this.#enqueueAll().catch((error: unknown) => {
       failure = error;
     });
@@ -98,6 +101,8 @@ class JobSoak {
         if (failure !== undefined) throw failure;
         if (machineMs() > until) throw new Error(`${this.#ended().size} of ${jobs + 1} jobs are done`);
         await sleep(PAUSE_MS.least + this.#below(PAUSE_MS.more));
+        if (this.#ended().size < mayKillAt) continue;
+        mayKillAt = this.#ended().size + Math.min(BETWEEN_KILLS.most, jobs * BETWEEN_KILLS.share);
         await this.#killSomething();
       }
     } finally {
