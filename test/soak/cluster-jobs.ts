@@ -9,7 +9,7 @@ import { ClusterClient } from '../helpers/cluster-client.js';
 import { DEADLINE_MS, PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { numbersFrom } from '../helpers/numbers.js';
-import { type Line, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { type Line, poll, type ServerProcess, spawnServer } from '../helpers/server-process.js';
 import { type Holder, type Kill, type Run, reasonsOf } from './job-runs.js';
 
 export interface JobParts {
@@ -120,7 +120,9 @@ class JobSoak {
       ...{ driver: 'redis', url: this.#engine.url, nodeId, heartbeatMs: 200, ttlMs: 1500 },
       jobs: { leaseMs: LEASE_MS, drainMs: 1000 },
     };
-    const server = await startServer('jobs.js', { env: { CLUSTER: JSON.stringify(cluster) } });
+    const server = spawnServer('jobs.js', { env: { CLUSTER: JSON.stringify(cluster) } });
+    // Beside all that is being started anew.
+    await server.waitForEvent('up', undefined, 3 * DEADLINE_MS);
     this.#servers.set(nodeId, server);
     this.#all.push(server);
   }
