@@ -99,7 +99,9 @@ class JobSoak {
     try {
       while (this.#ended().size < jobs + 1) {
         if (failure !== undefined) throw failure;
-        if (machineMs() > until) throw new Error(`${this.#ended().size} of ${jobs + 1} jobs are done`);
+        if (machineMs() > until) {
+          throw new Error(`${this.#ended().size} of ${jobs + 1} jobs are done`, { cause: this.#result() });
+        }
         await sleep(PAUSE_MS.least + this.#below(PAUSE_MS.more));
         if (this.#ended().size < mayKillAt) continue;
         mayKillAt = this.#ended().size + Math.min(BETWEEN_KILLS.most, jobs * BETWEEN_KILLS.share);
