@@ -100,7 +100,8 @@ class JobSoak {
       while (this.#ended().size < jobs + 1) {
         if (failure !== undefined) throw failure;
         if (machineMs() > until) {
-          throw new Error(`${this.#ended().size} of ${jobs + 1} jobs are done`, { cause: this.#result() });
+          console.log(this.#result());
+          throw new Error(`${this.#ended().size} of ${jobs + 1} jobs are done`);
         }
         await sleep(PAUSE_MS.least + this.#below(PAUSE_MS.more));
         if (this.#ended().size < mayKillAt) continue;
