@@ -8,7 +8,7 @@ const timed = ['accept-turn', 'lifecycle-kill', 'lifecycle-reload', 'lifecycle-s
 /** What takes long, in PROCESS mode: `npm run test:modes`. */
 const long = [
   ...['activation', 'admin-guard', 'apps', 'bodies', 'budget', 'causes', 'command-line', 'detach', 'http-corpus'],
-  ...['cluster-load', 'cluster-network', 'create-templates', 'dashboard-page'],
+  ...['cluster-jobs', 'cluster-load', 'cluster-network', 'create-templates', 'dashboard-page'],
   ...[
     'game-tick',
     'http-examples',

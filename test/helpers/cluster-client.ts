@@ -30,12 +30,15 @@ export class ClusterClient {
     });
   }
 
+  /** Rejects when the connection is refused, or ends before it is open. */
   static async connect(port: number, host = '127.0.0.1'): Promise<ClusterClient> {
     const client = new ClusterClient(port, host);
-    await vi.waitFor(() => expect(client.socket.readyState).toBe(WebSocket.OPEN), {
+    const isOpen = (): boolean => client.socket.readyState === WebSocket.OPEN;
+    await vi.waitUntil(() => isOpen() || client.socket.readyState === WebSocket.CLOSED, {
       timeout: DEADLINE_MS,
       interval: 5,
     });
+    if (!isOpen()) throw new Error(`no connection to ${host}:${port}`);
     return client;
   }
 

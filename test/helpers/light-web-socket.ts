@@ -52,11 +52,20 @@ export class LightWebSocket {
 
   /** @param text at most 125 bytes of ASCII */
   send(text: string): void {
-    this.#socket.write(Buffer.concat([Uint8Array.of(0x81, 0x80 | text.length), MASK, Buffer.from(text, 'latin1')]));
+    this.#frame(0x81, Buffer.from(text, 'latin1'));
   }
 
   end(): void {
     this.#socket.resetAndDestroy();
+  }
+
+  #frame(head: number, payload: Uint8Array): void {
+    this.#socket.write(Buffer.concat([Uint8Array.of(head, 0x80 | payload.length), MASK, payload]));
+  }
+
+  /** Who does not answer is taken for gone. */
+  #pong(payload: Uint8Array): void {
+    if (!this.isEnded) this.#frame(0x8a, payload);
   }
 
   #take(bytes: Buffer, take: (text: string) => void): void {
@@ -69,6 +78,7 @@ export class LightWebSocket {
     while (this.#isOpen && rest.length >= 2 && rest.length >= 2 + rest[1]!) {
       const end = 2 + rest[1]!;
       if (rest[0] === 0x81) take(rest.toString('latin1', 2, end));
+      else if (rest[0] === 0x89) this.#pong(rest.subarray(2, end));
       rest = rest.subarray(end);
     }
     this.#rest = rest;

@@ -36,8 +36,10 @@ export interface LoadResult {
 const NODES = ['a', 'b', 'c'] as const;
 const KILLED = 2;
 const PER_ROOM = 10;
-/** What was under way to the engine when it was killed. */
+/** Beside the slowest that arrived: what was under way when the node or the engine was killed. */
 const UNDER_WAY_MS = 500 * PACE;
+/** Before a kill, in which the slowest message is looked for. */
+const LOOK_BACK_S = 10;
 const TURN_MS = 10;
 const MOST_FAULTS = 20;
 
@@ -103,7 +105,8 @@ class ClusterLoad {
   #publishing: NodeJS.Timeout | undefined;
   #turns = 0;
   #published = 0;
-  #slowestMs = 0;
+  /** By the second in which they were sent. */
+  readonly #slowestMs = new Map<number, number>();
 
   constructor(engine: EngineProcess, parts: LoadParts) {
     this.#engine = engine;
@@ -143,7 +146,8 @@ class ClusterLoad {
   }
 
   async #launch(node: number): Promise<ServerProcess> {
-    const cluster = { driver: 'redis', url: this.#engine.url, nodeId: NODES[node], ttlMs: 3000 };
+    const { url } = this.#engine;
+    const cluster = { driver: new URL(url).protocol.slice(0, -1), url, nodeId: NODES[node], ttlMs: 3000 };
     return startServer('cluster-rooms.js', {
       env: { CLUSTER: JSON.stringify(cluster) },
       options: { maxConnections: this.#parts.connections + 100 },
@@ -175,7 +179,9 @@ class ClusterLoad {
     if (source === 'hello') return;
     member.take(source, Number(number));
     const sentAt = this.#sources.find(({ name }) => name === source)?.sentAt[member.room]?.[Number(number)];
-    if (sentAt !== undefined) this.#slowestMs = Math.max(this.#slowestMs, performance.now() - sentAt);
+    if (sentAt === undefined) return;
+    const second = Math.floor(sentAt / 1000);
+    this.#slowestMs.set(second, Math.max(this.#slowestMs.get(second) ?? 0, performance.now() - sentAt));
   }
 
   async #addSource(node: number): Promise<void> {
@@ -260,9 +266,16 @@ class ClusterLoad {
       lostInOutage: tally.lostInOutage,
       outageMs: Math.round(outage.to - outage.from),
       gaps: this.#servers.reduce((sum, server) => sum + gapsOf(server).length, 0),
-      slowestMs: Math.round(this.#slowestMs),
+      slowestMs: Math.round(Math.max(...this.#slowestMs.values())),
       faults: tally.faults.slice(0, MOST_FAULTS),
     };
+  }
+
+  /** What was sent since then may have been under way at that time. */
+  #underWayAt(time: number): number {
+    const second = Math.floor(time / 1000);
+    const slowest = Array.from({ length: LOOK_BACK_S }, (_, i) => this.#slowestMs.get(second - i) ?? 0);
+    return time - UNDER_WAY_MS - Math.max(...slowest);
   }
 
   #owedTo(member: Member): number {
@@ -288,18 +301,22 @@ class ClusterLoad {
   ): void {
     const who = `a member of r${member.room} on ${NODES[member.node]}`;
     tally.faults.push(...member.faults.map((fault) => `${who}: ${fault}`));
+    const [underWayToNode, underWayToEngine] = [this.#underWayAt(killedAt), this.#underWayAt(outage.from)];
     for (const source of this.#sources) {
+      const next = member.next.get(source.name) ?? 0;
       for (const number of this.#missedOf(member, source)) {
+        // Nothing that was sent later has come: it was cut off, and not lost on the way.
+        const isLast = number >= next;
         const at = source.sentAt[member.room]![number]!;
         const isOfKilled = (node: number, late: boolean): boolean =>
-          node === KILLED && !late && at > killedAt - UNDER_WAY_MS;
+          node === KILLED && !late && at > underWayToNode && isLast;
         if (isOfKilled(member.node, member.isLate) || isOfKilled(source.node, source !== this.#sources[KILLED]!)) {
           tally.lostWithNode++;
-        } else if (at > outage.from - UNDER_WAY_MS && at < outage.to && source.node !== member.node)
-          tally.lostInOutage++;
+        } else if (at > underWayToEngine && at < outage.to && source.node !== member.node) tally.lostInOutage++;
         else
           tally.faults.push(
-            `${who}: missed ${number} of ${source.name}, ${Math.round(at - outage.from)} ms after the kill`,
+            `${who}: missed ${number} of ${source.name}, ${Math.round(at - killedAt)} ms after the kill of the node, ` +
+              `${Math.round(at - outage.from)} ms after that of the engine`,
           );
       }
     }
