@@ -3,6 +3,8 @@
  * stream of HTTP/2 (`http2/http2-exchange.ts`). `HttpRequest` and `HttpResponse` build on it. Runs in a worker.
  */
 
+import type { RequestSpan } from './request-span.js';
+
 /** Field lines as sent: name, value, name, value … Both were checked by `HttpResponse`. */
 export type FieldList = readonly string[];
 
@@ -40,6 +42,8 @@ export interface Exchange {
   /** Name, value, name, value …, as sent (HTTP/2: with `host` for `:authority`). */
   readonly rawHeaders: readonly string[];
   readonly body: RequestBody;
+  /** Where an OpenTelemetry SDK is registered. */
+  readonly span?: RequestSpan | undefined;
 
   /** The client has gone, or its time is over: further writes do not arrive. */
   readonly isGone: boolean;
