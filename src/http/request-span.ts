@@ -2,7 +2,7 @@
  * The server span of a request, where an OpenTelemetry SDK is registered. Attributes by the semantic conventions for HTTP
  * server spans. Runs in a worker.
  */
-import { type ActiveSpan, type Carrier, isTracing, SpanKind, startSpan } from '../util/telemetry.js';
+import { type ActiveSpan, type Attributes, type Carrier, isTracing, SpanKind, startSpan } from '../util/telemetry.js';
 
 /** What a span tells of a request. */
 export interface TracedRequest {
@@ -88,11 +88,17 @@ export function startRequestSpan(request: TracedRequest, clientAddress: () => st
       'url.scheme': isEncrypted ? 'https' : 'http',
       'network.protocol.version': httpVersion === '2.0' ? '2' : httpVersion,
       'client.address': clientAddress(),
-      'server.address': first(fields.get('host')),
+      ...serverOf(first(fields.get('host'))),
       'user_agent.original': first(fields.get('user-agent')),
     },
   });
   return span === undefined ? undefined : new RequestSpan(span);
+}
+
+/** @param host `name`, `name:port`, `[::1]:port` */
+function serverOf(host = ''): Attributes {
+  const [, address, port] = /^(.+?)(?::(\d{1,5}))?$/.exec(host) ?? [];
+  return { 'server.address': address, 'server.port': port === undefined ? undefined : Number(port) };
 }
 
 const first = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);

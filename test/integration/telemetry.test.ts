@@ -85,28 +85,34 @@ async function expectChain(path: string): Promise<void> {
 }
 
 describe('the trace of a request', () => {
-  it.each(['request', 'fetch', 'listener'])('goes from the client to the task worker by %s, over HTTP/1', async (app) => {
-    const server = await start({ env: { APP: app } });
-    expect(await (await ask(server, '/task?a=1')).json()).toEqual({ bytes: 18 });
-    await expectChain('/task');
-    const { attributes } = await span('GET', SERVER);
-    expect(attributes).toMatchObject({ 'url.query': 'a=1', 'network.protocol.version': '1.1' });
-    expect(Number(attributes['http.response.status_code'])).toBe(200);
-  });
+  it.each(['request', 'fetch', 'listener'])(
+    'goes from the client to the task worker by %s, over HTTP/1',
+    async (app) => {
+      const server = await start({ env: { APP: app } });
+      expect(await (await ask(server, '/task?a=1')).json()).toEqual({ bytes: 18 });
+      await expectChain('/task');
+      const { attributes } = await span('GET', SERVER);
+      expect(attributes).toMatchObject({ 'url.query': 'a=1', 'network.protocol.version': '1.1' });
+      expect(Number(attributes['http.response.status_code'])).toBe(200);
+    },
+  );
 
-  it.each(['request', 'fetch', 'listener'])('goes from the client to the task worker by %s, over HTTP/2', async (app) => {
-    const server = await start({ env: { APP: app } });
-    const session = connect(`http://127.0.0.1:${server.port}`);
-    try {
-      expect(await text(session.request({ ':path': '/task', ...headers }))).toBe('{"bytes":18}');
-    } finally {
-      session.destroy();
-    }
-    await expectChain('/task');
-    const { attributes } = await span('GET', SERVER);
-    expect(attributes['network.protocol.version']).toBe('2');
-    expect(Number(attributes['http.response.status_code'])).toBe(200);
-  });
+  it.each(['request', 'fetch', 'listener'])(
+    'goes from the client to the task worker by %s, over HTTP/2',
+    async (app) => {
+      const server = await start({ env: { APP: app } });
+      const session = connect(`http://127.0.0.1:${server.port}`);
+      try {
+        expect(await text(session.request({ ':path': '/task', ...headers }))).toBe('{"bytes":18}');
+      } finally {
+        session.destroy();
+      }
+      await expectChain('/task');
+      const { attributes } = await span('GET', SERVER);
+      expect(attributes['network.protocol.version']).toBe('2');
+      expect(Number(attributes['http.response.status_code'])).toBe(200);
+    },
+  );
 
   it('goes with data that is too long for its slot', async () => {
     const server = await start();
