@@ -164,8 +164,8 @@ describe('where an SDK of OpenTelemetry is registered', () => {
     expect(jobs.handlers.run({ data: { ...data, trace: '{"traceparent":"there"}' }, signal })).toBe('process mail');
     jobs.handlers.run({ data, signal });
     expect(sdk.spans.map(({ parent, kind }) => [parent, kind])).toEqual([
-      ['there', 5],
-      [undefined, 5],
+      ['there', 4],
+      [undefined, 4],
     ]);
   });
 });
