@@ -22,6 +22,7 @@ const long = [
     'scale',
     'secrets',
     'site',
+    'telemetry',
   ],
   ...['send-anywhere', 'stalled', 'start-ended', 'start-script', 'stop-worker', 'surroundings', 'tasks-crash'],
   ...['uploads', 'wall-clock', 'websocket-examples', 'websocket-hostile', 'websocket-mix', 'websocket-operated'],
@@ -45,6 +46,7 @@ const inBase = [
   ...[
     'shared-memory',
     'start-ended',
+    'telemetry',
     'times',
     'tls',
     'unix',

@@ -8,7 +8,7 @@ export const contents = [
   },
   {
     text: 'Operate',
-    pages: ['operating', 'config', 'dashboard', 'metrics', 'debugging', 'performance', 'faq'],
+    pages: ['operating', 'config', 'dashboard', 'metrics', 'opentelemetry', 'debugging', 'performance', 'faq'],
   },
   {
     text: 'Deploy',

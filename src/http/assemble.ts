@@ -24,6 +24,7 @@ import type { WorkerLimit, WorkerLimitParts } from './limited.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
 import { RequestClients } from './request-clients.js';
 import { RequestGate } from './request-gate.js';
+import { isInstrumented } from './request-span.js';
 
 /** Takes an upgrade request. @returns false: it is a request as any other */
 export type TakeUpgrade = (exchange: Http1Exchange) => boolean;
@@ -124,6 +125,7 @@ async function handlerOfListener(
     serve: () => {},
     listener: (req, res) => server.emit('request', req, res),
     notify: (event, req, res) => server.emit(event, req, res),
+    isInstrumented: () => isInstrumented(server),
   });
   const drain = (): void => {
     void bridge.drain();
@@ -135,7 +137,10 @@ async function handlerOfListener(
     if (refusal === undefined) bridge.handle(exchange);
     else limit?.refuse(exchange, refusal);
   };
-  return { serve, http2: http2.accept, dismiss: http2.drain, drain };
+  return {
+    ...{ serve, http2: http2.accept, dismiss: http2.drain, drain },
+    isInstrumented: () => isInstrumented(server),
+  };
 }
 
 async function limitOf({ rateLimit }: ResolvedOptions, parts: WorkerLimitParts): Promise<WorkerLimit | undefined> {
@@ -160,7 +165,7 @@ function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => bo
 /** Created when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
-  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'notify'>,
+  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'notify' | 'isInstrumented'>,
 ): { accept(source: Http2Source): void; drain(): void } {
   let bridge: Http2Bridge | undefined;
   let isDraining = false;
@@ -170,10 +175,10 @@ function http2Of(
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
     const failed = (error: unknown): void => parts.failed(error, 'listener');
-    const { isFull, gate, limit, forwarded } = parts;
+    const { isFull, gate, limit, remote, forwarded } = parts;
     const record = parts.http2();
     bridge ??= new Http2Bridge({
-      ...{ options, log, record, gate, limit, isDraining, isFull, forwarded, begun, ended, failed },
+      ...{ options, log, record, gate, limit, isDraining, isFull, remote, forwarded, begun, ended, failed },
       ...app,
     });
     return bridge;

@@ -4,6 +4,7 @@
  */
 
 import type { Forwarded } from '../protocol/http/forwarded.js';
+import type { RequestSpan } from './request-span.js';
 
 /** Field lines as sent: name, value, name, value … Both were checked by `HttpResponse`. */
 export type FieldList = readonly string[];
@@ -45,6 +46,8 @@ export interface Exchange {
   /** Name, value, name, value …, as sent (HTTP/2: with `host` for `:authority`). */
   readonly rawHeaders: readonly string[];
   readonly body: RequestBody;
+  /** Where an OpenTelemetry SDK is registered. */
+  readonly span?: RequestSpan | undefined;
 
   /** The client has gone, or its time is over: further writes do not arrive. */
   readonly isGone: boolean;

@@ -55,9 +55,10 @@ export interface HandlerParts {
 export function serveByCallback(callback: RequestCallback, parts: HandlerParts): Serve {
   knowPlace(defaultRequestLimits.form.folder);
   const peerOf = (fd: number): Peer => parts.remote(fd);
-  const failed = (error: unknown, response: HttpResponse): void => {
+  const failed = (error: unknown, response: HttpResponse, exchange?: Exchange): void => {
     const fault = faultOfClient(error);
     if (fault !== undefined) return void response.fail(fault.status, fault.message);
+    exchange?.span?.threw(error);
     parts.failed(error, 'request');
     response.fail(500, 'Internal Server Error');
   };
@@ -67,9 +68,9 @@ export function serveByCallback(callback: RequestCallback, parts: HandlerParts):
     const response = new HttpResponse(exchange, request, settings);
     try {
       const result = callback(request, response);
-      if (isThenable(result)) result.then(undefined, (error: unknown) => failed(error, response));
+      if (isThenable(result)) result.then(undefined, (error: unknown) => failed(error, response, exchange));
     } catch (error) {
-      failed(error, response);
+      failed(error, response, exchange);
     }
   };
 }
@@ -82,7 +83,10 @@ export async function serveByFetch(app: FetchFunction, parts: HandlerParts): Pro
     clientOf: ({ fd, forwarded }) => forwarded?.client ?? parts.remote(fd),
     failed: (error, exchange, hasBegun) => {
       const fault = faultOfClient(error);
-      if (fault === undefined) parts.failed(error, 'fetch');
+      if (fault === undefined) {
+        exchange.span?.threw(error);
+        parts.failed(error, 'fetch');
+      }
       const { status, message } = fault ?? { status: 500, message: 'Internal Server Error' };
       if (!hasBegun) exchange.respond(status, '', PLAIN, `${message}\n`);
     },

@@ -17,6 +17,7 @@ import { Http1Exchange, type Http1Host } from './http1-exchange.js';
 import type { Tunnel, TunnelEvents } from './node/raw-exchange.js';
 import type { Sent } from './request-clients.js';
 import type { RequestGate } from './request-gate.js';
+import { startRequestSpan } from './request-span.js';
 import { TakenRequest } from './taken-request.js';
 
 /** A connection that speaks HTTP/2 from its first byte. */
@@ -37,6 +38,8 @@ export interface PortHandler {
   dismiss(): void;
   /** The server is shutting down: asks clients not to come again. */
   drain(): void;
+  /** Code that instruments the handler makes the spans of its requests. Missing: none does. */
+  isInstrumented?(): boolean;
 }
 
 export interface HttpRequestsParts {
@@ -146,7 +149,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
     if (handler === undefined) return exchange.abort(); // the connection has ended, and its port is unknown
     if (exchange.isHttp2) return handler.http2(this.#http2Source(exchange));
     const { gate } = this.#parts;
-    if (gate === undefined) handler.serve(exchange);
+    if (gate === undefined) this.#begin(exchange, handler);
     else gate.enter(exchange, () => this.#admitted(exchange, handler));
     if (!exchange.isEnded) this.#track(exchange);
     else gate?.leave(exchange);
@@ -154,7 +157,14 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
 
   /** A client may have left while its request waited: the event that tells it comes with a later turn. */
   #admitted(exchange: Http1Exchange, handler: PortHandler): void {
-    if (this.outbox.isOpen(exchange.fd)) handler.serve(exchange);
+    if (this.outbox.isOpen(exchange.fd)) this.#begin(exchange, handler);
+  }
+
+  #begin(exchange: Http1Exchange, handler: PortHandler): void {
+    const span = handler.isInstrumented?.() ? undefined : startRequestSpan(exchange, () => exchange.remoteAddress);
+    if (span === undefined) return handler.serve(exchange);
+    exchange.span = span;
+    span.run(() => handler.serve(exchange));
   }
 
   /** A piece of a body, or the news that the exchange is over. */

@@ -18,6 +18,7 @@ import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js'
 import { interimFields, LengthCount, lengthToBegin, lengthToTell, statusHasBody } from './framing-fields.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
+import type { RequestSpan } from './request-span.js';
 import type { TakenRequest } from './taken-request.js';
 
 /** Shared by the exchanges of one worker. */
@@ -57,6 +58,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   isTracked = false;
   isEnded = false;
   isGone = false;
+  span: RequestSpan | undefined;
   readonly #host: Http1Host;
   readonly #first: number;
   readonly #second: number;
@@ -215,6 +217,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void {
     if (this.isEnded) return;
+    this.span?.answers(status);
     const hasNone = !statusHasBody(status);
     const bytes = plainBytes(body);
     const length = lengthToTell(status, this.#isHead, fields, bytes.length);
@@ -235,6 +238,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   begin(status: number, reason: string, fields: FieldList): void {
     if (this.isEnded) return;
+    this.span?.answers(status);
     this.#hasBegun = true;
     this.#hasNoBody = !statusHasBody(status) || this.#isHead;
     const declared = lengthToBegin(status, fields);
@@ -305,6 +309,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   abort(): void {
     if (this.isEnded) return;
+    this.span?.aborts();
     this.#host.outbox.close(this.fd, true);
     this.gone(byServer);
   }
@@ -314,6 +319,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   writeRaw(data: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): boolean {
     if (this.isEnded) return false;
     if (data.length === 0) return true;
+    this.span?.wrote(data);
     if (typeof data !== 'string') return this.#send(0, '', data);
     return encoding === 'latin1' ? this.#send(0, data, null) : this.#send(0, '', Buffer.from(data));
   }
@@ -327,12 +333,14 @@ export class Http1Exchange implements Exchange, RawExchange {
   /** Accepts the upgrade to WebSocket: from here on the reactor frames what comes. @param head of the 101, whole */
   becomeWebSocket(head: string, deflate: boolean): void {
     if (this.isEnded) return;
+    this.span?.answers(101);
     this.#send(LAST | AnswerFlag.webSocket | (deflate ? AnswerFlag.deflate : 0), head, null);
     this.#end();
   }
 
   tunnel(events: TunnelEvents): Tunnel {
     const tunnel = this.#host.openTunnel(this.fd, events);
+    this.span?.answers(101);
     this.#send(LAST | TUNNEL, '', null);
     this.#end();
     return tunnel;
@@ -400,6 +408,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   #end(): void {
     if (this.isEnded) return;
     this.isEnded = true;
+    this.span?.end();
     this.#body.fail(byAnswer);
     if (this.isTracked) this.#host.ended(this);
   }

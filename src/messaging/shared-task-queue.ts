@@ -13,7 +13,7 @@ import { Purpose, type Records } from './record.js';
 import { dropTask, eachSlot } from './shared-task-keeper.js';
 import { type Slots, signalOwner } from './slots.js';
 import type { ClaimedTask, GivenTask, TaskCounts, TaskOutcome, TaskQueue } from './task-queue.js';
-import { type EncodedValue, encodeError, encodeValue, ValueKind } from './value.js';
+import { type EncodedValue, encodeError, encodeValue, ValueKind, withTrace } from './value.js';
 import * as Word from './word.js';
 import { SlotState } from './word.js';
 
@@ -99,8 +99,9 @@ export class SharedTaskQueue implements TaskQueue {
 
   // ——— callers ———
 
-  give(data: unknown, target: number, isJob = false): GivenTask {
-    const value = encodeValue(data);
+  give(data: unknown, target: number, isJob = false, trace?: string): GivenTask {
+    const plain = encodeValue(data);
+    const value = trace === undefined ? plain : withTrace(plain, trace);
     const queue = this.#queueFor(target);
     if (!queue.hasRoom() || this.#isFull()) throw this.#refuse();
     const { slots, records, peer, peers } = this.#parts;

@@ -3,7 +3,8 @@
  * may submit tasks, which takes the results in its own turns.
  */
 import { describe, ServerError } from '../errors/index.js';
-import type { TaskGiver, TaskOutcome } from './task-queue.js';
+import { inSpan, SpanKind, type SpanStart } from '../util/telemetry.js';
+import type { GivenTask, TaskGiver, TaskOutcome } from './task-queue.js';
 
 /** Called once in the process that asked. `error` is set when the task failed; then there is no result. */
 export type FinishCallback = (taskId: number, result: unknown, error?: Error) => void;
@@ -32,6 +33,18 @@ interface Waiting {
 
 const LONGEST_TIMER_MS = 0x7fffffff;
 
+const sending: SpanStart = {
+  name: 'send task',
+  kind: SpanKind.producer,
+  parent: 'active',
+  attributes: {
+    'messaging.system': 'tswoole',
+    'messaging.operation.name': 'send',
+    'messaging.operation.type': 'send',
+    'messaging.destination.name': 'task',
+  },
+};
+
 export class TaskClient {
   readonly #parts: TaskClientParts;
   /** By handle. */
@@ -56,7 +69,7 @@ export class TaskClient {
   /** @returns the task's id @throws ServerError ERR_NO_TASK_WORKERS, ERR_TASK_IN_TASK_WORKER, ERR_TASK_WORKER_ID, … */
   give(data: unknown, workerId: number | undefined, onFinish: FinishCallback | undefined): number {
     const target = this.#target(workerId);
-    const { id, handle } = this.#parts.queue.give(data, target);
+    const { id, handle } = this.#send(data, target);
     this.#wait(handle, { id, onFinish, resolve: undefined, reject: undefined, timer: undefined });
     return id;
   }
@@ -66,7 +79,7 @@ export class TaskClient {
     return new Promise((resolve, reject) => {
       const target = this.#target(workerId);
       checkTimeout(timeoutMs);
-      const { id, handle } = this.#parts.queue.give(data, target);
+      const { id, handle } = this.#send(data, target);
       const timer = setTimeout(() => this.#timeOut(handle, timeoutMs), Math.min(timeoutMs, LONGEST_TIMER_MS));
       this.#wait(handle, { id, onFinish: undefined, resolve, reject, timer });
     });
@@ -105,6 +118,15 @@ export class TaskClient {
   /** Takes the tasks that have ended. */
   take(): boolean {
     return this.#parts.queue.takeEnded((handle, outcome) => this.#ended(handle, outcome));
+  }
+
+  /** The task worker's span becomes the child of one that ends here. */
+  #send(data: unknown, target: number): GivenTask {
+    return inSpan(sending, (span) => {
+      const given = this.#parts.queue.give(data, target, false, span?.carrier());
+      span?.set('messaging.message.id', String(given.id));
+      return given;
+    });
   }
 
   #wait(handle: number, waiting: Waiting): void {

@@ -24,9 +24,10 @@ export interface TaskGiver {
   /**
    * @param target task worker, −1: the first free one
    * @param isJob it runs at most once, and not at all when this process has died
+   * @param trace the context of a trace, which `readData` gives back with the data, as a TracedValue
    * @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE
    */
-  give(data: unknown, target: number, isJob?: boolean): GivenTask;
+  give(data: unknown, target: number, isJob?: boolean, trace?: string): GivenTask;
   /** Its time-out has passed. @returns false when it has ended meanwhile: its outcome follows */
   giveUp(handle: number): boolean;
   /** Calls back once per task that has ended; `release` must follow when the value was read. */
@@ -43,7 +44,7 @@ export interface ClaimedTask {
   readonly fromWorkerId: number;
   /** It is for the handler of a durable job, not for the `task` callback. */
   readonly isJob: boolean;
-  /** A promise where the value is large. @throws the error of reading it */
+  /** A promise where the value is large; a TracedValue where it was given with one. @throws the error of reading it */
   readData(): unknown | Promise<unknown>;
   /** The caller no longer waits, or for a job: no longer lives. It should stop. */
   readonly isAborted: boolean;

@@ -15,6 +15,8 @@ export const ValueKind = {
   clone: 5,
   error: 6,
   json: 7,
+  /** With the context of a trace before it, of any other kind. */
+  traced: 8,
 } as const;
 export type ValueKind = (typeof ValueKind)[keyof typeof ValueKind];
 
@@ -29,6 +31,7 @@ export interface EncodedValue {
 const nothing = Buffer.alloc(0);
 /** Text of more characters is encoded at once. */
 const SHORT_TEXT = 256;
+const TRACE_AT = 3;
 
 /** Bytes are not copied here. @throws ServerError ERR_DATA_NOT_CLONEABLE */
 export function encodeValue(value: unknown): EncodedValue {
@@ -40,6 +43,33 @@ export function encodeValue(value: unknown): EncodedValue {
   if (typeof value === 'number') return ofBytes(ValueKind.number, new Uint8Array(new Float64Array([value]).buffer));
   if (isSmallJson(value, [])) return ofText(ValueKind.json, JSON.stringify(value));
   return ofBytes(ValueKind.clone, clone(value));
+}
+
+/**
+ * ```
+ *  0      1        3          3 + n
+ * ┌──────┬────────┬──────────┬─────────┐
+ * │ kind │ n      │ trace    │ content │
+ * └──────┴────────┴──────────┴─────────┘
+ * ```
+ * @param trace of `ActiveSpan.carrier`
+ */
+export function withTrace({ kind, content }: EncodedValue, trace: string): EncodedValue {
+  const context = Buffer.from(trace);
+  const head = Buffer.from([kind, context.length & 0xff, context.length >> 8]);
+  return ofBytes(ValueKind.traced, Buffer.concat([head, context, Buffer.from(content)]));
+}
+
+/** What `withTrace` becomes. */
+export class TracedValue {
+  readonly value: unknown;
+  readonly trace: string;
+
+  constructor(bytes: Buffer) {
+    const end = TRACE_AT + bytes.readUInt16LE(1);
+    this.trace = bytes.toString('utf8', TRACE_AT, end);
+    this.value = decodeValue(bytes[0] ?? 0, bytes.subarray(end));
+  }
 }
 
 export function encodeError(error: unknown): EncodedValue {
@@ -57,7 +87,7 @@ export function isText(kind: number): boolean {
   return kind === ValueKind.string || kind === ValueKind.json || kind === ValueKind.error;
 }
 
-/** @param bytes become the value's own */
+/** @param bytes become the value's own @returns of `withTrace`: a TracedValue */
 export function decodeValue(kind: number, bytes: Buffer): unknown {
   switch (kind) {
     case ValueKind.undefined:
@@ -70,6 +100,8 @@ export function decodeValue(kind: number, bytes: Buffer): unknown {
       return bytes.readDoubleLE();
     case ValueKind.clone:
       return deserialize(bytes);
+    case ValueKind.traced:
+      return new TracedValue(bytes);
     default:
       return decodeText(kind, readUtf8(bytes, 0, bytes.length));
   }

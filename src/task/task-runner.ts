@@ -4,7 +4,9 @@
  */
 import { ServerError } from '../errors/index.js';
 import type { ClaimedTask, TaskTaker } from '../messaging/task-queue.js';
+import { TracedValue } from '../messaging/value.js';
 import type { WorkSource } from '../messaging/work-source.js';
+import { carrierOf, inSpan, isTracing, SpanKind } from '../util/telemetry.js';
 import { isThenable } from '../util/thenable.js';
 
 /** A task, as passed to the `task` callback: `server.on('task', (task: Task<Job>) => …)`. */
@@ -170,8 +172,22 @@ export class TaskRunner implements WorkSource {
   }
 
   #run(task: RunningTask, data: unknown): unknown {
-    task.data = data;
-    return task.claimed.isJob ? this.#parts.runJob(task) : this.#parts.run(task);
+    const traced = data instanceof TracedValue ? data : undefined;
+    task.data = traced === undefined ? data : traced.value;
+    return task.claimed.isJob ? this.#parts.runJob(task) : this.#runInSpan(task, traced?.trace);
+  }
+
+  #runInSpan(task: RunningTask, trace: string | undefined): unknown {
+    if (!isTracing()) return this.#parts.run(task);
+    const attributes = {
+      'messaging.system': 'tswoole',
+      'messaging.operation.name': 'process',
+      'messaging.operation.type': 'process',
+      'messaging.destination.name': 'task',
+      'messaging.message.id': String(task.id),
+    };
+    const start = { name: 'process task', kind: SpanKind.consumer, parent: carrierOf(trace), attributes };
+    return inSpan(start, () => this.#parts.run(task));
   }
 
   async #runLater(task: RunningTask, data: Promise<unknown>): Promise<unknown> {

@@ -23,6 +23,8 @@ import type { WorkSource } from '../messaging/work-source.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Log } from '../util/log.js';
+import { flushTelemetry, isTracing } from '../util/telemetry.js';
+import { within } from '../util/within.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
 import { Calls } from './calls.js';
 import { Connections } from './connections.js';
@@ -97,6 +99,9 @@ const ON_ITS_WAY_MS = 50;
 const HAND_OVER_MS = 300;
 /** The manager is gone: the worker finishes what it can at once, and gives up the rest. */
 const ORPHAN_MS = 300;
+
+/** The last spans of a worker; a collector that does not answer delays no reload for longer. */
+const FLUSH_MS = 1000;
 
 type Purpose = 'serve' | 'release' | 'settle' | 'stop';
 
@@ -451,6 +456,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     } catch (error) {
       log.error('a callback failed while the worker stopped', { error });
     }
+    if (isTracing()) await within(flushTelemetry(), FLUSH_MS);
     outbox.flush();
     this.#figures.countSent(outbox);
     await channel.flushed();

@@ -3,6 +3,7 @@ import type { Job } from '../../src/cluster/jobs-client/handlers.js';
 import { Jobs, type JobsParts } from '../../src/cluster/jobs-client/jobs.js';
 import type { OfferedWork, Question } from '../../src/cluster/messages.js';
 import { Server } from '../../src/server/server.js';
+import { FakeTelemetry } from '../helpers/fake-telemetry.js';
 
 let asked: [Question, number][];
 let offered: (readonly OfferedWork[])[];
@@ -124,5 +125,47 @@ describe('a call', () => {
   it('in the master fails at once', async () => {
     const jobs = jobsOf({ mayAsk: () => false });
     await expect(jobs.counts('mail')).rejects.toMatchObject({ code: 'ERR_CLUSTER_TOO_EARLY' });
+  });
+});
+
+describe('where an SDK of OpenTelemetry is registered', () => {
+  const sdk = new FakeTelemetry();
+  beforeEach(() => {
+    sdk.spans.length = 0;
+    sdk.register();
+  });
+  afterEach(() => sdk.unregister());
+
+  it('jobs go with the context of the span that sends them', async () => {
+    const jobs = jobsOf();
+    jobs.hear();
+    await jobs.enqueue('mail', 1, { attempts: 2 });
+    const many = [
+      { name: 'mail', data: 1 },
+      { name: 'mail', data: 2 },
+    ];
+    await jobs.enqueueMany(many);
+    await jobs.enqueueMany([...many, { name: 'post', data: 3 }]);
+    const trace = '{"traceparent":"send mail"}';
+    expect(asked[0]?.[0]).toMatchObject({ call: { args: ['mail', 1, { attempts: 2, trace }] } });
+    expect(asked[1]?.[0]).toMatchObject({ call: { args: [[{ trace }, { trace }]] } });
+    expect(sdk.spans.map(({ name, kind, ends }) => [name, kind, ends])).toEqual([
+      ['send mail', 3, 1],
+      ['send mail', 3, 1],
+      ['send jobs', 3, 1],
+    ]);
+    expect(sdk.spans[2]?.attributes['messaging.batch.message_count']).toBe(3);
+  });
+
+  it('a handler runs in a span whose parent came with the job, and also without one', () => {
+    const jobs = jobsOf();
+    jobs.work('mail', () => sdk.active);
+    const { data, signal } = task('mail');
+    expect(jobs.handlers.run({ data: { ...data, trace: '{"traceparent":"there"}' }, signal })).toBe('process mail');
+    jobs.handlers.run({ data, signal });
+    expect(sdk.spans.map(({ parent, kind }) => [parent, kind])).toEqual([
+      ['there', 4],
+      [undefined, 4],
+    ]);
   });
 });

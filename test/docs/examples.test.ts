@@ -19,6 +19,18 @@ const consumer = new Consumer([
   'koa',
   'ws',
 ]);
+/** Of packages that this checkout does not have, what examples use; and a file of the user's that they import. */
+const ELSEWHERE = `
+declare module '@opentelemetry/auto-instrumentations-node' { export function getNodeAutoInstrumentations(): object }
+declare module '@opentelemetry/sdk-node' {
+  export class NodeSDK {
+    constructor(options: { instrumentations: object[] });
+    start(): void;
+  }
+}
+`;
+consumer.write('elsewhere.d.ts', ELSEWHERE);
+consumer.write('telemetry.d.mts', 'export {};');
 afterAll(() => consumer.remove());
 
 const blocks = pages.flatMap(blocksOf);
@@ -36,7 +48,7 @@ describe('examples', () => {
       return name;
     });
     const options = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
-    expect(consumer.compile([...options, ...names])).toEqual([]);
+    expect(consumer.compile([...options, 'elsewhere.d.ts', ...names])).toEqual([]);
   });
 
   it('of JSON are JSON', () => {

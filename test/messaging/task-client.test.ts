@@ -1,17 +1,20 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { TaskClient, type TaskClientParts } from '../../src/messaging/task-client.js';
 import type { TaskGiver, TaskOutcome } from '../../src/messaging/task-queue.js';
+import { FakeTelemetry } from '../helpers/fake-telemetry.js';
 
 /** A queue that notes; what has ended is told by hand. */
 class FakeQueue implements TaskGiver {
   given: [data: unknown, target: number][] = [];
+  traces: (string | undefined)[] = [];
   released: number[] = [];
   gaveUp: number[] = [];
   mayGiveUp = true;
   outcomes: [handle: number, outcome: TaskOutcome][] = [];
   hasEnded = false;
 
-  give(data: unknown, target: number) {
+  give(data: unknown, target: number, _isJob?: boolean, trace?: string) {
+    this.traces.push(trace);
     const handle = this.given.push([data, target]) - 1;
     return { id: 100 + handle, handle };
   }
@@ -262,5 +265,35 @@ describe('who runs a task', () => {
     for (const target of [undefined, -1, 2]) expect(() => client.give('data', target, undefined)).toThrowError(own);
     client.give('data', 3, undefined);
     expect(queue.given).toEqual([['data', 3]]);
+  });
+});
+
+describe('where an SDK of OpenTelemetry is registered', () => {
+  const sdk = new FakeTelemetry();
+  afterEach(() => sdk.unregister());
+
+  it('a task goes with the context of the span that sends it', async () => {
+    const client = clientOf();
+    sdk.register();
+    client.give('a', undefined, undefined);
+    const asked = client.ask('b', undefined);
+    void client.askJob('c', new AbortController().signal);
+    end(client, 1, 'result');
+    await expect(asked).resolves.toBe('result');
+    expect(queue.traces).toEqual(['{"traceparent":"send task"}', '{"traceparent":"send task"}', undefined]);
+    expect(sdk.spans.map(({ kind, ends }) => [kind, ends])).toEqual([
+      [3, 1],
+      [3, 1],
+    ]);
+    expect(sdk.spans[0]?.attributes['messaging.message.id']).toBe('100');
+  });
+
+  it('a task that the queue refuses is an error of that span', () => {
+    sdk.register();
+    queue.give = () => {
+      throw new Error('full');
+    };
+    expect(() => clientOf().give('a', undefined, undefined)).toThrow('full');
+    expect(sdk.spans.at(-1)).toMatchObject({ thrown: ['full'], ends: 1 });
   });
 });

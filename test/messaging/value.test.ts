@@ -1,7 +1,7 @@
 import { deserialize, serialize } from 'node:v8';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { decodeValue, encodeValue, ValueKind } from '../../src/messaging/value.js';
+import { decodeValue, encodeValue, TracedValue, ValueKind, withTrace } from '../../src/messaging/value.js';
 
 const there = (value: unknown): unknown => {
   const { kind, content, length } = encodeValue(value);
@@ -62,3 +62,17 @@ it('up to 256 items and 32 objects take the fast way, and one more does not', ()
   }
   expect([encodeValue(objects(32)).kind, encodeValue(objects(33)).kind]).toEqual([ValueKind.json, ValueKind.clone]);
 });
+
+it.each([undefined, 5, 'text', 'é'.repeat(300), Buffer.from('bytes'), { a: [1] }, new Map([[1, 2]])])(
+  'a value that goes with the context of a trace is the same behind it: %o',
+  (value) => {
+    for (const trace of ['{"traceparent":"a"}', 'é'.repeat(16_384)]) {
+      const { kind, content, length } = withTrace(encodeValue(value), trace);
+      expect(length).toBe(content.length);
+      const read = decodeValue(kind, Buffer.from(content as Uint8Array));
+      expect(read).toBeInstanceOf(TracedValue);
+      expect((read as TracedValue).trace).toBe(trace);
+      expect((read as TracedValue).value).toStrictEqual(value);
+    }
+  },
+);

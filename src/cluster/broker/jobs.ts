@@ -160,10 +160,10 @@ export class BrokerJobs {
   }
 
   /** Its lease is renewed while it waits for room. */
-  async #run({ id, name, data, attempt, signal }: RunningJob): Promise<unknown> {
+  async #run({ signal, id, name, data, attempt, trace }: RunningJob): Promise<unknown> {
     for (let waitedMs = 0; ; waitedMs += TRY_AGAIN_MS) {
       try {
-        return await this.#parts.run({ id, name, data, attempt }, signal);
+        return await this.#parts.run({ id, name, data, attempt, ...(trace !== undefined && { trace }) }, signal);
       } catch (error) {
         if (!isPassing(error, waitedMs)) throw error;
         await pause(TRY_AGAIN_MS, signal);

@@ -1,11 +1,13 @@
 /** The handlers of a script for durable jobs. Every process registers them; task workers run them. */
 import { describe, ServerError } from '../../errors/index.js';
+import { inSpan } from '../../util/telemetry.js';
 import type { JobTask } from '../broker/jobs.js';
 import { checkName } from '../jobs/job-id.js';
 import { toLimiter } from '../jobs/job-options.js';
 import { integer } from '../jobs/limits.js';
 import type { RunningJob, WorkOptions } from '../jobs/queue.js';
 import type { OfferedWork } from '../messages.js';
+import { processing } from './spans.js';
 
 /** A job, as its handler gets it. `signal` aborts when this run is no longer wanted: its result is not recorded then. */
 export type Job<T = unknown> = RunningJob<T>;
@@ -47,12 +49,14 @@ export class JobHandlers {
     const handler = this.#handlers.get(job.name);
     if (handler === undefined) throw new ServerError('ERR_JOB_NO_HANDLER', { name: job.name });
     const { id, name, data, attempt } = job;
-    return handler({
-      ...{ id, name, data, attempt },
-      get signal() {
-        return task.signal;
-      },
-    });
+    const run = (): unknown =>
+      handler({
+        ...{ id, name, data, attempt },
+        get signal() {
+          return task.signal;
+        },
+      });
+    return inSpan(processing(job), run);
   }
 }
 

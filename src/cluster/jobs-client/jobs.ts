@@ -4,12 +4,14 @@
  */
 import { ServerError } from '../../errors/index.js';
 import { deferred } from '../../util/deferred.js';
+import { type ActiveSpan, inSpan } from '../../util/telemetry.js';
 import { within } from '../../util/within.js';
 import { checkJobData } from '../jobs/job-data.js';
 import { integer } from '../jobs/limits.js';
 import type { JobCounts, JobId, JobInfo, JobOptions, JobPage, JobRule, NewJob, ScheduledJob } from '../jobs/queue.js';
 import type { JobCall, OfferedWork, Question } from '../messages.js';
 import { type JobHandler, JobHandlers } from './handlers.js';
+import { sending } from './spans.js';
 
 export interface JobsParts {
   readonly deadlineMs: number;
@@ -78,15 +80,22 @@ export class Jobs {
    * ERR_CLUSTER_PACKAGE, ERR_CLUSTER_TOO_EARLY, ERR_JOB_OPTION, ERR_JOB_DATA, ERR_JOB_SIZE; as all methods
    */
   async enqueue(name: string, data: unknown = null, options: JobOptions = {}): Promise<JobId> {
-    const args = [name, this.#toJson(data), options] as const;
-    return (await this.#ask({ method: 'enqueue', args: [...args] })) as JobId;
+    const json = this.#toJson(data);
+    return inSpan(sending(new Set([name]), 1), async (span) => {
+      const id = (await this.#ask({ method: 'enqueue', args: [name, json, traced(options, span)] })) as JobId;
+      span?.set('messaging.message.id', id);
+      return id;
+    });
   }
 
   /** At most 1,000 at once, in one round trip per name. One that is refused refuses all, before anything is sent. */
   async enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]> {
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
     const ready = jobs.map((job) => ({ ...job, data: this.#toJson(job.data ?? null) }));
-    return (await this.#ask({ method: 'enqueueMany', args: [ready] })) as JobId[];
+    return inSpan(sending(new Set(ready.map(({ name }) => name)), ready.length), async (span) => {
+      const args: [NewJob[]] = [ready.map((job) => traced(job, span))];
+      return (await this.#ask({ method: 'enqueueMany', args })) as JobId[];
+    });
   }
 
   /** Makes or replaces a schedule: one run a tick, however many processes and nodes call it. */
@@ -150,4 +159,9 @@ export class Jobs {
     checkJobData(data, { maxBytes: this.#parts.maxJobBytes, maxDepth: MOST_DEPTH });
     return JSON.parse(JSON.stringify(data));
   }
+}
+
+function traced<T extends JobOptions>(options: T, span: ActiveSpan | undefined): T {
+  const trace = span?.carrier();
+  return trace === undefined ? options : { ...options, trace };
 }

@@ -191,6 +191,7 @@ class BullRunningJob implements RunningJob {
   readonly name: string;
   readonly data: unknown;
   readonly attempt: number;
+  readonly trace: string | undefined;
   readonly #lease: Lease;
 
   constructor(name: string, job: Job, lease: Lease) {
@@ -198,6 +199,7 @@ class BullRunningJob implements RunningJob {
     this.name = name;
     this.data = job.data;
     this.attempt = job.attemptsStarted;
+    this.trace = job.opts.telemetry?.metadata;
     this.#lease = lease;
   }
 

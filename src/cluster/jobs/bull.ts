@@ -176,6 +176,8 @@ class BullJobQueue implements Jobs.JobQueue {
     const prepared = this.#prepareTemplate(job);
     const delay = toDelay(job.delayMs);
     if (delay > 0) prepared.opts.delay = delay;
+    // Where BullMQ's own telemetry has it, in the same form.
+    if (typeof job.trace === 'string') prepared.opts.telemetry = { metadata: job.trace };
     prepared.opts.jobId = job.id === undefined ? newEngineId() : toEngineId(job.id);
     return prepared;
   }

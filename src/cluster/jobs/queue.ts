@@ -52,6 +52,8 @@ export interface JobOptions extends JobPolicy {
   readonly id?: string;
   /** Not before so many milliseconds from now. Default 0. */
   readonly delayMs?: number;
+  /** @internal The context of a trace, as JSON: of `ActiveSpan.carrier`. */
+  readonly trace?: string;
 }
 
 /** One job of `enqueueMany`. */
@@ -85,6 +87,8 @@ export interface RunningJob<T = unknown> {
   readonly data: T;
   /** 1 at the first run. A run whose lease was lost, or that was given back, counts as well. */
   readonly attempt: number;
+  /** @internal Of `enqueue`. */
+  readonly trace?: string | undefined;
   /** Aborted when the lease is lost, or when `close` gives the job back: the result would not be recorded. */
   readonly signal: AbortSignal;
 }

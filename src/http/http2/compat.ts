@@ -8,15 +8,18 @@ import {
 } from 'node:http2';
 import type { ServerError } from '../../errors/index.js';
 import { declaredLength, statusHasBody, wrongLength } from '../framing-fields.js';
+import type { RequestSpan } from '../request-span.js';
 import { watchEnd } from './end-seen.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
 import type { HeldStream } from './held-connection.js';
 import { PacedBody, TOO_SLOW } from './paced-body.js';
-import { breakOff, refuse } from './stream-end.js';
+import { breakOff, endSpan, refuse } from './stream-end.js';
 
 export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
 
 export interface CompatHost {
+  readonly fd: number;
+  readonly isEncrypted: boolean;
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
   /** The app's answer is not as long as its head declares. */
@@ -143,12 +146,21 @@ export class CompatAnswer {
   readonly request: Http2ServerRequest;
   readonly response: Http2ServerResponse;
   isEnded = false;
+  span: RequestSpan | undefined;
   readonly #host: CompatHost;
   readonly #stream: ServerHttp2Stream;
   readonly #paced: PacedBody;
   #isTracked = false;
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
+
+  get fd(): number {
+    return this.#host.fd;
+  }
+
+  get isEncrypted(): boolean {
+    return this.#host.isEncrypted;
+  }
 
   constructor(host: CompatHost, held: HeldStream, headers: IncomingHttpHeaders, head: RequestHead) {
     const { stream } = held;
@@ -216,6 +228,7 @@ export class CompatAnswer {
   #ended(): void {
     if (this.isEnded) return;
     this.isEnded = true;
+    if (this.span !== undefined) endSpan(this.span, this.#stream);
     this.#paced.stop();
     if (this.#isTracked) this.#host.ended(this);
   }

@@ -12,8 +12,9 @@ import type { Http2Source } from '../http-requests.js';
 import type { WorkerLimit } from '../limited.js';
 import type { Sent } from '../request-clients.js';
 import type { RequestGate } from '../request-gate.js';
+import { type RequestSpan, startRequestSpan } from '../request-span.js';
 import { CompatAnswer, type CompatHost, type Http2Listener } from './compat.js';
-import { type Refusal, readHead } from './fields.js';
+import { type Refusal, type RequestHead, readHead } from './fields.js';
 import { HeldAnswers, type HeldLimits } from './held-answers.js';
 import type { HeldStream } from './held-connection.js';
 import { type ConnectionLimits, Http2Connection } from './http2-connection.js';
@@ -45,6 +46,10 @@ export interface Http2BridgeParts {
   serve(exchange: Exchange): void;
   /** In place of `serve`: gets Node's own request and response. */
   readonly listener?: Http2Listener | undefined;
+  /** Code that instruments the listener makes the spans of its requests. */
+  isInstrumented?(): boolean;
+  /** Of a session id. */
+  remote?(fd: number): { readonly remoteAddress: string };
   /** Beside `listener`: emits an event of Node's server; false: it has no listeners. */
   notify?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
   /** The listener has thrown, or its promise was rejected. */
@@ -119,7 +124,7 @@ export class Http2Bridge {
       const answer = new CompatAnswer(host, held, headers, head);
       return this.#whenRoom(held, () => {
         const refusal = this.#parts.limit?.refusalOf(head, host.fd);
-        if (refusal === undefined) this.#serveApp(listener, answer);
+        if (refusal === undefined) this.#serveApp(listener, answer, head);
         else this.#refuse(stream, refusal);
       });
     }
@@ -159,28 +164,48 @@ export class Http2Bridge {
 
   #serveExchange(exchange: Http2Exchange): void {
     const { gate } = this.#parts;
-    this.#whenAdmitted(exchange, () => this.#parts.serve(exchange));
+    this.#whenAdmitted(exchange, () => {
+      exchange.span = this.#startSpan(exchange, exchange);
+      if (exchange.span === undefined) this.#parts.serve(exchange);
+      else exchange.span.run(() => this.#parts.serve(exchange));
+    });
     if (exchange.isEnded) return gate?.leave(exchange);
     exchange.track();
     this.#exchanges.add(exchange);
     this.#parts.begun(exchange);
   }
 
-  #serveApp(listener: Http2Listener, answer: CompatAnswer): void {
+  #serveApp(listener: Http2Listener, answer: CompatAnswer, head: RequestHead): void {
     const failed = (error: unknown): void => {
+      answer.span?.threw(error);
       if (this.#parts.failed !== undefined) this.#parts.failed(error);
       answer.refuse({ status: 500, why: 'Internal Server Error' });
     };
     answer.track();
     this.#parts.begun(answer);
-    this.#whenAdmitted(answer, () => {
+    const call = (): void => {
       try {
         const result = this.#call(listener, answer);
         if (isThenable(result)) result.then(undefined, failed);
       } catch (error) {
         failed(error);
       }
+    };
+    this.#whenAdmitted(answer, () => {
+      const { request, response } = answer;
+      answer.span = this.#parts.isInstrumented?.() ? undefined : this.#startSpan(head, answer);
+      if (answer.span === undefined) return call();
+      answer.span.bind(request);
+      answer.span.bind(response);
+      answer.span.run(call);
     });
+  }
+
+  #startSpan(head: RequestHead, { fd, isEncrypted }: Pick<Http2Source, 'fd' | 'isEncrypted'>): RequestSpan | undefined {
+    const { method, target, rawHeaders } = head;
+    const forwarded = this.#parts.forwarded?.({ fd, rawHeaders });
+    const request = { method, target, rawHeaders, isEncrypted, forwarded, httpVersion: '2.0' };
+    return startRequestSpan(request, () => this.#parts.remote?.(fd).remoteAddress ?? '');
   }
 
   #whenAdmitted(request: UnderWay, begin: () => void): void {

@@ -8,12 +8,13 @@ import { LengthCount, lengthToBegin, lengthToTell, statusHasBody } from '../fram
 import { WholeBody } from '../incoming-body.js';
 import type { Sent } from '../request-clients.js';
 import { findHeader } from '../request-headers.js';
+import type { RequestSpan } from '../request-span.js';
 import { answerHeaders, cutBy, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
 import type { HeldStream } from './held-connection.js';
 import { Outgoing } from './outgoing.js';
 import { PacedBody, TOO_SLOW } from './paced-body.js';
 import { StreamBody } from './stream-body.js';
-import { breakOff, closeBehindAnswer, refuse } from './stream-end.js';
+import { breakOff, closeBehindAnswer, endSpan, refuse } from './stream-end.js';
 
 /** Shared by the exchanges of one connection. */
 export interface Http2Host {
@@ -38,6 +39,7 @@ export class Http2Exchange implements Exchange {
   readonly body: RequestBody;
   isGone = false;
   isEnded = false;
+  span: RequestSpan | undefined;
   readonly #host: Http2Host;
   readonly #stream: ServerHttp2Stream;
   readonly #streamed: StreamBody | undefined;
@@ -179,6 +181,7 @@ export class Http2Exchange implements Exchange {
 
   abort(): void {
     if (this.isEnded) return;
+    this.span?.aborts();
     this.#reset();
     this.#lost(byServer);
   }
@@ -287,6 +290,7 @@ export class Http2Exchange implements Exchange {
   #settle(): void {
     if (this.isEnded) return;
     this.isEnded = true;
+    if (this.span !== undefined) endSpan(this.span, this.#stream);
     this.#goneListeners = [];
     clearTimeout(this.#timer);
     this.#paced.stop();

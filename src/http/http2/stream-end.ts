@@ -1,5 +1,6 @@
 /** How a stream of HTTP/2 ends when the server has sent its whole answer. */
 import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { RequestSpan } from '../request-span.js';
 import { answerHeaders, type Refusal } from './fields.js';
 
 const { NGHTTP2_NO_ERROR } = constants;
@@ -20,6 +21,13 @@ export function closeBehindAnswer(stream: ServerHttp2Stream): void {
  */
 export function breakOff(stream: ServerHttp2Stream): void {
   if (!stream.destroyed) stream.destroy(new Error('the answer was broken off'));
+}
+
+/** Whoever has answered, the stream knows the status. */
+export function endSpan(span: RequestSpan, stream: ServerHttp2Stream): void {
+  const status = stream.headersSent ? Number(stream.sentHeaders[':status']) : 0;
+  if (status > 0) span.answers(status);
+  span.end();
 }
 
 /** Answers in place of the handler. The answer contains none of the client's bytes. */

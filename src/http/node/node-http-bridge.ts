@@ -5,6 +5,7 @@ import { AnswerGuard } from './answer-guard.js';
 import { CarriedSocket } from './carried-socket.js';
 import { feedRequest } from './feed.js';
 import type { RawExchange } from './raw-exchange.js';
+import { SpannedEvents } from './spanned-events.js';
 
 export interface NodeHttpOptions {
   /** The largest head that the reactor lets through: Node must not be stricter. */
@@ -61,6 +62,7 @@ export class NodeHttpBridge {
   readonly #tunnels = new Set<CarriedSocket>();
   readonly #onStarted = (message: unknown) => this.#started(message as StartMessage);
   readonly #onUpgrade = (_: IncomingMessage, socket: object) => this.#upgraded(socket);
+  #spans: SpannedEvents | undefined;
   #underWay = 0;
   #isDraining = false;
   #drained: (() => void)[] = [];
@@ -99,6 +101,9 @@ export class NodeHttpBridge {
       ...{ isFed: false, isStarted: false, isAnswered: false },
     };
     carried.current = current;
+    if (exchange.span !== undefined) {
+      this.#spans ??= new SpannedEvents(this.server, (socket) => this.#bySocket.get(socket)?.current?.exchange.span);
+    }
     this.#underWay++;
     carried.socket.carryTo(new Answer(exchange, guard, (fault) => this.#broken(carried, current, fault)));
     exchange.leaveContinue();

@@ -1,5 +1,6 @@
 /** A request and its answer as bytes, for code that speaks HTTP itself: Node's own server. Runs in a worker. */
 import type { RequestBody } from '../exchange.js';
+import type { RequestSpan } from '../request-span.js';
 
 export interface RawExchange {
   readonly fd: number;
@@ -15,6 +16,8 @@ export interface RawExchange {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly isGone: boolean;
+  /** Where an OpenTelemetry SDK is registered. */
+  readonly span?: RequestSpan | undefined;
   /** The connection ends behind the answer, as far as is known before it. */
   readonly mustClose: boolean;
   /** Bytes of the answer as they go on the wire. @returns false: wait for `drain` */
