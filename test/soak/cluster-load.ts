@@ -36,10 +36,8 @@ export interface LoadResult {
 const NODES = ['a', 'b', 'c'] as const;
 const KILLED = 2;
 const PER_ROOM = 10;
-/** Beside the slowest that arrived: what was under way when the node or the engine was killed. */
+/** What was under way to the engine when it, or the node, was killed. */
 const UNDER_WAY_MS = 500 * PACE;
-/** Before a kill, in which the slowest message is looked for. */
-const LOOK_BACK_S = 10;
 const TURN_MS = 10;
 const MOST_FAULTS = 20;
 
@@ -105,8 +103,7 @@ class ClusterLoad {
   #publishing: NodeJS.Timeout | undefined;
   #turns = 0;
   #published = 0;
-  /** By the second in which they were sent. */
-  readonly #slowestMs = new Map<number, number>();
+  #slowestMs = 0;
 
   constructor(engine: EngineProcess, parts: LoadParts) {
     this.#engine = engine;
@@ -179,9 +176,7 @@ class ClusterLoad {
     if (source === 'hello') return;
     member.take(source, Number(number));
     const sentAt = this.#sources.find(({ name }) => name === source)?.sentAt[member.room]?.[Number(number)];
-    if (sentAt === undefined) return;
-    const second = Math.floor(sentAt / 1000);
-    this.#slowestMs.set(second, Math.max(this.#slowestMs.get(second) ?? 0, performance.now() - sentAt));
+    if (sentAt !== undefined) this.#slowestMs = Math.max(this.#slowestMs, performance.now() - sentAt);
   }
 
   async #addSource(node: number): Promise<void> {
@@ -266,16 +261,9 @@ class ClusterLoad {
       lostInOutage: tally.lostInOutage,
       outageMs: Math.round(outage.to - outage.from),
       gaps: this.#servers.reduce((sum, server) => sum + gapsOf(server).length, 0),
-      slowestMs: Math.round(Math.max(...this.#slowestMs.values())),
+      slowestMs: Math.round(this.#slowestMs),
       faults: tally.faults.slice(0, MOST_FAULTS),
     };
-  }
-
-  /** What was sent since then may have been under way at that time. */
-  #underWayAt(time: number): number {
-    const second = Math.floor(time / 1000);
-    const slowest = Array.from({ length: LOOK_BACK_S }, (_, i) => this.#slowestMs.get(second - i) ?? 0);
-    return time - UNDER_WAY_MS - Math.max(...slowest);
   }
 
   #owedTo(member: Member): number {
@@ -301,7 +289,7 @@ class ClusterLoad {
   ): void {
     const who = `a member of r${member.room} on ${NODES[member.node]}`;
     tally.faults.push(...member.faults.map((fault) => `${who}: ${fault}`));
-    const [underWayToNode, underWayToEngine] = [this.#underWayAt(killedAt), this.#underWayAt(outage.from)];
+    const [underWayToNode, underWayToEngine] = [killedAt - UNDER_WAY_MS, outage.from - UNDER_WAY_MS];
     for (const source of this.#sources) {
       const next = member.next.get(source.name) ?? 0;
       for (const number of this.#missedOf(member, source)) {
