@@ -66,6 +66,8 @@ export type ToBroker =
 export type ToMaster =
   /** At each change. `why` this node is not in its cluster; empty: nothing is known. */
   | { readonly say: 'nodes'; readonly self: string; readonly nodes: readonly NodeInfo[]; readonly why: string }
+  /** The first attempt to join has ended. `refused`: the node id is another living server's, and this one must not start. */
+  | { readonly say: 'tried'; readonly refused?: SerializedError }
   /** Another node asks that this one replaces its workers. */
   | { readonly say: 'reload'; readonly id: number }
   /** To `reloadNode`. */

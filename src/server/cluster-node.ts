@@ -197,6 +197,7 @@ export class ClusterNode {
     const id = this.#brokerId;
     const broker = new Broker({
       changed: () => this.#toMaster?.changed(),
+      tried: (refused) => this.#toMaster?.tried(refused),
       ...{ self: this.#self(), ttlMs: resolved.ttlMs, requestTimeoutMs, log: this.#parts.log },
       createDriver: () => createDriver(driver, given),
       rooms: this.#parts.rooms(),

@@ -10,6 +10,7 @@ import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../dr
 import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
+import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
 import { packRoomData } from './room-data.js';
@@ -36,6 +37,8 @@ export interface BrokerParts {
   reload(): Promise<void>;
   /** Durable jobs; undefined: this server has none. */
   readonly jobs?: BrokerJobs | undefined;
+  /** Once: this node has joined, or the engine was not reached. @param refused its id is another server's */
+  tried?(refused?: ServerError): void;
   /** The figures and nodes have changed. */
   changed?(): void;
   readonly log: Log;
@@ -212,11 +215,13 @@ export class Broker {
   // ——— other nodes ———
 
   async #connect(signal: AbortSignal): Promise<void> {
+    const first = new FirstAttempt(this.#parts.ttlMs, (refused) => this.#parts.tried?.(refused));
     let told = '';
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         await this.#driver.start(this.#parts.self, this.#events());
-        return this.#started();
+        this.#started();
+        return first.joined();
       } catch (error) {
         if (signal.aborted) return;
         this.#connectError = error as Error;
@@ -224,6 +229,7 @@ export class Broker {
         const level = message === told ? 'debug' : 'error'; // once per reason, not at each attempt
         this.#parts.log[level]('this node is not in its cluster; it serves alone, and tries again', { error });
         told = message;
+        first.failed(error);
         await this.#driver.stop(false);
         await pause(pauseMs * (0.5 + Math.random() / 2), signal);
         this.#again();
