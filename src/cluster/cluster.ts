@@ -10,6 +10,7 @@ import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
 import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName } from './names.js';
+import { checkPublication, checkRoomMessage } from './payload.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
 
@@ -71,6 +72,8 @@ export class Cluster {
   readonly #joined = new Map<string, number>();
   #state: DriverState = 'down';
   #nodes: readonly NodeInfo[] = [];
+  /** Until the broker process says how much that is: nothing reaches other nodes yet. */
+  #maxPayload = Number.POSITIVE_INFINITY;
   /** A broker process has said how things stand. */
   #isTold = false;
   #isHeard = false;
@@ -98,11 +101,11 @@ export class Cluster {
   /**
    * To every process of every node that has subscribed, this one included: at most once, in order of each sender.
    * @param data what the structured clone takes @throws ServerError ERR_CLUSTER_SUBJECT, ERR_DATA_NOT_CLONEABLE,
-   * ERR_MESSAGE_QUEUE_FULL
+   * ERR_MESSAGE_QUEUE_FULL, ERR_CLUSTER_PAYLOAD (more bytes than the engine takes: nobody gets it)
    */
   publish(subject: string, data: unknown): void {
     checkName('subject', subject);
-    this.#parts.say({ say: 'publish', subject: subjectOf(SubjectKind.own, subject), data });
+    this.#publish(subjectOf(SubjectKind.own, subject), data);
   }
 
   /** Call it at the top of the script, or in `workerStart`: each process subscribes for itself. @throws ServerError ERR_CLUSTER_SUBJECT */
@@ -150,7 +153,7 @@ export class Cluster {
     }
     let subject = '';
     const shared = object.shareBetweenNodes((data) => {
-      if (this.#isRunning()) this.#parts.say({ say: 'publish', subject, data });
+      if (this.#isRunning()) this.#publish(subject, data);
     });
     subject = subjectOf(SubjectKind[shared.kind], shared.name);
     const take: Subscriber = (bytes, from) => {
@@ -210,6 +213,11 @@ export class Cluster {
     this.#parts.say({ say: 'joined', room });
   }
 
+  /** @internal Before its members here get it. @throws ServerError ERR_CLUSTER_PAYLOAD */
+  checkRoomMessage(data: string | Uint8Array): void {
+    checkRoomMessage(data, this.#maxPayload);
+  }
+
   /** @internal To members of a room on other nodes. */
   toRoom(room: string, data: string | Uint8Array): void {
     this.#parts.say({ say: 'room', room, data });
@@ -229,6 +237,7 @@ export class Cluster {
       case 'now':
         this.#state = message.state;
         this.#nodes = message.nodes;
+        this.#maxPayload = message.maxPayload;
         this.#isTold = true;
         return;
       case 'event':
@@ -249,6 +258,12 @@ export class Cluster {
         if (!this.#questions.answered(message) && !isPassedOn) this.#parts.passOn(message);
         return;
     }
+  }
+
+  /** @throws ServerError ERR_CLUSTER_PAYLOAD */
+  #publish(subject: string, data: unknown): void {
+    checkPublication(data, this.#maxPayload);
+    this.#parts.say({ say: 'publish', subject, data });
   }
 
   /** Unless it is the first one: it does not know what the one before was asked. */

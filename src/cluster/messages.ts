@@ -93,7 +93,13 @@ export type ClusterEvent = {
 }[keyof ClusterCallbacks];
 
 export type FromBroker =
-  | { readonly say: 'now'; readonly state: DriverState; readonly nodes: readonly NodeInfo[] }
+  | {
+      readonly say: 'now';
+      readonly state: DriverState;
+      readonly nodes: readonly NodeInfo[];
+      /** Bytes of one packed publication; while the engine is lost, as last known. */
+      readonly maxPayload: number;
+    }
   | ({ readonly say: 'event' } & ClusterEvent)
   | { readonly say: 'published'; readonly subject: string; readonly data: unknown; readonly from: string }
   /** Another node asks by `request`: one worker answers. */

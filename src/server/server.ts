@@ -433,6 +433,11 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     return undefined;
   }
 
+  /** @internal Before the members here get it. @throws ServerError ERR_CLUSTER_PAYLOAD */
+  protected checkForOtherNodes(data: string | Uint8Array): void {
+    if (this.#options.cluster !== null) this.cluster.checkRoomMessage(data);
+  }
+
   /** @internal To members of a room on other nodes, where there are any. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
   protected toOtherNodes(room: string, data: string | Uint8Array): void {
     if (this.#options.cluster !== null) this.cluster.toRoom(room, data);

@@ -1,3 +1,4 @@
+import { serialize } from 'node:v8';
 import { describe, expect, it, vi } from 'vitest';
 import { addressText, readAddress } from '../../src/cluster/address.js';
 import { Cluster, type ClusterParts } from '../../src/cluster/cluster.js';
@@ -25,12 +26,31 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
   return { cluster, said, failures, asked, passedOn };
 }
 
+const now = { say: 'now', state: 'up', nodes: [self], maxPayload: 1000 } as const;
+
 describe('server.cluster', () => {
+  it('refuses what is longer than the engine takes, with its length and the limit, and nothing shorter', () => {
+    const { cluster, said } = open();
+    cluster.publish('news', 'x'.repeat(5000)); // the limit is not known yet
+    cluster.onMessage(now);
+    said.length = 0;
+    const tooLong = expect.objectContaining({ code: 'ERR_CLUSTER_PAYLOAD', detail: { bytes: 1001, most: 1000 } });
+    const overhead = serialize('x'.repeat(900)).length - 900;
+    cluster.publish('news', 'x'.repeat(1000 - overhead));
+    expect(() => cluster.publish('news', 'x'.repeat(1001 - overhead))).toThrow(tooLong);
+    expect(() => cluster.publish('news', { text: 'ü'.repeat(1000) })).toThrow(code('ERR_CLUSTER_PAYLOAD'));
+    expect(() => cluster.publish('news', Buffer.alloc(1000))).toThrow(code('ERR_CLUSTER_PAYLOAD'));
+    expect(said).toHaveLength(1);
+    cluster.checkRoomMessage('x'.repeat(999));
+    expect(() => cluster.checkRoomMessage('ü'.repeat(500))).toThrow(tooLong);
+    expect(() => cluster.checkRoomMessage(Buffer.alloc(1000))).toThrow(tooLong);
+  });
+
   it('knows itself, and what the broker process has told', () => {
     const { cluster } = open();
     expect([cluster.state, cluster.nodes, cluster.self]).toEqual(['down', [self], self]);
     const other = { ...self, id: 'b' };
-    cluster.onMessage({ say: 'now', state: 'up', nodes: [self, other] });
+    cluster.onMessage({ ...now, nodes: [self, other] });
     expect([cluster.state, cluster.nodes]).toEqual(['up', [self, other]]);
     cluster.onMessage({ say: 'restarted' });
     expect(cluster.state).toBe('reconnecting');
@@ -82,7 +102,7 @@ describe('server.cluster', () => {
     cluster.onMessage({ say: 'restarted' });
     cluster.onMessage({ say: 'answer', id: asked()[0]?.id as number, value: 'yes' });
     expect(await early).toBe('yes');
-    cluster.onMessage({ say: 'now', state: 'up', nodes: [self] });
+    cluster.onMessage(now);
     const lost = expect(cluster.request('b', 2)).rejects.toEqual(code('ERR_CLUSTER_DOWN'));
     cluster.onMessage({ say: 'restarted' });
     await lost;

@@ -87,6 +87,10 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
 
   test('tell every process that has subscribed, and know who is there', async () => {
     const [toA, toB] = await startTwo();
+    for (const what of ['subject', 'room']) {
+      const refused = await toA.ask(`long ${what}`);
+      expect(refused).toMatchObject({ code: 'ERR_CLUSTER_PAYLOAD', message: expect.stringContaining('may have') });
+    }
     await toA.ask('news one');
     for (const client of [toA, toB]) await client.until('heard', [{ data: { data: 'one' }, from: 'a' }]);
     await toA.ask('present ann');

@@ -310,7 +310,8 @@ export class Broker {
   }
 
   #now(): FromBroker {
-    return { say: 'now', state: this.#driver.state, nodes: this.#driver.nodes() };
+    const { state, capabilities } = this.#driver;
+    return { say: 'now', state, nodes: this.#driver.nodes(), maxPayload: capabilities.maxPayload };
   }
 
   #tellAll(message: FromBroker): void {
