@@ -10,6 +10,7 @@ import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
 import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName } from './names.js';
+import { OwnPresence } from './own-presence.js';
 import { checkPublication, checkRoomMessage } from './payload.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
@@ -70,6 +71,7 @@ export class Cluster {
   readonly #shared: { readonly subject: string; readonly take: Subscriber }[] = [];
   /** When the broker has last heard of a join of that room. */
   readonly #joined = new Map<string, number>();
+  readonly #present = new OwnPresence();
   #state: DriverState = 'down';
   #nodes: readonly NodeInfo[] = [];
   /** Until the broker process says how much that is: nothing reaches other nodes yet. */
@@ -165,16 +167,20 @@ export class Cluster {
 
   /** Who is there, under keys of your own, such as users by room: members of all living nodes. */
   readonly presence = {
-    /** Adds or replaces a member of this node; it goes with its node. @param meta JSON */
+    /** Adds or replaces a member of this node; it goes with its node. @param meta JSON @throws ServerError ERR_CLUSTER_FULL */
     put: (key: string, member: string, meta: unknown = null): void => {
       checkName('key', key);
       checkName('member', member);
-      this.#parts.say({ say: 'present', key, member, meta, ttlMs: this.#parts.ttlMs });
+      this.#present.checkRoom(key, member);
+      const present = { key, member, meta, ttlMs: this.#parts.ttlMs };
+      this.#parts.say({ say: 'present', ...present });
+      this.#present.put(present);
     },
     drop: (key: string, member: string): void => {
       checkName('key', key);
       checkName('member', member);
       this.#parts.say({ say: 'absent', key, member });
+      this.#present.drop(key, member);
     },
     list: async (key: string): Promise<Member[]> => {
       checkName('key', key);
@@ -239,6 +245,7 @@ export class Cluster {
         this.#nodes = message.nodes;
         this.#maxPayload = message.maxPayload;
         this.#isTold = true;
+        this.#present.isComplete();
         return;
       case 'event':
         if (this.#parts.isBroker()) return;
@@ -252,6 +259,10 @@ export class Cluster {
         return;
       case 'asked':
         return void this.#answer(message.id, message.data, message.from);
+      case 'keep':
+        return this.#present.keep(message.members);
+      case 'forget':
+        return this.#present.forget(message.key, message.member);
       case 'restarted':
         return this.#restarted();
       default:
@@ -273,6 +284,7 @@ export class Cluster {
       this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'reconnecting' }));
     }
     if (this.#isHeard) this.hear();
+    for (const members of this.#present.all()) this.#parts.say({ say: 'presentAgain', members });
   }
 
   /** The broker process runs nothing of the user's, which may compute for long: it takes only what shared objects are told. */

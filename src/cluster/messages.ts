@@ -41,6 +41,15 @@ export interface ConnectionCall {
   readonly reset?: boolean;
 }
 
+/** A member of presence, as a process has put it. */
+export interface PresentMember {
+  readonly key: string;
+  readonly member: string;
+  /** JSON. */
+  readonly meta: unknown;
+  readonly ttlMs: number;
+}
+
 export type ToBroker =
   /** This process reads its messages now, and subscribes to these. */
   | { readonly say: 'hello'; readonly subjects: readonly string[] }
@@ -49,13 +58,9 @@ export type ToBroker =
   /** A connection of this node joins that room. */
   | { readonly say: 'joined'; readonly room: string }
   | { readonly say: 'room'; readonly room: string; readonly data: string | Uint8Array }
-  | {
-      readonly say: 'present';
-      readonly key: string;
-      readonly member: string;
-      readonly meta: unknown;
-      readonly ttlMs: number;
-    }
+  | ({ readonly say: 'present' } & PresentMember)
+  /** To a new broker process: what this process has put. */
+  | { readonly say: 'presentAgain'; readonly members: readonly PresentMember[] }
   | { readonly say: 'absent'; readonly key: string; readonly member: string }
   /** Of a task worker: it has these handlers now. */
   | { readonly say: 'works'; readonly offers: readonly OfferedWork[] }
@@ -104,6 +109,10 @@ export type FromBroker =
   | { readonly say: 'published'; readonly subject: string; readonly data: unknown; readonly from: string }
   /** Another node asks by `request`: one worker answers. */
   | { readonly say: 'asked'; readonly id: number; readonly data: unknown; readonly from: string }
-  /** The broker process has started again: say hello. */
+  /** Before the answer to a `hello`: what the process before with this id had put into presence. */
+  | { readonly say: 'keep'; readonly members: readonly PresentMember[] }
+  /** Another process has put or dropped that member. */
+  | { readonly say: 'forget'; readonly key: string; readonly member: string }
+  /** The broker process has started again: say hello, and what is present. */
   | { readonly say: 'restarted' }
   | Answer;

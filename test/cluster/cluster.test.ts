@@ -29,6 +29,28 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
 const now = { say: 'now', state: 'up', nodes: [self], maxPayload: 1000 } as const;
 
 describe('server.cluster', () => {
+  it('says again to another broker process who is present: what it put and kept, not what was dropped or put elsewhere', () => {
+    const { cluster, said } = open();
+    const { presence } = cluster;
+    const of = (member: string, meta: unknown) => ({ key: 'lobby', member, meta, ttlMs: 5000 });
+    const meta = { mood: 'good' };
+    presence.put('lobby', 'ann', meta);
+    meta.mood = 'changed later';
+    presence.put('lobby', 'bob');
+    presence.put('lobby', 'cy');
+    presence.drop('lobby', 'bob');
+    presence.drop('lobby', 'dan');
+    cluster.onMessage({ say: 'keep', members: [of('ann', 'older'), of('dan', 1), of('eve', 2)] });
+    cluster.onMessage(now);
+    cluster.onMessage({ say: 'forget', key: 'lobby', member: 'cy' });
+    said.length = 0;
+    cluster.onMessage({ say: 'restarted' });
+    expect(said).toEqual([
+      { say: 'hello', subjects: [] },
+      { say: 'presentAgain', members: [of('ann', { mood: 'good' }), of('eve', 2)] },
+    ]);
+  });
+
   it('refuses what is longer than the engine takes, with its length and the limit, and nothing shorter', () => {
     const { cluster, said } = open();
     cluster.publish('news', 'x'.repeat(5000)); // the limit is not known yet

@@ -7,7 +7,8 @@ import { ServerError, serializeError } from '../../errors/index.js';
 import type { Log } from '../../util/log.js';
 import { pause } from '../../util/pause.js';
 import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../driver.js';
-import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
+import type { ClusterEvent, ConnectionCall, FromBroker, PresentMember, Question, ToBroker } from '../messages.js';
+import { inMessages } from '../own-presence.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
 import { FirstAttempt } from './first-attempt.js';
@@ -54,7 +55,8 @@ export class Broker {
   readonly #questions = new Questions(MOST_QUESTIONS);
   /** By subject: the processes that want it. */
   readonly #subscribers = new Map<string, { readonly subscription: Subscription; readonly processes: Set<number> }>();
-  readonly #present = new Map<string, { key: string; member: string; meta: unknown; ttlMs: number }>();
+  /** With the process that keeps it, should this one end. */
+  readonly #present = new Map<string, PresentMember & { readonly keeper: number }>();
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
   /** Processes that have said hello. */
@@ -124,8 +126,12 @@ export class Broker {
         if (this.#rooms === undefined) return;
         return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
       case 'present':
-        return this.#putPresent(message);
+        return this.#putPresent(message, from);
+      case 'presentAgain':
+        for (const member of message.members) this.#putPresent(member, from);
+        return;
       case 'absent':
+        this.#takeFromKeeper(message, from);
         this.#present.delete(presentKey(message));
         return this.#driver.presence.drop(ownKey(message.key), message.member);
       case 'works':
@@ -153,6 +159,8 @@ export class Broker {
     const missed = this.#parts.isSuccessor && !this.#greeted.has(from);
     this.#greeted.add(from);
     for (const subject of wanted) this.#subscribe(subject, from);
+    const kept = [...this.#present.values()].filter(({ keeper }) => keeper === from);
+    for (const members of inMessages(kept)) this.#send({ say: 'keep', members }, from);
     this.#send(this.#now(), from);
     if (!missed || this.#driver.state !== 'up') return; // who was there before is told when this node is in its cluster
     for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
@@ -177,9 +185,16 @@ export class Broker {
     this.#subscribers.delete(subject);
   }
 
-  #putPresent({ key, member, meta, ttlMs }: Extract<ToBroker, { say: 'present' }>): void {
-    this.#present.set(presentKey({ key, member }), { key, member, meta, ttlMs });
+  #putPresent({ key, member, meta, ttlMs }: PresentMember, from: number): void {
+    this.#takeFromKeeper({ key, member }, from);
+    this.#present.set(presentKey({ key, member }), { key, member, meta, ttlMs, keeper: from });
     this.#driver.presence.put(ownKey(key), member, meta, ttlMs);
+  }
+
+  /** Else it would put again what another process has changed. */
+  #takeFromKeeper({ key, member }: { key: string; member: string }, from: number): void {
+    const keeper = this.#present.get(presentKey({ key, member }))?.keeper;
+    if (keeper !== undefined && keeper !== from) this.#send({ say: 'forget', key, member }, keeper);
   }
 
   async #answer(id: number, question: Question, from: number): Promise<void> {
