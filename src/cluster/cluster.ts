@@ -6,6 +6,8 @@ import { describe, ServerError, serializeError } from '../errors/index.js';
 import { integer } from '../options/check.js';
 import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { monotonicMs } from '../util/clock.js';
+import { deferred } from '../util/deferred.js';
+import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
 import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
@@ -22,6 +24,8 @@ export interface ClusterParts {
   readonly ttlMs: number;
   /** An answer that this process has not asked for: its predecessor has. */
   passOn(answer: Answer): void;
+  /** False in the master and the manager, which hear no answers. */
+  mayAsk(): boolean;
   /** This is the broker process. */
   isBroker(): boolean;
   /** The user's callbacks. */
@@ -53,6 +57,8 @@ export interface RoomMembers {
 type Subscriber = (data: unknown, from: string) => void;
 
 const MOST_QUESTIONS = 10_000;
+/** Questions that wait because this process does not serve yet. */
+const MOST_EARLY = 10_000;
 /** The broker forgets a room after five times as long. */
 const SAY_JOINED_AGAIN_MS = 1000;
 const MOST_ROOMS_SAID = 10_000;
@@ -79,6 +85,8 @@ export class Cluster {
   /** A broker process has said how things stand. */
   #isTold = false;
   #isHeard = false;
+  readonly #heard = deferred<true>();
+  #early = 0;
 
   /** @internal */
   constructor(parts: ClusterParts) {
@@ -232,6 +240,7 @@ export class Cluster {
   /** @internal This process reads its messages from now on, or the broker process is a new one. */
   hear(): void {
     this.#isHeard = true;
+    this.#heard.resolve(true);
     this.#joined.clear();
     this.#takeShared();
     this.#parts.say({ say: 'hello', subjects: this.#ownSubjects() });
@@ -316,9 +325,22 @@ export class Cluster {
   }
 
   /** Of the broker process: it waits a little longer than the other node may take. */
-  #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
-    if (!this.#isHeard) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});
+  async #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
+    if (!this.#isHeard) await this.#untilHeard(timeoutMs);
     return this.#questions.ask(node, timeoutMs + GRACE_MS, (id) => this.#parts.say({ say: 'ask', id, question }));
+  }
+
+  /** `workerStart` runs before a process serves. */
+  async #untilHeard(timeoutMs: number): Promise<void> {
+    const tooEarly = (): ServerError => new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#state });
+    if (!this.#parts.mayAsk()) throw tooEarly();
+    if (this.#early >= MOST_EARLY) {
+      throw new ServerError('ERR_CLUSTER_FULL', { what: 'questions before this process serves', most: MOST_EARLY });
+    }
+    this.#early++;
+    const isHeard = await within(this.#heard.promise, timeoutMs);
+    this.#early--;
+    if (isHeard === undefined) throw tooEarly();
   }
 
   async #answer(id: number, data: unknown, from: string): Promise<void> {

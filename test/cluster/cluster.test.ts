@@ -15,7 +15,7 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
   const failures: unknown[] = [];
   const passedOn: unknown[] = [];
   const cluster = new Cluster({
-    ...{ self: () => self, requestTimeoutMs: 1000, ttlMs: 5000, isBroker: () => false, callbacks: {} },
+    ...{ self: () => self, requestTimeoutMs: 1000, ttlMs: 5000, isBroker: () => false, mayAsk: () => true, callbacks: {} },
     say: (message) => said.push(message),
     passOn: (answer) => passedOn.push(answer),
     failed: (what, error) => failures.push([what, error]),
@@ -159,9 +159,22 @@ describe('server.cluster', () => {
     expect(passedOn).toEqual([answer]);
   });
 
-  it('asks nobody before it is heard, and for no time that is none', async () => {
-    const { cluster } = open({}, false);
-    await expect(cluster.request('b', 1)).rejects.toEqual(code('ERR_CLUSTER_TOO_EARLY'));
+  it('asks as soon as it is heard, within its deadline, in the master never, and for no time that is none', async () => {
+    const { cluster, asked } = open({}, false);
+    const early = cluster.request('b', 1);
+    expect(asked()).toEqual([]);
+    cluster.hear();
+    await eventually(() => expect(asked()).toHaveLength(1));
+    cluster.onMessage({ say: 'answer', id: asked()[0]?.id as number, value: 'yes' });
+    expect(await early).toBe('yes');
+    const tooEarly = expect.objectContaining({ code: 'ERR_CLUSTER_TOO_EARLY', detail: { state: 'down' } });
+    await expect(open({}, false).cluster.request('b', 1, { timeoutMs: 1 })).rejects.toEqual(tooEarly);
+    await expect(open({ mayAsk: () => false }, false).cluster.request('b', 1)).rejects.toEqual(tooEarly);
+    const crowd = open({}, false).cluster;
+    const ends = Array.from({ length: 10_001 }, () => crowd.request('b', 1, { timeoutMs: 20 }).catch((e) => e.code));
+    expect(await ends.at(-1)).toBe('ERR_CLUSTER_FULL');
+    expect(await ends[0]).toBe('ERR_CLUSTER_TOO_EARLY');
+    await Promise.all(ends);
     await expect(open().cluster.request('b', 1, { timeoutMs: 0 })).rejects.toEqual(code('ERR_OPTION_RANGE'));
   });
 
