@@ -15,7 +15,14 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
   const failures: unknown[] = [];
   const passedOn: unknown[] = [];
   const cluster = new Cluster({
-    ...{ self: () => self, requestTimeoutMs: 1000, ttlMs: 5000, isBroker: () => false, mayAsk: () => true, callbacks: {} },
+    ...{
+      self: () => self,
+      requestTimeoutMs: 1000,
+      ttlMs: 5000,
+      isBroker: () => false,
+      mayAsk: () => true,
+      callbacks: {},
+    },
     say: (message) => said.push(message),
     passOn: (answer) => passedOn.push(answer),
     failed: (what, error) => failures.push([what, error]),
