@@ -6,10 +6,14 @@ import { describe, ServerError, serializeError } from '../errors/index.js';
 import { integer } from '../options/check.js';
 import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { monotonicMs } from '../util/clock.js';
+import { deferred } from '../util/deferred.js';
+import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
 import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName } from './names.js';
+import { OwnPresence } from './own-presence.js';
+import { checkPublication, checkRoomMessage } from './payload.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
 
@@ -20,6 +24,8 @@ export interface ClusterParts {
   readonly ttlMs: number;
   /** An answer that this process has not asked for: its predecessor has. */
   passOn(answer: Answer): void;
+  /** False in the master and the manager, which hear no answers. */
+  mayAsk(): boolean;
   /** This is the broker process. */
   isBroker(): boolean;
   /** The user's callbacks. */
@@ -51,6 +57,8 @@ export interface RoomMembers {
 type Subscriber = (data: unknown, from: string) => void;
 
 const MOST_QUESTIONS = 10_000;
+/** Questions that wait because this process does not serve yet. */
+const MOST_EARLY = 10_000;
 /** The broker forgets a room after five times as long. */
 const SAY_JOINED_AGAIN_MS = 1000;
 const MOST_ROOMS_SAID = 10_000;
@@ -69,11 +77,16 @@ export class Cluster {
   readonly #shared: { readonly subject: string; readonly take: Subscriber }[] = [];
   /** When the broker has last heard of a join of that room. */
   readonly #joined = new Map<string, number>();
+  readonly #present = new OwnPresence();
   #state: DriverState = 'down';
   #nodes: readonly NodeInfo[] = [];
+  /** Until the broker process says how much that is: nothing reaches other nodes yet. */
+  #maxPayload = Number.POSITIVE_INFINITY;
   /** A broker process has said how things stand. */
   #isTold = false;
   #isHeard = false;
+  readonly #heard = deferred<true>();
+  #early = 0;
 
   /** @internal */
   constructor(parts: ClusterParts) {
@@ -98,11 +111,11 @@ export class Cluster {
   /**
    * To every process of every node that has subscribed, this one included: at most once, in order of each sender.
    * @param data what the structured clone takes @throws ServerError ERR_CLUSTER_SUBJECT, ERR_DATA_NOT_CLONEABLE,
-   * ERR_MESSAGE_QUEUE_FULL
+   * ERR_MESSAGE_QUEUE_FULL, ERR_CLUSTER_PAYLOAD (more bytes than the engine takes: nobody gets it)
    */
   publish(subject: string, data: unknown): void {
     checkName('subject', subject);
-    this.#parts.say({ say: 'publish', subject: subjectOf(SubjectKind.own, subject), data });
+    this.#publish(subjectOf(SubjectKind.own, subject), data);
   }
 
   /** Call it at the top of the script, or in `workerStart`: each process subscribes for itself. @throws ServerError ERR_CLUSTER_SUBJECT */
@@ -150,7 +163,7 @@ export class Cluster {
     }
     let subject = '';
     const shared = object.shareBetweenNodes((data) => {
-      if (this.#isRunning()) this.#parts.say({ say: 'publish', subject, data });
+      if (this.#isRunning()) this.#publish(subject, data);
     });
     subject = subjectOf(SubjectKind[shared.kind], shared.name);
     const take: Subscriber = (bytes, from) => {
@@ -162,16 +175,20 @@ export class Cluster {
 
   /** Who is there, under keys of your own, such as users by room: members of all living nodes. */
   readonly presence = {
-    /** Adds or replaces a member of this node; it goes with its node. @param meta JSON */
+    /** Adds or replaces a member of this node; it goes with its node. @param meta JSON @throws ServerError ERR_CLUSTER_FULL */
     put: (key: string, member: string, meta: unknown = null): void => {
       checkName('key', key);
       checkName('member', member);
-      this.#parts.say({ say: 'present', key, member, meta, ttlMs: this.#parts.ttlMs });
+      this.#present.checkRoom(key, member);
+      const present = { key, member, meta, ttlMs: this.#parts.ttlMs };
+      this.#parts.say({ say: 'present', ...present });
+      this.#present.put(present);
     },
     drop: (key: string, member: string): void => {
       checkName('key', key);
       checkName('member', member);
       this.#parts.say({ say: 'absent', key, member });
+      this.#present.drop(key, member);
     },
     list: async (key: string): Promise<Member[]> => {
       checkName('key', key);
@@ -210,6 +227,11 @@ export class Cluster {
     this.#parts.say({ say: 'joined', room });
   }
 
+  /** @internal Before its members here get it. @throws ServerError ERR_CLUSTER_PAYLOAD */
+  checkRoomMessage(data: string | Uint8Array): void {
+    checkRoomMessage(data, this.#maxPayload);
+  }
+
   /** @internal To members of a room on other nodes. */
   toRoom(room: string, data: string | Uint8Array): void {
     this.#parts.say({ say: 'room', room, data });
@@ -218,6 +240,7 @@ export class Cluster {
   /** @internal This process reads its messages from now on, or the broker process is a new one. */
   hear(): void {
     this.#isHeard = true;
+    this.#heard.resolve(true);
     this.#joined.clear();
     this.#takeShared();
     this.#parts.say({ say: 'hello', subjects: this.#ownSubjects() });
@@ -229,7 +252,9 @@ export class Cluster {
       case 'now':
         this.#state = message.state;
         this.#nodes = message.nodes;
+        this.#maxPayload = message.maxPayload;
         this.#isTold = true;
+        this.#present.isComplete();
         return;
       case 'event':
         if (this.#parts.isBroker()) return;
@@ -243,12 +268,22 @@ export class Cluster {
         return;
       case 'asked':
         return void this.#answer(message.id, message.data, message.from);
+      case 'keep':
+        return this.#present.keep(message.members);
+      case 'forget':
+        return this.#present.forget(message.key, message.member);
       case 'restarted':
         return this.#restarted();
       default:
         if (!this.#questions.answered(message) && !isPassedOn) this.#parts.passOn(message);
         return;
     }
+  }
+
+  /** @throws ServerError ERR_CLUSTER_PAYLOAD */
+  #publish(subject: string, data: unknown): void {
+    checkPublication(data, this.#maxPayload);
+    this.#parts.say({ say: 'publish', subject, data });
   }
 
   /** Unless it is the first one: it does not know what the one before was asked. */
@@ -258,6 +293,7 @@ export class Cluster {
       this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'reconnecting' }));
     }
     if (this.#isHeard) this.hear();
+    for (const members of this.#present.all()) this.#parts.say({ say: 'presentAgain', members });
   }
 
   /** The broker process runs nothing of the user's, which may compute for long: it takes only what shared objects are told. */
@@ -289,9 +325,22 @@ export class Cluster {
   }
 
   /** Of the broker process: it waits a little longer than the other node may take. */
-  #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
-    if (!this.#isHeard) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});
+  async #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
+    if (!this.#isHeard) await this.#untilHeard(timeoutMs);
     return this.#questions.ask(node, timeoutMs + GRACE_MS, (id) => this.#parts.say({ say: 'ask', id, question }));
+  }
+
+  /** `workerStart` runs before a process serves. */
+  async #untilHeard(timeoutMs: number): Promise<void> {
+    const tooEarly = (): ServerError => new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#state });
+    if (!this.#parts.mayAsk()) throw tooEarly();
+    if (this.#early >= MOST_EARLY) {
+      throw new ServerError('ERR_CLUSTER_FULL', { what: 'questions before this process serves', most: MOST_EARLY });
+    }
+    this.#early++;
+    const isHeard = await within(this.#heard.promise, timeoutMs);
+    this.#early--;
+    if (isHeard === undefined) throw tooEarly();
   }
 
   async #answer(id: number, data: unknown, from: string): Promise<void> {

@@ -85,7 +85,10 @@ export interface ClusterEvents {
   nodeDown(id: NodeId, why: NodeEnd): void;
   /** Once for each change. */
   state(state: DriverState): void;
-  /** Publications of this subject may have been missed; called when the driver is `up` again, for each subscription. */
+  /**
+   * Publications of this subject may have been missed: called for each subject subscribed to, when the driver is `up` again, and
+   * once when the process that speaks for another node was replaced (its `start` with the same incarnation).
+   */
   gap(subject: string): void;
   /** Answers a request of a node, this one included. A rejection travels back as the error of the asking `request`. */
   request(data: Uint8Array, from: NodeId): Promise<Uint8Array>;

@@ -41,6 +41,15 @@ export interface ConnectionCall {
   readonly reset?: boolean;
 }
 
+/** A member of presence, as a process has put it. */
+export interface PresentMember {
+  readonly key: string;
+  readonly member: string;
+  /** JSON. */
+  readonly meta: unknown;
+  readonly ttlMs: number;
+}
+
 export type ToBroker =
   /** This process reads its messages now, and subscribes to these. */
   | { readonly say: 'hello'; readonly subjects: readonly string[] }
@@ -49,13 +58,9 @@ export type ToBroker =
   /** A connection of this node joins that room. */
   | { readonly say: 'joined'; readonly room: string }
   | { readonly say: 'room'; readonly room: string; readonly data: string | Uint8Array }
-  | {
-      readonly say: 'present';
-      readonly key: string;
-      readonly member: string;
-      readonly meta: unknown;
-      readonly ttlMs: number;
-    }
+  | ({ readonly say: 'present' } & PresentMember)
+  /** To a new broker process: what this process has put. */
+  | { readonly say: 'presentAgain'; readonly members: readonly PresentMember[] }
   | { readonly say: 'absent'; readonly key: string; readonly member: string }
   /** Of a task worker: it has these handlers now. */
   | { readonly say: 'works'; readonly offers: readonly OfferedWork[] }
@@ -66,6 +71,8 @@ export type ToBroker =
 export type ToMaster =
   /** At each change. `why` this node is not in its cluster; empty: nothing is known. */
   | { readonly say: 'nodes'; readonly self: string; readonly nodes: readonly NodeInfo[]; readonly why: string }
+  /** The first attempt to join has ended. `refused`: the node id is another living server's, and this one must not start. */
+  | { readonly say: 'tried'; readonly refused?: SerializedError }
   /** Another node asks that this one replaces its workers. */
   | { readonly say: 'reload'; readonly id: number }
   /** To `reloadNode`. */
@@ -91,11 +98,21 @@ export type ClusterEvent = {
 }[keyof ClusterCallbacks];
 
 export type FromBroker =
-  | { readonly say: 'now'; readonly state: DriverState; readonly nodes: readonly NodeInfo[] }
+  | {
+      readonly say: 'now';
+      readonly state: DriverState;
+      readonly nodes: readonly NodeInfo[];
+      /** Bytes of one packed publication; while the engine is lost, as last known. */
+      readonly maxPayload: number;
+    }
   | ({ readonly say: 'event' } & ClusterEvent)
   | { readonly say: 'published'; readonly subject: string; readonly data: unknown; readonly from: string }
   /** Another node asks by `request`: one worker answers. */
   | { readonly say: 'asked'; readonly id: number; readonly data: unknown; readonly from: string }
-  /** The broker process has started again: say hello. */
+  /** Before the answer to a `hello`: what the process before with this id had put into presence. */
+  | { readonly say: 'keep'; readonly members: readonly PresentMember[] }
+  /** Another process has put or dropped that member. */
+  | { readonly say: 'forget'; readonly key: string; readonly member: string }
+  /** The broker process has started again: say hello, and what is present. */
   | { readonly say: 'restarted' }
   | Answer;

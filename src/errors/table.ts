@@ -867,9 +867,9 @@ export const errorTable = {
     advice: 'Take it from cluster.addressOf(fd) on the node that has the connection.',
   }),
   ERR_CLUSTER_TOO_EARLY: entry({
-    fields: {},
-    sentence: () =>
-      'A process may ask other nodes once it serves, and this one does not yet, or is the master or the manager.',
+    fields: { state: 'string' },
+    sentence: ({ state }) =>
+      `A process may ask other nodes once it serves, and this one does not yet, or is the master or the manager; the engine is ${state}.`,
     advice: 'Ask in a callback that comes later than workerStart, or in a user process.',
   }),
   ERR_CLUSTER_NO_HANDLER: entry({

@@ -91,6 +91,8 @@ export class Master {
   onEnd: (end: ProcessEnd) => void = () => {};
   /** The broker process of a cluster says something. */
   onClusterReport: (said: object) => void = () => {};
+  /** The last step of a start, before clients can connect; a rejection ends it. */
+  mayServe: () => Promise<void> = async () => {};
 
   constructor(parts: MasterParts) {
     const { options, listens, mode, userProcessNum, log } = parts;
@@ -175,6 +177,7 @@ export class Master {
       reapAdopted();
       this.#manager.start();
       await this.#unlessEnded(Promise.all([this.#owners.ready(), this.#ready.promise]));
+      await this.#unlessEnded(this.mayServe());
       this.#ports.listen();
       this.#owners.accept();
       this.#phase = 'running';

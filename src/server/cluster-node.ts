@@ -70,6 +70,7 @@ export class ClusterNode {
       requestTimeoutMs,
       ttlMs: resolved.ttlMs,
       passOn: (answer) => this.#runtime?.passOn?.(answer),
+      mayAsk: () => this.#mayAsk,
       isBroker: () => this.#toBroker !== undefined,
       callbacks: parts.callbacks,
       say: (message) => this.#say(message),
@@ -115,6 +116,11 @@ export class ClusterNode {
     const { cluster } = this.#parts.options();
     if (cluster === null) throw new ServerError('ERR_NO_CLUSTER', { method: 'cluster' });
     return cluster;
+  }
+
+  get #mayAsk(): boolean {
+    const role = inherited()?.role;
+    return role !== undefined && role !== 'manager';
   }
 
   get #ownId(): number {
@@ -167,8 +173,9 @@ export class ClusterNode {
       ...{ deadlineMs, maxJobBytes },
       mayAsk: () => {
         this.#running('jobs');
-        return role !== undefined && role !== 'manager';
+        return this.#mayAsk;
       },
+      state: () => this.cluster.state,
       ask: (question, timeoutMs) => this.cluster.askBroker(question, timeoutMs),
       offer: (offers) => role === 'task' && this.#say({ say: 'works', offers }),
       isRunning: () => this.#runtime !== undefined,
@@ -197,6 +204,7 @@ export class ClusterNode {
     const id = this.#brokerId;
     const broker = new Broker({
       changed: () => this.#toMaster?.changed(),
+      tried: (refused) => this.#toMaster?.tried(refused),
       ...{ self: this.#self(), ttlMs: resolved.ttlMs, requestTimeoutMs, log: this.#parts.log },
       createDriver: () => createDriver(driver, given),
       rooms: this.#parts.rooms(),

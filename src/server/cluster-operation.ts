@@ -6,9 +6,11 @@ import type { NodeInfo } from '../cluster/driver.js';
 import type { FromMaster, ToMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
 import type { ClusterControl, ClusterStatus, NodeReload, NodesReload } from '../control/controlled.js';
-import { type ErrorCode, errorTable, ServerError, serializeError } from '../errors/index.js';
+import { deserializeError, type ErrorCode, errorTable, ServerError, serializeError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
+import { deferred } from '../util/deferred.js';
+import { within } from '../util/within.js';
 
 export interface ClusterOperationParts {
   readonly options: ResolvedClusterOptions;
@@ -30,6 +32,7 @@ const LOOK_AT_BROKER_MS = 500;
 export class ClusterOperation implements ClusterControl {
   readonly #parts: ClusterOperationParts;
   readonly #questions = new Questions(1);
+  readonly #tried = deferred<void>();
   #self: string;
   #nodes: readonly NodeInfo[] = [];
   #why = '';
@@ -38,6 +41,7 @@ export class ClusterOperation implements ClusterControl {
   constructor(parts: ClusterOperationParts) {
     this.#parts = parts;
     this.#self = parts.options.nodeId;
+    this.#tried.promise.catch(() => {}); // the start may have ended
   }
 
   /** The broker process says something. */
@@ -48,11 +52,24 @@ export class ClusterOperation implements ClusterControl {
         this.#nodes = message.nodes;
         this.#why = message.why;
         return;
+      case 'tried':
+        return message.refused === undefined
+          ? this.#tried.resolve()
+          : this.#tried.reject(deserializeError(message.refused));
       case 'reload':
         return void this.#reloadFor(message.id);
       default:
         return void this.#questions.answered(message);
     }
+  }
+
+  /**
+   * A step of the start: resolves when this node has joined, or has not reached its engine, which it then tries again, or
+   * neither is known in time.
+   * @throws ServerError ERR_CLUSTER_NODE_ID
+   */
+  async mayServe(timeoutMs: number): Promise<void> {
+    await within(this.#tried.promise, timeoutMs);
   }
 
   status(): ClusterStatus {

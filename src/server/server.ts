@@ -433,9 +433,9 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     return undefined;
   }
 
-  /** @internal To members of a room on other nodes, where there are any. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
-  protected toOtherNodes(room: string, data: string | Uint8Array): void {
-    if (this.#options.cluster !== null) this.cluster.toRoom(room, data);
+  /** @internal Undefined: this is the only node. */
+  protected get otherNodes(): Cluster | undefined {
+    return this.#options.cluster === null ? undefined : this.cluster;
   }
 
   /** Without a cluster a text is no session id. */

@@ -176,6 +176,7 @@ function clusterOf(
         .catch(() => {}),
     reloadHere: () => master.reloaded(),
   });
+  master.mayServe = () => operation.mayServe(options.bootTimeoutMs);
   master.onClusterReport = (said) => operation.hear(said as ToMaster);
   return operation;
 }

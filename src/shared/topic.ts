@@ -66,7 +66,7 @@ export class Topic<T = unknown> {
 
   /**
    * Gives the value to all subscribers, those of this process too: to each in a later turn of its event loop. They get a copy.
-   * @throws ServerError ERR_SHARED_VALUE_SIZE, ERR_SHARED_STUCK; the error of node:v8 for what it cannot serialise
+   * @throws ServerError ERR_SHARED_VALUE_SIZE, ERR_SHARED_STUCK, ERR_CLUSTER_PAYLOAD (other nodes do not get it); the error of node:v8 for what it cannot serialise
    */
   publish(value: T): void {
     const bytes = clonedBytes(value);

@@ -179,12 +179,14 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
    * With the option `cluster` members on other nodes get it, too.
    * @returns false, and `lastError` says why: ERR_ROOM_BUFFER_FULL, it was not taken; ERR_MESSAGE_QUEUE_FULL, other nodes do not
    * get it @throws ServerError ERR_ROOM_NAME,
-   * ERR_DATA_TYPE, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN
+   * ERR_DATA_TYPE, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN, ERR_CLUSTER_PAYLOAD (more bytes than the cluster's engine takes: nobody
+   * gets it)
    */
   publish(room: string, data: string | Uint8Array, options?: PublishOptions): boolean {
+    this.otherNodes?.checkRoomMessage(data);
     if (!this.#publishHere(room, data, options)) return false;
     try {
-      this.toOtherNodes(room, data);
+      this.otherNodes?.toRoom(room, data);
       return true;
     } catch (error) {
       return this.#refuse(error as ServerError);

@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Controlled } from '../../src/control/controlled.js';
+import type { Controlled, ServerStatus } from '../../src/control/controlled.js';
 import type { MetricFamily } from '../../src/control/metrics.js';
-import type { WorkerInfo } from '../../src/control/stats.js';
+import type { ServerStats, WorkerInfo } from '../../src/control/stats.js';
 import { CliWorld, type Ran, STATS, STATUS, WORKER } from '../helpers/cli-world.js';
 
 let world: CliWorld;
@@ -120,6 +120,19 @@ describe('tswoole top, not on a terminal', () => {
     expect(out).not.toMatch(/^tasks/m);
     expect(out).toMatch(/ requests 0\/s in, /);
     expect(out).toContain(' REQ/S ');
+  });
+
+  it('has a line of the cluster: nodes, figures, and how the engine is', async () => {
+    const engine = { driver: 'redis', engine: 'host:1', state: 'reconnecting', why: 'cut' };
+    const cluster = { ...engine, nodes: [{}, {}] } as unknown as ServerStatus['cluster'];
+    let looks = 0;
+    const figures = () => ({ published: 10 * ++looks, delivered: 4 * looks, lost: 3, reconnects: 0 });
+    const stats = () => ({ ...STATS, cluster: figures() as unknown as ServerStats['cluster'] });
+    await world.serve(growing({ stats, status: () => ({ ...STATUS, cluster }) }));
+    skipIntervals();
+    const { out } = await world.run('top', '--interval', '2');
+    const state = 'redis host:1 reconnecting: nodes as last known; cut';
+    expect(out.split('\n')).toContain(`cluster 2 nodes   5/s published, 2/s delivered, 3 lost   ${state}`);
   });
 
   it('does without figures that the server does not have', async () => {

@@ -179,6 +179,21 @@ describe('a broker process', () => {
     );
   });
 
+  it('is told again who is present, and each member is kept by the process that has put it last', async () => {
+    const { a, b } = await openTwo();
+    const of = (member: string) => ({ key: 'lobby', member, meta: null, ttlMs: 400 });
+    a.say({ say: 'presentAgain', members: [of('ann'), of('bob'), of('cy')] }, 0);
+    a.say({ say: 'present', ...of('bob') }, 1);
+    a.say({ say: 'absent', key: 'lobby', member: 'cy' }, 1);
+    const names = async (): Promise<string[]> =>
+      ((await b.ask({ ask: 'presence', key: 'lobby' })) as { member: string }[]).map(({ member }) => member).sort();
+    await expect.poll(names, { timeout: 10_000 }).toEqual(['ann', 'bob']);
+    const forgotten = a.told.filter(([{ say }]) => say === 'forget').map(([message, to]) => [message, to]);
+    expect(forgotten).toEqual(['bob', 'cy'].map((member) => [{ say: 'forget', key: 'lobby', member }, 0]));
+    a.say({ say: 'hello', subjects: [] }, 0);
+    expect(a.of('keep')).toEqual([{ say: 'keep', members: [{ ...of('ann'), keeper: 0 }] }]);
+  });
+
   it('whose predecessor has ended says that messages may be missing', async () => {
     const at = url();
     const sizes = { publish: () => true, size: () => 1, list: () => [{ name: 'room', members: 1 }] };

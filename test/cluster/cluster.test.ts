@@ -1,3 +1,4 @@
+import { serialize } from 'node:v8';
 import { describe, expect, it, vi } from 'vitest';
 import { addressText, readAddress } from '../../src/cluster/address.js';
 import { Cluster, type ClusterParts } from '../../src/cluster/cluster.js';
@@ -14,7 +15,14 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
   const failures: unknown[] = [];
   const passedOn: unknown[] = [];
   const cluster = new Cluster({
-    ...{ self: () => self, requestTimeoutMs: 1000, ttlMs: 5000, isBroker: () => false, callbacks: {} },
+    ...{
+      self: () => self,
+      requestTimeoutMs: 1000,
+      ttlMs: 5000,
+      isBroker: () => false,
+      mayAsk: () => true,
+      callbacks: {},
+    },
     say: (message) => said.push(message),
     passOn: (answer) => passedOn.push(answer),
     failed: (what, error) => failures.push([what, error]),
@@ -25,12 +33,53 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
   return { cluster, said, failures, asked, passedOn };
 }
 
+const now = { say: 'now', state: 'up', nodes: [self], maxPayload: 1000 } as const;
+
 describe('server.cluster', () => {
+  it('says again to another broker process who is present: what it put and kept, not what was dropped or put elsewhere', () => {
+    const { cluster, said } = open();
+    const { presence } = cluster;
+    const of = (member: string, meta: unknown) => ({ key: 'lobby', member, meta, ttlMs: 5000 });
+    const meta = { mood: 'good' };
+    presence.put('lobby', 'ann', meta);
+    meta.mood = 'changed later';
+    presence.put('lobby', 'bob');
+    presence.put('lobby', 'cy');
+    presence.drop('lobby', 'bob');
+    presence.drop('lobby', 'dan');
+    cluster.onMessage({ say: 'keep', members: [of('ann', 'older'), of('dan', 1), of('eve', 2)] });
+    cluster.onMessage(now);
+    cluster.onMessage({ say: 'forget', key: 'lobby', member: 'cy' });
+    said.length = 0;
+    cluster.onMessage({ say: 'restarted' });
+    expect(said).toEqual([
+      { say: 'hello', subjects: [] },
+      { say: 'presentAgain', members: [of('ann', { mood: 'good' }), of('eve', 2)] },
+    ]);
+  });
+
+  it('refuses what is longer than the engine takes, with its length and the limit, and nothing shorter', () => {
+    const { cluster, said } = open();
+    cluster.publish('news', 'x'.repeat(5000)); // the limit is not known yet
+    cluster.onMessage(now);
+    said.length = 0;
+    const tooLong = expect.objectContaining({ code: 'ERR_CLUSTER_PAYLOAD', detail: { bytes: 1001, most: 1000 } });
+    const overhead = serialize('x'.repeat(900)).length - 900;
+    cluster.publish('news', 'x'.repeat(1000 - overhead));
+    expect(() => cluster.publish('news', 'x'.repeat(1001 - overhead))).toThrow(tooLong);
+    expect(() => cluster.publish('news', { text: 'ü'.repeat(1000) })).toThrow(code('ERR_CLUSTER_PAYLOAD'));
+    expect(() => cluster.publish('news', Buffer.alloc(1000))).toThrow(code('ERR_CLUSTER_PAYLOAD'));
+    expect(said).toHaveLength(1);
+    cluster.checkRoomMessage('x'.repeat(999));
+    expect(() => cluster.checkRoomMessage('ü'.repeat(500))).toThrow(tooLong);
+    expect(() => cluster.checkRoomMessage(Buffer.alloc(1000))).toThrow(tooLong);
+  });
+
   it('knows itself, and what the broker process has told', () => {
     const { cluster } = open();
     expect([cluster.state, cluster.nodes, cluster.self]).toEqual(['down', [self], self]);
     const other = { ...self, id: 'b' };
-    cluster.onMessage({ say: 'now', state: 'up', nodes: [self, other] });
+    cluster.onMessage({ ...now, nodes: [self, other] });
     expect([cluster.state, cluster.nodes]).toEqual(['up', [self, other]]);
     cluster.onMessage({ say: 'restarted' });
     expect(cluster.state).toBe('reconnecting');
@@ -82,7 +131,7 @@ describe('server.cluster', () => {
     cluster.onMessage({ say: 'restarted' });
     cluster.onMessage({ say: 'answer', id: asked()[0]?.id as number, value: 'yes' });
     expect(await early).toBe('yes');
-    cluster.onMessage({ say: 'now', state: 'up', nodes: [self] });
+    cluster.onMessage(now);
     const lost = expect(cluster.request('b', 2)).rejects.toEqual(code('ERR_CLUSTER_DOWN'));
     cluster.onMessage({ say: 'restarted' });
     await lost;
@@ -117,9 +166,22 @@ describe('server.cluster', () => {
     expect(passedOn).toEqual([answer]);
   });
 
-  it('asks nobody before it is heard, and for no time that is none', async () => {
-    const { cluster } = open({}, false);
-    await expect(cluster.request('b', 1)).rejects.toEqual(code('ERR_CLUSTER_TOO_EARLY'));
+  it('asks as soon as it is heard, within its deadline, in the master never, and for no time that is none', async () => {
+    const { cluster, asked } = open({}, false);
+    const early = cluster.request('b', 1);
+    expect(asked()).toEqual([]);
+    cluster.hear();
+    await eventually(() => expect(asked()).toHaveLength(1));
+    cluster.onMessage({ say: 'answer', id: asked()[0]?.id as number, value: 'yes' });
+    expect(await early).toBe('yes');
+    const tooEarly = expect.objectContaining({ code: 'ERR_CLUSTER_TOO_EARLY', detail: { state: 'down' } });
+    await expect(open({}, false).cluster.request('b', 1, { timeoutMs: 1 })).rejects.toEqual(tooEarly);
+    await expect(open({ mayAsk: () => false }, false).cluster.request('b', 1)).rejects.toEqual(tooEarly);
+    const crowd = open({}, false).cluster;
+    const ends = Array.from({ length: 10_001 }, () => crowd.request('b', 1, { timeoutMs: 20 }).catch((e) => e.code));
+    expect(await ends.at(-1)).toBe('ERR_CLUSTER_FULL');
+    expect(await ends[0]).toBe('ERR_CLUSTER_TOO_EARLY');
+    await Promise.all(ends);
     await expect(open().cluster.request('b', 1, { timeoutMs: 0 })).rejects.toEqual(code('ERR_OPTION_RANGE'));
   });
 

@@ -302,6 +302,30 @@ for (const kind of kinds) {
         expect(a.driver.nodes()[1]).toMatchObject({ incarnation: 'second' });
       });
 
+      test.each(['cut', 'stop'])(
+        'a start that another process speaks for after %s is a gap for the others, once',
+        async (how) => {
+          const a = await start('a');
+          const old = await start('b', {}, 'only');
+          await eventually(() => expect(a.driver.nodes()).toHaveLength(2));
+          for (const subject of ['s', 't']) await a.driver.subscribe(subject, () => {}).ready;
+          await start('c');
+          await eventually(() => expect(a.told).toContain('up c'));
+          expect(a.told.filter((line) => line.startsWith('gap'))).toEqual([]);
+          if (how === 'cut') old.cut();
+          else await old.driver.stop(false);
+          const young = await start('b', {}, 'only');
+          await eventually(() => expect(a.told.slice(-2)).toEqual(['gap s', 'gap t']));
+          await sleep(3 * HEARTBEAT_MS);
+          expect(a.told.filter((line) => line.startsWith('gap'))).toHaveLength(2);
+          expect(a.told.filter((line) => line.endsWith(' b'))).toEqual(
+            how === 'cut' ? ['up b'] : ['up b', 'left b', 'up b'],
+          );
+          expect(String(await a.driver.request('b', text('x'), soon))).toBe('> x');
+          expect(young.told.filter((line) => line.startsWith('gap'))).toEqual([]);
+        },
+      );
+
       test('a second living server with the same id does not start, and the first goes on', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
         const second = nodes.make(engine, 'b');

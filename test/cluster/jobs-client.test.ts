@@ -18,7 +18,7 @@ afterEach(() => {
 
 const jobsOf = (more: Partial<JobsParts> = {}): Jobs =>
   new Jobs({
-    ...{ deadlineMs: 1000, maxJobBytes: 1000, mayAsk: () => true, isRunning: () => isRunning },
+    ...{ deadlineMs: 1000, maxJobBytes: 1000, mayAsk: () => true, state: () => 'down', isRunning: () => isRunning },
     ask: async (...all) => {
       asked.push(all);
       return 'answer';

@@ -85,8 +85,12 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     expect(await toA.ask(`send ${address} x`)).toMatchObject({ code: 'ERR_NODE_LOST' });
   });
 
-  test('tell every process that has subscribed, and know who is there', async () => {
-    const [toA, toB] = await startTwo();
+  test('tell every process that has subscribed, and know who is there, also after a kill of the broker process', async () => {
+    const [toA, toB, , b] = await startTwo();
+    for (const what of ['subject', 'room']) {
+      const refused = await toA.ask(`long ${what}`);
+      expect(refused).toMatchObject({ code: 'ERR_CLUSTER_PAYLOAD', message: expect.stringContaining('may have') });
+    }
     await toA.ask('news one');
     for (const client of [toA, toB]) await client.until('heard', [{ data: { data: 'one' }, from: 'a' }]);
     await toA.ask('present ann');
@@ -97,6 +101,14 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
       meta: { mood: 'good' },
       stale: false,
     }));
+    for (const client of [toA, toB])
+      await client.until(
+        'presence',
+        expect.toSatisfy((list) => isSame(list, [ann, bob])),
+      );
+    const broker = b.tree().find(({ title }) => title.includes('process cluster'));
+    b.signal('SIGKILL', broker?.pid);
+    await b.waitForEvent('clusterGap');
     for (const client of [toA, toB])
       await client.until(
         'presence',

@@ -7,6 +7,7 @@ import { integerBetween } from '../number.js';
 import { type Asked, ask } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
 import { bytes, count, duration, isTerminal, paint, print, seconds, table } from '../terminal.js';
+import { describeEngine } from './nodes.js';
 
 interface Flags extends TargetFlags {
   readonly interval: number;
@@ -207,12 +208,25 @@ function header(before: Look, { at, status, stats }: Look): string[] {
       `sockets ${stats.webSockets}   messages ${count(rate((s) => s.messagesReceived))}/s in, ${count(rate((s) => s.messagesPublished))}/s published, ${count(rate((s) => s.roomDeliveries))}/s delivered, ${count(stats.roomDrops)} dropped   rooms ${stats.rooms}`,
     );
   }
+  lines.push(...clusterLine(status, stats, rate));
   if (stats.taskWorkerNum > 0) {
     lines.push(
       `tasks ${count(rate((s) => s.tasks.done))}/s   ${tasks.queued} waiting, ${tasks.running} running, ${tasks.failed} failed, ${tasks.timedOut} timed out`,
     );
   }
   return lines;
+}
+
+function clusterLine(
+  { cluster }: ServerStatus,
+  stats: ServerStats,
+  rate: (read: (stats: ServerStats) => number) => number,
+): string[] {
+  if (cluster === null || cluster === undefined) return []; // undefined: a server of an earlier version
+  const published = count(rate((s) => s.cluster?.published ?? 0));
+  const delivered = count(rate((s) => s.cluster?.delivered ?? 0));
+  const figures = `${published}/s published, ${delivered}/s delivered, ${count(stats.cluster?.lost ?? 0)} lost`;
+  return [`cluster ${cluster.nodes.length} nodes   ${figures}   ${describeEngine(cluster)}`];
 }
 
 interface Row {

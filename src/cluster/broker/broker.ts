@@ -7,9 +7,11 @@ import { ServerError, serializeError } from '../../errors/index.js';
 import type { Log } from '../../util/log.js';
 import { pause } from '../../util/pause.js';
 import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../driver.js';
-import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from '../messages.js';
+import type { ClusterEvent, ConnectionCall, FromBroker, PresentMember, Question, ToBroker } from '../messages.js';
+import { inMessages } from '../own-presence.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
+import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
 import { packRoomData } from './room-data.js';
@@ -36,6 +38,8 @@ export interface BrokerParts {
   reload(): Promise<void>;
   /** Durable jobs; undefined: this server has none. */
   readonly jobs?: BrokerJobs | undefined;
+  /** Once: this node has joined, or the engine was not reached. @param refused its id is another server's */
+  tried?(refused?: ServerError): void;
   /** The figures and nodes have changed. */
   changed?(): void;
   readonly log: Log;
@@ -51,7 +55,8 @@ export class Broker {
   readonly #questions = new Questions(MOST_QUESTIONS);
   /** By subject: the processes that want it. */
   readonly #subscribers = new Map<string, { readonly subscription: Subscription; readonly processes: Set<number> }>();
-  readonly #present = new Map<string, { key: string; member: string; meta: unknown; ttlMs: number }>();
+  /** With the process that keeps it, should this one end. */
+  readonly #present = new Map<string, PresentMember & { readonly keeper: number }>();
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
   /** Processes that have said hello. */
@@ -121,8 +126,12 @@ export class Broker {
         if (this.#rooms === undefined) return;
         return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
       case 'present':
-        return this.#putPresent(message);
+        return this.#putPresent(message, from);
+      case 'presentAgain':
+        for (const member of message.members) this.#putPresent(member, from);
+        return;
       case 'absent':
+        this.#takeFromKeeper(message, from);
         this.#present.delete(presentKey(message));
         return this.#driver.presence.drop(ownKey(message.key), message.member);
       case 'works':
@@ -150,6 +159,8 @@ export class Broker {
     const missed = this.#parts.isSuccessor && !this.#greeted.has(from);
     this.#greeted.add(from);
     for (const subject of wanted) this.#subscribe(subject, from);
+    const kept = [...this.#present.values()].filter(({ keeper }) => keeper === from);
+    for (const members of inMessages(kept)) this.#send({ say: 'keep', members }, from);
     this.#send(this.#now(), from);
     if (!missed || this.#driver.state !== 'up') return; // who was there before is told when this node is in its cluster
     for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
@@ -174,9 +185,16 @@ export class Broker {
     this.#subscribers.delete(subject);
   }
 
-  #putPresent({ key, member, meta, ttlMs }: Extract<ToBroker, { say: 'present' }>): void {
-    this.#present.set(presentKey({ key, member }), { key, member, meta, ttlMs });
+  #putPresent({ key, member, meta, ttlMs }: PresentMember, from: number): void {
+    this.#takeFromKeeper({ key, member }, from);
+    this.#present.set(presentKey({ key, member }), { key, member, meta, ttlMs, keeper: from });
     this.#driver.presence.put(ownKey(key), member, meta, ttlMs);
+  }
+
+  /** Else it would put again what another process has changed. */
+  #takeFromKeeper({ key, member }: { key: string; member: string }, from: number): void {
+    const keeper = this.#present.get(presentKey({ key, member }))?.keeper;
+    if (keeper !== undefined && keeper !== from) this.#send({ say: 'forget', key, member }, keeper);
   }
 
   async #answer(id: number, question: Question, from: number): Promise<void> {
@@ -212,11 +230,13 @@ export class Broker {
   // ——— other nodes ———
 
   async #connect(signal: AbortSignal): Promise<void> {
+    const first = new FirstAttempt(this.#parts.ttlMs, (refused) => this.#parts.tried?.(refused));
     let told = '';
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         await this.#driver.start(this.#parts.self, this.#events());
-        return this.#started();
+        this.#started();
+        return first.joined();
       } catch (error) {
         if (signal.aborted) return;
         this.#connectError = error as Error;
@@ -224,6 +244,7 @@ export class Broker {
         const level = message === told ? 'debug' : 'error'; // once per reason, not at each attempt
         this.#parts.log[level]('this node is not in its cluster; it serves alone, and tries again', { error });
         told = message;
+        first.failed(error);
         await this.#driver.stop(false);
         await pause(pauseMs * (0.5 + Math.random() / 2), signal);
         this.#again();
@@ -304,7 +325,8 @@ export class Broker {
   }
 
   #now(): FromBroker {
-    return { say: 'now', state: this.#driver.state, nodes: this.#driver.nodes() };
+    const { state, capabilities } = this.#driver;
+    return { say: 'now', state, nodes: this.#driver.nodes(), maxPayload: capabilities.maxPayload };
   }
 
   #tellAll(message: FromBroker): void {

@@ -38,6 +38,11 @@ export class MasterLink {
     this.#reporter.report();
   }
 
+  /** The start of the server waits for it. @param refused the id of this node belongs to another server */
+  tried(refused?: ServerError): void {
+    this.#parts.tell({ say: 'tried', ...(refused !== undefined && { refused: serializeError(refused) }) });
+  }
+
   /** @returns false: it is none of the master's */
   onMessage(message: { readonly say: string }): boolean {
     if (!isOfMaster(message)) return false;

@@ -164,6 +164,9 @@ export class BrokerDriver implements cluster.ClusterDriver {
         requests.nodeGone(id);
         callSafely(() => on.nodeDown(id, why));
       },
+      replaced: () => {
+        for (const subject of this.#subjects.names()) callSafely(() => on.gap(subject));
+      },
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),
     });

@@ -30,6 +30,8 @@ export interface MembershipEvents {
   send(announcement: Buffer): void;
   nodeUp(node: NodeInfo): void;
   nodeDown(id: NodeId, why: NodeEnd): void;
+  /** Another process speaks for that start of a node: what it published in between is lost. Called when it has joined. */
+  replaced(): void;
   /** A living server has this node's id, and was there first. */
   taken(by: NodeInfo): void;
   /** The own heartbeats do not come back any more. */
@@ -50,6 +52,8 @@ export class Membership {
   readonly #others = new Map<NodeId, Other>();
   /** Starts that have ended: a late heartbeat must not bring them back, a new `hello` does. */
   readonly #retired = new Set<string>();
+  /** Starts that have said hello a second time, and have not joined yet. */
+  readonly #replaced = new Set<string>();
   #joined = false;
   #sinceMs = monotonicMs();
   #echoMs = monotonicMs();
@@ -129,7 +133,9 @@ export class Membership {
 
   /** A start that has said goodbye may come again: its broker process has been replaced. */
   #starts(node: NodeInfo): void {
-    this.#retired.delete(startOf(node));
+    const start = startOf(node);
+    const wasHere = this.#others.get(node.id)?.node.incarnation === node.incarnation;
+    if ((this.#retired.delete(start) || wasHere) && this.#replaced.size < MOST_RETIRED) this.#replaced.add(start);
     this.#answerSoon();
   }
 
@@ -142,7 +148,7 @@ export class Membership {
     const known = this.#others.get(node.id);
     if (known?.node.incarnation === node.incarnation) {
       known.missed = 0;
-      return;
+      return this.#tellReplaced(node);
     }
     if (known !== undefined) {
       this.#retire(known.node);
@@ -150,6 +156,11 @@ export class Membership {
     }
     this.#others.set(node.id, { node, missed: 0 });
     this.#events.nodeUp(node);
+    this.#tellReplaced(node);
+  }
+
+  #tellReplaced(node: NodeInfo): void {
+    if (this.#replaced.delete(startOf(node))) this.#events.replaced();
   }
 
   #left(node: NodeInfo): void {
@@ -159,6 +170,7 @@ export class Membership {
 
   #remove(node: NodeInfo, why: NodeEnd): void {
     this.#others.delete(node.id);
+    this.#replaced.delete(startOf(node));
     this.#events.nodeDown(node.id, why);
   }
 

@@ -58,6 +58,11 @@ export class Subjects {
     }
   }
 
+  /** With a local subscriber. */
+  names(): string[] {
+    return [...this.#subjects.keys()];
+  }
+
   /** The subjects whose publications may have been missed, each told once. */
   takeGaps(): string[] {
     const gaps = [...this.#subjects].filter(([, subject]) => subject.hasGap);

@@ -18,6 +18,8 @@ export interface JobsParts {
   readonly maxJobBytes: number;
   /** False in the master and the manager, which hear no answers. @throws ServerError ERR_NOT_STARTED */
   mayAsk(): boolean;
+  /** Of the cluster's engine, as this process knows it. */
+  state(): string;
   /** @throws ServerError ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL, the error of the answer */
   ask(question: Question, timeoutMs: number): Promise<unknown>;
   /** In a task worker: tells the broker process what it can run. */
@@ -144,14 +146,14 @@ export class Jobs {
 
   /** `workerStart` runs before a process serves. */
   async #untilHeard(): Promise<void> {
-    if (!this.#parts.mayAsk()) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});
+    if (!this.#parts.mayAsk()) throw new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#parts.state() });
     if (this.#early >= MOST_EARLY) {
       throw new ServerError('ERR_CLUSTER_FULL', { what: 'calls before this process serves', most: MOST_EARLY });
     }
     this.#early++;
     const isHeard = await within(this.#heard.promise, this.#parts.deadlineMs);
     this.#early--;
-    if (isHeard === undefined) throw new ServerError('ERR_CLUSTER_TOO_EARLY', {});
+    if (isHeard === undefined) throw new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#parts.state() });
   }
 
   /** As it will arrive: between processes it would keep more, and lose a `toJSON`. */
