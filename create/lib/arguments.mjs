@@ -62,7 +62,7 @@ export function wrongName(name) {
   if (name.length > 0 && name.length <= 214 && /^(@[a-z0-9-][a-z0-9-._]*\/)?[a-z0-9][a-z0-9-._]*$/.test(name)) {
     return name === 'node_modules' || name === 'favicon.ico' || name === 'tswoole' ? `${name} is taken.` : '';
   }
-  return `A name has small letters, digits, - . and _, and begins with a letter or digit; ${JSON.stringify(name)} came.`;
+  return `A name has small letters, digits, - . and _, and begins with a letter or digit, and at most 214 of them; ${JSON.stringify(name)} came.`;
 }
 
 /** The package manager that runs this, as it says of itself. */

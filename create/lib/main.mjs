@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { managerOf, readArguments, USAGE, UsageError, wrongName } from './arguments.mjs';
@@ -80,8 +80,10 @@ async function askTemplate(ask, world) {
 function refuseWrong({ folder, name, force }) {
   const wrong = wrongName(name);
   if (wrong !== '') throw new UsageError(wrong);
-  if (!existsSync(folder)) return;
-  if (!statSync(folder).isDirectory()) throw new UsageError(`${folder} is a file; a folder is expected.`);
+  if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) return;
+  const found = statSync(folder, { throwIfNoEntry: false });
+  if (found === undefined) throw new UsageError(`${folder} is a link to what is not there; a folder is expected.`);
+  if (!found.isDirectory()) throw new UsageError(`${folder} is a file; a folder is expected.`);
   const files = readdirSync(folder).filter((file) => file !== '.git');
   if (files.length === 0 || force) return;
   throw new UsageError(`${folder} is not empty. Give another folder, or --force to write over what is there.`);

@@ -32,6 +32,8 @@ interface Tree {
   readonly children: Map<string, Tree>;
 }
 
+/** Shares are sums of fractions. */
+const TINY = 1e-9;
 const LEFT_OUT = new Set(['(idle)', '(program)']);
 
 /** @returns frames from the bottom up, the widest first on each level; empty if nothing ran */
@@ -89,5 +91,29 @@ function place(tree: Tree, { frames, allUs, depth, from }: Place): void {
     if (child.totalUs === 0) continue;
     place(child, { frames, allUs, depth: depth + 1, from: left });
     left += child.totalUs / allUs;
+  }
+}
+
+/** @returns the frame an arrow key leads to; the same one where there is none */
+export function neighbour(frames: readonly Frame[], from: Frame, key: string): Frame {
+  const reaches = (inner: Frame, outer: Frame): boolean =>
+    inner.from >= outer.from - TINY && inner.from + inner.width <= outer.from + outer.width + TINY;
+  const on = (depth: number): Frame[] =>
+    frames.filter((frame) => frame.depth === depth).sort((a, b) => a.from - b.from);
+  switch (key) {
+    case 'ArrowUp':
+      return on(from.depth - 1).find((frame) => reaches(from, frame)) ?? from;
+    case 'ArrowDown':
+      return (
+        on(from.depth + 1)
+          .filter((frame) => reaches(frame, from))
+          .sort((a, b) => b.width - a.width)[0] ?? from
+      );
+    case 'ArrowLeft':
+      return on(from.depth).findLast((frame) => frame.from < from.from) ?? from;
+    case 'ArrowRight':
+      return on(from.depth).find((frame) => frame.from > from.from) ?? from;
+    default:
+      return from;
   }
 }

@@ -11,6 +11,8 @@ import { checkConfig } from './check.js';
 export const CONFIG_NAMES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((ending) => `tswoole.config.${ending}`);
 
 const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
+/** A config may ask a network for secrets; one that waits for something that never comes should not hold the command. */
+const LOAD_TIMEOUT_MS = 30_000;
 const WRITABLE_BY_OTHERS = 0o002;
 const MODULES = new Set([...TYPESCRIPT, '.js', '.mjs', '.cjs']);
 
@@ -51,8 +53,26 @@ function refuseStranger(file: string): void {
 }
 
 /** @throws ServerError ERR_CONFIG, ERR_CONFIG_KEY, ERR_CONFIG_VALUE */
-export async function loadConfig(file: string, stripsTypes = nodeStripsTypes()): Promise<CheckedConfig> {
-  return checkConfig(await exportedBy(file, stripsTypes), file);
+export async function loadConfig(
+  file: string,
+  stripsTypes = nodeStripsTypes(),
+  timeoutMs = LOAD_TIMEOUT_MS,
+): Promise<CheckedConfig> {
+  return checkConfig(await inTime(file, exportedBy(file, stripsTypes), timeoutMs), file);
+}
+
+/** The timer also keeps the process: without it Node ends, with code 0, when a config waits for nothing that can come. */
+async function inTime<T>(file: string, loading: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const why = `it has not finished loading after ${timeoutMs} ms: look for an await of what never settles`;
+    timer = setTimeout(() => reject(new ServerError('ERR_CONFIG', { file, why })), timeoutMs);
+  });
+  try {
+    return await Promise.race([loading, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> {

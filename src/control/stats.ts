@@ -182,7 +182,7 @@ export interface WorkerInfo extends WorkerCounts {
 export interface StandsStill {
   /** For how long. */
   sinceMs: number;
-  /** Where, a line per call; empty: unknown, as without the option `workerTimeoutMs`, and before 70% of it. */
+  /** Where, a line per call; empty: unknown, as without the option `workerTimeoutMs`, and before 1 s or 70% of it. */
   stack: string;
 }
 

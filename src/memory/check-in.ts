@@ -14,6 +14,8 @@ export interface CheckInParts {
   readonly isThread?: boolean;
   /** For how long in all the thread has slept where Node's event loop does not see it. */
   blockedMs?(): number;
+  /** The loop turns again after it stood still so long that its stack was taken (stack-watch.ts). */
+  stoodStill?(stoodMs: number, stack: string): void;
   /** Called about once a second with the memory of the process. */
   measured?(residentBytes: number): void;
 }
@@ -47,8 +49,14 @@ export class CheckIn {
   #tick(): void {
     const { record } = this.#parts;
     const now = performance.now();
+    const lateMs = Math.max(0, now - this.#expectedAt);
     record.seenAt = monotonicMs();
-    record.loopWasLate(Math.max(0, now - this.#expectedAt));
+    record.loopWasLate(lateMs);
+    const { stack } = record;
+    if (stack !== '') {
+      record.stack = ''; // else it would stand beside the next block as well
+      this.#parts.stoodStill?.(Math.round(lateMs), stack);
+    }
     this.#expectedAt = now + INTERVAL_MS;
     if (++this.#ticks % LOOK_EVERY === 0) this.#look();
   }

@@ -251,7 +251,7 @@ export const definitions = {
     kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'A worker or task worker whose event loop has been blocked for this time is logged with its stack, killed and replaced. At least 1000; 0: never.',
+    help: 'A worker or task worker whose event loop has been blocked for this time is logged with its stack, killed and replaced; one that turns again after a second or more is logged with where it stood. At least 1000; 0: never.',
   }),
   maxMemory: option({
     kind: memoryLimit(),

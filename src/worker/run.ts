@@ -117,6 +117,7 @@ function watchOver<C extends UserConnection>(
   let askedAt = Number.NEGATIVE_INFINITY;
   const checkIn = new CheckIn({
     record,
+    stoodStill: (stoodMs, stack) => log.warn('the event loop of this process stood still', { stoodMs, stack }),
     measured: (residentBytes) => {
       const now = performance.now(); // since the start of this process
       const isTooOld = longestMs > 0 && now >= longestMs;

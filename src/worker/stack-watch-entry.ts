@@ -8,9 +8,12 @@ import type { StackWatchData } from './stack-watch.js';
 
 const { region, peer, timeoutMs } = workerData as StackWatchData;
 const record = ProcessRecord.ofPeer(Region.open(region), peer);
-/** The manager acts when the whole time is over: the stack should be there by then. */
-const LOOK_AFTER_MS = timeoutMs * 0.7;
-const LOOKS_PER_TIMEOUT = 20;
+/**
+ * The manager acts when the whole time is over: the stack should be there by then. A loop that turns again before that should
+ * have left one too, so that what blocks it now and then is found.
+ */
+const LOOK_AFTER_MS = Math.min(timeoutMs * 0.7, 1000);
+const LOOKS_PER_WAIT = 14;
 const MOST_FRAMES = 40;
 
 let takenFor = 0;
@@ -20,7 +23,7 @@ setInterval(() => {
   if (seenAt === 0 || takenFor === seenAt || monotonicMs() - seenAt < LOOK_AFTER_MS) return;
   takenFor = seenAt;
   takeStack();
-}, timeoutMs / LOOKS_PER_TIMEOUT);
+}, LOOK_AFTER_MS / LOOKS_PER_WAIT);
 
 /** A main thread that is in the kernel, or in native code, does not stop: then there is no stack. */
 function takeStack(): void {

@@ -84,3 +84,8 @@ describe('the config file', () => {
     await expect(loadConfig(write('a.yaml', ''))).rejects.toThrow(/"\.yaml" is none of \.ts, /);
   });
 });
+
+it('a config that waits for what never comes is refused in time', async () => {
+  const file = write('tswoole.config.mjs', 'await new Promise(() => {}); export default {};');
+  await expect(loadConfig(file, true, 20)).rejects.toThrow(/has not finished loading after 20 ms/);
+});

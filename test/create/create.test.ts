@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -95,6 +95,13 @@ describe('create-tswoole', () => {
     expect(stderr).toMatch(/app is not empty\. Give another folder, or --force/);
     expect(projects.create('app', '--no-install', '--no-git', '--force').status).toBe(0);
     expect(projects.read('app/notes.txt')).toBe('mine');
+  });
+
+  it('refuses a link to what is not there', () => {
+    symlinkSync(join(projects.folder, 'nowhere'), join(projects.folder, 'app'));
+    const { status, stderr } = projects.create('app', '--no-install', '--no-git');
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/app is a link to what is not there/)]);
+    expect(existsSync(join(projects.folder, 'nowhere'))).toBe(false);
   });
 
   it.each([

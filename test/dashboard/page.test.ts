@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type CpuProfile, layOut } from '../../dashboard/src/flame.js';
+import { type CpuProfile, layOut, neighbour } from '../../dashboard/src/flame.js';
 import { age, bytes, count, duration, percent, processName } from '../../dashboard/src/format.js';
 import { mergeState, ratesOf } from '../../dashboard/src/merge.js';
 import type { State } from '../../dashboard/src/types.js';
@@ -88,6 +88,22 @@ describe('a flame graph', () => {
       ['(anonymous)', 2, 0.6, 0.2],
     ]);
     expect(frames[1]).toMatchObject({ place: '/app.js:5', totalUs: 1000, selfUs: 200 });
+  });
+
+  it('leads from frame to frame by the arrow keys, and stays where there is no other', () => {
+    const frames = layOut(profile);
+    const walk = (...keys: string[]): string => {
+      let at = frames[0];
+      for (const key of keys) at = at && neighbour(frames, at, `Arrow${key}`);
+      return at?.name ?? '';
+    };
+    expect(walk('Up')).toBe('all');
+    expect(walk('Down')).toBe('serve');
+    expect(walk('Down', 'Down')).toBe('parse');
+    expect(walk('Down', 'Down', 'Right')).toBe('(anonymous)');
+    expect(walk('Down', 'Down', 'Right', 'Right', 'Down')).toBe('(anonymous)');
+    expect(walk('Down', 'Down', 'Right', 'Left')).toBe('parse');
+    expect(walk('Down', 'Down', 'Right', 'Up', 'Up')).toBe('all');
   });
 
   it('of a process that did nothing has no frames', () => {

@@ -1,14 +1,19 @@
 // The dashboard in a browser, against a real server.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
 import { Chromium, type Page } from '../helpers/chromium.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { PACE } from '../helpers/deadline.js';
 import { eventually } from '../helpers/eventually.js';
 import { hasProgram } from '../helpers/wrk.js';
 
+const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
 const TOKEN = 'a-token-that-changes';
 const READ_TOKEN = 'a-token-that-only-reads';
 
@@ -51,6 +56,12 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
     await eventually(async () => expect(await page.texts('.banner')).toContain('Reloaded: generation 1×'));
     await world.act('+ worker');
     await eventually(async () => expect(await page.texts('tr[data-process] th')).toContain('worker 2'));
+    await page.fill('input[aria-label="Number of workers"]', '9');
+    await world.act('Scale');
+    await eventually(async () => expect((await page.texts('.banner.bad')).join()).toMatch(/workerNum.*3/));
+    await page.fill('input[aria-label="Number of workers"]', '2');
+    await world.act('Scale');
+    await eventually(async () => expect((await page.texts('.banner.good')).join()).toContain('2 workers run'));
 
     const stuck = await world.client('spin');
     await eventually(async () => expect(await page.texts('tr.still .state')).not.toEqual([]));
@@ -60,6 +71,98 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
     expect(world.hosts).toEqual(new Set([new URL(world.url).host]));
     await line.must('stop');
     await eventually(async () => expect(await page.texts('.banner.bad')).not.toEqual([]));
+  });
+
+  it('shows where a blocked worker stands, and a reload while it runs', async () => {
+    const world = await World.open(TOKEN, { flags: ['--worker-timeout-ms', '60000'] });
+    const { page, line } = world;
+    await world.show('overview');
+    const held = join(line.folder, 'hold');
+    writeFileSync(held, '');
+    await world.act('Reload');
+    await eventually(async () =>
+      expect((await page.texts('.doing')).join()).toMatch(/reload: \d of 2 processes are of generation 1/),
+    );
+    rmSync(held);
+    await eventually(async () => expect(await page.texts('.banner.good')).toContain('Reloaded: generation 1×'));
+    await eventually(async () => expect(await page.texts('.doing')).toEqual([]));
+
+    const stuck = await world.client('spin');
+    await eventually(async () => expect((await page.texts('tr.still .stack')).join()).toMatch(/operated\.js:\d+:\d+/));
+    stuck.destroy();
+    await world.act('Kill');
+    await eventually(async () => expect(await page.texts('tr.still')).toEqual([]));
+    expect(world.complaints).toEqual([]);
+  });
+
+  it('shows ten thousand connections a page at a time', async () => {
+    const world = await World.open(TOKEN, { flags: ['--max-connections', '12000'] });
+    const { page } = world;
+    const count = Math.min(10_000, mostSockets());
+    for (let opened = 0; opened < count; opened += 200)
+      await Promise.all(Array.from({ length: Math.min(200, count - opened) }, () => world.client('')));
+    await world.show('connections');
+    await eventually(async () => expect(await page.texts('tbody tr')).toHaveLength(50));
+    const first = (await page.texts('tbody td'))[0];
+    await page.click('main button', 'Next');
+    await eventually(async () => expect((await page.texts('tbody td'))[0]).not.toBe(first));
+    expect(await page.texts('tbody tr')).toHaveLength(50);
+    const bytes = `fetch('/api/connections?count=1000000').then(async (got) => [got.status, (await got.text()).length])`;
+    const [status, length] = (await page.evaluate(bytes)) as [number, number];
+    expect(status === 400 || (status === 200 && length < 1_000_000), `${status}, ${length} bytes`).toBe(true);
+    expect(await page.evaluate('document.querySelectorAll("*").length')).toBeLessThan(3000);
+    await world.show('overview');
+    await eventually(async () =>
+      expect(Number.parseFloat(await world.figure('connections'))).toBeGreaterThanOrEqual(
+        count === 10_000 ? 10 : count,
+      ),
+    );
+  });
+
+  it('walks the flame graph by keys, with the focus seen', async () => {
+    const world = await profiled();
+    const { page } = world;
+    const told = async (): Promise<string> => (await page.texts('.flame-told strong'))[0] ?? '';
+    const press = (key: string): Promise<unknown> =>
+      page.evaluate(
+        `document.querySelector('canvas.flame').dispatchEvent(new KeyboardEvent('keydown', { key: '${key}', bubbles: true, cancelable: true }))`,
+      );
+    await page.evaluate(`document.querySelector('canvas.flame').focus({ focusVisible: true })`);
+    expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
+    expect(await page.evaluate('document.activeElement.getAttribute("aria-label")')).toMatch(/frames: arrow keys/);
+    await press('ArrowDown');
+    await eventually(async () => expect(await told()).toBe('all'));
+    await press('ArrowDown');
+    await eventually(async () => expect(await told()).not.toBe('all'));
+    const chosen = await told();
+    await press('Enter');
+    expect(await told()).toBe(chosen);
+    await press('Escape');
+    await eventually(async () => expect(await told()).toBe('all'));
+    expect(world.complaints).toEqual([]);
+  });
+
+  it('runs nothing of names, keys, log lines and errors that are markup', async () => {
+    const world = await World.open(TOKEN, { fixture: 'hostile-names.js' });
+    const { page } = world;
+    const socket = new WebSocket(`ws://127.0.0.1:${world.port}`);
+    await once(socket, 'open');
+    socket.send('throw');
+    const markup = '<script>window.hurt=1</script><img src=x onerror="window.hurt=1">';
+    await world.show('rooms');
+    await eventually(async () => expect((await page.texts('tbody td')).join()).toContain(markup));
+    await world.show('log');
+    await eventually(async () => expect((await page.texts('.log')).join()).toContain('<script>window.hurt=1'));
+    socket.send('exit');
+    await world.show('ends');
+    await eventually(async () => expect((await page.texts('tbody')).join()).toContain('<script>window.hurt=1'));
+    await world.show('objects');
+    expect(
+      await page.evaluate('window.hurt === undefined && document.querySelector("main img, main script") === null'),
+    ).toBe(true);
+    expect(world.complaints).toEqual([]);
+    expect(world.hosts).toEqual(new Set([new URL(world.url).host]));
+    socket.terminate();
   });
 
   it('comes back by itself when the server does', async () => {
@@ -108,21 +211,52 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   });
 });
 
+/** At the flame graph of a worker that ran. */
+async function profiled(): Promise<World> {
+  const world = await World.open();
+  await world.show('profile');
+  await world.page.evaluate(
+    `(() => { const one = document.querySelector('select[aria-label=Seconds]'); one.value = '1'; one.dispatchEvent(new Event('change', { bubbles: true })); })()`,
+  );
+  const client = await world.client('hello');
+  const busy = setInterval(() => client.write('echo x\n'.repeat(1000)), 5);
+  try {
+    await world.page.click('main button', 'CPU profile');
+    await eventually(async () => expect(await world.page.texts('canvas.flame')).toHaveLength(1));
+  } finally {
+    clearInterval(busy);
+  }
+  return world;
+}
+
+/** How many clients this process may hold, of the descriptors it is allowed. */
+function mostSockets(): number {
+  const limit = Number(spawnSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).stdout);
+  return Number.isNaN(limit) ? 10_000 : limit - 500;
+}
+
+interface OpenAs {
+  readonly flags?: readonly string[];
+  /** In place of operated.js. */
+  readonly fixture?: string;
+}
+
 class World {
   readonly line = new CommandLine();
   readonly complaints: string[] = [];
   readonly hosts = new Set<string>();
   page!: Page;
   url = '';
-  #port = 0;
+  port = 0;
 
   /** @param token to log in with; empty: it stays at the log-in */
-  static async open(token = TOKEN): Promise<World> {
+  static async open(token = TOKEN, { flags: more = [], fixture }: OpenAs = {}): Promise<World> {
     const world = new World();
+    if (fixture !== undefined) copyFileSync(join(FIXTURES, fixture), world.line.script);
     // A port of its own, so that the page finds the server again behind a restart.
     const admin = { port: freePort(), dashboard: true, token: TOKEN, readToken: READ_TOKEN };
-    const flags = ['--admin', JSON.stringify(admin), '--max-worker-num', '3', '--log-file', 'log'];
-    world.#port = (await world.line.daemon(...flags)).port;
+    const flags = ['--admin', JSON.stringify(admin), '--max-worker-num', '3', '--log-file', 'log', ...more];
+    world.port = (await world.line.daemon(...flags)).port;
     world.url = (await world.line.report()).status.admin;
     browser = await Chromium.start();
     browser.listen((method, params) => world.#hear(method, params));
@@ -168,11 +302,11 @@ class World {
   }
 
   async client(line: string): Promise<Socket> {
-    const socket = connect(this.#port, '127.0.0.1');
+    const socket = connect(this.port, '127.0.0.1');
     socket.on('error', () => {});
     clients.push(socket);
     await once(socket, 'connect');
-    socket.write(`${line}\n`);
+    if (line !== '') socket.write(`${line}\n`);
     socket.resume();
     return socket;
   }

@@ -1,5 +1,5 @@
 // `tswoole init`: the config it writes starts the app as it is.
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -135,6 +135,33 @@ describe('tswoole init', () => {
     );
     writeFileSync(join(line.folder, 'tswoole.config.json'), '{}');
     expect((await line.run('init', '--force')).stderr).toMatch(/tswoole\.config\.json is there too/);
+  });
+
+  it('writes to no other place through a link, and says what it cannot read or write', async () => {
+    const line = lineWith(EXPRESS);
+    const [config, elsewhere] = ['tswoole.config.mjs', 'elsewhere'].map((name) => join(line.folder, name));
+    symlinkSync(elsewhere as string, config as string);
+    const refused = await line.run('init');
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringMatching(/There is tswoole\.config\.mjs already/)]);
+    await line.must('init', '--force');
+    expect([existsSync(elsewhere as string), readFileSync(config as string, 'utf8')]).toEqual([
+      false,
+      expect.stringContaining("name: 'web'"),
+    ]);
+    rmSync(config as string);
+    mkdirSync(config as string);
+    const folder = await line.run('init', '--force');
+    expect([folder.code, folder.stderr]).toEqual([
+      1,
+      expect.stringMatching(/^tswoole: \S+mjs cannot be written: [^\n]+\n$/),
+    ]);
+    rmSync(join(line.folder, 'package.json'));
+    mkdirSync(join(line.folder, 'package.json'));
+    const manifest = await line.run('init');
+    expect([manifest.code, manifest.stderr]).toEqual([
+      2,
+      expect.stringMatching(/package\.json cannot be read: EISDIR[^\n]+\n$/),
+    ]);
   });
 
   it('says what a build has to make first, and what has to be installed', async () => {

@@ -46,6 +46,16 @@ describe('a process that checks in', () => {
     expect(total(record.loopDelays.counts)).toBe(10);
   });
 
+  it('tells of a block whose stack was taken, once, and forgets the stack', () => {
+    const told: unknown[] = [];
+    const checkIn = new CheckIn({ record, stoodStill: (stoodMs, stack) => told.push([typeof stoodMs, stack]) });
+    checkIn.start();
+    record.stack = 'at slow';
+    vi.advanceTimersByTime(300);
+    expect([told, record.stack]).toEqual([[['number', 'at slow']], '']);
+    checkIn.stop();
+  });
+
   it('tells by how much a turn came too late', () => {
     const checkIn = new CheckIn({ record });
     checkIn.start();

@@ -2,7 +2,7 @@ import { change } from '../api.ts';
 import { Chart } from '../chart.tsx';
 import { age, bytes, count, duration, percent, processName } from '../format.ts';
 import { ActButton, Bar, Figure, Panel } from '../parts.tsx';
-import { history, requestRates, state } from '../store.ts';
+import { history, mayChange, requestRates, state } from '../store.ts';
 import type { Reactor, State, Worker } from '../types.ts';
 
 export function Overview() {
@@ -101,9 +101,39 @@ function Actions({ now: { status, doing } }: { now: State }) {
             question={`Run ${status.workerNum - 1} workers in place of ${status.workerNum}? The last one finishes its work first.`}
             run={async () => `${(await change<{ workerNum: number }>('scale', { by: -1 })).workerNum} workers run`}
           />
+          <ScaleTo status={status} />
         </>
       )}
     </div>
+  );
+}
+
+/** Any number: what does not fit is refused by the server, which says what does. */
+function ScaleTo({ status: { workerNum, maxWorkerNum } }: { status: State['status'] }) {
+  const [wanted, setWanted] = useState('');
+  if (!mayChange.value) return null;
+  return (
+    <>
+      <input
+        type="number"
+        aria-label="Number of workers"
+        class="short"
+        min={1}
+        max={maxWorkerNum}
+        placeholder={String(workerNum)}
+        value={wanted}
+        onInput={(event) => setWanted(event.currentTarget.value)}
+      />
+      <ActButton
+        label="Scale"
+        question={`Run ${wanted || 'how many'} workers in place of ${workerNum}? At most ${maxWorkerNum} are possible.`}
+        run={async () => {
+          const { workerNum: run } = await change<{ workerNum: number }>('scale', { workerNum: Number(wanted) });
+          setWanted('');
+          return `${run} workers run`;
+        }}
+      />
+    </>
   );
 }
 

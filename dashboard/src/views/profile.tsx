@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { fetchBytes } from '../api.ts';
-import { type CpuProfile, type Frame, layOut } from '../flame.ts';
+import { type CpuProfile, type Frame, layOut, neighbour } from '../flame.ts';
 import { duration, processName } from '../format.ts';
 import { Panel, tell } from '../parts.tsx';
 import { mayChange, state } from '../store.ts';
@@ -82,15 +82,19 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** A click on a frame makes it as wide as the graph; one on the bottom shows all again. */
+/**
+ * A click on a frame makes it as wide as the graph; one on the bottom shows all again. By keys: the arrows choose a frame, Enter
+ * makes it as wide as the graph, Escape shows all again.
+ */
 function FlameGraph({ frames }: { frames: readonly Frame[] }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [root, setRoot] = useState<Frame | null>(null);
   const [hovered, setHovered] = useState<Frame | null>(null);
+  const [chosen, setChosen] = useState<Frame | null>(null);
   const shown = root ?? frames[0];
   useEffect(() => {
-    if (canvas.current !== null && shown !== undefined) draw(canvas.current, frames, shown);
-  }, [frames, shown]);
+    if (canvas.current !== null && shown !== undefined) draw(canvas.current, frames, { root: shown, chosen });
+  }, [frames, shown, chosen]);
   if (shown === undefined) return <p class="empty">Nothing ran meanwhile: the process was idle.</p>;
   const at = (event: MouseEvent): Frame | null => {
     const { left, top, width } = (event.currentTarget as HTMLCanvasElement).getBoundingClientRect();
@@ -99,18 +103,31 @@ function FlameGraph({ frames }: { frames: readonly Frame[] }) {
       depth: Math.floor((event.clientY - top) / ROW),
     });
   };
-  const told = hovered ?? shown;
+  const told = hovered ?? chosen ?? shown;
+  const press = (event: KeyboardEvent): void => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const { key } = event;
+    if (key.startsWith('Arrow')) setChosen(chosen === null ? shown : neighbour(frames, chosen, key));
+    else if (key === 'Enter') setRoot(chosen);
+    else if (key === 'Escape') {
+      setRoot(null);
+      setChosen(null);
+    } else return;
+    event.preventDefault();
+  };
   return (
     <>
-      <p class="quiet flame-told">
+      <p class="quiet flame-told" aria-live="polite">
         <strong>{told.name}</strong> {told.place} {duration(told.totalUs / 1000)} in all, {duration(told.selfUs / 1000)}{' '}
         in itself
       </p>
       <canvas
         ref={canvas}
         class="flame"
-        role="img"
-        aria-label={`Flame graph of ${frames.length} frames`}
+        role="application"
+        tabIndex={0}
+        aria-label={`Flame graph of ${frames.length} frames: arrow keys choose one, Enter makes it as wide as the graph, Escape shows all`}
+        onKeyDown={press}
         onClick={(event) => setRoot(at(event))}
         onMouseMove={(event) => setHovered(at(event))}
         onMouseLeave={() => setHovered(null)}
@@ -119,7 +136,12 @@ function FlameGraph({ frames }: { frames: readonly Frame[] }) {
   );
 }
 
-function draw(canvas: HTMLCanvasElement, frames: readonly Frame[], root: Frame): void {
+interface Shown {
+  readonly root: Frame;
+  readonly chosen: Frame | null;
+}
+
+function draw(canvas: HTMLCanvasElement, frames: readonly Frame[], { root, chosen }: Shown): void {
   const width = canvas.parentElement?.clientWidth ?? 600;
   const height = (Math.max(...frames.map(({ depth }) => depth)) + 1) * ROW;
   const scale = devicePixelRatio;
@@ -137,6 +159,11 @@ function draw(canvas: HTMLCanvasElement, frames: readonly Frame[], root: Frame):
     const visible = Math.min(width, x + wide) - left;
     context.fillStyle = `hsl(${colourOf(frame)} 65% 68%)`;
     context.fillRect(left, frame.depth * ROW, Math.max(visible - 1, LEAST_WIDTH), ROW - 1);
+    if (frame === chosen) {
+      context.strokeStyle = '#1d2422';
+      context.lineWidth = 2;
+      context.strokeRect(left + 1, frame.depth * ROW + 1, Math.max(visible - 3, 1), ROW - 3);
+    }
     if (visible < 30) continue;
     context.fillStyle = '#1d2422';
     context.fillText(shorten(frame.name, visible), left + 4, frame.depth * ROW + ROW / 2);

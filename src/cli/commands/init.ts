@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { CONFIG_NAMES, nodeStripsTypes } from '../../config/load.js';
@@ -37,7 +37,7 @@ export function init(
   if (entry !== undefined && isMissing) throw new CliError(ExitCode.usage, `There is no file ${join(folder, entry)}.`);
   const name = fileNameFor(project, stripsTypes);
   refuseOthers(folder, name, isForced);
-  writeFileSync(join(folder, name), configText(project, script));
+  write(join(folder, name), configText(project, script), isForced);
   print(`Found ${kindOf(project)}: ${script} (${foundBy}).`);
   print(`Wrote ${name}. docs/config.md describes all keys.`);
   print(['Next:', ...stepsFor(project)].join('\n  '));
@@ -47,14 +47,30 @@ function projectIn(folder: string, entry: string | undefined): Project {
   try {
     return lookAtProject(folder, entry);
   } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw new CliError(ExitCode.usage, `${join(folder, 'package.json')} is not JSON: ${error.message}.`);
+    if (!(error instanceof Error)) throw error;
+    const problem = error instanceof SyntaxError ? 'is not JSON' : 'cannot be read';
+    throw new CliError(ExitCode.usage, `${join(folder, 'package.json')} ${problem}: ${error.message}.`);
   }
+}
+
+/** Writes a file of its own, never through a link to another place. */
+function write(file: string, text: string, isForced: boolean): void {
+  try {
+    if (isForced) rmSync(file, { force: true });
+    writeFileSync(file, text, { flag: 'wx' });
+  } catch (error) {
+    throw new CliError(ExitCode.failed, `${file} cannot be written: ${(error as Error).message}.`);
+  }
+}
+
+/** Also a link to what is not there. */
+function isThere(file: string): boolean {
+  return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** With --force, the file that is written over may only be the one of the same name: Node would find two. */
 function refuseOthers(folder: string, name: string, isForced: boolean): void {
-  const there = CONFIG_NAMES.filter((known) => existsSync(join(folder, known)));
+  const there = CONFIG_NAMES.filter((known) => isThere(join(folder, known)));
   const [first] = there;
   if (first === undefined) return;
   if (!isForced) throw new CliError(ExitCode.usage, `There is ${first} already; --force writes over it.`);
