@@ -124,7 +124,6 @@ function FlameGraph({ frames }: { frames: readonly Frame[] }) {
       <canvas
         ref={canvas}
         class="flame"
-        role="application"
         tabIndex={0}
         aria-label={`Flame graph of ${frames.length} frames: arrow keys choose one, Enter makes it as wide as the graph, Escape shows all`}
         onKeyDown={press}
