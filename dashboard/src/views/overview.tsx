@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import { change } from '../api.ts';
 import { Chart } from '../chart.tsx';
 import { age, bytes, count, duration, percent, processName } from '../format.ts';
