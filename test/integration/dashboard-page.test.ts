@@ -58,7 +58,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
     await eventually(async () => expect(await page.texts('tr[data-process] th')).toContain('worker 2'));
     await page.fill('input[aria-label="Number of workers"]', '9');
     await world.act('Scale');
-    await eventually(async () => expect((await page.texts('.banner.bad')).join()).toMatch(/workerNum.*3/));
+    await eventually(async () => expect((await page.texts('.banner.bad')).join()).toMatch(/maxWorkerNum, which is 3/));
     await page.fill('input[aria-label="Number of workers"]', '2');
     await world.act('Scale');
     await eventually(async () => expect((await page.texts('.banner.good')).join()).toContain('2 workers run'));
@@ -145,15 +145,20 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   it('runs nothing of names, keys, log lines and errors that are markup', async () => {
     const world = await World.open(TOKEN, { fixture: 'hostile-names.js' });
     const { page } = world;
-    const socket = new WebSocket(`ws://127.0.0.1:${world.port}`);
-    await once(socket, 'open');
-    socket.send('throw');
+    const connect = async (): Promise<WebSocket> => {
+      const socket = new WebSocket(`ws://127.0.0.1:${world.port}`);
+      await once(socket, 'open');
+      return socket;
+    };
+    const socket = await connect();
     const markup = '<script>window.hurt=1</script><img src=x onerror="window.hurt=1">';
     await world.show('rooms');
-    await eventually(async () => expect((await page.texts('tbody td')).join()).toContain(markup));
+    await eventually(async () => expect((await page.texts('tbody')).join()).toContain(markup));
+    socket.send('throw');
     await world.show('log');
     await eventually(async () => expect((await page.texts('.log')).join()).toContain('<script>window.hurt=1'));
-    socket.send('exit');
+    const other = await connect(); // a callback that throws ends its connection
+    other.send('exit');
     await world.show('ends');
     await eventually(async () => expect((await page.texts('tbody')).join()).toContain('<script>window.hurt=1'));
     await world.show('objects');
@@ -163,6 +168,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
     expect(world.complaints).toEqual([]);
     expect(world.hosts).toEqual(new Set([new URL(world.url).host]));
     socket.terminate();
+    other.terminate();
   });
 
   it('comes back by itself when the server does', async () => {
