@@ -2,8 +2,13 @@
 import { flag, jsonOrText, type Kind, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
-/** The option `sticky`: by the value of a cookie, or of a header. */
-export type StickyOptions = { readonly cookie: string } | { readonly header: string };
+/** The option `sticky`: by the value of a cookie or of a header, one of them. */
+export interface StickyOptions {
+  /** Name of a cookie. */
+  readonly cookie?: string;
+  /** Name of a header, in any case. */
+  readonly header?: string;
+}
 
 export interface ResolvedSticky {
   readonly by: 'cookie' | 'header';

@@ -4,6 +4,7 @@ import { refuseUnknownNames } from './known-names.js';
 
 /** The fields by which proxies name a client: those in use everywhere, and that of RFC 7239. */
 export const forwardedFields = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded'] as const;
+/** A field by which proxies name a client. */
 export type ForwardedField = (typeof forwardedFields)[number];
 
 /** The option `trustProxy`: proxies that name the client of each request. */

@@ -78,7 +78,12 @@ export class Dispatcher {
    * names. Undefined: it is not inspected.
    */
   get choiceByRequest(): ChooseByBytes | undefined {
-    return this.#byUser ?? (this.#parts.region.hasSessionAffinity ? this.#bySession : undefined);
+    return this.#byUser ?? (this.keepsSessions ? this.#bySession : undefined);
+  }
+
+  /** Workers have an app that keeps sessions: of Engine.IO. */
+  get keepsSessions(): boolean {
+    return this.#parts.region.hasSessionAffinity;
   }
 
   /** A request of a session that one worker keeps goes to that worker; other requests follow the strategy. */
@@ -88,8 +93,7 @@ export class Dispatcher {
 
   /** The ring of the worker that keeps the session which a request names; undefined: it names none. */
   ringOfSession(bytes: Buffer, from: number, length: number): WorkerRing | undefined {
-    const { context, region, view } = this.#parts;
-    if (!region.hasSessionAffinity) return undefined;
+    const { context, view } = this.#parts;
     const worker = workerOfSession(bytes, from, length);
     return worker >= 0 && worker < view.workerNum ? context.ring(worker) : undefined;
   }

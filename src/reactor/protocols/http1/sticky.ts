@@ -19,7 +19,7 @@ export class Sticky {
    */
   ringFor({ bytes, at, head, headBytes }: Cursor, length: number): WorkerRing | undefined {
     const { dispatcher } = this.#parts;
-    const ofSession = dispatcher.ringOfSession(bytes, at, length);
+    const ofSession = dispatcher.keepsSessions ? dispatcher.ringOfSession(bytes, at, length) : undefined;
     if (ofSession !== undefined) return ofSession;
     const worker = this.#value.workerOf(bytes, at + head.linesStart, at + headBytes - 2, dispatcher.workerNum);
     return worker === NO_WORKER ? undefined : this.#readyFrom(worker);
