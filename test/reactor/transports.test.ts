@@ -41,6 +41,9 @@ const gate = new NodeHandshakeGate({
 transportConformance("TLS by Node's streams", async () => {
   const socket = loopback.connect();
   const client = connectTls({ socket, rejectUnauthorized: false });
+  // libuv tells of a reset behind unread bytes as of an end: all that belongs to the handshake must have been read.
+  let tickets = 0;
+  client.on('session', () => tickets++);
   const arrival = await loopback.arrival();
   const failures: string[] = [];
   let secure: Secured | null = null;
@@ -51,7 +54,7 @@ transportConformance("TLS by Node's streams", async () => {
       secure?.listen?.({ readable() {}, written() {}, closed() {}, failed: ({ code }) => failures.push(code ?? '') });
     },
   );
-  await poll('hands are shaken', () => secure !== null && client.getProtocol() !== null);
+  await poll('hands are shaken', () => secure !== null && tickets === 2);
   const transport = new NodeTlsTransport();
   const connection = connectionOf(arrival.descriptor, transport, secure);
   return { transport, client, connection, failures, reset: () => socket.resetAndDestroy() };
