@@ -107,6 +107,9 @@ function messagingOf<C extends UserConnection>(place: WorkerPlace<C>, peer: numb
   });
 }
 
+/** A process that only lacks CPU is often late by less. */
+const TOLD_FROM_MS = 1000;
+
 function watchOver<C extends UserConnection>(
   worker: Worker<C>,
   record: ProcessRecord,
@@ -117,7 +120,9 @@ function watchOver<C extends UserConnection>(
   let askedAt = Number.NEGATIVE_INFINITY;
   const checkIn = new CheckIn({
     record,
-    stoodStill: (stoodMs, stack) => log.warn('the event loop of this process stood still', { stoodMs, stack }),
+    stoodStill(stoodMs, stack) {
+      if (stoodMs >= TOLD_FROM_MS) log.warn('the event loop of this process stood still', { stoodMs, stack });
+    },
     measured: (residentBytes) => {
       const now = performance.now(); // since the start of this process
       const isTooOld = longestMs > 0 && now >= longestMs;
