@@ -3,13 +3,14 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { PACE } from '../helpers/deadline.js';
 import { endServers, type ServerProcess, spawnServer, startServer, TEST_MODE } from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
 afterEach(endCommandLines);
 
-const given = { port: 0, workerNum: 2, reactorNum: 1, maxWaitMs: 700 };
+const given = { port: 0, workerNum: 2, reactorNum: 1, maxWaitMs: Math.round(700 * PACE) };
 
 async function say(server: ServerProcess, what: string): Promise<void> {
   const client = await TcpClient.connect(server.port);
