@@ -5,15 +5,16 @@
 import { describe, ServerError, serializeError } from '../errors/index.js';
 import { integer } from '../options/check.js';
 import type { SharedBetweenNodes } from '../shared/between-nodes.js';
+import { clonedBytes } from '../shared/cloned.js';
 import { monotonicMs } from '../util/clock.js';
 import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
+import { ROOM_HEAD_BYTES } from './broker/room-data.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
 import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName } from './names.js';
 import { OwnPresence } from './own-presence.js';
-import { checkPublication, checkRoomMessage } from './payload.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
 
@@ -229,7 +230,9 @@ export class Cluster {
 
   /** @internal Before its members here get it. @throws ServerError ERR_CLUSTER_PAYLOAD */
   checkRoomMessage(data: string | Uint8Array): void {
-    checkRoomMessage(data, this.#maxPayload);
+    // Other types are refused by the room itself.
+    const bytes = typeof data === 'string' ? Buffer.byteLength(data) : (data?.length ?? 0);
+    this.#checkLength(ROOM_HEAD_BYTES + bytes);
   }
 
   /** @internal To members of a room on other nodes. */
@@ -280,10 +283,16 @@ export class Cluster {
     }
   }
 
-  /** @throws ServerError ERR_CLUSTER_PAYLOAD */
-  #publish(subject: string, data: unknown): void {
-    checkPublication(data, this.#maxPayload);
+  /** Packed here, so that the caller hears what is wrong with it. @throws ServerError ERR_DATA_NOT_CLONEABLE, ERR_CLUSTER_PAYLOAD */
+  #publish(subject: string, value: unknown): void {
+    const data = clonedBytes(value);
+    this.#checkLength(data.length);
     this.#parts.say({ say: 'publish', subject, data });
+  }
+
+  #checkLength(bytes: number): void {
+    const most = this.#maxPayload;
+    if (bytes > most) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes, most });
   }
 
   /** Unless it is the first one: it does not know what the one before was asked. */

@@ -54,7 +54,8 @@ export type ToBroker =
   /** This process reads its messages now, and subscribes to these. */
   | { readonly say: 'hello'; readonly subjects: readonly string[] }
   | { readonly say: 'subscribe' | 'unsubscribe'; readonly subject: string }
-  | { readonly say: 'publish'; readonly subject: string; readonly data: unknown }
+  /** `data` as `clonedBytes` packs it. */
+  | { readonly say: 'publish'; readonly subject: string; readonly data: Uint8Array }
   /** A connection of this node joins that room. */
   | { readonly say: 'joined'; readonly room: string }
   | { readonly say: 'room'; readonly room: string; readonly data: string | Uint8Array }

@@ -58,7 +58,13 @@ export async function loadConfig(
   stripsTypes = nodeStripsTypes(),
   timeoutMs = LOAD_TIMEOUT_MS,
 ): Promise<CheckedConfig> {
-  return checkConfig(await inTime(file, exportedBy(file, stripsTypes), timeoutMs), file);
+  const exported = await inTime(file, exportedBy(file, stripsTypes), timeoutMs);
+  try {
+    return checkConfig(exported, file);
+  } catch (error) {
+    if (error instanceof ServerError) throw error;
+    throw new ServerError('ERR_CONFIG', { file, why: 'a key of it cannot be read' }, { cause: error });
+  }
 }
 
 /** The timer also keeps the process: without it Node ends, with code 0, when a config waits for nothing that can come. */

@@ -24,6 +24,8 @@ export class Access {
   readonly #now: () => number;
   readonly #sessions: Sessions;
   readonly #limit: LoginLimit;
+  /** Of the field Authorization; its own, so that a script with an old token keeps nobody from logging in. */
+  readonly #fieldLimit: LoginLimit;
 
   /** @param now monotonic ms */
   constructor(admin: ResolvedAdmin, now: () => number = monotonicMs) {
@@ -31,6 +33,7 @@ export class Access {
     this.#now = now;
     this.#sessions = new Sessions(this.#now);
     this.#limit = new LoginLimit(this.#now);
+    this.#fieldLimit = new LoginLimit(this.#now);
   }
 
   /** A token is set. */
@@ -59,6 +62,8 @@ export class Access {
       const [scheme = '', given = ''] = authorization.split(' ');
       const rights = scheme.toLowerCase() === 'bearer' ? this.#rightsOf(given) : undefined;
       if (rights !== undefined) return { rights, by: 'token', address };
+      mayTry(this.#fieldLimit, address);
+      this.#fieldLimit.failed(address);
     } else {
       const session = this.session(request);
       if (session !== undefined) return { rights: session.rights, by: 'session', address };
@@ -79,8 +84,7 @@ export class Access {
   /** @returns the cookie to set @throws Refusal 401, 403, 415, 429 */
   logIn(request: IncomingMessage, token: unknown): { readonly cookie: string; readonly client: Client } {
     const address = addressOf(request);
-    const wait = this.#limit.waitSeconds(address);
-    if (wait > 0) throw new Refusal(429, `too many wrong tokens: wait ${wait} s`, { 'retry-after': String(wait) });
+    mayTry(this.#limit, address);
     const rights = typeof token === 'string' ? this.#rightsOf(token) : undefined;
     if (rights === undefined) {
       this.#limit.failed(address);
@@ -115,6 +119,9 @@ export class Access {
   /** @throws Refusal 403 */
   #mustBeOwnPage(request: IncomingMessage): void {
     const { headers } = request;
+    if (headers.origin === undefined) {
+      throw new Refusal(403, 'there is no Origin: a program sends the token, Authorization: Bearer TOKEN');
+    }
     if (!hasOwnOrigin(headers) || isForeign(headers)) {
       throw new Refusal(
         403,
@@ -151,4 +158,10 @@ export function addressOf({ socket }: IncomingMessage): string {
 function isSame(one: string, other: string): boolean {
   const hash = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(hash(one), hash(other));
+}
+
+/** @throws Refusal 429 */
+function mayTry(limit: LoginLimit, address: string): void {
+  const wait = limit.waitSeconds(address);
+  if (wait > 0) throw new Refusal(429, `too many wrong tokens: wait ${wait} s`, { 'retry-after': String(wait) });
 }

@@ -3,7 +3,7 @@
  * master's main thread and reads shared memory, so it answers when workers do not.
  */
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { DASHBOARD_FOLDER } from '../entries.js';
 import { ServerError } from '../errors/index.js';
@@ -36,6 +36,8 @@ export class AdminServer {
   readonly #access: Access;
   readonly #dashboard: Dashboard | undefined;
   readonly #http: HttpServer;
+  /** By connection: when its last request has left. */
+  readonly #turns = new WeakMap<Socket, Promise<void>>();
 
   /** @param folder of the built dashboard */
   constructor(
@@ -59,7 +61,7 @@ export class AdminServer {
         connectionsCheckingInterval: LOOK_FOR_LATE_MS,
       },
       (request, response) => {
-        void this.#handle(request, response);
+        void this.#inTurn(request, response);
       },
     );
     this.#http.maxConnections = LIMIT_CONNECTIONS;
@@ -100,12 +102,26 @@ export class AdminServer {
     await closed;
   }
 
+  /**
+   * One request of a connection at a time: Node calls for each that lies in a read, and a client that reads no answers would
+   * have hundreds of them made.
+   */
+  async #inTurn(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request;
+    const before = this.#turns.get(socket);
+    const left = closed(response, socket);
+    this.#turns.set(socket, left);
+    await before;
+    if (socket.destroyed) return;
+    await this.#handle(request, response);
+  }
+
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       await this.#answer(request, response);
     } catch (error) {
       await drain(request);
-      this.#refuse(response, error);
+      this.#refuse(request, response, error);
     }
   }
 
@@ -168,9 +184,13 @@ export class AdminServer {
     this.#log.info('a command came to the admin listener', { ...fields, ...who });
   }
 
-  #refuse(response: ServerResponse, error: unknown): void {
+  #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (response.headersSent) return void response.destroy();
     if (error instanceof Refusal) {
+      if (error.status === 401 && request.headers.authorization !== undefined) {
+        const address = request.socket.remoteAddress; // those that come too often are answered 429: no lines of theirs
+        this.#log.warn('a wrong token came to the admin listener', { address, why: error.message });
+      }
       const body = JSON.stringify({ error: { code: `HTTP_${error.status}`, message: error.message } });
       return send(response, error.status, `${body}\n`, 'application/json', { ...error.headers, connection: 'close' });
     }
@@ -179,6 +199,18 @@ export class AdminServer {
     if (status === 500) this.#log.error('a request to the admin listener failed', { error });
     send(response, status, `${JSON.stringify({ error: publicError(error) })}\n`, 'application/json');
   }
+}
+
+/** Resolves when the answer has left, or never will. */
+function closed(response: ServerResponse, socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      socket.off('close', end);
+      resolve();
+    };
+    response.once('close', end);
+    socket.once('close', end);
+  });
 }
 
 function whyNotReady({ state, cluster }: ServerStatus): string {

@@ -216,6 +216,39 @@ export function jsonOrText(text: string): unknown {
   }
 }
 
+interface ObjectParts<Resolved> {
+  /** As TypeScript says it, with the words that it may be. */
+  readonly type: string;
+  readonly expected: string;
+  /** `true` stands for an object that names nothing; without this it is refused. */
+  readonly takesTrue?: true;
+  /** @throws ServerError ERR_OPTION_* */
+  resolve(name: string, given: Readonly<Record<string, unknown>>): Resolved;
+  /** Default: as JSON. */
+  show?(value: Resolved): string;
+}
+
+/** An object, or false, which is null where it is used. As text: JSON, or a word. */
+export function objectOrFalse<Given, Resolved extends object>(
+  parts: ObjectParts<Resolved>,
+): Kind<Given, Readonly<Resolved> | null> {
+  const { type, expected, takesTrue = false } = parts;
+  return {
+    ...{ type, expected },
+    show: (value) => (value === null ? 'false' : (parts.show?.(value) ?? JSON.stringify(value))),
+    parse(text) {
+      const json = jsonOrText(text);
+      return typeof json === 'string' ? flag().parse?.(json) : json;
+    },
+    check(name, value) {
+      if (value === false || value === null) return null;
+      const given: unknown = value === true && takesTrue ? {} : value;
+      if (typeof given !== 'object' || Array.isArray(given)) refuse('ERR_OPTION_TYPE', name, expected, value);
+      return Object.freeze(parts.resolve(name, given as Record<string, unknown>));
+    },
+  };
+}
+
 /** An IP address, or a range of them. */
 export function isRange(value: unknown): value is string {
   if (typeof value !== 'string') return false;

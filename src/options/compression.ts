@@ -1,5 +1,5 @@
 /** The option `compression`: which answers of workers are compressed, and how. */
-import { flag, integer, jsonOrText, type Kind, refuse, size } from './check.js';
+import { integer, type Kind, objectOrFalse, refuse, size } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 import { MIB } from './size.js';
 
@@ -42,23 +42,12 @@ const MEDIA_TYPE = /^[a-z0-9!#$&^_.+-]+\/(\*|[a-z0-9!#$&^_.+-]+)$/i;
 
 /** null: nothing is compressed. */
 export function compression(): Kind<CompressionOptions | boolean, ResolvedCompression | null> {
-  const expected = 'true, false, or {encodings, minLength, types, level}';
-  const word = flag();
-  return {
+  return objectOrFalse({
     type: 'CompressionOptions | boolean',
-    expected,
-    show: (value) => (value === null ? 'false' : JSON.stringify(value)),
-    parse(given) {
-      const json = jsonOrText(given);
-      return typeof json === 'string' ? word.parse?.(json) : json;
-    },
-    check(name, value) {
-      if (value === false || value === null) return null;
-      const given = value === true ? {} : value;
-      if (typeof given !== 'object' || Array.isArray(given)) refuse('ERR_OPTION_TYPE', name, expected, value);
-      return Object.freeze(checkCompression(name, given as Record<string, unknown>));
-    },
-  };
+    expected: 'true, false, or {encodings, minLength, types, level}',
+    takesTrue: true,
+    resolve: checkCompression,
+  });
 }
 
 const minLength = size({ min: 0, max: 64 * MIB });

@@ -1,5 +1,5 @@
 /** The option `rateLimit`: how many requests each client may make. */
-import { flag, integer, jsonOrText, type Kind, refuse } from './check.js';
+import { integer, type Kind, objectOrFalse, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
 /** A request, as the function `by` gets it before any callback does. */
@@ -48,21 +48,7 @@ export const keysKind = integer({ min: 1, max: 50_000_000 });
 
 /** null: no limit. */
 export function rateLimit(): Kind<RateLimitOptions | false, ResolvedRateLimit | null> {
-  const word = flag();
-  return {
-    type: 'RateLimitOptions | false',
-    expected: EXPECTED,
-    show: (value) => (value === null ? 'false' : JSON.stringify(value)),
-    parse(given) {
-      const json = jsonOrText(given);
-      return typeof json === 'string' ? word.parse?.(json) : json;
-    },
-    check(name, value) {
-      if (value === false || value === null) return null;
-      if (typeof value !== 'object' || Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, EXPECTED, value);
-      return Object.freeze(checkLimit(name, value as Record<string, unknown>));
-    },
-  };
+  return objectOrFalse({ type: 'RateLimitOptions | false', expected: EXPECTED, resolve: checkLimit });
 }
 
 function checkLimit(name: string, given: Record<string, unknown>): ResolvedRateLimit {

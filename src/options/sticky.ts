@@ -1,5 +1,5 @@
 /** The option `sticky`: HTTP requests with the same cookie or header go to the same worker. */
-import { flag, jsonOrText, type Kind, refuse } from './check.js';
+import { type Kind, objectOrFalse, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
 /** The option `sticky`: by the value of a cookie or of a header, one of them. */
@@ -21,21 +21,12 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]{1,128}$/i;
 
 /** null: requests go by `dispatchMode` alone. */
 export function sticky(): Kind<StickyOptions | false, ResolvedSticky | null> {
-  const word = flag();
-  return {
+  return objectOrFalse({
     type: 'StickyOptions | false',
     expected: EXPECTED,
-    show: (value) => (value === null ? 'false' : JSON.stringify({ [value.by]: value.name })),
-    parse(given) {
-      const json = jsonOrText(given);
-      return typeof json === 'string' ? word.parse?.(json) : json;
-    },
-    check(name, value) {
-      if (value === false || value === null) return null;
-      if (typeof value !== 'object' || Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, EXPECTED, value);
-      return Object.freeze(checkSticky(name, value as Record<string, unknown>));
-    },
-  };
+    resolve: checkSticky,
+    show: ({ by, name }) => JSON.stringify({ [by]: name }),
+  });
 }
 
 function checkSticky(name: string, given: Record<string, unknown>): ResolvedSticky {
@@ -43,6 +34,14 @@ function checkSticky(name: string, given: Record<string, unknown>): ResolvedStic
   const { cookie, header } = given;
   if ((cookie === undefined) === (header === undefined)) refuse('ERR_OPTION_VALUE', name, EXPECTED, given);
   const wanted = cookie ?? header;
-  if (typeof wanted !== 'string' || !TOKEN.test(wanted)) refuse('ERR_OPTION_VALUE', name, EXPECTED, given);
+  if (typeof wanted !== 'string' || !TOKEN.test(wanted)) {
+    const by = cookie === undefined ? 'header' : 'cookie';
+    refuse(
+      'ERR_OPTION_VALUE',
+      `${name}.${by}`,
+      `the name of a ${by}: 1 to 128 letters, digits and !#$%&'*+.^_\`|~-`,
+      wanted,
+    );
+  }
   return cookie === undefined ? { by: 'header', name: wanted.toLowerCase() } : { by: 'cookie', name: wanted };
 }

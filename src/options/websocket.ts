@@ -1,5 +1,5 @@
 /** Options of ports that speak WebSocket. */
-import { flag, jsonOrText, type Kind, listOf, refuse, size, text } from './check.js';
+import { type Kind, listOf, objectOrFalse, refuse, size, text } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 import { MIB } from './size.js';
 
@@ -21,25 +21,15 @@ const threshold = size({ min: 0, max: 64 * MIB });
 
 /** null: nothing is compressed. */
 export function messageCompression(): Kind<MessageCompressionOptions | boolean, ResolvedMessageCompression | null> {
-  const expected = 'true, false, or {threshold}';
-  const word = flag();
-  return {
+  return objectOrFalse({
     type: 'MessageCompressionOptions | boolean',
-    expected,
-    show: (value) => (value === null ? 'false' : JSON.stringify(value)),
-    parse(given) {
-      const json = jsonOrText(given);
-      return typeof json === 'string' ? word.parse?.(json) : json;
+    expected: 'true, false, or {threshold}',
+    takesTrue: true,
+    resolve(name, given) {
+      refuseUnknownNames(name, given, ['threshold']);
+      return { threshold: threshold.check(`${name}.threshold`, given['threshold'] ?? 1024) };
     },
-    check(name, value) {
-      if (value === false || value === null) return null;
-      const given = value === true ? {} : value;
-      if (typeof given !== 'object' || Array.isArray(given)) refuse('ERR_OPTION_TYPE', name, expected, value);
-      refuseUnknownNames(name, given as object, ['threshold']);
-      const least = (given as Record<string, unknown>)['threshold'] ?? 1024;
-      return Object.freeze({ threshold: threshold.check(`${name}.threshold`, least) });
-    },
-  };
+  });
 }
 
 /** Of a request, without its query. Empty: every path. */

@@ -113,7 +113,7 @@ const TOLD_FROM_MS = 1000;
 function watchOver<C extends UserConnection>(
   worker: Worker<C>,
   record: ProcessRecord,
-  { maxMemory, maxUptimeMs, maxUptimeJitterMs }: ResolvedOptions,
+  { mode, maxMemory, maxUptimeMs, maxUptimeJitterMs }: ResolvedOptions,
   log: Log,
 ): void {
   const longestMs = jittered(maxUptimeMs, maxUptimeJitterMs);
@@ -124,6 +124,7 @@ function watchOver<C extends UserConnection>(
       if (stoodMs >= TOLD_FROM_MS) log.warn('the event loop of this process stood still', { stoodMs, stack });
     },
     measured: (residentBytes) => {
+      if (mode === 'base') worker.lookForGone();
       const now = performance.now(); // since the start of this process
       const isTooOld = longestMs > 0 && now >= longestMs;
       const isTooLarge = maxMemory > 0 && residentBytes > maxMemory;

@@ -421,9 +421,17 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   }
 
   #drainOn(): void {
+    this.lookForGone();
+    this.#checkPurpose();
+  }
+
+  /**
+   * Looks in shared memory for clients that are gone, and room for those that wait. Needed where nobody tells it: a worker
+   * that leaves gets no frames, and in BASE mode the process that owned the connection may have died.
+   */
+  lookForGone(): void {
     this.#parts.outbox.poll();
     for (const service of this.#services) service.poll();
-    this.#checkPurpose();
   }
 
   #checkPurpose(): void {

@@ -434,6 +434,7 @@ describe('tswoole completion', () => {
   });
 
   it('has none for other shells', async () => {
+    expect((await run('completion', '__proto__')).failure).toBeDefined();
     const { err, failure } = await run('completion', 'tcsh');
     expect(failure).toEqual(refused);
     expect(err).toContain('bash, zsh, fish, and not for tcsh');

@@ -5,6 +5,7 @@ import { packRoomData, unpackRoomData } from '../../src/cluster/broker/room-data
 import { createDriver } from '../../src/cluster/create-driver.js';
 import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.js';
 import { ServerError } from '../../src/errors/index.js';
+import { clonedBytes } from '../../src/shared/cloned.js';
 import { Log } from '../../src/util/log.js';
 import { eventually } from '../helpers/eventually.js';
 
@@ -119,14 +120,14 @@ describe('a broker process', () => {
     const { a, b } = await openTwo();
     b.say({ say: 'hello', subjects: ['m:news'] }, 0);
     b.say({ say: 'subscribe', subject: 'm:news' }, 1);
-    a.say({ say: 'publish', subject: 'm:news', data: { n: 1 } });
+    a.say({ say: 'publish', subject: 'm:news', data: clonedBytes({ n: 1 }) });
     await eventually(() => expect(b.of('published')).toHaveLength(2));
     expect(b.told.filter(([{ say }]) => say === 'published')).toEqual(
       [0, 1].map((process) => [{ say: 'published', subject: 'm:news', data: { n: 1 }, from: 'a' }, process]),
     );
     b.say({ say: 'unsubscribe', subject: 'm:news' }, 1);
     b.say({ say: 'hello', subjects: [] }, 0);
-    a.say({ say: 'publish', subject: 'm:news', data: 2 });
+    a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(2) });
     await b.ask({ ask: 'request', node: 'a', data: 'behind it', timeoutMs: 1000 });
     expect(b.of('published')).toHaveLength(2);
   });
@@ -137,9 +138,9 @@ describe('a broker process', () => {
     await eventually(() => expect([a, b].map(({ broker }) => broker.driver.nodes().length)).toEqual([2, 2]));
     b.say({ say: 'hello', subjects: ['m:news'] }, 0);
     const most = a.broker.driver.capabilities.maxPayload;
-    a.say({ say: 'publish', subject: 'm:news', data: Buffer.alloc(most) });
+    a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(Buffer.alloc(most)) });
     a.say({ say: 'room', room: 'lobby', data: 'x'.repeat(most) });
-    a.say({ say: 'publish', subject: 'm:news', data: 'short' });
+    a.say({ say: 'publish', subject: 'm:news', data: clonedBytes('short') });
     await eventually(() => expect(b.of('published')).toHaveLength(1));
     const told = a.log.filter((line) => line.includes('longer than the engine takes'));
     expect(told).toHaveLength(2);

@@ -352,7 +352,7 @@ for (const kind of kinds) {
         old.cut();
         await eventually(() => expect(old.driver.state).toBe('reconnecting'));
         const young = await start('b', {}, 'second');
-        await sleep(1100);
+        await sleep(TTL_MS + HEARTBEAT_MS); // away for longer than the ttl: the younger start has the older right
         old.heal();
         await eventually(() => expect(old.driver.state).toBe('down'));
         expect(old.driver.failure).toMatchObject({ code: 'ERR_CLUSTER_NODE_ID' });
@@ -591,7 +591,7 @@ for (const kind of kinds) {
         await a.driver.stop(true);
         expect(a.driver.state).toBe('down');
         await engine.restart();
-        await sleep(300);
+        await sleep(300); // nothing is to come: several times the first pauses between attempts
         expect([a.driver.state, a.driver.stats().reconnects]).toEqual(['down', 0]);
       });
     });

@@ -73,7 +73,7 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     const engine = await redis(logged);
     const [queue, other] = (await queues.openMany(2, { url: engine.url })) as [JobQueue, JobQueue];
     await queue.enqueueMany(Array.from({ length: 50 }, (_, data) => ({ name: 'q', data })));
-    await sleep(1_500);
+    await sleep(1_500); // Redis writes its log once a second: what is older has to be there
     const runs = new Map<unknown, number>();
     const run: RunJob = async ({ data }) => {
       runs.set(data, (runs.get(data) ?? 0) + 1);
@@ -116,14 +116,16 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     const engine = await redis({ appendOnly: true });
     const queue = await queues.open({ url: engine.url });
     let runs = 0;
-    const run: RunJob = async () => {
+    let end: () => void = () => {};
+    const run: RunJob = () => {
       runs++;
-      await sleep(1_500);
+      return new Promise<void>((resolve) => (end = resolve));
     };
     await queue.work('q', run, { concurrency: 1, leaseMs: 6_000 });
     await queue.enqueue('q', 1);
     await eventually(() => expect(runs).toBe(1));
     await engine.restart();
+    end();
     await eventually(async () => expect(await queue.counts('q')).toMatchObject({ done: 1, running: 0 }));
     expect(runs).toBe(1);
     expect(queue.stats()).toMatchObject({ done: 1, leaseLost: 0 });
@@ -156,7 +158,7 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     await former.enqueue('q', 1, { delayMs: 500 });
     await former.close(0);
     await engine.kill('SIGKILL');
-    await sleep(1_000);
+    await sleep(1_000); // the time at which it is due goes by
     await engine.restart();
     const queue = await queues.open({ url: engine.url });
     let runs = 0;

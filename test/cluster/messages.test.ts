@@ -1,6 +1,6 @@
 /** What nodes send each other, also when it comes from a stranger at the engine. */
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   Asked,
   decodeNodeMessage,
@@ -50,6 +50,8 @@ describe('an envelope', () => {
     );
   });
 });
+
+afterEach(() => void vi.useRealTimers());
 
 describe('membership', () => {
   const self = { id: 'a', incarnation: '1', address: '', version: '' };
@@ -144,12 +146,13 @@ describe('membership', () => {
     expect(told).toEqual(['taken by 0']);
   });
 
-  test('tells a starting server of its id that it is taken, and others soon that it is here', async () => {
+  test('tells a starting server of its id that it is taken, and others soon that it is here', () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { membership, sent } = member();
     announce(membership, 'hello', { ...self, incarnation: '2' });
     expect(sent.at(-1)).toMatchObject({ say: 'taken', to: '2', node: self });
     for (let i = 0; i < 10; i++) announce(membership, 'hello', { ...b, id: `n${i}` });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    vi.advanceTimersByTime(300);
     expect(sent.map(({ say }) => say)).toEqual(['here', 'taken', 'here']);
     membership.close();
   });

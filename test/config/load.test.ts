@@ -85,6 +85,11 @@ describe('the config file', () => {
   });
 });
 
+it('a config whose key throws is refused', async () => {
+  const file = write('getter.mjs', "export default { script: 'a.js', get name() { throw new Error('no name'); } };");
+  await expect(loadConfig(file)).rejects.toMatchObject({ code: 'ERR_CONFIG', cause: { message: 'no name' } });
+});
+
 it('a config that waits for what never comes is refused in time', async () => {
   const file = write('tswoole.config.mjs', 'await new Promise(() => {}); export default {};');
   await expect(loadConfig(file, true, 20)).rejects.toThrow(/has not finished loading after 20 ms/);

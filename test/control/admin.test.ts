@@ -1,12 +1,14 @@
+import { once } from 'node:events';
 import { request as httpRequest, type OutgoingHttpHeaders } from 'node:http';
-import { createServer, type Server as NetServer } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { connect, createServer, type Server as NetServer } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AdminServer } from '../../src/control/admin.js';
 import { type CommandHandler, CommandTable } from '../../src/control/commands.js';
 import type { ClusterStatus, Controlled, ServerState, TakenProfile } from '../../src/control/controlled.js';
 import { ServerError } from '../../src/errors/index.js';
 import type { ResolvedAdmin } from '../../src/options/index.js';
 import { Log } from '../../src/util/log.js';
+import { PACE } from '../helpers/deadline.js';
 
 const TOKEN = 'a-token-of-16-letters';
 
@@ -182,7 +184,44 @@ describe('the admin listener', () => {
   );
 });
 
+describe('a client that asks without reading', () => {
+  it('has one answer made at a time, and all of them in order once it reads', async () => {
+    let made = 0;
+    const piece = 'x'.repeat(2 ** 20);
+    const metrics = vi.spyOn(server, 'metrics').mockImplementation(() => {
+      made++;
+      return [{ name: 'it', help: piece, type: 'gauge', samples: [{ labels: {}, value: made }] }];
+    });
+    const { url } = await listen();
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname).pause();
+    await once(socket, 'connect');
+    const count = 60;
+    socket.write(`GET /metrics HTTP/1.1\r\nHost: ${hostname}:${port}\r\n\r\n`.repeat(count));
+    expect((await ask('/healthz')).status).toBe(200); // behind what the requests had made
+    expect((await ask('/healthz')).status).toBe(200);
+    expect(made).toBeLessThan(count / 2); // as many as the buffers of the kernel take, and one
+    let text = '';
+    socket.setEncoding('latin1').on('data', (more: string) => (text += more));
+    socket.resume();
+    await vi.waitFor(() => expect(text.match(/^it \d+$/gm)).toHaveLength(count), { timeout: 20_000 * PACE });
+    expect(text.match(/^it \d+$/gm)).toEqual(Array.from({ length: count }, (_, i) => `it ${i + 1}`));
+    socket.destroy();
+    metrics.mockRestore();
+  });
+});
+
 describe('a command over HTTP', () => {
+  it('has ten tries of the token per address; the right one is taken at any time', async () => {
+    await listen({ token: TOKEN });
+    const bearer = (token: string) => ask('/api/status', 'GET', { authorization: `Bearer ${token}` });
+    for (let i = 0; i < 10; i++) expect((await bearer(`guess-${i}`)).status).toBe(401);
+    const late = await bearer('guess-11');
+    expect([late.status, Number(late.headers['retry-after']) > 0]).toEqual([429, true]);
+    expect((await bearer(TOKEN)).status).toBe(200);
+    expect(log.join()).toContain('a wrong token came');
+  });
+
   it('is answered with its result as JSON, and null where it has none', async () => {
     own.set('nothing', () => undefined);
     await listen();

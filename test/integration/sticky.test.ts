@@ -130,6 +130,25 @@ describe.each(['process', 'base'])('sticky in %s mode', (mode) => {
     await Promise.all([...clients, ...early].map((client) => client.close()));
   });
 
+  it.skipIf(mode === 'process')('ends a request whose connection has died with the worker that owned it', async () => {
+    const server = await start({ maxWaitMs: 60_000 });
+    const client = await HttpClient.connect(server.port);
+    const owner = (await see(client)).worker; // without a session the one that has the connection
+    const other = (owner + 1) % WORKERS;
+    client.send(
+      request('/', `cookie: sid=x.w${other}`, 'content-length: 400000').replace('GET', 'POST') + 'x'.repeat(200_000),
+    );
+    const control = await ControlClient.connect(join(server.runDir, `${server.masterPid}.sock`));
+    const underWay = async (): Promise<number> => {
+      const workers = (await control.call('workers', {}, DEADLINE_MS)) as { id: number; pendingCallbacks: number }[];
+      return workers.find(({ id }) => id === other)?.pendingCallbacks ?? -1;
+    };
+    await poll('it is under way', async () => (await underWay()) === 1);
+    server.signal('SIGKILL', server.worker(owner)?.pid ?? 0);
+    await poll('it has ended', async () => (await underWay()) === 0);
+    control.close();
+  });
+
   it('brings a value that a worker has marked back to that worker', async () => {
     const server = await start();
     const client = await HttpClient.connect(server.port);
@@ -147,6 +166,11 @@ describe.each(['process', 'base'])('sticky in %s mode', (mode) => {
     const running = traffic.run(server.port);
     for (const workerNum of [6, 2, 4]) {
       await control.call('scale', { workerNum }, DEADLINE_MS);
+      // A new worker is there a moment later; until then its sessions go to the next one.
+      await poll('all of them take requests', async () => {
+        const workers = (await control.call('workers', {}, DEADLINE_MS)) as { pid: number }[];
+        return workers.length === workerNum && workers.every(({ pid }) => pid !== 0);
+      });
       places.push(await placesOf(server.port));
     }
     traffic.end();

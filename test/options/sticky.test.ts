@@ -23,8 +23,8 @@ describe('the option sticky', () => {
     ['a word', 'sid', 'ERR_OPTION_TYPE', 'sticky'],
     ['nothing', {}, 'ERR_OPTION_VALUE', 'sticky'],
     ['both', { cookie: 'a', header: 'b' }, 'ERR_OPTION_VALUE', 'sticky'],
-    ['a cookie that is none', { cookie: 'a=b' }, 'ERR_OPTION_VALUE', 'sticky'],
-    ['an empty name', { header: '' }, 'ERR_OPTION_VALUE', 'sticky'],
+    ['a cookie that is none', { cookie: 'a=b' }, 'ERR_OPTION_VALUE', 'sticky.cookie'],
+    ['an empty name', { header: '' }, 'ERR_OPTION_VALUE', 'sticky.header'],
     ['another key', { cookies: 'sid' }, 'ERR_OPTION_UNKNOWN', 'sticky.cookies'],
   ])('refuses %s', (_, given, code, name) => {
     expect(() => resolve(given)).toThrow(

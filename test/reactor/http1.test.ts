@@ -433,6 +433,7 @@ describe('HTTP/2', () => {
     const world = new Http1World({ http2: false });
     world.asks(preface);
     expect(world.statuses).toEqual([501]);
+    expect(world.got).toContain('HTTP/2 is off on this port.');
   });
 
   it('is not seen in a method that begins alike', () => {

@@ -14,7 +14,7 @@ export function addCompletion(program: Command): void {
     )
     .argument('<shell>', shells.join(', '))
     .action((shell: string) => {
-      const script = scripts[shell as (typeof shells)[number]];
+      const script = Object.hasOwn(scripts, shell) ? scripts[shell as (typeof shells)[number]] : undefined;
       if (script === undefined)
         program.error(`error: there is completion for ${shells.join(', ')}, and not for ${shell}`);
       print(script);

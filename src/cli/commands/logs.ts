@@ -55,7 +55,7 @@ function logFileOf({ pid, entry }: Found): string {
 
 function noFile(pid: number, isDaemon: boolean): string {
   const where = isDaemon
-    ? 'has no log file: start it with --log-file FILE'
+    ? 'has no log file: start it with --log-file FILE; tswoole call log has its newest lines'
     : 'logs to standard error: look where it was started (systemd: journalctl), or start it with --log-file FILE';
   return `The server with pid ${pid} ${where}.`;
 }

@@ -119,7 +119,7 @@ export class Broker {
       case 'unsubscribe':
         return this.#unsubscribe(message.subject, from);
       case 'publish':
-        return this.#publish(message.subject, packValue(message.data));
+        return this.#publish(message.subject, message.data);
       case 'joined':
         return this.#rooms?.joined(message.room);
       case 'room':

@@ -1,11 +1,13 @@
 /** A message to a room, as nodes publish it: one byte that says whether it is text, and the message. */
 
+/** Before the message. */
+export const ROOM_HEAD_BYTES = 1;
 const TEXT = 1;
 const BINARY = 0;
 
 export function packRoomData(data: string | Uint8Array): Uint8Array {
   const isText = typeof data === 'string';
-  const packed = Buffer.allocUnsafe(1 + (isText ? Buffer.byteLength(data) : data.length));
+  const packed = Buffer.allocUnsafe(ROOM_HEAD_BYTES + (isText ? Buffer.byteLength(data) : data.length));
   packed[0] = isText ? TEXT : BINARY;
   if (isText) packed.write(data, 1);
   else packed.set(data, 1);

@@ -109,7 +109,10 @@ export class Intake {
       http.looked = there;
       return 0;
     }
-    if (length < 0) return this.#refuse(connection, -length, head.why);
+    if (length < 0) {
+      const isHttp2 = lookForPreface(bytes, at, to) !== 'no';
+      return this.#refuse(connection, -length, isHttp2 ? 'HTTP/2 is off on this port.' : head.why);
+    }
     http.looked = 0;
     http.isFresh = false;
     cursor.headBytes = length;
