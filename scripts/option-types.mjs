@@ -47,7 +47,7 @@ function docstring(name, otherwise) {
 }
 
 /** A page of docs stands beside the page with the link; an editor is told where it lies in the package. */
-const PAGE_LINK = /\[[^\]]+\]\(([\w/-]+\.md)\)/g;
+const PAGE_LINK = /\[[^\]]+\]\(([\w/-]+\.md)(?:#[\w-]+)?\)/g;
 
 /** Names of Swoole, as the table has them: `max_wait_time (seconds)`, `max_connection, max_conn`. */
 export function asCode(swoole) {
