@@ -33,7 +33,9 @@ describe('links', () => {
 });
 
 it('no docstring of the package links to a page: the page does not lie beside the API', () => {
-  const types = readdirSync(`${root}/dist`, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.d.ts'));
+  const types = readdirSync(`${root}/dist`, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.d.ts'),
+  );
   expect(types.length).toBeGreaterThan(10);
   for (const name of types) expect(read(`dist/${name}`), name).not.toMatch(/\]\((?!https?:)[^)\s]*\.md\b/);
 });
