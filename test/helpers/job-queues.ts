@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { type ConnectionOptions, createPostgresBackend, createRedisBackend, Queue } from 'bullmq';
 import { openJobQueue } from '../../src/cluster/jobs/bull.js';
 import type { JobQueue, JobQueueOptions } from '../../src/cluster/jobs/queue.js';
 import { DEADLINE_MS } from './deadline.js';
@@ -11,6 +12,7 @@ const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url));
 export class JobQueues {
   readonly problems: Error[] = [];
   readonly #queues: JobQueue[] = [];
+  readonly #readers: Queue[] = [];
   readonly #children: ChildProcess[] = [];
 
   async open(options: JobQueueOptions): Promise<JobQueue> {
@@ -21,6 +23,21 @@ export class JobQueues {
 
   async openMany(count: number, options: JobQueueOptions): Promise<JobQueue[]> {
     return await Promise.all(Array.from({ length: count }, () => this.open(options)));
+  }
+
+  /** The queue as the engine has it, read by BullMQ itself. */
+  async reader(url: string, name: string): Promise<Queue> {
+    const isRedis = url.startsWith('redis');
+    const connection = isRedis ? { url } : { connectionString: url, schema: 'tswoole_jobs', max: 1 };
+    const factory = isRedis ? createRedisBackend : createPostgresBackend;
+    const queue = new Queue(
+      name,
+      { connection: connection as ConnectionOptions, prefix: 'tswoole:jobs' },
+      factory as never,
+    );
+    this.#readers.push(queue);
+    await queue.waitUntilReady();
+    return queue;
   }
 
   /** A process that works on the queue `name`; it takes as long for a job as its data says. */
@@ -38,6 +55,7 @@ export class JobQueues {
 
   async close(): Promise<void> {
     for (const child of this.#children.splice(0)) child.kill('SIGKILL');
+    await Promise.all(this.#readers.splice(0).map((queue) => queue.close()));
     await Promise.all(this.#queues.splice(0).map((queue) => queue.close(0)));
   }
 }

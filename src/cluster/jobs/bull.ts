@@ -4,7 +4,7 @@ import { monotonicMs } from '../../util/clock.js';
 import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
-import { type Bull, down, type Engine, type EngineOptions, type EngineState, whyOf } from './engine.js';
+import { type Bull, down, type Engine, type EngineOptions, type EngineState, type Unlock, whyOf } from './engine.js';
 import { checkJobData, type DataLimits } from './job-data.js';
 import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } from './job-id.js';
 import { toJobCounts, toJobInfo } from './job-info.js';
@@ -13,6 +13,7 @@ import { integer, LONGEST_MS } from './limits.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
 import { RedisEngine } from './redis-engine.js';
+import { upsertSchedule } from './schedule.js';
 
 const MEBIBYTE = 2 ** 20;
 /** Jobs of one `enqueueMany`, and of one page. */
@@ -22,6 +23,8 @@ const MOST_OF_A_PAGE = 1_000;
 const MOST_QUEUES = 1_000;
 /** The same problem is told so seldom, in milliseconds. */
 const QUIET_MS = 1_000;
+/** Between two looks at a lock that another node has, in milliseconds. */
+const LOCK_PAUSE_MS = 20;
 const STATES = ['wait', 'prioritized', 'delayed', 'active', 'completed', 'failed'] as const;
 
 /**
@@ -48,6 +51,7 @@ class BullJobQueue implements Jobs.JobQueue {
   #bull!: Bull;
   #engine!: Engine;
   #closing: Promise<void> | undefined;
+  #lastTurn: Promise<void> = Promise.resolve();
 
   constructor(o: Jobs.JobQueueOptions) {
     this.#limits = {
@@ -99,8 +103,9 @@ class BullJobQueue implements Jobs.JobQueue {
     const { name, data, opts } = this.#prepareTemplate(job);
     const repeat = toRepeat(rule);
     this.#checkCron(repeat.pattern, repeat.tz);
-    const upsert = () => this.#queue(name).upsertJobScheduler(engineKey, repeat, { name, data, opts });
-    await this.#ask(() => againWhereTaken(upsert));
+    const wanted = { key: engineKey, repeat, name, data, opts };
+    const upsert = () => upsertSchedule(this.#queue(name), wanted, this.#bull.defaultRepeatStrategy);
+    await this.#ask(() => this.#exclusively(`${name}:${engineKey}`, upsert));
   }
 
   async unschedule(name: string, key: string): Promise<boolean> {
@@ -195,6 +200,33 @@ class BullJobQueue implements Jobs.JobQueue {
     } catch {
       throw new ServerError('ERR_JOB_OPTION', { name: 'cron', expected: 'a cron rule', received: describe(pattern) });
     }
+  }
+
+  /**
+   * Over all nodes, and one after another in this process: each that waits needs a connection. A node that stands still in
+   * between keeps the others out for two deadlines at most.
+   */
+  #exclusively(key: string, act: () => Promise<void>): Promise<void> {
+    const until = monotonicMs() + this.#deadlineMs;
+    const turn = this.#lastTurn.then(async () => {
+      const unlock = await this.#lock(key, until);
+      try {
+        await act();
+      } finally {
+        await unlock().catch((error) => this.#problem(error));
+      }
+    });
+    this.#lastTurn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #lock(key: string, until: number): Promise<Unlock> {
+    while (monotonicMs() < until) {
+      const unlock = await this.#engine.tryLock(key, 2 * this.#deadlineMs);
+      if (unlock !== undefined) return unlock;
+      await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE_MS));
+    }
+    throw down(this.#engine.name, `busy: other schedules, or another node, had it for ${this.#deadlineMs} ms`);
   }
 
   /** One for each name, of the newest `MOST_QUEUES`; all share a connection. One whose first command was cut off never works again. */
@@ -315,20 +347,4 @@ function urlOf(text: string): URL {
     expected: 'redis://, rediss://, postgres:// or postgresql:// with a host',
     received: url === undefined ? 'no URL' : `a URL of ${url.protocol}`,
   });
-}
-
-const MOST_UPSERTS = 5;
-
-/**
- * On PostgreSQL a node that makes a schedule in the same moment as another one may be told that the job of the next tick is
- * there already: it is the other's, and the next attempt finds it.
- */
-async function againWhereTaken<T>(upsert: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await upsert();
-    } catch (error) {
-      if (attempt === MOST_UPSERTS || !(error as Error).message.includes('job ID already exists')) throw error;
-    }
-  }
 }

@@ -31,8 +31,17 @@ export interface Engine {
   producer(): BullSettings;
   /** For one worker. */
   consumer(): BullSettings;
+  /**
+   * Over all nodes. Nobody has it any longer than that, in milliseconds, whatever becomes of the holder.
+   *
+   * @returns undefined: another one has it
+   */
+  tryLock(key: string, longestMs: number): Promise<Unlock | undefined>;
   close(): Promise<void>;
 }
+
+/** Gives a lock back. It may be another's by now: then nothing happens. */
+export type Unlock = () => Promise<void>;
 
 /** Checked and with defaults. */
 export interface EngineOptions {

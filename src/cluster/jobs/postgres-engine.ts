@@ -8,6 +8,7 @@ import {
   type Engine,
   type EngineOptions,
   type EngineState,
+  type Unlock,
   whyOf,
 } from './engine.js';
 
@@ -63,6 +64,37 @@ export class PostgresEngine implements Engine {
 
   consumer(): BullSettings {
     return this.#settings(this.#bull.createPostgresBackend as unknown as BullSettings['factory']);
+  }
+
+  /** By a transaction: its end is that of the lock, and PostgreSQL ends one whose holder says nothing for so long. */
+  async tryLock(key: string, longestMs: number): Promise<Unlock | undefined> {
+    if (this.#producers === undefined) throw down(this.name, 'not connected yet');
+    const client = await this.#producers.connection.pool.connect();
+    // One without a listener would end the process; what is asked next rejects.
+    client.on('error', () => undefined);
+    let isBroken = true;
+    const end = async (): Promise<void> => {
+      try {
+        await client.query('rollback');
+        isBroken = false;
+      } finally {
+        client.removeAllListeners('error');
+        client.release(isBroken);
+      }
+    };
+    try {
+      await client.query(`begin; set local idle_in_transaction_session_timeout = ${longestMs}`);
+      const { rows } = await client.query<{ taken: boolean }>(
+        'select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as taken',
+        [`${this.#options.prefix}:jobs-lock:${key}`],
+      );
+      if (rows[0]?.taken === true) return end;
+    } catch (error) {
+      await end().catch(() => undefined);
+      throw error;
+    }
+    await end();
+    return undefined;
   }
 
   async close(): Promise<void> {

@@ -101,7 +101,10 @@ export interface WorkOptions {
   readonly concurrency: number;
   /** After so long without renewal the job runs elsewhere; it is renewed every third of it. At least 1,000. Default 30,000. */
   readonly leaseMs?: number;
-  /** Starts per second over all nodes that work on this name, exactly; every node has to give the same figure. */
+  /**
+   * Starts over all nodes that work on this name in one window of a second, which begins with the first start in it; every
+   * node has to give the same figure.
+   */
   readonly rate?: { readonly perSecond: number };
   /** A job whose lease was lost so often is dead. Default 10. */
   readonly maxLeaseLosses?: number;
@@ -193,7 +196,10 @@ export interface JobQueue {
    * engine may have some of them.
    */
   enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]>;
-  /** Makes or replaces the schedule `key` of the queue `job.name`: one run a tick, however many nodes call it. */
+  /**
+   * Makes or replaces the schedule `key` of the queue `job.name`: one run a tick, however many nodes call it. One that is
+   * the same is left alone, and so is its tick that is due.
+   */
   schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void>;
   /** Whether there was one. The run under way goes on. */
   unschedule(name: string, key: string): Promise<boolean>;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Redis, RedisOptions } from 'ioredis';
 import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
@@ -10,8 +11,12 @@ import {
   type EngineOptions,
   type EngineState,
   pauseBefore,
+  type Unlock,
   whyOf,
 } from './engine.js';
+
+/** Only what is still one's own. */
+const UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
 /**
  * Two connections for everything but the waiting of workers, which needs one of each worker's own: a command of a producer
@@ -67,6 +72,13 @@ export class RedisEngine implements Engine {
   consumer(): BullSettings {
     this.#consumer ??= this.#connectConsumer();
     return this.#settings(this.#consumer);
+  }
+
+  async tryLock(key: string, longestMs: number): Promise<Unlock | undefined> {
+    // No name of a queue has a colon before it.
+    const [name, token] = [`${this.#options.prefix}:jobs-lock:${key}`, randomUUID()];
+    if ((await this.#producer.set(name, token, 'PX', longestMs, 'NX')) === null) return undefined;
+    return async () => void (await this.#producer.eval(UNLOCK, 1, name, token));
   }
 
   async close(): Promise<void> {
