@@ -1,4 +1,5 @@
 /** An HTTP server that is reloaded, and whose workers are killed, under load: what the short form and the long one share. */
+import type { ClientInfo } from '../../src/memory/connection-table.js';
 import { HttpClient } from './http-client.js';
 import { poll, type ServerProcess, startServer } from './server-process.js';
 import { startWrk, type WrkResult } from './wrk.js';
@@ -18,6 +19,7 @@ export async function operateHttp(rounds: number, connections: number, kills: bo
   let [reloads, killed] = [0, 0];
   for (; reloads < rounds; reloads++) await reload(server, reloads);
   for (; kills && killed < rounds; killed++) await kill(server, killed % 2);
+  await everyClientGoesOn(server, connections);
   load.stop();
   const result = await load.done;
   return { result, reloads, kills: killed, badGateways: Number((await statsOf(server))['badGatewayCount']) };
@@ -39,11 +41,25 @@ async function kill(server: ServerProcess, id: number): Promise<void> {
   await poll('it goes on', async () => (await requestsOf(server)) > before + 500, 30_000);
 }
 
+/** Each sends its next request when the answer has come: one whose answer is lost never does again. */
+async function everyClientGoesOn(server: ServerProcess, connections: number): Promise<void> {
+  const since = Date.now();
+  const isOn = ({ connectedAt, lastReceivedAt }: ClientInfo) => Math.max(connectedAt, lastReceivedAt) > since;
+  await poll('each connection has been answered since the last disturbance', async () => {
+    const clients = (await ask(server, '/clients')) as ClientInfo[];
+    return clients.length > connections && clients.every(isOn);
+  });
+}
+
 async function statsOf(server: ServerProcess): Promise<Record<string, unknown>> {
+  return (await ask(server, '/stats')) as Record<string, unknown>;
+}
+
+async function ask(server: ServerProcess, path: string): Promise<unknown> {
   const client = await HttpClient.connect(server.port);
-  const { body } = await client.get('/stats');
+  const { body } = await client.get(path);
   await client.close();
-  return JSON.parse(body) as Record<string, unknown>;
+  return JSON.parse(body);
 }
 
 async function requestsOf(server: ServerProcess): Promise<number> {

@@ -1,6 +1,6 @@
 /** wrk, the load generator, where it is installed (Debian: wrk). */
 import { spawn, spawnSync } from 'node:child_process';
-import { PACE } from './deadline.js';
+import { DEADLINE_MS } from './deadline.js';
 
 export function hasProgram(name: string): boolean {
   return spawnSync('which', [name], { stdio: 'ignore' }).status === 0;
@@ -8,7 +8,7 @@ export function hasProgram(name: string): boolean {
 
 export interface WrkResult {
   readonly requests: number;
-  /** connect, read, write and time-out errors together. */
+  /** connect, read, write and time-out errors together. Answers that never come are none: wrk waits for them for good. */
   readonly errors: number;
   /** Answers that were not 2xx or 3xx. */
   readonly refused: number;
@@ -20,11 +20,11 @@ export interface WrkRun {
   stop(): void;
 }
 
-/** The 2 s that wrk gives an answer by itself, longer where the machine is slower. */
-const NO_ANSWER = ['--timeout', `${Math.ceil(2 * PACE)}s`];
+/** wrk counts an answer that has come later than this as a time-out. The 2 s that it takes by itself a busy machine takes too. */
+const LATEST_ANSWER = ['--timeout', `${Math.ceil(DEADLINE_MS / 1000)}s`];
 
 export function startWrk(url: string, connections: number, seconds: number, ...more: string[]): WrkRun {
-  const child = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}`, ...NO_ANSWER, ...more, url], {
+  const child = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}`, ...LATEST_ANSWER, ...more, url], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
