@@ -14,6 +14,7 @@ const allowed: Readonly<Record<string, string>> = {
   'cli/commands/profile.ts': 'the name of a file',
   'http/answer-head.ts': 'when the second of the Date field is over',
   'cluster/jobs/bull.ts': 'when a schedule ticks next',
+  'cluster/jobs/schedule.ts': 'when a schedule ticks next',
   'control/stats.ts': 'a comment',
   'http/handlers.ts': 'what the times of files are compared with',
   'http/send-file.ts': 'the time of a file whose size only reading tells',
