@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { it } from 'vitest';
+import { describe, it } from 'vitest';
 import { certificateFor } from './certificates.js';
 import { DEADLINE_MS } from './deadline.js';
 import { OVER_TLS } from './dial.js';
@@ -32,6 +32,9 @@ export const TEST_MODE = process.env['TSWOOLE_TEST_MODE'] ?? 'process';
 export const IS_BASE = TEST_MODE === 'base';
 /** Titles of tests of what only PROCESS mode promises: see docs/modes.md. */
 export const inProcessMode = it.skipIf(IS_BASE);
+/** For what chooses its mode itself, or has none: the run in BASE mode would do the same again. */
+export const describeOnce = describe.skipIf(IS_BASE);
+export const itOnce = it.skipIf(IS_BASE);
 /** In BASE mode encrypted connections cannot go over to another worker. */
 export const whereConnectionsStay = it.skipIf(IS_BASE && OVER_TLS);
 /** What TLS cannot do, or what is told apart there. */
@@ -107,6 +110,12 @@ export async function endServers(): Promise<void> {
   started.clear();
   const results = await Promise.allSettled(servers.map((server) => server.stop()));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+/** `endServers()` leaves it alone: it ends by `stop()`. */
+export function keepRunning(server: ServerProcess): ServerProcess {
+  started.delete(server);
+  return server;
 }
 
 type Look<T> = T | undefined | false;

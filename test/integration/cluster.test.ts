@@ -1,9 +1,10 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { hasNats, startNats } from '../helpers/nats.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, poll, type ServerProcess, type StartOptions, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 const engines = [
   ['redis', hasRedis, startRedis],
@@ -21,21 +22,39 @@ afterEach(async () => {
 describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   const test = it.skipIf(!isThere);
 
-  async function startNode(nodeId: string, more: object = {}): Promise<ServerProcess> {
-    const cluster = { driver, url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...more };
-    return startServer('cluster.js', { options: { maxWaitMs: 20_000 }, env: { CLUSTER: JSON.stringify(cluster) } });
+  let lasting: EngineProcess | undefined;
+  afterAll(() => lasting?.stop()); // registered first, it comes after the end of its nodes
+  const shared = sharedServers();
+
+  function given(nodeId: string, url = engine?.url): StartOptions {
+    const cluster = { driver, url, nodeId, heartbeatMs: 200, ttlMs: 1500 };
+    return { options: { maxWaitMs: 20_000 }, env: { CLUSTER: JSON.stringify(cluster) } };
   }
 
-  async function startTwo(): Promise<[ClusterClient, ClusterClient, ServerProcess, ServerProcess]> {
-    engine = await startEngine();
-    const [a, b] = await Promise.all([startNode('a'), startNode('b')]);
+  const startNode = (nodeId: string): Promise<ServerProcess> => startServer('cluster.js', given(nodeId));
+
+  type Two = [ClusterClient, ClusterClient, ServerProcess, ServerProcess];
+
+  async function connectTo(a: ServerProcess, b: ServerProcess): Promise<Two> {
     const [toA, toB] = await Promise.all([ClusterClient.connect(a.port), ClusterClient.connect(b.port)]);
     for (const client of [toA, toB]) await client.until('nodes', ['a', 'b']);
     return [toA, toB, a, b];
   }
 
+  async function startTwo(): Promise<Two> {
+    engine = await startEngine();
+    return connectTo(...(await Promise.all([startNode('a'), startNode('b')])));
+  }
+
+  /** The same two for all tests that leave them as they are. */
+  async function shareTwo(): Promise<Two> {
+    lasting ??= await startEngine();
+    const start = (id: string) => shared('cluster.js', given(id, lasting?.url));
+    return connectTo(...(await Promise.all([start('a'), start('b')])));
+  }
+
   test('know each other, and a room has members on both', async () => {
-    const [toA, toB] = await startTwo();
+    const [toA, toB] = await shareTwo();
     await toA.ask('join room');
     await toB.ask('join room');
     await toA.until('members room', both);
@@ -49,7 +68,7 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   });
 
   test('ask each other: answers, errors and time limits come back', async () => {
-    const [toA] = await startTwo();
+    const [toA] = await shareTwo();
     expect(await toA.ask('ask b')).toEqual({ from: 'a', node: 'b', sum: '13' });
     expect(await toA.ask('ask a')).toEqual({ from: 'a', node: 'a', sum: '13' });
     expect(await toA.ask('refuse b')).toMatchObject({ code: 'E_TODAY', message: 'not today' });
@@ -119,7 +138,7 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   });
 
   test('share topics and caches: a message reaches all, a key is forgotten by the others', async () => {
-    const [toA, toB] = await startTwo();
+    const [toA, toB] = await shareTwo();
     await toA.ask('price 1');
     await toB.ask('price 2');
     for (const client of [toA, toB]) {
@@ -162,7 +181,7 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   });
 
   test('get their answers although a reload has replaced the worker that asks', async () => {
-    const [toA, , a] = await startTwo();
+    const [toA, , a] = await shareTwo();
     const answers = toA.ask('slow b');
     await a.waitForEvent('asks');
     a.signal('SIGUSR1');

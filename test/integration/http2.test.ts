@@ -7,6 +7,7 @@ import { certificateFor } from '../helpers/certificates.js';
 import { HttpClient } from '../helpers/http-client.js';
 import { END_STREAM, Frame, PREFACE, RawHttp2Client } from '../helpers/http2-client.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const CANCEL = 8;
@@ -16,12 +17,18 @@ const MIB = 2 ** 20;
 
 afterEach(endServers);
 
+const shared = sharedServers();
+const given = (app: string, options: object = {}) => ({
+  env: { APP: app },
+  options: { writeTimeoutMs: WRITE_TIMEOUT_MS, ...options },
+});
+
 function start(app: string, options: object = {}): Promise<ServerProcess> {
-  return startServer('answers-http2.js', {
-    env: { APP: app },
-    options: { writeTimeoutMs: WRITE_TIMEOUT_MS, ...options },
-  });
+  return startServer('answers-http2.js', given(app, options));
 }
+
+/** One for all tests that ask for nothing else, and look at nothing that others change. */
+const startShared = (app: string): Promise<ServerProcess> => shared('answers-http2.js', given(app));
 
 /** Lets the client do something several times a second until the promise has settled. */
 async function meanwhile<T>(promise: Promise<T>, act: () => void): Promise<T> {
@@ -42,8 +49,9 @@ async function statsOf(port: number): Promise<Record<string, number>> {
 
 describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client does not take', (app) => {
   it('is reset after writeTimeoutMs, however busy PINGs and SETTINGS keep the connection, which stays', async () => {
-    const server = await start(app);
+    const server = await startShared(app);
     const client = await RawHttp2Client.connect(server.port, { window: 0 });
+    const before = (await statsOf(server.port))['streamResetCount'] ?? 0;
     const began = performance.now();
     const streams = [client.request('/whole?n=1000000'), client.request('/pour?n=100'), client.request('/small')];
     const reset = Promise.all(streams.map((stream) => client.reset(stream)));
@@ -53,12 +61,12 @@ describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client
     const next = client.request('/small');
     client.grant(next, 100_000);
     await client.until('the answer', () => client.dataBytes(next) === 5);
-    expect((await statsOf(server.port))['streamResetCount']).toBe(3);
+    expect((await statsOf(server.port))['streamResetCount']).toBe(before + 3);
     await poll('nothing is held any more', async () => (await statsOf(server.port))['bufferedBytes'] === 0);
   });
 
   it('is reset while another stream of the connection goes on, which is not', async () => {
-    const server = await start(app);
+    const server = await startShared(app);
     const client = await RawHttp2Client.connect(server.port, { window: 0 });
     const stuck = client.request('/whole?n=1000000');
     const taken = client.request('/pour?n=1000000');
@@ -73,7 +81,7 @@ describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client
   });
 
   it('is reset where its window is opened by single bytes, and is not where it is slow but goes on', async () => {
-    const server = await start(app);
+    const server = await startShared(app);
     const client = await RawHttp2Client.connect(server.port, { window: 0 });
     const trickle = client.request('/whole?n=1000000');
     const slow = client.request('/whole?n=300000');
@@ -105,7 +113,7 @@ it('an answer that waits for slow TCP is not reset, as the connection goes on', 
 });
 
 it('a file is not read on while its client does not take it, and is reset like any other answer', async () => {
-  const server = await start('request');
+  const server = await startShared('request');
   const client = await RawHttp2Client.connect(server.port, { window: 0 });
   const stream = client.request('/file');
   const other = client.request('/file');
@@ -232,7 +240,7 @@ describe('a client that floods', () => {
 
 describe.each(['request', 'fetch', 'listener'])('a body by %s', (app) => {
   it.each([0, 1, 1000, 40_000])('of %d bytes that comes whole with its head, in one piece, is read', async (bytes) => {
-    const server = await start(app);
+    const server = await startShared(app);
     const client = await RawHttp2Client.connect(server.port);
     for (let i = 0; i < 10; i++) {
       client.socket.cork();
@@ -250,7 +258,7 @@ describe('the preface', () => {
   it.each(['/small', '/file', '/whole?n=100000'])(
     'is a 400 behind a request on the same connection: %s',
     async (path) => {
-      const server = await start('request');
+      const server = await startShared('request');
       const client = await HttpClient.connect(server.port);
       expect((await client.get(path)).status).toBe(200);
       client.send(PREFACE);
@@ -260,7 +268,7 @@ describe('the preface', () => {
   );
 
   it('is a 400 where it is pipelined behind a request, and in pieces', async () => {
-    const server = await start('request');
+    const server = await startShared('request');
     const piped = await HttpClient.connect(server.port);
     piped.send(`GET /small HTTP/1.1\r\nhost: a\r\n\r\n${PREFACE}`);
     expect([(await piped.answer()).status, (await piped.answer()).status]).toEqual([200, 400]);
@@ -295,7 +303,7 @@ describe('the preface', () => {
   });
 
   it('opens HTTP/2 as the first bytes of a connection, in pieces too', async () => {
-    const server = await start('request');
+    const server = await startShared('request');
     const client = await TcpClient.connect(server.port);
     for (const letter of PREFACE) client.send(letter);
     client.send(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
@@ -14,14 +14,16 @@ import {
   spawnServer,
   startServer,
 } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 const LEASE_MS = 1000;
 
+let lasting: EngineProcess | undefined;
+afterAll(() => lasting?.stop()); // registered first, it comes after the end of its node
+const shared = sharedServers();
+
 let engine: EngineProcess | undefined;
-let redis: Redis | undefined;
 afterEach(async () => {
-  redis?.disconnect();
-  redis = undefined;
   await endServers();
   await engine?.stop();
   engine = undefined;
@@ -32,10 +34,11 @@ interface NodeOptions extends StartOptions {
   readonly jobs?: object | null;
   readonly work?: object;
   readonly cluster?: object;
+  readonly url?: string | undefined;
 }
 
-function given({ nodeId = 'a', jobs = {}, work = {}, cluster, env, ...more }: NodeOptions = {}): StartOptions {
-  const node = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...cluster };
+function given({ nodeId = 'a', jobs = {}, work = {}, cluster, env, url, ...more }: NodeOptions = {}): StartOptions {
+  const node = { driver: 'redis', url: url ?? engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...cluster };
   const all = { ...node, jobs: jobs && { leaseMs: LEASE_MS, drainMs: 1000, ...jobs } };
   return { ...more, env: { CLUSTER: JSON.stringify(all), WORK: JSON.stringify(work), ...env } };
 }
@@ -46,10 +49,20 @@ async function start(options: NodeOptions = {}, settings: RedisSettings = {}): P
   return new Node(server, await ClusterClient.connect(server.port));
 }
 
+/** The same node for all tests that leave it as it is. What has ended before does not count. */
+async function share(): Promise<Node> {
+  lasting ??= await startRedis();
+  const server = await shared('jobs.js', given({ url: lasting.url }));
+  const node = new Node(server, await ClusterClient.connect(server.port));
+  await node.forget();
+  return node;
+}
+
 /** A server, and a client that lets it call `server.jobs`. */
 class Node {
   readonly server: ServerProcess;
   readonly client: ClusterClient;
+  #forgotten: Record<string, number> = {};
 
   constructor(server: ServerProcess, client: ClusterClient) {
     this.server = server;
@@ -76,17 +89,25 @@ class Node {
     return this.server.waitForEvent('end', (line) => line['id'] === id);
   }
 
+  async forget(): Promise<void> {
+    const { done, dead } = (await this.ask('counts', 'work')) as { done: number; dead: number };
+    this.#forgotten = { done, dead };
+  }
+
+  /** The newest come first. */
   async dead(count: number): Promise<unknown[]> {
     return poll(`${count} dead jobs`, async () => {
       const dead = (await this.ask('dead', 'work')) as unknown[];
-      return dead.length === count && dead;
+      return dead.length - (this.#forgotten['dead'] ?? 0) === count && dead.slice(0, count);
     });
   }
 
   async counted(counts: object): Promise<void> {
     await poll(`counts ${JSON.stringify(counts)}`, async () => {
       const found = (await this.ask('counts', 'work')) as Record<string, number>;
-      return Object.entries(counts).every(([name, count]) => found[name] === count);
+      return Object.entries(counts).every(
+        ([name, count]) => (found[name] ?? 0) - (this.#forgotten[name] ?? 0) === count,
+      );
     });
   }
 
@@ -95,10 +116,12 @@ class Node {
   }
 }
 
-/** What the engine keeps of a job. */
-function kept(id: string, field: string): Promise<string | null> {
-  redis ??= new Redis(engine?.url ?? '', { lazyConnect: false });
-  return redis.hget(`tswoole:jobs:work:=${id}`, field);
+/** What the engine of `share` keeps of a job. */
+async function kept(id: string, field: string): Promise<string | null> {
+  const redis = new Redis(lasting?.url ?? '');
+  const value = await redis.hget(`tswoole:jobs:work:=${id}`, field);
+  redis.disconnect();
+  return value;
 }
 
 const test = it.skipIf(!hasRedis);
@@ -106,7 +129,7 @@ const id = (name: string): string => `work:${name}`;
 
 describe('a job', () => {
   test('runs in a task worker, and its result is kept', async () => {
-    const node = await start();
+    const node = await share();
     expect(await node.enqueue({ do: 'give', value: { n: [1, null] } }, { id: 'one' })).toBe(id('one'));
     expect(await node.begun(id('one'))).toMatchObject({ attempt: 1, node: 'a', role: 'task' });
     await node.counted({ done: 1, waiting: 0, running: 0, dead: 0 });
@@ -114,7 +137,7 @@ describe('a job', () => {
   });
 
   test('is enqueued once under the same id, and many at once in one call', async () => {
-    const node = await start();
+    const node = await share();
     const jobs = ['a', 'b', 'a'].map((each) => ({ name: 'work', data: { do: 'give' }, id: each }));
     expect(await node.ask('enqueueMany', jobs)).toEqual([id('a'), id('b'), id('a')]);
     expect(await node.enqueue({ do: 'give' }, { id: 'b' })).toBe(id('b'));
@@ -123,7 +146,7 @@ describe('a job', () => {
   });
 
   test('that fails runs again after its back-off, is dead after its last attempt, and can be retried', async () => {
-    const node = await start();
+    const node = await share();
     const options = { id: 'x', attempts: 2, backoff: { type: 'fixed', delayMs: 300 } };
     await node.enqueue({ do: 'fail', times: 2 }, options);
     const [first, second] = [await node.begun(id('x')), await node.begun(id('x'), 2)];
@@ -150,10 +173,11 @@ describe('a job', () => {
   });
 
   test('of a schedule runs at each tick, until it is unscheduled', async () => {
-    const node = await start();
+    const node = await share();
     const job = { name: 'work', data: { do: 'give' } };
     expect(await node.ask('schedule', 'tick', { cron: '* * * * * *' }, job)).toBe(null);
-    await node.server.waitFor('two ticks', () => node.server.events('end').length >= 2);
+    const ticks = () => node.server.events('end').filter((line) => String(line['id']).startsWith(id('repeat:tick')));
+    await node.server.waitFor('two ticks', () => ticks().length >= 2);
     expect(await node.ask('unschedule', 'work', 'tick')).toBe(true);
     expect(await node.ask('unschedule', 'work', 'tick')).toBe(false);
   });
@@ -250,7 +274,7 @@ describe('a job under way', () => {
   });
 
   test('has failed when its task worker is killed, and runs again where it has attempts left', async () => {
-    const node = await start();
+    const node = await share();
     await node.enqueue({ do: 'die' }, { id: 'again', attempts: 2 });
     expect((await node.ended(id('again')))['result']).toBe('alive');
     await node.enqueue({ do: 'die' }, { id: 'once' });

@@ -34,8 +34,15 @@ describe('in every event of a whole life', () => {
   let server: ServerProcess;
   let lines: readonly Line[];
   let managerPid: number;
+  let lived: Promise<void> | undefined;
 
-  async function live(): Promise<void> {
+  /** The same life for all that look at it. */
+  function live(): Promise<void> {
+    lived ??= liveOnce();
+    return lived;
+  }
+
+  async function liveOnce(): Promise<void> {
     server = await startServer('identity.js', { options: { workerNum: 3, reactorNum: 1 } });
     managerPid = server.manager?.pid ?? 0;
     const client = await TcpClient.connect(server.port);
@@ -108,7 +115,7 @@ describe('in every event of a whole life', () => {
     await poll('a free port', () => holder.listening);
     const { port } = holder.address() as { port: number };
     await new Promise((resolve) => holder.close(resolve));
-    server = spawnServer('identity.js', { options: { workerNum: 2, port }, env: { SLOW_WORKER: '1' } });
+    const server = spawnServer('identity.js', { options: { workerNum: 2, port }, env: { SLOW_WORKER: '1' } });
     await server.waitForEvent('workerStart', ({ workerId }) => workerId === 0);
     expect(await canConnect(port)).toBe(false);
     const ready = await server.waitForEvent('workerStart', ({ workerId }) => workerId === 1);

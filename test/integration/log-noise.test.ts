@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { PACE } from '../helpers/deadline.js';
-import { endServers, type ServerProcess, spawnServer, startServer, TEST_MODE } from '../helpers/server-process.js';
+import {
+  endServers,
+  itOnce,
+  type ServerProcess,
+  spawnServer,
+  startServer,
+  TEST_MODE,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -126,26 +133,29 @@ describe('an error that a person can mend', () => {
     expect(server.stderr).not.toMatch(/[^.]\.\.(\s|$)/m);
   });
 
-  it('has no frames of this package for a script that catches it, and what else is not caught is told as ever', async () => {
-    const line = new CommandLine();
-    const port = await takenPort();
-    writeFileSync(
-      line.script,
-      `import { Server } from 'tswoole';
+  itOnce(
+    'has no frames of this package for a script that catches it, and what else is not caught is told as ever',
+    async () => {
+      const line = new CommandLine();
+      const port = await takenPort();
+      writeFileSync(
+        line.script,
+        `import { Server } from 'tswoole';
       try { new Server({ maxWaitMs: -1 }) } catch (error) { console.log(error.code, error.stack) }
       const server = new Server({ host: '127.0.0.1', port: ${port} });
       server.on('receive', () => {});
       try { await server.start() } catch (error) { console.log(error.code, error.stack) }
       setTimeout(() => { throw new Error('of the script') });`,
-    );
-    const { stdout, stderr } = await line.runIn({ TSWOOLE_OPTION_PORT: String(port) }, 'start', line.script);
-    expect(stdout).toMatch(/^ERR_OPTION_RANGE [\s\S]*^ERR_PORT_IN_USE/m);
-    expect(stdout).toContain(join(line.folder, 'operated.js'));
-    expect(stdout).not.toMatch(OURS);
-    expect(stderr).toMatch(/operated\.js:6[\s\S]*Error: of the script/);
-  });
+      );
+      const { stdout, stderr } = await line.runIn({ TSWOOLE_OPTION_PORT: String(port) }, 'start', line.script);
+      expect(stdout).toMatch(/^ERR_OPTION_RANGE [\s\S]*^ERR_PORT_IN_USE/m);
+      expect(stdout).toContain(join(line.folder, 'operated.js'));
+      expect(stdout).not.toMatch(OURS);
+      expect(stderr).toMatch(/operated\.js:6[\s\S]*Error: of the script/);
+    },
+  );
 
-  it('is told by a command without talking as to a program', async () => {
+  itOnce('is told by a command without talking as to a program', async () => {
     const port = await takenPort();
     const line = new CommandLine();
     for (const daemon of [[], ['--daemon', '--log-file', join(line.folder, 'it.log')]]) {

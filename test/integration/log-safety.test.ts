@@ -17,7 +17,14 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
-import { endServers, poll, type ServerProcess, startServer, TEST_MODE } from '../helpers/server-process.js';
+import {
+  describeOnce,
+  endServers,
+  poll,
+  type ServerProcess,
+  startServer,
+  TEST_MODE,
+} from '../helpers/server-process.js';
 
 afterEach(endServers);
 afterEach(endCommandLines);
@@ -30,7 +37,7 @@ function logged(file: string): string[] {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
 }
 
-describe('a file the server writes to by name', () => {
+describeOnce('a file the server writes to by name', () => {
   const starts: readonly (readonly [what: string, flag: string, code: string, daemon: boolean])[] = [
     ['the log file', '--log-file', 'ERR_LOG_FILE', false],
     ['the log file of a daemon', '--log-file', 'ERR_LOG_FILE', true],

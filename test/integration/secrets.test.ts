@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { certificateFor } from '../helpers/certificates.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
-import { endServers, type ServerProcess, spawnServer, startServer } from '../helpers/server-process.js';
+import { describeOnce, endServers, type ServerProcess, spawnServer, startServer } from '../helpers/server-process.js';
 
 afterEach(endServers);
 afterEach(endCommandLines);
@@ -84,7 +84,7 @@ describe('an option that holds a secret', () => {
   });
 });
 
-describe('the command line', () => {
+describeOnce('the command line', () => {
   it('does not tell a secret that it refuses, and puts none into a unit, which every user may read', async () => {
     const line = new CommandLine();
     const refused = await line.run('start', line.script, '--admin', `{"port":0,"tokn":"${TOKEN}"}`);

@@ -10,6 +10,7 @@ import {
   startServer,
   whereConnectionsStay,
 } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -35,14 +36,25 @@ function order(client: TcpClient, place: Place, code: string): void {
   client.send(`${JSON.stringify({ in: place, code })}\n`);
 }
 
+const taken = new WeakMap<ServerProcess, number>();
+
+/** How orders have ended of which it has not told yet. */
 async function ran(server: ServerProcess, count = 1): Promise<Line[]> {
-  const ended = (): Line[] => server.lines.filter(({ event }) => event === 'ran' || event === 'failed');
+  const from = taken.get(server) ?? 0;
+  taken.set(server, from + count);
+  const ended = (): Line[] =>
+    server.lines.filter(({ event }) => event === 'ran' || event === 'failed').slice(from, from + count);
   const lines = await server.waitFor('the code to end', () => (ended().length >= count ? ended() : undefined), 20_000);
   expect(lines.map(({ why }) => why)).toEqual(lines.map(() => undefined));
   return lines;
 }
 
 describe.each(places)('from the %s process, which owns no connection', (place) => {
+  const shared = sharedServers();
+  /** Manager and master have their code from the environment: each test needs a server of its own. */
+  const startFor = (code: string): Promise<ServerProcess> =>
+    place === 'manager' || place === 'master' ? start(code) : shared('senders.js', { options: {} });
+
   it('several MiB arrive as they were sent, in one piece or in many, again and again', async () => {
     const code = `
       server.send(fd, pattern(3 * ${MIB}, 1));
@@ -51,7 +63,7 @@ describe.each(places)('from the %s process, which owns no connection', (place) =
       await server.drain(fd);
       server.send(fd, pattern(2 * ${MIB}, 2));
       server.send(fd, 'the end');`;
-    const server = await start(code);
+    const server = await startFor(code);
     const client = await TcpClient.connect(server.port);
     order(client, place, code);
     expect((await client.read(3 * MIB)).equals(pattern(3 * MIB, 1))).toBe(true);
@@ -69,7 +81,7 @@ describe.each(places)('from the %s process, which owns no connection', (place) =
         say('full', { sent, code: server.lastError.code });
         await server.drain(fd);
       }`;
-    const server = await start(code);
+    const server = await startFor(code);
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
     order(client, place, code);
@@ -109,7 +121,7 @@ describe.each(places)('from the %s process, which owns no connection', (place) =
       const info = server.getClientInfo(fd);
       did.push(server.close(fd), server.exists(fd), server.send(fd, 'x'), server.lastError.code, info.protected);
       return did;`;
-    const server = await start(code);
+    const server = await startFor(code);
     writeFileSync(join(server.folder, 'a-file'), file);
     const client = await TcpClient.connect(server.port);
     order(client, place, code);

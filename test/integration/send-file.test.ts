@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { clientOfEach } from '../helpers/client-of-each.js';
 import { endServers, type ServerProcess, startServer, whereConnectionsStay } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const MIB = 2 ** 20;
@@ -28,6 +29,10 @@ afterEach(endServers);
 
 const start = (options: Record<string, unknown> = {}): Promise<ServerProcess> =>
   startServer('files.js', { options: { workerNum: 2, ...options } });
+
+const shared = sharedServers();
+/** For tests that look at their own connections only. */
+const startShared = (): Promise<ServerProcess> => shared('files.js', { options: { workerNum: 2 } });
 
 describe.each(['auto', 'poll'])('sendFile with the %s backend', (reactorBackend) => {
   it('sends whole files and parts of them, in order with what else is sent', async () => {
@@ -63,7 +68,7 @@ describe.each(['auto', 'poll'])('sendFile with the %s backend', (reactorBackend)
 
 describe('sendFile', () => {
   it('works for a connection of another worker', async () => {
-    const server = await start();
+    const server = await startShared();
     const clients = await clientOfEach(2, () => TcpClient.connect(server.port));
     const [one, other] = clients as [TcpClient, TcpClient];
     expect(await other.ask(`of ${await one.ask('fd')} ${small}`)).toBe('true');
@@ -79,7 +84,7 @@ describe('sendFile', () => {
     ['with a negative offset', '{small} -1', 'ERR_FILE_RANGE'],
     ['with a length that is no number', '{small} 0 x', 'ERR_FILE_RANGE'],
   ])('refuses a file %s and says why; the connection stays', async (_, words, code) => {
-    const server = await start();
+    const server = await startShared();
     const client = await TcpClient.connect(server.port);
     expect(await client.ask(`file ${words.replace('{small}', small)}`)).toBe(code);
     expect(await client.ask('text on')).toBe('on');
@@ -87,7 +92,7 @@ describe('sendFile', () => {
   });
 
   it.skipIf(process.platform !== 'linux')('sends what a file has that stat calls empty', async () => {
-    const server = await start();
+    const server = await startShared();
     const client = await TcpClient.connect(server.port);
     expect(await client.ask('file /proc/version')).toBe(readFileSync('/proc/version', 'utf8').trimEnd());
     expect((await client.send('file /proc/version 6 7\n').read(7)).toString()).toBe('version');
@@ -98,7 +103,7 @@ describe('sendFile', () => {
   });
 
   it('refuses a pipe and a device at once', async () => {
-    const server = await start();
+    const server = await startShared();
     const pipe = join(folder, 'pipe');
     execFileSync('mkfifo', [pipe]);
     const client = await TcpClient.connect(server.port);

@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { PACE } from '../helpers/deadline.js';
-import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  IS_BASE,
+  inProcessMode,
+  poll,
+  type ServerProcess,
+  startServer,
+} from '../helpers/server-process.js';
 
 afterEach(endServers);
 
@@ -30,7 +37,8 @@ async function connectToTwo(server: ServerProcess): Promise<[Asked, Asked]> {
   });
 }
 
-const modes = ['process', 'base'] as const;
+/** Tests that choose the mode themselves run once, and not in the run in BASE mode again. */
+const modes = IS_BASE ? [] : (['process', 'base'] as const);
 const start = (options: object = {}): Promise<ServerProcess> =>
   startServer('shared-memory.js', { options: { workerNum: 2, reactorNum: 1, ...options } });
 

@@ -5,6 +5,7 @@ import { ControlClient } from '../../src/control/client.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
 import { HttpClient, post, request } from '../helpers/http-client.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 import { HandClient } from '../helpers/websocket-client.js';
 
 afterEach(endServers);
@@ -72,15 +73,20 @@ async function placesOf(port: number): Promise<number[]> {
 }
 
 describe.each(['process', 'base'])('sticky in %s mode', (mode) => {
-  function start(options: object = {}): Promise<ServerProcess> {
-    const usual = { mode, workerNum: WORKERS, reactorNum: 2, sticky: { cookie: 'sid' } };
-    return startServer('clients.js', { options: { ...usual, ...options } });
+  const shared = sharedServers();
+  const usual = { mode, workerNum: WORKERS, reactorNum: 2, sticky: { cookie: 'sid' } };
+
+  function start(options: object = {}, env: Record<string, string> = {}): Promise<ServerProcess> {
+    return startServer('clients.js', { env, options: { ...usual, ...options } });
   }
+
+  /** For what a server does by itself: by `least-busy`. */
+  const startCommon = (): Promise<ServerProcess> => shared('clients.js', { options: usual });
 
   it.each(['least-busy', 'least-connections'])(
     'gives each session one worker over all connections, and uses all workers: %s',
     async (dispatchMode) => {
-      const server = await start({ dispatchMode });
+      const server = await (dispatchMode === 'least-busy' ? startCommon() : start({ dispatchMode }));
       const traffic = new Traffic();
       await traffic.run(server.port, SESSIONS);
       expect(traffic.failures).toEqual([]);
@@ -90,7 +96,7 @@ describe.each(['process', 'base'])('sticky in %s mode', (mode) => {
   );
 
   it('keeps to the worker ids through reloads and the replacement of a worker under load, and no request fails', async () => {
-    const server = await start();
+    const server = await startCommon();
     const before = await placesOf(server.port);
     const traffic = new Traffic();
     const running = traffic.run(server.port);
@@ -110,7 +116,7 @@ describe.each(['process', 'base'])('sticky in %s mode', (mode) => {
   });
 
   it('serves the sessions of a killed worker elsewhere, and by its successor when that is there', async () => {
-    const server = await start();
+    const server = await startCommon();
     const before = await placesOf(server.port);
     const victim = before[0] ?? 0;
     const connect = () => Promise.all(Array.from({ length: 4 }, () => HttpClient.connect(server.port)));
@@ -150,7 +156,7 @@ describe.each(['process', 'base'])('sticky in %s mode', (mode) => {
   });
 
   it('brings a value that a worker has marked back to that worker', async () => {
-    const server = await start();
+    const server = await startCommon();
     const client = await HttpClient.connect(server.port);
     for (const worker of [0, 1, 2, 3, 2, 1, 0]) {
       expect((await see(client, `cookie: sid=${crypto.randomUUID()}.w${worker}`)).worker).toBe(worker);
@@ -224,10 +230,7 @@ describe.each(['process', 'base'])('sticky in %s mode', (mode) => {
   });
 
   it('counts for the request by which a connection becomes a WebSocket', async () => {
-    const server = await startServer('clients.js', {
-      env: { APP: 'websocket' },
-      options: { mode, workerNum: WORKERS, sticky: { cookie: 'sid' } },
-    });
+    const server = await start({}, { APP: 'websocket' });
     const places = await placesOf(server.port);
     for (let session = 0; session < 12; session++) {
       const client = await HandClient.open(server.port, { fields: { cookie: `sid=session-${session}` } });

@@ -1,26 +1,30 @@
 /** Spans of the real SDK of OpenTelemetry, as a collector gets them. The SDK is a package of its own: test/telemetry. */
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { type CollectedSpan, Collector } from '../helpers/collector.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { eventually } from '../helpers/eventually.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
-import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, type ServerProcess, type StartOptions, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 const PACKAGE = fileURLToPath(new URL('../telemetry', import.meta.url));
 const TELEMETRY = `${PACKAGE}/telemetry.mjs`;
-const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const CLIENT = 'b7ad6b7169203331';
-const headers = { traceparent: `00-${TRACE}-${CLIENT}-01` };
 const [SERVER, OUTGOING, PRODUCER, CONSUMER] = [2, 3, 4, 5];
 
 let collector: Collector;
+/** Of the servers that tests share. */
+let common: Collector | undefined;
+let trace = '';
+const traces = new Set<string>();
 let engine: EngineProcess | undefined;
 
 beforeAll(() => {
@@ -28,12 +32,19 @@ beforeAll(() => {
   const installed = spawnSync('npm', ['ci'], { cwd: PACKAGE, encoding: 'utf8' });
   expect(installed.status, installed.stderr).toBe(0);
 }, 240_000 * PACE);
+afterAll(() => {
+  common?.stop(); // registered first, it comes after the end of the servers
+  expect(common?.spans.filter(({ traceId }) => !traces.has(traceId)) ?? []).toEqual([]);
+});
+const shared = sharedServers();
 beforeEach(async () => {
   collector = await Collector.start();
+  trace = randomBytes(16).toString('hex');
+  traces.add(trace);
 });
 afterEach(async () => {
   await endServers();
-  collector.stop();
+  if (collector !== common) collector.stop();
   await engine?.stop();
   engine = undefined;
 });
@@ -50,19 +61,33 @@ interface Given {
   readonly node?: readonly string[];
 }
 
-function start({ env = {}, options = {}, node = ['--import', TELEMETRY] }: Given = {}): Promise<ServerProcess> {
-  return startServer('traced.js', { node, options, env: { OTEL_BSP_SCHEDULE_DELAY: '50', ...collector.env, ...env } });
+function all({ env = {}, options = {}, node = ['--import', TELEMETRY] }: Given = {}): StartOptions {
+  return { node, options, env: { OTEL_BSP_SCHEDULE_DELAY: '50', ...collector.env, ...env } };
 }
 
+const start = (given?: Given): Promise<ServerProcess> => startServer('traced.js', all(given));
+
+/** One server, and one collector, for all tests of handlers of that kind. */
+async function share(app = 'request'): Promise<ServerProcess> {
+  collector.stop();
+  common ??= await Collector.start();
+  collector = common;
+  return shared('traced.js', all({ env: { APP: app } }));
+}
+
+const headers = (): { traceparent: string } => ({ traceparent: `00-${trace}-${CLIENT}-01` });
+
 const ask = (server: ServerProcess, path: string): Promise<Response> =>
-  fetch(`http://127.0.0.1:${server.port}${path}`, { headers });
+  fetch(`http://127.0.0.1:${server.port}${path}`, { headers: headers() });
 
 /** The only one of that name in the client's trace. */
 async function span(name: string, kind: number): Promise<CollectedSpan> {
-  const found = (): CollectedSpan[] => collector.spans.filter((each) => each.name === name && each.kind === kind);
+  const isIt = (each: CollectedSpan) => each.name === name && each.kind === kind;
+  const isHere = ({ traceId }: CollectedSpan) => collector !== common || traceId === trace;
+  const found = (): CollectedSpan[] => collector.spans.filter((each) => isIt(each) && isHere(each));
   await eventually(() => expect(found(), JSON.stringify(collector.spans)).toHaveLength(1));
   const [only] = found() as [CollectedSpan];
-  expect(only.traceId).toBe(TRACE);
+  expect(only.traceId).toBe(trace);
   return only;
 }
 
@@ -88,7 +113,7 @@ describe('the trace of a request', () => {
   it.each(['request', 'fetch', 'listener'])(
     'goes from the client to the task worker by %s, over HTTP/1',
     async (app) => {
-      const server = await start({ env: { APP: app } });
+      const server = await share(app);
       expect(await (await ask(server, '/task?a=1')).json()).toEqual({ bytes: 18 });
       await expectChain('/task');
       const { attributes } = await span('GET', SERVER);
@@ -100,10 +125,10 @@ describe('the trace of a request', () => {
   it.each(['request', 'fetch', 'listener'])(
     'goes from the client to the task worker by %s, over HTTP/2',
     async (app) => {
-      const server = await start({ env: { APP: app } });
+      const server = await share(app);
       const session = connect(`http://127.0.0.1:${server.port}`);
       try {
-        expect(await text(session.request({ ':path': '/task', ...headers }))).toBe('{"bytes":18}');
+        expect(await text(session.request({ ':path': '/task', ...headers() }))).toBe('{"bytes":18}');
       } finally {
         session.destroy();
       }
@@ -115,14 +140,14 @@ describe('the trace of a request', () => {
   );
 
   it('goes with data that is too long for its slot', async () => {
-    const server = await start();
+    const server = await share();
     expect(await (await ask(server, '/large')).json()).toEqual({ bytes: 5011 });
     await expectChain('/large');
   });
 
   it('goes with a WebSocket to the tasks that its open callback gives', async () => {
-    const server = await start();
-    const socket = new WebSocket(`ws://127.0.0.1:${server.port}/`, { headers });
+    const server = await share();
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}/`, { headers: headers() });
     const came = await new Promise((resolve) => socket.once('message', (data) => resolve(String(data))));
     socket.close();
     expect(came).toBe('{"bytes":15}');
@@ -131,7 +156,7 @@ describe('the trace of a request', () => {
   });
 
   it.each(['request', 'fetch', 'listener'])('of a handler by %s that throws is an error', async (app) => {
-    const server = await start({ env: { APP: app } });
+    const server = await share(app);
     expect((await ask(server, '/throw')).status).toBe(500);
     const { error, events, attributes } = await span('GET', SERVER);
     expect(error).toBe(true);
@@ -141,7 +166,7 @@ describe('the trace of a request', () => {
   });
 
   it('of a task that throws is an error of the task alone', async () => {
-    const server = await start();
+    const server = await share();
     expect(await (await ask(server, '/fails')).text()).toBe('no');
     expect(await span('process task', CONSUMER)).toMatchObject({ error: true, events: ['exception'] });
     expect((await span('GET', SERVER)).error).toBe(false);
@@ -164,7 +189,7 @@ describe('instrumentations', () => {
     const parent = await span('GET', SERVER);
     const outgoing = await span('GET', OUTGOING);
     expect(outgoing).toMatchObject({ parentSpanId: parent.spanId, scope: '@opentelemetry/instrumentation-http' });
-    expect(collector.traceparents).toEqual([`00-${TRACE}-${outgoing.spanId}-01`]);
+    expect(collector.traceparents).toEqual([`00-${trace}-${outgoing.spanId}-01`]);
   });
 
   it('that make the server span themselves make the only one', async () => {
