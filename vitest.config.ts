@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const soak = process.env['SOAK'] === '1';
 
@@ -60,6 +62,57 @@ const inBase = [
 /** The same over TLS, in both modes: `npm run test:modes`. */
 const encrypted = ['api', 'bodies', 'closes', 'data', 'framing', 'http', 'send-file', 'stalled', 'websocket'];
 
+/** What takes longest begins first, so that no file runs alone at the end: in this order, before all others. */
+const longest = [
+  ...[
+    'http-examples',
+    'cluster-network',
+    'send-anywhere',
+    'http2',
+    'cluster',
+    'jobs',
+    'data',
+    'causes',
+    'apps',
+    'telemetry',
+  ],
+  ...['framing', 'trust-proxy', 'command-line', 'sticky', 'websocket-hostile', 'dashboard-page', 'websocket-lasting'],
+  ...['tasks-crash', 'websocket-operated', 'site', 'admin-guard', 'start-script', 'stalled', 'send-file', 'rate-limit'],
+  ...[
+    'config',
+    'cluster-operation',
+    'lifecycle-start',
+    'tls',
+    'members',
+    'shared-memory',
+    'log-safety',
+    'base',
+    'closes',
+  ],
+  ...['bodies', 'http', 'uploads', 'dispatch', 'admin', 'dashboard', 'secrets', 'drivers', 'package', 'docstrings'],
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const rankOf = ({ moduleId }: TestSpecification): number => {
+      const rank = longest.indexOf(basename(moduleId, '.test.ts'));
+      return rank < 0 ? longest.length : rank;
+    };
+    const groupOf = ({ project }: TestSpecification): number => project.config.sequence.groupOrder;
+    return sorted.sort((a, b) => groupOf(a) - groupOf(b) || rankOf(a) - rankOf(b));
+  }
+}
+
+/**
+ * Tests of functions that keep nothing in their process: they share one, with the modules that it has loaded. To load them
+ * for each file takes longer than the tests. What replaces modules needs a process to itself.
+ */
+const pure = [
+  ...['errors', 'memory', 'messaging', 'protocol', 'websocket'].map((name) => `test/${name}/**/*.test.ts`),
+  'test/options/!(secrets).test.ts',
+];
+
 const isTimed = (name: string): boolean => timed.includes(name);
 const files = (names: readonly string[]): string[] => names.map((name) => `test/integration/${name}.test.ts`);
 
@@ -97,6 +150,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 1,
+    sequence: { sequencer: LongestFirst },
     projects: [
       { test: { name: 'timed', include: files(timed), ...oneByOne } },
       {
@@ -107,11 +161,12 @@ export default defineConfig({
           ...severalAtATime,
         },
       },
+      { test: { name: 'pure', include: pure, isolate: false, ...severalAtATime } },
       {
         test: {
           name: 'units',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/integration/**', 'test/soak/**'],
+          exclude: ['test/integration/**', 'test/soak/**', ...pure],
           ...severalAtATime,
         },
       },

