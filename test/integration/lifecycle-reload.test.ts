@@ -34,12 +34,12 @@ const UNTIL_GO = "while (!(await import('node:fs')).existsSync('go')) await slee
 const without = (line: string) => (source: string) => source.replace(`${line}\n`, '');
 
 describe('a reload', () => {
-  it('10 times in a row under pipelined load on 200 connections loses, doubles, reorders and closes nothing', async () => {
+  it('20 times in a row under pipelined load on 200 connections loses, doubles, reorders and closes nothing', async () => {
     const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'warn' } });
     const load = await Load.start(server.port, 200, 4);
     const seen = new Set(pidsOf(server));
     const descriptors = openDescriptors(server);
-    for (let round = 1; round <= 10; round++) {
+    for (let round = 1; round <= 20; round++) {
       await load.progress(2);
       server.signal('SIGUSR1');
       await reloaded(server, round);
