@@ -50,6 +50,7 @@ export type {
   UnusedSetting,
 } from './options/index.js';
 export { fromSwoole } from './options/index.js';
+export type { AccessLogFormat, AccessLogOptions, AccessLogSkip } from './options/access-log.js';
 export type { LimitedRequest, RateLimitOptions } from './options/rate-limit.js';
 export type { StaticFilesOptions, StaticFolderOptions } from './options/static-files.js';
 export type { StickyOptions } from './options/sticky.js';

@@ -5,6 +5,7 @@
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
 import { logRefused } from '../ipc/refused-client.js';
+import type { AccessLog } from '../access-log/access-log.js';
 import type { LocalLink } from '../ipc/reply.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
 import { Acceptor } from '../listen/acceptor.js';
@@ -44,6 +45,8 @@ export interface BaseSocketsParts {
   readonly handOver: HandOverEnds | undefined;
   readonly turns: Turns;
   readonly log: Log;
+  /** Undefined: none is written. */
+  readonly accessLog: AccessLog | undefined;
 }
 
 export class BaseSockets implements OwnSockets {
@@ -78,6 +81,7 @@ export class BaseSockets implements OwnSockets {
       createPoller: (handler) => turns.forReactor(handler as Reactor),
       onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
       onBrokenSender: (worker) => killBrokenSender(worker, new WorkerBoard(region), log),
+      accessLog: this.#parts.accessLog,
     });
     this.#reactor = reactor;
     process.once('exit', () => this.#reactor?.leave());

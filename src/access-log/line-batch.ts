@@ -1,0 +1,133 @@
+/**
+ * Writes lines in batches: to a file at once, as a write to the page cache is; to a pipe or a terminal on a thread of
+ * libuv's pool, because its reader may be slow, and the thread that writes the log serves connections.
+ *
+ * Whole lines leave in one write, so several processes share a file that is opened for appending. What a slow reader or
+ * a full disk leaves no room for is lost and counted: a log must not stop a server.
+ */
+import { closeSync, constants, fstatSync, openSync, write, writeSync } from 'node:fs';
+import { sendAtOnce } from '../os/socket.js';
+import { LineWriter, LogFile, standardError } from '../util/log-file.js';
+
+/** A line waits at most this long for others. */
+const WAIT_MS = 200;
+/** More does not wait. */
+const BATCH_CHARS = 65_536;
+/** What a reader that stands still can leave waiting. */
+const MOST_CHARS = 4 * 1024 * 1024;
+/** A pipe that does not block is full. */
+const TRY_AGAIN_MS = 50;
+
+export class LineBatch {
+  readonly #to: LineWriter;
+  readonly #isFile: boolean;
+  #text = '';
+  #lines = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  /** Bytes on their way to a pipe. */
+  #underWay: Buffer | undefined;
+  #underWayLines = 0;
+  #lost = 0;
+  #why = '';
+
+  constructor(to: LineWriter) {
+    this.#to = to;
+    this.#isFile = fstatSync(to.descriptor).isFile();
+  }
+
+  /** @param line with its line feed */
+  add(line: string): void {
+    if (this.#text.length > MOST_CHARS) return this.#lose(1, 'its reader does not keep up');
+    this.#text += line;
+    this.#lines++;
+    if (this.#isClosed) this.close();
+    else if (this.#text.length >= BATCH_CHARS) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS).unref();
+  }
+
+  flush(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#underWay !== undefined || this.#text === '') return;
+    if (this.#to instanceof LogFile) this.#to.refresh();
+    const [bytes, lines] = this.#take();
+    if (this.#isFile) return this.#writeAtOnce(this.#to.descriptor, bytes, lines);
+    this.#underWay = bytes;
+    this.#underWayLines = lines;
+    this.#writeAside();
+  }
+
+  /** This thread ends: what waits is written, unless its reader does not take it; what comes later is written at once. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    if (this.#text !== '') this.#writeLast(...this.#take());
+  }
+
+  #writeLast(bytes: Buffer, lines: number): void {
+    if (this.#isFile) return this.#writeAtOnce(this.#to.descriptor, bytes, lines);
+    let descriptor: number;
+    try {
+      // Opened anew it does not block, whatever others that have the pipe do.
+      descriptor = openSync(`/proc/self/fd/${this.#to.descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      // A socket.
+      if (sendAtOnce(this.#to.descriptor, bytes) < bytes.length) this.#lose(lines, codeOf(error));
+      return;
+    }
+    this.#writeAtOnce(descriptor, bytes, lines);
+    closeSync(descriptor);
+  }
+
+  #take(): [bytes: Buffer, lines: number] {
+    const taken: [Buffer, number] = [Buffer.from(this.#text), this.#lines];
+    this.#text = '';
+    this.#lines = 0;
+    return taken;
+  }
+
+  #writeAtOnce(descriptor: number, bytes: Buffer, lines: number): void {
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
+      this.#recovered();
+    } catch (error) {
+      this.#lose(lines, codeOf(error));
+    }
+  }
+
+  #writeAside(): void {
+    const bytes = this.#underWay as Buffer;
+    write(this.#to.descriptor, bytes, (error, written) => {
+      if (error?.code === 'EAGAIN') return void setTimeout(() => this.#writeAside(), TRY_AGAIN_MS).unref();
+      if (error !== null) this.#lose(this.#underWayLines, codeOf(error));
+      else if (written < bytes.length) {
+        this.#underWay = bytes.subarray(written);
+        return this.#writeAside();
+      } else this.#recovered();
+      this.#underWay = undefined;
+      if (this.#text !== '') this.flush();
+    });
+  }
+
+  #lose(lines: number, why: string): void {
+    if (lines === 0) return;
+    if (this.#lost === 0) this.#complain(`lines of the access log are lost: ${why}`);
+    this.#lost += lines;
+    this.#why = why;
+  }
+
+  #recovered(): void {
+    if (this.#lost === 0) return;
+    this.#complain(`${this.#lost} lines of the access log were lost: ${this.#why}`);
+    this.#lost = 0;
+  }
+
+  #complain(what: string): void {
+    standardError.write(`${new Date().toISOString()} error [${process.pid}] ${what}\n`);
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown';
+}
