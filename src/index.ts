@@ -36,6 +36,7 @@ export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
 export type { FinishCallback } from './messaging/task-client.js';
 export type { TaskCounts } from './messaging/task-queue.js';
+export type { AccessLogFormat, AccessLogOptions, AccessLogSkip } from './options/access-log.js';
 export type { ClusterOptions, ClusterTls, DriverName, DriverOptions } from './options/cluster.js';
 export type { CompressionOptions } from './options/compression.js';
 export type {
@@ -50,7 +51,6 @@ export type {
   UnusedSetting,
 } from './options/index.js';
 export { fromSwoole } from './options/index.js';
-export type { AccessLogFormat, AccessLogOptions, AccessLogSkip } from './options/access-log.js';
 export type { LimitedRequest, RateLimitOptions } from './options/rate-limit.js';
 export type { StaticFilesOptions, StaticFolderOptions } from './options/static-files.js';
 export type { StickyOptions } from './options/sticky.js';

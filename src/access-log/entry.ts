@@ -42,13 +42,19 @@ function orDash(text: string): string {
 }
 
 /** As nginx and Apache write it: `\x22`. */
-const escaped = (character: string): string => `\\x${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+const escaped = (character: string): string =>
+  `\\x${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
 
 function jsonLine(entry: AccessEntry, at: DayTime): string {
   const { client, requestLine, status, bytes, ms, isCut } = entry;
   const [method, url, version] = requestLine.split(' ');
   return `${JSON.stringify({
-    ...{ time: isoTime(at), client: client === '' ? undefined : client, method: orNothing(method), url: orNothing(url) },
+    ...{
+      time: isoTime(at),
+      client: client === '' ? undefined : client,
+      method: orNothing(method),
+      url: orNothing(url),
+    },
     ...{ httpVersion: version?.slice('HTTP/'.length), status, bytes, ms, cut: isCut || undefined },
     ...{ host: orNothing(entry.host), referer: orNothing(entry.referer), userAgent: orNothing(entry.userAgent) },
   })}\n`;

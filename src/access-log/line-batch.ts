@@ -7,7 +7,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 import { sendAtOnce } from '../os/socket.js';
-import { LineWriter, LogFile, standardError } from '../util/log-file.js';
+import { type LineWriter, LogFile, standardError } from '../util/log-file.js';
 
 /** A line waits at most this long for others. */
 const WAIT_MS = 200;
@@ -50,7 +50,6 @@ export class LineBatch {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#underWay !== undefined || this.#text === '') return;
-    if (this.#to instanceof LogFile) this.#to.refresh();
     const [bytes, lines] = this.#take();
     if (this.#isFile) return this.#writeAtOnce(this.#to.descriptor, bytes, lines);
     this.#underWay = bytes;
@@ -81,6 +80,7 @@ export class LineBatch {
   }
 
   #take(): [bytes: Buffer, lines: number] {
+    if (this.#to instanceof LogFile) this.#to.refresh();
     const taken: [Buffer, number] = [Buffer.from(this.#text), this.#lines];
     this.#text = '';
     this.#lines = 0;

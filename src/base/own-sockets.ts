@@ -2,10 +2,11 @@
  * The connections of a worker in BASE mode: the same reactor that elsewhere runs in a thread of the master, in
  * turns with the worker, and accepting besides. Runs in a worker.
  */
+
+import type { AccessLog } from '../access-log/access-log.js';
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
 import { logRefused } from '../ipc/refused-client.js';
-import type { AccessLog } from '../access-log/access-log.js';
 import type { LocalLink } from '../ipc/reply.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
 import { Acceptor } from '../listen/acceptor.js';

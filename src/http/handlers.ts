@@ -3,9 +3,9 @@
  * a worker.
  */
 import { STATUS_CODES } from 'node:http';
+import type { AccessLog } from '../access-log/access-log.js';
 import { ServerError } from '../errors/index.js';
 import { StaticFiles } from '../files/static-files.js';
-import type { AccessLog } from '../access-log/access-log.js';
 import type { Http2Record } from '../memory/boards.js';
 import type { ResolvedOptions } from '../options/index.js';
 import type { Forwarded } from '../protocol/http/forwarded.js';

@@ -45,7 +45,8 @@ export class LogRotator {
       this.#hasFailed = false;
     } catch (error) {
       // Logged once: a full disk stays full for a while.
-      if (!this.#hasFailed) this.#log.error('the log file could not be rotated', { path: this.#path, reason: (error as Error).message });
+      if (!this.#hasFailed)
+        this.#log.error('the log file could not be rotated', { path: this.#path, reason: (error as Error).message });
       this.#hasFailed = true;
     }
   }

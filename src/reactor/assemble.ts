@@ -42,7 +42,8 @@ async function loadFraming(port: PortOptions, isSeen: boolean): Promise<PortFram
   return isSeen ? rawFraming : undefined;
 }
 
-export interface ReactorPlace extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender' | 'accessLog'> {
+export interface ReactorPlace
+  extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender' | 'accessLog'> {
   readonly id: number;
   readonly region: Region;
   readonly bells: readonly DoorbellDescriptors[];

@@ -49,7 +49,10 @@ describe('the option accessLog', () => {
 
   it('is refused where its lines would go nowhere, or among others', () => {
     const conflict = (other: string) =>
-      expect.objectContaining({ code: 'ERR_OPTION_CONFLICT', detail: expect.objectContaining({ name: 'accessLog', other }) });
+      expect.objectContaining({
+        code: 'ERR_OPTION_CONFLICT',
+        detail: expect.objectContaining({ name: 'accessLog', other }),
+      });
     expect(() => resolve(true, { daemonize: true })).toThrow(conflict('daemonize'));
     expect(() => resolve({ file: '/it.log' }, { logFile: '/it.log' })).toThrow(conflict('logFile'));
     expect(resolve(true, { daemonize: true, logFile: '/var/log/it.log' }).accessLog).not.toBe(null);

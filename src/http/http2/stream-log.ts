@@ -18,7 +18,8 @@ export function logStream(log: AccessLog, held: HeldStream, headers: IncomingHtt
   const { referer = '', 'user-agent': userAgent = '', host = authority ?? '' } = headers;
   stream.once('close', () => {
     const status = stream.headersSent ? Number(stream.sentHeaders[':status']) : CLIENT_GONE;
-    const isCut = !stream.headersSent || stream.aborted || (stream.rstCode !== NGHTTP2_NO_ERROR && !stream.writableFinished);
+    const isCut =
+      !stream.headersSent || stream.aborted || (stream.rstCode !== NGHTTP2_NO_ERROR && !stream.writableFinished);
     const ms = Math.round(monotonicMs() - since);
     const requestLine = `${method} ${path} HTTP/2.0`;
     log.write({ client, requestLine, host, referer, userAgent, status, bytes: held.sentBytes, ms, isCut });

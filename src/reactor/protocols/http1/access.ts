@@ -88,7 +88,15 @@ export class Access {
     const client = this.#peerOf(connection, http);
     const since = this.#parts.context.now;
     const fields = { host: '', referer: '', userAgent: '' };
-    return { requestLine: requestLine === '' ? '-' : requestLine, client, ...fields, since, status: 0, bytes: 0, headEnd: 0 };
+    return {
+      requestLine: requestLine === '' ? '-' : requestLine,
+      client,
+      ...fields,
+      since,
+      status: 0,
+      bytes: 0,
+      headEnd: 0,
+    };
   }
 
   #peerOf({ sessionId }: Connection, http: HttpState): string {
