@@ -16,6 +16,8 @@ export class AccessLog {
   readonly #settings: ResolvedAccessLog;
   readonly #batch: LineBatch;
   readonly #lineOf: ReturnType<typeof lineMaker>;
+  #now = Number.NaN;
+  #dayTime = 0;
 
   /** @param settings with the file to write to @throws an Error with `code` */
   static open(settings: ResolvedAccessLog, epoch: () => number): AccessLog {
@@ -31,18 +33,27 @@ export class AccessLog {
     this.#lineOf = lineMaker(settings.format);
   }
 
-  /** Whether a request is skipped whatever its answer. @param target as it was sent */
+  /** Some requests are skipped whatever their answer: `skips` tells. */
+  get skipsPaths(): boolean {
+    return this.#settings.paths.length + this.#settings.prefixes.length > 0;
+  }
+
+  /** @param target as it was sent */
   skips(target: string): boolean {
     const { paths, prefixes } = this.#settings;
-    if (paths.length === 0 && prefixes.length === 0) return false;
     const queryAt = target.indexOf('?');
     const path = queryAt === -1 ? target : target.slice(0, queryAt);
     return paths.includes(path) || prefixes.some((prefix) => path.startsWith(prefix));
   }
 
-  write(entry: AccessEntry): void {
+  /** @param now by `monotonicMs()`: a turn of a reactor asks for the time of day once */
+  write(entry: AccessEntry, now: number): void {
     if (entry.status < this.#settings.statusBelow && !entry.isCut) return;
-    this.#batch.add(this.#lineOf(entry, Date.now()));
+    if (now !== this.#now) {
+      this.#now = now;
+      this.#dayTime = Date.now();
+    }
+    this.#batch.add(this.#lineOf(entry, this.#dayTime));
   }
 
   /** This thread ends. */

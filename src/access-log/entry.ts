@@ -21,15 +21,19 @@ export interface AccessEntry {
   readonly isCut: boolean;
 }
 
-/** @returns a function that makes a line, with its line feed, of ASCII or (JSON) UTF-8 */
+/** @returns a function that makes a line, with its line feed, of visible ASCII */
 export function lineMaker(format: AccessLogFormat): (entry: AccessEntry, at: DayTime) => string {
   if (format === 'json') return jsonLine;
-  if (format === 'common') return (entry, at) => `${common(entry, at)}\n`;
-  return (entry, at) => `${common(entry, at)} "${orDash(entry.referer)}" "${orDash(entry.userAgent)}"\n`;
+  return format === 'common' ? commonLine : combinedLine;
 }
 
-function common({ client, requestLine, status, bytes }: AccessEntry, at: DayTime): string {
-  return `${client === '' ? '-' : client} - - [${logTime(at)}] "${orDash(requestLine)}" ${status} ${bytes}`;
+function commonLine({ client, requestLine, status, bytes }: AccessEntry, at: DayTime): string {
+  return `${orDash(client)} - - [${logTime(at)}] "${orDash(requestLine)}" ${status} ${bytes}\n`;
+}
+
+function combinedLine({ client, requestLine, status, bytes, referer, userAgent }: AccessEntry, at: DayTime): string {
+  const request = `${orDash(client)} - - [${logTime(at)}] "${orDash(requestLine)}" ${status} ${bytes}`;
+  return `${request} "${orDash(referer)}" "${orDash(userAgent)}"\n`;
 }
 
 /** Quotes, backslashes and what is not visible ASCII could end a field, forge a line, or control a terminal. */
@@ -47,26 +51,28 @@ const escaped = (character: string): string =>
 
 function jsonLine(entry: AccessEntry, at: DayTime): string {
   const { client, requestLine, status, bytes, ms, isCut } = entry;
-  const [method, url, version] = requestLine.split(' ');
-  return `${JSON.stringify({
-    ...{
-      time: isoTime(at),
-      client: client === '' ? undefined : client,
-      method: orNothing(method),
-      url: orNothing(url),
-    },
-    ...{ httpVersion: version?.slice('HTTP/'.length), status, bytes, ms, cut: isCut || undefined },
-    ...{ host: orNothing(entry.host), referer: orNothing(entry.referer), userAgent: orNothing(entry.userAgent) },
-  })}\n`;
+  const urlAt = requestLine.indexOf(' ') + 1;
+  const versionAt = requestLine.lastIndexOf(' HTTP/');
+  const isWhole = urlAt > 0 && versionAt >= urlAt;
+  const request = isWhole
+    ? `${member('method', requestLine.slice(0, urlAt - 1))}${member('url', requestLine.slice(urlAt, versionAt))}` +
+      member('httpVersion', requestLine.slice(versionAt + ' HTTP/'.length))
+    : member('method', requestLine);
+  const numbers = `,"status":${status},"bytes":${bytes},"ms":${ms}${isCut ? ',"cut":true' : ''}`;
+  const fields = member('host', entry.host) + member('referer', entry.referer) + member('userAgent', entry.userAgent);
+  return `{"time":"${isoTime(at)}"${member('client', client)}${request}${numbers}${fields}}\n`;
 }
 
-/** JSON leaves out what is undefined. */
-function orNothing(text = ''): string | undefined {
-  return text === '' ? undefined : asUtf8(text);
+/** Nothing for an empty text. */
+function member(name: string, text: string): string {
+  if (text === '') return '';
+  return UNSAFE.test(text) ? `,"${name}":${inAscii(text)}` : `,"${name}":"${text}"`;
 }
 
 /** Most clients that send more than ASCII mean UTF-8. */
-function asUtf8(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is what is asked for
-  return /[^\x00-\x7f]/.test(text) ? Buffer.from(text, 'latin1').toString() : text;
+function inAscii(text: string): string {
+  const json = JSON.stringify(Buffer.from(text, 'latin1').toString());
+  return json.replace(BEYOND_ASCII, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
+
+const BEYOND_ASCII = /[^\x20-\x7e]/g;

@@ -7,25 +7,29 @@
  */
 import { closeSync, constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 import { sendAtOnce } from '../os/socket.js';
+import { writeLatin1 } from '../util/latin1.js';
 import { type LineWriter, LogFile, standardError } from '../util/log-file.js';
 
 /** A line waits at most this long for others. */
 const WAIT_MS = 200;
 /** More does not wait. */
-const BATCH_CHARS = 65_536;
+const BATCH_BYTES = 65_536;
 /** What a reader that stands still can leave waiting. */
-const MOST_CHARS = 4 * 1024 * 1024;
+const MOST_BYTES = 4 * 1024 * 1024;
 /** A pipe that does not block is full. */
 const TRY_AGAIN_MS = 50;
+const TOO_SLOW = 'its reader does not keep up';
 
 export class LineBatch {
   readonly #to: LineWriter;
   readonly #isFile: boolean;
-  #text = '';
+  /** Lines are put here at once: as texts they would live until the batch leaves, and be moved about by the collector. */
+  #bytes = Buffer.allocUnsafeSlow(BATCH_BYTES * 2);
+  #length = 0;
   #lines = 0;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
-  /** Bytes on their way to a pipe. */
+  /** On their way to a pipe. */
   #underWay: Buffer | undefined;
   #underWayLines = 0;
   #lost = 0;
@@ -36,22 +40,33 @@ export class LineBatch {
     this.#isFile = fstatSync(to.descriptor).isFile();
   }
 
-  /** @param line with its line feed */
+  /** @param line of ASCII, with its line feed */
   add(line: string): void {
-    if (this.#text.length > MOST_CHARS) return this.#lose(1, 'its reader does not keep up');
-    this.#text += line;
+    const length = this.#length + line.length;
+    if (length > this.#bytes.length && !this.#makeRoom(length)) return this.#lose(1, TOO_SLOW);
+    writeLatin1(this.#bytes, line, this.#length);
+    this.#length = length;
     this.#lines++;
     if (this.#isClosed) this.close();
-    else if (this.#text.length >= BATCH_CHARS) this.flush();
+    else if (this.#length >= BATCH_BYTES) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS).unref();
   }
 
+  #makeRoom(bytes: number): boolean {
+    if (bytes > MOST_BYTES) return false;
+    const larger = Buffer.allocUnsafeSlow(Math.min(MOST_BYTES, Math.max(bytes, this.#bytes.length * 2)));
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+    return true;
+  }
+
   flush(): void {
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#underWay !== undefined || this.#text === '') return;
+    if (this.#underWay !== undefined || this.#length === 0) return;
     const [bytes, lines] = this.#take();
     if (this.#isFile) return this.#writeAtOnce(this.#to.descriptor, bytes, lines);
+    this.#bytes = Buffer.allocUnsafeSlow(BATCH_BYTES * 2);
     this.#underWay = bytes;
     this.#underWayLines = lines;
     this.#writeAside();
@@ -61,7 +76,7 @@ export class LineBatch {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    if (this.#text !== '') this.#writeLast(...this.#take());
+    if (this.#length > 0) this.#writeLast(...this.#take());
   }
 
   #writeLast(bytes: Buffer, lines: number): void {
@@ -79,10 +94,11 @@ export class LineBatch {
     closeSync(descriptor);
   }
 
+  /** Good until the next line is added. */
   #take(): [bytes: Buffer, lines: number] {
     if (this.#to instanceof LogFile) this.#to.refresh();
-    const taken: [Buffer, number] = [Buffer.from(this.#text), this.#lines];
-    this.#text = '';
+    const taken: [Buffer, number] = [this.#bytes.subarray(0, this.#length), this.#lines];
+    this.#length = 0;
     this.#lines = 0;
     return taken;
   }
@@ -106,12 +122,11 @@ export class LineBatch {
         return this.#writeAside();
       } else this.#recovered();
       this.#underWay = undefined;
-      if (this.#text !== '') this.flush();
+      this.flush();
     });
   }
 
   #lose(lines: number, why: string): void {
-    if (lines === 0) return;
     if (this.#lost === 0) this.#complain(`lines of the access log are lost: ${why}`);
     this.#lost += lines;
     this.#why = why;

@@ -46,8 +46,8 @@ export interface BaseSocketsParts {
   readonly handOver: HandOverEnds | undefined;
   readonly turns: Turns;
   readonly log: Log;
-  /** Undefined: none is written. */
-  readonly accessLog: AccessLog | undefined;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
 }
 
 export class BaseSockets implements OwnSockets {

@@ -27,8 +27,8 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
   readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
   readonly log: Log;
-  /** Undefined: none is written. */
-  readonly accessLog: AccessLog | undefined;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
   /** Protocols that not every worker has. */
   readonly services: readonly ServiceFactory[];
   /** Where the whole server is one process. */

@@ -56,8 +56,8 @@ export interface ReactorParts {
   readonly senders: readonly ReactorSender[];
   readonly sleeper: Sleeper;
   readonly bell: DoorbellDescriptors;
-  /** Undefined: none is written. */
-  readonly accessLog: AccessLog | undefined;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
   createPoller(handler: PollerHandler): Poller;
   /** A client was disconnected because of what it sent. */
   onRefused(sessionId: number, code: number, message: string): void;

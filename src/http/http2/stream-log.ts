@@ -12,7 +12,7 @@ const CLIENT_GONE = 499;
 export function logStream(log: AccessLog, held: HeldStream, headers: IncomingHttpHeaders, client: string): void {
   const { ':method': method = '', ':path': target = '', ':authority': authority } = headers;
   const path = target.replaceAll(' ', '%20');
-  if (log.skips(path)) return;
+  if (log.skipsPaths && log.skips(path)) return;
   const { stream } = held;
   const since = monotonicMs();
   const { referer = '', 'user-agent': userAgent = '', host = authority ?? '' } = headers;
@@ -20,8 +20,9 @@ export function logStream(log: AccessLog, held: HeldStream, headers: IncomingHtt
     const status = stream.headersSent ? Number(stream.sentHeaders[':status']) : CLIENT_GONE;
     const isCut =
       !stream.headersSent || stream.aborted || (stream.rstCode !== NGHTTP2_NO_ERROR && !stream.writableFinished);
-    const ms = Math.round(monotonicMs() - since);
+    const now = monotonicMs();
+    const ms = Math.round(now - since);
     const requestLine = `${method} ${path} HTTP/2.0`;
-    log.write({ client, requestLine, host, referer, userAgent, status, bytes: held.sentBytes, ms, isCut });
+    log.write({ client, requestLine, host, referer, userAgent, status, bytes: held.sentBytes, ms, isCut }, now);
   });
 }

@@ -30,8 +30,8 @@ export interface ProtocolParts {
   /** The current pid of a peer; 0: none. */
   processOf(peer: number): number;
   readonly rooms: Rooms;
-  /** Undefined: none is written. */
-  readonly accessLog: AccessLog | undefined;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
   /** Part of a batch goes to the connection when the send in pieces that is under way is whole. */
   waitForSpeech(connection: Connection, batch: Batch, at: number, length: number): void;
   /** The protocol of a connection that belongs to one worker from here on: its bytes go both ways as they come. */

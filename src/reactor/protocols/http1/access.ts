@@ -7,27 +7,11 @@ import type { Reply } from '../../../ipc/reply.js';
 import { ProxyTrust } from '../../../protocol/http/forwarded.js';
 import { readLatin1 } from '../../../util/latin1.js';
 import type { Connection } from '../../connection.js';
+import type { AccessRecord } from './access-record.js';
 import type { Cursor } from './cursor.js';
 import type { HttpState } from './http-state.js';
 import { LazyFields } from './lazy-fields.js';
 import type { Http1Parts } from './parts.js';
-
-/** A request under way, as its line will tell it; as JSON it goes over to another process (BASE mode). */
-export interface AccessRecord {
-  /** '': nothing is written of it. */
-  readonly requestLine: string;
-  readonly client: string;
-  readonly host: string;
-  readonly referer: string;
-  readonly userAgent: string;
-  /** By `monotonicMs()`. */
-  readonly since: number;
-  /** 0: the answer has not begun. */
-  status: number;
-  bytes: number;
-  /** How much of the empty line behind the head has left; 4: all of it. */
-  headEnd: number;
-}
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const END = HEAD_END.length;
@@ -58,7 +42,7 @@ export class Access {
   /** The head at the cursor is taken. */
   begin(cursor: Cursor): void {
     const { connection, http, bytes, at, head } = cursor;
-    if (this.#log.skips(readLatin1(bytes, at + head.targetStart, at + head.targetEnd))) {
+    if (this.#log.skipsPaths && this.#log.skips(readLatin1(bytes, at + head.targetStart, at + head.targetEnd))) {
       http.access = SKIPPED;
       return;
     }
@@ -180,8 +164,9 @@ export class Access {
     if (access === null || access.requestLine === '') return;
     const { requestLine, client, host, referer, userAgent, bytes, since } = access;
     const status = access.status === 0 ? CLIENT_GONE : access.status;
-    const ms = Math.max(0, Math.round(this.#parts.context.now - since));
-    this.#log.write({ client, requestLine, host, referer, userAgent, status, bytes, ms, isCut: !isWhole });
+    const { now } = this.#parts.context;
+    const ms = Math.max(0, Math.round(now - since));
+    this.#log.write({ client, requestLine, host, referer, userAgent, status, bytes, ms, isCut: !isWhole }, now);
   }
 }
 

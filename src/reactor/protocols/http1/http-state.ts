@@ -1,6 +1,6 @@
 import type { ChunkedDecoder } from '../../../protocol/http/chunked.js';
 import { Pace } from '../../../protocol/http/pace.js';
-import type { AccessRecord } from './access.js';
+import type { AccessRecord } from './access-record.js';
 
 /** What a connection that speaks HTTP is doing. */
 export const Phase = {
