@@ -59,7 +59,7 @@ export async function assembleHttp(
     http2: () => requests.http2,
     isFull: fullness(options, region),
     gate,
-    accessLog: context.accessLog(),
+    accessLog: context.accessLog?.(),
   };
   const loaded =
     apps.app === undefined

@@ -63,7 +63,7 @@ export interface StartContext {
   /** From then on the log follows the options. @throws ServerError ERR_LOG_FILE */
   openLog(): void;
   /** From `openLog` on, where this process writes one. */
-  accessLog(): AccessLog | undefined;
+  accessLog?(): AccessLog | undefined;
   createConnection(sessionId: number): Connection;
   createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;
   /** Called as soon as the process can send and ask, before any callback. */

@@ -80,7 +80,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   const listens = listensOf(context);
   const services = await httpOf(context, region, inheritance.role);
   const place = { inheritance, region, options, listens, callbacks, create: context, log };
-  const accessLog = context.accessLog();
+  const accessLog = context.accessLog?.();
   const running =
     base === undefined || own === undefined
       ? runWorker<Connection>({ ...place, services })
