@@ -33,6 +33,11 @@ export const folders = [
     sees: ['util', 'options', 'protocol'],
   },
   {
+    name: 'access-log',
+    holds: 'a line for each HTTP request, and the file it goes to in batches',
+    sees: ['util', 'options', 'os'],
+  },
+  {
     name: 'memory',
     holds: 'the shared region and all records in it',
     sees: ['errors', 'util', 'options', 'os'],
@@ -70,7 +75,7 @@ export const folders = [
   {
     name: 'reactor',
     holds: 'role: a thread that owns connections',
-    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'listen'],
+    sees: ['errors', 'util', 'access-log', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'listen'],
   },
   {
     name: 'task',
@@ -94,6 +99,7 @@ export const folders = [
     sees: [
       'errors',
       'util',
+      'access-log',
       'options',
       'os',
       'memory',
@@ -109,7 +115,7 @@ export const folders = [
     name: 'base',
     holds: 'BASE mode: roles put together where there are no reactor threads',
     sees: [
-      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen'],
+      ...['errors', 'util', 'access-log', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen'],
       ...['reactor', 'worker', 'manager', 'master'],
     ],
   },
@@ -117,14 +123,40 @@ export const folders = [
     name: 'server',
     holds: 'what a user holds: Server, Connection, events; puts the roles together',
     sees: [
-      ...['errors', 'util', 'options', 'os', 'memory', 'shared', 'ipc', 'messaging', 'listen', 'control', 'cluster'],
+      ...[
+        'errors',
+        'util',
+        'access-log',
+        'options',
+        'os',
+        'memory',
+        'shared',
+        'ipc',
+        'messaging',
+        'listen',
+        'control',
+        'cluster',
+      ],
       ...['reactor', 'task', 'user', 'worker', 'manager', 'master', 'base', 'entries.ts', 'version.ts'],
     ],
   },
   {
     name: 'http',
     holds: "what a user of HTTP holds, and the worker's half of it",
-    sees: ['errors', 'util', 'options', 'os', 'protocol', 'files', 'memory', 'shared', 'ipc', 'worker', 'server'],
+    sees: [
+      'errors',
+      'util',
+      'access-log',
+      'options',
+      'os',
+      'protocol',
+      'files',
+      'memory',
+      'shared',
+      'ipc',
+      'worker',
+      'server',
+    ],
   },
   {
     name: 'websocket',

@@ -36,6 +36,7 @@ export type { ClientInfo } from './memory/connection-table.js';
 export type { TlsInfo } from './memory/tls-records.js';
 export type { FinishCallback } from './messaging/task-client.js';
 export type { TaskCounts } from './messaging/task-queue.js';
+export type { AccessLogFormat, AccessLogOptions, AccessLogSkip } from './options/access-log.js';
 export type { ClusterOptions, ClusterTls, DriverName, DriverOptions } from './options/cluster.js';
 export type { CompressionOptions } from './options/compression.js';
 export type {

@@ -2,6 +2,8 @@
  * The connections of a worker in BASE mode: the same reactor that elsewhere runs in a thread of the master, in
  * turns with the worker, and accepting besides. Runs in a worker.
  */
+
+import type { AccessLog } from '../access-log/access-log.js';
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
 import { logRefused } from '../ipc/refused-client.js';
@@ -44,6 +46,8 @@ export interface BaseSocketsParts {
   readonly handOver: HandOverEnds | undefined;
   readonly turns: Turns;
   readonly log: Log;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
 }
 
 export class BaseSockets implements OwnSockets {
@@ -78,6 +82,7 @@ export class BaseSockets implements OwnSockets {
       createPoller: (handler) => turns.forReactor(handler as Reactor),
       onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
       onBrokenSender: (worker) => killBrokenSender(worker, new WorkerBoard(region), log),
+      accessLog: this.#parts.accessLog,
     });
     this.#reactor = reactor;
     process.once('exit', () => this.#reactor?.leave());

@@ -1,5 +1,6 @@
 /** Assembles a worker that owns connections (BASE mode). Runs in the worker. */
 
+import type { AccessLog } from '../access-log/access-log.js';
 import type { Inheritance, OwnDescriptors, ProcessRole } from '../ipc/inheritance.js';
 import { isDatagram } from '../listen/bind-port.js';
 import type { Region } from '../memory/region.js';
@@ -26,6 +27,8 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
   readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
   readonly log: Log;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
   /** Protocols that not every worker has. */
   readonly services: readonly ServiceFactory[];
   /** Where the whole server is one process. */
@@ -59,6 +62,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     handOver: alone === undefined ? own : undefined,
     turns,
     log,
+    accessLog: place.accessLog,
   });
   return runWorker({
     ...{ inheritance, region, options, listens, callbacks, create, log, sockets },

@@ -59,6 +59,7 @@ export async function assembleHttp(
     http2: () => requests.http2,
     isFull: fullness(options, region),
     gate,
+    accessLog: context.accessLog?.(),
   };
   const loaded =
     apps.app === undefined
@@ -175,10 +176,10 @@ function http2Of(
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
     const failed = (error: unknown): void => parts.failed(error, 'listener');
-    const { isFull, gate, limit, remote, forwarded } = parts;
+    const { isFull, gate, limit, remote, forwarded, accessLog } = parts;
     const record = parts.http2();
     bridge ??= new Http2Bridge({
-      ...{ options, log, record, gate, limit, isDraining, isFull, remote, forwarded, begun, ended, failed },
+      ...{ options, log, record, gate, limit, isDraining, isFull, remote, forwarded, accessLog, begun, ended, failed },
       ...app,
     });
     return bridge;

@@ -3,6 +3,7 @@
  * a worker.
  */
 import { STATUS_CODES } from 'node:http';
+import type { AccessLog } from '../access-log/access-log.js';
 import { ServerError } from '../errors/index.js';
 import { StaticFiles } from '../files/static-files.js';
 import type { Http2Record } from '../memory/boards.js';
@@ -47,6 +48,8 @@ export interface HandlerParts {
   readonly limit: WorkerLimit | undefined;
   /** Undefined: this worker serves any number of requests at once. */
   readonly gate: RequestGate | undefined;
+  /** Undefined: none is written. */
+  readonly accessLog: AccessLog | undefined;
   /** A callback has failed: it is logged and counted. */
   failed(error: unknown, what: string): void;
 }

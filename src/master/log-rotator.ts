@@ -45,7 +45,8 @@ export class LogRotator {
       this.#hasFailed = false;
     } catch (error) {
       // Logged once: a full disk stays full for a while.
-      if (!this.#hasFailed) this.#log.error('the log file could not be rotated', { reason: (error as Error).message });
+      if (!this.#hasFailed)
+        this.#log.error('the log file could not be rotated', { path: this.#path, reason: (error as Error).message });
       this.#hasFailed = true;
     }
   }
@@ -55,7 +56,7 @@ export class LogRotator {
     renameSync(this.#path, this.#free(`${this.#path}.${suffix}`));
     this.#reopen();
     this.#log.refresh(); // makes the new file, also where there is nothing to log
-    this.#log.info('the log file was rotated');
+    this.#log.info('the log file was rotated', { path: this.#path });
     this.#removeOld();
   }
 

@@ -3,6 +3,7 @@
  * of its log, notifications of systemd. It is open from the beginning of the start to the last moment, so that a
  * server that does not come up, or does not end, can be seen. Runs in the master.
  */
+import { prepareAccessFile } from '../access-log/access-log.js';
 import { AdminServer } from '../control/admin.js';
 import type { CommandTable } from '../control/commands.js';
 import type { Controlled } from '../control/controlled.js';
@@ -11,6 +12,7 @@ import { makeRunDir, type RunEntry, removeEntry, runDirFor, socketIn, writeEntry
 import { ControlServer } from '../control/server.js';
 import { ServerError } from '../errors/index.js';
 import type { Region } from '../memory/region.js';
+import { accessLogOf } from '../options/access-log.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { processStartTime } from '../os/other-process.js';
 import type { Log } from '../util/log.js';
@@ -35,7 +37,7 @@ export class Operation {
   readonly #notifier = ServiceNotifier.take();
   #pidFile: PidFile | undefined;
   #control: ControlServer | undefined;
-  #rotator: LogRotator | undefined;
+  readonly #rotators: LogRotator[] = [];
   #admin: AdminServer | undefined;
   #watcher: ScriptWatcher | undefined;
   #cron: CronReload | undefined;
@@ -51,11 +53,32 @@ export class Operation {
     this.#lockPidFile();
     await this.#openControl();
     await this.#openAdmin();
-    const { options, region, log } = this.#parts;
-    if (options.logFile !== '' && options.logRotation !== null) {
-      this.#rotator = new LogRotator(options.logFile, options.logRotation, () => region.reopenLogs(), log);
-      this.#rotator.start();
+    this.#rotateLogs();
+  }
+
+  #rotateLogs(): void {
+    const { options, log } = this.#parts;
+    if (options.logRotation === null) return;
+    for (const path of this.#logFiles()) {
+      const rotator = new LogRotator(path, options.logRotation, () => this.#reopen(), log);
+      rotator.start();
+      this.#rotators.push(rotator);
     }
+  }
+
+  #logFiles(): string[] {
+    const { options } = this.#parts;
+    return [options.logFile, accessLogOf(options)?.file ?? ''].filter((path) => path !== '');
+  }
+
+  #reopen(): void {
+    const { options, region, log } = this.#parts;
+    try {
+      prepareAccessFile(options);
+    } catch (error) {
+      log.error('the access log cannot be opened again', { reason: (error as Error).message });
+    }
+    region.reopenLogs();
   }
 
   /** Clients can connect. */
@@ -81,7 +104,7 @@ export class Operation {
   }
 
   async close(): Promise<void> {
-    this.#rotator?.stop();
+    for (const rotator of this.#rotators) rotator.stop();
     this.#notifier?.close();
     await this.#control?.close();
     await this.#admin?.close();
@@ -90,8 +113,8 @@ export class Operation {
 
   /** Terminals send SIGWINCH too: without a file there is nothing to do. */
   reopenLogs(): void {
-    if (this.#parts.options.logFile === '') return;
-    this.#parts.region.reopenLogs();
+    if (this.#logFiles().length === 0) return;
+    this.#reopen();
     this.#parts.log.refresh();
     this.#parts.log.info('the log files are opened again');
   }

@@ -1,3 +1,4 @@
+import { accessLog } from './access-log.js';
 import { admin, cron, memoryLimit, watch } from './admin.js';
 import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, path, size, text } from './check.js';
 import { cluster } from './cluster.js';
@@ -686,6 +687,11 @@ export const definitions = {
     default: { value: null },
     help: 'When the log file is rotated, and how many old files are kept.',
     swoole: 'log_rotation',
+  }),
+  accessLog: option({
+    kind: accessLog(),
+    default: { value: null },
+    help: 'HTTP: a line for each request: `true`, or `{format, file, skip}`. `format`: `combined`, `common` or `json`. `file`: `access.log` beside `logFile` if it is left out, or standard output without a `logFile`. `skip`: `{paths, statusBelow}`. [operating.md](operating.md#access-log).',
   }),
   logger: option({
     kind: logger(),

@@ -1,5 +1,6 @@
 /** The options as a reactor gets them: per listen port, without what other roles need. */
 
+import { accessLogOf } from './access-log.js';
 import type { ResolvedListen, ResolvedOptions } from './option-types.js';
 import { speaksHttp } from './protocol.js';
 import type { ResolvedRateLimit } from './rate-limit.js';
@@ -52,7 +53,8 @@ export function reactorOptions(
       };
     },
   );
-  return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ioUring, ...times, maxConnectionsPerIp, ports };
+  const accessLog = accessLogOf(options);
+  return { maxQueuedBytes, maxBufferedBytes, overloadPolicy, ioUring, accessLog, ...times, maxConnectionsPerIp, ports };
 }
 
 /** A limit by a function is the workers'. Reactor threads open the memory of shared objects by its descriptor. */

@@ -1,4 +1,5 @@
 import { describe, ServerError } from '../errors/index.js';
+import { accessLogOf } from './access-log.js';
 import {
   type Chosen,
   type Definition,
@@ -139,6 +140,7 @@ function refuseConflicts(options: ResolvedOptions): void {
     });
   }
   refuseSticky(options);
+  refuseAccessLog(options);
   refuseWatermarks(options);
   const { roomHighWatermark, sendBufferSize } = options;
   if (roomHighWatermark > sendBufferSize) {
@@ -154,6 +156,18 @@ function refuseSticky({ sticky, http2 }: ResolvedOptions): void {
   if (sticky === null || !http2) return;
   const why = 'a connection of HTTP/2 carries the requests of many sessions to one worker; leave http2 out, or false';
   throw new ServerError('ERR_OPTION_CONFLICT', { name: 'sticky', other: 'http2', why });
+}
+
+function refuseAccessLog(options: ResolvedOptions): void {
+  const log = accessLogOf(options);
+  if (log === null) return;
+  const conflict = (other: string, why: string): never => {
+    throw new ServerError('ERR_OPTION_CONFLICT', { name: 'accessLog', other, why });
+  };
+  if (log.file === '' && options.daemonize) conflict('daemonize', 'a daemon has no standard output: name a `file`');
+  if (log.file !== '' && log.file === options.logFile) {
+    conflict('logFile', 'their lines have different forms: name different files');
+  }
 }
 
 function refuseScaling({ mode, workerNum, maxWorkerNum }: ResolvedOptions): void {

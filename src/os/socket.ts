@@ -11,6 +11,7 @@ import {
 } from './address.js';
 import * as C from './constants.js';
 import {
+  addressOf,
   allocateStable,
   check,
   EAGAIN,
@@ -303,6 +304,12 @@ export function receive(descriptor: number, address: number, length: number): nu
 /** @returns bytes the kernel took, or the negative error number */
 export function send(descriptor: number, address: number, length: number): number {
   const n = libc.send(descriptor, address, length, C.MSG_NOSIGNAL);
+  return n < 0 ? -lastErrno() : n;
+}
+
+/** As `send`; what the socket does not take now it does not take, also where it blocks. */
+export function sendAtOnce(descriptor: number, bytes: Buffer): number {
+  const n = libc.send(descriptor, addressOf(bytes), bytes.length, C.MSG_NOSIGNAL | C.MSG_DONTWAIT);
   return n < 0 ? -lastErrno() : n;
 }
 

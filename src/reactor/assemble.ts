@@ -42,7 +42,8 @@ async function loadFraming(port: PortOptions, isSeen: boolean): Promise<PortFram
   return isSeen ? rawFraming : undefined;
 }
 
-export interface ReactorPlace extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender'> {
+export interface ReactorPlace
+  extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender' | 'accessLog'> {
   readonly id: number;
   readonly region: Region;
   readonly bells: readonly DoorbellDescriptors[];
@@ -77,6 +78,7 @@ export function assembleReactor(place: ReactorPlace): Reactor {
     senders: sendersTo(id, region, bells, rings),
     sleeper: new Sleeper(region.int32, new ReactorBoard(region).sleepIndex(id)),
     bell: reactorBell(bells, id),
+    accessLog: place.accessLog,
     createPoller: place.createPoller,
     onRefused: place.onRefused,
     onBrokenSender: place.onBrokenSender,

@@ -3,6 +3,7 @@ import type { AddressCounters } from '../memory/address-counters.js';
 import { type ReactorBoard, ReactorCounter, type WorkerBoard } from '../memory/boards.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import type { DeadConnections } from '../memory/dead-connections.js';
+import type { ResolvedAccessLog } from '../options/access-log.js';
 import type { ReactorRateLimit } from '../options/for-reactor.js';
 import type { ResolvedFraming } from '../options/index.js';
 import type { ResolvedStaticFiles } from '../options/static-files.js';
@@ -32,6 +33,8 @@ export interface ReactorOptions {
   /** 0: connections are not counted. */
   readonly maxConnectionsPerIp: number;
   readonly ioUring: boolean;
+  /** With the file; null: none is written. */
+  readonly accessLog: ResolvedAccessLog | null;
   /** Per listen port, in the order of the region's `ports`. */
   readonly ports: readonly PortOptions[];
 }

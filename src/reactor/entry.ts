@@ -1,5 +1,6 @@
 /** The first file of a reactor thread. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { AccessLog } from '../access-log/access-log.js';
 import { CheckIn } from '../memory/check-in.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import { Region } from '../memory/region.js';
@@ -21,6 +22,7 @@ const region = Region.open(data.region);
 let poller: Poller | undefined;
 /** From `run` on; messages are taken only then. */
 let reactor: Reactor;
+let accessLog: AccessLog | undefined;
 
 setThreadName(`reactor ${data.id}`);
 if (data.core >= 0) runOnCore(data.core);
@@ -33,6 +35,8 @@ async function run(): Promise<void> {
     isThread: true,
     blockedMs: () => poller?.blockedMs ?? 0,
   });
+  const { accessLog: settings } = data.options;
+  accessLog = settings === null ? undefined : AccessLog.open(settings, () => region.logEpoch);
   reactor = assembleReactor({
     id: data.id,
     region,
@@ -50,6 +54,7 @@ async function run(): Promise<void> {
     },
     onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
     onBrokenSender: (worker) => send({ type: 'brokenSender', worker }),
+    accessLog,
   });
   port.on('message', onMessage);
   checkIn.start();
@@ -72,6 +77,7 @@ function endsAtOnce(): boolean {
 
 function stopPolling(): void {
   reactor.stop();
+  accessLog?.close();
   Atomics.store(exitFlag, 1, 1);
   Atomics.notify(exitFlag, 1);
 }

@@ -1,4 +1,5 @@
 /** Assembles the parts of one reactor and passes each its dependencies. Runs in the reactor. */
+import type { AccessLog } from '../access-log/access-log.js';
 import { Request } from '../ipc/frame.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import type { LoadedTls } from '../listen/tls-material.js';
@@ -55,6 +56,8 @@ export interface ReactorParts {
   readonly senders: readonly ReactorSender[];
   readonly sleeper: Sleeper;
   readonly bell: DoorbellDescriptors;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
   createPoller(handler: PollerHandler): Poller;
   /** A client was disconnected because of what it sent. */
   onRefused(sessionId: number, code: number, message: string): void;
@@ -87,6 +90,7 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
       refused: ({ sessionId }, code, message) => onRefused(sessionId, code, message),
       processOf: (peer) => processOfPeer(region, context.workers, peer),
       rooms,
+      accessLog: parts.accessLog,
       waitForSpeech: (connection, { source, address, peer }, at, length) => {
         const frame = {
           word: Request.send,

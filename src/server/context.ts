@@ -1,4 +1,5 @@
 /** What `start()` passes to the role that the process becomes, and what it gets back. */
+import type { AccessLog } from '../access-log/access-log.js';
 import type { JobHandlers } from '../cluster/jobs-client/handlers.js';
 import type { CommandHandler } from '../control/commands.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -61,6 +62,8 @@ export interface StartContext {
   readonly httpHalf: HttpHalf | undefined;
   /** From then on the log follows the options. @throws ServerError ERR_LOG_FILE */
   openLog(): void;
+  /** From `openLog` on, where this process writes one. */
+  accessLog?(): AccessLog | undefined;
   createConnection(sessionId: number): Connection;
   createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;
   /** Called as soon as the process can send and ask, before any callback. */

@@ -1,11 +1,13 @@
 /** The log of a process, as its options configure it. */
 import { isatty } from 'node:tty';
 import { inspect } from 'node:util';
+import { AccessLog, prepareAccessFile } from '../access-log/access-log.js';
 import { ServerError } from '../errors/index.js';
 import { onceReady } from '../ipc/boot-output.js';
 import type { Inheritance } from '../ipc/inheritance.js';
 import { LogBoard } from '../memory/log-board.js';
 import type { Region } from '../memory/region.js';
+import { accessLogOf } from '../options/access-log.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { duplicateTo } from '../os/lock.js';
 import { makeBlocking } from '../os/socket.js';
@@ -25,7 +27,10 @@ const STANDARD_ERROR = 2;
  */
 export class ServerLog {
   readonly log: Log;
+  /** Of this process, where one of its threads that run the script owns connections or streams of HTTP/2. */
+  accessLog: AccessLog | undefined;
   #file: LogFile | undefined;
+  #region: Region | undefined;
 
   constructor(options: ResolvedOptions) {
     this.log = new Log({ role: nameOfProcess(), level: options.logLevel, output: outputFor(options) });
@@ -38,10 +43,26 @@ export class ServerLog {
     const role = (): string | undefined =>
       inherited() === undefined && workerId() >= 0 ? `worker ${workerId()}` : undefined;
     this.#file = openLog(this.log, options, { inherited: inherited(), role });
+    this.#openAccessLog(options);
+  }
+
+  /** Before this process gives up the right to the file. @throws ServerError ERR_LOG_FILE */
+  #openAccessLog(options: ResolvedOptions): void {
+    const settings = accessLogOf(options);
+    const role = inherited()?.role;
+    if (settings === null || (role !== undefined && role !== 'worker')) return;
+    try {
+      if (role === undefined) prepareAccessFile(options);
+      this.accessLog = AccessLog.open(settings, () => this.#region?.logEpoch ?? 0);
+    } catch (error) {
+      throw new ServerError('ERR_LOG_FILE', { path: settings.file, why: (error as Error).message });
+    }
+    process.on('exit', () => this.accessLog?.close());
   }
 
   /** Level and file follow the region from now on. */
   follow(region: Region): void {
+    this.#region = region;
     this.log.follow(() => region.logLevel);
     if (region.shape.logSlots > 0) this.log.tap(tapInto(new LogBoard(region)));
     if (this.#file !== undefined) this.#file.epoch = () => region.logEpoch;

@@ -464,6 +464,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
       httpHalf: this.#http,
       stopWish: this.#stopWish,
       openLog: () => this.#log.open(this.#options, () => this.workerId),
+      accessLog: () => this.#log.accessLog,
       createConnection: (fd) => this.createConnection(fd),
       createPeer: (portIndex, sockaddr) => this.#sender.peer(portIndex, sockaddr),
       running: (runtime) => {

@@ -269,8 +269,9 @@ function assembleAlone(context: StartContext): Assembled {
       const alone = { channel, exit };
       const callbacks = callbacksOf(context);
       const services = await httpOf(context, region, 'worker');
-      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, alone, services };
-      const { worker, outbox, messaging } = await runBaseWorker<Connection>(place);
+      const accessLog = context.accessLog?.();
+      const place = { inheritance, own, region, options, listens, callbacks, create: context, log, accessLog };
+      const { worker, outbox, messaging } = await runBaseWorker<Connection>({ ...place, alone, services });
       known = { ...runtimeOf(master, { outbox, messaging }), workerId: 0 };
       context.running(known);
       await logDebugger(log);

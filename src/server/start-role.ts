@@ -80,10 +80,11 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   const listens = listensOf(context);
   const services = await httpOf(context, region, inheritance.role);
   const place = { inheritance, region, options, listens, callbacks, create: context, log };
+  const accessLog = context.accessLog?.();
   const running =
     base === undefined || own === undefined
       ? runWorker<Connection>({ ...place, services })
-      : await base.runBaseWorker<Connection>({ ...place, services, own });
+      : await base.runBaseWorker<Connection>({ ...place, services, own, accessLog });
   const { worker, outbox, messaging, channel } = running;
   await logDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));

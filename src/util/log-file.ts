@@ -93,6 +93,10 @@ export class LogFile extends LineWriter {
     super.write(line);
   }
 
+  close(): void {
+    closeSync(this.descriptor);
+  }
+
   /** Reopens the file if that was requested. */
   refresh(): void {
     const epoch = this.epoch();

@@ -100,6 +100,7 @@ export const someWebSocket: WebSocketLimits = {
 const serverOptions: ReactorOptions = {
   ...{ maxQueuedBytes: 0, maxBufferedBytes: 0, overloadPolicy: 'pause', maxWaitMs: 3000 },
   ...{ heartbeatIdleMs: 0, writeTimeoutMs: 0, halfCloseTimeoutMs: 30_000, maxConnectionsPerIp: 0, ioUring: true },
+  accessLog: null,
   ports: [],
 };
 

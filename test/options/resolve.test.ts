@@ -107,6 +107,7 @@ describe('defaults', () => {
       rateLimit: null,
       trustProxy: null,
       sticky: null,
+      accessLog: null,
       workerMaxConcurrency: 0,
       compression: null,
       staticFiles: [],

@@ -9,6 +9,8 @@ const ASKS_FOR_THE_TIME_OF_DAY = /\bDate\.now\b|\bnew Date\(\s*\)|\bDate\(\s*\)|
 
 /** Who may ask, and what for. */
 const allowed: Readonly<Record<string, string>> = {
+  'access-log/access-log.ts': 'the time of a line',
+  'access-log/line-batch.ts': 'the time of a line',
   'cli/commands/connections.ts': 'the age of a connection, from the time of day that the server has told just now',
   'cli/commands/status.ts': 'how long it is until a time of day that the server has told just now',
   'cli/commands/profile.ts': 'the name of a file',

@@ -47,6 +47,11 @@ export class HeldStream {
     this.#sent += bytes;
   }
 
+  /** Of the answer's body, passed on to the client. */
+  get sentBytes(): number {
+    return this.#sent;
+  }
+
   look(now: number): void {
     const { connection } = this;
     const held = this.stream.destroyed ? 0 : this.stream.writableLength + this.queued;

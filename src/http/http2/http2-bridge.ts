@@ -1,6 +1,7 @@
 /** The HTTP/2 of one listen port: from connections to exchanges, or to an app in the manner of Node. Runs in a worker. */
 
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { AccessLog } from '../../access-log/access-log.js';
 import type { Http2Record } from '../../memory/boards.js';
 import type { Forwarded } from '../../protocol/http/forwarded.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
@@ -21,6 +22,7 @@ import { type ConnectionLimits, Http2Connection } from './http2-connection.js';
 import { Http2Exchange, type Http2Host } from './http2-exchange.js';
 import type { PaceLimits } from './paced-body.js';
 import { refuse } from './stream-end.js';
+import { logStream } from './stream-log.js';
 
 const OTHER = { status: 417, why: OTHER_EXPECTATION };
 export type Http2Figures = Pick<Http2Record, 'countRefused' | 'countReset' | 'held'>;
@@ -38,6 +40,8 @@ export interface Http2BridgeParts {
   readonly record: Http2Figures;
   /** Missing: no proxy is trusted. */
   forwarded?(sent: Sent): Forwarded | undefined;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
   /** Undefined: any number of requests is served at once. */
   readonly gate?: RequestGate | undefined;
   /** Asked where Node's own request and response are served; `serve` has it built in. */
@@ -117,6 +121,7 @@ export class Http2Bridge {
 
   #serve(host: Http2Host & CompatHost, held: HeldStream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     const { stream } = held;
+    this.#log(host, held, headers, raw);
     const head = readHead(raw, this.#parts.options);
     if ('status' in head) return refuse(stream, head);
     const { listener } = this.#parts;
@@ -132,6 +137,13 @@ export class Http2Bridge {
     if (expect !== undefined && !isContinue(expect)) return refuse(stream, OTHER);
     const exchange = new Http2Exchange(host, held, stream, head);
     this.#whenRoom(held, () => this.#serveExchange(exchange));
+  }
+
+  #log({ fd }: Http2Host, held: HeldStream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
+    const { accessLog, forwarded, remote } = this.#parts;
+    if (accessLog === undefined) return;
+    const client = forwarded?.({ fd, rawHeaders })?.client?.remoteAddress ?? remote?.(fd).remoteAddress ?? '';
+    logStream(accessLog, held, headers, client);
   }
 
   /** A client that does not take its answers waits with its requests, as in HTTP/1. */

@@ -45,8 +45,13 @@ const EXPECT = word('expect');
 const UPGRADE = word('upgrade');
 const CONNECTION = word('connection');
 const CONTENT_LENGTH = word('content-length');
+const REFERER = word('referer');
+const USER_AGENT = word('user-agent');
 const TRANSFER_ENCODING = word('transfer-encoding');
-/** The fields that the reactor interprets; no two have the same length. */
+/**
+ * The fields that the reactor interprets; no two have the same length. `referer` is as long as `upgrade`, and `user-agent`
+ * as `connection`.
+ */
 const KNOWN: (Buffer | undefined)[] = Array.from({ length: TRANSFER_ENCODING.length + 1 });
 for (const name of [HOST, EXPECT, UPGRADE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING]) KNOWN[name.length] = name;
 
@@ -71,8 +76,17 @@ export class RequestHead {
   /** Offsets from `from`. */
   targetStart = 0;
   targetEnd = 0;
+  /** Offset from `from` of the request line. */
+  lineStart = 0;
   /** Offset from `from` of the first field line. */
   linesStart = 0;
+  /** Offsets from `from` of what an access log shows; both 0: there is none. */
+  hostStart = 0;
+  hostEnd = 0;
+  refererStart = 0;
+  refererEnd = 0;
+  userAgentStart = 0;
+  userAgentEnd = 0;
   /** HTTP/1.minor. */
   minor: 0 | 1 = 1;
   /** −1: none. */
@@ -100,6 +114,8 @@ export class RequestHead {
   #asksUpgrade = false;
   /** How many transfer codings have been named. */
   #codings = 0;
+  /** Where the head begins in the bytes. */
+  #from = 0;
 
   constructor(limits: HeadLimits) {
     this.#limits = limits;
@@ -112,8 +128,10 @@ export class RequestHead {
    */
   parse(bytes: Buffer, from: number, to: number): number {
     this.#reset();
+    this.#from = from;
     let at = this.#emptyLineBefore(bytes, from, to);
     if (at < 0 || at === to) return at < 0 ? at : MORE;
+    this.lineStart = at - from;
     at = this.#requestLine(bytes, at, to);
     if (at <= 0) return at;
     this.linesStart = at - from;
@@ -132,6 +150,9 @@ export class RequestHead {
     this.expectsOther = false;
     this.isUpgrade = false;
     this.why = '';
+    this.hostStart = this.hostEnd = 0;
+    this.refererStart = this.refererEnd = 0;
+    this.userAgentStart = this.userAgentEnd = 0;
     this.#hasHost = false;
     this.#hasUpgrade = false;
     this.#asksClose = false;
@@ -273,11 +294,15 @@ export class RequestHead {
   /** Most fields are not among the six: length and first letter rule them out. @returns minus a status, or 0 */
   #field(bytes: Buffer, from: number, nameEnd: number, lineEnd: number): number {
     const known = KNOWN[nameEnd - from];
-    if (known === undefined || (bytes[from]! | 0x20) !== known[0] || !isWordAt(bytes, from, nameEnd, known)) return 0;
+    if (known === undefined) return 0;
     let start = nameEnd + 1;
     let end = lineEnd;
     while (start < end && isBlank(bytes[start]!)) start++;
     while (end > start && isBlank(bytes[end - 1]!)) end--;
+    if ((bytes[from]! | 0x20) !== known[0] || !isWordAt(bytes, from, nameEnd, known)) {
+      this.#shown(bytes, from, nameEnd, start, end);
+      return 0;
+    }
     if (known === HOST) return this.#host(bytes, start, end);
     if (known === CONNECTION) return this.#connection(bytes, start, end);
     if (known === EXPECT) return this.#expect(bytes, start, end);
@@ -292,9 +317,22 @@ export class RequestHead {
       : this.#transferEncoding(bytes, start, end);
   }
 
+  /** As long as a field that is interpreted, and shown in an access log. */
+  #shown(bytes: Buffer, from: number, nameEnd: number, start: number, end: number): void {
+    if (isWordAt(bytes, from, nameEnd, USER_AGENT)) {
+      this.userAgentStart = start - this.#from;
+      this.userAgentEnd = end - this.#from;
+    } else if (isWordAt(bytes, from, nameEnd, REFERER)) {
+      this.refererStart = start - this.#from;
+      this.refererEnd = end - this.#from;
+    }
+  }
+
   #host(bytes: Buffer, from: number, to: number): number {
     if (this.#hasHost) return this.#refuse(400, 'There are two Host fields.');
     this.#hasHost = true;
+    this.hostStart = from - this.#from;
+    this.hostEnd = to - this.#from;
     return isAuthority(bytes, from, to) ? 0 : this.#refuse(400, 'The Host field does not name a host.');
   }
 

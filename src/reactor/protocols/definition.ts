@@ -1,4 +1,5 @@
 /** What a protocol is made of: the parts of its reactor, and its listen port. */
+import type { AccessLog } from '../../access-log/access-log.js';
 import type { Framer } from '../../protocol/framing/framer.js';
 import type { Connection } from '../connection.js';
 import type { PortOptions, ReactorContext } from '../context.js';
@@ -29,6 +30,8 @@ export interface ProtocolParts {
   /** The current pid of a peer; 0: none. */
   processOf(peer: number): number;
   readonly rooms: Rooms;
+  /** Missing: none is written. */
+  readonly accessLog?: AccessLog | undefined;
   /** Part of a batch goes to the connection when the send in pieces that is under way is whole. */
   waitForSpeech(connection: Connection, batch: Batch, at: number, length: number): void;
   /** The protocol of a connection that belongs to one worker from here on: its bytes go both ways as they come. */

@@ -49,9 +49,10 @@ export class Answers {
    */
   answerDirectly(connection: Connection, reply: Reply, peer: number): boolean {
     const length = reply.bytes;
-    const { sending } = this.#parts;
+    const { sending, access } = this.#parts;
+    if (length > TEXT_BYTES && !sending.hasRoomFor(connection, length)) return false;
+    if (access !== undefined && (reply.flags & AnswerFlag.interim) === 0) access.replied(stateOf(connection), reply);
     if (length > TEXT_BYTES) {
-      if (!sending.hasRoomFor(connection, length)) return false;
       if (reply.body === null && length <= LONG_TEXT_BYTES) this.#writeLongText(connection, reply, length);
       // Who streams may fill its buffer again for the next part; the body of a whole answer is given away.
       else sending.writeParts(connection, reply.parts, length, reply.isWhole);
@@ -79,7 +80,10 @@ export class Answers {
       if (!http.begun && (flags & AnswerFlag.last) === 0) this.#noteAnswerer(connection, http, peer);
       http.begun = true;
     } else if (flags & AnswerFlag.continue) this.#continued(http);
-    if (flags & (AnswerFlag.tunnel | AnswerFlag.webSocket)) return this.#upgraded(connection, http, flags);
+    if (flags & (AnswerFlag.tunnel | AnswerFlag.webSocket)) {
+      this.#parts.access?.end(http, true);
+      return this.#upgraded(connection, http, flags);
+    }
     if (flags & AnswerFlag.last) this.finish(connection, http, (flags & AnswerFlag.close) !== 0);
   }
 
@@ -101,6 +105,7 @@ export class Answers {
   finish(connection: Connection, http: HttpState, close: boolean): void {
     const isWhole = http.phase !== Phase.streaming;
     if (http.joinedAs !== 0) this.#leaveRooms(connection, http);
+    if (http.access !== null) this.#parts.access?.end(http, true);
     this.noLongerOwed(http);
     if (close || !isWhole || http.isDismissed) {
       this.drop(connection);
@@ -150,13 +155,16 @@ export class Answers {
     if (!http.isOwed) return;
     http.phase = Phase.flushing;
     http.decoder = null;
+    if (http.access !== null) this.#parts.access?.end(http, false);
     this.#countUnderWay(-1);
   }
 
   /** Sends the server's own reply to the request at the front, or to the one under way. */
   answer(connection: Connection, http: HttpState, answer: PlainAnswer): void {
+    const text = plainAnswer(answer);
+    this.#parts.access?.own(connection, http, text);
     this.noLongerOwed(http);
-    this.send(connection, plainAnswer(answer));
+    this.send(connection, text);
     if (connection.isClosed) return;
     if (answer.close) {
       this.drop(connection);

@@ -4,7 +4,7 @@ import { StaticFiles } from '../../../files/static-files.js';
 import { CloseCode } from '../../../ipc/frame.js';
 import { ReactorCounter } from '../../../memory/boards.js';
 import { httpDate } from '../../../protocol/http/date.js';
-import type { FileAnswer } from '../../../protocol/http/file-answer.js';
+import type { AnswerPiece, FileAnswer } from '../../../protocol/http/file-answer.js';
 import type { RequestHead } from '../../../protocol/http/head.js';
 import { methods } from '../../../protocol/http/methods.js';
 import { readLatin1 } from '../../../util/latin1.js';
@@ -35,7 +35,8 @@ export class Files {
   }
 
   /** @returns false: the request names no file, or none that exists */
-  answer({ connection, http, head, bytes, at, headBytes }: Cursor): boolean {
+  answer(cursor: Cursor): boolean {
+    const { connection, http, head, bytes, at, headBytes } = cursor;
     const statics = this.#statics;
     if (statics === undefined || head.method > HEAD) return false;
     const target = readLatin1(bytes, at + head.targetStart, at + head.targetEnd);
@@ -45,12 +46,16 @@ export class Files {
     if (answer === undefined) return false;
     this.#parts.count(ReactorCounter.filesServed);
     http.isHead = head.method === HEAD;
+    this.#parts.access?.begin(cursor);
     this.#send(connection, http, head, answer);
     return true;
   }
 
   #send(connection: Connection, http: HttpState, head: RequestHead, answer: FileAnswer): void {
-    this.#answers.sendPieces(connection, fileHead(answer, head), http.isHead ? [] : answer.pieces);
+    const text = fileHead(answer, head);
+    const pieces = http.isHead ? [] : answer.pieces;
+    this.#parts.access?.own(connection, http, text, bytesOf(pieces));
+    this.#answers.sendPieces(connection, text, pieces);
     if (connection.isClosed) return;
     if (!head.keepAlive) {
       this.#answers.drop(connection);
@@ -59,6 +64,15 @@ export class Files {
     http.phase = Phase.flushing;
     if (connection.isFlushed) this.#answers.flushed(connection);
   }
+}
+
+function bytesOf(pieces: readonly AnswerPiece[]): number {
+  let bytes = 0;
+  for (const piece of pieces) {
+    if ('text' in piece) bytes += piece.text.length;
+    else bytes += 'bytes' in piece ? piece.bytes.length : piece.length;
+  }
+  return bytes;
 }
 
 /** The planner has set every field but those that belong to the connection. */

@@ -1,5 +1,6 @@
 import type { ChunkedDecoder } from '../../../protocol/http/chunked.js';
 import { Pace } from '../../../protocol/http/pace.js';
+import type { AccessRecord } from './access-record.js';
 
 /** What a connection that speaks HTTP is doing. */
 export const Phase = {
@@ -68,6 +69,10 @@ export class HttpState {
   decoder: ChunkedDecoder | null = null;
   /** Streaming: N more bytes may go to the worker. */
   credit = BODY_WINDOW;
+  /** The request under way, for the access log; null: there is none, or no log. */
+  access: AccessRecord | null = null;
+  /** Address of the client, for the access log; undefined: not asked for yet. */
+  peer: string | undefined;
   /** No request comes behind the one under way: the process is being replaced. */
   isDismissed = false;
 
@@ -98,13 +103,14 @@ export type HttpRecord = Pick<
   | 'http10'
   | 'wanted'
   | 'had'
+  | 'access'
 >;
 
 export function packHttp(state: HttpState): HttpRecord {
   const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had } = state;
-  const { isFresh, answerer } = state;
+  const { isFresh, answerer, access } = state;
   const request = { since, keepAlive, isHead, http10, wanted, had };
-  return { phase, isFresh, exchange, worker, begun, answerer, hasBegun, ...request };
+  return { phase, isFresh, exchange, worker, begun, answerer, hasBegun, access, ...request };
 }
 
 export function unpackHttp(record: HttpRecord): HttpState {

@@ -9,7 +9,7 @@
  *     └────────────▶ streaming ────────────────┘ body whole        101, or HTTP/2 ───▶ another protocol: the tunnel
  * ```
  */
-import { CloseCode, detailOf, flagsOf, JoinAs, Request, typeOf } from '../../../ipc/frame.js';
+import { AnswerFlag, CloseCode, detailOf, flagsOf, JoinAs, Request, typeOf } from '../../../ipc/frame.js';
 import { readFileRequest } from '../../../ipc/frames/file.js';
 import type { Frame } from '../../../ipc/frames/frame.js';
 import { REQUEST_PREFIX_BYTES, readTaken } from '../../../ipc/frames/http.js';
@@ -198,11 +198,14 @@ export class Http1 implements Protocol {
     const isAwaited = this.#answers.isAwaited(connection, exchange, peer);
     if (type === Request.answer) this.#parts.count(isAwaited ? ReactorCounter.replies : ReactorCounter.discarded);
     if (!isAwaited) return;
-    const { sending } = this.#parts;
+    const { sending, access } = this.#parts;
     if (type === Request.answerFile) {
       const { path, offset, bytes } = readFileRequest(frame);
+      access?.sentBody(stateOf(connection), bytes);
       sending.writeFile(connection, new FilePart(path, offset, bytes));
     } else if (frame.length > 0) {
+      const isInterim = (flagsOf(frame.word) & AnswerFlag.interim) !== 0;
+      if (!isInterim) access?.sent(stateOf(connection), frame.bytes, frame.payloadAt, frame.length);
       sending.write(connection, frame.bytes, frame.payloadAt, frame.address + frame.payloadAt, frame.length);
     }
     this.#answers.answered(connection, flagsOf(frame.word), peer);

@@ -103,13 +103,14 @@ export class Intake {
     if (there < http.wanted) return this.#waitForRest(http, there);
     if (http.looked > 0 && !isWorthALook(bytes, at, to, http.looked)) return 0;
     const preface = this.#parts.options.http2 ? lookForPreface(bytes, at, to) : 'no';
-    if (preface !== 'no') return preface === 'more' ? 0 : this.#takePreface(connection, http);
+    if (preface !== 'no') return preface === 'more' ? 0 : this.#takePreface(cursor);
     const length = head.parse(bytes, at, to);
     if (length === 0) {
       http.looked = there;
       return 0;
     }
     if (length < 0) {
+      this.#parts.access?.beginOdd(cursor);
       const isHttp2 = lookForPreface(bytes, at, to) !== 'no';
       return this.#refuse(connection, -length, isHttp2 ? 'HTTP/2 is off on this port.' : head.why);
     }
@@ -173,12 +174,14 @@ export class Intake {
    * Only the first bytes of a connection are a preface, and over TLS not where ALPN has agreed otherwise (RFC
    * 9113, 3.3, 3.4).
    */
-  #takePreface(connection: Connection, http: HttpState): number {
+  #takePreface(cursor: Cursor): number {
+    const { connection, http } = cursor;
     const alpn = connection.secure?.alpn ?? '';
     if (http.isFresh && alpn === '') {
       this.openTunnel(connection, http); // the preface itself goes into the tunnel
       return 0;
     }
+    this.#parts.access?.beginOdd(cursor);
     const why = http.isFresh
       ? 'Another protocol was agreed upon by ALPN.'
       : 'HTTP/2 begins with the first byte of a connection.';
@@ -190,11 +193,13 @@ export class Intake {
     const { contentLength, isChunked } = head;
     const { bodyLimit } = this.#parts.options;
     if (contentLength > bodyLimit) {
+      this.#parts.access?.begin(cursor);
       return this.#refuse(connection, 413, `The body has more than ${bodyLimit} bytes, which is the bodyLimit.`);
     }
     const hasBody = contentLength > 0 || isChunked;
     if (!hasBody && !head.expectsOther && this.#files.answer(cursor)) return headBytes;
     if (headBytes > this.#shortBytes) {
+      this.#parts.access?.begin(cursor);
       return this.#refuse(connection, 431, 'The head is too long for the channels of this server.');
     }
     if (!hasBody) return this.#give(cursor, headBytes, true);
@@ -234,7 +239,10 @@ export class Intake {
     const decoder = new ChunkedDecoder(chunkedLimits(this.#parts.options));
     const pieces: number[] = [];
     const taken = decoder.decode(bytes, at + headBytes, to, (start, end) => pieces.push(start, end));
-    if (taken < 0) return this.#refuse(connection, -taken, decoder.why);
+    if (taken < 0) {
+      this.#parts.access?.begin(cursor);
+      return this.#refuse(connection, -taken, decoder.why);
+    }
     if (!decoder.isDone || decoder.trailers !== '' || headBytes + decoder.bodyBytes > this.#shortBytes) {
       return this.#give(cursor, headBytes, false);
     }
@@ -263,7 +271,9 @@ export class Intake {
   }
 
   /** For now: the client may come again. @returns true: the connection goes on */
-  #turnAway({ connection, http, head }: Cursor, isWhole: boolean, answer: ForNow): boolean {
+  #turnAway(cursor: Cursor, isWhole: boolean, answer: ForNow): boolean {
+    const { connection, http, head } = cursor;
+    this.#parts.access?.begin(cursor);
     this.#parts.count(ReactorCounter.httpRefused);
     const close = !isWhole || !head.keepAlive;
     this.#answers.answer(connection, http, {
@@ -281,6 +291,7 @@ export class Intake {
     const goal = ring ?? dispatcher.choiceByRequest?.(connection, bytes, at, length) ?? dispatcher.ringFor(connection);
     if (goal === 'wait') return undefined;
     if (goal === 'discard' || goal === 'close') {
+      this.#parts.access?.begin(cursor);
       this.#refuse(connection, 503, 'The request is not served here.');
       return undefined;
     }
@@ -301,6 +312,7 @@ export class Intake {
     http.wanted = 0;
     http.had = 0;
     if (!isWhole) this.#bodies.begin(cursor);
+    this.#parts.access?.begin(cursor);
     if (head.isNewer) ring.bytes[ring.payloadAt + REQUEST_PREFIX_BYTES + head.targetEnd + MINOR_AT] = ONE;
     this.#answers.begin(connection, http, ring);
     ring.putWords(firstWordOf(headBytes, head.method, bitsOf(cursor)), secondWordOf(head.targetStart, head.targetEnd));

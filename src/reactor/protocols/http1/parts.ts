@@ -9,6 +9,7 @@ import type { Protocol } from '../../protocol.js';
 import type { Reading } from '../../reading.js';
 import type { Sending } from '../../sending.js';
 import type { ProtocolParts, ProtocolPort } from '../definition.js';
+import { Access } from './access.js';
 import type { HttpState } from './http-state.js';
 
 export class Http1Parts {
@@ -25,6 +26,8 @@ export class Http1Parts {
   readonly options: HttpOptions;
   readonly refused: ProtocolParts['refused'];
   readonly processOf: ProtocolParts['processOf'];
+  /** Undefined: there is no access log. */
+  readonly access: Access | undefined;
 
   constructor(parts: ProtocolParts, port: ProtocolPort) {
     this.context = parts.context;
@@ -39,6 +42,7 @@ export class Http1Parts {
     this.refused = parts.refused;
     this.processOf = parts.processOf;
     this.options = port.options.http as HttpOptions;
+    this.access = parts.accessLog === undefined ? undefined : new Access(parts.accessLog, this);
   }
 
   count(counter: (typeof ReactorCounter)[keyof typeof ReactorCounter]): void {

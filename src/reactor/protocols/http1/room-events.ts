@@ -36,6 +36,7 @@ export class RoomEvents {
     const { webSocket } = context.options.ports[connection.port] as PortOptions;
     const isSlow = webSocket !== null && context.queuedBytes(connection) + bytes.length > webSocket.roomHighWatermark;
     if (isSlow && connection.out !== null) return context.board.add(context.id, ReactorCounter.drops, batch.messages);
+    this.#parts.access?.sentBody(http, bytes.length);
     fanOut.write(connection, bytes, 0, address, bytes.length);
     context.board.add(context.id, ReactorCounter.deliveries, batch.messages);
   }

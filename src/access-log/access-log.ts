@@ -1,0 +1,77 @@
+/**
+ * The access log of one thread: a line for each HTTP request whose connection, or stream of HTTP/2, it owns. Runs in
+ * reactors, and in workers for HTTP/2.
+ */
+import { fchownSync } from 'node:fs';
+import { accessLogOf, type LogOptions, type ResolvedAccessLog } from '../options/access-log.js';
+import type { ResolvedOptions } from '../options/index.js';
+import { findIdentity } from '../os/privileges.js';
+import { LineWriter, LogFile } from '../util/log-file.js';
+import { type AccessEntry, lineMaker } from './entry.js';
+import { LineBatch } from './line-batch.js';
+
+const STANDARD_OUTPUT = 1;
+
+export class AccessLog {
+  readonly #settings: ResolvedAccessLog;
+  readonly #batch: LineBatch;
+  readonly #lineOf: ReturnType<typeof lineMaker>;
+  #now = Number.NaN;
+  #dayTime = 0;
+
+  /** @param settings with the file to write to @throws an Error with `code` */
+  static open(settings: ResolvedAccessLog, epoch: () => number): AccessLog {
+    if (settings.file === '') return new AccessLog(settings, new LineBatch(new LineWriter(STANDARD_OUTPUT)));
+    const file = new LogFile(settings.file);
+    file.epoch = epoch;
+    return new AccessLog(settings, new LineBatch(file));
+  }
+
+  constructor(settings: ResolvedAccessLog, batch: LineBatch) {
+    this.#settings = settings;
+    this.#batch = batch;
+    this.#lineOf = lineMaker(settings.format);
+  }
+
+  /** Some requests are skipped whatever their answer: `skips` tells. */
+  get skipsPaths(): boolean {
+    return this.#settings.paths.length + this.#settings.prefixes.length > 0;
+  }
+
+  /** @param target as it was sent */
+  skips(target: string): boolean {
+    const { paths, prefixes } = this.#settings;
+    const queryAt = target.indexOf('?');
+    const path = queryAt === -1 ? target : target.slice(0, queryAt);
+    return paths.includes(path) || prefixes.some((prefix) => path.startsWith(prefix));
+  }
+
+  /** @param now by `monotonicMs()`: a turn of a reactor asks for the time of day once */
+  write(entry: AccessEntry, now: number): void {
+    if (entry.status < this.#settings.statusBelow && !entry.isCut) return;
+    if (now !== this.#now) {
+      this.#now = now;
+      this.#dayTime = Date.now();
+    }
+    this.#batch.add(this.#lineOf(entry, this.#dayTime));
+  }
+
+  /** This thread ends. */
+  close(): void {
+    this.#batch.close();
+  }
+}
+
+/**
+ * Creates the file before others open it, and gives it to the user of the workers: they can open it again after a rotation
+ * although they may not write to its folder. Called in the master. @throws an Error with `code`
+ */
+export function prepareAccessFile(options: LogOptions & Pick<ResolvedOptions, 'user' | 'group'>): void {
+  const path = accessLogOf(options)?.file ?? '';
+  if (path === '') return;
+  const file = new LogFile(path);
+  const { user, group } = options;
+  const owner = user === '' && group === '' ? undefined : findIdentity(user, group);
+  if (owner !== undefined && !('unknown' in owner)) fchownSync(file.descriptor, owner.uid, owner.gid);
+  file.close();
+}

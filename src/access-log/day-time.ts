@@ -1,0 +1,34 @@
+/** The time of day, as access logs write it; the text of a second is made once. */
+
+/** Milliseconds since 1970. */
+export type DayTime = number;
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
+const two = (value: number): string => String(value).padStart(2, '0');
+
+let second = Number.NaN;
+let inLog = '';
+let inJson = '';
+
+/** `28/Nov/2026:09:05:03 +0000` */
+export function logTime(at: DayTime): string {
+  look(at);
+  return inLog;
+}
+
+/** `2026-11-28T09:05:03.123Z` */
+export function isoTime(at: DayTime): string {
+  look(at);
+  return `${inJson}.${String(at % 1000).padStart(3, '0')}Z`;
+}
+
+function look(at: DayTime): void {
+  const now = Math.floor(at / 1000);
+  if (now === second) return;
+  second = now;
+  const date = new Date(now * 1000);
+  const [day, month, year] = [date.getUTCDate(), date.getUTCMonth(), date.getUTCFullYear()];
+  const time = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())}`;
+  inLog = `${two(day)}/${MONTHS[month]}/${year}:${time} +0000`;
+  inJson = date.toISOString().slice(0, 'YYYY-MM-DDTHH:MM:SS'.length);
+}

@@ -1,0 +1,177 @@
+/**
+ * `accessLog`: notes each request when its head is taken, what leaves for it, and writes its line when the answer is whole
+ * or broken off. Runs in the reactor, so answers of the server itself are logged as those of workers are.
+ */
+import type { AccessLog } from '../../../access-log/access-log.js';
+import type { Reply } from '../../../ipc/reply.js';
+import { ProxyTrust } from '../../../protocol/http/forwarded.js';
+import { readLatin1 } from '../../../util/latin1.js';
+import type { Connection } from '../../connection.js';
+import type { AccessRecord } from './access-record.js';
+import type { Cursor } from './cursor.js';
+import type { HttpState } from './http-state.js';
+import { LazyFields } from './lazy-fields.js';
+import type { Http1Parts } from './parts.js';
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const END = HEAD_END.length;
+/** Of `HTTP/1.1 200`. */
+const STATUS_AT = 9;
+const ZERO = 0x30;
+/** As nginx has it: the client has gone before there was an answer. */
+const CLIENT_GONE = 499;
+/** What is shown of a request line that is none. */
+const ODD_LINE_BYTES = 256;
+const SKIPPED: AccessRecord = Object.freeze({
+  ...{ requestLine: '', client: '', host: '', referer: '', userAgent: '' },
+  ...{ since: 0, status: 0, bytes: 0, headEnd: 0 },
+});
+
+export class Access {
+  readonly #log: AccessLog;
+  readonly #parts: Http1Parts;
+  readonly #trust: ProxyTrust | undefined;
+
+  constructor(log: AccessLog, parts: Http1Parts) {
+    this.#log = log;
+    this.#parts = parts;
+    const { trustProxy } = parts.options;
+    this.#trust = trustProxy === null ? undefined : new ProxyTrust(trustProxy);
+  }
+
+  /** The head at the cursor is taken. */
+  begin(cursor: Cursor): void {
+    const { connection, http, bytes, at, head } = cursor;
+    if (this.#log.skipsPaths && this.#log.skips(readLatin1(bytes, at + head.targetStart, at + head.targetEnd))) {
+      http.access = SKIPPED;
+      return;
+    }
+    const text = (from: number, to: number): string => (from === to ? '' : readLatin1(bytes, at + from, at + to));
+    const peer = this.#peerOf(connection, http);
+    http.access = {
+      requestLine: text(head.lineStart, head.linesStart - 2),
+      client: this.#trust === undefined ? peer : this.#clientOf(cursor, this.#trust, peer),
+      host: text(head.hostStart, head.hostEnd),
+      referer: text(head.refererStart, head.refererEnd),
+      userAgent: text(head.userAgentStart, head.userAgentEnd),
+      since: this.#parts.context.now,
+      status: 0,
+      bytes: 0,
+      headEnd: 0,
+    };
+  }
+
+  /** What was sent is no request: as much of its first line is shown as there is. */
+  beginOdd({ connection, http, bytes, at, to }: Cursor): void {
+    const end = Math.min(to, at + ODD_LINE_BYTES);
+    const line = readLatin1(bytes, at, end).trimStart();
+    http.access = this.#unread(connection, http, /^[^\r\n]*/.exec(line)?.[0] ?? '');
+  }
+
+  #unread(connection: Connection, http: HttpState, requestLine: string): AccessRecord {
+    const client = this.#peerOf(connection, http);
+    const since = this.#parts.context.now;
+    const fields = { host: '', referer: '', userAgent: '' };
+    return {
+      requestLine: requestLine === '' ? '-' : requestLine,
+      client,
+      ...fields,
+      since,
+      status: 0,
+      bytes: 0,
+      headEnd: 0,
+    };
+  }
+
+  #peerOf({ sessionId }: Connection, http: HttpState): string {
+    http.peer ??= this.#parts.context.table.info(sessionId)?.remoteAddress ?? '';
+    return http.peer;
+  }
+
+  #clientOf({ bytes, at, head, headBytes }: Cursor, trust: ProxyTrust, peer: string): string {
+    const fields = new LazyFields(bytes, at + head.linesStart, at + headBytes - 2);
+    return trust.read(peer, (name) => fields.get(name))?.client?.remoteAddress ?? peer;
+  }
+
+  /** Bytes of the answer are on their way to the client. */
+  sent({ access }: HttpState, bytes: Uint8Array, at: number, length: number): void {
+    if (access === null || access.requestLine === '') return;
+    if (access.headEnd === END) access.bytes += length;
+    else this.#headSent(access, bytes, at, at + length);
+  }
+
+  /** A part of it is a text, or lies with a worker. */
+  replied(http: HttpState, reply: Reply): void {
+    const { access } = http;
+    if (access === null || access.requestLine === '') return;
+    const { head, text, body, tail } = reply;
+    if (access.headEnd === END) {
+      access.bytes += reply.bytes;
+      return;
+    }
+    if (head !== null) this.sent(http, head, 0, head.length);
+    if (text !== '') this.#textSent(access, text);
+    if (body !== null) this.sent(http, body, 0, body.length);
+    if (tail !== '') this.#textSent(access, tail);
+  }
+
+  /** Behind the head. */
+  sentBody({ access }: HttpState, bytes: number): void {
+    if (access !== null && access.requestLine !== '') access.bytes += bytes;
+  }
+
+  #textSent(access: AccessRecord, text: string): void {
+    if (access.headEnd === END) {
+      access.bytes += text.length;
+      return;
+    }
+    const end = access.headEnd === 0 ? text.indexOf('\r\n\r\n') : -1;
+    if (end === -1) {
+      const bytes = Buffer.from(text, 'latin1');
+      return this.#headSent(access, bytes, 0, bytes.length);
+    }
+    if (access.status === 0) access.status = Number(text.slice(STATUS_AT, STATUS_AT + 3));
+    access.headEnd = END;
+    access.bytes += text.length - end - END;
+  }
+
+  #headSent(access: AccessRecord, bytes: Uint8Array, at: number, to: number): void {
+    if (access.status === 0 && to - at >= STATUS_AT + 3) access.status = statusIn(bytes, at + STATUS_AT);
+    let { headEnd } = access;
+    let end = at;
+    for (; end < to && headEnd < END; end++) {
+      if (bytes[end] === HEAD_END[headEnd]) headEnd++;
+      else headEnd = bytes[end] === HEAD_END[0] ? 1 : 0;
+    }
+    access.headEnd = headEnd;
+    access.bytes += to - end;
+  }
+
+  /** The server answers by itself. @param text the head, and what else is a text @param bytes behind it */
+  own(connection: Connection, http: HttpState, text: string, bytes = 0): void {
+    http.access ??= this.#unread(connection, http, '');
+    if (http.access.requestLine !== '') {
+      this.#textSent(http.access, text);
+      http.access.bytes += bytes;
+    }
+    this.end(http, true);
+  }
+
+  /** @param isWhole false: the answer will never be whole */
+  end(http: HttpState, isWhole: boolean): void {
+    const { access } = http;
+    http.access = null;
+    if (access === null || access.requestLine === '') return;
+    const { requestLine, client, host, referer, userAgent, bytes, since } = access;
+    const status = access.status === 0 ? CLIENT_GONE : access.status;
+    const { now } = this.#parts.context;
+    const ms = Math.max(0, Math.round(now - since));
+    this.#log.write({ client, requestLine, host, referer, userAgent, status, bytes, ms, isCut: !isWhole }, now);
+  }
+}
+
+/** @param at of three digits */
+function statusIn(bytes: Uint8Array, at: number): number {
+  const digit = (place: number): number => (bytes[at + place] as number) - ZERO;
+  return digit(0) * 100 + digit(1) * 10 + digit(2);
+}

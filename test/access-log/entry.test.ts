@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { type AccessEntry, lineMaker } from '../../src/access-log/entry.js';
+
+const AT = Date.UTC(2026, 10, 8, 9, 5, 3, 7);
+const entry: AccessEntry = {
+  ...{ client: '192.0.2.7', requestLine: 'GET /a?b=c HTTP/1.1', host: 'h.example', referer: '', userAgent: 'curl/8' },
+  ...{ status: 200, bytes: 12, ms: 3, isCut: false },
+};
+const line = (format: 'combined' | 'common' | 'json', changed: Partial<AccessEntry> = {}, at = AT): string =>
+  lineMaker(format)({ ...entry, ...changed }, at);
+
+describe('a line of the access log', () => {
+  it('is what Apache and nginx write', () => {
+    const common = '192.0.2.7 - - [08/Nov/2026:09:05:03 +0000] "GET /a?b=c HTTP/1.1" 200 12';
+    expect(line('common')).toBe(`${common}\n`);
+    expect(line('combined')).toBe(`${common} "-" "curl/8"\n`);
+    expect(line('common', { client: '', requestLine: '' })).toBe('- - - [08/Nov/2026:09:05:03 +0000] "-" 200 12\n');
+  });
+
+  it('as JSON names what there is, and leaves out the rest', () => {
+    expect(JSON.parse(line('json'))).toEqual({
+      ...{ time: '2026-11-08T09:05:03.007Z', client: '192.0.2.7', method: 'GET', url: '/a?b=c', httpVersion: '1.1' },
+      ...{ status: 200, bytes: 12, ms: 3, host: 'h.example', userAgent: 'curl/8' },
+    });
+    expect(JSON.parse(line('json', { isCut: true }))).toMatchObject({ cut: true });
+    expect(JSON.parse(line('json', { requestLine: '-', client: '', host: '' }))).toEqual({
+      ...{ time: '2026-11-08T09:05:03.007Z', method: '-', status: 200, bytes: 12, ms: 3, userAgent: 'curl/8' },
+    });
+    const text = Buffer.from('Zoë').toString('latin1');
+    expect(JSON.parse(line('json', { userAgent: text }))).toMatchObject({ userAgent: 'Zoë' });
+  });
+
+  it.each([
+    ['a quote', 'a"b', 'a\\x22b'],
+    ['a backslash', 'a\\b', 'a\\x5Cb'],
+    ['a line feed', 'a\nb', 'a\\x0Ab'],
+    ['an escape sequence', '\u001b[2J', '\\x1B[2J'],
+    ['bytes beyond ASCII', 'é\u009b', '\\xE9\\x9B'],
+  ])('cannot be forged by %s', (_, given, shown) => {
+    expect(line('combined', { userAgent: given })).toBe(line('combined', { userAgent: '~' }).replace('~', shown));
+    expect(line('common', { requestLine: given })).toContain(`"${shown}"`);
+    expect(line('json', { userAgent: given }).split('\n')).toHaveLength(2);
+  });
+
+  it('has the time of its own second, in whatever order they are asked for', () => {
+    expect(line('common', {}, AT + 1000)).toContain('[08/Nov/2026:09:05:04 +0000]');
+    expect(line('common', {}, AT - 9 * 3_600_000)).toContain('[08/Nov/2026:00:05:03 +0000]');
+    expect(line('json', {}, AT + 992)).toContain('09:05:03.999Z');
+    expect(line('json', {}, AT + 993)).toContain('09:05:04.000Z');
+  });
+});

@@ -1,0 +1,141 @@
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LineBatch } from '../../src/access-log/line-batch.js';
+import { LineWriter, LogFile, standardError } from '../../src/util/log-file.js';
+import { poll } from '../helpers/server-process.js';
+
+let folder = '';
+const told: string[] = [];
+const open: number[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'access-log-'));
+  told.length = 0;
+  vi.spyOn(standardError, 'write').mockImplementation((line) => void told.push(line));
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  for (const descriptor of open.splice(0)) closeSync(descriptor);
+  rmSync(folder, { recursive: true });
+});
+
+const at = (name: string): string => join(folder, name);
+const textOf = (name: string): string => readFileSync(at(name), 'utf8');
+
+describe('lines for a file', () => {
+  it('leave together, after a while, when they are many, and at the end', async () => {
+    const batch = new LineBatch(new LogFile(at('log')));
+    batch.add('one\n');
+    batch.add('two\n');
+    expect(textOf('log')).toBe('');
+    await poll('they are written', () => textOf('log') === 'one\ntwo\n');
+    const long = `${'x'.repeat(1023)}\n`;
+    for (let i = 0; i < 64; i++) batch.add(long);
+    expect(textOf('log')).toBe(`one\ntwo\n${long.repeat(64)}`);
+    batch.add('last\n');
+    batch.close();
+    expect(textOf('log').endsWith('last\n')).toBe(true);
+    expect(told).toEqual([]);
+  });
+
+  it('go to the new file after a rotation', () => {
+    const file = new LogFile(at('log'));
+    let epoch = 0;
+    file.epoch = () => epoch;
+    const batch = new LineBatch(file);
+    batch.add('before\n');
+    batch.flush();
+    renameSync(at('log'), at('log.1'));
+    epoch++;
+    batch.add('after\n');
+    batch.close();
+    expect([textOf('log.1'), textOf('log')]).toEqual(['before\n', 'after\n']);
+  });
+
+  it.skipIf(process.platform !== 'linux')('are counted where the disk is full', () => {
+    const full = openSync('/dev/full', 'w');
+    open.push(full);
+    const writer = new LineWriter(full);
+    const batch = new LineBatch(writer);
+    vi.spyOn(writer, 'descriptor', 'get').mockReturnValue(full);
+    for (let i = 0; i < 3; i++) batch.add('lost\n');
+    batch.close();
+    batch.add('lost too\n');
+    batch.close();
+    const good = openSync(at('log'), 'a');
+    open.push(good);
+    vi.spyOn(writer, 'descriptor', 'get').mockReturnValue(good);
+    batch.add('kept\n');
+    batch.close();
+    expect(textOf('log')).toBe('kept\n');
+    expect(told.map((line) => line.replace(/^.*\] /, ''))).toEqual([
+      'lines of the access log are lost: ENOSPC\n',
+      '4 lines of the access log were lost: ENOSPC\n',
+    ]);
+  });
+});
+
+describe('lines for a pipe', () => {
+  /** @returns both ends of a named pipe */
+  function pipe(flags = 0): [reader: number, writer: number] {
+    spawnSync('mkfifo', [at('pipe')]);
+    const reader = openSync(at('pipe'), constants.O_RDONLY | constants.O_NONBLOCK);
+    const writer = openSync(at('pipe'), constants.O_WRONLY | flags);
+    open.push(reader, writer);
+    return [reader, writer];
+  }
+
+  function read(reader: number): string {
+    const bytes = Buffer.alloc(1_048_576);
+    try {
+      return bytes.toString('latin1', 0, readSync(reader, bytes));
+    } catch {
+      return ''; // EAGAIN: nothing is there
+    }
+  }
+
+  it.each([
+    ['that blocks', 0],
+    ['that does not block', constants.O_NONBLOCK],
+  ])('%s wait for their reader, and nothing waits for them', async (_, flags) => {
+    const [reader, writer] = pipe(flags);
+    const batch = new LineBatch(new LineWriter(writer));
+    const lines = Array.from({ length: 4000 }, (__, nth) => `${String(nth).padStart(99, '0')}\n`);
+    const begin = performance.now();
+    for (const line of lines) batch.add(line); // 400 kB, of which a pipe holds 64
+    const took = performance.now() - begin;
+    let text = '';
+    await poll('all have come', () => {
+      text += read(reader);
+      return text.length === 400_000;
+    });
+    expect(text).toBe(lines.join(''));
+    expect(took).toBeLessThan(2000); // it did return: a write that blocks would never have
+    expect(told).toEqual([]);
+  });
+
+  it('are bounded where nobody reads', async () => {
+    const [reader, writer] = pipe(constants.O_NONBLOCK);
+    const batch = new LineBatch(new LineWriter(writer));
+    const line = `${'x'.repeat(999)}\n`;
+    for (let i = 0; i < 6000; i++) batch.add(line);
+    expect(told).toEqual([expect.stringContaining('lines of the access log are lost: its reader does not keep up')]);
+    let bytes = 0;
+    await poll('what was kept has come', () => {
+      bytes += read(reader).length;
+      return told.length === 2;
+    });
+    const lost = Number(/(\d+) lines/.exec(told[1] ?? '')?.[1]);
+    await poll('the rest has come', () => {
+      bytes += read(reader).length;
+      return bytes >= (6000 - lost) * 1000;
+    });
+    expect(bytes).toBe((6000 - lost) * 1000);
+    expect(lost).toBeGreaterThan(1000);
+    expect(lost).toBeLessThan(2500);
+  });
+});

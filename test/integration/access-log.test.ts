@@ -1,0 +1,206 @@
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect as connectHttp2 } from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { PACE } from '../helpers/deadline.js';
+import { HttpClient } from '../helpers/http-client.js';
+import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
+
+const folders: string[] = [];
+
+afterEach(endServers);
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+type Line = Readonly<Record<string, unknown>>;
+const FILE = 'access.log';
+
+const textOf = (server: ServerProcess, file = FILE): string => {
+  const path = join(server.folder, file);
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
+};
+const linesOf = (server: ServerProcess, file = FILE): Line[] =>
+  textOf(server, file)
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Line);
+
+function start(accessLog: unknown = {}, options: object = {}): Promise<ServerProcess> {
+  const given = typeof accessLog === 'object' ? { format: 'json', file: FILE, ...accessLog } : accessLog;
+  return startServer('http.js', { options: { workerNum: 2, accessLog: given, ...options } });
+}
+
+/** Sends bytes on a connection of their own. @returns what came until the server ended it */
+async function say(server: ServerProcess, bytes: string): Promise<string> {
+  const client = await TcpClient.connect(server.port);
+  client.send(bytes);
+  await client.closed;
+  return client.received;
+}
+
+const get = (path: string, fields = ''): string =>
+  `GET ${path} HTTP/1.1\r\nHost: it\r\n${fields}Connection: close\r\n\r\n`;
+
+async function lineFor(server: ServerProcess, url: string): Promise<Line> {
+  return await poll(`a line for ${url}`, () => linesOf(server).find((line) => line['url'] === url));
+}
+
+describe('the access log', () => {
+  it('has a line for each answer, with its status and the bytes of its body', async () => {
+    const server = await start();
+    const cases: readonly (readonly [path: string, status: number, bytes: number])[] = [
+      ['/', 200, 6],
+      ['/status?code=404', 404, 4],
+      ['/status?code=204', 204, 0],
+      ['/throw', 500, 22],
+      ['/hints', 200, 6],
+      ['/pour?bytes=300000', 200, 300_000],
+      ['/text?count=40000', 200, 80_000],
+    ];
+    for (const [path, status, bytes] of cases) {
+      const answer = await say(server, get(path));
+      const line = await lineFor(server, path);
+      expect(line, path).toMatchObject({ method: 'GET', url: path, httpVersion: '1.1', status, client: '127.0.0.1' });
+      expect(line, path).toMatchObject({ host: 'it' });
+      // As it was sent: with the framing of chunks.
+      const final = answer.slice(answer.lastIndexOf('HTTP/1.1'));
+      expect(line['bytes'], path).toBe(final.length - final.indexOf('\r\n\r\n') - 4);
+      if (path !== '/pour?bytes=300000') expect(line['bytes'], path).toBeGreaterThanOrEqual(bytes);
+      expect(line, path).not.toHaveProperty('cut');
+    }
+    expect(linesOf(server)).toHaveLength(cases.length);
+  });
+
+  it('has what comes by pipelining, by HEAD, with a body, and with a body in chunks, in order', async () => {
+    const server = await start();
+    const requests = [
+      'HEAD /one HTTP/1.1\r\nHost: it\r\n\r\n',
+      'POST /two HTTP/1.1\r\nHost: it\r\nContent-Length: 5\r\n\r\nhello',
+      'POST /three HTTP/1.1\r\nHost: it\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+      `POST /four HTTP/1.1\r\nHost: it\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n${'x'.repeat(200_000)}`,
+    ];
+    await say(server, requests.join(''));
+    await lineFor(server, '/four');
+    const lines = linesOf(server);
+    expect(lines.map(({ method, url, status }) => [method, url, status])).toEqual([
+      ['HEAD', '/one', 200],
+      ['POST', '/two', 200],
+      ['POST', '/three', 200],
+      ['POST', '/four', 200],
+    ]);
+    expect(lines[0]).toMatchObject({ bytes: 0 });
+  });
+
+  it('has what the server answers itself: files, nonsense, limits, a client that left', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'public-'));
+    folders.push(root);
+    writeFileSync(join(root, 'a.txt'), 'a'.repeat(100_000));
+    const limits = { workerNum: 1, bodyLimit: 1000, requestTimeoutMs: Math.round(300 * PACE) };
+    const server = await start({}, { staticFiles: { root, prefix: '/files' }, ...limits });
+    await say(server, get('/files/a.txt'));
+    expect(await lineFor(server, '/files/a.txt')).toMatchObject({ status: 200, bytes: 100_000 });
+    await say(server, 'NONSENSE\r\n\r\n');
+    await poll('the nonsense is told', () => linesOf(server).some(({ status }) => status === 400 || status === 501));
+    await say(server, `POST /big HTTP/1.1\r\nHost: it\r\nContent-Length: 2000\r\n\r\n`);
+    expect(await lineFor(server, '/big')).toMatchObject({ status: 413 });
+    await say(server, get('/never'));
+    expect(await lineFor(server, '/never')).toMatchObject({ status: 503 });
+    const leaves = await TcpClient.connect(server.port);
+    leaves.send('GET /signal HTTP/1.1\r\nHost: it\r\n\r\n');
+    await server.waitForEvent('waiting');
+    leaves.socket.resetAndDestroy();
+    expect(await lineFor(server, '/signal')).toMatchObject({ status: 499, cut: true, bytes: 0 });
+  });
+
+  it('has a line for an answer that is broken off, with what had left', async () => {
+    const server = await start();
+    expect(await say(server, get('/throw-late'))).toContain('a part');
+    const line = await lineFor(server, '/throw-late');
+    expect(line).toMatchObject({ status: 200, cut: true });
+    expect(line['bytes']).toBeGreaterThanOrEqual('a part'.length);
+  });
+
+  // In BASE mode the lines of the last moments die with their process, as its connections do.
+  inProcessMode('has the requests of a worker that died', async () => {
+    const server = await start({}, { workerNum: 1 });
+    await say(server, get('/die'));
+    expect(await lineFor(server, '/die')).toMatchObject({ status: 502 });
+    expect(await say(server, get('/die-late'))).toContain('a part');
+    expect(await lineFor(server, '/die-late')).toMatchObject({ status: 200, cut: true });
+  });
+
+  it('has the streams of HTTP/2', async () => {
+    const server = await start({ skip: { paths: '/who' } });
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`);
+    const ask = (path: string, method = 'GET'): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const stream = session.request({ ':path': path, ':method': method, 'user-agent': 'two', referer: 'r' });
+        let bytes = 0;
+        stream.on('data', (data: Buffer) => (bytes += data.length));
+        stream.on('error', reject);
+        stream.on('end', () => resolve(bytes));
+      });
+    for (const path of ['/', '/pour?bytes=200000', '/status?code=404', '/who']) {
+      const bytes = await ask(path);
+      if (path === '/who') continue;
+      const status = path.includes('404') ? 404 : 200;
+      const expected = { method: 'GET', status, bytes, httpVersion: '2.0', client: '127.0.0.1' };
+      expect(await lineFor(server, path)).toMatchObject({ ...expected, userAgent: 'two', referer: 'r' });
+    }
+    await ask('/end', 'HEAD');
+    expect(await lineFor(server, '/end')).toMatchObject({ method: 'HEAD', bytes: 0 });
+    expect(linesOf(server).filter(({ cut }) => cut === true)).toEqual([]);
+    expect(linesOf(server).map(({ url }) => url)).not.toContain('/who');
+    session.destroy();
+  });
+
+  it('is as Apache writes it, with the client that a trusted proxy names', async () => {
+    const server = await start({ format: 'combined' }, { trustProxy: 'loopback' });
+    const fields = 'X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nReferer: http://a/"b\r\nUser-Agent:  Mozilla/5.0 \r\n';
+    await say(server, get('/?a=b', fields));
+    const line = await poll('the line', () => textOf(server) || undefined);
+    const shown = /^203\.0\.113\.9 - - \[\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000\] (.*)\n$/.exec(line)?.[1];
+    expect(shown).toBe('"GET /?a=b HTTP/1.1" 200 6 "http://a/\\x22b" "Mozilla/5.0"');
+  });
+
+  it('leaves out what is to be skipped', async () => {
+    const skip = { paths: ['/who', '/status*'], statusBelow: 400 };
+    const server = await start({ skip });
+    for (const path of ['/', '/who?a', '/status?code=500', '/throw']) await say(server, get(path));
+    await lineFor(server, '/throw');
+    expect(linesOf(server).map(({ url }) => url)).toEqual(['/throw']);
+  });
+
+  it('goes to standard output where no file is named', async () => {
+    const server = await start({ file: undefined });
+    await say(server, get('/there'));
+    const line = await server.waitFor('the line', () => server.lines.find(({ url }) => url === '/there'));
+    expect(line).toMatchObject({ status: 200, client: '127.0.0.1' });
+  });
+
+  it('loses no line over reloads, rotations and an end in order', async () => {
+    const server = await start();
+    const client = await HttpClient.connect(server.port);
+    let sent = 0;
+    const file = join(server.folder, FILE);
+    for (let round = 0; round < 4; round++) {
+      for (let i = 0; i < 50; i++) await client.get(`/?n=${sent++}`);
+      if (round === 1) process.kill(server.masterPid, 'SIGUSR1');
+      if (round === 2) {
+        renameSync(file, `${file}.1`);
+        process.kill(server.masterPid, 'SIGWINCH');
+        await poll('there is a new file', () => existsSync(file));
+      }
+    }
+    await client.close();
+    process.kill(server.masterPid, 'SIGTERM');
+    await server.exited;
+    const seen = [...linesOf(server, `${FILE}.1`), ...linesOf(server)].map(({ url }) => url as string);
+    expect(seen.toSorted()).toEqual(Array.from({ length: sent }, (_, n) => `/?n=${n}`).toSorted());
+    expect(statSync(file).mode & 0o777).toBe(0o640);
+    expect(linesOf(server).length).toBeGreaterThan(0);
+  });
+});
