@@ -32,6 +32,7 @@ export async function chosenApps(
   flags: StartFlags,
 ): Promise<ChosenApps | undefined> {
   const [first] = words;
+  if (first === '') throw new CliError(ExitCode.usage, NO_NAME);
   const isScript = first !== undefined && given === undefined && env === '' && isFile(first);
   const config = isScript ? undefined : await configIn(process.cwd(), given);
   if (config === undefined) {
@@ -49,6 +50,9 @@ export async function chosenApps(
   const apps = checked.map((app) => appFor(app, config.file, env));
   return { file: config.file, checked, apps, args, areNamed: named.length > 0 };
 }
+
+const NO_NAME =
+  'The name of the script is empty (""): is a variable of the shell not set? Give the script of the server: tswoole start server.js';
 
 const NO_CONFIG =
   'There is no config file in this folder, and no script was given. Give the script of the server: tswoole start server.js; ' +

@@ -13,13 +13,32 @@ export async function configIn(folder: string, given?: string): Promise<CheckedC
   try {
     const file = findConfig(folder, given);
     if (file === undefined) return undefined;
-    const known = loaded.get(file) ?? loadConfig(file);
+    const known = loaded.get(file) ?? loadWatched(file);
     loaded.set(file, known);
     return await known;
   } catch (error) {
     if (error instanceof ServerError) throw new CliError(ExitCode.usage, messageOf(error));
     throw error;
   }
+}
+
+let loading = '';
+
+async function loadWatched(file: string): Promise<CheckedConfig> {
+  loading = file;
+  process.once('exit', tellOfExit);
+  try {
+    return await loadConfig(file);
+  } finally {
+    process.off('exit', tellOfExit);
+  }
+}
+
+/** This process ends while a config is loaded. By `process.exit(0)` in the file a command would seem to have been carried out. */
+export function tellOfExit(code: number): void {
+  const why = `this process has ended with code ${code} while the file was loaded: look for process.exit() in it, or for an error beside this line`;
+  process.stderr.write(`tswoole: ${messageOf(new ServerError('ERR_CONFIG', { file: loading, why }))}\n`);
+  if (code === ExitCode.ok) process.exitCode = ExitCode.usage;
 }
 
 /** @throws CliError usage when the file has no such app */

@@ -6,6 +6,7 @@ import { addCompletion } from './commands/completion.js';
 import { addConnections } from './commands/connections.js';
 import { addDashboard } from './commands/dashboard.js';
 import { addDoctor } from './commands/doctor.js';
+import { addHelp } from './commands/help.js';
 import { addInfo } from './commands/info.js';
 import { addInit } from './commands/init.js';
 import { addLogs } from './commands/logs.js';
@@ -56,6 +57,8 @@ export function createProgram(word?: string): Command {
     .exitOverride();
   const named = word === undefined ? undefined : COMMANDS.get(word);
   for (const add of named === undefined ? COMMANDS.values() : [named]) add(program);
+  const groups = allOf(program).filter(({ commands }) => commands.length > 0);
+  for (const group of named === undefined ? [program, ...groups] : groups) addHelp(group);
   for (const command of allOf(program)) command.copyInheritedSettings(program);
   return program;
 }

@@ -1,7 +1,7 @@
 /** The command by which Node runs a script, TypeScript included. */
 import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { extname, resolve } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { nodeStripsTypes } from '../config/load.js';
 import { CliError, ExitCode } from './exit.js';
@@ -24,11 +24,7 @@ export function commandFor(given: string, stripsTypes = nodeStripsTypes()): Node
       ExitCode.usage,
       `There is no file ${script}. Give the script of the server: tswoole start server.js`,
     );
-  if (!statSync(script).isFile())
-    throw new CliError(
-      ExitCode.usage,
-      `${script} is a folder. Give the script of the server: tswoole start ${given}/server.js`,
-    );
+  refuseOther(script, given);
   if (!TYPESCRIPT.has(extname(script))) return { script, nodeArgs: [] };
   if (stripsTypes) return { script, nodeArgs: [] };
   const tsx = findTsx(script);
@@ -38,6 +34,14 @@ export function commandFor(given: string, stripsTypes = nodeStripsTypes()): Node
     `${script} is TypeScript. Node ${process.version} does not run it by itself (from 22.18 on it does), and the project has no tsx. ` +
       'Take a newer Node, or: npm install --save-dev tsx',
   );
+}
+
+function refuseOther(script: string, given: string): void {
+  const found = statSync(script);
+  if (found.isFile()) return;
+  const what = found.isDirectory() ? 'is a folder' : 'is a device, a pipe or a socket, and not a file';
+  const example = found.isDirectory() && given !== '' ? join(given, 'server.js') : 'server.js';
+  throw new CliError(ExitCode.usage, `${script} ${what}. Give the script of the server: tswoole start ${example}`);
 }
 
 /** The project's own. */

@@ -161,15 +161,17 @@ export class Manager {
 
   /**
    * Replaces one worker: the new one boots first, then the old one ends gracefully. A worker that is already being
-   * replaced is left alone; one that boots is replaced when it serves.
+   * replaced is left alone; one that boots is replaced when it serves. One that leaves means itself, not its successor.
    * @param by the process that asks
    */
   recycle(workerId: number, why: ReplaceReason = 'asked', by?: WorkerHandle): void {
     const seat = this.#seats[workerId];
     if (seat === undefined || this.#shutdown.isNear || this.#scaling.isGoing(seat)) return;
+    if (by !== undefined && seat.leaving.has(by)) return;
     const { serving, coming } = seat;
     if (coming !== undefined && (serving === undefined || coming === by)) coming.recycle = why;
     if (serving === undefined || coming !== undefined) return;
+    if (why === 'memory' && seat.recycle === undefined) this.#pause(seat, serving);
     seat.recycle = why;
     this.#step();
   }
@@ -270,20 +272,23 @@ export class Manager {
       if (seat.isHeld) continue;
       seat.serving = seat.coming;
       seat.coming = undefined;
-      this.#recycleAtOnce(seat, seat.serving, now);
+      seat.recycle = seat.serving.recycle;
       this.#register.serving(seat.serving);
-      seat.serving.attach();
+      seat.serving.attach(now);
+      if (seat.recycle !== undefined) this.#pause(seat, seat.serving);
       this.#scaling.attached(seat, seat.serving);
       this.#shutdown.attached(seat, seat.serving);
     }
   }
 
-  /** The worker asked for it while it booted; one that always does is not respawned without end and pause. */
-  #recycleAtOnce(seat: Seat, handle: WorkerHandle, now: number): void {
-    seat.recycle = handle.recycle;
-    if (seat.recycle === undefined) return;
-    const uptimeMs = now - handle.startedAt;
-    seat.spawnAt = now + seat.backoff.ended({ wasReady: true, exitCode: 0, signal: 0, uptimeMs });
+  /** A worker that asks for a successor as soon as it serves may always do so: then it is not replaced without end and pause. */
+  #pause(seat: Seat, { name, servesSince }: WorkerHandle): void {
+    const now = this.#now();
+    const uptimeMs = now - servesSince;
+    const delayMs = seat.backoff.ended({ wasReady: true, exitCode: 0, signal: 0, uptimeMs });
+    seat.spawnAt = now + delayMs;
+    if (delayMs === 0) return;
+    this.#parts.log.warn(`${name} asks again to be replaced soon after it began to serve; its successor waits`, { delayMs });
   }
 
   #spawnMissing(now: number): void {

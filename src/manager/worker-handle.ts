@@ -36,6 +36,8 @@ export class WorkerHandle implements WorkerSpec {
   readonly lane: number;
   readonly generation: number;
   readonly startedAt: number;
+  /** Monotonic ms; before it serves: later than any time. */
+  servesSince = Number.POSITIVE_INFINITY;
   /** Set when the process has been started. */
   process: WorkerProcess | undefined;
   exitCode = 0;
@@ -122,8 +124,9 @@ export class WorkerHandle implements WorkerSpec {
     return true;
   }
 
-  attach(): void {
+  attach(now: number): void {
     this.#state = move(this.#state, 'serving');
+    this.servesSince = now;
     this.process?.send({ type: 'attach' });
   }
 

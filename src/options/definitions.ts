@@ -199,7 +199,7 @@ export const definitions = {
     kind: integer({ min: 0, max: 31_536_000_000 }, 'ms'),
     default: { value: 0 },
     unit: 'ms',
-    help: 'A worker or task worker that has run for this time, plus a time of its own from 0 to `maxUptimeJitterMs`, asks for a successor, and is replaced without a gap. At least 1000; 0: never.',
+    help: 'A worker or task worker that has served for this time, plus a time of its own from 0 to `maxUptimeJitterMs`, asks for a successor, and is replaced without a gap. At least 1000; 0: never.',
   }),
   maxUptimeJitterMs: option({
     kind: integer({ min: 0, max: 31_536_000_000 }, 'ms'),
@@ -258,7 +258,7 @@ export const definitions = {
     kind: memoryLimit(),
     default: { value: 0 },
     unit: 'bytes',
-    help: 'Resident memory above which a worker or task worker is replaced by a new one, without a gap (PM2: `max_memory_restart`); 0: any amount.',
+    help: 'Memory above which a worker, task worker or process of `addProcess` is replaced by a new one, without a gap (PM2: `max_memory_restart`): resident, without the shared memory of the server, which a successor has as well. 0: any amount.',
   }),
   bootTimeoutMs: option({
     kind: integer({ min: 1, max: 3_600_000 }, 'ms'),

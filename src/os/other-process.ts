@@ -81,11 +81,20 @@ export function environmentOf(pid: number): NodeJS.ProcessEnv | undefined {
   }
 }
 
-/** This file has KiB; others have pages, whose size differs between machines. */
 function residentBytes(pid: number): number {
+  return bytesInStatus(pid, 'VmRSS');
+}
+
+/** Resident memory of this process that others have too: memfd and the like; 0 where the kernel does not tell. */
+export function sharedResidentBytes(): number {
+  return isLinux ? bytesInStatus(process.pid, 'RssShmem') : 0;
+}
+
+/** This file has KiB; others have pages, whose size differs between machines. */
+function bytesInStatus(pid: number, name: 'VmRSS' | 'RssShmem'): number {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024;
+    return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) * 1024;
   } catch {
     return 0; // gone meanwhile
   }

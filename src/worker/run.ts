@@ -19,6 +19,7 @@ import { Messaging } from '../messaging/messaging.js';
 import type { FinishCallback } from '../messaging/task-client.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
+import { sharedResidentBytes } from '../os/other-process.js';
 import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
@@ -125,14 +126,17 @@ function watchOver<C extends UserConnection>(
     },
     measured: (residentBytes) => {
       if (mode === 'base') worker.lookForGone();
-      const now = performance.now(); // since the start of this process
-      const isTooOld = longestMs > 0 && now >= longestMs;
-      const isTooLarge = maxMemory > 0 && residentBytes > maxMemory;
-      if ((!isTooOld && !isTooLarge) || now - askedAt < ASK_AGAIN_MS) return;
+      const now = performance.now();
+      const { servedMs } = worker;
+      const isTooOld = longestMs > 0 && servedMs >= longestMs;
+      if (now - askedAt < ASK_AGAIN_MS || (!isTooOld && (maxMemory === 0 || residentBytes <= maxMemory))) return;
+      const ownBytes = residentBytes - sharedResidentBytes();
+      const isTooLarge = maxMemory > 0 && ownBytes > maxMemory;
+      if (!isTooOld && !isTooLarge) return;
       askedAt = now;
       if (isTooLarge) {
-        log.warn('this process uses more memory than maxMemory and asks to be replaced', { residentBytes, maxMemory });
-      } else log.info('this process has run for maxUptimeMs and asks to be replaced', { uptimeMs: Math.round(now) });
+        log.warn('this process uses more memory than maxMemory and asks to be replaced', { ownBytes, maxMemory });
+      } else log.info('this process has run for maxUptimeMs and asks to be replaced', { uptimeMs: Math.round(servedMs) });
       worker.askToBeReplaced(isTooLarge ? 'memory' : 'maxUptime');
     },
   });

@@ -122,6 +122,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   /** The next turn begins with a wait for results. */
   #waits = false;
   #attached = false;
+  #servesSince = Number.POSITIVE_INFINITY;
   #awake = true;
   #purpose: Purpose = 'serve';
   #settledSent = false;
@@ -223,6 +224,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#board.setField(this.id, WorkerField.lane, this.#parts.lane);
     this.#board.setField(this.id, WorkerField.dismissing, 0);
     this.#attached = true;
+    this.#servesSince = performance.now();
     // Its first turn may have begun: a hang in the first callback is seen too.
     if (this.#awake) this.#board.setField(this.id, WorkerField.busy, busyStamp());
     this.#parts.sockets?.attach();
@@ -316,6 +318,11 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#figures.countSent(this.#parts.outbox);
     this.#parts.sleeper.sleep();
     if (this.hasWork) this.#poller.wakeSoon();
+  }
+
+  /** For how long it is the process of its id, or was before it left; 0 while it boots. */
+  get servedMs(): number {
+    return Math.max(0, performance.now() - this.#servesSince);
   }
 
   /** There are frames that no turn has taken. */

@@ -1,6 +1,9 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeFindings } from '../../src/cli/commands/doctor.js';
-import { ioUring, nodeVersion, openssl, packagesOf, sharedMemory } from '../../src/cli/doctor/abilities.js';
+import { calls, ioUring, nodeVersion, openssl, packagesOf, sharedMemory } from '../../src/cli/doctor/abilities.js';
 import { cpuQuota, memoryLimit, outOfMemory } from '../../src/cli/doctor/cgroup.js';
 import { examine, thisMachine } from '../../src/cli/doctor/examine.js';
 import type { Check, Machine } from '../../src/cli/doctor/finding.js';
@@ -12,6 +15,8 @@ const MIB = 1024 * 1024;
 const healthy: Machine = {
   read: () => undefined,
   platform: 'linux',
+  arch: 'x64',
+  koffiFault: '',
   nodeVersion: 'v24.1.0',
   cores: 4,
   backlog: 512,
@@ -129,6 +134,58 @@ describe('limits of the cgroup', () => {
     expect(look(memoryLimit, files as unknown as Files)[0]).toBe(level);
   });
 
+  describe('of version 2 or 1 in which this process is', () => {
+    const of = (path: string): Files => ({ '/proc/self/cgroup': path });
+    const unit = of('0::/system.slice/app.service\n');
+    const container = of('12:pids:/docker/abc\n3:cpu,cpuacct:/docker/abc\n2:memory:/docker/abc\n0::/\n');
+    const at = '/sys/fs/cgroup';
+
+    it.each([
+      [{ ...unit, [`${at}/system.slice/app.service/cpu.max`]: '150000 100000' }, 'mend', '1.5'],
+      [{ ...unit, [`${at}/system.slice/app.service/cpu.max`]: 'max 100000' }, 'ok', '4 cores'],
+      [
+        {
+          ...unit,
+          [`${at}/system.slice/app.service/cpu.max`]: '300000 100000',
+          [`${at}/system.slice/cpu.max`]: '100000 100000',
+        },
+        'mend',
+        '1.0',
+      ],
+      [
+        {
+          ...container,
+          [`${at}/cpu/docker/abc/cpu.cfs_quota_us`]: '50000',
+          [`${at}/cpu/docker/abc/cpu.cfs_period_us`]: '100000',
+        },
+        'mend',
+        '0.5',
+      ],
+      // The host's path, and only the own cgroup is mounted.
+      [
+        { ...container, [`${at}/cpu/cpu.cfs_quota_us`]: '200000', [`${at}/cpu/cpu.cfs_period_us`]: '100000' },
+        'mend',
+        '2.0',
+      ],
+      [{ ...of('0::/../other\n'), [`${at}/cpu.max`]: '100000 100000', [`${at}/other/cpu.max`]: '1 1' }, 'mend', '1.0'],
+    ])('CPU is the least: %j is %s', (files, level, says) => {
+      expect(look(cpuQuota, files as unknown as Files)).toEqual([level, expect.stringContaining(says)]);
+    });
+
+    it('memory, processes and what was killed are its own', () => {
+      const own = `${at}/system.slice/app.service`;
+      const small = { ...unit, [`${own}/memory.max`]: String(100 * MIB), [`${at}/system.slice/memory.max`]: 'max' };
+      expect(look(memoryLimit, small)).toEqual(['mend', expect.stringContaining('100 MiB')]);
+      expect(look(memoryLimit, { ...container, [`${at}/memory/docker/abc/memory.limit_in_bytes`]: '1' })[0]).toBe('mend');
+      expect(look(processes, { ...unit, [`${at}/system.slice/pids.max`]: '20', [`${own}/pids.max`]: '500' })).toEqual([
+        'mend',
+        expect.stringContaining('20 processes'),
+      ]);
+      const events = { [`${own}/memory.events`]: 'oom_kill 0\n', [`${at}/system.slice/memory.events`]: 'oom_kill 7\n' };
+      expect(look(outOfMemory, { ...unit, ...events })[0]).toBe('ok');
+    });
+  });
+
   it('tell of processes that the kernel has killed', () => {
     expect(look(outOfMemory, {})).toEqual([]);
     expect(look(outOfMemory, { '/sys/fs/cgroup/memory.events': 'oom 1\noom_kill 0\n' })[0]).toBe('ok');
@@ -169,6 +226,25 @@ describe('what the server uses', () => {
     ]);
   });
 
+  it('the C library must be there, and without it nothing is said of what needs it', () => {
+    expect(look(calls, {})).toEqual(['ok', 'by koffi | ']);
+    const koffiFault = 'Cannot find the native Koffi module';
+    const [level, text] = look(calls, {}, { koffiFault });
+    expect([level, text]).toEqual(['mend', expect.stringMatching(/Cannot find.*koffi-linux-x64.*--include=optional/)]);
+    for (const check of [sharedMemory, ioUring, openssl]) expect(look(check, {}, { koffiFault })).toEqual([]);
+  });
+
+  it.each([
+    ['6.6.9', 'mend', 'not supported'],
+    ['6.7.0', 'ok', '6.7.0'],
+    ['6.10.0', 'ok', '6.10.0'],
+    ['7.0.0', 'mend', 'not supported'],
+    ['', 'mend', 'its package.json is broken'],
+  ])('bullmq %s is %s', (version, level, says) => {
+    const found = packagesOf(machine({}, { packageVersion: () => version })).find(({ subject }) => subject.endsWith('bullmq'));
+    expect([found?.level, `${found?.says} | ${found?.mend}`]).toEqual([level, expect.stringContaining(says)]);
+  });
+
   it('packages are named with the version to install', () => {
     const versions: Record<string, string> = { ioredis: '6.1.0', pg: '7.0.0' };
     const found = packagesOf(machine({}, { packageVersion: (name) => versions[name] }));
@@ -187,6 +263,17 @@ describe('the report', () => {
     const found = examine(await thisMachine());
     expect(found.every(({ level, mend }) => (level === 'ok') === (mend === ''))).toBe(true);
     expect(found.find(({ subject }) => subject === 'package ioredis')).toMatchObject({ level: 'ok' });
+  });
+
+  it('is made where a package is broken', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'doctor-'));
+    mkdirSync(join(folder, 'node_modules/pg'), { recursive: true });
+    writeFileSync(join(folder, 'node_modules/pg/package.json'), '{"version": ');
+    try {
+      expect((await thisMachine(join(folder, 'server.js'))).packageVersion('pg')).toBe('');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('has a line for each finding, and one for its mend', () => {

@@ -220,6 +220,15 @@ describe('tswoole start', () => {
     expect(exit.mock.calls).toEqual([[0], [0]]);
   });
 
+  it.each([
+    ['', /The name of the script is empty \(""\): is a variable of the shell not set/],
+    ['/dev/null', /\/dev\/null is a device, a pipe or a socket, and not a file/],
+    ['/tmp/', /\/tmp is a folder\. Give the script of the server: tswoole start \/tmp\/server\.js/],
+  ])('refuses %j for a script', async (name, why) => {
+    expect((await run('start', name)).failure).toEqual([ExitCode.usage, expect.stringMatching(why)]);
+    expect(exec.calls).toEqual([]);
+  });
+
   it('refuses what is no script before anything happens', async () => {
     expect((await run('start', join(world.runDir, 'none.js'))).failure).toEqual([ExitCode.usage, expect.any(String)]);
     expect(exec.calls).toEqual([]);
@@ -261,6 +270,26 @@ describe('the program', () => {
     expect(err.match(/unknown command/g)).toHaveLength(1);
     expect(err).toContain('See "tswoole --help".');
     expect((await main('stop', '--no-such')).code).toBe(ExitCode.usage);
+  });
+
+  it('shows the help of a command, and of one in a group', async () => {
+    for (const words of [['help'], ['help', 'help'], ['help', 'status'], ['help', 'ls'], ['help', 'worker', 'stop']]) {
+      const { out, err, code } = await main(...words);
+      expect([code, err, out]).toEqual([0, '', expect.stringMatching(/^Usage: tswoole/)]);
+    }
+    expect((await main('help', 'worker', 'stop')).out).toContain('Usage: tswoole worker stop');
+  });
+
+  it.each([
+    [['help', 'statsu'], "error: unknown command 'statsu'\n(Did you mean status?)"],
+    [['help', 'nothing'], "error: unknown command 'nothing'\n"],
+    [['help', 'worker', 'sotp'], "error: unknown command 'sotp'\n(Did you mean stop?)"],
+    [['worker', 'help', 'sotp'], "error: unknown command 'sotp'\n(Did you mean stop?)"],
+    [['help', 'status', 'more'], "error: unknown command 'more'\n"],
+  ])('knows no help for what is no command: %j', async (words, says) => {
+    const { out, err, code } = await main(...words);
+    expect([code, out, err]).toEqual([ExitCode.usage, '', expect.stringContaining(says)]);
+    expect(err).toContain('See "tswoole --help".');
   });
 
   it('tells an error of ours by its sentence, and ends with its code', async () => {

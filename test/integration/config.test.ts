@@ -1,10 +1,12 @@
 // tswoole.config.*: several apps by one command line.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { DEADLINE_MS } from '../helpers/deadline.js';
 import { poll } from '../helpers/server-process.js';
 
 afterEach(endCommandLines);
@@ -121,6 +123,32 @@ describe('two apps of a config file', () => {
     const { code, stderr } = await line.run('start');
     expect([code, stderr]).toEqual([1, expect.stringMatching(/not today[\s\S]*tswoole: bad did not start/)]);
     expect(await names(line)).toEqual(['api']);
+  });
+});
+
+describe('a config', () => {
+  it.each([
+    ['process.exit(0)', 'code 0', 2],
+    ['process.exit(3)', 'code 3', 3],
+    ["setImmediate(() => { throw new Error('no secret') }); await new Promise(() => {})", 'code 1', 1],
+  ])('that ends the command (%s) is told of', async (source, says, code) => {
+    const line = lineWith(`${source}; export default { name: 'api', script: 'tells.js' };`);
+    for (const command of ['start', 'status']) {
+      const result = await line.run(command);
+      expect(result.stderr).toMatch(/tswoole: The config file \S+tswoole\.config\.js cannot be used: .*\(ERR_CONFIG\)\n/);
+      expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(says)]);
+    }
+  });
+
+  it('whose loop never ends is ended by SIGTERM', async () => {
+    const line = lineWith(`process.stdout.write('loading\\n'); while (true);`);
+    const child = spawn('tswoole', ['start'], { cwd: line.folder, env: line.env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const late = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS);
+    const ended = once(child, 'exit');
+    await once(child.stdout, 'data');
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([null, 'SIGTERM']);
+    clearTimeout(late);
   });
 });
 

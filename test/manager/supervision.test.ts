@@ -297,6 +297,63 @@ describe('another process in place of one', () => {
     expect([started.length, of(0).length]).toEqual([5, 2]);
   });
 
+  const asksFor = (one: FakeProcess, why: 'memory' | 'maxUptime'): void =>
+    one.say({ type: 'request', action: 'stopWorker', workerId: one.spec.id, why });
+
+  it.each(['memory', 'maxUptime'] as const)('is not for its successor where one that leaves asks for it: %s', (why) => {
+    start();
+    const old = newest(0);
+    asksFor(old, why);
+    newest(0).say({ type: 'ready' });
+    expect(old.heard).toEqual(['release']);
+    asksFor(old, why);
+    old.say({ type: 'released' });
+    expect(newest(0).heard).toEqual(['attach']);
+    asksFor(old, why);
+    expect(of(0)).toHaveLength(2);
+  });
+
+  it('comes after growing pauses where each has more memory than it may, as soon as it serves', () => {
+    start();
+    const pauses: number[] = [];
+    for (let turn = 0; turn < 5; turn++) {
+      const old = newest(0);
+      clock.advance(1000);
+      asksFor(old, 'memory');
+      const asked = clock.now();
+      while (of(0).length === 1 && clock.now() < asked + 60_000) clock.advance(50);
+      pauses.push(clock.now() - asked);
+      clock.advance(7000); // its boot does not count
+      newest(0).say({ type: 'ready' });
+      old.say({ type: 'released' });
+      old.die(0, 0);
+    }
+    expect(pauses).toEqual([0, 100, 300, 1000, 3000]);
+    expect(log.join('\n')).toMatch(/worker 0 asks again to be replaced soon after it began to serve/);
+    clock.advance(5000);
+    asksFor(newest(0), 'memory');
+    expect(of(0)).toHaveLength(2);
+  });
+
+  it('comes at the end of its pause, also where it is asked for once more meanwhile', () => {
+    start();
+    for (let turn = 0; turn < 4; turn++) {
+      const old = newest(0);
+      asksFor(old, 'memory');
+      clock.advance(1000);
+      newest(0).say({ type: 'ready' });
+      old.say({ type: 'released' });
+      old.die(0, 0);
+    }
+    asksFor(newest(0), 'memory');
+    clock.advance(2000);
+    asksFor(newest(0), 'memory');
+    clock.advance(999);
+    expect(of(0)).toHaveLength(1);
+    clock.advance(1);
+    expect(of(0)).toHaveLength(2);
+  });
+
   it('which asks for it while it boots, comes when it serves', () => {
     start();
     newest(0).die(0, 9);

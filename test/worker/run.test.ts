@@ -15,22 +15,27 @@ import { FakeConnection } from './world.js';
 
 vi.mock(import('../../src/memory/check-in.js'), () => ({ CheckIn: vi.fn() as never }));
 vi.mock(import('../../src/worker/worker.js'), () => ({ Worker: vi.fn() as never }));
+vi.mock(import('../../src/os/other-process.js'), async (original) => ({
+  ...(await original()),
+  sharedResidentBytes: () => sharedBytes,
+}));
 
 const none = (): void => {};
 const channel = { listen: none, send: () => true, flushed: async () => {} };
-const worker = { askToBeReplaced: vi.fn(), terminate: vi.fn() };
+const worker = { askToBeReplaced: vi.fn(), terminate: vi.fn(), servedMs: 0 };
 
 let region: Region;
 let bells: DoorbellDescriptors[];
 let log: string[];
 let measured: CheckInParts['measured'];
 let isWatched: boolean;
+let sharedBytes: number;
 let parts: WorkerParts<FakeConnection>;
 
 beforeEach(() => {
   region = Region.create(testShape({ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, userProcessNum: 1 }));
   bells = createBells(region.shape);
-  [log, isWatched] = [[], false];
+  [log, isWatched, sharedBytes, worker.servedMs] = [[], false, 0, 0];
   vi.mocked(CheckIn).mockImplementation(function (this: unknown, given: CheckInParts) {
     measured = given.measured;
     return { start: () => (isWatched = true) } as never;
@@ -174,6 +179,15 @@ describe('memory', () => {
     expect(asked()).toHaveLength(2);
   });
 
+  it('that a successor would have as well, shared with the other processes, does not count', () => {
+    run({ maxMemory: 100_000_000 });
+    sharedBytes = 1_000_000;
+    measured?.(101_000_000);
+    expect(asked()).toEqual([]);
+    measured?.(101_000_001);
+    expect(asked()).toEqual([['memory']]);
+  });
+
   it('may be any where there is no maxMemory', () => {
     run({ maxMemory: 0 });
     measured?.(1e12);
@@ -192,10 +206,11 @@ describe('age', () => {
   ] as const)('above maxUptimeMs and a part of its jitter is a reason for a %s to be replaced: %i', (role, count) => {
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
     run({ maxUptimeMs: 10_000, maxUptimeJitterMs: 1000, taskWorkerNum: 1 }, role);
-    vi.spyOn(performance, 'now').mockReturnValue(10_499);
+    vi.advanceTimersByTime(60_000); // its boot does not count
+    worker.servedMs = 10_499;
     measured?.(1);
     expect(worker.askToBeReplaced.mock.calls).toEqual([]);
-    vi.spyOn(performance, 'now').mockReturnValue(10_500);
+    worker.servedMs = 10_500;
     measured?.(1);
     measured?.(1);
     expect(worker.askToBeReplaced.mock.calls).toEqual(Array(count).fill(['maxUptime']));

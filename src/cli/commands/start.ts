@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { App } from '../../config/app.js';
 import { type ChosenApps, chosenApps, type FileFlags } from '../chosen-apps.js';
+import { tellOfExit } from '../config-file.js';
 import { CliError, ExitCode } from '../exit.js';
 import { type NamedLaunch, runTogether } from '../foreground.js';
 import { become, launchOfApp, launchOfScript, startDaemon } from '../launch.js';
@@ -25,12 +26,22 @@ export function addStart(program: Command): void {
 
 /** No process has been started yet. */
 function endInOrder(): void {
+  process.off('exit', tellOfExit);
   process.exit(ExitCode.ok);
 }
 
+const ENDS = ['SIGTERM', 'SIGHUP'] as const;
+
+function endBySignals(): void {
+  for (const signal of ENDS) process.once(signal, endInOrder);
+}
+
 async function start(words: readonly string[], flags: StartFlags, ofFile: FileFlags): Promise<void> {
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, endInOrder);
+  // A config whose loop never ends would block a handler as well. Process 1 has no other end than one.
+  const isFirst = process.pid === 1;
+  if (isFirst) endBySignals();
   const chosen = await chosenApps(words, ofFile, flags);
+  if (!isFirst) endBySignals();
   if (chosen !== undefined) return startApps(chosen, flags);
   const [script = '', ...args] = words;
   return become(launchOfScript(script, args, flags));
@@ -43,7 +54,7 @@ async function startApps(chosen: ChosenApps, flags: StartFlags): Promise<void> {
   if (only === undefined) return;
   if (launches.length === 1 && chosen.apps.length === 1) return become(only.launch);
   // From here on there are processes: a signal that ends this one must not look like success.
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, endInOrder);
+  for (const signal of ENDS) process.off(signal, endInOrder);
   const failed = await startDaemons(launches.filter(({ launch }) => launch.isDaemon));
   const others = launches.filter(({ launch }) => !launch.isDaemon);
   if (failed.length > 0) {

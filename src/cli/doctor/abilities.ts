@@ -11,7 +11,15 @@ export const nodeVersion: Check = ({ nodeVersion: version }) => {
   return fault('Node', version, `tswoole needs Node ${OLDEST_NODE.join('.')} or newer.`);
 };
 
-export const sharedMemory: Check = ({ createSharedMemory, platform }) => {
+/** Without these calls there are no processes, rings and sockets, only this report. */
+export const calls: Check = ({ koffiFault, platform, arch }) => {
+  if (koffiFault === '') return ok('system calls', 'by koffi');
+  const mend = `No server can start. koffi's binary is a package of its own (@koromix/koffi-${platform}-${arch}), which a lock file of another platform, or --omit=optional, leaves out. Install on this platform: rm -rf node_modules && npm install --include=optional`;
+  return fault('system calls', `koffi cannot be loaded: ${koffiFault}`, mend);
+};
+
+export const sharedMemory: Check = ({ createSharedMemory, platform, koffiFault }) => {
+  if (koffiFault !== '') return undefined;
   const kind = platform === 'linux' ? 'memfd' : 'a file without a name';
   try {
     createSharedMemory();
@@ -24,7 +32,7 @@ export const sharedMemory: Check = ({ createSharedMemory, platform }) => {
 };
 
 export const ioUring: Check = (machine) => {
-  if (machine.platform !== 'linux') return undefined;
+  if (machine.platform !== 'linux' || machine.koffiFault !== '') return undefined;
   if (machine.hasIoUring()) return ok('io_uring', 'usable');
   const isOff = Number(machine.read('/proc/sys/kernel/io_uring_disabled') ?? 0) > 0;
   const how = isOff
@@ -37,7 +45,8 @@ export const ioUring: Check = (machine) => {
   );
 };
 
-export const openssl: Check = ({ opensslFault }) => {
+export const openssl: Check = ({ opensslFault, koffiFault }) => {
+  if (koffiFault !== '') return undefined;
   const why = opensslFault();
   if (why === '') return ok('TLS', "Node's OpenSSL is called directly");
   return note(
@@ -54,7 +63,8 @@ export function packagesOf({ packageVersion }: Machine): Finding[] {
     const subject = `package ${name}`;
     if (version === undefined)
       return note(subject, 'not installed', `${uses[name]} needs it: npm install ${name}@${range}`);
-    if (majorOf(version) === majorOf(range)) return ok(subject, version);
+    if (version === '') return fault(subject, 'its package.json is broken', `npm install ${name}@${range}`);
+    if (fits(version, range)) return ok(subject, version);
     return fault(subject, version, `This version is not supported: npm install ${name}@${range}`);
   });
 }
@@ -66,6 +76,14 @@ const uses: Readonly<Record<string, string>> = {
   pg: 'The queue of jobs in PostgreSQL',
 };
 
-function majorOf(version: string): string | undefined {
-  return /\d+/.exec(version)?.[0];
+/** @param range `^6.7.0`: of the same major version, and not older */
+function fits(version: string, range: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = numbersOf(version);
+  const [itsMajor = 0, itsMinor = 0, itsPatch = 0] = numbersOf(range);
+  if (major !== itsMajor || minor < itsMinor) return false;
+  return minor > itsMinor || patch >= itsPatch;
+}
+
+function numbersOf(version: string): number[] {
+  return [...version.matchAll(/\d+/g)].map(Number);
 }

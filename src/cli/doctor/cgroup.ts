@@ -1,4 +1,5 @@
 /** Limits of the cgroup of this process, version 2 or 1: what a container, or a unit of systemd, may use. */
+import { cgroupFolders } from './cgroup-folders.js';
 import { type Check, fault, type Machine, numberIn, ok } from './finding.js';
 
 const MIB = 1024 * 1024;
@@ -23,20 +24,27 @@ export const cpuQuota: Check = (machine) => {
   );
 };
 
+/** The least of all; undefined: there is none. */
 function quotaOf(machine: Machine): number | undefined {
-  const both = /^(\d+)\s+(\d+)/.exec(machine.read('/sys/fs/cgroup/cpu.max') ?? '');
-  if (both !== null) return Number(both[1]) / Number(both[2]);
-  const quota = numberIn(machine, '/sys/fs/cgroup/cpu/cpu.cfs_quota_us');
-  const period = numberIn(machine, '/sys/fs/cgroup/cpu/cpu.cfs_period_us');
+  const quotas = cgroupFolders(machine, 'cpu').map((folder) => quotaIn(machine, folder));
+  const known = quotas.filter((quota) => quota !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function quotaIn(machine: Machine, folder: string): number | undefined {
+  const both = /^(\d+)\s+(\d+)/.exec(machine.read(`${folder}/cpu.max`) ?? '');
+  const quota = both === null ? numberIn(machine, `${folder}/cpu.cfs_quota_us`) : Number(both[1]);
+  const period = both === null ? numberIn(machine, `${folder}/cpu.cfs_period_us`) : Number(both[2]);
   if (quota === undefined || period === undefined || quota <= 0 || period <= 0) return undefined;
   return quota / period;
 }
 
 export const memoryLimit: Check = (machine) => {
-  const limit =
-    numberIn(machine, '/sys/fs/cgroup/memory.max') ??
-    numberIn(machine, '/sys/fs/cgroup/memory/memory.limit_in_bytes') ??
-    Number.POSITIVE_INFINITY;
+  const limits = cgroupFolders(machine, 'memory').flatMap((folder) => [
+    numberIn(machine, `${folder}/memory.max`) ?? ANY_AMOUNT,
+    numberIn(machine, `${folder}/memory.limit_in_bytes`) ?? ANY_AMOUNT,
+  ]);
+  const limit = Math.min(...limits);
   if (limit >= ANY_AMOUNT) return ok('memory', 'the cgroup has no limit');
   const needed = BASE_BYTES + Math.max(0, machine.cores - 2) * WORKER_BYTES;
   const says = `the cgroup may use ${Math.round(limit / MIB)} MiB`;
@@ -45,10 +53,13 @@ export const memoryLimit: Check = (machine) => {
   return fault('memory', says, mend);
 };
 
-export const outOfMemory: Check = ({ read }) => {
-  const events = read('/sys/fs/cgroup/memory.events') ?? read('/sys/fs/cgroup/memory/memory.oom_control');
-  const kills = Number(/^oom_kill (\d+)/m.exec(events ?? '')?.[1] ?? Number.NaN);
-  if (Number.isNaN(kills)) return undefined;
+export const outOfMemory: Check = (machine) => {
+  const nearest = cgroupFolders(machine, 'memory')
+    .flatMap((folder) => [`${folder}/memory.events`, `${folder}/memory.oom_control`])
+    .map((file) => /^oom_kill (\d+)/m.exec(machine.read(file) ?? '')?.[1])
+    .find((count) => count !== undefined);
+  if (nearest === undefined) return undefined;
+  const kills = Number(nearest);
   if (kills === 0) return ok('out of memory', 'the kernel has killed no process of the cgroup');
   const says = `the kernel has killed ${kills} processes of the cgroup`;
   return fault(

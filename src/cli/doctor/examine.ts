@@ -4,14 +4,14 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { resolveOptions } from '../../options/index.js';
-import { ioUring, nodeVersion, openssl, packagesOf, sharedMemory } from './abilities.js';
+import { calls, ioUring, nodeVersion, openssl, packagesOf, sharedMemory } from './abilities.js';
 import { cpuQuota, memoryLimit, outOfMemory } from './cgroup.js';
 import type { Finding, Machine } from './finding.js';
 import { acceptQueue, ephemeralPorts, openFiles, processes, socketBuffers, swap } from './kernel.js';
 
 const checks = [
   ...[nodeVersion, cpuQuota, memoryLimit, outOfMemory, swap, openFiles, processes],
-  ...[acceptQueue, socketBuffers, ephemeralPorts, sharedMemory, ioUring, openssl],
+  ...[acceptQueue, socketBuffers, ephemeralPorts, calls, sharedMemory, ioUring, openssl],
 ];
 
 export function examine(machine: Machine): Finding[] {
@@ -20,24 +20,40 @@ export function examine(machine: Machine): Finding[] {
 
 /** @param script where packages are looked for from; relative to the current folder */
 export async function thisMachine(script = 'index.js'): Promise<Machine> {
-  const { createSharedFile } = await import('../../os/memory.js');
-  const { SendBatch } = await import('../../os/send-batch.js');
-  const { opensslIsUsable, opensslReason } = await import('../../os/openssl.js');
   return {
     read,
     platform: process.platform,
+    arch: process.arch,
     nodeVersion: process.version,
     cores: availableParallelism(),
     backlog: resolveOptions({}).backlog,
-    createSharedMemory: () => closeSync(createSharedFile('tswoole-doctor', 4096)),
-    hasIoUring: () => {
-      const batch = SendBatch.open();
-      batch?.close();
-      return batch !== undefined;
-    },
-    opensslFault: () => (opensslIsUsable() ? '' : opensslReason()),
+    ...(await abilities()),
     packageVersion: (name) => packageVersion(resolve(script), name),
   };
+}
+
+type Abilities = Pick<Machine, 'koffiFault' | 'createSharedMemory' | 'hasIoUring' | 'opensslFault'>;
+
+/** They load koffi, whose binary may be missing. */
+async function abilities(): Promise<Abilities> {
+  try {
+    const { createSharedFile } = await import('../../os/memory.js');
+    const { SendBatch } = await import('../../os/send-batch.js');
+    const { opensslIsUsable, opensslReason } = await import('../../os/openssl.js');
+    return {
+      koffiFault: '',
+      createSharedMemory: () => closeSync(createSharedFile('tswoole-doctor', 4096)),
+      hasIoUring: () => {
+        const batch = SendBatch.open();
+        batch?.close();
+        return batch !== undefined;
+      },
+      opensslFault: () => (opensslIsUsable() ? '' : opensslReason()),
+    };
+  } catch (error) {
+    const [koffiFault = ''] = (error as Error).message.split('\n');
+    return { koffiFault, createSharedMemory: () => {}, hasIoUring: () => false, opensslFault: () => koffiFault };
+  }
 }
 
 function read(path: string): string | undefined {
@@ -52,7 +68,16 @@ function read(path: string): string | undefined {
 function packageVersion(script: string, name: string): string | undefined {
   for (const folder of createRequire(script).resolve.paths(name) ?? []) {
     const text = read(join(folder, name, 'package.json'));
-    if (text !== undefined) return String((JSON.parse(text) as { version?: unknown }).version);
+    if (text !== undefined) return versionIn(text);
   }
   return undefined;
+}
+
+function versionIn(manifest: string): string {
+  try {
+    const { version } = JSON.parse(manifest) as { version?: unknown };
+    return typeof version === 'string' ? version : '';
+  } catch {
+    return '';
+  }
 }

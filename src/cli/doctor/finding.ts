@@ -14,17 +14,21 @@ export interface Machine {
   /** The content of a file; undefined: it cannot be read. */
   read(path: string): string | undefined;
   readonly platform: NodeJS.Platform;
+  /** As `process.arch`. */
+  readonly arch: string;
   readonly nodeVersion: string;
   /** The default of `workerNum`. */
   readonly cores: number;
   readonly backlog: number;
+  /** Empty: the C library can be called; else why not, and the functions below are not to be called. */
+  readonly koffiFault: string;
   /** Throws where it cannot be had. */
   createSharedMemory(): void;
   /** False: the kernel does not have io_uring, or does not let this process use it. */
   hasIoUring(): boolean;
   /** Empty: Node's own OpenSSL can be called; else why not. */
   opensslFault(): string;
-  /** The version of a package as the script finds it; undefined: it is not installed. */
+  /** The version of a package as the script finds it; undefined: it is not installed; '': its package.json is broken. */
   packageVersion(name: string): string | undefined;
 }
 

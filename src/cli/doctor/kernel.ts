@@ -1,4 +1,5 @@
 /** Limits that the kernel sets for every process of the machine. */
+import { cgroupFolders } from './cgroup-folders.js';
 import { type Check, fault, note, numberIn, ok, toLimit } from './finding.js';
 
 const FEW_DESCRIPTORS = 10_000;
@@ -63,8 +64,8 @@ export const processes: Check = (machine) => {
   const { read, cores } = machine;
   const own = toLimit(/^Max processes\s+(\S+)/m.exec(read('/proc/self/limits') ?? '')?.[1] ?? '');
   const threads = numberIn(machine, '/proc/sys/kernel/threads-max');
-  const group = numberIn(machine, '/sys/fs/cgroup/pids.max') ?? numberIn(machine, '/sys/fs/cgroup/pids/pids.max');
-  const known = [own, threads, group].filter((limit) => limit !== undefined);
+  const groups = cgroupFolders(machine, 'pids').map((folder) => numberIn(machine, `${folder}/pids.max`));
+  const known = [own, threads, ...groups].filter((limit) => limit !== undefined);
   if (known.length === 0) return undefined;
   const most = Math.min(...known);
   const needed = (cores + MORE_PROCESSES) * THREADS_PER_PROCESS;
