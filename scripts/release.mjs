@@ -1,8 +1,9 @@
 // Releases tswoole and create-tswoole, in the same version:
 //   npm run release                 proves everything and packs, changes nothing
 //   npm run release -- --publish    tags and publishes as well
-// The steps: the tree is clean, both versions are equal and not tagged yet, CHANGELOG.md has the section, `npm run check`
-// passes, both tarballs have what they should and stay below their budgets.
+// The steps: the tree is clean, both versions are equal and not tagged yet, both packages name the public repository (npm signs
+// provenance for no other), CHANGELOG.md has the section, `npm run check` passes, both tarballs have what they should and stay
+// below their budgets.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -45,6 +46,7 @@ function main() {
       'versions are equal',
       () => read('create/package.json').version === version || `create/package.json is not ${version}`,
     ],
+    ['both name the repository', () => namesRepository()],
     [`CHANGELOG.md has ${version}`, () => hasSection(version)],
     [`${tag} is a new tag`, () => git('tag', '--list', tag) === '' || `${tag} is there`],
     ['npm run check', () => runs('npm', ['run', 'check'])],
@@ -78,6 +80,18 @@ function passes(title, step) {
 function isClean() {
   const changes = git('status', '--porcelain');
   return changes === '' || `commit or remove:\n${changes}`;
+}
+
+/** npm shows it, and signs provenance only for the repository that a package names. */
+function namesRepository() {
+  const urls = packages.map(({ folder }) => {
+    const { repository } = read(`${folder}/package.json`);
+    return typeof repository === 'string' ? repository : repository?.url;
+  });
+  const [url, urlOfCreate] = urls;
+  if (typeof url === 'string' && url !== '' && url === urlOfCreate) return true;
+  const came = urls.map((one) => JSON.stringify(one) ?? 'nothing').join(' and ');
+  return `set "repository": { "type": "git", "url": "git+https://HOST/OWNER/NAME.git" } in package.json, and the same with "directory": "create" in create/package.json, to the address of the public repository (${came} came)`;
 }
 
 function hasSection(version) {
@@ -114,7 +128,8 @@ function publish(tag) {
   if (runs('npm', ['publish'], `${root}/create`) !== true) {
     return fail('tswoole was published, create-tswoole was not: run `npm publish` in create, then tag.');
   }
-  git('tag', '--annotate', tag, '--message', tag);
+  const { status, stderr } = run('git', ['tag', '--annotate', tag, '--message', tag]);
+  if (status !== 0) return fail(`both were published, but not tagged: ${stderr.trim()}`);
   say(`published. Now: git push origin ${tag}`);
 }
 

@@ -102,6 +102,13 @@ export const errorTable = {
     sentence: ({ platform, why }) => `tswoole cannot run on ${platform}: ${why}.`,
     advice: 'Run it on Linux (x64 or arm64) or macOS; on Windows use WSL 2 or a container.',
   }),
+  ERR_KOFFI: entry({
+    fields: { platform: 'string', why: 'string' },
+    sentence: ({ platform, why }) =>
+      `koffi, by which tswoole calls the system, must have its binary for ${platform}, and cannot be loaded: ${why}.`,
+    advice:
+      'It is a package of its own (@koromix/koffi-…), which --omit=optional and a lock file of another platform leave out. Install on this platform: rm -rf node_modules && npm install --include=optional.',
+  }),
   ERR_PORT_IN_USE: entry({
     fields: { host: 'string', port: 'number', holder: 'string?' },
     sentence: ({ host, port, holder }) =>

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type koffiType from 'koffi';
+import { ServerError } from '../errors/index.js';
 
 type Koffi = typeof koffiType;
 
@@ -14,7 +15,7 @@ const MUSL_LOADERS: { readonly [arch: string]: string } = {
   arm64: '/lib/ld-musl-aarch64.so.1',
 };
 
-export const koffi: Koffi = loadBinary() ?? (createRequire(import.meta.url)('koffi') as { default: Koffi }).default;
+export const koffi: Koffi = loadBinary() ?? loadByItself();
 
 /** @returns undefined: it is not where it is known to lie, or cannot be used */
 function loadBinary(): Koffi | undefined {
@@ -26,5 +27,16 @@ function loadBinary(): Koffi | undefined {
     return asKoffi(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`) as Koffi;
   } catch {
     return undefined;
+  }
+}
+
+/** @throws ServerError ERR_KOFFI */
+function loadByItself(): Koffi {
+  try {
+    return (createRequire(import.meta.url)('koffi') as { default: Koffi }).default;
+  } catch (cause) {
+    const platform = `${process.platform}-${process.arch}`;
+    const [why = ''] = (cause as Error).message.split('\n');
+    throw new ServerError('ERR_KOFFI', { platform, why }, { cause });
   }
 }

@@ -126,6 +126,7 @@ function watchOver<C extends UserConnection>(
     },
     measured: (residentBytes) => {
       if (mode === 'base') worker.lookForGone();
+      if (worker.isLeaving) return;
       const now = performance.now();
       const { servedMs } = worker;
       const isTooOld = longestMs > 0 && servedMs >= longestMs;

@@ -320,7 +320,12 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     if (this.hasWork) this.#poller.wakeSoon();
   }
 
-  /** For how long it is the process of its id, or was before it left; 0 while it boots. */
+  /** Another process takes its place, or the server ends. */
+  get isLeaving(): boolean {
+    return this.#purpose !== 'serve' || this.#leaveBy < Number.POSITIVE_INFINITY;
+  }
+
+  /** For how long it is the process of its id; 0 while it boots. */
   get servedMs(): number {
     return Math.max(0, performance.now() - this.#servesSince);
   }

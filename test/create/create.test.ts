@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFil
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PROJECTS, Projects } from '../helpers/create.js';
+import { dockerfileCommand, PROJECTS, Projects } from '../helpers/create.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -58,6 +58,14 @@ describe('a generated project', () => {
       }
     },
   );
+
+  it.each(['ts', 'js'])('has a Dockerfile whose commands run as they are, without a shell: %s', (language) => {
+    projects.generate('tcp', language);
+    const dockerfile = projects.read(`tcp-${language}/Dockerfile`);
+    const entry = language === 'ts' ? 'dist/src/server.js' : 'src/server.js';
+    expect(dockerfileCommand(dockerfile, 'CMD')).toEqual(['node_modules/.bin/tswoole', 'start', entry]);
+    expect(dockerfileCommand(dockerfile, 'HEALTHCHECK')).toEqual(['node_modules/.bin/tswoole', 'status']);
+  });
 
   it.each([
     ['npm', 'package-lock.json'],

@@ -130,9 +130,10 @@ export class Page {
     return (await this.evaluate(`((one) => { one?.click(); return one !== undefined; })(${found})`)) as boolean;
   }
 
-  /** A picture of what is seen, as PNG. */
+  /** A picture of what is seen, as WebP. */
   async picture(): Promise<Buffer> {
-    const { data } = await this.#browser.call('Page.captureScreenshot', { format: 'png' }, this.#sessionId);
+    const params = { format: 'webp', quality: 80 };
+    const { data } = await this.#browser.call('Page.captureScreenshot', params, this.#sessionId);
     return Buffer.from(data as string, 'base64');
   }
 

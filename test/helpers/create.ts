@@ -53,3 +53,10 @@ export class Projects {
     rmSync(this.folder, { recursive: true });
   }
 }
+
+/** The words that follow an instruction of a Dockerfile in its exec form. */
+export function dockerfileCommand(dockerfile: string, instruction: 'CMD' | 'HEALTHCHECK'): string[] {
+  const line = dockerfile.split('\n').find((text) => text.startsWith(`${instruction} `));
+  const [words = '[]'] = /\[.*\]$/.exec(line ?? '') ?? [];
+  return JSON.parse(words) as string[];
+}

@@ -1,12 +1,14 @@
 /** Every template in both languages, with the packages of this checkout: each project's own test passes. */
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PROJECTS, Projects } from '../helpers/create.js';
+import { dockerfileCommand, PROJECTS, Projects } from '../helpers/create.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -43,6 +45,32 @@ async function test(folder: string, env: Record<string, string> = {}): Promise<v
 describe('a generated project', () => {
   it.each(PROJECTS)('of $template in $language passes its test', async ({ template, language }) => {
     await test(projects.generate(template, language));
+  });
+
+  it.each(['tcp', 'http'])('of %s is started and found healthy by the commands of its Dockerfile', async (template) => {
+    const folder = projects.generate(template, 'js', '--force');
+    symlinkSync(join(projects.folder, 'node_modules'), join(folder, 'node_modules'));
+    const [dockerfile, env] = [
+      projects.read(`${template}-js/Dockerfile`),
+      { ...process.env, PORT: '0', TSWOOLE_OPTION_HOST: '127.0.0.1', TSWOOLE_OPTION_RUN_DIR: join(folder, 'run') },
+    ];
+    const spawnAs = (instruction: 'CMD' | 'HEALTHCHECK'): ChildProcessByStdio<null, Readable, null> => {
+      const [program = '', ...args] = dockerfileCommand(dockerfile, instruction);
+      return spawn(program, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'ignore'] });
+    };
+    const health = async (): Promise<unknown> => {
+      const child = spawnAs('HEALTHCHECK');
+      const [said, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+      return [code, said];
+    };
+    expect(await health()).toEqual([3, '']);
+    const server = spawnAs('CMD');
+    const ended = once(server, 'exit');
+    for await (const line of createInterface({ input: server.stdout })) if (line.startsWith('listening on')) break;
+    expect(await health()).toEqual([0, expect.stringMatching(/running, pid \d+/)]);
+    server.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+    expect(await health()).toEqual([3, '']);
   });
 
   it.skipIf(!hasRedis)('of cluster is heard from node to node where a Redis is', async () => {

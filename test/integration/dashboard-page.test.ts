@@ -17,6 +17,15 @@ const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
 const TOKEN = 'a-token-that-changes';
 const READ_TOKEN = 'a-token-that-only-reads';
 
+/** The folder for pictures; undefined: none are drawn. */
+const PICTURES = process.env['PICTURES'];
+const PICTURE_AFTER_MS = 90_000;
+const DRAWN = [
+  ['light', 1280, 900, 'light'],
+  ['dark', 1280, 900, 'dark'],
+  ['narrow', 400, 800, 'light'],
+] as const;
+
 let browser: Chromium | undefined;
 const clients: Socket[] = [];
 
@@ -213,6 +222,34 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
     for (const view of ['overview', 'connections', 'log', 'ends', 'settings', 'profile']) {
       await world.show(view);
       expect(await world.page.evaluate('document.documentElement.scrollWidth'), view).toBeLessThanOrEqual(400);
+    }
+  });
+});
+
+/** The pictures of docs/dashboard.md: `PICTURES=docs/images npx vitest run --project long dashboard-page -t drawn`. */
+describe.runIf(PICTURES !== undefined)('the dashboard', { timeout: 600_000 }, () => {
+  it('is drawn', async () => {
+    const flags = ['--worker-num', '4', '--task-worker-num', '2', '--max-worker-num', '8', '--name', 'shop'];
+    const world = await World.open(TOKEN, { flags });
+    const { page } = world;
+    const sockets = await Promise.all(Array.from({ length: 120 }, () => world.client('')));
+    await world.show('overview');
+    const begin = performance.now();
+    const load = setInterval(() => {
+      const share = 0.5 + 0.3 * Math.sin((performance.now() - begin) / 15_000);
+      const some = sockets.filter(() => Math.random() < share);
+      for (const [index, socket] of some.entries()) socket.write(index % 9 === 0 ? 'task\n' : 'echo x\n');
+    }, 100);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, PICTURE_AFTER_MS));
+      for (const [name, width, height, scheme] of DRAWN) {
+        await page.prefer(scheme);
+        await page.resize(width, height);
+        await page.evaluate('new Promise((done) => setTimeout(done, 2500))'); // the charts are drawn once a second
+        writeFileSync(join(PICTURES ?? '', `dashboard-${name}.webp`), await page.picture());
+      }
+    } finally {
+      clearInterval(load);
     }
   });
 });

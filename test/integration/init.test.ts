@@ -71,6 +71,26 @@ const app = await NestFactory.create(App, { logger: false }); await app.listen(p
     },
   ],
   [
+    'an app of Koa',
+    {
+      manifest: { name: 'koa', dependencies: { koa: '^3.0.0' }, scripts: { start: 'NODE_ENV=production node app' } },
+      script: 'app.js',
+      source: `const Koa = require('koa'); const app = new Koa();
+app.use((context) => { context.body = 'served by ' + process.env.NODE_APP_INSTANCE; }); app.listen(process.env.PORT ?? 0);`,
+      packages: ['koa'],
+    },
+  ],
+  [
+    'an app of H3',
+    {
+      manifest: { name: 'h3', type: 'module', dependencies: { h3: '^2.0.0' } },
+      script: 'src/app.mjs',
+      source: `import { H3 } from 'h3'; const app = new H3();
+app.get('/', () => 'served by ' + process.env.NODE_APP_INSTANCE); export default app;`,
+      packages: ['h3'],
+    },
+  ],
+  [
     'an app',
     {
       manifest: { name: '1', scripts: { dev: 'node --watch app.mjs' } },

@@ -22,7 +22,7 @@ vi.mock(import('../../src/os/other-process.js'), async (original) => ({
 
 const none = (): void => {};
 const channel = { listen: none, send: () => true, flushed: async () => {} };
-const worker = { askToBeReplaced: vi.fn(), terminate: vi.fn(), servedMs: 0 };
+const worker = { askToBeReplaced: vi.fn(), terminate: vi.fn(), servedMs: 0, isLeaving: false };
 
 let region: Region;
 let bells: DoorbellDescriptors[];
@@ -35,7 +35,7 @@ let parts: WorkerParts<FakeConnection>;
 beforeEach(() => {
   region = Region.create(testShape({ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, userProcessNum: 1 }));
   bells = createBells(region.shape);
-  [log, isWatched, sharedBytes, worker.servedMs] = [[], false, 0, 0];
+  [log, isWatched, sharedBytes, worker.servedMs, worker.isLeaving] = [[], false, 0, 0, false];
   vi.mocked(CheckIn).mockImplementation(function (this: unknown, given: CheckInParts) {
     measured = given.measured;
     return { start: () => (isWatched = true) } as never;
@@ -186,6 +186,13 @@ describe('memory', () => {
     expect(asked()).toEqual([]);
     measured?.(101_000_001);
     expect(asked()).toEqual([['memory']]);
+  });
+
+  it('may be any in a process that leaves', () => {
+    run({ maxMemory: 100_000_000 });
+    worker.isLeaving = true;
+    measured?.(200_000_000);
+    expect([asked(), log]).toEqual([[], []]);
   });
 
   it('may be any where there is no maxMemory', () => {

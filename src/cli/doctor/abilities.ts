@@ -12,11 +12,8 @@ export const nodeVersion: Check = ({ nodeVersion: version }) => {
 };
 
 /** Without these calls there are no processes, rings and sockets, only this report. */
-export const calls: Check = ({ koffiFault, platform, arch }) => {
-  if (koffiFault === '') return ok('system calls', 'by koffi');
-  const mend = `No server can start. koffi's binary is a package of its own (@koromix/koffi-${platform}-${arch}), which a lock file of another platform, or --omit=optional, leaves out. Install on this platform: rm -rf node_modules && npm install --include=optional`;
-  return fault('system calls', `koffi cannot be loaded: ${koffiFault}`, mend);
-};
+export const calls: Check = ({ koffiFault }) =>
+  koffiFault === '' ? ok('system calls', 'by koffi') : fault('system calls', 'none', `No server can start. ${koffiFault}`);
 
 export const sharedMemory: Check = ({ createSharedMemory, platform, koffiFault }) => {
   if (koffiFault !== '') return undefined;

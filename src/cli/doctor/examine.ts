@@ -23,7 +23,6 @@ export async function thisMachine(script = 'index.js'): Promise<Machine> {
   return {
     read,
     platform: process.platform,
-    arch: process.arch,
     nodeVersion: process.version,
     cores: availableParallelism(),
     backlog: resolveOptions({}).backlog,
@@ -51,7 +50,7 @@ async function abilities(): Promise<Abilities> {
       opensslFault: () => (opensslIsUsable() ? '' : opensslReason()),
     };
   } catch (error) {
-    const [koffiFault = ''] = (error as Error).message.split('\n');
+    const koffiFault = (error as Error).message;
     return { koffiFault, createSharedMemory: () => {}, hasIoUring: () => false, opensslFault: () => koffiFault };
   }
 }

@@ -14,8 +14,6 @@ export interface Machine {
   /** The content of a file; undefined: it cannot be read. */
   read(path: string): string | undefined;
   readonly platform: NodeJS.Platform;
-  /** As `process.arch`. */
-  readonly arch: string;
   readonly nodeVersion: string;
   /** The default of `workerNum`. */
   readonly cores: number;
