@@ -288,7 +288,9 @@ export class Manager {
     const delayMs = seat.backoff.ended({ wasReady: true, exitCode: 0, signal: 0, uptimeMs });
     seat.spawnAt = now + delayMs;
     if (delayMs === 0) return;
-    this.#parts.log.warn(`${name} asks again to be replaced soon after it began to serve; its successor waits`, { delayMs });
+    this.#parts.log.warn(`${name} asks again to be replaced soon after it began to serve; its successor waits`, {
+      delayMs,
+    });
   }
 
   #spawnMissing(now: number): void {

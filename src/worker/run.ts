@@ -137,7 +137,8 @@ function watchOver<C extends UserConnection>(
       askedAt = now;
       if (isTooLarge) {
         log.warn('this process uses more memory than maxMemory and asks to be replaced', { ownBytes, maxMemory });
-      } else log.info('this process has run for maxUptimeMs and asks to be replaced', { uptimeMs: Math.round(servedMs) });
+      } else
+        log.info('this process has run for maxUptimeMs and asks to be replaced', { uptimeMs: Math.round(servedMs) });
       worker.askToBeReplaced(isTooLarge ? 'memory' : 'maxUptime');
     },
   });

@@ -452,7 +452,7 @@ describe('tswoole completion', () => {
     expect(await candidates('scale', '--pid-file', '')).toEqual(['']);
     expect(await candidates('scale', '')).toEqual(['']);
     expect(await candidates('stop', '--f')).toEqual(['--force']);
-    expect(await candidates('worker', '')).toEqual(['stop']);
+    expect(await candidates('worker', '')).toEqual(['stop', 'help']);
   });
 });
 

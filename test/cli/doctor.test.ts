@@ -175,7 +175,9 @@ describe('limits of the cgroup', () => {
       const own = `${at}/system.slice/app.service`;
       const small = { ...unit, [`${own}/memory.max`]: String(100 * MIB), [`${at}/system.slice/memory.max`]: 'max' };
       expect(look(memoryLimit, small)).toEqual(['mend', expect.stringContaining('100 MiB')]);
-      expect(look(memoryLimit, { ...container, [`${at}/memory/docker/abc/memory.limit_in_bytes`]: '1' })[0]).toBe('mend');
+      expect(look(memoryLimit, { ...container, [`${at}/memory/docker/abc/memory.limit_in_bytes`]: '1' })[0]).toBe(
+        'mend',
+      );
       expect(look(processes, { ...unit, [`${at}/system.slice/pids.max`]: '20', [`${own}/pids.max`]: '500' })).toEqual([
         'mend',
         expect.stringContaining('20 processes'),
@@ -228,7 +230,10 @@ describe('what the server uses', () => {
   it('the C library must be there, and without it nothing is said of what needs it', () => {
     expect(look(calls, {})).toEqual(['ok', 'by koffi | ']);
     const koffiFault = 'koffi has no binary. Install it.';
-    expect(look(calls, {}, { koffiFault })).toEqual(['mend', 'none | No server can start. koffi has no binary. Install it.']);
+    expect(look(calls, {}, { koffiFault })).toEqual([
+      'mend',
+      'none | No server can start. koffi has no binary. Install it.',
+    ]);
     for (const check of [sharedMemory, ioUring, openssl]) expect(look(check, {}, { koffiFault })).toEqual([]);
   });
 
@@ -239,7 +244,9 @@ describe('what the server uses', () => {
     ['7.0.0', 'mend', 'not supported'],
     ['', 'mend', 'its package.json is broken'],
   ])('bullmq %s is %s', (version, level, says) => {
-    const found = packagesOf(machine({}, { packageVersion: () => version })).find(({ subject }) => subject.endsWith('bullmq'));
+    const found = packagesOf(machine({}, { packageVersion: () => version })).find(({ subject }) =>
+      subject.endsWith('bullmq'),
+    );
     expect([found?.level, `${found?.says} | ${found?.mend}`]).toEqual([level, expect.stringContaining(says)]);
   });
 

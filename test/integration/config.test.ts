@@ -135,14 +135,20 @@ describe('a config', () => {
     const line = lineWith(`${source}; export default { name: 'api', script: 'tells.js' };`);
     for (const command of ['start', 'status']) {
       const result = await line.run(command);
-      expect(result.stderr).toMatch(/tswoole: The config file \S+tswoole\.config\.js cannot be used: .*\(ERR_CONFIG\)\n/);
+      expect(result.stderr).toMatch(
+        /tswoole: The config file \S+tswoole\.config\.js cannot be used: .*\(ERR_CONFIG\)\n/,
+      );
       expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(says)]);
     }
   });
 
   it('whose loop never ends is ended by SIGTERM', async () => {
     const line = lineWith(`process.stdout.write('loading\\n'); while (true);`);
-    const child = spawn('tswoole', ['start'], { cwd: line.folder, env: line.env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn('tswoole', ['start'], {
+      cwd: line.folder,
+      env: line.env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const late = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS);
     const ended = once(child, 'exit');
     await once(child.stdout, 'data');

@@ -97,6 +97,28 @@ describe('boot', () => {
 });
 
 describe('attach', () => {
+  it('begins the time that it serves', async () => {
+    const world = new WorkerWorld();
+    await world.worker.boot();
+    expect([world.worker.servedMs, world.worker.isLeaving]).toEqual([0, false]);
+    const before = performance.now();
+    world.manager({ type: 'attach' });
+    vi.spyOn(performance, 'now').mockReturnValueOnce(before + 5000);
+    expect(world.worker.servedMs).toBeLessThanOrEqual(5000);
+    vi.spyOn(performance, 'now').mockReturnValueOnce(performance.now() + 5000);
+    expect(world.worker.servedMs).toBeGreaterThanOrEqual(5000);
+    vi.restoreAllMocks();
+    expect(world.worker.isLeaving).toBe(false);
+  });
+
+  it.each(['release', 'settle', 'stop'] as const)('is over for one that leaves: %s', async (type) => {
+    const world = await WorkerWorld.serving();
+    world.manager(type === 'settle' ? { type } : { type, deadlineMs: 1000 });
+    expect(world.worker.isLeaving).toBe(true);
+    world.turn();
+    await settle();
+  });
+
   it('takes what lies there, and nothing before it', async () => {
     const seen: string[] = [];
     const world = new WorkerWorld({ callbacks: noting(seen) });

@@ -13,7 +13,9 @@ export const nodeVersion: Check = ({ nodeVersion: version }) => {
 
 /** Without these calls there are no processes, rings and sockets, only this report. */
 export const calls: Check = ({ koffiFault }) =>
-  koffiFault === '' ? ok('system calls', 'by koffi') : fault('system calls', 'none', `No server can start. ${koffiFault}`);
+  koffiFault === ''
+    ? ok('system calls', 'by koffi')
+    : fault('system calls', 'none', `No server can start. ${koffiFault}`);
 
 export const sharedMemory: Check = ({ createSharedMemory, platform, koffiFault }) => {
   if (koffiFault !== '') return undefined;
