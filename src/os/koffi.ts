@@ -36,7 +36,7 @@ function loadByItself(): Koffi {
     return (createRequire(import.meta.url)('koffi') as { default: Koffi }).default;
   } catch (cause) {
     const platform = `${process.platform}-${process.arch}`;
-    const [why = ''] = (cause as Error).message.split('\n');
+    const [why = ''] = (cause as Error).message.split(/[.?!]*\n|[.?!]*$/);
     throw new ServerError('ERR_KOFFI', { platform, why }, { cause });
   }
 }
