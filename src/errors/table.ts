@@ -105,7 +105,7 @@ export const errorTable = {
   ERR_KOFFI: entry({
     fields: { platform: 'string', why: 'string' },
     sentence: ({ platform, why }) =>
-      `koffi, by which tswoole calls the system, must have its binary for ${platform}, and cannot be loaded: ${why}.`,
+      `The package koffi, by which tswoole calls the system, must have its binary for ${platform}, and cannot be loaded: ${why}.`,
     advice:
       'It is a package of its own (@koromix/koffi-…), which --omit=optional and a lock file of another platform leave out. Install on this platform: rm -rf node_modules && npm install --include=optional.',
   }),

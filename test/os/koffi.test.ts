@@ -31,7 +31,7 @@ it('says how its binary is had where that is missing', () => {
   const { stdout } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' });
   expect(stdout).toMatch(
     new RegExp(
-      `^ERR_KOFFI koffi, .* its binary for ${process.platform}-${process.arch}, .*: Cannot find the native Koffi module\\. .*npm install --include=optional`,
+      `^ERR_KOFFI The package koffi, .* its binary for ${process.platform}-${process.arch}, .*: Cannot find the native Koffi module\\. .*npm install --include=optional`,
     ),
   );
 });
