@@ -76,7 +76,15 @@ beforeEach(() => {
   port = thread.port = new Port();
   exitFlag = new Int32Array(new SharedArrayBuffer(8));
   thread.data = {
-    ...{ id: 1, region: 9, bells: [], options: { ports: [], accessLog: null }, dispatchMode: 'idle', backend: 'epoll', core: -1 },
+    ...{
+      id: 1,
+      region: 9,
+      bells: [],
+      options: { ports: [], accessLog: null },
+      dispatchMode: 'idle',
+      backend: 'epoll',
+      core: -1,
+    },
     exitFlag: exitFlag.buffer,
   };
   for (const list of [thread.calls, thread.cores, thread.names, thread.pollers]) list.length = 0;
