@@ -123,7 +123,7 @@ export interface Config {
 export interface ClusterDriver {
   readonly capabilities: Capabilities;
   readonly state: DriverState;
-  /** Why it is `down` without a `stop`: ERR_CLUSTER_NODE_ID. */
+  /** Why it is `down` without a `stop`: ERR_CLUSTER_NODE_ID. Of `reconnecting`: why the last attempt has failed. */
   readonly failure: Error | undefined;
   /**
    * To be called once per driver: after a failure make a new one.

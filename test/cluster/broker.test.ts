@@ -25,7 +25,7 @@ function openNode(id: string, at: string, more: Partial<BrokerParts> = {}) {
   const log: string[] = [];
   const broker = new Broker({
     self: { id, incarnation: `${id}-1`, address: id, version: '1' },
-    ...{ ttlMs: options.ttlMs, requestTimeoutMs: 1000, processes: [0, 1], workerNum: () => 2, isSuccessor: false },
+    ...{ ttlMs: options.ttlMs, requestTimeoutMs: 1000, processes: [0, 1], workerNum: () => 2, maxWorkerNum: 4, isSuccessor: false },
     createDriver: () => createDriver('memory', { url: at, ...options }),
     rooms: {
       publish: (room, data) => published.push([room, data]) > 0,
@@ -193,6 +193,72 @@ describe('a broker process', () => {
     expect(forgotten).toEqual(['bob', 'cy'].map((member) => [{ say: 'forget', key: 'lobby', member }, 0]));
     a.say({ say: 'hello', subjects: [] }, 0);
     expect(a.of('keep')).toEqual([{ say: 'keep', members: [{ ...of('ann'), keeper: 0 }] }]);
+  });
+
+  it('gives what a worker has put that is scaled away to another worker, which keeps it', async () => {
+    let workers = 3;
+    const a = openNode('a', url(), { workerNum: () => workers, maxWorkerNum: 4, processes: [0, 1, 2, 3, 4] });
+    const of = (member: string) => ({ key: 'lobby', member, meta: null, ttlMs: 400 });
+    a.say({ say: 'present', ...of('ann') }, 1);
+    a.say({ say: 'present', ...of('bob') }, 2);
+    a.say({ say: 'present', ...of('cy') }, 4);
+    workers = 2;
+    const kept = (...names: string[]) => names.map((name) => ({ ...of(name), keeper: 0 }));
+    await eventually(() => expect(a.of('keep')).toEqual([{ say: 'keep', members: kept('bob') }]));
+    a.say({ say: 'present', ...of('dan') }, 3); // its last turn
+    expect(a.told.filter(([{ say }]) => say === 'keep')).toEqual(
+      ['bob', 'dan'].map((name) => [{ say: 'keep', members: kept(name) }, 0]),
+    );
+    a.say({ say: 'absent', key: 'lobby', member: 'bob' }, 0); // who has not read the `keep` yet
+    expect(a.told.at(-1)).toEqual([{ say: 'forget', key: 'lobby', member: 'bob' }, 0]);
+    a.say({ say: 'hello', subjects: [] }, 0);
+    expect(a.of('keep').at(-1)).toEqual({ say: 'keep', members: kept('dan') });
+    expect(await a.ask({ ask: 'presence', key: 'lobby' })).toHaveLength(3);
+  });
+
+  it('tells a process that took no messages of each gap, and of what has changed, as soon as it takes some', async () => {
+    const { at, a } = await openTwo();
+    const took: FromBroker[] = [];
+    let isFull = false;
+    const c = openNode('c', at, {
+      send: (message, process) => {
+        if (isFull && process === 1) throw new Error('no room');
+        if (process === 1) took.push(message);
+      },
+    });
+    await eventually(() => expect(c.broker.driver.nodes()).toHaveLength(3));
+    c.say({ say: 'hello', subjects: ['m:news', 'm:quiet'] }, 1);
+    isFull = true;
+    for (let i = 0; i < 3; i++) a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(i) });
+    await a.end();
+    await eventually(() => expect(c.broker.driver.nodes()).toHaveLength(2));
+    await eventually(() => expect(c.broker.lost).toBeGreaterThanOrEqual(4));
+    expect(took.filter(({ say }) => say === 'published')).toEqual([]);
+    isFull = false;
+    const before = took.length;
+    await eventually(() => expect(took.at(-1)).toMatchObject({ say: 'now', state: 'up' }));
+    await eventually(() => expect(took.length).toBeGreaterThan(before));
+    const events = took.slice(before).filter(({ say }) => say === 'event');
+    expect(events).toEqual([
+      { say: 'event', event: 'nodeDown', args: ['a', 'left'] },
+      { say: 'event', event: 'clusterGap', args: ['news'] },
+    ]);
+  });
+
+  it('tells of a gap where the reactors did not take what came for a room', async () => {
+    let takes = false;
+    const { at, a } = await openTwo();
+    const rooms = { publish: () => takes, size: () => 1, list: () => [] };
+    const c = openNode('c', at, { rooms });
+    await eventually(() => expect(c.broker.driver.state).toBe('up'));
+    for (const room of ['hall', 'yard']) c.say({ say: 'joined', room });
+    await eventually(() => {
+      a.say({ say: 'room', room: 'hall', data: 'x' });
+      expect(c.of('event')).toContainEqual({ say: 'event', event: 'clusterGap', args: ['hall'] });
+    });
+    takes = true;
+    expect(c.broker.lost).toBeGreaterThan(0);
+    expect(c.of('event')).not.toContainEqual({ say: 'event', event: 'clusterGap', args: ['yard'] });
   });
 
   it('whose predecessor has ended says that messages may be missing', async () => {
