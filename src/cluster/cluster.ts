@@ -226,7 +226,11 @@ export class Cluster {
     if (now - (this.#joined.get(room) ?? Number.NEGATIVE_INFINITY) < SAY_JOINED_AGAIN_MS) return;
     if (this.#joined.size >= MOST_ROOMS_SAID) this.#joined.clear();
     this.#joined.set(room, now);
-    this.#parts.say({ say: 'joined', room });
+    try {
+      this.#parts.say({ say: 'joined', room });
+    } catch {
+      this.#joined.delete(room); // it has joined here; the broker process finds the room by itself, some seconds later
+    }
   }
 
   /** @internal Before its members here get it. @throws ServerError ERR_CLUSTER_PAYLOAD */

@@ -7,6 +7,7 @@ import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.
 import { ServerError } from '../../src/errors/index.js';
 import { clonedBytes } from '../../src/shared/cloned.js';
 import { Log } from '../../src/util/log.js';
+import { DEADLINE_MS } from '../helpers/deadline.js';
 import { eventually } from '../helpers/eventually.js';
 
 const ends: (() => Promise<void>)[] = [];
@@ -243,6 +244,17 @@ describe('a broker process', () => {
       { say: 'event', event: 'nodeDown', args: ['a', 'left'] },
       { say: 'event', event: 'clusterGap', args: ['news'] },
     ]);
+  });
+
+  it('finds a room whose join was not said, and tells of a gap', { timeout: 2 * DEADLINE_MS }, async () => {
+    const { a, b } = await openTwo();
+    b.say({ say: 'joined', room: 'known' });
+    for (const room of ['known', 'forgotten']) b.sizes.set(room, 1);
+    const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
+    await eventually(() => expect(b.of('event')).toContainEqual(gap('forgotten')));
+    expect(b.of('event')).not.toContainEqual(gap('known'));
+    a.say({ say: 'room', room: 'forgotten', data: 'text' });
+    await eventually(() => expect(b.published).toEqual([['forgotten', 'text']]));
   });
 
   it('tells of a gap where the reactors did not take what came for a room', async () => {

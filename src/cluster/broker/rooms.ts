@@ -18,6 +18,8 @@ export interface LocalRooms {
 const LOOK_MS = 1000;
 /** A room that somebody has just joined may not have been counted yet. */
 const JOINING_MS = 5000;
+/** Looks between two comparisons with all rooms of this node, some microseconds each. */
+const LOOKS_UNTIL_COMPARED = 10;
 
 export interface BrokerRoomsParts {
   readonly driver: ClusterDriver;
@@ -43,6 +45,7 @@ export class BrokerRooms {
   readonly #timer: NodeJS.Timeout;
   /** Reactors did not take a message to them. */
   readonly #missed = new Set<string>();
+  #looks = 0;
   /** Messages that a node has published and this one could not read, or give to its rooms. */
   lost = 0;
 
@@ -101,7 +104,17 @@ export class BrokerRooms {
     this.#missed.add(room);
   }
 
+  /** Whoever joined it could not say so, or its reactor took longer than `JOINING_MS`: nobody else would find it. */
+  #followForgotten(): void {
+    for (const { name, members } of this.#parts.local.list()) {
+      if (members === 0 || this.#followed.has(name)) continue;
+      this.joined(name);
+      void this.#followed.get(name)?.subscription.ready.then(() => this.#missed.add(name));
+    }
+  }
+
   #look(): void {
+    if (++this.#looks % LOOKS_UNTIL_COMPARED === 0) this.#followForgotten();
     const now = monotonicMs();
     for (const room of this.#missed) this.#parts.missed(room);
     this.#missed.clear();
