@@ -132,12 +132,14 @@ class ClusterLoad {
     await this.#arrives();
     const begin = performance.now();
     const until = (share: number): Promise<void> => sleep(begin + share * seconds * 1000 - performance.now());
+    const cpuIsMeasured = this.#watch.cpuOf(this.#servers);
     this.#publishing = setInterval(() => this.#turn(begin), TURN_MS);
     await until(0.15);
     const killedAt = await this.#killNode();
     await until(0.25);
     await this.#restartNode();
     await until(0.6);
+    cpuIsMeasured();
     this.#look('at the kill of the engine');
     const outage = { from: performance.now(), to: 0 };
     await this.#engine.kill('SIGKILL');

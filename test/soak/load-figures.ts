@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { cpuSeconds } from '../helpers/proc.js';
+import type { ServerProcess } from '../helpers/server-process.js';
 
 export interface LoadFigures {
   /** Share of all cores that was busy, whoever used them. */
@@ -12,6 +14,8 @@ export interface LoadFigures {
   readonly clientLagMs: number;
   /** Slowest message of each second, by its receipt. */
   readonly slowestMs: readonly number[];
+  /** Share of a core from the first message to the kill of the engine, by kind of process: all nodes, without their later starts. */
+  readonly cores: Readonly<Record<string, number>>;
   /** Bytes in the sockets of the clients, at the moments named. */
   readonly queued: Readonly<Record<string, TcpQueues>>;
 }
@@ -35,6 +39,7 @@ export class LoadWatch {
   readonly #delay: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 });
   readonly #slowest: number[] = [];
   readonly #queued: Record<string, TcpQueues> = {};
+  readonly #cores: Record<string, number> = {};
 
   constructor() {
     this.#delay.enable();
@@ -44,6 +49,21 @@ export class LoadWatch {
     const second = Math.floor((performance.now() - this.#begin) / 1000);
     while (this.#slowest.length <= second) this.#slowest.push(0);
     this.#slowest[second] = Math.max(this.#slowest[second]!, Math.round(latencyMs));
+  }
+
+  /** Between this call and the one of what it returns. */
+  cpuOf(servers: readonly ServerProcess[]): () => void {
+    const begin = performance.now();
+    const processes = servers.flatMap((server) => server.tree());
+    const each = processes.map(({ pid, title }) => ({ pid, kind: kindOf(title), before: cpuSeconds(pid) }));
+    each.push({ pid: process.pid, kind: 'clients and test', before: cpuSeconds(process.pid) });
+    return () => {
+      const seconds = (performance.now() - begin) / 1000;
+      for (const { pid, kind, before } of each) {
+        const more = Math.max(0, cpuSeconds(pid) - before) / seconds;
+        this.#cores[kind] = Math.round(((this.#cores[kind] ?? 0) + more) * 1000) / 1000;
+      }
+    };
   }
 
   look(moment: string, ports: readonly number[]): void {
@@ -59,10 +79,14 @@ export class LoadWatch {
       loadAverage: Math.round(loadavg()[0]! * 10) / 10,
       clientLagMs: Math.round(this.#delay.max / 1e6),
       slowestMs: this.#slowest,
+      cores: this.#cores,
       queued: this.#queued,
     };
   }
 }
+
+/** `tswoole: worker 1` → `worker`. */
+const kindOf = (title: string): string => title.replace(/^.*: /, '').replace(/ \d+$/, '');
 
 function times(): Times {
   const all = cpus().map(({ times: of }) => of);
