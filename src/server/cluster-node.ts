@@ -213,6 +213,7 @@ export class ClusterNode {
       rooms: this.#parts.rooms(),
       processes: Array.from({ length: id }, (_, each) => each),
       workerNum: () => region.activeWorkerNum,
+      seatNum: () => Math.max(region.seatNum, region.activeWorkerNum),
       maxWorkerNum: this.#parts.options().maxWorkerNum,
       send: (message, to) => {
         if (to === id) return queueMicrotask(() => this.cluster.onMessage(message));

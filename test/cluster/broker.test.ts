@@ -26,7 +26,7 @@ function openNode(id: string, at: string, more: Partial<BrokerParts> = {}) {
   const log: string[] = [];
   const broker = new Broker({
     self: { id, incarnation: `${id}-1`, address: id, version: '1' },
-    ...{ ttlMs: options.ttlMs, requestTimeoutMs: 1000, processes: [0, 1], workerNum: () => 2, maxWorkerNum: 4, isSuccessor: false },
+    ...{ ttlMs: options.ttlMs, requestTimeoutMs: 1000, processes: [0, 1], workerNum: () => 2, seatNum: () => 2, maxWorkerNum: 2, isSuccessor: false },
     createDriver: () => createDriver('memory', { url: at, ...options }),
     rooms: {
       publish: (room, data) => published.push([room, data]) > 0,
@@ -198,7 +198,8 @@ describe('a broker process', () => {
 
   it('gives what a worker has put that is scaled away to another worker, which keeps it', async () => {
     let workers = 3;
-    const a = openNode('a', url(), { workerNum: () => workers, maxWorkerNum: 4, processes: [0, 1, 2, 3, 4] });
+    const seats = { seatNum: () => 4, maxWorkerNum: 4, processes: [0, 1, 2, 3, 4] };
+    const a = openNode('a', url(), { workerNum: () => workers, ...seats });
     const of = (member: string) => ({ key: 'lobby', member, meta: null, ttlMs: 400 });
     a.say({ say: 'present', ...of('ann') }, 1);
     a.say({ say: 'present', ...of('bob') }, 2);
@@ -244,6 +245,32 @@ describe('a broker process', () => {
       { say: 'event', event: 'nodeDown', args: ['a', 'left'] },
       { say: 'event', event: 'clusterGap', args: ['news'] },
     ]);
+  });
+
+  it('sends nothing to ids of workers that are not there, whose queues nobody would empty', async () => {
+    let seats = 3;
+    const at = url();
+    const a = openNode('a', at, { seatNum: () => seats, maxWorkerNum: 4, processes: [0, 1, 2, 3, 4] });
+    await eventually(() => expect(a.broker.driver.state).toBe('up'));
+    a.say({ say: 'hello', subjects: ['m:news'] }, 2);
+    a.say({ say: 'hello', subjects: ['m:news'] }, 4);
+    await eventually(() => {
+      a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(1) });
+      expect(a.told.filter(([{ say }, to]) => say === 'published' && to === 2)).not.toEqual([]);
+    });
+    expect(a.told.filter(([, to]) => to === 3)).toEqual([]);
+    seats = 2;
+    const before = a.told.length;
+    openNode('b', at);
+    await eventually(() => expect(a.told.slice(before)).toContainEqual([expect.objectContaining({ event: 'nodeUp' }), 4]));
+    a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(2) });
+    await eventually(() =>
+      expect(a.told.slice(before).filter(([{ say }, to]) => say === 'published' && to === 4)).not.toEqual([]),
+    );
+    expect(new Set(a.told.slice(before).map(([, to]) => to))).toEqual(new Set([0, 1, 4]));
+    a.say({ say: 'hello', subjects: [] }, 4);
+    a.say({ say: 'subscribe', subject: 'm:news' }, 2); // its last word; what is left of it goes with it
+    await eventually(() => expect(a.broker.driver.nodes()).toHaveLength(2));
   });
 
   it('finds a room whose join was not said, and tells of a gap', { timeout: 2 * DEADLINE_MS }, async () => {

@@ -29,7 +29,9 @@ export interface BrokerParts {
   /** Ids of the processes that are to know what happens, workers first. */
   readonly processes: readonly number[];
   readonly workerNum: () => number;
-  /** Ids from `workerNum()` up to here are of workers that there may be later. */
+  /** Workers that have, or are about to have, a process: also those that are being scaled away. */
+  readonly seatNum: () => number;
+  /** Ids from `seatNum()` up to here are of workers that there may be later. */
   readonly maxWorkerNum: number;
   /** @throws ServerError ERR_MESSAGE_QUEUE_FULL */
   send(message: FromBroker, processId: number): void;
@@ -200,9 +202,20 @@ export class Broker {
   }
 
   #look(): void {
+    this.#forgetScaledAway();
     this.#present.look();
     this.#missed.tell();
     this.#tellWhyLost();
+  }
+
+  /** A worker that comes later says hello. */
+  #forgetScaledAway(): void {
+    const { seatNum, maxWorkerNum } = this.#parts;
+    for (let id = seatNum(); id < maxWorkerNum; id++) {
+      if (!this.#greeted.delete(id)) continue;
+      for (const [subject, { processes }] of this.#subscribers) if (processes.has(id)) this.#unsubscribe(subject, id);
+      this.#missed.forget(id);
+    }
   }
 
   /** Once per reason and outage. */
@@ -354,6 +367,9 @@ export class Broker {
   }
 
   #send(message: FromBroker, id: number): void {
+    // Nobody would read it, and what lies in its queue would take the places of messages to others.
+    const isVacant = id >= this.#parts.seatNum() && id < this.#parts.maxWorkerNum;
+    if (isVacant) return;
     try {
       this.#parts.send(message, id);
     } catch {

@@ -38,6 +38,11 @@ export class Missed {
     this.#missed.set(processId, known);
   }
 
+  /** That process is not there any more. */
+  forget(processId: number): void {
+    this.#missed.delete(processId);
+  }
+
   /** To be called now and then. */
   tell(): void {
     for (const [id, { names, events }] of this.#missed) {
