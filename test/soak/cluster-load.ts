@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LightWebSocket } from '../helpers/light-web-socket.js';
-import { poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { type Line, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { type LoadFigures, LoadWatch } from './load-figures.js';
 
 export interface LoadParts {
@@ -29,6 +29,8 @@ export interface LoadResult {
   /** From the kill of the engine until both nodes have told the gap. */
   readonly outageMs: number;
   readonly gaps: number;
+  /** By node: how often it has lost its engine. Once is the kill. */
+  readonly enginesLost: readonly number[];
   readonly slowestMs: number;
   readonly figures: LoadFigures;
   /** What must not be. */
@@ -290,6 +292,7 @@ class ClusterLoad {
       lostInOutage: tally.lostInOutage,
       outageMs: Math.round(outage.to - outage.from),
       gaps: this.#servers.flatMap((server) => server.events('gaps').flatMap(({ rooms }) => rooms as string[])).length,
+      enginesLost: this.#servers.map((server) => server.events('clusterState').filter(isLoss).length),
       slowestMs: Math.round(this.#slowestMs),
       figures: this.#watch.result(),
       faults: tally.faults.slice(0, MOST_FAULTS),
@@ -356,6 +359,8 @@ class ClusterLoad {
     for (let number = next; number < last; number++) yield number;
   }
 }
+
+const isLoss = ({ args }: Line): boolean => String(args) === 'reconnecting';
 
 /** When a node has told its last gap of each room, at or after that time. */
 function gapsOf(server: ServerProcess, from: number): Map<string, number> {
