@@ -14,7 +14,7 @@ import type { TaskCounts } from '../messaging/task-queue.js';
 import { processUsage } from '../os/other-process.js';
 import { sharedObjects } from '../shared/registry.js';
 import type { ServerStatus } from './controlled.js';
-import { readCloseCodes, readStats, type WorkerInfo } from './stats.js';
+import { type ClusterJobStats, readCloseCodes, readStats, type WorkerInfo } from './stats.js';
 
 export type Labels = Readonly<Record<string, string>>;
 

@@ -26,7 +26,15 @@ function openNode(id: string, at: string, more: Partial<BrokerParts> = {}) {
   const log: string[] = [];
   const broker = new Broker({
     self: { id, incarnation: `${id}-1`, address: id, version: '1' },
-    ...{ ttlMs: options.ttlMs, requestTimeoutMs: 1000, processes: [0, 1], workerNum: () => 2, seatNum: () => 2, maxWorkerNum: 2, isSuccessor: false },
+    ...{
+      ttlMs: options.ttlMs,
+      requestTimeoutMs: 1000,
+      processes: [0, 1],
+      workerNum: () => 2,
+      seatNum: () => 2,
+      maxWorkerNum: 2,
+      isSuccessor: false,
+    },
     createDriver: () => createDriver('memory', { url: at, ...options }),
     rooms: {
       publish: (room, data) => published.push([room, data]) > 0,
@@ -262,7 +270,9 @@ describe('a broker process', () => {
     seats = 2;
     const before = a.told.length;
     openNode('b', at);
-    await eventually(() => expect(a.told.slice(before)).toContainEqual([expect.objectContaining({ event: 'nodeUp' }), 4]));
+    await eventually(() =>
+      expect(a.told.slice(before)).toContainEqual([expect.objectContaining({ event: 'nodeUp' }), 4]),
+    );
     a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(2) });
     await eventually(() =>
       expect(a.told.slice(before).filter(([{ say }, to]) => say === 'published' && to === 4)).not.toEqual([]),

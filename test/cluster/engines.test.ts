@@ -279,7 +279,9 @@ describe.each([
 async function refusesAuthority(starting: Promise<void>): Promise<void> {
   await expect(starting).rejects.toMatchObject({
     code: 'ERR_CLUSTER_CONNECT',
-    detail: { why: expect.stringMatching(/certificate.*; the authority that signed its certificate must be in tls\.ca/) },
+    detail: {
+      why: expect.stringMatching(/certificate.*; the authority that signed its certificate must be in tls\.ca/),
+    },
   });
 }
 

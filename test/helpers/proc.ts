@@ -15,7 +15,9 @@ export function descriptorCount(pid: number): number {
 export function cpuSeconds(pid: number): number {
   try {
     // The fields behind the name, which may have spaces: utime is the 12th of them. Ticks of 10 ms.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
     return (Number(fields[11]) + Number(fields[12])) / 100;
   } catch {
     return 0;

@@ -17,17 +17,20 @@ afterEach(async () => {
   engine = undefined;
 });
 
-it.skipIf(!hasRedis)('hears of each of its rooms after an outage, where there may be more workers than there are', async () => {
-  engine = await startRedis();
-  const cluster = { driver: 'redis', url: engine.url, nodeId: 'a', heartbeatMs: 200, ttlMs: 1500 };
-  const options = { workerNum: 1, maxWorkerNum: 4 };
-  const server = await startServer('cluster-rooms.js', { options, env: { CLUSTER: JSON.stringify(cluster) } });
-  await server.waitForEvent('clusterState', ({ args }) => String(args) === 'up');
-  const open = (index: number) => LightWebSocket.open(server.port, `/?room=r${index}`, () => {});
-  sockets.push(...(await LightWebSocket.openMany(ROOMS, open)));
-  await engine.kill('SIGKILL');
-  await server.waitForEvent('clusterState', ({ args }) => String(args) === 'reconnecting');
-  await engine.restart();
-  const told = (): Set<string> => new Set(server.events('gaps').flatMap(({ rooms }) => rooms as string[]));
-  await server.waitFor(`gaps of ${ROOMS} rooms`, () => told().size === ROOMS);
-});
+it.skipIf(!hasRedis)(
+  'hears of each of its rooms after an outage, where there may be more workers than there are',
+  async () => {
+    engine = await startRedis();
+    const cluster = { driver: 'redis', url: engine.url, nodeId: 'a', heartbeatMs: 200, ttlMs: 1500 };
+    const options = { workerNum: 1, maxWorkerNum: 4 };
+    const server = await startServer('cluster-rooms.js', { options, env: { CLUSTER: JSON.stringify(cluster) } });
+    await server.waitForEvent('clusterState', ({ args }) => String(args) === 'up');
+    const open = (index: number) => LightWebSocket.open(server.port, `/?room=r${index}`, () => {});
+    sockets.push(...(await LightWebSocket.openMany(ROOMS, open)));
+    await engine.kill('SIGKILL');
+    await server.waitForEvent('clusterState', ({ args }) => String(args) === 'reconnecting');
+    await engine.restart();
+    const told = (): Set<string> => new Set(server.events('gaps').flatMap(({ rooms }) => rooms as string[]));
+    await server.waitFor(`gaps of ${ROOMS} rooms`, () => told().size === ROOMS);
+  },
+);

@@ -117,7 +117,12 @@ function describeCluster(cluster: ClusterStatus, stats: ServerStats): [string, s
     ['cluster', `${describeEngine(cluster)}; ${figures}`],
     ...(jobs === null
       ? []
-      : [['jobs', `${jobs.running} running, ${count(jobs.done)} done, ${count(jobs.failed)} failed`] as [string, string]]),
+      : [
+          ['jobs', `${jobs.running} running, ${count(jobs.done)} done, ${count(jobs.failed)} failed`] as [
+            string,
+            string,
+          ],
+        ]),
   ];
 }
 

@@ -32,7 +32,8 @@ export class Missed {
   note(message: FromBroker, processId: number): void {
     const known = this.#missed.get(processId) ?? { names: new Set<string>(), events: [] };
     if (message.say === 'published') known.names.add(nameOf(message.subject));
-    else if (message.say !== 'event') return; // an asker has its time limit, and what stands now is told with what was missed
+    else if (message.say !== 'event')
+      return; // an asker has its time limit, and what stands now is told with what was missed
     else if (message.event === 'clusterGap') known.names.add(message.args[0]);
     else if (known.events.push(message) > MOST_EVENTS) known.events.shift();
     this.#missed.set(processId, known);

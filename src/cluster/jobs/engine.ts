@@ -50,7 +50,10 @@ export interface EngineOptions {
 /** Names no user and no password, whatever the library said. */
 export function whyOf(error: unknown, { url, password }: Pick<EngineOptions, 'url' | 'password'>): string {
   const { message, code } = error as NodeJS.ErrnoException;
-  const said = withAdvice(typeof message === 'string' && message !== '' ? message : String(code ?? error), code).slice(0, 500);
+  const said = withAdvice(typeof message === 'string' && message !== '' ? message : String(code ?? error), code).slice(
+    0,
+    500,
+  );
   const secrets = [password, url.password, decoded(url.password)];
   return secrets.reduce<string>((text, secret) => (secret ? text.replaceAll(secret, '***') : text), said);
 }
