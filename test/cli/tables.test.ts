@@ -66,9 +66,9 @@ describe('what "tswoole status" shows', () => {
     const shown = text({ cluster }, { cluster: figures });
     expect(shown).toMatch(/^nodes +b, a \(this one\)$/m);
     expect(shown).not.toMatch(/^jobs /m);
-    const jobs = { running: 1, done: 2000, failed: 3 };
+    const jobs = { running: 1, done: 12_345, failed: 3 };
     const withJobs = text({ cluster }, { cluster: { ...figures, jobs } as ServerStats['cluster'] });
-    expect(withJobs).toMatch(/^jobs +1 running, 2.0k done, 3 failed$/m);
+    expect(withJobs).toMatch(/^jobs +1 running, 12\.3k done, 3 failed$/m);
     expect(shown).toMatch(/^cluster +redis host:1 up; 12\.3k published, 2 delivered, 3 lost, 4 reconnects$/m);
   });
 

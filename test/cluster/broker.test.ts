@@ -236,6 +236,7 @@ describe('a broker process', () => {
         if (process === 1) took.push(message);
       },
     });
+    await eventually(() => expect(c.broker.driver.state).toBe('up'));
     await eventually(() => expect(c.broker.driver.nodes()).toHaveLength(3));
     c.say({ say: 'hello', subjects: ['m:news', 'm:quiet'] }, 1);
     isFull = true;
