@@ -27,6 +27,8 @@ export interface ClusterParts {
   passOn(answer: Answer): void;
   /** False in the master and the manager, which hear no answers. */
   mayAsk(): boolean;
+  /** Bytes of one packed publication, where the broker process cannot tell it by a message. */
+  maxPayload(): number;
   /** This is the broker process. */
   isBroker(): boolean;
   /** The user's callbacks. */
@@ -81,7 +83,6 @@ export class Cluster {
   readonly #present = new OwnPresence();
   #state: DriverState = 'down';
   #nodes: readonly NodeInfo[] = [];
-  /** Until the broker process says how much that is: nothing reaches other nodes yet. */
   #maxPayload = Number.POSITIVE_INFINITY;
   /** A broker process has said how things stand. */
   #isTold = false;
@@ -225,7 +226,11 @@ export class Cluster {
     if (now - (this.#joined.get(room) ?? Number.NEGATIVE_INFINITY) < SAY_JOINED_AGAIN_MS) return;
     if (this.#joined.size >= MOST_ROOMS_SAID) this.#joined.clear();
     this.#joined.set(room, now);
-    this.#parts.say({ say: 'joined', room });
+    try {
+      this.#parts.say({ say: 'joined', room });
+    } catch {
+      this.#joined.delete(room); // it has joined here; the broker process finds the room by itself, some seconds later
+    }
   }
 
   /** @internal Before its members here get it. @throws ServerError ERR_CLUSTER_PAYLOAD */
@@ -291,7 +296,7 @@ export class Cluster {
   }
 
   #checkLength(bytes: number): void {
-    const most = this.#maxPayload;
+    const most = this.#isTold ? this.#maxPayload : this.#parts.maxPayload();
     if (bytes > most) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes, most });
   }
 

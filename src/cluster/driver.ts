@@ -87,7 +87,8 @@ export interface ClusterEvents {
   state(state: DriverState): void;
   /**
    * Publications of this subject may have been missed: called for each subject subscribed to, when the driver is `up` again, and
-   * once when the process that speaks for another node was replaced (its `start` with the same incarnation).
+   * once when the process that speaks for another node was replaced (its `start` with the same incarnation). And of a subject
+   * in which another node has lost publications on their way to the engine: at the next heartbeat after it says so.
    */
   gap(subject: string): void;
   /** Answers a request of a node, this one included. A rejection travels back as the error of the asking `request`. */
@@ -123,7 +124,7 @@ export interface Config {
 export interface ClusterDriver {
   readonly capabilities: Capabilities;
   readonly state: DriverState;
-  /** Why it is `down` without a `stop`: ERR_CLUSTER_NODE_ID. */
+  /** Why it is `down` without a `stop`: ERR_CLUSTER_NODE_ID. Of `reconnecting`: why the last attempt has failed. */
   readonly failure: Error | undefined;
   /**
    * To be called once per driver: after a failure make a new one.

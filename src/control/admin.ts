@@ -224,7 +224,7 @@ function whyNotReady({ state, cluster }: ServerStatus): string {
 function statusOf(error: unknown): number {
   if (!(error instanceof ServerError)) return 500;
   if (error.is('ERR_COMMAND_UNKNOWN') || error.is('ERR_SESSION_NOT_FOUND')) return 404;
-  if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID|ROOM_NAME)/.test(error.code)) return 400;
+  if (/^ERR_(OPTION_|COMMAND_REQUEST|WORKER_ID|ROOM_NAME|CLUSTER_PAYLOAD)/.test(error.code)) return 400;
   return /^ERR_(RELOAD|SCALE|PROFILE|NO_WEBSOCKET|NO_CLUSTER|NO_DASHBOARD|NODE_RELOAD|ROOM_BUFFER_FULL)$/.test(
     error.code,
   )

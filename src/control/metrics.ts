@@ -14,7 +14,7 @@ import type { TaskCounts } from '../messaging/task-queue.js';
 import { processUsage } from '../os/other-process.js';
 import { sharedObjects } from '../shared/registry.js';
 import type { ServerStatus } from './controlled.js';
-import { readCloseCodes, readStats, type WorkerInfo } from './stats.js';
+import { type ClusterJobStats, readCloseCodes, readStats, type WorkerInfo } from './stats.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -142,7 +142,7 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
 function ofCluster({ region }: MetricSources): MetricFamily[] {
   const figures = new ClusterRecord(region).read();
   if (figures === undefined) return [];
-  const { state, nodeNum, followedRooms, published, delivered, lost, reconnects, bufferedBytes } = figures;
+  const { state, nodeNum, followedRooms, published, delivered, lost, reconnects, bufferedBytes, jobs } = figures;
   return [
     gauge('cluster_up', '1 while messages reach other nodes.', sample(state === 'up' ? 1 : 0)),
     gauge('cluster_nodes', 'Living nodes, this one included, as last known.', sample(nodeNum)),
@@ -152,6 +152,15 @@ function ofCluster({ region }: MetricSources): MetricFamily[] {
     counter('cluster_delivered_total', 'Messages that came to subscribers of this node.', sample(delivered)),
     counter('cluster_lost_total', 'Messages that are known to be lost.', sample(lost)),
     counter('cluster_reconnects_total', 'Connections to the engine that replaced a lost one.', sample(reconnects)),
+    ...(jobs === null ? [] : ofJobs(jobs)),
+  ];
+}
+
+function ofJobs({ running, done, failed }: ClusterJobStats): MetricFamily[] {
+  return [
+    gauge('cluster_jobs_running', 'Durable jobs that this node runs.', sample(running)),
+    counter('cluster_jobs_done_total', 'Durable jobs that this node has done.', sample(done)),
+    counter('cluster_jobs_failed_total', 'Attempts of durable jobs that failed on this node.', sample(failed)),
   ];
 }
 

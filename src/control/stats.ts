@@ -116,6 +116,18 @@ export interface ClusterStats {
   reconnects: number;
   /** Bytes that the engine has not confirmed yet. */
   bufferedBytes: number;
+  /** Durable jobs that this node runs; null without the option `cluster.jobs`. */
+  jobs: ClusterJobStats | null;
+}
+
+/** Runs of durable jobs on this node. What waits in the engine, `server.jobs.counts(name)` tells. */
+export interface ClusterJobStats {
+  /** Under way now. */
+  running: number;
+  /** Whose end the engine has recorded. */
+  done: number;
+  /** Attempts that ended with an error: each is tried again, or the job is dead. */
+  failed: number;
 }
 
 export type WorkerInfoState = 'absent' | 'busy' | 'idle';

@@ -12,7 +12,7 @@ const states = ['down', 'reconnecting', 'up'] as const;
 /** `up`: messages reach other nodes. As `DriverState`. */
 export type ClusterState = (typeof states)[number];
 
-const counters = ['published', 'delivered', 'lost', 'reconnects'] as const;
+const counters = ['published', 'delivered', 'lost', 'reconnects', 'jobsDone', 'jobsFailed'] as const;
 export type ClusterCounter = (typeof counters)[number];
 
 /** What there is now. */
@@ -24,16 +24,26 @@ export interface ClusterGauges {
   readonly followedRooms: number;
   /** Bytes that the engine has not confirmed yet. */
   readonly bufferedBytes: number;
+  /** Bytes of one packed publication; while the engine is lost, as last known. */
+  readonly maxPayload: number;
+  /** Durable jobs that this node runs; undefined: it has none, and enqueues none. */
+  readonly jobsRunning: number | undefined;
 }
 
-export type ClusterFigures = ClusterGauges & Readonly<Record<ClusterCounter, number>>;
+export type ClusterFigures = Pick<ClusterGauges, 'state' | 'nodeNum' | 'followedRooms' | 'bufferedBytes'> &
+  Readonly<Record<Exclude<ClusterCounter, 'jobsDone' | 'jobsFailed'>, number>> & {
+    /** Durable jobs, as far as this node runs them; null: there are none. */
+    readonly jobs: { readonly running: number; readonly done: number; readonly failed: number } | null;
+  };
 
 const at = numbered([
   // One more than the id of the broker process; 0: this server is alone.
   'process',
   'pid',
   'seenAt',
-  ...(['state', 'nodeNum', 'followedRooms', 'bufferedBytes'] as const),
+  ...(['state', 'nodeNum', 'followedRooms', 'bufferedBytes', 'maxPayload'] as const),
+  // One more than there are; 0: this node has no jobs.
+  'jobsRunning',
   ...counters,
 ]);
 
@@ -67,6 +77,8 @@ export class ClusterRecord {
     this.#set('nodeNum', now.nodeNum);
     this.#set('followedRooms', now.followedRooms);
     this.#set('bufferedBytes', now.bufferedBytes);
+    this.#set('maxPayload', now.maxPayload);
+    this.#set('jobsRunning', now.jobsRunning === undefined ? 0 : now.jobsRunning + 1);
     for (const counter of counters) this.#set(counter, this.#get(counter) + more[counter]);
     this.#set('pid', process.pid);
     this.#set('seenAt', monotonicMs());
@@ -84,7 +96,19 @@ export class ClusterRecord {
       delivered: this.#get('delivered'),
       lost: this.#get('lost'),
       reconnects: this.#get('reconnects'),
+      jobs: this.#jobs,
     };
+  }
+
+  /** Bytes of one packed publication. Infinite: no broker process has said it yet. */
+  get maxPayload(): number {
+    return this.#get('maxPayload') || Number.POSITIVE_INFINITY;
+  }
+
+  get #jobs(): ClusterFigures['jobs'] {
+    const running = this.#get('jobsRunning') - 1;
+    if (running < 0) return null;
+    return { running: this.#isHeard ? running : 0, done: this.#get('jobsDone'), failed: this.#get('jobsFailed') };
   }
 
   /** It has written lately: neither a preceding one, nor one that hangs. */

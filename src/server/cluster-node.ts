@@ -55,6 +55,7 @@ export class ClusterNode {
   readonly #parts: ClusterNodeParts;
   readonly #jobs: Jobs | undefined;
   #runtime: Runtime | undefined;
+  #record: ClusterRecord | undefined;
   /** In the broker process: what others say to it. */
   #toBroker: ((message: ToBroker, from: number) => void) | undefined;
   /** What came while its modules were still being loaded. */
@@ -71,6 +72,7 @@ export class ClusterNode {
       ttlMs: resolved.ttlMs,
       passOn: (answer) => this.#runtime?.passOn?.(answer),
       mayAsk: () => this.#mayAsk,
+      maxPayload: () => this.#record?.maxPayload ?? Number.POSITIVE_INFINITY,
       isBroker: () => this.#toBroker !== undefined,
       callbacks: parts.callbacks,
       say: (message) => this.#say(message),
@@ -92,6 +94,7 @@ export class ClusterNode {
   /** This process has become what it is. */
   running(runtime: Runtime): void {
     this.#runtime = runtime;
+    this.#record = new ClusterRecord(runtime.region);
     const { messaging, outbox } = runtime;
     messaging.messenger.service = (message, from) => this.#heard(message, from);
     messaging.messenger.receives = (id) => {
@@ -210,6 +213,8 @@ export class ClusterNode {
       rooms: this.#parts.rooms(),
       processes: Array.from({ length: id }, (_, each) => each),
       workerNum: () => region.activeWorkerNum,
+      seatNum: () => Math.max(region.seatNum, region.activeWorkerNum),
+      maxWorkerNum: this.#parts.options().maxWorkerNum,
       send: (message, to) => {
         if (to === id) return queueMicrotask(() => this.cluster.onMessage(message));
         void messaging.messenger.send(message, to, Purpose.service).catch(() => {});

@@ -65,6 +65,10 @@ describe('what "tswoole status" shows', () => {
     expect(text({ cluster: null })).not.toMatch(/^(nodes|cluster) /m);
     const shown = text({ cluster }, { cluster: figures });
     expect(shown).toMatch(/^nodes +b, a \(this one\)$/m);
+    expect(shown).not.toMatch(/^jobs /m);
+    const jobs = { running: 1, done: 12_345, failed: 3 };
+    const withJobs = text({ cluster }, { cluster: { ...figures, jobs } as ServerStats['cluster'] });
+    expect(withJobs).toMatch(/^jobs +1 running, 12\.3k done, 3 failed$/m);
     expect(shown).toMatch(/^cluster +redis host:1 up; 12\.3k published, 2 delivered, 3 lost, 4 reconnects$/m);
   });
 

@@ -126,13 +126,15 @@ describe('tswoole top, not on a terminal', () => {
     const engine = { driver: 'redis', engine: 'host:1', state: 'reconnecting', why: 'cut' };
     const cluster = { ...engine, nodes: [{}, {}] } as unknown as ServerStatus['cluster'];
     let looks = 0;
-    const figures = () => ({ published: 10 * ++looks, delivered: 4 * looks, lost: 3, reconnects: 0 });
+    const jobs = () => ({ running: 2, done: 6 * looks, failed: 1 });
+    const figures = () => ({ published: 10 * ++looks, delivered: 4 * looks, lost: 3, reconnects: 0, jobs: jobs() });
     const stats = () => ({ ...STATS, cluster: figures() as unknown as ServerStats['cluster'] });
     await world.serve(growing({ stats, status: () => ({ ...STATUS, cluster }) }));
     skipIntervals();
     const { out } = await world.run('top', '--interval', '2');
     const state = 'redis host:1 reconnecting: nodes as last known; cut';
     expect(out.split('\n')).toContain(`cluster 2 nodes   5/s published, 2/s delivered, 3 lost   ${state}`);
+    expect(out.split('\n')).toContain('jobs 3/s   2 running, 1 failed');
   });
 
   it('does without figures that the server does not have', async () => {

@@ -7,6 +7,7 @@ import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.
 import { ServerError } from '../../src/errors/index.js';
 import { clonedBytes } from '../../src/shared/cloned.js';
 import { Log } from '../../src/util/log.js';
+import { DEADLINE_MS } from '../helpers/deadline.js';
 import { eventually } from '../helpers/eventually.js';
 
 const ends: (() => Promise<void>)[] = [];
@@ -25,7 +26,15 @@ function openNode(id: string, at: string, more: Partial<BrokerParts> = {}) {
   const log: string[] = [];
   const broker = new Broker({
     self: { id, incarnation: `${id}-1`, address: id, version: '1' },
-    ...{ ttlMs: options.ttlMs, requestTimeoutMs: 1000, processes: [0, 1], workerNum: () => 2, isSuccessor: false },
+    ...{
+      ttlMs: options.ttlMs,
+      requestTimeoutMs: 1000,
+      processes: [0, 1],
+      workerNum: () => 2,
+      seatNum: () => 2,
+      maxWorkerNum: 2,
+      isSuccessor: false,
+    },
     createDriver: () => createDriver('memory', { url: at, ...options }),
     rooms: {
       publish: (room, data) => published.push([room, data]) > 0,
@@ -193,6 +202,113 @@ describe('a broker process', () => {
     expect(forgotten).toEqual(['bob', 'cy'].map((member) => [{ say: 'forget', key: 'lobby', member }, 0]));
     a.say({ say: 'hello', subjects: [] }, 0);
     expect(a.of('keep')).toEqual([{ say: 'keep', members: [{ ...of('ann'), keeper: 0 }] }]);
+  });
+
+  it('gives what a worker has put that is scaled away to another worker, which keeps it', async () => {
+    let workers = 3;
+    const seats = { seatNum: () => 4, maxWorkerNum: 4, processes: [0, 1, 2, 3, 4] };
+    const a = openNode('a', url(), { workerNum: () => workers, ...seats });
+    const of = (member: string) => ({ key: 'lobby', member, meta: null, ttlMs: 400 });
+    a.say({ say: 'present', ...of('ann') }, 1);
+    a.say({ say: 'present', ...of('bob') }, 2);
+    a.say({ say: 'present', ...of('cy') }, 4);
+    workers = 2;
+    const kept = (...names: string[]) => names.map((name) => ({ ...of(name), keeper: 0 }));
+    await eventually(() => expect(a.of('keep')).toEqual([{ say: 'keep', members: kept('bob') }]));
+    a.say({ say: 'present', ...of('dan') }, 3); // its last turn
+    expect(a.told.filter(([{ say }]) => say === 'keep')).toEqual(
+      ['bob', 'dan'].map((name) => [{ say: 'keep', members: kept(name) }, 0]),
+    );
+    a.say({ say: 'absent', key: 'lobby', member: 'bob' }, 0); // who has not read the `keep` yet
+    expect(a.told.at(-1)).toEqual([{ say: 'forget', key: 'lobby', member: 'bob' }, 0]);
+    a.say({ say: 'hello', subjects: [] }, 0);
+    expect(a.of('keep').at(-1)).toEqual({ say: 'keep', members: kept('dan') });
+    expect(await a.ask({ ask: 'presence', key: 'lobby' })).toHaveLength(3);
+  });
+
+  it('tells a process that took no messages of each gap, and of what has changed, as soon as it takes some', async () => {
+    const { at, a } = await openTwo();
+    const took: FromBroker[] = [];
+    let isFull = false;
+    const c = openNode('c', at, {
+      send: (message, process) => {
+        if (isFull && process === 1) throw new Error('no room');
+        if (process === 1) took.push(message);
+      },
+    });
+    await eventually(() => expect(c.broker.driver.state).toBe('up'));
+    await eventually(() => expect(c.broker.driver.nodes()).toHaveLength(3));
+    c.say({ say: 'hello', subjects: ['m:news', 'm:quiet'] }, 1);
+    isFull = true;
+    for (let i = 0; i < 3; i++) a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(i) });
+    await a.end();
+    await eventually(() => expect(c.broker.driver.nodes()).toHaveLength(2));
+    await eventually(() => expect(c.broker.lost).toBeGreaterThanOrEqual(4));
+    expect(took.filter(({ say }) => say === 'published')).toEqual([]);
+    isFull = false;
+    const before = took.length;
+    await eventually(() => expect(took.at(-1)).toMatchObject({ say: 'now', state: 'up' }));
+    await eventually(() => expect(took.length).toBeGreaterThan(before));
+    const events = took.slice(before).filter(({ say }) => say === 'event');
+    expect(events).toEqual([
+      { say: 'event', event: 'nodeDown', args: ['a', 'left'] },
+      { say: 'event', event: 'clusterGap', args: ['news'] },
+    ]);
+  });
+
+  it('sends nothing to ids of workers that are not there, whose queues nobody would empty', async () => {
+    let seats = 3;
+    const at = url();
+    const a = openNode('a', at, { seatNum: () => seats, maxWorkerNum: 4, processes: [0, 1, 2, 3, 4] });
+    await eventually(() => expect(a.broker.driver.state).toBe('up'));
+    a.say({ say: 'hello', subjects: ['m:news'] }, 2);
+    a.say({ say: 'hello', subjects: ['m:news'] }, 4);
+    await eventually(() => {
+      a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(1) });
+      expect(a.told.filter(([{ say }, to]) => say === 'published' && to === 2)).not.toEqual([]);
+    });
+    expect(a.told.filter(([, to]) => to === 3)).toEqual([]);
+    seats = 2;
+    const before = a.told.length;
+    openNode('b', at);
+    await eventually(() =>
+      expect(a.told.slice(before)).toContainEqual([expect.objectContaining({ event: 'nodeUp' }), 4]),
+    );
+    a.say({ say: 'publish', subject: 'm:news', data: clonedBytes(2) });
+    await eventually(() =>
+      expect(a.told.slice(before).filter(([{ say }, to]) => say === 'published' && to === 4)).not.toEqual([]),
+    );
+    expect(new Set(a.told.slice(before).map(([, to]) => to))).toEqual(new Set([0, 1, 4]));
+    a.say({ say: 'hello', subjects: [] }, 4);
+    a.say({ say: 'subscribe', subject: 'm:news' }, 2); // its last word; what is left of it goes with it
+    await eventually(() => expect(a.broker.driver.nodes()).toHaveLength(2));
+  });
+
+  it('finds a room whose join was not said, and tells of a gap', { timeout: 2 * DEADLINE_MS }, async () => {
+    const { a, b } = await openTwo();
+    b.say({ say: 'joined', room: 'known' });
+    for (const room of ['known', 'forgotten']) b.sizes.set(room, 1);
+    const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
+    await eventually(() => expect(b.of('event')).toContainEqual(gap('forgotten')));
+    expect(b.of('event')).not.toContainEqual(gap('known'));
+    a.say({ say: 'room', room: 'forgotten', data: 'text' });
+    await eventually(() => expect(b.published).toEqual([['forgotten', 'text']]));
+  });
+
+  it('tells of a gap where the reactors did not take what came for a room', async () => {
+    let takes = false;
+    const { at, a } = await openTwo();
+    const rooms = { publish: () => takes, size: () => 1, list: () => [] };
+    const c = openNode('c', at, { rooms });
+    await eventually(() => expect(c.broker.driver.state).toBe('up'));
+    for (const room of ['hall', 'yard']) c.say({ say: 'joined', room });
+    await eventually(() => {
+      a.say({ say: 'room', room: 'hall', data: 'x' });
+      expect(c.of('event')).toContainEqual({ say: 'event', event: 'clusterGap', args: ['hall'] });
+    });
+    takes = true;
+    expect(c.broker.lost).toBeGreaterThan(0);
+    expect(c.of('event')).not.toContainEqual({ say: 'event', event: 'clusterGap', args: ['yard'] });
   });
 
   it('whose predecessor has ended says that messages may be missing', async () => {

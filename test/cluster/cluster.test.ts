@@ -21,6 +21,7 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
       ttlMs: 5000,
       isBroker: () => false,
       mayAsk: () => true,
+      maxPayload: () => Number.POSITIVE_INFINITY,
       callbacks: {},
     },
     say: (message) => said.push(message),
@@ -69,6 +70,9 @@ describe('server.cluster', () => {
     expect(() => cluster.publish('news', 'x'.repeat(1001 - overhead))).toThrow(tooLong);
     expect(() => cluster.publish('news', { text: 'ü'.repeat(1000) })).toThrow(code('ERR_CLUSTER_PAYLOAD'));
     expect(() => cluster.publish('news', Buffer.alloc(1000))).toThrow(code('ERR_CLUSTER_PAYLOAD'));
+    const { cluster: master } = open({ maxPayload: () => 1000 }, false);
+    expect(() => master.checkRoomMessage('x'.repeat(1000))).toThrow(tooLong);
+    master.checkRoomMessage('x'.repeat(999));
     expect(said).toHaveLength(1);
     cluster.checkRoomMessage('x'.repeat(999));
     expect(() => cluster.checkRoomMessage('ü'.repeat(500))).toThrow(tooLong);

@@ -32,6 +32,7 @@ function world(prepare: () => Promise<void> = async () => {}) {
     prepare,
     detach: () => told.push('detach'),
     lost: () => told.push('lost'),
+    attemptFailed: () => {},
     restored: () => told.push('restored'),
   });
   return { engine, told, connection };

@@ -537,9 +537,23 @@ for (const kind of kinds) {
           'state up',
           'gap s',
           'gap t',
+          'gap later',
         ]);
         expect(a.told.filter((line) => line !== 'up b')).toEqual(['state up', 'state reconnecting', 'state up']);
         expect(b.driver.stats().reconnects).toBe(1);
+      });
+
+      test('what a node could not publish is a gap for the others, although they have lost nothing themselves', async () => {
+        const patient = { ttlMs: 1000 * HEARTBEAT_MS, maxBufferedBytes: '64k' };
+        const [a, b] = [await start('a', patient), await start('b', patient)];
+        for (const subject of ['s', 't']) await b.driver.subscribe(subject, () => {}).ready;
+        await a.driver.subscribe('s', () => {}).ready;
+        await engine.freeze();
+        await eventually(() => expect(a.driver.publish('s', Buffer.alloc(10_000))).toBe(false));
+        await engine.thaw();
+        await eventually(() => expect(b.told).toContain('gap s'));
+        expect(b.told.filter((line) => /^gap|reconnecting/.test(line))).toEqual(['gap s']);
+        expect(a.told.filter((line) => /^gap|reconnecting/.test(line))).toEqual([]);
       });
 
       test('5000 subjects are subscribed again at once', async () => {

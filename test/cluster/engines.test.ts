@@ -114,7 +114,9 @@ describe.skipIf(!hasRedis)('Redis', () => {
     if (server === undefined) return; // a Redis built without TLS
     const url = `rediss://127.0.0.1:${port}`;
     await nodes.start(at('redis', url), 'a', { tls: { ca: readFileSync(cert, 'utf8') } });
-    await expect(begin(nodes.make(at('redis', url), 'b'))).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
+    await refusesAuthority(begin(nodes.make(at('redis', url), 'b')));
+    const other = readFileSync(certificateFor('other.test').cert, 'utf8');
+    await refusesAuthority(begin(nodes.make(at('redis', url), 'c', { tls: { ca: other } })));
   });
 });
 
@@ -158,6 +160,9 @@ describe.skipIf(!hasNats)('NATS over TLS', () => {
     for (const given of [url, server.url]) {
       await expect(begin(nodes.make(at('nats', given), 'b'))).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
     }
+    await refusesAuthority(begin(nodes.make(at('nats', url), 'b')));
+    const other = readFileSync(certificateFor('other.test').cert, 'utf8');
+    await refusesAuthority(begin(nodes.make(at('nats', url), 'c', { tls: { ca: other } })));
   });
 
   test('is not given up for a server without TLS: the password stays here', async () => {
@@ -269,6 +274,16 @@ describe.each([
     await eventually(() => expect(b.told.slice(-2)).toEqual(['lost a', 'up a']));
   });
 });
+
+/** The error says what is wrong with the certificate, and which option to correct. */
+async function refusesAuthority(starting: Promise<void>): Promise<void> {
+  await expect(starting).rejects.toMatchObject({
+    code: 'ERR_CLUSTER_CONNECT',
+    detail: {
+      why: expect.stringMatching(/certificate.*; the authority that signed its certificate must be in tls\.ca/),
+    },
+  });
+}
 
 /** A node in a process of its own. */
 async function startProcess(driver: DriverName, url: string, id: string) {

@@ -21,6 +21,7 @@ beforeEach(() => {
   answer = async () => new Uint8Array();
   const driver = {
     state: 'up',
+    capabilities: { maxPayload: 1000 },
     nodes: () => [{ id: 'a' }, { id: 'b' }],
     stats: () => stats,
     request: (node: string, data: Uint8Array, { timeoutMs }: { timeoutMs: number }) => {

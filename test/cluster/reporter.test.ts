@@ -16,12 +16,21 @@ class FakeDriver {
   state: DriverState = 'up';
   counted = NOTHING;
   known: NodeInfo[] = [node('a')];
+  readonly capabilities = { maxPayload: 1000 };
   stats = (): DriverStats => this.counted;
   nodes = (): readonly NodeInfo[] => this.known;
 }
 
 let driver: FakeDriver;
-let broker: { driver: FakeDriver; lost: number; followedRooms: number; failure: Error | undefined };
+interface FakeBroker {
+  driver: FakeDriver;
+  lost: number;
+  followedRooms: number;
+  failure: Error | undefined;
+  jobs?: { stats(): { running: number; done: number; failed: number } };
+}
+
+let broker: FakeBroker;
 let told: ToMaster[];
 let reporter: Reporter;
 let record: ClusterRecord;
@@ -65,6 +74,19 @@ describe('the report of a broker process', () => {
     broker.driver.counted = { ...NOTHING, published: 2 };
     reporter.report();
     expect(figures()?.published).toBe(5);
+  });
+
+  it('has the jobs that this node runs, and goes on counting them with another driver', () => {
+    expect(figures()?.jobs).toBeNull();
+    const counts = { running: 1, done: 5, failed: 2 };
+    broker.jobs = { stats: () => counts };
+    reporter.report();
+    expect(figures()?.jobs).toEqual({ running: 1, done: 5, failed: 2 });
+    broker.driver = new FakeDriver();
+    Object.assign(counts, { running: 0, done: 6 });
+    reporter.report();
+    expect(figures()?.jobs).toEqual({ running: 0, done: 6, failed: 2 });
+    expect(record.maxPayload).toBe(1000);
   });
 
   it('tells the master of the nodes when they change, and not again', () => {

@@ -30,14 +30,22 @@ describe('the metrics of a cluster', () => {
     expect(values()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
     new WorkerBoard(region).setField(1, WorkerField.pid, process.pid);
     record.write(
-      { state: 'up', nodeNum: 2, followedRooms: 3, bufferedBytes: 4 },
-      { published: 5, delivered: 6, lost: 7, reconnects: 8 },
+      { state: 'up', nodeNum: 2, followedRooms: 3, bufferedBytes: 4, maxPayload: 1000, jobsRunning: undefined },
+      { published: 5, delivered: 6, lost: 7, reconnects: 8, jobsDone: 0, jobsFailed: 0 },
     );
     expect(values()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-    expect(readStats(region, {} as TaskCounts, 0).cluster).toEqual({
+    const figures = {
       ...{ state: 'up', nodeNum: 2, followedRooms: 3, bufferedBytes: 4 },
       ...{ published: 5, delivered: 6, lost: 7, reconnects: 8 },
-    });
+    };
+    expect(readStats(region, {} as TaskCounts, 0).cluster).toEqual({ ...figures, jobs: null });
+    record.write(
+      { state: 'up', nodeNum: 2, followedRooms: 3, bufferedBytes: 4, maxPayload: 1000, jobsRunning: 0 },
+      { published: 0, delivered: 0, lost: 0, reconnects: 0, jobsDone: 9, jobsFailed: 10 },
+    );
+    expect(values()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 0, 9, 10]);
+    const jobs = { running: 0, done: 9, failed: 10 };
+    expect(readStats(region, {} as TaskCounts, 0).cluster).toEqual({ ...figures, jobs });
     expect(readStats(Region.create(testShape()), {} as TaskCounts, 0).cluster).toBeNull();
   });
 });

@@ -95,7 +95,7 @@ function answers({ ping, pong, host = '127.0.0.1' }: EngineProgram, port: number
 }
 
 /** Below the ports that the kernel gives out itself, so that no connection of a test takes it while the engine is away. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 10_000);
     const server = createServer();

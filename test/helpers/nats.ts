@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Certificate } from './certificates.js';
 import { type EngineProcess, startEngine } from './engine-process.js';
 import { hasProgram } from './wrk.js';
 
@@ -39,6 +40,12 @@ export function startNats({
     ping: '',
     pong: /^INFO /,
   });
+}
+
+/** @returns with its address for `tls:` */
+export async function startTlsNats({ cert, key }: Certificate): Promise<EngineProcess> {
+  const engine = await startNats({ settings: ['--tls', '--tlscert', cert, '--tlskey', key] });
+  return { ...engine, url: engine.url.replace('nats:', 'tls:') };
 }
 
 function written(path: string, text: string): string {

@@ -1,4 +1,5 @@
-import { type EngineProcess, startEngine } from './engine-process.js';
+import type { Certificate } from './certificates.js';
+import { type EngineProcess, freePort, startEngine } from './engine-process.js';
 import { hasProgram } from './wrk.js';
 
 /** Debian: redis-server. */
@@ -31,4 +32,12 @@ export function startRedis({
     ping: 'PING\r\n',
     pong: /^(\+PONG|-NOAUTH)/,
   });
+}
+
+/** @returns with its address for `rediss:` */
+export async function startTlsRedis({ cert, key }: Certificate): Promise<EngineProcess> {
+  const port = await freePort();
+  const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert];
+  const engine = await startRedis({ settings: ['--tls-port', String(port), ...files, '--tls-auth-clients', 'no'] });
+  return { ...engine, port, url: `rediss://127.0.0.1:${port}` };
 }

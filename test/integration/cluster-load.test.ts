@@ -19,7 +19,7 @@ for (const { name, isThere, start } of engines) {
       const engine = await start();
       try {
         const result = await loadCluster(engine, { connections: 500, messagesPerSecond: 200, seconds: 10 });
-        console.log(name, result);
+        console.dir({ name, ...result }, { depth: 4, breakLength: 120 });
         expectNothingUntold(result);
       } finally {
         await engine.stop();

@@ -147,6 +147,23 @@ describe.skipIf(!hasRedis)('the nodes of a cluster', () => {
     await knows(a, ['a']);
   });
 
+  it('refuse a text of `tswoole publish` that is too long for the engine, with its length and the limit', async () => {
+    engine = await startRedis();
+    const server = await startNode('a', { maxBufferedBytes: '64k' });
+    await knows(server, ['a']);
+    const client = await ClusterClient.connect(server.port);
+    await client.ask('join hall');
+    const { code, out, err } = await tswoole(server, 'publish', 'hall', 'x'.repeat(100_000));
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toContain('One message may have 65280 bytes on this cluster, received 100001.');
+    await tswoole(server, 'publish', 'hall', 'short');
+    await poll('the next one comes', async () => client.said.length > 0);
+    expect(client.said).toEqual(['short']);
+    const long = { room: 'hall', text: 'x'.repeat(70_000) };
+    const refused = await call(server, 'publish', long).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'ERR_CLUSTER_PAYLOAD', detail: { bytes: 70_001, most: 65_280 } });
+  });
+
   it('say when the engine is lost, and when it is there again', async () => {
     engine = await startRedis();
     const [a, b] = await Promise.all([startNode('a', { readyNeedsEngine: true }), startNode('b')]);

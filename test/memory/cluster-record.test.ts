@@ -5,8 +5,11 @@ import { Region } from '../../src/memory/region.js';
 import { testShape } from '../helpers/test-shape.js';
 
 const BROKER = 1;
-const gauges = { state: 'up', nodeNum: 3, followedRooms: 2, bufferedBytes: 100 } as const;
-const counted = { published: 1, delivered: 2, lost: 3, reconnects: 4 };
+const shown = { state: 'up', nodeNum: 3, followedRooms: 2, bufferedBytes: 100 } as const;
+const gauges = { ...shown, maxPayload: 1000, jobsRunning: 1 } as const;
+const totals = { published: 1, delivered: 2, lost: 3, reconnects: 4 };
+const counted = { ...totals, jobsDone: 5, jobsFailed: 6 };
+const jobs = { running: 1, done: 5, failed: 6 };
 
 let region: Region;
 let record: ClusterRecord;
@@ -30,9 +33,13 @@ describe('the record of a cluster', () => {
     record.begin(BROKER);
     runs(process.pid);
     const nothing = { published: 0, delivered: 0, lost: 0, reconnects: 0 };
-    expect(record.read()).toEqual({ state: 'down', nodeNum: 0, followedRooms: 0, bufferedBytes: 0, ...nothing });
+    expect(record.read()).toEqual({ state: 'down', nodeNum: 0, followedRooms: 0, bufferedBytes: 0, jobs: null, ...nothing });
+    expect(record.maxPayload).toBe(Number.POSITIVE_INFINITY);
     record.write(gauges, counted);
-    expect(new ClusterRecord(region).read()).toEqual({ ...gauges, ...counted });
+    expect(new ClusterRecord(region).read()).toEqual({ ...shown, ...totals, jobs });
+    expect(new ClusterRecord(region).maxPayload).toBe(1000);
+    record.write({ ...gauges, jobsRunning: undefined }, counted);
+    expect(record.read()?.jobs).toBeNull();
     expect(record.brokerPid).toBe(process.pid);
   });
 
@@ -57,7 +64,10 @@ describe('the record of a cluster', () => {
     record.begin(BROKER);
     record.write(gauges, counted);
     runs(pid);
-    expect(record.read()).toEqual({ ...gauges, ...counted, state: 'down', bufferedBytes: 0 });
+    expect(record.read()).toEqual({
+      ...{ ...shown, ...totals, state: 'down', bufferedBytes: 0 },
+      jobs: { ...jobs, running: 0 },
+    });
   });
 
   it('says down when the broker process has not written for five seconds', () => {

@@ -7,7 +7,8 @@ import { expect } from 'vitest';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LightWebSocket } from '../helpers/light-web-socket.js';
-import { poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { type Line, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { type LoadFigures, LoadWatch } from './load-figures.js';
 
 export interface LoadParts {
   readonly connections: number;
@@ -28,7 +29,10 @@ export interface LoadResult {
   /** From the kill of the engine until both nodes have told the gap. */
   readonly outageMs: number;
   readonly gaps: number;
+  /** By node: how often it has lost its engine. Once is the kill. */
+  readonly enginesLost: readonly number[];
   readonly slowestMs: number;
+  readonly figures: LoadFigures;
   /** What must not be. */
   readonly faults: readonly string[];
 }
@@ -48,6 +52,14 @@ interface Source {
   readonly client: LightWebSocket;
   /** When each was sent, by room. */
   readonly sentAt: number[][];
+}
+
+interface Tally {
+  /** By node: the last gap of each room. */
+  readonly told: readonly ReadonlyMap<string, number>[];
+  lostWithNode: number;
+  lostInOutage: number;
+  readonly faults: string[];
 }
 
 interface Missed {
@@ -99,6 +111,8 @@ class ClusterLoad {
   readonly #members: Member[] = [];
   readonly #sockets: LightWebSocket[] = [];
   readonly #sources: Source[] = [];
+  readonly #sourceOf = new Map<string, Source>();
+  readonly #watch = new LoadWatch();
   readonly #servers: ServerProcess[] = [];
   #publishing: NodeJS.Timeout | undefined;
   #turns = 0;
@@ -120,17 +134,20 @@ class ClusterLoad {
     await this.#arrives();
     const begin = performance.now();
     const until = (share: number): Promise<void> => sleep(begin + share * seconds * 1000 - performance.now());
+    const cpuIsMeasured = this.#watch.cpuOf(this.#servers);
     this.#publishing = setInterval(() => this.#turn(begin), TURN_MS);
     await until(0.15);
     const killedAt = await this.#killNode();
     await until(0.25);
     await this.#restartNode();
     await until(0.6);
+    cpuIsMeasured();
+    this.#look('at the kill of the engine');
     const outage = { from: performance.now(), to: 0 };
     await this.#engine.kill('SIGKILL');
     await until(0.65);
     await this.#engine.restart();
-    outage.to = await this.#gapsTold();
+    outage.to = await this.#gapsTold(outage.from);
     await until(1);
     clearInterval(this.#publishing);
     await this.#settled();
@@ -175,15 +192,20 @@ class ClusterLoad {
     const [, source = '', number] = text.split(' ');
     if (source === 'hello') return;
     member.take(source, Number(number));
-    const sentAt = this.#sources.find(({ name }) => name === source)?.sentAt[member.room]?.[Number(number)];
-    if (sentAt !== undefined) this.#slowestMs = Math.max(this.#slowestMs, performance.now() - sentAt);
+    const sentAt = this.#sourceOf.get(source)?.sentAt[member.room]?.[Number(number)];
+    if (sentAt === undefined) return;
+    const latencyMs = performance.now() - sentAt;
+    this.#slowestMs = Math.max(this.#slowestMs, latencyMs);
+    this.#watch.received(latencyMs);
   }
 
   async #addSource(node: number): Promise<void> {
     const client = await LightWebSocket.open(this.#servers[node]!.port, '/', () => {});
     this.#sockets.push(client);
     const name = `${NODES[node]}${this.#sources.length}`;
-    this.#sources.push({ name, node, client, sentAt: Array.from({ length: this.#rooms }, () => []) });
+    const source = { name, node, client, sentAt: Array.from({ length: this.#rooms }, () => []) };
+    this.#sources.push(source);
+    this.#sourceOf.set(name, source);
   }
 
   /** Every node follows every room: no message counts before. */
@@ -205,6 +227,7 @@ class ClusterLoad {
   }
 
   async #killNode(): Promise<number> {
+    this.#look('at the kill of the node');
     const at = performance.now();
     this.#servers[KILLED]!.signalAll('SIGKILL');
     await this.#servers[KILLED]!.exited;
@@ -220,13 +243,20 @@ class ClusterLoad {
     await this.#addSource(KILLED);
   }
 
+  #look(moment: string): void {
+    const ports = this.#servers.map(({ port }) => port);
+    this.#watch.look(moment, ports);
+  }
+
   /** @returns when all nodes have told of a gap in each of their rooms */
-  async #gapsTold(): Promise<number> {
+  async #gapsTold(from: number): Promise<number> {
     await Promise.all(
       this.#servers.map((server, node) => {
         const rooms = new Set(this.#membersNow(node).map(({ room }) => `r${room}`));
-        const told = (): Set<string> => new Set(gapsOf(server));
-        return server.waitFor(`gaps of ${rooms.size} rooms`, () => [...rooms].every((room) => told().has(room)));
+        return server.waitFor(`gaps of ${rooms.size} rooms`, () => {
+          const told = new Set(gapsOf(server, from).keys());
+          return [...rooms].every((room) => told.has(room));
+        });
       }),
     );
     return performance.now();
@@ -249,7 +279,8 @@ class ClusterLoad {
   }
 
   #result(killedAt: number, outage: { readonly from: number; readonly to: number }): LoadResult {
-    const tally = { lostWithNode: 0, lostInOutage: 0, faults: [] as string[] };
+    const told = this.#servers.map((server) => gapsOf(server, outage.from));
+    const tally = { told, lostWithNode: 0, lostInOutage: 0, faults: [] as string[] };
     for (const member of this.#members) this.#judge(member, { killedAt, outage, tally });
     const refused = this.#servers.flatMap((server) => server.events('refused'));
     if (refused.length > 0) tally.faults.push(`${refused.length} publications were refused`);
@@ -260,8 +291,10 @@ class ClusterLoad {
       lostWithNode: tally.lostWithNode,
       lostInOutage: tally.lostInOutage,
       outageMs: Math.round(outage.to - outage.from),
-      gaps: this.#servers.reduce((sum, server) => sum + gapsOf(server).length, 0),
+      gaps: this.#servers.flatMap((server) => server.events('gaps').flatMap(({ rooms }) => rooms as string[])).length,
+      enginesLost: this.#servers.map((server) => server.events('clusterState').filter(isLoss).length),
       slowestMs: Math.round(this.#slowestMs),
+      figures: this.#watch.result(),
       faults: tally.faults.slice(0, MOST_FAULTS),
     };
   }
@@ -284,7 +317,7 @@ class ClusterLoad {
     }: {
       readonly killedAt: number;
       readonly outage: { readonly from: number; readonly to: number };
-      readonly tally: { lostWithNode: number; lostInOutage: number; readonly faults: string[] };
+      readonly tally: Tally;
     },
   ): void {
     const who = `a member of r${member.room} on ${NODES[member.node]}`;
@@ -300,8 +333,15 @@ class ClusterLoad {
           node === KILLED && !late && at > underWayToNode && isLast;
         if (isOfKilled(member.node, member.isLate) || isOfKilled(source.node, source !== this.#sources[KILLED]!)) {
           tally.lostWithNode++;
-        } else if (at > underWayToEngine && at < outage.to && source.node !== member.node) tally.lostInOutage++;
-        else
+        } else if (at > underWayToEngine && at < outage.to && source.node !== member.node) {
+          tally.lostInOutage++;
+          // A node that has told its gap before that was sent, and none since, has not told of it.
+          const toldAt = tally.told[member.node]?.get(`r${member.room}`) ?? 0;
+          if (toldAt < at) {
+            const lateMs = Math.round(at - toldAt);
+            tally.faults.push(`${who}: ${number} of ${source.name} was sent ${lateMs} ms after the last gap`);
+          }
+        } else
           tally.faults.push(
             `${who}: missed ${number} of ${source.name}, ${Math.round(at - killedAt)} ms after the kill of the node, ` +
               `${Math.round(at - outage.from)} ms after that of the engine`,
@@ -320,8 +360,12 @@ class ClusterLoad {
   }
 }
 
-function gapsOf(server: ServerProcess): string[] {
-  return server.events('gaps').flatMap(({ rooms }) => rooms as string[]);
+const isLoss = ({ args }: Line): boolean => String(args) === 'reconnecting';
+
+/** When a node has told its last gap of each room, at or after that time. */
+function gapsOf(server: ServerProcess, from: number): Map<string, number> {
+  const lines = server.events('gaps').filter(({ at }) => at >= from);
+  return new Map(lines.flatMap(({ rooms, at }) => (rooms as string[]).map((room) => [room, at] as const)));
 }
 
 export function expectNothingUntold(result: LoadResult): void {

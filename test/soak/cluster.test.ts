@@ -22,7 +22,7 @@ for (const { name, isThere, start } of engines) {
       try {
         const parts = { connections: CONNECTIONS, messagesPerSecond: RATE, seconds: SECONDS };
         const result = await loadCluster(engine, parts);
-        console.log(name, result);
+        console.dir({ name, ...result }, { depth: 4, breakLength: 120 });
         expectNothingUntold(result);
         expect(result.published).toBeGreaterThan(SECONDS * RATE * 0.8);
       } finally {

@@ -109,11 +109,20 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
 
 function describeCluster(cluster: ClusterStatus, stats: ServerStats): [string, string][] {
   const { published = 0, delivered = 0, lost = 0, reconnects = 0 } = stats.cluster ?? {};
+  const jobs = stats.cluster?.jobs ?? null; // undefined: a server of an earlier version
   const nodes = cluster.nodes.map(({ id, self }) => (self ? `${visible(id)} (this one)` : visible(id)));
   const figures = `${count(published)} published, ${count(delivered)} delivered, ${count(lost)} lost, ${reconnects} reconnects`;
   return [
     ['nodes', nodes.length === 0 ? 'none known' : nodes.join(', ')],
     ['cluster', `${describeEngine(cluster)}; ${figures}`],
+    ...(jobs === null
+      ? []
+      : [
+          ['jobs', `${jobs.running} running, ${count(jobs.done)} done, ${count(jobs.failed)} failed`] as [
+            string,
+            string,
+          ],
+        ]),
   ];
 }
 

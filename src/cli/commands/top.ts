@@ -226,7 +226,13 @@ function clusterLine(
   const published = count(rate((s) => s.cluster?.published ?? 0));
   const delivered = count(rate((s) => s.cluster?.delivered ?? 0));
   const figures = `${published}/s published, ${delivered}/s delivered, ${count(stats.cluster?.lost ?? 0)} lost`;
-  return [`cluster ${cluster.nodes.length} nodes   ${figures}   ${describeEngine(cluster)}`];
+  const lines = [`cluster ${cluster.nodes.length} nodes   ${figures}   ${describeEngine(cluster)}`];
+  const jobs = stats.cluster?.jobs ?? null;
+  if (jobs !== null) {
+    const done = count(rate((s) => s.cluster?.jobs?.done ?? 0));
+    lines.push(`jobs ${done}/s   ${jobs.running} running, ${count(jobs.failed)} failed`);
+  }
+  return lines;
 }
 
 interface Row {

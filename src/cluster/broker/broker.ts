@@ -8,12 +8,13 @@ import type { Log } from '../../util/log.js';
 import { pause } from '../../util/pause.js';
 import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../driver.js';
 import type { ClusterEvent, ConnectionCall, FromBroker, PresentMember, Question, ToBroker } from '../messages.js';
-import { inMessages } from '../own-presence.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
 import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
+import { gapOf, Missed, nameOf } from './missed.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
+import { Present } from './present.js';
 import { packRoomData } from './room-data.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
 
@@ -28,6 +29,10 @@ export interface BrokerParts {
   /** Ids of the processes that are to know what happens, workers first. */
   readonly processes: readonly number[];
   readonly workerNum: () => number;
+  /** Workers that have, or are about to have, a process: also those that are being scaled away. */
+  readonly seatNum: () => number;
+  /** Ids from `seatNum()` up to here are of workers that there may be later. */
+  readonly maxWorkerNum: number;
   /** @throws ServerError ERR_MESSAGE_QUEUE_FULL */
   send(message: FromBroker, processId: number): void;
   /** Of this node: what `server.send` and the others return. @throws ServerError */
@@ -47,6 +52,7 @@ export interface BrokerParts {
 
 /** Questions of other nodes that this node's workers have not answered yet. */
 const MOST_QUESTIONS = 10_000;
+const LOOK_MS = 1000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -55,8 +61,7 @@ export class Broker {
   readonly #questions = new Questions(MOST_QUESTIONS);
   /** By subject: the processes that want it. */
   readonly #subscribers = new Map<string, { readonly subscription: Subscription; readonly processes: Set<number> }>();
-  /** With the process that keeps it, should this one end. */
-  readonly #present = new Map<string, PresentMember & { readonly keeper: number }>();
+  readonly #present: Present;
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
   /** Processes that have said hello. */
@@ -64,11 +69,16 @@ export class Broker {
   #nextWorker = 0;
   /** Messages that processes of this node did not take in time. */
   #lost = 0;
+  readonly #missed: Missed;
   #connectError: Error | undefined;
+  #toldLost = '';
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
     this.#driver = parts.createDriver();
+    this.#missed = new Missed({ send: (message, id) => parts.send(message, id), now: () => this.#now() });
+    const { maxWorkerNum, workerNum } = parts;
+    this.#present = new Present({ send: (message, id) => this.#send(message, id), workerNum, maxWorkerNum });
   }
 
   get driver(): ClusterDriver {
@@ -101,8 +111,10 @@ export class Broker {
     const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     this.jobs?.open();
     const jobsClosed = ended.then(() => this.jobs?.close());
+    const looking = setInterval(() => this.#look(), LOOK_MS);
     await this.#connect(signal);
     await jobsClosed;
+    clearInterval(looking);
     this.#rooms?.close();
     this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
     await this.#driver.stop(true);
@@ -131,8 +143,7 @@ export class Broker {
         for (const member of message.members) this.#putPresent(member, from);
         return;
       case 'absent':
-        this.#takeFromKeeper(message, from);
-        this.#present.delete(presentKey(message));
+        this.#present.drop(message, from);
         return this.#driver.presence.drop(ownKey(message.key), message.member);
       case 'works':
         return this.jobs?.offered(message.offers, from);
@@ -159,8 +170,7 @@ export class Broker {
     const missed = this.#parts.isSuccessor && !this.#greeted.has(from);
     this.#greeted.add(from);
     for (const subject of wanted) this.#subscribe(subject, from);
-    const kept = [...this.#present.values()].filter(({ keeper }) => keeper === from);
-    for (const members of inMessages(kept)) this.#send({ say: 'keep', members }, from);
+    this.#present.sendKept(from);
     this.#send(this.#now(), from);
     if (!missed || this.#driver.state !== 'up') return; // who was there before is told when this node is in its cluster
     for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
@@ -185,16 +195,36 @@ export class Broker {
     this.#subscribers.delete(subject);
   }
 
-  #putPresent({ key, member, meta, ttlMs }: PresentMember, from: number): void {
-    this.#takeFromKeeper({ key, member }, from);
-    this.#present.set(presentKey({ key, member }), { key, member, meta, ttlMs, keeper: from });
+  #putPresent(present: PresentMember, from: number): void {
+    const { key, member, meta, ttlMs } = present;
+    this.#present.put(present, from);
     this.#driver.presence.put(ownKey(key), member, meta, ttlMs);
   }
 
-  /** Else it would put again what another process has changed. */
-  #takeFromKeeper({ key, member }: { key: string; member: string }, from: number): void {
-    const keeper = this.#present.get(presentKey({ key, member }))?.keeper;
-    if (keeper !== undefined && keeper !== from) this.#send({ say: 'forget', key, member }, keeper);
+  #look(): void {
+    this.#forgetScaledAway();
+    this.#present.look();
+    this.#missed.tell();
+    this.#tellWhyLost();
+  }
+
+  /** A worker that comes later says hello. */
+  #forgetScaledAway(): void {
+    const { seatNum, maxWorkerNum } = this.#parts;
+    for (let id = seatNum(); id < maxWorkerNum; id++) {
+      if (!this.#greeted.delete(id)) continue;
+      for (const [subject, { processes }] of this.#subscribers) if (processes.has(id)) this.#unsubscribe(subject, id);
+      this.#missed.forget(id);
+    }
+  }
+
+  /** Once per reason and outage. */
+  #tellWhyLost(): void {
+    const { state, failure } = this.#driver;
+    if (state === 'up') this.#toldLost = '';
+    if (state !== 'reconnecting' || failure === undefined || failure.message === this.#toldLost) return;
+    this.#toldLost = failure.message;
+    this.#parts.log.warn('the engine of the cluster is not back yet; tried again', { error: failure });
   }
 
   async #answer(id: number, question: Question, from: number): Promise<void> {
@@ -263,8 +293,11 @@ export class Broker {
   #started(): void {
     this.#connectError = undefined;
     const { rooms, self, ttlMs } = this.#parts;
-    if (rooms !== undefined) this.#rooms = new BrokerRooms(this.#driver, self.id, rooms, ttlMs);
-    for (const { key, member, meta, ttlMs: ttl } of this.#present.values()) {
+    if (rooms !== undefined) {
+      const missed = (room: string): void => this.#tellAll(gapOf(room));
+      this.#rooms = new BrokerRooms({ driver: this.#driver, self: self.id, local: rooms, ttlMs, missed });
+    }
+    for (const { key, member, meta, ttlMs: ttl } of this.#present.all()) {
       this.#driver.presence.put(ownKey(key), member, meta, ttl);
     }
     this.#tellAll(this.#now());
@@ -334,16 +367,16 @@ export class Broker {
   }
 
   #send(message: FromBroker, id: number): void {
+    // Nobody would read it, and what lies in its queue would take the places of messages to others.
+    const isVacant = id >= this.#parts.seatNum() && id < this.#parts.maxWorkerNum;
+    if (isVacant) return;
     try {
       this.#parts.send(message, id);
     } catch {
       this.#lost++;
+      this.#missed.note(message, id);
     }
   }
 }
 
-const gapOf = (name: string): FromBroker => ({ say: 'event', event: 'clusterGap', args: [name] });
-/** Without the letter of its kind. */
-const nameOf = (subject: string): string => subject.slice(2);
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
-const presentKey = ({ key, member }: { key: string; member: string }): string => JSON.stringify([key, member]);

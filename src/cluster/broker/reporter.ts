@@ -12,7 +12,7 @@ const REPORT_MS = 1000;
 const MOST_NODES = 1500;
 
 type Counted = Readonly<Record<ClusterCounter, number>>;
-const NONE: Counted = { published: 0, delivered: 0, lost: 0, reconnects: 0 };
+const NONE: Counted = { published: 0, delivered: 0, lost: 0, reconnects: 0, jobsDone: 0, jobsFailed: 0 };
 
 export interface ReporterParts {
   /** Node id. */
@@ -39,11 +39,14 @@ export class Reporter {
   }
 
   report(): void {
-    const { driver, failure, followedRooms } = this.#broker;
+    const { driver, failure, followedRooms, jobs } = this.#broker;
     const { state } = driver;
     const all = driver.nodes();
     const { bufferedBytes } = driver.stats();
-    this.#parts.record.write({ state, nodeNum: all.length, followedRooms, bufferedBytes }, this.#countMore());
+    const { maxPayload } = driver.capabilities;
+    const jobsRunning = jobs?.stats().running;
+    const now = { state, nodeNum: all.length, followedRooms, bufferedBytes, maxPayload, jobsRunning };
+    this.#parts.record.write(now, this.#countMore());
     const nodes = all.slice(0, MOST_NODES);
     const why = state === 'up' ? '' : (failure?.message ?? '');
     const text = JSON.stringify([nodes, why]);
@@ -59,16 +62,20 @@ export class Reporter {
   /** A driver is made anew for each attempt to start, and counts from 0. */
   #countMore(): Counted {
     const { driver, lost: lostHere } = this.#broker;
-    if (driver !== this.#driver) this.#counted = NONE;
+    const { jobsDone, jobsFailed } = this.#counted;
+    if (driver !== this.#driver) this.#counted = { ...NONE, jobsDone, jobsFailed };
     this.#driver = driver;
     const { published, delivered, lost, reconnects } = driver.stats();
     const before = this.#counted;
-    this.#counted = { published, delivered, lost, reconnects };
+    const { done = 0, failed = 0 } = this.#broker.jobs?.stats() ?? {};
+    this.#counted = { published, delivered, lost, reconnects, jobsDone: done, jobsFailed: failed };
     const more = {
       published: published - before.published,
       delivered: delivered - before.delivered,
       lost: lost - before.lost + lostHere - this.#lostHere,
       reconnects: reconnects - before.reconnects,
+      jobsDone: done - before.jobsDone,
+      jobsFailed: failed - before.jobsFailed,
     };
     this.#lostHere = lostHere;
     return more;

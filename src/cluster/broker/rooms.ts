@@ -18,6 +18,17 @@ export interface LocalRooms {
 const LOOK_MS = 1000;
 /** A room that somebody has just joined may not have been counted yet. */
 const JOINING_MS = 5000;
+/** Looks between two comparisons with all rooms of this node, some microseconds each. */
+const LOOKS_UNTIL_COMPARED = 10;
+
+export interface BrokerRoomsParts {
+  readonly driver: ClusterDriver;
+  readonly self: NodeId;
+  readonly local: LocalRooms;
+  readonly ttlMs: number;
+  /** Its members here have not got what other nodes have published. */
+  missed(room: string): void;
+}
 
 interface Followed {
   readonly subscription: Subscription;
@@ -27,23 +38,20 @@ interface Followed {
 }
 
 export class BrokerRooms {
-  readonly #driver: ClusterDriver;
-  readonly #self: NodeId;
-  readonly #local: LocalRooms;
-  readonly #ttlMs: number;
+  readonly #parts: BrokerRoomsParts;
   readonly #followed = new Map<string, Followed>();
   /** By subject: after an outage each room has a gap. */
   readonly #roomOf = new Map<string, string>();
   readonly #timer: NodeJS.Timeout;
+  /** Reactors did not take a message to them. */
+  readonly #missed = new Set<string>();
+  #looks = 0;
   /** Messages that a node has published and this one could not read, or give to its rooms. */
   lost = 0;
 
-  constructor(driver: ClusterDriver, self: NodeId, local: LocalRooms, ttlMs: number) {
-    this.#driver = driver;
-    this.#self = self;
-    this.#local = local;
-    this.#ttlMs = ttlMs;
-    for (const { name } of local.list()) this.joined(name);
+  constructor(parts: BrokerRoomsParts) {
+    this.#parts = parts;
+    for (const { name } of parts.local.list()) this.joined(name);
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
 
@@ -54,8 +62,8 @@ export class BrokerRooms {
       followed.joinedAt = monotonicMs();
       return;
     }
-    const subscription = this.#driver.subscribe(subjectOf(SubjectKind.room, room), (data, from) => {
-      if (from !== this.#self) this.#deliver(room, data);
+    const subscription = this.#parts.driver.subscribe(subjectOf(SubjectKind.room, room), (data, from) => {
+      if (from !== this.#parts.self) this.#deliver(room, data);
     });
     this.#followed.set(room, { subscription, joinedAt: monotonicMs(), members: 0 });
     this.#roomOf.set(subscription.subject, room);
@@ -68,7 +76,7 @@ export class BrokerRooms {
 
   /** Of all nodes. */
   async members(room: string): Promise<{ node: NodeId; members: number }[]> {
-    const all = await this.#driver.presence.list(subjectOf(SubjectKind.room, room));
+    const all = await this.#parts.driver.presence.list(subjectOf(SubjectKind.room, room));
     return all.map(({ node, meta }) => ({ node, members: Number(meta) }));
   }
 
@@ -91,13 +99,27 @@ export class BrokerRooms {
 
   #deliver(room: string, packed: Uint8Array): void {
     const data = unpackRoomData(packed);
-    if (data === undefined || !this.#local.publish(room, data)) this.lost++;
+    if (data !== undefined && this.#parts.local.publish(room, data)) return;
+    this.lost++;
+    this.#missed.add(room);
+  }
+
+  /** Whoever joined it could not say so, or its reactor took longer than `JOINING_MS`: nobody else would find it. */
+  #followForgotten(): void {
+    for (const { name, members } of this.#parts.local.list()) {
+      if (members === 0 || this.#followed.has(name)) continue;
+      this.joined(name);
+      void this.#followed.get(name)?.subscription.ready.then(() => this.#missed.add(name));
+    }
   }
 
   #look(): void {
+    if (++this.#looks % LOOKS_UNTIL_COMPARED === 0) this.#followForgotten();
     const now = monotonicMs();
+    for (const room of this.#missed) this.#parts.missed(room);
+    this.#missed.clear();
     for (const [room, followed] of this.#followed) {
-      const members = this.#local.size(room);
+      const members = this.#parts.local.size(room);
       if (members !== followed.members) this.#count(room, followed, members);
       if (members > 0 || now - followed.joinedAt < JOINING_MS) continue;
       followed.subscription.close();
@@ -107,9 +129,10 @@ export class BrokerRooms {
   }
 
   #count(room: string, followed: Followed, members: number): void {
+    const { driver, self, ttlMs } = this.#parts;
     const key = subjectOf(SubjectKind.room, room);
     followed.members = members;
-    if (members === 0) this.#driver.presence.drop(key, this.#self);
-    else this.#driver.presence.put(key, this.#self, members, this.#ttlMs);
+    if (members === 0) driver.presence.drop(key, self);
+    else driver.presence.put(key, self, members, ttlMs);
   }
 }

@@ -7,8 +7,9 @@ import type * as cluster from '../driver.js';
 import { checkName, checkNode } from '../names.js';
 import { ConfigStore } from './config-store.js';
 import { Connection } from './connection.js';
-import type { Channel, Engine, Link } from './engine.js';
+import { type Channel, type Engine, type Link, subjectOfChannel } from './engine.js';
 import { Asked, ENVELOPE_BYTES, encodePublication, publicationHead } from './envelope.js';
+import { Gaps } from './gaps.js';
 import { Members } from './members.js';
 import { Membership } from './membership.js';
 import { inboxOf, Requests } from './requests.js';
@@ -40,11 +41,13 @@ export class BrokerDriver implements cluster.ClusterDriver {
   readonly #options: ResolvedDriverOptions;
   readonly #connection: Connection;
   readonly #subjects = new Subjects();
+  readonly #gaps: Gaps;
   readonly #startFailed: Deferred<never> = deferred();
   #self: cluster.NodeInfo = { id: '', incarnation: '', address: '', version: '' };
   #running: Running | undefined;
   #state: cluster.DriverState = 'down';
   #failure: Error | undefined;
+  #attemptError: Error | undefined;
   #capabilities: cluster.Capabilities;
   #heartbeat: NodeJS.Timeout | undefined;
   #ticks = 0;
@@ -60,13 +63,20 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.#capabilities = this.#capabilitiesOf(engine.usual.maxPayload, engine.usual.config);
     this.#connection = new Connection(engine, options.connectTimeoutMs, {
       message: (channel, data) => this.#route(channel, data),
-      dropped: (count) => {
+      dropped: (count, channels) => {
         this.#lost += count;
+        for (const channel of channels) this.#gaps.lost(subjectOfChannel(channel));
       },
       prepare: (link) => this.#prepare(link),
       detach: () => this.#detach(),
       lost: () => this.#engineLost(),
+      attemptFailed: (error) => (this.#attemptError = error),
       restored: () => this.#engineRestored(),
+    });
+    this.#gaps = new Gaps({
+      self: () => this.#self.id,
+      send: (channel, bytes) => this.#offer(channel, bytes),
+      tell: (subject) => this.#subjects.has(subject) && callSafely(() => this.#running?.on.gap(subject)),
     });
     this.presence = new Members(() => this.#self.id, {
       others: () => this.#running?.membership.others ?? [],
@@ -91,7 +101,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
   }
 
   get failure(): Error | undefined {
-    return this.#failure;
+    return this.#failure ?? (this.#state === 'reconnecting' ? this.#attemptError : undefined);
   }
 
   async start(self: cluster.NodeInfo, on: cluster.ClusterEvents): Promise<void> {
@@ -119,6 +129,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const taken = fits && this.#offer(`subject/${subject}`, encodePublication(head, data));
     if (taken) this.#published++;
     else this.#lost++;
+    if (fits && !taken) this.#gaps.lost(subject);
     return taken;
   }
 
@@ -201,6 +212,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
   #tick(): void {
     if (this.#state !== 'up') return;
     this.#running?.membership.tick();
+    this.#gaps.tick();
     if (++this.#ticks % Math.ceil(this.#options.ttlMs / this.#options.heartbeatMs) === 0) this.config.readAll();
   }
 
@@ -235,19 +247,25 @@ export class BrokerDriver implements cluster.ClusterDriver {
 
   #engineRestored(): void {
     this.#reconnects++;
+    this.#attemptError = undefined;
     this.#running?.membership.resume();
     this.#setState('up');
     this.config.readAll();
     for (const subject of this.#subjects.takeGaps()) callSafely(() => this.#running?.on.gap(subject));
+    this.#gaps.sayLost();
   }
 
   #route(channel: Channel, data: Buffer): void {
     const slash = channel.indexOf('/');
     const kind = channel.slice(0, slash);
-    if (kind === 'subject') this.#subjects.deliver(channel.slice(slash + 1), data);
+    if (kind === 'subject') this.#heardSubject(channel.slice(slash + 1), data);
     else if (kind === 'nodes') this.#running?.membership.heard(data);
     else if (kind === 'node') this.#running?.requests.heard(data);
     else this.config.read(channel.slice(slash + 1));
+  }
+
+  #heardSubject(subject: string, data: Buffer): void {
+    if (!this.#gaps.heard(subject, data)) this.#subjects.deliver(subject, data);
   }
 
   #idTaken({ id, address }: cluster.NodeInfo): void {

@@ -14,6 +14,8 @@ export interface ConnectionEvents extends Pick<LinkEvents, 'message' | 'dropped'
   detach(): void;
   /** It was in use until now; a new one is being made. */
   lost(): void;
+  /** An attempt to connect anew has failed; another one follows. */
+  attemptFailed(error: Error): void;
   /** A later link is in use. */
   readonly restored: () => void;
 }
@@ -121,8 +123,8 @@ export class Connection {
       if (this.#abort.signal.aborted) return;
       try {
         return await this.#establish(this.#events.restored);
-      } catch {
-        // The next attempt may do better; until then the state says `reconnecting`.
+      } catch (error) {
+        this.#events.attemptFailed(error as Error);
       }
     }
   }

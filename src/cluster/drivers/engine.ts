@@ -1,5 +1,6 @@
 /** What the drivers differ in: one connection to one kind of engine. Everything else is `BrokerDriver`, once for all. */
 import type { ConfigEntry } from '../driver.js';
+import { Kind } from './envelope.js';
 
 /**
  * - `nodes/`: all nodes announce themselves here.
@@ -12,8 +13,8 @@ export type Channel = `${'nodes' | 'node' | 'subject' | 'config'}/${string}`;
 export interface LinkEvents {
   /** Must not throw. */
   message(channel: Channel, data: Buffer): void;
-  /** Publications of subjects that the engine refused, or may not have got. */
-  dropped(count: number): void;
+  /** Publications that the engine refused, or may not have got. @param channels of their subjects */
+  dropped(count: number, channels: Iterable<Channel>): void;
   /** The connection has ended without `close`; called once, and not before `connect` has resolved. */
   closed(why: string): void;
 }
@@ -65,7 +66,7 @@ export class Outstanding {
 
   add(channel: Channel, data: Buffer): void {
     this.bytes += data.length;
-    if (channel.startsWith('subject/')) this.publications++;
+    if (isOfSubject(channel) && data[0] === Kind.publication) this.publications++;
   }
 
   remove(other: Outstanding): void {
@@ -73,3 +74,19 @@ export class Outstanding {
     this.publications -= other.publications;
   }
 }
+
+/** What is confirmed together. */
+export class OutstandingTurn extends Outstanding {
+  /** Of subjects. */
+  readonly channels = new Set<Channel>();
+
+  override add(channel: Channel, data: Buffer): void {
+    super.add(channel, data);
+    if (isOfSubject(channel)) this.channels.add(channel);
+  }
+}
+
+const SUBJECT = 'subject/';
+
+const isOfSubject = (channel: Channel): boolean => channel.startsWith(SUBJECT);
+export const subjectOfChannel = (channel: Channel): string => channel.slice(SUBJECT.length);

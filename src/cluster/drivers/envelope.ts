@@ -6,10 +6,11 @@
  *     answer       kind=3 · length of id · id · number u32 · payload
  *     failure      kind=4 · length of id · id · number u32 · JSON of a serialized error
  *     echo         kind=5 · length of id · id · number u32
+ *     gap          kind=6 · length of id · id: on a subject, of which that node has lost publications
  */
 import type { NodeId } from '../driver.js';
 
-export const Kind = { publication: 1, ask: 2, answer: 3, failure: 4, echo: 5 } as const;
+export const Kind = { publication: 1, ask: 2, answer: 3, failure: 4, echo: 5, gap: 6 } as const;
 export type NumberedKind = typeof Kind.answer | typeof Kind.failure | typeof Kind.echo;
 
 /** Whom an ask is for: the user's handler, or the driver's own list of members. */
@@ -42,6 +43,16 @@ export function encodePublication(head: Buffer, payload: Uint8Array): Buffer {
   bytes.set(head);
   bytes.set(payload, head.length);
   return bytes;
+}
+
+/** In the place of publications of a subject that this node has lost. */
+export function encodeGap(from: NodeId): Buffer {
+  return headOf(Kind.gap, from);
+}
+
+/** @returns the node that has lost publications of that subject; undefined: the message is no gap */
+export function readGap(bytes: Buffer): NodeId | undefined {
+  return bytes[0] === Kind.gap ? bytes.toString('latin1', 2, 2 + (bytes[1] ?? 0)) : undefined;
 }
 
 /** @returns undefined: not a publication of this version */

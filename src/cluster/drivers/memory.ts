@@ -3,7 +3,15 @@ import { ServerError } from '../../errors/index.js';
 import type { ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import type { ConfigEntry } from '../driver.js';
-import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
+import {
+  type Channel,
+  type Engine,
+  type Link,
+  type LinkEvents,
+  Outstanding,
+  OutstandingTurn,
+  type PutResult,
+} from './engine.js';
 
 const MAX_PAYLOAD = 8 * MIB;
 
@@ -91,6 +99,7 @@ export class MemoryHub {
       link.reached(channel, data);
       for (const receiver of this.links) receiver.receive(channel, data);
     }
+    for (const link of this.links) link.turnReached();
     for (const then of work) then();
   }
 }
@@ -103,6 +112,7 @@ class MemoryLink implements Link {
   readonly #prefix: string;
   readonly #channels = new Set<string>();
   readonly #outstanding = new Outstanding();
+  #turn = new OutstandingTurn();
   readonly #ends = new Set<(error: Error) => void>();
 
   constructor(hub: MemoryHub, prefix: string, events: LinkEvents) {
@@ -118,7 +128,13 @@ class MemoryLink implements Link {
 
   send(channel: Channel, data: Buffer): void {
     this.#outstanding.add(channel, data);
+    this.#turn.add(channel, data);
     this.#hub.send({ link: this, channel: this.#named(channel), data });
+  }
+
+  /** All that was sent has. */
+  turnReached(): void {
+    this.#turn = new OutstandingTurn();
   }
 
   reached(channel: Channel, data: Buffer): void {
@@ -162,7 +178,8 @@ class MemoryLink implements Link {
     this.#hub.links.delete(this);
     for (const end of this.#ends) end(new Error('the connection is closed'));
     this.#ends.clear();
-    if (this.#outstanding.publications > 0) this.#events.dropped(this.#outstanding.publications);
+    const { publications, channels } = this.#turn;
+    if (channels.size > 0) this.#events.dropped(publications, channels);
     this.#outstanding.remove(this.#outstanding);
     return Promise.resolve();
   }

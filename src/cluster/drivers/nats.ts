@@ -6,9 +6,18 @@ import { ServerError } from '../../errors/index.js';
 import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import { importModule } from '../../util/import-module.js';
+import { withAdvice } from '../certificate-advice.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
-import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
+import {
+  type Channel,
+  type Engine,
+  type Link,
+  type LinkEvents,
+  Outstanding,
+  OutstandingTurn,
+  type PutResult,
+} from './engine.js';
 import { NatsConfig } from './nats-config.js';
 
 const DEFAULT_PORT = 4222;
@@ -22,7 +31,8 @@ class NatsLink implements Link {
   readonly #config: NatsConfig;
   readonly #subscriptions = new Map<Channel, Subscription>();
   readonly #outstanding = new Outstanding();
-  #sinceFlush = new Outstanding();
+  #sinceFlush = new OutstandingTurn();
+  #flushing = new OutstandingTurn();
   #isFlushing = false;
   #isClosed = false;
 
@@ -42,9 +52,9 @@ class NatsLink implements Link {
 
   send(channel: Channel, data: Buffer): void {
     this.#outstanding.add(channel, data);
+    this.#sinceFlush.add(channel, data);
     if (this.#connection.isClosed()) return; // `close` follows, and counts it as lost
     this.#connection.publish(subjectOf(this.#prefix, channel), data);
-    this.#sinceFlush.add(channel, data);
     if (!this.#isFlushing) this.#confirm();
   }
 
@@ -79,7 +89,9 @@ class NatsLink implements Link {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#connection.close();
-    if (this.#outstanding.publications > 0) this.#events.dropped(this.#outstanding.publications);
+    const { publications } = this.#outstanding;
+    const channels = new Set([...this.#flushing.channels, ...this.#sinceFlush.channels]);
+    if (channels.size > 0) this.#events.dropped(publications, channels);
     this.#outstanding.remove(this.#outstanding);
   }
 
@@ -88,7 +100,8 @@ class NatsLink implements Link {
     this.#isFlushing = true;
     setImmediate(async () => {
       const arrived = this.#sinceFlush;
-      this.#sinceFlush = new Outstanding();
+      this.#flushing = arrived;
+      this.#sinceFlush = new OutstandingTurn();
       try {
         await this.#connection.flush();
       } catch {
@@ -181,7 +194,8 @@ function greeted(options: ResolvedDriverOptions, abort: AbortSignal): Promise<vo
 
 function connectError({ address, password }: ResolvedDriverOptions, error: Error): ServerError {
   if (error instanceof ServerError) return error;
-  const message = error.message === '' ? error.name : error.message;
+  const { code } = (error.cause ?? error) as NodeJS.ErrnoException;
+  const message = withAdvice(error.message === '' ? error.name : error.message, code);
   const why = password === undefined ? message : message.replaceAll(password, '(hidden)');
   return new ServerError('ERR_CLUSTER_CONNECT', { engine: 'NATS', address, why });
 }

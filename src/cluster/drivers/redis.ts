@@ -6,9 +6,18 @@ import { ServerError } from '../../errors/index.js';
 import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
 import { importModule } from '../../util/import-module.js';
+import { withAdvice } from '../certificate-advice.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
-import { type Channel, type Engine, type Link, type LinkEvents, Outstanding, type PutResult } from './engine.js';
+import {
+  type Channel,
+  type Engine,
+  type Link,
+  type LinkEvents,
+  Outstanding,
+  OutstandingTurn,
+  type PutResult,
+} from './engine.js';
 
 const NEEDED = { version: '6.2', major: 6, minor: 2 };
 
@@ -33,8 +42,8 @@ class RedisLink implements Link {
   readonly #prefix: string;
   readonly #events: LinkEvents;
   readonly #outstanding = new Outstanding();
-  #turn: { readonly channel: string; readonly data: Buffer }[] = [];
-  #turnOutstanding = new Outstanding();
+  #turn: { readonly channel: Channel; readonly data: Buffer }[] = [];
+  #turnOutstanding = new OutstandingTurn();
   #isClosed = false;
 
   constructor(clients: readonly [commands: Redis, subscriber: Redis], prefix: string, events: LinkEvents) {
@@ -57,7 +66,7 @@ class RedisLink implements Link {
   send(channel: Channel, data: Buffer): void {
     this.#outstanding.add(channel, data);
     this.#turnOutstanding.add(channel, data);
-    if (this.#turn.push({ channel: this.#prefix + channel, data }) === 1) setImmediate(() => this.#sendTurn());
+    if (this.#turn.push({ channel, data }) === 1) setImmediate(() => this.#sendTurn());
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
@@ -104,25 +113,31 @@ class RedisLink implements Link {
     const outstanding = this.#turnOutstanding;
     if (turn.length === 0) return;
     this.#turn = [];
-    this.#turnOutstanding = new Outstanding();
+    this.#turnOutstanding = new OutstandingTurn();
     const pipeline = this.#commands.pipeline();
-    for (const { channel, data } of turn) pipeline.publish(channel, data);
+    for (const { channel, data } of turn) pipeline.publish(this.#prefix + channel, data);
     pipeline.exec().then(
-      (results) => this.#confirm(outstanding, results ?? []),
+      (results) => {
+        this.#outstanding.remove(outstanding);
+        // A single refusal (an ACL, no memory) fails its own publication only.
+        const refused = new OutstandingTurn();
+        for (const [i, [error]] of (results ?? []).entries()) {
+          const sent = turn[i];
+          if (error !== null && sent !== undefined) refused.add(sent.channel, sent.data);
+        }
+        this.#dropped(refused);
+      },
       () => this.#drop(outstanding),
     );
   }
 
-  /** A single refusal (an ACL, no memory) fails its own publication only. */
-  #confirm(outstanding: Outstanding, results: readonly [Error | null, unknown][]): void {
+  #drop(outstanding: OutstandingTurn): void {
     this.#outstanding.remove(outstanding);
-    const refused = results.filter(([error]) => error !== null).length;
-    if (refused > 0) this.#events.dropped(Math.min(refused, outstanding.publications));
+    this.#dropped(outstanding);
   }
 
-  #drop(outstanding: Outstanding): void {
-    this.#outstanding.remove(outstanding);
-    if (outstanding.publications > 0) this.#events.dropped(outstanding.publications);
+  #dropped({ publications, channels }: OutstandingTurn): void {
+    if (channels.size > 0) this.#events.dropped(publications, channels);
   }
 
   #lost(client: Redis): void {
@@ -213,7 +228,8 @@ function refuseOld(info: string, { address }: ResolvedDriverOptions): void {
   throw new ServerError('ERR_CLUSTER_ENGINE', { engine: 'Redis', address, needed: NEEDED.version, received: version });
 }
 
-function connectError({ address, password }: ResolvedDriverOptions, { message }: Error): ServerError {
+function connectError({ address, password }: ResolvedDriverOptions, error: NodeJS.ErrnoException): ServerError {
+  const message = withAdvice(error.message, error.code);
   const why = password === undefined ? message : message.replaceAll(password, '(hidden)');
   return new ServerError('ERR_CLUSTER_CONNECT', { engine: 'Redis', address, why });
 }

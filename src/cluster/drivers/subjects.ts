@@ -10,7 +10,7 @@ interface Subject {
   readonly subscribers: Set<{ readonly fn: Subscriber }>;
   confirmed: Deferred<void>;
   isConfirmed: boolean;
-  /** It was confirmed when the engine was lost. */
+  /** The engine was lost, or away, since it is subscribed to. */
   hasGap: boolean;
 }
 
@@ -18,6 +18,8 @@ interface Subject {
 export class Subjects {
   readonly #subjects = new Map<string, Subject>();
   #link: Link | undefined;
+  /** There was a link. */
+  #wasAttached = false;
   #delivered = 0;
 
   /** Calls of subscribers. */
@@ -45,6 +47,7 @@ export class Subjects {
   /** Subscribes to all there are, over a new link; later ones use it at once. */
   async attach(link: Link): Promise<void> {
     this.#link = link;
+    this.#wasAttached = true;
     const subjects = [...this.#subjects.values()];
     if (subjects.length > 0) await link.subscribe(subjects.map(({ channel }) => channel));
     for (const subject of subjects) confirm(subject);
@@ -53,9 +56,13 @@ export class Subjects {
   detach(): void {
     this.#link = undefined;
     for (const subject of this.#subjects.values()) {
-      if (!subject.isConfirmed) continue;
-      Object.assign(subject, { confirmed: deferred(), isConfirmed: false, hasGap: true });
+      subject.hasGap = true;
+      if (subject.isConfirmed) Object.assign(subject, { confirmed: deferred(), isConfirmed: false });
     }
+  }
+
+  has(name: string): boolean {
+    return this.#subjects.has(name);
   }
 
   /** With a local subscriber. */
@@ -76,7 +83,8 @@ export class Subjects {
       subscribers: new Set(),
       confirmed: deferred(),
       isConfirmed: false,
-      hasGap: false,
+      // Whoever joins while the engine is away misses what others say until it is back.
+      hasGap: this.#wasAttached && this.#link === undefined,
     };
     this.#subjects.set(name, subject);
     // A link that ends before it confirms is replaced, and `attach` asks again.

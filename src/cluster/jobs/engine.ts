@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { BackendFactory, ConnectionOptions as EngineConnection, RedisQueueBackend } from 'bullmq';
 import { ServerError } from '../../errors/index.js';
+import { withAdvice } from '../certificate-advice.js';
 
 /** The part of BullMQ that is used, loaded. */
 export type Bull = typeof import('bullmq');
@@ -58,7 +59,10 @@ export interface EngineOptions {
 /** Names no user and no password, whatever the library said. */
 export function whyOf(error: unknown, { url, password }: Pick<EngineOptions, 'url' | 'password'>): string {
   const { message, code } = error as NodeJS.ErrnoException;
-  const said = (typeof message === 'string' && message !== '' ? message : String(code ?? error)).slice(0, 500);
+  const said = withAdvice(typeof message === 'string' && message !== '' ? message : String(code ?? error), code).slice(
+    0,
+    500,
+  );
   const secrets = [password, url.password, decoded(url.password)];
   return secrets.reduce<string>((text, secret) => (secret ? text.replaceAll(secret, '***') : text), said);
 }
