@@ -52,7 +52,12 @@ function declareSharedObjects(): void {
 
 describe('the figures of a server', () => {
   const region = Region.create(testShape({ reactorNum: 2, workerNum: 2, taskWorkerNum: 1, rooms: 16 }));
-  new ClusterRecord(region).begin(2);
+  const cluster = new ClusterRecord(region);
+  cluster.begin(2);
+  cluster.write(
+    { state: 'up', nodeNum: 1, followedRooms: 0, bufferedBytes: 0, maxPayload: 1_048_576, jobsRunning: 0 },
+    { published: 0, delivered: 0, lost: 0, reconnects: 0, jobsDone: 0, jobsFailed: 0 },
+  );
   const tasks = {
     ...{ submitted: 21, queued: 22, running: 23, done: 24, failed: 25, timedOut: 26, dropped: 27 },
     ...{ retried: 28, refused: 29 },

@@ -33,7 +33,14 @@ describe('the record of a cluster', () => {
     record.begin(BROKER);
     runs(process.pid);
     const nothing = { published: 0, delivered: 0, lost: 0, reconnects: 0 };
-    expect(record.read()).toEqual({ state: 'down', nodeNum: 0, followedRooms: 0, bufferedBytes: 0, jobs: null, ...nothing });
+    expect(record.read()).toEqual({
+      state: 'down',
+      nodeNum: 0,
+      followedRooms: 0,
+      bufferedBytes: 0,
+      jobs: null,
+      ...nothing,
+    });
     expect(record.maxPayload).toBe(Number.POSITIVE_INFINITY);
     record.write(gauges, counted);
     expect(new ClusterRecord(region).read()).toEqual({ ...shown, ...totals, jobs });
