@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { decode, encode } from '@jridgewell/sourcemap-codec';
 import { rolldown } from 'rolldown';
 import { buildDashboard } from './dashboard.mjs';
 
@@ -128,10 +129,15 @@ async function bundleGuard() {
   }
 }
 
-/** A map of the whole tells where a line came from; the text of all sources would be a fifth of an installation. */
+/**
+ * A map tells where a line came from: that is what a stack shows. The text of the sources, and a mark for each word, would be
+ * a fourth of an installation.
+ */
 function dropSources(path) {
   const { sourcesContent: _, ...map } = JSON.parse(readFileSync(path, 'utf8'));
-  writeFileSync(path, JSON.stringify(map));
+  const lines = decode(map.mappings).map((marks) => marks.filter(({ length }) => length > 1).slice(0, 1));
+  const mappings = encode(lines.map((marks) => marks.map(([column, ...origin]) => [column, ...origin.slice(0, 3)])));
+  writeFileSync(path, JSON.stringify({ ...map, names: [], mappings }));
 }
 
 /** src/load.cjs knows by it which cache belongs to the file. */
