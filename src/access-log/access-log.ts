@@ -2,10 +2,10 @@
  * The access log of one thread: a line for each HTTP request whose connection, or stream of HTTP/2, it owns. Runs in
  * reactors, and in workers for HTTP/2.
  */
-import { fchownSync } from 'node:fs';
+import { fchownSync, fstatSync } from 'node:fs';
 import { accessLogOf, type LogOptions, type ResolvedAccessLog } from '../options/access-log.js';
 import type { ResolvedOptions } from '../options/index.js';
-import { findIdentity } from '../os/privileges.js';
+import { findIdentity, type Identity } from '../os/privileges.js';
 import { LineWriter, LogFile } from '../util/log-file.js';
 import { type AccessEntry, lineMaker } from './entry.js';
 import { LineBatch } from './line-batch.js';
@@ -72,6 +72,12 @@ export function prepareAccessFile(options: LogOptions & Pick<ResolvedOptions, 'u
   const file = new LogFile(path);
   const { user, group } = options;
   const owner = user === '' && group === '' ? undefined : findIdentity(user, group);
-  if (owner !== undefined && !('unknown' in owner)) fchownSync(file.descriptor, owner.uid, owner.gid);
+  if (owner !== undefined && !('unknown' in owner)) giveTo(owner, file.descriptor);
   file.close();
+}
+
+/** Only a file of one name: by another one it may be a file that the user should not have. */
+function giveTo({ uid, gid }: Identity, descriptor: number): void {
+  const file = fstatSync(descriptor);
+  if (file.nlink === 1 && file.isFile()) fchownSync(descriptor, uid, gid);
 }

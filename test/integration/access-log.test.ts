@@ -1,11 +1,18 @@
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PACE } from '../helpers/deadline.js';
 import { HttpClient } from '../helpers/http-client.js';
-import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  inProcessMode,
+  poll,
+  type ServerProcess,
+  spawnServer,
+  startServer,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const folders: string[] = [];
@@ -14,6 +21,9 @@ afterEach(endServers);
 afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 });
+
+const asRoot = it.skipIf(process.getuid?.() !== 0);
+const NOBODY = 65_534;
 
 type Line = Readonly<Record<string, unknown>>;
 const FILE = 'access.log';
@@ -179,6 +189,38 @@ describe('the access log', () => {
     await say(server, get('/there'));
     const line = await server.waitFor('the line', () => server.lines.find(({ url }) => url === '/there'));
     expect(line).toMatchObject({ status: 200, client: '127.0.0.1' });
+  });
+
+  it('has one line for an upgrade', async () => {
+    const accessLog = { format: 'json', file: FILE };
+    const server = await startServer('websocket.js', { options: { workerNum: 2, accessLog } });
+    const client = await TcpClient.connect(server.port);
+    const fields = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n';
+    client.send(`GET /socket HTTP/1.1\r\nHost: it\r\n${fields}Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n`);
+    expect(await lineFor(server, '/socket')).toMatchObject({ status: 101, bytes: 0 });
+    await client.close();
+    await say(server, get('/after'));
+    await lineFor(server, '/after');
+    expect(linesOf(server)).toHaveLength(2);
+  });
+
+  asRoot('belongs to the user of the workers, who find it again after a rotation', async () => {
+    const options = { accessLog: { format: 'json', file: FILE }, workerNum: 2, user: 'nobody' };
+    const server = spawnServer('http.js', { options });
+    chmodSync(server.folder, 0o755); // nobody may go through it, and make nothing in it
+    await server.waitForEvent('up');
+    const file = join(server.folder, FILE);
+    await say(server, get('/before'));
+    await lineFor(server, '/before');
+    expect(statSync(file).uid).toBe(NOBODY);
+    renameSync(file, `${file}.1`);
+    server.signal('SIGWINCH');
+    await poll('there is a new file', () => existsSync(file));
+    await say(server, get('/after'));
+    await lineFor(server, '/after');
+    expect(statSync(file).uid).toBe(NOBODY);
+    expect(linesOf(server, `${FILE}.1`).map(({ url }) => url)).toEqual(['/before']);
+    expect(server.stderr).toBe('');
   });
 
   it('loses no line over reloads, rotations and an end in order', async () => {
