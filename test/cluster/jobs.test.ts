@@ -86,7 +86,7 @@ describe.each(engines.filter(({ isHere }) => isHere))('durable jobs on $engine',
     const [dead] = await queue.dead(name);
     expect(dead).toMatchObject({ id, state: 'dead', data: { poison: true }, attemptsMade: 4, attempts: 4 });
     expect(dead?.reason).toBe('attempt 4 failed');
-    expect(queue.stats()).toMatchObject({ failed: 4, done: 0 });
+    await eventually(() => expect(queue.stats()).toMatchObject({ failed: 4, done: 0 })); // the engine knows it first
   });
 
   test('a pause between attempts is waited for', async () => {
