@@ -81,14 +81,14 @@ describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client
   });
 
   it('is reset where its window is opened by single bytes, and is not where it is slow but goes on', async () => {
-    const server = await startShared(app);
+    const server = await start(app, { writeTimeoutMs: 2000 }); // beyond what this client may stand still on a busy machine
     const client = await RawHttp2Client.connect(server.port, { window: 0 });
     const trickle = client.request('/whole?n=1000000');
     const slow = client.request('/whole?n=300000');
-    const open = (): void => void client.grant(trickle, 1).grant(slow, 2000).grant(0, 2001);
+    const open = (): void => void client.grant(trickle, 1).grant(slow, 3000).grant(0, 3001);
     expect(await meanwhile(client.reset(trickle), open)).toBe(CANCEL);
     const whole = client.until('all of the slow one', () => client.dataBytes(slow) === 300_000);
-    await meanwhile(whole, () => client.grant(slow, 2000).grant(0, 2000));
+    await meanwhile(whole, () => client.grant(slow, 3000).grant(0, 3000));
     expect(client.dataBytes(trickle)).toBeLessThan(4096);
   });
 });
