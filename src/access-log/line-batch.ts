@@ -1,11 +1,14 @@
 /**
- * Writes lines in batches: to a file at once, as a write to the page cache is; to a pipe or a terminal on a thread of
- * libuv's pool, because its reader may be slow, and the thread that writes the log serves connections.
+ * Writes lines in batches: to a file at once, as a write to the page cache is; to a pipe, a socket or a terminal in pieces
+ * that the kernel takes whole or not at all. Nothing here ever waits: a reader may be slow, and the thread that writes the
+ * log serves connections.
  *
- * Whole lines leave in one write, so several processes share a file that is opened for appending. What a slow reader or
- * a full disk leaves no room for is lost and counted: a log must not stop a server.
+ * So several processes share a file that is opened for appending, or a pipe, and lines stay whole; only one that is longer
+ * than `PIPE_BUF` may be torn on a pipe. What a slow reader or a full disk leaves no room for is lost and counted: a log must
+ * not stop a server.
  */
-import { closeSync, constants, fstatSync, openSync, write, writeSync } from 'node:fs';
+import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { EAGAIN } from '../os/libc.js';
 import { sendAtOnce } from '../os/socket.js';
 import { writeLatin1 } from '../util/latin1.js';
 import { type LineWriter, LogFile, standardError } from '../util/log-file.js';
@@ -16,28 +19,33 @@ const WAIT_MS = 200;
 const BATCH_BYTES = 65_536;
 /** What a reader that stands still can leave waiting. */
 const MOST_BYTES = 4 * 1024 * 1024;
-/** A pipe that does not block is full. */
+/** Then a reader that did not keep up is tried again. */
 const TRY_AGAIN_MS = 50;
+/** PIPE_BUF of Linux: so much a pipe takes whole. */
+const PIECE_BYTES = 4096;
+const LF = 0x0a;
 const TOO_SLOW = 'its reader does not keep up';
 
 export class LineBatch {
   readonly #to: LineWriter;
-  readonly #isFile: boolean;
+  readonly #kind: 'file' | 'pipe' | 'socket';
+  /** Of a pipe, opened anew: it does not block, whatever others that have the pipe do. −1: that of `#to`. */
+  readonly #own: number;
   /** Lines are put here at once: as texts they would live until the batch leaves, and be moved about by the collector. */
   #bytes = Buffer.allocUnsafeSlow(BATCH_BYTES * 2);
   #length = 0;
-  #lines = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Its reader does not keep up: it is tried again by the clock alone. */
+  #isBehind = false;
   #isClosed = false;
-  /** On their way to a pipe. */
-  #underWay: Buffer | undefined;
-  #underWayLines = 0;
   #lost = 0;
   #why = '';
 
   constructor(to: LineWriter) {
     this.#to = to;
-    this.#isFile = fstatSync(to.descriptor).isFile();
+    const stat = fstatSync(to.descriptor);
+    this.#kind = stat.isFile() ? 'file' : stat.isSocket() ? 'socket' : 'pipe';
+    this.#own = this.#kind === 'pipe' ? openedAnew(to.descriptor) : -1;
   }
 
   /** @param line of ASCII, with its line feed */
@@ -46,9 +54,8 @@ export class LineBatch {
     if (length > this.#bytes.length && !this.#makeRoom(length)) return this.#lose(1, TOO_SLOW);
     writeLatin1(this.#bytes, line, this.#length);
     this.#length = length;
-    this.#lines++;
     if (this.#isClosed) this.close();
-    else if (this.#length >= BATCH_BYTES) this.flush();
+    else if (this.#length >= BATCH_BYTES && !this.#isBehind) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS).unref();
   }
 
@@ -63,67 +70,61 @@ export class LineBatch {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#underWay !== undefined || this.#length === 0) return;
-    const [bytes, lines] = this.#take();
-    if (this.#isFile) return this.#writeAtOnce(this.#to.descriptor, bytes, lines);
-    this.#bytes = Buffer.allocUnsafeSlow(BATCH_BYTES * 2);
-    this.#underWay = bytes;
-    this.#underWayLines = lines;
-    this.#writeAside();
+    if (this.#length === 0) return;
+    const why = this.#write();
+    this.#isBehind = why === 'EAGAIN';
+    if (this.#isBehind) this.#timer = setTimeout(() => this.flush(), TRY_AGAIN_MS).unref();
+    else if (why !== undefined) this.#drop(why);
+    else this.#tellLost();
   }
 
   /** This thread ends: what waits is written, unless its reader does not take it; what comes later is written at once. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    if (this.#length > 0) this.#writeLast(...this.#take());
+    const why = this.#length === 0 ? undefined : this.#write();
+    if (why !== undefined) this.#drop(why === 'EAGAIN' ? TOO_SLOW : why);
+    this.#tellLost();
   }
 
-  #writeLast(bytes: Buffer, lines: number): void {
-    if (this.#isFile) return this.#writeAtOnce(this.#to.descriptor, bytes, lines);
-    let descriptor: number;
-    try {
-      // Opened anew it does not block, whatever others that have the pipe do.
-      descriptor = openSync(`/proc/self/fd/${this.#to.descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK);
-    } catch (error) {
-      // A socket.
-      if (sendAtOnce(this.#to.descriptor, bytes) < bytes.length) this.#lose(lines, codeOf(error));
-      return;
-    }
-    this.#writeAtOnce(descriptor, bytes, lines);
-    closeSync(descriptor);
-  }
-
-  /** Good until the next line is added. */
-  #take(): [bytes: Buffer, lines: number] {
+  /** @returns why not all has left, which then waits at the front; undefined: it has */
+  #write(): string | undefined {
     if (this.#to instanceof LogFile) this.#to.refresh();
-    const taken: [Buffer, number] = [this.#bytes.subarray(0, this.#length), this.#lines];
-    this.#length = 0;
-    this.#lines = 0;
-    return taken;
-  }
-
-  #writeAtOnce(descriptor: number, bytes: Buffer, lines: number): void {
+    let at = 0;
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
-      this.#recovered();
+      while (at < this.#length) at += this.#put(at);
     } catch (error) {
-      this.#lose(lines, codeOf(error));
+      this.#bytes.copyWithin(0, at, this.#length);
+      this.#length -= at;
+      return (error as NodeJS.ErrnoException).code ?? 'unknown';
     }
+    this.#length = 0;
+    if (this.#bytes.length > BATCH_BYTES * 2) this.#bytes = Buffer.allocUnsafeSlow(BATCH_BYTES * 2);
+    return undefined;
   }
 
-  #writeAside(): void {
-    const bytes = this.#underWay as Buffer;
-    write(this.#to.descriptor, bytes, (error, written) => {
-      if (error?.code === 'EAGAIN') return void setTimeout(() => this.#writeAside(), TRY_AGAIN_MS).unref();
-      if (error !== null) this.#lose(this.#underWayLines, codeOf(error));
-      else if (written < bytes.length) {
-        this.#underWay = bytes.subarray(written);
-        return this.#writeAside();
-      } else this.#recovered();
-      this.#underWay = undefined;
-      this.flush();
-    });
+  /** @returns how many bytes have left @throws an Error with `code` */
+  #put(at: number): number {
+    if (this.#kind === 'file') return writeSync(this.#to.descriptor, this.#bytes, at, this.#length - at);
+    const piece = this.#bytes.subarray(at, this.#endOfPiece(at));
+    if (this.#kind === 'pipe') return writeSync(this.#own < 0 ? this.#to.descriptor : this.#own, piece);
+    const sent = sendAtOnce(this.#to.descriptor, piece);
+    if (sent < 0) throw Object.assign(new Error('send'), { code: sent === -EAGAIN ? 'EAGAIN' : `errno ${-sent}` });
+    return sent;
+  }
+
+  /** As many whole lines as the kernel takes whole, at least one. */
+  #endOfPiece(at: number): number {
+    const most = Math.min(at + PIECE_BYTES, this.#length);
+    const last = this.#bytes.lastIndexOf(LF, most - 1);
+    return last >= at ? last + 1 : this.#bytes.indexOf(LF, at) + 1;
+  }
+
+  #drop(why: string): void {
+    let lines = 0;
+    for (let at = this.#bytes.indexOf(LF); at >= 0 && at < this.#length; at = this.#bytes.indexOf(LF, at + 1)) lines++;
+    this.#length = 0;
+    this.#lose(lines, why);
   }
 
   #lose(lines: number, why: string): void {
@@ -132,7 +133,8 @@ export class LineBatch {
     this.#why = why;
   }
 
-  #recovered(): void {
+  /** Lines leave again, or none will. */
+  #tellLost(): void {
     if (this.#lost === 0) return;
     this.#complain(`${this.#lost} lines of the access log were lost: ${this.#why}`);
     this.#lost = 0;
@@ -143,6 +145,11 @@ export class LineBatch {
   }
 }
 
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? 'unknown';
+/** @returns −1: the system cannot */
+function openedAnew(descriptor: number): number {
+  try {
+    return openSync(`/proc/self/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return -1;
+  }
 }

@@ -576,7 +576,7 @@ export const errorTable = {
   ERR_LOG_FILE: entry({
     fields: { path: 'string', why: 'string' },
     sentence: ({ path, why }) => `The log file ${path} must be writable, and it cannot be opened: ${why}.`,
-    advice: 'Create its folder, or let the user of the server write there, or choose another "logFile".',
+    advice: 'Create its folder, or let the user of the server write there, or choose another file.',
   }),
   ERR_PID_FILE: entry({
     fields: { path: 'string', why: 'string' },

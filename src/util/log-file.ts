@@ -11,7 +11,8 @@ import { openUnlinked } from './open-file.js';
 const STANDARD_ERROR = 2;
 /** The group may read it. */
 const FILE_MODE = 0o640;
-const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
+/** A named pipe without a reader is an error then, and no wait. */
+const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 /** Time between attempts to reopen a file. */
 const TRY_AGAIN_MS = 1000;
 

@@ -40,6 +40,15 @@ describe('a request', () => {
     expect(text).toMatch(/^HTTP\/1.1 200 OK\r\n[\s\S]*Content-Length: 5\r\n\r\nhello$/);
   });
 
+  test('is served within the callback that brings it, also where it is the first of its connection', async () => {
+    let served = 0;
+    const bridge = bridgeOf((_, res) => void res.end(String(++served)));
+    const exchange = new FakeRawExchange({ head: GET });
+    bridge.handle(exchange);
+    expect(served).toBe(1); // else a worker that it blocks would count as idle
+    await exchange.finished;
+  });
+
   test.each([
     ['Connection: close', 'GET / HTTP/1.1\nHost: h\nConnection: close\n\n'],
     ['HTTP/1.0', 'GET / HTTP/1.0\n\n'],

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
@@ -133,6 +135,50 @@ describe('the access log', () => {
     expect(line['bytes']).toBeGreaterThanOrEqual('a part'.length);
   });
 
+  it('has a file that its client did not take whole, with what left of it', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'public-'));
+    folders.push(root);
+    writeFileSync(join(root, 'long'), Buffer.alloc(40_000_000, 'x'));
+    const server = await start({}, { staticFiles: root });
+    const client = await TcpClient.connect(server.port);
+    client.socket.pause();
+    client.send('GET /long HTTP/1.1\r\nHost: it\r\n\r\n');
+    await once(client.socket, 'readable');
+    expect(linesOf(server)).toEqual([]);
+    client.socket.resetAndDestroy();
+    const line = await lineFor(server, '/long');
+    expect(line).toMatchObject({ status: 200, cut: true });
+    expect(line['bytes']).toBeLessThan(40_000_000);
+    expect((await say(server, get('/long'))).length).toBeGreaterThan(40_000_000);
+    await poll('the whole one', () => linesOf(server).find(({ bytes, cut }) => bytes === 40_000_000 && cut !== true));
+  });
+
+  it('has requests whose body does not come, but not where they are to be skipped', async () => {
+    const skip = { paths: '/skipped' };
+    const server = await start(
+      { skip },
+      { requestTimeoutMs: Math.round(300 * PACE), headersTimeoutMs: Math.round(300 * PACE) },
+    );
+    const fields = 'HTTP/1.1\r\nHost: it\r\nContent-Length: 10\r\n';
+    expect(await say(server, `POST /skipped ${fields}\r\nabc`)).toContain(' 408 ');
+    expect(await say(server, `POST /late ${fields}User-Agent: it\r\n\r\nabc`)).toContain(' 408 ');
+    expect(await lineFor(server, '/late')).toMatchObject({ status: 408, userAgent: 'it', method: 'POST' });
+    expect(await say(server, `GET /head HTTP/1.1\r\nHost`)).toContain(' 408 ');
+    expect(await lineFor(server, '/head')).toMatchObject({ status: 408, method: 'GET' });
+    const leaves = await TcpClient.connect(server.port);
+    leaves.send(`POST /left ${fields}\r\nabc`);
+    leaves.socket.end();
+    expect(await lineFor(server, '/left')).toMatchObject({ status: 499, cut: true });
+    expect(linesOf(server)).toHaveLength(3);
+  });
+
+  it('that is a named pipe without a reader ends the start', async () => {
+    const server = spawnServer('http.js', { options: { accessLog: { file: FILE } } });
+    expect(spawnSync('mkfifo', [join(server.folder, FILE)]).status).toBe(0);
+    expect((await server.exited).code).toBe(1);
+    expect(server.stderr).toContain('ERR_LOG_FILE');
+  });
+
   // In BASE mode the lines of the last moments die with their process, as its connections do.
   inProcessMode('has the requests of a worker that died', async () => {
     const server = await start({}, { workerNum: 1 });
@@ -159,6 +205,13 @@ describe('the access log', () => {
       const status = path.includes('404') ? 404 : 200;
       const expected = { method: 'GET', status, bytes, httpVersion: '2.0', client: '127.0.0.1' };
       expect(await lineFor(server, path)).toMatchObject({ ...expected, userAgent: 'two', referer: 'r' });
+    }
+    for (let nth = 0; nth < 5; nth++) {
+      const stream = session.request({ ':path': `/mirror?${nth}`, ':method': 'POST' });
+      let bytes = 0;
+      stream.on('data', (data: Buffer) => (bytes += data.length)).end('abc');
+      await once(stream, 'end');
+      expect(await lineFor(server, `/mirror?${nth}`)).toMatchObject({ method: 'POST', bytes });
     }
     await ask('/end', 'HEAD');
     expect(await lineFor(server, '/end')).toMatchObject({ method: 'HEAD', bytes: 0 });

@@ -105,7 +105,7 @@ export class HeldConnection {
     this.#streams.set(id, held);
     stream.once('close', () => {
       held.look(0);
-      this.#streams.delete(id);
+      setImmediate(() => this.#streams.delete(id)); // its last bytes are about to leave
       this.answers.moved();
     });
     return held;

@@ -16,13 +16,15 @@ export function logStream(log: AccessLog, held: HeldStream, headers: IncomingHtt
   const { stream } = held;
   const since = monotonicMs();
   const { referer = '', 'user-agent': userAgent = '', host = authority ?? '' } = headers;
-  stream.once('close', () => {
-    const status = stream.headersSent ? Number(stream.sentHeaders[':status']) : CLIENT_GONE;
-    const isCut =
-      !stream.headersSent || stream.aborted || (stream.rstCode !== NGHTTP2_NO_ERROR && !stream.writableFinished);
+  const end = (): void => {
+    const { headersSent, aborted, rstCode, writableFinished } = stream;
+    const status = headersSent ? Number(stream.sentHeaders[':status']) : CLIENT_GONE;
+    const isCut = !headersSent || aborted || (rstCode !== NGHTTP2_NO_ERROR && !writableFinished);
     const now = monotonicMs();
     const ms = Math.round(now - since);
     const requestLine = `${method} ${path} HTTP/2.0`;
     log.write({ client, requestLine, host, referer, userAgent, status, bytes: held.sentBytes, ms, isCut }, now);
-  });
+  };
+  // Its last bytes leave behind that event.
+  stream.once('close', () => setImmediate(end));
 }

@@ -171,6 +171,9 @@ export class NodeHttpBridge {
     this.#bySocket.set(carried.socket, carried);
     this.#watch(carried);
     this.server.emit('connection', carried.socket);
+    // Node's stream would pass on its first bytes with the next tick: the request would be served outside of its callback,
+    // and a worker that it blocks would count as idle.
+    carried.socket.read(0);
     return carried;
   }
 

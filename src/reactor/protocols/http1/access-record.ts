@@ -13,4 +13,6 @@ export interface AccessRecord {
   bytes: number;
   /** How much of the empty line behind the head has left; 4: all of it. */
   headEnd: number;
+  /** The answer is whole; some of it may wait for its client. */
+  isDone: boolean;
 }

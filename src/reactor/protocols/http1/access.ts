@@ -1,12 +1,14 @@
 /**
- * `accessLog`: notes each request when its head is taken, what leaves for it, and writes its line when the answer is whole
- * or broken off. Runs in the reactor, so answers of the server itself are logged as those of workers are.
+ * `accessLog`: notes each request when its head is taken, what leaves for it, and writes its line when the client's kernel
+ * has the whole answer, or it was broken off. Runs in the reactor, so answers of the server itself are logged as those of
+ * workers are.
  */
 import type { AccessLog } from '../../../access-log/access-log.js';
 import type { Reply } from '../../../ipc/reply.js';
 import { ProxyTrust } from '../../../protocol/http/forwarded.js';
 import { readLatin1 } from '../../../util/latin1.js';
 import type { Connection } from '../../connection.js';
+import { FilePart } from '../../out-queue.js';
 import type { AccessRecord } from './access-record.js';
 import type { Cursor } from './cursor.js';
 import type { HttpState } from './http-state.js';
@@ -22,9 +24,11 @@ const ZERO = 0x30;
 const CLIENT_GONE = 499;
 /** What is shown of a request line that is none. */
 const ODD_LINE_BYTES = 256;
+/** Of an answer. */
+const BEFORE = { status: 0, bytes: 0, headEnd: 0, isDone: false };
 const SKIPPED: AccessRecord = Object.freeze({
   ...{ requestLine: '', client: '', host: '', referer: '', userAgent: '' },
-  ...{ since: 0, status: 0, bytes: 0, headEnd: 0 },
+  ...{ since: 0, status: 0, bytes: 0, headEnd: 0, isDone: false },
 });
 
 export class Access {
@@ -54,33 +58,21 @@ export class Access {
       host: text(head.hostStart, head.hostEnd),
       referer: text(head.refererStart, head.refererEnd),
       userAgent: text(head.userAgentStart, head.userAgentEnd),
-      since: this.#parts.context.now,
-      status: 0,
-      bytes: 0,
-      headEnd: 0,
+      since: http.access?.since ?? this.#parts.context.now, // its body may have been waited for
+      ...BEFORE,
     };
   }
 
   /** What was sent is no request: as much of its first line is shown as there is. */
   beginOdd({ connection, http, bytes, at, to }: Cursor): void {
-    const end = Math.min(to, at + ODD_LINE_BYTES);
-    const line = readLatin1(bytes, at, end).trimStart();
-    http.access = this.#unread(connection, http, /^[^\r\n]*/.exec(line)?.[0] ?? '');
+    http.access = this.#unread(connection, http, firstLine(bytes, at, to));
   }
 
   #unread(connection: Connection, http: HttpState, requestLine: string): AccessRecord {
     const client = this.#peerOf(connection, http);
-    const since = this.#parts.context.now;
+    const { now: since } = this.#parts.context;
     const fields = { host: '', referer: '', userAgent: '' };
-    return {
-      requestLine: requestLine === '' ? '-' : requestLine,
-      client,
-      ...fields,
-      since,
-      status: 0,
-      bytes: 0,
-      headEnd: 0,
-    };
+    return { requestLine: requestLine === '' ? '-' : requestLine, client, ...fields, since, ...BEFORE };
   }
 
   #peerOf({ sessionId }: Connection, http: HttpState): string {
@@ -147,14 +139,38 @@ export class Access {
     access.bytes += to - end;
   }
 
-  /** The server answers by itself. @param text the head, and what else is a text @param bytes behind it */
+  /**
+   * The server answers by itself: to be called before the answer is sent, and `done` behind it.
+   * @param text the head, and what else is a text @param bytes behind it
+   */
   own(connection: Connection, http: HttpState, text: string, bytes = 0): void {
-    http.access ??= this.#unread(connection, http, '');
-    if (http.access.requestLine !== '') {
-      this.#textSent(http.access, text);
-      http.access.bytes += bytes;
-    }
-    this.end(http, true);
+    const { input } = connection;
+    http.access ??= this.#unread(connection, http, input === null ? '' : firstLine(input.bytes, input.from, input.to));
+    if (http.access.requestLine === '') return;
+    this.#textSent(http.access, text);
+    http.access.bytes += bytes;
+    http.access.isDone = true;
+  }
+
+  /** The answer is whole. Answers of a batch that are held leave together at the end of the turn. */
+  done(connection: Connection, http: HttpState): void {
+    if (http.access === null) return;
+    if (http.access.requestLine === '' || connection.isFlushed || connection.out?.isHeld === true) this.end(http, true);
+    else http.access.isDone = true;
+  }
+
+  /** The client has taken all that was queued for it. */
+  flushed(http: HttpState): void {
+    if (http.access?.isDone === true) this.end(http, true);
+  }
+
+  /** Nothing more leaves for the connection. */
+  lost(connection: Connection, http: HttpState): void {
+    const { access } = http;
+    if (access === null) return;
+    const unsent = unsentOf(connection);
+    if (access.requestLine !== '') access.bytes = Math.max(0, access.bytes - unsent);
+    this.end(http, access.isDone && unsent === 0);
   }
 
   /** @param isWhole false: the answer will never be whole */
@@ -168,6 +184,18 @@ export class Access {
     const ms = Math.max(0, Math.round(now - since));
     this.#log.write({ client, requestLine, host, referer, userAgent, status, bytes, ms, isCut: !isWhole }, now);
   }
+}
+
+function firstLine(bytes: Buffer, at: number, to: number): string {
+  const text = readLatin1(bytes, at, Math.min(to, at + ODD_LINE_BYTES)).trimStart();
+  return /^[^\r\n]*/.exec(text)?.[0] ?? '';
+}
+
+/** Bytes that its client has not taken. */
+function unsentOf({ out }: Connection): number {
+  let bytes = 0;
+  for (const item of out?.items ?? []) bytes += item instanceof FilePart ? item.left : item.end - item.start;
+  return bytes;
 }
 
 /** @param at of three digits */

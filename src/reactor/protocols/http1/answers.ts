@@ -105,7 +105,7 @@ export class Answers {
   finish(connection: Connection, http: HttpState, close: boolean): void {
     const isWhole = http.phase !== Phase.streaming;
     if (http.joinedAs !== 0) this.#leaveRooms(connection, http);
-    if (http.access !== null) this.#parts.access?.end(http, true);
+    if (http.access !== null) this.#parts.access?.done(connection, http);
     this.noLongerOwed(http);
     if (close || !isWhole || http.isDismissed) {
       this.drop(connection);
@@ -134,6 +134,7 @@ export class Answers {
   flushed(connection: Connection): void {
     const http = stateOf(connection);
     if (http.phase !== Phase.flushing) return;
+    this.#parts.access?.flushed(http);
     this.#readyForNext(http);
     if (connection.input !== null || connection.readable) this.#parts.reading.readSoon(connection);
   }
@@ -155,7 +156,7 @@ export class Answers {
     if (!http.isOwed) return;
     http.phase = Phase.flushing;
     http.decoder = null;
-    if (http.access !== null) this.#parts.access?.end(http, false);
+    if (http.access?.isDone === false) this.#parts.access?.end(http, false);
     this.#countUnderWay(-1);
   }
 
@@ -165,6 +166,7 @@ export class Answers {
     this.#parts.access?.own(connection, http, text);
     this.noLongerOwed(http);
     this.send(connection, text);
+    this.#parts.access?.done(connection, http);
     if (connection.isClosed) return;
     if (answer.close) {
       this.drop(connection);
@@ -288,6 +290,7 @@ export class Answers {
    */
   lost(connection: Connection, code: number): void {
     const http = stateOf(connection);
+    if (http.access !== null) this.#parts.access?.lost(connection, http);
     if (!http.isOwed) return;
     this.#sendGone(connection, http, goneFlags(code));
     this.noLongerOwed(http);

@@ -56,6 +56,7 @@ export class Files {
     const pieces = http.isHead ? [] : answer.pieces;
     this.#parts.access?.own(connection, http, text, bytesOf(pieces));
     this.#answers.sendPieces(connection, text, pieces);
+    this.#parts.access?.done(connection, http);
     if (connection.isClosed) return;
     if (!head.keepAlive) {
       this.#answers.drop(connection);

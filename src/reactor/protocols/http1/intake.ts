@@ -215,6 +215,7 @@ export class Intake {
     const { http, headBytes, length: there } = cursor;
     if (total > this.#shortBytes) return this.#give(cursor, headBytes, false);
     if (there < total) {
+      this.#parts.access?.begin(cursor);
       http.wanted = total;
       http.pace.begin(this.#parts.context.now);
       return this.#waitForRest(http, there);
