@@ -69,9 +69,9 @@ export class AccessLog {
 export function prepareAccessFile(options: LogOptions & Pick<ResolvedOptions, 'user' | 'group'>): void {
   const path = accessLogOf(options)?.file ?? '';
   if (path === '') return;
-  const file = new LogFile(path);
   const { user, group } = options;
   const owner = user === '' && group === '' ? undefined : findIdentity(user, group);
+  const file = new LogFile(path);
   if (owner !== undefined && !('unknown' in owner)) giveTo(owner, file.descriptor);
   file.close();
 }

@@ -11,6 +11,8 @@ export interface AccessRecord {
   /** 0: the answer has not begun. */
   status: number;
   bytes: number;
+  /** Of these, what the client had not taken when its connection was about to end. */
+  unsent: number;
   /** How much of the empty line behind the head has left; 4: all of it. */
   headEnd: number;
   /** The answer is whole; some of it may wait for its client. */

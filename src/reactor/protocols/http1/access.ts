@@ -8,6 +8,7 @@ import type { Reply } from '../../../ipc/reply.js';
 import { ProxyTrust } from '../../../protocol/http/forwarded.js';
 import { readLatin1 } from '../../../util/latin1.js';
 import type { Connection } from '../../connection.js';
+import { Life } from '../../life.js';
 import { FilePart } from '../../out-queue.js';
 import type { AccessRecord } from './access-record.js';
 import type { Cursor } from './cursor.js';
@@ -25,10 +26,10 @@ const CLIENT_GONE = 499;
 /** What is shown of a request line that is none. */
 const ODD_LINE_BYTES = 256;
 /** Of an answer. */
-const BEFORE = { status: 0, bytes: 0, headEnd: 0, isDone: false };
+const BEFORE = { status: 0, bytes: 0, unsent: 0, headEnd: 0, isDone: false };
 const SKIPPED: AccessRecord = Object.freeze({
   ...{ requestLine: '', client: '', host: '', referer: '', userAgent: '' },
-  ...{ since: 0, status: 0, bytes: 0, headEnd: 0, isDone: false },
+  ...{ since: 0, ...BEFORE },
 });
 
 export class Access {
@@ -164,13 +165,17 @@ export class Access {
     if (http.access?.isDone === true) this.end(http, true);
   }
 
-  /** Nothing more leaves for the connection. */
+  /** The worker's work for the connection is over; what is queued may still leave. */
   lost(connection: Connection, http: HttpState): void {
     const { access } = http;
     if (access === null) return;
-    const unsent = unsentOf(connection);
-    if (access.requestLine !== '') access.bytes = Math.max(0, access.bytes - unsent);
-    this.end(http, access.isDone && unsent === 0);
+    if (access.requestLine === '') return this.end(http, false);
+    const { isClosed } = connection;
+    if (!isClosed) access.unsent = unsentOf(connection);
+    const isFlushed = !isClosed && access.unsent === 0;
+    if (!isClosed && !isFlushed && access.isDone && connection.life === Life.closing) return;
+    access.bytes = Math.max(0, access.bytes - access.unsent);
+    this.end(http, access.isDone && isFlushed);
   }
 
   /** @param isWhole false: the answer will never be whole */
