@@ -16,13 +16,23 @@ const refusals = {
   bound: 'ERR_SESSION_CLOSED',
 };
 
-async function ended(server: ServerProcess, client: TcpClient): Promise<string[]> {
-  await client.closed;
+/** Where the server resets whoever comes, a client may hear of that before it hears that it has connected. */
+async function enter(server: ServerProcess): Promise<TcpClient | undefined> {
+  try {
+    return await TcpClient.connect(server.port);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+    return undefined;
+  }
+}
+
+async function ended(server: ServerProcess, client: TcpClient | undefined): Promise<string[]> {
+  await client?.closed;
   await server.waitForEvent('close');
   // A second connection's close comes behind everything that the first one has sent.
-  const other = await TcpClient.connect(server.port);
-  other.socket.end(); // of an encrypted one that goes at once the server would not see the handshake end
-  await other.closed;
+  const other = await enter(server);
+  other?.socket.end(); // of an encrypted one that goes at once the server would not see the handshake end
+  await other?.closed;
   await server.waitFor('the close of the second', () => server.events('close').length === 2);
   return server.events('receive').map(({ text }) => String(text));
 }
@@ -64,9 +74,9 @@ describe.each(Object.entries(framings))('with %s framing', (_name, { options, pa
 
 it.each(['{}', '{"reset":true}'])('a client that is closed with %s in connect has nothing executed', async (HOW) => {
   const server = await startServer('closes.js', { env: { WHERE: 'connect', HOW } });
-  const client = await TcpClient.connect(server.port);
-  client.send('block');
-  for (let i = 0; i < 5; i++) client.send(`more ${i}`);
+  const client = await enter(server);
+  client?.send('block');
+  for (let i = 0; i < 5; i++) client?.send(`more ${i}`);
   expect(await ended(server, client)).toEqual([]);
   expect(server.events('closed')[0]).toMatchObject({ closed: true, ...refusals });
 });
