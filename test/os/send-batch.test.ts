@@ -28,9 +28,13 @@ function pair(): [number, number] {
   return both;
 }
 
+/** What only its address tells of would be collected. */
+const kept: Buffer[] = [];
+
 function stable(text: string): { address: number; length: number; keep: Buffer } {
   const keep = allocateStable(Buffer.byteLength(text));
   keep.write(text);
+  kept.push(keep);
   return { address: addressOf(keep), length: keep.length, keep };
 }
 
