@@ -3,7 +3,7 @@
  * reactors, and in workers for HTTP/2.
  */
 import { fchownSync, fstatSync } from 'node:fs';
-import { accessLogOf, type LogOptions, type ResolvedAccessLog } from '../options/access-log.js';
+import { type AccessLogFormat, accessLogOf, type LogOptions, type ResolvedAccessLog } from '../options/access-log.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { findIdentity, type Identity } from '../os/privileges.js';
 import { LineWriter, LogFile } from '../util/log-file.js';
@@ -31,6 +31,10 @@ export class AccessLog {
     this.#settings = settings;
     this.#batch = batch;
     this.#lineOf = lineMaker(settings.format);
+  }
+
+  get format(): AccessLogFormat {
+    return this.#settings.format;
   }
 
   /** Some requests are skipped whatever their answer: `skips` tells. */

@@ -36,10 +36,15 @@ export class Access {
   readonly #log: AccessLog;
   readonly #parts: Http1Parts;
   readonly #trust: ProxyTrust | undefined;
+  readonly #showsHost: boolean;
+  /** `Referer` and `User-Agent`. */
+  readonly #showsFields: boolean;
 
   constructor(log: AccessLog, parts: Http1Parts) {
     this.#log = log;
     this.#parts = parts;
+    this.#showsHost = log.format === 'json';
+    this.#showsFields = log.format !== 'common';
     const { trustProxy } = parts.options;
     this.#trust = trustProxy === null ? undefined : new ProxyTrust(trustProxy);
   }
@@ -51,14 +56,13 @@ export class Access {
       http.access = SKIPPED;
       return;
     }
-    const text = (from: number, to: number): string => (from === to ? '' : readLatin1(bytes, at + from, at + to));
     const peer = this.#peerOf(connection, http);
     http.access = {
-      requestLine: text(head.lineStart, head.linesStart - 2),
+      requestLine: readLatin1(bytes, at + head.lineStart, at + head.linesStart - 2),
       client: this.#trust === undefined ? peer : this.#clientOf(cursor, this.#trust, peer),
-      host: text(head.hostStart, head.hostEnd),
-      referer: text(head.refererStart, head.refererEnd),
-      userAgent: text(head.userAgentStart, head.userAgentEnd),
+      host: this.#showsHost ? textIn(bytes, at, head.hostStart, head.hostEnd) : '',
+      referer: this.#showsFields ? textIn(bytes, at, head.refererStart, head.refererEnd) : '',
+      userAgent: this.#showsFields ? textIn(bytes, at, head.userAgentStart, head.userAgentEnd) : '',
       since: http.access?.since ?? this.#parts.context.now, // its body may have been waited for
       ...BEFORE,
     };
@@ -189,6 +193,11 @@ export class Access {
     const ms = Math.max(0, Math.round(now - since));
     this.#log.write({ client, requestLine, host, referer, userAgent, status, bytes, ms, isCut: !isWhole }, now);
   }
+}
+
+/** @param from offset from `at`, as `to`; both 0: there is none */
+function textIn(bytes: Buffer, at: number, from: number, to: number): string {
+  return from === to ? '' : readLatin1(bytes, at + from, at + to);
 }
 
 function firstLine(bytes: Buffer, at: number, to: number): string {
