@@ -69,6 +69,8 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
   readonly #tunnels = new Map<number, TunnelEvents>();
   /** Those among them that end by GOAWAY. */
   readonly #http2 = new Set<number>();
+  /** Those whose connection was closed when `poll` looked last. */
+  #seenClosed: ReadonlySet<Http1Exchange> = new Set();
   /** Called when the last upload and the last tunnel have ended. */
   #dismissed: (() => void) | undefined;
   readonly frames: AnswerFrames;
@@ -236,8 +238,15 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
     table.setTaker(table.slotOf(fd), 0);
   }
 
+  /**
+   * A reactor closes a connection before the frame that tells why can be seen: an exchange is over where none has come
+   * since the last look.
+   */
   poll(): void {
-    for (const [fd, exchange] of [...this.#exchanges]) if (!this.outbox.isOpen(fd)) exchange.gone(byServer);
+    const closed = new Set<Http1Exchange>();
+    for (const [fd, exchange] of this.#exchanges) if (!this.outbox.isOpen(fd)) closed.add(exchange);
+    for (const exchange of closed) if (this.#seenClosed.has(exchange)) exchange.gone(byServer);
+    this.#seenClosed = closed;
   }
 
   /** For a request that did not come through `take`. */

@@ -39,7 +39,10 @@ export interface FrameService<Taken = unknown> {
   dismiss(deadlineMs: number, done: () => void): void;
   /** The server is shutting down: asks clients not to come again. */
   drain(): void;
-  /** This process receives no frames any more: looks in shared memory whether clients are still there. */
+  /**
+   * Looks in shared memory whether clients are still there, for nobody may tell this process that they left. Called now
+   * and again, while no frame waits: what a frame tells is better known.
+   */
   poll(): void;
 }
 

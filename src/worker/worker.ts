@@ -277,7 +277,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     outbox.inTurn = false;
     outbox.flush();
     this.#figures.held = outbox.heldBytes;
-    return more || moreTasks || (this.#attached && this.#inbox.hasFrames);
+    return more || moreTasks || this.#hasFrames;
   }
 
   // ——— waiting awake ———
@@ -333,6 +333,10 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   /** There are frames that no turn has taken. */
   get hasWork(): boolean {
     if (this.#messaging.hasWork || this.#source?.hasWork) return true;
+    return this.#hasFrames;
+  }
+
+  get #hasFrames(): boolean {
     return this.#attached && this.#inbox.hasFrames;
   }
 
@@ -443,7 +447,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
    */
   lookForGone(): void {
     this.#parts.outbox.poll();
-    for (const service of this.#services) service.poll();
+    if (!this.#hasFrames) for (const service of this.#services) service.poll();
   }
 
   #checkPurpose(): void {

@@ -140,6 +140,8 @@ describe('a request', () => {
     service.poll();
     expect(exchanges[0]?.isGone).toBe(false);
     world.table.markEnded(fd);
+    service.poll(); // the frame that tells why may be on its way
+    expect(exchanges[0]?.isGone).toBe(false);
     service.poll();
     expect(exchanges[0]?.isGone).toBe(true);
   });

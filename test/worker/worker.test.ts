@@ -545,6 +545,17 @@ describe('a worker whose manager has died', () => {
     vi.advanceTimersByTime(30);
     expect(service.calls).toEqual(['poll', 'poll', 'poll']);
   });
+
+  it('does not look while frames wait: they say why a client left', async () => {
+    const service = new FakeService();
+    const world = await WorkerWorld.serving({ callbacks: { ports: [{ receive: () => {} }] }, ...offering(service) });
+    world.around.write(receive(world.around.connect(), 'x'));
+    world.worker.lookForGone();
+    expect(service.calls).toEqual([]);
+    world.turn();
+    world.worker.lookForGone();
+    expect(service.calls).toEqual(['poll']);
+  });
 });
 
 describe('closeAll', () => {
