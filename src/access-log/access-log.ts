@@ -7,7 +7,7 @@ import { type AccessLogFormat, accessLogOf, type LogOptions, type ResolvedAccess
 import type { ResolvedOptions } from '../options/index.js';
 import { findIdentity, type Identity } from '../os/privileges.js';
 import { LineWriter, LogFile } from '../util/log-file.js';
-import { type AccessEntry, lineMaker } from './entry.js';
+import { type AccessEntry, jsonLine, mostBytes, putLine } from './entry.js';
 import { LineBatch } from './line-batch.js';
 
 const STANDARD_OUTPUT = 1;
@@ -15,7 +15,6 @@ const STANDARD_OUTPUT = 1;
 export class AccessLog {
   readonly #settings: ResolvedAccessLog;
   readonly #batch: LineBatch;
-  readonly #lineOf: ReturnType<typeof lineMaker>;
   #now = Number.NaN;
   #dayTime = 0;
 
@@ -30,7 +29,6 @@ export class AccessLog {
   constructor(settings: ResolvedAccessLog, batch: LineBatch) {
     this.#settings = settings;
     this.#batch = batch;
-    this.#lineOf = lineMaker(settings.format);
   }
 
   get format(): AccessLogFormat {
@@ -57,7 +55,11 @@ export class AccessLog {
       this.#now = now;
       this.#dayTime = Date.now();
     }
-    this.#batch.add(this.#lineOf(entry, this.#dayTime));
+    const { format } = this.#settings;
+    const batch = this.#batch;
+    if (format === 'json') return batch.add(jsonLine(entry, this.#dayTime));
+    if (!batch.reserve(mostBytes(entry))) return;
+    batch.added(putLine(entry, this.#dayTime, format === 'combined', batch.bytes, batch.length));
   }
 
   /** This thread ends. */

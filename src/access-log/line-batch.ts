@@ -50,10 +50,33 @@ export class LineBatch {
 
   /** @param line of ASCII, with its line feed */
   add(line: string): void {
-    const length = this.#length + line.length;
-    if (length > this.#bytes.length && !this.#makeRoom(length)) return this.#lose(1, TOO_SLOW);
+    if (!this.reserve(line.length)) return;
     writeLatin1(this.#bytes, line, this.#length);
-    this.#length = length;
+    this.added(this.#length + line.length);
+  }
+
+  /**
+   * Makes room for a line, which is then put into `bytes` from `length` on; `added` follows.
+   * @returns false: there is none, and the line is lost
+   */
+  reserve(most: number): boolean {
+    const length = this.#length + most;
+    if (length <= this.#bytes.length || this.#makeRoom(length)) return true;
+    this.#lose(1, TOO_SLOW);
+    return false;
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** @param end of the line */
+  added(end: number): void {
+    this.#length = end;
     if (this.#isClosed) this.close();
     else if (this.#length >= BATCH_BYTES && !this.#isBehind) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS).unref();

@@ -13,7 +13,7 @@ export class Reply {
   /** Of its frames. */
   detail = 0;
   flags = 0;
-  /** What goes out: `head`, then `text` (latin1), then `body`, then `tail` (latin1). */
+  /** What goes out: `head` (of HTTP, a whole one), then `text` (latin1), then `body`, then `tail` (latin1). */
   head: Uint8Array | null = null;
   text = '';
   body: Uint8Array | null = null;

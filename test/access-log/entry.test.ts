@@ -1,13 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { type AccessEntry, lineMaker } from '../../src/access-log/entry.js';
+import { type AccessEntry, jsonLine, mostBytes, putLine } from '../../src/access-log/entry.js';
 
 const AT = Date.UTC(2026, 10, 8, 9, 5, 3, 7);
 const entry: AccessEntry = {
   ...{ client: '192.0.2.7', requestLine: 'GET /a?b=c HTTP/1.1', host: 'h.example', referer: '', userAgent: 'curl/8' },
   ...{ status: 200, bytes: 12, ms: 3, isCut: false },
 };
-const line = (format: 'combined' | 'common' | 'json', changed: Partial<AccessEntry> = {}, at = AT): string =>
-  lineMaker(format)({ ...entry, ...changed }, at);
+
+function line(format: 'combined' | 'common' | 'json', changed: Partial<AccessEntry> = {}, at = AT): string {
+  const shown = { ...entry, ...changed };
+  if (format === 'json') return jsonLine(shown, at);
+  const bytes = Buffer.alloc(mostBytes(shown));
+  return bytes.latin1Slice(0, putLine(shown, at, format === 'combined', bytes, 0));
+}
 
 describe('a line of the access log', () => {
   it('is what Apache and nginx write', () => {
@@ -40,6 +45,18 @@ describe('a line of the access log', () => {
     expect(line('combined', { userAgent: given })).toBe(line('combined', { userAgent: '~' }).replace('~', shown));
     expect(line('common', { requestLine: given })).toContain(`"${shown}"`);
     expect(line('json', { userAgent: given }).split('\n')).toHaveLength(2);
+  });
+
+  it('fits where there is room for it, whatever it shows', () => {
+    const worst = '\n'.repeat(500);
+    const all = { client: worst, requestLine: worst, referer: worst, userAgent: worst };
+    const shown = line('combined', { ...all, status: 999, bytes: Number.MAX_SAFE_INTEGER });
+    expect(shown.split('\\x0A')).toHaveLength(2001);
+    expect(shown).toContain(` 999 ${Number.MAX_SAFE_INTEGER} "`);
+  });
+
+  it.each([0, 1, 9, 10, 99, 100, 12_345, 4_294_967_296, 999_999_999_999_999])('shows %i bytes', (bytes) => {
+    expect(line('common', { bytes })).toMatch(new RegExp(` 200 ${bytes}\n$`));
   });
 
   it('has the time of its own second, in whatever order they are asked for', () => {

@@ -18,6 +18,8 @@ import type { Http1Parts } from './parts.js';
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const END = HEAD_END.length;
+const CR = 0x0d;
+const LF = 0x0a;
 /** Of `HTTP/1.1 200`. */
 const STATUS_AT = 9;
 const ZERO = 0x30;
@@ -106,10 +108,16 @@ export class Access {
       access.bytes += reply.bytes;
       return;
     }
-    if (head !== null) this.sent(http, head, 0, head.length);
+    if (head !== null) this.#headIs(access, head);
     if (text !== '') this.#textSent(access, text);
     if (body !== null) this.sent(http, body, 0, body.length);
     if (tail !== '') this.#textSent(access, tail);
+  }
+
+  /** The whole head of an answer. */
+  #headIs(access: AccessRecord, head: Uint8Array): void {
+    access.status = statusIn(head, STATUS_AT);
+    access.headEnd = END;
   }
 
   /** Behind the head. */
@@ -127,7 +135,7 @@ export class Access {
       const bytes = Buffer.from(text, 'latin1');
       return this.#headSent(access, bytes, 0, bytes.length);
     }
-    if (access.status === 0) access.status = Number(text.slice(STATUS_AT, STATUS_AT + 3));
+    if (access.status === 0) access.status = statusInText(text);
     access.headEnd = END;
     access.bytes += text.length - end - END;
   }
@@ -135,10 +143,10 @@ export class Access {
   #headSent(access: AccessRecord, bytes: Uint8Array, at: number, to: number): void {
     if (access.status === 0 && to - at >= STATUS_AT + 3) access.status = statusIn(bytes, at + STATUS_AT);
     let { headEnd } = access;
-    let end = at;
+    let end = headEnd === 0 ? emptyLineIn(bytes, at, to) : at;
     for (; end < to && headEnd < END; end++) {
       if (bytes[end] === HEAD_END[headEnd]) headEnd++;
-      else headEnd = bytes[end] === HEAD_END[0] ? 1 : 0;
+      else headEnd = bytes[end] === CR ? 1 : 0;
     }
     access.headEnd = headEnd;
     access.bytes += to - end;
@@ -210,6 +218,23 @@ function unsentOf({ out }: Connection): number {
   let bytes = 0;
   for (const item of out?.items ?? []) bytes += item instanceof FilePart ? item.left : item.end - item.start;
   return bytes;
+}
+
+/** @returns where the empty line behind a head begins, or where it may have begun: its last bytes, and no more, are there */
+function emptyLineIn(bytes: Uint8Array, from: number, to: number): number {
+  let last = from + END - 1;
+  while (last < to) {
+    const byte = bytes[last];
+    if (byte === LF && bytes[last - 1] === CR && bytes[last - 2] === LF && bytes[last - 3] === CR) return last - 3;
+    last += byte === LF ? 2 : byte === CR ? 1 : END;
+  }
+  return Math.max(from, to - END + 1);
+}
+
+/** @param text that begins with the whole head of an answer */
+function statusInText(text: string): number {
+  const digit = (place: number): number => text.charCodeAt(STATUS_AT + place) - ZERO;
+  return digit(0) * 100 + digit(1) * 10 + digit(2);
 }
 
 /** @param at of three digits */
