@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { WebSocket } from 'ws';
+import { poll } from './server-process.js';
 
 interface Answer {
   readonly id?: number;
@@ -79,8 +80,20 @@ export class Chromium {
     const exited = once(this.#child, 'exit');
     this.#socket.send(JSON.stringify({ id: 0, method: 'Browser.close' }));
     await exited;
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 10 });
+    await removeProfile(this.#profile);
   }
+}
+
+/** Its children end a little later, and write there until then. (`maxRetries` of rmSync does not look for new files.) */
+export function removeProfile(profile: string): Promise<unknown> {
+  return poll('the profile is gone', () => {
+    try {
+      rmSync(profile, { recursive: true, force: true });
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }
 
 export class Page {

@@ -26,6 +26,9 @@ export interface Report {
   readonly workers: readonly WorkerInfo[];
 }
 
+/** A command may start several servers, one after another. */
+const COMMAND_MS = 2 * DEADLINE_MS;
+
 const open = new Set<CommandLine>();
 
 /** For `afterEach`. */
@@ -78,7 +81,7 @@ export class CommandLine {
       let [stdout, stderr] = ['', ''];
       child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
       child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-      const late = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS);
+      const late = setTimeout(() => child.kill('SIGKILL'), COMMAND_MS);
       child.once('error', reject);
       child.once('close', (code) => {
         clearTimeout(late);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { certificateFor } from '../helpers/certificates.js';
+import { removeProfile } from '../helpers/chromium.js';
 import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { hasProgram, startWrk } from '../helpers/wrk.js';
 
@@ -182,5 +183,5 @@ it.skipIf(!hasProgram('chromium'))('Chromium loads a page, runs its script, fetc
     expect(stdout).toContain('<p id="fetched">from the browser</p>');
     expect(stdout).toContain('<p id="events">3</p>');
   }
-  rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+  await removeProfile(profile);
 });

@@ -179,7 +179,7 @@ describe('a start that fails rejects with the reason, exits non-zero by itself a
   });
 
   it('a worker whose event loop stands still', async () => {
-    const line = await failure('worker blocks', { bootTimeoutMs: 2000 });
+    const line = await failure('worker blocks', { bootTimeoutMs: 1000 });
     expect(line).toMatchObject({ code: 'ERR_WORKER_BOOT', cause: { code: 'ERR_BOOT_TIMEOUT' } });
   });
 

@@ -1,13 +1,14 @@
 // WebSocket as programs speak it that others wrote. Each is skipped where it is not installed.
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { certificateFor } from '../helpers/certificates.js';
+import { removeProfile } from '../helpers/chromium.js';
 import { numbersFrom } from '../helpers/numbers.js';
 import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { hasProgram } from '../helpers/wrk.js';
@@ -228,7 +229,7 @@ it.skipIf(!hasProgram('chromium'))('Chromium', async () => {
   ] as const) {
     const browser = spawn('chromium', [...flags, url(server, '/page', scheme)], { stdio: 'ignore' });
     try {
-      const { body } = await server.waitForEvent('told', undefined, 25_000);
+      const { body } = await server.waitForEvent('told');
       expect(JSON.parse(String(body))).toEqual([
         ...['b', kind, 'tschüß €', 70_000, 'x'.repeat(10), 'end', 4000, 'bye', true],
         ...[4321, 'from', true, 1006, false],
@@ -238,7 +239,7 @@ it.skipIf(!hasProgram('chromium'))('Chromium', async () => {
       await once(browser, 'exit');
     }
   }
-  rmSync(profile, { recursive: true, force: true, maxRetries: 30, retryDelay: 200 }); // its children end a little later
+  await removeProfile(profile);
 });
 
 const PYTHON = '/usr/bin/python3';
