@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateRawSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
+import { PACE } from '../helpers/deadline.js';
 import { residentMiB } from '../helpers/proc.js';
 import { clientFrame, RawWebSocket } from '../helpers/raw-web-socket.js';
 import { RoomMember } from '../helpers/room-members.js';
@@ -130,7 +131,7 @@ describe('pings', () => {
 
   it('find clients that are gone: one that answers nothing is reset after two', async () => {
     const server = await startServer('websocket-rooms.js', {
-      options: { pingIntervalMs: 200 },
+      options: { pingIntervalMs: 1000 }, // in two of them the one that answers gets CPU, on a busy machine too
       env: { TELL_CLOSES: '1' },
     });
     const [silent, answering] = [await open(server), await open(server)];
@@ -143,8 +144,8 @@ describe('pings', () => {
     })().catch(() => {});
     expect(await silent.closeCode()).toBe(1006);
     const took = performance.now() - begin;
-    expect(took).toBeGreaterThan(550);
-    expect(took).toBeLessThan(3000);
+    expect(took).toBeGreaterThan(2750);
+    expect(took).toBeLessThan(10_000 * PACE);
     const { code, initiator } = await server.waitForEvent('close');
     expect([code, initiator]).toEqual([1006, 'timeout']);
     expect(answering.client.end).toBeUndefined();
