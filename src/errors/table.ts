@@ -203,6 +203,11 @@ export const errorTable = {
     sentence: ({ why }) => `The reload failed and the old workers continue to serve: ${why}.`,
     advice: 'Correct the code of the worker and reload again.',
   }),
+  ERR_RELOAD_CALLBACK: entry({
+    fields: { event: 'string', timeoutMs: 'number' },
+    sentence: ({ event, timeoutMs }) => `The ${event} callback must be done within ${timeoutMs} ms, and was not.`,
+    advice: 'Make it faster, see that its promise settles, or raise the option "bootTimeoutMs".',
+  }),
   ERR_RELOAD_RUNNING: entry({
     fields: {},
     sentence: () => 'A reload is running; only one can run at a time.',
@@ -555,7 +560,7 @@ export const errorTable = {
   ERR_MESSAGE_QUEUE_FULL: entry({
     fields: { workerId: 'number', limitBytes: 'number' },
     sentence: ({ workerId, limitBytes }) =>
-      `The message for process ${workerId} was not taken: ${limitBytes} bytes wait in this process already.`,
+      `The message for process ${workerId} was not taken: its share of the ${limitBytes} bytes that may wait in this process is full, and so is what all share.`,
     advice: 'Await sendMessage(), or raise "messageBufferSize".',
   }),
   ERR_MESSAGE_TO_SELF: entry({

@@ -78,6 +78,8 @@ export class Manager {
     this.#reload = new Reload({
       seats: () => this.#seats.filter((seat) => !this.#scaling.isGoing(seat)),
       log: parts.log,
+      clock: parts.clock,
+      callbackTimeoutMs: parts.bootTimeoutMs,
       callbacks: parts.callbacks,
       nextGeneration: () => ++parts.region.generation,
       setRunning: (is) => (parts.region.isReloading = is),

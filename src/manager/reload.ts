@@ -2,6 +2,8 @@
  * A reload: every worker is replaced by one that runs the script as it is now. The new ones boot while the old ones
  * serve, and take over only when all are ready, so a script that does not boot changes nothing. Runs in the manager.
  */
+import { ServerError } from '../errors/index.js';
+import type { Clock, TimerHandle } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { reasonOf } from './end-reason.js';
 import type { Seat } from './seat.js';
@@ -11,6 +13,9 @@ export interface ReloadParts {
   /** All current seats. */
   seats(): readonly Seat[];
   readonly log: Log;
+  readonly clock: Clock;
+  /** For each of the callbacks. */
+  readonly callbackTimeoutMs: number;
   readonly callbacks: {
     readonly beforeReload?: (() => unknown) | undefined;
     readonly afterReload?: (() => unknown) | undefined;
@@ -93,11 +98,17 @@ export class Reload {
   bootFailed(handle: WorkerHandle): void {
     if (this.#phase !== 'booting' || handle.generation !== this.#generation) return;
     if (!this.#seats.some(({ id }) => id === handle.id)) return;
+    const seats = this.#seats;
+    this.#fail(reasonOf(handle), () => {
+      for (const { coming, serving } of seats) if (coming !== undefined && serving !== undefined) coming.discard();
+    });
+  }
+
+  #fail(reason: string, undo: () => void = () => {}): void {
     const { log } = this.#parts;
-    const reason = reasonOf(handle);
     log.error('the reload failed, the old workers continue to serve', { generation: this.#generation, reason });
     this.#setPhase('idle');
-    for (const seat of this.#seats) if (seat.coming !== undefined && seat.serving !== undefined) seat.coming.discard();
+    undo();
     this.#parts.failed(this.#request, reason);
     this.#requestAgain();
   }
@@ -112,7 +123,8 @@ export class Reload {
 
   async #announce(scope: ReloadScope): Promise<void> {
     const { log } = this.#parts;
-    await this.#callUser('beforeReload');
+    const late = await this.#callUser('beforeReload');
+    if (late !== undefined) return this.#fail(`${late.code}: ${late.message}`);
     this.#generation = this.#parts.nextGeneration();
     const seats = this.#parts.seats().filter(({ outlivesReloads }) => !outlivesReloads);
     this.#seats = scope === 'all' ? seats : seats.filter(({ role }) => role === 'task');
@@ -130,7 +142,8 @@ export class Reload {
   async #finish(): Promise<void> {
     this.#parts.completed(this.#request);
     this.#parts.log.info('reload: done', { generation: this.#generation });
-    await this.#callUser('afterReload');
+    const late = await this.#callUser('afterReload');
+    if (late !== undefined) this.#parts.log.error('the reload is done, its callback is not', { error: late });
     this.#requestAgain();
   }
 
@@ -153,11 +166,24 @@ export class Reload {
     this.#parts.setRunning(this.isRunning);
   }
 
-  async #callUser(name: 'beforeReload' | 'afterReload'): Promise<void> {
+  /** @returns an error where it is not done in time; one that throws is done */
+  async #callUser(event: 'beforeReload' | 'afterReload'): Promise<ServerError | undefined> {
+    const { clock, callbackTimeoutMs: timeoutMs, callbacks, log } = this.#parts;
+    let timer: TimerHandle;
+    const late = new Promise<ServerError>((resolve) => {
+      timer = clock.setTimeout(() => resolve(new ServerError('ERR_RELOAD_CALLBACK', { event, timeoutMs })), timeoutMs);
+    });
+    const done = async (): Promise<undefined> => {
+      try {
+        await callbacks[event]?.();
+      } catch (error) {
+        log.error(`the '${event}' callback failed`, { error });
+      }
+    };
     try {
-      await this.#parts.callbacks[name]?.();
-    } catch (error) {
-      this.#parts.log.error(`the '${name}' callback failed`, { error });
+      return await Promise.race([done(), late]);
+    } finally {
+      clock.clearTimeout(timer);
     }
   }
 }

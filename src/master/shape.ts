@@ -1,12 +1,12 @@
 /** Computes the sizes of the shared memory from the options. Runs in the master. */
 
 import { type RegionShape, TLS_CERTIFICATE_RECORD_BYTES, TLS_RECORD_BYTES } from '../memory/layout.js';
-import { MAX_SLOTS } from '../memory/messaging-layout.js';
+import { MAX_SLOTS, MESSAGE_SLOTS } from '../memory/messaging-layout.js';
 import { slotCount } from '../memory/slot-count.js';
 import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 
-/** Running tasks, unread results, and messages need slots besides the waiting tasks. */
-const SLOTS_BESIDES_WAITING = 2048;
+/** Running tasks and unread results need slots besides waiting tasks and messages. */
+const SLOTS_BESIDES_WAITING = MESSAGE_SLOTS + 1024;
 
 /** All records about TLS together; a page of it takes memory when it is first written. */
 const TLS_BYTES = 1024 * 1024 * 1024;

@@ -53,6 +53,8 @@ export const PEER_RECORD_BYTES = 256;
 export const SLOT_BYTES = 512;
 /** Head, tail, and 1 while the producer waits for room. */
 export const QUEUE_INTS = 4;
+/** Messages of one sender that may wait at once, for all receivers together. */
+export const MESSAGE_SLOTS = 2048;
 /** Entries of a queue for one process: tasks meant for one task worker, and messages. */
 export const SHORT_QUEUE = 1024;
 

@@ -1,9 +1,11 @@
 /**
  * Sends and receives the messages of `sendMessage`. One queue per sender and receiver keeps the order; messages that find
- * no room there wait in the sender's process, up to a limit. Runs in every process.
+ * no room there wait in the sender's process, up to a limit. Of the sender's slots and of its limit one half is for all
+ * receivers together, the other is divided among them: those that take nothing leave their share to each of the others.
+ * Runs in every process.
  */
 import { ServerError } from '../errors/index.js';
-import { queueOfMessages } from '../memory/messaging-layout.js';
+import { MESSAGE_SLOTS, queueOfMessages } from '../memory/messaging-layout.js';
 import { Fifo } from '../util/fifo.js';
 import { Counter, type MessagingMemory } from './memory.js';
 import type { Peers } from './peers.js';
@@ -40,6 +42,7 @@ interface Way {
   readonly id: number;
   readonly queue: Queue;
   readonly held: Fifo<Held>;
+  heldBytes: number;
 }
 
 interface Source {
@@ -50,6 +53,8 @@ interface Source {
 }
 
 const MESSAGES_PER_SOURCE = 256;
+/** Of all `MESSAGE_SLOTS`. */
+const COMMON_SLOTS = MESSAGE_SLOTS / 2;
 /** The overhead of a held message. */
 const HELD_BYTES = 100;
 const taken = Promise.resolve();
@@ -59,7 +64,12 @@ export class Messenger {
   readonly #ways: (Way | undefined)[] = [];
   #sources: Source[] = [];
   #handler: MessageHandler | undefined;
-  #heldBytes = 0;
+  /** Messages and bytes that each receiver has room for, whatever waits for others. */
+  readonly #shareSlots: number;
+  readonly #shareBytes: number;
+  /** Beyond the shares. Of slots at least as many as are used: those counted last, and all taken since. */
+  #commonSlots = COMMON_SLOTS;
+  #commonBytes = 0;
   #holding = 0;
   #turnAsked = false;
   /** Requests a turn from the owner of the event loop. */
@@ -71,6 +81,9 @@ export class Messenger {
 
   constructor(parts: MessengerParts) {
     this.#parts = parts;
+    const { processes } = parts.memory.shape;
+    this.#shareSlots = Math.floor((MESSAGE_SLOTS - COMMON_SLOTS) / processes);
+    this.#shareBytes = parts.limitBytes / 2 / processes;
   }
 
   /** @param id the process id whose messages this process reads from now on */
@@ -100,7 +113,7 @@ export class Messenger {
     const way = this.#way(id);
     if (way.held.size === 0 && this.#put(way, value, purpose)) return taken;
     const { limitBytes } = this.#parts;
-    if (this.#holding > 0 && this.#heldBytes + value.length > limitBytes) {
+    if (this.#holding > 0 && !this.#mayHold(way, value.length + HELD_BYTES)) {
       throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { workerId: id, limitBytes });
     }
     // The slots of taken messages are freed in a later turn.
@@ -145,14 +158,53 @@ export class Messenger {
     const known = this.#ways[id];
     if (known !== undefined) return known;
     const { memory, peer } = this.#parts;
-    const way = { id, queue: new Queue(memory, queueOfMessages(memory.shape, id), peer), held: new Fifo<Held>() };
+    const way = {
+      id,
+      queue: new Queue(memory, queueOfMessages(memory.shape, id), peer),
+      held: new Fifo<Held>(),
+      heldBytes: 0,
+    };
     this.#ways[id] = way;
     return way;
   }
 
+  #mayQueue(way: Way): boolean {
+    if (way.queue.length < this.#shareSlots) return true;
+    if (!way.queue.hasRoom()) return false;
+    if (this.#commonSlots >= COMMON_SLOTS) this.#commonSlots = this.#countCommonSlots();
+    return this.#commonSlots++ < COMMON_SLOTS;
+  }
+
+  /** With those that the predecessor of this process has left. */
+  #countCommonSlots(): number {
+    let used = 0;
+    for (let id = 0; id < this.#parts.memory.shape.processes; id++) {
+      used += Math.max(0, this.#way(id).queue.length - this.#shareSlots);
+    }
+    return used;
+  }
+
+  #mayHold(way: Way, bytes: number): boolean {
+    const beyond = this.#beyondShare(way, bytes);
+    return beyond === 0 || this.#commonBytes + beyond <= this.#parts.limitBytes / 2;
+  }
+
+  /** How many of these bytes are beyond the receiver's share. */
+  #beyondShare({ heldBytes }: Way, bytes: number): number {
+    return Math.max(0, heldBytes + bytes - this.#shareBytes) - Math.max(0, heldBytes - this.#shareBytes);
+  }
+
+  #addHeld(way: Way, bytes: number): void {
+    this.#commonBytes += this.#beyondShare(way, bytes);
+    way.heldBytes += bytes;
+  }
+
   #put(way: Way, value: EncodedValue, purpose: Purpose): boolean {
     const { memory, slots, records, peer, peers } = this.#parts;
-    if (!way.queue.hasRoom() && way.queue.waitForRoom()) return false;
+    if (!this.#mayQueue(way)) {
+      way.queue.waitForRoom();
+      if (!this.#mayQueue(way)) return false; // nothing was taken before the receiver could see that this one waits
+    }
     const slot = slots.take();
     if (slot < 0) {
       for (const each of this.#ways) each?.queue.waitForRoom(); // a receiver that takes one of ours rings
@@ -177,7 +229,7 @@ export class Messenger {
   }
 
   #hold(way: Way, value: EncodedValue, purpose: Purpose): Promise<void> {
-    this.#heldBytes += value.length + HELD_BYTES;
+    this.#addHeld(way, value.length + HELD_BYTES);
     this.#holding++;
     const promise = new Promise<void>((resolve, reject) => {
       way.held.push({ value, purpose, taken: resolve, failed: reject });
@@ -195,7 +247,7 @@ export class Messenger {
       }
       way.held.shift();
       this.#holding--;
-      this.#heldBytes -= held.value.length + HELD_BYTES;
+      this.#addHeld(way, -held.value.length - HELD_BYTES);
     }
   }
 

@@ -171,7 +171,7 @@ export const definitions = {
     kind: size({ min: 0, max: GIB }),
     default: { value: 64 * MIB },
     unit: 'bytes',
-    help: 'The most that one process may hold for receivers that do not keep up with its messages; beyond it `sendMessage` throws.',
+    help: 'The most that one process may hold for receivers that do not keep up with its messages: half of it together, half of it divided among them; beyond it `sendMessage` throws.',
   }),
   maxWaitMs: option({
     kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
@@ -264,7 +264,7 @@ export const definitions = {
     kind: integer({ min: 1, max: 3_600_000 }, 'ms'),
     default: { value: 30_000 },
     unit: 'ms',
-    help: 'How long the manager, or a worker with its `workerStart` callback, may take to become ready. Time in which it gets no CPU does not count.',
+    help: 'How long the manager, or a worker with its `workerStart` callback, may take to become ready; time in which it gets no CPU does not count. Also how long `beforeReload` and `afterReload` may take.',
   }),
   dispatchMode: option({
     kind: choiceOrModule(['least-connections', 'fd-mod', 'ip-mod', 'uid-mod', 'round-robin', 'idle', 'least-busy']),

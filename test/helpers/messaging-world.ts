@@ -28,10 +28,12 @@ export class MessagingWorld {
   readonly #bells: DoorbellDescriptors[];
   readonly #file: number;
   readonly #options: { limit: number; retries: number };
+  readonly #limitBytes: number;
 
-  constructor(options: { limit?: number; retries?: number; shape?: Partial<RegionShape> } = {}) {
-    const { limit = 40, retries = 0, shape } = options;
+  constructor(options: { limit?: number; retries?: number; limitBytes?: number; shape?: Partial<RegionShape> } = {}) {
+    const { limit = 40, retries = 0, limitBytes = 1000, shape } = options;
     this.#options = { limit, retries };
+    this.#limitBytes = limitBytes;
     this.region = Region.create(testShape({ workerNum: 2, taskWorkerNum: 2, ...shape }));
     this.#bells = createBells(this.region.shape);
     this.#file = createSharedFile('test', 0);
@@ -70,7 +72,7 @@ export class MessagingWorld {
       memory,
       queue: new SharedTaskQueue(queueParts),
       keeper: new SharedTaskKeeper(queueParts),
-      messenger: new Messenger({ ...common, limitBytes: 1000, failed }),
+      messenger: new Messenger({ ...common, limitBytes: this.#limitBytes, failed }),
     };
   }
 }

@@ -9,9 +9,12 @@ let server: ServerProcess;
 /** One client per worker. */
 let clients: TcpClient[];
 
-async function start(options: object = {}, env: Record<string, string> = {}): Promise<void> {
+async function start(
+  options: { readonly workerNum?: number; readonly [name: string]: unknown } = {},
+  env: Record<string, string> = {},
+): Promise<void> {
   server = await startServer('tasks.js', { options: { workerNum: 2, taskWorkerNum: 1, ...options }, env });
-  clients = await clientPerWorker(server.port, 2);
+  clients = await clientPerWorker(server.port, options.workerNum ?? 2);
 }
 
 async function end(): Promise<void> {
@@ -91,6 +94,25 @@ describe('sendMessage', () => {
     server.signal('SIGCONT', server.worker(1)?.pid);
     expect(errorCode).toBe('ERR_MESSAGE_QUEUE_FULL');
     expect(await run<unknown[]>(at(1), `${waitForMessages(sent)}`)).toHaveLength(sent);
+    await end();
+  });
+
+  it('reaches a worker that takes its messages while others take none, and nothing more fits for them', async () => {
+    await start({ workerNum: 4, messageBufferSize: '64k', taskWorkerNum: 0 });
+    const standing = [1, 2];
+    for (const id of standing) server.signal('SIGSTOP', server.worker(id)?.pid);
+    const code = `const refused = [];
+      for (const id of ${JSON.stringify(standing)}) {
+        try { for (let i = 0; i < 100000; i++) server.sendMessage("x".repeat(100), id).catch(() => {}) }
+        catch (error) { refused.push(error.code) }
+      }
+      for (let i = 0; i < 2000; i++) await server.sendMessage(i, 3);
+      for (let i = 2000; i < 2050; i++) server.sendMessage(i, 3);
+      return refused`;
+    expect(await run(at(0), code, 20_000)).toEqual(['ERR_MESSAGE_QUEUE_FULL', 'ERR_MESSAGE_QUEUE_FULL']);
+    const got = await run<[number, number][]>(at(3), waitForMessages(2050), 20_000);
+    expect(got.map(([data]) => data)).toEqual(Array.from({ length: 2050 }, (_, i) => i));
+    for (const id of standing) server.signal('SIGCONT', server.worker(id)?.pid);
     await end();
   });
 

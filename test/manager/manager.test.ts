@@ -70,6 +70,8 @@ let region: Region;
 /** Nothing waits for worker 1. */
 let drained: boolean;
 let starvedMs: number;
+let beforeReload: () => unknown;
+let afterReload: () => unknown;
 
 const living = (id: number): FakeWorker[] => started.filter((worker) => worker.spec.id === id && !worker.gone);
 const newest = (id: number): FakeWorker => living(id).at(-1) as FakeWorker;
@@ -83,6 +85,7 @@ beforeEach(() => {
   drained = true;
   starvedMs = 0;
   board = new WorkerBoard(region);
+  [beforeReload, afterReload] = [() => {}, () => {}];
   [started, toMaster, errors, events, log, exitCode] = [[], [], [], [], [], undefined];
   ended = [];
   manager = new Manager({
@@ -99,8 +102,14 @@ beforeEach(() => {
     clock,
     log: new Log({ role: 'manager', level: 'debug', write: (line) => log.push(line) }),
     callbacks: {
-      beforeReload: () => events.push('beforeReload'),
-      afterReload: () => events.push('afterReload'),
+      beforeReload: () => {
+        events.push('beforeReload');
+        return beforeReload();
+      },
+      afterReload: () => {
+        events.push('afterReload');
+        return afterReload();
+      },
       managerStop: () => events.push('managerStop'),
       workerError: (info) => errors.push(info),
     },
@@ -298,6 +307,64 @@ describe('a reload', () => {
     expect(log.join('\n')).toMatch(/reload failed.*syntax error/);
     await settle();
     expect(events).toEqual(['beforeReload']);
+  });
+
+  it('whose beforeReload never settles fails with a code after bootTimeoutMs, and the next one runs', async () => {
+    beforeReload = () => new Promise(() => {});
+    start();
+    manager.reload(false, 7);
+    await settle();
+    manager.reload(false, 8);
+    clock.advance(9999);
+    await settle();
+    expect(toMaster.filter(({ type }) => type === 'reloaded')).toEqual([]);
+    beforeReload = () => {};
+    clock.advance(1);
+    await settle();
+    const reloaded = toMaster.filter((message) => message.type === 'reloaded');
+    expect(reloaded).toEqual([
+      { type: 'reloaded', request: 7, failed: expect.stringMatching(/^ERR_RELOAD_CALLBACK: /) },
+    ]);
+    expect(log.join('\n')).toMatch(/reload failed.*beforeReload callback must be done within 10000 ms/);
+    const old = started.slice(0, 2);
+    for (const id of [0, 1]) newest(id).ready();
+    for (const worker of old) {
+      worker.report('released');
+      worker.die(0, 0);
+    }
+    await settle();
+    expect(toMaster.at(-1)).toEqual({ type: 'reloaded', request: 8 });
+    expect(region.isReloading).toBe(false);
+  });
+
+  it('that is late with beforeReload starts nothing when that settles after all', async () => {
+    let settleIt = (): void => {};
+    beforeReload = () => new Promise<void>((resolve) => (settleIt = resolve));
+    start();
+    await reload();
+    clock.advance(10_000);
+    await settle();
+    settleIt();
+    await settle();
+    expect([started.length, region.isReloading]).toEqual([2, false]);
+  });
+
+  it('whose afterReload never settles does not keep the next one waiting for ever', async () => {
+    afterReload = () => new Promise(() => {});
+    start();
+    await reload();
+    manager.reload();
+    for (const id of [0, 1]) newest(id).ready();
+    for (const worker of started.slice(0, 2)) {
+      worker.report('released');
+      worker.die(0, 0);
+    }
+    await settle();
+    expect(events).toEqual(['beforeReload', 'afterReload']);
+    clock.advance(10_000);
+    await settle();
+    expect(events).toEqual(['beforeReload', 'afterReload', 'beforeReload']);
+    expect(log.join('\n')).toMatch(/the reload is done.*afterReload callback must be done within 10000 ms/);
   });
 
   it('is seen by every process while it runs, however it ends', async () => {

@@ -54,6 +54,57 @@ describe('messages', () => {
     expect(got.map(([data]) => data)).toEqual(Array.from({ length: 1025 }, (_, i) => i));
   });
 
+  describe('for a receiver that takes them', () => {
+    const standing = [1, 2, 4, 5];
+    beforeEach(() => {
+      world.close();
+      world = new MessagingWorld({ shape: { userProcessNum: 2, messageSlots: 3072 }, limitBytes: 100_000 });
+      [sender, receiver] = [world.member(0), world.member(3)];
+      receiver.messenger.receive(3, (data, from) => got.push([data, from]));
+    });
+    const fill = (): void => {
+      for (const id of standing) {
+        expect(() => {
+          for (let i = 0; i < 5000; i++) void sender.messenger.send(i, id);
+        }).toThrow(expect.objectContaining({ code: 'ERR_MESSAGE_QUEUE_FULL' }));
+      }
+    };
+
+    it('find room while others take none, and all their room is full', () => {
+      fill();
+      const holding = sender.messenger.holding;
+      for (let i = 0; i < 5000; i++) {
+        void sender.messenger.send(i, 3);
+        expect(sender.messenger.holding).toBe(holding);
+        receiver.messenger.take(always);
+        sender.queue.takeEnded(() => {});
+      }
+      expect(got).toHaveLength(5000);
+    });
+
+    it('may be held meanwhile', () => {
+      fill();
+      const holding = sender.messenger.holding;
+      for (let i = 0; i < 200; i++) void sender.messenger.send(i, 3);
+      expect(sender.messenger.holding).toBeGreaterThan(holding);
+      drain();
+      expect(sender.messenger.holding).toBe(holding);
+      expect(got.map(([data]) => data)).toEqual(Array.from({ length: 200 }, (_, i) => i));
+    });
+
+    it('find room also for the successor of a sender that left all of that', () => {
+      fill();
+      world.manager().keeper.recover({ peer: sender.peer, workerId: 0, exitCode: 1, signal: '' });
+      sender = world.member(0);
+      fill();
+      const holding = sender.messenger.holding;
+      void sender.messenger.send('first words', 3);
+      expect(sender.messenger.holding).toBe(holding);
+      drain();
+      expect(got).toEqual([['first words', 0]]);
+    });
+  });
+
   it('ask for a turn when all places of the sender are taken by messages that have arrived', () => {
     let asked = 0;
     sender.messenger.wantsTurn = () => asked++;
