@@ -26,7 +26,7 @@ import { PeerLoop } from '../messaging/peer-loop.js';
 import { Purpose } from '../messaging/record.js';
 import { takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
-import { checkIsolation, settleIn } from '../os/isolation.js';
+import { checkIsolation, settleIn, startedIn } from '../os/isolation.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
@@ -191,7 +191,7 @@ function noteOf({ options }: StartContext) {
     pidFile: options.pidFile,
     logFile: options.logFile,
     isDaemon: options.daemonize,
-    cwd: process.cwd(),
+    cwd: startedIn,
     command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     flags: takeFlags(),
   };
