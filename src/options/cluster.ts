@@ -214,7 +214,7 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
     check(name, value) {
       if (value === null || value === undefined) return null;
       if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', name, EXPECTED, value);
-      return Object.freeze(checkCluster(name, value as ClusterOptions));
+      return Object.freeze(checkCluster(name, value as unknown as ClusterOptions));
     },
   };
 }

@@ -80,8 +80,12 @@ async function waitForDaemon({ options, stopWish }: StartContext): Promise<never
   const { pid, listening } = started;
   const line = `${nameOf(options)} runs in the background as process ${pid}, listening on ${listening.join(', ')}\n`;
   await new Promise((resolve) => process.stdout.write(line, resolve));
+  if (options.logFile === '') await new Promise((resolve) => process.stderr.write(NO_LOG, resolve));
   return process.exit(0);
 }
+
+const NO_LOG =
+  'It has no log file, so what the server and the app write is lost: start it with --log-file FILE (option logFile).\n';
 
 /** A daemon that was asked to end has not failed. Where this process was asked, it has done as asked. */
 function endedEarly(error: unknown, { isMade, signal }: StopWish): never {

@@ -470,6 +470,13 @@ describe('tswoole systemd', () => {
     expect(out).toMatch(/^User=www$/m);
     expect(out).not.toContain('hunter2');
     expect(err).toMatch(/^tswoole: --admin holds a secret.* TSWOOLE_OPTION_ADMIN='…' into \/etc\/.*app/);
+    expect(err).not.toContain('as root');
+  });
+
+  it('says that the service runs as root', async () => {
+    const script = join(folder, 'app.js');
+    writeFileSync(script, '');
+    expect((await run('systemd', script, '--service-user', 'root')).err).toMatch(/runs as root.*--service-user NAME/);
   });
 });
 
@@ -543,6 +550,17 @@ describe('tswoole logs', () => {
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('standard error')]);
     world.note(process.pid, { isDaemon: true });
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('has no log file')]);
+    expect((await world.run('logs')).failure).not.toEqual([ExitCode.failed, expect.stringContaining('call log')]);
+  });
+
+  it('names the lines that the dashboard keeps, where it is on', async () => {
+    const lines = { lines: [], last: 0, lost: 0 };
+    await world.serve({ log: () => lines } as object, process.pid, { isDaemon: true });
+    expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('"tswoole call log"')]);
+  });
+
+  it('says where a file is that is not there', async () => {
+    await world.serve();
     world.note(process.pid, { logFile: log() });
     expect(existsSync(log())).toBe(false);
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('is not there')]);
