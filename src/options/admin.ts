@@ -1,8 +1,21 @@
 /** The options `admin`, `watch`, `cronReload` and `maxMemory`. */
+
+import { resolve } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import { parseCron } from '../util/cron.js';
-import { resolve } from 'node:path';
-import { flag, host, integer, isPlainObject, jsonOrText, type Kind, listOf, refuse, refuseSecret, size, text } from './check.js';
+import {
+  flag,
+  host,
+  integer,
+  isPlainObject,
+  jsonOrText,
+  type Kind,
+  listOf,
+  refuse,
+  refuseSecret,
+  size,
+  text,
+} from './check.js';
 import { GIB, MIB } from './size.js';
 
 /** The option `admin`: where the admin listener listens, and what it asks for. */

@@ -1,6 +1,16 @@
 /** The option `cluster`, and those of a driver: checked once, before anything connects. */
 import { ServerError } from '../errors/index.js';
-import { describeSecret, integer, isPlainObject, jsonOrText, type Kind, refuse, refuseSecret, size, text } from './check.js';
+import {
+  describeSecret,
+  integer,
+  isPlainObject,
+  jsonOrText,
+  type Kind,
+  refuse,
+  refuseSecret,
+  size,
+  text,
+} from './check.js';
 import { type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
 import { refuseUnknownNames } from './known-names.js';
 import { GIB, KIB, MIB } from './size.js';

@@ -80,7 +80,8 @@ async function waitForDaemon({ options, stopWish }: StartContext): Promise<never
   const { pid, listening } = started;
   const line = `${nameOf(options)} runs in the background as process ${pid}, listening on ${listening.join(', ')}\n`;
   await new Promise((resolve) => process.stdout.write(line, resolve));
-  if (options.logFile === '') await new Promise((resolve) => process.stderr.write(NO_LOG, resolve));
+  if (options.logFile === '' && options.logger === null)
+    await new Promise((resolve) => process.stderr.write(NO_LOG, resolve));
   return process.exit(0);
 }
 

@@ -61,6 +61,13 @@ describe('tswoole status', () => {
     expect((await world.run('status')).exitCode).toBe(ExitCode.unwell);
   });
 
+  it('of a server that is still starting says that it serves nobody yet', async () => {
+    await world.serve({ status: () => ({ ...STATUS, state: 'starting' }) });
+    const { out, exitCode } = await world.run('status');
+    expect(exitCode).toBe(ExitCode.unwell);
+    expect(out).toMatch(/^web {2}starting, .*\n +starting +clients are served when its workers are ready/);
+  });
+
   it('cannot ask a server that has no control socket, or does not answer', async () => {
     const path = join(folder, 'pid');
     const file = PidFile.acquire(path);

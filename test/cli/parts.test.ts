@@ -442,12 +442,17 @@ describe('a unit of systemd', () => {
     expect(line(text, 'RuntimeDirectory')).toBe('RuntimeDirectory=tswoole-it-1');
     expect(line(text, 'RuntimeDirectoryMode')).toBe('RuntimeDirectoryMode=0700');
     expect(text).toContain('\nEnvironment=TSWOOLE_OPTION_RUN_DIR=/run/tswoole-it-1\n');
-    expect(text).toContain('# Where commands find the server: sudo -u www tswoole status --run-dir /run/tswoole-it-1\n');
-    for (const own of [unit({}, { user: 'root' }), unit({ runDir: '/srv/run' })]) expect(own).not.toContain('RuntimeDir');
+    expect(text).toContain(
+      '# Where commands find the server: sudo -u www tswoole status --run-dir /run/tswoole-it-1\n',
+    );
+    for (const own of [unit({}, { user: 'root' }), unit({ runDir: '/srv/run' })])
+      expect(own).not.toContain('RuntimeDir');
   });
 
   it('says that it runs as root, and how to name another user', () => {
-    expect(unit({}, { user: 'root' })).toMatch(/\n# The whole service runs as root.*--service-user NAME.*\nUser=root\n/);
+    expect(unit({}, { user: 'root' })).toMatch(
+      /\n# The whole service runs as root.*--service-user NAME.*\nUser=root\n/,
+    );
     expect(unit()).not.toContain('as root');
   });
 

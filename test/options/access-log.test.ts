@@ -40,7 +40,12 @@ describe('the option accessLog', () => {
     ['a path with a query', { skip: { paths: ['/a?b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
     ['a path with a fragment', { skip: { paths: ['/a#b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
     ['a path with a space', { skip: { paths: ['/a b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
-    ['a path with letters that are sent encoded', { skip: { paths: ['/für'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
+    [
+      'a path with letters that are sent encoded',
+      { skip: { paths: ['/für'] } },
+      'ERR_OPTION_VALUE',
+      'accessLog.skip.paths',
+    ],
     ['an empty path', { skip: { paths: '' } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
     ['a star within', { skip: { paths: ['/a/*/b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
     ['paths that are no list', { skip: { paths: 7 } }, 'ERR_OPTION_TYPE', 'accessLog.skip.paths'],
