@@ -65,7 +65,7 @@ describe('tswoole status', () => {
     await world.serve({ status: () => ({ ...STATUS, state: 'starting' }) });
     const { out, exitCode } = await world.run('status');
     expect(exitCode).toBe(ExitCode.unwell);
-    expect(out).toMatch(/^web {2}starting, .*\n +starting +clients are served when its workers are ready/);
+    expect(out).toMatch(/^web {2}starting, .*\nstarting +clients are served when its workers are ready/);
   });
 
   it('cannot ask a server that has no control socket, or does not answer', async () => {

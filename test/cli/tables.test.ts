@@ -117,7 +117,11 @@ describe('what "tswoole status" shows', () => {
 
 describe('what "tswoole workers" shows', () => {
   it('is that a worker hangs, in the words of "tswoole top", whatever it was doing', () => {
-    const worker = { role: 'worker', state: 'busy', loopStandsMs: 8000 } as WorkerInfo;
+    const worker = {
+      ...{ role: 'worker', state: 'busy', loopStandsMs: 8000, latencyP99: 0, residentBytes: 0 },
+      uptimeMs: 0,
+      requestCount: 0,
+    } as WorkerInfo;
     expect(stripVTControlCharacters(workerTable([worker]))).toContain('  hangs 8s  ');
     expect(workerTable([{ ...worker, loopStandsMs: 1000 }])).toContain('  busy  ');
   });
