@@ -12,7 +12,7 @@ export const ExitCode = {
   several: 4,
   /** The command took longer than allowed. */
   timedOut: 5,
-  /** `status`: the server runs, but some of its processes do not stay up. */
+  /** `status`: the server is still starting, or some of its processes do not stay up. */
   unwell: 6,
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];

@@ -1,6 +1,6 @@
 /** Checks what a config file exports. Every message names the file, the app and the key. */
 import { describe, ServerError } from '../errors/index.js';
-import { checkOption, nearest, type OptionName, optionNames, textOfOption } from '../options/index.js';
+import { checkOption, isPlainObject, nearest, type OptionName, optionNames, textOfOption } from '../options/index.js';
 import type { CheckedApp, CheckedConfig, Settings } from './app.js';
 
 /** Keys of an app that are no options of the server. */
@@ -158,8 +158,7 @@ function refuseOption(name: string, error: ServerError, place: Place): never {
 }
 
 function mustBeObject(value: unknown, key: string, expected: string, place: Place): Record<string, unknown> {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? (value as Record<string, unknown>) : refuse(key, expected, value, place);
+  return isPlainObject(value) ? value : refuse(key, expected, value, place);
 }
 
 function refuseUnknown(given: object, known: readonly string[], place: Place): void {

@@ -2,7 +2,7 @@
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import { isTicket } from '../ipc/frames/http.js';
-import type { ServerOptions } from '../options/index.js';
+import { isPlainObject, type ServerOptions } from '../options/index.js';
 import type { ServerEvents } from '../server/events.js';
 import { giveHttpToPlainServers, type HttpHalf } from '../server/http-half.js';
 import { Server } from '../server/server.js';
@@ -101,7 +101,7 @@ function halfWith(apps: HttpApps): HttpHalf {
 }
 
 function split(given: unknown, half: (apps: HttpApps) => HttpHalf): [ServerOptions, HttpHalf] {
-  if (typeof given !== 'object' || given === null) {
+  if (!isPlainObject(given)) {
     const expected = 'an object with options by name';
     throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
   }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
+import { startedIn } from '../os/isolation.js';
 import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { BootOutput, passOnBytes } from './boot-output.js';
 import { type ChildOutput, takeOutput } from './child-output.js';
@@ -15,8 +16,6 @@ import {
 } from './inheritance.js';
 import { inspectArgs, inspectWish, isInspect } from './inspect.js';
 
-/** Relative paths among the options mean the same in every process, for any `workingDir`. */
-const startedIn = process.cwd();
 /** A process the child has started may hold its end of the channel open. */
 const LAST_WORDS_MS = 50;
 

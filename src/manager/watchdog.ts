@@ -49,7 +49,7 @@ export class Watchdog {
 
   #end(handle: WorkerHandle, stoodMs: number, stack: string): void {
     const fields = { childPid: handle.pid, stoodMs: Math.round(stoodMs), ...(stack === '' ? {} : { stack }) };
-    this.#parts.log.error(`the event loop of ${handle.name} stands still, it is killed and replaced`, fields);
+    this.#parts.log.error(`${handle.name} hangs: its event loop stands still, it is killed and replaced`, fields);
     handle.reason = 'hang';
     handle.stack = stack;
     handle.process?.kill('SIGKILL');

@@ -1,6 +1,6 @@
 /** The option `accessLog`: a line for each HTTP request. */
 import { dirname, join } from 'node:path';
-import { choice, integer, type Kind, listOf, objectOrFalse, path, refuse } from './check.js';
+import { choice, integer, isPlainObject, type Kind, listOf, objectOrFalse, path, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
 const formats = ['combined', 'common', 'json'] as const;
@@ -38,7 +38,10 @@ export interface ResolvedAccessLog {
 }
 
 const EXPECTED = 'true, false, or {format, file, skip}';
-const PATHS = 'paths that begin with "/", without a query, such as "/healthz" or "/assets/*"';
+const PATHS =
+  'paths as they are sent: they begin with "/", without a query, other characters as %C3%BC; such as "/healthz" or "/assets/*"';
+/** No other path can come in a request. */
+const PATH = /^\/[!-"$-)+->@-~]*\*?$/;
 const MOST_PATHS = 100;
 const formatKind = choice(formats);
 const fileKind = path();
@@ -64,11 +67,9 @@ function checkAccessLog(name: string, given: Readonly<Record<string, unknown>>):
 }
 
 function checkSkip(name: string, given: unknown): Pick<ResolvedAccessLog, 'paths' | 'prefixes' | 'statusBelow'> {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    refuse('ERR_OPTION_TYPE', name, '{paths, statusBelow}', given);
-  }
-  const { paths = [], statusBelow } = given as Record<string, unknown>;
-  refuseUnknownNames(name, given as Record<string, unknown>, ['paths', 'statusBelow']);
+  if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', name, '{paths, statusBelow}', given);
+  const { paths = [], statusBelow } = given;
+  refuseUnknownNames(name, given, ['paths', 'statusBelow']);
   const all = checkPaths(`${name}.paths`, typeof paths === 'string' ? listOf(paths) : paths);
   return {
     paths: all.filter((one) => !one.endsWith('*')),
@@ -81,7 +82,7 @@ function checkPaths(name: string, given: unknown): readonly string[] {
   if (!Array.isArray(given)) refuse('ERR_OPTION_TYPE', name, PATHS, given);
   if (given.length > MOST_PATHS) refuse('ERR_OPTION_VALUE', name, `at most ${MOST_PATHS} ${PATHS}`, given);
   for (const one of given as readonly unknown[]) {
-    if (typeof one !== 'string' || !/^\/[^?#*]*\*?$/.test(one)) refuse('ERR_OPTION_VALUE', name, PATHS, one);
+    if (typeof one !== 'string' || !PATH.test(one)) refuse('ERR_OPTION_VALUE', name, PATHS, one);
   }
   return given as readonly string[];
 }

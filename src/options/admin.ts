@@ -1,7 +1,21 @@
 /** The options `admin`, `watch`, `cronReload` and `maxMemory`. */
+
+import { resolve } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import { parseCron } from '../util/cron.js';
-import { flag, host, integer, jsonOrText, type Kind, listOf, refuse, refuseSecret, size, text } from './check.js';
+import {
+  flag,
+  host,
+  integer,
+  isPlainObject,
+  jsonOrText,
+  type Kind,
+  listOf,
+  refuse,
+  refuseSecret,
+  size,
+  text,
+} from './check.js';
 import { GIB, MIB } from './size.js';
 
 /** The option `admin`: where the admin listener listens, and what it asks for. */
@@ -61,8 +75,8 @@ export function admin(): Kind<AdminOptions | number | null, ResolvedAdmin | null
     check(name, value) {
       if (value === null) return null;
       if (typeof value === 'number') return Object.freeze({ ...NOTHING_MORE, port: port.check(name, value) });
-      if (typeof value !== 'object' || Array.isArray(value)) refuseSecret('ERR_OPTION_TYPE', name, expected, value);
-      const given = value as Record<string, unknown>;
+      const given: unknown = value;
+      if (!isPlainObject(given)) refuseSecret('ERR_OPTION_TYPE', name, expected, value);
       const { port: at = 0, host: on = '127.0.0.1', token, readToken, hosts = [], dashboard = false } = given;
       if (!Object.keys(given).every((key) => adminNames.includes(key)))
         refuse('ERR_OPTION_VALUE', name, expected, value);
@@ -115,7 +129,8 @@ function checkHosts(name: string, value: unknown): readonly string[] {
 /** Watched folders: 'script' stands for the script's own. */
 export function watch(): Kind<boolean | string | readonly string[], 'script' | readonly string[]> {
   const expected = 'true (the folder of the script), false, or a path or list of paths';
-  const each = text({ min: 1, max: 4096 });
+  const given = text({ min: 1, max: 4096 });
+  const absolute = (name: string, value: unknown): string => resolve(given.check(name, value));
   return {
     type: 'boolean | string | string[]',
     expected,
@@ -126,9 +141,9 @@ export function watch(): Kind<boolean | string | readonly string[], 'script' | r
     },
     check(name, value) {
       if (typeof value === 'boolean') return value ? 'script' : [];
-      if (typeof value === 'string') return Object.freeze([each.check(name, value)]);
+      if (typeof value === 'string') return Object.freeze([absolute(name, value)]);
       if (!Array.isArray(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
-      return Object.freeze(value.map((item) => each.check(name, item)));
+      return Object.freeze(value.map((item) => absolute(name, item)));
     },
   };
 }

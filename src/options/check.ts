@@ -121,8 +121,8 @@ export function choiceOrModule<const T extends string>(
       if (typeof value === 'string') {
         return values.find((known) => known === value) ?? refuse('ERR_OPTION_VALUE', name, expected, value);
       }
-      if (typeof value !== 'object' || value === null) refuse('ERR_OPTION_VALUE', name, expected, value);
-      const { module, ...others } = value as { module?: unknown };
+      if (!isPlainObject(value)) refuse('ERR_OPTION_VALUE', name, expected, value);
+      const { module, ...others } = value;
       if (typeof module !== 'string' || module === '' || Object.keys(others).length > 0) {
         refuse('ERR_OPTION_VALUE', name, expected, value);
       }
@@ -154,12 +154,12 @@ export function text({ min, max }: Limits): Kind<string, string> {
   };
 }
 
-/** A file, made absolute. Empty: none. */
-export function path(): Kind<string, string> {
-  const given = text({ min: 0, max: 4096 });
+/** A file, made absolute here, before `workingDir` is entered. Empty: none. @param max length as given */
+export function path(max = 4096, expected = 'the path of a file'): Kind<string, string> {
+  const given = text({ min: 0, max });
   return {
     ...given,
-    expected: 'the path of a file',
+    expected,
     check(name, value) {
       const checked = given.check(name, value);
       return checked === '' ? '' : resolve(checked);
@@ -243,10 +243,18 @@ export function objectOrFalse<Given, Resolved extends object>(
     check(name, value) {
       if (value === false || value === null) return null;
       const given: unknown = value === true && takesTrue ? {} : value;
-      if (typeof given !== 'object' || Array.isArray(given)) refuse('ERR_OPTION_TYPE', name, expected, value);
-      return Object.freeze(parts.resolve(name, given as Record<string, unknown>));
+      if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', name, expected, value);
+      return Object.freeze(parts.resolve(name, given));
     },
   };
+}
+
+/**
+ * What may hold options by name: `{…}`, an object of a class of the user's, a module. A `Map`, a `Date`, a list and others
+ * that JavaScript brings hold none, and each option would silently have its default.
+ */
+export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return /^\[object (?:Object|Module)\]$/.test(Object.prototype.toString.call(value));
 }
 
 /** An IP address, or a range of them. */

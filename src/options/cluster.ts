@@ -1,6 +1,16 @@
 /** The option `cluster`, and those of a driver: checked once, before anything connects. */
 import { ServerError } from '../errors/index.js';
-import { describeSecret, integer, jsonOrText, type Kind, refuse, refuseSecret, size, text } from './check.js';
+import {
+  describeSecret,
+  integer,
+  isPlainObject,
+  jsonOrText,
+  type Kind,
+  refuse,
+  refuseSecret,
+  size,
+  text,
+} from './check.js';
 import { type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
 import { refuseUnknownNames } from './known-names.js';
 import { GIB, KIB, MIB } from './size.js';
@@ -74,7 +84,7 @@ const defaultPorts: Readonly<Record<DriverName, string>> = { memory: '', redis: 
 
 /** @throws ServerError ERR_OPTION_*; the URL, user and password are never part of a message */
 export function resolveDriverOptions(driver: DriverName, given: DriverOptions): ResolvedDriverOptions {
-  if (typeof given !== 'object' || given === null) refuse('ERR_OPTION_TYPE', 'cluster', 'an object', given);
+  if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', 'cluster', 'an object', given);
   refuseUnknownNames('cluster', given, known);
   const url = checkUrl(driver, given.url);
   const heartbeatMs = checked(integer({ min: 20, max: 60_000 }, 'ms'), 'heartbeatMs', given.heartbeatMs ?? 1000);
@@ -140,7 +150,7 @@ function checkPrefix(value: unknown): string {
 function checkTls(value: unknown): ClusterTls | null {
   if (typeof value === 'boolean') return value ? {} : null;
   const expected = 'true, false or {ca, cert, key} with PEM texts';
-  if (typeof value !== 'object' || value === null) refuseSecret('ERR_OPTION_TYPE', 'cluster.tls', expected, value);
+  if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', 'cluster.tls', expected, value);
   refuseUnknownNames('cluster.tls', value, ['ca', 'cert', 'key']);
   for (const [name, pem] of Object.entries(value)) {
     if (typeof pem !== 'string') refuseSecret('ERR_OPTION_TYPE', `cluster.tls.${name}`, 'a PEM text', pem);
@@ -213,8 +223,8 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
     parse: jsonOrText,
     check(name, value) {
       if (value === null || value === undefined) return null;
-      if (typeof value !== 'object' || Array.isArray(value)) refuseSecret('ERR_OPTION_TYPE', name, EXPECTED, value);
-      return Object.freeze(checkCluster(name, value as ClusterOptions));
+      if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', name, EXPECTED, value);
+      return Object.freeze(checkCluster(name, value as unknown as ClusterOptions));
     },
   };
 }

@@ -88,7 +88,7 @@ export const definitions = {
     swoole: 'port (constructor)',
   }),
   path: option({
-    kind: text({ min: 0, max: 107 }),
+    kind: path(107),
     default: { value: '' },
     help: 'Path of a unix socket to listen on, instead of `host` and `port`. A file that a killed server has left is removed.',
     swoole: 'host (constructor) with SWOOLE_SOCK_UNIX_STREAM',
@@ -610,7 +610,7 @@ export const definitions = {
     help: 'Whether the server takes commands from `tswoole` and other programs of this user: [operating.md](operating.md).',
   }),
   runDir: option({
-    kind: text({ min: 0, max: 80 }),
+    kind: path(80, 'the path of a folder'),
     default: { value: '' },
     help: 'Folder of the control socket, by which `tswoole` finds the server. Empty: `/run/tswoole` for root, `$XDG_RUNTIME_DIR/tswoole`, or a folder of this user among the temporary ones.',
   }),
@@ -661,9 +661,9 @@ export const definitions = {
     help: 'Permissions removed from files that any process of the server creates, such as `0o027`. −1: inherited from the parent.',
   }),
   workingDir: option({
-    kind: path(),
+    kind: path(4096, 'the path of a folder'),
     default: { value: '' },
-    help: 'Working directory of all processes from `start()` on. Empty: the one it was started in, also as a daemon.',
+    help: 'Working directory of all processes from `start()` on. Empty: the one it was started in, also as a daemon. Relative paths among the options start from where the server was started, not from here.',
   }),
   cpuAffinity: option({
     kind: cores(),

@@ -1,7 +1,7 @@
 /** The option `framing`: how packets are found in the bytes of a stream. */
 import { endianness } from 'node:os';
 import { describe, ServerError } from '../errors/index.js';
-import { jsonOrText, type Kind, moduleUrl } from './check.js';
+import { isPlainObject, jsonOrText, type Kind, moduleUrl } from './check.js';
 import { nearest } from './nearest.js';
 
 /** The option `framing`: how packets are delimited in the bytes of a client. docs/framing.md has an example of each. */
@@ -98,8 +98,8 @@ export function framing(): Kind<Framing, ResolvedFraming> {
     parse: (text) => (Object.hasOwn(keysOf, text) ? { type: text } : jsonOrText(text)),
     check(name, value) {
       const types = Object.keys(keysOf);
-      if (typeof value !== 'object' || value === null) refuse('ERR_OPTION_TYPE', name, 'an object with a type', value);
-      const given = value as Record<string, unknown>;
+      const given: unknown = value;
+      if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', name, 'an object with a type', value);
       const type = given['type'];
       if (typeof type !== 'string' || !types.includes(type)) {
         refuse('ERR_OPTION_VALUE', `${name}.type`, `one of ${types.join(', ')}`, type);

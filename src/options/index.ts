@@ -1,4 +1,5 @@
 export type { AdminOptions, ResolvedAdmin } from './admin.js';
+export { isPlainObject } from './check.js';
 export type { OptionName } from './definitions.js';
 export {
   checkOption,

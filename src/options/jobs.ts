@@ -1,6 +1,6 @@
 /** The option `cluster.jobs`: checked once, before anything connects. */
 import { ServerError } from '../errors/index.js';
-import { describeSecret, integer, refuseSecret, size } from './check.js';
+import { describeSecret, integer, isPlainObject, refuseSecret, size } from './check.js';
 import type { ClusterTls, DriverName, ResolvedDriverOptions } from './cluster.js';
 import { refuseUnknownNames } from './known-names.js';
 import { KIB, MIB } from './size.js';
@@ -69,7 +69,7 @@ export function resolveJobs(
   cluster: ResolvedDriverOptions,
 ): ResolvedJobsOptions | null {
   if (given === undefined || given === null) return null;
-  if (typeof given !== 'object' || Array.isArray(given)) refuseSecret('ERR_OPTION_TYPE', NAME, EXPECTED, given);
+  if (!isPlainObject(given)) refuseSecret('ERR_OPTION_TYPE', NAME, EXPECTED, given);
   refuseUnknownNames(NAME, given, known);
   const jobs = given as JobsOptions;
   return Object.freeze({
@@ -109,7 +109,7 @@ function ownEngine({ url, username, password, tls = null }: JobsOptions): Engine
 function checkTls(value: unknown): ClusterTls | null {
   if (value === null) return null;
   const expected = 'null, or {ca, cert, key} with PEM texts';
-  if (typeof value !== 'object') refuseSecret('ERR_OPTION_TYPE', `${NAME}.tls`, expected, value);
+  if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', `${NAME}.tls`, expected, value);
   refuseUnknownNames(`${NAME}.tls`, value, ['ca', 'cert', 'key']);
   return Object.freeze({ ...value });
 }

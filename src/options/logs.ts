@@ -1,6 +1,6 @@
 /** The options `logRotation` and `logger`. */
 import type { UserLogger } from '../util/log-output.js';
-import { integer, jsonOrText, type Kind, refuse, size } from './check.js';
+import { integer, isPlainObject, jsonOrText, type Kind, refuse, size } from './check.js';
 import { GIB, KIB } from './size.js';
 
 const periods = ['daily', 'hourly'] as const;
@@ -43,8 +43,8 @@ export function logRotation(): Kind<LogRotation | null, ResolvedLogRotation | nu
     check(name, value) {
       if (value === null) return null;
       if (isPeriod(value)) return Object.freeze({ every: value, sizeBytes: 0, keep: KEEP });
-      if (typeof value !== 'object') refuse('ERR_OPTION_VALUE', name, expected, value);
-      const given = value as Record<string, unknown>;
+      const given: unknown = value;
+      if (!isPlainObject(given)) refuse('ERR_OPTION_VALUE', name, expected, value);
       const { every, size: largest, keep = KEEP } = given;
       const isWhole = Object.keys(given).every((key) => names.includes(key)) && (every ?? largest) !== undefined;
       if (!isWhole || (every !== undefined && !isPeriod(every))) refuse('ERR_OPTION_VALUE', name, expected, value);

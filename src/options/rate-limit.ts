@@ -1,5 +1,5 @@
 /** The option `rateLimit`: how many requests each client may make. */
-import { integer, type Kind, objectOrFalse, refuse } from './check.js';
+import { integer, isPlainObject, type Kind, objectOrFalse, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
 /** A request, as the function `by` gets it before any callback does. */
@@ -74,8 +74,8 @@ function checkBy(name: string, value: unknown): ResolvedRateLimit['by'] {
   const expected = '"address", {header: NAME} or a function';
   if (value === 'address') return value;
   if (typeof value === 'function') return value as ResolvedRateLimit['by'];
-  if (typeof value !== 'object' || value === null) refuse('ERR_OPTION_VALUE', name, expected, value);
-  const { header, ...others } = value as { header?: unknown };
+  if (!isPlainObject(value)) refuse('ERR_OPTION_VALUE', name, expected, value);
+  const { header, ...others } = value;
   refuseUnknownNames(name, others, ['header']);
   if (typeof header !== 'string' || !FIELD_NAME.test(header)) refuse('ERR_OPTION_VALUE', name, expected, value);
   return Object.freeze({ header: header.toLowerCase() });

@@ -1,5 +1,6 @@
 import { describe, ServerError } from '../errors/index.js';
 import { accessLogOf } from './access-log.js';
+import { isPlainObject } from './check.js';
 import {
   type Chosen,
   type Definition,
@@ -63,7 +64,7 @@ function defaultOf(definition: Definition<unknown, unknown>, machine: Machine, c
 }
 
 function refuseUnknown(given: unknown, known: readonly OptionName[]): asserts given is object {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+  if (!isPlainObject(given)) {
     throw new ServerError('ERR_OPTION_TYPE', {
       name: 'options',
       expected: 'an object with options by name',

@@ -1,7 +1,7 @@
 /** The option `staticFiles`: folders whose files are served without a worker. */
 import { dirname, resolve } from 'node:path';
 import { scriptPath } from '../util/script.js';
-import { flag, integer, jsonOrText, type Kind, refuse, text } from './check.js';
+import { flag, integer, isPlainObject, jsonOrText, type Kind, refuse, text } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
 /** What a user gives for one folder; a text alone is its `root`. */
@@ -94,9 +94,9 @@ const headerText = text({ min: 0, max: 4096 });
 
 function checkFolder(name: string, value: unknown): StaticFolderSettings {
   const given = typeof value === 'string' ? { root: value } : value;
-  if (typeof given !== 'object' || given === null) refuse('ERR_OPTION_TYPE', name, EXPECTED, value);
+  if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', name, EXPECTED, value);
   refuseUnknownNames(name, given, names);
-  const { root, prefix, index, dotFiles, ...rest } = given as Record<string, unknown>;
+  const { root, prefix, index, dotFiles, ...rest } = given;
   const isSet = (key: string, otherwise: boolean): boolean => isFlag.check(`${name}.${key}`, rest[key] ?? otherwise);
   return Object.freeze({
     root: resolve(dirname(scriptPath() ?? '.'), rootPath.check(`${name}.root`, root)),
@@ -145,9 +145,7 @@ function cacheControlOf(name: string, given: Record<string, unknown>, immutable:
 
 function checkFields(name: string, value: unknown): readonly string[] {
   const expected = 'an object with texts by the names of fields, none of which the answer has of its own';
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    refuse('ERR_OPTION_TYPE', name, expected, value);
-  }
+  if (!isPlainObject(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
   const fields = Object.entries(value).flatMap(([field, said]) => {
     const lower = field.toLowerCase();
     const isField = /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(lower) && !ownFields.includes(lower);

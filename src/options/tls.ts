@@ -3,7 +3,7 @@
 import { dirname, resolve } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
 import { scriptPath } from '../util/script.js';
-import { describeSecret, jsonOrText, type Kind } from './check.js';
+import { describeSecret, isPlainObject, jsonOrText, type Kind } from './check.js';
 import { nearest } from './nearest.js';
 
 /** PEM text, or the path of a PEM file (relative to the folder of the script). */
@@ -127,7 +127,7 @@ function checkTls(name: string, value: unknown): ResolvedTls {
 }
 
 function checkSni(name: string, value: unknown): Record<string, ResolvedTlsKeys> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isPlainObject(value)) {
     refuse('ERR_OPTION_TYPE', name, 'an object with {cert, key} by server name', value);
   }
   const entries = Object.entries(value).map(([host, keys]): [string, ResolvedTlsKeys] => {
@@ -158,14 +158,14 @@ export function isPem(value: string): boolean {
 }
 
 function checkNames(name: string, value: unknown, known: readonly string[]): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isPlainObject(value)) {
     refuse('ERR_OPTION_TYPE', name, `an object with ${known.slice(0, 2).join(' and ')}`, value);
   }
   const unknown = Object.keys(value).find((key) => !known.includes(key));
   if (unknown !== undefined) {
     throw new ServerError('ERR_OPTION_UNKNOWN', { name: `${name}.${unknown}`, nearest: nearest(unknown, known, []) });
   }
-  return value as Record<string, unknown>;
+  return value;
 }
 
 function optional<T>(

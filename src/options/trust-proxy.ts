@@ -1,5 +1,5 @@
 /** The option `trustProxy`: which proxies may name the client of a request. */
-import { flag, integer, isRange, jsonOrText, type Kind, listOf, refuse } from './check.js';
+import { flag, integer, isPlainObject, isRange, jsonOrText, type Kind, listOf, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
 /** The fields by which proxies name a client: those in use everywhere, and that of RFC 7239. */
@@ -60,8 +60,7 @@ export function trustProxy(): Kind<TrustProxyOptions | TrustProxyOptions['from']
     check(name, value) {
       if (value === false || value === null) return null;
       if (value === true) refuse('ERR_OPTION_VALUE', name, EXPECTED, value);
-      const isLong = typeof value === 'object' && !Array.isArray(value);
-      return Object.freeze(isLong ? checkLong(name, value as Record<string, unknown>) : checkShort(name, value));
+      return Object.freeze(isPlainObject(value) ? checkLong(name, value) : checkShort(name, value));
     },
   };
 }

@@ -25,7 +25,13 @@ function checkIdentity({ user, group }: ResolvedOptions, option: string): void {
   throw new ServerError('ERR_USER', { name, option: name === user ? 'user' : 'group' });
 }
 
-/** In every process; a child begins where the master began. */
+/**
+ * Relative paths among the options mean the same in every process, for any `workingDir`: a child begins where the master
+ * began. Read here, because this module is always there before `settleIn` is called; others are loaded after it.
+ */
+export const startedIn = process.cwd();
+
+/** In every process. */
 export function settleIn({ umask, workingDir }: ResolvedOptions): void {
   if (umask >= 0) process.umask(umask);
   if (workingDir !== '') chdir(workingDir);

@@ -26,7 +26,7 @@ import { PeerLoop } from '../messaging/peer-loop.js';
 import { Purpose } from '../messaging/record.js';
 import { takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
-import { checkIsolation, settleIn } from '../os/isolation.js';
+import { checkIsolation, settleIn, startedIn } from '../os/isolation.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { monotonicMs } from '../util/clock.js';
 import { version } from '../version.js';
@@ -80,8 +80,13 @@ async function waitForDaemon({ options, stopWish }: StartContext): Promise<never
   const { pid, listening } = started;
   const line = `${nameOf(options)} runs in the background as process ${pid}, listening on ${listening.join(', ')}\n`;
   await new Promise((resolve) => process.stdout.write(line, resolve));
+  if (options.logFile === '' && options.logger === null)
+    await new Promise((resolve) => process.stderr.write(NO_LOG, resolve));
   return process.exit(0);
 }
+
+const NO_LOG =
+  'It has no log file, so what the server and the app write is lost: start it with --log-file FILE (option logFile).\n';
 
 /** A daemon that was asked to end has not failed. Where this process was asked, it has done as asked. */
 function endedEarly(error: unknown, { isMade, signal }: StopWish): never {
@@ -191,7 +196,7 @@ function noteOf({ options }: StartContext) {
     pidFile: options.pidFile,
     logFile: options.logFile,
     isDaemon: options.daemonize,
-    cwd: process.cwd(),
+    cwd: startedIn,
     command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     flags: takeFlags(),
   };

@@ -14,7 +14,7 @@ import { ConnectionData } from '../memory/connection-data.js';
 import { ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
-import { refuse } from '../options/check.js';
+import { isPlainObject, refuse } from '../options/check.js';
 import { isSendable } from '../protocol/websocket/close-codes.js';
 import type { Connection } from '../server/connection.js';
 import type { DatagramPeer } from '../server/datagrams.js';
@@ -327,7 +327,7 @@ function cloned(value: unknown): Buffer {
 /** Elsewhere `path` is that of the requests; here it would take the place of host and port. */
 function checkShape(options: WebSocketServerOptions): void {
   const expected = 'an object with options by name';
-  if (typeof options !== 'object' || options === null) refuse('ERR_OPTION_TYPE', 'options', expected, options);
+  if (!isPlainObject(options)) refuse('ERR_OPTION_TYPE', 'options', expected, options);
   const { path = '', port } = options;
   if (port === undefined || path === '') return;
   const why = 'path is that of a unix socket, in place of a port; the path of requests is "websocketPath"';

@@ -61,6 +61,13 @@ describe('tswoole status', () => {
     expect((await world.run('status')).exitCode).toBe(ExitCode.unwell);
   });
 
+  it('of a server that is still starting says that it serves nobody yet', async () => {
+    await world.serve({ status: () => ({ ...STATUS, state: 'starting' }) });
+    const { out, exitCode } = await world.run('status');
+    expect(exitCode).toBe(ExitCode.unwell);
+    expect(out).toMatch(/^web {2}starting, .*\nstarting +clients are served when its workers are ready/);
+  });
+
   it('cannot ask a server that has no control socket, or does not answer', async () => {
     const path = join(folder, 'pid');
     const file = PidFile.acquire(path);
@@ -470,6 +477,13 @@ describe('tswoole systemd', () => {
     expect(out).toMatch(/^User=www$/m);
     expect(out).not.toContain('hunter2');
     expect(err).toMatch(/^tswoole: --admin holds a secret.* TSWOOLE_OPTION_ADMIN='…' into \/etc\/.*app/);
+    expect(err).not.toContain('as root');
+  });
+
+  it('says that the service runs as root', async () => {
+    const script = join(folder, 'app.js');
+    writeFileSync(script, '');
+    expect((await run('systemd', script, '--service-user', 'root')).err).toMatch(/runs as root.*--service-user NAME/);
   });
 });
 
@@ -543,6 +557,17 @@ describe('tswoole logs', () => {
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('standard error')]);
     world.note(process.pid, { isDaemon: true });
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('has no log file')]);
+    expect((await world.run('logs')).failure).not.toEqual([ExitCode.failed, expect.stringContaining('call log')]);
+  });
+
+  it('names the lines that the dashboard keeps, where it is on', async () => {
+    const lines = { lines: [], last: 0, lost: 0 };
+    await world.serve({ log: () => lines } as object, process.pid, { isDaemon: true });
+    expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('"tswoole call log"')]);
+  });
+
+  it('says where a file is that is not there', async () => {
+    await world.serve();
     world.note(process.pid, { logFile: log() });
     expect(existsSync(log())).toBe(false);
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('is not there')]);

@@ -437,6 +437,25 @@ describe('a unit of systemd', () => {
     expect(text).toContain('/etc/systemd/system/server.service');
   });
 
+  it('has a run directory that PrivateTmp does not hide, where commands find it', () => {
+    const text = unit({ name: 'it:1' });
+    expect(line(text, 'RuntimeDirectory')).toBe('RuntimeDirectory=tswoole-it-1');
+    expect(line(text, 'RuntimeDirectoryMode')).toBe('RuntimeDirectoryMode=0700');
+    expect(text).toContain('\nEnvironment=TSWOOLE_OPTION_RUN_DIR=/run/tswoole-it-1\n');
+    expect(text).toContain(
+      '# Where commands find the server: sudo -u www tswoole status --run-dir /run/tswoole-it-1\n',
+    );
+    for (const own of [unit({}, { user: 'root' }), unit({ runDir: '/srv/run' })])
+      expect(own).not.toContain('RuntimeDir');
+  });
+
+  it('says that it runs as root, and how to name another user', () => {
+    expect(unit({}, { user: 'root' })).toMatch(
+      /\n# The whole service runs as root.*--service-user NAME.*\nUser=root\n/,
+    );
+    expect(unit()).not.toContain('as root');
+  });
+
   it('keeps %, $, quotes and line ends as they are meant', () => {
     const text = unit({}, { args: ['100%', '$HOME', 'say "hi"', 'a\nb', 'c\td\r', 'back\\slash '] });
     expect(line(text, 'ExecStart')).toMatch(/ -- 100%% \$\$HOME "say \\"hi\\"" "a\\nb" "c\\td\\r" "back\\\\slash "$/);

@@ -116,6 +116,16 @@ describe('what "tswoole status" shows', () => {
 });
 
 describe('what "tswoole workers" shows', () => {
+  it('is that a worker hangs, in the words of "tswoole top", whatever it was doing', () => {
+    const worker = {
+      ...{ role: 'worker', state: 'busy', loopStandsMs: 8000, latencyP99: 0, residentBytes: 0 },
+      uptimeMs: 0,
+      requestCount: 0,
+    } as WorkerInfo;
+    expect(stripVTControlCharacters(workerTable([worker]))).toContain('  hangs 8s  ');
+    expect(workerTable([{ ...worker, loopStandsMs: 1000 }])).toContain('  busy  ');
+  });
+
   it('is a line per process, of which the numbers stand to the right', () => {
     const worker = {
       ...{ id: 0, role: 'worker', pid: 77, state: 'idle', uptimeMs: 5000, connections: 3, requestCount: 20_000 },

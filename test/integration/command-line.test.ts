@@ -75,6 +75,14 @@ describe('a daemon', () => {
     expect(await line.run('status')).toMatchObject({ code: 3 });
   });
 
+  it('says that what it writes is lost where it has no log file', async () => {
+    const line = new CommandLine();
+    const lost = expect.stringMatching(/^It has no log file, so what .* is lost: .*--log-file FILE/);
+    expect(await line.run('start', line.script, '--daemon')).toMatchObject({ code: 0, stderr: lost });
+    const { code, stderr } = await line.run('start', line.script, '--daemon', '--log-file', 'it.log');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
   it('that does not come up says why, with a code, and leaves nothing', async () => {
     const line = new CommandLine();
     const { port } = await line.daemon();

@@ -191,6 +191,9 @@ describe('tswoole init', () => {
     expect(said).toContain('Found an app of Next: .next/standalone/server.js');
     expect(said).toContain(`npm run build, with output: 'standalone' in the config of Next`);
     expect(readFileSync(join(line.folder, 'tswoole.config.mjs'), 'utf8')).toContain("envFile: '.env'");
+    expect(readFileSync(join(line.folder, 'tswoole.config.mjs'), 'utf8')).toMatch(
+      /production: \{.*, logFile: '[^/]+\.log' \}/,
+    );
   });
 
   it('asks for the script where it finds none, and takes the one that is named', async () => {

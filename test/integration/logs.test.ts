@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { ServerStatus } from '../../src/control/controlled.js';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { poll } from '../helpers/server-process.js';
@@ -101,6 +102,43 @@ describe('the log file', () => {
     expect(await client.ask('a')).toMatch(/^a /);
     expect((await line.report()).stats.workerRestarts).toBe(0);
   });
+
+  it.each(['process', 'base'])(
+    'lies where the server was started, with the other files, for any workingDir (%s)',
+    async (mode) => {
+      const line = new CommandLine();
+      const inner = join(line.folder, 'inner');
+      mkdirSync(inner);
+      writeFileSync(
+        join(line.folder, 'web.js'),
+        `import { HttpServer } from 'tswoole';
+       const server = new HttpServer({ port: 0, workerNum: 2 });
+       server.on('request', (_, res) => {
+         console.log('printed');
+         res.end(process.cwd());
+       });
+       await server.start();`,
+      );
+      const files = ['--log-file', 'it.log', '--access-log', '{"file":"access.log"}', '--pid-file', 'it.pid'];
+      const path = ['--run-dir', 'run'];
+      await line.must('start', 'web.js', '--daemonize', '--mode', mode, '--working-dir', 'inner', ...files, ...path);
+      const report = async () => JSON.parse(await line.must('status', '--json', ...path)) as { status: ServerStatus };
+      const ask = async (): Promise<void> => {
+        const { status } = await report();
+        const answer = await fetch(`http://${status.listening[0]}/`);
+        expect(await answer.text()).toBe(inner);
+      };
+      await ask();
+      await line.must('reload', ...path);
+      await ask();
+      await line.must('restart', ...path);
+      await ask();
+      await line.must('stop', ...path);
+      expect(readFileSync(join(line.folder, 'access.log'), 'utf8').trim().split('\n')).toHaveLength(3);
+      expect(readFileSync(join(line.folder, 'it.log'), 'utf8').match(/"printed"/g)).toHaveLength(3);
+      expect(readdirSync(inner)).toEqual([]);
+    },
+  );
 
   it('that cannot be opened is a reason not to start', async () => {
     const line = new CommandLine();

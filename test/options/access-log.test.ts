@@ -31,11 +31,22 @@ describe('the option accessLog', () => {
 
   it.each([
     ['a word', 'combined', 'ERR_OPTION_TYPE', 'accessLog'],
+    ['a Map', new Map([['format', 'json']]), 'ERR_OPTION_TYPE', 'accessLog'],
+    ['a Map to skip by', { skip: new Map() }, 'ERR_OPTION_TYPE', 'accessLog.skip'],
     ['another format', { format: 'clf' }, 'ERR_OPTION_VALUE', 'accessLog.format'],
     ['a file that is no text', { file: 3 }, 'ERR_OPTION_TYPE', 'accessLog.file'],
     ['a function to skip by', { skip: () => true }, 'ERR_OPTION_TYPE', 'accessLog.skip'],
     ['a path that is none', { skip: { paths: ['healthz'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
     ['a path with a query', { skip: { paths: ['/a?b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
+    ['a path with a fragment', { skip: { paths: ['/a#b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
+    ['a path with a space', { skip: { paths: ['/a b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
+    [
+      'a path with letters that are sent encoded',
+      { skip: { paths: ['/für'] } },
+      'ERR_OPTION_VALUE',
+      'accessLog.skip.paths',
+    ],
+    ['an empty path', { skip: { paths: '' } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
     ['a star within', { skip: { paths: ['/a/*/b'] } }, 'ERR_OPTION_VALUE', 'accessLog.skip.paths'],
     ['paths that are no list', { skip: { paths: 7 } }, 'ERR_OPTION_TYPE', 'accessLog.skip.paths'],
     ['a status that is none', { skip: { statusBelow: 7 } }, 'ERR_OPTION_RANGE', 'accessLog.skip.statusBelow'],

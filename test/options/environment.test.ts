@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { definitions } from '../../src/options/definitions.js';
 import {
@@ -49,7 +50,7 @@ describe('options from outside', () => {
       umask: 0o27,
       cpuAffinity: [0, 2],
       admin: { port: 9100, host: '127.0.0.1', token: '' },
-      watch: ['src', 'lib'],
+      watch: [join(process.cwd(), 'src'), join(process.cwd(), 'lib')],
       logRotation: { every: 'daily', sizeBytes: 0, keep: 3 },
     });
   });

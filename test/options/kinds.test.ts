@@ -1,7 +1,7 @@
-import { dirname, join } from 'node:path';
+import { resolve as abs, dirname, join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { definitions, type OptionName } from '../../src/options/definitions.js';
-import { parseOption, resolveOptions, type ServerOptions } from '../../src/options/index.js';
+import { optionNames, parseOption, resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { setScriptPath } from '../../src/util/script.js';
 
 const resolve = <N extends OptionName>(name: N, value: unknown) =>
@@ -18,6 +18,33 @@ function expectRefused(name: OptionName, value: unknown, code: string, inner = '
 
 const show = (name: OptionName, value: unknown): string =>
   (definitions[name].kind.show as (resolved: unknown) => string)(resolve(name, value));
+
+describe('what JavaScript brings with no options by name', () => {
+  it.each([
+    ['a Map', new Map()],
+    ['a Set', new Set()],
+    ['a Date', new Date()],
+    ['a RegExp', /x/],
+    ['a URL', new URL('http://it')],
+    ['bytes', Buffer.alloc(0)],
+    ['a promise', Promise.resolve()],
+  ])('is no value of any option: %s', (_, value) => {
+    const refused = expect.objectContaining({ code: expect.stringMatching(/^ERR_OPTION_/) });
+    for (const name of optionNames) {
+      expect(() => resolveOptions({ ...HTTP, [name]: value } as ServerOptions), name).toThrowError(refused);
+    }
+    expect(() => resolveOptions(value as ServerOptions)).toThrowError(refused);
+  });
+
+  it('is told from an object of a class, one without a prototype, and a module', async () => {
+    class Chosen {
+      format = 'json';
+    }
+    const bare = Object.assign(Object.create(null) as object, { format: 'json' });
+    for (const value of [new Chosen(), bare]) expect(resolve('accessLog', value)?.format).toBe('json');
+    expectRefused('accessLog', await import('../helpers/deadline.js'), 'UNKNOWN', '.PACE');
+  });
+});
 
 describe('staticFiles', () => {
   const files = (value: unknown) => resolveOptions({ ...HTTP, staticFiles: value } as ServerOptions).staticFiles;
@@ -271,8 +298,8 @@ describe('watch', () => {
   it.each([
     [true, 'script', 'true'],
     [false, [], 'false'],
-    ['src', ['src'], '["src"]'],
-    [['a', 'b'], ['a', 'b'], '["a","b"]'],
+    ['src', [abs('src')], JSON.stringify([abs('src')])],
+    [['a', '/b'], [abs('a'), '/b'], JSON.stringify([abs('a'), '/b'])],
     [[], [], 'false'],
   ])('takes %j', (value, resolved, shown) => {
     expect([resolve('watch', value), show('watch', value)]).toEqual([resolved, shown]);

@@ -72,7 +72,7 @@ function Figures({ now: { status, stats, workers } }: { now: State }) {
         tone={stats.callbackErrors > 0 ? 'bad' : ''}
       />
       <Figure label="respawns" value={count(stats.workerRestarts)} />
-      {still > 0 && <Figure label="stand still" value={String(still)} tone="bad" />}
+      {still > 0 && <Figure label="hanging" value={String(still)} tone="bad" />}
     </div>
   );
 }
@@ -229,7 +229,7 @@ function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
         <td data-what="pid">{pid === 0 ? '–' : pid}</td>
         <td>
           <span class={`state ${standsStill === null ? does : 'hangs'}`}>
-            {standsStill === null ? does : `stands still ${age(standsStill.sinceMs)}`}
+            {standsStill === null ? does : `hangs ${age(standsStill.sinceMs)}`}
           </span>
         </td>
         <td>{worker.generation}</td>

@@ -104,7 +104,7 @@ function configText({ name, framework, http, hasEnvFile, hasTswoole }: Project, 
     ...(hasEnvFile ? ["envFile: '.env',"] : []),
     '// tswoole start --env production',
     'environments: {',
-    "  production: { env: { NODE_ENV: 'production' } },",
+    `  production: { env: { NODE_ENV: 'production' }, logFile: ${quoted(`${name.replaceAll(/[^\w.-]/g, '-')}.log`)} },`,
     '},',
   ];
   const inner = lines.map((line) => `  ${line}\n`).join('');

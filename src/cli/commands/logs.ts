@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { LineCutter } from '../../util/line-cutter.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
-import { ask, type Choice, chooseServer, type Found } from '../servers.js';
+import { ask, askFound, type Choice, chooseServer, type Found } from '../servers.js';
 import { onEach, type Say, type TargetFlags, targetsOf, withTarget } from '../target.js';
 import { paint, print } from '../terminal.js';
 
@@ -29,7 +29,7 @@ export function addLogs(program: Command): void {
       const width = Math.max(...targets.all.map(({ name }) => name.length));
       const following: Promise<void>[] = [];
       await onEach(targets, async ({ name, choice }) => {
-        const file = logFileOf(await chooseServer(choice));
+        const file = await logFileOf(await chooseServer(choice));
         const write = targets.areSeveral ? withHead(paint('cyan', `${name.padEnd(width)} |`)) : writeBytes;
         const end = new LogEnd(file, write);
         end.last(flags.lines);
@@ -45,19 +45,32 @@ async function reopen(choice: Choice, say: Say): Promise<void> {
   say('The log files are opened again.');
 }
 
-function logFileOf({ pid, entry }: Found): string {
+async function logFileOf(found: Found): Promise<string> {
+  const { pid, entry } = found;
   const file = entry?.logFile ?? '';
-  if (file === '') throw new CliError(ExitCode.failed, noFile(pid, entry?.isDaemon === true));
+  if (file === '') throw new CliError(ExitCode.failed, await noFile(found));
   if (!existsSync(file))
     throw new CliError(ExitCode.failed, `The log file ${file} of the server with pid ${pid} is not there.`);
   return file;
 }
 
-function noFile(pid: number, isDaemon: boolean): string {
-  const where = isDaemon
-    ? 'has no log file: start it with --log-file FILE; tswoole call log has its newest lines'
-    : 'logs to standard error: look where it was started (systemd: journalctl), or start it with --log-file FILE';
-  return `The server with pid ${pid} ${where}.`;
+async function noFile(found: Found): Promise<string> {
+  const where =
+    found.entry?.isDaemon === true
+      ? 'has no log file, so its log is lost: start it with --log-file FILE'
+      : 'logs to standard error: look where it was started (systemd: journalctl), or start it with --log-file FILE';
+  const newest = (await keepsLines(found)) ? '; "tswoole call log" has its newest lines' : '';
+  return `The server with pid ${found.pid} ${where}${newest}.`;
+}
+
+/** Lines are kept in shared memory where the dashboard is on. */
+async function keepsLines(found: Found): Promise<boolean> {
+  try {
+    await askFound(found, ({ call }) => call('log', { count: 1 }));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 type Write = (bytes: Buffer) => void;

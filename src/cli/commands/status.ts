@@ -42,7 +42,7 @@ async function showStatus(targets: Targets, asJson: boolean): Promise<void> {
     }));
     reports.push(all);
     if (!asJson) print(`${describeStatus(all.status, all.stats)}${targets.areSeveral ? '\n' : ''}`);
-    if (all.status.crashLoops.length > 0) process.exitCode = ExitCode.unwell;
+    if (all.status.crashLoops.length > 0 || all.status.state === 'starting') process.exitCode = ExitCode.unwell;
   });
   if (asJson) printJson(targets.areSeveral ? reports : reports[0]);
   for (const name of targets.absent) {
@@ -75,6 +75,9 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
   const head = `${paint('bold', status.name)}  ${paintState(status.state)}, pid ${status.masterPid}, up ${duration(status.uptimeMs)}`;
   const { tasks } = stats;
   const entries: [string, string][] = [
+    ...(status.state === 'starting'
+      ? [['starting', 'clients are served when its workers are ready'] as [string, string]]
+      : []),
     ...status.crashLoops.map((loop): [string, string] => [loop.name, describeLoop(loop)]),
     ['listening', status.listening.join(', ')],
     ...(status.admin === '' ? [] : [['admin', status.admin] as [string, string]]),

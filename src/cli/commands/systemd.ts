@@ -54,7 +54,11 @@ async function systemd(words: readonly string[], flags: StartFlags, ofUnit: Flag
   for (const { name } of units) {
     for (const secret of secretsAmong(flags)) process.stderr.write(adviceFor(secret, name));
   }
+  if (ofUnit.serviceUser === ROOT) process.stderr.write(`tswoole: ${AS_ROOT}\n`);
 }
+
+const ROOT = 'root';
+const AS_ROOT = 'the whole service runs as root, the app too; --service-user NAME names another user.';
 
 interface NamedUnit {
   readonly name: string;
@@ -84,6 +88,7 @@ function unitOfApp(
       name,
       words: [node, main, 'start', ...ofFile, ...flagWords(flags), ...ofScript],
       ...{ secrets: secretsAmong(flags), user, cwd: app.cwd },
+      runDir: flags.options['runDir'] ?? options['runDir'] ?? '',
       maxWaitMs: flags.options['maxWaitMs'] ?? options['maxWaitMs'],
     }),
   };
@@ -119,7 +124,8 @@ export function unitFor({ script, flags, args, user, node, main }: UnitParts): s
   const words = [node, main, 'start', script, ...flagWords(flags), ...(args.length === 0 ? [] : ['--', ...args])];
   const name = unitNameFor(flags, script);
   const maxWaitMs = flags.options['maxWaitMs'];
-  return unitText({ name, words, secrets: secretsAmong(flags), user, cwd: dirname(script), maxWaitMs });
+  const runDir = flags.options['runDir'] ?? '';
+  return unitText({ name, words, secrets: secretsAmong(flags), user, cwd: dirname(script), runDir, maxWaitMs });
 }
 
 interface UnitText {
@@ -128,10 +134,12 @@ interface UnitText {
   readonly secrets: readonly OptionName[];
   readonly user: string;
   readonly cwd: string;
+  /** '': the usual one. */
+  readonly runDir: string;
   readonly maxWaitMs: string | undefined;
 }
 
-function unitText({ name, words, secrets: options, user, cwd, maxWaitMs }: UnitText): string {
+function unitText({ name, words, secrets: options, user, cwd, runDir, maxWaitMs }: UnitText): string {
   const secrets = options.map((option) => `\n# ${variableOf(option)} holds a secret: it is to stand there.`);
   const isRead = secrets.length > 0 || existsSync(DEFAULTS);
   const environment = isRead ? `${secrets.join('')}\nEnvironmentFile=-${environmentFile(name)}` : '';
@@ -156,7 +164,7 @@ TimeoutStopSec=${stopS}
 Restart=on-failure
 RestartSec=1
 WorkingDirectory=${cwd.replaceAll('%', '%%')}
-User=${user}${environment}
+${user === ROOT ? `# ${AS_ROOT[0]?.toUpperCase()}${AS_ROOT.slice(1)}\n` : ''}User=${user}${environment}${runDirectory(name, user, runDir)}
 Environment=NODE_ENV=production
 LimitNOFILE=1048576
 NoNewPrivileges=true
@@ -165,6 +173,20 @@ ProtectSystem=full
 
 [Install]
 WantedBy=multi-user.target`;
+}
+
+/**
+ * The usual run directory of a user who has not logged in is among the temporary files, where PrivateTmp hides it. That of
+ * root is below /run.
+ */
+function runDirectory(name: string, user: string, runDir: string): string {
+  if (user === ROOT || runDir !== '') return '';
+  const folder = `tswoole-${name.replaceAll(':', '-').slice(0, 60)}`;
+  return `
+# Where commands find the server: sudo -u ${user} tswoole status --run-dir /run/${folder}
+RuntimeDirectory=${folder}
+RuntimeDirectoryMode=0700
+Environment=TSWOOLE_OPTION_RUN_DIR=/run/${folder}`;
 }
 
 const DEFAULTS = '/etc/default';

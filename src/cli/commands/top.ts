@@ -8,6 +8,7 @@ import { type Asked, ask } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
 import { bytes, count, duration, isTerminal, paint, print, seconds, table } from '../terminal.js';
 import { describeEngine } from './nodes.js';
+import { stateOf } from './workers.js';
 
 interface Flags extends TargetFlags {
   readonly interval: number;
@@ -301,10 +302,9 @@ function cells({ name, pid, cpu, memory, worker, packetsPerSecond }: Row): strin
   const share = (value: number): string => `${Math.round(value * 100)}%`;
   const base = [name, String(pid), share(cpu), bytes(memory)];
   if (worker === undefined) return [...base, '', '', '', '', '', '', ''];
-  const state = worker.loopStandsMs > STANDS_MS ? paint('red', `hangs ${duration(worker.loopStandsMs)}`) : worker.state;
   return [
     ...base,
-    state,
+    stateOf(worker),
     worker.role === 'worker' ? String(worker.connections) : '',
     worker.role === 'worker' ? count(packetsPerSecond) : '',
     seconds(worker.latencyP50),
@@ -313,6 +313,3 @@ function cells({ name, pid, cpu, memory, worker, packetsPerSecond }: Row): strin
     String(worker.restarts),
   ];
 }
-
-/** A loop that has not turned for this time is shown as hanging. */
-const STANDS_MS = 1000;

@@ -70,13 +70,20 @@ export function addScale(program: Command): void {
 
 const SCALE_TIMEOUT_MS = 120_000;
 
+/** A worker whose event loop has not turned for this time hangs. */
+const HANGS_MS = 1000;
+
+export function stateOf({ state, loopStandsMs }: WorkerInfo): string {
+  return loopStandsMs > HANGS_MS ? paint('red', `hangs ${duration(loopStandsMs)}`) : state;
+}
+
 export function workerTable(workers: readonly WorkerInfo[], unit: Traffic['unit'] = 'packets'): string {
   const head = ['ID', 'ROLE', 'PID', 'STATE', 'UP', 'CONN', unit.toUpperCase(), 'P99', 'LOOP', 'MEMORY', 'RESTARTS'];
   const rows = workers.map((worker) => [
     worker.id,
     worker.role,
     worker.pid,
-    worker.state,
+    stateOf(worker),
     duration(worker.uptimeMs),
     worker.connections,
     count(worker.requestCount),
