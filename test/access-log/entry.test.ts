@@ -11,7 +11,7 @@ function line(format: 'combined' | 'common' | 'json', changed: Partial<AccessEnt
   const shown = { ...entry, ...changed };
   if (format === 'json') return jsonLine(shown, at);
   const bytes = Buffer.alloc(mostBytes(shown));
-  return bytes.latin1Slice(0, putLine(shown, at, format === 'combined', bytes, 0));
+  return bytes.toString('latin1', 0, putLine(shown, at, format === 'combined', bytes, 0));
 }
 
 describe('a line of the access log', () => {
