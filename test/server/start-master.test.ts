@@ -307,8 +307,18 @@ describe('a daemon', () => {
 
   it('is waited for, and where it listens is told, before this process ends', async () => {
     vi.mocked(startDaemon).mockResolvedValue({ pid: 4711, listening: ['a:1', 'b:2'] });
-    await startMaster(daemon());
+    await startMaster(contextOf({ daemonize: true, logFile: '/var/log/web.log' }));
     expect(written).toEqual(['web runs in the background as process 4711, listening on a:1, b:2\n']);
+    expect(steps[0]).toEqual(['exit', 0]);
+  });
+
+  it('says that its log is lost, where it has no log file', async () => {
+    vi.mocked(startDaemon).mockResolvedValue({ pid: 4711, listening: ['a:1'] });
+    await startMaster(daemon());
+    expect(written).toEqual([
+      expect.stringMatching(/^web runs/),
+      expect.stringMatching(/^It has no log file.*--log-file/),
+    ]);
     expect(steps[0]).toEqual(['exit', 0]);
   });
 
