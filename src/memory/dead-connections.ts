@@ -35,24 +35,24 @@ export class DeadConnections {
 
   /** The process of this reactor has been reaped. Called by its manager, before another one takes over. */
   reap(reactor: number): void {
-    for (let slot = reactor; slot < this.#table.slots; slot += this.#reactorNum) this.close(reactor, slot);
     this.#reactors.addConnections(reactor, -this.#reactors.connections(reactor));
+    for (let slot = reactor; slot < this.#table.slots; slot += this.#reactorNum) this.close(reactor, slot);
     this.#reactors.setUnderWay(reactor, 0);
     this.#reactors.set(reactor, ReactorCounter.buffered, 0);
     this.#reactors.set(reactor, ReactorCounter.webSockets, 0);
     if (this.#hasRooms) new RoomBoard(this.#region).resetReactor(reactor);
   }
 
-  /** @returns false when it was closed before */
+  /** Who sees it closed finds it counted no more. @returns false when it was closed before */
   close(reactor: number, slot: number): boolean {
     const state = this.#table.state(slot);
     if (state === SlotState.free || state === SlotState.closed) return false;
-    this.#table.setState(slot, SlotState.closed);
     this.#reactors.add(reactor, ReactorCounter.closed, 1);
     if (this.#table.hasFlag(slot, SlotFlag.webSocket)) this.#countWebSocket(reactor);
     this.#workers.addField(this.#table.worker(slot), WorkerField.connections, -1);
     const isCounted = this.#options.maxConnectionsPerIp > 0 && !this.#table.isUnix(slot);
     if (isCounted) this.#addresses.add(this.#table.address(slot), 0, -1);
+    this.#table.setState(slot, SlotState.closed);
     return true;
   }
 

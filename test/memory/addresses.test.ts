@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { AddressCounters } from '../../src/memory/address-counters.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { ConnectionTable, SlotFlag, SlotState } from '../../src/memory/connection-table.js';
@@ -67,6 +67,21 @@ describe('connections whose process has died', () => {
     const rooms = new RoomBoard(region);
     return { ...parts, workers, addresses, rooms, open, dead: new DeadConnections(region, { maxConnectionsPerIp }) };
   }
+
+  it('are counted no more when others see them closed', () => {
+    const { table, reactors, workers, addresses, open, dead } = world(10);
+    open(1, SlotState.open);
+    addresses.add(ADDRESS, 0, 1);
+    reactors.addConnections(1, 1);
+    const counted: unknown[] = [];
+    const closing = vi.spyOn(ConnectionTable.prototype, 'setState').mockImplementation(() => {
+      const ofWorker = workers.field(1, WorkerField.connections);
+      counted.push([reactors.connections(1), ofWorker, addresses.add(ADDRESS, 0, 0)]);
+    });
+    dead.reap(1);
+    closing.mockRestore();
+    expect([table.state(1), counted]).toEqual([SlotState.open, [[0, 0, 0]]]);
+  });
 
   it('are closed, once each, and counted no more; those of other reactors stay', () => {
     const { table, reactors, workers, addresses, open, dead } = world(10);
