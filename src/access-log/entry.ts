@@ -31,8 +31,8 @@ export function mostBytes({ client, requestLine, referer, userAgent }: AccessEnt
 }
 
 /**
- * Puts a line, with its line feed, into memory. Character by character: it takes half as long as to make a text of the parts,
- * look for what must be escaped, and write it.
+ * Puts a line, with its line feed, into memory. Character by character: to make a text of the parts, look in it for what must
+ * be escaped, and write it takes longer, and leaves garbage.
  * @param isCombined with referer and user agent @returns where it ends
  */
 export function putLine(entry: AccessEntry, at: DayTime, isCombined: boolean, bytes: Uint8Array, from: number): number {

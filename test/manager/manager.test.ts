@@ -252,6 +252,14 @@ describe('a reload', () => {
     manager.reload();
     await settle();
   };
+  /** The new ones are ready, and the old ones go. */
+  const replaceFirstTwo = (): void => {
+    for (const id of [0, 1]) newest(id).ready();
+    for (const worker of started.slice(0, 2)) {
+      worker.report('released');
+      worker.die(0, 0);
+    }
+  };
 
   it('boots all new workers first; each takes over only when the old one has let go', async () => {
     start();
@@ -354,11 +362,7 @@ describe('a reload', () => {
     start();
     await reload();
     manager.reload();
-    for (const id of [0, 1]) newest(id).ready();
-    for (const worker of started.slice(0, 2)) {
-      worker.report('released');
-      worker.die(0, 0);
-    }
+    replaceFirstTwo();
     await settle();
     expect(events).toEqual(['beforeReload', 'afterReload']);
     clock.advance(10_000);
@@ -388,11 +392,7 @@ describe('a reload', () => {
     start();
     await reload();
     manager.reload();
-    for (const id of [0, 1]) newest(id).ready();
-    for (const worker of started.slice(0, 2)) {
-      worker.report('released');
-      worker.die(0, 0);
-    }
+    replaceFirstTwo();
     await settle();
     await settle();
     expect(events).toEqual(['beforeReload', 'afterReload', 'beforeReload']);

@@ -92,9 +92,11 @@ export class BullWorker implements JobWorker {
   async #process(bull: Bull, job: Job, token: string): Promise<unknown> {
     const lease = this.#leases.take(job.id as string, token);
     this.#guardRecord(job, lease);
+    // A job that is fetched while this worker was told to take no more does not run.
+    const runs = this.#closing === undefined;
     this.#enter();
     try {
-      const result = await this.#result(job, lease);
+      const result = await this.#result(job, lease, runs);
       // Of a lease that ended meanwhile nothing is recorded, whatever is returned.
       if (lease.ended === undefined && result !== undefined) checkJobData(result, this.#o.limits);
       if (lease.ended === undefined) return result;
@@ -103,18 +105,17 @@ export class BullWorker implements JobWorker {
     } finally {
       this.#leave();
     }
-    if (lease.ended === 'given back') await this.#handOver(job, lease);
+    if (lease.ended === 'given back') await this.#handOver(job, lease, runs);
     throw new bull.WaitingError();
   }
 
   /** A run that lost its lease keeps its place until it ends, so that `concurrency` holds. One given back is not waited for. */
-  #result(job: Job, lease: Lease): Promise<unknown> {
+  #result(job: Job, lease: Lease, runs: boolean): Promise<unknown> {
     const { name, run } = this.#o;
     return new Promise((resolve, reject) => {
       lease.onGiveBack = reject;
-      // Fetched while this worker was told to take no more.
-      if (this.#closing !== undefined) this.#leases.giveBack(lease);
-      else run(new BullRunningJob(name, job, lease)).then(resolve, reject);
+      if (runs) run(new BullRunningJob(name, job, lease)).then(resolve, reject);
+      else this.#leases.giveBack(lease);
     });
   }
 
@@ -147,11 +148,11 @@ export class BullWorker implements JobWorker {
     return undefined;
   }
 
-  async #handOver(job: Job, { token }: Lease): Promise<void> {
+  async #handOver(job: Job, { token }: Lease, counts: boolean): Promise<void> {
     try {
       const told = await within(job.moveToWait(token), this.#o.deadlineMs);
       if (told === undefined) throw new Error(`Job ${job.id} could not be given back in ${this.#o.deadlineMs} ms`);
-      this.#o.counts.givenBack++;
+      if (counts) this.#o.counts.givenBack++;
     } catch (error) {
       // Then it runs elsewhere when the lease is up.
       this.#o.onProblem(error);

@@ -179,7 +179,7 @@ export interface JobStats {
   readonly failed: number;
   /** Runs whose lease was refused or could not be renewed in time: the job runs again, here or elsewhere. */
   readonly leaseLost: number;
-  /** Jobs given back by `close`. */
+  /** Runs that `close` has broken off: their jobs were given back. */
   readonly givenBack: number;
 }
 
