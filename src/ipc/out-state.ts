@@ -37,6 +37,12 @@ export interface HeldData {
 
 export type HeldItem = HeldData | RequestFrame;
 
+/** The next frame of what is held for a connection: the first item or a part of it, or several items that fit whole. */
+export interface NextFrame {
+  readonly items: number;
+  readonly bytes: number;
+}
+
 interface Barrier {
   readonly ordinal: number;
   readonly mark: number;
@@ -80,6 +86,14 @@ export class OutState {
   shift(): void {
     this.held?.shift();
     this.left++;
+  }
+
+  haveLeft({ items, bytes }: NextFrame): void {
+    this.heldBytes -= bytes;
+    const [first] = this.held as [HeldData];
+    first.at += bytes;
+    if (items === 1 && first.at < first.data.length) return;
+    for (let i = 0; i < items; i++) this.shift();
   }
 
   /** What is held becomes one send. @param begin null: it has left already */

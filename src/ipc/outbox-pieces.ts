@@ -1,6 +1,6 @@
 /** How much of a send fits into one frame. */
 import { frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
-import type { HeldData, OutState } from './out-state.js';
+import type { HeldData, HeldFrame, NextFrame, OutState } from './out-state.js';
 import type { Reply } from './reply.js';
 import type { RingWriter } from './ring.js';
 
@@ -26,13 +26,52 @@ export function longestFrame({ size }: RingWriter, { window, unconfirmed }: OutS
   return Math.min(most, size / 2 - RESERVED_FOR_REQUESTS - frameBytes(0));
 }
 
-/** Writes a frame with the next bytes of what is held for a connection. The caller has checked the room. */
-export function commitPiece(ring: RingWriter, state: OutState, { data, at, frame }: HeldData, length: number): void {
+/**
+ * Pieces of one answer, or whole sends, leave together: the size of a chunk, its bytes and the line behind them would
+ * otherwise be a frame and a send(2) each.
+ * @param mayJoin false: each item by itself
+ */
+export function nextFrame({ held, keepsPlace }: OutState, most: number, mayJoin: boolean): NextFrame {
+  const [first] = held as [HeldData];
+  const rest = first.data.length - first.at;
+  if (rest > most) return { items: 1, bytes: most };
+  // The rest of a send of several pieces is a frame with the mark of its sender.
+  const isMarked = first.frame.type === Request.send && (keepsPlace || first.at > 0);
+  let items = 1;
+  let bytes = rest;
+  for (let last = first; mayJoin && !isMarked; items++) {
+    const next = held?.[items];
+    if (next === undefined || !('data' in next) || !goesOnWith(last.frame, next.frame)) break;
+    if (bytes + next.data.length > most) break;
+    bytes += next.data.length;
+    last = next;
+  }
+  return { items, bytes };
+}
+
+/** A frame of the one kind may bear what follows too. */
+function goesOnWith(a: HeldFrame, b: HeldFrame): boolean {
+  if (a === b) return true; // raw sends
+  const isWhole = (a.flags & a.lastFlags) !== 0;
+  return !isWhole && a.type === b.type && a.detail === b.detail && a.flags === (b.flags & ~b.lastFlags);
+}
+
+/** Writes the next frame. The caller has checked the room. */
+export function commitPiece(ring: RingWriter, state: OutState, { items, bytes }: NextFrame): void {
+  const { held, keepsPlace } = state;
+  let at = ring.payloadAt;
+  for (let i = 0; i < items - 1; i++) {
+    const { data, at: from } = held?.[i] as HeldData;
+    ring.bytes.set(from === 0 ? data : data.subarray(from), at);
+    at += data.length - from;
+  }
+  const { data, at: from, frame } = held?.[items - 1] as HeldData;
   const { type, flags, lastFlags, detail } = frame;
-  const isLast = at + length === data.length;
-  const isPiece = type === Request.send && (state.keepsPlace || length < data.length);
-  const more = state.keepsPlace || !isLast ? SendFlag.more : 0;
-  ring.bytes.set(data.subarray(at, at + length), ring.payloadAt);
-  if (isPiece) ring.commit(type, more, OWN_MARK, state.sessionId, length);
-  else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, length);
+  const end = from + bytes - (at - ring.payloadAt);
+  ring.bytes.set(data.subarray(from, end), at);
+  const isLast = end === data.length;
+  const isPiece = type === Request.send && items === 1 && (keepsPlace || end - from < data.length);
+  const more = keepsPlace || !isLast ? SendFlag.more : 0;
+  if (isPiece) ring.commit(type, more, OWN_MARK, state.sessionId, bytes);
+  else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, bytes);
 }

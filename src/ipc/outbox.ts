@@ -9,8 +9,8 @@ import type { ConnectionTable } from '../memory/connection-table.js';
 import { CloseCode, CloseFlag, frameBytes, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
 import { HeldBefore } from './held-before.js';
-import { type HeldData, type HeldFrame, type HeldItem, type OutboxOptions, OutState } from './out-state.js';
-import { commitPiece, longestFrame, OWN_MARK, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
+import { type HeldData, type HeldFrame, type HeldItem, type NextFrame, type OutboxOptions, OutState } from './out-state.js';
+import { commitPiece, longestFrame, nextFrame, OWN_MARK, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
 import { passDirectly, passPiece } from './pass-directly.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
 import type { LocalLink, Reply } from './reply.js';
@@ -459,21 +459,19 @@ export class Outbox {
     const passed = isOwn ? passPiece(link, state.sessionId, item, state.window) : 0;
     if (passed > 0) {
       this.#countSent(passed);
-      return this.#pieceHasLeft(state, item, passed);
+      return this.#haveLeft(state, { items: 1, bytes: passed });
     }
-    const left = Math.min(item.data.length - item.at, longestFrame(ring, state));
-    const needed = frameBytes(left) + RESERVED_FOR_REQUESTS;
+    const next = nextFrame(state, longestFrame(ring, state), !this.rooms.areThere);
+    const needed = frameBytes(next.bytes) + RESERVED_FOR_REQUESTS;
     if (ring.room(needed) < needed && ring.waitForRoom()) return false;
-    commitPiece(ring, state, item, left);
-    this.#committed(state, link, left);
-    return this.#pieceHasLeft(state, item, left);
+    commitPiece(ring, state, next);
+    this.#committed(state, link, next.bytes);
+    return this.#haveLeft(state, next);
   }
 
-  #pieceHasLeft(state: OutState, item: HeldData, bytes: number): true {
-    item.at += bytes;
-    state.heldBytes -= bytes;
-    this.heldBytes -= bytes;
-    if (item.at === item.data.length) state.shift();
+  #haveLeft(state: OutState, next: NextFrame): true {
+    this.heldBytes -= next.bytes;
+    state.haveLeft(next);
     return true;
   }
 

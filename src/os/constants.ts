@@ -32,6 +32,8 @@ export const TCP_INFO = 11; // Linux only
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = pick(26, 27);
 export const MSG_NOSIGNAL = isLinux ? 0x4000 : 0;
+/** More follows at once: the kernel waits for it with a packet that is not full. */
+export const MSG_MORE = isLinux ? 0x8000 : 0;
 export const MSG_DONTWAIT = pick(0x40, 0x80);
 export const MSG_CMSG_CLOEXEC = 0x40000000; // Linux only
 export const SCM_RIGHTS = 1;

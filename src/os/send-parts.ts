@@ -16,13 +16,14 @@ header.buffer.writeBigUInt64LE(BigInt(vector.address), at.iov);
 /**
  * @param parts the first `MOST_PARTS` of them are offered; their addresses are looked up at each call, for memory of users
  * may be taken away between two
+ * @param more what follows at once joins the last packet of these (Linux)
  * @returns bytes the kernel took, or the negative error number
  */
-export function sendParts(descriptor: number, parts: readonly Uint8Array[]): number {
+export function sendParts(descriptor: number, parts: readonly Uint8Array[], more = false): number {
   const count = Math.min(parts.length, MOST_PARTS);
   for (let i = 0; i < count; i++) setPart(i * 4, parts[i] as Uint8Array);
   header.buffer.writeUInt32LE(count, at.iovCount);
-  const n = libc.sendmsg(descriptor, header.address, C.MSG_NOSIGNAL);
+  const n = libc.sendmsg(descriptor, header.address, more ? C.MSG_NOSIGNAL | C.MSG_MORE : C.MSG_NOSIGNAL);
   return n < 0 ? -lastErrno() : n;
 }
 

@@ -5,6 +5,7 @@
 import { closeFile, openFile } from '../os/file.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import { MOST_PARTS } from '../os/send-parts.js';
+import { Spares } from './spares.js';
 
 const CHUNK_BYTES = 65536;
 /** The first chunk is small: most slow clients are behind by little. */
@@ -13,13 +14,11 @@ const FIRST_CHUNK_BYTES = 4096;
 const FILE_COUNTS_BYTES = 1024;
 
 /**
- * Chunks that were sent, to be filled again: fresh memory costs more than the copy into it. At most 1 MiB of long ones and
- * 512 KiB of first ones per thread.
+ * Chunks that were sent, to be filled again: fresh memory costs more than the copy into it. Per thread at most 8 MiB of long
+ * ones, 1 MiB while few are needed, and 512 KiB of first ones.
  */
-const spare: Chunk[] = [];
-const MOST_SPARE = 16;
-const spareFirst: Chunk[] = [];
-const MOST_SPARE_FIRST = 128;
+const spare = new Spares<Chunk>(16, 128);
+const spareFirst = new Spares<Chunk>(128, 128);
 
 /** Bytes of the queue's own, or lent ones: those lie with their sender in this process (BASE mode). */
 export class Chunk {
@@ -171,11 +170,9 @@ export class OutQueue {
   #release(chunk: Chunk): void {
     this.#items.shift();
     if (chunk.isLent) return;
-    const isLong = chunk.buffer.length === CHUNK_BYTES;
-    if (isLong ? spare.length >= MOST_SPARE : spareFirst.length >= MOST_SPARE_FIRST) return;
     chunk.start = 0;
     chunk.end = 0;
-    (isLong ? spare : spareFirst).push(chunk);
+    (chunk.buffer.length === CHUNK_BYTES ? spare : spareFirst).give(chunk);
   }
 
   /** Drops the head, a file that was sent. */
@@ -195,7 +192,7 @@ export class OutQueue {
     if (last instanceof Chunk && last.end < last.buffer.length) return last;
     const isFirst = this.#items.length === 0 && wanted <= FIRST_CHUNK_BYTES;
     const bytes = isFirst ? FIRST_CHUNK_BYTES : CHUNK_BYTES;
-    const chunk = (isFirst ? spareFirst : spare).pop() ?? new Chunk(undefined, bytes);
+    const chunk = (isFirst ? spareFirst : spare).take() ?? new Chunk(undefined, bytes);
     this.#items.push(chunk);
     return chunk;
   }

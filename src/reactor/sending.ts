@@ -127,10 +127,12 @@ export class Sending {
     return sent;
   }
 
-  writeFile(connection: Connection, part: FilePart): void {
+  /** @param head of bytes that leave before it, in one packet with its beginning where the transport can */
+  writeFile(connection: Connection, part: FilePart, head?: Buffer): void {
     const isFirst = connection.out === null;
-    if (isFirst) this.#openQueue(connection);
-    connection.out?.pushFile(part);
+    const out = connection.out ?? this.#openQueue(connection);
+    if (head !== undefined) out.push(head, 0, head.length);
+    out.pushFile(part);
     this.#queueChanged(connection);
     if (isFirst && !connection.isClosed) this.writeQueued(connection);
   }
@@ -223,7 +225,7 @@ export class Sending {
     const { leading } = out;
     let bytes = 0;
     for (const { start, end } of leading) bytes += end - start;
-    const sent = sendChunks(connection, leading);
+    const sent = sendChunks(connection, leading, out.items[leading.length] instanceof FilePart);
     if (sent === -EINTR) return true;
     if (this.#mustWait(connection, sent)) return false;
     this.#left(connection, sent);
@@ -313,14 +315,12 @@ export class Sending {
   }
 }
 
-function sendChunks(connection: Connection, chunks: readonly Chunk[]): number {
+/** @param more a file follows */
+function sendChunks(connection: Connection, chunks: readonly Chunk[], more: boolean): number {
   const [first] = chunks;
   if (first === undefined) return 0;
   const { transport } = connection;
-  if (chunks.length > 1)
-    return transport.sendParts(
-      connection,
-      chunks.map(({ rest }) => rest),
-    );
+  const parts = (): Buffer[] => chunks.map(({ rest }) => rest);
+  if (chunks.length > 1 || more) return transport.sendParts(connection, parts(), more);
   return transport.send(connection, first.buffer, first.start, first.address + first.start, first.end - first.start);
 }

@@ -85,6 +85,22 @@ describe('send', () => {
     expect(outbox.isEmpty).toBe(true);
   });
 
+  it('of several that are held makes one frame, but for the rest of one that has begun', () => {
+    const big = Buffer.alloc(WINDOW + 70_000, 'x');
+    outbox.send(FD, big);
+    for (const text of ['one ', 'two ', 'three']) outbox.send(FD, text);
+    const sends: { text: string; detail: number }[] = [];
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      for (const { type, payload, detail } of frames) {
+        if (type === Request.send) sends.push({ text: payload.toString().replaceAll('x', ''), detail });
+      }
+      if (frames.some(({ type }) => type === Request.watchDrain)) outbox.writable(FD);
+      outbox.roomAgain();
+    }
+    expect(sends.pop()).toEqual({ text: 'one two three', detail: 0 });
+    expect(new Set(sends.map(({ text, detail }) => `${text} ${detail}`))).toEqual(new Set([` ${markOf(process.pid)}`]));
+  });
+
   it('loses no byte where half of the high watermark is no whole number', () => {
     outbox = make(true, undefined, { highWatermark: 262_143, ringBytes: 1 << 20 });
     const big = Buffer.from(Array.from({ length: 700_001 }, (_, index) => index % 251));
@@ -180,6 +196,7 @@ describe('reply', () => {
     outbox.reply(reply);
     reply.text = 'second';
     reply.flags = Flag.last;
+    reply.detail = 10;
     outbox.reply(reply);
     const texts: string[] = [];
     for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
@@ -188,6 +205,64 @@ describe('reply', () => {
       outbox.roomAgain();
     }
     expect(texts).toEqual(['first', 'second']);
+  });
+
+  describe('behind what is held', () => {
+    /** Frames of the type that leave once there is room, as [text, flags]; long texts as their lengths. */
+    function released(): [string | number, number][] {
+      const replies: [string | number, number][] = [];
+      for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+        for (const { type, payload, flags } of frames) {
+          if (type === TYPE) replies.push([payload.length > 100 ? payload.length : payload.toString(), flags]);
+        }
+        if (frames.some(({ type }) => type === Request.watchDrain)) outbox.writable(FD);
+        outbox.roomAgain();
+      }
+      return replies;
+    }
+
+    beforeEach(() => {
+      outbox.send(FD, Buffer.alloc(300_000));
+    });
+
+    it('parts of one answer leave in one frame, which bears the flags of the last', () => {
+      outbox.reply(replyOf({ flags: Flag.other, text: 'one ', body: Buffer.from('two '), tail: 'three ' }));
+      outbox.reply(replyOf({ flags: Flag.other | Flag.last, text: 'four' }));
+      expect(released()).toEqual([['one two three four', Flag.other | Flag.last]]);
+      expect([outbox.heldBytes, outbox.isEmpty]).toEqual([0, true]);
+    });
+
+    it('an empty end leaves with what stands before it', () => {
+      outbox.reply(replyOf({ text: 'all' }));
+      outbox.reply(replyOf({ flags: Flag.last }));
+      expect(released()).toEqual([['all', Flag.last]]);
+      expect(outbox.isEmpty).toBe(true);
+    });
+
+    it('two answers stay two frames, and parts with other flags too', () => {
+      outbox.reply(replyOf({ flags: Flag.last, text: 'first' }));
+      outbox.reply(replyOf({ flags: Flag.other, text: 'interim' }));
+      outbox.reply(replyOf({ text: 'next' }));
+      outbox.reply(Object.assign(replyOf({ text: 'of another' }), { detail: 10 }));
+      outbox.request(requestFrame(TYPE, FD, 1, 2, Buffer.from('request')));
+      outbox.reply(replyOf({ text: 'behind it' }));
+      expect(released()).toEqual([
+        ['first', Flag.last],
+        ['interim', Flag.other],
+        ['next', 0],
+        ['of another', 0],
+        ['request', 1],
+        ['behind it', 0],
+      ]);
+    });
+
+    it('a frame holds no more than before', () => {
+      for (let i = 0; i < 8; i++) outbox.reply(replyOf({ body: Buffer.alloc(20_000) }));
+      const lengths = released().map(([length]) => length as number);
+      expect(lengths.reduce((sum, length) => sum + length, 0)).toBe(160_000);
+      expect(lengths.length).toBeLessThan(8);
+      expect(Math.max(...lengths)).toBeLessThanOrEqual(MAX_PAYLOAD);
+    });
   });
 
   it('to a connection that is not there is refused', () => {

@@ -477,6 +477,32 @@ describe('static files', () => {
     expect(world.got).toMatch(/<.*big\.bin 100\+99900>$/);
   });
 
+  it('bear the time of now, the fields of this connection, and what this client has, however often they are asked for', () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      vi.setSystemTime(1_700_000_000_000);
+      const world = new Http1World({ staticFiles });
+      const ask = (request: string): string => {
+        const before = world.got.length;
+        world.asks(request);
+        return world.got.slice(before);
+      };
+      const first = ask(get('/a.txt'));
+      expect(first).toContain(`date: ${new Date(1_700_000_000_000).toUTCString()}\r\n`);
+      expect(ask(get('/a.txt'))).toBe(first);
+      const etag = /etag: (.*)\r\n/.exec(first)?.[1] ?? '';
+      expect(ask(get('/a.txt', `If-None-Match: ${etag}\r\n`))).toMatch(/^HTTP\/1.1 304 /);
+      expect(ask(get('/a.txt', 'RANGE: bytes=1-2\r\n'))).toMatch(/^HTTP\/1.1 206 [^]*\r\n\r\nel$/);
+      expect(ask('HEAD /a.txt HTTP/1.1\r\nhost: a\r\n\r\n')).toBe(first.slice(0, -'hello'.length));
+      vi.setSystemTime(1_700_000_001_000);
+      const later = ask(get('/a.txt'));
+      expect(later).toContain(`date: ${new Date(1_700_000_001_000).toUTCString()}\r\n`);
+      expect(ask(get('/a.txt', 'connection: close\r\n'))).toContain('\r\nconnection: close\r\n');
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('leave the rest to workers', () => {
     const world = new Http1World({ staticFiles });
     world.asks(get('/missing.txt'));

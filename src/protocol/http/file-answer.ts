@@ -39,6 +39,8 @@ export interface Representation extends Validators {
   readonly cacheFields: readonly string[];
   /** The fields of 200 and of 206, except `content-type` and `content-length` for several ranges. */
   readonly wholeFields: readonly string[];
+  /** What GET is answered where it asks for nothing else. */
+  readonly whole: FileAnswer;
   /** `fields` of the options. */
   readonly extraFields: readonly string[];
 }
@@ -97,7 +99,8 @@ export function representationOf(
   cacheFields.push(...extraFields);
   const wholeFields = ['accept-ranges', 'bytes', ...cacheFields];
   if (encoding !== undefined) wholeFields.push('content-encoding', encoding);
-  return { file, type, etag, lastModifiedMs, isDateStrong: isSettled, cacheFields, wholeFields, extraFields };
+  const whole = wholeAnswer(file, type, wholeFields);
+  return { file, type, etag, lastModifiedMs, isDateStrong: isSettled, cacheFields, wholeFields, extraFields, whole };
 }
 
 /** Without the inode, so that machines with copies of a file produce the same tag. */
@@ -112,7 +115,8 @@ export function answerWithFile(request: FileRequest, representation: Representat
   if (outcome === 412) return plainAnswer(method, 412, 'Precondition Failed', representation.extraFields);
   const ranges = mayRange ? parseRange(field('range'), representation.file.size) : 'whole';
   if (ranges === 'unsatisfiable') return unsatisfiable(representation);
-  if (ranges === 'whole') return whole(method, representation);
+  const { whole } = representation;
+  if (ranges === 'whole') return method === 'HEAD' ? { ...whole, pieces: [] } : whole;
   return ranges.length === 1 ? part(representation, ranges[0]!) : parts(representation, ranges);
 }
 
@@ -132,11 +136,11 @@ export function plainAnswer(
   };
 }
 
-function whole(method: string, { file, type, wholeFields }: Representation): FileAnswer {
+function wholeAnswer(file: FileFacts, type: string, fields: readonly string[]): FileAnswer {
   return {
     status: 200,
-    fields: [...typeField(type), 'content-length', `${file.size}`, ...wholeFields],
-    pieces: method === 'HEAD' ? [] : pieceOf(file, { offset: 0, length: file.size }),
+    fields: [...typeField(type), 'content-length', `${file.size}`, ...fields],
+    pieces: pieceOf(file, { offset: 0, length: file.size }),
     contentLength: file.size,
   };
 }

@@ -55,6 +55,10 @@ const TRANSFER_ENCODING = word('transfer-encoding');
 const KNOWN: (Buffer | undefined)[] = Array.from({ length: TRANSFER_ENCODING.length + 1 });
 for (const name of [HOST, EXPECT, UPGRADE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING]) KNOWN[name.length] = name;
 
+/** `If-Match` and the other four begin alike. */
+const IF = word('if-');
+const RANGE = word('range');
+
 const CHUNKED = word('chunked');
 const CLOSE = word('close');
 const KEEP_ALIVE = word('keep-alive');
@@ -100,6 +104,8 @@ export class RequestHead {
   isNewer = false;
   /** There is an Upgrade field, and `upgrade` among the Connection options. */
   isUpgrade = false;
+  /** There is a field by which the answer to a file depends on what the client has or wants: `If-…` or `Range`. */
+  isConditional = false;
   /** Why the head was refused: a sentence that quotes no bytes of the client. */
   why = '';
 
@@ -149,6 +155,7 @@ export class RequestHead {
     this.expectsContinue = false;
     this.expectsOther = false;
     this.isUpgrade = false;
+    this.isConditional = false;
     this.why = '';
     this.hostStart = this.hostEnd = 0;
     this.refererStart = this.refererEnd = 0;
@@ -293,13 +300,15 @@ export class RequestHead {
 
   /** Most fields are not among the six: length and first letter rule them out. @returns minus a status, or 0 */
   #field(bytes: Buffer, from: number, nameEnd: number, lineEnd: number): number {
+    const first = bytes[from]! | 0x20;
+    if (first === IF[0] || first === RANGE[0]) this.#condition(bytes, from, nameEnd);
     const known = KNOWN[nameEnd - from];
     if (known === undefined) return 0;
     let start = nameEnd + 1;
     let end = lineEnd;
     while (start < end && isBlank(bytes[start]!)) start++;
     while (end > start && isBlank(bytes[end - 1]!)) end--;
-    if ((bytes[from]! | 0x20) !== known[0] || !isWordAt(bytes, from, nameEnd, known)) {
+    if (first !== known[0] || !isWordAt(bytes, from, nameEnd, known)) {
       this.#shown(bytes, from, nameEnd, start, end);
       return 0;
     }
@@ -315,6 +324,11 @@ export class RequestHead {
     return known === CONTENT_LENGTH
       ? this.#contentLength(bytes, start, end)
       : this.#transferEncoding(bytes, start, end);
+  }
+
+  #condition(bytes: Buffer, from: number, nameEnd: number): void {
+    const isIf = nameEnd - from > IF.length && isWordAt(bytes, from, from + IF.length, IF);
+    if (isIf || isWordAt(bytes, from, nameEnd, RANGE)) this.isConditional = true;
   }
 
   /** As long as a field that is interpreted, and shown in an access log. */

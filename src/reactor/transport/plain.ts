@@ -26,8 +26,8 @@ export class PlainTransport implements Transport {
     return send(descriptor, address, length);
   }
 
-  sendParts({ descriptor }: Carried, parts: readonly Buffer[]): number {
-    return sendParts(descriptor, parts);
+  sendParts({ descriptor }: Carried, parts: readonly Buffer[], more?: boolean): number {
+    return sendParts(descriptor, parts, more);
   }
 
   sendFile({ descriptor }: Carried, part: FilePart, most: number): number {

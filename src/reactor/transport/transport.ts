@@ -63,8 +63,12 @@ export interface Transport {
   receive(connection: Carried, target: Buffer, at: number, address: number, limit: number): number;
   /** @param source holds the bytes at `at`, the kernel finds them at `address` @returns bytes taken; −EAGAIN: none now */
   send(connection: Carried, source: Buffer, at: number, address: number, length: number): number;
-  /** Parts in a row, which are not empty; the caller keeps them. @returns as `send` */
-  sendParts(connection: Carried, parts: readonly Buffer[]): number;
+  /**
+   * Parts in a row, which are not empty; the caller keeps them.
+   * @param more a file follows at once: its bytes may join the last packet of these
+   * @returns as `send`
+   */
+  sendParts(connection: Carried, parts: readonly Buffer[], more?: boolean): number;
   /** @returns bytes of the file taken, of at most `most` @throws Error when the file cannot be read */
   sendFile(connection: Carried, part: FilePart, most: number): number;
   /**

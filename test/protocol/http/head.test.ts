@@ -38,6 +38,18 @@ describe('RequestHead', () => {
     expect(parse(`${simple}\0\n\x7f`)).toBe(simple.length);
   });
 
+  it('tells whether the answer to a file depends on what the client has or wants', () => {
+    const head = new RequestHead(limits);
+    const isConditional = (...names: string[]): boolean => {
+      expect(parse(`GET / HTTP/1.1\r\nHost: a\r\n${names.map((name) => `${name}: x\r\n`).join('')}\r\n`, head)).toBeGreaterThan(0);
+      return head.isConditional;
+    };
+    const names = ['If-Match', 'if-none-match', 'IF-MODIFIED-SINCE', 'If-Unmodified-Since', 'if-range', 'Range'];
+    for (const name of names) expect([name, isConditional('Accept', name, 'Referer')]).toEqual([name, true]);
+    const others = ['Accept-Ranges', 'Referer', 'Ranges', 'I', 'R', 'Iff-Match', 'X-If-Match', 'Rangy'];
+    expect(isConditional(...others)).toBe(false);
+  });
+
   it('refuses a fault at its very byte', () => {
     const faults: [string, string][] = [
       ['G', '('],

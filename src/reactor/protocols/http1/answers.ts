@@ -226,11 +226,10 @@ export class Answers {
         this.#sendBytes(connection, text, piece.bytes);
         text = '';
       } else {
-        this.send(connection, text);
+        const length = writeLatin1(this.#text, text, 0);
+        const { path, offset, length: bytes } = piece;
+        this.#parts.sending.writeFile(connection, new FilePart(path, offset, bytes), this.#text.subarray(0, length));
         text = '';
-        if (!connection.isClosed) {
-          this.#parts.sending.writeFile(connection, new FilePart(piece.path, piece.offset, piece.length));
-        }
       }
       if (connection.isClosed) return;
     }

@@ -20,6 +20,7 @@ const HEAD = methods.indexOf('HEAD');
 export class Files {
   readonly #parts: Http1Parts;
   readonly #answers: Answers;
+  readonly #heads = new FileHeads();
   /** Undefined where the port serves no files. */
   readonly #statics: StaticFiles | undefined;
 
@@ -41,8 +42,10 @@ export class Files {
     if (statics === undefined || head.method > HEAD) return false;
     const target = readLatin1(bytes, at + head.targetStart, at + head.targetEnd);
     const fields = new LazyFields(bytes, at + head.linesStart, at + headBytes - 2);
+    const has = (name: string): boolean => head.isConditional || name === 'accept-encoding';
+    const field = (name: string) => (has(name) ? fields.get(name) : undefined);
     const method = methods[head.method] as string;
-    const answer = statics.answer(method, target, (name) => fields.get(name), Date.now(), this.#parts.context.now);
+    const answer = statics.answer(method, target, field, Date.now(), this.#parts.context.now);
     if (answer === undefined) return false;
     this.#parts.count(ReactorCounter.filesServed);
     http.isHead = head.method === HEAD;
@@ -52,7 +55,7 @@ export class Files {
   }
 
   #send(connection: Connection, http: HttpState, head: RequestHead, answer: FileAnswer): void {
-    const text = fileHead(answer, head);
+    const text = this.#heads.get(answer, head);
     const pieces = http.isHead ? [] : answer.pieces;
     this.#parts.access?.own(connection, http, text, bytesOf(pieces));
     this.#answers.sendPieces(connection, text, pieces);
@@ -76,9 +79,31 @@ function bytesOf(pieces: readonly AnswerPiece[]): number {
   return bytes;
 }
 
+/** Most answers that are asked for once are asked for again within the second. */
+const MOST_HEADS = 256;
+
+/** Heads of answers with files, kept for the second in which they are good. */
+class FileHeads {
+  readonly #texts = new Map<FileAnswer, string>();
+  #date = '';
+
+  get(answer: FileAnswer, head: RequestHead): string {
+    const date = httpDate();
+    if (!head.keepAlive || head.minor === 0) return fileHead(answer, head, date);
+    if (date !== this.#date || this.#texts.size === MOST_HEADS) this.#texts.clear();
+    this.#date = date;
+    let text = this.#texts.get(answer);
+    if (text === undefined) {
+      text = fileHead(answer, head, date);
+      this.#texts.set(answer, text);
+    }
+    return text;
+  }
+}
+
 /** The planner has set every field but those that belong to the connection. */
-function fileHead({ status, fields }: FileAnswer, { keepAlive, minor }: RequestHead): string {
-  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${httpDate()}\r\n`;
+function fileHead({ status, fields }: FileAnswer, { keepAlive, minor }: RequestHead, date: string): string {
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${date}\r\n`;
   for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
   if (!keepAlive) text += 'connection: close\r\n';
   else if (minor === 0) text += 'connection: keep-alive\r\n';
