@@ -19,7 +19,9 @@ const PROCESS = { MODE: 'process', REACTORS: '1', WORKERS: '1' };
  */
 export function listServers(folder, checkout = file('..')) {
   const dist = join(resolve(checkout), 'dist');
-  const ours = (name, env) => js(name, { ...env, DIST: join(dist, 'index.js') });
+  // By the command line, as a server is to be started.
+  const start = [process.execPath, join(dist, 'cli/main.cjs'), 'start'];
+  const ours = (name, env) => ({ command: [...start, file(name)], env: { ...env, DIST: join(dist, 'index.js') } });
   const root = makeFiles(folder);
   const bun = fetchBun();
   const byBun = (name) => (bun ? { command: [bun, file(name)], env: {} } : missing('npm could not fetch Bun'));

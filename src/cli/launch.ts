@@ -8,6 +8,7 @@ import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../entries.js';
 import { ServerError } from '../errors/index.js';
 import { INSPECT_VARIABLE, isInspect, parseInspect, textOf } from '../ipc/inspect.js';
 import { FLAGS_VARIABLE, parseOption, variableOf } from '../options/index.js';
+import { heapArguments, inheritedWords } from '../util/heap-argument.js';
 import { CliError, ExitCode, messageOf } from './exit.js';
 import { commandFor } from './script.js';
 import type { StartFlags } from './start-flags.js';
@@ -74,7 +75,15 @@ function launch({ script: given, args, flags, cwd, environment }: Parts): Launch
   const nodeArgs = flags.nodeArgs.filter((word) => !isInspect(word));
   const runner = flags.isApp ? [fileURLToPath(RUN_APP_ENTRY)] : [];
   return {
-    words: [...guard, ...forTypes, ...nodeArgs, ...runner, script, ...args],
+    words: [
+      ...heapArguments([...nodeArgs, ...inheritedWords()]),
+      ...guard,
+      ...forTypes,
+      ...nodeArgs,
+      ...runner,
+      script,
+      ...args,
+    ],
     environment: environmentFor(flags, environment),
     cwd,
     isDaemon: isDaemon(flags, environment),

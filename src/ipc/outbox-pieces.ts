@@ -31,16 +31,17 @@ export function longestFrame({ size }: RingWriter, { window, unconfirmed }: OutS
  * otherwise be a frame and a send(2) each.
  * @param mayJoin false: each item by itself
  */
-export function nextFrame({ held, keepsPlace }: OutState, most: number, mayJoin: boolean): NextFrame {
+export function nextFrame(state: OutState, most: number, mayJoin: boolean): NextFrame {
+  const held = state.held ?? [];
   const [first] = held as [HeldData];
   const rest = first.data.length - first.at;
   if (rest > most) return { items: 1, bytes: most };
   // The rest of a send of several pieces is a frame with the mark of its sender.
-  const isMarked = first.frame.type === Request.send && (keepsPlace || first.at > 0);
+  const isMarked = first.frame.type === Request.send && (state.keepsPlace || first.at > 0);
   let items = 1;
   let bytes = rest;
   for (let last = first; mayJoin && !isMarked; items++) {
-    const next = held?.[items];
+    const next = held[items];
     if (next === undefined || !('data' in next) || !goesOnWith(last.frame, next.frame)) break;
     if (bytes + next.data.length > most) break;
     bytes += next.data.length;
@@ -58,20 +59,20 @@ function goesOnWith(a: HeldFrame, b: HeldFrame): boolean {
 
 /** Writes the next frame. The caller has checked the room. */
 export function commitPiece(ring: RingWriter, state: OutState, { items, bytes }: NextFrame): void {
-  const { held, keepsPlace } = state;
+  const { keepsPlace, sessionId } = state;
+  const held = (state.held ?? []) as readonly HeldData[];
   let at = ring.payloadAt;
-  for (let i = 0; i < items - 1; i++) {
-    const { data, at: from } = held?.[i] as HeldData;
-    ring.bytes.set(from === 0 ? data : data.subarray(from), at);
+  for (const { data, at: from } of held.slice(0, items - 1)) {
+    ring.bytes.set(data.subarray(from), at);
     at += data.length - from;
   }
-  const { data, at: from, frame } = held?.[items - 1] as HeldData;
+  const { data, at: from, frame } = held[items - 1] as HeldData;
   const { type, flags, lastFlags, detail } = frame;
   const end = from + bytes - (at - ring.payloadAt);
   ring.bytes.set(data.subarray(from, end), at);
   const isLast = end === data.length;
   const isPiece = type === Request.send && items === 1 && (keepsPlace || end - from < data.length);
   const more = keepsPlace || !isLast ? SendFlag.more : 0;
-  if (isPiece) ring.commit(type, more, OWN_MARK, state.sessionId, bytes);
-  else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, state.sessionId, bytes);
+  if (isPiece) ring.commit(type, more, OWN_MARK, sessionId, bytes);
+  else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, sessionId, bytes);
 }

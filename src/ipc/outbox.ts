@@ -9,7 +9,14 @@ import type { ConnectionTable } from '../memory/connection-table.js';
 import { CloseCode, CloseFlag, frameBytes, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
 import { HeldBefore } from './held-before.js';
-import { type HeldData, type HeldFrame, type HeldItem, type NextFrame, type OutboxOptions, OutState } from './out-state.js';
+import {
+  type HeldData,
+  type HeldFrame,
+  type HeldItem,
+  type NextFrame,
+  type OutboxOptions,
+  OutState,
+} from './out-state.js';
 import { commitPiece, longestFrame, nextFrame, OWN_MARK, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
 import { passDirectly, passPiece } from './pass-directly.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';

@@ -12,7 +12,7 @@ const FEWEST = 8;
 /** So many answers wait for each other at most: by then a call more costs each of them next to nothing. */
 const MOST = 64;
 /** Longer answers leave by themselves: to copy them costs more than the call. */
-const LONGEST_BYTES = 4096;
+const LONGEST_BYTES = 8192;
 /** A callback that takes so long keeps nobody else waiting: answers leave at once where callbacks do (BASE mode). */
 const SLOW_MS = 0.05;
 

@@ -5,6 +5,7 @@
  */
 import { writeSync } from 'node:fs';
 import { CHILD_VARIABLE } from './child-variable.js';
+import { forgetHeapArgument } from './heap-argument.js';
 import { printedLine } from './log-output.js';
 import { replaceWrite, restAfterAWhile } from './printed.js';
 import { forgetTitleArgument } from './title-argument.js';
@@ -13,6 +14,7 @@ import { forgetTitleArgument } from './title-argument.js';
 export const DAEMON_VARIABLE = 'TSWOOLE_DAEMON';
 export type DaemonLog = 'text' | 'json' | 'none';
 
+forgetHeapArgument();
 if (process.env[DAEMON_VARIABLE] !== undefined || process.env[CHILD_VARIABLE] !== undefined) forgetTitleArgument();
 
 const format = process.env[DAEMON_VARIABLE];

@@ -11,6 +11,7 @@ import { chooseServer } from '../../src/cli/servers.js';
 import { PidFile } from '../../src/control/pid-file.js';
 import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../../src/entries.js';
 import { processStartTime } from '../../src/os/other-process.js';
+import { heapArguments } from '../../src/util/heap-argument.js';
 import { scriptHas } from '../../src/util/script-state.js';
 import { CliWorld, collect, run } from '../helpers/cli-world.js';
 
@@ -167,6 +168,9 @@ describe.runIf(process.platform === 'linux')('tswoole restart', () => {
   });
 });
 
+/** None on a small machine. */
+const HEAP = heapArguments([]);
+
 describe('tswoole start', () => {
   let script: string;
   beforeEach(() => {
@@ -189,25 +193,25 @@ describe('tswoole start', () => {
     vi.stubEnv('TSWOOLE_FLAGS', 'of another server');
     vi.stubEnv('TSWOOLE_INSPECT', 'of another server');
     const { words, env } = await started(script);
-    expect(words).toEqual(['--import', SCRIPT_GUARD_ENTRY.href, script]);
+    expect(words).toEqual([...HEAP, '--import', SCRIPT_GUARD_ENTRY.href, script]);
     expect(flagsIn(env).filter((text) => text.includes('another'))).toEqual([]);
     expect(env['PATH']).toBe(process.env['PATH']);
   });
 
   it('hands flags of the server on by the environment, and arguments of Node and of the script as they are', async () => {
     const { words, env } = await started('--trace-warnings', '--port', '80', script, '--', 'a', '--b');
-    expect(words).toEqual([...['--import', SCRIPT_GUARD_ENTRY.href, '--trace-warnings', script, 'a', '--b']]);
+    expect(words).toEqual([...HEAP, '--import', SCRIPT_GUARD_ENTRY.href, '--trace-warnings', script, 'a', '--b']);
     expect(flagsIn(env)).toContainEqual(expect.stringMatching(/^TSWOOLE_\w+=\{"port":"80"\}$/));
   });
 
   it('runs an app in a program of ours', async () => {
     const { words } = await started(script, '--http');
-    expect(words.slice(2)).toEqual([fileURLToPath(RUN_APP_ENTRY), script]);
+    expect(words.slice(HEAP.length + 2)).toEqual([fileURLToPath(RUN_APP_ENTRY), script]);
   });
 
   it('leaves the debugger to the workers', async () => {
     const { words, env } = await started('--inspect=9300', script);
-    expect(words.slice(2)).toEqual([script]);
+    expect(words.slice(HEAP.length + 2)).toEqual([script]);
     expect(flagsIn(env)).toContainEqual(expect.stringContaining('9300'));
   });
 

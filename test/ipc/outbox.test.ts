@@ -210,15 +210,13 @@ describe('reply', () => {
   describe('behind what is held', () => {
     /** Frames of the type that leave once there is room, as [text, flags]; long texts as their lengths. */
     function released(): [string | number, number][] {
-      const replies: [string | number, number][] = [];
+      const all: ReturnType<typeof takeAll> = [];
       for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
-        for (const { type, payload, flags } of frames) {
-          if (type === TYPE) replies.push([payload.length > 100 ? payload.length : payload.toString(), flags]);
-        }
+        all.push(...frames.filter(({ type }) => type === TYPE));
         if (frames.some(({ type }) => type === Request.watchDrain)) outbox.writable(FD);
         outbox.roomAgain();
       }
-      return replies;
+      return all.map(({ payload, flags }) => [payload.length > 100 ? payload.length : payload.toString(), flags]);
     }
 
     beforeEach(() => {

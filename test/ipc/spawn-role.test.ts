@@ -58,6 +58,21 @@ describe('a process of a role', () => {
     expect(args).not.toContain('--inspect=9229');
   });
 
+  it('begins full collections of its heap where one is worth it, unless its user has sized the heap, or it runs no callbacks', () => {
+    const heap = '--initial-old-space-size=64';
+    const argsOf = (role: Parameters<typeof spawnRole>[0]): string[] => {
+      vi.mocked(spawn)
+        .mockReset()
+        .mockReturnValue(fakeChild(true).child as never);
+      spawnRole(role, 'tswoole: it', shared);
+      return call()[1];
+    };
+    expect(argsOf(worker)).toContain(heap);
+    expect(argsOf({ role: 'manager' })).not.toContain(heap);
+    process.execArgv = ['--max-old-space-size=100'];
+    expect(argsOf(worker)).not.toContain(heap);
+  });
+
   it('is heard over its control channel', () => {
     const { started, streams } = start();
     expect(started.control).toBe(streams[CONTROL_DESCRIPTOR]);

@@ -492,7 +492,7 @@ describe('static files', () => {
       expect(ask(get('/a.txt'))).toBe(first);
       const etag = /etag: (.*)\r\n/.exec(first)?.[1] ?? '';
       expect(ask(get('/a.txt', `If-None-Match: ${etag}\r\n`))).toMatch(/^HTTP\/1.1 304 /);
-      expect(ask(get('/a.txt', 'RANGE: bytes=1-2\r\n'))).toMatch(/^HTTP\/1.1 206 [^]*\r\n\r\nel$/);
+      expect(ask(get('/a.txt', 'RANGE: bytes=1-2\r\n'))).toMatch(/^HTTP\/1.1 206 .*\r\n\r\nel$/s);
       expect(ask('HEAD /a.txt HTTP/1.1\r\nhost: a\r\n\r\n')).toBe(first.slice(0, -'hello'.length));
       vi.setSystemTime(1_700_000_001_000);
       const later = ask(get('/a.txt'));

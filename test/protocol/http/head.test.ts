@@ -41,7 +41,9 @@ describe('RequestHead', () => {
   it('tells whether the answer to a file depends on what the client has or wants', () => {
     const head = new RequestHead(limits);
     const isConditional = (...names: string[]): boolean => {
-      expect(parse(`GET / HTTP/1.1\r\nHost: a\r\n${names.map((name) => `${name}: x\r\n`).join('')}\r\n`, head)).toBeGreaterThan(0);
+      expect(
+        parse(`GET / HTTP/1.1\r\nHost: a\r\n${names.map((name) => `${name}: x\r\n`).join('')}\r\n`, head),
+      ).toBeGreaterThan(0);
       return head.isConditional;
     };
     const names = ['If-Match', 'if-none-match', 'IF-MODIFIED-SINCE', 'If-Unmodified-Since', 'if-range', 'Range'];
