@@ -1,4 +1,5 @@
 /** What a process has under way to one connection, as its outbox keeps it. Runs in every process that sends. */
+import { Request } from './frame.js';
 import type { RequestFrame } from './request-frame.js';
 
 export interface OutboxLimits {
@@ -28,6 +29,9 @@ export interface HeldFrame {
   readonly lastFlags: number;
   readonly detail: number;
 }
+
+/** Of plain sends. */
+export const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, detail: 0 };
 
 export interface HeldData {
   readonly data: Uint8Array;

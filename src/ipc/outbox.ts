@@ -9,14 +9,7 @@ import type { ConnectionTable } from '../memory/connection-table.js';
 import { CloseCode, CloseFlag, frameBytes, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
 import { HeldBefore } from './held-before.js';
-import {
-  type HeldData,
-  type HeldFrame,
-  type HeldItem,
-  type NextFrame,
-  type OutboxOptions,
-  OutState,
-} from './out-state.js';
+import { type HeldData, type HeldItem, type NextFrame, type OutboxOptions, OutState, rawFrame } from './out-state.js';
 import { commitPiece, longestFrame, nextFrame, OWN_MARK, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
 import { passDirectly, passPiece } from './pass-directly.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
@@ -27,7 +20,6 @@ import { RoomRequests } from './room-requests.js';
 import { UrgentRequests } from './urgent-requests.js';
 
 const nothing = new Uint8Array(0);
-const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, detail: 0 };
 /** While something waits: a reactor may have died, or a client's queue may have filled up again, without a word. */
 const LOOK_MS = 50;
 
@@ -382,7 +374,7 @@ export class Outbox {
 
   // ——— holding ———
 
-  #hold(state: OutState, data: Uint8Array, frame: HeldFrame = rawFrame): boolean {
+  #hold(state: OutState, data: Uint8Array, frame = rawFrame): boolean {
     const { sessionId: fd, limits } = state;
     const { highWatermark, limitBytes } = limits;
     if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
