@@ -1,4 +1,5 @@
 /** Finds and loads the config file. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -13,6 +14,8 @@ export const CONFIG_NAMES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((endin
 const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
 /** A config may ask a network for secrets; one that waits for something that never comes should not hold the command. */
 const LOAD_TIMEOUT_MS = 30_000;
+/** A check takes some 0.1 s. */
+const CHECK_TIMEOUT_MS = 5000;
 const WRITABLE_BY_OTHERS = 0o002;
 const MODULES = new Set([...TYPESCRIPT, '.js', '.mjs', '.cjs']);
 
@@ -92,13 +95,24 @@ async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> 
   try {
     exported = await importModule<Record<string, unknown>>(pathToFileURL(file).href);
   } catch (error) {
-    throw new ServerError('ERR_CONFIG', { file, why: 'it cannot be loaded' }, { cause: error });
+    const why = `it cannot be loaded${error instanceof SyntaxError ? lineOfSyntaxError(file) : ''}`;
+    throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
   }
   if ('default' in exported) return exported['default'];
   throw new ServerError('ERR_CONFIG', {
     file,
     why: 'it has no default export (export default defineConfig({ … }); in CommonJS: module.exports = { … })',
   });
+}
+
+/** Node keeps the place out of the error. @returns empty where another file has the error, or Node does not check TypeScript */
+function lineOfSyntaxError(file: string): string {
+  const options = { encoding: 'utf8', timeout: CHECK_TIMEOUT_MS } as const;
+  const { stderr } = spawnSync(process.execPath, ['--check', file], options);
+  const [, place, source] = /^(.+:\d+)\n(.*)\n *\^/.exec(stderr) ?? [];
+  return place === undefined
+    ? ''
+    : ` (line ${place.slice(place.lastIndexOf(':') + 1)}: ${source?.trim().slice(0, 120)})`;
 }
 
 function parse(file: string): unknown {

@@ -28,6 +28,11 @@ async function run(): Promise<void> {
     await serve();
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
+    const { code, cause } = error;
+    if (code === 'ERR_HTTP_APP' && cause instanceof SyntaxError) {
+      process.stderr.write(`${code}: ${error.message}\n`);
+      throw cause; // Node alone knows the file and the line, and prints them where an error ends the process
+    }
     for (const line of chainOf(error)) process.stderr.write(`${line}\n`);
     process.exit(1);
   }

@@ -142,6 +142,12 @@ describe('a config', () => {
     }
   });
 
+  it('with a syntax error is refused with the line', async () => {
+    const line = lineWith(`export default {\n  name: 'api' script: 'tells.js',\n};\n`);
+    const { code, stderr } = await line.run('start');
+    expect([code, stderr]).toEqual([2, expect.stringContaining("(line 2: name: 'api' script: 'tells.js',)")]);
+  });
+
   it('whose loop never ends is ended by SIGTERM', async () => {
     const line = lineWith(`process.stdout.write('loading\\n'); while (true);`);
     const child = spawn('tswoole', ['start'], {

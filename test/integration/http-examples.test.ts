@@ -126,6 +126,20 @@ describe('an app that knows nothing of tswoole', () => {
     expect(stderr).toMatch(/^ERR_HTTP_APP: .*none\.mjs cannot answer requests: .*it exports answer/m);
     expect(stderr).not.toMatch(/^ +at /m);
   });
+
+  it('and has a syntax error is refused with the file and the line, also of a file that it imports', async () => {
+    folder = mkdtempSync(join(tmpdir(), 'app-'));
+    const file = join(folder, 'app.mjs');
+    writeFileSync(file, `import './broken.mjs';`);
+    writeFileSync(join(folder, 'broken.mjs'), '\nconst a = = 1;\n');
+    for (const address of [[], ['--host', '127.0.0.1']]) {
+      const command = [cli, 'start', file, '--http', '--port', '0', ...address];
+      const { status, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8', timeout: 20_000 });
+      expect(status).toBe(1);
+      expect(stderr).toMatch(/^ERR_HTTP_APP: .*app\.mjs cannot answer requests/m);
+      expect(stderr).toMatch(/broken\.mjs:2\nconst a = = 1;/);
+    }
+  });
 });
 
 it('examples/http says which worker', async () => {
