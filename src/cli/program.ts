@@ -59,8 +59,16 @@ export function createProgram(word?: string): Command {
   for (const add of named === undefined ? COMMANDS.values() : [named]) add(program);
   const groups = allOf(program).filter(({ commands }) => commands.length > 0);
   for (const group of named === undefined ? [program, ...groups] : groups) addHelp(group);
-  for (const command of allOf(program)) command.copyInheritedSettings(program);
+  for (const command of allOf(program)) {
+    command.copyInheritedSettings(program);
+    if (command.name() !== 'help') command.showHelpAfterError(`See "${fullNameOf(command)} --help".`);
+  }
   return program;
+}
+
+function fullNameOf(command: Command): string {
+  const { parent } = command;
+  return parent === null ? command.name() : `${fullNameOf(parent)} ${command.name()}`;
 }
 
 function allOf(command: Command): Command[] {

@@ -630,7 +630,7 @@ export const errorTable = {
     fields: { path: 'string', why: 'string' },
     sentence: ({ path, why }) => `${path} cannot answer requests: ${why}.`,
     advice:
-      'If it cannot be loaded, the cause says why. Else export the app (`export default app`), or let it listen(): docs/frameworks.md shows it for each framework.',
+      'Mend what the cause names; where there is none, export the app (`export default app`), or let it listen(): docs/frameworks.md shows it for each framework.',
   }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },

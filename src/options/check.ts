@@ -202,13 +202,24 @@ const asText = (text: string): string => text;
 
 /** `a, b`, or the same as JSON. */
 export function listOf(text: string): unknown {
-  const json = jsonOrText(text);
+  const json = parsed(text);
   return typeof json === 'string' ? json.split(',').map((item) => item.trim()) : json;
 }
 
-/** For options that take an object, or a word. */
+/** A text that can only be meant as JSON is none. It says nothing of the text, which may hold a secret. */
+export class NotJson extends Error {}
+
+/** For options that take an object, or a word. @throws NotJson */
 export function jsonOrText(text: string): unknown {
-  if (!/^\s*[{[]/.test(text)) return text;
+  const json = parsed(text);
+  if (json === text && BRACKET.test(text)) throw new NotJson();
+  return json;
+}
+
+const BRACKET = /^\s*[{[]/;
+
+function parsed(text: string): unknown {
+  if (!BRACKET.test(text)) return text;
   try {
     return JSON.parse(text) as unknown;
   } catch {

@@ -6,6 +6,7 @@
 import { fstatSync, readSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { ServerError } from '../errors/index.js';
+import { NotJson } from './check.js';
 import { type Definition, definitions, type OptionName } from './definitions.js';
 import { nearest } from './nearest.js';
 import type { ServerOptions } from './option-types.js';
@@ -36,9 +37,20 @@ function parserOf(name: OptionName): ((text: string) => unknown) | undefined {
 
 /** @param source its name in messages @throws ServerError ERR_OPTION_* */
 export function parseOption(name: OptionName, text: string, source: string): unknown {
-  const value = parserOf(name)?.(text) ?? text;
+  const value = valueOf(name, text, source);
   checkOption(name, value, source);
   return value;
+}
+
+function valueOf(name: OptionName, text: string, source: string): unknown {
+  try {
+    return parserOf(name)?.(text) ?? text;
+  } catch (error) {
+    if (!(error instanceof NotJson)) throw error;
+    const { kind }: Definition<unknown, unknown> = definitions[name];
+    const expected = `${kind.expected}; here as JSON, with names in double quotes`;
+    throw new ServerError('ERR_OPTION_VALUE', { name: source, expected, received: 'a text that is no JSON' });
+  }
 }
 
 /** @param source its name in messages @returns the value as a server uses it @throws ServerError ERR_OPTION_* */

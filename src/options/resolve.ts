@@ -165,7 +165,8 @@ function refuseAccessLog(options: ResolvedOptions): void {
   const conflict = (other: string, why: string): never => {
     throw new ServerError('ERR_OPTION_CONFLICT', { name: 'accessLog', other, why });
   };
-  if (log.file === '' && options.daemonize) conflict('daemonize', 'a daemon has no standard output: name a `file`');
+  if (log.file === '' && options.daemonize)
+    conflict('daemonize', 'a daemon has no standard output: give `logFile`, or a `file` for it');
   if (log.file !== '' && log.file === options.logFile) {
     conflict('logFile', 'their lines have different forms: name different files');
   }

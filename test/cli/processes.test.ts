@@ -273,7 +273,9 @@ describe('the program', () => {
     expect(code).toBe(ExitCode.usage);
     expect(err.match(/unknown command/g)).toHaveLength(1);
     expect(err).toContain('See "tswoole --help".');
-    expect((await main('stop', '--no-such')).code).toBe(ExitCode.usage);
+    const { err: ofStop, code: codeOfStop } = await main('stop', '--no-such');
+    expect([codeOfStop, ofStop]).toEqual([ExitCode.usage, expect.stringContaining('See "tswoole stop --help".')]);
+    expect((await main('worker', 'stop', '--no-such')).err).toContain('See "tswoole worker stop --help".');
   });
 
   it('shows the help of a command, and of one in a group', async () => {
@@ -285,15 +287,15 @@ describe('the program', () => {
   });
 
   it.each([
-    [['help', 'statsu'], "error: unknown command 'statsu'\n(Did you mean status?)"],
-    [['help', 'nothing'], "error: unknown command 'nothing'\n"],
-    [['help', 'worker', 'sotp'], "error: unknown command 'sotp'\n(Did you mean stop?)"],
-    [['worker', 'help', 'sotp'], "error: unknown command 'sotp'\n(Did you mean stop?)"],
-    [['help', 'status', 'more'], "error: unknown command 'more'\n"],
-  ])('knows no help for what is no command: %j', async (words, says) => {
+    [['help', 'statsu'], "error: unknown command 'statsu'\n(Did you mean status?)", 'tswoole'],
+    [['help', 'nothing'], "error: unknown command 'nothing'\n", 'tswoole'],
+    [['help', 'worker', 'sotp'], "error: unknown command 'sotp'\n(Did you mean stop?)", 'tswoole worker'],
+    [['worker', 'help', 'sotp'], "error: unknown command 'sotp'\n(Did you mean stop?)", 'tswoole worker'],
+    [['help', 'status', 'more'], "error: unknown command 'more'\n", 'tswoole status'],
+  ])('knows no help for what is no command: %j', async (words, says, nearest) => {
     const { out, err, code } = await main(...words);
     expect([code, out, err]).toEqual([ExitCode.usage, '', expect.stringContaining(says)]);
-    expect(err).toContain('See "tswoole --help".');
+    expect(err).toContain(`See "${nearest} --help".`);
   });
 
   it('tells an error of ours by its sentence, and ends with its code', async () => {

@@ -55,6 +55,20 @@ describe('options from outside', () => {
     });
   });
 
+  it.each(['sticky', 'admin', 'tls', 'logRotation', 'trustProxy', 'accessLog', 'cluster'] as const)(
+    'what can only be meant as JSON and is none is told of, and not shown: %s',
+    (name) => {
+      for (const text of ['{cookie: sid}', ' [a', '{"token": \'secret\'}']) {
+        const given = (): unknown => outside({}, { [name]: text });
+        expect(given).toThrow(expect.objectContaining({ code: 'ERR_OPTION_VALUE' }));
+        expect(given).toThrow(
+          /^Option "--[a-z-]+" must be .*; here as JSON, with names in double quotes, received a text that is no JSON\./,
+        );
+        expect(given).not.toThrow(/secret/);
+      }
+    },
+  );
+
   it.each([
     [{ TSWOOLE_OPTION_WORKER_NUM: 'x' }, {}, 'ERR_OPTION_TYPE', 'TSWOOLE_OPTION_WORKER_NUM'],
     [{ TSWOOLE_OPTION_WORKER_NUM: '' }, {}, 'ERR_OPTION_TYPE', 'TSWOOLE_OPTION_WORKER_NUM'],
