@@ -95,7 +95,8 @@ async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> 
   try {
     exported = await importModule<Record<string, unknown>>(pathToFileURL(file).href);
   } catch (error) {
-    const why = `it cannot be loaded${error instanceof SyntaxError ? lineOfSyntaxError(file) : ''}`;
+    const where = error instanceof SyntaxError ? lineOfSyntaxError(file) : lineThatThrew(file, error);
+    const why = `it cannot be loaded${where}`;
     throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
   }
   if ('default' in exported) return exported['default'];
@@ -103,6 +104,17 @@ async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> 
     file,
     why: 'it has no default export (export default defineConfig({ … }); in CommonJS: module.exports = { … })',
   });
+}
+
+/** @returns the topmost of its lines; empty where it has no part in the error */
+function lineThatThrew(file: string, error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  for (const place of [pathToFileURL(file).href, file]) {
+    const [, after] = stack.split(`${place}:`, 2);
+    const line = /^\d+/.exec(after ?? '')?.[0];
+    if (line !== undefined) return ` (line ${line})`;
+  }
+  return '';
 }
 
 /** Node keeps the place out of the error. @returns empty where another file has the error, or Node does not check TypeScript */

@@ -77,8 +77,11 @@ describe('the config file', () => {
   });
 
   it('that cannot be loaded says why', async () => {
-    const thrown = loadConfig(write('throws.mjs', `throw new Error('not today');`));
-    await expect(thrown).rejects.toMatchObject({ code: 'ERR_CONFIG', cause: { message: 'not today' } });
+    const thrown = loadConfig(write('throws.mjs', `const f = () => {\n  throw new Error('not today');\n};\nf();`));
+    await expect(thrown).rejects.toMatchObject({
+      ...{ code: 'ERR_CONFIG', message: expect.stringContaining('it cannot be loaded (line 2)') },
+      cause: { message: 'not today' },
+    });
     await expect(loadConfig(write('bare.mjs', 'export const x = 1;'))).rejects.toThrow(/it has no default export/);
     await expect(loadConfig(write('bad.json', '{,}'))).rejects.toThrow(/bad\.json cannot be used: it is not JSON \(/);
     await expect(loadConfig(write('a.yaml', ''))).rejects.toThrow(/"\.yaml" is none of \.ts, /);

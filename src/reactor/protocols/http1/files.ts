@@ -89,7 +89,9 @@ class FileHeads {
 
   get(answer: FileAnswer, head: RequestHead): string {
     const date = httpDate();
-    if (!head.keepAlive || head.minor === 0) return fileHead(answer, head, date);
+    // Of the others each is an object of its own.
+    const isUsual = answer.status === 200 && head.method !== HEAD && head.keepAlive && head.minor === 1;
+    if (!isUsual) return fileHead(answer, head, date);
     if (date !== this.#date || this.#texts.size === MOST_HEADS) this.#texts.clear();
     this.#date = date;
     let text = this.#texts.get(answer);
