@@ -8,7 +8,7 @@ import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../entries.js';
 import { ServerError } from '../errors/index.js';
 import { INSPECT_VARIABLE, isInspect, parseInspect, textOf } from '../ipc/inspect.js';
 import { FLAGS_VARIABLE, parseOption, variableOf } from '../options/index.js';
-import { heapArguments, inheritedWords } from '../util/heap-argument.js';
+import { heapArguments } from '../util/heap-argument.js';
 import { CliError, ExitCode, messageOf } from './exit.js';
 import { commandFor } from './script.js';
 import type { StartFlags } from './start-flags.js';
@@ -73,18 +73,12 @@ function launch({ script: given, args, flags, cwd, environment }: Parts): Launch
   const guard = ['--import', SCRIPT_GUARD_ENTRY.href];
   // The master runs no callbacks: the debugger is for the workers.
   const nodeArgs = flags.nodeArgs.filter((word) => !isInspect(word));
+  const environmentOfServer = environmentFor(flags, environment);
+  const heap = heapArguments(nodeArgs, environmentOfServer['NODE_OPTIONS'] ?? '');
   const runner = flags.isApp ? [fileURLToPath(RUN_APP_ENTRY)] : [];
   return {
-    words: [
-      ...heapArguments([...nodeArgs, ...inheritedWords()]),
-      ...guard,
-      ...forTypes,
-      ...nodeArgs,
-      ...runner,
-      script,
-      ...args,
-    ],
-    environment: environmentFor(flags, environment),
+    words: [...heap, ...guard, ...forTypes, ...nodeArgs, ...runner, script, ...args],
+    environment: environmentOfServer,
     cwd,
     isDaemon: isDaemon(flags, environment),
   };

@@ -5,6 +5,7 @@
 import { Server as NetServer } from 'node:net';
 import { relative } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import { forgetHeapArgument } from '../util/heap-argument.js';
 import { type ScriptState, watchState } from '../util/script-state.js';
 import { ExitCode } from './exit.js';
 
@@ -48,6 +49,7 @@ function leaveArguments(): void {
   const { execArgv } = process;
   const at = execArgv.indexOf(import.meta.url);
   if (at > 0) execArgv.splice(at - 1, 2);
+  forgetHeapArgument();
 }
 
 /** Calls back at the first `listen()`. */

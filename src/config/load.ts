@@ -95,7 +95,7 @@ async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> 
   try {
     exported = await importModule<Record<string, unknown>>(pathToFileURL(file).href);
   } catch (error) {
-    const where = error instanceof SyntaxError ? lineOfSyntaxError(file) : lineThatThrew(file, error);
+    const where = (error instanceof SyntaxError ? lineOfSyntaxError(file) : '') || lineThatThrew(file, error);
     const why = `it cannot be loaded${where}`;
     throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
   }
@@ -108,7 +108,7 @@ async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> 
 
 /** @returns the topmost of its lines; empty where it has no part in the error */
 function lineThatThrew(file: string, error: unknown): string {
-  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  const stack = error instanceof Error ? String(error.stack) : '';
   for (const place of [pathToFileURL(file).href, file]) {
     const [, after] = stack.split(`${place}:`, 2);
     const line = /^\d+/.exec(after ?? '')?.[0];
@@ -117,14 +117,15 @@ function lineThatThrew(file: string, error: unknown): string {
   return '';
 }
 
-/** Node keeps the place out of the error. @returns empty where another file has the error, or Node does not check TypeScript */
+/**
+ * Node keeps the place out of the error.
+ * @returns empty where another file has the error, or Node does not check TypeScript; never the line's text, which may hold a secret
+ */
 function lineOfSyntaxError(file: string): string {
   const options = { encoding: 'utf8', timeout: CHECK_TIMEOUT_MS } as const;
   const { stderr } = spawnSync(process.execPath, ['--check', file], options);
-  const [, place, source] = /^(.+:\d+)\n(.*)\n *\^/.exec(stderr) ?? [];
-  return place === undefined
-    ? ''
-    : ` (line ${place.slice(place.lastIndexOf(':') + 1)}: ${source?.trim().slice(0, 120)})`;
+  const line = /^.+:(\d+)\n.*\n *\^/m.exec(stderr)?.[1];
+  return line === undefined ? '' : ` (line ${line})`;
 }
 
 function parse(file: string): unknown {

@@ -19,6 +19,14 @@ const [, , app = ''] = process.argv;
 setScriptPath(app);
 void run();
 
+/** Node alone knows the file and the line, and prints them where an error ends the process. No listener of the app keeps it. */
+function endBy(error: SyntaxError): void {
+  for (const event of ['unhandledRejection', 'uncaughtException']) process.removeAllListeners(event);
+  setImmediate(() => {
+    throw error;
+  });
+}
+
 async function run(): Promise<void> {
   if (isAsked()) {
     const { tellAddress } = await import('./tell-address.js');
@@ -31,7 +39,7 @@ async function run(): Promise<void> {
     const { code, cause } = error;
     if (code === 'ERR_HTTP_APP' && cause instanceof SyntaxError) {
       process.stderr.write(`${code}: ${error.message}\n`);
-      throw cause; // Node alone knows the file and the line, and prints them where an error ends the process
+      return endBy(cause);
     }
     for (const line of chainOf(error)) process.stderr.write(`${line}\n`);
     process.exit(1);

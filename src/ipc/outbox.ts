@@ -465,6 +465,7 @@ export class Outbox {
     if (ring.room(needed) < needed && ring.waitForRoom()) return false;
     commitPiece(ring, state, next);
     this.#committed(state, link, next.bytes);
+    this.sentCount += next.items - 1;
     return this.#haveLeft(state, next);
   }
 

@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { startedIn } from '../os/isolation.js';
-import { heapArguments, inheritedWords } from '../util/heap-argument.js';
+import { heapArguments } from '../util/heap-argument.js';
 import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { BootOutput, passOnBytes } from './boot-output.js';
 import { type ChildOutput, takeOutput } from './child-output.js';
@@ -40,7 +40,7 @@ export function spawnRole(
   inspectWish(); // before the environment is passed on
   const debugging = role.role === 'manager' ? [] : inspectArgs(role.id, role.lane);
   const { relay, ...start } = bequeath(role, shared, own, output);
-  const heap = role.role === 'manager' ? [] : heapArguments(inheritedWords());
+  const heap = role.role === 'manager' ? [] : heapArguments();
   const execArgv = [titleArgument(title), ...heap, ...debugging, ...inheritedExecArgv()];
   const child = spawn(process.execPath, [...execArgv, script, ...args], {
     ...start,

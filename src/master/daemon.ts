@@ -11,7 +11,7 @@ import { inspectWish, isInspect, waitsForDebugger } from '../ipc/inspect.js';
 import { environmentForMaster, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
 import { DAEMON_VARIABLE, type DaemonLog } from '../util/early-prints.js';
-import { heapArguments, inheritedWords } from '../util/heap-argument.js';
+import { heapArguments } from '../util/heap-argument.js';
 import { LineCutter } from '../util/line-cutter.js';
 import { LineWriter } from '../util/log-file.js';
 import { printedLine } from '../util/log-output.js';
@@ -80,7 +80,7 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
   const isOurs = (word: string): boolean => isTitleArgument(word) || (wish !== undefined && isInspect(word));
   const execArgv = [
     titleArgument(`${processTitle}: master`),
-    ...heapArguments(inheritedWords()),
+    ...heapArguments(),
     ...process.execArgv.filter((argument) => !isOurs(argument)),
   ];
   const child = spawn(process.execPath, [...execArgv, ...process.argv.slice(1)], {

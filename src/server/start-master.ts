@@ -29,7 +29,7 @@ import { createPoller } from '../os/create-poller.js';
 import { checkIsolation, settleIn, startedIn } from '../os/isolation.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
 import { monotonicMs } from '../util/clock.js';
-import { heapArguments, inheritedWords } from '../util/heap-argument.js';
+import { heapArguments } from '../util/heap-argument.js';
 import { version } from '../version.js';
 import { reloadTimeoutMs } from './cluster-node.js';
 import { ClusterOperation } from './cluster-operation.js';
@@ -198,7 +198,7 @@ function noteOf({ options }: StartContext) {
     logFile: options.logFile,
     isDaemon: options.daemonize,
     cwd: startedIn,
-    command: [process.execPath, ...heapArguments(inheritedWords()), ...process.execArgv, ...process.argv.slice(1)],
+    command: [process.execPath, ...heapArguments(), ...process.execArgv, ...process.argv.slice(1)],
     flags: takeFlags(),
   };
 }

@@ -129,15 +129,21 @@ describe('an app that knows nothing of tswoole', () => {
 
   it('and has a syntax error is refused with the file and the line, also of a file that it imports', async () => {
     folder = mkdtempSync(join(tmpdir(), 'app-'));
-    const file = join(folder, 'app.mjs');
-    writeFileSync(file, `import './broken.mjs';`);
-    writeFileSync(join(folder, 'broken.mjs'), '\nconst a = = 1;\n');
-    for (const address of [[], ['--host', '127.0.0.1']]) {
-      const command = [cli, 'start', file, '--http', '--port', '0', ...address];
+    const broken = '\nconst a = = 1;\n';
+    const write = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    write('broken.mjs', broken);
+    write('broken.cjs', broken);
+    const module = write('app.mjs', `import './broken.mjs';`);
+    const listens = write('app.cjs', `process.on('unhandledRejection', () => {}); require('./broken.cjs');`);
+    for (const words of [[module], [module, '--host', '127.0.0.1'], [listens, '--host', '127.0.0.1']]) {
+      const command = [cli, 'start', ...words, '--http', '--port', '0'];
       const { status, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8', timeout: 20_000 });
-      expect(status).toBe(1);
-      expect(stderr).toMatch(/^ERR_HTTP_APP: .*app\.mjs cannot answer requests/m);
-      expect(stderr).toMatch(/broken\.mjs:2\nconst a = = 1;/);
+      expect([words, status]).toEqual([words, 1]);
+      expect(stderr).toMatch(/^ERR_HTTP_APP: .*app\.[cm]js cannot answer requests/m);
+      expect(stderr).toMatch(/broken\.[cm]js:2\nconst a = = 1;/);
     }
   });
 });
