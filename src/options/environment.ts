@@ -37,12 +37,12 @@ function parserOf(name: OptionName): ((text: string) => unknown) | undefined {
 
 /** @param source its name in messages @throws ServerError ERR_OPTION_* */
 export function parseOption(name: OptionName, text: string, source: string): unknown {
-  const value = valueOf(name, text, source);
+  const value = readText(name, text, source);
   checkOption(name, value, source);
   return value;
 }
 
-function valueOf(name: OptionName, text: string, source: string): unknown {
+function readText(name: OptionName, text: string, source: string): unknown {
   try {
     return parserOf(name)?.(text) ?? text;
   } catch (error) {
