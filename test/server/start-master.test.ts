@@ -18,6 +18,7 @@ import { loadDispatch } from '../../src/reactor/dispatch/custom.js';
 import type { Runtime, StartContext } from '../../src/server/context.js';
 import { ListenPort } from '../../src/server/listen-port.js';
 import { startMaster } from '../../src/server/start-master.js';
+import { heapArguments } from '../../src/util/heap-argument.js';
 import { Log } from '../../src/util/log.js';
 import { version } from '../../src/version.js';
 import { eventually } from '../helpers/eventually.js';
@@ -153,7 +154,10 @@ describe('a start', () => {
     await startMaster(contextOf({ pidFile: '/tmp/a.pid', logFile: '/tmp/a.log' }));
     expect(operation?.note).toMatchObject({
       ...{ name: 'web', version, mode: 'process', pidFile: '/tmp/a.pid', logFile: '/tmp/a.log', isDaemon: false },
-      ...{ cwd: process.cwd(), command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)] },
+      ...{
+        cwd: process.cwd(),
+        command: [process.execPath, ...heapArguments(), ...process.execArgv, ...process.argv.slice(1)],
+      },
     });
     expect(Math.abs((operation?.note.startedAt ?? 0) - Date.now())).toBeLessThan(60_000);
   });
