@@ -13,7 +13,7 @@ import { addressText, readAddress } from './address.js';
 import { ROOM_HEAD_BYTES } from './broker/room-data.js';
 import type { DriverState, Member, NodeInfo } from './driver.js';
 import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
-import { checkName } from './names.js';
+import { checkName, metaText } from './names.js';
 import { OwnPresence } from './own-presence.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
@@ -31,6 +31,8 @@ export interface ClusterParts {
   maxPayload(): number;
   /** This is the broker process. */
   isBroker(): boolean;
+  /** The broker process is a new one, and is being told what it has to know: of jobs too. Missing: there are none. */
+  tellsAgain?(): void;
   /** The user's callbacks. */
   readonly callbacks: Partial<ClusterCallbacks> & {
     readonly clusterRequest?: ((data: unknown, from: string) => unknown) | undefined;
@@ -86,6 +88,7 @@ export class Cluster {
   #maxPayload = Number.POSITIVE_INFINITY;
   /** A broker process has said how things stand. */
   #isTold = false;
+  #telling: NodeJS.Timeout | undefined;
   #isHeard = false;
   readonly #heard = deferred<true>();
   #early = 0;
@@ -177,10 +180,14 @@ export class Cluster {
 
   /** Who is there, under keys of your own, such as users by room: members of all living nodes. */
   readonly presence = {
-    /** Adds or replaces a member of this node; it goes with its node. @param meta JSON @throws ServerError ERR_CLUSTER_FULL */
-    put: (key: string, member: string, meta: unknown = null): void => {
+    /**
+     * Adds or replaces a member of this node; it goes with its node. @param given what JSON can express, of at most 16 KiB
+     * @throws ServerError ERR_CLUSTER_FULL, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_SUBJECT, ERR_OPTION_VALUE
+     */
+    put: (key: string, member: string, given: unknown = null): void => {
       checkName('key', key);
       checkName('member', member);
+      const meta: unknown = JSON.parse(metaText(given));
       this.#present.checkRoom(key, member);
       const present = { key, member, meta, ttlMs: this.#parts.ttlMs };
       this.#parts.say({ say: 'present', ...present });
@@ -306,8 +313,20 @@ export class Cluster {
       this.#state = 'reconnecting';
       this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'reconnecting' }));
     }
-    if (this.#isHeard) this.hear();
-    for (const members of this.#present.all()) this.#parts.say({ say: 'presentAgain', members });
+    this.#tellAgain();
+  }
+
+  /** What a new broker process has to know. While messages for the one before fill the way to it, it hears a little later. */
+  #tellAgain(): void {
+    clearTimeout(this.#telling);
+    try {
+      if (this.#isHeard) this.hear();
+      for (const members of this.#present.all()) this.#parts.say({ say: 'presentAgain', members });
+      this.#parts.tellsAgain?.();
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      this.#telling = setTimeout(() => this.#tellAgain(), TELL_AGAIN_MS);
+    }
   }
 
   /** The broker process runs nothing of the user's, which may compute for long: it takes only what shared objects are told. */
@@ -364,7 +383,16 @@ export class Cluster {
         throw new ServerError('ERR_CLUSTER_NO_HANDLER', { node: this.self.id });
       say({ say: 'answer', id, value: await callbacks.clusterRequest(data, from) });
     } catch (error) {
-      say({ say: 'failed', id, error: serializeError(error) });
+      this.#sayFailed(id, error);
+    }
+  }
+
+  /** Whoever asks has a time-out, should there be no room for the answer. */
+  #sayFailed(id: number, error: unknown): void {
+    try {
+      this.#parts.say({ say: 'failed', id, error: serializeError(error) });
+    } catch (refused) {
+      if (!isFull(refused)) throw refused;
     }
   }
 
@@ -389,5 +417,9 @@ export const NOT_YET = '-';
 
 type Callback = ((...args: readonly unknown[]) => unknown) | undefined;
 
-const milliseconds = integer({ min: 1, max: 2_147_483_647 }, 'ms');
+const milliseconds = integer({ min: 1, max: 86_400_000 }, 'ms');
+const TELL_AGAIN_MS = 100;
+
+const isFull = (error: unknown): boolean => error instanceof ServerError && error.code === 'ERR_MESSAGE_QUEUE_FULL';
+
 const GRACE_MS = 500;

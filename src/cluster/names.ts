@@ -13,6 +13,25 @@ export function checkName(what: 'subject' | 'key' | 'member', value: unknown): a
   throw new ServerError('ERR_CLUSTER_SUBJECT', { what, expected, received: describe(value) });
 }
 
+const MOST_META_BYTES = 16 * 1024;
+
+/** @returns as JSON @throws ServerError ERR_OPTION_VALUE: JSON cannot express it; ERR_CLUSTER_PAYLOAD */
+export function metaText(meta: unknown): string {
+  const json = jsonOf(meta);
+  if (json === undefined) return refuse('ERR_OPTION_VALUE', 'meta', 'what JSON can express', meta);
+  const bytes = Buffer.byteLength(json);
+  if (bytes > MOST_META_BYTES) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes, most: MOST_META_BYTES });
+  return json;
+}
+
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
+}
+
 const shapes = {
   id: { shape: /^[A-Za-z0-9._-]{1,128}$/, expected: '1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-"' },
   incarnation: { shape: /^[A-Za-z0-9._-]{1,64}$/, expected: '1 to 64 of A-Z, a-z, 0-9, ".", "_" and "-"' },

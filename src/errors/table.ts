@@ -260,7 +260,8 @@ export const errorTable = {
   }),
   ERR_ROOM_NAME: entry({
     fields: { received: 'string' },
-    sentence: ({ received }) => `The name of a room must be a string of 1 to 128 bytes (UTF-8), received ${received}.`,
+    sentence: ({ received }) =>
+      `The name of a room must be a well-formed string of 1 to 128 bytes (UTF-8), received ${received}.`,
     advice: 'Give a text; where it may be longer, for example its hash.',
   }),
   ERR_ROOM_QUESTION: entry({

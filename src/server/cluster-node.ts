@@ -74,6 +74,7 @@ export class ClusterNode {
       mayAsk: () => this.#mayAsk,
       maxPayload: () => this.#record?.maxPayload ?? Number.POSITIVE_INFINITY,
       isBroker: () => this.#toBroker !== undefined,
+      tellsAgain: () => this.#jobs?.hear(),
       callbacks: parts.callbacks,
       say: (message) => this.#say(message),
       failed: (event, error) => parts.log.error(`the callback of "${event}" failed`, { error }),
@@ -162,7 +163,6 @@ export class ClusterNode {
     if (this.#toBroker !== undefined) return this.#toBroker(message as ToBroker, from);
     // From its own id: the successor has passed it on.
     this.cluster.onMessage(message as FromBroker, from === this.#ownId);
-    if ((message as FromBroker).say === 'restarted') this.#jobs?.hear();
   }
 
   #hear(): void {

@@ -97,6 +97,34 @@ async function openTwo() {
 }
 
 describe('a broker process', () => {
+  it('outlives what it cannot carry out, and says so', async () => {
+    const { a, b } = await openTwo();
+    const cyclic: Record<string, unknown> = {};
+    cyclic['it'] = cyclic;
+    a.say({ say: 'joined', room: '\ud800' });
+    a.say({ say: 'room', room: '\ud800', data: 'x' });
+    a.say({ say: 'present', key: 'lobby', member: 'ann', meta: cyclic, ttlMs: 1000 });
+    expect(a.log.filter((line) => line.includes('was refused'))).toHaveLength(3);
+    a.say({ say: 'joined', room: 'room' });
+    await eventually(() => {
+      b.say({ say: 'room', room: 'room', data: 'text' });
+      expect(a.published[0]).toEqual(['room', 'text']);
+    });
+    expect(await a.ask({ ask: 'presence', key: 'lobby' })).toEqual([]);
+  });
+
+  it('tells of a publication that it cannot read as one that is missing, and goes on', async () => {
+    const { a, b } = await openTwo();
+    const subject = 'm:news';
+    a.say({ say: 'subscribe', subject });
+    await eventually(() => {
+      b.broker.driver.publish(subject, Buffer.from('garbage'));
+      expect(a.of('event')).toContainEqual({ say: 'event', event: 'clusterGap', args: ['news'] });
+    });
+    b.say({ say: 'publish', subject, data: clonedBytes('good') });
+    await eventually(() => expect(a.of('published')).toContainEqual(expect.objectContaining({ data: 'good' })));
+  });
+
   it('passes a message to a room on where it has members, and never back to where it came from', async () => {
     const { a, b } = await openTwo();
     b.say({ say: 'joined', room: 'room' });

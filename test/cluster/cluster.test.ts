@@ -4,7 +4,7 @@ import { addressText, readAddress } from '../../src/cluster/address.js';
 import { Cluster, type ClusterParts } from '../../src/cluster/cluster.js';
 import type { ToBroker } from '../../src/cluster/messages.js';
 import { subjectOf } from '../../src/cluster/subjects.js';
-import { serializeError } from '../../src/errors/index.js';
+import { ServerError, serializeError } from '../../src/errors/index.js';
 import { eventually } from '../helpers/eventually.js';
 
 const self = { id: 'a', incarnation: '1-2', address: 'here', version: '1' };
@@ -37,6 +37,50 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
 const now = { say: 'now', state: 'up', nodes: [self], maxPayload: 1000 } as const;
 
 describe('server.cluster', () => {
+  it('tells another broker process what it has to know as soon as there is room for it, and lets an answer go that has none', async () => {
+    vi.useFakeTimers();
+    try {
+      let isFull = true;
+      const said: string[] = [];
+      const tellsAgain = vi.fn();
+      const say = ({ say: what }: ToBroker): void => {
+        if (isFull) throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { processId: 2, bytes: 1 } as never);
+        said.push(what);
+      };
+      const { cluster } = open({ say, tellsAgain }, false);
+      isFull = false;
+      cluster.hear();
+      cluster.presence.put('lobby', 'ann');
+      said.length = 0;
+      isFull = true;
+      expect(() => cluster.onMessage({ say: 'restarted' })).not.toThrow();
+      cluster.onMessage({ say: 'asked', id: 1, data: 'x', from: 'b' });
+      await vi.advanceTimersByTimeAsync(250);
+      expect([said, tellsAgain.mock.calls.length]).toEqual([[], 0]);
+      isFull = false;
+      await vi.advanceTimersByTimeAsync(100);
+      expect([said, tellsAgain.mock.calls.length]).toEqual([['hello', 'presentAgain'], 1]);
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(said.length).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('refuses what JSON cannot express, or is too long, of who is present: nothing is said', () => {
+    const { cluster, said } = open();
+    const cyclic: Record<string, unknown> = {};
+    cyclic['it'] = cyclic;
+    said.length = 0;
+    for (const meta of [10n, { n: 10n }, cyclic, () => 1, Symbol('x')]) {
+      expect(() => cluster.presence.put('lobby', 'ann', meta)).toThrow(code('ERR_OPTION_VALUE'));
+    }
+    expect(() => cluster.presence.put('lobby', 'ann', 'ü'.repeat(8192))).toThrow(code('ERR_CLUSTER_PAYLOAD'));
+    expect(said).toEqual([]);
+    cluster.onMessage({ say: 'restarted' });
+    expect(said).toEqual([{ say: 'hello', subjects: [] }]);
+  });
+
   it('says again to another broker process who is present: what it put and kept, not what was dropped or put elsewhere', () => {
     const { cluster, said } = open();
     const { presence } = cluster;

@@ -267,7 +267,7 @@ describe('rooms', () => {
     ]);
   });
 
-  it.each(['', 'x'.repeat(129), 5, null])('cannot be called %j', async (room) => {
+  it.each(['', 'x'.repeat(129), 5, null, 'half \ud800'])('cannot be called %j', async (room) => {
     const fd = socket(3);
     const name = room as string;
     const refused = code('ERR_ROOM_NAME');

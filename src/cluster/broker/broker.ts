@@ -122,7 +122,20 @@ export class Broker {
 
   // ——— this node's processes ———
 
+  /** What cannot be carried out costs this node its message, never its place in the cluster. */
   onMessage(message: ToBroker, from: number): void {
+    try {
+      this.#take(message, from);
+    } catch (error) {
+      this.#parts.log.error('what a process of this node wanted of the cluster was refused', {
+        what: message.say,
+        from,
+        error,
+      });
+    }
+  }
+
+  #take(message: ToBroker, from: number): void {
     switch (message.say) {
       case 'hello':
         return this.#hello(message.subjects, from);
@@ -181,10 +194,23 @@ export class Broker {
     if (known !== undefined) return void known.processes.add(from);
     const processes = new Set([from]);
     const subscription = this.#driver.subscribe(subject, (data, node) => {
-      const message = { say: 'published', subject, data: unpackValue(data), from: node } as const;
+      const value = this.#unpacked(subject, data, node);
+      if (value === undefined) return;
+      const message = { say: 'published', subject, ...value, from: node } as const;
       for (const id of processes) this.#send(message, id);
     });
     this.#subscribers.set(subject, { subscription, processes });
+  }
+
+  /** Of a Node with another format, or a stranger: undefined, and the subscribers are told that something is missing. */
+  #unpacked(subject: string, data: Uint8Array, node: string): { data: unknown } | undefined {
+    try {
+      return { data: unpackValue(data) };
+    } catch (error) {
+      this.#parts.log.error('a publication cannot be read', { subject: nameOf(subject), node, error });
+      this.#tellAll(gapOf(nameOf(subject)));
+      return undefined;
+    }
   }
 
   #unsubscribe(subject: string, from: number): void {
@@ -197,8 +223,8 @@ export class Broker {
 
   #putPresent(present: PresentMember, from: number): void {
     const { key, member, meta, ttlMs } = present;
-    this.#present.put(present, from);
     this.#driver.presence.put(ownKey(key), member, meta, ttlMs);
+    this.#present.put(present, from);
   }
 
   #look(): void {

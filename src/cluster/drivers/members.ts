@@ -2,15 +2,13 @@
  * Presence without a store: each node knows its own members, and a list is one question to each node. Nothing has to be
  * renewed, nothing is left behind by a dead node, and an engine that lost its data has lost no members.
  */
-import { ServerError } from '../../errors/index.js';
 import { integer } from '../../options/check.js';
 import { monotonicMs } from '../../util/clock.js';
 import type { Member, NodeId, NodeInfo, Presence } from '../driver.js';
-import { checkName } from '../names.js';
+import { checkName, metaText } from '../names.js';
 
 /** One page of an answer, or less where the engine takes only small payloads. */
 const PAGE_BYTES = 64 * 1024;
-const MOST_META_BYTES = 16 * 1024;
 /** Lists whose last known members are kept, for a node that does not answer. */
 const MOST_KEPT = 1000;
 
@@ -70,9 +68,7 @@ export class Members implements Presence {
     checkName('key', key);
     checkName('member', member);
     integer({ min: 1, max: 86_400_000 }, 'ms').check('ttlMs', ttlMs);
-    const json = JSON.stringify(meta) ?? 'null';
-    if (json.length > MOST_META_BYTES)
-      throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes: json.length, most: MOST_META_BYTES });
+    const json = metaText(meta ?? null);
     const members = this.#own.get(key) ?? new Map<string, OwnMember>();
     this.#own.set(key, members);
     members.set(member, { number: members.get(member)?.number ?? ++this.#lastNumber, meta: json, ttlMs });
