@@ -34,7 +34,8 @@ export interface HeldFrame {
 export const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, detail: 0 };
 
 export interface HeldData {
-  readonly data: Uint8Array;
+  /** A text has characters up to U+00FF, each a byte: it is encoded when it leaves. */
+  readonly data: Uint8Array | string;
   at: number;
   readonly frame: HeldFrame;
 }

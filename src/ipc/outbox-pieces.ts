@@ -1,4 +1,5 @@
 /** How much of a send fits into one frame. */
+import { writeLatin1 } from '../util/latin1.js';
 import { frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
 import type { HeldData, HeldFrame, NextFrame, OutState } from './out-state.js';
 import type { Reply } from './reply.js';
@@ -57,19 +58,24 @@ function goesOnWith(a: HeldFrame, b: HeldFrame): boolean {
   return !isWhole && a.type === b.type && a.detail === b.detail && a.flags === (b.flags & ~b.lastFlags);
 }
 
+function encode(data: Uint8Array | string, from: number, end: number, target: Buffer, at: number): void {
+  if (typeof data === 'string') writeLatin1(target, data.slice(from, end), at);
+  else target.set(data.subarray(from, end), at);
+}
+
 /** Writes the next frame. The caller has checked the room. */
 export function commitPiece(ring: RingWriter, state: OutState, { items, bytes }: NextFrame): void {
   const { keepsPlace, sessionId } = state;
   const held = (state.held ?? []) as readonly HeldData[];
   let at = ring.payloadAt;
   for (const { data, at: from } of held.slice(0, items - 1)) {
-    ring.bytes.set(data.subarray(from), at);
+    encode(data, from, data.length, ring.bytes, at);
     at += data.length - from;
   }
   const { data, at: from, frame } = held[items - 1] as HeldData;
   const { type, flags, lastFlags, detail } = frame;
   const end = from + bytes - (at - ring.payloadAt);
-  ring.bytes.set(data.subarray(from, end), at);
+  encode(data, from, end, ring.bytes, at);
   const isLast = end === data.length;
   const isPiece = type === Request.send && items === 1 && (keepsPlace || end - from < data.length);
   const more = keepsPlace || !isLast ? SendFlag.more : 0;

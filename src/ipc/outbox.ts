@@ -374,7 +374,7 @@ export class Outbox {
 
   // ——— holding ———
 
-  #hold(state: OutState, data: Uint8Array, frame = rawFrame): boolean {
+  #hold(state: OutState, data: Uint8Array | string, frame = rawFrame): boolean {
     const { sessionId: fd, limits } = state;
     const { highWatermark, limitBytes } = limits;
     if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
@@ -389,7 +389,7 @@ export class Outbox {
   }
 
   #holdReply(state: OutState, reply: Reply): boolean {
-    const { type, flags, lastFlags, detail, parts } = reply;
+    const { type, flags, lastFlags, detail, kept: parts } = reply;
     if (type === Request.send) return this.#hold(state, wholeOf(reply)); // one send, however many parts it has
     const last = parts.pop() ?? nothing;
     for (const piece of parts) {

@@ -24,6 +24,7 @@ export function passPiece(link: ReactorLink, sessionId: number, item: HeldData, 
   piece.sessionId = sessionId;
   piece.detail = frame.detail;
   piece.flags = isLast ? frame.flags : frame.flags & ~frame.lastFlags;
-  piece.body = data.subarray(at, at + length);
+  if (typeof data === 'string') piece.text = data.slice(at, at + length);
+  else piece.body = data.subarray(at, at + length);
   return passDirectly(link, piece) ? length : 0;
 }

@@ -43,6 +43,12 @@ export class Reply {
     if (tail !== '') writeLatin1(target, tail, bodyAt + (body === null ? 0 : body.length));
   }
 
+  /** The same for later: of the head, whose memory is used again, a copy; texts are encoded when they leave. */
+  get kept(): (Uint8Array | string)[] {
+    const { head, text, body, tail } = this;
+    return [head === null ? '' : Buffer.from(head), text, body ?? '', tail].filter(({ length }) => length > 0);
+  }
+
   /** The same where it lies: the body is not copied. */
   get parts(): Buffer[] {
     const { head, text, body, tail } = this;

@@ -230,6 +230,20 @@ describe('reply', () => {
       expect([outbox.heldBytes, outbox.isEmpty]).toEqual([0, true]);
     });
 
+    it('a long text, of which each character is a byte, leaves in pieces as they have room', () => {
+      const text = Array.from({ length: 150_000 }, (_, i) => String.fromCharCode(i % 256)).join('');
+      outbox.reply(replyOf({ flags: Flag.last, head: Buffer.from('head '), text, tail: 'tail' }));
+      const pieces: Buffer[] = [];
+      for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+        pieces.push(...frames.filter(({ type }) => type === TYPE).map(({ payload }) => payload));
+        if (frames.some(({ type }) => type === Request.watchDrain)) outbox.writable(FD);
+        outbox.roomAgain();
+      }
+      expect(pieces.length).toBeGreaterThan(1);
+      expect(Buffer.concat(pieces).toString('latin1')).toBe(`head ${text}tail`);
+      expect(outbox.heldBytes).toBe(0);
+    });
+
     it('an empty end leaves with what stands before it', () => {
       outbox.reply(replyOf({ text: 'all' }));
       outbox.reply(replyOf({ flags: Flag.last }));
@@ -352,6 +366,17 @@ describe('a reactor in this thread', () => {
     [takes, isFull] = [true, false];
     local.writable(FD);
     expect([given.join('').length, local.heldBytes]).toEqual([300_000, 0]);
+  });
+
+  it('gets a long text in pieces too', () => {
+    const text = Array.from({ length: 300_000 }, (_, i) => String.fromCharCode(i % 256)).join('');
+    takes = false;
+    isFull = true;
+    local.reply(replyOf({ flags: Flag.last, text }));
+    takeAll();
+    [takes, isFull] = [true, false];
+    local.writable(FD);
+    expect([given.join('') === text, given.length > 1, local.heldBytes]).toEqual([true, true, 0]);
   });
 
   it('finds what it does not take in the ring', () => {
