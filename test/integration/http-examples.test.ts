@@ -141,7 +141,10 @@ describe('an app that knows nothing of tswoole', () => {
     const listens = write('app.cjs', `process.on('unhandledRejection', () => {}); require('./broken.cjs');`);
     for (const words of [[module], [module, '--host', '127.0.0.1'], [listens, '--host', '127.0.0.1']]) {
       const command = [cli, 'start', ...words, '--http', '--port', '0'];
-      const { status, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8', timeout: Math.ceil(DEADLINE_MS) });
+      const { status, stderr } = spawnSync(process.execPath, command, {
+        encoding: 'utf8',
+        timeout: Math.ceil(DEADLINE_MS),
+      });
       expect([words, status]).toEqual([words, 1]);
       expect(stderr).toMatch(/^ERR_HTTP_APP: .*app\.[cm]js cannot answer requests/m);
       expect(stderr).toMatch(/broken\.[cm]js:2\nconst a = = 1;/);
