@@ -325,7 +325,7 @@ export class Cluster {
       this.#parts.tellsAgain?.();
     } catch (error) {
       if (!isFull(error)) throw error;
-      this.#telling = setTimeout(() => this.#tellAgain(), TELL_AGAIN_MS);
+      this.#telling = setTimeout(() => this.#tellAgain(), TELL_AGAIN_MS).unref();
     }
   }
 

@@ -30,7 +30,7 @@ export function longestFrame({ size }: RingWriter, { window, unconfirmed }: OutS
 /**
  * Pieces of one answer, or whole sends, leave together: the size of a chunk, its bytes and the line behind them would
  * otherwise be a frame and a send(2) each.
- * @param mayJoin false: each item by itself
+ * @param mayJoin false: each item by itself, where what is published to rooms may come between any two
  */
 export function nextFrame(state: OutState, most: number, mayJoin: boolean): NextFrame {
   const held = state.held ?? [];

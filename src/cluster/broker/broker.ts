@@ -193,24 +193,20 @@ export class Broker {
     const known = this.#subscribers.get(subject);
     if (known !== undefined) return void known.processes.add(from);
     const processes = new Set([from]);
+    let isTold = false;
     const subscription = this.#driver.subscribe(subject, (data, node) => {
-      const value = this.#unpacked(subject, data, node);
-      if (value === undefined) return;
-      const message = { say: 'published', subject, ...value, from: node } as const;
+      const value = unpacked(data);
+      if ('error' in value) {
+        const level = isTold ? 'debug' : 'error'; // once, until one can be read
+        this.#parts.log[level]('a publication cannot be read', { subject: nameOf(subject), node, error: value.error });
+        isTold = true;
+        return this.#tellAll(gapOf(nameOf(subject)));
+      }
+      isTold = false;
+      const message = { say: 'published', subject, data: value.data, from: node } as const;
       for (const id of processes) this.#send(message, id);
     });
     this.#subscribers.set(subject, { subscription, processes });
-  }
-
-  /** Of a Node with another format, or a stranger: undefined, and the subscribers are told that something is missing. */
-  #unpacked(subject: string, data: Uint8Array, node: string): { data: unknown } | undefined {
-    try {
-      return { data: unpackValue(data) };
-    } catch (error) {
-      this.#parts.log.error('a publication cannot be read', { subject: nameOf(subject), node, error });
-      this.#tellAll(gapOf(nameOf(subject)));
-      return undefined;
-    }
   }
 
   #unsubscribe(subject: string, from: number): void {
@@ -406,3 +402,12 @@ export class Broker {
 }
 
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
+
+/** A stranger may publish anything, and a later Node in another format. */
+function unpacked(data: Uint8Array): { data: unknown } | { error: unknown } {
+  try {
+    return { data: unpackValue(data) };
+  } catch (error) {
+    return { error };
+  }
+}
