@@ -69,10 +69,14 @@ export function starvedMs(pid: number): number {
   }
 }
 
-/** The environment it was started with; undefined where the kernel does not reveal it (another user's, no /proc). */
+/**
+ * The environment it was started with; undefined where the kernel does not reveal it (another user's, no /proc), or has
+ * none to show: the file is empty while the process is between two programs, in execve(2).
+ */
 export function environmentOf(pid: number): NodeJS.ProcessEnv | undefined {
   try {
     const pairs = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
+    if (pairs.length === 0) return undefined;
     return Object.fromEntries(
       pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
     );
