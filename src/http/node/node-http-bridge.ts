@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
 import { CONTINUE, plainAnswer } from '../../protocol/http/plain-answer.js';
+import { AdoptedPrototypes } from './adopted-prototypes.js';
 import { AnswerGuard } from './answer-guard.js';
 import { CarriedSocket } from './carried-socket.js';
 import { feedRequest } from './feed.js';
@@ -60,6 +61,7 @@ export class NodeHttpBridge {
   readonly #carried = new Map<number, Carried>();
   readonly #bySocket = new WeakMap<object, Carried>();
   readonly #tunnels = new Set<CarriedSocket>();
+  readonly #prototypes: AdoptedPrototypes;
   readonly #onStarted = (message: unknown) => this.#started(message as StartMessage);
   readonly #onUpgrade = (_: IncomingMessage, socket: object) => this.#upgraded(socket);
   #spans: SpannedEvents | undefined;
@@ -77,6 +79,7 @@ export class NodeHttpBridge {
     this.#failed = options.failed ?? (() => {});
     this.server =
       listener instanceof Server ? listener : createServer({ maxHeaderSize: this.#options.maxHeaderBytes }, listener);
+    this.#prototypes = new AdoptedPrototypes(this.server);
     // The reactor answers clients that wait too long.
     Object.assign(this.server, { timeout: 0, keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
     subscribe(STARTED, this.#onStarted);
@@ -213,6 +216,7 @@ export class NodeHttpBridge {
     if (this.#isDraining) response.shouldKeepAlive = false;
     response.once('finish', () => {
       current.isAnswered = true;
+      this.#prototypes.saw(request, response);
       // Node decides right behind this whether the connection ends; then it ends the socket.
       process.nextTick(() => this.#completed(carried, current));
     });
