@@ -93,7 +93,10 @@ describe('a config', () => {
     [{ args: 'x' }, /"args" of app "api" must be a list of strings, received string "x"/],
     [{ nodeArgs: ['a', 1] }, /"nodeArgs\[1\]" of app "api" must be a string without NUL, received number 1/],
     [{ env: [] }, /"env" of app "api" must be an object with variables by name/],
-    [{ env: { A: null } }, /"env\.A" of app "api" must be a string without NUL, a number, true or false, received null/],
+    [
+      { env: { A: null } },
+      /"env\.A" of app "api" must be a string without NUL, a number, true or false, received null/,
+    ],
     [{ env: { 'A=B': '' } }, /"env\.A=B" of app "api" must be a variable with a name without "="/],
     // What execve(2) gets ends at a NUL: the app would start with half of the value.
     [{ script: 'a\0.js' }, /"script" of app "api" must be the path of a file/],
