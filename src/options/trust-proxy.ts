@@ -1,5 +1,5 @@
 /** The option `trustProxy`: which proxies may name the client of a request. */
-import { AddressSet } from '../protocol/address-set.js';
+import { BlockList, isIPv4 } from 'node:net';
 import { flag, integer, isPlainObject, isRange, jsonOrText, type Kind, listOf, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
@@ -98,8 +98,11 @@ function rangesOf(name: string, item: unknown, expected: string): readonly strin
 
 /** A range with both ends of a family has all of it. `::ffff:0:0/96`, and each range around it, is all of IPv4. */
 function holdsAll(range: string): boolean {
-  const set = new AddressSet([range]);
-  return [IPV4_ENDS, IPV6_ENDS].some((ends) => ends.every((end) => set.has(end)));
+  const [address = '', bits] = range.split('/');
+  if (bits === undefined) return false;
+  const list = new BlockList();
+  list.addSubnet(address, Number(bits), isIPv4(address) ? 'ipv4' : 'ipv6');
+  return IPV4_ENDS.every((end) => list.check(end, 'ipv4')) || IPV6_ENDS.every((end) => list.check(end, 'ipv6'));
 }
 
 function checkFields(name: string, value: unknown): readonly ForwardedField[] {
