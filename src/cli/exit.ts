@@ -31,7 +31,8 @@ export class CliError extends Error {
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code: unknown = Reflect.get(error, 'code');
-  const cause = error.cause instanceof Error ? `\n  because: ${messageOf(error.cause)}` : '';
+  const isTold = error.cause instanceof Error || (error.cause !== undefined && typeof error.cause !== 'object');
+  const cause = isTold ? `\n  because: ${messageOf(error.cause)}` : '';
   return typeof code === 'string' && code.startsWith('ERR_')
     ? `${error.message} (${code})${cause}`
     : error.message + cause;

@@ -27,6 +27,7 @@ function fail(error: unknown): void {
     return;
   }
   const isExpected = error instanceof CliError || error instanceof ServerError;
-  process.stderr.write(`tswoole: ${isExpected ? messageOf(error) : (error as Error).stack}\n`);
+  const isUnexpected = error instanceof Error && !isExpected;
+  process.stderr.write(`tswoole: ${isUnexpected ? error.stack : messageOf(error)}\n`);
   process.exitCode = error instanceof CliError ? error.exitCode : ExitCode.failed;
 }

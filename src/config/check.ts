@@ -49,7 +49,7 @@ function checkApp(given: Record<string, unknown>, { file, prefix }: Place): Chec
     refuse('name', expected, name, { file, app: '', prefix });
   }
   const place: Place = { file, app: name, prefix: '' };
-  if (typeof script !== 'string' || script === '') refuse('script', 'the path of a file', script, place);
+  if (!isText(script) || script === '') refuse('script', 'the path of a file', script, place);
   const { name: _, script: __, environments: ___, ...settings } = given;
   return {
     name,
@@ -105,22 +105,27 @@ const checks: Readonly<Record<OwnSetting, (key: string, value: unknown, place: P
   },
 };
 
+/** What execve(2) and open(2) take whole: behind a NUL they would silently read no more. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && !value.includes('\0');
+}
+
 function textOr(key: string, value: unknown, expected: string, place: Place): string {
-  return typeof value === 'string' && value !== '' ? value : refuse(key, expected, value, place);
+  return isText(value) && value !== '' ? value : refuse(key, expected, value, place);
 }
 
 function texts(key: string, value: unknown, place: Place): string[] {
   if (!Array.isArray(value)) refuse(key, 'a list of strings', value, place);
-  const strange = (value as unknown[]).findIndex((one) => typeof one !== 'string');
-  if (strange >= 0) refuse(`${key}[${strange}]`, 'a string', (value as unknown[])[strange], place);
+  const strange = (value as unknown[]).findIndex((one) => !isText(one));
+  if (strange >= 0) refuse(`${key}[${strange}]`, 'a string without NUL', (value as unknown[])[strange], place);
   return [...(value as string[])];
 }
 
 function variable(key: string, value: unknown, place: Place): string {
-  const isVariable = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+  const isVariable = isText(value) || typeof value === 'number' || typeof value === 'boolean';
   const name = key.slice('env.'.length);
-  if (name === '' || /[=\0]/.test(name)) refuse(key, 'a variable with a name without "="', value, place);
-  return isVariable ? String(value) : refuse(key, 'a string, a number, true or false', value, place);
+  if (name === '' || /[=\0]/.test(name)) refuse(key, 'a variable with a name without "=" or NUL', value, place);
+  return isVariable ? String(value) : refuse(key, 'a string without NUL, a number, true or false', value, place);
 }
 
 /** Checked as the value it is (a port is a number here), and kept as the text that `tswoole start` hands to the server. */

@@ -99,11 +99,21 @@ async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> 
     const why = `it cannot be loaded${where}`;
     throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
   }
-  if ('default' in exported) return exported['default'];
+  if ('default' in exported) return settled(exported['default'], file);
   throw new ServerError('ERR_CONFIG', {
     file,
     why: 'it has no default export (export default defineConfig({ … }); in CommonJS: module.exports = { … })',
   });
+}
+
+/** A default export may be a promise: a config that asks for its secrets first. */
+async function settled(exported: unknown, file: string): Promise<unknown> {
+  try {
+    return await exported;
+  } catch (error) {
+    const why = `the promise it exports was rejected${lineThatThrew(file, error)}`;
+    throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
+  }
 }
 
 /** @returns the topmost of its lines; empty where it has no part in the error */

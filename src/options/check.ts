@@ -274,6 +274,8 @@ export function isRange(value: unknown): value is string {
   const [address = '', bits, ...rest] = value.split('/');
   const family = isIP(address);
   if (family === 0 || rest.length > 0) return false;
+  // Of a zone (fe80::1%eth0) nothing is compared: the same address on any other link would be taken for it.
+  if (address.includes('%')) return false;
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
 

@@ -277,6 +277,9 @@ describe('what is printed', () => {
     );
     expect(messageOf(Object.assign(new Error('no'), { code: 'ENOENT' }))).toBe('no');
     expect(messageOf('a text')).toBe('a text');
+    expect(messageOf(new Error('it failed', { cause: 'DATABASE_URL is missing' }))).toBe(
+      'it failed\n  because: DATABASE_URL is missing',
+    );
   });
 });
 

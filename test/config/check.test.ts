@@ -91,10 +91,20 @@ describe('a config', () => {
     [{ cwd: '' }, /"cwd" of app "api" must be the path of a folder/],
     [{ envFile: 1 }, /"envFile" of app "api" must be the path of a file, received number 1/],
     [{ args: 'x' }, /"args" of app "api" must be a list of strings, received string "x"/],
-    [{ nodeArgs: ['a', 1] }, /"nodeArgs\[1\]" of app "api" must be a string, received number 1/],
+    [{ nodeArgs: ['a', 1] }, /"nodeArgs\[1\]" of app "api" must be a string without NUL, received number 1/],
     [{ env: [] }, /"env" of app "api" must be an object with variables by name/],
-    [{ env: { A: null } }, /"env\.A" of app "api" must be a string, a number, true or false, received null/],
+    [
+      { env: { A: null } },
+      /"env\.A" of app "api" must be a string without NUL, a number, true or false, received null/,
+    ],
     [{ env: { 'A=B': '' } }, /"env\.A=B" of app "api" must be a variable with a name without "="/],
+    // What execve(2) gets ends at a NUL: the app would start with half of the value.
+    [{ script: 'a\0.js' }, /"script" of app "api" must be the path of a file/],
+    [{ cwd: 'a\0' }, /"cwd" of app "api" must be the path of a folder/],
+    [{ envFile: 'a\0' }, /"envFile" of app "api" must be the path of a file/],
+    [{ args: ['a', 'b\0c'] }, /"args\[1\]" of app "api" must be a string without NUL/],
+    [{ nodeArgs: ['\0'] }, /"nodeArgs\[0\]" of app "api" must be a string without NUL/],
+    [{ env: { A: 'secret\0half' } }, /"env\.A" of app "api" must be a string without NUL, a number, true or false/],
     [{ environments: [] }, /"environments" of app "api" must be an object/],
     [{ environments: { production: 1 } }, /"environments\.production" of app "api" must be an object/],
     [

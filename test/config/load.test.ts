@@ -39,6 +39,11 @@ describe('the config file', () => {
     expect(() => findConfig(folder, 'config')).toThrow(/there is no such file/);
   });
 
+  it('that exports a promise which is rejected is told of, whatever the reason is', async () => {
+    const file = write('tswoole.config.mjs', "export default Promise.reject('no secret');");
+    await expect(loadConfig(file)).rejects.toMatchObject({ code: 'ERR_CONFIG', cause: 'no secret' });
+  });
+
   it('that every user may write to is run only when it is named', () => {
     const file = write('tswoole.config.js', '');
     chmodSync(file, 0o666);

@@ -436,6 +436,7 @@ describe('proxyProtocol', () => {
     '10.0.0.0/-1',
     '10.0.0/8',
     'a.test',
+    'fe80::1%eth0',
     '10.0.0.0/1000',
     5,
   ])('refuses %s', (one) => {
