@@ -75,7 +75,8 @@ describe('the prototypes that an app gives its requests and responses', () => {
       res.prependOnceListener('finish', () => Object.setPrototypeOf(req, odd));
       res.end('ok');
     });
-    expect((await ask('/', 2 * ENOUGH)).seen[0]).toBe(IncomingMessage.prototype);
+    const { seen, status } = await ask('/', 2 * ENOUGH);
+    expect([seen[0] === IncomingMessage.prototype, status]).toEqual([true, '200']);
   });
 
   test('are left to apps that take turns, and to one that makes them anew for each', async () => {
@@ -92,7 +93,8 @@ describe('the prototypes that an app gives its requests and responses', () => {
     const app = given(() => extendedOwn, response);
     const extendedOwn = extended(Own.prototype, { isMine: true });
     const ask = watch(createServer({ IncomingMessage: Own }, app));
-    expect((await ask('/', 2 * ENOUGH)).seen[0]).toBe(Own.prototype);
+    const { seen, status } = await ask('/', 2 * ENOUGH);
+    expect([seen[0] === Own.prototype, status]).toEqual([true, '200']);
   });
 
   test('of Express serve as before, mounted apps too', async () => {
