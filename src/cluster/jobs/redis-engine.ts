@@ -137,13 +137,7 @@ function producerSettings(options: EngineOptions): RedisSettings {
 
 type RedisSettings = RedisOptions & { replyMapping: 'legacy' };
 
-function settingsOf({
-  url,
-  username,
-  password,
-  tls,
-  deadlineMs,
-}: EngineOptions): RedisSettings {
+function settingsOf({ url, username, password, tls, deadlineMs }: EngineOptions): RedisSettings {
   const user = username ?? decoded(url.username);
   const pass = password ?? decoded(url.password);
   return {
@@ -157,5 +151,7 @@ function settingsOf({
     // BullMQ reads replies as RESP2 has them.
     replyMapping: 'legacy',
     retryStrategy: pauseBefore,
+    // After a fail-over the name, or the proxy, leads to the new primary; this connection to the old one stays open.
+    reconnectOnError: ({ message }) => message.includes('READONLY'),
   };
 }
