@@ -11,7 +11,7 @@ import { hasRedis, startRedis } from '../helpers/redis.js';
 const queues = new JobQueues();
 const engines: EngineProcess[] = [];
 const clients: Redis[] = [];
-const proxies: Proxy[] = [];
+const proxies: Forwarder[] = [];
 
 afterEach(async () => {
   await queues.close();
@@ -29,7 +29,7 @@ async function redis(): Promise<[EngineProcess, Redis]> {
 }
 
 /** The name that leads to the primary. */
-class Proxy {
+class Forwarder {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   port: number;
@@ -96,7 +96,7 @@ describe.skipIf(!hasRedis)('durable jobs when Redis refuses', () => {
   it('follows to the new primary after a fail-over that closes no connection', async () => {
     const [former, client] = await redis();
     const [next] = await redis();
-    const proxy = new Proxy(former.port);
+    const proxy = new Forwarder(former.port);
     proxies.push(proxy);
     const queue = await queues.open({ url: await proxy.open() });
     const seen: unknown[] = [];
