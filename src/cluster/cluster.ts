@@ -11,7 +11,7 @@ import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
 import { ROOM_HEAD_BYTES } from './broker/room-data.js';
-import type { DriverState, Member, NodeInfo } from './driver.js';
+import { type DriverState, longestListMs, type Member, type NodeInfo } from './driver.js';
 import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
 import { checkName, metaText } from './names.js';
 import { OwnPresence } from './own-presence.js';
@@ -22,6 +22,7 @@ export interface ClusterParts {
   /** Its incarnation is known once this process runs. */
   self(): NodeInfo;
   readonly requestTimeoutMs: number;
+  readonly heartbeatMs: number;
   readonly ttlMs: number;
   /** An answer that this process has not asked for: its predecessor has. */
   passOn(answer: Answer): void;
@@ -149,7 +150,7 @@ export class Cluster {
 
   /** How many members a room has, node by node; what other nodes have is at most some seconds old. */
   async members(room: string): Promise<RoomMembers[]> {
-    return (await this.#ask({ ask: 'members', room })) as RoomMembers[];
+    return (await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts))) as RoomMembers[];
   }
 
   /**
@@ -201,7 +202,7 @@ export class Cluster {
     },
     list: async (key: string): Promise<Member[]> => {
       checkName('key', key);
-      return (await this.#ask({ ask: 'presence', key })) as Member[];
+      return (await this.#ask({ ask: 'presence', key }, this.self.id, longestListMs(this.#parts))) as Member[];
     },
   };
 

@@ -95,13 +95,24 @@ export interface ClusterEvents {
   request(data: Uint8Array, from: NodeId): Promise<Uint8Array>;
 }
 
+/** How long `Presence.list` and `count` take at most, in milliseconds: whoever waits for them waits a little longer. */
+export function longestListMs({
+  heartbeatMs,
+  ttlMs,
+}: {
+  readonly heartbeatMs: number;
+  readonly ttlMs: number;
+}): number {
+  return 2 * heartbeatMs + ttlMs;
+}
+
 export interface Presence {
   /** Adds or replaces a member of this node. It stays until `drop`, `stop`, or the end of the node. @param meta JSON */
   put(key: string, member: string, meta: unknown, ttlMs: number): void;
   drop(key: string, member: string): void;
   /**
    * Members on all nodes in `nodes()`. A node that does not answer within two heartbeats: its last known members, not older
-   * than their ttl and marked stale; without such, the list waits for it as long as it counts as living (`ttlMs`).
+   * than their ttl and marked stale; without such, the list waits for it as long as it counts as living (`ttlMs`). All in all `longestListMs`.
    */
   list(key: string): Promise<Member[]>;
   /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave. */

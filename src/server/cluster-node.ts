@@ -69,6 +69,7 @@ export class ClusterNode {
     this.cluster = new Cluster({
       self: () => this.#self(),
       requestTimeoutMs,
+      heartbeatMs: resolved.heartbeatMs,
       ttlMs: resolved.ttlMs,
       passOn: (answer) => this.#runtime?.passOn?.(answer),
       mayAsk: () => this.#mayAsk,

@@ -18,6 +18,7 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
     ...{
       self: () => self,
       requestTimeoutMs: 1000,
+      heartbeatMs: 1000,
       ttlMs: 5000,
       isBroker: () => false,
       mayAsk: () => true,
@@ -62,6 +63,22 @@ describe('server.cluster', () => {
       expect([said, tellsAgain.mock.calls.length]).toEqual([['hello', 'presentAgain'], 1]);
       await vi.advanceTimersByTimeAsync(1000);
       expect(said.length).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('waits for members as long as the broker process may wait for another node, whatever requestTimeoutMs is', async () => {
+    vi.useFakeTimers();
+    try {
+      const { cluster, asked } = open({ requestTimeoutMs: 1000, heartbeatMs: 1000, ttlMs: 5000 });
+      const lists = [cluster.presence.list('lobby'), cluster.members('lobby')];
+      await vi.advanceTimersByTimeAsync(7_000);
+      for (const { id } of asked()) cluster.onMessage({ say: 'answer', id, value: ['ann'] });
+      expect(await Promise.all(lists)).toEqual([['ann'], ['ann']]);
+      const late = expect(cluster.presence.list('lobby')).rejects.toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });
+      await vi.advanceTimersByTimeAsync(7_500);
+      await late;
     } finally {
       vi.useRealTimers();
     }

@@ -67,6 +67,17 @@ describe.skipIf(!hasRedis)('Redis', () => {
     });
   });
 
+  test('a Redis that has become read-only is left: the address may lead to the new primary', async () => {
+    const server = await kept(startRedis());
+    const a = await nodes.start(at('redis', server.url), 'a');
+    await a.driver.subscribe('s', () => {}).ready;
+    await ask(server.port, 'REPLICAOF 127.0.0.1 1\r\n');
+    await expect(a.driver.config.put('k', Buffer.from('1'))).rejects.toThrow();
+    await eventually(() => expect(a.told).toContain('gap s'));
+    await ask(server.port, 'REPLICAOF NO ONE\r\n');
+    await eventuallyAsync(async () => expect(await a.driver.config.put('k', Buffer.from('2'))).toBe(1));
+  });
+
   test('a subscriber over the output limit of Redis is cut off: it has a gap and goes on', async () => {
     const limit = ['--client-output-buffer-limit', 'pubsub 256kb 256kb 1'];
     const server = await kept(startRedis({ settings: limit }));

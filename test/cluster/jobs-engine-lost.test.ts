@@ -69,6 +69,52 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     expect(await queue.counts('q')).toMatchObject({ waiting: 2 });
   });
 
+  it('carries out nothing that was enqueued after a silent Redis was given up', async () => {
+    const engine = await redis();
+    const queue = await queues.open({ url: engine.url, deadlineMs: 300 });
+    await queue.enqueue('q', 'first');
+    await engine.kill('SIGSTOP');
+    await expect(queue.enqueue('q', 'lost')).rejects.toMatchObject(down);
+    await eventually(async () => {
+      // From now on it is known to be down, and nothing waits.
+      const ms = await took(() => expect(queue.enqueue('q', 'late')).rejects.toThrow('which is down'));
+      expect(ms).toBeLessThan(200 * PACE);
+    });
+    for (let nth = 0; nth < 100; nth++) await expect(queue.enqueue('q', 'late')).rejects.toMatchObject(down);
+    await engine.kill('SIGCONT');
+    await eventually(async () => expect(await queue.enqueue('q', 'back', { id: 'back' })).toBe('q:back'));
+    const jobs = await (await queues.reader(engine.url, 'q')).getWaiting();
+    expect(jobs.map(({ data }) => data).filter((data) => data === 'late')).toEqual([]);
+    queues.problems.splice(0);
+  });
+
+  it('keeps a bounded part of what Redis does not take, and refuses the rest', async () => {
+    const engine = await redis();
+    const queue = await queues.open({ url: engine.url, deadlineMs: 2_000, maxJobBytes: 9 * 2 ** 20 });
+    await queue.enqueue('q', 'first');
+    await engine.kill('SIGSTOP');
+    const data = 'x'.repeat(8 * 2 ** 20);
+    const tries = Array.from({ length: 12 }, () => queue.enqueue('q', data).catch(({ code }) => code));
+    const codes = await Promise.all(tries);
+    expect(codes.filter((code) => code === 'ERR_CLUSTER_FULL').length).toBe(4);
+    expect(codes.filter((code) => code === down.code).length).toBe(8);
+    await engine.kill('SIGCONT');
+    // What was refused holds nothing.
+    await eventually(async () => expect(await queue.enqueue('q', data, { id: 'big' })).toBe('q:big'));
+    queues.problems.splice(0);
+  });
+
+  it('listens to its connection no more with each call that waits for it', async () => {
+    const warnings: Error[] = [];
+    const listen = (warning: Error) => warnings.push(warning);
+    process.on('warning', listen);
+    const engine = await redis();
+    const queue = await queues.open({ url: engine.url });
+    await Promise.all(Array.from({ length: 20 }, (_, data) => queue.enqueue('q', data)));
+    process.off('warning', listen);
+    expect(warnings).toEqual([]);
+  });
+
   it('with its log nothing older than a second is lost by kill -9, and workers go on', async () => {
     const engine = await redis(logged);
     const [queue, other] = (await queues.openMany(2, { url: engine.url })) as [JobQueue, JobQueue];

@@ -67,19 +67,32 @@ it('a lease that could not be renewed is lost when its time is up, not before', 
   expect(problems.length).toBeGreaterThan(1);
 });
 
-it('asks no second time while an answer is awaited, and an answer that is late saves nothing', async () => {
+it('asks no second time for a third of the lease while an answer is awaited; one that is late saves nothing', async () => {
   let reply: ((refused: string[]) => void) | undefined;
   answer = () =>
     new Promise((resolve) => {
-      reply = resolve;
+      reply ??= resolve;
     });
   const lease = leases.take('a', '1');
-  await pass(LEASE_MS);
+  await pass((LEASE_MS * 2) / 3 - 500);
   expect(asked.length).toBe(1);
+  await pass(LEASE_MS / 3 + 500);
+  expect(asked.length).toBe(2);
   expect(lost).toEqual([lease]);
   reply?.([]);
   await pass(LEASE_MS);
   expect(lost.length).toBe(1);
+});
+
+it('a renewal that is never answered is told, and keeps neither it nor leases taken later from being renewed', async () => {
+  const never = new Promise<string[]>(() => {});
+  answer = () => (asked.length === 1 ? never : Promise.resolve([]));
+  leases.take('a', '1');
+  await pass(1_000);
+  leases.take('b', '2');
+  await pass(10 * LEASE_MS);
+  expect(lost).toEqual([]);
+  expect(problems).toEqual([new Error('Leases were not renewed within 2000 ms')]);
 });
 
 it('a job that ended while the engine was asked is not lost by its refusal', async () => {

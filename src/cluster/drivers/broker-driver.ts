@@ -81,8 +81,9 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.presence = new Members(() => this.#self.id, {
       others: () => this.#running?.membership.others ?? [],
       isUp: () => this.#state === 'up',
-      ask: (node, question, patient) =>
-        this.#ask(node, Asked.members, question, options.heartbeatMs * 2 + (patient ? options.ttlMs : 0)),
+      heartbeatMs: options.heartbeatMs,
+      ttlMs: options.ttlMs,
+      ask: (node, question, timeoutMs) => this.#ask(node, Asked.members, question, timeoutMs),
     });
     this.config = new ConfigStore({
       link: () => this.#upLink(),

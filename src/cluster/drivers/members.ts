@@ -4,7 +4,7 @@
  */
 import { integer } from '../../options/check.js';
 import { monotonicMs } from '../../util/clock.js';
-import type { Member, NodeId, NodeInfo, Presence } from '../driver.js';
+import { longestListMs, type Member, type NodeId, type NodeInfo, type Presence } from '../driver.js';
 import { checkName, metaText } from '../names.js';
 
 /** One page of an answer, or less where the engine takes only small payloads. */
@@ -45,11 +45,10 @@ interface Kept {
 export interface MembersEvents {
   others(): readonly NodeInfo[];
   isUp(): boolean;
-  /**
-   * Rejects when the node does not answer, or is lost meanwhile.
-   * @param patient waits as long as the node counts as living: there is no last known answer
-   */
-  ask(node: NodeInfo, question: Buffer, patient: boolean): Promise<Buffer>;
+  readonly heartbeatMs: number;
+  readonly ttlMs: number;
+  /** Rejects when the node does not answer in time, or is lost meanwhile. */
+  ask(node: NodeInfo, question: Buffer, timeoutMs: number): Promise<Buffer>;
 }
 
 export class Members implements Presence {
@@ -130,24 +129,27 @@ export class Members implements Presence {
 
   async #rowsOf(node: NodeInfo, key: string): Promise<Row[]> {
     const rows: Row[] = [];
+    const until = monotonicMs() + longestListMs(this.#events);
     let after = 0;
     do {
-      const page = await this.#ask(node, { key, after, only: 'rows' });
+      const page = await this.#ask(node, { key, after, only: 'rows' }, until - monotonicMs());
       rows.push(...page.rows);
       after = page.next;
     } while (after > 0);
     return rows;
   }
 
-  async #ask(node: NodeInfo, question: Question): Promise<Page> {
-    const patient = this.#kept.get(question.key)?.has(node.id) !== true;
-    const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)), patient);
+  /** Without a last known answer it waits as long as the node counts as living. @param mostMs for all pages of a list that are left */
+  async #ask(node: NodeInfo, question: Question, mostMs: number): Promise<Page> {
+    const isKnown = this.#kept.get(question.key)?.has(node.id) === true;
+    const timeoutMs = Math.max(1, isKnown ? Math.min(2 * this.#events.heartbeatMs, mostMs) : mostMs);
+    const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)), timeoutMs);
     return JSON.parse(answer.toString()) as Page;
   }
 
   async #sizeOf(node: NodeInfo, key: string): Promise<number> {
     try {
-      return (await this.#ask(node, { key, after: 0, only: 'size' })).size;
+      return (await this.#ask(node, { key, after: 0, only: 'size' }, longestListMs(this.#events))).size;
     } catch {
       return this.#lastKnown(node.id, key).length;
     }

@@ -193,6 +193,8 @@ function clientOptions(options: ResolvedDriverOptions): Omit<RedisOptions, 'repl
     autoResubscribe: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: null,
+    // A primary that has become a replica: the address leads to another one by now.
+    reconnectOnError: ({ message }) => message.includes('READONLY'),
     connectionName: `tswoole:${options.prefix}`,
   };
 }

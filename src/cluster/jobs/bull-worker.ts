@@ -2,6 +2,7 @@ import type { Job, Worker } from 'bullmq';
 import { systemClock } from '../../util/clock.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import { within } from '../../util/within.js';
+import { backingOff } from './backing-off.js';
 import type { Bull, BullSettings } from './engine.js';
 import { checkJobData, type DataLimits } from './job-data.js';
 import { toJobId } from './job-id.js';
@@ -41,6 +42,7 @@ export class BullWorker implements JobWorker {
   readonly #o: BullWorkerOptions;
   readonly #worker: Worker;
   readonly #leases: Leases;
+  readonly #closed = new AbortController();
   #idle: Deferred<void> | undefined;
   #running = 0;
   #closing: Promise<void> | undefined;
@@ -83,7 +85,7 @@ export class BullWorker implements JobWorker {
         runRetryDelay: RETRY_MS,
         settings: { backoffStrategy: (made, _type, _error, job) => backoffOf(made, job?.opts.backoff) },
       },
-      factory,
+      backingOff(factory, this.#closed.signal),
     );
     return worker.on('error', onProblem);
   }
@@ -171,6 +173,7 @@ export class BullWorker implements JobWorker {
   }
 
   async #close(drainMs: number): Promise<void> {
+    this.#closed.abort();
     await this.#worker.pause(true);
     await this.#drained(drainMs);
     this.#leases.giveBackAll();

@@ -19,6 +19,8 @@ const MEBIBYTE = 2 ** 20;
 /** Jobs of one `enqueueMany`, and of one page. */
 const MOST_AT_ONCE = 10_000;
 const MOST_OF_A_PAGE = 1_000;
+/** Data of jobs that the engine has not confirmed: with more, `enqueue` is refused. */
+const MOST_HELD_BYTES = 64 * MEBIBYTE;
 /** Names whose queue is kept: whoever makes names without end still has bounded memory. */
 const MOST_QUEUES = 1_000;
 /** The same problem is told so seldom, in milliseconds. */
@@ -51,6 +53,7 @@ class BullJobQueue implements Jobs.JobQueue {
   #bull!: Bull;
   #engine!: Engine;
   #closing: Promise<void> | undefined;
+  #heldBytes = 0;
   #lastTurn: Promise<void> = Promise.resolve();
 
   constructor(o: Jobs.JobQueueOptions) {
@@ -84,7 +87,7 @@ class BullJobQueue implements Jobs.JobQueue {
 
   async enqueue(name: string, data: unknown, options: Jobs.JobOptions = {}): Promise<Jobs.JobId> {
     const job = this.#prepare({ ...options, name, data });
-    await this.#enqueueing(1, () => this.#queue(name).add(name, data, job.opts));
+    await this.#enqueueing([job], () => this.#queue(name).add(name, data, job.opts));
     return idOf(job);
   }
 
@@ -92,7 +95,7 @@ class BullJobQueue implements Jobs.JobQueue {
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
     const prepared = jobs.map((job) => this.#prepare(job));
     const groups = [...groupByName(prepared)];
-    await this.#enqueueing(jobs.length, () =>
+    await this.#enqueueing(prepared, () =>
       Promise.all(groups.map(([name, group]) => this.#queue(name).addBulk(group))),
     );
     return prepared.map(idOf);
@@ -189,8 +192,8 @@ class BullJobQueue implements Jobs.JobQueue {
 
   #prepareTemplate(job: Jobs.ScheduledJob): PreparedJob {
     checkName('name', job.name);
-    checkJobData(job.data, this.#limits);
-    return { name: job.name, data: job.data, opts: toTemplate(job) };
+    const bytes = checkJobData(job.data, this.#limits);
+    return { name: job.name, data: job.data, opts: toTemplate(job), bytes };
   }
 
   #checkCron(pattern: string | undefined, tz: string | undefined): void {
@@ -249,14 +252,29 @@ class BullJobQueue implements Jobs.JobQueue {
     void oldest[1].close().catch(() => undefined);
   }
 
-  async #enqueueing<T>(jobs: number, act: () => Promise<T>): Promise<T> {
+  async #enqueueing<T>(jobs: readonly PreparedJob[], act: () => Promise<T>): Promise<T> {
+    const bytes = jobs.reduce((sum, job) => sum + job.bytes, 0);
     try {
-      const answer = await this.#ask(act);
-      this.#counts.enqueued += jobs;
+      const answer = await this.#ask(() => this.#holding(bytes, act));
+      this.#counts.enqueued += jobs.length;
       return answer;
     } catch (error) {
-      this.#counts.refused += jobs;
+      this.#counts.refused += jobs.length;
       throw error;
+    }
+  }
+
+  /** Until the engine has answered, whether or not the caller still waits. @throws ServerError ERR_CLUSTER_FULL */
+  async #holding<T>(bytes: number, act: () => Promise<T>): Promise<T> {
+    if (this.#heldBytes >= MOST_HELD_BYTES) {
+      const what = `bytes of jobs that ${this.#engine.name} has not confirmed`;
+      throw new ServerError('ERR_CLUSTER_FULL', { what, most: MOST_HELD_BYTES });
+    }
+    this.#heldBytes += bytes;
+    try {
+      return await act();
+    } finally {
+      this.#heldBytes -= bytes;
     }
   }
 
@@ -315,6 +333,8 @@ interface PreparedJob {
   readonly name: string;
   readonly data: unknown;
   readonly opts: JobsOptions;
+  /** JSON of the data, at most. */
+  readonly bytes: number;
 }
 
 /** Known before the engine answers: a job it knows already has the same. */

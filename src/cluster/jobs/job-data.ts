@@ -9,17 +9,19 @@ export interface DataLimits {
  * Refuses what JSON would drop, change or choke on, before the engine has anything of it: a job that runs with other data
  * than it was given is worse than one that is refused.
  *
+ * @returns bytes that the JSON has at most
  * @throws ServerError ERR_JOB_DATA, with the path of the value; ERR_JOB_SIZE
  */
-export function checkJobData(data: unknown, limits: DataLimits): void {
+export function checkJobData(data: unknown, limits: DataLimits): number {
   const { maxBytes, maxDepth } = limits;
   // Field by field: a spread costs more than the whole search of a small job.
   const search: Search = { maxBytes, maxDepth, steps: [], values: 0, atMost: 0 };
   check(data, search);
   // Most jobs are far below the limit: those are turned into JSON once, by the engine.
-  if (search.atMost <= maxBytes) return;
+  if (search.atMost <= maxBytes) return search.atMost;
   const bytes = Buffer.byteLength(stringify(data));
   if (bytes > maxBytes) refuseSize(bytes, limits);
+  return bytes;
 }
 
 interface Search extends DataLimits {

@@ -95,15 +95,27 @@ export class Leases {
     this.#wait();
   }
 
+  /** A renewal that the engine does not answer is waited for no longer than that: the next one may reach it. */
   async #renewAll(due: readonly HeldLease[]): Promise<void> {
+    const { clock, leaseMs, onProblem } = this.#o;
     this.#renewing = true;
+    let timer: TimerHandle;
+    const late = new Promise<never>((_, reject) => {
+      const why = `Leases were not renewed within ${Math.round(leaseMs / 3)} ms`;
+      timer = clock.setTimeout(() => reject(new Error(why)), leaseMs / 3);
+    });
     try {
-      for (let at = 0; at < due.length; at += BATCH) await this.#renew(due.slice(at, at + BATCH));
+      await Promise.race([this.#renewBatches(due), late]);
     } catch (error) {
-      this.#o.onProblem(error);
+      onProblem(error);
     } finally {
+      clock.clearTimeout(timer);
       this.#renewing = false;
     }
+  }
+
+  async #renewBatches(due: readonly HeldLease[]): Promise<void> {
+    for (let at = 0; at < due.length; at += BATCH) await this.#renew(due.slice(at, at + BATCH));
   }
 
   async #renew(batch: readonly HeldLease[]): Promise<void> {
@@ -116,7 +128,8 @@ export class Leases {
       ),
     );
     for (const lease of batch) {
-      if (!refused.has(lease.id)) lease.renewedAt = now;
+      // A late answer says nothing of later ones.
+      if (!refused.has(lease.id)) lease.renewedAt = Math.max(lease.renewedAt, now);
       // One that was dropped while the engine was asked: its job had ended.
       else if (this.#held.get(lease.id) === lease) this.lose(lease);
     }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis, RedisOptions } from 'ioredis';
+import { type Deferred, deferred } from '../../util/deferred.js';
 import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
 import {
@@ -24,6 +25,7 @@ const UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call(
  */
 export class RedisEngine implements Engine {
   readonly name: string;
+  readonly #client: typeof Redis;
   readonly #producer: Redis;
   readonly #bull: Bull;
   readonly #options: EngineOptions;
@@ -31,15 +33,19 @@ export class RedisEngine implements Engine {
   #consumer: Redis | undefined;
   #state: EngineState = 'starting';
   #why = 'not connected yet';
+  /** Settled by the first state after `starting`. */
+  #started: Deferred<void> | undefined;
 
   static async open(bull: Bull, options: EngineOptions): Promise<RedisEngine> {
     const { Redis } = await loadPeer('ioredis', () => importModule<typeof import('ioredis')>('ioredis'));
-    return new RedisEngine(bull, options, new Redis(settingsOf(options)));
+    return new RedisEngine(bull, options, Redis);
   }
 
-  constructor(bull: Bull, options: EngineOptions, producer: Redis) {
+  private constructor(bull: Bull, options: EngineOptions, client: typeof Redis) {
     this.#bull = bull;
     this.#options = options;
+    this.#client = client;
+    const producer = new client(producerSettings(options));
     this.#producer = producer;
     this.name = `Redis at ${options.url.host}`;
     producer.on('ready', () => this.#enter('up', 'the connection was closed'));
@@ -57,9 +63,9 @@ export class RedisEngine implements Engine {
   async ready(): Promise<void> {
     if (this.#state === 'up') return;
     if (this.#state !== 'starting') throw down(this.name, `down: ${this.#why}`);
-    await new Promise<void>((resolve, reject) => {
-      this.#producer.once('ready', resolve).once('close', () => reject(down(this.name, `down: ${this.#why}`)));
-    });
+    this.#started ??= deferred();
+    await this.#started.promise;
+    if (this.state !== 'up') throw down(this.name, `down: ${this.#why}`);
   }
 
   /** The connection tells it by itself. */
@@ -93,7 +99,8 @@ export class RedisEngine implements Engine {
    */
   #connectConsumer(): Redis {
     const patient = { enableOfflineQueue: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: null };
-    const consumer = this.#remember(this.#producer.duplicate(patient));
+    const settings = { ...settingsOf(this.#options), ...patient };
+    const consumer = this.#remember(new this.#client(settings));
     const duplicate = consumer.duplicate.bind(consumer);
     consumer.duplicate = (override) => this.#remember(duplicate(override ?? {}));
     return consumer;
@@ -114,17 +121,23 @@ export class RedisEngine implements Engine {
     if (this.#state === state || this.#state === 'closed') return;
     this.#state = state;
     this.#why = why;
+    this.#started?.resolve();
     this.#options.onState(state, why);
   }
 }
 
-function settingsOf({
-  url,
-  username,
-  password,
-  tls,
-  deadlineMs,
-}: EngineOptions): RedisOptions & { replyMapping: 'legacy' } {
+/**
+ * Nothing of a producer is kept for later: what cannot be sent now rejects now, and a Redis that says nothing loses the
+ * connection, or else it would carry out long after what nobody waits for any more.
+ */
+function producerSettings(options: EngineOptions): RedisSettings {
+  const once = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
+  return { ...settingsOf(options), ...once, socketTimeout: options.deadlineMs };
+}
+
+type RedisSettings = RedisOptions & { replyMapping: 'legacy' };
+
+function settingsOf({ url, username, password, tls, deadlineMs }: EngineOptions): RedisSettings {
   const user = username ?? decoded(url.username);
   const pass = password ?? decoded(url.password);
   return {
@@ -138,9 +151,7 @@ function settingsOf({
     // BullMQ reads replies as RESP2 has them.
     replyMapping: 'legacy',
     retryStrategy: pauseBefore,
-    // Nothing of a producer is kept for later: what cannot be sent now rejects now.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
+    // After a fail-over the name, or the proxy, leads to the new primary; this connection to the old one stays open.
+    reconnectOnError: ({ message }) => message.includes('READONLY'),
   };
 }
