@@ -126,13 +126,16 @@ export class RedisEngine implements Engine {
   }
 }
 
+/** A call has its whole deadline before the connection is given up: timers begin with their turn of the loop, and end early. */
+const SILENCE_MS = 100;
+
 /**
  * Nothing of a producer is kept for later: what cannot be sent now rejects now, and a Redis that says nothing loses the
  * connection, or else it would carry out long after what nobody waits for any more.
  */
 function producerSettings(options: EngineOptions): RedisSettings {
   const once = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
-  return { ...settingsOf(options), ...once, socketTimeout: options.deadlineMs };
+  return { ...settingsOf(options), ...once, socketTimeout: options.deadlineMs + SILENCE_MS };
 }
 
 type RedisSettings = RedisOptions & { replyMapping: 'legacy' };
