@@ -11,7 +11,7 @@ import {
   size,
   text,
 } from './check.js';
-import { type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
+import { checkDatabase, type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
 import { refuseUnknownNames } from './known-names.js';
 import { GIB, KIB, MIB } from './size.js';
 
@@ -136,6 +136,7 @@ function checkUrl(driver: DriverName, given: unknown): URL {
     const received = `${describeSecret(value)}, which begins with "${url.protocol}"`;
     throw new ServerError('ERR_OPTION_VALUE', { name: 'cluster.url', expected, received });
   }
+  if (driver === 'redis') checkDatabase('cluster.url', url);
   return url;
 }
 

@@ -103,7 +103,15 @@ function ownEngine({ url, username, password, tls = null }: JobsOptions): Engine
     const received = describeSecret(url);
     throw new ServerError('ERR_OPTION_VALUE', { name: `${NAME}.url`, expected: URL_EXPECTED, received });
   }
+  if (parsed.protocol.startsWith('redis')) checkDatabase(`${NAME}.url`, parsed);
   return { url, username: secret('username', username), password: secret('password', password), tls: checkTls(tls) };
+}
+
+/** Of Redis. Anything else would be another database than the one that is meant. */
+export function checkDatabase(name: string, { pathname }: URL): void {
+  if (/^\/?\d{0,9}$/.test(pathname)) return;
+  const expected = 'a URL of Redis whose path is the number of a database, such as redis://host/0';
+  throw new ServerError('ERR_OPTION_VALUE', { name, expected, received: 'one with another path' });
 }
 
 function checkTls(value: unknown): ClusterTls | null {

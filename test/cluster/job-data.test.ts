@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { checkJobData } from '../../src/cluster/jobs/job-data.js';
 import { fromJobId, toEngineId, toEngineKey, toJobId } from '../../src/cluster/jobs/job-id.js';
 import { backoffOf, toDelay, toLimiter, toRepeat, toTemplate } from '../../src/cluster/jobs/job-options.js';
+import { checkFields } from '../../src/cluster/jobs/known-fields.js';
 import type { JobRule } from '../../src/cluster/jobs/queue.js';
 
 const limits = { maxBytes: 1_000, maxDepth: 5 };
@@ -95,6 +96,28 @@ describe('ids of jobs', () => {
   });
 });
 
+describe('fields of options', () => {
+  it.each([
+    ['options', '', { jobId: 'a' }, 'jobId', '"id" (did you mean that?), or one of priority, attempts,'],
+    ['options', 'options', { delay: 5 }, 'options.delay', '"delayMs" (did you mean'],
+    ['job', '', { name: 'a', data: 1, atempts: 2 }, 'atempts', '"attempts" (did'],
+    ['scheduled', '', { name: 'a', data: 1, id: 'x' }, 'id', 'one of priority, attempts, backoff, keep, name, data'],
+    ['rule', 'rule', { pattern: '* * * * *' }, 'rule.pattern', '"cron" (did'],
+    ['work', 'options', { limiter: { max: 1 } }, 'options.limiter', '"rate" (did'],
+    ['options', 'options', null, 'options', 'an object with priority, '],
+    ['job', '', [], 'job', 'an object with '],
+  ] as const)('of %s%s: %j is refused, and what is meant is named', (kind, inside, given, name, expected) => {
+    const detail = { name, expected: expect.stringContaining(expected) };
+    expect(() => checkFields(kind, inside, given)).toThrow(
+      expect.objectContaining({ code: 'ERR_JOB_OPTION', detail: expect.objectContaining(detail) }),
+    );
+  });
+
+  it('may be undefined, whatever they are called', () => {
+    checkFields('options', 'options', { id: 'a', jobId: undefined });
+  });
+});
+
 describe('options of a job', () => {
   const invalid = expect.objectContaining({ code: 'ERR_JOB_OPTION' });
 
@@ -107,6 +130,11 @@ describe('options of a job', () => {
     [{ backoff: { type: 'linear' as 'fixed', delayMs: 1 } }],
     [{ backoff: { type: 'fixed' as const, delayMs: -1 } }],
     [{ backoff: { type: 'fixed' as const, delayMs: 1, jitter: 1.1 } }],
+    [{ backoff: 5 as never }],
+    [{ backoff: null as never }],
+    [{ backoff: { type: 'fixed', delay: 5 } as never }],
+    [{ keep: null as never }],
+    [{ keep: { count: 5 } as never }],
   ])('%j is refused', (options) => {
     expect(() => toTemplate(options)).toThrow(invalid);
   });
@@ -115,12 +143,18 @@ describe('options of a job', () => {
     expect(() => toDelay(delayMs)).toThrow(invalid);
   });
 
-  it.each<[JobRule]>([[{ everyMs: 99 }], [{ cron: '* * *' }], [{ cron: '' }], [{ cron: 5 as unknown as string }]])(
-    'the rule %j is refused',
-    (rule) => {
-      expect(() => toRepeat(rule)).toThrow(invalid);
-    },
-  );
+  it.each<[JobRule]>([
+    [{ everyMs: 99 }],
+    [{ cron: '* * *' }],
+    [{ cron: '' }],
+    [{ cron: 5 as unknown as string }],
+    [null as never],
+    ['* * * * *' as never],
+    [{ pattern: '* * * * *' } as never],
+    [{ cron: '* * * * *', everyMs: 1000 } as never],
+  ])('the rule %j is refused', (rule) => {
+    expect(() => toRepeat(rule)).toThrow(invalid);
+  });
 
   it('a pause doubles up to its bound, and jitter takes only away', () => {
     const backoff = { delay: 100, maxDelayMs: 500, jitter: 0 };
@@ -137,5 +171,6 @@ describe('options of a job', () => {
     expect(toLimiter({ perSecond: 0.25 })).toEqual({ max: 1, duration: 4000 });
     expect(() => toLimiter({ perSecond: 1.5 })).toThrow(invalid);
     expect(() => toLimiter({ perSecond: 0 })).toThrow(invalid);
+    for (const rate of [null, 5, { max: 5, duration: 1000 }]) expect(() => toLimiter(rate as never)).toThrow(invalid);
   });
 });

@@ -65,11 +65,13 @@ describe('a handler', () => {
     ['mail', () => {}, { leaseMs: 10 }, 'ERR_JOB_OPTION'],
     ['mail', () => {}, { maxLeaseLosses: -1 }, 'ERR_JOB_OPTION'],
     ['mail', () => {}, { rate: { perSecond: 0 } }, 'ERR_JOB_OPTION'],
+    ['mail', () => {}, { lockDuration: 1000 }, 'ERR_JOB_OPTION'],
+    ['mail', () => {}, null, 'ERR_JOB_OPTION'],
     ['known', () => {}, {}, 'ERR_JOB_OPTION'],
   ])('of %s, %s, %j is refused', (name, handler, options, code) => {
     const jobs = jobsOf();
     jobs.work('known', () => {});
-    expect(() => jobs.work(name, handler as never, options)).toThrow(expect.objectContaining({ code }));
+    expect(() => jobs.work(name, handler as never, options as never)).toThrow(expect.objectContaining({ code }));
   });
 
   it('is registered before the start', () => {
@@ -107,7 +109,13 @@ describe('a call', () => {
     await expect(jobs.enqueue('mail', { n: 1n })).rejects.toMatchObject({ code: 'ERR_JOB_DATA' });
     await expect(jobs.enqueue('mail', 'x'.repeat(1000))).rejects.toMatchObject({ code: 'ERR_JOB_SIZE' });
     const many = Array.from({ length: 1001 }, () => ({ name: 'mail', data: null }));
-    await expect(jobs.enqueueMany(many)).rejects.toMatchObject({ code: 'ERR_JOB_OPTION' });
+    const invalid = { code: 'ERR_JOB_OPTION' };
+    await expect(jobs.enqueueMany(many)).rejects.toMatchObject(invalid);
+    await expect(jobs.enqueueMany({ name: 'mail' } as never)).rejects.toMatchObject(invalid);
+    await expect(jobs.enqueueMany([null as never])).rejects.toMatchObject(invalid);
+    await expect(jobs.enqueue('mail', 1, { jobId: 'x' } as never)).rejects.toMatchObject(invalid);
+    await expect(jobs.enqueue('mail', 1, null as never)).rejects.toMatchObject(invalid);
+    await expect(jobs.schedule('k', { everyMs: 1000 }, null as never)).rejects.toMatchObject(invalid);
     expect(asked).toEqual([]);
   });
 

@@ -219,7 +219,7 @@ describe.each(engines.filter(({ isHere }) => isHere))('durable jobs on $engine',
     await queue.schedule('tick', { everyMs: 300 }, { name, data: 'new' });
     await eventually(() => expect(seen.slice(-2)).toEqual(['new', 'new']));
     expect(seen.lastIndexOf('old')).toBeLessThan(seen.indexOf('new'));
-    for (const cron of ['nonsense', '99 * * * *', '* * * *']) {
+    for (const cron of ['nonsense', '99 * * * *', '* * * *', '0 0 31 2 *', '0 0 31 4,6 *']) {
       await expect(queue.schedule('bad', { cron }, { name, data: 0 })).rejects.toMatchObject({
         code: 'ERR_JOB_OPTION',
         detail: { name: 'cron' },

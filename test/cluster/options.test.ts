@@ -54,6 +54,7 @@ describe('the options of a driver', () => {
     ['redis', 'http://s3cret@host'],
     ['redis', 'nats://s3cret@host'],
     ['redis', 'redis:///s3cret'],
+    ['redis', 'redis://host/s3cret'],
     ['redis', 'not a url s3cret'],
     ['redis', ''],
     ['redis', undefined],

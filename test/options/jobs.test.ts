@@ -29,6 +29,7 @@ describe('the option cluster.jobs', () => {
 
   it.each([
     [{ url: 'http://s3cret' }, 'ERR_OPTION_VALUE'],
+    [{ url: 'redis://host/s3cret' }, 'ERR_OPTION_VALUE'],
     [{ url: 7 }, 'ERR_OPTION_TYPE'],
     [{ url: URL_, password: 7 }, 'ERR_OPTION_TYPE'],
     [{ url: URL_, tls: true }, 'ERR_OPTION_TYPE'],

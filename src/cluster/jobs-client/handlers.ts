@@ -4,6 +4,7 @@ import { inSpan } from '../../util/telemetry.js';
 import type { JobTask } from '../broker/jobs.js';
 import { checkName } from '../jobs/job-id.js';
 import { toLimiter } from '../jobs/job-options.js';
+import { checkFields } from '../jobs/known-fields.js';
 import { integer } from '../jobs/limits.js';
 import type { RunningJob, WorkOptions } from '../jobs/queue.js';
 import type { OfferedWork } from '../messages.js';
@@ -60,7 +61,9 @@ export class JobHandlers {
   }
 }
 
-function checkOptions({ concurrency, leaseMs, maxLeaseLosses, rate }: Partial<WorkOptions>): void {
+function checkOptions(options: Partial<WorkOptions>): void {
+  checkFields('work', 'options', options);
+  const { concurrency, leaseMs, maxLeaseLosses, rate } = options;
   if (concurrency !== undefined) integer('concurrency', concurrency, { min: 1, max: 10_000 });
   if (leaseMs !== undefined) integer('leaseMs', leaseMs, { min: 1000, max: 24 * 3600 * 1000 });
   if (maxLeaseLosses !== undefined) integer('maxLeaseLosses', maxLeaseLosses, { min: 0, max: 1_000_000 });

@@ -7,6 +7,7 @@ import { deferred } from '../../util/deferred.js';
 import { type ActiveSpan, inSpan } from '../../util/telemetry.js';
 import { within } from '../../util/within.js';
 import { checkJobData } from '../jobs/job-data.js';
+import { checkFields, wrong } from '../jobs/known-fields.js';
 import { integer } from '../jobs/limits.js';
 import type { JobCounts, JobId, JobInfo, JobOptions, JobPage, JobRule, NewJob, ScheduledJob } from '../jobs/queue.js';
 import type { JobCall, OfferedWork, Question } from '../messages.js';
@@ -82,6 +83,7 @@ export class Jobs {
    * ERR_CLUSTER_PACKAGE, ERR_CLUSTER_TOO_EARLY, ERR_JOB_OPTION, ERR_JOB_DATA, ERR_JOB_SIZE; as all methods
    */
   async enqueue(name: string, data: unknown = null, options: JobOptions = {}): Promise<JobId> {
+    checkFields('options', 'options', options);
     const json = this.#toJson(data);
     return inSpan(sending(new Set([name]), 1), async (span) => {
       const id = (await this.#ask({ method: 'enqueue', args: [name, json, traced(options, span)] })) as JobId;
@@ -92,8 +94,10 @@ export class Jobs {
 
   /** At most 1,000 at once, in one round trip per name. One that is refused refuses all, before anything is sent. */
   async enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]> {
+    if (!Array.isArray(jobs)) throw wrong('jobs', 'an array of jobs', jobs);
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
-    const ready = jobs.map((job) => ({ ...job, data: this.#toJson(job.data ?? null) }));
+    for (const job of jobs) checkFields('job', '', job);
+    const ready = jobs.map((job: NewJob) => ({ ...job, data: this.#toJson(job.data ?? null) }));
     return inSpan(sending(new Set(ready.map(({ name }) => name)), ready.length), async (span) => {
       const args: [NewJob[]] = [ready.map((job) => traced(job, span))];
       return (await this.#ask({ method: 'enqueueMany', args })) as JobId[];
@@ -102,6 +106,7 @@ export class Jobs {
 
   /** Makes or replaces a schedule: one run a tick, however many processes and nodes call it. */
   async schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void> {
+    checkFields('scheduled', '', job);
     const scheduled = { ...job, data: this.#toJson(job.data ?? null) };
     await this.#ask({ method: 'schedule', args: [key, rule, scheduled] });
   }

@@ -1,5 +1,5 @@
 import type { JobsOptions, Queue } from 'bullmq';
-import { describe, ServerError } from '../../errors/index.js';
+import { ServerError } from '../../errors/index.js';
 import { monotonicMs } from '../../util/clock.js';
 import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
@@ -9,6 +9,7 @@ import { checkJobData, type DataLimits } from './job-data.js';
 import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } from './job-id.js';
 import { toJobCounts, toJobInfo } from './job-info.js';
 import { toDelay, toLimiter, toRepeat, toTemplate } from './job-options.js';
+import { checkFields, wrong } from './known-fields.js';
 import { integer, LONGEST_MS } from './limits.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
@@ -86,12 +87,14 @@ class BullJobQueue implements Jobs.JobQueue {
   }
 
   async enqueue(name: string, data: unknown, options: Jobs.JobOptions = {}): Promise<Jobs.JobId> {
+    checkFields('options', 'options', options);
     const job = this.#prepare({ ...options, name, data });
     await this.#enqueueing([job], () => this.#queue(name).add(name, data, job.opts));
     return idOf(job);
   }
 
   async enqueueMany(jobs: readonly Jobs.NewJob[]): Promise<Jobs.JobId[]> {
+    if (!Array.isArray(jobs)) throw wrong('jobs', 'an array of jobs', jobs);
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
     const prepared = jobs.map((job) => this.#prepare(job));
     const groups = [...groupByName(prepared)];
@@ -103,6 +106,7 @@ class BullJobQueue implements Jobs.JobQueue {
 
   async schedule(key: string, rule: Jobs.JobRule, job: Jobs.ScheduledJob): Promise<void> {
     const engineKey = toEngineKey(key);
+    checkFields('scheduled', '', job);
     const { name, data, opts } = this.#prepareTemplate(job);
     const repeat = toRepeat(rule);
     this.#checkCron(repeat.pattern, repeat.tz);
@@ -139,8 +143,10 @@ class BullJobQueue implements Jobs.JobQueue {
     return worker;
   }
 
-  async dead(name: string, { offset = 0, limit = 100 }: Jobs.JobPage = {}): Promise<Jobs.JobInfo[]> {
+  async dead(name: string, page: Jobs.JobPage = {}): Promise<Jobs.JobInfo[]> {
     checkName('name', name);
+    checkFields('page', 'page', page);
+    const { offset = 0, limit = 100 } = page;
     integer('offset', offset, { min: 0, max: LONGEST_MS });
     integer('limit', limit, { min: 1, max: MOST_OF_A_PAGE });
     const jobs = await this.#ask(() => this.#queue(name).getJobs(['failed'], offset, offset + limit - 1, false));
@@ -181,6 +187,7 @@ class BullJobQueue implements Jobs.JobQueue {
   }
 
   #prepare(job: Jobs.NewJob): PreparedJob {
+    checkFields('job', '', job);
     const prepared = this.#prepareTemplate(job);
     const delay = toDelay(job.delayMs);
     if (delay > 0) prepared.opts.delay = delay;
@@ -198,11 +205,11 @@ class BullJobQueue implements Jobs.JobQueue {
 
   #checkCron(pattern: string | undefined, tz: string | undefined): void {
     if (pattern === undefined) return;
+    let next: number | undefined;
     try {
-      this.#bull.defaultRepeatStrategy(Date.now(), { pattern, ...(tz !== undefined && { tz }) });
-    } catch {
-      throw new ServerError('ERR_JOB_OPTION', { name: 'cron', expected: 'a cron rule', received: describe(pattern) });
-    }
+      next = this.#bull.defaultRepeatStrategy(Date.now(), { pattern, ...(tz !== undefined && { tz }) });
+    } catch {}
+    if (next === undefined) throw wrong('cron', 'a cron rule with a time that comes', pattern);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { JobsOptions, RateLimiterOptions, RepeatOptions } from 'bullmq';
 import { describe, ServerError } from '../../errors/index.js';
+import { checkFields, wrong } from './known-fields.js';
 import { integer, numeric } from './limits.js';
 import type { JobBackoff, JobOptions, JobRule, WorkOptions } from './queue.js';
 
@@ -14,6 +15,7 @@ const KEPT_STACKS = 5;
 
 /** Everything but the id and the delay: what a schedule gives its jobs too. */
 export function toTemplate(o: JobOptions): JobsOptions {
+  if (o.keep !== undefined) checkFields('keep', 'keep', o.keep);
   const options: JobsOptions = {
     attempts: integer('attempts', o.attempts ?? 1, { min: 1, max: 1_000 }),
     removeOnComplete: keep('keep.done', o.keep?.done ?? KEPT_DONE),
@@ -31,6 +33,8 @@ export function toDelay(delayMs = 0): number {
 
 /** @throws ServerError ERR_JOB_OPTION; the fields of `cron` itself are checked by the engine's own parser */
 export function toRepeat(rule: JobRule): Omit<RepeatOptions, 'key'> {
+  checkFields('rule', 'rule', rule);
+  if ('everyMs' in rule && 'cron' in rule) throw wrong('rule', 'one with cron or with everyMs, not both', rule);
   if ('everyMs' in rule) return { every: integer('everyMs', rule.everyMs, { min: 100, max: LONGEST_DELAY_MS }) };
   const { cron, tz } = rule;
   if (typeof cron !== 'string' || ![5, 6].includes(cron.trim().split(/\s+/).length)) {
@@ -41,6 +45,7 @@ export function toRepeat(rule: JobRule): Omit<RepeatOptions, 'key'> {
 
 /** A whole number of starts per window: below one a second the window is longer. */
 export function toLimiter(rate: NonNullable<WorkOptions['rate']>): RateLimiterOptions {
+  checkFields('rate', 'rate', rate);
   const perSecond = numeric('rate.perSecond', rate.perSecond, { min: 0.001, max: 1_000_000 });
   if (perSecond < 1) return { max: 1, duration: Math.ceil(1000 / perSecond) };
   return { max: integer('rate.perSecond', perSecond, { min: 1, max: 1_000_000 }), duration: 1000 };
@@ -66,7 +71,9 @@ interface KeepBackoff {
   readonly jitter: number;
 }
 
-function toBackoff({ type, delayMs, maxDelayMs = DAY_MS, jitter = 0 }: JobBackoff): KeepBackoff | CappedBackoff {
+function toBackoff(backoff: JobBackoff): KeepBackoff | CappedBackoff {
+  checkFields('backoff', 'backoff', backoff);
+  const { type, delayMs, maxDelayMs = DAY_MS, jitter = 0 } = backoff;
   const delay = integer('backoff.delayMs', delayMs, { min: 0, max: LONGEST_DELAY_MS });
   const most = integer('backoff.maxDelayMs', maxDelayMs, { min: 0, max: LONGEST_DELAY_MS });
   const part = numeric('backoff.jitter', jitter, { min: 0, max: 1 });
