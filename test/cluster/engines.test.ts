@@ -145,6 +145,16 @@ describe.skipIf(!hasNats)('NATS', () => {
     }
   });
 
+  test('a node that may not hear a subject does not count as connected', async () => {
+    const permissions = 'permissions: { subscribe: { deny: ["tswoole.subject.secret"] } }';
+    const config = `authorization { users: [{ user: joe, password: pw, ${permissions} }] }`;
+    const server = await kept(startNats({ config }));
+    const a = await nodes.start(at('nats', server.url), 'a', { username: 'joe', password: 'pw' });
+    expect(a.told).toEqual(['state up']);
+    a.driver.subscribe('secret', () => {}).ready.catch(() => {});
+    await eventually(() => expect(a.told).toEqual(['state up', 'state reconnecting']));
+  });
+
   test('without JetStream everything but config works, and config says what is missing', async () => {
     const server = await kept(startNats({ jetStream: false }));
     const a = await nodes.start(at('nats', server.url), 'a');

@@ -1,7 +1,12 @@
 /** NATS: core publish and subscribe, and JetStream (where the server has it) for config, over its client. */
 
 import { connect as connectSocket, isIP } from 'node:net';
-import type { ConnectionOptions, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type {
+  ConnectionOptions,
+  NatsConnection,
+  PermissionViolationError,
+  Subscription,
+} from '@nats-io/transport-node';
 import { ServerError } from '../../errors/index.js';
 import { hostOf, type ResolvedDriverOptions } from '../../options/cluster.js';
 import { MIB } from '../../options/size.js';
@@ -44,6 +49,7 @@ class NatsLink implements Link {
     this.#prefix = prefix;
     this.#events = events;
     void connection.closed().then((error) => this.#lost(error));
+    void this.#watchPermissions();
   }
 
   get bufferedBytes(): number {
@@ -112,6 +118,15 @@ class NatsLink implements Link {
       this.#isFlushing = false;
       if (this.#sinceFlush.bytes > 0) this.#confirm();
     });
+  }
+
+  /** A node that may not hear one of its subjects would count as connected, and hear nothing. */
+  async #watchPermissions(): Promise<void> {
+    for await (const status of this.#connection.status()) {
+      if (status.type !== 'error') continue;
+      const { operation, subject } = status.error as Partial<PermissionViolationError>;
+      if (operation === 'subscription' && subject?.startsWith(`${this.#prefix}.`)) this.#lost(status.error);
+    }
   }
 
   #lost(error: unknown): void {
