@@ -88,8 +88,13 @@ describe('the prototypes that an app gives its requests and responses', () => {
     expect((await anew('/', 2 * ENOUGH)).seen[0]).toBe(IncomingMessage.prototype);
   });
 
-  test('are left alone where the server was made with a class of its own', async () => {
-    class Own extends IncomingMessage {}
+  test.each(['class', 'function'])('are left alone where the server was made with a %s of its own', async (kind) => {
+    class AsClass extends IncomingMessage {}
+    function AsFunction(this: IncomingMessage, ...args: unknown[]) {
+      Reflect.apply(IncomingMessage as never, this, args);
+    }
+    AsFunction.prototype = Object.create(IncomingMessage.prototype);
+    const Own = kind === 'class' ? AsClass : (AsFunction as unknown as typeof AsClass);
     const app = given(() => extendedOwn, response);
     const extendedOwn = extended(Own.prototype, { isMine: true });
     const ask = watch(createServer({ IncomingMessage: Own }, app));

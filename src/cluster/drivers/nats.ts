@@ -49,7 +49,7 @@ class NatsLink implements Link {
     this.#prefix = prefix;
     this.#events = events;
     void connection.closed().then((error) => this.#lost(error));
-    void this.#watchPermissions();
+    this.#watchPermissions().catch((error) => this.#lost(error));
   }
 
   get bufferedBytes(): number {

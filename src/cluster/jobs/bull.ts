@@ -87,7 +87,6 @@ class BullJobQueue implements Jobs.JobQueue {
   }
 
   async enqueue(name: string, data: unknown, options: Jobs.JobOptions = {}): Promise<Jobs.JobId> {
-    checkFields('options', 'options', options);
     const job = this.#prepare({ ...options, name, data });
     await this.#enqueueing([job], () => this.#queue(name).add(name, data, job.opts));
     return idOf(job);

@@ -32,17 +32,25 @@ const MEANT: readonly (readonly [string, string])[] = [
 /** @param inside how the object is called, '' for what is given directly @throws ServerError ERR_JOB_OPTION */
 export function checkFields(kind: keyof typeof fieldsOf, inside: string, given: unknown): void {
   const known: readonly string[] = fieldsOf[kind];
-  const shown = known.filter((field) => field !== 'trace').join(', ');
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw wrong(inside === '' ? kind : inside, `an object with ${shown}`, given);
+    throw wrong(inside === '' ? kind : inside, `an object with ${shown(known)}`, given);
   }
-  const fields = Object.entries(given).filter(([, value]) => value !== undefined);
-  const [unknown, value] = fields.find(([field]) => !known.includes(field)) ?? [];
-  if (unknown === undefined) return;
+  for (const field of Object.keys(given)) {
+    const value: unknown = Reflect.get(given, field);
+    if (!known.includes(field) && value !== undefined) throw unknownField(known, inside, field, value);
+  }
+}
+
+function unknownField(known: readonly string[], inside: string, unknown: string, value: unknown): ServerError {
   const aliases = MEANT.filter(([, field]) => known.includes(field));
   const near = nearest(unknown, known, aliases);
   const meant = near === undefined || near === 'trace' ? '' : `"${near}" (did you mean that?), or `;
-  throw wrong(inside === '' ? unknown : `${inside}.${unknown}`, `${meant}one of ${shown}`, value);
+  return wrong(inside === '' ? unknown : `${inside}.${unknown}`, `${meant}one of ${shown(known)}`, value);
+}
+
+/** `trace` is internal. */
+function shown(known: readonly string[]): string {
+  return known.filter((field) => field !== 'trace').join(', ');
 }
 
 export function wrong(name: string, expected: string, received: unknown): ServerError {

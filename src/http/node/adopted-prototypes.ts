@@ -9,7 +9,7 @@ import { IncomingMessage, type Server, ServerResponse } from 'node:http';
 /** So many requests in turn whose prototypes are the same: more than apps that take turns by chance. */
 const IN_TURN = 16;
 
-type Constructor = new (...args: unknown[]) => object;
+type Constructor = new (...args: never[]) => object;
 type Initialiser = (this: object, ...args: unknown[]) => void;
 /** Node reads the classes of a server from it at each request; it has a name, but no other way to it. */
 type Classes = Record<symbol, Constructor | undefined>;
@@ -19,8 +19,9 @@ export class AdoptedPrototypes {
   readonly #responses: Kind | null;
 
   constructor(server: Server) {
-    this.#requests = kindOf(server, 'IncomingMessage', () => new IncomingMessage(null as never));
-    this.#responses = kindOf(server, 'ServerResponse', () => new ServerResponse(new IncomingMessage(null as never)));
+    const request = (): IncomingMessage => new IncomingMessage(null as never);
+    this.#requests = kindOf(server, IncomingMessage, request);
+    this.#responses = kindOf(server, ServerResponse, () => new ServerResponse(request()));
   }
 
   /** To be told when an answer is complete. */
@@ -30,17 +31,23 @@ export class AdoptedPrototypes {
   }
 }
 
-function kindOf(server: Server, name: string, fresh: () => object): Kind | null {
+/** @param own Node's class @returns null: this Node keeps it elsewhere, or the app has given the server another one */
+function kindOf(server: Server, own: Constructor, fresh: () => object): Kind | null {
   const classes = server as unknown as Classes;
-  const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === name);
-  return key === undefined || typeof classes[key] !== 'function' ? null : new Kind(classes, key, fresh);
+  const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === own.name);
+  return key === undefined || classes[key] !== own || isClass(own) ? null : new Kind(classes, key, fresh);
+}
+
+/** It could not be called on an object that is there, and `Reflect.construct` with another prototype is slow. */
+function isClass(own: Constructor): boolean {
+  return Function.prototype.toString.call(own).startsWith('class');
 }
 
 class Kind {
   readonly #classes: Classes;
   readonly #key: symbol;
   readonly #fresh: () => object;
-  /** The class that the server was made with. */
+  /** Node's class. */
   readonly #own: Constructor;
   /** Of the objects that the server makes now. */
   #prototype: object | null;
@@ -68,7 +75,7 @@ class Kind {
 
   #adopt(prototype: object | null): void {
     const own = this.#own;
-    if (prototype === null || isClass(own) || !addsOnly(prototype, own.prototype, this.#fresh())) return;
+    if (prototype === null || !addsOnly(prototype, own.prototype, this.#fresh())) return;
     const Adopted = function (this: object, first: unknown, second: unknown): void {
       (own as unknown as Initialiser).call(this, first, second);
     } as unknown as Constructor;
@@ -76,11 +83,6 @@ class Kind {
     this.#classes[this.#key] = Adopted;
     this.#prototype = prototype;
   }
-}
-
-/** An app's own: it cannot be called on an object that is there, and `Reflect.construct` with another prototype is slow. */
-function isClass(own: Constructor): boolean {
-  return Function.prototype.toString.call(own).startsWith('class');
 }
 
 /**
