@@ -31,7 +31,7 @@ const long = [
 ];
 /** What holds in both modes, run in BASE mode: `npm run test:modes`. (`base.test.ts` runs with every `npm test`.) */
 const inBase = [
-  ...['access-log', 'answers', 'api', 'bodies', 'broadcast', 'budget', 'closes', 'cluster'],
+  ...['access-log', 'answers', 'api', 'bodies', 'broadcast', 'budget', 'closes', 'cluster', 'contexts'],
   ...['data', 'datagrams', 'detach', 'dispatch', 'framing', 'http'],
   ...[
     'http-corpus',
@@ -49,6 +49,7 @@ const inBase = [
     'shared-memory',
     'start-ended',
     'telemetry',
+    'ticks',
     'times',
     'tls',
     'unix',

@@ -1,3 +1,5 @@
+import { inOwnContext } from '../util/own-context.js';
+
 /** Serves as many requests at once as one worker may have, the others one after the other. Runs in a worker. */
 export class RequestGate {
   readonly #limit: number;
@@ -38,7 +40,7 @@ export class RequestGate {
       if (this.#running >= this.#limit) break;
       this.#waiting.delete(request);
       this.#running++;
-      begin();
+      inOwnContext(begin, undefined); // another request has ended here
     }
     this.#isAdmitting = false;
   }

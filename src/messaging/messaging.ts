@@ -6,6 +6,7 @@
 import type { Region } from '../memory/region.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { lookAtWaiters, setRinger } from '../shared/waiting/waiting.js';
+import { inOwnContext } from '../util/own-context.js';
 import { Counter, MessagingMemory } from './memory.js';
 import { Messenger } from './messenger.js';
 import { Overflow } from './overflow.js';
@@ -127,7 +128,7 @@ export class Messaging {
 
 function callUser(what: string, callback: () => unknown, failed: (what: string, error: unknown) => void): void {
   try {
-    const result = callback();
+    const result = inOwnContext(callback, undefined);
     if (result instanceof Promise) result.catch((error: unknown) => failed(what, error));
   } catch (error) {
     failed(what, error);

@@ -7,6 +7,7 @@
 import { ServerError } from '../errors/index.js';
 import { MESSAGE_SLOTS, queueOfMessages } from '../memory/messaging-layout.js';
 import { Fifo } from '../util/fifo.js';
+import { inOwnContext } from '../util/own-context.js';
 import { Counter, type MessagingMemory } from './memory.js';
 import type { Peers } from './peers.js';
 import { Queue } from './queue.js';
@@ -276,7 +277,7 @@ export class Messenger {
     const handler = records.isService(owner, slot) ? this.service : this.#handler;
     endMessage(memory, records, owner, slot);
     if (data instanceof Unreadable) failed(data.reason);
-    else handler?.(data, from);
+    else if (handler !== undefined) inOwnContext(handler, undefined, data, from);
   }
 
   #read(owner: number, slot: number): unknown {

@@ -2,6 +2,7 @@
  * `task`, `taskWait` and `taskWaitMulti`: the pending tasks of a process, with their time-outs. Runs in every process that
  * may submit tasks, which takes the results in its own turns.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { describe, ServerError } from '../errors/index.js';
 import { inSpan, SpanKind, type SpanStart } from '../util/telemetry.js';
 import type { GivenTask, TaskGiver, TaskOutcome } from './task-queue.js';
@@ -70,7 +71,9 @@ export class TaskClient {
   give(data: unknown, workerId: number | undefined, onFinish: FinishCallback | undefined): number {
     const target = this.#target(workerId);
     const { id, handle } = this.#send(data, target);
-    this.#wait(handle, { id, onFinish, resolve: undefined, reject: undefined, timer: undefined });
+    // As callbacks in Node, it finds what was set where it was given.
+    const bound = onFinish && AsyncResource.bind(onFinish);
+    this.#wait(handle, { id, onFinish: bound, resolve: undefined, reject: undefined, timer: undefined });
     return id;
   }
 

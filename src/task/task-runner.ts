@@ -6,6 +6,7 @@ import { ServerError } from '../errors/index.js';
 import type { ClaimedTask, TaskTaker } from '../messaging/task-queue.js';
 import { TracedValue } from '../messaging/value.js';
 import type { WorkSource } from '../messaging/work-source.js';
+import { inOwnContext } from '../util/own-context.js';
 import { carrierOf, inSpan, isTracing, SpanKind } from '../util/telemetry.js';
 import { isThenable } from '../util/thenable.js';
 
@@ -147,7 +148,7 @@ export class TaskRunner implements WorkSource {
     while (this.#hasRoom && goOn()) {
       const claimed = this.#parts.queue.claim();
       if (claimed === undefined) return;
-      this.#begin(new RunningTask(claimed));
+      inOwnContext(this.#begin, this, new RunningTask(claimed));
     }
   }
 

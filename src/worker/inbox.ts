@@ -5,6 +5,7 @@
 import { detailOf, Event, flagsOf, typeOf } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Wakes } from '../ipc/sleep.js';
+import { inOwnContext } from '../util/own-context.js';
 import { readMessage } from './payload.js';
 import type { FrameService } from './service.js';
 
@@ -82,7 +83,7 @@ export class Inbox {
     const taken = service.take(ring);
     ring.advance();
     ring.release();
-    this.#inPacket = service.deliver(taken);
+    this.#inPacket = inOwnContext(service.deliver, service, taken);
   }
 
   /** Gives its room back after the callback: only then may the reactor reuse the connection's slot. */
@@ -90,7 +91,8 @@ export class Inbox {
     const { word, sessionId } = ring;
     const message = readMessage(ring);
     ring.advance();
-    this.#parts.connections.closed(sessionId, flagsOf(word), detailOf(word), message);
+    const { connections } = this.#parts;
+    inOwnContext(connections.closed, connections, sessionId, flagsOf(word), detailOf(word), message);
     ring.release();
   }
 

@@ -22,6 +22,7 @@ import { createPoller } from '../os/create-poller.js';
 import { sharedResidentBytes } from '../os/other-process.js';
 import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
+import { inheritContext } from '../util/own-context.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
 import type { ServiceFactory } from './service.js';
 import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
@@ -68,6 +69,7 @@ export function runWorker<C extends UserConnection>(place: WorkerPlace<C>): Runn
   const { inheritance, region, options, callbacks, create, services, sockets, log } = place;
   const { role, id, lane, bells } = inheritance;
   const { layout, shape } = region;
+  inheritContext();
   const peer = peerOf(id, lane);
   const takesPackets = role === 'worker';
   const board = new WorkerBoard(region);

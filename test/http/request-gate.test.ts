@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { expect, test } from 'vitest';
 import { RequestGate } from '../../src/http/request-gate.js';
 
@@ -58,4 +59,16 @@ test('a request that comes while others wait does not overtake them', () => {
   enter(2);
   leave(1);
   expect(begun).toEqual([0, 1, 2]);
+});
+
+test('a request that waited is begun in a context of its own, not in that of the request that left', () => {
+  const storage = new AsyncLocalStorage<string>();
+  const { gate } = open(1);
+  const found: (string | undefined)[] = [];
+  const first = {};
+  const second = {};
+  gate.enter(first, () => {});
+  gate.enter(second, () => found.push(storage.getStore()));
+  storage.run('of the first', () => gate.leave(first));
+  expect(found).toEqual([undefined]);
 });

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { TaskClient, type TaskClientParts } from '../../src/messaging/task-client.js';
 import type { TaskGiver, TaskOutcome } from '../../src/messaging/task-queue.js';
@@ -64,6 +65,15 @@ function end(client: TaskClient, handle: number, value: unknown, failed = false)
 
 const counts = ({ pending, awaited }: TaskClient): number[] => [pending, awaited];
 const failure = (code: string, detail: object) => expect.objectContaining({ code, detail });
+
+it('onFinish finds what was set where the task was given', () => {
+  const storage = new AsyncLocalStorage<string>();
+  const found: (string | undefined)[] = [];
+  const client = clientOf();
+  storage.run('of the giver', () => client.give('a', undefined, () => found.push(storage.getStore())));
+  end(client, 0, 'result');
+  expect(found).toEqual(['of the giver']);
+});
 
 describe('a durable job', () => {
   it('ends with its result or its error, however long that takes', async () => {
