@@ -14,7 +14,7 @@ interface Settings {
 
 const shared = sharedServers();
 /** Each test sees the last close before it ends: the next one begins without clients. */
-const start = async (options: object = {}, settings?: Settings): Promise<Since> =>
+const start = async (options: Record<string, unknown> = {}, settings?: Settings): Promise<Since> =>
   new Since(await shared('closes.js', { options, ...(settings && { env: { SETTINGS: JSON.stringify(settings) } }) }));
 
 /** In front of the first packet. */
