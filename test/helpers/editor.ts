@@ -26,6 +26,12 @@ export interface Suggestion {
   readonly documentation?: Markup;
 }
 
+/** A place in a file, as the protocol has it. */
+export interface Cursor {
+  readonly textDocument: { readonly uri: string };
+  readonly position: { readonly line: number; readonly character: number };
+}
+
 /** Of what is shown over a name, what stands below its type: the docstring. */
 export function textOf(shown: string): string {
   return shown.replace(/^```.*?```/s, '').trim();
@@ -69,15 +75,49 @@ export class Editor {
     return editor;
   }
 
-  /** Opens a file in which `|` marks where the cursor is. @returns what is shown at the cursor; '' for nothing */
-  async hover(marked: string): Promise<string> {
-    const result = (await this.#ask('textDocument/hover', this.#openAt(marked))) as { contents: Markup } | null;
+  /** Opens a file in which `|` marks where the cursor is. @returns what is shown there, as `hoverAt` */
+  hover(marked: string): Promise<string> {
+    return this.hoverAt(this.open(marked)[0] as Cursor);
+  }
+
+  /** As `hover`. @returns what is suggested there, as `suggestionsAt` */
+  suggestions(marked: string): Promise<Suggestion[]> {
+    return this.suggestionsAt(this.open(marked)[0] as Cursor);
+  }
+
+  /**
+   * Opens a file in which each `|` marks a place for the cursor. One for many questions: with every file the service
+   * looks at the whole project again.
+   */
+  open(marked: string): Cursor[] {
+    const parts = marked.split('|');
+    this.#files += 1;
+    const name = `file-${this.#files}.ts`;
+    const text = parts.join('');
+    this.#consumer.write(name, text);
+    const uri = pathToFileURL(join(this.#consumer.folder, name)).href;
+    this.#send({
+      method: 'textDocument/didOpen',
+      params: { textDocument: { uri, languageId: 'typescript', version: 1, text } },
+    });
+    return parts.slice(1).map((_, nth) => {
+      const before = parts
+        .slice(0, nth + 1)
+        .join('')
+        .split('\n');
+      return { textDocument: { uri }, position: { line: before.length - 1, character: before.at(-1)?.length ?? 0 } };
+    });
+  }
+
+  /** What is shown at the cursor; '' for nothing. */
+  async hoverAt(cursor: Cursor): Promise<string> {
+    const result = (await this.#ask('textDocument/hover', cursor)) as { contents: Markup } | null;
     return result?.contents.value ?? '';
   }
 
   /** What the editor suggests at the cursor, each with its documentation as it shows it beside the list. */
-  async suggestions(marked: string): Promise<Suggestion[]> {
-    const result = (await this.#ask('textDocument/completion', this.#openAt(marked))) as
+  async suggestionsAt(cursor: Cursor): Promise<Suggestion[]> {
+    const result = (await this.#ask('textDocument/completion', cursor)) as
       | { readonly items: Suggestion[] }
       | Suggestion[];
     const items = 'items' in result ? result.items : result;
@@ -90,19 +130,6 @@ export class Editor {
     this.#send({ method: 'exit' });
     this.#service.stdin.end();
     await ended;
-  }
-
-  #openAt(marked: string): object {
-    const at = marked.indexOf('|');
-    const before = marked.slice(0, at).split('\n');
-    this.#files += 1;
-    const name = `file-${this.#files}.ts`;
-    const text = marked.slice(0, at) + marked.slice(at + 1);
-    this.#consumer.write(name, text);
-    const uri = pathToFileURL(join(this.#consumer.folder, name)).href;
-    const textDocument = { uri, languageId: 'typescript', version: 1, text };
-    this.#send({ method: 'textDocument/didOpen', params: { textDocument } });
-    return { textDocument: { uri }, position: { line: before.length - 1, character: before.at(-1)?.length } };
   }
 
   #ask(method: string, params: unknown): Promise<unknown> {

@@ -1,5 +1,5 @@
 import { afterAll } from 'vitest';
-import { keepRunning, type ServerProcess, type StartOptions, startServer } from './server-process.js';
+import { keepRunning, type Line, type ServerProcess, type StartOptions, startServer } from './server-process.js';
 
 /**
  * For a block of tests that leave a server as they have found it: one for each fixture and options, started by the first
@@ -17,4 +17,36 @@ export function sharedServers(): (fixture: string, given?: StartOptions) => Prom
     servers.set(key, server);
     return server;
   };
+}
+
+/** What a shared server says from now on: lines of the tests before are not seen. */
+export class Since {
+  readonly server: ServerProcess;
+  readonly #from: number;
+
+  constructor(server: ServerProcess) {
+    this.server = server;
+    this.#from = server.lines.length;
+  }
+
+  get port(): number {
+    return this.server.port;
+  }
+
+  events(event: string): Line[] {
+    return this.server.lines.slice(this.#from).filter((line) => line.event === event);
+  }
+
+  /** As `ServerProcess.waitForEvent`. */
+  waitForEvent(event: string, fits: (line: Line) => boolean = () => true): Promise<Line> {
+    return this.server.waitFor(`'${event}'`, () => this.events(event).find(fits));
+  }
+
+  /** The first `count` lines of an event, once they are there. */
+  waitForEvents(event: string, count: number): Promise<Line[]> {
+    return this.server.waitFor(`${count} of '${event}'`, () => {
+      const those = this.events(event);
+      return those.length >= count && those.slice(0, count);
+    });
+  }
 }

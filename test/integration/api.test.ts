@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { clientOfEach } from '../helpers/client-of-each.js';
-import { endServers, poll, type ServerProcess, startServer, whereConnectionsStay } from '../helpers/server-process.js';
+import { endServers, poll, type ServerProcess, whereConnectionsStay } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
+const shared = sharedServers();
 let server: ServerProcess;
 let first: Client;
 let second: Client;
@@ -10,7 +12,7 @@ let firstFd: number;
 let secondFd: number;
 
 beforeEach(async () => {
-  server = await startServer('commands.js', { options: { workerNum: 2, reactorNum: 2 } });
+  server = await shared('commands.js', { options: { workerNum: 2, reactorNum: 2 } });
   [first, second] = (await clientOfEach(2, () => Client.open(server.port))) as [Client, Client];
   await poll('no other client is there', async () => (await first.ask('connections')).endsWith(' 2'));
   firstFd = Number(await first.ask('fd'));

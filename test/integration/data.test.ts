@@ -4,6 +4,7 @@ import { Client } from '../helpers/client.js';
 import { PACE } from '../helpers/deadline.js';
 import { OVER_TLS, reset } from '../helpers/dial.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 
 let server: ServerProcess;
 afterEach(endServers);
@@ -13,6 +14,10 @@ const hash = (data: Uint8Array): string => createHash('sha256').update(data).dig
 describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend) => {
   const start = (fixture: string, options: object = {}): Promise<ServerProcess> =>
     startServer(fixture, { options: { reactorBackend, workerNum: 2, ...options }, env: { QUIET: '1' } });
+  const shared = sharedServers();
+  /** Its tests await the close of each of their clients. */
+  const startShared = async (): Promise<Since> =>
+    new Since(await shared('commands.js', { options: { reactorBackend, workerNum: 1 }, env: { QUIET: '1' } }));
 
   it(
     'a message of 64 MiB arrives intact in both directions',
@@ -43,7 +48,7 @@ describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend
   );
 
   it('clients that dribble, half-close or reset disturb nobody else', async () => {
-    server = await start('commands.js', { workerNum: 1 });
+    const server = await startShared();
     const steady = await Client.open(server.port);
     const dribbler = await Client.open(server.port);
     for (const byte of 'echo one byte at a time\n') {
@@ -63,10 +68,11 @@ describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend
     const codes = server.events('close').map(({ reason }) => (reason as { code: string }).code);
     if (!OVER_TLS) expect(codes.sort()).toEqual(['CLIENT_CLOSED', 'CLIENT_RESET']);
     for (const client of [steady, dribbler, half]) await client.close();
+    await server.waitForEvents('close', 4);
   });
 
   it('every end has its reason', async () => {
-    server = await start('commands.js', { workerNum: 1 });
+    const server = await startShared();
     for (const [line, reason] of [
       ['close', { code: 'SERVER_CLOSED', initiator: 'server' }],
       ['reset', { code: 'SERVER_RESET', initiator: 'server' }],

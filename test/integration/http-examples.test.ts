@@ -1,11 +1,11 @@
 // The examples of HTTP, those of frameworks with the frameworks' own packages.
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { io } from 'socket.io-client';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { DEADLINE_MS } from '../helpers/deadline.js';
 import { endExample, reloadExample, startExample } from '../helpers/example.js';
@@ -80,6 +80,25 @@ describe('an app that knows nothing of tswoole', () => {
   let folder = '';
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+  /** It is waited for an app that may still listen: the other tests do not stand still meanwhile. */
+  let refused: Promise<{ readonly status: unknown; readonly stderr: string }>;
+  const folderOfNone = mkdtempSync(join(tmpdir(), 'app-'));
+  beforeAll(() => {
+    const file = join(folderOfNone, 'none.mjs');
+    writeFileSync(file, 'export const answer = 42;');
+    const command = [cli, 'start', file, '--http', '--port', '0'];
+    refused = new Promise((resolve) => {
+      const given = { encoding: 'utf8', timeout: Math.ceil(DEADLINE_MS) } as const;
+      execFile(process.execPath, command, given, (error, _stdout, stderr) => {
+        resolve({ status: error === null ? 0 : error.code, stderr });
+      });
+    });
+  });
+  afterAll(async () => {
+    await refused;
+    rmSync(folderOfNone, { recursive: true });
+  });
+
   it.each([
     [
       'express.mjs',
@@ -116,13 +135,7 @@ describe('an app that knows nothing of tswoole', () => {
   });
 
   it('and does not answer requests is refused with the reason, and no stack of ours', async () => {
-    folder = mkdtempSync(join(tmpdir(), 'app-'));
-    const file = join(folder, 'none.mjs');
-    writeFileSync(file, 'export const answer = 42;');
-    const { status, stderr } = spawnSync(process.execPath, [cli, 'start', file, '--http', '--port', '0'], {
-      encoding: 'utf8',
-      timeout: Math.ceil(DEADLINE_MS),
-    });
+    const { status, stderr } = await refused;
     expect(status).toBe(1);
     expect(stderr).toMatch(/^ERR_HTTP_APP: .*none\.mjs cannot answer requests: .*it exports answer/m);
     expect(stderr).not.toMatch(/^ +at /m);

@@ -7,14 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { HttpClient, request } from '../helpers/http-client.js';
-import {
-  endServers,
-  overPlainTcp,
-  poll,
-  type ServerProcess,
-  startServer,
-  whereConnectionsStay,
-} from '../helpers/server-process.js';
+import { endServers, overPlainTcp, poll, startServer, whereConnectionsStay } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const MIB = 2 ** 20;
@@ -30,19 +24,30 @@ writeFileSync(largeFile, Buffer.alloc(LARGE, 'f'));
 afterEach(endServers);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function start(api: string, options: Record<string, unknown> = {}): Promise<ServerProcess> {
-  return startServer('streams.js', { env: { API: api }, options: { workerNum: 1, reactorNum: 1, ...options } });
+const shared = sharedServers();
+const given = (api: string, options: Record<string, unknown>) => ({
+  env: { API: api },
+  options: { workerNum: 1, reactorNum: 1, ...options },
+});
+
+/** For several tests. Each waits for the last close: the next one begins without clients. */
+async function start(api: string, options: Record<string, unknown> = {}): Promise<Since> {
+  return new Since(await shared('streams.js', given(api, options)));
+}
+
+async function startAlone(api: string, options: Record<string, unknown>): Promise<Since> {
+  return new Since(await startServer('streams.js', given(api, options)));
 }
 
 /** Sends a request and ends its side. */
-async function askAndEnd(server: ServerProcess, path: string): Promise<HttpClient> {
+async function askAndEnd(server: Since, path: string): Promise<HttpClient> {
   const client = await HttpClient.connect(server.port);
   client.tcp.socket.end(request(path));
   return client;
 }
 
 /** Sends one request and reads nothing of its answer. */
-async function askDeaf(server: ServerProcess, path: string, ...lines: string[]): Promise<TcpClient> {
+async function askDeaf(server: Since, path: string, ...lines: string[]): Promise<TcpClient> {
   const client = await TcpClient.connect(server.port);
   client.socket.on('error', () => {});
   client.socket.pause();
@@ -62,17 +67,18 @@ async function readSlowly({ socket, closed }: TcpClient): Promise<void> {
   await closed;
 }
 
-/** All of them but the one that asks are gone, and nothing waits in any memory. */
-async function nothingIsLeft(server: ServerProcess): Promise<void> {
+/** All of them but the one that asks are gone, and nothing waits in any memory. Then that one goes. */
+async function nothingIsLeft(server: Since, clients = 1): Promise<void> {
   const client = await HttpClient.connect(server.port);
   await poll('nothing is left', async () => {
     const { size, stats } = JSON.parse((await client.get('/figures')).body);
     return size === 1 && stats.connectionNum === 1 && stats.bufferedBytes === 0 && stats.underWayNum <= 1;
   });
   await client.close();
+  await server.waitForEvents('close', clients + 1);
 }
 
-const reasons = (server: ServerProcess) => server.events('close').map(({ reason }) => reason as { code: string });
+const reasons = (server: Since) => server.events('close').map(({ reason }) => reason as { code: string });
 
 describe.each(['request', 'fetch', 'listener'])('behind `%s` a client that ends its side', (api) => {
   it('gets the whole of an answer that comes in pieces, and of one that comes later', async () => {
@@ -82,6 +88,7 @@ describe.each(['request', 'fetch', 'listener'])('behind `%s` a client that ends 
     const late = await askAndEnd(server, '/later?count=300000&ms=100');
     expect((await late.answer()).body).toHaveLength(300_000);
     await Promise.all([streamed.rest(), late.rest()]);
+    await server.waitForEvents('close', 2);
     expect(server.events('gone')).toEqual([]);
   });
 
@@ -117,7 +124,7 @@ describe('server-sent events', () => {
     for (const client of clients) await client.send(request('/events')).tcp.readLine();
     await Promise.all(clients.map((client) => client.close()));
     await poll('all have been told', () => server.events('gone').length === 10);
-    await nothingIsLeft(server);
+    await nothingIsLeft(server, clients.length);
   });
 
   it('go on for a client that has only ended its side', async () => {
@@ -127,13 +134,14 @@ describe('server-sent events', () => {
     expect(body).toContain('data: first\n\n');
     expect(body).toContain('data: last\n\n');
     await client.rest();
+    await server.waitForEvent('close');
   });
 });
 
 describe('behind a unix socket', () => {
   overPlainTcp('a client that has closed is known to have gone at once', async () => {
     const path = join(folder, 'http.sock');
-    const server = await start('request', { path });
+    const server = await startAlone('request', { path });
     const socket = connect({ path });
     socket.write(request('/ticks?count=1&ms=0'));
     await once(socket, 'data');
@@ -159,14 +167,16 @@ describe('a tunnel', () => {
 });
 
 describe('a client that never reads is reset after writeTimeoutMs', () => {
-  const options = { writeTimeoutMs: 600, keepAliveTimeoutMs: 0 };
+  const shared = sharedServers();
+  const start = async (): Promise<Since> =>
+    new Since(await shared('streams.js', given('request', { writeTimeoutMs: 600, keepAliveTimeoutMs: 0 })));
 
   it('with the rest of an answer that ends the connection', async () => {
-    const server = await start('request', options);
+    const server = await start();
     const clients = await Promise.all(
       AROUND_THE_KERNEL.map((bytes) => askDeaf(server, `/large?bytes=${bytes}`, 'Connection: close')),
     );
-    await nothingIsLeft(server);
+    await nothingIsLeft(server, clients.length);
     await poll('all were told', () => server.events('close').length > clients.length);
     expect(reasons(server).filter(({ code }) => code === 'WRITE_TIMEOUT').length).toBeGreaterThan(0);
     for (const client of clients) client.socket.destroy();
@@ -177,7 +187,7 @@ describe('a client that never reads is reset after writeTimeoutMs', () => {
     ['an answer', `/large?bytes=${LARGE}`, 'X: y'],
     ['a file', `/file?path=${largeFile}`, 'Connection: close'],
   ])('with %s', async (_, path, line) => {
-    const server = await start('request', options);
+    const server = await start();
     const client = await askDeaf(server, path, line);
     const close = await server.waitForEvent('close');
     expect(close['reason']).toMatchObject({ code: 'WRITE_TIMEOUT', initiator: 'timeout' });
@@ -186,7 +196,7 @@ describe('a client that never reads is reset after writeTimeoutMs', () => {
   });
 
   it('when it has ended its side too', async () => {
-    const server = await start('request', options);
+    const server = await start();
     const client = await TcpClient.connect(server.port);
     client.socket.on('error', () => {});
     client.socket.pause();
@@ -200,7 +210,7 @@ describe('a client that never reads is reset after writeTimeoutMs', () => {
 
 describe('a client that reads a file slowly', () => {
   it('gets all of it, however long it takes', async () => {
-    const server = await start('request', { writeTimeoutMs: 400 });
+    const server = await startAlone('request', { writeTimeoutMs: 400 });
     const client = await askDeaf(server, `/file?path=${largeFile}`, 'Connection: close');
     await readSlowly(client);
     expect(client.receivedBytes).toBeGreaterThan(LARGE);
@@ -211,7 +221,7 @@ describe('a client that reads a file slowly', () => {
 
 describe('a worker that is killed', () => {
   whereConnectionsStay('at a reload leaves nothing in the figures of what it held for a client', async () => {
-    const server = await start('request', { writeTimeoutMs: 0, maxWaitMs: 500 });
+    const server = await startAlone('request', { writeTimeoutMs: 0, maxWaitMs: 500 });
     const client = await askDeaf(server, `/large?bytes=${LARGE}`);
     await poll('it holds something', async () => {
       const other = await HttpClient.connect(server.port);
@@ -219,17 +229,20 @@ describe('a worker that is killed', () => {
       await other.close();
       return stats.bufferedBytes > LARGE / 2;
     });
-    server.signal('SIGUSR1');
+    server.server.signal('SIGUSR1');
     await nothingIsLeft(server);
     client.socket.destroy();
   });
 });
 
 describe('on a port of packets', () => {
-  const startRaw = (options: Record<string, unknown>): Promise<ServerProcess> =>
-    startServer('commands.js', { options: { workerNum: 1, reactorNum: 1, ...options } });
+  const shared = sharedServers();
+  const startRaw = async (options: Record<string, unknown>): Promise<Since> =>
+    new Since(await shared('commands.js', { options: { workerNum: 1, reactorNum: 1, ...options } }));
+  const ofWrites = { writeTimeoutMs: 400 };
+  const ofHalfClosed = { halfCloseTimeoutMs: 500, maxWaitMs: 300 };
 
-  const deaf = async (server: ServerProcess, lines: string): Promise<TcpClient> => {
+  const deaf = async (server: Since, lines: string): Promise<TcpClient> => {
     const client = await TcpClient.connect(server.port);
     client.socket.on('error', () => {});
     client.socket.pause();
@@ -237,7 +250,7 @@ describe('on a port of packets', () => {
   };
 
   it.each([
-    ['writeTimeoutMs', 'WRITE_TIMEOUT', { writeTimeoutMs: 500 }],
+    ['writeTimeoutMs', 'WRITE_TIMEOUT', ofWrites],
     ['heartbeatIdleMs', '_TIMEOUT', { heartbeatIdleMs: 500 }],
   ])('a client that reads nothing is reset after %s, the server having closed it or not', async (_, code, options) => {
     const server = await startRaw(options);
@@ -257,10 +270,11 @@ describe('on a port of packets', () => {
     expect(server.events('close')).toHaveLength(clients.length);
     for (const client of clients) client.socket.destroy();
     await other.close();
+    await server.waitForEvents('close', clients.length + 1);
   });
 
   it('a client that reads slowly is not taken for one that reads nothing', async () => {
-    const server = await startRaw({ writeTimeoutMs: 400 });
+    const server = await startRaw(ofWrites);
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
     client.send(`bytes ${LARGE}\nclose\n`);
@@ -271,7 +285,7 @@ describe('on a port of packets', () => {
   });
 
   it('a client that has ended its side is let go after halfCloseTimeoutMs when its answer never comes', async () => {
-    const server = await startRaw({ halfCloseTimeoutMs: 400, maxWaitMs: 300 });
+    const server = await startRaw(ofHalfClosed);
     const client = await TcpClient.connect(server.port);
     client.socket.end('never\n');
     const close = await server.waitForEvent('close');
@@ -281,7 +295,7 @@ describe('on a port of packets', () => {
   });
 
   it('a client that has ended its side gets an answer that takes longer, as long as it does not pause', async () => {
-    const server = await startRaw({ halfCloseTimeoutMs: 500 });
+    const server = await startRaw(ofHalfClosed);
     const client = await TcpClient.connect(server.port);
     client.socket.end(`later 350\nlater 700\nlater 1050\nlater 1400\nlater 1750\n`);
     await client.closed;

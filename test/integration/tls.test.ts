@@ -8,12 +8,18 @@ import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { certificateFor, clientCertificate, copyOf, overwrite } from '../helpers/certificates.js';
 import { endServers, IS_BASE, poll, type ServerProcess, spawnServer, startServer } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 
 afterEach(endServers);
 
 const main = certificateFor('main.test');
 const start = (tls: object, options: Record<string, unknown> = {}): Promise<ServerProcess> =>
   startServer('commands.js', { options: { workerNum: 2, tls: { ...main, ...tls }, ...options } });
+
+const shared = sharedServers();
+/** Each test waits for the last close of its clients. */
+const startShared = async (): Promise<Since> =>
+  new Since(await shared('commands.js', { options: { workerNum: 2, tls: main } }));
 
 class TlsClient {
   readonly socket: TLSSocket;
@@ -68,7 +74,7 @@ async function ended(socket: Socket): Promise<void> {
 
 describe('a TLS port', () => {
   it('serves a client that checks its certificate, by TLS 1.2 and 1.3', async () => {
-    const server = await start({});
+    const server = await startShared();
     const ca = readFileSync(main.cert);
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const client = await TlsClient.open(server.port, { ca, rejectUnauthorized: true, maxVersion: version });
@@ -76,16 +82,17 @@ describe('a TLS port', () => {
       expect(await infoOf(client)).toMatchObject({ version, serverName: '', authorized: false });
       await client.close();
     }
-    await server.waitFor('the ends', () => server.events('close').length === 2);
+    await server.waitForEvents('close', 2);
     for (const { reason } of server.events('close')) expect(reason).toMatchObject({ code: 'CLIENT_CLOSED' });
   });
 
   it('serves openssl s_client', async () => {
-    const server = await start({});
+    const server = await startShared();
     const run = promisify(execFile);
     const command = `(echo "echo from openssl"; sleep 0.5) | timeout 5 openssl s_client -quiet -no_ign_eof -connect 127.0.0.1:${server.port}`;
     const { stdout } = await run('sh', ['-c', command]);
     expect(stdout).toBe('from openssl\n');
+    await server.waitForEvent('close');
   });
 
   it('shows the certificate of the name the client asks for', async () => {
@@ -240,7 +247,7 @@ describe('data', () => {
   });
 
   it('that is sent before close() arrives, and close() with reset drops it', async () => {
-    const server = await start({});
+    const server = await startShared();
     const client = await TlsClient.open(server.port);
     client.socket.write('bytes 1000000\nclose\n');
     await poll('the end', () => client.ended);
@@ -248,7 +255,7 @@ describe('data', () => {
     const other = await TlsClient.open(server.port);
     other.socket.write('reset\n');
     await ended(other.socket);
-    await server.waitFor('both are told', () => server.events('close').length === 2);
+    await server.waitForEvents('close', 2);
     const codes = server.events('close').map(({ reason }) => (reason as { code: string }).code);
     expect(codes.sort()).toEqual(['SERVER_CLOSED', 'SERVER_RESET']);
   });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Consumer } from '../helpers/consumer.js';
-import { Editor, type Suggestion, textOf } from '../helpers/editor.js';
+import { type Cursor, Editor, type Suggestion, textOf } from '../helpers/editor.js';
 
 const index = readFileSync(new URL('../../src/index.ts', import.meta.url), 'utf8');
 const exported = [...index.matchAll(/export (?:type )?\{([^}]*)\}/g)]
@@ -38,12 +38,22 @@ const ofTheLanguage = new Set([
   'Symbol',
 ]);
 
+const withMembers = [...exported.filter((name) => !withoutMembers.has(name)), ...unnamed];
+
 let consumer: Consumer;
 let editor: Editor;
+/** In one file: over each name, and behind a value of each type. */
+let names: Cursor[];
+let values: Cursor[];
 
 beforeAll(async () => {
   consumer = new Consumer(['@types/node']);
   editor = await Editor.open(consumer);
+  const imported = exported.map((name) => `  ${name.slice(0, 1)}|${name.slice(1)},\n`).join('');
+  const asked = withMembers.map((type, nth) => `declare const it${nth}: ${type};\nit${nth}.|;\n`);
+  const cursors = editor.open(`import type {\n${imported}} from 'tswoole';\n${asked.join('')}`);
+  names = cursors.slice(0, exported.length);
+  values = cursors.slice(exported.length);
 });
 
 afterAll(async () => {
@@ -52,27 +62,22 @@ afterAll(async () => {
 });
 
 async function membersOf(type: string): Promise<Suggestion[]> {
-  const names = exported.filter((name) => new RegExp(`\\b${name}\\b`).test(type));
-  const found = await editor.suggestions(
-    `import type { ${names.join(', ')} } from 'tswoole';\ndeclare const it: ${type};\nit.|;\n`,
-  );
-  return found.filter(({ label }) => !ofTheLanguage.has(label));
+  const cursor = values[withMembers.indexOf(type)];
+  if (cursor === undefined) throw new Error(`${type} is not asked for in the file`);
+  return (await editor.suggestionsAt(cursor)).filter(({ label }) => !ofTheLanguage.has(label));
 }
 
 it.each(exported)('%s has a docstring where it is imported', async (name) => {
-  const shown = await editor.hover(`import type { ${name.slice(0, 1)}|${name.slice(1)} } from 'tswoole';\n`);
+  const shown = await editor.hoverAt(names[exported.indexOf(name)] as Cursor);
   expect(textOf(shown), shown).not.toBe('');
 });
 
-it.each([...exported.filter((name) => !withoutMembers.has(name)), ...unnamed])(
-  'every member of %s has a docstring',
-  async (type) => {
-    const members = await membersOf(type);
-    expect(members.length).toBeGreaterThan(0);
-    const bare = members.filter(({ documentation }) => (documentation?.value ?? '').trim() === '');
-    expect(bare.map(({ label }) => label)).toEqual([]);
-  },
-);
+it.each(withMembers)('every member of %s has a docstring', async (type) => {
+  const members = await membersOf(type);
+  expect(members.length).toBeGreaterThan(0);
+  const bare = members.filter(({ documentation }) => (documentation?.value ?? '').trim() === '');
+  expect(bare.map(({ label }) => label)).toEqual([]);
+});
 
 /** Swoole has one machine. */
 const beyondSwoole = new Set(['clusterRequest', 'nodeUp', 'nodeDown', 'clusterState', 'clusterGap']);
