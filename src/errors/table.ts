@@ -895,6 +895,13 @@ export const errorTable = {
     sentence: ({ engine, what, why }) => `${engine} cannot do ${what} here: ${why}.`,
     advice: 'Change the settings of the engine as said, or use the driver "redis".',
   }),
+  ERR_CLUSTER_REFUSED: entry({
+    fields: { engine: 'string', subject: 'string', why: 'string' },
+    sentence: ({ engine, subject, why }) =>
+      `${engine} must let this node publish to "${subject}", and refuses what it sends there: ${why}.`,
+    advice:
+      'Give its user at the engine the rights in docs/several-machines.md; until then that is lost, and counted in stats().cluster.lost.',
+  }),
   ERR_CLUSTER_SUBJECT: entry({
     fields: { what: 'string', expected: 'string', received: 'string' },
     sentence: ({ what, expected, received }) => `A ${what} must be ${expected}, received ${received}.`,

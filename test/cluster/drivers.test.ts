@@ -382,7 +382,14 @@ for (const kind of kinds) {
       ])('a node whose %s is %j is refused', async (field, value) => {
         const { driver } = nodes.make(engine, 'a');
         const node = { id: 'a', incarnation: 'i', address: 'h', version: '1', [field]: value };
-        const events = { nodeUp() {}, nodeDown() {}, state() {}, gap() {}, request: async () => text('') };
+        const events = {
+          nodeUp() {},
+          nodeDown() {},
+          state() {},
+          gap() {},
+          refused() {},
+          request: async () => text(''),
+        };
         await expect(driver.start(node, events)).rejects.toMatchObject({
           code: 'ERR_OPTION_VALUE',
           detail: { name: `cluster.node.${field}` },

@@ -52,6 +52,8 @@ export interface BrokerParts {
 
 /** Questions of other nodes that this node's workers have not answered yet. */
 const MOST_QUESTIONS = 10_000;
+/** Subjects that the log names because this node may not send to them. */
+const MOST_REFUSED = 1000;
 const LOOK_MS = 1000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -72,6 +74,8 @@ export class Broker {
   readonly #missed: Missed;
   #connectError: Error | undefined;
   #toldLost = '';
+  /** Subjects, as the engine calls them. */
+  readonly #toldRefused = new Set<string>();
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
@@ -350,8 +354,21 @@ export class Broker {
       gap: (subject) => {
         this.#tellAll(gapOf(this.#rooms?.roomOf(subject) ?? nameOf(subject)));
       },
+      refused: (error) => this.#tellRefused(error),
       request: (data, from) => this.#asked(data, from),
     };
+  }
+
+  /** Once per subject. */
+  #tellRefused(error: ServerError<'ERR_CLUSTER_REFUSED'>): void {
+    const { code } = error;
+    const { subject } = error.detail;
+    if (this.#toldRefused.has(subject) || this.#toldRefused.size >= MOST_REFUSED) return;
+    this.#toldRefused.add(subject);
+    this.#parts.log.error('the engine does not let this node send to one of its subjects: other nodes miss it', {
+      code,
+      error,
+    });
   }
 
   #happened(event: ClusterEvent): void {

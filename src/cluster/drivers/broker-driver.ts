@@ -7,7 +7,7 @@ import type * as cluster from '../driver.js';
 import { checkName, checkNode } from '../names.js';
 import { ConfigStore } from './config-store.js';
 import { Connection } from './connection.js';
-import { type Channel, type Engine, type Link, subjectOfChannel } from './engine.js';
+import { type Channel, type Engine, isOfSubject, type Link, type Refusal, subjectOfChannel } from './engine.js';
 import { Asked, ENVELOPE_BYTES, encodePublication, publicationHead } from './envelope.js';
 import { Gaps } from './gaps.js';
 import { Members } from './members.js';
@@ -67,6 +67,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
         this.#lost += count;
         for (const channel of channels) this.#gaps.lost(subjectOfChannel(channel));
       },
+      refused: (refusal) => this.#refused(refusal),
       prepare: (link) => this.#prepare(link),
       detach: () => this.#detach(),
       lost: () => this.#engineLost(),
@@ -267,6 +268,16 @@ export class BrokerDriver implements cluster.ClusterDriver {
 
   #heardSubject(subject: string, data: Buffer): void {
     if (!this.#gaps.heard(subject, data)) this.#subjects.deliver(subject, data);
+  }
+
+  /** The others hear of the gap as soon as this node may say so. */
+  #refused({ channel, name: subject, isPublication, why }: Refusal): void {
+    if (isPublication) this.#lost++;
+    if (isOfSubject(channel)) this.#gaps.lost(subjectOfChannel(channel));
+    const error = new ServerError('ERR_CLUSTER_REFUSED', { engine: this.#engine.name, subject, why });
+    this.#running?.requests.refused(channel, error);
+    callSafely(() => this.#running?.on.refused(error));
+    if (channel === NODES) this.#startFailed.reject(error); // nobody would know of this node
   }
 
   #idTaken({ id, address }: cluster.NodeInfo): void {

@@ -15,8 +15,19 @@ export interface LinkEvents {
   message(channel: Channel, data: Buffer): void;
   /** Publications that the engine refused, or may not have got. @param channels of their subjects */
   dropped(count: number, channels: Iterable<Channel>): void;
+  /** One message that the engine does not let this node send; the connection goes on. */
+  refused(refusal: Refusal): void;
   /** The connection has ended without `close`; called once, and not before `connect` has resolved. */
   closed(why: string): void;
+}
+
+export interface Refusal {
+  readonly channel: Channel;
+  /** The channel, as the engine calls it. */
+  readonly name: string;
+  readonly isPublication: boolean;
+  /** What the engine has said. */
+  readonly why: string;
 }
 
 /** One connection, from the first byte to the last: it never connects again by itself. */
@@ -66,7 +77,7 @@ export class Outstanding {
 
   add(channel: Channel, data: Buffer): void {
     this.bytes += data.length;
-    if (isOfSubject(channel) && data[0] === Kind.publication) this.publications++;
+    if (isPublication(channel, data)) this.publications++;
   }
 
   remove(other: Outstanding): void {
@@ -79,14 +90,27 @@ export class Outstanding {
 export class OutstandingTurn extends Outstanding {
   /** Of subjects. */
   readonly channels = new Set<Channel>();
+  /** How many of what was sent there were gaps. */
+  readonly #gaps = new Map<Channel, number>();
 
   override add(channel: Channel, data: Buffer): void {
     super.add(channel, data);
-    if (isOfSubject(channel)) this.channels.add(channel);
+    if (!isOfSubject(channel)) return;
+    this.channels.add(channel);
+    if (data[0] === Kind.gap) this.#gaps.set(channel, (this.#gaps.get(channel) ?? 0) + 1);
+  }
+
+  /** @returns false: none is left there */
+  takeGap(channel: Channel): boolean {
+    const left = this.#gaps.get(channel) ?? 0;
+    if (left > 0) this.#gaps.set(channel, left - 1);
+    return left > 0;
   }
 }
 
 const SUBJECT = 'subject/';
 
-const isOfSubject = (channel: Channel): boolean => channel.startsWith(SUBJECT);
+export const isOfSubject = (channel: Channel): boolean => channel.startsWith(SUBJECT);
+export const isPublication = (channel: Channel, data: Buffer): boolean =>
+  isOfSubject(channel) && data[0] === Kind.publication;
 export const subjectOfChannel = (channel: Channel): string => channel.slice(SUBJECT.length);

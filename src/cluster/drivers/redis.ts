@@ -12,6 +12,7 @@ import { loadPeer } from '../load-peer.js';
 import {
   type Channel,
   type Engine,
+  isPublication,
   type Link,
   type LinkEvents,
   Outstanding,
@@ -120,12 +121,10 @@ class RedisLink implements Link {
       (results) => {
         this.#outstanding.remove(outstanding);
         // A single refusal (an ACL, no memory) fails its own publication only.
-        const refused = new OutstandingTurn();
         for (const [i, [error]] of (results ?? []).entries()) {
           const sent = turn[i];
-          if (error !== null && sent !== undefined) refused.add(sent.channel, sent.data);
+          if (error !== null && sent !== undefined) this.#refused(sent, error.message);
         }
-        this.#dropped(refused);
       },
       () => this.#drop(outstanding),
     );
@@ -134,6 +133,11 @@ class RedisLink implements Link {
   #drop(outstanding: OutstandingTurn): void {
     this.#outstanding.remove(outstanding);
     this.#dropped(outstanding);
+  }
+
+  #refused({ channel, data }: { readonly channel: Channel; readonly data: Buffer }, why: string): void {
+    const name = this.#prefix + channel;
+    this.#events.refused({ channel, name, isPublication: isPublication(channel, data), why });
   }
 
   #dropped({ publications, channels }: OutstandingTurn): void {
