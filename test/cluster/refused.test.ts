@@ -4,7 +4,7 @@ import { DEADLINE_MS } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { eventually } from '../helpers/eventually.js';
 import { hasNats, startNats } from '../helpers/nats.js';
-import { hasRedis, startRedis } from '../helpers/redis.js';
+import { askRedis, hasRedis, startRedis } from '../helpers/redis.js';
 import { begin, Nodes, Received, type TestEngine, type TestNode } from './world.js';
 
 const nodes = new Nodes();
@@ -81,7 +81,7 @@ describe.skipIf(!hasRedis)('a node that Redis does not let publish', () => {
   test('to a subject is told, and the others have a gap as soon as it may', async () => {
     const engine = await kept(startRedis(), 'redis');
     const b = await nodes.start(engine, 'b');
-    await ask(engine, 'ACL SETUSER joe on >pw ~* +@all resetchannels &tswoole:nod* &tswoole:subject/open');
+    await askRedis(engine, 'ACL SETUSER joe on >pw ~* +@all resetchannels &tswoole:nod* &tswoole:subject/open');
     const a = await nodes.start(engine, 'a', JOE);
     await b.driver.subscribe('secret', () => {}).ready;
     for (let i = 0; i < 3; i++) a.driver.publish('secret', Buffer.from('x'));
@@ -89,16 +89,8 @@ describe.skipIf(!hasRedis)('a node that Redis does not let publish', () => {
     expect(refusals(a)[0]).toContain('Redis must let this node publish to "tswoole:subject/secret"');
     expect(refusals(a)[0]).toContain('NOPERM');
     expect(b.told).not.toContain('gap secret');
-    await ask(engine, 'ACL SETUSER joe &tswoole:*');
+    await askRedis(engine, 'ACL SETUSER joe &tswoole:*');
     await eventually(() => expect(b.told).toContain('gap secret'));
     expect([losses(a), a.driver.stats().lost]).toEqual([[], 3]);
   });
 });
-
-async function ask({ url }: TestEngine, command: string): Promise<void> {
-  const { Redis } = await import('ioredis');
-  const client = new Redis(url, { retryStrategy: () => null });
-  const [name = '', ...args] = command.split(' ');
-  await client.call(name, ...args);
-  client.disconnect();
-}

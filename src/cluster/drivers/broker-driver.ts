@@ -213,6 +213,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
 
   #tick(): void {
     if (this.#state !== 'up') return;
+    this.#connection.link?.check?.();
     this.#running?.membership.tick();
     this.#gaps.tick();
     if (++this.#ticks % Math.ceil(this.#options.ttlMs / this.#options.heartbeatMs) === 0) this.config.readAll();

@@ -44,6 +44,8 @@ export interface Link {
   unsubscribe(channel: Channel): void;
   /** Resolves when the engine has everything that was sent before; rejects when the link ends before. */
   flush(): Promise<void>;
+  /** To be called each heartbeat: ends the link where the engine takes messages, and does not pass them to all nodes any more. */
+  check?(): void;
   configGet(key: string): Promise<ConfigEntry | undefined>;
   configPut(key: string, value: Uint8Array, ifVersion: number | undefined): Promise<PutResult>;
   /** At once, without goodbye; resolves when its sockets are gone. */
