@@ -563,6 +563,22 @@ for (const kind of kinds) {
         expect(a.told.filter((line) => /^gap|reconnecting/.test(line))).toEqual([]);
       });
 
+      test('more subjects than a node can name: the gap is one of all, for each subject of the others', async () => {
+        const patient = { ttlMs: 1000 * HEARTBEAT_MS, maxBufferedBytes: '64k' };
+        const [a, b] = [await start('a', patient), await start('b', patient)];
+        for (const subject of ['s', 'last', 'quiet']) await b.driver.subscribe(subject, () => {}).ready;
+        await engine.freeze();
+        const refused = Buffer.alloc(1000);
+        while (a.driver.publish('s', refused));
+        const { lost } = a.driver.stats();
+        for (let i = 0; i < 100_000; i++) a.driver.publish(`s${i}`, refused);
+        a.driver.publish('last', refused);
+        expect(a.driver.stats().lost).toBe(lost + 100_001);
+        await engine.thaw();
+        await eventually(() => expect(b.told).toEqual(expect.arrayContaining(['gap s', 'gap last', 'gap quiet'])));
+        expect(a.told.filter((line) => line.startsWith('gap'))).toEqual([]);
+      });
+
       test('5000 subjects are subscribed again at once', async () => {
         const a = await start('a');
         const received = new Received();

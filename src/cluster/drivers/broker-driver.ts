@@ -9,7 +9,7 @@ import { ConfigStore } from './config-store.js';
 import { Connection } from './connection.js';
 import { type Channel, type Engine, isOfSubject, type Link, type Refusal, subjectOfChannel } from './engine.js';
 import { Asked, ENVELOPE_BYTES, encodePublication, publicationHead } from './envelope.js';
-import { Gaps } from './gaps.js';
+import { EVERY_SUBJECT, Gaps } from './gaps.js';
 import { Members } from './members.js';
 import { Membership } from './membership.js';
 import { inboxOf, Requests } from './requests.js';
@@ -78,6 +78,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
       self: () => this.#self.id,
       send: (channel, bytes) => this.#offer(channel, bytes),
       tell: (subject) => this.#subjects.has(subject) && callSafely(() => this.#running?.on.gap(subject)),
+      tellAll: () => this.#tellAllGaps(),
     });
     this.presence = new Members(() => this.#self.id, {
       others: () => this.#running?.membership.others ?? [],
@@ -135,6 +136,14 @@ export class BrokerDriver implements cluster.ClusterDriver {
     return taken;
   }
 
+  missed(subjects: Iterable<string>): void {
+    for (const subject of subjects) this.#gaps.lost(subject);
+  }
+
+  untold(): string[] {
+    return this.#gaps.untold();
+  }
+
   subscribe(subject: string, fn: Subscriber): cluster.Subscription {
     checkName('subject', subject);
     return this.#subjects.subscribe(subject, fn);
@@ -177,9 +186,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
         requests.nodeGone(id);
         callSafely(() => on.nodeDown(id, why));
       },
-      replaced: () => {
-        for (const subject of this.#subjects.names()) callSafely(() => on.gap(subject));
-      },
+      replaced: () => this.#tellAllGaps(),
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),
     });
@@ -224,7 +231,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const { requests } = this.#running!;
     this.#capabilities = this.#capabilitiesOf(link.maxPayload, link.hasConfig);
     await Promise.all([
-      link.subscribe([NODES, inboxOf(this.#self)]),
+      link.subscribe([NODES, inboxOf(this.#self), `subject/${EVERY_SUBJECT}`]),
       this.#subjects.attach(link),
       this.config.attach(link),
     ]);
@@ -269,6 +276,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
 
   #heardSubject(subject: string, data: Buffer): void {
     if (!this.#gaps.heard(subject, data)) this.#subjects.deliver(subject, data);
+  }
+
+  #tellAllGaps(): void {
+    for (const subject of this.#subjects.names()) callSafely(() => this.#running?.on.gap(subject));
   }
 
   /** The others hear of the gap as soon as this node may say so. */

@@ -6,8 +6,11 @@ import type { NodeId } from '../driver.js';
 import type { Channel } from './engine.js';
 import { encodeGap, readGap } from './envelope.js';
 
-/** Subjects at once, each for up to 128 bytes. Of what is lost beyond, nobody is told. */
+/** Subjects at once, each for up to 128 bytes. Beyond, the gap is one of all. */
 const MOST_SUBJECTS = 100_000;
+
+/** No publication has this subject; a gap of it is one of all subjects. */
+export const EVERY_SUBJECT = '';
 
 export interface GapsEvents {
   self(): NodeId;
@@ -15,6 +18,8 @@ export interface GapsEvents {
   send(channel: Channel, bytes: Buffer): boolean;
   /** Publications of another node are missing here, if that subject is subscribed to. */
   tell(subject: string): void;
+  /** The same of all there are. */
+  tellAll(): void;
 }
 
 export class Gaps {
@@ -30,7 +35,12 @@ export class Gaps {
 
   /** A publication of this node may not have reached the engine. */
   lost(subject: string): void {
-    if (this.#lost.size < MOST_SUBJECTS) this.#lost.add(subject);
+    noteGap(subject, this.#lost);
+  }
+
+  /** What others are still to be told. */
+  untold(): string[] {
+    return [...this.#lost];
   }
 
   /** @returns false: the message is no gap */
@@ -38,14 +48,15 @@ export class Gaps {
     const from = readGap(bytes);
     if (from === undefined) return false;
     // The subscribers here know their own outages.
-    if (from !== this.#events.self() && this.#heard.size < MOST_SUBJECTS) this.#heard.add(subject);
+    if (from !== this.#events.self()) noteGap(subject, this.#heard);
     return true;
   }
 
   /** To be called each heartbeat while the engine is up. */
   tick(): void {
     this.sayLost();
-    for (const subject of this.#heard) this.#events.tell(subject);
+    if (this.#heard.has(EVERY_SUBJECT)) this.#events.tellAll();
+    else for (const subject of this.#heard) this.#events.tell(subject);
     this.#heard.clear();
   }
 
@@ -58,4 +69,12 @@ export class Gaps {
       this.#lost.delete(subject);
     }
   }
+}
+
+/** Bounded: with too many it becomes that of all. */
+export function noteGap(subject: string, subjects: Set<string>): void {
+  if (subjects.has(EVERY_SUBJECT)) return;
+  const isAll = subject === EVERY_SUBJECT || subjects.size >= MOST_SUBJECTS;
+  if (isAll) subjects.clear();
+  subjects.add(isAll ? EVERY_SUBJECT : subject);
 }
