@@ -7,15 +7,23 @@ import type * as cluster from '../driver.js';
 import { checkName, checkNode } from '../names.js';
 import { ConfigStore } from './config-store.js';
 import { Connection } from './connection.js';
-import { type Channel, type Engine, isOfSubject, type Link, type Refusal, subjectOfChannel } from './engine.js';
+import {
+  type Channel,
+  type Engine,
+  EVERY_SUBJECT,
+  isOfSubject,
+  type Link,
+  NODES,
+  type Refusal,
+  subjectOfChannel,
+} from './engine.js';
 import { Asked, ENVELOPE_BYTES, encodePublication, publicationHead } from './envelope.js';
-import { EVERY_SUBJECT, Gaps } from './gaps.js';
+import { Gaps } from './gaps.js';
 import { Members } from './members.js';
 import { Membership } from './membership.js';
 import { inboxOf, Requests } from './requests.js';
 import { callSafely, Subjects, type Subscriber } from './subjects.js';
 
-const NODES: Channel = 'nodes/';
 const GOODBYE_MS = 1000;
 /** A day. */
 const LONGEST_WAIT_MS = 86_400_000;
@@ -231,7 +239,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const { requests } = this.#running!;
     this.#capabilities = this.#capabilitiesOf(link.maxPayload, link.hasConfig);
     await Promise.all([
-      link.subscribe([NODES, inboxOf(this.#self), `subject/${EVERY_SUBJECT}`]),
+      link.subscribe([NODES, inboxOf(this.#self)]),
       this.#subjects.attach(link),
       this.config.attach(link),
     ]);
@@ -269,9 +277,13 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const slash = channel.indexOf('/');
     const kind = channel.slice(0, slash);
     if (kind === 'subject') this.#heardSubject(channel.slice(slash + 1), data);
-    else if (kind === 'nodes') this.#running?.membership.heard(data);
+    else if (kind === 'nodes') this.#heardNode(data);
     else if (kind === 'node') this.#running?.requests.heard(data);
     else this.config.read(channel.slice(slash + 1));
+  }
+
+  #heardNode(data: Buffer): void {
+    if (!this.#gaps.heard(EVERY_SUBJECT, data)) this.#running?.membership.heard(data);
   }
 
   #heardSubject(subject: string, data: Buffer): void {
@@ -285,7 +297,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
   /** The others hear of the gap as soon as this node may say so. */
   #refused({ channel, name: subject, isPublication, why }: Refusal): void {
     if (isPublication) this.#lost++;
-    if (isOfSubject(channel)) this.#gaps.lost(subjectOfChannel(channel));
+    if (isOfSubject(channel)) this.#gaps.refused(subjectOfChannel(channel));
     const error = new ServerError('ERR_CLUSTER_REFUSED', { engine: this.#engine.name, subject, why });
     this.#running?.requests.refused(channel, error);
     callSafely(() => this.#running?.on.refused(error));

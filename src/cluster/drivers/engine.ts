@@ -3,7 +3,7 @@ import type { ConfigEntry } from '../driver.js';
 import { Kind } from './envelope.js';
 
 /**
- * - `nodes/`: all nodes announce themselves here.
+ * - `nodes/`: all nodes announce themselves here; a gap here is one of all subjects.
  * - `node/ID/INCARNATION`: requests and answers for one start of one node.
  * - `subject/SUBJECT`: publications.
  * - `config/KEY`: "the value has changed".
@@ -90,16 +90,16 @@ export class Outstanding {
 
 /** What is confirmed together. */
 export class OutstandingTurn extends Outstanding {
-  /** Of subjects. */
+  /** Of publications and gaps. */
   readonly channels = new Set<Channel>();
   /** How many of what was sent there were gaps. */
   readonly #gaps = new Map<Channel, number>();
 
   override add(channel: Channel, data: Buffer): void {
     super.add(channel, data);
-    if (!isOfSubject(channel)) return;
-    this.channels.add(channel);
-    if (data[0] === Kind.gap) this.#gaps.set(channel, (this.#gaps.get(channel) ?? 0) + 1);
+    const isGap = data[0] === Kind.gap;
+    if (isOfSubject(channel) || isGap) this.channels.add(channel);
+    if (isGap) this.#gaps.set(channel, (this.#gaps.get(channel) ?? 0) + 1);
   }
 
   /** @returns false: none is left there */
@@ -111,8 +111,15 @@ export class OutstandingTurn extends Outstanding {
 }
 
 const SUBJECT = 'subject/';
+export const NODES: Channel = 'nodes/';
+/** No publication has this subject; a gap of it is one of all subjects. */
+export const EVERY_SUBJECT = '';
 
 export const isOfSubject = (channel: Channel): boolean => channel.startsWith(SUBJECT);
 export const isPublication = (channel: Channel, data: Buffer): boolean =>
   isOfSubject(channel) && data[0] === Kind.publication;
-export const subjectOfChannel = (channel: Channel): string => channel.slice(SUBJECT.length);
+export const subjectOfChannel = (channel: Channel): string =>
+  channel === NODES ? EVERY_SUBJECT : channel.slice(SUBJECT.length);
+/** On which a gap of that subject is said. */
+export const channelOfSubject = (subject: string): Channel =>
+  subject === EVERY_SUBJECT ? NODES : `${SUBJECT}${subject}`;

@@ -3,14 +3,14 @@
  * place of what is lost comes a gap, on the same subject. So a loss that only its sender knows of is told to all that miss it.
  */
 import type { NodeId } from '../driver.js';
-import type { Channel } from './engine.js';
+import { type Channel, channelOfSubject, EVERY_SUBJECT } from './engine.js';
 import { encodeGap, readGap } from './envelope.js';
 
 /** Subjects at once, each for up to 128 bytes. Beyond, the gap is one of all. */
 const MOST_SUBJECTS = 100_000;
 
-/** No publication has this subject; a gap of it is one of all subjects. */
-export const EVERY_SUBJECT = '';
+/** Gaps of refused subjects that are tried again at one heartbeat: each is a line in the log of the engine. */
+const MOST_TRIES = 100;
 
 export interface GapsEvents {
   self(): NodeId;
@@ -26,6 +26,8 @@ export class Gaps {
   readonly #events: GapsEvents;
   /** To be said to others. */
   readonly #lost = new Set<string>();
+  /** The engine let this node say nothing there. */
+  readonly #refused = new Set<string>();
   /** To be told here. After an outage of the engine each node says what it has lost: they are told together. */
   readonly #heard = new Set<string>();
 
@@ -38,9 +40,14 @@ export class Gaps {
     noteGap(subject, this.#lost);
   }
 
+  /** The engine does not let this node send to that subject: what it has sent is lost, and a gap may be refused too. */
+  refused(subject: string): void {
+    noteGap(subject, this.#refused);
+  }
+
   /** What others are still to be told. */
   untold(): string[] {
-    return [...this.#lost];
+    return [...this.#lost, ...this.#refused];
   }
 
   /** @returns false: the message is no gap */
@@ -55,9 +62,19 @@ export class Gaps {
   /** To be called each heartbeat while the engine is up. */
   tick(): void {
     this.sayLost();
+    this.#tryRefused();
     if (this.#heard.has(EVERY_SUBJECT)) this.#events.tellAll();
     else for (const subject of this.#heard) this.#events.tell(subject);
     this.#heard.clear();
+  }
+
+  /** One after the other: what is refused again comes behind the others. */
+  #tryRefused(): void {
+    const gap = encodeGap(this.#events.self());
+    for (const subject of [...this.#refused].slice(0, MOST_TRIES)) {
+      if (!this.#events.send(channelOfSubject(subject), gap)) return;
+      this.#refused.delete(subject);
+    }
   }
 
   /** As far as the engine takes it now. */
@@ -65,7 +82,7 @@ export class Gaps {
     if (this.#lost.size === 0) return;
     const gap = encodeGap(this.#events.self());
     for (const subject of this.#lost) {
-      if (!this.#events.send(`subject/${subject}`, gap)) return;
+      if (!this.#events.send(channelOfSubject(subject), gap)) return;
       this.#lost.delete(subject);
     }
   }
