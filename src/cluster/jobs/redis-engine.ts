@@ -96,7 +96,7 @@ export class RedisEngine implements Engine {
   /**
    * BullMQ duplicates it for each worker, to wait for jobs there. It cannot end a connection that is being tried again, so all
    * are remembered; and an error without a listener would end the process. A connection that is cut off without a word is given
-   * up and made anew: the kernel would wait for a quarter of an hour, and no job would be taken, renewed or ended.
+   * up and made anew: the kernel waits far longer, and meanwhile no job would be taken, renewed or ended.
    */
   #connectConsumer(): Redis {
     const patient = { enableOfflineQueue: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: null };
