@@ -3,6 +3,8 @@
  * and runs in one process of the node, without knowledge of servers and workers.
  */
 
+import type { ServerError } from '../errors/index.js';
+
 /** 1 to 128 of `A-Za-z0-9._-`; chosen by the user, or host name and pid. */
 export type NodeId = string;
 
@@ -91,6 +93,8 @@ export interface ClusterEvents {
    * in which another node has lost publications on their way to the engine: at the next heartbeat after it says so.
    */
   gap(subject: string): void;
+  /** The engine does not let this node send to one of its subjects: told for each message. What is lost is counted, and a gap. */
+  refused(error: ServerError<'ERR_CLUSTER_REFUSED'>): void;
   /** Answers a request of a node, this one included. A rejection travels back as the error of the asking `request`. */
   request(data: Uint8Array, from: NodeId): Promise<Uint8Array>;
 }
@@ -140,8 +144,8 @@ export interface ClusterDriver {
   /**
    * To be called once per driver: after a failure make a new one.
    * Connects, looks for the other nodes (half a heartbeat long) and announces this one.
-   * @throws ServerError ERR_CLUSTER_CONNECT, ERR_CLUSTER_ENGINE, ERR_CLUSTER_PACKAGE, ERR_CLUSTER_NODE_ID (a living server
-   * has this id), ERR_CLUSTER_DOWN (stopped meanwhile)
+   * @throws ServerError ERR_CLUSTER_CONNECT, ERR_CLUSTER_ENGINE, ERR_CLUSTER_PACKAGE, ERR_CLUSTER_REFUSED (it may not announce
+   * itself), ERR_CLUSTER_NODE_ID (a living server has this id), ERR_CLUSTER_DOWN (stopped meanwhile)
    */
   start(self: NodeInfo, on: ClusterEvents): Promise<void>;
   /**
@@ -154,12 +158,16 @@ export interface ClusterDriver {
    * @returns false: refused and counted as lost (over `maxBufferedBytes` or `maxPayload`, or not `up`)
    */
   publish(subject: string, data: Uint8Array): boolean;
+  /** Publications of these subjects did not come to this driver, and were counted: the others are told of the gap. */
+  missed(subjects: Iterable<string>): void;
+  /** Subjects of which the others are still to be told of a gap; the empty one stands for all. For the driver that follows this one. */
+  untold(): string[];
   /** A node gets one copy per subject, however many subscribe here. `data` is the subscriber's to keep, not to change. */
   subscribe(subject: string, fn: (data: Uint8Array, from: NodeId) => void): Subscription;
   /**
    * Asks one node. It may have run there even when this rejects.
    * @throws ServerError ERR_CLUSTER_DOWN (engine lost, also while waiting), ERR_NODE_LOST (not in `nodes()`, or gone while
-   * waiting), ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_FULL, or the error of the handler
+   * waiting), ERR_CLUSTER_REFUSED (the engine does not let this node ask), ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_FULL, or the error of the handler
    */
   request(node: NodeId, data: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array>;
   /** This node first; while the engine is lost, the last known. */

@@ -422,9 +422,10 @@ export const errorTable = {
     advice: 'Leave out functions, symbols and the like; pass the data they were made from.',
   }),
   ERR_DATA_STORE: entry({
-    fields: { bytes: 'number' },
-    sentence: ({ bytes }) => `There was no room in memory for ${bytes} bytes on their way to another process.`,
-    advice: 'Give the machine (or the container) more memory, or pass large data as a file.',
+    fields: { bytes: 'number', why: 'string' },
+    sentence: ({ bytes, why }) =>
+      `The memory that processes share must take ${bytes} bytes on their way to another one, and did not: ${why}.`,
+    advice: 'For ENOSPC and ENOMEM give the machine (or the container) more memory, or pass large data as a file.',
   }),
   ERR_SHARED_SCHEMA: entry({
     fields: { kind: 'string', name: 'string', there: 'string', declared: 'string' },
@@ -894,6 +895,13 @@ export const errorTable = {
     fields: { engine: 'string', what: 'string', why: 'string' },
     sentence: ({ engine, what, why }) => `${engine} cannot do ${what} here: ${why}.`,
     advice: 'Change the settings of the engine as said, or use the driver "redis".',
+  }),
+  ERR_CLUSTER_REFUSED: entry({
+    fields: { engine: 'string', subject: 'string', why: 'string' },
+    sentence: ({ engine, subject, why }) =>
+      `${engine} must let this node publish to "${subject}", and refuses what it sends there: ${why}.`,
+    advice:
+      'Give its user at the engine the rights in docs/several-machines.md; until then that is lost, and counted in stats().cluster.lost.',
   }),
   ERR_CLUSTER_SUBJECT: entry({
     fields: { what: 'string', expected: 'string', received: 'string' },

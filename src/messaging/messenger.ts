@@ -11,7 +11,7 @@ import { inOwnContext } from '../util/own-context.js';
 import { Counter, type MessagingMemory } from './memory.js';
 import type { Peers } from './peers.js';
 import { Queue } from './queue.js';
-import { Purpose, type Records } from './record.js';
+import { notStored, Purpose, type Records } from './record.js';
 import { endMessage, type Slots } from './slots.js';
 import { type EncodedValue, encodeValue } from './value.js';
 import * as Word from './word.js';
@@ -217,7 +217,7 @@ export class Messenger {
       records.writeData(peer, slot, value);
     } catch (error) {
       slots.release(slot);
-      throw new ServerError('ERR_DATA_STORE', { bytes: value.length }, { cause: error });
+      throw notStored(value.length, error);
     }
     memory.int32[memory.ticketIndex(peer, slot)] = memory.nextTicket();
     const queued = Word.inState(Atomics.load(memory.int32, index), SlotState.queued);

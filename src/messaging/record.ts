@@ -11,6 +11,7 @@
  * An offset of 0: the value lies in the slot. The result has its own place, because a task whose runner dies while it
  * writes the result is run again on the same data.
  */
+import { ServerError } from '../errors/index.js';
 import { SLOT_BYTES } from '../memory/messaging-layout.js';
 import { readUtf8, writeUtf8 } from '../util/utf8.js';
 import type { MessagingMemory } from './memory.js';
@@ -145,4 +146,10 @@ export class Records {
     this.#overflow.free(offset, float64[floats] ?? 0);
     float64[floats + 1] = 0;
   }
+}
+
+/** @param cause what the kernel has said */
+export function notStored(bytes: number, cause: unknown): ServerError<'ERR_DATA_STORE'> {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new ServerError('ERR_DATA_STORE', { bytes, why }, { cause });
 }

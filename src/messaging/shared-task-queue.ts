@@ -9,7 +9,7 @@ import { Ledger } from './ledger.js';
 import { Counter, type MessagingMemory } from './memory.js';
 import type { Peers } from './peers.js';
 import { Queue } from './queue.js';
-import { Purpose, type Records } from './record.js';
+import { notStored, Purpose, type Records } from './record.js';
 import { dropTask, eachSlot } from './shared-task-keeper.js';
 import { type Slots, signalOwner } from './slots.js';
 import type { ClaimedTask, GivenTask, TaskCounts, TaskOutcome, TaskQueue } from './task-queue.js';
@@ -114,7 +114,7 @@ export class SharedTaskQueue implements TaskQueue {
       records.writeData(peer, slot, value);
     } catch (error) {
       slots.release(slot);
-      throw new ServerError('ERR_DATA_STORE', { bytes: value.length }, { cause: error });
+      throw notStored(value.length, error);
     }
     const ticket = this.#memory.nextTicket();
     this.#int32[this.#memory.ticketIndex(peer, slot)] = ticket;
@@ -315,7 +315,7 @@ export class SharedTaskQueue implements TaskQueue {
       this.#parts.records.writeResult(owner, slot, outcome);
       return outcome;
     } catch (error) {
-      const failure = encodeError(new ServerError('ERR_DATA_STORE', { bytes: outcome.length }, { cause: error }));
+      const failure = encodeError(notStored(outcome.length, error));
       this.#parts.records.writeResult(owner, slot, failure);
       return failure;
     }

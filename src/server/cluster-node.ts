@@ -8,6 +8,7 @@ import type { MasterLink } from '../cluster/broker/master-link.js';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { Cluster, NOT_YET } from '../cluster/cluster.js';
 import type { NodeInfo } from '../cluster/driver.js';
+import { EarlyMessages } from '../cluster/early-messages.js';
 import type { JobQueueOptions } from '../cluster/jobs/queue.js';
 import type { JobHandlers } from '../cluster/jobs-client/handlers.js';
 import { Jobs } from '../cluster/jobs-client/jobs.js';
@@ -47,8 +48,6 @@ export const reloadTimeoutMs = ({ bootTimeoutMs, maxWaitMs }: ResolvedOptions): 
 
 /** Its name in `ps` and in the log. */
 const BROKER_NAME = 'cluster';
-/** Messages to the broker process while it loads its parts. */
-const MOST_EARLY = 10_000;
 
 export class ClusterNode {
   readonly cluster: Cluster;
@@ -59,7 +58,13 @@ export class ClusterNode {
   /** In the broker process: what others say to it. */
   #toBroker: ((message: ToBroker, from: number) => void) | undefined;
   /** What came while its modules were still being loaded. */
-  readonly #early: { readonly message: ToBroker; readonly from: number }[] = [];
+  readonly #early = new EarlyMessages((message, to) => {
+    try {
+      this.#sendTo(message, to);
+    } catch {
+      // No room: the asker has its time limit.
+    }
+  });
   #toMaster: MasterLink | undefined;
 
   constructor(parts: ClusterNodeParts) {
@@ -100,7 +105,7 @@ export class ClusterNode {
     const { messaging, outbox } = runtime;
     messaging.messenger.service = (message, from) => this.#heard(message, from);
     messaging.messenger.receives = (id) => {
-      if (id === this.#brokerId) this.#toBroker ??= (message, from) => this.#keepEarly(message, from);
+      if (id === this.#brokerId) this.#toBroker ??= (message, from) => this.#early.keep(message, from);
       else this.#hear();
     };
     outbox.rooms.joined = (room) => this.cluster.joined(room);
@@ -186,8 +191,9 @@ export class ClusterNode {
     });
   }
 
-  #keepEarly(message: ToBroker, from: number): void {
-    if (this.#early.length < MOST_EARLY) this.#early.push({ message, from });
+  #sendTo(message: FromBroker, to: number): void {
+    const { messenger } = this.#running('cluster').messaging;
+    void messenger.send(message, to, Purpose.service).catch(() => {});
   }
 
   #running(method: string): Runtime {
@@ -203,7 +209,7 @@ export class ClusterNode {
       import('../cluster/broker/master-link.js'),
       import('../cluster/create-driver.js'),
     ]);
-    const { region, messaging } = this.#running('cluster');
+    const { region } = this.#running('cluster');
     const { driver, given, resolved, requestTimeoutMs } = this.#options;
     const id = this.#brokerId;
     const broker = new Broker({
@@ -218,7 +224,7 @@ export class ClusterNode {
       maxWorkerNum: this.#parts.options().maxWorkerNum,
       send: (message, to) => {
         if (to === id) return queueMicrotask(() => this.cluster.onMessage(message));
-        void messaging.messenger.send(message, to, Purpose.service).catch(() => {});
+        this.#sendTo(message, to);
       },
       callConnection: (call) => this.#callHere(call),
       jobs: await this.#brokerJobs(),
@@ -234,7 +240,7 @@ export class ClusterNode {
     this.cluster.hear();
     signal.addEventListener('abort', () => this.#toMaster?.close());
     const end = broker.run(signal);
-    for (const { message, from } of this.#early.splice(0)) broker.onMessage(message, from);
+    this.#early.handTo(broker);
     await end;
   }
 

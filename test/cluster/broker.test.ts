@@ -3,6 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Broker, type BrokerParts } from '../../src/cluster/broker/broker.js';
 import { packRoomData, unpackRoomData } from '../../src/cluster/broker/room-data.js';
 import { createDriver } from '../../src/cluster/create-driver.js';
+import type { ClusterDriver } from '../../src/cluster/driver.js';
+import { memoryHub } from '../../src/cluster/drivers/memory.js';
 import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.js';
 import { ServerError } from '../../src/errors/index.js';
 import { clonedBytes } from '../../src/shared/cloned.js';
@@ -356,6 +358,50 @@ describe('a broker process', () => {
       },
     });
     await eventually(() => expect(a.broker.lost).toBeGreaterThan(0));
+  });
+
+  it('that joins late tells the others what it could not say before, and its own processes that they may have missed something', async () => {
+    const at = url();
+    const b = openNode('b', at);
+    for (const room of ['room', 'early']) {
+      b.sizes.set(room, 1);
+      b.say({ say: 'joined', room });
+    }
+    await eventually(() => expect(b.broker.driver.state).toBe('up'));
+    const dead = url();
+    memoryHub(dead).kill();
+    let attempts = 0;
+    const a = openNode('a', at, {
+      createDriver: () => createDriver('memory', { url: attempts++ === 0 ? dead : at, ...options }),
+    });
+    a.say({ say: 'subscribe', subject: 'm:news' });
+    a.say({ say: 'room', room: 'room', data: 'x' });
+    a.broker.lostBefore(['r:early'], 3);
+    expect(a.broker.driver.stats().lost + a.broker.lost).toBe(4);
+    const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
+    await eventually(() => expect(b.of('event')).toEqual(expect.arrayContaining([gap('room'), gap('early')])));
+    await eventually(() => expect(a.of('event')).toContainEqual(gap('news')));
+    expect(attempts).toBe(2);
+  });
+
+  it('says once of each subject that the engine refuses to take', async () => {
+    const at = url();
+    let refuse = (_subject: string): void => {};
+    const createRefused = (): ClusterDriver => {
+      const driver = createDriver('memory', { url: at, ...options });
+      const start = driver.start.bind(driver);
+      driver.start = (self, on) => {
+        refuse = (subject) =>
+          on.refused(new ServerError('ERR_CLUSTER_REFUSED', { engine: 'NATS', subject, why: 'no' }));
+        return start(self, on);
+      };
+      return driver;
+    };
+    const a = openNode('a', at, { createDriver: createRefused });
+    for (const subject of ['s', 's', 'other', 's']) refuse(subject);
+    const lines = a.log.filter((line) => line.includes('ERR_CLUSTER_REFUSED'));
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/NATS must let this node publish to "s".*several-machines/);
   });
 
   it('tries again under another driver while its name belongs to a living node', async () => {

@@ -29,6 +29,7 @@ function world(prepare: () => Promise<void> = async () => {}) {
   const connection = new Connection(engine, 1000, {
     message: () => {},
     dropped: () => {},
+    refused: () => {},
     prepare,
     detach: () => told.push('detach'),
     lost: () => told.push('lost'),

@@ -382,7 +382,14 @@ for (const kind of kinds) {
       ])('a node whose %s is %j is refused', async (field, value) => {
         const { driver } = nodes.make(engine, 'a');
         const node = { id: 'a', incarnation: 'i', address: 'h', version: '1', [field]: value };
-        const events = { nodeUp() {}, nodeDown() {}, state() {}, gap() {}, request: async () => text('') };
+        const events = {
+          nodeUp() {},
+          nodeDown() {},
+          state() {},
+          gap() {},
+          refused() {},
+          request: async () => text(''),
+        };
         await expect(driver.start(node, events)).rejects.toMatchObject({
           code: 'ERR_OPTION_VALUE',
           detail: { name: `cluster.node.${field}` },
@@ -554,6 +561,22 @@ for (const kind of kinds) {
         await eventually(() => expect(b.told).toContain('gap s'));
         expect(b.told.filter((line) => /^gap|reconnecting/.test(line))).toEqual(['gap s']);
         expect(a.told.filter((line) => /^gap|reconnecting/.test(line))).toEqual([]);
+      });
+
+      test('more subjects than a node can name: the gap is one of all, for each subject of the others', async () => {
+        const patient = { ttlMs: 1000 * HEARTBEAT_MS, maxBufferedBytes: '64k' };
+        const [a, b] = [await start('a', patient), await start('b', patient)];
+        for (const subject of ['s', 'last', 'quiet']) await b.driver.subscribe(subject, () => {}).ready;
+        await engine.freeze();
+        const refused = Buffer.alloc(1000);
+        while (a.driver.publish('s', refused));
+        const { lost } = a.driver.stats();
+        for (let i = 0; i < 100_000; i++) a.driver.publish(`s${i}`, refused);
+        a.driver.publish('last', refused);
+        expect(a.driver.stats().lost).toBe(lost + 100_001);
+        await engine.thaw();
+        await eventually(() => expect(b.told).toEqual(expect.arrayContaining(['gap s', 'gap last', 'gap quiet'])));
+        expect(a.told.filter((line) => line.startsWith('gap'))).toEqual([]);
       });
 
       test('5000 subjects are subscribed again at once', async () => {

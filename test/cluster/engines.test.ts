@@ -73,8 +73,9 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await a.driver.subscribe('s', () => {}).ready;
     await ask(server.port, 'REPLICAOF 127.0.0.1 1\r\n');
     await expect(a.driver.config.put('k', Buffer.from('1'))).rejects.toThrow();
-    await eventually(() => expect(a.told).toContain('gap s'));
+    await eventually(() => expect(a.told).toContain('state reconnecting'));
     await ask(server.port, 'REPLICAOF NO ONE\r\n');
+    await eventually(() => expect(a.told).toContain('gap s'));
     await eventuallyAsync(async () => expect(await a.driver.config.put('k', Buffer.from('2'))).toBe(1));
   });
 

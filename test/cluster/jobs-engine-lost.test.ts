@@ -6,6 +6,7 @@ import { eventually } from '../helpers/eventually.js';
 import { JobQueues } from '../helpers/job-queues.js';
 import { hasPostgres, type PostgresProcess, startPostgres } from '../helpers/postgres.js';
 import { hasRedis, type RedisSettings, startRedis } from '../helpers/redis.js';
+import { silentProxy } from '../helpers/silent-proxy.js';
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const one = { concurrency: 1 };
@@ -67,6 +68,30 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     // It may have it all the same: with an id the second try is safe.
     await eventually(async () => expect(await queue.enqueue('q', 2, { id: 'same' })).toBe('q:same'));
     expect(await queue.counts('q')).toMatchObject({ waiting: 2 });
+  });
+
+  it('takes jobs again, and ends those under way, when its connections were cut off without a word', async () => {
+    const engine = await redis();
+    const proxy = await silentProxy(engine.port);
+    engines.push({ stop: async () => proxy.close() });
+    const far = await queues.open({ url: `redis://127.0.0.1:${proxy.port}`, deadlineMs: 300 });
+    const near = await queues.open({ url: engine.url });
+    const ran: unknown[] = [];
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    const run: RunJob = async ({ data }) => {
+      ran.push(data);
+      if (data === 'long') await ended;
+    };
+    await far.work('q', run, { concurrency: 2, leaseMs: 60_000 });
+    await near.enqueue('q', 'long');
+    await eventually(() => expect(ran).toEqual(['long']));
+    proxy.cut();
+    end();
+    await near.enqueue('q', 'after');
+    await eventually(() => expect(ran).toEqual(['long', 'after']));
+    await eventually(async () => expect(await near.counts('q')).toMatchObject({ running: 0, waiting: 0, done: 2 }));
+    queues.problems.splice(0);
   });
 
   it('carries out nothing that was enqueued after a silent Redis was given up', async () => {
@@ -293,6 +318,27 @@ describe.skipIf(!hasPostgres)('durable jobs when PostgreSQL is lost', () => {
     await eventually(() => expect(runs.get('after')).toBe(1));
     expect(runs.has('refused')).toBe(false);
     expect(runs.size).toBe(51);
+    queues.problems.splice(0);
+  });
+
+  it('keeps prefixes apart that differ in punctuation alone: the second one is refused, and told whose the schema is', async () => {
+    const engine = await postgres();
+    const [first, same, other] = await Promise.all(
+      ['my-app', 'my-app', 'myapp'].map((prefix) => queues.open({ url: engine.url, prefix })),
+    );
+    await first!.enqueue('q', 1);
+    await same!.enqueue('q', 2);
+    await other!.enqueue('q', 3);
+    for (const prefix of ['my.app', 'my_app']) {
+      const second = await queues.open({ url: engine.url, prefix });
+      const refused = {
+        code: 'ERR_JOB_OPTION',
+        message: expect.stringContaining('PostgreSQL has the jobs of "my-app" in the schema my_app_jobs already'),
+      };
+      await expect(second.enqueue('q', 4)).rejects.toMatchObject(refused);
+      await expect(second.work('q', async () => undefined, one)).rejects.toMatchObject(refused);
+    }
+    expect(await first!.counts('q')).toMatchObject({ waiting: 2 });
     queues.problems.splice(0);
   });
 

@@ -41,3 +41,15 @@ export async function startTlsRedis({ cert, key }: Certificate): Promise<EngineP
   const engine = await startRedis({ settings: ['--tls-port', String(port), ...files, '--tls-auth-clients', 'no'] });
   return { ...engine, port, url: `rediss://127.0.0.1:${port}` };
 }
+
+/** One command of an operator, such as `REPLICAOF NO ONE`. Rejects with what Redis refuses. */
+export async function askRedis({ url }: Pick<EngineProcess, 'url'>, command: string): Promise<void> {
+  const { Redis } = await import('ioredis');
+  const client = new Redis(url, { retryStrategy: () => null });
+  const [name = '', ...args] = command.split(' ');
+  try {
+    await client.call(name, ...args);
+  } finally {
+    client.disconnect();
+  }
+}

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Overflow } from '../../src/messaging/overflow.js';
 import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
 
 const always = (): boolean => true;
@@ -34,6 +35,23 @@ describe('messages', () => {
       ['second', 0],
       ['from the manager', -1],
     ]);
+  });
+
+  it('that the shared memory does not take say what the kernel has said', async () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    const write = vi.spyOn(Overflow.prototype, 'write').mockImplementation(() => {
+      throw full;
+    });
+    const sending = async (): Promise<void> => sender.messenger.send('x'.repeat(900), 1);
+    await expect(sending()).rejects.toMatchObject({
+      code: 'ERR_DATA_STORE',
+      message: expect.stringMatching(/9\d\d bytes .*: ENOSPC: no space left on device, write/),
+      cause: full,
+    });
+    write.mockRestore();
+    await sender.messenger.send('y', 1);
+    drain();
+    expect(got).toEqual([['y', 0]]);
   });
 
   it('beyond what the queue holds wait with the sender, up to a limit, and still arrive in order', async () => {

@@ -52,6 +52,8 @@ export interface BrokerParts {
 
 /** Questions of other nodes that this node's workers have not answered yet. */
 const MOST_QUESTIONS = 10_000;
+/** Subjects that the log names because this node may not send to them. */
+const MOST_REFUSED = 1000;
 const LOOK_MS = 1000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -72,6 +74,8 @@ export class Broker {
   readonly #missed: Missed;
   #connectError: Error | undefined;
   #toldLost = '';
+  /** Subjects, as the engine calls them. */
+  readonly #toldRefused = new Set<string>();
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
@@ -135,6 +139,12 @@ export class Broker {
     }
   }
 
+  /** Of what processes of this node have said before this one could take it. */
+  lostBefore(subjects: Iterable<string>, publications: number): void {
+    this.#lost += publications;
+    this.#driver.missed(subjects);
+  }
+
   #take(message: ToBroker, from: number): void {
     switch (message.say) {
       case 'hello':
@@ -148,7 +158,7 @@ export class Broker {
       case 'joined':
         return this.#rooms?.joined(message.room);
       case 'room':
-        if (this.#rooms === undefined) return;
+        if (this.#parts.rooms === undefined) return;
         return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
       case 'present':
         return this.#putPresent(message, from);
@@ -306,13 +316,17 @@ export class Broker {
 
   /** A driver is started once. */
   #again(): void {
+    this.#parts.changed?.(); // the figures of the one before are read for the last time
+    const untold = this.#driver.untold();
     const subjects = [...this.#subscribers].map(([subject, { processes }]) => ({ subject, processes: [...processes] }));
     this.#subscribers.clear();
     this.#driver = this.#parts.createDriver();
+    this.#driver.missed(untold);
     for (const { subject, processes } of subjects) for (const id of processes) this.#subscribe(subject, id);
   }
 
   #started(): void {
+    const wasAlone = this.#connectError !== undefined;
     this.#connectError = undefined;
     const { rooms, self, ttlMs } = this.#parts;
     if (rooms !== undefined) {
@@ -323,10 +337,10 @@ export class Broker {
       this.#driver.presence.put(ownKey(key), member, meta, ttl);
     }
     this.#tellAll(this.#now());
-    if (this.#parts.isSuccessor) void this.#tellWhatIsMissed();
+    if (this.#parts.isSuccessor || wasAlone) void this.#tellWhatIsMissed();
   }
 
-  /** From the end of the process before to here. */
+  /** From the end of the process before, or the first attempt to join, to here. */
   async #tellWhatIsMissed(): Promise<void> {
     await this.#rooms?.ready();
     for (const { name } of this.#parts.rooms?.list() ?? []) this.#tellAll(gapOf(name));
@@ -350,8 +364,21 @@ export class Broker {
       gap: (subject) => {
         this.#tellAll(gapOf(this.#rooms?.roomOf(subject) ?? nameOf(subject)));
       },
+      refused: (error) => this.#tellRefused(error),
       request: (data, from) => this.#asked(data, from),
     };
+  }
+
+  /** Once per subject. */
+  #tellRefused(error: ServerError<'ERR_CLUSTER_REFUSED'>): void {
+    const { code } = error;
+    const { subject } = error.detail;
+    if (this.#toldRefused.has(subject) || this.#toldRefused.size >= MOST_REFUSED) return;
+    this.#toldRefused.add(subject);
+    this.#parts.log.error('the engine does not let this node send to one of its subjects: other nodes miss it', {
+      code,
+      error,
+    });
   }
 
   #happened(event: ClusterEvent): void {

@@ -7,7 +7,16 @@ import type * as cluster from '../driver.js';
 import { checkName, checkNode } from '../names.js';
 import { ConfigStore } from './config-store.js';
 import { Connection } from './connection.js';
-import { type Channel, type Engine, type Link, subjectOfChannel } from './engine.js';
+import {
+  type Channel,
+  type Engine,
+  EVERY_SUBJECT,
+  isOfSubject,
+  type Link,
+  NODES,
+  type Refusal,
+  subjectOfChannel,
+} from './engine.js';
 import { Asked, ENVELOPE_BYTES, encodePublication, publicationHead } from './envelope.js';
 import { Gaps } from './gaps.js';
 import { Members } from './members.js';
@@ -15,7 +24,6 @@ import { Membership } from './membership.js';
 import { inboxOf, Requests } from './requests.js';
 import { callSafely, Subjects, type Subscriber } from './subjects.js';
 
-const NODES: Channel = 'nodes/';
 const GOODBYE_MS = 1000;
 /** A day. */
 const LONGEST_WAIT_MS = 86_400_000;
@@ -67,6 +75,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
         this.#lost += count;
         for (const channel of channels) this.#gaps.lost(subjectOfChannel(channel));
       },
+      refused: (refusal) => this.#refused(refusal),
       prepare: (link) => this.#prepare(link),
       detach: () => this.#detach(),
       lost: () => this.#engineLost(),
@@ -77,6 +86,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
       self: () => this.#self.id,
       send: (channel, bytes) => this.#offer(channel, bytes),
       tell: (subject) => this.#subjects.has(subject) && callSafely(() => this.#running?.on.gap(subject)),
+      tellAll: () => this.#tellAllGaps(),
     });
     this.presence = new Members(() => this.#self.id, {
       others: () => this.#running?.membership.others ?? [],
@@ -134,6 +144,14 @@ export class BrokerDriver implements cluster.ClusterDriver {
     return taken;
   }
 
+  missed(subjects: Iterable<string>): void {
+    for (const subject of subjects) this.#gaps.lost(subject);
+  }
+
+  untold(): string[] {
+    return this.#gaps.untold();
+  }
+
   subscribe(subject: string, fn: Subscriber): cluster.Subscription {
     checkName('subject', subject);
     return this.#subjects.subscribe(subject, fn);
@@ -176,9 +194,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
         requests.nodeGone(id);
         callSafely(() => on.nodeDown(id, why));
       },
-      replaced: () => {
-        for (const subject of this.#subjects.names()) callSafely(() => on.gap(subject));
-      },
+      replaced: () => this.#tellAllGaps(),
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),
     });
@@ -212,6 +228,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
 
   #tick(): void {
     if (this.#state !== 'up') return;
+    this.#connection.link?.check?.();
     this.#running?.membership.tick();
     this.#gaps.tick();
     if (++this.#ticks % Math.ceil(this.#options.ttlMs / this.#options.heartbeatMs) === 0) this.config.readAll();
@@ -260,13 +277,31 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const slash = channel.indexOf('/');
     const kind = channel.slice(0, slash);
     if (kind === 'subject') this.#heardSubject(channel.slice(slash + 1), data);
-    else if (kind === 'nodes') this.#running?.membership.heard(data);
+    else if (kind === 'nodes') this.#heardNode(data);
     else if (kind === 'node') this.#running?.requests.heard(data);
     else this.config.read(channel.slice(slash + 1));
   }
 
+  #heardNode(data: Buffer): void {
+    if (!this.#gaps.heard(EVERY_SUBJECT, data)) this.#running?.membership.heard(data);
+  }
+
   #heardSubject(subject: string, data: Buffer): void {
     if (!this.#gaps.heard(subject, data)) this.#subjects.deliver(subject, data);
+  }
+
+  #tellAllGaps(): void {
+    for (const subject of this.#subjects.names()) callSafely(() => this.#running?.on.gap(subject));
+  }
+
+  /** The others hear of the gap as soon as this node may say so. */
+  #refused({ channel, name: subject, isPublication, why }: Refusal): void {
+    if (isPublication) this.#lost++;
+    if (isOfSubject(channel)) this.#gaps.refused(subjectOfChannel(channel));
+    const error = new ServerError('ERR_CLUSTER_REFUSED', { engine: this.#engine.name, subject, why });
+    this.#running?.requests.refused(channel, error);
+    callSafely(() => this.#running?.on.refused(error));
+    if (channel === NODES) this.#startFailed.reject(error); // nobody would know of this node
   }
 
   #idTaken({ id, address }: cluster.NodeInfo): void {

@@ -7,7 +7,7 @@ import type { Engine, Link, LinkEvents } from './engine.js';
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 
-export interface ConnectionEvents extends Pick<LinkEvents, 'message' | 'dropped'> {
+export interface ConnectionEvents extends Pick<LinkEvents, 'message' | 'dropped' | 'refused'> {
   /** Subscribes to everything over the new link and proves it; a rejection ends the link. */
   prepare(link: Link): Promise<void>;
   /** The link given to `prepare` is of no use any more. */
@@ -69,7 +69,7 @@ export class Connection {
 
   /** @param proven runs in the same step as the link becomes the one in use: in between it could be lost again */
   async #establish(proven: () => void): Promise<void> {
-    const { message, dropped } = this.#events;
+    const { message, dropped, refused } = this.#events;
     const broken = deferred<never>();
     broken.promise.catch(() => {});
     let gone: string | undefined;
@@ -79,7 +79,7 @@ export class Connection {
       broken.reject(new Error(why));
       if (link !== undefined) this.#closed(link);
     };
-    link = await this.#engine.connect({ message, dropped, closed }, this.#abort.signal);
+    link = await this.#engine.connect({ message, dropped, refused, closed }, this.#abort.signal);
     try {
       await this.#prove(link, broken);
       if (gone !== undefined || this.#abort.signal.aborted) throw new Error(gone ?? 'stopped');

@@ -3,7 +3,7 @@ import type { ConfigEntry } from '../driver.js';
 import { Kind } from './envelope.js';
 
 /**
- * - `nodes/`: all nodes announce themselves here.
+ * - `nodes/`: all nodes announce themselves here; a gap here is one of all subjects.
  * - `node/ID/INCARNATION`: requests and answers for one start of one node.
  * - `subject/SUBJECT`: publications.
  * - `config/KEY`: "the value has changed".
@@ -15,8 +15,19 @@ export interface LinkEvents {
   message(channel: Channel, data: Buffer): void;
   /** Publications that the engine refused, or may not have got. @param channels of their subjects */
   dropped(count: number, channels: Iterable<Channel>): void;
+  /** One message that the engine does not let this node send; the connection goes on. */
+  refused(refusal: Refusal): void;
   /** The connection has ended without `close`; called once, and not before `connect` has resolved. */
   closed(why: string): void;
+}
+
+export interface Refusal {
+  readonly channel: Channel;
+  /** The channel, as the engine calls it. */
+  readonly name: string;
+  readonly isPublication: boolean;
+  /** What the engine has said. */
+  readonly why: string;
 }
 
 /** One connection, from the first byte to the last: it never connects again by itself. */
@@ -33,6 +44,8 @@ export interface Link {
   unsubscribe(channel: Channel): void;
   /** Resolves when the engine has everything that was sent before; rejects when the link ends before. */
   flush(): Promise<void>;
+  /** To be called each heartbeat: ends the link where the engine takes messages, and does not pass them to all nodes any more. */
+  check?(): void;
   configGet(key: string): Promise<ConfigEntry | undefined>;
   configPut(key: string, value: Uint8Array, ifVersion: number | undefined): Promise<PutResult>;
   /** At once, without goodbye; resolves when its sockets are gone. */
@@ -66,7 +79,7 @@ export class Outstanding {
 
   add(channel: Channel, data: Buffer): void {
     this.bytes += data.length;
-    if (isOfSubject(channel) && data[0] === Kind.publication) this.publications++;
+    if (isPublication(channel, data)) this.publications++;
   }
 
   remove(other: Outstanding): void {
@@ -77,16 +90,36 @@ export class Outstanding {
 
 /** What is confirmed together. */
 export class OutstandingTurn extends Outstanding {
-  /** Of subjects. */
+  /** Of publications and gaps. */
   readonly channels = new Set<Channel>();
+  /** How many of what was sent there were gaps. */
+  readonly #gaps = new Map<Channel, number>();
 
   override add(channel: Channel, data: Buffer): void {
     super.add(channel, data);
-    if (isOfSubject(channel)) this.channels.add(channel);
+    const isGap = data[0] === Kind.gap;
+    if (isOfSubject(channel) || isGap) this.channels.add(channel);
+    if (isGap) this.#gaps.set(channel, (this.#gaps.get(channel) ?? 0) + 1);
+  }
+
+  /** @returns false: none is left there */
+  takeGap(channel: Channel): boolean {
+    const left = this.#gaps.get(channel) ?? 0;
+    if (left > 0) this.#gaps.set(channel, left - 1);
+    return left > 0;
   }
 }
 
 const SUBJECT = 'subject/';
+export const NODES: Channel = 'nodes/';
+/** No publication has this subject; a gap of it is one of all subjects. */
+export const EVERY_SUBJECT = '';
 
-const isOfSubject = (channel: Channel): boolean => channel.startsWith(SUBJECT);
-export const subjectOfChannel = (channel: Channel): string => channel.slice(SUBJECT.length);
+export const isOfSubject = (channel: Channel): boolean => channel.startsWith(SUBJECT);
+export const isPublication = (channel: Channel, data: Buffer): boolean =>
+  isOfSubject(channel) && data[0] === Kind.publication;
+export const subjectOfChannel = (channel: Channel): string =>
+  channel === NODES ? EVERY_SUBJECT : channel.slice(SUBJECT.length);
+/** On which a gap of that subject is said. */
+export const channelOfSubject = (subject: string): Channel =>
+  subject === EVERY_SUBJECT ? NODES : `${SUBJECT}${subject}`;

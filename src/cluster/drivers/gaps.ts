@@ -3,11 +3,14 @@
  * place of what is lost comes a gap, on the same subject. So a loss that only its sender knows of is told to all that miss it.
  */
 import type { NodeId } from '../driver.js';
-import type { Channel } from './engine.js';
+import { type Channel, channelOfSubject, EVERY_SUBJECT } from './engine.js';
 import { encodeGap, readGap } from './envelope.js';
 
-/** Subjects at once, each for up to 128 bytes. Of what is lost beyond, nobody is told. */
+/** Subjects at once, each for up to 128 bytes. Beyond, the gap is one of all. */
 const MOST_SUBJECTS = 100_000;
+
+/** Gaps of refused subjects that are tried again at one heartbeat: each is a line in the log of the engine. */
+const MOST_TRIES = 100;
 
 export interface GapsEvents {
   self(): NodeId;
@@ -15,12 +18,16 @@ export interface GapsEvents {
   send(channel: Channel, bytes: Buffer): boolean;
   /** Publications of another node are missing here, if that subject is subscribed to. */
   tell(subject: string): void;
+  /** The same of all there are. */
+  tellAll(): void;
 }
 
 export class Gaps {
   readonly #events: GapsEvents;
   /** To be said to others. */
   readonly #lost = new Set<string>();
+  /** The engine let this node say nothing there. */
+  readonly #refused = new Set<string>();
   /** To be told here. After an outage of the engine each node says what it has lost: they are told together. */
   readonly #heard = new Set<string>();
 
@@ -30,7 +37,17 @@ export class Gaps {
 
   /** A publication of this node may not have reached the engine. */
   lost(subject: string): void {
-    if (this.#lost.size < MOST_SUBJECTS) this.#lost.add(subject);
+    noteGap(subject, this.#lost);
+  }
+
+  /** The engine does not let this node send to that subject: what it has sent is lost, and a gap may be refused too. */
+  refused(subject: string): void {
+    noteGap(subject, this.#refused);
+  }
+
+  /** What others are still to be told. */
+  untold(): string[] {
+    return [...this.#lost, ...this.#refused];
   }
 
   /** @returns false: the message is no gap */
@@ -38,15 +55,26 @@ export class Gaps {
     const from = readGap(bytes);
     if (from === undefined) return false;
     // The subscribers here know their own outages.
-    if (from !== this.#events.self() && this.#heard.size < MOST_SUBJECTS) this.#heard.add(subject);
+    if (from !== this.#events.self()) noteGap(subject, this.#heard);
     return true;
   }
 
   /** To be called each heartbeat while the engine is up. */
   tick(): void {
     this.sayLost();
-    for (const subject of this.#heard) this.#events.tell(subject);
+    this.#tryRefused();
+    if (this.#heard.has(EVERY_SUBJECT)) this.#events.tellAll();
+    else for (const subject of this.#heard) this.#events.tell(subject);
     this.#heard.clear();
+  }
+
+  /** One after the other: what is refused again comes behind the others. */
+  #tryRefused(): void {
+    const gap = encodeGap(this.#events.self());
+    for (const subject of [...this.#refused].slice(0, MOST_TRIES)) {
+      if (!this.#events.send(channelOfSubject(subject), gap)) return;
+      this.#refused.delete(subject);
+    }
   }
 
   /** As far as the engine takes it now. */
@@ -54,8 +82,16 @@ export class Gaps {
     if (this.#lost.size === 0) return;
     const gap = encodeGap(this.#events.self());
     for (const subject of this.#lost) {
-      if (!this.#events.send(`subject/${subject}`, gap)) return;
+      if (!this.#events.send(channelOfSubject(subject), gap)) return;
       this.#lost.delete(subject);
     }
   }
+}
+
+/** Bounded: with too many it becomes that of all. */
+export function noteGap(subject: string, subjects: Set<string>): void {
+  if (subjects.has(EVERY_SUBJECT)) return;
+  const isAll = subject === EVERY_SUBJECT || subjects.size >= MOST_SUBJECTS;
+  if (isAll) subjects.clear();
+  subjects.add(isAll ? EVERY_SUBJECT : subject);
 }

@@ -17,6 +17,7 @@ import { loadPeer } from '../load-peer.js';
 import {
   type Channel,
   type Engine,
+  isOfSubject,
   type Link,
   type LinkEvents,
   Outstanding,
@@ -120,13 +121,25 @@ class NatsLink implements Link {
     });
   }
 
-  /** A node that may not hear one of its subjects would count as connected, and hear nothing. */
+  /**
+   * A node that may not hear one of its subjects would count as connected, and hear nothing. One that may not publish to
+   * one of them goes on: NATS refuses each message by itself, before it confirms what was sent with it.
+   */
   async #watchPermissions(): Promise<void> {
     for await (const status of this.#connection.status()) {
       if (status.type !== 'error') continue;
       const { operation, subject } = status.error as Partial<PermissionViolationError>;
-      if (operation === 'subscription' && subject?.startsWith(`${this.#prefix}.`)) this.#lost(status.error);
+      if (subject === undefined || !subject.startsWith(`${this.#prefix}.`)) continue;
+      if (operation === 'subscription') this.#lost(status.error);
+      else if (operation === 'publish') this.#refused(subject, status.error.message);
     }
+  }
+
+  #refused(name: string, why: string): void {
+    const channel = channelOf(this.#prefix, name);
+    if (channel === undefined) return; // of config, which tells it to its caller
+    const isGap = this.#flushing.takeGap(channel) || this.#sinceFlush.takeGap(channel);
+    this.#events.refused({ channel, name, isPublication: isOfSubject(channel) && !isGap, why });
   }
 
   #lost(error: unknown): void {
@@ -219,6 +232,18 @@ function connectError({ address, password }: ResolvedDriverOptions, error: Error
 function subjectOf(prefix: string, channel: Channel): string {
   const slash = channel.indexOf('/');
   return `${prefix}.${channel.slice(0, slash)}.${token(channel.slice(slash + 1))}`;
+}
+
+const kinds: readonly string[] = ['nodes', 'node', 'subject', 'config'];
+
+/** @returns undefined: no channel has that name */
+function channelOf(prefix: string, name: string): Channel | undefined {
+  const [kind = '', tokenOfName = ''] = name.slice(prefix.length + 1).split('.');
+  if (!kinds.includes(kind)) return undefined;
+  const bytes = tokenOfName.replace(/=([\dA-F]{2})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+  return `${kind}/${tokenOfName === '=' ? '' : Buffer.from(bytes, 'latin1').toString()}` as Channel;
 }
 
 /** One token of a NATS subject: a dot, a star or a space would mean something there. Different names stay different. */

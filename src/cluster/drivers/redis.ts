@@ -12,6 +12,7 @@ import { loadPeer } from '../load-peer.js';
 import {
   type Channel,
   type Engine,
+  isPublication,
   type Link,
   type LinkEvents,
   Outstanding,
@@ -54,8 +55,10 @@ class RedisLink implements Link {
       events.message(channel.toString().slice(this.#prefix.length) as Channel, data);
     });
     for (const client of clients) {
-      client.once('end', () => this.#lost(client));
-      if (client.status !== 'ready') queueMicrotask(() => this.#lost(client));
+      const which = client === this.#commands ? 'commands' : 'subscriptions';
+      const lost = () => this.#lost(`the connection for ${which} has ended`);
+      client.once('end', lost);
+      if (client.status !== 'ready') queueMicrotask(lost);
     }
   }
 
@@ -84,6 +87,14 @@ class RedisLink implements Link {
   async flush(): Promise<void> {
     if (this.#turn.length > 0) this.#sendTurn();
     await this.#commands.ping();
+  }
+
+  /** A primary that was made a replica keeps its connections, and takes publications: its own subscribers alone get them. */
+  check(): void {
+    this.#commands.info('replication').then(
+      (info) => isReplica(info) && this.#lost(REPLICA),
+      () => {}, // the link has ended
+    );
   }
 
   async configGet(key: string): Promise<ConfigEntry | undefined> {
@@ -119,13 +130,15 @@ class RedisLink implements Link {
     pipeline.exec().then(
       (results) => {
         this.#outstanding.remove(outstanding);
-        // A single refusal (an ACL, no memory) fails its own publication only.
-        const refused = new OutstandingTurn();
+        const cutOff = new OutstandingTurn();
         for (const [i, [error]] of (results ?? []).entries()) {
           const sent = turn[i];
-          if (error !== null && sent !== undefined) refused.add(sent.channel, sent.data);
+          if (error === null || sent === undefined) continue;
+          // A refusal of Redis (an ACL, no memory) fails its own publication only.
+          if (error.name === 'ReplyError') this.#refused(sent, error.message);
+          else cutOff.add(sent.channel, sent.data);
         }
-        this.#dropped(refused);
+        this.#dropped(cutOff);
       },
       () => this.#drop(outstanding),
     );
@@ -136,15 +149,19 @@ class RedisLink implements Link {
     this.#dropped(outstanding);
   }
 
+  #refused({ channel, data }: { readonly channel: Channel; readonly data: Buffer }, why: string): void {
+    const name = this.#prefix + channel;
+    this.#events.refused({ channel, name, isPublication: isPublication(channel, data), why });
+  }
+
   #dropped({ publications, channels }: OutstandingTurn): void {
     if (channels.size > 0) this.#events.dropped(publications, channels);
   }
 
-  #lost(client: Redis): void {
+  #lost(why: string): void {
     if (this.#isClosed) return;
-    const which = client === this.#commands ? 'commands' : 'subscriptions';
     void this.close();
-    this.#events.closed(`the connection for ${which} has ended`);
+    this.#events.closed(why);
   }
 
   #configKey(key: string): string {
@@ -214,6 +231,7 @@ async function open(clients: readonly Redis[], options: ResolvedDriverOptions, a
     abort.throwIfAborted();
     await Promise.all(clients.map((client) => client.connect()));
     refuseOld(await clients[0]!.info('server'), options);
+    if (isReplica(await clients[0]!.info('replication'))) throw new Error(REPLICA);
   } catch (cause) {
     if (cause instanceof ServerError) throw cause;
     throw connectError(options, errors[0] ?? (cause as Error));
@@ -222,6 +240,9 @@ async function open(clients: readonly Redis[], options: ResolvedDriverOptions, a
     abort.removeEventListener('abort', end);
   }
 }
+
+const REPLICA = 'it is a replica, and nodes must be together at the primary';
+const isReplica = (info: string): boolean => /^role:(slave|replica)\r?$/m.test(info);
 
 function refuseOld(info: string, { address }: ResolvedDriverOptions): void {
   const [, version = 'none', major, minor] = /redis_version:((\d+)\.(\d+)\S*)/.exec(info) ?? [];

@@ -15,15 +15,17 @@ export interface RequestEvents {
   answer(to: number, data: Buffer, from: NodeId): Promise<Uint8Array>;
 }
 
+type Start = Pick<NodeInfo, 'id' | 'incarnation'>;
+
 interface Waiting {
-  readonly node: NodeId;
+  readonly node: Start;
   readonly resolve: (answer: Buffer) => void;
   readonly reject: (reason: Error) => void;
   readonly timer: NodeJS.Timeout;
 }
 
 /** Where one start of a node listens: a message for an earlier start never reaches a later one. */
-export function inboxOf({ id, incarnation }: { id: NodeId; incarnation: string }): Channel {
+export function inboxOf({ id, incarnation }: Start): Channel {
   return `node/${id}/${incarnation}`;
 }
 
@@ -48,7 +50,7 @@ export class Requests {
     this.#events.send(inboxOf(node), encodeAsk({ from, incarnation, number, to }, data));
     return this.#wait(
       number,
-      node.id,
+      node,
       timeoutMs,
       () => new ServerError('ERR_CLUSTER_TIMEOUT', { node: node.id, timeoutMs }),
     );
@@ -59,7 +61,7 @@ export class Requests {
     const number = this.#nextNumber();
     const { id } = this.#self;
     send(inboxOf(this.#self), encodeNumbered(Kind.echo, id, number, Buffer.alloc(0)));
-    await this.#wait(number, id, timeoutMs, () => new Error('an echo on an own subject did not come back'));
+    await this.#wait(number, this.#self, timeoutMs, () => new Error('an echo on an own subject did not come back'));
   }
 
   heard(bytes: Buffer): void {
@@ -68,7 +70,7 @@ export class Requests {
     if (message.kind === Kind.ask) return void this.#run(message);
     const waiting = this.#waiting.get(message.number);
     // A stranger at the engine, or a late answer whose number another ask has now.
-    if (waiting === undefined || waiting.node !== message.from) return;
+    if (waiting === undefined || waiting.node.id !== message.from) return;
     this.#forget(message.number, waiting);
     if (message.kind === Kind.failure) waiting.reject(readFailure(message.payload));
     else waiting.resolve(message.payload);
@@ -76,8 +78,16 @@ export class Requests {
 
   nodeGone(id: NodeId): void {
     this.#rejectWhere(
-      ({ node }) => node === id,
+      ({ node }) => node.id === id,
       () => new ServerError('ERR_NODE_LOST', { node: id }),
+    );
+  }
+
+  /** What is said there does not arrive: nobody waits for an answer. */
+  refused(inbox: Channel, error: Error): void {
+    this.#rejectWhere(
+      ({ node }) => inboxOf(node) === inbox,
+      () => error,
     );
   }
 
@@ -99,7 +109,7 @@ export class Requests {
     return this.#lastNumber;
   }
 
-  #wait(number: number, node: NodeId, timeoutMs: number, late: () => Error): Promise<Buffer> {
+  #wait(number: number, node: Start, timeoutMs: number, late: () => Error): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(number);

@@ -1,4 +1,5 @@
 import type { ConnectionOptions, PostgresQueueBackend, RedisQueueBackend } from 'bullmq';
+import { ServerError } from '../../errors/index.js';
 import { importModule } from '../../util/import-module.js';
 import { loadPeer } from '../load-peer.js';
 import {
@@ -11,6 +12,11 @@ import {
   type Unlock,
   whyOf,
 } from './engine.js';
+
+/** The comment of a schema: before the prefix. */
+const CLAIM = 'tswoole: jobs of the prefix ';
+const CLAIMED = `select obj_description(oid, 'pg_namespace') as said, pg_has_role(nspowner, 'USAGE') as own
+  from pg_namespace where nspname = $1`;
 
 /** Connections of one pool: one of the producers, and one of each worker. */
 const POOL = 4;
@@ -109,6 +115,7 @@ export class PostgresEngine implements Engine {
       this.#enter('up', 'connected');
     } catch (error) {
       this.failed(error);
+      if (error instanceof ServerError) throw error;
       throw down(this.name, `down: ${whyOf(error, this.#options)}`);
     }
   }
@@ -120,11 +127,47 @@ export class PostgresEngine implements Engine {
     producers.on('error', (error: unknown) => this.failed(error));
     try {
       await producers.waitUntilReady();
+      await this.#claimSchema(producers.connection.pool);
       return producers;
     } catch (error) {
       await producers.close().catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * Prefixes that differ in punctuation alone have one schema, and would take each other's jobs: it belongs to the one that
+   * was there first, which its comment says. One with another comment, or of another owner, is taken as it is.
+   *
+   * @throws ServerError ERR_JOB_OPTION
+   */
+  async #claimSchema(pool: PostgresQueueBackend['connection']['pool']): Promise<void> {
+    const { prefix } = this.#options;
+    const client = await pool.connect();
+    // One without a listener would end the process; what is asked next rejects.
+    client.on('error', () => undefined);
+    try {
+      await client.query('begin');
+      await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`${this.#schema}:claim`]);
+      const { rows } = await client.query<{ said: string | null; own: boolean }>(CLAIMED, [this.#schema]);
+      const { said = null, own = false } = rows[0] ?? {};
+      if (said === null && own) await client.query(`comment on schema "${this.#schema}" is '${CLAIM}${prefix}'`);
+      await client.query('commit');
+      const owner = said?.startsWith(CLAIM) === true ? said.slice(CLAIM.length) : prefix;
+      if (owner !== prefix) throw this.#claimedBy(owner);
+    } finally {
+      client.removeAllListeners('error');
+      client.release(true);
+    }
+  }
+
+  #claimedBy(owner: string): ServerError<'ERR_JOB_OPTION'> {
+    const expected = `another prefix: PostgreSQL has the jobs of "${owner}" in the schema ${this.#schema} already`;
+    return new ServerError('ERR_JOB_OPTION', { name: 'prefix', expected, received: `"${this.#options.prefix}"` });
+  }
+
+  get #schema(): string {
+    return `${this.#options.prefix.replaceAll(/[.-]/g, '_')}_jobs`;
   }
 
   #settings(factory: BullSettings['factory']): BullSettings {
@@ -136,7 +179,7 @@ export class PostgresEngine implements Engine {
       connectionString: url.href,
       ...(tls !== undefined && { ssl: tls }),
       ...{ max: POOL, connectionTimeoutMillis: deadlineMs },
-      ...{ schema: `${prefix.replaceAll(/[.-]/g, '_')}_jobs`, migrate: true },
+      ...{ schema: this.#schema, migrate: true },
     };
     return { connection: connection as ConnectionOptions, prefix, factory };
   }

@@ -94,12 +94,16 @@ export class RedisEngine implements Engine {
   }
 
   /**
-   * BullMQ duplicates it for each worker. It cannot end a connection that is being tried again, so all are remembered; and
-   * an error without a listener would end the process.
+   * BullMQ duplicates it for each worker, to wait for jobs there. It cannot end a connection that is being tried again, so all
+   * are remembered; and an error without a listener would end the process. A connection that is cut off without a word is given
+   * up and made anew: the kernel waits far longer, and meanwhile no job would be taken, renewed or ended.
    */
   #connectConsumer(): Redis {
     const patient = { enableOfflineQueue: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: null };
-    const settings = { ...settingsOf(this.#options), ...patient };
+    const settings = {
+      ...{ ...settingsOf(this.#options), ...patient },
+      socketTimeout: LONGEST_WAIT_MS + this.#options.deadlineMs + SILENCE_MS,
+    };
     const consumer = this.#remember(new this.#client(settings));
     const duplicate = consumer.duplicate.bind(consumer);
     consumer.duplicate = (override) => this.#remember(duplicate(override ?? {}));
@@ -128,6 +132,8 @@ export class RedisEngine implements Engine {
 
 /** A call has its whole deadline before the connection is given up: timers begin with their turn of the loop, and end early. */
 const SILENCE_MS = 100;
+/** A worker of BullMQ asks Redis to wait so long for a job. */
+const LONGEST_WAIT_MS = 10_000;
 
 /**
  * Nothing of a producer is kept for later: what cannot be sent now rejects now, and a Redis that says nothing loses the

@@ -1,0 +1,55 @@
+/**
+ * What processes of a node say to its broker process while that still loads its parts. Beyond a bound it is not kept, and told:
+ * publications as lost, with a gap of their subjects, questions as refused. The rest each process says again when the broker
+ * process is there.
+ */
+import { ServerError, serializeError } from '../errors/index.js';
+import { noteGap } from './drivers/gaps.js';
+import type { FromBroker, ToBroker } from './messages.js';
+import { SubjectKind, subjectOf } from './subjects.js';
+
+const MOST_EARLY = 10_000;
+
+/** The broker process, when it is there. */
+export interface EarlyReceiver {
+  onMessage(message: ToBroker, from: number): void;
+  lostBefore(subjects: Iterable<string>, publications: number): void;
+}
+
+export class EarlyMessages {
+  /** Must not throw. */
+  readonly #answer: (message: FromBroker, processId: number) => void;
+  readonly #kept: { readonly message: ToBroker; readonly from: number }[] = [];
+  /** Of what was not kept. */
+  readonly #subjects = new Set<string>();
+  #lost = 0;
+
+  constructor(answer: (message: FromBroker, processId: number) => void) {
+    this.#answer = answer;
+  }
+
+  keep(message: ToBroker, from: number): void {
+    if (this.#kept.length < MOST_EARLY) this.#kept.push({ message, from });
+    else if (message.say === 'publish') this.#lose(message.subject);
+    else if (message.say === 'room') this.#lose(subjectOf(SubjectKind.room, message.room));
+    else if (message.say === 'ask') {
+      const error = new ServerError('ERR_CLUSTER_FULL', {
+        what: 'messages to a process that starts',
+        most: MOST_EARLY,
+      });
+      this.#answer({ say: 'failed', id: message.id, error: serializeError(error) }, from);
+    }
+  }
+
+  handTo(receiver: EarlyReceiver): void {
+    for (const { message, from } of this.#kept.splice(0)) receiver.onMessage(message, from);
+    if (this.#lost > 0) receiver.lostBefore(this.#subjects, this.#lost);
+    this.#subjects.clear();
+    this.#lost = 0;
+  }
+
+  #lose(subject: string): void {
+    this.#lost++;
+    noteGap(subject, this.#subjects);
+  }
+}
