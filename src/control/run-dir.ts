@@ -152,7 +152,8 @@ function isEntry(value: unknown): value is RunEntry {
     typeof flags === 'object' &&
     flags !== null &&
     areTexts(Object.values(flags)) &&
-    (entry['socket'] as string).includes('/') // a number would be a port
+    // Of its own: by that of another server its commands would reach that one. (A number would be a port.)
+    (entry['socket'] as string).endsWith(`/${entry['pid']}.sock`)
   );
 }
 

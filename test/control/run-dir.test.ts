@@ -92,6 +92,7 @@ describe('the run directory', () => {
     ['the pid of another one', { pid: process.pid }],
     ['no start of its process, which none has that is gone', { processStart: undefined }],
     ['a port in the place of its socket', { socket: '80' }],
+    ['the socket of another server', { socket: join('/run', `${process.pid}.sock`) }],
     ['no command', { command: undefined }],
     ['a command that is no list of words', { command: [1] }],
     ['no flags', { flags: null }],
