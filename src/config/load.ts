@@ -1,10 +1,10 @@
 /** Finds and loads the config file. */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
 import { importModule } from '../util/import-module.js';
+import { lineOfFailure, lineThatThrew } from '../util/module-line.js';
 import type { CheckedConfig } from './app.js';
 import { checkConfig } from './check.js';
 
@@ -14,8 +14,6 @@ export const CONFIG_NAMES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((endin
 const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
 /** A config may ask a network for secrets; one that waits for something that never comes should not hold the command. */
 const LOAD_TIMEOUT_MS = 30_000;
-/** A check takes some 0.1 s. */
-const CHECK_TIMEOUT_MS = 5000;
 const WRITABLE_BY_OTHERS = 0o002;
 const MODULES = new Set([...TYPESCRIPT, '.js', '.mjs', '.cjs']);
 
@@ -95,8 +93,7 @@ async function exportedBy(file: string, stripsTypes: boolean): Promise<unknown> 
   try {
     exported = await importModule<Record<string, unknown>>(pathToFileURL(file).href);
   } catch (error) {
-    const where = (error instanceof SyntaxError ? lineOfSyntaxError(file) : '') || lineThatThrew(file, error);
-    const why = `it cannot be loaded${where}`;
+    const why = `it cannot be loaded${lineOfFailure(file, error)}`;
     throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
   }
   if ('default' in exported) return settled(exported['default'], file);
@@ -114,28 +111,6 @@ async function settled(exported: unknown, file: string): Promise<unknown> {
     const why = `the promise it exports was rejected${lineThatThrew(file, error)}`;
     throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
   }
-}
-
-/** @returns the topmost of its lines; empty where it has no part in the error */
-function lineThatThrew(file: string, error: unknown): string {
-  const stack = error instanceof Error ? String(error.stack) : '';
-  for (const place of [pathToFileURL(file).href, file]) {
-    const [, after] = stack.split(`${place}:`, 2);
-    const line = /^\d+/.exec(after ?? '')?.[0];
-    if (line !== undefined) return ` (line ${line})`;
-  }
-  return '';
-}
-
-/**
- * Node keeps the place out of the error.
- * @returns empty where another file has the error, or Node does not check TypeScript; never the line's text, which may hold a secret
- */
-function lineOfSyntaxError(file: string): string {
-  const options = { encoding: 'utf8', timeout: CHECK_TIMEOUT_MS } as const;
-  const { stderr } = spawnSync(process.execPath, ['--check', file], options);
-  const line = /^.+:(\d+)\n.*\n *\^/m.exec(stderr)?.[1];
-  return line === undefined ? '' : ` (line ${line})`;
 }
 
 function parse(file: string): unknown {

@@ -17,13 +17,18 @@ export class ControlClient {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding('utf8');
-    socket.on(
-      'data',
-      lineReader((line) => this.#take(JSON.parse(line) as ControlReply)),
-    );
+    const read = lineReader((line) => this.#take(JSON.parse(line) as ControlReply));
+    socket.on('data', (piece: string) => {
+      try {
+        read(piece);
+      } catch (error) {
+        this.#fail(new Error(`its answer cannot be read: ${(error as Error).message}`));
+        socket.destroy();
+      }
+    });
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
-        for (const call of this.#calls.values()) call.reject(new Error('the server has ended'));
+        this.#fail(new Error('the server has ended'));
         resolve();
       });
     });
@@ -62,9 +67,15 @@ export class ControlClient {
     }
   }
 
+  /** Calls without an answer fail: their timers would keep the process. */
   close(): void {
+    this.#fail(new Error('the connection was closed before the answer came'));
     this.#socket.end();
     this.#socket.unref();
+  }
+
+  #fail(why: Error): void {
+    for (const call of this.#calls.values()) call.reject(why);
   }
 
   #take(reply: ControlReply): void {

@@ -5,7 +5,7 @@
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { ServerError } from '../errors/index.js';
 import { tryLock } from '../os/lock.js';
-import { openUnlinked } from '../util/open-file.js';
+import { openUnlinked, openUnlinkedRegular } from '../util/open-file.js';
 
 const MODE = 0o644;
 /** A pid, and something behind it that makes it none. */
@@ -81,7 +81,7 @@ function refuseOther(descriptor: number): void {
 export function pidOfHolder(path: string): number {
   let descriptor: number;
   try {
-    descriptor = openUnlinked(path, constants.O_RDONLY, MODE);
+    descriptor = openUnlinkedRegular(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
     throw error;

@@ -2,21 +2,12 @@
  * The run directory: one per user, with a control socket and a note of each server of that user. It lets `tswoole` find
  * running servers by itself.
  */
-import {
-  chmodSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import { processStartTime } from '../os/other-process.js';
+import { readSmall } from '../util/open-file.js';
 
 /** A server's note about itself. */
 export interface RunEntry {
@@ -112,8 +103,8 @@ export function listEntries(runDir: string): RunEntry[] {
   if (!existsSync(runDir)) return []; // not created yet
   refuseStranger(runDir);
   const entries: RunEntry[] = [];
-  for (const name of namesIn(runDir)) {
-    const entry = readEntry(join(runDir, name));
+  for (const pid of pidsIn(runDir)) {
+    const entry = readEntry(runDir, pid);
     if (entry === undefined) continue;
     if (processStartTime(entry.pid) === entry.processStart) entries.push(entry);
     else removeStale(runDir, entry.pid);
@@ -121,17 +112,53 @@ export function listEntries(runDir: string): RunEntry[] {
   return entries.sort((a, b) => a.startedAtMonotonic - b.startedAtMonotonic);
 }
 
-function namesIn(runDir: string): string[] {
-  return readdirSync(runDir).filter((name) => /^\d+\.json$/.test(name));
+/** @throws ServerError ERR_RUN_DIR */
+function pidsIn(runDir: string): number[] {
+  let names: string[];
+  try {
+    names = readdirSync(runDir);
+  } catch (error) {
+    throw new ServerError('ERR_RUN_DIR', { path: runDir, why: `it cannot be read (${(error as Error).message})` });
+  }
+  return names.filter((name) => /^[1-9]\d{0,9}\.json$/.test(name)).map((name) => Number.parseInt(name, 10));
 }
 
-function readEntry(file: string): RunEntry | undefined {
+/** The command and the flags of a server have at most the 2 MiB that the kernel lets a program have. */
+const LONGEST_NOTE = 8 * 1024 * 1024;
+
+function readEntry(runDir: string, pid: number): RunEntry | undefined {
   try {
-    const entry = JSON.parse(readFileSync(file, 'utf8')) as RunEntry;
-    return typeof entry.pid === 'number' && typeof entry.socket === 'string' ? entry : undefined;
+    const entry: unknown = JSON.parse(readSmall(noteIn(runDir, pid), LONGEST_NOTE));
+    return isEntry(entry) && entry.pid === pid ? entry : undefined;
   } catch {
-    return undefined; // gone meanwhile
+    return undefined; // gone meanwhile, or no note of ours
   }
+}
+
+const TEXTS = ['processStart', 'name', 'version', 'mode', 'socket', 'pidFile', 'logFile', 'cwd'] as const;
+const NUMBERS = ['pid', 'startedAt', 'startedAtMonotonic'] as const;
+
+/** What else may lie there must not be taken for a server, and what is missing must not break the commands of all. */
+function isEntry(value: unknown): value is RunEntry {
+  if (typeof value !== 'object' || value === null) return false;
+  const entry = value as Record<string, unknown>;
+  const { isDaemon, command, flags } = entry;
+  return (
+    TEXTS.every((name) => typeof entry[name] === 'string') &&
+    NUMBERS.every((name) => typeof entry[name] === 'number') &&
+    typeof isDaemon === 'boolean' &&
+    Array.isArray(command) &&
+    areTexts(command) &&
+    typeof flags === 'object' &&
+    flags !== null &&
+    areTexts(Object.values(flags)) &&
+    // Of its own: by that of another server its commands would reach that one. (A number would be a port.)
+    (entry['socket'] as string).endsWith(`/${entry['pid']}.sock`)
+  );
+}
+
+function areTexts(values: readonly unknown[]): boolean {
+  return values.every((value) => typeof value === 'string');
 }
 
 function removeStale(runDir: string, pid: number): void {

@@ -670,6 +670,13 @@ export const errorTable = {
     sentence: ({ name, timeoutMs }) => `The command "${name}" must be answered within ${timeoutMs} ms, and was not.`,
     advice: 'See whether processes of the server hang: "tswoole status", "tswoole top".',
   }),
+  ERR_MASTER_SILENT: entry({
+    fields: { pid: 'number', timeoutMs: 'number', why: 'string' },
+    sentence: ({ pid, timeoutMs, why }) =>
+      `The master (process ${pid}) must answer within ${timeoutMs} ms, and does not: ${why}.`,
+    advice:
+      'Where it is stopped, "kill -CONT PID" lets it go on, and with what it was given before; else its log has what it did last, and "kill -KILL PID" ends it.',
+  }),
   ERR_CONTROL_PEER: entry({
     fields: { uid: 'number' },
     sentence: ({ uid }) =>

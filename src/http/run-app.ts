@@ -6,7 +6,11 @@
 import { networkInterfaces } from 'node:os';
 import { basename, extname } from 'node:path';
 import { ServerError } from '../errors/index.js';
+import { sendLastWords } from '../ipc/last-words.js';
+import { Region } from '../memory/region.js';
 import { optionsFromOutside } from '../options/index.js';
+import { inherited } from '../server/inherited.js';
+import { withoutRepetition } from '../server/told-error.js';
 import { setScriptPath } from '../util/script.js';
 import { type AppAddress, askApp, forgetAddress, isAsked, knownAddress } from './app-address.js';
 import { HttpServer } from './http-server.js';
@@ -37,6 +41,7 @@ async function run(): Promise<void> {
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     const { code, cause } = error;
+    if (isToldByStart() && !(cause instanceof SyntaxError) && sendLastWords(error)) process.exit(1);
     if (code === 'ERR_HTTP_APP' && cause instanceof SyntaxError) {
       process.stderr.write(`${code}: ${error.message}\n`);
       return endBy(cause);
@@ -44,6 +49,12 @@ async function run(): Promise<void> {
     for (const line of chainOf(error)) process.stderr.write(`${line}\n`);
     process.exit(1);
   }
+}
+
+/** In a process whose error the start rejects with, and the first process says once. */
+function isToldByStart(): boolean {
+  const inheritance = inherited();
+  return inheritance !== undefined && !Region.open(inheritance.region).isUp;
 }
 
 async function serve(): Promise<void> {
@@ -92,6 +103,9 @@ function hostFor(host: string): string {
 function chainOf(error: unknown): string[] {
   if (error === undefined) return [];
   if (!(error instanceof Error)) return [String(error)];
-  const own = error instanceof ServerError ? `${error.code}: ${error.message}` : (error.stack ?? error.message);
+  const own =
+    error instanceof ServerError
+      ? `${error.code}: ${withoutRepetition(error.message, error)}`
+      : (error.stack ?? error.message);
   return [own, ...chainOf(error.cause)];
 }

@@ -10,10 +10,16 @@ import { CONTROL_DESCRIPTOR } from './inheritance.js';
 export function leaveLastWords(): void {
   process.on('uncaughtExceptionMonitor', (error) => {
     if (process.listenerCount('uncaughtException') > 0) return; // the script handles it and lives on
-    try {
-      writeSync(CONTROL_DESCRIPTOR, `${JSON.stringify({ type: 'fatal', error: serializeError(error) })}\n`);
-    } catch {
-      // The parent is gone or does not read; the error is on standard error too.
-    }
+    sendLastWords(error); // the error is on standard error too
   });
+}
+
+/** @returns false: the parent is gone, or does not read */
+export function sendLastWords(error: Error): boolean {
+  try {
+    writeSync(CONTROL_DESCRIPTOR, `${JSON.stringify({ type: 'fatal', error: serializeError(error) })}\n`);
+    return true;
+  } catch {
+    return false;
+  }
 }

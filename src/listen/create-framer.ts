@@ -6,6 +6,7 @@ import { EofCheckFramer, EofFramer } from '../protocol/framing/eof.js';
 import type { Framer } from '../protocol/framing/framer.js';
 import { LengthFramer } from '../protocol/framing/length.js';
 import { importModule } from '../util/import-module.js';
+import { lineOfFailure } from '../util/module-line.js';
 
 /** @returns undefined for raw framing @throws ServerError ERR_FRAMING_MODULE */
 export async function createFramer(framing: ResolvedFraming): Promise<Framer | undefined> {
@@ -26,7 +27,8 @@ async function loadPacketLength(module: string): Promise<PacketLengthFunction> {
   try {
     exported = await importModule(module);
   } catch (error) {
-    throw new ServerError('ERR_FRAMING_MODULE', { module, why: 'it cannot be loaded' }, { cause: error });
+    const why = `it cannot be loaded${lineOfFailure(module, error)}`;
+    throw new ServerError('ERR_FRAMING_MODULE', { module, why }, { cause: error });
   }
   if (typeof exported.packetLength === 'function') return exported.packetLength as PacketLengthFunction;
   throw new ServerError('ERR_FRAMING_MODULE', { module, why: 'it exports no function packetLength' });

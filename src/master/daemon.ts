@@ -38,6 +38,7 @@ export interface StartedDaemon {
 }
 
 let isTaken = false;
+let isStarter = false;
 let isDaemon = false;
 
 /** True in the daemon itself. Read once: children of a worker are not the daemon. */
@@ -52,6 +53,11 @@ export function isTheDaemon(): boolean {
     }
   }
   return isDaemon;
+}
+
+/** True in the process that waits for the daemon: it shows what processes wrote, which else stands above already. */
+export function waitsForDaemon(): boolean {
+  return isStarter;
 }
 
 /** The daemon reports that it is up, or why it is not. Once. */
@@ -75,6 +81,7 @@ export function reportToStarter(listening: readonly string[], error?: unknown): 
 export async function startDaemon(options: ResolvedOptions, stopWish: StopWish): Promise<StartedDaemon> {
   const { logFile, processTitle, bootTimeoutMs } = options;
   if (stopWish.isMade) throw new ServerError('ERR_START_ENDED', {});
+  isStarter = true;
   const output = logFile === '' ? openSync('/dev/null', 'w') : openLogFile(logFile);
   const wish = inspectWish(); // its port is this process' own as long as it waits
   const isOurs = (word: string): boolean => isTitleArgument(word) || (wish !== undefined && isInspect(word));

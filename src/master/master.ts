@@ -181,6 +181,7 @@ export class Master {
       this.#ports.listen();
       this.#owners.accept();
       this.#phase = 'running';
+      this.region.isUp = true;
       this.#hasStarted = true;
     } catch (error) {
       await this.#undoStart();

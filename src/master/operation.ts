@@ -41,6 +41,7 @@ export class Operation {
   #admin: AdminServer | undefined;
   #watcher: ScriptWatcher | undefined;
   #cron: CronReload | undefined;
+  #cannotReopen = false;
 
   constructor(parts: OperationParts) {
     this.#parts = parts;
@@ -71,14 +72,27 @@ export class Operation {
     return [options.logFile, accessLogOf(options)?.file ?? ''].filter((path) => path !== '');
   }
 
-  #reopen(): void {
-    const { options, region, log } = this.#parts;
+  /** For a timer or a signal, which nobody waits for: what cannot be opened is logged, once. */
+  #reopen(): boolean {
     try {
-      prepareAccessFile(options);
+      this.#reopenAll();
+      this.#cannotReopen = false;
     } catch (error) {
-      log.error('the access log cannot be opened again', { reason: (error as Error).message });
+      if (!this.#cannotReopen)
+        this.#parts.log.error('a log file cannot be opened again', { reason: (error as Error).message });
+      this.#cannotReopen = true;
     }
+    return !this.#cannotReopen;
+  }
+
+  /** One that cannot be opened does not keep the others from it. @throws ServerError ERR_LOG_FILE */
+  #reopenAll(): void {
+    const { options, region, log } = this.#parts;
+    const prepared = tried(accessLogOf(options)?.file ?? '', () => prepareAccessFile(options));
     region.reopenLogs();
+    const opened = tried(options.logFile, () => log.reopen());
+    const failed = opened ?? prepared;
+    if (failed !== undefined) throw failed;
   }
 
   /** Clients can connect. */
@@ -111,12 +125,17 @@ export class Operation {
     this.#removeFiles();
   }
 
-  /** Terminals send SIGWINCH too: without a file there is nothing to do. */
+  /** For someone who waits for it. @throws ServerError ERR_LOG_FILE */
   reopenLogs(): void {
     if (this.#logFiles().length === 0) return;
-    this.#reopen();
-    this.#parts.log.refresh();
+    this.#reopenAll();
+    this.#cannotReopen = false;
     this.#parts.log.info('the log files are opened again');
+  }
+
+  /** By SIGWINCH. Terminals send it too: without a file there is nothing to do. */
+  signalled(): void {
+    if (this.#logFiles().length > 0 && this.#reopen()) this.#parts.log.info('the log files are opened again');
   }
 
   #lockPidFile(): void {
@@ -174,5 +193,14 @@ export class Operation {
     } catch {
       // the next process that reads it finds it to be stale
     }
+  }
+}
+
+function tried(path: string, open: () => void): ServerError | undefined {
+  try {
+    open();
+    return undefined;
+  } catch (error) {
+    return new ServerError('ERR_LOG_FILE', { path, why: (error as Error).message });
   }
 }

@@ -60,6 +60,8 @@ const header = layoutRecord(
     seats: int32(),
     /** Workers that have ended since the start: when it grows, reactors look for requests that will not be answered. */
     deaths: int32(),
+    /** 1: the start has succeeded. */
+    up: int32(),
     /** Processes that have held the connection to the cluster, one after another. */
     brokers: int32(),
     /** 1: requests may name the worker that holds their session. */
@@ -213,6 +215,14 @@ export class Region {
   }
   set isReloading(is: boolean) {
     Atomics.store(this.int32, header.reloading, is ? 1 : 0);
+  }
+
+  /** The start has succeeded: what fails from now on is told by the log, and not by `start()`. */
+  get isUp(): boolean {
+    return this.#read(header.up) === 1;
+  }
+  set isUp(is: boolean) {
+    Atomics.store(this.int32, header.up, is ? 1 : 0);
   }
 
   /** Some worker marks the ids of its sessions: reactors look for them in requests. */

@@ -1,5 +1,5 @@
 /** The option `trustProxy`: which proxies may name the client of a request. */
-import { BlockList, isIPv4 } from 'node:net';
+import { holdEveryClient } from './address-span.js';
 import { flag, integer, isPlainObject, isRange, jsonOrText, type Kind, listOf, refuse } from './check.js';
 import { refuseUnknownNames } from './known-names.js';
 
@@ -38,8 +38,6 @@ const named: Readonly<Record<string, readonly string[]>> = {
   private: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
 };
 const UNIX = 'unix';
-const IPV4_ENDS = ['0.0.0.0', '255.255.255.255'];
-const IPV6_ENDS = ['::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'];
 const FROM =
   'addresses and ranges of proxies, "loopback", "private", "unix", or a number of proxies from 1 to 32; not all addresses, or every client could name itself';
 const EXPECTED = `false, or ${FROM}; or {from, fields}`;
@@ -86,23 +84,15 @@ function checkFrom(name: string, value: unknown, expected: string): Omit<Resolve
   if (!Array.isArray(items)) refuse('ERR_OPTION_TYPE', name, expected, value);
   if (items.length === 0) refuse('ERR_OPTION_VALUE', name, expected, value);
   const from = items.flatMap((item: unknown) => rangesOf(name, item, expected));
+  if (holdEveryClient(from)) refuse('ERR_OPTION_VALUE', name, expected, value);
   return { from: Object.freeze(from), unix: items.includes(UNIX), hops: 0 };
 }
 
 function rangesOf(name: string, item: unknown, expected: string): readonly string[] {
   if (item === UNIX) return [];
   if (typeof item === 'string' && Object.hasOwn(named, item)) return named[item] as readonly string[];
-  if (!isRange(item) || holdsAll(item)) refuse('ERR_OPTION_VALUE', name, expected, item);
+  if (!isRange(item) || holdEveryClient([item])) refuse('ERR_OPTION_VALUE', name, expected, item);
   return [item];
-}
-
-/** A range with both ends of a family has all of it. `::ffff:0:0/96`, and each range around it, is all of IPv4. */
-function holdsAll(range: string): boolean {
-  const [address = '', bits] = range.split('/');
-  if (bits === undefined) return false;
-  const list = new BlockList();
-  list.addSubnet(address, Number(bits), isIPv4(address) ? 'ipv4' : 'ipv6');
-  return IPV4_ENDS.every((end) => list.check(end, 'ipv4')) || IPV6_ENDS.every((end) => list.check(end, 'ipv6'));
 }
 
 function checkFields(name: string, value: unknown): readonly ForwardedField[] {

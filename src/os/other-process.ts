@@ -18,6 +18,11 @@ export function isRunning(pid: number): boolean {
   return !isLinux || statFields(pid)?.[0] !== 'Z';
 }
 
+/** By SIGSTOP, a terminal or a debugger. False where the kernel does not tell (it needs /proc). */
+export function isStopped(pid: number): boolean {
+  return isLinux && /^[Tt]$/.test(statFields(pid)?.[0] ?? '');
+}
+
 /** Field 22 of proc(5) stat; the name of the process, before it, may contain any character. */
 function startTimeFromProc(pid: number): string | undefined {
   const fields = statFields(pid);

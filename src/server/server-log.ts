@@ -127,6 +127,7 @@ function printerFor(options: ResolvedOptions, file: LogFile): Printer {
     print: (by, line) => file.write(printedLine(isText, by, line)),
     relay: (line) => file.write(`${line}\n`),
     refresh: () => file.refresh(),
+    reopen: () => file.reopen(),
   };
 }
 

@@ -293,7 +293,7 @@ function handleSignals({ stopWish }: StartContext, master: Master, operation: Op
   stopWish.whenMade(end);
   process.on('SIGUSR1', () => master.reload());
   process.on('SIGUSR2', () => master.reload(true));
-  process.on('SIGWINCH', () => operation.reopenLogs());
+  process.on('SIGWINCH', () => operation.signalled());
 }
 
 async function callStart({ events, log }: StartContext): Promise<void> {

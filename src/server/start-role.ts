@@ -107,7 +107,8 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
   try {
     await worker.boot();
   } catch (error) {
-    log.error(`${nameOf(inheritance, context)} could not start`, { error });
+    // Else `start()` rejects with it: each worker of a broken script would say the same once more.
+    if (region.isUp) log.error(`${nameOf(inheritance, context)} could not start`, { error });
     channel.send({ type: 'bootFailed', error: serializeError(error) });
     await channel.flushed();
     process.exit(1);

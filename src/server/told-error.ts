@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CLI_ENTRY } from '../entries.js';
 import { ServerError } from '../errors/index.js';
+import { waitsForDaemon } from '../master/daemon.js';
 
 /** Where the files of this package lie. */
 const OURS = dirname(dirname(fileURLToPath(CLI_ENTRY)));
@@ -76,7 +77,14 @@ function textOf(error: Error): string {
   return lines.join('\n');
 }
 
-function withCode({ stack, message, code }: ServerError): string {
-  const text = `${stack ?? message}`.replace('\n', ` (${code})\n`);
+/** What it wrote was passed on when it was written, except to who waits for a daemon. @param text has the error's message */
+export function withoutRepetition(text: string, { detail }: ServerError): string {
+  const { wrote } = detail as { readonly wrote?: string };
+  return wrote === undefined || waitsForDaemon() ? text : text.replace(`\nIt wrote to standard error:\n${wrote}`, '');
+}
+
+function withCode(error: ServerError): string {
+  const { stack, message, code } = error;
+  const text = withoutRepetition(`${stack ?? message}`, error).replace('\n', ` (${code})\n`);
   return text.includes(`(${code})`) ? text : `${text} (${code})`;
 }

@@ -102,15 +102,24 @@ export class LogFile extends LineWriter {
   refresh(): void {
     const epoch = this.epoch();
     if (epoch === this.#seen) return;
-    const now = performance.now();
-    if (now < this.#tryAt) return;
+    if (performance.now() < this.#tryAt) return;
+    try {
+      this.reopen();
+    } catch {
+      // it was told, and is tried again
+    }
+  }
+
+  /** Reopens the file now, also when that has just failed. @throws an Error with `code`: lines go on in the old one */
+  reopen(): void {
+    const epoch = this.epoch();
     try {
       this.#goOnIn(this.#openAgain());
       this.#seen = epoch;
       this.#tryAt = 0;
     } catch (error) {
-      this.#stay(error, epoch, now + TRY_AGAIN_MS);
-      return;
+      this.#stay(error, epoch, performance.now() + TRY_AGAIN_MS);
+      throw error;
     }
     const failures = this.#failures;
     this.#failures = 0;

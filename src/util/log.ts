@@ -58,6 +58,8 @@ export interface Printer {
   relay(line: string): void;
   /** The file may have been moved: reopens it. */
   refresh(): void;
+  /** The same, now. @throws an Error with `code` */
+  reopen(): void;
 }
 
 /** Sees each line that is logged or printed, after the output; it must not throw. */
@@ -136,6 +138,11 @@ export class Log {
   /** After its file was moved. */
   refresh(): void {
     this.#shared.printer?.refresh();
+  }
+
+  /** The same for someone who has to know whether it could be opened. @throws an Error with `code` */
+  reopen(): void {
+    this.#shared.printer?.reopen();
   }
 
   /** Logs how often the last line was repeated; call it before the process ends. */

@@ -1,5 +1,5 @@
-/** Opens files that the server writes by name: a link at that name could lead it to any file of its user. */
-import { constants, openSync } from 'node:fs';
+/** Opens files by names at which others may have put something else: a link to any file of this user, a pipe, a device. */
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 /**
  * open(2) that does not follow a link at the end of the path. Folders on the way may be links.
@@ -12,5 +12,37 @@ export function openUnlinked(path: string, flags: number, mode: number): number 
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ELOOP' && code !== 'EMLINK') throw error;
     throw Object.assign(new Error('it is a symbolic link, which is not followed: name the file itself'), { code });
+  }
+}
+
+/** A pipe without a writer, or a device, must not block the process. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
+/** For reading, if it is a regular file, or a link to one. @throws an Error, with `code` where the kernel gives one */
+export function openRegular(path: string): number {
+  return regular(openSync(path, READ));
+}
+
+/** The same, if it is no link. */
+export function openUnlinkedRegular(path: string): number {
+  return regular(openUnlinked(path, READ, 0));
+}
+
+function regular(descriptor: number): number {
+  if (fstatSync(descriptor).isFile()) return descriptor;
+  closeSync(descriptor);
+  throw new Error('it is no regular file');
+}
+
+/** The text of a file that is no link. @throws an Error, also where it is longer than so many bytes */
+export function readSmall(path: string, mostBytes: number): string {
+  const descriptor = openUnlinkedRegular(path);
+  try {
+    const bytes = Buffer.alloc(Math.min(fstatSync(descriptor).size, mostBytes) + 1);
+    const length = readSync(descriptor, bytes, 0, bytes.length, 0);
+    if (length > mostBytes) throw new Error(`it has more than ${mostBytes} bytes`);
+    return bytes.toString('utf8', 0, length);
+  } finally {
+    closeSync(descriptor);
   }
 }

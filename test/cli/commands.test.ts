@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -571,6 +572,14 @@ describe('tswoole logs', () => {
     world.note(process.pid, { logFile: log() });
     expect(existsSync(log())).toBe(false);
     expect((await world.run('logs')).failure).toEqual([ExitCode.failed, expect.stringContaining('is not there')]);
+  });
+
+  it('does not wait for the writer of a pipe, nor take lines from its reader', async () => {
+    spawnSync('mkfifo', [log()]);
+    await serve();
+    expect((await world.run('logs')).failure).toEqual([
+      ...[ExitCode.failed, expect.stringMatching(/The log file .* cannot be read: it is no regular file\./)],
+    ]);
   });
 
   it.each(['-1', '1000001', 'x'])('has no last %s lines', async (text) => {

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, Server as NetServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -9,6 +10,7 @@ import { stopServer } from '../../src/cli/commands/stop.js';
 import { CliError, ExitCode } from '../../src/cli/exit.js';
 import { chooseServer } from '../../src/cli/servers.js';
 import { PidFile } from '../../src/control/pid-file.js';
+import { type RunEntry, writeEntry } from '../../src/control/run-dir.js';
 import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../../src/entries.js';
 import { processStartTime } from '../../src/os/other-process.js';
 import { heapArguments } from '../../src/util/heap-argument.js';
@@ -110,6 +112,8 @@ describe('tswoole stop', () => {
   });
 });
 
+type RunFolderCase = [what: string, why: string, change: (runDir: string) => void];
+
 describe.runIf(process.platform === 'linux')('tswoole restart', () => {
   /** A daemon that ends when asked, and a program in its place that writes down what it was started with. */
   async function daemon(script: string, env: NodeJS.ProcessEnv = {}): Promise<ChildProcess & { pid: number }> {
@@ -146,6 +150,26 @@ describe.runIf(process.platform === 'linux')('tswoole restart', () => {
     expect((await world.run('restart')).failure).toEqual([
       ...[ExitCode.failed, expect.stringContaining('did not start again')],
     ]);
+  });
+
+  it.each<RunFolderCase>([
+    ['is gone', 'ENOENT', (runDir) => renameSync(runDir, `${runDir}.gone`)],
+    ...(process.geteuid?.() === 0
+      ? []
+      : [['may not be written to', 'EACCES', (dir) => chmodSync(dir, 0o500)] satisfies RunFolderCase]),
+  ])('leaves the server alone when no command would find the new one: its run folder %s', async (_, why, change) => {
+    const { pid } = await daemon('env > seen');
+    const shown = join(world.runDir, 'shown');
+    mkdirSync(shown, { mode: 0o700 });
+    const entry = JSON.parse(readFileSync(join(world.runDir, `${pid}.json`), 'utf8')) as RunEntry;
+    const own = mkdtempSync(join(tmpdir(), 'own-'));
+    writeEntry(shown, { ...entry, socket: join(own, `${pid}.sock`) });
+    change(own);
+    expect((await run('restart', '--run-dir', shown)).failure).toEqual([
+      ...[ExitCode.failed, expect.stringMatching(new RegExp(`${why}.*the one with pid ${pid} goes on.*ERR_RUN_DIR`))],
+    ]);
+    expect(processStartTime(pid)).toBeDefined();
+    for (const path of [own, `${own}.gone`]) rmSync(path, { recursive: true, force: true });
   });
 
   it('fails, and says why, when there is nothing to start', async () => {

@@ -111,6 +111,10 @@ describe('a config', () => {
       { environments: { production: { port: -1 } } },
       /"environments\.production\.port" of app "api" must be an integer/,
     ],
+    [
+      { staticFiles: '[assets]' },
+      /"staticFiles" of app "api" must be the path of a folder, .*read as JSON: write the list .* as in \["assets"\]/,
+    ],
     [{ logger: console }, /"logger" of app "api" must be a value that can be written as text/],
     [{ tls: { cert: 1, key: 'x' } }, /"tls[^"]*" of app "api" must be/],
     [{ admin: { prot: 1 } }, /"admin" of app "api" must be a port, or .*received object \{prot\}/],

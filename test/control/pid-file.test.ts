@@ -63,6 +63,11 @@ describe('a pid file', () => {
     expect(() => PidFile.acquire(path)).toThrow(/another process holds it already/);
   });
 
+  it('that is a pipe is not waited for by who asks', () => {
+    spawnSync('mkfifo', [path]);
+    expect(() => pidOfHolder(path)).toThrow('it is no regular file');
+  });
+
   it('that a killed server has left is taken over, and tells of it', async () => {
     const before = await endedPid();
     writeFileSync(path, `${before}\n`);

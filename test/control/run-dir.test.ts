@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -68,6 +69,61 @@ describe('the run directory', () => {
     removeEntry(runDir, process.pid);
     expect(listEntries(runDir)).toEqual([]);
     expect(listEntries(join(folder, 'nowhere'))).toEqual([]);
+  });
+
+  it('may hold what is no note: nothing of it is taken, and nobody waits for it', () => {
+    makeRunDir(runDir);
+    writeEntry(runDir, entry(process.pid));
+    const put = (pid: number, text: string): void => writeFileSync(join(runDir, `${pid}.json`), text);
+    for (const name of ['61.json', '62.sock']) spawnSync('mkfifo', [join(runDir, name)]);
+    mkdirSync(join(runDir, '63.json'));
+    writeFileSync(join(folder, 'note'), JSON.stringify(entry(process.ppid)));
+    symlinkSync(join(folder, 'note'), join(runDir, `${process.ppid}.json`));
+    symlinkSync('/dev/zero', join(runDir, '64.json'));
+    symlinkSync(join(folder, 'nowhere'), join(runDir, '65.json'));
+    writeFileSync(join(runDir, '66.json'), '');
+    truncateSync(join(runDir, '66.json'), 2 ** 34); // larger than a string may be
+    put(67, 'null');
+    put(68, '[]');
+    expect(listEntries(runDir).map(({ pid }) => pid)).toEqual([process.pid]);
+  });
+
+  it.each<[what: string, more: object]>([
+    ['the pid of another one', { pid: process.pid }],
+    ['no start of its process, which none has that is gone', { processStart: undefined }],
+    ['a port in the place of its socket', { socket: '80' }],
+    ['the socket of another server', { socket: join('/run', `${process.pid}.sock`) }],
+    ['no command', { command: undefined }],
+    ['a command that is no list of words', { command: [1] }],
+    ['no flags', { flags: null }],
+    ['flags that are no texts', { flags: { port: 80 } }],
+    ['a name that is none', { name: {} }],
+    ['a time that is none', { startedAtMonotonic: '1' }],
+  ])('takes no note with %s, and lets the others be', (_, more) => {
+    makeRunDir(runDir);
+    writeEntry(runDir, entry(process.pid));
+    writeFileSync(join(runDir, `${process.ppid}.json`), JSON.stringify({ ...entry(process.ppid), ...more }));
+    expect(listEntries(runDir).map(({ pid }) => pid)).toEqual([process.pid]);
+  });
+
+  it('keeps the note of a server that a stale one of another name is about', () => {
+    makeRunDir(runDir);
+    writeEntry(runDir, entry(process.pid));
+    writeFileSync(join(runDir, '61.json'), JSON.stringify(entry(process.pid, '1')));
+    expect(listEntries(runDir).map(({ pid }) => pid)).toEqual([process.pid]);
+    expect(listEntries(runDir)).toHaveLength(1);
+  });
+
+  it.skipIf(process.geteuid?.() === 0)('that may not be read is a reason', () => {
+    makeRunDir(runDir);
+    chmodSync(runDir, 0o300);
+    expect(() => listEntries(runDir)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_RUN_DIR',
+        detail: { path: runDir, why: expect.stringContaining('EACCES') },
+      }),
+    );
+    chmodSync(runDir, 0o700);
   });
 
   it('is made with the folders above it', () => {

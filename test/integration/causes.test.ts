@@ -143,6 +143,35 @@ describe('start --daemon says why the server does not come up:', () => {
   });
 });
 
+describe.each(['process', 'base'])('start in the foreground says once why the server does not come up (%s)', (mode) => {
+  const env = { MORE: JSON.stringify({ mode }), TSWOOLE_OPTION_WORKER_NUM: '3' };
+
+  it.each([
+    ['throws', `boot(() => { throw new TypeError('no database'); })`, /TypeError: no database/g],
+    [
+      'says why and exits',
+      `boot((id) => { if (id === 0) { console.error('no disk'); process.exit(3); } })`,
+      /no disk/g,
+    ],
+  ])('where each worker %s', async (_, code, told) => {
+    const line = lineWith(script(code), env);
+    const { code: exitCode, stderr } = await line.run('start', line.script);
+    expect(exitCode).toBe(1);
+    expect(stderr.match(told), stderr).toHaveLength(1);
+    expect(stderr.match(/ERR_WORKER_BOOT/g), stderr).toHaveLength(1);
+  });
+
+  it('where an app is broken, with its own stack', async () => {
+    const line = lineWith(`function connect() { throw new TypeError('no database'); }\nconnect();\n`, env);
+    const { code, stderr } = await line.run('start', line.script, '--http', '--port', '0', '--mode', mode);
+    expect(code).toBe(1);
+    expect(stderr.match(/TypeError: no database/g), stderr).toHaveLength(1);
+    expect(stderr.match(/ERR_HTTP_APP/g), stderr).toHaveLength(1);
+    expect(stderr).toMatch(/at connect \(.*operated\.js:1:\d+\)\n +at .*operated\.js:2:1/);
+    expect(stderr).not.toContain('dist/server');
+  });
+});
+
 describe('what the starter of a daemon is told', () => {
   const inOneProcess = { MORE: '{"mode":"base"}' };
   const LOG = ['--log-file', 'it.log'];

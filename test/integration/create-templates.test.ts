@@ -1,7 +1,10 @@
-/** Every template in both languages, with the packages of this checkout: each project's own test passes. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+/**
+ * Every template in both languages: each project's own test passes. With the packages of this checkout; where
+ * TSWOOLE_TEST_INSTALL is 1, with the tarball and what the registry gives for it and for each project (`npm run test:nodes`).
+ */
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -16,7 +19,9 @@ const PACKAGES = ['hono', 'express', 'fastify', 'ioredis', 'typescript', '@types
 
 const projects = new Projects();
 
-beforeAll(() => {
+beforeAll(() => (process.env['TSWOOLE_TEST_INSTALL'] === '1' ? install() : link()));
+
+function link(): void {
   const links = PACKAGES.map((name): [string, string] => [name, join(ROOT, 'node_modules', name)]);
   links.push(
     ['tswoole', ROOT],
@@ -28,7 +33,28 @@ beforeAll(() => {
     mkdirSync(dirname(path), { recursive: true });
     symlinkSync(target, path);
   }
-});
+}
+
+/** Once for all projects, which lie below: what they need, in the versions that they name. */
+function install(): void {
+  const needs = PROJECTS.map(({ template, language }) => {
+    projects.generate(template, language);
+    const { dependencies, devDependencies } = JSON.parse(projects.read(`${template}-${language}/package.json`)) as {
+      readonly [kind: string]: Readonly<Record<string, string>> | undefined;
+    };
+    return { ...dependencies, ...devDependencies };
+  });
+  const tarball = run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', projects.folder], ROOT);
+  const dependencies = Object.assign({}, ...needs, { tswoole: `file:${tarball.trim()}` }) as Record<string, string>;
+  writeFileSync(join(projects.folder, 'package.json'), JSON.stringify({ private: true, dependencies }));
+  run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'], projects.folder);
+}
+
+function run(command: string, args: readonly string[], cwd: string): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' });
+  expect(status, `${command} ${args.join(' ')}: ${stdout}${stderr}`).toBe(0);
+  return stdout;
+}
 
 afterAll(() => projects.remove());
 
@@ -44,7 +70,7 @@ async function test(folder: string, env: Record<string, string> = {}): Promise<v
 
 describe('a generated project', () => {
   it.each(PROJECTS)('of $template in $language passes its test', async ({ template, language }) => {
-    await test(projects.generate(template, language));
+    await test(projects.generate(template, language, '--force'));
   });
 
   it.each(['tcp', 'http'])('of %s is started and found healthy by the commands of its Dockerfile', async (template) => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -73,6 +73,24 @@ describe('the log file', () => {
       'a worker writes to it',
       () => existsSync(file) && readFileSync(file, 'utf8').includes('thrown on purpose'),
     );
+  });
+
+  it.each([
+    ['log file', '--log-file'],
+    ['access log', '--access-log'],
+  ])('that cannot be opened again is told to who asks for it: the %s', async (_, flag) => {
+    const line = new CommandLine();
+    const file = join(line.folder, 'it.txt');
+    const given = flag === '--log-file' ? file : JSON.stringify({ file });
+    await line.daemon(flag, given, ...(flag === '--log-file' ? [] : ['--log-file', 'other.log']));
+    renameSync(file, `${file}.1`);
+    mkdirSync(file);
+    const { code, stdout, stderr } = await line.run('logs', '--reopen');
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/The log file .*it\.txt must be writable, .*EISDIR.*\(ERR_LOG_FILE\)/);
+    rmSync(file, { recursive: true });
+    expect(await line.must('logs', '--reopen')).toBe('The log files are opened again.\n');
+    expect(statSync(file).isFile()).toBe(true);
   });
 
   it('is put aside when it has the size that was said, and so many old ones are kept', async () => {

@@ -200,9 +200,36 @@ describe('log files', () => {
     expect(log.join('\n')).toContain('the log files are opened again');
   });
 
+  it('that cannot be opened are told to who asks, with the path and the cause, and the others are opened', async () => {
+    const file = join(folder, 'access.log');
+    const operation = await open({ accessLog: { file } } as ServerOptions);
+    mkdirSync(file);
+    const epoch = region.logEpoch;
+    expect(() => operation.reopenLogs()).toThrow(
+      expect.objectContaining({ code: 'ERR_LOG_FILE', detail: { path: file, why: expect.stringContaining('EISDIR') } }),
+    );
+    expect([region.logEpoch, log]).toEqual([epoch + 1, []]);
+  });
+
+  it('that cannot be opened are logged once where a signal asked, until they can', async () => {
+    const file = join(folder, 'access.log');
+    const operation = await open({ accessLog: { file } } as ServerOptions);
+    mkdirSync(file);
+    for (let i = 0; i < 3; i++) operation.signalled();
+    expect(log).toEqual([expect.stringMatching(/a log file cannot be opened again .*access\.log.*EISDIR/)]);
+    rmSync(file, { recursive: true });
+    operation.signalled();
+    expect(log.at(-1)).toContain('the log files are opened again');
+    rmSync(file);
+    mkdirSync(file);
+    operation.signalled();
+    expect(log).toHaveLength(3);
+  });
+
   it('that are not there are not: terminals send SIGWINCH too', async () => {
     const operation = await open();
     const epoch = region.logEpoch;
+    operation.signalled();
     operation.reopenLogs();
     expect([region.logEpoch, log]).toEqual([epoch, []]);
   });

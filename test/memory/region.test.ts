@@ -72,6 +72,10 @@ describe('a region', () => {
     expect(new Set([region.managerSleepIndex, region.masterSleepIndex]).size).toBe(2);
     region.accepting = false;
     expect(region.accepting).toBe(false);
+    region.isUp = true;
+    expect([region.isUp, region.accepting, region.isReloading, region.deaths]).toEqual([true, false, false, 0]);
+    region.isUp = false;
+    expect(region.isUp).toBe(false);
   });
 
   it('has room for as many ports as there may be, beside everything else', () => {

@@ -41,6 +41,36 @@ describe('the option trustProxy', () => {
     ['all addresses of IPv6', ['::/00'], 'ERR_OPTION_VALUE', 'trustProxy'],
     ['all of IPv4, as IPv6 has it', ['::ffff:0:0/96'], 'ERR_OPTION_VALUE', 'trustProxy'],
     ['a range around all of IPv4', ['::/64'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['all of IPv4 in two halves', ['0.0.0.0/1', '128.0.0.0/1'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['halves in the other order', { from: ['128.0.0.0/1', '0.0.0.0/1'] }, 'ERR_OPTION_VALUE', 'trustProxy.from'],
+    ['halves by any of their addresses', ['200.1.2.3/1', '10.1.2.3/1'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    [
+      'all of IPv4 with names and more',
+      ['loopback', '0.0.0.0/1', 'unix', '128.0.0.0/1'],
+      'ERR_OPTION_VALUE',
+      'trustProxy',
+    ],
+    [
+      'ranges in others, and all',
+      ['0.0.0.0/1', '10.0.0.0/8', '64.0.0.0/2', '128.0.0.0/1'],
+      'ERR_OPTION_VALUE',
+      'trustProxy',
+    ],
+    [
+      'all addresses of IPv4 that clients have',
+      ['0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/3'],
+      'ERR_OPTION_VALUE',
+      'trustProxy',
+    ],
+    ['all of IPv6 in two halves', ['::/1', '8000::/1'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    ['all addresses of IPv6 that clients have', ['2000::/4', '3000::/4'], 'ERR_OPTION_VALUE', 'trustProxy'],
+    [
+      'all of IPv4, as IPv6 has it, in two halves',
+      ['::ffff:0:0/97', '::ffff:8000:0/97'],
+      'ERR_OPTION_VALUE',
+      'trustProxy',
+    ],
+    ['a half in each form', ['0.0.0.0/1', '::ffff:128.0.0.0/97'], 'ERR_OPTION_VALUE', 'trustProxy'],
     ['a zone, which would be any zone', ['fe80::1%eth0'], 'ERR_OPTION_VALUE', 'trustProxy'],
     ['a range with a zone', ['fe80::%eth0/64'], 'ERR_OPTION_VALUE', 'trustProxy'],
     ['another name', ['everyone'], 'ERR_OPTION_VALUE', 'trustProxy'],
@@ -58,6 +88,14 @@ describe('the option trustProxy', () => {
       expect.objectContaining({ code, message: expect.stringContaining(`"${name}"`) }),
     );
   });
+
+  it.each([
+    ['halves with a gap', ['0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/4', '209.0.0.0/8']],
+    ['one half', ['0.0.0.0/1', '64.0.0.0/2']],
+    ['halves of different families', ['0.0.0.0/1', '8000::/1']],
+    ['ranges of a network', ['2001:db8::/33', '2001:db8:8000::/33', 'fe80::/10', 'fc00::/7']],
+    ['the same address twice, in two forms', ['10.0.0.1', '::ffff:10.0.0.1', '1:2:3:4:5:6:7:8', '::', '1::']],
+  ])('takes %s', (_, from) => expect(resolve(from)?.from).toEqual(from));
 
   it.each([
     ['loopback,10.0.0.0/8', ['127.0.0.0/8', '::1', '10.0.0.0/8'], 0],

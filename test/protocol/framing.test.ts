@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFramer } from '../../src/listen/create-framer.js';
@@ -245,4 +249,17 @@ describe('the option', () => {
       await expect(framerFor({ type: 'custom', length })).rejects.toMatchObject({ code: 'ERR_FRAMING_MODULE' });
     },
   );
+
+  it('a module with a mistake is refused with the line, and the error as the cause', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'framing-'));
+    const file = join(folder, 'rule.mjs');
+    try {
+      writeFileSync(file, '\nexport const packetLength = ;');
+      await expect(framerFor({ type: 'custom', length: pathToFileURL(file).href })).rejects.toMatchObject({
+        ...{ code: 'ERR_FRAMING_MODULE', detail: { why: 'it cannot be loaded (line 2)' }, cause: expect.any(Error) },
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 });

@@ -265,7 +265,8 @@ describe('dispatch by a function of the user', () => {
   it.each([
     ['export const other = 1;', 'it exports no function dispatch'],
     ['export const dispatch = 1;', 'it exports no function dispatch'],
-    ["throw new Error('no');", 'it cannot be loaded'],
+    ["\nthrow new Error('no');", 'it cannot be loaded (line 2)'],
+    ['const a = 1;\n\nexport const b = ;', 'it cannot be loaded (line 3)'],
   ])('cannot be by a module of %s', async (text, why) => {
     await expect(answer(text)).rejects.toMatchObject({ code: 'ERR_DISPATCH_MODULE', detail: { why } });
   });

@@ -87,7 +87,8 @@ beforeEach(() => {
   vi.mocked(Operation).mockImplementation(function (this: unknown, parts: OperationParts) {
     operation = parts;
     const calls = { open: asyncStep('open'), close: asyncStep('close'), ready: step('ready') };
-    return { ...calls, stopping: step('stopping'), reopenLogs: step('reopenLogs'), adminUrl: 'http://a/' } as never;
+    const logs = { reopenLogs: step('reopenLogs'), signalled: step('signalled') };
+    return { ...calls, ...logs, stopping: step('stopping'), adminUrl: 'http://a/' } as never;
   });
   vi.mocked(PeerLoop).mockImplementation(function (this: unknown) {
     return { serve: step('serve'), close: step('loop closed') } as never;
@@ -239,7 +240,7 @@ describe('a server that is up', () => {
 
   it('reloads by signals, and opens its logs again', () => {
     for (const signal of SIGNALS) process.emit(signal);
-    expect(steps).toEqual(['reload', ['reload', true], 'reopenLogs']);
+    expect(steps).toEqual(['reload', ['reload', true], 'signalled']);
   });
 
   it('can be asked by its script', async () => {

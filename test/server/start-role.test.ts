@@ -216,6 +216,7 @@ describe('a worker', () => {
   it('that cannot start tells the manager why, and ends when that has left', async () => {
     vi.spyOn(process, 'exit').mockImplementation((code) => steps.push(['exit', code]) as never);
     boot = () => Promise.reject(new ServerError('ERR_RELOAD', { why: 'no' }));
+    region.isUp = true;
     await started(inheritance('worker', 1), contextOf());
     await eventually(() => expect(steps).toContainEqual(['exit', 1]));
     expect(steps.slice(3)).toEqual([
@@ -224,6 +225,18 @@ describe('a worker', () => {
       ['exit', 1],
     ]);
     expect(log.join('')).toContain('worker 1 could not start');
+  });
+
+  it('that cannot start while the server does not run yet leaves it to start() to say so', async () => {
+    vi.spyOn(process, 'exit').mockImplementation((code) => steps.push(['exit', code]) as never);
+    boot = () => Promise.reject(new ServerError('ERR_RELOAD', { why: 'no' }));
+    await started(inheritance('worker', 1), contextOf());
+    await eventually(() => expect(steps).toContainEqual(['exit', 1]));
+    expect(steps).toContainEqual([
+      'send',
+      { type: 'bootFailed', error: expect.objectContaining({ code: 'ERR_RELOAD' }) },
+    ]);
+    expect(log).toEqual([]);
   });
 
   it('has the core of its number', async () => {

@@ -159,6 +159,18 @@ describe('a log file that was moved away', () => {
     expect(reopened).toHaveLength(1);
   });
 
+  it('is tried at once for who has to know, who gets the cause', () => {
+    const { file, ask } = moved();
+    renameSync(path, `${path}.1`);
+    mkdirSync(path);
+    ask();
+    file.refresh();
+    expect(() => file.reopen()).toThrow(expect.objectContaining({ code: 'EISDIR' }));
+    rmSync(path, { recursive: true });
+    file.reopen();
+    expect(textOf()).toBe('(the log file was opened again after 2 failures)\n');
+  });
+
   it('is left to the parent process where this one may not open it', () => {
     const relay = openSync(join(folder, 'relay'), 'a');
     const { file, reopened, ask } = moved({ relay });

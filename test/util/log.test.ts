@@ -190,7 +190,7 @@ test('what is printed and relayed goes to where the log was redirected, and the 
   log.print({ pid: 1, stream: 'stdout' }, 'lost');
   log.relay('lost');
   const note = (...all: unknown[]) => void told.push(all);
-  const printer = { print: note, relay: note, refresh: () => note('refresh') };
+  const printer = { print: note, relay: note, refresh: () => note('refresh'), reopen: () => note('reopen') };
   log.redirect({ write: (severity, role, message) => note(severity, role, message) }, 'error', printer);
   log.print({ pid: 1, stream: 'stdout' }, 'a');
   log.print({ pid: 1, stream: 'stderr', role: 'worker 1' }, 'b');

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { CALL_TIMEOUT_MS } from '../../control/client.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { ask } from '../servers.js';
@@ -14,8 +15,11 @@ export function addCall(program: Command): void {
     .option('--timeout <seconds>', 'how long to wait', integerBetween(1, 86_400), 30)
     .action(async (command: string | undefined, text: string | undefined, flags: TargetFlags & { timeout: number }) => {
       const given = parseObject(text);
-      const answer = await ask(choiceOf(flags), ({ call }) =>
-        call<unknown>(command ?? 'commands', given, flags.timeout * 1000),
+      const timeoutMs = flags.timeout * 1000;
+      const answer = await ask(
+        choiceOf(flags),
+        ({ call }) => call<unknown>(command ?? 'commands', given, timeoutMs),
+        Math.min(timeoutMs, CALL_TIMEOUT_MS),
       );
       if (command !== undefined) return printJson(answer);
       const rows = (answer as { name: string; help: string; takes: string[] }[]).map(({ name, takes, help }) => [

@@ -1,8 +1,9 @@
-import { lstatSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, lstatSync, rmSync, writeFileSync } from 'node:fs';
+import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { CONFIG_NAMES, nodeStripsTypes } from '../../config/load.js';
 import { CliError, ExitCode } from '../exit.js';
+import { whyNoScript } from '../is-script.js';
 import { lookAtProject, type Project } from '../project.js';
 import { print } from '../terminal.js';
 
@@ -22,25 +23,38 @@ export function addInit(program: Command): void {
 /** @throws CliError usage when there is a config file, or no script is found */
 export function init(
   folder: string,
-  entry: string | undefined,
+  given: string | undefined,
   isForced: boolean,
   stripsTypes = nodeStripsTypes(),
 ): void {
+  const entry = given === undefined ? undefined : entryIn(folder, given);
   const project = projectIn(folder, entry);
-  const { script, isMissing, foundBy } = project;
+  const { script, foundBy } = project;
   if (script === undefined) {
     throw new CliError(
       ExitCode.usage,
       `No script that starts an app was found in ${folder}. Name it: tswoole init src/server.js`,
     );
   }
-  if (entry !== undefined && isMissing) throw new CliError(ExitCode.usage, `There is no file ${join(folder, entry)}.`);
   const name = fileNameFor(project, stripsTypes);
   refuseOthers(folder, name, isForced);
   write(join(folder, name), configText(project, script), isForced);
   print(`Found ${kindOf(project)}: ${script} (${foundBy}).`);
   print(`Wrote ${name}. docs/config.md describes all keys.`);
   print(['Next:', ...stepsFor(project)].join('\n  '));
+}
+
+/** @returns relative to the folder @throws CliError usage when it is not there, or no script */
+function entryIn(folder: string, given: string): string {
+  const file = resolve(folder, given);
+  if (!existsSync(file)) throw new CliError(ExitCode.usage, `There is no file ${file}.`);
+  const why = whyNoScript(file);
+  if (why !== undefined)
+    throw new CliError(
+      ExitCode.usage,
+      `${file} ${why}. Name the script that starts the app: tswoole init src/server.js`,
+    );
+  return isAbsolute(given) ? relative(folder, file) : given;
 }
 
 function projectIn(folder: string, entry: string | undefined): Project {

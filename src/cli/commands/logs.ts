@@ -1,6 +1,7 @@
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, readSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { LineCutter } from '../../util/line-cutter.js';
+import { openRegular } from '../../util/open-file.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { ask, askFound, type Choice, chooseServer, type Found } from '../servers.js';
@@ -31,7 +32,7 @@ export function addLogs(program: Command): void {
       await onEach(targets, async ({ name, choice }) => {
         const file = await logFileOf(await chooseServer(choice));
         const write = targets.areSeveral ? withHead(paint('cyan', `${name.padEnd(width)} |`)) : writeBytes;
-        const end = new LogEnd(file, write);
+        const end = endOf(file, write);
         end.last(flags.lines);
         if (flags.follow === true) following.push(end.follow());
         else end.close();
@@ -84,6 +85,15 @@ function withHead(head: string): Write {
   return (bytes) => cutter.write(bytes);
 }
 
+/** @throws CliError failed: it is a pipe, whose lines are for its reader, or may not be read */
+function endOf(file: string, write: Write): LogEnd {
+  try {
+    return new LogEnd(file, write);
+  } catch (error) {
+    throw new CliError(ExitCode.failed, `The log file ${file} cannot be read: ${(error as Error).message}.`);
+  }
+}
+
 /** The end of one log file. */
 class LogEnd {
   readonly #file: string;
@@ -94,7 +104,7 @@ class LogEnd {
   constructor(file: string, write: Write) {
     this.#file = file;
     this.#write = write;
-    this.#descriptor = openSync(file, 'r');
+    this.#descriptor = openRegular(file);
   }
 
   last(lines: number): void {
@@ -110,7 +120,7 @@ class LogEnd {
       if (isSame(this.#file, this.#descriptor)) continue;
       this.#copyFrom(this.#at);
       this.close();
-      this.#descriptor = openSync(this.#file, 'r');
+      this.#descriptor = openRegular(this.#file);
       this.#copyFrom(0);
     }
   }

@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
 import { appFor } from '../../config/merge.js';
 import type { RunEntry } from '../../control/run-dir.js';
+import { ServerError } from '../../errors/index.js';
 import { FLAGS_VARIABLE } from '../../options/index.js';
 import { environmentOf } from '../../os/other-process.js';
 import { appCalled, configIn, refuseUnknownEnvironment } from '../config-file.js';
-import { CliError, ExitCode } from '../exit.js';
+import { CliError, ExitCode, messageOf } from '../exit.js';
 import { type Launch, launchOfApp, startDaemon } from '../launch.js';
 import { integerBetween } from '../number.js';
 import { type Choice, chooseServer } from '../servers.js';
@@ -51,6 +54,7 @@ async function restart(choice: Choice, flags: Flags, say: Say): Promise<void> {
         'To take a changed script, "tswoole reload" is enough.',
     );
   }
+  refuseUnwritable(entry);
   // Before the end: what is wrong with the file must not leave the app stopped.
   const launch = flags.updateConfig === true ? await launchFromFile(entry.name, flags) : undefined;
   const environment = flags.updateEnv ? process.env : (environmentOf(pid) ?? process.env);
@@ -59,6 +63,17 @@ async function restart(choice: Choice, flags: Flags, say: Say): Promise<void> {
   const code = launch === undefined ? await startAgain(entry, environment) : await startDaemon(launch);
   if (code !== 0)
     throw new CliError(ExitCode.failed, 'The server has ended and did not start again: its reason stands above.');
+}
+
+/** A server that can leave no note there runs all the same: after a restart no command would find it. @throws CliError failed */
+function refuseUnwritable({ socket, pid }: RunEntry): void {
+  const path = dirname(socket);
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const why = `it cannot be written to (${(error as Error).message}), so no command would find the new server; the one with pid ${pid} goes on`;
+    throw new CliError(ExitCode.failed, messageOf(new ServerError('ERR_RUN_DIR', { path, why })));
+  }
 }
 
 async function launchFromFile(name: string, { config: given, env = '' }: Flags): Promise<Launch> {

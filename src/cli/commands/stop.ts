@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { processStartTime } from '../../os/other-process.js';
+import { isStopped, processStartTime } from '../../os/other-process.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { askFound, chooseServer, type Found, waitUntilGone } from '../servers.js';
@@ -44,6 +44,10 @@ export async function stopServer({ pid, entry }: Found, timeoutMs: number, byFor
   if (await waitUntilGone(pid, processStart, timeoutMs)) return;
   throw new CliError(
     ExitCode.timedOut,
-    `The server with pid ${pid} is still there after ${timeoutMs / 1000} s. "tswoole stop ${pid} --force" waits for nothing.`,
+    `The server with pid ${pid} is still there after ${timeoutMs / 1000} s. ${
+      isStopped(pid)
+        ? `It is stopped, by SIGSTOP, Ctrl+Z or a debugger: "kill -CONT ${pid}" lets it go on.`
+        : `"tswoole stop ${pid} --force" waits for nothing.`
+    }`,
   );
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { ServerStatus } from '../../control/controlled.js';
 import type { MetricFamily } from '../../control/metrics.js';
 import type { ServerStats, WorkerInfo } from '../../control/stats.js';
+import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { type Asked, ask } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
@@ -56,7 +57,7 @@ class Top {
   #message = '';
   #last: Look | undefined;
   #shown: readonly [Look, Look] | undefined;
-  #quit = (): void => {};
+  #quit = (_why?: unknown): void => {};
   /** Set when the screen is restored: later refreshes must not draw. */
   #hasEnded = false;
 
@@ -77,8 +78,8 @@ class Top {
   }
 
   async #runLive(): Promise<void> {
-    const ended = new Promise<'quit' | 'closed'>((resolve) => {
-      this.#quit = () => resolve('quit');
+    const ended = new Promise<'quit' | 'closed'>((resolve, reject) => {
+      this.#quit = (why) => (why === undefined ? resolve('quit') : reject(why));
       void this.#asked.client.closed.then(() => resolve('closed'));
     });
     const leave = (): void => void process.stdout.write(LEAVE);
@@ -90,20 +91,24 @@ class Top {
     process.stdout.on('resize', redraw);
     this.#last = await this.#look();
     let timer: NodeJS.Timeout | undefined;
+    const tickIn = (ms: number): void => {
+      timer = setTimeout(() => void tick().catch((error: unknown) => this.#quit(lateOnly(error))), ms);
+    };
     const tick = async (): Promise<void> => {
       await this.#nextScreen();
       this.#draw();
-      if (!this.#hasEnded) timer = setTimeout(() => void tick().catch(() => this.#quit()), this.#flags.interval * 1000);
+      if (!this.#hasEnded) tickIn(this.#flags.interval * 1000);
     };
-    timer = setTimeout(() => void tick().catch(() => this.#quit()), 200);
-    const how = await ended;
-    this.#hasEnded = true;
-    clearTimeout(timer);
-    process.stdout.off('resize', redraw);
-    process.stdin.setRawMode?.(false);
-    process.stdin.pause();
-    process.removeListener('exit', leave);
-    leave();
+    tickIn(200);
+    const how = await ended.finally(() => {
+      this.#hasEnded = true;
+      clearTimeout(timer);
+      process.stdout.off('resize', redraw);
+      process.stdin.setRawMode?.(false);
+      process.stdin.pause();
+      process.removeListener('exit', leave);
+      leave();
+    });
     if (how === 'closed') print(`The server with pid ${this.#asked.pid} has ended.`);
   }
 
@@ -173,6 +178,11 @@ class Top {
 }
 
 const RELOAD_TIMEOUT_MS = 120_000;
+
+/** The end of the server is told otherwise; that it says nothing is a failure. */
+function lateOnly(error: unknown): CliError | undefined {
+  return error instanceof CliError && error.exitCode === ExitCode.timedOut ? error : undefined;
+}
 
 const ESCAPE = '\x1b';
 

@@ -1,6 +1,7 @@
 /** Dispatch by a user function, which sees each packet. Runs in the reactor. */
 import { ServerError } from '../../errors/index.js';
 import { importModule } from '../../util/import-module.js';
+import { lineOfFailure } from '../../util/module-line.js';
 
 /** What the function receives about a packet. */
 export interface DispatchInfo {
@@ -28,7 +29,8 @@ export async function loadDispatch(module: string): Promise<DispatchFunction> {
   try {
     exported = await importModule(module);
   } catch (error) {
-    throw new ServerError('ERR_DISPATCH_MODULE', { module, why: 'it cannot be loaded' }, { cause: error });
+    const why = `it cannot be loaded${lineOfFailure(module, error)}`;
+    throw new ServerError('ERR_DISPATCH_MODULE', { module, why }, { cause: error });
   }
   if (typeof exported.dispatch !== 'function') {
     throw new ServerError('ERR_DISPATCH_MODULE', { module, why: 'it exports no function dispatch' });
