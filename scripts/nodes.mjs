@@ -1,5 +1,5 @@
 // Runs the tests that depend on Node itself on other versions of it:
-//   node scripts/nodes.mjs 22 24 26 [-- arguments for vitest]
+//   node scripts/nodes.mjs 22 24 26 [--no-templates] [-- arguments for vitest]
 // Each Node is a plain binary from npm, kept in .cache/node-MAJOR.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -30,11 +30,12 @@ main();
 function main() {
   const args = process.argv.slice(2);
   const split = args.includes('--') ? args.indexOf('--') : args.length;
-  const majors = args.slice(0, split);
+  const mayInstall = !args.slice(0, split).includes('--no-templates');
+  const majors = args.slice(0, split).filter((argument) => argument !== '--no-templates');
   if (majors.length === 0 || !majors.every((major) => /^\d+$/.test(major))) {
     fail('Major versions of Node are expected, as in: node scripts/nodes.mjs 22 24 26 -- -t "title"');
   }
-  const failed = majors.filter((major) => !runTests(fetchNode(major), args.slice(split + 1)));
+  const failed = majors.filter((major) => !runTests(fetchNode(major), args.slice(split + 1), mayInstall));
   if (failed.length > 0) fail(`The tests failed on Node ${failed.join(', ')}.`);
 }
 
@@ -65,7 +66,7 @@ function versionOf(binary) {
 }
 
 /** vitest starts its workers, and the tests their servers, with `process.execPath`; what asks for `node` finds it in PATH. */
-function runTests(binary, extra) {
+function runTests(binary, extra, mayInstall) {
   say(`Testing on Node ${versionOf(binary)}`);
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const env = { ...process.env, PATH: `${dirname(binary)}${delimiter}${process.env.PATH}` };
@@ -79,7 +80,7 @@ function runTests(binary, extra) {
   };
   const named = extra.filter((argument) => argument.endsWith('.test.ts'));
   const others = extra.filter((argument) => argument !== TEMPLATES);
-  const hasTemplates = named.length === 0 || named.includes(TEMPLATES);
+  const hasTemplates = mayInstall && (named.length === 0 || named.includes(TEMPLATES));
   const hasOthers = named.length === 0 || named.some((file) => file !== TEMPLATES);
   const templates = ['--project', 'long', TEMPLATES, ...extra.filter((argument) => !named.includes(argument))];
   const passes = [
