@@ -7,6 +7,7 @@ import type { PortCallbacks } from '../worker/callbacks.js';
 import type { ServiceFactory } from '../worker/service.js';
 import type { Connection } from './connection.js';
 import type { StartContext } from './context.js';
+import type { ListenPort } from './listen-port.js';
 
 export interface HttpHalf {
   /** Requests get a reply where there is no `request` callback. */
@@ -16,7 +17,7 @@ export interface HttpHalf {
   /** @internal Publishes a text to a room, from this process. Missing: this program has no rooms. @throws ServerError as `publish` */
   publish?(room: string, text: string): void;
   /** @internal The callbacks of a port, as workers call them. */
-  callbacks?(callbacks: PortCallbacks<Connection>): PortCallbacks<Connection>;
+  callbacks?(callbacks: PortCallbacks<Connection>, port: ListenPort): PortCallbacks<Connection>;
 }
 
 let ofPlainServers: HttpHalf | undefined;

@@ -14,7 +14,7 @@ type CallbacksOfWorker = WorkerCallbacks<Connection> & { readonly finish?: Finis
 export function callbacksOf({ ports, events, httpHalf }: StartContext, isUser = false): CallbacksOfWorker {
   const asCalled = httpHalf?.callbacks ?? ((callbacks) => callbacks);
   return {
-    ports: ports.map((port) => asCalled({ ...events, ...port.table.callbacks })),
+    ports: ports.map((port) => asCalled({ ...events, ...port.table.callbacks }, port)),
     workerStart: isUser ? undefined : events.workerStart,
     workerExit: isUser ? undefined : events.workerExit,
     workerStop: isUser ? undefined : events.workerStop,

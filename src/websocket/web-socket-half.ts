@@ -37,13 +37,17 @@ export function webSocketHalf(apps: HttpApps, { questions, received, publish }: 
       questions.isHeard = true;
       return [...(await loadServices(context, region, apps, { closings, received })), () => questions];
     },
-    callbacks: (callbacks) => ({
-      ...callbacks,
-      close: (conn: Connection, reason: CloseReason) => {
-        const isSocket = table?.hasFlag(table.slotOf(conn.fd), SlotFlag.webSocket) === true;
-        return isSocket ? close(conn as WebSocketConnection, reason, closings, callbacks) : undefined;
-      },
-    }),
+    callbacks: (callbacks, { settings: { protocol }, table: own }) => {
+      // The server's own `close` is of WebSockets; another port may have one, of its connections.
+      if (protocol !== 'websocket') return { ...callbacks, close: own.callbacks.close as typeof callbacks.close };
+      return {
+        ...callbacks,
+        close: (conn: Connection, reason: CloseReason) => {
+          const isSocket = table?.hasFlag(table.slotOf(conn.fd), SlotFlag.webSocket) === true;
+          return isSocket ? close(conn as WebSocketConnection, reason, closings, callbacks) : undefined;
+        },
+      };
+    },
   };
 }
 

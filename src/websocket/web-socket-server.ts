@@ -268,9 +268,11 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
     return table.isOpen(fd) ? table.sendQueued(table.slotOf(fd)) + outbox.heldBytesOf(fd) : 0;
   }
 
-  /** @internal */
-  protected override createConnection(fd: number): WebSocketConnection<Data> {
-    return new WebSocketConnection<Data>(fd, this);
+  /** @internal On another port (`listen({ protocol: 'raw' })`) it is a connection as any server has it. */
+  protected override createConnection(fd: number): Connection {
+    const { table } = this.clients;
+    const { protocol } = this.ports[table?.portIndex(table.slotOf(fd)) ?? 0]?.settings ?? {};
+    return protocol === 'websocket' ? new WebSocketConnection<Data>(fd, this) : super.createConnection(fd);
   }
 
   #compresses(data: string | Uint8Array): boolean {

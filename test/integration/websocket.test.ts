@@ -10,6 +10,7 @@ import {
   startServer,
   whereConnectionsStay,
 } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
 import {
   binary,
   cases,
@@ -419,5 +420,21 @@ describe('beside the WebSockets of an app', () => {
     const http = await HttpClient.connect(beside.port);
     expect(await http.get('/ours')).toMatchObject({ status: 200, body: 'the app' });
     await http.close();
+  });
+
+  it('another port has connections of bytes, as on any server', async () => {
+    const beside = await startServer('websocket-beside.js', { options: { workerNum: 2 } });
+    const { rawPort } = await beside.waitForEvent('up');
+    for (const word of ['hi', 'bye']) {
+      const client = await TcpClient.connect(Number(rawPort));
+      client.send(word);
+      if (word === 'hi') expect((await client.read(7)).toString()).toBe('raw: hi');
+      if (word === 'hi') client.socket.end();
+      await client.closed;
+    }
+    await beside.waitFor('both ends', () => beside.events('raw close')[1]);
+    const initiators = beside.events('raw close').map(({ reason }) => (reason as { initiator: string }).initiator);
+    expect(initiators.sort()).toEqual(['client', 'server']);
+    expect(beside.events('close')).toEqual([]);
   });
 });
