@@ -49,7 +49,6 @@ const inBase = [
     'shared-memory',
     'start-ended',
     'telemetry',
-    'ticks',
     'times',
     'tls',
     'unix',

@@ -139,7 +139,7 @@ async function handlerOfListener(
     else limit?.refuse(exchange, refusal);
   };
   return {
-    ...{ serve, http2: http2.accept, dismiss: http2.drain, drain, putsOff: true },
+    ...{ serve, http2: http2.accept, dismiss: http2.drain, drain },
     isInstrumented: () => isInstrumented(server),
   };
 }

@@ -7,7 +7,6 @@ import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import { Http2Record } from '../memory/boards.js';
 import type { Forwarded } from '../protocol/http/forwarded.js';
-import { runTicks } from '../util/ticks.js';
 import { copyPayload, readMessage } from '../worker/payload.js';
 import type { FrameService, ServiceHost } from '../worker/service.js';
 import type { ByteTaker } from '../worker/worker-connection.js';
@@ -41,8 +40,6 @@ export interface PortHandler {
   drain(): void;
   /** Code that instruments the handler makes the spans of its requests. Missing: none does. */
   isInstrumented?(): boolean;
-  /** A part of what serves a request is left to Node's ticks. */
-  readonly putsOff?: boolean;
 }
 
 export interface HttpRequestsParts {
@@ -156,8 +153,6 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
     const { gate } = this.#parts;
     if (gate === undefined) this.#begin(exchange, handler);
     else gate.enter(exchange, () => this.#admitted(exchange, handler));
-    // Else all requests of a turn would wait for its end, and outlive collections of young memory.
-    if (handler.putsOff === true) runTicks();
     if (!exchange.isEnded) this.#track(exchange);
     else gate?.leave(exchange);
   }

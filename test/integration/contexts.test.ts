@@ -2,6 +2,8 @@
 // Holds in both modes.
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { connect } from 'node:http2';
+import { text } from 'node:stream/consumers';
 import { afterEach, expect, it } from 'vitest';
 import { HttpClient } from '../helpers/http-client.js';
 import { endServers, startServer } from '../helpers/server-process.js';
@@ -49,6 +51,9 @@ it.each([
   for (let i = 0; i < TIMES; i++) {
     const client = await HttpClient.connect(server.port);
     expect((await client.get('/')).body).toBe('ok');
+    const session = connect(`http://127.0.0.1:${server.port}`);
+    expect(await text(session.request({ ':path': '/' }))).toBe('ok');
+    session.close();
     const socket = await HandClient.open(server.port);
     expect(await socket.text('hello').message()).toBe('thello');
     await Promise.all([client.close(), socket.close()]);

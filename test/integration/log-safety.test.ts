@@ -106,12 +106,12 @@ describeOnce('a file the server writes to by name', () => {
     writeFileSync(join(line.folder, 'precious'), 'precious\n');
     renameSync(file, `${file}.1`);
     symlinkSync(join(line.folder, 'precious'), file);
-    await line.must('logs', '--reopen');
+    const reopened = await line.run('logs', '--reopen');
+    expect(reopened).toMatchObject({ code: 1, stderr: expect.stringContaining('it is a symbolic link') });
     const client = await Client.open(port);
     client.write('throw\n');
     await client.closed;
     await poll('it is in the old file', () => readFileSync(`${file}.1`, 'utf8').includes('thrown on purpose'));
-    expect(readFileSync(`${file}.1`, 'utf8')).toContain('cannot be opened again: ELOOP');
     expect(readFileSync(join(line.folder, 'precious'), 'utf8')).toBe('precious\n');
     unlinkSync(file);
     await poll('it goes on in a new one', async () => {

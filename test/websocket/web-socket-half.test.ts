@@ -38,12 +38,13 @@ const usual: Events = {
   message: (conn, data) => void seen.push(['message', conn.fd, data]),
 };
 
+const PORT = { settings: { protocol: 'websocket' }, table: { callbacks: {} } } as never;
+
 /** Port 0 speaks WebSocket, port 1 does so with callbacks of its own, port 2 speaks HTTP. */
 async function start(events: Events = usual, ofPort: Events = {}, options: ServerOptions = {}) {
   const half = webSocketHalf({}, { questions: new RoomQuestions(), received: new ReceivedText(), publish: () => {} });
-  const port = half.callbacks?.({
-    close: (conn: { fd: number }, close: unknown) => void seen.push(['close', conn.fd, close]),
-  } as never) as never;
+  const callbacks = { close: (conn: { fd: number }, close: unknown) => void seen.push(['close', conn.fd, close]) };
+  const port = half.callbacks?.(callbacks as never, PORT) as never;
   const world = new ServiceWorld({ ports: [port, port, port] });
   world.region.ports = [9501, 9502, 9503];
   const resolved = resolveOptions({ protocol: 'websocket', host: '127.0.0.1', ...options });
@@ -171,7 +172,7 @@ describe('the end of a WebSocket', () => {
     const fd = isSocket ? await upgrade() : world.connect();
     if (frame !== undefined) await gets({ type: Event.closing, fd, ...frame });
     seen = [];
-    const callbacks = half.callbacks?.({ close: (_: unknown, told: unknown) => void seen.push(told) } as never);
+    const callbacks = half.callbacks?.({ close: (_: unknown, told: unknown) => void seen.push(told) } as never, PORT);
     const user = { fd, isOpen: true };
     callbacks?.close?.(user as never, closeReason(code, ''));
     return user.isOpen;

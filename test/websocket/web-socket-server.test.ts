@@ -82,7 +82,7 @@ class Started extends WebSocketServer {
   }
 
   connection(fd: number): WebSocketConnection {
-    return this.createConnection(fd);
+    return this.createConnection(fd) as WebSocketConnection;
   }
 
   protected override runtimeFor(): Runtime {
