@@ -409,7 +409,8 @@ export const errorTable = {
     fields: { workerId: 'number', exitCode: 'number', signal: 'string', tries: 'number' },
     sentence: ({ workerId, exitCode, signal, tries }) =>
       `Task worker ${workerId} ended while it ran the task (${signal || `code ${exitCode}`}, try ${tries}).`,
-    advice: 'If the task may run twice, set "taskRetries" (for a job: "attempts"); the log of the manager says more about the death.',
+    advice:
+      'If the task may run twice, set "taskRetries" (for a job: "attempts"); the log of the manager says more about the death.',
   }),
   ERR_TASK_LIST: entry({
     fields: { received: 'string' },

@@ -2,7 +2,12 @@ import { expect, it } from 'vitest';
 import { ServerError } from '../../src/errors/index.js';
 
 it('a job whose task worker died is told of attempts, since taskRetries does not repeat jobs', () => {
-  const { message } = new ServerError('ERR_TASK_WORKER_DIED', { workerId: 2, exitCode: 0, signal: 'SIGKILL', tries: 1 });
+  const { message } = new ServerError('ERR_TASK_WORKER_DIED', {
+    workerId: 2,
+    exitCode: 0,
+    signal: 'SIGKILL',
+    tries: 1,
+  });
   expect(message).toContain('for a job: "attempts"');
 });
 
@@ -11,5 +16,7 @@ it('who asked a node that is not there is led to the property that lists them', 
 });
 
 it('who misses a task callback is told that handlers of jobs count too', () => {
-  expect(new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: 'task workers' }).message).toContain('server.jobs.work');
+  expect(new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: 'task workers' }).message).toContain(
+    'server.jobs.work',
+  );
 });
