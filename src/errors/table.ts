@@ -75,7 +75,7 @@ export const errorTable = {
     sentence: ({ event, where, port }) =>
       `A callback for the event "${event}" is needed by ${where}${port === undefined ? '' : `, port ${port}`}, but there is none.`,
     advice:
-      'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" for task workers. A port that asks for "receive" and has a "request" callback does not speak HTTP: create the server with new HttpServer, or the port with protocol "http".',
+      'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" (or server.jobs.work) for task workers. A port that asks for "receive" and has a "request" callback does not speak HTTP: create the server with new HttpServer, or the port with protocol "http".',
   }),
   ERR_NOT_COMMAND_LINE: entry({
     fields: { why: 'string' },
@@ -409,7 +409,8 @@ export const errorTable = {
     fields: { workerId: 'number', exitCode: 'number', signal: 'string', tries: 'number' },
     sentence: ({ workerId, exitCode, signal, tries }) =>
       `Task worker ${workerId} ended while it ran the task (${signal || `code ${exitCode}`}, try ${tries}).`,
-    advice: 'If the task may run twice, set "taskRetries"; the log of the manager says more about the death.',
+    advice:
+      'If the task may run twice, set "taskRetries" (for a job: "attempts"); the log of the manager says more about the death.',
   }),
   ERR_TASK_LIST: entry({
     fields: { received: 'string' },
@@ -843,7 +844,7 @@ export const errorTable = {
   ERR_NODE_LOST: entry({
     fields: { node: 'string' },
     sentence: ({ node }) => `Node "${node}" is not, or no longer, in the cluster.`,
-    advice: 'Ask one of nodes(). The request may have run there before the node was lost.',
+    advice: 'Ask one of cluster.nodes. The request may have run there before the node was lost.',
   }),
   ERR_NODE_RELOAD: entry({
     fields: { node: 'string', left: 'string', why: 'string' },
