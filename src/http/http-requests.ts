@@ -7,6 +7,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import type { RingReader } from '../ipc/ring.js';
 import { Http2Record } from '../memory/boards.js';
 import type { Forwarded } from '../protocol/http/forwarded.js';
+import { inOwnContext } from '../util/own-context.js';
 import { copyPayload, readMessage } from '../worker/payload.js';
 import type { FrameService, ServiceHost } from '../worker/service.js';
 import type { ByteTaker } from '../worker/worker-connection.js';
@@ -229,7 +230,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
 
   #leave(): void {
     this.isLeaving = true;
-    for (const exchange of [...this.#exchanges.values()]) exchange.leave();
+    for (const exchange of [...this.#exchanges.values()]) inOwnContext(exchange.leave, exchange);
   }
 
   /** Its taker is unknown from now on: the end of this process is not the end of the request. */
@@ -245,7 +246,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
   poll(): void {
     const closed = new Set<Http1Exchange>();
     for (const [fd, exchange] of this.#exchanges) if (!this.outbox.isOpen(fd)) closed.add(exchange);
-    for (const exchange of closed) if (this.#seenClosed.has(exchange)) exchange.gone(byServer);
+    for (const exchange of closed) if (this.#seenClosed.has(exchange)) inOwnContext(exchange.gone, exchange, byServer);
     this.#seenClosed = closed;
   }
 
@@ -296,7 +297,8 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
 
   #track(exchange: Http1Exchange): void {
     const { fd } = exchange;
-    this.#exchanges.get(fd)?.gone(byServer); // no frame has reported its end
+    const before = this.#exchanges.get(fd);
+    if (before !== undefined) inOwnContext(before.gone, before, byServer); // no frame has reported its end
     exchange.isTracked = true;
     this.#exchanges.set(fd, exchange);
     this.#host.calls.addPending(1);

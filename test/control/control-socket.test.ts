@@ -213,53 +213,57 @@ describe('a server that does not answer', () => {
   });
 });
 
+/** A client of a server that answers as `serve` does. */
+async function clientOf(
+  serve: (socket: Socket) => unknown,
+  use: (client: ControlClient) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'odd-'));
+  const odd = createServer((socket) => void serve(socket.on('error', () => {})));
+  await new Promise<void>((resolve) => odd.listen(join(folder, 's'), resolve));
+  const client = await ControlClient.connect(join(folder, 's'));
+  await use(client);
+  await client.closed;
+  await new Promise((resolve) => odd.close(resolve));
+  rmSync(folder, { recursive: true });
+}
+
 describe('an answer that is none', () => {
   it.each([
     ['no JSON', 'HTTP/1.1 400 Bad Request\r\n\r\n', /its answer cannot be read: .*JSON/],
     ['without an end', 'x'.repeat(1024 * 1024 + 1), /its answer cannot be read: .*longer than 1048576/],
-  ])('is a failure of the call: %s', async (_, bytes, why) => {
-    const folder = mkdtempSync(join(tmpdir(), 'odd-'));
-    const odd = createServer((socket) => void socket.on('error', () => {}).once('data', () => socket.write(bytes)));
-    await new Promise<void>((resolve) => odd.listen(join(folder, 's'), resolve));
-    const client = await ControlClient.connect(join(folder, 's'));
-    await expect(client.call('stats')).rejects.toThrow(why);
-    await client.closed;
-    await new Promise((resolve) => odd.close(resolve));
-    rmSync(folder, { recursive: true });
-  });
+  ])('is a failure of the call: %s', (_, bytes, why) =>
+    clientOf(
+      (socket) => socket.once('data', () => socket.write(bytes)),
+      (client) => expect(client.call('stats')).rejects.toThrow(why),
+    ),
+  );
 });
 
 describe('a client that closes', () => {
-  it('gives up the calls that wait, and their timers', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'mute-'));
-    const mute = createServer((socket) => void socket.on('error', () => {}).resume());
-    await new Promise<void>((resolve) => mute.listen(join(folder, 's'), resolve));
-    const client = await ControlClient.connect(join(folder, 's'));
-    const call = client.call('stats', {}, 3_600_000);
-    client.close();
-    await expect(call).rejects.toThrow('closed before the answer came');
-    await client.closed;
-    await new Promise((resolve) => mute.close(resolve));
-    rmSync(folder, { recursive: true });
-  });
+  it('gives up the calls that wait, and their timers', () =>
+    clientOf(
+      (socket) => socket.resume(),
+      async (client) => {
+        const call = client.call('stats', {}, 3_600_000);
+        client.close();
+        await expect(call).rejects.toThrow('closed before the answer came');
+      },
+    ));
 });
 
 describe('a server that turns its client away', () => {
-  it('refuses all calls at once', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'away-'));
+  it('refuses all calls at once', () => {
     const error = serializeError(new ServerError('ERR_CONTROL_PEER', { uid: 7 }));
-    const server = createServer(
-      (socket) => void socket.once('data', () => socket.end(`${JSON.stringify({ id: 0, error })}\n`)),
+    return clientOf(
+      (socket) => socket.once('data', () => socket.end(`${JSON.stringify({ id: 0, error })}\n`)),
+      async (client) => {
+        const calls = await Promise.allSettled([client.call('stats'), client.call('status')]);
+        for (const call of calls) {
+          expect(call).toMatchObject({ status: 'rejected', reason: { code: 'ERR_CONTROL_PEER', detail: { uid: 7 } } });
+        }
+      },
     );
-    await new Promise<void>((resolve) => server.listen(join(folder, 's'), resolve));
-    const client = await ControlClient.connect(join(folder, 's'));
-    const calls = await Promise.allSettled([client.call('stats'), client.call('status')]);
-    for (const call of calls) {
-      expect(call).toMatchObject({ status: 'rejected', reason: { code: 'ERR_CONTROL_PEER', detail: { uid: 7 } } });
-    }
-    await client.closed;
-    await new Promise((resolve) => server.close(resolve));
-    rmSync(folder, { recursive: true });
   });
 });
 

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -286,4 +287,22 @@ describe('further requests', () => {
     vi.advanceTimersByTime(2);
     expect(isServedAtOnce(made)).toBe(true);
   });
+});
+
+it('a request that waited for room is served in a context of its own, not in that of the answer that has left', () => {
+  answers = makeAnswers({ sendBufferSize: MIB });
+  const { made, stream } = connection();
+  const [large, small] = [stream(MIB), stream(MIB)];
+  const storage = new AsyncLocalStorage<string>();
+  const found: (string | undefined)[] = [];
+  made.whenRoom(() => found.push(storage.getStore()));
+  expect(found).toEqual([]);
+  storage.run('of the answer that has left', () => {
+    for (const { stream: fake, holds } of [large, small]) {
+      holds(0);
+      fake.destroy();
+    }
+    vi.advanceTimersByTime(20_000); // callbacks of faked timers have the context of this call
+  });
+  expect(found).toEqual([undefined]);
 });

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from 'vitest';
 import { HttpRequests, type PortHandler } from '../../src/http/http-requests.js';
 import type { Http1Exchange } from '../../src/http/http1-exchange.js';
@@ -144,6 +145,23 @@ describe('a request', () => {
     expect(exchanges[0]?.isGone).toBe(false);
     service.poll();
     expect(exchanges[0]?.isGone).toBe(true);
+  });
+
+  it('that is over hears of it in a context of its own', () => {
+    const { world, service, give, exchanges } = open(() => {});
+    const storage = new AsyncLocalStorage<string>();
+    const found: (string | undefined)[] = [];
+    const fds = [world.connect(), world.connect()];
+    for (const fd of fds) give(request(fd, 'a'));
+    for (const exchange of exchanges) {
+      exchange.onGone(() => {
+        found.push(storage.getStore());
+        storage.enterWith('left by another');
+      });
+    }
+    for (const fd of fds) world.table.markEnded(fd);
+    for (let i = 0; i < 2; i++) service.poll();
+    expect(found).toEqual([undefined, undefined]);
   });
 
   it('that is detached has no taker and is not pending', () => {

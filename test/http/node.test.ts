@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -112,6 +113,20 @@ describe('a request', () => {
     );
     for (const fd of [1, 2, 3]) await ask(bridge, { head: GET, fd });
     expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true, false]);
+  });
+
+  test('ends that one outside of the context of the request which is one too many', async () => {
+    const storage = new AsyncLocalStorage<string>();
+    const found: (string | undefined)[] = [];
+    const bridge = bridgeOf(
+      (req, res) => {
+        req.socket.once('close', () => found.push(storage.getStore()));
+        storage.run(`of ${req.url}`, () => res.end());
+      },
+      { maxIdle: 1 },
+    );
+    for (const fd of [1, 2]) await ask(bridge, { head: GET, fd });
+    await vi.waitFor(() => expect(found).toEqual([undefined]));
   });
 
   test('finds a socket that looks like one', async () => {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync } from 'node:fs';
 import { serialize } from 'node:v8';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -138,6 +139,21 @@ describe('a topic', () => {
     subscriber.waiting.setRinger(() => {}, 5);
     open(10, { bell: 1, ring: (bell) => rung.push(bell) }).publish(0);
     expect(rung).toEqual([5]);
+  });
+
+  it('calls each in a context of its own', () => {
+    const { open, pass } = processes();
+    const { subscribe, publish } = open(1);
+    const storage = new AsyncLocalStorage<string>();
+    const found: (string | undefined)[] = [];
+    const note = () => {
+      found.push(storage.getStore());
+      storage.enterWith('left by another');
+    };
+    for (const call of [note, note]) subscribe(call);
+    for (const value of ['a', 'b']) publish(value);
+    pass();
+    expect(found).toEqual([undefined, undefined, undefined, undefined]);
   });
 
   it('calls the others when a callback throws', () => {

@@ -1,5 +1,6 @@
 /** The answers of one connection of HTTP/2 that its client has not taken yet. Runs in a worker. */
 import type { ServerHttp2Stream } from 'node:http2';
+import { inOwnContext } from '../../util/own-context.js';
 import type { DataMeter } from './data-meter.js';
 import type { HeldAnswers } from './held-answers.js';
 
@@ -149,7 +150,7 @@ export class HeldConnection {
     while (this.#waiting.length > 0 && hasRoom()) {
       const serve = this.#waiting.shift();
       this.answers.countWaiting(-1);
-      serve?.();
+      if (serve !== undefined) inOwnContext(serve, undefined); // here another request has made room
     }
   }
 

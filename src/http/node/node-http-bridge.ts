@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
 import { CONTINUE, plainAnswer } from '../../protocol/http/plain-answer.js';
+import { inOwnContext } from '../../util/own-context.js';
 import { AdoptedPrototypes } from './adopted-prototypes.js';
 import { AnswerGuard } from './answer-guard.js';
 import { CarriedSocket } from './carried-socket.js';
@@ -274,7 +275,7 @@ export class NodeHttpBridge {
   }
 
   #sweepLater(): void {
-    if (this.#carried.size - this.#underWay > this.#options.maxIdle) this.#oldestIdle()?.socket.destroy();
+    if (this.#carried.size - this.#underWay > this.#options.maxIdle) drop(this.#oldestIdle()?.socket);
     this.#sweeping ??= setInterval(() => this.#sweep(), this.#options.idleMs / 2).unref();
   }
 
@@ -286,7 +287,7 @@ export class NodeHttpBridge {
   #sweep(): void {
     const until = performance.now() - this.#options.idleMs;
     for (const { current, socket, idleSince } of this.#carried.values()) {
-      if (current === null && idleSince < until) socket.destroy();
+      if (current === null && idleSince < until) drop(socket);
     }
     if (this.#carried.size > 0) return;
     clearInterval(this.#sweeping);
@@ -297,6 +298,11 @@ export class NodeHttpBridge {
     if (this.#underWay > 0 || this.#tunnels.size > 0 || !this.#isDraining) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   }
+}
+
+/** Its listeners belong to another request than the one under way. */
+function drop(socket: CarriedSocket | undefined): void {
+  if (socket !== undefined) inOwnContext(socket.destroy, socket);
 }
 
 function isRead({ readableFlowing, readableEnded }: IncomingMessage): boolean {

@@ -1,5 +1,6 @@
 /** The subscriptions of one process to a topic: they read the ring together, through one slot. */
 import { deserialize } from 'node:v8';
+import { inOwnContext } from '../../util/own-context.js';
 import { ourWaiting, type Waiter, type Waiting } from '../waiting/waiting.js';
 import type { Message, MessageRing, Place } from './message-ring.js';
 
@@ -99,7 +100,7 @@ export class Subscriptions<T> {
 
   /** Not one that a callback before has ended. */
   #call(subscription: Subscription<T>, callback: () => unknown): void {
-    if (this.#subscriptions.has(subscription)) this.#try(callback);
+    if (this.#subscriptions.has(subscription)) this.#try(() => inOwnContext(callback, undefined));
   }
 
   #try(callback: () => unknown): void {
