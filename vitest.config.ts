@@ -49,6 +49,7 @@ const inBase = [
     'shared-memory',
     'start-ended',
     'telemetry',
+    'ticks',
     'times',
     'tls',
     'unix',

@@ -44,11 +44,14 @@ export class Turns implements PollerHandler {
 
   turnEnd(): void {
     this.#inTurn = true;
-    this.#acceptor?.turnEnd();
-    this.#reactor?.publish();
-    this.#worker?.turnEnd();
-    this.#reactor?.turnEnd();
-    this.#inTurn = false;
+    try {
+      this.#acceptor?.turnEnd();
+      this.#reactor?.publish();
+      this.#worker?.turnEnd();
+      this.#reactor?.turnEnd();
+    } finally {
+      this.#inTurn = false;
+    }
     if (this.#worker?.hasWork) this.#poller.wakeSoon();
   }
 

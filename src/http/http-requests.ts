@@ -8,6 +8,7 @@ import type { RingReader } from '../ipc/ring.js';
 import { Http2Record } from '../memory/boards.js';
 import type { Forwarded } from '../protocol/http/forwarded.js';
 import { inOwnContext } from '../util/own-context.js';
+import { runTicks } from '../util/ticks.js';
 import { copyPayload, readMessage } from '../worker/payload.js';
 import type { FrameService, ServiceHost } from '../worker/service.js';
 import type { ByteTaker } from '../worker/worker-connection.js';
@@ -154,6 +155,7 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
     const { gate } = this.#parts;
     if (gate === undefined) this.#begin(exchange, handler);
     else gate.enter(exchange, () => this.#admitted(exchange, handler));
+    runTicks(); // what ends in them need not be tracked
     if (!exchange.isEnded) this.#track(exchange);
     else gate?.leave(exchange);
   }

@@ -4,7 +4,7 @@
  */
 import type { Sleeper } from '../ipc/sleep.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
-import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Messaging } from './messaging.js';
 
 /** The sends of this process to connections. */
@@ -51,7 +51,6 @@ export class PeerLoop implements PollerHandler {
     this.#sleeper.wake();
     if (this.#outbox?.waitsForRoom) this.#outbox.roomAgain();
     this.#messaging.take(() => true);
-    letPromisesGoOn();
     this.#sleeper.sleep();
     if (this.#messaging.hasWork) this.#poller.wakeSoon();
   }

@@ -8,9 +8,9 @@
  */
 
 import { EPOLLIN } from './constants.js';
-import { type DescriptorWatch, guardCallback, watchDescriptor } from './descriptor-watch.js';
+import { type DescriptorWatch, watchDescriptor } from './descriptor-watch.js';
 import { BOTH_WAYS, EpollSet } from './epoll.js';
-import type { Poller, PollerHandler } from './poller.js';
+import { endTurn, type Poller, type PollerHandler } from './poller.js';
 
 /** A thread woken twice within this time is busy, and a busy one that nothing wakes for this long is not. */
 const BUSY_MS = 2;
@@ -35,11 +35,7 @@ export class BlockingPoller implements Poller {
 
   constructor(handler: PollerHandler) {
     this.#handler = handler;
-    this.#watch = watchDescriptor(
-      this.#set.descriptor,
-      { readable: true },
-      guardCallback(() => this.#woken()),
-    );
+    this.#watch = watchDescriptor(this.#set.descriptor, { readable: true }, () => this.#woken());
   }
 
   add(descriptor: number, token: number): void {
@@ -86,14 +82,10 @@ export class BlockingPoller implements Poller {
     const now = performance.now();
     const isBusy = now - this.#turnedAt < BUSY_MS;
     this.#turnedAt = now;
-    this.#turn(this.#set.wait(0));
-    if (isBusy && this.#mayBlock && !this.#set.isClosed) this.#becomeBusy();
-  }
-
-  #becomeBusy(): void {
+    this.#askForTurn();
+    if (!isBusy || !this.#mayBlock) return;
     this.#isBusy = true;
     this.#watch.update({});
-    this.#askForTurn();
   }
 
   #askForTurn(): void {
@@ -136,6 +128,6 @@ export class BlockingPoller implements Poller {
   #turn(count: number): void {
     this.#wantsTurn = false;
     this.#set.report(count, this.#handler);
-    if (!this.#set.isClosed) this.#handler.turnEnd();
+    if (!this.#set.isClosed) endTurn(this.#handler, this);
   }
 }

@@ -1,14 +1,17 @@
 /**
  * The portable poller: Node's event loop watches each descriptor itself. Several times slower than epoll, with the same
- * behaviour. libuv is level-triggered, so a reported direction is not watched again before `rearm`.
+ * behaviour. libuv is level-triggered, so a reported direction is not watched again before `rearm`. Turns run as
+ * immediates, as in `EpollPoller`.
  */
-import { type DescriptorWatch, guardCallback, type WatchEvents, watchDescriptor } from './descriptor-watch.js';
-import { HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from './poller.js';
+import { type DescriptorWatch, type WatchEvents, watchDescriptor } from './descriptor-watch.js';
+import { endTurn, HANGUP, type Poller, type PollerHandler, READABLE, report, WRITABLE } from './poller.js';
 
 interface Watched {
   readonly token: number;
   readonly watch: DescriptorWatch;
   interest: number;
+  /** Seen, and not reported yet. */
+  events: number;
 }
 
 const toInterest = (events: number) => ({ readable: (events & READABLE) !== 0, writable: (events & WRITABLE) !== 0 });
@@ -18,6 +21,8 @@ export class DescriptorPoller implements Poller {
   readonly levelTriggered = true;
   readonly #handler: PollerHandler;
   readonly #watched = new Map<number, Watched>();
+  /** By descriptor: what is reported in the next turn. */
+  #due = new Map<number, Watched>();
   #immediate: NodeJS.Immediate | undefined;
   #closed = false;
   readonly #anchor = setInterval(() => {}, 2 ** 30); // keeps the loop alive as the epoll watch does
@@ -56,10 +61,7 @@ export class DescriptorPoller implements Poller {
   }
 
   wakeSoon(): void {
-    this.#immediate ??= setImmediate(() => {
-      this.#immediate = undefined;
-      if (!this.#closed) this.#handler.turnEnd();
-    });
+    this.#immediate ??= setImmediate(this.#turn);
   }
 
   close(): void {
@@ -71,21 +73,36 @@ export class DescriptorPoller implements Poller {
   }
 
   #watch(descriptor: number, token: number, interest: number): void {
-    const report = guardCallback((status: number, events: WatchEvents) => this.#report(descriptor, status, events));
-    const watch = watchDescriptor(descriptor, toInterest(interest), report);
-    this.#watched.set(descriptor, { token, watch, interest });
+    const note = (status: number, seen: WatchEvents): void => this.#note(descriptor, status, seen);
+    const watch = watchDescriptor(descriptor, toInterest(interest), note);
+    this.#watched.set(descriptor, { token, watch, interest, events: 0 });
   }
 
-  #report(descriptor: number, status: number, seen: WatchEvents): void {
+  #note(descriptor: number, status: number, seen: WatchEvents): void {
     const watched = this.#watched.get(descriptor);
     if (watched === undefined || this.#closed) return;
     let events = 0;
     if (seen.readable) events |= READABLE;
     if (seen.writable) events |= WRITABLE;
     if (status < 0 || seen.disconnect) events |= READABLE | HANGUP;
+    watched.events |= events;
     watched.interest &= ~events;
     watched.watch.update(toInterest(watched.interest));
-    this.#handler.ready(watched.token, descriptor, events);
-    if (!this.#closed) this.#handler.turnEnd();
+    this.#due.set(descriptor, watched);
+    this.wakeSoon();
   }
+
+  readonly #turn = (): void => {
+    this.#immediate = undefined;
+    const due = this.#due;
+    this.#due = new Map();
+    for (const [descriptor, watched] of due) {
+      if (this.#closed) return;
+      if (this.#watched.get(descriptor) !== watched) continue; // removed meanwhile
+      const { events } = watched;
+      watched.events = 0;
+      report(this.#handler, watched.token, descriptor, events);
+    }
+    if (!this.#closed) endTurn(this.#handler, this);
+  };
 }

@@ -22,7 +22,11 @@ export interface WatchEvents {
   readonly disconnect: boolean;
 }
 
-/** `status` is negative when the poll itself failed, for example on a descriptor that was closed. */
+/**
+ * `status` is negative when the poll itself failed, for example on a descriptor that was closed. May not throw: that would
+ * silence the watch for good. Node does not know that a callback begins: ticks and promises would go on in the midst of it,
+ * where a callback of Node's own ends. So it only notes what came, and asks for an immediate.
+ */
 type Callback = (status: number, events: WatchEvents) => void;
 /** What koffi 3.3.4's types say; it calls with (status, events). */
 type DeclaredCallback = (events: WatchEvents) => void;
@@ -46,17 +50,4 @@ export function watchDescriptor(descriptor: number, interest: Interest, callback
   };
   living.add(watch);
   return watch;
-}
-
-/** An exception that leaves the callback would silence the watch for good, so it is rethrown outside the callback. */
-export function guardCallback<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void {
-  return (...args) => {
-    try {
-      callback(...args);
-    } catch (error) {
-      setImmediate(() => {
-        throw error;
-      });
-    }
-  };
 }

@@ -4,12 +4,15 @@
  *
  * A descriptor that alone is ready again and again (one busy connection, or the bell of a worker) is watched by the loop
  * itself, which spares each wake-up the way through the set: a call of epoll_wait(2), and the kernel's nested wake-up.
+ *
+ * Turns run as immediates: in the same round of the loop as the wake-up, and as callbacks that Node knows. What Node puts
+ * off to the end of a callback (ticks, promises) then goes on when the turn has ended, never in its midst.
  */
 
 import { EPOLLIN, EPOLLOUT } from './constants.js';
-import { type DescriptorWatch, guardCallback, type WatchEvents, watchDescriptor } from './descriptor-watch.js';
+import { type DescriptorWatch, type WatchEvents, watchDescriptor } from './descriptor-watch.js';
 import { BOTH_WAYS, EpollSet } from './epoll.js';
-import { type Poller, type PollerHandler, READABLE } from './poller.js';
+import { endTurn, type Poller, type PollerHandler, READABLE, report } from './poller.js';
 
 /** How often one wake-up polls the kernel again before timers and messages of this thread get their turn. */
 const ROUNDS_PER_WAKE = 8;
@@ -25,6 +28,8 @@ interface Lone {
   readonly watch: DescriptorWatch;
   /** It was read dry since its last report. */
   isDry: boolean;
+  /** The loop has seen it ready, and its turn has not come yet. */
+  isReady: boolean;
 }
 
 export class EpollPoller implements Poller {
@@ -34,6 +39,8 @@ export class EpollPoller implements Poller {
   readonly #watch: DescriptorWatch;
   readonly #readOnly = new Set<number>();
   #immediate: NodeJS.Immediate | undefined;
+  /** The next turn asks the set. */
+  #asksSet = false;
   #lone: Lone | undefined;
   #lastAlone = NONE;
   #timesAlone = 0;
@@ -41,11 +48,7 @@ export class EpollPoller implements Poller {
 
   constructor(handler: PollerHandler) {
     this.#handler = handler;
-    this.#watch = watchDescriptor(
-      this.#set.descriptor,
-      { readable: true },
-      guardCallback(() => this.#wake()),
-    );
+    this.#watch = watchDescriptor(this.#set.descriptor, { readable: true }, () => this.wakeSoon());
   }
 
   /** During the report of the descriptor that the loop watches itself: libuv repeats it. */
@@ -82,10 +85,8 @@ export class EpollPoller implements Poller {
   }
 
   wakeSoon(): void {
-    this.#immediate ??= setImmediate(() => {
-      this.#immediate = undefined;
-      if (!this.#set.isClosed) this.#wake();
-    });
+    this.#asksSet = true;
+    this.#askForTurn();
   }
 
   close(): void {
@@ -96,21 +97,38 @@ export class EpollPoller implements Poller {
     this.#set.close();
   }
 
+  #askForTurn(): void {
+    this.#immediate ??= setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#immediate = undefined;
+    const lone = this.#lone?.isReady === true ? this.#lone : undefined;
+    if (lone !== undefined) this.#reportLone(lone);
+    if (!this.#asksSet) this.#endTurn();
+    else this.#askSet();
+    if (lone !== undefined && this.#lone === lone && !lone.isDry) this.#giveBack();
+  };
+
   /**
    * Behind many events there are probably more by now, and to ask costs less than to be woken again. Behind a few there
    * are hardly any.
    */
-  #wake(): void {
-    for (let round = 0; round < ROUNDS_PER_WAKE; round++) {
+  #askSet(): void {
+    this.#asksSet = false;
+    for (let round = 0; round < ROUNDS_PER_WAKE && !this.#set.isClosed; round++) {
       const count = this.#set.wait(0);
       if (count < 1 && round > 0) return; // this turn has ended already
       if (count > 0) this.#countAlone(count);
       this.#set.report(count, this.#handler);
-      if (this.#set.isClosed) return;
-      this.#handler.turnEnd();
+      this.#endTurn();
       if (this.#timesAlone >= OFTEN_ALONE) this.#watchAlone();
-      if (count < MANY_EVENTS || this.#set.isClosed) return;
+      if (count < MANY_EVENTS) return;
     }
+  }
+
+  #endTurn(): void {
+    if (!this.#set.isClosed) endTurn(this.#handler, this);
   }
 
   // ——— the descriptor that is ready alone ———
@@ -129,12 +147,10 @@ export class EpollPoller implements Poller {
     this.#timesAlone = 0;
     if (this.#set.isClosed || this.#lastAlone !== descriptor) return;
     this.#set.change(descriptor, token, this.#eventsOf(descriptor) & EPOLLOUT);
-    const watch = watchDescriptor(
-      descriptor,
-      { readable: true, disconnect: true },
-      guardCallback((status, events) => this.#loneIsReady(status, events)),
+    const watch = watchDescriptor(descriptor, { readable: true, disconnect: true }, (status, events) =>
+      this.#loneIsReady(status, events),
     );
-    this.#lone = { descriptor, token, watch, isDry: true };
+    this.#lone = { descriptor, token, watch, isDry: true, isReady: false };
   }
 
   /** The set knows more of ends and errors, and reports them in its own way. */
@@ -142,15 +158,16 @@ export class EpollPoller implements Poller {
     const lone = this.#lone;
     if (lone === undefined) return;
     if (status < 0 || events.disconnect) return this.#giveBack();
+    lone.isReady = true;
+    this.#askForTurn();
+  }
+
+  #reportLone(lone: Lone): void {
+    lone.isReady = false;
     lone.isDry = false;
     this.#levelTriggered = true;
-    try {
-      this.#handler.ready(lone.token, lone.descriptor, READABLE);
-    } finally {
-      this.#levelTriggered = false;
-    }
-    if (!this.#set.isClosed) this.#handler.turnEnd();
-    if (this.#lone === lone && !lone.isDry) this.#giveBack();
+    report(this.#handler, lone.token, lone.descriptor, READABLE);
+    this.#levelTriggered = false;
   }
 
   /** The set watches it again, and reports it if it is ready. */

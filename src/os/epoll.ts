@@ -5,7 +5,7 @@
  */
 import * as C from './constants.js';
 import { addressOf, allocateStable, check, libc } from './libc.js';
-import { BROKEN, HANGUP, type PollerHandler, READABLE, WRITABLE } from './poller.js';
+import { BROKEN, HANGUP, type PollerHandler, READABLE, report, WRITABLE } from './poller.js';
 
 const EVENT_BYTES = process.arch === 'x64' ? 12 : 16; // struct epoll_event is packed on x86-64 only
 const DATA_AT = EVENT_BYTES - 8;
@@ -80,6 +80,6 @@ export class EpollSet {
     if (flags & C.EPOLLOUT) events |= WRITABLE;
     if (flags & (C.EPOLLRDHUP | C.EPOLLHUP | C.EPOLLERR)) events |= READABLE | HANGUP;
     if (flags & (C.EPOLLHUP | C.EPOLLERR)) events |= BROKEN;
-    handler.ready(view.getUint32(at + DATA_AT, true), view.getUint32(at + DATA_AT + 4, true), events);
+    report(handler, view.getUint32(at + DATA_AT, true), view.getUint32(at + DATA_AT + 4, true), events);
   }
 }

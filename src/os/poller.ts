@@ -46,12 +46,27 @@ export interface Poller {
   close(): void;
 }
 
-const PROMISES_WAIT = Number(process.versions.node.split('.')[0]) >= 25;
+/** What it throws is raised on its own: the reports behind it are edges, and nobody repeats them. */
+export function report(handler: PollerHandler, token: number, descriptor: number, events: number): void {
+  try {
+    handler.ready(token, descriptor, events);
+  } catch (error) {
+    raiseAlone(error);
+  }
+}
 
-/**
- * Call it in a turn that may have settled promises: from Node 25 on, promises that settle inside a poll callback continue
- * only with the next phase of the event loop, and no other event may be due.
- */
-export function letPromisesGoOn(): void {
-  if (PROMISES_WAIT) setImmediate(() => {});
+/** A turn that throws has left something to do: it is followed by another one. */
+export function endTurn(handler: PollerHandler, poller: Pick<Poller, 'wakeSoon'>): void {
+  try {
+    handler.turnEnd();
+  } catch (error) {
+    poller.wakeSoon();
+    raiseAlone(error);
+  }
+}
+
+function raiseAlone(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
 }

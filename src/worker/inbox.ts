@@ -6,6 +6,7 @@ import { detailOf, Event, flagsOf, typeOf } from '../ipc/frame.js';
 import type { RingReader } from '../ipc/ring.js';
 import type { Wakes } from '../ipc/sleep.js';
 import { inOwnContext } from '../util/own-context.js';
+import { runTicks } from '../util/ticks.js';
 import { readMessage } from './payload.js';
 import type { FrameService } from './service.js';
 
@@ -75,11 +76,16 @@ export class Inbox {
     return true;
   }
 
-  /** Advances before the callback runs: a packet whose callback kills the worker is not retried by its successor. */
+  /** What its callback puts off runs before the next one, as between the events of Node. */
   #takeOne(ring: RingReader): void {
-    const type = typeOf(ring.word);
-    if (type === Event.close) return this.#takeClose(ring);
-    const service = this.#services[type] as FrameService;
+    if (typeOf(ring.word) === Event.close) this.#takeClose(ring);
+    else this.#takeFrame(ring);
+    runTicks();
+  }
+
+  /** Advances before the callback runs: a packet whose callback kills the worker is not retried by its successor. */
+  #takeFrame(ring: RingReader): void {
+    const service = this.#services[typeOf(ring.word)] as FrameService;
     const taken = service.take(ring);
     ring.advance();
     ring.release();

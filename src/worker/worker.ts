@@ -21,7 +21,7 @@ import { unpackForPredecessor } from '../messaging/passed-on.js';
 import { answerProfile } from '../messaging/profile-answer.js';
 import type { WorkSource } from '../messaging/work-source.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
-import { letPromisesGoOn, type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import { flushTelemetry, isTracing } from '../util/telemetry.js';
 import { within } from '../util/within.js';
@@ -249,7 +249,6 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     let more = this.#takeTurn();
     const end = this.#turnStarted + TURN_MS;
     while (!more && this.#waitForTask()) more = this.#takeTurn() || this.#turnStarted > end;
-    letPromisesGoOn();
     this.#waits = !more && !inVain && this.#spin.isWorthwhile && (mayExpect || this.#messaging.expectsResult);
     if (more || this.#waits) this.#poller.wakeSoon();
     else this.#fallAsleep();

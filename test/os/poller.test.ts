@@ -1,3 +1,4 @@
+import { executionAsyncId } from 'node:async_hooks';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BlockingPoller } from '../../src/os/blocking-poller.js';
@@ -29,6 +30,19 @@ async function connection(): Promise<{ descriptor: number; peer: Socket }> {
   });
   expect(socketError(descriptor)).toBe(0);
   return { descriptor, peer };
+}
+
+/** @returns the messages of exceptions that nobody catches from now on, in place of a failure of the test */
+function uncaught(): string[] {
+  const caught: string[] = [];
+  const listeners = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', (error) => caught.push(error.message));
+  cleanUp.push(() => {
+    process.removeAllListeners('uncaughtException');
+    for (const listener of listeners) process.on('uncaughtException', listener);
+  });
+  return caught;
 }
 
 const pollers: [name: string, create: (handler: PollerHandler) => Poller][] = [
@@ -203,6 +217,48 @@ describe.each(pollers)('the %s poller', (_, create) => {
     made.close(); // told twice
     await new Promise((resolve) => setImmediate(resolve));
     expect(turns).toBe(0);
+  });
+
+  it('runs reports and turns as callbacks that Node knows: no tick or promise of theirs goes on before they end', async () => {
+    const ids: number[] = [];
+    const made = create({
+      ready: () => ids.push(executionAsyncId()),
+      turnEnd: () => ids.push(executionAsyncId()),
+    });
+    cleanUp.push(() => made.close());
+    const bell = createDoorbell();
+    cleanUp.push(() => closeDoorbell(bell));
+    made.addReadable(bell.read, 1);
+    ringDoorbell(bell);
+    await poll('a report and a turn', () => ids.length > 1);
+    expect(Math.min(...ids)).toBeGreaterThan(1); // 1 is the start of the process, 0 what Node does not know
+  });
+
+  it('lets exceptions of reports and of turns be uncaught ones, and goes on with the reports behind them', async () => {
+    const caught = uncaught();
+    const reported: number[] = [];
+    const failing = new Set(['report', 'turn']);
+    let isFollowed = false;
+    const made = create({
+      ready(token) {
+        reported.push(token);
+        if (failing.delete('report')) throw new Error('in a report');
+      },
+      turnEnd() {
+        isFollowed = !failing.has('turn');
+        if (reported.length === 2 && failing.delete('turn')) throw new Error('in a turn');
+      },
+    });
+    cleanUp.push(() => made.close());
+    for (const token of [1, 2]) {
+      const bell = createDoorbell();
+      cleanUp.push(() => closeDoorbell(bell));
+      ringDoorbell(bell);
+      made.addReadable(bell.read, token);
+    }
+    await poll('both exceptions, and another turn', () => isFollowed && caught.length === 2);
+    expect(reported.sort()).toEqual([1, 2]);
+    expect(caught.sort()).toEqual(['in a report', 'in a turn']);
   });
 
   it('says nothing more of what was abandoned, though it stays open', async () => {
@@ -533,15 +589,10 @@ describe('a poller that blocks', () => {
       },
     });
     cleanUp.push(() => made.close());
-    const listeners = process.listeners('uncaughtException');
-    process.removeAllListeners('uncaughtException');
-    const caught: string[] = [];
-    process.on('uncaughtException', (error) => caught.push(error.message));
+    const caught = uncaught();
     made.addReadable(bell.read, 1);
     ringDoorbell(bell);
-    await poll('it has gone on', () => turns > 300);
-    process.removeAllListeners('uncaughtException');
-    for (const listener of listeners) process.on('uncaughtException', listener);
+    await poll('it has gone on', () => turns > 300 && caught.length > 0);
     expect(caught).toEqual(['in a turn']);
   });
 });
