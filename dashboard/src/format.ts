@@ -26,6 +26,11 @@ export function duration(ms: number): string {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : age(ms);
 }
 
+/** @param seconds 0: nothing was measured */
+export function latency(seconds: number): string {
+  return seconds === 0 ? '–' : duration(seconds * 1000);
+}
+
 /** @returns `45s`, `3m 20s`, `2h 5m`, `4d 3h` */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));

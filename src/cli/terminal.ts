@@ -87,6 +87,11 @@ export function seconds(value: number): string {
   return `${value.toFixed(1)}s`;
 }
 
+/** Seconds; 0: nothing was measured. */
+export function latency(value: number): string {
+  return value === 0 ? '–' : seconds(value);
+}
+
 /** `12345` as `12.3k`. */
 export function count(value: number): string {
   if (value < 10_000) return String(Math.round(value));

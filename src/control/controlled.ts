@@ -37,9 +37,9 @@ export interface CrashLoop {
 export interface Traffic {
   /** HTTP requests, or packets. */
   readonly unit: 'requests' | 'packets';
-  /** Over the last ten seconds. */
+  /** Over the last ten seconds, as the latencies. */
   readonly perSecond: number;
-  /** Seconds within which half, and 99 of 100, of all callbacks since the start have ended. */
+  /** Seconds within which half, and 99 of 100, of the callbacks have ended; 0: none has. */
   readonly latencyP50: number;
   readonly latencyP99: number;
 }
@@ -186,6 +186,7 @@ export interface TakenProfile {
 export interface Controlled {
   status(): ServerStatus;
   stats(): ServerStats;
+  /** Their latencies are those of the last ten seconds; 0: no callback has ended. */
   workers(): WorkerInfo[];
   metrics(): MetricFamily[];
   connections(filter: ConnectionFilter): ConnectionPage;

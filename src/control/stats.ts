@@ -4,7 +4,7 @@ import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { peerOf, processNum } from '../memory/layout.js';
-import { addHistograms, ProcessRecord, quantile } from '../memory/process-board.js';
+import { addHistograms, type Histogram, ProcessRecord, quantile } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 import { RoomBoard, type RoomTotals } from '../memory/room-board.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
@@ -176,7 +176,10 @@ interface WorkerCounts {
 
 /** The figures of a worker, a task worker or a process of your own. Its counts outlive a process. */
 export interface WorkerInfo extends WorkerCounts {
-  /** Seconds within which half of all callbacks (task workers: tasks) since the start have ended. */
+  /**
+   * Seconds within which half of all callbacks (task workers: tasks) since the start have ended. The command line and the
+   * dashboard get those of the last ten seconds, 0 where none has ended.
+   */
   latencyP50: number;
   /** Seconds within which 99 of 100 of them have ended. */
   latencyP99: number;
@@ -360,13 +363,9 @@ export function readReactors(region: Region): ReactorState[] {
   });
 }
 
-/** Of all workers together, as seconds. */
-export function readLatencies(region: Region): { readonly latencyP50: number; readonly latencyP99: number } {
-  const records = allIds(region)
-    .filter((id) => roleOf(region, id) === 'worker')
-    .flatMap((id) => [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane))));
-  const callbacks = addHistograms(records.map((record) => record.callbacks));
-  return { latencyP50: quantile(callbacks, 0.5), latencyP99: quantile(callbacks, 0.99) };
+/** Of all processes of this id. */
+export function callbacksOf(region: Region, id: number): Histogram {
+  return addHistograms([0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)).callbacks));
 }
 
 function allIds(region: Region): number[] {
@@ -423,13 +422,12 @@ type Health = Omit<WorkerInfo, keyof WorkerCounts>;
 
 /** Costs more, so it is skipped where only sums are needed. */
 function readHealth(region: Region, board: WorkerBoard, id: number): Health {
-  const records = [0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)));
-  const callbacks = addHistograms(records.map((record) => record.callbacks));
+  const callbacks = callbacksOf(region, id);
   const latencies = { latencyP50: quantile(callbacks, 0.5), latencyP99: quantile(callbacks, 0.99) };
-  const present = records[board.field(id, WorkerField.lane)];
-  if (present === undefined || board.field(id, WorkerField.pid) === 0) {
+  if (board.field(id, WorkerField.pid) === 0) {
     return { ...latencies, loopUtilisation: 0, loopStandsMs: 0, residentBytes: 0, standsStill: null };
   }
+  const present = ProcessRecord.ofPeer(region, peerOf(id, board.field(id, WorkerField.lane)));
   const { loopUtilisation, seenAt, residentBytes } = present;
   const loopStandsMs = msSinceSeen(seenAt);
   const standsStill = loopStandsMs < STANDS_STILL_MS ? null : { sinceMs: loopStandsMs, stack: present.stack };

@@ -77,6 +77,13 @@ export const errorTable = {
     advice:
       'Register it with on() on the server, or on its listen port, before start(): "receive" for streams, "packet" for datagrams, "request" (or fetch, listener, app, staticFiles) for HTTP, "task" (or server.jobs.work) for task workers. A port that asks for "receive" and has a "request" callback does not speak HTTP: create the server with new HttpServer, or the port with protocol "http".',
   }),
+  ERR_CALLBACK_UNUSED: entry({
+    fields: { event: 'string', speaks: 'string', where: 'string', port: 'number?' },
+    sentence: ({ event, speaks, where, port }) =>
+      `The callback for the event "${event}" of ${where}${port === undefined ? '' : `, port ${port}`}, is never called: that port is for ${speaks}.`,
+    advice:
+      'A port without a protocol of its own has that of the server. Pass protocol to listen() ("raw" for "receive", "http" for "request", "websocket" for "open" and "message"), type "udp" or "unix-dgram" for "packet"; or remove the callback.',
+  }),
   ERR_NOT_COMMAND_LINE: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `start() works only in a program that Node runs from a file: ${why}.`,

@@ -170,6 +170,12 @@ export function addHistograms(histograms: readonly Histogram[]): Histogram {
   return { counts, seconds: histograms.reduce((sum, { seconds }) => sum + seconds, 0) };
 }
 
+/** What has come since an earlier look at the same counts. */
+export function subtractHistogram(now: Histogram, before: Histogram): Histogram {
+  const counts = now.counts.map((count, bucket) => Math.max(0, count - (before.counts[bucket] ?? 0)));
+  return { counts, seconds: now.seconds - before.seconds };
+}
+
 /** In seconds: the upper bound of the bucket that contains this quantile; 0 for an empty histogram. */
 export function quantile({ counts }: Histogram, share: number): number {
   const total = counts.reduce((sum, count) => sum + count, 0);

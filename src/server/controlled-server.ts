@@ -20,12 +20,12 @@ import { type Doing, DoingWatch } from '../control/dashboard/doing.js';
 import { type EndReport, Ends } from '../control/dashboard/ends.js';
 import { type History, HistoryMeter, type Rates } from '../control/dashboard/history.js';
 import { selectLines } from '../control/dashboard/select-lines.js';
+import { LatencyMeter } from '../control/latency-meter.js';
 import { type MetricFamily, readMetrics } from '../control/metrics.js';
 import { RateMeter } from '../control/rate-meter.js';
 import {
   type ReactorState,
   readEveryWorker,
-  readLatencies,
   readReactors,
   readRooms,
   readStats,
@@ -77,6 +77,7 @@ export class ControlledServer implements Controlled {
   readonly #region: Region;
   readonly #table: ConnectionTable;
   readonly #meter: RateMeter;
+  readonly #latencies: LatencyMeter;
   readonly #history: HistoryMeter;
   readonly #ends: Ends;
   readonly #doing: DoingWatch;
@@ -90,6 +91,7 @@ export class ControlledServer implements Controlled {
       const { requestCount, filesServedCount } = readTraffic(this.#region);
       return requestCount + filesServedCount;
     });
+    this.#latencies = new LatencyMeter(this.#region);
     this.#doing = new DoingWatch(this.#region, () => this.now());
     this.#history = new HistoryMeter({
       region: this.#region,
@@ -100,9 +102,10 @@ export class ControlledServer implements Controlled {
     parts.master.onEnd = (end) => this.#ends.add(end);
   }
 
-  /** From now on it measures rates per second. */
+  /** From now on it measures rates per second, and latencies. */
   start(): void {
     this.#meter.start();
+    this.#latencies.start();
     this.#history.start();
   }
 
@@ -150,7 +153,7 @@ export class ControlledServer implements Controlled {
   }
 
   workers(): WorkerInfo[] {
-    return readWorkers(this.#region);
+    return readWorkers(this.#region).map((worker) => ({ ...worker, ...this.#latencies.of(worker.id) }));
   }
 
   metrics(): MetricFamily[] {
@@ -300,7 +303,7 @@ export class ControlledServer implements Controlled {
 
   #traffic(): Traffic {
     const unit = this.#parts.listens.some(({ protocol }) => speaksHttp(protocol)) ? 'requests' : 'packets';
-    return { unit, perSecond: this.#meter.perSecond, ...readLatencies(this.#region) };
+    return { unit, perSecond: this.#meter.perSecond, ...this.#latencies.ofWorkers() };
   }
 
   reopenLogs(): void {

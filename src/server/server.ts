@@ -142,8 +142,8 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
    * processes it never resolves; nor in the master where a signal or `shutdown()` ends the server meanwhile: then the
    * processes already started are stopped and the process exits with code 0. Swoole: start()
    * @throws ServerError ERR_NOT_COMMAND_LINE, ERR_PLATFORM, ERR_ONE_SERVER, ERR_ALREADY_STARTED, ERR_PORT_IN_USE,
-   * ERR_CALLBACK_MISSING, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT, ERR_BOOT_TIMEOUT; then
-   * nothing is left running
+   * ERR_CALLBACK_MISSING, ERR_CALLBACK_UNUSED, ERR_PORT_PRIVILEGED, ERR_LISTEN, ERR_MANAGER_BOOT, ERR_WORKER_BOOT,
+   * ERR_BOOT_TIMEOUT; then nothing is left running
    */
   async start(): Promise<void> {
     this.#mustNotHaveStarted('start');

@@ -114,6 +114,25 @@ describe('wrong tokens', () => {
     limit.failed('10.0.0.199');
     expect(limit.waitSeconds('10.1.0.1')).toBe(300);
   });
+
+  it('of others do not lock out who has logged in before', () => {
+    const limit = new LoginLimit(() => 0);
+    limit.succeeded('10.1.0.1');
+    limit.succeeded('2001:db8:0:1::1');
+    for (let i = 0; i < 200; i++) limit.failed(`10.0.0.${i}`);
+    expect(['10.1.0.1', '2001:db8:0:1::2', '10.1.0.2'].map((address) => limit.waitSeconds(address))).toEqual([
+      0, 0, 300,
+    ]);
+    for (let i = 0; i < 10; i++) limit.failed('10.1.0.1');
+    expect(limit.waitSeconds('10.1.0.1')).toBe(300);
+  });
+
+  it('lock out, of those who have logged in, only who did so longest ago, when they are more than a thousand', () => {
+    const limit = new LoginLimit(() => 0);
+    for (let i = 0; i <= 1000; i++) limit.succeeded(`10.1.${i >> 8}.${i & 255}`);
+    for (let i = 0; i < 200; i++) limit.failed(`10.0.0.${i}`);
+    expect([limit.waitSeconds('10.1.0.0'), limit.waitSeconds('10.1.0.1')]).toEqual([300, 0]);
+  });
 });
 
 describe('the cookie', () => {

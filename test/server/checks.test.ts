@@ -164,6 +164,44 @@ describe('what a server cannot do without', () => {
     expect(refusal(context({ taskWorkerNum: 2 }, { receive, task: receive }))).toBeUndefined();
   });
 
+  it.each([
+    ['receive', 'http', '"http"'],
+    ['message', 'http', '"http"'],
+    ['request', 'raw', '"raw"'],
+    ['packet', 'websocket', '"websocket"'],
+  ] as const)('of a port alone is refused where it is never called: "%s" for %s', (event, protocol, speaks) => {
+    const given = context({ protocol } as ServerOptions, {
+      receive,
+      request: receive,
+      packet: receive,
+      message: receive,
+    });
+    expect(refusal(given)).toBeUndefined();
+    given.ports[0]?.on(event as 'receive', receive);
+    expect(refusal(given)).toEqual({
+      code: 'ERR_CALLBACK_UNUSED',
+      detail: { event, speaks, where: expect.stringContaining('the listen port for tcp on '), port: 0 },
+    });
+  });
+
+  it.each(['connect', 'receive', 'close', 'bufferFull', 'bufferEmpty', 'request', 'open'] as const)(
+    'of a datagram port is never "%s"',
+    (event) => {
+      const given = context({ type: 'udp' }, { packet: receive });
+      given.ports[0]?.on(event as 'receive', receive);
+      expect(refusal(given)).toMatchObject({ code: 'ERR_CALLBACK_UNUSED', detail: { event, speaks: 'datagrams' } });
+    },
+  );
+
+  it.each(['connect', 'request', 'handshake', 'open', 'message', 'close', 'bufferFull', 'bufferEmpty'] as const)(
+    'of a WebSocket port may be "%s"',
+    (event) => {
+      const given = context({ protocol: 'websocket' } as ServerOptions, { request: receive });
+      given.ports[0]?.on(event as 'receive', receive);
+      expect(refusal(given)).toBeUndefined();
+    },
+  );
+
   it('may be a callback of the port alone', () => {
     const given = context({});
     given.ports[0]?.on('receive', receive);

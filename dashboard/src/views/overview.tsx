@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { change } from '../api.ts';
 import { Chart } from '../chart.tsx';
-import { age, bytes, count, duration, percent, processName } from '../format.ts';
+import { age, bytes, count, duration, latency, percent, processName } from '../format.ts';
 import { ActButton, Bar, Figure, Panel } from '../parts.tsx';
 import { history, mayChange, requestRates, state } from '../store.ts';
 import type { Reactor, State, Worker } from '../types.ts';
@@ -236,8 +236,8 @@ function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
         <td>{age(worker.uptimeMs)}</td>
         <td class="number">{role === 'task' ? `${worker.runningTasks} running` : count(worker.connections)}</td>
         <td class="number">{count(Math.round(requestRates.value.get(id) ?? 0))}</td>
-        <td class="number">{duration(worker.latencyP50 * 1000)}</td>
-        <td class="number">{duration(worker.latencyP99 * 1000)}</td>
+        <td class="number">{latency(worker.latencyP50)}</td>
+        <td class="number">{latency(worker.latencyP99)}</td>
         <td class="number" title="Time since its loop last turned">
           {duration(worker.loopStandsMs)}
         </td>

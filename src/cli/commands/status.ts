@@ -9,7 +9,19 @@ import { monotonicMs } from '../../util/clock.js';
 import { ExitCode } from '../exit.js';
 import { ask, runningServers, scriptOf } from '../servers.js';
 import { onEach, type TargetFlags, type Targets, targetsOf, withTarget } from '../target.js';
-import { bytes, count, duration, list, paint, print, printJson, seconds, table, visible } from '../terminal.js';
+import {
+  bytes,
+  count,
+  duration,
+  latency,
+  list,
+  paint,
+  print,
+  printJson,
+  seconds,
+  table,
+  visible,
+} from '../terminal.js';
 import { describeEngine } from './nodes.js';
 
 interface Flags extends TargetFlags {
@@ -162,7 +174,7 @@ function describeLoop({ failures, reason, nextAttemptAt }: CrashLoop): string {
 
 function trafficOf({ traffic }: ServerStatus, stats: ServerStats): [string, string] {
   const { unit, perSecond, latencyP50, latencyP99 } = traffic;
-  const rate = `${count(perSecond)}/s, p50 ${seconds(latencyP50)}, p99 ${seconds(latencyP99)}`;
+  const rate = `${count(perSecond)}/s, p50 ${latency(latencyP50)}, p99 ${latency(latencyP99)}`;
   const errors = `${stats.callbackErrors} callback errors`;
   if (unit === 'packets')
     return [unit, `${count(stats.requestCount)} received, ${count(stats.responseCount)} sent (${rate}), ${errors}`];
@@ -194,7 +206,7 @@ function listOf(servers: readonly Listed[]): string {
   const rows = servers.map(({ state, traffic, ...entry }) => {
     const rate =
       traffic === undefined ? '' : `${count(traffic.perSecond)} ${traffic.unit === 'requests' ? 'req' : 'pkt'}/s`;
-    const latencies = traffic === undefined ? ['', ''] : [seconds(traffic.latencyP50), seconds(traffic.latencyP99)];
+    const latencies = traffic === undefined ? ['', ''] : [latency(traffic.latencyP50), latency(traffic.latencyP99)];
     const up = duration(monotonicMs() - entry.startedAtMonotonic);
     const told = paintState(state ?? 'does not answer');
     return [entry.name, entry.pid, entry.mode, told, up, rate, ...latencies, scriptOf(entry)];

@@ -7,7 +7,7 @@ import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { type Asked, ask } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
-import { bytes, count, duration, isTerminal, paint, print, seconds, table } from '../terminal.js';
+import { bytes, count, duration, isTerminal, latency, paint, print, table } from '../terminal.js';
 import { describeEngine } from './nodes.js';
 import { stateOf } from './workers.js';
 
@@ -317,8 +317,8 @@ function cells({ name, pid, cpu, memory, worker, packetsPerSecond }: Row): strin
     stateOf(worker),
     worker.role === 'worker' ? String(worker.connections) : '',
     worker.role === 'worker' ? count(packetsPerSecond) : '',
-    seconds(worker.latencyP50),
-    seconds(worker.latencyP99),
+    latency(worker.latencyP50),
+    latency(worker.latencyP99),
     share(worker.loopUtilisation),
     String(worker.restarts),
   ];

@@ -5,7 +5,7 @@ import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { ask } from '../servers.js';
 import { choiceOf, onEach, type TargetFlags, type Targets, targetsOf, withTarget } from '../target.js';
-import { bytes, count, duration, paint, print, printJson, seconds, table } from '../terminal.js';
+import { bytes, count, duration, latency, paint, print, printJson, table } from '../terminal.js';
 
 const HIGHEST_ID = 2000;
 
@@ -87,7 +87,7 @@ export function workerTable(workers: readonly WorkerInfo[], unit: Traffic['unit'
     duration(worker.uptimeMs),
     worker.connections,
     count(worker.requestCount),
-    seconds(worker.latencyP99),
+    latency(worker.latencyP99),
     `${Math.round(worker.loopUtilisation * 100)} %`,
     bytes(worker.residentBytes),
     worker.restarts,

@@ -1,7 +1,13 @@
 /** The rates of the last 15 minutes, one point per second, from shared memory. Runs in the master. */
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../../memory/boards.js';
 import { peerNum, peerOf, processNum } from '../../memory/layout.js';
-import { addHistograms, type Histogram, ProcessRecord, quantile } from '../../memory/process-board.js';
+import {
+  addHistograms,
+  type Histogram,
+  ProcessRecord,
+  quantile,
+  subtractHistogram,
+} from '../../memory/process-board.js';
 import type { Region } from '../../memory/region.js';
 import { monotonicMs } from '../../util/clock.js';
 import { Ring } from './ring.js';
@@ -103,7 +109,7 @@ export class HistoryMeter {
     if (before === undefined) return;
     const perSecond = (read: (totals: Totals) => number): number =>
       Math.max(0, ((read(now) - read(before)) * 1000) / elapsedMs);
-    const callbacks = difference(now.callbacks, before.callbacks);
+    const callbacks = subtractHistogram(now.callbacks, before.callbacks);
     this.#ring.push(() => ({
       at: Math.round(this.#region.unixMs(now.monotonic)),
       requests: perSecond((totals) => totals.requests),
@@ -157,11 +163,6 @@ export class HistoryMeter {
       memoryBytes: [...living.map(record), ...parents].reduce((total, { residentBytes }) => total + residentBytes, 0),
     };
   }
-}
-
-function difference(now: Histogram, before: Histogram): Histogram {
-  const counts = now.counts.map((count, bucket) => Math.max(0, count - (before.counts[bucket] ?? 0)));
-  return { counts, seconds: now.seconds - before.seconds };
 }
 
 function sum(count: number, read: (id: number) => number): number {

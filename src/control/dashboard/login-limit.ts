@@ -5,6 +5,7 @@ import { isIPv6 } from 'node:net';
 const MOST_OF_ONE = 10;
 const MOST_OF_ALL = 200;
 const WINDOW_MS = 5 * 60 * 1000;
+const MOST_KNOWN = 1000;
 
 interface Tries {
   count: number;
@@ -15,6 +16,8 @@ interface Tries {
 /** Bounded: there are at most as many addresses as tries of all. */
 export class LoginLimit {
   readonly #byAddress = new Map<string, Tries>();
+  /** Have logged in: the tries of others do not lock them out. The oldest first. */
+  readonly #known = new Set<string>();
   readonly #now: () => number;
   #all: Tries;
 
@@ -27,10 +30,12 @@ export class LoginLimit {
   /** @returns after how many seconds this address may try again; 0: now */
   waitSeconds(address: string): number {
     this.#forgetOld();
-    const own = this.#byAddress.get(networkOf(address));
+    const network = networkOf(address);
+    const own = this.#byAddress.get(network);
+    const isLocked = this.#all.count >= MOST_OF_ALL && !this.#known.has(network);
     const ends = [
       ...(own !== undefined && own.count >= MOST_OF_ONE ? [own.endsAt] : []),
-      ...(this.#all.count >= MOST_OF_ALL ? [this.#all.endsAt] : []),
+      ...(isLocked ? [this.#all.endsAt] : []),
     ];
     return ends.length === 0 ? 0 : Math.max(1, Math.ceil((Math.max(...ends) - this.#now()) / 1000));
   }
@@ -45,7 +50,12 @@ export class LoginLimit {
   }
 
   succeeded(address: string): void {
-    this.#byAddress.delete(networkOf(address));
+    const network = networkOf(address);
+    this.#byAddress.delete(network);
+    this.#known.delete(network);
+    this.#known.add(network);
+    const [oldest] = this.#known;
+    if (this.#known.size > MOST_KNOWN && oldest !== undefined) this.#known.delete(oldest);
   }
 
   #forgetOld(): void {
