@@ -5,7 +5,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
-  appendFileSync,
   chmodSync,
   copyFileSync,
   existsSync,
@@ -30,6 +29,8 @@ const HELD = 'commander';
 const isExternal = (id) => /^[^./]/.test(id) && id !== HELD;
 /** Importing any other module does nothing: it is left out where nothing of it is used, such as koffi of the command line. */
 const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
+/** Modules of Node that take 1 to 9 ms to load, and that many processes do without: loaded where they are used first. */
+const PUT_OFF = ['child_process', 'crypto', 'http'];
 /** As in src/load.cjs. */
 const HASH_LENGTH = 16;
 /** What `import 'tswoole'` loads, in one file. */
@@ -102,7 +103,7 @@ async function bundle({ entries, atOnce }) {
     });
     const files = output.map(({ fileName }) => at('dist', fileName));
     for (const file of files) {
-      if (file.endsWith('.cjs')) appendHash(file);
+      if (file.endsWith('.cjs')) finish(file);
       else dropSources(file);
     }
     return files;
@@ -140,10 +141,23 @@ function dropSources(path) {
   writeFileSync(path, JSON.stringify({ ...map, names: [], mappings }));
 }
 
-/** src/load.cjs knows by it which cache belongs to the file. */
-function appendHash(path) {
-  const hash = createHash('sha256').update(readFileSync(path)).digest('hex');
-  appendFileSync(path, `\n//# ${hash.slice(0, HASH_LENGTH)}`);
+/** At the end stands a hash: src/load.cjs knows by it which cache belongs to the file. */
+function finish(path) {
+  const text = PUT_OFF.reduce(putOff, readFileSync(path, 'utf8'));
+  const hash = createHash('sha256').update(text).digest('hex');
+  writeFileSync(path, `${text}\n//# ${hash.slice(0, HASH_LENGTH)}`);
+}
+
+/** The bundler loads a module of Node where the file begins, and names it at each use: `node_http.Server`. */
+function putOff(text, module) {
+  const name = `node_${module}`;
+  const loaded = `let ${name} = require("node:${module}");`;
+  const used = new RegExp(`\\b${name}\\.`, 'g');
+  const isSimple = text.replace(loaded, '').split(name).length - 1 === (text.match(used) ?? []).length;
+  if (!text.includes(loaded)) return text;
+  if (!isSimple) throw new Error(`the bundle uses ${name} otherwise than by its members`);
+  const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("node:${module}");`;
+  return text.replaceAll(used, `${name}().`).replace(loaded, () => lazy);
 }
 
 /** The files by which Node comes into the program. */

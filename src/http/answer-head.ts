@@ -1,6 +1,6 @@
 /** Heads of HTTP/1 answers: built as text, and kept as bytes where the same head is sent again. */
-import { STATUS_CODES } from 'node:http';
 import { httpDate } from '../protocol/http/date.js';
+import { reasonPhrase } from '../protocol/http/reason-phrase.js';
 import type { FieldList } from './exchange.js';
 import { connectionOptions, FieldKind, kindOfField, namesFields, withoutNamedFields } from './framing-fields.js';
 
@@ -86,7 +86,7 @@ const statusLines: string[] = [];
 
 export function statusLine(status: number, reason: string): string {
   if (reason !== '') return `HTTP/1.1 ${status} ${reason}\r\n`;
-  statusLines[status] ??= `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  statusLines[status] ??= `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n`;
   return statusLines[status] as string;
 }
 

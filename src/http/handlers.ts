@@ -2,13 +2,13 @@
  * The handlers of a port's requests: its `request` callback, an app with `fetch`, or one of Node's `http`. Runs in
  * a worker.
  */
-import { STATUS_CODES } from 'node:http';
 import type { AccessLog } from '../access-log/access-log.js';
 import { ServerError } from '../errors/index.js';
 import { StaticFiles } from '../files/static-files.js';
 import type { Http2Record } from '../memory/boards.js';
 import type { ResolvedOptions } from '../options/index.js';
 import type { Forwarded } from '../protocol/http/forwarded.js';
+import { reasonPhrase } from '../protocol/http/reason-phrase.js';
 import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { isThenable } from '../util/thenable.js';
@@ -123,7 +123,7 @@ function faultOfClient(error: unknown): { readonly status: number; readonly mess
   if (isCutByClient(error)) return { status: 400, message: '' }; // the client cannot receive it
   const { status } = error.detail as { status?: unknown };
   return typeof status === 'number' && status >= 400 && status < 500
-    ? { status, message: STATUS_CODES[status] ?? '' }
+    ? { status, message: reasonPhrase(status) }
     : undefined;
 }
 

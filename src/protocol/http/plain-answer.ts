@@ -1,6 +1,6 @@
 /** Answers that the server sends by itself: a status, and a sentence that says why. */
-import { STATUS_CODES } from 'node:http';
 import { httpDate } from './date.js';
+import { reasonPhrase } from './reason-phrase.js';
 
 export interface PlainAnswer {
   readonly status: number;
@@ -19,7 +19,7 @@ export const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 export function plainAnswer({ status, why, close, isHead = false, retryAfterSeconds }: PlainAnswer): string {
   const body = `${why}\n`;
   const head =
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+    `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
     `Content-Length: ${body.length}\r\nDate: ${httpDate()}\r\n` +
     (retryAfterSeconds === undefined ? '' : `Retry-After: ${retryAfterSeconds}\r\n`) +
     (close ? 'Connection: close\r\n' : '');

@@ -1,5 +1,4 @@
 /** Static files: answered without a worker. Runs in the reactor. */
-import { STATUS_CODES } from 'node:http';
 import { StaticFiles } from '../../../files/static-files.js';
 import { CloseCode } from '../../../ipc/frame.js';
 import { ReactorCounter } from '../../../memory/boards.js';
@@ -7,6 +6,7 @@ import { httpDate } from '../../../protocol/http/date.js';
 import type { AnswerPiece, FileAnswer } from '../../../protocol/http/file-answer.js';
 import type { RequestHead } from '../../../protocol/http/head.js';
 import { methods } from '../../../protocol/http/methods.js';
+import { reasonPhrase } from '../../../protocol/http/reason-phrase.js';
 import { readLatin1 } from '../../../util/latin1.js';
 import type { Connection } from '../../connection.js';
 import type { Answers } from './answers.js';
@@ -105,7 +105,7 @@ class FileHeads {
 
 /** The planner has set every field but those that belong to the connection. */
 function fileHead({ status, fields }: FileAnswer, { keepAlive, minor }: RequestHead, date: string): string {
-  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${date}\r\n`;
+  let text = `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\ndate: ${date}\r\n`;
   for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
   if (!keepAlive) text += 'connection: close\r\n';
   else if (minor === 0) text += 'connection: keep-alive\r\n';
