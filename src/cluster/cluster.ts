@@ -12,7 +12,15 @@ import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
 import { ROOM_HEAD_BYTES } from './broker/room-data.js';
 import { type DriverState, longestListMs, type Member, type NodeInfo } from './driver.js';
-import type { Answer, ClusterCallbacks, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
+import type {
+  Answer,
+  ClusterCallbacks,
+  ClusterEvent,
+  ConnectionCall,
+  FromBroker,
+  Question,
+  ToBroker,
+} from './messages.js';
 import { checkName, metaText } from './names.js';
 import { OwnPresence } from './own-presence.js';
 import { Questions } from './questions.js';
@@ -141,9 +149,17 @@ export class Cluster {
 
   /**
    * Asks another node, or this one: a worker of it runs the `clusterRequest` callback. It may have run even when this rejects.
-   * @throws ServerError ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL, the error of the callback
+   * @throws ServerError ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL, ERR_OPTION_TYPE, the error of
+   * the callback
    */
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
+    if (typeof options !== 'object' || options === null) {
+      throw new ServerError('ERR_OPTION_TYPE', {
+        name: 'options',
+        expected: 'an object',
+        received: describe(options),
+      });
+    }
     const timeoutMs = milliseconds.check('timeoutMs', options.timeoutMs ?? this.#parts.requestTimeoutMs);
     return (await this.#ask({ ask: 'request', node, data, timeoutMs }, node, timeoutMs)) as T;
   }
@@ -273,6 +289,7 @@ export class Cluster {
         this.#present.isComplete();
         return;
       case 'event':
+        if (this.#isTold) this.#noteNode(message);
         if (this.#parts.isBroker()) return;
         return this.#callBack(message.event, () =>
           (this.#parts.callbacks[message.event] as Callback)?.(...message.args),
@@ -294,6 +311,14 @@ export class Cluster {
         if (!this.#questions.answered(message) && !isPassedOn) this.#parts.passOn(message);
         return;
     }
+  }
+
+  /** All of them come with `now`. */
+  #noteNode(event: ClusterEvent): void {
+    if (event.event !== 'nodeUp' && event.event !== 'nodeDown') return;
+    const [node] = event.args;
+    const others = this.#nodes.filter(({ id }) => id !== (typeof node === 'string' ? node : node.id));
+    this.#nodes = typeof node === 'string' ? others : [...others, node];
   }
 
   /** Packed here, so that the caller hears what is wrong with it. @throws ServerError ERR_DATA_NOT_CLONEABLE, ERR_CLUSTER_PAYLOAD */

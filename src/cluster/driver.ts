@@ -93,6 +93,8 @@ export interface ClusterEvents {
    * in which another node has lost publications on their way to the engine: at the next heartbeat after it says so.
    */
   gap(subject: string): void;
+  /** There are as many nodes as a cluster may have: this one is left out. Told again when one has gone and too many came. */
+  full(node: NodeInfo, most: number): void;
   /** The engine does not let this node send to one of its subjects: told for each message. What is lost is counted, and a gap. */
   refused(error: ServerError<'ERR_CLUSTER_REFUSED'>): void;
   /** Answers a request of a node, this one included. A rejection travels back as the error of the asking `request`. */

@@ -941,7 +941,7 @@ export const errorTable = {
   ERR_JOB_OPTION: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
     sentence: ({ name, expected, received }) => `The "${name}" of a job must be ${expected}, received ${received}.`,
-    advice: 'Correct the value; nothing was enqueued.',
+    advice: 'Correct the value; nothing was carried out.',
   }),
   ERR_JOB_DATA: entry({
     fields: { path: 'string', expected: 'string', received: 'string' },

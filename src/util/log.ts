@@ -192,10 +192,14 @@ export class Log {
   }
 }
 
-/** Errors with the same text count as the same. */
+/** Errors with the same text count as the same. What users throw may be anything, and throw when it is looked at. */
 function haveSameValues(one: LogFields, other: LogFields): boolean {
   const keys = Object.keys(one);
-  return keys.length === Object.keys(other).length && keys.every((key) => isSame(one[key], other[key]));
+  try {
+    return keys.length === Object.keys(other).length && keys.every((key) => isSame(one[key], other[key]));
+  } catch {
+    return false;
+  }
 }
 
 function isSame(one: unknown, other: unknown): boolean {

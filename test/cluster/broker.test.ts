@@ -208,7 +208,9 @@ describe('a broker process', () => {
     await eventually(() =>
       expect(a.of('event')).toContainEqual({ say: 'event', event: 'nodeDown', args: ['b', 'left'] }),
     );
-    expect(a.of('now').at(-1)).toMatchObject({ state: 'up', nodes: [{ id: 'a' }] });
+    const told = a.of('now').length;
+    a.say({ say: 'hello', subjects: [] });
+    expect(a.of('now').slice(told)).toMatchObject([{ state: 'up', nodes: [{ id: 'a' }] }]);
     openNode('c', at);
     await eventually(() =>
       expect(a.of('event')).toContainEqual({
@@ -217,6 +219,7 @@ describe('a broker process', () => {
         args: [expect.objectContaining({ id: 'c' })],
       }),
     );
+    expect(a.of('now').length).toBe(told + 1); // all nodes for each that comes would be the square of their number
   });
 
   it('is told again who is present, and each member is kept by the process that has put it last', async () => {

@@ -280,6 +280,30 @@ describe('server.cluster', () => {
     ]);
   });
 
+  it('knows from them which nodes there are, from the first time on that it was told of all', () => {
+    const node = (id: string) => ({ id, incarnation: '1', address: '', version: '' });
+    const ids = (): string[] => cluster.nodes.map(({ id }) => id);
+    const seen: string[][] = [];
+    const { cluster } = open({ callbacks: { nodeUp: () => seen.push(ids()), nodeDown: () => seen.push(ids()) } });
+    cluster.onMessage({ say: 'event', event: 'nodeUp', args: [node('early')] });
+    const now = { say: 'now', state: 'up', nodes: [self, node('b')], maxPayload: 1000 } as const;
+    cluster.onMessage(now);
+    cluster.onMessage({ say: 'event', event: 'nodeUp', args: [node('c')] });
+    cluster.onMessage({ say: 'event', event: 'nodeUp', args: [node('c')] });
+    cluster.onMessage({ say: 'event', event: 'nodeDown', args: ['b', 'lost'] });
+    const own = self.id;
+    expect(seen).toEqual([[own], [own, 'b', 'c'], [own, 'b', 'c'], [own, 'c']]);
+    cluster.onMessage(now);
+    expect(ids()).toEqual([own, 'b']);
+  });
+
+  it('refuses options of a request that are none', async () => {
+    const { cluster } = open();
+    for (const options of [null, 5, 'x']) {
+      await expect(cluster.request('b', 1, options as never)).rejects.toMatchObject({ code: 'ERR_OPTION_TYPE' });
+    }
+  });
+
   it('says of many joins of a room once in a while', () => {
     const { cluster, said } = open();
     for (let i = 0; i < 100; i++) cluster.joined('room');

@@ -116,6 +116,14 @@ describe('a call', () => {
     await expect(jobs.enqueue('mail', 1, { jobId: 'x' } as never)).rejects.toMatchObject(invalid);
     await expect(jobs.enqueue('mail', 1, null as never)).rejects.toMatchObject(invalid);
     await expect(jobs.schedule('k', { everyMs: 1000 }, null as never)).rejects.toMatchObject(invalid);
+    const wrongName = { ...invalid, detail: expect.objectContaining({ name: 'name' }) };
+    for (const name of [Symbol('mail'), 5, null, '', 'a:b'] as never[]) {
+      await expect(jobs.enqueue(name, 1)).rejects.toMatchObject(wrongName);
+      await expect(jobs.enqueueMany([{ name, data: 1 }])).rejects.toMatchObject(wrongName);
+      await expect(jobs.counts(name)).rejects.toMatchObject(wrongName);
+      await expect(jobs.dead(name)).rejects.toMatchObject(wrongName);
+      await expect(jobs.unschedule(name, 'k')).rejects.toMatchObject(wrongName);
+    }
     expect(asked).toEqual([]);
   });
 

@@ -66,6 +66,7 @@ describe('membership', () => {
       replaced: () => told.push('replaced'),
       taken: (by) => told.push(`taken by ${by.incarnation}`),
       silent: () => told.push('silent'),
+      full: (node) => told.push(`full ${node.id}`),
     };
     const membership = new Membership(self, { heartbeatMs: 1000, ttlMs: 5000 }, events);
     membership.join();
@@ -113,6 +114,29 @@ describe('membership', () => {
     membership.resume();
     for (let i = 0; i < 5; i++) membership.tick();
     expect(told).toEqual(['up b', 'silent']);
+  });
+
+  test('takes no node for lost while its own heartbeats do not come back: the engine stands still', () => {
+    const { membership, told } = member();
+    announce(membership, 'here', b);
+    membership.tick(); // b has missed one more than this node when the engine stops
+    announce(membership, 'here', self);
+    for (let i = 0; i < 6; i++) membership.tick();
+    expect(told).toEqual(['up b', 'silent']);
+  });
+
+  test('has a bound, tells once which node it leaves out, and takes it when another one has gone', () => {
+    const { membership, told } = member();
+    const node = (i: number): object => ({ ...b, id: `n${i}` });
+    for (let i = 0; i < 1003; i++) announce(membership, 'here', node(i));
+    expect(membership.nodes.length).toBe(1001);
+    expect(told.filter((line) => line.startsWith('full'))).toEqual(['full n1000']);
+    announce(membership, 'here', node(0));
+    announce(membership, 'bye', node(1));
+    announce(membership, 'here', node(1002));
+    announce(membership, 'here', node(1001));
+    expect(told.slice(-4)).toEqual(['full n1000', 'left n1', 'up n1002', 'full n1001']);
+    membership.close();
   });
 
   test('does not bring back a start that has left or was replaced', () => {

@@ -134,6 +134,17 @@ function escapeForRegExp(text: string): string {
 }
 
 describe('a line that comes again', () => {
+  test('is written though what was thrown throws when it is looked at', () => {
+    const { lines, log } = record();
+    const trap = (): never => {
+      throw new Error('trap');
+    };
+    const error = new Proxy({}, { getPrototypeOf: trap, get: trap, ownKeys: trap });
+    for (let i = 0; i < 3; i++) log.error('a callback has failed', { error });
+    log.info('after');
+    expect(lines.at(-1)).toContain('after');
+  });
+
   test('is counted, and the count told a second later, or with the next one', () => {
     vi.useFakeTimers();
     const { log, lines } = record();

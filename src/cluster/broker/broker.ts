@@ -55,6 +55,8 @@ const MOST_QUESTIONS = 10_000;
 /** Subjects that the log names because this node may not send to them. */
 const MOST_REFUSED = 1000;
 const LOOK_MS = 1000;
+/** Many nodes often come and go together, and a report names all of them. */
+const REPORT_SOON_MS = 50;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -74,6 +76,7 @@ export class Broker {
   readonly #missed: Missed;
   #connectError: Error | undefined;
   #toldLost = '';
+  #changing: NodeJS.Timeout | undefined;
   /** Subjects, as the engine calls them. */
   readonly #toldRefused = new Set<string>();
 
@@ -119,6 +122,7 @@ export class Broker {
     await this.#connect(signal);
     await jobsClosed;
     clearInterval(looking);
+    clearTimeout(this.#changing);
     this.#rooms?.close();
     this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
     await this.#driver.stop(true);
@@ -364,6 +368,9 @@ export class Broker {
       gap: (subject) => {
         this.#tellAll(gapOf(this.#rooms?.roomOf(subject) ?? nameOf(subject)));
       },
+      full: (node, most) => {
+        this.#parts.log.error('a cluster has no room for another node: it is left out', { node: node.id, most });
+      },
       refused: (error) => this.#tellRefused(error),
       request: (data, from) => this.#asked(data, from),
     };
@@ -381,10 +388,14 @@ export class Broker {
     });
   }
 
+  /** Processes take from it which nodes there are: to send all of them at each change would take the square of their number. */
   #happened(event: ClusterEvent): void {
-    this.#tellAll(this.#now());
+    if (event.event === 'clusterState') this.#tellAll(this.#now());
     this.#tellAll({ say: 'event', ...event });
-    this.#parts.changed?.();
+    this.#changing ??= setTimeout(() => {
+      this.#changing = undefined;
+      this.#parts.changed?.();
+    }, REPORT_SOON_MS);
   }
 
   async #asked(bytes: Uint8Array, from: string): Promise<Uint8Array> {

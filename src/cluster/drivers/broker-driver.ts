@@ -20,7 +20,7 @@ import {
 import { Asked, ENVELOPE_BYTES, encodePublication, publicationHead } from './envelope.js';
 import { Gaps } from './gaps.js';
 import { Members } from './members.js';
-import { Membership } from './membership.js';
+import { Membership, MOST_OTHERS } from './membership.js';
 import { inboxOf, Requests } from './requests.js';
 import { callSafely, Subjects, type Subscriber } from './subjects.js';
 
@@ -197,6 +197,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
       replaced: () => this.#tellAllGaps(),
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),
+      full: (node) => callSafely(() => on.full(node, MOST_OTHERS + 1)),
     });
     return { on, head: publicationHead(self.id), membership, requests };
   }

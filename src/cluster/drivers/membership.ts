@@ -7,13 +7,16 @@
  * - `bye`: it stops.
  *
  * Ages are counted in own heartbeats, not in time: after a pause of this process its timer comes before the messages that
- * have waited in the socket, and a clock would declare all nodes lost.
+ * have waited in the socket, and a clock would declare all nodes lost. Only heartbeats that came back count: where the engine
+ * stands still, the silence of the others says nothing.
  */
 import { monotonicMs } from '../../util/clock.js';
 import type { NodeEnd, NodeId, NodeInfo } from '../driver.js';
 import { readNode } from '../names.js';
 
 const MOST_RETIRED = 4096;
+/** Anybody who may publish can announce nodes. */
+export const MOST_OTHERS = 1000;
 /** Two servers with one id that have lived equally long, but for the way of a message. */
 const EQUALLY_LONG_MS = 1000;
 
@@ -36,6 +39,8 @@ export interface MembershipEvents {
   taken(by: NodeInfo): void;
   /** The own heartbeats do not come back any more. */
   silent(): void;
+  /** There are `MOST_OTHERS` already: this one is left out. Once, until one of them goes. */
+  full(node: NodeInfo): void;
 }
 
 interface Other {
@@ -58,6 +63,7 @@ export class Membership {
   #sinceMs = monotonicMs();
   #echoMs = monotonicMs();
   #unanswered = 0;
+  #isFull = false;
   #answering: NodeJS.Timeout | undefined;
 
   constructor(self: NodeInfo, times: { heartbeatMs: number; ttlMs: number }, events: MembershipEvents) {
@@ -104,8 +110,10 @@ export class Membership {
 
   /** To be called each heartbeat while the engine is up. */
   tick(): void {
+    const isAnswered = this.#unanswered === 0;
     this.#say('here');
     if (++this.#unanswered > this.#mostMissed) return this.#events.silent();
+    if (!isAnswered) return;
     for (const other of this.#others.values()) {
       if (++other.missed > this.#mostMissed) this.#remove(other.node, 'lost');
     }
@@ -154,9 +162,15 @@ export class Membership {
       this.#retire(known.node);
       this.#remove(known.node, 'lost');
     }
+    if (this.#others.size >= MOST_OTHERS) return this.#leaveOut(node);
     this.#others.set(node.id, { node, missed: 0 });
     this.#events.nodeUp(node);
     this.#tellReplaced(node);
+  }
+
+  #leaveOut(node: NodeInfo): void {
+    if (!this.#isFull) this.#events.full(node);
+    this.#isFull = true;
   }
 
   #tellReplaced(node: NodeInfo): void {
@@ -170,6 +184,7 @@ export class Membership {
 
   #remove(node: NodeInfo, why: NodeEnd): void {
     this.#others.delete(node.id);
+    this.#isFull = false;
     this.#replaced.delete(startOf(node));
     this.#events.nodeDown(node.id, why);
   }

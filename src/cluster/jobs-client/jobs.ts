@@ -7,6 +7,7 @@ import { deferred } from '../../util/deferred.js';
 import { type ActiveSpan, inSpan } from '../../util/telemetry.js';
 import { within } from '../../util/within.js';
 import { checkJobData } from '../jobs/job-data.js';
+import { checkName } from '../jobs/job-id.js';
 import { checkFields, wrong } from '../jobs/known-fields.js';
 import { integer } from '../jobs/limits.js';
 import type { JobCounts, JobId, JobInfo, JobOptions, JobPage, JobRule, NewJob, ScheduledJob } from '../jobs/queue.js';
@@ -83,6 +84,7 @@ export class Jobs {
    * ERR_CLUSTER_PACKAGE, ERR_CLUSTER_TOO_EARLY, ERR_JOB_OPTION, ERR_JOB_DATA, ERR_JOB_SIZE; as all methods
    */
   async enqueue(name: string, data: unknown = null, options: JobOptions = {}): Promise<JobId> {
+    checkName('name', name);
     checkFields('options', 'options', options);
     const json = this.#toJson(data);
     return inSpan(sending(new Set([name]), 1), async (span) => {
@@ -96,7 +98,10 @@ export class Jobs {
   async enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]> {
     if (!Array.isArray(jobs)) throw wrong('jobs', 'an array of jobs', jobs);
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
-    for (const job of jobs) checkFields('job', '', job);
+    for (const job of jobs) {
+      checkFields('job', '', job);
+      checkName('name', job.name);
+    }
     const ready = jobs.map((job: NewJob) => ({ ...job, data: this.#toJson(job.data ?? null) }));
     return inSpan(sending(new Set(ready.map(({ name }) => name)), ready.length), async (span) => {
       const args: [NewJob[]] = [ready.map((job) => traced(job, span))];
@@ -113,11 +118,13 @@ export class Jobs {
 
   /** Ends a schedule; jobs that it has enqueued stay. @returns whether there was one */
   async unschedule(name: string, key: string): Promise<boolean> {
+    checkName('name', name);
     return (await this.#ask({ method: 'unschedule', args: [name, key] })) as boolean;
   }
 
   /** Jobs whose last attempt has failed, newest first. */
   async dead(name: string, page: JobPage = {}): Promise<JobInfo[]> {
+    checkName('name', name);
     return (await this.#ask({ method: 'dead', args: [name, page] })) as JobInfo[];
   }
 
@@ -128,6 +135,7 @@ export class Jobs {
 
   /** Of one name, over all nodes. */
   async counts(name: string): Promise<JobCounts> {
+    checkName('name', name);
     return (await this.#ask({ method: 'counts', args: [name] })) as JobCounts;
   }
 
