@@ -3,7 +3,7 @@
  * a worker.
  */
 import type { AccessLog } from '../access-log/access-log.js';
-import { ServerError } from '../errors/index.js';
+import { describe, ServerError } from '../errors/index.js';
 import { StaticFiles } from '../files/static-files.js';
 import type { Http2Record } from '../memory/boards.js';
 import type { ResolvedOptions } from '../options/index.js';
@@ -54,6 +54,15 @@ export interface HandlerParts {
   failed(error: unknown, what: string): void;
 }
 
+const RETURNED =
+  'a "request" callback has returned a value without answering, and its client waits: call res.end() or res.json() (what returns its answers is given as the option fetch)';
+
+/** What handlers of other frameworks return; not the timers and emitters that a short callback happens to return. */
+function looksLikeAnswer(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return typeof value === 'string';
+  return [Object.prototype, Array.prototype, Response.prototype].includes(Object.getPrototypeOf(value));
+}
+
 /** The user's `request` callback. */
 export function serveByCallback(callback: RequestCallback, parts: HandlerParts): Serve {
   knowPlace(defaultRequestLimits.form.folder);
@@ -66,12 +75,24 @@ export function serveByCallback(callback: RequestCallback, parts: HandlerParts):
     response.fail(500, 'Internal Server Error');
   };
   const settings: ResponseSettings = { compression: compressionOf(parts.options), failed };
+  let isTold = false;
+  const returned = (value: unknown, response: HttpResponse): void => {
+    if (isTold || response.ended || !looksLikeAnswer(value)) return;
+    isTold = true;
+    parts.log.warn(RETURNED, { returned: describe(value) });
+  };
   return (exchange) => {
     const request = new HttpRequest(exchange, peerOf, defaultRequestLimits);
     const response = new HttpResponse(exchange, request, settings);
     try {
       const result = callback(request, response);
-      if (isThenable(result)) result.then(undefined, (error: unknown) => failed(error, response, exchange));
+      if (!isThenable(result)) returned(result, response);
+      else {
+        result.then(
+          (value) => returned(value, response),
+          (error: unknown) => failed(error, response, exchange),
+        );
+      }
     } catch (error) {
       failed(error, response, exchange);
     }

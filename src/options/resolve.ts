@@ -63,26 +63,37 @@ function defaultOf(definition: Definition<unknown, unknown>, machine: Machine, c
   return 'value' in definition.default ? definition.default.value : definition.default.compute(machine, chosen);
 }
 
-function refuseUnknown(given: unknown, known: readonly OptionName[]): asserts given is object {
-  if (!isPlainObject(given)) {
-    throw new ServerError('ERR_OPTION_TYPE', {
-      name: 'options',
-      expected: 'an object with options by name',
-      received: describe(given),
-    });
-  }
-  const unknown = Object.keys(given).find((name) => !known.includes(name as OptionName));
-  if (unknown === undefined) return;
-  throw new ServerError('ERR_OPTION_UNKNOWN', { name: unknown, nearest: nearest(unknown, known, swooleNames(known)) });
+/** @throws ServerError ERR_OPTION_TYPE */
+export function refuseNoObject(given: unknown): asserts given is object {
+  if (isPlainObject(given)) return;
+  const expected = 'an object with options by name';
+  throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
 }
 
-/** Each word Swoole has for an option, with the option. */
-function swooleNames(known: readonly OptionName[]): [word: string, name: string][] {
-  return known.flatMap((name) => {
+/** Words of other servers, and of our own flags. */
+const OTHER_WORDS: readonly [word: string, name: OptionName][] = [
+  ['workers', 'workerNum'],
+  ['instances', 'workerNum'],
+  ['taskWorkers', 'taskWorkerNum'],
+  ['reactors', 'reactorNum'],
+  ['threads', 'reactorNum'],
+];
+
+function refuseUnknown(given: unknown, known: readonly OptionName[]): asserts given is object {
+  refuseNoObject(given);
+  const unknown = Object.keys(given).find((name) => !known.includes(name as OptionName));
+  if (unknown === undefined) return;
+  throw new ServerError('ERR_OPTION_UNKNOWN', { name: unknown, nearest: nearest(unknown, known, otherWords(known)) });
+}
+
+/** Each word that Swoole and others have for an option, with the option. */
+function otherWords(known: readonly OptionName[]): (readonly [word: string, name: string])[] {
+  const ofSwoole = known.flatMap((name) => {
     const { swoole = '' }: Definition<unknown, unknown> = definitions[name];
     const words = swoole.split(/[ ,]+/).filter((word) => /^[a-z][a-z0-9_]*$/.test(word));
     return words.map((word): [string, string] => [word, name]);
   });
+  return [...ofSwoole, ...OTHER_WORDS.filter(([, name]) => known.includes(name))];
 }
 
 function refuseTls({ type, tls }: { readonly type: string; readonly tls: unknown }): void {

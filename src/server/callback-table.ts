@@ -1,6 +1,7 @@
 /** The callbacks of a server, and of a listen port. */
 import { describe, ServerError } from '../errors/index.js';
 import { nearest } from '../options/index.js';
+import { told } from './told-error.js';
 
 type Callback = (...args: unknown[]) => unknown;
 
@@ -47,7 +48,7 @@ export class CallbackTable<E extends object> {
   on<K extends keyof E & string>(event: K, callback: E[K]): void {
     this.#check(event);
     if (typeof callback !== 'function')
-      throw new ServerError('ERR_CALLBACK_TYPE', { event, received: describe(callback) });
+      throw told(new ServerError('ERR_CALLBACK_TYPE', { event, received: describe(callback) }));
     const before = this.callbacks[event];
     if (before !== undefined && before !== callback) this.#replaced(event);
     this.callbacks[event] = callback;
@@ -66,9 +67,11 @@ export class CallbackTable<E extends object> {
   #check(event: string): void {
     if (this.#names.includes(event)) return;
     const near = nearest(String(event), this.#names);
-    throw new ServerError('ERR_EVENT_UNKNOWN', {
-      name: String(event),
-      ...(near === undefined ? {} : { nearest: near }),
-    });
+    throw told(
+      new ServerError('ERR_EVENT_UNKNOWN', {
+        name: String(event),
+        ...(near === undefined ? {} : { nearest: near }),
+      }),
+    );
   }
 }

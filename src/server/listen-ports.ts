@@ -3,6 +3,7 @@ import { ServerError } from '../errors/index.js';
 import { MAX_PORTS } from '../memory/region.js';
 import type { ListenOptions, ResolvedOptions } from '../options/index.js';
 import { ListenPort } from './listen-port.js';
+import { told } from './told-error.js';
 
 export class ListenPorts {
   readonly #list: ListenPort[] = [];
@@ -31,7 +32,11 @@ export class ListenPorts {
       () => this.#boundPort(index),
       (event) => this.#replaced(event, index),
     );
-    port.resolve(server);
+    try {
+      port.resolve(server);
+    } catch (error) {
+      throw told(error);
+    }
     this.#list.push(port);
     return port;
   }

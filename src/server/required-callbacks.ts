@@ -45,6 +45,12 @@ export function requireCallbacks(context: StartContext): void {
   }
 }
 
+/** Events that have a callback of the server, and that none of its ports calls. Programs may register them for all of their servers. */
+export function uncalledEvents({ events, ports }: Pick<StartContext, 'events' | 'ports'>): string[] {
+  const names = Object.keys(calledBy) as (keyof PortEvents)[];
+  return names.filter((event) => events[event] !== undefined && !ports.some((port) => calledBy[event](port.settings)));
+}
+
 /** The server's own callbacks may be for another port; those of a port are for it alone. */
 function refuseUnused(port: ListenPort): void {
   const { settings } = port;

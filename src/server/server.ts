@@ -20,7 +20,7 @@ import type { Runtime, StartContext } from './context.js';
 import { DatagramSender } from './datagrams.js';
 import { type ServerEvents, serverEventNames } from './events.js';
 import type { FileRange } from './file-to-send.js';
-import { resolveGiven } from './given-options.js';
+import { copyOf, resolveGiven } from './given-options.js';
 import type { HeartbeatOptions } from './heartbeat.js';
 import { type HttpHalf, httpOfPlainServers } from './http-half.js';
 import { inherited } from './inherited.js';
@@ -76,7 +76,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     this.#http = http;
     if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
     scriptHas('made');
-    this.#given = { ...options };
+    this.#given = copyOf(options);
     this.#options = resolveGiven(this.#given);
     this.#log = new ServerLog(this.#options);
     const { log } = this.#log;
@@ -93,7 +93,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   /** Merges more options in, before `start()`. Swoole: set() @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
   set(options: ServerOptions): this {
     this.#mustNotHaveStarted('set');
-    const given = { ...this.#given, ...options };
+    const given = { ...this.#given, ...copyOf(options) };
     const resolved = resolveGiven(given);
     this.#ports.resolve(resolved);
     this.#options = resolved;
@@ -107,7 +107,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
    */
   listen(options: ListenOptions): ListenPort {
     this.#mustNotHaveStarted('listen');
-    return this.#ports.add({ ...options }, this.#options);
+    return this.#ports.add(copyOf(options), this.#options);
   }
 
   /**

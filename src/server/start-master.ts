@@ -37,7 +37,7 @@ import type { Connection } from './connection.js';
 import type { Runtime, StartContext } from './context.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
 import { logDebugger } from './debugging.js';
-import { requireCallbacks } from './required-callbacks.js';
+import { requireCallbacks, uncalledEvents } from './required-callbacks.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
 import { toldFromAfar } from './told-error.js';
 
@@ -104,6 +104,8 @@ const INTERRUPTED = 130;
 async function bringUp(context: StartContext): Promise<void> {
   const { options, log, commands } = context;
   requireCallbacks(context);
+  const uncalled = uncalledEvents(context);
+  if (uncalled.length > 0) log.info('callbacks that no listen port calls, as none speaks their protocol', { uncalled });
   for (const { root } of options.staticFiles) {
     if (statSync(root, { throwIfNoEntry: false })?.isDirectory()) continue;
     const expected = 'a folder that is there';

@@ -13,7 +13,7 @@ const OURS = dirname(dirname(fileURLToPath(CLI_ENTRY)));
 const DEEPEST = 8;
 
 /**
- * To be called with the errors of `new Server()`, `set`, `listen` and `start`, just before the throw. Removes the
+ * To be called with the errors of `new Server()`, `set`, `listen`, `on` and `start`, just before the throw. Removes the
  * frames of this package from its stack and its causes; and if the script does not catch it, only that is printed.
  * @returns the error
  */

@@ -387,6 +387,7 @@ for (const kind of kinds) {
           nodeDown() {},
           state() {},
           gap() {},
+          full() {},
           refused() {},
           request: async () => text(''),
         };

@@ -119,6 +119,7 @@ export function begin(node: TestNode, incarnation: string = randomUUID()): Promi
       nodeDown: (id: string, why: NodeEnd) => node.told.push(`${why} ${id}`),
       state: (state) => node.told.push(`state ${state}`),
       gap: (subject) => node.told.push(`gap ${subject}`),
+      full: ({ id }) => node.told.push(`full ${id}`),
       refused: ({ message }) => node.told.push(`refused ${message}`),
       request: (data, from) => node.answer(data, from),
     },

@@ -85,6 +85,39 @@ describe.each(ways)('an error of %s', (_, thrown, event) => {
   });
 });
 
+describe('a callback that returns what looks like an answer, and has not answered', () => {
+  const parts = () => {
+    const warned: unknown[][] = [];
+    return { warned, ...partsOf({ log: { warn: (...told: unknown[]) => warned.push(told) } }) };
+  };
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  it.each([
+    ['a text', () => 'hello'],
+    ['an object, later', async () => ({ hello: 'world' })],
+    ['a list', () => [1]],
+    ['a Response, later', async () => new Response('hello')],
+  ])('%s: is told of once', async (_, callback) => {
+    const { warned, parts: given } = parts();
+    const serve = serveByCallback(callback, given);
+    for (let i = 0; i < 3; i++) serve(new FakeExchange());
+    await turn();
+    expect(warned).toEqual([[expect.stringContaining('has returned a value'), { returned: expect.any(String) }]]);
+  });
+
+  it.each([
+    ['what has answered', (_: unknown, response: { end(text: string): unknown }) => [response.end('x')]],
+    ['nothing', () => {}],
+    ['nothing, later', async () => {}],
+    ['a timer, as short callbacks do', () => setTimeout(() => {}, 0)],
+  ])('is not: %s', async (_, callback) => {
+    const { warned, parts: given } = parts();
+    serveByCallback(callback as never, given)(new FakeExchange());
+    await turn();
+    expect(warned).toEqual([]);
+  });
+});
+
 it('an expectation that nobody knows is refused, and the connection ends', () => {
   const exchange = new FakeExchange();
   refuseExpectation(exchange);

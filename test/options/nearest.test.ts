@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { nearest } from '../../src/options/index.js';
+import { nearest, resolveOptions } from '../../src/options/index.js';
 
 const known = ['workerNum', 'reactorNum', 'port', 'noDelay'];
 
@@ -47,4 +47,15 @@ test('any one slip in a name of six letters or more is found', () => {
 
 test('a long name costs little', () => {
   expect(nearest('w'.repeat(1_000_000), known)).toBeUndefined();
+});
+
+test.each([
+  ['workers', 'workerNum'],
+  ['instances', 'workerNum'],
+  ['taskWorkers', 'taskWorkerNum'],
+  ['threads', 'reactorNum'],
+])('an option "%s" is told that it is called %s', (name, expected) => {
+  expect(() => resolveOptions({ [name]: 4 } as never)).toThrow(
+    expect.objectContaining({ code: 'ERR_OPTION_UNKNOWN', detail: { name, nearest: expected } }),
+  );
 });

@@ -10,7 +10,7 @@ import type { StartContext } from '../../src/server/context.js';
 import { fileToSend } from '../../src/server/file-to-send.js';
 import { ListenPort } from '../../src/server/listen-port.js';
 import { ReplacedCallbacks } from '../../src/server/replaced-callbacks.js';
-import { requireCallbacks } from '../../src/server/required-callbacks.js';
+import { requireCallbacks, uncalledEvents } from '../../src/server/required-callbacks.js';
 import { checkUserProcess } from '../../src/server/user-processes.js';
 import { openDescriptors } from '../helpers/leaks.js';
 
@@ -201,6 +201,18 @@ describe('what a server cannot do without', () => {
       expect(refusal(given)).toBeUndefined();
     },
   );
+
+  it('is told of where the server has a callback that none of its ports calls', () => {
+    const all = { receive, request: receive, packet: receive, message: receive, close: receive, task: receive };
+    expect(uncalledEvents(context({}, all))).toEqual(['packet', 'request', 'message']);
+    expect(uncalledEvents(context({ protocol: 'http' } as ServerOptions, all))).toEqual([
+      'receive',
+      'packet',
+      'message',
+    ]);
+    expect(uncalledEvents(context({ type: 'udp' }, all))).toEqual(['receive', 'request', 'message', 'close']);
+    expect(uncalledEvents(context({}, { receive }))).toEqual([]);
+  });
 
   it('may be a callback of the port alone', () => {
     const given = context({});

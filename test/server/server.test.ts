@@ -108,6 +108,18 @@ describe('a server that has not started', () => {
     expect([port.host, port.port]).toEqual(['127.0.0.1', 9503]);
   });
 
+  it.each([8210, null, 'x', [], new Map()])('takes no options that are %o, nowhere', (given) => {
+    const it = server();
+    const wanted = expect.objectContaining({
+      code: 'ERR_OPTION_TYPE',
+      detail: expect.objectContaining({ name: 'options' }),
+    });
+    expect(() => new Server(given as never)).toThrow(wanted);
+    expect(() => it.listen(given as never)).toThrow(wanted);
+    expect(() => it.set(given as never)).toThrow(wanted);
+    expect(it.ports).toHaveLength(1);
+  });
+
   it('has callbacks, which can be taken away again; each call gives the server back', () => {
     const it = server();
     expect(it.on('receive', nothing)).toBe(it);
