@@ -157,7 +157,8 @@ function putOff(text, module) {
   if (!text.includes(loaded)) return text;
   if (!isSimple) throw new Error(`the bundle uses ${name} otherwise than by its members`);
   const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("node:${module}");`;
-  return text.replaceAll(used, `${name}().`).replace(loaded, () => lazy);
+  // `new node_crypto().X509Certificate()` would make what node_crypto is.
+  return text.replaceAll(used, `(${name}()).`).replace(loaded, () => lazy);
 }
 
 /** The files by which Node comes into the program. */
