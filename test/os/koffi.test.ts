@@ -21,7 +21,10 @@ it('is the same where its binary is known to lie and where koffi looks for it', 
 it('says how its binary is had where that is missing', () => {
   const build = new URL('../../build/os/koffi.js', import.meta.url).href;
   const script = `
+    const fs = require('node:fs');
+    fs.existsSync = () => false;
     const Module = require('node:module');
+    Module.syncBuiltinESMExports();
     const resolve = Module._resolveFilename;
     Module._resolveFilename = function (name, ...rest) {
       if (name === 'koffi') throw new Error('Cannot find the native Koffi module\\nRequire stack: …');

@@ -41,6 +41,8 @@ const MAX_STREAMS = 128;
 const SESSION_MB = 32;
 /** Limit of streams that the client breaks within a second: beyond it, it keeps the server busy for nothing. */
 const MAX_RESETS_PER_SECOND = 200;
+/** A client that takes nothing is not waited for. */
+const ROUNDS_TO_SEND = 10;
 /** For a connection that ends in good order, and whose client prevents it. */
 const LINGER_MS = 5000;
 /** With the four pseudo fields. */
@@ -125,8 +127,17 @@ export class Http2Connection {
     const why = `the client has reset more than ${MAX_RESETS_PER_SECOND} streams in a second`;
     this.#isExpelled = true;
     this.#session.goaway(NGHTTP2_ENHANCE_YOUR_CALM);
-    // The GOAWAY of `destroy` itself is lost while bytes are being written.
-    setImmediate(() => this.#session.destroy(new Error(why), NGHTTP2_ENHANCE_YOUR_CALM));
+    this.#destroyWhenSent(new Error(why), ROUNDS_TO_SEND);
+  }
+
+  /** The GOAWAY of `destroy` itself, and that before it, are lost while bytes are being written, which takes rounds of the loop. */
+  #destroyWhenSent(error: Error, rounds: number): void {
+    setImmediate(() => {
+      if (this.#session.destroyed) return;
+      const isSent = this.#session.state.outboundQueueSize === 0;
+      if (isSent || rounds === 0) this.#session.destroy(error, NGHTTP2_ENHANCE_YOUR_CALM);
+      else this.#destroyWhenSent(error, rounds - 1);
+    });
   }
 
   #expectStream(ms: number): void {
