@@ -29,8 +29,11 @@ const HELD = 'commander';
 const isExternal = (id) => /^[^./]/.test(id) && id !== HELD;
 /** Importing any other module does nothing: it is left out where nothing of it is used, such as koffi of the command line. */
 const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
-/** Modules of Node that take 1 to 9 ms to load, and that many processes do without: loaded where they are used first. */
-const PUT_OFF = ['child_process', 'crypto', 'http'];
+/**
+ * Modules of Node that take 1 to 5 ms to load, and that many processes do without: loaded where they are used first. Not
+ * `http`: tools that instrument it wait until somebody requires it, and apps import it.
+ */
+const PUT_OFF = ['child_process', 'crypto'];
 /** As in src/load.cjs. */
 const HASH_LENGTH = 16;
 /** What `import 'tswoole'` loads, in one file. */
