@@ -3,7 +3,7 @@
  * process of this node.
  */
 import { describe, ServerError, serializeError } from '../errors/index.js';
-import { integer } from '../options/check.js';
+import { integer, refuseNoObject } from '../options/check.js';
 import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { clonedBytes } from '../shared/cloned.js';
 import { monotonicMs } from '../util/clock.js';
@@ -153,13 +153,7 @@ export class Cluster {
    * the callback
    */
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
-    if (typeof options !== 'object' || options === null) {
-      throw new ServerError('ERR_OPTION_TYPE', {
-        name: 'options',
-        expected: 'an object',
-        received: describe(options),
-      });
-    }
+    refuseNoObject(options);
     const timeoutMs = milliseconds.check('timeoutMs', options.timeoutMs ?? this.#parts.requestTimeoutMs);
     return (await this.#ask({ ask: 'request', node, data, timeoutMs }, node, timeoutMs)) as T;
   }

@@ -4,7 +4,7 @@ import { addHistograms, type Histogram, quantile, subtractHistogram } from '../m
 import type { Region } from '../memory/region.js';
 import { callbacksOf } from './stats.js';
 
-const INTERVAL_MS = 1000;
+/** Seconds. */
 const KEPT = 10;
 
 /** Seconds within which half, and 99 of 100, have ended; 0: none has. */
@@ -17,22 +17,12 @@ export class LatencyMeter {
   readonly #region: Region;
   /** By id of the process; the oldest first. */
   readonly #samples: (readonly Histogram[])[] = [];
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(region: Region) {
     this.#region = region;
   }
 
-  start(): void {
-    this.sample();
-    this.#timer ??= setInterval(() => this.sample(), INTERVAL_MS).unref();
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-  }
-
+  /** To be called once a second. */
   sample(): void {
     const ids = Array.from({ length: processNum(this.#region.shape) }, (_, id) => id);
     this.#samples.push(ids.map((id) => callbacksOf(this.#region, id)));

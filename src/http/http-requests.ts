@@ -271,10 +271,8 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
         hasEnded = true;
         outbox.close(fd, false);
       },
-      // Bytes written before the end still leave; so do those of this turn, such as the GOAWAY that says why.
-      destroy: () => {
-        if (!hasEnded) setImmediate(() => outbox.close(fd, true));
-      },
+      // Bytes written before the end still leave.
+      destroy: () => void (hasEnded || outbox.close(fd, true)),
       pause: () => void outbox.setPaused(fd, true),
       resume: () => void outbox.setPaused(fd, false),
     };

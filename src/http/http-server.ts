@@ -2,8 +2,9 @@
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import { isTicket } from '../ipc/frames/http.js';
-import { isPlainObject, type ServerOptions } from '../options/index.js';
+import type { ServerOptions } from '../options/index.js';
 import type { ServerEvents } from '../server/events.js';
+import { copyOf } from '../server/given-options.js';
 import { giveHttpToPlainServers, type HttpHalf } from '../server/http-half.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
@@ -100,11 +101,7 @@ function halfWith(apps: HttpApps): HttpHalf {
   };
 }
 
-function split(given: unknown, half: (apps: HttpApps) => HttpHalf): [ServerOptions, HttpHalf] {
-  if (!isPlainObject(given)) {
-    const expected = 'an object with options by name';
-    throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
-  }
-  const { fetch, listener, app, ...options } = given as HttpServerOptions;
+function split(given: HttpServerOptions, half: (apps: HttpApps) => HttpHalf): [ServerOptions, HttpHalf] {
+  const { fetch, listener, app, ...options } = copyOf(given);
   return [{ protocol: 'http', ...options }, half(checkApps({ fetch, listener, app }))];
 }

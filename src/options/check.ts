@@ -268,6 +268,13 @@ export function isPlainObject(value: unknown): value is Readonly<Record<string, 
   return /^\[object (?:Object|Module)\]$/.test(Object.prototype.toString.call(value));
 }
 
+/** @throws ServerError ERR_OPTION_TYPE */
+export function refuseNoObject(given: unknown): asserts given is object {
+  if (isPlainObject(given)) return;
+  const expected = 'an object with options by name';
+  throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
+}
+
 /** An IP address, or a range of them. */
 export function isRange(value: unknown): value is string {
   if (typeof value !== 'string') return false;

@@ -1,5 +1,5 @@
 export type { AdminOptions, ResolvedAdmin } from './admin.js';
-export { isPlainObject } from './check.js';
+export { isPlainObject, refuseNoObject } from './check.js';
 export type { OptionName } from './definitions.js';
 export {
   checkOption,
@@ -25,4 +25,4 @@ export { currentMachine, type Machine } from './machine.js';
 export { nearest } from './nearest.js';
 export type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 export { speaksHttp } from './protocol.js';
-export { optionNames, refuseNoObject, resolveListen, resolveOptions } from './resolve.js';
+export { optionNames, resolveListen, resolveOptions } from './resolve.js';

@@ -1,6 +1,6 @@
 import { describe, ServerError } from '../errors/index.js';
 import { accessLogOf } from './access-log.js';
-import { isPlainObject } from './check.js';
+import { refuseNoObject } from './check.js';
 import {
   type Chosen,
   type Definition,
@@ -61,13 +61,6 @@ export function resolveListen(given: ListenOptions, server: ResolvedOptions): Re
 
 function defaultOf(definition: Definition<unknown, unknown>, machine: Machine, chosen: Chosen): unknown {
   return 'value' in definition.default ? definition.default.value : definition.default.compute(machine, chosen);
-}
-
-/** @throws ServerError ERR_OPTION_TYPE */
-export function refuseNoObject(given: unknown): asserts given is object {
-  if (isPlainObject(given)) return;
-  const expected = 'an object with options by name';
-  throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
 }
 
 /** Words of other servers, and of our own flags. */

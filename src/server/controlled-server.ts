@@ -96,7 +96,10 @@ export class ControlledServer implements Controlled {
     this.#history = new HistoryMeter({
       region: this.#region,
       endedTasks: () => this.#endedTasks(),
-      sampled: () => void this.#doing.now(), // it must see each manager, and when a reload begins
+      sampled: () => {
+        this.#doing.now(); // it must see each manager, and when a reload begins
+        this.#latencies.sample();
+      },
     });
     this.#ends = new Ends(() => this.now());
     parts.master.onEnd = (end) => this.#ends.add(end);
@@ -105,7 +108,6 @@ export class ControlledServer implements Controlled {
   /** From now on it measures rates per second, and latencies. */
   start(): void {
     this.#meter.start();
-    this.#latencies.start();
     this.#history.start();
   }
 
