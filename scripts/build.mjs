@@ -30,25 +30,42 @@ const isExternal = (id) => /^[^./]/.test(id) && id !== HELD;
 /** Importing any other module does nothing: it is left out where nothing of it is used, such as koffi of the command line. */
 const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
 /**
- * Modules of Node that take 1 to 5 ms to load, and that many processes do without: loaded where they are used first. Not
- * `http`: tools that instrument it wait until somebody requires it, and apps import it.
+ * What takes 1 to 10 ms to load, and many processes do without: loaded where it is used first. Not `node:http`: tools that
+ * instrument it wait until somebody requires it, and apps import it.
  */
-const PUT_OFF = ['child_process', 'crypto'];
+const PUT_OFF = ['node:child_process', 'node:crypto', 'node:tls', '@fastify/busboy', 'mrmime'];
+/** The same of our own modules, by their paths in src; what nobody else imports goes with them. */
+const PUT_OFF_OWN = [
+  'access-log/access-log',
+  'control/commands',
+  'control/stats',
+  'errors/table',
+  'files/static-files',
+  'http/detached',
+  'reactor/admission/handshake',
+  'reactor/admission/proxy-header',
+  'server/cluster-node',
+  'shared/cache/cache-core',
+  'shared/limiter-cells',
+  'shared/table/rows',
+  'shared/table/writes',
+  'shared/topic/message-ring',
+  'util/cron',
+  'websocket/zlib-engine',
+];
+const STATIC_IMPORT = /^(?:import|export)\s(?:[^'"();]*\sfrom\s)?['"](\.[^'"]*)\.js['"]/gm;
 /** As in src/load.cjs. */
 const HASH_LENGTH = 16;
-/** What `import 'tswoole'` loads, in one file. */
-const isImportedAtOnce = (id) => !id.endsWith('/run-app.ts');
-
 /**
  * One program for each kind of process or thread, which share no objects: so nearly all calls stay within a file, where
  * V8 makes them fastest. `server` and `cli` are split further, by what is loaded where it is needed. Those in
  * src/entries.ts, and: what users import.
  */
 const PROGRAMS = [
-  { entries: { server: 'index', 'run-app': 'http/run-app' }, atOnce: isImportedAtOnce },
-  { entries: { reactor: 'reactor/entry' } },
-  { entries: { 'stack-watch': 'worker/stack-watch-entry' } },
-  { entries: { cli: 'cli/main' }, atOnce: () => true },
+  { server: 'index', 'run-app': 'http/run-app' },
+  { reactor: 'reactor/entry' },
+  { 'stack-watch': 'worker/stack-watch-entry' },
+  { cli: 'cli/main' },
 ];
 
 /** By the path of its entry, as src/entries.ts has it. */
@@ -81,10 +98,10 @@ async function describeOptions() {
   writeFileSync(at('dist/options/option-types.d.ts'), optionTypes());
 }
 
-/** @returns the paths of the files in dist */
-async function bundle({ entries, atOnce }) {
-  const [name] = Object.keys(entries);
-  const first = { name, tags: ['$initial'], test: atOnce };
+/** @param entries the first is what is loaded at once, and in one file @returns the paths of the files in dist */
+async function bundle(entries) {
+  const [[name, first]] = Object.entries(entries);
+  const groups = groupsOf(name, first);
   const program = await rolldown({
     input: Object.fromEntries(Object.entries(entries).map(([name, source]) => [name, at('src', `${source}.ts`)])),
     platform: 'node',
@@ -102,17 +119,49 @@ async function bundle({ entries, atOnce }) {
       charset: 'ascii', // V8 keeps a byte per letter
       entryFileNames: '[name].cjs',
       chunkFileNames: ({ moduleIds }) => `${name}-${folderOfMost(moduleIds)}.cjs`,
-      codeSplitting: atOnce !== undefined && { groups: [first], includeDependenciesRecursively: false },
+      codeSplitting: { groups, includeDependenciesRecursively: false },
     });
     const files = output.map(({ fileName }) => at('dist', fileName));
+    const isPutOff = ({ moduleIds = [] }) => moduleIds.some((id) => PUT_OFF_OWN.includes(sourceOf(id)));
+    const later = [...PUT_OFF, ...output.filter(isPutOff).map(({ fileName }) => `./${fileName}`)];
     for (const file of files) {
-      if (file.endsWith('.cjs')) finish(file);
+      if (file.endsWith('.cjs')) finish(file, later);
       else dropSources(file);
     }
     return files;
   } finally {
     await program.close();
   }
+}
+
+/** What the entry loads at once, and each module that is put off, with what only it needs of what the entry imports. */
+function groupsOf(name, entry) {
+  const atOnce = closureOf(entry, PUT_OFF_OWN);
+  const without = [...atOnce, ...PUT_OFF_OWN];
+  const later = PUT_OFF_OWN.map((source) => ({ name: source, modules: closureOf(source, without) }));
+  const isShared = (source) => later.filter(({ modules }) => modules.has(source)).length > 1;
+  const isAtOnce = (source) => atOnce.has(source) || isShared(source);
+  return [
+    { name, test: (id) => id.includes(`/node_modules/${HELD}/`) || isAtOnce(sourceOf(id)) },
+    ...later.map(({ name, modules }) => ({ name, test: (id) => modules.has(sourceOf(id)) })),
+  ];
+}
+
+/** @returns its path in src, without its ending */
+function sourceOf(id) {
+  return relative(at('src'), id).replace(/\.ts$/, '');
+}
+
+/** @returns paths in src of a module and all that it imports, but for those of `without` and what only they import */
+function closureOf(source, without, found = new Set()) {
+  found.add(source);
+  const file = at('build', `${source}.js`);
+  if (!existsSync(file)) return found; // of another package
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(STATIC_IMPORT)) {
+    const imported = join(dirname(source), path);
+    if (!found.has(imported) && !without.includes(imported)) closureOf(imported, without, found);
+  }
+  return found;
 }
 
 /** Loaded by Node itself, before the script and beside any other copy of the package. */
@@ -145,21 +194,22 @@ function dropSources(path) {
 }
 
 /** At the end stands a hash: src/load.cjs knows by it which cache belongs to the file. */
-function finish(path) {
-  const text = PUT_OFF.reduce(putOff, readFileSync(path, 'utf8'));
+function finish(path, later) {
+  const text = later.reduce(putOff, readFileSync(path, 'utf8'));
   const hash = createHash('sha256').update(text).digest('hex');
   writeFileSync(path, `${text}\n//# ${hash.slice(0, HASH_LENGTH)}`);
 }
 
-/** The bundler loads a module of Node where the file begins, and names it at each use: `node_http.Server`. */
-function putOff(text, module) {
-  const name = `node_${module}`;
-  const loaded = `let ${name} = require("node:${module}");`;
+/** The bundler loads other files where a file begins, and names them at each use: `node_crypto.X509Certificate`. */
+function putOff(text, id) {
+  const asText = id.replaceAll(/[./]/g, '\\$&');
+  const [loaded, name] = new RegExp(`^(?:let|const) (\\w+) = require\\("${asText}"\\);`, 'm').exec(text) ?? [];
+  if (loaded === undefined) return text;
   const used = new RegExp(`\\b${name}\\.`, 'g');
-  const isSimple = text.replace(loaded, '').split(name).length - 1 === (text.match(used) ?? []).length;
-  if (!text.includes(loaded)) return text;
+  const isSimple =
+    text.replace(loaded, '').split(new RegExp(`\\b${name}\\b`)).length - 1 === (text.match(used) ?? []).length;
   if (!isSimple) throw new Error(`the bundle uses ${name} otherwise than by its members`);
-  const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("node:${module}");`;
+  const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("${id}");`;
   // `new node_crypto().X509Certificate()` would make what node_crypto is.
   return text.replaceAll(used, `(${name}()).`).replace(loaded, () => lazy);
 }

@@ -22,11 +22,15 @@ const CHECKSUM_BYTES = 4;
 /** By then a process has called what it needs to start, and V8 caches only what it has compiled. */
 const WRITE_AFTER_MS = 1000;
 const CACHE = join(__dirname, '.cache');
+/** As long as the longest file of the program and its cache. */
+const SCRATCH_BYTES = 1 << 20;
 
 const loaded = new Map();
 /** What was compiled, by the file of the cache that is to hold it. */
 const uncached = new Map();
 let timer;
+/** For a turn of the event loop. */
+let scratch;
 
 module.exports = load;
 
@@ -77,28 +81,38 @@ function compile(file, name) {
 
 /** In one string: V8 keeps it, and would keep a text that was put together twice. The build writes ASCII. */
 function readWrapped(file) {
-  const descriptor = fs.openSync(file, 'r');
-  try {
-    const { size } = fs.fstatSync(descriptor);
-    const bytes = Buffer.allocUnsafeSlow(HEAD.length + size + TAIL.length);
-    bytes.write(HEAD, 'latin1');
-    fs.readSync(descriptor, bytes, HEAD.length, size, 0);
-    bytes.write(TAIL, HEAD.length + size, 'latin1');
-    return bytes.toString('latin1');
-  } finally {
-    fs.closeSync(descriptor);
-  }
+  const bytes = readInto(file, HEAD, TAIL);
+  return bytes.latin1Slice(0, bytes.length);
 }
 
 /** @returns undefined: there is none, or it is not whole */
 function readCache(file) {
   try {
-    const bytes = fs.readFileSync(file);
+    const bytes = readInto(file, '', '');
     const end = bytes.length - CHECKSUM_BYTES;
     const data = bytes.subarray(0, end);
     return crc32(data) === bytes.readUInt32LE(end) ? data : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** All files into the same memory, one after the other: fresh memory is dearer than the reading. */
+function readInto(file, head, tail) {
+  const descriptor = fs.openSync(file, 'r');
+  try {
+    const { size } = fs.fstatSync(descriptor);
+    const length = head.length + size + tail.length;
+    if (scratch === undefined) setImmediate(() => (scratch = undefined)).unref();
+    if (scratch === undefined || scratch.length < length)
+      scratch = Buffer.allocUnsafeSlow(Math.max(length, SCRATCH_BYTES));
+    const bytes = scratch.subarray(0, length);
+    bytes.write(head, 'latin1');
+    fs.readSync(descriptor, bytes, head.length, size, 0);
+    bytes.write(tail, head.length + size, 'latin1');
+    return bytes;
+  } finally {
+    fs.closeSync(descriptor);
   }
 }
 

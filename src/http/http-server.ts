@@ -2,13 +2,14 @@
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import { isTicket } from '../ipc/frames/http.js';
+import type { Outbox } from '../ipc/outbox.js';
 import type { ServerOptions } from '../options/index.js';
 import type { ServerEvents } from '../server/events.js';
 import { copyOf } from '../server/given-options.js';
 import { giveHttpToPlainServers, type HttpHalf } from '../server/http-half.js';
 import { Server } from '../server/server.js';
 import { checkApps, type FetchFunction, type HttpApps } from './apps.js';
-import type { DetachedAnswers } from './detached.js';
+import { DetachedAnswers } from './detached.js';
 import type { HttpRequest } from './request.js';
 import type { HttpResponse } from './response.js';
 
@@ -46,21 +47,6 @@ export class HttpServer<Events extends object = ServerEvents> extends Server<Eve
     super(...split(options, half));
   }
 
-  override async start(): Promise<void> {
-    // Processes that run callbacks must have it by then; the master has it when the server is up.
-    if (this.role !== 'master') await this.#loadDetached();
-    await super.start();
-    if (this.role === 'master') await this.#loadDetached();
-  }
-
-  async #loadDetached(): Promise<void> {
-    const { DetachedAnswers } = await import('./detached.js');
-    this.#detached = new DetachedAnswers(
-      () => this.runtimeFor('response').outbox,
-      (fd) => this.getClientInfo(fd) ?? NO_PEER,
-    );
-  }
-
   /**
    * The answer to a request whose worker has left it to another process by `res.detach()`; from any process, in both
    * modes. It is not compressed, and a request that was answered in the meantime is not answered again. Swoole:
@@ -70,12 +56,15 @@ export class HttpServer<Events extends object = ServerEvents> extends Server<Eve
    * @throws ServerError ERR_NOT_STARTED; ERR_HTTP_DETACH: the number is not one of `detach()`
    */
   response(fd: number, exchange: number): HttpResponse | undefined {
-    const detached = this.#detached;
-    if (detached === undefined) throw new ServerError('ERR_NOT_STARTED', { method: 'response' });
+    const outbox = (): Outbox => this.runtimeFor('response').outbox;
+    this.runtimeFor('response');
     if (!isTicket(exchange)) {
       throw new ServerError('ERR_HTTP_DETACH', { why: `the number is ${describe(exchange)}` });
     }
-    return this.clients.withSlot('response', fd, () => true) ? detached.response(fd, exchange) : undefined;
+    if (!this.clients.withSlot('response', fd, () => true)) return undefined;
+    // Processes that answer nobody else's requests never load it.
+    this.#detached ??= new DetachedAnswers(outbox, (peer) => this.getClientInfo(peer) ?? NO_PEER);
+    return this.#detached.response(fd, exchange);
   }
 }
 

@@ -50,6 +50,22 @@ writeFileSync(
   try { new Server({ workerNum: -1 }); } catch (error) { console.log(error.stack); }`,
 );
 
+writeFileSync(
+  join(copy, 'opened.cjs'),
+  `const fs = require('node:fs');
+  const { openSync } = fs;
+  const opened = [];
+  fs.openSync = (path, ...rest) => {
+    if (path.endsWith('.cjs')) opened.push(require('node:path').basename(path));
+    return openSync(path, ...rest);
+  };
+  const before = new Set(Object.keys(require.cache));
+  require('./dist/index.cjs');
+  const packages = Object.keys(require.cache).filter((path) => !before.has(path) && path.includes('node_modules'));
+  const ofNode = process.moduleLoadList.filter((name) => /^NativeModule (tls|crypto|child_process)$/.test(name));
+  console.log(JSON.stringify({ opened, packages: packages.filter((path) => !path.endsWith('.node')), ofNode }));`,
+);
+
 beforeEach(() => rmSync(CACHE, { recursive: true, force: true }));
 afterAll(() => rmSync(copy, { recursive: true }));
 
@@ -70,6 +86,11 @@ function cached(): string {
   expect(more).toEqual([]);
   return join(CACHE, name);
 }
+
+it('loads one file for the import, and no module that is put off', () => {
+  const { opened, packages, ofNode } = JSON.parse(run(['opened.cjs'])) as Record<string, string[]>;
+  expect({ opened, packages, ofNode }).toEqual({ opened: ['server.cjs'], packages: [], ofNode: [] });
+});
 
 it('compiles once', () => {
   expect(run(['probe.cjs'])).toBe(`${version} compiled`);
