@@ -33,7 +33,10 @@ const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
  * What takes 1 to 10 ms to load, and many processes do without: loaded where it is used first. Not `node:http`: tools that
  * instrument it wait until somebody requires it, and apps import it.
  */
-const PUT_OFF = ['node:child_process', 'node:crypto', 'node:tls', '@fastify/busboy', 'mrmime'];
+const PUT_OFF = [
+  ...['node:child_process', 'node:crypto', 'node:net', 'node:readline', 'node:tls'],
+  ...['@fastify/busboy', 'mrmime'],
+];
 /** The same of our own modules, by their paths in src; what nobody else imports goes with them. */
 const PUT_OFF_OWN = [
   'access-log/access-log',
@@ -203,15 +206,15 @@ function finish(path, later) {
 /** The bundler loads other files where a file begins, and names them at each use: `node_crypto.X509Certificate`. */
 function putOff(text, id) {
   const asText = id.replaceAll(/[./]/g, '\\$&');
-  const [loaded, name] = new RegExp(`^(?:let|const) (\\w+) = require\\("${asText}"\\);`, 'm').exec(text) ?? [];
-  if (loaded === undefined) return text;
-  const used = new RegExp(`\\b${name}\\.`, 'g');
-  const isSimple =
-    text.replace(loaded, '').split(new RegExp(`\\b${name}\\b`)).length - 1 === (text.match(used) ?? []).length;
-  if (!isSimple) throw new Error(`the bundle uses ${name} otherwise than by its members`);
-  const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("${id}");`;
-  // `new node_crypto().X509Certificate()` would make what node_crypto is.
-  return text.replaceAll(used, `(${name}()).`).replace(loaded, () => lazy);
+  const loads = text.matchAll(new RegExp(`^\\s*(?:let|const) (\\w+) = require\\("${asText}"\\);`, 'gm'));
+  return [...loads].reduce((before, [loaded, name]) => {
+    const used = new RegExp(`\\b${name}\\.`, 'g');
+    const rest = before.replace(loaded, '').replaceAll(used, '');
+    if (new RegExp(`\\b${name}\\b`).test(rest)) throw new Error(`the bundle uses ${name} otherwise than by its members`);
+    const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("${id}");`;
+    // `new node_crypto().X509Certificate()` would make what node_crypto is.
+    return before.replaceAll(used, `(${name}()).`).replace(loaded, () => lazy);
+  }, text);
 }
 
 /** The files by which Node comes into the program. */
