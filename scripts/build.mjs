@@ -210,11 +210,20 @@ function putOff(text, id) {
   return [...loads].reduce((before, [loaded, name]) => {
     const used = new RegExp(`\\b${name}\\.`, 'g');
     const rest = before.replace(loaded, '').replaceAll(used, '');
-    if (new RegExp(`\\b${name}\\b`).test(rest)) throw new Error(`the bundle uses ${name} otherwise than by its members`);
-    const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("${id}");`;
+    if (new RegExp(`\\b${name}\\b`).test(rest))
+      throw new Error(`the bundle uses ${name} otherwise than by its members`);
+    const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("${id}");${keptFor(id, name)}`;
     // `new node_crypto().X509Certificate()` would make what node_crypto is.
     return before.replaceAll(used, `(${name}()).`).replace(loaded, () => lazy);
   }, text);
+}
+
+/** So that it can be loaded later, whatever has become of the package on disk: src/load.cjs. */
+function keptFor(id, name) {
+  if (id.startsWith('node:')) return '';
+  return id.startsWith('./')
+    ? ` module.hold?.("${id.slice('./'.length, -'.cjs'.length)}");`
+    : ` module.soon?.(${name});`;
 }
 
 /** The files by which Node comes into the program. */

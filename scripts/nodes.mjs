@@ -1,5 +1,5 @@
-// Runs the tests that depend on Node itself on other versions of it:
-//   node scripts/nodes.mjs 22 24 26 [--no-templates] [-- arguments for vitest]
+// Runs the tests that depend on Node itself on other versions of it, or those of `npm run test:modes`:
+//   node scripts/nodes.mjs 22 24 26 [--no-templates | --modes] [-- arguments for vitest]
 // Each Node is a plain binary from npm, kept in .cache/node-MAJOR.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -13,7 +13,10 @@ const OURS = [
   ...['cluster-black-hole', 'cluster-example', 'cluster-id', 'cluster-operation', 'dispatch', 'rate-limit', 'sticky'],
   'trust-proxy',
 ].map((name) => `${name}.test.ts`);
-const PROJECTS = ['timed', 'side-by-side', 'pure', 'units'].flatMap((name) => ['--project', name]);
+const projects = (names) => names.flatMap((name) => ['--project', name]);
+const PROJECTS = projects(['timed', 'side-by-side', 'pure', 'units']);
+/** Of `npm run test:modes`. */
+const MODES = projects(['long', 'base-timed', 'base', 'tls', 'base-tls']);
 /** Each template of `npm create tswoole`, installed from the tarball. */
 const TEMPLATES = 'test/integration/create-templates.test.ts';
 const PACKAGES = {
@@ -30,12 +33,14 @@ main();
 function main() {
   const args = process.argv.slice(2);
   const split = args.includes('--') ? args.indexOf('--') : args.length;
-  const mayInstall = !args.slice(0, split).includes('--no-templates');
-  const majors = args.slice(0, split).filter((argument) => argument !== '--no-templates');
+  const options = args.slice(0, split).filter((argument) => argument.startsWith('--'));
+  const unknown = options.find((option) => option !== '--no-templates' && option !== '--modes');
+  if (unknown !== undefined) fail(`There is no option ${unknown}; there are --no-templates and --modes.`);
+  const majors = args.slice(0, split).filter((argument) => !argument.startsWith('--'));
   if (majors.length === 0 || !majors.every((major) => /^\d+$/.test(major))) {
     fail('Major versions of Node are expected, as in: node scripts/nodes.mjs 22 24 26 -- -t "title"');
   }
-  const failed = majors.filter((major) => !runTests(fetchNode(major), args.slice(split + 1), mayInstall));
+  const failed = majors.filter((major) => !runTests(fetchNode(major), args.slice(split + 1), options));
   if (failed.length > 0) fail(`The tests failed on Node ${failed.join(', ')}.`);
 }
 
@@ -66,7 +71,7 @@ function versionOf(binary) {
 }
 
 /** vitest starts its workers, and the tests their servers, with `process.execPath`; what asks for `node` finds it in PATH. */
-function runTests(binary, extra, mayInstall) {
+function runTests(binary, extra, options) {
   say(`Testing on Node ${versionOf(binary)}`);
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const env = { ...process.env, PATH: `${dirname(binary)}${delimiter}${process.env.PATH}` };
@@ -78,6 +83,8 @@ function runTests(binary, extra, mayInstall) {
     });
     return status === 0;
   };
+  if (options.includes('--modes')) return run([...MODES, ...extra]);
+  const mayInstall = !options.includes('--no-templates');
   const named = extra.filter((argument) => argument.endsWith('.test.ts'));
   const others = extra.filter((argument) => argument !== TEMPLATES);
   const hasTemplates = mayInstall && (named.length === 0 || named.includes(TEMPLATES));

@@ -21,11 +21,14 @@ const HASH_LENGTH = 16;
 const CHECKSUM_BYTES = 4;
 /** By then a process has called what it needs to start, and V8 caches only what it has compiled. */
 const WRITE_AFTER_MS = 1000;
+const SOON_MS = 1000;
 const CACHE = join(__dirname, '.cache');
 /** As long as the longest file of the program and its cache. */
 const SCRATCH_BYTES = 1 << 20;
 
 const loaded = new Map();
+/** Descriptors of files that are not loaded yet. */
+const held = new Map();
 /** What was compiled, by the file of the cache that is to hold it. */
 const uncached = new Map();
 let timer;
@@ -47,7 +50,7 @@ function load(name) {
   // Node knows the source maps only of what it has loaded itself. Node 21 and 22.0 have no checksum.
   if (process.sourceMapsEnabled || crc32 === undefined) return requireOther(file);
   const requireAny = (id) => (id.startsWith('./') ? load(basename(id, '.cjs')) : requireOther(id));
-  const module = { exports: {}, importModule };
+  const module = { exports: {}, importModule, hold, soon };
   loaded.set(name, module);
   try {
     compile(file, name)(module.exports, requireAny, module, file, __dirname);
@@ -58,6 +61,35 @@ function load(name) {
   return module.exports;
 }
 
+/**
+ * Keeps the descriptor of a file that is loaded where it is used first. So it can be read when the package has been replaced
+ * on disk, when the process has given up rights, and when the table of descriptors is full.
+ * @param {string} name of a bundled file
+ */
+function hold(name) {
+  if (held.has(name) || loaded.has(name)) return;
+  try {
+    held.set(name, fs.openSync(join(__dirname, `${name}.cjs`), 'r'));
+  } catch {
+    // It is opened when it is loaded.
+  }
+}
+
+/**
+ * Loads another package once the start is over: later it may have been replaced on disk.
+ * @param {() => unknown} load
+ */
+function soon(load) {
+  const tryTo = () => {
+    try {
+      load();
+    } catch {
+      // It is loaded where it is used, and fails there.
+    }
+  };
+  setTimeout(tryTo, SOON_MS).unref();
+}
+
 /** For code from the cache, which has none of its own: src/util/import-module.ts. */
 function importModule(specifier) {
   return import(specifier);
@@ -65,7 +97,7 @@ function importModule(specifier) {
 
 /** @returns the function that Node makes of a CommonJS module */
 function compile(file, name) {
-  const text = readWrapped(file);
+  const text = readWrapped(name, file);
   const hash = text.slice(-HASH_LENGTH - TAIL.length, -TAIL.length);
   // The tag stands for the version of V8, its flags and the processor.
   const cacheFile = join(CACHE, `${name}-${hash}-${cachedDataVersionTag().toString(16)}`);
@@ -80,15 +112,17 @@ function compile(file, name) {
 }
 
 /** In one string: V8 keeps it, and would keep a text that was put together twice. The build writes ASCII. */
-function readWrapped(file) {
-  const bytes = readInto(file, HEAD, TAIL);
+function readWrapped(name, file) {
+  const descriptor = held.get(name) ?? fs.openSync(file, 'r');
+  held.delete(name);
+  const bytes = readInto(descriptor, HEAD, TAIL);
   return bytes.latin1Slice(0, bytes.length);
 }
 
 /** @returns undefined: there is none, or it is not whole */
 function readCache(file) {
   try {
-    const bytes = readInto(file, '', '');
+    const bytes = readInto(fs.openSync(file, 'r'), '', '');
     const end = bytes.length - CHECKSUM_BYTES;
     const data = bytes.subarray(0, end);
     return crc32(data) === bytes.readUInt32LE(end) ? data : undefined;
@@ -97,9 +131,8 @@ function readCache(file) {
   }
 }
 
-/** All files into the same memory, one after the other: fresh memory is dearer than the reading. */
-function readInto(file, head, tail) {
-  const descriptor = fs.openSync(file, 'r');
+/** All files into the same memory, one after the other: fresh memory is dearer than the reading. Closes the file. */
+function readInto(descriptor, head, tail) {
   try {
     const { size } = fs.fstatSync(descriptor);
     const length = head.length + size + tail.length;
