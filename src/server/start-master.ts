@@ -164,6 +164,7 @@ async function bringUp(context: StartContext): Promise<void> {
   controlled.start();
   operation.ready(listening);
   reportToStarter(listening);
+  log.info('the server is up', { listening: listening.join(', ') });
 }
 
 /** Where the server is a node of several, the last of its processes is the broker process. */
