@@ -29,6 +29,8 @@ const SCRATCH_BYTES = 1 << 20;
 const loaded = new Map();
 /** Descriptors of files that are not loaded yet. */
 const held = new Map();
+/** Other packages that are loaded once the start is over. */
+const awaited = [];
 /** What was compiled, by the file of the cache that is to hold it. */
 const uncached = new Map();
 let timer;
@@ -50,7 +52,7 @@ function load(name) {
   // Node knows the source maps only of what it has loaded itself. Node 21 and 22.0 have no checksum.
   if (process.sourceMapsEnabled || crc32 === undefined) return requireOther(file);
   const requireAny = (id) => (id.startsWith('./') ? load(basename(id, '.cjs')) : requireOther(id));
-  const module = { exports: {}, importModule, hold, soon };
+  const module = { exports: {}, importModule, hold, soon, settle };
   loaded.set(name, module);
   try {
     compile(file, name)(module.exports, requireAny, module, file, __dirname);
@@ -80,14 +82,25 @@ function hold(name) {
  * @param {() => unknown} load
  */
 function soon(load) {
-  const tryTo = () => {
+  awaited.push(load);
+  if (awaited.length === 1) setTimeout(loadAwaited, SOON_MS).unref();
+}
+
+function loadAwaited() {
+  for (const load of awaited.splice(0)) {
     try {
       load();
     } catch {
       // It is loaded where it is used, and fails there.
     }
-  };
-  setTimeout(tryTo, SOON_MS).unref();
+  }
+}
+
+/** Before the process gives up rights, or sees other files: whatever of the program it needs afterwards is there. */
+function settle() {
+  for (const file of fs.readdirSync(__dirname)) if (file.endsWith('.cjs')) hold(basename(file, '.cjs'));
+  for (const name of Object.keys(require('../package.json').dependencies)) soon(() => require(name));
+  loadAwaited();
 }
 
 /** For code from the cache, which has none of its own: src/util/import-module.ts. */

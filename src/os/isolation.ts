@@ -2,6 +2,7 @@
 import { chdir } from 'node:process';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
+import { keepProgram } from '../util/import-module.js';
 import { allowedCores, become, findIdentity, runOnCore } from './privileges.js';
 
 const privileged = ['user', 'group', 'chroot'] as const;
@@ -42,6 +43,7 @@ export function giveUpRights(options: ResolvedOptions): void {
   if (privileged.every((name) => options[name] === '')) return;
   const identity = findIdentity(options.user, options.group);
   if ('unknown' in identity) throw new ServerError('ERR_USER', { name: identity.unknown, option: 'user' });
+  keepProgram();
   become(identity, options.chroot);
 }
 

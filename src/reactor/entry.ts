@@ -26,9 +26,12 @@ let accessLog: AccessLog | undefined;
 
 setThreadName(`reactor ${data.id}`);
 if (data.core >= 0) runOnCore(data.core);
-void run();
+queueMicrotask(() => void run());
 
-/** A function, as the bundle is CommonJS, which has no `await` at its top. */
+/**
+ * A function, as the bundle is CommonJS, which has no `await` at its top. Called when this file is evaluated: what the build
+ * puts off, such as the access log, takes from it what it needs.
+ */
 async function run(): Promise<void> {
   const checkIn = new CheckIn({
     record: ProcessRecord.ofReactor(region, data.id),

@@ -3,9 +3,14 @@
 type ImportModule = <Exports>(specifier: string) => Promise<Exports>;
 
 /** In the bundle it has an importer: code that V8 takes from a cache has no `import()` on Node 20 (src/load.cjs). */
-declare const module: { readonly importModule?: ImportModule } | undefined;
+declare const module: { readonly importModule?: ImportModule; readonly settle?: () => void } | undefined;
 
 const loader = typeof module === 'undefined' ? undefined : module;
 
 /** @param specifier the name of a package or module of Node, or a URL */
 export const importModule: ImportModule = loader?.importModule ?? ((specifier) => import(specifier));
+
+/** Before this process gives up rights, or sees other files: what is loaded later of the program is kept open. */
+export function keepProgram(): void {
+  loader?.settle?.();
+}
