@@ -26,8 +26,9 @@ export function runningServers({ runDir }: Choice): RunEntry[] {
   return listEntries(runDirFor(runDir ?? process.env[variableOf('runDir')] ?? ''));
 }
 
-/** For an app the program is ours, and unknown to the user. */
+/** For an app the program is ours, and unknown to the user: that of this package, or of the one the app has installed. */
 const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
+const isRunApp = (word: string): boolean => word === RUN_APP || word.endsWith('/tswoole/dist/http/run-app.cjs');
 
 /** Arguments of Node that take the next word; others use `=`. */
 const TAKES_NEXT = new Set(['--import', '--require', '-r', '--loader', '--experimental-loader', '-C', '--conditions']);
@@ -36,7 +37,7 @@ const TAKES_NEXT = new Set(['--import', '--require', '-r', '--loader', '--experi
 export function scriptOf({ command }: Pick<RunEntry, 'command'>): string {
   const words = command.slice(1);
   const isScript = (word: string, at: number): boolean =>
-    !word.startsWith('-') && word !== RUN_APP && !TAKES_NEXT.has(words[at - 1] ?? '');
+    !word.startsWith('-') && !isRunApp(word) && !TAKES_NEXT.has(words[at - 1] ?? '');
   return words.find(isScript) ?? '';
 }
 

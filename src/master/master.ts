@@ -192,6 +192,11 @@ export class Master {
   /** Loads modules and certificates before anything is bound, so that an unusable one fails first. */
   async #checkModules(): Promise<void> {
     for (const { framing } of this.#parts.listens) await createFramer(framing);
+    await this.#readCertificates();
+  }
+
+  /** @throws ServerError ERR_TLS_* */
+  async #readCertificates(): Promise<void> {
     for (const { tls } of this.#parts.listens) {
       if (tls === null) continue;
       const { loadTls } = await import('../listen/tls-material.js');
@@ -280,9 +285,20 @@ export class Master {
   async reloaded(tasksOnly = false): Promise<void> {
     if (this.#phase !== 'running') throw new ServerError('ERR_RELOAD', { why: `the server is ${this.#phase}` });
     if (!this.#manager.isThere) throw new ServerError('ERR_RELOAD', { why: 'the manager is being replaced' });
+    if (!tasksOnly) await this.#mustReadCertificates();
     const { request, done } = this.#reloads.open();
     this.reload(tasksOnly, request);
     await done;
+  }
+
+  /** Whoever asks for a reload because of new ones hears that they are unusable, before anything is replaced. */
+  async #mustReadCertificates(): Promise<void> {
+    try {
+      await this.#readCertificates();
+    } catch (cause) {
+      const why = `the certificates cannot be used, the old ones stay (${(cause as Error).message})`;
+      throw new ServerError('ERR_RELOAD', { why }, { cause });
+    }
   }
 
   stopWorker(workerId: number, why: ReplaceReason = 'asked'): void {

@@ -1,8 +1,9 @@
 /** What `user`, `group`, `chroot`, `umask`, `workingDir` and `cpuAffinity` do to a process. */
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
 import { chdir } from 'node:process';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
-import { keepProgram } from '../util/import-module.js';
 import { allowedCores, become, findIdentity, runOnCore } from './privileges.js';
 
 const privileged = ['user', 'group', 'chroot'] as const;
@@ -38,13 +39,30 @@ export function settleIn({ umask, workingDir }: ResolvedOptions): void {
   if (workingDir !== '') chdir(workingDir);
 }
 
-/** In processes that run the user's callbacks, before any of these. @throws an Error with `code` */
-export function giveUpRights(options: ResolvedOptions): void {
+/** The root of this process as reactor threads see it, which stay outside of it; empty: they share theirs. */
+let rootOutside = '';
+
+/**
+ * In processes that run the user's callbacks, before any of these.
+ * @param prepare called before rights are given up, or other files are seen; not where all stays @throws an Error with `code`
+ */
+export function giveUpRights(options: ResolvedOptions, prepare: () => void): void {
   if (privileged.every((name) => options[name] === '')) return;
   const identity = findIdentity(options.user, options.group);
   if ('unknown' in identity) throw new ServerError('ERR_USER', { name: identity.unknown, option: 'user' });
-  keepProgram();
+  prepare();
   become(identity, options.chroot);
+  if (options.mode === 'process') rootOutside = options.chroot;
+}
+
+/** @returns the path under which a reactor finds a file of this process; without links, which would mean others there */
+export function pathForReactor(path: string): string {
+  if (rootOutside === '') return path;
+  try {
+    return join(rootOutside, realpathSync(path));
+  } catch {
+    return join(rootOutside, path); // it is gone, or does not open there either
+  }
 }
 
 function coresOf({ cpuAffinity }: ResolvedOptions): readonly number[] {

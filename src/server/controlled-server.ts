@@ -394,7 +394,8 @@ export function nameOf({ name }: ResolvedOptions): string {
   if (name !== '') return name;
   const script = scriptPath() ?? 'server';
   const own = basename(script, extname(script));
-  // Half of all scripts have this name: their folder is more telling.
-  const folder = basename(dirname(script));
-  return /^(server|index|main|app)$/.test(own) && folder !== '' ? folder : own;
+  // Half of all scripts have this name, and many of them lie in a folder of that name: that of the project is more telling.
+  let folder = dirname(script);
+  while (/^(src|dist|lib|build|out|bin)$/.test(basename(folder))) folder = dirname(folder);
+  return /^(server|index|main|app)$/.test(own) && basename(folder) !== '' ? basename(folder) : own;
 }

@@ -11,6 +11,7 @@ import { ignoreLostOutput } from '../os/lost-output.js';
 import { setProcessTitle } from '../os/process-title.js';
 import { TaskRunner } from '../task/task-runner.js';
 import { UserProcess } from '../user/user-process.js';
+import { keepProgram } from '../util/import-module.js';
 import { type RunningWorker, runWorker } from '../worker/run.js';
 import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
@@ -75,7 +76,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     const peer = peerOf(inheritance.id, inheritance.lane);
     startStackWatch({ region: region.descriptor, peer, timeoutMs: options.workerTimeoutMs }, log);
   }
-  giveUpRights(options);
+  giveUpRights(options, keepProgram);
   const callbacks = callbacksOf(context, inheritance.role === 'user');
   const listens = listensOf(context);
   const services = await httpOf(context, region, inheritance.role);

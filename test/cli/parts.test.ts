@@ -123,6 +123,7 @@ describe('the script', () => {
     [['node', '-r', 'x', '--conditions=dev', 'app.js', 'other.js'], 'app.js'],
     [['node', '--require', 'x', '--loader', 'x', '--experimental-loader', 'x', 'app.js'], 'app.js'],
     [['node', '-C', 'x', '--conditions', 'x', 'app.js'], 'app.js'],
+    [['node', '/elsewhere/node_modules/tswoole/dist/http/run-app.cjs', 'app.js'], 'app.js'],
     [['node'], ''],
   ])('of the command %j is %j', (command, script) => {
     expect(scriptOf({ command })).toBe(script);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { checkJobData } from '../../src/cluster/jobs/job-data.js';
 import { fromJobId, toEngineId, toEngineKey, toJobId } from '../../src/cluster/jobs/job-id.js';
 import { backoffOf, toDelay, toLimiter, toRepeat, toTemplate } from '../../src/cluster/jobs/job-options.js';
@@ -51,6 +51,15 @@ describe('data of a job', () => {
       expect.objectContaining({ code: 'ERR_JOB_SIZE', detail: { bytes: 1001, maxBytes: 1000 } }),
     );
     expect(() => checkJobData('ü'.repeat(500), limits)).toThrow('at least 1002');
+  });
+
+  it('refuses what is far too long without writing it as JSON', () => {
+    const toJSON = vi.fn();
+    for (const data of ['x'.repeat(100_000_000), Object.assign(Buffer.alloc(501), { toJSON })]) {
+      expect(() => checkJobData({ data }, limits)).toThrow(expect.objectContaining({ code: 'ERR_JOB_SIZE' }));
+    }
+    expect(toJSON).not.toHaveBeenCalled();
+    expect(() => checkJobData(Buffer.alloc(100), limits)).not.toThrow();
   });
 
   it('refuses in short time what names one array again and again', () => {

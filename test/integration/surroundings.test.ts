@@ -1,13 +1,27 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
-import { listProcesses, poll } from '../helpers/server-process.js';
+import { DEADLINE_MS } from '../helpers/deadline.js';
+import { endServers, listProcesses, poll, startServer } from '../helpers/server-process.js';
+import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endCommandLines);
+afterEach(endServers);
 
 const isRoot = process.getuid?.() === 0;
 const canUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0;
@@ -158,6 +172,32 @@ describe.skipIf(!isRoot)('with user and group', () => {
       expect(readlinkSync(`/proc/${pid}/root`)).toBe(line.folder);
     }
     expect((await line.report()).stats.workerRestarts).toBe(0);
+  });
+
+  it.each(['process', 'base'])('and chroot, it serves files and forms of there, and errors: %s', async (mode) => {
+    const folder = mkdtempSync(join(tmpdir(), 'jail-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    chmodSync(folder, 0o755);
+    writeFileSync(join(folder, 'hostname'), 'of the jail');
+    mkdirSync(join(folder, 'etc'));
+    // Outside, this path and the target of the link are other files.
+    writeFileSync(join(folder, 'etc/passwd'), 'of the jail too');
+    symlinkSync('/etc/passwd', join(folder, 'link.txt'));
+    const options = { mode, chroot: folder, user: 'nobody' };
+    const server = await startServer('jail.js', { options });
+    const url = `http://127.0.0.1:${server.port}`;
+    const get = async (path: string): Promise<string> => (await fetch(url + path)).text();
+    expect(await get('/hostname')).toBe('of the jail');
+    expect(await get('/etc/passwd')).toBe('of the jail too');
+    expect(await get('/link.txt')).toBe('of the jail too');
+    expect(await get('/error')).toBe('ERR_WORKER_ID');
+    const body = new FormData();
+    body.set('a', 'b');
+    expect(await (await fetch(`${url}/form`, { method: 'POST', body })).json()).toEqual({ a: 'b' });
+    const { raw } = await server.waitForEvent('up');
+    const client = await TcpClient.connect(raw as number);
+    client.send('/link.txt\n');
+    expect(String(await client.read('of the jail too'.length, DEADLINE_MS))).toBe('of the jail too');
   });
 
   it('that do not exist, it does not start', async () => {

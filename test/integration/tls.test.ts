@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { certificateFor, clientCertificate, copyOf, overwrite } from '../helpers/certificates.js';
@@ -12,6 +13,7 @@ import { Since, sharedServers } from '../helpers/shared-servers.js';
 
 afterEach(endServers);
 
+const CLI = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url));
 const main = certificateFor('main.test');
 const start = (tls: object, options: Record<string, unknown> = {}): Promise<ServerProcess> =>
   startServer('commands.js', { options: { workerNum: 2, tls: { ...main, ...tls }, ...options } });
@@ -217,6 +219,23 @@ describe('certificates', () => {
     );
     const client = await TlsClient.open(server.port);
     expect(client.name).toBe('before.test');
+    await client.close();
+  });
+
+  it('that cannot be read are told to who asks for the reload, and nothing is replaced', async () => {
+    const current = copyOf(certificateFor('before.test'), 'refused');
+    const server = await start(current, { logLevel: 'error' });
+    overwrite(current, { cert: certificateFor('after.test').cert, key: certificateFor('before.test').key });
+    const env = { ...process.env, TSWOOLE_OPTION_RUN_DIR: server.runDir };
+    const reload = (): unknown => spawnSync(process.execPath, [CLI, 'reload'], { env, encoding: 'utf8' });
+    const workers = (): (number | undefined)[] => [server.worker(0)?.pid, server.worker(1)?.pid];
+    const before = workers();
+    expect(reload()).toMatchObject({ status: 1, stderr: expect.stringMatching(/key|certificates/) });
+    if (!IS_BASE) expect(workers()).toEqual(before);
+    overwrite(current, certificateFor('after.test'));
+    expect(reload()).toMatchObject({ status: 0, stderr: '' });
+    const client = await TlsClient.open(server.port);
+    expect(client.name).toBe('after.test');
     await client.close();
   });
 

@@ -461,7 +461,7 @@ describe('the surroundings of a process', () => {
     const [umask, folder] = [process.umask(), process.cwd()];
     checkIsolation(options({}));
     settleIn(options({}));
-    giveUpRights(options({}));
+    giveUpRights(options({}), () => {});
     expect([process.umask(), process.cwd()]).toEqual([umask, folder]);
   });
 

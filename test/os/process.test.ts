@@ -348,15 +348,15 @@ describe('who a process is', () => {
 
   it('is given up in processes with code of the user, where that was asked for', () => {
     const done = steps();
-    giveUpRights(resolveOptions({}));
+    giveUpRights(resolveOptions({}), () => {});
     expect(done).toEqual([]);
-    giveUpRights(resolveOptions({ user: '4242', group: '77' }));
+    giveUpRights(resolveOptions({ user: '4242', group: '77' }), () => {});
     expect(done).toEqual([
       ['setgroups', [77]],
       ['setgid', 77],
       ['setuid', 4242],
     ]);
-    expect(() => giveUpRights(resolveOptions({ user: 'no-such-user' }))).toThrow(
+    expect(() => giveUpRights(resolveOptions({ user: 'no-such-user' }), () => {})).toThrow(
       expect.objectContaining({ code: 'ERR_USER' }),
     );
   });

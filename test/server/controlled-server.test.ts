@@ -196,6 +196,9 @@ describe('the status', () => {
       ['/srv/mail.js', 'mail'],
       ['/srv/mail/server.mjs', 'mail'],
       ['/srv/mail/index.ts', 'mail'],
+      ['/srv/mail/src/server.js', 'mail'],
+      ['/srv/mail/dist/src/main.js', 'mail'],
+      ['/srv/src/mail.js', 'mail'],
       ['/server.js', 'server'],
     ] as const) {
       process.argv[1] = path;

@@ -275,7 +275,10 @@ function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
       {standsStill !== null && (
         <tr class="still">
           <td colSpan={14}>
-            <pre class="stack">{standsStill.stack || 'Its stack is not known: set workerTimeoutMs to see it.'}</pre>
+            <pre class="stack">
+              {standsStill.stack ||
+                'Its stack is not known yet. It is taken after a while where workerTimeoutMs is set, and stands in the log too.'}
+            </pre>
           </td>
         </tr>
       )}

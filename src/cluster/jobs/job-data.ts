@@ -40,10 +40,16 @@ function check(value: unknown, search: Search): void {
   if (++search.values > search.maxBytes) refuseSize(search.values, search);
   search.atMost += BYTES_AROUND;
   if (value === null || typeof value === 'boolean') return;
-  if (typeof value === 'string') search.atMost += BYTES_OF_CHARACTER * value.length;
+  if (typeof value === 'string') checkText(value, search);
   else if (typeof value === 'number' && Number.isFinite(value)) search.atMost += BYTES_OF_NUMBER;
   else if (typeof value === 'object') checkInside(value, search);
   else refuse(value, search, 'a value that JSON can hold');
+}
+
+/** Its JSON has a byte per character at least: what is far too long is not written at all. */
+function checkText(value: string, search: Search): void {
+  if (value.length > search.maxBytes) refuseSize(value.length, search);
+  search.atMost += BYTES_OF_CHARACTER * value.length;
 }
 
 function checkInside(value: object, search: Search): void {
@@ -62,6 +68,8 @@ function checkElements(array: readonly unknown[], search: Search): void {
 
 function checkFields(object: object, search: Search): void {
   if (typeof Reflect.get(object, 'toJSON') === 'function') {
+    // A digit and a comma per byte at least: to write those of a large one takes seconds, and gigabytes.
+    if (Buffer.isBuffer(object) && 2 * object.length > search.maxBytes) refuseSize(2 * object.length, search);
     search.atMost = Number.POSITIVE_INFINITY;
     return;
   }

@@ -8,19 +8,22 @@
  * └────────────┴────────────┴──────────────┘
  * ```
  */
+import { pathForReactor } from '../../os/isolation.js';
 import type { Frame } from './frame.js';
 
 const BYTES = 8;
 const PATH = 16;
 
 export interface FileRequest {
+  /** As the reactor sees it. */
   readonly path: string;
   readonly offset: number;
   readonly bytes: number;
 }
 
+/** @param path as this process sees it */
 export function filePayload(path: string, offset: number, bytes: number): Buffer {
-  const name = Buffer.from(path);
+  const name = Buffer.from(pathForReactor(path));
   const payload = Buffer.alloc(PATH + name.length);
   payload.writeDoubleLE(offset, 0);
   payload.writeDoubleLE(bytes, BYTES);
