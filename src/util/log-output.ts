@@ -71,16 +71,38 @@ export class LoggerOutput implements LogOutput {
 export function jsonOutput(write: (line: string) => void): LogOutput {
   // Loaded by the first message: most processes log none, and it takes as long as the rest of the program (20 ms).
   let output: LogOutput | undefined;
+  const plain = plainOutput(write);
   return {
     write(severity, role, message, fields): void {
       output ??= pinoOutput(write);
-      output.write(severity, role, message, fields);
+      (output ?? plain).write(severity, role, message, fields);
     },
   };
 }
 
-function pinoOutput(write: (line: string) => void): LogOutput {
-  const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino');
+/** Where pino cannot be loaded, as while npm replaces the packages of a server that runs: no line is lost. */
+function plainOutput(write: (line: string) => void): LogOutput {
+  return {
+    write(level, role, message, fields): void {
+      const head = { level, time: new Date().toISOString(), ...whose(role) };
+      try {
+        write(`${JSON.stringify({ ...head, ...fields, msg: message }, plainError)}\n`);
+      } catch {
+        write(`${JSON.stringify({ ...head, msg: messageLine(message, fields) })}\n`); // a field that JSON does not take
+      }
+    },
+  };
+}
+
+/** An error as pino writes it. */
+function plainError(_name: string, value: unknown): unknown {
+  return value instanceof Error ? { type: value.name, message: value.message, stack: value.stack } : value;
+}
+
+/** @returns undefined: it cannot be loaded now */
+function pinoOutput(write: (line: string) => void): LogOutput | undefined {
+  const pino = loadPino();
+  if (pino === undefined) return undefined;
   const logger: Logger = pino(
     {
       base: null,
@@ -92,6 +114,14 @@ function pinoOutput(write: (line: string) => void): LogOutput {
     { write },
   );
   return new LoggerOutput(logger);
+}
+
+function loadPino(): typeof import('pino').pino | undefined {
+  try {
+    return (createRequire(import.meta.url)('pino') as typeof import('pino')).pino;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
