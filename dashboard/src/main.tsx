@@ -39,13 +39,16 @@ function Page() {
   const name = names.find((one) => one === view.value) ?? 'overview';
   const [, View] = views[name];
   const { status } = state.value ?? {};
+  const isLost = link.value === 'lost';
   return (
     <>
       <header class="top">
         <a class="brand" href="#/overview">
           {status?.name ?? session.value?.name}
         </a>
-        <span class={`state ${status?.state === 'running' ? 'idle' : 'hangs'}`}>{status?.state ?? '…'}</span>
+        <span class={`state ${status?.state === 'running' && !isLost ? 'idle' : 'hangs'}`}>
+          {isLost ? 'not connected' : (status?.state ?? '…')}
+        </span>
         <span class="quiet wide-only">
           {status && `tswoole ${status.version}, Node ${status.node}, ${status.mode} mode`}
         </span>
@@ -69,7 +72,7 @@ function Page() {
           </a>
         ))}
       </nav>
-      {link.value === 'lost' && (
+      {isLost && (
         <p class="banner bad" role="alert">
           Not connected: these figures are the last known. Trying again …
         </p>

@@ -20,9 +20,9 @@ export function loadTls(tls: ResolvedTls): LoadedTls {
     ...(ciphers !== undefined && { ciphers }),
   };
   const own = { ...common, ...keysOf(tls) };
-  contextOf('', own);
+  contextOf('', tls, own);
   const sni = Object.entries(tls.sni).map(([name, keys]) => {
-    return [name, contextOf(name, { ...common, ...keysOf(keys) })] as const;
+    return [name, contextOf(name, keys, { ...common, ...keysOf(keys) })] as const;
   });
   const who = { requestCert, rejectUnauthorized, handshakeTimeout: handshakeTimeoutMs };
   return { options: { ...own, ...who, ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }) }, sni };
@@ -42,11 +42,17 @@ function read(pem: string): string {
   }
 }
 
-function contextOf(name: string, options: TlsOptions): SecureContext {
+function contextOf(name: string, keys: ResolvedTlsKeys, options: TlsOptions): SecureContext {
   try {
     return createSecureContext(options);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = `${error instanceof Error ? error.message : String(error)}${filesOf(keys)}`;
     throw new ServerError('ERR_TLS_KEYS', { name, why }, { cause: error });
   }
+}
+
+/** OpenSSL says what is wrong, and not with which of several files. */
+function filesOf({ cert, key }: ResolvedTlsKeys): string {
+  const files = Object.entries({ cert, key }).filter(([, pem]) => !isPem(pem));
+  return files.length === 0 ? '' : ` (${files.map(([name, path]) => `${name}: ${path}`).join(', ')})`;
 }

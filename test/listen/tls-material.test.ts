@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { ServerError } from '../../src/errors/index.js';
 import { loadTls } from '../../src/listen/tls-material.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { certificateFor } from '../helpers/certificates.js';
@@ -60,5 +61,18 @@ describe('certificates', () => {
       expect.objectContaining({ code: 'ERR_TLS_KEYS', detail: { name, why: expect.stringMatching(/\w/) } });
     expect(() => load({ key: other.key })).toThrowError(wrong(''));
     expect(() => load({ sni: { 'a.test': { cert: other.cert, key: own.key } } })).toThrowError(wrong('a.test'));
+  });
+
+  it('that do not belong to their key are told by their files', () => {
+    const why = (keys: object): unknown => {
+      try {
+        return load(keys);
+      } catch (error) {
+        return (error as ServerError<'ERR_TLS_KEYS'>).detail.why;
+      }
+    };
+    expect(why({ key: other.key })).toMatch(new RegExp(`\\w \\(cert: ${own.cert}, key: ${other.key}\\)$`));
+    expect(why({ key: textOf(other.key) })).toMatch(new RegExp(`\\w \\(cert: ${own.cert}\\)$`));
+    expect(why({ cert: textOf(own.cert), key: textOf(other.key) })).not.toContain('cert:');
   });
 });
