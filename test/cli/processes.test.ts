@@ -66,6 +66,15 @@ describe('tswoole stop', () => {
     expect(processStartTime(child.pid)).toBeUndefined();
   });
 
+  it.each([
+    [[], 'tswoole: ending "web", the only server that runs: /app.js\n'],
+    [['web'], ''],
+  ])('says which one it is where none was named, and it runs elsewhere: %j', async (names, told) => {
+    const child = await someProcess();
+    await world.serve({ shutdown: () => void child.kill() }, child.pid);
+    expect((await world.run('stop', ...names)).err).toBe(told);
+  });
+
   it('says so when it does not end in time', async () => {
     const child = await someProcess();
     await world.serve({}, child.pid);

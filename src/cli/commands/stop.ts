@@ -1,8 +1,9 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { isStopped, processStartTime } from '../../os/other-process.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
-import { askFound, chooseServer, type Found, waitUntilGone } from '../servers.js';
+import { askFound, type Choice, chooseServer, type Found, scriptOf, waitUntilGone } from '../servers.js';
 import { onEach, type TargetFlags, targetsOf, withTarget } from '../target.js';
 
 interface Flags extends TargetFlags {
@@ -25,10 +26,18 @@ export function addStop(program: Command): void {
     .action(async (servers: string[], flags: Flags) =>
       onEach(await targetsOf(flags, servers), async ({ choice }, say) => {
         const found = await chooseServer(choice);
+        tellWhichOne(choice, found);
         await stopServer(found, flags.timeout * 1000, flags.force === true);
         say(`The server with pid ${found.pid} has ended.`);
       }),
     );
+}
+
+/** Of a server that was not named: it may be another project's, and the only one that still runs. */
+function tellWhichOne({ server, pidFile }: Choice, { entry }: Found): void {
+  if (server !== undefined || pidFile !== undefined || entry === undefined || entry.cwd === process.cwd()) return;
+  const script = resolve(entry.cwd, scriptOf(entry));
+  process.stderr.write(`tswoole: ending "${entry.name}", the only server that runs: ${script}\n`);
 }
 
 /** @throws CliError timedOut */
