@@ -206,7 +206,7 @@ function finish(path, later) {
 /** The bundler loads other files where a file begins, and names them at each use: `node_crypto.X509Certificate`. */
 function putOff(text, id) {
   const asText = id.replaceAll(/[./]/g, '\\$&');
-  const loads = text.matchAll(new RegExp(`^\\s*(?:let|const) (\\w+) = require\\("${asText}"\\);`, 'gm'));
+  const loads = text.matchAll(new RegExp(`^[\\t ]*(?:let|const) (\\w+) = require\\("${asText}"\\);`, 'gm'));
   return [...loads].reduce((before, [loaded, name]) => {
     const used = new RegExp(`\\b${name}\\.`, 'g');
     const rest = before.replace(loaded, '').replaceAll(used, '');

@@ -23,6 +23,11 @@ const CHECKSUM_BYTES = 4;
 const WRITE_AFTER_MS = 1000;
 const SOON_MS = 1000;
 const CACHE = join(__dirname, '.cache');
+/**
+ * Node knows the source maps only of what it has loaded itself. Node 21 and 22.0 have no checksum. For all files or none, also
+ * where the script changes its mind: each loader would have a program of its own.
+ */
+const isLeftToNode = process.sourceMapsEnabled || crc32 === undefined;
 /** As long as the longest file of the program and its cache. */
 const SCRATCH_BYTES = 1 << 20;
 
@@ -49,8 +54,7 @@ function load(name) {
   const known = loaded.get(name);
   if (known !== undefined) return known.exports;
   const requireOther = createRequire(file);
-  // Node knows the source maps only of what it has loaded itself. Node 21 and 22.0 have no checksum.
-  if (process.sourceMapsEnabled || crc32 === undefined) return requireOther(file);
+  if (isLeftToNode) return requireOther(file);
   const requireAny = (id) => (id.startsWith('./') ? load(basename(id, '.cjs')) : requireOther(id));
   const module = { exports: {}, importModule, hold, soon, settle };
   loaded.set(name, module);

@@ -45,6 +45,15 @@ writeFileSync(
   console.log(version, ...seen);`,
 );
 writeFileSync(
+  join(copy, 'maps.cjs'),
+  `const { ServerError, Table } = require('./dist/index.cjs');
+  process.setSourceMapsEnabled(true);
+  try { new Table(16, { n: 'int' }).set('a', { n: 'b' }); } catch (error) {
+    const isTwice = Object.keys(require.cache).some((path) => path.endsWith('server.cjs'));
+    console.log(error instanceof ServerError, isTwice);
+  }`,
+);
+writeFileSync(
   join(copy, 'throw.cjs'),
   `const { Server } = require('./dist/index.cjs');
   try { new Server({ workerNum: -1 }); } catch (error) { console.log(error.stack); }`,
@@ -195,6 +204,10 @@ it.runIf(isRoot)('is written by the owner of the package alone, and read by all'
   expect(readdirSync(DIST)).not.toContain('.cache');
   run(['probe.cjs']);
   expect(run(['probe.cjs'], { uid: NOBODY })).toBe(`${version} cached`);
+});
+
+it('is one program also where the script turns source maps on later', () => {
+  expect(run(['maps.cjs'])).toBe('true false');
 });
 
 it('is not used with source maps, which Node knows only of what it has loaded itself', () => {
