@@ -39,23 +39,15 @@ const PUT_OFF = [
 ];
 /** The same of our own modules, by their paths in src; what nobody else imports goes with them. */
 const PUT_OFF_OWN = [
-  'access-log/access-log',
-  'control/commands',
-  'control/stats',
-  'errors/table',
-  'files/static-files',
-  'http/detached',
-  'reactor/admission/handshake',
-  'reactor/admission/proxy-header',
-  'server/cluster-node',
-  'shared/cache/cache-core',
-  'shared/limiter-cells',
-  'shared/table/rows',
-  'shared/table/writes',
-  'shared/topic/message-ring',
-  'util/cron',
-  'websocket/zlib-engine',
+  // Used at the start, or never.
+  ...['access-log/access-log', 'files/static-files', 'reactor/admission/handshake', 'reactor/admission/proxy-header'],
+  ...['server/cluster-node', 'shared/cache/cache-core', 'shared/limiter-cells', 'shared/table/rows'],
+  ...['shared/table/writes', 'shared/topic/message-ring', 'util/cron'],
+  // Used at any time.
+  ...['control/commands', 'control/stats', 'errors/table', 'http/detached'],
 ];
+/** Loaded a second after the start: later, the package may have been replaced on disk. */
+const LOADED_SOON = ['control/commands', 'control/stats', 'errors/table', 'http/detached'];
 const STATIC_IMPORT = /^(?:import|export)\s(?:[^'"();]*\sfrom\s)?['"](\.[^'"]*)\.js['"]/gm;
 /** As in src/load.cjs. */
 const HASH_LENGTH = 16;
@@ -125,8 +117,10 @@ async function bundle(entries) {
       codeSplitting: { groups, includeDependenciesRecursively: false },
     });
     const files = output.map(({ fileName }) => at('dist', fileName));
-    const isPutOff = ({ moduleIds = [] }) => moduleIds.some((id) => PUT_OFF_OWN.includes(sourceOf(id)));
-    const later = [...PUT_OFF, ...output.filter(isPutOff).map(({ fileName }) => `./${fileName}`)];
+    const filesOf = (sources) =>
+      output.filter(({ moduleIds }) => moduleIds?.some((id) => sources.includes(sourceOf(id))));
+    const idsOf = (sources) => filesOf(sources).map(({ fileName }) => `./${fileName}`);
+    const later = { ids: [...PUT_OFF, ...idsOf(PUT_OFF_OWN)], soon: idsOf(LOADED_SOON) };
     for (const file of files) {
       if (file.endsWith('.cjs')) finish(file, later);
       else dropSources(file);
@@ -197,14 +191,15 @@ function dropSources(path) {
 }
 
 /** At the end stands a hash: src/load.cjs knows by it which cache belongs to the file. */
-function finish(path, later) {
-  const text = later.reduce(putOff, readFileSync(path, 'utf8'));
+function finish(path, { ids, soon }) {
+  const isSoon = (id) => soon.includes(id) || !/^(\.|node:)/.test(id);
+  const text = ids.reduce((before, id) => putOff(before, id, isSoon(id)), readFileSync(path, 'utf8'));
   const hash = createHash('sha256').update(text).digest('hex');
   writeFileSync(path, `${text}\n//# ${hash.slice(0, HASH_LENGTH)}`);
 }
 
 /** The bundler loads other files where a file begins, and names them at each use: `node_crypto.X509Certificate`. */
-function putOff(text, id) {
+function putOff(text, id, isSoon) {
   const asText = id.replaceAll(/[./]/g, '\\$&');
   const loads = text.matchAll(new RegExp(`^[\\t ]*(?:let|const) (\\w+) = require\\("${asText}"\\);`, 'gm'));
   return [...loads].reduce((before, [loaded, name]) => {
@@ -212,18 +207,10 @@ function putOff(text, id) {
     const rest = before.replace(loaded, '').replaceAll(used, '');
     if (new RegExp(`\\b${name}\\b`).test(rest))
       throw new Error(`the bundle uses ${name} otherwise than by its members`);
-    const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("${id}");${keptFor(id, name)}`;
+    const lazy = `let ${name}$; const ${name} = () => ${name}$ ??= require("${id}");${isSoon ? ` module.soon?.(${name});` : ''}`;
     // `new node_crypto().X509Certificate()` would make what node_crypto is.
     return before.replaceAll(used, `(${name}()).`).replace(loaded, () => lazy);
   }, text);
-}
-
-/** So that it can be loaded later, whatever has become of the package on disk: src/load.cjs. */
-function keptFor(id, name) {
-  if (id.startsWith('node:')) return '';
-  return id.startsWith('./')
-    ? ` module.hold?.("${id.slice('./'.length, -'.cjs'.length)}");`
-    : ` module.soon?.(${name});`;
 }
 
 /** The files by which Node comes into the program. */

@@ -32,9 +32,9 @@ const isLeftToNode = process.sourceMapsEnabled || crc32 === undefined;
 const SCRATCH_BYTES = 1 << 20;
 
 const loaded = new Map();
-/** Descriptors of files that are not loaded yet. */
+/** Descriptors of files that are not loaded yet, in a process that cannot open them any more. */
 const held = new Map();
-/** Other packages that are loaded once the start is over. */
+/** What is loaded once the start is over. */
 const awaited = [];
 /** What was compiled, by the file of the cache that is to hold it. */
 const uncached = new Map();
@@ -56,7 +56,7 @@ function load(name) {
   const requireOther = createRequire(file);
   if (isLeftToNode) return requireOther(file);
   const requireAny = (id) => (id.startsWith('./') ? load(basename(id, '.cjs')) : requireOther(id));
-  const module = { exports: {}, importModule, hold, soon, settle };
+  const module = { exports: {}, importModule, soon, settle };
   loaded.set(name, module);
   try {
     compile(file, name)(module.exports, requireAny, module, file, __dirname);
@@ -68,21 +68,8 @@ function load(name) {
 }
 
 /**
- * Keeps the descriptor of a file that is loaded where it is used first. So it can be read when the package has been replaced
- * on disk, when the process has given up rights, and when the table of descriptors is full.
- * @param {string} name of a bundled file
- */
-function hold(name) {
-  if (held.has(name) || loaded.has(name)) return;
-  try {
-    held.set(name, fs.openSync(join(__dirname, `${name}.cjs`), 'r'));
-  } catch {
-    // It is opened when it is loaded.
-  }
-}
-
-/**
- * Loads another package once the start is over: later it may have been replaced on disk.
+ * Loads what is used at any time once the start is over: later the package may have been replaced on disk, or the table of
+ * descriptors may be full.
  * @param {() => unknown} load
  */
 function soon(load) {
@@ -100,10 +87,13 @@ function loadAwaited() {
   }
 }
 
-/** Before the process gives up rights, or sees other files: whatever of the program it needs afterwards is there. */
+/** Before the process gives up rights, or sees other files: what the rest of the start loads is opened, and packages loaded. */
 function settle() {
-  for (const file of fs.readdirSync(__dirname)) if (file.endsWith('.cjs')) hold(basename(file, '.cjs'));
-  for (const name of Object.keys(require('../package.json').dependencies)) soon(() => require(name));
+  for (const file of fs.readdirSync(__dirname)) {
+    const name = basename(file, '.cjs');
+    if (file.endsWith('.cjs') && !loaded.has(name)) held.set(name, fs.openSync(join(__dirname, file), 'r'));
+  }
+  for (const name of Object.keys(require('../package.json').dependencies)) awaited.push(() => require(name));
   loadAwaited();
 }
 

@@ -285,7 +285,7 @@ export class Master {
   async reloaded(tasksOnly = false): Promise<void> {
     if (this.#phase !== 'running') throw new ServerError('ERR_RELOAD', { why: `the server is ${this.#phase}` });
     if (!this.#manager.isThere) throw new ServerError('ERR_RELOAD', { why: 'the manager is being replaced' });
-    if (!tasksOnly) await this.#mustReadCertificates();
+    if (!tasksOnly && this.#parts.listens.some(({ tls }) => tls !== null)) await this.#mustReadCertificates();
     const { request, done } = this.#reloads.open();
     this.reload(tasksOnly, request);
     await done;

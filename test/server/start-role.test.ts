@@ -194,7 +194,7 @@ describe('a worker', () => {
     expect(steps).toEqual(['openLog', 'running', 'boot']);
     expect([runtime?.outbox, runtime?.datagrams, runtime?.region === region]).toEqual(['outbox', [7], true]);
     expect(source).toBeUndefined();
-    expect(vi.mocked(giveUpRights).mock.calls).toEqual([[context.options]]);
+    expect(vi.mocked(giveUpRights).mock.calls).toEqual([[context.options, expect.any(Function)]]);
     const [[place] = []] = vi.mocked(runWorker).mock.calls;
     expect([place?.region === region, place?.options, place?.services]).toEqual([true, context.options, []]);
     expect(place?.inheritance.id).toBe(1);
