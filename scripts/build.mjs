@@ -28,7 +28,7 @@ const HELD = 'commander';
 /** The other packages, and the modules of Node. */
 const isExternal = (id) => /^[^./]/.test(id) && id !== HELD;
 /** Importing any other module does nothing: it is left out where nothing of it is used, such as koffi of the command line. */
-const ACTS_AT_IMPORT = /\/early-prints\.ts$/;
+const ACTS_AT_IMPORT = /\/early-prints\.ts$|^node:http$/;
 /**
  * What takes 1 to 10 ms to load, and many processes do without: loaded where it is used first. Not `node:http`: tools that
  * instrument it wait until somebody requires it, and apps import it.

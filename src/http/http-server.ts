@@ -1,4 +1,6 @@
 /** An HTTP server: a `Server` whose ports speak HTTP. */
+// Loaded at once: tools that instrument it wait until somebody requires it, and an app imports it.
+import 'node:http';
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import { isTicket } from '../ipc/frames/http.js';

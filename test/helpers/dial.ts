@@ -1,15 +1,52 @@
 /** How clients of the tests connect: plain, or encrypted when the suite runs over TLS. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 
 export const OVER_TLS = process.env['TSWOOLE_TEST_TLS'] === '1';
 
+const NODE = Number.parseInt(process.versions.node, 10);
+
+/** What carries an encrypted socket. */
+const carriers = new WeakMap<Socket, Socket>();
+
 /** An RST, also below TLS. */
 export function reset(socket: Socket): void {
-  const { _parent: below } = socket as unknown as { _parent?: Socket };
-  if (!OVER_TLS) socket.resetAndDestroy();
-  else below?.resetAndDestroy();
+  (carriers.get(socket) ?? socket).resetAndDestroy();
+}
+
+/** A socket that TLS does not take over: since Node 26 one that it has taken over cannot be reset. */
+class Carrier extends Duplex {
+  readonly #plain: Socket;
+
+  constructor(plain: Socket) {
+    super({ allowHalfOpen: true });
+    this.#plain = plain;
+    plain.on('data', (data) => {
+      if (!this.push(data)) plain.pause();
+    });
+    plain.on('end', () => this.push(null));
+    plain.on('error', (error) => this.destroy(error));
+    plain.on('close', () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#plain.resume();
+  }
+
+  override _write(data: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#plain.write(data, done);
+  }
+
+  override _final(done: () => void): void {
+    this.#plain.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#plain.destroy();
+    done(error);
+  }
 }
 
 export interface Dialled {
@@ -21,6 +58,7 @@ export interface Dialled {
 export function dial(port: number, host: string, allowHalfOpen = false): Dialled {
   const plain = connect({ port, host, allowHalfOpen });
   if (!OVER_TLS) return { socket: plain, ready: once(plain, 'connect') };
-  const socket = connectTls({ socket: plain, rejectUnauthorized: false });
+  const socket = connectTls({ socket: NODE < 26 ? plain : new Carrier(plain), rejectUnauthorized: false });
+  carriers.set(socket, plain);
   return { socket, ready: once(socket, 'secureConnect') };
 }
