@@ -4,7 +4,6 @@ import 'node:http';
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
 import { describe, ServerError } from '../errors/index.js';
 import { isTicket } from '../ipc/frames/http.js';
-import type { Outbox } from '../ipc/outbox.js';
 import type { ServerOptions } from '../options/index.js';
 import type { ServerEvents } from '../server/events.js';
 import { copyOf } from '../server/given-options.js';
@@ -58,14 +57,16 @@ export class HttpServer<Events extends object = ServerEvents> extends Server<Eve
    * @throws ServerError ERR_NOT_STARTED; ERR_HTTP_DETACH: the number is not one of `detach()`
    */
   response(fd: number, exchange: number): HttpResponse | undefined {
-    const outbox = (): Outbox => this.runtimeFor('response').outbox;
-    this.runtimeFor('response');
+    this.runtimeFor('response'); // throws where there is none
     if (!isTicket(exchange)) {
       throw new ServerError('ERR_HTTP_DETACH', { why: `the number is ${describe(exchange)}` });
     }
     if (!this.clients.withSlot('response', fd, () => true)) return undefined;
     // Processes that answer nobody else's requests never load it.
-    this.#detached ??= new DetachedAnswers(outbox, (peer) => this.getClientInfo(peer) ?? NO_PEER);
+    this.#detached ??= new DetachedAnswers(
+      () => this.runtimeFor('response').outbox,
+      (peer) => this.getClientInfo(peer) ?? NO_PEER,
+    );
     return this.#detached.response(fd, exchange);
   }
 }

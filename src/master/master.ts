@@ -283,12 +283,19 @@ export class Master {
 
   /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */
   async reloaded(tasksOnly = false): Promise<void> {
-    if (this.#phase !== 'running') throw new ServerError('ERR_RELOAD', { why: `the server is ${this.#phase}` });
-    if (!this.#manager.isThere) throw new ServerError('ERR_RELOAD', { why: 'the manager is being replaced' });
-    if (!tasksOnly && this.#parts.listens.some(({ tls }) => tls !== null)) await this.#mustReadCertificates();
+    this.#mustBeReloadable();
+    if (!tasksOnly && this.#parts.listens.some(({ tls }) => tls !== null)) {
+      await this.#mustReadCertificates();
+      this.#mustBeReloadable(); // still
+    }
     const { request, done } = this.#reloads.open();
     this.reload(tasksOnly, request);
     await done;
+  }
+
+  #mustBeReloadable(): void {
+    if (this.#phase !== 'running') throw new ServerError('ERR_RELOAD', { why: `the server is ${this.#phase}` });
+    if (!this.#manager.isThere) throw new ServerError('ERR_RELOAD', { why: 'the manager is being replaced' });
   }
 
   /** Whoever asks for a reload because of new ones hears that they are unusable, before anything is replaced. */

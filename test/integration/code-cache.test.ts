@@ -30,19 +30,26 @@ const NOBODY = 65534;
 cpSync(join(ROOT, 'dist'), DIST, { recursive: true });
 cpSync(join(ROOT, 'package.json'), join(copy, 'package.json'));
 symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+/** Of each file that is loaded: its name, and what V8 did. */
 writeFileSync(
-  join(copy, 'probe.cjs'),
+  join(copy, 'seen.cjs'),
   `const vm = require('node:vm');
+  const { basename } = require('node:path');
   const { Script } = vm;
-  const seen = [];
+  const seen = module.exports = [];
   vm.Script = class extends Script {
     constructor(text, options) {
       super(text, options);
-      seen.push(options.cachedData === undefined ? 'compiled' : this.cachedDataRejected ? 'rejected' : 'cached');
+      const what = options.cachedData === undefined ? 'compiled' : this.cachedDataRejected ? 'rejected' : 'cached';
+      seen.push({ name: basename(options.filename), what });
     }
-  };
+  };`,
+);
+writeFileSync(
+  join(copy, 'probe.cjs'),
+  `const seen = require('./seen.cjs');
   const { version } = require('./dist/index.cjs');
-  console.log(version, ...seen);`,
+  console.log(version, ...seen.map(({ what }) => what));`,
 );
 writeFileSync(
   join(copy, 'maps.cjs'),
@@ -61,19 +68,12 @@ writeFileSync(
 
 writeFileSync(
   join(copy, 'import.cjs'),
-  `const vm = require('node:vm');
-  const { Script } = vm;
-  const compiled = [];
-  vm.Script = class extends Script {
-    constructor(text, options) {
-      super(text, options);
-      compiled.push(require('node:path').basename(options.filename));
-    }
-  };
+  `const seen = require('./seen.cjs');
   const before = new Set(Object.keys(require.cache));
   require('./dist/index.cjs');
   const packages = Object.keys(require.cache).filter((path) => !before.has(path) && path.includes('node_modules'));
   const ofNode = process.moduleLoadList.filter((name) => /^NativeModule (http|tls|crypto|child_process)$/.test(name));
+  const compiled = seen.map(({ name }) => name);
   console.log(JSON.stringify({ compiled, packages: packages.filter((path) => !path.endsWith('.node')), ofNode }));`,
 );
 

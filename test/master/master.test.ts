@@ -9,6 +9,7 @@ import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { type Deferred, deferred } from '../../src/util/deferred.js';
 import { Log } from '../../src/util/log.js';
+import { certificateFor, copyOf, overwrite } from '../helpers/certificates.js';
 import { eventually } from '../helpers/eventually.js';
 
 /** Everything that happens, in order: what the owners of the connections were told, what managers were, callbacks. */
@@ -437,6 +438,25 @@ describe('a reload', () => {
     manager().events.message({ type: 'reloaded', request });
     await done;
     await master.shutdown();
+  });
+
+  it('that finds certificates it cannot use is refused before anything is replaced', async () => {
+    const tls = copyOf(certificateFor('before.test'), 'unusable');
+    await running({ tls });
+    overwrite(tls, { cert: certificateFor('after.test').cert, key: certificateFor('before.test').key });
+    const why = expect.stringMatching(/^the certificates cannot be used, the old ones stay \(.*key/);
+    await expect(master.reloaded()).rejects.toMatchObject({ code: 'ERR_RELOAD', detail: { why } });
+    expect(steps).toEqual([]);
+    await master.shutdown();
+  });
+
+  it('is refused where the shutdown begins while certificates are read', async () => {
+    await running({ tls: certificateFor('before.test') });
+    const done = master.reloaded();
+    const shutdown = master.shutdown();
+    await expect(done).rejects.toMatchObject({ code: 'ERR_RELOAD', detail: { why: 'the server is shutting down' } });
+    expect(steps).not.toContain('manager: reload');
+    await shutdown;
   });
 
   it('of task workers leaves certificates alone', async () => {
