@@ -60,5 +60,9 @@ export function dial(port: number, host: string, allowHalfOpen = false): Dialled
   if (!OVER_TLS) return { socket: plain, ready: once(plain, 'connect') };
   const socket = connectTls({ socket: NODE < 26 ? plain : new Carrier(plain), rejectUnauthorized: false });
   carriers.set(socket, plain);
+  // A socket over a stream knows no addresses.
+  for (const name of ['localPort', 'remotePort'] as const) {
+    Object.defineProperty(socket, name, { get: () => plain[name] });
+  }
   return { socket, ready: once(socket, 'secureConnect') };
 }
