@@ -51,9 +51,3 @@ export function timeOfDay(at: number): string {
   const millis = String(date.getMilliseconds()).padStart(3, '0');
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${millis}`;
 }
-
-/** What a process is called: `worker 0`, `task worker 2`, `process 3`. */
-export function processName({ role, id }: { role: string; id: number }): string {
-  if (role === 'task') return `task worker ${id}`;
-  return role === 'user' ? `process ${id}` : `worker ${id}`;
-}

@@ -96,12 +96,14 @@ export interface Act {
   /** What the person is asked before. */
   readonly question: string;
   readonly isDangerous?: boolean;
+  /** Default: it can be pressed at any time. */
+  readonly isReady?: boolean;
   /** @returns what is told afterwards */
   readonly run: () => Promise<string>;
 }
 
 /** A button that asks before it acts; not there for those who may only look. */
-export function ActButton({ label, question, run, isDangerous = false }: Act) {
+export function ActButton({ label, question, run, isDangerous = false, isReady = true }: Act) {
   const [isAsking, setAsking] = useState(false);
   const [isRunning, setRunning] = useState(false);
   if (!mayChange.value) return null;
@@ -113,7 +115,12 @@ export function ActButton({ label, question, run, isDangerous = false }: Act) {
   };
   return (
     <>
-      <button type="button" class={isDangerous ? 'danger' : ''} disabled={isRunning} onClick={() => setAsking(true)}>
+      <button
+        type="button"
+        class={isDangerous ? 'danger' : ''}
+        disabled={isRunning || !isReady}
+        onClick={() => setAsking(true)}
+      >
         {isRunning ? `${label} …` : label}
       </button>
       {isAsking && <Question text={question} label={label} onYes={() => void act()} onNo={() => setAsking(false)} />}

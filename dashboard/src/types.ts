@@ -11,6 +11,8 @@ export interface Session {
 
 export interface Worker {
   readonly id: number;
+  /** As in the log. */
+  readonly name: string;
   readonly role: 'worker' | 'task' | 'user';
   readonly pid: number;
   readonly state: 'absent' | 'busy' | 'idle';
@@ -24,6 +26,7 @@ export interface Worker {
   /** Seconds. */
   readonly latencyP50: number;
   readonly latencyP99: number;
+  readonly latencyMax: number;
   /** 0 to 1. */
   readonly loopUtilisation: number;
   /** Time since its event loop last turned. */

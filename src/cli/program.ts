@@ -21,6 +21,7 @@ import { addStop } from './commands/stop.js';
 import { addSystemd } from './commands/systemd.js';
 import { addTop } from './commands/top.js';
 import { addScale, addWorkers } from './commands/workers.js';
+import { withAdviceForPm2 } from './pm2-words.js';
 
 /** In the order of the help. */
 const COMMANDS: ReadonlyMap<string, (program: Command) => void> = new Map([
@@ -54,6 +55,7 @@ export function createProgram(word?: string): Command {
     .version(`tswoole ${version}`, '-V, --version')
     .showHelpAfterError('See "tswoole --help".')
     .addHelpText('after', EXIT_CODES)
+    .configureOutput({ outputError: (text, write) => write(withAdviceForPm2(text)) })
     .exitOverride();
   const named = word === undefined ? undefined : COMMANDS.get(word);
   for (const add of named === undefined ? COMMANDS.values() : [named]) add(program);

@@ -46,6 +46,8 @@ const NOTHING_RUNS = 'No server of this user runs. Start one with "tswoole start
 
 function noneCalled(server: string, all: readonly RunEntry[]): string {
   const rest = all.length === 0 ? NOTHING_RUNS : `These do:\n${serverTable(all)}`;
+  if (server === 'all')
+    return `No server is called all. Without a name, all apps of the config file are meant. ${rest}`;
   return `No server called ${server}, or with this pid, runs. ${rest}`;
 }
 

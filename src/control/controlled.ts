@@ -42,6 +42,14 @@ export interface Traffic {
   /** Seconds within which half, and 99 of 100, of the callbacks have ended; 0: none has. */
   readonly latencyP50: number;
   readonly latencyP99: number;
+  /** Seconds within which all have ended: the longest took at least half of it. */
+  readonly latencyMax: number;
+}
+
+/** A process, with the name that `addProcess` has given it. */
+export interface NamedWorkerInfo extends WorkerInfo {
+  /** `worker 0`, `task worker 2`, `process mailer`: as in the log. */
+  name: string;
 }
 
 /** One node of the cluster; its fields as in `NodeInfo`. */
@@ -187,7 +195,7 @@ export interface Controlled {
   status(): ServerStatus;
   stats(): ServerStats;
   /** Their latencies are those of the last ten seconds; 0: no callback has ended. */
-  workers(): WorkerInfo[];
+  workers(): NamedWorkerInfo[];
   metrics(): MetricFamily[];
   connections(filter: ConnectionFilter): ConnectionPage;
   /** @throws ServerError ERR_NO_WEBSOCKET */

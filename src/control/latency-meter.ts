@@ -1,17 +1,11 @@
 /** Latencies of callbacks over the last seconds, from histograms that only grow. Runs in the master. */
 import { processNum } from '../memory/layout.js';
-import { addHistograms, type Histogram, quantile, subtractHistogram } from '../memory/process-board.js';
+import { addHistograms, type Histogram, subtractHistogram } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
-import { callbacksOf } from './stats.js';
+import { callbacksOf, type Latencies, latenciesOf } from './stats.js';
 
 /** Seconds. */
 const KEPT = 10;
-
-/** Seconds within which half, and 99 of 100, have ended; 0: none has. */
-export interface Latencies {
-  readonly latencyP50: number;
-  readonly latencyP99: number;
-}
 
 export class LatencyMeter {
   readonly #region: Region;
@@ -45,8 +39,4 @@ export class LatencyMeter {
     const before = this.#samples[0]?.[id];
     return before === undefined ? now : subtractHistogram(now, before);
   }
-}
-
-function latenciesOf(callbacks: Histogram): Latencies {
-  return { latencyP50: quantile(callbacks, 0.5), latencyP99: quantile(callbacks, 0.99) };
 }

@@ -183,6 +183,8 @@ export interface WorkerInfo extends WorkerCounts {
   latencyP50: number;
   /** Seconds within which 99 of 100 of them have ended. */
   latencyP99: number;
+  /** Seconds within which all of them have ended: the longest took at least half of it. */
+  latencyMax: number;
   /** Share of the last second in which its event loop was busy, 0 to 1. */
   loopUtilisation: number;
   /** Time since its event loop last turned, in ms. */
@@ -363,6 +365,18 @@ export function readReactors(region: Region): ReactorState[] {
   });
 }
 
+/** Seconds within which half, 99 of 100, and all have ended; 0: none has. */
+export interface Latencies {
+  readonly latencyP50: number;
+  readonly latencyP99: number;
+  readonly latencyMax: number;
+}
+
+export function latenciesOf(callbacks: Histogram): Latencies {
+  const within = (share: number): number => quantile(callbacks, share);
+  return { latencyP50: within(0.5), latencyP99: within(0.99), latencyMax: within(1) };
+}
+
 /** Of all processes of this id. */
 export function callbacksOf(region: Region, id: number): Histogram {
   return addHistograms([0, 1].map((lane) => ProcessRecord.ofPeer(region, peerOf(id, lane)).callbacks));
@@ -422,8 +436,7 @@ type Health = Omit<WorkerInfo, keyof WorkerCounts>;
 
 /** Costs more, so it is skipped where only sums are needed. */
 function readHealth(region: Region, board: WorkerBoard, id: number): Health {
-  const callbacks = callbacksOf(region, id);
-  const latencies = { latencyP50: quantile(callbacks, 0.5), latencyP99: quantile(callbacks, 0.99) };
+  const latencies = latenciesOf(callbacksOf(region, id));
   if (board.field(id, WorkerField.pid) === 0) {
     return { ...latencies, loopUtilisation: 0, loopStandsMs: 0, residentBytes: 0, standsStill: null };
   }

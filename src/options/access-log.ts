@@ -37,7 +37,7 @@ export interface ResolvedAccessLog {
   readonly statusBelow: number;
 }
 
-const EXPECTED = 'true, false, or {format, file, skip}';
+const EXPECTED = 'true, false, "combined", "common", "json", or {format, file, skip}';
 const PATHS =
   'paths as they are sent: they begin with "/", without a query, other characters as %C3%BC; such as "/healthz" or "/assets/*"';
 /** No other path can come in a request. */
@@ -48,11 +48,12 @@ const fileKind = path();
 const statusKind = integer({ min: 100, max: 600 });
 
 /** null: none is written. */
-export function accessLog(): Kind<AccessLogOptions | boolean, ResolvedAccessLog | null> {
+export function accessLog(): Kind<AccessLogOptions | AccessLogFormat | boolean, ResolvedAccessLog | null> {
   return objectOrFalse({
-    type: 'AccessLogOptions | boolean',
+    type: 'AccessLogOptions | AccessLogFormat | boolean',
     expected: EXPECTED,
     takesTrue: true,
+    word: { member: 'format', values: formats },
     resolve: checkAccessLog,
   });
 }

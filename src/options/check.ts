@@ -233,6 +233,8 @@ interface ObjectParts<Resolved> {
   readonly expected: string;
   /** `true` stands for an object that names nothing; without this it is refused. */
   readonly takesTrue?: true;
+  /** Words that stand for an object: those that are values of this member of it. */
+  readonly word?: { readonly member: string; readonly values: readonly string[] };
   /** @throws ServerError ERR_OPTION_* */
   resolve(name: string, given: Readonly<Record<string, unknown>>): Resolved;
   /** Default: as JSON. */
@@ -243,7 +245,11 @@ interface ObjectParts<Resolved> {
 export function objectOrFalse<Given, Resolved extends object>(
   parts: ObjectParts<Resolved>,
 ): Kind<Given, Readonly<Resolved> | null> {
-  const { type, expected, takesTrue = false } = parts;
+  const { type, expected, takesTrue = false, word } = parts;
+  const objectOf = (value: unknown): unknown => {
+    if (value === true && takesTrue) return {};
+    return word?.values.includes(value as string) ? { [word.member]: value } : value;
+  };
   return {
     ...{ type, expected },
     show: (value) => (value === null ? 'false' : (parts.show?.(value) ?? JSON.stringify(value))),
@@ -253,7 +259,7 @@ export function objectOrFalse<Given, Resolved extends object>(
     },
     check(name, value) {
       if (value === false || value === null) return null;
-      const given: unknown = value === true && takesTrue ? {} : value;
+      const given = objectOf(value);
       if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', name, expected, value);
       return Object.freeze(parts.resolve(name, given));
     },

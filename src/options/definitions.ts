@@ -691,7 +691,7 @@ export const definitions = {
   accessLog: option({
     kind: accessLog(),
     default: { value: null },
-    help: 'HTTP: a line for each request: `true`, or `{format, file, skip}`. `format`: `combined`, `common` or `json`. `file`: `access.log` beside `logFile` if it is left out, or standard output without a `logFile`, which a daemon does not have. `skip`: `{paths, statusBelow}`. [operating.md](operating.md#access-log).',
+    help: 'HTTP: a line for each request: `true`, a format, or `{format, file, skip}`. `format`: `combined`, `common` or `json`. `file`: `access.log` beside `logFile` if it is left out, or standard output without a `logFile`, which a daemon does not have. `skip`: `{paths, statusBelow}`. [operating.md](operating.md#access-log).',
   }),
   logger: option({
     kind: logger(),

@@ -8,6 +8,7 @@ import type {
   Controlled,
   CrashLoop,
   LogFilter,
+  NamedWorkerInfo,
   NodesReload,
   ProfileRequest,
   RoomReport,
@@ -32,7 +33,6 @@ import {
   readTraffic,
   readWorkers,
   type ServerStats,
-  type WorkerInfo,
 } from '../control/stats.js';
 import { ServerError } from '../errors/index.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -40,7 +40,7 @@ import type { Master } from '../master/master.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { type ClientInfo, ConnectionTable } from '../memory/connection-table.js';
 import { LogBoard, type LogLines } from '../memory/log-board.js';
-import { checkProcessId } from '../memory/process-id.js';
+import { checkProcessId, nameOfProcess } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
 import { LeftProfile, leaveProfile } from '../messaging/left-profile.js';
@@ -57,6 +57,8 @@ export interface ControlledParts {
   readonly master: Master;
   readonly options: ResolvedOptions;
   readonly listens: readonly ResolvedListen[];
+  /** Of `addProcess`, in the order of their ids. */
+  readonly userProcessNames?: readonly string[];
   /** In BASE mode with one process: set when the worker has been assembled. */
   messaging(): Messaging | undefined;
   outbox(): Outbox;
@@ -154,8 +156,13 @@ export class ControlledServer implements Controlled {
     return readStats(this.#region, messaging?.queue.counts() ?? NO_TASKS, messaging?.messageCount ?? 0);
   }
 
-  workers(): WorkerInfo[] {
-    return readWorkers(this.#region).map((worker) => ({ ...worker, ...this.#latencies.of(worker.id) }));
+  workers(): NamedWorkerInfo[] {
+    const { userProcessNames = [] } = this.#parts;
+    return readWorkers(this.#region).map((worker) => ({
+      ...worker,
+      ...this.#latencies.of(worker.id),
+      name: nameOfProcess(this.#region.shape, worker.id, userProcessNames),
+    }));
   }
 
   metrics(): MetricFamily[] {

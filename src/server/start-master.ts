@@ -125,6 +125,7 @@ async function bringUp(context: StartContext): Promise<void> {
     master,
     options,
     listens: listensOf(context),
+    userProcessNames: context.userProcesses.map(({ name }) => name),
     messaging: () => runtime()?.messaging,
     outbox: () => runtime()?.outbox ?? master.outbox,
     publish: context.httpHalf?.publish,

@@ -3,6 +3,7 @@ import { ServerError, serializeError } from '../errors/index.js';
 import type { Inheritance, ProcessRole } from '../ipc/inheritance.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOf } from '../memory/layout.js';
+import { nameOfProcess } from '../memory/process-id.js';
 import { Region } from '../memory/region.js';
 import { packForPredecessor } from '../messaging/passed-on.js';
 import { exitWithoutTeardown } from '../os/exit.js';
@@ -168,8 +169,11 @@ function userSource(
   });
 }
 
-function nameOf({ role, id }: Inheritance & { role: ProcessRole }, { options, userProcesses }: StartContext): string {
-  if (role === 'worker') return `worker ${id}`;
-  if (role === 'task') return `task worker ${id}`;
-  return `process ${userProcesses[id - options.maxWorkerNum - options.taskWorkerNum]?.name ?? id}`;
+function nameOf({ id }: Inheritance & { role: ProcessRole }, { options, userProcesses }: StartContext): string {
+  const { maxWorkerNum: workerNum, taskWorkerNum } = options;
+  return nameOfProcess(
+    { workerNum, taskWorkerNum },
+    id,
+    userProcesses.map(({ name }) => name),
+  );
 }

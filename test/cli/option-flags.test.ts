@@ -14,6 +14,8 @@ describe('flags that need no value', () => {
     ['start app.js -- --daemon -d', 'start app.js -- --daemon -d'],
     ['start app.js -d -- x', 'start app.js --daemon=true -- x'],
     ['start app.js --compression {bad', 'start app.js --compression {bad'],
+    ['start app.js --access-log json', 'start app.js --access-log json'],
+    ['start --access-log app.js', 'start --access-log=true app.js'],
     ['systemd --keep-alive app.js', 'systemd --keep-alive=true app.js'],
     ['stop --daemon x', 'stop --daemon x'],
   ])('%s means %s', (given, meant) => {

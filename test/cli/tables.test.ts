@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { describeRooms } from '../../src/cli/commands/rooms.js';
 import { describeStatus } from '../../src/cli/commands/status.js';
 import { workerTable } from '../../src/cli/commands/workers.js';
-import type { ServerStatus } from '../../src/control/controlled.js';
-import type { ServerStats, WorkerInfo } from '../../src/control/stats.js';
+import type { NamedWorkerInfo, ServerStatus } from '../../src/control/controlled.js';
+import type { ServerStats } from '../../src/control/stats.js';
 
 const status = {
   ...{ name: 'web', state: 'running', masterPid: 1234, uptimeMs: 65_000, crashLoops: [], admin: '' },
   ...{ listening: ['127.0.0.1:80', '/tmp/it'], script: '/srv/app.js', version: '1.0', node: 'v20', mode: 'process' },
   ...{ workerNum: 4, generation: 2, logLevel: 'info', logFile: '', isDaemon: false, pidFile: '' },
-  traffic: { unit: 'packets', perSecond: 12.4, latencyP50: 0.0001, latencyP99: 0.002 },
+  traffic: { unit: 'packets', perSecond: 12.4, latencyP50: 0.0001, latencyP99: 0.002, latencyMax: 0.131 },
 } as unknown as ServerStatus;
 const stats = {
   ...{ idleWorkerNum: 3, workerRestarts: 1, connectionNum: 5, acceptCount: 12_345, requestCount: 100 },
@@ -78,7 +78,9 @@ describe('what "tswoole status" shows', () => {
     expect(shown).toMatch(/^listening +127\.0\.0\.1:80, \/tmp\/it$/m);
     expect(shown).toMatch(/^workers +4 \(3 idle\), generation 2, 1 restarts$/m);
     expect(shown).toMatch(/^connections +5 open, 12\.3k accepted$/m);
-    expect(shown).toMatch(/^packets +100 received, 99 sent \(12\/s, p50 100µs, p99 2\.0ms\), 2 callback errors$/m);
+    expect(shown).toMatch(
+      /^packets +100 received, 99 sent \(12\/s, p50 100µs, p99 2\.0ms, max 131ms\), 2 callback errors$/m,
+    );
     expect(shown).toMatch(/^traffic +2\.0 KiB in, 10 B out, 0 B waiting$/m);
     expect(shown).toMatch(/^log +level info, standard error$/m);
   });
@@ -118,10 +120,10 @@ describe('what "tswoole status" shows', () => {
 describe('what "tswoole workers" shows', () => {
   it('is that a worker hangs, in the words of "tswoole top", whatever it was doing', () => {
     const worker = {
-      ...{ role: 'worker', state: 'busy', loopStandsMs: 8000, latencyP99: 0, residentBytes: 0 },
+      ...{ role: 'worker', state: 'busy', loopStandsMs: 8000, latencyP99: 0, latencyMax: 0, residentBytes: 0 },
       uptimeMs: 0,
       requestCount: 0,
-    } as WorkerInfo;
+    } as NamedWorkerInfo;
     expect(stripVTControlCharacters(workerTable([worker]))).toContain('  hangs 8s  ');
     expect(workerTable([{ ...worker, loopStandsMs: 1000 }])).toContain('  busy  ');
   });
@@ -129,13 +131,17 @@ describe('what "tswoole workers" shows', () => {
   it('is a line per process, of which the numbers stand to the right', () => {
     const worker = {
       ...{ id: 0, role: 'worker', pid: 77, state: 'idle', uptimeMs: 5000, connections: 3, requestCount: 20_000 },
-      ...{ latencyP99: 0.002, loopUtilisation: 0.256, residentBytes: 50 * 1024 ** 2, restarts: 0 },
-    } as WorkerInfo;
-    const shown = stripVTControlCharacters(workerTable([worker, { ...worker, id: 10, role: 'task' }], 'requests'));
+      ...{ latencyP99: 0.002, latencyMax: 0.131, loopUtilisation: 0.256, residentBytes: 50 * 1024 ** 2, restarts: 0 },
+    } as NamedWorkerInfo;
+    const user: NamedWorkerInfo = { ...worker, id: 11, role: 'user', name: 'process mailer' };
+    const shown = stripVTControlCharacters(
+      workerTable([worker, { ...worker, id: 10, role: 'task' }, user], 'requests'),
+    );
     expect(shown.split('\n')).toEqual([
-      'ID  ROLE    PID  STATE  UP  CONN  REQUESTS    P99  LOOP    MEMORY  RESTARTS',
-      ' 0  worker   77  idle   5s     3     20.0k  2.0ms  26 %  50.0 MiB         0',
-      '10  task     77  idle   5s     3     20.0k  2.0ms  26 %  50.0 MiB         0',
+      'ID  ROLE            PID  STATE  UP  CONN  REQUESTS    P99    MAX  LOOP    MEMORY  RESTARTS',
+      ' 0  worker           77  idle   5s     3     20.0k  2.0ms  131ms  26 %  50.0 MiB         0',
+      '10  task             77  idle   5s     3     20.0k  2.0ms  131ms  26 %  50.0 MiB         0',
+      '11  process mailer   77  idle   5s     3     20.0k  2.0ms  131ms  26 %  50.0 MiB         0',
     ]);
   });
 });

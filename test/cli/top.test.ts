@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Controlled, ServerStatus } from '../../src/control/controlled.js';
+import type { Controlled, NamedWorkerInfo, ServerStatus } from '../../src/control/controlled.js';
 import type { MetricFamily } from '../../src/control/metrics.js';
-import type { ServerStats, WorkerInfo } from '../../src/control/stats.js';
+import type { ServerStats } from '../../src/control/stats.js';
 import { CliWorld, type Ran, STATS, STATUS, WORKER } from '../helpers/cli-world.js';
 
 let world: CliWorld;
@@ -24,7 +24,7 @@ const family = (name: string, values: Record<string, number>): MetricFamily =>
 /** A server whose figures grow by so much from look to look. */
 function growing(more: Partial<Controlled> = {}): Partial<Controlled> {
   let looks = 0;
-  const workers = (n: number): WorkerInfo[] => [
+  const workers = (n: number): NamedWorkerInfo[] => [
     { ...WORKER, requestCount: 100 * n, latencyP50: 0.001, latencyP99: 0.002 },
     { ...WORKER, id: 1, pid: 78, requestCount: 1000 * n, loopStandsMs: 1001 },
     { ...WORKER, id: 2, pid: 90 + n, requestCount: 10 * n, loopStandsMs: 1000 },
@@ -89,15 +89,15 @@ describe('tswoole top, not on a terminal', () => {
       'traffic 2.0 KiB/s in, 1.0 KiB/s out, 10 B waiting   restarts 1',
       'tasks 15/s   1 waiting, 2 running, 4 failed, 5 timed out',
       '',
-      expect.stringMatching(/^PROCESS +PID +CPU +MEMORY +STATE +CONN +PKT\/S +P50 +P99 +LOOP +RST$/),
+      expect.stringMatching(/^PROCESS +PID +CPU +MEMORY +STATE +CONN +PKT\/S +P50 +P99 +MAX +LOOP +RST$/),
     ]);
     expect(rowsOf(out).slice(6)).toEqual([
       ['master', '1234', '50%', '2.0 KiB'],
       ['manager', '1235', '25%', '1.0 KiB'],
-      ['worker 0', '77', '10%', '4.0 KiB', 'idle', '3', '50', '1.0ms', '2.0ms', '26%', '0'],
-      ['worker 1', '78', '20%', '1.0 KiB', 'hangs 1s', '3', '500', '1.0ms', '2.0ms', '26%', '0'],
-      ['worker 2', '92', '0%', '3.0 KiB', 'idle', '3', '5', '1.0ms', '2.0ms', '26%', '0'], // another process than before
-      ['task 3', '80', '30%', '512 B', 'idle', '1.0ms', '2.0ms', '26%', '0'],
+      ['worker 0', '77', '10%', '4.0 KiB', 'idle', '3', '50', '1.0ms', '2.0ms', '4.0ms', '26%', '0'],
+      ['worker 1', '78', '20%', '1.0 KiB', 'hangs 1s', '3', '500', '1.0ms', '2.0ms', '4.0ms', '26%', '0'],
+      ['worker 2', '92', '0%', '3.0 KiB', 'idle', '3', '5', '1.0ms', '2.0ms', '4.0ms', '26%', '0'], // another process than before
+      ['task 3', '80', '30%', '512 B', 'idle', '1.0ms', '2.0ms', '4.0ms', '26%', '0'],
       [''],
     ]);
   });

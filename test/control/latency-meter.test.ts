@@ -8,7 +8,7 @@ import { testShape } from '../helpers/test-shape.js';
 
 let region: Region;
 let meter: LatencyMeter;
-const NONE = { latencyP50: 0, latencyP99: 0 };
+const NONE = { latencyP50: 0, latencyP99: 0, latencyMax: 0 };
 
 /** Two workers, the task worker 2. */
 beforeEach(() => {
@@ -55,6 +55,17 @@ it('tells of all workers together, without task workers', () => {
   took(1, 1000);
   expect(meter.ofWorkers().latencyP99).toBeGreaterThan(0.5);
   expect(meter.of(2).latencyP50).toBeGreaterThan(5);
+});
+
+it('tells of one that was slow among many', () => {
+  meter.sample();
+  for (let i = 0; i < 10; i++) took(0, 0.01);
+  ProcessRecord.ofPeer(region, peerOf(0, 0)).callbackTook(300);
+  const { latencyP99, latencyMax } = meter.of(0);
+  expect(latencyP99).toBeLessThan(0.001);
+  expect(latencyMax).toBeGreaterThanOrEqual(0.3);
+  expect(latencyMax).toBeLessThan(0.6);
+  expect(readWorkers(region)[0]?.latencyMax).toBe(latencyMax);
 });
 
 it('takes what there is before the first sample', () => {

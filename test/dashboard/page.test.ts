@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { type CpuProfile, layOut, neighbour } from '../../dashboard/src/flame.js';
-import { age, bytes, count, duration, percent, processName } from '../../dashboard/src/format.js';
+import { age, bytes, count, duration, percent } from '../../dashboard/src/format.js';
 import { mergeState, ratesOf } from '../../dashboard/src/merge.js';
 import type { State } from '../../dashboard/src/types.js';
 
@@ -39,8 +39,6 @@ describe('figures', () => {
     [age(7_500_000), '2h 5m'],
     [age(4 * 86_400_000 + 3_600_000), '4d 1h'],
     [percent(0.994), '99%'],
-    [processName({ role: 'task', id: 4 }), 'task worker 4'],
-    [processName({ role: 'user', id: 5 }), 'process 5'],
   ])('are shown as people read them: %s', (shown, expected) => {
     expect(shown).toBe(expected);
   });

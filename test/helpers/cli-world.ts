@@ -7,10 +7,10 @@ import { CliError } from '../../src/cli/exit.js';
 import { withExplicitValues } from '../../src/cli/option-flags.js';
 import { createProgram } from '../../src/cli/program.js';
 import { CommandTable } from '../../src/control/commands.js';
-import type { Controlled, ServerStatus } from '../../src/control/controlled.js';
+import type { Controlled, NamedWorkerInfo, ServerStatus } from '../../src/control/controlled.js';
 import { makeRunDir, type RunEntry, socketIn, writeEntry } from '../../src/control/run-dir.js';
 import { ControlServer } from '../../src/control/server.js';
-import type { ServerStats, WorkerInfo } from '../../src/control/stats.js';
+import type { ServerStats } from '../../src/control/stats.js';
 import { processStartTime } from '../../src/os/other-process.js';
 import { monotonicMs } from '../../src/util/clock.js';
 import { Log } from '../../src/util/log.js';
@@ -19,7 +19,7 @@ export const STATUS = {
   ...{ name: 'web', state: 'running', masterPid: 1234, managerPid: 1235, uptimeMs: 65_000, crashLoops: [], admin: '' },
   ...{ listening: ['127.0.0.1:80'], script: '/srv/app.js', version: '1.0', node: 'v20', mode: 'process', ready: true },
   ...{ workerNum: 4, generation: 2, logLevel: 'info', logFile: '', isDaemon: false, pidFile: '' },
-  traffic: { unit: 'packets', perSecond: 12.4, latencyP50: 0.0001, latencyP99: 0.002 },
+  traffic: { unit: 'packets', perSecond: 12.4, latencyP50: 0.0001, latencyP99: 0.002, latencyMax: 0.131 },
 } as unknown as ServerStatus;
 
 export const STATS = {
@@ -31,9 +31,16 @@ export const STATS = {
 
 export const WORKER = {
   ...{ id: 0, role: 'worker', pid: 77, state: 'idle', uptimeMs: 5000, connections: 3, requestCount: 20_000 },
-  ...{ latencyP50: 0.001, latencyP99: 0.002, loopUtilisation: 0.256, residentBytes: 50 * 1024 ** 2, restarts: 0 },
+  ...{
+    latencyP50: 0.001,
+    latencyP99: 0.002,
+    latencyMax: 0.004,
+    loopUtilisation: 0.256,
+    residentBytes: 50 * 1024 ** 2,
+    restarts: 0,
+  },
   loopStandsMs: 0,
-} as unknown as WorkerInfo;
+} as unknown as NamedWorkerInfo;
 
 export interface Ran {
   readonly out: string;

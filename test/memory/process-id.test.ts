@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { checkProcessId } from '../../src/memory/process-id.js';
+import { checkProcessId, nameOfProcess } from '../../src/memory/process-id.js';
 import { Region } from '../../src/memory/region.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -33,4 +33,13 @@ it('a worker that has been given up is none, while those behind it are', () => {
   );
   region.activeWorkerNum = 3; // it comes
   expect(() => checkProcessId(region, 2)).not.toThrow();
+});
+
+it.each([
+  [2, 'worker 2'],
+  [4, 'task worker 4'],
+  [5, 'process mailer'],
+  [6, 'process 6'],
+])('process %i is called as in the log', (id, name) => {
+  expect(nameOfProcess(shape, id, ['mailer'])).toBe(name);
 });

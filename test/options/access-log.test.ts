@@ -18,6 +18,10 @@ describe('the option accessLog', () => {
       ...{ format: 'json', file: resolvePath('a.log'), paths: ['/healthz'], prefixes: ['/assets/'], statusBelow: 400 },
     });
     expect(resolve({ skip: { paths: '/a, /b*' } }).accessLog).toMatchObject({ paths: ['/a'], prefixes: ['/b'] });
+    for (const format of ['combined', 'common', 'json']) {
+      expect(resolve(format).accessLog).toEqual({ ...usual, format });
+      expect(parseOption('accessLog', format, '--access-log')).toBe(format);
+    }
     expect(parseOption('accessLog', 'true', '--access-log')).toBe(true);
     expect(parseOption('accessLog', '{"format": "common"}', '--access-log')).toEqual({ format: 'common' });
   });
@@ -30,7 +34,7 @@ describe('the option accessLog', () => {
   });
 
   it.each([
-    ['a word', 'combined', 'ERR_OPTION_TYPE', 'accessLog'],
+    ['a word that is no format', 'clf', 'ERR_OPTION_TYPE', 'accessLog'],
     ['a Map', new Map([['format', 'json']]), 'ERR_OPTION_TYPE', 'accessLog'],
     ['a Map to skip by', { skip: new Map() }, 'ERR_OPTION_TYPE', 'accessLog.skip'],
     ['another format', { format: 'clf' }, 'ERR_OPTION_VALUE', 'accessLog.format'],

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { change } from '../api.ts';
 import { Chart } from '../chart.tsx';
-import { age, bytes, count, duration, latency, percent, processName } from '../format.ts';
+import { age, bytes, count, duration, latency, percent } from '../format.ts';
 import { ActButton, Bar, Figure, Panel } from '../parts.tsx';
 import { history, mayChange, requestRates, state } from '../store.ts';
 import type { Reactor, State, Worker } from '../types.ts';
@@ -122,6 +122,7 @@ function ScaleTo({ status: { workerNum, maxWorkerNum } }: { status: State['statu
         min={1}
         max={maxWorkerNum}
         placeholder={String(workerNum)}
+        title={`1 to ${maxWorkerNum}: the option maxWorkerNum`}
         value={wanted}
         onInput={(event) => setWanted(event.currentTarget.value)}
       />
@@ -150,7 +151,7 @@ function ProcessTree({ now }: { now: State }) {
                 {title}
               </th>
             ))}
-            {['Conn', 'Req/s', 'P50', 'P99', 'Delay', 'Loop', 'Memory', 'Respawns'].map((title) => (
+            {['Conn', 'Req/s', 'P50', 'P99', 'Max', 'Delay', 'Loop', 'Memory', 'Respawns'].map((title) => (
               <th key={title} scope="col" class="number">
                 {title}
               </th>
@@ -184,7 +185,7 @@ function Parent({ name, pid, depth, note }: { name: string; pid: number; depth: 
         {name}
       </th>
       <td>{pid}</td>
-      <td colSpan={12} class="quiet">
+      <td colSpan={13} class="quiet">
         {note}
       </td>
     </tr>
@@ -206,6 +207,7 @@ function ReactorRow({ reactor }: { reactor: Reactor }) {
       <td class="number" />
       <td class="number" />
       <td class="number" />
+      <td class="number" />
       <td class="number" title="99 of 100 turns of its loop were late by at most this">
         {duration(reactor.loopDelayMs)}
       </td>
@@ -218,8 +220,7 @@ function ReactorRow({ reactor }: { reactor: Reactor }) {
 }
 
 function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
-  const { id, role, pid, state: does, standsStill } = worker;
-  const name = processName(worker);
+  const { id, name, role, pid, state: does, standsStill } = worker;
   return (
     <>
       <tr class={standsStill === null ? '' : 'still'} data-process={name}>
@@ -238,6 +239,9 @@ function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
         <td class="number">{count(Math.round(requestRates.value.get(id) ?? 0))}</td>
         <td class="number">{latency(worker.latencyP50)}</td>
         <td class="number">{latency(worker.latencyP99)}</td>
+        <td class="number" title="The longest of the last ten seconds took at most this, and at least half of it">
+          {latency(worker.latencyMax)}
+        </td>
         <td class="number" title="Time since its loop last turned">
           {duration(worker.loopStandsMs)}
         </td>
@@ -274,7 +278,7 @@ function WorkerRow({ worker, depth }: { worker: Worker; depth: number }) {
       </tr>
       {standsStill !== null && (
         <tr class="still">
-          <td colSpan={14}>
+          <td colSpan={15}>
             <pre class="stack">
               {standsStill.stack ||
                 'Its stack is not known yet. It is taken after a while where workerTimeoutMs is set, and stands in the log too.'}

@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { fetchBytes } from '../api.ts';
 import { type CpuProfile, type Frame, layOut, neighbour } from '../flame.ts';
-import { duration, processName } from '../format.ts';
-import { Panel, tell } from '../parts.tsx';
+import { duration } from '../format.ts';
+import { ActButton, Panel, tell } from '../parts.tsx';
 import { mayChange, state } from '../store.ts';
 
 const ROW = 18;
@@ -21,15 +21,17 @@ export function Profile() {
     );
   }
   const of = /^\d+$/.test(target) ? Number(target) : target;
-  const take = (kind: 'cpu' | 'heap') => async (): Promise<void> => {
+  const name = state.value?.workers.find(({ id }) => String(id) === target)?.name ?? target;
+  const take = async (kind: 'cpu' | 'heap'): Promise<string> => {
     setRunning(true);
-    await tell(async () => {
+    try {
       const blob = await fetchBytes('profile', { target: of, kind, ...(kind === 'cpu' && { seconds }) });
       if (kind === 'cpu') setFrames(layOut(JSON.parse(await blob.text()) as CpuProfile));
       save(blob, kind === 'cpu' ? `process-${target}.cpuprofile` : `process-${target}.heapsnapshot`);
       return `The ${kind === 'cpu' ? 'CPU profile' : 'heap snapshot'} is taken`;
-    });
-    setRunning(false);
+    } finally {
+      setRunning(false);
+    }
   };
   return (
     <Panel
@@ -39,7 +41,7 @@ export function Profile() {
           <select aria-label="Process" value={target} onChange={(event) => setTarget(event.currentTarget.value)}>
             {state.value?.workers.map((worker) => (
               <option key={worker.id} value={String(worker.id)}>
-                {processName(worker)}
+                {worker.name}
               </option>
             ))}
             <option value="master">master</option>
@@ -54,12 +56,15 @@ export function Profile() {
               <option key={one} value={one}>{`${one} s`}</option>
             ))}
           </select>
-          <button type="button" class="primary" disabled={isRunning} onClick={() => void take('cpu')()}>
+          <button type="button" class="primary" disabled={isRunning} onClick={() => void tell(() => take('cpu'))}>
             {isRunning ? 'Taking …' : 'CPU profile'}
           </button>
-          <button type="button" disabled={isRunning} onClick={() => void take('heap')()}>
-            Heap snapshot
-          </button>
+          <ActButton
+            label="Heap snapshot"
+            isReady={!isRunning}
+            question={`Take a heap snapshot of ${name}? It stands still meanwhile, for seconds where its heap is large, and needs as much memory again.`}
+            run={() => take('heap')}
+          />
         </div>
       }
     >

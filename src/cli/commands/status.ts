@@ -173,8 +173,9 @@ function describeLoop({ failures, reason, nextAttemptAt }: CrashLoop): string {
 }
 
 function trafficOf({ traffic }: ServerStatus, stats: ServerStats): [string, string] {
-  const { unit, perSecond, latencyP50, latencyP99 } = traffic;
-  const rate = `${count(perSecond)}/s, p50 ${latency(latencyP50)}, p99 ${latency(latencyP99)}`;
+  const { unit, perSecond, latencyP50, latencyP99, latencyMax } = traffic;
+  const latencies = `p50 ${latency(latencyP50)}, p99 ${latency(latencyP99)}, max ${latency(latencyMax)}`;
+  const rate = `${count(perSecond)}/s, ${latencies}`;
   const errors = `${stats.callbackErrors} callback errors`;
   if (unit === 'packets')
     return [unit, `${count(stats.requestCount)} received, ${count(stats.responseCount)} sent (${rate}), ${errors}`];

@@ -1,8 +1,8 @@
 import { emitKeypressEvents } from 'node:readline';
 import type { Command } from 'commander';
-import type { ServerStatus } from '../../control/controlled.js';
+import type { NamedWorkerInfo, ServerStatus } from '../../control/controlled.js';
 import type { MetricFamily } from '../../control/metrics.js';
-import type { ServerStats, WorkerInfo } from '../../control/stats.js';
+import type { ServerStats } from '../../control/stats.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { type Asked, ask } from '../servers.js';
@@ -21,7 +21,7 @@ interface Look {
   readonly at: number;
   readonly status: ServerStatus;
   readonly stats: ServerStats;
-  readonly workers: readonly WorkerInfo[];
+  readonly workers: readonly NamedWorkerInfo[];
   /** CPU seconds so far, by process. */
   readonly cpu: ReadonlyMap<string, number>;
   readonly memory: ReadonlyMap<string, number>;
@@ -147,7 +147,7 @@ class Top {
     const [status, stats, workers, families] = await Promise.all([
       call<ServerStatus>('status'),
       call<ServerStats>('stats'),
-      call<WorkerInfo[]>('workers'),
+      call<NamedWorkerInfo[]>('workers'),
       call<MetricFamily[]>('metrics'),
     ]);
     const byProcess = (name: string): Map<string, number> => {
@@ -251,7 +251,7 @@ interface Row {
   readonly pid: number;
   readonly cpu: number;
   readonly memory: number;
-  readonly worker: WorkerInfo | undefined;
+  readonly worker: NamedWorkerInfo | undefined;
   readonly packetsPerSecond: number;
 }
 
@@ -276,7 +276,7 @@ function processes(before: Look, now: Look, order: Order): string[] {
     const process = `${worker.role} ${worker.id}`;
     const packetsPerSecond = (worker.requestCount - (earlier?.requestCount ?? worker.requestCount)) / elapsed;
     return {
-      name: process,
+      name: worker.role === 'user' ? worker.name : process,
       pid: worker.pid,
       cpu: cpuOf(process, earlier?.pid === worker.pid),
       memory: now.memory.get(process) ?? 0,
@@ -295,6 +295,7 @@ function processes(before: Look, now: Look, order: Order): string[] {
     now.status.traffic.unit === 'requests' ? 'REQ/S' : 'PKT/S',
     'P50',
     'P99',
+    'MAX',
     'LOOP',
     'RST',
   ];
@@ -311,7 +312,7 @@ const comparers: Record<Order, (a: Row, b: Row) => number> = {
 function cells({ name, pid, cpu, memory, worker, packetsPerSecond }: Row): string[] {
   const share = (value: number): string => `${Math.round(value * 100)}%`;
   const base = [name, String(pid), share(cpu), bytes(memory)];
-  if (worker === undefined) return [...base, '', '', '', '', '', '', ''];
+  if (worker === undefined) return [...base, ...Array.from({ length: 8 }, () => '')];
   return [
     ...base,
     stateOf(worker),
@@ -319,6 +320,7 @@ function cells({ name, pid, cpu, memory, worker, packetsPerSecond }: Row): strin
     worker.role === 'worker' ? count(packetsPerSecond) : '',
     latency(worker.latencyP50),
     latency(worker.latencyP99),
+    latency(worker.latencyMax),
     share(worker.loopUtilisation),
     String(worker.restarts),
   ];

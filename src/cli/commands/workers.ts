@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ServerStatus, Traffic } from '../../control/controlled.js';
+import type { NamedWorkerInfo, ServerStatus, Traffic } from '../../control/controlled.js';
 import type { WorkerInfo } from '../../control/stats.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
@@ -35,10 +35,10 @@ export function addWorkers(program: Command): void {
 }
 
 async function showWorkers(targets: Targets, asJson: boolean): Promise<void> {
-  const byName: Record<string, WorkerInfo[]> = {};
+  const byName: Record<string, NamedWorkerInfo[]> = {};
   await onEach({ ...targets, absent: asJson ? [] : targets.absent }, async ({ name, choice }) => {
     const { workers, unit } = await ask(choice, async ({ call }) => ({
-      workers: await call<WorkerInfo[]>('workers'),
+      workers: await call<NamedWorkerInfo[]>('workers'),
       unit: (await call<ServerStatus>('status')).traffic.unit,
     }));
     byName[name] = workers;
@@ -77,17 +77,31 @@ export function stateOf({ state, loopStandsMs }: WorkerInfo): string {
   return loopStandsMs > HANGS_MS ? paint('red', `hangs ${duration(loopStandsMs)}`) : state;
 }
 
-export function workerTable(workers: readonly WorkerInfo[], unit: Traffic['unit'] = 'packets'): string {
-  const head = ['ID', 'ROLE', 'PID', 'STATE', 'UP', 'CONN', unit.toUpperCase(), 'P99', 'LOOP', 'MEMORY', 'RESTARTS'];
+export function workerTable(workers: readonly NamedWorkerInfo[], unit: Traffic['unit'] = 'packets'): string {
+  const head = [
+    'ID',
+    'ROLE',
+    'PID',
+    'STATE',
+    'UP',
+    'CONN',
+    unit.toUpperCase(),
+    'P99',
+    'MAX',
+    'LOOP',
+    'MEMORY',
+    'RESTARTS',
+  ];
   const rows = workers.map((worker) => [
     worker.id,
-    worker.role,
+    worker.role === 'user' ? worker.name : worker.role,
     worker.pid,
     stateOf(worker),
     duration(worker.uptimeMs),
     worker.connections,
     count(worker.requestCount),
     latency(worker.latencyP99),
+    latency(worker.latencyMax),
     `${Math.round(worker.loopUtilisation * 100)} %`,
     bytes(worker.residentBytes),
     worker.restarts,
