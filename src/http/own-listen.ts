@@ -31,14 +31,17 @@ export class OwnListen {
   }
 }
 
-/** Records where the app wants to listen, the first time it does. It does not listen: this process only reports. */
+/**
+ * Records where the app wants to listen, the first time it does. It does not listen: this process only reports. The wait for
+ * it does not keep the process alive.
+ */
 export function listenArguments(): {
   readonly called: Promise<AppAddress>;
   within(ms: number): Promise<AppAddress | undefined>;
 } {
   const called = deferred<AppAddress>();
   replaceListen((_, args) => called.resolve(addressOf(args)));
-  return { called: called.promise, within: (ms) => within(called.promise, ms) };
+  return { called: called.promise, within: (ms) => within(called.promise, ms, true) };
 }
 
 function replaceListen(listen: (server: Server, args: readonly unknown[]) => void): void {

@@ -15,6 +15,8 @@ const EXPORTED_WAIT_MS = 300;
 export async function tellAddress(path: string): Promise<never> {
   const listening = listenArguments();
   process.argv.splice(2, 1); // the app's arguments follow it
+  // Nothing is left that could call listen(): there is nothing to wait for.
+  process.once('beforeExit', () => tell(exportedAddress(loaded)));
   // An app that waits until it listens, as in `await app.listen()`, is not loaded before: here it never would be.
   const loading = load(path);
   await Promise.race([loading, listening.called]);
@@ -26,9 +28,13 @@ export async function tellAddress(path: string): Promise<never> {
   return tell((await listening.within(waitMs)) ?? exportedAddress(exported));
 }
 
+/** What the app exports; until it is loaded nothing. */
+let loaded: Readonly<Record<string, unknown>> = {};
+
 async function load(path: string): Promise<Record<string, unknown> | undefined> {
   try {
-    return await importModule<Record<string, unknown>>(pathToFileURL(path).href);
+    loaded = await importModule<Record<string, unknown>>(pathToFileURL(path).href);
+    return loaded;
   } catch {
     return undefined;
   }

@@ -34,6 +34,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   process.argv = argv;
+  process.removeAllListeners('beforeExit');
   vi.restoreAllMocks();
   rmSync(folder, { recursive: true });
 });
@@ -85,6 +86,21 @@ describe('the address of an app', () => {
   it('is waited for as long as by a worker where it exports nothing', async () => {
     await addressOf('export {};');
     expect(waits).toEqual([0, LISTEN_WAIT_MS]);
+  });
+
+  it('is not waited for where nothing is left that could call listen()', async () => {
+    const path = join(folder, 'app.mjs');
+    writeFileSync(path, 'export const port = 3002;');
+    const asked = new Promise<void>((resolve) => {
+      const within = (ms: number) => (ms === 0 ? Promise.resolve(undefined) : new Promise(() => resolve()));
+      vi.mocked(listenArguments).mockReturnValue({ called: new Promise(() => {}), within } as never);
+    });
+    void tellAddress(path);
+    await asked;
+    expect(written).toEqual([]);
+    process.emit('beforeExit', 0);
+    expect(written).toEqual([[3, '{"port":3002,"host":"::"}\n']]);
+    expect(exits).toEqual([0]);
   });
 
   it('is told although the app is not loaded before it listens', async () => {
