@@ -51,6 +51,8 @@ export interface MasterCallbacks {
 
 /** At a start that fails: a reactor that hangs in a user module is left to the exit of the process. */
 const REACTOR_GRACE_MS = 1000;
+/** Processes of a start that failed have nothing to finish, and end in order within this time. */
+const UNDO_MS = 1000;
 /** A signal that repeats within this time counts as the same one. */
 const HURRY_AFTER_MS = 1000;
 
@@ -213,7 +215,8 @@ export class Master {
   async #undoStart(): Promise<void> {
     this.#phase = 'shutting down';
     const wasAsked = this.#shutdownPromise !== undefined;
-    const deadlineMs = wasAsked ? this.#parts.options.maxWaitMs : 0;
+    const { maxWaitMs } = this.#parts.options;
+    const deadlineMs = wasAsked ? maxWaitMs : Math.min(maxWaitMs, UNDO_MS);
     if (this.#manager.isThere) await this.#manager.stop(deadlineMs, this.#hurried.promise);
     this.#stopAccepting();
     await within(this.#owners.stop(), REACTOR_GRACE_MS);

@@ -157,6 +157,7 @@ describe('the start', () => {
     manager().events.message({ type: 'bootFailed', error });
     await expect(started).rejects.toMatchObject({ code: 'ERR_WORKER_BOOT', detail: { workerId: 0 } });
     expect(steps.slice(-3)).toEqual(['manager: stop', 'owners: stopAccepting', 'owners: stop']);
+    expect(manager().last('stop').deadlineMs).toBe(1000); // the others end in order
     expect(await reaches(boundPort())).toBe(false);
   });
 
