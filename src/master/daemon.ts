@@ -29,12 +29,14 @@ const LAST_WORDS_MS = 100;
 const GRACE_MS = 15_000;
 
 type Report =
-  | { readonly type: 'ready'; readonly listening: readonly string[] }
+  | { readonly type: 'ready'; readonly listening: readonly string[]; readonly notice?: string }
   | { readonly type: 'failed'; readonly error: SerializedError };
 
 export interface StartedDaemon {
   readonly pid: number;
   readonly listening: readonly string[];
+  /** What is not as it should be, although the server is up. */
+  readonly notice?: string;
 }
 
 let isTaken = false;
@@ -60,12 +62,21 @@ export function waitsForDaemon(): boolean {
   return isStarter;
 }
 
+let notice: string | undefined;
+
+/** What is said to the person who has started the daemon, besides that it is up. */
+export function leaveNotice(text: string): void {
+  notice = text;
+}
+
 /** The daemon reports that it is up, or why it is not. Once. */
 export function reportToStarter(listening: readonly string[], error?: unknown): void {
   if (!isDaemon) return;
   isDaemon = false;
   const report: Report =
-    error === undefined ? { type: 'ready', listening } : { type: 'failed', error: serializeError(error) };
+    error === undefined
+      ? { type: 'ready', listening, ...(notice !== undefined && { notice }) }
+      : { type: 'failed', error: serializeError(error) };
   try {
     writeSync(REPORT_DESCRIPTOR, `${JSON.stringify(report)}\n`);
     closeSync(REPORT_DESCRIPTOR);
@@ -142,7 +153,10 @@ async function hear(child: ChildProcess, logFile: string, output: BootOutput): P
   const how = isReady ? '' : await ended;
   // Also when the daemon is up: its earlier output is still in the pipe, and belongs into the log.
   await within(new Promise<void>((resolve) => output.whenEnded(resolve)), LAST_WORDS_MS);
-  if (isReady) return { pid: child.pid ?? 0, listening: report.listening };
+  if (isReady) {
+    const { listening, notice: told } = report;
+    return { pid: child.pid ?? 0, listening, ...(told !== undefined && { notice: told }) };
+  }
   const wrote = plain(output.text);
   if (report?.type === 'failed') {
     if (wrote !== '') process.stderr.write(`${wrote}\n`); // the error itself gives the reason

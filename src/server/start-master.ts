@@ -12,7 +12,7 @@ import { describe, ServerError } from '../errors/index.js';
 import { peerBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
 import { Sleeper } from '../ipc/sleep.js';
-import { isTheDaemon, reportToStarter, startDaemon } from '../master/daemon.js';
+import { isTheDaemon, leaveNotice, reportToStarter, startDaemon } from '../master/daemon.js';
 import { Master } from '../master/master.js';
 import { type MasterMode, processMode } from '../master/mode.js';
 import { Operation } from '../master/operation.js';
@@ -78,9 +78,10 @@ function endInOrder({ log }: StartContext): never {
 /** The daemon is another process: this one has nothing more to do. */
 async function waitForDaemon({ options, stopWish }: StartContext): Promise<never> {
   const started = await startDaemon(options, stopWish).catch((error: unknown) => endedEarly(error, stopWish));
-  const { pid, listening } = started;
+  const { pid, listening, notice } = started;
   const line = `${nameOf(options)} runs in the background as process ${pid}, listening on ${listening.join(', ')}\n`;
   await new Promise((resolve) => process.stdout.write(line, resolve));
+  if (notice !== undefined) await new Promise((resolve) => process.stderr.write(`${notice}\n`, resolve));
   if (options.logFile === '' && options.logger === null)
     await new Promise((resolve) => process.stderr.write(NO_LOG, resolve));
   return process.exit(0);
@@ -161,9 +162,10 @@ async function bringUp(context: StartContext): Promise<void> {
     throw error;
   }
   await returnStandardError();
-  const { listening } = controlled.status();
+  const { listening, cluster } = controlled.status();
   controlled.start();
   operation.ready(listening);
+  if (cluster !== null && cluster.why !== '') leaveNotice(`It serves alone, and tries again to join: ${cluster.why}`);
   reportToStarter(listening);
   log.info('the server is up', { listening: listening.join(', ') });
 }

@@ -14,13 +14,17 @@ let asked: unknown[][];
 let answer: () => Promise<Uint8Array>;
 let written: number;
 let link: MasterLink;
+let cluster: { state: string; failure: Error | undefined };
 
 beforeEach(() => {
   vi.useFakeTimers();
   [told, asked, written] = [[], [], 0];
   answer = async () => new Uint8Array();
+  cluster = { state: 'up', failure: undefined };
   const driver = {
-    state: 'up',
+    get state() {
+      return cluster.state;
+    },
     capabilities: { maxPayload: 1000 },
     nodes: () => [{ id: 'a' }, { id: 'b' }],
     stats: () => stats,
@@ -29,7 +33,8 @@ beforeEach(() => {
       return answer();
     },
   };
-  const broker = { driver, lost: 0, followedRooms: 0, failure: undefined } as unknown as Broker;
+  const broker = { driver, lost: 0, followedRooms: 0 } as unknown as Broker;
+  Object.defineProperty(broker, 'failure', { get: () => cluster.failure });
   const record = { write: () => written++ } as unknown as ClusterRecord;
   link = new MasterLink(broker, { self: 'a', record, reloadTimeoutMs: 1000, tell: (message) => told.push(message) });
   told.length = 0; // the nodes
@@ -37,6 +42,12 @@ beforeEach(() => {
 afterEach(() => {
   link.close();
   vi.useRealTimers();
+});
+
+it('tells why this node has not joined before it tells that it was tried', () => {
+  cluster = { state: 'down', failure: new Error('nobody there') };
+  link.tried();
+  expect(told).toMatchObject([{ say: 'nodes', why: 'nobody there' }, { say: 'tried' }]);
 });
 
 describe('the reload of another node', () => {

@@ -253,6 +253,15 @@ describe('the daemon itself', () => {
     expect(vi.mocked(closeSync).mock.calls).toEqual([[3]]);
   });
 
+  it('reports besides what its starter is to know', async () => {
+    const { isTheDaemon, leaveNotice, reportToStarter, writeSync } = await fresh('json');
+    isTheDaemon();
+    leaveNotice('It serves alone.');
+    reportToStarter(['a:1']);
+    const report = { type: 'ready', listening: ['a:1'], notice: 'It serves alone.' };
+    expect(vi.mocked(writeSync).mock.calls).toEqual([[3, `${JSON.stringify(report)}\n`]]);
+  });
+
   it('reports why it is not, and does not mind that nobody waits', async () => {
     const { isTheDaemon, reportToStarter, writeSync } = await fresh('json');
     isTheDaemon();

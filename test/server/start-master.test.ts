@@ -43,7 +43,7 @@ vi.mock(import('../../src/ipc/boot-output.js'), async (original) => ({
   returnStandardError: vi.fn(async () => {}),
 }));
 vi.mock(import('../../src/master/daemon.js'), () => ({
-  ...{ isTheDaemon: vi.fn(() => false), reportToStarter: vi.fn(), startDaemon: vi.fn() },
+  ...{ isTheDaemon: vi.fn(() => false), leaveNotice: vi.fn(), reportToStarter: vi.fn(), startDaemon: vi.fn() },
 }));
 
 type Fake = Record<string, unknown>;
@@ -314,6 +314,13 @@ describe('a daemon', () => {
     vi.mocked(startDaemon).mockResolvedValue({ pid: 4711, listening: ['a:1', 'b:2'] });
     await startMaster(contextOf({ daemonize: true, logFile: '/var/log/web.log' }));
     expect(written).toEqual(['web runs in the background as process 4711, listening on a:1, b:2\n']);
+    expect(steps[0]).toEqual(['exit', 0]);
+  });
+
+  it('says what its starter is to know besides', async () => {
+    vi.mocked(startDaemon).mockResolvedValue({ pid: 4711, listening: ['a:1'], notice: 'It serves alone.' });
+    await startMaster(contextOf({ daemonize: true, logFile: '/var/log/web.log' }));
+    expect(written).toEqual([expect.stringMatching(/^web runs/), 'It serves alone.\n']);
     expect(steps[0]).toEqual(['exit', 0]);
   });
 

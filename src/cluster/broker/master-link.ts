@@ -40,6 +40,7 @@ export class MasterLink {
 
   /** The start of the server waits for it. @param refused the id of this node belongs to another server */
   tried(refused?: ServerError): void {
+    this.#reporter.report(); // by then the master knows why it has not joined
     this.#parts.tell({ say: 'tried', ...(refused !== undefined && { refused: serializeError(refused) }) });
   }
 
