@@ -23,7 +23,7 @@ server.on('request', async (req, res) => {
     return res.end('not found\n');
   }
   const city = String(req.query.city ?? 'Vienna').slice(0, 100);
-  res.json(await reports.wrap(city, () => makeReport(city), { ttlMs: 10_000, staleMs: 60_000 }));
+  res.json(await reports.wrap(city, () => makeReport(city), { ttlMs: 60_000, staleMs: 60_000 }));
 });
 
 await server.start();
