@@ -91,8 +91,9 @@ export interface ClusterEvents {
    * Publications of this subject may have been missed: called for each subject subscribed to, when the driver is `up` again, and
    * once when the process that speaks for another node was replaced (its `start` with the same incarnation). And of a subject
    * in which another node has lost publications on their way to the engine: at the next heartbeat after it says so.
+   * @param isOwn true: it is this node that has lost them, while it was `up`, at the next heartbeat
    */
-  gap(subject: string): void;
+  gap(subject: string, isOwn?: boolean): void;
   /** There are as many nodes as a cluster may have: this one is left out. Told again when one has gone and too many came. */
   full(node: NodeInfo, most: number): void;
   /** The engine does not let this node send to one of its subjects: told for each message. What is lost is counted, and a gap. */

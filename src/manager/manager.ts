@@ -14,7 +14,7 @@ import { WorkerField } from '../memory/boards.js';
 import { signalName } from '../util/signal-name.js';
 import { Alarm } from './alarm.js';
 import { HEALTHY_UPTIME_MS } from './backoff.js';
-import { causeOf, endOf, reasonOf } from './end-reason.js';
+import { causeOf, endOf, howEnded, reasonOf } from './end-reason.js';
 import type { ManagerParts } from './manager-parts.js';
 import { callUser, Register } from './register.js';
 import { Reload, type ReloadScope, widest } from './reload.js';
@@ -206,9 +206,14 @@ export class Manager {
   #profile(workerId: number, profile: ProfileOrder): void {
     if (workerId < 0) return this.#parts.profile(profile);
     const { request } = profile;
-    const process = this.#seats[workerId]?.serving?.process;
-    if (process !== undefined) process.send({ type: 'profile', profile });
-    else this.#parts.notifyMaster({ type: 'profiled', request, failed: 'there is no such process now' });
+    const handle = this.#seats[workerId]?.serving;
+    if (handle?.process === undefined) return this.#profileFailed(request, 'there is no such process now');
+    handle.profiles.add(request);
+    handle.process.send({ type: 'profile', profile });
+  }
+
+  #profileFailed(request: number, failed: string): void {
+    this.#parts.notifyMaster({ type: 'profiled', request, failed });
   }
 
   /** The processes that the watchdog looks after: booting ones have a deadline of their own. */
@@ -376,6 +381,8 @@ export class Manager {
         handle.closed = true;
         break;
       case 'profiled':
+        handle.profiles.delete(message.request);
+        return this.#parts.notifyMaster(message);
       case 'cluster':
         return this.#parts.notifyMaster(message);
       case 'passOn':
@@ -402,6 +409,9 @@ export class Manager {
     const wasComing = seat.coming === handle;
     const wasBooting = handle.state === 'booting';
     handle.exited(exitCode, signal);
+    for (const request of handle.profiles) {
+      this.#profileFailed(request, `${handle.name} ${howEnded(handle)} before its profile was complete`);
+    }
     seat.forget(handle);
     this.#register.ended(seat, handle);
     if (!this.#shutdown.isStopping) this.#parts.ended(endOf(handle, wasBooting, this.#now()));

@@ -64,6 +64,8 @@ export class WorkerHandle implements WorkerSpec {
   stack = '';
   /** Its output on standard error before it was ready. */
   wrote = '';
+  /** Requests for profiles that it has not answered. */
+  readonly profiles = new Set<number>();
   #state: WorkerState = 'booting';
   /** What happens when `deadline` has passed: first TERM, then KILL. */
   #deadline = Number.POSITIVE_INFINITY;

@@ -144,7 +144,9 @@ export class Master {
       message: (message) => this.#onMessage(message),
       ended: () => {
         const isLeaving = this.#phase !== 'running';
-        this.#reloads.allOver(isLeaving ? 'the server has shut down' : 'the manager has died meanwhile');
+        const why = isLeaving ? 'the server has shut down' : 'the manager has died meanwhile';
+        this.#reloads.allOver(why);
+        this.#profiles.allFailed(why);
       },
       bootFailed: (error) => this.#ready.reject(error),
     });

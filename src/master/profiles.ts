@@ -41,6 +41,11 @@ export class Profiles {
     }
   }
 
+  /** The manager is gone, and with it who could answer. */
+  allFailed(why: string): void {
+    for (const request of [...this.#waiting.keys()]) this.done(request, why);
+  }
+
   done(request: number, failed: string | undefined, pieces: readonly ProfilePiece[] = []): void {
     const done = this.#waiting.get(request);
     this.#waiting.delete(request);

@@ -23,18 +23,22 @@ export async function takeProfile({ kind, durationMs }: ProfileWish, sink: Profi
 
 /**
  * The same into a new file, with the rights of this process. The file must not exist, and links are not followed, so the
- * profile cannot replace a file. It is created before the time runs, so that a wrong path is reported at once.
+ * profile cannot replace a file. It is created before the time runs, so that a wrong path is reported at once; a process that
+ * ends meanwhile, other than by SIGKILL, removes it.
  * @throws an Error with `code`, EEXIST if the path exists
  */
 export async function writeProfile(wish: ProfileWish, path: string): Promise<void> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const file = openNew(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+  const remove = (): void => rmSync(path, { force: true }); // our own file, and incomplete
+  process.once('exit', remove);
   try {
     await takeProfile(wish, (piece) => writeAll(file, piece));
   } catch (error) {
-    rmSync(path, { force: true }); // our own file, and incomplete
+    remove();
     throw error;
   } finally {
+    process.off('exit', remove);
     closeSync(file);
   }
 }

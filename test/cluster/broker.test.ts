@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Broker, type BrokerParts } from '../../src/cluster/broker/broker.js';
 import { packRoomData, unpackRoomData } from '../../src/cluster/broker/room-data.js';
 import { createDriver } from '../../src/cluster/create-driver.js';
-import type { ClusterDriver } from '../../src/cluster/driver.js';
+import type { ClusterDriver, ClusterEvents } from '../../src/cluster/driver.js';
 import { memoryHub } from '../../src/cluster/drivers/memory.js';
 import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.js';
 import { ServerError } from '../../src/errors/index.js';
@@ -385,6 +385,33 @@ describe('a broker process', () => {
     await eventually(() => expect(b.of('event')).toEqual(expect.arrayContaining([gap('room'), gap('early')])));
     await eventually(() => expect(a.of('event')).toContainEqual(gap('news')));
     expect(attempts).toBe(2);
+  });
+
+  it('tells its own processes what it has itself lost of a subject, but not of a room, whose members here have got it', async () => {
+    const at = url();
+    let events: ClusterEvents | undefined;
+    const a = openNode('a', at, {
+      createDriver: () => {
+        const driver = createDriver('memory', { url: at, ...options });
+        const { start } = driver;
+        driver.start = (self, on) => {
+          events = on;
+          return start.call(driver, self, on);
+        };
+        return driver;
+      },
+    });
+    a.sizes.set('hall', 1);
+    a.say({ say: 'joined', room: 'hall' });
+    a.say({ say: 'subscribe', subject: 'm:news' });
+    await eventually(() => expect(a.broker.driver.state).toBe('up'));
+    const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
+    events?.gap('r:hall', true);
+    events?.gap('m:news', true);
+    expect(a.of('event')).toContainEqual(gap('news'));
+    expect(a.of('event')).not.toContainEqual(gap('hall'));
+    events?.gap('r:hall');
+    expect(a.of('event')).toContainEqual(gap('hall'));
   });
 
   it('says once of each subject that the engine refuses to take', async () => {

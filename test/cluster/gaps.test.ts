@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { encodeGap } from '../../src/cluster/drivers/envelope.js';
 import { Gaps } from '../../src/cluster/drivers/gaps.js';
 
 function world() {
@@ -19,6 +20,26 @@ test('what was lost is said at once, of all subjects', () => {
   expect(new Set(sent).size).toBe(1000);
   gaps.tick();
   expect(sent).toHaveLength(1000);
+});
+
+test('what this node itself has lost is told here at the next heartbeat, once', () => {
+  const told: unknown[] = [];
+  const events = { tell: (...given: unknown[]) => told.push(given), tellAll: (isOwn: boolean) => told.push(isOwn) };
+  const gaps = new Gaps({ self: () => 'a', send: () => true, ...events });
+  gaps.lost('s');
+  gaps.lostHere('s');
+  gaps.heard('t', encodeGap('b'));
+  gaps.heard('s', encodeGap('a')); // its own
+  expect(told).toEqual([]);
+  gaps.tick();
+  expect(told.splice(0)).toEqual([
+    ['t', false],
+    ['s', true],
+  ]);
+  gaps.tick();
+  for (let i = 0; i <= 100_000; i++) gaps.lostHere(`s${i}`);
+  gaps.tick();
+  expect(told).toEqual([true]);
 });
 
 test('refused subjects are tried again, 100 at a heartbeat and each in its turn, until the engine takes them', () => {

@@ -40,6 +40,7 @@ describe.skipIf(!hasNats)('a node that NATS does not let publish', () => {
     const b = await nodes.start(engine, 'b', ANN);
     const received = new Received();
     await Promise.all(['se cret', 'open'].map((subject) => b.driver.subscribe(subject, received.take).ready));
+    await a.driver.subscribe('se cret', () => {}).ready;
     for (const text of ['1', '2', '3']) a.driver.publish('se cret', Buffer.from(text));
     a.driver.publish('open', Buffer.from('4'));
     await eventually(() => expect(received.texts).toEqual(['a: 4']));
@@ -50,6 +51,11 @@ describe.skipIf(!hasNats)('a node that NATS does not let publish', () => {
     expect(refusals(a)[0]).toMatch(/permissions violation/i);
     expect(a.driver.stats().lost).toBe(3);
     expect([losses(a), a.driver.state]).toEqual([[], 'up']);
+    await eventually(() => expect(a.told).toContain('own gap se cret'));
+    const told = a.told.filter((line) => line.includes('gap')).length;
+    const tried = refusals(a).length;
+    await eventually(() => expect(refusals(a).length).toBeGreaterThan(tried)); // the gap for the others, once more
+    expect(a.told.filter((line) => line.includes('gap'))).toHaveLength(told);
   });
 
   test('to other nodes has its questions refused at once', async () => {

@@ -66,7 +66,7 @@ async function startProcess(driver: 'redis' | 'nats'): Promise<TestEngine> {
 export interface TestNode {
   readonly id: string;
   readonly driver: ClusterDriver;
-  /** `up a`, `left a`, `lost a`, `state up`, `gap s`, `refused …`, in the order told. */
+  /** `up a`, `left a`, `lost a`, `state up`, `gap s`, `own gap s`, `refused …`, in the order told. */
   readonly told: string[];
   /** What answers requests; by default what was asked, with `> ` before it. */
   answer: ClusterEvents['request'];
@@ -118,7 +118,7 @@ export function begin(node: TestNode, incarnation: string = randomUUID()): Promi
       nodeUp: ({ id }) => node.told.push(`up ${id}`),
       nodeDown: (id: string, why: NodeEnd) => node.told.push(`${why} ${id}`),
       state: (state) => node.told.push(`state ${state}`),
-      gap: (subject) => node.told.push(`gap ${subject}`),
+      gap: (subject, isOwn = false) => node.told.push(`${isOwn ? 'own ' : ''}gap ${subject}`),
       full: ({ id }) => node.told.push(`full ${id}`),
       refused: ({ message }) => node.told.push(`refused ${message}`),
       request: (data, from) => node.answer(data, from),

@@ -151,6 +151,18 @@ describe('processes', () => {
     expect(toMaster.at(-1)).toBe(answer);
   });
 
+  it('that end leave no profile unanswered', () => {
+    start();
+    const order = { kind: 'cpu' as const, durationMs: 1, path: '' };
+    for (const request of [7, 8]) manager.onMessage({ type: 'profile', workerId: 0, profile: { ...order, request } });
+    const process = newest(0);
+    process.say({ type: 'profiled', request: 7, pieces: [] });
+    toMaster.length = 0;
+    process.die(0, 9);
+    const failed = 'worker 0 was killed by SIGKILL before its profile was complete';
+    expect(toMaster.filter(({ type }) => type === 'profiled')).toEqual([{ type: 'profiled', request: 8, failed }]);
+  });
+
   it('may say something to the master that is of no matter here', () => {
     start();
     const report = { type: 'cluster' as const, said: { say: 'nodes' } };

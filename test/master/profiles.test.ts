@@ -52,6 +52,13 @@ describe('a profile', () => {
     await expect(profiles.take(0, order)).rejects.toThrow('the manager is being replaced');
   });
 
+  it('fails when the manager dies, whoever was asked', async () => {
+    const taken = [profiles.take(0, order), profiles.take(-1, order)];
+    profiles.allFailed('the manager has died meanwhile');
+    for (const one of taken) await expect(one).rejects.toThrow('the manager has died meanwhile');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('fails a minute after its time when its process is silent, and what comes then is given back', async () => {
     const taken = profiles.take(0, order);
     const failed = expect(taken).rejects.toThrow('the process does not answer');

@@ -57,6 +57,18 @@ describe('a profile', () => {
     await expect(writeProfile(wish('heap'), join(folder, 'no', 'x'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  it('of a process that ends meanwhile leaves no file', async () => {
+    const listeners = process.listeners('exit');
+    const path = join(folder, 'x');
+    const written = writeProfile(wish('cpu', 50), path);
+    expect(statSync(path).size).toBe(0);
+    const [ours] = process.listeners('exit').filter((one) => !listeners.includes(one));
+    (ours as () => void)();
+    expect(() => statSync(path)).toThrow(/ENOENT/);
+    await written;
+    expect(process.listeners('exit')).toEqual(listeners);
+  });
+
   it('that fails leaves no file', async () => {
     heap.snapshot = () => {
       throw new Error('no memory');

@@ -365,8 +365,10 @@ export class Broker {
         }
         this.#happened({ event: 'clusterState', args: [state] });
       },
-      gap: (subject) => {
-        this.#tellAll(gapOf(this.#rooms?.roomOf(subject) ?? nameOf(subject)));
+      gap: (subject, isOwn = false) => {
+        const room = this.#rooms?.roomOf(subject);
+        // Members of a room get what their own node publishes there without the engine.
+        if (room === undefined || !isOwn) this.#tellAll(gapOf(room ?? nameOf(subject)));
       },
       full: (node, most) => {
         this.#parts.log.error('a cluster has no room for another node: it is left out', { node: node.id, most });

@@ -85,8 +85,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.#gaps = new Gaps({
       self: () => this.#self.id,
       send: (channel, bytes) => this.#offer(channel, bytes),
-      tell: (subject) => this.#subjects.has(subject) && callSafely(() => this.#running?.on.gap(subject)),
-      tellAll: () => this.#tellAllGaps(),
+      tell: (subject, isOwn) => {
+        if (this.#subjects.has(subject)) callSafely(() => this.#running?.on.gap(subject, isOwn));
+      },
+      tellAll: (isOwn) => this.#tellAllGaps(isOwn),
     });
     this.presence = new Members(() => this.#self.id, {
       others: () => this.#running?.membership.others ?? [],
@@ -140,8 +142,14 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const taken = fits && this.#offer(`subject/${subject}`, encodePublication(head, data));
     if (taken) this.#published++;
     else this.#lost++;
-    if (fits && !taken) this.#gaps.lost(subject);
+    if (fits && !taken) this.#lostOne(subject);
     return taken;
+  }
+
+  /** While the engine is lost, those here are told when it is back. */
+  #lostOne(subject: string): void {
+    this.#gaps.lost(subject);
+    if (this.#state === 'up') this.#gaps.lostHere(subject);
   }
 
   missed(subjects: Iterable<string>): void {
@@ -291,14 +299,15 @@ export class BrokerDriver implements cluster.ClusterDriver {
     if (!this.#gaps.heard(subject, data)) this.#subjects.deliver(subject, data);
   }
 
-  #tellAllGaps(): void {
-    for (const subject of this.#subjects.names()) callSafely(() => this.#running?.on.gap(subject));
+  #tellAllGaps(isOwn = false): void {
+    for (const subject of this.#subjects.names()) callSafely(() => this.#running?.on.gap(subject, isOwn));
   }
 
   /** The others hear of the gap as soon as this node may say so. */
   #refused({ channel, name: subject, isPublication, why }: Refusal): void {
     if (isPublication) this.#lost++;
     if (isOfSubject(channel)) this.#gaps.refused(subjectOfChannel(channel));
+    if (isOfSubject(channel) && isPublication) this.#gaps.lostHere(subjectOfChannel(channel));
     const error = new ServerError('ERR_CLUSTER_REFUSED', { engine: this.#engine.name, subject, why });
     this.#running?.requests.refused(channel, error);
     callSafely(() => this.#running?.on.refused(error));

@@ -1,6 +1,7 @@
 /**
  * What other nodes are told of publications that this node could not bring to the engine, and what they tell this one: in the
- * place of what is lost comes a gap, on the same subject. So a loss that only its sender knows of is told to all that miss it.
+ * place of what is lost comes a gap, on the same subject. So a loss that only its sender knows of is told to all that miss it,
+ * the subscribers of its own node among them.
  */
 import type { NodeId } from '../driver.js';
 import { type Channel, channelOfSubject, EVERY_SUBJECT } from './engine.js';
@@ -16,10 +17,10 @@ export interface GapsEvents {
   self(): NodeId;
   /** @returns false: later */
   send(channel: Channel, bytes: Buffer): boolean;
-  /** Publications of another node are missing here, if that subject is subscribed to. */
-  tell(subject: string): void;
+  /** Publications of another node, or of this one, are missing here, if that subject is subscribed to. */
+  tell(subject: string, isOwn: boolean): void;
   /** The same of all there are. */
-  tellAll(): void;
+  tellAll(isOwn: boolean): void;
 }
 
 export class Gaps {
@@ -30,6 +31,8 @@ export class Gaps {
   readonly #refused = new Set<string>();
   /** To be told here. After an outage of the engine each node says what it has lost: they are told together. */
   readonly #heard = new Set<string>();
+  /** The same, where it was this node that has lost them. */
+  readonly #own = new Set<string>();
 
   constructor(events: GapsEvents) {
     this.#events = events;
@@ -45,6 +48,11 @@ export class Gaps {
     noteGap(subject, this.#refused);
   }
 
+  /** What this node has published and lost would have come to its own subscribers as well. */
+  lostHere(subject: string): void {
+    noteGap(subject, this.#own);
+  }
+
   /** What others are still to be told. */
   untold(): string[] {
     return [...this.#lost, ...this.#refused];
@@ -54,7 +62,7 @@ export class Gaps {
   heard(subject: string, bytes: Buffer): boolean {
     const from = readGap(bytes);
     if (from === undefined) return false;
-    // The subscribers here know their own outages.
+    // What this node has lost was noted by `lostHere`, and the subscribers here know its outages.
     if (from !== this.#events.self()) noteGap(subject, this.#heard);
     return true;
   }
@@ -63,9 +71,14 @@ export class Gaps {
   tick(): void {
     this.sayLost();
     this.#tryRefused();
-    if (this.#heard.has(EVERY_SUBJECT)) this.#events.tellAll();
-    else for (const subject of this.#heard) this.#events.tell(subject);
-    this.#heard.clear();
+    this.#tell(this.#heard, false);
+    this.#tell(this.#own, true);
+  }
+
+  #tell(subjects: Set<string>, isOwn: boolean): void {
+    if (subjects.has(EVERY_SUBJECT)) this.#events.tellAll(isOwn);
+    else for (const subject of subjects) this.#events.tell(subject, isOwn);
+    subjects.clear();
   }
 
   /** One after the other: what is refused again comes behind the others. */
