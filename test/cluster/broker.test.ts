@@ -21,6 +21,21 @@ const url = (): string => `memory://${randomUUID()}`;
 const options = { heartbeatMs: 50, ttlMs: 400 };
 
 /** The broker process of a node, whose workers 0 and 1 note what they are told; rooms are a map of sizes. */
+/** A node whose events of the cluster a test can make. */
+function openHeard(at: string) {
+  let events: ClusterEvents | undefined;
+  const createHeard = (): ClusterDriver => {
+    const driver = createDriver('memory', { url: at, ...options });
+    const { start } = driver;
+    driver.start = (self, on) => {
+      events = on;
+      return start.call(driver, self, on);
+    };
+    return driver;
+  };
+  return { a: openNode('a', at, { createDriver: createHeard }), events: () => events as ClusterEvents };
+}
+
 function openNode(id: string, at: string, more: Partial<BrokerParts> = {}) {
   const told: [FromBroker, number][] = [];
   const sizes = new Map<string, number>();
@@ -387,30 +402,32 @@ describe('a broker process', () => {
     expect(attempts).toBe(2);
   });
 
+  it('remembers which nodes were lost, until they are back', async () => {
+    const at = url();
+    const { a, events } = openHeard(at);
+    await eventually(() => expect(a.broker.driver.state).toBe('up'));
+    events().nodeDown('b', 'left');
+    events().nodeDown('c', 'lost');
+    expect(['b', 'c'].map((id) => a.broker.hasLost(id))).toEqual([false, true]);
+    events().nodeUp({ id: 'c', incarnation: '1', address: '', version: '1' });
+    expect(a.broker.hasLost('c')).toBe(false);
+    for (let i = 0; i <= 1000; i++) events().nodeDown(`n${i}`, 'lost');
+    expect(['n0', 'n1', 'n1000'].map((id) => a.broker.hasLost(id))).toEqual([false, true, true]);
+  });
+
   it('tells its own processes what it has itself lost of a subject, but not of a room, whose members here have got it', async () => {
     const at = url();
-    let events: ClusterEvents | undefined;
-    const a = openNode('a', at, {
-      createDriver: () => {
-        const driver = createDriver('memory', { url: at, ...options });
-        const { start } = driver;
-        driver.start = (self, on) => {
-          events = on;
-          return start.call(driver, self, on);
-        };
-        return driver;
-      },
-    });
+    const { a, events } = openHeard(at);
     a.sizes.set('hall', 1);
     a.say({ say: 'joined', room: 'hall' });
     a.say({ say: 'subscribe', subject: 'm:news' });
     await eventually(() => expect(a.broker.driver.state).toBe('up'));
     const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
-    events?.gap('r:hall', true);
-    events?.gap('m:news', true);
+    events().gap('r:hall', true);
+    events().gap('m:news', true);
     expect(a.of('event')).toContainEqual(gap('news'));
     expect(a.of('event')).not.toContainEqual(gap('hall'));
-    events?.gap('r:hall');
+    events().gap('r:hall');
     expect(a.of('event')).toContainEqual(gap('hall'));
   });
 

@@ -33,7 +33,7 @@ beforeEach(() => {
       return answer();
     },
   };
-  const broker = { driver, lost: 0, followedRooms: 0 } as unknown as Broker;
+  const broker = { driver, lost: 0, followedRooms: 0, hasLost: (id: string) => id === 'd' } as unknown as Broker;
   Object.defineProperty(broker, 'failure', { get: () => cluster.failure });
   const record = { write: () => written++ } as unknown as ClusterRecord;
   link = new MasterLink(broker, { self: 'a', record, reloadTimeoutMs: 1000, tell: (message) => told.push(message) });
@@ -64,6 +64,12 @@ describe('the reload of another node', () => {
     order('c');
     expect(asked).toEqual([]);
     expect(told).toEqual([{ say: 'answer', id: 5, value: false }]);
+  });
+
+  it('fails for one that was lost: it may serve on with its old workers', () => {
+    order('d');
+    expect(asked).toEqual([]);
+    expect(told).toMatchObject([{ say: 'failed', id: 5, error: { code: 'ERR_NODE_LOST' } }]);
   });
 
   it('fails as that node does', async () => {

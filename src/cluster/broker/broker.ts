@@ -51,6 +51,8 @@ export interface BrokerParts {
 }
 
 /** Questions of other nodes that this node's workers have not answered yet. */
+/** Of which it is remembered that they were lost. */
+const MOST_LOST_NODES = 1000;
 const MOST_QUESTIONS = 10_000;
 /** Subjects that the log names because this node may not send to them. */
 const MOST_REFUSED = 1000;
@@ -66,6 +68,7 @@ export class Broker {
   /** By subject: the processes that want it. */
   readonly #subscribers = new Map<string, { readonly subscription: Subscription; readonly processes: Set<number> }>();
   readonly #present: Present;
+  readonly #lostNodes = new Set<string>();
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
   /** Processes that have said hello. */
@@ -353,8 +356,14 @@ export class Broker {
 
   #events(): ClusterEvents {
     return {
-      nodeUp: (node) => this.#happened({ event: 'nodeUp', args: [node] }),
-      nodeDown: (id, why) => this.#happened({ event: 'nodeDown', args: [id, why] }),
+      nodeUp: (node) => {
+        this.#lostNodes.delete(node.id);
+        this.#happened({ event: 'nodeUp', args: [node] });
+      },
+      nodeDown: (id, why) => {
+        if (why === 'lost') this.#noteLost(id);
+        this.#happened({ event: 'nodeDown', args: [id, why] });
+      },
       state: (state) => {
         const { log } = this.#parts;
         if (state === 'up') log.info('this node is in its cluster', { nodes: this.#driver.nodes().length });
@@ -391,6 +400,17 @@ export class Broker {
   }
 
   /** Processes take from it which nodes there are: to send all of them at each change would take the square of their number. */
+  /** True of a node that was not heard of any more, and has not come back since: it may serve on. */
+  hasLost(node: string): boolean {
+    return this.#lostNodes.has(node);
+  }
+
+  #noteLost(node: string): void {
+    const [oldest] = this.#lostNodes;
+    if (this.#lostNodes.size >= MOST_LOST_NODES && oldest !== undefined) this.#lostNodes.delete(oldest);
+    this.#lostNodes.add(node);
+  }
+
   #happened(event: ClusterEvent): void {
     if (event.event === 'clusterState') this.#tellAll(this.#now());
     this.#tellAll({ say: 'event', ...event });

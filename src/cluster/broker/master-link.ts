@@ -69,6 +69,8 @@ export class MasterLink {
     const { tell } = this.#parts;
     try {
       const isThere = driver.nodes().some((each) => each.id === node);
+      // It may serve on with its old workers, so it is not skipped like one that has left.
+      if (!isThere && this.#broker.hasLost(node)) throw new ServerError('ERR_NODE_LOST', { node });
       if (isThere) await driver.request(node, packValue({ ask: 'reload' }), { timeoutMs });
       tell({ say: 'answer', id, value: isThere });
     } catch (error) {
