@@ -269,7 +269,8 @@ export class Cluster {
     this.#heard.resolve(true);
     this.#joined.clear();
     this.#takeShared();
-    this.#parts.say({ say: 'hello', subjects: this.#ownSubjects() });
+    const { hasAll } = this.#present;
+    this.#parts.say({ say: 'hello', subjects: this.#ownSubjects(), pid: process.pid, hasAll });
   }
 
   /** @internal @param isPassedOn the successor of this process has got it first */
@@ -280,7 +281,7 @@ export class Cluster {
         this.#nodes = message.nodes;
         this.#maxPayload = message.maxPayload;
         this.#isTold = true;
-        this.#present.isComplete();
+        if (message.answers === process.pid) this.#present.isComplete();
         return;
       case 'event':
         if (this.#isTold) this.#noteNode(message);
@@ -341,7 +342,7 @@ export class Cluster {
     clearTimeout(this.#telling);
     try {
       if (this.#isHeard) this.hear();
-      for (const members of this.#present.all()) this.#parts.say({ say: 'presentAgain', members });
+      for (const message of this.#present.again()) this.#parts.say(message);
       this.#parts.tellsAgain?.();
     } catch (error) {
       if (!isFull(error)) throw error;

@@ -50,9 +50,28 @@ export interface PresentMember {
   readonly ttlMs: number;
 }
 
+/** `keeper`: id of the process that puts it again for a new broker process. */
+export type KeptMember = PresentMember & { readonly keeper: number };
+
+/** Without a keeper: it is not present any more. */
+export type PresentChange = KeptMember | Pick<PresentMember, 'key' | 'member'>;
+
+/** Of the master's copy. */
+export interface PresentPage {
+  readonly members: readonly KeptMember[];
+  /** Number of the page behind it; 0: this is the last one. */
+  readonly next: number;
+}
+
 export type ToBroker =
   /** This process reads its messages now, and subscribes to these. */
-  | { readonly say: 'hello'; readonly subjects: readonly string[] }
+  | {
+      readonly say: 'hello';
+      readonly subjects: readonly string[];
+      readonly pid?: number;
+      /** It has got already what its predecessor had put into presence: it wants no `keep`. */
+      readonly hasAll?: boolean;
+    }
   | { readonly say: 'subscribe' | 'unsubscribe'; readonly subject: string }
   /** `data` as `clonedBytes` packs it. */
   | { readonly say: 'publish'; readonly subject: string; readonly data: Uint8Array }
@@ -60,8 +79,8 @@ export type ToBroker =
   | { readonly say: 'joined'; readonly room: string }
   | { readonly say: 'room'; readonly room: string; readonly data: string | Uint8Array }
   | ({ readonly say: 'present' } & PresentMember)
-  /** To a new broker process: what this process has put. */
-  | { readonly say: 'presentAgain'; readonly members: readonly PresentMember[] }
+  /** To a new broker process: what this process has put. `isAll`: with the messages before, and its predecessors had no more. */
+  | { readonly say: 'presentAgain'; readonly members: readonly PresentMember[]; readonly isAll?: boolean }
   | { readonly say: 'absent'; readonly key: string; readonly member: string }
   /** Of a task worker: it has these handlers now. */
   | { readonly say: 'works'; readonly offers: readonly OfferedWork[] }
@@ -76,13 +95,17 @@ export type ToMaster =
   | { readonly say: 'tried'; readonly refused?: SerializedError }
   /** Another node asks that this one replaces its workers. */
   | { readonly say: 'reload'; readonly id: number }
+  /** For its copy of what is present: all other copies end with the manager, which ends all its processes. */
+  | { readonly say: 'presentChanges'; readonly changes: readonly PresentChange[] }
+  /** A new broker process asks for a page of that copy, as it is when the first one is asked for. Answered by a `PresentPage`. */
+  | { readonly say: 'presentBefore'; readonly id: number; readonly page: number }
   /** To `reloadNode`. */
   | Answer;
 
 export type FromMaster =
   /** That node is to replace its workers. The answer is false when it is not in the cluster any more. */
   | { readonly say: 'reloadNode'; readonly id: number; readonly node: string; readonly timeoutMs: number }
-  /** To `reload`. */
+  /** To `reload` and `presentBefore`. */
   | { readonly say: 'ofMaster'; readonly answer: Answer };
 
 /** Events of the cluster, as the user's callbacks get them. */
@@ -105,6 +128,8 @@ export type FromBroker =
       readonly nodes: readonly NodeInfo[];
       /** Bytes of one packed publication; while the engine is lost, as last known. */
       readonly maxPayload: number;
+      /** Pid of the process whose `hello` this answers: all of its `keep` have come. */
+      readonly answers?: number | undefined;
     }
   | ({ readonly say: 'event' } & ClusterEvent)
   | { readonly say: 'published'; readonly subject: string; readonly data: unknown; readonly from: string }

@@ -3,7 +3,7 @@
  * node is kept by one process, the last that has put it. Runs in every process.
  */
 import { ServerError } from '../errors/index.js';
-import type { PresentMember } from './messages.js';
+import type { PresentMember, ToBroker } from './messages.js';
 
 const MOST_MEMBERS = 100_000;
 const IN_ONE_MESSAGE = 500;
@@ -47,16 +47,27 @@ export class OwnPresence {
     this.#dropped = undefined;
   }
 
+  get hasAll(): boolean {
+    return this.#dropped === undefined;
+  }
+
   /** For a new broker process, in messages of moderate length. */
-  all(): PresentMember[][] {
-    return inMessages([...this.#members.values()]);
+  again(): Extract<ToBroker, { say: 'presentAgain' }>[] {
+    const messages = inMessages([...this.#members.values()]);
+    if (!this.hasAll) return messages.map((members) => ({ say: 'presentAgain', members }));
+    const last = messages.pop() ?? [];
+    return [
+      ...messages.map((members) => ({ say: 'presentAgain', members }) as const),
+      { say: 'presentAgain', members: last, isAll: true },
+    ];
   }
 }
 
-export function inMessages<T>(all: readonly T[]): T[][] {
+export function inMessages<T>(all: readonly T[], most = IN_ONE_MESSAGE): T[][] {
   const messages: T[][] = [];
-  for (let at = 0; at < all.length; at += IN_ONE_MESSAGE) messages.push(all.slice(at, at + IN_ONE_MESSAGE));
+  for (let at = 0; at < all.length; at += most) messages.push(all.slice(at, at + most));
   return messages;
 }
 
-const nameOf = (key: string, member: string): string => JSON.stringify([key, member]);
+/** Of a member among those of a node. */
+export const nameOf = (key: string, member: string): string => JSON.stringify([key, member]);

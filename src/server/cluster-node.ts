@@ -229,6 +229,10 @@ export class ClusterNode {
       callConnection: (call) => this.#callHere(call),
       jobs: await this.#brokerJobs(),
       isSuccessor: region.countBroker() > 0,
+      copy: {
+        tellPresent: (changes) => this.#toMaster?.tellPresent(changes),
+        presentBefore: async (page) => (await this.#toMaster?.presentBefore(page)) ?? { members: [], next: 0 },
+      },
       reload: () => this.#reload(),
     });
     this.#toMaster = new MasterLink(broker, {

@@ -10,7 +10,9 @@ import { deserializeError, type ErrorCode, errorTable, ServerError, serializeErr
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
 import { deferred } from '../util/deferred.js';
+import type { Log } from '../util/log.js';
 import { within } from '../util/within.js';
+import { PresentCopy } from './present-copy.js';
 
 export interface ClusterOperationParts {
   readonly options: ResolvedClusterOptions;
@@ -21,6 +23,7 @@ export interface ClusterOperationParts {
   reloadHere(): Promise<void>;
   /** How long a node may take for that. */
   readonly reloadTimeoutMs: number;
+  readonly log: Pick<Log, 'warn'>;
 }
 
 type Step = { -readonly [K in keyof NodeReload]: NodeReload[K] };
@@ -33,6 +36,7 @@ export class ClusterOperation implements ClusterControl {
   readonly #parts: ClusterOperationParts;
   readonly #questions = new Questions(1);
   readonly #tried = deferred<void>();
+  readonly #present: PresentCopy;
   #self: string;
   #nodes: readonly NodeInfo[] = [];
   #why = '';
@@ -40,6 +44,7 @@ export class ClusterOperation implements ClusterControl {
 
   constructor(parts: ClusterOperationParts) {
     this.#parts = parts;
+    this.#present = new PresentCopy(parts.log);
     this.#self = parts.options.nodeId;
     this.#tried.promise.catch(() => {}); // the start may have ended
   }
@@ -58,6 +63,12 @@ export class ClusterOperation implements ClusterControl {
           : this.#tried.reject(deserializeError(message.refused));
       case 'reload':
         return void this.#reloadFor(message.id);
+      case 'presentChanges':
+        return this.#present.take(message.changes);
+      case 'presentBefore': {
+        const value = this.#present.page(message.page);
+        return this.#parts.say({ say: 'ofMaster', answer: { say: 'answer', id: message.id, value } });
+      }
       default:
         return void this.#questions.answered(message);
     }

@@ -172,7 +172,7 @@ async function bringUp(context: StartContext): Promise<void> {
 
 /** Where the server is a node of several, the last of its processes is the broker process. */
 function clusterOf(
-  { options, userProcesses }: StartContext,
+  { options, userProcesses, log }: StartContext,
   { master, runtime }: Assembled,
 ): ClusterControl | undefined {
   const { cluster } = options;
@@ -181,7 +181,7 @@ function clusterOf(
   const brokerId = options.maxWorkerNum + options.taskWorkerNum + userProcesses.length - 1;
   record.begin(brokerId);
   const operation = new ClusterOperation({
-    ...{ options: cluster, record, reloadTimeoutMs: reloadTimeoutMs(options) },
+    ...{ options: cluster, record, reloadTimeoutMs: reloadTimeoutMs(options), log },
     say: (message) =>
       void runtime()
         ?.messaging.messenger.send(message, brokerId, Purpose.service)

@@ -36,6 +36,7 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
 }
 
 const now = { say: 'now', state: 'up', nodes: [self], maxPayload: 1000 } as const;
+const hello = { say: 'hello', pid: process.pid, hasAll: false } as const;
 
 describe('server.cluster', () => {
   it('tells another broker process what it has to know as soon as there is room for it, and lets an answer go that has none', async () => {
@@ -95,7 +96,7 @@ describe('server.cluster', () => {
     expect(() => cluster.presence.put('lobby', 'ann', 'ü'.repeat(8192))).toThrow(code('ERR_CLUSTER_PAYLOAD'));
     expect(said).toEqual([]);
     cluster.onMessage({ say: 'restarted' });
-    expect(said).toEqual([{ say: 'hello', subjects: [] }]);
+    expect(said).toEqual([{ ...hello, subjects: [] }]);
   });
 
   it('says again to another broker process who is present: what it put and kept, not what was dropped or put elsewhere', () => {
@@ -115,7 +116,7 @@ describe('server.cluster', () => {
     said.length = 0;
     cluster.onMessage({ say: 'restarted' });
     expect(said).toEqual([
-      { say: 'hello', subjects: [] },
+      { ...hello, subjects: [] },
       { say: 'presentAgain', members: [of('ann', { mood: 'good' }), of('eve', 2)] },
     ]);
   });
@@ -173,7 +174,7 @@ describe('server.cluster', () => {
     expect(said).toEqual([]);
     cluster.hear();
     cluster.onMessage({ say: 'restarted' });
-    expect(said).toEqual([1, 2].map(() => ({ say: 'hello', subjects: ['m:prices'] })));
+    expect(said).toEqual([1, 2].map(() => ({ ...hello, subjects: ['m:prices'] })));
   });
 
   it('in the broker process takes what shared objects are told, and calls nothing of the user', () => {
@@ -184,7 +185,7 @@ describe('server.cluster', () => {
     const shared = { kind: 'topic', name: 'prices', take: () => got.push('prices') } as const;
     cluster.share({ shareBetweenNodes: () => shared });
     cluster.hear();
-    expect(said).toEqual([{ say: 'hello', subjects: ['t:prices'] }]);
+    expect(said).toEqual([{ ...hello, subjects: ['t:prices'] }]);
     cluster.onMessage({ say: 'event', event: 'clusterState', args: ['up'] });
     cluster.onMessage({ say: 'published', subject: 't:prices', data: Buffer.from('1'), from: 'b' });
     expect(got).toEqual(['prices']);

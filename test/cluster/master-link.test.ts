@@ -116,6 +116,27 @@ describe('a reload of this node that another one asks for', () => {
   });
 });
 
+describe('the copy of presence', () => {
+  it('is told changes, and asked for what was there before', async () => {
+    const changes = [{ key: 'lobby', member: 'ann' }];
+    link.tellPresent(changes);
+    const page = link.presentBefore(2);
+    const [first, question] = told;
+    expect(first).toEqual({ say: 'presentChanges', changes });
+    if (question?.say !== 'presentBefore') throw new Error('the master was not asked');
+    expect(question.page).toBe(2);
+    const value = { members: [], next: 3 };
+    link.onMessage({ say: 'ofMaster', answer: { say: 'answer', id: question.id, value } } as never);
+    expect(await page).toEqual(value);
+  });
+
+  it('is not waited for when the master does not answer', async () => {
+    const ended = link.presentBefore(0).catch((error: ServerError) => error.code);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(await ended).toBe('ERR_CLUSTER_TIMEOUT');
+  });
+});
+
 it('messages of other processes are left alone, and changes reported', () => {
   expect(link.onMessage({ say: 'hello' })).toBe(false);
   const before = written;

@@ -15,10 +15,11 @@ let state: ClusterFigures['state'];
 let brokerPid: number;
 let reloadHere: () => Promise<void>;
 let operation: ClusterOperation;
+let logged: string[];
 
 beforeEach(() => {
   vi.useFakeTimers();
-  [said, state, brokerPid, reloadHere] = [[], 'up', 7, async () => {}];
+  [said, logged, state, brokerPid, reloadHere] = [[], [], 'up', 7, async () => {}];
   const { cluster } = resolveOptions({ cluster: { driver: 'redis', url: 'redis://me:secret@host:1', nodeId: 'b' } });
   if (cluster === null) throw new Error('there is no cluster');
   const record = {
@@ -29,6 +30,7 @@ beforeEach(() => {
   } as unknown as ClusterRecord;
   operation = new ClusterOperation({
     ...{ options: cluster, record, reloadTimeoutMs: 10_000 },
+    log: { warn: (text) => logged.push(text) },
     say: (message) => said.push(message),
     reloadHere: () => reloadHere(),
   });
@@ -162,4 +164,12 @@ describe('a reload that another node asks for', () => {
     await settle();
     expect(said.at(-1)).toMatchObject({ answer: { say: 'failed', id: 6, error: { code: 'ERR_RELOAD' } } });
   });
+});
+
+it('keeps a copy of what is present for a broker process that follows', () => {
+  const ann = { key: 'lobby', member: 'ann', meta: 1, ttlMs: 400, keeper: 0 };
+  operation.hear({ say: 'presentChanges', changes: [ann, { key: 'lobby', member: 'bob' }] });
+  operation.hear({ say: 'presentBefore', id: 5, page: 0 });
+  expect(said).toEqual([{ say: 'ofMaster', answer: { say: 'answer', id: 5, value: { members: [ann], next: 0 } } }]);
+  expect(logged).toEqual([]);
 });

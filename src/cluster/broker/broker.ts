@@ -12,6 +12,7 @@ import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
 import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
+import type { MasterLink } from './master-link.js';
 import { gapOf, Missed, nameOf } from './missed.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
 import { Present } from './present.js';
@@ -39,6 +40,8 @@ export interface BrokerParts {
   callConnection(call: ConnectionCall): unknown;
   /** Another broker process of this server has ended: what came meanwhile is lost. */
   readonly isSuccessor: boolean;
+  /** The master's copy of presence; undefined: there is none. */
+  readonly copy?: Pick<MasterLink, 'tellPresent' | 'presentBefore'> | undefined;
   /** Resolves when this node's workers are new. */
   reload(): Promise<void>;
   /** Durable jobs; undefined: this server has none. */
@@ -73,6 +76,8 @@ export class Broker {
   #rooms: BrokerRooms | undefined;
   /** Processes that have said hello. */
   readonly #greeted = new Set<number>();
+  /** Those that wait for an answer until what was present before is known; undefined: it is. */
+  #waiting: (() => void)[] | undefined;
   #nextWorker = 0;
   /** Messages that processes of this node did not take in time. */
   #lost = 0;
@@ -87,8 +92,15 @@ export class Broker {
     this.#parts = parts;
     this.#driver = parts.createDriver();
     this.#missed = new Missed({ send: (message, id) => parts.send(message, id), now: () => this.#now() });
-    const { maxWorkerNum, workerNum } = parts;
-    this.#present = new Present({ send: (message, id) => this.#send(message, id), workerNum, maxWorkerNum });
+    const { maxWorkerNum, workerNum, copy } = parts;
+    const isSuccessor = parts.isSuccessor && copy !== undefined;
+    if (isSuccessor) this.#waiting = [];
+    this.#present = new Present({
+      ...{ workerNum, maxWorkerNum, isSuccessor },
+      send: (message, id) => this.#send(message, id),
+      tell: (changes) => copy?.tellPresent(changes),
+      gone: ({ key, member }) => this.#driver.presence.drop(ownKey(key), member),
+    });
   }
 
   get driver(): ClusterDriver {
@@ -122,11 +134,13 @@ export class Broker {
     this.jobs?.open();
     const jobsClosed = ended.then(() => this.jobs?.close());
     const looking = setInterval(() => this.#look(), LOOK_MS);
+    if (this.#waiting !== undefined) await this.#restorePresent(signal);
     await this.#connect(signal);
     await jobsClosed;
     clearInterval(looking);
     clearTimeout(this.#changing);
     this.#rooms?.close();
+    this.#present.close();
     this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
     await this.#driver.stop(true);
   }
@@ -155,7 +169,7 @@ export class Broker {
   #take(message: ToBroker, from: number): void {
     switch (message.say) {
       case 'hello':
-        return this.#hello(message.subjects, from);
+        return this.#hello(message, from);
       case 'subscribe':
         return this.#subscribe(message.subject, from);
       case 'unsubscribe':
@@ -171,7 +185,7 @@ export class Broker {
         return this.#putPresent(message, from);
       case 'presentAgain':
         for (const member of message.members) this.#putPresent(member, from);
-        return;
+        return message.isAll === true ? this.#present.saidAll(from) : undefined;
       case 'absent':
         this.#present.drop(message, from);
         return this.#driver.presence.drop(ownKey(message.key), message.member);
@@ -192,7 +206,7 @@ export class Broker {
     this.#parts.log.error('a publication is longer than the engine takes: other nodes do not get it', figures);
   }
 
-  #hello(subjects: readonly string[], from: number): void {
+  #hello({ subjects, pid, hasAll = false }: Hello, from: number): void {
     const wanted = new Set(subjects);
     for (const [subject, { processes }] of this.#subscribers) {
       if (processes.has(from) && !wanted.has(subject)) this.#unsubscribe(subject, from);
@@ -200,8 +214,12 @@ export class Broker {
     const missed = this.#parts.isSuccessor && !this.#greeted.has(from);
     this.#greeted.add(from);
     for (const subject of wanted) this.#subscribe(subject, from);
-    this.#present.sendKept(from);
-    this.#send(this.#now(), from);
+    const answer = (): void => {
+      if (!hasAll) this.#present.sendKept(from);
+      this.#send({ ...this.#now(), answers: pid }, from);
+    };
+    if (this.#waiting !== undefined) return void this.#waiting.push(answer);
+    answer();
     if (!missed || this.#driver.state !== 'up') return; // who was there before is told when this node is in its cluster
     for (const subject of wanted) this.#send(gapOf(nameOf(subject)), from);
   }
@@ -232,6 +250,26 @@ export class Broker {
     if (known === undefined || known.processes.size > 0) return;
     known.subscription.close();
     this.#subscribers.delete(subject);
+  }
+
+  /** All other copies may have ended with the manager. */
+  async #restorePresent(signal: AbortSignal): Promise<void> {
+    const { copy, log } = this.#parts;
+    if (copy === undefined || this.#waiting === undefined) return;
+    try {
+      let page = 0;
+      do {
+        const { members, next } = await copy.presentBefore(page);
+        this.#present.restore(members);
+        page = next;
+      } while (page > 0);
+    } catch (error) {
+      if (!signal.aborted) log.warn('the master does not tell all that was present on this node before', { error });
+    }
+    this.#present.restored();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    for (const answer of waiting) answer();
   }
 
   #putPresent(present: PresentMember, from: number): void {
@@ -439,7 +477,7 @@ export class Broker {
     );
   }
 
-  #now(): FromBroker {
+  #now(): Extract<FromBroker, { say: 'now' }> {
     const { state, capabilities } = this.#driver;
     return { say: 'now', state, nodes: this.#driver.nodes(), maxPayload: capabilities.maxPayload };
   }
@@ -460,6 +498,8 @@ export class Broker {
     }
   }
 }
+
+type Hello = Extract<ToBroker, { say: 'hello' }>;
 
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
 

@@ -4,7 +4,7 @@
  */
 import { ServerError, serializeError } from '../../errors/index.js';
 import type { ClusterRecord } from '../../memory/cluster-record.js';
-import type { FromMaster, ToMaster } from '../messages.js';
+import type { FromMaster, PresentChange, PresentPage, ToMaster } from '../messages.js';
 import { Questions } from '../questions.js';
 import type { Broker } from './broker.js';
 import { packValue } from './node-messages.js';
@@ -20,6 +20,8 @@ export interface MasterLinkParts {
 
 /** Of other nodes, at once: the master makes one reload of those that come together. */
 const MOST_RELOADS = 100;
+/** For each page: this node joins without what a master does not tell. */
+const PRESENT_MS = 1500;
 
 export class MasterLink {
   readonly #broker: Broker;
@@ -56,6 +58,18 @@ export class MasterLink {
   async reloadHere(): Promise<void> {
     const { self, tell, reloadTimeoutMs } = this.#parts;
     await this.#questions.ask(self, reloadTimeoutMs, (id) => tell({ say: 'reload', id }));
+  }
+
+  tellPresent(changes: readonly PresentChange[]): void {
+    this.#parts.tell({ say: 'presentChanges', changes });
+  }
+
+  /** What was present with the broker process before. Rejects with ERR_CLUSTER_TIMEOUT, ERR_SHUTTING_DOWN */
+  async presentBefore(page: number): Promise<PresentPage> {
+    const { self, tell } = this.#parts;
+    return (await this.#questions.ask(self, PRESENT_MS, (id) =>
+      tell({ say: 'presentBefore', id, page }),
+    )) as PresentPage;
   }
 
   /** This node leaves: another one that waits for its reload is told so. */
