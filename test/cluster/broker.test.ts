@@ -408,11 +408,11 @@ describe('a broker process', () => {
     await eventually(() => expect(a.broker.driver.state).toBe('up'));
     events().nodeDown('b', 'left');
     events().nodeDown('c', 'lost');
-    expect(['b', 'c'].map((id) => a.broker.hasLost(id))).toEqual([false, true]);
+    expect(['b', 'c'].map((id) => a.broker.lostNodes.has(id))).toEqual([false, true]);
     events().nodeUp({ id: 'c', incarnation: '1', address: '', version: '1' });
-    expect(a.broker.hasLost('c')).toBe(false);
+    expect(a.broker.lostNodes.has('c')).toBe(false);
     for (let i = 0; i <= 1000; i++) events().nodeDown(`n${i}`, 'lost');
-    expect(['n0', 'n1', 'n1000'].map((id) => a.broker.hasLost(id))).toEqual([false, true, true]);
+    expect(['n0', 'n1', 'n1000'].map((id) => a.broker.lostNodes.has(id))).toEqual([false, true, true]);
   });
 
   it('tells its own processes what it has itself lost of a subject, but not of a room, whose members here have got it', async () => {

@@ -33,7 +33,12 @@ beforeEach(() => {
       return answer();
     },
   };
-  const broker = { driver, lost: 0, followedRooms: 0, hasLost: (id: string) => id === 'd' } as unknown as Broker;
+  const broker = {
+    driver,
+    lost: 0,
+    followedRooms: 0,
+    lostNodes: { has: (id: string) => id === 'd' },
+  } as unknown as Broker;
   Object.defineProperty(broker, 'failure', { get: () => cluster.failure });
   const record = { write: () => written++ } as unknown as ClusterRecord;
   link = new MasterLink(broker, { self: 'a', record, reloadTimeoutMs: 1000, tell: (message) => told.push(message) });

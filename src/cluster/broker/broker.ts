@@ -12,10 +12,10 @@ import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
 import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
-import type { MasterLink } from './master-link.js';
+import { LostNodes } from './lost-nodes.js';
 import { gapOf, Missed, nameOf } from './missed.js';
 import { packValue, unpackRequest, unpackValue } from './node-messages.js';
-import { Present } from './present.js';
+import { Present, type PresentMaster } from './present.js';
 import { packRoomData } from './room-data.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
 
@@ -41,7 +41,7 @@ export interface BrokerParts {
   /** Another broker process of this server has ended: what came meanwhile is lost. */
   readonly isSuccessor: boolean;
   /** The master's copy of presence; undefined: there is none. */
-  readonly copy?: Pick<MasterLink, 'tellPresent' | 'presentBefore'> | undefined;
+  readonly copy?: PresentMaster | undefined;
   /** Resolves when this node's workers are new. */
   reload(): Promise<void>;
   /** Durable jobs; undefined: this server has none. */
@@ -54,8 +54,6 @@ export interface BrokerParts {
 }
 
 /** Questions of other nodes that this node's workers have not answered yet. */
-/** Of which it is remembered that they were lost. */
-const MOST_LOST_NODES = 1000;
 const MOST_QUESTIONS = 10_000;
 /** Subjects that the log names because this node may not send to them. */
 const MOST_REFUSED = 1000;
@@ -71,7 +69,8 @@ export class Broker {
   /** By subject: the processes that want it. */
   readonly #subscribers = new Map<string, { readonly subscription: Subscription; readonly processes: Set<number> }>();
   readonly #present: Present;
-  readonly #lostNodes = new Set<string>();
+  /** True of those that may serve on although they are not in the cluster. */
+  readonly lostNodes = new LostNodes();
   #driver: ClusterDriver;
   #rooms: BrokerRooms | undefined;
   /** Processes that have said hello. */
@@ -256,17 +255,9 @@ export class Broker {
   async #restorePresent(signal: AbortSignal): Promise<void> {
     const { copy, log } = this.#parts;
     if (copy === undefined || this.#waiting === undefined) return;
-    try {
-      let page = 0;
-      do {
-        const { members, next } = await copy.presentBefore(page);
-        this.#present.restore(members);
-        page = next;
-      } while (page > 0);
-    } catch (error) {
+    await this.#present.restoreFrom(copy).catch((error: unknown) => {
       if (!signal.aborted) log.warn('the master does not tell all that was present on this node before', { error });
-    }
-    this.#present.restored();
+    });
     const waiting = this.#waiting;
     this.#waiting = undefined;
     for (const answer of waiting) answer();
@@ -395,11 +386,11 @@ export class Broker {
   #events(): ClusterEvents {
     return {
       nodeUp: (node) => {
-        this.#lostNodes.delete(node.id);
+        this.lostNodes.isUp(node.id);
         this.#happened({ event: 'nodeUp', args: [node] });
       },
       nodeDown: (id, why) => {
-        if (why === 'lost') this.#noteLost(id);
+        this.lostNodes.isDown(id, why);
         this.#happened({ event: 'nodeDown', args: [id, why] });
       },
       state: (state) => {
@@ -438,17 +429,6 @@ export class Broker {
   }
 
   /** Processes take from it which nodes there are: to send all of them at each change would take the square of their number. */
-  /** True of a node that was not heard of any more, and has not come back since: it may serve on. */
-  hasLost(node: string): boolean {
-    return this.#lostNodes.has(node);
-  }
-
-  #noteLost(node: string): void {
-    const [oldest] = this.#lostNodes;
-    if (this.#lostNodes.size >= MOST_LOST_NODES && oldest !== undefined) this.#lostNodes.delete(oldest);
-    this.#lostNodes.add(node);
-  }
-
   #happened(event: ClusterEvent): void {
     if (event.event === 'clusterState') this.#tellAll(this.#now());
     this.#tellAll({ say: 'event', ...event });

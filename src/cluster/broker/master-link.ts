@@ -8,6 +8,7 @@ import type { FromMaster, PresentChange, PresentPage, ToMaster } from '../messag
 import { Questions } from '../questions.js';
 import type { Broker } from './broker.js';
 import { packValue } from './node-messages.js';
+import type { PresentMaster } from './present.js';
 import { Reporter } from './reporter.js';
 
 export interface MasterLinkParts {
@@ -23,7 +24,7 @@ const MOST_RELOADS = 100;
 /** For each page: this node joins without what a master does not tell. */
 const PRESENT_MS = 1500;
 
-export class MasterLink {
+export class MasterLink implements PresentMaster {
   readonly #broker: Broker;
   readonly #parts: MasterLinkParts;
   readonly #reporter: Reporter;
@@ -64,7 +65,6 @@ export class MasterLink {
     this.#parts.tell({ say: 'presentChanges', changes });
   }
 
-  /** What was present with the broker process before. Rejects with ERR_CLUSTER_TIMEOUT, ERR_SHUTTING_DOWN */
   async presentBefore(page: number): Promise<PresentPage> {
     const { self, tell } = this.#parts;
     return (await this.#questions.ask(self, PRESENT_MS, (id) =>
@@ -84,7 +84,7 @@ export class MasterLink {
     try {
       const isThere = driver.nodes().some((each) => each.id === node);
       // It may serve on with its old workers, so it is not skipped like one that has left.
-      if (!isThere && this.#broker.hasLost(node)) throw new ServerError('ERR_NODE_LOST', { node });
+      if (!isThere && this.#broker.lostNodes.has(node)) throw new ServerError('ERR_NODE_LOST', { node });
       if (isThere) await driver.request(node, packValue({ ask: 'reload' }), { timeoutMs });
       tell({ say: 'answer', id, value: isThere });
     } catch (error) {

@@ -2,9 +2,16 @@
  * The members that processes of this node have put into presence, each with the process that keeps it, should the broker
  * process end. The master keeps a copy, should that process end too. Runs in the broker process.
  */
-import type { FromBroker, KeptMember, PresentChange, PresentMember } from '../messages.js';
+import type { FromBroker, KeptMember, PresentChange, PresentMember, PresentPage } from '../messages.js';
 import { inMessages, nameOf } from '../own-presence.js';
 import { PresentNotes } from './present-notes.js';
+
+/** The master's copy. */
+export interface PresentMaster {
+  tellPresent(changes: readonly PresentChange[]): void;
+  /** What was present with the broker process before. Rejects with ERR_CLUSTER_TIMEOUT, ERR_SHUTTING_DOWN */
+  presentBefore(page: number): Promise<PresentPage>;
+}
 
 export interface PresentParts {
   send(message: FromBroker, processId: number): void;
@@ -70,6 +77,20 @@ export class Present {
     const kept = [...this.#members.values()].filter(({ keeper }) => keeper === processId);
     for (const { key, member } of kept) this.#unsure.delete(nameOf(key, member));
     this.#sendKeep(kept, processId);
+  }
+
+  /** Rejects as the copy does; what has come of it until then is present. */
+  async restoreFrom(copy: PresentMaster): Promise<void> {
+    let page = 0;
+    try {
+      do {
+        const { members, next } = await copy.presentBefore(page);
+        this.restore(members);
+        page = next;
+      } while (page > 0);
+    } finally {
+      this.restored();
+    }
   }
 
   /** Of the master's copy. Processes that live say themselves what they have, and know better. */
