@@ -22,7 +22,7 @@ export const templates = {
     about: 'a chat in rooms; its connections survive reloads and crashes of workers',
     port: 8080,
     parts: ['websocket'],
-    next: 'open http://127.0.0.1:8080 in two windows',
+    next: 'xdg-open http://127.0.0.1:8080   # and a second time: two windows',
   },
   hono: {
     about: 'a Hono app in supervised workers',
