@@ -26,7 +26,7 @@ describe.skipIf(!HAS_TMUX)('in a terminal', () => {
 
     terminal.type('clear; tswoole top');
     const screen = await terminal.sees(/worker 7 +\d+ +\d+% +[\d.]+ MiB +idle/);
-    expect(screen).toMatch(/PROCESS +PID +CPU +MEMORY +STATE +CONN +PKT\/S +P50 +P99 +LOOP +RST/);
+    expect(screen).toMatch(/PROCESS +PID +CPU +MEMORY +STATE +CONN +PKT\/S +P50 +P99 +MAX +LOOP +RST/);
     expect(screen).toMatch(/^master +\d+/m);
     expect(screen).toContain('q quit');
     terminal.press('s');
