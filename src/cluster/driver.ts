@@ -161,8 +161,11 @@ export interface ClusterDriver {
    * @returns false: refused and counted as lost (over `maxBufferedBytes` or `maxPayload`, or not `up`)
    */
   publish(subject: string, data: Uint8Array): boolean;
-  /** Publications of these subjects did not come to this driver, and were counted: the others are told of the gap. */
-  missed(subjects: Iterable<string>): void;
+  /**
+   * Publications of these subjects did not come to this driver, and were counted: the others are told of the gap, and with
+   * `isToldHere` the subscribers of this node too.
+   */
+  missed(subjects: Iterable<string>, isToldHere?: boolean): void;
   /** Subjects of which the others are still to be told of a gap; the empty one stands for all. For the driver that follows this one. */
   untold(): string[];
   /** A node gets one copy per subject, however many subscribe here. `data` is the subscriber's to keep, not to change. */

@@ -431,6 +431,14 @@ describe('a broker process', () => {
     expect(a.of('event')).toContainEqual(gap('hall'));
   });
 
+  it('tells its own processes what was lost before it could take it', async () => {
+    const a = openNode('a', url());
+    a.say({ say: 'subscribe', subject: 'm:news' });
+    a.broker.lostBefore(['m:news'], 2);
+    const gap = { say: 'event', event: 'clusterGap', args: ['news'] };
+    await eventually(() => expect(a.of('event')).toContainEqual(gap));
+  });
+
   it('says once of each subject that the engine refuses to take', async () => {
     const at = url();
     let refuse = (_subject: string): void => {};

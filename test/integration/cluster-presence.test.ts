@@ -1,6 +1,7 @@
 /** Members of presence belong to their node: they are there as long as it is, whichever of its processes end. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { ClusterClient } from '../helpers/cluster-client.js';
+import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
@@ -30,7 +31,7 @@ async function startWithAnn() {
   await toA.until('presence', [expect.objectContaining({ member: 'ann' }), expect.objectContaining({ member: 'bob' })]);
   await toB.ask('absent bob');
   await toA.until('presence', [ann]);
-  await new Promise((resolve) => setTimeout(resolve, 200)); // what is younger the master has not yet
+  await new Promise((resolve) => setTimeout(resolve, 200 * PACE)); // what is younger the master has not yet
   return { toA, b };
 }
 

@@ -162,7 +162,7 @@ export class Broker {
   /** Of what processes of this node have said before this one could take it. */
   lostBefore(subjects: Iterable<string>, publications: number): void {
     this.#lost += publications;
-    this.#driver.missed(subjects);
+    this.#driver.missed(subjects, !this.#parts.isSuccessor); // after another one, all are told
   }
 
   #take(message: ToBroker, from: number): void {

@@ -152,8 +152,11 @@ export class BrokerDriver implements cluster.ClusterDriver {
     if (this.#state === 'up') this.#gaps.lostHere(subject);
   }
 
-  missed(subjects: Iterable<string>): void {
-    for (const subject of subjects) this.#gaps.lost(subject);
+  missed(subjects: Iterable<string>, isToldHere = false): void {
+    for (const subject of subjects) {
+      this.#gaps.lost(subject);
+      if (isToldHere) this.#gaps.lostHere(subject);
+    }
   }
 
   untold(): string[] {
