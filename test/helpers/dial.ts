@@ -28,7 +28,6 @@ class Carrier extends Duplex {
     });
     plain.on('end', () => this.push(null));
     plain.on('error', (error) => this.destroy(error));
-    plain.on('close', () => this.destroy());
   }
 
   override _read(): void {
@@ -58,7 +57,15 @@ export interface Dialled {
 export function dial(port: number, host: string, allowHalfOpen = false): Dialled {
   const plain = connect({ port, host, allowHalfOpen });
   if (!OVER_TLS) return { socket: plain, ready: once(plain, 'connect') };
-  const socket = connectTls({ socket: NODE < 26 ? plain : new Carrier(plain), rejectUnauthorized: false });
+  const carrier = NODE < 26 ? plain : new Carrier(plain);
+  const socket = connectTls({ socket: carrier, rejectUnauthorized: false });
+  if (carrier !== plain) {
+    plain.on('close', () => {
+      // What came before an end in order is still to be taken.
+      if (!plain.readableEnded || socket.readableEnded) carrier.destroy();
+      else socket.once('end', () => carrier.destroy());
+    });
+  }
   carriers.set(socket, plain);
   // A socket over a stream knows no addresses.
   for (const name of ['localPort', 'remotePort'] as const) {
