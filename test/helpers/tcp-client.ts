@@ -205,6 +205,8 @@ class LoadMember {
   readonly #command: string;
   readonly #listeners = new Set<() => void>();
   #running = true;
+  /** Messages whose answers were given up, and when they were sent: an answer that is only late is told as that. */
+  readonly #givenUp = new Map<string, number>();
   /** When it last sent or received. */
   #changedAt = 0;
   #rest = '';
@@ -249,7 +251,7 @@ class LoadMember {
   giveUp(afterMs: number): number {
     const due = this.sent - this.answered;
     if (due === 0 || this.end !== undefined || performance.now() - this.#changedAt < afterMs) return 0;
-    this.answered = this.sent;
+    while (this.answered < this.sent) this.#givenUp.set(`${this.#index}:${++this.answered}`, this.#changedAt);
     this.#fill();
     return due;
   }
@@ -273,6 +275,12 @@ class LoadMember {
     const lines = (this.#rest + text).split('\n');
     this.#rest = lines.pop() ?? '';
     for (const line of lines) {
+      const sentAt = this.#givenUp.get(line);
+      if (sentAt !== undefined) {
+        this.faults.push(`${line} came after ${(performance.now() - sentAt).toFixed(0)} ms`);
+        this.#givenUp.delete(line);
+        continue;
+      }
       this.answered++;
       const expected = `${this.#index}:${this.answered}`;
       if (line !== expected && this.faults.length < 10) this.faults.push(`expected ${expected}, got ${line}`);

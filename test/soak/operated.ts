@@ -3,6 +3,7 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandLine } from '../helpers/command-line.js';
+import { PACE } from '../helpers/deadline.js';
 import { residentMiB } from '../helpers/proc.js';
 import { Load, type LoadResult } from '../helpers/tcp-client.js';
 
@@ -29,7 +30,7 @@ export interface Operated {
 }
 
 /** Longer than any repair may take. */
-const LOST_AFTER_MS = 4000;
+const LOST_AFTER_MS = 4000 * PACE;
 
 export async function operate({ seconds, roundSeconds, connections, warmUpSeconds }: OperatedParts): Promise<Operated> {
   const line = new CommandLine();
