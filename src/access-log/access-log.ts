@@ -7,7 +7,7 @@ import { type AccessLogFormat, accessLogOf, type LogOptions, type ResolvedAccess
 import type { ResolvedOptions } from '../options/index.js';
 import { findIdentity, type Identity } from '../os/privileges.js';
 import { LineWriter, LogFile } from '../util/log-file.js';
-import { type AccessEntry, jsonLine, mostBytes, putLine } from './entry.js';
+import { type AccessEntry, mostBytes, putJsonLine, putLine } from './entry.js';
 import { LineBatch } from './line-batch.js';
 
 const STANDARD_OUTPUT = 1;
@@ -57,9 +57,13 @@ export class AccessLog {
     }
     const { format } = this.#settings;
     const batch = this.#batch;
-    if (format === 'json') return batch.add(jsonLine(entry, this.#dayTime));
     if (!batch.reserve(mostBytes(entry))) return;
-    batch.added(putLine(entry, this.#dayTime, format === 'combined', batch.bytes, batch.length));
+    const { bytes, length } = batch;
+    const end =
+      format === 'json'
+        ? putJsonLine(entry, this.#dayTime, bytes, length)
+        : putLine(entry, this.#dayTime, format === 'combined', bytes, length);
+    batch.added(end);
   }
 
   /** This thread ends. */

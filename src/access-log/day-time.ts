@@ -1,4 +1,4 @@
-/** The time of day, as access logs write it; the text of a second is made once. */
+/** The time of day, as access logs write it; the bytes of a second are made once. */
 
 /** Milliseconds since 1970. */
 export type DayTime = number;
@@ -7,19 +7,19 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 const two = (value: number): string => String(value).padStart(2, '0');
 
 let second = Number.NaN;
-let inLog = '';
-let inJson = '';
+let inLog: Uint8Array = new Uint8Array();
+let inJson: Uint8Array = new Uint8Array();
 
 /** `28/Nov/2026:09:05:03 +0000` */
-export function logTime(at: DayTime): string {
+export function logTime(at: DayTime): Uint8Array {
   look(at);
   return inLog;
 }
 
-/** `2026-11-28T09:05:03.123Z` */
-export function isoTime(at: DayTime): string {
+/** `2026-11-28T09:05:03`: without the milliseconds */
+export function isoSecond(at: DayTime): Uint8Array {
   look(at);
-  return `${inJson}.${String(at % 1000).padStart(3, '0')}Z`;
+  return inJson;
 }
 
 function look(at: DayTime): void {
@@ -29,6 +29,6 @@ function look(at: DayTime): void {
   const date = new Date(now * 1000);
   const [day, month, year] = [date.getUTCDate(), date.getUTCMonth(), date.getUTCFullYear()];
   const time = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())}`;
-  inLog = `${two(day)}/${MONTHS[month]}/${year}:${time} +0000`;
-  inJson = date.toISOString().slice(0, 'YYYY-MM-DDTHH:MM:SS'.length);
+  inLog = Buffer.from(`${two(day)}/${MONTHS[month]}/${year}:${time} +0000`);
+  inJson = Buffer.from(date.toISOString().slice(0, 'YYYY-MM-DDTHH:MM:SS'.length));
 }

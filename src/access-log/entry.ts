@@ -1,15 +1,16 @@
-/** One line of the access log, in the formats there are. */
-import { type DayTime, isoTime, logTime } from './day-time.js';
+/**
+ * One line of the access log, in the formats there are. Lines are put into memory byte by byte: to make a text of the parts, look
+ * in it for what must be escaped, and write it takes longer, and leaves garbage.
+ */
+import { readLatin1 } from '../util/latin1.js';
+import { type DayTime, isoSecond, logTime } from './day-time.js';
+import type { RequestText } from './request-text.js';
 
-/** A request and its answer. Texts are as they came, a character per byte. */
+/** A request and its answer. */
 export interface AccessEntry {
   /** Address of the client; '': a unix socket. */
   readonly client: string;
-  /** `GET /path HTTP/1.1`; '' where none could be read. */
-  readonly requestLine: string;
-  readonly host: string;
-  readonly referer: string;
-  readonly userAgent: string;
+  readonly request: RequestText;
   /** 0: none was sent. */
   readonly status: number;
   /** Of the answer, behind its head. */
@@ -20,36 +21,39 @@ export interface AccessEntry {
   readonly isCut: boolean;
 }
 
-/** Bytes of a line without what the request brings: times, numbers and what stands between them. */
-const FRAME_BYTES = 128;
-/** Of an escaped character. */
+/** Bytes of a line without what the request brings: times, numbers, names and what stands between them. */
+const FRAME_BYTES = 320;
+/** Of an escaped character: `\x22`, and in JSON `\u0022`. */
 const ESCAPED_BYTES = 4;
+const ESCAPED_IN_JSON = 6;
 
-/** @returns as many bytes as `putLine` may take at most */
-export function mostBytes({ client, requestLine, referer, userAgent }: AccessEntry): number {
-  return FRAME_BYTES + ESCAPED_BYTES * (client.length + requestLine.length + referer.length + userAgent.length);
+/** @returns as many bytes as a line of it may take at most */
+export function mostBytes({ client, request }: AccessEntry): number {
+  return FRAME_BYTES + ESCAPED_IN_JSON * (client.length + request.userAgentEnd);
 }
 
 /**
- * Puts a line, with its line feed, into memory. Character by character: to make a text of the parts, look in it for what must
- * be escaped, and write it takes longer, and leaves garbage.
+ * Puts a line, with its line feed, into memory: as Apache and nginx write it.
  * @param isCombined with referer and user agent @returns where it ends
  */
 export function putLine(entry: AccessEntry, at: DayTime, isCombined: boolean, bytes: Uint8Array, from: number): number {
-  let end = putField(bytes, from, entry.client);
-  end = put(bytes, end, ' - - [');
-  end = put(bytes, end, logTime(at));
-  end = put(bytes, end, '] "');
-  end = putField(bytes, end, entry.requestLine);
-  end = put(bytes, end, '" ');
-  end = putNumber(bytes, end, entry.status);
+  const { client, request, status } = entry;
+  let end = putText(bytes, from, client);
+  end = putBytes(bytes, end, BEFORE_TIME);
+  end = putBytes(bytes, end, logTime(at));
+  end = putBytes(bytes, end, BEHIND_TIME);
+  end = putField(bytes, end, request.bytes, 0, request.lineEnd);
+  bytes[end++] = QUOTE;
+  bytes[end++] = SPACE;
+  end = putNumber(bytes, end, status);
   bytes[end++] = SPACE;
   end = putNumber(bytes, end, entry.bytes);
   if (isCombined) {
-    end = put(bytes, end, ' "');
-    end = putField(bytes, end, entry.referer);
-    end = put(bytes, end, '" "');
-    end = putField(bytes, end, entry.userAgent);
+    bytes[end++] = SPACE;
+    bytes[end++] = QUOTE;
+    end = putField(bytes, end, request.bytes, request.hostEnd, request.refererEnd);
+    end = putBytes(bytes, end, BETWEEN_FIELDS);
+    end = putField(bytes, end, request.bytes, request.refererEnd, request.userAgentEnd);
     bytes[end++] = QUOTE;
   }
   bytes[end++] = LF;
@@ -61,25 +65,50 @@ const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const DASH = 0x2d;
+const DOT = 0x2e;
 const ZERO = 0x30;
 const HEX = Buffer.from('0123456789ABCDEF');
 const FIRST_VISIBLE = 0x20;
 const LAST_VISIBLE = 0x7e;
+const BEFORE_TIME = Buffer.from(' - - [');
+const BEHIND_TIME = Buffer.from('] "');
+const BETWEEN_FIELDS = Buffer.from('" "');
 
+/** Quotes, backslashes and what is not visible ASCII could end a field, forge a line, or control a terminal. */
+function isUnsafe(code: number): boolean {
+  return code < FIRST_VISIBLE || code > LAST_VISIBLE || code === QUOTE || code === BACKSLASH;
+}
+
+/** @param text of our own: of visible ASCII */
 function put(bytes: Uint8Array, at: number, text: string): number {
   for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
   return at + text.length;
 }
 
-/** Quotes, backslashes and what is not visible ASCII could end a field, forge a line, or control a terminal. */
-function putField(bytes: Uint8Array, at: number, text: string): number {
+function putBytes(bytes: Uint8Array, at: number, given: Uint8Array): number {
+  for (let i = 0; i < given.length; i++) bytes[at + i] = given[i] as number;
+  return at + given.length;
+}
+
+function putText(bytes: Uint8Array, at: number, text: string): number {
   let end = at;
   if (text === '') bytes[end++] = DASH;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code < FIRST_VISIBLE || code > LAST_VISIBLE || code === QUOTE || code === BACKSLASH) {
-      end = putEscaped(bytes, end, code);
-    } else bytes[end++] = code;
+    if (isUnsafe(code)) end = putEscaped(bytes, end, code);
+    else bytes[end++] = code;
+  }
+  return end;
+}
+
+/** @param from in it the field stands between `start` and `to` */
+function putField(bytes: Uint8Array, at: number, from: Uint8Array, start: number, to: number): number {
+  let end = at;
+  if (start === to) bytes[end++] = DASH;
+  for (let i = start; i < to; i++) {
+    const code = from[i] as number;
+    if (isUnsafe(code)) end = putEscaped(bytes, end, code);
+    else bytes[end++] = code;
   }
   return end;
 }
@@ -106,29 +135,89 @@ function putNumber(bytes: Uint8Array, at: number, value: number): number {
   return end;
 }
 
-/** @returns a line, with its line feed, of visible ASCII */
-export function jsonLine(entry: AccessEntry, at: DayTime): string {
-  const { client, requestLine, status, bytes, ms, isCut } = entry;
-  const urlAt = requestLine.indexOf(' ') + 1;
-  const versionAt = requestLine.lastIndexOf(' HTTP/');
-  const isWhole = urlAt > 0 && versionAt >= urlAt;
-  const request = isWhole
-    ? `${member('method', requestLine.slice(0, urlAt - 1))}${member('url', requestLine.slice(urlAt, versionAt))}` +
-      member('httpVersion', requestLine.slice(versionAt + ' HTTP/'.length))
-    : member('method', requestLine);
-  const numbers = `,"status":${status},"bytes":${bytes},"ms":${ms}${isCut ? ',"cut":true' : ''}`;
-  const fields = member('host', entry.host) + member('referer', entry.referer) + member('userAgent', entry.userAgent);
-  return `{"time":"${isoTime(at)}"${member('client', client)}${request}${numbers}${fields}}\n`;
+const JSON_TIME = Buffer.from('{"time":"');
+const JSON_CLIENT = Buffer.from(',"client":');
+const JSON_METHOD = Buffer.from(',"method":');
+const JSON_URL = Buffer.from(',"url":');
+const JSON_VERSION = Buffer.from(',"httpVersion":');
+const JSON_STATUS = Buffer.from(',"status":');
+const JSON_BYTES = Buffer.from(',"bytes":');
+const JSON_MS = Buffer.from(',"ms":');
+const JSON_CUT = Buffer.from(',"cut":true');
+const JSON_HOST = Buffer.from(',"host":');
+const JSON_REFERER = Buffer.from(',"referer":');
+const JSON_USER_AGENT = Buffer.from(',"userAgent":');
+const BEFORE_VERSION = Buffer.from(' HTTP/');
+const Z = 0x5a;
+const CLOSING_BRACE = 0x7d;
+
+/** Puts a line of JSON, with its line feed, into memory: visible ASCII, and nothing for what is empty. @returns where it ends */
+export function putJsonLine(entry: AccessEntry, at: DayTime, bytes: Buffer, from: number): number {
+  const { client, request } = entry;
+  let end = putBytes(bytes, from, JSON_TIME);
+  end = putBytes(bytes, end, isoSecond(at));
+  end = putMilliseconds(bytes, end, at % 1000);
+  bytes[end++] = Z;
+  bytes[end++] = QUOTE;
+  if (client !== '') end = put(bytes, putBytes(bytes, end, JSON_CLIENT), inAscii(client));
+  end = putRequestLine(bytes, end, request);
+  end = putNumber(bytes, putBytes(bytes, end, JSON_STATUS), entry.status);
+  end = putNumber(bytes, putBytes(bytes, end, JSON_BYTES), entry.bytes);
+  end = putNumber(bytes, putBytes(bytes, end, JSON_MS), entry.ms);
+  if (entry.isCut) end = putBytes(bytes, end, JSON_CUT);
+  end = putMember(bytes, end, JSON_HOST, request.bytes, request.lineEnd, request.hostEnd);
+  end = putMember(bytes, end, JSON_REFERER, request.bytes, request.hostEnd, request.refererEnd);
+  end = putMember(bytes, end, JSON_USER_AGENT, request.bytes, request.refererEnd, request.userAgentEnd);
+  bytes[end++] = CLOSING_BRACE;
+  bytes[end++] = LF;
+  return end;
 }
 
-/** Nothing for an empty text. */
-function member(name: string, text: string): string {
-  if (text === '') return '';
-  return UNSAFE.test(text) ? `,"${name}":${inAscii(text)}` : `,"${name}":"${text}"`;
+/** @param value below 1000 */
+function putMilliseconds(bytes: Uint8Array, at: number, value: number): number {
+  bytes[at] = DOT;
+  bytes[at + 1] = ZERO + Math.floor(value / 100);
+  bytes[at + 2] = ZERO + (Math.floor(value / 10) % 10);
+  bytes[at + 3] = ZERO + (value % 10);
+  return at + 4;
 }
 
-/** Most clients that send more than ASCII mean UTF-8. */
+/** Method, target and version; what is no request line is shown as its method. */
+function putRequestLine(bytes: Buffer, at: number, { bytes: from, lineEnd }: RequestText): number {
+  let urlAt = 0;
+  while (urlAt < lineEnd && from[urlAt] !== SPACE) urlAt++;
+  urlAt++;
+  let versionAt = lineEnd - BEFORE_VERSION.length;
+  while (versionAt >= urlAt && !isVersionAt(from, versionAt)) versionAt--;
+  if (versionAt < urlAt) return putMember(bytes, at, JSON_METHOD, from, 0, lineEnd);
+  let end = putMember(bytes, at, JSON_METHOD, from, 0, urlAt - 1);
+  end = putMember(bytes, end, JSON_URL, from, urlAt, versionAt);
+  return putMember(bytes, end, JSON_VERSION, from, versionAt + BEFORE_VERSION.length, lineEnd);
+}
+
+function isVersionAt(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < BEFORE_VERSION.length; i++) if (bytes[at + i] !== BEFORE_VERSION[i]) return false;
+  return true;
+}
+
+/** @param name with what stands around it @param value stands between `start` and `to`; nothing for an empty one */
+function putMember(bytes: Buffer, at: number, name: Uint8Array, value: Buffer, start: number, to: number): number {
+  if (start === to) return at;
+  const valueAt = putBytes(bytes, at, name);
+  let end = valueAt;
+  bytes[end++] = QUOTE;
+  for (let i = start; i < to; i++) {
+    const code = value[i] as number;
+    if (isUnsafe(code)) return put(bytes, valueAt, inAscii(readLatin1(value, start, to)));
+    bytes[end++] = code;
+  }
+  bytes[end++] = QUOTE;
+  return end;
+}
+
+/** As a string of JSON. Most clients that send more than ASCII mean UTF-8. */
 function inAscii(text: string): string {
+  if (!UNSAFE.test(text)) return `"${text}"`;
   const json = JSON.stringify(Buffer.from(text, 'latin1').toString());
   return json.replace(BEYOND_ASCII, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

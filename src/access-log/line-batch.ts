@@ -10,13 +10,14 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { EAGAIN } from '../os/libc.js';
 import { sendAtOnce } from '../os/socket.js';
-import { writeLatin1 } from '../util/latin1.js';
 import { type LineWriter, LogFile, standardError } from '../util/log-file.js';
 
 /** A line waits at most this long for others. */
 const WAIT_MS = 200;
-/** More does not wait. */
+/** More does not wait: what a pipe takes. */
 const BATCH_BYTES = 65_536;
+/** A file takes large pieces at half the cost for each byte. */
+const BATCH_FOR_FILE = 4 * BATCH_BYTES;
 /** What a reader that stands still can leave waiting. */
 const MOST_BYTES = 4 * 1024 * 1024;
 /** Then a reader that did not keep up is tried again. */
@@ -31,8 +32,9 @@ export class LineBatch {
   readonly #kind: 'file' | 'pipe' | 'socket';
   /** Of a pipe, opened anew: it does not block, whatever others that have the pipe do. −1: that of `#to`. */
   readonly #own: number;
+  readonly #enough: number;
   /** Lines are put here at once: as texts they would live until the batch leaves, and be moved about by the collector. */
-  #bytes = Buffer.allocUnsafeSlow(BATCH_BYTES * 2);
+  #bytes: Buffer;
   #length = 0;
   #timer: NodeJS.Timeout | undefined;
   /** Its reader does not keep up: it is tried again by the clock alone. */
@@ -46,13 +48,8 @@ export class LineBatch {
     const stat = fstatSync(to.descriptor);
     this.#kind = stat.isFile() ? 'file' : stat.isSocket() ? 'socket' : 'pipe';
     this.#own = this.#kind === 'pipe' ? openedAnew(to.descriptor) : -1;
-  }
-
-  /** @param line of ASCII, with its line feed */
-  add(line: string): void {
-    if (!this.reserve(line.length)) return;
-    writeLatin1(this.#bytes, line, this.#length);
-    this.added(this.#length + line.length);
+    this.#enough = this.#kind === 'file' ? BATCH_FOR_FILE : BATCH_BYTES;
+    this.#bytes = Buffer.allocUnsafeSlow(this.#enough * 2);
   }
 
   /**
@@ -78,7 +75,7 @@ export class LineBatch {
   added(end: number): void {
     this.#length = end;
     if (this.#isClosed) this.close();
-    else if (this.#length >= BATCH_BYTES && !this.#isBehind) this.flush();
+    else if (this.#length >= this.#enough && !this.#isBehind) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS).unref();
   }
 
@@ -122,7 +119,7 @@ export class LineBatch {
       return (error as NodeJS.ErrnoException).code ?? 'unknown';
     }
     this.#length = 0;
-    if (this.#bytes.length > BATCH_BYTES * 2) this.#bytes = Buffer.allocUnsafeSlow(BATCH_BYTES * 2);
+    if (this.#bytes.length > this.#enough * 2) this.#bytes = Buffer.allocUnsafeSlow(this.#enough * 2);
     return undefined;
   }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AccessLog, prepareAccessFile } from '../../src/access-log/access-log.js';
 import type { AccessEntry } from '../../src/access-log/entry.js';
+import { RequestText } from '../../src/access-log/request-text.js';
 import type { AccessLogOptions } from '../../src/options/access-log.js';
 import { resolveOptions } from '../../src/options/resolve.js';
 
@@ -17,7 +18,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const entry: AccessEntry = {
-  ...{ client: '192.0.2.7', requestLine: 'GET / HTTP/1.1', host: '', referer: '', userAgent: '' },
+  client: '192.0.2.7',
+  request: RequestText.of({ requestLine: 'GET / HTTP/1.1', host: '', referer: '', userAgent: '' }),
   ...{ status: 200, bytes: 12, ms: 3, isCut: false },
 };
 

@@ -1,17 +1,26 @@
 import { describe, expect, it } from 'vitest';
-import { type AccessEntry, jsonLine, mostBytes, putLine } from '../../src/access-log/entry.js';
+import { mostBytes, putJsonLine, putLine } from '../../src/access-log/entry.js';
+import { RequestText } from '../../src/access-log/request-text.js';
 
 const AT = Date.UTC(2026, 10, 8, 9, 5, 3, 7);
-const entry: AccessEntry = {
-  ...{ client: '192.0.2.7', requestLine: 'GET /a?b=c HTTP/1.1', host: 'h.example', referer: '', userAgent: 'curl/8' },
-  ...{ status: 200, bytes: 12, ms: 3, isCut: false },
-};
+const texts = { requestLine: 'GET /a?b=c HTTP/1.1', host: 'h.example', referer: '', userAgent: 'curl/8' };
+const answer = { client: '192.0.2.7', status: 200, bytes: 12, ms: 3, isCut: false };
+type Shown = typeof texts & typeof answer;
 
-function line(format: 'combined' | 'common' | 'json', changed: Partial<AccessEntry> = {}, at = AT): string {
-  const shown = { ...entry, ...changed };
-  if (format === 'json') return jsonLine(shown, at);
-  const bytes = Buffer.alloc(mostBytes(shown));
-  return bytes.toString('latin1', 0, putLine(shown, at, format === 'combined', bytes, 0));
+/** Into memory with other lines before and behind it, which must stay as they are. */
+function line(format: 'combined' | 'common' | 'json', changed: Partial<Shown> = {}, at = AT): string {
+  const shown = { ...texts, ...answer, ...changed };
+  const entry = { ...shown, request: RequestText.of(shown) };
+  const most = mostBytes(entry);
+  const bytes = Buffer.alloc(most + 20, '.');
+  const end =
+    format === 'json' ? putJsonLine(entry, at, bytes, 10) : putLine(entry, at, format === 'combined', bytes, 10);
+  expect(end).toBeLessThanOrEqual(10 + most);
+  expect([bytes.toString('latin1', 0, 10), bytes.toString('latin1', 10 + most)]).toEqual([
+    '.'.repeat(10),
+    '.'.repeat(10),
+  ]);
+  return bytes.toString('latin1', 10, end);
 }
 
 describe('a line of the access log', () => {
@@ -45,6 +54,40 @@ describe('a line of the access log', () => {
     expect(line('combined', { userAgent: given })).toBe(line('combined', { userAgent: '~' }).replace('~', shown));
     expect(line('common', { requestLine: given })).toContain(`"${shown}"`);
     expect(line('json', { userAgent: given }).split('\n')).toHaveLength(2);
+  });
+
+  it.each(['GET', '', ' ', ' HTTP/1.1', 'GET HTTP/1.1', 'GET / HTTP', 'GET /'])(
+    'as JSON shows %j, which is no request, whole',
+    (given) => {
+      const shown = JSON.parse(line('json', { requestLine: given })) as object;
+      expect(shown).toMatchObject(given === '' ? {} : { method: given });
+      expect(shown).not.toHaveProperty('url');
+    },
+  );
+
+  it('as JSON takes the last version for the version', () => {
+    const shown = JSON.parse(line('json', { requestLine: 'GET /a HTTP/1.0 b HTTP/1.1' })) as object;
+    expect(shown).toMatchObject({ method: 'GET', url: '/a HTTP/1.0 b', httpVersion: '1.1' });
+  });
+
+  it('as JSON fits, whatever it shows', () => {
+    const worst = '\u0000"\\\x80'.repeat(200);
+    const all = {
+      client: worst,
+      requestLine: `${worst} ${worst} HTTP/1.1`,
+      host: worst,
+      referer: worst,
+      userAgent: worst,
+    };
+    const text = line('json', {
+      ...all,
+      status: 999,
+      bytes: Number.MAX_SAFE_INTEGER,
+      ms: Number.MAX_SAFE_INTEGER,
+      isCut: true,
+    });
+    expect(text).toMatch(/^[\x20-\x7e]*\n$/);
+    expect(JSON.parse(text)).toMatchObject({ method: '\u0000"\\\ufffd'.repeat(200), bytes: Number.MAX_SAFE_INTEGER });
   });
 
   it('fits where there is room for it, whatever it shows', () => {

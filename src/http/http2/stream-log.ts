@@ -1,6 +1,7 @@
 /** The line of the access log for a stream of HTTP/2. Runs in a worker. */
 import { constants, type IncomingHttpHeaders } from 'node:http2';
 import type { AccessLog } from '../../access-log/access-log.js';
+import { RequestText } from '../../access-log/request-text.js';
 import { monotonicMs } from '../../util/clock.js';
 import type { HeldStream } from './held-connection.js';
 
@@ -23,7 +24,8 @@ export function logStream(log: AccessLog, held: HeldStream, headers: IncomingHtt
     const now = monotonicMs();
     const ms = Math.round(now - since);
     const requestLine = `${method} ${path} HTTP/2.0`;
-    log.write({ client, requestLine, host, referer, userAgent, status, bytes: held.sentBytes, ms, isCut }, now);
+    const request = RequestText.of({ requestLine, host, referer, userAgent });
+    log.write({ client, request, status, bytes: held.sentBytes, ms, isCut }, now);
   };
   // Its last bytes leave behind that event.
   stream.once('close', () => setImmediate(end));

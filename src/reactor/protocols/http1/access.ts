@@ -4,13 +4,14 @@
  * workers are.
  */
 import type { AccessLog } from '../../../access-log/access-log.js';
+import { RequestText } from '../../../access-log/request-text.js';
 import type { Reply } from '../../../ipc/reply.js';
 import { ProxyTrust } from '../../../protocol/http/forwarded.js';
 import { readLatin1 } from '../../../util/latin1.js';
 import type { Connection } from '../../connection.js';
 import { Life } from '../../life.js';
 import { FilePart } from '../../out-queue.js';
-import type { AccessRecord } from './access-record.js';
+import { AccessRecord } from './access-record.js';
 import type { Cursor } from './cursor.js';
 import type { HttpState } from './http-state.js';
 import { LazyFields } from './lazy-fields.js';
@@ -27,17 +28,14 @@ const ZERO = 0x30;
 const CLIENT_GONE = 499;
 /** What is shown of a request line that is none. */
 const ODD_LINE_BYTES = 256;
-/** Of an answer. */
-const BEFORE = { status: 0, bytes: 0, unsent: 0, headEnd: 0, isDone: false };
-const SKIPPED: AccessRecord = Object.freeze({
-  ...{ requestLine: '', client: '', host: '', referer: '', userAgent: '' },
-  ...{ since: 0, ...BEFORE },
-});
+/** Records that wait for a request: of those that came and went together. */
+const MOST_SPARE = 256;
 
 export class Access {
   readonly #log: AccessLog;
   readonly #parts: Http1Parts;
   readonly #trust: ProxyTrust | undefined;
+  readonly #spare: AccessRecord[] = [];
   readonly #showsHost: boolean;
   /** `Referer` and `User-Agent`. */
   readonly #showsFields: boolean;
@@ -54,20 +52,23 @@ export class Access {
   /** The head at the cursor is taken. */
   begin(cursor: Cursor): void {
     const { connection, http, bytes, at, head } = cursor;
-    if (this.#log.skipsPaths && this.#log.skips(readLatin1(bytes, at + head.targetStart, at + head.targetEnd))) {
-      http.access = SKIPPED;
-      return;
-    }
+    http.access ??= this.#spare.pop() ?? new AccessRecord();
+    const record = http.access;
+    record.isSkipped =
+      this.#log.skipsPaths && this.#log.skips(readLatin1(bytes, at + head.targetStart, at + head.targetEnd));
+    if (record.isSkipped) return;
     const peer = this.#peerOf(connection, http);
-    http.access = {
-      requestLine: readLatin1(bytes, at + head.lineStart, at + head.linesStart - 2),
-      client: this.#trust === undefined ? peer : this.#clientOf(cursor, this.#trust, peer),
-      host: this.#showsHost ? textIn(bytes, at, head.hostStart, head.hostEnd) : '',
-      referer: this.#showsFields ? textIn(bytes, at, head.refererStart, head.refererEnd) : '',
-      userAgent: this.#showsFields ? textIn(bytes, at, head.userAgentStart, head.userAgentEnd) : '',
-      since: http.access?.since ?? this.#parts.context.now, // its body may have been waited for
-      ...BEFORE,
-    };
+    const client = this.#trust === undefined ? peer : this.#clientOf(cursor, this.#trust, peer);
+    record.begin(client, record.since || this.#parts.context.now); // its body may have been waited for
+    const { request } = record;
+    let end = request.take(0, bytes, at + head.lineStart, at + head.linesStart - 2);
+    request.lineEnd = end;
+    if (this.#showsHost) end = request.take(end, bytes, at + head.hostStart, at + head.hostEnd);
+    request.hostEnd = end;
+    if (this.#showsFields) end = request.take(end, bytes, at + head.refererStart, at + head.refererEnd);
+    request.refererEnd = end;
+    if (this.#showsFields) end = request.take(end, bytes, at + head.userAgentStart, at + head.userAgentEnd);
+    request.userAgentEnd = end;
   }
 
   /** What was sent is no request: as much of its first line is shown as there is. */
@@ -76,10 +77,10 @@ export class Access {
   }
 
   #unread(connection: Connection, http: HttpState, requestLine: string): AccessRecord {
-    const client = this.#peerOf(connection, http);
-    const { now: since } = this.#parts.context;
-    const fields = { host: '', referer: '', userAgent: '' };
-    return { requestLine: requestLine === '' ? '-' : requestLine, client, ...fields, since, ...BEFORE };
+    const texts = { requestLine: requestLine === '' ? '-' : requestLine, host: '', referer: '', userAgent: '' };
+    const record = new AccessRecord(RequestText.of(texts));
+    record.begin(this.#peerOf(connection, http), this.#parts.context.now);
+    return record;
   }
 
   #peerOf({ sessionId }: Connection, http: HttpState): string {
@@ -94,7 +95,7 @@ export class Access {
 
   /** Bytes of the answer are on their way to the client. */
   sent({ access }: HttpState, bytes: Uint8Array, at: number, length: number): void {
-    if (access === null || access.requestLine === '') return;
+    if (access === null || access.isSkipped) return;
     if (access.headEnd === END) access.bytes += length;
     else this.#headSent(access, bytes, at, at + length);
   }
@@ -102,7 +103,7 @@ export class Access {
   /** A part of it is a text, or lies with a worker. */
   replied(http: HttpState, reply: Reply): void {
     const { access } = http;
-    if (access === null || access.requestLine === '') return;
+    if (access === null || access.isSkipped) return;
     const { head, text, body, tail } = reply;
     if (access.headEnd === END) {
       access.bytes += reply.bytes;
@@ -122,7 +123,7 @@ export class Access {
 
   /** Behind the head. */
   sentBody({ access }: HttpState, bytes: number): void {
-    if (access !== null && access.requestLine !== '') access.bytes += bytes;
+    if (access !== null && !access.isSkipped) access.bytes += bytes;
   }
 
   #textSent(access: AccessRecord, text: string): void {
@@ -159,7 +160,7 @@ export class Access {
   own(connection: Connection, http: HttpState, text: string, bytes = 0): void {
     const { input } = connection;
     http.access ??= this.#unread(connection, http, input === null ? '' : firstLine(input.bytes, input.from, input.to));
-    if (http.access.requestLine === '') return;
+    if (http.access.isSkipped) return;
     this.#textSent(http.access, text);
     http.access.bytes += bytes;
     http.access.isDone = true;
@@ -168,7 +169,7 @@ export class Access {
   /** The answer is whole. Answers of a batch that are held leave together at the end of the turn. */
   done(connection: Connection, http: HttpState): void {
     if (http.access === null) return;
-    if (http.access.requestLine === '' || connection.isFlushed || connection.out?.isHeld === true) this.end(http, true);
+    if (http.access.isSkipped || connection.isFlushed || connection.out?.isHeld === true) this.end(http, true);
     else http.access.isDone = true;
   }
 
@@ -181,7 +182,7 @@ export class Access {
   lost(connection: Connection, http: HttpState): void {
     const { access } = http;
     if (access === null) return;
-    if (access.requestLine === '') return this.end(http, false);
+    if (access.isSkipped) return this.end(http, false);
     const { isClosed } = connection;
     if (!isClosed) access.unsent = unsentOf(connection);
     const isFlushed = !isClosed && access.unsent === 0;
@@ -194,18 +195,19 @@ export class Access {
   end(http: HttpState, isWhole: boolean): void {
     const { access } = http;
     http.access = null;
-    if (access === null || access.requestLine === '') return;
-    const { requestLine, client, host, referer, userAgent, bytes, since } = access;
-    const status = access.status === 0 ? CLIENT_GONE : access.status;
-    const { now } = this.#parts.context;
-    const ms = Math.max(0, Math.round(now - since));
-    this.#log.write({ client, requestLine, host, referer, userAgent, status, bytes, ms, isCut: !isWhole }, now);
+    if (access === null) return;
+    if (!access.isSkipped) this.#write(access, isWhole);
+    access.since = 0;
+    if (access.request.isSmall && this.#spare.length < MOST_SPARE) this.#spare.push(access);
   }
-}
 
-/** @param from offset from `at`, as `to`; both 0: there is none */
-function textIn(bytes: Buffer, at: number, from: number, to: number): string {
-  return from === to ? '' : readLatin1(bytes, at + from, at + to);
+  #write(access: AccessRecord, isWhole: boolean): void {
+    const { now } = this.#parts.context;
+    if (access.status === 0) access.status = CLIENT_GONE;
+    access.ms = Math.max(0, Math.round(now - access.since));
+    access.isCut = !isWhole;
+    this.#log.write(access, now);
+  }
 }
 
 function firstLine(bytes: Buffer, at: number, to: number): string {

@@ -1,6 +1,6 @@
 import type { ChunkedDecoder } from '../../../protocol/http/chunked.js';
 import { Pace } from '../../../protocol/http/pace.js';
-import type { AccessRecord } from './access-record.js';
+import { type AccessRecord, type PackedRecord, packRecord, unpackRecord } from './access-record.js';
 
 /** What a connection that speaks HTTP is doing. */
 export const Phase = {
@@ -103,16 +103,16 @@ export type HttpRecord = Pick<
   | 'http10'
   | 'wanted'
   | 'had'
-  | 'access'
->;
+> & { readonly access: PackedRecord | null };
 
 export function packHttp(state: HttpState): HttpRecord {
   const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had } = state;
-  const { isFresh, answerer, access } = state;
+  const { isFresh, answerer } = state;
+  const access = state.access && packRecord(state.access);
   const request = { since, keepAlive, isHead, http10, wanted, had };
   return { phase, isFresh, exchange, worker, begun, answerer, hasBegun, access, ...request };
 }
 
-export function unpackHttp(record: HttpRecord): HttpState {
-  return Object.assign(new HttpState(record.since), record);
+export function unpackHttp({ access, ...record }: HttpRecord): HttpState {
+  return Object.assign(new HttpState(record.since), record, { access: access && unpackRecord(access) });
 }
