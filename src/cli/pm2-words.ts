@@ -27,6 +27,7 @@ const commands = new Map(
 
 const WORKERS = '--workers';
 const LOG_FILE = '--log-file, for standard output and error';
+const ONE_LOG = 'left out: standard output and error are in one log';
 const BACKOFF = 'built in: at once, then after 0.1 to 30 s';
 
 const flags = new Map(
@@ -55,6 +56,9 @@ const flags = new Map(
     '--restart-delay': BACKOFF,
     '--max-restarts': BACKOFF,
     '--no-autorestart': 'left out: what ends is always started again',
+    '--err': ONE_LOG,
+    '--out': ONE_LOG,
+    '--nostream': 'left out: without --follow the last lines are printed',
     '--cwd': '--working-dir',
     '--uid': '--user',
     '--gid': '--group',

@@ -640,13 +640,13 @@ export const errorTable = {
     fields: { path: 'string', why: 'string' },
     sentence: ({ path, why }) => `${path} cannot answer requests: ${why}.`,
     advice:
-      'Mend what the cause names; where there is none, export the app (`export default app`), or let it listen(): docs/frameworks.md shows it for each framework.',
+      'Mend what the cause names; where there is none, export the app (`export default app`; in CommonJS `module.exports = app`), or let it listen(): docs/frameworks.md shows it for each framework.',
   }),
   ERR_RELOAD: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `The workers were not replaced: ${why}.`,
     advice:
-      'As long as the server runs, the old ones continue to serve: fix the script and reload again. The log says more.',
+      'As long as the server runs, the old ones continue to serve: mend what the cause names and reload again. The log says more.',
   }),
   ERR_RUN_DIR: entry({
     fields: { path: 'string', why: 'string' },

@@ -155,6 +155,21 @@ describe('tswoole workers, worker and scale', () => {
     expect(world.calls).toEqual([['scale', asked]]);
   });
 
+  it.each([
+    ['scale', '6', 'web'],
+    ['scale', 'web', '6'],
+    ['scale', '6', '--server', 'web'],
+  ])('takes the name of the server: %s %s %s', async (...words) => {
+    await world.serve();
+    world.note(process.ppid, { name: 'other' });
+    expect((await world.run(...words)).out).toBe('There are 6 workers.\n');
+    expect((await world.run('scale', '6')).failure).toEqual([ExitCode.several, expect.any(String)]);
+    expect((await world.run('worker', 'stop', '2', 'web')).failure).toBeUndefined();
+    expect((await world.run('scale', 'web', 'other')).failure).toEqual([
+      ...[ExitCode.usage, expect.stringContaining('"web"')],
+    ]);
+  });
+
   it('says it properly of one worker, and takes nothing but numbers', async () => {
     await world.serve({ scale: () => Promise.resolve({ workerNum: 1 }) });
     expect((await world.run('scale', '1')).out).toBe('There is 1 worker.\n');
@@ -406,7 +421,7 @@ it.each([
   [['close'], 'fd'],
   [['profile'], 'process'],
   [['log-level'], 'level'],
-  [['completion'], 'shell'],
+  [['completion'], 'bash|zsh|fish'],
 ])('%j does not go without its argument, which is named', async (words, name) => {
   const { err, failure } = await run(...words);
   expect([failure, err]).toEqual([refused, expect.stringContaining(`missing required argument '${name}'`)]);
@@ -458,7 +473,7 @@ describe('tswoole completion', () => {
     expect(await candidates('scale', '-s', '')).toEqual(['web']);
     expect(await candidates('scale', '--server', '')).toEqual(['web']);
     expect(await candidates('scale', '--pid-file', '')).toEqual(['']);
-    expect(await candidates('scale', '')).toEqual(['']);
+    expect(await candidates('scale', '')).toEqual(['web']);
     expect(await candidates('stop', '--f')).toEqual(['--force']);
     expect(await candidates('worker', '')).toEqual(['stop', 'help']);
   });

@@ -12,7 +12,7 @@ export function addCompletion(program: Command): void {
     .description(
       'Prints a script for your shell. For good, in ~/.bashrc: eval "$(tswoole completion bash)"; zsh alike; fish: tswoole completion fish | source',
     )
-    .argument('<shell>', shells.join(', '))
+    .argument(`<${shells.join('|')}>`, 'your shell')
     .action((shell: string) => {
       const script = Object.hasOwn(scripts, shell) ? scripts[shell as (typeof shells)[number]] : undefined;
       if (script === undefined)
@@ -81,11 +81,12 @@ function flagsOf(command: Command): string[] {
   );
 }
 
-/** The possible values of a flag. */
+/** The possible values of a flag that takes one: none where it is a file or a number. */
 function choicesOf(command: Command, before: string | undefined, apps: readonly string[]): string[] | undefined {
   const option = command.options.find((known) => known.long === before || known.short === before);
   if (!(option instanceof Option)) return undefined;
-  return option.long === '--server' ? [...new Set([...apps, ...serverNames()])] : undefined;
+  if (option.long === '--server') return [...new Set([...apps, ...serverNames()])];
+  return option.required ? [] : undefined;
 }
 
 function serverNames(): string[] {

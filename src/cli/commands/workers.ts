@@ -22,10 +22,11 @@ export function addWorkers(program: Command): void {
   withTarget(worker.command('stop'))
     .summary('replace one worker without a gap')
     .argument('<id>', 'see "tswoole workers"', integerBetween(0, HIGHEST_ID))
+    .argument('[server]', 'its name or pid, where several run')
     .option('-f, --force', 'kill it: what it has begun is lost')
-    .action(async (workerId: number, flags: TargetFlags & { force?: boolean }) => {
+    .action(async (workerId: number, server: string | undefined, flags: TargetFlags & { force?: boolean }) => {
       const force = flags.force === true;
-      const { pid } = await ask(choiceOf(flags), ({ call }) =>
+      const { pid } = await ask(choiceOf(flags, server), ({ call }) =>
         call<{ pid: number }>('stopWorker', { workerId, force }),
       );
       print(
@@ -56,12 +57,15 @@ export function addScale(program: Command): void {
       'Changes the number of workers: to "6", by "+2", by "-1". Connections of workers that go are given to others.',
     )
     .argument('<number>', 'a number, or a difference with its sign')
-    .action(async (text: string, flags: TargetFlags) => {
-      if (!/^[+-]?\d{1,4}$/.test(text)) {
+    .argument('[server]', 'its name or pid, where several run; it may come before the number')
+    .action(async (first: string, second: string | undefined, flags: TargetFlags) => {
+      const isNumberLast = second !== undefined && !NUMBER.test(first) && NUMBER.test(second);
+      const [text, server] = isNumberLast ? [second, first] : [first, second];
+      if (!NUMBER.test(text)) {
         throw new CliError(ExitCode.usage, `"${text}" is not a number of workers. Write 6, +2 or -1.`);
       }
       const given = /^[+-]/.test(text) ? { by: Number(text) } : { workerNum: Number(text) };
-      const { workerNum } = await ask(choiceOf(flags), ({ call }) =>
+      const { workerNum } = await ask(choiceOf(flags, server), ({ call }) =>
         call<{ workerNum: number }>('scale', given, SCALE_TIMEOUT_MS),
       );
       print(workerNum === 1 ? 'There is 1 worker.' : `There are ${workerNum} workers.`);
@@ -69,6 +73,7 @@ export function addScale(program: Command): void {
 }
 
 const SCALE_TIMEOUT_MS = 120_000;
+const NUMBER = /^[+-]?\d{1,4}$/;
 
 /** A worker whose event loop has not turned for this time hangs. */
 const HANGS_MS = 1000;
