@@ -120,7 +120,8 @@ export const errorTable = {
     fields: { host: 'string', port: 'number', holder: 'string?' },
     sentence: ({ host, port, holder }) =>
       `${address(host, port)} must be free to listen on, but ${holder ?? 'another process'} is using it.`,
-    advice: 'Stop that process, choose another port, or use port 0 to get a free one.',
+    advice:
+      'Stop that process, choose another port, or use port 0 to get a free one. A server of your own that runs already (`tswoole list`) takes a changed script by `tswoole reload`.',
   }),
   ERR_PATH_IN_USE: entry({
     fields: { path: 'string', holder: 'string' },
@@ -980,12 +981,17 @@ export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorTable, value);
 }
 
-/** The whole message: what was expected, what came, what to do next; below it the output of a failed process. */
+/** The whole message: what was expected, what came, what to do next; below it the output of failed processes. */
 export function messageOf<C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string {
   const { sentence, advice } = entryOf(code);
   // A reason from elsewhere may be a sentence itself.
   const { wrote } = detail as { readonly wrote?: string };
-  return `${sentence(detail).replace(/(?<!\.)\.\.$/, '.')} ${advice}${written(wrote)}`;
+  const told = sentence(detail).replace(/(?<!\.)\.\.$/, '.');
+  const lineEnd = told.indexOf('\n');
+  if (lineEnd === -1) return `${told} ${advice}${written(wrote)}`;
+  // The reason ends with what another process wrote.
+  const [first, output] = [told.slice(0, lineEnd), told.slice(lineEnd).replace(/\.$/, '')];
+  return `${first}${/[.:]$/.test(first) ? '' : '.'} ${advice}${output}${written(wrote)}`;
 }
 
 /** Whether a value from another process is the detail of that code. */

@@ -50,6 +50,14 @@ group('a ServerError', () => {
     expect(Object.keys(error)).toEqual(['code', 'detail']);
   });
 
+  test('says what to do before what another process wrote', () => {
+    const why = 'worker 0 exited with code 1\nIt wrote to standard error:\nError: no\n    at app.js:2';
+    const { advice } = errorTable.ERR_RELOAD;
+    expect(new ServerError('ERR_RELOAD', { why }).message).toBe(
+      `The workers were not replaced: worker 0 exited with code 1. ${advice}\nIt wrote to standard error:\nError: no\n    at app.js:2`,
+    );
+  });
+
   test('has no cause of its own when none is given', () => {
     expect(Object.hasOwn(new ServerError('ERR_ONE_SERVER', {}), 'cause')).toBe(false);
   });
