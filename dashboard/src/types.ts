@@ -109,6 +109,7 @@ export interface Stats {
   readonly connectionNum: number;
   readonly bufferedBytes: number;
   readonly callbackErrors: number;
+  readonly serverErrorCount: number;
   readonly workerRestarts: number;
   readonly reloadCount: number;
   readonly failedReloadCount: number;

@@ -5,7 +5,7 @@
  */
 
 import { queuedBytesAt } from '../ipc/ring.js';
-import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter } from '../memory/boards.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { peerOf, peerOfManager, peerOfMaster } from '../memory/layout.js';
 import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../memory/process-board.js';
@@ -232,6 +232,13 @@ function ofWebSockets({ region, tasks, messageCount }: MetricSources): MetricFam
   ];
 }
 
+const ANSWERS = [
+  ['2xx', WorkerCounter.answers2xx],
+  ['3xx', WorkerCounter.answers3xx],
+  ['4xx', WorkerCounter.answers4xx],
+  ['5xx', WorkerCounter.answers5xx],
+] as const;
+
 function ofWorkers({ region, workers }: MetricSources): MetricFamily[] {
   const ofRole = (role: WorkerInfo['role'], read: (worker: WorkerInfo) => number): Sample[] =>
     workers
@@ -242,6 +249,11 @@ function ofWorkers({ region, workers }: MetricSources): MetricFamily[] {
   const board = new WorkerBoard(region);
   const http2 = (read: (of: ReturnType<WorkerBoard['http2']>) => number): Sample[] =>
     ofRole('worker', ({ id }) => read(board.http2(id)));
+  const answers = ANSWERS.flatMap(([status, index]) =>
+    workers
+      .filter(({ role }) => role === 'worker')
+      .map(({ id }) => sample(board.read(id, index), { worker: String(id), status })),
+  );
   return [
     gauge(
       'worker_up',
@@ -277,6 +289,7 @@ function ofWorkers({ region, workers }: MetricSources): MetricFamily[] {
       'Callbacks that threw or rejected.',
       ...all(({ callbackErrors }) => callbackErrors),
     ),
+    counter('http_answers_total', 'Answers of workers to HTTP requests, by the class of their status.', ...answers),
     gauge(
       'pending_callbacks',
       'Callbacks whose promise has not settled.',

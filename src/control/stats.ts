@@ -46,6 +46,8 @@ export interface ServerStats {
   bufferedBytes: number;
   /** Callbacks that threw, or whose promise was rejected, since the start. */
   callbackErrors: number;
+  /** HTTP answers with a status of 500 and above, since the start: of workers, not those of `server.response()`. */
+  serverErrorCount: number;
   /** Callbacks whose promise has not settled. */
   pendingCallbacks: number;
   /** How often a reactor stopped reading from a client because its worker was behind. */
@@ -160,6 +162,8 @@ interface WorkerCounts {
   sentBytes: number;
   /** Its callbacks that threw, or whose promise was rejected. */
   callbackErrors: number;
+  /** Its HTTP answers with a status of 500 and above. */
+  serverErrorCount: number;
   /** Callbacks whose promise has not settled. */
   pendingCallbacks: number;
   /** How often a process of this id was respawned. */
@@ -257,6 +261,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
       counter(ReactorCounter.buffered) +
       overWorkers(({ id }) => board.read(id, WorkerCounter.held) + board.http2(id).heldBytes),
     callbackErrors: overWorkers((worker) => worker.callbackErrors),
+    serverErrorCount: overWorkers((worker) => worker.serverErrorCount),
     pendingCallbacks: overWorkers((worker) => worker.pendingCallbacks),
     stallCount: counter(ReactorCounter.stalls),
     underWayNum: overReactors((r) => reactors.underWay(r)) + board.streamsUnderWay(region.shape.workerNum),
@@ -420,6 +425,7 @@ function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCount
     responseCount: board.read(id, WorkerCounter.sent),
     sentBytes: board.read(id, WorkerCounter.sentBytes),
     callbackErrors: board.read(id, WorkerCounter.callbackErrors),
+    serverErrorCount: board.read(id, WorkerCounter.answers5xx),
     pendingCallbacks: role === 'task' ? 0 : pending,
     restarts: board.field(id, WorkerField.restarts),
     lastExitCode: board.field(id, WorkerField.lastExitCode),

@@ -56,6 +56,7 @@ export async function assembleHttp(
       requests.http2.countUnderWay(change);
       requests.countUnderWay(change);
     },
+    answered: (status) => requests.answered(status),
     http2: () => requests.http2,
     isFull: fullness(options, region),
     gate,
@@ -176,10 +177,11 @@ function http2Of(
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
     const failed = (error: unknown): void => parts.failed(error, 'listener');
-    const { isFull, gate, limit, remote, forwarded, accessLog } = parts;
+    const { isFull, gate, limit, remote, forwarded, accessLog, answered } = parts;
     const record = parts.http2();
     bridge ??= new Http2Bridge({
-      ...{ options, log, record, gate, limit, isDraining, isFull, remote, forwarded, accessLog, begun, ended, failed },
+      ...{ options, log, record, gate, limit, isDraining, isFull, remote, forwarded, accessLog },
+      ...{ answered, begun, ended, failed },
       ...app,
     });
     return bridge;

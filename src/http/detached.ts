@@ -28,6 +28,7 @@ export class DetachedAnswers {
         return frames;
       },
       ...{ remote, heads: new AnswerHeads(), isDraining: false, isLeaving: false, seesEnds: false },
+      answered: () => {}, // the figures are those of workers
       ended: () => {},
       detached: () => {},
       openTunnel: () => {

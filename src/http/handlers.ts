@@ -40,6 +40,8 @@ export interface HandlerParts {
   readonly log: Log;
   /** A request of HTTP/2 continues beyond its callback, or has ended. */
   countUnderWay(change: 1 | -1): void;
+  /** An answer of HTTP/2 with this status has begun. */
+  answered(status: number): void;
   /** The HTTP/2 figures of this process. */
   http2(): Http2Record;
   /** The server has `maxConcurrency` requests under way. */

@@ -113,6 +113,10 @@ export class HttpRequests implements FrameService<Http1Exchange | undefined>, By
     return this.#parts.forwarded?.(exchange);
   }
 
+  answered(status: number): void {
+    this.#host.figures.countAnswer(status);
+  }
+
   /** A callback has failed: it is logged and counted. */
   failed(error: unknown, what: string): void {
     this.#host.calls.failed(error, what);

@@ -35,6 +35,8 @@ export interface Http1Host {
   remote(fd: number): { remoteAddress: string; remotePort: number };
   /** Missing: no proxy is trusted. */
   forwarded?(exchange: Http1Exchange): Forwarded | undefined;
+  /** An answer of this status begins. */
+  answered(status: number): void;
   /** The answer is whole, or will never be. */
   ended(exchange: Http1Exchange): void;
   openTunnel(fd: number, events: TunnelEvents): Tunnel;
@@ -73,6 +75,8 @@ export class Http1Exchange implements Exchange, RawExchange {
   #length: LengthCount | null = null;
   #leavingListener: (() => void) | undefined;
   #hasBegun = false;
+  /** Of an answer as bytes the status has been seen. */
+  #isAnswered = false;
   /** The client has ended its side; the answer had begun then, or not. */
   #halfClosed: 'no' | 'before' | 'within' = 'no';
   #goneListeners: (() => void)[] | undefined;
@@ -218,6 +222,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   respond(status: number, reason: string, fields: FieldList, body: string | Uint8Array): void {
     if (this.isEnded) return;
     this.span?.answers(status);
+    this.#host.answered(status);
     const hasNone = !statusHasBody(status);
     const bytes = plainBytes(body);
     const length = lengthToTell(status, this.#isHead, fields, bytes.length);
@@ -239,6 +244,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   begin(status: number, reason: string, fields: FieldList): void {
     if (this.isEnded) return;
     this.span?.answers(status);
+    this.#host.answered(status);
     this.#hasBegun = true;
     this.#hasNoBody = !statusHasBody(status) || this.#isHead;
     const declared = lengthToBegin(status, fields);
@@ -320,8 +326,16 @@ export class Http1Exchange implements Exchange, RawExchange {
     if (this.isEnded) return false;
     if (data.length === 0) return true;
     this.span?.wrote(data);
+    if (!this.#isAnswered) this.#rawBegins(data);
     if (typeof data !== 'string') return this.#send(0, '', data);
     return encoding === 'latin1' ? this.#send(0, data, null) : this.#send(0, '', Buffer.from(data));
+  }
+
+  /** Interim answers come before the one that counts. */
+  #rawBegins(data: Uint8Array | string): void {
+    const status = statusOf(data);
+    this.#isAnswered = status >= 200;
+    if (this.#isAnswered) this.#host.answered(status);
   }
 
   finish(close: boolean): void {
@@ -433,4 +447,14 @@ function isAscii(text: string): boolean {
   if (text.length > LOOP_CHARS) return Buffer.byteLength(text) === text.length;
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
   return true;
+}
+
+/** `HTTP/1.1 200`. */
+const STATUS_AT = 9;
+const STATUS_END = 12;
+
+/** @param head an answer begins with it @returns NaN where that has no status */
+function statusOf(head: Uint8Array | string): number {
+  if (typeof head === 'string') return Number(head.slice(STATUS_AT, STATUS_END));
+  return Number(Buffer.from(head.subarray(STATUS_AT, STATUS_END)).toString('latin1'));
 }

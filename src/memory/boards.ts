@@ -67,6 +67,11 @@ export const WorkerCounter = numbered([
   'callbackErrors',
   'connects',
   'closes',
+  /** HTTP answers by the class of their status; what is below 300 counts as 2xx. */
+  'answers2xx',
+  'answers3xx',
+  'answers4xx',
+  'answers5xx',
   /** Bytes queued for sending in its memory, now. */
   'held',
 ]);

@@ -45,7 +45,7 @@ export interface RegionShape {
 
 export const HEADER_BYTES = 4096;
 export const REACTOR_RECORD_BYTES = 384;
-export const WORKER_RECORD_BYTES = 320;
+export const WORKER_RECORD_BYTES = 384;
 /** See `process-board.ts`. */
 export const PROCESS_RECORD_BYTES = 4096;
 export const CONNECTION_RECORD_BYTES = 192;

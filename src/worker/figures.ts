@@ -53,6 +53,13 @@ export class Figures {
     this.#add(WorkerCounter.callbackErrors, 1);
   }
 
+  /** @param status of an answer to an HTTP request */
+  countAnswer(status: number): void {
+    if (status < 300) this.#add(WorkerCounter.answers2xx, 1);
+    else if (status < 400) this.#add(WorkerCounter.answers3xx, 1);
+    else this.#add(status < 500 ? WorkerCounter.answers4xx : WorkerCounter.answers5xx, 1);
+  }
+
   /** Counts the bytes sent since the last call. */
   countSent(outbox: Outbox): void {
     if (outbox.sentCount === 0) return;

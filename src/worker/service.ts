@@ -54,7 +54,7 @@ export interface ServiceHost {
   readonly table: ConnectionTable;
   readonly outbox: Outbox;
   readonly calls: Pick<Calls, 'addPending' | 'failed' | 'ended' | 'callFor' | 'failedFor' | 'begin' | 'settled'>;
-  readonly figures: Pick<Figures, 'countRequest'>;
+  readonly figures: Pick<Figures, 'countRequest' | 'countAnswer'>;
   readonly connections: HeldConnections;
 }
 

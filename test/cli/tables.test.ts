@@ -15,7 +15,14 @@ const status = {
 const stats = {
   ...{ idleWorkerNum: 3, workerRestarts: 1, connectionNum: 5, acceptCount: 12_345, requestCount: 100 },
   ...{ responseCount: 99, callbackErrors: 2, receivedBytes: 2048, sentBytes: 10, bufferedBytes: 0 },
-  ...{ taskWorkerNum: 0, failedReloadCount: 0, filesServedCount: 7, refusedCount: 8, timedOutCount: 9 },
+  ...{
+    taskWorkerNum: 0,
+    failedReloadCount: 0,
+    filesServedCount: 7,
+    refusedCount: 8,
+    timedOutCount: 9,
+    serverErrorCount: 6,
+  },
   ...{ idleTaskWorkerNum: 1, tasks: { queued: 1, running: 2, done: 3, failed: 4, timedOut: 5 } },
 } as unknown as ServerStats;
 const text = (s: Partial<ServerStatus> = {}, t: Partial<ServerStats> = {}): string =>
@@ -96,7 +103,7 @@ describe('what "tswoole status" shows', () => {
 
   it('counts requests where the server speaks HTTP', () => {
     expect(text({ traffic: { ...status.traffic, unit: 'requests' } })).toMatch(
-      /^requests +100 to workers \(.*\), 7 files, 8 refused, 9 timed out, 2 callback errors$/m,
+      /^requests +100 to workers \(.*\), 7 files, 8 refused, 9 timed out, 6 answered 5xx, 2 callback errors$/m,
     );
   });
 

@@ -149,6 +149,11 @@ describe('the metrics of workers', () => {
     const two = (counter: number): string[] => [`worker 0 = ${counter}`, `worker 1 = ${1000 + counter}`];
     expect(told(all, 'packets_total')).toEqual(two(WorkerCounter.received));
     expect(told(all, 'worker_received_bytes_total')).toEqual(two(WorkerCounter.receivedBytes));
+    expect(told(all, 'http_answers_total')).toEqual(
+      ([2, 3, 4, 5] as const).flatMap((first) =>
+        [0, 1].map((id) => `worker ${id}, status ${first}xx = ${1000 * id + WorkerCounter[`answers${first}xx`]}`),
+      ),
+    );
     expect(told(all, 'worker_connections')).toEqual(['worker 0 = 30', 'worker 1 = 31']);
     expect(told(all, 'pending_callbacks')).toEqual(['worker 0 = 40', 'worker 1 = 41']);
   });

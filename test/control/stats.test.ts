@@ -96,9 +96,13 @@ describe('the figures of a server', () => {
     count(1, 0, WorkerCounter.sent, 7);
     count(1, 0, WorkerCounter.callbackErrors, 2);
     count(1, 0, WorkerCounter.held, 50);
+    count(1, 0, WorkerCounter.answers5xx, 3);
+    count(2, 1, WorkerCounter.answers5xx, 30);
+    count(1, 0, WorkerCounter.answers4xx, 4);
     board.setField(1, WorkerField.pending, 4);
     expect(stats()).toMatchObject({
       ...{ requestCount: 111, responseCount: 7, callbackErrors: 2, bufferedBytes: 50, pendingCallbacks: 4 },
+      serverErrorCount: 33,
     });
   });
 

@@ -25,7 +25,14 @@ export const STATUS = {
 export const STATS = {
   ...{ idleWorkerNum: 3, workerRestarts: 1, connectionNum: 5, acceptCount: 12_345, requestCount: 100 },
   ...{ responseCount: 99, callbackErrors: 2, receivedBytes: 2048, sentBytes: 10, bufferedBytes: 0 },
-  ...{ taskWorkerNum: 0, failedReloadCount: 0, filesServedCount: 7, refusedCount: 8, timedOutCount: 9 },
+  ...{
+    taskWorkerNum: 0,
+    failedReloadCount: 0,
+    filesServedCount: 7,
+    refusedCount: 8,
+    timedOutCount: 9,
+    serverErrorCount: 6,
+  },
   ...{ idleTaskWorkerNum: 1, tasks: { queued: 1, running: 2, done: 3, failed: 4, timedOut: 5 } },
 } as unknown as ServerStats;
 

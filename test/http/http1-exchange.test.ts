@@ -31,6 +31,7 @@ class FakeHost implements Http1Host {
   isOpen = true;
   sent: Sent[] = [];
   calls: unknown[][] = [];
+  readonly statuses: number[] = [];
 
   readonly outbox = {
     reply: (reply: Reply) => {
@@ -54,6 +55,7 @@ class FakeHost implements Http1Host {
   readonly frames = new AnswerFrames(this.outbox);
 
   remote = () => ({ remoteAddress: '192.0.2.1', remotePort: 4711 });
+  answered = (status: number) => void this.statuses.push(status);
   ended = () => void this.calls.push(['ended']);
   detached = () => void this.calls.push(['detached']);
   openTunnel = () => {
@@ -184,6 +186,7 @@ describe('an answer at once', () => {
     expect([flagsSent(), exchange.isEnded, host.calls]).toEqual([[LAST], true, [['ended']]]);
     exchange.respond(200, '', [], 'again');
     expect(host.sent).toHaveLength(1);
+    expect(host.statuses).toEqual([200]);
   });
 
   it.each([
@@ -529,6 +532,15 @@ describe('an answer as bytes', () => {
   ])('ends the connection where it must', (bits, close, flags) => {
     exchangeOf({ bits }).finish(close);
     expect(flagsSent()).toEqual([flags]);
+  });
+
+  it('is counted once, by the status of the answer that counts', () => {
+    const text = exchangeOf();
+    text.writeRaw('HTTP/1.1 103 Early Hints\r\n\r\n');
+    text.writeRaw('HTTP/1.1 404 Not Found\r\n\r\n');
+    text.writeRaw('HTTP/1.1 500 is a part of the body');
+    exchangeOf().writeRaw(Buffer.from('HTTP/1.1 503 Service Unavailable\r\n\r\n'));
+    expect(host.statuses).toEqual([404, 503]);
   });
 
   it('may become a tunnel', () => {

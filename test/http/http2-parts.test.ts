@@ -115,6 +115,7 @@ function world({ method = 'GET', rawHeaders = [], hasBody = false, ...given }: W
   const held = { queued: 0, added: () => void added++, isCrowded: false };
   const host: Http2Host = {
     ...{ fd: 7, isEncrypted: true, bodyLimit: 10, requestTimeoutMs: 0 },
+    answered: () => {},
     ended: () => void ended++,
     failed: (error) => void failures.push(error),
     ...given,

@@ -122,6 +122,7 @@ interface World {
   readonly wire: Wire;
   readonly underWay: Set<UnderWay>;
   readonly logged: unknown[];
+  readonly statuses: number[];
   dial(options?: ClientSessionOptions): { client: ClientHttp2Session; wire: Wire };
 }
 
@@ -138,8 +139,10 @@ type Given = Partial<Omit<Http2BridgeParts, 'options'>> & {
 function world({ options, isEncrypted = false, ...given }: Given): World {
   const underWay = new Set<UnderWay>();
   const logged: unknown[] = [];
+  const statuses: number[] = [];
   const bridge = new Http2Bridge({
     serve: (exchange) => exchange.respond(404, '', [], ''),
+    answered: (status) => void statuses.push(status),
     begun: (request) => void underWay.add(request),
     ended: (request) => {
       expect(underWay.delete(request)).toBe(true);
@@ -162,7 +165,7 @@ function world({ options, isEncrypted = false, ...given }: Given): World {
     clients.push(client);
     return { client, wire };
   };
-  return { bridge, underWay, logged, dial, ...dial() };
+  return { bridge, underWay, logged, statuses, dial, ...dial() };
 }
 
 interface Answer {

@@ -124,6 +124,27 @@ describe.each(APPS)('an answer of %s', (app) => {
     await logged(app, before);
   });
 
+  it('of 500 and above is counted once, of HTTP/2 too, at once and in pieces', async () => {
+    const counted = async (): Promise<number> => {
+      const client = await HttpClient.connect(servers[app].port);
+      const { serverErrorCount } = JSON.parse((await client.get('/stats')).body);
+      await client.close();
+      return serverErrorCount;
+    };
+    const before = await counted();
+    for (const status of [200, 302, 404, 500, 503]) {
+      for (const made of [
+        { status, body: 'x' },
+        { status, pieces: ['x', 'y'] },
+      ]) {
+        expect(await inStep(app, made)).toMatchObject({ status });
+        expect((await stream(app, pathOf(made))).headers).toMatchObject({ ':status': status });
+      }
+    }
+    await poll('all are counted', async () => (await counted()) >= before + 8);
+    expect(await counted()).toBe(before + 8);
+  });
+
   it('to HEAD keeps the length that is said', async () => {
     const said = await inStep(app, { headers: { 'content-length': '50' } }, 'HEAD');
     expect(said).toMatchObject({ status: 200, body: '', headers: { 'content-length': '50' } });

@@ -71,6 +71,13 @@ function Figures({ now: { status, stats, workers } }: { now: State }) {
         value={count(stats.callbackErrors)}
         tone={stats.callbackErrors > 0 ? 'bad' : ''}
       />
+      {status.traffic.unit === 'requests' && (
+        <Figure
+          label="answered 5xx"
+          value={count(stats.serverErrorCount)}
+          tone={stats.serverErrorCount > 0 ? 'bad' : ''}
+        />
+      )}
       <Figure label="respawns" value={count(stats.workerRestarts)} />
       {still > 0 && <Figure label="hanging" value={String(still)} tone="bad" />}
     </div>

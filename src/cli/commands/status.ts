@@ -179,7 +179,7 @@ function trafficOf({ traffic }: ServerStatus, stats: ServerStats): [string, stri
   const errors = `${stats.callbackErrors} callback errors`;
   if (unit === 'packets')
     return [unit, `${count(stats.requestCount)} received, ${count(stats.responseCount)} sent (${rate}), ${errors}`];
-  const byItself = `${count(stats.filesServedCount)} files, ${stats.refusedCount} refused, ${stats.timedOutCount} timed out`;
+  const byItself = `${count(stats.filesServedCount)} files, ${stats.refusedCount} refused, ${stats.timedOutCount} timed out, ${count(stats.serverErrorCount)} answered 5xx`;
   return [unit, `${count(stats.requestCount)} to workers (${rate}), ${byItself}, ${errors}`];
 }
 

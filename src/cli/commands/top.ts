@@ -211,7 +211,7 @@ function header(before: Look, { at, status, stats }: Look): string[] {
   const { tasks } = stats;
   const lines = [
     `${paint('bold', status.name)}  ${paint(status.state === 'running' ? 'green' : 'yellow', status.state)}  up ${duration(status.uptimeMs)}  ${status.mode} mode  generation ${status.generation}  ${status.listening.join(' ')}`,
-    `connections ${stats.connectionNum} (${count(rate((s) => s.acceptCount))}/s new)   ${status.traffic.unit} ${count(rate((s) => s.requestCount))}/s in, ${count(rate((s) => s.responseCount))}/s out   errors ${stats.callbackErrors}`,
+    `connections ${stats.connectionNum} (${count(rate((s) => s.acceptCount))}/s new)   ${status.traffic.unit} ${count(rate((s) => s.requestCount))}/s in, ${count(rate((s) => s.responseCount))}/s out   errors ${stats.callbackErrors}${status.traffic.unit === 'requests' ? `   5xx ${count(stats.serverErrorCount)}` : ''}`,
     `traffic ${bytes(rate((s) => s.receivedBytes))}/s in, ${bytes(rate((s) => s.sentBytes))}/s out, ${bytes(stats.bufferedBytes)} waiting   restarts ${stats.workerRestarts}`,
   ];
   if (status.speaksWebSocket) {

@@ -25,6 +25,8 @@ export interface CompatHost {
   /** The app's answer is not as long as its head declares. */
   broken(fault: ServerError): void;
   readonly minBodyBytesPerSecond?: number;
+  /** An answer of this status has begun. */
+  answered(status: number): void;
   ended(answer: CompatAnswer): void;
 }
 
@@ -185,6 +187,7 @@ export class CompatAnswer {
     this.response = response;
     stream.on('close', () => {
       clearTimeout(this.#timer);
+      if (stream.headersSent) host.answered(Number(stream.sentHeaders[':status']));
       this.#ended();
     });
   }

@@ -58,6 +58,8 @@ export interface Http2BridgeParts {
   notify?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
   /** The listener has thrown, or its promise was rejected. */
   failed?(error: unknown): void;
+  /** An answer of this status has begun. */
+  answered(status: number): void;
   begun(request: UnderWay): void;
   /** The answer is whole, or will never be. */
   ended(request: UnderWay): void;
@@ -109,6 +111,7 @@ export class Http2Bridge {
     return {
       ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs, minBodyBytesPerSecond },
       forwarded: (sent) => this.#parts.forwarded?.(sent),
+      answered: (status) => this.#parts.answered(status),
       ended: (request: UnderWay) => {
         if (request instanceof Http2Exchange) this.#exchanges.delete(request);
         this.#parts.gate?.leave(request);

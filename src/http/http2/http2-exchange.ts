@@ -25,6 +25,8 @@ export interface Http2Host {
   readonly minBodyBytesPerSecond?: number;
   /** Missing: no proxy is trusted. */
   forwarded?(sent: Sent): Forwarded | undefined;
+  /** An answer of this status has begun. */
+  answered(status: number): void;
   /** The answer is whole, or will never be. Called only for exchanges that were begun. */
   ended(exchange: Http2Exchange): void;
   /** A failure that the client sees only by the end of the stream. */
@@ -218,7 +220,8 @@ export class Http2Exchange implements Exchange {
         this.#stream.respond(withoutRepeats(headers), options);
       }
     });
-    if (!isSent) this.abort();
+    if (isSent) this.#host.answered(Number(headers[':status']));
+    else this.abort();
     return isSent;
   }
 
