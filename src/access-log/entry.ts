@@ -165,9 +165,12 @@ export function putJsonLine(entry: AccessEntry, at: DayTime, bytes: Buffer, from
   end = putNumber(bytes, putBytes(bytes, end, JSON_BYTES), entry.bytes);
   end = putNumber(bytes, putBytes(bytes, end, JSON_MS), entry.ms);
   if (entry.isCut) end = putBytes(bytes, end, JSON_CUT);
-  end = putMember(bytes, end, JSON_HOST, request.bytes, request.lineEnd, request.hostEnd);
-  end = putMember(bytes, end, JSON_REFERER, request.bytes, request.hostEnd, request.refererEnd);
-  end = putMember(bytes, end, JSON_USER_AGENT, request.bytes, request.refererEnd, request.userAgentEnd);
+  const { bytes: given, lineEnd, hostEnd, refererEnd, userAgentEnd } = request;
+  if (hostEnd > lineEnd) end = putJson(bytes, putBytes(bytes, end, JSON_HOST), given, lineEnd, hostEnd);
+  if (refererEnd > hostEnd) end = putJson(bytes, putBytes(bytes, end, JSON_REFERER), given, hostEnd, refererEnd);
+  if (userAgentEnd > refererEnd) {
+    end = putJson(bytes, putBytes(bytes, end, JSON_USER_AGENT), given, refererEnd, userAgentEnd);
+  }
   bytes[end++] = CLOSING_BRACE;
   bytes[end++] = LF;
   return end;
@@ -189,10 +192,14 @@ function putRequestLine(bytes: Buffer, at: number, { bytes: from, lineEnd }: Req
   urlAt++;
   let versionAt = lineEnd - BEFORE_VERSION.length;
   while (versionAt >= urlAt && !isVersionAt(from, versionAt)) versionAt--;
-  if (versionAt < urlAt) return putMember(bytes, at, JSON_METHOD, from, 0, lineEnd);
-  let end = putMember(bytes, at, JSON_METHOD, from, 0, urlAt - 1);
-  end = putMember(bytes, end, JSON_URL, from, urlAt, versionAt);
-  return putMember(bytes, end, JSON_VERSION, from, versionAt + BEFORE_VERSION.length, lineEnd);
+  const isWhole = versionAt >= urlAt;
+  const methodEnd = isWhole ? urlAt - 1 : lineEnd;
+  let end = at;
+  if (methodEnd > 0) end = putJson(bytes, putBytes(bytes, end, JSON_METHOD), from, 0, methodEnd);
+  if (!isWhole) return end;
+  if (versionAt > urlAt) end = putJson(bytes, putBytes(bytes, end, JSON_URL), from, urlAt, versionAt);
+  const numberAt = versionAt + BEFORE_VERSION.length;
+  return lineEnd > numberAt ? putJson(bytes, putBytes(bytes, end, JSON_VERSION), from, numberAt, lineEnd) : end;
 }
 
 function isVersionAt(bytes: Uint8Array, at: number): boolean {
@@ -200,15 +207,13 @@ function isVersionAt(bytes: Uint8Array, at: number): boolean {
   return true;
 }
 
-/** @param name with what stands around it @param value stands between `start` and `to`; nothing for an empty one */
-function putMember(bytes: Buffer, at: number, name: Uint8Array, value: Buffer, start: number, to: number): number {
-  if (start === to) return at;
-  const valueAt = putBytes(bytes, at, name);
-  let end = valueAt;
+/** @param from in it the value stands between `start` and `to` */
+function putJson(bytes: Buffer, at: number, from: Buffer, start: number, to: number): number {
+  let end = at;
   bytes[end++] = QUOTE;
   for (let i = start; i < to; i++) {
-    const code = value[i] as number;
-    if (isUnsafe(code)) return put(bytes, valueAt, inAscii(readLatin1(value, start, to)));
+    const code = from[i] as number;
+    if (isUnsafe(code)) return put(bytes, at, inAscii(readLatin1(from, start, to)));
     bytes[end++] = code;
   }
   bytes[end++] = QUOTE;
