@@ -8,7 +8,7 @@ import type { ResolvedOptions } from '../options/index.js';
 import { findIdentity, type Identity } from '../os/privileges.js';
 import { LineWriter, LogFile } from '../util/log-file.js';
 import { type AccessEntry, mostBytes, putJsonLine, putLine } from './entry.js';
-import { LineBatch } from './line-batch.js';
+import { complain, LineBatch } from './line-batch.js';
 
 const STANDARD_OUTPUT = 1;
 
@@ -23,6 +23,7 @@ export class AccessLog {
     if (settings.file === '') return new AccessLog(settings, new LineBatch(new LineWriter(STANDARD_OUTPUT)));
     const file = new LogFile(settings.file);
     file.epoch = epoch;
+    file.told = complain; // in the file are lines of requests alone
     return new AccessLog(settings, new LineBatch(file));
   }
 
@@ -48,11 +49,12 @@ export class AccessLog {
     return paths.includes(path) || prefixes.some((prefix) => path.startsWith(prefix));
   }
 
-  /** @param now by `monotonicMs()`: a turn of a reactor asks for the time of day once */
+  /** @param now by `monotonicMs()`: the time of day is asked for once for each millisecond */
   write(entry: AccessEntry, now: number): void {
     if (entry.status < this.#settings.statusBelow && !entry.isCut) return;
-    if (now !== this.#now) {
-      this.#now = now;
+    const millisecond = Math.floor(now);
+    if (millisecond !== this.#now) {
+      this.#now = millisecond;
       this.#dayTime = Date.now();
     }
     const { format } = this.#settings;

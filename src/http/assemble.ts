@@ -128,6 +128,7 @@ async function handlerOfListener(
     listener: (req, res) => server.emit('request', req, res),
     notify: (event, req, res) => server.emit(event, req, res),
     isInstrumented: () => isInstrumented(server),
+    listeners: () => server.listeners('request'),
   });
   const drain = (): void => {
     void bridge.drain();
@@ -167,7 +168,7 @@ function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => bo
 /** Created when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
-  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'notify' | 'isInstrumented'>,
+  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'listeners' | 'notify' | 'isInstrumented'>,
 ): { accept(source: Http2Source): void; drain(): void } {
   let bridge: Http2Bridge | undefined;
   let isDraining = false;

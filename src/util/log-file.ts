@@ -23,6 +23,8 @@ export class LineWriter {
   #rest: Buffer | undefined;
   /** Formats a line about the log itself like the lines of that log. */
   note: (text: string) => string = (text) => `(${text})\n`;
+  /** Called with what is to be told of the log itself. */
+  told: (text: string) => void = (text) => void this.#put(this.note(text));
   /** Called when the first of some lines is lost. */
   protected failed: (why: string) => void = () => {};
 
@@ -123,7 +125,7 @@ export class LogFile extends LineWriter {
     }
     const failures = this.#failures;
     this.#failures = 0;
-    if (failures > 0) super.write(this.note(`the log file was opened again after ${failures} failures`));
+    if (failures > 0) this.told(`the log file was opened again after ${failures} failures`);
   }
 
   /** The new file gets the owner of the old one, as far as this process may set it. */

@@ -1,5 +1,18 @@
-import { spawnSync } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, renameSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -75,6 +88,53 @@ describe('lines for a file', () => {
   });
 });
 
+it('go on as whole lines where a disk was full within one', async ({ skip }) => {
+  mkdirSync(at('small'));
+  skip(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'small', at('small')]).status !== 0, 'needs to mount');
+  try {
+    writeFileSync(at('small/other'), Buffer.alloc(40_000));
+    const batch = new LineBatch(new LogFile(at('small/log')));
+    for (let nth = 0; nth < 100; nth++) add(batch, `${String(nth).padStart(999, '0')}\n`);
+    batch.flush();
+    add(batch, 'lost\n');
+    batch.flush();
+    rmSync(at('small/other'));
+    add(batch, 'after\n');
+    batch.close();
+    const lines = textOf('small/log').split('\n');
+    const written = lines.length - 2;
+    expect(lines.slice(0, written).map(Number)).toEqual(Array.from({ length: written }, (_, nth) => nth));
+    expect(lines.slice(written)).toEqual(['after', '']);
+    expect(told.at(-1)).toContain(`${101 - written} lines of the access log were lost: ENOSPC`);
+  } finally {
+    spawnSync('umount', ['-l', at('small')]);
+  }
+});
+
+it('go to the named pipe that has taken the place of another one', () => {
+  const open = (name: string): number => openSync(at(name), constants.O_RDONLY | constants.O_NONBLOCK);
+  spawnSync('mkfifo', [at('one')]);
+  const readers = [open('one')];
+  const file = new LogFile(at('one'));
+  let epoch = 0;
+  file.epoch = () => epoch;
+  const batch = new LineBatch(file);
+  add(batch, 'before\n');
+  batch.flush();
+  renameSync(at('one'), at('old'));
+  spawnSync('mkfifo', [at('one')]);
+  readers.push(open('one'));
+  epoch++;
+  add(batch, 'after\n');
+  batch.close();
+  const texts = readers.map((reader) => {
+    const bytes = Buffer.alloc(100);
+    return bytes.toString('latin1', 0, readSync(reader, bytes));
+  });
+  for (const reader of readers) closeSync(reader);
+  expect(texts).toEqual(['before\n', 'after\n']);
+});
+
 describe('lines for a pipe', () => {
   /** @returns both ends of a named pipe */
   function pipe(flags = 0): [reader: number, writer: number] {
@@ -111,6 +171,27 @@ describe('lines for a pipe', () => {
     });
     expect(text).toBe(lines.join(''));
     expect(took).toBeLessThan(2000); // it did return: a write that blocks would never have
+    expect(told).toEqual([]);
+  });
+
+  it('are not lost where the reader is as fast as a program can be', async () => {
+    spawnSync('mkfifo', [at('pipe')]);
+    const reader = spawn('sh', ['-c', 'exec cat < "$0" > "$1"', at('pipe'), at('copy')], { stdio: 'inherit' });
+    const ended = once(reader, 'exit');
+    const writer = openSync(at('pipe'), constants.O_WRONLY);
+    const batch = new LineBatch(new LineWriter(writer));
+    const line = `${'x'.repeat(999)}\n`;
+    for (let turn = 0; turn < 200; turn++) {
+      for (let i = 0; i < 100; i++) add(batch, line); // 20 MB in all, five times what may wait
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await poll('all have left', () => {
+      batch.flush();
+      return statSync(at('copy')).size === 20_000_000;
+    });
+    reader.kill(); // the batch has a descriptor of the pipe too
+    await ended;
+    closeSync(writer);
     expect(told).toEqual([]);
   });
 

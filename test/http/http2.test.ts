@@ -15,9 +15,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
+import express, { type Express } from 'express';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { Exchange } from '../../src/http/exchange.js';
 import type { Http2Source } from '../../src/http/http-requests.js';
+import type { Http2Listener } from '../../src/http/http2/compat.js';
 import { Http2Bridge, type Http2BridgeParts, type UnderWay } from '../../src/http/http2/http2-bridge.js';
 import { TunnelSocket } from '../../src/http/http2/tunnel-socket.js';
 import type { Tunnel, TunnelEvents } from '../../src/http/node/raw-exchange.js';
@@ -924,6 +926,38 @@ describe('an app in the manner of Node over HTTP/2', () => {
     expect((await fetched(client)).status).toBe(500);
     expect((await fetched(client, { ':path': '/later' })).status).toBe(500);
     expect(failures).toEqual([new Error('at once'), new Error('later')]);
+  });
+
+  test.each([
+    ['is known', (app: Express) => ({ listener: app as unknown as Http2Listener, listeners: () => [app] })],
+    ['is found out', (app: Express) => ({ listener: ((q, s) => app(q as never, s as never)) as Http2Listener })],
+    [
+      'is found out behind a promise',
+      (app: Express) => ({ listener: (async (q, s) => app(q as never, s as never)) as Http2Listener }),
+    ],
+  ])('that is made for HTTP/1 and %s has its clients come again by HTTP/1.1', async (_, given) => {
+    let served = 0;
+    const app = express()
+      .use(express.text())
+      .all('/{*any}', (req, res) => {
+        served++;
+        setImmediate(() => res.status(200).send(`${req.method} ${String(req.body)}`));
+      });
+    const failures: unknown[] = [];
+    const parts = given(app);
+    const { client, underWay } = world({ ...parts, failed: (error) => void failures.push(error) });
+    const { NGHTTP2_HTTP_1_1_REQUIRED: code } = constants;
+    for (let i = 0; i < 3; i++) {
+      expect(await fetched(client)).toMatchObject({ status: 0, code });
+      expect(
+        await fetched(client, { ':method': 'POST', 'content-type': 'text/plain' }, 'x'.repeat(50_000)),
+      ).toMatchObject({
+        code,
+      });
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([failures, underWay.size]).toEqual([[], 0]);
+    expect(served).toBeLessThanOrEqual('listeners' in parts ? 0 : 1);
   });
 
   test('is under the same limits', async () => {

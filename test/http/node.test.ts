@@ -61,6 +61,26 @@ describe('a request', () => {
     expect([how, text.endsWith('bye')]).toEqual([true, true]);
   });
 
+  test('whose handler throws is answered 500, or broken off where the answer has begun, and it is told', async () => {
+    const failures: unknown[] = [];
+    const bridge = bridgeOf(
+      (req, res) => {
+        if (req.url === '/begun') res.flushHeaders();
+        throw new Error('boom');
+      },
+      { failed: (error) => void failures.push(error) },
+    );
+    expect(await ask(bridge, { head: GET })).toMatchObject({
+      how: true,
+      text: expect.stringMatching(/^HTTP\/1.1 500 /),
+    });
+    const begun = new FakeRawExchange({ head: 'GET /begun HTTP/1.1\nHost: h\n\n' });
+    bridge.handle(begun);
+    expect([await begun.finished, begun.text]).toEqual(['aborted', expect.stringMatching(/^HTTP\/1.1 200 /)]);
+    expect(failures).toEqual([new Error('boom'), new Error('boom')]);
+    expect(bridge.requestCount).toBe(0);
+  });
+
   test('whose handler says Connection: close ends its connection', async () => {
     const bridge = bridgeOf((_, res) => void res.setHeader('connection', 'close').end('bye'));
     expect((await ask(bridge, { head: GET })).how).toBe(true);

@@ -262,6 +262,18 @@ describe('what is refused', () => {
     expect([world.connection.isClosed, world.connection.closeCode]).toEqual([true, CloseCode.HTTP_REFUSED]);
   });
 
+  it.each([
+    [413, 'content-length: 11\r\n', ''],
+    [413, 'transfer-encoding: chunked\r\n', 'b\r\n12345678901\r\n0\r\n\r\n'],
+    [400, 'transfer-encoding: chunked\r\n', 'no size\r\n'],
+  ])('is answered to HEAD with %i without a body', (status, fields, body) => {
+    const world = new Http1World(limits);
+    world.asks(`HEAD / HTTP/1.1\r\nhost: a\r\n${fields}\r\n${body}`);
+    expect(world.statuses).toEqual([status]);
+    expect(world.got).toMatch(/\r\ncontent-length: \d+\r\n/i);
+    expect(world.got.endsWith('\r\n\r\n')).toBe(true);
+  });
+
   it('is answered behind the requests before it', () => {
     const world = new Http1World();
     world.asks(`${get('/1')}nonsense\r\n\r\n`);

@@ -1,4 +1,5 @@
 /** Apps in the manner of Node: a stream as the request and the response of Node's `http2`. Runs in a worker. */
+import { ServerResponse } from 'node:http';
 import {
   Http2ServerRequest,
   Http2ServerResponse,
@@ -13,7 +14,7 @@ import { watchEnd } from './end-seen.js';
 import { type Refusal, type RequestHead, tooLarge, withHost } from './fields.js';
 import type { HeldStream } from './held-connection.js';
 import { PacedBody, TOO_SLOW } from './paced-body.js';
-import { breakOff, endSpan, refuse } from './stream-end.js';
+import { breakOff, endSpan, refuse, requireHttp1 } from './stream-end.js';
 
 export type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown;
 
@@ -40,6 +41,8 @@ interface Watch {
 /** Reports each piece of the body before the app gets it, and ends in good order only where the client has ended it. */
 class WatchedRequest extends Http2ServerRequest {
   watch: Watch | undefined;
+  /** Of its own: Node calls it when bytes have been read, also where an app has given the request another prototype. */
+  override readonly _read = super._read;
 
   override push(piece: Buffer | null, encoding?: BufferEncoding): boolean {
     if (piece === null && this.watch?.hasEnded() === false) return this.#break();
@@ -144,6 +147,24 @@ function encodingOf(encoding: unknown): BufferEncoding {
 }
 
 /** One request of an app, with the limits that Node does not keep. */
+/**
+ * Frameworks made for HTTP/1, as Express is, give requests and responses prototypes that inherit from those of `node:http`. Those
+ * need fields that no message of HTTP/2 has.
+ */
+export function isMadeForHttp1(listener: object): boolean {
+  return (listener as { readonly response?: unknown }).response instanceof ServerResponse;
+}
+
+/** What an app calls on a response that nobody hears does nothing, methods of its framework included. */
+const deaf: object = new Proxy(WatchedResponse.prototype, {
+  get: (target, name, receiver) =>
+    name in target || typeof name === 'symbol'
+      ? Reflect.get(target, name, receiver)
+      : function nothing(this: unknown) {
+          return this;
+        },
+});
+
 export class CompatAnswer {
   readonly request: Http2ServerRequest;
   readonly response: Http2ServerResponse;
@@ -190,6 +211,17 @@ export class CompatAnswer {
       if (stream.headersSent) host.answered(Number(stream.sentHeaders[':status']));
       this.#ended();
     });
+  }
+
+  /** The app has given its request or response a prototype of HTTP/1. */
+  get isReplaced(): boolean {
+    return !(this.request instanceof WatchedRequest && this.response instanceof WatchedResponse);
+  }
+
+  /** The client is told to come again by HTTP/1.1 (RFC 9113, 7). What the app still does with the response does nothing. */
+  requireHttp1(): void {
+    Object.setPrototypeOf(this.response, deaf);
+    requireHttp1(this.#stream);
   }
 
   /** The request continues after its callback. */

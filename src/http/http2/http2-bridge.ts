@@ -14,14 +14,14 @@ import type { WorkerLimit } from '../limited.js';
 import type { Sent } from '../request-clients.js';
 import type { RequestGate } from '../request-gate.js';
 import { type RequestSpan, startRequestSpan } from '../request-span.js';
-import { CompatAnswer, type CompatHost, type Http2Listener } from './compat.js';
+import { CompatAnswer, type CompatHost, type Http2Listener, isMadeForHttp1 } from './compat.js';
 import { type Refusal, type RequestHead, readHead } from './fields.js';
 import { HeldAnswers, type HeldLimits } from './held-answers.js';
 import type { HeldStream } from './held-connection.js';
 import { type ConnectionLimits, Http2Connection } from './http2-connection.js';
 import { Http2Exchange, type Http2Host } from './http2-exchange.js';
 import type { PaceLimits } from './paced-body.js';
-import { refuse } from './stream-end.js';
+import { refuse, requireHttp1 } from './stream-end.js';
 import { logStream } from './stream-log.js';
 
 const OTHER = { status: 417, why: OTHER_EXPECTATION };
@@ -50,6 +50,8 @@ export interface Http2BridgeParts {
   serve(exchange: Exchange): void;
   /** In place of `serve`: gets Node's own request and response. */
   readonly listener?: Http2Listener | undefined;
+  /** The functions that `listener` calls. */
+  listeners?(): readonly object[];
   /** Code that instruments the listener makes the spans of its requests. */
   isInstrumented?(): boolean;
   /** Of a session id. */
@@ -70,6 +72,8 @@ const FULL: Refusal = {
   why: 'The server has reached its limit of requests under way.',
   retryAfterSeconds: 1,
 };
+const MADE_FOR_HTTP1 =
+  'the app is made for HTTP/1, as Express is: clients of HTTP/2 are told to come again by HTTP/1.1; with the option http2: false it is not offered to them';
 const NO_ROOM: Refusal = { status: 503, why: 'Too many answers wait for this client.', retryAfterSeconds: 1 };
 
 export class Http2Bridge {
@@ -79,6 +83,9 @@ export class Http2Bridge {
   /** Requests that continue beyond their callback. */
   readonly #exchanges = new Set<Http2Exchange>();
   #drained: Deferred<void> | undefined;
+  /** The app was seen to be made for HTTP/1. */
+  #needsHttp1 = false;
+  #saidHttp1 = false;
 
   constructor(parts: Http2BridgeParts) {
     this.#parts = parts;
@@ -129,6 +136,8 @@ export class Http2Bridge {
     if ('status' in head) return refuse(stream, head);
     const { listener } = this.#parts;
     if (listener !== undefined) {
+      if (this.#needsHttp1 || this.#parts.listeners?.().some(isMadeForHttp1))
+        return this.#requireHttp1(() => requireHttp1(stream));
       const answer = new CompatAnswer(host, held, headers, head);
       return this.#whenRoom(held, () => {
         const refusal = this.#parts.limit?.refusalOf(head, host.fd);
@@ -190,8 +199,15 @@ export class Http2Bridge {
     this.#parts.begun(exchange);
   }
 
+  #requireHttp1(tell: () => void): void {
+    if (!this.#saidHttp1) this.#parts.log.warn(MADE_FOR_HTTP1);
+    this.#saidHttp1 = true;
+    tell();
+  }
+
   #serveApp(listener: Http2Listener, answer: CompatAnswer, head: RequestHead): void {
     const failed = (error: unknown): void => {
+      if (answer.isReplaced) return;
       answer.span?.threw(error);
       if (this.#parts.failed !== undefined) this.#parts.failed(error);
       answer.refuse({ status: 500, why: 'Internal Server Error' });
@@ -205,6 +221,9 @@ export class Http2Bridge {
       } catch (error) {
         failed(error);
       }
+      if (!answer.isReplaced) return;
+      this.#needsHttp1 = true;
+      this.#requireHttp1(() => answer.requireHttp1());
     };
     this.#whenAdmitted(answer, () => {
       const { request, response } = answer;

@@ -118,9 +118,16 @@ export class NodeHttpBridge {
         current.isFed = true;
         this.#completed(carried, current);
       },
-      // Where the answer has ended first, Node is about to end the socket itself.
-      (error: Error) => carried.socket.destroy(carried.current === current ? error : undefined),
+      (error: Error) => this.#unfed(carried, current, error),
     );
+  }
+
+  /** The client has gone in the middle of its request, or the listener has thrown. */
+  #unfed(carried: Carried, current: Current, error: Error): void {
+    // Where the answer has ended first, Node is about to end the socket itself.
+    if (carried.current !== current) carried.socket.destroy();
+    else if (current.isStarted && !current.exchange.isGone) this.#broken(carried, current, error);
+    else carried.socket.destroy(error);
   }
 
   /**
@@ -238,7 +245,10 @@ export class NodeHttpBridge {
     current.exchange.finish(current.guard.endsWithConnection);
   }
 
-  /** The body does not have the length in its head. The client sees it: by a 500, or by the end of its connection. */
+  /**
+   * The listener has thrown, or the body does not have the length in its head. The client sees it: by a 500, or by the end of
+   * its connection.
+   */
   #broken(carried: Carried, current: Current, fault: Error): void {
     if (carried.current !== current) return;
     const { exchange, guard } = current;

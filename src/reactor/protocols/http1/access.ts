@@ -7,6 +7,7 @@ import type { AccessLog } from '../../../access-log/access-log.js';
 import { RequestText } from '../../../access-log/request-text.js';
 import type { Reply } from '../../../ipc/reply.js';
 import { ProxyTrust } from '../../../protocol/http/forwarded.js';
+import { monotonicMs } from '../../../util/clock.js';
 import { readLatin1 } from '../../../util/latin1.js';
 import type { Connection } from '../../connection.js';
 import { Life } from '../../life.js';
@@ -202,7 +203,7 @@ export class Access {
   }
 
   #write(access: AccessRecord, isWhole: boolean): void {
-    const { now } = this.#parts.context;
+    const now = monotonicMs(); // in BASE mode a handler may have taken its time within the turn
     if (access.status === 0) access.status = CLIENT_GONE;
     access.ms = Math.max(0, Math.round(now - access.since));
     access.isCut = !isWhole;

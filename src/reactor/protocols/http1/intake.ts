@@ -189,18 +189,18 @@ export class Intake {
   }
 
   #takeWithHead(cursor: Cursor): number {
-    const { connection, http, head, headBytes, length: there } = cursor;
+    const { http, head, headBytes, length: there } = cursor;
     const { contentLength, isChunked } = head;
     const { bodyLimit } = this.#parts.options;
     if (contentLength > bodyLimit) {
       this.#parts.access?.begin(cursor);
-      return this.#refuse(connection, 413, `The body has more than ${bodyLimit} bytes, which is the bodyLimit.`);
+      return this.#refuseHead(cursor, 413, `The body has more than ${bodyLimit} bytes, which is the bodyLimit.`);
     }
     const hasBody = contentLength > 0 || isChunked;
     if (!hasBody && !head.expectsOther && this.#files.answer(cursor)) return headBytes;
     if (headBytes > this.#shortBytes) {
       this.#parts.access?.begin(cursor);
-      return this.#refuse(connection, 431, 'The head is too long for the channels of this server.');
+      return this.#refuseHead(cursor, 431, 'The head is too long for the channels of this server.');
     }
     if (!hasBody) return this.#give(cursor, headBytes, true);
     http.asksContinue = head.expectsContinue && there === headBytes;
@@ -242,7 +242,7 @@ export class Intake {
     const taken = decoder.decode(bytes, at + headBytes, to, (start, end) => pieces.push(start, end));
     if (taken < 0) {
       this.#parts.access?.begin(cursor);
-      return this.#refuse(connection, -taken, decoder.why);
+      return this.#refuseHead(cursor, -taken, decoder.why);
     }
     if (!decoder.isDone || decoder.trailers !== '' || headBytes + decoder.bodyBytes > this.#shortBytes) {
       return this.#give(cursor, headBytes, false);
@@ -293,7 +293,7 @@ export class Intake {
     if (goal === 'wait') return undefined;
     if (goal === 'discard' || goal === 'close') {
       this.#parts.access?.begin(cursor);
-      this.#refuse(connection, 503, 'The request is not served here.');
+      this.#refuseHead(cursor, 503, 'The request is not served here.');
       return undefined;
     }
     return isWhole ? goal : this.#uploads.ringFor(connection, goal);
@@ -319,6 +319,12 @@ export class Intake {
     ring.putWords(firstWordOf(headBytes, head.method, bitsOf(cursor)), secondWordOf(head.targetStart, head.targetEnd));
     ring.commit(Event.request, flags, http.exchange, connection.sessionId, REQUEST_PREFIX_BYTES + length);
     this.#parts.dispatcher.requestDispatched(connection);
+  }
+
+  /** A request whose head was read: the answer to HEAD has no body. */
+  #refuseHead({ connection, head }: Cursor, status: number, why: string): 0 {
+    this.#answers.refuse(connection, { status, why, close: true, isHead: head.method === HEAD });
+    return 0;
   }
 
   #refuse(connection: Connection, status: number, why: string): 0 {
