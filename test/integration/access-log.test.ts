@@ -229,6 +229,13 @@ describe('the access log', () => {
     expect(shown).toBe('"GET /?a=b HTTP/1.1" 200 6 "http://a/\\x22b" "Mozilla/5.0"');
   });
 
+  it('has the time that a handler has kept its worker busy', async () => {
+    const server = await start();
+    await say(server, get('/block?ms=300'));
+    const { ms } = await lineFor(server, '/block?ms=300');
+    expect(ms).toBeGreaterThanOrEqual(299);
+  });
+
   it('leaves out what is to be skipped', async () => {
     const skip = { paths: ['/who', '/status*'], statusBelow: 400 };
     const server = await start({ skip });
