@@ -214,6 +214,9 @@ export class ControlledServer implements Controlled {
   }
 
   async reload(tasksOnly: boolean): Promise<{ readonly generation: number }> {
+    if (tasksOnly && this.#region.shape.taskWorkerNum === 0) {
+      throw new ServerError('ERR_RELOAD', { why: 'there are no task workers' });
+    }
     await this.#parts.master.reloaded(tasksOnly);
     return { generation: this.#region.generation };
   }

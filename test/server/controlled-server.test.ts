@@ -345,7 +345,16 @@ describe('a node of several', () => {
 });
 
 describe('what a command does', () => {
+  it('to reload task workers is refused where there are none', async () => {
+    await expect(make().reload(true)).rejects.toMatchObject({
+      code: 'ERR_RELOAD',
+      detail: { why: 'there are no task workers' },
+    });
+    expect(asked).toEqual([]);
+  });
+
   it('to reload tells the generation that came', async () => {
+    region = Region.create(testShape({ taskWorkerNum: 1 }));
     region.generation = 7;
     expect(await make().reload(true)).toEqual({ generation: 7 });
     expect(asked).toEqual([['reloaded', true]]);
