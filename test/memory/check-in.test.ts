@@ -83,6 +83,26 @@ describe('a process that checks in', () => {
     checkIn.stop();
   });
 
+  it('looks no less often where its loop is blocked', () => {
+    const measured: number[] = [];
+    const begin = performance.now();
+    const now = vi.spyOn(performance, 'now').mockReturnValue(begin);
+    const checkIn = new CheckIn({ record, measured: (bytes) => measured.push(bytes) });
+    checkIn.start();
+    for (const [at, looks] of [
+      [400, 0],
+      [800, 0],
+      [1200, 1],
+      [1300, 1],
+      [3000, 2],
+    ] as const) {
+      now.mockReturnValue(begin + at);
+      vi.advanceTimersByTime(100);
+      expect(measured, `at ${at}`).toHaveLength(looks);
+    }
+    checkIn.stop();
+  });
+
   it('counts as idle what its thread has slept unknown to the event loop', () => {
     const ran = vi.spyOn(ProcessRecord.prototype, 'loopRan');
     let blockedMs = 0;
