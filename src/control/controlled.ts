@@ -42,7 +42,7 @@ export interface Traffic {
   /** Seconds within which half, and 99 of 100, of the callbacks have ended; 0: none has. */
   readonly latencyP50: number;
   readonly latencyP99: number;
-  /** Seconds within which all have ended: the longest took at least half of it. */
+  /** Seconds that the longest of them took. */
   readonly latencyMax: number;
 }
 

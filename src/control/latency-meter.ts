@@ -1,6 +1,6 @@
 /** Latencies of callbacks over the last seconds, from histograms that only grow. Runs in the master. */
-import { processNum } from '../memory/layout.js';
-import { addHistograms, type Histogram, subtractHistogram } from '../memory/process-board.js';
+import { peerOf, processNum } from '../memory/layout.js';
+import { addHistograms, type Histogram, ProcessRecord, subtractHistogram } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 import { callbacksOf, type Latencies, latenciesOf } from './stats.js';
 
@@ -25,13 +25,22 @@ export class LatencyMeter {
 
   /** Of a worker, a task worker or a process of the user, since the oldest sample: at most ten seconds. */
   of(id: number): Latencies {
-    return latenciesOf(this.#since(id));
+    return this.#latencies(this.#since(id), [id]);
   }
 
   /** Of all workers together. */
   ofWorkers(): Latencies {
-    const { workerNum } = this.#region.shape;
-    return latenciesOf(addHistograms(Array.from({ length: workerNum }, (_, id) => this.#since(id))));
+    const ids = Array.from({ length: this.#region.shape.workerNum }, (_, id) => id);
+    return this.#latencies(addHistograms(ids.map((id) => this.#since(id))), ids);
+  }
+
+  /** The longest is exact where it lies in the highest bucket: seconds of the two are not the same ones. */
+  #latencies(callbacks: Histogram, ids: readonly number[]): Latencies {
+    const latencies = latenciesOf(callbacks);
+    const bound = latencies.latencyMax;
+    const records = ids.flatMap((id) => [0, 1].map((lane) => ProcessRecord.ofPeer(this.#region, peerOf(id, lane))));
+    const longest = Math.max(0, ...records.map((record) => record.longestCallback(KEPT + 1))) / 1000;
+    return longest > bound / 2 && longest <= bound ? { ...latencies, latencyMax: longest } : latencies;
   }
 
   #since(id: number): Histogram {

@@ -21,6 +21,9 @@ export const bucketBounds: readonly number[] = Array.from(
 /** Counts by bucket, then their seconds. */
 const HISTOGRAM = BUCKETS + 1;
 
+/** Seconds; a power of two. */
+const LONGEST_KEPT = 16;
+
 const layout = layoutRecord(
   {
     callbacks: float64(HISTOGRAM),
@@ -34,6 +37,8 @@ const layout = layoutRecord(
     /** In ms of `monotonicMs()`. */
     seenAt: float64(),
     residentBytes: float64(),
+    /** Of the seconds in which callbacks ended last: which second, and the longest of its callbacks in ms. */
+    longest: float64(2 * LONGEST_KEPT),
     /** Bytes of the stack of a blocked loop; its text, in UTF-8, fills the rest of the record. */
     stackLength: int32(),
   },
@@ -74,6 +79,28 @@ export class ProcessRecord {
 
   callbackTook(ms: number): void {
     this.#count(record.callbacks, ms);
+    this.#noteLongest(ms);
+  }
+
+  /** By the second in which the loop has turned last: to ask the clock for each callback would cost more. */
+  #noteLongest(ms: number): void {
+    const second = Math.floor(this.#get(record.seenAt) / 1000);
+    const at = this.#at / 8 + record.longest + 2 * (second & (LONGEST_KEPT - 1));
+    if (this.#float64[at] !== second) {
+      this.#float64[at] = second;
+      this.#float64[at + 1] = ms;
+    } else if (ms > (this.#float64[at + 1] as number)) this.#float64[at + 1] = ms;
+  }
+
+  /** The longest callback of the last seconds, in ms; 0: there was none. @param seconds fewer than 16 */
+  longestCallback(seconds: number): number {
+    const from = Math.floor(monotonicMs() / 1000) - seconds;
+    let longest = 0;
+    for (let slot = 0; slot < LONGEST_KEPT; slot++) {
+      const at = record.longest + 2 * slot;
+      if (this.#get(at) >= from) longest = Math.max(longest, this.#get(at + 1));
+    }
+    return longest;
   }
 
   loopWasLate(ms: number): void {

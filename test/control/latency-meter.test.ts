@@ -4,6 +4,7 @@ import { readWorkers } from '../../src/control/stats.js';
 import { peerOf } from '../../src/memory/layout.js';
 import { ProcessRecord } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
+import { monotonicMs } from '../../src/util/clock.js';
 import { testShape } from '../helpers/test-shape.js';
 
 let region: Region;
@@ -66,6 +67,19 @@ it('tells of one that was slow among many', () => {
   expect(latencyMax).toBeGreaterThanOrEqual(0.3);
   expect(latencyMax).toBeLessThan(0.6);
   expect(readWorkers(region)[0]?.latencyMax).toBe(latencyMax);
+});
+
+it('tells the longest exactly where its second is known', () => {
+  meter.sample();
+  const record = ProcessRecord.ofPeer(region, peerOf(0, 0));
+  const other = ProcessRecord.ofPeer(region, peerOf(1, 1));
+  record.seenAt = other.seenAt = monotonicMs();
+  for (const ms of [3, 300, 12]) record.callbackTook(ms);
+  other.callbackTook(70);
+  expect([meter.of(0).latencyMax, meter.of(1).latencyMax, meter.ofWorkers().latencyMax]).toEqual([0.3, 0.07, 0.3]);
+  for (let second = 0; second < 10; second++) meter.sample();
+  record.callbackTook(5); // that of 300 ms is no more among the samples
+  expect(meter.of(0).latencyMax).toBeLessThan(0.009);
 });
 
 it('takes what there is before the first sample', () => {
