@@ -172,10 +172,21 @@ function mustBeObject(value: unknown, key: string, expected: string, place: Plac
   return isPlainObject(value) ? value : refuse(key, expected, value, place);
 }
 
+/** Keys of PM2's ecosystem file that go by another name here: docs/migrating/from-pm2.md. */
+const OF_PM2 = new Map(
+  Object.entries({
+    ...{ instances: 'workerNum', exec_mode: 'mode', max_memory_restart: 'maxMemory', cron_restart: 'cronReload' },
+    ...{ node_args: 'nodeArgs', interpreter_args: 'nodeArgs', env_file: 'envFile', env_production: 'environments' },
+    ...{ kill_timeout: 'maxWaitMs', listen_timeout: 'bootTimeoutMs', uid: 'user', gid: 'group' },
+    ...{ log_file: 'logFile', out_file: 'logFile', error_file: 'logFile' },
+  }),
+);
+
 function refuseUnknown(given: object, known: readonly string[], place: Place): void {
   const unknown = Object.keys(given).find((key) => !known.includes(key));
   if (unknown === undefined) return;
-  const near = nearest(unknown, known);
+  const here = OF_PM2.get(unknown) ?? '';
+  const near = known.includes(here) ? here : nearest(unknown, known);
   const detail = { ...placeOf(place), key: keyOf(unknown, place) };
   throw new ServerError('ERR_CONFIG_KEY', near === undefined ? detail : { ...detail, nearest: near });
 }

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { describe, expect, it } from 'vitest';
+import { ExitCode } from '../../src/cli/exit.js';
 import { withAdviceForPm2 } from '../../src/cli/pm2-words.js';
 import { run } from '../helpers/cli-world.js';
 
@@ -19,6 +20,10 @@ describe('a word of PM2', () => {
     expect(err).toContain(`(PM2's ${word} is here: `);
     expect(err).toContain(here);
     expect(err).not.toContain('Did you mean');
+  });
+
+  it.each(['ecosystem.config.js', './deploy/ecosystem.config.cjs'])('is a file of PM2 as well: %s', async (file) => {
+    expect((await run('start', file)).failure).toEqual([ExitCode.usage, expect.stringContaining('tswoole init')]);
   });
 
   it('leaves other errors as they are', () => {

@@ -71,6 +71,15 @@ describe('a config', () => {
       expect(checkConfig(app({ name }), FILE).apps[0]?.name).toBe(name);
   });
 
+  it.each([
+    ['instances', 'workerNum'],
+    ['max_memory_restart', 'maxMemory'],
+    ['env_production', 'environments'],
+    ['error_file', 'logFile'],
+  ])('with the key %s of PM2 is told what it is here', (key, here) => {
+    expect(refusal({ apps: [app({ [key]: 2 })] })).toMatch(new RegExp(`unknown key "${key}".*"${here}"`));
+  });
+
   it('with an unknown key is told the nearest one, and where it stands', () => {
     expect(refusal({ app: [] })).toMatch(/^ERR_CONFIG_KEY: .*unknown key "app"/);
     expect(refusal({ apps: [app()], name: 'x' })).toMatch(/unknown key "name"/);

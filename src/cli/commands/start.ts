@@ -36,6 +36,8 @@ function endBySignals(): void {
   for (const signal of ENDS) process.once(signal, endInOrder);
 }
 
+const OF_PM2 = /(^|\/)ecosystem\.config\.[cm]?js$/;
+
 async function start(words: readonly string[], flags: StartFlags, ofFile: FileFlags): Promise<void> {
   // A config whose loop never ends would block a handler as well. Process 1 has no other end than one.
   const isFirst = process.pid === 1;
@@ -44,6 +46,10 @@ async function start(words: readonly string[], flags: StartFlags, ofFile: FileFl
   if (!isFirst) endBySignals();
   if (chosen !== undefined) return startApps(chosen, flags);
   const [script = '', ...args] = words;
+  if (OF_PM2.test(script)) {
+    const why = `${script} is a file of PM2. "tswoole init" writes tswoole.config.js for an app, and docs/migrating/from-pm2.md says what the keys of PM2 are here.`;
+    throw new CliError(ExitCode.usage, why);
+  }
   return become(launchOfScript(script, args, flags));
 }
 
