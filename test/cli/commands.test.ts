@@ -145,6 +145,11 @@ describe('tswoole workers, worker and scale', () => {
     expect((await world.run('worker', 'stop', '0')).failure).toBeUndefined();
   });
 
+  it('says so where a worker has no process at the moment', async () => {
+    await world.serve({ stopWorker: () => ({ pid: 0 }) });
+    expect((await world.run('worker', 'stop', '2')).out).toBe('Worker 2 has no process now; another one starts.\n');
+  });
+
   it.each([
     ['6', 6],
     ['+2', 6],
@@ -381,6 +386,13 @@ describe('tswoole profile', () => {
     return request;
   };
   beforeEach(() => world.serve());
+
+  it.each(['3', 'worker 3', 'worker-3', 'task 3', 'user3'])(
+    'takes the process by what it is called: %s',
+    async (words) => {
+      expect(await asked(words)).toMatchObject({ target: 3 });
+    },
+  );
 
   it('is of a process for ten seconds, in a new file beside the caller', async () => {
     vi.spyOn(Date, 'now').mockReturnValue(123);

@@ -20,13 +20,14 @@ export function addProfile(program: Command): void {
       'A process of the server takes a CPU profile of itself, or with --heap a snapshot of its heap (which stops it meanwhile), and ' +
         "writes it to a file for Chrome's developer tools.",
     )
-    .argument('<process>', 'the id of a worker or task worker, "master" or "manager"')
+    .argument('<process>', 'the id of a worker or task worker ("1", "worker 1"), "master" or "manager"')
     .option('--seconds <count>', 'how long', integerBetween(1, 600), 10)
     .option('--heap', 'a snapshot of the heap')
     .option('-o, --output <file>', 'where to write it; that process must be allowed to')
     .action(async (process_: string, flags: Flags) => {
       const kind = flags.heap === true ? 'heap' : 'cpu';
-      const target = /^\d+$/.test(process_) ? Number(process_) : process_;
+      const id = /^(?:(?:worker|task|user)[ -]?)?(\d+)$/.exec(process_)?.[1];
+      const target = id === undefined ? process_ : Number(id);
       const file = `${typeof target === 'number' ? `worker-${target}` : target}-${Date.now()}.${kind === 'heap' ? 'heapsnapshot' : 'cpuprofile'}`;
       const path = resolve(flags.output ?? file);
       const given = { target, kind, seconds: flags.seconds, path };

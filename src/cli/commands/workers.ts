@@ -29,6 +29,7 @@ export function addWorkers(program: Command): void {
       const { pid } = await ask(choiceOf(flags, server), ({ call }) =>
         call<{ pid: number }>('stopWorker', { workerId, force }),
       );
+      if (pid === 0) return print(`Worker ${workerId} has no process now; another one starts.`);
       print(
         `Process ${pid} of worker ${workerId} ${force ? 'was killed; another one starts' : 'is replaced when another one is ready'}.`,
       );
