@@ -131,13 +131,13 @@ export class Http2Bridge {
 
   #serve(host: Http2Host & CompatHost, held: HeldStream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     const { stream } = held;
+    const { listener } = this.#parts;
+    // It comes again, and is logged then.
+    if (listener !== undefined && this.#isForHttp1) return this.#requireHttp1(() => requireHttp1(stream));
     this.#log(host, held, headers, raw);
     const head = readHead(raw, this.#parts.options);
     if ('status' in head) return refuse(stream, head);
-    const { listener } = this.#parts;
     if (listener !== undefined) {
-      if (this.#needsHttp1 || this.#parts.listeners?.().some(isMadeForHttp1))
-        return this.#requireHttp1(() => requireHttp1(stream));
       const answer = new CompatAnswer(host, held, headers, head);
       return this.#whenRoom(held, () => {
         const refusal = this.#parts.limit?.refusalOf(head, host.fd);
@@ -197,6 +197,10 @@ export class Http2Bridge {
     exchange.track();
     this.#exchanges.add(exchange);
     this.#parts.begun(exchange);
+  }
+
+  get #isForHttp1(): boolean {
+    return this.#needsHttp1 || this.#parts.listeners?.().some(isMadeForHttp1) === true;
   }
 
   #requireHttp1(tell: () => void): void {
