@@ -24,5 +24,5 @@ it(
     }
     for (const client of clients) client.socket.destroy();
   },
-  60_000 * PACE,
+  120_000 * PACE,
 );

@@ -98,5 +98,5 @@ await server.start();
       await exited;
     }
   },
-  60_000 * PACE,
+  120_000 * PACE,
 );
