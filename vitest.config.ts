@@ -125,7 +125,7 @@ const pure = [
     ...['answer-head', 'apps', 'engine-io', 'fetch-frameworks', 'form', 'load-app', 'node-frameworks', 'send-file'],
     'tell-address',
   ]),
-  ...besides('ipc', ['inheritance', 'inspect', 'last-words', 'spawn-role']),
+  ...besides('ipc', ['boot-output', 'inheritance', 'inspect', 'last-words', 'spawn-role']),
   ...besides('manager', ['run']),
   ...besides('options', ['secrets']),
   ...besides('worker', ['run', 'stack-watch']),
