@@ -40,7 +40,9 @@ export class LatencyMeter {
     const bound = latencies.latencyMax;
     const records = ids.flatMap((id) => [0, 1].map((lane) => ProcessRecord.ofPeer(this.#region, peerOf(id, lane))));
     const longest = Math.max(0, ...records.map((record) => record.longestCallback(KEPT + 1))) / 1000;
-    return longest > bound / 2 && longest <= bound ? { ...latencies, latencyMax: longest } : latencies;
+    if (longest <= bound / 2 || longest > bound) return latencies;
+    const latencyP50 = Math.min(latencies.latencyP50, longest);
+    return { latencyP50, latencyP99: Math.min(latencies.latencyP99, longest), latencyMax: longest };
   }
 
   #since(id: number): Histogram {

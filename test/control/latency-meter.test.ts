@@ -77,6 +77,7 @@ it('tells the longest exactly where its second is known', () => {
   for (const ms of [3, 300, 12]) record.callbackTook(ms);
   other.callbackTook(70);
   expect([meter.of(0).latencyMax, meter.of(1).latencyMax, meter.ofWorkers().latencyMax]).toEqual([0.3, 0.07, 0.3]);
+  expect(meter.of(1)).toEqual({ latencyP50: 0.07, latencyP99: 0.07, latencyMax: 0.07 }); // not above the longest
   for (let second = 0; second < 10; second++) meter.sample();
   record.callbackTook(5); // that of 300 ms is no more among the samples
   expect(meter.of(0).latencyMax).toBeLessThan(0.009);
