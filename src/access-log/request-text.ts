@@ -27,13 +27,13 @@ export class RequestText {
   refererEnd = 0;
   userAgentEnd = 0;
 
-  static of({ requestLine, host, referer, userAgent }: RequestTexts): RequestText {
-    const request = new RequestText();
-    request.lineEnd = request.put(0, requestLine);
-    request.hostEnd = request.put(request.lineEnd, host);
-    request.refererEnd = request.put(request.hostEnd, referer);
-    request.userAgentEnd = request.put(request.refererEnd, userAgent);
-    return request;
+  /** In place of what was there. */
+  set({ requestLine, host, referer, userAgent }: RequestTexts): this {
+    this.lineEnd = this.#put(0, requestLine);
+    this.hostEnd = this.#put(this.lineEnd, host);
+    this.refererEnd = this.#put(this.hostEnd, referer);
+    this.userAgentEnd = this.#put(this.refererEnd, userAgent);
+    return this;
   }
 
   /** It may be used for another request: its memory is small. */
@@ -61,7 +61,7 @@ export class RequestText {
     return at;
   }
 
-  put(end: number, text: string): number {
+  #put(end: number, text: string): number {
     this.#reserve(end + text.length);
     return end + writeLatin1(this.bytes, text, end);
   }

@@ -325,7 +325,6 @@ export class Http1Exchange implements Exchange, RawExchange {
   writeRaw(data: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): boolean {
     if (this.isEnded) return false;
     if (data.length === 0) return true;
-    this.span?.wrote(data);
     if (!this.#isAnswered) this.#rawBegins(data);
     if (typeof data !== 'string') return this.#send(0, '', data);
     return encoding === 'latin1' ? this.#send(0, data, null) : this.#send(0, '', Buffer.from(data));
@@ -334,6 +333,8 @@ export class Http1Exchange implements Exchange, RawExchange {
   /** Interim answers come before the one that counts. */
   #rawBegins(data: Uint8Array | string): void {
     const status = statusOf(data);
+    if (!(status >= 100)) return;
+    this.span?.answers(status);
     this.#isAnswered = status >= 200;
     if (this.#isAnswered) this.#host.answered(status);
   }

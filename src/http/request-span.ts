@@ -19,7 +19,6 @@ export interface TracedRequest {
 
 /** Others are `_OTHER`: a client may not make up names of spans. */
 const KNOWN = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY']);
-const STATUS_LINE = /^HTTP\/1\.1 (\d{3})/;
 
 export class RequestSpan {
   readonly #span: ActiveSpan;
@@ -43,13 +42,6 @@ export class RequestSpan {
   /** The answer has begun. */
   answers(status: number): void {
     this.#status = status;
-  }
-
-  /** The answer as bytes: its first line has the status. */
-  wrote(data: Uint8Array | string): void {
-    if (this.#status >= 200) return;
-    const line = typeof data === 'string' ? data : Buffer.from(data.subarray(0, 12)).toString('latin1');
-    this.#status = Number(STATUS_LINE.exec(line)?.[1] ?? this.#status);
   }
 
   threw(error: unknown): void {

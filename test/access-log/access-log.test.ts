@@ -19,7 +19,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const entry: AccessEntry = {
   client: '192.0.2.7',
-  request: RequestText.of({ requestLine: 'GET / HTTP/1.1', host: '', referer: '', userAgent: '' }),
+  request: new RequestText().set({ requestLine: 'GET / HTTP/1.1', host: '', referer: '', userAgent: '' }),
   ...{ status: 200, bytes: 12, ms: 3, isCut: false },
 };
 

@@ -10,7 +10,7 @@ type Shown = typeof texts & typeof answer;
 /** Into memory with other lines before and behind it, which must stay as they are. */
 function line(format: 'combined' | 'common' | 'json', changed: Partial<Shown> = {}, at = AT): string {
   const shown = { ...texts, ...answer, ...changed };
-  const entry = { ...shown, request: RequestText.of(shown) };
+  const entry = { ...shown, request: new RequestText().set(shown) };
   const most = mostBytes(entry);
   const bytes = Buffer.alloc(most + 20, '.');
   const end =

@@ -5,6 +5,7 @@ import { describeStatus } from '../../src/cli/commands/status.js';
 import { workerTable } from '../../src/cli/commands/workers.js';
 import type { NamedWorkerInfo, ServerStatus } from '../../src/control/controlled.js';
 import type { ServerStats } from '../../src/control/stats.js';
+import { STATS } from '../helpers/cli-world.js';
 
 const status = {
   ...{ name: 'web', state: 'running', masterPid: 1234, uptimeMs: 65_000, crashLoops: [], admin: '' },
@@ -12,21 +13,8 @@ const status = {
   ...{ workerNum: 4, generation: 2, logLevel: 'info', logFile: '', isDaemon: false, pidFile: '' },
   traffic: { unit: 'packets', perSecond: 12.4, latencyP50: 0.0001, latencyP99: 0.002, latencyMax: 0.131 },
 } as unknown as ServerStatus;
-const stats = {
-  ...{ idleWorkerNum: 3, workerRestarts: 1, connectionNum: 5, acceptCount: 12_345, requestCount: 100 },
-  ...{ responseCount: 99, callbackErrors: 2, receivedBytes: 2048, sentBytes: 10, bufferedBytes: 0 },
-  ...{
-    taskWorkerNum: 0,
-    failedReloadCount: 0,
-    filesServedCount: 7,
-    refusedCount: 8,
-    timedOutCount: 9,
-    serverErrorCount: 6,
-  },
-  ...{ idleTaskWorkerNum: 1, tasks: { queued: 1, running: 2, done: 3, failed: 4, timedOut: 5 } },
-} as unknown as ServerStats;
 const text = (s: Partial<ServerStatus> = {}, t: Partial<ServerStats> = {}): string =>
-  stripVTControlCharacters(describeStatus({ ...status, ...s }, { ...stats, ...t }));
+  stripVTControlCharacters(describeStatus({ ...status, ...s }, { ...STATS, ...t }));
 
 describe('what "tswoole rooms" shows', () => {
   const rooms = [

@@ -3,6 +3,7 @@ import { AnswerFrames } from '../../src/http/answer-frames.js';
 import { AnswerHeads } from '../../src/http/answer-head.js';
 import { byClient } from '../../src/http/cut.js';
 import { Http1Exchange, type Http1Host } from '../../src/http/http1-exchange.js';
+import type { RequestSpan } from '../../src/http/request-span.js';
 import { AnswerFlag, BodyFlag, JoinAs, Request, RequestBit, RequestFlag } from '../../src/ipc/frame.js';
 import { filePayload } from '../../src/ipc/frames/file.js';
 import { firstWordOf, readTicket, secondWordOf, takenPayload } from '../../src/ipc/frames/http.js';
@@ -536,11 +537,16 @@ describe('an answer as bytes', () => {
 
   it('is counted once, by the status of the answer that counts', () => {
     const text = exchangeOf();
+    const traced: number[] = [];
+    text.span = { answers: (status: number) => traced.push(status) } as unknown as RequestSpan;
     text.writeRaw('HTTP/1.1 103 Early Hints\r\n\r\n');
     text.writeRaw('HTTP/1.1 404 Not Found\r\n\r\n');
     text.writeRaw('HTTP/1.1 500 is a part of the body');
     exchangeOf().writeRaw(Buffer.from('HTTP/1.1 503 Service Unavailable\r\n\r\n'));
-    expect(host.statuses).toEqual([404, 503]);
+    expect([host.statuses, traced]).toEqual([
+      [404, 503],
+      [103, 404],
+    ]);
   });
 
   it('may become a tunnel', () => {

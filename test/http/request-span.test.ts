@@ -62,15 +62,6 @@ it.each([
   expect(fake.ends).toBe(1);
 });
 
-it('An answer as bytes tells its status by its first line, behind those of 1xx', () => {
-  const [span, fake] = started();
-  span.wrote('HTTP/1.1 103 Early Hints\r\n\r\n');
-  span.wrote(Buffer.from('HTTP/1.1 201 Created\r\n\r\n'));
-  span.wrote('HTTP/1.1 500 is a part of the body');
-  span.end();
-  expect(fake.attributes['http.response.status_code']).toBe(201);
-});
-
 it('An answer that the server breaks off is an error, and one without a status has none', () => {
   const [span, fake] = started();
   span.aborts();

@@ -9,6 +9,9 @@ const { NGHTTP2_NO_ERROR } = constants;
 /** As nginx has it: the client has gone before there was an answer. */
 const CLIENT_GONE = 499;
 
+/** Of the line that is written now. */
+const request = new RequestText();
+
 /** Called when the head has come; the line is written when the stream has ended. */
 export function logStream(log: AccessLog, held: HeldStream, headers: IncomingHttpHeaders, client: string): void {
   const { ':method': method = '', ':path': target = '', ':authority': authority } = headers;
@@ -24,7 +27,7 @@ export function logStream(log: AccessLog, held: HeldStream, headers: IncomingHtt
     const now = monotonicMs();
     const ms = Math.round(now - since);
     const requestLine = `${method} ${path} HTTP/2.0`;
-    const request = RequestText.of({ requestLine, host, referer, userAgent });
+    request.set({ requestLine, host, referer, userAgent });
     log.write({ client, request, status, bytes: held.sentBytes, ms, isCut }, now);
   };
   // Its last bytes leave behind that event.

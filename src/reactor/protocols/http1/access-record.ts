@@ -3,7 +3,7 @@ import { RequestText, type RequestTexts } from '../../../access-log/request-text
 
 /** A request under way, as its line will tell it. When the line is written, it is used for another one. */
 export class AccessRecord implements AccessEntry {
-  readonly request: RequestText;
+  readonly request = new RequestText();
   /** Nothing is written of it. */
   isSkipped = false;
   client = '';
@@ -21,10 +21,6 @@ export class AccessRecord implements AccessEntry {
   /** These are known when the line is written. */
   ms = 0;
   isCut = false;
-
-  constructor(request = new RequestText()) {
-    this.request = request;
-  }
 
   /** @param since by `monotonicMs()` */
   begin(client: string, since: number): void {
@@ -46,5 +42,7 @@ export function packRecord({ request, ...record }: AccessRecord): PackedRecord {
 }
 
 export function unpackRecord({ texts, ...record }: PackedRecord): AccessRecord {
-  return Object.assign(new AccessRecord(RequestText.of(texts)), record);
+  const unpacked = Object.assign(new AccessRecord(), record);
+  unpacked.request.set(texts);
+  return unpacked;
 }

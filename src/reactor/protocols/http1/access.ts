@@ -4,7 +4,6 @@
  * workers are.
  */
 import type { AccessLog } from '../../../access-log/access-log.js';
-import { RequestText } from '../../../access-log/request-text.js';
 import type { Reply } from '../../../ipc/reply.js';
 import { ProxyTrust } from '../../../protocol/http/forwarded.js';
 import { monotonicMs } from '../../../util/clock.js';
@@ -53,7 +52,7 @@ export class Access {
   /** The head at the cursor is taken. */
   begin(cursor: Cursor): void {
     const { connection, http, bytes, at, head } = cursor;
-    http.access ??= this.#spare.pop() ?? new AccessRecord();
+    http.access ??= this.#fresh();
     const record = http.access;
     record.isSkipped =
       this.#log.skipsPaths && this.#log.skips(readLatin1(bytes, at + head.targetStart, at + head.targetEnd));
@@ -72,6 +71,10 @@ export class Access {
     request.userAgentEnd = end;
   }
 
+  #fresh(): AccessRecord {
+    return this.#spare.pop() ?? new AccessRecord();
+  }
+
   /** What was sent is no request: as much of its first line is shown as there is. */
   beginOdd({ connection, http, bytes, at, to }: Cursor): void {
     http.access = this.#unread(connection, http, firstLine(bytes, at, to));
@@ -79,7 +82,9 @@ export class Access {
 
   #unread(connection: Connection, http: HttpState, requestLine: string): AccessRecord {
     const texts = { requestLine: requestLine === '' ? '-' : requestLine, host: '', referer: '', userAgent: '' };
-    const record = new AccessRecord(RequestText.of(texts));
+    const record = this.#fresh();
+    record.isSkipped = false;
+    record.request.set(texts);
     record.begin(this.#peerOf(connection, http), this.#parts.context.now);
     return record;
   }
