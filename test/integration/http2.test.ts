@@ -12,6 +12,7 @@ import { TcpClient } from '../helpers/tcp-client.js';
 
 const CANCEL = 8;
 const ENHANCE_YOUR_CALM = 11;
+const HTTP_1_1_REQUIRED = 13;
 const WRITE_TIMEOUT_MS = 600;
 const MIB = 2 ** 20;
 
@@ -319,6 +320,22 @@ describe('the preface', () => {
     expect((await client.read(9))[3]).toBe(Frame.settings);
   });
 });
+
+it.each(['itself', 'behind'])(
+  'Express, %s, has its clients come again by HTTP/1.1, and its worker goes on',
+  async (how) => {
+    const server = await startServer('express.js', { env: { HOW: how }, options: { workerNum: 1 } });
+    const one = await HttpClient.connect(server.port);
+    const [, pid] = (await one.get('/who')).body.split(' ');
+    const client = await RawHttp2Client.connect(server.port);
+    for (let i = 0; i < 3; i++) expect(await client.reset(client.request('/who'))).toBe(HTTP_1_1_REQUIRED);
+    await poll('the log says so', () => server.stderr.includes('made for HTTP/1'));
+    expect((await one.get('/who')).body).toMatch(new RegExp(`^1.1 ${pid} `));
+    expect(server.stderr.match(/made for HTTP\/1/g)).toHaveLength(1);
+    expect(server.stderr).not.toMatch(/ error /);
+    await one.close();
+  },
+);
 
 it('an idle connection ends after keepAliveTimeoutMs, whatever PINGs it sends', async () => {
   const server = await start('request', { keepAliveTimeoutMs: 600 });
