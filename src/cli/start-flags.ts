@@ -1,5 +1,7 @@
-/** The flags of `start`, which a systemd unit repeats. */
+/** The flags of `start`, which a systemd unit repeats, and so does the advice where a restart fails. */
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { flagOf, isSecret, type OptionName } from '../options/index.js';
 import { addServerOptions, givenOptions } from './option-flags.js';
 
 export interface StartFlags {
@@ -39,4 +41,40 @@ export function startFlagsOf(values: Readonly<Record<string, unknown>>): StartFl
     nodeArgs: values['nodeArg'] as string[],
     isApp: values['http'] === true,
   };
+}
+
+/** Paths of keys are not secret. */
+function holdsSecret(name: string, value: string): boolean {
+  return isSecret(name) && /"(?:token|readToken)"|"passphrase"|-----BEGIN/.test(value);
+}
+
+/** What must not stand where others read it: in a unit, in a terminal. */
+export function secretsAmong({ options }: StartFlags): OptionName[] {
+  const given = Object.entries(options).filter(([name, value]) => holdsSecret(name, value ?? ''));
+  return given.map(([name]) => name as OptionName);
+}
+
+/** Options that are paths. */
+const PATHS = new Set(['path', 'pidFile', 'logFile', 'runDir', 'workingDir', 'chroot']);
+
+/**
+ * To be given to `start` again, from another folder: so paths, which are relative to `folder`, become absolute. Without secrets, and without `daemonize`: systemd
+ * would see the starting process end.
+ */
+export function flagWords({ options, nodeArgs, isApp }: StartFlags, folder = process.cwd()): string[] {
+  const { daemonize: _, ...rest } = options;
+  const open = Object.entries(rest).filter(([name, value]) => !holdsSecret(name, value));
+  const own = open.map(([name, value]) => {
+    const isPath = PATHS.has(name) && value !== '';
+    return `--${flagOf(name as OptionName)}=${isPath ? resolve(folder, value) : value}`;
+  });
+  return [...(isApp ? ['--http'] : []), ...own, ...nodeArgs.map((word) => `--node-arg=${absolute(word, folder)}`)];
+}
+
+/** `--import=./trace.js` is relative to the folder. */
+function absolute(word: string, folder: string): string {
+  return word.replace(
+    /^(--(?:import|require|env-file)=)(\.{1,2}\/.*)$/,
+    (_, flag: string, path: string) => flag + resolve(folder, path),
+  );
 }

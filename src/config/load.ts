@@ -4,6 +4,7 @@ import { extname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
 import { importModule } from '../util/import-module.js';
+import { whyNotJson } from '../util/json-failure.js';
 import { lineOfFailure, lineThatThrew } from '../util/module-line.js';
 import type { CheckedConfig } from './app.js';
 import { checkConfig } from './check.js';
@@ -114,14 +115,13 @@ async function settled(exported: unknown, file: string): Promise<unknown> {
 }
 
 function parse(file: string): unknown {
+  let text = '';
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as unknown;
+    text = readFileSync(file, 'utf8');
+    return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new ServerError(
-      'ERR_CONFIG',
-      { file, why: `it is not JSON (${(error as Error).message})` },
-      { cause: error },
-    );
+    const why = error instanceof SyntaxError ? `it is not JSON (${whyNotJson(text, error)})` : (error as Error).message;
+    throw new ServerError('ERR_CONFIG', { file, why });
   }
 }
 

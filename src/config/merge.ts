@@ -53,7 +53,7 @@ function readVariables(path: string, app: string, file: string): NodeJS.Dict<str
     return parseEnv(readFileSync(path, 'utf8'));
   } catch (error) {
     const why = `the envFile of app "${app}" cannot be read (${(error as Error).message})`;
-    throw new ServerError('ERR_CONFIG', { file, why }, { cause: error });
+    throw new ServerError('ERR_CONFIG', { file, why });
   }
 }
 

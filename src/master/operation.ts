@@ -8,7 +8,15 @@ import { AdminServer } from '../control/admin.js';
 import type { CommandTable } from '../control/commands.js';
 import type { Controlled } from '../control/controlled.js';
 import { PidFile } from '../control/pid-file.js';
-import { makeRunDir, type RunEntry, removeEntry, runDirFor, socketIn, writeEntry } from '../control/run-dir.js';
+import {
+  listEntries,
+  makeRunDir,
+  type RunEntry,
+  removeEntry,
+  runDirFor,
+  socketIn,
+  writeEntry,
+} from '../control/run-dir.js';
 import { ControlServer } from '../control/server.js';
 import { ServerError } from '../errors/index.js';
 import type { Region } from '../memory/region.js';
@@ -170,11 +178,24 @@ export class Operation {
       removeEntry(this.#runDir, process.pid); // of a killed server that had this pid
       await control.listen(socketIn(this.#runDir, process.pid));
       this.#control = control;
+      this.#tellNamesakes();
       this.#writeNote();
     } catch (error) {
       if (options.runDir !== '' && error instanceof ServerError && error.is('ERR_RUN_DIR')) throw error;
       log.warn('the server cannot be controlled by "tswoole"', { reason: (error as Error).message });
     }
+  }
+
+  /** Both are there on purpose at times: two of one program, on two ports. */
+  #tellNamesakes(): void {
+    const { note, log } = this.#parts;
+    const pids = listEntries(this.#runDir)
+      .filter(({ name }) => name === note.name)
+      .map(({ pid }) => pid);
+    if (pids.length === 0) return;
+    const message =
+      'another server of this name runs: commands want the pid in place of the name; "name" tells them apart';
+    log.warn(message, { name: note.name, pids });
   }
 
   #writeNote(): void {

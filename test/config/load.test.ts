@@ -2,6 +2,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { messageOf } from '../../src/cli/exit.js';
 import { findConfig, loadConfig } from '../../src/config/load.js';
 
 let folder: string;
@@ -89,6 +90,10 @@ describe('the config file', () => {
     });
     await expect(loadConfig(write('bare.mjs', 'export const x = 1;'))).rejects.toThrow(/it has no default export/);
     await expect(loadConfig(write('bad.json', '{,}'))).rejects.toThrow(/bad\.json cannot be used: it is not JSON \(/);
+    const broken = '{\n  "name": "api",\n  "admin": { "token": "sesame" }\n  "port": 80\n}';
+    const error: unknown = await loadConfig(write('broken.json', broken)).catch((why: unknown) => why);
+    expect(messageOf(error)).toMatch(/broken\.json cannot be used: it is not JSON \(line 4: Expected ',' or '}'/);
+    expect(messageOf(error)).not.toContain('sesame');
     await expect(loadConfig(write('a.yaml', ''))).rejects.toThrow(/"\.yaml" is none of \.ts, /);
   });
 });

@@ -16,10 +16,11 @@ import { ControlClient } from '../../src/control/client.js';
 import { CommandTable } from '../../src/control/commands.js';
 import type { Controlled } from '../../src/control/controlled.js';
 import { PidFile } from '../../src/control/pid-file.js';
-import { listEntries, makeRunDir, socketIn } from '../../src/control/run-dir.js';
+import { listEntries, makeRunDir, removeEntry, socketIn, writeEntry } from '../../src/control/run-dir.js';
 import { Operation, type OperationParts } from '../../src/master/operation.js';
 import { Region } from '../../src/memory/region.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
+import { processStartTime } from '../../src/os/other-process.js';
 import { Log } from '../../src/util/log.js';
 import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
@@ -107,6 +108,24 @@ describe('a server that can be operated', () => {
     for (const name of [`${pid}.json`, `${pid}.sock`]) writeFileSync(join(runDir, name), 'old');
     await open();
     expect(listEntries(runDir)).toHaveLength(1);
+  });
+
+  it('tells of another server of its name, which commands cannot tell from it', async () => {
+    makeRunDir(runDir);
+    const note = (of: number, name: string): void =>
+      writeEntry(runDir, {
+        ...{ pid: of, processStart: processStartTime(of) ?? '', name, socket: socketIn(runDir, of), version: '0' },
+        ...{ mode: 'process', startedAt: 1, startedAtMonotonic: 1, pidFile: '', logFile: '', isDaemon: false },
+        ...{ cwd: '/', command: [], flags: {} },
+      });
+    const told = (): string[] => log.filter((line) => line.includes('another server of this name'));
+    note(process.ppid, 'another');
+    await (await open()).close();
+    expect(told()).toEqual([]);
+    note(process.ppid, 'it');
+    await open();
+    expect(told()).toEqual([expect.stringContaining(String(process.ppid))]);
+    removeEntry(runDir, process.ppid);
   });
 
   it('makes no socket where control is off', async () => {

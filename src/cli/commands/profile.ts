@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { integerBetween } from '../number.js';
+import { summaryOf } from '../profile-summary.js';
 import { ask } from '../servers.js';
 import { choiceOf, type TargetFlags, withTarget } from '../target.js';
 import { print } from '../terminal.js';
@@ -18,7 +19,7 @@ export function addProfile(program: Command): void {
     .summary('where a process spends its time, or what its memory holds')
     .description(
       'A process of the server takes a CPU profile of itself, or with --heap a snapshot of its heap (which stops it meanwhile), and ' +
-        "writes it to a file for Chrome's developer tools.",
+        "writes it to a file for Chrome's developer tools. Of a CPU profile the functions that took most time are told at once.",
     )
     .argument('<process>', 'the id of a worker or task worker ("1", "worker 1"), "master" or "manager"')
     .option('--seconds <count>', 'how long', integerBetween(1, 600), 10)
@@ -33,5 +34,7 @@ export function addProfile(program: Command): void {
       const given = { target, kind, seconds: flags.seconds, path };
       await ask(choiceOf(flags), ({ call }) => call('profile', given, flags.seconds * 1000 + GRACE_MS));
       print(path);
+      // To standard error, as the path is what a script wants.
+      if (kind === 'cpu') for (const line of summaryOf(path)) process.stderr.write(`${line}\n`);
     });
 }

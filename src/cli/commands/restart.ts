@@ -12,6 +12,7 @@ import { CliError, ExitCode, messageOf } from '../exit.js';
 import { type Launch, launchOfApp, startDaemon } from '../launch.js';
 import { integerBetween } from '../number.js';
 import { type Choice, chooseServer } from '../servers.js';
+import { startCommandOf } from '../start-command.js';
 import { onEach, type Say, type TargetFlags, targetsOf, withTarget } from '../target.js';
 import { stopServer } from './stop.js';
 
@@ -61,8 +62,15 @@ async function restart(choice: Choice, flags: Flags, say: Say): Promise<void> {
   await stopServer(found, flags.timeout * 1000);
   say(`The server with pid ${pid} has ended.`);
   const code = launch === undefined ? await startAgain(entry, environment) : await startDaemon(launch);
-  if (code !== 0)
-    throw new CliError(ExitCode.failed, 'The server has ended and did not start again: its reason stands above.');
+  if (code === 0) return;
+  const again =
+    launch === undefined
+      ? `in ${entry.cwd}: ${startCommandOf(entry)}`
+      : `"tswoole start ${entry.name}", in this folder.`;
+  throw new CliError(
+    ExitCode.failed,
+    `The server has ended and did not start again: its reason stands above. When that is mended, start it again ${again}`,
+  );
 }
 
 /** A server that can leave no note there runs all the same: after a restart no command would find it. @throws CliError failed */

@@ -1,15 +1,15 @@
-import { existsSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import type { App } from '../../config/app.js';
 import { CLI_ENTRY } from '../../entries.js';
-import { flagOf, isSecret, type OptionName, variableOf } from '../../options/index.js';
+import { flagOf, type OptionName, variableOf } from '../../options/index.js';
 import { type ChosenApps, chosenApps, type FileFlags } from '../chosen-apps.js';
 import { CliError, ExitCode } from '../exit.js';
 import { commandFor } from '../script.js';
-import { addStartFlags, type StartFlags, startFlagsOf } from '../start-flags.js';
+import { addStartFlags, flagWords, type StartFlags, secretsAmong, startFlagsOf } from '../start-flags.js';
 import { print } from '../terminal.js';
 
 interface UnitParts {
@@ -114,6 +114,7 @@ function put(units: readonly NamedUnit[], folder: string | undefined): void {
 
 function writeUnit(file: string, text: string): void {
   try {
+    mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, `${text}\n`);
   } catch (error) {
     throw new CliError(ExitCode.failed, `The unit ${file} cannot be written: ${(error as Error).message}.`);
@@ -195,41 +196,9 @@ function environmentFile(name: string): string {
   return existsSync(DEFAULTS) ? `${DEFAULTS}/${name}` : `/etc/${name}.env`;
 }
 
-/** Every user of the machine may read a unit. Paths of keys are not secret. */
-function holdsSecret(name: string, value: string): boolean {
-  return isSecret(name) && /"(?:token|readToken)"|"passphrase"|-----BEGIN/.test(value);
-}
-
-function secretsAmong({ options }: StartFlags): OptionName[] {
-  const given = Object.entries(options).filter(([name, value]) => holdsSecret(name, value ?? ''));
-  return given.map(([name]) => name as OptionName);
-}
-
 function adviceFor(option: OptionName, name: string): string {
   const where = environmentFile(name);
   return `tswoole: --${flagOf(option)} holds a secret, so it is not in the unit, which every user may read. Write ${variableOf(option)}='…' into ${where}, and chmod 600 that file.\n`;
-}
-
-/** Options that are paths: relative to the current directory, not to the unit's. */
-const PATHS = new Set(['path', 'pidFile', 'logFile', 'runDir', 'workingDir', 'chroot']);
-
-/** Without `daemonize`: systemd would see the starting process end. */
-function flagWords({ options, nodeArgs, isApp }: StartFlags): string[] {
-  const { daemonize: _, ...rest } = options;
-  const open = Object.entries(rest).filter(([name, value]) => !holdsSecret(name, value));
-  const own = open.map(([name, value]) => {
-    const isPath = PATHS.has(name) && value !== '';
-    return `--${flagOf(name as OptionName)}=${isPath ? resolve(value) : value}`;
-  });
-  return [...(isApp ? ['--http'] : []), ...own, ...nodeArgs.map((word) => `--node-arg=${absolute(word)}`)];
-}
-
-/** The unit has its own working directory, but `--import=./trace.js` is relative to the current one. */
-function absolute(word: string): string {
-  return word.replace(
-    /^(--(?:import|require|env-file)=)(\.{1,2}\/.*)$/,
-    (_, flag: string, path: string) => flag + resolve(path),
-  );
 }
 
 function unitNameFor({ options }: StartFlags, script: string): string {
