@@ -65,8 +65,13 @@ const flags = new Map(
   }),
 );
 
+/** PM2 counts from the cores: "max", 0, and one less by -1. */
+const OF_CORES = /option '--(?:workers|worker-num) <value>' argument '(max|0|-1)'/;
+
 /** @param text Commander's error @returns the same, with what the word is called here where it is one of PM2 */
 export function withAdviceForPm2(text: string): string {
+  const count = OF_CORES.exec(text)?.[1];
+  if (count !== undefined) return `${text}(PM2's ${count} is here: left out, as there is a worker for each core.)\n`;
   const [, name = ''] = /unknown (?:command|option) '([^'=]+)/.exec(text) ?? [];
   const word = /^-\w/.test(name) ? name.slice(0, 2) : name; // "-i4" is "-i"
   const here = (word.startsWith('-') ? flags : commands).get(word);

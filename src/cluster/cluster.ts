@@ -3,6 +3,7 @@
  * process of this node.
  */
 import { describe, ServerError, serializeError } from '../errors/index.js';
+import { checkRoomName } from '../ipc/room-name.js';
 import { integer, refuseNoObject } from '../options/check.js';
 import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { clonedBytes } from '../shared/cloned.js';
@@ -158,8 +159,12 @@ export class Cluster {
     return (await this.#ask({ ask: 'request', node, data, timeoutMs }, node, timeoutMs)) as T;
   }
 
-  /** How many members a room has, node by node; what other nodes have is at most some seconds old. */
+  /**
+   * How many members a room has, node by node; what other nodes have is at most some seconds old.
+   * @throws ServerError ERR_ROOM_NAME
+   */
   async members(room: string): Promise<RoomMembers[]> {
+    checkRoomName(room);
     return (await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts))) as RoomMembers[];
   }
 

@@ -22,6 +22,12 @@ describe('a word of PM2', () => {
     expect(err).not.toContain('Did you mean');
   });
 
+  it.each(['--workers=max', '--worker-num=0', '--workers=-1'])('counts workers by the cores: %s', async (flag) => {
+    const { err } = await run('start', 'app.js', flag);
+    expect(err).toContain("(PM2's ");
+    expect(err).toContain('is here: left out, as there is a worker for each core.)');
+  });
+
   it.each(['ecosystem.config.js', './deploy/ecosystem.config.cjs'])('is a file of PM2 as well: %s', async (file) => {
     expect((await run('start', file)).failure).toEqual([ExitCode.usage, expect.stringContaining('tswoole init')]);
   });

@@ -85,6 +85,15 @@ describe('server.cluster', () => {
     }
   });
 
+  it('asks for the members of what is a room only', async () => {
+    const { cluster, said } = open();
+    said.length = 0;
+    for (const room of ['', '\ud800', 'x'.repeat(1000), 5 as never]) {
+      await expect(cluster.members(room)).rejects.toMatchObject({ code: 'ERR_ROOM_NAME' });
+    }
+    expect(said).toEqual([]);
+  });
+
   it('refuses what JSON cannot express, or is too long, of who is present: nothing is said', () => {
     const { cluster, said } = open();
     const cyclic: Record<string, unknown> = {};

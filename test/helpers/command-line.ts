@@ -9,7 +9,8 @@ import type { ServerStatus } from '../../src/control/controlled.js';
 import type { RunEntry } from '../../src/control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../src/control/stats.js';
 import { DEADLINE_MS } from './deadline.js';
-import { describeTree, isMarked, listProcesses, poll, type TreeProcess } from './server-process.js';
+import { describeTree, ProcessMark, type TreeProcess } from './processes.js';
+import { poll } from './server-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MAIN = join(ROOT, 'dist/cli/main.cjs');
@@ -41,6 +42,7 @@ export async function endCommandLines(): Promise<void> {
 export class CommandLine {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 'cli-')));
   readonly runDir = join(this.folder, 'run');
+  readonly #mark = new ProcessMark(this.folder);
   /** Of a shell from which it is called. */
   readonly env: NodeJS.ProcessEnv;
   /** test/fixtures/operated.js, in the folder of the test. */
@@ -62,7 +64,7 @@ export class CommandLine {
       TSWOOLE_OPTION_REACTOR_NUM: '1',
       NO_COLOR: '1',
       ...env,
-      TREE_MARK: this.folder,
+      ...this.#mark.variable,
     };
     open.add(this);
   }
@@ -114,7 +116,7 @@ export class CommandLine {
 
   /** Everything started from here that still runs. */
   tree(): TreeProcess[] {
-    return listProcesses().filter(({ pid, state }) => state !== 'Z' && isMarked(pid, this.folder));
+    return this.#mark.processes().filter(({ state }) => state !== 'Z');
   }
 
   /** Ends what is left, and fails when that was not possible in order. */

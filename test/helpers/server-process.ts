@@ -4,16 +4,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -22,10 +13,12 @@ import { describe, it } from 'vitest';
 import { certificateFor } from './certificates.js';
 import { DEADLINE_MS } from './deadline.js';
 import { OVER_TLS } from './dial.js';
+import { describeTree, listProcesses, ProcessMark, type TreeProcess } from './processes.js';
+
+export { cpuTimeMs, listProcesses, type TreeProcess } from './processes.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FIXTURES = join(ROOT, 'test/fixtures');
-const MARK = 'TREE_MARK';
 
 /** The mode in which fixtures run that do not say otherwise: the suite runs against both. */
 export const TEST_MODE = process.env['TSWOOLE_TEST_MODE'] ?? 'process';
@@ -53,17 +46,6 @@ export interface Line {
   /** When it was read here, in ms of `performance.now()`. */
   readonly at: number;
   readonly [key: string]: unknown;
-}
-
-export interface TreeProcess {
-  readonly pid: number;
-  readonly parent: number;
-  /** As in /proc: R runs, S sleeps, T stopped, Z zombie … */
-  readonly state: string;
-  /** What `ps` shows; empty for a zombie. */
-  readonly title: string;
-  /** With the pid it says which process this is for good. */
-  readonly startedAt: string;
 }
 
 export interface StartOptions {
@@ -120,6 +102,11 @@ export function keepRunning(server: ServerProcess): ServerProcess {
 
 type Look<T> = T | undefined | false;
 
+const LOOK_EVERY_MS = 10;
+/** A look at all processes takes CPU, of which what is looked for is to have the most. */
+const REST_PER_LOOK = 4;
+const LONGEST_REST_MS = 50;
+
 /** Polls for what no event tells: the state of other processes. @returns the first truthy answer */
 export async function poll<T>(
   what: string,
@@ -128,10 +115,13 @@ export async function poll<T>(
 ): Promise<T> {
   const end = performance.now() + deadlineMs;
   for (;;) {
+    const began = process.cpuUsage();
     const seen = await look();
     if (seen !== undefined && seen !== false) return seen;
     if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    const { user, system } = process.cpuUsage(began);
+    const restMs = Math.min(LONGEST_REST_MS, Math.max(LOOK_EVERY_MS, ((user + system) / 1000) * REST_PER_LOOK));
+    await new Promise((resolve) => setTimeout(resolve, restMs));
   }
 }
 
@@ -149,7 +139,7 @@ export class ServerProcess {
   /** Later than `exited`: nobody can print anything any more. */
   readonly silent: Promise<void>;
   readonly #child: ChildProcess;
-  readonly #mark: string;
+  readonly #mark: ProcessMark;
   readonly #seen = new Map<number, string>();
   readonly #listeners = new Set<() => void>();
   #exit: Exit | undefined;
@@ -157,7 +147,7 @@ export class ServerProcess {
   constructor(fixture: string, given: StartOptions) {
     this.folder = mkdtempSync(join(tmpdir(), 'server-'));
     this.runDir = join(this.folder, 'run');
-    this.#mark = this.folder;
+    this.#mark = new ProcessMark(this.folder);
     this.script = given.copy === true ? this.#copy(fixture) : join(FIXTURES, fixture);
     const script = given.input === undefined && fixture !== '' ? [this.script] : [];
     const words = [...(given.under ?? []), process.execPath, ...(given.node ?? []), ...script, ...(given.args ?? [])];
@@ -170,7 +160,7 @@ export class ServerProcess {
         TSWOOLE_OPTION_RUN_DIR: this.runDir,
         TSWOOLE_OPTION_LOG_FORMAT: 'text',
         ...given.env,
-        [MARK]: this.#mark,
+        ...this.#mark.variable,
       },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -278,12 +268,9 @@ export class ServerProcess {
 
   /** Everything that carries the mark, orphans included, and the zombies it has not reaped. */
   tree(): TreeProcess[] {
-    const all = listProcesses();
-    const marked = all.filter(({ pid, state }) => state !== 'Z' && isMarked(pid, this.#mark));
-    for (const { pid, startedAt } of marked) this.#seen.set(pid, startedAt);
-    const ours = new Set(marked.map(({ pid }) => pid));
-    // One whose parent is gone too is for init to reap.
-    return [...marked, ...all.filter(({ parent, state }) => state === 'Z' && ours.has(parent))];
+    const those = this.#mark.processes();
+    for (const { pid, startedAt, state } of those) if (state !== 'Z') this.#seen.set(pid, startedAt);
+    return those;
   }
 
   signal(signal: NodeJS.Signals, pid = this.masterPid): void {
@@ -355,51 +342,6 @@ export class ServerProcess {
 
   #changed(): void {
     for (const listener of [...this.#listeners]) listener();
-  }
-}
-
-/** CPU time in ms that a process has used, its ended children included; 0 when it is gone. */
-export function cpuTimeMs(pid: number): number {
-  const fields = statFields(pid);
-  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * 10;
-}
-
-export function listProcesses(): TreeProcess[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .flatMap((pid) => {
-      const fields = statFields(pid);
-      const [state, parent] = fields;
-      const startedAt = fields[19];
-      if (state === undefined || startedAt === undefined) return [];
-      return [{ pid, parent: Number(parent), state, startedAt, title: titleOf(pid) }];
-    });
-}
-
-export function describeTree(processes: readonly TreeProcess[]): string {
-  return processes.map(({ pid, parent, state, title }) => `  ${pid} (parent ${parent}) ${state} ${title}`).join('\n');
-}
-
-/** Field 3 (state) of proc(5) first. */
-function statFields(pid: number): string[] {
-  const stat = readProc(pid, 'stat');
-  return stat === '' ? [] : stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-}
-
-function titleOf(pid: number): string {
-  return readProc(pid, 'cmdline').replaceAll('\0', ' ').trim();
-}
-
-export function isMarked(pid: number, mark: string): boolean {
-  return readProc(pid, 'environ').split('\0').includes(`${MARK}=${mark}`);
-}
-
-function readProc(pid: number, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
-  } catch {
-    return ''; // gone meanwhile, or another user's
   }
 }
 
