@@ -31,15 +31,38 @@ const RUN_APP = fileURLToPath(RUN_APP_ENTRY);
 const isRunApp = (word: string): boolean => word === RUN_APP || word.endsWith('/tswoole/dist/http/run-app.cjs');
 
 /** Arguments of Node that take the next word; others use `=`. */
-const TAKES_NEXT = new Set(['--import', '--require', '-r', '--loader', '--experimental-loader', '-C', '--conditions']);
+export const TAKES_NEXT: ReadonlySet<string> = new Set([
+  '--import',
+  '--require',
+  '-r',
+  '--loader',
+  '--experimental-loader',
+  '-C',
+  '--conditions',
+]);
+
+/** The command of a server, taken apart. */
+export interface CommandParts {
+  readonly nodeArgs: readonly string[];
+  /** Our own program loads the script. */
+  readonly isApp: boolean;
+  /** As given. */
+  readonly script: string;
+  readonly args: readonly string[];
+}
+
+export function partsOf({ command }: Pick<RunEntry, 'command'>): CommandParts {
+  const words = command.slice(1);
+  const isBefore = (word: string, at: number): boolean => word.startsWith('-') || TAKES_NEXT.has(words[at - 1] ?? '');
+  const end = words.findIndex((word, at) => !isBefore(word, at));
+  const [first = '', ...rest] = end < 0 ? [] : words.slice(end);
+  const isApp = isRunApp(first);
+  const [script = '', ...args] = isApp ? rest : [first, ...rest];
+  return { nodeArgs: end < 0 ? words : words.slice(0, end), isApp, script, args };
+}
 
 /** The script as given, without arguments of Node and our own program. */
-export function scriptOf({ command }: Pick<RunEntry, 'command'>): string {
-  const words = command.slice(1);
-  const isScript = (word: string, at: number): boolean =>
-    !word.startsWith('-') && !isRunApp(word) && !TAKES_NEXT.has(words[at - 1] ?? '');
-  return words.find(isScript) ?? '';
-}
+export const scriptOf = (entry: Pick<RunEntry, 'command'>): string => partsOf(entry).script;
 
 export function serverTable(entries: readonly RunEntry[]): string {
   const rows = entries.map((entry) => {

@@ -1,5 +1,6 @@
 /** Finds the server that a command is for, and connects to it. */
 import { resolve } from 'node:path';
+import type { CheckedConfig } from '../config/app.js';
 import { CALL_TIMEOUT_MS, ControlClient } from '../control/client.js';
 import type { CommandName } from '../control/commands.js';
 import type { RunEntry } from '../control/run-dir.js';
@@ -17,12 +18,23 @@ export async function chooseServer(choice: Choice): Promise<Found> {
   const { server } = choice;
   if (choice.pidFile !== undefined) return byPidFile(choice, choice.pidFile);
   // A pid is taken whatever the config says, also where it cannot be read.
-  const config = isPid(server) ? undefined : await configIn(process.cwd(), choice.config);
+  const config = isPid(server) ? undefined : await configOf(choice);
   if (config !== undefined) {
     const found = await chooseApp(config, choice);
     if (found !== undefined) return found;
   }
   return oneOf(runningServers(choice), server);
+}
+
+/** @throws CliError usage, with the way round a file that cannot be used */
+export async function configOf(choice: Choice): Promise<CheckedConfig | undefined> {
+  try {
+    return await configIn(process.cwd(), choice.config);
+  } catch (error) {
+    if (!(error instanceof CliError) || runningServers(choice).length === 0) throw error;
+    const way = 'By its pid a server is reached all the same: "tswoole list" shows it.';
+    throw new CliError(error.exitCode, `${error.message}\n${way}`);
+  }
 }
 
 function oneOf(all: readonly RunEntry[], server: string | undefined): Found {

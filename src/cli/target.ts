@@ -1,10 +1,9 @@
 /** The arguments and flags by which a command selects its server, or several. */
 import type { Command } from 'commander';
 import { ServerError } from '../errors/index.js';
-import { configIn } from './config-file.js';
 import { CliError, ExitCode, messageOf } from './exit.js';
 import { noAppRuns, serversOf } from './running-apps.js';
-import type { Choice } from './servers.js';
+import { type Choice, configOf } from './servers.js';
 import { print } from './terminal.js';
 
 export interface TargetFlags {
@@ -53,7 +52,7 @@ export async function targetsOf(flags: TargetFlags, names: readonly string[]): P
   }
   const choice = choiceOf(flags);
   const isChosen = choice.server !== undefined || choice.pidFile !== undefined;
-  const config = isChosen ? undefined : await configIn(process.cwd(), flags.config);
+  const config = isChosen ? undefined : await configOf(choice);
   if (config === undefined) return { all: [{ name: '', choice }], absent: [], areSeveral: false };
   const apps = await Promise.all(
     config.apps.map(async (app) => ({ name: app.name, found: await serversOf(app, config.file, choice) })),

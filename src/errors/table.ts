@@ -237,7 +237,7 @@ export const errorTable = {
       const now = workers === undefined ? '' : `; ${workers} workers run now`;
       return `A worker id must be an integer, 0 or more and below ${count}${now}, received ${received}.`;
     },
-    advice: 'Use an id that server.workers lists.',
+    advice: 'Use an id that server.workers or `tswoole workers` lists.',
   }),
   ERR_SESSION_NOT_FOUND: entry({
     fields: { fd: 'number' },

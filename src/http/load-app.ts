@@ -31,7 +31,7 @@ export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpA
   const listener = await ownListen.within(LISTEN_WAIT_MS);
   if (listener !== undefined) return { listener };
   const found = Object.keys(exported).join(', ') || 'nothing';
-  const why = `its exports have no fetch(request), no (request, response) function and no app that is known, and it does not call listen(); it exports ${found}`;
+  const why = `its exports have no fetch(request), no (request, response) function and no app that is known, and it does not call listen() of a server of node:http (TLS and HTTP/2 are tswoole's: --tls); it exports ${found}`;
   throw new ServerError('ERR_HTTP_APP', { path, why });
 }
 

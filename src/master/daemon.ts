@@ -66,7 +66,7 @@ let notice: string | undefined;
 
 /** What is said to the person who has started the daemon, besides that it is up. */
 export function leaveNotice(text: string): void {
-  notice = text;
+  notice = notice === undefined ? text : `${notice}\n${text}`;
 }
 
 /** The daemon reports that it is up, or why it is not. Once. */

@@ -25,6 +25,7 @@ import type { ResolvedOptions } from '../options/index.js';
 import { processStartTime } from '../os/other-process.js';
 import type { Log } from '../util/log.js';
 import { CronReload } from './cron-reload.js';
+import { leaveNotice } from './daemon.js';
 import { LogRotator } from './log-rotator.js';
 import { ServiceNotifier } from './notify.js';
 import { ScriptWatcher } from './script-watcher.js';
@@ -196,6 +197,9 @@ export class Operation {
     const message =
       'another server of this name runs: commands want the pid in place of the name; "name" tells them apart';
     log.warn(message, { name: note.name, pids });
+    leaveNotice(
+      `Another server called ${note.name} runs (pid ${pids.join(', ')}): commands want the pid in place of the name. --name gives a server another one.`,
+    );
   }
 
   #writeNote(): void {

@@ -121,6 +121,23 @@ describe('tswoole stop', () => {
   });
 });
 
+describe('a config file that cannot be used', () => {
+  it('does not keep anybody from a server that runs: its pid is a way', async () => {
+    const file = join(world.runDir, 'broken.json');
+    writeFileSync(file, '{');
+    const words = [['stop', 'web'], ['status'], ['reload', 'web']].map((each) => [...each, '--config', file]);
+    for (const each of words) {
+      expect((await world.run(...each)).failure).toEqual([ExitCode.usage, expect.stringMatching(/is not JSON[^\n]*$/)]);
+    }
+    const child = await someProcess();
+    await world.serve({}, child.pid);
+    for (const each of words) {
+      const told = expect.stringMatching(/is not JSON[^\n]*\nBy its pid a server is reached all the same: "tswoole list"/);
+      expect((await world.run(...each)).failure).toEqual([ExitCode.usage, told]);
+    }
+  });
+});
+
 type RunFolderCase = [what: string, why: string, change: (runDir: string) => void];
 
 describe.runIf(process.platform === 'linux')('tswoole restart', () => {

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
-import { startCommandOf } from '../../src/cli/start-command.js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { startAdvice, startCommandOf } from '../../src/cli/start-command.js';
 import { RUN_APP_ENTRY } from '../../src/entries.js';
 import { heapArguments } from '../../src/util/heap-argument.js';
 
@@ -37,5 +37,32 @@ describe('the command by which a person starts a server again', () => {
   it('tells no secret', () => {
     const told = of(['/srv/api/server.js'], { admin: '{"port":9100,"token":"sesame"}', port: '80' });
     expect(told).toBe('tswoole start /srv/api/server.js --port=80 --admin=…');
+  });
+});
+
+describe('the advice where a restart has failed', () => {
+  afterEach(() => vi.unstubAllEnvs());
+  const advice = (had: NodeJS.ProcessEnv, flags: Readonly<Record<string, string>> = {}): string =>
+    startAdvice({ command: ['node', '/srv/api/server.js'], flags, cwd: '/srv/api' }, had);
+
+  it('is the command, and the folder', () => {
+    expect(advice({ ...process.env, TSWOOLE_BOOT: 'x', OLDPWD: '/' })).toBe(
+      'When that is mended, start it again in /srv/api: tswoole start /srv/api/server.js',
+    );
+  });
+
+  it('names the variables that this shell has not, or has otherwise, without their values', () => {
+    vi.stubEnv('GREETING', 'hello');
+    const many = Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`V${i + 10}`, 'x']));
+    expect(advice({ ...process.env, GREETING: 'servus', SECRET: 'sesame' })).toMatch(
+      /server\.js\nIt also had variables that this shell has not: GREETING, SECRET\.$/,
+    );
+    expect(advice({ ...process.env, ...many })).toMatch(/: V10, V11, .*V19, …\.$/);
+  });
+
+  it('says which value is left out', () => {
+    expect(advice(process.env, { admin: '{"port":9100,"token":"sesame"}' })).toMatch(
+      /start it again in \/srv\/api \(with the value of --admin in place of …\): .*--admin=…$/,
+    );
   });
 });

@@ -12,7 +12,7 @@ import { CliError, ExitCode, messageOf } from '../exit.js';
 import { type Launch, launchOfApp, startDaemon } from '../launch.js';
 import { integerBetween } from '../number.js';
 import { type Choice, chooseServer } from '../servers.js';
-import { startCommandOf } from '../start-command.js';
+import { startAdvice } from '../start-command.js';
 import { onEach, type Say, type TargetFlags, targetsOf, withTarget } from '../target.js';
 import { stopServer } from './stop.js';
 
@@ -63,14 +63,20 @@ async function restart(choice: Choice, flags: Flags, say: Say): Promise<void> {
   say(`The server with pid ${pid} has ended.`);
   const code = launch === undefined ? await startAgain(entry, environment) : await startDaemon(launch);
   if (code === 0) return;
-  const again =
-    launch === undefined
-      ? `in ${entry.cwd}: ${startCommandOf(entry)}`
-      : `"tswoole start ${entry.name}", in this folder.`;
+  const isInFile = launch !== undefined || (await standsInFile(entry.name, flags));
+  const advice = isInFile
+    ? `When that is mended: tswoole start ${entry.name}, with the --env that it had.`
+    : startAdvice(entry, environment);
   throw new CliError(
     ExitCode.failed,
-    `The server has ended and did not start again: its reason stands above. When that is mended, start it again ${again}`,
+    `The server has ended and did not start again: its reason stands above. ${advice}`,
   );
+}
+
+/** A config that cannot be read now is not what failed. */
+async function standsInFile(name: string, { config }: Flags): Promise<boolean> {
+  const file = await configIn(process.cwd(), config).catch(() => undefined);
+  return file?.apps.some((app) => app.name === name) ?? false;
 }
 
 /** A server that can leave no note there runs all the same: after a restart no command would find it. @throws CliError failed */

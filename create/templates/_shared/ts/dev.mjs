@@ -6,7 +6,7 @@ const { status } = spawnSync('tsc', { stdio: 'inherit' });
 if (status !== 0) process.exit(status ?? 1);
 
 const children = [
-  spawn('tsc', ['--watch', '--preserveWatchOutput'], { stdio: 'inherit' }),
+  spawn('tsc', ['--watch', '--preserveWatchOutput'], { stdio: ['ignore', 'inherit', 'inherit'], detached: true }),
   spawn('tswoole', ['start', 'dist/src/server.js', '--watch', 'dist'], { stdio: 'inherit' }),
 ];
 // One ends: so does the other. A signal reaches both.
@@ -14,5 +14,11 @@ for (const child of children) child.once('exit', stop);
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, stop);
 
 function stop() {
-  for (const child of children) child.kill('SIGTERM');
+  const [compiler, server] = children;
+  server.kill('SIGTERM');
+  try {
+    process.kill(-compiler.pid, 'SIGTERM'); // what it has started, too: the compiler itself is a process of tsc's
+  } catch {
+    // it has ended
+  }
 }
