@@ -19,7 +19,9 @@ import {
 } from './handlers.js';
 import { type Http2Source, HttpRequests, type PortHandler } from './http-requests.js';
 import type { Http1Exchange } from './http1-exchange.js';
+import { Http1Streams } from './http2/as-http1.js';
 import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
+import type { Http2Exchange } from './http2/http2-exchange.js';
 import type { WorkerLimit, WorkerLimitParts } from './limited.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
 import { RequestClients } from './request-clients.js';
@@ -123,18 +125,24 @@ async function handlerOfListener(
 ): Promise<PortHandler> {
   const bridge = await bridgeTo(listener, parts);
   const { server } = bridge;
+  const { limit } = parts;
+  const streams = new Http1Streams(bridge, parts.remote);
+  const serveStream = (exchange: Http2Exchange): void => {
+    const refusal = limit?.refusalOf(exchange, exchange.fd);
+    if (refusal === undefined) return streams.serve(exchange);
+    parts.http2().countRefused();
+    limit?.refuse(exchange, refusal);
+  };
   const http2 = http2Of(parts, {
-    serve: () => {},
-    listener: (req, res) => server.emit('request', req, res),
-    notify: (event, req, res) => server.emit(event, req, res),
+    serve: serveStream,
+    takesExpectations: true,
     isInstrumented: () => isInstrumented(server),
-    listeners: () => server.listeners('request'),
+    closed: (fd) => streams.closed(fd),
   });
   const drain = (): void => {
     void bridge.drain();
     http2.drain();
   };
-  const { limit } = parts;
   const serve = (exchange: Http1Exchange): void => {
     const refusal = limit?.isOfWorkers ? limit.refusalOf(exchange, exchange.fd) : undefined;
     if (refusal === undefined) bridge.handle(exchange);
@@ -168,7 +176,7 @@ function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => bo
 /** Created when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
-  app: Pick<Http2BridgeParts, 'serve' | 'listener' | 'listeners' | 'notify' | 'isInstrumented'>,
+  app: Pick<Http2BridgeParts, 'serve' | 'takesExpectations' | 'isInstrumented' | 'closed'>,
 ): { accept(source: Http2Source): void; drain(): void } {
   let bridge: Http2Bridge | undefined;
   let isDraining = false;
@@ -177,12 +185,11 @@ function http2Of(
     const { log, options } = parts;
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
-    const failed = (error: unknown): void => parts.failed(error, 'listener');
-    const { isFull, gate, limit, remote, forwarded, accessLog, answered } = parts;
+    const { isFull, gate, remote, forwarded, accessLog, answered } = parts;
     const record = parts.http2();
     bridge ??= new Http2Bridge({
-      ...{ options, log, record, gate, limit, isDraining, isFull, remote, forwarded, accessLog },
-      ...{ answered, begun, ended, failed },
+      ...{ options, log, record, gate, isDraining, isFull, remote, forwarded, accessLog },
+      ...{ answered, begun, ended },
       ...app,
     });
     return bridge;

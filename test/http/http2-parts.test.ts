@@ -6,14 +6,7 @@ import { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { byAnswer, byClient } from '../../src/http/cut.js';
 import { watchEnd } from '../../src/http/http2/end-seen.js';
-import {
-  answerHeaders,
-  type HeadLimits,
-  readHead,
-  toHeaders,
-  withHost,
-  withoutRepeats,
-} from '../../src/http/http2/fields.js';
+import { answerHeaders, type HeadLimits, readHead, toHeaders, withoutRepeats } from '../../src/http/http2/fields.js';
 import type { HeldStream } from '../../src/http/http2/held-connection.js';
 import { Http2Exchange, type Http2Host } from '../../src/http/http2/http2-exchange.js';
 import { Outgoing } from '../../src/http/http2/outgoing.js';
@@ -774,13 +767,6 @@ describe('the head of a request over HTTP/2', () => {
   test('announces no more than the body may have', () => {
     expect(statusOf([...pseudo(), 'content-length', '10'])).toBeUndefined();
     expect(statusOf([...pseudo(), 'content-length', '11'])).toBe(413);
-  });
-
-  test('has a host for apps that look there', () => {
-    const head = { method: 'GET', target: '/', rawHeaders: ['host', 'h'] };
-    expect(withHost({}, head)).toEqual({ host: 'h' });
-    expect(withHost({ host: 'own' }, head)).toEqual({ host: 'own' });
-    expect(withHost({}, { ...head, rawHeaders: ['x', 'h'] })).toEqual({});
   });
 });
 

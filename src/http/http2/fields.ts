@@ -1,5 +1,5 @@
 /** Header fields between HTTP/2 and the user's objects: requests as they came, answers as Node's `http2` takes them. */
-import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import type { OutgoingHttpHeaders } from 'node:http2';
 import { isAuthority } from '../../protocol/http/authority.js';
 import { httpDate } from '../../protocol/http/date.js';
 import { methods } from '../../protocol/http/methods.js';
@@ -94,12 +94,6 @@ function refusalOf(method: string, target: string, hosts: ReadonlySet<string>): 
 /** Valid in a request line of HTTP/1 too: visible ASCII without a fragment. */
 function isTarget(target: string): boolean {
   return /^\/[!"$-~]*$/.test(target);
-}
-
-/** For `Http2ServerRequest`: apps look for the host where HTTP/1 has it. */
-export function withHost(headers: IncomingHttpHeaders, { rawHeaders }: RequestHead): IncomingHttpHeaders {
-  if (headers.host === undefined && rawHeaders[0] === 'host') headers.host = rawHeaders[1];
-  return headers;
 }
 
 /** @param bodyBytes value of `content-length`, whatever the fields contain; −1: none */

@@ -1,4 +1,4 @@
-/** The HTTP/2 of one listen port: from connections to exchanges, or to an app in the manner of Node. Runs in a worker. */
+/** The HTTP/2 of one listen port: from connections to exchanges. Runs in a worker. */
 
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { AccessLog } from '../../access-log/access-log.js';
@@ -6,29 +6,22 @@ import type { Http2Record } from '../../memory/boards.js';
 import type { Forwarded } from '../../protocol/http/forwarded.js';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import type { Log } from '../../util/log.js';
-import { isThenable } from '../../util/thenable.js';
-import type { Exchange } from '../exchange.js';
-import { callExpected, isContinue, OTHER_EXPECTATION } from '../expectations.js';
+import { isContinue, OTHER_EXPECTATION } from '../expectations.js';
 import type { Http2Source } from '../http-requests.js';
-import type { WorkerLimit } from '../limited.js';
 import type { Sent } from '../request-clients.js';
 import type { RequestGate } from '../request-gate.js';
 import { type RequestSpan, startRequestSpan } from '../request-span.js';
-import { CompatAnswer, type CompatHost, type Http2Listener, isMadeForHttp1 } from './compat.js';
-import { type Refusal, type RequestHead, readHead } from './fields.js';
+import { type Refusal, readHead } from './fields.js';
 import { HeldAnswers, type HeldLimits } from './held-answers.js';
 import type { HeldStream } from './held-connection.js';
 import { type ConnectionLimits, Http2Connection } from './http2-connection.js';
 import { Http2Exchange, type Http2Host } from './http2-exchange.js';
 import type { PaceLimits } from './paced-body.js';
-import { refuse, requireHttp1 } from './stream-end.js';
+import { refuse } from './stream-end.js';
 import { logStream } from './stream-log.js';
 
 const OTHER = { status: 417, why: OTHER_EXPECTATION };
 export type Http2Figures = Pick<Http2Record, 'countRefused' | 'countReset' | 'held'>;
-
-/** A request that continues after its callback. */
-export type UnderWay = Http2Exchange | CompatAnswer;
 
 export interface Http2BridgeParts {
   readonly options: ConnectionLimits & HeldLimits & PaceLimits & { readonly bodyLimit: number };
@@ -44,27 +37,21 @@ export interface Http2BridgeParts {
   readonly accessLog?: AccessLog | undefined;
   /** Undefined: any number of requests is served at once. */
   readonly gate?: RequestGate | undefined;
-  /** Asked where Node's own request and response are served; `serve` has it built in. */
-  readonly limit?: Pick<WorkerLimit, 'refusalOf'> | undefined;
   /** May not throw. */
-  serve(exchange: Exchange): void;
-  /** In place of `serve`: gets Node's own request and response. */
-  readonly listener?: Http2Listener | undefined;
-  /** The functions that `listener` calls. */
-  listeners?(): readonly object[];
-  /** Code that instruments the listener makes the spans of its requests. */
+  serve(exchange: Http2Exchange): void;
+  /** What `serve` calls answers expectations itself. */
+  readonly takesExpectations?: boolean;
+  /** Code that instruments the handler makes the spans of its requests. */
   isInstrumented?(): boolean;
   /** Of a session id. */
   remote?(fd: number): { readonly remoteAddress: string };
-  /** Beside `listener`: emits an event of Node's server; false: it has no listeners. */
-  notify?(event: 'checkContinue' | 'checkExpectation', ...args: Parameters<Http2Listener>): boolean;
-  /** The listener has thrown, or its promise was rejected. */
-  failed?(error: unknown): void;
+  /** A connection has ended. */
+  closed?(fd: number): void;
   /** An answer of this status has begun. */
   answered(status: number): void;
-  begun(request: UnderWay): void;
+  begun(request: Http2Exchange): void;
   /** The answer is whole, or will never be. */
-  ended(request: UnderWay): void;
+  ended(request: Http2Exchange): void;
 }
 
 const FULL: Refusal = {
@@ -72,8 +59,6 @@ const FULL: Refusal = {
   why: 'The server has reached its limit of requests under way.',
   retryAfterSeconds: 1,
 };
-const MADE_FOR_HTTP1 =
-  'the app is made for HTTP/1, as Express is: clients of HTTP/2 are told to come again by HTTP/1.1; with the option http2: false it is not offered to them';
 const NO_ROOM: Refusal = { status: 503, why: 'Too many answers wait for this client.', retryAfterSeconds: 1 };
 
 export class Http2Bridge {
@@ -83,9 +68,6 @@ export class Http2Bridge {
   /** Requests that continue beyond their callback. */
   readonly #exchanges = new Set<Http2Exchange>();
   #drained: Deferred<void> | undefined;
-  /** The app was seen to be made for HTTP/1. */
-  #needsHttp1 = false;
-  #saidHttp1 = false;
 
   constructor(parts: Http2BridgeParts) {
     this.#parts = parts;
@@ -113,40 +95,29 @@ export class Http2Bridge {
     return this.#drained.promise;
   }
 
-  #hostsOf({ fd, isEncrypted }: Http2Connection): Http2Host & CompatHost {
+  #hostsOf({ fd, isEncrypted }: Http2Connection): Http2Host {
     const { bodyLimit, requestTimeoutMs, minBodyBytesPerSecond = 0 } = this.#parts.options;
     return {
       ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs, minBodyBytesPerSecond },
       forwarded: (sent) => this.#parts.forwarded?.(sent),
       answered: (status) => this.#parts.answered(status),
-      ended: (request: UnderWay) => {
-        if (request instanceof Http2Exchange) this.#exchanges.delete(request);
+      ended: (request) => {
+        this.#exchanges.delete(request);
         this.#parts.gate?.leave(request);
         this.#parts.ended(request);
       },
-      failed: (error: unknown) => this.#debug(error, fd),
-      broken: (fault: unknown) => this.#parts.failed?.(fault),
+      failed: (error) => this.#debug(error, fd),
     };
   }
 
-  #serve(host: Http2Host & CompatHost, held: HeldStream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
+  #serve(host: Http2Host, held: HeldStream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     const { stream } = held;
-    const { listener } = this.#parts;
-    // It comes again, and is logged then.
-    if (listener !== undefined && this.#isForHttp1) return this.#requireHttp1(() => requireHttp1(stream));
     this.#log(host, held, headers, raw);
     const head = readHead(raw, this.#parts.options);
     if ('status' in head) return refuse(stream, head);
-    if (listener !== undefined) {
-      const answer = new CompatAnswer(host, held, headers, head);
-      return this.#whenRoom(held, () => {
-        const refusal = this.#parts.limit?.refusalOf(head, host.fd);
-        if (refusal === undefined) this.#serveApp(listener, answer, head);
-        else this.#refuse(stream, refusal);
-      });
-    }
     const { expect } = headers;
-    if (expect !== undefined && !isContinue(expect)) return refuse(stream, OTHER);
+    if (expect !== undefined && !isContinue(expect) && this.#parts.takesExpectations !== true)
+      return refuse(stream, OTHER);
     const exchange = new Http2Exchange(host, held, stream, head);
     this.#whenRoom(held, () => this.#serveExchange(exchange));
   }
@@ -189,7 +160,7 @@ export class Http2Bridge {
   #serveExchange(exchange: Http2Exchange): void {
     const { gate } = this.#parts;
     this.#whenAdmitted(exchange, () => {
-      exchange.span = this.#startSpan(exchange, exchange);
+      exchange.span = this.#parts.isInstrumented?.() ? undefined : this.#startSpan(exchange);
       if (exchange.span === undefined) this.#parts.serve(exchange);
       else exchange.span.run(() => this.#parts.serve(exchange));
     });
@@ -199,69 +170,19 @@ export class Http2Bridge {
     this.#parts.begun(exchange);
   }
 
-  get #isForHttp1(): boolean {
-    return this.#needsHttp1 || this.#parts.listeners?.().some(isMadeForHttp1) === true;
+  #startSpan(exchange: Http2Exchange): RequestSpan | undefined {
+    return startRequestSpan(exchange, () => this.#parts.remote?.(exchange.fd).remoteAddress ?? '');
   }
 
-  #requireHttp1(tell: () => void): void {
-    if (!this.#saidHttp1) this.#parts.log.warn(MADE_FOR_HTTP1);
-    this.#saidHttp1 = true;
-    tell();
-  }
-
-  #serveApp(listener: Http2Listener, answer: CompatAnswer, head: RequestHead): void {
-    const failed = (error: unknown): void => {
-      if (answer.isReplaced) return;
-      answer.span?.threw(error);
-      if (this.#parts.failed !== undefined) this.#parts.failed(error);
-      answer.refuse({ status: 500, why: 'Internal Server Error' });
-    };
-    answer.track();
-    this.#parts.begun(answer);
-    const call = (): void => {
-      try {
-        const result = this.#call(listener, answer);
-        if (isThenable(result)) result.then(undefined, failed);
-      } catch (error) {
-        failed(error);
-      }
-      if (!answer.isReplaced) return;
-      this.#needsHttp1 = true;
-      this.#requireHttp1(() => answer.requireHttp1());
-    };
-    this.#whenAdmitted(answer, () => {
-      const { request, response } = answer;
-      answer.span = this.#parts.isInstrumented?.() ? undefined : this.#startSpan(head, answer);
-      if (answer.span === undefined) return call();
-      answer.span.bind(request);
-      answer.span.bind(response);
-      answer.span.run(call);
-    });
-  }
-
-  #startSpan(head: RequestHead, { fd, isEncrypted }: Pick<Http2Source, 'fd' | 'isEncrypted'>): RequestSpan | undefined {
-    const { method, target, rawHeaders } = head;
-    const forwarded = this.#parts.forwarded?.({ fd, rawHeaders });
-    const request = { method, target, rawHeaders, isEncrypted, forwarded, httpVersion: '2.0' };
-    return startRequestSpan(request, () => this.#parts.remote?.(fd).remoteAddress ?? '');
-  }
-
-  #whenAdmitted(request: UnderWay, begin: () => void): void {
+  #whenAdmitted(request: Http2Exchange, begin: () => void): void {
     const { gate } = this.#parts;
     if (gate === undefined) begin();
     else gate.enter(request, begin);
   }
 
-  #call(listener: Http2Listener, { request, response }: CompatAnswer): unknown {
-    const { expect } = request.headers;
-    if (expect === undefined) return listener(request, response);
-    const notify = (event: 'checkContinue' | 'checkExpectation'): boolean =>
-      this.#parts.notify?.(event, request, response) === true;
-    return callExpected(expect, response, notify, () => listener(request, response));
-  }
-
   #closed(connection: Http2Connection): void {
     this.#connections.delete(connection);
+    this.#parts.closed?.(connection.fd);
     if (this.#connections.size === 0) this.#drained?.resolve();
   }
 

@@ -49,6 +49,7 @@ export class Http2Exchange implements Exchange {
   readonly #paced: PacedBody;
   readonly #outgoing: Outgoing;
   #isTracked = false;
+  #sendsContinue = true;
   #timer: NodeJS.Timeout | undefined;
   #hasNoBody = false;
   /** Of an answer in pieces with a length. */
@@ -88,6 +89,11 @@ export class Http2Exchange implements Exchange {
     return this.#host.forwarded?.(this);
   }
 
+  /** The client has sent all of it, and it is here. */
+  get hasWholeBody(): boolean {
+    return this.#streamed?.isComplete ?? true;
+  }
+
   /** The exchange continues after its callback. */
   track(): void {
     this.#isTracked = true;
@@ -103,6 +109,11 @@ export class Http2Exchange implements Exchange {
   }
 
   onHalfClosed(): void {}
+
+  /** The reader of the body sends 100 Continue itself, or does not: reading the body does not send it. */
+  leaveContinue(): void {
+    this.#sendsContinue = false;
+  }
 
   onLeaving(listener: () => void): void {
     this.#leavingListener = listener;
@@ -195,7 +206,7 @@ export class Http2Exchange implements Exchange {
     const asks = findHeader(this.rawHeaders, 'expect')?.toLowerCase() === '100-continue';
     return new StreamBody(this.#stream, bodyLimit, {
       wanted: () => {
-        if (asks) this.inform(100, []);
+        if (asks && this.#sendsContinue) this.inform(100, []);
       },
       came: (bytes) => {
         this.#timer?.refresh();

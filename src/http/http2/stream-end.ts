@@ -3,7 +3,7 @@ import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { RequestSpan } from '../request-span.js';
 import { answerHeaders, type Refusal } from './fields.js';
 
-const { NGHTTP2_NO_ERROR, NGHTTP2_HTTP_1_1_REQUIRED } = constants;
+const { NGHTTP2_NO_ERROR } = constants;
 
 /** The answer is whole: a client that is still sending its request need not go on (RFC 9113, 8.1). */
 export function closeBehindAnswer(stream: ServerHttp2Stream): void {
@@ -21,11 +21,6 @@ export function closeBehindAnswer(stream: ServerHttp2Stream): void {
  */
 export function breakOff(stream: ServerHttp2Stream): void {
   if (!stream.destroyed) stream.destroy(new Error('the answer was broken off'));
-}
-
-/** The client is to ask again by HTTP/1.1 (RFC 9113, 7); browsers and curl do it by themselves. */
-export function requireHttp1(stream: ServerHttp2Stream): void {
-  if (!stream.destroyed && !stream.closed && !stream.headersSent) stream.close(NGHTTP2_HTTP_1_1_REQUIRED);
 }
 
 /** Whoever has answered, the stream knows the status. */
