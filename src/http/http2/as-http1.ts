@@ -76,6 +76,8 @@ export class AsHttp1 implements RawExchange {
   /** Bytes of the body of the answer that are still to come. */
   #left = UNTIL_THE_END;
   #decoder: ChunkedDecoder | undefined;
+  /** The rest of the answer may be on its way in this turn; without it the length in the head is wrong. */
+  #held: { readonly status: number; readonly fields: FieldList; readonly rest: Buffer } | undefined;
 
   /** @param ended the place is free again */
   constructor(exchange: Http2Exchange, place: number, { remoteAddress, remotePort }: Address, ended: () => void) {
@@ -125,7 +127,10 @@ export class AsHttp1 implements RawExchange {
 
   writeRaw(data: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): boolean {
     if (this.#exchange.isEnded) return true;
-    if (this.#hasBegun) return this.#write(bytesOf(data, encoding));
+    if (this.#hasBegun) {
+      this.#release();
+      return this.#write(bytesOf(data, encoding));
+    }
     // Heads come whole, and as texts.
     const text = typeof data === 'string' ? data : Buffer.from(data).toString('latin1');
     let at = 0;
@@ -140,6 +145,7 @@ export class AsHttp1 implements RawExchange {
   }
 
   finish(close: boolean): void {
+    this.#release();
     if (this.#hasBegun) this.#end();
     else this.#exchange.abort();
     if (!close) this.#ended();
@@ -150,7 +156,9 @@ export class AsHttp1 implements RawExchange {
   }
 
   abort(): void {
-    this.#exchange.abort();
+    if (this.#held === undefined) return this.#exchange.abort();
+    this.#held = undefined;
+    this.#exchange.respond(500, '', ['content-type', 'text/plain; charset=utf-8'], 'Internal Server Error\n');
   }
 
   tunnel(): Tunnel {
@@ -168,8 +176,17 @@ export class AsHttp1 implements RawExchange {
     const isWhole = this.#decoder === undefined && this.#left === rest.length;
     // Of a request that is still read the answer does not end before its reader has it all.
     if (isWhole && this.hasWholeBody) return this.#exchange.respond(status, '', fields, rest);
-    this.#exchange.begin(status, '', fields);
-    this.#write(rest);
+    this.#held = { status, fields, rest };
+    if (this.#left === UNTIL_THE_END) this.#release();
+    else setImmediate(() => this.#release());
+  }
+
+  #release(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held === undefined || this.#exchange.isEnded) return;
+    this.#exchange.begin(held.status, '', held.fields);
+    this.#write(held.rest);
   }
 
   #frame(status: number, fields: FieldList): void {

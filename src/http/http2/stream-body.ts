@@ -87,6 +87,7 @@ export class StreamBody implements RequestBody {
     this.#events.wanted();
     this.#stream.on('readable', this.#onReadable);
     this.#stream.on('end', this.#onEnd);
+    if (this.#stream.readableEnded) this.#onEnd(); // an empty one ends without a reader
   }
 
   #rescue(): void {
