@@ -3,7 +3,7 @@
  * process of this node.
  */
 import { describe, ServerError, serializeError } from '../errors/index.js';
-import { checkRoomName } from '../ipc/room-name.js';
+import { checkRoomName } from '../memory/room-name.js';
 import { integer, refuseNoObject } from '../options/check.js';
 import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { clonedBytes } from '../shared/cloned.js';

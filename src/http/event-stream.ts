@@ -1,6 +1,6 @@
 /** Server-sent events, as the HTML standard has them. */
 import { describe, ServerError } from '../errors/index.js';
-import { checkRoomName } from '../ipc/room-name.js';
+import { checkRoomName } from '../memory/room-name.js';
 import type { Exchange } from './exchange.js';
 
 /** One event, as the HTML standard has it. */

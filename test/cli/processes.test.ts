@@ -132,7 +132,9 @@ describe('a config file that cannot be used', () => {
     const child = await someProcess();
     await world.serve({}, child.pid);
     for (const each of words) {
-      const told = expect.stringMatching(/is not JSON[^\n]*\nBy its pid a server is reached all the same: "tswoole list"/);
+      const told = expect.stringMatching(
+        /is not JSON[^\n]*\nBy its pid a server is reached all the same: "tswoole list"/,
+      );
       expect((await world.run(...each)).failure).toEqual([ExitCode.usage, told]);
     }
   });

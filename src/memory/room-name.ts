@@ -1,6 +1,6 @@
 /** Names of rooms, as users give them. Runs in every process. */
 import { describe, ServerError } from '../errors/index.js';
-import { MAX_ROOM_NAME_BYTES } from '../memory/room-board.js';
+import { MAX_ROOM_NAME_BYTES } from './room-board.js';
 
 /** Half of a surrogate pair has no UTF-8: other processes and nodes would hear of another room. @throws ServerError ERR_ROOM_NAME */
 export function checkRoomName(room: unknown): void {
