@@ -59,10 +59,20 @@ export class Chromium {
     throw new Error('chromium has ended before it listened');
   }
 
-  async open(url: string): Promise<Page> {
-    const { targetId } = await this.call('Target.createTarget', { url });
+  /** @param context where the page keeps its cookies: see `newContext` */
+  async open(url: string, context?: string): Promise<Page> {
+    const { targetId } = await this.call('Target.createTarget', { url, browserContextId: context });
     const { sessionId } = await this.call('Target.attachToTarget', { targetId, flatten: true });
     return new Page(this, sessionId as string);
+  }
+
+  /** As another person's browser: with no cookie of other pages. It goes with its pages by `removeContext`. */
+  async newContext(): Promise<string> {
+    return (await this.call('Target.createBrowserContext', {}))['browserContextId'] as string;
+  }
+
+  async removeContext(context: string): Promise<void> {
+    await this.call('Target.disposeBrowserContext', { browserContextId: context });
   }
 
   /** @internal */

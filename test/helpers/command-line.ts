@@ -39,6 +39,11 @@ export async function endCommandLines(): Promise<void> {
   for (const line of all) await line.end();
 }
 
+/** `endCommandLines` leaves it alone: it ends by `end()`. */
+export function keepOpen(line: CommandLine): void {
+  open.delete(line);
+}
+
 export class CommandLine {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 'cli-')));
   readonly runDir = join(this.folder, 'run');

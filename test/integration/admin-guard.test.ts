@@ -3,9 +3,10 @@ import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { poll } from '../helpers/server-process.js';
+import { foreground, look, sharedLines } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
@@ -17,12 +18,17 @@ interface Admin {
   readonly port: number;
 }
 
-async function start(admin: object = {}, ...flags: string[]): Promise<Admin> {
+async function start(admin: object): Promise<Admin> {
   const line = new CommandLine();
-  await line.daemon('--admin', JSON.stringify({ port: 0, ...admin }), ...flags);
-  const url = (await line.report()).status.admin;
+  await foreground(line, '--admin', JSON.stringify({ port: 0, ...admin }));
+  const url = (await look(line)).status.admin;
   return { line, url, port: Number(new URL(url).port) };
 }
+
+const shared = sharedLines();
+const withToken = (): Promise<Admin> => shared('with a token', () => start({ token: TOKEN }));
+const withoutToken = (): Promise<Admin> =>
+  shared('without a token', () => start({ hosts: ['metrics.internal', '2001:DB8::1'] }));
 
 /** What comes back until the listener closes; each request must ask for that. */
 function raw(port: number, bytes: string): Promise<string> {
@@ -62,12 +68,12 @@ describe('a refusal', () => {
     ['of a body whose length is too long', '/api/greet', { authorization, 'content-length': String(65_536 * 48) }, 413],
     ['of a body without a length that becomes too long', '/api/greet', { authorization }, 413],
   ])('%s reaches a client that sends 3 MiB before it reads', async (_, path, fields, status) => {
-    const { url } = await start({ token: TOKEN });
+    const { url } = await withToken();
     expect(await upload(`${url}${path}`, fields, 48)).toBe(status);
   });
 
   it('reaches a client that never ends its body', async () => {
-    const { port } = await start({ token: TOKEN });
+    const { port } = await withToken();
     const fields = `Host: 127.0.0.1:${port}\r\nContent-Length: 5000000`;
     expect(statusOf(await raw(port, `POST /api/greet HTTP/1.1\r\n${fields}\r\n\r\nbegun`))).toBe(401);
   });
@@ -75,7 +81,7 @@ describe('a refusal', () => {
 
 describe('a profile', () => {
   it('asked for over HTTP is the answer, and no path is taken', async () => {
-    const { line, url } = await start({ token: TOKEN });
+    const { line, url } = await withToken();
     const target = join(line.folder, 'written');
     const post = (body: object): Promise<Response> =>
       fetch(`${url}/api/profile`, {
@@ -102,7 +108,7 @@ describe('a profile', () => {
   });
 
   it('asked for over the control socket replaces nothing: not a file, not what a link leads to', async () => {
-    const { line } = await start();
+    const { line } = await withoutToken();
     const file = join(line.folder, 'precious');
     const link = join(line.folder, 'link');
     const dangling = join(line.folder, 'dangling');
@@ -129,7 +135,7 @@ describe('a profile', () => {
 
 describe('the admin listener', () => {
   it('answers for the addresses it listens on, localhost and the hosts of its option, and for no other', async () => {
-    const { port } = await start({ hosts: ['metrics.internal', '2001:DB8::1'] });
+    const { port } = await withoutToken();
     const ask = async (target: string, ...fields: string[]): Promise<number> =>
       statusOf(await raw(port, get(target, ...fields)));
     for (const path of ['/metrics', '/healthz', '/readyz', '/', '/api', '/api/status']) {
@@ -156,7 +162,7 @@ describe('the admin listener', () => {
   });
 
   it('looks at the host of an absolute target too', async () => {
-    const { port } = await start();
+    const { port } = await withoutToken();
     const ask = async (target: string, host = 'localhost'): Promise<number> =>
       statusOf(await raw(port, get(target, `Host: ${host}`)));
     expect(await ask('http://localhost/metrics')).toBe(200);
@@ -168,7 +174,7 @@ describe('the admin listener', () => {
   });
 
   it('refuses targets that are no path with 400, unknown ones with 404, and tells nothing of itself', async () => {
-    const { port } = await start();
+    const { port } = await withoutToken();
     const refused: readonly (readonly [target: string, status: number])[] = [
       ...(['//', '//evil.example/metrics', '/%', '/%zz', '/api/%ff', '/metrics?%', '*', 'metrics'] as const).map(
         (target) => [target, 400] as const,
@@ -190,7 +196,7 @@ describe('the admin listener', () => {
   });
 
   it('refuses methods and bodies it does not take, and still serves', async () => {
-    const { port, url, line } = await start({ token: TOKEN });
+    const { port, url, line } = await withToken();
     const say = (method: string, path: string, body = ''): Promise<string> =>
       raw(
         port,
@@ -207,11 +213,13 @@ describe('the admin listener', () => {
     expect(failed).toContain('it is not my day');
     expect(failed).not.toMatch(/stack|\bat |operated/);
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
-    expect((await line.report()).status.phase).toBe('running');
+    expect((await look(line)).status.phase).toBe('running');
   });
 
   it('tells of a failed reload without a stack or the folders of the machine', async () => {
-    const { line, url } = await start({ token: TOKEN });
+    const { line, url } = await withToken();
+    const source = readFileSync(line.script, 'utf8');
+    onTestFinished(() => writeFileSync(line.script, source));
     writeFileSync(line.script, "import './not-there.js';\n");
     const headers = { authorization: `Bearer ${TOKEN}` };
     const answer = await fetch(`${url}/api/reload`, { method: 'POST', headers });
@@ -222,7 +230,7 @@ describe('the admin listener', () => {
   });
 
   it('does not wait for a body that stalls', async () => {
-    const { port, url } = await start({ token: TOKEN });
+    const { port, url } = await withToken();
     const head = `POST /api/greet HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Length: 100\r\n\r\n{`;
     const [answer, halfHead] = await Promise.all([raw(port, head), raw(port, 'GET /metrics HTTP/1.1\r\nHo')]);
     for (const text of [answer, halfHead]) expect([0, 408]).toContain(statusOf(text));

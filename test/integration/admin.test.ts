@@ -2,14 +2,25 @@ import { createConnection } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { PACE } from '../helpers/deadline.js';
 import { poll } from '../helpers/server-process.js';
+import { foreground, look, sharedLines, tell } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
 const TOKEN = 'a-token-of-some-length';
 
-async function adminOf(line: CommandLine): Promise<string> {
-  return (await line.report()).status.admin;
+interface Admin {
+  readonly line: CommandLine;
+  readonly url: string;
+  readonly pid: number;
+  readonly port: number;
+}
+
+async function start(...flags: string[]): Promise<Admin> {
+  const line = new CommandLine();
+  const { pid, port } = await foreground(line, ...flags);
+  return { line, url: (await look(line)).status.admin, pid, port };
 }
 
 /** Samples by name and labels. */
@@ -30,8 +41,7 @@ function sum(samples: Map<string, number>, name: string): number {
 
 describe('the metrics', () => {
   it('have every figure while a worker spins, and their sums are what the clients counted', async () => {
-    const line = new CommandLine();
-    const { port } = await line.daemon('--admin', '0', '--task-workers', '1');
+    const { line, url, port } = await start('--admin', '0', '--task-workers', '1');
     const clients = await Client.openMany(port, 20);
     for (const client of clients) {
       for (let i = 0; i < 50; i++) client.write(`${i}\n`);
@@ -39,9 +49,8 @@ describe('the metrics', () => {
     }
     await clients[0]?.ask('task');
     clients[0]?.write('spin\n');
-    const url = await adminOf(line);
     await poll('it spins', async () => {
-      const { workers } = await line.report();
+      const { workers } = await look(line);
       return workers.some(({ loopStandsMs }) => loopStandsMs > 500);
     });
     const samples = await scrape(url);
@@ -66,14 +75,12 @@ describe('the metrics', () => {
   });
 
   it('tell why processes were replaced', async () => {
-    const line = new CommandLine();
-    const { port } = await line.daemon('--admin', '0', '--max-memory', '180m');
-    const url = await adminOf(line);
+    const { line, url, port } = await start('--admin', '0', '--max-memory', '180m');
     const crash = await Client.open(port);
     crash.write('exit\n');
     await poll('one has ended', async () => (await scrape(url)).get('tswoole_process_ends_total{reason="exit"}') === 1);
     await poll('another one serves', async () => sum(await scrape(url), 'tswoole_worker_up') === 2);
-    await line.must('reload');
+    await tell(line, 'reload');
     expect((await scrape(url)).get('tswoole_process_ends_total{reason="reload"}')).toBe(2);
     await line.must('worker', 'stop', '0', '--force');
     await poll(
@@ -93,14 +100,12 @@ describe('the metrics', () => {
 
 describe('health', () => {
   it('is ready while clients are served, and not from the first moment of the shutdown', async () => {
-    const line = new CommandLine();
-    const { port, pid } = await line.daemon('--admin', '0', '--max-wait-ms', '2000');
-    const url = await adminOf(line);
+    const { line, url, port, pid } = await start('--admin', '0', '--max-wait-ms', '2000', '--worker-num', '1');
     const status = async (path: string): Promise<number> => (await fetch(`${url}${path}`)).status;
     expect([await status('/healthz'), await status('/readyz')]).toEqual([200, 200]);
     const client = await Client.open(port);
     client.write('spin\n'); // holds the shutdown up
-    await poll('it spins', async () => (await line.report()).workers.some(({ loopStandsMs }) => loopStandsMs > 300));
+    await poll('it spins', async () => (await look(line)).workers.some(({ loopStandsMs }) => loopStandsMs > 300));
     process.kill(pid, 'SIGTERM');
     await poll('it is not ready', async () => (await status('/readyz')) === 503);
     expect(await status('/healthz')).toBe(200);
@@ -108,10 +113,8 @@ describe('health', () => {
   });
 
   it('is not ready while no worker takes packets', async () => {
-    const line = new CommandLine();
-    await line.daemon('--admin', '0', '--worker-num', '1');
-    const url = await adminOf(line);
-    const { workers } = await line.report();
+    const { line, url } = await start('--admin', '0', '--worker-num', '1');
+    const { workers } = await look(line);
     process.kill(workers[0]?.pid ?? 0, 'SIGKILL');
     await poll('it is not ready', async () => (await fetch(`${url}/readyz`)).status === 503);
     await poll('it is ready again', async () => (await fetch(`${url}/readyz`)).status === 200);
@@ -119,10 +122,11 @@ describe('health', () => {
 });
 
 describe('the commands over HTTP', () => {
+  const shared = sharedLines();
+  const withoutToken = (): Promise<Admin> => shared('', () => start('--admin', '0', '--worker-num', '1'));
+
   it('look without a token, and change nothing', async () => {
-    const line = new CommandLine();
-    const { pid } = await line.daemon('--admin', '0');
-    const url = await adminOf(line);
+    const { line, url, pid } = await withoutToken();
     expect(await (await fetch(`${url}/api/status`)).json()).toMatchObject({ masterPid: pid, phase: 'running' });
     expect(await (await fetch(`${url}/api/connections?count=5`)).json()).toEqual({ connections: [], next: 0 });
     expect(await (await fetch(`${url}/api`)).json()).toContainEqual(expect.objectContaining({ name: 'reload' }));
@@ -134,13 +138,11 @@ describe('the commands over HTTP', () => {
     expect(await statusOf('/nix')).toBe(404);
     expect(await statusOf('/metrics', { method: 'DELETE' })).toBe(405);
     expect(await statusOf('/api/connections?count=lots')).toBe(400);
-    expect((await line.report()).status.generation).toBe(0);
+    expect((await look(line)).status.generation).toBe(0);
   });
 
   it('are not for pages of other hosts', async () => {
-    const line = new CommandLine();
-    await line.daemon('--admin', '0');
-    const port = Number(new URL(await adminOf(line)).port);
+    const port = Number(new URL((await withoutToken()).url).port);
     const answer = await new Promise<string>((resolve, reject) => {
       let text = '';
       const socket = createConnection(port, '127.0.0.1', () =>
@@ -155,9 +157,7 @@ describe('the commands over HTTP', () => {
   });
 
   it('are carried out with the token, whatever the server', async () => {
-    const line = new CommandLine();
-    await line.daemon('--admin', JSON.stringify({ port: 0, token: TOKEN }));
-    const url = await adminOf(line);
+    const { line, url } = await start('--admin', JSON.stringify({ port: 0, token: TOKEN }), '--worker-num', '1');
     const post = (path: string, token: string, body = ''): Promise<Response> =>
       fetch(`${url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${token}` }, body });
     expect((await post('/api/reload', 'another-token-of-some')).status).toBe(401);
@@ -186,9 +186,8 @@ describe('the commands over HTTP', () => {
   });
 
   it('have a port that is free, or the server does not start', async () => {
-    const line = new CommandLine();
-    await line.daemon('--admin', '0', '--name', 'one');
-    const { port } = new URL(await adminOf(line));
+    const { line, url } = await withoutToken();
+    const { port } = new URL(url);
     const second = await line.run('start', line.script, '--daemon', '--admin', port);
     expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_PORT_IN_USE') });
     expect(await line.servers()).toHaveLength(1);
@@ -197,11 +196,13 @@ describe('the commands over HTTP', () => {
 
 describe('a worker whose loop stands still', () => {
   it('is logged with the place, killed and replaced', async () => {
-    const line = new CommandLine();
-    const { port } = await line.daemon('--admin', '0', '--worker-timeout-ms', '1000', '--log-file', 'it.log');
-    const url = await adminOf(line);
+    const hangs = ['--worker-timeout-ms', '1000', '--worker-num', '1'];
+    const { line, url, port } = await start('--admin', '0', ...hangs, '--log-file', 'it.log');
     const client = await Client.open(port);
     const [, before] = (await client.ask('a')).split(' ');
+    // A loop that stops at once is killed without a stack: the thread that takes it does not run yet.
+    const lives = async (): Promise<boolean> => ((await look(line)).workers[0]?.uptimeMs ?? 0) > 1000 * PACE;
+    await poll('it has lived for a while', lives);
     client.write('spin\n');
     await poll(
       'it was replaced',

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { PACE } from '../helpers/deadline.js';
 import { poll } from '../helpers/server-process.js';
+import { look, sharedLines } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
@@ -144,7 +145,7 @@ describe('start --daemon says why the server does not come up:', () => {
 });
 
 describe.each(['process', 'base'])('start in the foreground says once why the server does not come up (%s)', (mode) => {
-  const env = { MORE: JSON.stringify({ mode }), TSWOOLE_OPTION_WORKER_NUM: '3' };
+  const env = { MORE: JSON.stringify({ mode }), TSWOOLE_OPTION_WORKER_NUM: '2' };
 
   it.each([
     ['throws', `boot(() => { throw new TypeError('no database'); })`, /TypeError: no database/g],
@@ -220,18 +221,23 @@ function messagesIn({ folder }: CommandLine): string[] {
 }
 
 describe('reload says why the old workers go on:', () => {
+  const shared = sharedLines();
+
   it.each([...causes, ['is a script with a syntax error', 'boot(() => {', [/SyntaxError/]] as const])(
     'a new worker %s',
     async (_, code, told) => {
       // The time-out is that of the running server.
       const isSlow = code.includes('bootTimeoutMs');
-      const line = lineWith(GOOD, isSlow ? { MORE: JSON.stringify({ bootTimeoutMs: SHORT_MS }) } : {});
-      await line.daemon();
+      const { line } = await shared(String(isSlow), async () => {
+        const started = lineWith(GOOD, isSlow ? { MORE: JSON.stringify({ bootTimeoutMs: SHORT_MS }) } : {});
+        await started.daemon();
+        return { line: started };
+      });
       writeFileSync(line.script, script(code));
       const { code: exitCode, stderr } = await line.run('reload');
       for (const pattern of told) expect(stderr).toMatch(pattern);
       expect(exitCode).toBe(1);
-      expect((await line.report()).status).toMatchObject({ ready: true, state: 'running', crashLoops: [] });
+      expect((await look(line)).status).toMatchObject({ ready: true, state: 'running', crashLoops: [] });
     },
   );
 });
@@ -274,7 +280,7 @@ describe('a server whose processes do not stay up', () => {
     expect((await fetch(`${admin}/readyz`)).status).toBe(200);
     writeFileSync(line.script, GOOD);
     await line.must('reload');
-    expect((await line.report()).status).toMatchObject({ state: 'running', crashLoops: [] });
+    expect((await look(line)).status).toMatchObject({ state: 'running', crashLoops: [] });
   });
 
   it('tells of a process of the user, and of a script that does not boot any more', async () => {
@@ -296,8 +302,3 @@ describe('a server whose processes do not stay up', () => {
     expect((await look(line)).status.ready).toBe(false);
   });
 });
-
-/** `status` of a server that is not well ends with 6. */
-async function look(line: CommandLine): Promise<Awaited<ReturnType<CommandLine['report']>>> {
-  return JSON.parse((await line.run('status', '--json')).stdout) as Awaited<ReturnType<CommandLine['report']>>;
-}

@@ -217,7 +217,7 @@ it('imports modules of the user, by the import() of the loader alone', () => {
   writeFileSync(
     join(copy, 'imports.cjs'),
     `const { Server } = require('./dist/index.cjs');
-    const server = new Server({ port: 0, logLevel: 'error', workerNum: 2, reactorNum: 1, framing: { type: 'custom', length: '${copy}/framing.mjs' } });
+    const server = new Server({ port: 0, logLevel: 'error', workerNum: 1, reactorNum: 1, framing: { type: 'custom', length: '${copy}/framing.mjs' } });
     server.on('receive', () => {});
     server.on('start', () => { console.log('up'); server.shutdown(); });
     void server.start();`,

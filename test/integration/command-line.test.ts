@@ -1,12 +1,36 @@
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { CommandLine, endCommandLines, type Result } from '../helpers/command-line.js';
 import { poll } from '../helpers/server-process.js';
+import { foreground, look, sharedLines } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
+
+interface Daemon {
+  readonly line: CommandLine;
+  readonly pid: number;
+  readonly port: number;
+  /** What its start has said. */
+  readonly started: Result;
+}
+
+const shared = sharedLines();
+
+/** For tests that leave it as it is. */
+function daemonWith(...flags: string[]): Promise<Daemon> {
+  return shared(flags.join(' '), async () => {
+    const line = new CommandLine();
+    const started = await line.run('start', line.script, '--daemon', ...flags);
+    const [, pid = '0', port = '0'] = /process (\d+), listening on [^ ]*:(\d+)/.exec(started.stdout) ?? [];
+    return { line, pid: Number(pid), port: Number(port), started };
+  });
+}
+
+const withoutLog = (): Promise<Daemon> => daemonWith();
+const withLog = (): Promise<Daemon> => daemonWith('--worker-num', '1', '--log-file', 'it.log');
+const oneWorker = (): CommandLine => new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
 
 describe('tswoole doctor', () => {
   it('looks at this machine, and its exit code says whether something is to be mended', async () => {
@@ -45,7 +69,7 @@ describe('a daemon', () => {
 
     expect(await line.must('scale', '4')).toContain('4 workers');
     expect(await line.must('scale', '-3')).toContain('1 worker');
-    expect((await line.report()).workers).toHaveLength(1);
+    expect((await look(line)).workers).toHaveLength(1);
     expect(await client.ask('c')).toMatch(/^c \d+ 0$/);
 
     expect(await line.must('workers')).toMatch(/^ID .*\n *0 +worker +\d+ +idle/);
@@ -58,7 +82,7 @@ describe('a daemon', () => {
     const restarted = await line.must('restart');
     const again = Number(/process (\d+),/.exec(restarted)?.[1]);
     expect(again).not.toBe(pid);
-    expect((await line.report()).status).toMatchObject({
+    expect((await look(line)).status).toMatchObject({
       masterPid: again,
       maxWorkerNum: 4,
       pidFile: join(line.folder, 'it.pid'),
@@ -76,16 +100,14 @@ describe('a daemon', () => {
   });
 
   it('says that what it writes is lost where it has no log file', async () => {
-    const line = new CommandLine();
     const lost = expect.stringMatching(/^It has no log file, so what .* is lost: .*--log-file FILE/);
-    expect(await line.run('start', line.script, '--daemon')).toMatchObject({ code: 0, stderr: lost });
-    const { code, stderr } = await line.run('start', line.script, '--daemon', '--log-file', 'it.log');
+    expect((await withoutLog()).started).toMatchObject({ code: 0, stderr: lost });
+    const { code, stderr } = (await withLog()).started;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
   it('that does not come up says why, with a code, and leaves nothing', async () => {
-    const line = new CommandLine();
-    const { port } = await line.daemon();
+    const { line, port } = await withoutLog();
     const taken = await line.run('start', line.script, '--daemon', '--port', String(port));
     expect(taken.code).toBe(1);
     expect(taken.stderr).toContain('ERR_PORT_IN_USE');
@@ -100,8 +122,7 @@ describe('a daemon', () => {
   });
 
   it('has a session of its own, no terminal, and writes what scripts print to the log file', async () => {
-    const line = new CommandLine();
-    const { pid } = await line.daemon('--log-file', 'it.log');
+    const { line, pid } = await withLog();
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
     expect(fields.slice(3, 5)).toEqual([String(pid), '0']);
     const log = (): string => readFileSync(join(line.folder, 'it.log'), 'utf8');
@@ -112,17 +133,17 @@ describe('a daemon', () => {
 
 describe('a restart', () => {
   it('keeps the environment the daemon was started with, until it is told to take another', async () => {
-    const line = new CommandLine();
+    const line = oneWorker();
     await line.daemon();
-    line.env['TSWOOLE_OPTION_WORKER_NUM'] = '1';
+    line.env['TSWOOLE_OPTION_WORKER_NUM'] = '2';
     await line.must('restart');
-    expect((await line.report()).status.workerNum).toBe(2);
+    expect((await look(line)).status.workerNum).toBe(1);
     await line.must('restart', '--update-env');
-    expect((await line.report()).status.workerNum).toBe(1);
+    expect((await look(line)).status.workerNum).toBe(2);
   });
 
   it('of a script that does not start any more says so', async () => {
-    const line = new CommandLine();
+    const line = oneWorker();
     await line.daemon();
     writeFileSync(line.script, 'throw new Error("broken by now");');
     const { code, stderr } = await line.run('restart');
@@ -132,13 +153,8 @@ describe('a restart', () => {
   });
 
   it('of a server in the foreground is left to whoever has started it', async () => {
-    const line = new CommandLine();
-    const child = spawn('tswoole', ['start', line.script], {
-      cwd: line.folder,
-      env: line.env,
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    await new Promise((resolve) => child.stdout.once('data', resolve));
+    const line = oneWorker();
+    await foreground(line);
     expect(await line.run('restart')).toMatchObject({ code: 1, stderr: expect.stringContaining('not a daemon') });
     await line.must('stop');
   });
@@ -146,7 +162,7 @@ describe('a restart', () => {
 
 describe('where several servers run', () => {
   it('they are listed, and one is chosen by name, pid or pid file', async () => {
-    const line = new CommandLine();
+    const line = oneWorker();
     const one = await line.daemon('--name', 'one', '--pid-file', 'one.pid');
     const two = await line.daemon('--name', 'two');
     expect((await line.servers()).map(({ name }) => name)).toEqual(['one', 'two']);
@@ -163,7 +179,7 @@ describe('where several servers run', () => {
 
 describe('a pid file', () => {
   it('lets exactly one of two starts at once win; the other says who runs', async () => {
-    const line = new CommandLine();
+    const line = oneWorker();
     const start = (): ReturnType<CommandLine['run']> =>
       line.run('start', line.script, '--daemon', '--pid-file', 'it.pid');
     const results = await Promise.all([start(), start(), start()]);
@@ -179,7 +195,7 @@ describe('a pid file', () => {
   });
 
   it('that a killed server has left, with the pid of another program by now, is never signalled', async () => {
-    const line = new CommandLine();
+    const line = oneWorker();
     writeFileSync(join(line.folder, 'it.pid'), `${process.pid}\n`);
     for (const command of [['stop'], ['reload'], ['status']]) {
       const { code, stderr } = await line.run(...command, '--pid-file', 'it.pid');
@@ -192,7 +208,7 @@ describe('a pid file', () => {
   });
 
   it('finds a server that cannot be asked, to be told by signals', async () => {
-    const line = new CommandLine();
+    const line = oneWorker();
     const { pid } = await line.daemon('--pid-file', 'it.pid', '--control', 'false');
     expect(await line.servers()).toEqual([]);
     expect((await line.run('status', '--pid-file', 'it.pid')).stderr).toContain(String(pid));
@@ -223,8 +239,7 @@ describe('a command that cannot be carried out', () => {
   });
 
   it('by a running server says why', async () => {
-    const line = new CommandLine();
-    await line.daemon();
+    const { line } = await withoutLog();
     expect(await line.run('scale', '9')).toMatchObject({ code: 1, stderr: expect.stringContaining('maxWorkerNum') });
     expect(await line.run('worker', 'stop', '77')).toMatchObject({
       code: 2,
@@ -291,17 +306,15 @@ describe('the other commands', () => {
   });
 
   it("call the server's own and the user's", async () => {
-    const line = new CommandLine();
-    const { pid } = await line.daemon();
+    const { line, pid } = await withoutLog();
     expect(JSON.parse(await line.must('call', 'greet', '{"name":"Ada"}'))).toEqual({ hello: 'Ada', pid });
     expect(await line.must('call')).toMatch(/greet/);
     await line.must('log-level', 'debug');
-    expect((await line.report()).status.logLevel).toBe('debug');
+    expect((await look(line)).status.logLevel).toBe('debug');
   });
 
   it('close a connection', async () => {
-    const line = new CommandLine();
-    const { port } = await line.daemon();
+    const { line, port } = await withoutLog();
     const client = await Client.open(port);
     await client.ask('a');
     const page = JSON.parse(await line.must('connections', '--json')) as { connections: { fd: number }[] };
@@ -310,8 +323,7 @@ describe('the other commands', () => {
   });
 
   it('take profiles of any process', async () => {
-    const line = new CommandLine();
-    await line.daemon();
+    const { line } = await withoutLog();
     await Promise.all(
       ['0', 'manager', 'master'].map(async (process_) => {
         await line.must('profile', process_, '--seconds', '1', '-o', `${process_}.cpuprofile`);

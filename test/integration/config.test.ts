@@ -5,9 +5,11 @@ import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { listEntries } from '../../src/control/run-dir.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
 import { poll } from '../helpers/server-process.js';
+import { look, tell } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
@@ -31,7 +33,7 @@ interface Told {
 }
 
 function lineWith(config: unknown, env: Readonly<Record<string, string>> = {}): CommandLine {
-  const line = new CommandLine(env);
+  const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1', ...env });
   writeFileSync(join(line.folder, 'tells.js'), TELLS);
   const text = typeof config === 'string' ? config : JSON.stringify(config);
   writeFileSync(join(line.folder, typeof config === 'string' ? 'tswoole.config.js' : 'tswoole.config.json'), text);
@@ -46,18 +48,21 @@ const TWO = {
 };
 
 async function ask(line: CommandLine, name: string): Promise<Told> {
-  const { status } = await line.report(name);
+  const { status } = await look(line, name);
   const [address = ''] = status.listening;
   return (await (await fetch(`http://127.0.0.1:${address.split(':').at(-1)}/`)).json()) as Told;
 }
 
-const names = async (line: CommandLine): Promise<string[]> => (await line.servers()).map(({ name }) => name).sort();
+const names = ({ runDir }: CommandLine): string[] =>
+  listEntries(runDir)
+    .map(({ name }) => name)
+    .sort();
 
 describe('two apps of a config file', () => {
   it('are started, looked at, reloaded and stopped, together and by name', async () => {
     const line = lineWith(TWO);
     await line.must('start');
-    expect(await names(line)).toEqual(['api', 'web']);
+    expect((await line.servers()).map(({ name }) => name).sort()).toEqual(['api', 'web']);
 
     const reports = JSON.parse(await line.must('status', '--json')) as { status: { name: string } }[];
     expect(reports.map(({ status }) => status.name)).toEqual(['api', 'web']);
@@ -85,7 +90,7 @@ describe('two apps of a config file', () => {
       /App api runs already, as process \d+\. "tswoole restart api"/,
     );
     expect(await line.must('start')).toMatch(/App api runs already/); // and starts the other one
-    expect(await names(line)).toEqual(['api', 'web']);
+    expect(names(line)).toEqual(['api', 'web']);
     expect(await line.must('stop')).toMatch(/^api: The server .* has ended\.\nweb: The server .* has ended\.\n$/);
     expect(line.tree()).toEqual([]);
     const none = await line.run('stop');
@@ -122,7 +127,7 @@ describe('two apps of a config file', () => {
     writeFileSync(join(line.folder, 'bad.js'), `throw new Error('not today');`);
     const { code, stderr } = await line.run('start');
     expect([code, stderr]).toEqual([1, expect.stringMatching(/not today[\s\S]*tswoole: bad did not start/)]);
-    expect(await names(line)).toEqual(['api']);
+    expect(names(line)).toEqual(['api']);
   });
 });
 
@@ -185,9 +190,8 @@ export default defineConfig({
   expect([told.cwd, told.NODE_ENV]).toEqual([join(line.folder, 'in'), line.env['NODE_ENV']]);
   expect(readFileSync(join(line.folder, 'in/api.log'), 'utf8')).toContain('listening');
   expect(JSON.parse(await line.must('workers', '--json'))).toHaveLength(1);
-  const maxRequest = async (): Promise<unknown> =>
-    (JSON.parse(await line.must('call', 'settings')) as { maxRequest: unknown }).maxRequest;
-  expect(await maxRequest()).toBe(7);
+  const maxRequest = async (): Promise<unknown> => (await tell<{ maxRequest: unknown }>(line, 'settings')).maxRequest;
+  expect(JSON.parse(await line.must('call', 'settings'))).toMatchObject({ maxRequest: 7 });
 
   // As it was started, until the file is asked for.
   await line.must('restart', 'api');
@@ -274,7 +278,7 @@ it('a server of the same name in another project is not taken for the app', asyn
   const line = lineWith({ name: 'api', script: 'tells.js' });
   copyFileSync(line.script, join(line.folder, 'other.js'));
   await line.must('start', 'other.js', '--daemon', '--name', 'api');
-  const [server] = await line.servers();
+  const [server] = listEntries(line.runDir);
   const { code, stderr } = await line.run('stop', 'api');
   expect([code, stderr]).toEqual([
     3,

@@ -5,12 +5,14 @@ import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { Chromium, type Page } from '../helpers/chromium.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { PACE } from '../helpers/deadline.js';
+import { freePort } from '../helpers/engine-process.js';
 import { eventually } from '../helpers/eventually.js';
+import { foreground, look, sharedLines } from '../helpers/shared-lines.js';
 import { hasProgram } from '../helpers/wrk.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
@@ -26,19 +28,33 @@ const DRAWN = [
   ['narrow', 400, 800, 'light'],
 ] as const;
 
+/** One for all tests, whose pages know nothing of each other; a new one after a failure. */
 let browser: Chromium | undefined;
+let context: string | undefined;
 const clients: Socket[] = [];
+/** For tests that leave a server as they have found it. */
+const shared = sharedLines();
+const served = (): Promise<Served> => shared('', () => serve());
 
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.destroy();
-  await browser?.close();
+async function closeBrowser(): Promise<void> {
+  const last = browser;
   browser = undefined;
+  context = undefined;
+  await last?.close();
+}
+
+afterEach(async ({ task }) => {
+  for (const client of clients.splice(0)) client.destroy();
+  if (task.result?.state === 'fail') await closeBrowser();
+  else if (context !== undefined) await browser?.removeContext(context);
+  context = undefined;
   await endCommandLines();
 });
+afterAll(closeBrowser);
 
 describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout: 120_000 * PACE }, () => {
   it('shows live figures, a killed worker, a blocked one; closes a connection, reloads, scales', async () => {
-    const world = await World.open();
+    const world = await World.open(TOKEN, await serve());
     const { page, line } = world;
     await world.show('overview');
     await eventually(async () => expect(await page.texts('tr[data-process] th')).toEqual(['worker 0', 'worker 1']));
@@ -83,7 +99,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   });
 
   it('shows where a blocked worker stands, and a reload while it runs', async () => {
-    const world = await World.open(TOKEN, { flags: ['--worker-timeout-ms', '60000'] });
+    const world = await World.open(TOKEN, await serve({ flags: ['--worker-timeout-ms', '60000'] }));
     const { page, line } = world;
     await world.show('overview');
     const held = join(line.folder, 'hold');
@@ -105,7 +121,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   });
 
   it('shows ten thousand connections a page at a time', async () => {
-    const world = await World.open(TOKEN, { flags: ['--max-connections', '12000'] });
+    const world = await World.open(TOKEN, await serve({ flags: ['--max-connections', '12000'] }));
     const { page } = world;
     const count = Math.min(10_000, mostSockets());
     for (let opened = 0; opened < count; opened += 200)
@@ -152,7 +168,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   });
 
   it('runs nothing of names, keys, log lines and errors that are markup', async () => {
-    const world = await World.open(TOKEN, { fixture: 'hostile-names.js' });
+    const world = await World.open(TOKEN, await serve({ fixture: 'hostile-names.js' }));
     const { page } = world;
     const connect = async (): Promise<WebSocket> => {
       const socket = new WebSocket(`ws://127.0.0.1:${world.port}`);
@@ -181,7 +197,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   });
 
   it('comes back by itself when the server does', async () => {
-    const world = await World.open();
+    const world = await World.open(TOKEN, await serve({ isDaemon: true }));
     await world.show('overview');
     await eventually(async () => expect(await world.page.texts('.brand')).not.toEqual(['']));
     await world.line.must('restart');
@@ -194,7 +210,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   });
 
   it('shows text as text, and nothing to press to those who may only look', async () => {
-    const world = await World.open(READ_TOKEN);
+    const world = await World.open(READ_TOKEN, await served());
     await world.client('throw <img src=x onerror="window.hurt=1"><script>window.hurt=1</script>');
     await world.show('log');
     await eventually(async () =>
@@ -211,13 +227,13 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
   });
 
   it('refuses a wrong token, and says so', async () => {
-    const world = await World.open('');
+    const world = await World.open('', await served());
     await world.logIn('not-the-token-at-all');
     await eventually(async () => expect((await world.page.texts('[role=alert]')).join()).toContain('not the token'));
   });
 
   it('is no wider than a screen of 400 pixels', async () => {
-    const world = await World.open();
+    const world = await World.open(TOKEN, await served());
     await world.page.resize(400, 800);
     for (const view of ['overview', 'connections', 'log', 'ends', 'settings', 'profile']) {
       await world.show(view);
@@ -230,7 +246,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
 describe.runIf(PICTURES !== undefined)('the dashboard', { timeout: 600_000 }, () => {
   it('is drawn', async () => {
     const flags = ['--worker-num', '4', '--task-worker-num', '2', '--max-worker-num', '8', '--name', 'shop'];
-    const world = await World.open(TOKEN, { flags });
+    const world = await World.open(TOKEN, await serve({ flags }));
     const { page } = world;
     const sockets = await Promise.all(Array.from({ length: 120 }, () => world.client('')));
     await world.show('overview');
@@ -256,7 +272,7 @@ describe.runIf(PICTURES !== undefined)('the dashboard', { timeout: 600_000 }, ()
 
 /** At the flame graph of a worker that ran. */
 async function profiled(): Promise<World> {
-  const world = await World.open();
+  const world = await World.open(TOKEN, await served());
   await world.show('profile');
   await world.page.evaluate(
     `(() => { const one = document.querySelector('select[aria-label=Seconds]'); one.value = '1'; one.dispatchEvent(new Event('change', { bubbles: true })); })()`,
@@ -278,32 +294,50 @@ function mostSockets(): number {
   return Number.isNaN(limit) ? 10_000 : limit - 500;
 }
 
-interface OpenAs {
+interface ServeAs {
   readonly flags?: readonly string[];
   /** In place of operated.js. */
   readonly fixture?: string;
+  readonly isDaemon?: boolean;
+}
+
+interface Served {
+  readonly line: CommandLine;
+  readonly url: string;
+  readonly port: number;
+}
+
+async function serve({ flags: more = [], fixture, isDaemon = false }: ServeAs = {}): Promise<Served> {
+  const line = new CommandLine();
+  if (fixture !== undefined) copyFileSync(join(FIXTURES, fixture), line.script);
+  // A port of its own, so that the page finds the server again behind a restart.
+  const admin = { port: await freePort(), dashboard: true, token: TOKEN, readToken: READ_TOKEN };
+  const flags = ['--admin', JSON.stringify(admin), '--max-worker-num', '3', '--log-file', 'log', ...more];
+  const { port } = isDaemon ? await line.daemon(...flags) : await foreground(line, ...flags);
+  return { line, port, url: (await look(line)).status.admin };
 }
 
 class World {
-  readonly line = new CommandLine();
+  readonly line: CommandLine;
   readonly complaints: string[] = [];
   readonly hosts = new Set<string>();
-  page!: Page;
-  url = '';
-  port = 0;
+  readonly page: Page;
+  readonly url: string;
+  readonly port: number;
+
+  private constructor({ line, url, port }: Served, page: Page) {
+    this.line = line;
+    this.url = url;
+    this.port = port;
+    this.page = page;
+  }
 
   /** @param token to log in with; empty: it stays at the log-in */
-  static async open(token = TOKEN, { flags: more = [], fixture }: OpenAs = {}): Promise<World> {
-    const world = new World();
-    if (fixture !== undefined) copyFileSync(join(FIXTURES, fixture), world.line.script);
-    // A port of its own, so that the page finds the server again behind a restart.
-    const admin = { port: freePort(), dashboard: true, token: TOKEN, readToken: READ_TOKEN };
-    const flags = ['--admin', JSON.stringify(admin), '--max-worker-num', '3', '--log-file', 'log', ...more];
-    world.port = (await world.line.daemon(...flags)).port;
-    world.url = (await world.line.report()).status.admin;
-    browser = await Chromium.start();
+  static async open(token: string, server: Served): Promise<World> {
+    browser ??= await Chromium.start();
+    context = await browser.newContext();
+    const world = new World(server, await browser.open('about:blank', context));
     browser.listen((method, params) => world.#hear(method, params));
-    world.page = await browser.open('about:blank');
     await world.page.observe();
     await world.page.goto(`${world.url}/dashboard/`);
     await eventually(async () => expect(await world.page.texts('form h1')).toEqual(['tswoole']));
@@ -364,10 +398,4 @@ class World {
     if (method === 'Log.entryAdded' && (source === 'security' || source === 'violation'))
       this.complaints.push(text ?? '');
   }
-}
-
-/** Nobody listens on it now. */
-function freePort(): number {
-  const script = `const s = require('net').createServer().listen(0, '127.0.0.1', () => { console.log(s.address().port); s.close(); })`;
-  return Number(spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' }).stdout);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
+import { look } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
@@ -129,7 +130,7 @@ describe('the config that tswoole init writes', () => {
     expect(said).toContain(`Wrote ${name}.`);
     expect(said).toContain('npx tswoole start');
     await line.must('start', '--daemon', '--env', 'production');
-    const { status } = await line.report();
+    const { status } = await look(line);
     const [address = ''] = status.listening;
     const answer = await fetch(`http://127.0.0.1:${address.split(':').at(-1)}/`);
     expect(await answer.text()).toMatch(/^served by 0$/);

@@ -25,6 +25,7 @@ import {
   startServer,
   TEST_MODE,
 } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 afterEach(endServers);
 afterEach(endCommandLines);
@@ -68,7 +69,7 @@ describeOnce('a file the server writes to by name', () => {
   });
 
   it('may lie in a folder that is reached through a link', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     mkdirSync(join(line.folder, 'real'));
     symlinkSync(join(line.folder, 'real'), join(line.folder, 'var'));
     await line.daemon('--log-file', 'var/it.log', '--pid-file', 'var/it.pid');
@@ -100,7 +101,7 @@ describeOnce('a file the server writes to by name', () => {
   });
 
   it('is not followed either when it is opened again after a rotation', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     const { port } = await line.daemon('--log-file', 'it.log');
     const file = join(line.folder, 'it.log');
     writeFileSync(join(line.folder, 'precious'), 'precious\n');
@@ -131,12 +132,20 @@ describe('the log of processes without the rights of the master', () => {
     ['chroot', { chroot: '/proc' }],
   ];
 
+  interface Started {
+    readonly server: ServerProcess;
+    readonly file: string;
+  }
+
+  const shared = sharedServers();
+
   /** The folder of the test is root's alone: another user can neither enter it nor make a file there. */
-  async function start(options: object): Promise<{ server: ServerProcess; file: string }> {
-    const server = await startServer('operated.js', {
+  async function start(options: object, starter = startServer): Promise<Started> {
+    const server = await starter('operated.js', {
       copy: true,
       env: {
-        TSWOOLE_OPTION_WORKER_NUM: '2',
+        TSWOOLE_OPTION_WORKER_NUM: TEST_MODE === 'base' ? '2' : '1',
+        TSWOOLE_OPTION_REACTOR_NUM: '1',
         TSWOOLE_OPTION_LOG_FILE: 'it.log',
         TSWOOLE_OPTION_PORT: '0',
         TSWOOLE_OPTION_MODE: TEST_MODE,
@@ -159,8 +168,8 @@ describe('the log of processes without the rights of the master', () => {
 
   const told = (file: string): boolean => logged(file).some((line) => line.includes('thrown on purpose'));
 
-  asRoot.each(rights)('goes on in the new file after SIGWINCH, with %s', async (_, options) => {
-    const { server, file } = await start(options);
+  asRoot.each(rights)('goes on in the new file after SIGWINCH, with %s', async (what, options) => {
+    const { server, file } = await start(options, what === 'user' ? shared : startServer);
     await throwOnce(server.port);
     await poll('it is told', () => told(file));
     for (const round of ['1', '2']) {
@@ -191,10 +200,10 @@ describe('the log of processes without the rights of the master', () => {
   });
 
   asRoot('keeps the owner and the mode that the file had', async () => {
-    const { server, file } = await start({ user: 'nobody' });
+    const { server, file } = await start({ user: 'nobody' }, shared);
     chownSync(file, NOBODY, NOBODY);
     chmodSync(file, 0o600);
-    renameSync(file, `${file}.1`);
+    renameSync(file, `${file}.aside`);
     server.signal('SIGWINCH');
     await poll('the file is there again', () => existsSync(file) && statSync(file).uid === NOBODY);
     expect(statSync(file)).toMatchObject({ uid: NOBODY, gid: NOBODY, mode: expect.any(Number) });

@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ServerStatus } from '../../src/control/controlled.js';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { poll } from '../helpers/server-process.js';
+import { look, sharedLines } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
@@ -35,30 +35,16 @@ async function throwOnce(port: number): Promise<void> {
 }
 
 describe('the log file', () => {
-  it('has one JSON object per line, of all processes, with role, worker id and pid', async () => {
-    const line = new CommandLine();
-    const { port, pid } = await line.daemon('--log-file', 'it.log');
-    await throwOnce(port);
-    await line.must('reload');
-    const { status } = await line.report();
-    await line.must('stop');
-    const lines = linesOf(join(line.folder, 'it.log'));
-    expect(lines).toContainEqual(expect.objectContaining({ role: 'master', pid, level: 'info', msg: 'shutting down' }));
-    expect(lines).toContainEqual(
-      expect.objectContaining({ role: 'manager', pid: status.managerPid, msg: 'reload: done' }),
-    );
-    const error = lines.find(({ level }) => level === 'error');
-    expect(error).toMatchObject({
-      role: 'worker',
-      workerId: expect.any(Number),
-      error: { message: 'thrown on purpose' },
+  const shared = sharedLines();
+  /** With both logs. The last test of those that share it ends it. */
+  const withLogs = (): Promise<{ readonly line: CommandLine; readonly pid: number; readonly port: number }> =>
+    shared('', async () => {
+      const line = new CommandLine();
+      return { line, ...(await line.daemon('--log-file', 'it.log', '--access-log', '{"file":"access.log"}')) };
     });
-    for (const { time } of lines) expect(Number.isNaN(Date.parse(time))).toBe(false);
-  });
 
   it('is opened again by every process after it was moved, by SIGWINCH and by the command', async () => {
-    const line = new CommandLine();
-    const { port, pid } = await line.daemon('--log-file', 'it.log');
+    const { line, port, pid } = await withLogs();
     const file = join(line.folder, 'it.log');
     renameSync(file, `${file}.1`);
     process.kill(pid, 'SIGWINCH');
@@ -76,25 +62,44 @@ describe('the log file', () => {
   });
 
   it.each([
-    ['log file', '--log-file'],
-    ['access log', '--access-log'],
-  ])('that cannot be opened again is told to who asks for it: the %s', async (_, flag) => {
-    const line = new CommandLine();
-    const file = join(line.folder, 'it.txt');
-    const given = flag === '--log-file' ? file : JSON.stringify({ file });
-    await line.daemon(flag, given, ...(flag === '--log-file' ? [] : ['--log-file', 'other.log']));
-    renameSync(file, `${file}.1`);
+    ['log file', 'it.log'],
+    ['access log', 'access.log'],
+  ])('that cannot be opened again is told to who asks for it: the %s', async (_, name) => {
+    const { line } = await withLogs();
+    const file = join(line.folder, name);
+    renameSync(file, `${file}.aside`);
     mkdirSync(file);
     const { code, stdout, stderr } = await line.run('logs', '--reopen');
     expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(/The log file .*it\.txt must be writable, .*EISDIR.*\(ERR_LOG_FILE\)/);
+    expect(stderr).toMatch(/The log file .*must be writable, .*EISDIR.*\(ERR_LOG_FILE\)/);
+    expect(stderr).toContain(`The log file ${file} `);
     rmSync(file, { recursive: true });
     expect(await line.must('logs', '--reopen')).toBe('The log files are opened again.\n');
     expect(statSync(file).isFile()).toBe(true);
   });
 
+  it('has one JSON object per line, of all processes, with role, worker id and pid', async () => {
+    const { line, port, pid } = await withLogs();
+    await throwOnce(port);
+    await line.must('reload');
+    const { status } = await look(line);
+    await line.must('stop');
+    const lines = linesOf(join(line.folder, 'it.log'));
+    expect(lines).toContainEqual(expect.objectContaining({ role: 'master', pid, level: 'info', msg: 'shutting down' }));
+    expect(lines).toContainEqual(
+      expect.objectContaining({ role: 'manager', pid: status.managerPid, msg: 'reload: done' }),
+    );
+    const error = lines.find(({ level }) => level === 'error');
+    expect(error).toMatchObject({
+      role: 'worker',
+      workerId: expect.any(Number),
+      error: { message: 'thrown on purpose' },
+    });
+    for (const { time } of lines) expect(Number.isNaN(Date.parse(time))).toBe(false);
+  });
+
   it('is put aside when it has the size that was said, and so many old ones are kept', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     const { port } = await line.daemon('--log-file', 'it.log', '--log-rotation', '{"size":"64k","keep":2}');
     for (let round = 0; round < 4; round++) {
       const before = readdirSync(line.folder).join();
@@ -112,19 +117,19 @@ describe('the log file', () => {
   });
 
   it('that cannot be written to because the disk is full stops nothing', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     const { port } = await line.daemon('--log-file', '/dev/full');
     await throwOnce(port);
     await line.must('reload');
     const client = await Client.open(port);
     expect(await client.ask('a')).toMatch(/^a /);
-    expect((await line.report()).stats.workerRestarts).toBe(0);
+    expect((await look(line)).stats.workerRestarts).toBe(0);
   });
 
   it.each(['process', 'base'])(
     'lies where the server was started, with the other files, for any workingDir (%s)',
     async (mode) => {
-      const line = new CommandLine();
+      const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: mode === 'base' ? '2' : '1' });
       const inner = join(line.folder, 'inner');
       mkdirSync(inner);
       writeFileSync(
@@ -140,9 +145,8 @@ describe('the log file', () => {
       const files = ['--log-file', 'it.log', '--access-log', '{"file":"access.log"}', '--pid-file', 'it.pid'];
       const path = ['--run-dir', 'run'];
       await line.must('start', 'web.js', '--daemonize', '--mode', mode, '--working-dir', 'inner', ...files, ...path);
-      const report = async () => JSON.parse(await line.must('status', '--json', ...path)) as { status: ServerStatus };
       const ask = async (): Promise<void> => {
-        const { status } = await report();
+        const { status } = await look(line);
         const answer = await fetch(`http://${status.listening[0]}/`);
         expect(await answer.text()).toBe(inner);
       };
@@ -168,7 +172,7 @@ describe('the log file', () => {
 
 describe('standard error', () => {
   it('as a pipe that nobody reads any more stops nothing', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     const child = spawn('tswoole', ['start', line.script], {
       cwd: line.folder,
       env: line.env,
@@ -193,7 +197,7 @@ describe('standard error', () => {
 
 describe("a logger of the user's own", () => {
   it('gets everything, with whose it is', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     writeFileSync(
       join(line.folder, 'own.js'),
       `import { pino } from '${new URL('../../node_modules/pino/pino.js', import.meta.url).pathname}';

@@ -57,7 +57,7 @@ async function withServer(file: string, text: string, use: (line: string) => Pro
   writeFileSync(join(app, file), text);
   const child = spawn(process.execPath, [file], {
     cwd: app,
-    env: { ...process.env, TSWOOLE_OPTION_PORT: '0', TSWOOLE_OPTION_WORKER_NUM: '1' },
+    env: { ...process.env, TSWOOLE_OPTION_PORT: '0', TSWOOLE_OPTION_WORKER_NUM: '1', TSWOOLE_OPTION_REACTOR_NUM: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let errors = '';

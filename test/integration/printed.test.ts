@@ -4,9 +4,11 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { WorkerInfo } from '../../src/control/stats.js';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { poll, TEST_MODE } from '../helpers/server-process.js';
+import { look, sharedLines } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
@@ -27,12 +29,28 @@ class Printing {
   readonly line = new CommandLine();
   readonly file = join(this.line.folder, 'it.log');
   #port = 0;
+  #seen = 0;
 
   async start(...flags: string[]): Promise<this> {
     copyFileSync(FIXTURE, this.line.script);
     const common = ['--log-file', 'it.log', '--worker-num', '1', '--task-workers', '1', '--mode', TEST_MODE];
     this.#port = (await this.line.daemon(...common, ...flags)).port;
     return this;
+  }
+
+  /** What a shared one prints from now on: lines of the tests before are not seen. */
+  fromNow(): this {
+    this.#seen = this.#all().length;
+    return this;
+  }
+
+  fromStart(): this {
+    this.#seen = 0;
+    return this;
+  }
+
+  async worker(): Promise<WorkerInfo | undefined> {
+    return (await look(this.line)).workers[0];
   }
 
   async say(what: string): Promise<void> {
@@ -46,8 +64,12 @@ class Printing {
     client.write(`${what}\n`);
   }
 
-  /** Fails where a line is no JSON. */
   lines(): Printed[] {
+    return this.#all().slice(this.#seen);
+  }
+
+  /** Fails where a line is no JSON. */
+  #all(): Printed[] {
     const text = readFileSync(this.file, 'utf8');
     return text
       .slice(0, text.lastIndexOf('\n') + 1)
@@ -92,8 +114,13 @@ it('what a worker writes to standard error before it is ready waits for a reader
 });
 
 describe('what an app prints in a daemon', () => {
+  const shared = sharedLines();
+  const start = (): Promise<Printing> => shared('', () => new Printing().start());
+  const small = ['--log-level', 'error', '--node-arg', '--max-old-space-size=64'];
+  const startSmall = (): Promise<Printing> => shared('small', () => new Printing().start(...small));
+
   it('carries role, worker id, pid and time in the log file, one JSON object a line', async () => {
-    const it = await new Printing().start();
+    const it = (await start()).fromStart();
     await it.say('log');
     await it.say('error');
     await it.command('task');
@@ -106,12 +133,11 @@ describe('what an app prints in a daemon', () => {
       role: TEST_MODE === 'base' ? 'master' : 'manager',
     });
     expect(await it.until('a line of the master')).toMatchObject({ role: 'master' });
-    const { workers } = await it.line.report();
-    expect((await it.until('a line of the app')).pid).toBe(workers[0]?.pid);
+    expect((await it.until('a line of the app')).pid).toBe((await it.worker())?.pid);
   });
 
   it('is kept whatever it is: JSON, several lines, parts of lines, long lines, bytes that are no text', async () => {
-    const it = await new Printing().start();
+    const it = (await start()).fromNow();
     for (const what of ['json', 'lines', 'stack', 'parts', 'long', 'broken', 'letters', 'direct', 'child', 'callback'])
       await it.say(what);
     await it.until('the callback was called');
@@ -132,18 +158,32 @@ describe('what an app prints in a daemon', () => {
     for (const part of long) expect(part.length).toBeLessThanOrEqual(64 * 1024);
   });
 
+  it('goes into the new file after the log was rotated', async () => {
+    const it = (await start()).fromNow();
+    await it.line.must('logs', '--reopen');
+    await it.say('log');
+    await it.say('direct');
+    await it.until('a line of the app');
+    await it.until('written to the descriptor');
+  });
+
   it.each([
     ['burst', 'burst 4999'],
     ['kill', 'killed without an end of line'],
     ['memory', /heap out of memory/],
     ['reject', /Error: thrown outside of a callback/],
   ] as const)('is not lost when the process ends by %s', async (what, last) => {
-    const it = await new Printing().start('--log-level', 'error', '--node-arg', '--max-old-space-size=64');
+    const it = (await startSmall()).fromNow();
+    const before = await it.worker();
     await it.command(what);
     const found = await poll('the last words', () =>
       it.lines().find(({ msg }) => (typeof last === 'string' ? msg === last : last.test(msg))),
     );
-    expect(found).toMatchObject({ role: 'worker', workerId: 0 });
+    expect(found).toMatchObject({ role: 'worker', workerId: 0, pid: before?.pid });
+    await poll('another one is there', async () => {
+      const now = await it.worker();
+      return now?.state === 'idle' && now.pid !== before?.pid;
+    });
     if (what === 'burst')
       expect(
         it
@@ -161,14 +201,5 @@ describe('what an app prints in a daemon', () => {
       return text.includes('a line of the app') && text;
     });
     expect(log).toMatch(/^\d{4}-\S+Z info {2}worker 0\[\d+\] a line of the app$/m);
-  });
-
-  it('goes into the new file after the log was rotated', async () => {
-    const it = await new Printing().start();
-    await it.line.must('logs', '--reopen');
-    await it.say('log');
-    await it.say('direct');
-    await it.until('a line of the app');
-    await it.until('written to the descriptor');
   });
 });

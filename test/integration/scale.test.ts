@@ -4,6 +4,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { eventually } from '../helpers/eventually.js';
+import { poll } from '../helpers/server-process.js';
+import { foreground, look, tell } from '../helpers/shared-lines.js';
 
 afterEach(endCommandLines);
 
@@ -44,11 +46,11 @@ class Asker {
 describe.each(['least-connections', 'round-robin', 'uid-mod'])('with dispatch mode %s', (mode) => {
   it('workers come and go under load: no answer is lost, none overtakes another', async () => {
     const line = new CommandLine();
-    const { port } = await line.daemon('--max-worker-num', '5', '--dispatch-mode', mode);
+    const { port } = await foreground(line, '--max-worker-num', '5', '--dispatch-mode', mode);
     const askers = (await Client.openMany(port, 12)).map((client) => new Asker(client));
     for (const workerNum of [5, 1, 3]) {
-      await line.must('scale', String(workerNum));
-      const { workers, status } = await line.report();
+      await tell(line, 'scale', { workerNum });
+      const { workers, status } = await look(line);
       expect(workers.map(({ id }) => id)).toEqual(Array.from({ length: workerNum }, (_, id) => id));
       expect(status.workerNum).toBe(workerNum);
       const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
@@ -56,7 +58,7 @@ describe.each(['least-connections', 'round-robin', 'uid-mod'])('with dispatch mo
     }
     const late = (await Client.openMany(port, 9)).map((client) => new Asker(client));
     await Promise.all([...askers, ...late].map((asker) => asker.end()));
-    const last = await line.report();
+    const last = await look(line);
     expect(last.stats.callbackErrors).toBe(0);
     // Also what those have done that are no longer there.
     expect(last.stats.requestCount).toBe([...askers, ...late].reduce((sum, { sent }) => sum + sent, 0));
@@ -68,7 +70,7 @@ describe.each(['least-connections', 'round-robin', 'uid-mod'])('with dispatch mo
 describe('the number of workers', () => {
   it('is changed by one at a time, and within its limits', async () => {
     const line = new CommandLine();
-    await line.daemon('--max-worker-num', '4');
+    await foreground(line, '--max-worker-num', '4');
     expect(await line.run('scale', '5')).toMatchObject({ code: 1, stderr: expect.stringContaining('maxWorkerNum') });
     expect(await line.run('scale', '0')).toMatchObject({ code: 2 });
     const hold = join(line.folder, 'hold');
@@ -86,7 +88,7 @@ describe('the number of workers', () => {
 
   it('cannot change in BASE mode', async () => {
     const line = new CommandLine();
-    await line.daemon('--mode', 'base');
+    await foreground(line, '--mode', 'base');
     expect(await line.run('scale', '1')).toMatchObject({ code: 1, stderr: expect.stringContaining('BASE mode') });
     expect(await line.run('start', line.script, '--mode', 'base', '--max-worker-num', '5')).toMatchObject({
       code: 1,
@@ -96,7 +98,7 @@ describe('the number of workers', () => {
 
   it('goes down although a worker hangs: it is killed, and what waited for it is answered by another', async () => {
     const line = new CommandLine();
-    const { port } = await line.daemon('--max-wait-ms', '500');
+    const { port } = await foreground(line, '--max-wait-ms', '500');
     const clients = await Client.openMany(port, 8);
     const workers = await Promise.all(clients.map(async (client) => (await client.ask('a')).split(' ')[2]));
     const victim = clients[workers.indexOf('1')] as Client;
@@ -109,15 +111,16 @@ describe('the number of workers', () => {
 
   it('survives the death of the manager in between', async () => {
     const line = new CommandLine();
-    const { port } = await line.daemon('--max-worker-num', '4');
+    const { port } = await foreground(line, '--max-worker-num', '4');
     const client = await Client.open(port);
+    const { status } = await look(line);
     const scaling = line.run('scale', '4');
-    const { status } = await line.report();
+    await poll('a new worker boots', () => line.tree().filter(({ title }) => title.includes(': worker')).length > 2);
     process.kill(status.managerPid, 'SIGKILL');
     const { code } = await scaling;
     expect(await client.ask('a')).toMatch(/^a /);
     const expected = code === 0 ? 4 : 2;
-    expect((await line.report()).status.workerNum).toBe(expected);
+    expect((await look(line)).status.workerNum).toBe(expected);
     expect(await line.must('scale', '1')).toContain('1 worker');
     expect(await client.ask('b')).toMatch(/^b \d+ 0$/);
   });

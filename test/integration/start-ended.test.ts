@@ -19,6 +19,9 @@ const HANGING_MODULE = fileURLToPath(new URL('../fixtures/hangs-in-a-module.js',
 /** It would be longer without a mend: the deadlines of a boot. */
 const SOON_MS = 8000 * PACE;
 
+/** The worker that hangs is the only one. */
+const ALONE: StartOptions = { options: { workerNum: 1 } };
+
 function spawnEarly(how: string, given: StartOptions = {}): ServerProcess {
   return spawnServer('ended-early.js', { ...given, env: { HOW: how, ...given.env } });
 }
@@ -40,7 +43,7 @@ async function expectOrderlyEnd(server: ServerProcess): Promise<void> {
 describe('a server that is told to end while it starts ends in order, with code 0 and without a trace of it:', () => {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     it(`by ${signal} at the moment start() is called`, async () => {
-      const server = spawnEarly('');
+      const server = spawnEarly('', signal === 'SIGTERM' ? {} : ALONE);
       await server.waitForEvent('calls');
       server.signal(signal);
       await Promise.race([server.exited, server.waitForEvent('up').catch(() => {})]);
@@ -49,7 +52,8 @@ describe('a server that is told to end while it starts ends in order, with code 
     });
 
     it(`by ${signal} while a worker hangs in workerStart`, async () => {
-      const server = spawnEarly('workerStart hangs', { options: { pidFile: 'server.pid' } });
+      const workerNum = signal === 'SIGTERM' ? 2 : 1; // the last one hangs
+      const server = spawnEarly('workerStart hangs', { options: { pidFile: 'server.pid', workerNum } });
       await server.waitForEvent('hangs');
       expect(existsSync(join(server.folder, 'server.pid'))).toBe(true);
       server.signal(signal);
@@ -73,7 +77,7 @@ describe('a server that is told to end while it starts ends in order, with code 
   });
 
   inProcessMode('by SIGTERM while the manager hangs', async () => {
-    const server = spawnEarly('manager hangs');
+    const server = spawnEarly('manager hangs', ALONE);
     await server.waitForEvent('hangs');
     server.signal('SIGTERM');
     await expectOrderlyEnd(server);
@@ -90,7 +94,7 @@ describe('a server that is told to end while it starts ends in order, with code 
     ['a dispatch module', { dispatchMode: { module: HANGING_MODULE } }],
     ['a framing module', { framing: { type: 'custom', length: HANGING_MODULE } }],
   ])('by SIGTERM while %s is being loaded', async (_, options) => {
-    const server = spawnEarly('', { options });
+    const server = spawnEarly('', { options: { ...ALONE.options, ...options } });
     await server.waitForEvent('calls');
     server.signal('SIGTERM');
     await expectOrderlyEnd(server);
@@ -115,7 +119,7 @@ describe('a server that is told to end while it starts ends in order, with code 
   });
 
   it('by two SIGTERMs', async () => {
-    const server = spawnEarly('workerStart blocks', { options: { maxWaitMs: 60_000 } });
+    const server = spawnEarly('workerStart blocks', { options: { workerNum: 1, maxWaitMs: 60_000 } });
     await server.waitForEvent('hangs');
     server.signal('SIGTERM');
     server.signal('SIGTERM');
@@ -123,7 +127,9 @@ describe('a server that is told to end while it starts ends in order, with code 
   });
 
   it('with the socket of its address removed', async () => {
-    const server = spawnEarly('workerStart hangs', { options: { path: 'server.sock', type: 'unix', port: 0 } });
+    const server = spawnEarly('workerStart hangs', {
+      options: { workerNum: 1, path: 'server.sock', type: 'unix', port: 0 },
+    });
     await server.waitForEvent('hangs');
     server.signal('SIGTERM');
     await expectOrderlyEnd(server);

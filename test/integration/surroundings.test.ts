@@ -18,6 +18,7 @@ import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
 import { endServers, listProcesses, poll, startServer } from '../helpers/server-process.js';
+import { foreground, look } from '../helpers/shared-lines.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endCommandLines);
@@ -43,7 +44,7 @@ async function start(line: CommandLine, command: string, args: string[], env = {
 
 describe.skipIf(!canUnshare)('as process 1 of a container', () => {
   it('it reaps whatever is left to it, and ends with 0 on SIGTERM', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     writeFileSync(
       join(line.folder, 'orphans.js'),
       `import { spawn } from 'node:child_process';
@@ -87,7 +88,7 @@ const hasPython = spawnSync('python3', ['--version']).status === 0;
 
 describe('under systemd', () => {
   it.skipIf(!hasPython)('it says when it is up, that it is alive, and that it stops', async () => {
-    const line = new CommandLine();
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
     const path = join(line.folder, 'notify');
     // Node has no datagram sockets of that kind: Python stands in for systemd.
     const systemd = spawn(
@@ -139,8 +140,8 @@ describe.skipIf(!isRoot)('with user and group', () => {
   it('workers have no more rights than those, and the master keeps its own', async () => {
     const line = new CommandLine();
     for (const folder of [line.folder, join(line.folder, 'bin')]) chmodSync(folder, 0o755);
-    await line.daemon('--user', 'nobody', '--umask', '027');
-    const { workers, status } = await line.report();
+    await foreground(line, '--user', 'nobody', '--umask', '027');
+    const { workers, status } = await look(line);
     const field = (pid: number, name: string): string[] =>
       (new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '')
         .trim()
@@ -158,20 +159,21 @@ describe.skipIf(!isRoot)('with user and group', () => {
   it('and chroot and cores, workers have those, and come back with them after a reload', async () => {
     const line = new CommandLine();
     const core = /Cpus_allowed_list:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-    const { port } = await line.daemon('--group', 'nogroup', '--chroot', line.folder, '--cpu-affinity', core);
+    const rights = ['--group', 'nogroup', '--chroot', line.folder, '--cpu-affinity', core];
+    const { port } = await foreground(line, ...rights);
     await line.must('reload');
     const client = await Client.open(port);
     expect(await client.ask('a')).toMatch(/^a /);
     // Also when each has looked at itself a few times, without a /proc.
     const reachesAge = ({ uptimeMs }: { uptimeMs: number }): boolean => uptimeMs > 1500;
-    await poll('they have lived for a while', async () => (await line.report()).workers.every(reachesAge));
-    for (const { pid } of (await line.report()).workers) {
+    await poll('they have lived for a while', async () => (await look(line)).workers.every(reachesAge));
+    for (const { pid } of (await look(line)).workers) {
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
       expect(status).toMatch(/^Gid:\s+65534\s+65534\s+65534/m);
       expect(status).toMatch(new RegExp(`^Cpus_allowed_list:\\s+${core}$`, 'm'));
       expect(readlinkSync(`/proc/${pid}/root`)).toBe(line.folder);
     }
-    expect((await line.report()).stats.workerRestarts).toBe(0);
+    expect((await look(line)).stats.workerRestarts).toBe(0);
   });
 
   it.each(['process', 'base'])('and chroot, it serves files and forms of there, and errors: %s', async (mode) => {
@@ -183,7 +185,7 @@ describe.skipIf(!isRoot)('with user and group', () => {
     // Outside, this path and the target of the link are other files.
     writeFileSync(join(folder, 'etc/passwd'), 'of the jail too');
     symlinkSync('/etc/passwd', join(folder, 'link.txt'));
-    const options = { mode, chroot: folder, user: 'nobody' };
+    const options = { mode, chroot: folder, user: 'nobody', reactorNum: 1 };
     const server = await startServer('jail.js', { options });
     const url = `http://127.0.0.1:${server.port}`;
     const get = async (path: string): Promise<string> => (await fetch(url + path)).text();
@@ -211,15 +213,15 @@ describe.skipIf(!isRoot)('with user and group', () => {
 
 describe('a change of a file', () => {
   it('reloads where the option watch says so', async () => {
-    const line = new CommandLine();
-    const { port } = await line.daemon('--watch', '--log-file', '/dev/null');
+    const line = new CommandLine({ TSWOOLE_OPTION_WORKER_NUM: '1' });
+    const { port } = await foreground(line, '--watch', '--log-file', '/dev/null');
     const client = await Client.open(port);
     expect(await client.ask('a')).toMatch(/^a /);
     const source = readFileSync(line.script, 'utf8');
     writeFileSync(line.script, source.replaceAll('conn.send(`', 'conn.send(`new '));
     await poll('the new code runs', async () => (await client.ask('b')).startsWith('new b'));
     writeFileSync(line.script, 'this is no script');
-    await poll('the reload has failed', async () => (await line.report()).stats.failedReloadCount === 1);
+    await poll('the reload has failed', async () => (await look(line)).stats.failedReloadCount === 1);
     writeFileSync(line.script, source);
     await poll('the old code runs again', async () => (await client.ask('c')).startsWith('c'));
     expect(readdirSync(line.runDir)).toHaveLength(2);
