@@ -1,10 +1,20 @@
 /** One suite for all drivers: whatever the engine, the promises of src/cluster/driver.ts are the same. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ServerError } from '../../src/errors/index.js';
 import { PACE } from '../helpers/deadline.js';
 import { eventually } from '../helpers/eventually.js';
-import { begin, HEARTBEAT_MS, kinds, Nodes, Received, type TestEngine, type TestNode, TTL_MS } from './world.js';
+import {
+  begin,
+  HEARTBEAT_MS,
+  kinds,
+  Nodes,
+  Received,
+  SharedEngine,
+  type TestEngine,
+  type TestNode,
+  TTL_MS,
+} from './world.js';
 
 const text = (value: string): Buffer => Buffer.from(value);
 const soon = { timeoutMs: Math.round(2000 * PACE) };
@@ -13,8 +23,14 @@ const long = { timeoutMs: Math.round(20_000 * PACE) };
 for (const kind of kinds) {
   describe.skipIf(!kind.isHere)(`driver ${kind.name}${kind.isHere ? '' : ' (its server is not installed)'}`, () => {
     const nodes = new Nodes();
+    const shared = new SharedEngine(kind);
     let engine: TestEngine;
-    const start = (id: string, ...more: [options?: object, incarnation?: string]) => nodes.start(engine, id, ...more);
+    let testNum = 0;
+    /** That of this test. */
+    const prefix = () => ({ prefix: `test${testNum}` });
+    const make = (id: string) => nodes.make(engine, id, prefix());
+    const start = (id: string, options: object = {}, incarnation?: string) =>
+      nodes.start(engine, id, { ...prefix(), ...options }, incarnation);
 
     /** Nodes that know each other. */
     const together = async (...ids: string[]): Promise<TestNode[]> => {
@@ -24,12 +40,11 @@ for (const kind of kinds) {
     };
 
     beforeEach(async () => {
-      engine = await kind.start();
+      engine = await shared.use();
+      testNum++;
     });
-    afterEach(async () => {
-      await nodes.stop();
-      await engine.stop();
-    });
+    afterEach(() => nodes.stop());
+    afterAll(() => shared.stop());
 
     describe('publish and subscribe', () => {
       test('a publication reaches the subscribers of all nodes, the own ones included, with the id of its node', async () => {
@@ -328,7 +343,7 @@ for (const kind of kinds) {
 
       test('a second living server with the same id does not start, and the first goes on', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
-        const second = nodes.make(engine, 'b');
+        const second = make('b');
         await expect(begin(second)).rejects.toMatchObject({
           code: 'ERR_CLUSTER_NODE_ID',
           detail: { node: 'b', address: 'host-of-b' },
@@ -339,7 +354,7 @@ for (const kind of kinds) {
       });
 
       test('of several servers that start with one id at once, one stays', async () => {
-        const starting = Array.from({ length: 5 }, () => nodes.make(engine, 'same'));
+        const starting = Array.from({ length: 5 }, () => make('same'));
         const results = await Promise.allSettled(starting.map((node) => begin(node)));
         expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
         for (const result of results) {
@@ -380,7 +395,7 @@ for (const kind of kinds) {
         ['incarnation', 'a b'],
         ['version', '\n'],
       ])('a node whose %s is %j is refused', async (field, value) => {
-        const { driver } = nodes.make(engine, 'a');
+        const { driver } = make('a');
         const node = { id: 'a', incarnation: 'i', address: 'h', version: '1', [field]: value };
         const events = {
           nodeUp() {},
@@ -672,7 +687,7 @@ for (const kind of kinds) {
       });
 
       test('stop before start is fine', async () => {
-        const { driver } = nodes.make(engine, 'a');
+        const { driver } = make('a');
         await driver.stop(true);
         expect(driver.state).toBe('down');
         expect(driver.publish('s', text(''))).toBe(false);
@@ -680,7 +695,7 @@ for (const kind of kinds) {
       });
 
       test('stop while starting ends the start', async () => {
-        const node = nodes.make(engine, 'a');
+        const node = make('a');
         const starting = expect(begin(node)).rejects.toMatchObject({ code: 'ERR_CLUSTER_DOWN' });
         await node.driver.stop(false);
         await starting;
@@ -689,7 +704,7 @@ for (const kind of kinds) {
 
       test('an engine that is not there is ERR_CLUSTER_CONNECT at once', async () => {
         await engine.kill();
-        const node = nodes.make(engine, 'a');
+        const node = make('a');
         await expect(begin(node)).rejects.toMatchObject({ code: 'ERR_CLUSTER_CONNECT' });
         expect([node.driver.state, node.told]).toEqual(['down', []]);
       });

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { JobQueue, RunJob } from '../../src/cluster/jobs/queue.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
@@ -293,15 +293,22 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
 });
 
 describe.skipIf(!hasPostgres)('durable jobs when PostgreSQL is lost', () => {
-  async function postgres(): Promise<PostgresProcess> {
-    const engine = await startPostgres();
-    engines.push(engine);
-    return engine;
-  }
+  /** To make one takes long: all tests have the same, each with prefixes of its own. */
+  let lasting: PostgresProcess | undefined;
+  const end = async () => {
+    await lasting?.stop();
+    lasting = undefined;
+  };
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') await end(); // it may be gone
+  });
+  afterAll(end);
+
+  const postgres = async (): Promise<PostgresProcess> => (lasting ??= await startPostgres());
 
   it('refuses while it is gone, loses nothing that was enqueued, and workers go on', async () => {
     const engine = await postgres();
-    const queue = await queues.open({ url: engine.url, deadlineMs: 2_000 });
+    const queue = await queues.open({ url: engine.url, deadlineMs: 2_000, prefix: 'workers' });
     const runs = new Map<unknown, number>();
     const run: RunJob = async ({ data }) => {
       runs.set(data, (runs.get(data) ?? 0) + 1);
@@ -345,7 +352,7 @@ describe.skipIf(!hasPostgres)('durable jobs when PostgreSQL is lost', () => {
   it('can be opened before it is there', async () => {
     const engine = await postgres();
     await engine.kill();
-    const queue = await queues.open({ url: engine.url, deadlineMs: 2_000 });
+    const queue = await queues.open({ url: engine.url, deadlineMs: 2_000, prefix: 'early' });
     await expect(queue.enqueue('q', 1)).rejects.toMatchObject(down);
     await engine.restart();
     await eventually(async () => expect(await queue.enqueue('q', 1, { id: 'a' })).toBe('q:a'));

@@ -36,6 +36,41 @@ export const kinds: readonly EngineKind[] = [
   { name: 'nats', isHere: hasNats, start: () => startProcess('nats') },
 ];
 
+/** One engine for all tests that leave it as it is. Each is to have a prefix of its own. */
+export class SharedEngine {
+  readonly #kind: EngineKind;
+  #engine: TestEngine | undefined;
+  #isSpoiled = false;
+
+  constructor(kind: EngineKind) {
+    this.#kind = kind;
+  }
+
+  /** Another one after a test that has let it fail, unless that has started it again. */
+  async use(): Promise<TestEngine> {
+    if (this.#isSpoiled) await this.stop();
+    this.#engine ??= await this.#kind.start();
+    const engine = this.#engine;
+    const marked = (act: () => Promise<void>, isSpoiled: boolean) => (): Promise<void> => {
+      this.#isSpoiled = isSpoiled;
+      return act();
+    };
+    return {
+      ...engine,
+      kill: marked(engine.kill, true),
+      restart: marked(engine.restart, false),
+      freeze: marked(engine.freeze, true),
+      thaw: marked(engine.thaw, true),
+    };
+  }
+
+  async stop(): Promise<void> {
+    await this.#engine?.stop();
+    this.#engine = undefined;
+    this.#isSpoiled = false;
+  }
+}
+
 async function startMemory(): Promise<TestEngine> {
   const url = `memory://${randomUUID()}`;
   const hub = memoryHub(url);

@@ -41,7 +41,7 @@ it.each([
   const connectTimeoutMs = Math.round(500 * PACE);
   const cluster = { driver, url: `${scheme}127.0.0.1:${port}`, nodeId: 'a', connectTimeoutMs };
   // Longer than this test waits for the server.
-  const options = { bootTimeoutMs: 600_000 };
+  const options = { bootTimeoutMs: 600_000, workerNum: 1, reactorNum: 1 };
   const server = await startServer('cluster.js', { options, env: { CLUSTER: JSON.stringify(cluster) } });
   expect(server.stderr).toMatch(/this node is not in its cluster.*must accept this connection, and did not/s);
   const client = await ClusterClient.connect(server.port);

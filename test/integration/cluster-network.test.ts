@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import { type ClusterNetwork, createNetwork, type NodePlace, networkKind } from '../helpers/cluster-network.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
+import { LastingServers } from '../helpers/lasting-servers.js';
 import { reload } from '../helpers/lasting-sockets.js';
 import { hasNats, startNats } from '../helpers/nats.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
@@ -15,6 +16,7 @@ import {
   startServer,
   type TreeProcess,
 } from '../helpers/server-process.js';
+import { Since } from '../helpers/shared-servers.js';
 
 const engines = [
   ['redis', hasRedis, startRedis],
@@ -29,49 +31,56 @@ interface Node {
   readonly place: NodePlace;
   server: ServerProcess;
   client: ClusterClient;
+  /** What it says in this test. */
+  since: Since;
 }
-
-let network: ClusterNetwork | undefined;
-let engine: EngineProcess | undefined;
-const startedNodes: Node[] = [];
-afterEach(async () => {
-  for (const { place, client } of startedNodes.splice(0)) {
-    place.heal();
-    client.socket.terminate();
-  }
-  try {
-    await endServers();
-  } finally {
-    await engine?.stop();
-    network?.close();
-  }
-});
 
 describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEngine) => {
   const test = it.skipIf(!isThere);
 
-  async function launch(id: string, place: NodePlace): Promise<Pick<Node, 'server' | 'client'>> {
-    const { host, port } = place.engine;
-    const cluster = { driver, url: `${driver}://${host}:${port}`, nodeId: id, ...times };
-    const server = await startServer('cluster.js', {
-      under: place.under,
-      env: { CLUSTER: JSON.stringify(cluster) },
-      options: { host: place.host },
-    });
-    return { server, client: await ClusterClient.connect(server.port, place.host) };
+  let network: ClusterNetwork | undefined;
+  let engine: EngineProcess | undefined;
+  const places = new Map<string, NodePlace>();
+  const clients: ClusterClient[] = [];
+  const lasting = new LastingServers(async () => {
+    await engine?.stop();
+    network?.close();
+    engine = network = undefined;
+    places.clear();
+  });
+  afterEach(async () => {
+    for (const place of places.values()) place.heal();
+    for (const { socket } of clients.splice(0)) socket.terminate();
+    await endServers();
+  });
+
+  async function startNode(id: string, { under, host, engine: { host: at, port } }: NodePlace): Promise<ServerProcess> {
+    const cluster = { driver, url: `${driver}://${at}:${port}`, nodeId: id, ...times };
+    const options = { host, reactorNum: 1 };
+    return startServer('cluster.js', { under, options, env: { CLUSTER: JSON.stringify(cluster) } });
   }
 
-  /** Nodes that know each other, each with one member of `room`. */
-  async function startNodes<Ids extends string[]>(...ids: Ids): Promise<{ [K in keyof Ids]: Node }> {
-    network = createNetwork();
-    engine = await startEngine({ host: network.engineHost });
-    const places: NodePlace[] = [];
-    for (const _ of ids) places.push(await network.addNode(engine.port));
-    const nodes = await Promise.all(
-      ids.map(async (id, i) => ({ id, place: places[i]!, ...(await launch(id, places[i]!)) })),
-    );
-    startedNodes.push(...nodes);
+  async function connect(server: ServerProcess, { host }: NodePlace): Promise<Omit<Node, 'id' | 'place'>> {
+    const client = await ClusterClient.connect(server.port, host);
+    clients.push(client);
+    return { server, client, since: new Since(server) };
+  }
+
+  async function shareNode(id: string): Promise<Node> {
+    const place = places.get(id)!;
+    const server = await lasting.share(id, () => startNode(id, place));
+    return { id, place, ...(await connect(server, place)) };
+  }
+
+  /** Nodes that know each other and no other, each with one member of `room`. */
+  async function shareNodes<Ids extends string[]>(...ids: Ids): Promise<{ [K in keyof Ids]: Node }> {
+    network ??= createNetwork();
+    engine ??= await startEngine({ host: network.engineHost });
+    for (const id of ids) if (!places.has(id)) places.set(id, await network.addNode(engine.port));
+    for (const id of places.keys()) if (!ids.includes(id)) await lasting.stop(id);
+    const nodes = await Promise.all(ids.map(shareNode));
     for (const { client } of nodes) {
+      await client.until('state', 'up');
       await client.until('nodes', ids);
       await client.ask('join room');
     }
@@ -81,7 +90,7 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
   }
 
   test('a node that is cut off serves its own rooms, and is back when the network is', async () => {
-    const [a, b, c] = await startNodes('a', 'b', 'c');
+    const [a, b, c] = await shareNodes('a', 'b', 'c');
     c.place.cut();
     await lost(c, a, b);
     await c.client.until('state', 'reconnecting');
@@ -90,7 +99,7 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
     expect(await c.client.ask('ask a')).toMatchObject({ code: 'ERR_CLUSTER_DOWN' });
     expect(await a.client.ask('ask c')).toMatchObject({ code: 'ERR_NODE_LOST' });
     await sleep(PARTITION_MS);
-    const gaps = c.server.events('clusterGap').length;
+    const gaps = c.since.events('clusterGap').length;
     c.place.heal();
     await Promise.all([a, b, c].map(({ client }) => client.until('nodes', ['a', 'b', 'c'])));
     await toldOfGap(c, gaps);
@@ -100,7 +109,7 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
   });
 
   test('an engine that is killed and started again: nodes serve alone, are told of the gap, and reach each other', async () => {
-    const [a, b] = await startNodes('a', 'b');
+    const [a, b] = await shareNodes('a', 'b');
     await engine!.kill('SIGKILL');
     await servesAlone(a, b);
     await engine!.restart();
@@ -108,7 +117,7 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
   });
 
   test('an engine that takes bytes and does not answer is lost, too', async () => {
-    const [a, b] = await startNodes('a', 'b');
+    const [a, b] = await shareNodes('a', 'b');
     await engine!.kill('SIGSTOP');
     await servesAlone(a, b);
     await engine!.kill('SIGCONT');
@@ -116,14 +125,15 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
   });
 
   test('a node that is killed is lost after the ttl, with its members; an address of before reaches nobody later', async () => {
-    const [a, b] = await startNodes('a', 'b');
+    const [a, b] = await shareNodes('a', 'b');
     const address = await b.client.ask('address');
     expect(await a.client.ask(`info ${address}`)).toMatchObject({ fd: expect.any(Number) });
     b.server.signalAll('SIGKILL');
+    await lasting.stop('b');
     await lost(b, a);
     await untilMembers(a.client, [{ node: 'a', members: 1 }]);
     expect(await a.client.ask(`info ${address}`)).toMatchObject({ code: 'ERR_NODE_LOST' });
-    Object.assign(b, await launch('b', b.place));
+    Object.assign(b, await shareNode('b'));
     await a.client.until('nodes', ['a', 'b']);
     for (const what of ['info', 'close', 'send']) {
       expect(await a.client.ask(`${what} ${address}`)).toMatchObject({ code: 'ERR_SESSION_NOT_FOUND' });
@@ -137,7 +147,7 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
   });
 
   test('a broker process that is killed is back within seconds, and rooms flow', async () => {
-    const [a, b] = await startNodes('a', 'b');
+    const [a, b] = await shareNodes('a', 'b');
     const before = brokerOf(a.server)!;
     process.kill(before.pid, 'SIGKILL');
     await poll('another broker process', () => isAnother(brokerOf(a.server), before));
@@ -157,7 +167,7 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
   });
 
   test('a manager that is killed takes the broker process along; both are back', async () => {
-    const [a, b] = await startNodes('a', 'b');
+    const [a, b] = await shareNodes('a', 'b');
     const before = brokerOf(a.server)!;
     process.kill(a.server.manager!.pid, 'SIGKILL');
     await poll('another broker process', () => isAnother(brokerOf(a.server), before));
@@ -168,7 +178,7 @@ describe.each(engines)(`nodes on %s, ${networkKind}`, (driver, isThere, startEng
   });
 
   test('a reload loses no room message, neither of the node that publishes nor of the one that gets them', async () => {
-    const [a, b] = await startNodes('a', 'b');
+    const [a, b] = await shareNodes('a', 'b');
     const brokers = [a, b].map(({ server }) => brokerOf(server)?.pid);
     const traffic = new Traffic(a);
     await reload(b.server);
@@ -193,12 +203,12 @@ async function untilMembers(client: ClusterClient, members: readonly { node: str
 
 async function lost(node: Node, ...others: Node[]): Promise<void> {
   const isIt = ({ args }: Line): boolean => JSON.stringify(args) === `["${node.id}","lost"]`;
-  await Promise.all(others.map(({ server }) => server.waitForEvent('nodeDown', isIt)));
+  await Promise.all(others.map(({ since }) => since.waitForEvent('nodeDown', isIt)));
 }
 
-async function toldOfGap({ server }: Node, before: number): Promise<void> {
+async function toldOfGap({ server, since }: Node, before: number): Promise<void> {
   await server.waitFor('a gap', () =>
-    server
+    since
       .events('clusterGap')
       .slice(before)
       .some(({ args }) => JSON.stringify(args) === '["room"]'),

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -8,30 +8,52 @@ import type { ClusterStatus, ServerStatus } from '../../src/control/controlled.j
 import type { ClusterStats, ServerStats } from '../../src/control/stats.js';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
+import { LastingServers } from '../helpers/lasting-servers.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url));
 
 let engine: EngineProcess | undefined;
-afterEach(async () => {
-  await endServers();
+/** The nodes of all tests, which each leaves as it has found them, or ends. */
+const lasting = new LastingServers(async () => {
   await engine?.stop();
+  engine = undefined;
+});
+const clients: ClusterClient[] = [];
+afterEach(async () => {
+  for (const { socket } of clients.splice(0)) socket.terminate();
+  await endServers();
 });
 
-async function startNode(nodeId: string, more: object = {}): Promise<ServerProcess> {
-  const cluster = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...more };
-  const options = { admin: { port: 0 } };
+/** What is of one node alone. */
+const own: Readonly<Record<string, object>> = { a: { readyNeedsEngine: true }, b: { maxBufferedBytes: '64k' } };
+
+async function startNode(nodeId: string): Promise<ServerProcess> {
+  const cluster = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...own[nodeId] };
+  const options = { admin: { port: 0 }, workerNum: 1, reactorNum: 1 };
   return startServer('cluster.js', { copy: true, options, env: { CLUSTER: JSON.stringify(cluster) } });
 }
 
-/** All of them know each other. */
-async function startNodes<const I extends readonly string[]>(...ids: I): Promise<{ [K in keyof I]: ServerProcess }> {
-  engine = await startRedis();
-  const servers = await Promise.all(ids.map((id) => startNode(id)));
+/** All of them know each other, and nobody else. */
+async function shareNodes<const I extends readonly string[]>(...ids: I): Promise<{ [K in keyof I]: ServerProcess }> {
+  engine ??= await startRedis();
+  const servers = await Promise.all(ids.map((id) => lasting.share(id, () => startNode(id))));
   for (const server of servers) await knows(server, ids);
   return servers as { [K in keyof I]: ServerProcess };
 }
+
+async function connect(server: ServerProcess): Promise<ClusterClient> {
+  const client = await ClusterClient.connect(server.port);
+  clients.push(client);
+  return client;
+}
+
+const figuresOf = async (server: ServerProcess): Promise<ClusterStats> => {
+  const { cluster } = await call<ServerStats>(server, 'stats');
+  if (cluster === undefined || cluster === null) throw new Error('there are no figures of a cluster');
+  return cluster;
+};
 
 /** One command by the control socket. */
 async function call<T>(server: ServerProcess, command: string, given: object = {}): Promise<T> {
@@ -87,14 +109,16 @@ function broker(server: ServerProcess): number {
   return found.pid;
 }
 
+const WAIT = "while (!(await import('node:fs')).existsSync('go')) await new Promise((next) => setTimeout(next, 20));\n";
+
 /** New workers of that node wait until the test lets them go on. */
 function holdBoot(server: ServerProcess): () => void {
-  server.edit((source) => {
-    const wait =
-      "while (!(await import('node:fs')).existsSync('go')) await new Promise((next) => setTimeout(next, 20));";
-    return source.replace('const cluster', `${wait}\nconst cluster`);
-  });
-  return () => writeFileSync(join(server.folder, 'go'), '');
+  const go = join(server.folder, 'go');
+  rmSync(go, { force: true });
+  if (!readFileSync(server.script, 'utf8').includes(WAIT)) {
+    server.edit((source) => source.replace('const cluster', `${WAIT}const cluster`));
+  }
+  return () => writeFileSync(go, '');
 }
 
 /** How far the reload that was ordered at this node is. */
@@ -108,7 +132,7 @@ const replaced = async (server: ServerProcess, before: readonly number[]): Promi
 
 describe.skipIf(!hasRedis)('the nodes of a cluster', () => {
   it('are listed, and this one is marked', async () => {
-    const [a] = await startNodes('a', 'b');
+    const [a] = await shareNodes('a', 'b');
     const { code, out } = await tswoole(a, 'nodes');
     expect(code).toBe(0);
     const lines = out.split('\n');
@@ -129,29 +153,35 @@ describe.skipIf(!hasRedis)('the nodes of a cluster', () => {
   });
 
   it('are counted in the metrics, and in stats() of every process', async () => {
-    const [a, b] = await startNodes('a', 'b');
-    const client = await ClusterClient.connect(a.port);
+    const [a] = await shareNodes('a', 'b');
+    const before = await figuresOf(a);
+    const published = before.published + 1;
+    const client = await connect(a);
     await client.ask('join hall');
     await client.ask('news one');
     await poll('the figures are there', async () => {
-      const { followedRooms, published, delivered } = (await client.ask('figures')) as ClusterStats;
-      return followedRooms === 1 && published === 1 && delivered === 1;
+      const now = (await client.ask('figures')) as ClusterStats;
+      return now.followedRooms === 1 && now.published === published && now.delivered === before.delivered + 1;
     });
-    const figures = (await call<ServerStats>(a, 'stats')).cluster;
-    expect(figures).toMatchObject({ state: 'up', nodeNum: 2, published: 1, lost: 0, reconnects: 0, bufferedBytes: 0 });
+    const { lost, reconnects } = before;
+    expect(await figuresOf(a)).toMatchObject({
+      state: 'up',
+      nodeNum: 2,
+      published,
+      lost,
+      reconnects,
+      bufferedBytes: 0,
+    });
     const { text } = await admin(a, '/metrics');
-    for (const line of ['up 1', 'nodes 2', 'rooms 1', 'published_total 1', 'lost_total 0', 'reconnects_total 0']) {
+    const counted = [`published_total ${published}`, `lost_total ${lost}`, `reconnects_total ${reconnects}`];
+    for (const line of ['up 1', 'nodes 2', 'rooms 1', ...counted]) {
       expect(text).toContain(`\ntswoole_cluster_${line}\n`);
     }
-    await b.stop();
-    await knows(a, ['a']);
   });
 
   it('refuse a text of `tswoole publish` that is too long for the engine, with its length and the limit', async () => {
-    engine = await startRedis();
-    const server = await startNode('a', { maxBufferedBytes: '64k' });
-    await knows(server, ['a']);
-    const client = await ClusterClient.connect(server.port);
+    const [, server] = await shareNodes('a', 'b');
+    const client = await connect(server);
     await client.ask('join hall');
     const { code, out, err } = await tswoole(server, 'publish', 'hall', 'x'.repeat(100_000));
     expect([code, out]).toEqual([1, '']);
@@ -165,11 +195,10 @@ describe.skipIf(!hasRedis)('the nodes of a cluster', () => {
   });
 
   it('say when the engine is lost, and when it is there again', async () => {
-    engine = await startRedis();
-    const [a, b] = await Promise.all([startNode('a', { readyNeedsEngine: true }), startNode('b')]);
-    await knows(a, ['a', 'b']);
+    const [a, b] = await shareNodes('a', 'b');
+    const before = await figuresOf(a);
     expect(await admin(a, '/readyz')).toEqual({ status: 200, text: 'ready\n' });
-    await engine.kill('SIGKILL');
+    await engine?.kill('SIGKILL');
     await poll('it is seen', async () => (await nodesOf(a)).state === 'reconnecting');
     expect(await admin(a, '/readyz')).toEqual({ status: 503, text: 'the engine of the cluster is reconnecting\n' });
     expect((await admin(b, '/readyz')).status).toBe(200);
@@ -180,51 +209,54 @@ describe.skipIf(!hasRedis)('the nodes of a cluster', () => {
     expect((await tswoole(a, 'status')).out).toMatch(/^cluster +redis \S+ reconnecting: /m);
     const refused = await tswoole(a, 'reload', '--all-nodes');
     expect(refused).toMatchObject({ code: 1, err: expect.stringMatching(/reconnecting.*ERR_NODE_RELOAD/) });
-    await engine.restart();
+    await engine?.restart();
     await knows(a, ['a', 'b']);
     expect((await admin(a, '/readyz')).status).toBe(200);
-    const { state, reconnects } = (await call<ServerStats>(a, 'stats')).cluster as ClusterStats;
-    expect({ state, hasCounted: reconnects > 0 }).toEqual({ state: 'up', hasCounted: true });
+    const { state, reconnects } = await figuresOf(a);
+    expect({ state, hasCounted: reconnects > before.reconnects }).toEqual({ state: 'up', hasCounted: true });
   });
 
   it('are listed again after a kill of the broker process, which goes on counting', async () => {
-    const [a] = await startNodes('a', 'b');
-    const client = await ClusterClient.connect(a.port);
+    const [a] = await shareNodes('a', 'b');
+    const client = await connect(a);
+    const { published } = await figuresOf(a);
     await client.ask('news one');
-    await poll('it is counted', async () => (await call<ServerStats>(a, 'stats')).cluster?.published === 1);
+    await poll('it is counted', async () => (await figuresOf(a)).published === published + 1);
     const before = broker(a);
     a.signal('SIGKILL', before);
     await poll('it is seen', async () => (await nodesOf(a)).state === 'down');
     await knows(a, ['a', 'b']);
     expect(broker(a)).not.toBe(before);
     await client.ask('news two');
-    await poll('it goes on', async () => (await call<ServerStats>(a, 'stats')).cluster?.published === 2);
+    await poll('it goes on', async () => (await figuresOf(a)).published === published + 2);
   });
 
   it('say why there is no cluster, where the engine was never there', async () => {
-    engine = await startRedis();
-    await engine.kill('SIGKILL');
-    const a = await startNode('a');
+    const [a] = await shareNodes('a', 'b');
+    await engine?.kill('SIGKILL');
+    const late = await startNode('late');
     const told = await poll('the reason is known', async () => {
-      const status = await nodesOf(a);
+      const status = await nodesOf(late);
       return status.why !== '' && status;
     });
     expect(told.state).toBe('down');
-    expect(told.why).toContain(String(engine.port));
-    await engine.restart();
-    await knows(a, ['a']);
+    expect(told.why).toContain(String(engine?.port));
+    await engine?.restart();
+    for (const node of [a, late]) await knows(node, ['a', 'b', 'late']);
+    await late.stop();
+    await knows(a, ['a', 'b']);
   });
 });
 
 describe.skipIf(!hasRedis)('a reload of all nodes', () => {
   it('takes one node after another, this one last', async () => {
-    const servers = await startNodes('a', 'b', 'c');
+    const servers = await shareNodes('a', 'b', 'c');
     const [a, b, c] = servers;
     const before = servers.map(workerPids);
     const go = holdBoot(b);
     const reload = tswoole(a, 'reload', '--all-nodes');
     await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
-    await poll('its new workers boot', () => workerPids(b).length > 2);
+    await poll('its new workers boot', () => workerPids(b).length > 1);
     const second = await tswoole(a, 'reload', '--all-nodes');
     expect(second).toMatchObject({ code: 1, err: expect.stringContaining('another reload of all nodes is running') });
     expect([await stateOf(a, 'c'), await stateOf(a, 'a')]).toEqual(['waiting', 'waiting']);
@@ -239,10 +271,11 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
   });
 
   it('stops at a node whose new workers do not boot, and names it', async () => {
-    const servers = await startNodes('a', 'b', 'c');
+    const servers = await shareNodes('a', 'b', 'c');
     const [a, b, c] = servers;
     const before = servers.map(workerPids);
-    c.edit((source) => source.replace('const cluster', "throw new Error('broken by the test');\nconst cluster"));
+    const fault = "throw new Error('broken by the test');\n";
+    c.edit((source) => source.replace('const cluster', `${fault}const cluster`));
     const { code, out, err } = await tswoole(a, 'reload', '--all-nodes');
     expect(code).toBe(1);
     expect(out).toContain('b: reloaded\n');
@@ -259,14 +292,15 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
         { node: 'a', state: 'waiting' },
       ],
     });
+    c.edit((source) => source.replace(fault, ''));
   });
 
   it('skips a node that has left meanwhile, and names it', async () => {
-    const [a, b, c] = await startNodes('a', 'b', 'c');
+    const [a, b] = await shareNodes('a', 'b', 'c');
     const go = holdBoot(b);
     const reload = tswoole(a, 'reload', '--all-nodes');
     await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
-    await c.stop();
+    await lasting.stop('c');
     await knows(a, ['a', 'b']);
     go();
     const { code, out } = await reload;
@@ -276,7 +310,7 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
   });
 
   it('ends when the broker process is killed, and when the node that reloads is', async () => {
-    const [a, b] = await startNodes('a', 'b');
+    const [a, b] = await shareNodes('a', 'b');
     holdBoot(b);
     const orphaned = tswoole(a, 'reload', '--all-nodes');
     await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
@@ -285,10 +319,11 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
     await knows(a, ['a', 'b']);
     const left = tswoole(a, 'reload', '--all-nodes');
     await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
-    for (const { pid } of b.tree()) b.signal('SIGKILL', pid);
+    b.signalAll('SIGKILL');
     expect(await left).toMatchObject({
       code: 1,
       err: expect.stringContaining('Node "b" is not, or no longer, in the cluster. Nodes'),
     });
+    await lasting.stop('b');
   });
 });

@@ -3,28 +3,40 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
+import { LastingServers } from '../helpers/lasting-servers.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
 
 const ann = { member: 'ann', node: 'b', meta: { mood: 'good' }, stale: false };
 
 let engine: EngineProcess | undefined;
-afterEach(async () => {
-  await endServers();
+const lasting = new LastingServers(async () => {
   await engine?.stop();
   engine = undefined;
 });
+const clients: ClusterClient[] = [];
+afterEach(async () => {
+  for (const { socket } of clients.splice(0)) socket.terminate();
+  await endServers();
+});
 
-function startNode(nodeId: string): Promise<ServerProcess> {
+async function connect(server: ServerProcess): Promise<ClusterClient> {
+  const client = await ClusterClient.connect(server.port);
+  clients.push(client);
+  return client;
+}
+
+function shareNode(nodeId: string): Promise<ServerProcess> {
   const cluster = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500 };
-  return startServer('cluster.js', { options: { workerNum: 1 }, env: { CLUSTER: JSON.stringify(cluster) } });
+  const options = { workerNum: 1, reactorNum: 1 };
+  return lasting.share(nodeId, () => startServer('cluster.js', { options, env: { CLUSTER: JSON.stringify(cluster) } }));
 }
 
 /** Two nodes; ann is on b, and the other member that was there is dropped. */
-async function startWithAnn() {
-  engine = await startRedis();
-  const [a, b] = await Promise.all([startNode('a'), startNode('b')]);
-  const [toA, toB] = await Promise.all([ClusterClient.connect(a.port), ClusterClient.connect(b.port)]);
+async function shareWithAnn() {
+  engine ??= await startRedis();
+  const [a, b] = await Promise.all([shareNode('a'), shareNode('b')]);
+  const [toA, toB] = await Promise.all([connect(a), connect(b)]);
   for (const client of [toA, toB]) await client.until('nodes', ['a', 'b']);
   await toB.ask('present ann');
   await toB.ask('present bob');
@@ -49,18 +61,18 @@ async function comesBack(toA: ClusterClient, b: ServerProcess, before: number | 
 
 describe.skipIf(!hasRedis)('a member of presence', () => {
   inProcessMode('is there again when the manager was killed, which ends all that keep it but the master', async () => {
-    const { toA, b } = await startWithAnn();
+    const { toA, b } = await shareWithAnn();
     const broker = pidOf(b, 'process cluster');
     b.signal('SIGKILL', b.manager?.pid);
     await comesBack(toA, b, broker);
     await toA.until('presence', [ann]);
-    const toB = await ClusterClient.connect(b.port);
+    const toB = await connect(b);
     await toB.ask('absent ann'); // by the successor of the worker that has put it
     await toA.until('presence', []);
   });
 
   it('is there again when its worker and the broker process were killed together, and is kept from then on', async () => {
-    const { toA, b } = await startWithAnn();
+    const { toA, b } = await shareWithAnn();
     for (let times = 0; times < 2; times++) {
       const [broker, worker] = [pidOf(b, 'process cluster'), pidOf(b, 'worker 0')];
       for (const pid of [worker, broker]) b.signal('SIGKILL', pid);

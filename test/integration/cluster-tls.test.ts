@@ -1,6 +1,6 @@
 /** Nodes and durable jobs over an engine that speaks TLS, whose authority is given by the option, or is another one. */
 import { readFileSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { certificateFor } from '../helpers/certificates.js';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
@@ -13,27 +13,35 @@ const engines = [
   ['nats', hasNats, startTlsNats],
 ] as const;
 
-let engine: EngineProcess | undefined;
-afterEach(async () => {
-  await endServers();
-  await engine?.stop();
-  engine = undefined;
+/** Of each kind one, which all tests leave as it is. */
+const started = new Map<string, Promise<EngineProcess>>();
+afterEach(endServers);
+afterAll(async () => {
+  for (const engine of started.values()) await (await engine).stop();
 });
+
+function share(kind: string, start: (typeof engines)[number][2]): Promise<EngineProcess> {
+  const engine = started.get(kind) ?? start(certificateFor('engine.test'));
+  started.set(kind, engine);
+  return engine;
+}
 
 const authority = (name: string): { ca: string } => ({ ca: readFileSync(certificateFor(name).cert, 'utf8') });
 
+const SMALL = { workerNum: 1, reactorNum: 1 };
+
 function startNode(driver: string, nodeId: string, more: object): Promise<ServerProcess> {
-  const cluster = { driver, url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...more };
-  return startServer('cluster.js', { env: { CLUSTER: JSON.stringify(cluster) } });
+  const cluster = { driver, nodeId, heartbeatMs: 200, ttlMs: 1500, ...more };
+  return startServer('cluster.js', { options: SMALL, env: { CLUSTER: JSON.stringify(cluster) } });
 }
 
 describe.each(engines)('over TLS, on %s,', (driver, isThere, startEngine) => {
   const test = it.skipIf(!isThere);
 
   test('nodes whose option has the authority reach each other', async () => {
-    engine = await startEngine(certificateFor('engine.test'));
+    const { url } = await share(driver, startEngine);
     const tls = authority('engine.test');
-    const [a, b] = await Promise.all(['a', 'b'].map((id) => startNode(driver, id, { tls })));
+    const [a, b] = await Promise.all(['a', 'b'].map((id) => startNode(driver, id, { url, tls })));
     const [from, to] = await Promise.all([a!, b!].map(({ port }) => ClusterClient.connect(port)));
     await from!.until('nodes', ['a', 'b']);
     await to!.until('nodes', ['a', 'b']);
@@ -45,8 +53,8 @@ describe.each(engines)('over TLS, on %s,', (driver, isThere, startEngine) => {
   });
 
   test('a node with another authority serves alone, and says which option is wrong', async () => {
-    engine = await startEngine(certificateFor('engine.test'));
-    const alone = await startNode(driver, 'a', { tls: authority('other.test') });
+    const { url } = await share(driver, startEngine);
+    const alone = await startNode(driver, 'c', { url, tls: authority('other.test') });
     expect(alone.stderr).toContain('this node is not in its cluster');
     expect(alone.stderr).toContain('the authority that signed its certificate must be in tls.ca');
     const client = await ClusterClient.connect(alone.port);
@@ -55,9 +63,10 @@ describe.each(engines)('over TLS, on %s,', (driver, isThere, startEngine) => {
 });
 
 it.skipIf(!hasRedis)('durable jobs are done over rediss, by the authority of the cluster', async () => {
-  engine = await startTlsRedis(certificateFor('engine.test'));
-  const cluster = { driver: 'redis', url: engine.url, nodeId: 'a', tls: authority('engine.test'), jobs: {} };
-  const server = await startServer('jobs.js', { env: { CLUSTER: JSON.stringify(cluster) } });
+  const { url } = await share('redis', startTlsRedis);
+  const cluster = { driver: 'redis', url, nodeId: 'd', tls: authority('engine.test'), jobs: {} };
+  const options = { ...SMALL, taskWorkerNum: 1 };
+  const server = await startServer('jobs.js', { options, env: { CLUSTER: JSON.stringify(cluster) } });
   const client = await ClusterClient.connect(server.port);
   const job = ['work', { do: 'give', value: 7 }, { id: '1' }];
   await client.until(`enqueue ${JSON.stringify(job)}`, 'work:1');

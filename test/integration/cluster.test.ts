@@ -1,10 +1,11 @@
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
+import { LastingServers } from '../helpers/lasting-servers.js';
 import { hasNats, startNats } from '../helpers/nats.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
-import { endServers, poll, type ServerProcess, type StartOptions, startServer } from '../helpers/server-process.js';
-import { sharedServers } from '../helpers/shared-servers.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { Since } from '../helpers/shared-servers.js';
 
 const engines = [
   ['redis', hasRedis, startRedis],
@@ -12,45 +13,49 @@ const engines = [
 ] as const;
 
 const both = ['a', 'b'].map((node) => ({ node, members: 1 }));
+const QUICK = { heartbeatMs: 200, ttlMs: 1500 };
 
-let engine: EngineProcess | undefined;
+const clients: ClusterClient[] = [];
 afterEach(async () => {
+  for (const { socket } of clients.splice(0)) socket.terminate();
   await endServers();
-  await engine?.stop();
 });
+
+async function connect(server: ServerProcess): Promise<ClusterClient> {
+  const client = await ClusterClient.connect(server.port);
+  clients.push(client);
+  return client;
+}
 
 describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   const test = it.skipIf(!isThere);
 
-  let lasting: EngineProcess | undefined;
-  afterAll(() => lasting?.stop()); // registered first, it comes after the end of its nodes
-  const shared = sharedServers();
+  let engine: EngineProcess | undefined;
+  const lasting = new LastingServers(async () => {
+    await engine?.stop();
+    engine = undefined;
+  });
 
-  function given(nodeId: string, url = engine?.url, pulse = { heartbeatMs: 200, ttlMs: 1500 }): StartOptions {
-    const cluster = { driver, url, nodeId, ...pulse };
-    return { options: { maxWaitMs: 20_000 }, env: { CLUSTER: JSON.stringify(cluster) } };
+  function startNode(nodeId: string, options: object = {}, pulse = QUICK): Promise<ServerProcess> {
+    const cluster = { driver, url: engine?.url, nodeId, ...pulse };
+    const all = { maxWaitMs: 20_000, reactorNum: 1, ...options };
+    return startServer('cluster.js', { options: all, env: { CLUSTER: JSON.stringify(cluster) } });
   }
 
-  const startNode = (nodeId: string): Promise<ServerProcess> => startServer('cluster.js', given(nodeId));
+  /** One that ends with its test. */
+  const startSmall = (nodeId: string): Promise<ServerProcess> => startNode(nodeId, { workerNum: 1 });
 
-  type Two = [ClusterClient, ClusterClient, ServerProcess, ServerProcess];
-
-  async function connectTo(a: ServerProcess, b: ServerProcess): Promise<Two> {
-    const [toA, toB] = await Promise.all([ClusterClient.connect(a.port), ClusterClient.connect(b.port)]);
-    for (const client of [toA, toB]) await client.until('nodes', ['a', 'b']);
-    return [toA, toB, a, b];
-  }
-
-  async function startTwo(): Promise<Two> {
-    engine = await startEngine();
-    return connectTo(...(await Promise.all([startNode('a'), startNode('b')])));
-  }
-
-  /** The same two for all tests that leave them as they are. */
-  async function shareTwo(): Promise<Two> {
-    lasting ??= await startEngine();
-    const start = (id: string) => shared('cluster.js', given(id, lasting?.url));
-    return connectTo(...(await Promise.all([start('a'), start('b')])));
+  /** The same two nodes for all tests, which know nobody else, and what each says from now on. */
+  async function shareTwo(): Promise<[ClusterClient, ClusterClient, Since, Since]> {
+    engine ??= await startEngine();
+    const share = (id: string) => lasting.share(id, () => startNode(id));
+    const [a, b] = await Promise.all([share('a'), share('b')]);
+    const [toA, toB] = await Promise.all([connect(a), connect(b)]);
+    for (const client of [toA, toB]) {
+      await client.until('state', 'up');
+      await client.until('nodes', ['a', 'b']);
+    }
+    return [toA, toB, new Since(a), new Since(b)];
   }
 
   test('know each other, and a room has members on both', async () => {
@@ -77,10 +82,13 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   });
 
   test('reach a connection of another node by its address, and not one of an earlier start', async () => {
-    const [toA, toB, , b] = await startTwo();
-    const address = await toB.ask('address');
+    const [toA] = await shareTwo();
+    const c = await startSmall('c');
+    const toC = await connect(c);
+    await toA.until('nodes', ['a', 'b', 'c']);
+    const address = await toC.ask('address');
     expect(await toA.ask(`send ${address} from afar`)).toBe(true);
-    await toB.got(['from afar']);
+    await toC.got(['from afar']);
     expect(await toA.ask(`info ${address}`)).toMatchObject({
       remoteAddress: '127.0.0.1',
       workerId: expect.any(Number),
@@ -96,22 +104,25 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
       });
     }
     expect(await toA.ask(`close ${address}`)).toBe(true);
-    await toB.closed;
+    await toC.closed;
     await toA.until(`send ${address} x`, expect.objectContaining({ code: 'ERR_SESSION_NOT_FOUND' }));
-    b.signal('SIGTERM');
-    await b.exited;
-    await toA.until('nodes', ['a']);
+    c.signal('SIGTERM');
+    await c.exited;
+    await toA.until('nodes', ['a', 'b']);
     expect(await toA.ask(`send ${address} x`)).toMatchObject({ code: 'ERR_NODE_LOST' });
   });
 
   test('tell every process that has subscribed, and know who is there, also after a kill of the broker process', async () => {
-    const [toA, toB, , b] = await startTwo();
+    const [toA, toB, , b] = await shareTwo();
     for (const what of ['subject', 'room']) {
       const refused = await toA.ask(`long ${what}`);
       expect(refused).toMatchObject({ code: 'ERR_CLUSTER_PAYLOAD', message: expect.stringContaining('may have') });
     }
+    const before = [await toA.ask('heard'), await toB.ask('heard')] as unknown[][];
     await toA.ask('news one');
-    for (const client of [toA, toB]) await client.until('heard', [{ data: { data: 'one' }, from: 'a' }]);
+    for (const [i, client] of [toA, toB].entries()) {
+      await client.until('heard', [...(before[i] ?? []), { data: { data: 'one' }, from: 'a' }]);
+    }
     await toA.ask('present ann');
     await toB.ask('present bob');
     const [ann, bob] = ['a', 'b'].map((node, i) => ({
@@ -125,8 +136,7 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
         'presence',
         expect.toSatisfy((list) => isSame(list, [ann, bob])),
       );
-    const broker = b.tree().find(({ title }) => title.includes('process cluster'));
-    b.signal('SIGKILL', broker?.pid);
+    b.server.signal('SIGKILL', brokerOf(b.server));
     await b.waitForEvent('clusterGap');
     for (const client of [toA, toB])
       await client.until(
@@ -135,6 +145,8 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
       );
     await toB.ask('absent bob');
     await toA.until('presence', [ann]);
+    await toA.ask('absent ann');
+    await toA.until('presence', []);
   });
 
   test('share topics and caches: a message reaches all, a key is forgotten by the others', async () => {
@@ -156,18 +168,18 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   });
 
   test('keep the connection to the engine over reloads, and start its process again when it is killed', async () => {
-    const [toA, toB, a] = await startTwo();
+    const [toA, toB, a] = await shareTwo();
     await toB.ask('join room');
     await toA.ask('join room');
     await toA.until('members room', both);
-    const broker = brokerOf(a);
-    a.signal('SIGUSR1');
+    const broker = brokerOf(a.server);
+    a.server.signal('SIGUSR1');
     await a.waitForEvent('afterReload');
-    expect(brokerOf(a)).toBe(broker);
+    expect(brokerOf(a.server)).toBe(broker);
     expect(await toA.ask('publish room after the reload')).toBe(true);
     await toB.got(['after the reload']);
-    a.signal('SIGKILL', broker);
-    await poll('it is back', () => ![undefined, broker].includes(brokerOf(a)));
+    a.server.signal('SIGKILL', broker);
+    await poll('it is back', () => ![undefined, broker].includes(brokerOf(a.server)));
     await poll('who joined a room is told of the gap', () =>
       a.events('clusterGap').some(({ args }) => String(args) === 'room'),
     );
@@ -184,13 +196,14 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     const [toA, , a] = await shareTwo();
     const answers = toA.ask('slow b');
     await a.waitForEvent('asks');
-    a.signal('SIGUSR1');
+    a.server.signal('SIGUSR1');
     expect(await answers).toEqual({ from: 'a', after: 'the reload' });
     expect(a.events('afterReload')).toHaveLength(0);
+    await a.waitForEvent('afterReload');
   });
 
   test('serve alone while the engine is gone, say so, and are told of the gap', async () => {
-    const [toA, toB, a] = await startTwo();
+    const [toA, toB, a] = await shareTwo();
     await toA.ask('join room');
     await toB.ask('join room');
     await toA.until('members room', both);
@@ -208,28 +221,22 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   });
 
   test('start without the engine, serve, and join when it comes', async () => {
-    engine = await startEngine();
-    await engine.kill('SIGKILL');
-    const a = await startNode('a');
-    const toA = await ClusterClient.connect(a.port);
-    expect(await toA.ask('nodes')).toEqual(['a']);
-    await toA.ask('join room');
-    await engine.restart();
-    const b = await startNode('b');
-    const toB = await ClusterClient.connect(b.port);
-    await toB.until('members room', [{ node: 'a', members: 1 }]);
-    expect(await toB.ask('publish room hello')).toBe(true);
-    await toA.got(['hello']);
+    const [, toB] = await shareTwo();
+    await engine?.kill('SIGKILL');
+    const toC = await connect(await startSmall('c'));
+    expect(await toC.ask('nodes')).toEqual(['c']);
+    await toC.ask('join late');
+    await engine?.restart();
+    await toB.until('members late', [{ node: 'c', members: 1 }]);
+    expect(await toB.ask('publish late hello')).toBe(true);
+    await toC.got(['hello']);
   });
 
   test('have another name each', async () => {
-    engine = await startEngine();
+    const [toFirst] = await shareTwo();
     // The first has half a heartbeat to say that the id is its own, and on a busy machine it may lack CPU for seconds.
-    const start = () => startServer('cluster.js', given('a', engine?.url, { heartbeatMs: 2000, ttlMs: 6000 }));
-    const first = await start();
-    const toFirst = await ClusterClient.connect(first.port);
-    await toFirst.until('state', 'up');
-    await expect(start()).rejects.toThrow('belongs to a living server');
+    const second = startNode('a', { workerNum: 1 }, { heartbeatMs: 2000, ttlMs: 6000 });
+    await expect(second).rejects.toThrow('belongs to a living server');
     expect(await toFirst.ask('state')).toBe('up');
   });
 });

@@ -1,10 +1,13 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { ClusterClient } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
-import { hasRedis, type RedisSettings, startRedis } from '../helpers/redis.js';
+import { LastingServers } from '../helpers/lasting-servers.js';
+import { hasRedis, startRedis } from '../helpers/redis.js';
 import {
   endServers,
   type Line,
@@ -14,19 +17,19 @@ import {
   spawnServer,
   startServer,
 } from '../helpers/server-process.js';
-import { sharedServers } from '../helpers/shared-servers.js';
+import { Since } from '../helpers/shared-servers.js';
 
 const LEASE_MS = 1000;
 
-let lasting: EngineProcess | undefined;
-afterAll(() => lasting?.stop()); // registered first, it comes after the end of its node
-const shared = sharedServers();
-
 let engine: EngineProcess | undefined;
-afterEach(async () => {
-  await endServers();
+const lasting = new LastingServers(async () => {
   await engine?.stop();
   engine = undefined;
+});
+const clients: ClusterClient[] = [];
+afterEach(async () => {
+  for (const { socket } of clients.splice(0)) socket.terminate();
+  await endServers();
 });
 
 interface NodeOptions extends StartOptions {
@@ -34,26 +37,53 @@ interface NodeOptions extends StartOptions {
   readonly jobs?: object | null;
   readonly work?: object;
   readonly cluster?: object;
-  readonly url?: string | undefined;
 }
 
-function given({ nodeId = 'a', jobs = {}, work = {}, cluster, env, url, ...more }: NodeOptions = {}): StartOptions {
-  const node = { driver: 'redis', url: url ?? engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...cluster };
+function given({ nodeId = 'a', jobs = {}, work = {}, cluster, env, options, ...more }: NodeOptions = {}): StartOptions {
+  const node = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500, ...cluster };
   const all = { ...node, jobs: jobs && { leaseMs: LEASE_MS, drainMs: 1000, ...jobs } };
-  return { ...more, env: { CLUSTER: JSON.stringify(all), WORK: JSON.stringify(work), ...env } };
+  const small = { workerNum: 1, taskWorkerNum: 1, reactorNum: 1, ...options };
+  return { ...more, options: small, env: { CLUSTER: JSON.stringify(all), WORK: JSON.stringify(work), ...env } };
 }
 
-async function start(options: NodeOptions = {}, settings: RedisSettings = {}): Promise<Node> {
-  engine ??= await startRedis(settings);
-  const server = await startServer('jobs.js', given(options));
-  return new Node(server, await ClusterClient.connect(server.port));
+/** A node of one test. */
+async function start(options: NodeOptions = {}): Promise<Node> {
+  return connect(await startServer('jobs.js', given(options)));
 }
 
-/** The same node for all tests that leave it as it is. What has ended before does not count. */
+async function connect(server: ServerProcess): Promise<Node> {
+  const client = await ClusterClient.connect(server.port);
+  clients.push(client);
+  return new Node(server, client);
+}
+
+/** Ids of jobs are known for good: each test has its own. */
+async function shareNode(name: string, options: () => NodeOptions): Promise<Node> {
+  engine ??= await startRedis({ appendOnly: true });
+  return connect(await lasting.share(name, () => startServer('jobs.js', given(options()))));
+}
+
+/** The node that all tests leave as it is, which runs one job at a time. What has ended before does not count. */
 async function share(): Promise<Node> {
-  lasting ??= await startRedis();
-  const server = await shared('jobs.js', given({ url: lasting.url }));
-  const node = new Node(server, await ClusterClient.connect(server.port));
+  const node = await shareNode('a', () => ({ copy: true, work: { concurrency: 1 } }));
+  await node.forget();
+  return node;
+}
+
+/** Another node beside it, for tests in which it does not matter which of them runs a job. */
+const shareOther = (): Promise<Node> => shareNode('b', () => ({ nodeId: 'b', work: { concurrency: 1 } }));
+
+/** A node with two task workers and jobs of its own, whose cluster has no engine; a worker has enqueued one at its start. */
+async function shareAlone(): Promise<Node> {
+  const node = await shareNode('alone', () => ({
+    cluster: { driver: 'memory', url: 'memory://alone' },
+    jobs: { url: engine?.url, prefix: 'own', maxJobBytes: '1K' },
+    work: { concurrency: 100 },
+    options: { taskWorkerNum: 2 },
+    env: { EARLY: '1' },
+  }));
+  const { job } = await node.server.waitForEvent('early');
+  await node.ended(String(job));
   await node.forget();
   return node;
 }
@@ -89,9 +119,27 @@ class Node {
     return this.server.waitForEvent('end', (line) => line['id'] === id);
   }
 
+  /** What has ended: nothing is under way. */
   async forget(): Promise<void> {
-    const { done, dead } = (await this.ask('counts', 'work')) as { done: number; dead: number };
-    this.#forgotten = { done, dead };
+    this.#forgotten = await poll('nothing waits and nothing runs', async () => {
+      const { waiting, running, done = 0, dead = 0 } = (await this.ask('counts', 'work')) as Record<string, number>;
+      return waiting === 0 && running === 0 && { done, dead };
+    });
+  }
+
+  /** Has a job of that name take its only task worker, until the function is called that comes back. */
+  async hold(name: string): Promise<() => Promise<void>> {
+    await this.enqueue({ do: 'hold', file: name }, { id: name });
+    await this.begun(id(name));
+    return async () => {
+      this.letGo(name);
+      await this.ended(id(name));
+    };
+  }
+
+  /** Jobs end that are held here by this file. */
+  letGo(file: string): void {
+    writeFileSync(join(this.server.folder, file), '');
   }
 
   /** The newest come first. */
@@ -116,9 +164,9 @@ class Node {
   }
 }
 
-/** What the engine of `share` keeps of a job. */
+/** What the engine keeps of a job. */
 async function kept(id: string, field: string): Promise<string | null> {
-  const redis = new Redis(lasting?.url ?? '');
+  const redis = new Redis(engine?.url ?? '');
   const value = await redis.hget(`tswoole:jobs:work:=${id}`, field);
   redis.disconnect();
   return value;
@@ -147,19 +195,20 @@ describe('a job', () => {
 
   test('that fails runs again after its back-off, is dead after its last attempt, and can be retried', async () => {
     const node = await share();
-    const options = { id: 'x', attempts: 2, backoff: { type: 'fixed', delayMs: 300 } };
+    const options = { id: 'fails', attempts: 2, backoff: { type: 'fixed', delayMs: 300 } };
     await node.enqueue({ do: 'fail', times: 2 }, options);
-    const [first, second] = [await node.begun(id('x')), await node.begun(id('x'), 2)];
+    const [first, second] = [await node.begun(id('fails')), await node.begun(id('fails'), 2)];
     expect(second.at - first.at).toBeGreaterThan(250);
     const [job] = await node.dead(1);
-    expect(job).toMatchObject({ id: id('x'), state: 'dead', attemptsMade: 2, reason: 'not at attempt 2' });
-    expect(await node.ask('retry', id('x'))).toBe(null);
+    expect(job).toMatchObject({ id: id('fails'), state: 'dead', attemptsMade: 2, reason: 'not at attempt 2' });
+    expect(await node.ask('retry', id('fails'))).toBe(null);
     await node.dead(1);
     expect(await node.ask('retry', 'work:unknown')).toMatchObject({ code: 'ERR_JOB_NOT_DEAD' });
   });
 
   test('waits for its time, and one that is more urgent comes first', async () => {
-    const node = await start({ work: { concurrency: 1 }, options: { taskWorkerNum: 1 } });
+    const node = await share();
+    const since = new Since(node.server);
     await node.enqueue({ do: 'wait', ms: 500 }, { id: 'busy' });
     await node.begun(id('busy'));
     await node.enqueue({ do: 'give' }, { id: 'late', delayMs: 1500 });
@@ -167,7 +216,7 @@ describe('a job', () => {
     await node.enqueue({ do: 'give' }, { id: 'first', priority: 1 });
     const enqueued = performance.now();
     expect((await node.begun(id('late'))).at - enqueued).toBeGreaterThan(1000);
-    expect(node.server.events('begin').map((line) => line['id'])).toEqual(
+    expect(since.events('begin').map((line) => line['id'])).toEqual(
       ['busy', 'first', 'second', 'late'].map((each) => id(each)),
     );
   });
@@ -180,10 +229,11 @@ describe('a job', () => {
     await node.server.waitFor('two ticks', () => ticks().length >= 2);
     expect(await node.ask('unschedule', 'work', 'tick')).toBe(true);
     expect(await node.ask('unschedule', 'work', 'tick')).toBe(false);
+    await node.counted({ waiting: 0, running: 0, delayed: 0 });
   });
 
   test('is refused with the code of the reason', async () => {
-    const node = await start({ jobs: { maxJobBytes: '1K' } });
+    const node = await shareAlone();
     expect(await node.ask('enqueue', 'no name')).toMatchObject({ code: 'ERR_JOB_OPTION' });
     expect(await node.enqueue({ text: 'x'.repeat(2000) })).toMatchObject({ code: 'ERR_JOB_SIZE' });
     expect(await node.enqueue({}, { attempts: 0 })).toMatchObject({ code: 'ERR_JOB_OPTION' });
@@ -192,7 +242,7 @@ describe('a job', () => {
   });
 
   test('can be enqueued in workerStart, and tasks of the user go to their callback', async () => {
-    const node = await start({ env: { EARLY: '1' } });
+    const node = await shareAlone();
     const { job } = await node.server.waitForEvent('early');
     expect((await node.ended(String(job)))['result']).toBe('early');
     expect(await node.ask('task', { data: 7 })).toEqual({ task: { data: 7 } });
@@ -201,34 +251,35 @@ describe('a job', () => {
 
 describe('a node', () => {
   test('takes no more jobs than its task workers run at a time', async () => {
-    const node = await start({ work: { concurrency: 100 } });
+    const node = await shareAlone();
     for (const each of ['a', 'b', 'c', 'd']) await node.enqueue({ do: 'wait', ms: 1500 * PACE }, { id: each });
     await node.counted({ running: 2, waiting: 2 });
     await node.counted({ running: 0, done: 4 });
   });
 
   test('needs no others, and no engine but that of its jobs', async () => {
-    engine = await startRedis();
-    const cluster = { driver: 'memory', url: 'memory://alone' };
-    const node = await start({ cluster, jobs: { url: engine.url, prefix: 'own' } });
+    const node = await shareAlone();
     await node.enqueue({ do: 'give' }, { id: 'one' });
     await node.ended(id('one'));
   });
 
   test('that has no task workers does not start with a handler; one that only enqueues does', async () => {
-    engine = await startRedis();
+    const worker = await share();
     const options = { taskWorkerNum: 0 };
-    const refused = spawnServer('jobs.js', given({ options }));
+    const refused = spawnServer('jobs.js', given({ nodeId: 'refused', options }));
     expect((await refused.waitForEvent('refused'))['code']).toBe('ERR_JOB_NO_TASK_WORKERS');
-    const caller = await start({ nodeId: 'b', options, env: { ROLE: 'caller' } });
+    const caller = await start({ nodeId: 'caller', options, env: { ROLE: 'caller' } });
+    const letGo = await worker.hold('while it is enqueued');
     await caller.enqueue({ do: 'give' }, { id: 'elsewhere' });
     await caller.counted({ waiting: 1 });
-    const worker = await start();
+    await letGo();
     await worker.ended(id('elsewhere'));
   });
 
   test('finishes jobs in its old task workers at a reload', async () => {
-    const node = await start({ options: { maxWaitMs: 60_000 } });
+    engine ??= await startRedis({ appendOnly: true });
+    const options = { maxWaitMs: 60_000, taskWorkerNum: 2 };
+    const node = await start({ nodeId: 'reloads', jobs: { prefix: 'reloads' }, options });
     await node.enqueue({ do: 'wait', ms: 1500 * PACE }, { id: 'long' });
     await node.begun(id('long'));
     const before = node.server.taskWorkers.map(({ pid }) => pid);
@@ -242,37 +293,36 @@ describe('a node', () => {
   });
 
   test('takes jobs for the handlers that a reload has brought, and no others', async () => {
-    const node = await start({ copy: true });
+    const node = await share();
+    const since = new Since(node.server);
     node.server.edit((source) => source.replaceAll("'work',", "'more',"));
     node.server.signal('SIGUSR1');
     await node.ask('enqueue', 'more', { do: 'give' }, { id: 'x' });
     await node.ended('more:x');
-    await node.enqueue({ do: 'give' }, { id: 'late' });
+    await since.waitForEvent('afterReload');
+    await node.enqueue({ do: 'give' }, { id: 'unknown' });
     await node.counted({ waiting: 1 });
+    node.server.edit((source) => source.replaceAll("'more',", "'work',"));
+    node.server.signal('SIGUSR1');
+    await since.waitForEvents('afterReload', 2);
+    await node.ended(id('unknown'));
   });
 
   test('that shuts down gives its jobs to another one at once', async () => {
-    const a = await start({ jobs: { leaseMs: 60_000 } });
-    await a.enqueue({ do: 'stay', on: 'a' }, { id: 'long' });
-    await a.begun(id('long'));
-    const b = await start({ nodeId: 'b', jobs: { leaseMs: 60_000 } });
+    const b = await share();
+    const letGo = await b.hold('while another takes one');
+    const a = await start({ nodeId: 'leaves', jobs: { leaseMs: 60_000 } });
+    await a.enqueue({ do: 'stay', on: 'leaves' }, { id: 'given back' });
+    await a.begun(id('given back'));
+    await letGo();
     const began = performance.now();
     await a.server.stop();
-    expect((await b.ended(id('long'))).at - began).toBeLessThan(10_000 * PACE);
-    await b.counted({ done: 1, dead: 0 });
+    expect((await b.ended(id('given back'))).at - began).toBeLessThan(10_000 * PACE);
+    await b.counted({ done: 2, dead: 0 });
   });
 });
 
 describe('a job under way', () => {
-  test('keeps its lease while its task worker spins for three of them', async () => {
-    const node = await start();
-    const other = await start({ nodeId: 'b' });
-    await node.enqueue({ do: 'spin', ms: 3 * LEASE_MS + 500 }, { id: 'spin' });
-    await node.counted({ done: 1, running: 0 });
-    await sleep(LEASE_MS);
-    expect([...node.runs(id('spin')), ...other.runs(id('spin'))]).toHaveLength(1);
-  });
-
   test('has failed when its task worker is killed, and runs again where it has attempts left', async () => {
     const node = await share();
     await node.enqueue({ do: 'die' }, { id: 'again', attempts: 2 });
@@ -284,32 +334,21 @@ describe('a job under way', () => {
   });
 
   test('runs once more when the broker process is killed', async () => {
-    const node = await start();
-    await node.enqueue({ do: 'wait', ms: 60_000 }, { id: 'long' });
-    await node.begun(id('long'));
+    const node = await share();
+    const since = new Since(node.server);
+    const letGo = await node.hold('orphaned');
     const killed = performance.now();
     node.server.signal('SIGKILL', node.broker);
-    await node.server.waitForEvent('failed', (line) => line['code'] === 'ERR_TASK_GIVEN_UP');
-    expect((await node.begun(id('long'), 2)).at - killed).toBeGreaterThan(LEASE_MS / 2);
-    expect(node.runs(id('long'))).toHaveLength(2);
+    await since.waitForEvent('failed', (line) => line['code'] === 'ERR_TASK_GIVEN_UP');
+    expect((await node.begun(id('orphaned'), 2)).at - killed).toBeGreaterThan(LEASE_MS / 2);
+    await letGo();
+    expect(node.runs(id('orphaned'))).toHaveLength(2);
     await node.enqueue({ do: 'give' }, { id: 'next' });
     await node.ended(id('next'));
   });
 
-  test('runs once more, elsewhere, when its node is killed', async () => {
-    const a = await start();
-    await a.enqueue({ do: 'stay', on: 'a' }, { id: 'long' });
-    await a.begun(id('long'));
-    const b = await start({ nodeId: 'b' });
-    a.server.signalAll('SIGKILL');
-    await b.ended(id('long'));
-    await b.counted({ done: 1, running: 0 });
-    await sleep(2 * LEASE_MS);
-    expect(b.runs(id('long'))).toHaveLength(1);
-  });
-
   test('and those that wait are there after a kill of Redis, where it keeps an append-only file', async () => {
-    const node = await start({ work: { concurrency: 1 } }, { appendOnly: true });
+    const node = await share();
     await node.enqueue({ do: 'wait', ms: 1500 }, { id: 'running' });
     await node.begun(id('running'));
     await node.enqueue({ do: 'give' }, { id: 'waiting' });
@@ -320,5 +359,35 @@ describe('a job under way', () => {
     await node.counted({ waiting: 0, running: 0, done: 2 });
     expect(node.runs(id('waiting'))).toHaveLength(1);
     expect(node.runs(id('lost'))).toHaveLength(0);
+  });
+
+  describe('beside another node', () => {
+    test('keeps its lease while its task worker has no turn for three of them', async () => {
+      const [node, other] = [await share(), await shareOther()];
+      await node.enqueue({ do: 'block', ms: 3 * LEASE_MS + 500 }, { id: 'block' });
+      await node.counted({ done: 1, running: 0 });
+      await sleep(LEASE_MS);
+      expect([...node.runs(id('block')), ...other.runs(id('block'))]).toHaveLength(1);
+    });
+
+    test('runs once more, elsewhere, when its node is killed', async () => {
+      const [b, a] = [await share(), await shareOther()];
+      const holders = [id('one of both'), id('other of both')];
+      for (const holder of ['one of both', 'other of both'])
+        await a.enqueue({ do: 'hold', file: 'go' }, { id: holder });
+      const began = ({ server }: Node) => server.waitForEvent('begin', (line) => holders.includes(String(line['id'])));
+      await Promise.all([began(a), began(b)]); // each has one, and takes no other job
+      await a.enqueue({ do: 'stay', on: 'b' }, { id: 'bereft' });
+      a.letGo('go');
+      await a.begun(id('bereft'));
+      b.letGo('go');
+      await b.counted({ done: 2, running: 1 });
+      a.server.signalAll('SIGKILL');
+      await lasting.stop('b');
+      await b.ended(id('bereft'));
+      await b.counted({ done: 3, running: 0 });
+      await sleep(2 * LEASE_MS);
+      expect(b.runs(id('bereft'))).toHaveLength(1);
+    });
   });
 });

@@ -4,34 +4,64 @@ import { connect as connectPlain } from 'node:net';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { certificateFor } from '../helpers/certificates.js';
-import { endServers, overPlainTcp, type ServerProcess, spawnServer, startServer } from '../helpers/server-process.js';
+import { endServers, overPlainTcp, type ServerProcess, spawnServer } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
-afterEach(endServers);
+const shared = sharedServers();
+const clients: TcpClient[] = [];
+afterEach(async () => {
+  for (const client of clients.splice(0)) await client.close();
+  await endServers();
+});
+
+const open = { delayReceive: false };
+/** Beside the first port, whose clients wait, and that for commands. */
+const PORTS = {
+  'at once': {},
+  encrypted: { tls: certificateFor('server.test') },
+  proxied: { proxyProtocol: ['127.0.0.1'] },
+  open: { ...open, heartbeatIdleMs: 600_000 },
+  beating: { ...open, heartbeatIdleMs: 300 },
+  fed: { ...open, maxIdleMs: 400 },
+  idle: { ...open, maxIdleMs: 400 },
+};
 
 /** The port for commands is the second one, and speaks plain. */
-async function start(options: Record<string, unknown> = {}, env: Record<string, string> = {}) {
-  const server = await startServer('delayed.js', { options, env });
-  const [, port = 0] = (await server.waitForEvent('up'))['ports'] as number[];
-  const control = await TcpClient.connect(port);
+async function use(started: ServerProcess) {
+  const [first = 0, second = 0, ...others] = (await started.waitForEvent('up'))['ports'] as number[];
+  const ports = new Map(Object.keys(PORTS).map((name, i) => [name, others[i] ?? 0]));
+  const control = await TcpClient.connect(second);
+  clients.push(control);
   const ask = async (line: string): Promise<string> => {
     control.send(`${line}\n`);
     return control.readLine();
   };
-  return { server, ask };
+  const portOf = (name: keyof typeof PORTS | '' = ''): number => (name === '' ? first : (ports.get(name) ?? 0));
+  return { server: new Since(started), ask, portOf };
 }
 
-async function open(server: ServerProcess): Promise<{ client: TcpClient; fd: number }> {
+/** The server that all tests leave as it is. */
+async function share() {
+  return use(
+    await shared('delayed.js', { options: { halfCloseTimeoutMs: 300 }, env: { PORTS: JSON.stringify(PORTS) } }),
+  );
+}
+
+/** One without heartbeats, which waits for clients that have ended their side. */
+const sharePlain = async () => use(await shared('delayed.js', { options: { halfCloseTimeoutMs: 60_000 } }));
+
+async function dial(server: Since, port = server.port): Promise<{ client: TcpClient; fd: number }> {
   const seen = server.events('connect').length;
-  const client = await TcpClient.connect(server.port);
-  const line = await server.waitFor('connect', () => server.events('connect')[seen]);
+  const client = await TcpClient.connect(port);
+  const line = await server.server.waitFor('connect', () => server.events('connect')[seen]);
   return { client, fd: Number(line['fd']) };
 }
 
 describe('with delayReceive', () => {
   it.each(['confirm', 'resume'])('nothing is read from a client before %s', async (how) => {
-    const { server, ask } = await start();
-    const { client, fd } = await open(server);
+    const { server, ask } = await share();
+    const { client, fd } = await dial(server);
     expect(server.events('connect')[0]).toMatchObject({ paused: true });
     client.send('early');
     const before = JSON.parse(await ask(`info ${fd}`));
@@ -45,15 +75,15 @@ describe('with delayReceive', () => {
   });
 
   it('a client is read at once where connect confirms it', async () => {
-    const { server } = await start({}, { CONFIRM: 'at once' });
-    const { client } = await open(server);
+    const { server, portOf } = await share();
+    const { client } = await dial(server, portOf('at once'));
     expect((await client.send('hello').read(5)).toString()).toBe('hello');
     await client.close();
   });
 
   it('an encrypted client shakes hands, and is not read', async () => {
-    const { server, ask } = await start({ tls: certificateFor('server.test') });
-    const socket = connect({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });
+    const { server, ask, portOf } = await share();
+    const socket = connect({ port: portOf('encrypted'), host: '127.0.0.1', rejectUnauthorized: false });
     await once(socket, 'secureConnect');
     socket.write('early');
     const { fd } = await server.waitForEvent('connect');
@@ -65,8 +95,8 @@ describe('with delayReceive', () => {
   });
 
   overPlainTcp('what came behind a PROXY header waits too', async () => {
-    const { server, ask } = await start({ proxyProtocol: ['127.0.0.1'] });
-    const client = await TcpClient.connect(server.port);
+    const { server, ask, portOf } = await share();
+    const client = await TcpClient.connect(portOf('proxied'));
     client.send('PROXY TCP4 192.0.2.1 192.0.2.2 1000 2000\r\nearly');
     const { fd } = await server.waitForEvent('connect');
     expect(JSON.parse(await ask(`info ${fd}`))).toMatchObject({ remoteAddress: '192.0.2.1', paused: true });
@@ -78,17 +108,17 @@ describe('with delayReceive', () => {
   it.each([false, true])(
     'a client that leaves, never confirmed, is let go in time (encrypted: %s)',
     async (encrypted) => {
-      const tls = encrypted ? { tls: certificateFor('server.test') } : {};
-      const { server, ask } = await start({ ...tls, halfCloseTimeoutMs: 300 });
-      const dial = async () => {
+      const { server, ask, portOf } = await share();
+      const port = portOf(encrypted ? 'encrypted' : '');
+      const open = async () => {
         const seen = server.events('connect').length;
-        const plain = connectPlain({ port: server.port, host: '127.0.0.1' });
+        const plain = connectPlain({ port, host: '127.0.0.1' });
         const socket = encrypted ? connect({ socket: plain, rejectUnauthorized: false }) : plain;
         socket.on('error', () => {});
-        const { fd } = await server.waitFor('connect', () => server.events('connect')[seen]);
+        const { fd } = await server.server.waitFor('connect', () => server.events('connect')[seen]);
         return { plain, socket, fd: Number(fd) };
       };
-      const [ends, resets, stays] = [await dial(), await dial(), await dial()];
+      const [ends, resets, stays] = [await open(), await open(), await open()];
       ends.socket.end('a last word');
       resets.socket.write('a last word');
       if (encrypted) resets.plain.destroy();
@@ -104,8 +134,8 @@ describe('with delayReceive', () => {
   );
 
   it('what a client has sent before it ended its side is read when it is confirmed', async () => {
-    const { server, ask } = await start({ halfCloseTimeoutMs: 60_000 });
-    const { client, fd } = await open(server);
+    const { server, ask } = await sharePlain();
+    const { client, fd } = await dial(server);
     client.send('early').socket.end();
     expect(await ask(`confirm ${fd}`)).toBe('true');
     expect((await client.read(5)).toString()).toBe('early');
@@ -113,23 +143,23 @@ describe('with delayReceive', () => {
   });
 
   it('a client that was never confirmed can be closed', async () => {
-    const { server, ask } = await start();
-    const { client, fd } = await open(server);
+    const { server, ask } = await share();
+    const { client, fd } = await dial(server);
     expect(await ask(`close ${fd}`)).toBe('true');
     await client.closed;
-    expect(await server.waitForEvent('close')).toMatchObject({ fd, code: 'SERVER_CLOSED' });
+    expect(await server.waitForEvent('close', (line) => line['fd'] === fd)).toMatchObject({ code: 'SERVER_CLOSED' });
     expect(server.events('receive')).toEqual([]);
     expect(await ask(`confirm ${fd}`)).toBe('false');
   });
 });
 
 overPlainTcp('closeErrno tells by which error a connection has ended', async () => {
-  const { server } = await start({ delayReceive: false });
-  const reset = await open(server);
+  const { server, portOf } = await share();
+  const reset = await dial(server, portOf('open'));
   reset.client.socket.resetAndDestroy();
   const line = await server.waitForEvent('close', ({ fd }) => fd === reset.fd);
   expect(line).toMatchObject({ code: 'CLIENT_RESET', info: { closeErrno: 104 } });
-  const ended = await open(server);
+  const ended = await dial(server, portOf('open'));
   await ended.client.close();
   const other = await server.waitForEvent('close', ({ fd }) => fd === ended.fd);
   expect(other).toMatchObject({ code: 'CLIENT_CLOSED', info: { closeErrno: 0 } });
@@ -143,13 +173,9 @@ it('delayReceive must be true or false', async () => {
 
 describe('heartbeats', () => {
   it('of each port are its own', async () => {
-    const server = await startServer('delayed.js', {
-      options: { delayReceive: false, heartbeatIdleMs: 600_000 },
-      env: { CONTROL: JSON.stringify({ heartbeatIdleMs: 300 }) },
-    });
-    const { client } = await open(server);
-    const [, port = 0] = (await server.waitForEvent('up'))['ports'] as number[];
-    const silent = await TcpClient.connect(port);
+    const { server, portOf } = await share();
+    const { client } = await dial(server, portOf('open'));
+    const silent = await TcpClient.connect(portOf('beating'));
     await silent.closed;
     expect(client.end).toBeUndefined();
     expect((await client.send('still there').read(11)).toString()).toBe('still there');
@@ -157,8 +183,9 @@ describe('heartbeats', () => {
   });
 
   it('heartbeat() tells which clients are silent, and closes them only when it is asked to', async () => {
-    const { server, ask } = await start({ delayReceive: false, heartbeatIdleMs: 600_000 });
-    const [protectedOne, other] = [await open(server), await open(server)];
+    const { server, ask, portOf } = await share();
+    const port = portOf('open');
+    const [protectedOne, other] = [await dial(server, port), await dial(server, port)];
     expect(JSON.parse(await ask('heartbeat {}'))).toEqual([]);
     expect(await ask(`protect ${protectedOne.fd}`)).toBe('true');
     expect(JSON.parse(await ask('heartbeat {"idleMs":0.001}'))).toContain(other.fd);
@@ -173,7 +200,7 @@ describe('heartbeats', () => {
   it.each([['{}'], ['{"idleMs":0}'], ['{"idleMs":"soon"}'], ['null'], ['{"idleMs":1,"close":"no"}']])(
     'heartbeat(%s) is refused: no time, or what it does not take',
     async (order) => {
-      const { ask } = await start({ delayReceive: false });
+      const { ask } = await sharePlain();
       expect(await ask(`heartbeat ${order}`)).toBe('ERR_HEARTBEAT');
     },
   );
@@ -181,12 +208,9 @@ describe('heartbeats', () => {
 
 describe('maxIdleMs', () => {
   it('ends clients with which nothing is exchanged, but not those that are sent something', async () => {
-    const server = await startServer('delayed.js', {
-      options: { delayReceive: false, workerNum: 1, maxIdleMs: 400 },
-      env: { PUSH_EVERY: '100', CONTROL: JSON.stringify({ maxIdleMs: 600_000 }) },
-    });
-    const fed = await open(server); // the first one is sent something
-    const idle = await open(server);
+    const { server, portOf } = await share();
+    const fed = await dial(server, portOf('fed'));
+    const idle = await dial(server, portOf('idle'));
     await idle.client.closed;
     const line = await server.waitForEvent('close', ({ fd }) => fd === idle.fd);
     expect(line['code']).toBe('IDLE_TIMEOUT');
