@@ -7,13 +7,14 @@ import { certificateFor } from '../helpers/certificates.js';
 import { HttpClient } from '../helpers/http-client.js';
 import { END_STREAM, Frame, PREFACE, RawHttp2Client } from '../helpers/http2-client.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
-import { sharedServers } from '../helpers/shared-servers.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const CANCEL = 8;
 const ENHANCE_YOUR_CALM = 11;
 const HTTP_1_1_REQUIRED = 13;
-const WRITE_TIMEOUT_MS = 600;
+/** Beyond what a client may stand still on a busy machine. */
+const WRITE_TIMEOUT_MS = 2000;
 const MIB = 2 ** 20;
 
 afterEach(endServers);
@@ -21,15 +22,20 @@ afterEach(endServers);
 const shared = sharedServers();
 const given = (app: string, options: object = {}) => ({
   env: { APP: app },
-  options: { writeTimeoutMs: WRITE_TIMEOUT_MS, ...options },
+  options: { reactorNum: 1, writeTimeoutMs: WRITE_TIMEOUT_MS, ...options },
 });
 
 function start(app: string, options: object = {}): Promise<ServerProcess> {
   return startServer('answers-http2.js', given(app, options));
 }
 
-/** One for all tests that ask for nothing else, and look at nothing that others change. */
-const startShared = (app: string): Promise<ServerProcess> => shared('answers-http2.js', given(app));
+/** One for all tests that ask for nothing else, and look at nothing that others change. Its second port has TLS. */
+function startShared(app: string): Promise<ServerProcess> {
+  const LISTEN = JSON.stringify({ tls: certificateFor('server.test') });
+  return shared('answers-http2.js', { ...given(app), env: { APP: app, LISTEN } });
+}
+
+const secondPort = (server: ServerProcess): number => Number(server.events('up')[0]?.['second']);
 
 /** Lets the client do something several times a second until the promise has settled. */
 async function meanwhile<T>(promise: Promise<T>, act: () => void): Promise<T> {
@@ -82,7 +88,7 @@ describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client
   });
 
   it('is reset where its window is opened by single bytes, and is not where it is slow but goes on', async () => {
-    const server = await start(app, { writeTimeoutMs: 2000 }); // beyond what this client may stand still on a busy machine
+    const server = await startShared(app);
     const client = await RawHttp2Client.connect(server.port, { window: 0 });
     const trickle = client.request('/whole?n=1000000');
     const slow = client.request('/whole?n=300000');
@@ -95,14 +101,14 @@ describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client
 });
 
 it('an answer that waits for slow TCP is not reset, as the connection goes on', async () => {
-  const server = await start('request', { writeTimeoutMs: 1500 });
+  const server = await startShared('request');
   const client = await RawHttp2Client.connect(server.port, { window: 2 ** 31 - 1 });
   client.grant(0, 2 ** 30);
   const stream = client.request('/whole?n=30000000');
   const slowly = setInterval(() => client.socket.resume(), 50);
   client.socket.on('data', () => client.socket.pause());
   const began = performance.now();
-  await client.until('a part, for long enough', () => performance.now() - began > 4500);
+  await client.until('a part, for long enough', () => performance.now() - began > 3 * WRITE_TIMEOUT_MS);
   expect([client.resetCode(stream), client.isClosed]).toEqual([undefined, false]);
   expect(client.dataBytes(stream)).toBeLessThan(30_000_000);
   clearInterval(slowly);
@@ -178,14 +184,19 @@ describe('what waits for slow clients', () => {
   });
 });
 
+/** For two blocks: three requests at once, and bodies that may pause for less time than one request waits. */
+const startBusy = (app: string): Promise<ServerProcess> =>
+  shared('answers-http2.js', given(app, { maxConcurrency: 3, workerNum: 2, requestTimeoutMs: 2500 }));
+
 describe('maxConcurrency', () => {
   it.each(['request', 'fetch', 'listener'])('counts streams of HTTP/2 with the requests of HTTP/1: %s', async (app) => {
-    const server = await start(app, { maxConcurrency: 3, workerNum: 2 });
+    const server = new Since(await startBusy(app));
+    const { refusedCount: before = 0 } = await statsOf(server.port);
     const client = await RawHttp2Client.connect(server.port);
     const one = await HttpClient.connect(server.port);
     const streams = [client.request('/wait?n=1500'), client.request('/wait?n=1500')];
     one.send('GET /wait?n=1500 HTTP/1.1\r\nhost: a\r\n\r\n');
-    await server.waitFor('three are under way', () => server.events('waiting').length === 3);
+    await server.waitForEvents('waiting', 3);
     expect(await client.status(client.request('/small'))).toBe(503);
     const other = await HttpClient.connect(server.port);
     const refused = await other.get('/small');
@@ -193,7 +204,10 @@ describe('maxConcurrency', () => {
     for (const stream of streams) expect(await client.status(stream)).toBe(200);
     expect((await one.answer()).status).toBe(200);
     expect(await client.status(client.request('/small'))).toBe(200);
-    expect(await statsOf(server.port)).toMatchObject({ underWayNum: 1, refusedCount: 2 });
+    expect(await statsOf(server.port)).toMatchObject({ underWayNum: 1, refusedCount: before + 2 });
+    await one.close();
+    await other.close();
+    await client.close();
   });
 });
 
@@ -201,7 +215,7 @@ describe('a body that stalls', () => {
   it.each(['request', 'listener'])(
     'is answered 408, or its stream reset where the answer has begun: %s',
     async (app) => {
-      const server = await start(app, { requestTimeoutMs: 600 });
+      const server = await startBusy(app);
       const client = await RawHttp2Client.connect(server.port);
       const fields = { 'content-length': '1000' };
       const silent = client.request('/body', 'POST', { ends: false, fields });
@@ -291,9 +305,9 @@ describe('the preface', () => {
   });
 
   it('is a 400 over TLS where ALPN has said http/1.1, and anything else is refused where it has said h2', async () => {
-    const server = await start('request', { tls: certificateFor('server.test') });
+    const port = secondPort(await startShared('request'));
     const dial = async (protocol: string) => {
-      const given = { port: server.port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: [protocol] };
+      const given = { port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: [protocol] };
       const socket = connectTls(given);
       await once(socket, 'secureConnect');
       let text = '';
@@ -308,7 +322,7 @@ describe('the preface', () => {
       two.socket.write(wrong);
       expect(await two.ended).not.toContain('HTTP/1.1 200');
     }
-    const right = await RawHttp2Client.connect(server.port, { tls: true });
+    const right = await RawHttp2Client.connect(port, { tls: true });
     expect(await right.status(right.request('/small'))).toBe(200);
   });
 
@@ -324,7 +338,7 @@ describe('the preface', () => {
 it.each(['itself', 'behind'])(
   'Express, %s, has its clients come again by HTTP/1.1, and its worker goes on',
   async (how) => {
-    const server = await startServer('express.js', { env: { HOW: how }, options: { workerNum: 1 } });
+    const server = await startServer('express.js', { env: { HOW: how }, options: { workerNum: 1, reactorNum: 1 } });
     const one = await HttpClient.connect(server.port);
     const [, pid] = (await one.get('/who')).body.split(' ');
     const client = await RawHttp2Client.connect(server.port);
