@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -14,11 +15,14 @@ async function replaced(server: ServerProcess, id: number, old: number, deadline
   await poll(`worker ${id} is replaced`, done, deadlineMs);
 }
 
+const small = { workerNum: 1, reactorNum: 1 };
 const nothingWrong = { lost: [], faults: [], ended: [] };
 
 describe('one worker is replaced without a gap', () => {
-  async function underLoad(end: (server: ServerProcess, pid: number) => Promise<void> | void): Promise<ServerProcess> {
-    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+  const shared = sharedServers();
+
+  async function underLoad(end: (server: ServerProcess, pid: number) => Promise<void> | void): Promise<void> {
+    const server = await shared('commands.js', { options: { workerNum: 2, reactorNum: 1 } });
     const load = await Load.start(server.port, 50, 1, 'echo ');
     await load.progress(3);
     const old = server.worker(1)?.pid ?? 0;
@@ -32,7 +36,6 @@ describe('one worker is replaced without a gap', () => {
     expect(server.workers).toHaveLength(2);
     expect(server.events('workerError')).toEqual([]);
     load.close();
-    return server;
   }
 
   it('by server.stop(id), asked for in any worker', async () => {
@@ -47,7 +50,7 @@ describe('one worker is replaced without a gap', () => {
   });
 
   it('when it has run for maxUptimeMs', async () => {
-    const options = { workerNum: 1, maxUptimeMs: 1000, maxUptimeJitterMs: 0 };
+    const options = { ...small, maxUptimeMs: 1000, maxUptimeJitterMs: 0 };
     const server = await startServer('commands.js', { options });
     const load = await Load.start(server.port, 20, 1, 'echo ');
     await replaced(server, 0, server.worker(0)?.pid ?? 0);
@@ -59,7 +62,7 @@ describe('one worker is replaced without a gap', () => {
   });
 
   it('by SIGTERM to it, twice in a row', async () => {
-    const server = await startServer('late-echo.js', { options: { workerNum: 2 } });
+    const server = await startServer('late-echo.js', { options: { ...small, workerNum: 2 } });
     const clients = await TcpClient.connectMany(server.port, 10);
     for (const client of clients) await client.echo('a');
     for (let round = 0; round < 2; round++) {
@@ -72,7 +75,7 @@ describe('one worker is replaced without a gap', () => {
   });
 
   it('and finishes what it owes first', async () => {
-    const server = await startServer('late-echo.js', { options: { workerNum: 1 }, env: { DELAY_MS: '400' } });
+    const server = await startServer('late-echo.js', { options: small, env: { DELAY_MS: '400' } });
     const client = await TcpClient.connect(server.port);
     const old = server.worker(0)?.pid ?? 0;
     client.send('owed');
@@ -86,7 +89,7 @@ describe('one worker is replaced without a gap', () => {
   });
 
   it('or keeps serving when its replacement does not boot, and the log says why', async () => {
-    const server = await startServer('late-echo.js', { options: { workerNum: 1, logLevel: 'warn' }, copy: true });
+    const server = await startServer('late-echo.js', { options: { ...small, logLevel: 'warn' }, copy: true });
     const client = await TcpClient.connect(server.port);
     await client.echo('a');
     const old = server.worker(0)?.pid ?? 0;
@@ -104,7 +107,7 @@ describe('one worker is replaced without a gap', () => {
   });
 
   inProcessMode('when a worker ends by itself with code 0', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 1 } });
+    const server = await startServer('commands.js', { options: small });
     const client = await TcpClient.connect(server.port);
     await client.ask('echo a');
     const old = server.worker(0)?.pid ?? 0;
@@ -117,7 +120,7 @@ describe('one worker is replaced without a gap', () => {
 
 describe('signals that mean nothing to a process', () => {
   inProcessMode('do nothing: no debugger opens, nobody ends', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 1 } });
+    const server = await startServer('commands.js', { options: small });
     const client = await TcpClient.connect(server.port);
     await client.ask('echo a');
     const before = server.tree().map(({ pid }) => pid);
@@ -136,13 +139,13 @@ describe('signals that mean nothing to a process', () => {
 
 describe('names', () => {
   inProcessMode('tell every process in ps and every reactor in top -H', async () => {
-    const options = { workerNum: 4, reactorNum: 2, processTitle: 'a service' };
+    const options = { workerNum: 2, reactorNum: 2, processTitle: 'a service' };
     const server = await startServer('echo.js', { options });
     const titles = server.tree().map(({ title }) => title);
     expect(titles.sort()).toEqual([
       'a service: manager',
       'a service: master',
-      ...[0, 1, 2, 3].map((id) => `a service: worker ${id}`),
+      ...[0, 1].map((id) => `a service: worker ${id}`),
     ]);
     const tasks = `/proc/${server.masterPid}/task`;
     const threads = readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/comm`, 'utf8').trim());

@@ -17,6 +17,9 @@ afterEach(endServers);
 /** Within it the workers of a mended script are ready. */
 const SHORT_MS = Math.round(2500 * PACE);
 
+const alone = { workerNum: 1, reactorNum: 1 };
+const pair = { workerNum: 2, reactorNum: 1 };
+
 const pidsOf = (server: ServerProcess): number[] => server.workers.map(({ pid }) => pid);
 
 function reloaded(server: ServerProcess, times: number, deadlineMs?: number): Promise<unknown> {
@@ -57,7 +60,7 @@ describe('a reload', () => {
   });
 
   it('tells of each connection that comes or goes meanwhile once, and in order', async () => {
-    const server = await startServer('echo.js', { options: { workerNum: 2 } });
+    const server = await startServer('echo.js', { options: pair });
     let coming = true;
     const comeAndGo = async (): Promise<number> => {
       for (let count = 1; ; count++) {
@@ -68,7 +71,7 @@ describe('a reload', () => {
       }
     };
     const loops = Array.from({ length: 10 }, comeAndGo);
-    for (let round = 1; round <= 5; round++) {
+    for (let round = 1; round <= 3; round++) {
       server.signal('SIGUSR1');
       await reloaded(server, round);
     }
@@ -85,10 +88,9 @@ describe('a reload', () => {
   });
 
   it('lets handlers that are under way finish in the old workers', async () => {
-    const options = { workerNum: 2 };
-    const server = await startServer('late-echo.js', { options, env: { DELAY_MS: '50' } });
+    const server = await startServer('late-echo.js', { options: pair, env: { DELAY_MS: '50' } });
     const load = await Load.start(server.port, 100, 1);
-    for (let round = 1; round <= 5; round++) {
+    for (let round = 1; round <= 3; round++) {
       await load.progress(1);
       server.signal('SIGUSR1');
       await reloaded(server, round);
@@ -96,13 +98,13 @@ describe('a reload', () => {
     const { lost, faults, ended } = await load.finish();
     expect({ lost, faults, ended }).toEqual({ lost: [], faults: [], ended: [] });
     const stops = server.events('workerStop');
-    expect(stops).toHaveLength(10);
+    expect(stops).toHaveLength(6);
     for (const stop of stops) expect(stop['answered']).toBe(stop['taken']);
     load.close();
   });
 
   it('puts changed code into effect, on connections that were open before', async () => {
-    const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });
+    const server = await startServer('late-echo.js', { options: alone, copy: true });
     const clients = await TcpClient.connectMany(server.port, 4);
     for (const client of clients) await client.echo('old\n');
     server.edit((source) => source.replaceAll('conn.send(data)', "conn.send('new\\n')"));
@@ -113,7 +115,7 @@ describe('a reload', () => {
   });
 
   it('does not wait beyond maxWaitMs for a handler that never settles, and serves meanwhile', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 1, maxWaitMs: 700 } });
+    const server = await startServer('commands.js', { options: { ...alone, maxWaitMs: 700 } });
     const [stuck, other] = (await TcpClient.connectMany(server.port, 2)) as [TcpClient, TcpClient];
     const old = server.worker(0)?.pid;
     stuck.send('never\n');
@@ -132,7 +134,7 @@ describe('a reload', () => {
   });
 
   it('resets a connection whose client does not take within maxWaitMs what the old worker has sent', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 1, maxWaitMs: 500 } });
+    const server = await startServer('commands.js', { options: { ...alone, maxWaitMs: 500 } });
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
     client.socket.on('error', () => {});
@@ -151,7 +153,7 @@ describe('a reload', () => {
   });
 
   it('that is asked for five times at once ends with workers that run the script as it is', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 2 }, copy: true });
+    const server = await startServer('commands.js', { options: pair, copy: true });
     const client = await TcpClient.connect(server.port);
     const first = pidsOf(server);
     for (let i = 0; i < 4; i++) server.signal('SIGUSR1');
@@ -167,7 +169,7 @@ describe('a reload', () => {
   });
 
   it('can be asked for by SIGUSR1 to the manager, and in a worker', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 2 } });
+    const server = await startServer('commands.js', { options: pair });
     const client = await TcpClient.connect(server.port);
     await client.ask('echo a');
     const first = pidsOf(server);
@@ -183,7 +185,7 @@ describe('a reload', () => {
   });
 
   inProcessMode('goes on when a worker, old or new, is killed in the middle of it', async () => {
-    const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });
+    const server = await startServer('late-echo.js', { options: pair, copy: true });
     const client = await TcpClient.connect(server.port);
     await client.echo('a');
     server.edit(before(`if (server.role === 'worker') ${UNTIL_GO}`));
@@ -201,17 +203,14 @@ describe('a reload', () => {
 });
 
 describe('a reload whose workers do not boot changes nothing, says why, and works once the script is mended, when they', () => {
-  async function failsWith(line: string, reason: RegExp, options: Record<string, unknown> = {}): Promise<void> {
-    const server = await startServer('late-echo.js', {
-      options: { workerNum: 2, logLevel: 'warn', ...options },
-      copy: true,
-    });
+  async function failsWith(line: string, reason: RegExp, options: Record<string, unknown> = alone): Promise<void> {
+    const server = await startServer('late-echo.js', { options: { logLevel: 'warn', ...options }, copy: true });
     const load = await Load.start(server.port, 20, 2);
     const old = pidsOf(server);
     server.edit(before(line));
     server.signal('SIGUSR1');
     await server.waitFor('the reason in the log', () => reason.test(server.stderr));
-    await poll('only the old workers are there', () => server.workers.length === 2);
+    await poll('only the old workers are there', () => server.workers.length === options['workerNum']);
     expect(pidsOf(server)).toEqual(old);
     await load.progress(2);
     expect(server.events('afterReload')).toEqual([]);
@@ -235,12 +234,14 @@ describe('a reload whose workers do not boot changes nothing, says why, and work
         throw new Error('no luck');
       });`,
       /reload failed.*no luck/,
+      pair,
     ));
 
   it('exit', () => failsWith("if (server.role === 'worker') process.exit(3);", /reload failed/));
 
   it('are not ready in time', () =>
     failsWith("server.on('workerStart', () => sleep(60_000));", new RegExp(`reload failed.*within ${SHORT_MS} ms`), {
+      ...alone,
       bootTimeoutMs: SHORT_MS,
     }));
 });
@@ -250,7 +251,7 @@ describe('a worker that keeps dying', () => {
     'is started again after growing pauses, each death with its reason in the log, at next to no cost',
     async () => {
       const faulty = "if (server.role === 'worker') setTimeout(() => { throw new Error('dies young'); }, 50);";
-      const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'warn' }, copy: true });
+      const server = await startServer('late-echo.js', { options: { ...pair, logLevel: 'warn' }, copy: true });
       const client = await TcpClient.connect(server.port);
       await client.echo('a');
       server.edit(before(faulty));

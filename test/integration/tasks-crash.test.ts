@@ -12,7 +12,7 @@ let server: ServerProcess;
 let client: TcpClient;
 
 async function start(options: object = {}, env: Record<string, string> = {}): Promise<void> {
-  server = await startServer('tasks.js', { options: { logLevel: 'error', ...options }, env });
+  server = await startServer('tasks.js', { options: { logLevel: 'error', reactorNum: 1, ...options }, env });
   client = await TcpClient.connect(server.port);
 }
 
