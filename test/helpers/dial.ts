@@ -54,8 +54,9 @@ export interface Dialled {
   readonly ready: Promise<unknown>;
 }
 
-export function dial(port: number, host: string, allowHalfOpen = false): Dialled {
-  const plain = connect({ port, host, allowHalfOpen });
+/** @param from the address that the server is to see; default: the usual one */
+export function dial(port: number, host: string, allowHalfOpen = false, from?: string): Dialled {
+  const plain = connect({ port, host, allowHalfOpen, ...(from !== undefined && { localAddress: from }) });
   if (!OVER_TLS) return { socket: plain, ready: once(plain, 'connect') };
   const carrier = NODE < 26 ? plain : new Carrier(plain);
   const socket = connectTls({ socket: carrier, rejectUnauthorized: false });

@@ -16,8 +16,9 @@ export class HttpClient {
     this.tcp = tcp;
   }
 
-  static async connect(port: number): Promise<HttpClient> {
-    return new HttpClient(await TcpClient.connect(port));
+  /** @param from as for `dial` */
+  static async connect(port: number, from?: string): Promise<HttpClient> {
+    return new HttpClient(await TcpClient.connect(port, '127.0.0.1', from));
   }
 
   send(text: string): this {

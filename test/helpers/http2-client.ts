@@ -33,6 +33,8 @@ export interface Given {
   /** What each stream may send before WINDOW_UPDATE. */
   readonly window?: number;
   readonly tls?: boolean;
+  /** The address that the server is to see. */
+  readonly from?: string;
 }
 
 export class RawHttp2Client {
@@ -57,10 +59,13 @@ export class RawHttp2Client {
     });
   }
 
-  static async connect(port: number, { window = 65_535, tls = false }: Given = {}): Promise<RawHttp2Client> {
+  static async connect(
+    port: number,
+    { window = 65_535, tls = false, from = '127.0.0.1' }: Given = {},
+  ): Promise<RawHttp2Client> {
     const socket = tls
       ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] })
-      : connect(port, '127.0.0.1');
+      : connect({ port, host: '127.0.0.1', localAddress: from });
     await once(socket, tls ? 'secureConnect' : 'connect');
     const client = new RawHttp2Client(socket);
     const settings = Buffer.alloc(6);

@@ -37,8 +37,9 @@ export class TcpClient {
     });
   }
 
-  static async connect(port: number, host = '127.0.0.1'): Promise<TcpClient> {
-    const { socket, ready } = dial(port, host);
+  /** @param from as for `dial` */
+  static async connect(port: number, host = '127.0.0.1', from?: string): Promise<TcpClient> {
+    const { socket, ready } = dial(port, host, false, from);
     const client = new TcpClient(socket);
     await ready;
     return client;

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, s
 import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { PACE } from '../helpers/deadline.js';
 import { HttpClient } from '../helpers/http-client.js';
 import {
@@ -15,14 +15,10 @@ import {
   spawnServer,
   startServer,
 } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
-const folders: string[] = [];
-
 afterEach(endServers);
-afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
-});
 
 const asRoot = it.skipIf(process.getuid?.() !== 0);
 const NOBODY = 65_534;
@@ -40,9 +36,28 @@ const linesOf = (server: ServerProcess, file = FILE): Line[] =>
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Line);
 
-function start(accessLog: unknown = {}, options: object = {}): Promise<ServerProcess> {
-  const given = typeof accessLog === 'object' ? { format: 'json', file: FILE, ...accessLog } : accessLog;
-  return startServer('http.js', { options: { workerNum: 2, accessLog: given, ...options } });
+const optionsOf = (accessLog: object, options: object = {}) => ({
+  options: { workerNum: 1, reactorNum: 1, accessLog: { format: 'json', file: FILE, ...accessLog }, ...options },
+});
+const start = (accessLog: object = {}, options: object = {}): Promise<ServerProcess> =>
+  startServer('http.js', optionsOf(accessLog, options));
+
+const root = mkdtempSync(join(tmpdir(), 'public-'));
+afterAll(() => rmSync(root, { recursive: true }));
+writeFileSync(join(root, 'a.txt'), 'a'.repeat(100_000));
+writeFileSync(join(root, 'long'), Buffer.alloc(40_000_000, 'x'));
+
+const shared = sharedServers();
+const skip = { paths: ['/who', '/skipped'] };
+const staticFiles = { root, prefix: '/files' };
+const soonMs = Math.round(300 * PACE);
+const limits = { bodyLimit: 1000, requestTimeoutMs: soonMs, headersTimeoutMs: soonMs };
+
+/** A server that tests share, and the lines that come from now on. Each test waits for its last one. */
+async function startShared(options: object = {}): Promise<{ server: ServerProcess; lines(): Line[] }> {
+  const server = await shared('http.js', optionsOf({ skip }, { staticFiles, ...options }));
+  const from = linesOf(server).length;
+  return { server, lines: () => linesOf(server).slice(from) };
 }
 
 /** Sends bytes on a connection of their own. @returns what came until the server ended it */
@@ -62,7 +77,7 @@ async function lineFor(server: ServerProcess, url: string): Promise<Line> {
 
 describe('the access log', () => {
   it('has a line for each answer, with its status and the bytes of its body', async () => {
-    const server = await start();
+    const { server, lines } = await startShared();
     const cases: readonly (readonly [path: string, status: number, bytes: number])[] = [
       ['/', 200, 6],
       ['/status?code=404', 404, 4],
@@ -83,11 +98,11 @@ describe('the access log', () => {
       if (path !== '/pour?bytes=300000') expect(line['bytes'], path).toBeGreaterThanOrEqual(bytes);
       expect(line, path).not.toHaveProperty('cut');
     }
-    expect(linesOf(server)).toHaveLength(cases.length);
+    expect(lines()).toHaveLength(cases.length);
   });
 
   it('has what comes by pipelining, by HEAD, with a body, and with a body in chunks, in order', async () => {
-    const server = await start();
+    const { server, lines } = await startShared();
     const requests = [
       'HEAD /one HTTP/1.1\r\nHost: it\r\n\r\n',
       'POST /two HTTP/1.1\r\nHost: it\r\nContent-Length: 5\r\n\r\nhello',
@@ -96,26 +111,22 @@ describe('the access log', () => {
     ];
     await say(server, requests.join(''));
     await lineFor(server, '/four');
-    const lines = linesOf(server);
-    expect(lines.map(({ method, url, status }) => [method, url, status])).toEqual([
+    const all = lines();
+    expect(all.map(({ method, url, status }) => [method, url, status])).toEqual([
       ['HEAD', '/one', 200],
       ['POST', '/two', 200],
       ['POST', '/three', 200],
       ['POST', '/four', 200],
     ]);
-    expect(lines[0]).toMatchObject({ bytes: 0 });
+    expect(all[0]).toMatchObject({ bytes: 0 });
   });
 
   it('has what the server answers itself: files, nonsense, limits, a client that left', async () => {
-    const root = mkdtempSync(join(tmpdir(), 'public-'));
-    folders.push(root);
-    writeFileSync(join(root, 'a.txt'), 'a'.repeat(100_000));
-    const limits = { workerNum: 1, bodyLimit: 1000, requestTimeoutMs: Math.round(300 * PACE) };
-    const server = await start({}, { staticFiles: { root, prefix: '/files' }, ...limits });
+    const { server, lines } = await startShared(limits);
     await say(server, get('/files/a.txt'));
     expect(await lineFor(server, '/files/a.txt')).toMatchObject({ status: 200, bytes: 100_000 });
     await say(server, 'NONSENSE\r\n\r\n');
-    await poll('the nonsense is told', () => linesOf(server).some(({ status }) => status === 400 || status === 501));
+    await poll('the nonsense is told', () => lines().some(({ status }) => status === 400 || status === 501));
     await say(server, `POST /big HTTP/1.1\r\nHost: it\r\nContent-Length: 2000\r\n\r\n`);
     expect(await lineFor(server, '/big')).toMatchObject({ status: 413 });
     await say(server, get('/never'));
@@ -128,7 +139,7 @@ describe('the access log', () => {
   });
 
   it('has a line for an answer that is broken off, with what had left', async () => {
-    const server = await start();
+    const { server } = await startShared();
     expect(await say(server, get('/throw-late'))).toContain('a part');
     const line = await lineFor(server, '/throw-late');
     expect(line).toMatchObject({ status: 200, cut: true });
@@ -136,29 +147,22 @@ describe('the access log', () => {
   });
 
   it('has a file that its client did not take whole, with what left of it', async () => {
-    const root = mkdtempSync(join(tmpdir(), 'public-'));
-    folders.push(root);
-    writeFileSync(join(root, 'long'), Buffer.alloc(40_000_000, 'x'));
-    const server = await start({}, { staticFiles: root });
+    const { server, lines } = await startShared();
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
-    client.send('GET /long HTTP/1.1\r\nHost: it\r\n\r\n');
+    client.send('GET /files/long HTTP/1.1\r\nHost: it\r\n\r\n');
     await once(client.socket, 'readable');
-    expect(linesOf(server)).toEqual([]);
+    expect(lines()).toEqual([]);
     client.socket.resetAndDestroy();
-    const line = await lineFor(server, '/long');
+    const line = await lineFor(server, '/files/long');
     expect(line).toMatchObject({ status: 200, cut: true });
     expect(line['bytes']).toBeLessThan(40_000_000);
-    expect((await say(server, get('/long'))).length).toBeGreaterThan(40_000_000);
-    await poll('the whole one', () => linesOf(server).find(({ bytes, cut }) => bytes === 40_000_000 && cut !== true));
+    expect((await say(server, get('/files/long'))).length).toBeGreaterThan(40_000_000);
+    await poll('the whole one', () => lines().find(({ bytes, cut }) => bytes === 40_000_000 && cut !== true));
   });
 
   it('has requests whose body does not come, but not where they are to be skipped', async () => {
-    const skip = { paths: '/skipped' };
-    const server = await start(
-      { skip },
-      { requestTimeoutMs: Math.round(300 * PACE), headersTimeoutMs: Math.round(300 * PACE) },
-    );
+    const { server, lines } = await startShared(limits);
     const fields = 'HTTP/1.1\r\nHost: it\r\nContent-Length: 10\r\n';
     expect(await say(server, `POST /skipped ${fields}\r\nabc`)).toContain(' 408 ');
     expect(await say(server, `POST /late ${fields}User-Agent: it\r\n\r\nabc`)).toContain(' 408 ');
@@ -169,11 +173,11 @@ describe('the access log', () => {
     leaves.send(`POST /left ${fields}\r\nabc`);
     leaves.socket.end();
     expect(await lineFor(server, '/left')).toMatchObject({ status: 499, cut: true });
-    expect(linesOf(server)).toHaveLength(3);
+    expect(lines()).toHaveLength(3);
   });
 
   it('that is a named pipe without a reader ends the start', async () => {
-    const server = spawnServer('http.js', { options: { accessLog: { file: FILE } } });
+    const server = spawnServer('http.js', { options: { workerNum: 1, reactorNum: 1, accessLog: { file: FILE } } });
     expect(spawnSync('mkfifo', [join(server.folder, FILE)]).status).toBe(0);
     expect((await server.exited).code).toBe(1);
     expect(server.stderr).toContain('ERR_LOG_FILE');
@@ -181,7 +185,7 @@ describe('the access log', () => {
 
   // In BASE mode the lines of the last moments die with their process, as its connections do.
   inProcessMode('has the requests of a worker that died', async () => {
-    const server = await start({}, { workerNum: 1 });
+    const server = await start();
     await say(server, get('/die'));
     expect(await lineFor(server, '/die')).toMatchObject({ status: 502 });
     expect(await say(server, get('/die-late'))).toContain('a part');
@@ -189,7 +193,7 @@ describe('the access log', () => {
   });
 
   it('has the streams of HTTP/2', async () => {
-    const server = await start({ skip: { paths: '/who' } });
+    const { server, lines } = await startShared();
     const session = connectHttp2(`http://127.0.0.1:${server.port}`);
     const ask = (path: string, method = 'GET'): Promise<number> =>
       new Promise((resolve, reject) => {
@@ -199,7 +203,7 @@ describe('the access log', () => {
         stream.on('error', reject);
         stream.on('end', () => resolve(bytes));
       });
-    for (const path of ['/', '/pour?bytes=200000', '/status?code=404', '/who']) {
+    for (const path of ['/?two', '/pour?bytes=200000', '/status?code=404&two', '/who']) {
       const bytes = await ask(path);
       if (path === '/who') continue;
       const status = path.includes('404') ? 404 : 200;
@@ -215,8 +219,8 @@ describe('the access log', () => {
     }
     await ask('/end', 'HEAD');
     expect(await lineFor(server, '/end')).toMatchObject({ method: 'HEAD', bytes: 0 });
-    expect(linesOf(server).filter(({ cut }) => cut === true)).toEqual([]);
-    expect(linesOf(server).map(({ url }) => url)).not.toContain('/who');
+    expect(lines().filter(({ cut }) => cut === true)).toEqual([]);
+    expect(lines().map(({ url }) => url)).not.toContain('/who');
     session.destroy();
   });
 
@@ -230,7 +234,7 @@ describe('the access log', () => {
   });
 
   it('has the time that a handler has kept its worker busy', async () => {
-    const server = await start();
+    const { server } = await startShared();
     await say(server, get('/block?ms=300'));
     const { ms } = await lineFor(server, '/block?ms=300');
     expect(ms).toBeGreaterThanOrEqual(299);
@@ -253,7 +257,7 @@ describe('the access log', () => {
 
   it('has one line for an upgrade', async () => {
     const accessLog = { format: 'json', file: FILE };
-    const server = await startServer('websocket.js', { options: { workerNum: 2, accessLog } });
+    const server = await startServer('websocket.js', { options: { workerNum: 1, reactorNum: 1, accessLog } });
     const client = await TcpClient.connect(server.port);
     const fields = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n';
     client.send(`GET /socket HTTP/1.1\r\nHost: it\r\n${fields}Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n`);
@@ -265,7 +269,7 @@ describe('the access log', () => {
   });
 
   asRoot('belongs to the user of the workers, who find it again after a rotation', async () => {
-    const options = { accessLog: { format: 'json', file: FILE }, workerNum: 2, user: 'nobody' };
+    const options = { accessLog: { format: 'json', file: FILE }, workerNum: 1, reactorNum: 1, user: 'nobody' };
     const server = spawnServer('http.js', { options });
     chmodSync(server.folder, 0o755); // nobody may go through it, and make nothing in it
     await server.waitForEvent('up');
@@ -284,7 +288,7 @@ describe('the access log', () => {
   });
 
   it('loses no line over reloads, rotations and an end in order', async () => {
-    const server = await start();
+    const server = await start({}, { workerNum: 2, reactorNum: 2 });
     const client = await HttpClient.connect(server.port);
     let sent = 0;
     const file = join(server.folder, FILE);

@@ -10,6 +10,7 @@ import {
   spawnServer,
   startServer,
 } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -121,7 +122,9 @@ describe('connections', () => {
 describe('20 reloads under load on 200 connections', () => {
   it('close, lose and reorder nothing, packets cut in the middle included', async () => {
     const framing = { type: 'length', field: 'u32be', offset: 0, bodyOffset: 4 };
-    const server = await start('packets.js', { workerNum: 2, framing, maxWaitMs: 20_000 });
+    // One worker, in a process of its own.
+    const options = { workerNum: 1, maxRequest: 1_000_000_000, maxWaitMs: 20_000 };
+    const server = await start('packets.js', { ...options, framing });
     const clients = await TcpClient.connectMany(server.port, 200);
     let over = false;
     const loops = clients.map(async (client) => {
@@ -147,14 +150,17 @@ describe('20 reloads under load on 200 connections', () => {
 });
 
 describe('a connection goes over to the next worker', () => {
+  const shared = sharedServers();
+  const startShared = (): Promise<ServerProcess> =>
+    shared('commands.js', { options: { mode: 'base', workerNum: 2, maxWaitMs: 20_000 } });
+
   it('with what its client has not read yet', async () => {
-    const server = await start('commands.js', { workerNum: 2, maxWaitMs: 20_000 });
+    const server = await startShared();
     const client = await TcpClient.connect(server.port);
+    const fd = await client.ask('fd');
     client.socket.pause();
     client.send('bytes 20000000\n');
     const other = await TcpClient.connect(server.port);
-    const own = await other.ask('fd');
-    const fd = (await other.ask('list 0 10')).match(/\d+/g)?.find((one) => one !== own);
     await poll('it is queued', async () => JSON.parse(await other.ask(`info ${fd}`)).sendQueuedBytes > 100_000);
     const before = await other.ask('who');
     const reloaded = reload(server);
@@ -167,7 +173,7 @@ describe('a connection goes over to the next worker', () => {
   });
 
   it('paused, and is resumed there', async () => {
-    const server = await start('commands.js', { workerNum: 2 });
+    const server = await startShared();
     const [client, other] = (await TcpClient.connectMany(server.port, 2)) as [TcpClient, TcpClient];
     const fd = await client.ask('fd');
     expect(await other.ask(`pause ${fd}`)).toBe('true');
@@ -181,7 +187,7 @@ describe('a connection goes over to the next worker', () => {
   });
 
   it('with its id, uid and protection; whoever speaks of it by its id still can', async () => {
-    const server = await start('commands.js', { workerNum: 2 });
+    const server = await startShared();
     const [client, other] = (await TcpClient.connectMany(server.port, 2)) as [TcpClient, TcpClient];
     const fd = await client.ask('fd');
     expect(await other.ask(`bind ${fd} 7`)).toBe('true -');
@@ -198,7 +204,7 @@ describe('a connection goes over to the next worker', () => {
   });
 
   it('while a handler of the old worker still owes it an answer', async () => {
-    const server = await start('commands.js', { workerNum: 2 });
+    const server = await startShared();
     const client = await TcpClient.connect(server.port);
     client.send('later 700\n');
     expect(await client.ask('echo first')).toBe('first');

@@ -1,24 +1,19 @@
 // Bodies that were cut, by whatever, read in every way there is; and bodies that came whole. Holds in both modes.
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { reset } from '../helpers/dial.js';
 import { HttpClient, post } from '../helpers/http-client.js';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
-
-afterAll(endServers);
+import { poll, type ServerProcess } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 type Api = 'request' | 'fetch' | 'listener';
-const servers = new Map<string, Promise<ServerProcess>>();
+const shared = sharedServers();
 
-/** Tests with the same options share a server. */
+/** Tests with the same options share a server. What bodies are is between one reactor and one worker. */
 function serverOf(api: string, options: Record<string, unknown> = {}): Promise<ServerProcess> {
-  const key = `${api} ${JSON.stringify(options)}`;
-  const all = { workerNum: 2, bodyLimit: '64m', ...options };
-  const running = servers.get(key) ?? startServer('bodies.js', { options: all, env: { API: api } });
-  servers.set(key, running);
-  running.catch(() => servers.delete(key)); // one that did not come up is the fault of one test
-  return running;
+  const all = { workerNum: 1, reactorNum: 1, bodyLimit: '64m', ...options };
+  return shared('bodies.js', { options: all, env: { API: api } });
 }
 
 let lastId = 0;
@@ -163,7 +158,7 @@ describe.each(names.filter(({ how }) => !how.startsWith('later')))(
 
 describe('a body that pauses for requestTimeoutMs', () => {
   it.each<Api>(['request', 'fetch', 'listener'])('is an error for each reader: %s', async (of) => {
-    const server = await serverOf(of, { requestTimeoutMs: 300 });
+    const server = await serverOf(of, { requestTimeoutMs: 600 });
     const error = of === 'listener' ? { code: 'ECONNRESET' } : { code: 'ERR_HTTP_BODY_CUT', reason: 'timeout' };
     const itsReaders = names.filter(({ api }) => api === of);
     const check = async ({ how, type, begin }: (typeof names)[number]): Promise<void> => {
@@ -177,7 +172,7 @@ describe('a body that pauses for requestTimeoutMs', () => {
 
 describe('a body that is not read to its end', () => {
   it('is an error for who reads it when its time was over', async () => {
-    const server = await serverOf('request', { requestTimeoutMs: 300 });
+    const server = await serverOf('request', { requestTimeoutMs: 600 });
     const upload = await Upload.begin(server, 'later', sized(''), 'x'.repeat(400_000));
     expect((await upload.client.answer()).status).toBe(503);
     expect(await upload.result()).toMatchObject({ code: 'ERR_HTTP_BODY_CUT', reason: 'timeout' });
@@ -232,7 +227,7 @@ describe('a body that had come whole before its client left', () => {
 
   it.each(['fin', 'rst'] as const)('is given whole where most of it waits in the kernel, by %s', async (how) => {
     const size = 1_500_000;
-    const server = await serverOf('request', { workerNum: 1, reactorNum: 1 });
+    const server = await serverOf('request');
     const upload = await Upload.begin(server, 'slow', [`Content-Length: ${size}`], '');
     await new Promise<void>((resolve) => upload.client.tcp.socket.write('x'.repeat(size), () => resolve()));
     upload[how]();
@@ -324,7 +319,7 @@ describe('100 Continue', () => {
   });
 
   it('is not said to a client whose handler takes its time: 503, not 408', async () => {
-    const client = await ask(await serverOf('request', { requestTimeoutMs: 300 }), '/later');
+    const client = await ask(await serverOf('request', { requestTimeoutMs: 600 }), '/later');
     expect((await client.answer()).status).toBe(503);
   });
 });

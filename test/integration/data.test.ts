@@ -3,26 +3,24 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { PACE } from '../helpers/deadline.js';
 import { OVER_TLS, reset } from '../helpers/dial.js';
-import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, poll, startServer } from '../helpers/server-process.js';
 import { Since, sharedServers } from '../helpers/shared-servers.js';
 
-let server: ServerProcess;
 afterEach(endServers);
 
 const hash = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
 describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend) => {
-  const start = (fixture: string, options: object = {}): Promise<ServerProcess> =>
-    startServer(fixture, { options: { reactorBackend, workerNum: 2, ...options }, env: { QUIET: '1' } });
+  const options = { reactorBackend, workerNum: 1, reactorNum: 1 };
+  const env = { QUIET: '1' };
   const shared = sharedServers();
   /** Its tests await the close of each of their clients. */
-  const startShared = async (): Promise<Since> =>
-    new Since(await shared('commands.js', { options: { reactorBackend, workerNum: 1 }, env: { QUIET: '1' } }));
+  const startShared = async (): Promise<Since> => new Since(await shared('commands.js', { options, env }));
 
   it(
     'a message of 64 MiB arrives intact in both directions',
     async () => {
-      server = await start('echo.js');
+      const server = await startServer('echo.js', { options, env });
       const client = await Client.open(server.port, { keepText: false });
       const message = randomBytes(64 << 20);
       const got = createHash('sha256');
@@ -38,11 +36,12 @@ describe.each(['epoll', 'poll'] as const)('with the %s backend', (reactorBackend
   it(
     'one send of 64 MiB arrives whole',
     async () => {
-      server = await start('commands.js');
+      const server = await startShared();
       const client = await Client.open(server.port, { keepText: false });
       client.write(`bytes ${64 << 20}\n`);
       await client.until('all of it came', () => client.receivedBytes === 64 << 20, 20_000);
       await client.close();
+      await server.waitForEvent('close');
     },
     120_000 * PACE,
   );

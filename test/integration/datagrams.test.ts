@@ -32,11 +32,12 @@ async function ask(socket: Socket, port: number, data: string | Buffer): Promise
   return String((await answer)[0]);
 }
 
+const small = { workerNum: 1, reactorNum: 1 };
 const hash = (data: Buffer): string => `${data.length} ${createHash('sha1').update(data).digest('hex')}`;
 
 describe.each(['epoll', 'poll'])('UDP, backend %s', (reactorBackend) => {
   it('gives each datagram to a worker, which answers', async () => {
-    const server = await startServer('datagrams.js', { options: { type: 'udp', reactorBackend } });
+    const server = await startServer('datagrams.js', { options: { type: 'udp', reactorBackend, reactorNum: 1 } });
     const clients = await Promise.all(Array.from({ length: 20 }, () => open()));
     const workers = new Set<string>();
     for (const client of clients) {
@@ -57,7 +58,7 @@ describe.each(['epoll', 'poll'])('UDP, backend %s', (reactorBackend) => {
 describe('datagrams', () => {
   it('come to further ports of the server too, IPv6 and beside TCP', async () => {
     const listen = [{ type: 'udp' }, { type: 'udp', host: '::1' }];
-    const server = await startServer('datagrams.js', { options: { listen } });
+    const server = await startServer('datagrams.js', { options: { ...small, listen } });
     const ports = server.events('up')[0]?.['ports'] as number[];
     const tcp = await TcpClient.connect(server.port);
     await tcp.echo('hello');
@@ -69,7 +70,7 @@ describe('datagrams', () => {
     const target = await open();
     const told = once(target, 'message');
     const env = { TELL: String(target.address().port) };
-    const server = await startServer('datagrams.js', { options: { type: 'udp' }, env });
+    const server = await startServer('datagrams.js', { options: { ...small, type: 'udp' }, env });
     expect(String((await told)[0])).toBe('up'); // from the master
     const client = await open();
     const got = once(target, 'message');
@@ -82,7 +83,7 @@ describe('datagrams', () => {
   });
 
   it('survive callbacks that throw, workers that die, reloads, and end in order', async () => {
-    const server = await startServer('datagrams.js', { options: { type: 'udp', workerNum: 1 } });
+    const server = await startServer('datagrams.js', { options: { ...small, type: 'udp' } });
     const client = await open();
     client.send('throw', server.port, '127.0.0.1');
     expect(await ask(client, server.port, 'a')).toMatch(/^1 /);
@@ -104,7 +105,7 @@ describe('datagrams', () => {
   it('of unix sockets are answered where their sender has a path', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'dgram-'));
     const path = join(folder, 'server.sock');
-    const server = await startServer('datagrams.js', { options: { type: 'unix-dgram', path } });
+    const server = await startServer('datagrams.js', { options: { ...small, type: 'unix-dgram', path } });
     const own = bindUnix(join(folder, 'client.sock'), 'datagram');
     const space = allocateStable(70_000);
     const sender = allocateStable(LONGEST_SOCKADDR_BYTES);

@@ -2,13 +2,26 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { HttpClient, request } from '../helpers/http-client.js';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 
 afterEach(endServers);
 
-async function open(options: Record<string, unknown> = {}): Promise<{ server: ServerProcess; client: HttpClient }> {
-  const server = await startServer('detach.js', { options });
-  return { server, client: await HttpClient.connect(server.port) };
+interface Opened {
+  readonly server: Since;
+  readonly client: HttpClient;
 }
+
+const openTo = async (server: ServerProcess): Promise<Opened> => ({
+  server: new Since(server),
+  client: await HttpClient.connect(server.port),
+});
+
+const shared = sharedServers();
+const open = async (): Promise<Opened> => openTo(await shared('detach.js', { options: { reactorNum: 1 } }));
+
+/** For tests that end or replace a process, or look at figures of the whole server. */
+const openAlone = async (options: object = {}): Promise<Opened> =>
+  openTo(await startServer('detach.js', { options: { reactorNum: 1, ...options } }));
 
 describe('a detached request', () => {
   it.each([
@@ -53,33 +66,33 @@ describe('a detached request', () => {
   });
 
   inProcessMode('is answered although the worker that had it was killed', async () => {
-    const { server, client } = await open();
+    const { server, client } = await openAlone();
     client.send(request('/task?how=later&die=1'));
     const { pid } = await server.waitForEvent('later');
     const { workerId } = (await server.waitForEvent('workerError'))['info'] as { workerId: number };
-    await poll('the worker has a successor', () => server.worker(workerId));
-    server.signal('SIGCONT', pid);
+    await poll('the worker has a successor', () => server.server.worker(workerId));
+    server.server.signal('SIGCONT', pid);
     expect(await client.answer()).toMatchObject({ status: 200, body: 'later' });
     await client.close();
   });
 
   it('does not hold up the worker that had it when that is replaced', async () => {
-    const { server, client } = await open({ maxWaitMs: 60_000 });
+    const { server, client } = await openAlone({ maxWaitMs: 60_000 });
     client.send(request('/process?how=later'));
     const { pid } = await server.waitForEvent('later');
-    const before = server.workers.map((worker) => worker.pid);
-    server.signal('SIGUSR1');
-    await poll('the old workers are gone', () => server.workers.every((worker) => !before.includes(worker.pid)));
-    server.signal('SIGCONT', pid);
+    const before = server.server.workers.map((worker) => worker.pid);
+    server.server.signal('SIGUSR1');
+    await poll('the old workers are gone', () => server.server.workers.every((worker) => !before.includes(worker.pid)));
+    server.server.signal('SIGCONT', pid);
     expect(await client.answer()).toMatchObject({ status: 200, body: 'later' });
     await client.close();
   });
 
   it('ends its connection where the process dies that has begun its answer', async () => {
-    const { server, client } = await open();
+    const { server, client } = await openAlone();
     client.send(request('/task?how=begun'));
     const { pid } = await server.waitForEvent('begun');
-    server.signal('SIGKILL', pid);
+    server.server.signal('SIGKILL', pid);
     await client.tcp.closed;
     await poll('no request is under way', async () => {
       const other = await HttpClient.connect(server.port);
@@ -91,18 +104,20 @@ describe('a detached request', () => {
 
   it('is answered by one process alone: what another one says behind its beginning reaches no client', async () => {
     const { server, client } = await open();
-    client.send(request('/task?how=begun&also=process'));
-    const { pid } = await server.waitForEvent('begun');
-    await server.waitForEvent('waits');
-    for (const worker of server.workers) server.signal('SIGCONT', worker.pid);
-    await server.waitForEvent('also');
-    await poll('the second answer was dropped', async () => {
+    const discarded = async (): Promise<number> => {
       const other = await HttpClient.connect(server.port);
       const { body } = await other.get('/discarded');
       await other.close();
-      return Number(body) > 0;
-    });
-    server.signal('SIGCONT', pid);
+      return Number(body);
+    };
+    const before = await discarded();
+    client.send(request('/task?how=begun&also=process'));
+    const { pid } = await server.waitForEvent('begun');
+    await server.waitForEvent('waits');
+    for (const worker of server.server.workers) server.server.signal('SIGCONT', worker.pid);
+    await server.waitForEvent('also');
+    await poll('the second answer was dropped', async () => (await discarded()) > before);
+    server.server.signal('SIGCONT', pid);
     expect(await client.answer()).toMatchObject({ status: 200, body: 'begun, ended' });
     expect(await client.get('/plain')).toMatchObject({ status: 200 });
     await client.close();
@@ -112,11 +127,11 @@ describe('a detached request', () => {
     const { server, client } = await open();
     client.send(request('/ended'));
     expect(await server.waitForEvent('ended')).toMatchObject({ ended: true, writable: false, end: false });
-    await client.close();
+    client.tcp.socket.resetAndDestroy(); // an end of its side alone would leave the answer owed
   });
 
   it('is answered 503 by the server where no process answers', async () => {
-    const { client } = await open({ requestTimeoutMs: 200 });
+    const { client } = await openAlone({ workerNum: 1, taskWorkerNum: 0, requestTimeoutMs: 200 });
     expect(await client.get('/ended')).toMatchObject({ status: 503 });
     await client.close();
   });
@@ -125,7 +140,7 @@ describe('a detached request', () => {
     const { server, client } = await open();
     client.send(request('/ended'));
     const { fd, exchange } = await server.waitForEvent('ended');
-    client.tcp.socket.resetAndDestroy(); // an end of its side alone would leave the answer owed
+    client.tcp.socket.resetAndDestroy();
     const other = await HttpClient.connect(server.port);
     await poll('the server has seen its end', async () => (await other.get(`/open?fd=${fd}`)).body === 'false');
     expect(await other.get(`/answer?fd=${fd}&exchange=${exchange}`)).toMatchObject({

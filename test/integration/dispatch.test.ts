@@ -1,13 +1,18 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
-import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, inProcessMode, startServer } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
-let server: ServerProcess;
 afterEach(endServers);
 
-const start = (options: object): Promise<ServerProcess> =>
-  startServer('dispatch.js', { options: { workerNum: 3, reactorNum: 2, ...options } });
+const shared = sharedServers();
+/** One for each way to dispatch. */
+const start = async (options: object): Promise<Since> =>
+  new Since(await shared('dispatch.js', { options: { workerNum: 3, reactorNum: 2, ...options } }));
+
+/** Of a further port: `second` or `slow`. */
+const portOf = ({ server }: Since, name: string): number => Number(server.events('up')[0]?.[name]);
 
 async function counts(clients: readonly Client[], packets: number): Promise<Map<string, number>> {
   const seen = new Map<string, number>();
@@ -22,7 +27,7 @@ async function counts(clients: readonly Client[], packets: number): Promise<Map<
 
 describe('dispatch', () => {
   inProcessMode('by least-connections spreads evenly and sticks', async () => {
-    server = await start({ dispatchMode: 'least-connections' });
+    const server = await start({ dispatchMode: 'least-connections' });
     const clients: Client[] = [];
     for (let i = 0; i < 12; i++) clients.push(await Client.open(server.port));
     const first = await Promise.all(clients.map((client) => client.ask('who')));
@@ -32,7 +37,7 @@ describe('dispatch', () => {
   });
 
   it('by fd-mod follows the session id', async () => {
-    server = await start({ dispatchMode: 'fd-mod' });
+    const server = await start({ dispatchMode: 'fd-mod' });
     const clients = await Client.openMany(server.port, 9);
     await counts(clients, 1);
     for (const { fd, worker } of server.events('connect')) expect(Number(fd) % 3).toBe(worker);
@@ -40,14 +45,14 @@ describe('dispatch', () => {
   });
 
   it('by round-robin gives each worker the same number of packets', async () => {
-    server = await start({ dispatchMode: 'round-robin' });
+    const server = await start({ dispatchMode: 'round-robin' });
     const clients = await Client.openMany(server.port, 5);
     expect([...(await counts(clients, 12)).values()]).toEqual([20, 20, 20]);
     await Promise.all(clients.map((client) => client.close()));
   });
 
   inProcessMode('by idle avoids a worker that is busy', async () => {
-    server = await start({ dispatchMode: 'idle' });
+    const server = await start({ dispatchMode: 'idle' });
     const [blocker, client] = (await Client.openMany(server.port, 2)) as [Client, Client];
     const blocked = blocker.ask('block 1500', 5000);
     await server.waitForEvent('blocking');
@@ -60,14 +65,14 @@ describe('dispatch', () => {
 
 describe('dispatch', () => {
   it('by ip-mod gives all connections of one address to one worker', async () => {
-    server = await start({ dispatchMode: 'ip-mod' });
+    const server = await start({ dispatchMode: 'ip-mod', reactorNum: 1 });
     const clients = await Client.openMany(server.port, 9);
     expect((await counts(clients, 3)).size).toBe(1);
     await Promise.all(clients.map((client) => client.close()));
   });
 
   it('by uid-mod gives all packets of one uid to one worker, whatever connection they come from', async () => {
-    server = await start({ dispatchMode: 'uid-mod' });
+    const server = await start({ dispatchMode: 'uid-mod', reactorNum: 1 });
     const clients = await Client.openMany(server.port, 6);
     for (const [i, client] of clients.entries()) expect(await client.ask(`bind ${i < 3 ? 7 : 8}`)).toBe('true');
     expect([...(await counts(clients.slice(0, 3), 4)).keys()]).toEqual([String(7 % 3)]);
@@ -76,7 +81,7 @@ describe('dispatch', () => {
   });
 
   inProcessMode('by least-busy avoids a worker that is busy', async () => {
-    server = await start({ dispatchMode: 'least-busy' });
+    const server = await start({ dispatchMode: 'least-busy' });
     const [blocker, client] = (await Client.openMany(server.port, 2)) as [Client, Client];
     const blocked = blocker.ask('block 1500', 5000);
     await server.waitForEvent('blocking');
@@ -87,9 +92,8 @@ describe('dispatch', () => {
   it.each(['round-robin', 'idle', 'least-busy'])(
     'by %s handles the packets of one connection in order',
     async (dispatchMode) => {
-      const framing = { type: 'eof', delimiter: '\n', split: true };
-      server = await startServer('slow-lines.js', { options: { workerNum: 3, dispatchMode, framing } });
-      const clients = await TcpClient.connectMany(server.port, 4);
+      const server = await start({ dispatchMode });
+      const clients = await TcpClient.connectMany(portOf(server, 'slow'), 4);
       const lines = Array.from({ length: 200 }, (_, index) => String(index));
       const asked = clients.map(async (client) => {
         for (const line of lines) client.send(`${line}\n`);
@@ -105,7 +109,11 @@ describe('dispatch', () => {
   );
 
   it('by a function of the user, which may also drop a packet or close its connection', async () => {
-    server = await start({ dispatchMode: { module: './choose.js' }, framing: { type: 'eof', delimiter: '\n' } });
+    const server = await start({
+      reactorNum: 1,
+      dispatchMode: { module: './choose.js' },
+      framing: { type: 'eof', delimiter: '\n' },
+    });
     const [client, other] = (await Client.openMany(server.port, 2)) as [Client, Client];
     for (const worker of ['2', '0', '1', '2']) expect(await client.ask(`who ${worker}`)).toBe(worker);
     client.write('who discard\n');
@@ -119,15 +127,15 @@ describe('dispatch', () => {
   });
 
   it('by a module that cannot be used stops the start, with the reason', async () => {
-    const error = await start({ dispatchMode: { module: './say.js' } }).catch((e) => e);
+    const options = { workerNum: 1, reactorNum: 1, dispatchMode: { module: './say.js' } };
+    const error = await startServer('dispatch.js', { options }).catch((e) => e);
     expect(String(error)).toContain('ERR_DISPATCH_MODULE');
   });
 });
 
 describe('a second listen port', () => {
   it('has callbacks of its own, and IPv6 addresses are told in their short form', async () => {
-    server = await start({});
-    const second = Number(server.lines.find(({ event }) => event === 'up')?.['second']);
+    const second = portOf(await start({ dispatchMode: 'fd-mod' }), 'second');
     const client = await Client.open(second, { host: '::1' });
     expect(await client.ask('hello')).toBe(`::1 ${second}`);
     await client.close();

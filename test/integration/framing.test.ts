@@ -11,6 +11,7 @@ import {
   startServer,
   whereConnectionsStay,
 } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -18,7 +19,31 @@ afterEach(endServers);
 const MIB = 2 ** 20;
 const length = { type: 'length', field: 'u32be', bodyOffset: 4 };
 const start = (options: object): Promise<ServerProcess> =>
-  startServer('packets.js', { options: { workerNum: 2, framing: length, ...options } });
+  startServer('packets.js', { options: { workerNum: 2, reactorNum: 1, framing: length, ...options } });
+
+/** What further ports of one server have. */
+const others = {
+  eof: { framing: { type: 'eof', delimiter: '\r\n' } },
+  custom: { framing: { type: 'custom', length: './frame.js' } },
+  upToMiB: { packageMaxLength: '1m' },
+  eofUpTo64k: { framing: { type: 'eof', delimiter: '\n' }, packageMaxLength: '64k' },
+  upTo1000: { packageMaxLength: 1000 },
+};
+
+const shared = sharedServers();
+/** Each of its tests waits for the last close of its clients. */
+async function startShared(name?: keyof typeof others): Promise<{ server: Since; port: number }> {
+  const env = { LISTEN: JSON.stringify(Object.values(others)) };
+  const server = await shared('packets.js', { options: { workerNum: 2, framing: length, maxWaitMs: 10_000 }, env });
+  const ports = server.events('up')[0]?.['ports'] as number[];
+  const port = ports[name === undefined ? 0 : 1 + Object.keys(others).indexOf(name)] ?? 0;
+  return { server: new Since(server), port };
+}
+
+async function closeAll({ server }: { server: Since }, clients: readonly TcpClient[]): Promise<void> {
+  await Promise.all(clients.map((client) => client.close()));
+  await server.waitForEvents('close', clients.length);
+}
 
 function packet(bytes: number): Buffer {
   const head = Buffer.alloc(4);
@@ -62,15 +87,16 @@ describe.each(['epoll', 'poll'])('packets by length, backend %s', (reactorBacken
 
 describe('packets', () => {
   it('by delimiter: many small ones in one read', async () => {
-    const server = await start({ framing: { type: 'eof', delimiter: '\r\n' } });
-    const client = await TcpClient.connect(server.port);
+    const here = await startShared('eof');
+    const client = await TcpClient.connect(here.port);
     const packets = Array.from({ length: 20_000 }, (_, i) => Buffer.from(`message ${i}\r\n`));
     await exchange(client, packets, 50);
+    await closeAll(here, [client]);
   });
 
   it('by a function of the user', async () => {
-    const server = await start({ framing: { type: 'custom', length: './frame.js' } });
-    const client = await TcpClient.connect(server.port);
+    const { server, port } = await startShared('custom');
+    const client = await TcpClient.connect(port);
     const packets = Array.from({ length: 300 }, () => {
       const data = randomBytes(random(60_000) + 2);
       data.writeUInt16BE(data.length - 2);
@@ -96,20 +122,22 @@ describe('packets', () => {
   );
 
   whereConnectionsStay('cut in the middle survive reloads', async () => {
-    const server = await start({ maxWaitMs: 10_000 });
-    const clients = await TcpClient.connectMany(server.port, 20);
+    const here = await startShared();
+    const { server } = here;
+    const clients = await TcpClient.connectMany(here.port, 20);
     let over = false;
     const loops = clients.map(async (client) => {
       while (!over) await exchange(client, [packet(random(MIB)), packet(3), packet(random(100_000))], 5);
     });
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 2; i++) {
       const reloads = server.events('afterReload').length;
-      server.signal('SIGUSR1');
+      server.server.signal('SIGUSR1');
       await poll('the reload is done', () => server.events('afterReload').length > reloads, 20_000);
     }
     over = true;
     await Promise.all(loops);
     expect(server.events('close')).toEqual([]);
+    await closeAll(here, clients);
   });
 
   inProcessMode('cut in the middle survive the death of all workers', async () => {
@@ -130,11 +158,13 @@ describe('a client that sends no packets', () => {
     Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
   it('is disconnected with the reason when one claims to be too long; others are served and no memory is taken', async () => {
-    const server = await start({ packageMaxLength: '1m' });
-    const good = await TcpClient.connect(server.port);
+    const { server, port } = await startShared('upToMiB');
+    const { masterPid } = server.server;
+    const logged = server.server.stderr.length;
+    const good = await TcpClient.connect(port);
     await exchange(good, [packet(10)], 0);
-    const before = residentMiB(server.masterPid);
-    const bad = await TcpClient.connectMany(server.port, 100);
+    const before = residentMiB(masterPid);
+    const bad = await TcpClient.connectMany(port, 100);
     for (const client of bad) client.send(Buffer.from([0xff, 0xff, 0xff, 0xff, 1, 2, 3]));
     await Promise.all(bad.map((client) => client.closed));
     await exchange(good, [packet(10)], 0);
@@ -143,15 +173,20 @@ describe('a client that sends no packets', () => {
       return closes.length === 100 ? closes : undefined;
     });
     for (const reason of reasons) expect(reason).toMatchObject({ code: 'PACKET_TOO_LONG', initiator: 'limit' });
-    expect(residentMiB(server.masterPid) - before).toBeLessThan(20);
-    await poll('it is logged', () => server.stderr.includes('packageMaxLength'));
-    const lines = server.stderr.split('\n').filter((line) => line.includes('packageMaxLength'));
+    expect(residentMiB(masterPid) - before).toBeLessThan(20);
+    const log = (): string => server.server.stderr.slice(logged);
+    await poll('it is logged', () => log().includes('packageMaxLength'));
+    const lines = log()
+      .split('\n')
+      .filter((line) => line.includes('packageMaxLength'));
     expect(lines.length).toBeLessThan(10);
+    await good.close();
+    await server.waitForEvents('close', 101);
   });
 
   it('is disconnected when no packet ends within packageMaxLength', async () => {
-    const server = await start({ framing: { type: 'eof', delimiter: '\n' }, packageMaxLength: '64k' });
-    const client = await TcpClient.connect(server.port);
+    const { server, port } = await startShared('eofUpTo64k');
+    const client = await TcpClient.connect(port);
     client.socket.on('error', () => {});
     client.send(Buffer.alloc(200_000, 'x'));
     expect(await server.waitForEvent('close')).toMatchObject({ code: 'PACKET_TOO_LONG' });
@@ -159,8 +194,8 @@ describe('a client that sends no packets', () => {
   });
 
   it('gets the answers to what it sent before', async () => {
-    const server = await start({ packageMaxLength: 1000 });
-    const client = await TcpClient.connect(server.port);
+    const { server, port } = await startShared('upTo1000');
+    const client = await TcpClient.connect(port);
     const good = packet(20);
     client.send(Buffer.concat([good, Buffer.from([0xff, 0, 0, 0])]));
     await client.closed;
@@ -168,8 +203,8 @@ describe('a client that sends no packets', () => {
   });
 
   it('half a packet at the end of a connection is nobody to answer for', async () => {
-    const server = await start({});
-    const client = await TcpClient.connect(server.port);
+    const { server, port } = await startShared();
+    const client = await TcpClient.connect(port);
     const whole = packet(20);
     client.send(Buffer.concat([whole, packet(50).subarray(0, 20)]));
     expect(await client.readLine()).toBe(answer(whole));

@@ -1,6 +1,6 @@
 // HTTP through the whole server, by clients that speak it by hand. Holds in both modes.
 import { createHash } from 'node:crypto';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { reset } from '../helpers/dial.js';
 import { HttpClient, post, request } from '../helpers/http-client.js';
 import {
@@ -11,42 +11,47 @@ import {
   type ServerProcess,
   startServer,
 } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
-afterAll(endServers);
+afterEach(endServers);
+
+const shared = sharedServers();
+const given = (options: object) => ({ options: { workerNum: 2, ...options } });
+
+interface Connected {
+  readonly server: Since;
+  readonly client: HttpClient;
+}
+
+const connectTo = async (server: ServerProcess): Promise<Connected> => ({
+  server: new Since(server),
+  client: await HttpClient.connect(server.port),
+});
 
 /** Tests with the same options share a server: each start costs most of a second. */
-const servers = new Map<string, Promise<ServerProcess>>();
+const connect = async (options: object = {}): Promise<Connected> => connectTo(await shared('http.js', given(options)));
 
-function start(options: Record<string, unknown>): Promise<ServerProcess> {
-  return startServer('http.js', { options: { workerNum: 2, ...options } });
-}
+/** With a server of its own: how it ends is looked at. */
+const connectAlone = async (options: object): Promise<Connected> =>
+  connectTo(await startServer('http.js', given(options)));
 
-async function connect(options: Record<string, unknown> = {}): Promise<{ server: ServerProcess; client: HttpClient }> {
-  const key = JSON.stringify(options);
-  const running = servers.get(key) ?? start(options);
-  servers.set(key, running);
-  const server = await running;
-  return { server, client: await HttpClient.connect(server.port) };
-}
-
-/** With a server of its own: what it says, or how it ends, is looked at. */
-async function connectAlone(
-  options: Record<string, unknown> = {},
-): Promise<{ server: ServerProcess; client: HttpClient }> {
-  const server = await start(options);
-  return { server, client: await HttpClient.connect(server.port) };
-}
+/** Where one worker and one reactor show it. */
+const small = { workerNum: 1, reactorNum: 1 };
+/** Bodies may be long, and two requests are served at once. */
+const long = { workerNum: 1, workerMaxConcurrency: 2, bodyLimit: '64m' };
+/** Each test waits for it, or asks again at once. */
+const hasty = { ...small, requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 1000 };
 
 describe('workerMaxConcurrency', () => {
   it('lets further requests wait in their worker', async () => {
-    const { server, client } = await connectAlone({ workerNum: 1, workerMaxConcurrency: 2 });
+    const { server, client } = await connect(long);
     const clients = [client, ...(await Promise.all([1, 2, 3].map(() => HttpClient.connect(server.port))))];
     const answers = clients.map((one) => one.send(request('/later')).answer());
     for (const served of [2, 4]) {
-      const { pid } = await server.waitFor(`${served} are served`, () => server.events('later')[served - 1]);
+      const pid = (await server.waitForEvents('later', served)).at(-1)?.pid;
       expect(server.events('later')).toHaveLength(served);
-      server.signal('SIGCONT', pid);
+      server.server.signal('SIGCONT', pid);
       await Promise.any(answers);
     }
     for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ status: 200, body: '0' });
@@ -54,7 +59,7 @@ describe('workerMaxConcurrency', () => {
   });
 
   it('does not serve a request whose client has gone while it waited', async () => {
-    const { server, client } = await connectAlone({ workerNum: 1, reactorNum: 1, workerMaxConcurrency: 1 });
+    const { server, client } = await connectAlone({ ...small, workerMaxConcurrency: 1 });
     const first = client.send(request('/later')).answer();
     const { pid } = await server.waitForEvent('later');
     const leaver = await HttpClient.connect(server.port);
@@ -65,7 +70,7 @@ describe('workerMaxConcurrency', () => {
     const other = await HttpClient.connect(server.port);
     other.send(`GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n`); // needs no worker
     expect(await other.answer()).toMatchObject({ status: 400 });
-    server.signal('SIGCONT', pid);
+    server.server.signal('SIGCONT', pid);
     expect(await first).toMatchObject({ status: 200 });
     expect(await answer).toMatchObject({ status: 200 });
     expect(server.events('later')).toHaveLength(1);
@@ -165,7 +170,7 @@ describe('an answer', () => {
 
 describe('a client that goes away', () => {
   overPlainTcp('in the middle of a large answer leaves nothing behind', async () => {
-    const { server, client } = await connectAlone();
+    const { server, client } = await connect();
     const away = async (): Promise<void> => {
       const other = await HttpClient.connect(server.port);
       other.tcp.socket.once('data', () => other.tcp.socket.resetAndDestroy());
@@ -181,7 +186,7 @@ describe('a client that goes away', () => {
   });
 
   it('half is answered for when its handler does not, and then it is gone', async () => {
-    const { server, client } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
+    const { server, client } = await connect(hasty);
     await client.close();
     const tcp = await TcpClient.connect(server.port);
     tcp.socket.end(request('/never'));
@@ -230,7 +235,7 @@ describe('a request', () => {
   });
 
   it('with a long body reaches the worker as a stream, however it is sent', async () => {
-    const { client } = await connect({ bodyLimit: '64m' });
+    const { client } = await connect(long);
     const body = createHash('sha512').update('seed').digest('hex').repeat(50_000);
     const expected = `${body.length} ${createHash('sha1').update(body, 'latin1').digest('hex')}`;
     expect((await client.send(post('/length', body)).answer()).body).toBe(expected);
@@ -250,7 +255,7 @@ describe('a request', () => {
   });
 
   it('is not read on while its handler does not take it', async () => {
-    const { server, client } = await connectAlone({ workerNum: 1, bodyLimit: '64m', reactorNum: 1 });
+    const { server, client } = await connect(long);
     const { pid } = await (async () => {
       client.send(post('/later', 'x'.repeat(40_000_000)));
       return server.waitForEvent('later');
@@ -282,7 +287,7 @@ describe('a request', () => {
   });
 
   it('that is answered before its body has come ends the connection', async () => {
-    const { client } = await connect({ bodyLimit: '64m' });
+    const { client } = await connect(long);
     client.send('POST /refuse-body HTTP/1.1\r\nHost: test\r\nContent-Length: 9000000\r\n\r\nabc');
     const answer = await client.answer();
     expect(answer).toMatchObject({ status: 403, body: 'not wanted', headers: { connection: 'close' } });
@@ -292,7 +297,7 @@ describe('a request', () => {
 
 describe('several requests at once on one connection', () => {
   it('are answered in their order, whoever serves them', async () => {
-    const { client } = await connect({ workerNum: 2 });
+    const { client } = await connect();
     const paths = Array.from({ length: 30 }, (_, i) => `/wait?ms=${i % 3 === 0 ? 20 : 0}&i=${i}`);
     client.send(paths.map((path) => request(path)).join(''));
     for (const path of paths) expect((await client.answer()).body).toBe(`waited ${/ms=(\d+)/.exec(path)?.[1]}`);
@@ -372,7 +377,7 @@ describe('a handler', () => {
   });
 
   it('that never answers is answered for after requestTimeoutMs, and hears of it', async () => {
-    const { server, client } = await connectAlone({ requestTimeoutMs: 200 });
+    const { server, client } = await connect(hasty);
     expect((await client.get('/never')).status).toBe(503);
     expect((await client.get('/')).body).toBe('hello\n');
     expect((await client.get('/signal')).status).toBe(503);
@@ -381,7 +386,7 @@ describe('a handler', () => {
   });
 
   it('hears when its client goes away', async () => {
-    const { server, client } = await connectAlone();
+    const { server, client } = await connect();
     client.send(request('/signal'));
     await server.waitForEvent('waiting');
     await client.close();
@@ -391,13 +396,13 @@ describe('a handler', () => {
 
 describe('time', () => {
   it('for a head that does not end is limited: 408', async () => {
-    const { client } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
+    const { client } = await connect(hasty);
     expect((await client.send('GET / HTTP/1.1\r\n').answer()).status).toBe(408);
     await client.rest();
   });
 
   it('for a body that does not come is limited: 408', async () => {
-    const { client, server } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
+    const { client, server } = await connect(hasty);
     client.send('POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc');
     expect((await client.answer()).status).toBe(408);
     const long = await HttpClient.connect(server.port);
@@ -407,7 +412,7 @@ describe('time', () => {
   });
 
   it('without a request is limited', async () => {
-    const { client } = await connect({ requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 200 });
+    const { client } = await connect(hasty);
     await client.get('/');
     expect(await client.rest()).toBe('');
   });
@@ -415,7 +420,7 @@ describe('time', () => {
 
 describe('maxConcurrency', () => {
   overPlainTcp('answers 503 with Retry-After above it, and goes on', async () => {
-    const { server, client } = await connectAlone({ maxConcurrency: 1, reactorNum: 1, workerNum: 1 });
+    const { server, client } = await connectAlone({ ...small, maxConcurrency: 1 });
     const other = await HttpClient.connect(server.port);
     other.send(request('/signal'));
     await server.waitForEvent('waiting');
@@ -430,14 +435,14 @@ describe('maxConcurrency', () => {
 
 describe('a worker that dies', () => {
   inProcessMode('is answered for: 502 at once, on a connection that stays', async () => {
-    const { client } = await connect({ workerNum: 1 });
+    const { client } = await connect(small);
     expect((await client.get('/die')).status).toBe(502);
     expect((await client.get('/')).body).toBe('hello\n');
     await client.close();
   });
 
   inProcessMode('does not harm the requests behind, on the same connection', async () => {
-    const { client } = await connect({ workerNum: 1 });
+    const { client } = await connect(small);
     client.send(request('/') + request('/die') + request('/'));
     expect((await client.answer()).status).toBe(200);
     expect((await client.answer()).status).toBe(502);
@@ -446,23 +451,23 @@ describe('a worker that dies', () => {
   });
 
   inProcessMode('in the middle of an answer costs that connection', async () => {
-    const { client } = await connect({ workerNum: 1 });
+    const { client } = await connect(small);
     await expect(client.get('/die-late')).rejects.toThrow('before the end');
   });
 });
 
 describe('the end of the server', () => {
   it('tells clients not to come again, and loses no answer', async () => {
-    const { server, client } = await connectAlone();
+    const { server, client } = await connectAlone(small);
     client.send(request('/wait?ms=1000'));
     const other = await HttpClient.connect(server.port);
     await poll('it is under way', async () => {
       const { underWayNum } = JSON.parse((await other.get('/stats')).body) as Record<string, number>;
       return underWayNum === 2; // it, and the one that asks
     });
-    server.signal('SIGTERM');
+    server.server.signal('SIGTERM');
     const answer = await client.answer();
     expect(answer).toMatchObject({ status: 200, body: 'waited 1000', headers: { connection: 'close' } });
-    expect(await server.exited).toEqual({ code: 0, signal: null });
+    expect(await server.server.exited).toEqual({ code: 0, signal: null });
   });
 });

@@ -1,19 +1,26 @@
 // The option rateLimit through the whole server, in both modes.
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { HttpClient, post, request } from '../helpers/http-client.js';
 import { RawHttp2Client } from '../helpers/http2-client.js';
 import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
-afterAll(endServers);
+afterEach(endServers);
 
 /** Nothing comes back while a test runs. */
 const rare = { perSecond: 0.05, burst: 2 };
 
 describe.each(['process', 'base'])('rateLimit in %s mode', (mode) => {
-  function start(rateLimit: object, env: Record<string, string> = {}): Promise<ServerProcess> {
-    const shape = mode === 'base' ? { workerNum: 2 } : { workerNum: 2, reactorNum: 2 };
-    return startServer('rate-limit.js', { env, options: { mode, ...shape, rateLimit } });
-  }
+  const shared = sharedServers();
+  const shape = mode === 'base' ? { workerNum: 2 } : { workerNum: 2, reactorNum: 2 };
+  const small = mode === 'base' ? { workerNum: 1 } : { workerNum: 1, reactorNum: 1 };
+
+  /** Each of its tests comes from addresses, or with keys, of its own. */
+  const start = (rateLimit: object, env: Record<string, string> = {}): Promise<ServerProcess> =>
+    shared('rate-limit.js', { env, options: { mode, ...shape, rateLimit } });
+
+  const startSmall = (rateLimit: object, env: Record<string, string> = {}): Promise<ServerProcess> =>
+    startServer('rate-limit.js', { env, options: { mode, ...small, rateLimit } });
 
   it('answers 429 above the limit of an address, on all its connections, which go on', async () => {
     const server = await start(rare);
@@ -34,7 +41,7 @@ describe.each(['process', 'base'])('rateLimit in %s mode', (mode) => {
 
   it('keeps pipelined requests in order', async () => {
     const server = await start(rare);
-    const client = await HttpClient.connect(server.port);
+    const client = await HttpClient.connect(server.port, '127.0.0.2');
     client.send(request('/').repeat(5));
     const statuses: number[] = [];
     for (let i = 0; i < 5; i++) statuses.push((await client.answer()).status);
@@ -43,7 +50,7 @@ describe.each(['process', 'base'])('rateLimit in %s mode', (mode) => {
   });
 
   it('lets a client go on after Retry-After', async () => {
-    const server = await start({ perSecond: 1, burst: 1 });
+    const server = await startSmall({ perSecond: 1, burst: 1 });
     const client = await HttpClient.connect(server.port);
     expect((await client.get('/')).status).toBe(200);
     const { status, headers } = await client.get('/');
@@ -85,9 +92,9 @@ describe.each(['process', 'base'])('rateLimit in %s mode', (mode) => {
   });
 
   it('answers 500, and logs, where the function throws', async () => {
-    const server = await start(rare, { BY: 'throws' });
+    const server = await start(rare, { BY: 'query', APP: 'request' });
     const client = await HttpClient.connect(server.port);
-    expect((await client.get('/')).status).toBe(500);
+    expect((await client.get('/throws')).status).toBe(500);
     await server.waitFor('the log', () => server.stderr.includes('no key') || undefined);
     await client.close();
   });
@@ -98,8 +105,8 @@ describe.each(['process', 'base'])('rateLimit in %s mode', (mode) => {
       ['listener', 'http'],
       ['request', 'websocket'],
     ] as const) {
-      const server = await start(rare, { APP, KIND });
-      const client = await RawHttp2Client.connect(server.port);
+      const server = await (KIND === 'http' && APP === 'request' ? start(rare) : startSmall(rare, { APP, KIND }));
+      const client = await RawHttp2Client.connect(server.port, { from: '127.0.0.3' });
       const statuses: number[] = [];
       for (let i = 0; i < 3; i++) statuses.push(await client.status(client.request('/')));
       expect(statuses).toEqual([200, 200, 429]);
@@ -107,11 +114,15 @@ describe.each(['process', 'base'])('rateLimit in %s mode', (mode) => {
   });
 
   it('counts what it refuses', async () => {
-    const server = await start({ ...rare, by: { header: 'x-key' } });
+    const server = await start({ ...rare, by: { header: 'X-Key' } });
     const client = await HttpClient.connect(server.port);
-    for (let i = 0; i < 5; i++) await client.get('/');
-    const { body } = await client.get('/stats', 'x-key: another');
-    expect(JSON.parse(body)).toMatchObject({ refusedCount: 3 });
+    const refused = async (): Promise<number> => {
+      const { body } = await client.get('/stats', `x-key: ${crypto.randomUUID()}`);
+      return (JSON.parse(body) as { refusedCount: number }).refusedCount;
+    };
+    const before = await refused();
+    for (let i = 0; i < 5; i++) await client.get('/', 'x-key: counted');
+    expect((await refused()) - before).toBe(3);
     await client.close();
   });
 });

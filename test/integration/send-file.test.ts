@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { clientOfEach } from '../helpers/client-of-each.js';
-import { endServers, type ServerProcess, startServer, whereConnectionsStay } from '../helpers/server-process.js';
-import { sharedServers } from '../helpers/shared-servers.js';
+import { endServers, whereConnectionsStay } from '../helpers/server-process.js';
+import { Since, sharedServers } from '../helpers/shared-servers.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 const MIB = 2 ** 20;
@@ -27,16 +27,19 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterEach(endServers);
 
-const start = (options: Record<string, unknown> = {}): Promise<ServerProcess> =>
-  startServer('files.js', { options: { workerNum: 2, ...options } });
-
 const shared = sharedServers();
-/** For tests that look at their own connections only. */
-const startShared = (): Promise<ServerProcess> => shared('files.js', { options: { workerNum: 2 } });
+/** One for each backend. Each test waits for the last close of its clients. */
+const start = async (options: object = {}): Promise<Since> =>
+  new Since(await shared('files.js', { options: { workerNum: 2, reactorNum: 1, maxWaitMs: 10_000, ...options } }));
+
+async function closeAll(server: Since, ...clients: TcpClient[]): Promise<void> {
+  await Promise.all(clients.map((client) => client.close()));
+  await server.waitForEvents('close', clients.length);
+}
 
 describe.each(['auto', 'poll'])('sendFile with the %s backend', (reactorBackend) => {
   it('sends whole files and parts of them, in order with what else is sent', async () => {
-    const server = await start({ reactorBackend });
+    const server = await start(reactorBackend === 'auto' ? {} : { reactorBackend });
     const client = await TcpClient.connect(server.port);
     client.send(`file ${large}\n`);
     expect((await client.read(content.length, 20_000)).equals(content)).toBe(true);
@@ -55,25 +58,30 @@ describe.each(['auto', 'poll'])('sendFile with the %s backend', (reactorBackend)
   });
 
   it('serves others while a client that reads slowly gets a large one', async () => {
-    const server = await start({ reactorBackend });
+    const server = await start(reactorBackend === 'auto' ? {} : { reactorBackend });
     const [slow, other] = (await TcpClient.connectMany(server.port, 2)) as [TcpClient, TcpClient];
     slow.socket.pause();
     slow.send(`file ${large}\n`);
     for (let i = 0; i < 20; i++) expect(await other.ask(`text ${i}`)).toBe(String(i));
     slow.socket.resume();
     expect((await slow.read(content.length, 20_000)).equals(content)).toBe(true);
-    await Promise.all([slow.close(), other.close()]);
+    await closeAll(server, slow, other);
   });
 });
 
 describe('sendFile', () => {
   it('works for a connection of another worker', async () => {
-    const server = await startShared();
-    const clients = await clientOfEach(2, () => TcpClient.connect(server.port));
+    const server = await start();
+    let opened = 0;
+    const clients = await clientOfEach(2, () => {
+      opened++;
+      return TcpClient.connect(server.port);
+    });
     const [one, other] = clients as [TcpClient, TcpClient];
     expect(await other.ask(`of ${await one.ask('fd')} ${small}`)).toBe('true');
     expect((await one.read(1000)).equals(content.subarray(0, 1000))).toBe(true);
     await Promise.all(clients.map((client) => client.close()));
+    await server.waitForEvents('close', opened);
   });
 
   it.each([
@@ -84,31 +92,31 @@ describe('sendFile', () => {
     ['with a negative offset', '{small} -1', 'ERR_FILE_RANGE'],
     ['with a length that is no number', '{small} 0 x', 'ERR_FILE_RANGE'],
   ])('refuses a file %s and says why; the connection stays', async (_, words, code) => {
-    const server = await startShared();
+    const server = await start();
     const client = await TcpClient.connect(server.port);
     expect(await client.ask(`file ${words.replace('{small}', small)}`)).toBe(code);
     expect(await client.ask('text on')).toBe('on');
-    await client.close();
+    await closeAll(server, client);
   });
 
   it.skipIf(process.platform !== 'linux')('sends what a file has that stat calls empty', async () => {
-    const server = await startShared();
+    const server = await start();
     const client = await TcpClient.connect(server.port);
     expect(await client.ask('file /proc/version')).toBe(readFileSync('/proc/version', 'utf8').trimEnd());
     expect((await client.send('file /proc/version 6 7\n').read(7)).toString()).toBe('version');
     expect(await client.ask('file /proc/version 0 100000')).toBe('ERR_FILE_RANGE');
     if (existsSync(LONG)) expect(await client.ask(`file ${LONG}`)).toBe('ERR_FILE');
     expect(await client.ask('text on')).toBe('on');
-    await client.close();
+    await closeAll(server, client);
   });
 
   it('refuses a pipe and a device at once', async () => {
-    const server = await startShared();
+    const server = await start();
     const pipe = join(folder, 'pipe');
     execFileSync('mkfifo', [pipe]);
     const client = await TcpClient.connect(server.port);
     for (const path of [pipe, '/dev/null', '/dev/zero']) expect(await client.ask(`file ${path}`)).toBe('ERR_FILE');
-    await client.close();
+    await closeAll(server, client);
   });
 
   it('ends the connection with the reason when the file becomes shorter meanwhile', async () => {
@@ -128,16 +136,17 @@ describe('sendFile', () => {
     expect(client.receivedBytes).toBeLessThanOrEqual(20 * MIB);
     expect(await other.ask('text b')).toBe('b');
     await other.close();
+    await server.waitForEvents('close', 2);
   });
 
   whereConnectionsStay('goes on over a reload', async () => {
-    const server = await start({ maxWaitMs: 10_000 });
+    const server = await start();
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
     client.send(`twice ${large}\n`);
     const other = await TcpClient.connect(server.port);
     expect(await other.ask('text a')).toBe('a');
-    server.signal('SIGUSR1');
+    server.server.signal('SIGUSR1');
     await server.waitForEvent('afterReload');
     client.socket.resume();
     const all = Buffer.concat([
@@ -148,6 +157,6 @@ describe('sendFile', () => {
       Buffer.from('tail\n'),
     ]);
     expect((await client.read(all.length, 20_000)).equals(all)).toBe(true);
-    await Promise.all([client.close(), other.close()]);
+    await closeAll(server, client, other);
   });
 });

@@ -11,7 +11,9 @@ import {
   poll,
   type ServerProcess,
   startServer,
+  TEST_MODE,
 } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 afterEach(endServers);
 
@@ -42,9 +44,16 @@ const modes = IS_BASE ? [] : (['process', 'base'] as const);
 const start = (options: object = {}): Promise<ServerProcess> =>
   startServer('shared-memory.js', { options: { workerNum: 2, reactorNum: 1, ...options } });
 
+const shared = sharedServers();
+/** One for each mode. Each of its tests has objects, rows and topics of its own. */
+const startShared = (mode: string = TEST_MODE): Promise<ServerProcess> =>
+  shared('shared-memory.js', { options: { workerNum: 2, reactorNum: 1, mode } });
+/** Where one worker shows it. */
+const small = { workerNum: 1, reactorNum: 1, taskWorkerNum: 0 };
+
 describe('a shared object', () => {
   it('is the same in every process, from before the start, and over a reload', async () => {
-    const server = await start();
+    const server = await startShared();
     const [one, two] = await connectToTwo(server);
     // The master, the manager (BASE mode: in the same process), a process of the user's.
     await poll('all have added', async () => (await one.ask<number>('count')) === 1_101_000);
@@ -66,8 +75,7 @@ describe('a shared object', () => {
     const folder = mkdtempSync(join(tmpdir(), 'shared-'));
     const file = join(folder, 'rows');
     writeFileSync(file, '100');
-    const options = { workerNum: 2, reactorNum: 1 };
-    const server = await startServer('shared-memory.js', { env: { ROWS_FILE: file }, options });
+    const server = await startServer('shared-memory.js', { env: { ROWS_FILE: file }, options: small });
     const { ask } = await connect(server);
     expect(await ask('hit x')).toBe(1);
     writeFileSync(file, '200');
@@ -81,8 +89,8 @@ describe('a shared object', () => {
   it.each(modes)('in a file is there again after all processes were killed, in %s mode', async (mode) => {
     const folder = mkdtempSync(join(tmpdir(), 'shared-'));
     const env = { TABLE_FILE: join(folder, 'kept.table') };
-    const options = { workerNum: 2, reactorNum: 1, mode };
-    for (let run = 0; run < 3; run++) {
+    const options = { workerNum: 2, reactorNum: 1, taskWorkerNum: 0, mode };
+    for (let run = 0; run < 2; run++) {
       const server = await startServer('shared-memory.js', { env, options });
       const [one, two] = await connectToTwo(server);
       expect([await one.ask('keep x'), await two.ask('keep x')]).toEqual([run * 2 + 1, run * 2 + 2]);
@@ -95,8 +103,7 @@ describe('a shared object', () => {
   it('in a file that was moved away is not another one to a new worker: the reload fails, and says why', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'shared-'));
     const file = join(folder, 'kept.table');
-    const options = { workerNum: 2, reactorNum: 1 };
-    const server = await startServer('shared-memory.js', { env: { TABLE_FILE: file }, options });
+    const server = await startServer('shared-memory.js', { env: { TABLE_FILE: file }, options: small });
     const { ask } = await connect(server);
     expect(await ask('keep x')).toBe(1);
     renameSync(file, join(folder, 'old.table'));
@@ -113,7 +120,7 @@ describe('a shared object', () => {
   });
 
   it('may be made while the server runs, by any process', async () => {
-    const server = await start();
+    const server = await startShared();
     const [one, two] = await connectToTwo(server);
     expect(await one.ask('late added')).toBe(1);
     expect(await two.ask('late added')).toBe(2);
@@ -121,7 +128,7 @@ describe('a shared object', () => {
   });
 
   it('goes on from a worker that is killed: its lock to the one that waits, its rows as they are', async () => {
-    const server = await start();
+    const server = await start({ taskWorkerNum: 0 });
     const [one, two] = await connectToTwo(server);
     const pid = await one.ask<number>('pid');
     expect(await one.ask('take')).toBe(false);
@@ -136,7 +143,7 @@ describe('a shared object', () => {
   inProcessMode(
     'goes on where the manager is killed while a lock is held: new workers see that its holder died',
     async () => {
-      const server = await start();
+      const server = await start(small);
       const { ask } = await connect(server);
       expect(await ask('take')).toBe(false);
       expect(await ask('hit x')).toBe(1);
@@ -150,7 +157,7 @@ describe('a shared object', () => {
   );
 
   it.each(modes)('tells the subscribers of all processes what one publishes, in %s mode', async (mode) => {
-    const server = await start({ mode });
+    const server = await startShared(mode);
     const [one, two] = await connectToTwo(server);
     await one.ask('publish first');
     await one.ask('task publish second');
@@ -164,7 +171,7 @@ describe('a shared object', () => {
   it.each(modes)(
     'wakes a process by its doorbell, not by a timer, for each of 100 messages, in %s mode',
     async (mode) => {
-      const server = await start({ mode });
+      const server = await startShared(mode);
       const [one, two] = await connectToTwo(server);
       await Promise.all([one.ask('play'), two.ask('play')]);
       // The timer of a process that has a doorbell takes 50 ms.

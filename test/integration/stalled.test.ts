@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { OVER_TLS } from '../helpers/dial.js';
 import { HttpClient, request } from '../helpers/http-client.js';
 import { endServers, overPlainTcp, poll, startServer, whereConnectionsStay } from '../helpers/server-process.js';
 import { Since, sharedServers } from '../helpers/shared-servers.js';
@@ -30,9 +31,14 @@ const given = (api: string, options: Record<string, unknown>) => ({
   options: { workerNum: 1, reactorNum: 1, ...options },
 });
 
-/** For several tests. Each waits for the last close: the next one begins without clients. */
+const path = join(folder, 'http.sock');
+
+/** For several tests. Each waits for the last close: the next one begins without clients. One server has a path, too. */
 async function start(api: string, options: Record<string, unknown> = {}): Promise<Since> {
-  return new Since(await shared('streams.js', given(api, options)));
+  const { env, ...rest } = given(api, options);
+  const hasPath = !OVER_TLS && api === 'request' && Object.keys(options).length === 0;
+  const more = hasPath ? { LISTEN: JSON.stringify({ path }) } : {};
+  return new Since(await shared('streams.js', { ...rest, env: { ...env, ...more } }));
 }
 
 async function startAlone(api: string, options: Record<string, unknown>): Promise<Since> {
@@ -140,8 +146,7 @@ describe('server-sent events', () => {
 
 describe('behind a unix socket', () => {
   overPlainTcp('a client that has closed is known to have gone at once', async () => {
-    const path = join(folder, 'http.sock');
-    const server = await startAlone('request', { path });
+    const server = await start('request');
     const socket = connect({ path });
     socket.write(request('/ticks?count=1&ms=0'));
     await once(socket, 'data');
@@ -166,13 +171,12 @@ describe('a tunnel', () => {
   });
 });
 
-describe('a client that never reads is reset after writeTimeoutMs', () => {
-  const shared = sharedServers();
-  const start = async (): Promise<Since> =>
-    new Since(await shared('streams.js', given('request', { writeTimeoutMs: 600, keepAliveTimeoutMs: 0 })));
+/** For two blocks. */
+const startImpatient = (): Promise<Since> => start('request', { writeTimeoutMs: 600, keepAliveTimeoutMs: 0 });
 
+describe('a client that never reads is reset after writeTimeoutMs', () => {
   it('with the rest of an answer that ends the connection', async () => {
-    const server = await start();
+    const server = await startImpatient();
     const clients = await Promise.all(
       AROUND_THE_KERNEL.map((bytes) => askDeaf(server, `/large?bytes=${bytes}`, 'Connection: close')),
     );
@@ -187,7 +191,7 @@ describe('a client that never reads is reset after writeTimeoutMs', () => {
     ['an answer', `/large?bytes=${LARGE}`, 'X: y'],
     ['a file', `/file?path=${largeFile}`, 'Connection: close'],
   ])('with %s', async (_, path, line) => {
-    const server = await start();
+    const server = await startImpatient();
     const client = await askDeaf(server, path, line);
     const close = await server.waitForEvent('close');
     expect(close['reason']).toMatchObject({ code: 'WRITE_TIMEOUT', initiator: 'timeout' });
@@ -196,7 +200,7 @@ describe('a client that never reads is reset after writeTimeoutMs', () => {
   });
 
   it('when it has ended its side too', async () => {
-    const server = await start();
+    const server = await startImpatient();
     const client = await TcpClient.connect(server.port);
     client.socket.on('error', () => {});
     client.socket.pause();
@@ -210,7 +214,7 @@ describe('a client that never reads is reset after writeTimeoutMs', () => {
 
 describe('a client that reads a file slowly', () => {
   it('gets all of it, however long it takes', async () => {
-    const server = await startAlone('request', { writeTimeoutMs: 400 });
+    const server = await startImpatient();
     const client = await askDeaf(server, `/file?path=${largeFile}`, 'Connection: close');
     await readSlowly(client);
     expect(client.receivedBytes).toBeGreaterThan(LARGE);
@@ -237,25 +241,32 @@ describe('a worker that is killed', () => {
 
 describe('on a port of packets', () => {
   const shared = sharedServers();
-  const startRaw = async (options: Record<string, unknown>): Promise<Since> =>
-    new Since(await shared('commands.js', { options: { workerNum: 1, reactorNum: 1, ...options } }));
-  const ofWrites = { writeTimeoutMs: 400 };
-  const ofHalfClosed = { halfCloseTimeoutMs: 500, maxWaitMs: 300 };
+  const small = { workerNum: 1, reactorNum: 1 };
+  const startOfWrites = async (): Promise<Since> =>
+    new Since(await shared('commands.js', { options: { ...small, writeTimeoutMs: 400 } }));
+  /** Of clients that have ended their side; idle ones, on its second port. */
+  const startOfHalfClosed = async (): Promise<Since> => {
+    const env = { LISTEN: JSON.stringify([{ heartbeatIdleMs: 500 }]) };
+    const options = { ...small, halfCloseTimeoutMs: 500, maxWaitMs: 300 };
+    return new Since(await shared('commands.js', { options, env }));
+  };
 
-  const deaf = async (server: Since, lines: string): Promise<TcpClient> => {
-    const client = await TcpClient.connect(server.port);
+  const deaf = async (port: number, lines: string): Promise<TcpClient> => {
+    const client = await TcpClient.connect(port);
     client.socket.on('error', () => {});
     client.socket.pause();
     return client.send(lines);
   };
 
   it.each([
-    ['writeTimeoutMs', 'WRITE_TIMEOUT', ofWrites],
-    ['heartbeatIdleMs', '_TIMEOUT', { heartbeatIdleMs: 500 }],
-  ])('a client that reads nothing is reset after %s, the server having closed it or not', async (_, code, options) => {
-    const server = await startRaw(options);
-    const closed = await Promise.all(AROUND_THE_KERNEL.map((bytes) => deaf(server, `bytes ${bytes}\nclose\n`)));
-    const clients = [...closed, await deaf(server, `bytes ${LARGE}\nclose\n`), await deaf(server, `bytes ${LARGE}\n`)];
+    ['writeTimeoutMs', 'WRITE_TIMEOUT', 0],
+    ['heartbeatIdleMs', '_TIMEOUT', 1],
+  ])('a client that reads nothing is reset after %s, the server having closed it or not', async (_, code, nth) => {
+    const server = await (nth === 0 ? startOfWrites() : startOfHalfClosed());
+    const ports = server.server.events('up')[0]?.['ports'] as number[];
+    const port = ports[nth] ?? 0;
+    const closed = await Promise.all(AROUND_THE_KERNEL.map((bytes) => deaf(port, `bytes ${bytes}\nclose\n`)));
+    const clients = [...closed, await deaf(port, `bytes ${LARGE}\nclose\n`), await deaf(port, `bytes ${LARGE}\n`)];
     await poll('all have ended', () => server.events('close').length === clients.length);
     const late = reasons(server).filter((reason) => reason.code !== 'SERVER_CLOSED');
     expect(late.length).toBeGreaterThanOrEqual(2);
@@ -274,7 +285,7 @@ describe('on a port of packets', () => {
   });
 
   it('a client that reads slowly is not taken for one that reads nothing', async () => {
-    const server = await startRaw(ofWrites);
+    const server = await startOfWrites();
     const client = await TcpClient.connect(server.port);
     client.socket.pause();
     client.send(`bytes ${LARGE}\nclose\n`);
@@ -285,7 +296,7 @@ describe('on a port of packets', () => {
   });
 
   it('a client that has ended its side is let go after halfCloseTimeoutMs when its answer never comes', async () => {
-    const server = await startRaw(ofHalfClosed);
+    const server = await startOfHalfClosed();
     const client = await TcpClient.connect(server.port);
     client.socket.end('never\n');
     const close = await server.waitForEvent('close');
@@ -295,7 +306,7 @@ describe('on a port of packets', () => {
   });
 
   it('a client that has ended its side gets an answer that takes longer, as long as it does not pause', async () => {
-    const server = await startRaw(ofHalfClosed);
+    const server = await startOfHalfClosed();
     const client = await TcpClient.connect(server.port);
     client.socket.end(`later 350\nlater 700\nlater 1050\nlater 1400\nlater 1750\n`);
     await client.closed;

@@ -1,27 +1,40 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { certificateFor, clientCertificate, copyOf, overwrite } from '../helpers/certificates.js';
-import { endServers, IS_BASE, poll, type ServerProcess, spawnServer, startServer } from '../helpers/server-process.js';
+import { endServers, IS_BASE, itOnce, poll, spawnServer, startServer } from '../helpers/server-process.js';
 import { Since, sharedServers } from '../helpers/shared-servers.js';
 
 afterEach(endServers);
 
 const CLI = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url));
 const main = certificateFor('main.test');
-const start = (tls: object, options: Record<string, unknown> = {}): Promise<ServerProcess> =>
-  startServer('commands.js', { options: { workerNum: 2, tls: { ...main, ...tls }, ...options } });
+const issuer = certificateFor('issuer.test');
+
+/** What ports of one server have beside the usual certificate. */
+const others = {
+  sni: { tls: { sni: { 'one.test': certificateFor('one.test'), '*.many.test': certificateFor('many.test') } } },
+  alpn: { tls: { alpn: ['first/1', 'second/1'] } },
+  strict: { tls: { requestCert: true, ca: issuer.cert } },
+  lenient: { tls: { requestCert: true, rejectUnauthorized: false, ca: issuer.cert } },
+  proxied: { tls: {}, proxyProtocol: ['127.0.0.1'] },
+};
+const LISTEN = JSON.stringify(Object.values(others).map(({ tls, ...rest }) => ({ ...rest, tls: { ...main, ...tls } })));
 
 const shared = sharedServers();
 /** Each test waits for the last close of its clients. */
 const startShared = async (): Promise<Since> =>
-  new Since(await shared('commands.js', { options: { workerNum: 2, tls: main } }));
+  new Since(await shared('commands.js', { options: { workerNum: 1, reactorNum: 1, tls: main }, env: { LISTEN } }));
+
+function portOf({ server }: Since, name: keyof typeof others): number {
+  const ports = server.events('up')[0]?.['ports'] as number[];
+  return ports[1 + Object.keys(others).indexOf(name)] ?? 0;
+}
 
 class TlsClient {
   readonly socket: TLSSocket;
@@ -68,6 +81,14 @@ const infoOf = async (client: TlsClient): Promise<Record<string, unknown>> => {
   return info.tls;
 };
 
+type Files = ReturnType<typeof copyOf>;
+
+/** What a server has written to its log since this call. */
+function logOf({ server }: Since): () => string {
+  const from = server.stderr.length;
+  return () => server.stderr.slice(from);
+}
+
 async function ended(socket: Socket): Promise<void> {
   socket.on('error', () => {});
   socket.resume();
@@ -90,18 +111,24 @@ describe('a TLS port', () => {
 
   it('serves openssl s_client', async () => {
     const server = await startShared();
-    const run = promisify(execFile);
-    const command = `(echo "echo from openssl"; sleep 0.5) | timeout 5 openssl s_client -quiet -no_ign_eof -connect 127.0.0.1:${server.port}`;
-    const { stdout } = await run('sh', ['-c', command]);
-    expect(stdout).toBe('from openssl\n');
+    const words = ['s_client', '-quiet', '-no_ign_eof', '-connect', `127.0.0.1:${server.port}`];
+    const client = spawn('openssl', words, { stdio: ['pipe', 'pipe', 'ignore'] });
+    let text = '';
+    client.stdout.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece;
+    });
+    client.stdin.write('echo from openssl\n');
+    await poll('an answer', () => text.includes('\n'));
+    client.stdin.end();
+    await once(client, 'close');
+    expect(text).toBe('from openssl\n');
     await server.waitForEvent('close');
   });
 
   it('shows the certificate of the name the client asks for', async () => {
-    const sni = { 'one.test': certificateFor('one.test'), '*.many.test': certificateFor('many.test') };
-    const server = await start({ sni });
+    const server = await startShared();
     const nameFor = async (servername: string): Promise<string> => {
-      const client = await TlsClient.open(server.port, { servername });
+      const client = await TlsClient.open(portOf(server, 'sni'), { servername });
       const { name } = client;
       expect(await infoOf(client)).toMatchObject({ serverName: servername });
       await client.close();
@@ -110,52 +137,59 @@ describe('a TLS port', () => {
     expect(await nameFor('one.test')).toBe('one.test');
     expect(await nameFor('any.many.test')).toBe('many.test');
     expect(await nameFor('other.test')).toBe('main.test');
+    await server.waitForEvents('close', 3);
   });
 
   it('agrees upon a protocol by ALPN', async () => {
-    const server = await start({ alpn: ['first/1', 'second/1'] });
-    const client = await TlsClient.open(server.port, { ALPNProtocols: ['second/1', 'third/1'] });
+    const server = await startShared();
+    const client = await TlsClient.open(portOf(server, 'alpn'), { ALPNProtocols: ['second/1', 'third/1'] });
     expect(client.socket.alpnProtocol).toBe('second/1');
     expect(await infoOf(client)).toMatchObject({ alpn: 'second/1' });
     await client.close();
+    await server.waitForEvent('close');
   });
 
   it('asks clients for certificates, turns away those without a good one, and tells who the others are', async () => {
-    const issuer = certificateFor('issuer.test');
-    const server = await start({ requestCert: true, ca: issuer.cert });
+    const server = await startShared();
+    const port = portOf(server, 'strict');
+    const told = logOf(server);
     const read = ({ cert, key }: { cert: string; key: string }) => ({
       cert: readFileSync(cert),
       key: readFileSync(key),
     });
     const alice = read(clientCertificate('alice', issuer));
-    const good = await TlsClient.open(server.port, alice);
+    const good = await TlsClient.open(port, alice);
     expect(await infoOf(good)).toMatchObject({ authorized: true, subject: 'alice' });
     expect((await infoOf(good))['fingerprint256']).toMatch(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
     const shown = new X509Certificate(alice.cert);
-    const told = String((await infoOf(good))['certificate']);
-    expect(new X509Certificate(told).fingerprint256).toBe(shown.fingerprint256);
-    expect(told).toBe(shown.toString());
+    const certificate = String((await infoOf(good))['certificate']);
+    expect(new X509Certificate(certificate).fingerprint256).toBe(shown.fingerprint256);
+    expect(certificate).toBe(shown.toString());
     for (const options of [{}, read(certificateFor('stranger.test'))]) {
-      await ended(connect({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false, ...options }));
+      await ended(connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options }));
     }
-    await server.waitFor('the log says so', () => server.stderr.includes('TLS_HANDSHAKE'));
+    await server.server.waitFor('the log says so', () => told().includes('TLS_HANDSHAKE'));
     expect(await good.ask('echo still')).toBe('still');
     expect(server.events('close')).toEqual([]);
     await good.close();
+    await server.waitForEvent('close');
   });
 
   it('lets clients in without a good certificate when it is told to, and tells which', async () => {
-    const issuer = certificateFor('issuer.test');
-    const server = await start({ requestCert: true, rejectUnauthorized: false, ca: issuer.cert });
+    const server = await startShared();
     const { cert, key } = certificateFor('stranger.test');
-    const client = await TlsClient.open(server.port, { cert: readFileSync(cert), key: readFileSync(key) });
+    const client = await TlsClient.open(portOf(server, 'lenient'), {
+      cert: readFileSync(cert),
+      key: readFileSync(key),
+    });
     expect(await infoOf(client)).toMatchObject({ authorized: false, subject: 'stranger.test' });
     await client.close();
+    await server.waitForEvent('close');
   });
 
   it('stands beside plain ones, and its clients may come by a load balancer', async () => {
-    const server = await start({}, { proxyProtocol: ['127.0.0.1'] });
-    const socket = connectTcp(server.port, '127.0.0.1');
+    const server = await startShared();
+    const socket = connectTcp(portOf(server, 'proxied'), '127.0.0.1');
     await once(socket, 'connect');
     socket.write('PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n');
     const client = connect({ socket, rejectUnauthorized: false });
@@ -166,6 +200,7 @@ describe('a TLS port', () => {
     expect(JSON.parse(String((await once(client, 'data'))[0]))).toMatchObject({ remoteAddress: '192.0.2.7' });
     client.end();
     await once(client, 'close');
+    await server.waitForEvent('close');
   });
 });
 
@@ -176,7 +211,9 @@ describe('a client that does not shake hands', () => {
     ['takes too long', () => {}],
     ['stops in the middle', (socket: Socket) => void socket.write(Buffer.from('160301020001', 'hex'))],
   ])('but %s is turned away with the reason in the log, and others are served', async (_, speak) => {
-    const server = await start({ handshakeTimeoutMs: 500 }, { logLevel: 'warn' });
+    // Its own: a server says the same once in a while.
+    const options = { workerNum: 1, reactorNum: 1, tls: { ...main, handshakeTimeoutMs: 500 } };
+    const server = await startServer('commands.js', { options });
     const good = await TlsClient.open(server.port);
     const bad = Array.from({ length: 20 }, () => connectTcp(server.port, '127.0.0.1'));
     for (const socket of bad) socket.once('connect', () => speak(socket));
@@ -191,16 +228,31 @@ describe('a client that does not shake hands', () => {
 });
 
 describe('certificates', () => {
+  /** Of a port for each test of reloads, which finds it as the last one has left it. */
+  const files = ['current', 'spoiled', 'refused'].map((name) => copyOf(certificateFor('before.test'), name));
+  const [current, spoiled, refused] = files as [Files, Files, Files];
+  const own = sharedServers();
+  const startOwn = async (files_: Files): Promise<{ server: Since; port: number }> => {
+    const listen = JSON.stringify(files.map((tls) => ({ tls })));
+    const options = { workerNum: 1, reactorNum: 1 };
+    const server = new Since(await own('commands.js', { options, env: { LISTEN: listen } }));
+    const ports = server.server.events('up')[0]?.['ports'] as number[];
+    return { server, port: ports[1 + files.indexOf(files_)] ?? 0 };
+  };
+  // A file that a failed test has left as it is would spoil the reloads of the others.
+  beforeEach(() => {
+    for (const each of files) overwrite(each, certificateFor('before.test'));
+  });
+
   it('are read again at a reload, without a restart', async () => {
-    const current = copyOf(certificateFor('before.test'), 'current');
-    const server = await start(current);
-    const old = await TlsClient.open(server.port);
+    const { server, port } = await startOwn(current);
+    const old = await TlsClient.open(port);
     expect(old.name).toBe('before.test');
     overwrite(current, certificateFor('after.test'));
-    server.signal('SIGUSR1');
+    server.server.signal('SIGUSR1');
     await server.waitForEvent('afterReload');
     await poll('new clients see the new one', async () => {
-      const client = await TlsClient.open(server.port);
+      const client = await TlsClient.open(port);
       const { name } = client;
       await client.close();
       return name === 'after.test';
@@ -210,31 +262,31 @@ describe('certificates', () => {
   });
 
   it('that cannot be read at a reload leave the old ones in force, and the log says so', async () => {
-    const current = copyOf(certificateFor('before.test'), 'spoiled');
-    const server = await start(current, { logLevel: 'warn' });
-    overwrite(current, { cert: certificateFor('after.test').cert, key: certificateFor('before.test').key });
-    server.signal('SIGUSR1');
-    await server.waitFor('the log says so', () =>
-      /certificates could not be read again|reload failed/.test(server.stderr),
+    const { server, port } = await startOwn(spoiled);
+    const told = logOf(server);
+    overwrite(spoiled, { cert: certificateFor('after.test').cert, key: certificateFor('before.test').key });
+    server.server.signal('SIGUSR1');
+    await server.server.waitFor('the log says so', () =>
+      /certificates could not be read again|reload failed/.test(told()),
     );
-    const client = await TlsClient.open(server.port);
+    const client = await TlsClient.open(port);
     expect(client.name).toBe('before.test');
     await client.close();
+    if (!IS_BASE) await server.waitForEvent('afterReload'); // of workers, which do not need them there
   });
 
   it('that cannot be read are told to who asks for the reload, and nothing is replaced', async () => {
-    const current = copyOf(certificateFor('before.test'), 'refused');
-    const server = await start(current, { logLevel: 'error' });
-    overwrite(current, { cert: certificateFor('after.test').cert, key: certificateFor('before.test').key });
-    const env = { ...process.env, TSWOOLE_OPTION_RUN_DIR: server.runDir };
+    const { server, port } = await startOwn(refused);
+    overwrite(refused, { cert: certificateFor('after.test').cert, key: certificateFor('before.test').key });
+    const env = { ...process.env, TSWOOLE_OPTION_RUN_DIR: server.server.runDir };
     const reload = (): unknown => spawnSync(process.execPath, [CLI, 'reload'], { env, encoding: 'utf8' });
-    const workers = (): (number | undefined)[] => [server.worker(0)?.pid, server.worker(1)?.pid];
-    const before = workers();
+    const workers = (): number[] => server.server.workers.map(({ pid }) => pid);
+    const before = await poll('one worker', () => workers().length === 1 && workers());
     expect(reload()).toMatchObject({ status: 1, stderr: expect.stringMatching(/key|certificates/) });
     if (!IS_BASE) expect(workers()).toEqual(before);
-    overwrite(current, certificateFor('after.test'));
+    overwrite(refused, certificateFor('after.test'));
     expect(reload()).toMatchObject({ status: 0, stderr: '' });
-    const client = await TlsClient.open(server.port);
+    const client = await TlsClient.open(port);
     expect(client.name).toBe('after.test');
     await client.close();
   });
@@ -244,7 +296,7 @@ describe('certificates', () => {
     ['do not belong to their key', { cert: certificateFor('other.test').cert }, 'ERR_TLS_KEYS'],
     ['are no certificates', { cert: '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----' }, 'ERR_TLS_KEYS'],
   ])('that %s keep the server from starting, with a clear error', async (_, tls, code) => {
-    const server = spawnServer('commands.js', { options: { tls: { ...main, ...tls } } });
+    const server = spawnServer('commands.js', { options: { workerNum: 1, reactorNum: 1, tls: { ...main, ...tls } } });
     expect(await server.exited).toMatchObject({ code: 1 });
     expect(server.stderr).toContain(code);
     server.assertNothingLeft();
@@ -253,16 +305,17 @@ describe('certificates', () => {
 
 describe('data', () => {
   it('of many megabytes comes whole, in both directions, also when the client pauses', async () => {
-    const server = await start({}, { workerNum: 1 });
+    const server = await startShared();
     const client = await TlsClient.open(server.port);
     client.socket.pause();
     client.socket.write('bytes 30000000\necho end\n');
     const other = await TlsClient.open(server.port);
     await poll('much waits for the client', async () => JSON.parse(await other.ask('stats')).bufferedBytes > 2 ** 20);
     client.socket.resume();
-    await poll('all of it', () => client.text.endsWith('end\n'), 20_000);
+    await poll('all of it', () => client.text.endsWith('end\n'));
     expect(client.text.length).toBe(30_000_004);
     await Promise.all([client.close(), other.close()]);
+    await server.waitForEvents('close', 2);
   });
 
   it('that is sent before close() arrives, and close() with reset drops it', async () => {
@@ -279,9 +332,9 @@ describe('data', () => {
     expect(codes.sort()).toEqual(['SERVER_CLOSED', 'SERVER_RESET']);
   });
 
-  it('that is owed at a reload in BASE mode arrives; then the connection is closed with the reason', async () => {
-    const options = { mode: 'base', workerNum: 2, maxRequest: 1_000_000 };
-    const server = await start({}, options);
+  itOnce('that is owed at a reload in BASE mode arrives; then the connection is closed with the reason', async () => {
+    const options = { mode: 'base', workerNum: 2, maxRequest: 1_000_000, tls: main };
+    const server = await startServer('commands.js', { options });
     const client = await TlsClient.open(server.port);
     const idle = await TlsClient.open(server.port);
     client.socket.write('later 600\n');

@@ -4,9 +4,9 @@ import { request as ask } from 'node:http';
 import { connect } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { HttpClient } from '../helpers/http-client.js';
-import { endServers, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, type ServerProcess } from '../helpers/server-process.js';
 import { sharedServers } from '../helpers/shared-servers.js';
 import { HandClient } from '../helpers/websocket-client.js';
 
@@ -17,8 +17,8 @@ type Fields = Readonly<Record<string, string>>;
 
 const CHAIN = 'x-forwarded-for: 6.6.6.6, 203.0.113.7, 127.0.0.2';
 
-async function see(server: ServerProcess, ...lines: string[]): Promise<Seen> {
-  const client = await HttpClient.connect(server.port);
+async function see({ port }: { port: number }, ...lines: string[]): Promise<Seen> {
+  const client = await HttpClient.connect(port);
   const { body } = await client.get('/a?b=c', ...lines);
   await client.close();
   return JSON.parse(body) as Seen;
@@ -46,22 +46,33 @@ async function seeByHttp2(server: ServerProcess, ...requests: Fields[]): Promise
 }
 
 describe.each(['process', 'base'])('trustProxy in %s mode', (mode) => {
+  const folder = mkdtempSync(join(tmpdir(), 'proxy-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
   const shared = sharedServers();
-  const shape = mode === 'base' ? { workerNum: 2 } : { workerNum: 2, reactorNum: 2 };
-  const given = (APP: string, options: object) => ({
-    env: { APP },
-    options: { mode, ...shape, trustProxy: 'loopback', ...options },
-  });
+  /** What further ports of a server have, each with its own list. */
+  const others = {
+    stranger: { trustProxy: ['192.0.2.1'] },
+    private: { trustProxy: ['private', 'unix'] },
+    nobody: { trustProxy: false },
+    two: { trustProxy: 2 },
+    pathOfOthers: { trustProxy: ['loopback', 'private'], path: join(folder, 'others.sock') },
+    pathOfUnix: { trustProxy: ['unix'], path: join(folder, 'unix.sock') },
+  };
+  /** Nothing comes back while a test runs. */
+  const rateLimit = { perSecond: 0.05, burst: 2 };
+  // A path is of one server alone.
+  const listens = (APP: string, options: object): object[] =>
+    APP === 'request' && Object.keys(options).length === 0 ? Object.values(others) : [others.stranger];
 
   const start = (APP: string, options: object = {}): Promise<ServerProcess> =>
-    shared('clients.js', given(APP, options));
+    shared('clients.js', {
+      env: { APP, LISTEN: JSON.stringify(listens(APP, options)) },
+      options: { mode, workerNum: 1, reactorNum: 1, trustProxy: 'loopback', ...options },
+    });
 
-  /** One that ends when it was used. */
-  async function withServer<T>(APP: string, options: object, use: (server: ServerProcess) => Promise<T>): Promise<T> {
-    const server = await startServer('clients.js', given(APP, options));
-    const result = await use(server);
-    await server.stop();
-    return result;
+  function portOf(server: ServerProcess, name: keyof typeof others): { port: number } {
+    const ports = server.events('up')[0]?.['ports'] as number[];
+    return { port: ports[1 + Object.keys(others).indexOf(name)] ?? 0 };
   }
 
   describe.each(['request', 'fetch'])('for a %s handler', (app) => {
@@ -84,11 +95,14 @@ describe.each(['process', 'base'])('trustProxy in %s mode', (mode) => {
 
     it('believes no peer that is not trusted', async () => {
       // The list is read in one place for all handlers: its forms are tried with one of them.
-      const lists = app === 'request' ? [['192.0.2.1'], ['private', 'unix'], false] : [['192.0.2.1']];
-      for (const trustProxy of lists) {
+      const names = app === 'request' ? (['stranger', 'private', 'nobody'] as const) : (['stranger'] as const);
+      const server = await start(app);
+      for (const name of names) {
         const told = ['x-forwarded-proto: https', 'x-forwarded-host: evil.com', 'forwarded: for=6.6.6.6'];
-        const seen = await withServer(app, { trustProxy }, (server) => see(server, CHAIN, ...told));
-        expect(seen).toMatchObject({ remoteAddress: '127.0.0.1', url: 'http://test/a?b=c' });
+        expect(await see(portOf(server, name), CHAIN, ...told)).toMatchObject({
+          remoteAddress: '127.0.0.1',
+          url: 'http://test/a?b=c',
+        });
       }
     });
 
@@ -122,26 +136,20 @@ describe.each(['process', 'base'])('trustProxy in %s mode', (mode) => {
 
   it('counts proxies, where it is a number', async () => {
     const line = 'x-forwarded-for: 6.6.6.6, 203.0.113.7, 198.51.100.1';
-    const seen = await withServer('request', { trustProxy: 2 }, (server) => see(server, line));
-    expect(seen).toMatchObject({ remoteAddress: '203.0.113.7' });
+    expect(await see(portOf(await start('request'), 'two'), line)).toMatchObject({ remoteAddress: '203.0.113.7' });
   });
 
   it('believes a proxy on a unix socket only where that is named', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'proxy-'));
-    const path = join(folder, 'http.sock');
-    const seen: unknown[] = [];
-    for (const trustProxy of [['loopback', 'private'], ['unix']]) {
-      const answered = (): Promise<unknown> =>
-        new Promise((resolve, reject) => {
-          const sent = ask({ socketPath: path, headers: { 'x-forwarded-for': '203.0.113.7' } }, (answer) => {
-            answer.setEncoding('utf8').once('data', (text: string) => resolve(JSON.parse(text).remoteAddress));
-          });
-          sent.on('error', reject).end();
+    await start('request');
+    const answered = (socketPath: string): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        const sent = ask({ socketPath, headers: { 'x-forwarded-for': '203.0.113.7' } }, (answer) => {
+          answer.setEncoding('utf8').once('data', (text: string) => resolve(JSON.parse(text).remoteAddress));
         });
-      seen.push(await withServer('request', { path, trustProxy }, answered));
-    }
-    rmSync(folder, { recursive: true });
-    expect(seen).toEqual(['', '203.0.113.7']);
+        sent.on('error', reject).end();
+      });
+    expect(await answered(others.pathOfOthers.path)).toBe('');
+    expect(await answered(others.pathOfUnix.path)).toBe('203.0.113.7');
   });
 
   it('names the client of a WebSocket in its handshake and in open', async () => {
@@ -159,7 +167,7 @@ describe.each(['process', 'base'])('trustProxy in %s mode', (mode) => {
   });
 
   it('leaves the socket of a Node app alone, whose framework has its own trust in proxies', async () => {
-    const plain = await start('listener');
+    const plain = await start('listener', { rateLimit });
     expect(await see(plain, CHAIN)).toMatchObject({ remoteAddress: '127.0.0.1' });
     const express = await start('express');
     const told = ['x-forwarded-proto: https', 'x-forwarded-host: example.com'];
@@ -169,11 +177,8 @@ describe.each(['process', 'base'])('trustProxy in %s mode', (mode) => {
   });
 
   describe('rateLimit', () => {
-    /** Nothing comes back while a test runs. */
-    const rateLimit = { perSecond: 0.05, burst: 2 };
-
-    async function statuses(server: ServerProcess, lines: readonly string[]): Promise<number[]> {
-      const client = await HttpClient.connect(server.port);
+    async function statuses({ port }: { port: number }, lines: readonly string[], address?: string): Promise<number[]> {
+      const client = await HttpClient.connect(port, address);
       const found: number[] = [];
       for (const line of lines) found.push((await client.get('/', line)).status);
       await client.close();
@@ -194,9 +199,8 @@ describe.each(['process', 'base'])('trustProxy in %s mode', (mode) => {
       const behind = await start('request', { rateLimit });
       const invented = [1, 2, 3, 4].map((i) => from(`6.6.6.${i}, 203.0.113.3`));
       expect(await statuses(behind, invented)).toEqual([200, 200, 429, 429]);
-      const direct = { rateLimit, trustProxy: ['192.0.2.1'] };
       const alone = [1, 2, 3, 4].map((i) => from(`6.6.6.${i}`));
-      const found = await withServer('request', direct, (server) => statuses(server, alone));
+      const found = await statuses(portOf(behind, 'stranger'), alone, '127.0.0.2');
       expect(found).toEqual([200, 200, 429, 429]);
     });
 

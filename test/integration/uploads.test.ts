@@ -15,9 +15,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HttpClient, post } from '../helpers/http-client.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 let folder: string;
 /** The temporary folder of the servers, and one that forms name themselves. */
@@ -37,7 +38,18 @@ afterEach(async () => {
 });
 
 const start = (options: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<ServerProcess> =>
-  startServer('uploads.js', { options: { workerNum: 2, maxWaitMs: 300, ...options }, env: { TMPDIR: usual, ...env } });
+  startServer('uploads.js', {
+    options: { workerNum: 1, reactorNum: 1, maxWaitMs: 300, ...options },
+    env: { TMPDIR: usual, ...env },
+  });
+
+/** The temporary folder of the server that tests share. */
+const common = mkdtempSync(join(tmpdir(), 'uploads-'));
+afterAll(() => rmSync(common, { recursive: true, force: true }));
+const shared = sharedServers();
+/** For tests that leave nothing in its folder, whatever becomes of its workers. */
+const startShared = (): Promise<ServerProcess> =>
+  shared('uploads.js', { options: { workerNum: 2, reactorNum: 1, maxWaitMs: 300 }, env: { TMPDIR: common } });
 
 const TYPE = 'Content-Type: multipart/form-data; boundary=XX';
 const FORM = '--XX\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\ncontent\r\n--XX--\r\n';
@@ -58,11 +70,12 @@ const nothingIsLeft = (place = usual) => poll('nothing is left of forms', () => 
 
 describe('files of a form', () => {
   it('lie in a folder that names its owner, and go with the answer', async () => {
-    const server = await start();
+    const server = await startShared();
     const { client, file } = await upload(server, '/answer');
-    expect(file).toMatch(/\/usual\/tswoole-form-[0-9a-f]{8}-\d+-\d+-\w{6}\/0$/);
+    expect(file.startsWith(`${common}/`)).toBe(true);
+    expect(file.slice(common.length)).toMatch(/^\/tswoole-form-[0-9a-f]{8}-\d+-\d+-\w{6}\/0$/);
     expect((await client.answer()).body).toBe('1');
-    await nothingIsLeft();
+    await nothingIsLeft(common);
     await client.close();
   });
 
@@ -86,11 +99,12 @@ describe('files of a form', () => {
   });
 
   it('are gone after a reload, answered or not', async () => {
-    const server = await start();
+    const server = await startShared();
     const held = await upload(server, '/hold');
+    const before = server.events('workerStart').length;
     server.signal('SIGUSR1');
-    await server.waitFor('new workers', () => server.events('workerStart').length >= 4);
-    await nothingIsLeft();
+    await server.waitFor('new workers', () => server.events('workerStart').length >= before + 2);
+    await nothingIsLeft(common);
     expect(existsSync(held.file)).toBe(false);
   });
 
@@ -98,14 +112,14 @@ describe('files of a form', () => {
     ['process.exit', '/exit'],
     ['an error that nobody catches', '/throw'],
   ])('are gone after %s', async (_, path) => {
-    const server = await start();
+    const server = await startShared();
     const { file } = await upload(server, path);
     await poll('its folder is gone', () => !existsSync(file));
-    await nothingIsLeft();
+    await nothingIsLeft(common);
   });
 
   it.each(['usual', 'other'])('that a killed worker left are removed by its successor (%s folder)', async (which) => {
-    const server = await start({}, which === 'other' ? { FOLDER: other } : {});
+    const server = await start({ workerNum: 2 }, which === 'other' ? { FOLDER: other } : {});
     const living = await upload(server, '/hold');
     const { file } = await upload(server, '/kill');
     await server.waitFor('the successor', () => server.events('workerStart').length >= 3);

@@ -1,11 +1,11 @@
 // The examples of WebSocket, with plain clients and in a browser.
 import { once } from 'node:events';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { Chromium } from '../helpers/chromium.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
 import { eventually } from '../helpers/eventually.js';
-import { endExample, pidsOfExample, reloadExample, startExample } from '../helpers/example.js';
+import { endExample, pidsOfExample, reloadExample, startExampleWith } from '../helpers/example.js';
 import { JsonSocket } from '../helpers/json-socket.js';
 import { hasProgram } from '../helpers/wrk.js';
 
@@ -16,8 +16,17 @@ afterEach(async () => {
   for (const { socket } of sockets.splice(0)) socket.terminate();
   await browser?.close();
   browser = undefined;
-  await endExample();
 });
+
+/** One for all tests of a block. Tests have clients and rooms of their own. */
+function exampleOfBlock(name: string): { port: number } {
+  const example = { port: 0 };
+  beforeAll(async () => {
+    example.port = await startExampleWith({ TSWOOLE_OPTION_REACTOR_NUM: '1' }, name);
+  });
+  afterAll(endExample);
+  return example;
+}
 
 async function open(port: number, path: string): Promise<JsonSocket> {
   const client = await JsonSocket.open(`ws://127.0.0.1:${port}${path}`);
@@ -38,14 +47,14 @@ async function refusalOf(url: string, origin?: string): Promise<number> {
 }
 
 describe('examples/chat', () => {
-  const join = (port: number, name: string, room = 'lobby') => open(port, `/chat?name=${name}&room=${room}`);
+  const example = exampleOfBlock('chat');
+  const join = (name: string, room = 'lobby') => open(example.port, `/chat?name=${name}&room=${room}`);
 
   it('tells a room who comes, speaks and goes', async () => {
-    const port = await startExample('chat');
-    const anna = await join(port, 'anna');
+    const anna = await join('anna');
     await anna.take({ type: 'join', name: 'anna' });
-    const ben = await join(port, 'ben');
-    const zoe = await join(port, 'zoe', 'attic');
+    const ben = await join('ben');
+    const zoe = await join('zoe', 'attic');
     await zoe.take({ type: 'join', name: 'zoe' });
     await anna.take({ type: 'join', name: 'ben' });
     ben.send('hello');
@@ -61,32 +70,29 @@ describe('examples/chat', () => {
   });
 
   it('refuses names that are taken or are none, and pages of other sites', async () => {
-    const port = await startExample('chat');
-    const anna = await join(port, 'anna');
-    await anna.take({ type: 'join', name: 'anna' });
-    const url = `ws://127.0.0.1:${port}/chat?name=`;
-    expect(await refusalOf(`${url}anna`)).toBe(409);
+    const eve = await join('eve', 'refusals');
+    await eve.take({ type: 'join', name: 'eve' });
+    const url = `ws://127.0.0.1:${example.port}/chat?room=refusals&name=`;
+    expect(await refusalOf(`${url}eve`)).toBe(409);
     expect(await refusalOf(`${url}a%20b`)).toBe(409);
-    expect(await refusalOf(`${url}ben`, 'https://example.com')).toBe(403);
-    anna.socket.send(Buffer.from('bytes'));
-    expect(await anna.closed).toEqual({ code: 1003, reason: 'Texts only.' });
+    expect(await refusalOf(`${url}fred`, 'https://example.com')).toBe(403);
+    eve.socket.send(Buffer.from('bytes'));
+    expect(await eve.closed).toEqual({ code: 1003, reason: 'Texts only.' });
   });
 
   it('keeps names and rooms when every worker is killed', async () => {
-    const port = await startExample('chat');
-    const [anna, ben] = [await join(port, 'anna'), await join(port, 'ben')];
-    await anna.take({ type: 'join', name: 'ben' });
+    const [carl, dora] = [await join('carl', 'kept'), await join('dora', 'kept')];
+    await carl.take({ type: 'join', name: 'dora' });
     for (const pid of pidsOfExample('worker')) process.kill(pid, 'SIGKILL');
-    anna.send('still here');
-    for (const client of [anna, ben]) await client.take({ type: 'say', name: 'anna', text: 'still here' });
-    ben.send('/who');
-    expect(await ben.take({ type: 'members' })).toMatchObject({ room: 'lobby', names: ['anna', 'ben'] });
+    carl.send('still here');
+    for (const client of [carl, dora]) await client.take({ type: 'say', name: 'carl', text: 'still here' });
+    dora.send('/who');
+    expect(await dora.take({ type: 'members' })).toMatchObject({ room: 'kept', names: ['carl', 'dora'] });
   });
 
   it.skipIf(!hasProgram('chromium'))('keeps the sockets of two pages through a reload', async () => {
-    const port = await startExample('chat');
     browser = await Chromium.start();
-    const url = `http://127.0.0.1:${port}/`;
+    const url = `http://127.0.0.1:${example.port}/`;
     const anna = await browser.open(`${url}?name=anna`);
     const says = (page: typeof anna, text: string) =>
       page.evaluate(
@@ -116,47 +122,50 @@ describe('examples/chat', () => {
   });
 });
 
-it('examples/live-dashboard feeds WebSockets every second, and event streams', async () => {
-  const port = await startExample('live-dashboard');
-  const client = await open(port, '/feed');
-  const times: number[] = [];
-  for (let i = 0; i < 3; i++) times.push((await client.take({ viewers: 1 }))['time'] as number);
-  expect([...times].sort((a, b) => a - b)).toEqual(times);
-  expect((times[2] as number) - (times[1] as number)).toBeGreaterThan(500);
-  const { body } = await fetch(`http://127.0.0.1:${port}/events`);
-  let seen = '';
-  for await (const piece of body ?? []) {
-    seen += Buffer.from(piece).toString();
-    if (seen.split('data: ').length > 2) break;
-  }
-  expect(JSON.parse(seen.split('\n')[0]?.slice('data: '.length) ?? '')).toMatchObject({ viewers: 1 });
-  client.send('hello');
-  expect(await client.closed).toEqual({ code: 1008, reason: 'This feed takes no messages.' });
-});
+describe('examples/live-dashboard', () => {
+  const example = exampleOfBlock('live-dashboard');
 
-it('examples/live-dashboard feeds a page by either', async (context) => {
-  if (!hasProgram('chromium')) return context.skip();
-  const port = await startExample('live-dashboard');
-  browser = await Chromium.start();
-  for (const [query, by] of [
-    ['', 'WebSocket'],
-    ['?events', 'server-sent events'],
-  ]) {
-    const page = await browser.open(`http://127.0.0.1:${port}/${query}`);
-    await vi.waitFor(
-      async () => {
-        expect(await page.texts('#by')).toEqual([by]);
-        expect(await page.texts('td')).toContain('connectionNum');
-      },
-      { timeout: DEADLINE_MS },
-    );
-  }
+  it('feeds WebSockets every second, and event streams', async () => {
+    const client = await open(example.port, '/feed');
+    const times: number[] = [];
+    for (let i = 0; i < 3; i++) times.push((await client.take({ viewers: 1 }))['time'] as number);
+    expect([...times].sort((a, b) => a - b)).toEqual(times);
+    expect((times[2] as number) - (times[1] as number)).toBeGreaterThan(500);
+    const { body } = await fetch(`http://127.0.0.1:${example.port}/events`);
+    let seen = '';
+    for await (const piece of body ?? []) {
+      seen += Buffer.from(piece).toString();
+      if (seen.split('data: ').length > 2) break;
+    }
+    expect(JSON.parse(seen.split('\n')[0]?.slice('data: '.length) ?? '')).toMatchObject({ viewers: 1 });
+    client.send('hello');
+    expect(await client.closed).toEqual({ code: 1008, reason: 'This feed takes no messages.' });
+  });
+
+  it('feeds a page by either', async (context) => {
+    if (!hasProgram('chromium')) return context.skip();
+    browser = await Chromium.start();
+    for (const [query, by] of [
+      ['', 'WebSocket'],
+      ['?events', 'server-sent events'],
+    ]) {
+      const page = await browser.open(`http://127.0.0.1:${example.port}/${query}`);
+      await vi.waitFor(
+        async () => {
+          expect(await page.texts('#by')).toEqual([by]);
+          expect(await page.texts('td')).toContain('connectionNum');
+        },
+        { timeout: DEADLINE_MS },
+      );
+    }
+  });
 });
 
 describe('examples/game-tick', () => {
+  const example = exampleOfBlock('game-tick');
+
   it('moves those that have sent an input, in ticks without a gap', async () => {
-    const port = await startExample('game-tick');
-    const clients = [await open(port, '/game'), await open(port, '/game')];
+    const clients = [await open(example.port, '/game'), await open(example.port, '/game')];
     const [one, two] = clients as [JsonSocket, JsonSocket];
     const { you, tick, players } = await two.take({ type: 'all' });
     expect(players).toHaveLength(2);
@@ -174,8 +183,7 @@ describe('examples/game-tick', () => {
   });
 
   it('takes all clients in anew when its process is killed', async () => {
-    const port = await startExample('game-tick');
-    const client = await open(port, '/game');
+    const client = await open(example.port, '/game');
     const { you } = await client.take({ type: 'all' });
     process.kill(pidsOfExample('process game')[0] ?? 0, 'SIGKILL');
     expect(await client.take({ type: 'all' })).toMatchObject({ you });

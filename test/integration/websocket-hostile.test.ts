@@ -21,17 +21,25 @@ async function open(server: ServerProcess, extensions = '', rooms = ''): Promise
   return socket;
 }
 
-const treeMiB = (server: ServerProcess): number => server.tree().reduce((sum, { pid }) => sum + residentMiB(pid), 0);
+const treeMiB = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + residentMiB(pid), 0);
+const pidsOf = (server: ServerProcess): number[] => server.tree().map(({ pid }) => pid);
+
+const small = { workerNum: 1, reactorNum: 1 };
+const shared = sharedServers();
+/** For attacks that need no memory worth speaking of. */
+const startShared = (): Promise<ServerProcess> =>
+  shared('websocket-rooms.js', { options: { workerNum: 2, reactorNum: 1 } });
 
 /** What the server grows by while `attack` goes on, at most; it must serve another client meanwhile and afterwards. */
 async function grownBy(server: ServerProcess, attack: () => Promise<unknown>): Promise<number> {
   const witness = await open(server);
-  const before = treeMiB(server);
+  const pids = pidsOf(server);
+  const before = treeMiB(pids);
   let most = before;
   let isOn = true;
   const watch = (async () => {
     for (; isOn; await sleep(20)) {
-      most = Math.max(most, treeMiB(server));
+      most = Math.max(most, treeMiB(pids));
       expect(await witness.send(1, 'echo here').text()).toBe('echo here');
     }
   })();
@@ -42,12 +50,13 @@ async function grownBy(server: ServerProcess, attack: () => Promise<unknown>): P
     await watch;
   }
   await witness.close();
+  expect(pidsOf(server)).toEqual(pids); // all that were looked at are those that are there
   return most - before;
 }
 
 describe('a message that inflates beyond the limit', () => {
   it('ends its sender with 1009, and what it would have been is never held', async () => {
-    const server = await startServer('websocket-rooms.js', { options: { websocketCompression: true } });
+    const server = await startServer('websocket-rooms.js', { options: { ...small, websocketCompression: true } });
     const bomb = deflateRawSync(Buffer.alloc(512 * MIB)).subarray(0, -5);
     expect(bomb.length).toBeLessThan(MIB);
     const grown = await grownBy(server, async () => {
@@ -63,7 +72,7 @@ describe('a message that inflates beyond the limit', () => {
 
 describe('fragments', () => {
   it('10,000 tiny ones are one message', async () => {
-    const server = await startServer('websocket-rooms.js');
+    const server = await startShared();
     const socket = await open(server);
     const pieces = [clientFrame(1, 'echo ', { fin: false })];
     for (let i = 0; i < 10_000; i++) pieces.push(clientFrame(0, 'x', { fin: false }));
@@ -72,7 +81,7 @@ describe('fragments', () => {
   });
 
   it('a million of one byte, or of none, take no more memory than the message may have', async () => {
-    const server = await startServer('websocket-rooms.js');
+    const server = await startServer('websocket-rooms.js', { options: small });
     const ones = Buffer.concat(Array.from({ length: 10_000 }, () => clientFrame(0, 'x', { fin: false })));
     const nothings = Buffer.concat(Array.from({ length: 10_000 }, () => clientFrame(0, '', { fin: false })));
     const grown = await grownBy(server, async () => {
@@ -92,12 +101,10 @@ describe('fragments', () => {
 });
 
 describe('lengths', () => {
-  const shared = sharedServers();
-
   it.each([2n ** 63n, 2n ** 64n - 1n, 2n ** 53n, 2n ** 40n, BigInt(MIB) + 1n])(
     'of %s bytes are refused at the header',
     async (length) => {
-      const server = await shared('websocket-rooms.js');
+      const server = await startShared();
       const socket = await open(server);
       const code = length >= 2n ** 53n ? 1002 : 1009;
       expect(await socket.send(2, '', { length }).closeCode()).toBe(code);
@@ -107,7 +114,7 @@ describe('lengths', () => {
 
 describe('pings', () => {
   it('of a client that reads no pongs are answered from a queue that is bounded', async () => {
-    const server = await startServer('websocket-rooms.js');
+    const server = await startServer('websocket-rooms.js', { options: small });
     const socket = await open(server);
     const pings = Buffer.concat(Array.from({ length: 2000 }, (_, i) => clientFrame(9, `${i}`.padEnd(125, '.'))));
     socket.client.socket.pause();
@@ -131,7 +138,7 @@ describe('pings', () => {
 
   it('find clients that are gone: one that answers nothing is reset after two', async () => {
     const server = await startServer('websocket-rooms.js', {
-      options: { pingIntervalMs: 1000 }, // in two of them the one that answers gets CPU, on a busy machine too
+      options: { ...small, pingIntervalMs: 1000 }, // in two of them the one that answers gets CPU, on a busy machine too
       env: { TELL_CLOSES: '1' },
     });
     const [silent, answering] = [await open(server), await open(server)];
@@ -155,7 +162,7 @@ describe('pings', () => {
 
 describe('clients that come slowly, or all at once', () => {
   it('a header byte by byte is waited for, and costs others nothing', async () => {
-    const server = await startServer('websocket-rooms.js');
+    const server = await startShared();
     const socket = await open(server);
     const frame = clientFrame(1, `echo ${'x'.repeat(200)}`);
     const grown = await grownBy(server, async () => {
@@ -169,7 +176,7 @@ describe('clients that come slowly, or all at once', () => {
   });
 
   it('one that stops in the middle of a frame is ended by the limit of idle connections', async () => {
-    const options = { heartbeatIdleMs: 500, heartbeatCheckMs: 100 };
+    const options = { ...small, heartbeatIdleMs: 500, heartbeatCheckMs: 100 };
     const server = await startServer('websocket-rooms.js', { options });
     const socket = await open(server);
     socket.client.send(clientFrame(1, 'echo').subarray(0, 3));
@@ -177,7 +184,7 @@ describe('clients that come slowly, or all at once', () => {
   });
 
   it('a flood of handshakes, half of them broken off, leaves nothing behind', async () => {
-    const server = await startServer('websocket-rooms.js');
+    const server = await startShared();
     const grown = await grownBy(server, async () => {
       for (let round = 0; round < 10; round++) {
         await Promise.all(Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? breakOff(server) : comeAndGo(server))));
@@ -207,7 +214,7 @@ async function comeAndGo(server: ServerProcess): Promise<void> {
 describe('rooms', () => {
   it('of a client’s choosing have names of 1 to 128 bytes, and cannot be more than maxRooms', async () => {
     const maxRooms = 64;
-    const server = await startServer('websocket-rooms.js', { options: { maxRooms } });
+    const server = await startServer('websocket-rooms.js', { options: { ...small, maxRooms } });
     const socket = await open(server);
     const ask = (text: string): Promise<string> => socket.send(1, text).text();
     expect(await ask(`join ${'ä'.repeat(64)}`)).toBe('joined true');

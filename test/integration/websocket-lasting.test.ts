@@ -16,6 +16,7 @@ import {
 import { clientFrame, RawWebSocket } from '../helpers/raw-web-socket.js';
 import { RoomMember } from '../helpers/room-members.js';
 import { endServers, IS_BASE, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { sharedServers } from '../helpers/shared-servers.js';
 
 afterEach(endServers);
 
@@ -30,17 +31,17 @@ function end(members: readonly RoomMember[]): void {
 describe.each(transports)('sockets in rooms (TLS: %s)', (tls) => {
   it('outlive reloads and killed workers: none is closed, and no message of a room is lost, doubled or out of order', async () => {
     const server = await startServer('websocket-rooms.js', { options: tls ? tlsOptions : {}, env: { PUBLISHER: '1' } });
-    const members = await last(server, { count: COUNT, tls, reloads: 3, kills: IS_BASE ? 0 : 3 });
+    const members = await last(server, { count: COUNT, tls, reloads: 2, kills: IS_BASE ? 0 : 2 });
     end(members);
   });
 
   it('get all that workers have published that a reload replaces', async () => {
     const options = { ...(tls && tlsOptions) };
     const server = await startServer('websocket-rooms.js', { options, env: { WORKERS_PUBLISH: '1' } });
-    const members = await openMembers(server, { count: 20, tls, reloads: 3, kills: 0 });
+    const members = await openMembers(server, { count: 20, tls, reloads: 2, kills: 0 });
     const old = await sourcesOf(members, 2);
-    for (let i = 0; i < 3; i++) await reload(server);
-    expect(server.events('published')).toHaveLength(6);
+    for (let i = 0; i < 2; i++) await reload(server);
+    expect(server.events('published')).toHaveLength(4);
     await expectAllPublished(server, members, old);
     end(members);
   });
@@ -67,9 +68,13 @@ const steps: [string, (server: ServerProcess, socket: RawWebSocket) => Promise<v
 if (!IS_BASE) steps.push(['a killed worker', async (server, socket) => killWorker(server, await workerOf(socket))]);
 
 describe.each(steps)('what a client has begun before %s', (_name, step) => {
+  const shared = sharedServers();
+  /** With one worker: the one that is replaced is that of each client. */
+  const start = (): Promise<ServerProcess> =>
+    shared('websocket-rooms.js', { options: { workerNum: 1, reactorNum: 1 } });
+
   it('goes on behind it: a frame of 1 MiB, a message in fragments, a header, and data', async () => {
-    const server = await startServer('websocket-rooms.js');
-    const socket = await openRaw(server);
+    const server = await start();
     const bytes = Buffer.alloc(LONG, 'abcdefg');
     const whole = clientFrame(2, bytes);
     const begun: [Buffer, Buffer][] = [
@@ -77,36 +82,43 @@ describe.each(steps)('what a client has begun before %s', (_name, step) => {
       [clientFrame(2, bytes.subarray(0, 300_000), { fin: false }), clientFrame(0, bytes.subarray(300_000))],
       [whole.subarray(0, 3), whole.subarray(3)],
     ];
-    for (const [first, second] of begun) {
-      const other = await openRaw(server);
-      socket.client.send(first);
-      await socket.drained();
-      await poll('the reactor has it', async () => (await other.send(1, 'who').text()) !== '');
-      await step(server, other);
-      socket.client.send(second);
+    const other = await openRaw(server);
+    const sockets = await Promise.all(begun.map(() => openRaw(server)));
+    for (const [i, [first]] of begun.entries()) sockets[i]?.client.send(first);
+    await Promise.all(sockets.map((socket) => socket.drained()));
+    await poll('the reactor has it', async () => (await other.send(1, 'who').text()) !== '');
+    await step(server, other);
+    for (const [i, [, second]] of begun.entries()) sockets[i]?.client.send(second);
+    for (const socket of sockets) {
       expect((await socket.read()).payload.equals(bytes)).toBe(true);
-      await other.close();
+      expect(await socket.send(1, 'data').text()).toBe('data {"name":"raw"}');
     }
-    expect(await socket.send(1, 'data').text()).toBe('data {"name":"raw"}');
-    await socket.close();
+    await Promise.all([...sockets, other].map((socket) => socket.close()));
   });
 
   it('goes on behind it: a text of which a character is cut', async () => {
-    const server = await startServer('websocket-rooms.js');
-    const [socket, other] = [await openRaw(server), await openRaw(server)];
+    const server = await start();
     const text = Buffer.from('echo ä€😀');
-    for (let cut = 6; cut < text.length; cut++) {
-      socket.client.send(clientFrame(1, text.subarray(0, cut), { fin: false }));
-      if (cut % 3 === 0) await step(server, other);
-      expect(await socket.send(0, text.subarray(cut)).text()).toBe('echo ä€😀');
+    const cuts = Array.from({ length: text.length - 6 }, (_, i) => 6 + i);
+    const other = await openRaw(server);
+    const sockets = await Promise.all(cuts.map(() => openRaw(server)));
+    for (const [i, cut] of cuts.entries()) {
+      sockets[i]?.client.send(clientFrame(1, text.subarray(0, cut), { fin: false }));
     }
-    await Promise.all([socket.close(), other.close()]);
+    await Promise.all(sockets.map((socket) => socket.drained()));
+    await step(server, other);
+    for (const [i, cut] of cuts.entries()) sockets[i]?.send(0, text.subarray(cut));
+    for (const socket of sockets) expect(await socket.text()).toBe('echo ä€😀');
+    await Promise.all([...sockets, other].map((socket) => socket.close()));
   });
 });
 
 describe('a close that a client has begun', () => {
   it('is answered, and told with its code, though the worker is replaced meanwhile', async () => {
-    const server = await startServer('websocket-rooms.js', { env: { TELL_CLOSES: '1' } });
+    const server = await startServer('websocket-rooms.js', {
+      options: { workerNum: 1, reactorNum: 1 },
+      env: { TELL_CLOSES: '1' },
+    });
     const sockets: RawWebSocket[] = [];
     for (let i = 0; i < 40; i++) sockets.push(await openRaw(server, `c${i}`));
     const reloading = reload(server);
