@@ -84,6 +84,7 @@ export class TaskRunner implements WorkSource {
   readonly #parts: TaskRunnerParts;
   readonly #running: RunningTask[] = [];
   #attached = false;
+  #isReleased = false;
   #stopping = false;
   #taken = 0;
   #turnStarted = 0;
@@ -129,6 +130,7 @@ export class TaskRunner implements WorkSource {
   release(): void {
     this.#attached = false;
     this.#parts.setRoom(0);
+    this.#isReleased = true;
   }
 
   stop(): void {
@@ -229,7 +231,9 @@ export class TaskRunner implements WorkSource {
     }
   }
 
+  /** Once it is released its place is another's: what it says then would be taken for what that one says. */
   #tell(): void {
+    if (this.#isReleased) return;
     const { length } = this.#running;
     this.#parts.setRunning(length);
     this.#parts.setRoom(this.#attached ? this.#parts.concurrency - length : 0);

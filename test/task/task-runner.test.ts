@@ -418,6 +418,19 @@ describe('the end of a task worker', () => {
     expect([it.pending, room.at(-1)]).toEqual([0, 0]);
   });
 
+  it("says nothing more once it is released, when what it has begun ends: its place is its successor's", async () => {
+    const tasks = held();
+    const it = runner();
+    give('a');
+    it.take(yes);
+    it.release();
+    expect(room.at(-1)).toBe(0);
+    [room.length, running.length] = [0, 0];
+    tasks.get('a')?.resolve('done');
+    await settle();
+    expect([room, running, it.pending]).toEqual([[], [], 0]);
+  });
+
   it('lets its successor begin beside it', () => {
     expect(runner().holdsUntilFinished).toBe(false);
   });
