@@ -106,8 +106,9 @@ function importModule(specifier) {
 function compile(file, name) {
   const text = readWrapped(name, file);
   const hash = text.slice(-HASH_LENGTH - TAIL.length, -TAIL.length);
-  // The tag stands for the version of V8, its flags and the processor.
-  const cacheFile = join(CACHE, `${name}-${hash}-${cachedDataVersionTag().toString(16)}`);
+  // The tag stands for the version of V8, its flags and the processor; the folder stands in what V8 keeps, and so in stacks.
+  const place = crc32(__dirname).toString(16);
+  const cacheFile = join(CACHE, `${name}-${hash}-${cachedDataVersionTag().toString(16)}-${place}`);
   const cachedData = readCache(cacheFile);
   const script = new Script(text, {
     filename: file,

@@ -72,7 +72,7 @@ export function lookAtProject(folder: string, given?: string): Project {
 function manifestIn(folder: string): Manifest {
   const path = join(folder, 'package.json');
   if (!existsSync(path)) return {};
-  const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+  const value: unknown = JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
   return typeof value === 'object' && value !== null ? value : {};
 }
 
@@ -89,12 +89,12 @@ function nameFor(packageName: unknown, folder: string): string {
 
 function findScript(
   folder: string,
-  { scripts = {}, main }: Manifest,
+  { scripts, main }: Manifest,
   framework: string,
 ): [script: string | undefined, foundBy: string] {
   if (framework === 'Next') return [NEXT_STANDALONE, "what a build with output: 'standalone' makes"];
   for (const name of ['start:prod', 'start', 'serve', 'dev']) {
-    const command = scripts[name];
+    const command = scripts?.[name];
     const script = typeof command === 'string' ? scriptOfCommand(folder, command) : undefined;
     if (script !== undefined) return [script, `script "${name}" of package.json: ${String(command)}`];
   }

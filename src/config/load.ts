@@ -16,6 +16,8 @@ const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
 /** A config may ask a network for secrets; one that waits for something that never comes should not hold the command. */
 const LOAD_TIMEOUT_MS = 30_000;
 const WRITABLE_BY_OTHERS = 0o002;
+/** Some editors of Windows begin each file with it. */
+const BYTE_ORDER_MARK = /^\uFEFF/;
 const MODULES = new Set([...TYPESCRIPT, '.js', '.mjs', '.cjs']);
 
 /**
@@ -117,7 +119,7 @@ async function settled(exported: unknown, file: string): Promise<unknown> {
 function parse(file: string): unknown {
   let text = '';
   try {
-    text = readFileSync(file, 'utf8');
+    text = readFileSync(file, 'utf8').replace(BYTE_ORDER_MARK, '');
     return JSON.parse(text) as unknown;
   } catch (error) {
     const why = error instanceof SyntaxError ? `it is not JSON (${whyNotJson(text, error)})` : (error as Error).message;

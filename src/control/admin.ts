@@ -12,6 +12,7 @@ import type { Log } from '../util/log.js';
 import { Access, type Client } from './access.js';
 import { allow, drain, fromQuery, Refusal, readBody, readTarget, shorten, type Target } from './admin-request.js';
 import type { CommandTable } from './commands.js';
+import { ConnectionLimit } from './connection-limit.js';
 import type { Controlled, ServerStatus, TakenProfile } from './controlled.js';
 import { Dashboard, nameOf } from './dashboard/dashboard.js';
 import { HostCheck } from './host-check.js';
@@ -64,7 +65,7 @@ export class AdminServer {
         void this.#inTurn(request, response);
       },
     );
-    this.#http.maxConnections = LIMIT_CONNECTIONS;
+    new ConnectionLimit(this.#http, LIMIT_CONNECTIONS);
     this.#http.timeout = IDLE_TIMEOUT_MS;
   }
 

@@ -75,7 +75,7 @@ export async function assembleHttp(
   const handlers = await Promise.all(
     context.ports.map(async (port) =>
       speaksHttp(port.settings.protocol)
-        ? withUpgrade(await handlerOf(port, context, loaded, parts), upgradeOf(port))
+        ? withUpgrade(await handlerOf(port, context, loaded, ofPort(port, parts)), upgradeOf(port))
         : undefined,
     ),
   );
@@ -85,6 +85,11 @@ export async function assembleHttp(
     requests = new HttpRequests(host, { portOf, remote, forwarded, handlers, gate });
     return requests;
   };
+}
+
+/** HTTP/2 is held to the limit of its port here, as HTTP/1 is where its connections are. */
+function ofPort({ settings: { sendBufferSize } }: ListenPort, parts: HandlerParts): HandlerParts {
+  return { ...parts, options: { ...parts.options, sendBufferSize } };
 }
 
 function withUpgrade(handler: PortHandler, takeUpgrade: TakeUpgrade | undefined): PortHandler {

@@ -90,6 +90,8 @@ describe('the config file', () => {
     });
     await expect(loadConfig(write('bare.mjs', 'export const x = 1;'))).rejects.toThrow(/it has no default export/);
     await expect(loadConfig(write('bad.json', '{,}'))).rejects.toThrow(/bad\.json cannot be used: it is not JSON \(/);
+    const app = '{"name":"api","script":"a.js"}';
+    expect((await loadConfig(write('marked.json', `\uFEFF${app}`))).apps).toHaveLength(1);
     const broken = '{\n  "name": "api",\n  "admin": { "token": "sesame" }\n  "port": 80\n}';
     const error: unknown = await loadConfig(write('broken.json', broken)).catch((why: unknown) => why);
     expect(messageOf(error)).toMatch(/broken\.json cannot be used: it is not JSON \(line 4: Expected ',' or '}'/);

@@ -370,3 +370,39 @@ describe('a command over HTTP', () => {
     expect(log).toEqual([expect.stringContaining('command=slow')]);
   });
 });
+
+describe('connections that ask nothing', () => {
+  it('do not keep others out, however many they are: the oldest makes room', async () => {
+    await listen();
+    const { port } = new URL(admin.url);
+    const held = await Promise.all(
+      Array.from({ length: 128 }, async (_, i) => {
+        const socket = connect(Number(port), '127.0.0.1');
+        socket.on('error', () => {});
+        await once(socket, 'connect');
+        socket.write(
+          i % 2 === 0 ? 'GET /healthz' : 'POST /api/reload HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n',
+        );
+        return socket;
+      }),
+    );
+    const ends = Promise.race(held.map((socket) => once(socket, 'close')));
+    for (let i = 0; i < 3; i++) expect((await ask('/healthz')).status).toBe(200);
+    await ends;
+    expect(held.filter(({ destroyed }) => !destroyed).length).toBeGreaterThan(100);
+    for (const socket of held) socket.destroy();
+  });
+
+  it('leave those alone whose command runs', async () => {
+    const ends: (() => void)[] = [];
+    own.set('wait', () => new Promise<string>((resolve) => ends.push(() => resolve('done'))));
+    await listen({ token: TOKEN });
+    const authorization = `Bearer ${TOKEN}`;
+    const running = Array.from({ length: 128 }, () => ask('/api/wait', 'POST', { authorization }));
+    await vi.waitFor(() => expect(ends).toHaveLength(128), { timeout: 5000 * PACE });
+    await expect(ask('/healthz')).rejects.toThrow(/ECONNRESET|socket hang up/);
+    for (const end of ends) end();
+    for (const { status } of await Promise.all(running)) expect(status).toBe(200);
+    expect((await ask('/healthz')).status).toBe(200);
+  });
+});
