@@ -132,6 +132,25 @@ it('compiles once', () => {
   expect(run(['probe.cjs'])).toBe(`${version} cached`);
 });
 
+it('that was moved with its cache compiles again, so that its stacks name the folder where it is', () => {
+  expect(run(['probe.cjs'])).toBe(`${version} compiled`);
+  const moved = `${copy}-moved`;
+  cpSync(copy, moved, { recursive: true, verbatimSymlinks: true });
+  try {
+    expect(run([join(moved, 'probe.cjs')])).toBe(`${version} compiled`);
+    for (const [folder, other] of [
+      [moved, copy],
+      [copy, moved],
+    ] as const) {
+      const stack = run([join(folder, 'throw.cjs')]);
+      expect(stack).toContain(`${folder}/throw.cjs`);
+      expect(stack).not.toContain(`${other}/`);
+    }
+  } finally {
+    rmSync(moved, { recursive: true });
+  }
+});
+
 it.each<[string, (file: string) => void]>([
   ['is cut off', (file) => truncateSync(file, 1000)],
   ['is empty', (file) => truncateSync(file, 0)],
