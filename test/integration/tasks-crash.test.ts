@@ -157,6 +157,22 @@ describe('a reload', () => {
     await end();
   });
 
+  it('leaves the only task worker ready for the next task, when the old one has ended its last one beside it', async () => {
+    await start({ workerNum: 1, taskWorkerNum: 1, maxWaitMs: 60_000 });
+    const [old] = server.taskWorkers.map(({ pid }) => pid);
+    const answer = run<number>(client, 'say("asked"); return server.taskWait({ do: "sleep", ms: 4000 })', 30_000);
+    await server.waitForEvent('asked');
+    server.signal('SIGUSR2');
+    const starts = () => server.events('workerStart').filter(({ role }) => role === 'task');
+    await poll('its successor is there', () => starts().length === 2);
+    expect(await answer).toBe(old);
+    await server.waitForEvent('afterReload');
+    const [successor] = server.taskWorkers.map(({ pid }) => pid);
+    const next = await TcpClient.connect(server.port);
+    expect(await run<number>(next, 'return server.taskWait({ do: "pid" })')).toBe(successor);
+    await end();
+  });
+
   it('under load, of everything and of task workers, again and again, loses none', async () => {
     await start({ workerNum: 2, taskWorkerNum: 2 });
     const code = `let n = 0; const end = performance.now() + 2500;
