@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, extname, join } from 'node:path';
+import { BYTE_ORDER_MARK } from '../util/json-failure.js';
 import { SCRIPT_ENDINGS, whyNoScript } from './is-script.js';
 
 /** By the package that an app depends on; the first one found counts, as some depend on later ones. */
@@ -72,7 +73,7 @@ export function lookAtProject(folder: string, given?: string): Project {
 function manifestIn(folder: string): Manifest {
   const path = join(folder, 'package.json');
   if (!existsSync(path)) return {};
-  const value: unknown = JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
+  const value: unknown = JSON.parse(readFileSync(path, 'utf8').replace(BYTE_ORDER_MARK, ''));
   return typeof value === 'object' && value !== null ? value : {};
 }
 

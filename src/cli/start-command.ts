@@ -43,6 +43,6 @@ export function startAdvice(entry: Started, had: NodeJS.ProcessEnv): string {
   const secret = hidden.length === 0 ? '' : ` (with the value of ${hidden.join(' and ')} in place of …)`;
   const lacking = Object.keys(had).filter((name) => !OF_SHELL.test(name) && had[name] !== process.env[name]);
   const names = lacking.sort().slice(0, MOST_NAMES).join(', ') + (lacking.length > MOST_NAMES ? ', …' : '');
-  const variables = lacking.length === 0 ? '' : ` It also had variables that this shell has not: ${names}.`;
-  return `When that is mended, start it again in ${cwd}${secret}: ${startCommandOf(entry)}${variables && `\n${variables.trim()}`}`;
+  const variables = lacking.length === 0 ? '' : `\nIt also had variables that this shell has not: ${names}.`;
+  return `When that is mended, start it again in ${cwd}${secret}: ${startCommandOf(entry)}${variables}`;
 }

@@ -4,7 +4,7 @@ import { extname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
 import { importModule } from '../util/import-module.js';
-import { whyNotJson } from '../util/json-failure.js';
+import { BYTE_ORDER_MARK, whyNotJson } from '../util/json-failure.js';
 import { lineOfFailure, lineThatThrew } from '../util/module-line.js';
 import type { CheckedConfig } from './app.js';
 import { checkConfig } from './check.js';
@@ -16,8 +16,6 @@ const TYPESCRIPT = new Set(['.ts', '.mts', '.cts']);
 /** A config may ask a network for secrets; one that waits for something that never comes should not hold the command. */
 const LOAD_TIMEOUT_MS = 30_000;
 const WRITABLE_BY_OTHERS = 0o002;
-/** Some editors of Windows begin each file with it. */
-const BYTE_ORDER_MARK = /^\uFEFF/;
 const MODULES = new Set([...TYPESCRIPT, '.js', '.mjs', '.cjs']);
 
 /**

@@ -66,6 +66,8 @@ export class AdminServer {
       },
     );
     new ConnectionLimit(this.#http, LIMIT_CONNECTIONS);
+    // Each request that waits for its turn listens for the end of its connection.
+    this.#http.on('connection', (socket: Socket) => socket.setMaxListeners(0));
     this.#http.timeout = IDLE_TIMEOUT_MS;
   }
 

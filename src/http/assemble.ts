@@ -132,14 +132,9 @@ async function handlerOfListener(
   const { server } = bridge;
   const { limit } = parts;
   const streams = new Http1Streams(bridge, parts.remote);
-  const serveStream = (exchange: Http2Exchange): void => {
-    const refusal = limit?.refusalOf(exchange, exchange.fd);
-    if (refusal === undefined) return streams.serve(exchange);
-    parts.http2().countRefused();
-    limit?.refuse(exchange, refusal);
-  };
+  const serveStream = (exchange: Http2Exchange): void => streams.serve(exchange);
   const http2 = http2Of(parts, {
-    serve: serveStream,
+    serve: limit === undefined ? serveStream : limit.guard(serveStream, () => parts.http2().countRefused()),
     takesExpectations: true,
     isInstrumented: () => isInstrumented(server),
     closed: (fd) => streams.closed(fd),

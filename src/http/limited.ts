@@ -7,7 +7,6 @@ import { tooManyRequests } from '../protocol/http/too-many.js';
 import { ourArena } from '../shared/objects.js';
 import { keyOfAddress, keyOfHeader, RequestLimit } from '../shared/request-limit.js';
 import type { Exchange } from './exchange.js';
-import type { Serve } from './handlers.js';
 import type { Refusal } from './http2/fields.js';
 import type { Peer } from './request.js';
 import type { Sent } from './request-clients.js';
@@ -60,7 +59,7 @@ export class WorkerLimit {
   }
 
   /** @param refused called for each request that is refused */
-  guard(serve: Serve, refused: () => void = () => {}): Serve {
+  guard<E extends Exchange>(serve: (exchange: E) => void, refused: () => void = () => {}): (exchange: E) => void {
     return (exchange) => {
       const refusal = this.refusalOf(exchange, exchange.fd);
       if (refusal === undefined) return serve(exchange);

@@ -4,6 +4,9 @@
 const PIECE =
   /[\s{}[\],:]+|"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)(?!\w)/uy;
 
+/** Some editors of Windows begin each file with it, and `JSON.parse` takes it for a fault. */
+export const BYTE_ORDER_MARK = /^\uFEFF/;
+
 /** @returns `line 3: Expected double-quoted property name`; without the line where nothing tells it */
 export function whyNotJson(text: string, error: unknown): string {
   const said = error instanceof Error ? error.message : String(error);

@@ -1,4 +1,4 @@
-import { expect, vi } from 'vitest';
+import { afterEach, expect, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { DEADLINE_MS } from './deadline.js';
 
@@ -65,4 +65,17 @@ export class ClusterClient {
   nextBinary(): Promise<Buffer | undefined> {
     return vi.waitUntil(() => this.bytes.shift(), { timeout: DEADLINE_MS, interval: 5 });
   }
+}
+
+/** To be called once in a file, behind its `afterEach(endServers)`. @returns connects a client that ends with its test, before the servers */
+export function clientsOfTests(): (server: { readonly port: number }, host?: string) => Promise<ClusterClient> {
+  const clients: ClusterClient[] = [];
+  afterEach(() => {
+    for (const { socket } of clients.splice(0)) socket.terminate();
+  });
+  return async ({ port }, host) => {
+    const client = await ClusterClient.connect(port, host);
+    clients.push(client);
+    return client;
+  };
 }

@@ -15,8 +15,6 @@ import { DEADLINE_MS } from './deadline.js';
 import { OVER_TLS } from './dial.js';
 import { describeTree, listProcesses, ProcessMark, type TreeProcess } from './processes.js';
 
-export { cpuTimeMs, listProcesses, type TreeProcess } from './processes.js';
-
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FIXTURES = join(ROOT, 'test/fixtures');
 

@@ -7,15 +7,9 @@ import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
 import { reload } from '../helpers/lasting-sockets.js';
 import { hasNats, startNats } from '../helpers/nats.js';
+import type { TreeProcess } from '../helpers/processes.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
-import {
-  endServers,
-  type Line,
-  poll,
-  type ServerProcess,
-  startServer,
-  type TreeProcess,
-} from '../helpers/server-process.js';
+import { endServers, type Line, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Since } from '../helpers/shared-servers.js';
 
 const engines = [

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ControlClient } from '../../src/control/client.js';
 import type { ClusterStatus, ServerStatus } from '../../src/control/controlled.js';
 import type { ClusterStats, ServerStats } from '../../src/control/stats.js';
-import { ClusterClient } from '../helpers/cluster-client.js';
+import { clientsOfTests } from '../helpers/cluster-client.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
@@ -20,11 +20,8 @@ const lasting = new LastingServers(async () => {
   await engine?.stop();
   engine = undefined;
 });
-const clients: ClusterClient[] = [];
-afterEach(async () => {
-  for (const { socket } of clients.splice(0)) socket.terminate();
-  await endServers();
-});
+afterEach(endServers);
+const connect = clientsOfTests();
 
 /** What is of one node alone. */
 const own: Readonly<Record<string, object>> = { a: { readyNeedsEngine: true }, b: { maxBufferedBytes: '64k' } };
@@ -41,12 +38,6 @@ async function shareNodes<const I extends readonly string[]>(...ids: I): Promise
   const servers = await Promise.all(ids.map((id) => lasting.share(id, () => startNode(id))));
   for (const server of servers) await knows(server, ids);
   return servers as { [K in keyof I]: ServerProcess };
-}
-
-async function connect(server: ServerProcess): Promise<ClusterClient> {
-  const client = await ClusterClient.connect(server.port);
-  clients.push(client);
-  return client;
 }
 
 const figuresOf = async (server: ServerProcess): Promise<ClusterStats> => {

@@ -1,6 +1,6 @@
 /** Members of presence belong to their node: they are there as long as it is, whichever of its processes end. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { ClusterClient } from '../helpers/cluster-client.js';
+import { type ClusterClient, clientsOfTests } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
@@ -14,17 +14,8 @@ const lasting = new LastingServers(async () => {
   await engine?.stop();
   engine = undefined;
 });
-const clients: ClusterClient[] = [];
-afterEach(async () => {
-  for (const { socket } of clients.splice(0)) socket.terminate();
-  await endServers();
-});
-
-async function connect(server: ServerProcess): Promise<ClusterClient> {
-  const client = await ClusterClient.connect(server.port);
-  clients.push(client);
-  return client;
-}
+afterEach(endServers);
+const connect = clientsOfTests();
 
 function shareNode(nodeId: string): Promise<ServerProcess> {
   const cluster = { driver: 'redis', url: engine?.url, nodeId, heartbeatMs: 200, ttlMs: 1500 };

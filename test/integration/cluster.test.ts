@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ClusterClient } from '../helpers/cluster-client.js';
+import { type ClusterClient, clientsOfTests } from '../helpers/cluster-client.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
 import { hasNats, startNats } from '../helpers/nats.js';
@@ -15,17 +15,8 @@ const engines = [
 const both = ['a', 'b'].map((node) => ({ node, members: 1 }));
 const QUICK = { heartbeatMs: 200, ttlMs: 1500 };
 
-const clients: ClusterClient[] = [];
-afterEach(async () => {
-  for (const { socket } of clients.splice(0)) socket.terminate();
-  await endServers();
-});
-
-async function connect(server: ServerProcess): Promise<ClusterClient> {
-  const client = await ClusterClient.connect(server.port);
-  clients.push(client);
-  return client;
-}
+afterEach(endServers);
+const connect = clientsOfTests();
 
 describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
   const test = it.skipIf(!isThere);

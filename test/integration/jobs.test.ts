@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ClusterClient } from '../helpers/cluster-client.js';
+import { type ClusterClient, clientsOfTests } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
@@ -26,11 +26,8 @@ const lasting = new LastingServers(async () => {
   await engine?.stop();
   engine = undefined;
 });
-const clients: ClusterClient[] = [];
-afterEach(async () => {
-  for (const { socket } of clients.splice(0)) socket.terminate();
-  await endServers();
-});
+afterEach(endServers);
+const connectClient = clientsOfTests();
 
 interface NodeOptions extends StartOptions {
   readonly nodeId?: string;
@@ -52,9 +49,7 @@ async function start(options: NodeOptions = {}): Promise<Node> {
 }
 
 async function connect(server: ServerProcess): Promise<Node> {
-  const client = await ClusterClient.connect(server.port);
-  clients.push(client);
-  return new Node(server, client);
+  return new Node(server, await connectClient(server));
 }
 
 /** Ids of jobs are known for good: each test has its own. */

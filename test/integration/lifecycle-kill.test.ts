@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { PACE } from '../helpers/deadline.js';
-import { endServers, poll, type ServerProcess, startServer, type TreeProcess } from '../helpers/server-process.js';
+import type { TreeProcess } from '../helpers/processes.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);

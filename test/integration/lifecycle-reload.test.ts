@@ -2,14 +2,8 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PACE } from '../helpers/deadline.js';
-import {
-  cpuTimeMs,
-  endServers,
-  inProcessMode,
-  poll,
-  type ServerProcess,
-  startServer,
-} from '../helpers/server-process.js';
+import { cpuTimeMs } from '../helpers/processes.js';
+import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load, TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);

@@ -17,7 +17,8 @@ import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
-import { endServers, listProcesses, poll, startServer } from '../helpers/server-process.js';
+import { listProcesses } from '../helpers/processes.js';
+import { endServers, poll, startServer } from '../helpers/server-process.js';
 import { foreground, look } from '../helpers/shared-lines.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 

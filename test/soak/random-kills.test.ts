@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, poll, type ServerProcess, startServer, type TreeProcess } from '../helpers/server-process.js';
+import type { TreeProcess } from '../helpers/processes.js';
+import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load } from '../helpers/tcp-client.js';
 
 afterEach(endServers);

@@ -8,13 +8,9 @@ import type { FieldList, RequestBody } from '../exchange.js';
 import { FieldKind, kindOfField, statusHasBody } from '../framing-fields.js';
 import type { NodeHttpBridge } from '../node/index.js';
 import type { RawExchange, Tunnel } from '../node/raw-exchange.js';
+import type { Peer } from '../request.js';
 import type { RequestSpan } from '../request-span.js';
 import type { Http2Exchange } from './http2-exchange.js';
-
-interface Address {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-}
 
 /**
  * The bridge to Node's server knows connections by numbers. Each stream under way is one, by a number that no session has, and
@@ -22,12 +18,12 @@ interface Address {
  */
 export class Http1Streams {
   readonly #bridge: Pick<NodeHttpBridge, 'handle' | 'gone'>;
-  readonly #remote: (fd: number) => Address;
+  readonly #remote: (fd: number) => Peer;
   /** Of each connection those that wait for a stream. */
   readonly #free = new Map<number, number[]>();
   #last = 0;
 
-  constructor(bridge: Pick<NodeHttpBridge, 'handle' | 'gone'>, remote: (fd: number) => Address) {
+  constructor(bridge: Pick<NodeHttpBridge, 'handle' | 'gone'>, remote: (fd: number) => Peer) {
     this.#bridge = bridge;
     this.#remote = remote;
   }
@@ -80,7 +76,7 @@ export class AsHttp1 implements RawExchange {
   #held: { readonly status: number; readonly fields: FieldList; readonly rest: Buffer } | undefined;
 
   /** @param ended the place is free again */
-  constructor(exchange: Http2Exchange, place: number, { remoteAddress, remotePort }: Address, ended: () => void) {
+  constructor(exchange: Http2Exchange, place: number, { remoteAddress, remotePort }: Peer, ended: () => void) {
     this.#exchange = exchange;
     this.#ended = ended;
     this.fd = place;
