@@ -9,7 +9,7 @@ import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { DispatchFunction, DispatchStrategy, DispatchSubject } from './dispatch/index.js';
 import type { SharedDispatchView } from './dispatch-view.js';
-import { Hold } from './life.js';
+import { CloseSent, Hold } from './life.js';
 import { WorkerDrain } from './worker-drain.js';
 import type { WorkerRing } from './worker-ring.js';
 
@@ -25,6 +25,13 @@ export interface DispatcherParts {
   readonly strategy: DispatchStrategy;
   /** The user function, if there is one. */
   readonly dispatch: DispatchFunction | undefined;
+  readonly answers: WorkerAnswers;
+}
+
+/** What workers have sent and the reactor has not taken. */
+export interface WorkerAnswers {
+  hasOf(worker: number): boolean;
+  take(): void;
 }
 
 const NO_ADDRESS = Buffer.alloc(0);
@@ -44,6 +51,20 @@ export class Dispatcher {
     if (parts.dispatch)
       this.#byUser = (connection, bytes, from, length) => this.goalFor(connection, bytes, from, length);
     this.#workerDrain = new WorkerDrain(parts.context, parts.view, parts.strategy);
+  }
+
+  /**
+   * Takes the answers to its earlier packets, if any, so that the next ones may go to any worker.
+   * @returns false: they have changed what may be read of it
+   */
+  settle(connection: Connection): boolean {
+    const { strategy, answers, context } = this.#parts;
+    const { lastWorker } = connection;
+    if (strategy.sticky || lastWorker < 0 || !answers.hasOf(lastWorker)) return true;
+    answers.take();
+    if (!connection.isClosing && connection.closeSent === CloseSent.none && connection.holds === 0) return true;
+    context.again.push(connection);
+    return false;
   }
 
   /** Where the next packet of a connection goes, whatever its content. */
@@ -181,13 +202,18 @@ export class Dispatcher {
     return this.#workerDrain.end((connection, worker) => this.rebind(connection, worker));
   }
 
-  /** A packet goes to another worker only after the connection's earlier packets are handled. */
-  #mustFollow({ lastWorker, slot }: Connection): boolean {
-    const { context, view } = this.#parts;
-    if (lastWorker < 0 || !context.table.isBeingHandled(slot)) return false;
-    if (!view.isIdle(lastWorker)) return true;
-    context.table.forgetQueued(slot); // its pending packets went with a process that has died
-    return false;
+  /**
+   * A packet goes to another worker only after the connection's earlier packets are handled, and their answers are
+   * neither in its ring nor held back by it any more: those of another worker would overtake them.
+   */
+  #mustFollow({ lastWorker, slot, drainWatchers }: Connection): boolean {
+    const { context, view, answers } = this.#parts;
+    if (lastWorker < 0) return false;
+    if (context.table.isBeingHandled(slot)) {
+      if (!view.isIdle(lastWorker)) return true;
+      context.table.forgetQueued(slot); // its pending packets went with a process that has died
+    }
+    return drainWatchers !== null || answers.hasOf(lastWorker);
   }
 }
 

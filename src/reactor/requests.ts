@@ -103,6 +103,15 @@ export class Requests {
     return this.#parts.senders.some(({ ring }) => ring.available());
   }
 
+  /** True when there are frames of that worker, of the process that has its id or of the one before. */
+  areWaitingOf(worker: number): boolean {
+    const { senders } = this.#parts;
+    for (let lane = 0; lane < LANES_PER_WORKER; lane++) {
+      if (senders[peerOf(worker, lane)]?.ring.available() === true) return true;
+    }
+    return false;
+  }
+
   /** @returns true when there is more than one turn's share, or they are being taken already */
   take(): boolean {
     if (this.#isTaking) return true;

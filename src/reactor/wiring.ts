@@ -18,7 +18,7 @@ import { ReactorContext, type ReactorOptions } from './context.js';
 import { Datagrams } from './datagrams.js';
 import type { DispatchFunction, DispatchStrategy } from './dispatch/index.js';
 import { SharedDispatchView } from './dispatch-view.js';
-import { Dispatcher } from './dispatcher.js';
+import { Dispatcher, type WorkerAnswers } from './dispatcher.js';
 import { Ending } from './ending.js';
 import { FanOut } from './fan-out.js';
 import { Handoff } from './handoff/handoff.js';
@@ -81,7 +81,11 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   const budget = new MemoryBudget(context, ending);
   const inflight = new InflightLimit(context, view);
   const reading = new Reading({ context, ending, budget, inflight });
-  const dispatcher = new Dispatcher({ ...parts, context, view });
+  const answers: WorkerAnswers = {
+    hasOf: (worker) => requests.areWaitingOf(worker),
+    take: () => void requests.take(),
+  };
+  const dispatcher = new Dispatcher({ ...parts, context, view, answers });
   const fanOut = new FanOut(sending, openBatch);
   const rooms = new Rooms(context, new RoomBoard(region), fanOut);
   const protocols = new Protocols(

@@ -176,7 +176,11 @@ export class ReactorWorld {
     const { ending, sending, budget, inflight, view } = this;
     this.reading = new Reading({ context, ending, budget, inflight });
     const strategy = strategyOf(mode);
-    this.dispatcher = new Dispatcher({ context, region, view, strategy, dispatch });
+    const answers = {
+      hasOf: (worker: number) => this.requests.areWaitingOf(worker),
+      take: () => void this.requests.take(),
+    };
+    this.dispatcher = new Dispatcher({ context, region, view, strategy, dispatch, answers });
     const { reading, dispatcher } = this;
     this.transport.isPlain = given.batched === true;
     const fanOut = new FanOut(sending, () => this.batch);

@@ -1,5 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
+import { Event, Request } from '../../src/ipc/frame.js';
 import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
+import { peerOf } from '../../src/memory/layout.js';
 import type { Connection } from '../../src/reactor/connection.js';
 import type { DispatchFunction, strategyOf } from '../../src/reactor/dispatch/index.js';
 import { Input } from '../../src/reactor/input.js';
@@ -54,6 +56,61 @@ describe('where each packet is given out by itself', () => {
     const next = give(connection);
     world.table.countHandled(connection.slot, 10);
     expect(give(connection)).not.toBe(next);
+  });
+
+  it('answers of another worker do not overtake those that the reactor has not taken', () => {
+    const { world } = open('round-robin');
+    const connection = world.connect(0);
+    const answer = (worker: number, text: string) => {
+      const frames = world.take(worker);
+      world.writes(connection.sessionId, [{ type: Request.send, payload: text }], peerOf(worker, 0));
+      for (const { text: handled } of frames) world.table.countHandled(connection.slot, handled.length);
+    };
+    const comes = (text: string): number => {
+      world.client(connection).sent.push(Buffer.from(text));
+      connection.readable = true;
+      world.reading.read(connection);
+      return connection.lastWorker;
+    };
+    const [first, second] = [world.connect(0), world.connect(0)].map((other) => {
+      world.clientSends(other, 'x'); // so that the connection's packets go to workers 2 and 0
+      return other.lastWorker;
+    });
+    expect([first, second]).toEqual([0, 1]);
+    world.takeAll();
+    expect(comes('one')).toBe(2);
+    answer(2, '1');
+    expect(comes('two')).toBe(0);
+    answer(0, '2'); // in the ring that is looked at first
+    world.turn();
+    expect(world.client(connection).got).toBe('12');
+  });
+
+  it('a packet follows the one before it while the worker waits for room to answer that, or has just answered', () => {
+    const { world, give } = open('round-robin');
+    const connection = world.connect(0);
+    const first = give(connection);
+    world.table.countHandled(connection.slot, 10);
+    connection.drainWatchers = [peerOf(first, 0)];
+    expect(give(connection)).toBe(first);
+    world.table.countHandled(connection.slot, 10);
+    connection.drainWatchers = null;
+    world.writes(connection.sessionId, [{ type: Request.send, payload: 'answer' }], peerOf(first, 0));
+    expect(give(connection)).toBe(first);
+    world.table.countHandled(connection.slot, 10);
+    world.turn();
+    expect(give(connection)).not.toBe(first);
+  });
+
+  it('an answer that ends the connection is taken before anything more of it is given out', () => {
+    const { world } = open('round-robin');
+    const connection = world.connect(0);
+    world.clientSends(connection, 'one');
+    const worker = connection.lastWorker;
+    for (const { text } of world.take(worker)) world.table.countHandled(connection.slot, text.length);
+    world.writes(connection.sessionId, [{ type: Request.close }], peerOf(worker, 0));
+    world.clientSends(connection, 'two');
+    expect(world.takeAll().filter(({ type }) => type === Event.receive)).toEqual([]);
   });
 
   it('what a worker had that has died holds no packet back', () => {

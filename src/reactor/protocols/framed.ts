@@ -32,7 +32,7 @@ export class Framed extends PacketProtocol {
   readable(connection: Connection): void {
     const { context, reading } = this.parts;
     const { scratch, scratchAddress } = context;
-    if (!this.#resume(connection)) return;
+    if (!this.parts.dispatcher.settle(connection) || !this.#resume(connection)) return;
     for (let i = 0; i < READS_PER_TURN; i++) {
       const n = connection.transport.receive(connection, scratch, 0, scratchAddress, SCRATCH_BYTES);
       if (n > 0) {

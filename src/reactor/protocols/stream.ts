@@ -22,7 +22,7 @@ export class Stream extends PacketProtocol {
 
   readable(connection: Connection): void {
     const { reading, dispatcher, context } = this.parts;
-    if (!this.isBound && dispatcher.mustWait(connection)) return;
+    if (!this.isBound && (dispatcher.mustWait(connection) || !dispatcher.settle(connection))) return;
     if (connection.input !== null && !this.#takeInput(connection)) return;
     for (let i = 0; i < READS_PER_TURN; i++) {
       const ring = this.#ringFor(connection);
