@@ -173,7 +173,7 @@ export interface ClusterDriver {
   /**
    * Asks one node. It may have run there even when this rejects.
    * @throws ServerError ERR_CLUSTER_DOWN (engine lost, also while waiting), ERR_NODE_LOST (not in `nodes()`, or gone while
-   * waiting), ERR_CLUSTER_REFUSED (the engine does not let this node ask), ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_FULL, or the error of the handler
+   * waiting), ERR_NODE_RESTARTED (another process speaks for it since), ERR_CLUSTER_REFUSED (the engine does not let this node ask), ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_FULL, or the error of the handler
    */
   request(node: NodeId, data: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array>;
   /** This node first; while the engine is lost, the last known. */

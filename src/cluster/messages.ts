@@ -87,10 +87,21 @@ export type ToBroker =
   | { readonly say: 'ask'; readonly id: number; readonly question: Question }
   | Answer;
 
+/** How this node is in its cluster, at each change. */
+export interface NodesReport {
+  readonly say: 'nodes';
+  /** Node id. */
+  readonly self: string;
+  readonly nodes: readonly NodeInfo[];
+  /** Why this node is not in its cluster; empty: nothing is known. */
+  readonly why: string;
+  /** Ids of nodes that are not heard of any more and did not leave: they may serve on. */
+  readonly lost: readonly string[];
+}
+
 /** What the broker process says to its master, by the manager, as JSON. */
 export type ToMaster =
-  /** At each change. `why` this node is not in its cluster; empty: nothing is known. */
-  | { readonly say: 'nodes'; readonly self: string; readonly nodes: readonly NodeInfo[]; readonly why: string }
+  | NodesReport
   /** The first attempt to join has ended. `refused`: the node id is another living server's, and this one must not start. */
   | { readonly say: 'tried'; readonly refused?: SerializedError }
   /** Another node asks that this one replaces its workers. */

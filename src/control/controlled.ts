@@ -70,7 +70,7 @@ export interface NodeReload {
   readonly why: string;
 }
 
-/** A reload of all nodes, ordered at this one: the others by name, this one last. */
+/** A reload of all nodes, ordered at this one: the others by name, this one last; then those that were lost before, all skipped. */
 export interface NodesReload {
   readonly running: boolean;
   readonly nodes: readonly NodeReload[];
@@ -88,6 +88,8 @@ export interface ClusterStatus {
   readonly why: string;
   /** While the state is not `up`: as last known. */
   readonly nodes: readonly ClusterMember[];
+  /** Ids of nodes that were not heard of any more and did not leave, at most 100: they may serve on by themselves. */
+  readonly lost: readonly string[];
   readonly readyNeedsEngine: boolean;
   /** The last one that was ordered here; null: none. */
   readonly reload: NodesReload | null;

@@ -854,6 +854,11 @@ export const errorTable = {
     sentence: ({ node }) => `Node "${node}" is not, or no longer, in the cluster.`,
     advice: 'Ask one of cluster.nodes. The request may have run there before the node was lost.',
   }),
+  ERR_NODE_RESTARTED: entry({
+    fields: { node: 'string' },
+    sentence: ({ node }) => `The broker process of node "${node}" ended before an answer came, and is another one now.`,
+    advice: 'Ask again if that may be done twice: the request may have run there.',
+  }),
   ERR_NODE_RELOAD: entry({
     fields: { node: 'string', left: 'string', why: 'string' },
     sentence: ({ node, left, why }) =>

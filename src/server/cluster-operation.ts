@@ -31,6 +31,7 @@ type Step = { -readonly [K in keyof NodeReload]: NodeReload[K] };
 /** The other node answers, or says that it is late, before it is given up. */
 const GRACE_MS = 5000;
 const LOOK_AT_BROKER_MS = 500;
+const WAS_LOST = 'it was lost before, and may serve on with its old workers';
 
 export class ClusterOperation implements ClusterControl {
   readonly #parts: ClusterOperationParts;
@@ -40,6 +41,7 @@ export class ClusterOperation implements ClusterControl {
   #self: string;
   #nodes: readonly NodeInfo[] = [];
   #why = '';
+  #lost: readonly string[] = [];
   #reload: NodesReload | undefined;
 
   constructor(parts: ClusterOperationParts) {
@@ -56,6 +58,7 @@ export class ClusterOperation implements ClusterControl {
         this.#self = message.self;
         this.#nodes = message.nodes;
         this.#why = message.why;
+        this.#lost = message.lost;
         return;
       case 'tried':
         return message.refused === undefined
@@ -94,6 +97,7 @@ export class ClusterOperation implements ClusterControl {
         ...{ id, incarnation, address, version },
         self: id === nodeId,
       })),
+      lost: this.#lost,
       reload: this.#reload ?? null,
     };
   }
@@ -104,7 +108,8 @@ export class ClusterOperation implements ClusterControl {
     if (this.#state !== 'up') throw refuse(nodeId, `the engine of the cluster is ${this.#state}`);
     const others = this.#nodes.map(({ id }) => id).filter((id) => id !== nodeId);
     const steps = [...others.sort(), nodeId].map((node): Step => ({ node, state: 'waiting', why: '' }));
-    const reload = { running: true, nodes: steps };
+    const lost = this.#lost.map((node): Step => ({ node, state: 'skipped', why: WAS_LOST }));
+    const reload = { running: true, nodes: [...steps, ...lost] };
     this.#reload = reload;
     try {
       for (const step of steps) await this.#take(step, steps);

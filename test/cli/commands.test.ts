@@ -36,6 +36,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 const CLUSTER: ClusterStatus = {
   ...{ nodeId: 'a', driver: 'redis', engine: 'host:6379', state: 'up', why: '', readyNeedsEngine: false, reload: null },
+  lost: [],
   nodes: [
     { id: 'a', incarnation: 'i-1', address: 'h:1', version: '1.0.0', self: true },
     { id: 'b', incarnation: 'i-2', address: 'h\u001b:2', version: '1.1.0', self: false },
@@ -314,7 +315,7 @@ describe('tswoole reload', () => {
     const { out, exitCode } = await world.run('reload', '--all-nodes');
     const lines = out.split('\n');
     expect(lines.slice(0, -2)).toEqual(['b: reloading …', 'b: reloaded', 'c: skipped, it has left', 'a: reloaded']);
-    expect(lines.at(-2)).toMatch(/^2 nodes have new workers, after \d+\w+; 1 had left\.$/);
+    expect(lines.at(-2)).toMatch(/^2 nodes have new workers, after \d+\w+; 1 skipped\.$/);
     expect(exitCode).toBeUndefined();
   });
 
@@ -367,6 +368,11 @@ describe('tswoole nodes', () => {
   it('says why the engine is not up', async () => {
     await world.serve({ nodes: () => ({ ...CLUSTER, state: 'down', why: 'no route' }) });
     expect((await world.run('nodes')).out).toMatch(/\nredis host:6379 down: nodes as last known; no route\n$/);
+  });
+
+  it('names those that were lost', async () => {
+    await world.serve({ nodes: () => ({ ...CLUSTER, lost: ['c', 'd'] }) });
+    expect((await world.run('nodes')).out).toContain('\nLost, and may serve on: c, d\nredis host:6379 up\n');
   });
 
   it('fails where the server is alone', async () => {

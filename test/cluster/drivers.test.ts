@@ -290,6 +290,18 @@ for (const kind of kinds) {
         expect(String(await a.driver.request('b', text('x'), soon))).toBe('> x');
       });
 
+      test('of a start that another process speaks for now, who waits for the one before is told at once', async () => {
+        const [a, killed] = [await start('a'), await start('b', {}, 'same')];
+        await eventually(() => expect(a.driver.nodes()).toHaveLength(2));
+        killed.answer = () => new Promise(() => {});
+        const asked = a.driver.request('b', text(''), long).catch((error: unknown) => error);
+        killed.cut();
+        await start('b', {}, 'same');
+        expect(await asked).toMatchObject({ code: 'ERR_NODE_RESTARTED' });
+        expect(String(await a.driver.request('b', text('x'), soon))).toBe('> x');
+        expect(a.told.filter((line) => line.endsWith(' b'))).toEqual(['up b']);
+      });
+
       test('a silent node is lost after the ttl, and comes back with the same start', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
         const begun = performance.now();

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Broker } from '../../src/cluster/broker/broker.js';
+import { LostNodes } from '../../src/cluster/broker/lost-nodes.js';
 import { MasterLink } from '../../src/cluster/broker/master-link.js';
 import { unpackRequest } from '../../src/cluster/broker/node-messages.js';
 import type { ToMaster } from '../../src/cluster/messages.js';
@@ -15,29 +16,33 @@ let answer: () => Promise<Uint8Array>;
 let written: number;
 let link: MasterLink;
 let cluster: { state: string; failure: Error | undefined };
+let nodes: { id: string }[];
 
 beforeEach(() => {
   vi.useFakeTimers();
   [told, asked, written] = [[], [], 0];
   answer = async () => new Uint8Array();
+  nodes = [{ id: 'a' }, { id: 'b' }];
   cluster = { state: 'up', failure: undefined };
   const driver = {
     get state() {
       return cluster.state;
     },
     capabilities: { maxPayload: 1000 },
-    nodes: () => [{ id: 'a' }, { id: 'b' }],
+    nodes: () => nodes,
     stats: () => stats,
     request: (node: string, data: Uint8Array, { timeoutMs }: { timeoutMs: number }) => {
       asked.push([node, unpackRequest(data), timeoutMs]);
       return answer();
     },
   };
+  const lostNodes = new LostNodes();
+  lostNodes.isDown('d', 'lost');
   const broker = {
     driver,
     lost: 0,
     followedRooms: 0,
-    lostNodes: { has: (id: string) => id === 'd' },
+    lostNodes,
   } as unknown as Broker;
   Object.defineProperty(broker, 'failure', { get: () => cluster.failure });
   const record = { write: () => written++ } as unknown as ClusterRecord;
@@ -56,6 +61,7 @@ it('tells why this node has not joined before it tells that it was tried', () =>
 });
 
 describe('the reload of another node', () => {
+  const answers = (): ToMaster[] => told.filter(({ say }) => say !== 'nodes');
   const order = (node: string): boolean => link.onMessage({ say: 'reloadNode', id: 5, node, timeoutMs: 700 } as never);
 
   it('is asked of that node, and answered when it is over', async () => {
@@ -65,16 +71,47 @@ describe('the reload of another node', () => {
     expect(told).toEqual([{ say: 'answer', id: 5, value: true }]);
   });
 
-  it('is not asked of one that has left', () => {
+  it('is not asked of one that has left', async () => {
     order('c');
+    await vi.advanceTimersByTimeAsync(0);
     expect(asked).toEqual([]);
     expect(told).toEqual([{ say: 'answer', id: 5, value: false }]);
   });
 
-  it('fails for one that was lost: it may serve on with its old workers', () => {
+  it('fails for one that was lost: it may serve on with its old workers', async () => {
     order('d');
+    await vi.advanceTimersByTimeAsync(0);
     expect(asked).toEqual([]);
     expect(told).toMatchObject([{ say: 'failed', id: 5, error: { code: 'ERR_NODE_LOST' } }]);
+  });
+
+  it('is asked of it again when it comes back: its broker process is another one', async () => {
+    answer = async () => {
+      nodes = [{ id: 'a' }];
+      answer = async () => new Uint8Array();
+      throw new ServerError('ERR_NODE_LOST', { node: 'b' });
+    };
+    order('b');
+    await vi.advanceTimersByTimeAsync(300);
+    expect([asked.length, answers()]).toEqual([1, []]);
+    nodes = [{ id: 'a' }, { id: 'b' }];
+    await vi.advanceTimersByTimeAsync(300);
+    expect(asked).toHaveLength(2);
+    expect(asked[1]?.[2]).toBeLessThanOrEqual(700);
+    expect(answers()).toEqual([{ say: 'answer', id: 5, value: true }]);
+  });
+
+  it('fails for one that is lost meanwhile and does not come back', async () => {
+    answer = async () => {
+      nodes = [{ id: 'a' }];
+      throw new ServerError('ERR_NODE_LOST', { node: 'b' });
+    };
+    order('b');
+    await vi.advanceTimersByTimeAsync(4900);
+    expect(answers()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(400);
+    expect(answers()).toMatchObject([{ say: 'failed', id: 5, error: { code: 'ERR_NODE_LOST' } }]);
+    expect(asked).toHaveLength(1);
   });
 
   it('fails as that node does', async () => {

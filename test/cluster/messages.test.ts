@@ -63,6 +63,7 @@ describe('membership', () => {
       send: (announcement) => sent.push(JSON.parse(announcement.toString())),
       nodeUp: (node) => told.push(`up ${node.id}`),
       nodeDown: (node, why) => told.push(`${why} ${node}`),
+      restarted: (node) => told.push(`restarted ${node}`),
       replaced: () => told.push('replaced'),
       taken: (by) => told.push(`taken by ${by.incarnation}`),
       silent: () => told.push('silent'),

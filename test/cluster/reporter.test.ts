@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Broker } from '../../src/cluster/broker/broker.js';
+import { LostNodes } from '../../src/cluster/broker/lost-nodes.js';
 import { Reporter } from '../../src/cluster/broker/reporter.js';
 import type { DriverState, DriverStats, NodeInfo } from '../../src/cluster/driver.js';
 import type { ToMaster } from '../../src/cluster/messages.js';
@@ -26,6 +27,7 @@ interface FakeBroker {
   driver: FakeDriver;
   lost: number;
   followedRooms: number;
+  lostNodes: LostNodes;
   failure: Error | undefined;
   jobs?: { stats(): { running: number; done: number; failed: number } };
 }
@@ -43,7 +45,7 @@ beforeEach(() => {
   record.begin(1);
   new WorkerBoard(region).setField(1, WorkerField.pid, process.pid);
   driver = new FakeDriver();
-  broker = { driver, lost: 0, followedRooms: 2, failure: undefined };
+  broker = { driver, lost: 0, followedRooms: 2, lostNodes: new LostNodes(), failure: undefined };
   told = [];
   reporter = new Reporter(broker as unknown as Broker, { self: 'a', record, tell: (message) => told.push(message) });
 });
@@ -90,12 +92,19 @@ describe('the report of a broker process', () => {
   });
 
   it('tells the master of the nodes when they change, and not again', () => {
-    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '' }]);
+    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '', lost: [] }]);
     vi.advanceTimersByTime(5000);
     expect(told).toHaveLength(1);
     driver.known = [node('a'), node('b')];
     reporter.report();
-    expect(told.at(-1)).toEqual({ say: 'nodes', self: 'a', nodes: [node('a'), node('b')], why: '' });
+    expect(told.at(-1)).toEqual({ say: 'nodes', self: 'a', nodes: [node('a'), node('b')], why: '', lost: [] });
+    broker.lostNodes.isDown('c', 'left');
+    broker.lostNodes.isDown('d', 'lost');
+    reporter.report();
+    expect(told.at(-1)).toMatchObject({ say: 'nodes', lost: ['d'] });
+    broker.lostNodes.isUp('d');
+    reporter.report();
+    expect(told.at(-1)).toMatchObject({ say: 'nodes', lost: [] });
   });
 
   it('has no more nodes than a message takes, and how many there are', () => {

@@ -297,7 +297,20 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
     const { code, out } = await reload;
     expect(code).toBe(0);
     expect(out).toContain('c: skipped, it has left the cluster\n');
-    expect(out).toMatch(/2 nodes have new workers, after .*; 1 had left\.\n$/);
+    expect(out).toMatch(/2 nodes have new workers, after .*; 1 skipped\.\n$/);
+  });
+
+  it('asks a node again whose broker process is killed meanwhile', async () => {
+    const [a, b] = await shareNodes('a', 'b');
+    const before = workerPids(b);
+    const go = holdBoot(b);
+    const reload = tswoole(a, 'reload', '--all-nodes');
+    await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    b.signal('SIGKILL', broker(b));
+    go();
+    const { code, out } = await reload;
+    expect([code, out]).toEqual([0, expect.stringContaining('b: reloaded\n')]);
+    await replaced(b, before);
   });
 
   it('ends when the broker process is killed, and when the node that reloads is', async () => {
@@ -316,5 +329,10 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
       err: expect.stringContaining('Node "b" is not, or no longer, in the cluster. Nodes'),
     });
     await lasting.stop('b');
+    await knows(a, ['a']);
+    const { code, out } = await tswoole(a, 'reload', '--all-nodes');
+    expect(code).toBe(0);
+    expect(out).toContain('b: skipped, it was lost before, and may serve on with its old workers\n');
+    expect((await tswoole(a, 'nodes')).out).toContain('\nLost, and may serve on: b\n');
   });
 });

@@ -34,7 +34,7 @@ beforeEach(() => {
     say: (message) => said.push(message),
     reloadHere: () => reloadHere(),
   });
-  operation.hear({ say: 'nodes', self: 'b', nodes: [node('b'), node('c'), node('a')], why: '' });
+  operation.hear({ say: 'nodes', self: 'b', nodes: [node('b'), node('c'), node('a')], why: '', lost: [] });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -61,20 +61,20 @@ describe('the status of a node', () => {
       { ...node('a'), self: false },
     ]);
     expect(rest).toEqual({
-      ...{ nodeId: 'b', driver: 'redis', engine: 'host:1', state: 'up', why: '' },
+      ...{ nodeId: 'b', driver: 'redis', engine: 'host:1', state: 'up', why: '', lost: [] },
       ...{ readyNeedsEngine: false, reload: null },
     });
   });
 
   it('is down until the nodes are known, whatever the figures say', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '' });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '', lost: [] });
     expect(operation.status().state).toBe('down');
     await expect(operation.reload()).rejects.toMatchObject({ code: 'ERR_NODE_RELOAD' });
   });
 
   it('says why it is not up', () => {
     state = 'down';
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route' });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route', lost: [] });
     expect(operation.status()).toMatchObject({ state: 'down', why: 'no route' });
     brokerPid = 0;
     expect(operation.status().why).toContain('broker process');
@@ -104,6 +104,16 @@ describe('a reload of all nodes', () => {
     expect(steps()).toEqual(['a skipped', 'c reloaded', 'b reloaded']);
   });
 
+  it('names a node that was lost before, which may have its old workers', async () => {
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: ['z'] });
+    expect(operation.status().lost).toEqual(['z']);
+    const { nodes } = await operation.reload();
+    expect(nodes).toEqual([
+      { node: 'b', state: 'reloaded', why: '' },
+      { node: 'z', state: 'skipped', why: 'it was lost before, and may serve on with its old workers' },
+    ]);
+  });
+
   it('stops at the first that fails, and says which follow', async () => {
     const ended = outcome(operation.reload());
     const error = serializeError(new ServerError('ERR_RELOAD', { why: 'worker 0 threw' }));
@@ -115,7 +125,7 @@ describe('a reload of all nodes', () => {
   });
 
   it('fails when this node does', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '' });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [] });
     reloadHere = () => Promise.reject(new Error('It is broken.'));
     const detail = { node: 'b', left: '', why: 'It is broken' };
     expect(await outcome(operation.reload())).toMatchObject({ code: 'ERR_NODE_RELOAD', detail });

@@ -22,7 +22,8 @@ export function describeNodes(cluster: ClusterStatus): string {
     ...[id, incarnation, address, version].map(visible),
   ]);
   const nodes = table(['', 'NODE', 'INCARNATION', 'ADDRESS', 'VERSION'], rows);
-  return `${nodes}\n${describeEngine(cluster)}`;
+  const lost = cluster.lost.length === 0 ? '' : `Lost, and may serve on: ${cluster.lost.map(visible).join(', ')}\n`;
+  return `${nodes}\n${lost}${describeEngine(cluster)}`;
 }
 
 /** How the engine is, and what follows where it is not up. */

@@ -44,6 +44,6 @@ export function describeStep({ node, state, why }: NodeReload): string {
 export function describeEnd({ nodes }: NodesReload, ms: number): string {
   const number = (wanted: NodeReload['state']): number => nodes.filter(({ state }) => state === wanted).length;
   const [done, skipped] = [number('reloaded'), number('skipped')];
-  const left = skipped === 0 ? '' : `; ${skipped} had left`;
+  const left = skipped === 0 ? '' : `; ${skipped} skipped`;
   return `${done} ${done === 1 ? 'node has' : 'nodes have'} new workers, after ${duration(ms)}${left}.`;
 }

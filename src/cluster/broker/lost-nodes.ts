@@ -8,6 +8,11 @@ export class LostNodes {
     return this.#ids.has(id);
   }
 
+  /** @param most of them, those lost last */
+  latest(most: number): string[] {
+    return [...this.#ids].slice(-most);
+  }
+
   isUp(id: string): void {
     this.#ids.delete(id);
   }

@@ -4,6 +4,8 @@
  */
 import { ServerError, serializeError } from '../../errors/index.js';
 import type { ClusterRecord } from '../../memory/cluster-record.js';
+import { monotonicMs } from '../../util/clock.js';
+import { pause } from '../../util/pause.js';
 import type { FromMaster, PresentChange, PresentPage, ToMaster } from '../messages.js';
 import { Questions } from '../questions.js';
 import type { Broker } from './broker.js';
@@ -23,6 +25,9 @@ export interface MasterLinkParts {
 const MOST_RELOADS = 100;
 /** For each page: this node joins without what a master does not tell. */
 const PRESENT_MS = 1500;
+/** A broker process that was killed is started again at once, and joins. */
+const BACK_MS = 5000;
+const LOOK_MS = 200;
 
 export class MasterLink implements PresentMaster {
   readonly #broker: Broker;
@@ -79,18 +84,50 @@ export class MasterLink implements PresentMaster {
   }
 
   async #reloadNode({ id, node, timeoutMs }: Extract<FromMaster, { say: 'reloadNode' }>): Promise<void> {
-    const { driver } = this.#broker;
     const { tell } = this.#parts;
     try {
-      const isThere = driver.nodes().some((each) => each.id === node);
-      // It may serve on with its old workers, so it is not skipped like one that has left.
-      if (!isThere && this.#broker.lostNodes.has(node)) throw new ServerError('ERR_NODE_LOST', { node });
-      if (isThere) await driver.request(node, packValue({ ask: 'reload' }), { timeoutMs });
-      tell({ say: 'answer', id, value: isThere });
+      tell({ say: 'answer', id, value: await this.#askToReload(node, timeoutMs) });
     } catch (error) {
       tell({ say: 'failed', id, error: serializeError(error) });
     }
   }
+
+  /**
+   * A broker process that is killed meanwhile has a successor, which knows nothing of the question: it is asked again.
+   * @returns false: it has left. One that was lost may serve on with its old workers, so that is a failure
+   * @throws ServerError ERR_NODE_LOST, ERR_CLUSTER_TIMEOUT, ERR_RELOAD
+   */
+  async #askToReload(node: string, timeoutMs: number): Promise<boolean> {
+    const { driver, lostNodes } = this.#broker;
+    if (!this.#isThere(node)) {
+      if (lostNodes.has(node)) throw new ServerError('ERR_NODE_LOST', { node });
+      return false;
+    }
+    const began = monotonicMs();
+    const ask = (ms: number): Promise<unknown> => driver.request(node, packValue({ ask: 'reload' }), { timeoutMs: ms });
+    try {
+      await ask(timeoutMs);
+    } catch (error) {
+      if (!isOfLostProcess(error) || !(await this.#isBack(node))) throw error;
+      await ask(Math.max(1, timeoutMs - (monotonicMs() - began)));
+    }
+    return true;
+  }
+
+  #isThere(node: string): boolean {
+    return this.#broker.driver.nodes().some(({ id }) => id === node);
+  }
+
+  /** @returns whether it is there within `BACK_MS` */
+  async #isBack(node: string): Promise<boolean> {
+    const until = monotonicMs() + BACK_MS;
+    while (!this.#isThere(node) && monotonicMs() < until) await pause(LOOK_MS);
+    return this.#isThere(node);
+  }
+}
+
+function isOfLostProcess(error: unknown): boolean {
+  return error instanceof ServerError && (error.is('ERR_NODE_LOST') || error.is('ERR_NODE_RESTARTED'));
 }
 
 function isOfMaster(message: { readonly say: string }): message is FromMaster {

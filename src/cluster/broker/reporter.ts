@@ -10,6 +10,7 @@ import type { Broker } from './broker.js';
 const REPORT_MS = 1000;
 /** A control message has 1 MiB at most, and a node up to 600 bytes. */
 const MOST_NODES = 1500;
+const MOST_LOST = 100;
 
 type Counted = Readonly<Record<ClusterCounter, number>>;
 const NONE: Counted = { published: 0, delivered: 0, lost: 0, reconnects: 0, jobsDone: 0, jobsFailed: 0 };
@@ -39,7 +40,7 @@ export class Reporter {
   }
 
   report(): void {
-    const { driver, failure, followedRooms, jobs } = this.#broker;
+    const { driver, failure, followedRooms, jobs, lostNodes } = this.#broker;
     const { state } = driver;
     const all = driver.nodes();
     const { bufferedBytes } = driver.stats();
@@ -49,10 +50,11 @@ export class Reporter {
     this.#parts.record.write(now, this.#countMore());
     const nodes = all.slice(0, MOST_NODES);
     const why = state === 'up' ? '' : (failure?.message ?? '');
-    const text = JSON.stringify([nodes, why]);
+    const lost = lostNodes.latest(MOST_LOST);
+    const text = JSON.stringify([nodes, why, lost]);
     if (text === this.#told) return;
     this.#told = text;
-    this.#parts.tell({ say: 'nodes', self: this.#parts.self, nodes, why });
+    this.#parts.tell({ say: 'nodes', self: this.#parts.self, nodes, why, lost });
   }
 
   close(): void {

@@ -205,6 +205,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
         requests.nodeGone(id);
         callSafely(() => on.nodeDown(id, why));
       },
+      restarted: (id) => requests.nodeRestarted(id),
       replaced: () => this.#tellAllGaps(),
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),

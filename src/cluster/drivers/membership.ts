@@ -33,6 +33,8 @@ export interface MembershipEvents {
   send(announcement: Buffer): void;
   nodeUp(node: NodeInfo): void;
   nodeDown(id: NodeId, why: NodeEnd): void;
+  /** The process that spoke for that start of a node has ended, and another one begins: it knows nothing of what that one was asked. */
+  restarted(id: NodeId): void;
   /** Another process speaks for that start of a node: what it published in between is lost. Called when it has joined. */
   replaced(): void;
   /** A living server has this node's id, and was there first. */
@@ -143,6 +145,7 @@ export class Membership {
   #starts(node: NodeInfo): void {
     const start = startOf(node);
     const wasHere = this.#others.get(node.id)?.node.incarnation === node.incarnation;
+    if (wasHere) this.#events.restarted(node.id);
     if ((this.#retired.delete(start) || wasHere) && this.#replaced.size < MOST_RETIRED) this.#replaced.add(start);
     this.#answerSoon();
   }

@@ -83,6 +83,14 @@ export class Requests {
     );
   }
 
+  /** Its broker process is another one, which knows nothing of what it was asked before. */
+  nodeRestarted(id: NodeId): void {
+    this.#rejectWhere(
+      ({ node }) => node.id === id,
+      () => new ServerError('ERR_NODE_RESTARTED', { node: id }),
+    );
+  }
+
   /** What is said there does not arrive: nobody waits for an answer. */
   refused(inbox: Channel, error: Error): void {
     this.#rejectWhere(
