@@ -34,7 +34,8 @@ export function listServers(folder, checkout = file('..')) {
   };
   return {
     http: {
-      BASE: ours('http/peers/tswoole.js', { ...BASE, FILES: root }),
+      BASE: ours('http/peers/tswoole.js', BASE),
+      'BASE, files': ours('http/peers/tswoole.js', { ...BASE, FILES: root }),
       PROCESS: ours('http/peers/tswoole.js', PROCESS),
       'BASE, again': ours('http/peers/tswoole.js', BASE),
       Bun: byBun('http/peers/bun.js'),

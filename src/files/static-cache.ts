@@ -13,7 +13,8 @@ interface Entry {
   readonly bytes: number;
 }
 
-const BELIEVED_MS = 1000;
+/** How long a result stands. */
+export const BELIEVED_MS = 1000;
 // Together 1,000. Separate, so that a client that guesses names cannot evict files that other clients request.
 const LIMIT_PRESENT = 800;
 const LIMIT_ABSENT = 200;
@@ -49,6 +50,11 @@ export class StaticCache {
     // After a step back of the clock, an entry counts as old, not new.
     const age = now - entry.since;
     return age >= 0 && age < BELIEVED_MS ? entry.outcome : undefined;
+  }
+
+  /** When the last result for a path was found, by the clock of `set`. */
+  since(path: string): number | undefined {
+    return (this.#present.get(path) ?? this.#absent.get(path))?.since;
   }
 
   /** The last result for a path, however old. */

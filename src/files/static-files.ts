@@ -4,15 +4,30 @@ import { chooseEncoding } from '../protocol/http/accept-encoding.js';
 import type { FieldLookup } from '../protocol/http/conditional.js';
 import { answerWithFile, type FileAnswer, plainAnswer } from '../protocol/http/file-answer.js';
 import { encodePath, type StaticPath, staticPath } from '../protocol/http/static-path.js';
-import { type Outcome, StaticCache } from './static-cache.js';
+import { BELIEVED_MS, type Outcome, StaticCache } from './static-cache.js';
 import { isUnchanged, StaticFolder, type Variant } from './static-folder.js';
+
+const MOST_LEFT = 200;
+const LONGEST_LEFT = 256;
 
 export class StaticFiles {
   readonly #folders: readonly StaticFolder[];
   readonly #cache = new StaticCache();
+  /** Targets that a worker answers, and until when that is believed. */
+  readonly #left = new Map<string, number>();
 
   constructor(options: ResolvedStaticFiles) {
     this.#folders = options.map((settings) => new StaticFolder(settings));
+  }
+
+  /**
+   * What `answer` has said within the last second: a worker answers the request. Sooner than `answer` does, for requests
+   * that name no file are most of them.
+   * @param at as of `answer`
+   */
+  leaves(target: string, at: number): boolean {
+    const until = this.#left.get(target);
+    return until !== undefined && at < until && at >= until - BELIEVED_MS; // a clock may be set back
   }
 
   /**
@@ -27,7 +42,10 @@ export class StaticFiles {
     const asked = staticPath(target);
     if (asked === undefined) return this.#refuse(method, target);
     const outcome = this.#cache.get(asked.path, at) ?? this.#look(asked.path, now, at);
-    if (outcome?.kind !== 'file') return otherAnswer(method, outcome, asked.path, asked.query);
+    if (outcome?.kind !== 'file') {
+      if (outcome?.fields === undefined) this.#leave(target, this.#cache.since(asked.path) ?? at);
+      return otherAnswer(method, outcome, asked.path, asked.query);
+    }
     const chosen = choose(outcome.variants, field);
     if (chosen.file.bytes !== undefined || isUnchanged(chosen.file)) {
       return answerWithFile({ method, field }, chosen.representation);
@@ -45,6 +63,12 @@ export class StaticFiles {
   ): FileAnswer | undefined {
     if (outcome?.kind !== 'file') return otherAnswer(method, outcome, path, query);
     return answerWithFile({ method, field }, choose(outcome.variants, field).representation);
+  }
+
+  #leave(target: string, since: number): void {
+    if (target.length > LONGEST_LEFT) return;
+    if (this.#left.size >= MOST_LEFT) this.#left.clear();
+    this.#left.set(target, since + BELIEVED_MS);
   }
 
   #look(path: string, now: number, at: number): Outcome | undefined {

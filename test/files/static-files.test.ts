@@ -539,6 +539,22 @@ describe('what changes', () => {
     expect(ask(files, '/a.txt')).toBeUndefined();
   });
 
+  it('is believed for a second of a target that a worker answers, however often it is asked for', () => {
+    const files = serve();
+    ask(files, '/new.txt');
+    const target = '/new.txt?again';
+    expect(files.leaves(target, now)).toBe(false);
+    now += 600;
+    expect(ask(files, target)).toBeUndefined();
+    expect(files.leaves(target, now + 399)).toBe(true);
+    expect(files.leaves(target, now + 400)).toBe(false);
+    expect(files.leaves(target, now - 10_000)).toBe(false);
+    expect(files.leaves('/a.txt', now)).toBe(false);
+    const alone = serve({ fallthrough: false });
+    expect(ask(alone, target)?.status).toBe(404);
+    expect(alone.leaves(target, now)).toBe(false);
+  });
+
   it('is looked at again when the clock was set back', () => {
     const files = serve();
     ask(files, '/a.txt');

@@ -99,7 +99,7 @@ function read(port: PortFraming, pieces: readonly Buffer[], rooms: readonly numb
   const framed = new Framed(
     {
       context: { ...world.context, ring: () => ring, again: [] },
-      dispatcher: { goalFor: () => ring, dispatched: () => {}, isDraining: () => false },
+      dispatcher: { settle: () => true, goalFor: () => ring, dispatched: () => {}, isDraining: () => false },
       reading: { ...{ stall() {}, countReceived() {}, readSoon() {} }, isDry: () => true, endOfBytes: () => false },
       ending: { notifyClose() {}, closeWhenFlushed: () => connection.moveTo(Life.closing) },
       refused: (_connection: Connection, code: number, message: string) => refused.push([code, message]),

@@ -29,6 +29,17 @@ describe('the length of a request', () => {
     return sized(body).length === total ? sized(body) : post(`content-length: ${body.length}\r\n`, body);
   };
 
+  it('that comes whole is read straight to its worker, with its body', () => {
+    const world = new Http1World();
+    const { scratch } = world.context;
+    scratch.fill(0, 0, 100);
+    world.asks(sized('one') + sized('two'));
+    expect(scratch[0]).toBe(0);
+    expect(world.heardRequests()).toMatchObject([{ body: 'one', bodyFollows: false }]);
+    world.answers(1);
+    expect(world.heardRequests()).toMatchObject([{ body: 'two', bodyFollows: false }]);
+  });
+
   it('decides whether its body comes with it or behind it', () => {
     for (const [more, bodyFollows] of [
       [0, false],

@@ -482,6 +482,16 @@ describe('static files', () => {
     expect(world.board.read(0, ReactorCounter.filesServed)).toBe(2);
   });
 
+  it('are sent before what came with their request and is for a worker', () => {
+    const world = new Http1World({ staticFiles });
+    world.asks(get('/a.txt') + sized('one') + get('/a.txt'));
+    expect(world.statuses).toEqual([200]);
+    expect(world.heardRequests()).toMatchObject([{ method: 'POST', body: 'one' }]);
+    world.answers(1);
+    expect(world.statuses).toEqual([200, 200, 200]);
+    expect(world.heardRequests()).toEqual([]);
+  });
+
   it('are sent by the kernel where they are long', () => {
     const world = new Http1World({ staticFiles });
     world.asks(get('/big.bin', 'range: bytes=100-99999\r\n'));

@@ -31,21 +31,19 @@ export class Files {
     this.#statics = staticFiles.length === 0 ? undefined : new StaticFiles(staticFiles);
   }
 
-  get areServed(): boolean {
-    return this.#statics !== undefined;
-  }
-
   /** @returns false: the request names no file, or none that exists */
   answer(cursor: Cursor): boolean {
     const { connection, http, head, bytes, at, headBytes } = cursor;
     const statics = this.#statics;
     if (statics === undefined || head.method > HEAD) return false;
+    const { now } = this.#parts.context;
     const target = readLatin1(bytes, at + head.targetStart, at + head.targetEnd);
+    if (statics.leaves(target, now)) return false;
     const fields = new LazyFields(bytes, at + head.linesStart, at + headBytes - 2);
     const has = (name: string): boolean => head.isConditional || name === 'accept-encoding';
     const field = (name: string) => (has(name) ? fields.get(name) : undefined);
     const method = methods[head.method] as string;
-    const answer = statics.answer(method, target, field, Date.now(), this.#parts.context.now);
+    const answer = statics.answer(method, target, field, Date.now(), now);
     if (answer === undefined) return false;
     this.#parts.count(ReactorCounter.filesServed);
     http.isHead = head.method === HEAD;

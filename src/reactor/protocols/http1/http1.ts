@@ -130,8 +130,8 @@ export class Http1 implements Protocol {
   }
 
   /**
-   * The usual case: a whole request without a body comes in one piece. The reactor reads it straight into its
-   * worker's ring, without a copy.
+   * The usual case: a whole request comes in one piece. The reactor reads it straight into its worker's ring, without a
+   * copy.
    */
   #receiveInPlace(connection: Connection, http: HttpState): boolean {
     const { context, dispatcher, reading } = this.#parts;
@@ -148,10 +148,14 @@ export class Http1 implements Protocol {
     if (n <= 0) return reading.endOfBytes(connection, n);
     reading.countReceived(connection, n);
     this.#cursor.begin(connection, http, bytes, at, at + n);
-    if (!this.#intake.takeInPlace(this.#cursor, ring)) {
+    const taken = this.#intake.takeInPlace(this.#cursor, ring);
+    if (taken === 0) {
       bytes.copy(context.scratch, 0, at, at + n);
       this.#take(connection, http, context.scratch, n);
-    } else if (this.#cursor.headBytes < n) connection.input = new Input(bytes, at + this.#cursor.headBytes, at + n);
+    } else if (taken < n && !connection.isClosing) {
+      connection.input = new Input(bytes, at + taken, at + n);
+      if (http.phase === Phase.request) this.#goOn(connection, http); // a file was the answer
+    }
     return !connection.isClosed && !reading.isDry(connection, n, room);
   }
 

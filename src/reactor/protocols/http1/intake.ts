@@ -58,6 +58,8 @@ export class Intake {
   readonly #sticky: Sticky | undefined;
   /** A request up to this length, head and body, goes to its worker in one piece. */
   readonly #shortBytes: number;
+  /** Of a request with a body, which is longer than its body. */
+  readonly #mostInPlace: number;
 
   constructor({ parts, answers, bodies, files, uploads, rate, sticky }: IntakeParts) {
     this.#parts = parts;
@@ -68,6 +70,7 @@ export class Intake {
     this.#rate = rate;
     this.#sticky = sticky;
     this.#shortBytes = (parts.context.rings[0]?.longestFrame ?? 0) - REQUEST_PREFIX_BYTES;
+    this.#mostInPlace = Math.min(this.#shortBytes, parts.options.bodyLimit);
   }
 
   /** The worker depends on what the request says, so that it is not read into the ring of one. */
@@ -76,21 +79,25 @@ export class Intake {
   }
 
   /**
-   * A whole request lies where its worker will find it. @returns false when it is not that simple; nothing has
-   * happened then
+   * A whole request lies where its worker will find it, or names a file. @returns bytes taken; 0 when it is not that
+   * simple: it is still to be taken then
    */
-  takeInPlace(cursor: Cursor, ring: WorkerRing): boolean {
+  takeInPlace(cursor: Cursor, ring: WorkerRing): number {
     const { head, bytes, at, to, http } = cursor;
-    if (mayBePreface(bytes, at)) return false;
-    const length = head.parse(bytes, at, to);
-    if (length <= 0 || head.isChunked || head.contentLength > 0) return false;
-    if (this.#files.areServed || this.#answers.isFull) return false;
-    cursor.headBytes = length;
-    if (this.#rate?.admits(cursor) === false) return false;
+    if (mayBePreface(bytes, at)) return 0;
+    const headBytes = head.parse(bytes, at, to);
+    if (headBytes <= 0 || head.isChunked || this.#answers.isFull) return 0;
+    const bodyBytes = Math.max(0, head.contentLength);
+    const length = headBytes + bodyBytes;
+    if (bodyBytes > 0 && (at + length > to || length > this.#mostInPlace)) return 0;
+    cursor.headBytes = headBytes;
     http.hasBegun = true;
     http.isFresh = false;
+    http.since = this.#parts.context.now;
+    if (bodyBytes === 0 && !head.expectsOther && this.#files.answer(cursor)) return length;
+    if (this.#rate?.admits(cursor) === false) return 0;
     this.#dispatch(cursor, ring, 0, length);
-    return true;
+    return length;
   }
 
   /** @returns bytes taken; 0: the rest has to come, or it has to wait, or it was refused */
