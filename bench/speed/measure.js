@@ -16,6 +16,8 @@ import { measurePool } from '../tasks/measure.js';
 const WARM_UP_SECONDS = 2;
 /** Collections that are due, workers that still boot. */
 const SETTLING_MS = 2000;
+/** What a rush of connections has made V8 take is given back when the process has become quiet; V8 itself takes 8 s. */
+const RESTING_MS = 9000;
 const RELOAD_MS = 10_000;
 /** Between two looks at whether a server has got so far. */
 const POLL_MS = 2;
@@ -79,13 +81,13 @@ async function tasks(pool, { load }, _tools, seconds) {
   return measurePool(pool, load, seconds);
 }
 
-/** What each further connection takes: the first ones let the heaps grow. */
+/** What each further connection takes, at rest: the first ones let the heaps grow. */
 function idle(server, { load: { first, connections } }, tools) {
   const { program } = need(tools.load);
   const hold = async (port, count) => {
     const holder = startLoad(program, ['idle', port, count, 1]);
     await holder.line();
-    await sleep(SETTLING_MS);
+    await sleep(RESTING_MS);
     return holder;
   };
   return withServer(server, { KIND: 'tcp' }, async ({ port, pssKiB }) => {

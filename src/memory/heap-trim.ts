@@ -12,8 +12,11 @@ const BUSY = 0.05;
 /** A collection stops the process for about 1 ms per MiB in use: more than this is not worth it. */
 const MOST_BYTES = 64 * 2 ** 20;
 /** What V8 has taken and does not use. */
-const FEWEST_BYTES = 4 * 2 ** 20;
-const INTERVAL_MS = 60_000;
+const FEWEST_BYTES = 2 * 2 ** 20;
+/** From one collection to the next, in times of what it took; at least, at most. */
+const RESTS = 500;
+const SHORTEST_REST_MS = 2000;
+const LONGEST_REST_MS = 60_000;
 
 export interface HeapTrimParts {
   /** A full collection after which V8 returns what it does not use. */
@@ -42,12 +45,16 @@ export class HeapTrim {
     this.#isDue = false;
     const { used_heap_size: used, total_heap_size: taken } = this.#parts.statistics();
     if (used > MOST_BYTES || taken - used < FEWEST_BYTES) return;
-    this.#nextAt = this.#parts.now() + INTERVAL_MS;
+    const { collect, now } = this.#parts;
+    const began = now();
+    this.#nextAt = Number.POSITIVE_INFINITY; // also for a Node without inspector
     try {
-      await this.#parts.collect();
+      await collect();
     } catch {
-      this.#nextAt = Number.POSITIVE_INFINITY; // a Node without inspector
+      return;
     }
+    const rest = Math.min(Math.max((now() - began) * RESTS, SHORTEST_REST_MS), LONGEST_REST_MS);
+    this.#nextAt = now() + rest;
   }
 }
 

@@ -22,6 +22,17 @@ export interface ConnectionPlace {
  */
 const ZERO = -0;
 
+/**
+ * Of a connection that ends, or whose client does not take all at once. Most never have any, and each of these numbers has an
+ * object of its own in V8.
+ */
+class Times {
+  deadline: number = ZERO;
+  sentBefore: number = ZERO;
+  waitingSince: number = ZERO;
+  acknowledged = Number.NEGATIVE_INFINITY;
+}
+
 /** A live socket, as the reactor that owns it sees it. Kept small: there may be a hundred thousand. */
 export class Connection {
   readonly sessionId: number;
@@ -58,18 +69,10 @@ export class Connection {
   closeCode = -1;
   /** A worker has asked for the close and still holds bytes that go before it. */
   closeAnnounced = false;
-  /** In ms of `monotonicMs()`: when lingering, or waiting for the answer, is over. */
-  deadline: number = ZERO;
-  /** What had been sent when the deadline was set: an answer that goes on moves it. */
-  sentBefore: number = ZERO;
   /** The process that is to answer; when its id has another one, only `maxWaitMs` are left. −1: it has. */
   answererPid = 0;
   /** bufferFull was sent, bufferEmpty not yet. */
   full = false;
-  /** In ms of `monotonicMs()`: when queued bytes last left. */
-  waitingSince: number = ZERO;
-  /** What the client had acknowledged at the last look; negative: never looked. */
-  acknowledged = Number.NEGATIVE_INFINITY;
   out: OutQueue | null = null;
   /** Bytes of the client that the protocol has not taken yet. */
   input: Input | null = null;
@@ -84,6 +87,7 @@ export class Connection {
   /** Where it is a member: its place among the members. */
   rooms: Map<JoinedRoom, number> | null = null;
   #life: Life = Life.open;
+  #times: Times | null = null;
 
   constructor(place: ConnectionPlace, protocol: Protocol, transport: Transport, secure: Secured | null) {
     this.sessionId = place.sessionId;
@@ -109,6 +113,47 @@ export class Connection {
   /** Restores the state it had in the preceding process. */
   restoreLife(life: Life): void {
     this.#life = life;
+  }
+
+  /** In ms of `monotonicMs()`: when lingering, or waiting for the answer, is over. */
+  get deadline(): number {
+    return this.#times?.deadline ?? 0;
+  }
+
+  set deadline(ms: number) {
+    this.#ownTimes.deadline = ms;
+  }
+
+  /** What had been sent when the deadline was set: an answer that goes on moves it. */
+  get sentBefore(): number {
+    return this.#times?.sentBefore ?? 0;
+  }
+
+  set sentBefore(bytes: number) {
+    this.#ownTimes.sentBefore = bytes;
+  }
+
+  /** In ms of `monotonicMs()`: when queued bytes last left. */
+  get waitingSince(): number {
+    return this.#times?.waitingSince ?? 0;
+  }
+
+  set waitingSince(ms: number) {
+    this.#ownTimes.waitingSince = ms;
+  }
+
+  /** What the client had acknowledged at the last look; negative: never looked. */
+  get acknowledged(): number {
+    return this.#times?.acknowledged ?? Number.NEGATIVE_INFINITY;
+  }
+
+  set acknowledged(bytes: number) {
+    this.#ownTimes.acknowledged = bytes;
+  }
+
+  get #ownTimes(): Times {
+    this.#times ??= new Times();
+    return this.#times;
   }
 
   get isClosed(): boolean {

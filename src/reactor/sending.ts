@@ -262,7 +262,7 @@ export class Sending {
   }
 
   #left(connection: Connection, bytes: number): void {
-    if (connection.transport.isDirect) connection.waitingSince = this.#context.now;
+    if (connection.out !== null && connection.transport.isDirect) connection.waitingSince = this.#context.now;
     this.#count(connection, bytes);
   }
 

@@ -111,7 +111,9 @@ export function unpackConnection(
   transport: Transport,
 ): Connection {
   const connection = new Connection({ ...record, descriptor }, protocol, transport, null);
-  for (const field of plainFields) Object.assign(connection, { [field]: record[field] });
+  for (const field of plainFields) {
+    if (record[field] !== connection[field]) Object.assign(connection, { [field]: record[field] });
+  }
   connection.restoreLife(record.life);
   connection.holds = record.holds;
   const all = Buffer.concat(bytes);
