@@ -1,7 +1,15 @@
 /** Checks what a config file exports. Every message names the file, the app and the key. */
 import { describe, ServerError } from '../errors/index.js';
 import { definitions } from '../options/definitions.js';
-import { checkOption, isPlainObject, nearest, type OptionName, optionNames, textOfOption } from '../options/index.js';
+import {
+  checkOption,
+  describeUnknown,
+  isPlainObject,
+  type OptionName,
+  optionNames,
+  otherWords,
+  textOfOption,
+} from '../options/index.js';
 import type { CheckedApp, CheckedConfig, Settings } from './app.js';
 
 /** Keys of an app that are no options of the server. */
@@ -183,12 +191,11 @@ const OF_PM2 = new Map(
 );
 
 function refuseUnknown(given: object, known: readonly string[], place: Place): void {
-  const unknown = Object.keys(given).find((key) => !known.includes(key));
-  if (unknown === undefined) return;
-  const here = OF_PM2.get(unknown) ?? '';
-  const near = known.includes(here) ? here : nearest(unknown, known);
-  const detail = { ...placeOf(place), key: keyOf(unknown, place) };
-  throw new ServerError('ERR_CONFIG_KEY', near === undefined ? detail : { ...detail, nearest: near });
+  const [key, ...others] = Object.keys(given).filter((each) => !known.includes(each));
+  if (key === undefined) return;
+  const words = [...OF_PM2, ...otherWords(optionNames)].filter(([, here]) => known.includes(here));
+  const what = describeUnknown([key, ...others], known, words);
+  throw new ServerError('ERR_CONFIG_KEY', { ...placeOf(place), key: keyOf(key, place), ...what });
 }
 
 function refuse(key: string, expected: string, value: unknown, place: Place): never {

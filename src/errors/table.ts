@@ -18,9 +18,9 @@ const entry = <const F extends Fields>(it: ErrorEntry<F>): ErrorEntry<F> => it;
  */
 export const errorTable = {
   ERR_OPTION_UNKNOWN: entry({
-    fields: { name: 'string', nearest: 'string?', known: 'string?' },
-    sentence: ({ name, nearest, known }) =>
-      `There is no option "${name}"${nearestName(nearest)}.${known === undefined ? '' : ` There are: ${known}.`}`,
+    fields: { name: 'string', nearest: 'string?', known: 'string?', others: 'string?' },
+    sentence: ({ name, nearest, known, others }) =>
+      `There is no option "${name}"${nearestName(nearest)}.${known === undefined ? '' : ` There are: ${known}.`}${unknownToo(others)}`,
     advice: 'Correct the name or remove it; docs/options.md lists the options of a server.',
   }),
   ERR_OPTION_TYPE: entry({
@@ -44,9 +44,9 @@ export const errorTable = {
     advice: 'Correct it; docs/config.md describes the file.',
   }),
   ERR_CONFIG_KEY: entry({
-    fields: { file: 'string', app: 'string?', key: 'string', nearest: 'string?' },
-    sentence: ({ file, app, key, nearest }) =>
-      `The config file ${file} has an unknown key "${key}"${ofApp(app)}${nearestName(nearest)}.`,
+    fields: { file: 'string', app: 'string?', key: 'string', nearest: 'string?', others: 'string?' },
+    sentence: ({ file, app, key, nearest, others }) =>
+      `The config file ${file} has an unknown key "${key}"${ofApp(app)}${nearestName(nearest)}.${unknownToo(others)}`,
     advice: 'Correct the key or remove it; docs/config.md lists them.',
   }),
   ERR_CONFIG_VALUE: entry({
@@ -1017,6 +1017,10 @@ function ofApp(app: string | undefined): string {
 
 function nearestName(nearest: string | undefined): string {
   return nearest === undefined ? '' : `; the nearest known name is "${nearest}"`;
+}
+
+function unknownToo(others: string | undefined): string {
+  return others === undefined ? '' : ` Unknown too: ${others}.`;
 }
 
 function address(host: string, port: number): string {

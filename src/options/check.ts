@@ -51,6 +51,20 @@ export function integer({ min, max }: Limits, unit = ''): Kind<number, number> {
   };
 }
 
+/** A time limit, or 0 for none. */
+export function timeLimit({ min, max }: Limits): Kind<number, number> {
+  const expected = `0, or an integer from ${min} to ${max} (ms)`;
+  return {
+    ...integer({ min: 0, max }),
+    expected,
+    check(name, value) {
+      if (typeof value !== 'number' || !Number.isInteger(value)) refuse('ERR_OPTION_TYPE', name, expected, value);
+      if (value !== 0 && (value < min || value > max)) refuse('ERR_OPTION_RANGE', name, expected, value);
+      return value;
+    },
+  };
+}
+
 /** Bytes: a number, or a text such as `'128k'`. */
 export function size({ min, max }: Limits, only: 'any' | 'power of two' = 'any'): Kind<number | string, number> {
   const what = only === 'any' ? 'a size' : 'a power of two';

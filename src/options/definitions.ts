@@ -1,6 +1,18 @@
 import { accessLog } from './access-log.js';
 import { admin, cron, memoryLimit, watch } from './admin.js';
-import { addressRanges, choice, choiceOrModule, flag, host, integer, type Kind, path, size, text } from './check.js';
+import {
+  addressRanges,
+  choice,
+  choiceOrModule,
+  flag,
+  host,
+  integer,
+  type Kind,
+  path,
+  size,
+  text,
+  timeLimit,
+} from './check.js';
 import { cluster } from './cluster.js';
 import { compression } from './compression.js';
 import { framing } from './framing.js';
@@ -196,7 +208,8 @@ export const definitions = {
     swoole: 'max_request_grace',
   }),
   maxUptimeMs: option({
-    kind: integer({ min: 0, max: 31_536_000_000 }, 'ms'),
+    // A process looks at its age once a second.
+    kind: timeLimit({ min: 1000, max: 31_536_000_000 }),
     default: { value: 0 },
     unit: 'ms',
     help: 'A worker or task worker that has served for this time, plus a time of its own from 0 to `maxUptimeJitterMs`, asks for a successor, and is replaced without a gap. At least 1000; 0: never.',
@@ -249,7 +262,8 @@ export const definitions = {
     help: 'A client that has taken none of the bytes queued for it for this time is disconnected; of HTTP/2 its stream is reset. 0: never.',
   }),
   workerTimeoutMs: option({
-    kind: integer({ min: 0, max: 3_600_000 }, 'ms'),
+    // The watchdog checks the loop of each process a few times a second.
+    kind: timeLimit({ min: 1000, max: 3_600_000 }),
     default: { value: 0 },
     unit: 'ms',
     help: 'A worker or task worker whose event loop has been blocked for this time is logged with its stack, killed and replaced; one that turns again after a second or more is logged with where it stood. At least 1000; 0: never.',

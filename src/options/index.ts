@@ -22,7 +22,7 @@ export { type Framing, type LengthField, lengthFields, type ResolvedFraming } fr
 export { type FromSwooleOptions, fromSwoole, type SwooleSettings, type UnusedSetting } from './from-swoole.js';
 export type { LogRotation, ResolvedLogRotation } from './logs.js';
 export { currentMachine, type Machine } from './machine.js';
-export { nearest } from './nearest.js';
+export { describeUnknown, nearest } from './nearest.js';
 export type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 export { speaksHttp } from './protocol.js';
-export { optionNames, resolveListen, resolveOptions } from './resolve.js';
+export { optionNames, otherWords, resolveListen, resolveOptions } from './resolve.js';

@@ -19,6 +19,34 @@ export function nearest(
   return best;
 }
 
+/** Of what an error says about names that nobody knows: the first one's nearest, and the others with theirs. */
+export interface UnknownNames {
+  readonly nearest?: string;
+  /** `"prot" (port), "x"`; missing: there is one alone. */
+  readonly others?: string;
+}
+
+/** More of them are counted. */
+const MOST_OTHERS = 10;
+
+/** @param aliases as of `nearest` */
+export function describeUnknown(
+  [first, ...others]: readonly [string, ...string[]],
+  known: readonly string[],
+  aliases: readonly (readonly [alias: string, known: string])[] = [],
+): UnknownNames {
+  const near = nearest(first, known, aliases);
+  const named = others.slice(0, MOST_OTHERS).map((name) => {
+    const meant = nearest(name, known, aliases);
+    return `"${name}"${meant === undefined ? '' : ` (${meant})`}`;
+  });
+  if (others.length > MOST_OTHERS) named.push(`and ${others.length - MOST_OTHERS} more`);
+  return {
+    ...(near !== undefined && { nearest: near }),
+    ...(named.length > 0 && { others: named.join(', ') }),
+  };
+}
+
 function plain(name: string): string {
   return name.replaceAll(/[_-]/g, '').toLowerCase();
 }

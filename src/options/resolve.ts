@@ -1,4 +1,4 @@
-import { describe, ServerError } from '../errors/index.js';
+import { ServerError } from '../errors/index.js';
 import { accessLogOf } from './access-log.js';
 import { refuseNoObject } from './check.js';
 import {
@@ -11,7 +11,7 @@ import {
   socketTypeOf,
 } from './definitions.js';
 import { currentMachine, type Machine } from './machine.js';
-import { nearest } from './nearest.js';
+import { describeUnknown } from './nearest.js';
 import type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 
 export const optionNames = Object.keys(definitions) as OptionName[];
@@ -74,13 +74,14 @@ const OTHER_WORDS: readonly [word: string, name: OptionName][] = [
 
 function refuseUnknown(given: unknown, known: readonly OptionName[]): asserts given is object {
   refuseNoObject(given);
-  const unknown = Object.keys(given).find((name) => !known.includes(name as OptionName));
-  if (unknown === undefined) return;
-  throw new ServerError('ERR_OPTION_UNKNOWN', { name: unknown, nearest: nearest(unknown, known, otherWords(known)) });
+  const [name, ...others] = Object.keys(given).filter((each) => !known.includes(each as OptionName));
+  if (name === undefined) return;
+  const what = describeUnknown([name, ...others], known, otherWords(known));
+  throw new ServerError('ERR_OPTION_UNKNOWN', { name, ...what });
 }
 
 /** Each word that Swoole and others have for an option, with the option. */
-function otherWords(known: readonly OptionName[]): (readonly [word: string, name: string])[] {
+export function otherWords(known: readonly OptionName[]): (readonly [word: string, name: string])[] {
   const ofSwoole = known.flatMap((name) => {
     const { swoole = '' }: Definition<unknown, unknown> = definitions[name];
     const words = swoole.split(/[ ,]+/).filter((word) => /^[a-z][a-z0-9_]*$/.test(word));
@@ -106,10 +107,6 @@ function refusePath({ type, path }: { readonly type: string; readonly path: stri
 }
 
 const LIMIT_PROCESSES = 1000;
-/** The watchdog checks the loop of each process a few times a second. */
-const MIN_WORKER_TIMEOUT_MS = 1000;
-/** A process looks at its age once a second. */
-const MIN_UPTIME_MS = 1000;
 
 function refuseConflicts(options: ResolvedOptions): void {
   const { maxWorkerNum: workerNum, taskWorkerNum } = options;
@@ -123,20 +120,6 @@ function refuseConflicts(options: ResolvedOptions): void {
     });
   }
   refuseScaling(options);
-  if (options.workerTimeoutMs > 0 && options.workerTimeoutMs < MIN_WORKER_TIMEOUT_MS) {
-    throw new ServerError('ERR_OPTION_RANGE', {
-      name: 'workerTimeoutMs',
-      expected: `0, or at least ${MIN_WORKER_TIMEOUT_MS}`,
-      received: describe(options.workerTimeoutMs),
-    });
-  }
-  if (options.maxUptimeMs > 0 && options.maxUptimeMs < MIN_UPTIME_MS) {
-    throw new ServerError('ERR_OPTION_RANGE', {
-      name: 'maxUptimeMs',
-      expected: `0, or at least ${MIN_UPTIME_MS}`,
-      received: describe(options.maxUptimeMs),
-    });
-  }
   if (options.reusePort && options.mode !== 'base') {
     throw new ServerError('ERR_OPTION_CONFLICT', {
       name: 'reusePort',

@@ -80,6 +80,14 @@ describe('a config', () => {
     expect(refusal({ apps: [app({ [key]: 2 })] })).toMatch(new RegExp(`unknown key "${key}".*"${here}"`));
   });
 
+  it('with several unknown keys is told all of them', () => {
+    expect(refusal(app({ workers: 3, prot: 80, quite: 1 }))).toContain(
+      'unknown key "workers" of app "api"; the nearest known name is "workerNum". Unknown too: "prot" (port), "quite". Correct',
+    );
+    const many = Object.fromEntries(Array.from({ length: 13 }, (_, index) => [`strange${index}`, 1]));
+    expect(refusal(app(many))).toContain(', "strange10", and 2 more. Correct');
+  });
+
   it('with an unknown key is told the nearest one, and where it stands', () => {
     expect(refusal({ app: [] })).toMatch(/^ERR_CONFIG_KEY: .*unknown key "app"/);
     expect(refusal({ apps: [app()], name: 'x' })).toMatch(/unknown key "name"/);

@@ -377,6 +377,25 @@ describe('names', () => {
     expect(error.message).toContain(`"${nearest}"`);
   });
 
+  test('of several unknown options all are named', () => {
+    const error = refusal(() => resolve({ workers: 1, prot: 2, qwertyuiop: 3 } as never));
+    expect(error.detail).toEqual({ name: 'workers', nearest: 'workerNum', others: '"prot" (port), "qwertyuiop"' });
+    expect(error.message).toContain('is "workerNum". Unknown too: "prot" (port), "qwertyuiop". Correct');
+  });
+
+  test.each(['maxUptimeMs', 'workerTimeoutMs'])('%s below a second is refused, and 0 is none', (name) => {
+    for (const value of [1, 999, -1]) {
+      const error = refusal(() => resolve({ [name]: value }));
+      expect([error.code, error.message]).toEqual([
+        'ERR_OPTION_RANGE',
+        expect.stringMatching(
+          `"${name}" must be 0, or an integer from 1000 to \\d+ \\(ms\\), received number ${value}`,
+        ),
+      ]);
+    }
+    for (const value of [0, 1000]) expect(resolve({ [name]: value })).toMatchObject({ [name]: value });
+  });
+
   test.each(['qwertyuiop', '', 'constructor', 'toString', 'hasOwnProperty'])('nothing is near %j', (name) => {
     const error = refusal(() => resolve({ [name]: 1 }));
     expect(error.code).toBe('ERR_OPTION_UNKNOWN');
