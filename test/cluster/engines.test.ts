@@ -13,6 +13,7 @@ import type { EngineProcess } from '../helpers/engine-process.js';
 import { eventually } from '../helpers/eventually.js';
 import { hasNats, startNats } from '../helpers/nats.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
+import { silentProxy } from '../helpers/silent-proxy.js';
 import { begin, HEARTBEAT_MS, Nodes, Received, type TestEngine, TTL_MS } from './world.js';
 
 const nodes = new Nodes();
@@ -167,6 +168,37 @@ describe.skipIf(!hasNats)('NATS', () => {
     await eventually(() => expect(a.told).toContain('up b'));
     expect(() => a.driver.config.watch('k', () => {})).toThrow('nats-server -js');
     expect(String(await a.driver.request('b', Buffer.from('x'), { timeoutMs: DEADLINE_MS }))).toBe('> x');
+  });
+});
+
+describe.each([
+  ['redis', hasRedis, () => startRedis({ settings: ['--client-output-buffer-limit', 'pubsub', '1mb', '1mb', '1'] })],
+  ['nats', hasNats, () => startNats({ config: 'max_pending: 1MB\nwrite_deadline: "1s"' })],
+] as const)('a node that takes nothing from %s', (driver, isThere, start) => {
+  test.skipIf(!isThere)('is cut off there, and told of a gap when it takes again', async () => {
+    const server = await kept(start());
+    const proxy = await silentProxy(server.port);
+    ends.push(() => proxy.close());
+    // Its own heartbeats, which do not come back, are not what ends it.
+    const patient = { heartbeatMs: 1000, ttlMs: 10 * DEADLINE_MS };
+    const a = await nodes.start(at(driver, server.url), 'a', patient);
+    const b = await nodes.start(at(driver, server.url.replace(`${server.port}`, `${proxy.port}`)), 'b', patient);
+    const heard = new Received();
+    await b.driver.subscribe('s', heard.take).ready;
+    proxy.stall();
+    const piece = Buffer.alloc(256 * 1024);
+    for (let sent = 0; sent < 160; ) {
+      if (a.driver.publish('s', piece)) sent++;
+      else await sleep(5);
+    }
+    // The engine has all of it, more than it keeps for one node and the kernel's buffers together.
+    await eventually(() => expect(a.driver.stats().bufferedBytes).toBe(0));
+    proxy.goOn();
+    await eventually(() => expect(b.told).toContain('gap s'));
+    expect(b.told.slice(-3)).toEqual(['state reconnecting', 'state up', 'gap s']);
+    a.driver.publish('s', Buffer.from('after'));
+    await eventually(() => expect(heard.texts.at(-1)).toBe('a: after'));
+    expect(a.told).not.toContain('lost b');
   });
 });
 

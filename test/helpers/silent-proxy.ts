@@ -6,6 +6,9 @@ export interface SilentProxy {
   readonly port: number;
   /** Those that are there now pass nothing any more; later ones do. */
   cut(): void;
+  /** Those that are there now take nothing from the server until `goOn`; what they send still gets there. */
+  stall(): void;
+  goOn(): void;
   close(): void;
 }
 
@@ -20,6 +23,7 @@ export async function silentProxy(port: number): Promise<SilentProxy> {
       pair[1].destroy();
       pairs.delete(pair);
     });
+    pair[1].once('close', () => client.destroy());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -31,6 +35,15 @@ export async function silentProxy(port: number): Promise<SilentProxy> {
         upstream.unpipe(client);
         for (const socket of [client, upstream]) socket.resume();
       }
+    },
+    stall: () => {
+      for (const [client, upstream] of pairs) {
+        upstream.unpipe(client);
+        upstream.pause();
+      }
+    },
+    goOn: () => {
+      for (const [client, upstream] of pairs) upstream.pipe(client);
     },
     close: () => {
       for (const pair of pairs) for (const socket of pair) socket.destroy();
