@@ -158,6 +158,25 @@ describe('what was present with a killed broker process', () => {
     expect([names(present), copied()]).toEqual([[], []]);
   });
 
+  it('is older than what another process has put and dropped since, also when its keeper says it again after that', () => {
+    const present = open(true);
+    restore(present);
+    present.restored();
+    present.drop(of('ann'), 1);
+    present.put(of('bob', 'new'), 1);
+    present.put(of('cy', 'new'), 0);
+    expect(['ann', 'bob', 'cy', 'dan'].map((member) => present.again(of(member), 0))).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(sent).toEqual(['ann', 'bob'].map((member) => [{ say: 'forget', key: 'lobby', member }, 0]));
+    expect([names(present), copied().length]).toEqual([['bob', 'cy', 'dan'], 0]);
+    settle();
+    expect(copied()).toContainEqual(kept('bob', 1, 'new'));
+  });
+
   it('goes to worker 0 where the worker was scaled away, also when that lives', () => {
     earlier(kept('ann', 2), kept('bob', 0));
     workers = 2;

@@ -181,9 +181,10 @@ export class Broker {
         if (this.#parts.rooms === undefined) return;
         return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
       case 'present':
-        return this.#putPresent(message, from);
+        this.#present.put(message, from);
+        return this.#announce(message);
       case 'presentAgain':
-        for (const member of message.members) this.#putPresent(member, from);
+        for (const member of message.members) if (this.#present.again(member, from)) this.#announce(member);
         return message.isAll === true ? this.#present.saidAll(from) : undefined;
       case 'absent':
         this.#present.drop(message, from);
@@ -263,10 +264,8 @@ export class Broker {
     for (const answer of waiting) answer();
   }
 
-  #putPresent(present: PresentMember, from: number): void {
-    const { key, member, meta, ttlMs } = present;
+  #announce({ key, member, meta, ttlMs }: PresentMember): void {
     this.#driver.presence.put(ownKey(key), member, meta, ttlMs);
-    this.#present.put(present, from);
   }
 
   #look(): void {

@@ -30,6 +30,8 @@ type Name = Pick<PresentMember, 'key' | 'member'>;
 
 /** Keeps what a worker has put that was scaled away. */
 const HEIR = 0;
+/** Processes say again what they have as soon as they turn: by then fewer have changed. */
+const MOST_CHANGED = 10_000;
 
 export class Present {
   readonly #parts: PresentParts;
@@ -41,6 +43,8 @@ export class Present {
   readonly #unsure = new Set<string>();
   /** While the copy comes, it is older than what processes say: what they have dropped, and who has said all that it has. */
   #meanwhile: { readonly dropped: Set<string>; readonly saidAll: Set<number> } | undefined;
+  /** Who last put or dropped a name since this process began: what another one says again is older. Of a successor. */
+  readonly #changedBy = new Map<string, number>();
   #workerNum: number;
 
   constructor(parts: PresentParts) {
@@ -54,7 +58,23 @@ export class Present {
     return this.#members.values();
   }
 
-  put({ key, member, meta, ttlMs }: PresentMember, from: number): void {
+  put(member: PresentMember, from: number): void {
+    this.#noteChange(member, from);
+    this.#put(member, from);
+  }
+
+  /**
+   * A process that has heard of this one says what it has put before.
+   * @returns false: another process has put or dropped the member since
+   */
+  again(member: PresentMember, from: number): boolean {
+    const by = this.#changedBy.get(nameOf(member.key, member.member)) ?? from;
+    if (by === from) this.#put(member, from);
+    else this.#forget(member, from);
+    return by === from;
+  }
+
+  #put({ key, member, meta, ttlMs }: PresentMember, from: number): void {
     const name = nameOf(key, member);
     this.#takeFromKeeper({ key, member }, from);
     this.#inherited.delete(name);
@@ -65,6 +85,7 @@ export class Present {
   }
 
   drop({ key, member }: Name, from: number): void {
+    this.#noteChange({ key, member }, from);
     const name = nameOf(key, member);
     this.#takeFromKeeper({ key, member }, from);
     if (this.#inherited.delete(name) && from === HEIR) this.#forget({ key, member }, HEIR);
@@ -165,6 +186,15 @@ export class Present {
     this.#unsure.delete(name);
     this.#members.delete(name);
     this.#notes.note({ key, member });
+  }
+
+  #noteChange({ key, member }: Name, from: number): void {
+    if (!this.#parts.isSuccessor) return;
+    const name = nameOf(key, member);
+    this.#changedBy.delete(name);
+    this.#changedBy.set(name, from);
+    const [oldest] = this.#changedBy.keys();
+    if (this.#changedBy.size > MOST_CHANGED && oldest !== undefined) this.#changedBy.delete(oldest);
   }
 
   /** Else it would put again what another process has changed. */
