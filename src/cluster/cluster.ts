@@ -26,6 +26,7 @@ import { checkName, metaText } from './names.js';
 import { OwnPresence } from './own-presence.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
+import { ToldNodes } from './told-nodes.js';
 
 export interface ClusterParts {
   /** Its incarnation is known once this process runs. */
@@ -93,6 +94,7 @@ export class Cluster {
   /** When the broker has last heard of a join of that room. */
   readonly #joined = new Map<string, number>();
   readonly #present = new OwnPresence();
+  readonly #told = new ToldNodes();
   #state: DriverState = 'down';
   #nodes: readonly NodeInfo[] = [];
   #maxPayload = Number.POSITIVE_INFINITY;
@@ -287,13 +289,13 @@ export class Cluster {
         this.#maxPayload = message.maxPayload;
         this.#isTold = true;
         if (message.answers === process.pid) this.#present.isComplete();
+        for (const id of this.#told.all(message.nodes, message.state === 'up'))
+          this.#happened({ event: 'nodeDown', args: [id, 'lost'] });
         return;
       case 'event':
         if (this.#isTold) this.#noteNode(message);
-        if (this.#parts.isBroker()) return;
-        return this.#callBack(message.event, () =>
-          (this.#parts.callbacks[message.event] as Callback)?.(...message.args),
-        );
+        if (this.#told.isNews(message)) this.#happened(message);
+        return;
       case 'published':
         for (const subscriber of this.#subscribers.get(message.subject) ?? []) {
           this.#callBack('cluster.subscribe', () => subscriber(message.data, message.from));
@@ -311,6 +313,12 @@ export class Cluster {
         if (!this.#questions.answered(message) && !isPassedOn) this.#parts.passOn(message);
         return;
     }
+  }
+
+  /** The broker process runs none of the user's callbacks. */
+  #happened({ event, args }: ClusterEvent): void {
+    if (this.#parts.isBroker()) return;
+    this.#callBack(event, () => (this.#parts.callbacks[event] as Callback)?.(...args));
   }
 
   /** All of them come with `now`. */
@@ -336,8 +344,15 @@ export class Cluster {
   /** Unless it is the first one: it does not know what the one before was asked. */
   #restarted(): void {
     if (this.#isTold) {
+      this.#told.restarted();
+      if (this.#state === 'up') this.#happened({ event: 'clusterState', args: ['reconnecting'] });
       this.#state = 'reconnecting';
-      this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'reconnecting' }));
+      this.#questions.failAll(
+        new ServerError('ERR_CLUSTER_DOWN', {
+          engine: 'the other nodes',
+          state: 'lost: the broker process of this node was replaced',
+        }),
+      );
     }
     this.#tellAgain();
   }

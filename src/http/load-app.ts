@@ -23,16 +23,24 @@ export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpA
   } catch (error) {
     throw new ServerError('ERR_HTTP_APP', { path, why: 'it cannot be loaded' }, { cause: error });
   }
+  if (ownListen.encrypts) throw encryptsItself(path);
   if (typeof exported['fetch'] === 'function') return { fetch: exported['fetch'] as FetchFunction };
   for (const name of names) {
     const apps = await appsOf(await exported[name]);
     if (apps !== undefined) return apps;
   }
   const listener = await ownListen.within(LISTEN_WAIT_MS);
+  if (ownListen.encrypts) throw encryptsItself(path);
   if (listener !== undefined) return { listener };
   const found = Object.keys(exported).join(', ') || 'nothing';
   const why = `its exports have no fetch(request), no (request, response) function and no app that is known, and it does not call listen() of a server of node:http (TLS and HTTP/2 are tswoole's: --tls); it exports ${found}`;
   throw new ServerError('ERR_HTTP_APP', { path, why });
+}
+
+function encryptsItself(path: string): ServerError {
+  const why =
+    'it lets a server of node:https, node:http2 or node:tls listen, and TLS is the work of tswoole here: let one of node:http listen with the same app, or export the app, and give the certificate to tswoole (--tls)';
+  return new ServerError('ERR_HTTP_APP', { path, why });
 }
 
 /** True where one of the exports may be an app; none of them is called. */

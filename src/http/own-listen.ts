@@ -3,13 +3,14 @@
  * `http.Server` answers the requests. Runs in a worker, before the app is loaded.
  */
 import { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
 import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import type { AppAddress } from './app-address.js';
 
 export class OwnListen {
-  readonly #called = deferred<Server>();
+  readonly #called = deferred<Server | undefined>();
+  #encrypts = false;
 
   /** @param addressOfServer where clients connect; the app sees it as its own address */
   constructor(addressOfServer: () => AddressInfo) {
@@ -20,11 +21,20 @@ export class OwnListen {
       this.#called.resolve(server);
       process.nextTick(() => server.emit('listening'));
     });
+    refuseTls(() => {
+      this.#encrypts = true;
+      this.#called.resolve(undefined);
+    });
+  }
+
+  /** The app has let a server with TLS listen (https, http2, tls), which each worker would have to do for itself. It does not. */
+  get encrypts(): boolean {
+    return this.#encrypts;
   }
 
   /**
    * Waits for the first server that wants to listen. Many apps listen only when their database has answered.
-   * @returns undefined: none until then
+   * @returns undefined: none until then, or one with TLS
    */
   within(ms: number): Promise<Server | undefined> {
     return within(this.#called.promise, ms);
@@ -42,6 +52,16 @@ export function listenArguments(): {
   const called = deferred<AppAddress>();
   replaceListen((_, args) => called.resolve(addressOf(args)));
   return { called: called.promise, within: (ms) => within(called.promise, ms, true) };
+}
+
+/** A server of node:http has a `listen` of its own here; those that encrypt have that of node:net. */
+function refuseTls(refused: () => void): void {
+  const { listen } = NetServer.prototype;
+  NetServer.prototype.listen = function listenUnlessTls(this: NetServer, ...args: never[]): NetServer {
+    if (typeof Reflect.get(this, 'setSecureContext') !== 'function') return Reflect.apply(listen, this, args);
+    refused();
+    return this;
+  };
 }
 
 function replaceListen(listen: (server: Server, args: readonly unknown[]) => void): void {

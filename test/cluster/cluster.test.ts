@@ -302,9 +302,36 @@ describe('server.cluster', () => {
     cluster.onMessage({ say: 'event', event: 'nodeUp', args: [node('c')] });
     cluster.onMessage({ say: 'event', event: 'nodeDown', args: ['b', 'lost'] });
     const own = self.id;
-    expect(seen).toEqual([[own], [own, 'b', 'c'], [own, 'b', 'c'], [own, 'c']]);
+    expect(seen).toEqual([[own], [own, 'b', 'c'], [own, 'c']]);
     cluster.onMessage(now);
     expect(ids()).toEqual([own, 'b']);
+  });
+
+  it('tells the user of each node once, and of the state, though the broker process is another one', () => {
+    const node = (id: string, incarnation = '1') => ({ id, incarnation, address: '', version: '' });
+    const happened: string[] = [];
+    const { cluster } = open({
+      callbacks: {
+        nodeUp: ({ id, incarnation }) => happened.push(`up ${id} ${incarnation}`),
+        nodeDown: (id, why) => happened.push(`${why} ${id}`),
+        clusterState: (state) => happened.push(state),
+      },
+    });
+    const tell = (state: 'up' | 'down', ...nodes: ReturnType<typeof node>[]) =>
+      cluster.onMessage({ say: 'now', state, nodes: [self, ...nodes], maxPayload: 1000 });
+    const up = (which: ReturnType<typeof node>) => cluster.onMessage({ say: 'event', event: 'nodeUp', args: [which] });
+    tell('up', node('b'), node('c'), node('d'));
+    expect(happened).toEqual([]);
+    cluster.onMessage({ say: 'restarted' });
+    tell('down');
+    up(node('b'));
+    up(node('c', '2'));
+    up(node('e'));
+    expect(happened.splice(0)).toEqual(['reconnecting', 'up c 2', 'up e 1']);
+    tell('up', node('b'), node('c', '2'), node('e'));
+    cluster.onMessage({ say: 'event', event: 'clusterState', args: ['up'] });
+    tell('up', node('b'));
+    expect(happened).toEqual(['lost d', 'up']);
   });
 
   it('refuses options of a request that are none', async () => {

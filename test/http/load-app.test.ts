@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer, Server as NetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +11,7 @@ import { listenArguments, OwnListen } from '../../src/http/own-listen.js';
 let folder: string;
 let files = 0;
 const { listen } = Server.prototype;
+const { listen: listenOfNet } = NetServer.prototype;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'apps-'));
@@ -18,9 +20,10 @@ beforeAll(() => {
 afterAll(() => {
   rmSync(folder, { recursive: true });
   Server.prototype.listen = listen;
+  NetServer.prototype.listen = listenOfNet;
 });
 
-const nobodyListens = { within: async () => undefined } as unknown as OwnListen;
+const nobodyListens = { encrypts: false, within: async () => undefined } as unknown as OwnListen;
 
 function load(script: string, ownListen = nobodyListens) {
   const path = join(folder, `app-${files++}.mjs`);
@@ -138,6 +141,38 @@ describe('an app that listens by itself', () => {
     expect(await own.within(1000)).toBe(server);
     await new Promise(setImmediate);
     expect([heard.sort(), server.address(), server.listening]).toEqual([['callback', 'event'], address, false]);
+  });
+
+  it.each([
+    ['https', `import { createServer } from 'node:https'; createServer({}, app).listen(0);`],
+    ['http2', `import { createSecureServer } from 'node:http2'; createSecureServer({}, app).listen(0);`],
+    [
+      'tls, beside one of http',
+      `import { createServer } from 'node:tls'; import http from 'node:http';
+      http.createServer(app).listen(0); createServer({}).listen(0);`,
+    ],
+    [
+      'https, and exports its app',
+      `import { createServer } from 'node:https'; createServer({}, app).listen(0);
+      export default app;`,
+    ],
+    [
+      'https, later',
+      `import { createServer } from 'node:https'; setTimeout(() => createServer({}, app).listen(0), 20);`,
+    ],
+  ])('and encrypts, by a server of %s, is told that TLS is not its work', async (_, script) => {
+    const own = new OwnListen(() => ({ address: '', port: 1, family: 'IPv4' }));
+    const error = await load(`const app = (a, b) => {};\n${script}`, own).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'ERR_HTTP_APP', message: expect.stringContaining('(--tls)') });
+    expect(own.encrypts).toBe(true);
+  });
+
+  it('may let servers of other protocols listen', async () => {
+    const own = new OwnListen(() => ({ address: '', port: 1, family: 'IPv4' }));
+    const server = createNetServer().listen(0);
+    await once(server, 'listening');
+    server.close();
+    expect(own.encrypts).toBe(false);
   });
 
   it('is waited for so long, and no longer', async () => {

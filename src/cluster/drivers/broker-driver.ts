@@ -205,8 +205,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
         requests.nodeGone(id);
         callSafely(() => on.nodeDown(id, why));
       },
-      restarted: (id) => requests.nodeRestarted(id),
-      replaced: () => this.#tellAllGaps(),
+      replaced: (id) => {
+        requests.nodeRestarted(id);
+        this.#tellAllGaps();
+      },
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),
       full: (node) => callSafely(() => on.full(node, MOST_OTHERS + 1)),

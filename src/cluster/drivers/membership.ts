@@ -33,10 +33,11 @@ export interface MembershipEvents {
   send(announcement: Buffer): void;
   nodeUp(node: NodeInfo): void;
   nodeDown(id: NodeId, why: NodeEnd): void;
-  /** The process that spoke for that start of a node has ended, and another one begins: it knows nothing of what that one was asked. */
-  restarted(id: NodeId): void;
-  /** Another process speaks for that start of a node: what it published in between is lost. Called when it has joined. */
-  replaced(): void;
+  /**
+   * Another process speaks for that start of a node: what it published in between is lost, and it knows nothing of what the
+   * one before was asked. Called when it has joined.
+   */
+  replaced(id: NodeId): void;
   /** A living server has this node's id, and was there first. */
   taken(by: NodeInfo): void;
   /** The own heartbeats do not come back any more. */
@@ -145,7 +146,6 @@ export class Membership {
   #starts(node: NodeInfo): void {
     const start = startOf(node);
     const wasHere = this.#others.get(node.id)?.node.incarnation === node.incarnation;
-    if (wasHere) this.#events.restarted(node.id);
     if ((this.#retired.delete(start) || wasHere) && this.#replaced.size < MOST_RETIRED) this.#replaced.add(start);
     this.#answerSoon();
   }
@@ -177,7 +177,7 @@ export class Membership {
   }
 
   #tellReplaced(node: NodeInfo): void {
-    if (this.#replaced.delete(startOf(node))) this.#events.replaced();
+    if (this.#replaced.delete(startOf(node))) this.#events.replaced(node.id);
   }
 
   #left(node: NodeInfo): void {
