@@ -492,6 +492,28 @@ describe('static files', () => {
     expect(world.heardRequests()).toEqual([]);
   });
 
+  it.each([
+    ['a file', get('/a.txt'), 1],
+    ['a worker', get('/first'), 2],
+  ])(
+    'requests behind an answer of %s that the client takes late are answered, though it has ended its side',
+    (_, first, asked) => {
+      const world = new Http1World({ staticFiles });
+      const { connection } = world;
+      world.client(connection).room = 0;
+      world.clientSends(connection, first);
+      if (asked === 2) world.heardRequests();
+      if (asked === 2) world.answers(1);
+      world.clientSends(connection, get('/a.txt') + get('/w'), get('/a.txt'), 'end');
+      expect([world.statuses, world.heardRequests()]).toEqual([[], []]);
+      world.clientTakes(connection);
+      expect(world.heardRequests()).toMatchObject([{ target: '/w' }]);
+      world.answers(asked);
+      expect(world.statuses).toEqual([200, 200, 200, 200]);
+      expect([connection.closeCode, world.client(connection).end]).not.toEqual([-1, 'open']);
+    },
+  );
+
   it('are sent by the kernel where they are long', () => {
     const world = new Http1World({ staticFiles });
     world.asks(get('/big.bin', 'range: bytes=100-99999\r\n'));

@@ -112,10 +112,7 @@ export class Answers {
       const code = http.isDismissed ? CloseCode.WORKER_REPLACED : CloseCode.SERVER_CLOSED;
       return this.#parts.ending.closeWhenFlushed(connection, code);
     }
-    if (connection.life === Life.answering) {
-      connection.moveTo(Life.open);
-      connection.readable = true; // requests that came before the client's end, and then the end again
-    }
+    this.#lookForTheEndAgain(connection);
     http.phase = Phase.flushing;
     if (connection.out?.isHeld === true) this.#takeNext(connection, http);
     else if (connection.isFlushed) this.flushed(connection);
@@ -135,8 +132,16 @@ export class Answers {
     const http = stateOf(connection);
     if (http.phase !== Phase.flushing) return;
     this.#parts.access?.flushed(http);
+    this.#lookForTheEndAgain(connection);
     this.#readyForNext(http);
     if (connection.input !== null || connection.readable) this.#parts.reading.readSoon(connection);
+  }
+
+  /** Behind the requests that came before the client's end. */
+  #lookForTheEndAgain(connection: Connection): void {
+    if (connection.life !== Life.answering) return;
+    connection.moveTo(Life.open);
+    connection.readable = true;
   }
 
   #readyForNext(http: HttpState): void {
@@ -265,10 +270,17 @@ export class Answers {
         this.noLongerOwed(http);
         return this.#parts.ending.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
       case Phase.flushing:
+        // Requests that came before the end wait for the client to take this answer.
+        if (connection.input !== null) return this.#parts.ending.answering(connection);
+        return this.#close(connection);
       case Phase.request:
-        this.drop(connection);
-        return this.#parts.ending.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
+        return this.#close(connection);
     }
+  }
+
+  #close(connection: Connection): void {
+    this.drop(connection);
+    this.#parts.ending.closeWhenFlushed(connection, CloseCode.CLIENT_CLOSED);
   }
 
   /**
