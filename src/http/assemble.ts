@@ -133,8 +133,9 @@ async function handlerOfListener(
   const { limit } = parts;
   const streams = new Http1Streams(bridge, parts.remote);
   const serveStream = (exchange: Http2Exchange): void => streams.serve(exchange);
+  const guarded = limit === undefined ? serveStream : limit.guard(serveStream, () => parts.http2().countRefused());
   const http2 = http2Of(parts, {
-    serve: limit === undefined ? serveStream : limit.guard(serveStream, () => parts.http2().countRefused()),
+    serve: withFiles(guarded, parts.options),
     takesExpectations: true,
     isInstrumented: () => isInstrumented(server),
     closed: (fd) => streams.closed(fd),

@@ -166,10 +166,14 @@ function compressionOf({ compression }: ResolvedOptions): Compression | null {
 }
 
 /** Static files for requests that no reactor has checked: those of HTTP/2. */
-export function withFiles(serve: Serve, { staticFiles }: ResolvedOptions): Serve {
+export function withFiles<E extends Exchange>(
+  serve: (exchange: E) => void,
+  { staticFiles }: ResolvedOptions,
+): (exchange: E) => void {
   if (staticFiles.length === 0) return serve;
   const files = new StaticFiles(staticFiles);
   return (exchange) => {
+    if (files.leaves(exchange.target, monotonicMs())) return serve(exchange);
     const field = (name: string): string | undefined => findHeader(exchange.rawHeaders, name);
     const answer = files.answer(exchange.method, exchange.target, field, Date.now(), monotonicMs());
     if (answer === undefined) serve(exchange);

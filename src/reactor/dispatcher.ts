@@ -67,6 +67,11 @@ export class Dispatcher {
     return false;
   }
 
+  /** True while packets of it may be with several workers, so that the one that closes it does not know of all answers. */
+  isSpread({ lastWorker }: Connection): boolean {
+    return !this.#parts.strategy.sticky && lastWorker >= 0;
+  }
+
   /** Where the next packet of a connection goes, whatever its content. */
   ringFor(connection: Connection): WorkerRing {
     const { context, strategy, view } = this.#parts;

@@ -37,6 +37,18 @@ export class InflightLimit {
     return true;
   }
 
+  /**
+   * Holds a connection whose client has ended its side until its packets are handled, wherever they are.
+   * @returns false: they are
+   */
+  untilHandled(connection: Connection): boolean {
+    const { table } = this.#context;
+    table.setFlag(connection.slot, SlotFlag.throttled, true);
+    if (table.isBeingHandled(connection.slot)) this.add(connection);
+    else table.setFlag(connection.slot, SlotFlag.throttled, false);
+    return (connection.holds & Hold.inflight) !== 0;
+  }
+
   add(connection: Connection): void {
     connection.holds |= Hold.inflight;
     this.#over.add(connection);
@@ -54,7 +66,9 @@ export class InflightLimit {
   takeForgotten(): Connection[] {
     if (this.#over.size === 0) return [];
     const { table } = this.#context;
-    const forgotten = [...this.#over].filter(({ isClosed, worker }) => isClosed || this.#view.isIdle(worker));
+    const forgotten = [...this.#over].filter(({ isClosed, worker, lastWorker }) => {
+      return isClosed || this.#view.isIdle(lastWorker < 0 ? worker : lastWorker);
+    });
     for (const connection of forgotten) {
       if (!connection.isClosed) table.forgetQueued(connection.slot);
       table.setFlag(connection.slot, SlotFlag.throttled, false);

@@ -68,6 +68,11 @@ export class Reading {
     this.#context.again.push(connection);
   }
 
+  /** The client has ended its side. @returns true: that shows again when its packets are handled */
+  endsLater(connection: Connection): boolean {
+    return this.#inflight.untilHandled(connection);
+  }
+
   /** Reads connections that had more than one turn's share, and those that were to be read in this turn. */
   readAgain(): void {
     const { again } = this.#context;

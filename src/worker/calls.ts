@@ -86,11 +86,16 @@ export class Calls {
 
   /** A callback of the connection has returned a promise. @returns when it was called: see `settled` */
   begin(connection: Connection): number {
-    connection.pending++;
-    this.addPending(1);
+    this.addPendingOf(connection);
     const startedAt = this.#stamp;
     this.#stamp = performance.now();
     return startedAt;
+  }
+
+  /** Work of a connection that is no callback: `settled` ends it. */
+  addPendingOf(connection: Connection): void {
+    connection.pending++;
+    this.addPending(1);
   }
 
   /** The promise has settled. @param startedAt where its time is to be recorded */

@@ -87,6 +87,7 @@ export function runWorker<C extends UserConnection>(place: WorkerPlace<C>): Runn
     bell: peerBell(bells, shape, peer),
     maxQueuedBytes: options.maxQueuedBytes,
     countsHandled: options.maxQueuedBytes > 0 || !stickyModes.has(options.dispatchMode),
+    answersInTurn: !stickyModes.has(options.dispatchMode),
     maxRequest: jittered(options.maxRequest, options.maxRequestJitter),
     createPoller: (handler) =>
       place.createPoller?.(handler as Worker<C>) ?? createPoller(options.reactorBackend, handler),

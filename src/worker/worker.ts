@@ -51,6 +51,8 @@ export interface WorkerParts<C extends UserConnection> {
   readonly maxQueuedBytes: number;
   /** Reactors count the bytes handled. */
   readonly countsHandled: boolean;
+  /** See `WorkerHost`. */
+  readonly answersInTurn: boolean;
   /** Packets after which this process asks to be replaced; 0: never. */
   readonly maxRequest: number;
   /** Tasks this process gives, messages it sends and receives. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../helpers/client.js';
 import { endServers, inProcessMode, startServer } from '../helpers/server-process.js';
@@ -13,6 +14,8 @@ const start = async (options: object): Promise<Since> =>
 
 /** Of a further port: `second` or `slow`. */
 const portOf = ({ server }: Since, name: string): number => Number(server.events('up')[0]?.[name]);
+
+const numberOf = (line: string): string => line.split(' ')[0] ?? '';
 
 async function counts(clients: readonly Client[], packets: number): Promise<Map<string, number>> {
   const seen = new Map<string, number>();
@@ -105,6 +108,37 @@ describe('dispatch', () => {
       const spread = await Promise.all(asked);
       if (dispatchMode === 'round-robin') expect(Math.min(...spread)).toBeGreaterThan(1);
       await Promise.all(clients.map((client) => client.close()));
+    },
+  );
+
+  it.each(['round-robin', 'idle', 'least-busy'])(
+    'by %s answers all that came before the client ended its side',
+    async (dispatchMode) => {
+      const server = await start({ dispatchMode });
+      const lines = Array.from({ length: 50 }, (_, index) => String(index));
+      for (let round = 0; round < 5; round++) {
+        const clients = await TcpClient.connectMany(portOf(server, 'slow'), 4);
+        for (const { socket } of clients) socket.end(`${lines.join('\n')}\n`);
+        for (const { closed } of clients) await closed;
+        for (const { received } of clients) expect(received.split('\n').map(numberOf)).toEqual([...lines, '']);
+      }
+    },
+  );
+
+  it.each(['round-robin', 'idle', 'least-busy'])(
+    'by %s keeps the order of long answers, which wait for room, and closes behind all of them',
+    async (dispatchMode) => {
+      const server = await start({ dispatchMode, channelSize: '64k' });
+      const clients = await TcpClient.connectMany(portOf(server, 'long'), 4);
+      const lines = Array.from({ length: 80 }, (_, index) => String(index));
+      // A few at a time: those that come together go to one worker together.
+      for (let at = 0; at < lines.length; at += 4) {
+        for (const { socket } of clients) socket.write(`${lines.slice(at, at + 4).join('\n')}\n`);
+        await sleep(1);
+      }
+      for (const { socket } of clients) socket.write('bye\n');
+      for (const { closed } of clients) await closed;
+      for (const { received } of clients) expect(received.split('\n').map(numberOf)).toEqual([...lines, '']);
     },
   );
 

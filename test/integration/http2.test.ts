@@ -1,6 +1,11 @@
 /** Clients of HTTP/2 that do what no library does: they take no answers, open windows by the byte, flood, break off. */
 
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type IncomingHttpHeaders } from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { certificateFor } from '../helpers/certificates.js';
@@ -46,6 +51,23 @@ async function statsOf(port: number): Promise<Record<string, number>> {
   await client.close();
   return JSON.parse(body) as Record<string, number>;
 }
+
+it.each(['request', 'fetch', 'listener'])('static files are served beside an app by %s', async (app) => {
+  const root = mkdtempSync(join(tmpdir(), 'http2-'));
+  writeFileSync(join(root, 'a.txt'), 'a file');
+  const server = await start(app, { staticFiles: { root, prefix: '/files' } });
+  const session = connect(`http://127.0.0.1:${server.port}`);
+  const get = async (path: string): Promise<unknown[]> => {
+    const stream = session.request({ ':path': path });
+    const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status': number }];
+    return [headers[':status'], await text(stream)];
+  };
+  expect(await get('/files/a.txt')).toEqual([200, 'a file']);
+  expect(await get('/small')).toEqual([200, expect.not.stringContaining('a file')]);
+  session.close();
+  await once(session, 'close');
+  rmSync(root, { recursive: true });
+});
 
 describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client does not take', (app) => {
   it('is reset after writeTimeoutMs, however busy PINGs and SETTINGS keep the connection, which stays', async () => {

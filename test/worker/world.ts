@@ -155,7 +155,18 @@ export class ServiceWorld extends Surroundings {
       },
     });
     this.host = {
-      ...{ ...place, table, outbox, calls, figures, connections, callbacks, maxQueuedBytes: 0, countsHandled: true },
+      ...{
+        ...place,
+        table,
+        outbox,
+        calls,
+        figures,
+        connections,
+        callbacks,
+        maxQueuedBytes: 0,
+        countsHandled: true,
+        answersInTurn: false,
+      },
       createPeer: (_portIndex, sockaddr) => sockaddr,
     };
   }
@@ -232,7 +243,7 @@ export class WorkerWorld {
     this.outbox = this.around.outbox(this.lane);
     this.worker = new Worker<FakeConnection>({
       ...{ id: 0, lane: this.lane, region, log, outbox: this.outbox, bell: nowhere, services: [] },
-      ...{ maxQueuedBytes: 0, countsHandled: true, maxRequest: 0 },
+      ...{ maxQueuedBytes: 0, countsHandled: true, answersInTurn: false, maxRequest: 0 },
       rings: [this.around.inbound()],
       reactorWakers: [{ wake: () => false, ring: () => {} }],
       sleeper: new Sleeper(region.int32, this.around.board.sleepIndex(0, this.lane)),

@@ -22,7 +22,12 @@ export abstract class PacketProtocol implements Protocol {
   abstract readable(connection: Connection): void;
 
   peerEnded(connection: Connection): void {
-    this.parts.ending.peerEnded(connection);
+    const { ending, dispatcher, reading } = this.parts;
+    if (!this.isBound && dispatcher.isSpread(connection)) {
+      ending.answering(connection);
+      if (reading.endsLater(connection) || !dispatcher.settle(connection)) return;
+    }
+    ending.peerEnded(connection);
   }
 
   /** Bytes of a reply that was over before the connection became a tunnel. */

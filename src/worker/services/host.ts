@@ -14,6 +14,8 @@ export interface WorkerHost<C extends UserConnection> extends ServiceHost {
   readonly maxQueuedBytes: number;
   /** Reactors count the bytes handled. */
   readonly countsHandled: boolean;
+  /** The packets of a connection may go to several workers, whose answers keep the order of the packets. */
+  readonly answersInTurn: boolean;
   /** The sender of a datagram. */
   createPeer(portIndex: number, sockaddr: Buffer): unknown;
 }

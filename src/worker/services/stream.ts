@@ -18,6 +18,8 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
   #type = 0;
   #flags = 0;
   #fd = 0;
+  /** Bytes of packets whose answers wait in this process. */
+  readonly #draining = new Map<number, number>();
 
   constructor(host: WorkerHost<C>) {
     this.#host = host;
@@ -96,8 +98,8 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
     const { calls } = this.#host;
     const startedAt = calls.begin(connection);
     const settled = (): void => {
+      this.#handled(connection.user.fd, bytes); // before it looks idle
       calls.settled(connection, startedAt);
-      this.#handled(connection.user.fd, bytes);
     };
     promise.then(settled, (error: unknown) => {
       calls.failedFor(connection, error, 'receive');
@@ -105,10 +107,31 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
     });
   }
 
-  /** The reactor has stopped reading a client that is too far ahead: below half of the limit it may continue. */
+  /** Where the next packet may go to another worker, one is handled when its answers have left this process. */
   #handled(fd: number, bytes: number): void {
-    const { table, countsHandled, maxQueuedBytes, outbox } = this.#host;
-    if (!countsHandled) return;
+    const { answersInTurn, countsHandled, outbox } = this.#host;
+    if (answersInTurn && outbox.heldBytesOf(fd) > 0) this.#handledWhenDrained(fd, bytes);
+    else if (countsHandled) this.#countHandled(fd, bytes);
+  }
+
+  #handledWhenDrained(fd: number, bytes: number): void {
+    const { calls, connections, outbox } = this.#host;
+    const connection = connections.of(fd);
+    const waiting = this.#draining.get(fd);
+    this.#draining.set(fd, (waiting ?? 0) + bytes);
+    if (waiting !== undefined) return;
+    calls.addPendingOf(connection);
+    void outbox.drain(fd).then(() => {
+      const all = this.#draining.get(fd) ?? 0;
+      this.#draining.delete(fd);
+      this.#countHandled(fd, all);
+      calls.settled(connection);
+    });
+  }
+
+  /** The reactor has stopped reading a client that is too far ahead: below half of the limit it may continue. */
+  #countHandled(fd: number, bytes: number): void {
+    const { table, maxQueuedBytes, outbox } = this.#host;
     const slot = table.slotOf(fd);
     if (table.sessionId(slot) !== fd) return;
     const queued = table.countHandled(slot, bytes);
