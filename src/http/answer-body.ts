@@ -89,7 +89,8 @@ export class AnswerBody {
   }
 
   drain(): Promise<void> {
-    return this.#encoder?.drain() ?? this.#exchange.drain();
+    if (this.#encoder === undefined || this.#exchange.isGone) return this.#exchange.drain();
+    return this.#encoder.drain();
   }
 
   /** The rest is not sent. */

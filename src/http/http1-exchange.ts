@@ -11,6 +11,7 @@ import type { Forwarded } from '../protocol/http/forwarded.js';
 import { methods } from '../protocol/http/methods.js';
 import { CONTINUE } from '../protocol/http/plain-answer.js';
 import { readLatin1 } from '../util/latin1.js';
+import { afterGone } from '../util/pause.js';
 import type { AnswerFrames } from './answer-frames.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, statusLine } from './answer-head.js';
 import { type BodyCut, byAnswer, byServer } from './cut.js';
@@ -301,7 +302,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   drain(): Promise<void> {
-    return this.isGone ? Promise.resolve() : this.#host.outbox.drain(this.fd);
+    return this.isGone ? afterGone() : this.#host.outbox.drain(this.fd);
   }
 
   detach(): number {

@@ -315,7 +315,7 @@ export class HttpResponse {
     return this.#state === ENDED;
   }
 
-  /** Resolves when more can be written, or the client has gone. */
+  /** Resolves when more can be written, or, a moment later, when the client has gone: see `writable`. */
   drain(): Promise<void> {
     return this.#made?.drain() ?? this.#exchange.drain();
   }

@@ -6,6 +6,7 @@
  */
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
+import { afterGone } from '../util/pause.js';
 import { CloseCode, CloseFlag, frameBytes, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
 import { HeldBefore } from './held-before.js';
@@ -158,7 +159,7 @@ export class Outbox {
 
   /** Resolves when nothing is held here and the reactor's queue is below the high watermark, or the connection is gone. */
   drain(sessionId: number): Promise<void> {
-    if (this.#table.isGone(sessionId)) return Promise.resolve();
+    if (this.#table.isGone(sessionId)) return afterGone();
     const state = this.#stateOf(sessionId);
     return new Promise((resolve) => {
       state.waiters ??= [];

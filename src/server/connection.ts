@@ -1,4 +1,5 @@
 import type { ClientInfo } from '../memory/connection-table.js';
+import { afterGone } from '../util/pause.js';
 import type { FileRange } from './file-to-send.js';
 
 /** What a connection object asks of its server. */
@@ -96,9 +97,9 @@ export class Connection {
     return this.#host.getClientInfo(this.fd);
   }
 
-  /** Resolves when the client can be sent more again, or the connection is gone. */
+  /** Resolves when the client can be sent more again, or, a moment later, when the connection is gone. */
   drain(): Promise<void> {
-    return this.#ended ? Promise.resolve() : this.#host.drain(this.fd);
+    return this.#ended ? afterGone() : this.#host.drain(this.fd);
   }
 
   /** @internal */

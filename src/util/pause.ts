@@ -11,3 +11,13 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     else signal?.addEventListener('abort', done);
   });
 }
+
+const GONE_MS = 10;
+
+/**
+ * For who waits for room of a client that has gone. Many a handler sends in a loop and waits in it, and does not look whether
+ * anybody is there: resolved at once, its promise would let the loop run in one turn, without end, and nothing else.
+ */
+export function afterGone(): Promise<void> {
+  return pause(GONE_MS);
+}

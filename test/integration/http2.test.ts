@@ -69,6 +69,20 @@ it.each(['request', 'fetch', 'listener'])('static files are served beside an app
   rmSync(root, { recursive: true });
 });
 
+it('a handler that sends without end, and does not look whether its client is there, leaves its worker to others', async () => {
+  const server = await start('request', { workerNum: 1, writeTimeoutMs: 0, maxWaitMs: 300 });
+  const session = connect(`http://127.0.0.1:${server.port}`);
+  const stream = session.request({ ':path': '/forever' });
+  await once(stream, 'data');
+  session.destroy();
+  const client = await TcpClient.connect(server.port);
+  await client.send('GET /forever HTTP/1.1\r\nhost: a\r\n\r\n').read(1000);
+  await client.close();
+  const other = await HttpClient.connect(server.port);
+  for (let i = 0; i < 3; i++) expect((await other.get('/small')).status).toBe(200);
+  await other.close();
+});
+
 describe.each(['request', 'fetch', 'listener'])('an answer by %s that its client does not take', (app) => {
   it('is reset after writeTimeoutMs, however busy PINGs and SETTINGS keep the connection, which stays', async () => {
     const server = await startShared(app);

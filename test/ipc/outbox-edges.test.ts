@@ -271,6 +271,19 @@ describe('a connection that is ending', () => {
     await outbox.drain(FD);
   });
 
+  it('lets nobody who sends and waits in a loop keep the process to himself', async () => {
+    table.setState(3, SlotState.closed);
+    let turns = 0;
+    let isOver = false;
+    const looped = (async () => {
+      for (; !isOver; turns++) if (!outbox.send(FD, 'x')) await outbox.drain(FD);
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    isOver = true;
+    await looped;
+    expect(turns).toBeLessThan(20);
+  });
+
   it('says that nobody has known it, that it has ended, or that its worker has died', () => {
     expect([outbox.send(FD + 640, 'x'), outbox.lastError]).toEqual([false, error('ERR_SESSION_NOT_FOUND')]);
     table.setState(3, SlotState.closed);

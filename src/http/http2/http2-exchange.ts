@@ -2,6 +2,7 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2';
 import { ServerError } from '../../errors/index.js';
 import type { Forwarded } from '../../protocol/http/forwarded.js';
+import { afterGone } from '../../util/pause.js';
 import { type BodyCut, byAnswer, byClient, byServer, type CutReason } from '../cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
 import { LengthCount, lengthToBegin, lengthToTell, statusHasBody } from '../framing-fields.js';
@@ -189,7 +190,7 @@ export class Http2Exchange implements Exchange {
   }
 
   drain(): Promise<void> {
-    return this.isGone ? Promise.resolve() : this.#outgoing.drain();
+    return this.isGone ? afterGone() : this.#outgoing.drain();
   }
 
   abort(): void {
