@@ -19,6 +19,8 @@ export interface BrokerJobsParts {
   open(): Promise<JobQueue>;
   /** In a task worker of this node. @throws ServerError ERR_TASK_QUEUE_FULL, ERR_TASK_WORKER_DIED, the handler's error */
   run(task: JobTask, signal: AbortSignal): Promise<unknown>;
+  /** Changes when a reload begins, and not when it ends. */
+  reloads(): number;
   /** Process ids. */
   readonly taskWorkers: readonly number[];
   /** Tasks that all task workers together run at a time. */
@@ -159,18 +161,32 @@ export class BrokerJobs {
     };
   }
 
-  /** Its lease is renewed while it waits for room. */
+  /**
+   * Its lease is renewed while it waits for room. What takes longer than a reload waits for begins again in a new task worker:
+   * that says nothing about the job, so it costs no attempt.
+   */
   async #run({ signal, id, name, data, attempt, trace }: RunningJob): Promise<unknown> {
+    const { reloads, run, log } = this.#parts;
+    let before = reloads();
     for (let waitedMs = 0; ; waitedMs += TRY_AGAIN_MS) {
       try {
-        return await this.#parts.run({ id, name, data, attempt, ...(trace !== undefined && { trace }) }, signal);
+        return await run({ id, name, data, attempt, ...(trace !== undefined && { trace }) }, signal);
       } catch (error) {
-        if (!isPassing(error, waitedMs)) throw error;
+        const isCut = hasEndedInOrder(error) && reloads() !== before;
+        if (!isCut && !isPassing(error, waitedMs)) throw error;
+        if (isCut) log.info('a reload has replaced the task worker of a job, which begins again', { job: id, name });
+        before = reloads();
         await pause(TRY_AGAIN_MS, signal);
         signal.throwIfAborted();
       }
     }
   }
+}
+
+/** The task worker has given up what it ran, and was not killed. */
+function hasEndedInOrder(error: unknown): boolean {
+  if (!(error instanceof ServerError && error.is('ERR_TASK_WORKER_DIED'))) return false;
+  return error.detail.exitCode === 0 && error.detail.signal === '';
 }
 
 /** It says nothing about the job. */
