@@ -323,6 +323,7 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
     await knows(a, ['a', 'b']);
     const left = tswoole(a, 'reload', '--all-nodes');
     await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    b.signal('SIGKILL', broker(b)); // first: one that sees its manager die says goodbye
     b.signalAll('SIGKILL');
     expect(await left).toMatchObject({
       code: 1,

@@ -287,6 +287,18 @@ describe('a node', () => {
     expect(node.runs(id('long'))).toHaveLength(1);
   });
 
+  test('begins a job again that takes longer than a reload waits for', async () => {
+    engine ??= await startRedis({ appendOnly: true });
+    const options = { maxWaitMs: 300, taskWorkerNum: 1 };
+    const node = await start({ nodeId: 'cuts', jobs: { prefix: 'cuts' }, options });
+    await node.enqueue({ do: 'wait', ms: 1500 * PACE }, { id: 'long' });
+    await node.begun(id('long'));
+    node.server.signal('SIGUSR1');
+    await node.ended(id('long'));
+    await node.counted({ done: 1, dead: 0 });
+    expect(node.runs(id('long')).map(({ attempt }) => attempt)).toEqual([1, 1]);
+  });
+
   test('takes jobs for the handlers that a reload has brought, and no others', async () => {
     const node = await share();
     const since = new Since(node.server);
