@@ -118,7 +118,7 @@ describe('dispatch', () => {
       const lines = Array.from({ length: 50 }, (_, index) => String(index));
       for (let round = 0; round < 5; round++) {
         const clients = await TcpClient.connectMany(portOf(server, 'slow'), 4);
-        for (const { socket } of clients) socket.end(`${lines.join('\n')}\n`);
+        for (const { socket } of clients) socket.end(`${lines.join('\n')}\nno whole line`);
         for (const { closed } of clients) await closed;
         for (const { received } of clients) expect(received.split('\n').map(numberOf)).toEqual([...lines, '']);
       }

@@ -131,11 +131,13 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
 
   /** The reactor has stopped reading a client that is too far ahead: below half of the limit it may continue. */
   #countHandled(fd: number, bytes: number): void {
-    const { table, maxQueuedBytes, outbox } = this.#host;
+    const { table, answersInTurn, maxQueuedBytes, outbox } = this.#host;
     const slot = table.slotOf(fd);
     if (table.sessionId(slot) !== fd) return;
     const queued = table.countHandled(slot, bytes);
-    if (!table.hasFlag(slot, SlotFlag.throttled) || queued > maxQueuedBytes / 2) return;
+    if (!table.hasFlag(slot, SlotFlag.throttled)) return;
+    const isDone = answersInTurn && !table.isBeingHandled(slot); // what has come besides is no whole packet
+    if (!isDone && queued > maxQueuedBytes / 2) return;
     table.setFlag(slot, SlotFlag.throttled, false);
     outbox.readOn(fd);
   }
