@@ -173,9 +173,10 @@ export function withFiles<E extends Exchange>(
   if (staticFiles.length === 0) return serve;
   const files = new StaticFiles(staticFiles);
   return (exchange) => {
-    if (files.leaves(exchange.target, monotonicMs())) return serve(exchange);
+    const at = monotonicMs();
+    if (files.leaves(exchange.target, at)) return serve(exchange);
     const field = (name: string): string | undefined => findHeader(exchange.rawHeaders, name);
-    const answer = files.answer(exchange.method, exchange.target, field, Date.now(), monotonicMs());
+    const answer = files.answer(exchange.method, exchange.target, field, Date.now(), at);
     if (answer === undefined) serve(exchange);
     else sendPieces(exchange, answer.status, '', answer);
   };

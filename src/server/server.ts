@@ -285,7 +285,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   send(fd: number, data: string | Uint8Array): boolean;
   /**
    * To a client of any node, by `cluster.addressOf(fd)`. Resolves to what `send` returns there.
-   * @throws ServerError (rejects) ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_NODE_RESTARTED, …
+   * @throws ServerError (rejects) ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, and as `cluster.request`
    */
   send(address: string, data: string | Uint8Array): Promise<boolean>;
   send(to: number | string, data: string | Uint8Array): boolean | Promise<boolean>;

@@ -80,7 +80,7 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
     const { table, figures, calls } = this.#host;
     const { fd } = connection.user;
     // Bytes that the client had sent before the server closed the connection are dropped.
-    if (table.isClosedByServer(fd)) return this.#handled(fd, data.length);
+    if (table.isClosedByServer(fd)) return this.#handled(connection, data.length);
     if (connection.taker !== null) return connection.taker.received(fd, data);
     figures.countRequest(data.length);
     const { receive } = connection.callbacks;
@@ -91,14 +91,14 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
       calls.failedFor(connection, error, 'receive');
     }
     calls.ended();
-    this.#handled(fd, data.length);
+    this.#handled(connection, data.length);
   }
 
   #await(connection: WorkerConnection<C>, promise: PromiseLike<unknown>, bytes: number): void {
     const { calls } = this.#host;
     const startedAt = calls.begin(connection);
     const settled = (): void => {
-      this.#handled(connection.user.fd, bytes); // before it looks idle
+      this.#handled(connection, bytes); // before it looks idle
       calls.settled(connection, startedAt);
     };
     promise.then(settled, (error: unknown) => {
@@ -108,15 +108,16 @@ export class StreamService<C extends UserConnection> implements FrameService<Buf
   }
 
   /** Where the next packet may go to another worker, one is handled when its answers have left this process. */
-  #handled(fd: number, bytes: number): void {
+  #handled(connection: WorkerConnection<C>, bytes: number): void {
     const { answersInTurn, countsHandled, outbox } = this.#host;
-    if (answersInTurn && outbox.heldBytesOf(fd) > 0) this.#handledWhenDrained(fd, bytes);
+    const { fd } = connection.user;
+    if (answersInTurn && outbox.heldBytesOf(fd) > 0) this.#handledWhenDrained(connection, bytes);
     else if (countsHandled) this.#countHandled(fd, bytes);
   }
 
-  #handledWhenDrained(fd: number, bytes: number): void {
-    const { calls, connections, outbox } = this.#host;
-    const connection = connections.of(fd);
+  #handledWhenDrained(connection: WorkerConnection<C>, bytes: number): void {
+    const { calls, outbox } = this.#host;
+    const { fd } = connection.user;
     const waiting = this.#draining.get(fd);
     this.#draining.set(fd, (waiting ?? 0) + bytes);
     if (waiting !== undefined) return;
